@@ -1,0 +1,45 @@
+"""The errors a person can meet, and the exit code of each kind.
+
+ClusterctlError            exit 1   anything else that went wrong; always one message and, if we have one, a hint
+|- SpecError               exit 2   the user's file or argument is wrong; names file, line, column, field
+|- Infeasible              exit 3   no fleet satisfies the run; names the nearest that does
+|- PriceError              exit 4   a price is missing, stale or a price source failed
+`- StateError              exit 5   a file or store of ours is of another version, damaged or locked
+"""
+
+from __future__ import annotations
+
+
+class ClusterctlError(Exception):
+    """Printed as `error: …` and `hint: …`, never as a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SpecError(ClusterctlError):
+    """The user's file or argument is wrong."""
+
+    exit_code = 2
+
+
+class Infeasible(ClusterctlError):  # noqa: N818 - the word people read
+    """No fleet satisfies the run."""
+
+    exit_code = 3
+
+
+class PriceError(ClusterctlError):
+    """A price is missing, stale, or a price source failed."""
+
+    exit_code = 4
+
+
+class StateError(ClusterctlError):
+    """A file or store of ours is of another version, damaged or locked."""
+
+    exit_code = 5

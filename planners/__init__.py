@@ -1,0 +1,1 @@
+"""The pure core of clusterctl: arguments in, values out.  No I/O, no clock, no environment, no logging."""
