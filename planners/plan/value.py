@@ -1,0 +1,264 @@
+"""The plan as a value: what `plan` prints, `plan.json` holds and other commands apply exactly.
+
+Every number a person sees carries the id of a `Term`, so that `--explain ID` can show where it comes from.
+Money is US dollars as floats (an estimate; bills are decimals elsewhere); None means unknown and is never added up.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "clusterctl.plan/1"
+"""Name and version of the plan file; a reader refuses any other version."""
+
+
+class Value(BaseModel):
+    """Base of everything in a plan: frozen, nothing extra, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Band(Value):
+    """An 80 % band: the 10th, 50th and 90th percentile."""
+
+    p10: float
+    p50: float
+    p90: float
+
+
+class Pool(Value):
+    """Equal nodes for one role in one stage."""
+
+    id: str
+    stage: str
+    role: str
+    """trainer+rollout, trainer, rollout, sandbox."""
+    cloud: str
+    region: str
+    instance_type: str
+    capacity_type: str
+    nodes: int
+    gpu: str | None = None
+    gpus_per_node: int = 0
+    slots: int | None = None
+    """Sandboxes that run at once on the whole pool."""
+    usd_per_node_hour: float | None
+    price_as_of: date | None
+    price_source: str
+    hours: float
+    usd: float | None
+
+
+class Phase(Value):
+    """One phase of a unit of work (an RL step, an optimizer step, the whole pass over the tasks)."""
+
+    id: str
+    name: str
+    seconds: float
+    share: float
+    """Of the seconds of the unit; overlapped phases count with their exposed part only."""
+    exposed_seconds: float
+    bound_by: str
+    parts: dict[str, float] = Field(default_factory=dict)
+    """Named components in seconds; they overlap in part, so they need not add up to `seconds`."""
+
+
+class Idle(Value):
+    """GPU time lost to a slow sandbox fleet, and what would remove it."""
+
+    gpu_hours: float
+    usd: float | None
+    cure_nodes: int | None = None
+    """Further sandbox nodes that remove (nearly) all of it; None when no number of nodes does."""
+    cure_usd: float | None = None
+    slots_busy_share: float | None = None
+    starts_per_second: float | None = None
+    reason: str = ""
+
+
+class Memory(Value):
+    """GiB per GPU at the worst moment, by what fills it."""
+
+    hbm_gib: float
+    train_gib: dict[str, float]
+    rollout_gib: dict[str, float]
+
+
+class Calibrated(Value):
+    """How well published runs or own runs cover this stage."""
+
+    cases: int
+    own_runs: int = 0
+    outside: tuple[str, ...] = ()
+    """Inputs outside the calibrated range, each as a short phrase."""
+
+
+class Narrow(Value):
+    """An input that is not given; stating it would narrow the band."""
+
+    input: str
+    width_now: float
+    """p90 / p10 of the hours."""
+    width_then: float
+
+
+class StagePlan(Value):
+    """One stage on its fleet."""
+
+    name: str
+    kind: str
+    title: str
+    unit: str
+    units: float
+    seconds_per_unit: Band
+    hours: Band
+    usd: Band | None
+    layout: dict[str, float | str]
+    phases: tuple[Phase, ...]
+    demand: dict[str, float]
+    """Tokens, GPU-hours by pool, sandbox-hours, starts per second: name with unit -> amount."""
+    waste_hours: dict[str, float]
+    memory: Memory | None
+    idle: Idle | None
+    calibrated: Calibrated
+    narrow: tuple[Narrow, ...] = ()
+
+
+class Line(Value):
+    """One line of the bill."""
+
+    id: str
+    stage: str
+    name: str
+    unit: str
+    quantity: float
+    usd_per_unit: float | None
+    usd: float | None
+    as_of: date | None
+    source: str
+
+
+class Alternative(Value):
+    """Another fleet of the frontier."""
+
+    number: int
+    label: str
+    """cheapest, fastest, less risk, or empty."""
+    fleet: str
+    cloud: str
+    region: str
+    capacity_type: str
+    gpu: str
+    gpus: int
+    sandbox_nodes: int
+    hours: Band
+    usd: Band
+    interruptions: float
+    """Expected failures and preemptions of the run: the risk axis."""
+
+
+class Rejection(Value):
+    """Why offers or layouts were left out."""
+
+    rule: str
+    count: int
+    reason: str
+    examples: tuple[str, ...] = ()
+
+
+class Mover(Value):
+    """An input that moves the result: what the run costs and takes at its low and its high end."""
+
+    input: str
+    low: str
+    high: str
+    usd_low: float
+    usd_high: float
+    hours_low: float
+    hours_high: float
+
+
+class Assumption(Value):
+    """A number that the user did not give."""
+
+    name: str
+    value: str
+    source: str
+
+
+class Unpriced(Value):
+    """Something without a price; the total is then "at least"."""
+
+    name: str
+    why: str
+
+
+class Economics(Value):
+    """Dollars per outcome."""
+
+    name: str
+    usd: float
+    formula: str
+
+
+class Term(Value):
+    """A number and its arithmetic: value = formula(inputs)."""
+
+    id: str
+    label: str
+    value: float | str | None
+    unit: str
+    formula: str = ""
+    source: str = ""
+    inputs: tuple[str, ...] = ()
+    """Ids of further terms."""
+
+
+class PriceAge(Value):
+    """Which prices were used and how old they are."""
+
+    newest: date | None
+    oldest: date | None
+    age_days: int | None
+    """Age of the oldest price that the chosen fleet is billed by."""
+    spot_age_days: int | None = None
+    book: str
+
+
+class Plan(Value):
+    """A plan.  `apply` uses `pools` and `spec` alone; everything else is for people and for review."""
+
+    schema_name: Literal["clusterctl.plan/1"] = SCHEMA
+    id: str
+    """First 16 hex digits of the SHA-256 of the content without `id` and `created_at`."""
+    created_at: datetime
+    name: str
+    objective: str
+    spec: dict[str, Any]
+    prices: PriceAge
+    calibration: str
+    """Id of the calibration that gave constants and bands."""
+    fleet: str
+    """One line: cloud region, capacity type."""
+    feasible: bool = True
+    hours: Band
+    usd: Band
+    at_least: bool
+    """True when a line has no price: the real bill is higher than `usd`."""
+    usd_per_hour: float
+    stages: tuple[StagePlan, ...]
+    pools: tuple[Pool, ...]
+    lines: tuple[Line, ...]
+    alternatives: tuple[Alternative, ...]
+    frontier_chosen: int
+    rejections: tuple[Rejection, ...]
+    candidates: int
+    movers: tuple[Mover, ...]
+    assumptions: tuple[Assumption, ...]
+    unpriced: tuple[Unpriced, ...]
+    economics: tuple[Economics, ...]
+    warnings: tuple[str, ...]
+    terms: dict[str, Term]
