@@ -1,0 +1,93 @@
+# Everything a person or a CI job does with this checkout.  Needs make and Python 3.11 or newer; `make help` lists the targets.
+
+# First interpreter on PATH that is new enough; `make PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+RUNTIME := $(VENV)/.stamp-runtime
+DEV := $(VENV)/.stamp-dev
+WHEEL_VENV := build/wheel-venv
+UV_VERSION := 0.13.9
+UV_COMPILE := build/lock-venv/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	--no-annotate --quiet --custom-compile-command "make lock" pyproject.toml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-tree test-wheel test-engines check coverage bench fuzz lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+demo: $(RUNTIME)  ## set up and plan the example run across AWS, GCP and Azure
+	@$(BIN)/clusterctl plan templates/specs/rlcef.yaml
+
+test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel
+	@echo "left out: engines (make test-engines), the fuzzer (make fuzz)"
+
+test-tree: $(DEV)
+	$(BIN)/python -m pytest -n 2
+
+test-wheel: $(DEV) $(WHEEL_VENV)/.stamp
+	rm -rf build/dist
+	$(BIN)/python -m build --no-isolation --outdir build/dist . > build/build.log 2>&1 || { cat build/build.log; exit 1; }
+	$(WHEEL_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall build/dist/*.whl
+	$(BIN)/python -m pytest -n 2 tests/wheel --wheel-venv $(WHEEL_VENV)
+
+test-engines: $(DEV)  ## run what needs real engines
+	@echo "no engine is part of this version: nothing to run"
+
+check: $(DEV)  ## format, lint, types, layers, coverage
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory coverage
+
+coverage: $(DEV)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 tests/planners tests/clusterctl
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: $(DEV)  ## measure speed and memory; writes benchmarks/results/
+	$(BIN)/python benchmarks/speed.py
+
+fuzz: $(DEV)  ## 10,000 malformed inputs: no traceback, none hangs
+	$(BIN)/python tests/fuzz.py
+
+lock: build/lock-venv/bin/uv  ## resolve pyproject.toml again into the two lock files
+	$(UV_COMPILE) --group build --output-file requirements.lock
+	$(UV_COMPILE) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:  ## remove what make made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "error: clusterctl needs Python 3.11 or newer, and none is on PATH" >&2; \
+		echo >&2; echo "hint: install one, or name it: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: clusterctl needs Python 3.11 or newer; $(PYTHON) is not" >&2; \
+		echo >&2; echo "hint: name another: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' || { echo "error: $(PYTHON) has no venv or ensurepip module" >&2; \
+		echo >&2; echo "hint: install it (Debian and Ubuntu: python3-venv), or name another: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+
+$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.lock $(RUNTIME)
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(WHEEL_VENV)/.stamp: requirements.lock | $(BIN)/python
+	$(BIN)/python -m venv --clear $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+build/lock-venv/bin/uv: | $(BIN)/python
+	$(BIN)/python -m venv --clear build/lock-venv
+	build/lock-venv/bin/python -m pip --disable-pip-version-check install --quiet uv==$(UV_VERSION)
