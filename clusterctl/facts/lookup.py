@@ -1,0 +1,137 @@
+"""Models and GPUs by name: with or without the organisation, in any case, with the usual suffixes."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from clusterctl.errors import SpecError
+from clusterctl.paths import facts_dir
+from planners.domain import GpuSpec, ModelShape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_FOR_CHECKS_ONLY = ("params_stated", "params_active_stated")
+"""Published totals kept beside the shape: tests compare them, the planner must not."""
+
+_MODEL_FIELDS_WITHOUT_DEFAULT = (
+    "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "ffn_matrices", "vocab", "tied_embeddings",
+)  # fmt: skip
+_GPU_FIELDS_WITHOUT_DEFAULT = (
+    "fp8_flops", "scale_up_bytes_per_s", "scale_out_bytes_per_s", "board_watts", "reference_watts",
+)  # fmt: skip
+"""Fields that the facts leave out when unknown."""
+
+_TUNING_SUFFIX = re.compile(r"[-_](instruct|base|chat|it|hf|fp8|bf16|awq|gptq|int4|int8)$")
+_GPU_NOISE = re.compile(r"\bnvidia[- ]|\bamd[- ]|\binstinct[- ]|[- _]")
+
+
+@cache
+def model_rows() -> tuple[dict[str, Any], ...]:
+    """The rows of models.json as written, published totals included."""
+    return tuple(json.loads((facts_dir() / "models.json").read_text("utf-8")))
+
+
+@cache
+def load_models() -> dict[str, ModelShape]:
+    """Every known model by its name and by each alias (several keys share one shape)."""
+    found: dict[str, ModelShape] = {}
+    for row in model_rows():
+        shape = _model_of(row)
+        for name in (shape.name, *shape.aliases):
+            found[name] = shape
+    return found
+
+
+@cache
+def load_gpus() -> dict[str, GpuSpec]:
+    """Every known GPU by its canonical name only; `find_gpu` also knows the aliases."""
+    rows = json.loads((facts_dir() / "gpus.json").read_text("utf-8"))
+    return {row["name"]: _gpu_of(row) for row in rows}
+
+
+def find_model(name: str) -> ModelShape:
+    """The shape of a model by a tolerant name.  Raises SpecError with the nearest names."""
+    shape = _models_by_key().get(_plain(name)) or _models_by_key().get(_bare(name))
+    if shape is not None:
+        return shape
+    hint = "`model:` also takes a shape ({name, layers, hidden, heads, ...}) or the path of a config.json"
+    raise SpecError(f"unknown model {name!r}{_nearest(_bare(name), _model_labels())}", hint=hint)
+
+
+def find_gpu(name: str) -> GpuSpec:
+    """A GPU by its own, its driver's or a cloud's name.  Raises SpecError with the nearest."""
+    gpu = _gpus_by_key().get(_gpu_key(name))
+    if gpu is not None:
+        return gpu
+    known = load_gpus()
+    labels = {_gpu_key(key): key for key in known}
+    raise SpecError(
+        f"unknown GPU {name!r}{_nearest(_gpu_key(name), labels)}", hint="known: " + ", ".join(known)
+    )
+
+
+def _model_of(row: Mapping[str, Any]) -> ModelShape:
+    nullable: dict[str, Any] = dict.fromkeys(
+        (
+            "layers",
+            "hidden",
+            "heads",
+            "kv_heads",
+            "head_dim",
+            "ffn",
+            "ffn_matrices",
+            "vocab",
+            "tied_embeddings",
+        )
+    )
+    known = {key: value for key, value in row.items() if key not in _FOR_CHECKS_ONLY}
+    return ModelShape(**{**nullable, **known, "aliases": tuple(row.get("aliases", ()))})
+
+
+def _gpu_of(row: Mapping[str, Any]) -> GpuSpec:
+    nullable: dict[str, Any] = dict.fromkeys(_GPU_FIELDS_WITHOUT_DEFAULT)
+    return GpuSpec(**{**nullable, **row, "aliases": tuple(row.get("aliases", ()))})
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _bare(name: str) -> str:
+    """Lower case, without organisation and tuning suffixes: Qwen/Qwen2.5-32B-Instruct -> qwen2.5-32b."""
+    bare = _plain(name).rsplit("/", 1)[-1]
+    while (shorter := _TUNING_SUFFIX.sub("", bare)) != bare:
+        bare = shorter
+    return bare
+
+
+def _gpu_key(name: str) -> str:
+    return _GPU_NOISE.sub("", name.strip().lower())
+
+
+@cache
+def _models_by_key() -> dict[str, ModelShape]:
+    full = {_plain(name): shape for name, shape in load_models().items()}
+    bare = {_bare(name): shape for name, shape in load_models().items()}
+    return bare | full
+
+
+@cache
+def _model_labels() -> dict[str, str]:
+    return {_bare(name): name for name in load_models()}
+
+
+@cache
+def _gpus_by_key() -> dict[str, GpuSpec]:
+    return {_gpu_key(name): gpu for gpu in load_gpus().values() for name in (gpu.name, *gpu.aliases)}
+
+
+def _nearest(key: str, labels: Mapping[str, str]) -> str:
+    close: Iterable[str] = difflib.get_close_matches(key, labels, n=3, cutoff=0.5)
+    named = [labels[match] for match in close]
+    return f"; nearest: {', '.join(named)}" if named else ""
