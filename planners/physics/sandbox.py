@@ -8,11 +8,14 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-Column = NDArray[np.float64] | float
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planners.physics.columns import Column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ class Service:
         grid = np.linspace(0.001, 0.9999, 400)
         z = np.array([NormalDist().inv_cdf(float(p)) for p in grid])
         seconds = np.minimum(median * np.exp(sigma * z), self.limit_seconds)
-        return np.interp(share, grid, seconds)
+        return np.asarray(np.interp(share, grid, seconds), dtype=np.float64)
 
     @property
     def squared_cv(self) -> float:
@@ -67,9 +70,12 @@ def judge_exposed_seconds(
 ) -> NDArray[np.float64]:
     """Seconds the GPUs wait for the judges after generation has ended.
 
-    Backlog: calls·s/c of work, of which `overlap_share` of the generation time was available while samples were still being written
-    (0 when rewards start only after the last sample). Tail: the last samples to finish are judged last; their longest service is
-    the (1 - 1/(m+1)) quantile with m = 2 % of the calls, at most one per slot. Compared with `simulate_judges` in the tests: within a third.
+    Backlog: calls·s/c of work, of which `overlap_share` of the generation time was available while samples were
+    still being written
+    (0 when rewards start only after the last sample). Tail: the last samples to finish are judged last; their
+    longest service is
+    the (1 - 1/(m+1)) quantile with m = 2 % of the calls, at most one per slot. Compared with `simulate_judges` in
+    the tests: within a third.
     """
     calls_ = np.maximum(np.asarray(calls, dtype=np.float64), 0.0)
     slots_ = np.maximum(np.asarray(slots, dtype=np.float64), 1e-9)
@@ -80,13 +86,12 @@ def judge_exposed_seconds(
     return np.where(calls_ > 0, backlog + tail, 0.0)
 
 
-def queue_wait_seconds(
-    *, arrivals_per_second: Column, service: Service, slots: Column
-) -> NDArray[np.float64]:
+def queue_wait_seconds(*, arrivals_per_second: Column, service: Service, slots: Column) -> NDArray[np.float64]:
     """Mean wait in a queue with several servers in steady state (infinite at or above full load).
 
     Allen-Cunneen with Sakasegawa's power: W = s·(Ca²+Cs²)/2 · ρ^(√(2(c+1))-1) / (c(1-ρ)), Ca² = 1 (Poisson arrivals).
-    Source: Sakasegawa 1977; Allen, Probability, Statistics and Queueing Theory, 1990. Error: a few percent for c ≤ 100, more when ρ < 0.5.
+    Source: Sakasegawa 1977; Allen, Probability, Statistics and Queueing Theory, 1990. Error: a few percent for c ≤
+    100, more when ρ < 0.5.
     """
     slots_ = np.maximum(np.asarray(slots, dtype=np.float64), 1.0)
     load = np.asarray(arrivals_per_second, dtype=np.float64) * service.mean_seconds / slots_
@@ -115,9 +120,11 @@ def start_seconds(
 def simulate_judges(
     *, finish_seconds: NDArray[np.float64], service: Service, slots: int, seed: int
 ) -> tuple[float, float]:
-    """Event simulation of stateless judging: (seconds from the last sample to the last verdict, busy share of the slots).
+    """Event simulation of stateless judging: (seconds from the last sample to the last verdict, busy share of the
+    slots).
 
-    `finish_seconds`: when each sample is complete. First come, first served; ties in the order given. Same seed, same answer.
+    `finish_seconds`: when each sample is complete. First come, first served; ties in the order given. Same seed,
+    same answer.
     """
     rng = np.random.default_rng(seed)
     draws = service.quantile(rng.random(len(finish_seconds)))

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-Column = NDArray[np.float64] | float
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planners.physics.columns import Column
 
 GPU_HOURS_PER_FAILURE = 50_700.0
-"""Mean GPU-hours between unexpected interruptions: 419 in 54 days on 16,384 H100 (Llama 3, arXiv:2407.21783, section 3.3.4)."""
+"""Mean GPU-hours between unexpected interruptions: 419 in 54 days on 16,384 H100 (Llama 3, arXiv:2407.21783, section
+3.3.4)."""
 
 PREEMPTIONS_PER_NODE_HOUR = 0.02
-"""Assumption for spot GPU nodes; clouds publish no rate (AWS's advisor gives monthly brackets). Stated in every spot plan."""
+"""Assumption for spot GPU nodes; clouds publish no rate (AWS's advisor gives monthly brackets). Stated in every spot
+plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartUp:
-    """Seconds from the request for machines to the first useful step. Assumptions of ours, replaced by measured ones."""
+    """Seconds from the request for machines to the first useful step. Assumptions of ours, replaced by measured
+    ones."""
 
     boot_seconds: float = 300.0
     pull_seconds: float = 180.0
@@ -50,8 +56,10 @@ def lost_to_interruptions(
 ) -> Lost:
     """Expected hours lost: each interruption costs a restart and half a checkpoint interval of work.
 
-    rate per hour = gpus / GPU_HOURS_PER_FAILURE + spot · nodes · PREEMPTIONS_PER_NODE_HOUR; a rate so high that work cannot
-    keep up is capped at nine hours lost for each useful one. `spot`: 1 or 0. Source of the form: Daly 2006, first order.
+    rate per hour = gpus / GPU_HOURS_PER_FAILURE + spot · nodes · PREEMPTIONS_PER_NODE_HOUR; a rate so high that work
+    cannot
+    keep up is capped at nine hours lost for each useful one. `spot`: 1 or 0. Source of the form: Daly 2006, first
+    order.
     """
     rate = (
         np.asarray(gpus, dtype=np.float64) / GPU_HOURS_PER_FAILURE

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = "clusterctl.plan/1"
+SCHEMA: Literal["clusterctl.plan/1"] = "clusterctl.plan/1"
 """Name and version of the plan file; a reader refuses any other version."""
 
 
