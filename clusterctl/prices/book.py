@@ -1,0 +1,201 @@
+"""The price book: embedded facts, or a refreshed book of this user, as polars frames.
+
+Reads; never fetches, never writes.  A damaged book is an error, never a silent fall back to another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from clusterctl.prices.schema import PRICE_KEY, BookFrames
+from clusterctl.prices.volume import Volume, embedded_dir, newest_refreshed, open_volume
+from planners.domain import OFFER_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import date
+    from pathlib import Path
+
+MachineKind = Literal["gpu", "cpu"]
+Filters = dict[str, "Collection[str] | None"]
+OFFER_ORDER = ("cloud", "region", "instance_type", "capacity_type", "zone")
+
+UNKNOWN_REGION = "unknown"
+"""Region of an instance type that no source prices on demand anywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceBook:
+    """Prices, shapes, extras, history and sources.
+
+    `volumes` holds the books to merge, newest first: usually one; two when a refreshed book was merged with an
+    older embedded book than the one that is installed now.  Then the newest `as_of` wins, price by price.
+    """
+
+    volumes: tuple[Volume, ...]
+
+    @property
+    def priced_at(self) -> tuple[date, date]:
+        """Oldest and newest day on which a current price was read."""
+        manifests = [volume.manifest for volume in self.volumes]
+        return min(m.priced_from for m in manifests), max(m.priced_to for m in manifests)
+
+    @property
+    def book_id(self) -> str:
+        """Identifies the content: the same id means the same prices."""
+        return "+".join(volume.manifest.book_id for volume in self.volumes)
+
+    def offers(
+        self,
+        clouds: Collection[str] | None = None,
+        *,
+        regions: Collection[str] | None = None,
+        gpus: Collection[str] | None = None,
+        instance_types: Collection[str] | None = None,
+        capacity_types: Collection[str] | None = None,
+        kind: MachineKind | None = None,
+    ) -> pl.DataFrame:
+        """Offers in `OFFER_COLUMNS`, sorted; a filter that is None lets everything through.
+
+        An instance type without an on-demand price in any region has one on-demand row in region `unknown` with
+        `usd_per_hour` null.  That row passes the region filter: nobody knows that it is elsewhere.
+        """
+        wanted = {
+            "cloud": clouds,
+            "region": regions,
+            "gpu": gpus,
+            "instance_type": instance_types,
+            "capacity_type": capacity_types,
+        }
+        return self._offers(wanted, "gpu" if gpus is not None else kind).sort(*OFFER_ORDER)
+
+    def _offers(self, wanted: Filters, kind: MachineKind | None) -> pl.DataFrame:
+        shapes = _keep(self.shapes(), wanted)
+        if kind is not None:
+            shapes = shapes.filter(pl.col("gpu").is_not_null() == (kind == "gpu"))
+        priced = self._prices(*(f"{name}.parquet" for name in ("gpu", "cpu") if kind in (None, name)))
+        rows = [_keep(priced, wanted)]
+        if wanted["capacity_type"] is None or "on_demand" in wanted["capacity_type"]:
+            rows.append(_without_on_demand(priced, shapes))
+        return pl.concat(rows).join(shapes, on=["cloud", "instance_type"], how="inner").select(OFFER_COLUMNS)
+
+    def sandbox_offers(
+        self,
+        clouds: Collection[str] | None = None,
+        *,
+        regions: Collection[str] | None = None,
+        capacity_types: Collection[str] | None = None,
+        min_vcpus: float = 4,
+        keep_per_group: int = 2,
+    ) -> pl.DataFrame:
+        """The useful CPU machines, in `OFFER_COLUMNS`.
+
+        Per cloud, region, capacity type, architecture and GiB per vCPU the `keep_per_group` cheapest per vCPU
+        (ties: the bigger machine).  Machines under `min_vcpus` are left out: the smallest share their cores.
+        """
+        wanted: Filters = {"cloud": clouds, "region": regions, "capacity_type": capacity_types}
+        rows = self._offers(wanted, "cpu")
+        group = ["cloud", "region", "capacity_type", "arch", "gib_per_vcpu"]
+        return (
+            rows.filter(pl.col("vcpus") >= min_vcpus, pl.col("usd_per_hour").is_not_null())
+            .with_columns(
+                gib_per_vcpu=(pl.col("memory_gib") / pl.col("vcpus")).round(0),
+                usd_per_vcpu_hour=(pl.col("usd_per_hour") / pl.col("vcpus")).round(5),
+            )
+            .sort(["usd_per_vcpu_hour", "vcpus", "instance_type"], descending=[False, True, False])
+            .group_by(group, maintain_order=True)
+            .head(keep_per_group)
+            .select(OFFER_COLUMNS)
+            .sort(*OFFER_ORDER)
+        )
+
+    def shapes(self) -> pl.DataFrame:
+        """Instance types in SHAPE_SCHEMA."""
+        frames = [volume.read("shapes.parquet") for volume in self.volumes]
+        return _newest_first(frames, ("cloud", "instance_type"))
+
+    def extras(self) -> pl.DataFrame:
+        """Disks, storage, egress, NAT and control planes in EXTRA_SCHEMA; a free item is absent, not 0."""
+        frames = [volume.read("extras.parquet") for volume in self.volumes]
+        return _newest_first(frames, ("cloud", "region", "item", "unit"))
+
+    def history(self) -> pl.DataFrame:
+        """Earlier prices in PRICE_SCHEMA, oldest first; the current prices are not repeated here."""
+        frames = [volume.prices("history.parquet") for volume in self.volumes]
+        return pl.concat(frames).unique(maintain_order=True).sort("as_of", *PRICE_KEY)
+
+    def sources(self) -> pl.DataFrame:
+        """Source ids with full source, dates and licence (SOURCE_SCHEMA)."""
+        return _newest_first([volume.read("sources.parquet") for volume in self.volumes], ("source_id",))
+
+    def prices(self) -> pl.DataFrame:
+        """Every current price in PRICE_SCHEMA, without shapes."""
+        return self._prices("gpu.parquet", "cpu.parquet")
+
+    def frames(self) -> BookFrames:
+        """The whole book in memory: what a writer needs."""
+        return BookFrames(
+            prices=self.prices(),
+            history=self.history(),
+            shapes=self.shapes(),
+            extras=self.extras(),
+            sources=self.sources(),
+        )
+
+    def _prices(self, *names: str) -> pl.DataFrame:
+        frames = [volume.prices(name) for volume in self.volumes for name in names]
+        if len(self.volumes) == 1:
+            return pl.concat(frames)
+        newest = pl.concat(frames).sort("as_of", descending=True, nulls_last=True, maintain_order=True)
+        return newest.unique(PRICE_KEY, keep="first", maintain_order=True)
+
+
+def load_book(path: Path | None = None) -> PriceBook:
+    """The book at `path`, or the one in use: the newest refreshed book of this user, else the embedded one.
+
+    Raises StateError when the book is damaged or of another version.
+    """
+    if path is not None:
+        return PriceBook(volumes=(open_volume(path),))
+    embedded = open_volume(embedded_dir())
+    newest = newest_refreshed()
+    if newest is None:
+        return PriceBook(volumes=(embedded,))
+    refreshed = open_volume(newest)
+    if refreshed.manifest.base == embedded.manifest.book_id:
+        return PriceBook(volumes=(refreshed,))
+    return PriceBook(volumes=(refreshed, embedded))
+
+
+def _keep(frame: pl.DataFrame, wanted: Filters) -> pl.DataFrame:
+    """The rows that pass every filter on a column of this frame."""
+    for column, values in wanted.items():
+        if values is not None and column in frame.columns:
+            frame = frame.filter(pl.col(column).is_in(list(values)))
+    return frame
+
+
+def _without_on_demand(priced: pl.DataFrame, shapes: pl.DataFrame) -> pl.DataFrame:
+    """One priceless on-demand row (PRICE_SCHEMA) per shape that no region sells on demand at a known price."""
+    key = ["cloud", "instance_type"]
+    on_demand = priced.filter(pl.col("capacity_type") == "on_demand")
+    return shapes.join(on_demand, on=key, how="anti").select(
+        "cloud",
+        pl.lit(UNKNOWN_REGION).alias("region"),
+        pl.lit(None, pl.String).alias("zone"),
+        "instance_type",
+        pl.lit("on_demand").alias("capacity_type"),
+        pl.lit(None, pl.Float64).alias("usd_per_hour"),
+        pl.lit(None, pl.Date).alias("as_of"),
+        pl.col("shape_source").alias("source"),
+        pl.lit("unknown").alias("quality"),
+    )
+
+
+def _newest_first(frames: list[pl.DataFrame], key: tuple[str, ...]) -> pl.DataFrame:
+    if len(frames) == 1:
+        return frames[0]
+    return pl.concat(frames).unique(key, keep="first", maintain_order=True)

@@ -1,0 +1,115 @@
+"""Writes a price book: the frames, packed small, into a folder.  The same writer serves `refresh`.
+
+The bytes depend only on the rows and on the polars version: no clock, no host, sorted rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from clusterctl.errors import PriceError
+from clusterctl.prices.gpu_names import GPU_BY_ACCELERATOR
+from clusterctl.prices.schema import (
+    EXTRA_SCHEMA,
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    MICRO,
+    PRICE_SCHEMA,
+    SHAPE_SCHEMA,
+    SOURCE_SCHEMA,
+    BookFrames,
+    Manifest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def pack(csv_folder: Path, out_folder: Path) -> Manifest:
+    """Pack prices, history, instances, extras and sources (CSV) into a book.  Raises PriceError."""
+    return write_book(read_csv_folder(csv_folder), out_folder)
+
+
+def write_book(frames: BookFrames, out_folder: Path, *, base: str | None = None) -> Manifest:
+    """Write every file of the book, the manifest last; returns the manifest."""
+    out_folder.mkdir(parents=True, exist_ok=True)
+    with_gpu = frames.shapes.filter(pl.col("gpu").is_not_null()).select("cloud", "instance_type")
+    keys = ["cloud", "instance_type"]
+    files = {
+        "gpu.parquet": _packed_prices(frames.prices.join(with_gpu, on=keys, how="semi")),
+        "cpu.parquet": _packed_prices(frames.prices.join(with_gpu, on=keys, how="anti")),
+        "history.parquet": _packed_prices(frames.history),
+        "shapes.parquet": frames.shapes.sort(keys),
+        "extras.parquet": frames.extras.sort("cloud", "item", "region", "unit"),
+        "sources.parquet": frames.sources.sort("source_id"),
+    }
+    sha256 = {name: _write(frame, out_folder / name) for name, frame in files.items()}
+    manifest = Manifest(
+        version=FORMAT_VERSION,
+        book_id=hashlib.sha256("".join(sha256.values()).encode()).hexdigest()[:16],
+        base=base,
+        priced_from=frames.prices["as_of"].min(),
+        priced_to=frames.prices["as_of"].max(),
+        num_prices=frames.prices.height,
+        sha256=sha256,
+    )
+    (out_folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return manifest
+
+
+def _packed_prices(frame: pl.DataFrame) -> pl.DataFrame:
+    micro = (pl.col("usd_per_hour") * MICRO).round().cast(pl.Int64).alias("usd_micro_per_hour")
+    order = ["cloud", "instance_type", "region", "capacity_type", "zone", "as_of", "source", "usd_per_hour"]
+    return frame.sort(order).with_columns(micro).drop("usd_per_hour")
+
+
+def _write(frame: pl.DataFrame, path: Path) -> str:
+    frame.write_parquet(path, compression="zstd", compression_level=19, statistics=False)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_csv_folder(folder: Path) -> BookFrames:
+    """The five CSVs as frames.  Raises PriceError when a file is missing or a value is not of its type."""
+    instances = _read(folder / "instances.csv")
+    unknown = set(instances["accelerator"].drop_nulls()) - set(GPU_BY_ACCELERATOR)
+    if unknown:
+        raise PriceError(
+            f"{folder / 'instances.csv'}: unknown accelerator {', '.join(sorted(unknown))}",
+            hint="add it to clusterctl/prices/gpu_names.py",
+        )
+    shapes = instances.rename(
+        {"accelerator_count": "num_gpus", "gpu_memory_gib_each": "hbm_gib", "source": "shape_source"}
+    ).with_columns(gpu=pl.col("accelerator").replace_strict(GPU_BY_ACCELERATOR, return_dtype=pl.String))
+    try:
+        return BookFrames(
+            prices=_typed(_read(folder / "prices.csv").rename({"purchase": "capacity_type"}), PRICE_SCHEMA),
+            history=_typed(_read(folder / "prices_history.csv").rename({"purchase": "capacity_type"}), PRICE_SCHEMA),
+            shapes=_typed(shapes, SHAPE_SCHEMA),
+            extras=_typed(_read(folder / "extras.csv"), EXTRA_SCHEMA),
+            sources=_typed(_read(folder / "sources.csv"), SOURCE_SCHEMA),
+        )
+    except pl.exceptions.PolarsError as error:
+        raise PriceError(f"{folder}: {error}", hint="compare the columns with docs/prices.md") from error
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_csv(path, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise PriceError(f"cannot read {path}: {error}") from error
+
+
+def _typed(frame: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+    """Text to types; an empty cell is null; the word `unknown` in a date is null."""
+    columns = []
+    for name, kind in schema.items():
+        cell = pl.when(pl.col(name) != "").then(pl.col(name))
+        if kind is pl.Date:
+            columns.append(pl.when(cell != "unknown").then(cell).str.to_date("%Y-%m-%d").alias(name))
+        else:
+            columns.append(cell.cast(kind).alias(name))
+    return frame.select(columns)

@@ -1,0 +1,101 @@
+"""What a price book holds: its files, their columns, and the small manifest that identifies it.
+
+A book is a folder.  `book.json` is the manifest; every other file is a zstd parquet.  Prices are whole
+micro-dollars in the files (every list price seen has at most six decimals) and f64 dollars in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "book.json"
+MICRO = 1_000_000
+
+PRICE_KEY = ("cloud", "region", "zone", "instance_type", "capacity_type")
+"""What makes a price row unique."""
+
+PRICE_SCHEMA: Mapping[str, type[pl.DataType]] = {
+    "cloud": pl.String,
+    "region": pl.String,
+    "zone": pl.String,
+    "instance_type": pl.String,
+    "capacity_type": pl.String,
+    "usd_per_hour": pl.Float64,
+    "as_of": pl.Date,
+    "source": pl.String,
+    "quality": pl.String,
+}
+"""One price: dollars per hour of the whole instance.  zone: spot only; as_of null = unknown day."""
+
+SHAPE_SCHEMA: Mapping[str, type[pl.DataType]] = {
+    "cloud": pl.String,
+    "instance_type": pl.String,
+    "vcpus": pl.Float64,
+    "memory_gib": pl.Float64,
+    "accelerator": pl.String,
+    "gpu": pl.String,
+    "num_gpus": pl.Float64,
+    "hbm_gib": pl.Float64,
+    "network_gbps": pl.Float64,
+    "interconnect": pl.String,
+    "local_nvme_gib": pl.Float64,
+    "arch": pl.String,
+    "shape_source": pl.String,
+}
+"""One instance type.  accelerator = the source's word, gpu = ours; both null without a GPU; hbm_gib per GPU."""
+
+EXTRA_SCHEMA: Mapping[str, type[pl.DataType]] = {
+    "cloud": pl.String,
+    "region": pl.String,
+    "item": pl.String,
+    "unit": pl.String,
+    "usd": pl.Float64,
+    "as_of": pl.Date,
+    "source": pl.String,
+    "verified": pl.String,
+    "note": pl.String,
+}
+"""Disks, object storage, egress, NAT, control planes.  region `*` = everywhere; verified `memory` = no source read."""
+
+SOURCE_SCHEMA: Mapping[str, type[pl.DataType]] = {
+    "source_id": pl.String,
+    "full_source": pl.String,
+    "as_of_min": pl.Date,
+    "as_of_max": pl.Date,
+    "upstream_license": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookFrames:
+    """The whole content of a book in memory, in the schemas above (history has PRICE_SCHEMA)."""
+
+    prices: pl.DataFrame
+    history: pl.DataFrame
+    shapes: pl.DataFrame
+    extras: pl.DataFrame
+    sources: pl.DataFrame
+
+
+class Manifest(BaseModel):
+    """`book.json`.  `base` is the `book_id` of the embedded book that a refreshed book was merged with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["clusterctl-price-book"] = "clusterctl-price-book"
+    version: int
+    book_id: str
+    base: str | None
+    priced_from: date
+    priced_to: date
+    num_prices: int
+    sha256: dict[str, str]

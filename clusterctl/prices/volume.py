@@ -1,0 +1,93 @@
+"""One book folder on disk: which ones there are, and reading them with every damage noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+from pydantic import ValidationError
+
+from clusterctl.errors import StateError
+from clusterctl.paths import facts_dir, user_data_dir
+from clusterctl.prices.schema import FORMAT_VERSION, MANIFEST_NAME, MICRO, PRICE_SCHEMA, Manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def embedded_dir() -> Path:
+    """Folder of the book that ships with the package."""
+    return facts_dir() / "prices"
+
+
+def refreshed_dir() -> Path:
+    """Folder in which `prices refresh` puts its dated books."""
+    return user_data_dir() / "prices"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One book folder whose manifest has been read and accepted."""
+
+    folder: Path
+    manifest: Manifest
+
+    def read(self, name: str) -> pl.DataFrame:
+        """One parquet of the book.  Raises StateError when it is missing or damaged."""
+        path = self.folder / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _damaged(self.folder, f"{name} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != self.manifest.sha256.get(name):
+            raise _damaged(self.folder, f"{name} is not the file that {MANIFEST_NAME} names")
+        try:
+            return pl.read_parquet(io.BytesIO(content), use_statistics=False)
+        except pl.exceptions.PolarsError as error:
+            raise _damaged(self.folder, f"{name}: {error}") from error
+
+    def prices(self, name: str) -> pl.DataFrame:
+        """One price parquet in PRICE_SCHEMA (dollars, not micro-dollars)."""
+        dollars = (pl.col("usd_micro_per_hour") / MICRO).alias("usd_per_hour")
+        return self.read(name).with_columns(dollars).select(*PRICE_SCHEMA)
+
+
+def newest_refreshed() -> Path | None:
+    """The refreshed book with the newest date in its name; None when there is none."""
+    folder = refreshed_dir()
+    if not folder.is_dir():
+        return None
+    return max((found for found in folder.glob("prices-*") if found.is_dir()), default=None)
+
+
+def open_volume(folder: Path) -> Volume:
+    """Read and accept the manifest of one book folder.  Raises StateError."""
+    path = folder / MANIFEST_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(folder, f"{MANIFEST_NAME} cannot be read: {error}") from error
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _damaged(folder, f"{MANIFEST_NAME}: {where}: {first['msg']}") from error
+    if manifest.version != FORMAT_VERSION:
+        raise StateError(
+            f"price book {folder} is of version {manifest.version}; this program reads version {FORMAT_VERSION}",
+            hint="run `clusterctl prices refresh` again, or delete that folder to use the embedded prices",
+        )
+    return Volume(folder=folder, manifest=manifest)
+
+
+def _damaged(folder: Path, what: str) -> StateError:
+    if folder == embedded_dir():
+        return StateError(f"the embedded price book is damaged: {what}", hint="reinstall clusterctl")
+    return StateError(
+        f"price book {folder} is damaged: {what}",
+        hint="delete that folder to use the embedded prices, or run `clusterctl prices refresh`",
+    )
