@@ -1,0 +1,115 @@
+"""`clusterctl`: parses the command line, calls one command, says what went wrong.  Holds no other logic.
+
+Commands are imported when they are invoked, so that `clusterctl --help` stays a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from clusterctl import __version__, failure, log
+from clusterctl.command_table import COMMANDS, CommandEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are stubs, with name and summary, until one of them is invoked."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Import the command that `args` names.  `Any` because typer keeps its context class private."""
+        name, _, rest = super().resolve_command(ctx, args)
+        entry = next((entry for entry in COMMANDS if entry.name == name), None)
+        return name, None if entry is None else load(entry), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """As typer does, but a reader who closes the pipe (`| head`) isn't the same as a failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            failure.silence_stdout()
+            raise typer.Exit(failure.PIPE_CLOSED) from None
+
+
+def load(entry: CommandEntry) -> Any:
+    """Import a command and give it its examples.  Returns typer's command object, whose class is private."""
+    target = getattr(import_module(entry.module), entry.attribute)
+    if isinstance(target, typer.Typer):
+        app = target
+        app.rich_markup_mode = None
+    else:
+        app = typer.Typer(rich_markup_mode=None)
+        app.command(entry.name, context_settings=HELP_NAMES)(target)
+    command = _without_completion(get_command(app))
+    command.name = entry.name
+    command.epilog = _examples(entry.examples)
+    return command
+
+
+def root() -> TyperGroup:
+    """The whole command line, with stubs for commands."""
+    app = typer.Typer(
+        cls=LazyGroup,
+        callback=_root,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        context_settings=HELP_NAMES,
+        epilog=_examples(("clusterctl init rlcef > run.yaml", "clusterctl plan run.yaml", "clusterctl plan --help")),
+    )
+    group = _without_completion(get_command(app))
+    if not isinstance(group, TyperGroup):
+        raise TypeError(f"expected a group, got {type(group).__name__}")
+    for entry in COMMANDS:
+        group.add_command(TyperCommand(entry.name, help=entry.summary, rich_markup_mode=None))
+    return group
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run and exit: 0, or the exit code of the kind of failure (docs/exit-codes.md)."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(failure.exit_code_of(lambda: root().main(args, prog_name="clusterctl", standalone_mode=False), args))
+
+
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what is being done.")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Write the log as JSON lines.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
+) -> None:
+    """Plan fleets for reinforcement learning from code execution.
+
+    How many GPUs, how many sandboxes, how long, how many dollars, on which cloud, and how sure.
+    """
+    del version  # `_print_version` has answered
+    log.configure(verbose=verbose or debug, as_json=log_json)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"clusterctl {__version__}")
+        raise typer.Exit
+
+
+def _without_completion(command: Any) -> Any:
+    """Take typer's own completion options off: `clusterctl completion` is the way, and it edits no file.
+
+    They can't be left out from the start: making them is what registers the shells with typer.
+    """
+    command.params = [param for param in command.params if not (param.name or "").endswith("_completion")]
+    return command
+
+
+def _examples(lines: Sequence[str]) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

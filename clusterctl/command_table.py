@@ -1,0 +1,36 @@
+"""The commands as data: `--help` is drawn from this table alone, without importing any command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandEntry:
+    """One command: where its code is, and what a person reads before it is imported."""
+
+    name: str
+    module: str
+    attribute: str
+    """A function (a command) or a `typer.Typer` (a group of commands) in `module`."""
+    summary: str
+    examples: tuple[str, ...]
+    """Shown at the end of the command's help; a test runs each beside `templates/`."""
+
+
+COMMANDS: tuple[CommandEntry, ...] = (
+    CommandEntry(
+        name="doctor",
+        module="clusterctl.commands.doctor",
+        attribute="doctor",
+        summary="Check this installation: Python, packages, bundled files, extras.",
+        examples=("clusterctl doctor", "clusterctl doctor --json"),
+    ),
+    CommandEntry(
+        name="completion",
+        module="clusterctl.commands.completion",
+        attribute="completion",
+        summary="Print the completion script of a shell.",
+        examples=("clusterctl completion bash", "clusterctl completion zsh"),
+    ),
+)

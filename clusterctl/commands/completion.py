@@ -1,0 +1,30 @@
+"""`clusterctl completion`: the script that makes a shell complete our commands and options."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Shell(StrEnum):
+    """Shells that typer can complete in."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def completion(shell: Annotated[Shell, typer.Argument(help="The shell that you use.")]) -> None:
+    """Print the completion script of a shell.
+
+    bash: add `eval "$(clusterctl completion bash)"` to ~/.bashrc.
+    zsh: add it to ~/.zshrc, after compinit.
+    fish: `clusterctl completion fish > ~/.config/fish/completions/clusterctl.fish`.
+    """
+    from clusterctl.cli import root
+
+    os.environ["_CLUSTERCTL_COMPLETE"] = f"source_{shell.value}"  # typer's own protocol; its root answers and exits
+    root().main([], prog_name="clusterctl")

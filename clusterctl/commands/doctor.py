@@ -1,0 +1,112 @@
+"""`clusterctl doctor`: is this installation whole, and what would an extra add?"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from typing import Annotated, Literal
+
+import typer
+
+from clusterctl import __version__, paths
+from clusterctl.errors import StateError
+
+EXTRAS = {
+    "plot": "matplotlib",
+    "aws": "boto3",
+    "gcp": "google.cloud.compute",
+    "azure": "azure.mgmt.compute",
+    "sky": "sky",
+    "kubernetes": "kubernetes",
+    "pulumi": "pulumi",
+    "telemetry": "pynvml",
+    "dashboard": "streamlit",
+}
+"""Extra → the module that it brings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One line of the report."""
+
+    name: str
+    status: Literal["ok", "absent", "broken"]
+    """`absent` is fine: an extra that nobody asked for."""
+    detail: str
+    fix: str | None = None
+
+
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> None:
+    """Check this installation: Python, packages, bundled files, extras.  Exit code 5 if something is broken."""
+    checks = [_python(), _package(), _bundle(), *_extras()]
+    if as_json:
+        typer.echo(json.dumps({"version": __version__, "checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        for check in checks:
+            typer.echo(f"{check.status:<8}{check.name:<22}{check.detail}")
+            if check.fix:
+                typer.echo(f"{'':<8}{'':<22}→ {check.fix}")
+    broken = [check.name for check in checks if check.status == "broken"]
+    if broken:
+        raise StateError(
+            f"this installation is broken: {', '.join(broken)}", hint="reinstall clusterctl in a venv of its own"
+        )
+
+
+def _python() -> Check:
+    return Check(name="python", status="ok", detail=f"{platform.python_version()} at {sys.executable}")
+
+
+def _package() -> Check:
+    """`planners` is a generic name: another distribution that also ships one would shadow ours."""
+    owners = packages_distributions().get("planners", [])
+    if set(owners) - {"clusterctl"}:
+        return Check(
+            name="packages",
+            status="broken",
+            detail=f"`planners` is also installed by {', '.join(sorted(set(owners) - {'clusterctl'}))}",
+            fix="install clusterctl in a venv of its own",
+        )
+    return Check(
+        name="packages", status="ok", detail=f"clusterctl {__version__} at {paths.__file__.rpartition('/')[0]}"
+    )
+
+
+def _bundle() -> Check:
+    root = paths.bundle_root()
+    absent = [name for name in ("infra", "app", "templates") if not (root / name).is_dir()]
+    if absent:
+        return Check(
+            name="bundled files",
+            status="broken",
+            detail=f"no {', '.join(absent)} in {root}",
+            fix="reinstall clusterctl",
+        )
+    return Check(name="bundled files", status="ok", detail=str(root))
+
+
+def _extras() -> list[Check]:
+    return [_extra(extra, module) for extra, module in EXTRAS.items()]
+
+
+def _extra(extra: str, module: str) -> Check:
+    if _is_installed(module):
+        return Check(name=f"extra {extra}", status="ok", detail=f"{module} is installed")
+    return Check(
+        name=f"extra {extra}",
+        status="absent",
+        detail=f"{module} is not installed",
+        fix=f"pip install 'clusterctl[{extra}]'",
+    )
+
+
+def _is_installed(module: str) -> bool:
+    """Whether `module` can be imported, without importing more than its parent packages."""
+    parent = module.rpartition(".")[0]
+    if parent and not _is_installed(parent):
+        return False
+    return find_spec(module) is not None

@@ -1,0 +1,140 @@
+"""What a failure prints and which code it exits with.  The codes are listed in docs/exit-codes.md.
+
+Everything ends here: a person never sees a traceback unless they ask for it with `--debug`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+import traceback
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from typer.exceptions import Abort, TyperException
+
+from clusterctl.errors import ClusterctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+USAGE = 2
+BUG = 70
+"""EX_SOFTWARE of sysexits.h: the program, not its input, is at fault."""
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+PIPE_CLOSED = 141
+"""128 + SIGPIPE: whoever read our output stopped reading."""
+
+
+def exit_code_of(run: Callable[[], object], args: Sequence[str]) -> int:
+    """Call `run`, print what went wrong to stderr, and return the exit code.
+
+    `run` returns an exit code (0 when it returns anything that is no int).
+    """
+    try:
+        result = run()
+        sys.stdout.flush()
+    except ClusterctlError as error:
+        report(error.message, error.hint)
+        _cause(error, args)
+        return error.exit_code
+    except TyperException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, Abort):
+        result = INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        result = PIPE_CLOSED
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a person unasked
+        return _bug(error, args)
+    if result == INTERRUPTED:
+        report("interrupted", None)
+    return result if isinstance(result, int) else 0
+
+
+def report(message: str, hint: str | None) -> None:
+    """Print `error: …` and, after a blank line, `hint: …` to stderr."""
+    text = f"error: {message}\n" + (f"\nhint: {hint}\n" if hint else "")
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def _usage(error: TyperException) -> int:
+    """A wrong command line.  typer's message, in our voice, with the nearest option, command or choice."""
+    message = error.format_message()
+    if message.startswith("Usage: "):  # a group called without a command: its help is the answer
+        sys.stderr.write(f"{message}\n")
+        return USAGE
+    command_path = getattr(getattr(error, "ctx", None), "command_path", "clusterctl")
+    near = _nearest(error)
+    see = f"`{command_path} --help` lists what it takes"
+    report(_in_our_voice(message), f"did you mean `{near}`? {see}" if near else see)
+    return USAGE
+
+
+def _in_our_voice(message: str) -> str:
+    first = message.splitlines()[0]
+    for pattern, replacement in _REWORDED:
+        first = re.sub(pattern, replacement, first)
+    return (first[0].lower() + first[1:]).rstrip(".")
+
+
+_REWORDED = (
+    (r" \(Possible options: .*\)$", ""),
+    (r"\. Choose from:$", ""),
+    (r"'([^' ]+)'", r"`\1`"),
+    (r"^No such option: (\S+)", r"no such option `\1`"),
+    (r": Value error, ", ": "),
+    (r"Got unexpected extra argument\(s\) \((.*)\)", r"unexpected argument `\1`"),
+)
+
+
+def _nearest(error: TyperException) -> str | None:
+    """The option, command or choice that the person may have meant."""
+    ctx = getattr(error, "ctx", None)
+    if ctx is None:
+        return None
+    message = error.format_message()
+    option = getattr(error, "option_name", None)
+    choices = getattr(getattr(getattr(error, "param", None), "type_descriptor", None), "choices", None)
+    known: list[str] = []
+    if option is not None:
+        said = option
+        known = [name for param in ctx.command.get_params(ctx) for name in getattr(param, "opts", ())]
+    elif (unknown := re.match(r"No such command '(.*)'", message)) and hasattr(ctx.command, "list_commands"):
+        said = unknown[1]
+        known = ctx.command.list_commands(ctx)
+    elif choices and (wrong := re.search(r"'([^']*)' is not one of", message)):
+        said = wrong[1]
+        known = [str(getattr(choice, "value", choice)) for choice in choices]
+    else:
+        return None
+    return next(iter(get_close_matches(said, known, n=1)), None)
+
+
+def _bug(error: Exception, args: Sequence[str]) -> int:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
+    if "--debug" in args:
+        traceback.print_exception(error)
+    said = str(error).splitlines()[0] if str(error) else "no message"
+    again = shlex.join(["clusterctl", "--debug", *(arg for arg in args if arg != "--debug")])
+    report(
+        f"this is a bug in clusterctl: {type(error).__name__}: {said}{where}",
+        f"`{again}` shows the traceback; please report it together with the input file",
+    )
+    return BUG
+
+
+def _cause(error: ClusterctlError, args: Sequence[str]) -> None:
+    if error.__cause__ is not None and ("--debug" in args or "--verbose" in args or "-v" in args):
+        traceback.print_exception(error.__cause__)
+
+
+def silence_stdout() -> None:
+    """Point stdout at nothing, or the interpreter complains about the closed pipe when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
