@@ -64,6 +64,10 @@ class Phase(Value):
     bound_by: str
     parts: dict[str, float] = Field(default_factory=dict)
     """Named components in seconds; they overlap in part, so they need not add up to `seconds`."""
+    pool: str = ""
+    """Who works: trainer, rollout or sandbox; empty means trainer.  Draws the timeline's lanes, nothing else."""
+    start_seconds: float | None = None
+    """When in the unit it begins; None means right after the exposed part of the phase before it."""
 
 
 class Idle(Value):
@@ -254,6 +258,7 @@ class Plan(Value):
     lines: tuple[Line, ...]
     alternatives: tuple[Alternative, ...]
     frontier_chosen: int
+    """Number of the alternative that is this plan; the choice is one of `alternatives`."""
     rejections: tuple[Rejection, ...]
     candidates: int
     movers: tuple[Mover, ...]

@@ -1,0 +1,26 @@
+"""The name of a plan's content, so that an edited plan file is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planners.plan.value import Plan
+
+ID_DIGITS = 16
+UNHASHED = ("id", "created_at")
+"""Fields outside the hash: two plans of the same content made at different moments are the same plan."""
+
+
+def content_id(plan: Plan) -> str:
+    """First 16 hex digits of the SHA-256 of the plan's canonical JSON (sorted keys, no spaces) without `UNHASHED`."""
+    content = plan.model_dump(mode="json", exclude=set(UNHASHED))
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
+
+
+def with_id(plan: Plan) -> Plan:
+    """The same plan under the id of its content."""
+    return plan.model_copy(update={"id": content_id(plan)})
