@@ -1,0 +1,153 @@
+"""Candidate layouts as columns: machines × nodes × (schedule, split, tp, pp, ep, recompute, replica size)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planners.physics.workload import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planners.fleet.machines import Machine
+
+Array = NDArray[np.float64]
+
+GPU_COUNTS = (
+    1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024, 1536, 2048,
+    3072, 4096, 6144, 8192, 10240, 12288, 16384, 24576, 32768,
+)  # fmt: skip
+"""Totals that are tried; an exact number of nodes in the spec replaces them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What may vary.  A spec that fixes a value gives a tuple of one."""
+
+    trains: bool
+    generates: bool
+    schedules: tuple[float, ...] = (COLOCATED,)
+    rollout_shares: tuple[float, ...] = (0.25, 0.5, 0.75)
+    """Of the nodes, for split schedules."""
+    shardings: tuple[float, ...] = (FSDP,)
+    tps: tuple[int, ...] = (1, 2, 4, 8)
+    pps: tuple[int, ...] = (1, 2, 4, 8)
+    cps: tuple[int, ...] = (1,)
+    eps: tuple[int, ...] = (1,)
+    recomputes: tuple[float, ...] = (1.0,)
+    replicas: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layouts:
+    """Columns of shape (n,).  `machine` is a row number; counts are floats because the physics divides by them."""
+
+    machine: NDArray[np.int64]
+    nodes: Array
+    gpus: Array
+    train_gpus: Array
+    rollout_gpus: Array
+    schedule: Array
+    sharding: Array
+    tp: Array
+    pp: Array
+    cp: Array
+    ep: Array
+    dp: Array
+    recompute: Array
+    replica: Array
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Layouts:
+        """The given rows."""
+        return Layouts(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRange:
+    """How many nodes may be bought: exact, or up to a number of GPUs."""
+
+    max_gpus: int
+    min_nodes: int = 1
+    max_nodes: int | None = None
+    quota_gpus: dict[str, int] = field(default_factory=dict)
+    """By GPU name."""
+
+
+def node_counts(machine: Machine, allowed: NodeRange) -> Sequence[int]:
+    """Node counts to try for a machine, ascending."""
+    limit = min(allowed.max_gpus, allowed.quota_gpus.get(machine.gpu.name, allowed.max_gpus))
+    most = limit // machine.gpus_per_node
+    if allowed.max_nodes is not None:
+        most = min(most, allowed.max_nodes)
+    if allowed.min_nodes == allowed.max_nodes:
+        return [allowed.min_nodes] if allowed.min_nodes <= most else []
+    counts = {total // machine.gpus_per_node for total in GPU_COUNTS if total % machine.gpus_per_node == 0}
+    return sorted(
+        {*(n for n in counts if allowed.min_nodes <= n <= most), *([most] if most >= allowed.min_nodes else [])}
+    )
+
+
+def _templates(options: Options) -> Array:
+    """(k, 9) array of schedule, rollout share, sharding, tp, pp, cp, ep, recompute, replica."""
+    splits: list[tuple[float, float]] = []
+    for schedule in options.schedules:
+        shares = options.rollout_shares if schedule in (DISAGGREGATED, ASYNC) else (1.0,)
+        splits += [(schedule, share) for share in shares]
+    trains: list[tuple[float, ...]] = [(FSDP, 1, 1, 1, 1, 0.0)]
+    if options.trains:
+        trains = []
+        for sharding in options.shardings:
+            fixed = sharding != MEGATRON
+            axes = (
+                (1,) if fixed else options.tps, (1,) if fixed else options.pps, options.cps,
+                (1,) if fixed else options.eps, options.recomputes,
+            )  # fmt: skip
+            trains += [(sharding, *axis) for axis in itertools.product(*axes)]
+    replicas = options.replicas if options.generates else (1,)
+    rows = [(*split, *train, replica) for split in splits for train in trains for replica in replicas]
+    return np.array(rows, dtype=np.float64)
+
+
+def enumerate_layouts(machines: Sequence[Machine], options: Options, allowed: NodeRange) -> Layouts:
+    """Every layout whose degrees divide its GPUs.  Not yet checked for memory.
+
+    tp and small replicas stay inside a node (or scale-up domain); tp·pp·cp divides the training GPUs; a replica
+    divides the rollout
+    GPUs; split schedules need whole nodes on both sides.
+    """
+    base = [(index, count) for index, machine in enumerate(machines) for count in node_counts(machine, allowed)]
+    templates = _templates(options)
+    pairs = np.array(base, dtype=np.float64).reshape(-1, 2)
+    left = np.repeat(pairs, len(templates), axis=0)
+    right = np.tile(templates, (len(pairs), 1))
+    schedule, share, sharding, tp, pp, cp, ep, recompute, replica = right.T
+    machine = left[:, 0].astype(np.int64)
+    per_node = np.array([m.gpus_per_node for m in machines], dtype=np.float64)
+    domain = np.array([max(m.gpus_per_node, m.gpu.scale_up_domain) for m in machines], dtype=np.float64)
+    per_node, domain = (per_node[machine], domain[machine]) if len(machines) else (np.empty(0), np.empty(0))
+    nodes = left[:, 1]
+    split = schedule != COLOCATED
+    rollout_nodes = np.where(split, np.maximum(np.round(nodes * share), 1.0), nodes)
+    train_nodes = np.where(split, nodes - rollout_nodes, nodes)
+    train_gpus, rollout_gpus = train_nodes * per_node, rollout_nodes * per_node
+    ranks = tp * pp * cp
+    inside = np.minimum(per_node, domain)
+    valid = (train_nodes >= 1) & (tp <= inside)
+    with np.errstate(invalid="ignore"):
+        valid &= (np.mod(train_gpus, ranks) == 0) & (np.mod(rollout_gpus, replica) == 0)
+        valid &= (ep <= 1) | (np.mod(train_gpus / pp, ep) == 0)
+        valid &= (replica <= inside) | (np.mod(replica, per_node) == 0)
+    layouts = Layouts(
+        machine=machine, nodes=nodes, gpus=nodes * per_node, train_gpus=train_gpus, rollout_gpus=rollout_gpus,
+        schedule=schedule, sharding=sharding, tp=tp, pp=pp, cp=cp, ep=ep, dp=train_gpus / ranks,
+        recompute=recompute, replica=replica,
+    )  # fmt: skip
+    return layouts.take(valid)
