@@ -1,0 +1,122 @@
+"""Where the run may live, and what it may cost and is worth: fleet, limits, economics."""
+
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from planners.domain import CapacityType
+from planners.spec.base import (
+    Count,
+    Cpus,
+    Gbps,
+    Gib,
+    Hours,
+    SpecModel,
+    Text,
+    Usd,
+    UsdPerHour,
+    Word,
+)
+
+CLOUDS = ("aws", "gcp", "azure")
+Target = Annotated[
+    str, StringConstraints(max_length=200, pattern=r"^(aws|gcp|azure|local|slurm:[^\s:]+|kubernetes:\S+)$")
+]
+_Words = Annotated[tuple[Word, ...], Field(max_length=500)]
+
+
+class NodeCount(SpecModel):
+    """How many GPU nodes: between min and max."""
+
+    min: Count = Field(default=1, description="Fewest nodes.")
+    max: Count = Field(description="Most nodes.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min}) is above max ({self.max})")
+        return self
+
+
+def _number_is_exact(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return {"min": value, "max": value} if is_number else value
+
+
+Nodes = Annotated[NodeCount, BeforeValidator(_number_is_exact, json_schema_input_type=Count | NodeCount)]
+
+
+class Machines(SpecModel):
+    """Machines that exist already (targets local, slurm, kubernetes)."""
+
+    target: Target | None = Field(default=None, description="Which target has them; default: every such target.")
+    name: Word | None = Field(default=None, description="Partition or node-pool name.")
+    gpu: Word | None = Field(default=None, description="GPU by name; left out = CPU machines for sandboxes.")
+    gpus_per_node: Count = Field(default=8, description="GPUs per node, where there are GPUs.")
+    nodes: Count = Field(default=1, description="Nodes.")
+    vcpus: Cpus = Field(description="vCPUs per node.")
+    memory_gib: Gib = Field(description="Memory per node.")
+    network_gbps: Gbps | None = Field(default=None, description="Network per node; default: by GPU.")
+    usd_per_hour: UsdPerHour | None = Field(default=None, description="Internal price per node; left out = unknown.")
+
+
+class SandboxFleet(SpecModel):
+    """Restrictions on the machines that run sandboxes."""
+
+    targets: Annotated[tuple[Target, ...], Field(max_length=16)] | None = Field(
+        default=None, description="Where sandboxes may run; default: beside the GPUs."
+    )
+    capacity: Annotated[tuple[CapacityType, ...], Field(min_length=1)] = Field(
+        default=(CapacityType.ON_DEMAND,), description="Capacity types allowed."
+    )
+    instance_types: _Words = Field(default=(), description="Instance types allowed (patterns with *); default: all.")
+
+
+class FleetSpec(SpecModel):
+    """Which clouds, regions, GPUs and capacity types may be used."""
+
+    targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=16)] = Field(
+        default=CLOUDS, description="aws, gcp, azure, local, slurm:NAME, kubernetes:CONTEXT."
+    )
+    regions: _Words = Field(default=(), description="Regions allowed (patterns with *, e.g. us-*); default: all.")
+    gpus: _Words = Field(default=(), description="GPUs allowed, by name; default: all that fit.")
+    capacity: Annotated[tuple[CapacityType, ...], Field(min_length=1)] = Field(
+        default=(CapacityType.ON_DEMAND,), description="Capacity types allowed."
+    )
+    instance_types: _Words = Field(
+        default=(), description="GPU instance types allowed (patterns with *); default: all."
+    )
+    exclude: _Words = Field(default=(), description="Instance types or regions never used (patterns with *).")
+    max_gpus: Count | None = Field(default=None, description="Most GPUs in any candidate.")
+    nodes: Nodes | None = Field(default=None, description="GPU nodes: a number, or {min, max}; default: searched.")
+    quota: Annotated[dict[Word, Annotated[int, Field(strict=True, ge=0, le=10**7)]], Field(max_length=200)] = Field(
+        default={}, description="GPUs that an account may hold, by GPU or cloud:GPU, e.g. {'aws:H100': 64}."
+    )
+    sandbox: SandboxFleet = Field(default_factory=SandboxFleet, description="Machines that run sandboxes.")
+    machines: Annotated[tuple[Machines, ...], Field(max_length=100)] = Field(
+        default=(), description="Machines that exist already; needed by local, slurm and kubernetes."
+    )
+
+    @model_validator(mode="after")
+    def _existing_targets_state_machines(self) -> Self:
+        existing = [target for target in self.targets if target not in CLOUDS]
+        if existing and not self.machines:
+            raise ValueError(f"target {existing[0]} needs machines: what nodes it has")
+        return self
+
+
+class Limits(SpecModel):
+    """What the run may cost and take."""
+
+    usd: Usd | None = Field(default=None, description="Most dollars for the whole run.")
+    hours: Hours | None = Field(default=None, description="Most hours from start to end.")
+    gpus: Count | None = Field(default=None, description="Most GPUs at once.")
+    usd_per_hour: Usd | None = Field(default=None, description="Most dollars per hour while running.")
+
+
+class Economics(SpecModel):
+    """What an outcome is worth, for the break-even."""
+
+    outcome: Text = Field(default="solved task", description="What counts as one outcome.")
+    usd_per_outcome: Usd | None = Field(default=None, description="What one outcome earns or saves.")
+    tasks_per_feature: Count | None = Field(default=None, description="Solved tasks that make one feature.")

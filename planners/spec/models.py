@@ -1,0 +1,111 @@
+"""Who computes: a model by name, by its shape, or behind an API."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from planners.spec.base import (
+    Count,
+    CountOrZero,
+    PerSecond,
+    SpecModel,
+    UsdPerMillionTokens,
+    Word,
+)
+
+_Size = Annotated[int, Field(strict=True, ge=1, le=10**8)]
+_Params = Annotated[float, Field(strict=True, ge=1e3, le=1e15, json_schema_extra={"unit": "parameters"})]
+
+
+class InlineModel(SpecModel):
+    """A model by its shape; field names follow public configs.  `ffn` is per expert in mixture-of-experts models."""
+
+    name: Word = Field(description="Name to print.")
+    layers: Annotated[int, Field(strict=True, ge=1, le=2000)] | None = Field(default=None, description="Layers.")
+    hidden: _Size | None = Field(default=None, description="Hidden size.")
+    heads: Annotated[int, Field(strict=True, ge=1, le=4096)] | None = Field(default=None, description="Query heads.")
+    kv_heads: Annotated[int, Field(strict=True, ge=1, le=4096)] | None = Field(
+        default=None, description="Key-value heads; default: as many as query heads."
+    )
+    head_dim: Annotated[int, Field(strict=True, ge=1, le=4096)] | None = Field(
+        default=None, description="Size of a head; default: hidden / heads."
+    )
+    ffn: _Size | None = Field(default=None, description="Feed-forward size (of one expert in MoE models).")
+    ffn_matrices: Literal[2, 3] = Field(default=3, description="3 for gated (SwiGLU) feed-forward, 2 for plain.")
+    vocab: _Size | None = Field(default=None, description="Vocabulary size.")
+    tied_embeddings: bool = Field(default=False, description="Input and output embedding share weights.")
+    experts: Count | None = Field(default=None, description="Routed experts per MoE layer.")
+    experts_per_token: Count | None = Field(default=None, description="Routed experts that a token visits.")
+    shared_experts: CountOrZero | None = Field(default=None, description="Experts that every token visits.")
+    shared_ffn: _Size | None = Field(default=None, description="Feed-forward size of a shared expert, if another.")
+    dense_layers: CountOrZero | None = Field(default=None, description="Layers with a dense feed-forward in a MoE.")
+    dense_ffn: _Size | None = Field(default=None, description="Feed-forward size of those layers.")
+    attention_layers: Count | None = Field(
+        default=None, description="Layers whose KV cache grows with the context (hybrids); default: all."
+    )
+    kv_lora_rank: Count | None = Field(default=None, description="Latent KV size (multi-head latent attention).")
+    q_lora_rank: Count | None = Field(default=None, description="Latent query size (MLA).")
+    rope_dim: Count | None = Field(default=None, description="Rotary part of a head (MLA).")
+    nope_dim: Count | None = Field(default=None, description="Non-rotary part of a head (MLA).")
+    v_dim: Count | None = Field(default=None, description="Value size of a head (MLA).")
+    params_total: _Params | None = Field(default=None, description="Parameters; default: computed from the shape.")
+    params_active: _Params | None = Field(default=None, description="Parameters that one token uses.")
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        missing = [name for name in ("layers", "hidden", "heads", "ffn", "vocab") if getattr(self, name) is None]
+        if missing and self.params_total is None:
+            raise ValueError(f"a model needs {', '.join(missing)} (or at least params_total)")
+        if (self.experts is None) != (self.experts_per_token is None):
+            raise ValueError("experts and experts_per_token come together")
+        if self.experts and self.experts_per_token and self.experts_per_token > self.experts:
+            raise ValueError(f"experts_per_token ({self.experts_per_token}) is above experts ({self.experts})")
+        if self.params_total and self.params_active and self.params_active > self.params_total:
+            raise ValueError("params_active is above params_total")
+        if self.kv_lora_rank and not (self.rope_dim and self.nope_dim and self.v_dim):
+            raise ValueError("kv_lora_rank (MLA) also needs rope_dim, nope_dim and v_dim")
+        return self
+
+
+class ApiModel(SpecModel):
+    """A model behind an API, paid per token.  A price left out comes from the price book, or is unknown."""
+
+    name: Word = Field(description="Name of the model at its provider, e.g. claude-sonnet-4-5.")
+    input_usd_per_million_tokens: UsdPerMillionTokens | None = Field(default=None, description="Uncached input.")
+    cached_input_usd_per_million_tokens: UsdPerMillionTokens | None = Field(
+        default=None, description="Input read from the provider's prompt cache; default: the uncached price."
+    )
+    output_usd_per_million_tokens: UsdPerMillionTokens | None = Field(default=None, description="Output.")
+    output_tokens_per_second: PerSecond | None = Field(default=None, description="Speed of one request.")
+    requests_in_flight: Count | None = Field(default=None, description="Requests at once that the account allows.")
+    tokens_per_minute: Count | None = Field(default=None, description="The account's rate limit, input and output.")
+
+
+def _form(value: Any) -> str:
+    return "<name>" if isinstance(value, str) else "<shape>"
+
+
+ModelRef = Annotated[
+    Annotated[Word, Tag("<name>")] | Annotated[InlineModel, Tag("<shape>")],
+    Discriminator(_form),
+    Field(description="Model by name, by its shape, or by the path of a local config.json."),
+]
+
+
+class Served(SpecModel):
+    """A model that only generates: self-hosted (`model`) or paid per token (`api`)."""
+
+    model: ModelRef | None = Field(default=None, description="Self-hosted model: name, shape or config.json.")
+    api: ApiModel | None = Field(default=None, description="Model behind an API.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        check_one_of(self, "model", "api")
+        return self
+
+
+def check_one_of(part: SpecModel, first: str, second: str) -> None:
+    """Exactly one of two fields is set.  Raises ValueError, which validation turns into a message."""
+    given = [name for name in (first, second) if getattr(part, name) is not None]
+    if len(given) != 1:
+        raise ValueError(f"give either {first} or {second}" + (", not both" if given else ""))

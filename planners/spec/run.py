@@ -1,0 +1,45 @@
+"""The run spec: what a person writes, checked in here and nowhere else."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from planners.spec.base import Slug, SpecModel, Text
+from planners.spec.fleet import Economics, FleetSpec, Limits
+from planners.spec.prices import OwnPrices
+from planners.spec.stages_agent import EvaluateStage, RolloutStage
+from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage, SynthesizeStage
+from planners.spec.stages_rl import RlcefStage
+
+Stage = Annotated[
+    RlcefStage | SynthesizeStage | SftStage | PretrainStage | RewardModelStage | RolloutStage | EvaluateStage,
+    Field(discriminator="kind"),
+]
+Objective = Literal["cost", "time", "balanced"]
+LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z][a-z0-9_-]*$")]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9_.-]*$")]
+
+
+class RunSpec(SpecModel):
+    """Stages in order, the fleet they may use, limits and an objective."""
+
+    version: Literal[1] = Field(default=1, description="Version of this format.")
+    name: Slug = Field(description="Name of the run: lower-case letters, digits and hyphens, at most 63.")
+    description: Text | None = Field(default=None, description="One sentence for people.")
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)] = Field(description="Stages, in order.")
+    fleet: FleetSpec = Field(default_factory=FleetSpec, description="Where the run may live.")
+    limits: Limits = Field(default_factory=Limits, description="What it may cost and take.")
+    objective: Objective = Field(default="cost", description="What the plan picks from the frontier.")
+    prices: OwnPrices = Field(default_factory=OwnPrices, description="Own prices; they win over the price book.")
+    economics: Economics = Field(default_factory=Economics, description="What an outcome is worth.")
+    labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=32)] = Field(
+        default={}, description="Tags that everything provisioned for the run carries."
+    )
+
+    @model_validator(mode="after")
+    def _stage_names_are_unique(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"two stages are named {twice!r}: give one of them another name")
+        return self

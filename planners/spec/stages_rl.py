@@ -1,0 +1,94 @@
+"""Stage `rlcef`: reinforcement learning from code-execution feedback."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from planners.spec.base import Count, Factor, OpenShare, Slug, SpecModel, TokenLimit
+from planners.spec.lengths import Lengths, SecondsSpread, TokenCount
+from planners.spec.models import ModelRef
+from planners.spec.options import Checkpointing, Evaluation, RolloutOptions, Schedule, TrainOptions
+from planners.spec.reward import Judge, OutcomeCritic
+from planners.spec.sandbox import SandboxSpec
+
+Algorithm = Literal["grpo", "ppo", "rloo", "reinforce++", "dapo", "gspo"]
+
+WITHOUT_REFERENCE = frozenset({"dapo"})
+"""Algorithms whose published form has no KL term, so no reference model."""
+
+
+class RlcefStage(SpecModel):
+    """One loop: generate, run the code, reward, train, sync weights."""
+
+    kind: Literal["rlcef"] = Field(description="Reinforcement learning from code-execution feedback.")
+    name: Slug = Field(default="rlcef", description="Name of the stage, unique in the run.")
+    model: ModelRef
+    algorithm: Algorithm = Field(default="grpo", description="Algorithm; ppo trains a critic beside the policy.")
+    steps: Count = Field(description="RL steps (each: generate, reward, train).")
+    prompts_per_step: Count = Field(default=128, description="Prompts per step.")
+    samples_per_prompt: Count = Field(default=16, description="Group size: samples per prompt.")
+    prompt_tokens: TokenCount = Field(default=Lengths(mean=400), description="Tokens of a prompt.")
+    response_tokens: TokenCount | None = Field(
+        default=None,
+        description="Tokens that the model writes per sample (over all turns); unknown = assumed, a much wider band.",
+    )
+    max_response_tokens: TokenLimit = Field(default=8192, description="Cap on the tokens that the model writes.")
+    turns: Count = Field(default=1, description="Turns per trajectory; between two turns the environment answers.")
+    tool_seconds: SecondsSpread | None = Field(default=None, description="One tool call between two turns.")
+    observation_tokens: TokenCount | None = Field(
+        default=None, description="Tokens that the environment answers per turn."
+    )
+    epochs_per_step: Count = Field(default=1, description="Passes over the samples of a step.")
+    optimizer_steps_per_step: Count = Field(default=1, description="Optimizer updates per RL step (mini-batches).")
+    critic: bool | None = Field(default=None, description="A value model trains too; default: only for ppo.")
+    reference: bool | None = Field(
+        default=None, description="A frozen reference model scores each sample; default: by algorithm."
+    )
+    judges: Annotated[tuple[Judge, ...], Field(max_length=16)] = Field(
+        default=(), description="Models that add to the reward."
+    )
+    outcome_critic: OutcomeCritic | None = Field(
+        default=None, description="Predicts outcomes instead of running the code."
+    )
+    oversampling: Factor = Field(
+        default=1.0, description="Samples generated per sample trained on (DAPO's dynamic sampling is above 1)."
+    )
+    rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How the model generates.")
+    train: TrainOptions = Field(default_factory=TrainOptions, description="How the model trains.")
+    schedule: Schedule = Field(
+        default="auto", description="colocated: same GPUs in turn; disaggregated: two pools in step; async: overlapped."
+    )
+    staleness_steps: Annotated[int, Field(strict=True, ge=0, le=64)] = Field(
+        default=0, description="Most steps between the policy that generated and the one that trains (async)."
+    )
+    rollout_share: OpenShare | None = Field(
+        default=None, description="Share of the GPUs that generate; default: searched."
+    )
+    sandbox: SandboxSpec | None = Field(default=None, description="Where the code runs; default: profile judge.")
+    evaluate: Evaluation | None = Field(default=None, description="Evaluation while training.")
+    checkpoint: Checkpointing = Field(default_factory=Checkpointing, description="Checkpoints.")
+
+    @property
+    def trains_critic(self) -> bool:
+        """Whether a value model trains beside the policy."""
+        return self.algorithm == "ppo" if self.critic is None else self.critic
+
+    @property
+    def uses_reference(self) -> bool:
+        """Whether a frozen reference model scores each sample."""
+        return self.algorithm not in WITHOUT_REFERENCE if self.reference is None else self.reference
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.response_tokens and self.response_tokens.mean > self.max_response_tokens:
+            raise ValueError(
+                f"response_tokens (mean {self.response_tokens.mean:g}) is above "
+                f"max_response_tokens ({self.max_response_tokens})"
+            )
+        if self.staleness_steps and self.schedule in ("colocated", "disaggregated"):
+            raise ValueError(f"staleness_steps needs schedule async (or auto), not {self.schedule}")
+        if self.rollout_share is not None and self.schedule == "colocated":
+            raise ValueError("rollout_share has no meaning with schedule colocated: all GPUs do both")
+        if self.optimizer_steps_per_step > self.prompts_per_step * self.samples_per_prompt:
+            raise ValueError("optimizer_steps_per_step is above the samples of a step")
+        return self
