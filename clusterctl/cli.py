@@ -6,6 +6,7 @@ Commands are imported when they are invoked, so that `clusterctl --help` stays a
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ from clusterctl import __version__, failure, log
 from clusterctl.command_table import COMMANDS, CommandEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
@@ -31,13 +32,25 @@ class LazyGroup(TyperGroup):
         entry = next((entry for entry in COMMANDS if entry.name == name), None)
         return name, None if entry is None else load(entry), rest
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the arguments; prints the help if they ask for it."""
+        with _quiet_about_a_closed_pipe():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
-        """As typer does, but a reader who closes the pipe (`| head`) isn't the same as a failure."""
-        try:
+        """Run the command that the arguments name."""
+        with _quiet_about_a_closed_pipe():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            failure.silence_stdout()
-            raise typer.Exit(failure.PIPE_CLOSED) from None
+
+
+@contextmanager
+def _quiet_about_a_closed_pipe() -> Iterator[None]:
+    """A reader who stops reading (`| head`) is no failure; typer would exit as if it were one."""
+    try:
+        yield
+    except BrokenPipeError:
+        failure.silence_stdout()
+        raise typer.Exit(failure.PIPE_CLOSED) from None
 
 
 def load(entry: CommandEntry) -> Any:

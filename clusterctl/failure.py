@@ -86,6 +86,7 @@ def _in_our_voice(message: str) -> str:
 _REWORDED = (
     (r" \(Possible options: .*\)$", ""),
     (r"\. Choose from:$", ""),
+    (r"\. Did you mean .*\?$", ""),
     (r"'([^' ]+)'", r"`\1`"),
     (r"^No such option: (\S+)", r"no such option `\1`"),
     (r": Value error, ", ": "),
@@ -105,7 +106,7 @@ def _nearest(error: TyperException) -> str | None:
     if option is not None:
         said = option
         known = [name for param in ctx.command.get_params(ctx) for name in getattr(param, "opts", ())]
-    elif (unknown := re.match(r"No such command '(.*)'", message)) and hasattr(ctx.command, "list_commands"):
+    elif (unknown := re.match(r"No such command '([^']*)'", message)) and hasattr(ctx.command, "list_commands"):
         said = unknown[1]
         known = ctx.command.list_commands(ctx)
     elif choices and (wrong := re.search(r"'([^']*)' is not one of", message)):

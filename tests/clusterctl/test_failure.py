@@ -1,0 +1,65 @@
+"""What a failure prints and the code it exits with."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from clusterctl import failure
+from clusterctl.errors import ClusterctlError, Infeasible, PriceError, SpecError, StateError
+
+
+def _raise(error: BaseException) -> object:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ClusterctlError("x"), 1),
+        (SpecError("x"), 2),
+        (Infeasible("x"), 3),
+        (PriceError("x"), 4),
+        (StateError("x"), 5),
+        (ZeroDivisionError("x"), 70),
+        (KeyboardInterrupt(), 130),
+        (typer.Abort(), 130),
+    ],
+)
+def test_each_kind_of_failure_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert failure.exit_code_of(lambda: _raise(error), []) == code
+
+
+def test_message_and_hint_are_two_paragraphs_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    failure.exit_code_of(lambda: _raise(SpecError("`a.yaml` line 3: no", hint="say yes")), [])
+    assert capsys.readouterr() == ("", "error: `a.yaml` line 3: no\n\nhint: say yes\n")
+
+
+def test_without_a_hint_there_is_no_second_paragraph(capsys: pytest.CaptureFixture[str]) -> None:
+    failure.exit_code_of(lambda: _raise(SpecError("no")), [])
+    assert capsys.readouterr().err == "error: no\n"
+
+
+def test_an_unexpected_error_is_one_message_that_says_how_to_see_more(capsys: pytest.CaptureFixture[str]) -> None:
+    failure.exit_code_of(lambda: _raise(KeyError("H100")), ["plan", "my run.yaml"])
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert shown.startswith("error: this is a bug in clusterctl: KeyError: 'H100' (test_failure.py line ")
+    assert "`clusterctl --debug plan 'my run.yaml'` shows the traceback" in shown
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    failure.exit_code_of(lambda: _raise(KeyError("H100")), ["--debug", "plan"])
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_verbose_shows_the_cause_of_our_own_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    error = PriceError("the price source failed")
+    error.__cause__ = OSError("connection reset")
+    failure.exit_code_of(lambda: _raise(error), ["--verbose", "prices"])
+    assert "connection reset" in capsys.readouterr().err
+
+
+def test_a_commands_own_exit_code_is_kept() -> None:
+    assert failure.exit_code_of(lambda: 3, []) == 3
+    assert failure.exit_code_of(lambda: None, []) == 0

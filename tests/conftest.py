@@ -1,0 +1,86 @@
+"""Shared by all tests: the checkout, the golden files, and the command line as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Golden = Callable[[str, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden/ anew; review the diff")
+    parser.addoption("--wheel-venv", type=Path, help="venv in which the wheel is installed; its `clusterctl` is run")
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """Root of the checkout."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def scripts(pytestconfig: pytest.Config) -> Path:
+    """Folder of the `clusterctl` under test: the wheel's venv if one is given, else the one that runs the tests."""
+    wheel_venv = pytestconfig.getoption("--wheel-venv")
+    return Path(sys.executable).parent if wheel_venv is None else Path(wheel_venv).absolute() / "bin"
+
+
+@pytest.fixture
+def clusterctl(scripts: Path, tmp_path: Path) -> Run:
+    """Run the real command in an empty folder with an empty home: `clusterctl("plan", "run.yaml").stdout`."""
+    return command_runner(scripts, tmp_path)
+
+
+def command_runner(scripts: Path, folder: Path) -> Run:
+    def run(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [scripts / "clusterctl", *args],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            env=clean_environ(folder, scripts) | environ,
+        )
+
+    return run
+
+
+def clean_environ(home: Path, scripts: Path) -> dict[str, str]:
+    """An environment without the developer's settings.  COLUMNS fixes the width of help and pages."""
+    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "SYSTEMROOT") if name in os.environ}
+    path = os.pathsep.join([str(scripts), "/usr/local/bin", "/usr/bin", "/bin"])
+    return kept | {"PATH": path, "HOME": str(home), "COLUMNS": "100", "PYTHONWARNINGS": "error"}
+
+
+@pytest.fixture
+def golden(pytestconfig: pytest.Config) -> Golden:
+    """Compare a text with a file of tests/golden/: `golden("plan/rlcef_80.txt", page)`."""
+
+    def compare(name: str, text: str) -> None:
+        file = REPO / "tests" / "golden" / name
+        if pytestconfig.getoption("--update-golden"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        assert file.is_file(), f"no {file.relative_to(REPO)}: run pytest --update-golden and review it"
+        assert text == file.read_text(encoding="utf-8"), "if the change is meant: pytest --update-golden"
+
+    return compare
+
+
+@pytest.fixture
+def beside_templates(tmp_path: Path) -> Path:
+    """A temporary folder that holds a copy of templates/, as a person's work folder might."""
+    shutil.copytree(REPO / "templates", tmp_path / "templates")
+    return tmp_path
