@@ -1,0 +1,128 @@
+"""The constants of the physics: one line each, with prior value, spread, unit, meaning and source.
+
+Values here are priors.  `benchmarks/fit.py` fits those marked fitted on published runs and writes the result to
+`clusterctl/facts/calibration.json`; the others are held, because the published runs do not identify them, and
+their spread only widens the bands.  Sources: "kernel" = published kernel benchmarks and makers' guides, "links" =
+makers' link figures and collective benchmarks, "runs" = judgement on published runs, checked in docs/ACCURACY.md.
+"""
+
+# ruff: noqa: RUF009 - `fitted` and `held` return dataclasses.field, which is meant to stand there
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from planners.physics.columns import Column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """What is known of a constant before looking at the calibration cases."""
+
+    name: str
+    value: float
+    log_sd: float
+    """Standard deviation of ln(constant)."""
+    unit: str
+    meaning: str
+    source: str
+    fitted: bool
+
+
+def fitted(value: float, log_sd: float, unit: str, meaning: str, source: str) -> Any:
+    """A constant that the calibration cases move."""
+    return field(default=value, metadata={"prior": (log_sd, unit, meaning, source, True)})
+
+
+def held(value: float, log_sd: float, unit: str, meaning: str, source: str) -> Any:
+    """A constant that stays at its prior value."""
+    return field(default=value, metadata={"prior": (log_sd, unit, meaning, source, False)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constants:
+    """Constants as columns: floats for one estimate, arrays of shape (samples,) for a band."""
+
+    # Efficiency of matrix multiplications, of the dense peak.
+    gemm_bf16_ampere: Column = fitted(0.75, 0.12, "of peak", "bf16 GEMM, A100 class", "kernel")
+    gemm_bf16_hopper: Column = fitted(0.70, 0.12, "of peak", "bf16 GEMM, H100 class", "kernel")
+    gemm_bf16_blackwell: Column = held(0.70, 0.12, "of peak", "bf16 GEMM, B200 class", "kernel")
+    gemm_bf16_cdna3: Column = fitted(0.50, 0.20, "of peak", "bf16 GEMM, MI300X class", "kernel")
+    gemm_bf16_hopper_cut: Column = held(0.85, 0.10, "of peak", "bf16 GEMM, H20", "kernel")
+    gemm_bf16_ada: Column = held(0.65, 0.20, "of peak", "bf16 GEMM, L40S class", "kernel")
+    gemm_fp8_hopper: Column = fitted(0.60, 0.15, "of peak", "fp8 GEMM, H100 class and H20", "kernel")
+    gemm_fp8_blackwell: Column = fitted(0.60, 0.15, "of peak", "fp8 GEMM, B200 class", "kernel")
+    gemm_fp8_cdna3: Column = fitted(0.40, 0.20, "of peak", "fp8 GEMM, MI300X class", "kernel")
+    gemm_fp8_ada: Column = held(0.50, 0.25, "of peak", "fp8 GEMM, L40S class", "kernel")
+    attention_ampere: Column = held(0.55, 0.15, "of bf16 peak", "FlashAttention-2, A100", "arXiv:2307.08691")
+    attention_hopper: Column = fitted(0.50, 0.15, "of bf16 peak", "FlashAttention, H100", "arXiv:2407.08608")
+    attention_blackwell: Column = held(0.40, 0.20, "of bf16 peak", "attention, B200", "runs")
+    attention_cdna3: Column = held(0.30, 0.25, "of bf16 peak", "attention, MI300X", "runs")
+    attention_hopper_cut: Column = held(0.66, 0.15, "of bf16 peak", "attention, H20", "runs")
+    attention_ada: Column = held(0.50, 0.25, "of bf16 peak", "attention, L40S class", "kernel")
+    power_exponent: Column = fitted(0.70, 0.40, "exponent", "peak ~ board power to this exponent", "runs")
+    # Elementwise work and launches.
+    elementwise_traffic: Column = fitted(2.0, 0.30, "ratio", "HBM traffic per activation touched", "runs")
+    fp8_extra_traffic: Column = held(0.5, 0.5, "ratio", "more elementwise traffic of fp8 recipes", "runs")
+    launch_megatron_seconds: Column = held(2e-4, 0.6, "s", "per layer, pass and micro batch", "runs")
+    launch_fsdp_seconds: Column = fitted(6e-4, 0.6, "s", "per layer, pass and micro batch", "runs")
+    launch_moe_seconds: Column = fitted(1e-3, 0.6, "s", "per MoE layer, pass and micro batch", "runs")
+    optimizer_step_seconds: Column = fitted(0.05, 0.8, "s", "fixed per optimizer update", "runs")
+    # Stacks.
+    fsdp_overhead: Column = fitted(1.05, 0.10, "ratio", "FSDP against Megatron", "runs")
+    zero1_overhead: Column = fitted(1.10, 0.15, "ratio", "ZeRO-1 against Megatron", "runs")
+    megatron_rl_overhead: Column = fitted(1.15, 0.20, "ratio", "Megatron inside an RL trainer", "runs")
+    fsdp_post_training_overhead: Column = fitted(1.25, 0.20, "ratio", "FSDP in SFT and RL trainers", "runs")
+    blackwell_post_training_overhead: Column = fitted(1.4, 0.25, "ratio", "the same, untuned B200", "runs")
+    moe_gemm_penalty: Column = fitted(1.5, 0.25, "ratio", "grouped GEMM against dense", "runs")
+    moe_rl_penalty: Column = fitted(2.5, 0.40, "ratio", "MoE layers inside RL trainers", "runs")
+    software_drift: Column = fitted(1.06, 0.05, "per year", "training stacks get faster", "runs")
+    attention_drift: Column = held(1.10, 0.07, "per year", "attention kernels get faster", "runs")
+    padding_share: Column = fitted(0.25, 0.5, "ratio", "padding kept by unpacked RL trainers", "runs")
+    # Traffic.
+    exposed_tp: Column = fitted(0.6, 0.4, "ratio", "tensor-parallel traffic not hidden", "links")
+    exposed_cp: Column = held(0.5, 0.5, "ratio", "context-parallel traffic not hidden", "links")
+    exposed_ep: Column = fitted(0.7, 0.4, "ratio", "expert traffic not hidden", "links")
+    cp_attention_exponent: Column = held(0.10, 0.5, "exponent", "attention slows with cp", "runs")
+    virtual_stages: Column = held(4.0, 0.4, "count", "interleaved pipeline stages per GPU", "arXiv:2104.04473")
+    dp_bandwidth_share: Column = held(0.7, 0.3, "of link", "reached by large collectives", "links")
+    straggler_per_doubling: Column = held(0.01, 0.6, "ratio", "slower per doubling of GPUs over 8", "runs")
+    # Whole runs.
+    waste_fixed: Column = held(0.05, 0.4, "ratio", "start, evaluation, checkpoints", "runs")
+    waste_per_decade: Column = held(0.03, 0.4, "ratio", "per decade of GPU-hours over 100", "runs")
+    # Rollout engine.
+    decode_hbm_vllm: Column = held(0.70, 0.12, "of peak", "HBM bandwidth while decoding, vLLM", "kernel")
+    decode_hbm_trtllm: Column = fitted(0.85, 0.10, "of peak", "the same, TensorRT-LLM", "kernel")
+    decode_compute: Column = fitted(0.50, 0.20, "of peak", "GEMM while decoding", "kernel")
+    decode_moe_penalty: Column = fitted(2.0, 0.25, "ratio", "expert GEMM while decoding", "runs")
+    prefill_compute: Column = fitted(0.50, 0.15, "of peak", "GEMM in prefill", "kernel")
+    roofline_power: Column = held(1.4, 0.15, "exponent", "overlap of bandwidth and compute", "runs")
+    iteration_vllm_seconds: Column = fitted(4e-3, 0.4, "s", "host time per iteration, vLLM", "runs")
+    iteration_trtllm_seconds: Column = held(1e-3, 0.5, "s", "the same, TensorRT-LLM", "runs")
+    decode_layer_seconds: Column = held(12e-6, 0.4, "s", "launches per layer", "kernel")
+    decode_moe_layer_seconds: Column = held(25e-6, 0.5, "s", "more launches per MoE layer", "kernel")
+    sequence_vllm_seconds: Column = held(8e-6, 0.5, "s", "host time per sequence, vLLM", "runs")
+    sequence_trtllm_seconds: Column = held(2e-6, 0.5, "s", "the same, TensorRT-LLM", "runs")
+    eager_penalty: Column = fitted(3.0, 0.4, "ratio", "host time without CUDA graphs", "runs")
+    engine_drift: Column = held(1.25, 0.10, "per year", "engines' host time falls", "runs")
+    allreduce_scale_up_seconds: Column = held(12e-6, 0.3, "s", "latency in the scale-up domain", "links")
+    allreduce_scale_out_seconds: Column = held(60e-6, 0.4, "s", "latency across nodes", "links")
+    response_log_sd: Column = held(0.8, 0.25, "ln", "spread of response lengths", "runs")
+    default_length_share: Column = fitted(0.50, 0.3, "ratio", "mean over longest response, unmeasured", "runs")
+    # Weight sync.
+    sync_fixed_seconds: Column = fitted(2.0, 0.5, "s", "fixed per weight sync", "runs")
+    sync_nic_share: Column = fitted(0.8, 0.35, "of one NIC", "reached by weight sync", "runs")
+    colocated_reshard_factor: Column = fitted(2.0, 0.3, "ratio", "weights moved twice when colocated", "runs")
+
+
+def _prior(name: str, value: float, metadata: tuple[float, str, str, str, bool]) -> Prior:
+    log_sd, unit, meaning, source, is_fitted = metadata
+    return Prior(name=name, value=value, log_sd=log_sd, unit=unit, meaning=meaning, source=source, fitted=is_fitted)
+
+
+PRIORS: tuple[Prior, ...] = tuple(
+    _prior(f.name, float(getattr(Constants(), f.name)), f.metadata["prior"]) for f in fields(Constants)
+)
+"""Every constant, in the order that vectors and covariances of constants use."""

@@ -1,0 +1,169 @@
+"""One decode iteration of one replica, and how many sequences the replica can hold.
+
+An iteration makes one token for each of n live sequences with mean context c.  Its time is affine in n and n*c apart
+from the experts touched, so the coefficients are computed once per row and the makespan only multiplies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import known, smooth_max
+from planners.physics.workload import COLOCATED, FSDP, TRANSFORMERS, TRTLLM
+from planners.units import GIB
+
+if TYPE_CHECKING:
+    from planners.physics.columns import Column
+    from planners.physics.constants import Constants
+    from planners.physics.workload import Workload
+
+WORKSPACE_GIB = 4.0
+EXCHANGE_WORKSPACE_GIB = 10.0
+"""With attention data parallelism: buffers of the token exchange."""
+TRANSFORMERS_HOST_PENALTY = 4.0
+"""Plain Hugging Face generation: no continuous batching, no graphs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeCosts:
+    """Coefficients of an iteration.  Seconds, per replica; n sequences, c tokens of context each.
+
+    bandwidth = weights + experts * (1 - untouched^n) + kv * n * c
+    compute   = n * (compute + attention * c)
+    t         = smooth_max(bandwidth, compute) + collective + host + n * (collective_per_sequence + host_per_sequence)
+    """
+
+    weights: Column
+    experts: Column
+    untouched: Column
+    """Share of experts that one token leaves alone."""
+    kv: Column
+    compute: Column
+    attention: Column
+    collective: Column
+    collective_per_sequence: Column
+    host: Column
+    host_per_sequence: Column
+    power: Column
+
+    def over_grid(self) -> DecodeCosts:
+        """The same with a last axis of length 1, to broadcast against a grid of lengths."""
+        return DecodeCosts(**{f.name: v[..., None] if np.ndim(v := getattr(self, f.name)) else v for f in fields(self)})
+
+    def seconds(self, live: Column, context: Column) -> Column:
+        """Seconds of one iteration with `live` sequences of mean `context` tokens."""
+        bandwidth = self.weights + live * context * self.kv
+        if np.any(self.experts):
+            bandwidth = bandwidth + self.experts * (1 - self.untouched**live)
+        compute = live * (self.compute + context * self.attention)
+        fixed = self.collective + self.host + live * (self.collective_per_sequence + self.host_per_sequence)
+        return smooth_max(bandwidth, compute, self.power) + fixed
+
+    def parts(self, live: Column, context: Column) -> dict[str, Column]:
+        """What an iteration's seconds consist of, each as if nothing overlapped."""
+        touched = self.experts * (1 - self.untouched**live)
+        return {
+            "HBM bandwidth, weights": self.weights + touched,
+            "HBM bandwidth, KV cache": live * context * self.kv,
+            "compute": live * (self.compute + context * self.attention),
+            "tensor-parallel traffic": self.collective + live * self.collective_per_sequence,
+            "kernel launch": self.host + live * self.host_per_sequence,
+        }
+
+
+def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
+    """Coefficients of a decode iteration on `rollout_gpus_per_replica` = R GPUs.
+
+    Weights: dense bytes once (R times with attention data parallelism), each expert that some sequence visits;
+    KV: 2 x width x layers x bytes, replicated where heads cannot be split; compute: 2 FLOPs per active parameter
+    at `decode_compute` of the raw peak; collectives: two per layer, latency + 4h bytes per sequence (divided by
+    R/k with attention data parallelism, where only chosen experts' GPUs get the token).
+    Source: docs/ACCURACY.md; against an iteration-level simulation 1.00-1.03 without queueing.
+    """
+    m, g, r = w.model, w.gpu, w.rollout
+    gpus = w.layout.rollout_gpus_per_replica
+    attention_dp = np.asarray(w.layout.rollout_attention_dp) > 0
+    trtllm = np.equal(r.engine, TRTLLM)
+    hbm = gpus * g.hbm_bytes_per_s * np.where(trtllm, c.decode_hbm_trtllm, c.decode_hbm_vllm)
+    dense = (m.params_total - m.params_expert) * np.where(attention_dp, gpus, 1.0)
+    peak = np.where(np.asarray(r.fp8) > 0, g.fp8_flops, g.bf16_flops)
+    rate = gpus * c.decode_compute
+    flops = 2 * (m.params_matmul - m.params_expert_active) + 2 * m.params_expert_active * c.decode_moe_penalty
+    across = gpus > g.scale_up_domain
+    latency = np.where(across, c.allreduce_scale_out_seconds, c.allreduce_scale_up_seconds)
+    host = _host_factor(c, w)
+    return DecodeCosts(
+        weights=dense * r.weight_bytes / hbm,
+        experts=m.params_expert * r.weight_bytes / hbm,
+        untouched=1 - m.experts_per_token / np.maximum(m.experts, 1.0),
+        kv=kv_bytes_per_token(w) / hbm,
+        compute=flops / (peak * rate),
+        attention=4 * m.decode_attention_width * m.attention_layers / (g.bf16_flops * rate),
+        collective=np.where(gpus > 1, m.layers * 2 * latency, 0.0),
+        collective_per_sequence=collective_seconds_per_token(w),
+        host=host
+        * (
+            np.where(trtllm, c.iteration_trtllm_seconds, c.iteration_vllm_seconds)
+            + m.layers * c.decode_layer_seconds
+            + m.moe_layers * c.decode_moe_layer_seconds
+        ),
+        host_per_sequence=np.where(trtllm, c.sequence_trtllm_seconds, c.sequence_vllm_seconds),
+        power=c.roofline_power,
+    )
+
+
+def collective_seconds_per_token(w: Workload) -> Column:
+    """Bandwidth part of a replica's collectives per token: 2 per layer of 4h bytes (1 - 1/R)."""
+    m, g, gpus = w.model, w.gpu, w.layout.rollout_gpus_per_replica
+    node = np.minimum(g.scale_up_bytes_per_s, g.scale_out_bytes_per_s * w.layout.gpus_per_node)
+    bandwidth = np.where(gpus > g.scale_up_domain, node, g.scale_up_bytes_per_s)
+    fewer = np.where(np.asarray(w.layout.rollout_attention_dp) > 0, gpus / np.maximum(m.experts_per_token, 1.0), 1.0)
+    payload = m.layers * 2 * m.hidden * 4 * (1 - 1 / np.maximum(gpus, 1.0))
+    return np.where(gpus > 1, payload / bandwidth / fewer, 0.0)
+
+
+def _host_factor(c: Constants, w: Workload) -> Column:
+    """Host time against today's vLLM: eager decoding (as stated; else FSDP-class RL stacks up to 2025), older
+    engines, plain Hugging Face generation."""
+    r = w.rollout
+    usual = (np.asarray(w.train.rl) > 0) & np.equal(w.layout.sharding, FSDP) & (np.asarray(w.year) <= 2025)
+    eager = known(r.eager, np.where(usual, 1.0, 0.0))
+    age = np.where(np.equal(r.engine, TRTLLM), 1.0, c.engine_drift ** -np.clip(w.year - 2025.0, -2.0, 1.0))
+    plain = np.where(np.equal(r.engine, TRANSFORMERS), TRANSFORMERS_HOST_PENALTY, 1.0)
+    return np.where(np.asarray(eager) > 0.5, c.eager_penalty, 1.0) * age * plain
+
+
+def kv_bytes_per_token(w: Workload) -> Column:
+    """Bytes of KV cache per token of context over the whole replica, copies on several GPUs counted.
+
+    Tensor parallelism splits KV heads; beyond their number, and always for MLA, GPUs hold copies.  Attention data
+    parallelism keeps each sequence on one GPU.
+    """
+    m, gpus = w.model, w.layout.rollout_gpus_per_replica
+    copies = np.where(np.asarray(m.is_mla) > 0, gpus, np.maximum(1.0, gpus / m.kv_heads))
+    copies = np.where(np.asarray(w.layout.rollout_attention_dp) > 0, 1.0, copies)
+    return 2 * m.kv_width * m.attention_layers * w.rollout.kv_bytes * copies
+
+
+def live_capacity(w: Workload, context: Column) -> Column:
+    """Sequences that a replica can hold at once: the engine's limit or the memory left after the weights.
+
+    free = R x (HBM x share - workspace) - weights (dense weights R times with attention data parallelism), at the
+    least 5 % of HBM; divided by KV bytes per token x `context`.
+    """
+    m, gpus = w.model, w.layout.rollout_gpus_per_replica
+    attention_dp = np.asarray(w.layout.rollout_attention_dp) > 0
+    workspace = np.where(attention_dp, EXCHANGE_WORKSPACE_GIB, WORKSPACE_GIB) * GIB
+    copies = np.where(attention_dp, gpus - 1, 0.0)
+    weights = (m.params_total + copies * (m.params_total - m.params_expert)) * w.rollout.weight_bytes
+    free = gpus * (w.gpu.hbm_bytes * w.rollout.memory_share - workspace) - weights
+    free = np.maximum(free, gpus * w.gpu.hbm_bytes * 0.05)
+    return np.maximum(1.0, np.minimum(w.rollout.max_live_sequences, free / (kv_bytes_per_token(w) * context)))
+
+
+def usual_memory_share(schedule: float) -> float:
+    """Share of HBM that an engine gets: less when the trainer's states lie beside it."""
+    return 0.65 if schedule == COLOCATED else 0.9

@@ -1,0 +1,168 @@
+"""One RL step out of its phases, and supervised work out of its optimizer steps.  The door to the physics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import smooth_max
+from planners.physics.generate import GenerateTime, generate, mean_response
+from planners.physics.sync import sync_seconds
+from planners.physics.train import (
+    FORWARD,
+    Batch,
+    TrainTime,
+    train_time,
+    training_passes,
+    weight_export_seconds,
+)
+from planners.physics.workload import ASYNC, COLOCATED
+
+if TYPE_CHECKING:
+    from planners.physics.columns import Column
+    from planners.physics.constants import Constants
+    from planners.physics.workload import Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTime:
+    """Seconds of one RL step by phase.  `step_seconds` follows the schedule; phases of one pool add up."""
+
+    generate_seconds: Column
+    """Makespan of the samples, tail included."""
+    throughput_seconds: Column
+    """The same work when fresh samples refill the engine: the floor of an asynchronous step."""
+    exposed_generate_seconds: Column
+    """What the schedule leaves of generation: makespan when synchronous, less with staleness."""
+    environment_seconds: Column
+    log_prob_seconds: Column
+    reference_seconds: Column
+    value_seconds: Column
+    train_seconds: Column
+    critic_train_seconds: Column
+    sync_seconds: Column
+    step_seconds: Column
+    live_sequences: Column
+    capacity: Column
+    mean_response_tokens: Column
+    trained_tokens: Column
+    """Per step, padding included."""
+    generate: GenerateTime
+    train: TrainTime
+    log_prob: TrainTime
+
+    @property
+    def trainer_seconds(self) -> Column:
+        """All phases of the training pool but the sync."""
+        return (
+            self.log_prob_seconds
+            + self.reference_seconds
+            + self.value_seconds
+            + self.train_seconds
+            + self.critic_train_seconds
+        )
+
+
+def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
+    """Seconds of one RL step.
+
+    Colocated: generate + environment + trainer phases + sync.  Two pools: smooth_max(generate, trainer; 8) + sync,
+    where staleness k replaces a share k/(1+k) of the makespan by throughput-limited generation.
+    Error on families left out: docs/ACCURACY.md, kind rl_step.
+    """
+    generated = generate(c, w, grid_points=grid_points)
+    rl = rl_batch(c, w)
+    once = Batch(
+        tokens=rl.tokens / w.train.epochs,
+        mean_sequence=rl.mean_sequence,
+        updates=1.0,
+        micro_batch_tokens=rl.micro_batch_tokens,
+    )
+    trained = train_time(c, w, rl, training_passes(w))
+    forward = train_time(c, w, once, FORWARD)
+    reference = forward.seconds * w.train.reference
+    value = forward.seconds * w.train.critic
+    critic = trained.seconds * w.train.critic
+    trainer = trained.seconds + forward.seconds + reference + value + critic
+    sync = sync_seconds(c, w)
+    environment = w.sandbox.environment_seconds
+    hidden = np.where(
+        np.equal(w.rollout.schedule, ASYNC), w.rollout.staleness_steps / (1 + w.rollout.staleness_steps), 0.0
+    )
+    fastest = np.minimum(generated.throughput_seconds, generated.makespan_seconds)
+    exposed = (1 - hidden) * generated.makespan_seconds + hidden * fastest
+    together = exposed + environment
+    step = np.where(np.equal(w.rollout.schedule, COLOCATED), together + trainer, smooth_max(together, trainer, 8.0))
+    return StepTime(
+        generate_seconds=generated.makespan_seconds,
+        throughput_seconds=generated.throughput_seconds,
+        exposed_generate_seconds=exposed,
+        environment_seconds=environment,
+        log_prob_seconds=forward.seconds,
+        reference_seconds=reference,
+        value_seconds=value,
+        train_seconds=trained.seconds,
+        critic_train_seconds=critic,
+        sync_seconds=sync,
+        step_seconds=step + sync,
+        live_sequences=generated.live_sequences,
+        capacity=generated.capacity,
+        mean_response_tokens=generated.mean_response_tokens,
+        trained_tokens=rl.tokens,
+        generate=generated,
+        train=trained,
+        log_prob=forward,
+    )
+
+
+def rl_batch(c: Constants, w: Workload) -> Batch:
+    """Tokens of one RL step as the trainer sees them.
+
+    A sequence is prompt + response + tool answers; without packing it is padded by `padding_share` of the gap to
+    the longest possible one (the batch's own maximum lies below the cap).
+    """
+    r, train = w.rollout, w.train
+    answers = (r.turns - 1) * r.tool_tokens_per_turn
+    mean = r.prompt_tokens + mean_response(c, w) + answers
+    longest = np.minimum(4 * r.prompt_tokens, 1024.0) + r.max_response_tokens + answers
+    padding = c.padding_share * np.maximum(longest - mean, 0.0)
+    padded = mean + padding * (1 - train.packed)
+    filled = np.where(
+        np.asarray(train.fills_seq_len) > 0,
+        np.maximum(train.seq_len, mean),
+        train.micro_batch_samples * padded,
+    )
+    return Batch(
+        tokens=r.samples * padded * train.epochs,
+        mean_sequence=mean,
+        updates=train.updates_per_step,
+        micro_batch_tokens=filled,
+    )
+
+
+def supervised_seconds(c: Constants, w: Workload) -> TrainTime:
+    """Seconds of one optimizer update of pretraining, SFT, LoRA or a reward model.
+
+    `batch_sequences` full sequences of `seq_len` tokens; tokens/s = batch_sequences x seq_len / seconds.
+    Error on families left out: docs/ACCURACY.md, kinds pretrain and sft.
+    """
+    train = w.train
+    batch = Batch(
+        tokens=train.batch_sequences * train.seq_len,
+        mean_sequence=train.seq_len,
+        updates=1.0,
+        micro_batch_tokens=train.micro_batch_samples * train.seq_len,
+    )
+    update = train_time(c, w, batch, training_passes(w))
+    export = weight_export_seconds(w)
+    return TrainTime(seconds=update.seconds + export, parts=update.parts | {"weight export": export})
+
+
+def run_waste(c: Constants, gpu_hours: Column) -> Column:
+    """Factor from productive to whole-run GPU-hours: restarts, evaluation, checkpoints.
+
+    (1 + fixed) (1 + per decade x log10(1 + hours/100)); from the few runs that publish both, so a wide band.
+    """
+    return (1 + c.waste_fixed) * (1 + c.waste_per_decade * np.log10(1 + gpu_hours / 100))

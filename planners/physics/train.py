@@ -1,0 +1,224 @@
+"""Training time: matrix multiplications, attention, elementwise traffic, collectives, launches, stack overhead.
+
+Legend: T tokens of one step over all GPUs, s mean sequence (tokens), U optimizer updates, G training GPUs.
+The structure, what each term is worth and what was tried instead: docs/ACCURACY.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import known, smooth_max
+from planners.physics.rates import training_rates
+from planners.physics.workload import BLACKWELL, FSDP, MEGATRON, ZERO1
+
+if TYPE_CHECKING:
+    from planners.physics.columns import Column
+    from planners.physics.constants import Constants
+    from planners.physics.workload import Workload
+
+WEIGHT_EXPORT_BYTES_PER_S = 2e9
+WEIGHT_EXPORT_FIXED_SECONDS = 0.5
+"""An RL trainer that hands its weights to the engine through files: about 8 GB in 4 s (Prime-RL's tables)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passes:
+    """How often each kind of work of one forward pass is done."""
+
+    linear: Column
+    attention: Column
+    elementwise: Column
+    backward: bool
+
+
+FORWARD = Passes(linear=1.0, attention=1.0, elementwise=1.0, backward=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainTime:
+    """Seconds of one step's pass over its tokens, and what they consist of."""
+
+    seconds: Column
+    parts: dict[str, Column]
+    """Seconds by cause, each as if nothing overlapped; together more than `seconds` where they overlap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one step trains on."""
+
+    tokens: Column
+    mean_sequence: Column
+    updates: Column
+    micro_batch_tokens: Column
+
+
+def training_passes(w: Workload) -> Passes:
+    """Forward + backward: 3 x the forward FLOPs of the weights (2 x with LoRA: no weight gradient), 3.5 x those of
+    attention (backward recomputes the scores), plus one more forward when activations are recomputed."""
+    train = w.train
+    full = np.where(np.asarray(train.recompute) > 0.5, 1.0, 0.0)
+    some = np.where(np.asarray(train.recompute) > 0.0, 1.0, 0.0)
+    return Passes(
+        linear=3.0 - train.lora + full,
+        attention=3.5 + some,
+        elementwise=3.0 + train.recompute,
+        backward=True,
+    )
+
+
+def train_time(c: Constants, w: Workload, batch: Batch, passes: Passes) -> TrainTime:
+    """Seconds to pass `batch` through the trainer.
+
+    core = (linear + attention + elementwise + tp + cp + expert traffic) / G, then launches (as a smooth maximum),
+    the pipeline bubble 1 + (pp - 1) / (micro batches x virtual stages), data-parallel traffic (smooth maximum),
+    stack and straggler factors, and a fixed optimizer time per update.  Known error: ACCURACY.md; largest for MoE
+    in RL trainers and for stacks with unknown dispatchers.
+    """
+    m, lay, train = w.model, w.layout, w.train
+    moe_rl = np.where((np.asarray(train.rl) > 0) & (np.asarray(m.experts) > 0), c.moe_rl_penalty, 1.0)
+    work = _compute_seconds(c, w, batch, passes, moe_rl) | _traffic_seconds(c, w, batch, passes, moe_rl)
+    per_gpu = {name: seconds / lay.train_gpus for name, seconds in work.items()}
+    core = sum(per_gpu.values())
+
+    micro_batches = np.maximum(1.0, batch.tokens / batch.updates / lay.dp / batch.micro_batch_tokens)
+    launches = batch.updates * micro_batches * passes.elementwise / (lay.pp * train.host_speed)
+    per_layer = np.where(np.equal(lay.sharding, FSDP), c.launch_fsdp_seconds, c.launch_megatron_seconds)
+    dense_launch = launches * m.layers * per_layer
+    moe_launch = launches * m.moe_layers * c.launch_moe_seconds * moe_rl
+    core = smooth_max(core, dense_launch, 3.0) + moe_launch
+
+    bubble = core * (lay.pp - 1) / (micro_batches * _virtual_stages(c, w))
+    data_parallel = _data_parallel_seconds(c, w, batch, micro_batches, passes)
+    core = smooth_max(core + bubble, data_parallel, 2.5)
+
+    factor = _stack_factor(c, w)
+    optimizer = _optimizer_seconds(c, w, batch) if passes.backward else 0.0
+    parts = per_gpu | {
+        "kernel launch": dense_launch + moe_launch,
+        "pipeline bubble": bubble,
+        "data-parallel traffic": data_parallel,
+    }
+    named: dict[str, Column] = {name: seconds * factor for name, seconds in parts.items()}
+    return TrainTime(seconds=core * factor + optimizer, parts=named | {"optimizer step": optimizer})
+
+
+def _compute_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, moe_rl: Column) -> dict[str, Column]:
+    """GPU-seconds of matrix multiplications, attention and elementwise kernels.
+
+    linear = 2 x passes x T x parameters / rate, experts slower by `moe_gemm_penalty`, the output head in bf16;
+    attention = 2 x passes x T x s x width x layers / rate (causal: half of 4);
+    elementwise = 2 bytes x passes x T x (elements x traffic + 4 vocab) / HBM bandwidth.
+    """
+    m, train = w.model, w.train
+    rates = training_rates(c, w)
+    head = m.vocab * m.hidden
+    dense = np.maximum(m.params_matmul - head - m.params_expert_active, 0.0)
+    flops = 2 * passes.linear * batch.tokens
+    experts = flops * m.params_expert_active * c.moe_gemm_penalty / rates.linear
+    linear = flops * (dense / rates.linear + head / rates.bf16) + experts
+    attention = (
+        2 * passes.attention * batch.tokens * batch.mean_sequence * m.attention_width * m.attention_layers
+        / (rates.attention * train.attention_speed) * w.layout.cp**c.cp_attention_exponent
+    )  # fmt: skip
+    stated = np.logical_not(np.isnan(train.flops_per_token))
+    if np.any(stated):
+        total = batch.tokens * known(train.flops_per_token, 0.0) * (passes.linear / 3) / rates.linear
+        linear, attention = np.where(stated, total, linear), np.where(stated, 0.0, attention)
+    fp8 = train.fp8 * w.gpu.has_fp8
+    traffic = c.elementwise_traffic * train.elementwise_traffic * (1 + c.fp8_extra_traffic * fp8)
+    elements = m.elements_per_token * traffic + 4 * m.vocab
+    return {
+        "compute": linear + (moe_rl - 1) * experts,
+        "attention": attention,
+        "HBM bandwidth": 2 * passes.elementwise * batch.tokens * elements / w.gpu.hbm_bytes_per_s,
+    }
+
+
+def _traffic_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, moe_rl: Column) -> dict[str, Column]:
+    """GPU-seconds of exposed traffic inside a model-parallel group.
+
+    tp: 4 all-reduces of 2h bytes per layer, forward and backward; cp: 3 exchanges of keys and values; ep: 4
+    all-to-alls of k x h.  A group inside the scale-up domain uses its links; outside, all-reduces see the NICs of
+    the whole node, an all-to-all sees one NIC but sends a token to at most four nodes.
+    """
+    m, g, lay = w.model, w.gpu, w.layout
+    share = passes.elementwise / 3
+    node = np.minimum(g.scale_up_bytes_per_s, g.scale_out_bytes_per_s * lay.gpus_per_node)
+    tp_bw = np.where(lay.tp <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
+    cp_bw = np.where(lay.tp * lay.cp <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
+    inside = lay.ep * lay.tp <= g.scale_up_domain
+    ep_bw = np.where(inside, g.scale_up_bytes_per_s, g.scale_out_bytes_per_s)
+    copies = np.where(inside, m.experts_per_token, np.minimum(m.experts_per_token, 4.0))
+    tokens = batch.tokens
+    tp = tokens * (lay.tp - 1) * m.layers * 4 * share * (2 * m.hidden) * 2 / tp_bw
+    cp = tokens * m.attention_layers * 3 * share * (4 * m.kv_width) * (lay.cp - 1) / cp_bw
+    ep = tokens * m.moe_layers * 4 * share * copies * m.hidden * 2 * (1 - 1 / np.maximum(lay.ep, 1.0)) / ep_bw
+    return {
+        "tensor-parallel traffic": c.exposed_tp * tp,
+        "context-parallel traffic": c.exposed_cp * cp,
+        "expert traffic": c.exposed_ep * ep * moe_rl,
+    }
+
+
+def _virtual_stages(c: Constants, w: Workload) -> Column:
+    """Interleaved stages per GPU: as stated; else the usual interleaving of Megatron-class pretraining, 1 in RL."""
+    lay = w.layout
+    usual = np.where(np.equal(lay.sharding, MEGATRON) & np.equal(w.train.rl, 0.0), c.virtual_stages, 1.0)
+    return np.maximum(1.0, np.minimum(known(lay.virtual_stages, usual), w.model.layers / lay.pp))
+
+
+def _data_parallel_seconds(c: Constants, w: Workload, batch: Batch, micro_batches: Column, passes: Passes) -> Column:
+    """Seconds of data-parallel collectives per GPU.
+
+    FSDP gathers its weights twice and scatters gradients once per micro batch (2 bytes each); the others reduce
+    4 bytes and gather 2 bytes per parameter and update.  LoRA has no gradients to speak of; a forward pass only
+    gathers.
+    """
+    m, g, lay = w.model, w.gpu, w.layout
+    full = 1.0 - w.train.lora
+    node = np.minimum(g.scale_up_bytes_per_s, g.scale_out_bytes_per_s * lay.gpus_per_node)
+    bandwidth = c.dp_bandwidth_share * np.where(lay.train_gpus <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
+    split = lay.tp * lay.pp
+    rounds = 2.0 + full if passes.backward else 1.0
+    ranks = np.maximum(lay.dp * lay.cp, 1.0)
+    sharded = batch.updates * micro_batches * m.params_total / split * 2 * rounds * (1 - 1 / ranks)
+    replicated: Column = 0.0
+    if passes.backward:
+        experts = m.params_expert / (split * np.maximum(1.0, np.minimum(lay.ep, lay.dp * lay.cp)))
+        dense = (m.params_total - m.params_expert) / split
+        replicated = batch.updates * (dense + experts) * 6 * full * (1 - 1 / np.maximum(lay.dp, 1.0))
+    return np.where(np.equal(lay.sharding, FSDP), sharded, replicated) / bandwidth
+
+
+def _stack_factor(c: Constants, w: Workload) -> Column:
+    """Overhead of the stack: class, post-training, untuned hardware, age of the software, stragglers."""
+    lay, train = w.layout, w.train
+    fsdp = np.equal(lay.sharding, FSDP)
+    post = fsdp & (np.asarray(train.post_training) > 0)
+    by_class = np.where(fsdp, c.fsdp_overhead, np.where(np.equal(lay.sharding, ZERO1), c.zero1_overhead, 1.0))
+    by_use = np.where(
+        post,
+        c.fsdp_post_training_overhead,
+        np.where(np.asarray(train.rl) > 0, c.megatron_rl_overhead, 1.0),
+    )
+    untuned = np.where(post & np.equal(w.gpu.generation, BLACKWELL), c.blackwell_post_training_overhead, 1.0)
+    stragglers = 1 + c.straggler_per_doubling * np.log2(np.maximum(lay.train_gpus, 8.0) / 8)
+    age = c.software_drift ** -np.clip(w.year - 2025.0, -3.0, 1.0)
+    return by_class * by_use * untuned * stragglers * age * (1 + train.evaluation_share)
+
+
+def _optimizer_seconds(c: Constants, w: Workload, batch: Batch) -> Column:
+    """Fixed time per update plus 30 bytes of optimizer state per parameter through HBM, sharded over the GPUs."""
+    states = (1.0 - w.train.lora) * w.model.params_total * 30 / (w.layout.train_gpus * w.gpu.hbm_bytes_per_s)
+    return batch.updates * (c.optimizer_step_seconds + states)
+
+
+def weight_export_seconds(w: Workload) -> Column:
+    """Seconds per step in which an RL trainer measured alone writes its weights for the engine."""
+    copied = WEIGHT_EXPORT_FIXED_SECONDS + 2 * w.model.params_total / WEIGHT_EXPORT_BYTES_PER_S
+    return w.train.exports_weights * copied
