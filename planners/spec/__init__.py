@@ -12,7 +12,7 @@ from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage,
 from planners.spec.stages_rl import RlcefStage
 
 __all__ = [
-    "ApiModel", "Durations", "Economics", "EvaluateStage", "FleetSpec", "InlineModel", "Lengths", "Limits", "Machines", "ModelRef",
-    "OwnPrices", "PretrainStage", "RewardModelStage", "RlcefStage", "RolloutOptions", "RolloutStage", "RunSpec",
-    "SandboxSpec", "Served", "SftStage", "Stage", "SynthesizeStage", "TrainOptions",
+    "ApiModel", "Durations", "Economics", "EvaluateStage", "FleetSpec", "InlineModel", "Lengths", "Limits",
+    "Machines", "ModelRef", "OwnPrices", "PretrainStage", "RewardModelStage", "RlcefStage", "RolloutOptions",
+    "RolloutStage", "RunSpec", "SandboxSpec", "Served", "SftStage", "Stage", "SynthesizeStage", "TrainOptions",
 ]  # fmt: skip
