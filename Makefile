@@ -31,10 +31,10 @@ test-tree: $(DEV)
 	$(BIN)/python -m pytest -n 2
 
 test-wheel: $(DEV) $(WHEEL_VENV)/.stamp
-	rm -rf build/dist
+	@rm -rf build/dist
 	$(BIN)/python -m build --no-isolation --outdir build/dist . > build/build.log 2>&1 || { cat build/build.log; exit 1; }
 	$(WHEEL_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall build/dist/*.whl
-	$(BIN)/python -m pytest -n 2 tests/wheel --wheel-venv $(WHEEL_VENV)
+	$(BIN)/python -m pytest -n 2 tests/wheel tests/clusterctl/test_cli.py --wheel-dist build/dist --wheel-venv $(WHEEL_VENV)
 
 test-engines: $(DEV)  ## run what needs real engines
 	@echo "no engine is part of this version: nothing to run"

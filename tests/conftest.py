@@ -19,7 +19,13 @@ Golden = Callable[[str, str], None]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/ anew; review the diff")
-    parser.addoption("--wheel-venv", type=Path, help="venv in which the wheel is installed; its `clusterctl` is run")
+    parser.addoption("--wheel-dist", type=Path, help="folder with one wheel and one sdist; adds tests/wheel/")
+    parser.addoption("--wheel-venv", type=Path, help="venv in which that wheel is installed; its `clusterctl` is run")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """tests/wheel/ needs a built wheel: `make test-wheel` builds one and names it."""
+    return True if collection_path.name == "wheel" and config.getoption("--wheel-dist") is None else None
 
 
 @pytest.fixture(scope="session")
