@@ -124,7 +124,7 @@ class PriceBook:
 
     def history(self) -> pl.DataFrame:
         """Earlier prices in PRICE_SCHEMA, oldest first; the current prices are not repeated here."""
-        frames = [volume.prices("history.parquet") for volume in self.volumes]
+        frames = [volume.read("history.parquet") for volume in self.volumes]
         return pl.concat(frames).unique(maintain_order=True).sort("as_of", *PRICE_KEY)
 
     def sources(self) -> pl.DataFrame:
@@ -146,7 +146,7 @@ class PriceBook:
         )
 
     def _prices(self, *names: str) -> pl.DataFrame:
-        frames = [volume.prices(name) for volume in self.volumes for name in names]
+        frames = [volume.read(name) for volume in self.volumes for name in names]
         if len(self.volumes) == 1:
             return pl.concat(frames)
         newest = pl.concat(frames).sort("as_of", descending=True, nulls_last=True, maintain_order=True)

@@ -16,10 +16,10 @@ from clusterctl.prices.schema import (
     EXTRA_SCHEMA,
     FORMAT_VERSION,
     MANIFEST_NAME,
-    MICRO,
     PRICE_SCHEMA,
     SHAPE_SCHEMA,
     SOURCE_SCHEMA,
+    USD_DECIMALS,
     BookFrames,
     Manifest,
 )
@@ -62,9 +62,8 @@ def write_book(frames: BookFrames, out_folder: Path, *, base: str | None = None)
 
 
 def _packed_prices(frame: pl.DataFrame) -> pl.DataFrame:
-    micro = (pl.col("usd_per_hour") * MICRO).round().cast(pl.Int64).alias("usd_micro_per_hour")
     order = ["cloud", "instance_type", "region", "capacity_type", "zone", "as_of", "source", "usd_per_hour"]
-    return frame.sort(order).with_columns(micro).drop("usd_per_hour")
+    return frame.with_columns(pl.col("usd_per_hour").round(USD_DECIMALS)).select(*PRICE_SCHEMA).sort(order)
 
 
 def _write(frame: pl.DataFrame, path: Path) -> str:

@@ -1,7 +1,6 @@
 """What a price book holds: its files, their columns, and the small manifest that identifies it.
 
-A book is a folder.  `book.json` is the manifest; every other file is a zstd parquet.  Prices are whole
-micro-dollars in the files (every list price seen has at most six decimals) and f64 dollars in memory.
+A book is a folder.  `book.json` is the manifest; every other file is a zstd parquet with these columns.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "book.json"
-MICRO = 1_000_000
+USD_DECIMALS = 6
+"""Decimals that a packed price keeps: every list price seen has at most six."""
 
 PRICE_KEY = ("cloud", "region", "zone", "instance_type", "capacity_type")
 """What makes a price row unique."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from clusterctl.errors import StateError
 from clusterctl.paths import facts_dir, user_data_dir
-from clusterctl.prices.schema import FORMAT_VERSION, MANIFEST_NAME, MICRO, PRICE_SCHEMA, Manifest
+from clusterctl.prices.schema import FORMAT_VERSION, MANIFEST_NAME, Manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,11 +48,6 @@ class Volume:
             return pl.read_parquet(io.BytesIO(content), use_statistics=False)
         except pl.exceptions.PolarsError as error:
             raise _damaged(self.folder, f"{name}: {error}") from error
-
-    def prices(self, name: str) -> pl.DataFrame:
-        """One price parquet in PRICE_SCHEMA (dollars, not micro-dollars)."""
-        dollars = (pl.col("usd_micro_per_hour") / MICRO).alias("usd_per_hour")
-        return self.read(name).with_columns(dollars).select(*PRICE_SCHEMA)
 
 
 def newest_refreshed() -> Path | None:

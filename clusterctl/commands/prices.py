@@ -1,0 +1,158 @@
+"""`clusterctl prices`: look into the price book, check it, refresh it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterctl.console import terminal
+from clusterctl.errors import PriceError, SpecError
+from clusterctl.prices import show
+from clusterctl.prices.book import PriceBook, load_book
+from clusterctl.prices.query import Filters, SortBy, comparison, listing, series
+
+if TYPE_CHECKING:
+    import polars as pl
+
+app = typer.Typer(help="Look into the price book, check it, refresh it.", no_args_is_help=True)
+
+Clouds = Annotated[list[str] | None, typer.Option("--cloud", help="aws, gcp or azure; repeat it or use commas.")]
+Regions = Annotated[list[str] | None, typer.Option("--region", help="Region; repeat it or use commas.")]
+Gpus = Annotated[list[str] | None, typer.Option("--gpu", help="GPU, such as H100; repeat it or use commas.")]
+Instances = Annotated[list[str] | None, typer.Option("--instance", help="Instance type; `*` stands for anything.")]
+Capacities = Annotated[
+    list[str] | None, typer.Option("--capacity", help="on_demand, spot, reserved_1y, reserved_3y, capacity_block.")
+]
+MinGpus = Annotated[float | None, typer.Option("--min-gpus", min=0, help="GPUs in one machine, at least.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Rows to show (a table: 20; JSON and CSV: all).")]
+Book = Annotated[Path | None, typer.Option("--book", help="A book folder instead of the one in use.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+
+
+@app.command("list")
+def list_prices(
+    *,
+    cloud: Clouds = None,
+    region: Regions = None,
+    gpu: Gpus = None,
+    instance: Instances = None,
+    capacity: Capacities = None,
+    min_gpus: MinGpus = None,
+    sort: Annotated[SortBy, typer.Option("--sort", help="Order of the rows.")] = "price",
+    limit: Limit = None,
+    book: Book = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List offers: what each machine costs per hour and per GPU hour, and how old the price is."""
+    opened = load_book(book)
+    rows = listing(opened, _filters(cloud, region, gpu, instance, capacity, min_gpus), today=_today(), sort=sort)
+    _print(rows, opened, limit=limit, as_json=as_json, as_csv=as_csv)
+
+
+@app.command("compare")
+def compare_prices(
+    gpus: Annotated[list[str], typer.Argument(help="GPUs to compare, such as H100 H200.", show_default=False)],
+    *,
+    cloud: Clouds = None,
+    region: Regions = None,
+    capacity: Capacities = None,
+    min_gpus: MinGpus = None,
+    limit: Limit = None,
+    book: Book = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Compare a GPU across clouds, regions and capacity types: cheapest GPU hour first."""
+    opened = load_book(book)
+    rows = listing(opened, _filters(cloud, region, gpus, None, capacity, min_gpus), today=_today(), sort="gpu-price")
+    _print(comparison(rows), opened, limit=limit, as_json=as_json, as_csv=as_csv, compare=True)
+
+
+@app.command("history")
+def price_history(
+    instance: Annotated[str, typer.Argument(help="Instance type, such as p5.48xlarge.", show_default=False)],
+    *,
+    cloud: Clouds = None,
+    region: Regions = None,
+    capacity: Capacities = None,
+    limit: Limit = None,
+    book: Book = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show the price of an instance type over time, per region and capacity type."""
+    rows = series(load_book(book), instance, _filters(cloud, region, None, None, capacity, None))
+    if as_json:
+        typer.echo(
+            show.as_json({"schema": show.SCHEMA, "num_prices": rows.height, "prices": rows.to_dicts()}), nl=False
+        )
+    elif as_csv:
+        typer.echo(rows.write_csv(), nl=False)
+    else:
+        typer.echo(show.history_table(rows, terminal(), limit=limit), nl=False)
+
+
+@app.command("check")
+def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
+    """Check every row of the book; exit code 4 when a rule is broken."""
+    from clusterctl.facts.lookup import load_gpus
+    from clusterctl.prices.check import check_book
+
+    findings = check_book(load_book(book).frames(), known_gpus=load_gpus().keys(), today=_today())
+    if as_json:
+        report = {"schema": show.SCHEMA, "findings": [asdict(finding) for finding in findings]}
+        typer.echo(show.as_json(report), nl=False)
+    else:
+        typer.echo(show.check_table(findings, terminal()), nl=False)
+    broken = [finding.rule for finding in findings if finding.level == "broken"]
+    if broken:
+        raise PriceError(
+            f"the price book breaks {len(broken)} rules: {', '.join(broken)}",
+            hint="run `clusterctl prices refresh`, or delete the refreshed book to use the embedded one",
+        )
+
+
+def _filters(  # noqa: PLR0917 - one argument per option, in the order of the command line
+    cloud: list[str] | None,
+    region: list[str] | None,
+    gpu: list[str] | None,
+    instance: list[str] | None,
+    capacity: list[str] | None,
+    min_gpus: float | None,
+) -> Filters:
+    return Filters(
+        clouds=_split(cloud),
+        regions=_split(region),
+        gpus=_split(gpu),
+        instances=_split(instance),
+        capacities=_split(capacity),
+        min_gpus=min_gpus,
+    )
+
+
+def _split(values: list[str] | None) -> list[str]:
+    return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
+
+
+def _print(
+    rows: pl.DataFrame, book: PriceBook, *, limit: int | None, as_json: bool, as_csv: bool, compare: bool = False
+) -> None:
+    if as_json and as_csv:
+        raise SpecError("--json and --csv exclude each other", hint="give one of them")
+    if as_json:
+        text = show.offers_json(rows, book.priced_at, limit=limit)
+    elif as_csv:
+        text = (rows if limit is None else rows.head(limit)).write_csv()
+    else:
+        text = show.offers_table(rows, book.priced_at, terminal(), limit=limit, compare=compare)
+    typer.echo(text, nl=False)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

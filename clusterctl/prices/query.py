@@ -1,0 +1,131 @@
+"""Questions to the price book as frames: what is offered, and what a GPU hour costs where.  Draws nothing."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from clusterctl.errors import SpecError
+from clusterctl.facts.lookup import find_gpu
+from planners.domain import CapacityType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from clusterctl.prices.book import PriceBook
+
+SortBy = Literal["price", "gpu-price", "name", "age"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What a person asked for on the command line; empty = everything.  `instances` may hold `*` and `?`."""
+
+    clouds: Sequence[str] = ()
+    regions: Sequence[str] = ()
+    gpus: Sequence[str] = ()
+    instances: Sequence[str] = ()
+    capacities: Sequence[str] = ()
+    min_gpus: float | None = None
+
+
+def listing(book: PriceBook, filters: Filters, *, today: date, sort: SortBy) -> pl.DataFrame:
+    """Offers that pass `filters`: OFFER_COLUMNS plus `usd_per_gpu_hour` and `age_days` (null = unknown).
+
+    Raises SpecError for a cloud, region, GPU, instance type or capacity type that the book doesn't know.
+    """
+    shapes = book.shapes()
+    clouds = _known("--cloud", filters.clouds, shapes["cloud"].unique().to_list())
+    regions = None
+    if filters.regions:
+        regions = _known("--region", filters.regions, book.prices()["region"].unique().to_list())
+    rows = book.offers(
+        clouds,
+        regions=regions,
+        gpus=[find_gpu(name).name for name in filters.gpus] or None,
+        instance_types=_instances(filters.instances, shapes["instance_type"].to_list()),
+        capacity_types=_known("--capacity", filters.capacities, [kind.value for kind in CapacityType]),
+    )
+    if filters.min_gpus is not None:
+        rows = rows.filter(pl.col("num_gpus").fill_null(0) >= filters.min_gpus)
+    return _sorted(with_unit_price(rows, today=today), sort)
+
+
+def comparison(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of a listing: the cheapest GPU hour per cloud, region, capacity type and GPU; cheapest first, unknown last.
+
+    Adds `times_cheapest`: dollars per GPU hour over those of the first row.
+    """
+    best = (
+        rows.filter(pl.col("gpu").is_not_null())
+        .sort("usd_per_gpu_hour", "num_gpus", descending=[False, True], nulls_last=True, maintain_order=True)
+        .unique(["cloud", "region", "capacity_type", "gpu"], keep="first", maintain_order=True)
+    )
+    return best.with_columns(times_cheapest=pl.col("usd_per_gpu_hour") / pl.col("usd_per_gpu_hour").min())
+
+
+def with_unit_price(rows: pl.DataFrame, *, today: date) -> pl.DataFrame:
+    """`rows` with `usd_per_gpu_hour` (null without a GPU) and `age_days` (null when the day is unknown)."""
+    return rows.with_columns(
+        usd_per_gpu_hour=pl.when(pl.col("gpu").is_not_null()).then(pl.col("usd_per_hour") / pl.col("num_gpus")),
+        age_days=(pl.lit(today) - pl.col("as_of")).dt.total_days(),
+    )
+
+
+def series(book: PriceBook, instance: str, filters: Filters) -> pl.DataFrame:
+    """Every dated price of one instance type, history and current: PRICE_SCHEMA, by region, capacity type, day."""
+    name = (_instances([instance], book.shapes()["instance_type"].to_list()) or [instance])[0]
+    rows = pl.concat([book.history(), book.prices()]).filter(
+        pl.col("instance_type") == name, pl.col("as_of").is_not_null()
+    )
+    for column, asked, option in (
+        ("cloud", filters.clouds, "--cloud"),
+        ("region", filters.regions, "--region"),
+        ("capacity_type", filters.capacities, "--capacity"),
+    ):
+        wanted = _known(option, asked, rows[column].unique().to_list())
+        if wanted is not None:
+            rows = rows.filter(pl.col(column).is_in(wanted))
+    group = ["cloud", "region", "instance_type", "capacity_type", "as_of"]
+    # Spot has one price per zone and day: the cheapest zone is what a person compares over time.
+    return rows.sort(*group, "usd_per_hour").unique(group, keep="first", maintain_order=True).sort(group)
+
+
+def _sorted(rows: pl.DataFrame, sort: SortBy) -> pl.DataFrame:
+    names = ["cloud", "instance_type", "region", "capacity_type", "zone"]
+    first = {"price": ["usd_per_hour"], "gpu-price": ["usd_per_gpu_hour"], "name": [], "age": ["age_days"]}[sort]
+    return rows.sort([*first, *names], nulls_last=True, descending=[sort == "age"] * len(first) + [False] * 5)
+
+
+def _instances(patterns: Sequence[str], known: list[str]) -> list[str] | None:
+    if not patterns:
+        return None
+    found: list[str] = []
+    for pattern in patterns:
+        hits = [name for name in known if fnmatchcase(name.lower(), pattern.lower())]
+        found += hits or _unknown("--instance", pattern, known)
+    return found
+
+
+def _known(option: str, asked: Sequence[str], known: list[str]) -> list[str] | None:
+    by_lower = {name.lower(): name for name in known}
+    found: list[str] = []
+    for name in asked:
+        hit = by_lower.get(name.lower())
+        found += [hit] if hit is not None else _unknown(option, name, known)
+    return found or None
+
+
+def _unknown(option: str, asked: str, known: list[str]) -> list[str]:
+    """Raises SpecError with the nearest names; never returns."""
+    near = difflib.get_close_matches(asked, known, n=2, cutoff=0.6)
+    listed = ", ".join(sorted(known)) if len(known) <= 8 else f"{len(known)} are known"
+    raise SpecError(
+        f"{option}: the price book has no `{asked}`",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"known: {listed}",
+    )
