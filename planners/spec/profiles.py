@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-
 from planners.spec.lengths import Durations
 from planners.spec.sandbox import ProfileName, SandboxSpec
 
