@@ -1,0 +1,144 @@
+"""What a stage asks for, in the same few words for every kind: generations, training, sandboxes, API calls.
+
+Amounts are per unit of work: an RL step, an optimizer update, or the whole job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from planners.physics.columns import UNKNOWN
+
+if TYPE_CHECKING:
+    from planners.domain import ModelShape
+    from planners.physics.sandbox import Service
+    from planners.spec.models import ApiModel
+    from planners.spec.options import RolloutOptions, TrainOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumed:
+    """A number that the user did not give."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """One model generating.  Tokens are means per sample, all turns together."""
+
+    role: str
+    """generate, teacher, student, judge …: the name of the phase."""
+    model: ModelShape
+    options: RolloutOptions
+    samples: float
+    prompt_tokens: float
+    response_tokens: float
+    """NaN = unknown."""
+    response_log_sd: float = UNKNOWN
+    max_response_tokens: float
+    samples_per_prompt: float = 1.0
+    turns: float = 1.0
+    tool_seconds: float = 0.0
+    tool_tokens: float = 0.0
+    generated_per_used: float = 1.0
+    concurrency: float | None = None
+    """Samples in flight over all replicas, where the user limits them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """One model training."""
+
+    model: ModelShape
+    options: TrainOptions
+    rl: bool
+    seq_len: float
+    batch_sequences: float
+    """Sequences per optimizer update (supervised); 0 in RL, where they come from the rollouts."""
+    updates: float = 1.0
+    """Optimizer updates per unit."""
+    epochs: float = 1.0
+    critic: bool = False
+    reference: bool = False
+    post_training: bool = True
+    packed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandboxing:
+    """Code that runs outside the models."""
+
+    profile: str
+    cpus: float
+    memory_gib: float
+    disk_gib: float
+    service: Service
+    calls: float
+    """Judging runs per unit, repeats of failed ones included."""
+    held: bool
+    """True: a sandbox belongs to a trajectory from its first to its last turn."""
+    trajectories: float
+    """Trajectories per unit: what holds sandboxes."""
+    image_gib: float
+    images: float
+    start_seconds: float
+    starts_per_second_per_node: float
+    max_per_node: float | None
+    concurrency: float | None
+    overlap_share: float
+    """Share of the generation time in which judging goes on beside it; 0 when the reward code runs serially."""
+    serial: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiUse:
+    """Tokens bought from a provider, per unit."""
+
+    role: str
+    api: ApiModel
+    input_tokens: float
+    cached_input_tokens: float
+    output_tokens: float
+    requests: float
+    turns_per_request: float = 1.0
+    tool_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pauses:
+    """What interrupts the units: evaluations and checkpoints, in units between them."""
+
+    evaluate_every: float | None = None
+    evaluation: Serving | None = None
+    checkpoint_every: float | None = None
+    checkpoints_kept: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """A stage, ready to be timed on any fleet."""
+
+    stage: str
+    kind: str
+    title: str
+    unit: str
+    units: float
+    servings: tuple[Serving, ...] = ()
+    learning: Learning | None = None
+    sandboxing: Sandboxing | None = None
+    apis: tuple[ApiUse, ...] = ()
+    critic_forward: ModelShape | None = None
+    """A model that reads each sample once instead of a run (outcome critic)."""
+    schedules: tuple[float, ...] = ()
+    rollout_share: float | None = None
+    staleness_steps: float = 0.0
+    pauses: Pauses = field(default_factory=Pauses)
+    assumed: tuple[Assumed, ...] = ()
+    missing: dict[str, float] = field(default_factory=dict)
+    """Decisive inputs that are not given -> log standard deviation that their absence adds to the time."""
+    outcomes: dict[str, float] = field(default_factory=dict)
+    """Units of output of the whole stage: "rewarded samples", "accepted items", "solved tasks" -> count."""

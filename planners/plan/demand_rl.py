@@ -1,0 +1,152 @@
+"""Stage `rlcef` as a demand: one RL step is the unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planners.physics.columns import UNKNOWN
+from planners.physics.lengths import log_sd_from_p95
+from planners.physics.workload import ASYNC, COLOCATED, DISAGGREGATED
+from planners.plan.defaults import TOOL_SECONDS
+from planners.plan.demand import ApiUse, Assumed, Demand, Learning, Pauses, Serving
+from planners.plan.demand_sandbox import sandboxing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planners.domain import ModelShape
+    from planners.spec.lengths import Lengths
+    from planners.spec.models import ModelRef
+    from planners.spec.stages_rl import RlcefStage
+
+    FindModel = Callable[[ModelRef], ModelShape]
+
+SCHEDULES = {
+    "auto": (COLOCATED, DISAGGREGATED, ASYNC),
+    "colocated": (COLOCATED,),
+    "disaggregated": (DISAGGREGATED,),
+    "async": (ASYNC,),
+}
+RESPONSE_UNKNOWN_SD = 1.1
+"""Log standard deviation of an RL step's time when no response length is given (docs/ACCURACY.md, partial cases)."""
+
+
+def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
+    """Everything one RL step needs.  Raises whatever `find_model` raises for an unknown model."""
+    model = find_model(stage.model)
+    samples = float(stage.prompts_per_step * stage.samples_per_prompt)
+    main = _generate(stage, model, samples)
+    critic = stage.outcome_critic
+    wanted, assumed = sandboxing(
+        stage.sandbox, stage=stage.name, default_profile="judge", samples=samples * stage.oversampling,
+        replaced_share=critic.replaced_share if critic else 0.0,
+    )  # fmt: skip
+    judges, apis = _judges(stage, find_model, samples)
+    schedules = SCHEDULES[stage.schedule]
+    if stage.schedule == "auto" and stage.staleness_steps == 0:
+        schedules = (COLOCATED, DISAGGREGATED)
+    evaluation = stage.evaluate
+    pauses = Pauses(
+        evaluate_every=float(evaluation.every_steps) if evaluation else None,
+        evaluation=_evaluation(stage, main) if evaluation else None,
+        checkpoint_every=float(stage.checkpoint.every_steps),
+        checkpoints_kept=float(stage.checkpoint.keep or stage.steps // stage.checkpoint.every_steps),
+    )
+    return Demand(
+        stage=stage.name, kind=stage.kind,
+        title=f"{stage.algorithm.upper()} on {short(model.name)}, {stage.steps:,} steps",
+        unit="step", units=float(stage.steps), servings=(main, *judges), learning=_learning(stage, model, main),
+        sandboxing=wanted, apis=apis, critic_forward=find_model(critic.model) if critic else None,
+        schedules=schedules, rollout_share=stage.rollout_share, staleness_steps=float(stage.staleness_steps),
+        pauses=pauses, assumed=(*_assumed(stage), *assumed),
+        missing={} if stage.response_tokens else {f"{stage.name}.response_tokens": RESPONSE_UNKNOWN_SD},
+        outcomes={"rewarded samples": samples * stage.steps},
+    )  # fmt: skip
+
+
+def short(name: str) -> str:
+    """A model's name without its organisation."""
+    return name.rsplit("/", 1)[-1]
+
+
+def length_fields(lengths: Lengths | None, limit: float) -> tuple[float, float, float]:
+    """(mean, log standard deviation, longest) of a response; NaN where not given."""
+    if lengths is None:
+        return UNKNOWN, UNKNOWN, limit
+    spread = log_sd_from_p95(lengths.mean, lengths.p95) if lengths.p95 and lengths.mean > 0 else UNKNOWN
+    longest = min(limit, lengths.max) if lengths.max else limit
+    return max(lengths.mean, 1.0), spread, max(longest, lengths.mean, 1.0)
+
+
+def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Serving:
+    mean, spread, longest = length_fields(stage.response_tokens, float(stage.max_response_tokens))
+    turns = float(stage.turns)
+    tool = stage.tool_seconds.mean if stage.tool_seconds else TOOL_SECONDS
+    return Serving(
+        role="generate", model=model, options=stage.rollout, samples=samples,
+        prompt_tokens=max(stage.prompt_tokens.mean, 1.0), response_tokens=mean, response_log_sd=spread,
+        max_response_tokens=longest, samples_per_prompt=float(stage.samples_per_prompt), turns=turns,
+        tool_seconds=tool if turns > 1 else 0.0,
+        tool_tokens=stage.observation_tokens.mean if stage.observation_tokens else 0.0,
+        generated_per_used=stage.oversampling,
+    )  # fmt: skip
+
+
+def _learning(stage: RlcefStage, model: ModelShape, main: Serving) -> Learning:
+    mean = main.response_tokens if main.response_tokens == main.response_tokens else main.max_response_tokens / 2
+    return Learning(
+        model=model, options=stage.train, rl=True, seq_len=main.prompt_tokens + mean, batch_sequences=0.0,
+        updates=float(stage.optimizer_steps_per_step), epochs=float(stage.epochs_per_step),
+        critic=stage.trains_critic, reference=stage.uses_reference, packed=stage.train.packing,
+    )  # fmt: skip
+
+
+def _judges(stage: RlcefStage, find_model: FindModel, samples: float) -> tuple[tuple[Serving, ...], tuple[ApiUse, ...]]:
+    servings: list[Serving] = []
+    apis: list[ApiUse] = []
+    for number, judge in enumerate(stage.judges, 1):
+        role = f"judge {judge.name or number}"
+        judged = samples * judge.share
+        if judge.api is not None:
+            apis.append(
+                ApiUse(
+                    role=role, api=judge.api, input_tokens=judged * judge.prompt_tokens.mean, cached_input_tokens=0.0,
+                    output_tokens=judged * judge.response_tokens.mean, requests=judged,
+                )
+            )  # fmt: skip
+        elif judge.model is not None:
+            mean, spread, longest = length_fields(judge.response_tokens, judge.response_tokens.mean * 4)
+            servings.append(
+                Serving(
+                    role=role, model=find_model(judge.model), options=stage.rollout, samples=judged,
+                    prompt_tokens=judge.prompt_tokens.mean, response_tokens=mean, response_log_sd=spread,
+                    max_response_tokens=longest,
+                )
+            )  # fmt: skip
+    return tuple(servings), tuple(apis)
+
+
+def _evaluation(stage: RlcefStage, main: Serving) -> Serving:
+    assert stage.evaluate is not None
+    return Serving(
+        role="evaluate", model=main.model, options=main.options,
+        samples=float(stage.evaluate.prompts * stage.evaluate.samples), prompt_tokens=main.prompt_tokens,
+        response_tokens=main.response_tokens, response_log_sd=main.response_log_sd,
+        max_response_tokens=main.max_response_tokens, samples_per_prompt=float(stage.evaluate.samples),
+        turns=main.turns, tool_seconds=main.tool_seconds, tool_tokens=main.tool_tokens,
+    )  # fmt: skip
+
+
+def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:
+    rows = []
+    if "prompt_tokens" not in stage.model_fields_set:
+        rows.append(("prompt_tokens", f"{stage.prompt_tokens.mean:g}", "assumption: a short problem statement"))
+    if stage.response_tokens is None:
+        rows.append(("response_tokens", "by the longest allowed response", "fitted share of the cap; docs/ACCURACY.md"))
+    elif stage.response_tokens.p95 is None:
+        rows.append(("response_tokens.p95", "a log standard deviation of 0.8", "docs/ACCURACY.md, response_log_sd"))
+    if stage.turns > 1 and stage.tool_seconds is None:
+        rows.append(("tool_seconds", f"{TOOL_SECONDS:g}", "assumption"))
+    if stage.train.recompute == "auto":
+        rows.append(("train.recompute", "full with FSDP; selective or full with Megatron", "usual of RL trainers"))
+    return tuple(Assumed(name=f"{stage.name}.{name}", value=value, source=source) for name, value, source in rows)
