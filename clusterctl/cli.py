@@ -20,7 +20,7 @@ from clusterctl.command_table import COMMANDS, CommandEntry
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class LazyGroup(TyperGroup):
@@ -61,7 +61,7 @@ def load(entry: CommandEntry) -> Any:
         app.rich_markup_mode = None
     else:
         app = typer.Typer(rich_markup_mode=None)
-        app.command(entry.name, context_settings=HELP_NAMES)(target)
+        app.command(entry.name)(target)
     command = _without_completion(get_command(app))
     command.name = entry.name
     command.epilog = _examples(entry.examples)
@@ -75,7 +75,7 @@ def root() -> TyperGroup:
         callback=_root,
         rich_markup_mode=None,
         no_args_is_help=True,
-        context_settings=HELP_NAMES,
+        context_settings=CONTEXT,
         epilog=_examples(("clusterctl init rlcef > run.yaml", "clusterctl plan run.yaml", "clusterctl plan --help")),
     )
     group = _without_completion(get_command(app))

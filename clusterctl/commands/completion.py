@@ -21,7 +21,9 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell that you u
     """Print the completion script of a shell.
 
     bash: add `eval "$(clusterctl completion bash)"` to ~/.bashrc.
-    zsh: add it to ~/.zshrc, after compinit.
+
+    zsh: add `eval "$(clusterctl completion zsh)"` to ~/.zshrc, after compinit.
+
     fish: `clusterctl completion fish > ~/.config/fish/completions/clusterctl.fish`.
     """
     from clusterctl.cli import root
