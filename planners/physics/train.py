@@ -151,8 +151,9 @@ def _traffic_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     node = np.minimum(g.scale_up_bytes_per_s, g.scale_out_bytes_per_s * lay.gpus_per_node)
     tp_bw = np.where(lay.tp <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
     cp_bw = np.where(lay.tp * lay.cp <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
-    inside = lay.ep * lay.tp <= g.scale_up_domain
-    ep_bw = np.where(inside, g.scale_up_bytes_per_s, g.scale_out_bytes_per_s)
+    inside = lay.ep * lay.tp <= np.maximum(g.scale_up_domain, lay.gpus_per_node)
+    near = np.where(lay.ep * lay.tp <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
+    ep_bw = np.where(inside, near, g.scale_out_bytes_per_s)
     copies = np.where(inside, m.experts_per_token, np.minimum(m.experts_per_token, 4.0))
     tokens = batch.tokens
     tp = tokens * (lay.tp - 1) * m.layers * 4 * share * (2 * m.hidden) * 2 / tp_bw
