@@ -22,9 +22,15 @@ STDIN = "-"
 def read_yaml(path: str | Path, *, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALUES) -> Document:
     """Read one YAML document from a file, or from standard input for `-`.  Raises SpecError."""
     name = "<stdin>" if str(path) == STDIN else str(path)
-    text = _decode(_read_bytes(path, name, max_bytes), name)
+    text = read_text(path, max_bytes=max_bytes)
     folder = Path() if str(path) == STDIN else Path(path).parent
     return parse_yaml(text, name=name, folder=folder, max_values=max_values)
+
+
+def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
+    """The UTF-8 text of a file, or of standard input for `-`.  Raises SpecError."""
+    name = "<stdin>" if str(path) == STDIN else str(path)
+    return _decode(_read_bytes(path, name, max_bytes), name)
 
 
 def parse_yaml(text: str, *, name: str, folder: Path | None = None, max_values: int = MAX_VALUES) -> Document:
@@ -44,7 +50,7 @@ def _read_bytes(path: str | Path, name: str, max_bytes: int) -> bytes:
             with Path(path).open("rb") as stream:
                 content = stream.read(max_bytes + 1)
     except FileNotFoundError as error:
-        raise SpecError(f"{name}: no such file", hint="`clusterctl init` writes one") from error
+        raise SpecError(f"{name}: no such file") from error
     except IsADirectoryError as error:
         raise SpecError(f"{name}: is a folder, not a file") from error
     except (OSError, ValueError) as error:

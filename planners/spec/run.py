@@ -15,6 +15,7 @@ Stage = Annotated[
     RlcefStage | SynthesizeStage | SftStage | PretrainStage | RewardModelStage | RolloutStage | EvaluateStage,
     Field(discriminator="kind"),
 ]
+STAGE_KINDS = ("rlcef", "synthesize", "sft", "pretrain", "reward-model", "rollout", "evaluate")
 Objective = Literal["cost", "time", "balanced"]
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z][a-z0-9_-]*$")]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9_.-]*$")]
