@@ -20,6 +20,17 @@ class CommandEntry:
 
 COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry(
+        name="prices",
+        module="clusterctl.commands.prices",
+        attribute="app",
+        summary="Look into the price book: list, compare, check, history.",
+        examples=(
+            "clusterctl prices list --gpu H100 --capacity spot",
+            "clusterctl prices compare H100 H200",
+            "clusterctl prices history p5.48xlarge",
+        ),
+    ),
+    CommandEntry(
         name="doctor",
         module="clusterctl.commands.doctor",
         attribute="doctor",

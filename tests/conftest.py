@@ -65,7 +65,7 @@ def command_runner(scripts: Path, folder: Path) -> Run:
 
 def clean_environ(home: Path, scripts: Path) -> dict[str, str]:
     """An environment without the developer's settings.  COLUMNS fixes the width of help and pages."""
-    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "SYSTEMROOT") if name in os.environ}
+    kept = {name: value for name, value in os.environ.items() if name in {"LANG", "LC_ALL"} or name.startswith("COVERAGE_")}
     path = os.pathsep.join([str(scripts), "/usr/local/bin", "/usr/bin", "/bin"])
     return kept | {"PATH": path, "HOME": str(home), "COLUMNS": "100", "PYTHONWARNINGS": "error"}
 
