@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from datetime import date
 
-from planners.plan.identity import with_id
-from planners.plan.value import Assumption, Calibrated, Economics, Idle, Mover, Narrow, Plan, PriceAge, StagePlan, Unpriced
 from sample_plan import RLCEF_STAGE, alternative, band, line, phase, pool, rlcef_plan
+
+from planners.plan.identity import with_id
+from planners.plan.value import (
+    Assumption,
+    Calibrated,
+    Economics,
+    Idle,
+    Mover,
+    Narrow,
+    Plan,
+    PriceAge,
+    StagePlan,
+    Unpriced,
+)
 
 SYNTHESIZE = StagePlan(
     name="triples", kind="synthesize", title="Synthetic triples by Qwen2.5-72B-Instruct, 400,000 items", unit="1,000 items", units=400,

@@ -24,7 +24,6 @@ from planners.plan.value import (
     Rejection,
     StagePlan,
     Term,
-    Unpriced,
 )
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -36,8 +35,16 @@ def band(p10: float, p50: float, p90: float) -> Band:
     return Band(p10=p10, p50=p50, p90=p90)
 
 
-def pool(identity: str, stage: str, role: str, instance: str, nodes: int, price: float | None, hours: float, **more: Any) -> Pool:
-    fields = {"cloud": "aws", "region": "us-east-2", "capacity_type": "on_demand", "price_as_of": PRICED, "price_source": AWS_LIST}
+def pool(
+    identity: str, stage: str, role: str, instance: str, nodes: int, price: float | None, hours: float, **more: Any
+) -> Pool:
+    fields = {
+        "cloud": "aws",
+        "region": "us-east-2",
+        "capacity_type": "on_demand",
+        "price_as_of": PRICED,
+        "price_source": AWS_LIST,
+    }
     return Pool(
         id=identity, stage=stage, role=role, instance_type=instance, nodes=nodes, usd_per_node_hour=price, hours=hours,
         usd=None if price is None else nodes * price * hours, **{**fields, **more},
@@ -47,10 +54,14 @@ def pool(identity: str, stage: str, role: str, instance: str, nodes: int, price:
 def line(identity: str, stage: str, name: str, unit: str, quantity: float, price: float | None, **more: Any) -> Line:
     usd = None if price is None else quantity * price
     fields = {"as_of": PRICED, "source": AWS_LIST, **more}
-    return Line(id=identity, stage=stage, name=name, unit=unit, quantity=quantity, usd_per_unit=price, usd=usd, **fields)
+    return Line(
+        id=identity, stage=stage, name=name, unit=unit, quantity=quantity, usd_per_unit=price, usd=usd, **fields
+    )
 
 
-def phase(identity: str, name: str, seconds: float, total: float, bound_by: str, exposed: float | None = None, **more: Any) -> Phase:
+def phase(
+    identity: str, name: str, seconds: float, total: float, bound_by: str, exposed: float | None = None, **more: Any
+) -> Phase:
     shown = seconds if exposed is None else exposed
     return Phase(
         id=identity, name=name, seconds=seconds, exposed_seconds=shown, share=shown / total, bound_by=bound_by, **more
@@ -147,8 +158,12 @@ RLCEF_MOVERS = (
 )  # fmt: skip
 
 
-def term(identity: str, label: str, value: float | str | None, unit: str, formula: str = "", source: str = "", *inputs: str) -> tuple[str, Term]:
-    return identity, Term(id=identity, label=label, value=value, unit=unit, formula=formula, source=source, inputs=inputs)
+def term(
+    identity: str, label: str, value: float | str | None, unit: str, formula: str = "", source: str = "", *inputs: str
+) -> tuple[str, Term]:
+    return identity, Term(
+        id=identity, label=label, value=value, unit=unit, formula=formula, source=source, inputs=inputs
+    )
 
 
 RLCEF_TERMS = dict(

@@ -1,0 +1,40 @@
+"""The terminal page of a plan: what fleet, how long, how much, how sure, in ten seconds; then why, then what else.
+
+Sections are functions from a plan to lines; a section with nothing to say is empty.  Nothing here reads or computes:
+every number is the plan's, rounded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clusterctl.show.page.money import bill, unpriced
+from clusterctl.show.page.notes import footer, warnings
+from clusterctl.show.page.options import alternatives, movers
+from clusterctl.show.page.phases import stages_and_phases
+from clusterctl.show.page.run import choice, header, pools
+from clusterctl.show.page.view import View
+from clusterctl.show.spans import paint
+
+if TYPE_CHECKING:
+    from clusterctl.console import Terminal
+    from clusterctl.show.spans import Line
+    from planners.plan.value import Plan
+
+SECTIONS = (header, choice, pools, stages_and_phases, bill, unpriced, alternatives, movers, warnings, footer)
+MAX_CELLS = 160
+"""Lines longer than this are hard to follow with the eye; wider terminals keep a margin."""
+
+
+def render_page(plan: Plan, terminal: Terminal, *, source: str, verbose: bool = False) -> str:
+    """The page as text.  `source` is the file as the person typed it; `verbose` unfolds what is folded."""
+    view = View(source=source, cells=min(terminal.columns, MAX_CELLS), verbose=verbose)
+    lines: list[Line] = []
+    for section in SECTIONS:
+        if section is warnings and not plan.feasible:
+            continue  # they stand at the top then
+        part = section(plan, view)
+        if part and lines:
+            lines.append([])
+        lines += part
+    return paint(lines, colour=terminal.colour)

@@ -1,0 +1,79 @@
+"""Where the dollars go: the bill's largest lines, dollars per outcome, and what has no price."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clusterctl.show.page.view import labelled, labelled_parts
+from clusterctl.show.rounding import exact_usd, number, percent, unit_price, usd
+from clusterctl.show.spans import Line, Span, Style, line
+from clusterctl.show.table import Column, cell, draw
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clusterctl.show.page.view import View
+    from planners.plan.value import Line as BillLine
+    from planners.plan.value import Plan
+
+SHOWN_LINES = 3
+COLUMNS = (
+    Column(title="bill"),
+    Column(title="quantity", align="right"),
+    Column(drop=2),
+    Column(title="price", align="right", drop=1),
+    Column(title="dollars", align="right"),
+    Column(title="share", align="right"),
+    Column(title="explain with", drop=3),
+)
+
+
+def bill(plan: Plan, view: View) -> list[Line]:
+    """The largest lines, the rest in one row, the total, and what an outcome costs."""
+    priced = sorted((bill_line for bill_line in plan.lines if bill_line.usd is not None), key=lambda x: -(x.usd or 0))
+    total = total_usd(priced)
+    shown = priced if view.verbose or len(priced) == SHOWN_LINES + 1 else priced[:SHOWN_LINES]
+    rows = [_row(bill_line, total, many=len(plan.stages) > 1) for bill_line in shown]
+    rest = priced[len(shown) :]
+    if rest:
+        amount = total_usd(rest)
+        name = f"{len(rest)} more lines"
+        rows.append([cell(name, Style.DIM), [], [], [], cell(exact_usd(amount)), _share(amount, total), []])
+    if rows:
+        named = "total of what has a price" if plan.at_least else "total"
+        rows.append([cell(named, Style.DIM), [], [], [], cell(exact_usd(total), Style.STRONG), [], cell("usd")])
+    columns = COLUMNS if view.verbose else COLUMNS[:-1]
+    lines = draw(columns, [row[: len(columns)] for row in rows], view.cells)
+    each = [line(f"{usd(outcome.usd)} {outcome.name}") for outcome in plan.economics]
+    return lines + (labelled_parts("that is", each, view.cells) if each else [])
+
+
+def total_usd(lines: Sequence[BillLine]) -> float:
+    """Sum of the lines that have a price."""
+    return sum(bill_line.usd for bill_line in lines if bill_line.usd is not None)
+
+
+def _share(amount: float, total: float) -> Line:
+    return cell(percent(amount / total) if total else "")
+
+
+def _row(bill_line: BillLine, total: float, *, many: bool) -> list[Line]:
+    name = f"{bill_line.stage}: {bill_line.name}" if many else bill_line.name
+    return [
+        cell(name),
+        cell(number(bill_line.quantity)),
+        cell(bill_line.unit),
+        cell(unit_price(bill_line.usd_per_unit)),
+        cell(exact_usd(bill_line.usd)),
+        _share(bill_line.usd or 0.0, total),
+        cell(bill_line.id, Style.DIM),
+    ]
+
+
+def unpriced(plan: Plan, view: View) -> list[Line]:
+    """What the total leaves out, with the reason."""
+    lines: list[Line] = []
+    for item in plan.unpriced:
+        label = "" if lines else "no price"
+        lines += labelled(label, line(Span(item.name, Style.WARN), f": {item.why}"), view.cells, Style.WARN)
+    return lines

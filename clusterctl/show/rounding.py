@@ -1,0 +1,171 @@
+"""Numbers as people read them: three significant digits, a unit, never a needless decimal.  Unknown is `unknown`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from planners.plan.value import Band
+
+UNKNOWN = "unknown"
+MINUS = "\N{MINUS SIGN}"
+SMALL_CELL = "<{}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`1,152`, `61.4`, `0.0042`, `2.46 G`: `digits` significant digits; whole numbers below a million in full."""
+    if value is None:
+        return UNKNOWN
+    if value == 0:
+        return "0"
+    size = abs(value)
+    for factor, suffix in ((1e12, " T"), (1e9, " G"), (1e6, " M")):
+        if size >= factor * (1 - 0.5 * 10**-digits):
+            return f"{_plain(value / factor, digits)}{suffix}"
+    return _plain(value, digits)
+
+
+def _plain(value: float, digits: int) -> str:
+    if value == int(value):
+        return f"{int(value):,}"
+    if abs(value) < 1e-6:
+        return f"{value:.{digits - 1}e}"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
+
+
+def usd(value: float | None, digits: int = 3) -> str:
+    """`$15,400`, `$4.28`, `$0.023`, `$1.54M`: three significant digits; below $100 to the cent at least."""
+    if value is None:
+        return UNKNOWN
+    sign, size = (MINUS if value < 0 else ""), abs(value)
+    for factor, suffix in ((1e9, "B"), (1e6, "M")):
+        if size >= factor * (1 - 0.5 * 10**-digits):
+            return f"{sign}${size / factor:.{max(digits - 1 - math.floor(math.log10(size / factor)), 0)}f}{suffix}"
+    if size == 0:
+        return "$0"
+    decimals = digits - 1 - math.floor(math.log10(size))
+    if size < 100:
+        decimals = max(decimals, 2)
+    return f"{sign}${round(size, decimals):,.{max(decimals, 0)}f}"
+
+
+def exact_usd(value: float | None) -> str:
+    """`$13,650`, `$30.56`: to the dollar from $100 on, else to the cent, so that lines of a bill add up."""
+    if value is None:
+        return UNKNOWN
+    return f"{MINUS if value < 0 else ''}${abs(value):,.{0 if abs(value) >= 100 else 2}f}"
+
+
+def unit_price(value: float | None) -> str:
+    """`$55.04`, `$4.284`, `$0.023`: cents at least, and no digit of a price lost."""
+    if value is None:
+        return UNKNOWN
+    text = f"{value:,.6f}".rstrip("0")
+    whole, _, decimals = text.partition(".")
+    return f"${whole}.{decimals.ljust(2, '0')}"
+
+
+def signed(text: str, value: float) -> str:
+    """`+$180`, `−3.2 h`: `text` is the number without its sign."""
+    return f"{MINUS if value < 0 else '+'}{text}"
+
+
+def signed_usd(value: float) -> str:
+    """`+$2,900` or `−$480`; `=` when nothing differs."""
+    return "=" if abs(value) < 0.005 else signed(usd(abs(value)), value)
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """`53%`, `3.1%`, `<0.1%`; `digits` significant ones below ten percent."""
+    value = share * 100
+    if 0 < abs(value) < 0.1:
+        return "<0.1%"
+    return f"{value:.0f}%" if abs(value) >= 9.95 or value == int(value) else f"{value:.{max(digits - 1, 0)}f}%"
+
+
+def signed_percent(ratio: float) -> str:
+    """`+12%`, `−4%` of a ratio new / old."""
+    change = ratio - 1
+    return "=" if abs(change) < 0.0005 else signed(percent(abs(change)), change)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DurationUnit:
+    """A unit of time in which a column of durations is written."""
+
+    name: str
+    seconds: float
+
+    def of(self, seconds: float) -> str:
+        """The amount without the unit, two significant digits, three from 100 on."""
+        value = seconds / self.seconds
+        if value == 0:
+            return "0"
+        if value >= 9.95:
+            return f"{value:,.0f}"
+        return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"
+
+
+MILLISECONDS = DurationUnit(name="ms", seconds=1e-3)
+SECONDS = DurationUnit(name="s", seconds=1.0)
+MINUTES = DurationUnit(name="min", seconds=60.0)
+HOURS = DurationUnit(name="h", seconds=3600.0)
+DAYS = DurationUnit(name="d", seconds=86400.0)
+
+
+def duration_unit(seconds: float) -> DurationUnit:
+    """The unit in which `seconds` reads best: hours up to two days, then days."""
+    for unit, upto in ((MILLISECONDS, 0.1), (SECONDS, 90), (MINUTES, 5400), (HOURS, 48 * 3600)):
+        if seconds < upto:
+            return unit
+    return DAYS
+
+
+def hours(value: float) -> str:
+    """`23 min`, `4.2 h`, `31 h`, `2.3 d`."""
+    unit = duration_unit(value * 3600)
+    return f"{unit.of(value * 3600)} {unit.name}"
+
+
+def signed_hours(value: float) -> str:
+    """`+4.2 h` or `−23 min`; `=` for less than half a minute."""
+    return "=" if abs(value) < 1 / 120 else signed(hours(abs(value)), value)
+
+
+def hours_band(band: Band, unit: DurationUnit | None = None) -> tuple[str, str]:
+    """`31 h` and `(27–40)`: the middle and the band in one unit."""
+    unit = unit or duration_unit(band.p50 * 3600)
+    low, middle, high = (unit.of(value * 3600) for value in (band.p10, band.p50, band.p90))
+    return f"{middle} {unit.name}", f"({low}–{high})"
+
+
+def usd_band(band: Band) -> tuple[str, str]:
+    """`$15,400` and `($13,100–$20,300)`."""
+    return usd(band.p50), f"({usd(band.p10)}–{usd(band.p90)})"
+
+
+def half_width(band: Band) -> float:
+    """Half the width of a band as a ratio: 0.22 for ±22 %, the geometric mean of both sides."""
+    return math.sqrt(band.p90 / band.p10) - 1 if band.p10 > 0 else math.inf
+
+
+def column(values: Iterable[float]) -> list[str]:
+    """Numbers of one column with equal decimals, three significant digits in the largest; small ones as `<0.1`."""
+    listed = list(values)
+    largest = max((abs(value) for value in listed), default=0.0)
+    decimals = 0 if largest == 0 else min(max(2 - math.floor(math.log10(largest)), 0), 4)
+    smallest = 10**-decimals
+    return [
+        SMALL_CELL.format(f"{smallest:.{decimals}f}") if 0 < abs(value) < smallest / 2 else f"{value:,.{decimals}f}"
+        for value in listed
+    ]
+
+
+def count(amount: int, noun: str, plural: str | None = None) -> str:
+    """`1 node`, `4 nodes`."""
+    return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"

@@ -1,0 +1,146 @@
+"""Text with meaning: a line is spans, a span is text and why it stands out.  Colour is added last, or not at all.
+
+Widths are terminal cells: wide characters count two, combining ones none.  Control characters of foreign text never
+reach a terminal.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from enum import Enum
+from typing import NamedTuple
+
+
+class Style(Enum):
+    """Why a span stands out; the value is its SGR code.  Nothing is said by colour alone."""
+
+    PLAIN = ""
+    STRONG = "1"
+    DIM = "2"
+    GOOD = "32"
+    """Better than the choice, calibrated."""
+    WARN = "33"
+    """Look at this: money lost, old, uncalibrated, incomplete."""
+    BAD = "1;31"
+    """Cannot be had, or over a limit."""
+    COMMAND = "36"
+    """Can be typed."""
+    GPU_TIME = "34"
+    SANDBOX_TIME = "35"
+
+
+class Span(NamedTuple):
+    """A piece of a line."""
+
+    text: str
+    style: Style = Style.PLAIN
+
+
+Line = list[Span]
+
+
+def line(*parts: str | Span) -> Line:
+    """A line of plain strings and spans."""
+    return [part if isinstance(part, Span) else Span(part) for part in parts]
+
+
+def clean(text: str) -> str:
+    """Foreign text without control characters: a name must not move the cursor or colour the page."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "�" for character in text.replace("\n", " "))
+
+
+def width(text: str) -> int:
+    """Cells that `text` takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
+
+
+def line_width(spans: Line) -> int:
+    """Cells that a line takes."""
+    return sum(width(span.text) for span in spans)
+
+
+def clip(spans: Line, cells: int) -> Line:
+    """The line cut to `cells`, with `…` where something is missing."""
+    if line_width(spans) <= cells:
+        return spans
+    kept: Line = []
+    room = cells - 1
+    for span in spans:
+        text = ""
+        for character in span.text:
+            if width(character) > room:
+                return [*kept, Span(text.rstrip() + "…", span.style)]
+            text += character
+            room -= width(character)
+        kept.append(Span(text, span.style))
+    return kept
+
+
+def wrap(spans: Line, cells: int, indent: int = 0) -> list[Line]:
+    """The line broken at spaces into lines of at most `cells`; all but the first begin with `indent` spaces."""
+    if line_width(spans) <= cells:
+        return [spans]
+    lines: list[Line] = [[]]
+    used = 0
+    for word, style in _words(spans):
+        size = width(word)
+        if used and used + size > cells and word.strip():
+            lines.append([Span(" " * indent)] if indent else [])
+            used = indent
+        if not word.strip() and len(lines) > 1 and used == indent:
+            continue  # no spaces at the beginning of a continued line
+        lines[-1] += clip([Span(word, style)], max(cells - used, 1)) if size > cells - indent else [Span(word, style)]
+        used += size
+    return lines
+
+
+def _words(spans: Line) -> list[tuple[str, Style]]:
+    """Words and the spaces between them.  A word that spans two styles is two words without a space."""
+    words: list[tuple[str, Style]] = []
+    for span in spans:
+        for index, word in enumerate(span.text.split(" ")):
+            if index:
+                words.append((" ", span.style))
+            if word:
+                words.append((word, span.style))
+    return words
+
+
+def paint(lines: list[Line], *, colour: bool) -> str:
+    """The lines as text, without spaces at their ends; escape codes only with `colour`."""
+    return "\n".join(_painted(spans, colour=colour) for spans in lines) + "\n"
+
+
+def _painted(spans: Line, *, colour: bool) -> str:
+    if not colour:
+        return "".join(clean(span.text) for span in spans).rstrip()
+    out = ""
+    for span in _without_trailing_space(spans):
+        text = clean(span.text)
+        out += f"\x1b[{span.style.value}m{text}\x1b[0m" if span.style.value and text.strip() else text
+    return out
+
+
+def _without_trailing_space(spans: Line) -> Line:
+    kept = list(spans)
+    while kept and not kept[-1].text.strip():
+        kept.pop()
+    return [*kept[:-1], Span(kept[-1].text.rstrip(), kept[-1].style)] if kept else []
+
+
+_ASCII = str.maketrans(
+    dict.fromkeys("·–—−─", "-") | dict.fromkeys("█▉▊▋▌", "#") | dict.fromkeys("▍▎▏░", " ") | dict.fromkeys("┃│├", "|")
+    | {"×": "x", "…": ".", "━": "=", "└": "`", "▸": ">", "Δ": "d", "±": "~", "→": ">", "�": "?"}
+)  # fmt: skip
+
+
+def to_ascii(text: str) -> str:
+    """The same page for terminals without UTF-8: each character becomes one ASCII character, so columns stay."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
