@@ -24,6 +24,9 @@ GPU_COUNTS = (
 )  # fmt: skip
 """Totals that are tried; an exact number of nodes in the spec replaces them."""
 
+REPLICAS = (1, 2, 4, 8, 16, 32)
+"""GPUs per rollout replica that are tried."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -40,7 +43,7 @@ class Options:
     cps: tuple[int, ...] = (1,)
     eps: tuple[int, ...] = (1,)
     recomputes: tuple[float, ...] = (1.0,)
-    replicas: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    replicas: tuple[int, ...] = REPLICAS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,15 @@ class Layouts:
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Layouts:
         """The given rows."""
         return Layouts(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+
+
+def _no_gpus() -> Layouts:
+    columns = {name: np.zeros(1) for name in Layouts.__dataclass_fields__}
+    return Layouts(**(columns | {"machine": np.array([-1], dtype=np.int64)}))  # type: ignore[arg-type]  # mixed dtypes
+
+
+NO_GPUS = _no_gpus()
+"""The one layout of a stage that rents no GPUs: machine -1, no nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

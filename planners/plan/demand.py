@@ -142,3 +142,8 @@ class Demand:
     """Decisive inputs that are not given -> log standard deviation that their absence adds to the time."""
     outcomes: dict[str, float] = field(default_factory=dict)
     """Units of output of the whole stage: "rewarded samples", "accepted items", "solved tasks" -> count."""
+
+    @property
+    def needs_gpus(self) -> bool:
+        """Whether the stage rents GPUs at all (a stage that only calls APIs does not)."""
+        return bool(self.servings) or self.learning is not None

@@ -6,14 +6,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planners.plan.defaults import BENCHMARKS, TOOL_SECONDS
 from planners.plan.demand import ApiUse, Assumed, Demand, Serving
 from planners.plan.demand_rl import length_fields, short
-from planners.plan.demand_sandbox import sandboxing
-from planners.spec.lengths import Lengths
+from planners.plan.demand_sandbox import TOOL_SECONDS, assumed_rows, sandboxing
+from planners.spec.benchmarks import evaluate_need
+from planners.spec.profiles import sandbox_need
 
 if TYPE_CHECKING:
     from planners.plan.demand_rl import FindModel
+    from planners.spec.lengths import Lengths
+    from planners.spec.profiles import SandboxNeed
     from planners.spec.stages_agent import EvaluateStage, RolloutStage
 
 TAIL_FACTOR = 4.0
@@ -34,58 +36,52 @@ class _Agents:
     tool_seconds: float
     longest_tokens: float
     cached_share: float | None
-    profile: str
+    need: SandboxNeed
 
 
 def rollout_demand(stage: RolloutStage, find_model: FindModel) -> Demand:
     """Agents on tasks: tasks × attempts trajectories of many turns, each holding a sandbox."""
     samples = float(stage.tasks * stage.attempts)
+    need = sandbox_need(stage.sandbox, default_profile="swe")
     agents = _Agents(
         samples=samples, samples_per_task=float(stage.attempts), turns=float(stage.turns),
         prompt_tokens=stage.prompt_tokens.mean, response=stage.response_tokens,
         observation_tokens=stage.observation_tokens.mean,
         tool_seconds=stage.tool_seconds.mean if stage.tool_seconds else TOOL_SECONDS,
-        longest_tokens=float(stage.max_context_tokens), cached_share=stage.cached_share, profile="swe",
+        longest_tokens=float(stage.max_context_tokens), cached_share=stage.cached_share, need=need,
     )  # fmt: skip
     rate = stage.resolve_rate
     outcomes = {"attempts": samples} | ({"solved tasks": samples * rate} if rate else {})
-    rows = [] if stage.tool_seconds else [("tool_seconds", f"{TOOL_SECONDS:g}", "assumption")]
+    assumed = assumed_rows(stage.name, need.assumed)
+    if stage.tool_seconds is None:
+        assumed = (Assumed(name=f"{stage.name}.tool_seconds", value=f"{TOOL_SECONDS:g}", source="assumption"), *assumed)
     title = f"{stage.tasks:,} tasks × {stage.attempts} attempts, {stage.turns} turns"
-    return _demand(stage, agents, find_model, title=title, outcomes=outcomes, rows=rows)
+    return _demand(stage, agents, find_model, title=title, outcomes=outcomes, assumed=assumed)
 
 
 def evaluate_demand(stage: EvaluateStage, find_model: FindModel) -> Demand:
     """A benchmark: tasks × samples, single-turn or agentic by benchmark."""
-    known = BENCHMARKS.get(stage.benchmark)
-    tasks = stage.tasks or (known.tasks if known else 1)
-    turns = float(stage.turns or (known.turns if known else 1))
-    rows = []
-    for field in ("tasks", "turns", "prompt_tokens", "response_tokens", "observation_tokens"):
-        if known is not None and getattr(stage, field) is None:
-            rows.append((field, f"{getattr(known, field):g}", known.source))
-    response = stage.response_tokens or Lengths(mean=known.response_tokens if known else 1.0)
-    prompt = stage.prompt_tokens.mean if stage.prompt_tokens else (known.prompt_tokens if known else 1.0)
-    seen = known.observation_tokens if known else 0.0
-    samples = float(tasks * stage.samples)
+    need = evaluate_need(stage)
+    samples = float(need.tasks * need.samples)
+    turns = float(need.turns)
     agents = _Agents(
-        samples=samples, samples_per_task=float(stage.samples), turns=turns, prompt_tokens=prompt, response=response,
-        observation_tokens=stage.observation_tokens.mean if stage.observation_tokens else seen,
-        tool_seconds=stage.tool_seconds.mean if stage.tool_seconds else (TOOL_SECONDS if turns > 1 else 0.0),
-        longest_tokens=response.max or response.mean * turns * TAIL_FACTOR, cached_share=stage.cached_share,
-        profile=known.profile if known else "judge",
+        samples=samples, samples_per_task=float(need.samples), turns=turns, prompt_tokens=need.prompt_tokens.mean,
+        response=need.response_tokens, observation_tokens=need.observation_tokens.mean,
+        tool_seconds=need.tool_seconds.mean if turns > 1 else 0.0,
+        longest_tokens=need.response_tokens.max or need.response_tokens.mean * turns * TAIL_FACTOR,
+        cached_share=stage.cached_share, need=need.sandbox,
     )  # fmt: skip
-    outcomes = {"samples": samples} | ({"solved tasks": tasks * stage.resolve_rate} if stage.resolve_rate else {})
-    title = f"{stage.benchmark}: {tasks:,} problems × {stage.samples} samples"
-    return _demand(stage, agents, find_model, title=title, outcomes=outcomes, rows=rows)
+    outcomes = {"samples": samples} | ({"solved tasks": need.tasks * stage.resolve_rate} if stage.resolve_rate else {})
+    title = f"{stage.benchmark}, {need.tasks:,} problems × {need.samples} samples"
+    return _demand(
+        stage, agents, find_model, title=title, outcomes=outcomes, assumed=assumed_rows(stage.name, need.assumed)
+    )
 
 
 def _demand(
     stage: RolloutStage | EvaluateStage, agents: _Agents, find_model: FindModel, *, title: str,
-    outcomes: dict[str, float], rows: list[tuple[str, str, str]],
+    outcomes: dict[str, float], assumed: tuple[Assumed, ...],
 ) -> Demand:  # fmt: skip
-    wanted, assumed = sandboxing(
-        stage.sandbox, stage=stage.name, default_profile=agents.profile, samples=agents.samples
-    )
     servings: tuple[Serving, ...] = ()
     apis: tuple[ApiUse, ...] = ()
     if stage.api is not None:
@@ -95,13 +91,9 @@ def _demand(
         assert stage.model is not None
         servings = (_serving(stage, agents, find_model),)
         name = short(servings[0].model.name)
-    stated = {row[0] for row in rows}
-    assert len(stated) == len(rows)
     return Demand(
         stage=stage.name, kind=stage.kind, title=f"{title} with {name}", unit="job", units=1.0, servings=servings,
-        sandboxing=wanted, apis=apis,
-        assumed=(*(Assumed(name=f"{stage.name}.{n}", value=v, source=s) for n, v, s in rows), *assumed),
-        outcomes=outcomes,
+        sandboxing=sandboxing(agents.need, samples=agents.samples), apis=apis, assumed=assumed, outcomes=outcomes,
     )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from planners.plan.demand import ApiUse, Assumed, Demand, Learning, Pauses, Serving
 from planners.plan.demand_rl import length_fields, short
-from planners.plan.demand_sandbox import sandboxing
+from planners.plan.demand_sandbox import assumed_rows, sandboxing
+from planners.spec.profiles import sandbox_need
 
 if TYPE_CHECKING:
     from planners.plan.demand_rl import FindModel
@@ -37,15 +38,15 @@ def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> Demand:
         runs += attempts
     servings = [_serving(w, find_model, stage.rollout) for w in writes if w.served.model is not None]
     apis = [_api_use(w) for w in writes if w.served.api is not None]
-    wanted, assumed = sandboxing(stage.sandbox, stage=stage.name, default_profile="judge", samples=runs)
+    need = sandbox_need(stage.sandbox, default_profile="judge")
     accepted = candidates * stage.kept_share
     rows = () if stage.yields else (
         Assumed(name=f"{stage.name}.yields", value="every candidate kept", source="no filter stated"),
     )  # fmt: skip
     return Demand(
         stage=stage.name, kind=stage.kind, title=f"{accepted:,.0f} accepted items from {candidates:,.0f} candidates",
-        unit="job", units=1.0, servings=tuple(servings), sandboxing=wanted, apis=tuple(apis),
-        assumed=(*rows, *assumed), outcomes={"accepted items": accepted},
+        unit="job", units=1.0, servings=tuple(servings), sandboxing=sandboxing(need, samples=runs), apis=tuple(apis),
+        assumed=(*rows, *assumed_rows(stage.name, need.assumed)), outcomes={"accepted items": accepted},
     )  # fmt: skip
 
 

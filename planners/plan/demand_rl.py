@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from planners.physics.columns import UNKNOWN
 from planners.physics.lengths import log_sd_from_p95
 from planners.physics.workload import ASYNC, COLOCATED, DISAGGREGATED
-from planners.plan.defaults import TOOL_SECONDS
 from planners.plan.demand import ApiUse, Assumed, Demand, Learning, Pauses, Serving
-from planners.plan.demand_sandbox import sandboxing
+from planners.plan.demand_sandbox import TOOL_SECONDS, assumed_rows, sandboxing
+from planners.spec.profiles import sandbox_need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +37,9 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
     main = _generate(stage, model, samples)
     critic = stage.outcome_critic
-    wanted, assumed = sandboxing(
-        stage.sandbox, stage=stage.name, default_profile="judge", samples=samples * stage.oversampling,
-        replaced_share=critic.replaced_share if critic else 0.0,
-    )  # fmt: skip
+    need = sandbox_need(stage.sandbox, default_profile="judge" if stage.turns == 1 else "swe")
+    replaced = critic.replaced_share if critic else 0.0
+    wanted = sandboxing(need, samples=samples * stage.oversampling, replaced_share=replaced)
     judges, apis = _judges(stage, find_model, samples)
     schedules = SCHEDULES[stage.schedule]
     if stage.schedule == "auto" and stage.staleness_steps == 0:
@@ -58,7 +57,7 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
         unit="step", units=float(stage.steps), servings=(main, *judges), learning=_learning(stage, model, main),
         sandboxing=wanted, apis=apis, critic_forward=find_model(critic.model) if critic else None,
         schedules=schedules, rollout_share=stage.rollout_share, staleness_steps=float(stage.staleness_steps),
-        pauses=pauses, assumed=(*_assumed(stage), *assumed),
+        pauses=pauses, assumed=(*_assumed(stage), *assumed_rows(stage.name, need.assumed)),
         missing={} if stage.response_tokens else {f"{stage.name}.response_tokens": RESPONSE_UNKNOWN_SD},
         outcomes={"rewarded samples": samples * stage.steps},
     )  # fmt: skip

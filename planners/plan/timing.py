@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,6 +49,12 @@ class Timing:
     generations: tuple[tuple[Serving, GenerateTime], ...]
     supervised: TrainTime | None
 
+    def upright(self) -> Timing:
+        """The same as columns of shape (n, 1), to broadcast against a row of slots."""
+        names = ("schedule", "generate", "judging", "trainer", "sync", "api")
+        columns: dict[str, Any] = {name: np.reshape(np.asarray(getattr(self, name)), (-1, 1)) for name in names}
+        return dataclasses.replace(self, **columns)
+
     def unit_seconds(self, exposed: Column) -> Array:
         """Seconds of a unit in which the sandboxes are exposed for `exposed` seconds.  Broadcasts."""
         rollout = np.maximum(self.generate + self.judging, self.api) + exposed
@@ -75,7 +81,7 @@ def time_demand(demand: Demand, at: Situation) -> Timing:
     zero = np.zeros(len(lay))
     api = np.asarray(_api_seconds(demand, at.slots) + zero)
     if demand.learning is not None and not demand.learning.rl:
-        update = supervised_seconds(at.constants, _supervised_workload(demand, at))
+        update = supervised_seconds(at.constants, supervised_workload(demand, at))
         return Timing(
             schedule=COLOCATED, generate=zero, judging=zero, trainer=update.seconds, sync=0.0, api=zero, step=None,
             generations=(), supervised=update,
@@ -109,7 +115,8 @@ def rl_workload(demand: Demand, at: Situation) -> Workload:
     )  # fmt: skip
 
 
-def _supervised_workload(demand: Demand, at: Situation) -> Workload:
+def supervised_workload(demand: Demand, at: Situation) -> Workload:
+    """The physics' view of one optimizer update."""
     assert demand.learning is not None
     return Workload(
         model=model_columns(demand.learning.model), gpu=at.gpu, layout=_layout(at, None),

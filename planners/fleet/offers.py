@@ -1,0 +1,114 @@
+"""Which offers may be used at all: the spec's fleet as named rules over an offers frame."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from planners.domain import OFFER_COLUMNS
+from planners.spec.fleet import CLOUDS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from planners.fleet.rules import Sieve
+    from planners.spec.fleet import FleetSpec, Machines
+
+OWNED_CAPACITY = "on_demand"
+UNKNOWN_PRICE = "unknown price"
+
+
+def matches(column: str, patterns: Iterable[str]) -> pl.Expr:
+    """True where the column matches one of the shell patterns (`us-*`), ignoring case."""
+    joined = "|".join(f"(?:{_regex(pattern)})" for pattern in patterns)
+    return pl.col(column).str.contains(f"(?i)^(?:{joined})$")
+
+
+def _regex(pattern: str) -> str:
+    """fnmatch's translation without the look-aheads and anchors that polars' regex engine lacks."""
+    out = []
+    for letter in fnmatch.filter([pattern], "*")[0]:
+        out.append(".*" if letter == "*" else "." if letter == "?" else _escaped(letter))
+    return "".join(out)
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isalnum() or letter in "_-" else f"\\{letter}"
+
+
+def owned_offers(machines: Sequence[Machines], targets: Sequence[str]) -> pl.DataFrame:
+    """Machines that exist already, as offers: cloud = the target, region = the node pool; one row per pool and
+    target."""
+    rows = []
+    for number, machine in enumerate(machines, 1):
+        owned = [target for target in targets if target not in CLOUDS]
+        for target in [machine.target] if machine.target else owned:
+            name = machine.name or f"{machine.gpu or 'cpu'}-nodes-{number}"
+            rows.append(
+                (
+                    target, "own", None, name, OWNED_CAPACITY, machine.usd_per_hour, None, "yours", "yours",
+                    float(machine.vcpus), machine.memory_gib, machine.gpu,
+                    float(machine.gpus_per_node) if machine.gpu else 0.0, None, machine.network_gbps, None, None, "x86_64",
+                )
+            )  # fmt: skip
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+_TEXT = (
+    "cloud",
+    "region",
+    "zone",
+    "instance_type",
+    "capacity_type",
+    "source",
+    "quality",
+    "gpu",
+    "interconnect",
+    "arch",
+)
+_SCHEMA = {name: pl.Date if name == "as_of" else pl.String if name in _TEXT else pl.Float64 for name in OFFER_COLUMNS}
+
+
+def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], sieve: Sieve) -> pl.DataFrame:
+    """GPU offers that the spec allows, each with a price; the cheapest zone of a spot offer.  Rejections go to
+    `sieve`."""
+    rules: list[tuple[str, str, pl.Expr]] = [
+        ("cloud", f"not among targets {', '.join(fleet.targets)}", pl.col("cloud").is_in(list(fleet.targets))),
+        ("GPU", f"not among gpus {', '.join(fleet.gpus) or 'known to us'}", pl.col("gpu").is_in(list(gpus))),
+        ("shared GPU", "a part of a GPU", pl.col("num_gpus") >= 1),
+    ]
+    rules += place_rules(fleet)
+    capacities = [str(capacity) for capacity in fleet.capacity]
+    rules += [
+        ("capacity type", f"not among {', '.join(capacities)}", pl.col("capacity_type").is_in(capacities)),
+    ]
+    if fleet.instance_types:
+        rules.append(("instance type", "not among instance_types", matches("instance_type", fleet.instance_types)))
+    known = pl.col("usd_per_hour").is_not_null() | (pl.col("quality") == "yours")
+    rules.append((UNKNOWN_PRICE, "the price book has no price; give one under prices.rates", known))
+    for rule, reason, keep in rules:
+        offers = sieve.offers(offers, rule, reason, keep)
+    return cheapest_zone(offers)
+
+
+def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
+    """Rules on region and exclusions, for GPU and sandbox machines alike.  Machines that are owned pass the region
+    rule."""
+    rules: list[tuple[str, str, pl.Expr]] = []
+    if fleet.regions:
+        here = matches("region", fleet.regions) | (pl.col("region") == "own")
+        rules.append(("region", f"not among regions {', '.join(fleet.regions)}", here))
+    if fleet.exclude:
+        excluded = matches("instance_type", fleet.exclude) | matches("region", fleet.exclude)
+        rules.append(("excluded", "named under exclude", ~excluded))
+    return rules
+
+
+def cheapest_zone(offers: pl.DataFrame) -> pl.DataFrame:
+    """One row per cloud, region, instance type and capacity type: the cheapest zone, unknown prices last."""
+    key = ["cloud", "region", "instance_type", "capacity_type"]
+    return offers.sort("usd_per_hour", nulls_last=True, maintain_order=True).unique(
+        key, keep="first", maintain_order=True
+    )

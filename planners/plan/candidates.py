@@ -1,0 +1,138 @@
+"""Candidates of one stage: layouts × slots, timed; of equal machines and nodes only the fastest layout is kept.
+
+That is exact: a slower layout on the same machines costs more and takes longer, whatever they cost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.fleet.layouts import NO_GPUS, enumerate_layouts
+from planners.fleet.machines import machine_columns
+from planners.fleet.pareto import best_by_group
+from planners.physics.sandbox import judge_exposed_seconds, start_seconds
+from planners.physics.step import run_waste
+from planners.plan.axes import layout_options, wishes_for
+from planners.plan.fitting import fitting
+from planners.plan.timing import Situation, time_demand
+from planners.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planners.fleet.layouts import Array, Layouts, NodeRange
+    from planners.fleet.machines import Machine
+    from planners.fleet.rules import Sieve
+    from planners.physics.constants import Constants
+    from planners.plan.demand import Demand
+    from planners.plan.timing import Timing
+
+SEARCH_GRID_POINTS = 9
+SLOTS_PER_NODE = 64.0
+"""Sandboxes per node for the start budget, before the machines are chosen.  Assumption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Columns of shape (n,): one row per (machine, nodes, slots), the fastest layout of each.  `machine` -1 = no
+    GPUs."""
+
+    machine: NDArray[np.int64]
+    nodes: Array
+    gpus: Array
+    wish: NDArray[np.int64]
+    """Row of `wishes`; -1 = the stage needs no sandbox."""
+    hours: Array
+    """Work of the whole stage, without start-up and interruptions."""
+    layout: NDArray[np.int64]
+    """Row of `layouts`."""
+    layouts: Layouts
+    wishes: Array
+    """Slots."""
+    combinations: int
+    """Layouts × slots that were compared, the dominated ones included."""
+
+
+def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
+    """Seconds per unit in which nothing hides the sandboxes.  Broadcasts timing (layouts) against slots."""
+    wanted = demand.sandboxing
+    if wanted is None:
+        return np.zeros(np.broadcast_shapes(np.shape(timing.generate), np.shape(slots)))
+    beside = np.asarray(timing.generate + timing.judging + 0.0 * slots)
+    judged = judge_exposed_seconds(
+        calls=wanted.calls, service=wanted.service, slots=slots, generate_seconds=np.maximum(beside, timing.api),
+        overlap_share=wanted.overlap_share,
+    )  # fmt: skip
+    if not wanted.held:
+        return judged
+    started = start_seconds(
+        starts=np.minimum(slots, wanted.trajectories), nodes=np.maximum(slots / SLOTS_PER_NODE, 1.0),
+        starts_per_second_per_node=wanted.starts_per_second_per_node, seconds_per_start=wanted.start_seconds,
+    )  # fmt: skip
+    return judged + started
+
+
+def stage_candidates(
+    demand: Demand, machines: Sequence[Machine], allowed: NodeRange, constants: Constants, *, year: float, sieve: Sieve
+) -> Candidates:
+    """Every machine, node count and number of slots with its fastest layout that fits.  Rejections go to `sieve`."""
+    wanted = demand.sandboxing
+    whole_job = demand.unit == "job"
+    wishes = wishes_for(wanted, whole_job=whole_job) if wanted else np.array([0.0])
+    needs_gpus = demand.needs_gpus
+    layouts = enumerate_layouts(machines, layout_options(demand), allowed) if needs_gpus else NO_GPUS
+    at = situation(machines, layouts, constants, year=year, grid_points=SEARCH_GRID_POINTS)
+    if needs_gpus:
+        layouts = fitting(demand, machines, at, sieve)
+        at = situation(machines, layouts, constants, year=year, grid_points=SEARCH_GRID_POINTS)
+    seconds = _unit_seconds(demand, at, wishes)
+    productive = seconds * demand.units / SECONDS_PER_HOUR
+    hours = productive * run_waste(constants, productive * layouts.gpus[:, None])
+    rows, wish = np.indices(hours.shape).reshape(2, -1)
+    group = _groups(layouts, rows, wish, len(wishes))
+    kept = best_by_group(group, hours.ravel())
+    row = rows[kept].astype(np.int64)
+    return Candidates(
+        machine=layouts.machine[row], nodes=layouts.nodes[row], gpus=layouts.gpus[row],
+        wish=wish[kept].astype(np.int64) if wanted else np.full(len(kept), -1, dtype=np.int64),
+        hours=hours.ravel()[kept], layout=row, layouts=layouts, wishes=wishes, combinations=hours.size,
+    )  # fmt: skip
+
+
+def situation(
+    machines: Sequence[Machine], layouts: Layouts, constants: Constants, *, year: float, grid_points: int
+) -> Situation:
+    """The physics' surroundings of some layouts.  A stage without GPUs gets a stand-in that nothing reads."""
+    if len(machines) and (layouts.machine >= 0).all():
+        gpu = machine_columns(list(machines), layouts.machine)
+        per_node = np.array([float(machine.gpus_per_node) for machine in machines])[layouts.machine]
+    else:
+        gpu, per_node = machine_columns([], layouts.machine[:0]), np.ones(len(layouts))
+    return Situation(
+        constants=constants, gpu=gpu, layouts=layouts, gpus_per_node=per_node, year=year, grid_points=grid_points
+    )
+
+
+def _unit_seconds(demand: Demand, at: Situation, wishes: Array) -> Array:
+    """(layouts, wishes) seconds per unit.  Held sandboxes limit the live trajectories, so each wish is timed anew."""
+    if demand.sandboxing is None or not demand.sandboxing.held:
+        timing = time_demand(demand, at).upright()
+        return timing.unit_seconds(exposed_seconds(demand, timing, wishes[None, :]))
+    columns = []
+    for slots in wishes:
+        timing = time_demand(demand, dataclasses.replace(at, slots=float(slots)))
+        columns.append(timing.unit_seconds(exposed_seconds(demand, timing, np.full(len(at.layouts), slots))))
+    return np.stack(columns, axis=1)
+
+
+def _groups(layouts: Layouts, rows: NDArray[np.intp], wish: NDArray[np.intp], num_wishes: int) -> NDArray[np.int64]:
+    """A number per (machine, nodes, wish)."""
+    nodes = layouts.nodes[rows].astype(np.int64)
+    most = int(nodes.max(initial=0)) + 1
+    return np.asarray(((layouts.machine[rows] + 1) * most + nodes) * num_wishes + wish, dtype=np.int64)

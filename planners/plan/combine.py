@@ -1,0 +1,114 @@
+"""From stages to whole runs: the same offer for every stage, each stage with its own nodes; then the front and the
+pick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.fleet.pareto import pareto_front
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planners.fleet.layouts import Array
+    from planners.plan.search import Rows
+
+FRONT_LIMIT = 48
+"""Points of a stage's or partial run's front that are combined further; more would not be told apart on a page."""
+LONGEST_HOURS = 720.0
+"""Fleets that need more than 30 days are not offered unless limits.hours allows it.  Assumption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """Whole runs.  `rows` has shape (n, stages): row numbers into each stage's `Rows`."""
+
+    offer: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    usd: Array
+    hours: Array
+    interruptions: Array
+
+    def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Runs:
+        """The given runs."""
+        return Runs(
+            offer=self.offer[which], rows=self.rows[which], usd=self.usd[which], hours=self.hours[which],
+            interruptions=self.interruptions[which],
+        )  # fmt: skip
+
+
+def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64]]) -> Runs:
+    """Every offer that serves all stages, with the Pareto combinations of their node counts.
+
+    offer_of_stage: for each stage, the run-wide offer number of each of its rows.  Hours and dollars add up, since
+    stages follow
+    each other; so do interruptions.  Combining fronts offer by offer is exact up to FRONT_LIMIT.
+    """
+    parts: list[Runs] = []
+    offers = np.unique(offer_of_stage[0])
+    for keys in offer_of_stage[1:]:
+        offers = np.intersect1d(offers, keys)
+    grouped = [_by_offer(keys) for keys in offer_of_stage]
+    for offer in offers:
+        part: Runs | None = None
+        for rows, groups in zip(stages, grouped, strict=True):
+            part = _extend(part, rows, groups[int(offer)], int(offer))
+        if part is not None:
+            parts.append(part)
+    if not parts:
+        empty = np.empty(0)
+        none = np.empty(0, dtype=np.int64)
+        return Runs(offer=none, rows=none.reshape(0, len(stages)), usd=empty, hours=empty, interruptions=empty)
+    return Runs(
+        offer=np.concatenate([p.offer for p in parts]), rows=np.concatenate([p.rows for p in parts]),
+        usd=np.concatenate([p.usd for p in parts]), hours=np.concatenate([p.hours for p in parts]),
+        interruptions=np.concatenate([p.interruptions for p in parts]),
+    )  # fmt: skip
+
+
+def _by_offer(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    order = np.argsort(keys, kind="stable")
+    values, starts = np.unique(keys[order], return_index=True)
+    pieces = np.split(order, starts[1:])
+    return {int(value): piece for value, piece in zip(values, pieces, strict=True)}
+
+
+def _extend(part: Runs | None, rows: Rows, mine: NDArray[np.int64], offer: int) -> Runs:
+    """`part` with one more stage, reduced to its front."""
+    front = mine[pareto_front(rows.usd[mine], rows.hours[mine])]
+    if part is None:
+        return Runs(
+            offer=np.full(len(front), offer), rows=front[:, None], usd=rows.usd[front], hours=rows.hours[front],
+            interruptions=rows.interruptions[front],
+        )  # fmt: skip
+    front = _thinned(front)
+    left, right = (index.ravel() for index in np.indices((len(part.offer), len(front))))
+    row = front[right]
+    usd, hours = part.usd[left] + rows.usd[row], part.hours[left] + rows.hours[row]
+    kept = _thinned(pareto_front(usd, hours))
+    left, row = left[kept], row[kept]
+    return Runs(
+        offer=part.offer[left], rows=np.column_stack((part.rows[left], row)), usd=usd[kept], hours=hours[kept],
+        interruptions=part.interruptions[left] + rows.interruptions[row],
+    )  # fmt: skip
+
+
+def _thinned(front: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most FRONT_LIMIT points of a front, ends included."""
+    if len(front) <= FRONT_LIMIT:
+        return front
+    return front[np.unique(np.linspace(0, len(front) - 1, FRONT_LIMIT).round().astype(int))]
+
+
+def score(runs: Runs, objective: str) -> Array:
+    """What the objective makes small: dollars, hours, or their product ("balanced": 1 % of either weighs the same)."""
+    if objective == "time":
+        return runs.hours + 1e-9 * runs.usd
+    if objective == "balanced":
+        return np.log(np.maximum(runs.usd, 1e-9)) + np.log(runs.hours)
+    return runs.usd + 1e-6 * runs.hours

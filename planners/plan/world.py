@@ -1,0 +1,33 @@
+"""What the planner knows besides the spec: facts, prices, calibration.  A value; the shell reads it from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import polars as pl
+
+    from planners.domain import GpuSpec, ModelShape
+    from planners.physics.calibration import Calibration
+    from planners.spec.models import ModelRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Facts of one moment.  Frames have the columns `planners.domain.OFFER_COLUMNS` (offers) and the price book's
+    extras."""
+
+    find_model: Callable[[ModelRef], ModelShape]
+    """Raises for a model that nobody knows; the shell's version names the nearest."""
+    find_gpu: Callable[[str], GpuSpec]
+    gpus: Mapping[str, GpuSpec]
+    """By canonical name."""
+    gpu_offers: pl.DataFrame
+    cpu_offers: pl.DataFrame
+    extras: pl.DataFrame
+    calibration: Calibration
+    book: str
+    """Identifies the price book."""
