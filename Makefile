@@ -56,7 +56,7 @@ bench: $(DEV)  ## measure speed and memory; writes benchmarks/results/
 	$(BIN)/python benchmarks/speed.py
 
 fuzz: $(DEV)  ## 10,000 malformed inputs: no traceback, none hangs
-	$(BIN)/python tests/fuzz.py
+	$(BIN)/python tests/fuzzing/fuzz.py
 
 lock: build/lock-venv/bin/uv  ## resolve pyproject.toml again into the two lock files
 	$(UV_COMPILE) --group build --output-file requirements.lock
