@@ -91,7 +91,11 @@ def predict_cases(c: Constants, prepared: Sequence[Prepared]) -> tuple[Array, li
     """
     if not prepared:
         return np.zeros(0), []
-    q = quantities(c, prepared)
+    return metrics_of(quantities(c, prepared), prepared)
+
+
+def metrics_of(q: Quantities, prepared: Sequence[Prepared]) -> tuple[Array, list[str | None]]:
+    """The published metric of each case out of the quantities."""
     rows, reasons = [], []
     for i, p in enumerate(prepared):
         value, reason = _in_metric(q, i, p)

@@ -1,0 +1,1 @@
+"""The fit of the estimator's constants on the calibration cases."""

@@ -1,0 +1,175 @@
+"""What the calibration cases taught: constants with their uncertainty, band widths, and where they hold.
+
+`benchmarks/fit.py` writes it; `plan` and `validate` read it.  Constants are log-normal: ln(constant) is normal with
+the posterior mean and covariance of the fit, priors included; constants that no case identifies keep their prior.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from planners.physics.constants import PRIORS, Constants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from planners.domain import GpuSpec, ModelShape
+    from planners.physics.columns import Array, Column
+
+SCHEMA = 1
+Z80 = 1.2815515655446004
+"""Half an 80 % band of a normal distribution, in standard deviations."""
+SCATTER_LOG_SD = 0.10
+"""Residual scatter before the measured inflation: equal inputs, other software (10-30 % within a year)."""
+NARROWEST_LOG = math.log(1.2)
+"""No band is narrower than +-20 %: the drift of software on identical hardware within a year."""
+KIND_CLASSES = {"rl_run": "rl_step"}
+"""Kinds that share a band width."""
+OUTSIDE_LOG_SD = {"model class": 0.3, "model size": 0.2, "GPU": 0.25, "GPUs": 0.15, "engine": 0.2, "sharding": 0.15}
+"""Log standard deviation that each input outside the calibrated range adds.  Judgement: LOGO residuals grow by
+about this much when a GPU generation or a model class is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationCase:
+    """A published case reduced to what decides whether it speaks for a plan."""
+
+    kind: str
+    params: float
+    moe: bool
+    generation: str
+    gpus: float
+    engine: str | None
+    sharding: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """How far the calibration cases speak for a run."""
+
+    cases: int
+    """Cases of this kind, model class, GPU generation, engine and sharding class, and a size within three times."""
+    outside: tuple[str, ...]
+    """Inputs outside the range of the cases of this kind; keys of OUTSIDE_LOG_SD."""
+
+    @property
+    def inside_range(self) -> bool:
+        """Is every input within the calibrated range?"""
+        return not self.outside
+
+    @property
+    def log_variance(self) -> float:
+        """Variance of ln(prediction) that the inputs outside the range add."""
+        return sum(OUTSIDE_LOG_SD[name] ** 2 for name in self.outside)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """The fitted constants and how sure they are."""
+
+    constants: Constants
+    cholesky: Array
+    """Lower factor of the covariance of ln(constants), in the order of PRIORS."""
+    scores: Mapping[str, float]
+    """By kind: the 80 % quantile of left-out |ln ratio| over its expected spread, inflated for unseen sources."""
+    cases: tuple[CalibrationCase, ...]
+    identity: str
+    """Names the data and the fit; a plan carries it."""
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Calibration:
+        """The calibration out of its JSON document; ValueError for another version or other constants."""
+        if document.get("schema") != SCHEMA:
+            raise ValueError(f"calibration of schema {document.get('schema')!r}, this program reads {SCHEMA}")
+        names = tuple(prior.name for prior in PRIORS)
+        if tuple(document["constants"]) != names:
+            raise ValueError("the calibration's constants are not this program's; run benchmarks/fit.py")
+        factor = np.zeros((len(names), len(names)))
+        for row, values in enumerate(document["cholesky"]):
+            factor[row, : len(values)] = values
+        return Calibration(
+            constants=Constants(**document["constants"]),
+            cholesky=factor,
+            scores=dict(document["scores"]),
+            cases=tuple(CalibrationCase(**case) for case in document["cases"]),
+            identity=str(document["identity"]),
+        )
+
+    def sample(self, n: int, seed: int) -> Constants:
+        """`n` draws from the posterior as columns of shape (n,); the same seed gives the same draws."""
+        normal = np.random.default_rng(seed).standard_normal((len(PRIORS), n))
+        return self._moved(self.cholesky @ normal)
+
+    def log_variance(self, predict: Callable[[Constants], Column], step: float = 0.1) -> Array:
+        """Variance of ln(prediction) from the posterior, linearised.
+
+        `predict` gets constants of shape (k, 1) and returns predictions of shape (k, ...).  Variance = sum over
+        the columns of the factor of (change of ln prediction along it)^2.
+        """
+        moves = np.concatenate([np.zeros((len(PRIORS), 1)), self.cholesky * step], axis=1)
+        logs = np.log(np.maximum(np.asarray(predict(self._moved(moves, extra_axis=True))), 1e-30))
+        return np.asarray((((logs[1:] - logs[:1]) / step) ** 2).sum(axis=0))
+
+    def half_width(self, kind: str, variance: Column, missing_variance: Column = 0.0) -> Array:
+        """Half an 80 % band in ln: P10 = P50 exp(-h), P90 = P50 exp(+h).
+
+        h^2 = max(score sqrt(scatter^2 + variance), ln 1.2)^2 + z80^2 x missing, where `variance` is that of the
+        constants (`log_variance`) and `missing_variance` that of inputs that were not stated or lie outside the
+        calibrated range.
+        """
+        score = self.scores.get(KIND_CLASSES.get(kind, kind), self.scores["other"])
+        spread = score * np.sqrt(SCATTER_LOG_SD**2 + np.asarray(variance))
+        floor = np.maximum(spread, NARROWEST_LOG) ** 2
+        return np.asarray(np.sqrt(floor + Z80**2 * np.asarray(missing_variance)))
+
+    def matching(
+        self,
+        kind: str,
+        model: ModelShape,
+        gpu: GpuSpec,
+        *,
+        engine: str | None = None,
+        sharding: str | None = None,
+        gpus: float | None = None,
+    ) -> Match:
+        """Which calibration cases speak for a run, and which of its inputs lie outside their range.
+
+        `kind`: rl_step, pretrain, sft or generate.  None = does not matter for this run.
+        """
+        of_kind = [case for case in self.cases if case.kind == kind]
+        same = [case for case in of_kind if case.moe == bool(model.experts)]
+        checks = {
+            "model class": bool(same),
+            "model size": _within((case.params for case in same), model.params_total, 1.5) or not same,
+            "GPU": any(case.generation == gpu.generation for case in of_kind),
+            "GPUs": gpus is None or _within((case.gpus for case in of_kind), gpus, 2.0),
+            "engine": engine is None or any(case.engine == engine for case in of_kind),
+            "sharding": sharding is None or any(case.sharding == sharding for case in of_kind),
+        }
+        alike = [
+            case
+            for case in same
+            if case.generation == gpu.generation
+            and 1 / 3 <= case.params / model.params_total <= 3
+            and engine in (None, case.engine)
+            and sharding in (None, case.sharding)
+        ]
+        return Match(cases=len(alike), outside=tuple(name for name, fine in checks.items() if not fine))
+
+    def _moved(self, moves: Array, *, extra_axis: bool = False) -> Constants:
+        """Constants x exp(moves); `moves` has one row per constant."""
+        columns = {
+            prior.name: getattr(self.constants, prior.name) * np.exp(move)
+            for prior, move in zip(PRIORS, moves, strict=True)
+        }
+        return Constants(**{k: v[:, None] if extra_axis else v for k, v in columns.items()})
+
+
+def _within(values: Iterable[float], value: float, slack: float) -> bool:
+    """Does `value` lie between the smallest and the largest, `slack` times beyond at the most?"""
+    known = list(values)
+    return bool(known) and min(known) / slack <= value <= max(known) * slack
