@@ -1,0 +1,80 @@
+"""`clusterctl init`: a commented run spec to start from."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.files.write import write_atomic
+from clusterctl.paths import bundle_root
+
+TEMPLATE_OF_KIND = {
+    "rlcef": "rlcef",
+    "synthesize": "synthetic-triples",
+    "sft": "opencodeinterpreter-sft",
+    "pretrain": "codellama-pretrain",
+    "reward-model": "deepseek-coder-v2-critic",
+    "rollout": "swe-agent-selfhosted",
+    "evaluate": "humaneval",
+}
+"""Kind of stage -> the template that shows it; a template's own name works too."""
+
+
+def init(
+    kind: Annotated[str | None, typer.Argument(help="A kind of stage or a template; left out = list them.")] = None,
+    *,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of stdout.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="List the kinds and templates as JSON.")] = False,
+) -> None:
+    """Write a commented run spec for a kind of work; without a kind, list what there is."""
+    templates = template_paths()
+    if kind is None:
+        _list(templates, as_json=as_json)
+        return
+    name = TEMPLATE_OF_KIND.get(kind, kind)
+    if name not in templates:
+        known = sorted({*TEMPLATE_OF_KIND, *templates})
+        close = difflib.get_close_matches(kind, known, n=1)
+        near = f"; did you mean {close[0]}?" if close else ""
+        raise SpecError(f"no kind or template {kind!r}{near}", hint=f"known: {', '.join(known)}")
+    text = templates[name].read_text("utf-8")
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    if out.exists() and not force:
+        raise ClusterctlError(f"{out} exists", hint="--force overwrites it")
+    write_atomic(out, text)
+    typer.echo(f"wrote {out}; next: clusterctl plan {out}", err=True)
+
+
+def template_paths() -> dict[str, Path]:
+    """Name -> file of every template that ships."""
+    folder = bundle_root() / "templates" / "specs"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def description_of(template: Path) -> str:
+    """The `description:` of a template, without parsing the rest."""
+    found = re.search(r"^description: (.+)$", template.read_text("utf-8"), re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def _list(templates: dict[str, Path], *, as_json: bool) -> None:
+    if as_json:
+        described = {name: description_of(path) for name, path in templates.items()}
+        typer.echo(json.dumps({"kinds": TEMPLATE_OF_KIND, "templates": described}, indent=2))
+        return
+    width = max(len(name) for name in templates)
+    typer.echo("kinds")
+    for kind, name in TEMPLATE_OF_KIND.items():
+        typer.echo(f"  {kind:<{width}}  template {name}")
+    typer.echo("templates")
+    for name, path in templates.items():
+        typer.echo(f"  {name:<{width}}  {description_of(path)}")
