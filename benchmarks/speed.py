@@ -1,6 +1,6 @@
 """How fast and how big: cold commands beside importing the same libraries.  `make bench` writes results/speed.md.
 
-Wall seconds and resident memory of fresh processes; the best of several runs, as anything slower is the machine's other work.
+Wall seconds and resident memory of fresh processes; the best of several runs, slower is the machine's other work.
 """
 
 from __future__ import annotations
