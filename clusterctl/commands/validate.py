@@ -1,0 +1,122 @@
+"""`clusterctl validate`: predict published runs, and print predicted against published."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clusterctl.console import terminal
+from clusterctl.errors import SpecError
+from clusterctl.facts.calibration import load_calibration
+from clusterctl.facts.published import published_gpu, published_model
+from clusterctl.files.yaml_file import read_yaml
+from planners.cases.case import KINDS
+from planners.cases.score import answer_cases, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planners.cases.score import Answer, Score
+
+MAX_BYTES = 64 << 20
+MAX_VALUES = 5_000_000
+JSON_FIELDS = ("id", "predicted", "published", "p10", "p90", "unit", "reason")
+
+
+def validate(
+    cases: Annotated[str, typer.Argument(help="Cases file (YAML or JSON); `-` reads standard input.")],
+    *,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help=f"Only this kind; repeat it. One of {', '.join(KINDS)}.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Predict published runs with the functions that `plan` uses: ratio, 80 % band and summary.
+
+    Every case is answered: with a prediction, or with the reason why there is none.  Exit code 0 either way.
+    """
+    wanted = set(kind or KINDS)
+    if strange := sorted(wanted - set(KINDS)):
+        raise SpecError(f"--kind: `{strange[0]}` is no kind of case", hint=f"known: {', '.join(KINDS)}")
+    answers = answer_cases(_entries(cases), load_calibration(), published_model, published_gpu)
+    if kind:
+        answers = [answer for answer in answers if answer.kind in wanted]
+    scores = summarise(answers)
+    typer.echo(_as_json(scores, answers) if as_json else _as_text(scores, answers), nl=False)
+
+
+def _entries(path: str) -> Sequence[object]:
+    """The entries of the file: a list, or a mapping with the list under `cases`."""
+    document = read_yaml(path, max_bytes=MAX_BYTES, max_values=MAX_VALUES)
+    data = document.data
+    if isinstance(data, dict):
+        data = data.get("cases")
+    if not isinstance(data, list):
+        raise SpecError(
+            f"{document.name}: holds no list of cases",
+            hint="a cases file is a YAML list; its fields are described in benchmarks/cases/README.md",
+        )
+    return data
+
+
+def _as_json(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
+    cases: list[dict[str, Any]] = [{name: getattr(answer, name) for name in JSON_FIELDS} for answer in answers]
+    document = {"summary": [asdict(score) for score in scores], "cases": cases}
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _as_text(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
+    """The cases, then the summary."""
+    from clusterctl.show.rounding import number
+    from clusterctl.show.spans import Line, Span, Style, paint
+    from clusterctl.show.table import Column, cell, draw
+
+    screen = terminal()
+
+    def row(answer: Answer) -> list[Line]:
+        band = "" if answer.p10 is None else f"{number(answer.p10)} to {number(answer.p90)}"
+        inside = {True: ("inside", Style.PLAIN), False: ("OUTSIDE", Style.WARN), None: ("-", Style.DIM)}[answer.inside]
+        ratio = "-" if answer.ratio is None else f"{answer.ratio:.2f}"
+        texts = (answer.id, answer.kind, answer.quality or "-", number(answer.predicted), number(answer.published))
+        rest = (answer.unit or "-", ratio, band)
+        return [cell(text) for text in (*texts, *rest)] + [cell(*inside), cell(answer.reason or "", Style.DIM)]
+
+    columns = [
+        Column(title="case"),
+        Column(title="kind", drop=2),
+        Column(title="quality", drop=3),
+        Column(title="predicted", align="right"),
+        Column(title="published", align="right"),
+        Column(title="unit", drop=4),
+        Column(title="ratio", align="right"),
+        Column(title="80 % band", drop=1),
+        Column(title=""),
+        Column(title="note", drop=5, prose=True),
+    ]
+    lines = draw(columns, [row(answer) for answer in answers], screen.columns, indent=0)
+    titles = ("kind", "quality", "n", "median |error|", "p90 |error|", "median ratio", "in 80 % band")
+    summary = [
+        [
+            cell(text)
+            for text in (
+                score.kind,
+                score.quality or "-",
+                str(score.n),
+                f"{score.median_abs_error:.3f}",
+                f"{score.p90_abs_error:.2f}",
+                f"{score.median_ratio:.2f}",
+                f"{score.band80_coverage:.2f}",
+            )
+        ]
+        for score in scores
+    ]
+    lines += [[Span("")]] if lines and summary else []
+    lines += draw(
+        [Column(title=t, align="left" if i < 2 else "right") for i, t in enumerate(titles)], summary, 200, indent=0
+    )
+    unanswered = sum(answer.predicted is None for answer in answers)
+    lines += [[Span("")], [Span(f"{len(answers)} cases, {unanswered} without a prediction")]]
+    return paint(lines, colour=screen.colour)
