@@ -1,7 +1,5 @@
 """`clusterctl init`: a commented run spec to start from."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import re

@@ -1,7 +1,5 @@
 """`clusterctl schema`: the JSON Schema of a run spec, for editors."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated
@@ -9,18 +7,21 @@ from typing import Annotated
 import typer
 
 from clusterctl.files.write import write_atomic
+from planners.spec.manual import run_spec_manual
 from planners.spec.schema import run_spec_schema
 
 
 def schema(
+    *,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of stdout.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the manual of every field instead.")] = False,
 ) -> None:
     """Print the JSON Schema of a run spec.
 
     Editors with a YAML language server complete and check a spec whose first line is
     `# yaml-language-server: $schema=run-spec.schema.json`.
     """
-    text = json.dumps(run_spec_schema(), indent=2, ensure_ascii=False) + "\n"
+    text = run_spec_manual() if markdown else json.dumps(run_spec_schema(), indent=2, ensure_ascii=False) + "\n"
     if out is None:
         typer.echo(text, nl=False)
         return
