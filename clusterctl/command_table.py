@@ -20,10 +20,24 @@ class CommandEntry:
 
 COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry(
+        name="init",
+        module="clusterctl.commands.init",
+        attribute="init",
+        summary="Write a commented run spec for a kind of work.",
+        examples=("clusterctl init", "clusterctl init rlcef --out run.yaml"),
+    ),
+    CommandEntry(
+        name="schema",
+        module="clusterctl.commands.schema",
+        attribute="schema",
+        summary="Print the JSON Schema of a run spec, for editors.",
+        examples=("clusterctl schema --out run-spec.schema.json",),
+    ),
+    CommandEntry(
         name="prices",
         module="clusterctl.commands.prices",
         attribute="app",
-        summary="Look into the price book: list, compare, check, history.",
+        summary="Look into the price book: list, compare, history, check, refresh.",
         examples=(
             "clusterctl prices list --gpu H100 --capacity spot",
             "clusterctl prices compare H100 H200",
