@@ -58,7 +58,7 @@ def apply_own_prices(offers: pl.DataFrame, own: OwnPrices) -> pl.DataFrame:
 
 def reserved_nodes(own: OwnPrices) -> pl.DataFrame:
     """Nodes that the user has reserved: cloud, region, instance_type, capacity_type, nodes (summed)."""
-    schema = {name: pl.String for name in ("cloud", "region", "instance_type", "capacity_type")} | {"nodes": pl.Int64}
+    schema = dict.fromkeys(("cloud", "region", "instance_type", "capacity_type"), pl.String) | {"nodes": pl.Int64}
     rows = [(r.cloud, r.region, r.instance_type, RESERVED.value, r.nodes) for r in own.reservations]
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     return frame.group_by(frame.columns[:-1], maintain_order=True).agg(pl.col("nodes").sum())

@@ -1,0 +1,1 @@
+"""Reading the clouds' own price interfaces into a new, dated price book."""

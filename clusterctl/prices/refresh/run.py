@@ -1,0 +1,187 @@
+"""One refresh from end to end: read, merge, check, write.  Until the last step nothing that exists is touched."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clusterctl.console import progress
+from clusterctl.errors import PriceError, StateError
+from clusterctl.facts.lookup import load_gpus
+from clusterctl.prices.book import PriceBook, load_book
+from clusterctl.prices.check import check_book
+from clusterctl.prices.pack import write_book
+from clusterctl.prices.refresh.aws import read_aws
+from clusterctl.prices.refresh.azure import read_azure
+from clusterctl.prices.refresh.endpoints import Endpoint, endpoint
+from clusterctl.prices.refresh.gcp import read_gcp
+from clusterctl.prices.refresh.merge import Changes, merge
+from clusterctl.prices.refresh.reading import Cache, Reading
+from clusterctl.prices.refresh.transport import Transport
+from clusterctl.prices.volume import embedded_dir, open_volume, refreshed_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    import polars as pl
+
+    from clusterctl.prices.schema import BookFrames
+
+SOFT_RULES = {"spot ≤ on-demand", "reserved ≤ on-demand"}
+"""Rules that a cloud's own list may break: `prices check` says so, but a refresh goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to refresh.  `regions` None = all; `out` None = this user's book folder."""
+
+    clouds: Sequence[str]
+    regions: Collection[str] | None = None
+    out: Path | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a refresh did.  `book` None: a dry run wrote nothing."""
+
+    book: Path | None
+    changes: tuple[Changes, ...]
+    movers: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def refresh(request: Request, *, now: datetime, sleep: Callable[[float], None] = time.sleep) -> Report:
+    """Read the clouds' prices and write a new dated book.
+
+    Raises PriceError (a price source failed or sent nonsense) or StateError (another refresh is running); then
+    every book is as it was, and pages that were read are kept for a rerun on the same day.
+    """
+    endpoints = [endpoint(cloud) for cloud in request.clouds]
+    target = _target(request, now)
+    with _alone():
+        book, notes = _old_book()
+        old = book.frames()
+        unfinished = _unfinished(now)
+        readings = [_read(found, request, old=old, unfinished=unfinished, now=now, sleep=sleep) for found in endpoints]
+        new, changes, movers = merge(old, readings)
+        _refuse_broken(new, now)
+        if not request.dry_run:
+            _write(new, target)
+            shutil.rmtree(unfinished)
+    return Report(book=None if request.dry_run else target, changes=changes, movers=movers, notes=notes)
+
+
+def _read(
+    found: Endpoint,
+    request: Request,
+    *,
+    old: BookFrames,
+    unfinished: Path,
+    now: datetime,
+    sleep: Callable[[float], None],
+) -> Reading:
+    known = old.shapes.filter(cloud=found.cloud)["instance_type"].sort().to_list()
+    question = hashlib.sha256("\n".join([found.base_url, *known]).encode()).hexdigest()[:12]
+    cache = Cache(unfinished / f"{found.cloud}-{question}")
+    transport = Transport(found, sleep=sleep)
+    today = now.date()
+    try:
+        with progress(f"reading {found.cloud} prices", total=100) as draw:
+            shown = 0
+
+            def advance(done: int, total: int) -> None:
+                nonlocal shown
+                percent = 100 * done // total
+                draw(percent - shown)
+                shown = percent
+
+            if found.cloud == "gcp":
+                return read_gcp(
+                    transport, cache, shapes=old.shapes, regions=request.regions, today=today, advance=advance
+                )
+            reader = read_aws if found.cloud == "aws" else read_azure
+            return reader(
+                transport, cache, known=frozenset(known), regions=request.regions, today=today, advance=advance
+            )
+    finally:
+        transport.close()
+
+
+def _old_book() -> tuple[PriceBook, tuple[str, ...]]:
+    """The book in use; the embedded one, and a note, when the refreshed one can't be read."""
+    try:
+        return load_book(), ()
+    except StateError as error:
+        return load_book(embedded_dir()), (f"started from the embedded book: {error.message}",)
+
+
+def _target(request: Request, now: datetime) -> Path:
+    """Folder of the new book.  Raises PriceError when it is taken or belongs to the package."""
+    if request.out is None:
+        return refreshed_dir() / f"prices-{now:%Y-%m-%dT%H%M%SZ}"
+    target = request.out.absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise PriceError(f"{request.out} exists and isn't an empty folder", hint="choose another --out")
+    if target.is_relative_to(embedded_dir().parent.parent):
+        raise PriceError(f"{request.out} lies inside the installed package", hint="choose another --out")
+    return target
+
+
+def _refuse_broken(new: BookFrames, now: datetime) -> None:
+    findings = check_book(new, known_gpus=load_gpus().keys(), today=now.date())
+    for finding in findings:
+        if finding.level == "broken" and finding.rule not in SOFT_RULES:
+            raise PriceError(
+                f"what the clouds sent breaks the rule `{finding.rule}`: {finding.detail}", hint="the old book stays"
+            )
+
+
+def _write(new: BookFrames, target: Path) -> None:
+    """Write beside the target, then rename: a book is there whole or not at all."""
+    begun = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        write_book(new, begun, base=open_volume(embedded_dir()).manifest.book_id)
+        if target.is_dir():
+            target.rmdir()  # --out named an empty folder
+        begun.rename(target)
+    except OSError as error:
+        raise PriceError(f"cannot write {target}: {error.strerror}", hint="the old book stays") from error
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def _unfinished(now: datetime) -> Path:
+    """Folder for this day's pages; those of other days are deleted, because they are no longer today's prices."""
+    folder = refreshed_dir() / "unfinished"
+    today = folder / f"{now:%Y-%m-%d}"
+    for found in folder.glob("*"):
+        if found != today:
+            shutil.rmtree(found, ignore_errors=True)
+    today.mkdir(parents=True, exist_ok=True)
+    return today
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the lock of this user's book folder.  Raises StateError when another refresh holds it."""
+    folder = refreshed_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise StateError(f"cannot write {folder}: {error.strerror}", hint="set CLUSTERCTL_HOME") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StateError("another `prices refresh` is running", hint="wait until it is done") from error
+        yield

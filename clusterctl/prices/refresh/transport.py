@@ -1,0 +1,197 @@
+"""One way to read from a price interface: bounded, retried, resumable.  Knows no cloud's format.
+
+A failure that may pass (cut connection, 429, 5xx, a page that isn't JSON) is tried again with growing pauses, or the
+pause that `Retry-After` asks for.  Whatever fails for good is a PriceError.  Redirects are never followed, so a key
+goes to its own endpoint only; messages name scheme, host and path, never query or headers.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from clusterctl.errors import PriceError
+from clusterctl.prices.refresh.part import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from clusterctl.prices.refresh.endpoints import Endpoint
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+FIRST_PAUSE_SECONDS = 1
+LONGEST_PAUSE_SECONDS = 60
+LONGEST_RETRY_AFTER_SECONDS = 300
+MAX_PAGE_BYTES = 64 * 2**20
+MAX_FILE_BYTES = 4 * 2**30
+MAX_RESUMES = 1000
+"""Continuations of one download that each brought something: enough for a bad line, finite for a bad server."""
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+PAGE_SECONDS = 300.0
+CHUNK_BYTES = 2**16
+PASSING = {408, 425, 429, 500, 502, 503, 504}
+RERUN = "run the command again: it continues with the pages it has"
+
+
+class Passing(Exception):  # noqa: N818 - a condition, not always an error
+    """A failure that may pass."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Transport:
+    """Reads pages and files of one endpoint.  `sleep` is an argument so that tests need not wait."""
+
+    def __init__(self, endpoint: Endpoint, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.endpoint = endpoint
+        self._sleep = sleep
+        self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False, headers={"User-Agent": "clusterctl"})
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def page(self, url: str, params: Mapping[str, str] | None = None) -> object:
+        """The JSON value at `url`.  Raises PriceError."""
+        return self._retried(url, lambda: self._page_once(url, params))
+
+    def download(self, url: str, to: Path) -> str:
+        """The bytes of `url` as sent, in the file `to`; returns their content encoding ("" or "gzip").
+
+        A file begun earlier is continued by a range request, if the server still has the same version of it.
+        """
+        for _ in range(MAX_RESUMES):
+            encoding = self._retried(url, lambda: self._continue(url, to))
+            if encoding is not None:
+                return encoding
+        raise PriceError(f"{self.endpoint.cloud}: {_named(url)} was cut {MAX_RESUMES} times", hint=RERUN)
+
+    def _retried(self, url: str, once: Callable[[], T]) -> T:
+        retrying = Retrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=_pause_seconds,
+            retry=retry_if_exception_type(Passing),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(once)
+        except Passing as error:
+            raise PriceError(
+                f"{self.endpoint.cloud}: {_named(url)}: {error}, {ATTEMPTS} times in a row", hint=RERUN
+            ) from error
+
+    def _page_once(self, url: str, params: Mapping[str, str] | None) -> object:
+        with self._get(url, params=params) as response:
+            body = b"".join(_limited(response.iter_bytes(CHUNK_BYTES), MAX_PAGE_BYTES, url))
+        try:
+            return json.loads(body, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            start = body[:40].decode("utf-8", "replace").strip()
+            raise Passing(f"the page is not JSON (it starts with {start!r})") from error
+
+    def _continue(self, url: str, to: Path) -> str | None:
+        """One request for what `to` still lacks.  None: cut after it brought something; ask again."""
+        part = Part.of(to)
+        if part.complete:
+            return part.encoding
+        received = 0
+        try:
+            with self._get(url, headers=part.range_headers()) as response:
+                part = part.answered(response, url)
+                with to.open("ab") as file:
+                    for chunk in _limited(response.iter_raw(CHUNK_BYTES), MAX_FILE_BYTES, url, seconds=None):
+                        received += file.write(chunk)
+        except Passing:
+            if received and part.etag:
+                return None
+            raise
+        part.finished()
+        return part.encoding
+
+    @contextmanager
+    def _get(
+        self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
+        """A response whose status is success.  Raises Passing or PriceError."""
+        sent = {**self.endpoint.headers, **(headers or {})}
+        try:
+            with self._client.stream("GET", url, params=params or None, headers=sent) as response:
+                _accept(response, url, self.endpoint.cloud)
+                yield response
+        except httpx.TransportError as error:
+            raise Passing(f"the connection failed ({type(error).__name__})") from error
+        except (httpx.DecodingError, httpx.InvalidURL) as error:
+            raise Passing(f"the answer can't be decoded ({type(error).__name__})") from error
+
+
+def _accept(response: httpx.Response, url: str, cloud: str) -> None:
+    status = response.status_code
+    if status in PASSING:
+        raise Passing(f"HTTP {status}", retry_after_seconds=_retry_after_seconds(response, url, cloud))
+    if status in {401, 403}:
+        raise PriceError(
+            f"{cloud}: {_named(url)} refuses (HTTP {status})", hint="check the API key and what it may call"
+        )
+    if status not in {200, 206}:
+        raise PriceError(f"{cloud}: {_named(url)} answers HTTP {status}", hint="the price interface may have moved")
+
+
+def _retry_after_seconds(response: httpx.Response, url: str, cloud: str) -> float | None:
+    """What Retry-After asks for, as seconds from now; PriceError when it is longer than we wait."""
+    text = response.headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdecimal():
+        seconds = float(text)
+    else:
+        try:
+            when = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    if seconds > LONGEST_RETRY_AFTER_SECONDS:
+        raise PriceError(f"{cloud}: {_named(url)} asks to wait {seconds:.0f} s", hint=f"wait, then {RERUN}")
+    return max(seconds, 0.0)
+
+
+def _pause_seconds(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    if isinstance(error, Passing) and error.retry_after_seconds is not None:
+        return error.retry_after_seconds
+    return wait_exponential_jitter(initial=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS)(state)
+
+
+def _limited(chunks: Iterator[bytes], most: int, url: str, *, seconds: float | None = PAGE_SECONDS) -> Iterator[bytes]:
+    """The chunks, until they are more than `most` bytes or take longer than `seconds`."""
+    size, started = 0, time.monotonic()
+    for chunk in chunks:
+        size += len(chunk)
+        if size > most:
+            raise PriceError(
+                f"{_named(url)} sends more than {most:,} bytes", hint="the price interface may have changed"
+            )
+        if seconds is not None and time.monotonic() - started > seconds:
+            raise Passing(f"the page took more than {seconds:.0f} s")
+        yield chunk
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _named(url: str) -> str:
+    """The URL as far as it may be printed: no query."""
+    return url.partition("?")[0]
