@@ -50,7 +50,9 @@ def _path(data: Any, key: str, value: Any, asked: str) -> Path:
     best = _best(data, ends, steps)
     if len(best) == 1 and (len(ends) == 1 or _is_valid(_with(data, best[0], value))):
         return best[0]
-    valid = [path for path in (best if len(best) > 1 else ends) if _is_valid(_with(data, path, value))]
+    least = min(len(path) for path in ends)
+    others = best if len(best) > 1 else [path for path in ends if len(path) == least]
+    valid = [path for path in others if _is_valid(_with(data, path, value))]
     if len(valid) == 1:
         return valid[0]
     if len(best) == 1:
