@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import clusterctl as clusterctl_package
+import planners
+
 REPO = Path(__file__).resolve().parents[1]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,6 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/ anew; review the diff")
     parser.addoption("--wheel-dist", type=Path, help="folder with one wheel and one sdist; adds tests/wheel/")
     parser.addoption("--wheel-venv", type=Path, help="venv in which that wheel is installed; its `clusterctl` is run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that run in the wheel's venv must test the wheel, not the tree beside them."""
+    wheel_venv = config.getoption("--wheel-venv")
+    if wheel_venv is not None and Path(sys.prefix) == Path(wheel_venv).absolute():
+        for package in (clusterctl_package, planners):
+            assert Path(package.__file__ or "").is_relative_to(sys.prefix), f"{package.__file__} is not the wheel's"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
