@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FRONT_LIMIT = 48
 """Points of a stage's or partial run's front that are combined further; more would not be told apart on a page."""
+NO_OFFER = -1
+"""Offer number of a run that rents no GPUs."""
 LONGEST_HOURS = 720.0
 """Fleets that need more than 30 days are not offered unless limits.hours allows it.  Assumption."""
 
@@ -42,23 +44,24 @@ class Runs:
         )  # fmt: skip
 
 
-def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64]]) -> Runs:
+def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] | None]) -> Runs:
     """Every offer that serves all stages, with the Pareto combinations of their node counts.
 
-    offer_of_stage: for each stage, the run-wide offer number of each of its rows.  Hours and dollars add up, since
+    offer_of_stage: for each stage, the offer number of each of its rows; None for a stage that rents no GPUs and so
+    goes with every offer.  Hours and dollars add up, since
     stages follow
     each other; so do interruptions.  Combining fronts offer by offer is exact up to FRONT_LIMIT.
     """
     parts: list[Runs] = []
-    offers = np.unique(offer_of_stage[0])
-    for keys in offer_of_stage[1:]:
-        offers = np.intersect1d(offers, keys)
-    grouped = [_by_offer(keys) for keys in offer_of_stage]
+    tied = [set(np.unique(keys).tolist()) for keys in offer_of_stage if keys is not None]
+    offers = sorted(set.intersection(*tied)) if tied else [NO_OFFER]
+    grouped = [None if keys is None else _by_offer(keys) for keys in offer_of_stage]
     for offer in offers:
         part: Runs | None = None
         for rows, groups in zip(stages, grouped, strict=True):
-            part = _extend(part, rows, groups[int(offer)], int(offer))
-        if part is not None:
+            mine = np.arange(len(rows.offer)) if groups is None else groups[offer]
+            part = _extend(part, rows, mine, offer)
+        if part is not None and len(part.offer):
             parts.append(part)
     if not parts:
         empty = np.empty(0)
@@ -102,7 +105,8 @@ def _thinned(front: NDArray[np.int64]) -> NDArray[np.int64]:
     """At most FRONT_LIMIT points of a front, ends included."""
     if len(front) <= FRONT_LIMIT:
         return front
-    return front[np.unique(np.linspace(0, len(front) - 1, FRONT_LIMIT).round().astype(int))]
+    picks = np.unique(np.linspace(0, len(front) - 1, FRONT_LIMIT).round().astype(np.int64))
+    return np.asarray(front[picks], dtype=np.int64)
 
 
 def score(runs: Runs, objective: str) -> Array:

@@ -1,0 +1,104 @@
+"""How sure: P10/P50/P90 from the calibration, and what a stated input would narrow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.plan.picks import outcome
+from planners.plan.value import Band, Narrow
+
+if TYPE_CHECKING:
+    from planners.domain import GpuSpec
+    from planners.fleet.layouts import Array
+    from planners.physics.calibration import Calibration, Match
+    from planners.physics.columns import Column
+    from planners.physics.constants import Constants
+    from planners.plan.demand import Demand
+    from planners.plan.picks import Picks
+
+BAND_KINDS = {
+    "rlcef": "rl_step", "sft": "sft", "reward-model": "sft", "pretrain": "pretrain", "synthesize": "generate",
+    "rollout": "generate", "evaluate": "generate",
+}  # fmt: skip
+"""Stage kind -> the kind of published case whose residuals give the band."""
+
+API_LOG_SD = 0.4
+"""Time of a stage that only calls APIs: speed and limits of providers vary.  Assumption."""
+SANDBOX_LOG_SD = 0.35
+"""Seconds per run where a profile supplied them.  Assumption: the share of the time spent in sandboxes carries it."""
+SPOT_PRICE_LOG_SD = 0.3
+"""Spot prices between planning and running: a3-highgpu-8g moved by 2.5 in eight months (price history)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Width:
+    """Half an 80 % band of a stage's hours, in ln, on each of m fleets; and the same with every input stated."""
+
+    log_half: Array
+    log_half_stated: Array
+    match: Match | None
+
+
+def widths(picks: Picks, calibration: Calibration, *, sandbox_assumed: bool) -> Width:
+    """Band widths of one stage on the fleets of `picks`."""
+    demand = picks.demand
+    kind = BAND_KINDS[demand.kind]
+    if not demand.needs_gpus:
+        flat = np.full(len(picks.layouts), 1.2816 * API_LOG_SD)
+        return Width(log_half=flat, log_half_stated=flat, match=None)
+
+    def hours(constants: Constants) -> Array:
+        return outcome(picks, constants).hours
+
+    variance = calibration.log_variance(hours)
+    match = matched(demand, picks, calibration, 0)
+    extra: Column = match.log_variance
+    if sandbox_assumed and demand.sandboxing is not None:
+        now = outcome(picks, calibration.constants)
+        share = np.clip(now.exposed / np.maximum(now.unit_seconds, 1e-9), 0.0, 1.0)
+        extra = extra + (share * SANDBOX_LOG_SD) ** 2
+    missing = sum(sd**2 for sd in demand.missing.values())
+    return Width(
+        log_half=calibration.half_width(kind, variance, extra + missing),
+        log_half_stated=calibration.half_width(kind, variance, match.log_variance),
+        match=match,
+    )
+
+
+def matched(demand: Demand, picks: Picks, calibration: Calibration, row: int) -> Match:
+    """Which published cases speak for this stage on the fleet with this number."""
+    gpu: GpuSpec = picks.machines[int(picks.layouts.machine[row])].gpu
+    model = demand.learning.model if demand.learning else demand.servings[0].model
+    serving = demand.servings[0].options.engine if demand.servings else None
+    engine = {"sglang": "vllm"}.get(serving, serving) if serving else None
+    sharding = None
+    if demand.learning is not None:
+        sharding = {0.0: "megatron", 1.0: "fsdp", 2.0: "zero1"}[float(picks.layouts.sharding[row])]
+    return calibration.matching(
+        BAND_KINDS[demand.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(picks.layouts.gpus[row])
+    )
+
+
+def band(p50: float, log_half: float) -> Band:
+    """A log-normal 80 % band around the median."""
+    return Band(p10=p50 * float(np.exp(-log_half)), p50=p50, p90=p50 * float(np.exp(log_half)))
+
+
+def added(bands: list[Band]) -> Band:
+    """Sum of bands that err together: the safe assumption, since stages share hardware, stack and calibration."""
+    return Band(p10=sum(b.p10 for b in bands), p50=sum(b.p50 for b in bands), p90=sum(b.p90 for b in bands))
+
+
+def narrowing(demand: Demand, width: Width, row: int) -> tuple[Narrow, ...]:
+    """Inputs that are not given, with the band's width now and if all of them were."""
+    return tuple(
+        Narrow(
+            input=name,
+            width_now=float(np.exp(2.0 * width.log_half[row])),
+            width_then=float(np.exp(2.0 * width.log_half_stated[row])),
+        )
+        for name in demand.missing
+    )

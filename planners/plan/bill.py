@@ -1,0 +1,117 @@
+"""The bill of a run: machines, disks, storage, network, control plane, API tokens, unused reservations.  One line
+each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planners.money.lines import CostLine
+from planners.units import GB, GIB, HOURS_PER_MONTH
+
+if TYPE_CHECKING:
+    from planners.money.extras import ExtraPrices
+    from planners.plan.demand import ApiUse, Demand
+    from planners.plan.fleets import Machines, StageFleet
+
+GPU_DISK_GIB = 500.0
+SANDBOX_DISK_GIB = 200.0
+"""Boot disks per node: images, checkpoints in flight; 150-250 GiB on dense sandbox nodes (agent-sandbox).
+Assumption."""
+CHECKPOINT_BYTES_PER_PARAM = 14.0
+"""bf16 weights and the fp32 master copy with both Adam moments."""
+CAPACITY_BLOCK_HOURS = 24.0
+"""AWS sells capacity blocks by the day."""
+
+
+def stage_lines(demand: Demand, fleet: StageFleet, hours: float, extras: ExtraPrices) -> list[CostLine]:
+    """Every line of one stage that takes `hours` from request to end."""
+    lines = []
+    for role, machines in (("GPU nodes", fleet.gpus), ("sandbox nodes", fleet.sandbox)):
+        if machines is not None:
+            lines += _machine_lines(demand.stage, role, machines, hours, extras)
+    home = fleet.gpus or fleet.sandbox
+    if home is not None and not home.owned:
+        lines += _place_lines(demand, fleet, home, hours, extras)
+    lines += [line for use in demand.apis for line in _api_lines(demand, use)]
+    return lines
+
+
+def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extras: ExtraPrices) -> list[CostLine]:
+    """The nodes, the unused rest of a capacity block, the disks."""
+    what = f"{role}, {machines.nodes} × {machines.instance_type} {machines.capacity_type.replace('_', ' ')}"
+    lines = [
+        CostLine(
+            name=what, stage=stage, unit="node-hours", quantity=machines.nodes * hours,
+            usd_per_unit=machines.usd_per_hour, source=f"{machines.quality}: {machines.source}", as_of=machines.as_of,
+        )
+    ]  # fmt: skip
+    if machines.capacity_type == "capacity_block":
+        unused = -hours % CAPACITY_BLOCK_HOURS
+        lines.append(
+            CostLine(
+                name=f"{role}, reserved but unused (capacity blocks are sold by the day)", stage=stage,
+                unit="node-hours", quantity=machines.nodes * unused, usd_per_unit=machines.usd_per_hour,
+                source=machines.source, as_of=machines.as_of, scales_with_hours=False,
+            )
+        )  # fmt: skip
+    if not machines.owned:
+        price = extras.find("disk", machines.cloud, machines.region)
+        gib = GPU_DISK_GIB if machines.gpu else SANDBOX_DISK_GIB
+        lines.append(
+            CostLine(
+                name=f"boot disks of {role}, {gib:.0f} GiB each", stage=stage, unit=price.unit or "GiB-month",
+                quantity=machines.nodes * gib * hours / HOURS_PER_MONTH, usd_per_unit=price.usd, source=price.source,
+                as_of=price.as_of,
+            )
+        )  # fmt: skip
+    return lines
+
+
+def _place_lines(
+    demand: Demand, fleet: StageFleet, home: Machines, hours: float, extras: ExtraPrices
+) -> list[CostLine]:
+    """What a place costs besides machines: control plane, NAT, image pulls, checkpoints, the weights going out once."""
+    nodes = sum(m.nodes for m in (fleet.gpus, fleet.sandbox) if m is not None)
+    pulled = nodes * (demand.sandboxing.image_gib if demand.sandboxing else 10.0) * GIB / GB
+    wanted = [
+        ("control plane", "Kubernetes control plane", hours, True),
+        ("NAT gateway", "NAT gateway", hours, True),
+        ("NAT data", "image pulls through NAT", pulled, False),
+    ]
+    if demand.learning is not None:
+        params = demand.learning.model.params_total
+        share = 0.02 if demand.learning.options.lora_rank else 1.0
+        kept = demand.pauses.checkpoints_kept * CHECKPOINT_BYTES_PER_PARAM * params * share / GB
+        wanted.append(("object storage", "checkpoints", kept * hours / HOURS_PER_MONTH, True))
+        wanted.append(("internet egress", "final weights, downloaded once", 2.0 * params * share / GB, False))
+    lines = []
+    for what, name, quantity, scales in wanted:
+        price = extras.find(what, home.cloud, home.region)
+        lines.append(
+            CostLine(
+                name=name, stage=demand.stage, unit=price.unit or "unit", quantity=quantity, usd_per_unit=price.usd,
+                source=price.source, as_of=price.as_of, scales_with_hours=scales,
+            )
+        )  # fmt: skip
+    return lines
+
+
+def _api_lines(demand: Demand, use: ApiUse) -> list[CostLine]:
+    """Tokens by kind of price; cached input without its own price is billed as uncached (the safe side)."""
+    api = use.api
+    fresh = api.input_usd_per_million_tokens
+    cached = api.cached_input_usd_per_million_tokens
+    rows = [
+        ("input tokens", use.input_tokens, fresh),
+        ("cached input tokens", use.cached_input_tokens, fresh if cached is None else cached),
+        ("output tokens", use.output_tokens, api.output_usd_per_million_tokens),
+    ]
+    return [
+        CostLine(
+            name=f"{use.role}: {api.name}, {kind}", stage=demand.stage, unit="million tokens",
+            quantity=tokens * demand.units / 1e6, usd_per_unit=price, source="the run spec" if price is not None else "",
+            scales_with_hours=False,
+        )
+        for kind, tokens, price in rows
+        if tokens > 0
+    ]  # fmt: skip

@@ -1,0 +1,132 @@
+"""Which of the runs: limits, the objective's pick, the alternatives worth naming, and the nearest when nothing is
+allowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.fleet.pareto import pareto_front
+from planners.plan.combine import LONGEST_HOURS, score
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planners.fleet.layouts import Array
+    from planners.plan.combine import Runs
+    from planners.plan.explore import Exploration
+    from planners.spec.run import RunSpec
+
+MAX_ALTERNATIVES = 8
+APART = 0.06
+"""Two fleets closer than this in dollars and in hours are one alternative."""
+
+
+class NoFleetError(ValueError):
+    """Nothing satisfies the spec.  `nearest`: what would, in words; empty when nothing is known."""
+
+    def __init__(self, message: str, nearest: str) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Rows of `Exploration.runs`: the pick first, then alternatives by dollars; labels beside them."""
+
+    rows: NDArray[np.int64]
+    labels: tuple[str, ...]
+
+
+def choose(spec: RunSpec, found: Exploration, *, pick: int | None = None) -> Choice:
+    """The run that the objective picks within the limits, and named alternatives from the whole front.
+
+    pick: number of an alternative (from 1) that the user prefers to the objective's.  Raises NoFleetError.
+    """
+    runs = found.runs
+    if not len(runs.offer):
+        raise NoFleetError("no fleet can run this spec", "")
+    inside = _inside(spec, runs)
+    if not inside.any():
+        raise NoFleetError(*_over_limits(spec, found))
+    allowed = np.flatnonzero(inside)
+    best = int(allowed[np.argmin(score(runs.take(allowed), spec.objective))])
+    rows, labels = _alternatives(runs, allowed, best, found)
+    if pick is not None:
+        if not 1 <= pick <= len(rows):
+            raise NoFleetError(f"there is no alternative {pick}", f"alternatives 1 to {len(rows)}")
+        order = [pick - 1, *(n for n in range(len(rows)) if n != pick - 1)]
+        rows, labels = rows[order], tuple(labels[n] for n in order)
+    return Choice(rows=rows, labels=labels)
+
+
+def _inside(spec: RunSpec, runs: Runs) -> NDArray[np.bool_]:
+    hours = spec.limits.hours or LONGEST_HOURS
+    usd = spec.limits.usd or np.inf
+    return (runs.hours <= hours) & (runs.usd <= usd)
+
+
+def _alternatives(
+    runs: Runs, allowed: NDArray[np.int64], best: int, found: Exploration
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The pick, then cheapest, fastest, less risk, each cloud's best, then the front spread by hours."""
+    named: dict[int, str] = {best: "picked"}
+    usd, hours, risk = runs.usd[allowed], runs.hours[allowed], runs.interruptions[allowed]
+    _name(named, runs, int(allowed[np.argmin(usd)]), "cheapest")
+    _name(named, runs, int(allowed[np.argmin(hours + 1e-9 * usd)]), "fastest")
+    if runs.interruptions[best] > 0.5:
+        near = usd <= 2.0 * runs.usd[best]
+        _name(named, runs, int(allowed[np.flatnonzero(near)[np.argmin(risk[near])]]), "less risk")
+    for cloud, rows in _by_cloud(runs, allowed, found).items():
+        same_pace = rows[runs.hours[rows] <= 1.25 * runs.hours[best]]
+        if len(same_pace):
+            _name(named, runs, int(same_pace[np.argmin(runs.usd[same_pace])]), f"best on {cloud}")
+    front = allowed[pareto_front(usd, hours)]
+    for row in front[np.argsort(np.abs(np.log(runs.hours[front] / runs.hours[best])))]:
+        if len(named) >= MAX_ALTERNATIVES:
+            break
+        _name(named, runs, int(row), "")
+    rest = sorted((row for row in named if row != best), key=lambda row: (float(runs.usd[row]), row))
+    rows = np.array([best, *rest], dtype=np.int64)
+    return rows, tuple(named[int(row)] for row in rows)
+
+
+def _name(named: dict[int, str], runs: Runs, row: int, label: str) -> None:
+    """Adds a row unless it is close to one that is there."""
+    for other in named:
+        close = abs(np.log(runs.usd[row] / runs.usd[other])) < APART if runs.usd[other] > 0 else runs.usd[row] == 0
+        same_place = runs.offer[row] == runs.offer[other] or not label.startswith("best on")
+        if close and same_place and abs(np.log(runs.hours[row] / runs.hours[other])) < APART:
+            return
+    named[row] = label
+
+
+def _by_cloud(runs: Runs, allowed: NDArray[np.int64], found: Exploration) -> dict[str, NDArray[np.int64]]:
+    if not found.offers.height:
+        return {}
+    clouds = np.array(found.offers["cloud"].to_list())[runs.offer[allowed]]
+    return {str(cloud): allowed[clouds == cloud] for cloud in np.unique(clouds)}
+
+
+def _over_limits(spec: RunSpec, found: Exploration) -> tuple[str, str]:
+    """What is over, and the runs that break the limits least: cheapest in time, fastest in budget."""
+    runs, limits = found.runs, spec.limits
+    hours = limits.hours or LONGEST_HOURS
+    parts = [f"{hours:g} hours"] + ([f"${limits.usd:,.0f}"] if limits.usd else [])
+    in_time, in_budget = runs.hours <= hours, runs.usd <= (limits.usd or np.inf)
+    said = []
+    if in_time.any():
+        said.append(f"within {hours:g} hours the cheapest costs {_said(runs, in_time, runs.usd)}")
+    if in_budget.any() and limits.usd:
+        said.append(f"within ${limits.usd:,.0f} the fastest takes {_said(runs, in_budget, runs.hours)}")
+    if not said:
+        said.append(f"the cheapest is {_said(runs, np.ones(len(runs.usd), dtype=bool), runs.usd)}")
+    return f"no fleet stays within {' and '.join(parts)}", "; ".join(said)
+
+
+def _said(runs: Runs, among: NDArray[np.bool_], small: Array) -> str:
+    rows = np.flatnonzero(among)
+    row = int(rows[np.argmin(small[rows])])
+    return f"${runs.usd[row]:,.0f} in {runs.hours[row]:,.1f} hours"

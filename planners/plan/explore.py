@@ -1,0 +1,166 @@
+"""The search of a whole spec: allowed offers, candidates of every stage, priced rows, whole runs, the front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from planners.fleet.layouts import NodeRange
+from planners.fleet.machines import machines_of
+from planners.fleet.offers import gpu_offers, owned_nodes, owned_offers
+from planners.fleet.rules import Sieve
+from planners.fleet.sandboxes import place_sandboxes, sandbox_offers
+from planners.money.own_prices import apply_own_prices
+from planners.physics.waste import StartUp
+from planners.plan.candidates import stage_candidates
+from planners.plan.combine import combine
+from planners.plan.search import Market, price_rows, within
+from planners.plan.stage_demand import stage_demand
+
+if TYPE_CHECKING:
+    from planners.fleet.machines import Machine
+    from planners.fleet.sandboxes import SandboxPlaces
+    from planners.plan.candidates import Candidates
+    from planners.plan.combine import Runs
+    from planners.plan.demand import Demand
+    from planners.plan.search import Rows
+    from planners.plan.world import World
+    from planners.spec.run import RunSpec
+
+DEFAULT_MAX_GPUS = 2048
+"""Largest fleet that is tried when the spec names no limit, quota or number of nodes.  Assumption."""
+MOST_GPUS_PER_NODE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSearch:
+    """One stage, searched."""
+
+    demand: Demand
+    candidates: Candidates
+    places: SandboxPlaces | None
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """Everything that the search found."""
+
+    offers: pl.DataFrame
+    """GPU offers that are allowed, with a column `machine`; empty when no stage rents GPUs."""
+    machines: list[Machine]
+    stages: tuple[StageSearch, ...]
+    runs: Runs
+    """Before limits on dollars and hours."""
+    combinations: int
+    sieve: Sieve = field(default_factory=Sieve)
+
+
+def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
+    """Everything that could run `spec`, within its fleet, quota and burn limit; its limits on dollars and hours come
+    later."""
+    sieve = Sieve()
+    demands = [stage_demand(stage, world.find_model) for stage in spec.stages]
+    offers = _allowed_gpus(spec, world, sieve, needed=any(d.needs_gpus for d in demands))
+    offers, machines = machines_of(offers, world.gpus)
+    cpus = _cpu_offers(spec, world)
+    stages: list[StageSearch] = []
+    combinations = 0
+    for demand in demands:
+        stage, compared = _stage(
+            demand, spec, world, offers=offers, machines=machines, cpus=cpus, year=year, sieve=sieve
+        )
+        stages.append(stage)
+        combinations += compared
+    keys = [stage.rows.offer if stage.demand.needs_gpus else None for stage in stages]
+    return Exploration(
+        offers=offers, machines=machines, stages=tuple(stages), runs=combine([stage.rows for stage in stages], keys),
+        combinations=combinations, sieve=sieve,
+    )  # fmt: skip
+
+
+def _stage(
+    demand: Demand, spec: RunSpec, world: World, *, offers: pl.DataFrame, machines: list[Machine], cpus: pl.DataFrame,
+    year: float, sieve: Sieve,
+) -> tuple[StageSearch, int]:  # fmt: skip
+    """One stage on everything, and how many combinations that were (dominated layouts included)."""
+    allowed = _node_range(spec, world)
+    constants = world.calibration.constants
+    candidates = stage_candidates(demand, machines, allowed, constants, year=year, sieve=sieve)
+    places = None
+    if demand.sandboxing is not None:
+        frame = sandbox_offers(cpus, spec.fleet, demand.sandboxing, sieve)
+        places = place_sandboxes(frame, candidates.wishes)
+    market = _market(demand, offers, places, spec, world)
+    rows = price_rows(candidates, market, places, StartUp())
+    per_machine = np.bincount(market.machine[market.machine >= 0], minlength=len(machines))
+    layouts = np.bincount(candidates.layouts.machine.clip(0), minlength=len(machines))
+    compared = (
+        int((per_machine * layouts[: len(machines)]).sum()) * len(candidates.wishes) if machines else len(rows.offer)
+    )
+    rows = within(rows, sieve, max_usd_per_hour=spec.limits.usd_per_hour, name=demand.stage)
+    return StageSearch(demand=demand, candidates=candidates, places=places, rows=rows), compared
+
+
+def _allowed_gpus(spec: RunSpec, world: World, sieve: Sieve, *, needed: bool) -> pl.DataFrame:
+    """GPU offers of the price book and of the user, own prices applied, fleet rules applied."""
+    own = owned_offers(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
+    own = own.with_columns(pl.col("gpu").map_elements(lambda name: world.find_gpu(name).name, return_dtype=pl.String))
+    book = apply_own_prices(world.gpu_offers, spec.prices)
+    offers = pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
+    if not needed:
+        return offers.clear()
+    names = {world.find_gpu(name).name for name in spec.fleet.gpus} or set(world.gpus)
+    return gpu_offers(offers, spec.fleet, names, sieve)
+
+
+def _cpu_offers(spec: RunSpec, world: World) -> pl.DataFrame:
+    own = owned_offers(spec.fleet.machines, spec.fleet.targets, with_gpus=False)
+    book = apply_own_prices(world.cpu_offers, spec.prices)
+    return pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
+
+
+def _node_range(spec: RunSpec, world: World) -> NodeRange:
+    """How many nodes may be tried: limits, quota by GPU, or the exact number that the spec states."""
+    fleet = spec.fleet
+    stated = [limit for limit in (fleet.max_gpus, spec.limits.gpus) if limit is not None]
+    most = min(stated) if stated else DEFAULT_MAX_GPUS
+    if fleet.nodes is not None and not stated:
+        most = max(most, fleet.nodes.max * MOST_GPUS_PER_NODE)
+    quota = {world.find_gpu(key).name: limit for key, limit in fleet.quota.items() if ":" not in key}
+    nodes = fleet.nodes
+    return NodeRange(
+        max_gpus=most, min_nodes=nodes.min if nodes else 1, max_nodes=nodes.max if nodes else None, quota_gpus=quota
+    )
+
+
+def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, spec: RunSpec, world: World) -> Market:
+    """The offers as arrays for one stage.  A stage without GPUs gets one row per sandbox place."""
+    known = places.places if places else {}
+    if not demand.needs_gpus:
+        zeros = np.zeros(len(known))
+        return Market(
+            machine=np.full(len(known), -1, dtype=np.int64), usd_per_hour=zeros, spot=zeros,
+            place=np.arange(len(known)), max_nodes=zeros + np.inf, max_gpus=zeros + np.inf,
+        )  # fmt: skip
+    anywhere = -1
+    if spec.fleet.sandbox.targets is not None and places is not None and known:
+        anywhere = int(np.argmin(places.usd_per_hour.sum(axis=1)))
+    quota = {
+        (key.split(":", 1)[0], world.find_gpu(key.split(":", 1)[1]).name): float(limit)
+        for key, limit in spec.fleet.quota.items()
+        if ":" in key
+    }
+    owned = owned_nodes(spec.fleet.machines, spec.fleet.targets)
+    names = offers.select("cloud", "region", "instance_type", "gpu").rows()
+    return Market(
+        machine=offers["machine"].to_numpy(),
+        usd_per_hour=offers["usd_per_hour"].fill_null(0.0).to_numpy(),
+        spot=(offers["capacity_type"] == "spot").cast(pl.Float64).to_numpy(),
+        place=np.array([known.get((cloud, region), anywhere) for cloud, region, _, _ in names], dtype=np.int64),
+        max_nodes=np.array([owned.get((cloud, kind), np.inf) for cloud, _, kind, _ in names]),
+        max_gpus=np.array([quota.get((cloud, gpu), np.inf) for cloud, _, _, gpu in names]),
+    )

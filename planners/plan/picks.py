@@ -1,0 +1,115 @@
+"""A few chosen fleets, looked at closely: one stage on m fleets, with the sandboxes that their whole nodes really
+hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.step import run_waste
+from planners.physics.waste import lost_to_interruptions
+from planners.plan.candidates import exposed_seconds, situation
+from planners.plan.search import CHECKPOINT_HOURS, RESTART_HOURS
+from planners.plan.timing import time_demand
+from planners.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planners.fleet.layouts import Array, Layouts
+    from planners.fleet.machines import Machine
+    from planners.physics.columns import Column
+    from planners.physics.constants import Constants
+    from planners.plan.demand import Demand
+    from planners.plan.timing import Situation, Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picks:
+    """One stage on m fleets.  Arrays of shape (m,)."""
+
+    demand: Demand
+    machines: Sequence[Machine]
+    layouts: Layouts
+    slots: Array
+    """Sandboxes that the sandbox nodes hold; 0 where the stage needs none."""
+    sandbox_nodes: Array
+    spot: Array
+    start_up_hours: Array
+    year: float
+
+    def situation(self, constants: Constants, *, grid_points: int = 33) -> Situation:
+        """The physics' surroundings."""
+        at = situation(self.machines, self.layouts, constants, year=self.year, grid_points=grid_points)
+        held = self.demand.sandboxing is not None and self.demand.sandboxing.held
+        return dataclasses.replace(at, slots=self.slots) if held else at
+
+    def only(self, row: int) -> Picks:
+        """The fleet with this number alone."""
+        rows = np.array([row])
+        return dataclasses.replace(
+            self, layouts=self.layouts.take(rows), slots=self.slots[rows], sandbox_nodes=self.sandbox_nodes[rows],
+            spot=self.spot[rows], start_up_hours=self.start_up_hours[rows],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a stage takes.  Columns of shape (m,), or (k, m) with k draws of the constants."""
+
+    timing: Timing
+    exposed: Array
+    """Seconds per unit that nothing hides the sandboxes."""
+    unit_seconds: Array
+    work_hours: Array
+    """Units alone."""
+    pause_hours: Array
+    """Evaluations inside the stage."""
+    overhead_hours: Array
+    """Restarts, stragglers and slack of real runs (`run_waste`)."""
+    lost_hours: Array
+    """Preemptions."""
+    interruptions: Array
+    hours: Array
+    """From the request for machines to the end."""
+
+
+def outcome(picks: Picks, constants: Constants, *, slots: Column | None = None) -> Outcome:
+    """Hours of the stage on every fleet of `picks`; `slots` replaces the sandboxes they have."""
+    demand = picks.demand
+    have = np.asarray(picks.slots if slots is None else slots)
+    at = picks.situation(constants)
+    timing = time_demand(demand, at)
+    exposed = exposed_seconds(demand, timing, have)
+    unit = timing.unit_seconds(exposed)
+    work = unit * demand.units / SECONDS_PER_HOUR
+    gpus = picks.layouts.gpus
+    pauses = _pause_hours(demand, at)
+    overhead = (work + pauses) * (run_waste(constants, work * gpus) - 1.0)
+    useful = work + pauses + overhead
+    lost = lost_to_interruptions(
+        useful_hours=useful, gpus=0.0, nodes=picks.layouts.nodes, spot=picks.spot,
+        checkpoint_hours=CHECKPOINT_HOURS, restart_hours=RESTART_HOURS,
+    )  # fmt: skip
+    failures = lost_to_interruptions(
+        useful_hours=useful, gpus=gpus, nodes=picks.layouts.nodes, spot=0.0,
+        checkpoint_hours=CHECKPOINT_HOURS, restart_hours=RESTART_HOURS,
+    )  # fmt: skip
+    return Outcome(
+        timing=timing, exposed=exposed, unit_seconds=unit, work_hours=work, pause_hours=np.asarray(pauses),
+        overhead_hours=overhead, lost_hours=lost.hours, interruptions=lost.interruptions + failures.interruptions,
+        hours=useful + lost.hours + picks.start_up_hours,
+    )  # fmt: skip
+
+
+def _pause_hours(demand: Demand, at: Situation) -> Column:
+    """Hours of evaluations inside the stage: the trainer waits for each."""
+    pauses = demand.pauses
+    if pauses.evaluation is None or not pauses.evaluate_every:
+        return 0.0
+    alone = dataclasses.replace(demand, servings=(pauses.evaluation,), learning=None, sandboxing=None, apis=())
+    seconds = time_demand(alone, at).unit_seconds(0.0)
+    return seconds * (demand.units // pauses.evaluate_every) / SECONDS_PER_HOUR

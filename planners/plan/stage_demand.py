@@ -1,0 +1,31 @@
+"""One door from a stage of the spec to its demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planners.plan.demand_agent import evaluate_demand, rollout_demand
+from planners.plan.demand_data import reward_model_demand, supervised_demand, synthesize_demand
+from planners.plan.demand_rl import rlcef_demand
+
+if TYPE_CHECKING:
+    from planners.plan.demand import Demand
+    from planners.plan.demand_rl import FindModel
+    from planners.spec.run import Stage
+
+
+def stage_demand(stage: Stage, find_model: FindModel) -> Demand:
+    """What a stage of any kind asks for.  Raises whatever `find_model` raises for an unknown model."""
+    match stage.kind:
+        case "rlcef":
+            return rlcef_demand(stage, find_model)
+        case "synthesize":
+            return synthesize_demand(stage, find_model)
+        case "sft" | "pretrain":
+            return supervised_demand(stage, find_model)
+        case "reward-model":
+            return reward_model_demand(stage, find_model)
+        case "rollout":
+            return rollout_demand(stage, find_model)
+        case "evaluate":
+            return evaluate_demand(stage, find_model)
