@@ -112,7 +112,7 @@ class Transport:
             with self._get(url, headers=part.range_headers()) as response:
                 part = part.answered(response, url)
                 with to.open("ab") as file:
-                    for chunk in _limited(response.iter_raw(CHUNK_BYTES), MAX_FILE_BYTES, url, seconds=None):
+                    for chunk in _limited(response.iter_raw(), MAX_FILE_BYTES, url, seconds=None):
                         received += file.write(chunk)
         except Passing:
             if received and part.etag:
