@@ -35,7 +35,8 @@ def _plain(value: float, digits: int) -> str:
     if abs(value) < 1e-6:
         return f"{value:.{digits - 1}e}"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
-    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
+    text = f"{round(value, decimals):,.{max(decimals, 0)}f}"
+    return text.rstrip("0").rstrip(".") if digits > 3 and "." in text else text
 
 
 def usd(value: float | None, digits: int = 3) -> str:

@@ -1,0 +1,145 @@
+"""Two plans side by side for people: what changed in the spec, what that does to hours, dollars, phases and bill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clusterctl.show.page.view import labelled
+from clusterctl.show.rounding import (
+    UNKNOWN,
+    exact_usd,
+    hours,
+    number,
+    signed,
+    signed_hours,
+    signed_percent,
+    signed_usd,
+    usd,
+)
+from clusterctl.show.spans import Line, Span, Style, line, paint, wrap
+from clusterctl.show.table import Column, cell, draw
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clusterctl.console import Terminal
+    from clusterctl.show.difference import Difference, Row
+
+SHOWN_ROWS = 8
+"""Phases and bill lines that differ most; `verbose` shows all, also the equal ones."""
+SHOWN_FIELDS = 12
+ABSENT = "none"
+
+
+def render_difference(found: Difference, terminal: Terminal, *, verbose: bool = False) -> str:
+    """The comparison as text."""
+    cells = terminal.columns
+    lines = _verdict(found, cells)
+    sections = [_fields(found, cells, verbose=verbose)]
+    for group, title in (("total", "whole run"), ("phase", "seconds per unit"), ("bill", "bill")):
+        rows = [row for row in found.rows if row.group == group]
+        sections.append(_rows(rows, title, found, cells, verbose=verbose))
+    for section in sections:
+        lines += [*([[]] if section else []), *section]
+    return paint(lines, colour=terminal.colour)
+
+
+def _verdict(found: Difference, cells: int) -> list[Line]:
+    """`what if steps=200: −$7,400 and −15 h against rlcef.yaml`."""
+    base, other = found.base, found.other
+    money, time = other.usd.p50 - base.usd.p50, other.hours.p50 - base.hours.p50
+    at_least = " at least" if other.at_least or base.at_least else ""
+    head = line(
+        Span(found.other_label, Style.STRONG), " against ", Span(found.base_label, Style.STRONG), ": ",
+        Span(f"{signed_usd(money)}{at_least}", _style(money)), ", ", Span(signed_hours(time), _style(time)),
+    )  # fmt: skip
+    lines = wrap(head, cells, indent=2)
+    if not other.feasible:
+        text = line(Span("not feasible as asked", Style.BAD), "; compared with the nearest that is")
+        lines += labelled("", text, cells)
+    if base.fleet != other.fleet:
+        lines += labelled("fleet", line(base.fleet, " → ", Span(other.fleet, Style.STRONG)), cells)
+    return lines
+
+
+def _style(change: float) -> Style:
+    return Style.GOOD if change < 0 else Style.STRONG
+
+
+def _fields(found: Difference, cells: int, *, verbose: bool) -> list[Line]:
+    columns = (
+        Column(title="spec"),
+        Column(title=found.base_label, prose=True),
+        Column(title=found.other_label, prose=True),
+    )
+    shown = found.fields if verbose else found.fields[:SHOWN_FIELDS]
+    rows = [[cell(change.field), cell(change.base), cell(change.other, Style.STRONG)] for change in shown]
+    lines = draw(columns, rows, cells)
+    if len(found.fields) > len(shown):
+        more = f"{len(found.fields) - len(shown)} more fields differ: --verbose"
+        lines += [line("  ", Span(more, Style.DIM))]
+    return lines
+
+
+def _rows(rows: Sequence[Row], title: str, found: Difference, cells: int, *, verbose: bool) -> list[Line]:
+    """The rows that differ; those of the whole run always, since equal hours are news too."""
+    shown = list(rows)
+    if not verbose and title != "whole run":
+        differing = [row for row in rows if row.differs]
+        largest = sorted(differing, key=_size, reverse=True)[:SHOWN_ROWS]
+        shown = [row for row in differing if row in largest]
+    columns = (
+        Column(title=title),
+        Column(title=_short(found.base_label), align="right"),
+        Column(title=_short(found.other_label), align="right"),
+        Column(title="Δ", align="right"),
+        Column(title="Δ%", align="right"),
+    )
+    lines = draw(columns, [_row(row) for row in shown], cells)
+    equal = len(rows) - len(shown)
+    if lines and equal and not verbose:
+        lines += [line("  ", Span(f"{equal} more: --verbose", Style.DIM))]
+    return lines
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 18 else f"{label[:17]}…"
+
+
+def _size(row: Row) -> float:
+    return abs((row.other or 0.0) - (row.base or 0.0))
+
+
+def _row(row: Row) -> list[Line]:
+    both = row.base is not None and row.other is not None
+    change = (row.other or 0.0) - (row.base or 0.0)
+    ratio = (row.other or 0.0) / row.base if row.base else None
+    texts = cell(_change(row, change), Style.GOOD if change < 0 else Style.PLAIN) if both else []
+    percent = cell(signed_percent(ratio)) if both and ratio is not None else []
+    base, other = (
+        ABSENT if row.absent[side] else amount(value, row) for side, value in enumerate((row.base, row.other))
+    )
+    return [cell(row.name), cell(base), cell(other, Style.STRONG), texts, percent]
+
+
+def amount(value: float | None, row: Row) -> str:
+    """A number of a row in its unit."""
+    if value is None:
+        return UNKNOWN
+    if row.unit == "h":
+        return hours(value)
+    if row.unit == "USD":
+        return exact_usd(value) if row.group == "bill" else usd(value)
+    if row.unit == "USD/h":
+        return f"{usd(value)}/h"
+    return number(value)
+
+
+def _change(row: Row, change: float) -> str:
+    if not row.differs:
+        return "="
+    if row.unit == "h":
+        return signed_hours(change)
+    if row.unit in ("USD", "USD/h"):
+        return signed_usd(change)
+    return signed(number(abs(change)), change)

@@ -1,0 +1,171 @@
+"""What differs between two plans, as rows: totals, seconds per phase, bill lines, and the specs' fields.  Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from planners.plan.value import Plan
+
+SCHEMA = "clusterctl.difference/1"
+"""Name and version of the JSON document; described in docs/plan-json.md."""
+NOTHING = "(not stated)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One number of both plans; None where a plan has none or doesn't know it."""
+
+    group: str
+    """total, phase, bill."""
+    name: str
+    unit: str
+    """h, USD, s, USD/h, GPU-h, or a noun for counts."""
+    base: float | None
+    other: float | None
+    absent: tuple[bool, bool] = (False, False)
+    """Whether base, other have no such phase or line; None means unknown otherwise."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether a person would see a difference: more than a thousandth."""
+        if self.base is None or self.other is None:
+            return self.base is not self.other or self.absent[0] != self.absent[1]
+        return abs(self.other - self.base) > 1e-3 * max(abs(self.base), abs(self.other))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """One field that the two specs state differently, as text."""
+
+    field: str
+    base: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Two plans side by side."""
+
+    base_label: str
+    """What the first plan is called in the table: its file, or `as written`."""
+    other_label: str
+    base: Plan
+    other: Plan
+    rows: tuple[Row, ...]
+    fields: tuple[FieldChange, ...]
+
+    def as_json(self) -> str:
+        """The document `clusterctl.difference/1`."""
+        plans = {
+            "base": {"label": self.base_label, "name": self.base.name, "id": self.base.id},
+            "other": {"label": self.other_label, "name": self.other.name, "id": self.other.id},
+        }
+        rows = [asdict(row) for row in self.rows]
+        fields = [asdict(change) for change in self.fields]
+        content = {"schema_name": SCHEMA, **plans, "rows": rows, "spec": fields}
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def difference(base: Plan, other: Plan, *, base_label: str, other_label: str) -> Difference:
+    """Both plans side by side.  Phases and lines are matched by stage and name."""
+    rows = [*_totals(base, other), *_matched("phase", "s", _phases(base), _phases(other))]
+    rows += _matched("bill", "USD", _lines(base), _lines(other))
+    return Difference(
+        base_label=base_label, other_label=other_label, base=base, other=other, rows=tuple(rows),
+        fields=tuple(_field_changes(base.spec, other.spec)),
+    )  # fmt: skip
+
+
+def gpu_count(plan: Plan) -> int:
+    """GPUs held at once: of the stage that holds most, since stages run one after another."""
+    by_stage: dict[str, int] = {}
+    for pool in plan.pools:
+        by_stage[pool.stage] = by_stage.get(pool.stage, 0) + pool.nodes * pool.gpus_per_node
+    return max(by_stage.values(), default=0)
+
+
+def gpu_hours(plan: Plan) -> float:
+    """GPU-hours of all pools."""
+    return sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in plan.pools)
+
+
+def idle_usd(plan: Plan) -> float | None:
+    """Dollars of GPUs that wait for the sandbox fleet; None when a stage's are unknown."""
+    idles = [stage.idle.usd for stage in plan.stages if stage.idle is not None]
+    return None if any(usd is None for usd in idles) else sum(usd or 0.0 for usd in idles)
+
+
+def _totals(base: Plan, other: Plan) -> Iterator[Row]:
+    def row(name: str, unit: str, of_base: float | None, of_other: float | None) -> Row:
+        return Row(group="total", name=name, unit=unit, base=of_base, other=of_other)
+
+    yield row("time", "h", base.hours.p50, other.hours.p50)
+    yield row("time, P10", "h", base.hours.p10, other.hours.p10)
+    yield row("time, P90", "h", base.hours.p90, other.hours.p90)
+    yield row("dollars", "USD", base.usd.p50, other.usd.p50)
+    yield row("dollars, P10", "USD", base.usd.p10, other.usd.p10)
+    yield row("dollars, P90", "USD", base.usd.p90, other.usd.p90)
+    yield row("burn", "USD/h", base.usd_per_hour, other.usd_per_hour)
+    yield row("GPUs", "GPUs", gpu_count(base), gpu_count(other))
+    yield row("GPU-hours", "GPU-h", gpu_hours(base), gpu_hours(other))
+    yield row("sandbox slots", "slots", _slots(base), _slots(other))
+    yield row("GPUs wait for sandboxes", "USD", idle_usd(base), idle_usd(other))
+
+
+def _slots(plan: Plan) -> float:
+    return float(max((pool.slots for pool in plan.pools if pool.slots is not None), default=0))
+
+
+def _phases(plan: Plan) -> dict[str, float | None]:
+    many = len(plan.stages) > 1
+    return {
+        f"{stage.name}: {phase.name}" if many else phase.name: phase.seconds
+        for stage in plan.stages
+        for phase in stage.phases
+    }
+
+
+def _lines(plan: Plan) -> dict[str, float | None]:
+    """Bill lines by name; several of one name are added, and one unknown makes the sum unknown."""
+    many = len(plan.stages) > 1
+    sums: dict[str, float | None] = {}
+    for line in plan.lines:
+        name = f"{line.stage}: {line.name}" if many else line.name
+        before = sums.get(name, 0.0)
+        sums[name] = None if before is None or line.usd is None else before + line.usd
+    return sums
+
+
+def _matched(group: str, unit: str, base: dict[str, float | None], other: dict[str, float | None]) -> Iterator[Row]:
+    for name in dict.fromkeys([*base, *other]):
+        absent = (name not in base, name not in other)
+        yield Row(group=group, name=name, unit=unit, base=base.get(name), other=other.get(name), absent=absent)
+
+
+def _field_changes(base: dict[str, Any], other: dict[str, Any]) -> Iterator[FieldChange]:
+    flat_base, flat_other = dict(_flat(base, "")), dict(_flat(other, ""))
+    for field in dict.fromkeys([*flat_base, *flat_other]):
+        texts = tuple(flat.get(field, NOTHING) for flat in (flat_base, flat_other))
+        if texts[0] != texts[1]:
+            yield FieldChange(field=field, base=texts[0], other=texts[1])
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every leaf of a spec as `stages.rlcef.steps` and its text; stages by name, empty values not at all."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple) and any(isinstance(inner, dict) for inner in value):
+        for index, inner in enumerate(value):
+            name = inner.get("name") or inner.get("kind") or index if isinstance(inner, dict) else index
+            yield from _flat(inner, f"{path}.{name}")
+    elif isinstance(value, list | tuple):
+        if value:
+            yield path, ", ".join(str(inner) for inner in value)
+    elif value is not None:
+        yield path, str(value)
