@@ -44,7 +44,7 @@ def _rows(text: str, name: str, column: str | None) -> list[tuple[int, Any]]:
     if text[0] == "[":
         try:
             found = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SpecError(f"{name}: is not a JSON list: {error}") from error
         return [(1, value) for value in found]
     if text[0] == "{":
@@ -70,7 +70,7 @@ def _csv(lines: list[str], name: str, column: str | None) -> list[tuple[int, Any
 def _key(row: str, name: str, line: int, column: str | None) -> Any:
     try:
         value = json.loads(row)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SpecError(f"{name}:{line}: is not JSON: {error}") from error
     if column is None or not isinstance(value, dict) or column not in value:
         raise SpecError(f"{name}:{line}: no key {column!r}", hint="add `column:` beside `file:`")

@@ -89,6 +89,8 @@ def _expected(found: _Found) -> _Sentence:
     if found.kind in _EXPECTED:
         expected = _short_form(found) or _EXPECTED[found.kind]
         sentence = f"{found.field} must be {expected}, not {shown(found.value)}"
+        if found.kind == "tuple_type" and isinstance(found.value, str):
+            return sentence, f"write [{found.value[:60]}]"
     else:
         sentence = f"{found.field} {_limit(found)}"
     return sentence, _description(found)
@@ -132,7 +134,8 @@ def _no_kind(found: _Found) -> _Sentence:
 def _pattern(found: _Found) -> _Sentence:
     pattern = found.context["pattern"]
     rule = next((said for start, said in _PATTERNS.items() if pattern.startswith(start)), pattern)
-    return f"{found.field} {shown(found.value)} is not allowed", f"allowed: {rule}"
+    close = nearest(found.value, rule.split(", "))
+    return f"{found.field} {shown(found.value)} is not allowed{close}", f"allowed: {rule}"
 
 
 def _own_rule(found: _Found) -> _Sentence:
@@ -160,12 +163,12 @@ def _limit(found: _Found) -> str:
     }  # fmt: skip
     if kind in bounds:
         words, key = bounds[kind]
-        return f"must be {words} {context[key]:,}, not {shown(value)}"
+        return f"must be {words} {context[key]:,.10g}, not {shown(value)}"
     if kind in ("string_too_short", "string_too_long", "too_short", "too_long"):
-        unit = "characters" if kind.startswith("string") else "items"
         few = kind.endswith("short")
         size = context["min_length"] if few else context["max_length"]
-        return f"must have {'at least' if few else 'at most'} {size:,} {unit}"
+        unit = "character" if kind.startswith("string") else "item"
+        return f"must have {'at least' if few else 'at most'} {size:,} {unit}{'' if size == 1 else 's'}"
     return f"is not valid ({kind}): {shown(value)}"
 
 

@@ -46,7 +46,8 @@ class NodeBuilder:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
-            raise self._error(event, f"tag {event.tag} is not supported")
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            raise self._error(event, f"tag {tag} is not supported")
         if event.anchor:
             self._anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):

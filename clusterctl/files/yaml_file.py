@@ -77,9 +77,14 @@ def _syntax_error(error: yaml.YAMLError, text: str, name: str) -> SpecError:
     if mark is None:
         reason = getattr(error, "reason", None) or str(error).splitlines()[0]
         return SpecError(f"{name}: is not YAML: {reason}")
-    lines = text.splitlines()
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    has_tab = "\t" in line[: len(line) - len(line.lstrip())]
+    lines = text.splitlines() or [""]
+    is_end = mark.line >= len(lines)
+    line = lines[-1] if is_end else lines[mark.line]
+    row, column = (len(lines), len(line) + 1) if is_end else (mark.line + 1, mark.column + 1)
     problem = getattr(error, "problem", None) or "syntax error"
+    opened = getattr(error, "context_mark", None)
+    if is_end and opened is not None:
+        problem += f" (opened on line {opened.line + 1})"
+    has_tab = "\t" in line[: len(line) - len(line.lstrip())]
     hint = "indent with spaces, not tabs" if has_tab else None
-    return SpecError(f"{name}:{mark.line + 1}:{mark.column + 1}: is not YAML: {problem}", hint=hint)
+    return SpecError(f"{name}:{row}:{column}: is not YAML: {problem}", hint=hint)
