@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from clusterctl.show.page.view import labelled
@@ -107,7 +108,9 @@ def _short(label: str) -> str:
 
 
 def _size(row: Row) -> float:
-    return abs((row.other or 0.0) - (row.base or 0.0))
+    """How much a row matters: what has no price comes first."""
+    unknown = any(value is None and not absent for value, absent in zip((row.base, row.other), row.absent, strict=True))
+    return math.inf if unknown else abs((row.other or 0.0) - (row.base or 0.0))
 
 
 def _row(row: Row) -> list[Line]:

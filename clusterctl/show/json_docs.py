@@ -37,8 +37,8 @@ price is left out of every sum, and `at_least` is then true. There are no infini
 
 **Other documents.** `--compare FILE --json` and `--what-if KEY=VALUE --json` print the difference of two plans:
 `schema_name` `clusterctl.difference/1`, `base` and `other` (`label`, `name`, `id`), `rows` (`group`, `name`, `unit`,
-`base`, `other`; `null` where one side has none or doesn't know) and `spec` (`field`, `base`, `other`: what the two
-specs say differently).
+`base`, `other`, `absent`; `null` is unknown unless `absent` says that this side has no such phase or line) and `spec`
+(`field`, `base`, `other`: what the two specs say differently).
 """
 
 

@@ -127,6 +127,11 @@ def duration_unit(seconds: float) -> DurationUnit:
     return DAYS
 
 
+def phase_unit(seconds: float) -> DurationUnit:
+    """The unit for phases of something that takes `seconds`: seconds up to ten minutes."""
+    return SECONDS if SECONDS.seconds <= seconds < 600 else duration_unit(seconds)
+
+
 def hours(value: float) -> str:
     """`23 min`, `4.2 h`, `31 h`, `2.3 d`."""
     unit = duration_unit(value * 3600)
@@ -165,6 +170,11 @@ def column(values: Iterable[float]) -> list[str]:
         SMALL_CELL.format(f"{smallest:.{decimals}f}") if 0 < abs(value) < smallest / 2 else f"{value:,.{decimals}f}"
         for value in listed
     ]
+
+
+def stops(interruptions: float) -> str:
+    """`0.04 stops`, `5.3 stops`: expected failures and preemptions."""
+    return f"{number(interruptions, 1 if interruptions < 1 else 2)} stops"
 
 
 def count(amount: int, noun: str, plural: str | None = None) -> str:

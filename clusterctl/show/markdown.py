@@ -1,0 +1,149 @@
+"""`--markdown`: a plan as a comment for a pull request.  The verdict comes first, details fold, and are cut last first.
+
+The first line is a marker by which a later comment of the same run finds and replaces this one, and `valid-at` lets a
+slow job see that a newer comment is there already.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from clusterctl.show.difference import gpu_hours
+from clusterctl.show.markdown_details import details
+from clusterctl.show.markdown_text import escape, table
+from clusterctl.show.page.run import how_sure, price_age, title
+from clusterctl.show.rounding import (
+    hours_band,
+    number,
+    signed_hours,
+    signed_percent,
+    signed_usd,
+    usd,
+    usd_band,
+)
+
+if TYPE_CHECKING:
+    from clusterctl.show.difference import Difference
+    from planners.plan.value import Plan, StagePlan
+
+MAX_CHARACTERS = 60_000
+"""GitHub refuses comments over 65,536; the rest is room for whoever posts it."""
+
+
+def render_markdown(plan: Plan, *, source: str, found: Difference | None = None) -> str:
+    """The comment.  With `found`, the verdict is the difference against its base plan; `plan` is then its other one."""
+    head = [
+        marker(plan),
+        f"### {escape(source)}: {escape(_verdict(plan, found))}",
+        _what(plan),
+        _run_table(plan, found),
+    ]
+    head += [f"> **{escape(warning)}**" for warning in plan.warnings]
+    idle = _idle(plan)
+    head += [idle] if idle else []
+    foot = _footer(plan)
+    kept = list(details(plan, found))
+    left_out: list[str] = []
+    while True:
+        parts = [*head, *(block for _, block in kept), *_left_out(left_out), foot]
+        body = "\n\n".join(parts) + "\n"
+        if len(body) <= MAX_CHARACTERS or not kept:
+            return body[:MAX_CHARACTERS]
+        left_out.insert(0, kept.pop()[0])
+
+
+def marker(plan: Plan) -> str:
+    """`<!-- clusterctl:plan v=1 id=rlcef-32b plan=9fc2777aa7ad2230 valid-at=2026-11-23T09:30:00Z -->`."""
+    run = re.sub(r"[^A-Za-z0-9._-]+", "-", plan.name)
+    made = plan.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"<!-- clusterctl:plan v=1 id={run} plan={plan.id} valid-at={made} -->"
+
+
+def _verdict(plan: Plan, found: Difference | None) -> str:
+    at_least = "at least " if plan.at_least else ""
+    result = f"{at_least}{usd(plan.usd.p50)} in {hours_band(plan.hours)[0]}"
+    if not plan.feasible:
+        return f"not feasible as asked; the nearest takes {result}"
+    if found is None:
+        return result
+    money = found.other.usd.p50 - found.base.usd.p50
+    time = found.other.hours.p50 - found.base.hours.p50
+    if abs(money) < 0.005 and abs(time) < 1 / 120:
+        return f"{result}, no change"
+    return f"{result} ({signed_usd(money)}, {signed_hours(time)})"
+
+
+def _what(plan: Plan) -> str:
+    pools = [
+        f"{pool.nodes:,} × {pool.instance_type}"
+        + (f" ({pool.nodes * pool.gpus_per_node:,} {pool.gpu})" if pool.gpu else "")
+        + (f" ({pool.slots:,} slots)" if pool.slots is not None else "")
+        for pool in plan.pools
+    ]
+    sure = how_sure(plan).text
+    return f"{escape(title(plan))} on **{escape(plan.fleet)}**: {escape(' + '.join(pools))}. {escape(sure)}."
+
+
+def _run_table(plan: Plan, found: Difference | None) -> str:
+    """One row per stage if there are several, one for the run, one for everything without a price."""
+    base = None if found is None else found.base
+    header = ["Run", *(["Baseline"] if base else []), "P50", "P10–P90", *(["Δ$", "Δ%"] if base else [])]
+    header += ["Hours", "GPU-h", "$/h burn"]
+    rows: list[list[str]] = []
+    if len(plan.stages) > 1:
+        rows += [_stage_row(plan, stage, comparing=base is not None) for stage in plan.stages]
+    money, money_band = usd_band(plan.usd)
+    time, time_band = hours_band(plan.hours)
+    run = [f"**{escape(plan.name)}**"]
+    run += [usd(base.usd.p50)] if base else []
+    run += [f"**{'at least ' if plan.at_least else ''}{money}**", money_band.strip("()")]
+    run += _changes(plan, base) if base else []
+    run += [f"**{time}** {time_band}", number(gpu_hours(plan)), f"{usd(plan.usd_per_hour)}/h"]
+    rows.append(run)
+    for item in plan.unpriced:
+        unknown = [f"no price: {escape(item.name)}", *([""] if base else []), "unknown", escape(item.why)]
+        rows.append([*unknown, *[""] * (len(header) - len(unknown))])
+    return table(header, rows, right=set(range(1, len(header))))
+
+
+def _changes(plan: Plan, base: Plan) -> list[str]:
+    ratio = plan.usd.p50 / base.usd.p50 if base.usd.p50 else None
+    return [signed_usd(plan.usd.p50 - base.usd.p50), "" if ratio is None else signed_percent(ratio)]
+
+
+def _stage_row(plan: Plan, stage: StagePlan, *, comparing: bool) -> list[str]:
+    money, money_band = usd_band(stage.usd) if stage.usd else ("unknown", "")
+    time, time_band = hours_band(stage.hours)
+    held = sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in plan.pools if pool.stage == stage.name)
+    prices = [
+        None if pool.usd_per_node_hour is None else pool.nodes * pool.usd_per_node_hour
+        for pool in plan.pools
+        if pool.stage == stage.name
+    ]
+    burn = "unknown" if None in prices else f"{usd(sum(price or 0.0 for price in prices))}/h"
+    front = [escape(stage.name), *([""] if comparing else []), money, money_band.strip("()")]
+    return [*front, *(["", ""] if comparing else []), f"{time} {time_band}", number(held), burn]
+
+
+def _idle(plan: Plan) -> str:
+    """The dollars of GPUs that wait, if there are any worth a line."""
+    sentences = [
+        f"GPUs wait for the sandbox fleet in {escape(stage.name)}: **{usd(stage.idle.usd)}**"
+        + (f"; {stage.idle.cure_nodes:,} more sandbox nodes ({signed_usd(stage.idle.cure_usd)}) remove it."
+           if stage.idle.cure_nodes is not None and stage.idle.cure_usd is not None else ".")
+        for stage in plan.stages
+        if stage.idle is not None and (stage.idle.usd is None or stage.idle.usd > 0.005 * plan.usd.p50)
+    ]  # fmt: skip
+    return " ".join(sentences)
+
+
+def _left_out(names: list[str]) -> list[str]:
+    return [f"_Left out for length: {', '.join(names)}. `clusterctl plan` shows all._"] if names else []
+
+
+def _footer(plan: Plan) -> str:
+    return (
+        f"<sub>{escape(price_age(plan.prices).text)} ({escape(plan.prices.book)}) · calibration {escape(plan.calibration)}"
+        f" · plan {escape(plan.id)} · P10–P90 is an 80 % band</sub>"
+    )
