@@ -50,7 +50,7 @@ def list_prices(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """List offers: what each machine costs per hour and per GPU hour, and how old the price is."""
+    """List offers: $/h, $/GPU-h, age of the price."""
     opened = load_book(book)
     rows = listing(opened, _filters(cloud, region, gpu, instance, capacity, min_gpus), today=_today(), sort=sort)
     _print(rows, opened, limit=limit, as_json=as_json, as_csv=as_csv)
@@ -69,7 +69,7 @@ def compare_prices(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Compare a GPU across clouds, regions and capacity types: cheapest GPU hour first."""
+    """Compare GPUs by region: cheapest hour first."""
     opened = load_book(book)
     rows = listing(opened, _filters(cloud, region, gpus, None, capacity, min_gpus), today=_today(), sort="gpu-price")
     _print(comparison(rows), opened, limit=limit, as_json=as_json, as_csv=as_csv, compare=True)
@@ -87,7 +87,7 @@ def price_history(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Show the price of an instance type over time, per region and capacity type."""
+    """Show an instance type's price over time."""
     rows = series(load_book(book), instance, _filters(cloud, region, None, None, capacity, None))
     if as_json:
         typer.echo(
@@ -101,7 +101,10 @@ def price_history(
 
 @app.command("check")
 def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
-    """Check every row of the book; exit code 4 when a rule is broken."""
+    """Check every row of the book.
+
+    Exit code 4 when a rule is broken; notes are no faults.
+    """
     from clusterctl.facts.lookup import load_gpus
     from clusterctl.prices.check import check_book
 
@@ -128,7 +131,9 @@ def refresh_prices(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and compare, write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read today's prices from the clouds, write a dated book, show what changed.
+    """Read today's prices from the clouds.
+
+    Writes a dated book beside the embedded one and shows what changed.
 
     AWS and Azure need no account; Google needs an API key in GOOGLE_API_KEY and is left out without one unless it is
     asked for.  Any failure leaves the old book as it is (exit code 4); a rerun continues.

@@ -131,6 +131,10 @@ class PriceBook:
         """Source ids with full source, dates and licence (SOURCE_SCHEMA)."""
         return _newest_first([volume.read("sources.parquet") for volume in self.volumes], ("source_id",))
 
+    def token_prices(self) -> pl.DataFrame:
+        """Dollars per million tokens of models behind APIs (TOKEN_SCHEMA); cached input null = not known."""
+        return _newest_first([volume.read("tokens.parquet") for volume in self.volumes], ("provider", "model"))
+
     def prices(self) -> pl.DataFrame:
         """Every current price in PRICE_SCHEMA, without shapes."""
         return self._prices("gpu.parquet", "cpu.parquet")
@@ -142,6 +146,7 @@ class PriceBook:
             history=self.history(),
             shapes=self.shapes(),
             extras=self.extras(),
+            tokens=self.token_prices(),
             sources=self.sources(),
         )
 

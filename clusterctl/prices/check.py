@@ -61,6 +61,7 @@ def _rules(frames: BookFrames, known_gpus: Collection[str], today: date) -> Iter
     yield _must("instance type has a shape", unknown_machine, pl.lit(value=True))
     yield from _shape_rules(frames.shapes, known_gpus)
     yield from _discount_rules(prices)
+    yield from _token_rules(frames)
     yield from _age_notes(prices, frames, today)
 
 
@@ -73,6 +74,16 @@ def _shape_rules(shapes: pl.DataFrame, known_gpus: Collection[str]) -> Iterator[
     bad_size = (pl.col("vcpus") <= 0) | (pl.col("memory_gib") <= 0)
     yield _must("vCPUs and memory > 0", shapes, bad_size.fill_null(value=True))
     yield _must("no duplicate shape", shapes, pl.struct("cloud", "instance_type").is_duplicated())
+
+
+def _token_rules(frames: BookFrames) -> Iterator[Finding]:
+    per_million = [name for name in frames.tokens.columns if name.endswith("usd_per_million_tokens")]
+    not_positive = pl.any_horizontal((pl.col(per_million) <= 0) | pl.col(per_million).is_nan())
+    unpriced = pl.col("input_usd_per_million_tokens").is_null() | pl.col("output_usd_per_million_tokens").is_null()
+    dear_cache = pl.col("cached_input_usd_per_million_tokens") > pl.col("input_usd_per_million_tokens")
+    broken = not_positive.fill_null(value=False) | unpriced | dear_cache.fill_null(value=False)
+    yield _must("token prices > 0, cached ≤ uncached", frames.tokens, broken)
+    yield _must("no duplicate token price", frames.tokens, pl.struct("provider", "model").is_duplicated())
 
 
 def _discount_rules(prices: pl.DataFrame) -> Iterator[Finding]:
@@ -128,7 +139,7 @@ def _finding(level: Level, rule: str, num_rows: int, examples: tuple[str, ...]) 
 
 
 def _examples(rows: pl.DataFrame) -> tuple[str, ...]:
-    named = [name for name in (*PRICE_KEY, "usd_per_hour") if name in rows.columns]
+    named = [name for name in (*PRICE_KEY, "provider", "model", "usd_per_hour") if name in rows.columns]
     return tuple(
         " ".join(f"{value:g}" if isinstance(value, float) else value for value in row if value is not None)
         for row in rows.select(named).head(NUM_EXAMPLES).rows()

@@ -19,6 +19,7 @@ from clusterctl.prices.schema import (
     PRICE_SCHEMA,
     SHAPE_SCHEMA,
     SOURCE_SCHEMA,
+    TOKEN_SCHEMA,
     USD_DECIMALS,
     BookFrames,
     Manifest,
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 
 def pack(csv_folder: Path, out_folder: Path) -> Manifest:
-    """Pack prices, history, instances, extras and sources (CSV) into a book.  Raises PriceError."""
+    """Pack prices, prices_history, instances, extras, sources and (optional) tokens .csv into a book.
+
+    Raises PriceError.
+    """
     return write_book(read_csv_folder(csv_folder), out_folder)
 
 
@@ -45,6 +49,7 @@ def write_book(frames: BookFrames, out_folder: Path, *, base: str | None = None)
         "history.parquet": _packed_prices(frames.history),
         "shapes.parquet": frames.shapes.sort(keys),
         "extras.parquet": frames.extras.sort("cloud", "item", "region", "unit"),
+        "tokens.parquet": frames.tokens.sort("provider", "model"),
         "sources.parquet": frames.sources.sort("source_id"),
     }
     sha256 = {name: _write(frame, out_folder / name) for name, frame in files.items()}
@@ -72,7 +77,7 @@ def _write(frame: pl.DataFrame, path: Path) -> str:
 
 
 def read_csv_folder(folder: Path) -> BookFrames:
-    """The five CSVs as frames.  Raises PriceError when a file is missing or a value is not of its type."""
+    """The CSVs as frames.  Raises PriceError when a file is missing or a value is not of its type."""
     instances = _read(folder / "instances.csv")
     unknown = set(instances["accelerator"].drop_nulls()) - set(GPU_BY_ACCELERATOR)
     if unknown:
@@ -89,10 +94,18 @@ def read_csv_folder(folder: Path) -> BookFrames:
             history=_typed(_read(folder / "prices_history.csv").rename({"purchase": "capacity_type"}), PRICE_SCHEMA),
             shapes=_typed(shapes, SHAPE_SCHEMA),
             extras=_typed(_read(folder / "extras.csv"), EXTRA_SCHEMA),
+            tokens=_tokens(folder / "tokens.csv"),
             sources=_typed(_read(folder / "sources.csv"), SOURCE_SCHEMA),
         )
     except pl.exceptions.PolarsError as error:
         raise PriceError(f"{folder}: {error}", hint="compare the columns with docs/prices.md") from error
+
+
+def _tokens(path: Path) -> pl.DataFrame:
+    """API token prices, if the folder has any."""
+    if not path.is_file():
+        return pl.DataFrame(schema=dict(TOKEN_SCHEMA))
+    return _typed(_read(path), TOKEN_SCHEMA)
 
 
 def _read(path: Path) -> pl.DataFrame:

@@ -124,8 +124,8 @@ def _known(option: str, asked: Sequence[str], known: list[str]) -> list[str] | N
 def _unknown(option: str, asked: str, known: list[str]) -> list[str]:
     """Raises SpecError with the nearest names; never returns."""
     near = difflib.get_close_matches(asked, known, n=2, cutoff=0.6)
-    listed = ", ".join(sorted(known)) if len(known) <= 8 else f"{len(known)} are known"
+    listed = ", ".join(sorted(known)) if len(known) <= 8 else f"one of {len(known)}"
     raise SpecError(
         f"{option}: the price book has no `{asked}`",
-        hint=f"did you mean {' or '.join(near)}?" if near else f"known: {listed}",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"the book has {listed}",
     )

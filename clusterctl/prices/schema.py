@@ -66,6 +66,19 @@ EXTRA_SCHEMA: Mapping[str, type[pl.DataType]] = {
 }
 """Disks, object storage, egress, NAT, control planes.  region `*` = everywhere; verified `memory` = no source read."""
 
+TOKEN_SCHEMA: Mapping[str, type[pl.DataType]] = {
+    "provider": pl.String,
+    "model": pl.String,
+    "name": pl.String,
+    "input_usd_per_million_tokens": pl.Float64,
+    "cached_input_usd_per_million_tokens": pl.Float64,
+    "output_usd_per_million_tokens": pl.Float64,
+    "as_of": pl.Date,
+    "source": pl.String,
+    "quality": pl.String,
+}
+"""A model behind an API.  Cached input null = the source names no such price (it may exist)."""
+
 SOURCE_SCHEMA: Mapping[str, type[pl.DataType]] = {
     "source_id": pl.String,
     "full_source": pl.String,
@@ -83,6 +96,7 @@ class BookFrames:
     history: pl.DataFrame
     shapes: pl.DataFrame
     extras: pl.DataFrame
+    tokens: pl.DataFrame
     sources: pl.DataFrame
 
 

@@ -23,6 +23,7 @@ TABLE_ROWS = 20
 LIST_COLUMNS = (
     Column(title="cloud"),
     Column(title="region"),
+    Column(title="zone", from_columns=120),
     Column(title="instance", fold=True),
     Column(title="capacity"),
     Column(title="GPUs"),
@@ -52,7 +53,8 @@ def list_row(offer: dict[str, Any]) -> tuple[str, ...]:
     """One row of LIST_COLUMNS.  `Any`: a polars row of mixed types."""
     return (
         offer["cloud"],
-        offer["zone"] or offer["region"],
+        offer["region"],
+        offer["zone"] or "-",
         offer["instance_type"],
         offer["capacity_type"],
         _gpus(offer),
@@ -71,7 +73,7 @@ def compare_row(offer: dict[str, Any]) -> tuple[str, ...]:
     times = offer["times_cheapest"]
     return (
         offer["cloud"],
-        offer["zone"] or offer["region"],
+        offer["region"],
         offer["capacity_type"],
         offer["instance_type"],
         _gpus(offer),
@@ -93,6 +95,8 @@ def offers_table(
     unknown = rows["usd_per_hour"].null_count()
     notes = [f"shown {shown.height:,} of {rows.height:,} offers", f"prices of {priced_at[0]} to {priced_at[1]}"]
     notes += [f"{unknown} without a known price"] if unknown else []
+    if rows.is_empty():
+        return f"no offer in the price book matches · {notes[1]}\n"
     return f"{drawn}\n{' · '.join(notes)}\n"
 
 

@@ -64,7 +64,8 @@ def open_volume(folder: Path) -> Volume:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(folder, f"{MANIFEST_NAME} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise _damaged(folder, f"{MANIFEST_NAME} cannot be read: {why}") from error
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
@@ -74,7 +75,7 @@ def open_volume(folder: Path) -> Volume:
     if manifest.version != FORMAT_VERSION:
         raise StateError(
             f"price book {folder} is of version {manifest.version}; this program reads version {FORMAT_VERSION}",
-            hint="run `clusterctl prices refresh` again, or delete that folder to use the embedded prices",
+            hint=_way_out(folder),
         )
     return Volume(folder=folder, manifest=manifest)
 
@@ -84,5 +85,11 @@ def _damaged(folder: Path, what: str) -> StateError:
         return StateError(f"the embedded price book is damaged: {what}", hint="reinstall clusterctl")
     return StateError(
         f"price book {folder} is damaged: {what}",
-        hint="delete that folder to use the embedded prices, or run `clusterctl prices refresh`",
+        hint=_way_out(folder),
     )
+
+
+def _way_out(folder: Path) -> str:
+    if folder.parent == refreshed_dir():
+        return "run `clusterctl prices refresh`, or delete that folder to use the embedded prices"
+    return "name a folder that `clusterctl prices refresh --out` wrote"

@@ -75,6 +75,7 @@ def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tup
         history=pl.concat(history).unique(maintain_order=True),
         shapes=old.shapes,
         extras=old.extras,
+        tokens=old.tokens,
         sources=sources.unique("source_id", keep="first", maintain_order=True),
     )
     return new, tuple(changes), _movers(moved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from clusterctl.prices.schema import (
     PRICE_SCHEMA,
     SHAPE_SCHEMA,
     SOURCE_SCHEMA,
+    TOKEN_SCHEMA,
     BookFrames,
 )
 from clusterctl.prices.volume import embedded_dir
@@ -76,6 +78,7 @@ def test_schemas(frames: BookFrames) -> None:
         (frames.shapes, SHAPE_SCHEMA),
         (frames.extras, EXTRA_SCHEMA),
         (frames.sources, SOURCE_SCHEMA),
+        (frames.tokens, TOKEN_SCHEMA),
     ]
     for frame, schema in pairs:
         assert dict(frame.schema) == dict(schema)
@@ -106,6 +109,16 @@ def test_every_price_has_a_source_and_unknown_days_are_null(frames: BookFrames) 
 def test_the_price_cut_of_june_2025_is_in_the_history(book: PriceBook) -> None:
     rows = book.history().filter(instance_type="p5.48xlarge", region="us-east-1", capacity_type="on_demand")
     assert rows.sort("as_of")["usd_per_hour"].to_list()[0] == 98.32
+
+
+def test_token_prices_cached_and_not(book: PriceBook) -> None:
+    tokens = book.token_prices()
+    row = tokens.filter(provider="deepseek", model="deepseek-v4-pro").row(0, named=True)
+    assert row["input_usd_per_million_tokens"] == 1.74
+    assert row["cached_input_usd_per_million_tokens"] == 0.145
+    assert row["output_usd_per_million_tokens"] == 3.48
+    assert tokens.height == 137
+    assert set(tokens["source"]) <= set(book.sources()["source_id"])
 
 
 # --- offers ----------------------------------------------------------------------------------------------------------
@@ -187,9 +200,7 @@ def newer(frames: BookFrames, usd: float, day: date) -> BookFrames:
         usd_per_hour=pl.when(here).then(usd).otherwise("usd_per_hour"),
         as_of=pl.when(here).then(pl.lit(day)).otherwise("as_of"),
     )
-    return BookFrames(
-        prices=prices, history=frames.history, shapes=frames.shapes, extras=frames.extras, sources=frames.sources
-    )
+    return replace(frames, prices=prices)
 
 
 def p5_usd() -> float:

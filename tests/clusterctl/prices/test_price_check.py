@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from clusterctl.prices.check import check_book
-from clusterctl.prices.schema import EXTRA_SCHEMA, PRICE_SCHEMA, SHAPE_SCHEMA, SOURCE_SCHEMA, BookFrames
+from clusterctl.prices.schema import EXTRA_SCHEMA, PRICE_SCHEMA, SHAPE_SCHEMA, SOURCE_SCHEMA, TOKEN_SCHEMA, BookFrames
 
 TODAY = date(2026, 11, 23)
 DAY = date(2026, 11, 1)
@@ -46,6 +46,11 @@ def sound() -> BookFrames:
         ),
         history=prices(),
         shapes=pl.DataFrame([shape, cpu], schema=dict(SHAPE_SCHEMA), orient="row"),
+        tokens=pl.DataFrame(
+            [("lab", "m", "M", 3.0, 0.3, 15.0, DAY, "s", "list"), ("lab", "n", "N", 3.0, None, 15.0, DAY, "s", "list")],
+            schema=dict(TOKEN_SCHEMA),
+            orient="row",
+        ),
         extras=pl.DataFrame(schema=dict(EXTRA_SCHEMA)),
         sources=pl.DataFrame([("s", "somewhere", DAY, DAY, "none")], schema=dict(SOURCE_SCHEMA), orient="row"),
     )
@@ -106,6 +111,21 @@ def test_a_bad_shape_breaks_its_rule(rule: str, column: str, value: object) -> N
     first = pl.col("instance_type") == "p5.48xlarge"
     changed = pl.when(first).then(pl.lit(value, SHAPE_SCHEMA[column])).otherwise(pl.col(column)).alias(column)
     assert answers(replace(frames, shapes=frames.shapes.with_columns(changed))).get(rule) == "broken"
+
+
+@pytest.mark.parametrize(
+    ("rule", "row"),
+    [
+        ("token prices > 0, cached ≤ uncached", ("lab", "o", "O", 0.0, None, 15.0, DAY, "s", "list")),
+        ("token prices > 0, cached ≤ uncached", ("lab", "o", "O", 3.0, 4.0, 15.0, DAY, "s", "list")),
+        ("token prices > 0, cached ≤ uncached", ("lab", "o", "O", 3.0, None, None, DAY, "s", "list")),
+        ("no duplicate token price", ("lab", "m", "M", 3.0, None, 15.0, DAY, "s", "list")),
+    ],
+)
+def test_a_bad_token_price_breaks_its_rule(rule: str, row: tuple[object, ...]) -> None:
+    frames = sound()
+    more = pl.DataFrame([row], schema=dict(TOKEN_SCHEMA), orient="row")
+    assert answers(replace(frames, tokens=pl.concat([frames.tokens, more]))) == {rule: "broken"}
 
 
 def test_notes_are_no_faults() -> None:
