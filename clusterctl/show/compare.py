@@ -119,13 +119,18 @@ def _row(row: Row) -> list[Line]:
     ratio = (row.other or 0.0) / row.base if row.base else None
     texts = cell(_change(row, change), Style.GOOD if change < 0 else Style.PLAIN) if both else []
     percent = cell(signed_percent(ratio)) if both and ratio is not None else []
-    base, other = (
-        ABSENT if row.absent[side] else amount(value, row) for side, value in enumerate((row.base, row.other))
-    )
+    base, other = sides(row)
     return [cell(row.name), cell(base), cell(other, Style.STRONG), texts, percent]
 
 
-def amount(value: float | None, row: Row) -> str:
+def sides(row: Row) -> tuple[str, str]:
+    """Both numbers as text; `none` where a plan has no such phase or line."""
+    base = ABSENT if row.absent[0] else _amount(row.base, row)
+    other = ABSENT if row.absent[1] else _amount(row.other, row)
+    return base, other
+
+
+def _amount(value: float | None, row: Row) -> str:
     """A number of a row in its unit."""
     if value is None:
         return UNKNOWN

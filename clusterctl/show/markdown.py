@@ -71,7 +71,8 @@ def _verdict(plan: Plan, found: Difference | None) -> str:
     time = found.other.hours.p50 - found.base.hours.p50
     if abs(money) < 0.005 and abs(time) < 1 / 120:
         return f"{result}, no change"
-    return f"{result} ({signed_usd(money)}, {signed_hours(time)})"
+    changes = [text for text in (signed_usd(money), signed_hours(time)) if text != "="]
+    return f"{result} ({', '.join(changes)})"
 
 
 def _what(plan: Plan) -> str:
@@ -144,6 +145,6 @@ def _left_out(names: list[str]) -> list[str]:
 
 def _footer(plan: Plan) -> str:
     return (
-        f"<sub>{escape(price_age(plan.prices).text)} ({escape(plan.prices.book)}) · calibration {escape(plan.calibration)}"
-        f" · plan {escape(plan.id)} · P10–P90 is an 80 % band</sub>"
+        f"<sub>{escape(price_age(plan.prices).text)} ({escape(plan.prices.book)})"
+        f" · calibration {escape(plan.calibration)} · plan {escape(plan.id)} · P10–P90 is an 80 % band</sub>"
     )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clusterctl.show.compare import amount
+from clusterctl.show.compare import sides
 from clusterctl.show.markdown_text import escape, folded, table
 from clusterctl.show.rounding import (
     column,
-    duration_unit,
     exact_usd,
     hours,
     hours_band,
     number,
     percent,
+    phase_unit,
     signed_hours,
     signed_usd,
+    stops,
     unit_price,
     usd,
     usd_band,
@@ -53,11 +54,7 @@ def _limited(header: list[str], rows: list[list[str]], right: set[int]) -> str:
 
 def _difference(found: Difference) -> str:
     fields = [[f"`{change.field}`", escape(change.base), escape(change.other)] for change in found.fields]
-    rows = [
-        [escape(row.name), *("none" if gone else amount(value, row) for value, gone in zip((row.base, row.other), row.absent, strict=True))]
-        for row in found.rows
-        if row.differs
-    ]  # fmt: skip
+    rows = [[escape(row.name), *sides(row)] for row in found.rows if row.differs]
     header = [escape(found.base_label), escape(found.other_label)]
     parts = [_limited(["spec", *header], fields, set())] if fields else []
     parts += [_limited(["", *header], rows, {1, 2})] if rows else []
@@ -65,7 +62,7 @@ def _difference(found: Difference) -> str:
 
 
 def _phases(stage: StagePlan, *, many: bool) -> str:
-    unit = duration_unit(stage.seconds_per_unit.p50)
+    unit = phase_unit(stage.seconds_per_unit.p50)
     written = column([phase.seconds / unit.seconds for phase in stage.phases])
     rows = [
         [escape(phase.name), seconds, percent(phase.share), escape(phase.bound_by)]
@@ -98,7 +95,7 @@ def _alternatives(plan: Plan) -> str:
          escape(f"{other.cloud} {other.region}, {other.capacity_type.replace('_', ' ')}"), escape(other.fleet),
          " ".join(hours_band(other.hours)), " ".join(usd_band(other.usd)),
          signed_usd(other.usd.p50 - plan.usd.p50), signed_hours(other.hours.p50 - plan.hours.p50),
-         f"{number(other.interruptions, 2)} stops"]
+         stops(other.interruptions)]
         for other in plan.alternatives
     ]  # fmt: skip
     return _limited(["#", "", "where", "fleet", "time", "dollars", "Δ$", "Δtime", "risk"], rows, {4, 5, 6, 7, 8})

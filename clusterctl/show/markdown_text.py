@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from clusterctl.show.spans import clean
@@ -11,9 +12,11 @@ if TYPE_CHECKING:
 
 MAX_CELL = 200
 """Longer cells are cut in the middle: both ends of a name tell most."""
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "*": "&#42;", "_": "&#95;",
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "*": "&#42;",
              "[": "&#91;", "]": "&#93;", "@": "&#64;", "#": "&#35;", "~": "&#126;"}  # fmt: skip
 _TABLE = str.maketrans(_ENTITIES)
+_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""Inside a word it is no mark-up."""
 
 
 def escape(text: str) -> str:
@@ -22,7 +25,7 @@ def escape(text: str) -> str:
     if len(text) > MAX_CELL:
         half = MAX_CELL // 2 - 1
         text = f"{text[:half]}…{text[-half:]}"
-    return text.translate(_TABLE)
+    return _UNDERSCORE.sub("&#95;", text.translate(_TABLE))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> str:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from clusterctl.show.page.view import chosen, labelled_parts
-from clusterctl.show.rounding import duration_unit, hours_band, number, percent, signed_hours, signed_usd, usd, usd_band
+from clusterctl.show.rounding import duration_unit, hours_band, percent, signed_hours, signed_usd, stops, usd, usd_band
 from clusterctl.show.spans import Line, Span, Style, line
 from clusterctl.show.table import Column, cell, draw, range_bar
 
@@ -66,10 +66,7 @@ def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Lin
         cell(money_band, Style.DIM),
         [] if is_choice else _difference(other.usd.p50 - base_usd, signed_usd),
         [] if is_choice else _difference(other.hours.p50 - base_hours, signed_hours),
-        cell(
-            f"{number(other.interruptions, 1 if other.interruptions < 1 else 2)} stops",
-            Style.WARN if other.interruptions >= 1 else style,
-        ),
+        cell(stops(other.interruptions), Style.WARN if other.interruptions >= 1 else style),
     ]
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from clusterctl.show.page.view import labelled
 from clusterctl.show.rounding import (
-    MINUTES,
     DurationUnit,
     column,
     count,
@@ -15,6 +14,7 @@ from clusterctl.show.rounding import (
     hours_band,
     number,
     percent,
+    phase_unit,
     signed_usd,
     usd,
     usd_band,
@@ -88,8 +88,7 @@ def stage_phases(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
 
 def _phases(stage: StagePlan, view: View) -> list[Line]:
     total = stage.seconds_per_unit.p50
-    unit = duration_unit(total)
-    unit = unit if unit is not MINUTES or total > 600 else duration_unit(60)
+    unit = phase_unit(total)
     columns = (
         Column(title="phase"),
         Column(title=f"{unit.name}/{stage.unit}", align="right"),
