@@ -34,6 +34,13 @@ COMMANDS: tuple[CommandEntry, ...] = (
         examples=("clusterctl schema --out run-spec.schema.json",),
     ),
     CommandEntry(
+        name="validate",
+        module="clusterctl.commands.validate",
+        attribute="validate",
+        summary="Predict published runs; print predicted against published.",
+        examples=("clusterctl validate benchmarks/cases/cases.yaml --kind sft",),
+    ),
+    CommandEntry(
         name="prices",
         module="clusterctl.commands.prices",
         attribute="app",

@@ -76,7 +76,9 @@ def command_runner(scripts: Path, folder: Path) -> Run:
 
 def clean_environ(home: Path, scripts: Path) -> dict[str, str]:
     """An environment without the developer's settings.  COLUMNS fixes the width of help and pages."""
-    kept = {name: value for name, value in os.environ.items() if name in {"LANG", "LC_ALL"} or name.startswith("COVERAGE_")}
+    kept = {
+        name: value for name, value in os.environ.items() if name in {"LANG", "LC_ALL"} or name.startswith("COVERAGE_")
+    }
     path = os.pathsep.join([str(scripts), "/usr/local/bin", "/usr/bin", "/bin"])
     return kept | {"PATH": path, "HOME": str(home), "COLUMNS": "100", "PYTHONWARNINGS": "error"}
 
@@ -97,7 +99,8 @@ def golden(pytestconfig: pytest.Config) -> Golden:
 
 
 @pytest.fixture
-def beside_templates(tmp_path: Path) -> Path:
-    """A temporary folder that holds a copy of templates/, as a person's work folder might."""
-    shutil.copytree(REPO / "templates", tmp_path / "templates")
+def work_folder(tmp_path: Path) -> Path:
+    """A temporary folder with what the docs' commands read: templates/ and the published cases."""
+    for name in ("templates", "benchmarks/cases"):
+        shutil.copytree(REPO / name, tmp_path / name)
     return tmp_path

@@ -1,7 +1,8 @@
 """Docs that can't rot: their commands are run, their help blocks and tables are the program's own.
 
-In a ```sh or ```console block (there after `$ `) of README.md and docs/, `clusterctl …` is run beside a copy of templates/ and must
-exit 0, or with N after `# exit N`; `# not run: why` says why it isn't.  A `make` target must exist.
+In a ```sh or ```console block (there after `$ `) of README.md and docs/, `clusterctl …` is run in a folder that holds
+templates/ and benchmarks/cases/, and must exit 0, or with N after `# exit N`; `# not run: why` says why it isn't.
+A `make` target must exist.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def shell(line: str, folder: Path, scripts: Path) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
-def test_documented_commands_work(page: Path, beside_templates: Path, scripts: Path) -> None:
+def test_documented_commands_work(page: Path, work_folder: Path, scripts: Path) -> None:
     for line in documented_commands(page):
         if line.startswith("make "):
             wanted = [word for word in shlex.split(line, comments=True)[1:] if "=" not in word]
@@ -70,18 +71,18 @@ def test_documented_commands_work(page: Path, beside_templates: Path, scripts: P
             if "# not run:" in line:
                 continue
             expected = int(match[1]) if (match := re.search(r"# exit (\d+)", line)) else 0
-            done = shell(line, beside_templates, scripts)
+            done = shell(line, work_folder, scripts)
             assert done.returncode == expected, f"{page.name}: {line}\n{done.stderr}"
         else:
             assert line.startswith(NEVER_RUN), f"{page.name}: nobody checks `{line}`"
 
 
 @pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.name)
-def test_examples_in_help_work(entry: CommandEntry, beside_templates: Path, scripts: Path) -> None:
+def test_examples_in_help_work(entry: CommandEntry, work_folder: Path, scripts: Path) -> None:
     assert entry.examples
     for line in entry.examples:
         if "# not run:" not in line:
-            done = shell(line, beside_templates, scripts)
+            done = shell(line, work_folder, scripts)
             assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 
@@ -156,6 +157,13 @@ def real_tree(opened: set[str]) -> set[str]:
         for file in folder.iterdir()
         if not any(fnmatch(file.name, pattern) for pattern in ignored)
     }
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = REPO / "docs" / "index.md"
+    linked = set(re.findall(r"\]\(([^)#]+\.md)", index.read_text(encoding="utf-8")))
+    pages = {page.relative_to(REPO / "docs").as_posix() for page in (REPO / "docs").rglob("*.md")}
+    assert linked == pages - {"index.md"}
 
 
 def test_links_between_pages_lead_somewhere() -> None:

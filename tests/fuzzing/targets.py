@@ -5,11 +5,17 @@ from __future__ import annotations
 import random
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import yaml
 from mutations import broken, broken_bytes
 
 REPO = Path(__file__).resolve().parents[2]
+SPECS = sorted((REPO / "templates" / "specs").glob("*.yaml"))
+CASES = REPO / "benchmarks" / "cases" / "cases.yaml"
+CASES_EACH = 3
+"""Cases in one malformed file: few, because each is also predicted."""
 BOOK = REPO / "clusterctl" / "facts" / "prices"
 
 
@@ -41,6 +47,20 @@ def book(rng: random.Random, folder: Path) -> Attack:
     return Attack(args=["prices", *command, "--book", str(copy)])
 
 
+def cases(rng: random.Random, folder: Path) -> Attack:
+    """A few published cases, something in them wrong."""
+    chosen = rng.sample(_published_cases(), CASES_EACH)
+    file = folder / "cases.yaml"
+    file.write_bytes(broken(yaml.safe_dump(chosen, sort_keys=False).encode(), rng))
+    return Attack(args=["validate", str(file), *rng.choice(([], ["--json"]))])
+
+
+@cache
+def _published_cases() -> list[object]:
+    loaded = yaml.load(CASES.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return loaded if isinstance(loaded, list) else loaded["cases"]
+
+
 def arguments(rng: random.Random, folder: Path) -> Attack:
     """A command line that nobody would type on purpose."""
     words = ("prices", "list", "check", "doctor", "--json", "--gpu", "H100", "--limit", "-1", "1e9", "nan", "", "--", "--sort", "\x00"[:0] or "ü",
@@ -48,5 +68,5 @@ def arguments(rng: random.Random, folder: Path) -> Attack:
     return Attack(args=[rng.choice(words) for _ in range(rng.randrange(1, 7))])
 
 
-TARGETS = {"book": book, "arguments": arguments}
+TARGETS = {"arguments": arguments, "book": book, "cases": cases}
 """Name → how to make one attack in an empty folder."""
