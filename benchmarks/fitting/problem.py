@@ -11,7 +11,7 @@ import yaml
 
 from clusterctl.facts.published import published_gpu, published_model
 from planners.cases.case import Case, read_case
-from planners.cases.predict import metrics_of, quantities
+from planners.cases.predict import Quantities, metrics_of, quantities
 from planners.cases.prepare import Prepared, prepare
 from planners.physics.constants import PRIORS, Constants
 
@@ -78,6 +78,8 @@ class Phase:
     row: int
     name: str
     log_seconds: float
+    with_sync: bool
+    """Generation of a colocated run whose log has no sync phase: the weights move inside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class Problem:
         """The same for constants of shape (k, 1)."""
         q = quantities(c, self.prepared)
         values, _ = metrics_of(q, self.prepared)
-        phases = [np.maximum(q.phases[phase.name][..., phase.row], 1e-9) for phase in self.phases]
+        phases = [np.maximum(_phase_seconds(q, phase), 1e-9) for phase in self.phases]
         stacked = np.log(np.stack(phases, axis=-1)) if phases else np.zeros((len(values), 0))
         return np.log(np.maximum(values, 1e-12)), stacked
 
@@ -134,6 +136,11 @@ class Problem:
         published = np.array([phase.log_seconds for phase in self.phases])
         extra = robust((phases - published) / PHASE_SIGMA) * root[rows] * PHASE_WEIGHT
         return np.nan_to_num(np.concatenate([np.nan_to_num(cases), extra], axis=-1))
+
+
+def _phase_seconds(q: Quantities, phase: Phase) -> Array:
+    seconds = q.phases[phase.name][..., phase.row]
+    return seconds + q.sync[..., phase.row] if phase.with_sync else seconds
 
 
 def robust(r: Array) -> Array:
@@ -149,5 +156,6 @@ def _phases(prepared: list[Prepared], usable: Array) -> list[Phase]:
         for name, seconds in (p.case.published.phases or {}).items() if known else ():
             waits = name == "generate_s" and p.case.rollout.schedule in ("async", "disaggregated")
             if seconds and not waits and name not in ("environment_s", "reward_s"):
-                found.append(Phase(row=row, name=name, log_seconds=float(np.log(seconds))))
+                with_sync = name == "generate_s" and not p.case.published.phases.get("sync_s")
+                found.append(Phase(row, name, float(np.log(seconds)), with_sync))
     return found

@@ -60,7 +60,7 @@ def quantities(c: Constants, prepared: Sequence[Prepared]) -> Quantities:
         sync=np.asarray(rl.sync_seconds),
         train_phase=np.asarray(rl.train_seconds),
         phases={
-            "generate_s": np.asarray(rl.exposed_generate_seconds),
+            "generate_s": np.asarray(rl.exposed_generate_seconds + rl.controller_seconds),
             "log_prob_s": np.asarray(rl.log_prob_seconds),
             "ref_s": np.asarray(rl.reference_seconds),
             "values_s": np.asarray(rl.value_seconds),

@@ -66,6 +66,7 @@ class Constants:
     # Elementwise work and launches.
     elementwise_traffic: Column = fitted(2.0, 0.30, "ratio", "HBM traffic per activation touched", "runs")
     fp8_extra_traffic: Column = held(0.5, 0.5, "ratio", "more elementwise traffic of fp8 recipes", "runs")
+    lora_extra_traffic: Column = fitted(0.6, 0.5, "ratio", "adapters read and write each layer again", "runs")
     launch_megatron_seconds: Column = held(2e-4, 0.6, "s", "per layer, pass and micro batch", "runs")
     launch_fsdp_seconds: Column = fitted(6e-4, 0.6, "s", "per layer, pass and micro batch", "runs")
     launch_moe_seconds: Column = fitted(1e-3, 0.6, "s", "per MoE layer, pass and micro batch", "runs")
@@ -79,7 +80,7 @@ class Constants:
     moe_gemm_penalty: Column = fitted(1.5, 0.25, "ratio", "grouped GEMM against dense", "runs")
     moe_rl_penalty: Column = fitted(2.5, 0.40, "ratio", "MoE layers inside RL trainers", "runs")
     software_drift: Column = fitted(1.06, 0.05, "per year", "training stacks get faster", "runs")
-    attention_drift: Column = held(1.10, 0.07, "per year", "attention kernels get faster", "runs")
+    attention_drift: Column = fitted(1.20, 0.07, "per year", "Hopper and later: attention", "arXiv:2407.08608")
     padding_share: Column = fitted(0.25, 0.5, "ratio", "padding kept by unpacked RL trainers", "runs")
     # Traffic.
     exposed_tp: Column = fitted(0.6, 0.4, "ratio", "tensor-parallel traffic not hidden", "links")
@@ -111,6 +112,7 @@ class Constants:
     allreduce_scale_out_seconds: Column = held(60e-6, 0.4, "s", "latency across nodes", "links")
     response_log_sd: Column = held(0.8, 0.25, "ln", "spread of response lengths", "runs")
     default_length_share: Column = fitted(0.50, 0.3, "ratio", "mean over longest response, unmeasured", "runs")
+    controller_sample_seconds: Column = fitted(1e-3, 0.7, "s", "RL controller, per sample of a step", "runs")
     # Weight sync.
     sync_fixed_seconds: Column = fitted(2.0, 0.5, "s", "fixed per weight sync", "runs")
     sync_nic_share: Column = fitted(0.8, 0.35, "of one NIC", "reached by weight sync", "runs")

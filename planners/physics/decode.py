@@ -110,7 +110,7 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
             + m.layers * c.decode_layer_seconds
             + m.moe_layers * c.decode_moe_layer_seconds
         ),
-        host_per_sequence=np.where(trtllm, c.sequence_trtllm_seconds, c.sequence_vllm_seconds),
+        host_per_sequence=host * np.where(trtllm, c.sequence_trtllm_seconds, c.sequence_vllm_seconds),
         power=c.roofline_power,
     )
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.physics.workload import ADA, AMPERE, HOPPER_CUT
+
 if TYPE_CHECKING:
     from planners.physics.columns import Column
     from planners.physics.constants import Constants
@@ -34,8 +36,9 @@ def training_rates(c: Constants, w: Workload) -> TrainingRates:
     """Peak x efficiency x (power / reference power)^exponent.
 
     Sustained GEMMs are limited by board power, not by the nominal peak: two parts of one generation with equal
-    peaks and other power differ in time by the ratio of their power.  Attention kernels also get faster by the
-    year, in the years -3 .. +1 around 2025.
+    peaks and other power differ in time by the ratio of their power.  Attention kernels of Hopper and later
+    parts get faster by the year (-3 .. +1 around 2025): FlashAttention-2 reaches 35-40 % of an H100's peak,
+    FlashAttention-3 and vendor kernels 55-75 % forward (arXiv:2407.08608); Ampere's were mature in 2023.
     """
     g = w.gpu
     bf16 = by_generation(
@@ -54,7 +57,9 @@ def training_rates(c: Constants, w: Workload) -> TrainingRates:
          c.attention_hopper_cut, c.attention_ada),
     )  # fmt: skip
     power = g.power_ratio**c.power_exponent
-    kernel_year = c.attention_drift ** np.clip(w.year - 2025.0, -3.0, 1.0)
+    mature = np.equal(g.generation, AMPERE) | np.equal(g.generation, ADA) | np.equal(g.generation, HOPPER_CUT)
+    drift = c.attention_drift ** np.clip(w.year - 2025.0, -3.0, 1.0)
+    kernel_year = np.where(mature, 1.0, drift)
     bf16_rate = g.bf16_flops * bf16 * power
     use_fp8 = (np.asarray(w.train.fp8) > 0) & (np.asarray(g.has_fp8) > 0)
     return TrainingRates(

@@ -37,6 +37,8 @@ class StepTime:
     exposed_generate_seconds: Column
     """What the schedule leaves of generation: makespan when synchronous, less with staleness."""
     environment_seconds: Column
+    controller_seconds: Column
+    """Samples collected, padded and handed to the trainer by the RL controller."""
     log_prob_seconds: Column
     reference_seconds: Column
     value_seconds: Column
@@ -88,18 +90,20 @@ def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
     trainer = trained.seconds + forward.seconds + reference + value + critic
     sync = sync_seconds(c, w)
     environment = w.sandbox.environment_seconds
+    controller = c.controller_sample_seconds * w.rollout.samples * w.rollout.generated_per_used
     hidden = np.where(
         np.equal(w.rollout.schedule, ASYNC), w.rollout.staleness_steps / (1 + w.rollout.staleness_steps), 0.0
     )
     fastest = np.minimum(generated.throughput_seconds, generated.makespan_seconds)
     exposed = (1 - hidden) * generated.makespan_seconds + hidden * fastest
-    together = exposed + environment
+    together = exposed + environment + controller
     step = np.where(np.equal(w.rollout.schedule, COLOCATED), together + trainer, smooth_max(together, trainer, 8.0))
     return StepTime(
         generate_seconds=generated.makespan_seconds,
         throughput_seconds=generated.throughput_seconds,
         exposed_generate_seconds=exposed,
         environment_seconds=environment,
+        controller_seconds=controller,
         log_prob_seconds=forward.seconds,
         reference_seconds=reference,
         value_seconds=value,
@@ -127,7 +131,8 @@ def rl_batch(c: Constants, w: Workload) -> Batch:
     answers = (r.turns - 1) * r.tool_tokens_per_turn
     mean = r.prompt_tokens + mean_response(c, w) + answers
     longest = np.minimum(4 * r.prompt_tokens, 1024.0) + r.max_response_tokens + answers
-    padding = c.padding_share * np.maximum(longest - mean, 0.0)
+    share = np.where(np.asarray(w.year) < 2025, 1.0, c.padding_share)
+    padding = share * np.maximum(longest - mean, 0.0)
     padded = mean + padding * (1 - train.packed)
     filled = np.where(
         np.asarray(train.fills_seq_len) > 0,

@@ -129,8 +129,8 @@ def _compute_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     if np.any(stated):
         total = batch.tokens * known(train.flops_per_token, 0.0) * (passes.linear / 3) / rates.linear
         linear, attention = np.where(stated, total, linear), np.where(stated, 0.0, attention)
-    fp8 = train.fp8 * w.gpu.has_fp8
-    traffic = c.elementwise_traffic * train.elementwise_traffic * (1 + c.fp8_extra_traffic * fp8)
+    recipe = (1 + c.fp8_extra_traffic * train.fp8 * w.gpu.has_fp8) * (1 + c.lora_extra_traffic * train.lora)
+    traffic = c.elementwise_traffic * train.elementwise_traffic * recipe
     elements = m.elements_per_token * traffic + 4 * m.vocab
     return {
         "compute": linear + (moe_rl - 1) * experts,
