@@ -15,6 +15,8 @@ from planners.domain import GpuSpec, ModelShape
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from planners.spec.models import InlineModel
+
 _FOR_CHECKS_ONLY = ("params_stated", "params_active_stated")
 """Published totals kept beside the shape: tests compare them, the planner must not."""
 
@@ -54,8 +56,19 @@ def load_gpus() -> dict[str, GpuSpec]:
     return {row["name"]: _gpu_of(row) for row in rows}
 
 
-def find_model(name: str) -> ModelShape:
-    """The shape of a model by a tolerant name.  Raises SpecError with the nearest names."""
+def find_model(model: str | InlineModel) -> ModelShape:
+    """The shape of a model by a tolerant name, or as the spec writes it out.  Raises SpecError with the nearest names."""
+    if isinstance(model, str):
+        return _find_model(model)
+    from planners.spec.shapes import shape_of  # pydantic is not needed to look up names
+
+    try:
+        return shape_of(model)
+    except ValueError as error:
+        raise SpecError(f"model {error}") from error
+
+
+def _find_model(name: str) -> ModelShape:
     shape = _models_by_key().get(_plain(name)) or _models_by_key().get(_bare(name))
     if shape is not None:
         return shape
@@ -70,9 +83,7 @@ def find_gpu(name: str) -> GpuSpec:
         return gpu
     known = load_gpus()
     labels = {_gpu_key(key): key for key in known}
-    raise SpecError(
-        f"unknown GPU {name!r}{_nearest(_gpu_key(name), labels)}", hint="known: " + ", ".join(known)
-    )
+    raise SpecError(f"unknown GPU {name!r}{_nearest(_gpu_key(name), labels)}", hint="known: " + ", ".join(known))
 
 
 def _model_of(row: Mapping[str, Any]) -> ModelShape:

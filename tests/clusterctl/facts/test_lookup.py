@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from clusterctl.errors import SpecError
 from clusterctl.facts import find_gpu, find_model, load_gpus, load_models
 from clusterctl.facts.lookup import model_rows
+from planners.spec import InlineModel
 
 ASKED_GPUS = (
     "H100", "H100-NVL", "H100-PCIe", "H200", "B200", "B300", "GB200", "A100-40", "A100-80", "A800", "L40S", "L4",
@@ -33,6 +34,15 @@ ASKED_GPUS = (
 )
 def test_a_model_is_found_by_the_names_people_use(name: str, found: str) -> None:
     assert find_model(name).name == found
+
+
+def test_a_shape_written_out_is_a_model_too() -> None:
+    assert find_model(InlineModel(name="mine", params_total=7e9)).params_total == 7e9
+    thin = InlineModel(
+        name="thin", layers=1, hidden=4096, heads=1, ffn=1, vocab=200_000, params_total=1e9, params_active=1e3
+    )
+    with pytest.raises(SpecError, match="fewer than its input embedding"):
+        find_model(thin)
 
 
 def test_every_name_and_alias_finds_its_own_row() -> None:
