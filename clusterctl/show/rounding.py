@@ -100,6 +100,8 @@ class DurationUnit:
     """A unit of time in which a column of durations is written."""
 
     name: str
+    word: str
+    """For the axis of a picture."""
     seconds: float
 
     def of(self, seconds: float) -> str:
@@ -112,11 +114,11 @@ class DurationUnit:
         return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"
 
 
-MILLISECONDS = DurationUnit(name="ms", seconds=1e-3)
-SECONDS = DurationUnit(name="s", seconds=1.0)
-MINUTES = DurationUnit(name="min", seconds=60.0)
-HOURS = DurationUnit(name="h", seconds=3600.0)
-DAYS = DurationUnit(name="d", seconds=86400.0)
+MILLISECONDS = DurationUnit(name="ms", word="milliseconds", seconds=1e-3)
+SECONDS = DurationUnit(name="s", word="seconds", seconds=1.0)
+MINUTES = DurationUnit(name="min", word="minutes", seconds=60.0)
+HOURS = DurationUnit(name="h", word="hours", seconds=3600.0)
+DAYS = DurationUnit(name="d", word="days", seconds=86400.0)
 
 
 def duration_unit(seconds: float) -> DurationUnit:
