@@ -57,7 +57,7 @@ def load_gpus() -> dict[str, GpuSpec]:
 
 
 def find_model(model: str | InlineModel) -> ModelShape:
-    """The shape of a model by a tolerant name, or as the spec writes it out.  Raises SpecError with the nearest names."""
+    """The shape of a model by a tolerant name, or as a spec writes it out.  Raises SpecError with the nearest."""
     if isinstance(model, str):
         return _find_model(model)
     from planners.spec.shapes import shape_of  # pydantic is not needed to look up names

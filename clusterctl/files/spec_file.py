@@ -17,6 +17,7 @@ from clusterctl.files.spec_errors import spec_error
 from clusterctl.files.spec_words import dotted
 from clusterctl.files.yaml_file import read_text, read_yaml
 from planners.spec.hf_config import inline_from_config
+from planners.spec.models import InlineModel
 from planners.spec.run import RunSpec
 
 if TYPE_CHECKING:
@@ -128,8 +129,8 @@ class _Reader:
 
     def check_names(self, spec: RunSpec) -> None:
         """Every model and GPU named in the spec is known.  Raises SpecError at its position."""
-        for path, name in _model_names(spec.model_dump(include={"stages"}), ()):
-            self._check(path, find_model, name)
+        for path, model in _models(spec.model_dump(include={"stages"}, exclude_none=True), ()):
+            self._check(path, _known_model, model)
         gpus: list[tuple[Steps, str]] = [(("fleet", "gpus", i), gpu) for i, gpu in enumerate(spec.fleet.gpus)]
         gpus += [(("fleet", "machines", i, "gpu"), m.gpu) for i, m in enumerate(spec.fleet.machines) if m.gpu]
         gpus += [(("fleet", "quota", key), key.rsplit(":", 1)[-1]) for key in spec.fleet.quota]
@@ -137,18 +138,22 @@ class _Reader:
         for path, gpu in gpus:
             self._check(path, find_gpu, gpu)
 
-    def _check(self, path: Steps, find: Callable[[str], object], name: str) -> None:
+    def _check(self, path: Steps, find: Callable[[Any], object], name: object) -> None:
         try:
             find(name)
         except SpecError as error:
             raise SpecError(f"{self.where(path)}: {dotted(path)}: {error.message}", hint=error.hint) from error
 
 
-def _model_names(value: Any, path: Steps) -> Iterator[tuple[Steps, str]]:
-    """Every `model:` given by name, with its path."""
+def _known_model(model: str | dict[str, Any]) -> object:
+    return find_model(model if isinstance(model, str) else InlineModel.model_validate(model))
+
+
+def _models(value: Any, path: Steps) -> Iterator[tuple[Steps, str | dict[str, Any]]]:
+    """Every `model:`, by name or written out, with its path."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, tuple | list) else ()
     for key, inner in items:
-        if key == "model" and isinstance(inner, str):
+        if key == "model":
             yield (*path, key), inner
         else:
-            yield from _model_names(inner, (*path, key))
+            yield from _models(inner, (*path, key))

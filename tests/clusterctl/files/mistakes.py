@@ -39,6 +39,10 @@ _EDITS: dict[str, tuple[str, str]] = {
     "cluster without machines": ("[aws, gcp, azure]", "[slurm:big]"),
     "unknown model": ("Qwen/Qwen2.5-Coder-32B-Instruct", "Qwen/Qwen2.5-Coder-33B-Instruct"),
     "half a shape": ("Qwen/Qwen2.5-Coder-32B-Instruct", "{name: mine, layers: 32}"),
+    "shape that contradicts itself": (
+        "Qwen/Qwen2.5-Coder-32B-Instruct",
+        "{name: mine, layers: 2, hidden: 4096, heads: 32, ffn: 64, vocab: 200000, params_total: 2e9, params_active: 1e6}",
+    ),
     "model a number": ("Qwen/Qwen2.5-Coder-32B-Instruct", "7"),
     "no such config": ("Qwen/Qwen2.5-Coder-32B-Instruct", "./my-model"),
     "unknown gpu": ("H200]", "H2000]"),
