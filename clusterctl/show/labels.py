@@ -13,6 +13,8 @@ POINT_RADIUS = 9.0
 """Pixels around a point that stay free."""
 DISTANCES = (12.0, 22.0, 36.0, 54.0, 76.0, 102.0)
 """Pixels between point and label, tried in order."""
+COST_OF_DISTANCE = 5.0
+"""Covered pixels worth avoiding by one pixel of distance."""
 ANGLES = (35, -35, 145, -145, 0, 180, 90, -90, 65, -65, 115, -115)
 """Degrees around the point, tried in order: right of it first."""
 
@@ -55,9 +57,13 @@ def place_labels(
     marks = [Box(x - POINT_RADIUS, y - POINT_RADIUS, x + POINT_RADIUS, y + POINT_RADIUS) for x, y in points]
     placed: list[Box] = []
     for point, size in zip(points, sizes, strict=True):
-        candidates = [_beside(point, size, distance, angle) for distance in DISTANCES for angle in ANGLES]
+        tried = [(distance, angle) for distance in DISTANCES for angle in ANGLES]
+        candidates = [_beside(point, size, distance, angle) for distance, angle in tried]
         taken = [*marks, *placed]
-        costs = [_cost(box, taken, avoid, within) for box in candidates]
+        costs = [
+            _cost(box, taken, avoid, within) + COST_OF_DISTANCE * distance
+            for box, (distance, _) in zip(candidates, tried, strict=True)
+        ]
         placed.append(candidates[costs.index(min(costs))])
     return placed
 
