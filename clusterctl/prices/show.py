@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.prices import table
@@ -97,7 +98,7 @@ def offers_table(
     notes += [f"{unknown} without a known price"] if unknown else []
     if rows.is_empty():
         return f"no offer in the price book matches · {notes[1]}\n"
-    return f"{drawn}\n{' · '.join(notes)}\n"
+    return f"{drawn}\n{textwrap.fill(' · '.join(notes), terminal.columns)}\n"
 
 
 def offers_json(rows: pl.DataFrame, priced_at: tuple[date, date], *, limit: int | None) -> str:
