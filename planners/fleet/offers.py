@@ -11,12 +11,14 @@ from planners.domain import OFFER_COLUMNS
 from planners.spec.fleet import CLOUDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from planners.fleet.rules import Sieve
     from planners.spec.fleet import FleetSpec, Machines
 
 OWNED_CAPACITY = "on_demand"
+OWN_REGION = "own"
+"""Region of machines that exist already."""
 UNKNOWN_PRICE = "unknown price"
 
 
@@ -38,21 +40,31 @@ def _escaped(letter: str) -> str:
     return letter if letter.isalnum() or letter in "_-" else f"\\{letter}"
 
 
-def owned_offers(machines: Sequence[Machines], targets: Sequence[str]) -> pl.DataFrame:
-    """Machines that exist already, as offers: cloud = the target, region = the node pool; one row per pool and
-    target."""
-    rows = []
+def _pools(machines: Sequence[Machines], targets: Sequence[str]) -> Iterator[tuple[str, str, Machines]]:
+    """(target, name, machines) of what exists already; a pool without a target exists on every such target."""
+    owned = [target for target in targets if target not in CLOUDS]
     for number, machine in enumerate(machines, 1):
-        owned = [target for target in targets if target not in CLOUDS]
+        name = machine.name or f"{machine.gpu or 'cpu'}-nodes-{number}"
         for target in [machine.target] if machine.target else owned:
-            name = machine.name or f"{machine.gpu or 'cpu'}-nodes-{number}"
-            rows.append(
-                (
-                    target, "own", None, name, OWNED_CAPACITY, machine.usd_per_hour, None, "yours", "yours",
-                    float(machine.vcpus), machine.memory_gib, machine.gpu,
-                    float(machine.gpus_per_node) if machine.gpu else 0.0, None, machine.network_gbps, None, None, "x86_64",
-                )
-            )  # fmt: skip
+            yield target, name, machine
+
+
+def owned_nodes(machines: Sequence[Machines], targets: Sequence[str]) -> dict[tuple[str, str], float]:
+    """Nodes that exist, by (target, pool name): the `cloud` and `instance_type` of `owned_offers`."""
+    return {(target, name): float(machine.nodes) for target, name, machine in _pools(machines, targets)}
+
+
+def owned_offers(machines: Sequence[Machines], targets: Sequence[str], *, with_gpus: bool) -> pl.DataFrame:
+    """Machines that exist already, as offers: cloud = the target, region = "own"; one row per pool and target."""
+    rows = [
+        (
+            target, OWN_REGION, None, name, OWNED_CAPACITY, machine.usd_per_hour, None, "yours", "yours",
+            float(machine.vcpus), machine.memory_gib, machine.gpu,
+            float(machine.gpus_per_node) if machine.gpu else 0.0, None, machine.network_gbps, None, None, "x86_64",
+        )
+        for target, name, machine in _pools(machines, targets)
+        if (machine.gpu is not None) == with_gpus
+    ]  # fmt: skip
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
@@ -98,7 +110,7 @@ def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
     rule."""
     rules: list[tuple[str, str, pl.Expr]] = []
     if fleet.regions:
-        here = matches("region", fleet.regions) | (pl.col("region") == "own")
+        here = matches("region", fleet.regions) | (pl.col("region") == OWN_REGION)
         rules.append(("region", f"not among regions {', '.join(fleet.regions)}", here))
     if fleet.exclude:
         excluded = matches("instance_type", fleet.exclude) | matches("region", fleet.exclude)

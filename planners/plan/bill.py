@@ -109,7 +109,8 @@ def _api_lines(demand: Demand, use: ApiUse) -> list[CostLine]:
     return [
         CostLine(
             name=f"{use.role}: {api.name}, {kind}", stage=demand.stage, unit="million tokens",
-            quantity=tokens * demand.units / 1e6, usd_per_unit=price, source="the run spec" if price is not None else "",
+            quantity=tokens * demand.units / 1e6, usd_per_unit=price,
+            source="the run spec" if price is not None else "not in the price book; state it in the run spec",
             scales_with_hours=False,
         )
         for kind, tokens, price in rows

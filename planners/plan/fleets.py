@@ -52,6 +52,11 @@ class StageFleet:
     gpus: Machines | None
     sandbox: Machines | None
 
+    @property
+    def num_gpus(self) -> int:
+        """All GPUs of the stage."""
+        return self.gpus.nodes * self.gpus.gpus_per_node if self.gpus is not None else 0
+
 
 def picks_of(found: Exploration, choice: Choice, stage: int, *, year: float) -> Picks:
     """One stage on all chosen runs, as columns."""

@@ -1,0 +1,199 @@
+"""From a spec and a world to a plan.  Pure: the same arguments give the same plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planners.money.extras import ExtraPrices
+from planners.plan import value
+from planners.plan.bands import added, band, narrowing, widths
+from planners.plan.bill import stage_lines
+from planners.plan.cautions import limit_warnings, price_warnings, stage_warnings
+from planners.plan.choose import NoFleetError, choose
+from planners.plan.detail import amounts, idle, layout, memory, one, phases
+from planners.plan.economics import economics
+from planners.plan.explain import Explained, stage_terms
+from planners.plan.explore import explore
+from planners.plan.fleets import fleet_of, picks_of
+from planners.plan.identity import with_id
+from planners.plan.movers import StageCost, movers
+from planners.plan.nearest import nearest
+from planners.plan.picks import outcome
+from planners.plan.summary import alternatives_of, pools_of, price_age, rejections_of, stage_usd, unpriced_of
+from planners.plan.terms import Terms, run_terms
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from planners.money.lines import CostLine
+    from planners.plan.bands import Width
+    from planners.plan.choose import Choice
+    from planners.plan.explore import Exploration
+    from planners.plan.fleets import StageFleet
+    from planners.plan.picks import Outcome, Picks
+    from planners.plan.world import World
+    from planners.spec.run import RunSpec
+
+MOVERS_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What every step of the building reads."""
+
+    spec: RunSpec
+    world: World
+    found: Exploration
+    choice: Choice
+    extras: ExtraPrices
+    now: datetime
+
+    @property
+    def year(self) -> float:
+        """Year of the software stack."""
+        return float(self.now.year)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenStage:
+    """One stage of the chosen run, worked out; `picks` and `result` also cover the alternatives (columns)."""
+
+    picks: Picks
+    result: Outcome
+    width: Width
+    fleet: StageFleet
+    mine: Picks
+    """The chosen fleet alone."""
+    own: Outcome
+    lines: list[CostLine]
+    hours: float
+
+
+def build_plan(spec: RunSpec, world: World, *, now: datetime, pick: int | None = None) -> value.Plan:
+    """The plan of a spec on the prices and the calibration of `world`.
+
+    Raises NoFleetError when nothing satisfies the spec (with the nearest that would), and whatever
+    `world.find_model` or
+    `world.find_gpu` raise for unknown names.
+    """
+    found = explore(spec, world, year=float(now.year))
+    try:
+        choice = choose(spec, found, pick=pick)
+    except NoFleetError as error:
+        raise NoFleetError(str(error), error.nearest or nearest(spec, world, found, year=float(now.year))) from None
+    at = Context(spec=spec, world=world, found=found, choice=choice, extras=ExtraPrices(world.extras), now=now)
+    return with_id(_plan(at, [_stage(at, number) for number in range(len(spec.stages))]))
+
+
+def _stage(at: Context, number: int) -> ChosenStage:
+    picks = picks_of(at.found, at.choice, number, year=at.year)
+    constants = at.world.calibration.constants
+    assumed = any(row.name.endswith("sandbox.seconds") for row in picks.demand.assumed)
+    fleet = fleet_of(at.found, int(at.choice.rows[0]), number)
+    mine = picks.only(0)
+    own = outcome(mine, constants)
+    hours = one(own.hours)
+    return ChosenStage(
+        picks=picks, result=outcome(picks, constants),
+        width=widths(picks, at.world.calibration, sandbox_assumed=assumed), fleet=fleet, mine=mine, own=own,
+        lines=stage_lines(picks.demand, fleet, hours, at.extras), hours=hours,
+    )  # fmt: skip
+
+
+def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
+    spec, world = at.spec, at.world
+    lines = _lines(stages)
+    plans = tuple(_stage_plan(stage, world) for stage in stages)
+    hours = added([plan.hours for plan in plans])
+    usd = added([plan.usd for plan in plans if plan.usd is not None])
+    pools = pools_of(stages)
+    age = price_age(stages, lines, world, at.now)
+    demands = [stage.picks.demand for stage in stages]
+    usd_by_stage = [plan.usd.p50 if plan.usd else 0.0 for plan in plans]
+    terms = Terms()
+    _explain(terms, stages, plans, world)
+    run_terms(terms, plans=plans, lines=lines, pools=pools, hours=hours.p50, usd=usd.p50)
+    return value.Plan(
+        id="", created_at=at.now, name=spec.name, objective=spec.objective,
+        spec=spec.model_dump(mode="json", exclude_none=True), prices=age, calibration=world.calibration.identity,
+        fleet=_fleet_line(stages), hours=hours, usd=usd, at_least=any(line.usd is None for line in lines),
+        usd_per_hour=max(_burn(stage) for stage in stages), stages=plans, pools=pools, lines=lines,
+        alternatives=alternatives_of(at, stages), frontier_chosen=1, rejections=rejections_of(at.found),
+        candidates=at.found.combinations,
+        movers=movers([_cost(stage) for stage in stages], world.calibration, count=MOVERS_SHOWN),
+        assumptions=tuple(
+            value.Assumption(name=row.name, value=row.value, source=row.source)
+            for demand in demands
+            for row in demand.assumed
+        ),
+        unpriced=unpriced_of(lines, at.found), economics=economics(demands, usd_by_stage, spec.economics),
+        warnings=(*limit_warnings(spec, hours, usd), *price_warnings(age), *stage_warnings(plans, stages)),
+        terms=terms.by_id,
+    )  # fmt: skip
+
+
+def _fleet_line(stages: list[ChosenStage]) -> str:
+    """Where the run lives, in one line."""
+    for stage in stages:
+        home = stage.fleet.gpus or stage.fleet.sandbox
+        if home is not None:
+            place = home.cloud if home.owned else f"{home.cloud} {home.region}"
+            return f"{place}, {home.capacity_type.replace('_', ' ')}"
+    return "API only"
+
+
+def _burn(stage: ChosenStage) -> float:
+    return sum(m.burn_usd_per_hour for m in (stage.fleet.gpus, stage.fleet.sandbox) if m is not None)
+
+
+def _lines(stages: list[ChosenStage]) -> tuple[value.Line, ...]:
+    rows = [line for stage in stages for line in stage.lines]
+    return tuple(
+        value.Line(
+            id=f"line.{number}", stage=row.stage, name=row.name, unit=row.unit, quantity=row.quantity,
+            usd_per_unit=row.usd_per_unit, usd=row.usd, as_of=row.as_of, source=row.source,
+        )
+        for number, row in enumerate(rows, 1)
+    )  # fmt: skip
+
+
+def _stage_plan(stage: ChosenStage, world: World) -> value.StagePlan:
+    demand, own, constants = stage.picks.demand, stage.own, world.calibration.constants
+    log_half = float(stage.width.log_half[0])
+    hours = band(stage.hours, log_half)
+    match = stage.width.match
+    waste = {
+        "start-up": one(stage.mine.start_up_hours), "evaluation": one(own.pause_hours),
+        "restarts and slack": one(own.overhead_hours), "preemptions": one(own.lost_hours),
+    }  # fmt: skip
+    return value.StagePlan(
+        name=demand.stage, kind=demand.kind, title=demand.title, unit=demand.unit, units=demand.units,
+        seconds_per_unit=band(one(own.unit_seconds), log_half), hours=hours,
+        usd=stage_usd(stage.lines, stage.fleet, log_half),
+        layout=layout(stage.mine), phases=phases(stage.mine, own), demand=amounts(stage.mine, stage.fleet, own),
+        waste_hours={name: amount for name, amount in waste.items() if amount > 0},
+        memory=memory(stage.mine, constants), idle=idle(stage.mine, stage.fleet, constants, own, stage.hours),
+        calibrated=value.Calibrated(cases=match.cases if match else 0, outside=match.outside if match else ()),
+        narrow=narrowing(demand, stage.width, 0),
+    )  # fmt: skip
+
+
+def _cost(stage: ChosenStage) -> StageCost:
+    fixed = sum(line.usd for line in stage.lines if line.usd is not None and not line.scales_with_hours)
+    scaling = sum(line.usd for line in stage.lines if line.usd is not None and line.scales_with_hours)
+    return StageCost(
+        picks=stage.mine, fleet=stage.fleet, hours=stage.hours, usd_per_hour=scaling / stage.hours, fixed_usd=fixed
+    )
+
+
+def _explain(terms: Terms, stages: list[ChosenStage], plans: tuple[value.StagePlan, ...], world: World) -> None:
+    """Hours of every stage, down to data sheets and fitted constants."""
+    for stage, plan in zip(stages, plans, strict=True):
+        gpus = stage.fleet.gpus
+        gpu = world.find_gpu(gpus.gpu) if gpus and gpus.gpu else None
+        explained = Explained(
+            plan=plan, picks=stage.mine, result=stage.own, constants=world.calibration.constants, gpu=gpu,
+            calibration=world.calibration.identity,
+        )  # fmt: skip
+        stage_terms(terms, explained)

@@ -1,0 +1,251 @@
+"""The chosen fleet of one stage, spelled out: phases with what bounds them, idle time, memory, demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.sandbox import queue_wait_seconds, simulate_judges
+from planners.physics.workload import COLOCATED, MEGATRON
+from planners.plan.fitting import rollout_memory, train_memory
+from planners.plan.picks import outcome
+from planners.plan.value import Idle, Memory, Phase
+from planners.units import GIB, SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from planners.physics.columns import Column
+    from planners.physics.constants import Constants
+    from planners.plan.fleets import StageFleet
+    from planners.plan.picks import Outcome, Picks
+
+SIMULATED_CALLS = 4096
+"""Judging runs that the event simulation follows; larger steps are scaled down with their slots."""
+SEED = 1
+CURE_SHARES = (1.1, 1.25, 1.5, 2.0, 3.0, 4.0, 8.0)
+"""Sandbox fleets, relative to the chosen one, that are tried to remove idle GPU time."""
+CURED = 0.75
+"""Share of the removable idle time that counts as removing it."""
+SCHEDULES = {0.0: "colocated", 1.0: "disaggregated", 2.0: "async"}
+SHARDINGS = {0.0: "megatron", 1.0: "fsdp", 2.0: "zero1"}
+
+
+def one(column: Column) -> float:
+    """The only value of a column of shape (1,), or the scalar."""
+    return float(np.asarray(column).reshape(-1)[0])
+
+
+def phases(picks: Picks, result: Outcome) -> tuple[Phase, ...]:
+    """Rows of the page: what a unit spends its seconds on.  `picks` holds one fleet."""
+    stage, timing = picks.demand.stage, result.timing
+    rows: list[tuple[str, str, float, str, dict[str, float]]] = []
+    for serving, generated in timing.generations:
+        parts = {name: one(seconds) for name, seconds in generated.parts.items()}
+        rows.append(("rollout", serving.role, one(generated.makespan_seconds), _bound(parts), parts))
+    if timing.step is not None:
+        rows[0] = ("rollout", "generate", one(timing.generate), rows[0][3], rows[0][4])
+    judged = one(timing.judging) - sum(one(g.makespan_seconds) for s, g in timing.generations[1:] if timing.step)
+    if timing.step is not None and judged > 0:
+        rows.append(("rollout", "outcome critic", judged, "compute", {}))
+    if one(timing.api) > 0:
+        rows.append(("api", "API calls", one(timing.api), "requests in flight that the provider allows", {}))
+    if picks.demand.sandboxing is not None:
+        rows.append(("sandbox", "sandbox", one(result.exposed), _sandbox_bound(picks), {}))
+    rows += _trainer_rows(result)
+    return _placed(stage, rows, result)
+
+
+def _trainer_rows(result: Outcome) -> list[tuple[str, str, float, str, dict[str, float]]]:
+    timing = result.timing
+    if timing.supervised is not None:
+        parts = {name: one(seconds) for name, seconds in timing.supervised.parts.items()}
+        return [("trainer", "train", one(timing.supervised.seconds), _bound(parts), parts)]
+    step = timing.step
+    if step is None:
+        return []
+    train = {name: one(seconds) for name, seconds in step.train.parts.items()}
+    forward = {name: one(seconds) for name, seconds in step.log_prob.parts.items()}
+    named = [
+        ("log-prob", step.log_prob_seconds, forward), ("reference", step.reference_seconds, forward),
+        ("value", step.value_seconds, forward), ("train", step.train_seconds, train),
+        ("critic train", step.critic_train_seconds, train),
+    ]  # fmt: skip
+    rows = [("trainer", name, one(seconds), _bound(parts), parts) for name, seconds, parts in named if one(seconds) > 0]
+    link = "whole model over one link" + (", moved twice" if one(timing.schedule) == COLOCATED else "")
+    return [*rows, ("trainer", "weight sync", one(step.sync_seconds), link, {})]
+
+
+def _placed(
+    stage: str, rows: list[tuple[str, str, float, str, dict[str, float]]], result: Outcome
+) -> tuple[Phase, ...]:
+    """Starts and exposed seconds: one after the other when colocated; the shorter of two pools is hidden behind the
+    other."""
+    unit = one(result.unit_seconds)
+    split = result.timing.step is not None and one(result.timing.schedule) != COLOCATED
+    rollout = sum(seconds for pool, name, seconds, _, _ in rows if pool != "trainer")
+    trainer = sum(seconds for pool, name, seconds, _, _ in rows if pool == "trainer" and name != "weight sync")
+    clock = {"trainer": 0.0, "rollout": 0.0}
+    placed = []
+    for pool, name, seconds, bound, parts in rows:
+        lane = "trainer" if pool == "trainer" and split else "rollout"
+        start = unit - seconds if name == "weight sync" else clock[lane]
+        hidden = split and name != "weight sync" and (pool == "trainer") == (trainer < rollout)
+        beside = pool == "api" and result.timing.generations
+        exposed = 0.0 if hidden or beside else seconds
+        placed.append(
+            Phase(
+                id=f"phase.{stage}.{name.replace(' ', '-')}", name=name, seconds=seconds, exposed_seconds=exposed,
+                share=exposed / max(unit, 1e-9), bound_by=bound, parts=parts, pool=pool, start_seconds=start,
+            )
+        )  # fmt: skip
+        if name != "weight sync" and not beside:
+            clock[lane] += seconds
+    return tuple(placed)
+
+
+def _bound(parts: dict[str, float]) -> str:
+    """The largest part, and the second where it is more than half as large."""
+    largest = sorted(((seconds, name) for name, seconds in parts.items() if seconds > 0), reverse=True)
+    if not largest:
+        return ""
+    named = [name for seconds, name in largest[:2] if seconds > 0.5 * largest[0][0]]
+    return "; ".join(named)
+
+
+def _sandbox_bound(picks: Picks) -> str:
+    wanted = picks.demand.sandboxing
+    assert wanted is not None
+    if wanted.serial:
+        return "reward code calls one sample at a time"
+    slots = one(picks.slots)
+    if wanted.held:
+        return "trajectories hold their sandbox" if slots >= wanted.trajectories else f"{slots:,.0f} sandboxes at once"
+    if wanted.calls * wanted.service.mean_seconds / max(slots, 1.0) > 2.0 * wanted.service.p95_seconds:
+        return "queue"
+    return "longest runs"
+
+
+def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome, hours: float) -> Idle | None:
+    """GPU time that the sandbox fleet costs, in dollars, and the sandbox nodes that would remove it."""
+    demand, sandbox = picks.demand, fleet.sandbox
+    if fleet.gpus is None or sandbox is None or demand.sandboxing is None:
+        return None
+    without = one(result.timing.unit_seconds(0.0))
+    lost_seconds = one(result.unit_seconds) - without
+    gpu_hours = one(picks.layouts.gpus) * lost_seconds * demand.units / SECONDS_PER_HOUR
+    per_gpu_hour = fleet.gpus.burn_usd_per_hour / max(one(picks.layouts.gpus), 1.0)
+    priced = fleet.gpus.usd_per_hour is not None
+    nodes, cost = _cure(picks, fleet, constants, result, hours)
+    busy, starts = _load(picks, result)
+    return Idle(
+        gpu_hours=gpu_hours, usd=gpu_hours * per_gpu_hour if priced else None, cure_nodes=nodes, cure_usd=cost,
+        slots_busy_share=busy, starts_per_second=starts, reason=_sandbox_bound(picks),
+    )  # fmt: skip
+
+
+def _cure(
+    picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome, hours: float
+) -> tuple[int | None, float | None]:
+    """The fewest further nodes that remove most of the removable idle time, with their dollars over the run."""
+    sandbox = fleet.sandbox
+    assert sandbox is not None
+    have, per_node = sandbox.nodes, max(sandbox.slots_per_node, 1)
+    now = one(result.unit_seconds)
+    more = np.unique([int(np.ceil(have * share)) for share in CURE_SHARES] + [have + 1])
+    seconds = [one(outcome(picks, constants, slots=float(nodes * per_node)).unit_seconds) for nodes in more]
+    best = min(seconds)
+    if now - best < 0.01 * now:
+        return None, None
+    for nodes, took in zip(more, seconds, strict=True):
+        if now - took >= CURED * (now - best):
+            price = sandbox.usd_per_hour
+            return int(nodes - have), None if price is None else float(nodes - have) * price * hours * took / now
+    return None, None
+
+
+def _load(picks: Picks, result: Outcome) -> tuple[float | None, float]:
+    """(busy share of the slots while there is work, sandbox starts per second)."""
+    wanted = picks.demand.sandboxing
+    assert wanted is not None
+    unit = max(one(result.unit_seconds), 1e-9)
+    if wanted.held:
+        return min(1.0, wanted.trajectories / max(one(picks.slots), 1.0)), wanted.trajectories / unit
+    slots = max(one(picks.slots), 1.0)
+    scale = min(1.0, SIMULATED_CALLS / max(wanted.calls, 1.0))
+    count = max(int(wanted.calls * scale), 1)
+    spread = np.linspace(0.0, 1.0, count) * max(one(result.timing.generate), 1e-6)
+    _, busy = simulate_judges(
+        finish_seconds=spread, service=wanted.service, slots=max(int(slots * scale), 1), seed=SEED
+    )
+    return min(busy, 1.0), wanted.calls / unit
+
+
+def steady_wait_seconds(picks: Picks, result: Outcome) -> float | None:
+    """Mean wait of a judging run if samples arrived evenly over the unit; None where sandboxes are held."""
+    wanted = picks.demand.sandboxing
+    if wanted is None or wanted.held:
+        return None
+    rate = wanted.calls / max(one(result.unit_seconds), 1e-9)
+    return one(queue_wait_seconds(arrivals_per_second=rate, service=wanted.service, slots=picks.slots))
+
+
+def memory(picks: Picks, constants: Constants) -> Memory | None:
+    """GiB per GPU by what fills them.  `picks` holds one fleet."""
+    if not picks.demand.needs_gpus:
+        return None
+    at = picks.situation(constants, grid_points=2)
+    train = train_memory(picks.demand, at).parts if picks.demand.learning else {}
+    rollout = rollout_memory(picks.demand, 0, at).parts if picks.demand.servings else {}
+    return Memory(
+        hbm_gib=one(np.asarray(at.gpu.hbm_bytes)) / GIB,
+        train_gib={name: one(size) / GIB for name, size in train.items()},
+        rollout_gib={name: one(size) / GIB for name, size in rollout.items()},
+    )
+
+
+def layout(picks: Picks) -> dict[str, float | str]:
+    """The chosen layout in the field's words."""
+    lay, demand = picks.layouts, picks.demand
+    shown: dict[str, float | str] = {}
+    if demand.learning is not None:
+        shown |= {"sharding": SHARDINGS[one(lay.sharding)], "dp": one(lay.dp)}
+        degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
+        shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
+        shown["recompute"] = {0.0: "none", 0.1: "selective", 1.0: "full"}[one(lay.recompute)]
+    if demand.learning is not None and demand.learning.rl:
+        shown = {"schedule": SCHEDULES[one(lay.schedule)], **shown}
+    if demand.servings:
+        shown |= {"gpus_per_replica": one(lay.replica), "replicas": one(lay.rollout_gpus) // one(lay.replica)}
+    if demand.learning is not None and one(lay.schedule) != COLOCATED:
+        shown |= {"train_gpus": one(lay.train_gpus), "rollout_gpus": one(lay.rollout_gpus)}
+    return shown
+
+
+def amounts(picks: Picks, fleet: StageFleet, result: Outcome) -> dict[str, float]:
+    """Tokens, GPU-hours, sandbox-hours and starts of the whole stage."""
+    demand, total = picks.demand, one(result.hours)
+    shown: dict[str, float] = {}
+    for serving, generated in result.timing.generations:
+        written = serving.samples * serving.generated_per_used * one(generated.mean_response_tokens) * demand.units
+        shown[f"{serving.role} tokens"] = written
+        shown[f"{serving.role} prompt tokens"] = serving.samples * serving.prompt_tokens * demand.units
+    if result.timing.step is not None:
+        shown["trained tokens"] = one(result.timing.step.trained_tokens) * demand.units
+    elif demand.learning is not None:
+        shown["trained tokens"] = demand.learning.batch_sequences * demand.learning.seq_len * demand.units
+    for use in demand.apis:
+        shown[f"{use.role} API input tokens"] = (use.input_tokens + use.cached_input_tokens) * demand.units
+        shown[f"{use.role} API output tokens"] = use.output_tokens * demand.units
+    if fleet.gpus is not None:
+        shown["GPU-hours"] = one(picks.layouts.gpus) * total
+    wanted = demand.sandboxing
+    if wanted is not None:
+        runs = wanted.trajectories if wanted.held else wanted.calls
+        each = one(result.unit_seconds) if wanted.held else wanted.service.mean_seconds
+        shown["sandbox runs"] = runs * demand.units
+        shown["sandbox-hours used"] = (
+            min(runs * each, one(picks.slots) * one(result.unit_seconds)) * demand.units / 3600.0
+        )
+        shown["sandbox-hours paid"] = one(picks.slots) * total
+        shown["sandbox starts per second"] = _load(picks, result)[1]
+    return shown

@@ -1,0 +1,156 @@
+"""Where the hours of a stage come from: seconds per unit, phases, inputs, constants, data sheets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planners.plan.detail import one
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planners.domain import GpuSpec
+    from planners.physics.constants import Constants
+    from planners.plan.demand import Demand, Serving
+    from planners.plan.picks import Outcome, Picks
+    from planners.plan.terms import Terms
+    from planners.plan.value import Phase, StagePlan
+
+PHASE_FORMULAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "generate": (
+        "Σ over decode iterations of smooth_max(bytes of weights and KV cache / HBM, FLOPs / peak) + "
+        "collectives + host time, until the longest sample ends; + prefill",
+        ("decode_hbm_vllm", "decode_compute", "iteration_vllm_seconds", "prefill_compute", "response_log_sd"),
+    ),
+    "log-prob": ("one forward pass over the step's tokens", ("gemm_bf16_hopper", "attention_hopper")),
+    "reference": ("one forward pass of the frozen reference", ("gemm_bf16_hopper", "attention_hopper")),
+    "value": ("one forward pass of the critic", ("gemm_bf16_hopper", "attention_hopper")),
+    "train": (
+        "(linear + attention + elementwise + exposed traffic) / GPUs, launches, pipeline bubble, data-parallel traffic, "
+        "× stack factor + optimizer",
+        ("gemm_bf16_hopper", "attention_hopper", "elementwise_traffic", "megatron_rl_overhead",
+         "fsdp_post_training_overhead"),
+    ),
+    "critic train": ("as train, for the critic", ("gemm_bf16_hopper",)),
+    "weight sync": (
+        "fixed + 2 bytes × parameters × (reshard factor if colocated) / (share of one link) + offload if colocated",
+        ("sync_fixed_seconds", "sync_nic_share", "colocated_reshard_factor"),
+    ),
+    "sandbox": ("backlog after generation + longest of the last runs; + starts where sandboxes are held", ()),
+    "API calls": ("requests / requests in flight × seconds per request", ()),
+}  # fmt: skip
+
+WASTE_SOURCES = {
+    "start-up": "boot 300 s + pull 180 s + warm-up 240 s: assumptions, replaced by measured ones",
+    "evaluation": "generation of the evaluation problems, each time the spec asks for it",
+    "restarts and slack": "run_waste: what whole published runs took over their measured steps; docs/ACCURACY.md",
+    "preemptions": "0.02 preemptions per spot node-hour × (restart + half a checkpoint interval): assumption",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """A stage on its chosen fleet; `picks` and `result` hold that fleet alone."""
+
+    plan: StagePlan
+    picks: Picks
+    result: Outcome
+    constants: Constants
+    gpu: GpuSpec | None
+    calibration: str
+
+
+def stage_terms(terms: Terms, stage: Explained) -> str:
+    """Records everything behind `hours.<stage>` and returns that id."""
+    plan, name = stage.plan, stage.plan.name
+    shared = _inputs(terms, stage.picks.demand, stage.gpu)
+    phase_ids = [_phase(terms, phase, shared, stage) for phase in plan.phases]
+    split = plan.layout.get("schedule") in ("disaggregated", "async")
+    formula = "max(rollout side, trainer side), smoothed, + weight sync" if split else "phases, one after the other"
+    each = terms.add(
+        f"unit.{name}", f"seconds per {plan.unit}", plan.seconds_per_unit.p50, "s", formula=formula, inputs=phase_ids
+    )
+    units = terms.add(f"units.{name}", f"{plan.unit}s", plan.units, plan.unit, source=f"the spec: stage {name}")
+    work = terms.add(
+        f"work.{name}", "work", one(stage.result.work_hours), "hours", formula="units × seconds per unit / 3600",
+        inputs=(units, each),
+    )  # fmt: skip
+    wastes = [
+        terms.add(f"waste.{name}.{kind.replace(' ', '-')}", kind, hours, "hours", source=WASTE_SOURCES[kind])
+        for kind, hours in plan.waste_hours.items()
+    ]
+    low, high = plan.hours.p10 / plan.hours.p50, plan.hours.p90 / plan.hours.p50
+    width = f"calibration {stage.calibration}: residuals of left-out published runs; docs/ACCURACY.md"
+    terms.add(f"band.{name}", "80 % band of the hours, as factors", f"× {low:.2f} to × {high:.2f}", "", source=width)
+    return terms.add(
+        f"hours.{name}", f"hours of {name}", plan.hours.p50, "hours", formula="work + what the run wastes",
+        inputs=(work, *wastes),
+    )  # fmt: skip
+
+
+def _inputs(terms: Terms, demand: Demand, gpu: GpuSpec | None) -> list[str]:
+    """Data sheet, lengths and parameters that every phase on GPUs starts from."""
+    rows: list[tuple[str, str, float, str, str]] = []
+    if gpu is not None:
+        rows += [
+            (f"gpu.{gpu.name}.flops", f"{gpu.name} dense bf16 peak", gpu.bf16_flops, "FLOP/s", gpu.source),
+            (f"gpu.{gpu.name}.hbm", f"{gpu.name} HBM bandwidth", gpu.hbm_bytes_per_s, "bytes/s", gpu.source),
+        ]
+    if demand.servings:
+        rows += _serving(demand, demand.servings[0])
+    model = demand.learning.model if demand.learning else (demand.servings[0].model if demand.servings else None)
+    if model is not None:
+        active = model.params_matmul_active
+        rows += [
+            (
+                f"model.{model.name}.params",
+                f"parameters of {model.name}",
+                model.params_total,
+                "parameters",
+                model.source,
+            ),
+            (f"model.{model.name}.active", "parameters that multiply per token", active, "parameters", model.source),
+        ]
+    return [terms.add(identity, label, value, unit, source=source) for identity, label, value, unit, source in rows]
+
+
+def _serving(demand: Demand, main: Serving) -> list[tuple[str, str, float, str, str]]:
+    """Samples and lengths, each from the spec or assumed."""
+    stage = demand.stage
+    stated = f"the spec: stage {stage}"
+    known = main.response_tokens == main.response_tokens
+    length = stated if known else "unknown: a fitted share of the longest response; docs/ACCURACY.md"
+    return [
+        (f"input.{stage}.samples", f"samples per {demand.unit}", main.samples, "samples", stated),
+        (f"input.{stage}.prompt_tokens", "prompt tokens, mean", main.prompt_tokens, "tokens", stated),
+        (f"input.{stage}.response_tokens", "response tokens, mean", main.response_tokens, "tokens", length),
+    ]
+
+
+def _phase(terms: Terms, phase: Phase, shared: Sequence[str], stage: Explained) -> str:
+    formula, names = PHASE_FORMULAS.get(phase.name, PHASE_FORMULAS["generate"])
+    inputs = [*shared, *terms.constants(names, stage.constants)]
+    if phase.name in ("sandbox", "API calls"):
+        inputs = _sandbox(terms, stage) if phase.name == "sandbox" else []
+    note = "part of the phase; parts overlap"
+    parts = [
+        terms.add(f"{phase.id}.{part.replace(' ', '-').replace(',', '')}", part, seconds, "s", source=note)
+        for part, seconds in phase.parts.items()
+        if seconds > 0
+    ]
+    return terms.add(phase.id, phase.name, phase.seconds, "s", formula=formula, inputs=(*parts, *inputs))
+
+
+def _sandbox(terms: Terms, stage: Explained) -> list[str]:
+    demand = stage.picks.demand
+    wanted = demand.sandboxing
+    if wanted is None:
+        return []
+    source, at = f"the spec or profile {wanted.profile}", f"input.{demand.stage}.sandbox"
+    slots = one(stage.picks.slots)
+    return [
+        terms.add(f"{at}.runs", f"judging runs per {demand.unit}", wanted.calls, "runs", source=source),
+        terms.add(f"{at}.seconds", "seconds per run, mean", wanted.service.mean_seconds, "s", source=source),
+        terms.add(f"{at}.slots", "sandboxes at once", slots, "slots", source="chosen by the search"),
+    ]

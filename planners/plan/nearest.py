@@ -1,0 +1,58 @@
+"""Asked for something infeasible: what is the least change to the fleet that makes it feasible?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from planners.domain import CapacityType
+from planners.plan.choose import NoFleetError, choose
+from planners.plan.explore import explore
+
+if TYPE_CHECKING:
+    from planners.plan.explore import Exploration
+    from planners.plan.world import World
+    from planners.spec.run import RunSpec
+
+RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("any region", {"regions": ()}),
+    ("any instance type", {"instance_types": (), "exclude": ()}),
+    ("any number of nodes", {"nodes": None, "max_gpus": None}),
+    ("a larger quota", {"quota": {}}),
+    ("any GPU", {"gpus": ()}),
+    ("every capacity type", {"capacity": tuple(CapacityType)}),
+    ("every cloud", {"targets": ("aws", "gcp", "azure")}),
+    ("any GPU in any region, in any number", {
+        "gpus": (), "regions": (), "instance_types": (), "exclude": (), "nodes": None, "max_gpus": None, "quota": {},
+    }),
+)  # fmt: skip
+"""Changes to `fleet` that are tried in turn, the smallest first."""
+
+
+def nearest(spec: RunSpec, world: World, found: Exploration, *, year: float) -> str:
+    """What would make the spec feasible, with the fleet that it then gets; else which rules rejected most."""
+    for words, change in RELAXATIONS:
+        fleet = spec.fleet.model_copy(update=change)
+        if fleet == spec.fleet:
+            continue
+        limits = spec.limits.model_copy(update={"gpus": None} if "max_gpus" in change else {})
+        relaxed = spec.model_copy(update={"fleet": fleet, "limits": limits})
+        other = explore(relaxed, world, year=year)
+        try:
+            row = int(choose(relaxed, other).rows[0])
+        except NoFleetError:
+            continue
+        return f"with {words} there is one: {_named(other, row)}"
+    reasons = sorted(found.sieve.rejected, key=lambda r: -r.count)[:3]
+    return "; ".join(f"{r.rule}: {r.reason} ({r.count:,})" for r in reasons) or "no offer matches the fleet"
+
+
+def _named(found: Exploration, row: int) -> str:
+    runs = found.runs
+    money = f"${runs.usd[row]:,.0f} in {runs.hours[row]:,.1f} hours"
+    if runs.offer[row] < 0:
+        return money
+    offer = found.offers.row(int(runs.offer[row]), named=True)
+    nodes = max(int(s.candidates.nodes[s.rows.candidate[r]]) for s, r in zip(found.stages, runs.rows[row], strict=True))
+    return (
+        f"{nodes} × {offer['instance_type']} in {offer['cloud']} {offer['region']}, {offer['capacity_type']}, {money}"
+    )
