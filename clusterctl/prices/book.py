@@ -105,7 +105,7 @@ class PriceBook:
                 gib_per_vcpu=(pl.col("memory_gib") / pl.col("vcpus")).round(0),
                 usd_per_vcpu_hour=(pl.col("usd_per_hour") / pl.col("vcpus")).round(5),
             )
-            .sort(["usd_per_vcpu_hour", "vcpus", "instance_type"], descending=[False, True, False])
+            .sort(["usd_per_vcpu_hour", "vcpus"], descending=[False, True], maintain_order=True)
             .group_by(group, maintain_order=True)
             .head(keep_per_group)
             .select(OFFER_COLUMNS)
