@@ -26,13 +26,22 @@ OUTSIDE_KINDS = ("evaluate", "sandbox")
 """Kinds whose seconds come from the sandbox, not from a model."""
 OUTSIDE_METRICS = ("reward_share", "fraction", "usd_per_instance")
 PLACEHOLDER_MODEL = "7B"
+PER_GPU_METRICS = (
+    "tokens_per_second_per_gpu",
+    "mfu",
+    "gpu_hours",
+    "usd",
+    "solutions_per_hour_per_gpu",
+)
+"""Metrics that depend little on how many GPUs share the work."""
 
 MISSING_LOG_SD = {
     "response length": 1.1,
-    "batch": 0.8,
-    "steps": 0.7,
+    "batch": 1.0,
+    "steps": 1.0,
     "tokens": 1.6,
-    "number of GPUs": 0.4,
+    "number of GPUs": 1.2,
+    "number of GPUs of a rate": 0.3,
     "GPU": 0.28,
     "model shape": 0.25,
     "layout": 0.2,
@@ -107,6 +116,8 @@ def missing_inputs(case: Case) -> tuple[str, ...]:
     rate = published.metric in ("tokens_per_second_per_gpu", "mfu", "step_seconds", "train_phase_seconds")
     batch = rollout.requests is not None or (rollout.output_tokens_total is not None and not is_rl(case))
     batch = batch or (is_rl(case) and (rollout.prompts_per_step is not None or published.phases is not None))
+    unsized = case.kind not in OUTSIDE_KINDS and cluster.gpus is None and not cluster.train_gpus
+    per_gpu = published.metric in PER_GPU_METRICS
     inferred = any("cluster" in gap and "gpu" in gap and "gpus" not in gap for gap in case.gaps)
     checks = {
         "response length": generates and not sync_only and rollout.response_tokens is None,
@@ -114,7 +125,8 @@ def missing_inputs(case: Case) -> tuple[str, ...]:
         "steps": case.kind == "rl_run" and case.steps is None,
         "tokens": supervised and not rate and train.tokens is None,
         "layout": supervised and not layout_is_stated(case),
-        "number of GPUs": case.kind not in OUTSIDE_KINDS and cluster.gpus is None and not cluster.train_gpus,
+        "number of GPUs": unsized and not per_gpu,
+        "number of GPUs of a rate": unsized and per_gpu,
         "GPU": case.kind not in OUTSIDE_KINDS and (cluster.gpu is None or inferred),
         "isolation": case.kind == "sandbox" and published.metric == "seconds",
         "seconds per tool call": _tools_untold(case),

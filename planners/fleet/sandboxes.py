@@ -14,9 +14,9 @@ from planners.physics.sandbox import slots_per_node
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planners.demand.needs import Sandboxing
     from planners.fleet.layouts import Array
     from planners.fleet.rules import Sieve
-    from planners.plan.demand import Sandboxing
     from planners.spec.fleet import FleetSpec
 
 

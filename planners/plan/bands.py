@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.plan.picks import outcome
+from planners.fleet.picks import outcome
 from planners.plan.value import Band, Narrow
 
 if TYPE_CHECKING:
+    from planners.demand.needs import Demand
     from planners.domain import GpuSpec
     from planners.fleet.layouts import Array
+    from planners.fleet.picks import Picks
     from planners.physics.calibration import Calibration, Match
     from planners.physics.columns import Column
     from planners.physics.constants import Constants
-    from planners.plan.demand import Demand
-    from planners.plan.picks import Picks
 
 BAND_KINDS = {
     "rlcef": "rl_step", "sft": "sft", "reward-model": "sft", "pretrain": "pretrain", "synthesize": "generate",

@@ -3,15 +3,17 @@ each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planners.money.lines import CostLine
 from planners.units import GB, GIB, HOURS_PER_MONTH
 
 if TYPE_CHECKING:
+    from planners.demand.needs import ApiUse, Demand
+    from planners.fleet.chosen import Machines, StageFleet
     from planners.money.extras import ExtraPrices
-    from planners.plan.demand import ApiUse, Demand
-    from planners.plan.fleets import Machines, StageFleet
+    from planners.money.token_prices import TokenPrice, TokenPrices
 
 GPU_DISK_GIB = 500.0
 SANDBOX_DISK_GIB = 200.0
@@ -23,16 +25,24 @@ CAPACITY_BLOCK_HOURS = 24.0
 """AWS sells capacity blocks by the day."""
 
 
-def stage_lines(demand: Demand, fleet: StageFleet, hours: float, extras: ExtraPrices) -> list[CostLine]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Everything that is billed besides machines."""
+
+    extras: ExtraPrices
+    tokens: TokenPrices
+
+
+def stage_lines(demand: Demand, fleet: StageFleet, hours: float, prices: Prices) -> list[CostLine]:
     """Every line of one stage that takes `hours` from request to end."""
     lines = []
     for role, machines in (("GPU nodes", fleet.gpus), ("sandbox nodes", fleet.sandbox)):
         if machines is not None:
-            lines += _machine_lines(demand.stage, role, machines, hours, extras)
+            lines += _machine_lines(demand.stage, role, machines, hours, prices.extras)
     home = fleet.gpus or fleet.sandbox
     if home is not None and not home.owned:
-        lines += _place_lines(demand, fleet, home, hours, extras)
-    lines += [line for use in demand.apis for line in _api_lines(demand, use)]
+        lines += _place_lines(demand, fleet, home, hours, prices.extras)
+    lines += [line for use in demand.apis for line in _api_lines(demand, use, prices.tokens.find(use.api))]
     return lines
 
 
@@ -96,23 +106,19 @@ def _place_lines(
     return lines
 
 
-def _api_lines(demand: Demand, use: ApiUse) -> list[CostLine]:
-    """Tokens by kind of price; cached input without its own price is billed as uncached (the safe side)."""
-    api = use.api
-    fresh = api.input_usd_per_million_tokens
-    cached = api.cached_input_usd_per_million_tokens
+def _api_lines(demand: Demand, use: ApiUse, price: TokenPrice) -> list[CostLine]:
+    """Tokens by kind of price."""
     rows = [
-        ("input tokens", use.input_tokens, fresh),
-        ("cached input tokens", use.cached_input_tokens, fresh if cached is None else cached),
-        ("output tokens", use.output_tokens, api.output_usd_per_million_tokens),
+        ("input tokens", use.input_tokens, price.input),
+        ("cached input tokens", use.cached_input_tokens, price.cached_input),
+        ("output tokens", use.output_tokens, price.output),
     ]
     return [
         CostLine(
-            name=f"{use.role}: {api.name}, {kind}", stage=demand.stage, unit="million tokens",
-            quantity=tokens * demand.units / 1e6, usd_per_unit=price,
-            source="the run spec" if price is not None else "not in the price book; state it in the run spec",
+            name=f"{use.role}: {use.api.name}, {kind}", stage=demand.stage, unit="million tokens",
+            quantity=tokens * demand.units / 1e6, usd_per_unit=usd, source=price.source, as_of=price.as_of,
             scales_with_hours=False,
         )
-        for kind, tokens, price in rows
+        for kind, tokens, usd in rows
         if tokens > 0
     ]  # fmt: skip

@@ -5,35 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planners.fleet.choose import NoFleetError, choose
+from planners.fleet.chosen import fleet_of, picks_of
+from planners.fleet.explore import explore
+from planners.fleet.nearest import nearest
+from planners.fleet.picks import outcome
 from planners.money.extras import ExtraPrices
+from planners.money.token_prices import TokenPrices
 from planners.plan import value
 from planners.plan.bands import added, band, narrowing, widths
-from planners.plan.bill import stage_lines
+from planners.plan.bill import Prices, stage_lines
 from planners.plan.cautions import limit_warnings, price_warnings, stage_warnings
-from planners.plan.choose import NoFleetError, choose
 from planners.plan.detail import amounts, idle, layout, memory, one, phases
 from planners.plan.economics import economics
 from planners.plan.explain import Explained, stage_terms
-from planners.plan.explore import explore
-from planners.plan.fleets import fleet_of, picks_of
 from planners.plan.identity import with_id
 from planners.plan.movers import StageCost, movers
-from planners.plan.nearest import nearest
-from planners.plan.picks import outcome
 from planners.plan.summary import alternatives_of, pools_of, price_age, rejections_of, stage_usd, unpriced_of
 from planners.plan.terms import Terms, run_terms
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from planners.fleet.choose import Choice
+    from planners.fleet.chosen import StageFleet
+    from planners.fleet.explore import Exploration
+    from planners.fleet.picks import Outcome, Picks
     from planners.money.lines import CostLine
     from planners.plan.bands import Width
-    from planners.plan.choose import Choice
-    from planners.plan.explore import Exploration
-    from planners.plan.fleets import StageFleet
-    from planners.plan.picks import Outcome, Picks
-    from planners.plan.world import World
     from planners.spec.run import RunSpec
+    from planners.world import World
 
 MOVERS_SHOWN = 6
 
@@ -46,7 +47,7 @@ class Context:
     world: World
     found: Exploration
     choice: Choice
-    extras: ExtraPrices
+    prices: Prices
     now: datetime
 
     @property
@@ -82,7 +83,8 @@ def build_plan(spec: RunSpec, world: World, *, now: datetime, pick: int | None =
         choice = choose(spec, found, pick=pick)
     except NoFleetError as error:
         raise NoFleetError(str(error), error.nearest or nearest(spec, world, found, year=float(now.year))) from None
-    at = Context(spec=spec, world=world, found=found, choice=choice, extras=ExtraPrices(world.extras), now=now)
+    prices = Prices(extras=ExtraPrices(world.extras), tokens=TokenPrices(world.token_prices))
+    at = Context(spec=spec, world=world, found=found, choice=choice, prices=prices, now=now)
     return with_id(_plan(at, [_stage(at, number) for number in range(len(spec.stages))]))
 
 
@@ -97,7 +99,7 @@ def _stage(at: Context, number: int) -> ChosenStage:
     return ChosenStage(
         picks=picks, result=outcome(picks, constants),
         width=widths(picks, at.world.calibration, sandbox_assumed=assumed), fleet=fleet, mine=mine, own=own,
-        lines=stage_lines(picks.demand, fleet, hours, at.extras), hours=hours,
+        lines=stage_lines(picks.demand, fleet, hours, at.prices), hours=hours,
     )  # fmt: skip
 
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.fleet.fitting import rollout_memory, train_memory
+from planners.fleet.picks import outcome
 from planners.physics.sandbox import queue_wait_seconds, simulate_judges
 from planners.physics.workload import COLOCATED, MEGATRON
-from planners.plan.fitting import rollout_memory, train_memory
-from planners.plan.picks import outcome
 from planners.plan.value import Idle, Memory, Phase
 from planners.units import GIB, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
+    from planners.fleet.chosen import StageFleet
+    from planners.fleet.picks import Outcome, Picks
     from planners.physics.columns import Column
     from planners.physics.constants import Constants
-    from planners.plan.fleets import StageFleet
-    from planners.plan.picks import Outcome, Picks
 
 SIMULATED_CALLS = 4096
 """Judging runs that the event simulation follows; larger steps are scaled down with their slots."""

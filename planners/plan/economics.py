@@ -9,7 +9,7 @@ from planners.plan.value import Economics
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planners.plan.demand import Demand
+    from planners.demand.needs import Demand
     from planners.spec.fleet import Economics as Worth
 
 PER = {

@@ -10,10 +10,10 @@ from planners.plan.detail import one
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planners.demand.needs import Demand, Serving
     from planners.domain import GpuSpec
+    from planners.fleet.picks import Outcome, Picks
     from planners.physics.constants import Constants
-    from planners.plan.demand import Demand, Serving
-    from planners.plan.picks import Outcome, Picks
     from planners.plan.terms import Terms
     from planners.plan.value import Phase, StagePlan
 
@@ -27,7 +27,7 @@ PHASE_FORMULAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "reference": ("one forward pass of the frozen reference", ("gemm_bf16_hopper", "attention_hopper")),
     "value": ("one forward pass of the critic", ("gemm_bf16_hopper", "attention_hopper")),
     "train": (
-        "(linear + attention + elementwise + exposed traffic) / GPUs, launches, pipeline bubble, data-parallel traffic, "
+        "(linear + attention + elementwise + traffic) / GPUs, launches, pipeline bubble, data-parallel traffic, "
         "× stack factor + optimizer",
         ("gemm_bf16_hopper", "attention_hopper", "elementwise_traffic", "megatron_rl_overhead",
          "fsdp_post_training_overhead"),

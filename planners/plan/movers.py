@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.fleet.picks import outcome
 from planners.physics.constants import PRIORS, Constants
 from planners.plan.detail import one
-from planners.plan.picks import outcome
 from planners.plan.value import Mover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from planners.demand.needs import Demand
+    from planners.fleet.chosen import StageFleet
+    from planners.fleet.picks import Picks
     from planners.physics.calibration import Calibration
-    from planners.plan.demand import Demand
-    from planners.plan.fleets import StageFleet
-    from planners.plan.picks import Picks
 
 GIVEN_FACTOR = 1.25
 """An input that is given by its mean alone may be off by a quarter."""

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.fleet.chosen import fleet_of
 from planners.plan import value
 from planners.plan.bands import SPOT_PRICE_LOG_SD, added, band
 from planners.plan.bill import stage_lines
-from planners.plan.fleets import fleet_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from planners.fleet.chosen import Machines, StageFleet
+    from planners.fleet.explore import Exploration
     from planners.money.lines import CostLine
     from planners.plan.build import ChosenStage, Context
-    from planners.plan.explore import Exploration
-    from planners.plan.fleets import Machines, StageFleet
-    from planners.plan.world import World
+    from planners.world import World
 
 
 def pools_of(stages: Sequence[ChosenStage]) -> tuple[value.Pool, ...]:
@@ -65,22 +65,23 @@ def alternatives_of(at: Context, stages: Sequence[ChosenStage]) -> tuple[value.A
     """Every named fleet with its own band and bill; number 1 is the choice."""
     rows = []
     for number, (run, label) in enumerate(zip(at.choice.rows, at.choice.labels, strict=True)):
-        hours, dollars, risk, sandbox_nodes = [], [], 0.0, 0
+        hours, dollars, risk = [], [], 0.0
         fleets = [fleet_of(at.found, int(run), index) for index in range(len(stages))]
         biggest = max(fleets, key=lambda fleet: fleet.num_gpus)
+        sandboxes = [fleet.sandbox for fleet in fleets if fleet.sandbox is not None]
+        sandbox = max(sandboxes, key=lambda machines: machines.nodes, default=None)
         for fleet, stage in zip(fleets, stages, strict=True):
             total, log_half = float(stage.result.hours[number]), float(stage.width.log_half[number])
             hours.append(band(total, log_half))
-            dollars.append(stage_usd(stage_lines(stage.picks.demand, fleet, total, at.extras), fleet, log_half))
+            dollars.append(stage_usd(stage_lines(stage.picks.demand, fleet, total, at.prices), fleet, log_half))
             risk += float(stage.result.interruptions[number])
-            sandbox_nodes = max(sandbox_nodes, fleet.sandbox.nodes if fleet.sandbox else 0)
         home = biggest.gpus or biggest.sandbox
         rows.append(
             value.Alternative(
-                number=number + 1, label=label, fleet=_described(biggest), cloud=home.cloud if home else "",
-                region=home.region if home else "", capacity_type=home.capacity_type if home else "",
+                number=number + 1, label=label, fleet=_described(biggest.gpus, sandbox),
+                cloud=home.cloud if home else "", region=home.region if home else "", capacity_type=home.capacity_type if home else "",
                 gpu=(biggest.gpus.gpu or "") if biggest.gpus else "",
-                gpus=biggest.num_gpus, sandbox_nodes=sandbox_nodes,
+                gpus=biggest.num_gpus, sandbox_nodes=sandbox.nodes if sandbox else 0,
                 hours=added(hours), usd=added(dollars), interruptions=risk,
             )
         )  # fmt: skip
@@ -96,8 +97,8 @@ def stage_usd(lines: Sequence[CostLine], fleet: StageFleet, log_half: float) -> 
     return value.Band(p10=fixed + stretched.p10, p50=fixed + scaling, p90=fixed + stretched.p90)
 
 
-def _described(fleet: StageFleet) -> str:
-    parts = [m for m in (fleet.gpus, fleet.sandbox) if m is not None]
+def _described(gpus: Machines | None, sandbox: Machines | None) -> str:
+    parts = [m for m in (gpus, sandbox) if m is not None]
     return " + ".join(f"{m.nodes} × {m.instance_type}" for m in parts)
 
 

@@ -11,8 +11,8 @@ from planners.physics.workload import COLOCATED, FSDP, MEGATRON, ZERO1
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
+    from planners.demand.needs import Demand, Sandboxing
     from planners.fleet.layouts import Array
-    from planners.plan.demand import Demand, Sandboxing
 
 JUDGE_TARGET_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 900.0)
 """Sandbox fleets are tried that would judge all samples of a unit in these many seconds."""

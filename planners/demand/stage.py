@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planners.plan.demand_agent import evaluate_demand, rollout_demand
-from planners.plan.demand_data import reward_model_demand, supervised_demand, synthesize_demand
-from planners.plan.demand_rl import rlcef_demand
+from planners.demand.agent import evaluate_demand, rollout_demand
+from planners.demand.data import reward_model_demand, supervised_demand, synthesize_demand
+from planners.demand.rl import rlcef_demand
 
 if TYPE_CHECKING:
-    from planners.plan.demand import Demand
-    from planners.plan.demand_rl import FindModel
+    from planners.demand.needs import Demand
+    from planners.demand.rl import FindModel
     from planners.spec.run import Stage
 
 

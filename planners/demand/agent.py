@@ -6,14 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planners.plan.demand import ApiUse, Assumed, Demand, Serving
-from planners.plan.demand_rl import length_fields, short
-from planners.plan.demand_sandbox import TOOL_SECONDS, assumed_rows, sandboxing
+from planners.demand.needs import ApiUse, Assumed, Demand, Serving
+from planners.demand.rl import length_fields, shown
+from planners.demand.sandbox import TOOL_SECONDS, assumed_rows, sandboxing
 from planners.spec.benchmarks import evaluate_need
 from planners.spec.profiles import sandbox_need
 
 if TYPE_CHECKING:
-    from planners.plan.demand_rl import FindModel
+    from planners.demand.rl import FindModel
     from planners.spec.lengths import Lengths
     from planners.spec.profiles import SandboxNeed
     from planners.spec.stages_agent import EvaluateStage, RolloutStage
@@ -90,7 +90,7 @@ def _demand(
     else:
         assert stage.model is not None
         servings = (_serving(stage, agents, find_model),)
-        name = short(servings[0].model.name)
+        name = shown(stage.model, servings[0].model)
     return Demand(
         stage=stage.name, kind=stage.kind, title=f"{title} with {name}", unit="job", units=1.0, servings=servings,
         sandboxing=sandboxing(agents.need, samples=agents.samples), apis=apis, assumed=assumed, outcomes=outcomes,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planners.demand.needs import Assumed, Sandboxing
 from planners.physics.sandbox import Service
-from planners.plan.demand import Assumed, Sandboxing
 
 if TYPE_CHECKING:
     from planners.spec.profiles import Assumed as Filled

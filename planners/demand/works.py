@@ -11,9 +11,9 @@ from planners.physics.columns import UNKNOWN
 from planners.physics.workload import COLOCATED, FSDP, TRANSFORMERS, TRTLLM, VLLM, RolloutWork, TrainWork
 
 if TYPE_CHECKING:
+    from planners.demand.needs import Learning, Serving
+    from planners.demand.timing import Situation
     from planners.physics.columns import Array, Column
-    from planners.plan.demand import Learning, Serving
-    from planners.plan.timing import Situation
 
 ENGINES = {"vllm": VLLM, "sglang": VLLM, "trtllm": TRTLLM, "hf": TRANSFORMERS}
 LIVE_SEQUENCES_RL = 1024.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from planners.plan.demand import ApiUse, Assumed, Demand, Learning, Pauses, Serving
-from planners.plan.demand_rl import length_fields, short
-from planners.plan.demand_sandbox import assumed_rows, sandboxing
+from planners.demand.needs import ApiUse, Assumed, Demand, Learning, Pauses, Serving
+from planners.demand.rl import length_fields, shown
+from planners.demand.sandbox import assumed_rows, sandboxing
 from planners.spec.profiles import sandbox_need
 
 if TYPE_CHECKING:
-    from planners.plan.demand_rl import FindModel
+    from planners.demand.rl import FindModel
     from planners.spec.lengths import Lengths
     from planners.spec.models import Served
     from planners.spec.options import RolloutOptions
@@ -92,7 +92,7 @@ def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) ->
     verb = "pretraining" if pretrain else ("LoRA" if stage.train.lora_rank else "SFT")
     return Demand(
         stage=stage.name, kind=stage.kind,
-        title=f"{verb} of {short(model.name)}, {_count(tokens * stage.epochs)} tokens",
+        title=f"{verb} of {shown(stage.model, model)}, {_count(tokens * stage.epochs)} tokens",
         unit="update", units=units,
         learning=Learning(
             model=model, options=stage.train, rl=False, seq_len=float(stage.seq_len), batch_sequences=batch,
@@ -111,7 +111,8 @@ def reward_model_demand(stage: RewardModelStage, find_model: FindModel) -> Deman
     seq = min(float(stage.seq_len), max(stage.sample_tokens.mean, 1.0))
     units = max(tokens / (batch * seq), 1.0)
     return Demand(
-        stage=stage.name, kind=stage.kind, title=f"outcome critic {short(model.name)} on {stage.samples:,} samples",
+        stage=stage.name, kind=stage.kind,
+        title=f"outcome critic {shown(stage.model, model)} on {stage.samples:,} samples",
         unit="update", units=units,
         learning=Learning(model=model, options=stage.train, rl=False, seq_len=seq, batch_sequences=batch),
         pauses=_pauses(stage.checkpoint.every_steps, stage.checkpoint.keep, units),

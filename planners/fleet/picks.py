@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.demand.timing import time_demand
+from planners.fleet.candidates import exposed_seconds, situation
+from planners.fleet.market import CHECKPOINT_HOURS, RESTART_HOURS
 from planners.physics.step import run_waste
 from planners.physics.waste import lost_to_interruptions
-from planners.plan.candidates import exposed_seconds, situation
-from planners.plan.search import CHECKPOINT_HOURS, RESTART_HOURS
-from planners.plan.timing import time_demand
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planners.demand.needs import Demand
+    from planners.demand.timing import Situation, Timing
     from planners.fleet.layouts import Array, Layouts
     from planners.fleet.machines import Machine
     from planners.physics.columns import Column
     from planners.physics.constants import Constants
-    from planners.plan.demand import Demand
-    from planners.plan.timing import Situation, Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from planners.demand.stage import stage_demand
+from planners.fleet.candidates import stage_candidates
+from planners.fleet.combine import combine
 from planners.fleet.layouts import NodeRange
 from planners.fleet.machines import machines_of
+from planners.fleet.market import Market, price_rows, within
 from planners.fleet.offers import gpu_offers, owned_nodes, owned_offers
 from planners.fleet.rules import Sieve
 from planners.fleet.sandboxes import place_sandboxes, sandbox_offers
 from planners.money.own_prices import apply_own_prices
 from planners.physics.waste import StartUp
-from planners.plan.candidates import stage_candidates
-from planners.plan.combine import combine
-from planners.plan.search import Market, price_rows, within
-from planners.plan.stage_demand import stage_demand
 
 if TYPE_CHECKING:
+    from planners.demand.needs import Demand
+    from planners.fleet.candidates import Candidates
+    from planners.fleet.combine import Runs
     from planners.fleet.machines import Machine
+    from planners.fleet.market import Rows
     from planners.fleet.sandboxes import SandboxPlaces
-    from planners.plan.candidates import Candidates
-    from planners.plan.combine import Runs
-    from planners.plan.demand import Demand
-    from planners.plan.search import Rows
-    from planners.plan.world import World
     from planners.spec.run import RunSpec
+    from planners.world import World
 
 DEFAULT_MAX_GPUS = 2048
 """Largest fleet that is tried when the spec names no limit, quota or number of nodes.  Assumption."""

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.fleet.combine import LONGEST_HOURS, score
 from planners.fleet.pareto import pareto_front
-from planners.plan.combine import LONGEST_HOURS, score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planners.fleet.combine import Runs
+    from planners.fleet.explore import Exploration
     from planners.fleet.layouts import Array
-    from planners.plan.combine import Runs
-    from planners.plan.explore import Exploration
     from planners.spec.run import RunSpec
 
 MAX_ALTERNATIVES = 8
+RISKY = 0.5
+"""Expected interruptions from which a fleet with less risk is named."""
 APART = 0.06
 """Two fleets closer than this in dollars and in hours are one alternative."""
 
@@ -76,10 +78,12 @@ def _alternatives(
     usd, hours, risk = runs.usd[allowed], runs.hours[allowed], runs.interruptions[allowed]
     _name(named, runs, int(allowed[np.argmin(usd)]), "cheapest")
     _name(named, runs, int(allowed[np.argmin(hours + 1e-9 * usd)]), "fastest")
-    if runs.interruptions[best] > 0.5:
+    if runs.interruptions[best] > RISKY:
         near = usd <= 2.0 * runs.usd[best]
         _name(named, runs, int(allowed[np.flatnonzero(near)[np.argmin(risk[near])]]), "less risk")
     for cloud, rows in _by_cloud(runs, allowed, found).items():
+        if best in rows:
+            continue
         same_pace = rows[runs.hours[rows] <= 1.25 * runs.hours[best]]
         if len(same_pace):
             _name(named, runs, int(same_pace[np.argmin(runs.usd[same_pace])]), f"best on {cloud}")

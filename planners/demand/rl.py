@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planners.demand.needs import ApiUse, Assumed, Demand, Learning, Pauses, Serving
+from planners.demand.sandbox import TOOL_SECONDS, assumed_rows, sandboxing
 from planners.physics.columns import UNKNOWN
 from planners.physics.lengths import log_sd_from_p95
 from planners.physics.workload import ASYNC, COLOCATED, DISAGGREGATED
-from planners.plan.demand import ApiUse, Assumed, Demand, Learning, Pauses, Serving
-from planners.plan.demand_sandbox import TOOL_SECONDS, assumed_rows, sandboxing
 from planners.spec.profiles import sandbox_need
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
     judges, apis = _judges(stage, find_model, samples)
     schedules = SCHEDULES[stage.schedule]
     if stage.schedule == "auto" and stage.staleness_steps == 0:
-        schedules = (COLOCATED, DISAGGREGATED)
+        schedules = (COLOCATED,)  # two pools overlap only when training may lag: nobody asked for stale samples
     evaluation = stage.evaluate
     pauses = Pauses(
         evaluate_every=float(evaluation.every_steps) if evaluation else None,
@@ -53,7 +53,7 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
     )
     return Demand(
         stage=stage.name, kind=stage.kind,
-        title=f"{stage.algorithm.upper()} on {short(model.name)}, {stage.steps:,} steps",
+        title=f"{stage.algorithm.upper()} on {shown(stage.model, model)}, {stage.steps:,} steps",
         unit="step", units=float(stage.steps), servings=(main, *judges), learning=_learning(stage, model, main),
         sandboxing=wanted, apis=apis, critic_forward=find_model(critic.model) if critic else None,
         schedules=schedules, rollout_share=stage.rollout_share, staleness_steps=float(stage.staleness_steps),
@@ -66,6 +66,11 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
 def short(name: str) -> str:
     """A model's name without its organisation."""
     return name.rsplit("/", 1)[-1]
+
+
+def shown(ref: ModelRef, model: ModelShape) -> str:
+    """A model as the user wrote it: several models share a shape."""
+    return short(ref) if isinstance(ref, str) and not ref.endswith(".json") else short(model.name)
 
 
 def length_fields(lengths: Lengths | None, limit: float) -> tuple[float, float, float]:

@@ -28,6 +28,7 @@ class World:
     gpu_offers: pl.DataFrame
     cpu_offers: pl.DataFrame
     extras: pl.DataFrame
+    token_prices: pl.DataFrame
     calibration: Calibration
     book: str
     """Identifies the price book."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from planners.fleet.picks import Picks
 from planners.physics.waste import StartUp
-from planners.plan.picks import Picks
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from planners.plan.choose import Choice
-    from planners.plan.explore import Exploration
+    from planners.fleet.choose import Choice
+    from planners.fleet.explore import Exploration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

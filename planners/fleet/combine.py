@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planners.fleet.layouts import Array
-    from planners.plan.search import Rows
+    from planners.fleet.market import Rows
 
 FRONT_LIMIT = 48
 """Points of a stage's or partial run's front that are combined further; more would not be told apart on a page."""
 NO_OFFER = -1
 """Offer number of a run that rents no GPUs."""
+FASTEST_SLACK = 0.05
 LONGEST_HOURS = 720.0
 """Fleets that need more than 30 days are not offered unless limits.hours allows it.  Assumption."""
 
@@ -110,9 +111,13 @@ def _thinned(front: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def score(runs: Runs, objective: str) -> Array:
-    """What the objective makes small: dollars, hours, or their product ("balanced": 1 % of either weighs the same)."""
+    """What the objective makes small: dollars, hours, or their product ("balanced": 1 % of either weighs the same).
+
+    "time" takes the cheapest of the runs within FASTEST_SLACK of the fastest: the last minutes cost the most.
+    """
     if objective == "time":
-        return runs.hours + 1e-9 * runs.usd
+        quick = runs.hours <= (1.0 + FASTEST_SLACK) * runs.hours.min()
+        return np.where(quick, runs.usd, np.inf)
     if objective == "balanced":
         return np.log(np.maximum(runs.usd, 1e-9)) + np.log(runs.hours)
     return runs.usd + 1e-6 * runs.hours

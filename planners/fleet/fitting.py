@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.demand.timing import rl_workload, serving_workload, supervised_workload
+from planners.demand.works import micro_batch
 from planners.physics.memory import host_need_bytes, rollout_need, train_need
 from planners.physics.workload import COLOCATED
-from planners.plan.timing import rl_workload, serving_workload, supervised_workload
-from planners.plan.works import micro_batch
 from planners.units import GIB
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planners.demand.needs import Demand
+    from planners.demand.timing import Situation
     from planners.fleet.layouts import Layouts
     from planners.fleet.machines import Machine
     from planners.fleet.rules import Sieve
     from planners.physics.memory import Need
-    from planners.plan.demand import Demand
-    from planners.plan.timing import Situation
 
 HOST_SHARE = 0.9
 """Of a node's memory that offloaded states may fill.  Assumption."""

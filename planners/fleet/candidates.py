@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.demand.timing import Situation, replica_gpus, time_demand
+from planners.fleet.axes import layout_options, wishes_for
+from planners.fleet.fitting import fitting
 from planners.fleet.layouts import NO_GPUS, enumerate_layouts
 from planners.fleet.machines import machine_columns
 from planners.fleet.pareto import best_by_group
 from planners.physics.sandbox import judge_exposed_seconds, start_seconds
 from planners.physics.step import run_waste
-from planners.plan.axes import layout_options, wishes_for
-from planners.plan.fitting import fitting
-from planners.plan.timing import Situation, time_demand
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from planners.demand.needs import Demand
+    from planners.demand.timing import Timing
     from planners.fleet.layouts import Array, Layouts, NodeRange
     from planners.fleet.machines import Machine
     from planners.fleet.rules import Sieve
     from planners.physics.constants import Constants
-    from planners.plan.demand import Demand
-    from planners.plan.timing import Timing
 
 SEARCH_GRID_POINTS = 9
 SLOTS_PER_NODE = 64.0
@@ -89,6 +89,7 @@ def stage_candidates(
     layouts = enumerate_layouts(machines, layout_options(demand), allowed) if needs_gpus else NO_GPUS
     at = situation(machines, layouts, constants, year=year, grid_points=SEARCH_GRID_POINTS)
     if needs_gpus:
+        at = _whole_replicas(demand, machines, at)
         layouts = fitting(demand, machines, at, sieve)
         at = situation(machines, layouts, constants, year=year, grid_points=SEARCH_GRID_POINTS)
     seconds = _unit_seconds(demand, at, wishes)
@@ -129,6 +130,17 @@ def _unit_seconds(demand: Demand, at: Situation, wishes: Array) -> Array:
         timing = time_demand(demand, dataclasses.replace(at, slots=float(slots)))
         columns.append(timing.unit_seconds(exposed_seconds(demand, timing, np.full(len(at.layouts), slots))))
     return np.stack(columns, axis=1)
+
+
+def _whole_replicas(demand: Demand, machines: Sequence[Machine], at: Situation) -> Situation:
+    """Replicas widened until the main model's weights fit; layouts whose rollout GPUs they then do not divide are
+    dropped."""
+    if not demand.servings:
+        return at
+    replica = replica_gpus(at, demand.servings[0])
+    layouts = dataclasses.replace(at.layouts, replica=replica)
+    whole = layouts.take(np.mod(layouts.rollout_gpus, replica) == 0)
+    return situation(machines, whole, at.constants, year=at.year, grid_points=at.grid_points)
 
 
 def _groups(layouts: Layouts, rows: NDArray[np.intp], wish: NDArray[np.intp], num_wishes: int) -> NDArray[np.int64]:

@@ -12,10 +12,10 @@ from planners.physics.waste import StartUp, lost_to_interruptions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planners.fleet.candidates import Candidates
     from planners.fleet.layouts import Array
     from planners.fleet.rules import Sieve
     from planners.fleet.sandboxes import SandboxPlaces
-    from planners.plan.candidates import Candidates
 
 RESTART_HOURS = 0.25
 """From an interruption to the next useful step: detect, replace the node, load the checkpoint.  Assumption."""

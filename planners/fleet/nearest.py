@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planners.domain import CapacityType
-from planners.plan.choose import NoFleetError, choose
-from planners.plan.explore import explore
+from planners.fleet.choose import NoFleetError, choose
+from planners.fleet.explore import explore
 
 if TYPE_CHECKING:
-    from planners.plan.explore import Exploration
-    from planners.plan.world import World
+    from planners.fleet.explore import Exploration
     from planners.spec.run import RunSpec
+    from planners.world import World
 
 RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("any region", {"regions": ()}),

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from planners.demand.works import NO_ROLLOUT, idle_train_work, rollout_work, train_work
 from planners.physics.columns import UNKNOWN
 from planners.physics.generate import GenerateTime, generate
 from planners.physics.schedule import compose_step
 from planners.physics.shape import model_columns
 from planners.physics.step import StepTime, predict, supervised_seconds
 from planners.physics.workload import COLOCATED, Layout, SandboxWork, Workload
-from planners.plan.works import NO_ROLLOUT, idle_train_work, rollout_work, train_work
 
 if TYPE_CHECKING:
+    from planners.demand.needs import Demand, Serving
     from planners.fleet.layouts import Array, Layouts
     from planners.physics.columns import Column
     from planners.physics.constants import Constants
     from planners.physics.train import TrainTime
     from planners.physics.workload import GpuColumns
-    from planners.plan.demand import Demand, Serving
 
 API_TOKENS_PER_SECOND = 60.0
 """Output speed of one request to a hosted model.  Assumption; `output_tokens_per_second` replaces it."""
@@ -171,16 +171,15 @@ def _api_seconds(demand: Demand, slots: Column) -> Column:
 def _layout(at: Situation, serving: Serving | None) -> Layout:
     """Layout columns; a serving gets the candidate's replica size (its own model's where it is not the main one)."""
     lay = at.layouts
-    replica = lay.replica
     return Layout(
         gpus=lay.gpus, train_gpus=lay.train_gpus, rollout_gpus=lay.rollout_gpus, gpus_per_node=at.gpus_per_node,
         tp=lay.tp, pp=lay.pp, cp=lay.cp, ep=lay.ep, dp=lay.dp, sharding=lay.sharding,
-        rollout_gpus_per_replica=replica if serving is None else _replica(at, serving),
+        rollout_gpus_per_replica=lay.replica if serving is None else replica_gpus(at, serving),
         rollout_attention_dp=0.0,
     )  # fmt: skip
 
 
-def _replica(at: Situation, serving: Serving) -> Array:
+def replica_gpus(at: Situation, serving: Serving) -> Array:
     """GPUs per replica: the stated degree, else the candidate's, doubled until this model's weights fill half the
     memory at most."""
     if serving.options.tp is not None:

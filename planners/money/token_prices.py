@@ -1,0 +1,58 @@
+"""Prices of tokens behind APIs: what the spec states wins, then the price book, else unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import polars as pl
+
+    from planners.spec.models import ApiModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrice:
+    """Dollars per million tokens; None = unknown.  Cached input falls back to the uncached price, the safe side."""
+
+    input: float | None
+    cached_input: float | None
+    output: float | None
+    source: str
+    as_of: date | None
+
+
+class TokenPrices:
+    """Look-up over the token prices of the price book (columns model, input_usd_per_million_tokens, …, as_of, source)."""
+
+    def __init__(self, tokens: pl.DataFrame) -> None:
+        columns = (
+            "model", "input_usd_per_million_tokens", "cached_input_usd_per_million_tokens",
+            "output_usd_per_million_tokens", "as_of", "source",
+        )  # fmt: skip
+        self._rows = {_plain(row[0]): row[1:] for row in tokens.select(columns).rows()}
+
+    def find(self, api: ApiModel) -> TokenPrice:
+        """The prices of one API model, field by field from the spec or the book."""
+        listed = self._rows.get(_plain(api.name), (None, None, None, None, ""))
+        stated = (
+            api.input_usd_per_million_tokens,
+            api.cached_input_usd_per_million_tokens,
+            api.output_usd_per_million_tokens,
+        )
+        fresh, cached, output = (
+            mine if mine is not None else theirs for mine, theirs in zip(stated, listed[:3], strict=True)
+        )
+        own = any(price is not None for price in stated)
+        source = "the run spec" if own else listed[4] or "not in the price book; state it in the run spec"
+        return TokenPrice(
+            input=fresh, cached_input=fresh if cached is None else cached, output=output, source=source,
+            as_of=None if own else listed[3],
+        )  # fmt: skip
+
+
+def _plain(name: str) -> str:
+    """Providers write 4.5 or 4-5, with or without their own name in front."""
+    return name.rsplit("/", 1)[-1].lower().replace(".", "-").replace("_", "-")
