@@ -56,7 +56,7 @@ def usable_weight(p: Prepared) -> float:
         return 1.0
     if metric == "sync_seconds":
         return 0.5
-    sized = "number of GPUs" not in p.missing and "batch" not in p.missing
+    sized = not any("GPUs" in name or name == "batch" for name in p.missing)
     if case.kind in ("rl_step", "generate") and sized and case.rollout.response_tokens is not None:
         return PARTIAL_WEIGHT
     if case.kind == "rl_step" and metric == "step_seconds" and sized and case.rollout.prompts_per_step:
