@@ -25,7 +25,7 @@ class TokenPrice:
 
 
 class TokenPrices:
-    """Look-up over the token prices of the price book (columns model, input_usd_per_million_tokens, …, as_of, source)."""
+    """Look-up over the token prices of the price book (TOKEN_SCHEMA of the shell)."""
 
     def __init__(self, tokens: pl.DataFrame) -> None:
         columns = (

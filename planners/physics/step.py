@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.columns import smooth_max
-from planners.physics.generate import GenerateTime, generate, mean_response
+from planners.physics.distinct import generate_distinct
+from planners.physics.generate import GenerateTime, mean_response
 from planners.physics.sync import sync_seconds
 from planners.physics.train import (
     FORWARD,
@@ -74,7 +75,7 @@ def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
     where staleness k replaces a share k/(1+k) of the makespan by throughput-limited generation.
     Error on families left out: docs/ACCURACY.md, kind rl_step.
     """
-    generated = generate(c, w, grid_points=grid_points)
+    generated = generate_distinct(c, w, grid_points=grid_points)
     rl = rl_batch(c, w)
     once = Batch(
         tokens=rl.tokens / w.train.epochs,

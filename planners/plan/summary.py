@@ -79,7 +79,8 @@ def alternatives_of(at: Context, stages: Sequence[ChosenStage]) -> tuple[value.A
         rows.append(
             value.Alternative(
                 number=number + 1, label=label, fleet=_described(biggest.gpus, sandbox),
-                cloud=home.cloud if home else "", region=home.region if home else "", capacity_type=home.capacity_type if home else "",
+                cloud=home.cloud if home else "", region=home.region if home else "",
+                capacity_type=home.capacity_type if home else "",
                 gpu=(biggest.gpus.gpu or "") if biggest.gpus else "",
                 gpus=biggest.num_gpus, sandbox_nodes=sandbox.nodes if sandbox else 0,
                 hours=added(hours), usd=added(dollars), interruptions=risk,

@@ -94,9 +94,13 @@ def evaluate_need(stage: EvaluateStage) -> EvaluateNeed:
 
     spec = stage.sandbox or SandboxSpec()
     judging = filled("sandbox.seconds", spec.seconds, benchmark.judge_seconds)
-    sandbox = sandbox_need(spec.model_copy(update={"seconds": judging}), default_profile=benchmark.profile)
+    tasks = filled("tasks", stage.tasks, benchmark.tasks)
+    changes: dict[str, object] = {"seconds": judging}
+    if benchmark.profile == "swe":  # every issue has an image of its own
+        changes["images"] = filled("sandbox.images", spec.images, tasks)
+    sandbox = sandbox_need(spec.model_copy(update=changes), default_profile=benchmark.profile)
     return EvaluateNeed(
-        tasks=filled("tasks", stage.tasks, benchmark.tasks),
+        tasks=tasks,
         samples=stage.samples,
         turns=filled("turns", stage.turns, benchmark.turns),
         prompt_tokens=filled("prompt_tokens", stage.prompt_tokens, benchmark.prompt_tokens),
