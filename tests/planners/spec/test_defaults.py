@@ -43,6 +43,12 @@ def test_a_benchmark_needs_only_its_name(benchmark: BenchmarkName) -> None:
     assert need.sandbox.stateful is benchmark.startswith("swebench")
 
 
+def test_every_issue_has_an_image_of_its_own() -> None:
+    assert evaluate_need(EvaluateStage(kind="evaluate", model="m", benchmark="swebench-lite")).sandbox.images == 300
+    stated = EvaluateStage(kind="evaluate", model="m", benchmark="swebench-lite", sandbox=SandboxSpec(images=12))
+    assert evaluate_need(stated).sandbox.images == 12
+
+
 def test_a_benchmark_gives_way_to_what_is_stated() -> None:
     sandbox = SandboxSpec(seconds=Durations(mean=7), cpus=4)
     stage = EvaluateStage(kind="evaluate", model="m", benchmark="humaneval", tasks=10, samples=3, sandbox=sandbox)
