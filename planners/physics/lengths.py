@@ -58,7 +58,7 @@ def _location_table() -> Array:
     """u of E[min(X, 1)] = r on a grid of log_sd (rows) x logit(r) (columns)."""
     logits = _LOGIT_LOWEST + _LOGIT_STEP * np.arange(_LOGIT_POINTS)
     ratios = 1 / (1 + np.exp(-logits))
-    u = np.linspace(-14.0, 14.0, 2801)
+    u = np.linspace(-14.0, 14.0, 561)
     rows = []
     for s in _SD_LOWEST + _SD_STEP * np.arange(_SD_POINTS):
         means = np.maximum.accumulate(clipped_mean(u, float(s)))
