@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from clusterctl.show.page.view import labelled
 from clusterctl.show.rounding import (
     UNKNOWN,
+    DurationUnit,
+    duration_unit,
     exact_usd,
-    hours,
+    hours_band,
     number,
     signed,
     signed_hours,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from clusterctl.console import Terminal
     from clusterctl.show.difference import Difference, Row
+    from planners.plan.value import Plan
 
 SHOWN_ROWS = 8
 """Phases and bill lines that differ most; `verbose` shows all, also the equal ones."""
@@ -43,6 +46,37 @@ def render_difference(found: Difference, terminal: Terminal, *, verbose: bool = 
     for section in sections:
         lines += [*([[]] if section else []), *section]
     return paint(lines, colour=terminal.colour)
+
+
+def render_differences(found: Sequence[Difference], terminal: Terminal, *, verbose: bool = False) -> str:
+    """The last difference in full; if there are several, what each change does alone stands first."""
+    whole = render_difference(found[-1], terminal, verbose=verbose)
+    if len(found) == 1:
+        return whole
+    columns = (
+        Column(prose=True),
+        Column(title="time", align="right"),
+        Column(title="dollars", align="right"),
+        Column(title="Δ$", align="right"),
+        Column(title="Δtime", align="right"),
+        Column(title="fleet", drop=1),
+    )
+    first = found[0].base
+    rows = [[cell(f"{found[0].base_label} as it is"), *_figures(first), [], [], cell(first.fleet, Style.DIM)]]
+    rows += [_alone(each, f"{each.other_label} alone") for each in found[:-1]]
+    rows.append(_alone(found[-1], "all together"))
+    return paint([*draw(columns, rows, terminal.columns, indent=0), []], colour=terminal.colour) + whole
+
+
+def _figures(plan: Plan) -> list[Line]:
+    return [cell(" ".join(hours_band(plan.hours))), cell(usd(plan.usd.p50))]
+
+
+def _alone(found: Difference, name: str) -> list[Line]:
+    money, time = found.other.usd.p50 - found.base.usd.p50, found.other.hours.p50 - found.base.hours.p50
+    style = Style.GOOD if money < 0 else Style.PLAIN
+    changes = [cell(signed_usd(money), style), cell(signed_hours(time), Style.GOOD if time < 0 else Style.PLAIN)]
+    return [cell(name), *_figures(found.other), *changes, cell(found.other.fleet, Style.DIM)]
 
 
 def _verdict(found: Difference, cells: int) -> list[Line]:
@@ -70,8 +104,8 @@ def _style(change: float) -> Style:
 def _fields(found: Difference, cells: int, *, verbose: bool) -> list[Line]:
     columns = (
         Column(title="spec"),
-        Column(title=found.base_label, prose=True),
-        Column(title=found.other_label, prose=True),
+        Column(title=found.titles[0], prose=True),
+        Column(title=found.titles[1], prose=True),
     )
     shown = found.fields if verbose else found.fields[:SHOWN_FIELDS]
     rows = [[cell(change.field), cell(change.base), cell(change.other, Style.STRONG)] for change in shown]
@@ -91,8 +125,8 @@ def _rows(rows: Sequence[Row], title: str, found: Difference, cells: int, *, ver
         shown = [row for row in differing if row in largest]
     columns = (
         Column(title=title),
-        Column(title=_short(found.base_label), align="right"),
-        Column(title=_short(found.other_label), align="right"),
+        Column(title=found.titles[0], align="right"),
+        Column(title=found.titles[1], align="right"),
         Column(title="Δ", align="right"),
         Column(title="Δ%", align="right"),
     )
@@ -101,10 +135,6 @@ def _rows(rows: Sequence[Row], title: str, found: Difference, cells: int, *, ver
     if lines and equal and not verbose:
         lines += [line("  ", Span(f"{equal} more: --verbose", Style.DIM))]
     return lines
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 18 else f"{label[:17]}…"
 
 
 def _size(row: Row) -> float:
@@ -135,7 +165,8 @@ def _amount(value: float | None, row: Row) -> str:
     if value is None:
         return UNKNOWN
     if row.unit == "h":
-        return hours(value)
+        unit = _time_unit(row)
+        return f"{unit.of(value * 3600)} {unit.name}"
     if row.unit == "USD":
         return exact_usd(value) if row.group == "bill" else usd(value)
     if row.unit == "USD/h":
@@ -143,11 +174,17 @@ def _amount(value: float | None, row: Row) -> str:
     return number(value)
 
 
+def _time_unit(row: Row) -> DurationUnit:
+    """One unit for both sides: that of the shorter time."""
+    return duration_unit(min(row.base or 0.0, row.other or 0.0) * 3600)
+
+
 def _change(row: Row, change: float) -> str:
     if not row.differs:
         return "="
     if row.unit == "h":
-        return signed_hours(change)
+        unit = _time_unit(row)
+        return signed(f"{unit.of(abs(change) * 3600)} {unit.name}", change)
     if row.unit in ("USD", "USD/h"):
         return signed_usd(change)
     return signed(number(abs(change)), change)

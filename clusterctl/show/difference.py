@@ -54,6 +54,8 @@ class Difference:
     base_label: str
     """What the first plan is called in the table: its file, or `as written`."""
     other_label: str
+    titles: tuple[str, str]
+    """Short names of both, for columns."""
     base: Plan
     other: Plan
     rows: tuple[Row, ...]
@@ -71,14 +73,22 @@ class Difference:
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def difference(base: Plan, other: Plan, *, base_label: str, other_label: str) -> Difference:
+def difference(base: Plan, other: Plan, *, base_label: str, other_label: str, titles: tuple[str, str]) -> Difference:
     """Both plans side by side.  Phases and lines are matched by stage and name."""
     rows = [*_totals(base, other), *_matched("phase", "s", _phases(base), _phases(other))]
     rows += _matched("bill", "USD", _lines(base), _lines(other))
     return Difference(
-        base_label=base_label, other_label=other_label, base=base, other=other, rows=tuple(rows),
+        titles=titles, base_label=base_label, other_label=other_label, base=base, other=other, rows=tuple(rows),
         fields=tuple(_field_changes(base.spec, other.spec)),
     )  # fmt: skip
+
+
+MAX_TITLE = 20
+
+
+def file_title(label: str) -> str:
+    """The end of a path, where files of one name differ least often: `…/main/rlcef.yaml`."""
+    return label if len(label) <= MAX_TITLE else f"…{label[1 - MAX_TITLE :]}"
 
 
 def gpu_count(plan: Plan) -> int:
@@ -167,5 +177,7 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         if value:
             yield path, ", ".join(str(inner) for inner in value)
+    elif isinstance(value, float) and value.is_integer():
+        yield path, f"{value:.0f}"
     elif value is not None:
         yield path, str(value)

@@ -10,14 +10,12 @@ from clusterctl.show.page.view import View, labelled
 from clusterctl.show.rounding import UNKNOWN, count, number, unit_price
 from clusterctl.show.spans import Line, Span, Style, line, line_width, paint, wrap
 from clusterctl.show.table import Column, cell, draw
-from clusterctl.show.terms import all_terms
+from clusterctl.show.terms import OVERVIEW, all_terms
 
 if TYPE_CHECKING:
     from clusterctl.console import Terminal
     from planners.plan.value import Plan, Rejection, Term
 
-OVERVIEW = "?"
-"""What `--explain` without an id asks for."""
 SHOWN_IDS = 60
 MAX_TREE_LINES = 2_000
 """A tree longer than this says so and ends: terms that share inputs could unfold without bound."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from clusterctl.show.compare import sides
 from clusterctl.show.markdown_text import escape, folded, table
+from clusterctl.show.page.money import outcome_name
 from clusterctl.show.rounding import (
     column,
     exact_usd,
@@ -55,7 +56,7 @@ def _limited(header: list[str], rows: list[list[str]], right: set[int]) -> str:
 def _difference(found: Difference) -> str:
     fields = [[f"`{change.field}`", escape(change.base), escape(change.other)] for change in found.fields]
     rows = [[escape(row.name), *sides(row)] for row in found.rows if row.differs]
-    header = [escape(found.base_label), escape(found.other_label)]
+    header = [escape(title) for title in found.titles]
     parts = [_limited(["spec", *header], fields, set())] if fields else []
     parts += [_limited(["", *header], rows, {1, 2})] if rows else []
     return "\n\n".join(parts)
@@ -82,7 +83,7 @@ def _bill(plan: Plan) -> str:
          exact_usd(line.usd), escape(f"{line.source}" if line.source else "no price is known")]
         for line in ordered
     ]  # fmt: skip
-    each = " · ".join(f"{usd(outcome.usd)} {escape(outcome.name)}" for outcome in plan.economics)
+    each = " · ".join(f"{usd(outcome.usd)} {escape(outcome_name(plan, outcome.name))}" for outcome in plan.economics)
     listed = _limited(["line", "quantity", "price", "dollars", "source"], rows, {1, 2, 3})
     return (listed if rows else "") + (f"\n\n{each}" if each and rows else each)
 

@@ -90,8 +90,10 @@ def percent(share: float, digits: int = 2) -> str:
 
 
 def signed_percent(ratio: float) -> str:
-    """`+12%`, `−4%` of a ratio new / old."""
+    """`+12%`, `−4%`, `×11` of a ratio new / old."""
     change = ratio - 1
+    if ratio >= 4:
+        return f"×{number(ratio, 2)}"
     return "=" if abs(change) < 0.0005 else signed(percent(abs(change)), change)
 
 

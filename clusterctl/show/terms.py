@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from planners.plan.value import Line, Plan, Pool, StagePlan
 
+OVERVIEW = "?"
+"""What `--explain` without an id asks for; no id looks like it."""
+
 
 def all_terms(plan: Plan) -> dict[str, Term]:
     """Terms by id: those of the plan, then those that its pools, lines, stages, phases and outcomes imply."""

@@ -52,7 +52,7 @@ def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Lin
     money, money_band = usd_band(other.usd)
     style = Style.STRONG if is_choice else Style.PLAIN
     capacity = other.capacity_type.replace("_", " ")
-    label = other.label if not is_choice else ", ".join(filter(None, ("this plan", other.label)))
+    label = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
     return [
         cell(f"{'▸' if is_choice else ''}{other.number}", style),
         cell(label, style),
@@ -68,6 +68,11 @@ def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Lin
         [] if is_choice else _difference(other.hours.p50 - base_hours, signed_hours),
         cell(stops(other.interruptions), Style.WARN if other.interruptions >= 1 else style),
     ]
+
+
+def labels_of(other: Alternative, *, is_choice: bool) -> list[str]:
+    """`cheapest`, `fastest`, …: the choice needn't be told that it was picked."""
+    return [label for label in other.label.split(", ") if label and not (is_choice and label == "picked")]
 
 
 def _difference(value: float, text: object) -> Line:

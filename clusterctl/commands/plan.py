@@ -1,0 +1,140 @@
+"""`clusterctl plan`: how many GPUs and sandboxes, how long, how much, how sure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperCommand
+
+from clusterctl.console import MAX_COLUMNS, MIN_COLUMNS, Terminal, terminal
+from clusterctl.errors import SpecError
+from clusterctl.files.plan_file import write_plan
+from clusterctl.planning import Planner, compare_all, open_source, refuse_old_prices
+from clusterctl.show.answer import Answer, emit, emit_json
+from clusterctl.show.terms import OVERVIEW
+
+Colour = Literal["auto", "always", "never"]
+Objective = Literal["cost", "time", "balanced"]
+
+
+class PlanCommand(TyperCommand):
+    """Lets `--explain` stand alone: without an id it lists what can be explained."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a bare `--explain` its value.  `Any` because typer keeps its context class private."""
+        return super().parse_args(ctx, with_bare_explain(args))
+
+
+def with_bare_explain(args: Sequence[str]) -> list[str]:
+    """`--explain` followed by an option, a file or nothing asks for the overview."""
+    out: list[str] = []
+    for index, arg in enumerate(args):
+        out.append(arg)
+        if arg == "--":
+            return [*out, *args[index + 1 :]]
+        following = args[index + 1] if index + 1 < len(args) else "--"
+        is_file = following.endswith((".yaml", ".yml", ".json")) or following == "-"
+        if arg == "--explain" and (following.startswith("-") or is_file):
+            out.append(OVERVIEW)
+    return out
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command("plan", cls=PlanCommand, context_settings={"help_option_names": ["-h", "--help"]})
+def plan(
+    spec: Annotated[str, typer.Argument(help="Run spec (YAML) or plan.json; `-` reads standard input.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (docs/plan-json.md).")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a comment for a pull request.")] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain", metavar="[ID]", help="Where a number comes from; alone: rejections, assumptions, ids."
+        ),
+    ] = None,
+    what_if: Annotated[
+        list[str] | None, typer.Option("--what-if", metavar="KEY=VALUE", help="Show what a change does; repeat it.")
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare", metavar="FILE", help="Compare with this spec or plan.")
+    ] = None,
+    pick: Annotated[int | None, typer.Option("--pick", min=1, help="Take this alternative, by its number.")] = None,
+    objective: Annotated[
+        Objective | None, typer.Option("--objective", help="What to choose by, instead of the spec's.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan to this file, plan.json say.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FOLDER", help="Write pictures (SVG) into this folder.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option("--prices", metavar="BOOK", help="A book folder instead of the one in use.")
+    ] = None,
+    max_price_age: Annotated[
+        int | None, typer.Option("--max-price-age", metavar="DAYS", min=0, help="Refuse older prices with exit code 4.")
+    ] = None,
+    now: Annotated[str | None, typer.Option("--now", metavar="DATE", help="Plan as if it were this day.")] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", min=MIN_COLUMNS, max=MAX_COLUMNS, help="Columns of the page.")
+    ] = None,
+    colour: Annotated[Colour, typer.Option("--color", help="When to use colour.")] = "auto",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Unfold what the page folds.")] = False,
+) -> None:
+    """Plan a run: which fleet, how long, how much, how sure.
+
+    Reads a run spec, searches the offers of the price book, prints the choice, its reasons and the alternatives.
+    A plan.json is shown as it is; with --what-if, --pick, --objective or --prices its spec is planned anew.
+    """
+    if sum((as_json, markdown, explain is not None)) > 1:
+        raise SpecError("--json, --markdown and --explain are three answers", hint="ask for one of them")
+    if explain is not None and (what_if or compare):
+        raise SpecError("--explain explains one plan", hint="leave out --what-if and --compare, or --explain")
+    planner = Planner(now=_moment(now), book=prices, pick=pick, objective=objective)
+    source = open_source(spec)
+    found = compare_all(planner, source, changes=what_if or [], against=compare) if what_if or compare else []
+    result = found[-1].other if found else planner.plan(source)
+    if max_price_age is not None:
+        refuse_old_prices(result, max_price_age, now=planner.now)
+    answer = Answer(plan=result, found=found, source=source.label, verbose=verbose, screen=_screen(width, colour))
+    if as_json:
+        emit_json(answer.json())
+    elif markdown:
+        emit(answer.markdown())
+    elif explain is not None:
+        emit(answer.explanation(explain))
+    else:
+        emit(answer.page())
+    _write(answer, out, plot)
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        said = datetime.fromisoformat(text)
+        return said.replace(tzinfo=said.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise SpecError(f"--now {text[:40]!r} is not a date", hint="for example --now 2026-11-23") from error
+
+
+def _screen(width: int | None, colour: Colour) -> Terminal:
+    screen = terminal()
+    if colour != "auto":
+        screen = replace(screen, colour=colour == "always")
+    return screen if width is None else replace(screen, columns=width)
+
+
+def _write(answer: Answer, out: Path | None, plot: Path | None) -> None:
+    """Write what is asked for; say so on stderr."""
+    if out is not None:
+        write_plan(out, answer.plan)
+        typer.echo(f"wrote {out}", err=True)
+    if plot is not None:
+        from clusterctl.show.pictures import write_pictures
+
+        for path in write_pictures(answer.plan, plot, source=answer.source):
+            typer.echo(f"wrote {path}", err=True)
