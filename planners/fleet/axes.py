@@ -12,6 +12,7 @@ from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from planners.demand.needs import Demand, Sandboxing
+    from planners.domain import ModelShape
     from planners.fleet.layouts import Array
 
 JUDGE_TARGET_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 900.0)
@@ -22,6 +23,7 @@ HELD_SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Of the trajectories of a unit, that hold a sandbox at once."""
 LARGE_MODEL_PARAMS = 10e9
 """From here on Megatron-class layouts are tried beside FSDP."""
+MANY_EXPERTS_PARAMS = 80e9
 SHARDINGS = {
     "fsdp": (FSDP,), "megatron": (MEGATRON,), "zero1": (ZERO1,), "zero2": (FSDP,), "zero3": (FSDP,), "ddp": (FSDP,),
 }  # fmt: skip
@@ -49,10 +51,20 @@ def layout_options(demand: Demand) -> Options:
         shardings=shardings, tps=(options.tp,) if options.tp else (1, 2, 4, 8),
         pps=(options.pp,) if options.pp else ((1, 2, 4, 8, 16) if learning.model.params_total > 60e9 else (1, 2, 4)),
         cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if learning.seq_len > 16_384 else (1,)),
-        eps=(options.ep,) if options.ep else ((1, 8, 16, 32, 64) if moe else (1,)),
+        eps=(options.ep,) if options.ep else _expert_degrees(learning.model),
         recomputes=RECOMPUTES.get(options.recompute, usual),
         replicas=(replica,) if replica else REPLICAS,
     )  # fmt: skip
+
+
+def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
+    """Expert-parallel degrees: what calibrated MoE trainers use.  With fewer ranks each expert sees too few tokens
+    for an
+    efficient GEMM, which the physics leaves out."""
+    if model.experts is None:
+        return (1,)
+    usual = (8,) if model.params_total < MANY_EXPERTS_PARAMS else (16, 32, 64)
+    return tuple(degree for degree in usual if degree <= model.experts) or (1,)
 
 
 def wishes_for(demand: Sandboxing, *, whole_job: bool) -> Array:

@@ -19,6 +19,7 @@ from planners.fleet.machines import machine_columns
 from planners.fleet.pareto import best_by_group
 from planners.physics.sandbox import judge_exposed_seconds, start_seconds
 from planners.physics.step import run_waste
+from planners.physics.workload import ASYNC
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -60,22 +61,29 @@ class Candidates:
 
 
 def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
-    """Seconds per unit in which nothing hides the sandboxes.  Broadcasts timing (layouts) against slots."""
+    """Seconds per unit in which nothing hides the sandboxes.  Broadcasts timing (layouts) against slots.
+
+    Judging after generation, plus starts where trajectories hold their sandbox.  With k steps of staleness a share
+    k/(1+k) of the
+    wait for the last runs is hidden, as the schedule hides the tail of generation; what remains is the backlog.
+    """
     wanted = demand.sandboxing
     if wanted is None:
         return np.zeros(np.broadcast_shapes(np.shape(timing.generate), np.shape(slots)))
-    beside = np.asarray(timing.generate + timing.judging + 0.0 * slots)
+    beside = np.maximum(np.asarray(timing.generate + timing.judging + 0.0 * slots), timing.api)
     judged = judge_exposed_seconds(
-        calls=wanted.calls, service=wanted.service, slots=slots, generate_seconds=np.maximum(beside, timing.api),
+        calls=wanted.calls, service=wanted.service, slots=slots, generate_seconds=beside,
         overlap_share=wanted.overlap_share,
     )  # fmt: skip
-    if not wanted.held:
-        return judged
-    started = start_seconds(
-        starts=np.minimum(slots, wanted.trajectories), nodes=np.maximum(slots / SLOTS_PER_NODE, 1.0),
-        starts_per_second_per_node=wanted.starts_per_second_per_node, seconds_per_start=wanted.start_seconds,
-    )  # fmt: skip
-    return judged + started
+    if wanted.held:
+        judged = judged + start_seconds(
+            starts=np.minimum(slots, wanted.trajectories), nodes=np.maximum(slots / SLOTS_PER_NODE, 1.0),
+            starts_per_second_per_node=wanted.starts_per_second_per_node, seconds_per_start=wanted.start_seconds,
+        )  # fmt: skip
+    stale = demand.staleness_steps
+    hidden = np.where(np.equal(timing.schedule, ASYNC), stale / (1.0 + stale), 0.0)
+    backlog = np.maximum(wanted.calls * wanted.service.mean_seconds / slots - beside, 0.0)
+    return np.asarray((1.0 - hidden) * judged + hidden * np.minimum(backlog, judged))
 
 
 def stage_candidates(

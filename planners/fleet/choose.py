@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from planners.spec.run import RunSpec
 
 MAX_ALTERNATIVES = 8
+MARGIN = 0.96
 RISKY = 0.5
 """Expected interruptions from which a fleet with less risk is named."""
 APART = 0.06
@@ -65,9 +66,11 @@ def choose(spec: RunSpec, found: Exploration, *, pick: int | None = None) -> Cho
 
 
 def _inside(spec: RunSpec, runs: Runs) -> NDArray[np.bool_]:
+    """Runs within the limits, with MARGIN to spare if any: the search leaves disks, network and pauses out."""
     hours = spec.limits.hours or LONGEST_HOURS
     usd = spec.limits.usd or np.inf
-    return (runs.hours <= hours) & (runs.usd <= usd)
+    spare = (runs.hours <= MARGIN * hours) & (runs.usd <= MARGIN * usd)
+    return spare if spare.any() else (runs.hours <= hours) & (runs.usd <= usd)
 
 
 def _alternatives(
@@ -118,7 +121,8 @@ def _over_limits(spec: RunSpec, found: Exploration) -> tuple[str, str]:
     """What is over, and the runs that break the limits least: cheapest in time, fastest in budget."""
     runs, limits = found.runs, spec.limits
     hours = limits.hours or LONGEST_HOURS
-    parts = [f"{hours:g} hours"] + ([f"${limits.usd:,.0f}"] if limits.usd else [])
+    default = "" if limits.hours else " (the default; limits.hours allows more)"
+    parts = [f"{hours:g} hours{default}"] + ([f"${limits.usd:,.0f}"] if limits.usd else [])
     in_time, in_budget = runs.hours <= hours, runs.usd <= (limits.usd or np.inf)
     said = []
     if in_time.any():

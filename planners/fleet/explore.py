@@ -17,7 +17,7 @@ from planners.fleet.market import Market, price_rows, within
 from planners.fleet.offers import gpu_offers, owned_nodes, owned_offers
 from planners.fleet.rules import Sieve
 from planners.fleet.sandboxes import place_sandboxes, sandbox_offers
-from planners.money.own_prices import apply_own_prices
+from planners.money.own_prices import RESERVED, apply_own_prices, reserved_nodes
 from planners.physics.waste import StartUp
 
 if TYPE_CHECKING:
@@ -155,12 +155,18 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
         if ":" in key
     }
     owned = owned_nodes(spec.fleet.machines, spec.fleet.targets)
-    names = offers.select("cloud", "region", "instance_type", "gpu").rows()
+    reserved = {(c, r, k): float(n) for c, r, k, _, n in reserved_nodes(spec.prices).rows()}
+    names = offers.select("cloud", "region", "instance_type", "gpu", "capacity_type").rows()
     return Market(
         machine=offers["machine"].to_numpy(),
         usd_per_hour=offers["usd_per_hour"].fill_null(0.0).to_numpy(),
         spot=(offers["capacity_type"] == "spot").cast(pl.Float64).to_numpy(),
-        place=np.array([known.get((cloud, region), anywhere) for cloud, region, _, _ in names], dtype=np.int64),
-        max_nodes=np.array([owned.get((cloud, kind), np.inf) for cloud, _, kind, _ in names]),
-        max_gpus=np.array([quota.get((cloud, gpu), np.inf) for cloud, _, _, gpu in names]),
+        place=np.array([known.get((cloud, region), anywhere) for cloud, region, *_ in names], dtype=np.int64),
+        max_nodes=np.array(
+            [
+                reserved.get((cloud, region, kind), np.inf) if bought == RESERVED else owned.get((cloud, kind), np.inf)
+                for cloud, region, kind, _, bought in names
+            ]
+        ),
+        max_gpus=np.array([quota.get((cloud, gpu), np.inf) for cloud, _, _, gpu, _ in names]),
     )

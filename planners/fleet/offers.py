@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from planners.domain import OFFER_COLUMNS
+from planners.fleet.regions import RESTRICTED
 from planners.spec.fleet import CLOUDS
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
     """Rules on region and exclusions, for GPU and sandbox machines alike.  Machines that are owned pass the region
     rule."""
     rules: list[tuple[str, str, pl.Expr]] = []
+    if not fleet.regions:
+        closed = pl.any_horizontal(
+            (pl.col("cloud") == cloud) & matches("region", patterns) for cloud, patterns in RESTRICTED.items()
+        )
+        rules.append(("restricted region", "needs opt-in or approval; name it under regions to use it", ~closed))
     if fleet.regions:
         here = matches("region", fleet.regions) | (pl.col("region") == OWN_REGION)
         rules.append(("region", f"not among regions {', '.join(fleet.regions)}", here))

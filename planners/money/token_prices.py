@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,11 +33,11 @@ class TokenPrices:
             "model", "input_usd_per_million_tokens", "cached_input_usd_per_million_tokens",
             "output_usd_per_million_tokens", "as_of", "source",
         )  # fmt: skip
-        self._rows = {_plain(row[0]): row[1:] for row in tokens.select(columns).rows()}
+        self._rows = {_words(row[0]): row[1:] for row in tokens.select(columns).rows()}
 
     def find(self, api: ApiModel) -> TokenPrice:
         """The prices of one API model, field by field from the spec or the book."""
-        listed = self._rows.get(_plain(api.name), (None, None, None, None, ""))
+        listed = self._rows.get(_words(api.name), (None, None, None, None, ""))
         stated = (
             api.input_usd_per_million_tokens,
             api.cached_input_usd_per_million_tokens,
@@ -53,6 +54,8 @@ class TokenPrices:
         )  # fmt: skip
 
 
-def _plain(name: str) -> str:
-    """Providers write 4.5 or 4-5, with or without their own name in front."""
-    return name.rsplit("/", 1)[-1].lower().replace(".", "-").replace("_", "-")
+def _words(name: str) -> tuple[str, ...]:
+    """Upper case, a provider before a slash, dots for dashes, the order of words and a date at the end don't matter:
+    `anthropic/claude-sonnet-4-5-20250929` is `claude-sonnet-4.5`."""
+    words = re.split(r"[-._: ]+", name.rpartition("/")[2].lower())
+    return tuple(sorted(word for word in words if word and not re.fullmatch(r"20\d{6}", word)))

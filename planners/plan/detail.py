@@ -50,7 +50,7 @@ def phases(picks: Picks, result: Outcome) -> tuple[Phase, ...]:
     if one(timing.api) > 0:
         rows.append(("api", "API calls", one(timing.api), "requests in flight that the provider allows", {}))
     if picks.demand.sandboxing is not None:
-        rows.append(("sandbox", "sandbox", one(result.exposed), _sandbox_bound(picks), {}))
+        rows.append(("sandbox", "sandbox", one(result.exposed), _sandbox_bound(picks, result), {}))
     rows += _trainer_rows(result)
     return _placed(stage, rows, result)
 
@@ -112,17 +112,18 @@ def _bound(parts: dict[str, float]) -> str:
     return "; ".join(named)
 
 
-def _sandbox_bound(picks: Picks) -> str:
+def _sandbox_bound(picks: Picks, result: Outcome) -> str:
+    """Why sandboxes are exposed: serial code, too few held sandboxes, a backlog, or the longest of the last runs."""
     wanted = picks.demand.sandboxing
     assert wanted is not None
+    slots = max(one(picks.slots), 1.0)
     if wanted.serial:
         return "reward code calls one sample at a time"
-    slots = one(picks.slots)
-    if wanted.held:
-        return "trajectories hold their sandbox" if slots >= wanted.trajectories else f"{slots:,.0f} sandboxes at once"
-    if wanted.calls * wanted.service.mean_seconds / max(slots, 1.0) > 2.0 * wanted.service.p95_seconds:
-        return "queue"
-    return "longest runs"
+    if wanted.held and slots < wanted.trajectories:
+        return f"{slots:,.0f} sandboxes at once"
+    beside = one(result.timing.generate) + one(result.timing.judging)
+    backlog = wanted.calls * wanted.service.mean_seconds / slots - wanted.overlap_share * beside
+    return "queue: more runs than slots" if backlog > 0.1 * one(result.exposed) else "longest of the last runs"
 
 
 def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome, hours: float) -> Idle | None:
@@ -139,7 +140,7 @@ def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome,
     busy, starts = _load(picks, result)
     return Idle(
         gpu_hours=gpu_hours, usd=gpu_hours * per_gpu_hour if priced else None, cure_nodes=nodes, cure_usd=cost,
-        slots_busy_share=busy, starts_per_second=starts, reason=_sandbox_bound(picks),
+        slots_busy_share=busy, starts_per_second=starts, reason=_sandbox_bound(picks, result),
     )  # fmt: skip
 
 
