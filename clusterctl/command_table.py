@@ -20,6 +20,18 @@ class CommandEntry:
 
 COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry(
+        name="plan",
+        module="clusterctl.commands.plan",
+        attribute="app",
+        summary="Plan a run: which fleet, how long, how much, how sure.",
+        examples=(
+            "clusterctl plan templates/specs/rlcef.yaml",
+            "clusterctl plan templates/specs/rlcef.yaml --what-if steps=800",
+            "clusterctl plan templates/specs/rlcef.yaml --explain usd",
+            "clusterctl plan templates/specs/rlcef.yaml --out plan.json --markdown",
+        ),
+    ),
+    CommandEntry(
         name="init",
         module="clusterctl.commands.init",
         attribute="init",

@@ -34,13 +34,18 @@ def run(args: list[str]) -> tuple[int, str]:
     code = 0
     signal.setitimer(signal.ITIMER_REAL, SECONDS_EACH)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(stderr):
+        with contextlib.redirect_stdout(_nowhere()), contextlib.redirect_stderr(stderr):
             cli.main(args)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return code, stderr.getvalue()
+
+
+def _nowhere() -> io.TextIOWrapper:
+    """A stdout with a buffer for bytes, as the real one has; strict, so that text which no terminal could take is a find."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
 
 
 def complaint(attack: Attack, code: int, stderr: str) -> str | None:

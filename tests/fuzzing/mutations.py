@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -60,7 +61,9 @@ def broken(original: bytes, rng: random.Random) -> bytes:
     tree = yaml.safe_load(original)
     for _ in range(rng.choice((1, 1, 1, 2, 5))):
         tree = broken_tree(tree, rng)
-    text = yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass")
+    is_json = original.lstrip().startswith(b"{")
+    written = json.dumps(tree, indent=1) if is_json else yaml.safe_dump(tree, allow_unicode=True, sort_keys=False)
+    text = written.encode("utf-8", "surrogatepass")
     return broken_bytes(text, rng) if rng.random() < 0.1 else text
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import random
 import shutil
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import yaml
-from mutations import broken, broken_bytes
+from mutations import VALUES, broken, broken_bytes
 
 REPO = Path(__file__).resolve().parents[2]
 SPECS = sorted((REPO / "templates" / "specs").glob("*.yaml"))
@@ -47,6 +50,56 @@ def book(rng: random.Random, folder: Path) -> Attack:
     return Attack(args=["prices", *command, "--book", str(copy)])
 
 
+def spec(rng: random.Random, folder: Path) -> Attack:
+    """A run spec with something wrong, or a wrong override of a good one."""
+    original = rng.choice(SPECS)
+    output = folder / "plan.json"
+    file = folder / "run.yaml"
+    if rng.random() < 0.2:
+        key = rng.choice(
+            (
+                "steps",
+                "stages[0].steps",
+                "fleet.gpus",
+                "limits.usd",
+                "stages.0.response_tokens.mean",
+                "x",
+                "",
+                "=",
+                "a" * 999,
+            )
+        )
+        return Attack(
+            args=["plan", str(original), "--what-if", f"{key}={rng.choice(VALUES)!s:.300}", "--out", str(output)],
+            output=output,
+        )
+    file.write_bytes(broken(original.read_bytes(), rng))
+    return Attack(
+        args=["plan", str(file), "--out", str(output), *rng.choice(([], ["--json"], ["--markdown"]))], output=output
+    )
+
+
+def plan(rng: random.Random, folder: Path) -> Attack:
+    """A plan file that was edited, cut off, or is of another version."""
+    file = folder / "given.json"
+    output = folder / "plan.json"
+    file.write_bytes(broken(_good_plan(), rng))
+    more = rng.choice(([], ["--explain"], ["--json"], ["--what-if", "objective=time"], ["--pick", "2"]))
+    return Attack(args=["plan", str(file), *more, "--out", str(output)], output=output)
+
+
+@cache
+def _good_plan() -> bytes:
+    """A real plan, made once."""
+    from clusterctl import cli
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "plan.json"
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+            cli.main(["plan", str(REPO / "templates" / "specs" / "rlcef.yaml"), "--out", str(file)])
+        return file.read_bytes()
+
+
 def cases(rng: random.Random, folder: Path) -> Attack:
     """A few published cases, something in them wrong."""
     chosen = rng.sample(_published_cases(), CASES_EACH)
@@ -68,5 +121,5 @@ def arguments(rng: random.Random, folder: Path) -> Attack:
     return Attack(args=[rng.choice(words) for _ in range(rng.randrange(1, 7))])
 
 
-TARGETS = {"arguments": arguments, "book": book, "cases": cases}
+TARGETS = {"arguments": arguments, "book": book, "cases": cases, "plan": plan, "spec": spec}
 """Name → how to make one attack in an empty folder."""
