@@ -84,32 +84,35 @@ def clip(spans: Line, cells: int) -> Line:
 
 
 def wrap(spans: Line, cells: int, indent: int = 0) -> list[Line]:
-    """The line broken at spaces into lines of at most `cells`; all but the first begin with `indent` spaces."""
+    """The line broken at spaces into lines of at most `cells`; all but the first begin with `indent` spaces.
+
+    A word that is longer than a line is broken where the line ends: no character of a source is lost.
+    """
     if line_width(spans) <= cells:
         return [spans]
     lines: list[Line] = [[]]
     used = 0
-    for word, style in _words(spans):
+    for word, style in _words(spans, max(cells - indent, 1)):
         size = width(word)
         if used and used + size > cells and word.strip():
             lines.append([Span(" " * indent)] if indent else [])
             used = indent
         if not word.strip() and len(lines) > 1 and used == indent:
             continue  # no spaces at the beginning of a continued line
-        lines[-1] += clip([Span(word, style)], max(cells - used, 1)) if size > cells - indent else [Span(word, style)]
+        lines[-1].append(Span(word, style))
         used += size
     return lines
 
 
-def _words(spans: Line) -> list[tuple[str, Style]]:
-    """Words and the spaces between them.  A word that spans two styles is two words without a space."""
+def _words(spans: Line, longest: int) -> list[tuple[str, Style]]:
+    """Words and the spaces between them, no word longer than `longest`.  Two styles in a word make it two words."""
     words: list[tuple[str, Style]] = []
     for span in spans:
         for index, word in enumerate(span.text.split(" ")):
             if index:
                 words.append((" ", span.style))
-            if word:
-                words.append((word, span.style))
+            step = longest if word.isascii() else max(longest // 2, 1)  # wide characters take two cells
+            words += [(word[start : start + step], span.style) for start in range(0, len(word), step)]
     return words
 
 

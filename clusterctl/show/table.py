@@ -54,20 +54,16 @@ def _total(widths: Sequence[int], shown: Sequence[int], indent: int) -> int:
 
 
 def _narrow(columns: Sequence[Column], widths: list[int], shown: Sequence[int], cells: int) -> None:
-    """Take the excess from prose columns, then from the widest left-aligned ones.  Changes `widths`."""
+    """Take the excess from the widest prose columns, then from the widest left-aligned ones.  Changes `widths`."""
     excess = _total(widths, shown, 0) - cells
-    prose = [index for index in shown if columns[index].prose]
-    for index in prose:
-        taken = min(max(excess, 0), max(widths[index] - MIN_PROSE, 0))
-        widths[index] -= taken
-        excess -= taken
-    while excess > 0:
-        left = [index for index in shown if columns[index].align == "left" and widths[index] > 4]
-        if not left:
-            return
-        widest = max(left, key=lambda index: widths[index])
-        widths[widest] -= 1
-        excess -= 1
+    for kind, least in (("prose", MIN_PROSE), ("left", 4)):
+        narrowed = [
+            index for index in shown if kind == columns[index].align or (kind == "prose" and columns[index].prose)
+        ]
+        while excess > 0 and any(widths[index] > least for index in narrowed):
+            widest = max(narrowed, key=lambda index: widths[index])
+            widths[widest] -= 1
+            excess -= 1
 
 
 def _row(
