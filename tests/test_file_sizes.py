@@ -1,4 +1,4 @@
-"""Big files are the worst to read: source files stay within 400 lines, functions within 60."""
+"""Big files are the worst to read: source files stay within 400 lines, functions (less their signature) within 60."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ def test_file_and_its_functions_fit(file: Path) -> None:
     assert len(text.splitlines()) <= 400
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or node.lineno) - node.lineno < 60, f"{node.name} is too long"
+            assert (node.end_lineno or 0) - node.body[0].lineno < 60, f"{node.name} is too long"
