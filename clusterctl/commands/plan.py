@@ -13,7 +13,7 @@ from clusterctl.console import MAX_COLUMNS, MIN_COLUMNS, Terminal, terminal
 from clusterctl.errors import SpecError
 from clusterctl.files.plan_file import write_plan
 from clusterctl.planning import Planner, compare_all, open_source, refuse_old_prices
-from clusterctl.show.answer import Answer, emit, emit_json
+from clusterctl.show.answer import Answer, emit
 from clusterctl.show.terms import OVERVIEW
 
 Colour = Literal["auto", "always", "never"]
@@ -101,14 +101,15 @@ def plan(
         refuse_old_prices(result, max_price_age, now=planner.now)
     answer = Answer(plan=result, found=found, source=source.label, verbose=verbose, screen=_screen(width, colour))
     if as_json:
-        emit_json(answer.json())
+        text = answer.json()
     elif markdown:
-        emit(answer.markdown())
+        text = answer.markdown()
     elif explain is not None:
-        emit(answer.explanation(explain))
+        text = answer.explanation(explain)
     else:
-        emit(answer.page())
-    _write(answer, out, plot)
+        text = answer.page()
+    _write(answer, out, plot)  # before stdout: whoever reads that may stop reading
+    emit(text, utf8=as_json)
 
 
 def _moment(text: str | None) -> datetime:

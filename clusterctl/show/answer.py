@@ -59,8 +59,11 @@ class Answer:
         return render_explanation(self.plan, self.screen, source=self.source, wanted=wanted, verbose=self.verbose)
 
 
-def emit(text: str) -> None:
-    """Print text to stdout, in ASCII where stdout can't do better."""
+def emit(text: str, *, utf8: bool = False) -> None:
+    """Print text to stdout, in ASCII where stdout can't do better; `utf8` (JSON) is UTF-8 whatever the locale."""
+    if utf8:
+        typer.echo(text.encode(), nl=False)
+        return
     from clusterctl.show.spans import to_ascii
 
     try:
@@ -68,8 +71,3 @@ def emit(text: str) -> None:
     except UnicodeEncodeError:
         text = to_ascii(text)
     typer.echo(text, nl=False)
-
-
-def emit_json(text: str) -> None:
-    """Print JSON to stdout: UTF-8 whatever the locale, as JSON is."""
-    typer.echo(text.encode(), nl=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from clusterctl.show.compare import sides
 from clusterctl.show.markdown_text import escape, folded, table
-from clusterctl.show.page.money import outcome_name
+from clusterctl.show.page.money import outcome_text
 from clusterctl.show.rounding import (
     column,
     exact_usd,
@@ -83,7 +83,7 @@ def _bill(plan: Plan) -> str:
          exact_usd(line.usd), escape(f"{line.source}" if line.source else "no price is known")]
         for line in ordered
     ]  # fmt: skip
-    each = " · ".join(f"{usd(outcome.usd)} {escape(outcome_name(plan, outcome.name))}" for outcome in plan.economics)
+    each = " · ".join(escape(outcome_text(plan, outcome)) for outcome in plan.economics)
     listed = _limited(["line", "quantity", "price", "dollars", "source"], rows, {1, 2, 3})
     return (listed if rows else "") + (f"\n\n{each}" if each and rows else each)
 

@@ -78,7 +78,8 @@ def signed(text: str, value: float) -> str:
 
 def signed_usd(value: float) -> str:
     """`+$2,900` or `−$480`; `=` when nothing differs."""
-    return "=" if abs(value) < 0.005 else signed(usd(abs(value)), value)
+    size = abs(value)
+    return "=" if size < 0.005 else signed(f"${size:.2f}" if size < 100 else usd(size), value)
 
 
 def percent(share: float, digits: int = 2) -> str:

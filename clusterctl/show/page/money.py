@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clusterctl.show.page.view import View
+    from planners.plan.value import Economics, Plan
     from planners.plan.value import Line as BillLine
-    from planners.plan.value import Plan
 
 SHOWN_LINES = 3
 COLUMNS = (
@@ -44,13 +44,16 @@ def bill(plan: Plan, view: View) -> list[Line]:
         rows.append([cell(named, Style.DIM), [], [], [], cell(exact_usd(total), Style.STRONG), [], cell("usd")])
     columns = COLUMNS if view.verbose else COLUMNS[:-1]
     lines = draw(columns, [row[: len(columns)] for row in rows], view.cells)
-    each = [line(f"{usd(outcome.usd)} {outcome_name(plan, outcome.name)}") for outcome in plan.economics]
+    each = [line(outcome_text(plan, outcome)) for outcome in plan.economics]
     return lines + (labelled_parts("that is", each, view.cells) if each else [])
 
 
-def outcome_name(plan: Plan, name: str) -> str:
-    """`per 1,000 rewarded samples`: without the stage's name where there is but one stage."""
-    return name.removeprefix(f"{plan.stages[0].name}: ") if len(plan.stages) == 1 else name
+def outcome_text(plan: Plan, outcome: Economics) -> str:
+    """`$18.57 per 1,000 rewarded samples`, without the stage's name where there is but one stage."""
+    name = outcome.name.removeprefix(f"{plan.stages[0].name}: ") if len(plan.stages) == 1 else outcome.name
+    if "per " in name:
+        return f"{usd(outcome.usd)} {name}"
+    return f"{name} at {usd(outcome.usd)}"
 
 
 def total_usd(lines: Sequence[BillLine]) -> float:
