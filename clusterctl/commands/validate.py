@@ -19,6 +19,7 @@ from planners.cases.score import answer_cases, summarise
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from clusterctl.show.spans import Line
     from planners.cases.score import Answer, Score
 
 MAX_BYTES = 64 << 20
@@ -69,22 +70,26 @@ def _as_json(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
 
 
 def _as_text(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
-    """The cases, then the summary."""
-    from clusterctl.show.rounding import number
-    from clusterctl.show.spans import Line, Span, Style, paint
-    from clusterctl.show.table import Column, cell, draw
+    """The cases, the summary, and why cases have no prediction."""
+    from clusterctl.show.spans import Span, paint
 
     screen = terminal()
+    blank = [Span("")]
+    blocks = [_case_lines(answers, screen.columns), _score_lines(scores, screen.columns)]
+    unanswered = [answer for answer in answers if answer.predicted is None]
+    reasons = [[Span(f"no prediction for {answer.id}: {answer.reason}")] for answer in unanswered]
+    total = [[Span(f"{len(answers)} cases, {len(unanswered)} without a prediction")]]
+    lines = [line for block in (*blocks, reasons, total) if block for line in (*block, blank)]
+    return paint(lines[:-1], colour=screen.colour)
 
-    def row(answer: Answer) -> list[Line]:
-        band = "" if answer.p10 is None else f"{number(answer.p10)} to {number(answer.p90)}"
-        inside = {True: ("inside", Style.PLAIN), False: ("OUTSIDE", Style.WARN), None: ("-", Style.DIM)}[answer.inside]
-        ratio = "-" if answer.ratio is None else f"{answer.ratio:.2f}"
-        texts = (answer.id, answer.kind, answer.quality or "-", number(answer.predicted), number(answer.published))
-        rest = (answer.unit or "-", ratio, band)
-        return [cell(text) for text in (*texts, *rest)] + [cell(*inside), cell(answer.reason or "", Style.DIM)]
 
-    columns = [
+def _case_lines(answers: Sequence[Answer], columns: int) -> list[Line]:
+    from clusterctl.show.rounding import number
+    from clusterctl.show.spans import Style
+    from clusterctl.show.table import Column, cell, draw
+
+    verdicts = {True: ("inside", Style.PLAIN), False: ("OUTSIDE", Style.WARN), None: ("-", Style.DIM)}
+    titles = (
         Column(title="case"),
         Column(title="kind", drop=2),
         Column(title="quality", drop=3),
@@ -95,28 +100,33 @@ def _as_text(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
         Column(title="80 % band", drop=1),
         Column(title=""),
         Column(title="note", drop=5, prose=True),
-    ]
-    lines = draw(columns, [row(answer) for answer in answers], screen.columns, indent=0)
+    )
+
+    def row(answer: Answer) -> list[Line]:
+        band = "" if answer.p10 is None else f"{number(answer.p10)} to {number(answer.p90)}"
+        ratio = "-" if answer.ratio is None else f"{answer.ratio:.2f}"
+        numbers = (number(answer.predicted), number(answer.published), answer.unit or "-", ratio, band)
+        texts = (answer.id, answer.kind, answer.quality or "-", *numbers)
+        return [*map(cell, texts), cell(*verdicts[answer.inside]), cell(answer.reason or "", Style.DIM)]
+
+    return draw(titles, [row(answer) for answer in answers], columns, indent=0)
+
+
+def _score_lines(scores: Sequence[Score], columns: int) -> list[Line]:
+    from clusterctl.show.table import Column, cell, draw
+
     titles = ("kind", "quality", "n", "median |error|", "p90 |error|", "median ratio", "in 80 % band")
-    summary = [
-        [
-            cell(text)
-            for text in (
-                score.kind,
-                score.quality or "-",
-                str(score.n),
-                f"{score.median_abs_error:.3f}",
-                f"{score.p90_abs_error:.2f}",
-                f"{score.median_ratio:.2f}",
-                f"{score.band80_coverage:.2f}",
-            )
-        ]
+    rows = [
+        (
+            score.kind,
+            score.quality or "-",
+            str(score.n),
+            f"{score.median_abs_error:.3f}",
+            f"{score.p90_abs_error:.2f}",
+            f"{score.median_ratio:.2f}",
+            f"{score.band80_coverage:.2f}",
+        )
         for score in scores
     ]
-    lines += [[Span("")]] if lines and summary else []
-    lines += draw(
-        [Column(title=t, align="left" if i < 2 else "right") for i, t in enumerate(titles)], summary, 200, indent=0
-    )
-    unanswered = sum(answer.predicted is None for answer in answers)
-    lines += [[Span("")], [Span(f"{len(answers)} cases, {unanswered} without a prediction")]]
-    return paint(lines, colour=screen.colour)
+    table = [Column(title=title, align="left" if i < 2 else "right") for i, title in enumerate(titles)]
+    return draw(table, [[*map(cell, row)] for row in rows], columns, indent=0)

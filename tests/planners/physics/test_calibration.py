@@ -1,0 +1,82 @@
+"""The shipped calibration: reads back, samples, widths and what it speaks for."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from workloads import rl_workload
+
+from clusterctl.facts import find_gpu, find_model
+from clusterctl.facts.calibration import load_calibration
+from clusterctl.paths import facts_dir
+from planners.physics.calibration import NARROWEST_LOG, Calibration, Match
+from planners.physics.constants import PRIORS
+from planners.physics.step import predict
+
+
+def test_a_seed_gives_the_same_draws() -> None:
+    calibration = load_calibration()
+    first, again, other = (calibration.sample(50, seed).gemm_bf16_hopper for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.shape(first) == (50,)
+
+
+def test_draws_have_the_posterior_spread() -> None:
+    calibration = load_calibration()
+    drawn = np.log(np.array([getattr(calibration.sample(4000, 7), p.name) for p in PRIORS]))
+    expected = np.sqrt(np.diag(calibration.cholesky @ calibration.cholesky.T))
+    assert drawn.std(axis=1) == pytest.approx(expected, rel=0.08)
+
+
+def test_the_fit_never_knows_less_than_the_prior() -> None:
+    spread = np.sqrt(np.diag(load_calibration().cholesky @ load_calibration().cholesky.T))
+    assert all(sd <= p.log_sd * 1.01 for sd, p in zip(spread, PRIORS, strict=True))
+
+
+def test_linearised_variance_agrees_with_draws() -> None:
+    calibration, w = load_calibration(), rl_workload()
+    linear = float(calibration.log_variance(lambda c: predict(c, w).step_seconds)[0])
+    drawn = np.log(np.asarray(predict(calibration.sample(2000, 3), w).step_seconds)).var()
+    assert linear == pytest.approx(drawn, rel=0.3)
+
+
+@given(variance=st.floats(0, 1), missing=st.floats(0, 4))
+def test_bands_widen_with_what_is_unknown_and_have_a_floor(variance: float, missing: float) -> None:
+    calibration = load_calibration()
+    for kind in ("rl_step", "rl_run", "pretrain", "sft", "generate", "evaluate"):
+        width = float(calibration.half_width(kind, variance, missing))
+        assert width >= NARROWEST_LOG
+        assert width <= float(calibration.half_width(kind, variance + 0.1, missing))
+        assert width < float(calibration.half_width(kind, variance, missing + 0.1))
+
+
+def test_rl_bands_are_the_widest_of_the_measured_kinds() -> None:
+    scores = load_calibration().scores
+    assert scores["rl_step"] == max(scores[kind] for kind in ("rl_step", "pretrain", "sft", "generate"))
+
+
+def test_matching_counts_cases_and_names_what_is_outside() -> None:
+    calibration = load_calibration()
+    dense, mixture = find_model("Qwen/Qwen2.5-7B"), find_model("Qwen/Qwen3-30B-A3B")
+    known = calibration.matching("pretrain", dense, find_gpu("H100"), sharding="fsdp", gpus=64)
+    assert known.inside_range
+    assert known.cases > 5
+    foreign = calibration.matching("rl_step", dense, find_gpu("L4"), engine="trtllm", sharding="fsdp", gpus=1e5)
+    assert set(foreign.outside) == {"GPU", "engine", "GPUs"}
+    assert foreign.cases == 0
+    assert foreign.log_variance > known.log_variance == 0
+    assert calibration.matching("pretrain", mixture, find_gpu("H200"), gpus=8).inside_range
+    assert Match(cases=1, outside=()).inside_range
+
+
+def test_another_version_is_refused() -> None:
+    document = json.loads((facts_dir() / "calibration.json").read_text("utf-8"))
+    with pytest.raises(ValueError, match="schema"):
+        Calibration.from_json(document | {"schema": 99})
+    with pytest.raises(ValueError, match="constants"):
+        Calibration.from_json(document | {"constants": {"speed": 1.0}})

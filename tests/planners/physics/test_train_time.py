@@ -1,0 +1,98 @@
+"""Training time: what must hold for any constants near the priors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from workloads import PRIOR, changed, pretrain_workload, rl_workload
+
+from planners.physics.step import supervised_seconds
+from planners.physics.workload import FSDP
+
+
+@given(st.sampled_from([128.0, 512.0, 2048.0]))
+def test_time_is_linear_in_tokens_when_the_batch_is_big(sequences: float) -> None:
+    w = changed(pretrain_workload(), "train", batch_sequences=sequences)
+    double = changed(w, "train", batch_sequences=2 * sequences)
+    ratio = supervised_seconds(PRIOR, double).seconds / supervised_seconds(PRIOR, w).seconds
+    assert ratio == pytest.approx(2, rel=0.05)
+
+
+@given(st.sampled_from([8.0, 16.0, 64.0, 256.0]))
+def test_more_gpus_at_the_same_layout_are_not_slower(gpus: float) -> None:
+    def seconds(count: float) -> float:
+        w = changed(pretrain_workload(), "layout", gpus=count, train_gpus=count, dp=count)
+        return float(supervised_seconds(PRIOR, changed(w, "train", batch_sequences=4096.0)).seconds)
+
+    assert seconds(2 * gpus) < seconds(gpus)
+
+
+@given(factor=st.floats(1.1, 4))
+def test_a_faster_gpu_is_never_slower(factor: float) -> None:
+    w = pretrain_workload()
+    for column in ("bf16_flops", "hbm_bytes_per_s", "scale_up_bytes_per_s", "scale_out_bytes_per_s"):
+        better = changed(w, "gpu", **{column: getattr(w.gpu, column) * factor})
+        assert supervised_seconds(PRIOR, better).seconds <= supervised_seconds(PRIOR, w).seconds
+
+
+def test_fp8_is_faster_only_where_the_gpu_has_it() -> None:
+    for gpu, faster in (("H100", True), ("A100-80", False)):
+        w = pretrain_workload(gpu=gpu)
+        fp8 = supervised_seconds(PRIOR, changed(w, "train", fp8=1.0)).seconds
+        assert (fp8 < supervised_seconds(PRIOR, w).seconds) == faster
+
+
+def test_lora_is_faster_and_recomputing_slower() -> None:
+    w = pretrain_workload()
+    plain = supervised_seconds(PRIOR, w).seconds
+    assert supervised_seconds(PRIOR, changed(w, "train", lora=1.0)).seconds < plain
+    assert supervised_seconds(PRIOR, changed(w, "train", recompute=1.0)).seconds > 1.2 * plain
+
+
+def test_pipeline_stages_cost_a_bubble_and_interleaving_reduces_it() -> None:
+    w = changed(pretrain_workload(), "layout", pp=4.0, dp=4.0, virtual_stages=1.0)
+    bubble = supervised_seconds(PRIOR, w).parts["pipeline bubble"]
+    interleaved = changed(w, "layout", virtual_stages=4.0)
+    assert bubble > supervised_seconds(PRIOR, interleaved).parts["pipeline bubble"] > 0
+    assert supervised_seconds(PRIOR, pretrain_workload()).parts["pipeline bubble"] == 0
+
+
+def test_stated_flops_replace_the_shape() -> None:
+    w = pretrain_workload()
+    flops = 6 * 8.03e9
+    stated = supervised_seconds(PRIOR, changed(w, "train", flops_per_token=flops))
+    doubled = supervised_seconds(PRIOR, changed(w, "train", flops_per_token=2 * flops))
+    assert float(stated.parts["attention"]) == 0
+    assert doubled.parts["compute"] == pytest.approx(2 * float(stated.parts["compute"]))
+
+
+def test_the_named_parts_are_the_ones_a_plan_speaks_of() -> None:
+    parts = supervised_seconds(PRIOR, pretrain_workload("Qwen/Qwen3-30B-A3B")).parts
+    assert set(parts) == {
+        "compute", "attention", "HBM bandwidth", "tensor-parallel traffic", "context-parallel traffic",
+        "expert traffic", "kernel launch", "pipeline bubble", "data-parallel traffic", "optimizer step",
+        "weight export",
+    }  # fmt: skip
+    assert all(np.all(np.asarray(seconds) >= 0) for seconds in parts.values())
+
+
+def test_options_move_the_time_the_right_way() -> None:
+    w = rl_workload()
+    plain = supervised_seconds(PRIOR, changed(w, "train", batch_sequences=64.0)).seconds
+    for column, value, slower in (
+        ("attention_speed", 0.5, True),
+        ("elementwise_traffic", 0.7, False),
+        ("host_speed", 2.0, False),
+        ("evaluation_share", 0.2, True),
+    ):
+        other = supervised_seconds(PRIOR, changed(w, "train", batch_sequences=64.0, **{column: value})).seconds
+        assert (other > plain) == slower, column
+
+
+def test_fully_sharded_small_batches_wait_for_the_network() -> None:
+    w = changed(pretrain_workload("meta-llama/Llama-2-70b-hf"), "layout", sharding=FSDP, gpus=64.0, train_gpus=64.0,
+                dp=64.0)  # fmt: skip
+    time = supervised_seconds(PRIOR, changed(w, "train", batch_sequences=64.0, seq_len=512.0))
+    assert max(time.parts, key=lambda name: float(time.parts[name])) == "data-parallel traffic"
