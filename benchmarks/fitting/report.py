@@ -67,7 +67,8 @@ def accuracy_page(results: Results) -> str:
 
 def _measured_table(results: Results) -> str:
     lines = [
-        "| kind | quality | cases | families | family left out: median, p90 | publisher left out: median, p90 | bias | 80 % band covers | in sample: median, p90 |",
+        "| kind | quality | cases | families | family left out: median, p90 | publisher left out: median, p90 "
+        "| bias | 80 % band covers | in sample: median, p90 |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kind in KINDS:
