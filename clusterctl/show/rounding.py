@@ -46,7 +46,8 @@ def usd(value: float | None, digits: int = 3) -> str:
     sign, size = (MINUS if value < 0 else ""), abs(value)
     for factor, suffix in ((1e9, "B"), (1e6, "M")):
         if size >= factor * (1 - 0.5 * 10**-digits):
-            return f"{sign}${size / factor:.{max(digits - 1 - math.floor(math.log10(size / factor)), 0)}f}{suffix}"
+            scaled = max(size / factor, 1.0)  # 0.9999 million rounds to one
+            return f"{sign}${scaled:.{max(digits - 1 - math.floor(math.log10(scaled)), 0)}f}{suffix}"
     if size == 0:
         return "$0"
     decimals = digits - 1 - math.floor(math.log10(size))

@@ -97,8 +97,8 @@ def wrap(spans: Line, cells: int, indent: int = 0) -> list[Line]:
         if used and used + size > cells and word.strip():
             lines.append([Span(" " * indent)] if indent else [])
             used = indent
-        if not word.strip() and len(lines) > 1 and used == indent:
-            continue  # no spaces at the beginning of a continued line
+        if not word.strip() and ((len(lines) > 1 and used == indent) or used + size > cells):
+            continue  # no spaces at the beginning of a continued line, nor beyond the end
         lines[-1].append(Span(word, style))
         used += size
     return lines
