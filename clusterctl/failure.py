@@ -5,6 +5,7 @@ Everything ends here: a person never sees a traceback unless they ask for it wit
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -120,7 +121,7 @@ def _nearest(error: TyperException) -> str | None:
 def _bug(error: Exception, args: Sequence[str]) -> int:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
-    if "--debug" in args:
+    if _asks_for("--debug", args):
         traceback.print_exception(error)
     said = str(error).splitlines()[0] if str(error) else "no message"
     again = shlex.join(["clusterctl", "--debug", *(arg for arg in args if arg != "--debug")])
@@ -132,8 +133,13 @@ def _bug(error: Exception, args: Sequence[str]) -> int:
 
 
 def _cause(error: ClusterctlError, args: Sequence[str]) -> None:
-    if error.__cause__ is not None and ("--debug" in args or "--verbose" in args or "-v" in args):
+    if error.__cause__ is not None and _asks_for("--debug", args):
         traceback.print_exception(error.__cause__)
+
+
+def _asks_for(flag: str, args: Sequence[str]) -> bool:
+    """Whether one of our own flags, which stand before the command, is set."""
+    return flag in itertools.takewhile(lambda arg: arg.startswith("-"), args)
 
 
 def silence_stdout() -> None:

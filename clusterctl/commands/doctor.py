@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -71,9 +72,7 @@ def _package() -> Check:
             detail=f"`planners` is also installed by {', '.join(sorted(set(owners) - {'clusterctl'}))}",
             fix="install clusterctl in a venv of its own",
         )
-    return Check(
-        name="packages", status="ok", detail=f"clusterctl {__version__} at {paths.__file__.rpartition('/')[0]}"
-    )
+    return Check(name="packages", status="ok", detail=f"clusterctl {__version__} at {Path(paths.__file__).parent}")
 
 
 def _bundle() -> Check:

@@ -53,11 +53,16 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
-def test_verbose_shows_the_cause_of_our_own_errors(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("args", "shown"), [(["--debug", "prices"], True), (["plan", "--debug"], False), (["plan", "-v"], False)]
+)
+def test_debug_before_the_command_shows_the_cause_of_our_own_errors(
+    args: list[str], shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     error = PriceError("the price source failed")
     error.__cause__ = OSError("connection reset")
-    failure.exit_code_of(lambda: _raise(error), ["--verbose", "prices"])
-    assert "connection reset" in capsys.readouterr().err
+    failure.exit_code_of(lambda: _raise(error), args)
+    assert ("connection reset" in capsys.readouterr().err) is shown
 
 
 def test_a_commands_own_exit_code_is_kept() -> None:

@@ -95,7 +95,8 @@ def _good_plan() -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plan.json"
-        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        quiet = io.StringIO()
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
             cli.main(["plan", str(REPO / "templates" / "specs" / "rlcef.yaml"), "--out", str(file)])
         return file.read_bytes()
 
