@@ -39,6 +39,7 @@ RECOMPUTE = {"full": 1.0, "selective": 0.1, "none": 0.0}
 PACKED_OVER_TOKENS = 4096.0
 """Above this context an RL trainer that does not say otherwise packs its sequences."""
 FSDP_MICRO_BATCH_TOKENS = 8192.0
+LAST_YEAR_OF_FULL_RECOMPUTE = 2022
 PRETRAIN_BATCH_TOKENS = 4e6
 SATURATING_WAVES = 8.0
 """A benchmark without a request count keeps the engine full: this many times its slots."""
@@ -90,7 +91,7 @@ def train_work(case: Case, gpu: GpuColumns, layout: Layout, *, samples: float) -
     if micro is None:
         tokens = context if rl else seq_len
         micro = 1.0 if megatron else max(1.0, float(round(FSDP_MICRO_BATCH_TOKENS / max(tokens, 1.0))))
-    recompute = train.recompute or ("full" if not megatron and case.kind != "pretrain" else "none")
+    recompute = train.recompute or _usual_recompute(case, megatron=megatron)
     reference = train.reference if train.reference is not None else algorithm in ("grpo", "ppo")
     widest = min(4 * lengths.prompt, 1024.0) + lengths.longest
     pads = widest <= PACKED_OVER_TOKENS and (not megatron or train.micro_batch_samples is not None)
@@ -116,6 +117,14 @@ def train_work(case: Case, gpu: GpuColumns, layout: Layout, *, samples: float) -
         host_speed=host_speed(train.compiled),
         evaluation_share=train.evaluation_share or 0.0,
     )
+
+
+def _usual_recompute(case: Case, *, megatron: bool) -> str:
+    """FSDP post-training recomputes everything; so did pretraining before selective recomputation and fused
+    attention (arXiv:2205.05198, arXiv:2205.14135) were common."""
+    if case.kind == "pretrain":
+        return "full" if case.year is not None and case.year <= LAST_YEAR_OF_FULL_RECOMPUTE else "none"
+    return "none" if megatron else "full"
 
 
 def _unstated_micro(case: Case) -> bool:
