@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+REQUEST = "_CLUSTERCTL_COMPLETE"
+"""typer's own protocol: with this variable set, its root prints a script, or completions, instead of running."""
+
 
 class Shell(StrEnum):
     """Shells that typer can complete in."""
@@ -28,5 +31,8 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell that you u
     """
     from clusterctl.cli import root
 
-    os.environ["_CLUSTERCTL_COMPLETE"] = f"source_{shell.value}"  # typer's own protocol; its root answers and exits
-    root().main([], prog_name="clusterctl")
+    os.environ[REQUEST] = f"source_{shell.value}"
+    try:
+        root().main([], prog_name="clusterctl")  # answers the request and exits
+    finally:
+        del os.environ[REQUEST]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
 
-from clusterctl import __version__
+from clusterctl import __version__, cli
 from clusterctl.command_table import COMMANDS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -90,6 +91,13 @@ def test_completion_prints_a_script_for_the_shell(clusterctl: Run, shell: str) -
     done = clusterctl("completion", shell)
     assert done.returncode == 0
     assert "_CLUSTERCTL_COMPLETE" in done.stdout
+
+
+def test_completion_leaves_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("_CLUSTERCTL_COMPLETE", raising=False)
+    with pytest.raises(SystemExit):
+        cli.main(["completion", "bash"])
+    assert "_CLUSTERCTL_COMPLETE" not in os.environ
 
 
 def test_the_shell_completes_commands_and_options(clusterctl: Run) -> None:
