@@ -6,8 +6,6 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,7 +60,8 @@ class Answer:
 def emit(text: str, *, utf8: bool = False) -> None:
     """Print text to stdout, in ASCII where stdout can't do better; `utf8` (JSON) is UTF-8 whatever the locale."""
     if utf8:
-        typer.echo(text.encode(), nl=False)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
         return
     from clusterctl.show.spans import to_ascii
 
@@ -70,4 +69,4 @@ def emit(text: str, *, utf8: bool = False) -> None:
         DRAWN_WITH.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         text = to_ascii(text)
-    typer.echo(text, nl=False)
+    sys.stdout.write(text)  # typer.echo would take the colours out that were asked for

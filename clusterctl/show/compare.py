@@ -83,10 +83,11 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
     """`what if steps=200: −$7,400 and −15 h against rlcef.yaml`."""
     base, other = found.base, found.other
     money, time = other.usd.p50 - base.usd.p50, other.hours.p50 - base.hours.p50
-    at_least = " at least" if other.at_least or base.at_least else ""
+    priced = " of what has a price" if other.at_least or base.at_least else ""
     head = line(
         Span(found.other_label, Style.STRONG), " against ", Span(found.base_label, Style.STRONG), ": ",
-        Span(f"{signed_usd(money)}{at_least}", _style(money)), ", ", Span(signed_hours(time), _style(time)),
+        Span(_said(signed_usd(money), "dollars"), _style(money)), f"{priced}, ",
+        Span(_said(signed_hours(time), "time"), _style(time)),
     )  # fmt: skip
     lines = wrap(head, cells, indent=2)
     if not other.feasible:
@@ -95,6 +96,10 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
     if base.fleet != other.fleet:
         lines += labelled("fleet", line(base.fleet, " → ", Span(other.fleet, Style.STRONG)), cells)
     return lines
+
+
+def _said(change: str, what: str) -> str:
+    return f"the same {what}" if change == "=" else change
 
 
 def _style(change: float) -> Style:
