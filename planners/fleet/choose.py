@@ -114,7 +114,7 @@ def _by_cloud(runs: Runs, allowed: NDArray[np.int64], found: Exploration) -> dic
     if not found.offers.height:
         return {}
     clouds = np.array(found.offers["cloud"].to_list())[runs.offer[allowed]]
-    return {str(cloud): allowed[clouds == cloud] for cloud in np.unique(clouds)}
+    return {str(cloud): allowed[clouds == cloud] for cloud in sorted(set(clouds.tolist()))}
 
 
 def _over_limits(spec: RunSpec, found: Exploration) -> tuple[str, str]:

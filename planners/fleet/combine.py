@@ -54,7 +54,7 @@ def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] |
     each other; so do interruptions.  Combining fronts offer by offer is exact up to FRONT_LIMIT.
     """
     parts: list[Runs] = []
-    tied = [set(np.unique(keys).tolist()) for keys in offer_of_stage if keys is not None]
+    tied = [set(keys.tolist()) for keys in offer_of_stage if keys is not None]
     offers = sorted(set.intersection(*tied)) if tied else [NO_OFFER]
     grouped = [None if keys is None else _by_offer(keys) for keys in offer_of_stage]
     for offer in offers:
@@ -106,7 +106,7 @@ def _thinned(front: NDArray[np.int64]) -> NDArray[np.int64]:
     """At most FRONT_LIMIT points of a front, ends included."""
     if len(front) <= FRONT_LIMIT:
         return front
-    picks = np.unique(np.linspace(0, len(front) - 1, FRONT_LIMIT).round().astype(np.int64))
+    picks = np.linspace(0, len(front) - 1, FRONT_LIMIT).round().astype(np.int64)
     return np.asarray(front[picks], dtype=np.int64)
 
 

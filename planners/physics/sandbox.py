@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,7 @@ class Service:
         """Seconds below which `share` of the calls end."""
         sigma = self.log_sd
         median = self.mean_seconds * np.exp(-sigma * sigma / 2.0)
-        grid = np.linspace(0.001, 0.9999, 400)
-        z = np.array([NormalDist().inv_cdf(float(p)) for p in grid])
+        grid, z = _normal_quantiles()
         seconds = np.minimum(median * np.exp(sigma * z), self.limit_seconds)
         return np.asarray(np.interp(share, grid, seconds), dtype=np.float64)
 
@@ -49,6 +49,13 @@ class Service:
     def squared_cv(self) -> float:
         """Squared coefficient of variation of a lognormal: exp(σ²) - 1."""
         return float(np.expm1(self.log_sd**2))
+
+
+@cache
+def _normal_quantiles() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(shares, standard normal quantiles)."""
+    shares = np.linspace(0.001, 0.9999, 400)
+    return shares, np.array([NormalDist().inv_cdf(share) for share in shares.tolist()])
 
 
 def slots_per_node(
