@@ -207,8 +207,7 @@ def _stack_factor(c: Constants, w: Workload) -> Column:
         c.fsdp_post_training_overhead,
         np.where(np.asarray(train.rl) > 0, c.megatron_rl_overhead, 1.0),
     )
-    stack = post | (np.asarray(train.rl) > 0)
-    untuned = np.where(stack & np.equal(w.gpu.generation, BLACKWELL), c.blackwell_post_training_overhead, 1.0)
+    untuned = np.where(post & np.equal(w.gpu.generation, BLACKWELL), c.blackwell_post_training_overhead, 1.0)
     stragglers = 1 + c.straggler_per_doubling * np.log2(np.maximum(lay.train_gpus, 8.0) / 8)
     age = c.software_drift ** -np.clip(w.year - 2025.0, -3.0, 1.0)
     return by_class * by_use * untuned * stragglers * age * (1 + train.evaluation_share)
