@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import random
 import resource
 import signal
@@ -67,9 +68,15 @@ def fuzz(name: str, seed: int, folder: Path) -> tuple[int, str | None]:
     """Make and run one attack.  Returns the exit code, and the find as text or None."""
     folder.mkdir(parents=True, exist_ok=True)
     attack = TARGETS[name](random.Random(f"{name}/{seed}"), folder)
+    before = _our_environ()
     code, stderr = run(attack.args)
-    wrong = complaint(attack, code, stderr)
+    wrong = complaint(attack, code, stderr) or (None if _our_environ() == before else "the environment was changed")
     return code, None if wrong is None else f"{name} seed {seed}: {wrong}: {attack.args}\n{stderr[:600]}"
+
+
+def _our_environ() -> dict[str, str]:
+    """What one run could leave behind for the next in this process."""
+    return {name: value for name, value in os.environ.items() if "CLUSTERCTL" in name}
 
 
 def _hung(*_: object) -> None:
