@@ -1,12 +1,16 @@
-"""The picture of the frontier: dollars against hours of each alternative, with its 80 % band."""
+"""The picture of the frontier: dollars against hours of each alternative, with its 80 % band.
+
+Points carry the numbers that `--pick` takes; a list beside the picture says what they are.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.show.labels import Box, place_labels
+from clusterctl.show.page.options import labels_of
 from clusterctl.show.page.run import price_age
-from clusterctl.show.rounding import duration_unit, usd
+from clusterctl.show.rounding import DurationUnit, duration_unit, hours_band, usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,34 +23,34 @@ CHOSEN = "#D55E00"
 """Blue and vermillion of Okabe and Ito: told apart with any colour vision; the choice is a star besides."""
 RISKY = 1.0
 """Expected interruptions from which a fleet is drawn hollow."""
+WIDE = 4.0
+"""Bands that span more than this factor get a logarithmic axis: a few fleets else crowd into a corner."""
+TICKS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+NUMBER_SIZE = (13.0, 13.0)
+"""Width and height of a number beside its point, in points."""
 
 
 def draw_frontier(plan: Plan, source: str) -> Any:
     """A matplotlib figure."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
 
-    figure = Figure(figsize=(8.6, 5.2), layout="constrained")
-    axes = figure.add_subplot()
+    shown = list(plan.alternatives) or [_as_alternative(plan)]
+    figure = Figure(figsize=(10.4, 5.2), layout="constrained")
+    axes, beside = figure.subplots(1, 2, width_ratios=(2.4, 1))
     unit = duration_unit(plan.hours.p50 * 3600)
     scale = 3600 / unit.seconds
-    shown = list(plan.alternatives) or [_as_alternative(plan)]
     for other in shown:
         _point(axes, other, plan, scale)
     _front(axes, shown, scale)
-    _limits(axes, shown, scale)
+    _axes(axes, shown, scale)
     axes.set_xlabel(f"{unit.word} from start to end")
     axes.set_ylabel("dollars of the whole run")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: usd(value)))
-    axes.grid(visible=True, color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
     at_least = "at least " if plan.at_least else ""
-    axes.set_title(
-        f"{source}: {at_least}{usd(plan.usd.p50)} in {unit.of(plan.hours.p50 * 3600)} {unit.name}", loc="left"
-    )
+    axes.set_title(f"{source}: {at_least}{usd(plan.usd.p50)} in {hours_band(plan.hours)[0]}", loc="left")
     caption = f"Crosses: 80 % bands. Hollow: one interruption or more is expected. {price_age(plan.prices).text}."
     figure.text(0.01, -0.03, caption, fontsize=8, color="#555555")
-    _labels(figure, axes, shown, plan, scale)
+    _list(beside, shown, plan, unit)
+    _numbers(figure, axes, shown, plan, scale)
     return figure
 
 
@@ -70,7 +74,7 @@ def _point(axes: Any, other: Alternative, plan: Plan, scale: float) -> None:
         [x], [y],
         xerr=[[max(x - other.hours.p10 * scale, 0)], [max(other.hours.p90 * scale - x, 0)]],
         yerr=[[max(y - other.usd.p10, 0)], [max(other.usd.p90 - y, 0)]],
-        ecolor=CHOSEN if is_choice else BAND, elinewidth=1.8 if is_choice else 1.1, capsize=2.5, fmt="none", zorder=2,
+        ecolor=CHOSEN if is_choice else BAND, elinewidth=1.6 if is_choice else 0.9, capsize=2.5, fmt="none", zorder=2,
     )  # fmt: skip
     axes.plot(
         [x], [y], marker="*" if is_choice else "o", markersize=17 if is_choice else 8, color=colour, linestyle="none",
@@ -79,39 +83,87 @@ def _point(axes: Any, other: Alternative, plan: Plan, scale: float) -> None:
     )  # fmt: skip
 
 
-def _limits(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
-    """Room for all bands, from zero dollars on when that costs less than a third of the picture."""
-    left, right = min(o.hours.p10 for o in shown) * scale, max(o.hours.p90 for o in shown) * scale
-    low, high = min(o.usd.p10 for o in shown), max(o.usd.p90 for o in shown)
-    margin_x, margin_y = 0.06 * (right - left) or 0.1 * right or 1.0, 0.08 * (high - low) or 0.1 * high or 1.0
-    axes.set_xlim(max(left - margin_x, 0), right + 2 * margin_x)
-    axes.set_ylim(0 if low < high / 3 else low - margin_y, high + margin_y)
+def _front(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
+    """A thin line through the fleets that no other beats in both dollars and hours."""
+    best: list[Alternative] = []
+    for other in sorted(shown, key=lambda each: (each.hours.p50, each.usd.p50)):
+        if not best or other.usd.p50 < best[-1].usd.p50:
+            best.append(other)
+    x, y = [other.hours.p50 * scale for other in best], [other.usd.p50 for other in best]
+    axes.plot(x, y, color="#b8c4d0", linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
 
 
-def _labels(figure: Any, axes: Any, shown: Sequence[Alternative], plan: Plan, scale: float) -> None:
-    """A label beside each point, where it covers neither another label nor a point."""
+def _axes(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
+    """Limits with room for all bands; a logarithmic axis where they span much, else from zero where that is near."""
+    _axis(
+        axes.set_xscale,
+        axes.set_xlim,
+        axes.xaxis,
+        [x * scale for o in shown for x in (o.hours.p10, o.hours.p90)],
+        "{:g}".format,
+    )
+    _axis(axes.set_yscale, axes.set_ylim, axes.yaxis, [y for o in shown for y in (o.usd.p10, o.usd.p90)], usd)
+    axes.grid(visible=True, color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _axis(set_scale: Any, set_limits: Any, axis: Any, ends: Sequence[float], text: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = min(ends), max(ends)
+    if low > 0 and high / low > WIDE:
+        set_scale("log")
+        set_limits(low / 1.12, high * 1.12)
+        axis.set_major_locator(LogLocator(subs=TICKS if high / low < 30 else (1.0, 2.0, 5.0)))
+        axis.set_minor_formatter(NullFormatter())
+    else:
+        margin = 0.08 * (high - low) or 0.1 * high or 1.0
+        set_limits(0 if low < high / 3 else max(low - margin, 0), high + margin)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+
+
+def _list(beside: Any, shown: Sequence[Alternative], plan: Plan, unit: DurationUnit) -> None:
+    """What the numbers are, from the top of the picture down."""
+    beside.axis("off")
+    step = 1.0 / max(len(shown), 8)
+    for row, other in enumerate(shown):
+        is_choice = other.number == plan.frontier_chosen
+        name = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
+        style = {"va": "top", "color": CHOSEN if is_choice else "#222222", "transform": beside.transAxes}
+        top = 1.0 - row * step
+        head = f"{name}: {usd(other.usd.p50)}" if name else usd(other.usd.p50)
+        beside.text(-0.12, top, f"{other.number}", fontsize=9, fontweight="bold", **style)
+        beside.text(0.0, top, f"{head} in {hours_band(other.hours, unit)[0]}", fontsize=9, fontweight="bold", **style)
+        beside.text(0.0, top - 0.34 * step, _place(other), fontsize=8, **style)
+
+
+def _place(other: Alternative) -> str:
+    gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "no GPUs"
+    where = f"{other.cloud} {other.region}".strip()
+    return ", ".join(filter(None, (gpus, where, other.capacity_type.replace("_", " "))))
+
+
+def _numbers(figure: Any, axes: Any, shown: Sequence[Alternative], plan: Plan, scale: float) -> None:
+    """The number of each point beside it, where it covers no other and no point."""
     figure.draw_without_rendering()
     area = axes.get_window_extent()
     points = [tuple(axes.transData.transform((other.hours.p50 * scale, other.usd.p50))) for other in shown]
-    texts = [_label(other, plan) for other in shown]
-    pixels_per_point = figure.dpi / 72
-    sizes = [_text_size(text, pixels_per_point) for text in texts]
+    pixels = figure.dpi / 72
+    size = (NUMBER_SIZE[0] * pixels, NUMBER_SIZE[1] * pixels)
     bands = [box for other in shown for box in _band_boxes(axes, other, scale)]
-    boxes = place_labels(points, sizes, within=Box(area.x0, area.y0, area.x1, area.y1), avoid=bands)
+    boxes = place_labels(points, [size] * len(points), within=Box(area.x0, area.y0, area.x1, area.y1), avoid=bands)
     to_data = axes.transData.inverted()
-    for other, text, point, box in zip(shown, texts, points, boxes, strict=True):
-        x, y = to_data.transform((box.left, box.bottom))
+    for other, point, box in zip(shown, points, boxes, strict=True):
         is_choice = other.number == plan.frontier_chosen
+        colour = CHOSEN if is_choice else "#222222"
+        x, y = to_data.transform(((box.left + box.right) / 2, (box.bottom + box.top) / 2))
         axes.text(
-            x, y, text, fontsize=8.5, color=CHOSEN if is_choice else "#222222", zorder=5, linespacing=1.15,
-            fontweight="bold" if is_choice else "normal", va="bottom",
-            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
-        )  # fmt: skip
+            x, y, f"{other.number}", fontsize=10, fontweight="bold", color=colour, ha="center", va="center", zorder=6
+        )
         near = box.nearest(point)
-        if abs(near[0] - point[0]) + abs(near[1] - point[1]) > 24 * pixels_per_point:
-            end = to_data.transform(near)
-            start = to_data.transform(point)
-            axes.plot([start[0], end[0]], [start[1], end[1]], color="#999999", linewidth=0.7, zorder=1)
+        if abs(near[0] - point[0]) + abs(near[1] - point[1]) > 16 * pixels:
+            ends = [to_data.transform(place) for place in (point, near)]
+            axes.plot([end[0] for end in ends], [end[1] for end in ends], color="#555555", linewidth=0.7, zorder=3)
 
 
 def _band_boxes(axes: Any, other: Alternative, scale: float) -> list[Box]:
@@ -126,28 +178,3 @@ def _band_boxes(axes: Any, other: Alternative, scale: float) -> list[Box]:
     middle_x, bottom = pixels(other.hours.p50, other.usd.p10)
     _, top = pixels(other.hours.p50, other.usd.p90)
     return [Box(left, middle_y - 2, right, middle_y + 2), Box(middle_x - 2, bottom, middle_x + 2, top)]
-
-
-def _front(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
-    """A thin line through the fleets that no other beats in both dollars and hours."""
-    best: list[Alternative] = []
-    for other in sorted(shown, key=lambda each: (each.hours.p50, each.usd.p50)):
-        if not best or other.usd.p50 < best[-1].usd.p50:
-            best.append(other)
-    x, y = [other.hours.p50 * scale for other in best], [other.usd.p50 for other in best]
-    axes.plot(x, y, color="#b8c4d0", linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
-
-
-def _label(other: Alternative, plan: Plan) -> str:
-    name = "this plan" if other.number == plan.frontier_chosen else other.label
-    first = f"{other.number}  {name}".strip() if len(plan.alternatives) > 1 else (name or other.fleet)
-    gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "no GPUs"
-    place = f"{other.cloud} {other.region}".strip()
-    capacity = other.capacity_type.replace("_", " ")
-    return f"{first}\n{', '.join(filter(None, (gpus, place, capacity)))}"
-
-
-def _text_size(text: str, pixels_per_point: float) -> tuple[float, float]:
-    """Width and height of a label: generous, because bold text and other fonts are wider."""
-    lines = text.split("\n")
-    return max(len(line) for line in lines) * 5.0 * pixels_per_point, len(lines) * 11.5 * pixels_per_point

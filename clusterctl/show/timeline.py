@@ -18,8 +18,10 @@ SANDBOX = "#E69F00"
 IDLE = "#b03a2e"
 IDLE_SANDBOX = "#8a8a8a"
 """Idle GPUs are what costs; idle sandboxes are drawn quieter."""
-SHORT = 0.06
-"""Bars narrower than this share of the picture carry their name above."""
+DARK = ("#0072B2", "#009E73")
+"""Colours that carry white text."""
+LETTER = 0.0105
+"""Width of a letter as a share of the picture: a name that doesn't fit its bar stands above it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,17 @@ class Bar:
     lane: int
     start: float
     seconds: float
+    colour: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callout:
+    """A name that stands above its bar."""
+
+    lane: int
+    at: float
+    """Middle of the bar, in the unit of the picture."""
+    text: str
     colour: str
 
 
@@ -71,13 +84,11 @@ def draw_timeline(plan: Plan, stage: StagePlan) -> Any:
     rows = max(len(lanes), 1)
     figure = Figure(figsize=(9.0, 1.5 + 0.95 * rows), layout="constrained")
     axes = figure.add_subplot()
+    callouts = [_bar(axes, bar, total, scale) for bar in bars]
     for lane in range(rows):
-        holds_gpus = not lanes or bool(lanes[lane].gpu)
-        _gaps(
-            axes, gaps(bars, lane, total), lane, colour=IDLE if holds_gpus else IDLE_SANDBOX, total=total, scale=scale
-        )
-    for bar in bars:
-        _bar(axes, bar, total, scale)
+        colour = IDLE if not lanes or lanes[lane].gpu else IDLE_SANDBOX
+        callouts += [_gap(axes, lane, gap, colour=colour, total=total, scale=scale) for gap in gaps(bars, lane, total)]
+    _write_callouts(axes, [callout for callout in callouts if callout is not None], total * scale)
     axes.set_ylim(rows - 0.35, -0.75)
     axes.set_xlim(0, total * scale)
     axes.set_yticks(range(rows), [_lane_name(pool) for pool in lanes] or ["everything"])
@@ -94,40 +105,51 @@ def _lane_name(pool: Pool) -> str:
     return f"{pool.role}\n{held}"
 
 
-def _bar(axes: Any, bar: Bar, total: float, scale: float) -> None:
+def _bar(axes: Any, bar: Bar, total: float, scale: float) -> Callout | None:
+    """Draw a phase with its name in it; where that doesn't fit, return what is to be written above."""
     axes.barh(
         bar.lane, bar.seconds * scale, left=bar.start * scale, height=0.5, color=bar.colour, edgecolor="white",
         linewidth=1.0, zorder=3,
     )  # fmt: skip
+    share = bar.seconds / total
     middle = (bar.start + bar.seconds / 2) * scale
-    if bar.seconds / total >= SHORT:
-        text = f"{bar.name}\n{percent(bar.seconds / total)}"
-        dark = bar.colour in ("#0072B2", "#009E73")
-        axes.text(
-            middle, bar.lane, text, ha="center", va="center", fontsize=8.5, color="white" if dark else "black", zorder=4
-        )
-    else:
+    if share < len(bar.name) * LETTER:
+        return Callout(lane=bar.lane, at=middle, text=f"{bar.name} {percent(share)}", colour="#222222")
+    colour = "white" if bar.colour in DARK else "black"
+    text = f"{bar.name}\n{percent(share)}"
+    axes.text(middle, bar.lane, text, ha="center", va="center", fontsize=8.5, color=colour, zorder=4)
+    return None
+
+
+def _gap(axes: Any, lane: int, gap: tuple[float, float], *, colour: str, total: float, scale: float) -> Callout | None:
+    """Draw an idle time; like `_bar`."""
+    start, seconds = gap
+    axes.barh(
+        lane, seconds * scale, left=start * scale, height=0.5, facecolor="white", edgecolor=colour, hatch="////",
+        linewidth=0.8, zorder=2,
+    )  # fmt: skip
+    share, middle = seconds / total, (start + seconds / 2) * scale
+    if share < 5 * LETTER:
+        return Callout(lane=lane, at=middle, text=f"idle {percent(share)}", colour=colour)
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.9}
+    text = f"idle\n{percent(share)}"
+    axes.text(middle, lane, text, ha="center", va="center", fontsize=8.5, color=colour, zorder=4, bbox=box)
+    return None
+
+
+def _write_callouts(axes: Any, callouts: Sequence[Callout], total: float) -> None:
+    """Names above their bars; a name that would touch the one before it goes a line higher."""
+    free_from: dict[tuple[int, int], float] = {}
+    for callout in sorted(callouts, key=lambda each: each.at):
+        half = len(callout.text) * LETTER * total / 2
+        level = next(level for level in range(9) if free_from.get((callout.lane, level), -total) <= callout.at - half)
+        free_from[callout.lane, level] = callout.at + half
+        centre = min(callout.at, total - half)  # the last name must not leave the picture
         axes.annotate(
-            f"{bar.name} {percent(bar.seconds / total)}", (middle, bar.lane - 0.25), xytext=(0, 7),
-            textcoords="offset points", ha="center", va="bottom", fontsize=8, zorder=4,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": "#777777"},
+            callout.text, (callout.at, callout.lane - 0.25), xytext=(centre, callout.lane - 0.33 - 0.15 * level),
+            ha="center", va="bottom", fontsize=8, color=callout.colour, zorder=4,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": "#777777", "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
-
-
-def _gaps(
-    axes: Any, found: Sequence[tuple[float, float]], lane: int, *, colour: str, total: float, scale: float
-) -> None:
-    for start, seconds in found:
-        axes.barh(
-            lane, seconds * scale, left=start * scale, height=0.5, facecolor="white", edgecolor=colour, hatch="////",
-            linewidth=0.8, zorder=2,
-        )  # fmt: skip
-        if seconds / total >= SHORT:
-            axes.text(
-                (start + seconds / 2) * scale, lane, f"idle\n{percent(seconds / total)}", ha="center", va="center",
-                fontsize=8.5, color=colour, zorder=4,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.9},
-            )  # fmt: skip
 
 
 def _caption(stage: StagePlan) -> str:

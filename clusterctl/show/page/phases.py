@@ -123,8 +123,8 @@ def _bar_cells(cells: int) -> int:
 def _bound_by(phase: Phase, view: View) -> Line:
     text = phase.bound_by
     if phase.exposed_seconds < phase.seconds * 0.995:
-        unit = duration_unit(phase.exposed_seconds)
-        text += f"; overlapped but for {unit.of(phase.exposed_seconds)} {unit.name}"
+        text += "; overlapped"
+        text += f" but for {_seconds(phase.exposed_seconds)}" if phase.exposed_seconds > phase.seconds * 0.005 else ""
     if view.verbose and phase.parts:
         parts = (f"{name} {_seconds(seconds)}" for name, seconds in phase.parts.items())
         text += f" [{', '.join(parts)}]"
@@ -174,12 +174,17 @@ def _waste(stage: StagePlan, view: View) -> list[Line]:
     shown = named if view.verbose else named[:SHOWN_WASTE]
     total = sum(stage.waste_hours.values())
     unit = duration_unit(total * 3600)
-    texts = [f"{name} {unit.of(value * 3600)}" for name, value in shown]
+    texts = [f"{name} {_amount(value, unit)}" for name, value in shown]
     if len(named) > len(shown):
         rest = sum(value for _, value in named[len(shown) :])
-        texts.append(f"{len(named) - len(shown)} more {unit.of(rest * 3600)}")
+        texts.append(f"{len(named) - len(shown)} more {_amount(rest, unit)}")
     share = total / stage.hours.p50 if stage.hours.p50 else 0.0
     return labelled("waste", line(f"{hours(total)} ({percent(share)}): {', '.join(texts)}"), view.cells)
+
+
+def _amount(hours_of_it: float, unit: DurationUnit) -> str:
+    """In the unit of the total; what is small beside it needs no digits."""
+    return unit.of(hours_of_it * 3600) if hours_of_it * 3600 >= 0.095 * unit.seconds else "<0.1"
 
 
 def _memory(stage: StagePlan, view: View) -> list[Line]:
