@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from clusterctl.commands.plan import with_bare_explain
 from clusterctl.files.plan_file import parse_plan, read_plan
 from clusterctl.show.spans import width
 
-Run = Callable[..., object]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 DAY = ("--now", "2026-11-23")
 
 
@@ -217,8 +218,8 @@ def test_wrong_arguments_exit_2(plan: Plan, args: tuple[str, ...], message: str)
 
 def test_a_terminal_without_utf8_gets_ascii(clusterctl: Run, repo: Path) -> None:
     done = clusterctl("plan", str(repo / "templates" / "specs" / "rlcef.yaml"), PYTHONIOENCODING="ascii")
-    assert done.stdout.isascii()  # type: ignore[attr-defined]
-    assert "\n  bill " in done.stdout  # type: ignore[attr-defined]
+    assert done.stdout.isascii()
+    assert "\n  bill " in done.stdout
 
 
 @pytest.mark.parametrize(
