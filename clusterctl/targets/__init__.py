@@ -1,0 +1,1 @@
+"""Where a run can live: one small interface, one module per kind of place."""

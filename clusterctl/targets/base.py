@@ -1,0 +1,72 @@
+"""What a place must be able to do so that a run can live there.  Everything else is the same for all places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from planners.run.reconcile import Change, Instance, Role
+
+TAG_PREFIX = "clusterctl.dev"
+"""Tags on everything that we start: run, role, resource, plan-id, expires-at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """How to start a role: the command, its environment (no secrets: they are read by name), its folder."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRef:
+    """A run as a target sees it."""
+
+    run_id: str
+    folder: Path
+    """Where logs, marks, checkpoints and results of the run lie."""
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something of ours that belongs to no live run."""
+
+    kind: str
+    """process, folder, mount …"""
+    address: str
+    run_id: str
+    since: datetime
+    size_bytes: int = 0
+
+
+class Target(Protocol):
+    """A place.  Every method may be called again after a crash in the middle of the last call."""
+
+    def roles(self) -> Sequence[Role]:
+        """The roles that a run has here."""
+
+    def observe(self, run: RunRef) -> Sequence[Instance]:
+        """What is live of the run.  Reads the place itself, never a note of ours."""
+
+    def launch(self, run: RunRef, change: Change, job: Job) -> str:
+        """Starts an instance and returns its address as soon as it is accepted.  Starting what is live already is a
+        no-op."""
+
+    def stop(self, run: RunRef, change: Change, *, grace_seconds: float) -> None:
+        """Asks an instance to end, then ends it with everything that it started.  What is gone already is success."""
+
+    def logs(self, run: RunRef, role: str) -> Iterator[str]:
+        """Lines that the role has written so far, kept after the run has ended."""
+
+    def leftovers(self, live_runs: frozenset[str]) -> Sequence[Leftover]:
+        """Everything of ours that belongs to none of `live_runs`."""
+
+    def remove(self, leftover: Leftover) -> None:
+        """Removes one; what is gone already is success."""

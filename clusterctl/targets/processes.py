@@ -1,0 +1,121 @@
+"""Processes of ours on this machine, found by the tags in their environment: a note on disk can be lost, a process
+can't hide."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RUN_TAG = "CLUSTERCTL_RUN"
+ROLE_TAG = "CLUSTERCTL_ROLE"
+RESOURCE_TAG = "CLUSTERCTL_RESOURCE"
+STORE_TAG = "CLUSTERCTL_STORE"
+"""Folder of the ledger that the run is recorded in: two stores on one machine don't see each other's runs."""
+
+POLL_SECONDS = 0.02
+PROC = Path("/proc")
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A live process that carries our tags."""
+
+    pid: int
+    session: int
+    start_ticks: int
+    tags: dict[str, str]
+    started_at: datetime
+
+    @property
+    def address(self) -> str:
+        """pid:start time, which no later process can share."""
+        return f"{self.pid}:{self.start_ticks}"
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that we started, not one that it started."""
+        return self.pid == self.session
+
+
+def tagged(store: Path) -> Iterator[Process]:
+    """All live processes that carry the tags of this store.  Processes of other users are not seen."""
+    boot = _boot_time()
+    wanted = f"{STORE_TAG}={store}".encode()
+    for entry in PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            if wanted not in environment:
+                continue
+            state, session, ticks = _stat(entry)
+            if state in "ZX":
+                continue
+            yield Process(
+                pid=int(entry.name), session=session, start_ticks=ticks, tags=_tags(environment),
+                started_at=datetime.fromtimestamp(boot + ticks / CLOCK_TICKS, tz=UTC),
+            )  # fmt: skip
+
+
+def _tags(environment: list[bytes]) -> dict[str, str]:
+    pairs = (item.decode("utf-8", "replace").partition("=") for item in environment)
+    return {name: value for name, _, value in pairs if name in (RUN_TAG, ROLE_TAG, RESOURCE_TAG, STORE_TAG)}
+
+
+def _stat(entry: Path) -> tuple[str, int, int]:
+    """(state, session, start time in ticks) of /proc/PID/stat; the name in brackets may hold anything."""
+    after = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    return after[0], int(after[3]), int(after[19])
+
+
+def _boot_time() -> float:
+    for line in (PROC / "stat").read_text("ascii").splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    return 0.0
+
+
+def alive(address: str) -> bool:
+    """Whether the very process of this address lives."""
+    pid, _, ticks = address.partition(":")
+    try:
+        state, _, now = _stat(PROC / pid)
+    except (OSError, ValueError, IndexError):
+        return False
+    return state not in "ZX" and str(now) == ticks
+
+
+def end(address: str, *, grace_seconds: float) -> None:
+    """Ends the session that the process leads: TERM, then KILL after the grace; returns when it is gone."""
+    pid = int(address.partition(":")[0])
+    if alive(address):
+        _signal_group(pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    while alive(address) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    if alive(address):
+        _signal_group(pid, signal.SIGKILL)
+        while alive(address):
+            time.sleep(POLL_SECONDS)
+
+
+def kill(process: Process) -> None:
+    """Ends one process at once; gone is success."""
+    if alive(process.address):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)

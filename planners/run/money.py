@@ -1,0 +1,60 @@
+"""Money limits during a run: warn at 80 %, stop at 100 %, and stop on what can be proved when a price is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+WARN_SHARE = Decimal("0.8")
+
+
+class Standing(StrEnum):
+    """Where a run stands against its limits."""
+
+    FINE = "fine"
+    WARN = "warn"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What a run has used so far.  Hours are counted by a clock that cannot jump."""
+
+    hours: Decimal
+    priced_usd: Decimal
+    """Dollars of everything with a known price: a proof, not an estimate."""
+    unpriced: tuple[str, ...] = ()
+    """What runs without a known price."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The worst standing over all limits, and why."""
+
+    standing: Standing
+    reason: str = ""
+
+
+def judge(use: Use, *, limit_usd: Decimal | None, limit_hours: Decimal | None) -> Verdict:
+    """Where the run stands.  Dollars count what has a price: the true bill is never lower, so a stop is always
+    right."""
+    note = f" (and {', '.join(use.unpriced)} without a known price)" if use.unpriced else ""
+    checks = [
+        (use.priced_usd, limit_usd, f"${use.priced_usd:,.4f} of ${limit_usd:,.4f}{note}" if limit_usd else ""),
+        (use.hours, limit_hours, f"{use.hours:.3f} h of {limit_hours:.3f} h" if limit_hours else ""),
+    ]
+    worst = Verdict(standing=Standing.FINE)
+    for used, limit, text in checks:
+        if limit is None:
+            continue
+        if used >= limit:
+            return Verdict(standing=Standing.STOP, reason=f"the limit is reached: {text}")
+        if used >= WARN_SHARE * limit:
+            worst = Verdict(standing=Standing.WARN, reason=f"80 % of the limit: {text}")
+    return worst
+
+
+def owed(hours: Decimal, usd_per_hour: Decimal | None) -> Decimal | None:
+    """Dollars of an interval, to a hundredth of a cent; None while the price is unknown."""
+    return None if usd_per_hour is None else (hours * usd_per_hour).quantize(Decimal("0.000001"))
