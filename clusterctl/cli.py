@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from clusterctl import __version__, failure, log
+from clusterctl.cold_start import collect_garbage_rarely, one_thread
 from clusterctl.command_table import COMMANDS, CommandEntry
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def _quiet_about_a_closed_pipe() -> Iterator[None]:
 
 def load(entry: CommandEntry) -> Any:
     """Import a command and give it its examples.  Returns typer's command object, whose class is private."""
-    target = getattr(import_module(entry.module), entry.attribute)
+    with one_thread():
+        target = getattr(import_module(entry.module), entry.attribute)
     if isinstance(target, typer.Typer):
         app = target
         app.rich_markup_mode = None
@@ -88,6 +90,7 @@ def root() -> TyperGroup:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run and exit: 0, or the exit code of the kind of failure (docs/exit-codes.md)."""
+    collect_garbage_rarely()
     args = list(sys.argv[1:] if argv is None else argv)
     sys.exit(failure.exit_code_of(lambda: root().main(args, prog_name="clusterctl", standalone_mode=False), args))
 

@@ -97,14 +97,15 @@ class PriceBook:
         (ties: the bigger machine).  Machines under `min_vcpus` are left out: the smallest share their cores.
         """
         wanted: Filters = {"cloud": clouds, "region": regions, "capacity_type": capacity_types}
-        rows = self._offers(wanted, "cpu")
+        shapes = _keep(self.shapes(), wanted).filter(pl.col("gpu").is_null(), pl.col("vcpus") >= min_vcpus)
+        priced = _keep(self._prices("cpu.parquet"), wanted).filter(pl.col("usd_per_hour").is_not_null())
         group = ["cloud", "region", "capacity_type", "arch", "gib_per_vcpu"]
         return (
-            rows.filter(pl.col("vcpus") >= min_vcpus, pl.col("usd_per_hour").is_not_null())
-            .with_columns(
-                gib_per_vcpu=(pl.col("memory_gib") / pl.col("vcpus")).round(0),
-                usd_per_vcpu_hour=(pl.col("usd_per_hour") / pl.col("vcpus")).round(5),
+            priced.join(
+                shapes.with_columns(gib_per_vcpu=(pl.col("memory_gib") / pl.col("vcpus")).round(0)),
+                on=["cloud", "instance_type"],
             )
+            .with_columns(usd_per_vcpu_hour=(pl.col("usd_per_hour") / pl.col("vcpus")).round(5))
             .sort(["usd_per_vcpu_hour", "vcpus"], descending=[False, True], maintain_order=True)
             .group_by(group, maintain_order=True)
             .head(keep_per_group)
