@@ -93,6 +93,11 @@ class Sandboxing:
     """Share of the generation time in which judging goes on beside it; 0 when the reward code runs serially."""
     serial: bool
 
+    @property
+    def most_at_once(self) -> float:
+        """Sandboxes that the stage itself lets run at once: one when its reward code is serial, else its own limit."""
+        return 1.0 if self.serial else self.concurrency or float("inf")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiUse:
@@ -106,6 +111,15 @@ class ApiUse:
     requests: float
     turns_per_request: float = 1.0
     tool_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostWork:
+    """A policy so small that the machine's own CPUs generate and train it.  Seconds per unit, measured."""
+
+    generate_seconds: float
+    train_seconds: float
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +145,7 @@ class Demand:
     learning: Learning | None = None
     sandboxing: Sandboxing | None = None
     apis: tuple[ApiUse, ...] = ()
+    host: HostWork | None = None
     critic_forward: ModelShape | None = None
     """A model that reads each sample once instead of a run (outcome critic)."""
     schedules: tuple[float, ...] = ()

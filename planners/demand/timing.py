@@ -86,6 +86,12 @@ def time_demand(demand: Demand, at: Situation) -> Timing:
             schedule=COLOCATED, generate=zero, judging=zero, trainer=update.seconds, sync=0.0, api=zero, step=None,
             generations=(), supervised=update,
         )  # fmt: skip
+    if demand.host is not None:
+        host = demand.host
+        return Timing(
+            schedule=COLOCATED, generate=zero + host.generate_seconds, judging=zero, trainer=zero + host.train_seconds,
+            sync=0.0, api=api, step=None, generations=(), supervised=None,
+        )  # fmt: skip
     beside = demand.servings if demand.learning is None else demand.servings[1:]
     generations = tuple((serving, _generate(demand, serving, at)) for serving in beside)
     if demand.learning is None:

@@ -11,6 +11,8 @@ from planners.physics.workload import COLOCATED, FSDP, MEGATRON, ZERO1
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from planners.demand.needs import Demand, Sandboxing
     from planners.domain import ModelShape
     from planners.fleet.layouts import Array
@@ -67,15 +69,14 @@ def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
     return tuple(degree for degree in usual if degree <= model.experts) or (1,)
 
 
-def wishes_for(demand: Sandboxing, *, whole_job: bool) -> Array:
-    """Numbers of slots to try, ascending and distinct."""
-    most = min(demand.concurrency or np.inf, demand.trajectories if demand.held else max(demand.calls, 1.0))
-    if demand.serial:
-        return np.array([1.0])
+def wishes_for(demand: Sandboxing, *, whole_job: bool, owned_slots: Sequence[float] = ()) -> Array:
+    """Numbers of slots to try, ascending and distinct; `owned_slots`: what pools that exist already hold."""
+    most = min(demand.most_at_once, demand.trajectories if demand.held else max(demand.calls, 1.0))
     if demand.held:
         wanted = np.array([share * demand.trajectories for share in HELD_SHARES])
     else:
         work = demand.calls * demand.service.mean_seconds
         targets = [h * SECONDS_PER_HOUR for h in JOB_TARGET_HOURS] if whole_job else JUDGE_TARGET_SECONDS
         wanted = np.array([work / seconds for seconds in targets])
-    return np.unique(np.clip(np.ceil(wanted), 1.0, np.ceil(most)))
+    wanted = np.concatenate([np.ceil(wanted), np.asarray(owned_slots, dtype=np.float64)])
+    return np.unique(np.clip(wanted, 1.0, np.ceil(most)))

@@ -87,12 +87,13 @@ def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
 
 
 def stage_candidates(
-    demand: Demand, machines: Sequence[Machine], allowed: NodeRange, constants: Constants, *, year: float, sieve: Sieve
-) -> Candidates:
+    demand: Demand, machines: Sequence[Machine], allowed: NodeRange, constants: Constants, *, year: float, sieve: Sieve,
+    owned_slots: Sequence[float] = (),
+) -> Candidates:  # fmt: skip
     """Every machine, node count and number of slots with its fastest layout that fits.  Rejections go to `sieve`."""
     wanted = demand.sandboxing
     whole_job = demand.unit == "job"
-    wishes = wishes_for(wanted, whole_job=whole_job) if wanted else np.array([0.0])
+    wishes = wishes_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
     needs_gpus = demand.needs_gpus
     layouts = enumerate_layouts(machines, layout_options(demand), allowed) if needs_gpus else NO_GPUS
     at = situation(machines, layouts, constants, year=year, grid_points=SEARCH_GRID_POINTS)

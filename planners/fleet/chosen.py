@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from planners.fleet.market import start_up_hours
 from planners.fleet.picks import Picks
-from planners.physics.waste import StartUp
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from planners.demand.needs import Demand
     from planners.fleet.choose import Choice
     from planners.fleet.explore import Exploration
 
@@ -70,8 +71,13 @@ def picks_of(found: Exploration, choice: Choice, stage: int, *, year: float) -> 
         demand=search.demand, machines=found.machines,
         layouts=search.candidates.layouts.take(search.candidates.layout[candidate]), slots=np.array(slots),
         sandbox_nodes=search.rows.sandbox_nodes[row], spot=np.array(spot),
-        start_up_hours=np.full(len(row), StartUp().hours), year=year,
+        start_up_hours=np.array([_start_up_hours(fleet, search.demand) for fleet in fleets]), year=year,
     )  # fmt: skip
+
+
+def _start_up_hours(fleet: StageFleet, demand: Demand) -> float:
+    home = fleet.gpus or fleet.sandbox
+    return start_up_hours(home.cloud, on_host=demand.host is not None) if home is not None else 0.0
 
 
 def fleet_of(found: Exploration, run: int, stage: int) -> StageFleet:
@@ -89,7 +95,7 @@ def fleet_of(found: Exploration, run: int, stage: int) -> StageFleet:
     if places is not None:
         place = _place(found, search.demand.needs_gpus, int(search.rows.offer[row]), places.places)
         if place is None:
-            place = int(np.argmin(places.usd_per_hour.sum(axis=1)))
+            place = places.cheapest
         wish = int(search.candidates.wish[candidate])
         offer = places.offers.row(int(places.offer[place, wish]), named=True)
         sandbox = _machines(offer, int(places.nodes[place, wish]))

@@ -76,6 +76,8 @@ def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] |
 
 
 def _by_offer(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    if not len(keys):
+        return {}
     order = np.argsort(keys, kind="stable")
     values, starts = np.unique(keys[order], return_index=True)
     pieces = np.split(order, starts[1:])

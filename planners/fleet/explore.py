@@ -13,17 +13,17 @@ from planners.fleet.candidates import stage_candidates
 from planners.fleet.combine import combine
 from planners.fleet.layouts import NodeRange
 from planners.fleet.machines import machines_of
-from planners.fleet.market import Market, price_rows, within
+from planners.fleet.market import Market, price_rows, start_up_hours, within
 from planners.fleet.offers import gpu_offers, owned_nodes, owned_offers
 from planners.fleet.rules import Sieve
 from planners.fleet.sandboxes import place_sandboxes, sandbox_offers
 from planners.money.own_prices import RESERVED, apply_own_prices, reserved_nodes
-from planners.physics.waste import StartUp
 
 if TYPE_CHECKING:
     from planners.demand.needs import Demand
     from planners.fleet.candidates import Candidates
     from planners.fleet.combine import Runs
+    from planners.fleet.layouts import Array
     from planners.fleet.machines import Machine
     from planners.fleet.market import Rows
     from planners.fleet.sandboxes import SandboxPlaces
@@ -89,13 +89,15 @@ def _stage(
     """One stage on everything, and how many combinations that were (dominated layouts included)."""
     allowed = _node_range(spec, world)
     constants = world.calibration.constants
-    candidates = stage_candidates(demand, machines, allowed, constants, year=year, sieve=sieve)
-    places = None
-    if demand.sandboxing is not None:
-        frame = sandbox_offers(cpus, spec.fleet, demand.sandboxing, sieve)
-        places = place_sandboxes(frame, candidates.wishes)
+    frame = sandbox_offers(cpus, spec.fleet, demand.sandboxing, sieve) if demand.sandboxing else cpus.clear()
+    most = _most_nodes(frame, spec)
+    slots = (most * frame["slots"].to_numpy()) if demand.sandboxing else most
+    candidates = stage_candidates(
+        demand, machines, allowed, constants, year=year, sieve=sieve, owned_slots=slots[np.isfinite(slots)].tolist()
+    )
+    places = place_sandboxes(frame, candidates.wishes, most) if demand.sandboxing else None
     market = _market(demand, offers, places, spec, world)
-    rows = price_rows(candidates, market, places, StartUp())
+    rows = price_rows(candidates, market, places)
     per_machine = np.bincount(market.machine[market.machine >= 0], minlength=len(machines))
     layouts = np.bincount(candidates.layouts.machine.clip(0), minlength=len(machines))
     compared = (
@@ -118,9 +120,20 @@ def _allowed_gpus(spec: RunSpec, world: World, sieve: Sieve, *, needed: bool) ->
 
 
 def _cpu_offers(spec: RunSpec, world: World) -> pl.DataFrame:
-    own = owned_offers(spec.fleet.machines, spec.fleet.targets, with_gpus=False)
+    own = owned_offers(spec.fleet.machines, _sandbox_targets(spec), with_gpus=False)
     book = apply_own_prices(world.cpu_offers, spec.prices)
     return pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
+
+
+def _sandbox_targets(spec: RunSpec) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*spec.fleet.targets, *(spec.fleet.sandbox.targets or ()))))
+
+
+def _most_nodes(sandboxes: pl.DataFrame, spec: RunSpec) -> Array:
+    """Nodes that there are of each sandbox offer: infinite in the clouds."""
+    owned = owned_nodes(spec.fleet.machines, _sandbox_targets(spec), with_gpus=False)
+    names = sandboxes.select("cloud", "instance_type").rows()
+    return np.array([owned.get(name, np.inf) for name in names], dtype=np.float64)
 
 
 def _node_range(spec: RunSpec, world: World) -> NodeRange:
@@ -145,16 +158,17 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
         return Market(
             machine=np.full(len(known), -1, dtype=np.int64), usd_per_hour=zeros, spot=zeros,
             place=np.arange(len(known)), max_nodes=zeros + np.inf, max_gpus=zeros + np.inf,
+            start_up_hours=np.array([start_up_hours(cloud, on_host=demand.host is not None) for cloud, _ in known]),
         )  # fmt: skip
     anywhere = -1
     if spec.fleet.sandbox.targets is not None and places is not None and known:
-        anywhere = int(np.argmin(places.usd_per_hour.sum(axis=1)))
+        anywhere = places.cheapest
     quota = {
         (key.split(":", 1)[0], world.find_gpu(key.split(":", 1)[1]).name): float(limit)
         for key, limit in spec.fleet.quota.items()
         if ":" in key
     }
-    owned = owned_nodes(spec.fleet.machines, spec.fleet.targets)
+    owned = owned_nodes(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
     reserved = {(c, r, k): float(n) for c, r, k, _, n in reserved_nodes(spec.prices).rows()}
     names = offers.select("cloud", "region", "instance_type", "gpu", "capacity_type").rows()
     return Market(
@@ -169,4 +183,5 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
             ]
         ),
         max_gpus=np.array([quota.get((cloud, gpu), np.inf) for cloud, _, _, gpu, _ in names]),
+        start_up_hours=np.array([start_up_hours(cloud, on_host=False) for cloud, *_ in names]),
     )

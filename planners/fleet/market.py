@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.waste import StartUp, lost_to_interruptions
+from planners.physics.waste import IN_THE_CLOUD, ON_OWN_MACHINES, ON_THIS_MACHINE, lost_to_interruptions
+from planners.spec.fleet import CLOUDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class Market:
     """Row of the sandbox places; -1 = no sandbox machines there."""
     max_nodes: Array
     max_gpus: Array
+    start_up_hours: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,13 @@ class Rows:
         return Rows(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
+def start_up_hours(cloud: str, *, on_host: bool) -> float:
+    """From the request for machines to the first step, in a cloud, on machines that exist, or as processes here."""
+    if cloud in CLOUDS:
+        return IN_THE_CLOUD.hours
+    return ON_THIS_MACHINE.hours if on_host else ON_OWN_MACHINES.hours
+
+
 def pair(left: NDArray[np.int64], right: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All (i, j) with left[i] == right[j], as two arrays of row numbers, i ascending."""
     order = np.argsort(right, kind="stable")
@@ -67,7 +76,7 @@ def pair(left: NDArray[np.int64], right: NDArray[np.int64]) -> tuple[NDArray[np.
     return i, order[np.repeat(start, count) + within]
 
 
-def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | None, start_up: StartUp) -> Rows:
+def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | None) -> Rows:
     """Every candidate on every offer that sells its machine.
 
     hours = work + start-up + what interruptions lose; dollars = hours × (nodes × price + sandbox fleet).  Places
@@ -81,8 +90,10 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
         sandbox_usd, sandbox_nodes = np.zeros(len(offer)), np.zeros(len(offer))
     else:
         at = market.place[offer]
-        sandbox_usd = np.where(at >= 0, places.usd_per_hour[at, wish], np.inf)
-        sandbox_nodes = np.where(at >= 0, places.nodes[at, wish], 0.0)
+        there = at >= 0
+        sandbox_usd, sandbox_nodes = np.full(len(offer), np.inf), np.zeros(len(offer))
+        sandbox_usd[there] = places.usd_per_hour[at[there], wish[there]]
+        sandbox_nodes[there] = places.nodes[at[there], wish[there]]
     lost = lost_to_interruptions(
         useful_hours=candidates.hours[candidate], gpus=0.0, nodes=nodes, spot=market.spot[offer],
         checkpoint_hours=CHECKPOINT_HOURS, restart_hours=RESTART_HOURS,
@@ -91,7 +102,7 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
         useful_hours=candidates.hours[candidate], gpus=gpus, nodes=nodes, spot=0.0,
         checkpoint_hours=CHECKPOINT_HOURS, restart_hours=RESTART_HOURS,
     )  # fmt: skip
-    hours = candidates.hours[candidate] + lost.hours + start_up.hours
+    hours = candidates.hours[candidate] + lost.hours + market.start_up_hours[offer]
     rate = nodes * market.usd_per_hour[offer] + sandbox_usd
     allowed = (nodes <= market.max_nodes[offer]) & (gpus <= market.max_gpus[offer])
     return Rows(

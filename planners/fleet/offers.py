@@ -50,9 +50,15 @@ def _pools(machines: Sequence[Machines], targets: Sequence[str]) -> Iterator[tup
             yield target, name, machine
 
 
-def owned_nodes(machines: Sequence[Machines], targets: Sequence[str]) -> dict[tuple[str, str], float]:
+def owned_nodes(
+    machines: Sequence[Machines], targets: Sequence[str], *, with_gpus: bool
+) -> dict[tuple[str, str], float]:
     """Nodes that exist, by (target, pool name): the `cloud` and `instance_type` of `owned_offers`."""
-    return {(target, name): float(machine.nodes) for target, name, machine in _pools(machines, targets)}
+    return {
+        (target, name): float(machine.nodes)
+        for target, name, machine in _pools(machines, targets)
+        if (machine.gpu is not None) == with_gpus
+    }
 
 
 def owned_offers(machines: Sequence[Machines], targets: Sequence[str], *, with_gpus: bool) -> pl.DataFrame:

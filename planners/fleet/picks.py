@@ -45,7 +45,13 @@ class Picks:
         """The physics' surroundings."""
         at = situation(self.machines, self.layouts, constants, year=self.year, grid_points=grid_points)
         held = self.demand.sandboxing is not None and self.demand.sandboxing.held
-        return dataclasses.replace(at, slots=self.slots) if held else at
+        return dataclasses.replace(at, slots=self.usable_slots) if held else at
+
+    @property
+    def usable_slots(self) -> Array:
+        """Sandboxes that run at once: those that the nodes hold, as far as the stage lets them."""
+        wanted = self.demand.sandboxing
+        return self.slots if wanted is None else np.minimum(self.slots, wanted.most_at_once)
 
     def only(self, row: int) -> Picks:
         """The fleet with this number alone."""
@@ -77,13 +83,12 @@ class Outcome:
     """From the request for machines to the end."""
 
 
-def outcome(picks: Picks, constants: Constants, *, slots: Column | None = None) -> Outcome:
-    """Hours of the stage on every fleet of `picks`; `slots` replaces the sandboxes they have."""
+def outcome(picks: Picks, constants: Constants) -> Outcome:
+    """Hours of the stage on every fleet of `picks`."""
     demand = picks.demand
-    have = np.asarray(picks.slots if slots is None else slots)
     at = picks.situation(constants)
     timing = time_demand(demand, at)
-    exposed = exposed_seconds(demand, timing, have)
+    exposed = exposed_seconds(demand, timing, picks.usable_slots)
     unit = timing.unit_seconds(exposed)
     work = unit * demand.units / SECONDS_PER_HOUR
     gpus = picks.layouts.gpus

@@ -32,6 +32,13 @@ class SandboxPlaces:
     nodes: Array
     usd_per_hour: Array
 
+    @property
+    def cheapest(self) -> int:
+        """The place that serves most of the wishes, and of those the cheapest: for GPUs that have none beside them."""
+        served = np.isfinite(self.usd_per_hour)
+        usd = np.where(served, self.usd_per_hour, 0.0).sum(axis=1)
+        return int(np.lexsort((usd, -served.sum(axis=1)))[0])
+
 
 def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, sieve: Sieve) -> pl.DataFrame:
     """CPU offers that the spec allows, with `slots` per node; machines too small for one sandbox are rejected."""
@@ -61,10 +68,11 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, s
     )
 
 
-def place_sandboxes(offers: pl.DataFrame, wishes: Array) -> SandboxPlaces:
+def place_sandboxes(offers: pl.DataFrame, wishes: Array, max_nodes: Array) -> SandboxPlaces:
     """The cheapest offer and its nodes for each place and each wished number of slots (ascending or not).
 
-    nodes = ceil(wish / slots per node); cost = nodes × price, owned machines of unknown price counting as free.
+    nodes = ceil(wish / slots per node), at most `max_nodes` of each offer (infinite dollars where no offer of a place
+    has as many); cost = nodes × price, owned machines of unknown price counting as free.
     """
     places: dict[tuple[str, str], int] = {}
     keys = offers.select("cloud", "region").rows()
@@ -75,7 +83,7 @@ def place_sandboxes(offers: pl.DataFrame, wishes: Array) -> SandboxPlaces:
     best = np.zeros(shape, dtype=np.int64)
     nodes, usd = np.zeros(shape), np.full(shape, np.inf)
     wanted = np.ceil(wishes[None, :] / slots[:, None]) if len(keys) else np.empty((0, len(wishes)))
-    cost = wanted * price[:, None] if len(keys) else wanted
+    cost = np.where(wanted <= max_nodes[:, None], wanted * price[:, None], np.inf) if len(keys) else wanted
     for index in range(len(places)):
         rows = np.flatnonzero(place == index)
         winner = rows[np.argmin(cost[rows], axis=0)]

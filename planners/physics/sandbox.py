@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from functools import cache
+from math import exp, log
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,16 @@ if TYPE_CHECKING:
     from planners.physics.columns import Column
 
 
+_NORMAL = NormalDist()
+Z95 = _NORMAL.inv_cdf(0.95)
+LATE_SHARE = 0.02
+"""Of the samples, that end so late that their judging is waited for, however long generation takes: response lengths
+are log-normal, and the longest 2 % end alone.  Assumption."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """Seconds of one sandbox call: a lognormal with this mean and 95th percentile, cut at the time limit."""
+    """Seconds of one sandbox call: a lognormal cut at the time limit, with this mean and 95th percentile after it."""
 
     mean_seconds: float
     p95_seconds: float
@@ -29,33 +37,50 @@ class Service:
 
     @property
     def log_sd(self) -> float:
-        """Log standard deviation from mean and p95: solves p95 = mean·exp(1.645 σ - σ²/2); 0.1 at the least.
+        """Log standard deviation with which the cut lognormal has this mean and 95th percentile; 0.1 to 1.645.
 
-        A p95 above mean·exp(1.645²/2) = 3.87 × mean has no lognormal; σ is then 1.645.
+        Where none has both (a p95 below the mean, or far above 3.87 × it), the mean is kept.
         """
-        ratio = np.log(max(self.p95_seconds / self.mean_seconds, 1.0))
-        inside = max(1.645**2 - 2.0 * ratio, 0.0)
-        return max(1.645 - float(np.sqrt(inside)), 0.1)
+        low, high = 0.1, Z95
+        for _ in range(40):
+            middle = (low + high) / 2.0
+            median = self.p95_seconds * exp(-Z95 * middle)
+            low, high = (middle, high) if self._moment(median, middle, 1) > self.mean_seconds else (low, middle)
+        return high
+
+    @property
+    def median_seconds(self) -> float:
+        """Median with which the cut lognormal has this mean."""
+        sigma = self.log_sd
+        median = self.p95_seconds * exp(-Z95 * sigma)
+        for _ in range(20):
+            median *= self.mean_seconds / self._moment(median, sigma, 1)
+        return median
 
     def quantile(self, share: Column) -> NDArray[np.float64]:
         """Seconds below which `share` of the calls end."""
-        sigma = self.log_sd
-        median = self.mean_seconds * np.exp(-sigma * sigma / 2.0)
-        grid, z = _normal_quantiles()
-        seconds = np.minimum(median * np.exp(sigma * z), self.limit_seconds)
-        return np.asarray(np.interp(share, grid, seconds), dtype=np.float64)
+        shares, z = _normal_quantiles()
+        seconds = np.minimum(self.median_seconds * np.exp(self.log_sd * z), self.limit_seconds)
+        return np.asarray(np.interp(share, shares, seconds), dtype=np.float64)
 
     @property
     def squared_cv(self) -> float:
-        """Squared coefficient of variation of a lognormal: exp(σ²) - 1."""
-        return float(np.expm1(self.log_sd**2))
+        """Squared coefficient of variation of the cut lognormal: E[s²] / E[s]² - 1."""
+        sigma, median = self.log_sd, self.median_seconds
+        return self._moment(median, sigma, 2) / self._moment(median, sigma, 1) ** 2 - 1.0
+
+    def _moment(self, median: float, sigma: float, order: int) -> float:
+        """E[min(s, limit)^order] of a lognormal: its part below the limit, and the limit for the rest."""
+        cut = log(self.limit_seconds / median) / sigma
+        below = median**order * exp((order * sigma) ** 2 / 2.0) * _NORMAL.cdf(cut - order * sigma)
+        return below + self.limit_seconds**order * (1.0 - _NORMAL.cdf(cut))
 
 
 @cache
 def _normal_quantiles() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(shares, standard normal quantiles)."""
-    shares = np.linspace(0.001, 0.9999, 400)
-    return shares, np.array([NormalDist().inv_cdf(share) for share in shares.tolist()])
+    """Shares of a normal distribution below 400 standard normal quantiles from -3.1 to 3.7, and these."""
+    z = np.linspace(-3.1, 3.7, 400)
+    return np.array([_NORMAL.cdf(value) for value in z.tolist()]), z
 
 
 def slots_per_node(
@@ -78,17 +103,19 @@ def judge_exposed_seconds(
     """Seconds the GPUs wait for the judges after generation has ended.
 
     Backlog: calls·s/c of work, of which `overlap_share` of the generation time was available while samples were
-    still being written
-    (0 when rewards start only after the last sample). Tail: the last samples to finish are judged last; their
-    longest service is
-    the (1 - 1/(m+1)) quantile with m = 2 % of the calls, at most one per slot. Compared with `simulate_judges` in
-    the tests: within a third.
+    still being written (0 when rewards start only after the last sample).  Tail: the longest of the m runs that are
+    under way when the last sample ends, the (1 - 1/(m+1)) quantile of the service; m = calls·s/(s + overlap·g), at
+    least LATE_SHARE of the calls, at most one per slot.
+    Error, against `simulate_judges` over 1,080 cases (tests): median ratio 1.0; within a third of the exposed seconds
+    in 88 % of them when rewards start after the last sample and in 65 % when they stream; of generation and exposed
+    together 20 % off at most in nine of ten.  Worst, half of both, where the queue only just keeps up.
     """
     calls_ = np.maximum(np.asarray(calls, dtype=np.float64), 0.0)
     slots_ = np.maximum(np.asarray(slots, dtype=np.float64), 1e-9)
     work = calls_ * service.mean_seconds / slots_
     backlog = np.maximum(work - overlap_share * np.asarray(generate_seconds, dtype=np.float64), 0.0)
-    last = np.maximum(np.minimum(0.02 * calls_, slots_), 1.0)
+    under_way = service.mean_seconds / (service.mean_seconds + overlap_share * np.asarray(generate_seconds))
+    last = np.maximum(np.minimum(np.maximum(under_way, LATE_SHARE) * calls_, slots_), 1.0)
     tail = service.quantile(1.0 - 1.0 / (last + 1.0))
     return np.where(calls_ > 0, backlog + tail, 0.0)
 
@@ -97,8 +124,8 @@ def queue_wait_seconds(*, arrivals_per_second: Column, service: Service, slots: 
     """Mean wait in a queue with several servers in steady state (infinite at or above full load).
 
     Allen-Cunneen with Sakasegawa's power: W = s·(Ca²+Cs²)/2 · ρ^(√(2(c+1))-1) / (c(1-ρ)), Ca² = 1 (Poisson arrivals).
-    Source: Sakasegawa 1977; Allen, Probability, Statistics and Queueing Theory, 1990. Error: a few percent for c ≤
-    100, more when ρ < 0.5.
+    Source: Sakasegawa 1977; Allen, Probability, Statistics and Queueing Theory, 1990.  Error, against a simulation
+    (tests): 15 % at 90 % load with up to 16 slots, a third with 64; too long below 70 % load, where waits are short.
     """
     slots_ = np.maximum(np.asarray(slots, dtype=np.float64), 1.0)
     load = np.asarray(arrivals_per_second, dtype=np.float64) * service.mean_seconds / slots_

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,9 @@ def phases(picks: Picks, result: Outcome) -> tuple[Phase, ...]:
     judged = one(timing.judging) - sum(one(g.makespan_seconds) for s, g in timing.generations[1:] if timing.step)
     if timing.step is not None and judged > 0:
         rows.append(("rollout", "outcome critic", judged, "compute", {}))
+    host = picks.demand.host
+    if host is not None:
+        rows.append(("trainer", "generate", host.generate_seconds, "one CPU core", {}))
     if one(timing.api) > 0:
         rows.append(("api", "API calls", one(timing.api), "requests in flight that the provider allows", {}))
     if picks.demand.sandboxing is not None:
@@ -62,7 +66,8 @@ def _trainer_rows(result: Outcome) -> list[tuple[str, str, float, str, dict[str,
         return [("trainer", "train", one(timing.supervised.seconds), _bound(parts), parts)]
     step = timing.step
     if step is None:
-        return []
+        seconds = one(timing.trainer)
+        return [("trainer", "train", seconds, "one CPU core", {})] if seconds > 0 else []
     train = {name: one(seconds) for name, seconds in step.train.parts.items()}
     forward = {name: one(seconds) for name, seconds in step.log_prob.parts.items()}
     named = [
@@ -116,7 +121,7 @@ def _sandbox_bound(picks: Picks, result: Outcome) -> str:
     """Why sandboxes are exposed: serial code, too few held sandboxes, a backlog, or the longest of the last runs."""
     wanted = picks.demand.sandboxing
     assert wanted is not None
-    slots = max(one(picks.slots), 1.0)
+    slots = max(one(picks.usable_slots), 1.0)
     if wanted.serial:
         return "reward code calls one sample at a time"
     if wanted.held and slots < wanted.trajectories:
@@ -153,7 +158,8 @@ def _cure(
     have, per_node = sandbox.nodes, max(sandbox.slots_per_node, 1)
     now = one(result.unit_seconds)
     more = np.unique([int(np.ceil(have * share)) for share in CURE_SHARES] + [have + 1])
-    seconds = [one(outcome(picks, constants, slots=float(nodes * per_node)).unit_seconds) for nodes in more]
+    larger = [dataclasses.replace(picks, slots=np.array([float(nodes * per_node)])) for nodes in more]
+    seconds = [one(outcome(fleet_with, constants).unit_seconds) for fleet_with in larger]
     best = min(seconds)
     if now - best < 0.01 * now:
         return None, None
@@ -170,8 +176,8 @@ def _load(picks: Picks, result: Outcome) -> tuple[float | None, float]:
     assert wanted is not None
     unit = max(one(result.unit_seconds), 1e-9)
     if wanted.held:
-        return min(1.0, wanted.trajectories / max(one(picks.slots), 1.0)), wanted.trajectories / unit
-    slots = max(one(picks.slots), 1.0)
+        return min(1.0, wanted.trajectories / max(one(picks.usable_slots), 1.0)), wanted.trajectories / unit
+    slots = max(one(picks.usable_slots), 1.0)
     scale = min(1.0, SIMULATED_CALLS / max(wanted.calls, 1.0))
     count = max(int(wanted.calls * scale), 1)
     spread = np.linspace(0.0, 1.0, count) * max(one(result.timing.generate), 1e-6)
@@ -182,12 +188,14 @@ def _load(picks: Picks, result: Outcome) -> tuple[float | None, float]:
 
 
 def steady_wait_seconds(picks: Picks, result: Outcome) -> float | None:
-    """Mean wait of a judging run if samples arrived evenly over the unit; None where sandboxes are held."""
+    """Mean wait of a judging run if samples arrived evenly over the unit; None where sandboxes are held, or a backlog
+    grows."""
     wanted = picks.demand.sandboxing
     if wanted is None or wanted.held:
         return None
     rate = wanted.calls / max(one(result.unit_seconds), 1e-9)
-    return one(queue_wait_seconds(arrivals_per_second=rate, service=wanted.service, slots=picks.slots))
+    wait = one(queue_wait_seconds(arrivals_per_second=rate, service=wanted.service, slots=picks.usable_slots))
+    return wait if np.isfinite(wait) else None
 
 
 def memory(picks: Picks, constants: Constants) -> Memory | None:
@@ -245,8 +253,11 @@ def amounts(picks: Picks, fleet: StageFleet, result: Outcome) -> dict[str, float
         each = one(result.unit_seconds) if wanted.held else wanted.service.mean_seconds
         shown["sandbox runs"] = runs * demand.units
         shown["sandbox-hours used"] = (
-            min(runs * each, one(picks.slots) * one(result.unit_seconds)) * demand.units / 3600.0
+            min(runs * each, one(picks.usable_slots) * one(result.unit_seconds)) * demand.units / 3600.0
         )
         shown["sandbox-hours paid"] = one(picks.slots) * total
         shown["sandbox starts per second"] = _load(picks, result)[1]
+        wait = steady_wait_seconds(picks, result)
+        if wait is not None:
+            shown["seconds a sandbox run waits"] = wait
     return shown

@@ -148,7 +148,7 @@ def _sandbox(terms: Terms, stage: Explained) -> list[str]:
     if wanted is None:
         return []
     source, at = f"the spec or profile {wanted.profile}", f"input.{demand.stage}.sandbox"
-    slots = one(stage.picks.slots)
+    slots = one(stage.picks.usable_slots)
     return [
         terms.add(f"{at}.runs", f"judging runs per {demand.unit}", wanted.calls, "runs", source=source),
         terms.add(f"{at}.seconds", "seconds per run, mean", wanted.service.mean_seconds, "s", source=source),
