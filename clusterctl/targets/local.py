@@ -1,0 +1,157 @@
+"""This machine as a target: roles are supervised processes, found by their tags; nothing is installed, nothing is
+remote."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clusterctl.targets.base import Leftover
+from clusterctl.targets.processes import (
+    RESOURCE_TAG,
+    ROLE_TAG,
+    RUN_TAG,
+    STORE_TAG,
+    alive,
+    end,
+    kill,
+    tagged,
+)
+from planners.run.reconcile import Instance, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from clusterctl.targets.base import Job, RunRef
+    from planners.run.reconcile import Change
+
+SANDBOX = "sandbox"
+TRAINER = "trainer"
+SUPERVISOR = "supervisor"
+KEPT_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "SYSTEMROOT",
+    "XDG_DATA_HOME",
+)
+"""What a role inherits.  Nothing else: credentials of the terminal have no business in a job."""
+
+
+class LocalTarget:
+    """Runs live in folders of `store`; their processes carry its path as a tag, so that stores don't see each
+    other's runs."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+
+    def roles(self) -> Sequence[Role]:
+        """A sandbox server, and a trainer that asks it."""
+        return (Role(name=SANDBOX), Role(name=TRAINER, after=(SANDBOX,), until_done=True))
+
+    def observe(self, run: RunRef) -> Sequence[Instance]:
+        """Session leaders with the run's tags, the supervisor left out.  A leader that died leaves no instance, only
+        strays."""
+        return [
+            Instance(
+                role=p.tags[ROLE_TAG], resource_id=p.tags.get(RESOURCE_TAG, ""), address=p.address,
+                started_at=p.started_at,
+            )
+            for p in tagged(self.store)
+            if p.leads and p.tags.get(RUN_TAG) == run.run_id and p.tags.get(ROLE_TAG) not in (None, SUPERVISOR)
+        ]  # fmt: skip
+
+    def launch(self, run: RunRef, change: Change, job: Job) -> str:
+        """Starts the role in a session of its own.  A lock that the process itself holds keeps a second one from
+        starting."""
+        with contextlib.suppress(StopIteration):
+            return next(i.address for i in self.observe(run) if i.resource_id == change.resource_id)
+        (run.folder / "logs").mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(run.folder / f"{change.role}.lock")]
+        environment = self.environment(run.run_id, change.role, change.resource_id) | dict(job.environment)
+        with log_file(run.folder, change.role).open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, arguments as a list
+                [*command, *job.command], cwd=run.folder, env=environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True,
+            )  # fmt: skip
+        for found in tagged(self.store):
+            if found.pid == process.pid:
+                return found.address
+        return f"{process.pid}:0"
+
+    def environment(self, run_id: str, role: str, resource_id: str) -> dict[str, str]:
+        """Tags and the little that a process needs of this terminal's environment."""
+        kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+        tags = {RUN_TAG: run_id, ROLE_TAG: role, RESOURCE_TAG: resource_id, STORE_TAG: str(self.store)}
+        return kept | tags | {"CLUSTERCTL_HOME": str(self.store), "PYTHONUNBUFFERED": "1"}
+
+    def stop(self, run: RunRef, change: Change, *, grace_seconds: float) -> None:
+        """TERM to the whole session, KILL after the grace, then whatever else of the role is left."""
+        if change.address:
+            end(change.address, grace_seconds=grace_seconds)
+        for process in tagged(self.store):
+            if process.tags.get(RUN_TAG) == run.run_id and process.tags.get(RESOURCE_TAG) == change.resource_id:
+                kill(process)
+
+    def logs(self, run: RunRef, role: str) -> Iterator[str]:
+        """Lines of the role's log file."""
+        path = log_file(run.folder, role)
+        if path.exists():
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                yield from lines
+
+    def leftovers(self, live_runs: frozenset[str]) -> Sequence[Leftover]:
+        """Processes and unfinished folders of runs that are not live; finished runs keep their folder: it holds the
+        results."""
+        found = [
+            Leftover(kind="process", address=p.address, run_id=p.tags[RUN_TAG], since=p.started_at)
+            for p in tagged(self.store)
+            if p.tags.get(RUN_TAG) not in (None, *live_runs)
+        ]
+        folders = self.store / "runs"
+        for folder in sorted(folders.iterdir()) if folders.is_dir() else ():
+            if folder.name not in live_runs and not (folder / KEPT_MARK).exists():
+                since = datetime.fromtimestamp(folder.stat().st_mtime, tz=UTC)
+                found.append(
+                    Leftover(
+                        kind="folder", address=str(folder), run_id=folder.name, since=since, size_bytes=_size(folder)
+                    )
+                )
+        return found
+
+    def remove(self, leftover: Leftover) -> None:
+        """Ends a process with its session, or deletes a folder of this store."""
+        if leftover.kind == "process":
+            end(leftover.address, grace_seconds=2.0)
+            return
+        folder = Path(leftover.address)
+        if folder.parent == self.store / "runs" and folder.exists():
+            shutil.rmtree(folder)
+
+
+KEPT_MARK = "ended"
+"""File that says: this run has ended and its folder is kept for its logs and results."""
+
+
+def log_file(folder: Path, role: str) -> Path:
+    """Where a role's output is kept."""
+    return folder / "logs" / f"{role}.log"
+
+
+def is_live(address: str) -> bool:
+    """Whether the process of this address lives."""
+    return alive(address)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
