@@ -79,4 +79,4 @@ def wishes_for(demand: Sandboxing, *, whole_job: bool, owned_slots: Sequence[flo
         targets = [h * SECONDS_PER_HOUR for h in JOB_TARGET_HOURS] if whole_job else JUDGE_TARGET_SECONDS
         wanted = np.array([work / seconds for seconds in targets])
     wanted = np.concatenate([np.ceil(wanted), np.asarray(owned_slots, dtype=np.float64)])
-    return np.unique(np.clip(wanted, 1.0, np.ceil(most)))
+    return np.array(sorted(set(np.clip(wanted, 1.0, np.ceil(most)).tolist())))

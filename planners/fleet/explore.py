@@ -110,7 +110,7 @@ def _stage(
 def _allowed_gpus(spec: RunSpec, world: World, sieve: Sieve, *, needed: bool) -> pl.DataFrame:
     """GPU offers of the price book and of the user, own prices applied, fleet rules applied."""
     own = owned_offers(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
-    own = own.with_columns(pl.col("gpu").map_elements(lambda name: world.find_gpu(name).name, return_dtype=pl.String))
+    own = own.with_columns(pl.Series("gpu", [world.find_gpu(name).name for name in own["gpu"]], dtype=pl.String))
     book = apply_own_prices(world.gpu_offers, spec.prices)
     offers = pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
     if not needed:

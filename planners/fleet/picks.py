@@ -19,6 +19,8 @@ from planners.units import SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from planners.demand.needs import Demand
     from planners.demand.timing import Situation, Timing
     from planners.fleet.layouts import Array, Layouts
@@ -55,7 +57,10 @@ class Picks:
 
     def only(self, row: int) -> Picks:
         """The fleet with this number alone."""
-        rows = np.array([row])
+        return self.take(np.array([row]))
+
+    def take(self, rows: NDArray[np.int64]) -> Picks:
+        """The fleets with these numbers; a number may be there twice."""
         return dataclasses.replace(
             self, layouts=self.layouts.take(rows), slots=self.slots[rows], sandbox_nodes=self.sandbox_nodes[rows],
             spot=self.spot[rows], start_up_hours=self.start_up_hours[rows],

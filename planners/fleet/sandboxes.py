@@ -61,7 +61,7 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, s
         vcpus=offers["vcpus"].to_numpy(), memory_gib=offers["memory_gib"].to_numpy(), cpus=demand.cpus,
         sandbox_memory_gib=demand.memory_gib, max_per_node=demand.max_per_node,
     )  # fmt: skip
-    sized = offers.with_columns(pl.Series("slots", slots, dtype=pl.Float64))
+    sized = offers.with_columns(pl.Series("slots", slots.tolist(), dtype=pl.Float64))
     need = f"{demand.cpus:g} vCPU and {demand.memory_gib:g} GiB"
     return cheapest_zone(
         sieve.offers(sized, "sandbox size", f"no room for one sandbox of {need}", pl.col("slots") >= 1)

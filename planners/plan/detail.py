@@ -142,10 +142,10 @@ def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome,
     per_gpu_hour = fleet.gpus.burn_usd_per_hour / max(one(picks.layouts.gpus), 1.0)
     priced = fleet.gpus.usd_per_hour is not None
     nodes, cost = _cure(picks, fleet, constants, result, hours)
-    busy, starts = _load(picks, result)
     return Idle(
         gpu_hours=gpu_hours, usd=gpu_hours * per_gpu_hour if priced else None, cure_nodes=nodes, cure_usd=cost,
-        slots_busy_share=busy, starts_per_second=starts, reason=_sandbox_bound(picks, result),
+        slots_busy_share=_busy_share(picks, result), starts_per_second=_starts_per_second(picks, result),
+        reason=_sandbox_bound(picks, result),
     )  # fmt: skip
 
 
@@ -157,34 +157,41 @@ def _cure(
     assert sandbox is not None
     have, per_node = sandbox.nodes, max(sandbox.slots_per_node, 1)
     now = one(result.unit_seconds)
-    more = np.unique([int(np.ceil(have * share)) for share in CURE_SHARES] + [have + 1])
-    larger = [dataclasses.replace(picks, slots=np.array([float(nodes * per_node)])) for nodes in more]
-    seconds = [one(outcome(fleet_with, constants).unit_seconds) for fleet_with in larger]
+    more = sorted({*(int(np.ceil(have * share)) for share in CURE_SHARES), have + 1})
+    same = picks.take(np.zeros(len(more), dtype=np.int64))
+    larger = dataclasses.replace(same, slots=np.array([float(nodes * per_node) for nodes in more]))
+    seconds = outcome(larger, constants).unit_seconds.tolist()
     best = min(seconds)
     if now - best < 0.01 * now:
         return None, None
     for nodes, took in zip(more, seconds, strict=True):
         if now - took >= CURED * (now - best):
             price = sandbox.usd_per_hour
-            return int(nodes - have), None if price is None else float(nodes - have) * price * hours * took / now
+            return nodes - have, None if price is None else float(nodes - have) * price * hours * took / now
     return None, None
 
 
-def _load(picks: Picks, result: Outcome) -> tuple[float | None, float]:
-    """(busy share of the slots while there is work, sandbox starts per second)."""
+def _starts_per_second(picks: Picks, result: Outcome) -> float:
     wanted = picks.demand.sandboxing
     assert wanted is not None
-    unit = max(one(result.unit_seconds), 1e-9)
-    if wanted.held:
-        return min(1.0, wanted.trajectories / max(one(picks.usable_slots), 1.0)), wanted.trajectories / unit
+    starts = wanted.trajectories if wanted.held else wanted.calls
+    return starts / max(one(result.unit_seconds), 1e-9)
+
+
+def _busy_share(picks: Picks, result: Outcome) -> float:
+    """Busy share of the slots while there is work."""
+    wanted = picks.demand.sandboxing
+    assert wanted is not None
     slots = max(one(picks.usable_slots), 1.0)
+    if wanted.held:
+        return min(1.0, wanted.trajectories / slots)
     scale = min(1.0, SIMULATED_CALLS / max(wanted.calls, 1.0))
     count = max(int(wanted.calls * scale), 1)
     spread = np.linspace(0.0, 1.0, count) * max(one(result.timing.generate), 1e-6)
     _, busy = simulate_judges(
         finish_seconds=spread, service=wanted.service, slots=max(int(slots * scale), 1), seed=SEED
     )
-    return min(busy, 1.0), wanted.calls / unit
+    return min(busy, 1.0)
 
 
 def steady_wait_seconds(picks: Picks, result: Outcome) -> float | None:
@@ -256,7 +263,7 @@ def amounts(picks: Picks, fleet: StageFleet, result: Outcome) -> dict[str, float
             min(runs * each, one(picks.usable_slots) * one(result.unit_seconds)) * demand.units / 3600.0
         )
         shown["sandbox-hours paid"] = one(picks.slots) * total
-        shown["sandbox starts per second"] = _load(picks, result)[1]
+        shown["sandbox starts per second"] = _starts_per_second(picks, result)
         wait = steady_wait_seconds(picks, result)
         if wait is not None:
             shown["seconds a sandbox run waits"] = wait
