@@ -1,0 +1,1 @@
+"""Starting, watching and ending runs: the same machinery for every target."""

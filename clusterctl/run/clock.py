@@ -1,0 +1,68 @@
+"""A clock for money: it follows the machine's uptime, so that a jump of the wall clock neither bills nor hides an
+hour."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from clusterctl.files.write import write_atomic
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A moment on three clocks."""
+
+    boot_id: str
+    uptime_seconds: float
+    at: datetime
+
+
+class SteadyClock:
+    """Time since the run's first beat: wall time then, uptime after.  Survives its process; a reboot starts from the
+    wall clock.
+
+    The last beat is also the last moment at which somebody watched the run.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._boot_id = BOOT_ID.read_text("ascii").strip() if BOOT_ID.exists() else ""
+        self.last = self._read()
+        same_boot = self.last is not None and self.last.boot_id == self._boot_id
+        self._anchor = self.last if same_boot and self.last is not None else self._moment(datetime.now(tz=UTC))
+
+    def now(self) -> datetime:
+        """Now, never before the last beat."""
+        now = self._anchor.at + timedelta(seconds=_uptime() - self._anchor.uptime_seconds)
+        return max(now, self.last.at) if self.last is not None else now
+
+    def beat(self) -> datetime:
+        """Now, remembered."""
+        self.last = self._moment(self.now())
+        text = json.dumps(
+            {"boot_id": self.last.boot_id, "uptime_seconds": self.last.uptime_seconds, "at": self.last.at.isoformat()}
+        )
+        write_atomic(self._file, text)
+        return self.last.at
+
+    def _moment(self, at: datetime) -> Beat:
+        return Beat(boot_id=self._boot_id, uptime_seconds=_uptime(), at=at)
+
+    def _read(self) -> Beat | None:
+        try:
+            row = json.loads(self._file.read_text("utf-8"))
+            return Beat(
+                boot_id=row["boot_id"], uptime_seconds=row["uptime_seconds"], at=datetime.fromisoformat(row["at"])
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # no beat yet, or one torn by a full disk: the wall clock is all there is
+
+
+def _uptime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -1,0 +1,62 @@
+"""The commands that a run's roles execute on this machine."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from clusterctl.errors import SpecError
+from clusterctl.files.write import write_atomic
+from clusterctl.targets.base import Job
+from clusterctl.targets.local import SANDBOX, TRAINER
+from planners.demand.host import QUICKSTART_MODEL
+from planners.spec.profiles import sandbox_need
+
+if TYPE_CHECKING:
+    from clusterctl.run.folder import RunFolder
+    from planners.spec.run import RunSpec
+    from planners.spec.stages_rl import RlcefStage
+
+
+def quickstart_stage(spec: RunSpec) -> RlcefStage:
+    """The stage that this machine can run.  Raises SpecError for anything else."""
+    if len(spec.stages) == 1:
+        stage = spec.stages[0]
+        if stage.kind == "rlcef" and stage.model == QUICKSTART_MODEL:
+            return stage
+    raise SpecError(
+        f"this machine runs one rlcef stage with model {QUICKSTART_MODEL}, and `{spec.name}` asks for something else",
+        hint="`clusterctl init quickstart` writes a spec that runs here; other specs can be planned, not yet launched",
+    )
+
+
+def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
+    """Command of every role.  The sandbox's port is chosen once and kept in the folder."""
+    stage = quickstart_stage(spec)
+    need = sandbox_need(stage.sandbox, default_profile="judge")
+    port = _port(folder)
+    workers = max(1, round(spec.fleet.machines[0].vcpus / need.cpus)) if spec.fleet.machines else 2
+    python = (sys.executable, "-P", "-m")
+    return {
+        SANDBOX: Job(
+            command=(*python, "clusterctl.cli", "sandbox", "serve", "--port", str(port), "--workers", str(workers))
+        ),
+        TRAINER: Job(
+            command=(
+                *python, "clusterctl.quickstart.trainer", "--run-dir", str(folder.path),
+                "--sandbox-url", f"http://127.0.0.1:{port}", "--steps", str(stage.steps),
+                "--prompts", str(stage.prompts_per_step), "--samples", str(stage.samples_per_prompt),
+            )
+        ),
+    }  # fmt: skip
+
+
+def _port(folder: RunFolder) -> int:
+    if folder.port.exists():
+        return int(folder.port.read_text("ascii"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    write_atomic(folder.port, str(port))
+    return port
