@@ -36,4 +36,3 @@ def load_world(spec: RunSpec, *, book: Path | None = None) -> World:
         calibration=load_calibration(),
         book=prices.book_id,
     )
-

@@ -33,7 +33,12 @@ def test_the_same_plan_gives_the_same_bytes(make: Callable[[], Plan], tmp_path: 
 def test_the_pictures_name_what_they_show(tmp_path: Path) -> None:
     frontier, step = write_pictures(rlcef_plan(), tmp_path, source="run.yaml")
     text = frontier.read_text(encoding="utf-8")
-    for wanted in ("run.yaml: $15,400 in 31 h", "this plan: $15,400 in 31 h", "cheapest: $10,900", "hours from start to end"):
+    for wanted in (
+        "run.yaml: $15,400 in 31 h",
+        "this plan: $15,400 in 31 h",
+        "cheapest: $10,900",
+        "hours from start to end",
+    ):
         assert wanted in text
     assert "$2,840 of the run" in step.read_text(encoding="utf-8")
     assert "<dc:date>" not in text
