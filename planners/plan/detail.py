@@ -227,13 +227,13 @@ def layout(picks: Picks) -> dict[str, float | str]:
         shown |= {"sharding": SHARDINGS[one(lay.sharding)], "dp": one(lay.dp)}
         degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
         shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
-        shown["recompute"] = {0.0: "none", 0.1: "selective", 1.0: "full"}[one(lay.recompute)]
+        shown["recompute"] = {0.0: "no recompute", 0.1: "selective recompute", 1.0: "full recompute"}[one(lay.recompute)]
     if demand.learning is not None and demand.learning.rl:
         shown = {"schedule": SCHEDULES[one(lay.schedule)], **shown}
     if demand.servings:
-        shown |= {"gpus_per_replica": one(lay.replica), "replicas": one(lay.rollout_gpus) // one(lay.replica)}
+        shown |= {"GPUs per replica": one(lay.replica), "replicas": one(lay.rollout_gpus) // one(lay.replica)}
     if demand.learning is not None and one(lay.schedule) != COLOCATED:
-        shown |= {"train_gpus": one(lay.train_gpus), "rollout_gpus": one(lay.rollout_gpus)}
+        shown |= {"train GPUs": one(lay.train_gpus), "rollout GPUs": one(lay.rollout_gpus)}
     return shown
 
 
