@@ -28,6 +28,7 @@ CURE_SHARES = (1.1, 1.25, 1.5, 2.0, 3.0, 4.0, 8.0)
 CURED = 0.75
 """Share of the removable idle time that counts as removing it."""
 SCHEDULES = {0.0: "colocated", 1.0: "disaggregated", 2.0: "async"}
+RECOMPUTES = {0.0: "no recompute", 0.1: "selective recompute", 1.0: "full recompute"}
 SHARDINGS = {0.0: "megatron", 1.0: "fsdp", 2.0: "zero1"}
 
 
@@ -227,7 +228,7 @@ def layout(picks: Picks) -> dict[str, float | str]:
         shown |= {"sharding": SHARDINGS[one(lay.sharding)], "dp": one(lay.dp)}
         degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
         shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
-        shown["recompute"] = {0.0: "no recompute", 0.1: "selective recompute", 1.0: "full recompute"}[one(lay.recompute)]
+        shown["recompute"] = RECOMPUTES[one(lay.recompute)]
     if demand.learning is not None and demand.learning.rl:
         shown = {"schedule": SCHEDULES[one(lay.schedule)], **shown}
     if demand.servings:
