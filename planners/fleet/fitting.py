@@ -88,6 +88,12 @@ def _most(need: Need) -> str:
     bad = ~need.fits
     if not bad.any():
         return "memory"
-    sizes = {part: float(np.median(np.broadcast_to(amount, bad.shape)[bad])) for part, amount in need.parts.items()}
+    sizes = {part: _median(np.broadcast_to(amount, bad.shape)[bad]) for part, amount in need.parts.items()}
     part = max(sizes, key=lambda name: sizes[name])
     return f"does not fit the HBM; mostly {part}"
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """The same as `np.median`, which would import numpy's masked arrays first: 20 ms."""
+    ordered, count = np.sort(values), len(values)
+    return float((ordered[(count - 1) // 2] + ordered[count // 2]) / 2)
