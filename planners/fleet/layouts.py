@@ -131,9 +131,8 @@ def _templates(options: Options) -> Array:
 def enumerate_layouts(machines: Sequence[Machine], options: Options, allowed: NodeRange) -> Layouts:
     """Every layout whose degrees divide its GPUs.  Not yet checked for memory.
 
-    tp and small replicas stay inside a node (or scale-up domain); tp·pp·cp divides the training GPUs; a replica
-    divides the rollout
-    GPUs; split schedules need whole nodes on both sides.
+    tp divides a node; a replica divides a node or is whole nodes; tp·pp·cp divides the training GPUs; a replica
+    divides the rollout GPUs; split schedules need whole nodes on both sides.
     """
     base = [(index, count) for index, machine in enumerate(machines) for count in node_counts(machine, allowed)]
     templates = _templates(options)
@@ -143,20 +142,19 @@ def enumerate_layouts(machines: Sequence[Machine], options: Options, allowed: No
     schedule, share, sharding, tp, pp, cp, ep, recompute, replica = right.T
     machine = left[:, 0].astype(np.int64)
     per_node = np.array([m.gpus_per_node for m in machines], dtype=np.float64)
-    domain = np.array([max(m.gpus_per_node, m.gpu.scale_up_domain) for m in machines], dtype=np.float64)
-    per_node, domain = (per_node[machine], domain[machine]) if len(machines) else (np.empty(0), np.empty(0))
+    per_node = per_node[machine] if len(machines) else np.empty(0)
     nodes = left[:, 1]
     split = schedule != COLOCATED
     rollout_nodes = np.where(split, np.maximum(np.round(nodes * share), 1.0), nodes)
     train_nodes = np.where(split, nodes - rollout_nodes, nodes)
     train_gpus, rollout_gpus = train_nodes * per_node, rollout_nodes * per_node
     ranks = tp * pp * cp
-    inside = np.minimum(per_node, domain)
-    valid = (train_nodes >= 1) & (tp <= inside)
+    valid = train_nodes >= 1
     with np.errstate(invalid="ignore"):
+        valid &= np.mod(per_node, tp) == 0
         valid &= (np.mod(train_gpus, ranks) == 0) & (np.mod(rollout_gpus, replica) == 0)
         valid &= (ep <= 1) | (np.mod(train_gpus / pp, ep) == 0)
-        valid &= (replica <= inside) | (np.mod(replica, per_node) == 0)
+        valid &= (np.mod(per_node, replica) == 0) | (np.mod(replica, per_node) == 0)
     layouts = Layouts(
         machine=machine, nodes=nodes, gpus=nodes * per_node, train_gpus=train_gpus, rollout_gpus=rollout_gpus,
         schedule=schedule, sharding=sharding, tp=tp, pp=pp, cp=cp, ep=ep, dp=train_gpus / ranks,
