@@ -13,7 +13,6 @@ from clusterctl.files.plan_file import MAX_BYTES, looks_like_plan, parse_plan
 from clusterctl.files.spec_file import check_spec
 from clusterctl.files.yaml_file import MAX_BYTES as MAX_SPEC_BYTES
 from clusterctl.files.yaml_file import parse_yaml, read_text
-from clusterctl.show.difference import difference, file_title
 from clusterctl.world import load_world
 from planners.fleet.choose import NoFleetError
 from planners.plan.build import build_plan
@@ -92,6 +91,8 @@ def compare_all(planner: Planner, source: Source, *, changes: Sequence[str], aga
 
     The last difference is the whole answer: all changes together.  Before it, if there are several, each one alone.
     """
+    from clusterctl.show.difference import difference, file_title
+
     if against is not None:
         other = open_source(against)
         base = replace(planner, pick=None).plan(other)

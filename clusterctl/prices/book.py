@@ -178,10 +178,12 @@ def load_book(path: Path | None = None) -> PriceBook:
 
 def _keep(frame: pl.DataFrame, wanted: Filters) -> pl.DataFrame:
     """The rows that pass every filter on a column of this frame."""
-    for column, values in wanted.items():
-        if values is not None and column in frame.columns:
-            frame = frame.filter(pl.col(column).is_in(list(values)))
-    return frame
+    tests = [
+        pl.col(column).is_in(list(values))
+        for column, values in wanted.items()
+        if values is not None and column in frame.columns
+    ]
+    return frame.filter(*tests) if tests else frame
 
 
 def _without_on_demand(priced: pl.DataFrame, shapes: pl.DataFrame) -> pl.DataFrame:

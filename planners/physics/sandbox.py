@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import exp, log
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -59,9 +59,7 @@ class Service:
 
     def quantile(self, share: Column) -> NDArray[np.float64]:
         """Seconds below which `share` of the calls end."""
-        shares, z = _normal_quantiles()
-        seconds = np.minimum(self.median_seconds * np.exp(self.log_sd * z), self.limit_seconds)
-        return np.asarray(np.interp(share, shares, seconds), dtype=np.float64)
+        return np.asarray(np.interp(share, _normal_quantiles()[0], _seconds_at_quantiles(self)), dtype=np.float64)
 
     @property
     def squared_cv(self) -> float:
@@ -81,6 +79,13 @@ def _normal_quantiles() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Shares of a normal distribution below 400 standard normal quantiles from -3.1 to 3.7, and these."""
     z = np.linspace(-3.1, 3.7, 400)
     return np.array([_NORMAL.cdf(value) for value in z.tolist()]), z
+
+
+@lru_cache(maxsize=64)
+def _seconds_at_quantiles(service: Service) -> NDArray[np.float64]:
+    """Seconds of a call at each of the normal quantiles.  A plan asks for the same service twenty times."""
+    seconds = service.median_seconds * np.exp(service.log_sd * _normal_quantiles()[1])
+    return np.asarray(np.minimum(seconds, service.limit_seconds), dtype=np.float64)
 
 
 def slots_per_node(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.fleet.picks import outcome
-from planners.physics.constants import PRIORS, Constants
+from planners.physics.constants import PRIORS, Constants, side_by_side
 from planners.plan.detail import one
 from planners.plan.value import Mover
 
@@ -80,10 +80,10 @@ def _moves(stage: StageCost, calibration: Calibration) -> list[tuple[str, str, s
         ends = [_hours(stage.picks, constants, change(low)), _hours(stage.picks, constants, change(high))]
         rows.append((f"{demand.stage}.{name}", _shown(low), _shown(high), ends[0], ends[1], 1.0, 1.0))
     if demand.needs_gpus:
-        drawn = {group: _moved(calibration, prefixes) for group, prefixes in GROUPS.items()}
-        for group, (slow, fast) in drawn.items():
-            ends = [one(outcome(stage.picks, fast).hours), one(outcome(stage.picks, slow).hours)]
-            rows.append((f"{group} ({demand.stage})", "80 % fast end", "80 % slow end", ends[0], ends[1], 1.0, 1.0))
+        moved = [constants for prefixes in GROUPS.values() for constants in _moved(calibration, prefixes)]
+        hours = outcome(stage.picks, side_by_side(moved)).hours[:, 0].tolist()
+        for group, slow, fast in zip(GROUPS, hours[::2], hours[1::2], strict=True):
+            rows.append((f"{group} ({demand.stage})", "80 % fast end", "80 % slow end", fast, slow, 1.0, 1.0))
     if stage.fleet.gpus is not None and stage.fleet.gpus.capacity_type == "spot":
         rows.append(
             (
