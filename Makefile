@@ -81,6 +81,7 @@ $(BIN)/python:
 $(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q clusterctl planners  # installing from the tree compiles nothing: a tenth of a second per run
 	@touch $@
 
 $(DEV): requirements-dev.lock $(RUNTIME)
