@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_ALTERNATIVES = 8
 MARGIN = 0.96
+"""The search leaves disks, network and pauses out: rarely more than 4 % of the hours or dollars."""
 RISKY = 0.5
 """Expected interruptions from which a fleet with less risk is named."""
 APART = 0.06
@@ -43,15 +44,16 @@ class Choice:
     labels: tuple[str, ...]
 
 
-def choose(spec: RunSpec, found: Exploration, *, pick: int | None = None) -> Choice:
+def choose(spec: RunSpec, found: Exploration, *, pick: int | None = None, margin: float = MARGIN) -> Choice:
     """The run that the objective picks within the limits, and named alternatives from the whole front.
 
-    pick: number of an alternative (from 1) that the user prefers to the objective's.  Raises NoFleetError.
+    pick: number of an alternative (from 1) that the user prefers to the objective's.  margin: share of the limits
+    that runs should keep to, if any can; 1 where hours and dollars are exact.  Raises NoFleetError.
     """
     runs = found.runs
     if not len(runs.offer):
         raise NoFleetError("no fleet can run this spec", "")
-    inside = _inside(spec, runs)
+    inside = _inside(spec, runs, margin)
     if not inside.any():
         raise NoFleetError(*_over_limits(spec, found))
     allowed = np.flatnonzero(inside)
@@ -65,11 +67,11 @@ def choose(spec: RunSpec, found: Exploration, *, pick: int | None = None) -> Cho
     return Choice(rows=rows, labels=labels)
 
 
-def _inside(spec: RunSpec, runs: Runs) -> NDArray[np.bool_]:
-    """Runs within the limits, with MARGIN to spare if any: the search leaves disks, network and pauses out."""
+def _inside(spec: RunSpec, runs: Runs, margin: float) -> NDArray[np.bool_]:
+    """Runs within the limits, inside the margin if any is."""
     hours = spec.limits.hours or LONGEST_HOURS
     usd = spec.limits.usd or np.inf
-    spare = (runs.hours <= MARGIN * hours) & (runs.usd <= MARGIN * usd)
+    spare = (runs.hours <= margin * hours) & (runs.usd <= margin * usd)
     return spare if spare.any() else (runs.hours <= hours) & (runs.usd <= usd)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from planners.domain import CapacityType
 from planners.fleet.choose import NoFleetError, choose
 from planners.fleet.explore import explore
@@ -30,6 +32,12 @@ RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 def nearest(spec: RunSpec, world: World, found: Exploration, *, year: float) -> str:
     """What would make the spec feasible, with the fleet that it then gets; else which rules rejected most."""
+    if spec.limits.usd_per_hour is not None:
+        unlimited = spec.model_copy(update={"limits": spec.limits.model_copy(update={"usd_per_hour": None})})
+        burn = _least_burn(explore(unlimited, world, year=year))
+        if burn is not None and burn > spec.limits.usd_per_hour:
+            enough = f"${np.ceil(100.0 * burn) / 100.0:,.2f}"
+            return f"with limits.usd_per_hour of {enough} there is one: the fleet that burns least per hour"
     for words, change in RELAXATIONS:
         fleet = spec.fleet.model_copy(update=change)
         if fleet == spec.fleet:
@@ -44,6 +52,19 @@ def nearest(spec: RunSpec, world: World, found: Exploration, *, year: float) -> 
         return f"with {words} there is one: {_named(other, row)}"
     reasons = sorted(found.sieve.rejected, key=lambda r: -r.count)[:3]
     return "; ".join(f"{r.rule}: {r.reason} ({r.count:,})" for r in reasons) or "no offer matches the fleet"
+
+
+def _least_burn(found: Exploration) -> float | None:
+    """Dollars per hour of the fleet that burns least: stages on GPUs share an offer, and follow each other."""
+    free = [float(s.rows.usd_per_hour.min(initial=np.inf)) for s in found.stages if not s.demand.needs_gpus]
+    offers = np.zeros(found.offers.height)
+    for stage in found.stages:
+        if stage.demand.needs_gpus:
+            least = np.full(len(offers), np.inf)
+            np.minimum.at(least, stage.rows.offer, stage.rows.usd_per_hour)
+            offers = np.maximum(offers, least)
+    burn = max([*free, *([float(offers.min())] if len(offers) else [])], default=float("inf"))
+    return burn if np.isfinite(burn) else None
 
 
 def _named(found: Exploration, row: int) -> str:

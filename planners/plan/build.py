@@ -21,6 +21,7 @@ from planners.plan.economics import economics
 from planners.plan.explain import Explained, stage_terms
 from planners.plan.identity import with_id
 from planners.plan.movers import StageCost, movers
+from planners.plan.refine import refined
 from planners.plan.summary import alternatives_of, pools_of, price_age, rejections_of, stage_usd, unpriced_of
 from planners.plan.terms import Terms, run_terms
 
@@ -78,12 +79,13 @@ def build_plan(spec: RunSpec, world: World, *, now: datetime, pick: int | None =
     `world.find_model` or
     `world.find_gpu` raise for unknown names.
     """
-    found = explore(spec, world, year=float(now.year))
-    try:
-        choice = choose(spec, found, pick=pick)
-    except NoFleetError as error:
-        raise NoFleetError(str(error), error.nearest or nearest(spec, world, found, year=float(now.year))) from None
+    year = float(now.year)
     prices = Prices(extras=ExtraPrices(world.extras), tokens=TokenPrices(world.token_prices))
+    found = refined(spec, explore(spec, world, year=year), prices, world.calibration.constants, year=year)
+    try:
+        choice = choose(spec, found, pick=pick, margin=1.0)
+    except NoFleetError as error:
+        raise NoFleetError(str(error), error.nearest or nearest(spec, world, found, year=year)) from None
     at = Context(spec=spec, world=world, found=found, choice=choice, prices=prices, now=now)
     return with_id(_plan(at, [_stage(at, number) for number in range(len(spec.stages))]))
 

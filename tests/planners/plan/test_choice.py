@@ -1,0 +1,235 @@
+"""The chosen fleet keeps to every limit, and is the best of what the plan shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, plan, spec, world
+
+from planners.fleet.choose import NoFleetError
+from planners.plan.build import build_plan
+from planners.plan.value import Plan, Pool
+
+STAGES = [RLCEF, SFT, EVALUATE, ROLLOUT, API_ROLLOUT, SYNTHESIZE]
+KINDS = [stage["kind"] + (" by API" if "api" in stage else "") for stage in STAGES]
+
+
+def gpu_pools(a_plan: Plan) -> list[Pool]:
+    return [pool for pool in a_plan.pools if pool.gpu]
+
+
+def num_gpus(a_plan: Plan, stage: str) -> int:
+    return sum(pool.nodes * pool.gpus_per_node for pool in a_plan.pools if pool.stage == stage)
+
+
+# ---- the best of what is shown
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=KINDS)
+@pytest.mark.parametrize("objective", ["cost", "time", "balanced"])
+def test_no_alternative_beats_the_pick_by_its_objective(stage: dict[str, Any], objective: str) -> None:
+    made = plan(stage, objective=objective)
+    first, *others = made.alternatives
+    assert (first.hours, first.usd) == (made.hours, made.usd)
+    quickest = min(row.hours.p50 for row in made.alternatives)
+    for row in others:
+        if objective == "cost":
+            assert row.usd.p50 >= first.usd.p50 - 0.01
+        elif objective == "time":
+            assert first.hours.p50 <= 1.05 * quickest + 1e-9
+            assert row.hours.p50 > 1.05 * quickest or row.usd.p50 >= first.usd.p50 - 0.01
+        else:
+            assert row.usd.p50 * row.hours.p50 >= first.usd.p50 * first.hours.p50 * (1 - 1e-9)
+    assert [row.number for row in made.alternatives] == list(range(1, len(made.alternatives) + 1))
+    assert [row.usd.p50 for row in others] == sorted(row.usd.p50 for row in others)
+    for row in made.alternatives:
+        if row.label == "fastest":
+            assert row.hours.p50 == quickest
+        if row.label == "cheapest":
+            assert row.usd.p50 == min(other.usd.p50 for other in made.alternatives)
+
+
+def test_a_pick_is_planned_and_shown_first() -> None:
+    base = plan()
+    for number in range(1, len(base.alternatives) + 1):
+        picked = build_plan(spec(), world(), now=NOW, pick=number)
+        wanted = base.alternatives[number - 1]
+        assert (picked.hours, picked.usd) == (wanted.hours, wanted.usd)
+        assert picked.alternatives[0].fleet == wanted.fleet
+        assert {row.fleet for row in picked.alternatives} == {row.fleet for row in base.alternatives}
+    with pytest.raises(NoFleetError) as error:
+        build_plan(spec(), world(), now=NOW, pick=99)
+    assert f"1 to {len(base.alternatives)}" in error.value.nearest
+
+
+def test_alternatives_name_the_clouds_and_less_risk() -> None:
+    spot = plan(changed(RLCEF, steps=2000), fleet={"capacity": ["on_demand", "spot"]})
+    assert spot.pools[0].capacity_type == "spot"
+    assert len({row.cloud for row in spot.alternatives}) == 3
+    calm = [row for row in spot.alternatives if row.interruptions < spot.alternatives[0].interruptions / 2]
+    assert calm
+    assert all(row.interruptions >= 0 for row in spot.alternatives)
+
+
+# ---- limits
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=KINDS)
+@pytest.mark.parametrize("objective", ["cost", "time"])
+def test_hours_and_dollars_stay_within_their_limits(stage: dict[str, Any], objective: str) -> None:
+    free = plan(stage, objective=objective)
+    for row in free.alternatives:
+        limits = {"usd": row.usd.p50 * 1.001, "hours": row.hours.p50 * 1.001}
+        made = plan(stage, objective=objective, limits=limits)
+        assert made.usd.p50 <= limits["usd"]
+        assert made.hours.p50 <= limits["hours"]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=KINDS)
+def test_limits_that_nothing_keeps_are_refused_with_what_would_do(stage: dict[str, Any]) -> None:
+    cheapest = min(row.usd.p50 for row in plan(stage).alternatives)
+    with pytest.raises(NoFleetError) as error:
+        plan(stage, limits={"usd": round(cheapest * 0.5, 2)})
+    assert "$" in str(error.value)
+    assert "cheapest" in error.value.nearest
+    with pytest.raises(NoFleetError) as error:
+        plan(stage, limits={"hours": 0.05})
+    assert "0.05 hours" in str(error.value)
+    assert "$" in error.value.nearest
+
+
+def test_the_bill_of_an_api_counts_against_the_limit() -> None:
+    tokens = sum(line.usd or 0.0 for line in plan(API_ROLLOUT).lines if line.unit == "million tokens")
+    with pytest.raises(NoFleetError):
+        plan(API_ROLLOUT, limits={"usd": tokens * 0.9})
+
+
+def test_ten_year_runs_are_not_offered_unless_asked_for() -> None:
+    long = changed(RLCEF, steps=200_000)
+    with pytest.raises(NoFleetError) as error:
+        plan(long, fleet={"nodes": 1})
+    assert "720 hours (the default; limits.hours allows more)" in str(error.value)
+    assert plan(long, fleet={"nodes": 1}, limits={"hours": 90_000.0}).hours.p50 > 720
+
+
+@pytest.mark.parametrize("most", [8, 24, 100])
+@pytest.mark.parametrize("field", ["limits.gpus", "fleet.max_gpus", "quota", "cloud quota"])
+def test_gpus_stay_within_limits_and_quota(field: str, most: int) -> None:
+    where: dict[str, dict[str, Any]] = {
+        "limits.gpus": {"limits": {"gpus": most}}, "fleet.max_gpus": {"fleet": {"max_gpus": most}},
+        "quota": {"fleet": {"gpus": ["H100"], "quota": {"H100": most}}},
+        "cloud quota": {"fleet": {"targets": ["aws"], "gpus": ["H100"], "quota": {"aws:H100": most}}},
+    }  # fmt: skip
+    fast = plan(RLCEF, SFT, objective="time", **where[field])
+    for stage in fast.stages:
+        assert 0 < num_gpus(fast, stage.name) <= most
+    assert all(row.gpus <= most for row in fast.alternatives)
+
+
+def test_a_quota_of_one_cloud_leaves_the_others() -> None:
+    fleet = {"gpus": ["H100"], "quota": {"aws:H100": 0}}
+    assert {pool.cloud for pool in plan(fleet=fleet).pools} == {"gcp"}
+
+
+def test_a_quota_counts_by_any_name_of_a_gpu() -> None:
+    with pytest.raises(NoFleetError) as error:
+        plan(fleet={"gpus": ["H100"], "quota": {"h100-sxm": 4}})
+    assert "a larger quota" in error.value.nearest
+
+
+def test_dollars_per_hour_stay_within_their_limit() -> None:
+    for limit in (15.0, 70.0, 200.0):
+        fast = plan(RLCEF, SFT, objective="time", limits={"usd_per_hour": limit})
+        assert fast.usd_per_hour <= limit
+        for stage in fast.stages:
+            burn = sum(pool.nodes * (pool.usd_per_node_hour or 0.0) for pool in fast.pools if pool.stage == stage.name)
+            assert burn <= limit
+    with pytest.raises(NoFleetError) as error:
+        plan(RLCEF, API_ROLLOUT, fleet={"gpus": ["H200"]}, limits={"usd_per_hour": 10.0})
+    least = 64.0 + 1.625
+    assert "limits.usd_per_hour of $65.63" in error.value.nearest, "rounded up to cents"
+    assert plan(RLCEF, API_ROLLOUT, fleet={"gpus": ["H200"]}, limits={"usd_per_hour": least}).usd_per_hour == least
+
+
+# ---- the fleet that the spec allows
+
+
+@pytest.mark.parametrize(("nodes", "fewest", "most"), [(3, 3, 3), ({"min": 2, "max": 5}, 2, 5), ({"max": 2}, 1, 2)])
+def test_nodes_are_exact_or_in_range(nodes: object, fewest: int, most: int) -> None:
+    for objective in ("cost", "time"):
+        for pool in gpu_pools(plan(RLCEF, SFT, objective=objective, fleet={"nodes": nodes, "gpus": ["H100", "H200"]})):
+            assert fewest <= pool.nodes <= most
+
+
+@pytest.mark.parametrize(
+    ("fleet", "field", "allowed"),
+    [
+        ({"targets": ["gcp"]}, "cloud", {"gcp"}),
+        ({"regions": ["eu-*"]}, "region", {"eu-west-1"}),
+        ({"regions": ["EASTUS", "us-central?"]}, "region", {"eastus", "us-central1"}),
+        ({"gpus": ["H200"]}, "gpu", {"H200", None}),
+        ({"gpus": ["nvidia h100 80gb hbm3"]}, "gpu", {"H100", None}),
+        ({"capacity": ["spot"]}, "capacity_type", {"spot", "on_demand"}),
+        ({"instance_types": ["p5*.48xlarge"]}, "instance_type", {"p5.48xlarge", "p5en.48xlarge", "m7i.8xlarge", "c7i.24xlarge"}),
+        ({"exclude": ["p5*", "g6e*"]}, "cloud", {"gcp", "azure"}),
+        ({"exclude": ["us-*"]}, "region", {"eu-west-1", "eastus"}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_only_what_the_fleet_allows_is_offered(fleet: dict[str, Any], field: str, allowed: set[str | None]) -> None:
+    made = plan(RLCEF, fleet=fleet)
+    assert {getattr(pool, field) for pool in made.pools} <= allowed
+    if field in ("cloud", "region", "gpu"):
+        assert {getattr(row, field) for row in made.alternatives} <= allowed
+    if fleet.get("capacity"):
+        assert {pool.capacity_type for pool in gpu_pools(made)} == {"spot"}
+    assert made.rejections
+
+
+def test_restricted_regions_are_used_only_where_they_are_named() -> None:
+    import dataclasses
+
+    import polars as pl
+
+    moved = pl.col("region").replace("us-east-2", "us-gov-west-1")
+    closed = dataclasses.replace(
+        world(), gpu_offers=world().gpu_offers.with_columns(moved), cpu_offers=world().cpu_offers.with_columns(moved)
+    )
+    open_plan = build_plan(spec(fleet={"targets": ["aws"]}), closed, now=NOW)
+    assert {pool.region for pool in open_plan.pools} == {"eu-west-1"}
+    assert any(row.rule == "restricted region" for row in open_plan.rejections)
+    named = build_plan(spec(fleet={"targets": ["aws"], "regions": ["us-gov-*"]}), closed, now=NOW)
+    assert {pool.region for pool in named.pools} == {"us-gov-west-1"}
+
+
+@pytest.mark.parametrize(
+    ("fleet", "words"),
+    [
+        ({"gpus": ["B200"]}, "any GPU"),
+        ({"targets": ["aws"], "regions": ["eastus"]}, "any region"),
+        ({"instance_types": ["nothing-*"]}, "any instance type"),
+        ({"exclude": ["*"]}, "any instance type"),
+        ({"gpus": ["H100"], "capacity": ["reserved_3y"]}, "every capacity type"),
+        ({"gpus": ["H100"], "quota": {"H100": 7}}, "a larger quota"),
+        ({"max_gpus": 4, "gpus": ["H100"]}, "any number of nodes"),
+        ({"targets": ["gcp"], "gpus": ["H200"]}, "any GPU"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_nearest_feasible_fleet_is_named(fleet: dict[str, Any], words: str) -> None:
+    with pytest.raises(NoFleetError) as error:
+        plan(fleet=fleet)
+    assert words in error.value.nearest
+    assert " × " in error.value.nearest
+    assert "$" in error.value.nearest
+
+
+def test_a_model_too_large_for_the_fleet_says_so() -> None:
+    large = changed(RLCEF, model="deepseek-ai/DeepSeek-V3")
+    with pytest.raises(NoFleetError) as error:
+        plan(large, limits={"gpus": 8})
+    assert error.value.nearest
+    with pytest.raises(NoFleetError) as error:
+        plan(large, fleet={"gpus": ["L40S"], "max_gpus": 8, "quota": {"L40S": 8}})
+    assert "any GPU in any region, in any number" in error.value.nearest
