@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from planners.spec.run import RunSpec
     from planners.world import World
 
+MOST_GPUS = 32_768
+"""Largest fleet that is tried when the number of GPUs is what stands in the way."""
 RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("any region", {"regions": ()}),
     ("any instance type", {"instance_types": (), "exclude": ()}),
-    ("any number of nodes", {"nodes": None, "max_gpus": None}),
+    ("any number of nodes", {"nodes": None, "max_gpus": MOST_GPUS}),
     ("a larger quota", {"quota": {}}),
     ("any GPU", {"gpus": ()}),
     ("every capacity type", {"capacity": tuple(CapacityType)}),
     ("every cloud", {"targets": ("aws", "gcp", "azure")}),
     ("any GPU in any region, in any number", {
-        "gpus": (), "regions": (), "instance_types": (), "exclude": (), "nodes": None, "max_gpus": None, "quota": {},
+        "gpus": (), "regions": (), "instance_types": (), "exclude": (), "nodes": None, "max_gpus": MOST_GPUS, "quota": {},
     }),
 )  # fmt: skip
 """Changes to `fleet` that are tried in turn, the smallest first."""
