@@ -26,7 +26,8 @@ RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("every capacity type", {"capacity": tuple(CapacityType)}),
     ("every cloud", {"targets": ("aws", "gcp", "azure")}),
     ("any GPU in any region, in any number", {
-        "gpus": (), "regions": (), "instance_types": (), "exclude": (), "nodes": None, "max_gpus": MOST_GPUS, "quota": {},
+        "gpus": (), "regions": (), "instance_types": (), "exclude": (), "nodes": None, "max_gpus": MOST_GPUS,
+        "quota": {},
     }),
 )  # fmt: skip
 """Changes to `fleet` that are tried in turn, the smallest first."""
