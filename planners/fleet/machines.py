@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +55,12 @@ def machine_columns(machines: list[Machine], rows: NDArray[np.int64]) -> GpuColu
 
     The network per GPU is the offer's (Gb/s over the GPUs of the node) where it is known, else the GPU's usual one.
     """
+    return GpuColumns(**{name: values[rows] for name, values in _table(tuple(machines)).items()})
+
+
+@lru_cache(maxsize=16)
+def _table(machines: tuple[Machine, ...]) -> dict[str, NDArray[np.float64]]:
+    """GPU columns with a row per machine.  A plan asks for the same machines dozens of times."""
     each = []
     for machine in machines:
         columns = gpu_columns(machine.gpu)
@@ -62,8 +69,7 @@ def machine_columns(machines: list[Machine], rows: NDArray[np.int64]) -> GpuColu
             columns = dataclasses.replace(columns, scale_out_bytes_per_s=per_gpu)
         domain = max(float(machine.gpus_per_node), min(float(columns.scale_up_domain), 72.0))
         each.append(dataclasses.replace(columns, scale_up_domain=domain))
-    stacked = {
-        field.name: np.array([float(getattr(columns, field.name)) for columns in each])[rows]
+    return {
+        field.name: np.array([float(getattr(columns, field.name)) for columns in each])
         for field in dataclasses.fields(GpuColumns)
     }
-    return GpuColumns(**stacked)

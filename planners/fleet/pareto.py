@@ -17,7 +17,7 @@ def best_by_group(group: NDArray[np.int64], cost: NDArray[np.float64]) -> NDArra
     Ties go to the first row, so the answer does not depend on the machine.
     """
     finite = np.flatnonzero(np.isfinite(cost))
-    order = finite[np.lexsort((finite, cost[finite], group[finite]))]
+    order = finite[np.lexsort((cost[finite], group[finite]))]
     first = np.ones(len(order), dtype=bool)
     first[1:] = group[order][1:] != group[order][:-1]
     return order[first]
