@@ -68,7 +68,7 @@ def evaluate_demand(stage: EvaluateStage, find_model: FindModel) -> Demand:
         samples=samples, samples_per_task=float(need.samples), turns=turns, prompt_tokens=need.prompt_tokens.mean,
         response=need.response_tokens, observation_tokens=need.observation_tokens.mean,
         tool_seconds=need.tool_seconds.mean if turns > 1 else 0.0,
-        longest_tokens=need.response_tokens.max or need.response_tokens.mean * turns * TAIL_FACTOR,
+        longest_tokens=(need.response_tokens.max or need.response_tokens.mean * TAIL_FACTOR) * turns,
         cached_share=stage.cached_share, need=need.sandbox,
     )  # fmt: skip
     outcomes = {"samples": samples} | ({"solved tasks": need.tasks * stage.resolve_rate} if stage.resolve_rate else {})
@@ -101,6 +101,8 @@ def _serving(stage: RolloutStage | EvaluateStage, agents: _Agents, find_model: F
     assert stage.model is not None
     total = agents.response.mean * agents.turns
     _, spread, longest = length_fields(agents.response, agents.longest_tokens)
+    if agents.turns > 1:
+        longest = agents.longest_tokens  # the stated lengths are those of one turn
     return Serving(
         role="generate", model=find_model(stage.model), options=stage.rollout, samples=agents.samples,
         prompt_tokens=max(agents.prompt_tokens, 1.0), response_tokens=max(total, 1.0),
@@ -127,4 +129,5 @@ def _api_use(stage: RolloutStage | EvaluateStage, agents: _Agents) -> ApiUse:
         role="generate", api=stage.api, input_tokens=agents.samples * each * (1.0 - share),
         cached_input_tokens=agents.samples * each * share, output_tokens=agents.samples * response * turns,
         requests=agents.samples, turns_per_request=turns, tool_seconds=agents.tool_seconds,
+        concurrency=None if stage.concurrency is None else float(stage.concurrency),
     )  # fmt: skip

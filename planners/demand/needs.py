@@ -111,6 +111,8 @@ class ApiUse:
     requests: float
     turns_per_request: float = 1.0
     tool_seconds: float = 0.0
+    concurrency: float | None = None
+    """Requests in flight, where the user limits them; the account's own limit is in `api`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,8 @@ def _judges(stage: RlcefStage, find_model: FindModel, samples: float) -> tuple[t
     servings: list[Serving] = []
     apis: list[ApiUse] = []
     for number, judge in enumerate(stage.judges, 1):
-        role = f"judge {judge.name or number}"
+        named = [other.name for other in stage.judges[:number]].count(judge.name) == 1 and judge.name
+        role = f"judge {named or number}"
         judged = samples * judge.share
         if judge.api is not None:
             apis.append(

@@ -165,7 +165,8 @@ def _api_seconds(demand: Demand, slots: Column) -> Column:
         speed = use.api.output_tokens_per_second or API_TOKENS_PER_SECOND
         writing = use.output_tokens / max(use.requests, 1.0) / speed
         seconds = writing + use.turns_per_request * (API_LATENCY_SECONDS + use.tool_seconds)
-        in_flight: Column = float(use.api.requests_in_flight or API_REQUESTS_IN_FLIGHT)
+        allowed = float(use.api.requests_in_flight or API_REQUESTS_IN_FLIGHT)
+        in_flight: Column = min(allowed, use.concurrency or allowed)
         if not demand.servings:
             in_flight = np.fmin(in_flight, slots)
         waves = np.maximum(use.requests / np.maximum(in_flight, 1.0), 1.0)

@@ -105,11 +105,16 @@ def _alternatives(
 def _name(named: dict[int, str], runs: Runs, row: int, label: str) -> None:
     """Adds a row unless it is close to one that is there."""
     for other in named:
-        close = abs(np.log(runs.usd[row] / runs.usd[other])) < APART if runs.usd[other] > 0 else runs.usd[row] == 0
         same_place = runs.offer[row] == runs.offer[other] or not label.startswith("best on")
-        if close and same_place and abs(np.log(runs.hours[row] / runs.hours[other])) < APART:
+        close = _close(runs.usd[row], runs.usd[other]) and _close(runs.hours[row], runs.hours[other])
+        if close and same_place:
             return
     named[row] = label
+
+
+def _close(one: float, other: float) -> bool:
+    """Within APART of each other; zero dollars (own machines) are close to zero only."""
+    return one == other or (min(one, other) > 0 and bool(abs(np.log(one / other)) < APART))
 
 
 def _by_cloud(runs: Runs, allowed: NDArray[np.int64], found: Exploration) -> dict[str, NDArray[np.int64]]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from planners.domain import OFFER_COLUMNS
 from planners.fleet.regions import RESTRICTED
+from planners.money.own_prices import RESERVED, YOURS
 from planners.spec.fleet import CLOUDS
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ OWNED_CAPACITY = "on_demand"
 OWN_REGION = "own"
 """Region of machines that exist already."""
 UNKNOWN_PRICE = "unknown price"
+UNKNOWN_SANDBOX_PRICE = "sandbox price"
 
 
 def matches(column: str, patterns: Iterable[str]) -> pl.Expr:
@@ -101,7 +103,7 @@ def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], si
     rules += place_rules(fleet)
     capacities = [str(capacity) for capacity in fleet.capacity]
     rules += [
-        ("capacity type", f"not among {', '.join(capacities)}", pl.col("capacity_type").is_in(capacities)),
+        ("capacity type", f"not among {', '.join(capacities)}", may_be_bought(capacities)),
     ]
     if fleet.instance_types:
         rules.append(("instance type", "not among instance_types", matches("instance_type", fleet.instance_types)))
@@ -128,6 +130,13 @@ def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
         excluded = matches("instance_type", fleet.exclude) | matches("region", fleet.exclude)
         rules.append(("excluded", "named under exclude", ~excluded))
     return rules
+
+
+def may_be_bought(capacities: Sequence[str]) -> pl.Expr:
+    """True for the allowed capacity types, and for what the user has reserved already."""
+    return pl.col("capacity_type").is_in(capacities) | (
+        (pl.col("capacity_type") == RESERVED) & (pl.col("quality") == YOURS)
+    )
 
 
 def cheapest_zone(offers: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from planners.fleet.offers import cheapest_zone, matches, place_rules
+from planners.fleet.offers import UNKNOWN_SANDBOX_PRICE, cheapest_zone, matches, may_be_bought, place_rules
 from planners.physics.sandbox import slots_per_node
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, s
     capacities = [str(capacity) for capacity in fleet.sandbox.capacity]
     rules = [
         ("sandbox cloud", "not among the targets", pl.col("cloud").is_in(targets)),
-        ("sandbox capacity type", f"not among {', '.join(capacities)}", pl.col("capacity_type").is_in(capacities)),
+        ("sandbox capacity type", f"not among {', '.join(capacities)}", may_be_bought(capacities)),
         ("sandbox architecture", "images are built for x86-64", pl.col("arch") == "x86_64"),
         *((f"sandbox {rule}", reason, keep) for rule, reason, keep in place_rules(fleet)),
     ]
@@ -54,7 +54,7 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, s
         named = matches("instance_type", fleet.sandbox.instance_types)
         rules.append(("sandbox instance type", "not among sandbox.instance_types", named))
     known = pl.col("usd_per_hour").is_not_null() | (pl.col("quality") == "yours")
-    rules.append(("sandbox price", "the price book has no price", known))
+    rules.append((UNKNOWN_SANDBOX_PRICE, "the price book has no price", known))
     for rule, reason, keep in rules:
         offers = sieve.offers(offers, rule, reason, keep)
     slots = slots_per_node(

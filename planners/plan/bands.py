@@ -29,17 +29,21 @@ API_LOG_SD = 0.4
 """Time of a stage that only calls APIs: speed and limits of providers vary.  Assumption."""
 SANDBOX_LOG_SD = 0.35
 """Seconds per run where a profile supplied them.  Assumption: the share of the time spent in sandboxes carries it."""
+NOTICEABLE = 0.01
+"""Of the band's width: inputs that would narrow it by less are not named."""
 SPOT_PRICE_LOG_SD = 0.3
 """Spot prices between planning and running: a3-highgpu-8g moved by 2.5 in eight months (price history)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Width:
-    """Half an 80 % band of a stage's hours, in ln, on each of m fleets; and the same with every input stated."""
+    """Half an 80 % band of a stage's hours, in ln, on each of m fleets; and the same if one input were stated."""
 
     log_half: Array
-    log_half_stated: Array
+    log_half_with: dict[str, Array]
+    """By input that is not given."""
     match: Match | None
+    """On the first fleet."""
 
 
 def widths(picks: Picks, calibration: Calibration, *, sandbox_assumed: bool) -> Width:
@@ -48,23 +52,27 @@ def widths(picks: Picks, calibration: Calibration, *, sandbox_assumed: bool) -> 
     kind = BAND_KINDS[demand.kind]
     if not demand.needs_gpus:
         flat = np.full(len(picks.layouts), 1.2816 * API_LOG_SD)
-        return Width(log_half=flat, log_half_stated=flat, match=None)
+        return Width(log_half=flat, log_half_with={}, match=None)
 
     def hours(constants: Constants) -> Array:
         return outcome(picks, constants).hours
 
     variance = calibration.log_variance(hours)
-    match = matched(demand, picks, calibration, 0)
-    extra: Column = match.log_variance
+    matches = [matched(demand, picks, calibration, row) for row in range(len(picks.layouts))]
+    outside = np.array([match.log_variance for match in matches])
+    missing: dict[str, Column] = {name: sd**2 for name, sd in demand.missing.items()}
     if sandbox_assumed and demand.sandboxing is not None:
         now = outcome(picks, calibration.constants)
         share = np.clip(now.exposed / np.maximum(now.unit_seconds, 1e-9), 0.0, 1.0)
-        extra = extra + (share * SANDBOX_LOG_SD) ** 2
-    missing = sum(sd**2 for sd in demand.missing.values())
+        missing[f"{demand.stage}.sandbox.seconds"] = (share * SANDBOX_LOG_SD) ** 2
+    extra = outside + sum(missing.values())
     return Width(
-        log_half=calibration.half_width(kind, variance, extra + missing),
-        log_half_stated=calibration.half_width(kind, variance, match.log_variance),
-        match=match,
+        log_half=calibration.half_width(kind, variance, extra),
+        log_half_with={
+            name: calibration.half_width(kind, variance, np.maximum(extra - part, 0.0))
+            for name, part in missing.items()
+        },
+        match=matches[0],
     )
 
 
@@ -92,13 +100,12 @@ def added(bands: list[Band]) -> Band:
     return Band(p10=sum(b.p10 for b in bands), p50=sum(b.p50 for b in bands), p90=sum(b.p90 for b in bands))
 
 
-def narrowing(demand: Demand, width: Width, row: int) -> tuple[Narrow, ...]:
-    """Inputs that are not given, with the band's width now and if all of them were."""
+def narrowing(width: Width, row: int) -> tuple[Narrow, ...]:
+    """Inputs that are not given and would narrow the band, with its width now and if that input were given."""
     return tuple(
         Narrow(
-            input=name,
-            width_now=float(np.exp(2.0 * width.log_half[row])),
-            width_then=float(np.exp(2.0 * width.log_half_stated[row])),
+            input=name, width_now=float(np.exp(2.0 * width.log_half[row])), width_then=float(np.exp(2.0 * then[row]))
         )
-        for name in demand.missing
+        for name, then in width.log_half_with.items()
+        if then[row] < (1.0 - NOTICEABLE) * width.log_half[row]
     )

@@ -21,6 +21,7 @@ SANDBOX_DISK_GIB = 200.0
 Assumption."""
 CHECKPOINT_BYTES_PER_PARAM = 14.0
 """bf16 weights and the fp32 master copy with both Adam moments."""
+API_UNIT = "million tokens"
 CAPACITY_BLOCK_HOURS = 24.0
 """AWS sells capacity blocks by the day."""
 
@@ -39,9 +40,14 @@ def stage_lines(demand: Demand, fleet: StageFleet, hours: float, prices: Prices)
     for role, machines in (("GPU nodes", fleet.gpus), ("sandbox nodes", fleet.sandbox)):
         if machines is not None:
             lines += _machine_lines(demand.stage, role, machines, hours, prices.extras)
-    home = fleet.gpus or fleet.sandbox
-    if home is not None and not home.owned:
-        lines += _place_lines(demand, fleet, home, hours, prices.extras)
+    homes: dict[tuple[str, str], list[Machines]] = {}
+    for machines in (fleet.gpus, fleet.sandbox):
+        if machines is not None and not machines.owned:
+            homes.setdefault((machines.cloud, machines.region), []).append(machines)
+    for here in homes.values():
+        lines += _place_lines(demand, here, hours, prices.extras)
+    if fleet.gpus is not None and not fleet.gpus.owned:
+        lines += _weight_lines(demand, fleet.gpus, hours, prices.extras)
     lines += [line for use in demand.apis for line in _api_lines(demand, use, prices.tokens.find(use.api))]
     return lines
 
@@ -77,33 +83,39 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
     return lines
 
 
-def _place_lines(
-    demand: Demand, fleet: StageFleet, home: Machines, hours: float, extras: ExtraPrices
-) -> list[CostLine]:
-    """What a place costs besides machines: control plane, NAT, image pulls, checkpoints, the weights going out once."""
-    nodes = sum(m.nodes for m in (fleet.gpus, fleet.sandbox) if m is not None)
+def _place_lines(demand: Demand, here: list[Machines], hours: float, extras: ExtraPrices) -> list[CostLine]:
+    """What a region costs besides the stage's machines there: control plane, NAT, image pulls."""
+    nodes = sum(machines.nodes for machines in here)
     pulled = nodes * (demand.sandboxing.image_gib if demand.sandboxing else 10.0) * GIB / GB
     wanted = [
         ("control plane", "Kubernetes control plane", hours, True),
         ("NAT gateway", "NAT gateway", hours, True),
         ("NAT data", "image pulls through NAT", pulled, False),
     ]
-    if demand.learning is not None:
-        params = demand.learning.model.params_total
-        share = 0.02 if demand.learning.options.lora_rank else 1.0
-        kept = demand.pauses.checkpoints_kept * CHECKPOINT_BYTES_PER_PARAM * params * share / GB
-        wanted.append(("object storage", "checkpoints", kept * hours / HOURS_PER_MONTH, True))
-        wanted.append(("internet egress", "final weights, downloaded once", 2.0 * params * share / GB, False))
-    lines = []
-    for what, name, quantity, scales in wanted:
-        price = extras.find(what, home.cloud, home.region)
-        lines.append(
-            CostLine(
-                name=name, stage=demand.stage, unit=price.unit or "unit", quantity=quantity, usd_per_unit=price.usd,
-                source=price.source, as_of=price.as_of, scales_with_hours=scales,
-            )
-        )  # fmt: skip
-    return lines
+    return [_extra_line(demand.stage, here[0], extras, row) for row in wanted]
+
+
+def _weight_lines(demand: Demand, home: Machines, hours: float, extras: ExtraPrices) -> list[CostLine]:
+    """Checkpoints beside the GPUs, and the final weights going out once."""
+    if demand.learning is None:
+        return []
+    params = demand.learning.model.params_total
+    share = 0.02 if demand.learning.options.lora_rank else 1.0
+    kept = demand.pauses.checkpoints_kept * CHECKPOINT_BYTES_PER_PARAM * params * share / GB
+    wanted = [
+        ("object storage", "checkpoints", kept * hours / HOURS_PER_MONTH, True),
+        ("internet egress", "final weights, downloaded once", 2.0 * params * share / GB, False),
+    ]
+    return [_extra_line(demand.stage, home, extras, row) for row in wanted]
+
+
+def _extra_line(stage: str, home: Machines, extras: ExtraPrices, row: tuple[str, str, float, bool]) -> CostLine:
+    what, name, quantity, scales = row
+    price = extras.find(what, home.cloud, home.region)
+    return CostLine(
+        name=f"{name}, {home.cloud} {home.region}", stage=stage, unit=price.unit or "unit", quantity=quantity,
+        usd_per_unit=price.usd, source=price.source, as_of=price.as_of, scales_with_hours=scales,
+    )  # fmt: skip
 
 
 def _api_lines(demand: Demand, use: ApiUse, price: TokenPrice) -> list[CostLine]:
@@ -115,7 +127,7 @@ def _api_lines(demand: Demand, use: ApiUse, price: TokenPrice) -> list[CostLine]
     ]
     return [
         CostLine(
-            name=f"{use.role}: {use.api.name}, {kind}", stage=demand.stage, unit="million tokens",
+            name=f"{use.role}: {use.api.name}, {kind}", stage=demand.stage, unit=API_UNIT,
             quantity=tokens * demand.units / 1e6, usd_per_unit=usd, source=price.source, as_of=price.as_of,
             scales_with_hours=False,
         )

@@ -14,7 +14,7 @@ from planners.money.extras import ExtraPrices
 from planners.money.token_prices import TokenPrices
 from planners.plan import value
 from planners.plan.bands import added, band, narrowing, widths
-from planners.plan.bill import Prices, stage_lines
+from planners.plan.bill import API_UNIT, Prices, stage_lines
 from planners.plan.cautions import limit_warnings, price_warnings, stage_warnings
 from planners.plan.detail import amounts, idle, layout, memory, one, phases
 from planners.plan.economics import economics
@@ -115,13 +115,14 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
     age = price_age(stages, lines, world, at.now)
     demands = [stage.picks.demand for stage in stages]
     usd_by_stage = [plan.usd.p50 if plan.usd else 0.0 for plan in plans]
+    at_least = any(line.usd is None for line in lines)
     terms = Terms()
     _explain(terms, stages, plans, world)
     run_terms(terms, plans=plans, lines=lines, pools=pools, hours=hours.p50, usd=usd.p50)
     return value.Plan(
         id="", created_at=at.now, name=spec.name, objective=spec.objective,
         spec=spec.model_dump(mode="json", exclude_none=True), prices=age, calibration=world.calibration.identity,
-        fleet=_fleet_line(stages), hours=hours, usd=usd, at_least=any(line.usd is None for line in lines),
+        fleet=_fleet_line(stages), hours=hours, usd=usd, at_least=at_least,
         usd_per_hour=max(_burn(stage) for stage in stages), stages=plans, pools=pools, lines=lines,
         alternatives=alternatives_of(at, stages), frontier_chosen=1, rejections=rejections_of(at.found),
         candidates=at.found.combinations,
@@ -132,7 +133,9 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
             for row in demand.assumed
         ),
         unpriced=unpriced_of(lines, at.found), economics=economics(demands, usd_by_stage, spec.economics),
-        warnings=(*limit_warnings(spec, hours, usd), *price_warnings(age), *stage_warnings(plans, stages)),
+        warnings=(
+            *limit_warnings(spec, hours, usd, at_least=at_least), *price_warnings(age), *stage_warnings(plans, stages),
+        ),
         terms=terms.by_id,
     )  # fmt: skip
 
@@ -179,16 +182,19 @@ def _stage_plan(stage: ChosenStage, world: World) -> value.StagePlan:
         waste_hours={name: amount for name, amount in waste.items() if amount > 0},
         memory=memory(stage.mine, constants), idle=idle(stage.mine, stage.fleet, constants, own, stage.hours),
         calibrated=value.Calibrated(cases=match.cases if match else 0, outside=match.outside if match else ()),
-        narrow=narrowing(demand, stage.width, 0),
+        narrow=narrowing(stage.width, 0),
     )  # fmt: skip
 
 
 def _cost(stage: ChosenStage) -> StageCost:
     fixed = sum(line.usd for line in stage.lines if line.usd is not None and not line.scales_with_hours)
     scaling = sum(line.usd for line in stage.lines if line.usd is not None and line.scales_with_hours)
+    tokens = sum(line.usd for line in stage.lines if line.usd is not None and line.unit == API_UNIT)
+    gpus = stage.fleet.gpus
     return StageCost(
-        picks=stage.mine, fleet=stage.fleet, hours=stage.hours, usd_per_hour=scaling / stage.hours, fixed_usd=fixed
-    )
+        picks=stage.mine, fleet=stage.fleet, hours=stage.hours, usd_per_hour=scaling / stage.hours, fixed_usd=fixed,
+        token_usd=tokens, gpu_usd_per_hour=gpus.burn_usd_per_hour if gpus else 0.0,
+    )  # fmt: skip
 
 
 def _explain(terms: Terms, stages: list[ChosenStage], plans: tuple[value.StagePlan, ...], world: World) -> None:

@@ -17,14 +17,16 @@ SPOT_OLD_DAYS = 14
 MUCH_IDLE_SHARE = 0.1
 
 
-def limit_warnings(spec: RunSpec, hours: Band, usd: Band) -> list[str]:
-    """Limits that hold for the middle of the band and not for its end."""
+def limit_warnings(spec: RunSpec, hours: Band, usd: Band, *, at_least: bool) -> list[str]:
+    """Limits that hold for the middle of the band and not for its end, or for what has a price only."""
     said = []
     limits = spec.limits
     if limits.hours and hours.p90 > limits.hours:
         said.append(f"may exceed limits.hours: P90 is {hours.p90:,.0f} h against {limits.hours:g} h")
     if limits.usd and usd.p90 > limits.usd:
         said.append(f"may exceed limits.usd: P90 is ${usd.p90:,.0f} against ${limits.usd:,.0f}")
+    if limits.usd and at_least:
+        said.append("limits.usd was held against the priced lines alone; others have no known price")
     return said
 
 

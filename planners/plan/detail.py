@@ -137,7 +137,7 @@ def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome,
     demand, sandbox = picks.demand, fleet.sandbox
     if fleet.gpus is None or sandbox is None or demand.sandboxing is None:
         return None
-    without = one(result.timing.unit_seconds(0.0))
+    without = _unhindered_seconds(picks, constants, result)
     lost_seconds = one(result.unit_seconds) - without
     gpu_hours = one(picks.layouts.gpus) * lost_seconds * demand.units / SECONDS_PER_HOUR
     per_gpu_hour = fleet.gpus.burn_usd_per_hour / max(one(picks.layouts.gpus), 1.0)
@@ -148,6 +148,16 @@ def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome,
         slots_busy_share=_busy_share(picks, result), starts_per_second=_starts_per_second(picks, result),
         reason=_sandbox_bound(picks, result),
     )  # fmt: skip
+
+
+def _unhindered_seconds(picks: Picks, constants: Constants, result: Outcome) -> float:
+    """Seconds of a unit if sandboxes cost no time: nothing waits for them, and every trajectory has one."""
+    wanted = picks.demand.sandboxing
+    assert wanted is not None
+    if wanted.held:
+        enough = np.maximum(picks.slots, wanted.trajectories)
+        result = outcome(dataclasses.replace(picks, slots=enough), constants)
+    return one(result.timing.unit_seconds(0.0))
 
 
 def _cure(

@@ -130,7 +130,7 @@ def _serving(demand: Demand, main: Serving) -> list[tuple[str, str, float, str, 
 
 def _phase(terms: Terms, phase: Phase, shared: Sequence[str], stage: Explained) -> str:
     formula, names = PHASE_FORMULAS.get(phase.name, PHASE_FORMULAS["generate"])
-    inputs = [*shared, *terms.constants(names, stage.constants)]
+    inputs = [*shared, *terms.constants([_of_this_stack(name, stage) for name in names], stage.constants)]
     if phase.name in ("sandbox", "API calls"):
         inputs = _sandbox(terms, stage) if phase.name == "sandbox" else []
     note = "part of the phase; parts overlap"
@@ -140,6 +140,15 @@ def _phase(terms: Terms, phase: Phase, shared: Sequence[str], stage: Explained) 
         if seconds > 0
     ]
     return terms.add(phase.id, phase.name, phase.seconds, "s", formula=formula, inputs=(*parts, *inputs))
+
+
+def _of_this_stack(constant: str, stage: Explained) -> str:
+    """The constant of this GPU generation and engine, where PHASE_FORMULAS names that of the H100 and vLLM."""
+    demand = stage.picks.demand
+    if stage.gpu is not None:
+        constant = constant.replace("_hopper", f"_{stage.gpu.generation}")
+    engine = demand.servings[0].options.engine if demand.servings else "vllm"
+    return constant.replace("_vllm", "_trtllm") if engine == "trtllm" else constant
 
 
 def _sandbox(terms: Terms, stage: Explained) -> list[str]:

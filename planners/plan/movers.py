@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from planners.fleet.picks import outcome
-from planners.physics.constants import PRIORS, Constants, side_by_side
+from planners.physics.constants import PRIORS, Constants
 from planners.plan.detail import one
 from planners.plan.value import Mover
 
@@ -29,6 +29,8 @@ MEASURED_FACTOR = 1.1
 SPOT_FACTOR = 1.47
 """80 % of what spot prices do between planning and running (bands.SPOT_PRICE_LOG_SD)."""
 Z80 = 1.2816
+NOTHING = 1e-4
+"""Share of the dollars and hours below which an input moves nothing."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "speed of generation": ("decode_", "iteration_", "sequence_", "prefill_", "allreduce_", "eager_", "engine_"),
@@ -49,66 +51,85 @@ class StageCost:
     hours: float
     usd_per_hour: float
     fixed_usd: float
+    token_usd: float
+    """Of `fixed_usd`, what API tokens cost."""
+    gpu_usd_per_hour: float
+    """Of `usd_per_hour`, what the GPU nodes cost."""
+
+    def usd(self, hours: float, *, more: float = 0.0) -> float:
+        """Dollars of the stage if it took `hours`, and `more` besides."""
+        return hours * self.usd_per_hour + self.fixed_usd + more
+
+
+class _Move(NamedTuple):
+    """One input at its two ends: hours of the stage, and dollars besides those that follow the hours."""
+
+    input: str
+    low: str
+    high: str
+    hours: tuple[float, float]
+    more_usd: tuple[float, float] = (0.0, 0.0)
 
 
 def movers(stages: Sequence[StageCost], calibration: Calibration, *, count: int) -> tuple[Mover, ...]:
-    """The `count` inputs with the widest swing in dollars (hours where nothing costs)."""
+    """The `count` inputs with the widest swing in dollars (hours where nothing costs); those that move nothing are
+    left out."""
     total_hours = sum(stage.hours for stage in stages)
-    total_usd = sum(stage.hours * stage.usd_per_hour + stage.fixed_usd for stage in stages)
+    total_usd = sum(stage.usd(stage.hours) for stage in stages)
     found = []
     for stage in stages:
-        for name, low, high, hours_low, hours_high, price_low, price_high in _moves(stage, calibration):
-            rest_hours = total_hours - stage.hours
-            rest_usd = total_usd - stage.hours * stage.usd_per_hour
+        rest_hours, rest_usd = total_hours - stage.hours, total_usd - stage.usd(stage.hours)
+        for move in _moves(stage, calibration):
+            (hours_low, hours_high), (more_low, more_high) = move.hours, move.more_usd
             found.append(
                 Mover(
-                    input=name, low=low, high=high,
+                    input=move.input, low=move.low, high=move.high,
                     hours_low=rest_hours + hours_low, hours_high=rest_hours + hours_high,
-                    usd_low=rest_usd + hours_low * stage.usd_per_hour * price_low,
-                    usd_high=rest_usd + hours_high * stage.usd_per_hour * price_high,
+                    usd_low=rest_usd + stage.usd(hours_low, more=more_low),
+                    usd_high=rest_usd + stage.usd(hours_high, more=more_high),
                 )
             )  # fmt: skip
-    found.sort(key=lambda m: (abs(m.usd_high - m.usd_low), abs(m.hours_high - m.hours_low)), reverse=True)
-    return tuple(found[:count])
+    moving = [m for m in found if max(_swing(m)[0] / (total_usd or 1.0), _swing(m)[1] / total_hours) > NOTHING]
+    return tuple(sorted(moving, key=_swing, reverse=True)[:count])
 
 
-def _moves(stage: StageCost, calibration: Calibration) -> list[tuple[str, str, str, float, float, float, float]]:
-    """(input, low, high, hours at low, hours at high, price factor at low, at high)."""
+def _swing(mover: Mover) -> tuple[float, float]:
+    return abs(mover.usd_high - mover.usd_low), abs(mover.hours_high - mover.hours_low)
+
+
+def _moves(stage: StageCost, calibration: Calibration) -> list[_Move]:
     constants, demand = calibration.constants, stage.picks.demand
     rows = []
-    for name, low, high, change in _inputs(demand):
-        ends = [_hours(stage.picks, constants, change(low)), _hours(stage.picks, constants, change(high))]
-        rows.append((f"{demand.stage}.{name}", _shown(low), _shown(high), ends[0], ends[1], 1.0, 1.0))
+    for name, low, high, change in _inputs(stage.picks, constants):
+        ends = _hours(stage.picks, constants, change(low)), _hours(stage.picks, constants, change(high))
+        rows.append(_Move(f"{demand.stage}.{name}", _shown(low), _shown(high), ends))
     if demand.needs_gpus:
-        moved = [constants for prefixes in GROUPS.values() for constants in _moved(calibration, prefixes)]
-        hours = outcome(stage.picks, side_by_side(moved)).hours[:, 0].tolist()
-        for group, slow, fast in zip(GROUPS, hours[::2], hours[1::2], strict=True):
-            rows.append((f"{group} ({demand.stage})", "80 % fast end", "80 % slow end", fast, slow, 1.0, 1.0))
+        for group, prefixes in GROUPS.items():
+            slow, fast = _moved(calibration, prefixes)
+            ends = one(outcome(stage.picks, fast).hours), one(outcome(stage.picks, slow).hours)
+            rows.append(_Move(f"{group} ({demand.stage})", "80 % fast end", "80 % slow end", ends))
+    if demand.apis:
+        factors = 1.0 / GIVEN_FACTOR, GIVEN_FACTOR
+        low, high = (_hours(stage.picks, constants, _with_tokens(demand, factor)) for factor in factors)
+        more = factors[0] * stage.token_usd - stage.token_usd, factors[1] * stage.token_usd - stage.token_usd
+        name = f"{demand.stage}.API tokens"
+        rows.append(_Move(name, f"÷ {GIVEN_FACTOR:g}", f"× {GIVEN_FACTOR:g}", (low, high), more))
     if stage.fleet.gpus is not None and stage.fleet.gpus.capacity_type == "spot":
-        rows.append(
-            (
-                "spot price",
-                f"÷ {SPOT_FACTOR:g}",
-                f"× {SPOT_FACTOR:g}",
-                stage.hours,
-                stage.hours,
-                1 / SPOT_FACTOR,
-                SPOT_FACTOR,
-            )
-        )
+        spot = stage.hours * stage.gpu_usd_per_hour
+        more = spot / SPOT_FACTOR - spot, spot * SPOT_FACTOR - spot
+        name = f"spot price ({demand.stage})"
+        rows.append(_Move(name, f"÷ {SPOT_FACTOR:g}", f"× {SPOT_FACTOR:g}", (stage.hours, stage.hours), more))
     return rows
 
 
-Change = "Callable[[float], Demand]"
-
-
-def _inputs(demand: Demand) -> list[tuple[str, float, float, Callable[[float], Demand]]]:
+def _inputs(picks: Picks, constants: Constants) -> list[tuple[str, float, float, Callable[[float], Demand]]]:
     """Inputs of the spec with their low and high ends, and the demand at a value."""
+    demand = picks.demand
     rows: list[tuple[str, float, float, Callable[[float], Demand]]] = []
     if demand.servings:
         main = demand.servings[0]
         known = not np.isnan(main.response_tokens)
-        middle = main.response_tokens if known else main.max_response_tokens * 0.3
+        middle = one(outcome(picks, constants).timing.generations[0][1].mean_response_tokens)
         factor = GIVEN_FACTOR if known else ASSUMED_FACTOR
         ends = middle / factor, min(middle * factor, main.max_response_tokens)
         rows.append(("response_tokens.mean", *ends, lambda value: _with_length(demand, value)))
@@ -135,6 +156,18 @@ def _inputs(demand: Demand) -> list[tuple[str, float, float, Callable[[float], D
 def _with_main(demand: Demand, **changes: float) -> Demand:
     main = dataclasses.replace(demand.servings[0], **changes)  # type: ignore[arg-type]  # floats of Serving
     return dataclasses.replace(demand, servings=(main, *demand.servings[1:]))
+
+
+def _with_tokens(demand: Demand, factor: float) -> Demand:
+    """Every API call with `factor` times the tokens."""
+    apis = tuple(
+        dataclasses.replace(
+            use, input_tokens=factor * use.input_tokens, cached_input_tokens=factor * use.cached_input_tokens,
+            output_tokens=factor * use.output_tokens,
+        )
+        for use in demand.apis
+    )  # fmt: skip
+    return dataclasses.replace(demand, apis=apis)
 
 
 def _with_length(demand: Demand, mean: float) -> Demand:

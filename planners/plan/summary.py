@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.fleet.chosen import fleet_of
+from planners.fleet.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
 from planners.plan import value
 from planners.plan.bands import SPOT_PRICE_LOG_SD, added, band
 from planners.plan.bill import stage_lines
@@ -119,7 +120,7 @@ def unpriced_of(lines: Sequence[value.Line], found: Exploration) -> tuple[value.
     """Lines without a price, and offers that were left out because nobody knows their price."""
     rows = [value.Unpriced(name=line.name, why=line.source or "no price known") for line in lines if line.usd is None]
     for rejected in found.sieve.rejected:
-        if rejected.rule == "unknown price":
+        if rejected.rule in (UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE):
             rows.append(value.Unpriced(name=", ".join(rejected.examples), why=f"left out: {rejected.reason}"))
     return tuple(rows)
 
