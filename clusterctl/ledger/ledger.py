@@ -1,0 +1,151 @@
+"""The ledger: runs, plans, events, steps and phases; resources and costs by inheritance."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, or_, select, update
+
+from clusterctl.errors import SpecError, StateError
+from clusterctl.ledger.resources import ResourceBook
+from clusterctl.ledger.rows import LIVE, Event, Phase, Run, Step, StoredPlan
+from clusterctl.ledger.store import insert_once, upsert, values_of
+from clusterctl.ledger.tables import EVENTS, PHASES, PLANS, RUNS, STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from clusterctl.ledger.rows import Desired, RunState
+
+NEWEST = select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id)
+
+
+class Ledger(ResourceBook):
+    """An open ledger.  Every method is one transaction and may be repeated without harm.
+
+    `at` is the moment of what is recorded, by default now.  All methods raise StateError when the database fails.
+    """
+
+    def add_run(self, run: Run) -> Run:
+        """The run as recorded: a known id changes nothing.  Raises SpecError while another live run has its name."""
+        self.write(lambda connection: insert_once(connection, RUNS, values_of(run)))
+        stored = self.rows(Run, NEWEST.where(RUNS.c.run_id == run.run_id))
+        if not stored:
+            hint = f"take another name, or end that run: `clusterctl down {run.name}`"
+            raise SpecError(f"a run named `{run.name}` is live", hint=hint)
+        return stored[0]
+
+    def get_run(self, text: str) -> Run:
+        """The run with this id; the live, else the newest, run of this name; else the only one whose id begins so.
+
+        Raises SpecError, naming what comes near.
+        """
+        named = self.rows(Run, NEWEST.where(or_(RUNS.c.run_id == text, RUNS.c.name == text)))
+        if named:
+            return min(named, key=lambda run: (run.run_id != text, run.state not in LIVE))
+        begun = self.rows(Run, NEWEST.where(RUNS.c.run_id.startswith(text, autoescape=True))) if text else ()
+        if len(begun) == 1:
+            return begun[0]
+        if begun:
+            raise SpecError(f"`{text}` fits {', '.join(run.run_id for run in begun[:5])}", hint="write more of the id")
+        near = get_close_matches(text, {run.name for run in self.runs()}, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "`clusterctl status` lists the runs"
+        raise SpecError(f"no run is called `{text[:80]}`", hint=hint)
+
+    def runs(self, states: Collection[RunState] | None = None) -> tuple[Run, ...]:
+        """All runs, or those in these states; the newest first."""
+        return self.rows(Run, NEWEST if states is None else NEWEST.where(RUNS.c.state.in_(states)))
+
+    def set_desired(self, run_id: str, desired: Desired, *, note: str | None = None) -> None:
+        """What should become of the run.  A note replaces the old one."""
+        self._change_run(run_id, {"desired": desired, "note": RUNS.c.note if note is None else note})
+
+    def set_state(self, run_id: str, state: RunState, *, at: datetime | None = None, note: str | None = None) -> None:
+        """What has become of the run.  Its first start and, once it has ended, its first end are kept."""
+        changes: dict[str, Any] = {"state": state, "note": RUNS.c.note if note is None else note, "ended_at": None}
+        moment = at or self.now()
+        if state in {"starting", "running"}:
+            changes["started_at"] = func.coalesce(RUNS.c.started_at, moment)
+        if state not in LIVE:
+            changes["ended_at"] = func.coalesce(RUNS.c.ended_at, moment)
+        self._change_run(run_id, changes)
+
+    def _change_run(self, run_id: str, changes: dict[str, Any]) -> None:
+        query = update(RUNS).where(RUNS.c.run_id == run_id).values(changes)
+        if self.write(lambda connection: connection.execute(query).rowcount) == 0:
+            raise StateError(f"the ledger {self.where} holds no run `{run_id[:80]}`")
+
+    def put_plan(self, plan_id: str, *, schema: str, content: str, at: datetime | None = None) -> None:
+        """Keep a plan.  Raises StateError when another content is kept under its id."""
+        row = StoredPlan(plan_id=plan_id, schema=schema, content=content, created_at=at or self.now())
+        self.write(lambda connection: insert_once(connection, PLANS, values_of(row)))
+        if self.get_plan(plan_id).content != content:
+            raise StateError(f"plan {plan_id} is recorded with another content", hint="make the plan again")
+
+    def get_plan(self, plan_id: str) -> StoredPlan:
+        """The plan with this id.  Raises SpecError."""
+        for plan in self.rows(StoredPlan, select(PLANS).where(PLANS.c.plan_id == plan_id)):
+            return plan
+        raise SpecError(f"the ledger {self.where} holds no plan `{plan_id[:80]}`")
+
+    def record_event(
+        self, run_id: str, kind: str, message: str, *, role: str | None = None, data: Mapping[str, Any] | None = None,
+        event_id: str | None = None, at: datetime | None = None,
+    ) -> Event:  # fmt: skip
+        """The event as recorded.  With an `event_id` that the run has already, the first one stays as it is."""
+        identity = event_id or uuid.uuid4().hex
+        shown = (
+            message.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+        )  # databases refuse NUL, half characters
+        given = {"run_id": run_id, "event_id": identity, "at": at or self.now(), "kind": kind, "role": role}
+
+        def act(connection: Connection) -> Event:
+            # one writer per run at a time (SQLite: at all), so that whoever has read up to a seq misses none below it
+            connection.execute(select(RUNS.c.run_id).where(RUNS.c.run_id == run_id).with_for_update(key_share=True))
+            insert_once(connection, EVENTS, given | {"message": shown, "data": dict(data or {})})
+            mine = select(EVENTS).where(EVENTS.c.run_id == run_id, EVENTS.c.event_id == identity)
+            return Event(**connection.execute(mine).one()._asdict())
+
+        return self.write(act)
+
+    def events(
+        self, run_id: str | None = None, *, since_seq: int = 0, kind: str | None = None, role: str | None = None,
+        limit: int | None = None,
+    ) -> tuple[Event, ...]:  # fmt: skip
+        """Events after `since_seq`, the oldest first."""
+        query = select(EVENTS).where(EVENTS.c.seq > since_seq).order_by(EVENTS.c.seq).limit(limit)
+        for column, value in ((EVENTS.c.run_id, run_id), (EVENTS.c.kind, kind), (EVENTS.c.role, role)):
+            query = query if value is None else query.where(column == value)
+        return self.rows(Event, query)
+
+    def record_step(
+        self, run_id: str, stage: str, step: int, *, of: int, at: datetime, metrics: Mapping[str, float | None]
+    ) -> None:
+        """A step is done; done again after a recovery, the later one counts."""
+        finite = {name: None if value is None or not math.isfinite(value) else value for name, value in metrics.items()}
+        row = Step(run_id=run_id, stage=stage, step=step, of=of, at=at, metrics=finite)
+        self.write(lambda connection: upsert(connection, STEPS, values_of(row), "run_id", "stage", "step"))
+
+    def steps(self, run_id: str) -> tuple[Step, ...]:
+        """The run's steps in the order in which they were done."""
+        return self.rows(Step, select(STEPS).where(STEPS.c.run_id == run_id).order_by(STEPS.c.at, STEPS.c.step))
+
+    def last_step_at(self, run_id: str) -> datetime | None:
+        """When the last step was done; None before the first."""
+        last = select(STEPS).where(STEPS.c.run_id == run_id).order_by(STEPS.c.at.desc()).limit(1)
+        return next((step.at for step in self.rows(Step, last)), None)
+
+    def record_phase(self, run_id: str, stage: str, phase: str, step: int, *, seconds: float, at: datetime) -> None:
+        """A phase of a step took so long; done again after a recovery, the later one counts."""
+        row = Phase(run_id=run_id, stage=stage, phase=phase, step=step, seconds=seconds, at=at)
+        self.write(lambda connection: upsert(connection, PHASES, values_of(row), "run_id", "stage", "phase", "step"))
+
+    def phases(self, run_id: str) -> tuple[Phase, ...]:
+        """The run's phases in the order in which they were done."""
+        return self.rows(Phase, select(PHASES).where(PHASES.c.run_id == run_id).order_by(PHASES.c.at, PHASES.c.step))

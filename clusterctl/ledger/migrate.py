@@ -1,0 +1,53 @@
+"""Brings a ledger's tables to this version's.  Many processes may try at once: one does it, the others wait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clusterctl.errors import StateError
+from clusterctl.ledger.locks import run_lock
+from clusterctl.ledger.store import WRITE
+from clusterctl.ledger.tables import HEAD, VERSION_TABLE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from clusterctl.ledger.store import Store
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def ensure_current(store: Store) -> None:
+    """Make or upgrade the tables.  Raises StateError when a newer clusterctl made them."""
+    if store.transact(version) == HEAD:
+        return  # without importing Alembic, which takes longer than all the rest
+    with run_lock(store, "ledger", "migrate", wait_seconds=store.wait_seconds):
+        if store.file is not None:  # the file remembers: readers and one writer work side by side
+            store.transact(lambda _: None, begin="PRAGMA journal_mode = WAL")
+        store.transact(lambda connection: upgrade(connection, store.where), begin=WRITE)
+
+
+def upgrade(connection: Connection, where: str, revision: str = "head") -> None:
+    """Run the revisions that are missing, in the caller's transaction: all of them or none."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    found = version(connection)
+    if found not in {None, *(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())}:
+        raise StateError(
+            f"the ledger {where} was written by a newer clusterctl: it has version {found}, this one knows {HEAD}",
+            hint="upgrade clusterctl, or name another ledger with CLUSTERCTL_LEDGER; nothing was changed",
+        )
+    command.upgrade(config, revision)
+
+
+def version(connection: Connection) -> str | None:
+    """Revision of the tables; None where there are none."""
+    from sqlalchemy import column, inspect, select, table
+
+    known = inspect(connection).has_table(VERSION_TABLE)
+    return connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE))) if known else None

@@ -1,0 +1,140 @@
+"""Resources and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from clusterctl.errors import StateError
+from clusterctl.ledger.rows import Bill, Cost, CostLine, Intent, Resource
+from clusterctl.ledger.store import Store, insert_once, upsert, values_of
+from clusterctl.ledger.tables import COSTS, RESOURCES
+from planners.run.money import owed
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Update
+
+MICROSECONDS_PER_HOUR = Decimal(3_600_000_000)
+FIXED = ("run_id", "role", "kind", "provider")
+"""What a resource is: the same in every repetition of the act that makes it."""
+
+
+class ResourceBook(Store):
+    """What was made, and its bill.  The intent is written before the act, so that nothing runs that nobody knows of."""
+
+    def intend(self, intent: Intent, *, at: datetime | None = None) -> Resource:
+        """The resource as recorded, which the caller may now make; a known id changes nothing.
+
+        The answer may be `live` or `gone` already.  Raises StateError when the id names something else.
+        """
+        given = {field.name: getattr(intent, field.name) for field in fields(Intent)}
+        row = Resource(**given, intended_at=at or self.now())
+        self.write(lambda connection: insert_once(connection, RESOURCES, values_of(row)))
+        stored = self.get_resource(intent.resource_id)
+        if any(getattr(stored, name) != getattr(row, name) for name in FIXED):
+            raise StateError(f"{intent.resource_id} is recorded as a {stored.kind} of {stored.run_id} already")
+        return stored
+
+    def mark_live(self, resource_id: str, *, address: str, at: datetime | None = None) -> Resource:
+        """It was made, and is found at `address`.  Raises StateError if it was made before, at another address."""
+        query = update(RESOURCES).where(RESOURCES.c.state == "intended")
+        stored = self._change(resource_id, query.values(state="live", address=address, live_at=at or self.now()))
+        if stored.address != address:
+            raise StateError(
+                f"{resource_id} is at {address}, and was recorded as {stored.state} at {stored.address or 'none'}",
+                hint="`clusterctl sweep` finds what should not be there",
+            )
+        return stored
+
+    def mark_gone(self, resource_id: str, *, at: datetime | None = None) -> Resource:
+        """It is no longer there, or was never made.  Call `extend_cost` as well where it is billed."""
+        query = update(RESOURCES).where(RESOURCES.c.state != "gone")
+        return self._change(resource_id, query.values(state="gone", gone_at=at or self.now()))
+
+    def set_price(self, resource_id: str, usd_per_hour: Decimal | None, *, source: str) -> Resource:
+        """From the end of its last interval on it costs this; None = unknown."""
+        return self._change(resource_id, update(RESOURCES).values(usd_per_hour=usd_per_hour, price_source=source))
+
+    def get_resource(self, resource_id: str) -> Resource:
+        """The resource with this id.  Raises StateError."""
+        found = self.rows(Resource, select(RESOURCES).where(RESOURCES.c.resource_id == resource_id))
+        if not found:
+            raise StateError(f"the ledger {self.where} holds no resource `{resource_id[:80]}`")
+        return found[0]
+
+    def resources(self, run_id: str | None = None) -> tuple[Resource, ...]:
+        """Those of a run, or all, in the order in which they were intended."""
+        query = select(RESOURCES).order_by(RESOURCES.c.intended_at, RESOURCES.c.resource_id)
+        return self.rows(Resource, query if run_id is None else query.where(RESOURCES.c.run_id == run_id))
+
+    def live_resources(self, run_id: str | None = None) -> tuple[Resource, ...]:
+        """Those that may exist: live, or intended by somebody who may have died in the act."""
+        return tuple(resource for resource in self.resources(run_id) if resource.state != "gone")
+
+    def extend_cost(self, resource_id: str, *, until: datetime) -> Cost | None:
+        """Charge the resource from its first live moment until `until`, never beyond its end; never takes back.
+
+        One interval grows while the price stays; a new price begins a new one where the last ended.  None before it
+        was live.
+        """
+
+        def act(connection: Connection) -> Cost | None:
+            locked = select(RESOURCES).where(RESOURCES.c.resource_id == resource_id).with_for_update()
+            resource = Resource(**connection.execute(locked).one()._asdict())
+            mine = select(COSTS).where(COSTS.c.resource_id == resource_id).order_by(COSTS.c.from_at.desc())
+            row = connection.execute(mine.limit(1)).first()
+            last = None if row is None else Cost(**row._asdict())
+            cost = _extended(resource, last, until)
+            if cost is not None and cost != last:
+                upsert(connection, COSTS, values_of(cost), "resource_id", "from_at")
+            return cost
+
+        self.get_resource(resource_id)
+        return self.write(act)
+
+    def bill(self, run_id: str) -> Bill:
+        """What the run has cost, by resource."""
+        query = select(COSTS).where(COSTS.c.run_id == run_id).order_by(COSTS.c.from_at)
+        intervals: dict[str, list[Cost]] = {}
+        for cost in self.rows(Cost, query):
+            intervals.setdefault(cost.resource_id, []).append(cost)
+        lines = tuple(_line(resource, intervals.get(resource.resource_id, [])) for resource in self.resources(run_id)
+                      if resource.resource_id in intervals)  # fmt: skip
+        known_usd = sum((line.known_usd for line in lines), Decimal(0))
+        unpriced = tuple(line.resource_id for line in lines if line.usd is None)
+        return Bill(lines=lines, known_usd=known_usd, usd=None if unpriced else known_usd, unpriced=unpriced)
+
+    def _change(self, resource_id: str, query: Update) -> Resource:
+        self.write(lambda connection: connection.execute(query.where(RESOURCES.c.resource_id == resource_id)).rowcount)
+        return self.get_resource(resource_id)
+
+
+def _extended(resource: Resource, last: Cost | None, until: datetime) -> Cost | None:
+    """The last interval as it is to be, or a new one after it."""
+    end = until if resource.gone_at is None else min(until, resource.gone_at)
+    begin = resource.live_at
+    if last is not None:
+        same = (last.usd_per_hour, last.source) == (resource.usd_per_hour, resource.price_source)
+        begin = last.from_at if same else last.to_at
+    if begin is None or end <= (begin if last is None else last.to_at):
+        return last
+    microseconds = (end - begin).days * 86_400_000_000 + (end - begin).seconds * 1_000_000 + (end - begin).microseconds
+    return Cost(
+        run_id=resource.run_id, resource_id=resource.resource_id, from_at=begin, to_at=end,
+        usd_per_hour=resource.usd_per_hour, usd=owed(microseconds / MICROSECONDS_PER_HOUR, resource.usd_per_hour),
+        source=resource.price_source,
+    )  # fmt: skip
+
+
+def _line(resource: Resource, intervals: list[Cost]) -> CostLine:
+    known_usd = sum((cost.usd for cost in intervals if cost.usd is not None), Decimal(0))
+    return CostLine(
+        resource_id=resource.resource_id, role=resource.role, kind=resource.kind, known_usd=known_usd,
+        seconds=sum((cost.to_at - cost.from_at).total_seconds() for cost in intervals),
+        usd=None if any(cost.usd is None for cost in intervals) else known_usd,
+    )  # fmt: skip

@@ -1,0 +1,149 @@
+"""What the ledger holds, as values: a table's columns are its row's fields.
+
+Money and hours are exact decimals, times are UTC, unknown is None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from decimal import Decimal
+
+RunState = Literal["wanted", "starting", "running", "stopping", "stopped", "finished", "failed"]
+Desired = Literal["up", "down"]
+ResourceState = Literal["intended", "live", "gone"]
+LIVE: tuple[RunState, ...] = ("wanted", "starting", "running", "stopping")
+"""States in which a run owns its name and may own resources."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run.  `started_at` is set by the first `starting` or `running`, `ended_at` by a state that isn't live."""
+
+    run_id: str
+    name: str
+    target: str
+    plan_id: str | None = None
+    state: RunState = "wanted"
+    desired: Desired = "up"
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    limit_usd: Decimal | None = None
+    limit_hours: Decimal | None = None
+    usd_per_hour: Decimal | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPlan:
+    """A plan as its file holds it."""
+
+    plan_id: str
+    schema: str
+    content: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A resource that is about to be made.  Its id is deterministic: who repeats the act names the same thing."""
+
+    resource_id: str
+    run_id: str
+    role: str
+    kind: str
+    provider: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    usd_per_hour: Decimal | None = None
+    price_source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource(Intent):
+    """A resource: `intended` before the act, `live` with its address (pid and start time, cloud id), then `gone`."""
+
+    address: str | None = None
+    state: ResourceState = "intended"
+    intended_at: datetime
+    live_at: datetime | None = None
+    gone_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened.  `seq` rises in the order in which one run's events were written; it may skip."""
+
+    seq: int
+    event_id: str
+    run_id: str
+    at: datetime
+    kind: str
+    role: str | None
+    message: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """Seconds that one phase of one step took."""
+
+    run_id: str
+    stage: str
+    phase: str
+    step: int
+    seconds: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Step number `step` of `of` is done.  A metric that is no finite number is None."""
+
+    run_id: str
+    stage: str
+    step: int
+    of: int
+    at: datetime
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """One interval of one resource at one price; `usd` is None while the price is unknown."""
+
+    run_id: str
+    resource_id: str
+    from_at: datetime
+    to_at: datetime
+    usd_per_hour: Decimal | None
+    usd: Decimal | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostLine:
+    """All intervals of one resource; `known_usd` adds those with a price, `usd` is None if one has none."""
+
+    resource_id: str
+    role: str
+    kind: str
+    seconds: float
+    known_usd: Decimal
+    usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """The lines of a run and their sums.  `usd` is None as soon as one line is; `known_usd` is a proof."""
+
+    lines: tuple[CostLine, ...]
+    known_usd: Decimal
+    usd: Decimal | None
+    unpriced: tuple[str, ...]
+    """Resources with an interval whose price is unknown."""
