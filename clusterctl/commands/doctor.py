@@ -18,6 +18,7 @@ from clusterctl.errors import StateError
 
 EXTRAS = {
     "plot": "matplotlib",
+    "postgresql": "psycopg",
     "aws": "boto3",
     "gcp": "google.cloud.compute",
     "azure": "azure.mgmt.compute",
