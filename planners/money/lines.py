@@ -22,6 +22,8 @@ class CostLine:
     usd_per_unit: float | None
     source: str
     as_of: date | None = None
+    amount: str = ""
+    """Where the quantity comes from, in words."""
     scales_with_hours: bool = True
     """Whether the quantity grows with the length of the run: what a band of hours stretches."""
 

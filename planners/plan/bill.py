@@ -4,7 +4,7 @@ each."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from planners.money.lines import CostLine
 from planners.units import GB, GIB, HOURS_PER_MONTH
@@ -59,6 +59,7 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
         CostLine(
             name=what, stage=stage, unit="node-hours", quantity=machines.nodes * hours,
             usd_per_unit=machines.usd_per_hour, source=f"{machines.quality}: {machines.source}", as_of=machines.as_of,
+            amount=f"{machines.nodes} nodes × hours of the stage",
         )
     ]  # fmt: skip
     if machines.capacity_type == "capacity_block":
@@ -68,6 +69,7 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
                 name=f"{role}, reserved but unused (capacity blocks are sold by the day)", stage=stage,
                 unit="node-hours", quantity=machines.nodes * unused, usd_per_unit=machines.usd_per_hour,
                 source=machines.source, as_of=machines.as_of, scales_with_hours=False,
+                amount=f"{machines.nodes} nodes × hours to the end of the last day",
             )
         )  # fmt: skip
     if not machines.owned:
@@ -77,7 +79,7 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
             CostLine(
                 name=f"boot disks of {role}, {gib:.0f} GiB each", stage=stage, unit=price.unit or "GiB-month",
                 quantity=machines.nodes * gib * hours / HOURS_PER_MONTH, usd_per_unit=price.usd, source=price.source,
-                as_of=price.as_of,
+                as_of=price.as_of, amount=f"{machines.nodes} nodes × {gib:.0f} GiB × hours of the stage / 730",
             )
         )  # fmt: skip
     return lines
@@ -88,9 +90,9 @@ def _place_lines(demand: Demand, here: list[Machines], hours: float, extras: Ext
     nodes = sum(machines.nodes for machines in here)
     pulled = nodes * (demand.sandboxing.image_gib if demand.sandboxing else 10.0) * GIB / GB
     wanted = [
-        ("control plane", "Kubernetes control plane", hours, True),
-        ("NAT gateway", "NAT gateway", hours, True),
-        ("NAT data", "image pulls through NAT", pulled, False),
+        _Extra("control plane", "Kubernetes control plane", hours, "hours of the stage", True),
+        _Extra("NAT gateway", "NAT gateway", hours, "hours of the stage", True),
+        _Extra("NAT data", "image pulls through NAT", pulled, f"{nodes} nodes × image size", False),
     ]
     return [_extra_line(demand.stage, here[0], extras, row) for row in wanted]
 
@@ -102,19 +104,34 @@ def _weight_lines(demand: Demand, home: Machines, hours: float, extras: ExtraPri
     params = demand.learning.model.params_total
     share = 0.02 if demand.learning.options.lora_rank else 1.0
     kept = demand.pauses.checkpoints_kept * CHECKPOINT_BYTES_PER_PARAM * params * share / GB
+    small = " × 2 % (LoRA)" if share < 1.0 else ""
+    number = f"{demand.pauses.checkpoints_kept:g} checkpoints"
+    states = f"{number} × {CHECKPOINT_BYTES_PER_PARAM:g} bytes × parameters{small} × hours of the stage / 730"
     wanted = [
-        ("object storage", "checkpoints", kept * hours / HOURS_PER_MONTH, True),
-        ("internet egress", "final weights, downloaded once", 2.0 * params * share / GB, False),
-    ]
+        _Extra("object storage", "checkpoints", kept * hours / HOURS_PER_MONTH, states, True),
+        _Extra(
+            "internet egress", "final weights, downloaded once", 2.0 * params * share / GB,
+            f"2 bytes × parameters{small}", False,
+        ),
+    ]  # fmt: skip
     return [_extra_line(demand.stage, home, extras, row) for row in wanted]
 
 
-def _extra_line(stage: str, home: Machines, extras: ExtraPrices, row: tuple[str, str, float, bool]) -> CostLine:
-    what, name, quantity, scales = row
-    price = extras.find(what, home.cloud, home.region)
+class _Extra(NamedTuple):
+    """A line of a region: what the price book calls it (a key of ITEMS), what people do, how much and why so much."""
+
+    what: str
+    name: str
+    quantity: float
+    amount: str
+    scales: bool
+
+
+def _extra_line(stage: str, home: Machines, extras: ExtraPrices, row: _Extra) -> CostLine:
+    price = extras.find(row.what, home.cloud, home.region)
     return CostLine(
-        name=f"{name}, {home.cloud} {home.region}", stage=stage, unit=price.unit or "unit", quantity=quantity,
-        usd_per_unit=price.usd, source=price.source, as_of=price.as_of, scales_with_hours=scales,
+        name=f"{row.name}, {home.cloud} {home.region}", stage=stage, unit=price.unit or "unit", quantity=row.quantity,
+        usd_per_unit=price.usd, source=price.source, amount=row.amount, as_of=price.as_of, scales_with_hours=row.scales,
     )  # fmt: skip
 
 
@@ -129,7 +146,7 @@ def _api_lines(demand: Demand, use: ApiUse, price: TokenPrice) -> list[CostLine]
         CostLine(
             name=f"{use.role}: {use.api.name}, {kind}", stage=demand.stage, unit=API_UNIT,
             quantity=tokens * demand.units / 1e6, usd_per_unit=usd, source=price.source, as_of=price.as_of,
-            scales_with_hours=False,
+            scales_with_hours=False, amount=f"the spec: {kind} per {demand.unit} × {demand.units:g} {demand.unit}s",
         )
         for kind, tokens, usd in rows
         if tokens > 0

@@ -107,7 +107,8 @@ def _stage(at: Context, number: int) -> ChosenStage:
 
 def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
     spec, world = at.spec, at.world
-    lines = _lines(stages)
+    costs = [line for stage in stages for line in stage.lines]
+    lines = _lines(costs)
     plans = tuple(_stage_plan(stage, world) for stage in stages)
     hours = added([plan.hours for plan in plans])
     usd = added([plan.usd for plan in plans if plan.usd is not None])
@@ -118,7 +119,7 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
     at_least = any(line.usd is None for line in lines)
     terms = Terms()
     _explain(terms, stages, plans, world)
-    run_terms(terms, plans=plans, lines=lines, pools=pools, hours=hours.p50, usd=usd.p50)
+    run_terms(terms, plans=plans, lines=lines, costs=costs, pools=pools, hours=hours.p50, usd=usd.p50)
     return value.Plan(
         id="", created_at=at.now, name=spec.name, objective=spec.objective,
         spec=spec.model_dump(mode="json", exclude_none=True), prices=age, calibration=world.calibration.identity,
@@ -154,14 +155,13 @@ def _burn(stage: ChosenStage) -> float:
     return sum(m.burn_usd_per_hour for m in (stage.fleet.gpus, stage.fleet.sandbox) if m is not None)
 
 
-def _lines(stages: list[ChosenStage]) -> tuple[value.Line, ...]:
-    rows = [line for stage in stages for line in stage.lines]
+def _lines(costs: list[CostLine]) -> tuple[value.Line, ...]:
     return tuple(
         value.Line(
             id=f"line.{number}", stage=row.stage, name=row.name, unit=row.unit, quantity=row.quantity,
             usd_per_unit=row.usd_per_unit, usd=row.usd, as_of=row.as_of, source=row.source,
         )
-        for number, row in enumerate(rows, 1)
+        for number, row in enumerate(costs, 1)
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from planners.plan.value import Term
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planners.money.lines import CostLine
     from planners.physics.constants import Constants
     from planners.plan.value import Line, Pool, StagePlan
 
@@ -51,16 +52,15 @@ class Terms:
         ]  # fmt: skip
 
 
-def line_terms(terms: Terms, line: Line, hours_id: str) -> str:
-    """A line of the bill: quantity × price, with the price's source and date."""
+def line_terms(terms: Terms, line: Line, cost: CostLine) -> str:
+    """A line of the bill: quantity × price, with where the quantity comes from and the price's source and date."""
     dated = f"{line.source}, {line.as_of:%Y-%m-%d}" if line.as_of else line.source
     price = terms.add(
         f"{line.id}.price", f"price of {line.name}", line.usd_per_unit, f"USD per {line.unit}", source=dated
     )
-    scaled = (hours_id,) if "hour" in line.unit or "month" in line.unit else ()
     quantity = terms.add(
-        f"{line.id}.quantity", line.unit, line.quantity, line.unit,
-        formula="amount × hours of the stage" if scaled else "", inputs=scaled,
+        f"{line.id}.quantity", line.unit, line.quantity, line.unit, formula=cost.amount,
+        inputs=(f"hours.{line.stage}",) if cost.scales_with_hours else (),
     )  # fmt: skip
     return terms.add(line.id, line.name, line.usd, "USD", formula="quantity × price", inputs=(quantity, price))
 
@@ -81,12 +81,13 @@ def pool_terms(terms: Terms, pool: Pool) -> str:
 
 
 def run_terms(
-    terms: Terms, *, plans: Sequence[StagePlan], lines: Sequence[Line], pools: Sequence[Pool], hours: float, usd: float
-) -> None:
-    """The two headline numbers, the bill and the pools."""
+    terms: Terms, *, plans: Sequence[StagePlan], lines: Sequence[Line], costs: Sequence[CostLine],
+    pools: Sequence[Pool], hours: float, usd: float,
+) -> None:  # fmt: skip
+    """The two headline numbers, the bill (`lines` are `costs` with an id, in the same order) and the pools."""
     ids = [f"hours.{plan.name}" for plan in plans]
     terms.add("hours", "hours of the run", hours, "hours", formula="stages, one after the other", inputs=ids)
-    line_ids = [line_terms(terms, line, f"hours.{line.stage}") for line in lines]
+    line_ids = [line_terms(terms, line, cost) for line, cost in zip(lines, costs, strict=True)]
     terms.add("usd", "dollars of the run", usd, "USD", formula="sum of the lines of the bill", inputs=line_ids)
     for pool in pools:
         pool_terms(terms, pool)
