@@ -57,7 +57,7 @@ def test_spot_dollars_are_less_sure_than_spot_hours() -> None:
 
 
 def test_each_alternative_is_as_sure_as_its_own_gpu() -> None:
-    cheap = {"rates": [{"cloud": "aws", "instance_type": "g6e.2xlarge", "usd_per_hour": 0.5}]}
+    cheap = {"rates": [{"cloud": "aws", "instance_type": "g6e.2xlarge", "usd_per_hour": 0.05}]}
     both = plan(SFT, fleet={"gpus": ["H100", "L40S"], "targets": ["aws"]}, prices=cheap)
     alone = {gpu: plan(SFT, fleet={"gpus": [gpu], "targets": ["aws"]}) for gpu in ("H100", "L40S")}
     assert alone["L40S"].stages[0].calibrated.outside, "nobody published a run on L40S"
