@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from planners.physics.constants import Constants
 
 SEARCH_GRID_POINTS = 9
+BLOCK_ROWS = 16_384
+"""Layouts that are timed at once: few enough for their columns to stay in the processor's cache."""
 SLOTS_PER_NODE = 64.0
 """Sandboxes per node for the start budget, before the machines are chosen.  Assumption."""
 
@@ -96,12 +98,15 @@ def stage_candidates(
     wishes = wishes_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
     needs_gpus = demand.needs_gpus
     layouts = enumerate_layouts(machines, layout_options(demand), allowed) if needs_gpus else NO_GPUS
-    at = situation(machines, layouts, constants, year=year, grid_points=SEARCH_GRID_POINTS)
+
+    def surroundings(some: Layouts) -> Situation:
+        return situation(machines, some, constants, year=year, grid_points=SEARCH_GRID_POINTS)
+
     if needs_gpus:
-        at = _whole_replicas(demand, machines, at)
+        at = _whole_replicas(demand, machines, surroundings(layouts))
         layouts = fitting(demand, machines, at, sieve)
-        at = situation(machines, layouts, constants, year=year, grid_points=SEARCH_GRID_POINTS)
-    seconds = _unit_seconds(demand, at, wishes)
+    blocks = np.split(np.arange(len(layouts)), range(BLOCK_ROWS, len(layouts), BLOCK_ROWS))
+    seconds = np.concatenate([_unit_seconds(demand, surroundings(layouts.take(block)), wishes) for block in blocks])
     productive = seconds * demand.units / SECONDS_PER_HOUR
     hours = productive * run_waste(constants, productive * layouts.gpus[:, None])
     rows, wish = np.indices(hours.shape).reshape(2, -1)

@@ -134,30 +134,26 @@ def enumerate_layouts(machines: Sequence[Machine], options: Options, allowed: No
     tp divides a node; a replica divides a node or is whole nodes; tp·pp·cp divides the training GPUs; a replica
     divides the rollout GPUs; split schedules need whole nodes on both sides.
     """
-    base = [(index, count) for index, machine in enumerate(machines) for count in node_counts(machine, allowed)]
+    base = [(i, machine.gpus_per_node, n) for i, machine in enumerate(machines) for n in node_counts(machine, allowed)]
     templates = _templates(options)
-    pairs = np.array(base, dtype=np.float64).reshape(-1, 2)
-    left = np.repeat(pairs, len(templates), axis=0)
-    right = np.tile(templates, (len(pairs), 1))
-    schedule, share, sharding, tp, pp, cp, ep, recompute, replica = right.T
-    machine = left[:, 0].astype(np.int64)
-    per_node = np.array([m.gpus_per_node for m in machines], dtype=np.float64)
-    per_node = per_node[machine] if len(machines) else np.empty(0)
-    nodes = left[:, 1]
+    # Fleets downwards, templates across: most combinations don't divide, and only the others become rows.
+    machine, per_node, nodes = np.array(base, dtype=np.float64).reshape(-1, 3).T[:, :, None]
+    schedule, share, sharding, tp, pp, cp, ep, recompute, replica = templates.T[:, None, :]
     split = schedule != COLOCATED
     rollout_nodes = np.where(split, np.maximum(np.round(nodes * share), 1.0), nodes)
     train_nodes = np.where(split, nodes - rollout_nodes, nodes)
     train_gpus, rollout_gpus = train_nodes * per_node, rollout_nodes * per_node
     ranks = tp * pp * cp
-    valid = train_nodes >= 1
     with np.errstate(invalid="ignore"):
-        valid &= np.mod(per_node, tp) == 0
+        valid = (train_nodes >= 1) & (np.mod(per_node, tp) == 0)
         valid &= (np.mod(train_gpus, ranks) == 0) & (np.mod(rollout_gpus, replica) == 0)
         valid &= (ep <= 1) | (np.mod(train_gpus / pp, ep) == 0)
         valid &= (np.mod(per_node, replica) == 0) | (np.mod(replica, per_node) == 0)
-    layouts = Layouts(
-        machine=machine, nodes=nodes, gpus=nodes * per_node, train_gpus=train_gpus, rollout_gpus=rollout_gpus,
-        schedule=schedule, sharding=sharding, tp=tp, pp=pp, cp=cp, ep=ep, dp=train_gpus / ranks,
-        recompute=recompute, replica=replica,
+    fleet, way = np.nonzero(valid)
+    gpus = nodes * per_node
+    return Layouts(
+        machine=machine[fleet, 0].astype(np.int64), nodes=nodes[fleet, 0], gpus=gpus[fleet, 0],
+        train_gpus=train_gpus[valid], rollout_gpus=rollout_gpus[valid], schedule=schedule[0, way],
+        sharding=sharding[0, way], tp=tp[0, way], pp=pp[0, way], cp=cp[0, way], ep=ep[0, way],
+        dp=train_gpus[valid] / ranks[0, way], recompute=recompute[0, way], replica=replica[0, way],
     )  # fmt: skip
-    return layouts.take(valid)
