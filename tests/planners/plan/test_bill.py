@@ -273,23 +273,6 @@ def test_an_unknown_price_that_the_user_states_is_used() -> None:
 # ---- parts
 
 
-def test_the_price_of_the_region_then_of_the_cloud_then_of_another_region() -> None:
-    def row(region: str, usd: float) -> dict[str, Any]:
-        first = extras().filter(item="nat_gateway_hour", cloud="aws").row(0, named=True)
-        return first | {"region": region, "usd": usd}
-
-    schema = extras().schema
-    book = pl.DataFrame([row("us-east-1", 1.0), row("*", 2.0)], schema=schema)
-    prices = ExtraPrices(book)
-    assert prices.find("NAT gateway", "aws", "us-east-1").usd == 1.0
-    assert prices.find("NAT gateway", "aws", "eu-west-1").usd == 2.0
-    elsewhere = ExtraPrices(book.head(1)).find("NAT gateway", "aws", "eu-west-1")
-    assert elsewhere.usd == 1.0
-    assert "price of us-east-1" in elsewhere.source
-    for where in ("gcp", "slurm:x"):
-        assert prices.find("NAT gateway", where, "r").usd is None
-
-
 def test_machines_burn_by_node_and_own_ones_are_not_in_a_cloud() -> None:
     machines = Machines(
         cloud="aws", region="us-east-2", instance_type="p5.48xlarge", capacity_type="on_demand", nodes=3,
