@@ -31,7 +31,7 @@ class LockHeldError(StateError):
 
 def process_name() -> str:
     """This process as others are told of it."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
+    return f"clusterctl process {os.getpid()} on {socket.gethostname()}"
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ revision = "0001"
 down_revision = None
 
 TYPES = {
-    "sqlite": {"exact": "TEXT", "utc": "TIMESTAMP", "serial": "INTEGER PRIMARY KEY AUTOINCREMENT"},
+    "sqlite": {"exact": "TEXT", "utc": "TIMESTAMP", "serial": "INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL"},
     "postgresql": {
         "exact": "NUMERIC",
         "utc": "TIMESTAMP WITH TIME ZONE",

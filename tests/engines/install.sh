@@ -1,0 +1,13 @@
+#!/bin/sh
+# Installs what the engine tests need, if it may: root, and Debian's package manager.  The tests say what is missing.
+set -eu
+packages=""
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
+[ -z "$packages" ] && exit 0
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+	echo "missing:$packages; install them with your package manager" >&2
+	exit 0
+fi
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of names
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
