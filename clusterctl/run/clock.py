@@ -8,8 +8,12 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clusterctl.files.write import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -23,6 +27,10 @@ class Beat:
     at: datetime
 
 
+def _utc_now() -> datetime:
+    return datetime.now(tz=UTC)
+
+
 class SteadyClock:
     """Time since the run's first beat: wall time then, uptime after.  Survives its process; a reboot starts from the
     wall clock.
@@ -30,12 +38,12 @@ class SteadyClock:
     The last beat is also the last moment at which somebody watched the run.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, wall: Callable[[], datetime] = _utc_now) -> None:
         self._file = file
         self._boot_id = BOOT_ID.read_text("ascii").strip() if BOOT_ID.exists() else ""
         self.last = self._read()
         same_boot = self.last is not None and self.last.boot_id == self._boot_id
-        self._anchor = self.last if same_boot and self.last is not None else self._moment(datetime.now(tz=UTC))
+        self._anchor = self.last if same_boot and self.last is not None else self._moment(wall())
 
     def now(self) -> datetime:
         """Now, never before the last beat."""

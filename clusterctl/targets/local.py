@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from clusterctl.targets.processes import (
     alive,
     end,
     kill,
+    spawn,
     tagged,
 )
 from planners.run.reconcile import Instance, Role
@@ -76,18 +76,11 @@ class LocalTarget:
         starting."""
         with contextlib.suppress(StopIteration):
             return next(i.address for i in self.observe(run) if i.resource_id == change.resource_id)
-        (run.folder / "logs").mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(run.folder / f"{change.role}.lock")]
         environment = self.environment(run.run_id, change.role, change.resource_id) | dict(job.environment)
-        with log_file(run.folder, change.role).open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, arguments as a list
-                [*command, *job.command], cwd=run.folder, env=environment,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True,
-            )  # fmt: skip
-        for found in tagged(self.store):
-            if found.pid == process.pid:
-                return found.address
-        return f"{process.pid}:0"
+        log = log_file(run.folder, change.role)
+        pid = spawn([*command, *job.command], folder=run.folder, environment=environment, log=log)
+        return next((found.address for found in tagged(self.store) if found.pid == pid), f"{pid}:0")
 
     def environment(self, run_id: str, role: str, resource_id: str) -> dict[str, str]:
         """Tags and the little that a process needs of this terminal's environment."""

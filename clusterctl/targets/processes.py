@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 RUN_TAG = "CLUSTERCTL_RUN"
 ROLE_TAG = "CLUSTERCTL_ROLE"
@@ -47,8 +48,30 @@ class Process:
         return self.pid == self.session
 
 
+_started: list[subprocess.Popen[bytes]] = []
+"""Our own children: they must be reaped, or they stay as zombies while we live."""
+
+
+def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], log: Path) -> int:
+    """Starts a command in a session of its own, its output in `log`; returns its pid.  It outlives this process."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        child = subprocess.Popen(  # noqa: S603 - arguments as a list, no shell
+            list(command), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True, close_fds=True,
+        )  # fmt: skip
+    _started.append(child)
+    return child.pid
+
+
+def _reap() -> None:
+    """Forgets the children that have ended."""
+    _started[:] = [child for child in _started if child.poll() is None]
+
+
 def tagged(store: Path) -> Iterator[Process]:
     """All live processes that carry the tags of this store.  Processes of other users are not seen."""
+    _reap()
     boot = _boot_time()
     wanted = f"{STORE_TAG}={store}".encode()
     for entry in PROC.iterdir():
@@ -87,6 +110,7 @@ def _boot_time() -> float:
 
 def alive(address: str) -> bool:
     """Whether the very process of this address lives."""
+    _reap()
     pid, _, ticks = address.partition(":")
     try:
         state, _, now = _stat(PROC / pid)

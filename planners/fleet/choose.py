@@ -129,13 +129,13 @@ def _over_limits(spec: RunSpec, found: Exploration) -> tuple[str, str]:
     runs, limits = found.runs, spec.limits
     hours = limits.hours or LONGEST_HOURS
     default = "" if limits.hours else " (the default; limits.hours allows more)"
-    parts = [f"{hours:g} hours{default}"] + ([f"${limits.usd:,.0f}"] if limits.usd else [])
+    parts = [f"{hours:g} hours{default}"] + ([f"${limits.usd:,.6g}"] if limits.usd else [])
     in_time, in_budget = runs.hours <= hours, runs.usd <= (limits.usd or np.inf)
     said = []
     if in_time.any():
         said.append(f"within {hours:g} hours the cheapest costs {_said(runs, in_time, runs.usd)}")
     if in_budget.any() and limits.usd:
-        said.append(f"within ${limits.usd:,.0f} the fastest takes {_said(runs, in_budget, runs.hours)}")
+        said.append(f"within ${limits.usd:,.6g} the fastest takes {_said(runs, in_budget, runs.hours)}")
     if not said:
         said.append(f"the cheapest is {_said(runs, np.ones(len(runs.usd), dtype=bool), runs.usd)}")
     return f"no fleet stays within {' and '.join(parts)}", "; ".join(said)
