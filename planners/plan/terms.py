@@ -80,6 +80,26 @@ def pool_terms(terms: Terms, pool: Pool) -> str:
     )  # fmt: skip
 
 
+def idle_terms(terms: Terms, plan: StagePlan, pools: Sequence[Pool]) -> None:
+    """What the sandbox fleet costs in GPU time, from the seconds of a unit and the price of a GPU node."""
+    gpus = next((pool for pool in pools if pool.stage == plan.name and pool.gpu), None)
+    if plan.idle is None or gpus is None:
+        return
+    each = terms.add(
+        f"{gpus.id}.gpus_per_node", f"GPUs of {gpus.instance_type}", float(gpus.gpus_per_node), "GPUs",
+        source=gpus.price_source,
+    )  # fmt: skip
+    waited = terms.add(
+        f"idle.{plan.name}.gpu_hours", "GPU-hours that wait for the sandboxes", plan.idle.gpu_hours, "GPU-hours",
+        formula="GPUs × (seconds per unit - the same if sandboxes cost no time) × units / 3600",
+        inputs=(f"unit.{plan.name}", f"units.{plan.name}"),
+    )  # fmt: skip
+    terms.add(
+        f"idle.{plan.name}", f"GPU time of {plan.name} that waits for the sandboxes", plan.idle.usd, "USD",
+        formula="GPU-hours × price of a node / its GPUs", inputs=(waited, f"{gpus.id}.price", each),
+    )  # fmt: skip
+
+
 def run_terms(
     terms: Terms, *, plans: Sequence[StagePlan], lines: Sequence[Line], costs: Sequence[CostLine],
     pools: Sequence[Pool], hours: float, usd: float,
@@ -91,3 +111,5 @@ def run_terms(
     terms.add("usd", "dollars of the run", usd, "USD", formula="sum of the lines of the bill", inputs=line_ids)
     for pool in pools:
         pool_terms(terms, pool)
+    for plan in plans:
+        idle_terms(terms, plan, pools)

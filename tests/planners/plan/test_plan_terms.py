@@ -40,6 +40,8 @@ def test_every_number_has_a_term(made: Plan) -> None:
     for stage in made.stages:
         shown |= {f"{what}.{stage.name}" for what in ("hours", "unit", "units", "work", "band")}
         shown |= {phase.id for phase in stage.phases}
+        shown |= {f"idle.{stage.name}"} if stage.idle else set()
+        shown |= {f"waste.{stage.name}.{kind.replace(' ', '-')}" for kind in stage.waste_hours}
         assert len({phase.id for phase in stage.phases}) == len(stage.phases)
     assert shown <= set(made.terms)
 
@@ -93,6 +95,9 @@ def test_products_and_sums_hold(made: Plan) -> None:
         units, seconds = number(made, f"units.{stage.name}"), number(made, f"unit.{stage.name}")
         assert number(made, f"work.{stage.name}") == pytest.approx(units * seconds / 3600)
         assert number(made, f"hours.{stage.name}") == pytest.approx(sum(inputs(made.terms[f"hours.{stage.name}"])))
+        if stage.idle:
+            hours, price, gpus = inputs(made.terms[f"idle.{stage.name}"])
+            assert stage.idle.usd == pytest.approx(hours * price / gpus)
         wastes = sum(stage.waste_hours.values())
         assert number(made, f"hours.{stage.name}") == pytest.approx(number(made, f"work.{stage.name}") + wastes)
 
