@@ -1,0 +1,1 @@
+"""The quickstart: a small, real loop of reinforcement learning from code execution, on CPU."""
