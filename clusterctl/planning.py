@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clusterctl.files.document import Document
     from clusterctl.show.difference import Difference
     from planners.plan.value import Plan
+    from planners.spec.run import RunSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,15 @@ class Planner:
         try:
             return build_plan(spec, load_world(spec, book=self.book), now=self.now, pick=self.pick)
         except NoFleetError as error:
-            raise self._infeasible(error, source, overrides) from error
+            raise self._infeasible(self._seen_from_everywhere(spec, error), source, overrides) from error
+
+    def _seen_from_everywhere(self, spec: RunSpec, error: NoFleetError) -> NoFleetError:
+        """The same failure with the nearest feasible fleet of all clouds, where the spec looked at some of them."""
+        try:
+            build_plan(spec, load_world(spec, book=self.book, everywhere=True), now=self.now, pick=self.pick)
+        except NoFleetError as again:
+            return again
+        return error
 
     def _infeasible(self, error: NoFleetError, source: Source, overrides: Sequence[str]) -> Infeasible | SpecError:
         changed = "".join(f" with {text}" for text in overrides)

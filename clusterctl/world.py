@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from planners.spec.run import RunSpec
 
 
-def load_world(spec: RunSpec, *, book: Path | None = None) -> World:
-    """Facts for planning `spec`; of the price book only the clouds that it may use.
+def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = False) -> World:
+    """Facts for planning `spec`; of the price book only the clouds that it may use, or all: what else could be done.
 
     Raises StateError when a file of ours is damaged or of another version.
     """
     prices = load_book(book)
-    clouds = [cloud for cloud in CLOUDS if cloud in spec.fleet.targets] or list(CLOUDS)
+    clouds = [cloud for cloud in CLOUDS if everywhere or cloud in spec.fleet.targets] or list(CLOUDS)
     sandbox_clouds = sorted({*clouds, *(t for t in spec.fleet.sandbox.targets or () if t in CLOUDS)})
     capacities = [str(capacity) for capacity in spec.fleet.sandbox.capacity]
     return World(

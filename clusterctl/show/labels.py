@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 POINT_RADIUS = 9.0
 """Pixels around a point that stay free."""
-DISTANCES = (12.0, 22.0, 36.0, 54.0, 76.0, 102.0)
+DISTANCES = (12.0, 22.0, 36.0, 54.0, 76.0, 102.0, 140.0, 190.0)
 """Pixels between point and label, tried in order."""
 COST_OF_DISTANCE = 5.0
 """Covered pixels worth avoiding by one pixel of distance."""
+COST_OF_LABEL = 1e6
+"""Covered pixels of a point or a line worth avoiding by one covered pixel of another label, which nobody could read."""
 ANGLES = (35, -35, 145, -145, 0, 180, 90, -90, 65, -65, 115, -115)
 """Degrees around the point, tried in order: right of it first."""
 
@@ -59,17 +61,18 @@ def place_labels(
     for point, size in zip(points, sizes, strict=True):
         tried = [(distance, angle) for distance in DISTANCES for angle in ANGLES]
         candidates = [_beside(point, size, distance, angle) for distance, angle in tried]
-        taken = [*marks, *placed]
         costs = [
-            _cost(box, taken, avoid, within) + COST_OF_DISTANCE * distance
+            _cost(box, marks, avoid, within)
+            + COST_OF_LABEL * sum(box.overlap(other) for other in placed)
+            + COST_OF_DISTANCE * distance
             for box, (distance, _) in zip(candidates, tried, strict=True)
         ]
         placed.append(candidates[costs.index(min(costs))])
     return placed
 
 
-def _cost(box: Box, taken: Sequence[Box], avoid: Sequence[Box], within: Box) -> float:
-    covered = sum(box.overlap(other) for other in taken) + sum(box.overlap(other) for other in avoid) / 2
+def _cost(box: Box, marks: Sequence[Box], avoid: Sequence[Box], within: Box) -> float:
+    covered = sum(box.overlap(other) for other in marks) + sum(box.overlap(other) for other in avoid) / 2
     return covered + 3 * box.outside(within)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from more_plans import api_plan, two_stage_plan, unpriced_plan
 from sample_plan import rlcef_plan
@@ -81,6 +81,7 @@ def test_gaps_and_bars_fill_the_lane(spans: list[tuple[float, float]]) -> None:
     assert covered >= until - sum(seconds for _, seconds in spans) - until * 1e-3 * (len(spans) + 1)
 
 
+@example([(100.0, 247.0), (101.0, 248.0), (105.0, 227.0)])
 @given(st.lists(st.tuples(st.floats(100, 700), st.floats(100, 400)), min_size=1, max_size=4, unique=True))
 def test_few_labels_never_cover_each_other(points: list[tuple[float, float]]) -> None:
     boxes = place_labels(points, [(120.0, 24.0)] * len(points), within=Box(0, 0, 800, 500))
