@@ -20,7 +20,7 @@ from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE
 from clusterctl.run.runs import NODE, open_run
 from planners.run.money import Standing, Use, judge
-from planners.run.reconcile import Action, Past, reconcile
+from planners.run.reconcile import Action, Change, Past, reconcile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from clusterctl.ledger.rows import RunState
     from clusterctl.run.runs import OpenRun
-    from planners.run.reconcile import Change, Instance
+    from planners.run.reconcile import Instance
 
 TICK_SECONDS = 0.25
 STOP_GRACE_SECONDS = 10.0
@@ -97,6 +97,8 @@ class Supervisor:
         ids = {instance.resource_id for instance in seen}
         for resource in self.ledger.live_resources(self.run.run_id):
             if resource.role != NODE and resource.resource_id not in ids:
+                left = Change(action=Action.STOP, role=resource.role, resource_id=resource.resource_id, reason="gone")
+                self.run.target.stop(self.run.ref, left, grace_seconds=0.0)
                 self.ledger.mark_gone(resource.resource_id, at=self.run.clock.now())
                 self.ledger.record_event(self.run.run_id, "gone", f"{resource.role} ended", role=resource.role,
                                          event_id=f"gone:{resource.resource_id}")  # fmt: skip

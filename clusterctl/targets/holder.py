@@ -1,8 +1,7 @@
-"""Starts a role's command under a lock that lives exactly as long as the command: `python -m
-clusterctl.targets.holder LOCK COMMAND…`
+"""Starts a role's command under a lock that lives as long as the command: `python -m clusterctl.targets.holder LOCK …`
 
-The lock is taken, the file descriptor is kept over exec, and the kernel frees it when the process is gone, however
-it went.
+The lock is taken, the address of the process is written into it, the descriptor is kept over exec, and the kernel frees
+it when the process is gone, however it went.
 """
 
 from __future__ import annotations
@@ -15,6 +14,12 @@ HELD = 75
 """Exit code when another process holds the lock: the role is live already."""
 
 
+def own_address() -> str:
+    """pid:start time of this process, which exec does not change."""
+    with open("/proc/self/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - starts before pathlib loads
+        return f"{os.getpid()}:{stat.read().rpartition(')')[2].split()[19]}"
+
+
 def main() -> int:
     """Takes the lock and becomes the command.  Returns only when it can't."""
     lock, *command = sys.argv[1:]
@@ -24,6 +29,8 @@ def main() -> int:
     except BlockingIOError:
         print("this role runs already; not starting a second one", file=sys.stderr)  # noqa: T201 - the role's own log
         return HELD
+    os.truncate(descriptor, 0)
+    os.write(descriptor, own_address().encode("ascii"))
     os.set_inheritable(descriptor, True)
     os.execvp(command[0], command)  # noqa: S606 - no shell, arguments as a list
     return None

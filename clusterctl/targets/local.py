@@ -7,12 +7,14 @@ import contextlib
 import os
 import shutil
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.targets.base import Leftover
 from clusterctl.targets.processes import (
+    POLL_SECONDS,
     RESOURCE_TAG,
     ROLE_TAG,
     RUN_TAG,
@@ -20,6 +22,7 @@ from clusterctl.targets.processes import (
     alive,
     end,
     kill,
+    running,
     spawn,
     tagged,
 )
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 SANDBOX = "sandbox"
 TRAINER = "trainer"
 SUPERVISOR = "supervisor"
+LAUNCH_SECONDS = 10.0
+"""For a new process to take its lock: an interpreter's start on a busy machine."""
 KEPT_ENVIRONMENT = (
     "PATH",
     "HOME",
@@ -60,27 +65,34 @@ class LocalTarget:
         return (Role(name=SANDBOX), Role(name=TRAINER, after=(SANDBOX,), until_done=True))
 
     def observe(self, run: RunRef) -> Sequence[Instance]:
-        """Session leaders with the run's tags, the supervisor left out.  A leader that died leaves no instance, only
-        strays."""
+        """The processes that hold their role's lock.  What they have started themselves carries their tags and is no
+        instance."""
         return [
             Instance(
                 role=p.tags[ROLE_TAG], resource_id=p.tags.get(RESOURCE_TAG, ""), address=p.address,
                 started_at=p.started_at,
             )
             for p in tagged(self.store)
-            if p.leads and p.tags.get(RUN_TAG) == run.run_id and p.tags.get(ROLE_TAG) not in (None, SUPERVISOR)
+            if p.tags.get(RUN_TAG) == run.run_id and p.address == _holder(run.folder, p.tags.get(ROLE_TAG, ""))
         ]  # fmt: skip
 
     def launch(self, run: RunRef, change: Change, job: Job) -> str:
-        """Starts the role in a session of its own.  A lock that the process itself holds keeps a second one from
-        starting."""
-        with contextlib.suppress(StopIteration):
-            return next(i.address for i in self.observe(run) if i.resource_id == change.resource_id)
-        command = [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(run.folder / f"{change.role}.lock")]
+        """Starts the role in a session of its own, and waits until it holds the role's lock, which no second one
+        can."""
+        for instance in self.observe(run):
+            if instance.role == change.role:
+                return instance.address
+        lock = run.folder / f"{change.role}.lock"
+        command = [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(lock), *job.command]
         environment = self.environment(run.run_id, change.role, change.resource_id) | dict(job.environment)
-        log = log_file(run.folder, change.role)
-        pid = spawn([*command, *job.command], folder=run.folder, environment=environment, log=log)
-        return next((found.address for found in tagged(self.store) if found.pid == pid), f"{pid}:0")
+        pid = spawn(command, folder=run.folder, environment=environment, log=log_file(run.folder, change.role))
+        deadline = time.monotonic() + LAUNCH_SECONDS
+        while time.monotonic() < deadline:
+            held = _holder(run.folder, change.role)
+            if held.partition(":")[0] == str(pid) or not running(pid):
+                return held
+            time.sleep(POLL_SECONDS)
+        return f"{pid}:0"
 
     def environment(self, run_id: str, role: str, resource_id: str) -> dict[str, str]:
         """Tags and the little that a process needs of this terminal's environment."""
@@ -130,6 +142,13 @@ class LocalTarget:
         folder = Path(leftover.address)
         if folder.parent == self.store / "runs" and folder.exists():
             shutil.rmtree(folder)
+
+
+def _holder(folder: Path, role: str) -> str:
+    """Address of the process that holds, or was the last to hold, a role's lock; empty where nobody ever did."""
+    with contextlib.suppress(OSError):
+        return (folder / f"{role}.lock").read_text("ascii")
+    return ""
 
 
 KEPT_MARK = "ended"

@@ -69,6 +69,12 @@ def _reap() -> None:
     _started[:] = [child for child in _started if child.poll() is None]
 
 
+def running(pid: int) -> bool:
+    """Whether our child with this pid still runs."""
+    _reap()
+    return any(child.pid == pid for child in _started)
+
+
 def tagged(store: Path) -> Iterator[Process]:
     """All live processes that carry the tags of this store.  Processes of other users are not seen."""
     _reap()
