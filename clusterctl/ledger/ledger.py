@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 NEWEST = select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id)
 
 
+def _storable(text: str) -> str:
+    """Text of any origin without the NUL and half characters that databases refuse."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
 class Ledger(ResourceBook):
     """An open ledger.  Every method is one transaction and may be repeated without harm.
 
@@ -46,6 +51,7 @@ class Ledger(ResourceBook):
 
         Raises SpecError, naming what comes near.
         """
+        text = _storable(text)
         named = self.rows(Run, NEWEST.where(or_(RUNS.c.run_id == text, RUNS.c.name == text)))
         if named:
             return min(named, key=lambda run: (run.run_id != text, run.state not in LIVE))
@@ -82,11 +88,9 @@ class Ledger(ResourceBook):
             raise StateError(f"the ledger {self.where} holds no run `{run_id[:80]}`")
 
     def put_plan(self, plan_id: str, *, schema: str, content: str, at: datetime | None = None) -> None:
-        """Keep a plan.  Raises StateError when another content is kept under its id."""
+        """Keep a plan.  Its id is that of its content, so a known id changes nothing."""
         row = StoredPlan(plan_id=plan_id, schema=schema, content=content, created_at=at or self.now())
         self.write(lambda connection: insert_once(connection, PLANS, values_of(row)))
-        if self.get_plan(plan_id).content != content:
-            raise StateError(f"plan {plan_id} is recorded with another content", hint="make the plan again")
 
     def get_plan(self, plan_id: str) -> StoredPlan:
         """The plan with this id.  Raises SpecError."""
@@ -100,15 +104,12 @@ class Ledger(ResourceBook):
     ) -> Event:  # fmt: skip
         """The event as recorded.  With an `event_id` that the run has already, the first one stays as it is."""
         identity = event_id or uuid.uuid4().hex
-        shown = (
-            message.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-        )  # databases refuse NUL, half characters
         given = {"run_id": run_id, "event_id": identity, "at": at or self.now(), "kind": kind, "role": role}
 
         def act(connection: Connection) -> Event:
             # one writer per run at a time (SQLite: at all), so that whoever has read up to a seq misses none below it
             connection.execute(select(RUNS.c.run_id).where(RUNS.c.run_id == run_id).with_for_update(key_share=True))
-            insert_once(connection, EVENTS, given | {"message": shown, "data": dict(data or {})})
+            insert_once(connection, EVENTS, given | {"message": _storable(message), "data": dict(data or {})})
             mine = select(EVENTS).where(EVENTS.c.run_id == run_id, EVENTS.c.event_id == identity)
             return Event(**connection.execute(mine).one()._asdict())
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,19 @@ def test_a_ledger_that_another_holds_too_long(url: str, ledger: Ledger) -> None:
                 other.record_event("rlcef-1", "k", "m", event_id="x")
         assert "nothing that was recorded is lost" in str(caught.value.hint)
         assert other.record_event("rlcef-1", "k", "m", event_id="x") == other.events("rlcef-1")[0]
+
+
+def test_readers_miss_no_event_while_many_write(ledger: Ledger) -> None:
+    """Sequence numbers are handed out before commits: without a lock, a later one can be seen first."""
+    ledger.add_run(a_run())
+    seen: list[str] = []
+    with ThreadPoolExecutor(4) as writers:
+        work = [writers.submit(ledger.record_event, "rlcef-1", "k", "m", event_id=f"{n}") for n in range(400)]
+        last = 0
+        while len(seen) < 400 and not (
+            all(one.done() for one in work) and not ledger.events("rlcef-1", since_seq=last)
+        ):
+            for event in ledger.events("rlcef-1", since_seq=last):
+                seen.append(event.event_id)
+                last = event.seq
+    assert sorted(seen, key=int) == [f"{n}" for n in range(400)]
