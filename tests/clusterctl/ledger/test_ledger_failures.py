@@ -144,12 +144,14 @@ LIMITED = """
 import resource, sys
 from test_ledger_failures import record, Path
 from clusterctl.errors import StateError
-limit = int(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), limits[1]))
 try:
     record(Path(sys.argv[1]), 5000)
 except StateError as error:
     sys.exit(f"{error.message}|{error.hint}")
+finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # what measures coverage writes at exit
 """
 
 
