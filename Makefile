@@ -16,13 +16,16 @@ UV_COMPILE := build/lock-venv/bin/uv pip compile --universal --generate-hashes -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tree test-wheel test-engines check coverage bench fuzz lock clean
+.PHONY: help demo quickstart test test-tree test-wheel test-engines check coverage bench fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: $(RUNTIME)  ## set up and plan the example run across AWS, GCP and Azure
 	@$(BIN)/clusterctl plan templates/specs/rlcef.yaml
+
+quickstart: $(RUNTIME)  ## run reinforcement learning from code execution on this machine, about a minute
+	@$(BIN)/clusterctl up templates/specs/quickstart.yaml --yes
 
 test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel
 	@echo "left out: engines (make test-engines), the fuzzer (make fuzz)"

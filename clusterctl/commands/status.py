@@ -53,7 +53,7 @@ def _row(ledger: Ledger, run: Run) -> dict[str, Any]:
     opened = open_run(ledger, store, run.run_id)
     adopted = run.state in LIVE and not _watched(ledger, run.run_id)
     if adopted:
-        ensure_supervisor(ledger, None, store, run.run_id)
+        ensure_supervisor(ledger, store, run.run_id)
     live = ", ".join(sorted(i.role for i in opened.target.observe(opened.ref))) or "nothing"
     steps = ledger.steps(run.run_id)
     so_far, at_end = cost_so_far(opened)

@@ -66,7 +66,7 @@ def up(
     with open_ledger() as ledger:
         with run_lock(ledger, plan.name, "up", wait_seconds=5.0):
             run_id = prepare(ledger, store, plan)
-            ensure_supervisor(ledger, None, store, run_id)
+            ensure_supervisor(ledger, store, run_id)
         typer.echo(f"run {run_id}; `clusterctl status` shows it, `clusterctl down {run_id}` ends it", err=as_json)
         if not detach:
             _follow(ledger, run_id, as_json=as_json)

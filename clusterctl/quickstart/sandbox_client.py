@@ -39,13 +39,16 @@ class _TryAgain(Exception):  # noqa: N818 - no error: an answer that says nothin
 class SandboxClient:
     """Judges programs, a bounded number at once.  Use as `async with`."""
 
-    def __init__(self, url: str, *, patience_seconds: float = 60.0, concurrency: int | None = None) -> None:
+    def __init__(
+        self, url: str, *, patience_seconds: float = 60.0, concurrency: int | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:  # fmt: skip
         self.retries = 0
         self._url = url.rstrip("/")
         self._patience_seconds = patience_seconds
         self._at_once = asyncio.Semaphore(concurrency or 2 * (os.cpu_count() or 2))
         self._http = httpx.AsyncClient(timeout=httpx.Timeout(RUN_SECONDS_LIMIT + QUEUE_SECONDS, connect=5.0),
-                                       trust_env=False)  # fmt: skip
+                                       trust_env=False, transport=transport)  # fmt: skip
 
     async def __aenter__(self) -> Self:
         return self

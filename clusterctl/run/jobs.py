@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from planners.spec.run import RunSpec
     from planners.spec.stages_rl import RlcefStage
 
+MIB_PER_GIB = 1024
+LEAST_MEMORY_MIB = 512
+"""What the quickstart's trainer asks for each program."""
+
 
 def quickstart_stage(spec: RunSpec) -> RlcefStage:
     """The stage that this machine can run.  Raises SpecError for anything else."""
@@ -37,10 +41,11 @@ def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
     need = sandbox_need(stage.sandbox, default_profile="judge")
     port = _port(folder)
     workers = max(1, round(spec.fleet.machines[0].vcpus / need.cpus)) if spec.fleet.machines else 2
+    memory_mib = max(round(need.memory_gib * MIB_PER_GIB), LEAST_MEMORY_MIB)
     python = (sys.executable, "-P", "-m")
     return {
         SANDBOX: Job(
-            command=(*python, "clusterctl.cli", "sandbox", "serve", "--port", str(port), "--workers", str(workers))
+            command=(*python, "clusterctl.run.sandbox_role", str(port), str(workers), str(memory_mib))
         ),
         TRAINER: Job(
             command=(

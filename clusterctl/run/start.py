@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,6 +65,7 @@ def check_money(plan: Plan, allowed: Allowed) -> None:
 
 
 MAX_PRICE_AGE_DAYS = 180
+LEDGER_VARIABLE = "CLUSTERCTL_LEDGER"
 
 
 def prepare(ledger: Ledger, store: Path, plan: Plan) -> str:
@@ -105,7 +107,7 @@ def _decimal(value: float | None) -> Decimal | None:
     return None if value is None else Decimal(str(value))
 
 
-def ensure_supervisor(ledger: Ledger, ledger_url: str | None, store: Path, run_id: str) -> None:
+def ensure_supervisor(ledger: Ledger, store: Path, run_id: str) -> None:
     """Starts the run's supervisor, detached, unless one is live.  Two at once is harmless: the second leaves."""
     try:
         with run_lock(ledger, run_id, SUPERVISOR):
@@ -116,8 +118,10 @@ def ensure_supervisor(ledger: Ledger, ledger_url: str | None, store: Path, run_i
     target = run.target
     if not isinstance(target, LocalTarget):
         raise ClusterctlError(f"{run_id} does not run on this machine")
+    environment = target.environment(run_id, SUPERVISOR, f"{run_id}/{SUPERVISOR}")
+    if LEDGER_VARIABLE in os.environ:
+        environment[LEDGER_VARIABLE] = os.environ[LEDGER_VARIABLE]  # never an argument: it may hold a password
     spawn(
-        [sys.executable, "-P", "-m", "clusterctl.run.supervisor", str(store), ledger_url or "", run_id],
-        folder=store, environment=target.environment(run_id, SUPERVISOR, f"{run_id}/{SUPERVISOR}"),
-        log=log_file(run.folder.path, SUPERVISOR),
+        [sys.executable, "-P", "-m", "clusterctl.run.supervisor", str(store), run_id],
+        folder=store, environment=environment, log=log_file(run.folder.path, SUPERVISOR),
     )  # fmt: skip

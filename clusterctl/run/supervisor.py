@@ -1,4 +1,4 @@
-"""Watches one run until it has ended: `python -m clusterctl.run.supervisor STORE LEDGER RUN`.  Detached; needs no
+"""Watches one run until it has ended: `python -m clusterctl.run.supervisor STORE RUN`.  Detached; needs no
 terminal.
 
 Each tick reads what is wanted (ledger), what is there (target) and what the job says (marks), decides by `reconcile`
@@ -178,13 +178,13 @@ class Supervisor:
         run.folder.ended.touch()
 
 
-def supervise(store: Path, ledger_url: str | None, run_id: str) -> None:
+def supervise(store: Path, run_id: str) -> None:
     """Ticks until the run has ended.  A second supervisor of the same run leaves at once."""
-    with open_ledger(ledger_url) as ledger, contextlib.suppress(LockHeldError), run_lock(ledger, run_id, "supervisor"):
+    with open_ledger() as ledger, contextlib.suppress(LockHeldError), run_lock(ledger, run_id, "supervisor"):
         supervisor = Supervisor(open_run(ledger, store, run_id))
         while supervisor.tick():
             time.sleep(TICK_SECONDS)
 
 
 if __name__ == "__main__":
-    supervise(Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3])
+    supervise(Path(sys.argv[1]), sys.argv[2])

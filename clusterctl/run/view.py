@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from clusterctl.ledger.rows import Event, Run, Step
     from clusterctl.run.end import BillLine
 
+SHOWN_METRICS = ("reward", "pass_at_1_visible", "pass_at_1_hidden", "visible_hidden_gap")
+"""Of a step's metrics, those that a line has room for; `events` and `--json` hold all."""
+
 
 def status_row(run: Run, last: Step | None, usd: str, roles: str) -> dict[str, Any]:
     """One run as data: what `--json` prints and the table shows."""
@@ -20,7 +23,9 @@ def status_row(run: Run, last: Step | None, usd: str, roles: str) -> dict[str, A
 
 def step_text(step: Step) -> str:
     """`step 12/40  reward 0.41  pass@1 0.38  hidden 0.31`"""
-    shown = [f"{name} {value:.2f}" for name, value in step.metrics.items() if value is not None]
+    names = [name for name in SHOWN_METRICS if name in step.metrics] or list(step.metrics)
+    values = ((name, step.metrics[name]) for name in names)
+    shown = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in values if value is not None]
     return f"step {step.step}/{step.of}  " + "  ".join(shown)
 
 

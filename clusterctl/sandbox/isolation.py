@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox import commands
-from clusterctl.sandbox.languages import Toolchain
-from clusterctl.sandbox.process import Task, run_phase
+from clusterctl.sandbox.commands import Task
+from clusterctl.sandbox.process import run_phase
 from clusterctl.sandbox.verdict import Policy, Status
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _INSTALLERS = {
-    "apt-get": ("apt-get", "install", "-y", "bubblewrap"),
-    "dnf": ("dnf", "install", "-y", "bubblewrap"),
-    "apk": ("apk", "add", "bubblewrap"),
+    "apt-get": "apt-get install -y bubblewrap",
+    "dnf": "dnf install -y bubblewrap",
+    "apk": "apk add bubblewrap",
 }
 
 
@@ -28,20 +31,24 @@ class Isolation:
 
     name: str
     command: Callable[[commands.Box], list[str]]
-    weaker: tuple[str, ...] = ()
+    weaker: str = ""
     """What it does not contain, in words; empty for the best."""
+    reads_home: bool = True
+    """It can show folders that only this user may read, such as tools and caches in a home folder."""
 
 
 BUBBLEWRAP = Isolation(name="bubblewrap", command=commands.bubblewrap)
 UNSHARE = Isolation(
     name="unshare",
     command=commands.unshare,
-    weaker=("no system-call filter: ptrace, io_uring, bpf, keyrings and a VM's vsock stay reachable",),
+    weaker="no system-call filter: io_uring, keyrings, a VM's vsock and other kernel interfaces stay reachable",
+    reads_home=os.geteuid() != 0,
 )
 UNPROTECTED = Isolation(
     name="none",
     command=commands.unprotected,
-    weaker=("no isolation: programs can read, write, kill and send whatever this user can",),
+    weaker="no isolation: programs can read, write, kill and send whatever this user can",
+    reads_home=False,
 )
 
 
@@ -49,49 +56,38 @@ def find_isolation(*, unprotected: bool = False) -> Isolation:
     """The best mechanism that works here, or none if that is asked for.  Raises ClusterctlError if nothing works."""
     if unprotected:
         return UNPROTECTED
-    failures = []
-    for isolation in (BUBBLEWRAP, UNSHARE):
-        failure = why_not(isolation)
+    failures = {isolation: why_not(isolation) for isolation in (BUBBLEWRAP, UNSHARE)}
+    for isolation, failure in failures.items():
         if failure is None:
             return isolation
-        failures.append(f"{isolation.name}: {failure}")
-    raise ClusterctlError(
-        f"no sandbox works on this machine ({'; '.join(failures)})",
-        hint=f"{install_hint()}; in a container, allow user namespaces; `--unsafe-no-sandbox` runs programs unprotected",
-    )
+    reasons = "; ".join(f"{isolation.name}: {failure}" for isolation, failure in failures.items())
+    hint = "install bubblewrap; in a container, allow user namespaces; `--unsafe-no-sandbox` runs programs unprotected"
+    raise ClusterctlError(f"no sandbox works on this machine ({reasons})", hint=hint)
 
 
 @cache
 def why_not(isolation: Isolation) -> str | None:
     """Why `isolation` does not work here, by trying it; None when it does."""
-    tool = "bwrap" if isolation is BUBBLEWRAP else "unshare"
-    if shutil.which(tool) is None:
-        return f"{tool} is not installed"
-    task = Task(program=("/bin/true",), toolchain=Toolchain(), seconds=10.0, memory_mib=256)
-    phase = run_phase(isolation.command, task, Policy())
+    needed = {"bwrap", "setpriv"} if isolation is BUBBLEWRAP else {"unshare", "setpriv"}
+    if absent := [tool for tool in sorted(needed) if shutil.which(tool) is None]:
+        return f"{', '.join(absent)} is not installed"
+    phase = run_phase(isolation.command, Task(program=("/bin/true",)), Policy())
     if phase.ok:
         return None
-    said = phase.stderr.decode(errors="replace").strip().splitlines()
-    return said[-1] if said and phase.status is Status.SANDBOX_ERROR else f"/bin/true ended with {phase.status.value}"
-
-
-def install_hint() -> str:
-    """What to type to get bubblewrap."""
-    line = _install_line()
-    return f"install bubblewrap (`{' '.join(line)}` as root)" if line else "install bubblewrap"
+    said = phase.stderr.decode(errors="replace").strip() if phase.status is Status.SANDBOX_ERROR else ""
+    return said.splitlines()[0] if said else f"/bin/true ended with: {phase.status.value}"
 
 
 def offer_bubblewrap(ask: Callable[[str], bool]) -> bool:
-    """Where bubblewrap is missing and we are root with a known package manager: ask, install.  True if it now works."""
-    line = _install_line()
-    if shutil.which("bwrap") is None and line and os.geteuid() == 0 and ask(f"bubblewrap is missing; run `{' '.join(line)}`?"):
-        done = subprocess.run(line, stdout=subprocess.DEVNULL, check=False)
+    """Install bubblewrap if it is missing, we are root with a known package manager, and `ask` says yes.
+
+    True if it works now.  Raises ClusterctlError when the installation fails.
+    """
+    line = next((line for manager, line in _INSTALLERS.items() if shutil.which(manager)), None)
+    missing = shutil.which("bwrap") is None and os.geteuid() == 0
+    if missing and line and ask(f"programs would run in a weaker sandbox: bubblewrap is missing.  Run `{line}`?"):
+        if subprocess.run(line.split(), stdout=subprocess.DEVNULL, check=False).returncode != 0:  # noqa: S603 - a list, no shell
+            raise ClusterctlError(f"`{line}` failed", hint="read what it says above, and run it by hand")
         why_not.cache_clear()
         commands.tool.cache_clear()
-        if done.returncode != 0:
-            raise ClusterctlError(f"`{' '.join(line)}` failed", hint="run it by hand and read what it says")
     return why_not(BUBBLEWRAP) is None
-
-
-def _install_line() -> tuple[str, ...] | None:
-    return next((line for manager, line in _INSTALLERS.items() if shutil.which(manager)), None)

@@ -1,18 +1,15 @@
-"""Compiles and runs one program; each in a sandbox of its own, so that a compiler can leave nothing behind but files."""
+"""Compiles and runs one program; each in a sandbox of its own, so that compilers leave nothing behind but files."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from clusterctl.sandbox import go_cache
-from clusterctl.sandbox.isolation import UNPROTECTED, find_isolation
-from clusterctl.sandbox.languages import LANGUAGES, languages, toolchain
-from clusterctl.sandbox.process import Task, run_phase
-from clusterctl.sandbox.verdict import Phase, Policy, Request, Status, Verdict
-
-if TYPE_CHECKING:
-    from clusterctl.sandbox.isolation import Isolation
+from clusterctl.sandbox.commands import Task
+from clusterctl.sandbox.go_cache import go_cache
+from clusterctl.sandbox.isolation import UNPROTECTED, Isolation, find_isolation
+from clusterctl.sandbox.languages import LANGUAGES, toolchain
+from clusterctl.sandbox.process import run_phase
+from clusterctl.sandbox.verdict import Policy, Request, Status, Verdict
 
 _HEAP_SHARE = 0.6
 """Of the memory limit: what a runtime that has to be told may use for objects; the rest is its own."""
@@ -23,50 +20,54 @@ def run_program(request: Request, policy: Policy | None = None, isolation: Isola
 
     Never raises for what the program does.  Raises ClusterctlError when no sandbox works here.
     """
-    policy = policy or Policy()
-    isolation = isolation or find_isolation()
-    absent = languages().get(request.language, f"not one of {', '.join(LANGUAGES)}")
-    if absent is not None:
+    policy, isolation = policy or Policy(), isolation or find_isolation()
+    language = LANGUAGES.get(request.language)
+    absent = toolchain(request.language).absent if language else f"not one of {', '.join(LANGUAGES)}"
+    if language is None or absent is not None:
         message = f"{request.language}: {absent}"
-        return Verdict(status=Status.SANDBOX_ERROR, compile=None, run=None, isolation=isolation.name, message=message)
-    language = LANGUAGES[request.language]
+        return Verdict(status=Status.SANDBOX_ERROR, isolation=isolation.name, message=message)
     memory_mib = min(request.memory_mib or policy.memory_mib, policy.memory_mib)
-    heap = str(int(memory_mib * _HEAP_SHARE))
+    compiling, running = (
+        tuple(line.replace("HEAP", str(int(memory_mib * _HEAP_SHARE))).split())
+        for line in (language.compile, language.run)
+    )
     task = Task(
-        program=_filled(language.run, heap),
-        toolchain=toolchain(language.name),
+        program=running,
+        toolchain=toolchain(request.language),
         environ=language.environ,
-        files={**request.files, language.source: request.code.encode(errors="surrogateescape")},
+        files={**request.files, language.source: request.code.encode(errors="surrogatepass")},
         fetch=request.fetch,
         stdin=request.stdin,
         seconds=min(request.run_seconds, policy.max_seconds),
         memory_mib=memory_mib,
     )
-    compiled: Phase | None = None
-    if language.compile:
-        compiler = replace(
-            task,
-            program=_filled(language.compile, heap),
-            fetch=(language.artifact,),
-            stdin=b"",
-            seconds=min(request.compile_seconds, policy.max_seconds),
-        )
-        if language.name == "go" and isolation is not UNPROTECTED:
-            compiler = go_cache.shown(compiler)
-        compiled = run_phase(isolation.command, compiler, policy)
+    if isolation is UNPROTECTED:  # nothing is shown anywhere else
+        here = ":".join(f"{here}/bin" for here, _ in task.toolchain.folders)
+        task = replace(task, toolchain=replace(task.toolchain, path=f"{here}:{task.toolchain.path}"))
+    compiled = None
+    if compiling:
+        seconds = min(request.compile_seconds, policy.max_seconds)
+        compiler = replace(task, program=compiling, fetch=(language.artifact,), stdin=b"", seconds=seconds)
+        compiled = run_phase(isolation.command, _with_cache(compiler, isolation), policy)
         if not compiled.ok:
             status = Status.COMPILE_FAILED if compiled.status is Status.FINISHED else compiled.status
-            return _verdict(status, compiled, None, isolation)
+            return Verdict(
+                status=status, compile=compiled, isolation=isolation.name, message=_why(status, compiled.stderr)
+            )
         task = replace(task, files={**request.files, **compiled.files})
     ran = run_phase(isolation.command, task, policy)
-    return _verdict(ran.status, compiled, ran, isolation)
+    return Verdict(
+        status=ran.status, compile=compiled, run=ran, isolation=isolation.name, message=_why(ran.status, ran.stderr)
+    )
 
 
-def _filled(line: tuple[str, ...], heap_mib: str) -> tuple[str, ...]:
-    return tuple(word.replace("{memory_mib}", heap_mib) for word in line)
+def _with_cache(compiler: Task, isolation: Isolation) -> Task:
+    """Go's compiler with its library compiled already, where a sandbox can see it."""
+    if compiler.program[0] != "go" or not isolation.reads_home or (here := go_cache()) is None:
+        return compiler
+    shown = replace(compiler.toolchain, folders=(*compiler.toolchain.folders, (here, "/go-cache")))
+    return replace(compiler, toolchain=shown, environ=compiler.environ | {"GOCACHE": "/go-cache"})
 
 
-def _verdict(status: Status, compiled: Phase | None, ran: Phase | None, isolation: Isolation) -> Verdict:
-    last = ran or compiled
-    message = last.stderr.decode(errors="replace").strip() if last and status is Status.SANDBOX_ERROR else ""
-    return Verdict(status=status, compile=compiled, run=ran, isolation=isolation.name, message=message)
+def _why(status: Status, stderr: bytes) -> str:
+    return stderr.decode(errors="replace").strip() if status is Status.SANDBOX_ERROR else ""

@@ -1,12 +1,15 @@
-"""What a person or a trainer asks of the sandbox, and what it answers."""
+"""What is asked of the sandbox, and what it answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_FILES = 200
 """Files of one request: each is an open descriptor while its sandbox starts."""
@@ -16,13 +19,12 @@ class Status(StrEnum):
     """How a program ended."""
 
     FINISHED = "finished"
-    """By itself; its exit code says how (128 + N: killed by signal N)."""
     COMPILE_FAILED = "compile failed"
     TIME_LIMIT = "time limit"
     MEMORY_LIMIT = "memory limit"
     OUTPUT_LIMIT = "output limit"
     SANDBOX_ERROR = "sandbox error"
-    """The sandbox could not start it: no fault of the program."""
+    """It could not be started: no fault of the program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class Policy:
     """What every program may use at most, whatever its request says."""
 
     memory_mib: int = 1024
-    """Of all its processes together, files it writes included (they live in memory)."""
+    """Of all its processes together, with the files it writes: they live in memory."""
     disk_mib: int = 256
     """What it may write below /tmp, its working folder; also the most that is fetched from it."""
     output_mib: int = 8
@@ -39,12 +41,12 @@ class Policy:
     """Threads count."""
     max_open_files: int = 256
     max_seconds: float = 60.0
-    """Wall time of compiling and of running, each.  One process may use twice as many CPU seconds."""
+    """Wall time of compiling and of running, each; one process may use twice as many CPU seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One program.  `files` and `fetch` are paths relative to its working folder."""
+    """One program.  Raises SpecError for too many files, or paths that aren't relative to its working folder."""
 
     language: str
     code: str
@@ -58,7 +60,6 @@ class Request:
     """None: as much as the policy allows."""
 
     def __post_init__(self) -> None:
-        """Raise SpecError for paths that leave the working folder, and for too many of them."""
         if len(self.files) + len(self.fetch) > MAX_FILES:
             raise SpecError(f"more than {MAX_FILES} files", hint="pack them into one archive")
         for name in (*self.files, *self.fetch):
@@ -72,17 +73,17 @@ class Phase:
 
     status: Status
     exit_code: int | None
-    """None when it was stopped by a limit or never started."""
+    """128 + N: killed by signal N.  None: stopped by a limit, or never started."""
     stdout: bytes
     stderr: bytes
     start_seconds: float
     """From asking for the sandbox until the program began; not charged to the program."""
     wall_seconds: float
     cpu_seconds: float | None
-    """Of the processes that were waited for; includes a few ms of the sandbox's own.  None: never started."""
+    """Includes a few ms of the sandbox's own.  None: stopped, so that nobody waited for its processes."""
     peak_memory_mib: float | None
-    """Sampled, so spikes of a few ms are missed; None when it ended before the first sample."""
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Sampled every 10 to 100 ms; None: gone before the first sample."""
+    files: Mapping[str, bytes]
 
     @property
     def ok(self) -> bool:
@@ -92,13 +93,10 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of a program."""
+    """What became of a program.  `run` is None when it did not compile; `message` says why the sandbox failed."""
 
     status: Status
-    compile: Phase | None
-    run: Phase | None
-    """None when it did not compile."""
+    compile: Phase | None = None
+    run: Phase | None = None
     isolation: str
-    """The mechanism: bubblewrap, unshare or none."""
     message: str = ""
-    """Why the sandbox could not do it; empty otherwise."""

@@ -1,0 +1,130 @@
+"""`clusterctl sandbox`: run programs that nobody has read."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterctl.errors import ClusterctlError, SpecError
+
+if TYPE_CHECKING:
+    from clusterctl.sandbox.isolation import Isolation
+
+app = typer.Typer(help="Run programs that nobody has read.", no_args_is_help=True)
+
+EXIT_CODES = {"time limit": 124, "memory limit": 137, "output limit": 153, "compile failed": 1}
+"""A program that did not end by itself; else its own exit code."""
+
+Memory = Annotated[int, typer.Option("--memory-mib", min=16, help="Memory of one program and its files, in MiB.")]
+Unsafe = Annotated[
+    bool, typer.Option("--unsafe-no-sandbox", help="Run programs unprotected: they can do whatever you can.")
+]
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str, typer.Option("--host", help="Address; others than loopback need a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Programs at once (twice the CPUs).")] = None,
+    queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait; more get 503.")] = 1000,
+    token_file: Annotated[Path | None, typer.Option("--token-file", help="File that holds the token to ask for.")] = None,
+    memory_mib: Memory = 1024,
+    unsafe_no_sandbox: Unsafe = False,
+) -> None:
+    """Serve SandboxFusion's interface (POST /run_code) until stopped; prints its address."""
+    from clusterctl.sandbox.server import SandboxServer
+    from clusterctl.sandbox.verdict import Policy
+
+    token = None if token_file is None else _read(token_file).decode().strip()
+    if token == "":
+        raise SpecError(f"{token_file} is empty", hint="write a long random word into it")
+    address, isolation, policy = (host, port), _isolation(unsafe_no_sandbox), Policy(memory_mib=memory_mib)
+    workers = workers or 2 * (os.cpu_count() or 1)
+    with SandboxServer(address, isolation, policy, workers=workers, queue=queue, token=token) as server:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        typer.echo(f"http://{host}:{server.server_port}")
+        sys.stdout.flush()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            typer.echo("stopped", err=True)
+
+
+@app.command()
+def run(
+    file: Annotated[str, typer.Argument(help="The program's source, or - for stdin.", show_default=False)],
+    *,
+    language: Annotated[str, typer.Option("--language", help="python, cpp, bash, nodejs, go, rust, java.")] = "python",
+    stdin: Annotated[Path | None, typer.Option("--stdin", help="File that the program reads as its stdin.")] = None,
+    time_limit: Annotated[float, typer.Option("--time-limit", min=0.01, help="Seconds that it may run.")] = 10.0,
+    memory_mib: Memory = 1024,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print verdict and output as JSON.")] = False,
+) -> None:
+    """Run one program; exit with its exit code, 124 after the time limit, 137 after the memory limit."""
+    from clusterctl.sandbox.run import run_program
+    from clusterctl.sandbox.verdict import Policy, Request, Status
+
+    code = (sys.stdin.buffer.read() if file == "-" else _read(Path(file))).decode(errors="surrogateescape")
+    given = b"" if stdin is None else _read(stdin)
+    request = Request(language=language, code=code, stdin=given, run_seconds=time_limit)
+    isolation = _isolation(unsafe_no_sandbox)
+    verdict = run_program(request, Policy(memory_mib=memory_mib, max_seconds=max(time_limit, 60.0)), isolation)
+    if verdict.status is Status.SANDBOX_ERROR:
+        raise ClusterctlError(f"the program was not run: {verdict.message}")
+    last = verdict.run or verdict.compile
+    if as_json:
+        typer.echo(json.dumps({**asdict(verdict), "weaker": isolation.weaker}, indent=2, default=_text))
+    elif last is not None:
+        sys.stdout.buffer.write(last.stdout)
+        sys.stderr.buffer.write(last.stderr)
+    ended_by_itself = verdict.status is Status.FINISHED and last is not None
+    if not ended_by_itself and not as_json:
+        typer.echo(f"sandbox: {verdict.status.value}", err=True)
+    raise typer.Exit((last.exit_code or 0) if ended_by_itself and last else EXIT_CODES[verdict.status.value])
+
+
+@app.command()
+def bench(
+    *,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Time for each measurement.")] = 2.0,
+    concurrency: Annotated[int | None, typer.Option("--concurrency", min=1, help="Instead of 1 to twice the CPUs.")] = None,
+    runs: Annotated[int, typer.Option("--runs", min=0, help="Then run so many and look what they leave.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure starts beside bare bubblewrap; write the profile that plans can use."""
+    from clusterctl.sandbox.report import bench_report
+
+    bench_report(_isolation(unprotected=False), seconds=seconds, concurrency=concurrency, runs=runs, as_json=as_json)
+
+
+def _isolation(unprotected: bool) -> Isolation:
+    """The mechanism; offers to install a better one on a terminal, and says what a weaker one lacks."""
+    from clusterctl.sandbox.isolation import find_isolation, offer_bubblewrap
+
+    watched = sys.stdin.isatty() and sys.stderr.isatty()
+    if not unprotected and watched:
+        offer_bubblewrap(lambda question: typer.confirm(question, default=True, err=True))
+    isolation = find_isolation(unprotected=unprotected)
+    if isolation.weaker:
+        typer.echo(f"warning: {isolation.name}: {isolation.weaker}", err=True)
+    return isolation
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SpecError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,28 @@
+"""The sandbox role of a run: `python -m clusterctl.run.sandbox_role PORT WORKERS MEMORY_MIB` serves until ended."""
+
+from __future__ import annotations
+
+import sys
+
+from clusterctl.sandbox.isolation import find_isolation
+from clusterctl.sandbox.server import SandboxServer
+from clusterctl.sandbox.verdict import Policy
+
+QUEUE = 1024
+"""Requests that may wait: more than any step of the quickstart asks at once."""
+
+
+def main() -> None:
+    """Serves on loopback.  Raises ClusterctlError where no sandbox works or the port is taken."""
+    port, workers, memory_mib = (int(text) for text in sys.argv[1:4])
+    isolation = find_isolation()
+    policy = Policy(memory_mib=memory_mib)
+    address = ("127.0.0.1", port)
+    with SandboxServer(address, policy=policy, isolation=isolation, workers=workers, queue=QUEUE, token=None) as server:
+        sys.stdout.write(f"sandbox on 127.0.0.1:{port}, {workers} at once, isolated by {isolation.name}\n")
+        sys.stdout.flush()
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""SandboxFusion's JSON of `POST /run_code` (github.com/bytedance/SandboxFusion, sandbox/server/sandbox_api.py)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import platform
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, NonNegativeFloat
+
+from clusterctl.errors import SpecError
+from clusterctl.sandbox.verdict import Phase, Request, Status, Verdict
+
+_LIMITS = {
+    Status.MEMORY_LIMIT: (137, "\nsandbox: killed, over its memory limit\n"),
+    Status.OUTPUT_LIMIT: (153, "\nsandbox: killed, too much output\n"),
+}
+"""The interface has no status for these: the exit code of SIGKILL or SIGXFSZ, and what is added to stderr."""
+_STATUSES = {Status.TIME_LIMIT: "TimeLimitExceeded", Status.SANDBOX_ERROR: "Error"}
+
+
+class RunCodeRequest(BaseModel):
+    """As SandboxFusion's server reads it.  Fields that are unknown there are ignored, and so they are here."""
+
+    code: str
+    language: str
+    compile_timeout: NonNegativeFloat = 10.0
+    run_timeout: NonNegativeFloat = 10.0
+    memory_limit_MB: Annotated[int, Field(ge=-1)] = -1  # noqa: N815 - their name
+    stdin: str | None = None
+    files: dict[str, str | None] = {}
+    """Path → content in base64; null is left out."""
+    fetch_files: list[str] = []
+
+    def request(self) -> Request:
+        """The same in our words.  Raises SpecError for what is no base64, or no path inside the working folder."""
+        try:
+            files = {
+                name: base64.b64decode(text, validate=True) for name, text in self.files.items() if text is not None
+            }
+        except binascii.Error as error:
+            raise SpecError(f"a file's content is not base64: {error}") from error
+        return Request(
+            language=self.language,
+            code=self.code,
+            stdin=(self.stdin or "").encode(errors="surrogatepass"),
+            files=files,
+            fetch=tuple(self.fetch_files),
+            compile_seconds=self.compile_timeout,
+            run_seconds=self.run_timeout,
+            memory_mib=self.memory_limit_MB if self.memory_limit_MB > 0 else None,
+        )
+
+
+def response(verdict: Verdict) -> dict[str, Any]:
+    """The answer.  A broken memory or output limit is a failed run whose stderr says so."""
+    success = verdict.run is not None and verdict.run.ok
+    files = verdict.run.files if verdict.run else {}
+    return {
+        "status": "SandboxError" if verdict.status is Status.SANDBOX_ERROR else "Success" if success else "Failed",
+        "message": verdict.message,
+        "compile_result": _command(verdict.compile),
+        "run_result": _command(verdict.run),
+        "executor_pod_name": platform.node(),
+        "files": {name: base64.b64encode(content).decode() for name, content in files.items()},
+    }
+
+
+def _command(phase: Phase | None) -> dict[str, Any] | None:
+    if phase is None:
+        return None
+    code, note = _LIMITS.get(phase.status, (phase.exit_code, ""))
+    return {
+        "status": _STATUSES.get(phase.status, "Finished"),
+        "execution_time": phase.wall_seconds,
+        "cpu_time": phase.cpu_seconds,
+        "return_code": code,
+        "stdout": phase.stdout.decode(errors="replace"),
+        "stderr": phase.stderr.decode(errors="replace") + note,
+    }

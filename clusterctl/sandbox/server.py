@@ -1,0 +1,168 @@
+"""The sandbox server: SandboxFusion's interface over HTTP, a thread for each connection.
+
+It keeps nothing: a request's files live in its sandbox's memory, and sandboxes die with the server, even by `kill -9`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import threading
+import time
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from clusterctl import __version__
+from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.sandbox.fusion import RunCodeRequest, response
+from clusterctl.sandbox.languages import LANGUAGES, languages
+from clusterctl.sandbox.metrics import Metrics
+from clusterctl.sandbox.run import run_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clusterctl.sandbox.isolation import Isolation
+    from clusterctl.sandbox.verdict import Policy, Request, Verdict
+
+MAX_REQUEST_BYTES = 64 << 20
+IDLE_SECONDS = 60
+"""A connection that sends nothing for so long is closed."""
+
+
+class _Refused(Exception):  # noqa: N818 - an answer, not an error
+    """What is answered instead: status and detail."""
+
+
+class SandboxServer(ThreadingHTTPServer):
+    """`workers` requests run at once, `queue` more wait, others are told to come again.  Start it by
+    `serve_forever`."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went away is no event."""
+
+    def __init__(
+        self, address: tuple[str, int], isolation: Isolation, policy: Policy, *, workers: int, queue: int, token: str | None
+    ) -> None:
+        """Raises SpecError when `address` can be reached from outside and there is no token, or can't be had."""
+        if token is None and address[0] != "localhost" and not ipaddress.ip_address(address[0]).is_loopback:
+            hint = "give a --token-file, or listen on 127.0.0.1"
+            raise SpecError(f"{address[0]} can be reached from outside this machine", hint=hint)
+        self.policy, self.isolation, self.workers, self.token = policy, isolation, workers, token
+        self.metrics = Metrics()
+        self._places, self._lock = threading.Semaphore(workers), threading.Lock()
+        self._num_inside, self._room = 0, workers + queue
+        try:
+            super().__init__(address, _Handler)
+        except OSError as error:
+            where = f"{address[0]}:{address[1]}"
+            raise SpecError(f"cannot listen on {where}: {error.strerror}", hint="choose another --port") from error
+
+    def run_code(self, body: bytes) -> str:
+        """`POST /run_code`."""
+        began, language, result = time.monotonic(), "unknown", "refused"
+        try:
+            asked = RunCodeRequest.model_validate_json(body)
+            language = asked.language if asked.language in LANGUAGES else language
+            verdict = self._in_turn(asked.request())
+            result = verdict.status.value
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=False, include_input=False)
+            raise _Refused(HTTPStatus.UNPROCESSABLE_ENTITY, details) from error
+        except SpecError as error:
+            raise _Refused(HTTPStatus.UNPROCESSABLE_ENTITY, error.message) from error
+        finally:
+            self.metrics.add("requests_total", labels=f'{{language="{language}",result="{result}"}}')
+            self.metrics.observe("request_seconds", time.monotonic() - began)
+        for phase in filter(None, (verdict.compile, verdict.run)):
+            self.metrics.observe("start_seconds", phase.start_seconds)
+            self.metrics.add("cpu_seconds_total", phase.cpu_seconds or 0.0)
+        return json.dumps(response(verdict))
+
+    def _in_turn(self, request: Request) -> Verdict:
+        with self._lock:
+            if self._num_inside == self._room:
+                raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full; come again")
+            self._num_inside += 1
+        try:
+            with self._places:
+                return run_program(request, self.policy, self.isolation)
+        finally:
+            with self._lock:
+                self._num_inside -= 1
+
+    def page(self, path: str) -> str:
+        """What a GET answers."""
+        if path == "/v1/ping":
+            return '"pong"'
+        if path == "/health":
+            usable = {name: absent is None for name, absent in languages().items()}
+            isolation = {"isolation": self.isolation.name, "weaker": self.isolation.weaker}
+            return json.dumps({"status": "ok", "version": __version__, **isolation, "languages": usable})
+        if path == "/metrics":
+            running = min(self._num_inside, self.workers)
+            return self.metrics.text(running=running, queued=self._num_inside - running, workers=self.workers)
+        raise _Refused(HTTPStatus.NOT_FOUND, f"no page {path}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = f"clusterctl/{__version__}"
+    timeout = IDLE_SECONDS
+    server: SandboxServer
+
+    def do_GET(self) -> None:
+        self._answer(lambda: self.server.page(self.path))
+
+    def do_POST(self) -> None:
+        self._answer(self._post)
+
+    def _post(self) -> str:
+        body = self._body()
+        if self.path != "/run_code":
+            raise _Refused(
+                HTTPStatus.NOT_IMPLEMENTED, f"{self.path} is unsupported here: only single programs, /run_code"
+            )
+        return self.server.run_code(body)
+
+    def _body(self) -> bytes:
+        """The request's JSON.  Its content type keeps web pages out: browsers ask before they send one elsewhere."""
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "send Content-Length")
+        if int(length) > MAX_REQUEST_BYTES:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MAX_REQUEST_BYTES >> 20} MiB")
+        if self.headers.get_content_type() != "application/json":
+            raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json")
+        self._is_read = True
+        return self.rfile.read(int(length))
+
+    def _answer(self, handle: Callable[[], str]) -> None:
+        self._is_read = self.command == "GET"
+        try:
+            said = self.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+            token = self.server.token
+            if token is not None and self.path != "/v1/ping" and not hmac.compare_digest(said, token.encode()):
+                raise _Refused(HTTPStatus.UNAUTHORIZED, "send the server's token: `Authorization: Bearer TOKEN`")
+            status, text = HTTPStatus.OK, handle()
+        except _Refused as refused:
+            status, text = refused.args[0], json.dumps({"detail": refused.args[1]})
+        except ClusterctlError as error:
+            status, text = HTTPStatus.INTERNAL_SERVER_ERROR, json.dumps({"detail": error.message})
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain" if self.path == "/metrics" else "application/json")
+        self.send_header("Content-Length", str(len(text.encode())))
+        if not self._is_read:  # what is left of the request can't be told from the next one
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        """The counters tell what happened; programs stay out of logs."""

@@ -1,0 +1,106 @@
+"""The grammar: what it yields can be judged, and right answers are among it."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sandbox_here import judge_here
+
+from clusterctl.quickstart.grammar import PLACES, PRODUCTIONS, RULES, Derivation, in_scope
+from clusterctl.quickstart.judge import Status
+from clusterctl.quickstart.problems import PROBLEMS, Problem
+
+ANSWERS = {
+    "sum": "    acc = 0\n    for x in xs:\n        acc += x\n    return acc\n",
+    "product": "    acc = 1\n    for x in xs:\n        acc *= x\n    return acc\n",
+    "count-positive": "    acc = 0\n    for x in xs:\n        if x > 0:\n            acc += 1\n    return acc\n",
+    "largest": "    acc = xs[0]\n    for x in xs:\n        if x > acc:\n            acc = x\n    return acc\n",
+    "double-each": "    out = []\n    acc = 0\n    for x in xs:\n        acc = x\n        out.append(x + x)\n    return out\n",
+    "running-sum": "    out = []\n    acc = 0\n    for x in xs:\n        acc += x\n        out.append(acc)\n    return out\n",
+    "count-vowels": "    acc = 0\n    for x in s:\n        if x in 'aeiou':\n            acc += 1\n    return acc\n",
+    "reverse": "    acc = ''\n    for x in s:\n        acc = x + acc\n    return acc\n",
+    "factorial": "    acc = 1\n    while n > 0:\n        acc *= n\n        n -= 1\n    return acc\n",
+    "sum-to": "    acc = 0\n    while n > 0:\n        acc += n\n        n -= 1\n    return acc\n",
+    "fizz": "    if n % 3 == 0:\n        return 'fizz'\n    return n\n",
+    "larger": "    if a > b:\n        return a\n    return b\n",
+    "difference": "    if a > b:\n        return a - b\n    return b - a\n",
+    "clamp": "    if n < a:\n        return a\n    if n > b:\n        return b\n    return n\n",
+}
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> tuple[Problem, Derivation]:
+    problem = draw(st.sampled_from(PROBLEMS))
+    derivation = Derivation(problem.arguments)
+    scope = in_scope(problem.arguments)
+    while derivation.hole is not None:
+        rule = PLACES[derivation.hole[0]]
+        derivation.choose(draw(st.sampled_from([i for i, p in enumerate(PRODUCTIONS) if p.rule == rule and scope[i]])))
+    return problem, derivation
+
+
+@given(programs())
+@settings(max_examples=60, deadline=None)
+def test_every_derivation_is_a_program_that_can_be_judged(drawn: tuple[Problem, Derivation]) -> None:
+    problem, derivation = drawn
+    assert len(derivation.choices) <= 20
+    assert re.match(r"def solve\([a-z, ]+\):\n    ", derivation.source)
+    assert "{" not in derivation.source
+    verdict = judge_here(problem, derivation.source)
+    try:
+        ast.parse(derivation.source)
+    except SyntaxError:
+        assert verdict.visible.status is Status.NOT_COMPILED
+    else:
+        assert verdict.visible.status is not Status.NOT_COMPILED
+    assert 0.0 <= verdict.visible.passed_share <= 1.0
+    assert 0.0 <= verdict.hidden.passed_share <= 1.0
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+def test_a_right_answer_is_in_the_grammar_and_passes_everything(problem: Problem) -> None:
+    body = ANSWERS[problem.name]
+    assert re.fullmatch(_pattern("BODY", problem.arguments), body)
+    verdict = judge_here(problem, f"def solve({problem.arguments}):\n{body}")
+    assert (verdict.visible.passed_share, verdict.hidden.passed_share) == (1.0, 1.0)
+
+
+def _pattern(rule: str, arguments: str) -> str:
+    """The whole grammar as one regular expression: no rule is recursive."""
+    scope = in_scope(arguments)
+    options = []
+    for number, production in enumerate(PRODUCTIONS):
+        if production.rule == rule and scope[number]:
+            parts = [re.escape(production.texts[0])]
+            for text, hole in zip(production.texts[1:], production.holes, strict=True):
+                parts += [_pattern(PLACES[hole], arguments), re.escape(text)]
+            options.append("".join(parts))
+    return f"(?:{'|'.join(options)})"
+
+
+@pytest.mark.parametrize("arguments", sorted({problem.arguments for problem in PROBLEMS}))
+def test_every_rule_that_can_be_reached_has_a_production_in_scope(arguments: str) -> None:
+    scope = in_scope(arguments)
+    reached, todo = set(), ["BODY"]
+    while todo:
+        rule = todo.pop()
+        usable = [p for i, p in enumerate(PRODUCTIONS) if p.rule == rule and scope[i]]
+        assert usable, rule
+        fresh = {PLACES[hole] for p in usable for hole in p.holes} - reached
+        reached |= fresh
+        todo += fresh
+
+
+def test_a_production_of_another_rule_is_refused() -> None:
+    derivation = Derivation("xs")
+    colon = next(i for i, p in enumerate(PRODUCTIONS) if p.rule == "COLON")
+    with pytest.raises(ValueError, match="does not fill"):
+        derivation.choose(colon)
+
+
+def test_every_hole_has_its_rule() -> None:
+    assert {hole for texts in RULES.values() for text in texts for hole in re.findall(r"\{(\w+)\}", text)} < set(RULES)

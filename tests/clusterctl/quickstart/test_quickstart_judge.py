@@ -1,0 +1,94 @@
+"""The harness and its verdicts: statuses, rewards, and hidden tests that stay out of both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sandbox_here import SandboxHere, judge_here
+
+from clusterctl.quickstart.judge import PENALTY, Outcome, Status, reward, task_for
+from clusterctl.quickstart.problems import PROBLEMS
+
+SUM = PROBLEMS[0]
+CLAMP = PROBLEMS[-1]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "share"),
+    [
+        ("return sum(xs)", Status.RAN, 1.0),
+        ("return None", Status.RAN, 0.0),
+        ("return str(sum(xs))", Status.RAN, 0.0),
+        ("return sum(xs) * True + 0.0", Status.RAN, 0.0),
+        ("return 1 / 0", Status.ERROR, 0.0),
+        ("return unknown", Status.ERROR, 0.0),
+        ("return sum(xs) if len(xs) > 2 else 1 / 0", Status.ERROR, 0.75),
+        ("while True: pass", Status.TIME_LIMIT, 0.0),
+        ("return sum(xs", Status.NOT_COMPILED, 0.0),
+        ("xs.clear()", Status.RAN, 0.0),
+    ],
+)
+def test_visible_verdicts(sandbox: SandboxHere, body: str, status: Status, share: float) -> None:
+    visible = judge_here(SUM, f"def solve(xs):\n    {body}\n").visible
+    assert (visible.status, visible.passed_share) == (status, share)
+
+
+@pytest.mark.parametrize("source", ["", "solve = 3\n", "def other(xs):\n    return 1\n", "raise ValueError\n"])
+def test_a_text_without_the_function_is_an_error(sandbox: SandboxHere, source: str) -> None:
+    assert judge_here(SUM, source).visible == Outcome(passed_share=0.0, status=Status.ERROR)
+
+
+def test_a_program_may_change_its_arguments(sandbox: SandboxHere) -> None:
+    verdict = judge_here(SUM, "def solve(xs):\n    acc = 0\n    while xs:\n        acc += xs.pop()\n    return acc\n")
+    assert (verdict.visible.passed_share, verdict.hidden.passed_share) == (1.0, 1.0)
+
+
+def test_weak_visible_tests_reward_a_wrong_program_and_the_hidden_ones_tell() -> None:
+    problem = next(p for p in PROBLEMS if p.name == "largest")
+    verdict = judge_here(problem, "def solve(xs):\n    acc = 0\n    for x in xs:\n        acc = x\n    return acc\n")
+    assert reward(verdict.visible) == 1.0
+    assert verdict.hidden.passed_share < 0.5
+
+
+def test_endless_hidden_tests_leave_the_visible_verdict_alone(sandbox: SandboxHere) -> None:
+    program = "def solve(n, a, b):\n    while n == 30:\n        pass\n    return min(max(n, a), b)\n"
+    verdict = judge_here(CLAMP, program)
+    assert verdict.visible == Outcome(passed_share=1.0, status=Status.RAN)
+    assert verdict.hidden.status is Status.TIME_LIMIT
+
+
+@given(st.sampled_from(PROBLEMS), st.integers(0, 10**6), st.lists(st.integers(-9, 9), min_size=1, max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_no_hidden_test_reaches_the_reward(problem, seed: int, numbers: list[int]) -> None:
+    """Other hidden tests, whatever they ask, give the same reward."""
+    import numpy as np
+
+    from clusterctl.quickstart.policy import Vocabulary, new_parameters, write_programs
+
+    rng = np.random.default_rng(seed)
+    vocabulary = Vocabulary(PROBLEMS)
+    (program,), _ = write_programs(new_parameters(vocabulary, rng), vocabulary, [problem], rng)
+    other = replace(problem, hidden=tuple((problem.visible[0][0], number) for number in numbers))
+    assert reward(judge_here(problem, program).visible) == reward(judge_here(other, program).visible)
+
+
+def test_a_program_that_prints_a_verdict_does_not_get_it(sandbox: SandboxHere) -> None:
+    verdict = judge_here(SUM, "print('0123456789abcdef 4 ran')\ndef solve(xs):\n    print('4 ran')\n    return 0\n")
+    assert verdict.visible.passed_share == 0.0
+
+
+def test_silence_is_an_error_or_the_sandboxs_time_limit() -> None:
+    task = task_for(SUM, "")
+    assert task.verdict("").visible.status is Status.ERROR
+    assert task.verdict("", out_of_time=True).visible.status is Status.TIME_LIMIT
+    half = task.verdict(f"{task.key} 3 ran\n", out_of_time=True)
+    assert (half.visible.passed_share, half.hidden.status) == (0.75, Status.TIME_LIMIT)
+
+
+@given(st.floats(0, 1), st.sampled_from(list(Status)))
+def test_the_reward_is_the_share_less_the_penalty(share: float, status: Status) -> None:
+    assert reward(Outcome(passed_share=share, status=status)) == share - PENALTY[status]
+    assert PENALTY[status] >= 0.0

@@ -1,0 +1,16 @@
+"""Two hundred kills of real runs in the real sandbox: what `make test` does eight times."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "run"))
+
+from kill_harness import kill_many
+
+
+def test_two_hundred_kills(tmp_path: Path) -> None:
+    tally = kill_many(tmp_path / "store", kills=200, seed=20261123)
+    assert tally.kills >= 200
+    assert (tally.orphans, tally.doubles, tally.lost, tally.wrong_bills, tally.bad_exits) == ([], [], [], [], [])
