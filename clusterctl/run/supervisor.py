@@ -72,6 +72,7 @@ class Supervisor:
         run.clock.beat()
         if live or (row.desired == "up" and not done):
             return True
+        self._read_marks()  # a job that was asked to end may have finished its step
         self._end("finished" if done else "failed" if decided.failed or row.note.startswith("failed") else "stopped")
         return False
 
