@@ -119,6 +119,17 @@ COMMANDS: tuple[CommandEntry, ...] = (
         examples=("clusterctl sweep --json",),
     ),
     CommandEntry(
+        name="sandbox",
+        module="clusterctl.commands.sandbox",
+        attribute="app",
+        summary="Run programs that nobody has read: serve, run, bench.",
+        examples=(
+            "echo 'print(6 * 7)' | clusterctl sandbox run -",
+            "clusterctl sandbox serve --port 8080  # not run: serves until stopped",
+            "clusterctl sandbox bench  # not run: takes half a minute",
+        ),
+    ),
+    CommandEntry(
         name="doctor",
         module="clusterctl.commands.doctor",
         attribute="doctor",

@@ -35,7 +35,9 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Programs at once (twice the CPUs).")] = None,
     queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait; more get 503.")] = 1000,
-    token_file: Annotated[Path | None, typer.Option("--token-file", help="File that holds the token to ask for.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="File that holds the token to ask for.")
+    ] = None,
     memory_mib: Memory = 1024,
     unsafe_no_sandbox: Unsafe = False,
 ) -> None:
@@ -96,7 +98,9 @@ def run(
 def bench(
     *,
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Time for each measurement.")] = 2.0,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", min=1, help="Instead of 1 to twice the CPUs.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, help="Instead of 1 to twice the CPUs.")
+    ] = None,
     runs: Annotated[int, typer.Option("--runs", min=0, help="Then run so many and look what they leave.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -94,7 +94,9 @@ def _repeat(start: Callable[[], None], concurrency: int, until: float) -> list[f
 
 def profile(measured: list[Speed], policy: Policy) -> dict[str, object]:
     """The `sandbox:` block of a run spec that says what was measured: the python start with the most starts per second."""
-    best = max((speed for speed in measured if speed.what.startswith("sandbox: python3")), key=lambda s: s.starts_per_second)
+    best = max(
+        (speed for speed in measured if speed.what.startswith("sandbox: python3")), key=lambda s: s.starts_per_second
+    )
     return {
         "cpus": 1.0,
         "memory_gib": policy.memory_mib / 1024,

@@ -84,15 +84,7 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
     began_at = watch.began_at or gone_at
     cpu_seconds = usage.ru_utime + usage.ru_stime
     code = os.waitstatus_to_exitcode(state)
-    status = watch.stopped or Status.FINISHED
-    if watch.stopped is None and (watch.began_at is None or code < 0):
-        status = Status.SANDBOX_ERROR
-    elif watch.stopped is None and (
-        code == _CPU_LIMIT_CODE or (code == _KILLED_CODE and cpu_seconds >= task.cpu_seconds)
-    ):
-        status = Status.TIME_LIMIT
-    elif watch.stopped is None and code != 0 and _NO_MEMORY.search(stderr):
-        status = Status.MEMORY_LIMIT
+    status = _status(watch, task, code=code, cpu_seconds=cpu_seconds, stderr=stderr)
     return Phase(
         status=status,
         exit_code=code if status is Status.FINISHED else None,
@@ -104,6 +96,17 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
         peak_memory_mib=watch.peak_bytes / (1 << 20) or None,
         files=_unpack(reported.partition(b"\n")[2]) if task.fetch else {},
     )
+
+
+def _status(watch: Watch, task: Task, *, code: int, cpu_seconds: float, stderr: bytes) -> Status:
+    """How it ended: by us, not at all, by the kernel's CPU limit, for lack of memory, or by itself."""
+    if watch.stopped is not None:
+        return watch.stopped
+    if watch.began_at is None or code < 0:
+        return Status.SANDBOX_ERROR
+    if code == _CPU_LIMIT_CODE or (code == _KILLED_CODE and cpu_seconds >= task.cpu_seconds):
+        return Status.TIME_LIMIT
+    return Status.MEMORY_LIMIT if code != 0 and _NO_MEMORY.search(stderr) else Status.FINISHED
 
 
 def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:

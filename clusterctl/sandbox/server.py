@@ -49,7 +49,14 @@ class SandboxServer(ThreadingHTTPServer):
         """A client that went away is no event."""
 
     def __init__(
-        self, address: tuple[str, int], isolation: Isolation, policy: Policy, *, workers: int, queue: int, token: str | None
+        self,
+        address: tuple[str, int],
+        isolation: Isolation,
+        policy: Policy,
+        *,
+        workers: int,
+        queue: int,
+        token: str | None,
     ) -> None:
         """Raises SpecError when `address` can be reached from outside and there is no token, or can't be had."""
         if token is None and address[0] != "localhost" and not ipaddress.ip_address(address[0]).is_loopback:

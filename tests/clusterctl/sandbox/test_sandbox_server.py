@@ -1,0 +1,77 @@
+"""The sandbox server as a trainer meets it: SandboxFusion's requests over real HTTP on loopback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from clusterctl.errors import SpecError
+from clusterctl.sandbox.isolation import find_isolation
+from clusterctl.sandbox.server import SandboxServer
+from clusterctl.sandbox.verdict import Policy
+
+
+def serving(token: str | None = None) -> SandboxServer:
+    return SandboxServer(("127.0.0.1", 0), policy=Policy(), isolation=find_isolation(), workers=2, queue=8, token=token)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with serving() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{server.server_address[1]}", trust_env=False, timeout=30
+        ) as opened:
+            yield opened
+        server.shutdown()
+
+
+def test_run_code_answers_as_sandboxfusion_does(client: httpx.Client) -> None:
+    answer = client.post("/run_code", json={"code": "print(6 * 7)", "language": "python", "run_timeout": 5}).json()
+    assert answer["status"] == "Success"
+    assert (answer["run_result"]["status"], answer["run_result"]["stdout"]) == ("Finished", "42\n")
+    assert answer["run_result"]["return_code"] == 0
+
+
+def test_a_failing_program_is_no_failing_sandbox(client: httpx.Client) -> None:
+    answer = client.post("/run_code", json={"code": "raise SystemExit(3)", "language": "python"}).json()
+    assert (answer["status"], answer["run_result"]["return_code"]) == ("Failed", 3)
+
+
+def test_the_time_limit_is_named(client: httpx.Client) -> None:
+    asked = {"code": "while True: pass", "language": "python", "run_timeout": 0.5}
+    assert client.post("/run_code", json=asked).json()["run_result"]["status"] == "TimeLimitExceeded"
+
+
+def test_ping_and_metrics(client: httpx.Client) -> None:
+    assert "pong" in client.get("/v1/ping").text
+    assert "sandbox" in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"code": 3}', b'{"code": "", "language": "python", "files": 1}'])
+def test_bad_requests_are_refused(client: httpx.Client, body: bytes) -> None:
+    said = {"Content-Type": "application/json"}
+    assert client.post("/run_code", content=body, headers=said).status_code == 422
+
+
+def test_unknown_paths_are_unknown(client: httpx.Client) -> None:
+    assert client.get("/nothing").status_code in (404, 405)
+
+
+def test_outside_needs_a_token() -> None:
+    with pytest.raises(SpecError, match="from outside"):
+        SandboxServer(("0.0.0.0", 0), policy=Policy(), isolation=find_isolation(), workers=1, queue=1, token=None)
+
+
+def test_a_token_is_asked_for() -> None:
+    with serving(token="right") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/run_code"
+        asked = {"code": "print(1)", "language": "python"}
+        with httpx.Client(trust_env=False, timeout=30) as opened:
+            assert opened.post(url, json=asked).status_code in (401, 403)
+            assert opened.post(url, json=asked, headers={"Authorization": "Bearer right"}).status_code == 200
+        server.shutdown()
