@@ -71,7 +71,7 @@ async def run(run_dir: Path, sandbox: SandboxClient, settings: Settings, steps: 
     while state.steps_done < steps:
         mark = await one_step(state, sandbox, settings, steps)
         state.save(run_dir)
-        say(_readable(mark))
+        say(readable(mark))
     result = await _result(run_dir, state, sandbox)
     write_atomic(run_dir / "result.json", json.dumps(result, indent=1) + "\n")
     say(f"done: reward {result['first']['reward']:.2f} in the first steps, {result['last']['reward']:.2f} in the last")
@@ -114,7 +114,8 @@ def measure(verdicts: Sequence[Verdict]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _readable(mark: dict[str, Any]) -> str:
+def readable(mark: dict[str, Any]) -> str:
+    """A mark as a line of the log."""
     m, seconds = mark["metrics"], mark["phases"]
     return (
         f"step {mark['step']:>3}/{mark['of']}  reward {m['reward']:5.2f}  pass@1 {m['pass_at_1_visible']:4.0%} "

@@ -45,7 +45,7 @@ class RunState:
         np.savez(stream, about=np.array(json.dumps(about)), **arrays)
         write_atomic(run_dir / "checkpoint.npz", stream.getvalue())
         if self.last_mark:
-            _append(run_dir / "marks.jsonl", self.last_mark)
+            append_line(run_dir / "marks.jsonl", self.last_mark)
 
 
 def resume(run_dir: Path, fresh: RunState) -> RunState:
@@ -69,13 +69,13 @@ def resume(run_dir: Path, fresh: RunState) -> RunState:
     if whole != content:
         write_atomic(marks, whole)
     if whole.count(b"\n") < state.steps_done:
-        _append(marks, state.last_mark)
+        append_line(marks, state.last_mark)
     return state
 
 
 def _load(file: Path) -> RunState:
     try:
-        with np.load(file) as stored:
+        with np.load(io.BytesIO(file.read_bytes())) as stored:
             about = json.loads(str(stored["about"]))
             parts: dict[str, Parameters] = {"now": {}, "first": {}, "second": {}}
             for key in stored.files:
@@ -85,11 +85,12 @@ def _load(file: Path) -> RunState:
         adam = Adam(first=parts["first"], second=parts["second"], updates=about["updates"])
         return RunState(settings=about["settings"], parameters=parts["now"], adam=adam,
                         steps_done=about["steps_done"], last_mark=about["last_mark"])  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise StateError(f"{file} can't be read: {error}", hint="start again in a new folder") from error
 
 
-def _append(file: Path, line: str) -> None:
+def append_line(file: Path, line: str) -> None:
+    """Append a line and wait until it is on the disk."""
     with file.open("a", encoding="utf-8") as stream:
         stream.write(line + "\n")
         stream.flush()

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     sys.stdout.write(f"quickstart: reinforcement learning from code execution; run folder {args.run_dir}\n")
     sys.stdout.flush()
     try:
-        _apply_spec(args)
+        _check(args)
         asyncio.run(_train(args))
     except ClusterctlError as error:
         sys.stderr.write(f"error: {error.message}\n" + (f"\nhint: {error.hint}\n" if error.hint else ""))
@@ -40,7 +40,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--run-dir", type=Path, required=True)
     add("--sandbox-url", default=os.environ.get(URL_VARIABLE), help=f"default: the environment's {URL_VARIABLE}")
-    add("--spec", type=Path, help="run spec that says steps, prompts and samples")
     add("--steps", type=int, default=50)
     add("--prompts", type=int, default=10, help="problems per step")
     add("--samples", type=int, default=6, help="programs per problem and step")
@@ -49,15 +48,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _apply_spec(args: argparse.Namespace) -> None:
-    """Takes the numbers from the spec, if one is given, and checks them.  Raises SpecError."""
-    if args.spec is not None:
-        from clusterctl.files.spec_file import read_spec
-
-        stage = read_spec(args.spec).stages[0]
-        if stage.kind != "rlcef":
-            raise SpecError(f"{args.spec}: its first stage is {stage.kind}, not rlcef")
-        args.steps, args.prompts, args.samples = stage.steps, stage.prompts_per_step, stage.samples_per_prompt
+def _check(args: argparse.Namespace) -> None:
+    """Raises SpecError."""
     if args.sandbox_url is None:
         raise SpecError("no sandbox", hint=f"--sandbox-url, or {URL_VARIABLE} in the environment, names one")
     if args.samples < 2 or args.prompts < 1 or args.steps < 1 or args.seed < 0:

@@ -1,31 +1,47 @@
-"""Stands in for the sandbox client: the harness in this process."""
+"""Stands in for the sandbox client and its server: harnesses run one after the other in one helper process."""
 
 from __future__ import annotations
 
-import contextlib
-import io
+import atexit
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
 from clusterctl.quickstart.judge import Verdict, task_for
 from clusterctl.quickstart.problems import Problem
 
 
+@cache
+def _worker() -> subprocess.Popen[str]:
+    worker = subprocess.Popen(
+        [sys.executable, "-I", Path(__file__).with_name("sandbox_worker.py")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    atexit.register(worker.communicate)
+    return worker
+
+
 def run_code(code: str) -> str:
-    """What the code prints; it may end itself."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        exec(compile(code, "harness", "exec"), {})
-    return printed.getvalue()
+    """What the code prints."""
+    worker = _worker()
+    assert worker.stdin
+    assert worker.stdout
+    worker.stdin.write(json.dumps(code) + "\n")
+    worker.stdin.flush()
+    return json.loads(worker.stdout.readline())
 
 
 def judge_here(problem: Problem, program: str) -> Verdict:
-    """Run the harness in this process."""
+    """Run the harness in the helper."""
     task = task_for(problem, program)
     return task.verdict(run_code(task.code))
 
 
 class SandboxHere:
-    """Stands in for the client: the harness in this process, each program once."""
+    """Stands in for the client; runs each program once."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Verdict] = {}

@@ -11,7 +11,7 @@ import socketserver
 import sys
 from pathlib import Path
 
-from sandbox_here import run_code
+from sandbox_worker import run_code
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -30,6 +30,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 class _Server(socketserver.ForkingMixIn, http.server.HTTPServer):
     """A child for each request, so that the harness can set timers."""
+
+    def handle_error(self, *_: object) -> None:
+        """A client that was killed doesn't wait for its answer."""
 
 
 if __name__ == "__main__":

@@ -73,10 +73,10 @@ def test_marks_say_what_a_watcher_needs(tmp_path, sandbox) -> None:
 
 
 def test_reward_rises_and_programs_that_fail_grow_rare(tmp_path, sandbox) -> None:
-    folder = train(tmp_path / "run", sandbox, 50, Settings(seed=1))
+    folder = train(tmp_path / "run", sandbox, 30, Settings(seed=1))
     result = json.loads((folder / "result.json").read_text())
     first, last = result["first"], result["last"]
-    assert last["reward"] > first["reward"] + 0.25
+    assert last["reward"] > first["reward"] + 0.2
     assert last["pass_at_1_hidden"] > first["pass_at_1_hidden"] + 0.1
     assert first["not_compiled_share"] > 0.1 > last["not_compiled_share"]
     assert last["visible_hidden_gap"] > 0.0
@@ -124,7 +124,7 @@ class Killed(BaseException):
 
 def test_a_kill_between_checkpoint_and_mark_loses_and_repeats_nothing(tmp_path, sandbox, monkeypatch) -> None:
     whole, torn = train(tmp_path / "whole", sandbox, 4), tmp_path / "torn"
-    append = run_state._append
+    append = run_state.append_line
 
     def killed_before(file: Path, line: str) -> None:
         raise Killed
@@ -135,10 +135,10 @@ def test_a_kill_between_checkpoint_and_mark_loses_and_repeats_nothing(tmp_path, 
         raise Killed
 
     for faulty in (killed_before, killed_within):
-        monkeypatch.setattr(run_state, "_append", faulty)
+        monkeypatch.setattr(run_state, "append_line", faulty)
         with pytest.raises(Killed):
             train(torn, sandbox, 4)
-        monkeypatch.setattr(run_state, "_append", append)
+        monkeypatch.setattr(run_state, "append_line", append)
         train(torn, sandbox, 2)
     train(torn, sandbox, 4)
     assert_same_run(whole, torn)

@@ -35,12 +35,12 @@ def steps_marked(folder: Path) -> list[int]:
 
 
 def test_a_run_killed_at_random_moments_equals_one_that_was_not(tmp_path: Path, sandbox_url: str) -> None:
-    steps, rng, kills = 8, random.Random(4), 0
+    steps, rng, kills = 6, random.Random(4), 0
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    for _ in range(60):
+    for attempt in range(60):
         process = trainer(killed, "--sandbox-url", sandbox_url, "--steps", str(steps), *SMALL)
-        try:
-            _, errors = process.communicate(timeout=rng.uniform(0.3, 0.9))
+        try:  # later and later, so that a slow machine ends it too
+            _, errors = process.communicate(timeout=rng.uniform(0.2, 0.8) * (1.0 + 0.2 * attempt))
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -61,8 +61,7 @@ def test_a_run_killed_at_random_moments_equals_one_that_was_not(tmp_path: Path, 
         assert left.files == right.files
         assert all(np.array_equal(left[name], right[name]) for name in left.files if name != "about")
     results = [json.loads((folder / "result.json").read_text()) for folder in (killed, whole)]
-    assert [r["last"] for r in results][0] == results[1]["last"]
-    assert not list(killed.glob(".*.part")) or kills  # a torn temporary file is all that a kill may leave
+    assert results[0]["last"] == results[1]["last"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -105,25 +104,11 @@ def test_without_a_sandbox_it_ends_with_one_message_after_its_patience(tmp_path:
     assert not (tmp_path / "run" / "marks.jsonl").exists()
 
 
-def test_the_numbers_may_come_from_a_spec(tmp_path: Path, sandbox_url: str) -> None:
-    spec = tmp_path / "run.yaml"
-    spec.write_text(
-        "name: quick\nstages:\n  - {kind: rlcef, model: clusterctl/quickstart, steps: 2, prompts_per_step: 3, "
-        "samples_per_prompt: 2}\nfleet: {targets: [local], machines: [{vcpus: 2, memory_gib: 4}]}\n"
-    )
-    process = trainer(tmp_path / "run", "--sandbox-url", sandbox_url, "--spec", str(spec))
-    said, errors = process.communicate(timeout=20)
-    assert (process.returncode, errors) == (0, "")
-    assert "2 steps of 3 problems x 2 programs" in said
-    assert steps_marked(tmp_path / "run") == [1, 2]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--sandbox-url", NOBODY, "--samples", "1"], "samples at least 2"),
         (["--sandbox-url", NOBODY, "--steps", "0"], "at least 1"),
-        (["--sandbox-url", NOBODY, "--spec", "missing.yaml"], "missing.yaml"),
         ([], "no sandbox"),
     ],
 )
