@@ -100,8 +100,8 @@ class Box:
     policy: Policy
     files: dict[str, int]
     filter_fd: int
-    users: tuple[int, ...]
-    """As root: where bubblewrap names its child, and where it waits until its users are mapped."""
+    users_fd: int | None
+    """As root: the user namespace to use."""
 
     def init(self) -> list[str]:
         """The first process of the sandbox."""
@@ -122,8 +122,17 @@ class Box:
 
 def bubblewrap(box: Box) -> list[str]:
     """All namespaces, a root of read-only folders, a private /tmp, the system-call filter, no capabilities."""
-    line = [tool("bwrap"), "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"]
-    line += ["--hostname", "sandbox", "--cap-drop", "ALL", "--seccomp", str(box.filter_fd)]
+    line = [tool("bwrap"), "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox"]
+    line += [
+        "--unshare-ipc",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-uts",
+        "--unshare-cgroup",
+        "--cap-drop",
+        "ALL",
+    ]
+    line += ["--seccomp", str(box.filter_fd)]
     for path in map(Path, _BESIDE_USR):
         if path.is_symlink():
             line += ["--symlink", str(path.readlink()), str(path)]
@@ -142,11 +151,11 @@ def bubblewrap(box: Box) -> list[str]:
     for name, descriptor in box.files.items():
         line += ["--perms", "0777", "--file", str(descriptor), f"{WORK}/{name}"]
     line += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]
-    if not box.users:
-        return [*line, "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--", *box.init()]
-    line += ["--info-fd", str(box.users[0]), "--userns-block-fd", str(box.users[1])]
-    line += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--", "setpriv", f"--reuid={INNER_ID}"]
-    return [*line, f"--regid={INNER_ID}", "--clear-groups", "--inh-caps=-all", "--pdeathsig=KILL", "--", *box.init()]
+    if box.users_fd is None:
+        return [*line, "--unshare-user", "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--", *box.init()]
+    line += ["--userns", str(box.users_fd), "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--"]
+    line += ["setpriv", f"--reuid={INNER_ID}", f"--regid={INNER_ID}", "--clear-groups", "--inh-caps=-all"]
+    return [*line, "--pdeathsig=KILL", "--", *box.init()]
 
 
 def unshare(box: Box) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,9 @@ import typer
 from clusterctl import paths
 from clusterctl.console import progress
 from clusterctl.files.write import write_atomic
-from clusterctl.sandbox.bench import profile, speeds, traces
+from clusterctl.sandbox.bench import PROGRAMS, left_by, profile, speeds
 from clusterctl.sandbox.isolation import BUBBLEWRAP, Isolation
-from clusterctl.sandbox.run import run_program
-from clusterctl.sandbox.verdict import Policy, Request
+from clusterctl.sandbox.verdict import Policy
 
 if TYPE_CHECKING:
     from clusterctl.sandbox.bench import Speed
@@ -28,11 +26,14 @@ def bench_report(isolation: Isolation, *, seconds: float, concurrency: int | Non
     concurrencies = sorted({1, cpus, 2 * cpus}) if concurrency is None else [concurrency]
     measured: list[Speed] = []
     bare = isolation is BUBBLEWRAP
-    with progress("measuring starts", total=len(concurrencies) * 2 * (1 + bare)) as advance:
+    with progress("measuring starts", total=len(concurrencies) * len(PROGRAMS) * (1 + bare)) as advance:
         for speed in speeds(isolation, seconds=seconds, concurrencies=concurrencies, bare=bare):
             measured.append(speed)
             advance(1)
-    left = _left_by(runs, isolation, 2 * cpus) if runs else None
+    left = {}
+    if runs:
+        with progress("programs", total=runs) as advance:
+            left = left_by(runs, isolation, concurrency=max(concurrencies), advance=advance)
     believed = profile(measured, Policy())
     file = paths.user_data_dir() / "sandbox-profile.json"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,22 +43,10 @@ def bench_report(isolation: Isolation, *, seconds: float, concurrency: int | Non
         report = {"isolation": isolation.name, "speeds": rows, "runs": runs, "left": left, "profile": believed}
         typer.echo(json.dumps(report, indent=2))
         return
-    typer.echo(f"{'':<28}{'at once':>8}{'starts/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}")
-    for speed in measured:
-        times = "".join(f"{1000 * s:>9.1f}" for s in (speed.p50_seconds, speed.p95_seconds, speed.p99_seconds))
-        typer.echo(f"{speed.what:<28}{speed.concurrency:>8}{speed.starts_per_second:>10.0f}{times}")
-    if left is not None:
-        typer.echo(f"after {runs} runs there is left: " + ", ".join(f"{count} {kind}" for kind, count in left.items()))
+    typer.echo(f"{'program':<26}{'by':<12}{'at once':>7}{'starts/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}")
+    for one in measured:
+        times = "".join(f"{1000 * value:>9.1f}" for value in (one.p50_seconds, one.p95_seconds, one.p99_seconds))
+        typer.echo(f"{one.program:<26}{one.by:<12}{one.concurrency:>7}{one.starts_per_second:>10.0f}{times}")
+    if runs:
+        typer.echo(f"left after {runs} programs: " + ", ".join(f"{count} {kind}" for kind, count in left.items()))
     typer.echo(f"profile for `sandbox:` in a run spec: {file}")
-
-
-def _left_by(runs: int, isolation: Isolation, concurrency: int) -> dict[str, int]:
-    """How many processes, mounts, folders and descriptors there are after `runs` programs that were not there before."""
-    request = Request(language="bash", code="sleep 600 & echo > left")
-    before = traces()
-    with ThreadPoolExecutor(concurrency) as pool, progress("runs", total=runs) as advance:
-        for verdict in pool.map(lambda _: run_program(request, isolation=isolation), range(runs)):
-            advance(1)
-            assert verdict.run is not None and verdict.run.ok, verdict  # noqa: PT018 - the bench is a test here
-        after = traces()
-    return {kind: len(after[kind] - before[kind]) for kind in before}

@@ -21,6 +21,7 @@ from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.sandbox.fusion import RunCodeRequest, response
 from clusterctl.sandbox.languages import LANGUAGES, languages
 from clusterctl.sandbox.metrics import Metrics
+from clusterctl.sandbox.orphans import end_orphans
 from clusterctl.sandbox.run import run_program
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class SandboxServer(ThreadingHTTPServer):
             raise SpecError(f"{address[0]} can be reached from outside this machine", hint=hint)
         self.policy, self.isolation, self.workers, self.token = policy, isolation, workers, token
         self.metrics = Metrics()
+        end_orphans()
         self._places, self._lock = threading.Semaphore(workers), threading.Lock()
         self._num_inside, self._room = 0, workers + queue
         try:

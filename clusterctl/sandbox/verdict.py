@@ -82,7 +82,7 @@ class Phase:
     cpu_seconds: float | None
     """Includes a few ms of the sandbox's own.  None: stopped, so that nobody waited for its processes."""
     peak_memory_mib: float | None
-    """Sampled every 10 to 100 ms; None: gone before the first sample."""
+    """Sampled after 20 ms and then every 40 to 100 ms; None: gone before the first sample."""
     files: Mapping[str, bytes]
 
     @property

@@ -16,7 +16,7 @@ START_SECONDS = 30.0
 """A sandbox that has not begun by then is an error of ours, not of the program."""
 GRACE_SECONDS = 5.0
 """A sandbox that was killed has this long to disappear; then its launcher is killed, then it is given up."""
-FIRST_SAMPLE_SECONDS, SAMPLE_SECONDS = 0.01, 0.1
+FIRST_SAMPLE_SECONDS, SAMPLE_SECONDS = 0.02, 0.1
 INODE_BYTES = 4096
 """An empty file counts like one of a page: it costs up to 1.1 KiB of the kernel's memory."""
 _CHUNK_BYTES = 1 << 16

@@ -1,0 +1,49 @@
+"""Sandboxes whose owner was killed in the first millisecond of their start, before they were bound to its life.
+
+All others die with their owner at once; these would stay, blocked.  The next server, or `clusterctl sweep`, ends them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from functools import cache
+from pathlib import Path
+
+_PREFIX = "clusterctl-sandbox-of"
+
+
+@cache
+def owner_mark(pid: int) -> str:
+    """What the launchers of process `pid` are called in the process list: its id and when it started."""
+    return f"{_PREFIX}-{pid}-{_started(Path(f'/proc/{pid}'))}"
+
+
+def orphans() -> list[int]:
+    """Launchers of sandboxes whose owner is no more, oldest first."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has gone, or is another user's
+            mark = (process / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+            owner = mark.removeprefix(f"{_PREFIX}-").partition("-")[0] if mark.startswith(_PREFIX) else ""
+            if owner and mark != f"{_PREFIX}-{owner}-{_started(Path('/proc', owner))}":
+                found.append(int(process.name))
+    return sorted(found)
+
+
+def end_orphans() -> int:
+    """Kill them; returns how many there were."""
+    found = orphans()
+    for process in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return len(found)
+
+
+def _started(process: Path) -> str:
+    """When it started, in clock ticks since boot; empty when it is no more."""
+    try:
+        return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
