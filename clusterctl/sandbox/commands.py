@@ -100,19 +100,14 @@ class Box:
     policy: Policy
     files: dict[str, int]
     filter_fd: int
-    users_fd: int | None
-    """As root: the user namespace to use."""
+    users: tuple[int, ...]
+    """As root: where bubblewrap names its child, and where it waits until its users are mapped."""
 
     def init(self) -> list[str]:
         """The first process of the sandbox."""
         policy, task = self.policy, self.task
-        limits = [
-            policy.max_open_files,
-            policy.disk_mib << 11,
-            task.memory_mib << 10,
-            task.cpu_seconds,
-            policy.max_processes,
-        ]
+        limits = [policy.max_open_files, policy.disk_mib << 11, task.memory_mib << 10, task.cpu_seconds]
+        limits.append(policy.max_processes)
         return ["/bin/sh", "-c", _INIT, "sandbox", *map(str, limits), "\n".join(task.fetch), *task.program]
 
     def copies(self) -> list[str]:
@@ -122,26 +117,14 @@ class Box:
 
 def bubblewrap(box: Box) -> list[str]:
     """All namespaces, a root of read-only folders, a private /tmp, the system-call filter, no capabilities."""
-    line = [tool("bwrap"), "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox"]
-    line += [
-        "--unshare-ipc",
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-uts",
-        "--unshare-cgroup",
-        "--cap-drop",
-        "ALL",
-    ]
-    line += ["--seccomp", str(box.filter_fd)]
+    line = [tool("bwrap"), "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"]
+    line += ["--hostname", "sandbox", "--cap-drop", "ALL", "--seccomp", str(box.filter_fd)]
     for path in map(Path, _BESIDE_USR):
         if path.is_symlink():
             line += ["--symlink", str(path.readlink()), str(path)]
     line += ["--perms", "0755", "--dir", "/etc"]
-    for here, there in (
-        *_shown(),
-        *((str(file), f"/etc/{file.name}") for file in ETC.iterdir()),
-        *box.task.toolchain.folders,
-    ):
+    own = tuple((str(file), f"/etc/{file.name}") for file in ETC.iterdir())
+    for here, there in _shown() + own + box.task.toolchain.folders:
         line += ["--ro-bind", here, there]
     line += ["--proc", "/proc", "--dev", "/dev"]
     for size, folder in ((SHM_BYTES, "/dev/shm"), (box.policy.disk_mib << 20, WORK)):  # noqa: S108 - its own
@@ -151,11 +134,11 @@ def bubblewrap(box: Box) -> list[str]:
     for name, descriptor in box.files.items():
         line += ["--perms", "0777", "--file", str(descriptor), f"{WORK}/{name}"]
     line += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]
-    if box.users_fd is None:
-        return [*line, "--unshare-user", "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--", *box.init()]
-    line += ["--userns", str(box.users_fd), "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--"]
-    line += ["setpriv", f"--reuid={INNER_ID}", f"--regid={INNER_ID}", "--clear-groups", "--inh-caps=-all"]
-    return [*line, "--pdeathsig=KILL", "--", *box.init()]
+    if not box.users:
+        return [*line, "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--", *box.init()]
+    line += ["--info-fd", str(box.users[0]), "--userns-block-fd", str(box.users[1])]
+    line += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--", "setpriv", f"--reuid={INNER_ID}"]
+    return [*line, f"--regid={INNER_ID}", "--clear-groups", "--inh-caps=-all", "--pdeathsig=KILL", "--", *box.init()]
 
 
 def unshare(box: Box) -> list[str]:
@@ -166,12 +149,8 @@ def unshare(box: Box) -> list[str]:
     line += ["--", tool("unshare"), "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"]
     script = _SETUP + _COPY + 'exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs -- "$@"'
     line += ["--net", "--ipc", "--uts", "--cgroup", "--", "/bin/sh", "-c", script, "setup"]
-    line += [
-        str(box.policy.disk_mib << 20),
-        str(SHM_BYTES),
-        *(word for pair in (*_shown(), *box.task.toolchain.folders) for word in pair),
-        "--",
-    ]
+    shown = [word for pair in _shown() + box.task.toolchain.folders for word in pair]
+    line += [str(box.policy.disk_mib << 20), str(SHM_BYTES), *shown, "--"]
     return [*line, *box.copies(), *box.init()]
 
 

@@ -1,0 +1,249 @@
+"""Programs, verdicts, files, and the choice of a mechanism."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.sandbox import commands, isolation, orphans
+from clusterctl.sandbox.isolation import UNPROTECTED, Isolation, find_isolation
+from clusterctl.sandbox.languages import LANGUAGES, languages, toolchain
+from clusterctl.sandbox.process import _unpack
+from clusterctl.sandbox.run import run_program
+from clusterctl.sandbox.verdict import Policy, Request, Status, Verdict
+
+Judge = Callable[..., Verdict]
+
+
+def test_a_program_reads_its_input_and_writes_its_output(judge: Judge) -> None:
+    verdict = judge("import sys; print(sys.stdin.read()[::-1]); print('x', file=sys.stderr); sys.exit(3)", stdin=b"abc")
+    assert verdict.run is not None
+    assert (verdict.status, verdict.run.exit_code) == (Status.FINISHED, 3)
+    assert (verdict.run.stdout, verdict.run.stderr) == (b"cba\n", b"x\n")
+    assert verdict.run.cpu_seconds is not None
+    assert 0 < verdict.run.cpu_seconds < 5
+
+
+def test_much_input_is_no_deadlock(judge: Judge) -> None:
+    verdict = judge("import sys; print(len(sys.stdin.read()))", stdin=b"x" * (5 << 20))
+    assert verdict.run is not None
+    assert verdict.run.stdout == b"5242880\n"
+    assert judge("print(1)", stdin=b"x" * (5 << 20)).status is Status.FINISHED
+
+
+def test_files_go_in_and_out(judge: Judge) -> None:
+    files = {"data/deep/in.bin": bytes(range(256)), "other.txt": b""}
+    code = "import os\nopen('data/out', 'wb').write(open('data/deep/in.bin', 'rb').read() * 2)\nos.remove('other.txt')\nopen('other.txt', 'w').write('new')"
+    verdict = judge(code, files=files, fetch=("data/out", "other.txt"))
+    assert verdict.run is not None
+    assert dict(verdict.run.files) == {"data/out": bytes(range(256)) * 2, "other.txt": b"new"}
+
+
+def test_cpp_is_compiled_in_a_sandbox_of_its_own(judge: Judge) -> None:
+    code = '#include <cstdio>\n#include <fstream>\nint main() { std::ifstream f("in"); int x; f >> x; std::printf("%d", x * 2); }'
+    verdict = judge(code, language="cpp", files={"in": b"21"})
+    assert verdict.run is not None
+    assert verdict.run.stdout == b"42"
+    assert verdict.compile is not None
+    broken = judge("int main() {", language="cpp")
+    assert (broken.status, broken.run) == (Status.COMPILE_FAILED, None)
+    assert broken.compile is not None
+    assert b"error" in broken.compile.stderr
+
+
+def test_the_sandboxs_own_tools_are_those_of_the_machine() -> None:
+    assert set(languages()) == {"python", "cpp", "bash", "nodejs", "go", "rust", "java"} == set(LANGUAGES)
+    assert toolchain("python").absent is None
+    for folder, _ in (pair for name in LANGUAGES for pair in toolchain(name).folders):
+        assert not Path.home().is_relative_to(folder)
+
+
+def test_an_unknown_language_is_no_fault_of_the_program(judge: Judge) -> None:
+    verdict = judge("", language="cobol")
+    assert verdict.status is Status.SANDBOX_ERROR
+    assert "python" in verdict.message
+
+
+@pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../b", "a//b", "./a", "", "a\0b", "a\nb", "-rf", "a/"])
+def test_paths_outside_the_working_folder_are_refused(name: str) -> None:
+    with pytest.raises(SpecError, match="no path inside"):
+        Request(language="python", code="", files={name: b""})
+    with pytest.raises(SpecError, match="no path inside"):
+        Request(language="python", code="", fetch=(name,))
+
+
+def test_too_many_files_are_refused() -> None:
+    with pytest.raises(SpecError, match="more than 200"):
+        Request(language="python", code="", files={str(number): b"" for number in range(201)})
+
+
+@given(st.binary(max_size=4000))
+def test_any_bytes_can_be_unpacked(archive: bytes) -> None:
+    assert isinstance(_unpack(archive), dict)
+
+
+def test_hostile_archives_give_plain_files_only() -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, kind in (("link", tarfile.SYMTYPE), ("hard", tarfile.LNKTYPE), ("device", tarfile.CHRTYPE), ("folder", tarfile.DIRTYPE)):  # fmt: skip
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            tar.addfile(member)
+        member = tarfile.TarInfo("plain")
+        member.size = 2
+        tar.addfile(member, io.BytesIO(b"ok"))
+    whole = made.getvalue()
+    assert _unpack(whole) == {"plain": b"ok"}
+    lying = bytearray(whole)
+    at = whole.index(b"plain")
+    lying[at + 124 : at + 136] = b"77777777777\0"
+    assert set(_unpack(bytes(lying))) <= {"plain"}
+
+
+# --- the choice of a mechanism
+
+
+@pytest.fixture
+def _fresh() -> None:
+    isolation.why_not.cache_clear()
+    commands.tool.cache_clear()
+
+
+@pytest.fixture
+def hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _fresh: None) -> Callable[[str], None]:
+    """Take a tool off PATH: a folder of links to all others."""
+
+    def hide(*tools: str) -> None:
+        for folder in ("/usr/sbin", "/usr/bin"):
+            for file in Path(folder).iterdir():
+                link = tmp_path / file.name
+                if file.name not in tools and not link.is_symlink():
+                    link.symlink_to(file)
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+    yield hide
+    isolation.why_not.cache_clear()
+    commands.tool.cache_clear()
+
+
+def test_without_bubblewrap_the_next_best_is_taken_and_says_what_is_weaker(hidden: Callable[..., None]) -> None:
+    hidden("bwrap")
+    found = find_isolation()
+    assert found.name == "unshare"
+    assert "system-call filter" in found.weaker
+    verdict = run_program(Request(language="python", code="import os; print(os.listdir('/'))"))
+    assert verdict.isolation == "unshare"
+    assert verdict.run is not None
+    assert b"home" not in verdict.run.stdout
+
+
+def test_without_any_tool_nothing_runs_unprotected(hidden: Callable[..., None]) -> None:
+    hidden("bwrap", "unshare")
+    with pytest.raises(ClusterctlError, match=r"bwrap is not installed.*unshare is not installed") as raised:
+        run_program(Request(language="python", code="print(1)"))
+    assert "--unsafe-no-sandbox" in (raised.value.hint or "")
+
+
+def test_unprotected_only_when_asked_for_and_leaves_no_folder() -> None:
+    found = find_isolation(unprotected=True)
+    assert found is UNPROTECTED
+    assert found.weaker
+    code = "import os; open('left', 'w'); print(os.getcwd())"
+    verdict = run_program(Request(language="python", code=code), Policy(), found)
+    assert verdict.run is not None
+    assert not Path(verdict.run.stdout.decode().strip()).exists()
+    assert run_program(Request(language="python", code="while True: pass", run_seconds=0.3), Policy(), found).status is Status.TIME_LIMIT  # fmt: skip
+
+
+def test_bubblewrap_is_offered_not_forced(monkeypatch: pytest.MonkeyPatch, hidden: Callable[..., None]) -> None:
+    hidden("bwrap")
+    asked: list[str] = []
+    ran: list[object] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(isolation.shutil, "which", lambda tool, path=None: None if tool in ("bwrap", "dnf", "apk") else f"/usr/bin/{tool}")  # fmt: skip
+    monkeypatch.setattr(isolation.subprocess, "run", lambda line, **_: ran.append(line) or subprocess.CompletedProcess(line, 100))  # fmt: skip
+    assert not isolation.offer_bubblewrap(lambda question: bool(asked.append(question)))
+    assert "apt-get install -y bubblewrap" in asked[0]
+    assert ran == []
+    with pytest.raises(ClusterctlError, match="apt-get install"):
+        isolation.offer_bubblewrap(lambda _: True)
+
+
+def test_plain_users_need_no_rights() -> None:
+    code = (
+        "import os, sys, encodings.idna, resource\n"
+        "from clusterctl.sandbox.run import run_program\nfrom clusterctl.sandbox.verdict import Request\n"
+        "import clusterctl.sandbox.go_cache\n"
+        "if os.geteuid() == 0:\n    os.setgroups([]); os.setgid(5432); os.setuid(5432)\n"
+        "for language, code in (('python', 'import os; print(os.getuid())'), ('bash', 'echo $((2 * 21))')):\n"
+        "    verdict = run_program(Request(language=language, code=code))\n"
+        "    print(verdict.status.value, verdict.run.stdout.decode().strip(), verdict.message)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["finished", "finished"], done.stderr
+    assert done.stdout.splitlines()[1] == "finished 42 "
+
+
+# --- what dies with its owner
+
+
+def test_sandboxes_die_with_their_owner(isolation: Isolation) -> None:
+    mark = f"orphan-{os.getpid()}"
+    code = (
+        "import threading, time\nfrom clusterctl.sandbox.run import run_program\n"
+        "from clusterctl.sandbox.isolation import BUBBLEWRAP, UNSHARE\n"
+        "from clusterctl.sandbox.verdict import Request\n"
+        f"request = Request(language='bash', code='exec -a {mark} sleep 300', run_seconds=60)\n"
+        f"arguments = (request, None, {isolation.name.replace('bubblewrap', 'BUBBLEWRAP').replace('unshare', 'UNSHARE')})\n"
+        "for _ in range(3):\n    threading.Thread(target=run_program, args=arguments).start()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as owner:
+        _wait(lambda: len(_named(mark)) == 3)
+        owner.kill()
+    _wait(lambda: not _named(mark))
+    assert orphans.orphans() == []
+
+
+def test_a_launcher_whose_owner_is_gone_is_an_orphan_and_is_ended() -> None:
+    with subprocess.Popen(["sleep", "0"]) as gone:
+        mark = orphans.owner_mark(gone.pid)
+    alive = orphans.owner_mark(os.getpid())
+    processes = [subprocess.Popen([name, "60"], executable="/bin/sleep") for name in (mark, alive)]
+    try:
+        assert orphans.orphans() == [processes[0].pid]
+        assert orphans.end_orphans() == 1
+        assert processes[0].wait(timeout=5) == -9
+        assert processes[1].poll() is None
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _named(mark: str) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found += [process.name] if (process / "cmdline").read_bytes().startswith(mark.encode()) else []
+        except OSError:
+            continue
+    return found
+
+
+def _wait(until: Callable[[], bool], seconds: float = 20.0) -> None:
+    import time
+
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "too late"
+        time.sleep(0.02)

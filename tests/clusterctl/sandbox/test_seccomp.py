@@ -1,0 +1,107 @@
+"""The system-call filter, run by an interpreter of the few BPF instructions that it uses."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clusterctl.errors import ClusterctlError
+from clusterctl.sandbox.seccomp import filter_program
+
+ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
+MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+
+def decision(machine: str, number: int, *arguments: int, arch: int | None = None) -> int:
+    """What the kernel would do: run the program over a struct seccomp_data."""
+    program = [struct.unpack("<HBBI", line) for line in _pieces(filter_program(machine))]
+    arguments = (*arguments, *[0] * (6 - len(arguments)))
+    data = struct.pack("<IIQ6Q", number, MACHINES[machine] if arch is None else arch, 0, *arguments)
+    at, accumulator = 0, 0
+    while True:
+        code, if_true, if_false, constant = program[at]
+        if code == 0x06:
+            return constant
+        if code == 0x20:
+            accumulator, if_false = struct.unpack_from("<I", data, constant)[0], 0
+            jump = 0
+        else:
+            holds = {0x15: accumulator == constant, 0x35: accumulator >= constant, 0x45: bool(accumulator & constant)}[
+                code
+            ]
+            jump = if_true if holds else if_false
+        at += 1 + jump
+
+
+def _pieces(program: bytes) -> list[bytes]:
+    return [program[start : start + 8] for start in range(0, len(program), 8)]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_programs_are_short_enough_and_every_jump_lands(machine: str) -> None:
+    program = [struct.unpack("<HBBI", line) for line in _pieces(filter_program(machine))]
+    assert len(program) < 4096
+    for at, (code, if_true, if_false, _) in enumerate(program):
+        assert code == 0x06 or at + 1 + max(if_true, if_false) < len(program)
+    assert program[-1][0] == 0x06
+
+
+@pytest.mark.parametrize(
+    ("name", "x86_64", "aarch64", "answer"),
+    [
+        ("read", 0, 63, ALLOW),
+        ("openat", 257, 56, ALLOW),
+        ("execve", 59, 221, ALLOW),
+        ("futex", 202, 98, ALLOW),
+        ("ptrace", 101, 117, ERRNO | EPERM),
+        ("mount", 165, 40, ERRNO | EPERM),
+        ("unshare", 272, 97, ERRNO | EPERM),
+        ("setns", 308, 268, ERRNO | EPERM),
+        ("bpf", 321, 280, ERRNO | EPERM),
+        ("keyctl", 250, 219, ERRNO | EPERM),
+        ("open_by_handle_at", 304, 265, ERRNO | EPERM),
+        ("process_vm_writev", 311, 271, ERRNO | EPERM),
+        ("io_uring_setup", 425, 425, ERRNO | ENOSYS),
+        ("clone3", 435, 435, ERRNO | ENOSYS),
+    ],
+)
+def test_calls(name: str, x86_64: int, aarch64: int, answer: int) -> None:
+    assert decision("x86_64", x86_64) == answer, name
+    assert decision("aarch64", aarch64) == answer, name
+
+
+@pytest.mark.parametrize(("machine", "clone"), [("x86_64", 56), ("aarch64", 220)])
+def test_threads_are_fine_and_namespaces_are_not(machine: str, clone: int) -> None:
+    thread = 0x3D0F00
+    assert decision(machine, clone, thread) == ALLOW
+    for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000):
+        assert decision(machine, clone, thread | flag) == ERRNO | EPERM
+
+
+@pytest.mark.parametrize(("machine", "socket"), [("x86_64", 41), ("aarch64", 198)])
+def test_only_sockets_of_the_own_network(machine: str, socket: int) -> None:
+    allowed = [family for family in range(64) if decision(machine, socket, family) == ALLOW]
+    assert allowed == [1, 2, 10, 16]
+    assert decision(machine, socket, 40) == ERRNO | EAFNOSUPPORT, "a virtual machine's host"
+
+
+@pytest.mark.parametrize(("machine", "ioctl"), [("x86_64", 16), ("aarch64", 29)])
+def test_nobody_types_into_a_terminal(machine: str, ioctl: int) -> None:
+    assert decision(machine, ioctl, 0, 0x5401) == ALLOW
+    assert decision(machine, ioctl, 0, 0x5412) == ERRNO | EPERM
+    assert decision(machine, ioctl, 0, 0x5412 | 0x7 << 32) == ERRNO | EPERM, "the kernel reads 32 bits of it"
+
+
+@given(number=st.integers(0, 2**32 - 1))
+def test_other_instruction_sets_are_killed(number: int) -> None:
+    assert decision("x86_64", number, arch=0x40000003) == KILL, "32-bit"
+    assert decision("x86_64", number | 0x40000000) == KILL, "x32"
+
+
+def test_an_unknown_machine_is_told() -> None:
+    with pytest.raises(ClusterctlError, match="riscv64"):
+        filter_program("riscv64")
