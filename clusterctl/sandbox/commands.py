@@ -31,11 +31,11 @@ ETC = Path(__file__).parent / "etc"
 _INIT = """
 ulimit -c 0 && ulimit -n "$1" && ulimit -f "$2" && ulimit -d "$3" && ulimit -t "$(($4 + 1))" && ulimit -S -t "$4" &&
 { ulimit -u "$5" 2>/dev/null || ulimit -p "$5"; } && echo ready >&9 || exit 125
-fetch=$6
-shift 6
-"$@" 9>&-
+become=$6 fetch=$7
+shift 7
+$become "$@" 9>&-
 code=$?
-[ -z "$fetch" ] || printf '%s\\n' "$fetch" | tar -cf - -T - >&9 2>/dev/null
+[ -z "$fetch" ] || printf '%s\\n' "$fetch" | $become tar -cf - -T - >&9 2>/dev/null
 exit $code
 """
 _COPY = """
@@ -100,15 +100,15 @@ class Box:
     policy: Policy
     files: dict[str, int]
     filter_fd: int
-    users: tuple[int, ...]
-    """As root: where bubblewrap names its child, and where it waits until its users are mapped."""
+    users_fd: int | None
+    """As root: the user namespace to use, in which the first process is root and the program is not."""
 
-    def init(self) -> list[str]:
-        """The first process of the sandbox."""
+    def init(self, become: str = "") -> list[str]:
+        """The first process of the sandbox; what others it starts are started by `become`."""
         policy, task = self.policy, self.task
         limits = [policy.max_open_files, policy.disk_mib << 11, task.memory_mib << 10, task.cpu_seconds]
         limits.append(policy.max_processes)
-        return ["/bin/sh", "-c", _INIT, "sandbox", *map(str, limits), "\n".join(task.fetch), *task.program]
+        return ["/bin/sh", "-c", _INIT, "sandbox", *map(str, limits), become, "\n".join(task.fetch), *task.program]
 
     def copies(self) -> list[str]:
         """What `_COPY` reads."""
@@ -117,8 +117,9 @@ class Box:
 
 def bubblewrap(box: Box) -> list[str]:
     """All namespaces, a root of read-only folders, a private /tmp, the system-call filter, no capabilities."""
-    line = [tool("bwrap"), "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"]
-    line += ["--hostname", "sandbox", "--cap-drop", "ALL", "--seccomp", str(box.filter_fd)]
+    line = [tool("bwrap"), "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox"]
+    line += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup"]
+    line += ["--cap-drop", "ALL", "--seccomp", str(box.filter_fd)]
     for path in map(Path, _BESIDE_USR):
         if path.is_symlink():
             line += ["--symlink", str(path.readlink()), str(path)]
@@ -134,11 +135,10 @@ def bubblewrap(box: Box) -> list[str]:
     for name, descriptor in box.files.items():
         line += ["--perms", "0777", "--file", str(descriptor), f"{WORK}/{name}"]
     line += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]
-    if not box.users:
-        return [*line, "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--", *box.init()]
-    line += ["--info-fd", str(box.users[0]), "--userns-block-fd", str(box.users[1])]
-    line += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--", "setpriv", f"--reuid={INNER_ID}"]
-    return [*line, f"--regid={INNER_ID}", "--clear-groups", "--inh-caps=-all", "--pdeathsig=KILL", "--", *box.init()]
+    if box.users_fd is None:
+        return [*line, "--unshare-user", "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--", *box.init()]
+    line += ["--userns", str(box.users_fd), "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--"]
+    return [*line, *box.init(f"setpriv --reuid={INNER_ID} --regid={INNER_ID} --clear-groups --inh-caps=-all --")]
 
 
 def unshare(box: Box) -> list[str]:

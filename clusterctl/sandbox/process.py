@@ -8,23 +8,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
-import json
 import os
 import re
-import select
 import shutil
 import signal
 import tarfile
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.sandbox import commands
 from clusterctl.sandbox.orphans import owner_mark
 from clusterctl.sandbox.seccomp import filter_program
+from clusterctl.sandbox.users import lent_namespace
 from clusterctl.sandbox.verdict import Phase, Policy, Status
-from clusterctl.sandbox.watch import START_SECONDS, Watch
+from clusterctl.sandbox.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,21 +43,18 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
     with ExitStack() as ours, ExitStack() as theirs:
         out, err, report = (_pipe(ours, theirs) for _ in range(3))
         as_root = command is commands.bubblewrap and os.geteuid() == 0
-        named, (ready, mapped) = (_pipe(ours, theirs), _pipe(theirs, ours)) if as_root else ((-1, -1), (-1, -1))
         box = commands.Box(
             task=task,
             policy=policy,
             files={name: _memory(theirs, content) for name, content in task.files.items()},
             filter_fd=_memory(theirs, filter_program()),
-            users=(named[1], ready) if as_root else (),
+            users_fd=ours.enter_context(lent_namespace()) if as_root else None,
         )
         numbers = {0: _memory(theirs, task.stdin), 1: out[1], 2: err[1], commands.REPORT_FD: report[1]}
-        numbers |= {fd: fd for fd in (box.filter_fd, *box.files.values(), *box.users)}
+        numbers |= {fd: fd for fd in (box.filter_fd, box.users_fd, *box.files.values()) if fd is not None}
         pid = _spawn(command(box), _ENVIRON | {"PATH": task.toolchain.path} | task.environ, numbers)
         try:
             theirs.close()
-            if as_root:
-                _map_users(named[0], mapped)
             watch = Watch(
                 pid=pid,
                 isolated=command is not commands.unprotected,
@@ -144,20 +139,6 @@ def _spawn(line: list[str], environ: Mapping[str, str], numbers: Mapping[int, in
     ignored_by_python = [signal.SIGPIPE, signal.SIGXFSZ]
     named = [owner_mark(os.getpid()), *line[1:]]
     return os.posix_spawn(line[0], named, environ, file_actions=actions, setsid=True, setsigdef=ignored_by_python)
-
-
-def _map_users(named: int, mapped: int) -> None:
-    """As root: give the new user namespace its users, so that programs are nobody outside.  Then let it go on."""
-    said, poller = b"", select.poll()
-    poller.register(named, select.POLLIN)
-    while b"}" not in said:
-        if not poller.poll(START_SECONDS * 1000) or not (piece := os.read(named, 4096)):
-            return  # it ended, or will be ended, before it begins
-        said += piece
-    child = json.loads(said[: said.index(b"}") + 1])["child-pid"]
-    for kind in ("uid", "gid"):
-        Path(f"/proc/{child}/{kind}_map").write_text(f"0 0 1\n{commands.INNER_ID} {commands.OUTER_ID} 1\n")
-    os.write(mapped, b"x")
 
 
 def _unpack(archive: bytes) -> dict[str, bytes]:
