@@ -66,9 +66,10 @@ bench: $(DEV)  ## measure speed and memory; writes benchmarks/results/
 fuzz: $(DEV)  ## 10,000 malformed inputs: no traceback, none hangs
 	$(BIN)/python tests/fuzzing/fuzz.py
 
-lock: build/lock-venv/bin/uv  ## resolve pyproject.toml again into the two lock files
+lock: build/lock-venv/bin/uv  ## resolve pyproject.toml again into the three lock files
 	$(UV_COMPILE) --group build --output-file requirements.lock
-	$(UV_COMPILE) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(UV_COMPILE) --group build --group dev --extra dashboard --extra telemetry --constraint requirements.lock --output-file requirements-dev.lock
+	$(UV_COMPILE) --group build --extra dashboard --extra telemetry --constraint requirements-dev.lock --output-file requirements-demo.lock
 
 clean:  ## remove what make made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
@@ -82,8 +83,8 @@ $(BIN)/python:
 		echo >&2; echo "hint: install it (Debian and Ubuntu: python3-venv), or name another: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear $(VENV)
 
-$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --require-hashes -r requirements.lock
+$(RUNTIME): requirements-demo.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements-demo.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q clusterctl planners  # installing from the tree compiles nothing: a tenth of a second per run
 	@touch $@

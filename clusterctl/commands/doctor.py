@@ -27,6 +27,7 @@ EXTRAS = {
     "pulumi": "pulumi",
     "telemetry": "pynvml",
     "dashboard": "streamlit",
+    "train": "trl",
 }
 """Extra → the module that it brings."""
 
