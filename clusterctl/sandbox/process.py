@@ -48,7 +48,7 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
             policy=policy,
             files={name: _memory(theirs, content) for name, content in task.files.items()},
             filter_fd=_memory(theirs, filter_program()),
-            users_fd=ours.enter_context(lent_namespace()) if as_root else None,
+            users_fd=_keep(theirs, os.dup(ours.enter_context(lent_namespace()))) if as_root else None,
         )
         numbers = {0: _memory(theirs, task.stdin), 1: out[1], 2: err[1], commands.REPORT_FD: report[1]}
         numbers |= {fd: fd for fd in (box.filter_fd, box.users_fd, *box.files.values()) if fd is not None}

@@ -29,8 +29,12 @@ def lent_namespace() -> Iterator[int]:
         namespace = _idle.pop()
     except IndexError:
         namespace = _new_namespace()
-    yield namespace
-    _idle.append(namespace)  # not after an error: a process may still be inside
+    try:
+        yield namespace
+    except BaseException:
+        os.close(namespace)  # not lent again: a process may still be inside
+        raise
+    _idle.append(namespace)
 
 
 def _new_namespace() -> int:

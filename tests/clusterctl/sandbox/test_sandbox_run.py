@@ -68,6 +68,18 @@ def test_the_sandboxs_own_tools_are_those_of_the_machine() -> None:
         assert not Path.home().is_relative_to(folder)
 
 
+def test_any_descriptors_may_be_taken_already(isolation: Isolation) -> None:
+    code = (
+        "import os\nfrom clusterctl.sandbox import isolation, users\nfrom clusterctl.sandbox.run import run_program\n"
+        "from clusterctl.sandbox.verdict import Request\nrequest = Request(language='bash', code='echo in')\n"
+        "for _ in range(9):\n    os.open('/dev/null', os.O_RDONLY)\n    users._idle.clear()\n"
+        f"    verdict = run_program(request, None, isolation.{isolation.name.upper()})\n"
+        "    print(verdict.status.value, verdict.message)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == ["finished "] * 9, done.stderr
+
+
 def test_an_unknown_language_is_no_fault_of_the_program(judge: Judge) -> None:
     verdict = judge("", language="cobol")
     assert verdict.status is Status.SANDBOX_ERROR
@@ -200,18 +212,20 @@ def test_plain_users_need_no_rights() -> None:
 def test_sandboxes_die_with_their_owner(isolation: Isolation) -> None:
     mark = f"orphan-{os.getpid()}"
     code = (
-        "import threading, time\nfrom clusterctl.sandbox.run import run_program\n"
-        "from clusterctl.sandbox.isolation import BUBBLEWRAP, UNSHARE\n"
+        "import sys, threading\nfrom clusterctl.sandbox import isolation\nfrom clusterctl.sandbox.run import run_program\n"
         "from clusterctl.sandbox.verdict import Request\n"
         f"request = Request(language='bash', code='exec -a {mark} sleep 300', run_seconds=60)\n"
-        f"arguments = (request, None, {isolation.name.replace('bubblewrap', 'BUBBLEWRAP').replace('unshare', 'UNSHARE')})\n"
-        "for _ in range(3):\n    threading.Thread(target=run_program, args=arguments).start()\n"
+        f"arguments = (request, None, isolation.{isolation.name.upper()})\n"
+        "for _ in range(3):\n    threading.Thread(target=lambda: print(run_program(*arguments), flush=True)).start()\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code]) as owner:
-        _wait(lambda: len(_named(mark)) == 3)
-        owner.kill()
-    _wait(lambda: not _named(mark))
-    assert orphans.orphans() == []
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as owner:
+        try:
+            launchers = orphans.owner_mark(owner.pid)
+            _wait(lambda: len(_named(mark)) == 3)
+        finally:
+            owner.kill()
+            print("sandboxes that ended too early:", owner.communicate()[0].decode())
+    _wait(lambda: _named(mark) == _named(launchers) == [])
 
 
 def test_a_launcher_whose_owner_is_gone_is_an_orphan_and_is_ended() -> None:
@@ -220,8 +234,7 @@ def test_a_launcher_whose_owner_is_gone_is_an_orphan_and_is_ended() -> None:
     alive = orphans.owner_mark(os.getpid())
     processes = [subprocess.Popen([name, "60"], executable="/bin/sleep") for name in (mark, alive)]
     try:
-        assert orphans.orphans() == [processes[0].pid]
-        assert orphans.end_orphans() == 1
+        orphans.end_orphans()  # or another test's server does
         assert processes[0].wait(timeout=5) == -9
         assert processes[1].poll() is None
     finally:
@@ -234,7 +247,7 @@ def _named(mark: str) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            found += [process.name] if (process / "cmdline").read_bytes().startswith(mark.encode()) else []
+            found += [process.name] if (process / "cmdline").read_bytes().split(b"\0")[0] == mark.encode() else []
         except OSError:
             continue
     return found
