@@ -27,6 +27,7 @@ class RollUp(StrEnum):
 
     KEY = "key"
     SUM = "sum"
+    """Its type holds the sum over a whole fleet and day."""
     MEAN = "mean"
     """Weighted by `seconds`, over the rows that have a value."""
     MAX = "max"
@@ -41,7 +42,7 @@ class Column:
 
 
 _AT = {"at": Column(dtype=pl.Datetime("ms", "UTC"), roll_up=RollUp.KEY)}
-_SECONDS = {"seconds": Column(dtype=pl.Float32, roll_up=RollUp.SUM)}
+_SECONDS = {"seconds": Column(dtype=pl.Float64, roll_up=RollUp.SUM)}
 
 
 def _columns(dtype: type[pl.DataType], roll_up: RollUp, *names: str) -> dict[str, Column]:
@@ -55,10 +56,10 @@ GPU: dict[str, Column] = (
     | _columns(pl.UInt8, RollUp.MEAN, "gpu_util_pct", "memory_util_pct")
     | _columns(pl.UInt32, RollUp.MAX, "fb_used_mib")
     | _columns(pl.UInt16, RollUp.MEAN, "sm_clock_mhz", "memory_clock_mhz", "power_w")
-    | _columns(pl.UInt32, RollUp.SUM, "energy_j")
+    | _columns(pl.UInt64, RollUp.SUM, "energy_j")
     | _columns(pl.UInt8, RollUp.MAX, "temperature_c")
     | _columns(pl.UInt32, RollUp.MEAN, "pcie_tx_kib_per_s", "pcie_rx_kib_per_s", "nvlink_kib_per_s")
-    | _columns(pl.UInt32, RollUp.SUM, "ecc_errors")
+    | _columns(pl.UInt64, RollUp.SUM, "ecc_errors")
     | _columns(pl.UInt16, RollUp.MAX, "xid")
 )
 """One GPU or MIG instance (`gpu` = "3", "3:1").  `run` and `role` are null while nobody holds it; `reason` (an `Idle`)
@@ -79,7 +80,7 @@ SANDBOX: dict[str, Column] = (
     | _columns(pl.String, RollUp.KEY, "node", "run")
     | _SECONDS
     | _columns(pl.UInt32, RollUp.MEAN, "running", "queued", "workers")
-    | _columns(pl.UInt32, RollUp.SUM, "finished", "time_limits", "memory_limits", "errors")
+    | _columns(pl.UInt64, RollUp.SUM, "finished", "time_limits", "memory_limits", "errors")
     | _columns(pl.Float32, RollUp.MEAN, "start_p50_ms", "request_p50_ms")
     | _columns(pl.Float32, RollUp.MAX, "start_p95_ms", "request_p95_ms")
 )

@@ -1,0 +1,36 @@
+"""Where telemetry is kept; see docs/telemetry-store.md.  Cheap to import: opening a store loads what it needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clusterctl.errors import SpecError
+from clusterctl.paths import user_data_dir
+
+if TYPE_CHECKING:
+    from clusterctl.store.source import Source as Source
+    from clusterctl.store.store import Store as Store
+
+URL_HINT = "a folder, or `s3://bucket/folder`, `gs://bucket/folder`, `az://container/folder`"
+
+
+def default_store_url() -> str:
+    """CLUSTERCTL_TELEMETRY, else `telemetry` in the user's data folder."""
+    return os.environ.get("CLUSTERCTL_TELEMETRY") or str(user_data_dir() / "telemetry")
+
+
+def open_store(url: str | None = None, *, node: str | None = None) -> Store:
+    """The store at `url` (else at `default_store_url()`): a folder, which is made when something is written.
+
+    node: whose name its segments carry; else this machine's.
+    Raises SpecError for a URL that is none.
+    """
+    from clusterctl.store.objects import Folder
+    from clusterctl.store.store import Store
+
+    where = url or default_store_url()
+    if "://" in where:
+        raise SpecError(f"no store is kept at {where.partition('://')[0]}://", hint=URL_HINT)
+    return Store(Folder(Path(where).expanduser().absolute()), node=node)

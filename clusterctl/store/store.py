@@ -1,0 +1,88 @@
+"""A store that one process has open: it writes, reads, compacts and expires."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from clusterctl.errors import StateError
+from clusterctl.store import compact
+from clusterctl.store.read import Reader
+from clusterctl.store.write import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime, timedelta
+
+    import polars as pl
+
+    from clusterctl.store.objects import Objects
+
+
+class Store:
+    """A `Source` that can be written.  Threads may share it; each process opens its own."""
+
+    def __init__(self, objects: Objects, *, node: str | None = None) -> None:
+        self.objects = objects
+        self._reader, self._writer = Reader(objects), Writer(objects, node=node)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def append(self, table: str, frame: pl.DataFrame) -> None:
+        """Add rows of a table of `planners.telemetry.tables`; columns that are left out are null.
+
+        Waits for nothing.  Raises ValueError for a column that the table has not.
+        """
+        self._writer.append(table, frame)
+
+    def flush(self) -> None:
+        """Write what was appended: from here on it survives a kill.  May take as long as the disk does.
+
+        What can't be written waits, in bounded memory, for the next flush; `problems` says so.
+        """
+        self._writer.flush()
+
+    def read(
+        self,
+        table: str,
+        *,
+        start: datetime,
+        end: datetime,
+        step_seconds: int = 0,
+        run: str | None = None,
+        nodes: Collection[str] | None = None,
+        columns: Collection[str] | None = None,
+    ) -> pl.DataFrame:
+        """See `Source.read`.  What is not flushed is not seen."""
+        return self._reader.read(
+            table, start=start, end=end, step_seconds=step_seconds, run=run, nodes=nodes, columns=columns
+        )
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        """See `Source.span`."""
+        return self._reader.span()
+
+    def problems(self) -> tuple[str, ...]:
+        """See `Source.problems`."""
+        failure = self._writer.failure
+        return (*self._reader.problems(), *((failure,) if failure else ()))
+
+    def compact(self, now: datetime) -> None:
+        """Merge segments into parts with roll-ups of 10 s, 1 min and 10 min; detail finer than 10 s goes."""
+        compact.compact(self._reader, now)
+
+    def expire(self, now: datetime, max_age: timedelta | None = None, max_bytes: int | None = None) -> None:
+        """Remove what is older than `max_age`, then the oldest until no more than `max_bytes` are kept."""
+        compact.expire(self._reader, now, max_age=max_age, max_bytes=max_bytes)
+
+    def close(self) -> None:
+        """Flush; raises StateError when rows could not be written."""
+        self.flush()
+        if self._writer.failure:
+            raise StateError(
+                f"{self._writer.failure}; {self._writer.waiting_rows()} rows of telemetry are lost",
+                hint="make room there, or name another CLUSTERCTL_TELEMETRY",
+            )

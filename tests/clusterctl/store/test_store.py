@@ -1,0 +1,137 @@
+"""Rows go in and come out: as they are, and rolled up; before and after compaction."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from clusterctl.errors import SpecError
+from clusterctl.store import default_store_url, open_store
+from planners.telemetry.tables import schema
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=3)
+
+
+def gpu_rows(count: int, *, node: str = "node-1", step_seconds: float = 10, start: datetime = NOON) -> pl.DataFrame:
+    """Rows of one GPU, its utilisation counting up."""
+    return pl.DataFrame(
+        {
+            "at": [start + timedelta(seconds=step_seconds * (i + 1)) for i in range(count)],
+            "node": node, "gpu": "0", "run": "r1", "role": "trainer",
+            "reason": ["waiting_sandbox" if i % 3 == 0 else None for i in range(count)],
+            "seconds": step_seconds, "gpu_util_pct": [i % 100 for i in range(count)], "energy_j": 5000,
+        },
+        schema_overrides={k: v for k, v in schema("gpu").items() if k in {"at", "gpu_util_pct", "energy_j"}},
+    )  # fmt: skip
+
+
+def everything(store, **options) -> pl.DataFrame:
+    return store.read("gpu", start=NOON - timedelta(days=1), end=NOON + timedelta(days=1), **options).sort("node", "at")
+
+
+def test_what_is_flushed_is_read_whole_and_typed(tmp_path: Path) -> None:
+    rows = gpu_rows(500)
+    with open_store(str(tmp_path)) as store:
+        assert store.span() is None
+        store.append("gpu", rows)
+        assert everything(store).is_empty()
+        store.flush()
+        read = everything(store)
+        assert read.schema == schema("gpu")
+        assert_frame_equal(read.select(rows.columns), rows, check_dtypes=False)
+        assert read["power_w"].null_count() == 500
+        assert store.span() == (rows["at"][0], rows["at"][-1])
+        assert store.problems() == ()
+
+
+@pytest.mark.parametrize("step", [10, 60, 300, 600, 3600])
+def test_roll_ups_are_the_same_before_and_after_compaction(tmp_path: Path, step: int) -> None:
+    with open_store(str(tmp_path)) as store:
+        for node in ("node-1", "node-2"):
+            store.append("gpu", gpu_rows(1000, node=node))
+            store.flush()
+        before = everything(store, step_seconds=step).sort("at", "node", "reason")
+        raw = everything(store).sort("at", "node")
+        store.compact(LATER + timedelta(days=1))
+        assert len(list(tmp_path.rglob("s-*"))) == 0
+        after = everything(store, step_seconds=step).sort("at", "node", "reason")
+        util = pl.col("gpu_util_pct").cast(pl.Float64)
+        assert_frame_equal(before.with_columns(util), after.with_columns(util), abs_tol=1)  # a mean of rounded means
+        assert_frame_equal(raw, everything(store).sort("at", "node"))
+        assert after["seconds"].sum() == 20_000
+        assert after["energy_j"].sum() == 2000 * 5000
+        assert store.problems() == ()
+
+
+def test_keys_that_are_left_out_are_rolled_up_over(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)) as store:
+        store.append("gpu", pl.concat([gpu_rows(360), gpu_rows(360, node="node-2")]))
+        store.flush()
+        idle = everything_by_reason(store)
+        assert dict(idle.iter_rows()) == {None: 4800.0, "waiting_sandbox": 2400.0}
+
+
+def everything_by_reason(store) -> pl.DataFrame:
+    read = store.read(
+        "gpu", start=NOON, end=NOON + timedelta(hours=1), step_seconds=3600, columns=["reason", "seconds"]
+    )
+    assert read.columns == ["at", "reason", "seconds"]
+    return read.select("reason", "seconds")
+
+
+def test_time_run_and_node_choose_rows(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)) as store:
+        store.append("gpu", pl.concat([gpu_rows(360), gpu_rows(360, node="node-2").with_columns(run=pl.lit("r2"))]))
+        store.flush()
+        assert len(everything(store, run="r2")) == 360
+        assert len(everything(store, nodes=["node-1"])) == 360
+        assert everything(store, run="r3").is_empty()
+        some = store.read("gpu", start=NOON, end=NOON + timedelta(seconds=100), columns=["gpu_util_pct"])
+        assert some.columns == ["at", "gpu_util_pct"]
+        assert len(some) == 20
+
+
+def test_unknown_columns_are_refused(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)) as store:
+        with pytest.raises(ValueError, match="gpus"):
+            store.append("gpu", pl.DataFrame({"gpus": [1]}))
+        with pytest.raises(ValueError, match="gpus"):
+            everything(store, columns=["gpus"])
+
+
+def test_notes_and_devices_are_kept_as_they_are(tmp_path: Path) -> None:
+    note = pl.DataFrame({"at": [NOON], "node": "n", "kind": "lost", "subject": "3", "text": "fell off the bus"})
+    with open_store(str(tmp_path)) as store:
+        store.append("notes", note)
+        store.flush()
+        store.compact(LATER + timedelta(days=2))
+        read = store.read("notes", start=NOON - timedelta(hours=1), end=LATER, step_seconds=600)
+        assert_frame_equal(read, note, check_dtypes=False)
+
+
+def test_old_rows_expire_by_age_and_by_size(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)) as store:
+        for hours in range(5):
+            store.append("gpu", gpu_rows(360, start=NOON + timedelta(hours=hours)))
+        store.flush()
+        store.expire(NOON + timedelta(hours=5), max_age=timedelta(hours=3))
+        assert len(everything(store)) == 360 * 4  # one ended four hours ago, one exactly three
+        size = sum(file.stat().st_size for file in tmp_path.rglob("*.parquet"))
+        store.expire(NOON + timedelta(hours=5), max_bytes=size * 6 // 10)
+        assert len(everything(store)) == 360 * 2
+        assert everything(store)["at"].min() == NOON + timedelta(hours=3, seconds=10)
+
+
+def test_the_default_is_in_the_users_folder_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTERCTL_HOME", "/data")
+    monkeypatch.delenv("CLUSTERCTL_TELEMETRY", raising=False)
+    assert default_store_url() == "/data/telemetry"
+    monkeypatch.setenv("CLUSTERCTL_TELEMETRY", "s3://bucket/t")
+    assert default_store_url() == "s3://bucket/t"
+    with pytest.raises(SpecError):
+        open_store("ftp://somewhere")
