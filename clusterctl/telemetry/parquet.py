@@ -1,0 +1,36 @@
+"""Rows of telemetry as a Parquet file, without polars: it alone is more memory than the agent may have."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from planners.telemetry.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+COMPRESSION = "zstd(3)"
+"""zstd's own default level."""
+
+
+def to_parquet(table: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """A file with exactly the columns of the table (`planners.telemetry.tables.schema`); what a row lacks is null.
+
+    `at` is in milliseconds since 1970.  Whole columns are rounded.  Raises ImportError without the extra `telemetry`.
+    """
+    from arro3.core import Array, DataType, RecordBatch
+    from arro3.io import write_parquet
+
+    columns: dict[str, Any] = {}
+    for name, column in TABLES[table].items():
+        values = [row.get(name) for row in rows]
+        if column.type_name == "Timestamp":
+            columns[name] = Array(values, DataType.int64()).cast(DataType.timestamp("ms", tz="UTC"))
+            continue
+        if column.type_name.startswith("UInt"):
+            values = [None if value is None else round(value) for value in values]
+        columns[name] = Array(values, getattr(DataType, column.type_name.lower())())
+    file = io.BytesIO()
+    write_parquet(RecordBatch.from_pydict(columns), file, compression=COMPRESSION)
+    return file.getvalue()
