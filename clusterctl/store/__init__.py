@@ -10,6 +10,7 @@ from clusterctl.errors import SpecError
 from clusterctl.paths import user_data_dir
 
 if TYPE_CHECKING:
+    from clusterctl.store.objects import Objects
     from clusterctl.store.source import Source as Source
     from clusterctl.store.store import Store as Store
 
@@ -27,10 +28,16 @@ def open_store(url: str | None = None, *, node: str | None = None) -> Store:
     node: whose name its segments carry; else this machine's.
     Raises SpecError for a URL that is none.
     """
-    from clusterctl.store.objects import Folder
     from clusterctl.store.store import Store
+
+    return Store(open_objects(url), node=node)
+
+
+def open_objects(url: str | None = None) -> Objects:
+    """What a store lies in, for a process that writes segments without polars.  Raises SpecError for no URL."""
+    from clusterctl.store.objects import Folder
 
     where = url or default_store_url()
     if "://" in where:
         raise SpecError(f"no store is kept at {where.partition('://')[0]}://", hint=URL_HINT)
-    return Store(Folder(Path(where).expanduser().absolute()), node=node)
+    return Folder(Path(where).expanduser().absolute())

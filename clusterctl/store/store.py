@@ -67,7 +67,7 @@ class Store:
 
     def problems(self) -> tuple[str, ...]:
         """See `Source.problems`."""
-        failure = self._writer.failure
+        failure = self._writer.outbox.failure
         return (*self._reader.problems(), *((failure,) if failure else ()))
 
     def compact(self, now: datetime) -> None:
@@ -81,8 +81,8 @@ class Store:
     def close(self) -> None:
         """Flush; raises StateError when rows could not be written."""
         self.flush()
-        if self._writer.failure:
+        if self._writer.outbox.failure:
             raise StateError(
-                f"{self._writer.failure}; {self._writer.waiting_rows()} rows of telemetry are lost",
+                f"{self._writer.outbox.failure}; {self._writer.waiting_rows()} rows of telemetry are lost",
                 hint="make room there, or name another CLUSTERCTL_TELEMETRY",
             )

@@ -1,0 +1,63 @@
+"""What waits for a disk that fails: kept, in order, within bounds; what is dropped is counted."""
+
+from __future__ import annotations
+
+import errno
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from clusterctl.store import open_objects
+from clusterctl.store.outbox import Outbox, Segment
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+def segment(hour: int, *, size: int = 10) -> Segment:
+    first = NOON + timedelta(hours=hour)
+    return Segment(
+        table="gpu",
+        partition=f"2026-05-04/{12 + hour}",
+        content=b"x" * size,
+        rows=8,
+        first=first,
+        last=first + timedelta(minutes=1),
+    )
+
+
+def test_what_failed_is_written_later_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = open_objects(str(tmp_path))
+    outbox = Outbox(objects, node="n/1")
+    with monkeypatch.context() as full:
+        full.setattr(objects, "put", _full)
+        outbox.add(segment(0))
+        outbox.add(segment(1))
+        outbox.send()
+        assert outbox.failure == f"{tmp_path} can't be written: No space left on device"
+        assert outbox.waiting_rows() == 16
+    outbox.send()
+    outbox.send()
+    assert (outbox.failure, outbox.waiting_rows(), outbox.gaps()) == (None, 0, [])
+    names = sorted(file.name for file in tmp_path.rglob("*.parquet"))
+    assert names == [f"s-{outbox.name}-00000{number}.parquet" for number in (1, 2)]
+    assert outbox.name.startswith("n_1-")
+
+
+def test_the_oldest_is_dropped_and_becomes_one_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = open_objects(str(tmp_path))
+    monkeypatch.setattr(objects, "put", _full)
+    outbox = Outbox(objects, node="n", max_bytes=25)
+    for hour in range(4):
+        outbox.add(segment(hour))
+        outbox.send()
+    assert outbox.waiting_rows() == 16
+    (gap,) = outbox.gaps()
+    assert gap["at"] == NOON + timedelta(hours=1, minutes=1)
+    assert (gap["kind"], gap["subject"], gap["node"]) == ("gap", "gpu", "n")
+    assert gap["text"].startswith("16 rows from 2026-05-04 12:00:00 UTC on were dropped: ")
+    assert outbox.gaps() == []
+
+
+def _full(*_: object) -> bool:
+    raise OSError(errno.ENOSPC, "No space left on device")
