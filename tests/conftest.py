@@ -43,6 +43,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path.name == "wheel" and config.getoption("--wheel-dist") is None else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _empty_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the developer's machine adds (prices, measurements) neither changes a test nor is changed by one."""
+    os.environ["CLUSTERCTL_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """Root of the checkout."""

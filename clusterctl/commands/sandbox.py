@@ -34,7 +34,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address; others than loopback need a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Programs at once (twice the CPUs).")] = None,
-    queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait; more get 503.")] = 1000,
+    queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait; more get 504.")] = 1000,
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help="File that holds the token to ask for.")
     ] = None,

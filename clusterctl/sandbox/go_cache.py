@@ -5,8 +5,10 @@ The cache is built from our own program and shown to sandboxes read-only, so tha
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -19,9 +21,17 @@ regexp slices sort strconv strings sync/atomic time unicode/utf8
 """
 
 
-@cache
+_building = threading.Lock()
+
+
 def go_cache() -> str | None:
     """The folder of the cache, built if it is not there yet; None when it can't be built."""
+    with _building:
+        return _built()
+
+
+@cache
+def _built() -> str | None:
     home = paths.user_data_dir() / "sandbox"
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -34,10 +44,11 @@ def go_cache() -> str | None:
                 source.write_text(f"package main\n{imports}\nfunc main() {{}}\n", encoding="utf-8")
                 _go(["build", "-o", "/dev/null", str(source)], environ | {"GOCACHE": str(made)})
                 made.chmod(0o755)
-                made.rename(folder)
+                with contextlib.suppress(OSError):  # another process was faster
+                    made.rename(folder)
+            return str(folder) if folder.is_dir() else None
     except (OSError, subprocess.SubprocessError):
         return None
-    return str(folder)
 
 
 def _go(words: list[str], environ: dict[str, str]) -> str:

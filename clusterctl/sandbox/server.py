@@ -5,9 +5,14 @@ It keeps nothing: a request's files live in its sandbox's memory, and sandboxes 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 import ipaddress
 import json
+import resource
+import select
+import socket
 import threading
 import time
 from http import HTTPStatus
@@ -35,6 +40,9 @@ IDLE_SECONDS = 60
 """A connection that sends nothing for so long is closed."""
 
 
+UNSERVED = "only single programs, POST /run_code; no notebooks (/run_jupyter), no data sets (/submit, /get_prompts)"
+
+
 class _Refused(Exception):  # noqa: N818 - an answer, not an error
     """What is answered instead: status and detail."""
 
@@ -60,9 +68,13 @@ class SandboxServer(ThreadingHTTPServer):
         token: str | None,
     ) -> None:
         """Raises SpecError when `address` can be reached from outside and there is no token, or can't be had."""
-        if token is None and address[0] != "localhost" and not ipaddress.ip_address(address[0]).is_loopback:
+        if token is None and not _is_loopback(address[0]):
             hint = "give a --token-file, or listen on 127.0.0.1"
             raise SpecError(f"{address[0]} can be reached from outside this machine", hint=hint)
+        most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (most_files, most_files)
+        )  # for 1,000 connections and their sandboxes
         self.policy, self.isolation, self.workers, self.token = policy, isolation, workers, token
         self.metrics = Metrics()
         end_orphans()
@@ -74,13 +86,13 @@ class SandboxServer(ThreadingHTTPServer):
             where = f"{address[0]}:{address[1]}"
             raise SpecError(f"cannot listen on {where}: {error.strerror}", hint="choose another --port") from error
 
-    def run_code(self, body: bytes) -> str:
-        """`POST /run_code`."""
+    def run_code(self, body: bytes, is_gone: Callable[[], bool]) -> str:
+        """`POST /run_code`; does not begin for a client that `is_gone` meanwhile: it asks again, or has given up."""
         began, language, result = time.monotonic(), "unknown", "refused"
         try:
             asked = RunCodeRequest.model_validate_json(body)
             language = asked.language if asked.language in LANGUAGES else language
-            verdict = self._in_turn(asked.request())
+            verdict = self._in_turn(asked.request(), is_gone)
             result = verdict.status.value
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False, include_input=False)
@@ -95,13 +107,15 @@ class SandboxServer(ThreadingHTTPServer):
             self.metrics.add("cpu_seconds_total", phase.cpu_seconds or 0.0)
         return json.dumps(response(verdict))
 
-    def _in_turn(self, request: Request) -> Verdict:
+    def _in_turn(self, request: Request, is_gone: Callable[[], bool]) -> Verdict:
         with self._lock:
-            if self._num_inside == self._room:
-                raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the queue is full; come again")
+            if self._num_inside == self._room:  # verl asks again after this status, and after no other
+                raise _Refused(HTTPStatus.GATEWAY_TIMEOUT, "the queue is full; come again")
             self._num_inside += 1
         try:
             with self._places:
+                if is_gone():
+                    raise _Refused(HTTPStatus.GATEWAY_TIMEOUT, "the client has gone")
                 return run_program(request, self.policy, self.isolation)
         finally:
             with self._lock:
@@ -136,10 +150,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _post(self) -> str:
         body = self._body()
         if self.path != "/run_code":
-            raise _Refused(
-                HTTPStatus.NOT_IMPLEMENTED, f"{self.path} is unsupported here: only single programs, /run_code"
-            )
-        return self.server.run_code(body)
+            raise _Refused(HTTPStatus.NOT_IMPLEMENTED, f"{self.path} is not served here: {UNSERVED}")
+        return self.server.run_code(body, self._is_gone)
+
+    def _is_gone(self) -> bool:
+        poller = select.poll()
+        poller.register(self.connection, select.POLLIN)
+        return bool(poller.poll(0)) and self.connection.recv(1, socket.MSG_PEEK) == b""
 
     def _body(self) -> bytes:
         """The request's JSON.  Its content type keeps web pages out: browsers ask before they send one elsewhere."""
@@ -156,10 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, handle: Callable[[], str]) -> None:
         self._is_read = self.command == "GET"
         try:
-            said = self.headers.get("Authorization", "").removeprefix("Bearer ").encode()
             token = self.server.token
-            if token is not None and self.path != "/v1/ping" and not hmac.compare_digest(said, token.encode()):
-                raise _Refused(HTTPStatus.UNAUTHORIZED, "send the server's token: `Authorization: Bearer TOKEN`")
+            if token is not None and self.path != "/v1/ping" and not hmac.compare_digest(self._token(), token.encode()):
+                hint = "`Authorization: Bearer TOKEN`, or http://any:TOKEN@HOST:PORT as the URL"
+                raise _Refused(HTTPStatus.UNAUTHORIZED, f"send the server's token: {hint}")
             status, text = HTTPStatus.OK, handle()
         except _Refused as refused:
             status, text = refused.args[0], json.dumps({"detail": refused.args[1]})
@@ -173,5 +190,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
+    def _token(self) -> bytes:
+        """What the client sent, as a bearer or, by clients that know nothing but a URL, as the password in it."""
+        kind, _, said = self.headers.get("Authorization", "").partition(" ")
+        try:
+            return base64.b64decode(said).partition(b":")[2] if kind == "Basic" else said.encode()
+        except binascii.Error:
+            return b""
+
     def log_message(self, *_: object) -> None:
         """The counters tell what happened; programs stay out of logs."""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name may lead anywhere

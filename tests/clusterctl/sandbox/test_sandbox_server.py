@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from sandbox_serving import serving
 
 from clusterctl.errors import SpecError
 from clusterctl.sandbox.isolation import find_isolation
@@ -14,19 +14,10 @@ from clusterctl.sandbox.server import SandboxServer
 from clusterctl.sandbox.verdict import Policy
 
 
-def serving(token: str | None = None) -> SandboxServer:
-    return SandboxServer(("127.0.0.1", 0), policy=Policy(), isolation=find_isolation(), workers=2, queue=8, token=token)
-
-
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with serving() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{server.server_address[1]}", trust_env=False, timeout=30
-        ) as opened:
-            yield opened
-        server.shutdown()
+    with serving() as url, httpx.Client(base_url=url, trust_env=False, timeout=30) as opened:
+        yield opened
 
 
 def test_run_code_answers_as_sandboxfusion_does(client: httpx.Client) -> None:
@@ -61,17 +52,18 @@ def test_unknown_paths_are_unknown(client: httpx.Client) -> None:
     assert client.get("/nothing").status_code in (404, 405)
 
 
-def test_outside_needs_a_token() -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "example.org", "192.0.2.1"])
+def test_outside_needs_a_token(host: str) -> None:
     with pytest.raises(SpecError, match="from outside"):
-        SandboxServer(("0.0.0.0", 0), policy=Policy(), isolation=find_isolation(), workers=1, queue=1, token=None)
+        SandboxServer((host, 0), policy=Policy(), isolation=find_isolation(), workers=1, queue=1, token=None)
 
 
 def test_a_token_is_asked_for() -> None:
-    with serving(token="right") as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/run_code"
-        asked = {"code": "print(1)", "language": "python"}
-        with httpx.Client(trust_env=False, timeout=30) as opened:
-            assert opened.post(url, json=asked).status_code in (401, 403)
-            assert opened.post(url, json=asked, headers={"Authorization": "Bearer right"}).status_code == 200
-        server.shutdown()
+    asked = {"code": "print(1)", "language": "python"}
+    with serving(token="right") as url, httpx.Client(trust_env=False, timeout=30) as opened:
+        for said in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic !"}, {"Authorization": "right"}):
+            assert opened.post(f"{url}/run_code", json=asked, headers=said).status_code == 401
+        said = {"Authorization": "Bearer right"}
+        assert opened.post(f"{url}/run_code", json=asked, headers=said).status_code == 200
+        assert opened.get(f"{url}/v1/ping").status_code == 200
+        assert opened.get(f"{url}/health").status_code == 401
