@@ -1,0 +1,77 @@
+"""The frames of accounting: columns with their units.
+
+Money is an exact decimal with six places, the ledger's own precision; null = the price is unknown, never 0.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import polars as pl
+
+USD = pl.Decimal(38, 6)
+PRICE = pl.Decimal(38, 12)
+MOMENT = pl.Datetime("us", "UTC")
+
+
+class Use(StrEnum):
+    """What a part of the money went to."""
+
+    BUSY = "busy"
+    """GPUs that worked."""
+    IDLE = "idle"
+    """GPUs that did not; `reason` says why."""
+    UNMEASURED = "unmeasured"
+    """Machines with GPUs, while no telemetry says what they did."""
+    UNUSED = "unused"
+    """Reserved, and no machine ran there."""
+    SANDBOX = "sandbox"
+    """Machines that run the generated code."""
+    MACHINE = "machine"
+    """Other machines without a GPU."""
+    STORAGE = "storage"
+    EGRESS = "egress"
+    TOKENS = "tokens"
+    """API tokens."""
+    SHARED = "shared"
+    """What serves all roles of a run: control plane, gateways, head nodes.  Spread over its roles."""
+
+
+MACHINE, RESERVATION = "machine", "reservation"
+"""Kinds of resource that are treated specially."""
+USE_OF_KIND = {
+    "machine": Use.MACHINE, "process": Use.MACHINE, "reservation": Use.UNUSED, "storage": Use.STORAGE,
+    "disk": Use.STORAGE, "egress": Use.EGRESS, "tokens": Use.TOKENS,
+}  # fmt: skip
+"""What is paid for a resource of a kind; any other kind is shared."""
+SANDBOX_ROLE = "sandbox"
+
+
+def _schema(**columns: pl.DataType | type[pl.DataType]) -> pl.Schema:
+    return pl.Schema(columns)
+
+
+CHARGES = _schema(
+    run=pl.String, team=pl.String, resource=pl.String, role=pl.String, kind=pl.String, provider=pl.String,
+    node=pl.String, gpus=pl.Int32, capacity_type=pl.String, reservation=pl.String, nodes=pl.Int32, from_at=MOMENT,
+    to_at=MOMENT, usd_per_hour=PRICE, usd=USD, source=pl.String, status=pl.String,
+)  # fmt: skip
+"""One resource of a run, from a moment to a moment at one price.
+
+node: the machine's name in telemetry, null if it is none; gpus: how many it has, null = unknown; reservation: the
+reservation that it belongs to, or is; nodes: how many machines a reservation holds; source: where the price is from;
+status: estimate or billed."""
+
+GPU_USE = _schema(
+    node=pl.String, gpu=pl.String, at=pl.Datetime("ms", "UTC"), seconds=pl.Float32, run=pl.String, role=pl.String,
+    reason=pl.String,
+)  # fmt: skip
+"""Columns of the telemetry table `gpu` that accounting reads (planners/telemetry/tables.py)."""
+
+PARTS = _schema(
+    run=pl.String, team=pl.String, role=pl.String, use=pl.String, reason=pl.String, resource=pl.String, kind=pl.String,
+    provider=pl.String, node=pl.String, capacity_type=pl.String, reservation=pl.String, from_at=MOMENT, to_at=MOMENT,
+    usd_per_hour=PRICE, gpu_hours=pl.Float64, usd=USD, source=pl.String, status=pl.String,
+)  # fmt: skip
+"""A part of a charge: who used it (run, team, role) and for what (use, reason).  `usd` of a charge's parts adds up to
+the charge exactly; `gpu_hours` is null where no GPU is involved or nobody knows how many."""
