@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -74,9 +75,11 @@ class OpenRun:
 
     def intent(self, identity: str, role: str) -> Intent:
         """A resource as it is written before the act."""
+        gpus = max((pool.gpus_per_node for pool in self.plan.pools), default=0)
+        own = {"role": role} | ({"node": socket.gethostname(), "gpus": str(gpus)} if role == NODE else {})
         return Intent(
             resource_id=identity, run_id=self.run_id, role=role, kind="machine" if role == NODE else "process",
-            provider=LOCAL, tags=dict(self.ref.tags) | {f"{TAG_PREFIX}/role": role},
+            provider=LOCAL, tags=dict(self.ref.tags) | {f"{TAG_PREFIX}/{name}": value for name, value in own.items()},
             usd_per_hour=self.usd_per_hour if role == NODE else FREE, price_source="the plan",
         )  # fmt: skip
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import polars as pl
 
+from planners.telemetry.tables import GPU
+
 USD = pl.Decimal(38, 6)
 PRICE = pl.Decimal(38, 12)
 MOMENT = pl.Datetime("us", "UTC")
@@ -62,11 +64,8 @@ node: the machine's name in telemetry, null if it is none; gpus: how many it has
 reservation that it belongs to, or is; nodes: how many machines a reservation holds; source: where the price is from;
 status: estimate or billed."""
 
-GPU_USE = _schema(
-    node=pl.String, gpu=pl.String, at=pl.Datetime("ms", "UTC"), seconds=pl.Float32, run=pl.String, role=pl.String,
-    reason=pl.String,
-)  # fmt: skip
-"""Columns of the telemetry table `gpu` that accounting reads (planners/telemetry/tables.py)."""
+GPU_USE = pl.Schema({name: GPU[name].dtype for name in ("node", "gpu", "at", "seconds", "run", "role", "reason")})
+"""Columns of the telemetry table `gpu` that accounting reads."""
 
 PARTS = _schema(
     run=pl.String, team=pl.String, role=pl.String, use=pl.String, reason=pl.String, resource=pl.String, kind=pl.String,

@@ -1,0 +1,127 @@
+"""One function per question about money: what has it cost, what does it burn, what will it have cost.
+
+`status`, `cost` and the dashboard ask here, so that they never disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import polars as pl
+from sqlalchemy import select
+
+from clusterctl.accounting.read import read_charges, read_use
+from clusterctl.ledger.rows import LIVE, Resource
+from clusterctl.ledger.tables import RESOURCES
+from planners.accounting.allocate import allocate
+from planners.accounting.forecast import Forecast, Runway, StageProgress, forecast, runway
+from planners.accounting.summary import Spend, spend, within
+from planners.accounting.tables import GPU_USE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from clusterctl.ledger import Ledger
+    from clusterctl.ledger.rows import Run, Step
+    from clusterctl.store import Source
+    from planners.plan.value import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Who used the money and for what.  `planners.accounting.summary.by(account.parts, "team", "use")` groups it."""
+
+    parts: pl.DataFrame
+    """PARTS of `planners.accounting.tables`."""
+    problems: tuple[str, ...]
+    """What of the telemetry could not be read: these seconds are unmeasured."""
+
+    @property
+    def spend(self) -> Spend:
+        """How much it is."""
+        return spend(self.parts)
+
+
+def account(
+    ledger: Ledger, source: Source | None, *, run: str | None = None, since: datetime | None = None,
+    until: datetime | None = None,
+) -> Account:  # fmt: skip
+    """The money of one run (its id) or all, between two moments or ever.  Without a source GPUs are unmeasured."""
+    charges = within(read_charges(ledger, run=run, since=since, until=until), since, until)
+    use = pl.DataFrame(schema=GPU_USE) if source is None else read_use(source, charges)
+    return Account(parts=allocate(charges, use), problems=() if source is None else source.problems())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burn:
+    """What live resources cost per hour, at their present prices."""
+
+    known_usd_per_hour: Decimal
+    unpriced: tuple[str, ...]
+    """Live resources without a known price."""
+
+    @property
+    def usd_per_hour(self) -> Decimal | None:
+        """The whole, if all of it is known."""
+        return None if self.unpriced else self.known_usd_per_hour
+
+
+def burn(ledger: Ledger, *, run: str | None = None) -> Burn:
+    """Dollars per hour now, of one run or all."""
+    query = select(RESOURCES).where(RESOURCES.c.state == "live")
+    live = ledger.rows(Resource, query if run is None else query.where(RESOURCES.c.run_id == run))
+    known = sum((resource.usd_per_hour for resource in live if resource.usd_per_hour is not None), Decimal(0))
+    unpriced = tuple(resource.resource_id for resource in live if resource.usd_per_hour is None)
+    return Burn(known_usd_per_hour=known, unpriced=unpriced)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """How a live run's money goes on.  None = unknown, or no limit; after its end the forecast is what was spent."""
+
+    burn: Burn
+    forecast: Forecast | None
+    runway: Runway | None
+
+
+def outlook(ledger: Ledger, run: Run, plan: Plan, spent_usd: Decimal, now: datetime) -> Outlook:
+    """Burn, cost at completion and budget of a run that has cost `spent_usd` so far (its known part).
+
+    While a price is unknown the forecast and the runway speak of the known part alone.
+    """
+    burning = burn(ledger, run=run.run_id)
+    left = progress(plan, ledger.steps(run.run_id)) if run.state in LIVE else [_over(plan)]
+    limit = run.limit_usd
+    known = burning.known_usd_per_hour
+    return Outlook(
+        burn=burning, forecast=forecast(spent_usd, known, left),
+        runway=None if limit is None else runway(limit, spent_usd, known, now),
+    )  # fmt: skip
+
+
+def progress(plan: Plan, steps: Sequence[Step]) -> list[StageProgress]:
+    """How far each stage of a plan is, by the steps that the job reported.
+
+    Seconds of a step: from the step before it, so without the first one, which holds the start of the job.
+    """
+    found: list[StageProgress] = []
+    for stage in plan.stages:
+        mine = [step for step in steps if step.stage == stage.name]
+        last = max(mine, key=lambda step: step.step, default=None)
+        seconds = [(b.at - a.at).total_seconds() for a, b in pairwise(mine) if b.step == a.step + 1]
+        found.append(
+            StageProgress(
+                planned_seconds=stage.seconds_per_unit, planned_usd=stage.usd, units=last.of if last else stage.units,
+                done=last.step if last else 0.0, unit_seconds=seconds,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _over(plan: Plan) -> StageProgress:
+    """A stage with nothing left: the run has ended."""
+    return StageProgress(planned_seconds=plan.stages[0].seconds_per_unit, planned_usd=None, units=1.0, done=1.0)

@@ -1,0 +1,103 @@
+"""Charges from the ledger and use from a telemetry store, as the frames that `planners.accounting` works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from sqlalchemy import Text, cast, select, type_coerce
+
+from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
+from clusterctl.targets.base import TAG_PREFIX
+from planners.accounting.tables import CHARGES, GPU_USE, MACHINE, MOMENT, PRICE, USD
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Select
+
+    from clusterctl.ledger import Ledger
+    from clusterctl.store import Source
+
+STEPS_SECONDS = (10, 60, 600)
+MOST_ROWS = 2_000_000
+"""Of use in memory; a longer time or a larger fleet is read in coarser steps.  About 200 MB."""
+GPUS_PER_NODE = 8
+"""To guess how many rows a node has: as many as the usual machines carry."""
+NUMBERS, MOMENTS = {"nodes", "gpus"}, {"from_at", "to_at"}
+
+
+def read_charges(
+    ledger: Ledger, *, run: str | None = None, since: datetime | None = None, until: datetime | None = None
+) -> pl.DataFrame:
+    """CHARGES of one run or all, those that touch the time between `since` and `until`, uncut."""
+    tags = cast(RESOURCES.c.tags, Text)
+    query = (
+        select(
+            COSTS.c.run_id.label("run"), COSTS.c.resource_id.label("resource"),
+            type_coerce(COSTS.c.from_at, Text).label("from_at"),
+            type_coerce(COSTS.c.to_at, Text).label("to_at"), cast(COSTS.c.usd_per_hour, Text).label("usd_per_hour"),
+            cast(COSTS.c.usd, Text).label("usd"), COSTS.c.source, RESOURCES.c.role, RESOURCES.c.kind,
+            RESOURCES.c.provider, RESOURCES.c.address, tags.label("tags"), cast(RUNS.c.labels, Text).label("labels"),
+        )
+        .join_from(COSTS, RESOURCES, RESOURCES.c.resource_id == COSTS.c.resource_id)
+        .join(RUNS, RUNS.c.run_id == COSTS.c.run_id)
+        .where(*_wanted(run, since, until))
+        .order_by(COSTS.c.run_id, COSTS.c.resource_id, COSTS.c.from_at)
+    )  # fmt: skip
+    rows = _frame(ledger, query)
+    own = {
+        name: pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']")
+        for name, tag in {"node": "node", "gpus": "gpus", "capacity_type": "capacity-type",
+                          "reservation": "reservation", "nodes": "nodes"}.items()
+    }  # fmt: skip
+    return rows.with_columns(
+        from_at=_moment(rows, "from_at"), to_at=_moment(rows, "to_at"), usd_per_hour=pl.col("usd_per_hour").cast(PRICE),
+        usd=pl.col("usd").cast(USD), team=pl.col("labels").str.json_path_match("$.team"), status=pl.lit("estimate"),
+        **{name: value.cast(pl.Int32, strict=False) if name in NUMBERS else value for name, value in own.items()},
+    ).with_columns(node=pl.coalesce("node", pl.when(pl.col("kind") == MACHINE).then("address"))).select(
+        CHARGES.names()
+    ).cast(CHARGES)  # fmt: skip
+
+
+def read_use(source: Source, charges: pl.DataFrame) -> pl.DataFrame:
+    """GPU_USE of the charges' machines, while they were paid."""
+    machines = charges.filter(pl.col("node").is_not_null(), pl.col("gpus").fill_null(1) > 0)
+    if machines.is_empty():
+        return pl.DataFrame(schema=GPU_USE)
+    nodes = machines["node"].unique().to_list()
+    start, end = machines.select(pl.col("from_at").min(), pl.col("to_at").max()).row(0)
+    seconds = (end - start).total_seconds()
+    fine = [step for step in STEPS_SECONDS if len(nodes) * GPUS_PER_NODE * seconds / step <= MOST_ROWS]
+    rows = source.read(
+        "gpu", start=start, end=end, step_seconds=min(fine, default=STEPS_SECONDS[-1]), nodes=nodes,
+        columns=[name for name in GPU_USE.names() if name != "at"],
+    )  # fmt: skip
+    return rows.select(GPU_USE.names()).cast(GPU_USE)
+
+
+def _wanted(run: str | None, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if run is not None:
+        found.append(COSTS.c.run_id == run)
+    if since is not None:
+        found.append(COSTS.c.to_at > since)
+    if until is not None:
+        found.append(COSTS.c.from_at < until)
+    return found
+
+
+def _frame(ledger: Ledger, query: Select[Any]) -> pl.DataFrame:
+    """Rows as a frame of text, or of what the driver gives; SQLAlchemy's types would cost seconds for 100,000 runs."""
+    rows = ledger.transact(lambda connection: [tuple(row) for row in connection.execute(query)])
+    names = [str(column.key) for column in query.selected_columns]
+    schema = {name: None if name in MOMENTS else pl.String for name in names}
+    return pl.DataFrame(rows, schema=schema, orient="row", infer_schema_length=None)
+
+
+def _moment(rows: pl.DataFrame, name: str) -> pl.Expr:
+    """SQLite keeps moments as text."""
+    column = pl.col(name)
+    if rows.schema[name] == pl.String:
+        return column.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC")
+    return column.cast(MOMENT)
