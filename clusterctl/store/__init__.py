@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clusterctl.store.source import Source as Source
     from clusterctl.store.store import Store as Store
 
+BUCKETS = ("s3", "gs", "az")
 URL_HINT = "a folder, or `s3://bucket/folder`, `gs://bucket/folder`, `az://container/folder`"
 
 
@@ -23,10 +24,10 @@ def default_store_url() -> str:
 
 
 def open_store(url: str | None = None, *, node: str | None = None) -> Store:
-    """The store at `url` (else at `default_store_url()`): a folder, which is made when something is written.
+    """The store at `url` (else at `default_store_url()`): a bucket, or a folder, which is made when written to.
 
-    node: whose name its segments carry; else this machine's.
-    Raises SpecError for a URL that is none.
+    node: whose name its segments and notes carry, and whose clock its rows follow; None for rows of many nodes.
+    Raises SpecError for a URL that is none; ClusterctlError when a bucket's package is missing.
     """
     from clusterctl.store.store import Store
 
@@ -34,10 +35,15 @@ def open_store(url: str | None = None, *, node: str | None = None) -> Store:
 
 
 def open_objects(url: str | None = None) -> Objects:
-    """What a store lies in, for a process that writes segments without polars.  Raises SpecError for no URL."""
+    """What a store lies in, for a process that writes segments without polars.  Raises as `open_store`."""
     from clusterctl.store.objects import Folder
 
     where = url or default_store_url()
-    if "://" in where:
-        raise SpecError(f"no store is kept at {where.partition('://')[0]}://", hint=URL_HINT)
+    scheme = where.partition("://")[0] if "://" in where else ""
+    if scheme in BUCKETS:
+        from clusterctl.store.bucket import Bucket
+
+        return Bucket(where, folder=user_data_dir())
+    if scheme:
+        raise SpecError(f"no store is kept at {scheme}://", hint=URL_HINT)
     return Folder(Path(where).expanduser().absolute())

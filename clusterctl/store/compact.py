@@ -1,124 +1,140 @@
-"""Compaction: many segments become one part per level; then what is too old, or too much, is removed."""
+"""Compaction: many segments become one part per level.  Two may run at once, and each may be killed at any moment.
+
+Nothing is removed by the compaction that replaces it, but by a later one: a reader who looked before has GRACE to read.
+"""
 
 from __future__ import annotations
 
-import secrets
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from clusterctl.store import layout
-from clusterctl.store.read import UNREADABLE, Reader, scan
 from clusterctl.store.write import to_parquet
 from planners.telemetry.roll_up import roll_up
 from planners.telemetry.tables import TABLES
 
+if TYPE_CHECKING:
+    from clusterctl.store.read import Reader
+
 LATE = timedelta(minutes=5)
-"""A partition is closed this long after its end: what comes later is merged later."""
+"""A partition is closed this long after its end: what comes later is merged into it again."""
 MANY_SEGMENTS = 32
-"""From this many on, the segments of an open partition are made into a part."""
-ABANDONED = timedelta(hours=6)
-"""What no manifest names after this long was left by a compaction that was killed."""
+"""From this many on, the segments of an open partition are made into a part of their own."""
+GRACE = timedelta(minutes=1)
+"""A reader lists and opens files within this time."""
+PART_ROWS = 2**19
+"""Rows of a part: 7 MB of all GPU columns; who asks for one node reads one of an hour's many."""
+ABANDONED = timedelta(hours=1)
+"""A file that no manifest names after this long was replaced, or its compaction was killed."""
 
 
 def compact(reader: Reader, now: datetime) -> None:
-    """Compact every partition that needs it.  Two may do so at once, and each may be killed at any moment."""
+    """Compact every partition that needs it."""
     for table in TABLES:
         for partition in reader.partitions(table):
             try:
-                _compact_partition(reader, table, partition, now)
+                manifest = reader.manifest(partition)
+                if manifest.number == partition.last_number():  # else the newest is damaged: leave all as it is
+                    _sweep(reader, partition, manifest)
+                    _compact_partition(reader, table, partition, manifest, now)
             except FileNotFoundError:
                 continue  # another compaction was quicker
             except OSError as error:
-                reader.problem(f"{reader.objects.where} can't be compacted: {error.strerror or error}")
+                reader.problem("compaction", f"{reader.objects.where} can't be compacted: {error.strerror or error}")
                 return
+    reader.solved("compaction")
 
 
-def _compact_partition(reader: Reader, table: str, partition: layout.Partition, now: datetime) -> None:
-    manifest = reader.manifest(partition)
+def _compact_partition(
+    reader: Reader, table: str, partition: layout.Partition, manifest: layout.Manifest, now: datetime
+) -> None:
     segments = partition.segments()
-    fresh = {name for name, segment in segments.items() if not manifest.holds(*segment)}
-    finest = layout.levels(table)[0]
+    fresh = [name for name, segment in segments.items() if not manifest.holds(*segment)]
     closed = now > partition.start + layout.span_of(table) + LATE
-    _sweep(reader, partition, manifest, set(segments) - fresh, now)
-    frames = {}
-    old = manifest.parts.get(finest, ()) if closed else ()
-    if not (fresh and closed) and len(old) < 2 and len(fresh) < MANY_SEGMENTS:
+    kept = {} if closed else manifest.parts
+    old = [part.name for part in manifest.parts.get(layout.levels(table)[0], ())] if closed else []
+    if not (closed and (fresh or manifest.is_in_pieces)) and len(fresh) < MANY_SEGMENTS:
         return
-    for name in (*fresh, *old):
-        try:
-            frames[name] = scan([reader.objects.local(partition.folder + name)], table).collect()
-        except FileNotFoundError:
-            raise
-        except UNREADABLE as error:
-            reader.problem(
-                f"{reader.objects.where}/{partition.folder}{name} can't be read: {str(error).splitlines()[0]}"
-            )
-    if old and not set(old) <= set(frames):
-        frames = {name: frame for name, frame in frames.items() if name in fresh}  # keep what is readable of the rest
-        old = ()
-    if not frames or (set(frames) == set(old) and len(old) < 2):
+    rows = reader.frames(table, [partition.folder + name for name in fresh + old])
+    if any(partition.folder + name not in rows for name in old):
+        kept = manifest.parts  # what is damaged stays where it is, beside what is made now
+        rows = {key: frame for key, frame in rows.items() if not key.startswith(f"{partition.folder}c-")}
+    read = {name: segments[name] for name in fresh if partition.folder + name in rows}
+    if not read and (kept or not rows):
         return
-    parts = _write_parts(reader, table, partition, pl.concat(frames.values()))
-    kept = {level: (*(() if old else manifest.parts.get(level, ())), name) for level, name in parts.items()}
-    merged = {writer: [n for a, b in runs for n in range(a, b + 1)] for writer, runs in manifest.merged.items()}
-    for name in fresh & set(frames):
-        merged.setdefault(segments[name][0], []).append(segments[name][1])
+    parts = _write_parts(reader, table, partition, pl.concat(rows.values()))
     newer = layout.Manifest(
         number=manifest.number + 1,
-        parts=kept,
-        merged={writer: layout.runs_of(numbers) for writer, numbers in merged.items()},
+        parts={level: (*kept.get(level, ()), *made) for level, made in parts.items()},
+        merged=manifest.merged_with(read.values()),
+        is_in_pieces=bool(kept),
     )
-    if not reader.objects.put(f"{partition.folder}m-{newer.number:06d}.json", newer.to_json(), new=True):
-        reader.objects.delete(partition.folder + name for name in parts.values())
-        return
-    gone = [*(fresh & set(frames)), *partition.manifests()]
-    if old:
-        gone += [name for names in manifest.parts.values() for name in names]
-    reader.objects.delete(partition.folder + name for name in gone)
+    made = {part.name for level in parts.values() for part in level}
+    there = {entry.key for entry in reader.objects.entries(partition.folder)}
+    if not {partition.folder + name for name in made} <= there:
+        return  # taken for abandoned: this process stood still for an hour
+    key, content = f"{partition.folder}m-{newer.number:06d}.json", newer.to_json()
+    # A bucket may say "it is there" of what our own first attempt wrote, whose answer was lost
+    if not reader.objects.put(key, content, new=True) and reader.objects.local(key).read_bytes() != content:
+        reader.objects.delete(partition.folder + name for name in made)  # another compaction was quicker
 
 
-def _write_parts(reader: Reader, table: str, partition: layout.Partition, rows: pl.DataFrame) -> dict[int, str]:
+def _write_parts(
+    reader: Reader, table: str, partition: layout.Partition, rows: pl.DataFrame
+) -> dict[int, list[layout.Part]]:
     order = [name for name in layout.SORT if name in rows.columns]
-    parts = {}
+    parts: dict[int, list[layout.Part]] = {}
     for level in layout.levels(table):
         if level:
             rows = roll_up(rows.lazy(), table, step_seconds=level).collect()
-        parts[level] = f"c-{level}-{secrets.token_hex(8)}.parquet"
-        reader.objects.put(partition.folder + parts[level], to_parquet(rows.sort(order)))
+        rows = rows.sort(order)
+        parts[level] = []
+        for piece in rows.iter_slices(PART_ROWS):
+            content = to_parquet(piece)
+            name = layout.part_name(level, content)
+            reader.objects.put(partition.folder + name, content)
+            nodes = piece["node"].fill_null("")
+            parts[level].append(layout.Part(name=name, first_node=nodes[0], last_node=nodes[-1]))
     return parts
 
 
-def _sweep(
-    reader: Reader, partition: layout.Partition, manifest: layout.Manifest, held: set[str], now: datetime
-) -> None:
-    """Remove what a killed compaction left: segments that the parts hold, parts that no manifest names, halves."""
-    named = {name for names in manifest.parts.values() for name in names} | set(partition.segments())
-    lost = {
-        name for name, entry in partition.entries.items()
-        if name not in named and name not in partition.manifests()[-1:] and now - entry.modified > ABANDONED
-    }  # fmt: skip
-    reader.objects.delete(partition.folder + name for name in held | lost)
+def _sweep(reader: Reader, partition: layout.Partition, manifest: layout.Manifest) -> None:
+    """Remove what is not read any more: segments that the parts hold, manifests and parts that were replaced, and what
+    a killed writer or compaction left.
+    """
+    manifests, segments, now = partition.manifests(), partition.segments(), datetime.now(tz=UTC)
+    settled = bool(manifests) and now - partition.entries[manifests[-1]].modified > GRACE
+    named = manifest.names() | set(manifests[-1:])
+    replaced = set(manifests) | {name for name, segment in segments.items() if manifest.holds(*segment)}
+    gone = [
+        name
+        for name, entry in partition.entries.items()
+        if name not in named
+        and (settled if name in replaced else name not in segments and now - entry.modified > ABANDONED)
+    ]
+    reader.objects.delete(partition.folder + name for name in gone)
 
 
 def expire(reader: Reader, now: datetime, *, max_age: timedelta | None, max_bytes: int | None) -> None:
     """Remove whole partitions: those that ended more than `max_age` ago, then the oldest until `max_bytes` hold the
     rest.  What devices there are is kept: it is small, and said only when it changes.
     """
-    found = []
-    for table in TABLES:
-        if table != "devices":
-            found += [(each.start + layout.span_of(table), each) for each in reader.partitions(table)]
-    found.sort(key=lambda pair: pair[0])
-    size = sum(entry.size_bytes for _, each in found for entry in each.entries.values())
+    found = [
+        (each.start + layout.span_of(table), sum(entry.size_bytes for entry in each.entries.values()), each)
+        for table in TABLES if table != "devices"
+        for each in reader.partitions(table)
+    ]  # fmt: skip
+    size = sum(size for _, size, _ in found)
     try:
-        for end, partition in found:
-            too_old = max_age is not None and now - end > max_age
-            if not too_old and (max_bytes is None or size <= max_bytes):
-                continue
-            size -= sum(entry.size_bytes for entry in partition.entries.values())
-            # the newest manifest goes last: without it, segments that wait to be removed would count again
-            names = sorted(partition.entries, key=lambda name: (name.startswith("m-"), name))
-            reader.objects.delete(partition.folder + name for name in names)
+        for end, its_size, partition in sorted(found, key=lambda each: each[0]):
+            if (max_age is not None and now - end > max_age) or (max_bytes is not None and size > max_bytes):
+                size -= its_size
+                # the newest manifest is the last of them, and then no part counts; a row is seen once or not at all
+                manifests = partition.manifests()
+                names = [*manifests, *(name for name in partition.entries if name not in manifests)]
+                for name in names:
+                    reader.objects.delete([partition.folder + name])
     except OSError as error:
-        reader.problem(f"{reader.objects.where}: old telemetry can't be removed: {error.strerror or error}")
+        reader.problem("expiry", f"{reader.objects.where}: old rows can't be removed: {error.strerror or error}")

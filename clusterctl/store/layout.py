@@ -1,17 +1,21 @@
 """Where what lies: partitions of an hour or a day, segments as written, parts as compacted, manifests.
 
-v1/gpu/2026-05-04/12/s-NODE-WRITER-000017.parquet  a segment: one flush of one writer
-v1/gpu/2026-05-04/12/c-600-1f0c….parquet           a part: many segments, rolled up to 600 s
-v1/gpu/2026-05-04/12/m-000003.json                 the third manifest: which parts count, which segments they hold
+v1/gpu/2026-05-04/12/s-node-1-5f3a02c1-000017-8c1f22ab.parquet  a segment: one flush of one writer
+v1/gpu/2026-05-04/12/c-600-1f0c5d9be2a47366-77e0a3d1.parquet    a part: many segments, rolled up to 600 s
+v1/gpu/2026-05-04/12/m-000003.json                              the third manifest: which parts count, which segments
+                                                                they hold
 
-A reader takes the newest manifest's parts and the segments that it does not name; so each row is seen once, at any
-moment.  A manifest is created only where none is: of two compactions at once, one wins.
+A reader takes the newest manifest's parts and the segments that they do not hold; so it sees each row once, at any
+moment.  A manifest is created only where none is: of two compactions at once, one wins.  A Parquet file's name ends in
+its CRC-32, which is checked before it is read: a damaged one can take the whole process down with it.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,16 +24,19 @@ from typing import TYPE_CHECKING
 from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from clusterctl.store.objects import Entry
 
 VERSION = "v1"
+ANY_VERSION = re.compile(r"v\d+")
 LEVELS = (10, 60, 600)
 """Seconds of the roll-ups of a table with `seconds`; the others keep their rows at level 0."""
 SORT = ("node", "gpu", "run", "at")
-"""Order of the rows of a part, so that one node's are together."""
-_NAME = re.compile(r"s-(?P<writer>.+)-(?P<number>\d+)\.parquet")
+"""Order of the rows of a part: one node's are together, so that a reader skips the others, and zstd finds patterns."""
+DEVICE = ("node", "gpu")
+"""The columns that say whose clock a row's time is, and of what it is."""
+_SEGMENT = re.compile(r"s-(?P<writer>.+)-(?P<number>\d+)-[0-9a-f]{8}\.parquet")
 
 
 def levels(table: str) -> tuple[int, ...]:
@@ -47,36 +54,91 @@ def partition_format(table: str) -> str:
     return "%Y-%m-%d/%H" if "seconds" in TABLES[table] else "%Y-%m-%d"
 
 
+def segment_key(table: str, partition: str, writer: str, number: int, content: bytes) -> str:
+    """Where a flush goes."""
+    return f"{VERSION}/{table}/{partition}/s-{writer}-{number:06d}-{_checksum(content)}.parquet"
+
+
+def part_name(level: int, content: bytes) -> str:
+    """A name that no other part has."""
+    return f"c-{level}-{secrets.token_hex(8)}-{_checksum(content)}.parquet"
+
+
+def is_whole(key: str, content: bytes | memoryview) -> bool:
+    """Whether a Parquet file holds what its name says."""
+    return key.endswith(f"-{_checksum(content)}.parquet")
+
+
+def _checksum(content: bytes | memoryview) -> str:
+    return f"{zlib.crc32(content):08x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A file of rolled-up rows, and whose they are."""
+
+    name: str
+    first_node: str
+    last_node: str
+
+    def may_hold(self, nodes: Collection[str] | None) -> bool:
+        """Whether rows of one of these nodes may be in it."""
+        return nodes is None or any(self.first_node <= node <= self.last_node for node in nodes)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """What counts in a partition."""
 
     number: int = 0
-    parts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """By level: file names."""
+    parts: Mapping[int, tuple[Part, ...]] = field(default_factory=dict)
+    """By level."""
     merged: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     """By writer: first and last numbers of the segments that the parts hold."""
+
+    is_in_pieces: bool = False
+    """Whether parts were added to parts, while the partition was open."""
 
     def holds(self, writer: str, number: int) -> bool:
         """Whether the parts hold a segment."""
         return any(first <= number <= last for first, last in self.merged.get(writer, ()))
 
+    def names(self) -> set[str]:
+        """Of all its parts."""
+        return {part.name for parts in self.parts.values() for part in parts}
+
+    def merged_with(self, segments: Iterable[tuple[str, int]]) -> dict[str, tuple[tuple[int, int], ...]]:
+        """`merged`, with more segments."""
+        merged = dict(self.merged)
+        for writer, number in segments:
+            merged[writer] = _with_number(merged.get(writer, ()), number)
+        return merged
+
     def to_json(self) -> bytes:
-        """As kept."""
-        return json.dumps({"parts": self.parts, "merged": self.merged}).encode()
+        """As kept: a line of JSON, a line with its checksum."""
+        parts = {
+            level: [[part.name, part.first_node, part.last_node] for part in parts]
+            for level, parts in self.parts.items()
+        }
+        line = json.dumps({"parts": parts, "merged": self.merged, "is_in_pieces": self.is_in_pieces}).encode() + b"\n"
+        return line + _checksum(line).encode() + b"\n"
 
     @staticmethod
     def from_json(number: int, content: bytes) -> Manifest:
-        """Raises ValueError for what is none."""
-        try:
-            kept = json.loads(content)
-            return Manifest(
-                number=number,
-                parts={int(level): tuple(map(str, names)) for level, names in kept["parts"].items()},
-                merged={name: tuple((int(a), int(b)) for a, b in runs) for name, runs in kept["merged"].items()},
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("it is no manifest") from error
+        """Raises ValueError for what is damaged."""
+        line, _, checksum = content.partition(b"\n")
+        if _checksum(line + b"\n").encode() != checksum.strip():
+            raise ValueError("its checksum differs")
+        kept = json.loads(line)
+        return Manifest(
+            number=number,
+            parts={
+                int(level): tuple(Part(name=name, first_node=first, last_node=last) for name, first, last in parts)
+                for level, parts in kept["parts"].items()
+            },
+            merged={writer: tuple((a, b) for a, b in runs) for writer, runs in kept["merged"].items()},
+            is_in_pieces=kept["is_in_pieces"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,17 +153,16 @@ class Partition:
 
     def segments(self) -> dict[str, tuple[str, int]]:
         """Writer and number by file name."""
-        found = ((name, _NAME.fullmatch(name)) for name in self.entries)
+        found = ((name, _SEGMENT.fullmatch(name)) for name in self.entries)
         return {name: (match["writer"], int(match["number"])) for name, match in found if match}
 
     def manifests(self) -> list[str]:
         """File names, oldest first."""
-        return sorted(name for name in self.entries if name.startswith("m-") and name.endswith(".json"))
+        return sorted(name for name in self.entries if re.fullmatch(r"m-\d{6}\.json", name))
 
-
-def segment_key(table: str, partition: str, writer: str, number: int) -> str:
-    """Where a flush goes."""
-    return f"{VERSION}/{table}/{partition}/s-{writer}-{number:06d}.parquet"
+    def last_number(self) -> int:
+        """Of its newest manifest; 0 when there is none."""
+        return int(self.manifests()[-1][2:8]) if self.manifests() else 0
 
 
 def partitions(table: str, entries: Iterable[Entry]) -> list[Partition]:
@@ -121,12 +182,12 @@ def partitions(table: str, entries: Iterable[Entry]) -> list[Partition]:
     return sorted(found, key=lambda partition: partition.start)
 
 
-def runs_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """First and last of each unbroken run: 1 2 3 7 8 -> (1, 3), (7, 8)."""
-    runs: list[tuple[int, int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1] = (runs[-1][0], number)
+def _with_number(runs: Iterable[tuple[int, int]], number: int) -> tuple[tuple[int, int], ...]:
+    """First and last of each unbroken run of numbers, with one more: (1, 3), (5, 7) and 4 -> (1, 7)."""
+    whole: list[tuple[int, int]] = []
+    for first, last in sorted([*runs, (number, number)]):
+        if whole and first <= whole[-1][1] + 1:
+            whole[-1] = (whole[-1][0], max(last, whole[-1][1]))
         else:
-            runs.append((number, number))
-    return tuple(runs)
+            whole.append((first, last))
+    return tuple(whole)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 PART = ".part"
 """Ends the name of what is still being written."""
@@ -30,13 +30,15 @@ class Objects(Protocol):
 
     where: str
     """For messages: a path or a URL, without secrets."""
+    spool: Folder | None
+    """Where segments wait, on this machine's disk, for a bucket that does not answer."""
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """The objects whose key starts with this folder, in any order."""
+    def entries(self, prefix: str) -> list[Entry]:
+        """The objects under this folder, in any order."""
         ...
 
     def folders(self, prefix: str) -> list[str]:
-        """Names of what lies directly in this folder."""
+        """Names of the folders that lie directly in this folder."""
         ...
 
     def put(self, key: str, content: bytes, *, new: bool = False) -> bool:
@@ -47,6 +49,10 @@ class Objects(Protocol):
         """A file with the content.  Raises FileNotFoundError when it is gone."""
         ...
 
+    def bring(self, keys: Iterable[str]) -> None:
+        """Make `local` quick for these.  Raises nothing for single ones, OSError when none can be had."""
+        ...
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove; what is gone already is fine."""
         ...
@@ -55,11 +61,14 @@ class Objects(Protocol):
 class Folder:
     """A folder of this machine, or one that it mounts."""
 
+    spool: Folder | None = None
+
     def __init__(self, root: Path) -> None:
         self.root, self.where = root, str(root)
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """The objects whose key starts with this folder, in any order."""
+    def entries(self, prefix: str) -> list[Entry]:
+        """The objects under this folder, in any order."""
+        found = []
         for folder, _, names in os.walk(self.root / prefix):
             for name in names:
                 path = Path(folder, name)
@@ -68,25 +77,23 @@ class Folder:
                 except FileNotFoundError:
                     continue  # a compaction removed it meanwhile
                 modified = datetime.fromtimestamp(stat.st_mtime, tz=UTC)
-                yield Entry(key=str(path.relative_to(self.root)), size_bytes=stat.st_size, modified=modified)
+                found.append(Entry(key=str(path.relative_to(self.root)), size_bytes=stat.st_size, modified=modified))
+        return found
 
     def folders(self, prefix: str) -> list[str]:
-        """Names of what lies directly in this folder."""
+        """Names of the folders that lie directly in this folder."""
         try:
-            return sorted(item.name for item in (self.root / prefix).iterdir())
+            with os.scandir(self.root / prefix) as items:
+                return sorted(item.name for item in items if item.is_dir())
         except FileNotFoundError:
             return []
 
     def put(self, key: str, content: bytes, *, new: bool = False) -> bool:
         """Write beside it, flush to the disk, then rename."""
         path = self.root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
         try:
-            with part.open("xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
+            _open_new(part, content)
             if new:
                 path.hardlink_to(part)  # unlike a rename, it fails where something is
             else:
@@ -102,15 +109,37 @@ class Folder:
         """The file itself."""
         return self.root / key
 
+    def bring(self, keys: Iterable[str]) -> None:
+        """They are here."""
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove; folders that become empty go too."""
         for key in keys:
             path = self.root / key
             path.unlink(missing_ok=True)
             for folder in path.parents:
-                if folder == self.root or any(folder.iterdir()):
+                if folder == self.root:
                     break
-                folder.rmdir()
+                try:
+                    folder.rmdir()
+                except OSError:
+                    break  # something is in it
+
+
+def _open_new(part: Path, content: bytes) -> None:
+    for attempt in range(2):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            stream = part.open("xb")
+        except FileNotFoundError:
+            if attempt:
+                raise
+            continue  # an expiry found the folder empty just then
+        with stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        return
 
 
 def _sync(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,14 +14,14 @@ from planners.telemetry.roll_up import roll_up
 from planners.telemetry.tables import TABLES, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
-    from clusterctl.store.objects import Objects
+    from clusterctl.store.objects import Entry, Objects
 
 UNREADABLE = (OSError, pl.exceptions.PolarsError)
 LOOKS = 5
-"""How often a reader looks again when a compaction removed what it was about to read."""
+"""How often a reader looks again when what it was about to read was replaced or has expired."""
 
 
 class Reader:
@@ -27,7 +29,10 @@ class Reader:
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
-        self._problems: dict[str, None] = {}
+        self._problems: dict[str, str] = {}
+        """By key of the object, or by what failed."""
+        self._damaged: set[str] = set()
+        self._whole: set[str] = set()
         self._manifests: dict[str, layout.Manifest] = {}
 
     def read(
@@ -56,18 +61,19 @@ class Reader:
         if nodes is not None:
             wanted &= pl.col("node").is_in(list(nodes))
 
-        def answer(files: list[Path]) -> pl.DataFrame:
+        def answer(files: Collection[Path]) -> pl.DataFrame:
             rows = scan(files, table).filter(wanted)
             if step:
                 return roll_up(rows, table, step_seconds=step, columns=columns).collect(engine="streaming")
-            return rows.select(columns_of(table, columns)).collect()
+            kept = [name for name in TABLES[table] if columns is None or name == "at" or name in columns]
+            return rows.select(kept).collect()
 
-        for _ in range(LOOKS - 1):
+        for look in range(LOOKS):
             try:
-                return self._answer(answer, table, start, end, level)
+                return self._answer(answer, table, self._keys(table, start, end, level, nodes), last=look == LOOKS - 1)
             except FileNotFoundError:
-                continue
-        return self._answer(answer, table, start, end, level)
+                time.sleep(0.05 * look)
+        raise AssertionError("the last look leaves out what is gone")
 
     def span(self) -> tuple[datetime, datetime] | None:
         """See `Source.span`."""
@@ -82,27 +88,45 @@ class Reader:
 
     def problems(self) -> tuple[str, ...]:
         """See `Source.problems`."""
-        return tuple(self._problems)
+        return tuple(self._problems.values())
 
-    def problem(self, text: str) -> None:
-        """Remember what could not be read, once."""
-        self._problems.setdefault(text)
+    def problem(self, about: str, text: str) -> None:
+        """Remember what could not be done, until it is `solved`."""
+        self._problems[about] = text
+
+    def solved(self, about: str) -> None:
+        """It could be done now."""
+        self._problems.pop(about, None)
+
+    def unreadable(self, key: str, error: Exception) -> None:
+        """Remember that an object can't be read; if its content is damaged, it is not tried again."""
+        reason = (isinstance(error, OSError) and error.strerror) or next(iter(str(error).splitlines()), "")
+        self.problem(key, f"{self.objects.where}/{key} can't be read and is left out: {reason}")
+        if not isinstance(error, OSError):
+            self._damaged.add(key)
 
     def partitions(
         self, table: str, start: datetime | None = None, end: datetime | None = None
     ) -> list[layout.Partition]:
         """The partitions of a table with something in them that may hold rows with start < at <= end, oldest first."""
         prefix = f"{layout.VERSION}/{table}"
-        entries = []
+        entries: list[Entry] = []
         try:
-            days = self.objects.folders(prefix)
+            self._look_for_other_versions()
+            days = known = self.objects.folders(prefix)
             if start is not None and end is not None:
-                first, last = start.strftime("%Y-%m-%d"), end.strftime("%Y-%m-%d")
-                days = [day for day in days if first <= day <= last]
+                first, last = f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}"
+                days = [day for day in known if first <= day <= last]
             for day in days:
-                entries += list(self.objects.entries(f"{prefix}/{day}"))
+                entries += self.objects.entries(f"{prefix}/{day}")
         except OSError as error:
-            self.problem(f"{self.objects.where} can't be listed: {error.strerror or error}")
+            self.problem("listing", f"{self.objects.where} can't be listed: {error.strerror or error}")
+            return []
+        self.solved("listing")
+        there = {entry.key for entry in entries}
+        for key in list(self._problems):
+            if key.startswith(f"{prefix}/") and key not in there and key.split("/")[2] not in set(known) - set(days):
+                self.solved(key)  # it has expired
         found = layout.partitions(table, entries)
         if start is None or end is None:
             return found
@@ -111,74 +135,98 @@ class Reader:
     def manifest(self, partition: layout.Partition) -> layout.Manifest:
         """The newest manifest of a partition that can be read; an empty one when there is none.
 
-        Raises FileNotFoundError when a compaction has replaced it.
+        Raises FileNotFoundError when it has been replaced or has expired.
         """
         for name in reversed(partition.manifests()):
             key = partition.folder + name
             if key not in self._manifests:
                 try:
                     content = self.objects.local(key).read_bytes()
-                    self._manifests[key] = layout.Manifest.from_json(int(name[2:-5]), content)
+                    self._manifests[key] = layout.Manifest.from_json(int(name[2:8]), content)
                 except FileNotFoundError:
                     raise
                 except (OSError, ValueError) as error:
-                    self.problem(f"{self.objects.where}/{key} can't be read: {error}")
+                    self.unreadable(key, error)
                     continue
             return self._manifests[key]
         return layout.Manifest()
 
-    def _keys(self, table: str, start: datetime, end: datetime, level: int) -> Iterator[str]:
+    def _look_for_other_versions(self) -> None:
+        for name in self.objects.folders(""):
+            if name != layout.VERSION and layout.ANY_VERSION.fullmatch(name):
+                self.problem(name, f"{self.objects.where} holds telemetry of version {name[1:]} too, which this "
+                                   f"clusterctl does not read: it reads version {layout.VERSION[1:]}")  # fmt: skip
+
+    def _keys(self, table: str, start: datetime, end: datetime, level: int, nodes: Collection[str] | None) -> list[str]:
         """The files that hold these rows, at this level where it is there."""
-        for partition in self.partitions(table, start, end):
+        partitions = self.partitions(table, start, end)
+        self.objects.bring(each.folder + name for each in partitions for name in each.manifests()[-1:])
+        keys = []
+        for partition in partitions:
             manifest = self.manifest(partition)
-            names = manifest.parts.get(level, manifest.parts.get(layout.levels(table)[0], ()))
-            yield from (partition.folder + name for name in names)
-            for name, (writer, number) in partition.segments().items():
-                if not manifest.holds(writer, number):
-                    yield partition.folder + name
+            parts = manifest.parts.get(level or layout.levels(table)[0], ())
+            names = [part.name for part in parts if part.may_hold(nodes)]
+            segments = partition.segments()
+            names += [name for name, segment in segments.items() if not manifest.holds(*segment)]
+            keys += [partition.folder + name for name in names]
+        return keys
 
     def _answer(
-        self, answer: Callable[[list[Path]], pl.DataFrame], table: str, start: datetime, end: datetime, level: int
+        self, answer: Callable[[Collection[Path]], pl.DataFrame], table: str, keys: list[str], *, last: bool
     ) -> pl.DataFrame:
-        files = []
-        for key in self._keys(table, start, end, level):
-            try:
-                files.append(self.objects.local(key))
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                self.problem(f"{self.objects.where}/{key} can't be read: {error.strerror or error}")
+        keys = [key for key in keys if key not in self._damaged]
         try:
-            return answer(files)
-        except FileNotFoundError:
-            raise
-        except UNREADABLE:
-            return answer([file for file in files if self._is_readable(file, table)])
-
-    def _is_readable(self, file: Path, table: str) -> bool:
+            self.objects.bring(keys)
+            self.solved("reading")
+        except OSError as error:
+            self.problem("reading", f"{self.objects.where} can't be read: {error.strerror or error}")
+            return answer([])
+        files = {key: file for key in keys if (file := self._checked(key, last=last)) is not None}
         try:
-            scan([file], table).collect()
-        except FileNotFoundError:
-            raise
+            return answer(files.values())
         except UNREADABLE as error:
-            self.problem(f"{file} can't be read: {str(error).splitlines()[0]}")
-            return False
-        return True
+            if isinstance(error, FileNotFoundError) and not last:
+                raise
+        return answer([files[key] for key in self.frames(table, files)])
+
+    def frames(self, table: str, keys: Iterable[str]) -> dict[str, pl.DataFrame]:
+        """All rows of each of these objects that can be read.  Raises FileNotFoundError."""
+        frames = {}
+        for key in keys:
+            try:
+                if (file := self._checked(key, last=False)) is not None:
+                    frames[key] = scan([file], table).collect()
+            except UNREADABLE as error:
+                if isinstance(error, FileNotFoundError):
+                    raise
+                self.unreadable(key, error)
+        return frames
+
+    def _checked(self, key: str, *, last: bool) -> Path | None:
+        """The file, unless its content is not what its name says; looked at once, for it never changes."""
+        try:
+            file = self.objects.local(key)
+            if key not in self._whole:
+                with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                    if not layout.is_whole(key, memoryview(content)):
+                        raise ValueError("its checksum differs")
+                self._whole.add(key)
+        except (OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError) and not last:
+                raise
+            self.unreadable(key, error)
+            return None
+        return file
 
 
-def scan(files: list[Path], table: str) -> pl.LazyFrame:
+def scan(files: Collection[Path], table: str) -> pl.LazyFrame:
     """Rows of files of a table, with today's columns: what an older version did not write is null."""
     if not files:
         return pl.LazyFrame(schema=schema(table))
     return pl.scan_parquet(
-        files, schema=schema(table), missing_columns="insert", extra_columns="ignore", glob=False,
+        list(files), schema=schema(table), missing_columns="insert", extra_columns="ignore", glob=False,
         hive_partitioning=False,
     )  # fmt: skip
-
-
-def columns_of(table: str, columns: Collection[str] | None) -> list[str]:
-    """The columns that are asked for, and `at`, in the table's order."""
-    return [name for name in TABLES[table] if columns is None or name == "at" or name in columns]
 
 
 def _whole(at: datetime, step: int, *, up: bool) -> datetime:

@@ -41,7 +41,8 @@ class Store:
     def flush(self) -> None:
         """Write what was appended: from here on it survives a kill.  May take as long as the disk does.
 
-        What can't be written waits, in bounded memory, for the next flush; `problems` says so.
+        What a disk does not take waits in memory, what a bucket does not take waits on disk, both bounded, for the next
+        flush; `problems` says so, and a note of kind `gap` says what had to be dropped.
         """
         self._writer.flush()
 
@@ -79,10 +80,11 @@ class Store:
         compact.expire(self._reader, now, max_age=max_age, max_bytes=max_bytes)
 
     def close(self) -> None:
-        """Flush; raises StateError when rows could not be written."""
+        """Flush; raises StateError when that fails: rows are lost, or wait on disk for a bucket."""
         self.flush()
-        if self._writer.outbox.failure:
-            raise StateError(
-                f"{self._writer.outbox.failure}; {self._writer.waiting_rows()} rows of telemetry are lost",
-                hint="make room there, or name another CLUSTERCTL_TELEMETRY",
-            )
+        failure, lost, spool = self._writer.outbox.failure, self._writer.waiting_rows(), self.objects.spool
+        if failure and lost:
+            hint = "make room there, or name another CLUSTERCTL_TELEMETRY"
+            raise StateError(f"{failure}; {lost} rows of telemetry are lost", hint=hint)
+        if failure and spool:
+            raise StateError(failure, hint=f"the rows wait in {spool.where}; the next writer to this bucket sends them")

@@ -16,6 +16,8 @@ from planners.telemetry.tables import schema
 if TYPE_CHECKING:
     from clusterctl.store.objects import Objects
 
+ROW_GROUP = 2**16
+"""Rows: one node's day is read in milliseconds, and the footer stays small; benchmarks/results/store.md."""
 MAX_APPENDED_BYTES = 256 * 2**20
 """What may wait for a flush: then `append` packs it itself."""
 
@@ -45,11 +47,12 @@ class Writer:
 
     def flush(self) -> None:
         """Write what was appended.  What can't be written waits for the next flush, and the outbox says why."""
-        gaps = self.outbox.gaps()
-        if gaps:
-            self.append("notes", pl.DataFrame(gaps, schema=schema("notes")))
         self._pack()
         self.outbox.send()
+        if self.outbox.failure is None and (gaps := self.outbox.gaps()):
+            self.append("notes", pl.DataFrame(gaps, schema=schema("notes")))
+            self._pack()
+            self.outbox.send()
 
     def waiting_rows(self) -> int:
         """Rows that are not yet safe."""
@@ -79,7 +82,7 @@ class Writer:
 
 
 def to_parquet(frame: pl.DataFrame) -> bytes:
-    """As a segment or a part is kept."""
+    """As segments and parts are kept: dictionaries, zstd, and each row group's extremes, so that readers skip it."""
     buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", statistics=True)
+    frame.write_parquet(buffer, compression="zstd", statistics=True, row_group_size=ROW_GROUP)
     return buffer.getvalue()
