@@ -152,4 +152,5 @@ def _as_os_error() -> Iterator[None]:
 def _first_line(error: Exception) -> str:
     """What happened: without addresses, whose query may hold a signature, and without durations."""
     line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return re.sub(r"https?://\S+", "", line.rpartition(" - ")[2])[:300]
+    what = re.sub(r"https?://\S+", "", line.rpartition(" - ")[2])[:300]
+    return "it does not answer" if "error sending request" in what else what

@@ -35,7 +35,11 @@ def full_disk():
 
 
 def notes(store) -> list[tuple[str, str, str]]:
-    return store.read("notes", start=NOON - timedelta(days=1), end=LATER).select("node", "subject", "text").rows()
+    return (
+        store.read("notes", start=NOON - timedelta(days=1), end=NOON + timedelta(days=1))
+        .select("node", "subject", "text")
+        .rows()
+    )
 
 
 def test_a_full_disk_loses_nothing_that_fits_in_memory(tmp_path: Path, full_disk) -> None:
