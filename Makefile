@@ -16,7 +16,7 @@ UV_COMPILE := build/lock-venv/bin/uv pip compile --universal --generate-hashes -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quickstart test test-tree test-wheel test-engines check coverage bench fuzz lock clean
+.PHONY: help demo quickstart test test-tree test-wheel test-engines check coverage bench bench-store fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -62,6 +62,9 @@ coverage: $(DEV)
 
 bench: $(DEV)  ## measure speed and memory; writes benchmarks/results/
 	$(BIN)/python benchmarks/speed.py
+
+bench-store: $(DEV)  ## measure a day of telemetry of 10,000 GPUs, half an hour; writes benchmarks/results/
+	$(BIN)/python benchmarks/store.py --write
 
 fuzz: $(DEV)  ## 10,000 malformed inputs: no traceback, none hangs
 	$(BIN)/python tests/fuzzing/fuzz.py

@@ -72,15 +72,19 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def machine(at: dict[str, Any]) -> str:
+    """`where`, as one line."""
+    packages = ", ".join(f"{name} {number}" for name, number in at["packages"].items())
+    return f"{at['processor']} ({at['machine']}, {at['cores']} cores), Python {at['python']}, {packages}"
+
+
 def report(results: Results, *, turns: int) -> str:
     """The Markdown of the results."""
     at = results["where"]
-    packages = ", ".join(f"{name} {number}" for name, number in at["packages"].items())
-    machine = f"{at['processor']} ({at['machine']}, {at['cores']} cores), Python {at['python']}, {packages}"
     search = results["search"]
     plain, every = search["as it is"], search["every candidate priced"]
     return TEXT.format(
-        date=at["date"], machine=machine, turns=turns, repeats=len(plain["seconds"]),
+        date=at["date"], machine=machine(at), turns=turns, repeats=len(plain["seconds"]),
         cold="\n".join(_cold_row(name, results["cold"]) for name in results["cold"]),
         search="\n".join(_search_row(name, found) for name, found in search.items()),
         same="the same" if plain["front"] == every["front"] else "ANOTHER", points=len(plain["front"]),

@@ -19,12 +19,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from speed_report import where
+from speed_report import machine, where
 
 HERE = Path(__file__).resolve().parent
 START = datetime(2026, 5, 4, tzinfo=UTC)
-METRICS = 14
-"""Values of a row of the table gpu beside its keys and `seconds`."""
+METRICS = 12
+"""Values of a row of the table gpu beside its keys and `seconds`; without `xid`, which is absent."""
 TURNS = 5
 COMPACT_MINUTES = 10
 
@@ -117,44 +117,102 @@ def load(folder: Path, frame: Any, pieces: int = 8) -> int:
     return len(frame)
 
 
-def ask(folder: Path) -> dict[str, Any]:
-    """Seconds of each question of the dashboard: the first time, and the best of the next ones."""
-    import polars as pl
+NODE, RUN = "node-00012", "run-7"
+MINUTES = {"minutes": 5, "step_seconds": 300}
+PER_10_MINUTES, PER_HOUR, PER_MINUTE = {"step_seconds": 600}, {"step_seconds": 3600}, {"step_seconds": 60}
+DAY = {"step_seconds": 86400}
+UTIL = "gpu_util_pct"
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "fleet, last 5 minutes": MINUTES | {"columns": ["run", "role", "reason", "seconds", UTIL, "power_w"]},
+    "fleet, the day": DAY | {"columns": ["reason", "seconds", UTIL, "power_w", "energy_j"]},
+    "idle GPU-seconds by reason and role": PER_10_MINUTES | {"columns": ["reason", "role", "seconds"]},
+    "heat map, nodes": PER_10_MINUTES | {"columns": ["node", UTIL]},
+    "heat map, GPUs": PER_10_MINUTES | {"columns": ["node", "gpu", UTIL]},
+    "use by run and role": PER_HOUR | {"columns": ["run", "role", "reason", "seconds", "energy_j"]},
+    "one run": PER_MINUTE | {"run": RUN, "columns": ["role", "seconds", UTIL]},
+    "one node's GPUs, every column": PER_MINUTE | {"nodes": [NODE]},
+    "one node's GPUs, every column, every row": {"nodes": [NODE]},
+}
+"""What the dashboard asks of the table gpu: of the last day, unless it says how many minutes."""
 
+
+def ask(folder: Path) -> dict[str, Any]:
+    """Seconds of each question: the first time, with checksums to check, and the best of the next ones."""
     from clusterctl.store import open_store
 
-    store = open_store(str(folder))
-    span = store.span()
+    span = open_store(str(folder)).span()
     assert span is not None
-    end = span[1]
-    day: dict[str, Any] = {"start": end - timedelta(days=1), "end": end}
-    node, run = "node-00700", "run-7"
-    questions = {
-        "span": lambda: pl.DataFrame({"at": store.span()}),
-        "fleet summary of the last 5 minutes": lambda: store.read("gpu", start=end - timedelta(minutes=5), end=end, step_seconds=300, columns=["run", "role", "reason", "seconds", "gpu_util_pct", "power_w"]),
-        "fleet summary of the day": lambda: store.read("gpu", **day, step_seconds=86400, columns=["reason", "seconds", "gpu_util_pct", "power_w", "energy_j"]),
-        "idle GPU-seconds by reason and role, per 10 minutes": lambda: store.read("gpu", **day, step_seconds=600, columns=["reason", "role", "seconds"]),
-        "heat map of the day, node x 10 minutes": lambda: store.read("gpu", **day, step_seconds=600, columns=["node", "gpu_util_pct"]),
-        "heat map of the day, GPU x 10 minutes": lambda: store.read("gpu", **day, step_seconds=600, columns=["node", "gpu", "gpu_util_pct"]),
-        "use by run and role, per hour": lambda: store.read("gpu", **day, step_seconds=3600, columns=["run", "role", "reason", "seconds", "energy_j"]),
-        "one run, per minute": lambda: store.read("gpu", **day, step_seconds=60, run=run, columns=["role", "seconds", "gpu_util_pct"]),
-        "one node's GPUs, per minute, all columns": lambda: store.read("gpu", **day, step_seconds=60, nodes=[node]),
-        "one node's GPUs, every 10 s, all columns": lambda: store.read("gpu", **day, nodes=[node]),
-    }  # fmt: skip
     asked = {}
-    for text, question in questions.items():
+    for text, question in QUESTIONS.items():
+        store, options = open_store(str(folder)), dict(question)  # a new one has checked nothing yet
+        start = span[1] - timedelta(minutes=options.pop("minutes", 1440))
         times = []
         for _ in range(TURNS):
-            t = time.perf_counter()
-            answer = question()
-            times.append(time.perf_counter() - t)
-        asked[text] = {"first": times[0], "best": min(times[1:]), "rows": len(answer)}
-    assert not store.problems(), store.problems()
+            began = time.perf_counter()
+            answer = store.read("gpu", start=start, end=span[1], **options)
+            times.append(time.perf_counter() - began)
+        assert len(answer)
+        assert not store.problems(), store.problems()
+        step = options.get("step_seconds", 10)
+        asked[text] = {"step_seconds": step, "first": times[0], "best": min(times[1:]), "rows": len(answer)}
     return {"asked": asked, "ask_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
+TEXT = """# A day of telemetry
+
+`make bench-store` wrote this on {date} on {machine}; load {before}, afterwards {after}.
+Every raw number is in [store.json](store.json); what is measured and how, in [benchmarks/README.md](../README.md).
+
+{gpus:,} GPUs, a row each every 10 s: {rows:,} rows of {metrics} values. The last hour is open; {segments:,} segments of
+its last minute are not compacted.
+
+## On disk
+
+| what | MB | bytes a sample |
+| --- | --- | --- |
+{sizes}
+
+## Questions
+
+Of the last day, or of the last five minutes; two threads. *First*: a new reader, which checks the checksum of every
+file that it reads; the files are in the system's cache. *Next*: the best of {turns} more.
+
+| question | step s | rows | first s | next s |
+| --- | --- | --- | --- | --- |
+{questions}
+
+Peak memory of the reader: {peak:,.0f} MiB. Building the day (writing, compacting) took {build:,.0f} s and
+{build_peak:,.0f} MiB, with the generator's own.
+
+## Goals
+
+| goal | measured | met |
+| --- | --- | --- |
+| at most 2 bytes a sample, roll-ups included | {bytes_per_sample:.2f} | {small} |
+| any question under 1 s on 2 cores | {slowest:.2f} s | {fast} |
+"""
+
+
 def report(results: dict[str, Any]) -> str:
-    return json.dumps(results, indent=1)
+    """For people."""
+    samples, asked = results["rows"] * METRICS, results["asked"]
+    names = {"c-10-": "every 10 s", "c-60-": "every minute", "c-600-": "every 10 minutes", "s-": "not yet compacted"}
+    total = sum(results["bytes"].values())
+    sizes = [(names[key], size) for key, size in results["bytes"].items()] + [("together", total)]
+    slowest = max(each["first"] for each in asked.values())
+    return TEXT.format(
+        date=results["where"]["date"], machine=machine(results["where"]), gpus=results["nodes"] * 8,
+        before=f"{results['where']['load_before'][0]:.1f}", after=f"{results['load_afterwards'][0]:.1f}",
+        rows=results["rows"], metrics=METRICS, segments=results["nodes"], turns=TURNS - 1,
+        sizes="\n".join(f"| {name} | {size / 1e6:,.0f} | {size / samples:.3f} |" for name, size in sizes),
+        questions="\n".join(
+            f"| {text} | {each['step_seconds']:,} | {each['rows']:,} | {each['first']:.2f} | {each['best']:.2f} |"
+            for text, each in asked.items()
+        ),
+        peak=results["ask_peak_mib"], build=results["build_seconds"], build_peak=results["build_peak_mib"],
+        bytes_per_sample=total / samples, small="yes" if total <= 2 * samples else "**no**",
+        slowest=slowest, fast="yes" if slowest < 1 else "**no**",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -104,7 +104,8 @@ class Fleet:
             ("node-" + pl.col("n").cast(pl.String).str.zfill(5)).alias("node"),
             pl.col("gpu").cast(pl.String),
             pl.when(~pl.col("idle")).then("run-" + pl.col("r").cast(pl.String)).alias("run"),
-            pl.when(~pl.col("idle")).then(pl.when(pl.col("t") == 1).then(pl.lit("trainer")).otherwise(pl.lit("rollout"))).alias("role"),
+            pl.when(pl.col("idle")).then(None).when(pl.col("t") == 1).then(pl.lit("trainer"))
+            .otherwise(pl.lit("rollout")).alias("role"),
             pl.when(pl.col("reason") != "").then(pl.col("reason")).alias("reason"),
             pl.lit(float(INTERVAL_SECONDS)).alias("seconds"),
             *(pl.col(name).cast(types[name]) for name in values),
