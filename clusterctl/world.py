@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from clusterctl.facts.calibration import load_calibration
 from clusterctl.facts.lookup import find_gpu, find_model, load_gpus
 from clusterctl.prices.book import load_book
+from clusterctl.sandbox.measured import starts_here
 from planners.spec.fleet import CLOUDS
 from planners.world import World
 
@@ -24,6 +25,7 @@ def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = Fa
     prices = load_book(book)
     clouds = [cloud for cloud in CLOUDS if everywhere or cloud in spec.fleet.targets] or list(CLOUDS)
     sandbox_clouds = sorted({*clouds, *(t for t in spec.fleet.sandbox.targets or () if t in CLOUDS)})
+    is_here = {*spec.fleet.targets, *(spec.fleet.sandbox.targets or ())} == {"local"}
     capacities = [str(capacity) for capacity in spec.fleet.sandbox.capacity]
     return World(
         find_model=find_model,
@@ -35,4 +37,5 @@ def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = Fa
         token_prices=prices.token_prices(),
         calibration=load_calibration(),
         book=prices.book_id,
+        sandbox_starts=starts_here() if is_here else None,
     )

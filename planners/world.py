@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from planners.demand.sandbox import SandboxStarts
     from planners.domain import GpuSpec, ModelShape
     from planners.physics.calibration import Calibration
     from planners.spec.models import ModelRef
@@ -32,3 +33,5 @@ class World:
     calibration: Calibration
     book: str
     """Identifies the price book."""
+    sandbox_starts: SandboxStarts | None = None
+    """Of this machine, for plans that live on it; None for all others."""

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,18 +17,24 @@ from clusterctl import paths
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox.commands import Task
 from clusterctl.sandbox.languages import toolchain
+from clusterctl.sandbox.measured import SandboxProfile, this_machine
+from clusterctl.sandbox.orphans import owner_mark
 from clusterctl.sandbox.process import run_phase
 from clusterctl.sandbox.run import run_program
+from clusterctl.sandbox.users import kept_namespaces
 from clusterctl.sandbox.verdict import Policy, Request
+from planners.spec.lengths import Durations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import date
 
     from clusterctl.sandbox.isolation import Isolation
 
 ROUNDS = 4
 """What is compared takes turns, so that both see the same machine."""
 PROGRAMS = ("/bin/true", "/usr/bin/python3 -c pass")
+BARE_NAME = "bare bwrap"
 BARE = "bwrap --unshare-all --die-with-parent --ro-bind / / --proc /proc --dev /dev --tmpfs /tmp"
 
 
@@ -58,7 +65,7 @@ def speeds(isolation: Isolation, *, seconds: float, concurrencies: list[int], ba
 
     kinds: dict[str, Callable[[list[str]], None]] = {"sandbox": ours}
     if bare:
-        kinds["bare bwrap"] = plain
+        kinds[BARE_NAME] = plain
     for concurrency in concurrencies:
         for program in PROGRAMS:
             took: dict[str, list[float]] = {by: [] for by in kinds}
@@ -100,52 +107,63 @@ def _repeat(start: Callable[[list[str]], None], program: list[str], concurrency:
         return [seconds for future in [pool.submit(work) for _ in range(concurrency)] for seconds in future.result()]
 
 
-def profile(measured: list[Speed], policy: Policy) -> dict[str, object]:
-    """The `sandbox:` block of a run spec: Python programs at the concurrency with the most starts per second."""
-    ours = [speed for speed in measured if speed.by == "sandbox" and speed.program == PROGRAMS[-1]]
+def profile(measured: list[Speed], isolation: Isolation, *, today: date) -> SandboxProfile:
+    """What plans for this machine reckon with: the smallest program at the concurrency with the most starts per second.
+
+    Its interpreter's start is a program's own, and so part of a run's seconds.
+    """
+    ours = [speed for speed in measured if speed.by == "sandbox" and speed.program == PROGRAMS[0]]
     best = max(ours, key=lambda speed: speed.starts_per_second)
-    return {
-        "cpus": 1.0,
-        "memory_gib": policy.memory_mib / 1024,
-        "disk_gib": policy.disk_mib / 1024,
-        "stateful": False,
-        "start_seconds": {
-            "mean": round(best.mean_seconds, 4),
-            "p95": round(max(best.p95_seconds, best.mean_seconds), 4),
-        },
-        "starts_per_second_per_node": round(best.starts_per_second, 1),
-    }
+    mean = round(best.mean_seconds, 4)
+    return SandboxProfile(
+        measured_on=today,
+        machine=this_machine(),
+        isolation=isolation.name,
+        start_seconds=Durations(mean=mean, p95=max(round(best.p95_seconds, 4), mean)),
+        starts_per_second_per_node=round(best.starts_per_second, 1),
+    )
 
 
-def left_by(runs: int, isolation: Isolation, *, concurrency: int, advance: Callable[[int], None]) -> dict[str, int]:
+def left_by(
+    runs: int, isolation: Isolation, *, concurrency: int, advance: Callable[[int], None] = lambda _: None
+) -> dict[str, int]:
     """How much there is after `runs` programs, each with a daemon and a file, that was not there before, by kind."""
+    mark = f"left-by-{os.getpid()}"
+    code = f"(exec -a {mark} sleep 600) & echo > left"
 
     def one(_: int) -> None:
-        verdict = run_program(Request(language="bash", code="sleep 600 & echo > left"), isolation=isolation)
+        verdict = run_program(Request(language="bash", code=code), isolation=isolation)
         if verdict.run is None or not verdict.run.ok:
             raise ClusterctlError(f"a program ended with: {verdict.status.value} {verdict.message}")
         advance(1)
 
+    before = _traces(mark)
     with ThreadPoolExecutor(concurrency) as pool:
-        list(pool.map(one, range(concurrency)))  # what is made once and kept, such as namespaces, is no trace
-        before = _traces()
         list(pool.map(one, range(runs)))
-        after = _traces()
+    after = _traces(mark)
     return {kind: len(after[kind] - before[kind]) for kind in before}
 
 
-def _traces() -> dict[str, set[str]]:
-    """What runs could leave on this machine: processes in other namespaces, mounts, folders, descriptors."""
-    inside, here = set[str](), Path("/proc/self/ns/pid").readlink()
+def _traces(mark: str) -> dict[str, set[str]]:
+    """What runs could leave on this machine: programs, launchers, dead children, mounts, folders, open descriptors.
+
+    A namespace lives as long as a process, a mount or a descriptor holds it.
+    """
+    children = set[str]()
+    for thread in Path("/proc/self/task").iterdir():
+        children |= set((thread / "children").read_text(encoding="ascii").split())
+    own = tuple(name.encode() for name in (mark, owner_mark(os.getpid())))
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            inside |= {process.name} if (process / "ns/pid").readlink() != here else set()
-        except OSError:
-            continue  # it has gone, or is another user's
+        with suppress(OSError):  # it has gone, or is another user's
+            children |= {process.name} if (process / "cmdline").read_bytes().startswith(own) else set()
+    links = set[str]()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the one that lists them
+            links |= {f"{descriptor.name} {descriptor.readlink()}"}
     return {
-        "processes": inside,
+        "processes": children,
         "mounts": set(Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()),
         "folders": {str(path) for path in Path(tempfile.gettempdir()).glob("clusterctl-unprotected-*")}
-        | {str(path) for path in (paths.user_data_dir() / "sandbox").glob("*")},
-        "descriptors": set(os.listdir("/proc/self/fd")),  # noqa: PTH208 - a path would be gone when it is looked at
+        | {str(path) for path in (paths.user_data_dir() / "sandbox").glob(".building-*")},
+        "descriptors": {link for link in links if int(link.split()[0]) not in kept_namespaces()},
     }

@@ -9,7 +9,8 @@ from clusterctl.sandbox.go_cache import go_cache
 from clusterctl.sandbox.isolation import UNPROTECTED, Isolation, find_isolation
 from clusterctl.sandbox.languages import LANGUAGES, toolchain
 from clusterctl.sandbox.process import run_phase
-from clusterctl.sandbox.verdict import Policy, Request, Status, Verdict
+from clusterctl.sandbox.verdict import Phase, Policy, Request, Status, Verdict
+from clusterctl.sandbox.watch import START_SECONDS
 
 _HEAP_SHARE = 0.6
 """Of the memory limit: what a runtime that has to be told may use for objects; the rest is its own."""
@@ -51,14 +52,10 @@ def run_program(request: Request, policy: Policy | None = None, isolation: Isola
         compiled = run_phase(isolation.command, _with_cache(compiler, isolation), policy)
         if not compiled.ok:
             status = Status.COMPILE_FAILED if compiled.status is Status.FINISHED else compiled.status
-            return Verdict(
-                status=status, compile=compiled, isolation=isolation.name, message=_why(status, compiled.stderr)
-            )
+            return Verdict(status=status, compile=compiled, isolation=isolation.name, message=_why(compiled))
         task = replace(task, files={**request.files, **compiled.files})
     ran = run_phase(isolation.command, task, policy)
-    return Verdict(
-        status=ran.status, compile=compiled, run=ran, isolation=isolation.name, message=_why(ran.status, ran.stderr)
-    )
+    return Verdict(status=ran.status, compile=compiled, run=ran, isolation=isolation.name, message=_why(ran))
 
 
 def _with_cache(compiler: Task, isolation: Isolation) -> Task:
@@ -69,5 +66,9 @@ def _with_cache(compiler: Task, isolation: Isolation) -> Task:
     return replace(compiler, toolchain=shown, environ=compiler.environ | {"GOCACHE": "/go-cache"})
 
 
-def _why(status: Status, stderr: bytes) -> str:
-    return stderr.decode(errors="replace").strip() if status is Status.SANDBOX_ERROR else ""
+def _why(phase: Phase) -> str:
+    if phase.status is not Status.SANDBOX_ERROR:
+        return ""
+    if phase.start_seconds >= START_SECONDS:
+        return f"no sandbox began within {START_SECONDS:g} s: too much at once for this machine"
+    return phase.stderr.decode(errors="replace").strip() or "the sandbox was killed from outside, for lack of memory?"

@@ -37,6 +37,11 @@ def lent_namespace() -> Iterator[int]:
     _idle.append(namespace)
 
 
+def kept_namespaces() -> frozenset[int]:
+    """Descriptors of those that wait for the next sandbox."""
+    return frozenset(_idle)
+
+
 def _new_namespace() -> int:
     quiet = subprocess.DEVNULL
     with subprocess.Popen(_HOLD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet) as holder:  # noqa: S603

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planners.demand.needs import Assumed, Sandboxing
 from planners.physics.sandbox import Service
+from planners.spec.profiles import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from planners.demand.needs import Demand
+    from planners.spec.lengths import Durations
     from planners.spec.profiles import Assumed as Filled
     from planners.spec.profiles import SandboxNeed
 
@@ -58,3 +64,39 @@ def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0
 def assumed_rows(stage: str, filled: tuple[Filled, ...]) -> tuple[Assumed, ...]:
     """What a profile or benchmark supplied, named by stage."""
     return tuple(Assumed(name=f"{stage}.{row.field}", value=row.value, source=row.source) for row in filled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxStarts:
+    """How fast sandboxes start on the machine that a plan is for."""
+
+    start_seconds: Durations | None = None
+    """None: not measured there; `source` says so."""
+    per_second_per_node: float | None = None
+    source: str
+
+
+def with_starts(demand: Demand, starts: SandboxStarts | None) -> Demand:
+    """`demand` with starts as measured, where the spec leaves them to profile `judge`: the others start more than a
+    process."""
+    wanted = demand.sandboxing
+    if starts is None or wanted is None or wanted.profile != "judge":
+        return demand
+    start, rate = (f"{demand.stage}.sandbox.{field}" for field in ("start_seconds", "starts_per_second_per_node"))
+    measured = {start: starts.start_seconds, rate: starts.per_second_per_node}
+    assumed = {row.name for row in demand.assumed}
+    if starts.start_seconds is not None and start in assumed:
+        wanted = replace(wanted, start_seconds=starts.start_seconds.mean)
+    if starts.per_second_per_node is not None and rate in assumed:
+        wanted = replace(wanted, starts_per_second_per_node=starts.per_second_per_node)
+    return replace(
+        demand, sandboxing=wanted, assumed=tuple(_as_measured(row, measured, starts) for row in demand.assumed)
+    )
+
+
+def _as_measured(row: Assumed, measured: Mapping[str, object], starts: SandboxStarts) -> Assumed:
+    if row.name not in measured:
+        return row
+    if measured[row.name] is None:
+        return replace(row, source=f"{row.source}; {starts.source}")
+    return replace(row, value=shown(measured[row.name]), source=starts.source)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from planners.demand.sandbox import with_starts
 from planners.demand.stage import stage_demand
 from planners.fleet.candidates import stage_candidates
 from planners.fleet.combine import combine
@@ -63,7 +64,7 @@ def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
     """Everything that could run `spec`, within its fleet, quota and burn limit; its limits on dollars and hours come
     later."""
     sieve = Sieve()
-    demands = [stage_demand(stage, world.find_model) for stage in spec.stages]
+    demands = [with_starts(stage_demand(stage, world.find_model), world.sandbox_starts) for stage in spec.stages]
     offers = _allowed_gpus(spec, world, sieve, needed=any(d.needs_gpus for d in demands))
     offers, machines = machines_of(offers, world.gpus)
     cpus = _cpu_offers(spec, world)

@@ -94,7 +94,7 @@ def sandbox_need(spec: SandboxSpec | None, *, default_profile: ProfileName) -> S
         if value is None:
             value = default
             assumed.append(
-                Assumed(field=f"sandbox.{field}", value=_shown(default), source=f"profile {profile}: {source}")
+                Assumed(field=f"sandbox.{field}", value=shown(default), source=f"profile {profile}: {source}")
             )
         values[field] = value
     return SandboxNeed(
@@ -106,7 +106,8 @@ def sandbox_need(spec: SandboxSpec | None, *, default_profile: ProfileName) -> S
     )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A field's value as plans print it."""
     if isinstance(value, Durations):
-        return f"{value.mean:g} s (p95 {value.p95:g} s)"
+        return f"{value.mean:g} s" + ("" if value.p95 is None else f" (p95 {value.p95:g} s)")
     return "none" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)

@@ -96,6 +96,18 @@ def test_many_from_threads_and_from_a_loop() -> None:
     assert asyncio.run(gathered()) == [f"{number**2}\n" for number in range(10)]
 
 
+def test_a_thousand_at_once_are_all_answered() -> None:
+    async def all_at_once() -> list[str]:
+        asked_ = (fusion.run_code_async(asked(f"echo {number}", "bash"), url, 1) for number in range(1000))
+        return [one.run_result.stdout for one in await asyncio.gather(*asked_)]
+
+    with serving(workers=4, queue=1000) as url:
+        assert asyncio.run(all_at_once()) == [f"{number}\n" for number in range(1000)]
+        health = httpx.get(f"{url}/metrics", trust_env=False).text
+    assert 'clusterctl_sandbox_requests_total{language="bash",result="finished"} 1000' in health
+    assert "clusterctl_sandbox_running 0" in health
+
+
 @pytest.mark.parametrize("language", ["lean", "verilog"])
 def test_what_this_machine_cannot_run_is_an_error_of_the_sandbox(language: str) -> None:
     with pytest.raises(Exception, match=rf"Sandbox responded with error: {language}: not one of python, cpp"):

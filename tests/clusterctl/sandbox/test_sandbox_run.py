@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.sandbox import commands, isolation, orphans
+from clusterctl.sandbox import commands, isolation, orphans, run, watch
 from clusterctl.sandbox.isolation import UNPROTECTED, Isolation, find_isolation
 from clusterctl.sandbox.languages import LANGUAGES, languages, toolchain
 from clusterctl.sandbox.process import _unpack
@@ -84,6 +85,20 @@ def test_an_unknown_language_is_no_fault_of_the_program(judge: Judge) -> None:
     verdict = judge("", language="cobol")
     assert verdict.status is Status.SANDBOX_ERROR
     assert "python" in verdict.message
+
+
+def test_a_sandbox_that_cannot_begin_says_why(
+    judge: Judge, isolation: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "START_SECONDS", 0.0)
+    monkeypatch.setattr(run, "START_SECONDS", 0.0)
+    verdict = judge("print(1)")
+    assert verdict.status is Status.SANDBOX_ERROR
+    assert "too much at once" in verdict.message
+    monkeypatch.undo()
+    killing = replace(isolation, command=lambda box: ["/bin/sh", "-c", "kill -9 $$"])
+    verdict = run_program(Request(language="python", code=""), None, killing)
+    assert (verdict.status, verdict.message) == (Status.SANDBOX_ERROR, "the sandbox was killed from outside, for lack of memory?")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../b", "a//b", "./a", "", "a\0b", "a\nb", "-rf", "a/"])

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, spec, world
 
 from planners.demand.needs import Demand
-from planners.demand.sandbox import SECONDS_P95_RATIO, STREAMED_OVERLAP
+from planners.demand.sandbox import SECONDS_P95_RATIO, STREAMED_OVERLAP, SandboxStarts, with_starts
 from planners.demand.stage import stage_demand
 from planners.physics.workload import ASYNC, COLOCATED, DISAGGREGATED
+from planners.spec.lengths import Durations
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 
@@ -230,3 +231,27 @@ def test_serial_code_overlaps_nothing_and_runs_alone() -> None:
     assert (serial.overlap_share, serial.most_at_once) == (0.0, 1.0)
     assert (streamed.overlap_share, streamed.most_at_once) == (STREAMED_OVERLAP, 64)
     assert free.most_at_once == float("inf")
+
+
+def test_measured_starts_fill_what_a_process_sandbox_leaves_open() -> None:
+    starts = SandboxStarts(start_seconds=Durations(mean=0.02, p95=0.03), per_second_per_node=150.0, source="measured")
+    filled = with_starts(demand(RLCEF, sandbox={"start_seconds": 0.5}), starts)
+    assert filled.sandboxing is not None
+    assert (filled.sandboxing.start_seconds, filled.sandboxing.starts_per_second_per_node) == (0.5, 150.0)
+    assert [(row.name, row.value) for row in filled.assumed if row.source == "measured"] == [
+        ("rlcef.sandbox.starts_per_second_per_node", "150")
+    ]
+    both = with_starts(demand(RLCEF), starts)
+    assert both.sandboxing is not None
+    assert (both.sandboxing.start_seconds, len([row for row in both.assumed if row.source == "measured"])) == (0.02, 2)
+
+
+def test_starts_that_nobody_measured_are_said_to_be_so() -> None:
+    asked = demand(RLCEF)
+    said = with_starts(asked, SandboxStarts(source="not measured"))
+    assert said.sandboxing == asked.sandboxing
+    assert len([row for row in said.assumed if row.source.endswith("; not measured")]) == 2
+    for untouched in (with_starts(asked, None), asked):
+        assert untouched.assumed == asked.assumed
+    held = demand(ROLLOUT)
+    assert with_starts(held, SandboxStarts(source="not measured")) == held, "containers, not processes"
