@@ -101,8 +101,12 @@ COMMANDS: tuple[CommandEntry, ...] = (
         name="cost",
         module="clusterctl.commands.cost",
         attribute="cost",
-        summary="Show what a run has cost, planned against actual.",
-        examples=("clusterctl cost quickstart --json  # not run: needs a run",),
+        summary="Show what runs have cost, who used it and for what.",
+        examples=(
+            "clusterctl cost --by team --since 30d",
+            "clusterctl cost quickstart --explain  # not run: needs a run",
+            "clusterctl cost --csv --by label:experiment",
+        ),
     ),
     CommandEntry(
         name="down",

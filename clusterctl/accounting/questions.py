@@ -19,7 +19,7 @@ from clusterctl.ledger.tables import RESOURCES
 from planners.accounting.allocate import allocate
 from planners.accounting.forecast import Forecast, Runway, StageProgress, forecast, runway
 from planners.accounting.summary import Spend, spend, within
-from planners.accounting.tables import GPU_USE
+from planners.accounting.tables import BILLED, ESTIMATE, GPU_USE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,12 @@ class Account:
     def spend(self) -> Spend:
         """How much it is."""
         return spend(self.parts)
+
+    @property
+    def standing(self) -> str:
+        """billed, partly billed, or an estimate as long as no invoice has been imported."""
+        found = set(self.parts["status"].unique())
+        return BILLED if found == {BILLED} else f"partly {BILLED}" if BILLED in found else ESTIMATE
 
 
 def account(
@@ -88,19 +94,19 @@ class Outlook:
     runway: Runway | None
 
 
-def outlook(ledger: Ledger, run: Run, plan: Plan, spent_usd: Decimal, now: datetime) -> Outlook:
+def outlook(ledger: Ledger, run: Run, plan: Plan | None, spent_usd: Decimal, now: datetime) -> Outlook:
     """Burn, cost at completion and budget of a run that has cost `spent_usd` so far (its known part).
 
-    While a price is unknown the forecast and the runway speak of the known part alone.
+    While a price is unknown the forecast and the runway speak of the known part alone; without a plan there is no
+    forecast.
     """
     burning = burn(ledger, run=run.run_id)
-    left = progress(plan, ledger.steps(run.run_id)) if run.state in LIVE else [_over(plan)]
-    limit = run.limit_usd
     known = burning.known_usd_per_hour
-    return Outlook(
-        burn=burning, forecast=forecast(spent_usd, known, left),
-        runway=None if limit is None else runway(limit, spent_usd, known, now),
-    )  # fmt: skip
+    ahead: Forecast | None = Forecast(p10=spent_usd, p50=spent_usd, p90=spent_usd, basis="the run has ended")
+    if run.state in LIVE:
+        ahead = forecast(spent_usd, known, progress(plan, ledger.steps(run.run_id))) if plan else None
+    left = None if run.limit_usd is None else runway(run.limit_usd, spent_usd, known, now)
+    return Outlook(burn=burning, forecast=ahead, runway=left)
 
 
 def progress(plan: Plan, steps: Sequence[Step]) -> list[StageProgress]:
@@ -120,8 +126,3 @@ def progress(plan: Plan, steps: Sequence[Step]) -> list[StageProgress]:
             )
         )  # fmt: skip
     return found
-
-
-def _over(plan: Plan) -> StageProgress:
-    """A stage with nothing left: the run has ended."""
-    return StageProgress(planned_seconds=plan.stages[0].seconds_per_unit, planned_usd=None, units=1.0, done=1.0)

@@ -9,7 +9,7 @@ from sqlalchemy import Text, cast, select, type_coerce
 
 from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
 from clusterctl.targets.base import TAG_PREFIX
-from planners.accounting.tables import CHARGES, GPU_USE, MACHINE, MOMENT, PRICE, USD
+from planners.accounting.tables import CHARGES, ESTIMATE, GPU_USE, MACHINE, MOMENT, PRICE, USD
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,7 +53,7 @@ def read_charges(
     }  # fmt: skip
     return rows.with_columns(
         from_at=_moment(rows, "from_at"), to_at=_moment(rows, "to_at"), usd_per_hour=pl.col("usd_per_hour").cast(PRICE),
-        usd=pl.col("usd").cast(USD), team=pl.col("labels").str.json_path_match("$.team"), status=pl.lit("estimate"),
+        usd=pl.col("usd").cast(USD), team=pl.col("labels").str.json_path_match("$.team"), status=pl.lit(ESTIMATE),
         **{name: value.cast(pl.Int32, strict=False) if name in NUMBERS else value for name, value in own.items()},
     ).with_columns(node=pl.coalesce("node", pl.when(pl.col("kind") == MACHINE).then("address"))).select(
         CHARGES.names()

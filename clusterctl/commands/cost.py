@@ -1,50 +1,102 @@
-"""`clusterctl cost`: what a run has cost so far, by resource, and planned against actual."""
+"""`clusterctl cost`: what runs have cost, who used it and for what, how it goes on."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusterctl.console import terminal
+from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.paths import user_data_dir
-from clusterctl.run.end import cost_so_far, planned_against_actual
-from clusterctl.run.runs import NODE, open_run
-from clusterctl.run.view import bill_text
+from clusterctl.run.moments import moment
+from clusterctl.store import open_store
+
+if TYPE_CHECKING:
+    from clusterctl.accounting.page import Page
+    from clusterctl.ledger import Ledger
+    from clusterctl.ledger.rows import Run
+    from planners.plan.value import Plan
 
 
 def cost(
-    run: Annotated[str, typer.Argument(help="Run: its id, the start of it, or its name.")],
+    run: Annotated[str | None, typer.Argument(help="Run: its id, the start of it, or its name; else all.")] = None,
     *,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by", help="Split by use, run, role, team, model, provider, resource or label:NAME; repeatable."
+        ),
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", help="From then on: 7d, 14:05, 2026-11-23.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Up to then.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Add formulas, prices, their sources and ages.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON; money is a decimal string, null = unknown.")
     ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the split as CSV.")] = False,
 ) -> None:
-    """Show what a run has cost and will cost."""
+    """Show what runs have cost, who used it and for what, and how it goes on."""
+    if as_json and as_csv:
+        raise SpecError("--json and --csv exclude each other")
+    from clusterctl.accounting.documents import as_csv as csv_of
+    from clusterctl.accounting.documents import as_json as json_of
+    from clusterctl.accounting.page import explanation_lines, page_lines
+    from clusterctl.show.spans import paint
+
+    now, window = datetime.now(tz=UTC), terminal()
+    first = moment("--since", since, now) if since else None
+    last = moment("--until", until, now) if until else None
     with open_ledger() as ledger:
-        row = ledger.get_run(run)
-        opened = open_run(ledger, user_data_dir(), row.run_id)
-        bill = ledger.bill(row.run_id)
-        _, at_end = cost_so_far(opened)
-        lines = [line for line in bill.lines if line.role == NODE]
+        row = None if run is None else ledger.get_run(run)
+        page = _page(ledger, row, by or ["use" if row else "run"], first, last)
         if as_json:
-            shown = {
-                "run": row.run_id, "state": row.state, "usd": None if bill.usd is None else str(bill.usd),
-                "known_usd": str(bill.known_usd), "usd_at_end": None if at_end is None else str(at_end),
-                "lines": [
-                    {
-                        "resource": line.resource_id, "seconds": line.seconds,
-                        "usd": None if line.usd is None else str(line.usd),
-                    }
-                    for line in lines
-                ],
-            }  # fmt: skip
-            typer.echo(json.dumps(shown, indent=2))
-            return
-        for line in lines:
-            dollars = "price unknown" if line.usd is None else f"${line.usd:,.6f}"
-            typer.echo(f"{line.resource_id}  {line.seconds / 3600:.4f} h  {dollars}")
-        if at_end is not None and row.ended_at is None:
-            typer.echo(f"at this pace ${at_end:,.4f} at the end")
-        typer.echo(bill_text(planned_against_actual(opened)))
+            typer.echo(json.dumps(json_of(page), indent=2))
+        elif as_csv:
+            sys.stdout.write(csv_of(page))  # typer.echo would cut escape codes out of a label
+        else:
+            lines = page_lines(page, window.columns) + (explanation_lines(page, window.columns) if explain else [])
+            typer.echo(paint(lines, colour=window.colour), nl=False)
+            if row is not None and page.plan is not None and first is None and last is None:
+                typer.echo(_planned_against_actual(ledger, row))
+
+
+def _page(ledger: Ledger, row: Run | None, by: list[str], since: datetime | None, until: datetime | None) -> Page:
+    from clusterctl.accounting.group import split
+    from clusterctl.accounting.page import Page
+    from clusterctl.accounting.questions import account, outlook
+
+    found = account(ledger, open_store(), run=row.run_id if row else None, since=since, until=until)
+    columns, rows = split(ledger, found.parts, by)
+    plan = _plan(ledger, row) if row is not None else None
+    ahead = None
+    if row is not None and since is None and until is None:
+        ahead = outlook(ledger, row, plan, found.spend.known_usd, datetime.now(tz=UTC))
+    return Page(account=found, columns=columns, rows=rows, run=row, plan=plan, outlook=ahead, since=since, until=until)
+
+
+def _plan(ledger: Ledger, row: Run) -> Plan | None:
+    """The run's plan as the ledger keeps it; None for a run without one, or with one of another version."""
+    from clusterctl.files.plan_file import parse_plan
+
+    if row.plan_id is None:
+        return None
+    stored = ledger.get_plan(row.plan_id)
+    content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
+    try:
+        return parse_plan(json.dumps(content), name=f"the plan of {row.run_id}")
+    except ClusterctlError as error:
+        typer.echo(f"warning: without the plan: {error.message}", err=True)
+        return None
+
+
+def _planned_against_actual(ledger: Ledger, row: Run) -> str:
+    from clusterctl.run.end import planned_against_actual
+    from clusterctl.run.runs import open_run
+    from clusterctl.run.view import bill_text
+
+    return "\n" + bill_text(planned_against_actual(open_run(ledger, user_data_dir(), row.run_id)))

@@ -80,3 +80,10 @@ def by(parts: pl.DataFrame, *keys: str) -> pl.DataFrame:
     )  # fmt: skip
     share = dollars.cast(pl.Float64) / whole if whole else pl.lit(None, dtype=pl.Float64)
     return rows.with_columns(share=share).sort("usd", *keys, descending=[True, *(False for _ in keys)], nulls_last=True)
+
+
+def by_price(parts: pl.DataFrame) -> pl.DataFrame:
+    """What was charged at which rate: provider, kind, usd_per_hour, source, status, usd, since; the dearest first."""
+    keys = ("provider", "kind", "usd_per_hour", "source", "status")
+    rows = parts.group_by(*keys).agg(pl.col("usd").sum(), since=pl.col("from_at").min())
+    return rows.sort("usd", *keys, descending=[True, *(False for _ in keys)])

@@ -39,8 +39,21 @@ class Use(StrEnum):
     """What serves all roles of a run: control plane, gateways, head nodes.  Spread over its roles."""
 
 
+FORMULAS = {
+    Use.BUSY: "cost of the machine x GPU-seconds that worked / all its GPU-seconds (GPUs x seconds paid)",
+    Use.IDLE: "cost of the machine x GPU-seconds that did not work / all its GPU-seconds; reason: what they waited for",
+    Use.UNMEASURED: "cost of the machine x GPU-seconds that no telemetry covers / all its GPU-seconds",
+    Use.UNUSED: "cost of the reservation x (1 - node-seconds of the machines in it / node-seconds reserved)",
+    Use.SANDBOX: "hours x dollars per hour", Use.MACHINE: "hours x dollars per hour",
+    Use.STORAGE: "as reported", Use.EGRESS: "as reported", Use.TOKENS: "as reported",
+    Use.SHARED: "hours x dollars per hour; spread over the run's roles in proportion to their direct cost",
+}  # fmt: skip
+"""How the dollars of each use come about, in words."""
+
 MACHINE, RESERVATION = "machine", "reservation"
 """Kinds of resource that are treated specially."""
+ESTIMATE, BILLED = "estimate", "billed"
+"""Status of a charge: at the price that we know, or as an imported invoice has it."""
 USE_OF_KIND = {
     "machine": Use.MACHINE, "process": Use.MACHINE, "reservation": Use.UNUSED, "storage": Use.STORAGE,
     "disk": Use.STORAGE, "egress": Use.EGRESS, "tokens": Use.TOKENS,

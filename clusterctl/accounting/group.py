@@ -1,0 +1,72 @@
+"""What money can be split by: columns of the parts, and those that the ledger knows of a run (label, model)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+from sqlalchemy import JSON, Text, cast, func, select
+
+from clusterctl.errors import SpecError
+from clusterctl.ledger.tables import PLANS, RUNS
+from planners.accounting.summary import by
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clusterctl.ledger import Ledger
+
+COLUMNS = {
+    "use": ("use", "reason"), "reason": ("use", "reason"), "run": ("run",), "role": ("role",), "team": ("team",),
+    "provider": ("provider",), "resource": ("resource",), "model": ("model",),
+}  # fmt: skip
+"""Key that people write → columns of the answer."""
+LABEL = "label:"
+
+
+def split(ledger: Ledger, parts: pl.DataFrame, keys: Sequence[str]) -> tuple[list[str], pl.DataFrame]:
+    """The columns that `keys` mean, and the parts grouped by them (`planners.accounting.summary.by`).
+
+    keys: those of COLUMNS, or `label:NAME` of the runs' labels.  Raises SpecError.
+    """
+    columns: list[str] = []
+    for key in keys:
+        if key.startswith(LABEL) and len(key) > len(LABEL):
+            parts = _with(parts, key, _labels(ledger, key.removeprefix(LABEL)))
+        elif key not in COLUMNS:
+            raise SpecError(
+                f"--by: `{key[:40]}` is nothing to split by", hint=f"one of {', '.join(COLUMNS)}, label:NAME"
+            )
+        elif key == "model":
+            parts = _with(parts, key, _models(ledger))
+        columns += [name for name in COLUMNS.get(key, (key,)) if name not in columns]
+    return columns, by(parts, *columns)
+
+
+def _with(parts: pl.DataFrame, name: str, of_run: dict[str, str | None]) -> pl.DataFrame:
+    values = pl.DataFrame(list(of_run.items()), schema={"run": pl.String, name: pl.String}, orient="row")
+    return parts.join(values, on="run", how="left")
+
+
+def _labels(ledger: Ledger, name: str) -> dict[str, str | None]:
+    """A label's value by run."""
+    rows = ledger.transact(lambda connection: connection.execute(select(RUNS.c.run_id, RUNS.c.labels)).all())
+    return {run: labels.get(name) for run, labels in rows}
+
+
+def _models(ledger: Ledger) -> dict[str, str | None]:
+    """The models that a run's plan names, by run: `a + b`.  The database reads the plans: they are large."""
+    content = PLANS.c.content
+    in_file = func.json_extract(content, "$.spec.stages")
+    stages = in_file if ledger.file is not None else cast(cast(content, JSON)["spec"]["stages"], Text)
+    query = select(RUNS.c.run_id, stages).join_from(RUNS, PLANS, PLANS.c.plan_id == RUNS.c.plan_id)
+    rows = ledger.transact(lambda connection: connection.execute(query).all())
+    named: dict[str | None, str | None] = {text: _named(text) for text in {text for _, text in rows}}
+    return {run: named[text] for run, text in rows}
+
+
+def _named(stages: str | None) -> str | None:
+    refs = [stage.get("model") for stage in json.loads(stages or "[]")]
+    names = dict.fromkeys(ref if isinstance(ref, str) else ref.get("name", "unnamed") for ref in refs if ref)
+    return " + ".join(names) or None
