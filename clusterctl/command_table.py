@@ -134,6 +134,16 @@ COMMANDS: tuple[CommandEntry, ...] = (
         ),
     ),
     CommandEntry(
+        name="telemetry",
+        module="clusterctl.commands.telemetry",
+        attribute="app",
+        summary="Measure a node; look into what was measured.",
+        examples=(
+            "clusterctl telemetry agent  # not run: measures until stopped",
+            "clusterctl telemetry export gpu --since 2h --step 60",
+        ),
+    ),
+    CommandEntry(
         name="doctor",
         module="clusterctl.commands.doctor",
         attribute="doctor",

@@ -1,0 +1,113 @@
+"""`clusterctl telemetry`: measure a node; look into what was measured."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import socket
+import sys
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.store import default_store_url, open_store
+
+app = typer.Typer(help="Measure a node; look into what was measured.", no_args_is_help=True)
+
+Store = Annotated[str | None, typer.Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's.")]
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@app.command()
+def agent(
+    *,
+    store: Store = None,
+    node: Annotated[str | None, typer.Option("--node", help="Name of this node; else its host name.")] = None,
+    interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between measurements.")] = 1.0,
+    write_every: Annotated[
+        float, typer.Option("--write-every", min=1, help="Seconds that a stored row covers.")
+    ] = 10.0,
+    listen: Annotated[
+        str, typer.Option("--listen", help="HOST:PORT of the page for Prometheus; 'off' for none.")
+    ] = "127.0.0.1:9400",
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="File with the token to ask for; needed beyond loopback.")
+    ] = None,
+    sandbox: Annotated[list[str] | None, typer.Option("--sandbox", help="URL of a sandbox server; repeatable.")] = None,
+    sandbox_token_file: Annotated[
+        Path | None, typer.Option("--sandbox-token-file", help="File with its token.")
+    ] = None,
+    metrics_file: Annotated[
+        list[str] | None, typer.Option("--metrics-file", help="Files (a pattern) of metrics to pass on; repeatable.")
+    ] = None,
+    remote_write: Annotated[
+        str | None, typer.Option("--remote-write", help="URL to push to, by Prometheus' remote-write.")
+    ] = None,
+    remote_write_token_file: Annotated[
+        Path | None, typer.Option("--remote-write-token-file", help="File with its token.")
+    ] = None,
+) -> None:
+    """Measure this node until stopped: GPUs, host, sandboxes, who holds what, why a GPU idles."""
+    if find_spec("arro3") is None:
+        raise ClusterctlError("the agent needs the extra `telemetry`", hint="pip install 'clusterctl[telemetry]'")
+    from clusterctl.telemetry.agent import Settings
+
+    settings = Settings(
+        store=_absolute(store or default_store_url()), node=node or socket.gethostname(), interval_seconds=interval,
+        write_seconds=write_every, listen="" if listen == "off" else listen, token_file=_text(token_file),
+        sandboxes=tuple(sandbox or ()), sandbox_token_file=_text(sandbox_token_file),
+        metrics_files=tuple(metrics_file or ()), remote_write=remote_write,
+        remote_write_token_file=_text(remote_write_token_file),
+    )  # fmt: skip
+    sys.stdout.flush()
+    os.execv(sys.executable, settings.command())  # noqa: S606 - a process without the command line's memory
+
+
+@app.command()
+def export(
+    table: Annotated[str, typer.Argument(help="gpu, host, sandbox, devices or notes.")],
+    *,
+    store: Store = None,
+    since: Annotated[str, typer.Option("--since", help="How far back: 90s, 15m, 2h, 7d.")] = "1h",
+    step: Annotated[int, typer.Option("--step", min=0, help="Seconds that a row covers; 0: as stored.")] = 0,
+    run: Annotated[str | None, typer.Option("--run", help="Only this run's.")] = None,
+    form: Annotated[
+        Literal["csv", "json", "parquet"], typer.Option("--format", help="json: a line for each row.")
+    ] = "csv",
+) -> None:
+    """Print what was measured.  An absent value is empty (null in JSON), never 0."""
+    from planners.telemetry.tables import TABLES
+
+    if table not in TABLES:
+        raise SpecError(f"there is no table {table}", hint=f"one of {', '.join(TABLES)}")
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", since)
+    if match is None:
+        raise SpecError(f"--since {since}: no duration", hint="such as 90s, 15m, 2h or 7d")
+    now = datetime.now(tz=UTC)
+    start = now - timedelta(seconds=float(match[1]) * UNITS[match[2]])
+    with open_store(store) as opened:
+        frame = opened.read(table, start=start, end=now, step_seconds=step, run=run)
+        problems = opened.problems()
+    rows, buffer = frame.sort([name for name in ("at", "node", "gpu") if name in frame.columns]), io.BytesIO()
+    if form == "csv":
+        rows.write_csv(buffer)
+    elif form == "json":
+        rows.write_ndjson(buffer)
+    else:
+        rows.write_parquet(buffer)
+    sys.stdout.buffer.write(buffer.getvalue())
+    for problem in problems:
+        typer.echo(f"warning: {problem}", err=True)
+
+
+def _absolute(url: str) -> str:
+    return url if "://" in url else str(Path(url).expanduser().absolute())
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())

@@ -1,0 +1,304 @@
+"""The agent of a node: `python -m clusterctl.telemetry.agent SETTINGS` measures until it is told to stop.
+
+`clusterctl telemetry agent` becomes this process, so that nothing of a command line stays in its memory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import glob
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from clusterctl.errors import ClusterctlError
+from clusterctl.paths import user_data_dir
+from clusterctl.store import layout, open_objects
+from clusterctl.store.outbox import Outbox, Segment
+from clusterctl.telemetry import serve
+from clusterctl.telemetry.collect import Collector
+from clusterctl.telemetry.exposition import Families, add, parse, write
+from clusterctl.telemetry.holders import Holders
+from clusterctl.telemetry.parquet import to_parquet
+from clusterctl.telemetry.phases import Phases, socket_path
+from clusterctl.telemetry.remote_write import RemoteWrite
+from clusterctl.telemetry.sandboxes import SandboxServer
+from planners.telemetry.merge import merge
+from planners.telemetry.tables import TABLES
+
+MAX_WAITING_BYTES = 8 * 2**20
+"""Segments that wait for a store that can't be written; a day of 8 GPUs at 10 s is half of it."""
+SCRAPE_SECONDS = 5.0
+STALE_SECONDS = 60.0
+"""A file of metrics that was not written for so long says nothing about now."""
+FINAL_SECONDS = 5.0
+"""For the last flush: half of what a run gives its roles to end."""
+CLOCK_SECONDS = 1.0
+"""A wall clock that falls back by more is worth a note; smaller steps are its being set right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line says; no secrets, since every user of the machine can read it."""
+
+    store: str
+    node: str
+    interval_seconds: float = 1.0
+    write_seconds: float = 10.0
+    listen: str = ""
+    """HOST:PORT; empty: no page for Prometheus."""
+    token_file: str | None = None
+    sandboxes: tuple[str, ...] = ()
+    sandbox_token_file: str | None = None
+    metrics_files: tuple[str, ...] = ()
+    """Patterns of files in Prometheus' text format that are passed on."""
+    remote_write: str | None = None
+    remote_write_token_file: str | None = None
+
+    def command(self) -> list[str]:
+        """Of the process that runs with these settings."""
+        return [sys.executable, "-P", "-m", "clusterctl.telemetry.agent", json.dumps(asdict(self))]
+
+
+class Agent:
+    """Holds the pieces together: one thread measures; others listen, serve, scrape and send."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SpecError."""
+        self.settings = settings
+        self.stopping = threading.Event()
+        self.run = os.environ.get("CLUSTERCTL_RUN") or None
+        self._rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._lock = threading.Lock()
+        self._outbox = Outbox(open_objects(settings.store), node=settings.node, max_bytes=MAX_WAITING_BYTES)
+        self._push: RemoteWrite | None = None
+        if settings.remote_write:
+            self._push = RemoteWrite(settings.remote_write, _secret(settings.remote_write_token_file))
+        self._collector: Collector | None = None
+        self._sandboxes: dict[str, Families] = {}
+        self._failures: dict[str, str] = {}
+        self._due = threading.Event()
+        self._clock = 0.0
+        self._began = time.monotonic()
+
+    def main(self) -> None:
+        """Until `stopping` is set; then the last rows are written."""
+        settings = self.settings
+        if settings.listen:
+            say(f"metrics on {serve.start(settings.listen, _secret(settings.token_file), self.page)}")
+        threading.Thread(target=self._send, daemon=True).start()
+        for url in settings.sandboxes:
+            threading.Thread(target=self._scrape, args=(url,), daemon=True).start()
+        lock = _NodeLock(user_data_dir())
+        next_tick, next_write = time.monotonic(), settings.write_seconds * (time.time() // settings.write_seconds + 1)
+        while not self.stopping.wait(max(next_tick - time.monotonic(), 0.0)):
+            next_tick = max(next_tick + settings.interval_seconds, time.monotonic())
+            if self._collector is None and lock.taken():
+                self._collector = self._measure()
+            if self._collector is not None:
+                self._collector.tick(settings.interval_seconds)
+            if not self._clock_holds() or time.time() >= next_write:
+                self.flush()
+                next_write = settings.write_seconds * (time.time() // settings.write_seconds + 1)
+        self.flush()
+        self._due.clear()
+        final = threading.Thread(target=self._send_all, daemon=True)
+        final.start()
+        final.join(FINAL_SECONDS)
+
+    def page(self) -> str:
+        """What Prometheus gets."""
+        return write(self.families())
+
+    def families(self) -> Families:
+        """All samples as they are now."""
+        families: Families = {}
+        if self._collector is not None:
+            self._collector.expose(families)
+        of_run = {"run": self.run} if self.run else {}
+        for scraped in list(self._sandboxes.values()):
+            add(families, scraped, {"hostname": self.settings.node} | of_run)
+        for file in sorted(file for pattern in self.settings.metrics_files for file in glob.glob(pattern)):  # noqa: PTH207
+            try:
+                if time.time() - Path(file).stat().st_mtime < STALE_SECONDS:
+                    add(families, parse(Path(file).read_text("utf-8")), {})
+                self._went_well(file)
+            except (OSError, ValueError) as error:
+                self._failed(file, str(error))
+        return families
+
+    def flush(self) -> None:
+        """What was measured, encoded, into the outbox; a thread writes it."""
+        if self._collector is not None:
+            self._collector.announce()
+        for gap in self._outbox.gaps():
+            self.add("notes", **gap | {"at": _ms(gap["at"].timestamp())})
+        with self._lock:
+            rows, self._rows = self._rows, defaultdict(list)
+        for table, added in rows.items():
+            merged = merge(table, added) if "seconds" in TABLES[table] else added
+            parts: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+            for row in merged:
+                parts[_utc(row["at"] - 1).strftime(layout.partition_format(table))].append(row)
+            for partition, part in parts.items():
+                first, last = (_utc(of(row["at"] for row in part)) for of in (min, max))
+                self._outbox.add(
+                    Segment(table=table, partition=partition, content=to_parquet(table, part), rows=len(part),
+                            first=first, last=last)
+                )  # fmt: skip
+        if self._push is not None:
+            self._push.add(self.families(), _ms(time.time()), {"job": "clusterctl", "instance": self.settings.node})
+        self._due.set()
+        gpus = self._collector.gpus if self._collector else None
+        if gpus is not None and gpus.replaced and time.monotonic() - self._began > STALE_SECONDS:
+            say("the driver was replaced: starting anew with its library")
+            self._send_all()
+            os.execv(sys.executable, self.settings.command())  # noqa: S606 - our own command, as a list
+
+    def add(self, table: str, **columns: Any) -> None:
+        """A row as of now; any thread may."""
+        row = {"at": _ms(time.time()), "node": self.settings.node, **columns}
+        with self._lock:
+            self._rows[table].append(row)
+
+    def note(self, kind: str, subject: str, text: str) -> None:
+        """What is no number: into the store and the log."""
+        say(f"{kind} {subject}: {text}")
+        self.add("notes", kind=kind, subject=subject, text=text)
+
+    def _measure(self) -> Collector:
+        """This agent is the one that measures the node; it hears the phases too."""
+        holders = Holders()
+        phases = Phases(holders)
+        path = socket_path(user_data_dir())
+        try:
+            phases.listen(path)
+        except OSError as error:
+            self.note("error", "phases", f"{path}: {error.strerror}: nobody can say its phase")
+        return Collector(
+            node=self.settings.node, run=self.run, holders=holders, phases=phases, add=self.add, note=self.note
+        )
+
+    def _clock_holds(self) -> bool:
+        now, before = time.time(), self._clock
+        self._clock = now
+        if now < before - CLOCK_SECONDS:
+            self.note("gap", "clock", f"the clock went back by {before - now:.0f} s: times overlap from here on")
+            return False
+        return True
+
+    def _send(self) -> None:
+        while True:
+            self._due.wait()
+            self._due.clear()
+            self._send_all()
+
+    def _send_all(self) -> None:
+        for subject, to in (("store", self._outbox), ("remote-write", self._push)):
+            if to is not None:
+                to.send()
+                if to.failure:
+                    self._failed(subject, to.failure)
+                else:
+                    self._went_well(subject)
+
+    def _scrape(self, url: str) -> None:
+        server = SandboxServer(url, _secret(self.settings.sandbox_token_file))
+        while not self.stopping.wait(SCRAPE_SECONDS):
+            try:
+                row = server.row(time.monotonic())
+            except (OSError, ValueError) as error:
+                self._failed(f"sandbox {url}", str(error))
+            else:
+                self._went_well(f"sandbox {url}")
+                if row is not None:
+                    self.add("sandbox", run=self.run, **row)
+            self._sandboxes[url] = server.families
+
+    def _failed(self, subject: str, why: str) -> None:
+        """Said once, until it goes well again."""
+        if self._failures.get(subject) != why:
+            self._failures[subject] = why
+            self.note("error", subject, why)
+
+    def _went_well(self, subject: str) -> None:
+        if self._failures.pop(subject, None):
+            self.note("error", subject, "works again")
+
+
+class _NodeLock:
+    """Of two agents of one user on a node, one measures it; the other waits until that one ends."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._file = (home / "telemetry-agent.lock").open("a")
+        self._said = False
+
+    def taken(self) -> bool:
+        """Take it if it is free."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if not self._said:
+                say("another agent measures this node; this one follows its sandboxes, and waits")
+            self._said = True
+            return False
+        return True
+
+
+def say(line: str) -> None:
+    """One line on stdout, at once."""
+    sys.stdout.write(f"{datetime.now().astimezone():%H:%M:%S} {line}\n")
+    sys.stdout.flush()
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _utc(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, tz=UTC)
+
+
+def _secret(file: str | None) -> str | None:
+    """Raises ClusterctlError for a file that can't be read or is empty."""
+    if file is None:
+        return None
+    try:
+        secret = Path(file).read_text("utf-8").strip()
+    except OSError as error:
+        raise ClusterctlError(f"{file}: cannot be read: {error.strerror}") from error
+    if not secret:
+        raise ClusterctlError(f"{file} is empty", hint="write a long random word into it")
+    return secret
+
+
+def main() -> int:
+    """Runs with the settings that are given as JSON; returns the exit code."""
+    given = json.loads(sys.argv[1])
+    settings = Settings(**given | {name: tuple(given[name]) for name in ("sandboxes", "metrics_files")})
+    try:
+        agent = Agent(settings)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: agent.stopping.set())
+        gc.freeze()
+        agent.main()
+    except ClusterctlError as error:
+        sys.stderr.write(f"error: {error.message}\n" + (f"\nhint: {error.hint}\n" if error.hint else ""))
+        return error.exit_code
+    say("stopped")
+    sys.stdout.flush()
+    os._exit(0)  # threads may hang in a driver; they must not hold up the end
+
+
+if __name__ == "__main__":
+    sys.exit(main())

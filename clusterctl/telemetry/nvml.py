@@ -1,0 +1,345 @@
+"""What NVML tells of one GPU or MIG instance: values by name, and for each that it doesn't tell, why.
+
+Every call here may block in the driver for as long as it likes: `clusterctl.telemetry.gpus` runs them in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ALL_LINKS = 0xFFFFFFFF
+"""`scopeId` of a field that is wanted summed over all NVLinks."""
+MIB = 2**20
+
+
+class DriverGone(Exception):  # noqa: N818 - an event that is dealt with
+    """The driver was unloaded, restarted or replaced, or isn't there; NVML must be opened anew."""
+
+    replaced = False
+    """By another version: this process has the old library, and only a new one can load the new."""
+
+
+class GpuLost(Exception):  # noqa: N818 - an event that is dealt with
+    """This GPU has fallen off the bus, or needs a reset."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Gpu:
+    """A GPU, or a MIG instance of one."""
+
+    name: str
+    """NVML's index; `3:1` is MIG instance 1 of GPU 3."""
+    uuid: str
+    model: str
+    driver: str
+    pci_bus_id: str
+    minor: int | None
+    fb_total_mib: int | None
+    power_limit_w: int | None
+    mig_profile: str | None = None
+    instance_id: int | None = None
+    """MIG's GPU instance."""
+    handle: Any
+    parent: Any = None
+    """Handle of the whole GPU, for a MIG instance."""
+    instances: list[Gpu] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    """What this GPU or driver doesn't offer, and why; not asked again."""
+    gpm_sample: Any = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """One GPU at one moment."""
+
+    gpu: Gpu
+    at: float
+    """Of the monotonic clock."""
+    values: dict[str, float]
+    processes: list[tuple[int, int]]
+    """pid and MiB of those that compute on it."""
+    failed: dict[str, str]
+    """What could not be read this time, and why."""
+
+
+def _pcie(n: Any, handle: Any) -> tuple[float, ...]:
+    """KiB/s over 20 ms; takes as long, so it is asked only where there is no counter."""
+    return tuple(
+        n.nvmlDeviceGetPcieThroughput(handle, way) for way in (n.NVML_PCIE_UTIL_TX_BYTES, n.NVML_PCIE_UTIL_RX_BYTES)
+    )
+
+
+def _utilisation(n: Any, handle: Any) -> tuple[float, ...]:
+    rates = n.nvmlDeviceGetUtilizationRates(handle)
+    return rates.gpu, rates.memory
+
+
+def _memory(n: Any, handle: Any) -> tuple[float, ...]:
+    try:
+        memory = n.nvmlDeviceGetMemoryInfo(handle, version=n.nvmlMemory_v2)
+        return memory.used / MIB, memory.free / MIB, memory.reserved / MIB
+    except n.NVMLError_FunctionNotFound:  # before driver 510 `used` holds what is reserved
+        memory = n.nvmlDeviceGetMemoryInfo(handle)
+        return memory.used / MIB, memory.free / MIB
+
+
+CALLS: tuple[tuple[tuple[str, ...], Callable[[Any, Any], tuple[float, ...]]], ...] = (
+    (("gpu_util_pct", "memory_util_pct"), _utilisation),
+    (("fb_used_mib", "fb_free_mib", "fb_reserved_mib"), _memory),
+    (("sm_clock_mhz",), lambda n, h: (n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM),)),
+    (("memory_clock_mhz",), lambda n, h: (n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_MEM),)),
+    (("power_w",), lambda n, h: (n.nvmlDeviceGetPowerUsage(h) / 1000,)),
+    (("temperature_c",), lambda n, h: (n.nvmlDeviceGetTemperature(h, n.NVML_TEMPERATURE_GPU),)),
+    (("encoder_util_pct",), lambda n, h: (n.nvmlDeviceGetEncoderUtilization(h)[0],)),
+    (("decoder_util_pct",), lambda n, h: (n.nvmlDeviceGetDecoderUtilization(h)[0],)),
+)  # fmt: skip
+"""What a call gives, in order."""
+FIELDS = {
+    "memory_temperature_c": ("NVML_FI_DEV_MEMORY_TEMP", 0),
+    "energy_mj": ("NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION", 0),
+    "pcie_replays": ("NVML_FI_DEV_PCIE_REPLAY_COUNTER", 0),
+    "pcie_tx_bytes": ("NVML_FI_DEV_PCIE_COUNT_TX_BYTES", 0),
+    "pcie_rx_bytes": ("NVML_FI_DEV_PCIE_COUNT_RX_BYTES", 0),
+    "nvlink_tx_kib": ("NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX", ALL_LINKS),
+    "nvlink_rx_kib": ("NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX", ALL_LINKS),
+    "ecc_corrected": ("NVML_FI_DEV_ECC_SBE_VOL_TOTAL", 0),
+    "ecc_uncorrected": ("NVML_FI_DEV_ECC_DBE_VOL_TOTAL", 0),
+    "remapped_correctable": ("NVML_FI_DEV_REMAPPED_COR", 0),
+    "remapped_uncorrectable": ("NVML_FI_DEV_REMAPPED_UNC", 0),
+    "remap_failure": ("NVML_FI_DEV_REMAPPED_FAILURE", 0),
+}
+"""NVML's field and its scope; one call asks for all.  Counters rise since the driver was loaded."""
+GPM = {
+    "engine_active_pct": "NVML_GPM_METRIC_GRAPHICS_UTIL",
+    "tensor_active_pct": "NVML_GPM_METRIC_ANY_TENSOR_UTIL",
+    "dram_active_pct": "NVML_GPM_METRIC_DRAM_BW_UTIL",
+}
+"""Performance counters between two samples; from Hopper on, and the only utilisation of MIG instances."""
+_VALUE = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+"""Member of a field's value, by its type's number."""
+
+
+class Nvml:
+    """NVML, opened.  Methods raise DriverGone and GpuLost; a value that can't be had is in `absent` or `failed`."""
+
+    def __init__(self) -> None:
+        """Raises ImportError without nvidia-ml-py."""
+        import pynvml  # type: ignore[import-untyped]
+
+        self.n: Any = pynvml
+        self.driver = ""
+        self._open = False
+        self._events: Any = None
+        self._watched: set[str] = set()
+        self._gone = {
+            pynvml.NVML_ERROR_UNINITIALIZED, pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_LIBRARY_NOT_FOUND,
+            pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
+        }  # fmt: skip
+        self._lost = {pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED}
+        self._never = {
+            pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_NO_PERMISSION,
+            pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH, pynvml.NVML_ERROR_DEPRECATED,
+            pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_VGPU_ECC_NOT_SUPPORTED,
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """So that `scan` opens it anew."""
+        if self._open:
+            self._open, self._events, self._watched = False, None, set()
+            with contextlib.suppress(self.n.NVMLError):  # the driver that it was opened on may be gone
+                self.n.nvmlShutdown()
+
+    def scan(self) -> tuple[list[Gpu], list[str]]:
+        """The GPUs that are there, with their MIG instances; and names of those that don't answer."""
+        n = self.n
+        try:
+            if not self._open:
+                n.nvmlInit()
+                self._open = True
+                self.driver = _text(n.nvmlSystemGetDriverVersion())
+            count = n.nvmlDeviceGetCount()
+        except n.NVMLError as error:
+            gone = DriverGone(str(error))
+            gone.replaced = error.value == n.NVML_ERROR_LIB_RM_VERSION_MISMATCH
+            raise gone from error
+        found, silent = [], []
+        for index in range(count):
+            try:
+                found.append(self._gpu(index))
+            except GpuLost as lost:
+                silent.append(f"{index}: {lost}")
+        return found, silent
+
+    def read(self, gpu: Gpu) -> Reading:
+        """All that the GPU tells now."""
+        n, values, failed = self.n, dict[str, float](), dict[str, str]()
+        for names, call in CALLS:
+            if names[0] not in gpu.absent:
+                got = self._try(gpu, names, failed, partial(call, n, gpu.handle))
+                values.update(zip(names, got or (), strict=False))
+        self._fields(gpu, values, failed)
+        if "pcie_tx_bytes" in gpu.absent and "pcie_tx_kib_per_s" not in gpu.absent:
+            names = ("pcie_tx_kib_per_s", "pcie_rx_kib_per_s")
+            values.update(zip(names, self._try(gpu, names, failed, lambda: _pcie(n, gpu.handle)) or (), strict=False))
+        if "engine_active_pct" not in gpu.absent:
+            self._try(gpu, tuple(GPM), failed, lambda: self._gpm(gpu, values))
+        at = time.monotonic()
+        return Reading(gpu=gpu, at=at, values=values, processes=self._processes(gpu, failed), failed=failed)
+
+    def xids(self) -> list[tuple[str, int]]:
+        """uuid and number of each Xid error since the last call.  Raises NVMLError where events aren't offered."""
+        n, seen = self.n, []
+        while self._events is not None:
+            try:
+                event = n.nvmlEventSetWait_v2(self._events, 0)
+            except n.NVMLError_Timeout:
+                break
+            except n.NVMLError as error:
+                raise self._raised(error) from error
+            seen.append((_text(n.nvmlDeviceGetUUID(event.device)), int(event.eventData)))
+        return seen
+
+    def _raised(self, error: Any) -> Any:
+        """What an error means: the driver is gone, this GPU is, or just this value."""
+        if error.value in self._gone:
+            return DriverGone(str(error))
+        return GpuLost(str(error)) if error.value in self._lost else error
+
+    def _try(self, gpu: Gpu, names: tuple[str, ...], failed: dict[str, str], call: Callable[[], Any]) -> Any:
+        """What the call returns; None where it fails, and why is noted."""
+        try:
+            return call()
+        except self.n.NVMLError as error:
+            raised = self._raised(error)
+            if raised is not error:
+                raise raised from error
+            where = gpu.absent if error.value in self._never else failed
+            where.update(dict.fromkeys(names, self._why(error)))
+            return None
+
+    def _why(self, error: Any) -> str:
+        if error.value == self.n.NVML_ERROR_FUNCTION_NOT_FOUND:
+            return f"driver {self.driver} is too old"
+        return f"NVML says: {error}"
+
+    def _fields(self, gpu: Gpu, values: dict[str, float], failed: dict[str, str]) -> None:
+        n = self.n
+        names = [name for name in FIELDS if name not in gpu.absent]
+        asked = [(getattr(n, FIELDS[name][0]), FIELDS[name][1]) for name in names]
+        got = (
+            self._try(gpu, tuple(names), failed, lambda: n.nvmlDeviceGetFieldValues(gpu.handle, asked)) if names else ()
+        )
+        for name, one in zip(names, got or (), strict=False):
+            if one.nvmlReturn == n.NVML_SUCCESS:
+                values[name] = getattr(one.value, _VALUE[one.valueType])
+            else:
+                self._try(gpu, (name,), failed, partial(n._nvmlCheckReturn, one.nvmlReturn))
+
+    def _gpm(self, gpu: Gpu, values: dict[str, float]) -> None:
+        """Counters since the last sample, which stays with the GPU."""
+        n = self.n
+        if gpu.gpm_sample is None and not n.nvmlGpmQueryDeviceSupport(gpu.parent or gpu.handle).isSupportedDevice:
+            raise n.NVMLError(n.NVML_ERROR_NOT_SUPPORTED)
+        now = n.nvmlGpmSampleAlloc()
+        if gpu.parent is None:
+            n.nvmlGpmSampleGet(gpu.handle, now)
+        else:
+            n.nvmlGpmMigSampleGet(gpu.parent, gpu.instance_id, now)
+        before, gpu.gpm_sample = gpu.gpm_sample, now
+        if before is None:
+            return
+        asked = n.c_nvmlGpmMetricsGet_t()
+        asked.version, asked.numMetrics = n.NVML_GPM_METRICS_GET_VERSION, len(GPM)
+        asked.sample1, asked.sample2 = before, now
+        for position, metric in enumerate(GPM.values()):
+            asked.metrics[position].metricId = getattr(n, metric)
+        try:
+            n.nvmlGpmMetricsGet(asked)
+        finally:
+            n.nvmlGpmSampleFree(before)
+        for position, name in enumerate(GPM):
+            if asked.metrics[position].nvmlReturn == n.NVML_SUCCESS:
+                values[name] = asked.metrics[position].value
+
+    def _processes(self, gpu: Gpu, failed: dict[str, str]) -> list[tuple[int, int]]:
+        n = self.n
+        if "processes" in gpu.absent:
+            return []
+
+        def ask() -> Any:
+            try:
+                return n.nvmlDeviceGetComputeRunningProcesses_v3(gpu.handle)
+            except n.NVMLError_FunctionNotFound:
+                return n.nvmlDeviceGetComputeRunningProcesses_v2(gpu.handle)
+
+        return [(one.pid, (one.usedGpuMemory or 0) // MIB) for one in self._try(gpu, ("processes",), failed, ask) or ()]
+
+    def _gpu(self, index: int) -> Gpu:
+        n = self.n
+        try:
+            handle = n.nvmlDeviceGetHandleByIndex(index)
+            gpu = self._described(str(index), handle)
+            if self._optional(lambda: n.nvmlDeviceGetMigMode(handle)[0]):
+                for position in range(n.nvmlDeviceGetMaxMigDeviceCount(handle)):
+                    instance = self._optional(partial(n.nvmlDeviceGetMigDeviceHandleByIndex, handle, position))
+                    if instance is not None:
+                        gpu.instances.append(self._described(f"{index}:{position}", instance, gpu))
+            self._watch(gpu)
+        except n.NVMLError as error:
+            raised = self._raised(error)
+            raise (raised if isinstance(raised, DriverGone) else GpuLost(str(error))) from error
+        return gpu
+
+    def _described(self, name: str, handle: Any, whole: Gpu | None = None) -> Gpu:
+        n = self.n
+        model = _text(n.nvmlDeviceGetName(handle))
+        limit = self._optional(lambda: n.nvmlDeviceGetEnforcedPowerLimit(handle))
+        total = self._optional(lambda: n.nvmlDeviceGetMemoryInfo(handle).total)
+        return Gpu(
+            name=name, handle=handle, uuid=_text(n.nvmlDeviceGetUUID(handle)), driver=self.driver,
+            model=whole.model if whole else model,
+            pci_bus_id=whole.pci_bus_id if whole else _text(n.nvmlDeviceGetPciInfo(handle).busId),
+            minor=whole.minor if whole else self._optional(lambda: n.nvmlDeviceGetMinorNumber(handle)),
+            mig_profile=model.rpartition("MIG ")[2] if whole else None,
+            instance_id=n.nvmlDeviceGetGpuInstanceId(handle) if whole else None,
+            parent=whole.handle if whole else None,
+            fb_total_mib=None if total is None else total // MIB,
+            power_limit_w=None if limit is None else limit // 1000,
+        )  # fmt: skip
+
+    def _optional(self, call: Callable[[], Any]) -> Any:
+        """None where this GPU or driver doesn't offer it."""
+        try:
+            return call()
+        except self.n.NVMLError as error:
+            raised = self._raised(error)
+            if raised is not error:
+                raise raised from error
+            return None
+
+    def _watch(self, gpu: Gpu) -> None:
+        """Have Xid errors of this GPU reported."""
+        n = self.n
+        if gpu.uuid in self._watched:
+            return
+        try:
+            if self._events is None:
+                self._events = n.nvmlEventSetCreate()
+            n.nvmlDeviceRegisterEvents(gpu.handle, n.nvmlEventTypeXidCriticalError, self._events)
+            self._watched.add(gpu.uuid)
+        except n.NVMLError as error:
+            raised = self._raised(error)
+            if raised is not error:
+                raise raised from error
+            gpu.absent["xid"] = self._why(error)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -1,0 +1,99 @@
+"""What a sandbox server did: its /metrics, read every few seconds, as rows and as samples that carry its run."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.parse
+from typing import TYPE_CHECKING
+
+from clusterctl.telemetry.exposition import Families, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMEOUT_SECONDS = 2.0
+PREFIX = "clusterctl_sandbox_"
+ENDED = {
+    "finished": "finished", "compile failed": "finished", "output limit": "finished",
+    "time limit": "time_limits", "memory limit": "memory_limits", "sandbox error": "errors",
+}  # fmt: skip
+"""`result` of the server's requests by column; the others were refused before a program ran."""
+
+
+class SandboxServer:
+    """One server, scraped; `row` is what it did since it was last asked."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self.url, self._token = url, token
+        self.families: Families = {}
+        self._before: tuple[float, dict[str, float], dict[str, dict[float, float]]] | None = None
+
+    def row(self, at: float) -> dict[str, float] | None:
+        """A row of the table `sandbox` without time, node and run; None at first and after a restart.
+
+        Raises OSError or ValueError where the server doesn't answer as one.
+        """
+        self.families = {}
+        try:
+            self.families = parse(_get(self.url, self._token))
+        except http.client.HTTPException as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+        counts, buckets = self._counts(), {name: self._buckets(name) for name in ("start", "request")}
+        before, self._before = self._before, (at, counts, buckets)
+        if before is None or any(counts[name] < before[1].get(name, 0) for name in counts):
+            return None
+        row = {name: value - before[1].get(name, 0) for name, value in counts.items()} | {"seconds": at - before[0]}
+        row |= {name: self._samples(name)[0][2] for name in ("running", "queued", "workers") if self._samples(name)}
+        for name, now in buckets.items():
+            risen = {bound: count - before[2][name].get(bound, 0.0) for bound, count in now.items()}
+            for share in (50, 95):
+                seconds = quantile(risen, share / 100)
+                if seconds is not None:
+                    row[f"{name}_p{share}_ms"] = seconds * 1000
+        return row
+
+    def _samples(self, name: str) -> list[tuple[str, Mapping[str, str], float]]:
+        family = self.families.get(PREFIX + name)
+        return family.samples if family else []
+
+    def _counts(self) -> dict[str, float]:
+        counts = dict.fromkeys(ENDED.values(), 0.0)
+        for _, labels, value in self._samples("requests_total"):
+            if (column := ENDED.get(labels.get("result", ""))) is not None:
+                counts[column] += value
+        return counts
+
+    def _buckets(self, name: str) -> dict[float, float]:
+        samples = self._samples(f"{name}_seconds")
+        return {float(labels["le"]): value for full, labels, value in samples if full.endswith("_bucket")}
+
+
+def quantile(cumulative: Mapping[float, float], share: float) -> float | None:
+    """Of a histogram's buckets (upper bound to count up to it): linear within a bucket, as Prometheus'
+    `histogram_quantile`; its last finite bound where it lies beyond; None without a sample."""
+    total = cumulative.get(float("inf"), 0.0)
+    if total <= 0:
+        return None
+    lower, below = 0.0, 0.0
+    for bound, count in sorted(cumulative.items()):
+        if count >= share * total:
+            if bound == float("inf"):
+                return lower
+            return lower + (bound - lower) * (share * total - below) / (count - below) if count > below else bound
+        lower, below = bound, count
+    return lower
+
+
+def _get(url: str, token: str | None) -> str:
+    parts = urllib.parse.urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+    try:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request("GET", f"{parts.path.rstrip('/')}/metrics", headers=headers)
+        answer = connection.getresponse()
+        if answer.status != http.HTTPStatus.OK:
+            raise OSError(f"HTTP status {answer.status}")
+        return answer.read(1 << 20).decode("utf-8", "replace")
+    finally:
+        connection.close()
