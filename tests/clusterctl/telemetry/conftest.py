@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,14 @@ from standin import Script, library
 
 
 @pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    yield _played(library(), tmp_path, monkeypatch)
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    return _played(library(), tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def old_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+def old_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
     """A library without what came after driver 450."""
-    yield _played(library(old_driver=True), tmp_path, monkeypatch)
+    return _played(library(old_driver=True), tmp_path, monkeypatch)
 
 
 def _played(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:

@@ -27,7 +27,15 @@ def library(*, old_driver: bool = False) -> Path:
     if not built.exists():
         folder.mkdir(exist_ok=True)
         part = folder / f"{id(folder)}.part"
-        flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", *(["-DOLD_DRIVER"] if old_driver else [])]
+        flags = [
+            "-shared",
+            "-fPIC",
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-Wno-unused-parameter",
+            *(["-DOLD_DRIVER"] if old_driver else []),
+        ]
         subprocess.run([COMPILER, *flags, "-o", str(part), str(SOURCE), "-lpthread"], check=True)
         part.replace(built)
     return folder

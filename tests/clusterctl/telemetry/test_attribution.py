@@ -40,11 +40,19 @@ def process(proc: Path, pid: int, *, cgroup: str = "0::/user.slice", ticks: int 
         ("0::/user.slice", {"OTHER": "x"}, None, None, None),
     ],
 )  # fmt: skip
-def test_a_process_says_for_whom_it_works(tmp_path: Path, cgroup: str, environment: dict[str, str], run: str | None, role: str | None, pod: str | None) -> None:
+def test_a_process_says_for_whom_it_works(
+    tmp_path: Path, cgroup: str, environment: dict[str, str], run: str | None, role: str | None, pod: str | None
+) -> None:
     process(tmp_path, 5, cgroup=cgroup, **environment)
     holder = Holders(tmp_path).look(5)
     assert holder is not None
-    assert (holder.run, holder.role, holder.pod, holder.name, holder.start_ticks) == (run, role, pod, "my (odd) name", 100)
+    assert (holder.run, holder.role, holder.pod, holder.name, holder.start_ticks) == (
+        run,
+        role,
+        pod,
+        "my (odd) name",
+        100,
+    )
 
 
 def test_of_several_the_one_with_a_run_and_most_memory_counts(tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ from clusterctl.telemetry.remote_write import RemoteWrite, write_request
 from clusterctl.telemetry.sandboxes import SandboxServer, quantile
 
 
-@given(st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,9}", fullmatch=True), st.text(max_size=20)), st.floats(allow_nan=False))
+@given(
+    st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,9}", fullmatch=True), st.text(max_size=20)),
+    st.floats(allow_nan=False),
+)
 def test_what_is_written_is_read_again_whatever_labels_hold(labels: dict[str, str], value: float) -> None:
     page = write({"a_total": Family(kind="counter", help="Words.", samples=[("a_total", labels, value)])})
     ((name, read, number),) = parse(page)["a_total"].samples
@@ -36,7 +39,9 @@ def test_the_sandbox_servers_own_page_is_understood() -> None:
     metrics.add("requests_total", 3, '{language="python",result="time limit"}')
     metrics.observe("start_seconds", 0.02)
     families = parse(metrics.text(running=1, queued=0, workers=4))
-    assert families["clusterctl_sandbox_requests_total"].samples == [("clusterctl_sandbox_requests_total", {"language": "python", "result": "time limit"}, 3.0)]
+    assert families["clusterctl_sandbox_requests_total"].samples == [
+        ("clusterctl_sandbox_requests_total", {"language": "python", "result": "time limit"}, 3.0)
+    ]
     assert families["clusterctl_sandbox_start_seconds"].kind == "histogram"
     assert len(families["clusterctl_sandbox_start_seconds"].samples) == 16
     assert parse(write(families)) == families
@@ -54,7 +59,13 @@ def test_a_sandbox_row_is_what_happened_in_between(monkeypatch: pytest.MonkeyPat
         metrics.observe("start_seconds", 0.02)
     row = server.row(15.0)
     assert row is not None
-    assert (row["seconds"], row["finished"], row["time_limits"], row["memory_limits"], row["errors"]) == (5.0, 2, 1, 0, 0)
+    assert (row["seconds"], row["finished"], row["time_limits"], row["memory_limits"], row["errors"]) == (
+        5.0,
+        2,
+        1,
+        0,
+        0,
+    )
     assert (row["running"], row["queued"], row["workers"]) == (2, 7, 4)
     assert row["start_p50_ms"] == pytest.approx(17.5)
     assert "request_p50_ms" not in row
@@ -93,8 +104,15 @@ def test_a_host_counts_whole_disks_and_no_loopback(tmp_path: Path) -> None:
     def counters(ticks: int, sectors: int, received: int) -> None:
         (tmp_path / "stat").write_text(f"cpu {ticks} 0 0 {3 * ticks} 0 0 0 0 0 0\n")
         disk = "8 {n} {name} 1 0 {s} 0 1 0 {s} 0 0 0 0\n"
-        (tmp_path / "diskstats").write_text("".join(disk.format(n=n, name=name, s=sectors) for n, name in enumerate(("nvme0n1", "nvme0n1p1", "dm-0", "loop0"))))
-        (tmp_path / "net" / "dev").write_text(f"a\nb\n    lo: 999 0 0 0 0 0 0 0 999 0\n  eth0: {received} 0 0 0 0 0 0 0 {received} 0\n")
+        (tmp_path / "diskstats").write_text(
+            "".join(
+                disk.format(n=n, name=name, s=sectors)
+                for n, name in enumerate(("nvme0n1", "nvme0n1p1", "dm-0", "loop0"))
+            )
+        )
+        (tmp_path / "net" / "dev").write_text(
+            f"a\nb\n    lo: 999 0 0 0 0 0 0 0 999 0\n  eth0: {received} 0 0 0 0 0 0 0 {received} 0\n"
+        )
 
     host = Host(Path("/"), tmp_path)
     counters(100, 0, 0)

@@ -44,7 +44,14 @@ def until(done: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def test_eight_gpus_say_all_that_a_row_needs(script: Script) -> None:
-    script.set("gpus 8", "gpm 1", *(f"gpu {i} util {10 * i}" for i in range(8)), "gpu 2 power_mw 650000", "gpu 2 nvlink_kib_per_s 1000000", "gpu 2 pid 42 30000")
+    script.set(
+        "gpus 8",
+        "gpm 1",
+        *(f"gpu {i} util {10 * i}" for i in range(8)),
+        "gpu 2 power_mw 650000",
+        "gpu 2 nvlink_kib_per_s 1000000",
+        "gpu 2 pid 42 30000",
+    )
     watch = Watch()
     first = watch.poll()
     time.sleep(0.3)
@@ -59,7 +66,16 @@ def test_eight_gpus_say_all_that_a_row_needs(script: Script) -> None:
     assert row["energy_j"] == pytest.approx(650 * seconds, rel=0.05)
     assert row["nvlink_kib_per_s"] == pytest.approx(1_000_000, rel=0.05)
     assert row["pcie_tx_kib_per_s"] == pytest.approx(1000, rel=0.05)
-    wanted = {"memory_util_pct", "fb_used_mib", "sm_clock_mhz", "memory_clock_mhz", "power_w", "temperature_c", "ecc_errors", "tensor_active_pct"}
+    wanted = {
+        "memory_util_pct",
+        "fb_used_mib",
+        "sm_clock_mhz",
+        "memory_clock_mhz",
+        "power_w",
+        "temperature_c",
+        "ecc_errors",
+        "tensor_active_pct",
+    }
     assert wanted <= set(row)
     assert samples.device_row(second["2"].gpu) == {
         "gpu": "2", "uuid": UUID.format(2), "model": "NVIDIA H100 80GB HBM3", "driver": "560.35.03", "mig_profile": None,
@@ -79,14 +95,23 @@ def test_mig_instances_are_read_for_themselves(script: Script) -> None:
     row = samples.measured(instance, first["0:1"])
     assert (row["gpu_util_pct"], row["fb_used_mib"], instance.processes) == (60, 5000, [(7, 4000)])
     assert "power_w" not in row
-    assert samples.absent(instance.gpu, {}, {"power_w": 1, "energy_j": 1}) == {"power_w": "NVML says: Not Supported", "energy_j": "NVML says: Not Supported"}
+    assert samples.absent(instance.gpu, {}, {"power_w": 1, "energy_j": 1}) == {
+        "power_w": "NVML says: Not Supported",
+        "energy_j": "NVML says: Not Supported",
+    }
     assert (instance.gpu.mig_profile, instance.gpu.fb_total_mib, instance.gpu.instance_id) == ("1g.10gb", 9984, 8)
     script.add("gpu 0 mig 0")
     until(lambda: list(watch.poll()) == ["0"])
 
 
 def test_what_is_not_supported_is_absent_and_not_asked_again(script: Script) -> None:
-    script.set("gpus 1", "unsupported nvmlDeviceGetUtilizationRates", "field_unsupported 83", "field_unsupported 197", "field_unsupported 198")
+    script.set(
+        "gpus 1",
+        "unsupported nvmlDeviceGetUtilizationRates",
+        "field_unsupported 83",
+        "field_unsupported 197",
+        "field_unsupported 198",
+    )
     watch = Watch()
     reading = watch.poll()["0"]
     assert {"gpu_util_pct", "energy_mj", "pcie_tx_bytes", "engine_active_pct"} <= set(reading.gpu.absent)

@@ -25,7 +25,16 @@ ROWS = st.lists(
 
 @given(ROWS)
 def test_the_same_as_rolling_up(rows: list[dict[str, object]]) -> None:
-    frame = pl.DataFrame(rows, schema_overrides={"at": pl.Int64, "reason": pl.String, "gpu_util_pct": pl.UInt8, "energy_j": pl.UInt64, "temperature_c": pl.UInt8})
+    frame = pl.DataFrame(
+        rows,
+        schema_overrides={
+            "at": pl.Int64,
+            "reason": pl.String,
+            "gpu_util_pct": pl.UInt8,
+            "energy_j": pl.UInt64,
+            "temperature_c": pl.UInt8,
+        },
+    )
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in schema("gpu").items() if name not in frame.columns]
     typed = frame.with_columns(pl.col("at").cast(pl.Datetime("ms", "UTC")), *absent).select(schema("gpu").names())
     wanted = roll_up(typed.lazy(), "gpu", step_seconds=10).collect().sort("gpu", "reason").to_dicts()
