@@ -22,9 +22,11 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: $(RUNTIME)  ## set up and plan the example run across AWS, GCP and Azure
+	@$(BIN)/clusterctl doctor --fix >/dev/null
 	@$(BIN)/clusterctl plan templates/specs/rlcef.yaml
 
 quickstart: $(RUNTIME)  ## run reinforcement learning from code execution on this machine, about a minute
+	@$(BIN)/clusterctl doctor --fix >/dev/null
 	@$(BIN)/clusterctl up templates/specs/quickstart.yaml --yes
 
 test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel

@@ -147,8 +147,8 @@ COMMANDS: tuple[CommandEntry, ...] = (
         name="doctor",
         module="clusterctl.commands.doctor",
         attribute="doctor",
-        summary="Check this installation: Python, packages, bundled files, extras.",
-        examples=("clusterctl doctor", "clusterctl doctor --json"),
+        summary="Check this installation: Python, packages, bundled files, sandbox, extras.",
+        examples=("clusterctl doctor", "clusterctl doctor --json", "clusterctl doctor --fix  # not run: installs"),
     ),
     CommandEntry(
         name="completion",

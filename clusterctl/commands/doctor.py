@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from clusterctl import __version__, paths
-from clusterctl.errors import StateError
+from clusterctl.errors import ClusterctlError, StateError
 
 EXTRAS = {
     "plot": "matplotlib",
@@ -37,15 +38,21 @@ class Check:
     """One line of the report."""
 
     name: str
-    status: Literal["ok", "absent", "broken"]
-    """`absent` is fine: an extra that nobody asked for."""
+    status: Literal["ok", "weaker", "absent", "broken"]
+    """`absent` is fine: an extra that nobody asked for.  `weaker`: works, and better can be had."""
     detail: str
     fix: str | None = None
 
 
-def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> None:
-    """Check this installation: Python, packages, bundled files, extras.  Exit code 5 if something is broken."""
-    checks = [_python(), _package(), _bundle(), *_extras()]
+def doctor(
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Install bubblewrap if it is missing and we are root.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Check this installation: Python, packages, bundled files, sandbox, extras.  Exit code 5 if one is broken."""
+    if fix:
+        _install_bubblewrap()
+    checks = [_python(), _package(), _bundle(), *_sandbox(), *_extras()]
     if as_json:
         typer.echo(json.dumps({"version": __version__, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
@@ -88,6 +95,40 @@ def _bundle() -> Check:
             fix="reinstall clusterctl",
         )
     return Check(name="bundled files", status="ok", detail=str(root))
+
+
+def _install_bubblewrap() -> None:
+    from clusterctl.sandbox.isolation import installer, offer_bubblewrap
+
+    def tell(_: str) -> bool:
+        typer.echo(f"running `{installer()}`", err=True)
+        return True
+
+    try:
+        offer_bubblewrap(tell)
+    except ClusterctlError as error:
+        typer.echo(f"warning: {error.message}; {error.hint}", err=True)
+
+
+def _sandbox() -> list[Check]:
+    """The mechanism that programs run in here, and the languages."""
+    from clusterctl.sandbox.isolation import BUBBLEWRAP, find_isolation, installer, why_not
+    from clusterctl.sandbox.languages import languages
+
+    line = installer()
+    may = os.geteuid() == 0
+    fix = None if line is None else f"`clusterctl doctor --fix` runs `{line}`" if may else f"as root: {line}"
+    try:
+        found = find_isolation()
+    except ClusterctlError as error:
+        return [Check(name="sandbox", status="absent", detail=error.message, fix=fix or error.hint)]
+    usable = [name for name, absent in languages().items() if absent is None]
+    programs = Check(name="sandbox languages", status="ok", detail=", ".join(usable))
+    if not found.weaker:
+        detail = f"{found.name}: namespaces, system-call filter, limits"
+        return [Check(name="sandbox", status="ok", detail=detail), programs]
+    detail = f"{found.name}: {found.weaker} ({BUBBLEWRAP.name}: {why_not(BUBBLEWRAP)})"
+    return [Check(name="sandbox", status="weaker", detail=detail, fix=fix), programs]
 
 
 def _extras() -> list[Check]:

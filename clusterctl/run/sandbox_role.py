@@ -20,6 +20,8 @@ def main() -> None:
     address = ("127.0.0.1", port)
     with SandboxServer(address, policy=policy, isolation=isolation, workers=workers, queue=QUEUE, token=None) as server:
         sys.stdout.write(f"sandbox on 127.0.0.1:{port}, {workers} at once, isolated by {isolation.name}\n")
+        if isolation.weaker:
+            sys.stdout.write(f"warning: {isolation.weaker}; `clusterctl doctor` says how to get better\n")
         sys.stdout.flush()
         server.serve_forever()
 

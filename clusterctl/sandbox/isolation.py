@@ -22,7 +22,10 @@ _INSTALLERS = {
     "apt-get": "apt-get install -y bubblewrap",
     "dnf": "dnf install -y bubblewrap",
     "apk": "apk add bubblewrap",
+    "pacman": "pacman -S --noconfirm bubblewrap",
+    "zypper": "zypper --non-interactive install bubblewrap",
 }
+"""Package manager → what installs bubblewrap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +81,29 @@ def why_not(isolation: Isolation) -> str | None:
     return said.splitlines()[0] if said else f"/bin/true ended with: {phase.status.value}"
 
 
-def offer_bubblewrap(ask: Callable[[str], bool]) -> bool:
+def installer() -> str | None:
+    """The command that installs bubblewrap here, for root; None when it is there, or the package manager unknown."""
+    known = (line for manager, line in _INSTALLERS.items() if shutil.which(manager))
+    return next(known, None) if shutil.which("bwrap") is None else None
+
+
+def offer_bubblewrap(ask: Callable[[str], bool]) -> None:
     """Install bubblewrap if it is missing, we are root with a known package manager, and `ask` says yes.
 
-    True if it works now.  Raises ClusterctlError when the installation fails.
+    Raises ClusterctlError when the installation fails.
     """
-    line = next((line for manager, line in _INSTALLERS.items() if shutil.which(manager)), None)
-    missing = shutil.which("bwrap") is None and os.geteuid() == 0
-    if missing and line and ask(f"programs would run in a weaker sandbox: bubblewrap is missing.  Run `{line}`?"):
-        if subprocess.run(line.split(), stdout=subprocess.DEVNULL, check=False).returncode != 0:  # noqa: S603 - a list, no shell
-            raise ClusterctlError(f"`{line}` failed", hint="read what it says above, and run it by hand")
-        why_not.cache_clear()
-        commands.tool.cache_clear()
-    return why_not(BUBBLEWRAP) is None
+    line = installer() if os.geteuid() == 0 else None
+    if line is None or not ask(f"programs would run in a weaker sandbox: bubblewrap is missing.  Run `{line}`?"):
+        return
+    if line.startswith("apt-get"):
+        _run("apt-get update")  # a new container has no lists of packages
+    if _run(line) != 0:
+        raise ClusterctlError(f"`{line}` failed", hint="read what it says above, and run it by hand")
+    why_not.cache_clear()
+    commands.tool.cache_clear()
+
+
+def _run(line: str) -> int:
+    """Its exit code; it may say on stderr what fails."""
+    environ, null = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, subprocess.DEVNULL
+    return subprocess.run(line.split(), env=environ, stdin=null, stdout=null, check=False).returncode  # noqa: S603 - a list, no shell

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -193,16 +194,34 @@ def test_unprotected_only_when_asked_for_and_leaves_no_folder() -> None:
 
 
 def test_bubblewrap_is_offered_not_forced(monkeypatch: pytest.MonkeyPatch, hidden: Callable[..., None]) -> None:
-    hidden("bwrap")
+    hidden("bwrap", "dnf", "apk", "pacman", "zypper")
     asked: list[str] = []
-    ran: list[object] = []
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(isolation.shutil, "which", lambda tool, path=None: None if tool in ("bwrap", "dnf", "apk") else f"/usr/bin/{tool}")  # fmt: skip
-    monkeypatch.setattr(isolation.subprocess, "run", lambda line, **_: ran.append(line) or subprocess.CompletedProcess(line, 100))  # fmt: skip
-    assert not isolation.offer_bubblewrap(lambda question: bool(asked.append(question)))
+    monkeypatch.setattr(isolation, "_run", lambda line: pytest.fail("nobody said yes"))
+    monkeypatch.setattr(isolation.os, "geteuid", lambda: 0)
+    isolation.offer_bubblewrap(lambda question: bool(asked.append(question)))
     assert "apt-get install -y bubblewrap" in asked[0]
-    assert ran == []
-    with pytest.raises(ClusterctlError, match="apt-get install"):
+    monkeypatch.setattr(isolation.os, "geteuid", lambda: 1000)
+    isolation.offer_bubblewrap(lambda question: pytest.fail("only root may"))
+
+
+def test_bubblewrap_is_installed_by_the_systems_package_manager(
+    monkeypatch: pytest.MonkeyPatch, hidden: Callable[..., None], tmp_path: Path
+) -> None:
+    hidden("bwrap", "apt-get", "dnf", "apk", "pacman", "zypper")
+    monkeypatch.setattr(isolation.os, "geteuid", lambda: 0)
+    assert isolation.installer() is None
+    manager = tmp_path / "apt-get"
+    manager.write_text(
+        f'#!/bin/sh\n[ "$1" = update ] || ln -s {shutil.which("bwrap", path="/usr/bin")} {tmp_path}/bwrap\n'
+    )
+    manager.chmod(0o755)
+    assert find_isolation().name == "unshare"
+    isolation.offer_bubblewrap(lambda _: True)
+    assert find_isolation().name == "bubblewrap"
+    assert isolation.installer() is None
+    (tmp_path / "bwrap").unlink()
+    manager.write_text("#!/bin/sh\nexit 100\n")
+    with pytest.raises(ClusterctlError, match="`apt-get install -y bubblewrap` failed"):
         isolation.offer_bubblewrap(lambda _: True)
 
 
