@@ -144,6 +144,17 @@ COMMANDS: tuple[CommandEntry, ...] = (
         ),
     ),
     CommandEntry(
+        name="dashboard",
+        module="clusterctl.commands.dashboard",
+        attribute="dashboard",
+        summary="Show runs, money, GPUs and sandboxes in a browser.",
+        examples=(
+            "clusterctl dashboard  # not run: serves until stopped",
+            "clusterctl dashboard --sample --background  # not run: stays until it is stopped",
+            "clusterctl dashboard --stop",
+        ),
+    ),
+    CommandEntry(
         name="doctor",
         module="clusterctl.commands.doctor",
         attribute="doctor",

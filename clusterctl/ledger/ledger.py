@@ -64,9 +64,14 @@ class Ledger(ResourceBook):
         hint = f"did you mean `{near[0]}`?" if near else "`clusterctl status` lists the runs"
         raise SpecError(f"no run is called `{text[:80]}`", hint=hint)
 
-    def runs(self, states: Collection[RunState] | None = None) -> tuple[Run, ...]:
-        """All runs, or those in these states; the newest first."""
-        return self.rows(Run, NEWEST if states is None else NEWEST.where(RUNS.c.state.in_(states)))
+    def runs(self, states: Collection[RunState] | None = None, *, limit: int | None = None) -> tuple[Run, ...]:
+        """All runs, or those in these states; the newest first, at most `limit`."""
+        return self.rows(Run, (NEWEST if states is None else NEWEST.where(RUNS.c.state.in_(states))).limit(limit))
+
+    def run_count(self) -> int:
+        """How many runs there are."""
+        query = select(func.count()).select_from(RUNS)
+        return self.transact(lambda connection: int(connection.execute(query).scalar_one()))
 
     def set_desired(self, run_id: str, desired: Desired, *, note: str | None = None) -> None:
         """What should become of the run.  A note replaces the old one."""

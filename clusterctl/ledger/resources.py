@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from clusterctl.errors import StateError
-from clusterctl.ledger.rows import Bill, Cost, CostLine, Intent, Resource
+from clusterctl.ledger.rows import LIVE, Bill, Cost, CostLine, Intent, Resource
 from clusterctl.ledger.store import Store, insert_once, upsert, values_of
-from clusterctl.ledger.tables import COSTS, RESOURCES
+from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
 from planners.run.money import owed
 
 if TYPE_CHECKING:
@@ -75,6 +75,12 @@ class ResourceBook(Store):
     def live_resources(self, run_id: str | None = None) -> tuple[Resource, ...]:
         """Those that may exist: live, or intended by somebody who may have died in the act."""
         return tuple(resource for resource in self.resources(run_id) if resource.state != "gone")
+
+    def leftovers(self) -> tuple[Resource, ...]:
+        """Those that may exist although their run has ended."""
+        ended = RESOURCES.join(RUNS, RUNS.c.run_id == RESOURCES.c.run_id)
+        query = select(RESOURCES).select_from(ended).where(RESOURCES.c.state != "gone", RUNS.c.state.not_in(LIVE))
+        return self.rows(Resource, query.order_by(RESOURCES.c.intended_at, RESOURCES.c.resource_id))
 
     def extend_cost(self, resource_id: str, *, until: datetime) -> Cost | None:
         """Charge the resource from its first live moment until `until`, never beyond its end; never takes back.

@@ -1,0 +1,168 @@
+"""Money as pages show it: the accounts of clusterctl/accounting; for pictures, GPU-seconds at their price over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+import polars as pl
+import streamlit as st
+
+from app import data
+from clusterctl.accounting import questions
+from clusterctl.accounting.read import read_charges
+from clusterctl.ledger.rows import LIVE
+from planners.accounting.tables import Use
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from app.data import View
+    from clusterctl.accounting.questions import Account
+    from planners.accounting.forecast import Forecast, Runway
+    from planners.plan.value import Plan, StagePlan
+
+BUSY, UNMEASURED = "busy", "unmeasured"
+PAID = (BUSY, UNMEASURED)
+"""What a GPU does that is not idling: it works, or nobody saw."""
+
+
+def account(view: View) -> Account:
+    """Who used the money of the window and for what, exactly."""
+    return _account(view, *view.key)
+
+
+@st.cache_data(ttl=600, show_spinner=False, max_entries=20)
+def _account(_view: View, *_key: object) -> Account:
+    return questions.account(
+        data.ledger(_view.data), data.store(_view.data), run=_view.run_id, since=_view.start, until=_view.end
+    )
+
+
+def gpu_use(view: View) -> pl.DataFrame:
+    """at, node, run, role, reason ("busy", an Idle, or "unmeasured"), gpu_hours, usd: what GPUs did in each bucket.
+
+    For pictures: dollars here are floats, and a bucket's seconds are all paid at the price of its end.
+    """
+    return _gpu_use(view, *view.key)
+
+
+@st.cache_data(ttl=600, show_spinner=False, max_entries=20)
+def _gpu_use(_view: View, *_key: object) -> pl.DataFrame:
+    charges = _gpu_charges(_view)
+    measured = data.telemetry(_view, "gpu", "node", "run", "role", "reason", "seconds", everything=True)
+    if _view.run_id is not None:
+        measured = measured.filter(pl.col("node").is_in(charges["node"].unique().implode()) & (
+            pl.col("run").is_null() | (pl.col("run") == _view.run_id)))  # fmt: skip
+    prices = charges.sort("from_at").select("node", "from_at", "payer", "pays_as", "price")
+    rows = measured.sort("at").join_asof(
+        prices, left_on="at", right_on="from_at", by="node", strategy="backward", check_sortedness=False
+    )
+    rows = rows.select(
+        "at", "node", run=pl.coalesce("run", "payer"), role=pl.coalesce("role", "pays_as"),
+        reason=pl.col("reason").fill_null(BUSY), gpu_hours=pl.col("seconds").cast(pl.Float64) / 3600.0, price="price",
+    )  # fmt: skip
+    rows = pl.concat([rows, _unmeasured(_view, charges, rows)])
+    return rows.with_columns(usd=pl.col("gpu_hours") * pl.col("price")).drop("price").sort("at")
+
+
+def _gpu_charges(view: View) -> pl.DataFrame:
+    """Charges of machines with GPUs: node, from_at, to_at, payer, pays_as, gpus, price (per GPU-hour)."""
+    charges = read_charges(data.ledger(view.data), run=view.run_id, since=view.start, until=view.end)
+    charges = charges.filter(pl.col("node").is_not_null(), pl.col("gpus") > 0)
+    return charges.select(
+        "node", pl.col("from_at", "to_at").dt.cast_time_unit("ms"), "gpus", payer="run", pays_as="role",
+        price=pl.col("usd_per_hour").cast(pl.Float64) / pl.col("gpus"),
+    )  # fmt: skip
+
+
+def _unmeasured(view: View, charges: pl.DataFrame, measured: pl.DataFrame) -> pl.DataFrame:
+    """GPU-hours that were paid and of which telemetry says nothing, by bucket."""
+    step = timedelta(seconds=view.step_seconds)
+    ends = measured.select(pl.col("at").unique())
+    length = (
+        pl.min_horizontal("at", "to_at", pl.lit(view.end)) - pl.max_horizontal(pl.col("at") - step, "from_at")
+    ).dt.total_milliseconds()
+    cells = charges.join(ends, how="cross").with_columns(paid=pl.max_horizontal(length / 3.6e6, 0.0) * pl.col("gpus"))
+    seen = measured.group_by("at", "node").agg(seen=pl.col("gpu_hours").sum())
+    cells = cells.join(seen, on=["at", "node"], how="left")
+    cells = cells.with_columns(gpu_hours=pl.col("paid") - pl.col("seen").fill_null(0.0))
+    return cells.filter(pl.col("gpu_hours") > 0.001).select(
+        "at", "node", run="payer", role="pays_as", reason=pl.lit(UNMEASURED), gpu_hours="gpu_hours", price="price"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """What the view's run (or all runs) has cost since its start and will cost.  None = unknown."""
+
+    spent: Decimal
+    """Of everything with a known price."""
+    unpriced: tuple[str, ...]
+    """Resources whose price nobody knows: the true sum is higher."""
+    usd_per_hour: Decimal | None
+    """Of what is live now."""
+    forecast: Forecast | None
+    limit: Decimal | None
+    runway: Runway | None
+    prices: str
+    """Where the prices are from, and of which day."""
+
+
+def money(view: View) -> Money:
+    """Spend, burn, forecast and budget as of now."""
+    return _money(view, *view.key)
+
+
+@st.cache_data(ttl=600, show_spinner=False, max_entries=20)
+def _money(_view: View, *_key: object) -> Money:
+    ledger, run = data.ledger(_view.data), _view.run
+    spend = questions.account(ledger, None, run=_view.run_id).spend
+    burn = questions.burn(ledger, run=_view.run_id)
+    plan = data.plan_of(_view)
+    ahead = None if run is None or plan is None else questions.outlook(ledger, run, plan, spend.known_usd, _view.now)
+    charges = read_charges(ledger, run=_view.run_id, since=_view.start)
+    sources = charges["source"].unique().drop_nulls().sort().to_list()
+    return Money(
+        spent=spend.known_usd, unpriced=tuple({*spend.unpriced, *burn.unpriced}), usd_per_hour=burn.usd_per_hour,
+        forecast=ahead.forecast if ahead and run and run.state in LIVE else None,
+        limit=run.limit_usd if run else None, runway=ahead.runway if ahead else None,
+        prices="; ".join(sources[:2]) + (f" and {len(sources) - 2} more" if len(sources) > 2 else "") or "none known",
+    )  # fmt: skip
+
+
+def done_at(view: View, found: Money) -> datetime | None:
+    """When the run is done, at the forecast's middle and today's burn."""
+    if found.forecast is None or not found.usd_per_hour:
+        return None
+    return view.now + timedelta(hours=float((found.forecast.p50 - found.spent) / found.usd_per_hour))
+
+
+def idle(parts: pl.DataFrame) -> pl.DataFrame:
+    """reason, usd, gpu_hours of the idle parts: the dearest first."""
+    rows = parts.filter(pl.col("use") == Use.IDLE).group_by("reason")
+    return rows.agg(pl.col("usd", "gpu_hours").sum()).sort("usd", "gpu_hours", descending=True)
+
+
+def gpu_hours(parts: pl.DataFrame, *uses: Use) -> float:
+    """GPU-hours of these uses, or of all."""
+    wanted = parts.filter(pl.col("use").is_in(list(uses))) if uses else parts
+    return float(wanted["gpu_hours"].sum())
+
+
+def usd(parts: pl.DataFrame) -> Decimal:
+    """The known dollars of parts, exactly."""
+    return cast("Decimal", parts["usd"].sum())
+
+
+def parts_of(view: View, stage: StagePlan) -> float:
+    """In how many parts a job reports one unit of a stage: 1 for RL steps, 20 where a whole pass is reported in 20."""
+    mine = [step for step in data.steps(view.data, view.run_id or "") if step.stage == stage.name]
+    return max(1.0, mine[-1].of / stage.units) if mine else 1.0
+
+
+def step_seconds(view: View, plan: Plan, stage: StagePlan) -> list[float]:
+    """Seconds from step to step of a stage."""
+    found = questions.progress(plan, data.steps(view.data, view.run_id or ""))
+    return list(found[plan.stages.index(stage)].unit_seconds)

@@ -1,0 +1,76 @@
+"""What needs a person: from money, leftovers, telemetry and what the run reports.  Each has a page that shows more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from app import accounts, data, ui
+from clusterctl.ledger.rows import LIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.accounts import Money
+    from app.data import View
+
+WORDS = {"lost": ("GPU was lost", "GPUs were lost"), "xid": ("Xid error", "Xid errors")}
+"""Kinds of note that mean broken hardware: one, several."""
+OLD_TELEMETRY = timedelta(minutes=2)
+"""A live GPU that nobody has measured for so long: twelve intervals of the agent's ten seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One thing that needs a person."""
+
+    level: Literal["bad", "warn"]
+    text: str
+    page: str
+    """Name of the page's file."""
+
+
+def alerts(view: View, money: Money) -> list[Alert]:
+    """All of them, the worst first."""
+    found = [*_money(view, money), *_leftovers(view), *_hardware(view)]
+    return sorted(found, key=lambda alert: alert.level)
+
+
+def _money(view: View, money: Money) -> Iterator[Alert]:
+    if money.runway is not None and money.limit is not None:
+        end = accounts.done_at(view, money)
+        out = money.runway.at
+        if money.runway.left_usd <= 0:
+            yield Alert(level="bad", text=f"The budget of {ui.usd(money.limit)} is spent", page="allocation")
+        elif out is not None and end is not None and out < end:
+            early = (end - out).total_seconds() / 3600
+            when = f"{ui.clock(out, view.now)}, {ui.hours(early)} before the end"
+            text = f"The budget of {ui.usd(money.limit)} runs out at {when}"
+            yield Alert(level="bad", text=text, page="plan")
+    if money.unpriced:
+        text = f"{len(money.unpriced)} resources have no known price: the true bill is higher"
+        yield Alert(level="warn", text=text, page="quality")
+
+
+def _leftovers(view: View) -> Iterator[Alert]:
+    rows = data.leftovers(view.data)
+    if rows:
+        priced = [r.usd_per_hour for r in rows if r.usd_per_hour is not None]
+        a_day = sum(priced, Decimal(0)) * 24
+        noun = "resource is" if len(rows) == 1 else "resources are"
+        yield Alert(level="warn", text=f"{len(rows)} {noun} left over, {ui.usd(a_day)} a day", page="orphans")
+
+
+def _hardware(view: View) -> Iterator[Alert]:
+    notes = data.standing(view, "notes").filter(pl.col("at") > view.start, pl.col("kind").is_in(list(WORDS)))
+    for row in notes.group_by("kind").agg(pl.len(), pl.col("text").last(), pl.col("node").last()).iter_rows(named=True):
+        what = WORDS[row["kind"]][row["len"] > 1]
+        yield Alert(level="warn", text=f"{row['len']} {what}, the last on {row['node']}: {row['text']}", page="gpus")
+    if view.live and view.run is not None and view.run.state in LIVE:
+        last = data.last_seen(view, "gpu")
+        if last is not None and view.now - last > OLD_TELEMETRY:
+            yield Alert(level="warn", text=f"No telemetry of its GPUs since {ui.age(last, view.now)}", page="quality")

@@ -1,0 +1,325 @@
+"""What pages read: ledger, telemetry, plans, price book.  `accounts` asks it, and pages ask both.
+
+A `View` is what the viewer has chosen: which data, which run, which window.  Everything here takes it and gives values.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+import streamlit as st
+
+from clusterctl.errors import StateError
+from clusterctl.facts.calibration import load_calibration
+from clusterctl.files.plan_file import parse_plan
+from clusterctl.ledger import open_ledger
+from clusterctl.ledger.rows import LIVE
+from clusterctl.paths import user_data_dir
+from clusterctl.prices.book import load_book
+from clusterctl.store import open_store
+from clusterctl.targets.local import LocalTarget
+from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD
+from planners.telemetry.tables import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import date
+
+    from clusterctl.ledger import Ledger
+    from clusterctl.ledger.rows import Bill, Event, Phase, Resource, Run, Step
+    from clusterctl.store import Store
+    from clusterctl.targets.base import Leftover
+    from planners.plan.value import Plan
+
+Data = Literal["live", "simulated"]
+ALL_RUNS = "all"
+NEWEST = "newest"
+PICKABLE = 50
+"""Runs that the picker lists; any other is found by typing the beginning of its id."""
+FRESH_SECONDS = 5.0
+"""Live data may be this old on a page."""
+BUCKETS = 150
+"""Most buckets of a time axis."""
+STEPS = (10, 60, 600, 3600, 21_600, 86_400)
+WINDOWS: dict[str, timedelta | None] = {
+    "1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(hours=24), "7d": timedelta(days=7),
+    "all": None,
+}  # fmt: skip
+SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What is looked at.  `run` None = all runs; nothing is read before `start` or after `end`."""
+
+    data: Data
+    run: Run | None
+    start: datetime
+    end: datetime
+    now: datetime
+
+    @property
+    def run_id(self) -> str | None:
+        """Id of the run, None = all."""
+        return None if self.run is None else self.run.run_id
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the data is invented."""
+        return self.data == "simulated"
+
+    @property
+    def live(self) -> bool:
+        """Whether new data may come."""
+        return self.data == "live" and (self.run is None or self.run.state in LIVE)
+
+    @property
+    def step_seconds(self) -> int:
+        """Width of a bucket of a time axis."""
+        wanted = (self.end - self.start).total_seconds() / BUCKETS
+        return next((step for step in STEPS if step >= wanted), STEPS[-1])
+
+    @property
+    def key(self) -> tuple[str, str | None, datetime, datetime]:
+        """What a cache goes by: live moments in steps of FRESH_SECONDS."""
+        return self.data, self.run_id, _tick(self.start), _tick(self.end)
+
+
+def _tick(moment: datetime) -> datetime:
+    seconds = moment.timestamp() // FRESH_SECONDS * FRESH_SECONDS
+    return datetime.fromtimestamp(seconds, tz=UTC)
+
+
+@st.cache_resource(show_spinner="making the simulated day …")
+def _home(data: Data) -> str:
+    from clusterctl.sample.make import ensure_sample
+
+    return str(ensure_sample(user_data_dir()) if data == "simulated" else user_data_dir())
+
+
+@st.cache_resource(show_spinner=False)
+def ledger(data: Data) -> Ledger:
+    """The open ledger.  Raises StateError."""
+    return open_ledger(f"{_home(data)}/ledger.db" if data == "simulated" else None)
+
+
+@st.cache_resource(show_spinner=False)
+def store(data: Data) -> Store:
+    """The open telemetry store."""
+    return open_store(f"{_home(data)}/telemetry" if data == "simulated" else None)
+
+
+def now_of(data: Data) -> datetime:
+    """Now; for the simulated day its end."""
+    if data == "simulated":
+        from clusterctl.sample.story import HOURS, START
+
+        return START + timedelta(hours=HOURS)
+    return datetime.now(tz=UTC)
+
+
+def view(data: Data, run: str, window: str) -> View:
+    """The view that the viewer chose.  Raises SpecError for a run that the ledger does not know, StateError."""
+    now = now_of(data)
+    chosen = None if run == ALL_RUNS else _newest(data) if run == NEWEST else ledger(data).get_run(run)
+    length = WINDOWS[window]
+    end = now
+    if chosen is not None and chosen.ended_at is not None:
+        end = min(now, chosen.ended_at)
+    begin = end - (length or timedelta(days=30))
+    if chosen is not None:
+        began = chosen.started_at or chosen.created_at
+        begin = max(begin, began) if length is not None else began
+    elif length is None or data == "simulated":
+        span = store(data).span()
+        first = span[0] - timedelta(seconds=STEPS[0]) if span else begin  # a row's `at` is its end
+        begin = max(begin, first) if length else first
+    return View(data=data, run=chosen, start=begin, end=max(end, begin + timedelta(seconds=10)), now=now)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+def runs(data: Data) -> tuple[Run, ...]:
+    """The newest runs, PICKABLE of them."""
+    return ledger(data).runs(limit=PICKABLE)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+def run_count(data: Data) -> int:
+    """How many runs there are."""
+    return ledger(data).run_count()
+
+
+def _newest(data: Data) -> Run | None:
+    """The newest live run, else the newest."""
+    found = ledger(data).runs(states=LIVE, limit=1) or runs(data)
+    return found[0] if found else None
+
+
+@st.cache_data(show_spinner=False, max_entries=50)
+def plan(data: Data, plan_id: str) -> Plan:
+    """The plan of a run.  Raises SpecError or StateError."""
+    stored = ledger(data).get_plan(plan_id)
+    try:
+        content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
+    except (ValueError, TypeError):
+        raise StateError(f"the plan {plan_id} in the ledger is damaged") from None
+    return parse_plan(json.dumps(content), name=f"the plan {plan_id} in the ledger")
+
+
+def plan_of(view: View) -> Plan | None:
+    """The plan of the view's run; None for several runs, or a run without one."""
+    return None if view.run is None or view.run.plan_id is None else plan(view.data, view.run.plan_id)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+def steps(data: Data, run_id: str) -> tuple[Step, ...]:
+    """Steps of a run."""
+    return ledger(data).steps(run_id)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+def phases(data: Data, run_id: str) -> tuple[Phase, ...]:
+    """Seconds by phase and step."""
+    return ledger(data).phases(run_id)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+def events(data: Data, run_id: str | None) -> tuple[Event, ...]:
+    """What happened."""
+    return ledger(data).events(run_id)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+def bill(data: Data, run_id: str) -> Bill:
+    """What a run has cost."""
+    return ledger(data).bill(run_id)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+def resources(data: Data, run_id: str | None) -> tuple[Resource, ...]:
+    """What was made."""
+    return ledger(data).resources(run_id)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+def leftovers(data: Data) -> tuple[Resource, ...]:
+    """Resources that may exist and whose run has ended."""
+    return ledger(data).leftovers()
+
+
+def last_seen(view: View, table: str) -> datetime | None:
+    """End of the newest row of a table in the window."""
+    frame = telemetry(view, table, "seconds", step_seconds=view.step_seconds)
+    last = frame["at"].max()
+    return min(last, view.end) if isinstance(last, datetime) else None
+
+
+def gpu_count(view: View) -> int:
+    """GPUs of the nodes that were measured in the window."""
+    nodes = telemetry(view, "gpu", "node", "seconds")["node"].unique()
+    return standing(view, "devices").filter(pl.col("node").is_in(nodes.implode())).select("node", "gpu").n_unique()
+
+
+def natural(name: str) -> tuple[tuple[str, int], ...]:
+    """Sort key: gpu-2 before gpu-10."""
+    return tuple((word, int(digits or 0)) for word, digits in re.findall(r"(\D*)(\d*)", name))
+
+
+def absent(view: View, subject: str, nodes: Collection[str] | None = None) -> str | None:
+    """Why a column (or a whole source) is not there, as the agents said: `gpu-8: no NVLink counters`."""
+    notes = standing(view, "notes").filter(pl.col("kind") == "absent", pl.col("subject") == subject)
+    notes = notes if nodes is None else notes.filter(pl.col("node").is_in(list(nodes)))
+    said = notes.group_by("text").agg(pl.col("node").unique().sort()).sort("text").iter_rows()
+    return "; ".join(f"{_few(nodes)}: {text}" for text, nodes in said) or None
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more nodes" if len(names) > 3 else "")
+
+
+def mean(rows: pl.DataFrame, column: str, last: int | None = None) -> float | None:
+    """Mean of a column's values, or of its last ones; None where nobody reports it."""
+    values = rows[column].drop_nulls() if column in rows.columns else pl.Series([])
+    value = (values if last is None else values.tail(last)).mean()
+    return float(value) if isinstance(value, int | float) else None
+
+
+def highest(rows: pl.DataFrame, column: str) -> float | None:
+    """The highest value of a column; None where nobody reports it."""
+    value = rows[column].max()
+    return float(value) if isinstance(value, int | float) else None
+
+
+def phase_mean(view: View, phase: str, last: int) -> float | None:
+    """Mean seconds of a phase over its last steps."""
+    seconds = [p.seconds for p in phases(view.data, view.run_id or "") if p.phase == phase][-last:]
+    return sum(seconds) / len(seconds) if seconds else None
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+def step_rows(data: Data, run_id: str) -> pl.DataFrame:
+    """Steps as rows: stage, step, at, and every metric as a column."""
+    rows = [{"stage": s.stage, "step": s.step, "at": s.at} | dict(s.metrics) for s in steps(data, run_id)]
+    none: dict[str, type[pl.DataType]] = {"stage": pl.String, "step": pl.Int64, "at": pl.Datetime}
+    return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=none)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+def local_leftovers() -> tuple[Leftover, ...]:
+    """Processes and folders of this machine that no live run owns."""
+    live = frozenset(run.run_id for run in ledger("live").runs(states=LIVE))
+    return tuple(LocalTarget(user_data_dir()).leftovers(live))
+
+
+@st.cache_data(ttl=600, show_spinner=False)
+def price_ages(today: date) -> pl.DataFrame:
+    """cloud, kind, prices, newest, oldest, age_days (of the newest): what the price book in use holds."""
+    rows = load_book().prices().group_by("cloud", kind="capacity_type")
+    found = rows.agg(prices=pl.len(), newest=pl.col("as_of").max(), oldest=pl.col("as_of").min())
+    return found.with_columns(age_days=(pl.lit(today) - pl.col("newest")).dt.total_days()).sort("cloud", "kind")
+
+
+@st.cache_data(show_spinner=False)
+def calibration_scores() -> tuple[str, pl.DataFrame]:
+    """(id of the calibration, kind of work, its published cases, half of the narrowest 80 % band in per cent)."""
+    found = load_calibration()
+    rows = [
+        (kind, sum(case.kind == kind for case in found.cases),
+         100 * (math.exp(max(score * SCATTER_LOG_SD, NARROWEST_LOG)) - 1))
+        for kind, score in found.scores.items() if kind != "other"
+    ]  # fmt: skip
+    return found.identity, pl.DataFrame(rows, schema=["kind", "cases", "band_pct"], orient="row")
+
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def standing(view: View, table: str) -> pl.DataFrame:
+    """Rows of `devices` or `notes` up to the window's end: what was said once holds until it is said otherwise."""
+    return _read(view.data, table, (LONG_AGO, view.key[3]), step=0, run=None, columns=None)
+
+
+def telemetry(
+    view: View, table: str, *columns: str, step_seconds: int | None = None, everything: bool = False
+) -> pl.DataFrame:
+    """Rows of a table in the view's window and of its run (or of all, with `everything`), by `at`."""
+    run = None if everything or "run" not in schema(table) else view.run_id
+    _, _, start, end = view.key
+    step = view.step_seconds if step_seconds is None else step_seconds
+    return _read(view.data, table, (start, end), step=step, run=run, columns=columns or None)
+
+
+@st.cache_data(ttl=600, show_spinner=False, max_entries=100)
+def _read(
+    data: Data, table: str, window: tuple[datetime, datetime], *, step: int, run: str | None,
+    columns: Collection[str] | None,
+) -> pl.DataFrame:  # fmt: skip
+    start, end = window
+    frame = store(data).read(table, start=start, end=end, step_seconds=step, run=run, columns=columns)
+    return frame.sort("at")

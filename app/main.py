@@ -1,0 +1,100 @@
+"""The dashboard: what is looked at, the pages, and what every page shows above itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app import data, ui
+from clusterctl.dashboard import login
+from clusterctl.errors import ClusterctlError, SpecError
+
+PAGES = {
+    "overview": ("Overview", ":material/monitoring:"), "plan": ("Plan vs actual", ":material/fact_check:"),
+    "gpus": ("GPU fleet", ":material/memory:"), "pipeline": ("RL pipeline", ":material/sync_alt:"),
+    "sandboxes": ("Sandboxes", ":material/terminal:"), "allocation": ("Allocation", ":material/pie_chart:"),
+    "what_if": ("What if", ":material/tune:"), "orphans": ("Orphans", ":material/delete_sweep:"),
+    "outcomes": ("Data and evaluation", ":material/dataset:"), "quality": ("Data quality", ":material/verified:"),
+}  # fmt: skip
+
+
+def guard() -> None:
+    """Whoever is not on this machine logs in, however Streamlit was started."""
+    if login.is_loopback(st.get_option("server.address")):
+        return
+    secrets = dict(st.secrets) if st.secrets.load_if_toml_exists() else {}
+    lacking = login.missing(secrets)
+    if lacking:
+        st.error(f"This dashboard is open to others and has no login: {', '.join(lacking)} is missing. "
+                 "Start it with `clusterctl dashboard`.")  # fmt: skip
+        st.stop()
+    if not st.user.is_logged_in:
+        st.button("Log in", on_click=st.login, type="primary")
+        st.stop()
+    if not login.may_enter(dict(st.user), login.patterns(secrets)):
+        st.error("This account is not on the list of this dashboard ([clusterctl] allowed_emails).")
+        st.button("Log out", on_click=st.logout)
+        st.stop()
+
+
+def choose() -> None:
+    """What is looked at, from the sidebar or the address; kept for the page."""
+    with st.sidebar:
+        chosen = st.segmented_control(
+            "Data", ["live", "simulated"], default="live", required=True, key="data", bind="query-params",
+            help="Your own runs, or a recorded day of a simulated 64-GPU run.",
+        )  # fmt: skip
+        where: data.Data = "simulated" if chosen == "simulated" else "live"
+        ids, count = [run.run_id for run in data.runs(where)], data.run_count(where)
+        more = f" Listed: the {len(ids)} newest of {count:,}." if count > len(ids) else ""
+        run = st.selectbox(
+            "Run", [data.NEWEST, data.ALL_RUNS, *ids], key="run", bind="query-params", accept_new_options=True,
+            help=f"Type the beginning of any other id.{more}",
+        )  # fmt: skip
+        window = st.segmented_control(
+            "Window", list(data.WINDOWS), default="24h", required=True, key="window", bind="query-params",
+            help="Back from now, or from the end of the run.", width="stretch",
+        )  # fmt: skip
+    try:
+        st.session_state["view"] = data.view(where, run or data.NEWEST, window or "24h")
+    except SpecError as error:
+        ui.problem(error)
+        st.session_state["view"] = data.view(where, data.NEWEST, window or "24h")
+
+
+def header(title: str) -> None:
+    """Which run, which window, and whether anything of it is real."""
+    view: data.View = st.session_state["view"]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.header(title, anchor=False, width="content")
+        if view.simulated:
+            st.badge("Simulated", icon=":material/science:", color="orange",
+                     help="A recorded day of a run that never was. Its plan and its prices are real.")  # fmt: skip
+        name = "all runs" if view.run is None else view.run.run_id
+        state = "" if view.run is None else f" ({view.run.state})"
+        st.caption(f"{ui.md(name)}{state} · {ui.window_text(view.start, view.end)}", width="content")
+
+
+def main() -> None:
+    """One run of the script."""
+    st.set_page_config(
+        page_title="clusterctl", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide",
+        menu_items={"about": "clusterctl: what a run takes, what it costs, and how sure that is."},
+    )  # fmt: skip
+    guard()
+    pages = [
+        st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")
+        for name, (title, icon) in PAGES.items()
+    ]
+    page = st.navigation(pages)
+    try:
+        choose()
+    except ClusterctlError as error:
+        ui.problem(error)
+        st.stop()
+    header(page.title)
+    page.run()
+
+
+main()

@@ -1,0 +1,96 @@
+"""Allocation: who used the money and for what; idle and shared cost by a stated formula; spot and reservations."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from app import accounts, charts, data, ui
+from planners.accounting.exact import rounded
+from planners.accounting.summary import by
+from planners.accounting.tables import Use
+
+view: data.View = st.session_state["view"]
+KEYS = ["team", "run", "role", "use", "reason", "node", "provider", "capacity_type", "kind"]
+MOST_ROWS = 15
+FORMULA = (
+    "A machine's cost is split by GPU-seconds: busy and idle go to the run and role that held the GPU; what nobody"
+    " measured stays with the run that pays. Cost that serves all roles of a run is spread over them in proportion to"
+    " their own. Idle cost is never spread. The parts add up to the whole to the cent."
+)
+
+
+def totals(parts: pl.DataFrame) -> None:
+    """What the money of the window went to."""
+    whole = float(accounts.usd(parts))
+    with ui.figures():
+        for use, label in ((Use.BUSY, "Working GPUs"), (Use.IDLE, "Idle GPUs"), (Use.UNMEASURED, "Not measured"),
+                           (Use.SANDBOX, "Sandboxes"), (Use.UNUSED, "Reserved, unused")):  # fmt: skip
+            mine = parts.filter(pl.col("use") == use)
+            if mine.is_empty():
+                continue
+            amount = accounts.usd(mine)
+            share = ui.percent(float(amount) / whole) if whole else "no share"
+            ui.figure(label, ui.usd(amount), delta=f"{share} of the window", help=f"{USES[use]} {FORMULA}",
+                      bad=True if use is Use.IDLE and whole and float(amount) / whole > 0.1 else None)  # fmt: skip
+
+
+USES = {
+    Use.BUSY: "GPUs that worked.", Use.IDLE: "GPUs that were held and did not work.",
+    Use.UNMEASURED: "GPUs that were paid while no telemetry says what they did.",
+    Use.SANDBOX: "Machines that run the generated code.", Use.UNUSED: "Reserved capacity in which no machine ran.",
+}  # fmt: skip
+
+
+def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
+    """Dollars by the chosen columns: picture of the largest, table of all."""
+    rows = by(parts, *keys)
+    name = pl.concat_str([pl.col(key).fill_null("none") for key in keys], separator=" · ")
+    rows = rows.with_columns(name=name)
+    rows = rows.with_columns(pl.Series("exact", rounded(rows["usd"].to_list(), 2), dtype=pl.Decimal(38, 2)))
+    top = rows.head(MOST_ROWS).with_columns(
+        pl.col("usd").cast(pl.Float64), text=pl.col("usd").map_elements(ui.usd, return_dtype=pl.String)
+    )
+    st.altair_chart(charts.bars(top, value="usd", label="name", text="text"))
+    if rows.height > MOST_ROWS:
+        st.caption(f"The {MOST_ROWS} largest of {rows.height:,}; the table has all")
+    shown = rows.head(1000).with_columns(
+        (pl.col("share") * 100).round(1), pl.col("gpu_hours").round(1), idle=pl.col("idle_usd").round(2)
+    )
+    ui.table(
+        shown, **{key: key.replace("_", " ") for key in keys}, exact=("$", "Rounded so that they add up to the cent"),
+        share="%", gpu_hours="GPU-hours", idle="$ of it idle", unpriced=("no price", "Resources without a known price"),
+    )  # fmt: skip
+    st.download_button(
+        "CSV", rows.drop("name", "exact").write_csv(), "allocation.csv", "text/csv", icon=":material/download:"
+    )
+
+
+def capacity(parts: pl.DataFrame) -> None:
+    """Spot and reservations: what there was of either."""
+    kinds = set(parts["capacity_type"].drop_nulls().unique())
+    st.subheader("Spot and reservations", anchor=False)
+    if not kinds & {"spot", "reserved"} and parts.filter(pl.col("use") == Use.UNUSED).is_empty():
+        ui.gap("Spot and reservations", "everything in this window was bought on demand")
+        return
+    rows = by(parts.filter(pl.col("capacity_type").is_not_null()), "capacity_type")
+    ui.table(rows.with_columns(pl.col("usd").round(2), pl.col("gpu_hours").round(1)), capacity_type="capacity", usd="$",
+             gpu_hours="GPU-hours")  # fmt: skip
+
+
+def body() -> None:
+    """The page."""
+    found = accounts.account(view)
+    ui.problems(found.problems)
+    if found.parts.is_empty():
+        ui.gap("Costs", "nothing was paid in this window")
+        return
+    totals(found.parts)
+    st.caption("Split by the columns above", help=FORMULA)
+    ui.guarded(lambda: grouped(found.parts, keys))
+    ui.guarded(lambda: capacity(found.parts))
+    st.caption("For a FinOps tool: `clusterctl cost --focus` writes the FOCUS export.")
+
+
+keys = st.multiselect("Split by", KEYS, default=["team", "role", "use"], key="by", bind="query-params") or ["run"]
+ui.live(body, again=view.live)

@@ -1,0 +1,115 @@
+"""GPU fleet: which GPU did what and when, what idling cost, and what broke."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from app import accounts, charts, data, ui
+
+view: data.View = st.session_state["view"]
+MOST_ROWS = 64
+"""Rows of a heat map that a person can still read."""
+METRICS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
+    "utilisation": ("gpu_util_pct", "GPU utilisation, %", (0, 100)),
+    "memory": ("fb_used_mib", "memory used, MiB", None),
+    "memory bandwidth": ("memory_util_pct", "memory controller busy, %", (0, 100)),
+    "power": ("power_w", "power, W", None),
+    "temperature": ("temperature_c", "temperature, °C", None),
+    "clock": ("sm_clock_mhz", "SM clock, MHz", None),
+    "NVLink": ("nvlink_kib_per_s", "NVLink, KiB/s", None),
+    "PCIe": ("pcie_rx_kib_per_s", "PCIe received, KiB/s", None),
+    "ECC errors": ("ecc_errors", "uncorrected ECC errors", None),
+    "tensor cores": ("", "", None),
+}
+NO_TENSOR = "NVML does not offer it; a DCGM exporter does (DCGM_FI_PROF_PIPE_TENSOR_ACTIVE)"
+
+
+def heat(metric: str) -> None:
+    """GPU x time; nodes instead of GPUs where there are too many."""
+    column, title, domain = METRICS[metric]
+    if not column:
+        ui.gap("Tensor cores", NO_TENSOR)
+        return
+    many = data.gpu_count(view) > MOST_ROWS
+    keys = ("node",) if many else ("node", "gpu")
+    frame = data.telemetry(view, "gpu", *keys, column, "seconds")
+    if frame.is_empty():
+        ui.gap("GPUs", "no telemetry of GPUs in this window")
+        return
+    name = pl.col("node") if many else pl.concat_str("node", pl.lit(":"), "gpu")
+    frame = frame.with_columns(row=name).drop_nulls(column)
+    if frame.is_empty():
+        ui.gap(title, data.absent(view, column) or "no GPU of this window reports it")
+        return
+    rows = sorted(frame["row"].unique().to_list(), key=data.natural)
+    if len(rows) > MOST_ROWS:
+        worst = worst_nodes().head(MOST_ROWS)["node"].to_list()
+        st.caption(f"The {len(worst)} of {len(rows):,} nodes whose idling cost most")
+        rows = worst
+        frame = frame.filter(pl.col("row").is_in(rows))
+    st.caption(f"{title}. Empty = not measured; the reasons are below")
+    st.altair_chart(
+        charts.heat(
+            frame, row="row", value=column, title=title, step_seconds=view.step_seconds, domain=domain, rows=rows
+        )
+    )
+    missing = data.absent(view, column)
+    if missing:
+        ui.gap(title, missing)
+
+
+def worst_nodes() -> pl.DataFrame:
+    """node, idle_hours, idle_usd, gpu_hours, first (its dearest reason): the dearest first."""
+    use = accounts.gpu_use(view)
+    idle = use.filter(~pl.col("reason").is_in(["busy", "unmeasured"]))
+    by = idle.group_by("node", "reason").agg(pl.col("gpu_hours").sum(), pl.col("usd").sum()).sort("gpu_hours")
+    first = (
+        charts.states(by)
+        .group_by("node")
+        .agg(idle_hours=pl.col("gpu_hours").sum(), idle_usd=pl.col("usd").sum(), first=pl.col("state").last())
+    )
+    rows = first.join(use.group_by("node").agg(pl.col("gpu_hours").sum()), on="node", how="right").fill_null(0)
+    return rows.sort("idle_usd", "idle_hours", "node", descending=[True, True, False])
+
+
+def idle() -> None:
+    """GPU-hours and dollars by reason, and by node."""
+    use = accounts.gpu_use(view)
+    if use.is_empty():
+        return
+    by = charts.states(use.group_by("reason").agg(pl.col("gpu_hours").sum(), pl.col("usd").sum()))
+    by = by.with_columns(share=100 * pl.col("gpu_hours") / pl.col("gpu_hours").sum()).sort("gpu_hours", descending=True)
+    left, right = st.columns([2, 3])
+    with left:
+        st.caption("By what they did")
+        shown = by.with_columns(pl.col("gpu_hours", "share").round(1), pl.col("usd").round(2))
+        formula = "GPU-hours x price of the machine per hour / its GPUs"
+        ui.table(shown, state="GPUs", gpu_hours="GPU-hours", share="%", usd=("$", formula))
+    with right:
+        st.caption("By node, the most idle dollars first")
+        nodes = worst_nodes().head(200).with_columns(pl.col("idle_hours").round(1), pl.col("idle_usd").round(2))
+        ui.table(nodes, node="node", idle_usd="$ idle", idle_hours="idle GPU-hours", first="most of it")
+
+
+def broken() -> None:
+    """Errors, losses and gaps of the window, each with its words."""
+    notes = data.standing(view, "notes").filter((pl.col("at") > view.start) | (pl.col("kind") == "absent"))
+    mine = data.telemetry(view, "gpu", "node", "seconds")["node"].unique()
+    notes = notes.filter(pl.col("node").is_in(mine.implode())).sort("at", descending=True).head(500)
+    st.caption("What broke, and what is missing and why")
+    if notes.is_empty():
+        st.markdown(":green[:material/check_circle:] Nothing in this window.")
+        return
+    ui.table(notes, at="when", node="node", subject="GPU or column", kind="kind", text="what")
+
+
+def body() -> None:
+    """The page."""
+    ui.guarded(lambda: heat(metric))
+    ui.guarded(idle)
+    ui.guarded(broken)
+
+
+metric = st.selectbox("Metric", list(METRICS), key="metric", bind="query-params") or "utilisation"
+ui.live(body, again=view.live)

@@ -1,0 +1,127 @@
+"""Overview: is money being wasted, where, and what will it have cost?"""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from app import accounts, alerts, charts, data, ui
+from planners.accounting.tables import Use
+
+view: data.View = st.session_state["view"]
+FORMULA = "GPU-hours that were idle for this reason x price of their machine per hour / its GPUs"
+LOUD_SHARE = 0.1
+"""Idle time above this share is coloured: a step's sync and tail alone rarely take more."""
+
+
+def empty() -> None:
+    """What to do when there is nothing yet."""
+    st.subheader("Nothing has run here yet", anchor=False)
+    st.markdown("Start a run, and it appears here within seconds:")
+    st.code("clusterctl init quickstart --out quickstart.yaml\nclusterctl up quickstart.yaml", language="sh")
+    st.markdown("Or look at a recorded day of a simulated run: choose **simulated** on the left.")
+
+
+def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
+    """The answer first: how much is wasted, and on what most of it."""
+    by = charts.states(accounts.idle(parts)).with_columns(pl.col("usd").cast(pl.Float64))
+    by = by.with_columns(text=pl.col("usd").map_elements(ui.usd, return_dtype=pl.String))
+    idle = parts.filter(pl.col("use") == Use.IDLE)
+    wasted, total = accounts.gpu_hours(idle), accounts.gpu_hours(parts)
+    if not total or use.is_empty():
+        ui.gap("GPUs", "no telemetry of GPUs in this window: the run has none, or its nodes run no telemetry agent")
+        return
+    share = wasted / total
+    left, right = st.columns([2, 3])
+    with left:
+        worst = f"; first: {by['state'][0]}" if by.height else ""
+        known = not idle["usd"].has_nulls()
+        ui.figure(
+            "Paid for idle GPUs", ui.usd(accounts.usd(idle)) if known else f"{wasted:,.0f} GPU-hours",
+            delta=f"{ui.percent(share)} of GPU time{worst}", bad=share > LOUD_SHARE,
+            help=f"{FORMULA}, in the window: {wasted:,.0f} of {total:,.0f} GPU-hours.",
+        )  # fmt: skip
+        gpus(use)
+    with right, st.container(border=True, height="stretch"):
+        st.caption("Idle dollars by reason", help=FORMULA)
+        if by.height:
+            st.altair_chart(charts.bars(by, value="usd", label="state", text="text", colours=charts.state_colours(by)))
+
+
+def gpus(use: pl.DataFrame) -> None:
+    """How many GPUs there are and work, in the newest bucket."""
+    last = use.filter(pl.col("at") == pl.col("at").max())
+    scale = 3600.0 / view.step_seconds
+    held, busy = (scale * float(rows["gpu_hours"].sum()) for rows in (last, last.filter(pl.col("reason") == "busy")))
+    ui.figure(
+        "GPUs now: busy of all", f"{busy:,.0f} of {held:,.0f}",
+        delta=f"{ui.percent(busy / held if held else None)} busy",
+        help=f"Mean of the last {view.step_seconds:,} s: GPU-seconds by what they did / seconds.",
+    )  # fmt: skip
+
+
+def money(found: accounts.Money) -> None:
+    """What it costs, will cost, and how long the budget lasts."""
+    coming, end, left = found.forecast, accounts.done_at(view, found), found.runway
+    with ui.figures():
+        ui.figure(
+            "Spent", ("at least " if found.unpriced else "") + ui.usd(found.spent), delta="since the start",
+            help=f"Sum over machines: hours x price per hour; an estimate until invoiced. Prices: {found.prices}.",
+        )  # fmt: skip
+        rate = ui.UNKNOWN if found.usd_per_hour is None else f"{ui.usd(found.usd_per_hour)}/h"
+        ui.figure("Burn", rate, delta="what is live now",
+                  help=f"Sum of the hourly prices of what is live. Prices: {found.prices}.")  # fmt: skip
+        ui.figure(
+            "At completion", ui.usd(coming.p50) if coming else ui.UNKNOWN,
+            delta=f"80 %: {ui.usd(coming.p10)} – {ui.usd(coming.p90)}" if coming else "no live run with a plan",
+            help=f"Spent + steps left x seconds per step x burn, from {coming.basis}. Ends {ui.clock(end, view.now)}."
+            if coming else "A forecast needs one live run that was started from a plan.",
+        )  # fmt: skip
+        if left is None or found.limit is None:
+            ui.figure("Budget left", "no limit", delta="limits.usd sets one", help="Set limits.usd in the run spec.")
+            return
+        ui.figure(
+            "Budget left", ui.usd(left.left_usd), bad=bool(left.at and end and left.at < end) or left.left_usd < 0,
+            delta=f"lasts until {ui.clock(left.at, view.now)}" if left.at else "nothing burns",
+            help=f"Limit {ui.usd(found.limit)} - spent {ui.usd(found.spent)}; it lasts (limit - spent) / burn.",
+        )  # fmt: skip
+
+
+def warnings(found: accounts.Money) -> None:
+    """What needs a person; each line leads to the page that shows more."""
+    rows = alerts.alerts(view, found)
+    with st.container(border=True, gap="xxsmall"):
+        if not rows:
+            st.markdown(":green[:material/check_circle:] Nothing needs you.")
+        for alert in rows:
+            colour, icon = {"bad": ("red", ":material/error:"), "warn": ("orange", ":material/warning:")}[alert.level]
+            st.page_link(f"views/{alert.page}.py", label=f":{colour}[{icon}] {ui.md(alert.text)}",
+                         query_params=st.query_params.to_dict())  # fmt: skip
+
+
+def body() -> None:
+    """The page."""
+    use, found, account = accounts.gpu_use(view), accounts.money(view), accounts.account(view)
+    waste(account.parts, use)
+    money(found)
+    warnings(found)
+    if not use.is_empty():
+        rate = charts.states(use.group_by("at", "reason").agg(pl.col("usd").sum() * 3600.0 / view.step_seconds))
+        st.caption("Dollars per hour, by what the GPUs did")
+        ui.legend(charts.state_colours(rate))
+        st.altair_chart(charts.stacked(rate, value="usd", title="$ per hour", step_seconds=view.step_seconds))
+    ui.problems(account.problems)
+    last = data.last_seen(view, "gpu")
+    steps = data.steps(view.data, view.run_id) if view.run_id else ()
+    plan = data.plan_of(view)
+    ui.strip([
+        ("GPU telemetry", ui.age(last, view.now)), ("last step", ui.age(steps[-1].at if steps else None, view.now)),
+        ("prices", "unknown" if plan is None or plan.prices.oldest is None else f"of {plan.prices.oldest}"),
+        ("page", "looks again every 10 s" if view.live else "does not change"),
+    ])  # fmt: skip
+
+
+if data.runs(view.data):
+    ui.live(body, again=view.live)
+else:
+    empty()

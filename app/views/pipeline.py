@@ -1,0 +1,128 @@
+"""RL pipeline: who waits for whom, what is thrown away, whether it learns, and the split that would wait least."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from app import accounts, charts, data, ui
+
+view: data.View = st.session_state["view"]
+LAST = 20
+"""Steps that a figure is the mean of."""
+SPLIT_FORMULA = (
+    "Busy GPU-seconds of trainer and rollout stay what they are and divide over the GPUs that do them; a step then"
+    " takes the longer of both. True as long as work scales with GPUs, and in whole nodes."
+)
+
+
+def idle_shares(use: pl.DataFrame) -> dict[str, float]:
+    """Share of measured GPU time that each role was idle."""
+    seen = use.filter(pl.col("reason") != "unmeasured")
+    idle = pl.col("gpu_hours").filter(pl.col("reason") != "busy").sum()
+    by = seen.group_by("role").agg(share=idle / pl.col("gpu_hours").sum())
+    return {row["role"]: row["share"] for row in by.drop_nulls("role").iter_rows(named=True)}
+
+
+def figures(frame: pl.DataFrame, shares: dict[str, float]) -> None:
+    """The state of the loop, as means of the last steps."""
+
+    def last(name: str) -> float | None:
+        return data.mean(frame, name, LAST)
+
+    note = f"Mean of the last {LAST} steps, as the job reports it."
+    with ui.figures():
+        for role in ("trainer", "rollout"):
+            share = shares.get(role)
+            ui.figure(f"{role.capitalize()} idle", ui.percent(share), bad=None if share is None else share > 0.2,
+                      delta=None if share is None else "over a fifth" if share > 0.2 else "under a fifth",
+                      help="Idle GPU time of the role / its measured GPU time, in the window.")  # fmt: skip
+        ui.figure("Tokens per second", ui.number(last("tokens_per_second"), places=0), help=note,
+                  delta=f"{ui.number(last('tokens_per_second_per_gpu'), places=0)} per GPU")  # fmt: skip
+        wait = data.phase_mean(view, "sandbox", LAST)
+        ui.figure("Wait for sandboxes", ui.number(wait, "s", 0), delta="per step",
+                  help=f"Seconds of phase sandbox that generation doesn't hide. {note}")  # fmt: skip
+        ui.figure("Longest rollouts", ui.number(last("tail_seconds"), "s", 0), delta="tail of a step",
+                  help=f"Seconds in which only the longest answers were still written. {note}")  # fmt: skip
+        ui.figure("Staleness", ui.number(last("staleness_steps"), "steps"),
+                  help=f"Steps between the policy that wrote and the one that learns. {note}")  # fmt: skip
+        ui.figure("Discarded rollouts", ui.number(last("discarded_rollouts"), "per step"), help=note)
+
+
+def split(use: pl.DataFrame) -> None:
+    """The split of the nodes between trainer and rollout that shortens the step, and what it would be worth."""
+    seen = use.filter(pl.col("role").is_in(["trainer", "rollout"]), pl.col("reason") != "unmeasured")
+    nodes = {row[0]: row[1] for row in seen.group_by("role").agg(pl.col("node").n_unique()).iter_rows()}
+    busy = {row[0]: row[1] for row in seen.filter(pl.col("reason") == "busy").group_by("role")
+            .agg(pl.col("gpu_hours").sum()).iter_rows()}  # fmt: skip
+    if len(nodes) < 2 or len(busy) < 2:
+        ui.gap("Suggested split", "needs a trainer and a rollout pool on nodes of their own, both measured")
+        return
+    total, held = sum(nodes.values()), float(seen["gpu_hours"].sum())
+
+    def longest(trainers: int) -> float:
+        return float(max(busy["trainer"] / trainers, busy["rollout"] / (total - trainers)))
+
+    best = min(range(1, total), key=longest)
+    gain = 1.0 - longest(best) / longest(nodes["trainer"])
+    usd = float(seen["usd"].sum())
+    text = f"{nodes['trainer']} trainer + {nodes['rollout']} rollout nodes"
+    if best == nodes["trainer"]:
+        st.markdown(
+            f":green[:material/check_circle:] The split of {text} is the best in whole nodes.", help=SPLIT_FORMULA
+        )
+        return
+    saved = f"{gain:.0%} shorter steps: {gain * held:,.0f} GPU-hours, {ui.usd(gain * usd)} in this window"
+    st.markdown(f":material/lightbulb: **{best} trainer + {total - best} rollout nodes** instead of {text}: "
+                f"{saved.replace('$', chr(92) + '$')}.", help=SPLIT_FORMULA)  # fmt: skip
+
+
+def curves(frame: pl.DataFrame) -> None:
+    """Whether it learns, and what drifts."""
+    found = {
+        "Reward and tests passed": {"reward": "reward", "visible tests": "pass_at_1_visible",
+                                    "hidden tests": "pass_at_1_hidden"},
+        "Entropy, nats": {"entropy": "entropy_nats"},
+        "Tokens per response": {"mean": "response_tokens_mean"},
+        "Share of answers": {"do not compile": "not_compiled_share", "time limit": "time_limit_share",
+                             "cut off": "truncated_share"},
+    }  # fmt: skip
+    columns = st.columns(2)
+    for position, (title, wanted) in enumerate(found.items()):
+        with columns[position % 2]:
+            have = {name: column for name, column in wanted.items() if column in frame.columns}
+            if not have:
+                ui.gap(title, "the job does not report it")
+                continue
+            st.caption(title)
+            ui.legend(charts.line_colours(have))
+            st.altair_chart(charts.lines(frame, values=have, title="", x="step", height=180, zero=len(have) > 1))
+
+
+def waits(use: pl.DataFrame) -> None:
+    """What trainer and rollout GPUs did over time."""
+    for role in use["role"].drop_nulls().unique().sort():
+        mine = use.filter(pl.col("role") == role)
+        shown = charts.states(
+            mine.group_by("at", "reason").agg(gpus=pl.col("gpu_hours").sum() * 3600 / view.step_seconds)
+        )
+        st.caption(f"GPUs of {ui.md(role)}, by what they did")
+        ui.legend(charts.state_colours(shown))
+        st.altair_chart(charts.stacked(shown, value="gpus", title="GPUs", step_seconds=view.step_seconds, height=160))
+
+
+def body() -> None:
+    """The page."""
+    assert view.run is not None
+    use, frame = accounts.gpu_use(view), data.step_rows(view.data, view.run.run_id)
+    figures(frame, idle_shares(use))
+    if frame.is_empty():
+        ui.gap("Steps", "no step is done yet")
+    ui.guarded(lambda: split(use))
+    waits(use)
+    if frame.height:
+        curves(frame)
+
+
+if ui.need_run(view):
+    ui.live(body, again=view.live)

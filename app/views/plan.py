@@ -1,0 +1,156 @@
+"""Plan vs actual: what each phase takes, against what the plan said, and which assumption is off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import polars as pl
+import streamlit as st
+
+from app import accounts, charts, data, ui
+
+if TYPE_CHECKING:
+    from planners.plan.value import Plan, StagePlan
+
+view: data.View = st.session_state["view"]
+OFF = 1.15
+"""A phase that took 15 % more or less than planned is worth a look: the narrowest band of a plan is 20 %."""
+
+
+def by_phase(stage: StagePlan, run_id: str) -> pl.DataFrame:
+    """phase, planned (s), low, actual, high (10th percentile, mean and 90th of the steps), ratio, steps."""
+    rows = [(phase.phase, phase.seconds) for phase in data.phases(view.data, run_id) if phase.stage == stage.name]
+    seen = pl.DataFrame(rows, schema={"phase": pl.String, "seconds": pl.Float64}, orient="row")
+    seconds = pl.col("seconds")
+    actual = seen.group_by("phase", maintain_order=True).agg(
+        actual=seconds.mean(), low=seconds.quantile(0.1), high=seconds.quantile(0.9), steps=pl.len()
+    )
+    parts = accounts.parts_of(view, stage)
+    schema = {"phase": pl.String, "planned": pl.Float64}
+    planned = pl.DataFrame([(p.name, p.seconds / parts) for p in stage.phases], schema=schema, orient="row")
+    both = planned.join(actual, on="phase", how="full", coalesce=True, maintain_order="left_right")
+    return both.with_columns(ratio=pl.col("actual") / pl.col("planned"))
+
+
+def picture(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    """Planned as an outline, actual as a column in it, with the range of the steps."""
+    order = rows["phase"].to_list()
+    y = alt.Y("phase:N", sort=order, title=None)
+    tips: list[Any] = [
+        "phase",
+        *(alt.Tooltip(name, format=",.1f") for name in ("planned", "actual", "low", "high", "ratio")),
+    ]
+    base = alt.Chart(rows).encode(y=y, tooltip=tips)
+    words = ui.words_colour()
+    return alt.layer(
+        base.mark_bar(size=20, fill=None, stroke=words, strokeWidth=1.5).encode(x=alt.X("planned:Q", title="seconds")),
+        base.mark_bar(size=10, color=charts.BLUE).encode(x="actual:Q"),
+        base.mark_rule(color=charts.ORANGE, strokeWidth=3).encode(x="low:Q", x2="high:Q"),
+    ).properties(height=34 * len(order) + 40)
+
+
+def assumptions(plan: Plan, stage: StagePlan, run_id: str) -> pl.DataFrame:
+    """What the spec assumed and the run reports: name, planned, actual, ratio."""
+    spec: dict[str, Any] = next((each for each in plan.spec["stages"] if each.get("name") == stage.name), {})
+    last = [step.metrics for step in data.steps(view.data, run_id) if step.stage == stage.name][-20:]
+
+    def mean(name: str) -> float | None:
+        values = [value for step in last if (value := step.get(name)) is not None]
+        return sum(values) / len(values) if values else None
+
+    pairs = {
+        "tokens per response": (spec.get("response_tokens", {}).get("mean"), mean("response_tokens_mean")),
+        "share of tasks solved": (spec.get("resolve_rate"), mean("pass_at_1")),
+        **{f"yield of {name}": (share, mean(f"yield_{name}")) for name, share in (spec.get("yields") or {}).items()},
+    }
+    rows = [(name, a, b, b / a) for name, (a, b) in pairs.items() if a and b is not None]
+    return pl.DataFrame(rows, schema=["assumption", "planned", "actual", "ratio"], orient="row")
+
+
+def stage_part(plan: Plan, stage: StagePlan, run_id: str) -> None:
+    """One stage: step time, phases, assumptions."""
+    rows, found = by_phase(stage, run_id), accounts.step_seconds(view, plan, stage)
+    st.subheader(ui.md(stage.title), anchor=False)
+    if not found:
+        ui.gap("Steps", f"no step of stage {stage.name} is done yet, so there is nothing to compare")
+        return
+    parts = accounts.parts_of(view, stage)
+    planned, actual = stage.seconds_per_unit.p50 / parts, sum(found) / len(found)
+    with ui.figures():
+        unit = stage.unit if parts == 1 else "part"
+        band = f"{stage.seconds_per_unit.p10 / parts:,.0f} to {stage.seconds_per_unit.p90 / parts:,.0f} s"
+        ui.figure(
+            f"Seconds per {unit}", f"{actual:,.0f} s", bad=actual > planned * OFF or None,
+            delta=f"{actual / planned:.2f} x the planned {planned:,.0f} s",
+            help=f"Mean time from {unit} to {unit}, of {len(found)}; planned: P50, band {band}.",
+        )  # fmt: skip
+        worst = rows.drop_nulls("ratio").with_columns(more=pl.col("actual") - pl.col("planned")).sort("more")
+        if worst.height:
+            row = worst.row(-1, named=True)
+            ui.figure(
+                "Furthest over the plan", row["phase"], bad=row["ratio"] > OFF or None,
+                delta=f"{row['more']:+,.0f} s: {row['ratio']:.2f} x planned",
+                help="The phase whose mean exceeds its planned seconds by most.",
+            )  # fmt: skip
+    st.caption("Seconds per phase: outline = planned, blue = actual, orange = 80 % of the steps")
+    st.altair_chart(picture(rows))
+    waterfall(rows, planned, actual)
+    shown = rows.with_columns(pl.col("planned", "actual", "low", "high").round(1), pl.col("ratio").round(2))
+    ui.table(shown, phase="phase", planned="planned s", actual="actual s", low="P10", high="P90", steps="steps",
+             ratio=("ratio", "actual / planned"))  # fmt: skip
+    off = assumptions(plan, stage, run_id)
+    if off.height:
+        st.caption("Which assumption is off: the spec's number against the mean of the last 20 steps")
+        ui.table(off.with_columns(pl.col("ratio").round(2), pl.col("actual").round(2)), assumption="assumption",
+                 planned="planned", actual="actual", ratio="ratio")  # fmt: skip
+
+
+def waterfall(rows: pl.DataFrame, planned: float, actual: float) -> None:
+    """From the planned step to the actual one: what each phase adds, and what overlap hides or waiting adds."""
+    steps = [(row["phase"], row["actual"] - row["planned"]) for row in rows.drop_nulls("ratio").iter_rows(named=True)]
+    steps.append(("hidden or waiting", actual - planned - sum(change for _, change in steps)))
+    bars, at = [("planned", 0.0, planned, "total")], planned
+    for name, change in steps:
+        bars.append((name, at, at + change, "longer" if change > 0 else "shorter"))
+        at += change
+    bars.append(("actual", 0.0, actual, "total"))
+    frame = pl.DataFrame(bars, schema=["what", "from", "to", "kind"], orient="row")
+    colours = {"total": charts.GREY, "longer": charts.VERMILION, "shorter": charts.GREEN}
+    st.caption("From the planned to the actual step", help="Phases of different pools overlap: what is hidden behind "
+               "another phase, or is waiting, stands in the last column but one.")  # fmt: skip
+    ui.legend(colours)
+    chart = alt.Chart(frame).mark_bar().encode(
+        x=alt.X("what:N", sort=frame["what"].to_list(), title=None, axis=alt.Axis(labelAngle=-30)),
+        y=alt.Y("from:Q", title="seconds"), y2="to", color=charts.colour("kind", colours),
+        tooltip=["what", alt.Tooltip("from", format=",.1f"), alt.Tooltip("to", format=",.1f")],
+    )  # fmt: skip
+    st.altair_chart(chart.properties(height=charts.HEIGHT))
+
+
+def body() -> None:
+    """The page."""
+    plan = data.plan_of(view)
+    if plan is None or view.run is None:
+        ui.gap("Plan", "this run was started without a plan")
+        return
+    found = accounts.money(view)
+    with ui.figures():
+        coming = found.forecast
+        ends = ui.usd(coming.p50) if coming else ui.usd(found.spent)
+        ui.figure("Dollars at the end" if coming else "Dollars", ends, delta=f"planned {ui.usd(plan.usd.p50)}",
+                  bad=float(coming.p50 if coming else found.spent) > plan.usd.p50 * OFF or None,
+                  help=f"Plan {plan.id}, band {ui.usd(plan.usd.p10)} to {ui.usd(plan.usd.p90)}, "
+                  f"prices of {plan.prices.oldest}. Actual: spent, or its forecast while the run is live.")  # fmt: skip
+        began = view.run.started_at or view.run.created_at
+        end = view.run.ended_at or accounts.done_at(view, found)
+        took = None if end is None else (end - began).total_seconds() / 3600
+        ui.figure("Hours at the end", ui.hours(took), delta=f"planned {ui.hours(plan.hours.p50)}",
+                  bad=(took is not None and took > plan.hours.p50 * OFF) or None,
+                  help=f"Band of the plan: {ui.hours(plan.hours.p10)} to {ui.hours(plan.hours.p90)}.")  # fmt: skip
+    for stage in plan.stages:
+        stage_part(plan, stage, view.run.run_id)
+
+
+if ui.need_run(view):
+    ui.live(body, again=view.live)

@@ -1,0 +1,75 @@
+"""Data quality: how old prices are, what telemetry is missing, what has no price, and how good the plans have been."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from app import accounts, data, ui
+from planners.accounting.tables import Use
+
+view: data.View = st.session_state["view"]
+OLD_DAYS = 90
+"""List prices of GPU machines changed several times in most years; a quarter is worth a refresh."""
+
+
+def prices() -> None:
+    """Age of the price book by cloud, and what runs without a price."""
+    st.subheader("Prices", anchor=False)
+    rows = data.price_ages(view.now.date())
+    ui.table(rows, cloud="cloud", kind="kind", prices="prices", newest="newest", oldest="oldest",
+             age_days=("age, days", "of the newest price"))  # fmt: skip
+    worst = rows["age_days"].max()
+    if isinstance(worst, int) and worst > OLD_DAYS:
+        st.markdown(f":orange[:material/warning:] Prices are up to {worst} days old.")
+        st.code("clusterctl prices refresh", language="sh")
+    unpriced = accounts.money(view).unpriced
+    if unpriced:
+        ui.gap(f"{len(unpriced)} resources without a price", ", ".join(unpriced[:10]))
+    else:
+        st.markdown(":green[:material/check_circle:] Everything that was paid has a known price.")
+
+
+def telemetry() -> None:
+    """How much of the paid GPU time was measured, and what the agents say is missing."""
+    st.subheader("Telemetry", anchor=False)
+    account = accounts.account(view)
+    ui.problems(account.problems)
+    whole, lost = accounts.gpu_hours(account.parts), accounts.gpu_hours(account.parts, Use.UNMEASURED)
+    with ui.figures():
+        ui.figure(
+            "GPU time measured", ui.percent(1 - lost / whole if whole else None),
+            bad=bool(whole and lost / whole > 0.01) or None, delta=f"{lost:,.1f} of {whole:,.0f} GPU-hours missing",
+            help="Measured / paid GPU-hours of the window.",
+        )  # fmt: skip
+        for table, name in (("gpu", "GPUs"), ("host", "hosts"), ("sandbox", "sandboxes")):
+            last = data.last_seen(view, table)
+            ui.figure(f"Newest row of {name}", ui.age(last, view.now) if last else "none in the window",
+                      help=f"End of the newest interval in table {table}.")  # fmt: skip
+    notes = data.standing(view, "notes").filter(
+        pl.col("kind").is_in(["gap", "error", "restart", "lost"]) & (pl.col("at") > view.start)
+        | (pl.col("kind") == "absent")
+    )
+    if notes.is_empty():
+        st.markdown(":green[:material/check_circle:] No agent reports a gap or an absent value.")
+        return
+    shown = notes.sort("at", descending=True).head(500)
+    ui.table(shown, at="since", node="node", kind="kind", subject="what", text="why")
+
+
+def calibration() -> None:
+    """How sure plans can be, by kind of work."""
+    st.subheader("Calibration", anchor=False)
+    identity, rows = data.calibration_scores()
+    st.caption(f"Calibration {ui.md(identity)}, of published runs; each plan names the one that it used")
+    ui.table(rows.with_columns(pl.col("band_pct").round(0)), kind="kind of work", cases="published cases",
+             band_pct=("narrowest band, ± %", "Half of the narrowest 80 % band of a plan of this kind"))  # fmt: skip
+
+
+def body() -> None:
+    """The page."""
+    for part in (telemetry, prices, calibration):
+        ui.guarded(part)
+
+
+ui.live(body, again=view.live)

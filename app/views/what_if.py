@@ -1,0 +1,158 @@
+"""What if: the planner, asked again with other GPUs, regions, splits and groups, against the plan of the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import polars as pl
+import streamlit as st
+
+from app import data, planning, ui
+from clusterctl.files.plan_file import plan_text
+
+if TYPE_CHECKING:
+    from planners.plan.value import Plan
+
+view: data.View = st.session_state["view"]
+AS_PLANNED = "as planned"
+SCHEDULES = [AS_PLANNED, "colocated", "disaggregated", "async"]
+CAPACITY = {AS_PLANNED: None, "on demand": "[on_demand]", "spot": "[spot]", "either": "[on_demand, spot]"}
+NODES = [AS_PLANNED, "any", 1, 2, 4, 8, 16, 32, 64]
+ANY_NODES = "fleet.nodes=null"
+GROUPS = [AS_PLANNED, 2, 4, 8, 16, 32, 64]
+TURNS = [AS_PLANNED, 1, 2, 4, 8, 16, 32, 64]
+
+
+def questions(spec: dict[str, Any]) -> tuple[str, ...]:
+    """What the viewer changes, as the `key=value` that `clusterctl plan --what-if` takes."""
+    stage = spec["stages"][0]
+    changes: list[str] = []
+    left, middle, right = st.columns(3)
+    with left:
+        gpus = st.multiselect("GPUs", planning.gpus(), key="gpus", bind="query-params", placeholder=AS_PLANNED)
+        nodes = st.select_slider("GPU nodes, at most", NODES, key="nodes", bind="query-params")
+        changes += [f"fleet.gpus=[{', '.join(gpus)}]"] if gpus else []
+        changes += (
+            [] if nodes == AS_PLANNED else [ANY_NODES] if nodes == "any" else [f"fleet.nodes={{min: 1, max: {nodes}}}"]
+        )
+    with middle:
+        clouds = st.multiselect(
+            "Clouds", ["aws", "gcp", "azure"], key="clouds", bind="query-params", placeholder=AS_PLANNED
+        )
+        regions = st.multiselect(
+            "Regions", planning.regions(), key="regions", bind="query-params", placeholder=AS_PLANNED
+        )
+        capacity = st.selectbox("Capacity", list(CAPACITY), key="capacity", bind="query-params")
+        changes += [f"fleet.targets=[{', '.join(clouds)}]"] if clouds else []
+        changes += [f"fleet.regions=[{', '.join(regions)}]"] if regions else []
+        changes += [f"fleet.capacity={CAPACITY[capacity]}"] if CAPACITY[capacity] else []
+    with right:
+        if stage["kind"] != "rlcef":
+            ui.gap("Split, group and turns", f"stage {stage.get('name', stage['kind'])} has none: it is no RL loop")
+            return tuple(changes)
+        schedule = st.selectbox("Schedule", SCHEDULES, key="schedule", bind="query-params")
+        share = st.slider(
+            "Share of GPUs that generate, %", 0, 90, 0, 5, key="share", bind="query-params", help="0: the planner picks"
+        )
+        group = st.select_slider("Samples per prompt", GROUPS, key="group", bind="query-params")
+        turns = st.select_slider("Turns", TURNS, key="turns", bind="query-params")
+    changes += [f"schedule={schedule}"] if schedule != AS_PLANNED else []
+    changes += [f"rollout_share={share / 100}"] if share and schedule != "colocated" else []
+    changes += [f"samples_per_prompt={group}"] if group != AS_PLANNED else []
+    changes += [f"turns={turns}"] if turns != AS_PLANNED else []
+    if schedule in {"colocated", "disaggregated"} and stage.get("staleness_steps"):
+        changes.append("staleness_steps=0")
+    return tuple(changes)
+
+
+def answer(base: Plan, other: Plan) -> None:
+    """Time, dollars, burn, GPUs and risk, against the plan as it is."""
+
+    def risk(plan: Plan) -> float:
+        return next((a.interruptions for a in plan.alternatives if a.number == plan.frontier_chosen), 0.0)
+
+    def gpus(plan: Plan) -> int:
+        return sum(pool.nodes * pool.gpus_per_node for pool in plan.pools if pool.stage == plan.stages[0].name)
+
+    prices = f"Prices of {other.prices.oldest}, {other.prices.age_days} days old; book {other.prices.book}."
+    with ui.figures():
+        change = other.usd.p50 - base.usd.p50
+        ui.figure(
+            "Dollars", ui.usd(other.usd.p50), bad=_worse(change),
+            delta=f"{'+' if change >= 0 else ''}{ui.usd(change)}",
+            help=f"P50 of the plan; 80 %: {ui.usd(other.usd.p10)} to {ui.usd(other.usd.p90)}. {prices}",
+        )  # fmt: skip
+        change = other.hours.p50 - base.hours.p50
+        ui.figure("Hours", ui.hours(other.hours.p50), delta=f"{change:+,.1f} h", bad=_worse(change),
+                  help=f"P50; 80 %: {ui.hours(other.hours.p10)} to {ui.hours(other.hours.p90)}.")  # fmt: skip
+        ui.figure("Burn", f"{ui.usd(other.usd_per_hour)}/h", delta=f"now {ui.usd(base.usd_per_hour)}/h", help=prices)
+        ui.figure("GPUs", f"{gpus(other):,}", delta=other.fleet, help="GPUs of the first stage, and where.")
+        ui.figure("Stops to expect", f"{risk(other):.2g}", delta=f"now {risk(base):.2g}",
+                  help="Failures and preemptions during the run.")  # fmt: skip
+    for warning in other.warnings:
+        st.markdown(f":orange[:material/warning:] {ui.md(warning)}")
+
+
+def _worse(change: float) -> bool | None:
+    return None if abs(change) < 1e-9 else change > 0
+
+
+def frontier(base: Plan, other: Plan, free: Plan) -> None:
+    """The fleets of any size that no other beats: dollars against hours, with bands and risk."""
+    rows = [
+        {"name": f"{a.gpus} {a.gpu or 'CPU'}, {a.cloud} {a.region}, {a.capacity_type.replace('_', ' ')}",
+         "hours": a.hours.p50, "usd": a.usd.p50, "usd_low": a.usd.p10, "usd_high": a.usd.p90, "stops": a.interruptions,
+         "what": what}
+        for plan, what in ((free, "alternative"), (other, "this plan"))
+        for a in plan.alternatives if what == "alternative" or a.number == plan.frontier_chosen
+    ]  # fmt: skip
+    rows.append({"name": f"{base.fleet}", "hours": base.hours.p50, "usd": base.usd.p50, "usd_low": base.usd.p10,
+                 "usd_high": base.usd.p90, "stops": None, "what": "as planned"})  # fmt: skip
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    kinds = {"this plan": "diamond", "alternative": "circle", "as planned": "cross"}
+    tips: list[Any] = ["name", "what", alt.Tooltip("hours", format=",.1f"), alt.Tooltip("usd", format="$,.0f"),
+                       alt.Tooltip("stops", title="stops to expect", format=".2g")]  # fmt: skip
+    shape = alt.Shape("what:N", scale=alt.Scale(domain=list(kinds), range=list(kinds.values())), legend=None)
+    chart = alt.Chart(frame).encode(
+        x=alt.X("hours:Q", title="hours", scale=alt.Scale(zero=False, padding=20), axis=alt.Axis(format=",.3~g")),
+        tooltip=tips,
+    )
+    y = alt.Y("usd:Q", title="dollars", scale=alt.Scale(zero=False), axis=alt.Axis(format="$~s"))
+    risk = alt.Color("stops:Q", scale=alt.Scale(scheme="viridis", reverse=True),
+                     legend=alt.Legend(title="stops to expect", orient="bottom", gradientLength=160))  # fmt: skip
+    drawn = alt.layer(
+        chart.mark_rule(strokeWidth=1, opacity=0.5).encode(y=alt.Y("usd_low:Q", title="dollars"), y2="usd_high:Q"),
+        chart.mark_point(size=140, filled=True, opacity=1).encode(y=y, shape=shape, color=risk),
+    )
+    st.caption("Time against dollars: ◆ this plan, ● fleets that nothing beats, ✚ as planned; lines are 80 % bands")
+    st.altair_chart(drawn.properties(height=320))
+    shown = frame.with_columns(pl.col("hours").round(1), pl.col("usd").round(0), pl.col("stops").round(3))
+    ui.table(
+        shown, what="", name="fleet", hours="hours", usd="$", stops=("stops", "failures and preemptions to expect")
+    )
+
+
+def apply(other: Plan, changes: tuple[str, ...]) -> None:
+    """How the answer becomes a change that others review."""
+    st.caption("To propose it: change these keys in the run spec and open a pull request, or start the plan as it is")
+    text = " \\\n  ".join(["clusterctl plan run.yaml --markdown", *(f"--what-if '{change}'" for change in changes)])
+    st.code(text, language="sh")
+    st.download_button("plan.json", plan_text(other), "plan.json", "application/json", icon=":material/download:")
+
+
+def page() -> None:
+    """The page: not redrawn by itself, only asked again."""
+    plan = data.plan_of(view)
+    if plan is None:
+        name = st.selectbox("Run spec", planning.templates(), key="spec", bind="query-params")
+        plan = planning.template(name or planning.templates()[0], view.now)
+    changes = questions(plan.spec)
+    other = planning.what_if(plan, changes, view.now) if changes else plan
+    answer(plan, other)
+    free = plan.spec["fleet"].get("nodes") and not any(change.startswith("fleet.nodes") for change in changes)
+    frontier(plan, other, planning.what_if(plan, (*changes, ANY_NODES), view.now) if free else other)
+    apply(other, changes)
+
+
+ui.guarded(page)

@@ -1,0 +1,51 @@
+"""`clusterctl dashboard`: starts the Streamlit program, finds it again, stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from typing import Annotated
+
+import typer
+
+from clusterctl.dashboard import server
+from clusterctl.paths import user_data_dir
+
+STOP = "clusterctl dashboard --stop"
+
+
+def dashboard(
+    *,
+    host: Annotated[str, typer.Option("--host", help="Address; others than loopback need a login.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Port (8501, or the next free one).")
+    ] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Open it on the recorded day of a simulated run.")] = False,
+    background: Annotated[bool, typer.Option("--background", help="Leave it running; prints how to stop it.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the dashboard of this data folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show runs, money, GPUs and sandboxes in a browser."""
+    place = server.Place(user_data_dir() / "dashboard")
+    if stop:
+        closed = server.stop(place)
+        said = f"stopped the dashboard at {closed.url}" if closed else "no dashboard runs"
+        typer.echo(json.dumps({"stopped": closed.url if closed else None}) if as_json else said)
+        return
+    if sample:
+        from clusterctl.sample.make import ensure_sample
+
+        ensure_sample(user_data_dir())
+    door, new = server.start(place, host=host, port=port, sample=sample)
+    if as_json:
+        typer.echo(json.dumps({"url": door.url, "started": new, "stop": STOP}))
+    else:
+        typer.echo(door.url)
+        typer.echo(f"{'runs' if new else 'ran already'}; `{STOP}` stops it" if background or not new else
+                   "Ctrl-C stops it", err=True)  # fmt: skip
+    if new and not background:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.follow(door)
+        server.stop(place)

@@ -1,0 +1,1 @@
+"""Starting, finding and stopping the dashboard; the program itself is app/."""

@@ -1,0 +1,94 @@
+"""What people and machines leave behind: one clear message, and the rest is still shown."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from dashboard_pages import PAGES, OpenPage, figures, words
+from sqlalchemy import insert
+
+from clusterctl.ledger import open_ledger
+from clusterctl.ledger.rows import Intent, Run
+from clusterctl.ledger.store import values_of
+from clusterctl.ledger.tables import RUNS
+
+NOW = datetime.now(tz=UTC)
+ODD = "a**b**`c`$1$<script>alert(1)</script>[x](javascript:alert(1)):red[y]"
+
+
+def add_run(home: Path, run_id: str, **more: object) -> None:
+    with open_ledger(str(home / "ledger.db")) as ledger:
+        ledger.add_run(Run(run_id=run_id, name=run_id, target="local", created_at=NOW, **more))  # type: ignore[arg-type]
+        intent = Intent(resource_id=f"{run_id}/node", run_id=run_id, role="node", kind="machine", provider="local",
+                        usd_per_hour=Decimal("0.08"), price_source=ODD)  # fmt: skip
+        ledger.intend(intent, at=NOW)
+        ledger.mark_live(intent.resource_id, address="here", at=NOW)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_store_breaks_no_page(page: str, open_page: OpenPage) -> None:
+    app = open_page(page)
+    assert [error.message for error in app.exception] == []
+    assert [warning.value for warning in app.warning] == []
+
+
+def test_an_empty_store_says_what_to_do_next(open_page: OpenPage) -> None:
+    app = open_page()
+    assert "clusterctl up quickstart.yaml" in "\n".join(code.value for code in app.code)
+
+
+def test_a_run_that_the_ledger_does_not_know(open_page: OpenPage) -> None:
+    app = open_page("overview", data="simulated", run="nosuch")
+    assert [warning.value.split("\n")[0] for warning in app.warning] == ["no run is called \\`nosuch\\`"]
+    assert "Spent" in figures(app), "the newest run is shown"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_and_labels_of_any_character(page: str, open_page: OpenPage, home: Path) -> None:
+    add_run(home, ODD, labels={"team": ODD})
+    app = open_page(page)
+    assert [error.message for error in app.exception] == []
+    shown = words(app)
+    assert "<script>" not in shown
+    assert ODD not in shown, "it is escaped"
+
+
+def test_a_corrupt_segment_is_named_and_the_rest_shown(open_page: OpenPage, home: Path) -> None:
+    segments = sorted((home / "sample" / "telemetry").rglob("gpu/**/*.parquet"))
+    segments[3].write_bytes(b"PAR1 this is no parquet PAR1")
+    app = open_page("overview", data="simulated")
+    assert [error.message for error in app.exception] == []
+    assert any(segments[3].name.replace("-", "\\-").replace(".", "\\.") in warning.value for warning in app.warning)
+    assert "Paid for idle GPUs" in figures(app)
+
+
+def test_a_damaged_ledger_is_one_message(open_page: OpenPage, home: Path) -> None:
+    (home / "ledger.db").write_bytes(b"this is no database at all, whatever it says" * 100)
+    app = open_page()
+    assert [error.message for error in app.exception] == []
+    assert len(app.warning) == 1
+    assert "is damaged" in app.warning[0].value
+
+
+def test_a_hundred_thousand_runs(open_page: OpenPage, home: Path) -> None:
+    with open_ledger(str(home / "ledger.db")) as ledger:
+        rows = [values_of(Run(run_id=f"run-{i:06}", name=f"run-{i:06}", target="local", state="finished",
+                              created_at=datetime(2026, 1, 1 + i % 28, tzinfo=UTC))) for i in range(100_000)]  # fmt: skip
+        ledger.write(lambda connection: connection.execute(insert(RUNS), rows) and None)
+    started = time.perf_counter()
+    app = open_page(run="run-077777")
+    assert time.perf_counter() - started < 10.0, "a page does not read all runs"
+    assert [error.message for error in app.exception] == []
+    assert len(app.selectbox[0].proto.options) == 52, "the picker lists the newest; any other is typed"
+    assert "run\\-077777" in words(app)
+
+
+def test_from_elsewhere_nobody_enters_without_a_login(open_page: OpenPage) -> None:
+    app = open_page(address="0.0.0.0")
+    assert len(app.error) == 1
+    assert "has no login" in app.error[0].value
+    assert len(app.metric) == 0

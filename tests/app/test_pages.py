@@ -1,0 +1,157 @@
+"""Every page on the simulated day: nothing breaks, and each number is the one that ledger and store hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+from dashboard_pages import PAGES, OpenPage, dollars, figures, words
+
+from clusterctl.ledger import open_ledger
+from clusterctl.sample.story import EVALUATE, HOURS, RLCEF, START, SYNTHESIZE
+from clusterctl.store import open_store
+
+END = START + timedelta(hours=HOURS)
+USD_PER_GPU_HOUR = 55.04 / 8
+"""p5.48xlarge in us-east-1, as the plan of the simulated run has it."""
+
+
+def gpu_rows(home: Path) -> pl.DataFrame:
+    with open_store(str(home / "sample" / "telemetry")) as store:
+        return store.read("gpu", start=START, end=END, run=None)
+
+
+def near(text: str, value: float, within: float = 0.51) -> bool:
+    return abs(dollars(text) - value) <= within
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("run", ["newest", "all", SYNTHESIZE, EVALUATE])
+def test_no_page_breaks_and_every_page_says_simulated(page: str, run: str, open_page: OpenPage) -> None:
+    app = open_page(page, data="simulated", run=run)
+    assert [error.message for error in app.exception] == []
+    assert [error.value for error in app.error] == []
+    assert [warning.value for warning in app.warning] == []
+    assert "Simulated" in words(app)
+
+
+@pytest.mark.parametrize("window", ["1h", "6h", "7d", "all"])
+def test_every_window_works(window: str, open_page: OpenPage) -> None:
+    app = open_page("overview", data="simulated", window=window)
+    assert [error.message for error in app.exception] == []
+    assert dollars(figures(app)["Paid for idle GPUs"]) > 0
+
+
+def test_overview_shows_what_ledger_and_store_hold(open_page: OpenPage, home: Path) -> None:
+    shown = figures(open_page("overview", data="simulated"))
+    rows = gpu_rows(home).filter(pl.col("node").str.starts_with("gpu-"))
+    idle_hours = rows.filter(pl.col("reason").is_not_null())["seconds"].cast(pl.Float64).sum() / 3600
+    assert near(shown["Paid for idle GPUs"], idle_hours * USD_PER_GPU_HOUR)
+    with open_ledger(str(home / "sample" / "ledger.db")) as ledger:
+        bill, run = ledger.bill(RLCEF), ledger.get_run(RLCEF)
+        live = [r.usd_per_hour for r in ledger.live_resources(RLCEF)]
+    assert bill.usd == Decimal("10698.24")
+    assert near(shown["Spent"], float(bill.usd))
+    assert near(shown["Burn"], float(sum(price for price in live if price is not None)))
+    assert near(shown["Budget left"], float(Decimal(run.limit_usd or 0) - bill.usd))
+    last = rows.filter(pl.col("at") > END - timedelta(minutes=10))
+    busy = last.filter(pl.col("reason").is_null())["seconds"].cast(pl.Float64).sum() / 600
+    assert shown["GPUs now: busy of all"] == f"{busy:.0f} of 64"
+
+
+def test_overview_warns_of_what_went_wrong(open_page: OpenPage) -> None:
+    app = open_page("overview", data="simulated")
+    links = "\n".join(str(link.proto.label) for link in app.get("page_link"))
+    for word in ("runs out at", "left over", "Xid error", "GPU was lost"):
+        assert word in links.replace("\\", "")
+
+
+def test_plan_compares_the_means_of_the_ledger(open_page: OpenPage, home: Path) -> None:
+    app = open_page("plan", data="simulated")
+    with open_ledger(str(home / "sample" / "ledger.db")) as ledger:
+        phases = ledger.phases(RLCEF)
+    table = pl.from_pandas(app.dataframe[0].value)
+    for name in ("generate", "sandbox", "train", "weight sync"):
+        seconds = [phase.seconds for phase in phases if phase.phase == name]
+        (row,) = table.filter(pl.col("phase") == name).rows(named=True)
+        assert row["actual"] == round(sum(seconds) / len(seconds), 1)
+        assert row["steps"] == len(seconds)
+    assert table.filter(pl.col("phase") == "evaluate")["planned"].item() is None, "unknown is not 0"
+
+
+def test_sandboxes_counts_the_programs_of_the_store(open_page: OpenPage, home: Path) -> None:
+    shown = figures(open_page("sandboxes", data="simulated"))
+    with open_store(str(home / "sample" / "telemetry")) as store:
+        rows = store.read("sandbox", start=START, end=END)
+    assert shown["Programs"] == f"{rows['finished'].cast(pl.Int64).sum():,}"
+    assert shown["Per 1,000 programs"] == f"${1000 * 5.44 * HOURS / rows['finished'].sum():.2f}"
+
+
+def test_a_run_without_sandbox_counters_says_why(open_page: OpenPage) -> None:
+    assert "reports no counters" in words(open_page("sandboxes", data="simulated", run=SYNTHESIZE)).replace("\\", "")
+
+
+def test_allocation_adds_up_to_the_bill_to_the_cent(open_page: OpenPage, home: Path) -> None:
+    app = open_page("allocation", data="simulated", run="all", by="team")
+    table = app.dataframe[0].value
+    with open_ledger(str(home / "sample" / "ledger.db")) as ledger:
+        whole = sum((ledger.bill(run).known_usd for run in (RLCEF, SYNTHESIZE, EVALUATE)), Decimal(0))
+    cents = sum((Decimal(str(amount)) for amount in table["exact"]), Decimal(0))
+    assert abs(cents - whole.quantize(Decimal("0.01"))) <= Decimal("0.01")
+    assert set(table["team"]) == {"reasoning", "data", "evaluation"}
+
+
+def test_outcomes_are_the_bill_by_what_the_job_counted(open_page: OpenPage, home: Path) -> None:
+    app = open_page("outcomes", data="simulated", run="all")
+    with open_ledger(str(home / "sample" / "ledger.db")) as ledger:
+        accepted = sum(step.metrics["items_accepted"] or 0 for step in ledger.steps(SYNTHESIZE))
+        solved = sum(step.metrics["solved"] or 0 for step in ledger.steps(EVALUATE))
+        synthesis, evaluation = ledger.bill(SYNTHESIZE).known_usd, ledger.bill(EVALUATE).known_usd
+    shown = figures(app)
+    assert near(shown["Per accepted triple"], float(synthesis) / accepted, within=0.006)
+    assert near(shown["Per solved task"], float(evaluation) / solved, within=0.006)
+
+
+def test_orphans_shows_the_node_that_was_left_and_its_price(open_page: OpenPage) -> None:
+    app = open_page("orphans", data="simulated")
+    assert figures(app)["Left over"] == "1"
+    assert dollars(figures(app)["A day"]) == round(5.44 * 24)
+    assert "synth-sandbox-1" in app.dataframe[0].value["address"].iloc[0]
+
+
+def test_gpus_shows_a_metric_that_nobody_measures_as_a_gap(open_page: OpenPage) -> None:
+    app = open_page("gpus", data="simulated", metric="tensor cores")
+    assert "NVML does not offer it" in words(app).replace("\\", "")
+    assert "no NVLink counters" in words(open_page("gpus", data="simulated", metric="NVLink")).replace("\\", "")
+
+
+def test_what_if_asks_the_planner(open_page: OpenPage) -> None:
+    as_planned = figures(open_page("what_if", data="simulated"))
+    halved = figures(open_page("what_if", data="simulated", group="8"))
+    assert dollars(halved["Dollars"]) < dollars(as_planned["Dollars"])
+    impossible = open_page("what_if", data="simulated", gpus="L4", nodes="1")
+    assert len(impossible.warning) == 1, "an infeasible wish is one message"
+    assert [error.message for error in impossible.exception] == []
+
+
+def test_quality_says_how_much_was_measured(open_page: OpenPage, home: Path) -> None:
+    shown = figures(open_page("quality", data="simulated"))
+    rows = gpu_rows(home).filter(pl.col("node").str.starts_with("gpu-"))
+    share = rows["seconds"].cast(pl.Float64).sum() / (64 * HOURS * 3600)
+    assert shown["GPU time measured"] == f"{100 * share:.1f} %"
+
+
+def test_the_address_keeps_what_was_chosen(open_page: OpenPage) -> None:
+    app = open_page("overview", data="simulated", run=EVALUATE, window="6h")
+    app = app.switch_page("views/gpus.py").run()
+    assert dict(app.query_params) == {"data": "simulated", "run": EVALUATE, "window": "6h"}
+
+
+def test_times_are_the_viewers(open_page: OpenPage) -> None:
+    app = open_page("overview", data="simulated")
+    app.context = {"timezone": "Asia/Tokyo"}
+    assert "09:00 (Asia/Tokyo)" in words(app.run()).replace("\\", "")
+    assert datetime(2026, 8, 5, tzinfo=UTC) == END

@@ -1,0 +1,74 @@
+"""`clusterctl dashboard` with a real Streamlit: starts one, finds it again, replaces a dead one, stops it; or refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def dashboard(clusterctl: Run, made_sample: Path, tmp_path: Path) -> Iterator[Run]:
+    """The command on an empty home; whatever it leaves running is stopped."""
+    home = str(tmp_path / "data")
+    yield lambda *args: clusterctl("dashboard", *args, CLUSTERCTL_HOME=home, PYTHONWARNINGS="default")
+    clusterctl("dashboard", "--stop", CLUSTERCTL_HOME=home)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def healthy(url: str) -> bool:
+    with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
+        return answer.status == 200
+
+
+def test_it_starts_is_found_again_survives_a_kill_and_stops(dashboard: Run, tmp_path: Path) -> None:
+    port = free_port()
+    first = dashboard("--background", "--port", str(port))
+    assert first.stdout == f"http://127.0.0.1:{port}\n", first.stderr
+    assert "`clusterctl dashboard --stop` stops it" in first.stderr
+    assert healthy(first.stdout.strip())
+    again = json.loads(dashboard("--background", "--json").stdout)
+    assert again == {"url": first.stdout.strip(), "started": False, "stop": "clusterctl dashboard --stop"}
+    other = dashboard("--background", "--port", str(free_port()))
+    assert (other.returncode, "a dashboard runs at" in other.stderr) == (5, True)
+    lock = tmp_path / "data" / "dashboard" / "dashboard.lock"
+    os.kill(int(lock.read_text().partition(":")[0]), signal.SIGKILL)
+    replaced = json.loads(dashboard("--background", "--json", "--port", str(port)).stdout)
+    assert replaced["started"]
+    assert dashboard("--stop").stdout == f"stopped the dashboard at {first.stdout}"
+    assert dashboard("--stop").stdout == "no dashboard runs\n"
+    with pytest.raises(OSError, match="refused"):
+        healthy(f"http://127.0.0.1:{port}")
+
+
+def test_a_port_that_is_taken(dashboard: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = dashboard("--background", "--port", str(taken.getsockname()[1]))
+    assert (done.returncode, "can't be used" in done.stderr) == (2, True)
+
+
+def test_beyond_this_machine_it_wants_a_login(dashboard: Run, tmp_path: Path) -> None:
+    done = dashboard("--background", "--host", "0.0.0.0")
+    assert done.returncode == 2
+    assert "[auth] redirect_uri" in done.stderr
+    assert "secrets.toml" in done.stderr
+    secrets = tmp_path / "data" / "dashboard" / ".streamlit" / "secrets.toml"
+    secrets.parent.mkdir(parents=True)
+    secrets.write_text("[auth\n")
+    assert "can't be read" in dashboard("--background", "--host", "0.0.0.0").stderr
