@@ -44,7 +44,7 @@ BUBBLEWRAP = Isolation(name="bubblewrap", command=commands.bubblewrap)
 UNSHARE = Isolation(
     name="unshare",
     command=commands.unshare,
-    weaker="no system-call filter: io_uring, keyrings, a VM's vsock and other kernel interfaces stay reachable",
+    weaker="no system-call filter: io_uring, keyrings, a VM's vsock, memory that no limit counts, stay reachable",
     reads_home=os.geteuid() != 0,
 )
 UNPROTECTED = Isolation(

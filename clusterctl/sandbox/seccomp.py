@@ -32,7 +32,7 @@ _REFUSED = {  # name: (x86-64, arm64)
     "sethostname": (170, 161), "setdomainname": (171, 162), "settimeofday": (164, 170),
     "clock_settime": (227, 112), "clock_adjtime": (305, 266), "adjtimex": (159, 171),
     "iopl": (172, _ABSENT), "ioperm": (173, _ABSENT), "modify_ldt": (154, _ABSENT),
-    "shmget": (29, 194), "msgget": (68, 186),  # memory that outlives its process
+    "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190),  # memory that outlives its process
 }
 _UNKNOWN = {
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
@@ -40,14 +40,16 @@ _UNKNOWN = {
     "memfd_create": (319, 279), "memfd_secret": (447, 447),  # memory that belongs to no process
 }
 # fmt: on
-_CLONE, _IOCTL, _SOCKET = (56, 220), (16, 29), (41, 198)
+_CLONE, _IOCTL, _SOCKET, _SETSOCKOPT = (56, 220), (16, 29), (41, 198), (54, 208)
 _NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: typing into somebody's terminal."""
 _SOCKET_FAMILIES = (1, 2, 10, 16)
 """AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all inside the sandbox's own network.  AF_VSOCK would reach a VM's host."""
-_EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
+_SOL_SOCKET, _BUFFER_SIZES = 1, (7, 8)
+"""SO_SNDBUF, SO_RCVBUF: accepted and ignored, so that the kernel's buffers stay as large as `watch` counts them."""
+_EPERM, _ENOSYS, _EAFNOSUPPORT, _DONE = 1, 38, 97, 0
 
 _Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, constant (struct sock_filter)."""
@@ -74,6 +76,9 @@ def filter_program(machine: str = platform.machine()) -> bytes:
     program += _by_argument(_CLONE[column], 0, [(_JUMP_ANY_BIT, 0, 1, _NEW_NAMESPACES), _refuse(_EPERM)])
     typing = [line for number in _TERMINAL_INPUT for line in ((_JUMP_EQUAL, 0, 1, number), _refuse(_EPERM))]
     program += _by_argument(_IOCTL[column], 1, typing)
+    sizes = [line for option in _BUFFER_SIZES for line in ((_JUMP_EQUAL, 0, 1, option), _refuse(_DONE))]
+    buffers = [(_JUMP_EQUAL, 0, 1 + len(sizes), _SOL_SOCKET), (_LOAD, 0, 0, _ARGS_AT + 8 * 2), *sizes]
+    program += _by_argument(_SETSOCKOPT[column], 1, buffers)
     families = [line for family in _SOCKET_FAMILIES for line in ((_JUMP_EQUAL, 0, 1, family), _ALLOW)]
     program += _by_argument(_SOCKET[column], 0, [*families, _refuse(_EAFNOSUPPORT)])
     return b"".join(struct.pack("<HBBI", *line) for line in [*program, _ALLOW])

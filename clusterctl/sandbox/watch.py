@@ -19,6 +19,8 @@ GRACE_SECONDS = 5.0
 FIRST_SAMPLE_SECONDS, SAMPLE_SECONDS = 0.02, 0.1
 INODE_BYTES = 4096
 """An empty file counts like one of a page: it costs up to 1.1 KiB of the kernel's memory."""
+SOCKET_BYTES = 256 << 10
+"""A socket counts like its full buffer: 208 KiB by default (net.core.wmem_default), and one message more."""
 _CHUNK_BYTES = 1 << 16
 
 
@@ -106,15 +108,28 @@ class Watch:
 def memory_bytes(root: str) -> int:
     """Memory of the sandbox whose root is `root`: all its processes, and the files it wrote (they live in memory).
 
-    Pages that processes share count once.  Error: shared memory that nobody maps any more, and what the kernel buffers
-    in sockets and pipes, are not seen.  What goes meanwhile counts 0.
+    Pages that processes share count once; sockets count as if they were full.  Error: shared memory that nobody maps
+    any more, and pipes (the kernel's own limit is 64 MiB per user), are not seen.  What goes meanwhile counts 0.
     """
-    total = 0
+    total = _socket_bytes(f"{root}/proc/1/net")
     with contextlib.suppress(OSError):
         for name in filter(str.isdigit, os.listdir(f"{root}/proc")):  # noqa: PTH208 - often: paths would be slow
-            with contextlib.suppress(OSError), open(f"{root}/proc/{name}/smaps_rollup", "rb") as file:  # noqa: PTH123
-                total += sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
+            for file, field in (("smaps_rollup", b"Pss:"), ("status", b"VmPTE:")):  # pages, and the tables of them
+                with contextlib.suppress(OSError), open(f"{root}/proc/{name}/{file}", "rb") as lines:  # noqa: PTH123
+                    total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
         for folder in ("/tmp", "/dev/shm"):  # noqa: S108 - the sandbox's own
             disk = os.statvfs(root + folder)
             total += (disk.f_blocks - disk.f_bfree) * disk.f_frsize + (disk.f_files - disk.f_ffree) * INODE_BYTES
+    return total
+
+
+def _socket_bytes(net: str) -> int:
+    """What the sockets of one network may hold: TCP's buffers grow, so what waits in them; of others the most."""
+    total = 0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        used, tcp = (int(line.split()[2]) for line in Path(f"{net}/sockstat").read_text().splitlines()[:2])
+        total = used * SOCKET_BYTES
+        for table in ("tcp", "tcp6") if tcp else ():
+            for line in Path(f"{net}/{table}").read_text().splitlines()[1:]:
+                total += sum(int(waiting, 16) for waiting in line.split()[4].split(":"))
     return total

@@ -138,6 +138,47 @@ def test_shared_memory_is_counted(judge: Judge) -> None:
     assert judge(code, seconds=20, memory_mib=128).status is Status.MEMORY_LIMIT
 
 
+SOCKETS = """
+import os, socket, time
+def pair():
+    if %(tcp)s:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            return socket.create_connection(server.getsockname()), server.accept()[0]
+    return socket.socketpair()
+for _ in range(40):
+    if os.fork() == 0:
+        kept = [end for _ in range(50) for end in pair()]
+        for end in kept:
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, %(size)s)
+            try:
+                while True:
+                    end.send(bytes(32768))
+            except BlockingIOError:
+                pass
+        time.sleep(60)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("tcp", "size"), [(False, 4096), (False, 4 << 20), (True, 4 << 20)])
+def test_buffers_of_the_kernel_count_as_memory(judge: Judge, isolation: Isolation, tcp: bool, size: int) -> None:
+    if isolation is not BUBBLEWRAP and (tcp or size > 4096):
+        return  # unshare leaves its loopback down, and its buffers grow: it says that memory is left uncounted
+    assert judge(SOCKETS % {"tcp": tcp, "size": size}, seconds=30, memory_mib=400).status is Status.MEMORY_LIMIT
+
+
+def test_page_tables_count_as_memory(judge: Judge) -> None:
+    code = """
+#include <sys/mman.h>
+int main() {
+    long size = 1L << 40, sum = 0;  // reading maps one page of zeros, through a table for every 2 MiB
+    char *start = (char *)mmap(0, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (;;) for (long at = 0; at < size; at += 2 << 20) sum += ((volatile char *)start)[at];
+}"""
+    assert judge(code, language="cpp", seconds=20, memory_mib=256).status is Status.MEMORY_LIMIT
+
+
 @pytest.mark.parametrize("file", ["big", "/tmp/big", "/dev/shm/big"])
 def test_the_disk_is_limited(judge: Judge, file: str) -> None:
     code = f"f = open({file!r}, 'wb')\nfor _ in range(200):\n    f.write(b'x' * (1 << 20))\nprint('wrote it all')"
@@ -286,6 +327,8 @@ def test_its_own_loopback_works(judge: Judge) -> None:
     code = "import socket\ns = socket.create_server(('127.0.0.1', 0))\nc = socket.create_connection(s.getsockname())\nprint('in')"
     verdict = judge(code)
     assert out(verdict) in ("in\n", ""), verdict  # unshare leaves the interface down
+    code = "import socket\nfor _ in range(100):\n    a, b = socket.socketpair()\n    a.send(b'x' * 1000)\n    a.close()\n    b.close()\nprint('in')"
+    assert out(judge(code, memory_mib=64)) == "in\n"
 
 
 def test_nobody_can_type_into_a_terminal(judge: Judge) -> None:

@@ -96,6 +96,18 @@ def test_nobody_types_into_a_terminal(machine: str, ioctl: int) -> None:
     assert decision(machine, ioctl, 0, 0x5412 | 0x7 << 32) == ERRNO | EPERM, "the kernel reads 32 bits of it"
 
 
+@pytest.mark.parametrize(("machine", "setsockopt"), [("x86_64", 54), ("aarch64", 208)])
+def test_buffers_of_sockets_keep_their_size(machine: str, setsockopt: int) -> None:
+    ignored = [
+        (level, option)
+        for level in (0, 1, 6, 41)
+        for option in range(64)
+        if decision(machine, setsockopt, 3, level, option) != ALLOW
+    ]
+    assert ignored == [(1, 7), (1, 8)]
+    assert decision(machine, setsockopt, 3, 1, 7) == ERRNO, "0: as if it were done"
+
+
 @given(number=st.integers(0, 2**32 - 1))
 def test_other_instruction_sets_are_killed(number: int) -> None:
     assert decision("x86_64", number, arch=0x40000003) == KILL, "32-bit"
