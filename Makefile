@@ -11,8 +11,9 @@ RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 WHEEL_VENV := build/wheel-venv
 UV_VERSION := 0.13.9
-UV_COMPILE := build/lock-venv/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-	--no-annotate --quiet --custom-compile-command "make lock" pyproject.toml
+UV_LOCK := build/lock-venv/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	--no-annotate --quiet --custom-compile-command "make lock"
+UV_COMPILE := $(UV_LOCK) pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -71,10 +72,11 @@ bench-store: $(DEV)  ## measure a day of telemetry of 10,000 GPUs, half an hour;
 fuzz: $(DEV)  ## 10,000 malformed inputs: no traceback, none hangs
 	$(BIN)/python tests/fuzzing/fuzz.py
 
-lock: build/lock-venv/bin/uv  ## resolve pyproject.toml again into the three lock files
+lock: build/lock-venv/bin/uv  ## resolve pyproject.toml and the validator's needs again into the lock files
 	$(UV_COMPILE) --group build --output-file requirements.lock
 	$(UV_COMPILE) --group build --group dev --extra dashboard --extra telemetry --constraint requirements.lock --output-file requirements-dev.lock
 	$(UV_COMPILE) --group build --extra dashboard --extra telemetry --constraint requirements-dev.lock --output-file requirements-demo.lock
+	$(UV_LOCK) tests/engines/focus-validator.in --output-file tests/engines/focus-validator.lock
 
 clean:  ## remove what make made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*

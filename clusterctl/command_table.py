@@ -106,6 +106,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
             "clusterctl cost --by team --since 30d",
             "clusterctl cost quickstart --explain  # not run: needs a run",
             "clusterctl cost --csv --by label:experiment",
+            "clusterctl cost --since 30d --focus costs.parquet",
         ),
     ),
     CommandEntry(

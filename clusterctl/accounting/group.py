@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import polars as pl
-from sqlalchemy import JSON, Text, cast, func, select
+from sqlalchemy import select
 
+from clusterctl.accounting.read import in_plan
 from clusterctl.errors import SpecError
 from clusterctl.ledger.tables import PLANS, RUNS
 from planners.accounting.summary import by
@@ -56,11 +57,10 @@ def _labels(ledger: Ledger, name: str) -> dict[str, str | None]:
 
 
 def _models(ledger: Ledger) -> dict[str, str | None]:
-    """The models that a run's plan names, by run: `a + b`.  The database reads the plans: they are large."""
-    content = PLANS.c.content
-    in_file = func.json_extract(content, "$.spec.stages")
-    stages = in_file if ledger.file is not None else cast(cast(content, JSON)["spec"]["stages"], Text)
-    query = select(RUNS.c.run_id, stages).join_from(RUNS, PLANS, PLANS.c.plan_id == RUNS.c.plan_id)
+    """The models that a run's plan names, by run: `a + b`."""
+    query = select(RUNS.c.run_id, in_plan(ledger, "spec", "stages")).join_from(
+        RUNS, PLANS, PLANS.c.plan_id == RUNS.c.plan_id
+    )
     rows = ledger.transact(lambda connection: connection.execute(query).all())
     named: dict[str | None, str | None] = {text: _named(text) for text in {text for _, text in rows}}
     return {run: named[text] for run, text in rows}

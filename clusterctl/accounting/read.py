@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from sqlalchemy import Text, cast, select, type_coerce
+from sqlalchemy import JSON, Text, cast, func, select, type_coerce
 
-from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
+from clusterctl.ledger.tables import COSTS, PLANS, RESOURCES, RUNS
 from clusterctl.targets.base import TAG_PREFIX
 from planners.accounting.tables import CHARGES, ESTIMATE, GPU_USE, MACHINE, MOMENT, PRICE, USD
 
@@ -45,7 +45,7 @@ def read_charges(
         .where(*_wanted(run, since, until))
         .order_by(COSTS.c.run_id, COSTS.c.resource_id, COSTS.c.from_at)
     )  # fmt: skip
-    rows = _frame(ledger, query)
+    rows = frame(ledger, query)
     own = {
         name: pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']")
         for name, tag in {"node": "node", "gpus": "gpus", "capacity_type": "capacity-type",
@@ -76,6 +76,13 @@ def read_use(source: Source, charges: pl.DataFrame) -> pl.DataFrame:
     return rows.select(GPU_USE.names()).cast(GPU_USE)
 
 
+def in_plan(ledger: Ledger, *path: str) -> ColumnElement[str]:
+    """A value within the stored plans, as text, read by the database: plans are large."""
+    if ledger.file is not None:
+        return cast(func.json_extract(PLANS.c.content, f"$.{'.'.join(path)}"), Text)
+    return func.json_extract_path_text(cast(PLANS.c.content, JSON), *path)
+
+
 def _wanted(run: str | None, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if run is not None:
@@ -87,7 +94,7 @@ def _wanted(run: str | None, since: datetime | None, until: datetime | None) -> 
     return found
 
 
-def _frame(ledger: Ledger, query: Select[Any]) -> pl.DataFrame:
+def frame(ledger: Ledger, query: Select[Any]) -> pl.DataFrame:
     """Rows as a frame of text, or of what the driver gives; SQLAlchemy's types would cost seconds for 100,000 runs."""
     rows = ledger.transact(lambda connection: [tuple(row) for row in connection.execute(query)])
     names = [str(column.key) for column in query.selected_columns]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from planners.plan.value import Plan
 
 
+class FocusVersion(StrEnum):
+    """Versions of FOCUS that can be written."""
+
+    NEW = "1.2"
+    OLD = "1.0"
+
+
 def cost(
     run: Annotated[str | None, typer.Argument(help="Run: its id, the start of it, or its name; else all.")] = None,
     *,
@@ -39,6 +48,13 @@ def cost(
         bool, typer.Option("--json", help="Print JSON; money is a decimal string, null = unknown.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the split as CSV.")] = False,
+    focus: Annotated[
+        str | None,
+        typer.Option("--focus", help="Write a FOCUS data set instead: FILE.csv, FILE.parquet, - for stdout."),
+    ] = None,
+    focus_version: Annotated[
+        FocusVersion, typer.Option("--focus-version", help="Version of FOCUS.")
+    ] = FocusVersion.NEW,
 ) -> None:
     """Show what runs have cost, who used it and for what, and how it goes on."""
     if as_json and as_csv:
@@ -53,6 +69,9 @@ def cost(
     last = moment("--until", until, now) if until else None
     with open_ledger() as ledger:
         row = None if run is None else ledger.get_run(run)
+        if focus is not None:
+            _write_focus(ledger, row, focus, focus_version, since=first, until=last)
+            return
         page = _page(ledger, row, by or ["use" if row else "run"], first, last)
         if as_json:
             typer.echo(json.dumps(json_of(page), indent=2))
@@ -63,6 +82,23 @@ def cost(
             typer.echo(paint(lines, colour=window.colour), nl=False)
             if row is not None and page.plan is not None and first is None and last is None:
                 typer.echo(_planned_against_actual(ledger, row))
+
+
+def _write_focus(
+    ledger: Ledger, row: Run | None, to: str, version: str, *, since: datetime | None, until: datetime | None
+) -> None:
+    from clusterctl.accounting.focus_file import focus_bytes, focus_rows, write_focus
+
+    chosen = row.run_id if row else None
+    rows, unpriced = focus_rows(ledger, open_store(), version, run=chosen, since=since, until=until)
+    if to == "-":
+        sys.stdout.write(focus_bytes(rows, parquet=False).decode())
+    else:
+        write_focus(rows, Path(to))
+        typer.echo(f"{to}: {rows.height:,} rows of FOCUS {version}", err=True)
+    if unpriced:
+        names = ", ".join(unpriced[:5]) + (" …" if len(unpriced) > 5 else "")
+        typer.echo(f"left out, as FOCUS knows no unknown price ({len(unpriced)}): {names}", err=True)
 
 
 def _page(ledger: Ledger, row: Run | None, by: list[str], since: datetime | None, until: datetime | None) -> Page:

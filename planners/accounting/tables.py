@@ -62,11 +62,12 @@ USE_OF_KIND = {
 SANDBOX_ROLE = "sandbox"
 
 
-def _schema(**columns: pl.DataType | type[pl.DataType]) -> pl.Schema:
+def schema(**columns: pl.DataType | type[pl.DataType]) -> pl.Schema:
+    """Columns by name."""
     return pl.Schema(columns)
 
 
-CHARGES = _schema(
+CHARGES = schema(
     run=pl.String, team=pl.String, resource=pl.String, role=pl.String, kind=pl.String, provider=pl.String,
     node=pl.String, gpus=pl.Int32, capacity_type=pl.String, reservation=pl.String, nodes=pl.Int32, from_at=MOMENT,
     to_at=MOMENT, usd_per_hour=PRICE, usd=USD, source=pl.String, status=pl.String,
@@ -80,7 +81,7 @@ status: estimate or billed."""
 GPU_USE = pl.Schema({name: GPU[name].dtype for name in ("node", "gpu", "at", "seconds", "run", "role", "reason")})
 """Columns of the telemetry table `gpu` that accounting reads."""
 
-PARTS = _schema(
+PARTS = schema(
     run=pl.String, team=pl.String, role=pl.String, use=pl.String, reason=pl.String, resource=pl.String, kind=pl.String,
     provider=pl.String, node=pl.String, capacity_type=pl.String, reservation=pl.String, from_at=MOMENT, to_at=MOMENT,
     usd_per_hour=PRICE, gpu_hours=pl.Float64, usd=USD, source=pl.String, status=pl.String,
