@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import typer
 
@@ -55,6 +56,9 @@ def agent(
     """Measure this node until stopped: GPUs, host, sandboxes, who holds what, why a GPU idles."""
     if find_spec("arro3") is None:
         raise ClusterctlError("the agent needs the extra `telemetry`", hint="pip install 'clusterctl[telemetry]'")
+    if remote_write and "@" in urlsplit(remote_write).netloc:
+        raise SpecError("--remote-write: the URL holds a password, which every user here could read",
+                        hint="put a token into a file and name it with --remote-write-token-file")  # fmt: skip
     from clusterctl.telemetry.agent import Settings
 
     settings = Settings(

@@ -17,6 +17,7 @@ from clusterctl.quickstart.judge import reward
 from clusterctl.quickstart.policy import Vocabulary, new_parameters, write_programs
 from clusterctl.quickstart.problems import PROBLEMS
 from clusterctl.quickstart.run_state import RunState, resume
+from clusterctl.telemetry import phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,12 +81,15 @@ async def run(run_dir: Path, sandbox: SandboxClient, settings: Settings, steps: 
 async def one_step(state: RunState, sandbox: SandboxClient, settings: Settings, steps: int) -> dict[str, Any]:
     """One RL step.  Changes `state` only after its last wait, so that an abandoned step leaves nothing behind."""
     started = time.perf_counter()
+    phase("generate")
     problems = [p for p in problems_of_step(settings, state.steps_done) for _ in range(settings.samples)]
     rng = np.random.default_rng([settings.seed, _SAMPLES, state.steps_done])
     programs, choices = write_programs(state.parameters, _VOCABULARY, problems, rng)
     generated = time.perf_counter()
+    phase("sandbox")
     verdicts = await sandbox.judge(problems, programs)
     judged = time.perf_counter()
+    phase("train")
     rewards = np.array([reward(verdict.visible) for verdict in verdicts]).reshape(-1, settings.samples)
     entropy = learn(state.parameters, state.adam, choices, rewards)
     state.steps_done += 1

@@ -102,13 +102,16 @@ class Agent:
         next_tick, next_write = time.monotonic(), settings.write_seconds * (time.time() // settings.write_seconds + 1)
         while not self.stopping.wait(max(next_tick - time.monotonic(), 0.0)):
             next_tick = max(next_tick + settings.interval_seconds, time.monotonic())
-            if self._collector is None and lock.taken():
-                self._collector = self._measure()
-            if self._collector is not None:
-                self._collector.tick(settings.interval_seconds)
-            if not self._clock_holds() or time.time() >= next_write:
-                self.flush()
-                next_write = settings.write_seconds * (time.time() // settings.write_seconds + 1)
+            try:
+                if self._collector is None and lock.taken():
+                    self._collector = self._measure()
+                if self._collector is not None:
+                    self._collector.tick(settings.interval_seconds)
+                if not self._clock_holds() or time.time() >= next_write:
+                    next_write = settings.write_seconds * (time.time() // settings.write_seconds + 1)
+                    self.flush()
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong once, the next measurement may go well
+                self._failed("agent", f"{type(error).__name__}: {error}")
         self.flush()
         self._due.clear()
         final = threading.Thread(target=self._send_all, daemon=True)

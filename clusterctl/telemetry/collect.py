@@ -44,7 +44,8 @@ class Collector:
         self._last: dict[str, tuple[Reading, dict[str, float], dict[str, str]]] = {}
         self._held: set[str] = set()
         self._xid: dict[str, int] = {}
-        self._idle: defaultdict[tuple[tuple[str, str], ...], float] = defaultdict(float)
+        self._idle: dict[tuple[tuple[str, str], ...], tuple[float, float]] = {}
+        """Seconds by labels, and when they last rose: what hasn't for an hour is forgotten."""
         self._said: set[tuple[Any, ...]] = set()
         self._began = self._announced = time.monotonic()
 
@@ -71,7 +72,8 @@ class Collector:
         with self._lock:
             if time.monotonic() - self._announced > ANNOUNCE_SECONDS:
                 self._said.clear()
-                self._announced = time.monotonic()
+                self._announced = now = time.monotonic()
+                self._idle = {key: kept for key, kept in self._idle.items() if kept[1] > now - ANNOUNCE_SECONDS}
             lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
             for reading, _, _ in self._fresh():
                 gpu = reading.gpu
@@ -93,7 +95,7 @@ class Collector:
             if self._idle:
                 name = "clusterctl_gpu_idle_seconds_total"
                 families[name] = Family(kind="counter", help="Seconds that GPUs did no work, by reason.")
-                families[name].samples += [(name, dict(key), value) for key, value in self._idle.items()]
+                families[name].samples += [(name, dict(key), value) for key, (value, _) in self._idle.items()]
             for key, name, kind, words, factor in HOST_SAMPLES:
                 if key in self._host.values:
                     one = (name, {"hostname": self._node}, self._host.values[key] * factor)
@@ -129,7 +131,8 @@ class Collector:
         seconds = min(reading.at - before[0].at, most_seconds)
         reason = self._reason(reading, holder, columns.get("gpu_util_pct"))
         if reason is not None:
-            self._idle[tuple((labels | {"reason": reason.value}).items())] += seconds
+            key = tuple((labels | {"reason": reason.value}).items())
+            self._idle[key] = (self._idle.get(key, (0.0, 0.0))[0] + seconds, reading.at)
         row = {name: columns[name] for name in MEASURED if name in columns and name != "xid"}
         if gpu.uuid in new_xids:
             row["xid"] = new_xids[gpu.uuid]

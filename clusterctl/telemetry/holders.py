@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+MAX_KNOWN = 1024
+"""Processes that are remembered; more are forgotten all at once, and looked up again."""
 TAGS = (b"CLUSTERCTL_RUN", b"CLUSTERCTL_ROLE", b"SLURM_JOB_ID", b"HOSTNAME")
 """All that is looked at of a process' environment."""
 _SLURM = re.compile(r"/job_(\d+)(?:/|$)")
@@ -59,6 +61,8 @@ class Holders:
         except (OSError, ValueError, IndexError):
             self._known.pop(pid, None)
             return None
+        if len(self._known) > MAX_KNOWN:
+            self._known.clear()
         known = self._known.get(pid)
         if known is None or known.start_ticks != ticks:
             known = self._known[pid] = _holder(folder, pid, ticks, name.partition("(")[2])

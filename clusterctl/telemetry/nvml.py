@@ -35,7 +35,7 @@ class Gpu:
     """A GPU, or a MIG instance of one."""
 
     name: str
-    """NVML's index; `3:1` is MIG instance 1 of GPU 3."""
+    """NVML's index; `3:1` is MIG's GPU instance 1 of GPU 3."""
     uuid: str
     model: str
     driver: str
@@ -290,7 +290,7 @@ class Nvml:
                 for position in range(n.nvmlDeviceGetMaxMigDeviceCount(handle)):
                     instance = self._optional(partial(n.nvmlDeviceGetMigDeviceHandleByIndex, handle, position))
                     if instance is not None:
-                        gpu.instances.append(self._described(f"{index}:{position}", instance, gpu))
+                        gpu.instances.append(self._described(str(index), instance, gpu))
             self._watch(gpu)
         except n.NVMLError as error:
             raised = self._raised(error)
@@ -302,13 +302,15 @@ class Nvml:
         model = _text(n.nvmlDeviceGetName(handle))
         limit = self._optional(lambda: n.nvmlDeviceGetEnforcedPowerLimit(handle))
         total = self._optional(lambda: n.nvmlDeviceGetMemoryInfo(handle).total)
+        instance_id = n.nvmlDeviceGetGpuInstanceId(handle) if whole else None
         return Gpu(
-            name=name, handle=handle, uuid=_text(n.nvmlDeviceGetUUID(handle)), driver=self.driver,
+            name=f"{name}:{instance_id}" if whole else name, handle=handle, driver=self.driver,
+            uuid=_text(n.nvmlDeviceGetUUID(handle)),
             model=whole.model if whole else model,
             pci_bus_id=whole.pci_bus_id if whole else _text(n.nvmlDeviceGetPciInfo(handle).busId),
             minor=whole.minor if whole else self._optional(lambda: n.nvmlDeviceGetMinorNumber(handle)),
             mig_profile=model.rpartition("MIG ")[2] if whole else None,
-            instance_id=n.nvmlDeviceGetGpuInstanceId(handle) if whole else None,
+            instance_id=instance_id,
             parent=whole.handle if whole else None,
             fb_total_mib=None if total is None else total // MIB,
             power_limit_w=None if limit is None else limit // 1000,

@@ -17,7 +17,8 @@ COMPRESSION = "zstd(3)"
 def to_parquet(table: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     """A file with exactly the columns of the table (`planners.telemetry.tables.schema`); what a row lacks is null.
 
-    `at` is in milliseconds since 1970.  Whole columns are rounded.  Raises ImportError without the extra `telemetry`.
+    `at` is in milliseconds since 1970.  Whole columns are rounded; a number that doesn't fit (a driver's 2^32 - 1 for
+    what it doesn't know) is none.  Raises ImportError without the extra `telemetry`.
     """
     from arro3.core import Array, DataType, RecordBatch
     from arro3.io import write_parquet
@@ -29,7 +30,8 @@ def to_parquet(table: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
             columns[name] = Array(values, DataType.int64()).cast(DataType.timestamp("ms", tz="UTC"))
             continue
         if column.type_name.startswith("UInt"):
-            values = [None if value is None else round(value) for value in values]
+            most = 2 ** int(column.type_name.removeprefix("UInt")) - 1
+            values = [round(value) if value is not None and 0 <= value <= most else None for value in values]
         columns[name] = Array(values, getattr(DataType, column.type_name.lower())())
     file = io.BytesIO()
     write_parquet(RecordBatch.from_pydict(columns), file, compression=COMPRESSION)

@@ -89,10 +89,10 @@ def test_mig_instances_are_read_for_themselves(script: Script) -> None:
     watch.poll()
     first = watch.poll()
     second = watch.poll()
-    assert list(second) == ["0", "0:0", "0:1"]
+    assert list(second) == ["0", "0:7", "0:8"]
     assert "gpu_util_pct" not in second["0"].values
-    instance = second["0:1"]
-    row = samples.measured(instance, first["0:1"])
+    instance = second["0:8"]
+    row = samples.measured(instance, first["0:8"])
     assert (row["gpu_util_pct"], row["fb_used_mib"], instance.processes) == (60, 5000, [(7, 4000)])
     assert "power_w" not in row
     assert samples.absent(instance.gpu, {}, {"power_w": 1, "energy_j": 1}) == {

@@ -32,6 +32,12 @@ def test_absent_stays_absent_and_whole_numbers_are_rounded() -> None:
     assert frame["seconds"].to_list() == [0.5, None]
 
 
+@pytest.mark.parametrize("value", [-1, 70000, float("nan"), 4294967.295])
+def test_a_number_that_does_not_fit_is_absent(value: float) -> None:
+    frame = pl.read_parquet(io.BytesIO(to_parquet("gpu", [{"at": AT_MS, "node": "n", "power_w": value}])))
+    assert frame["power_w"].to_list() == [None]
+
+
 def test_writing_imports_no_polars() -> None:
     code = "import sys; from clusterctl.telemetry.parquet import to_parquet; to_parquet('host', [{'at': 1}]); sys.exit('polars' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
