@@ -110,6 +110,13 @@ COMMANDS: tuple[CommandEntry, ...] = (
         ),
     ),
     CommandEntry(
+        name="calibrate",
+        module="clusterctl.commands.calibrate",
+        attribute="calibrate",
+        summary="Learn from your ended runs: factors for the next plan.",
+        examples=("clusterctl calibrate", "clusterctl calibrate --list --json"),
+    ),
+    CommandEntry(
         name="down",
         module="clusterctl.commands.down",
         attribute="down",

@@ -1,4 +1,4 @@
-"""Reads what the planner knows besides the spec: facts, prices, calibration."""
+"""Reads what the planner knows besides the spec: facts, prices, calibration, what own runs taught."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from clusterctl.facts.calibration import load_calibration
 from clusterctl.facts.lookup import find_gpu, find_model, load_gpus
+from clusterctl.own_runs import load_factors
 from clusterctl.prices.book import load_book
 from clusterctl.sandbox.measured import starts_here
 from planners.spec.fleet import CLOUDS
@@ -38,4 +39,5 @@ def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = Fa
         calibration=load_calibration(),
         book=prices.book_id,
         sandbox_starts=starts_here() if is_here else None,
+        factors=load_factors(),
     )

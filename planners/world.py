@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from planners.learn.factors import NO_FACTORS, Factors
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -35,3 +37,5 @@ class World:
     """Identifies the price book."""
     sandbox_starts: SandboxStarts | None = None
     """Of this machine, for plans that live on it; None for all others."""
+    factors: Factors = NO_FACTORS
+    """What own runs taught."""

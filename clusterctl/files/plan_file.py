@@ -11,7 +11,7 @@ from clusterctl.errors import SpecError, StateError
 from clusterctl.files.spec_words import dotted, shown
 from clusterctl.files.write import write_atomic
 from clusterctl.files.yaml_file import parse_yaml, read_text
-from planners.plan.identity import content_id
+from planners.plan.identity import file_id
 from planners.plan.value import SCHEMA, Plan
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def parse_plan(text: str, *, name: str) -> Plan:
         _refuse(error, text, name)
     except RecursionError as error:
         raise StateError(f"{name}: is nested too deeply for a plan", hint=AGAIN) from error
-    if plan.id != content_id(plan):
+    if plan.id != file_id(data):
         raise StateError(f"{name}: was edited: its content is not that of plan {shown(plan.id)}", hint=AGAIN)
     return plan
 

@@ -18,6 +18,11 @@ def _utc_now() -> datetime:
     return datetime.now(tz=UTC)
 
 
+def ledger_url() -> str:
+    """CLUSTERCTL_LEDGER, else `ledger.db` in the user's data folder."""
+    return os.environ.get("CLUSTERCTL_LEDGER") or str(user_data_dir() / "ledger.db")
+
+
 def open_ledger(url: str | None = None, *, wait_seconds: float = 5.0, now: Callable[[], datetime] = _utc_now) -> Ledger:
     """The ledger at `url`, else at CLUSTERCTL_LEDGER, else `ledger.db` in the user's data folder; made if need be.
 
@@ -29,8 +34,7 @@ def open_ledger(url: str | None = None, *, wait_seconds: float = 5.0, now: Calla
     from clusterctl.ledger.migrate import ensure_current
     from clusterctl.ledger.store import parse_url
 
-    where = url or os.environ.get("CLUSTERCTL_LEDGER") or str(user_data_dir() / "ledger.db")
-    ledger = Ledger(parse_url(where), wait_seconds=wait_seconds, now=now)
+    ledger = Ledger(parse_url(url or ledger_url()), wait_seconds=wait_seconds, now=now)
     try:
         ensure_current(ledger)
     except BaseException:

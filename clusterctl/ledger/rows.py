@@ -114,6 +114,27 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FactorRow:
+    """One factor of one calibration by own runs; see planners/learn/.  Those of the newest calibration that isn't
+    reverted are in use."""
+
+    calibration_id: str
+    work: str
+    phase: str
+    model_class: str
+    engine: str
+    sandbox_profile: str
+    inputs: str
+    gpu: str
+    log_factor: float
+    log_sd: float
+    ratios: Mapping[str, float]
+    """Run -> actual over planned."""
+    applied_at: datetime
+    reverted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """One interval of one resource at one price; `usd` is None while the price is unknown."""
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, DateTime, Float, Integer, Numeric, TableClause, Text, TypeDecorator, column, table
 
-from clusterctl.ledger.rows import Cost, Event, Phase, Resource, Run, Step, StoredPlan
+from clusterctl.ledger.rows import Cost, Event, FactorRow, Phase, Resource, Run, Step, StoredPlan
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest revision in migrations/versions."""
 VERSION_TABLE = "ledger_version"
 """Ours alone: the database may be shared with a program that has an `alembic_version`."""
@@ -71,3 +71,4 @@ PLANS, RUNS, RESOURCES = _table("plans", StoredPlan), _table("runs", Run), _tabl
 EVENTS, PHASES, STEPS, COSTS = (
     _table(name, row) for name, row in {"events": Event, "phases": Phase, "steps": Step, "costs": Cost}.items()
 )
+FACTORS = _table("factors", FactorRow)

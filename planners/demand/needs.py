@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from planners.learn.factors import NO_FACTORS, Factors
 from planners.physics.columns import UNKNOWN
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class Sandboxing:
     overlap_share: float
     """Share of the generation time in which judging goes on beside it; 0 when the reward code runs serially."""
     serial: bool
+    seconds_stated: float | None = None
+    """Mean seconds of a run as the spec states them; None = the profile's."""
 
     @property
     def most_at_once(self) -> float:
@@ -157,6 +160,8 @@ class Demand:
     assumed: tuple[Assumed, ...] = ()
     missing: dict[str, float] = field(default_factory=dict)
     """Decisive inputs that are not given -> log standard deviation that their absence adds to the time."""
+    factors: Factors = NO_FACTORS
+    """What own runs taught."""
     outcomes: dict[str, float] = field(default_factory=dict)
     """Units of output of the whole stage: "rewarded samples", "accepted items", "solved tasks" -> count."""
 

@@ -58,6 +58,7 @@ def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0
         concurrency=need.concurrency,
         overlap_share=0.0 if need.serial else STREAMED_OVERLAP,
         serial=need.serial,
+        seconds_stated=None if any(row.field == "sandbox.seconds" for row in need.assumed) else mean,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planners.demand.works import NO_ROLLOUT, idle_train_work, rollout_work, train_work
+from planners.learn.apply import with_factors
 from planners.physics.columns import UNKNOWN
 from planners.physics.generate import GenerateTime, generate
 from planners.physics.schedule import compose_step
@@ -48,12 +49,14 @@ class Timing:
     step: StepTime | None
     generations: tuple[tuple[Serving, GenerateTime], ...]
     supervised: TrainTime | None
+    by_physics: Timing | None = None
+    """The same without factors of own runs, where there are any: what sandboxes hide behind, as their factor does."""
 
     def upright(self) -> Timing:
         """The same as columns of shape (n, 1), to broadcast against a row of slots."""
         names = ("schedule", "generate", "judging", "trainer", "sync", "api")
         columns: dict[str, Any] = {name: np.reshape(np.asarray(getattr(self, name)), (-1, 1)) for name in names}
-        return dataclasses.replace(self, **columns)
+        return dataclasses.replace(self, **columns, by_physics=self.by_physics and self.by_physics.upright())
 
     def unit_seconds(self, exposed: Column) -> Array:
         """Seconds of a unit in which the sandboxes are exposed for `exposed` seconds.  Broadcasts."""
@@ -70,13 +73,22 @@ class Situation:
     layouts: Layouts
     gpus_per_node: Array
     year: float
+    gpu_names: tuple[str, ...] = ()
+    """Canonical names by `layouts.machine`; empty without GPUs."""
     slots: Column = UNKNOWN
     """Sandboxes at once, where trajectories hold them; NaN = no limit."""
     grid_points: int = 33
 
 
 def time_demand(demand: Demand, at: Situation) -> Timing:
-    """Seconds of one unit of `demand` on every layout of `at`."""
+    """Seconds of one unit of `demand` on every layout of `at`, by physics and what own runs taught."""
+    timing = _time_by_physics(demand, at)
+    if not demand.factors:
+        return timing
+    return dataclasses.replace(with_factors(timing, demand, at), by_physics=timing)
+
+
+def _time_by_physics(demand: Demand, at: Situation) -> Timing:
     lay = at.layouts
     zero = np.zeros(len(lay))
     api = np.asarray(_api_seconds(demand, at.slots) + zero)

@@ -17,6 +17,7 @@ from planners.fleet.fitting import fitting
 from planners.fleet.layouts import NO_GPUS, enumerate_layouts
 from planners.fleet.machines import machine_columns
 from planners.fleet.pareto import best_by_group
+from planners.learn.places import find_factor
 from planners.physics.sandbox import judge_exposed_seconds, start_seconds
 from planners.physics.step import run_waste
 from planners.physics.workload import ASYNC
@@ -68,11 +69,13 @@ def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
     Judging after generation, plus starts where trajectories hold their sandbox.  With k steps of staleness a share
     k/(1+k) of the
     wait for the last runs is hidden, as the schedule hides the tail of generation; what remains is the backlog.
+    What own runs taught of the sandboxes multiplies the result.
     """
     wanted = demand.sandboxing
     if wanted is None:
         return np.zeros(np.broadcast_shapes(np.shape(timing.generate), np.shape(slots)))
-    beside = np.maximum(np.asarray(timing.generate + timing.judging + 0.0 * slots), timing.api)
+    plain = timing.by_physics or timing
+    beside = np.maximum(np.asarray(plain.generate + plain.judging + 0.0 * slots), plain.api)
     judged = judge_exposed_seconds(
         calls=wanted.calls, service=wanted.service, slots=slots, generate_seconds=beside,
         overlap_share=wanted.overlap_share,
@@ -85,7 +88,9 @@ def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
     stale = demand.staleness_steps
     hidden = np.where(np.equal(timing.schedule, ASYNC), stale / (1.0 + stale), 0.0)
     backlog = np.maximum(wanted.calls * wanted.service.mean_seconds / slots - beside, 0.0)
-    return np.asarray((1.0 - hidden) * judged + hidden * np.minimum(backlog, judged))
+    exposed = (1.0 - hidden) * judged + hidden * np.minimum(backlog, judged)
+    learned = find_factor(demand, "sandbox", gpu="", sharding="")
+    return np.asarray(exposed if learned is None else exposed * np.exp(learned.log_factor))
 
 
 def stage_candidates(
@@ -130,8 +135,9 @@ def situation(
     else:
         gpu, per_node = machine_columns([], layouts.machine[:0]), np.ones(len(layouts))
     return Situation(
-        constants=constants, gpu=gpu, layouts=layouts, gpus_per_node=per_node, year=year, grid_points=grid_points
-    )
+        constants=constants, gpu=gpu, layouts=layouts, gpus_per_node=per_node, year=year, grid_points=grid_points,
+        gpu_names=tuple(machine.gpu.name for machine in machines),
+    )  # fmt: skip
 
 
 def _unit_seconds(demand: Demand, at: Situation, wishes: Array) -> Array:

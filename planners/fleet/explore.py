@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,7 +64,10 @@ def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
     """Everything that could run `spec`, within its fleet, quota and burn limit; its limits on dollars and hours come
     later."""
     sieve = Sieve()
-    demands = [with_starts(stage_demand(stage, world.find_model), world.sandbox_starts) for stage in spec.stages]
+    demands = [
+        replace(with_starts(stage_demand(stage, world.find_model), world.sandbox_starts), factors=world.factors)
+        for stage in spec.stages
+    ]
     offers = _allowed_gpus(spec, world, sieve, needed=any(d.needs_gpus for d in demands))
     offers, machines = machines_of(offers, world.gpus)
     cpus = _cpu_offers(spec, world)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planners.fleet.picks import outcome
+from planners.learn.factors import NO_FACTORS
+from planners.learn.places import SHARDINGS, WORK
+from planners.physics.calibration import NARROWEST_LOG, Z80
+from planners.plan.learned import factor_on
 from planners.plan.value import Band, Narrow
 
 if TYPE_CHECKING:
@@ -19,16 +24,12 @@ if TYPE_CHECKING:
     from planners.physics.columns import Column
     from planners.physics.constants import Constants
 
-BAND_KINDS = {
-    "rlcef": "rl_step", "sft": "sft", "reward-model": "sft", "pretrain": "pretrain", "synthesize": "generate",
-    "rollout": "generate", "evaluate": "generate",
-}  # fmt: skip
-"""Stage kind -> the kind of published case whose residuals give the band."""
-
 API_LOG_SD = 0.4
 """Time of a stage that only calls APIs: speed and limits of providers vary.  Assumption."""
 SANDBOX_LOG_SD = 0.35
 """Seconds per run where a profile supplied them.  Assumption: the share of the time spent in sandboxes carries it."""
+STEP = 0.1
+"""Relative change by which the weight of a phase is found."""
 NOTICEABLE = 0.01
 """Of the band's width: inputs that would narrow it by less are not named."""
 SPOT_PRICE_LOG_SD = 0.3
@@ -40,6 +41,8 @@ class Width:
     """Half an 80 % band of a stage's hours, in ln, on each of m fleets; and the same if one input were stated."""
 
     log_half: Array
+    log_half_before: Array
+    """Without own runs."""
     log_half_with: dict[str, Array]
     """By input that is not given."""
     match: Match | None
@@ -49,31 +52,58 @@ class Width:
 def widths(picks: Picks, calibration: Calibration, *, sandbox_assumed: bool) -> Width:
     """Band widths of one stage on the fleets of `picks`."""
     demand = picks.demand
-    kind = BAND_KINDS[demand.kind]
+    kind = WORK[demand.kind]
     if not demand.needs_gpus:
-        flat = np.full(len(picks.layouts), 1.2816 * API_LOG_SD)
-        return Width(log_half=flat, log_half_with={}, match=None)
+        flat = np.full(len(picks.layouts), Z80 * API_LOG_SD)
+        return _learned(picks, calibration, flat, {}, None)
+
+    plain = dataclasses.replace(picks, demand=dataclasses.replace(demand, factors=NO_FACTORS))
 
     def hours(constants: Constants) -> Array:
-        return outcome(picks, constants).hours
+        return outcome(plain, constants).hours
 
     variance = calibration.log_variance(hours)
     matches = [matched(demand, picks, calibration, row) for row in range(len(picks.layouts))]
     outside = np.array([match.log_variance for match in matches])
     missing: dict[str, Column] = {name: sd**2 for name, sd in demand.missing.items()}
     if sandbox_assumed and demand.sandboxing is not None:
-        now = outcome(picks, calibration.constants)
+        now = outcome(plain, calibration.constants)
         share = np.clip(now.exposed / np.maximum(now.unit_seconds, 1e-9), 0.0, 1.0)
         missing[f"{demand.stage}.sandbox.seconds"] = (share * SANDBOX_LOG_SD) ** 2
     extra = outside + sum(missing.values())
+    halves = {
+        name: calibration.half_width(kind, variance, np.maximum(extra - part, 0.0)) for name, part in missing.items()
+    }
+    return _learned(picks, calibration, calibration.half_width(kind, variance, extra), halves, matches[0])
+
+
+def _learned(
+    picks: Picks, calibration: Calibration, before: Array, halves: dict[str, Array], match: Match | None
+) -> Width:
+    """The width where own runs speak for some phases.
+
+    ln(hours) moves by w_p for a relative change of phase p.  Half a band = z80 sum(w_p sd_p) + (1 - sum(w_p)) x half
+    without own runs: phases err together, the safe assumption.  Never narrower than +-20 %.
+    """
+    demand, share, own = picks.demand, np.zeros(len(picks.layouts)), np.zeros(len(picks.layouts))
+    for phase in sorted({place.phase for place in demand.factors.by_place}):
+        found = [factor_on(picks, phase, row) for row in range(len(picks.layouts))]
+        if not any(found):
+            continue
+        moved = dataclasses.replace(demand, factors=demand.factors.moved(phase, STEP))
+        ends = [outcome(dataclasses.replace(picks, demand=d), calibration.constants).hours for d in (demand, moved)]
+        weight = np.where([f is not None for f in found], np.log(ends[1] / ends[0]) / STEP, 0.0)
+        share, own = share + weight, own + weight * np.array([0.0 if f is None else f.log_sd for f in found])
+    if not share.any():
+        return Width(log_half=before, log_half_before=before, log_half_with=halves, match=match)
+
+    def learned(half: Array) -> Array:
+        return np.maximum(Z80 * own + (1.0 - share) * half, NARROWEST_LOG)
+
     return Width(
-        log_half=calibration.half_width(kind, variance, extra),
-        log_half_with={
-            name: calibration.half_width(kind, variance, np.maximum(extra - part, 0.0))
-            for name, part in missing.items()
-        },
-        match=matches[0],
-    )
+        log_half=learned(before), log_half_before=before, match=match,
+        log_half_with={name: learned(half) for name, half in halves.items()},
+    )  # fmt: skip
 
 
 def matched(demand: Demand, picks: Picks, calibration: Calibration, row: int) -> Match:
@@ -84,9 +114,9 @@ def matched(demand: Demand, picks: Picks, calibration: Calibration, row: int) ->
     engine = {"sglang": "vllm"}.get(serving, serving) if serving else None
     sharding = None
     if demand.learning is not None:
-        sharding = {0.0: "megatron", 1.0: "fsdp", 2.0: "zero1"}[float(picks.layouts.sharding[row])]
+        sharding = SHARDINGS[int(picks.layouts.sharding[row])]
     return calibration.matching(
-        BAND_KINDS[demand.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(picks.layouts.gpus[row])
+        WORK[demand.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(picks.layouts.gpus[row])
     )
 
 

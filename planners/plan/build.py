@@ -12,6 +12,7 @@ from planners.fleet.nearest import nearest
 from planners.fleet.picks import outcome
 from planners.money.extras import ExtraPrices
 from planners.money.token_prices import TokenPrices
+from planners.physics.calibration import Z80
 from planners.plan import value
 from planners.plan.bands import added, band, narrowing, widths
 from planners.plan.bill import API_UNIT, Prices, stage_lines
@@ -20,6 +21,7 @@ from planners.plan.detail import amounts, idle, layout, memory, one, phases
 from planners.plan.economics import economics
 from planners.plan.explain import Explained, stage_terms
 from planners.plan.identity import with_id
+from planners.plan.learned import learned_rows, own_runs
 from planners.plan.movers import StageCost, movers
 from planners.plan.refine import refined
 from planners.plan.summary import alternatives_of, pools_of, price_age, rejections_of, stage_usd, unpriced_of
@@ -117,12 +119,14 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
     demands = [stage.picks.demand for stage in stages]
     usd_by_stage = [plan.usd.p50 if plan.usd else 0.0 for plan in plans]
     at_least = any(line.usd is None for line in lines)
+    learned = any(phase.own and phase.own.runs for plan in plans for phase in plan.phases)
+    calibration = world.calibration.identity + (f"+{world.factors.identity}" if learned else "")
     terms = Terms()
     _explain(terms, stages, plans, world)
     run_terms(terms, plans=plans, lines=lines, costs=costs, pools=pools, hours=hours.p50, usd=usd.p50)
     return value.Plan(
         id="", created_at=at.now, name=spec.name, objective=spec.objective,
-        spec=spec.model_dump(mode="json", exclude_none=True), prices=age, calibration=world.calibration.identity,
+        spec=spec.model_dump(mode="json", exclude_none=True), prices=age, calibration=calibration,
         fleet=_fleet_line(stages), hours=hours, usd=usd, at_least=at_least,
         usd_per_hour=max(_burn(stage) for stage in stages), stages=plans, pools=pools, lines=lines,
         alternatives=alternatives_of(at, stages), frontier_chosen=1, rejections=rejections_of(at.found),
@@ -132,7 +136,7 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
             value.Assumption(name=row.name, value=row.value, source=row.source)
             for demand in demands
             for row in demand.assumed
-        ),
+        ) + learned_rows(plans, world.factors),
         unpriced=unpriced_of(lines, at.found), economics=economics(demands, usd_by_stage, spec.economics),
         warnings=(
             *limit_warnings(spec, hours, usd, at_least=at_least), *price_warnings(age), *stage_warnings(plans, stages),
@@ -174,14 +178,22 @@ def _stage_plan(stage: ChosenStage, world: World) -> value.StagePlan:
         "start-up": one(stage.mine.start_up_hours), "evaluation": one(own.pause_hours),
         "restarts and slack": one(own.overhead_hours), "preemptions": one(own.lost_hours),
     }  # fmt: skip
+    prior = float(stage.width.log_half_before[0]) / Z80
+    rows = tuple(
+        row.model_copy(update={"own": own_runs(stage.mine, row.name, prior_log_sd=prior)})
+        for row in phases(stage.mine, own)
+    )
+    runs = {run for row in rows if row.own and not row.own.other_gpus for run in row.own.runs}
     return value.StagePlan(
         name=demand.stage, kind=demand.kind, title=demand.title, unit=demand.unit, units=demand.units,
         seconds_per_unit=band(one(own.unit_seconds), log_half), hours=hours,
         usd=stage_usd(stage.lines, stage.fleet, log_half),
-        layout=layout(stage.mine), phases=phases(stage.mine, own), demand=amounts(stage.mine, stage.fleet, own),
+        layout=layout(stage.mine), phases=rows, demand=amounts(stage.mine, stage.fleet, own),
         waste_hours={name: amount for name, amount in waste.items() if amount > 0},
         memory=memory(stage.mine, constants), idle=idle(stage.mine, stage.fleet, constants, own, stage.hours),
-        calibrated=value.Calibrated(cases=match.cases if match else 0, outside=match.outside if match else ()),
+        calibrated=value.Calibrated(
+            cases=match.cases if match else 0, own_runs=len(runs), outside=match.outside if match and not runs else ()
+        ),
         narrow=narrowing(stage.width, 0),
     )  # fmt: skip
 
@@ -194,6 +206,7 @@ def _cost(stage: ChosenStage) -> StageCost:
     return StageCost(
         picks=stage.mine, fleet=stage.fleet, hours=stage.hours, usd_per_hour=scaling / stage.hours, fixed_usd=fixed,
         token_usd=tokens, gpu_usd_per_hour=gpus.burn_usd_per_hour if gpus else 0.0,
+        narrowed=float(stage.width.log_half[0] / stage.width.log_half_before[0]),
     )  # fmt: skip
 
 

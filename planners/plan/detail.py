@@ -9,6 +9,7 @@ import numpy as np
 
 from planners.fleet.fitting import rollout_memory, train_memory
 from planners.fleet.picks import outcome
+from planners.learn.places import SHARDINGS
 from planners.physics.sandbox import queue_wait_seconds, simulate_judges
 from planners.physics.workload import COLOCATED, MEGATRON
 from planners.plan.value import Idle, Memory, Phase
@@ -29,7 +30,6 @@ CURED = 0.75
 """Share of the removable idle time that counts as removing it."""
 SCHEDULES = {0.0: "colocated", 1.0: "disaggregated", 2.0: "async"}
 RECOMPUTES = {0.0: "no recompute", 0.1: "selective recompute", 1.0: "full recompute"}
-SHARDINGS = {0.0: "megatron", 1.0: "fsdp", 2.0: "zero1"}
 
 
 def one(column: Column) -> float:
@@ -235,7 +235,7 @@ def layout(picks: Picks) -> dict[str, float | str]:
     lay, demand = picks.layouts, picks.demand
     shown: dict[str, float | str] = {}
     if demand.learning is not None:
-        shown |= {"sharding": SHARDINGS[one(lay.sharding)], "dp": one(lay.dp)}
+        shown |= {"sharding": SHARDINGS[int(one(lay.sharding))], "dp": one(lay.dp)}
         degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
         shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
         shown["recompute"] = RECOMPUTES[one(lay.recompute)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planners.plan.detail import one
+from planners.plan.learned import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +83,7 @@ def stage_terms(terms: Terms, stage: Explained) -> str:
     ]
     low, high = plan.hours.p10 / plan.hours.p50, plan.hours.p90 / plan.hours.p50
     width = f"calibration {stage.calibration}: residuals of left-out published runs; docs/ACCURACY.md"
+    width += f"; narrowed by {plan.calibrated.own_runs} of your runs" if plan.calibrated.own_runs else ""
     terms.add(f"band.{name}", "80 % band of the hours, as factors", f"× {low:.2f} to × {high:.2f}", "", source=width)
     return terms.add(
         f"hours.{name}", f"hours of {name}", plan.hours.p50, "hours", formula="work + what the run wastes",
@@ -139,6 +141,9 @@ def _phase(terms: Terms, phase: Phase, shared: Sequence[str], stage: Explained) 
         for part, seconds in phase.parts.items()
         if seconds > 0
     ]
+    if phase.own is not None and phase.own.runs:
+        own = terms.add(f"{phase.id}.own", "factor of own runs", phase.own.factor, "", source=named(phase.own))
+        formula, inputs = f"({formula}) × factor", [own, *inputs]
     return terms.add(phase.id, phase.name, phase.seconds, "s", formula=formula, inputs=(*parts, *inputs))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from planners.plan.value import Plan
 
 ID_DIGITS = 16
@@ -16,8 +18,13 @@ UNHASHED = ("id", "created_at")
 
 def content_id(plan: Plan) -> str:
     """First 16 hex digits of the SHA-256 of the plan's canonical JSON (sorted keys, no spaces) without `UNHASHED`."""
-    content = plan.model_dump(mode="json", exclude=set(UNHASHED))
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return file_id(plan.model_dump(mode="json"))
+
+
+def file_id(content: Mapping[str, Any]) -> str:
+    """The same of what a plan file holds: one written before a field was added keeps its id."""
+    hashed = {name: value for name, value in content.items() if name not in UNHASHED}
+    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
 

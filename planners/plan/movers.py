@@ -55,6 +55,8 @@ class StageCost:
     """Of `fixed_usd`, what API tokens cost."""
     gpu_usd_per_hour: float
     """Of `usd_per_hour`, what the GPU nodes cost."""
+    narrowed: float = 1.0
+    """Width of the band with own runs over that without."""
 
     def usd(self, hours: float, *, more: float = 0.0) -> float:
         """Dollars of the stage if it took `hours`, and `more` besides."""
@@ -106,8 +108,9 @@ def _moves(stage: StageCost, calibration: Calibration) -> list[_Move]:
     if demand.needs_gpus:
         for group, prefixes in GROUPS.items():
             slow, fast = _moved(calibration, prefixes)
-            ends = one(outcome(stage.picks, fast).hours), one(outcome(stage.picks, slow).hours)
-            rows.append(_Move(f"{group} ({demand.stage})", "80 % fast end", "80 % slow end", ends))
+            swings = [one(outcome(stage.picks, moved).hours) / stage.hours for moved in (fast, slow)]
+            quick, long = (stage.hours * swing**stage.narrowed for swing in swings)
+            rows.append(_Move(f"{group} ({demand.stage})", "80 % fast end", "80 % slow end", (quick, long)))
     if demand.apis:
         factors = 1.0 / GIVEN_FACTOR, GIVEN_FACTOR
         low, high = (_hours(stage.picks, constants, _with_tokens(demand, factor)) for factor in factors)

@@ -52,6 +52,28 @@ class Pool(Value):
     usd: float | None
 
 
+class OwnRuns(Value):
+    """Where a run of this plan will count for later plans, and what earlier runs changed in this one."""
+
+    work: str
+    """rl_step, sft, pretrain or generate."""
+    model_class: str
+    engine: str
+    """Inference engine of a rollout phase, sharding of a trainer's."""
+    sandbox_profile: str
+    inputs: str
+    """Decisive inputs that the spec leaves open, or states where a run would correct them."""
+    gpu: str
+    prior_log_sd: float
+    """Spread of ln(actual / planned) without own runs."""
+    factor: float = 1.0
+    """Part of the phase's seconds: seconds / factor is what is planned without own runs."""
+    runs: tuple[str, ...] = ()
+    """Runs behind the factor."""
+    other_gpus: bool = False
+    """The runs were on other GPUs."""
+
+
 class Phase(Value):
     """One phase of a unit of work (an RL step, an optimizer step, the whole pass over the tasks)."""
 
@@ -68,6 +90,8 @@ class Phase(Value):
     """Who works: trainer, rollout or sandbox; empty means trainer.  Draws the timeline's lanes, nothing else."""
     start_seconds: float | None = None
     """When in the unit it begins; None means right after the exposed part of the phase before it."""
+    own: OwnRuns | None = None
+    """None where own runs teach nothing, such as an API's speed."""
 
 
 class Idle(Value):
@@ -96,6 +120,7 @@ class Calibrated(Value):
 
     cases: int
     own_runs: int = 0
+    """Runs on the same GPU, model class, engine or sandbox profile whose seconds are in the plan."""
     outside: tuple[str, ...] = ()
     """Inputs outside the calibrated range, each as a short phrase."""
 
@@ -244,7 +269,7 @@ class Plan(Value):
     spec: dict[str, Any]
     prices: PriceAge
     calibration: str
-    """Id of the calibration that gave constants and bands."""
+    """Id of the calibration that gave constants and bands; `+` and the id of the factors of own runs, where used."""
     fleet: str
     """One line: cloud region, capacity type."""
     feasible: bool = True

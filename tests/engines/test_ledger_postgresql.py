@@ -14,6 +14,7 @@ import pytest
 from ledger_world import a_machine, a_run, at
 from postgresql import PASSWORD, Server, running_server
 from test_ledger_costs import *  # noqa: F403 - the same promises, with this module's `url`
+from test_ledger_factors import *  # noqa: F403
 from test_ledger_migrations import *  # noqa: F403
 from test_ledger_processes import *  # noqa: F403
 from test_ledger_processes import CHILDREN

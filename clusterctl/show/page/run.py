@@ -96,7 +96,7 @@ def how_sure(plan: Plan) -> Span:
         return Span(f"80% bands, uncalibrated in {', '.join(bare)}", Style.WARN)
     weakest = min(plan.stages, key=lambda stage: support[stage.name]).calibrated
     texts = [count(weakest.cases, "case")] if weakest.cases else []
-    texts += [count(weakest.own_runs, "own run")] if weakest.own_runs else []
+    texts += [f"{weakest.own_runs} of your runs"] if weakest.own_runs else []
     return Span(f"80% bands, calibrated by {' and '.join(texts)}", Style.GOOD)
 
 

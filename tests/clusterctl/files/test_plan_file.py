@@ -54,7 +54,7 @@ def test_the_id_names_the_content_and_not_the_moment() -> None:
 
 
 def test_an_edited_plan_is_refused() -> None:
-    assert refused(changed(name="mine")) == "plan.json: was edited: its content is not that of plan '9fc2777aa7ad2230'"
+    assert refused(changed(name="mine")) == "plan.json: was edited: its content is not that of plan 'd870ba4ac70f221c'"
 
 
 @pytest.mark.parametrize(

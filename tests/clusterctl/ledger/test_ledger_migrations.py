@@ -16,13 +16,15 @@ from clusterctl.errors import StateError
 from clusterctl.ledger import migrate, open_ledger
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.migrate import upgrade
-from clusterctl.ledger.rows import Cost, Event, Phase, Resource, Run, Step, StoredPlan
+from clusterctl.ledger.rows import Cost, Event, FactorRow, Phase, Resource, Run, Step, StoredPlan
 from clusterctl.ledger.store import Store, parse_url
 from clusterctl.ledger.tables import HEAD, VERSION_TABLE
 
 ROWS: dict[str, Any] = {
     "runs": Run, "plans": StoredPlan, "resources": Resource, "events": Event, "phases": Phase, "steps": Step, "costs": Cost,
 }  # fmt: skip
+NOW: dict[str, Any] = ROWS | {"factors": FactorRow}
+"""All tables; ROWS are those of the first revision."""
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
@@ -36,8 +38,8 @@ def upgrade() -> None:
 
 def test_the_tables_are_those_that_the_code_reads(ledger: Ledger) -> None:
     found = inspect(ledger.engine)
-    assert set(found.get_table_names()) == {*ROWS, VERSION_TABLE}
-    for table, row in ROWS.items():
+    assert set(found.get_table_names()) == {*NOW, VERSION_TABLE}
+    for table, row in NOW.items():
         optional = {field.name: str(field.type).endswith("| None") for field in fields(row)}
         assert {column["name"]: column["nullable"] for column in found.get_columns(table)} == optional
 
@@ -89,7 +91,7 @@ def add_next(folder: Path, monkeypatch: pytest.MonkeyPatch, more: str = "pass") 
 def test_an_upgrade_from_the_first_revision_keeps_everything(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once there is a second revision, `fill` must write what the first one held, by SQL."""
+    """`fill` writes what the first revision holds, whose tables have not changed since; once one does, by SQL."""
     with at_first_revision(url) as store, Ledger(parse_url(url), wait_seconds=5, now=lambda: T0) as old:
         fill(old)
         before = contents(store)

@@ -1,0 +1,159 @@
+"""`clusterctl calibrate`: what own runs took over their plans; shown first, then applied, revertible."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clusterctl.console import terminal
+from clusterctl.errors import SpecError
+from clusterctl.ledger import open_ledger
+from clusterctl.own_runs import factors_of
+from clusterctl.run.calibrate import apply, learn
+from clusterctl.show.spans import Span, Style, line, paint
+from clusterctl.show.table import Column, cell, draw
+from planners.learn.factors import ANY_GPU
+from planners.physics.calibration import Z80
+
+if TYPE_CHECKING:
+    from clusterctl.ledger.rows import FactorRow
+    from clusterctl.run.calibrate import Calibrated
+    from clusterctl.show.spans import Line
+    from planners.learn.factors import Factor, Factors
+
+COLUMNS = (
+    Column(title="phase"),
+    Column(title="where", prose=True),
+    Column(title="runs", align="right"),
+    Column(title="actual/planned", align="right"),
+    Column(title="in use", align="right"),
+    Column(title="proposed", align="right"),
+    Column(title="80 % of runs", align="right"),
+)
+
+
+def calibrate(
+    *,
+    apply_: Annotated[bool, typer.Option("--apply", help="Let plans use the proposed factors.")] = False,
+    revert: Annotated[
+        str | None,
+        typer.Option("--revert", metavar="ID", help="Take a calibration out of use; the one before returns."),
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Calibrations that were applied.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what your ended runs took over what was planned, as factors for the next plan.
+
+    Nothing is used before --apply.  See docs/calibrate.md.
+    """
+    if sum((apply_, revert is not None, listed)) > 1:
+        raise SpecError("--apply, --revert and --list are three things", hint="ask for one of them")
+    with open_ledger() as ledger:
+        if revert is not None:
+            ledger.revert_factors(revert)
+        if revert is not None or listed:
+            rows = ledger.factors()
+            typer.echo(json.dumps(_list_json(rows), indent=2) if as_json else _list_text(rows), nl=False)
+            return
+        found, used = learn(ledger), factors_of(ledger.factors(in_use=True))
+        if apply_:
+            apply(ledger, found.factors)
+            used = found.factors
+    typer.echo(json.dumps(_json(found, used), indent=2) + "\n" if as_json else _text(found, used), nl=False)
+
+
+def _all(factors: Factors) -> list[Factor]:
+    return [factor for by_gpu in factors.by_place.values() for factor in by_gpu.values()]
+
+
+def _text(found: Calibrated, used: Factors) -> str:
+    screen = terminal()
+    lines: list[Line] = draw(COLUMNS, [_row(factor, used) for factor in _all(found.factors)], screen.columns)
+    if not lines:
+        lines = [line("no ended run has taught anything yet; `clusterctl up SPEC` starts one")]
+    if found.unused:
+        rows = [
+            [cell(row.run, Style.DIM), cell(row.phase, Style.DIM), cell(row.reason, Style.DIM)] for row in found.unused
+        ]
+        columns = (Column(title="not counted"), Column(title=""), Column(title="why", prose=True))
+        lines += [[], *draw(columns, rows, screen.columns)]
+    return paint([*lines, [], *_next(found.factors, used)], colour=screen.colour)
+
+
+def _next(proposed: Factors, used: Factors) -> list[Line]:
+    """What is in use, and what to type."""
+    if proposed and proposed.identity == used.identity:
+        undo = Span(f"clusterctl calibrate --revert {used.identity}", Style.COMMAND)
+        return [line(f"  in use: {used.identity}; ", undo, " takes it back")]
+    said = f"in use: {used.identity}" if used else "in use: nothing of your runs"
+    take = [Span("clusterctl calibrate --apply", Style.COMMAND), Span(f" uses {proposed.identity}")]
+    return [line(f"  {said}", *((Span("; "), *take) if proposed else ()))]
+
+
+def _where(factor: Factor) -> str:
+    place = factor.place
+    gpu = "other GPUs" if factor.gpu == ANY_GPU else factor.gpu
+    parts = [place.model_class, gpu, place.engine, place.sandbox_profile, place.inputs]
+    return ", ".join(part for part in parts if part)
+
+
+def _row(factor: Factor, used: Factors) -> list[Line]:
+    ratios = sorted(factor.ratios.values())
+    spread = f"{ratios[0]:.2f}–{ratios[-1]:.2f}" if len(ratios) > 1 else f"{ratios[0]:.2f}"
+    now = used.by_place.get(factor.place, {}).get(factor.gpu)
+    half = Z80 * factor.log_sd
+    low, high = math.exp(factor.log_factor - half), math.exp(factor.log_factor + half)
+    return [
+        cell(factor.place.phase), cell(_where(factor)), cell(str(len(ratios))), cell(spread),
+        cell("-" if now is None else f"× {math.exp(now.log_factor):.2f}"),
+        cell(f"× {math.exp(factor.log_factor):.2f}", Style.STRONG), cell(f"{low:.2f}–{high:.2f}"),
+    ]  # fmt: skip
+
+
+def _json(found: Calibrated, used: Factors) -> dict[str, Any]:
+    return {
+        "in_use": used.identity or None,
+        "proposed": found.factors.identity or None,
+        "factors": [
+            {**factor.place._asdict(), "gpu": factor.gpu, "factor": math.exp(factor.log_factor),
+             "log_sd": factor.log_sd, "actual_over_planned": dict(factor.ratios)}
+            for factor in _all(found.factors)
+        ],
+        "not_counted": [row._asdict() for row in found.unused],
+    }  # fmt: skip
+
+
+def _calibrations(rows: tuple[FactorRow, ...]) -> list[tuple[FactorRow, int, str]]:
+    """(a row, runs, state) of each calibration, the last applied first."""
+    found: dict[str, list[FactorRow]] = {}
+    for row in rows:
+        found.setdefault(row.calibration_id, []).append(row)
+    kept = next((identity for identity, some in found.items() if some[0].reverted_at is None), None)
+    states = {identity: "in use" if identity == kept else "reverted" if some[0].reverted_at else "replaced"
+              for identity, some in found.items()}  # fmt: skip
+    return [(some[0], len({run for row in some for run in row.ratios}), states[i]) for i, some in found.items()]
+
+
+def _list_json(rows: tuple[FactorRow, ...]) -> list[dict[str, Any]]:
+    return [
+        {"calibration": row.calibration_id, "applied_at": row.applied_at.isoformat(), "runs": runs, "state": state}
+        for row, runs, state in _calibrations(rows)
+    ]
+
+
+def _list_text(rows: tuple[FactorRow, ...]) -> str:
+    screen = terminal()
+    columns = (
+        Column(title="calibration"),
+        Column(title="applied"),
+        Column(title="runs", align="right"),
+        Column(title=""),
+    )
+    table = [
+        [cell(row.calibration_id), cell(f"{row.applied_at:%Y-%m-%d %H:%M} UTC"), cell(str(runs)), cell(state)]
+        for row, runs, state in _calibrations(rows)
+    ]
+    return paint(draw(columns, table, screen.columns) or [line("nothing was applied yet")], colour=screen.colour)

@@ -1,0 +1,100 @@
+"""What the ledger's ended runs say about their plans."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from clusterctl.console import progress
+from clusterctl.errors import SpecError
+from clusterctl.ledger.rows import FactorRow
+from planners.learn.fit import Observation, fit
+from planners.learn.observe import Unused, observe
+from planners.plan.value import SCHEMA, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from clusterctl.ledger import Ledger
+    from clusterctl.ledger.rows import Run, RunState
+    from planners.learn.factors import Factors
+
+ENDED: tuple[RunState, ...] = ("stopped", "finished", "failed")
+MOST_RUNS = 200
+"""The newest ended runs that are read: software moves on, and a minute of reading is enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """What the runs taught."""
+
+    observations: Sequence[Observation]
+    unused: Sequence[Unused]
+    factors: Factors
+
+
+def learn(ledger: Ledger) -> Calibrated:
+    """Factors from all ended runs of the ledger.  A run that teaches nothing is named with the reason."""
+    seen: list[Observation] = []
+    unused: list[Unused] = []
+    runs = ledger.runs(states=ENDED)[:MOST_RUNS]
+    with progress("reading runs", total=len(runs)) as advance:
+        for run in runs:
+            plan = _plan(ledger, run)
+            if isinstance(plan, str):
+                unused.append(Unused(run.run_id, "", plan))
+            else:
+                mine, rest = observe(run.run_id, plan, _seconds(ledger, run.run_id))
+                seen += mine
+                unused += rest if mine else [Unused(run.run_id, "", _why(rest))]
+            advance(1)
+    return Calibrated(observations=seen, unused=unused, factors=fit(seen))
+
+
+def _why(unused: Sequence[Unused]) -> str:
+    """One reason for all, or the first."""
+    return unused[0].reason if unused else "its plan has no phases"
+
+
+def _plan(ledger: Ledger, run: Run) -> Plan | str:
+    """The plan of a run, or why there is none."""
+    if run.plan_id is None:
+        return "it has no plan"
+    try:
+        stored = ledger.get_plan(run.plan_id)
+    except SpecError as error:
+        return error.message
+    if stored.schema != SCHEMA:
+        return f"its plan is {stored.schema}, this clusterctl reads {SCHEMA}"
+    try:
+        return Plan.model_validate({"created_at": stored.created_at} | json.loads(stored.content))
+    except (ValidationError, ValueError):
+        return "its plan can't be read"
+
+
+def _seconds(ledger: Ledger, run_id: str) -> Mapping[tuple[str, str], Sequence[float]]:
+    """(stage, phase) -> seconds by step."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for phase in sorted(ledger.phases(run_id), key=lambda row: row.step):
+        found.setdefault((phase.stage, phase.phase), []).append(phase.seconds)
+    return found
+
+
+def apply(ledger: Ledger, factors: Factors) -> None:
+    """Into the ledger: the next plan uses them.  Raises SpecError when there are none."""
+    if not factors:
+        raise SpecError("no run has taught anything yet", hint="`clusterctl calibrate` says why of each ended run")
+    now = ledger.now()
+    ledger.put_factors(
+        [
+            FactorRow(
+                calibration_id=factors.identity, **factor.place._asdict(), gpu=factor.gpu, applied_at=now,
+                log_factor=factor.log_factor, log_sd=factor.log_sd, ratios=factor.ratios,
+            )
+            for by_gpu in factors.by_place.values()
+            for factor in by_gpu.values()
+        ]
+    )  # fmt: skip

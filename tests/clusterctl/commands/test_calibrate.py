@@ -1,0 +1,137 @@
+"""`clusterctl calibrate` and the plan after it, on a ledger with runs of the quickstart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from clusterctl import cli
+from clusterctl.files.plan_file import read_plan
+from clusterctl.ledger import open_ledger
+from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.rows import Run, RunState
+
+T0 = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SPEC = "templates/specs/quickstart.yaml"
+
+
+class Done(NamedTuple):
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def call(work_folder: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Call:
+    """`call("calibrate", "--apply")` in a folder with templates/ and an empty home."""
+    monkeypatch.chdir(work_folder)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("CLUSTERCTL_HOME", str(work_folder / "home"))
+    monkeypatch.delenv("CLUSTERCTL_LEDGER", raising=False)
+
+    def run(*args: str) -> Done:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(list(args))
+        out, err = capfdbinary.readouterr()
+        return Done(int(stopped.value.code or 0), out.decode(), err.decode())
+
+    return run
+
+
+@pytest.fixture
+def ledger(call: Call) -> Iterator[Ledger]:
+    with open_ledger() as opened:
+        yield opened
+
+
+def ran(ledger: Ledger, call: Call, name: str, *, times: float, state: RunState = "finished", steps: int = 20) -> None:
+    """A run of the quickstart whose phases took `times` as long as planned without own runs."""
+    call("plan", SPEC, "--out", f"{name}.json")
+    plan = read_plan(f"{name}.json")
+    ledger.put_plan(plan.id, schema=plan.schema_name, content=plan.model_dump_json(exclude={"created_at"}))
+    ledger.add_run(Run(run_id=name, name=name, target="local", plan_id=plan.id, created_at=T0))
+    for step in range(1, steps + 1):
+        for phase in plan.stages[0].phases:
+            assert phase.own
+            seconds = times * phase.seconds / phase.own.factor
+            ledger.record_phase(name, "rlcef", phase.name, step, seconds=seconds, at=T0 + timedelta(seconds=step))
+    ledger.set_state(name, state)
+
+
+def hours(call: Call) -> dict[str, float]:
+    band: dict[str, float] = json.loads(call("plan", SPEC, "--json").out)["hours"]
+    return band
+
+
+def test_without_runs_it_says_what_starts_one(call: Call) -> None:
+    assert "no ended run has taught anything yet" in call("calibrate").out
+    done = call("calibrate", "--apply")
+    assert (done.code, "no run has taught anything yet" in done.err) == (2, True)
+    assert call("calibrate", "--list").out == "nothing was applied yet\n"
+    assert json.loads(call("calibrate", "--json").out) == {
+        "in_use": None, "proposed": None, "factors": [], "not_counted": []
+    }  # fmt: skip
+
+
+def test_factors_are_shown_then_used_then_reverted(call: Call, ledger: Ledger) -> None:
+    raw = hours(call)
+    for number in range(3):
+        ran(ledger, call, f"q{number}", times=1.8)
+    shown = call("calibrate")
+    assert "in use: nothing of your runs; clusterctl calibrate --apply uses " in shown.out
+    assert "sandbox   judge, 0.04 s a run     3" in shown.out
+    assert hours(call) == raw, "shown, not used"
+    assert call("calibrate", "--apply").code == 0
+    page = call("plan", SPEC).out
+    assert "calibrated by 3 of your runs" in " ".join(page.split())
+    learned = hours(call)
+    assert learned["p50"] == pytest.approx(1.7 * raw["p50"], rel=0.1)
+    assert learned["p90"] / learned["p10"] < raw["p90"] / raw["p10"]
+    assert "your runs q0, q1, q2" in " ".join(call("plan", SPEC, "--explain").out.split())
+    identity = json.loads(call("calibrate", "--json").out)["in_use"]
+    assert json.loads(call("plan", SPEC, "--json").out)["calibration"].endswith(f"+{identity}")
+    assert [row["state"] for row in json.loads(call("calibrate", "--list", "--json").out)] == ["in use"]
+    assert "reverted" in call("calibrate", "--revert", identity).out
+    assert hours(call) == raw
+
+
+def test_runs_of_a_calibrated_plan_are_not_counted_twice(call: Call, ledger: Ledger) -> None:
+    ran(ledger, call, "first", times=1.8)
+    call("calibrate", "--apply")
+    ran(ledger, call, "second", times=1.8)
+    (sandbox,) = [row for row in json.loads(call("calibrate", "--json").out)["factors"] if row["phase"] == "sandbox"]
+    assert sandbox["actual_over_planned"] == {"first": pytest.approx(1.8), "second": pytest.approx(1.8)}
+
+
+def test_runs_that_teach_nothing_are_named_and_the_rest_counts(call: Call, ledger: Ledger) -> None:
+    ran(ledger, call, "fine", times=1.5)
+    ran(ledger, call, "interrupted", times=1.4, state="failed", steps=2)
+    ran(ledger, call, "running", times=9.0, state="running")
+    ran(ledger, call, "nothing-done", times=1.0, state="stopped", steps=0)
+    ledger.add_run(Run(run_id="no-plan", name="no-plan", target="local", created_at=T0))
+    ledger.set_state("no-plan", "finished")
+    ledger.put_plan("odd", schema="clusterctl.plan/0", content="{}")
+    ledger.add_run(Run(run_id="odd", name="odd", target="local", plan_id="odd", created_at=T0))
+    ledger.set_state("odd", "finished")
+    found = json.loads(call("calibrate", "--json").out)
+    assert set(found["factors"][0]["actual_over_planned"]) == {"fine", "interrupted"}
+    assert {row["run"]: row["reason"] for row in found["not_counted"]} == {
+        "nothing-done": "not measured: no step completed it", "no-plan": "it has no plan",
+        "odd": "its plan is clusterctl.plan/0, this clusterctl reads clusterctl.plan/1",
+    }  # fmt: skip
+
+
+def test_three_wishes_at_once_are_refused(call: Call) -> None:
+    done = call("calibrate", "--apply", "--list")
+    assert (done.code, "are three things" in done.err) == (2, True)
+    assert "no calibration is called `abc`" in call("calibrate", "--revert", "abc").err
