@@ -26,12 +26,23 @@ def default_store_url() -> str:
 def open_store(url: str | None = None, *, node: str | None = None) -> Store:
     """The store at `url` (else at `default_store_url()`): a bucket, or a folder, which is made when written to.
 
-    node: whose name its segments and notes carry, and whose clock its rows follow; None for rows of many nodes.
+    node: whose name its segments and notes carry; else this machine's.
     Raises SpecError for a URL that is none; ClusterctlError when a bucket's package is missing.
     """
     from clusterctl.store.store import Store
 
     return Store(open_objects(url), node=node)
+
+
+def open_source(url: str | None = None) -> Source:
+    """What answers at `url` (else at `default_store_url()`): a store, or `prometheus+http://host:9090`.
+
+    Raises as `open_store` does.  That a server does not answer is no error here: `Source.problems` says it.
+    """
+    from clusterctl.store.prometheus import Prometheus
+
+    where = url or default_store_url()
+    return Prometheus(where) if where.startswith("prometheus+") else open_store(where)
 
 
 def open_objects(url: str | None = None) -> Objects:
@@ -45,5 +56,6 @@ def open_objects(url: str | None = None) -> Objects:
 
         return Bucket(where, folder=user_data_dir())
     if scheme:
-        raise SpecError(f"no store is kept at {scheme}://", hint=URL_HINT)
+        read_only = "; it can be read" if scheme.startswith("prometheus+") else ""
+        raise SpecError(f"no store is kept at {scheme}://{read_only}", hint=URL_HINT)
     return Folder(Path(where).expanduser().absolute())

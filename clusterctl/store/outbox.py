@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.store import layout
@@ -25,8 +25,6 @@ MAX_WAITING_BYTES = 64 * 2**20
 """What waits in memory for a disk that is full: weeks of one node with 8 GPUs at 10 s."""
 MAX_SPOOL_BYTES = 2**30
 """What waits on disk for a bucket that does not answer: months of such a node."""
-BACK = timedelta(seconds=1)
-"""A clock that goes back by more than this is noted; time daemons slew what is less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +53,6 @@ class _Lost:
 class Outbox:
     """One writer of a store: its segments have its name and a number.  `add` never waits for a disk or network.
 
-    node: whose clock the rows follow; None for a writer of many nodes' rows.
     A segment's name is made once: what is written again, or sent again by another process, is not there twice.
     """
 
@@ -70,9 +67,6 @@ class Outbox:
         self._waiting: deque[tuple[str, Segment]] = deque()
         self._number = self._bytes = 0
         self._lost: dict[str, _Lost] = {}
-        self._follows_clock = node is not None
-        self._latest: dict[str, datetime] = {}
-        self._went_back: tuple[datetime, timedelta] | None = None
 
     def add(self, segment: Segment) -> None:
         """Queue; the oldest are dropped while too many bytes wait."""
@@ -84,10 +78,6 @@ class Outbox:
             while self._bytes > self._max_bytes:
                 oldest = self._remove()
                 self._lose(oldest.table, oldest.first, oldest.last, oldest.rows)
-            back = self._latest.get(segment.table, segment.first) - segment.first
-            if self._follows_clock and back > BACK:
-                self._went_back = (segment.first, max(back, self._went_back[1] if self._went_back else back))
-            self._latest[segment.table] = segment.last
 
     def waiting_rows(self) -> int:
         """Rows that are not yet safe on a disk."""
@@ -112,24 +102,15 @@ class Outbox:
                 self._empty_spool()
 
     def gaps(self) -> list[dict[str, Any]]:
-        """Rows of `notes` that say what was dropped, and that the clock went back, since this was last asked."""
+        """Rows of `notes` that say what was dropped since this was last asked."""
         with self._lock:
             lost, self._lost = self._lost, {}
-            went_back, self._went_back = self._went_back, None
-        texts = [
-            (gap.last, table, f"{'' if gap.rows is None else f'{gap.rows} '}rows from "
-             f"{gap.first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC on were dropped: {gap.why}")
+        return [
+            {"at": gap.last, "node": self.node, "kind": "gap", "subject": table,
+             "text": f"{'' if gap.rows is None else f'{gap.rows} '}rows from "
+                     f"{gap.first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC on were dropped: {gap.why}"}
             for table, gap in lost.items()
         ]  # fmt: skip
-        if went_back:
-            at, back = went_back
-            texts.append(
-                (at, "clock", f"the clock went back {back.total_seconds():,.0f} s: some times are there twice")
-            )
-        return [
-            {"at": at, "node": self.node, "kind": "gap", "subject": subject, "text": text}
-            for at, subject, text in texts
-        ]
 
     def _empty_spool(self) -> None:
         """Send what waits on disk, oldest first, also what a killed process left; drop what is too much."""

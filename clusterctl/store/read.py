@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import mmap
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from clusterctl.store import layout
-from planners.telemetry.roll_up import roll_up
+from planners.telemetry.roll_up import roll_up, whole_steps
 from planners.telemetry.tables import TABLES, schema
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Reader:
         if step_seconds and "seconds" in TABLES[table]:
             level = max((level for level in layout.LEVELS if level <= step_seconds), default=layout.LEVELS[0])
             step = -(-step_seconds // level) * level
-            start, end = _whole(start, step, up=False), _whole(end, step, up=True)
+            start, end = whole_steps(start, end, step)
         wanted = (pl.col("at") > start) & (pl.col("at") <= end)
         if run is not None:
             wanted &= pl.col("run") == run
@@ -227,8 +227,3 @@ def scan(files: Collection[Path], table: str) -> pl.LazyFrame:
         list(files), schema=schema(table), missing_columns="insert", extra_columns="ignore", glob=False,
         hive_partitioning=False,
     )  # fmt: skip
-
-
-def _whole(at: datetime, step: int, *, up: bool) -> datetime:
-    seconds, rest = divmod(at.timestamp(), step)
-    return datetime.fromtimestamp(0, tz=UTC) + timedelta(seconds=(seconds + (up and rest > 0)) * step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -17,6 +18,12 @@ def bucket_end(step_seconds: int) -> pl.Expr:
     step_ms = step_seconds * 1000
     at_ms = pl.col("at").to_physical()
     return (((at_ms - 1) // step_ms + 1) * step_ms).cast(pl.Datetime("ms", "UTC")).alias("at")
+
+
+def whole_steps(start: datetime, end: datetime, step_seconds: int) -> tuple[datetime, datetime]:
+    """The two, widened to multiples of the step since 1970."""
+    zero, step = datetime.fromtimestamp(0, tz=UTC), timedelta(seconds=step_seconds)
+    return zero + (start - zero) // step * step, zero - (zero - end) // step * step
 
 
 def roll_up(

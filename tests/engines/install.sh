@@ -13,6 +13,7 @@ fi
 
 packages=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
+command -v prometheus >/dev/null || packages="$packages prometheus"
 [ -z "$packages" ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
 	echo "missing:$packages; install them with your package manager" >&2

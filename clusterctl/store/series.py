@@ -1,0 +1,190 @@
+"""Answers of a Prometheus as rows of our tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from clusterctl.store import promql
+from planners.telemetry.tables import TABLES, Idle, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+BUSY_UTIL_PCT = 1.0
+"""As the agent has it: below it, no kernel ran."""
+ALL_RATIO = 0.98
+"""Of a step: from here on it counts as all of it, since Prometheus extrapolates to a step's ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One series of an answer."""
+
+    labels: dict[str, str]
+    ats: list[float]
+    """Unix seconds."""
+    values: list[float]
+
+
+def parse(data: Mapping[str, Any]) -> list[Series]:
+    """The series of an answer, a matrix or a vector.  Raises ValueError, TypeError or LookupError for what is none."""
+    found = []
+    for one in data["result"]:
+        sampled = one["values"] if data["resultType"] == "matrix" else [one["value"]]
+        pairs = [(float(at), float(value)) for at, value in sampled]
+        labels = {str(name): str(text) for name, text in one["metric"].items()}
+        found.append(Series(labels=labels, ats=[at for at, _ in pairs], values=[value for _, value in pairs]))
+    return found
+
+
+def rows(
+    table: str, answers: Mapping[str, Sequence[Series]], *, intervals: Mapping[str | None, float], step_seconds: int
+) -> pl.DataFrame:
+    """Rows of a table: one per step, holder and reason.
+
+    answers: by column, with `present` (samples in a step) and, for GPUs, `idle` (seconds in a step, by reason).
+    intervals: seconds between two samples, by job; a holder that came within a step gets its samples' part of it.
+    """
+    ids = _Ids(table)
+    interval = [intervals[one.labels.get("job")] for one in answers["present"] for _ in one.values]
+    seconds = pl.col("value") * pl.Series("interval", interval, dtype=pl.Float64)
+    present = ids.frame(answers["present"]).with_columns(seconds=seconds.clip(upper_bound=float(step_seconds)))
+    whole = present.group_by("id", "at").agg(pl.col("seconds").max())
+    columns = [name for name in promql.QUERIES[table] if answers.get(name)]
+    for name in columns:
+        values = ids.frame(answers[name]).group_by("id", "at").agg(pl.col("value").max().alias(name))
+        whole = whole.join(values, on=["id", "at"], how="left")
+    whole = whole.join(ids.holders(), on="id").filter(pl.col("seconds") > 0)
+    best = [pl.col("rank").min().over("node", "gpu", "at"), pl.col("job").min().over("node", "gpu", "rank", "at")]
+    whole = whole.filter(pl.col("rank") == best[0]).filter(pl.col("job") == best[1])
+    if table == "gpu":
+        if "energy_j" in whole.columns:
+            whole = whole.with_columns(_energy(step_seconds, "power_w" in whole.columns))
+        whole = _with_reasons(whole, ids.frame(answers.get("idle", ()), with_reason=True))
+    return whole.select(_typed(name, whole.columns, table) for name in TABLES[table])
+
+
+def devices(answers: Mapping[str, Sequence[Series]], at: datetime) -> pl.DataFrame:
+    """A row for each GPU: its labels, and the sum of its used, free and reserved memory."""
+    found: dict[tuple[str | None, str | None], dict[str, Any]] = {}
+    for position, one in ((position, one) for position, answer in answers.items() for one in answer):
+        labels = one.labels
+        row = found.setdefault((promql.node_of(labels), promql.gpu_of(labels)), {"at": at, "fb_total_mib": {}})
+        row |= {
+            "node": promql.node_of(labels), "gpu": promql.gpu_of(labels), "uuid": labels.get("UUID"),
+            "model": labels.get("model") or labels.get("modelName"), "driver": labels.get("DCGM_FI_DRIVER_VERSION"),
+            "mig_profile": labels.get("GPU_I_PROFILE"),
+        }  # fmt: skip
+        row["fb_total_mib"][position] = one.values[-1] if one.values else 0.0
+    for row in found.values():
+        row["fb_total_mib"] = round(sum(row["fb_total_mib"].values())) if len(row["fb_total_mib"]) > 1 else None
+    return pl.DataFrame(list(found.values()), schema=schema("devices"))
+
+
+class _Ids:
+    """Numbers for who holds what, as the labels of series say it."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._ids: dict[tuple[object, ...], int] = {}
+
+    def frame(self, answer: Sequence[Series], *, with_reason: bool = False) -> pl.DataFrame:
+        """Columns id, at, value, and reason: a row per sample."""
+        ids = [self._id(one.labels) for one in answer]
+        counts = np.array([len(one.values) for one in answer], np.int64)
+        data: dict[str, Any] = {
+            "id": pl.Series(np.repeat(np.array(ids, np.uint32), counts)),
+            "at": pl.Series([round(at * 1000) for one in answer for at in one.ats], dtype=pl.Int64),
+            "value": pl.Series([value for one in answer for value in one.values], dtype=pl.Float64),
+        }
+        if with_reason:
+            reasons = [one.labels.get("reason", "") for one in answer]
+            data["reason"] = pl.Series([r for r, count in zip(reasons, counts, strict=True) for _ in range(count)],
+                                       dtype=pl.String)  # fmt: skip
+        return pl.DataFrame(data)
+
+    def holders(self) -> pl.DataFrame:
+        """Columns id, node, gpu, run, role, job, rank: of two exporters of one GPU, the agent comes first."""
+        columns = dict.fromkeys(("node", "gpu", "run", "role", "job", "instance"), pl.String) | {"rank": pl.Int64}
+        return pl.DataFrame(list(self._ids), schema=columns, orient="row").with_columns(
+            pl.Series("id", list(self._ids.values()), dtype=pl.UInt32), pl.col("job").fill_null("")
+        )
+
+    def _id(self, labels: dict[str, str]) -> int:
+        gpu = promql.gpu_of(labels) if self._table == "gpu" else None
+        run, role = promql.holder_of(labels) if self._table != "host" else (None, None)
+        job = labels.get("job")
+        key = (promql.node_of(labels), gpu, run, role, job, labels.get("instance"), int("modelName" in labels))
+        return self._ids.setdefault(key, len(self._ids))
+
+
+def fullest(present: Sequence[Series]) -> dict[str | None, tuple[Series, float]]:
+    """By job: the series with the most samples in a step, and that step's end."""
+    found: dict[str | None, tuple[float, Series, float]] = {}
+    for one in present:
+        most, at = max(zip(one.values, one.ats, strict=True), default=(0.0, 0.0))
+        if most > found.get(one.labels.get("job"), (0.0,))[0]:
+            found[one.labels.get("job")] = most, one, at
+    return {job: (one, at) for job, (_, one, at) in found.items()}
+
+
+def interval_seconds(samples: Sequence[Series]) -> float:
+    """The usual time between two samples; where there are not two, what Prometheus scrapes at by default."""
+    steps = [step for one in samples for step in np.diff(one.ats)]
+    return float(np.median(steps)) if steps else 60.0
+
+
+def _energy(step_seconds: int, has_power: bool) -> pl.Expr:
+    """What the counter rose by; where a GPU changed hands within the step, which the counter does not tell apart, the
+    mean power × the seconds."""
+    power = pl.col("power_w") * pl.col("seconds") if has_power else pl.lit(None, pl.Float64)
+    return (
+        pl.when(pl.col("seconds") > ALL_RATIO * step_seconds)
+        .then(pl.col("energy_j"))
+        .otherwise(power)
+        .alias("energy_j")
+    )
+
+
+def _with_reasons(whole: pl.DataFrame, idle: pl.DataFrame) -> pl.DataFrame:
+    """Split each row into what worked and what idled for each reason.
+
+    What no agent watches has no reasons: it idles, for an unknown one, in steps in which it did nothing.
+    """
+    known = idle.filter(pl.col("value") > 0).group_by("id", "at", "reason").agg(pl.col("value").sum())
+    parts = whole.join(known, on=["id", "at"], how="inner")
+    told = pl.col("value").sum().over("id", "at")
+    # Prometheus extrapolates increases: what idled nearly all the time, or more, idled all of it
+    factor = pl.when(told > ALL_RATIO * pl.col("seconds")).then(pl.col("seconds") / told).otherwise(1.0)
+    parts = parts.with_columns(part=pl.col("value") * factor)
+    idled = parts.group_by("id", "at").agg(pl.col("part").sum().alias("idled"))
+    rest = whole.join(idled, on=["id", "at"], how="left").with_columns(
+        part=pl.col("seconds") - pl.col("idled").fill_null(0.0)
+    )
+    util = pl.col("gpu_util_pct") if "gpu_util_pct" in whole.columns else pl.lit(None, pl.Float64)
+    nothing = pl.col("idled").is_null() & (util < BUSY_UTIL_PCT)
+    rest = rest.with_columns(reason=pl.when(nothing).then(pl.lit(Idle.UNKNOWN.value)))
+    rest = rest.filter(pl.col("part") > 1e-6)
+    both = pl.concat([parts.select(*whole.columns, "reason", "part"), rest.select(*whole.columns, "reason", "part")])
+    sums = [name for name in ("energy_j", "ecc_errors") if name in whole.columns]
+    share = pl.col("part") / pl.col("seconds")
+    return both.with_columns(*((pl.col(name) * share).alias(name) for name in sums), pl.col("part").alias("seconds"))
+
+
+def _typed(name: str, columns: Sequence[str], table: str) -> pl.Expr:
+    """A column with its table's type.  What is no number of it is absent: DCGM says 2^63 for what it does not know."""
+    dtype = TABLES[table][name].dtype
+    if name == "at":
+        return pl.col("at").cast(dtype)
+    if name not in columns:
+        return pl.lit(None, dtype).alias(name)
+    if not dtype.is_integer():
+        return pl.col(name).cast(dtype) if dtype == pl.String else pl.col(name).fill_nan(None).cast(dtype)
+    value = pl.col(name).fill_nan(None).round()
+    possible = (value >= 0) & (value < 2.0 ** min(int(str(dtype).removeprefix("UInt")), 62))
+    return pl.when(possible).then(value).cast(dtype).alias(name)
