@@ -8,7 +8,6 @@ import re
 import socket
 import sys
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ import typer
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.store import default_store_url, open_store
+from clusterctl.telemetry.settings import Settings, installed
 
 app = typer.Typer(help="Measure a node; look into what was measured.", no_args_is_help=True)
 
@@ -54,13 +54,11 @@ def agent(
     ] = None,
 ) -> None:
     """Measure this node until stopped: GPUs, host, sandboxes, who holds what, why a GPU idles."""
-    if find_spec("arro3") is None:
+    if not installed():
         raise ClusterctlError("the agent needs the extra `telemetry`", hint="pip install 'clusterctl[telemetry]'")
     if remote_write and "@" in urlsplit(remote_write).netloc:
         raise SpecError("--remote-write: the URL holds a password, which every user here could read",
                         hint="put a token into a file and name it with --remote-write-token-file")  # fmt: skip
-    from clusterctl.telemetry.agent import Settings
-
     settings = Settings(
         store=_absolute(store or default_store_url()), node=node or socket.gethostname(), interval_seconds=interval,
         write_seconds=write_every, listen="" if listen == "off" else listen, token_file=_text(token_file),

@@ -8,14 +8,12 @@ from __future__ import annotations
 import fcntl
 import gc
 import glob
-import json
 import os
 import signal
 import sys
 import threading
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from clusterctl.telemetry.parquet import to_parquet
 from clusterctl.telemetry.phases import Phases, socket_path
 from clusterctl.telemetry.remote_write import RemoteWrite
 from clusterctl.telemetry.sandboxes import SandboxServer
+from clusterctl.telemetry.settings import Settings
 from planners.telemetry.merge import merge
 from planners.telemetry.tables import TABLES
 
@@ -44,29 +43,6 @@ FINAL_SECONDS = 5.0
 """For the last flush: half of what a run gives its roles to end."""
 CLOCK_SECONDS = 1.0
 """A wall clock that falls back by more is worth a note; smaller steps are its being set right."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What the command line says; no secrets, since every user of the machine can read it."""
-
-    store: str
-    node: str
-    interval_seconds: float = 1.0
-    write_seconds: float = 10.0
-    listen: str = ""
-    """HOST:PORT; empty: no page for Prometheus."""
-    token_file: str | None = None
-    sandboxes: tuple[str, ...] = ()
-    sandbox_token_file: str | None = None
-    metrics_files: tuple[str, ...] = ()
-    """Patterns of files in Prometheus' text format that are passed on."""
-    remote_write: str | None = None
-    remote_write_token_file: str | None = None
-
-    def command(self) -> list[str]:
-        """Of the process that runs with these settings."""
-        return [sys.executable, "-P", "-m", "clusterctl.telemetry.agent", json.dumps(asdict(self))]
 
 
 class Agent:
@@ -287,8 +263,7 @@ def _secret(file: str | None) -> str | None:
 
 def main() -> int:
     """Runs with the settings that are given as JSON; returns the exit code."""
-    given = json.loads(sys.argv[1])
-    settings = Settings(**given | {name: tuple(given[name]) for name in ("sandboxes", "metrics_files")})
+    settings = Settings.parse(sys.argv[1])
     try:
         agent = Agent(settings)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,7 +18,7 @@ import polars as pl
 from standin import Script, library
 
 from clusterctl.store import open_store
-from clusterctl.telemetry.agent import Settings
+from clusterctl.telemetry.settings import Settings
 
 
 class RunningAgent:

@@ -1,0 +1,42 @@
+"""What an agent is told, and the process that it becomes.  Cheap to import: commands and runs start agents."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+
+
+def installed() -> bool:
+    """Whether this Python has the extra `telemetry`."""
+    return find_spec("arro3") is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line says; no secrets, since every user of the machine can read it."""
+
+    store: str
+    node: str
+    interval_seconds: float = 1.0
+    write_seconds: float = 10.0
+    listen: str = ""
+    """HOST:PORT; empty: no page for Prometheus."""
+    token_file: str | None = None
+    sandboxes: tuple[str, ...] = ()
+    sandbox_token_file: str | None = None
+    metrics_files: tuple[str, ...] = ()
+    """Patterns of files in Prometheus' text format that are passed on."""
+    remote_write: str | None = None
+    remote_write_token_file: str | None = None
+
+    def command(self) -> list[str]:
+        """Of the process that runs with these settings."""
+        return [sys.executable, "-P", "-m", "clusterctl.telemetry.agent", json.dumps(asdict(self))]
+
+    @staticmethod
+    def parse(text: str) -> Settings:
+        """As the process finds them."""
+        given = json.loads(text)
+        return Settings(**given | {name: tuple(given[name]) for name in ("sandboxes", "metrics_files")})
