@@ -32,6 +32,7 @@ quickstart: $(RUNTIME)  ## run reinforcement learning from code execution on thi
 
 test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel
 	@echo "left out: engines (make test-engines), the fuzzer (make fuzz)"
+	@command -v cc >/dev/null || echo "left out: the tests on NVML, whose stand-in library needs a C compiler (cc)"
 
 test-tree: $(DEV)
 	$(BIN)/python -m pytest -n 2

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import typer
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.store import default_store_url, open_store
+from clusterctl.store import default_store_url, open_source
 from clusterctl.telemetry.settings import Settings, installed
 
 app = typer.Typer(help="Measure a node; look into what was measured.", no_args_is_help=True)
 
-Store = Annotated[str | None, typer.Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's.")]
+Store = Annotated[str | None, typer.Option("--store", help="Folder or URL; else CLUSTERCTL_TELEMETRY's.")]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -92,9 +92,8 @@ def export(
         raise SpecError(f"--since {since}: no duration", hint="such as 90s, 15m, 2h or 7d")
     now = datetime.now(tz=UTC)
     start = now - timedelta(seconds=float(match[1]) * UNITS[match[2]])
-    with open_store(store) as opened:
-        frame = opened.read(table, start=start, end=now, step_seconds=step, run=run)
-        problems = opened.problems()
+    source = open_source(store)
+    frame = source.read(table, start=start, end=now, step_seconds=step, run=run)
     rows, buffer = frame.sort([name for name in ("at", "node", "gpu") if name in frame.columns]), io.BytesIO()
     if form == "csv":
         rows.write_csv(buffer)
@@ -103,7 +102,7 @@ def export(
     else:
         rows.write_parquet(buffer)
     sys.stdout.buffer.write(buffer.getvalue())
-    for problem in problems:
+    for problem in source.problems():
         typer.echo(f"warning: {problem}", err=True)
 
 

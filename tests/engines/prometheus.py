@@ -18,8 +18,11 @@ DEADLINE_SECONDS = 60
 class Prometheus:
     """Started, and ended by `stop`."""
 
-    def __init__(self, folder: Path, *, targets: dict[str, list[str]] | None = None, history: str = "") -> None:
-        """targets: `host:port` by job, scraped every second.  history: OpenMetrics text with timestamps."""
+    def __init__(
+        self, folder: Path, *, targets: dict[str, list[str]] | None = None, history: str = "", receives: bool = False
+    ) -> None:  # fmt: skip
+        """targets: `host:port` by job, scraped every second.  history: OpenMetrics text with timestamps.
+        receives: also what is pushed by remote-write."""
         for program in ("prometheus", "promtool"):
             if shutil.which(program) is None:
                 pytest.fail(f"{program} is missing: sh tests/engines/install.sh, or Debian's package prometheus")
@@ -39,7 +42,7 @@ class Prometheus:
         self.url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
             ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={data}",
-             f"--web.listen-address=127.0.0.1:{port}"],
+             f"--web.listen-address=127.0.0.1:{port}", *(["--web.enable-remote-write-receiver"] if receives else [])],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         until = time.monotonic() + DEADLINE_SECONDS

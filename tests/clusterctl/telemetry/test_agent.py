@@ -68,14 +68,18 @@ def test_rows_say_who_holds_a_gpu_and_why_it_idles(script: Script, home: Path, a
     assert ("xid", "0") in set(notes.select("kind", "subject").iter_rows())
 
 
-def test_what_is_absent_is_null_and_its_reason_is_noted_once(script: Script, home: Path, agents: list[RunningAgent]) -> None:
+def test_what_is_absent_is_null_and_its_reason_is_noted_once(
+    script: Script, home: Path, agents: list[RunningAgent]
+) -> None:
     script.set("gpus 2", "unsupported nvmlDeviceGetTemperature", "field_unsupported 83")
     agents.append(agent := RunningAgent(home, script=script))
     until(lambda: agent.read("gpu").height >= 6)
     rows, notes = agent.read("gpu"), agent.read("notes").filter(kind="absent")
     assert rows.select("temperature_c", "energy_j").null_count().row(0) == (rows.height, rows.height)
     assert rows["power_w"].null_count() == 0
-    assert sorted(notes.select("subject", "text").iter_rows()) == [(name, "GPU 0, 1: NVML says: Not Supported") for name in ("energy_j", "temperature_c")]
+    assert sorted(notes.select("subject", "text").iter_rows()) == [
+        (name, "GPU 0, 1: NVML says: Not Supported") for name in ("energy_j", "temperature_c")
+    ]
     assert "DCGM_FI_DEV_GPU_TEMP" not in agent.page()
 
 

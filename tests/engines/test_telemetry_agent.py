@@ -1,0 +1,112 @@
+"""The agent under a real Prometheus: its page is what `promtool` wants, it is scraped, and it pushes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from prometheus import Prometheus
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "telemetry"))
+
+from running_agent import RunningAgent, working
+from standin import Script
+
+from clusterctl.store import open_source
+
+DASHBOARD_12239 = (
+    "DCGM_FI_DEV_GPU_TEMP{%s}", "avg(DCGM_FI_DEV_GPU_TEMP{%s})", "DCGM_FI_DEV_POWER_USAGE{%s}", "sum(DCGM_FI_DEV_POWER_USAGE{%s})",
+    "DCGM_FI_DEV_SM_CLOCK{%s} * 1000000", "DCGM_FI_DEV_GPU_UTIL{%s}", "DCGM_FI_DEV_FB_USED{%s}", "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{%s}",
+)  # fmt: skip
+"""The queries of its eight panels, from dcgm-exporter's grafana/dcgm-exporter-dashboard.json."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningAgent, Prometheus]]:
+    """Eight GPUs, one of them held and idle; a Prometheus that scrapes their agent, and that another agent pushes to."""
+    folder = tmp_path_factory.mktemp("site")
+    script, home = Script(folder / "nvml.script"), folder / "h"
+    with working("r1", "trainer", home, says="sandbox") as trainer:
+        busy = [f"gpu {i} util {80 + i}" for i in range(1, 8)]
+        script.set("gpus 8", "gpm 1", *busy, f"gpu 0 pid {trainer} 4000", "gpu 3 xid 79", "gpu 3 ecc 2")
+        agent = RunningAgent(home, script=script)
+        prometheus = Prometheus(
+            folder / "prometheus", targets={"clusterctl": [agent.url().split("/")[2]]}, receives=True
+        )
+        push = f"{prometheus.url}/api/v1/write"
+        pushing = RunningAgent(folder / "p", script=script, node="n2", listen="", remote_write=push)
+        try:
+            yield agent, prometheus
+        finally:
+            prometheus.stop()
+            for one in (agent, pushing):
+                one.stop()
+
+
+def ask(prometheus: Prometheus, query: str) -> list[dict[str, Any]]:
+    answer = httpx.get(f"{prometheus.url}/api/v1/query", params={"query": query}, trust_env=False).json()
+    assert answer["status"] == "success", answer
+    return answer["data"]["result"]
+
+
+def answered(prometheus: Prometheus, query: str, series: int) -> list[dict[str, Any]]:
+    """Waits until so many series answer."""
+    deadline = time.monotonic() + 60
+    while len(found := ask(prometheus, query)) != series:
+        assert time.monotonic() < deadline, f"{query}: {found}"
+        time.sleep(0.2)
+    return found
+
+
+def test_promtool_has_nothing_to_say(site: tuple[RunningAgent, Prometheus]) -> None:
+    agent, prometheus = site
+    answered(prometheus, 'clusterctl_gpu_idle_seconds_total{reason="waiting_sandbox",hostname="n1"}', 1)
+    page = agent.page()
+    assert "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE" in page
+    done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("query", DASHBOARD_12239)
+def test_the_panels_of_dashboard_12239_have_data(site: tuple[RunningAgent, Prometheus], query: str) -> None:
+    instance = site[0].url().split("/")[2]
+    chosen = f'instance=~"{instance}", gpu=~"0|1|2|3|4|5|6|7"'
+    answered(site[1], query % chosen, 1 if "(" in query else 8)
+    assert answered(site[1], "DCGM_FI_DEV_GPU_UTIL{gpu='5',hostname='n1'}", 1)[0]["value"][1] == "85"
+
+
+def test_what_is_scraped_says_who_waits_for_what(site: tuple[RunningAgent, Prometheus]) -> None:
+    (idle,) = answered(site[1], 'rate(clusterctl_gpu_idle_seconds_total{run="r1",hostname="n1"}[10s]) > 0.5', 1)
+    labels = idle["metric"]
+    assert (labels["gpu"], labels["role"], labels["reason"]) == ("0", "trainer", "waiting_sandbox")
+
+
+def test_what_is_pushed_arrives_whole(site: tuple[RunningAgent, Prometheus]) -> None:
+    pushed = answered(site[1], 'DCGM_FI_DEV_GPU_UTIL{hostname="n2",job="clusterctl",instance="n2"}', 8)
+    assert sorted(int(one["value"][1]) for one in pushed) == [0, *range(81, 88)]
+    answered(site[1], 'rate(clusterctl_host_cpu_seconds_total{hostname="n2"}[20s]) > 0', 1)
+
+
+def test_what_was_scraped_is_read_as_the_store_itself_is(site: tuple[RunningAgent, Prometheus]) -> None:
+    now = datetime.now(tz=UTC)
+    window = {"start": now - timedelta(minutes=5), "end": now + timedelta(minutes=1)}
+    answered(site[1], "count_over_time(DCGM_FI_DEV_FB_USED{gpu='0',hostname='n1'}[30s]) > 5", 1)
+    source = open_source(f"prometheus+{site[1].url}")
+    rows, devices = source.read("gpu", step_seconds=60, nodes=["n1"], **window), source.read("devices", **window)
+    assert source.problems() == ()
+    own = site[0].read("devices").filter(gpu="0").row(0, named=True)
+    assert devices.filter(node="n1", gpu="0").row(0, named=True) == own | {
+        "at": devices["at"][0],
+        "power_limit_w": None,
+    }
+    keys = ("gpu", "run", "role", "reason")
+    assert ("0", "r1", "trainer", "waiting_sandbox") in set(rows.select(keys).iter_rows())
+    assert set(rows.filter(pl.col("gpu") == "5").select(keys).iter_rows()) == {("5", None, None, None)}
