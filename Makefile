@@ -28,7 +28,7 @@ demo: $(RUNTIME)  ## set up and plan the example run across AWS, GCP and Azure
 
 quickstart: $(RUNTIME)  ## run reinforcement learning from code execution on this machine, about a minute
 	@$(BIN)/clusterctl doctor --fix >/dev/null
-	@$(BIN)/clusterctl up templates/specs/quickstart.yaml --yes
+	@$(BIN)/clusterctl up templates/specs/quickstart.yaml --yes --again
 
 test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel
 	@echo "left out: engines (make test-engines), the fuzzer (make fuzz)"

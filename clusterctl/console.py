@@ -6,6 +6,7 @@ Every drawing function takes a `Terminal`, so that tests draw for any width with
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -60,6 +61,37 @@ def _columns(stream: TextIO, environ: Mapping[str, str]) -> int:
     else:
         columns = PIPED_COLUMNS
     return min(max(columns, MIN_COLUMNS), MAX_COLUMNS)
+
+
+class Redrawn:
+    """A text that is shown again and again in its own place: written over, line by line, so that nothing flickers.
+
+    Where nobody watches, each text that differs from the last is printed below it.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self._num_lines, self._text = 0, ""
+
+    def show(self, text: str) -> None:
+        """The text in place of the last one."""
+        if not terminal(self._stream).interactive:
+            if text != self._text:
+                self._stream.write(f"{text}\n")
+        else:
+            window = shutil.get_terminal_size()
+            lines = [_cut(line, window.columns) for line in text.splitlines()[: window.lines - 1]]
+            up = f"\x1b[{self._num_lines}A" if self._num_lines else ""
+            self._stream.write(f"\r{up}" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+            self._num_lines = len(lines)
+        self._text = text
+        self._stream.flush()
+
+
+def _cut(line: str, columns: int) -> str:
+    """The line without what would wrap.  A coloured line that is too long loses its colour."""
+    plain = re.sub(r"\x1b\[\d*m", "", line)
+    return line if len(plain) <= columns else plain[:columns]
 
 
 @contextmanager

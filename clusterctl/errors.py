@@ -4,7 +4,9 @@ ClusterctlError            exit 1   anything else that went wrong; always one me
 |- SpecError               exit 2   the user's file or argument is wrong; names file, line, column, field
 |- Infeasible              exit 3   no fleet satisfies the run; names the nearest that does
 |- PriceError              exit 4   a price is missing, stale or a price source failed
-`- StateError              exit 5   a file or store of ours is of another version, damaged or locked
+|- StateError              exit 5   a file or store of ours is of another version, damaged or locked
+|- RunEnded                exit 6   the run that was followed ended before its work was done
+`- Interrupted             exit 130 Ctrl-C; says how to go on
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ class ClusterctlError(Exception):
     """Printed as `error: …` and `hint: …`, never as a traceback."""
 
     exit_code = 1
+    word = "error"
+    """What the message is introduced by."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -43,3 +47,16 @@ class StateError(ClusterctlError):
     """A file or store of ours is of another version, damaged or locked."""
 
     exit_code = 5
+
+
+class RunEnded(ClusterctlError):  # noqa: N818 - what happened
+    """The run ended before its work was done: it failed, or was stopped by a limit, for idleness or by `down`."""
+
+    exit_code = 6
+
+
+class Interrupted(ClusterctlError):  # noqa: N818 - what happened
+    """Ctrl-C, at a place from which the command can go on later."""
+
+    exit_code = 130
+    word = "interrupted"

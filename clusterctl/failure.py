@@ -40,7 +40,7 @@ def exit_code_of(run: Callable[[], object], args: Sequence[str]) -> int:
         result = run()
         sys.stdout.flush()
     except ClusterctlError as error:
-        report(error.message, error.hint)
+        report(error.message, error.hint, word=error.word)
         _cause(error, args)
         return error.exit_code
     except TyperException as error:
@@ -57,9 +57,9 @@ def exit_code_of(run: Callable[[], object], args: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def report(message: str, hint: str | None) -> None:
+def report(message: str, hint: str | None, *, word: str = "error") -> None:
     """Print `error: …` and, after a blank line, `hint: …` to stderr."""
-    text = f"error: {message}\n" + (f"\nhint: {hint}\n" if hint else "")
+    text = f"{word}: {message}\n" + (f"\nhint: {hint}\n" if hint else "")
     sys.stderr.write(text)
     sys.stderr.flush()
 

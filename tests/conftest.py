@@ -18,6 +18,8 @@ import planners
 settings.register_profile("patient", deadline=None)  # a busy machine is slow, not wrong
 settings.load_profile("patient")
 
+PATIENCE_SECONDS = 240
+"""For a command: a busy machine is slow, not wrong."""
 REPO = Path(__file__).resolve().parents[1]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -75,7 +77,7 @@ def command_runner(scripts: Path, folder: Path) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             env=clean_environ(folder, scripts) | environ,

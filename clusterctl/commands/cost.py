@@ -131,8 +131,10 @@ def _plan(ledger: Ledger, row: Run) -> Plan | None:
 
 
 def _planned_against_actual(ledger: Ledger, row: Run) -> str:
-    from clusterctl.run.end import planned_against_actual
+    from clusterctl.run.bill import planned_against_actual
     from clusterctl.run.runs import open_run
     from clusterctl.run.view import bill_text
 
-    return "\n" + bill_text(planned_against_actual(open_run(ledger, user_data_dir(), row.run_id)))
+    lines = planned_against_actual(open_run(ledger, user_data_dir(), row.run_id))
+    done = next(iter(ledger.steps(row.run_id, last=1)), None)
+    return "\n" + bill_text(lines, done, columns=terminal().columns)

@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
-from clusterctl.errors import StateError
+from clusterctl.console import terminal
+from clusterctl.errors import Interrupted, StateError
+from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
-from clusterctl.run.end import end_run, planned_against_actual
+from clusterctl.run.bill import planned_against_actual
+from clusterctl.run.end import end_run, look
 from clusterctl.run.runs import open_run
-from clusterctl.run.view import bill_text
+from clusterctl.run.start import ensure_supervisor
+from clusterctl.run.view import bill_text, saved_text
 
 
 def down(
@@ -22,23 +26,40 @@ def down(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """End a run, whatever state it is in, and print planned against actual.  Logs and results stay."""
-    with open_ledger() as ledger:
+    """End a run, whatever state it is in, and print planned against actual.
+
+    Its jobs are asked to save their work and end; logs and results stay, and `clusterctl up RUN` goes on. It does not
+    ask, and may be repeated.
+    """
+    store = user_data_dir()
+    with open_ledger() as ledger, Interrupt() as interrupt:
         row = ledger.get_run(run)
-        opened = open_run(ledger, user_data_dir(), row.run_id)
+        opened = open_run(ledger, store, row.run_id)
         if row.state in LIVE:
-            end_run(opened)
-        left = opened.target.observe(opened.ref)
+            typer.echo(f"{row.run_id}: its jobs are asked to save their work and end", err=True)
+            if not end_run(opened, go_on=interrupt.wanted):
+                ensure_supervisor(ledger, store, row.run_id)
+                raise Interrupted(
+                    f"{row.run_id} is being ended by its supervisor",
+                    hint=f"`clusterctl down {row.run_id}` waits for it and prints the bill",
+                )
+        left = look(opened)
         if left:
-            names = ", ".join(f"{instance.role} {instance.address}" for instance in left)
+            names = ", ".join(f"{item.role or item.kind} {item.address}" for item in left)
             raise StateError(
                 f"{row.run_id}: still there: {names}", hint="`clusterctl down` again, or `clusterctl sweep`"
             )
-        lines = planned_against_actual(opened)
-        ended = ledger.get_run(row.run_id)
+        lines, ended = planned_against_actual(opened), ledger.get_run(row.run_id)
         if as_json:
-            shown = {"run": row.run_id, "state": ended.state, "left": [], "lines": [asdict(line) for line in lines]}
+            shown = {
+                "run": row.run_id, "state": ended.state, "note": ended.note, "left": [],
+                "folder": str(opened.folder.path), "lines": [asdict(line) for line in lines],
+            }  # fmt: skip
             typer.echo(json.dumps(shown, indent=2))
             return
-        typer.echo(f"{row.run_id} has {ended.state}; nothing of it is left\n{bill_text(lines)}")
-        typer.echo(f"logs and results: {opened.folder.path}")
+        done = next(iter(ledger.steps(row.run_id, last=1)), None)
+        note = f": {ended.note}" if ended.note else ""
+        typer.echo(
+            f"{row.run_id} has {ended.state}{note}; looked, and nothing of it is left but its folder\n\n"
+            f"{bill_text(lines, done, columns=terminal().columns)}\n\n{saved_text(opened.folder)}"
+        )

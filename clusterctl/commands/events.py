@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from clusterctl.ledger import open_ledger
+from clusterctl.ledger.rows import LIVE
+from clusterctl.run.follow import POLL_SECONDS, event_data
+from clusterctl.run.moments import moment
 from clusterctl.run.view import event_text
 
 
@@ -16,14 +20,29 @@ def events(
     run: Annotated[str, typer.Argument(help="Run: its id, the start of it, or its name.")],
     *,
     kind: Annotated[
-        str | None, typer.Option("--kind", help="Only this kind: launch, stop, gone, warn, limit, end …")
+        str | None,
+        typer.Option("--kind", help="Only this kind: wanted, launch, stop, gone, warn, limit, limits, end."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    role: Annotated[str | None, typer.Option("--role", "-r", help="Only this role.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only those since then: 10m, 2h, 14:05, or an ISO time.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --follow a line for each.")] = False,
 ) -> None:
-    """Print what happened to a run: every launch, stop, warning and limit."""
+    """Print what happened to a run: every launch, stop, warning and limit.  Times are in your zone."""
+    start = None if since is None else moment("--since", since, datetime.now(tz=UTC))
     with open_ledger() as ledger:
-        rows = ledger.events(ledger.get_run(run).run_id, kind=kind)
-    if as_json:
-        typer.echo(json.dumps([asdict(row) | {"at": row.at.isoformat()} for row in rows], indent=2))
-    else:
-        typer.echo("\n".join(event_text(row) for row in rows))
+        run_id, seen = ledger.get_run(run).run_id, 0
+        while True:
+            live = ledger.get_run(run_id).state in LIVE
+            rows = ledger.events(run_id, since_seq=seen, kind=kind, role=role)
+            seen = rows[-1].seq if rows else seen
+            rows = tuple(row for row in rows if start is None or row.at >= start)
+            if as_json and not follow:
+                typer.echo(json.dumps([event_data(row) for row in rows], indent=2))
+            for row in () if as_json and not follow else rows:
+                typer.echo(json.dumps(event_data(row)) if as_json else event_text(row))
+            if not follow or not live:
+                return
+            time.sleep(POLL_SECONDS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +13,15 @@ from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
+from clusterctl.run.moments import moment
 from clusterctl.run.runs import open_run
 from clusterctl.targets.local import SUPERVISOR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clusterctl.run.runs import OpenRun
+    from clusterctl.targets.base import LogLine
 
 FOLLOW_SECONDS = 0.3
 
@@ -20,29 +29,71 @@ FOLLOW_SECONDS = 0.3
 def logs(
     run: Annotated[str, typer.Argument(help="Run: its id, the start of it, or its name.")],
     *,
-    role: Annotated[list[str] | None, typer.Option("--role", help="Only this role; repeat it.")] = None,
-    tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only the last lines of each role.")] = None,
+    role: Annotated[list[str] | None, typer.Option("--role", "-r", help="Only this role; repeat it.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only lines since then: 10m, 2h, 14:05, or an ISO time.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Only lines until then.")] = None,
+    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last lines.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
-    """Print the logs of a run, each line after its role."""
+    """Print the logs of a run, in the order in which they were written: time, role, line.
+
+    The time is when the line was first seen, a second late at most, in your zone.
+    """
+    now = datetime.now(tz=UTC)
+    start = None if since is None else moment("--since", since, now)
+    end = None if until is None else moment("--until", until, now)
     with open_ledger() as ledger:
         row = ledger.get_run(run)
         opened = open_run(ledger, user_data_dir(), row.run_id)
         known = [*(r.name for r in opened.target.roles()), SUPERVISOR]
-        wanted = role or known
+        wanted = list(dict.fromkeys(role or known))
         if strange := [name for name in wanted if name not in known]:
             raise SpecError(f"--role: `{strange[0]}` is no role of {row.run_id}", hint=f"known: {', '.join(known)}")
-        shown = dict.fromkeys(wanted, 0)
+        positions = dict.fromkeys(wanted, 0)
         first = True
         while True:
             live = ledger.get_run(row.run_id).state in LIVE
-            for name in wanted:
-                lines = list(opened.target.logs(opened.ref, name))
-                begin = max(shown[name], len(lines) - tail) if first and tail is not None else shown[name]
-                shown[name] = len(lines)
-                for line in lines[begin:]:
-                    typer.echo(f"{name:<10} {line.rstrip()}")
+            lines = _new_lines(opened, positions, settled=not live or not follow)
+            lines = [line for line in lines if _within(line, start, end)]
+            for line in lines[max(len(lines) - tail, 0) :] if first and tail is not None else lines:
+                typer.echo(_json(line) if as_json else _text(line))
             first = False
             if not follow or not live:
                 return
             time.sleep(FOLLOW_SECONDS)
+
+
+def _new_lines(run: OpenRun, positions: dict[str, int], *, settled: bool) -> Sequence[LogLine]:
+    """Lines that no one has seen yet, by time; a role's own lines keep their order.
+
+    Unless all that there is must do, a line waits until its time is known.
+    """
+    found: list[tuple[datetime, LogLine]] = []
+    for name, position in dict(positions).items():
+        last = datetime.min.replace(tzinfo=UTC)
+        for line in run.target.logs(run.ref, name, after=position):
+            if line.at is None and not settled:
+                break
+            last = max(line.at, last) if line.at is not None else datetime.max.replace(tzinfo=UTC)
+            found.append((last, line))
+            positions[name] = line.position
+    return [line for _, line in sorted(found, key=lambda pair: pair[0])]
+
+
+def _within(line: LogLine, start: datetime | None, end: datetime | None) -> bool:
+    """A line without a time is the newest there is."""
+    if line.at is None:
+        return end is None
+    return (start is None or line.at >= start) and (end is None or line.at <= end)
+
+
+def _text(line: LogLine) -> str:
+    when = f"{line.at.astimezone():%H:%M:%S}" if line.at else "--:--:--"
+    return f"{when} {line.role:<10} {line.text}"
+
+
+def _json(line: LogLine) -> str:
+    return json.dumps({"at": line.at and line.at.isoformat(), "role": line.role, "line": line.text})

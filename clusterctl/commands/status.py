@@ -8,74 +8,76 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clusterctl.console import Redrawn, terminal
+from clusterctl.errors import ClusterctlError
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
-from clusterctl.run.end import cost_so_far
 from clusterctl.run.runs import open_run
 from clusterctl.run.start import ensure_supervisor
-from clusterctl.run.view import status_row
-from clusterctl.targets.local import SUPERVISOR
+from clusterctl.run.state import as_data, state_of
+from clusterctl.run.status_page import page, table
+from clusterctl.run.view import moment_text
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
     from clusterctl.ledger.rows import Run
+    from clusterctl.run.state import RunState
 
 WATCH_SECONDS = 1.0
 
 
 def status(
-    run: Annotated[str | None, typer.Argument(help="Only this run.")] = None,
+    run: Annotated[str | None, typer.Argument(help="All about this run: its id, the start of it, or its name.")] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Ended runs too.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Again every second until nothing is live.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every second until nothing is live.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch a line for each look.")] = False,
 ) -> None:
-    """Show the live runs.  A run whose supervisor has died gets a new one, which takes its processes over."""
+    """Show the live runs: how far they are, what they cost and will cost, what is wrong and what fixes it.
+
+    A run whose supervisor has died gets a new one, which takes its processes over.
+    """
     with open_ledger() as ledger:
+        drawn = Redrawn()
         while True:
-            rows = _rows(ledger, run, everything=everything)
-            typer.echo(json.dumps(rows, indent=2) if as_json else _text(rows))
-            if not watch or not any(row["state"] in LIVE for row in rows):
+            runs = [ledger.get_run(run)] if run is not None else list(ledger.runs())
+            shown = [row for row in runs if everything or run is not None or row.state in LIVE]
+            states, broken = _states(ledger, shown)
+            if as_json:
+                rows = [as_data(state) for state in states] + broken
+                typer.echo(json.dumps(rows, indent=None if watch else 2))
+            else:
+                text = _text(states, broken, one=run is not None, last=next(iter(runs), None))
+                drawn.show(text) if watch else typer.echo(text)
+            if not watch or not any(row.state in LIVE for row in shown):
                 return
             time.sleep(WATCH_SECONDS)
 
 
-def _rows(ledger: Ledger, only: str | None, *, everything: bool) -> list[dict[str, Any]]:
-    if only is not None:
-        return [_row(ledger, ledger.get_run(only))]
-    return [_row(ledger, run) for run in ledger.runs() if everything or run.state in LIVE]
+def _states(ledger: Ledger, runs: list[Run]) -> tuple[list[RunState], list[dict[str, Any]]]:
+    """The runs as they are, and those of which too little can be read, each with the reason."""
+    store, states, broken = user_data_dir(), [], []
+    for row in runs:
+        try:
+            opened = open_run(ledger, store, row.run_id)
+            adopted = row.state in LIVE and ensure_supervisor(ledger, store, row.run_id) and row.started_at is not None
+            states.append(state_of(opened, adopted=adopted))
+        except ClusterctlError as error:
+            problem = {"what": error.message, "fix": error.hint or ""}
+            broken.append({"run": row.run_id, "name": row.name, "state": row.state, "problems": [problem]})
+    return states, broken
 
 
-def _row(ledger: Ledger, run: Run) -> dict[str, Any]:
-    store = user_data_dir()
-    opened = open_run(ledger, store, run.run_id)
-    adopted = run.state in LIVE and not _watched(ledger, run.run_id)
-    if adopted:
-        ensure_supervisor(ledger, store, run.run_id)
-    live = ", ".join(sorted(i.role for i in opened.target.observe(opened.ref))) or "nothing"
-    steps = ledger.steps(run.run_id)
-    so_far, at_end = cost_so_far(opened)
-    usd = "unknown" if so_far is None else f"${so_far:,.4f}" + (f" of ${at_end:,.4f}" if at_end is not None else "")
-    row = status_row(run, steps[-1] if steps else None, usd, live)
-    return row | ({"note": "its supervisor had died; a new one has taken over"} if adopted else {})
-
-
-def _watched(ledger: Ledger, run_id: str) -> bool:
-    try:
-        with run_lock(ledger, run_id, SUPERVISOR):
-            return False
-    except LockHeldError:
-        return True
-
-
-def _text(rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return "nothing runs; `clusterctl up SPEC` starts a run, `clusterctl status --all` lists the ended ones"
-    shown = []
-    for row in rows:
-        shown.append(f"{row['run']:<28} {row['state']:<9} step {row['steps']:<8} {row['usd']:<24} live: {row['live']}")
-        if row["note"]:
-            shown.append(f"  {row['note']}")
+def _text(states: list[RunState], broken: list[dict[str, Any]], *, one: bool, last: Run | None) -> str:
+    at = terminal()
+    shown = [page(states[0], at) if one else table(states, at)] if states else []
+    for row in broken:
+        problem = row["problems"][0]
+        shown += [f"{row['run']}  {row['state']}", f"  ! {problem['what']}", f"    {problem['fix']}"]
+    if not shown:
+        before = ""
+        if last is not None and last.ended_at is not None:
+            before = f"\nthe last was {last.run_id}: {last.state} at {moment_text(last.ended_at, last.ended_at)}"
+        return f"nothing runs; `clusterctl up SPEC` starts a run, `status --all` lists the ended ones{before}"
     return "\n".join(shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,16 @@ from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
+from clusterctl.run.view import duration_text, size_text, usd_text
 from clusterctl.targets.local import LocalTarget
+from planners.run.money import owed
+from planners.run.outlook import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clusterctl.ledger.rows import Run
+    from clusterctl.targets.base import Leftover
 
 
 def sweep(
@@ -23,31 +32,57 @@ def sweep(
         bool, typer.Option("--json", help="Print what is found as JSON; remove nothing without --yes.")
     ] = False,
 ) -> None:
-    """Look for processes and folders that no live run owns, and remove them once you say so."""
-    store = user_data_dir()
+    """Look for processes, sandboxes and folders that no live run owns, and remove them once you say so.
+
+    The folders of runs that have ended are kept: they hold logs and results.
+    """
     with open_ledger() as ledger:
-        live = frozenset(run.run_id for run in ledger.runs(states=LIVE))
-    target = LocalTarget(store)
-    found = target.leftovers(live)
+        runs = {run.run_id: run for run in ledger.runs()}
+    target = LocalTarget(user_data_dir())
+    live = frozenset(name for name, run in runs.items() if run.state in LIVE)
+    found = target.leftovers(live, frozenset(runs))
     now = datetime.now(tz=UTC)
-    rows = [
-        {"kind": item.kind, "address": item.address, "run": item.run_id, "size_bytes": item.size_bytes,
-         "age_hours": round((now - item.since).total_seconds() / 3600, 3)}
-        for item in found
-    ]  # fmt: skip
+    rows = [_row(item, runs.get(item.run_id), now) for item in found]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
-    elif not rows:
-        typer.echo("nothing is left over")
     else:
-        for row in rows:
-            size = f"{row['size_bytes']:,} bytes"
-            typer.echo(f"{row['kind']:<8} {row['address']}  of {row['run']}, {row['age_hours']} h old, {size}")
+        typer.echo(_text(found, rows))
     if not found or (as_json and not yes):
         return
     if not yes and not sys.stdin.isatty():
         raise SpecError(f"{len(found)} left over, and nobody is there to ask", hint="pass --yes to remove them")
-    if yes or typer.confirm(f"remove {'it' if len(found) == 1 else f'all {len(found)}'}?", default=False):
+    if yes or typer.confirm(f"remove {'it' if len(found) == 1 else f'all {len(found)}'}?", default=False, err=True):
         for item in found:
             target.remove(item)
-        typer.echo(f"removed {len(found)}", err=as_json)
+        left = [item for item in target.leftovers(live, frozenset(runs)) if item in found]
+        typer.echo(f"removed {len(found) - len(left)} of {len(found)}", err=as_json)
+
+
+def _row(item: Leftover, run: Run | None, now: datetime) -> dict[str, Any]:
+    """One leftover as data.  Its cost is that of the machine since the run's bill ended, or since it began; null =
+    unknown."""
+    since = max(item.since, run.ended_at) if run is not None and run.ended_at else item.since
+    seconds = max((now - since).total_seconds(), 0.0)
+    usd = None
+    if item.kind == "process" and run is not None:
+        from decimal import Decimal
+
+        usd = owed(Decimal(str(seconds)) / SECONDS_PER_HOUR, run.usd_per_hour)
+    return {
+        "kind": item.kind, "role": item.role, "address": item.address, "run": item.run_id or None,
+        "age_seconds": round((now - item.since).total_seconds(), 1), "usd": None if usd is None else str(usd),
+        "size_bytes": item.size_bytes,
+    }  # fmt: skip
+
+
+def _text(found: Sequence[Leftover], rows: Sequence[dict[str, Any]]) -> str:
+    if not rows:
+        return "nothing is left over"
+    table = [f"{'WHAT':<18} {'RUN':<26} {'AGE':>10} {'COST':>9}  WHERE"]
+    for item, row in zip(found, rows, strict=True):
+        what = f"{item.kind} {item.role}".strip()
+        cost = size_text(item.size_bytes) if item.kind == "folder" else usd_text(row["usd"] and float(row["usd"]))
+        table.append(
+            f"{what:<18} {row['run'] or '-':<26} {duration_text(row['age_seconds']):>10} {cost:>9}  {item.address}"
+        )
+    return "\n".join(table)

@@ -1,42 +1,55 @@
-"""`clusterctl up`: shows the money, asks, starts a run here, and follows it."""
+"""`clusterctl up`: shows the money, asks, starts a run here or goes on with it, and follows it."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clusterctl.console import terminal
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.locks import run_lock
-from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
 from clusterctl.planning import Planner, open_source
-from clusterctl.run.end import planned_against_actual
+from clusterctl.run.follow import follow
+from clusterctl.run.preflight import Allowed, RunLimits, check_money
+from clusterctl.run.records import use_of
 from clusterctl.run.runs import open_run, target_of
-from clusterctl.run.start import Allowed, check_money, ensure_supervisor, prepare
-from clusterctl.run.view import bill_text, event_text, step_text
+from clusterctl.run.start import Deed, check_limits_left, decide, ensure_supervisor, prepare
+from clusterctl.run.view import preview_text
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
+    from clusterctl.ledger.rows import Run
+    from clusterctl.run.start import Launch
     from planners.plan.value import Plan
 
-FOLLOW_SECONDS = 0.2
+LOCK_SECONDS = 10.0
+"""Of two at once the second waits so long for the first to have written its intent, and then follows the same run."""
 
 
 def up(
-    spec: Annotated[str, typer.Argument(help="Run spec (YAML) or plan.json.")],
+    what: Annotated[str, typer.Argument(metavar="SPEC", help="Run spec (YAML), plan.json, or a run to go on with.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done and what it costs; do nothing.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return as soon as the run is under way.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Another run of a plan that has been run.")] = False,
+    limit_usd: Annotated[
+        float | None, typer.Option("--limit-usd", help="Most dollars, instead of the spec's; also of a live run.")
+    ] = None,
+    limit_hours: Annotated[
+        float | None, typer.Option("--limit-hours", help="Most hours, instead of the spec's; also of a live run.")
+    ] = None,
     allow_unknown_price: Annotated[
         bool, typer.Option("--allow-unknown-price", help="Start without a known price.")
     ] = False,
@@ -46,83 +59,98 @@ def up(
     allow_old_prices: Annotated[
         bool, typer.Option("--allow-old-prices", help="Start on prices over half a year old.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines: plan, events, steps, bill.")] = False,
 ) -> None:
-    """Start a run, or resume it: the same plan again goes on where it stopped.
+    """Start a run, or go on with it where it stopped.
 
-    Ctrl-C stops following; the run goes on, and `clusterctl down` ends it.
+    The same plan again follows its live run, and resumes its stopped or failed one. Ctrl-C once stops following: the
+    run goes on, and `clusterctl down` ends it. Ctrl-C twice stops at once.
     """
-    plan = Planner(now=datetime.now(tz=UTC)).plan(open_source(spec))
-    store = user_data_dir()
-    target_of(plan, store)
-    check_money(
-        plan, Allowed(unknown_price=allow_unknown_price, over_limit=allow_over_limit, old_prices=allow_old_prices)
-    )
-    typer.echo(_preview(plan), err=as_json)
-    if dry_run:
-        return
-    _confirm(yes=yes)
-    store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store, now = user_data_dir(), datetime.now(tz=UTC)
+    allowed = Allowed(unknown_price=allow_unknown_price, over_limit=allow_over_limit, old_prices=allow_old_prices)
+    asked = _Limits(usd=_amount("--limit-usd", limit_usd), hours=_amount("--limit-hours", limit_hours))
     with open_ledger() as ledger:
-        with run_lock(ledger, plan.name, "up", wait_seconds=5.0):
-            run_id = prepare(ledger, store, plan)
-            ensure_supervisor(ledger, store, run_id)
-        typer.echo(f"run {run_id}; `clusterctl status` shows it, `clusterctl down {run_id}` ends it", err=as_json)
-        if not detach:
-            _follow(ledger, run_id, as_json=as_json)
+        plan, only = _meant(ledger, store, what, now)
+        target_of(plan, store)
+        launch = decide(ledger, store, plan, only=only, again=again)
+        limits = asked.of(plan, launch.run)
+        _show(ledger, plan, launch, limits, as_json=as_json)
+        if launch.deed is not Deed.FOLLOW:
+            check_money(plan, allowed, limits, now=now)
+            check_limits_left(use_of(ledger, launch.run_id), launch, limits)
+        if dry_run:
+            return
+        if launch.deed is not Deed.FOLLOW:
+            _confirm(launch, yes=yes)
+        with Interrupt() as interrupt:
+            with run_lock(ledger, plan.name, "up", wait_seconds=LOCK_SECONDS):
+                launch = decide(ledger, store, plan, only=only, again=again and launch.deed is Deed.START)
+                seen = ledger.events(launch.run_id)
+                prepare(ledger, store, plan, launch, limits)
+                ensure_supervisor(ledger, store, launch.run_id, wait=True)
+            if detach:
+                hint = f"`clusterctl status {launch.run_id}` shows it, `clusterctl down {launch.run_id}` ends it"
+                typer.echo(f"{launch.run_id} is under way; {hint}", err=as_json)
+                return
+            steps = ledger.steps(launch.run_id, last=1)
+            follow(
+                open_run(ledger, store, launch.run_id), store, interrupt, as_json=as_json,
+                since_seq=seen[-1].seq if seen else 0, since=steps[0].at if steps else datetime.min.replace(tzinfo=UTC),
+            )  # fmt: skip
 
 
-def _preview(plan: Plan) -> str:
-    """What will be started, and the money."""
-    pools = "\n".join(f"  + {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools)
-    unknown = "at least " if plan.at_least else ""
-    limits = plan.spec.get("limits", {})
-    bound = ", ".join(f"{name} {value:g}" for name, value in limits.items()) or "none stated"
-    return (
-        f"{plan.name}: plan {plan.id}\n{pools}\n"
-        f"  {unknown}${plan.usd.p50:,.4f} (${plan.usd.p10:,.4f} to ${plan.usd.p90:,.4f}) in "
-        f"{plan.hours.p50 * 60:,.1f} minutes, ${plan.usd_per_hour:,.4f} an hour\n"
-        f"  limits, enforced while it runs: {bound}"
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Limits:
+    """Limits of the command line."""
+
+    usd: Decimal | None
+    hours: Decimal | None
+
+    def of(self, plan: Plan, run: Run | None) -> RunLimits:
+        """They win over the run's, and those over the spec's."""
+        if run is None:
+            return RunLimits.of(plan, usd=self.usd, hours=self.hours)
+        return RunLimits(usd=self.usd or run.limit_usd, hours=self.hours or run.limit_hours)
 
 
-def _confirm(*, yes: bool) -> None:
+def _amount(option: str, value: float | None) -> Decimal | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise SpecError(f"{option}: must be more than 0, not {value:g}")
+    return None if value is None else Decimal(str(value))
+
+
+def _meant(ledger: Ledger, store: Path, what: str, now: datetime) -> tuple[Plan, Run | None]:
+    """The plan of a file, or the run with its plan.  Raises SpecError where it is neither."""
+    if what == "-" or Path(what).exists():
+        return Planner(now=now).plan(open_source(what)), None
+    try:
+        run = ledger.get_run(what)
+    except SpecError as error:
+        hint = f"{error.hint}; `clusterctl init quickstart --out run.yaml` writes a spec"
+        raise SpecError(f"`{what}` is neither a file nor a run", hint=hint) from error
+    return open_run(ledger, store, run.run_id).plan, run
+
+
+def _show(ledger: Ledger, plan: Plan, launch: Launch, limits: RunLimits, *, as_json: bool) -> None:
+    """What will be done, and the money."""
+    use, last = use_of(ledger, launch.run_id), ledger.steps(launch.run_id, last=1)
+    if not as_json:
+        typer.echo(preview_text(plan, launch, limits, use, last[0] if last else None))
+        return
+    money: dict[str, Any] = {"usd": plan.usd.model_dump(), "hours": plan.hours.model_dump(), "at_least": plan.at_least}
+    row = {
+        "kind": "plan", "action": launch.deed.value, "run": launch.run_id, "plan": plan.id, "name": plan.name, **money,
+        "pools": [pool.model_dump(mode="json") for pool in plan.pools],
+        "limit_usd": limits.usd and str(limits.usd), "limit_hours": limits.hours and str(limits.hours),
+        "spent_usd": None if use.unpriced else str(use.priced_usd), "step": last[0].step if last else 0,
+    }  # fmt: skip
+    typer.echo(json.dumps(row))
+
+
+def _confirm(launch: Launch, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
         raise SpecError("nobody is there to ask", hint="pass --yes to start without asking")
-    if not typer.confirm("start it?", default=False):
+    if not typer.confirm("start it?" if launch.deed is Deed.START else "go on with it?", default=False, err=True):
         raise ClusterctlError("not started")
-
-
-def _follow(ledger: Ledger, run_id: str, *, as_json: bool) -> None:
-    """Prints events and steps until the run has ended, then planned against actual.  Ctrl-C leaves the run alone."""
-    seen, step = 0, 0
-    watched = terminal(sys.stderr).interactive
-    try:
-        while True:
-            run = ledger.get_run(run_id)
-            for event in ledger.events(run_id, since_seq=seen):
-                seen = event.seq
-                row = {"at": event.at.isoformat(), "kind": event.kind, "role": event.role, "message": event.message}
-                typer.echo(json.dumps(row) if as_json else event_text(event))
-            for done in ledger.steps(run_id)[step:]:
-                step += 1
-                typer.echo(
-                    json.dumps({"step": done.step, "of": done.of, **done.metrics}) if as_json else step_text(done)
-                )
-            if run.state not in LIVE:
-                break
-            time.sleep(FOLLOW_SECONDS)
-    except KeyboardInterrupt:
-        typer.echo(
-            f"\n{run_id} goes on; `clusterctl up` follows it again, `clusterctl down {run_id}` ends it", err=True
-        )
-        raise
-    opened = open_run(ledger, user_data_dir(), run_id)
-    why = f": {run.note}" if run.note else ""
-    typer.echo(f"\n{run_id} has {run.state}{why}\n{bill_text(planned_against_actual(opened))}", err=as_json)
-    if watched:
-        typer.echo(f"logs and results: {opened.folder.path}", err=True)
-    if run.state == "failed":
-        raise ClusterctlError(f"{run_id} failed: {run.note}", hint=f"`clusterctl logs {run_id}` shows why")

@@ -19,6 +19,7 @@ from clusterctl.ledger.tables import EVENTS, PHASES, PLANS, RUNS, STEPS
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
+    from decimal import Decimal
 
     from sqlalchemy import Connection
 
@@ -77,6 +78,14 @@ class Ledger(ResourceBook, FactorBook):
     def set_desired(self, run_id: str, desired: Desired, *, note: str | None = None) -> None:
         """What should become of the run.  A note replaces the old one."""
         self._change_run(run_id, {"desired": desired, "note": RUNS.c.note if note is None else note})
+
+    def set_limits(self, run_id: str, *, usd: Decimal | None, hours: Decimal | None) -> None:
+        """What the run may use from now on; None = no limit."""
+        self._change_run(run_id, {"limit_usd": usd, "limit_hours": hours})
+
+    def reopen(self, run_id: str) -> None:
+        """The run is wanted again, whatever has become of it."""
+        self._change_run(run_id, {"state": "wanted", "desired": "up", "note": "", "ended_at": None})
 
     def set_state(self, run_id: str, state: RunState, *, at: datetime | None = None, note: str | None = None) -> None:
         """What has become of the run.  Its first start and, once it has ended, its first end are kept."""
@@ -139,9 +148,11 @@ class Ledger(ResourceBook, FactorBook):
         row = Step(run_id=run_id, stage=stage, step=step, of=of, at=at, metrics=finite)
         self.write(lambda connection: upsert(connection, STEPS, values_of(row), "run_id", "stage", "step"))
 
-    def steps(self, run_id: str) -> tuple[Step, ...]:
-        """The run's steps in the order in which they were done."""
-        return self.rows(Step, select(STEPS).where(STEPS.c.run_id == run_id).order_by(STEPS.c.at, STEPS.c.step))
+    def steps(self, run_id: str, *, last: int | None = None, after: datetime | None = None) -> tuple[Step, ...]:
+        """The run's steps, or its last ones, or those done after a moment, in the order in which they were done."""
+        query = select(STEPS).where(STEPS.c.run_id == run_id).order_by(STEPS.c.at.desc(), STEPS.c.step.desc())
+        query = query if after is None else query.where(STEPS.c.at > after)
+        return self.rows(Step, query.limit(last))[::-1]
 
     def last_step_at(self, run_id: str) -> datetime | None:
         """When the last step was done; None before the first."""

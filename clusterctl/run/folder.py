@@ -42,6 +42,11 @@ class RunFolder:
         return self.path / "beat.json"
 
     @property
+    def logs(self) -> Path:
+        """A log for each role, and when it grew."""
+        return self.path / "logs"
+
+    @property
     def port(self) -> Path:
         """Port of the sandbox server: chosen once, so that a restarted server is found again."""
         return self.path / "sandbox.port"
@@ -62,8 +67,8 @@ class RunFolder:
         if not file.exists():
             return
         with file.open("rb") as lines:
-            lines.seek(since_byte)
-            position = since_byte
+            position = since_byte if since_byte <= file.stat().st_size else 0  # a file that was cut is read anew
+            lines.seek(position)
             for line in lines:
                 if not line.endswith(b"\n"):
                     return
@@ -73,8 +78,12 @@ class RunFolder:
                     yield position, mark
 
     def last_sign(self) -> datetime | None:
-        """The last moment at which the job or its watcher wrote anything."""
-        times = [file.stat().st_mtime for file in self.path.rglob("*") if file.is_file() and not file.is_symlink()]
+        """The last moment at which the job wrote anything."""
+        times = [
+            file.stat().st_mtime for file in self.path.rglob("*")
+            if file.is_file() and not file.is_symlink()
+            and not file.name.startswith(("supervisor", self.beat.name)) and file.suffix != ".times"
+        ]  # fmt: skip
         return datetime.fromtimestamp(max(times)).astimezone() if times else None
 
 

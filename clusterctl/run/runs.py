@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
-from clusterctl.files.plan_file import read_plan
+from clusterctl.files.plan_file import parse_plan, read_plan
 from clusterctl.ledger.rows import Intent
 from clusterctl.run.clock import SteadyClock
 from clusterctl.run.folder import RunFolder
 from clusterctl.run.jobs import local_jobs
 from clusterctl.targets.base import TAG_PREFIX, Job, RunRef
 from clusterctl.targets.local import LocalTarget
-from planners.run.reconcile import resource_id
 from planners.spec.run import RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from clusterctl.ledger import Ledger
+    from clusterctl.ledger.rows import Run
     from clusterctl.targets.base import Target
     from planners.plan.value import Plan
 
 NODE = "node"
 """Role of the resource that is billed: the machine itself."""
 LOCAL = "local"
+LINES = "lines"
+"""Tag of a machine: the lines of the plan that it stands for, joined by +."""
+MACHINE_UNIT = "node-hours"
+"""Unit of the lines of machines."""
+NONE = "none"
+"""Value of a tag that nobody has stated."""
 FREE = Decimal(0)
 """A process costs nothing beside its machine."""
 
@@ -46,40 +55,33 @@ class OpenRun:
     folder: RunFolder
     ref: RunRef
     clock: SteadyClock
-    jobs: Mapping[str, Job]
-
-    @property
-    def node_id(self) -> str:
-        """Id of the billed machine."""
-        return resource_id(self.run_id, NODE, 1)
 
     @property
     def usd_per_hour(self) -> Decimal | None:
         """Price of the machine as planned, exactly as written; None = unknown."""
         prices = [pool.usd_per_node_hour for pool in self.plan.pools]
-        return (
-            None
-            if not prices or any(price is None for price in prices)
-            else sum((Decimal(str(p)) for p in prices), Decimal(0))
-        )
+        known = [Decimal(str(price)) for price in prices if price is not None]
+        return sum(known, Decimal(0)) if known and len(known) == len(prices) else None
 
     @property
-    def limit_usd(self) -> Decimal | None:
-        """The spec's limit."""
-        return None if self.spec.limits.usd is None else Decimal(str(self.spec.limits.usd))
+    def jobs(self) -> Mapping[str, Job]:
+        """How each role is started."""
+        return local_jobs(self.spec, self.folder)
 
     @property
-    def limit_hours(self) -> Decimal | None:
-        """The spec's limit."""
-        return None if self.spec.limits.hours is None else Decimal(str(self.spec.limits.hours))
+    def planned_step_seconds(self) -> float:
+        """The longest of its stages' units of work, at the plan's P90."""
+        return max(stage.seconds_per_unit.p90 for stage in self.plan.stages)
 
     def intent(self, identity: str, role: str) -> Intent:
         """A resource as it is written before the act."""
         gpus = max((pool.gpus_per_node for pool in self.plan.pools), default=0)
-        own = {"role": role} | ({"node": socket.gethostname(), "gpus": str(gpus)} if role == NODE else {})
+        lines = "+".join(line.id for line in self.plan.lines if line.unit == MACHINE_UNIT)
+        machine = {"node": socket.gethostname(), "gpus": str(gpus), LINES: lines}
+        own = {"role": role} | (machine if role == NODE else {})
         return Intent(
             resource_id=identity, run_id=self.run_id, role=role, kind="machine" if role == NODE else "process",
-            provider=LOCAL, tags=dict(self.ref.tags) | {f"{TAG_PREFIX}/{name}": value for name, value in own.items()},
+            provider=LOCAL, tags={**self.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}},
             usd_per_hour=self.usd_per_hour if role == NODE else FREE, price_source="the plan",
         )  # fmt: skip
 
@@ -91,18 +93,35 @@ def run_id_of(plan: Plan, *, again: int = 1) -> str:
 
 
 def open_run(ledger: Ledger, store: Path, run_id: str) -> OpenRun:
-    """The run with this id.  Raises StateError when the ledger or its plan can't be read."""
-    folder = RunFolder(store / "runs" / run_id)
-    plan = read_plan(folder.plan)
-    spec = RunSpec.model_validate(plan.spec)
-    tags = {f"{TAG_PREFIX}/run": run_id, f"{TAG_PREFIX}/plan-id": plan.id} | {
-        f"{TAG_PREFIX}/{name}": value for name, value in spec.labels.items()
-    }
+    """The run with this id.  Raises SpecError for an unknown one, StateError when its plan can't be read."""
+    row, folder = ledger.get_run(run_id), RunFolder(store / "runs" / run_id)
+    plan = read_plan(folder.plan) if folder.plan.exists() else _recorded_plan(ledger, row)
+    spec, clock = RunSpec.model_validate(plan.spec), SteadyClock(folder.beat)
     return OpenRun(
-        run_id=run_id, ledger=ledger, plan=plan, spec=spec, target=target_of(plan, store), folder=folder,
-        ref=RunRef(run_id=run_id, folder=folder.path, tags=tags), clock=SteadyClock(folder.beat),
-        jobs=local_jobs(spec, folder),
+        run_id=run_id, ledger=ledger, plan=plan, spec=spec, target=target_of(plan, store), folder=folder, clock=clock,
+        ref=RunRef(run_id=run_id, folder=folder.path, tags=_tags(row, clock.now())),
     )  # fmt: skip
+
+
+def _recorded_plan(ledger: Ledger, row: Run) -> Plan:
+    """The plan as the ledger keeps it, where the run's folder has been deleted."""
+    stored = ledger.get_plan(row.plan_id or "")
+    content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
+    return parse_plan(json.dumps(content), name=f"the plan of {row.run_id} in the ledger")
+
+
+def _tags(row: Run, now: datetime) -> dict[str, str]:
+    """What every resource of the run carries, for chargeback and `sweep`; the role comes with the resource.
+
+    expires-at: the latest moment to which the limit in hours lets it live.
+    """
+    expires_at = now + timedelta(hours=float(row.limit_hours)) if row.limit_hours is not None else None
+    ours = {
+        "run": row.run_id, "team": row.labels.get("team", NONE), "plan-id": row.plan_id or NONE,
+        "budget": NONE if row.limit_usd is None else f"{row.limit_usd:f}",
+        "expires-at": NONE if expires_at is None else expires_at.isoformat(timespec="seconds"),
+    }  # fmt: skip
+    return {f"{TAG_PREFIX}/{name}": value for name, value in (dict(row.labels) | ours).items()}
 
 
 def target_of(plan: Plan, store: Path) -> Target:

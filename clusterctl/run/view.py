@@ -1,51 +1,148 @@
-"""What people read of a run: a line of status, the progress of a step, the bill."""
+"""What people read of a run: steps, events, the bill, what was saved.  Times are in the reader's zone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from clusterctl.run.start import Deed
+from planners.run.money import idle_seconds
 
 if TYPE_CHECKING:
-    from clusterctl.ledger.rows import Event, Run, Step
-    from clusterctl.run.end import BillLine
+    from collections.abc import Mapping, Sequence
 
-SHOWN_METRICS = ("reward", "pass_at_1_visible", "pass_at_1_hidden", "visible_hidden_gap")
-"""Of a step's metrics, those that a line has room for; `events` and `--json` hold all."""
+    from clusterctl.ledger.rows import Event, Step
+    from clusterctl.run.bill import BillLine
+    from clusterctl.run.folder import RunFolder
+    from clusterctl.run.preflight import RunLimits
+    from clusterctl.run.start import Launch
+    from planners.plan.value import Plan
+    from planners.run.money import Use
+
+METRIC_WORDS = {"reward": "reward", "pass_at_1_visible": "pass@1", "pass_at_1_hidden": "hidden",
+                "visible_hidden_gap": "gap"}  # fmt: skip
+"""Of a step's metrics, those that a line has room for, and what it calls them; `--json` holds all."""
+UNIT_BYTES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
 
 
-def status_row(run: Run, last: Step | None, usd: str, roles: str) -> dict[str, Any]:
-    """One run as data: what `--json` prints and the table shows."""
-    done = f"{last.step}/{last.of}" if last is not None else "-"
-    return {
-        "run": run.run_id, "state": run.state, "steps": done, "usd": usd, "live": roles,
-        "since": run.started_at.isoformat() if run.started_at else None, "note": run.note,
-    }  # fmt: skip
+def preview_text(plan: Plan, launch: Launch, limits: RunLimits, use: Use, last: Step | None) -> str:
+    """What `up` will do, and the money."""
+    deed = {Deed.START: "starts", Deed.RESUME: "goes on with", Deed.FOLLOW: "follows"}[launch.deed]
+    rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
+    mark = "+" if launch.deed is Deed.START else " "
+    rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
+    least, hour = ("at least ", "unknown") if plan.at_least else ("", price_text(plan.usd_per_hour))
+    usd = [usd_text(value) for value in (plan.usd.p50, plan.usd.p10, plan.usd.p90)]
+    took = [duration_text(3600 * value) for value in (plan.hours.p50, plan.hours.p10, plan.hours.p90)]
+    money = f"{least}{usd[0]} (P10 {usd[1]}, P90 {usd[2]})" if plan.usd.p90 or not plan.at_least else "unknown"
+    rows += [f"  dollars  {money}; an hour costs {hour}",
+             f"  time     {took[0]} (P10 {took[1]}, P90 {took[2]})"]  # fmt: skip
+    if launch.deed is not Deed.START:
+        done = f"step {last.step} of {last.of}" if last else "no step done"
+        spent = usd_text(None if use.unpriced else use.priced_usd, known=use.priced_usd)
+        rows.append(f"  so far   {done}, {spent}, {duration_text(float(use.hours) * 3600)}")
+    idle = plan.spec.get("limits", {}).get("idle_minutes")
+    patience = idle_seconds(idle, max(stage.seconds_per_unit.p90 for stage in plan.stages))
+    rows.append(f"  limits   {limits}; warns at 80 %, stops at 100 %, or after {duration_text(patience)} idle")
+    return "\n".join(rows)
+
+
+def metrics_text(metrics: Mapping[str, float | None]) -> str:
+    """`reward 0.41  pass@1 38 %  hidden 31 %  gap 7 %`; other jobs' metrics by their own names."""
+    words = METRIC_WORDS if METRIC_WORDS.keys() & metrics.keys() else {name: name.replace("_", " ") for name in metrics}
+    found = ((name, word, metrics.get(name)) for name, word in words.items())
+    return "  ".join(
+        f"{word} {value:.2f}" if name not in METRIC_WORDS or name == "reward" else f"{word} {value:.0%}"
+        for name, word, value in found
+        if value is not None
+    )
 
 
 def step_text(step: Step) -> str:
-    """`step 12/40  reward 0.41  pass@1 0.38  hidden 0.31`"""
-    names = [name for name in SHOWN_METRICS if name in step.metrics] or list(step.metrics)
-    values = ((name, step.metrics[name]) for name in names)
-    shown = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in values if value is not None]
-    return f"step {step.step}/{step.of}  " + "  ".join(shown)
+    """`step 12/40  reward 0.41  pass@1 38%  hidden 31%`"""
+    return f"step {step.step:>{len(str(step.of))}}/{step.of}  {metrics_text(step.metrics)}"
 
 
 def event_text(event: Event) -> str:
     """`20:14:03  launch  trainer: wanted`"""
-    return f"{event.at:%H:%M:%S}  {event.kind:<7} {event.message}"
+    return f"{event.at.astimezone():%H:%M:%S}  {event.kind:<7} {event.message}"
 
 
-def bill_text(lines: list[BillLine]) -> str:
-    """Planned against actual, a line each; what nobody knows says so."""
-    rows = [f"{'':<24}{'planned':>12}{'actual':>12}{'ratio':>8}"]
+def duration_text(seconds: float) -> str:
+    """`38 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def moment_text(moment: datetime, now: datetime) -> str:
+    """`14:03` today, `Mon 14:03` within six days, else the date: in the reader's zone."""
+    here, today = moment.astimezone(), now.astimezone()
+    if here.date() == today.date():
+        return f"{here:%H:%M}"
+    return f"{here:%a %H:%M}" if today - here < timedelta(days=6) else f"{here:%Y-%m-%d}"
+
+
+def usd_text(amount: Decimal | float | None, *, known: Decimal | float | None = None) -> str:
+    """Dollars as exact as they are interesting; of an unknown amount what is known of it."""
+    if amount is None:
+        return "unknown" if not known else f"over {usd_text(known)}"
+    return f"${amount:,.2f}" if amount >= 100 else f"${amount:,.4f}"
+
+
+def price_text(amount: Decimal | float) -> str:
+    """An amount that somebody has stated: `$0.08`, `$1`, `$0.0005`."""
+    return f"${Decimal(str(amount)).normalize():,f}"
+
+
+def size_text(size_bytes: int) -> str:
+    """`569 KiB`."""
+    for unit, num_bytes in UNIT_BYTES.items():
+        if size_bytes >= num_bytes:
+            return f"{size_bytes / num_bytes:.3g} {unit}"
+    return f"{size_bytes} bytes"
+
+
+def bill_text(lines: Sequence[BillLine], done: Step | None, *, columns: int = 80) -> str:
+    """Planned against actual, a line each; what nobody knows says so, with what is known of it below.
+
+    done: the last step; None = none was finished.
+    """
+    width = min(max(len(line.name) for line in lines), columns - 33)
+    rows = [f"{'':<{width}} {'planned':>11} {'actual':>11} {'ratio':>7}"]
+    kind = lines[0].kind
     for line in lines:
+        if line.kind == "phase" and kind != "phase":
+            rows.append("")
+        kind = line.kind
         ratio = f"{line.actual / line.planned:.2f}" if line.planned and line.actual is not None else "-"
-        rows.append(
-            f"{line.name:<24}{_amount(line.planned, line.unit):>12}{_amount(line.actual, line.unit):>12}{ratio:>8}"
-        )
+        planned, actual = (_amount(value, line.unit) for value in (line.planned, line.actual))
+        name = line.name if len(line.name) <= width else line.name[: width - 1] + "…"
+        rows.append(f"{name:<{width}} {planned:>11} {actual:>11} {ratio:>7}")
+    if done is not None and done.step < done.of:
+        rows.append(f"\nIt did {done.step} of {done.of} steps; what is planned is for all of them.")
+    total = next(line for line in lines if line.kind == "total")
+    if total.actual is None:
+        rows.append(f"\nA price is not known; what has one comes to {usd_text(total.known or 0.0)}.")
     return "\n".join(rows)
 
 
 def _amount(value: float | None, unit: str) -> str:
     if value is None:
         return "unknown"
-    return f"${value:,.4f}" if unit == "USD" else f"{value:,.3g} {unit}"
+    return usd_text(value) if unit == "USD" else f"{value:,.3g} {unit}"
+
+
+def saved_text(folder: RunFolder) -> str:
+    """Where logs and results lie, and what is there."""
+    files = [file for file in sorted(folder.path.glob("*")) if file.is_file() and file.suffix not in {".lock", ".port"}]
+    kept = [
+        f"{file.name} {size_text(file.stat().st_size)}" for file in files if file.name not in {"ended", "beat.json"}
+    ]
+    logs = sum(1 for _ in folder.logs.glob("*.log"))
+    return f"saved in {folder.path}: {', '.join(kept) or 'nothing'}, {logs} logs"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from planners.run.reconcile import Change, Instance, Role
 
 TAG_PREFIX = "clusterctl.dev"
-"""Tags on everything that we start: run, role, resource, plan-id, expires-at."""
+"""Tags on everything that we start: /run, /role, /team, /plan-id, /budget, /expires-at, and the spec's labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +39,25 @@ class Leftover:
     """Something of ours that belongs to no live run."""
 
     kind: str
-    """process, folder, mount …"""
+    """process, sandbox, folder …"""
     address: str
     run_id: str
+    """Empty where nobody can say."""
+    role: str = ""
     since: datetime
     size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """A line of a role's log."""
+
+    role: str
+    text: str
+    at: datetime | None
+    """When it was written, a second late at most; None = not known yet, or nobody watched."""
+    position: int
+    """Where the log goes on after it."""
 
 
 class Target(Protocol):
@@ -59,14 +73,20 @@ class Target(Protocol):
         """Starts an instance and returns its address as soon as it is accepted.  Starting what is live already is a
         no-op."""
 
-    def stop(self, run: RunRef, change: Change, *, grace_seconds: float) -> None:
-        """Asks an instance to end, then ends it with everything that it started.  What is gone already is success."""
+    def stop(self, run: RunRef, change: Change, *, grace_seconds: float) -> bool:
+        """Asks an instance to save its work and end; after the grace ends it, with everything that it started.
 
-    def logs(self, run: RunRef, role: str) -> Iterator[str]:
-        """Lines that the role has written so far, kept after the run has ended."""
+        Whether it ended within the grace; what is gone already has.
+        """
 
-    def leftovers(self, live_runs: frozenset[str]) -> Sequence[Leftover]:
-        """Everything of ours that belongs to none of `live_runs`."""
+    def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
+        """Whole lines that the role has written after a position, kept after the run has ended."""
+
+    def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
+        """Everything of ours that belongs to no live run.
+
+        A run that is not known, and that a supervisor watches, is another ledger's: nothing of it is left over.
+        """
 
     def remove(self, leftover: Leftover) -> None:
         """Removes one; what is gone already is success."""

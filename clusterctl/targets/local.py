@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterctl.targets.base import Leftover
+from clusterctl.sandbox.orphans import orphans
+from clusterctl.targets.base import Leftover, LogLine
+from clusterctl.targets.log_times import read_times
 from clusterctl.targets.processes import (
     POLL_SECONDS,
     RESOURCE_TAG,
     ROLE_TAG,
     RUN_TAG,
     STORE_TAG,
-    alive,
+    address_of,
     end,
     kill,
     running,
@@ -84,7 +86,7 @@ class LocalTarget:
                 return instance.address
         lock = run.folder / f"{change.role}.lock"
         command = [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(lock), *job.command]
-        environment = self.environment(run.run_id, change.role, change.resource_id) | dict(job.environment)
+        environment = self.environment(run, change.role, change.resource_id) | dict(job.environment)
         pid = spawn(command, folder=run.folder, environment=environment, log=log_file(run.folder, change.role))
         deadline = time.monotonic() + LAUNCH_SECONDS
         while time.monotonic() < deadline:
@@ -94,38 +96,60 @@ class LocalTarget:
             time.sleep(POLL_SECONDS)
         return f"{pid}:0"
 
-    def environment(self, run_id: str, role: str, resource_id: str) -> dict[str, str]:
+    def environment(self, run: RunRef, role: str, resource_id: str) -> dict[str, str]:
         """Tags and the little that a process needs of this terminal's environment."""
         kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        tags = {RUN_TAG: run_id, ROLE_TAG: role, RESOURCE_TAG: resource_id, STORE_TAG: str(self.store)}
-        return kept | tags | {"CLUSTERCTL_HOME": str(self.store), "PYTHONUNBUFFERED": "1"}
+        own = {RUN_TAG: run.run_id, ROLE_TAG: role, RESOURCE_TAG: resource_id, STORE_TAG: str(self.store)}
+        tags = {f"CLUSTERCTL_TAG_{variable(name)}": value for name, value in run.tags.items()}
+        return kept | tags | own | {"CLUSTERCTL_HOME": str(self.store), "PYTHONUNBUFFERED": "1"}
 
-    def stop(self, run: RunRef, change: Change, *, grace_seconds: float) -> None:
+    def stop(self, run: RunRef, change: Change, *, grace_seconds: float) -> bool:
         """TERM to the whole session, KILL after the grace, then whatever else of the role is left."""
-        if change.address:
-            end(change.address, grace_seconds=grace_seconds)
+        itself = end(change.address, grace_seconds=grace_seconds) if change.address else True
         for process in tagged(self.store):
             if process.tags.get(RUN_TAG) == run.run_id and process.tags.get(RESOURCE_TAG) == change.resource_id:
                 kill(process)
+        return itself
 
-    def logs(self, run: RunRef, role: str) -> Iterator[str]:
-        """Lines of the role's log file."""
+    def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
+        """Lines of the role's log file, dated by what its supervisor has noted beside it."""
         path = log_file(run.folder, role)
-        if path.exists():
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                yield from lines
+        if not path.exists():
+            return
+        times, number = read_times(path), 0
+        with path.open("rb") as lines:
+            lines.seek(after)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    return
+                while number < len(times) and times[number][0] <= after:
+                    number += 1
+                at = times[number][1] if number < len(times) else None
+                after += len(line)
+                yield LogLine(role=role, text=line.decode("utf-8", "replace").rstrip(), at=at, position=after)
 
-    def leftovers(self, live_runs: frozenset[str]) -> Sequence[Leftover]:
-        """Processes and unfinished folders of runs that are not live; finished runs keep their folder: it holds the
-        results."""
+    def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
+        """Processes of no live run, sandboxes whose owner is no more, folders without a run.
+
+        The folder of a run that has ended is kept: it holds logs and results.
+        """
+        mine = [process for process in tagged(self.store) if RUN_TAG in process.tags]
+        others = {p.tags[RUN_TAG] for p in mine if p.tags.get(ROLE_TAG) == SUPERVISOR} - known_runs
+        kept = live_runs | others
         found = [
-            Leftover(kind="process", address=p.address, run_id=p.tags[RUN_TAG], since=p.started_at)
-            for p in tagged(self.store)
-            if p.tags.get(RUN_TAG) not in (None, *live_runs)
+            Leftover(kind="process", address=p.address, run_id=p.tags[RUN_TAG], role=p.tags.get(ROLE_TAG, ""),
+                     since=p.started_at)
+            for p in mine
+            if p.tags[RUN_TAG] not in kept
+        ]  # fmt: skip
+        found += [
+            Leftover(kind="sandbox", address=address, run_id="", since=since)
+            for address, since in map(address_of, orphans())
+            if address
         ]
         folders = self.store / "runs"
         for folder in sorted(folders.iterdir()) if folders.is_dir() else ():
-            if folder.name not in live_runs and not (folder / KEPT_MARK).exists():
+            if folder.name not in kept | known_runs and not (folder / KEPT_MARK).exists():
                 since = datetime.fromtimestamp(folder.stat().st_mtime, tz=UTC)
                 found.append(
                     Leftover(
@@ -135,13 +159,18 @@ class LocalTarget:
         return found
 
     def remove(self, leftover: Leftover) -> None:
-        """Ends a process with its session, or deletes a folder of this store."""
-        if leftover.kind == "process":
-            end(leftover.address, grace_seconds=2.0)
+        """Ends a process with its session, or a sandbox, or deletes a folder of this store."""
+        if leftover.kind != "folder":
+            end(leftover.address, grace_seconds=2.0 if leftover.kind == "process" else 0.0)
             return
         folder = Path(leftover.address)
         if folder.parent == self.store / "runs" and folder.exists():
             shutil.rmtree(folder)
+
+
+def variable(tag: str) -> str:
+    """`clusterctl.dev/plan-id` as a part of a variable's name: PLAN_ID."""
+    return tag.rpartition("/")[2].upper().replace("-", "_")
 
 
 def _holder(folder: Path, role: str) -> str:
@@ -158,11 +187,6 @@ KEPT_MARK = "ended"
 def log_file(folder: Path, role: str) -> Path:
     """Where a role's output is kept."""
     return folder / "logs" / f"{role}.log"
-
-
-def is_live(address: str) -> bool:
-    """Whether the process of this address lives."""
-    return alive(address)
 
 
 def _size(folder: Path) -> int:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clusterctl.errors import ClusterctlError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -23,6 +25,8 @@ STORE_TAG = "CLUSTERCTL_STORE"
 """Folder of the ledger that the run is recorded in: two stores on one machine don't see each other's runs."""
 
 POLL_SECONDS = 0.02
+KILLED_SECONDS = 10.0
+"""For a killed process to go: it may hang in the kernel, waiting for a disk."""
 PROC = Path("/proc")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -53,13 +57,19 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], log: Path) -> int:
-    """Starts a command in a session of its own, its output in `log`; returns its pid.  It outlives this process."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        child = subprocess.Popen(  # noqa: S603 - arguments as a list, no shell
-            list(command), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, close_fds=True,
-        )  # fmt: skip
+    """Starts a command in a session of its own, its output in `log`; returns its pid.  It outlives this process.
+
+    Raises ClusterctlError where the disk is full or there may be no further process.
+    """
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            child = subprocess.Popen(  # noqa: S603 - arguments as a list, no shell
+                list(command), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True, close_fds=True,
+            )  # fmt: skip
+    except OSError as error:
+        raise ClusterctlError(f"{log.stem} can't be started: {error.strerror} ({error.filename or log})") from error
     _started.append(child)
     return child.pid
 
@@ -125,18 +135,38 @@ def alive(address: str) -> bool:
     return state not in "ZX" and str(now) == ticks
 
 
-def end(address: str, *, grace_seconds: float) -> None:
-    """Ends the session that the process leads: TERM, then KILL after the grace; returns when it is gone."""
+def address_of(pid: int) -> tuple[str, datetime]:
+    """Address of a live process, and when it started; an empty address where there is none."""
+    try:
+        _, _, ticks = _stat(PROC / str(pid))
+    except (OSError, ValueError, IndexError):
+        return "", datetime.now(tz=UTC)
+    return f"{pid}:{ticks}", datetime.fromtimestamp(_boot_time() + ticks / CLOCK_TICKS, tz=UTC)
+
+
+def end(address: str, *, grace_seconds: float) -> bool:
+    """Ends the session that the process leads: TERM, then KILL after the grace; returns when it is gone.
+
+    Whether it ended within the grace.
+    """
     pid = int(address.partition(":")[0])
-    if alive(address):
+    if grace_seconds > 0 and alive(address):
         _signal_group(pid, signal.SIGTERM)
-    deadline = time.monotonic() + grace_seconds
-    while alive(address) and time.monotonic() < deadline:
+    if _gone(address, grace_seconds):
+        return True
+    _signal_group(pid, signal.SIGKILL)
+    _gone(address, KILLED_SECONDS)
+    return False
+
+
+def _gone(address: str, seconds: float) -> bool:
+    """Whether the process has gone, after at most so long."""
+    deadline = time.monotonic() + seconds
+    while alive(address):
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(POLL_SECONDS)
-    if alive(address):
-        _signal_group(pid, signal.SIGKILL)
-        while alive(address):
-            time.sleep(POLL_SECONDS)
+    return True
 
 
 def kill(process: Process) -> None:
@@ -147,5 +177,9 @@ def kill(process: Process) -> None:
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
+    """To the process and, where it leads a group, to all of that."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, number)
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)

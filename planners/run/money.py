@@ -1,4 +1,5 @@
-"""Money limits during a run: warn at 80 %, stop at 100 %, and stop on what can be proved when a price is unknown."""
+"""Limits during a run: warn at 80 %, stop at 100 %, stop on what can be proved when a price is unknown, stop what is
+idle."""
 
 from __future__ import annotations
 
@@ -7,6 +8,11 @@ from decimal import Decimal
 from enum import StrEnum
 
 WARN_SHARE = Decimal("0.8")
+IDLE_MINUTES = 30.0
+"""Without limits.idle_minutes a run is idle after so long without a step.  Assumption: start-up with its downloads
+takes less."""
+IDLE_STEPS = 3.0
+"""... and never before so many planned steps (P90) would have been done."""
 
 
 class Standing(StrEnum):
@@ -53,6 +59,13 @@ def judge(use: Use, *, limit_usd: Decimal | None, limit_hours: Decimal | None) -
         if used >= WARN_SHARE * limit:
             worst = Verdict(standing=Standing.WARN, reason=f"80 % of the limit: {text}")
     return worst
+
+
+def idle_seconds(idle_minutes: float | None, planned_step_seconds: float) -> float:
+    """Seconds without a step after which a run is idle: as stated, else the longer of the two defaults."""
+    if idle_minutes is not None:
+        return idle_minutes * 60.0
+    return max(IDLE_MINUTES * 60.0, IDLE_STEPS * planned_step_seconds)
 
 
 def owed(hours: Decimal, usd_per_hour: Decimal | None) -> Decimal | None:

@@ -93,16 +93,22 @@ def resource_id(run_id: str, role: str, start: int) -> str:
 
 
 def reconcile(
-    roles: Sequence[Role], seen: Sequence[Instance], *, run_id: str, past: Mapping[str, Past], done: bool, now: datetime
+    roles: Sequence[Role],
+    seen: Sequence[Instance],
+    *,
+    run_id: str,
+    past: Mapping[str, Past],
+    done: bool,
+    now: datetime,
+    end: bool = False,
 ) -> Changes:
-    """What to do to make `seen` become `roles`.  Pure: same input, same answer.
+    """What to do to make `seen` become `roles`, or nothing where the run must `end`.  Pure: same input, same answer.
 
-    roles: what must run, empty to end the run; past: by role name; done: the work itself is complete, so nothing is
-    started any more.
+    past: by role name; done: the work itself is complete, so nothing is started any more.
     Of several instances of a role the oldest is kept.  Launches wait for the roles they come after, and for their
-    restart delay.
+    restart delay; who needs others ends before them.
     """
-    wanted = {role.name: role for role in roles}
+    wanted = {} if end else {role.name: role for role in roles}
     acts: list[Change] = []
     live: dict[str, Instance] = {}
     for instance in sorted(seen, key=lambda i: (i.started_at, i.resource_id, i.address)):
@@ -113,7 +119,7 @@ def reconcile(
             live[instance.role] = instance
             acts.append(_act(Action.KEEP, instance, ""))
     failed = ""
-    for role in roles:
+    for role in wanted.values():
         if role.name in live or done:
             continue
         before = past.get(role.name, Past())
@@ -125,7 +131,15 @@ def reconcile(
             acts.append(Change(action=Action.LAUNCH, role=role.name, resource_id=launched, reason=reason))
     if failed:
         acts = [a if a.action is Action.STOP else _stopped(a) for a in acts if a.action is not Action.LAUNCH]
-    return Changes(changes=tuple(acts), failed=failed)
+    return Changes(changes=_in_order(acts, roles), failed=failed)
+
+
+def _in_order(acts: Sequence[Change], roles: Sequence[Role]) -> tuple[Change, ...]:
+    """Ends come before launches; who needs others ends before them, and who is no role first of all."""
+    place = {role.name: number for number, role in enumerate(roles)}
+    ends = [act for act in acts if act.action is Action.STOP]
+    ends.sort(key=lambda act: -place.get(act.role, len(place)))
+    return (*ends, *(act for act in acts if act.action is not Action.STOP))
 
 
 def _why_not(instance: Instance, wanted: Mapping[str, Role], live: Mapping[str, Instance], *, done: bool) -> str:

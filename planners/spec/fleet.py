@@ -11,6 +11,7 @@ from planners.spec.base import (
     Gbps,
     Gib,
     Hours,
+    Minutes,
     SpecModel,
     Text,
     Usd,
@@ -110,6 +111,10 @@ class Limits(SpecModel):
 
     usd: Usd | None = Field(default=None, description="Most dollars for the whole run.")
     hours: Hours | None = Field(default=None, description="Most hours from start to end.")
+    idle_minutes: Minutes | None = Field(
+        default=None,
+        description="Most minutes without a finished step; default: 30, or three planned steps if those take longer.",
+    )
     gpus: Count | None = Field(default=None, description="Most GPUs at once.")
     usd_per_hour: Usd | None = Field(default=None, description="Most dollars per hour while running.")
 

@@ -1,6 +1,7 @@
-"""Kills processes of real runs at random moments, goes on with ordinary commands, and checks what must always hold.
+"""Kills what a run consists of at random moments, goes on with ordinary commands, and checks what must always hold.
 
-Knows a target only by its processes' tags and the command line, so that other targets can be put under it.
+It knows a target only as a `Place`: what may be killed there, and what is left.  The rest is the command line and the
+ledger, so another target is put under it by writing its `Place`.
 """
 
 from __future__ import annotations
@@ -13,19 +14,51 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Protocol
 
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import LIVE
+from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.run.runs import NODE
 from clusterctl.targets.processes import ROLE_TAG, tagged
 
-VICTIMS = ("cli", "supervisor", "trainer", "sandbox")
-NEXT_COMMANDS = ("status", "up", "down", "cost")
-PRICE = Decimal("0.08")
-SPEC = """
+CLI = "cli"
+COMMANDS = {
+    "status": ("status",),
+    "up": ("up", "killed.yaml", "--yes", "--detach"),
+    "down": ("down", "killed"),
+    "cost": ("cost", "killed"),
+}
+DIES_EARLY = 0.3
+"""Share of the kills that hit the next command itself, in the middle of what it does."""
+
+
+class Place(Protocol):
+    """A target under the harness."""
+
+    spec: str
+    """A run of about ten seconds, named `killed`."""
+    usd_per_hour: Decimal
+    victims: Sequence[str]
+    """Roles that may be killed; the command line is one more."""
+    alone: Sequence[str]
+    """Roles of which there must never be two."""
+
+    def live(self, store: Path) -> Mapping[str, Sequence[str]]:
+        """Address of everything that is live, by role."""
+
+    def kill(self, address: str) -> None:
+        """Ends one without a warning; gone is success."""
+
+
+class ThisMachine:
+    """The target `local`: processes, found by their tags."""
+
+    spec = """
 name: killed
 stages:
   - kind: rlcef
@@ -36,6 +69,22 @@ stages:
     sandbox: {cpus: 1, memory_gib: 0.25, seconds: {mean: 0.1, p95: 0.3}, time_limit_seconds: 2}
 fleet: {targets: [local], machines: [{target: local, name: here, vcpus: 2, memory_gib: 8, usd_per_hour: 0.08}]}
 """
+    usd_per_hour = Decimal("0.08")
+    victims = ("supervisor", "trainer", "sandbox")
+    alone = ("trainer", "sandbox")
+
+    def live(self, store: Path) -> Mapping[str, Sequence[str]]:
+        """Session leaders of the store."""
+        found: dict[str, list[str]] = {}
+        for process in tagged(store):
+            if process.leads:
+                found.setdefault(process.tags.get(ROLE_TAG, ""), []).append(str(process.pid))
+        return found
+
+    def kill(self, address: str) -> None:
+        """kill -9."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(address), signal.SIGKILL)
 
 
 @dataclass
@@ -49,15 +98,20 @@ class Tally:
     wrong_bills: list[str] = field(default_factory=list)
     bad_exits: list[str] = field(default_factory=list)
 
+    def wrong(self) -> list[str]:
+        """Everything, in one list."""
+        return [*self.orphans, *self.doubles, *self.lost, *self.wrong_bills, *self.bad_exits]
+
 
 class Bench:
-    """One store, one command line."""
+    """One store, one command line, one place."""
 
-    def __init__(self, store: Path, command: Path) -> None:
-        self.store, self.command = store, command
+    def __init__(self, place: Place, store: Path, chance: random.Random) -> None:
+        self.place, self.store, self.chance = place, store, chance
+        self.command, self.tally = Path(sys.executable).parent / "clusterctl", Tally()
         self.environment = os.environ | {"CLUSTERCTL_HOME": str(store), "NO_COLOR": "1"}
         store.mkdir(parents=True, exist_ok=True)
-        (store / "killed.yaml").write_text(SPEC, encoding="utf-8")
+        (store / "killed.yaml").write_text(place.spec, encoding="utf-8")
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A command in the background."""
@@ -66,89 +120,88 @@ class Bench:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command to its end."""
-        return subprocess.run(
-            [str(self.command), *arguments], env=self.environment, cwd=self.store, text=True, capture_output=True,
-            stdin=subprocess.DEVNULL, timeout=120, check=False,
-        )  # fmt: skip
+    def run(self, name: str) -> None:
+        """A command to its end.  2: a kill so early that the run isn't known yet; 5: the run has finished meanwhile."""
+        command = self.start(*COMMANDS[name])
+        _, said = command.communicate(timeout=180)
+        finished = command.returncode == 5 and "has finished" in said
+        if command.returncode not in (0, 2) and not finished:
+            self.tally.bad_exits.append(f"{name}: {command.returncode}: {said.strip()[-300:]}")
 
-    def processes(self) -> dict[str, list[int]]:
-        """Session leaders of the store by role."""
-        found: dict[str, list[int]] = {}
-        for process in tagged(self.store):
-            if process.leads:
-                found.setdefault(process.tags.get(ROLE_TAG, ""), []).append(process.pid)
-        return found
+    def one_round(self, kills: int) -> None:
+        """`up`, some kills with ordinary commands between them, `down`, and a look at what is left."""
+        follower = self.start("up", "killed.yaml", "--yes")
+        for _ in range(kills):
+            time.sleep(self.chance.uniform(0.0, 1.2))
+            self._watch_doubles()
+            self._kill_one(follower)
+            self.tally.kills += 1
+            self.run(self.chance.choice(list(COMMANDS)))
+            self._watch_doubles()
+        self.run("down")
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(follower.pid, signal.SIGKILL)
+        follower.communicate()
+        self._check()
+
+    def _kill_one(self, follower: subprocess.Popen[str]) -> None:
+        if self.chance.random() < DIES_EARLY:
+            command = self.start(*COMMANDS[self.chance.choice(["up", "down", "status"])])
+            time.sleep(self.chance.uniform(0.3, 1.5))
+            command.kill()
+            command.communicate()
+            return
+        victim = self.chance.choice([CLI, *self.place.victims])
+        if victim == CLI:
+            follower.kill()
+        for address in self.place.live(self.store).get(victim, ()):
+            self.place.kill(address)
+
+    def _watch_doubles(self) -> None:
+        """Two of a role that both do its work: one that has just been refused the lock lives for a moment."""
+
+        def many() -> set[str]:
+            live = self.place.live(self.store)
+            return {role for role in self.place.alone if len(live.get(role, ())) > 1}
+
+        if many():
+            time.sleep(1.0)
+            self.tally.doubles += sorted(many())
+
+    def _check(self) -> None:
+        deadline = time.monotonic() + 5.0
+        while (left := self.place.live(self.store)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.tally.orphans += [f"{role} {addresses}" for role, addresses in left.items()]
+        with open_ledger(str(self.store / "ledger.db")) as ledger:
+            known = {run.run_id for run in ledger.runs()}
+            folders = {folder.name for folder in (self.store / "runs").glob("*")}
+            self.tally.orphans += [f"folder {name}" for name in folders - known]
+            for run in ledger.runs():
+                self._check_run(ledger, run)
+
+    def _check_run(self, ledger: Ledger, run: Run) -> None:
+        tally = self.tally
+        if run.state in LIVE:
+            tally.orphans.append(f"{run.run_id} is {run.state} after down")
+        tally.orphans += [f"{r.resource_id} is {r.state}" for r in ledger.live_resources(run.run_id)]
+        marks = self.store / "runs" / run.run_id / "marks.jsonl"
+        lines = [json.loads(line) for line in marks.read_text("utf-8").splitlines()] if marks.exists() else []
+        marked, recorded = [line["step"] for line in lines], [step.step for step in ledger.steps(run.run_id)]
+        if marked != list(range(1, len(marked) + 1)) or recorded != marked:
+            tally.lost.append(f"{run.run_id}: marks {marked}, ledger {recorded}")
+        bill = ledger.bill(run.run_id)
+        seconds = sum((Decimal(str(line.seconds)) for line in bill.lines if line.role == NODE), Decimal(0))
+        span = ((run.ended_at or run.created_at) - run.created_at).total_seconds()
+        worked = sum(sum(line["phases"].values()) for line in lines)
+        exact = abs(bill.known_usd - seconds * self.place.usd_per_hour / 3600) < Decimal("0.00001")
+        if not exact or not worked - 1 <= seconds <= span + 2:
+            tally.wrong_bills.append(f"{run.run_id}: {bill.known_usd} for {seconds} s; worked {worked} s of {span} s")
 
 
-def one_round(bench: Bench, tally: Tally, chance: random.Random, *, kills: int) -> None:
-    """`up`, some kills with ordinary commands between them, `down`, and a look at what is left."""
-    follower = bench.start("up", "killed.yaml", "--yes")
-    for _ in range(kills):
-        time.sleep(chance.uniform(0.0, 1.2))
-        _watch_doubles(bench, tally)
-        victim = chance.choice(VICTIMS)
-        pids = [follower.pid] if victim == "cli" else bench.processes().get(victim, [])
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        tally.kills += 1
-        name = chance.choice(NEXT_COMMANDS)
-        arguments = {
-            "up": ("up", "killed.yaml", "--yes", "--detach"),
-            "down": ("down", "killed"),
-            "cost": ("cost", "killed"),
-        }
-        done = bench.run(*arguments.get(name, ("status",)))
-        if done.returncode not in (0, 2):  # 2: a kill so early that the run isn't known yet
-            tally.bad_exits.append(f"{name}: {done.returncode}: {done.stderr.strip()[-200:]}")
-        _watch_doubles(bench, tally)
-    down = bench.run("down", "killed")
-    if down.returncode not in (0, 2):
-        tally.bad_exits.append(f"down: {down.returncode}: {down.stderr.strip()[-300:]}")
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(follower.pid, signal.SIGKILL)
-    follower.communicate()
-    _check(bench, tally)
-
-
-def _watch_doubles(bench: Bench, tally: Tally) -> None:
-    """Two of a role that both do its work: one that has just been refused the lock lives for a moment."""
-    many = {role for role, pids in bench.processes().items() if role in ("trainer", "sandbox") and len(pids) > 1}
-    if many:
-        time.sleep(1.0)
-        tally.doubles += [role for role in many if len(bench.processes().get(role, [])) > 1]
-
-
-def _check(bench: Bench, tally: Tally) -> None:
-    left = [f"{p.tags.get(ROLE_TAG)} {p.pid}" for p in tagged(bench.store) if p.tags.get(ROLE_TAG) != "supervisor"]
-    if left:
-        time.sleep(1.0)
-        tally.orphans += [f"{p.tags.get(ROLE_TAG)} {p.pid}" for p in tagged(bench.store)]
-    with open_ledger(str(bench.store / "ledger.db")) as ledger:
-        for run in ledger.runs():
-            if run.state in LIVE:
-                tally.orphans.append(f"{run.run_id} is {run.state} after down")
-            marks = bench.store / "runs" / run.run_id / "marks.jsonl"
-            lines = marks.read_text("utf-8").splitlines() if marks.exists() else []
-            marked = [json.loads(line)["step"] for line in lines]
-            recorded = [step.step for step in ledger.steps(run.run_id)]
-            if marked != list(range(1, len(marked) + 1)) or recorded != marked:
-                tally.lost.append(f"{run.run_id}: marks {marked}, ledger {recorded}")
-            bill = ledger.bill(run.run_id)
-            node = [line for line in bill.lines if line.role == NODE]
-            seconds = sum((Decimal(str(line.seconds)) for line in node), Decimal(0))
-            span = Decimal(str(((run.ended_at or run.created_at) - run.created_at).total_seconds()))
-            wrong = abs(bill.known_usd - seconds * PRICE / 3600) > Decimal("0.00001") or seconds > span + 2
-            if wrong or len(node) > 1:
-                tally.wrong_bills.append(f"{run.run_id}: {bill.known_usd} for {seconds} s of {span} s")
-
-
-def kill_many(store: Path, *, kills: int, seed: int, per_round: int = 5) -> Tally:
+def kill_many(place: Place, store: Path, *, kills: int, seed: int, per_round: int = 5) -> Tally:
     """At least `kills` kills, seeded and repeatable in their choices; timing is the machine's."""
-    tally, chance = Tally(), random.Random(seed)
-    bench = Bench(store, Path(sys.executable).parent / "clusterctl")
-    while tally.kills < kills:
-        one_round(bench, tally, chance, kills=per_round)
-    return tally
+    bench = Bench(place, store, random.Random(seed))
+    while bench.tally.kills < kills:
+        bench.one_round(per_round)
+    return bench.tally

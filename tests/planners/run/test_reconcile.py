@@ -37,13 +37,14 @@ def pasts(draw: st.DrawFn) -> dict[str, Past]:
 def test_never_two_of_a_role_and_nothing_forgotten(
     seen: list[Instance], past: dict[str, Past], done: bool, up: bool
 ) -> None:
-    roles = ROLES if up else ()
-    decided = reconcile(roles, seen, run_id="run", past=past, done=done, now=NOW)
+    decided = reconcile(ROLES, seen, run_id="run", past=past, done=done, now=NOW, end=not up)
     acts = {action: [c for c in decided.changes if c.action is action] for action in Action}
     assert {c.address for c in acts[Action.KEEP] + acts[Action.STOP]} == {i.address for i in seen}
     after = [c.role for c in acts[Action.KEEP] + acts[Action.LAUNCH]]
     assert len(after) == len(set(after))
-    assert set(after) <= {role.name for role in roles}
+    assert set(after) <= {role.name for role in ROLES}
+    stopped = [c.role for c in acts[Action.STOP] if c.role != "stranger"]
+    assert stopped == sorted(stopped, reverse=True), "the trainer before the sandbox that it asks"
     if not up or decided.failed:
         assert after == []
     if done:

@@ -1,0 +1,89 @@
+"""What a run has cost, planned against actual: by line, in all, and by phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+from clusterctl.run.records import use_of
+from clusterctl.run.runs import LINES, MACHINE_UNIT
+from clusterctl.targets.base import TAG_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clusterctl.ledger.rows import CostLine
+    from clusterctl.run.runs import OpenRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillLine:
+    """One line, planned against actual.  None = unknown."""
+
+    kind: Literal["line", "total", "hours", "phase"]
+    name: str
+    planned: float | None
+    actual: float | None
+    unit: str
+    known: float | None = None
+    """Of an unknown actual: what has a price."""
+
+
+def planned_against_actual(run: OpenRun) -> list[BillLine]:
+    """Dollars by line of the plan and in all, hours, and mean seconds by phase: the plan's middle beside the ledger."""
+    bill, plan = run.ledger.bill(run.run_id), run.plan
+    planned = None if plan.at_least else sum(line.usd or 0.0 for line in plan.lines)
+    return [
+        *_by_line(run, bill.lines),
+        BillLine(kind="total", name="in all", planned=planned, unit="USD", known=float(bill.known_usd),
+                 actual=None if bill.usd is None else float(bill.usd)),
+        BillLine(kind="hours", name="hours", planned=plan.hours.p50, actual=float(use_of(run.ledger, run.run_id).hours),
+                 unit="h"),
+        *_by_phase(run),
+    ]  # fmt: skip
+
+
+def _by_line(run: OpenRun, costs: Sequence[CostLine]) -> list[BillLine]:
+    """The plan's lines.  A resource names the lines that it stands for; several lines of one resource are one here."""
+    names = {
+        resource.resource_id: resource.tags.get(f"{TAG_PREFIX}/{LINES}", "")
+        for resource in run.ledger.resources(run.run_id)
+    }
+    spent: dict[str, list[CostLine]] = {}
+    for cost in costs:
+        spent.setdefault(names[cost.resource_id], []).append(cost)
+    shared = {identity: key for key in spent if key for identity in key.split("+")}
+    groups: dict[str, list[str]] = {}
+    for line in run.plan.lines:
+        groups.setdefault(shared.get(line.id, line.id), []).append(line.id)
+    rows = []
+    for key, ids in groups.items():
+        lines = [line for line in run.plan.lines if line.id in ids]
+        mine = spent.get(key, [])
+        known = float(sum((cost.known_usd for cost in mine), Decimal(0)))
+        never_made = not mine and lines[0].unit == MACHINE_UNIT
+        unknown = any(cost.usd is None for cost in mine) or (not mine and not never_made)
+        priced = [line.usd for line in lines if line.usd is not None]
+        rows.append(
+            BillLine(kind="line", name=" + ".join(line.name for line in lines), unit="USD", known=known,
+                     planned=sum(priced) if len(priced) == len(lines) else None, actual=None if unknown else known)
+        )  # fmt: skip
+    return rows
+
+
+def _by_phase(run: OpenRun) -> list[BillLine]:
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for phase in run.ledger.phases(run.run_id):
+        seconds.setdefault((phase.stage, phase.phase), []).append(phase.seconds)
+    rows = []
+    for stage in run.plan.stages:
+        for planned in stage.phases:
+            took = seconds.pop((stage.name, planned.name), None)
+            rows.append(_phase(f"{planned.name} per {stage.unit}", planned.seconds, took))
+    return rows + [_phase(f"{name} per step", None, took) for (_, name), took in seconds.items()]
+
+
+def _phase(name: str, planned: float | None, took: list[float] | None) -> BillLine:
+    mean = sum(took) / len(took) if took else None
+    return BillLine(kind="phase", name=name, planned=planned, actual=mean, unit="s")

@@ -1,0 +1,100 @@
+"""Following a run until it ends: its events and steps, the bill, and an exit code that says how it ended."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from clusterctl.console import terminal
+from clusterctl.errors import Interrupted, RunEnded
+from clusterctl.ledger.rows import LIVE
+from clusterctl.run.bill import planned_against_actual
+from clusterctl.run.live import LiveLine
+from clusterctl.run.start import ensure_supervisor
+from clusterctl.run.state import as_data, state_of
+from clusterctl.run.view import bill_text, event_text, price_text, saved_text, step_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from clusterctl.interrupt import Interrupt
+    from clusterctl.ledger.rows import Event, Step
+    from clusterctl.run.runs import OpenRun
+
+POLL_SECONDS = 0.2
+STATE_SECONDS = 1.0
+"""Between two looks at the target, which cost more than two at the ledger."""
+SHOWN_STEPS = 20
+"""Of a long run every nth step stays on the terminal, so many in all; the line below shows each."""
+
+
+def follow(run: OpenRun, store: Path, interrupt: Interrupt, *, since_seq: int, since: datetime, as_json: bool) -> None:
+    """Prints what happens after `since` until the run has ended, then the bill.
+
+    A supervisor that dies is replaced.  Raises Interrupted after Ctrl-C, and RunEnded where the work is not done.
+    """
+    live, looked = LiveLine(), float("-inf")
+    ledger = run.ledger
+    while True:
+        state = ledger.get_run(run.run_id).state
+        for event in ledger.events(run.run_id, since_seq=since_seq):
+            since_seq = event.seq
+            live.say(json.dumps(event_data(event)) if as_json else event_text(event))
+        for step in ledger.steps(run.run_id, after=since):
+            since = step.at
+            if as_json:
+                live.say(json.dumps(step_data(step)))
+            elif not live.watched or step.step % max(1, step.of // SHOWN_STEPS) == 0 or step.step == step.of:
+                live.say(step_text(step))
+        if state not in LIVE:
+            break
+        if interrupt.asked:
+            live.finish()
+            raise _interrupted(run)
+        if time.monotonic() - looked >= STATE_SECONDS:
+            looked = time.monotonic()
+            ensure_supervisor(ledger, store, run.run_id)
+            if live.watched and not as_json:
+                live.show(state_of(run))
+        time.sleep(POLL_SECONDS)
+    _end(run, live, as_json=as_json)
+
+
+def _interrupted(run: OpenRun) -> Interrupted:
+    price = run.usd_per_hour
+    cost = "" if price is None else f", at {price_text(price)} an hour"
+    return Interrupted(
+        f"{run.run_id} goes on without you{cost}",
+        hint=f"`clusterctl up {run.run_id}` follows it again\n      `clusterctl down {run.run_id}` ends it",
+    )
+
+
+def _end(run: OpenRun, live: LiveLine, *, as_json: bool) -> None:
+    state, lines = state_of(run), planned_against_actual(run)
+    row = state.row
+    live.finish()
+    if as_json:
+        live.say(json.dumps({"kind": "bill", **as_data(state), "lines": [asdict(line) for line in lines]}))
+    else:
+        live.say(f"\n{bill_text(lines, state.step, columns=terminal().columns)}\n\n{saved_text(run.folder)}")
+    if row.state != "finished":
+        fix = next((problem.fix for problem in state.problems if problem.fix), f"clusterctl up {row.run_id}")
+        further = "" if fix.startswith("clusterctl up") else f"; `clusterctl up {row.run_id}` goes on"
+        raise RunEnded(
+            f"{row.run_id} has {row.state} before its work was done" + (f": {row.note}" if row.note else ""),
+            hint=f"`{fix}`{further}",
+        )
+
+
+def event_data(event: Event) -> dict[str, Any]:
+    """An event as a line of JSON."""
+    return {"kind": event.kind, "at": event.at.isoformat(), "role": event.role, "message": event.message}
+
+
+def step_data(step: Step) -> dict[str, Any]:
+    """A step as a line of JSON."""
+    about = {"at": step.at.isoformat(), "stage": step.stage, "step": step.step, "of": step.of}
+    return {"kind": "step", **about, "metrics": dict(step.metrics)}

@@ -1,0 +1,117 @@
+"""Before money is spent: are the prices known and fresh, does the plan stay within its limits, what are the choices?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from clusterctl.errors import Infeasible, PriceError
+from planners.plan.cautions import PRICE_OLD_DAYS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from planners.plan.value import Band, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What the person has accepted in words."""
+
+    unknown_price: bool = False
+    over_limit: bool = False
+    old_prices: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What the run may use: the spec's limits, or those of the command line.  None = no limit."""
+
+    usd: Decimal | None
+    hours: Decimal | None
+
+    def __str__(self) -> str:
+        """`$1, 0.5 h`."""
+        usd = f"${self.usd.normalize():,f}" if self.usd else ""
+        return ", ".join(filter(None, (usd, f"{self.hours.normalize():f} h" if self.hours else ""))) or "none"
+
+    @classmethod
+    def of(cls, plan: Plan, *, usd: Decimal | None = None, hours: Decimal | None = None) -> RunLimits:
+        """Those of the plan's spec, where nothing else is asked for."""
+        stated = plan.spec.get("limits", {})
+        return cls(usd=usd or exact(stated.get("usd")), hours=hours or exact(stated.get("hours")))
+
+
+def exact(value: float | None) -> Decimal | None:
+    """A number as a person wrote it."""
+    return None if value is None else Decimal(str(value))
+
+
+def check_money(plan: Plan, allowed: Allowed, limits: RunLimits, *, now: datetime) -> None:
+    """Refuses a plan whose prices are unknown or old, or whose P90 breaks its limits, unless that was accepted.
+
+    Raises PriceError or Infeasible, with the choices.
+    """
+    if plan.at_least and not allowed.unknown_price:
+        names = ", ".join(line.name for line in plan.lines if line.usd is None)
+        stop = f"is stopped after {limits.hours:g} h" if limits.hours else "has no limit in hours: nothing stops it"
+        raise PriceError(
+            f"`{plan.name}` has no known price for {names}: nobody can say what it will cost",
+            hint="choose:\n  state the price: usd_per_hour under fleet.machines, or prices.rates\n"
+            f"  --allow-unknown-price: start all the same; it {stop}",
+        )
+    oldest = plan.prices.oldest
+    days = (now.date() - oldest).days if oldest is not None else 0
+    if days > PRICE_OLD_DAYS and not allowed.old_prices:
+        raise PriceError(
+            f"the prices of `{plan.name}` are {days} days old; more than {PRICE_OLD_DAYS} are too many",
+            hint="choose:\n  `clusterctl prices refresh`, and plan again\n"
+            "  --allow-old-prices: start all the same; the bill is reckoned at the old prices",
+        )
+    bands = (("usd", plan.usd, limits.usd), ("hours", plan.hours, limits.hours))
+    over = [(name, band, float(limit)) for name, band, limit in bands if limit is not None and band.p90 > limit]
+    if over and not allowed.over_limit:
+        said = "; ".join(
+            f"P90 is {_amount(name, band.p90)} (P50 {_amount(name, band.p50)}) against limits.{name} of "
+            f"{_amount(name, limit)}"
+            for name, band, limit in over
+        )
+        raise Infeasible(
+            f"`{plan.name}` may break its limits: {said}", hint="choose:\n" + "\n".join(_choices(plan, limits, over))
+        )
+
+
+def _choices(plan: Plan, limits: RunLimits, over: list[tuple[str, Band, float]]) -> list[str]:
+    """What a person can do about a plan that may break its limits."""
+    units = plan.stages[0].units
+    share = min(limit / band.p90 for _, band, limit in over)
+    stop = "which is hardly before its end" if share > 0.99 else f"about {share:.0%} through at the P90"
+    if len(plan.stages) == 1:
+        stop += f" ({plan.stages[0].unit} {units * share:,.0f} of {units:,.0f})"
+    raised = " ".join(f"--limit-{name} {above(band.p90)}" for name, band, _ in over)
+    found = [
+        f"  --allow-over-limit: start all the same; its work is saved and it is stopped at the limit, {stop}",
+        f"  {raised}: let it use as much as it may need",
+    ]
+    for other in plan.alternatives:
+        fits = (limits.usd is None or other.usd.p90 <= limits.usd) and (
+            limits.hours is None or other.hours.p90 <= limits.hours
+        )
+        if fits:
+            found.append(
+                f"  `clusterctl plan SPEC --pick {other.number} --out plan.json`: {other.fleet} stays within them "
+                f"(P90 {_amount('usd', other.usd.p90)}, {_amount('hours', other.hours.p90)})"
+            )
+            break
+    return found
+
+
+def _amount(name: str, value: float) -> str:
+    return f"${value:,.4g}" if name == "usd" else f"{value:,.4g} h"
+
+
+def above(value: float) -> str:
+    """A number a little above, that a person can type, in two digits: 0.0024321 -> 0.0025."""
+    step = Decimal(1).scaleb(Decimal(str(value)).adjusted() - 1)
+    return f"{((Decimal(str(value)) // step + 1) * step).normalize():f}"
