@@ -273,8 +273,9 @@ def step_rows(data: Data, run_id: str) -> pl.DataFrame:
 @st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
 def local_leftovers() -> tuple[Leftover, ...]:
     """Processes and folders of this machine that no live run owns."""
-    live = frozenset(run.run_id for run in ledger("live").runs(states=LIVE))
-    return tuple(LocalTarget(user_data_dir()).leftovers(live))
+    runs = ledger("live").runs()
+    live = frozenset(run.run_id for run in runs if run.state in LIVE)
+    return tuple(LocalTarget(user_data_dir()).leftovers(live, frozenset(run.run_id for run in runs)))
 
 
 @st.cache_data(ttl=600, show_spinner=False)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
+
+from clusterctl.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -61,6 +64,18 @@ def _columns(stream: TextIO, environ: Mapping[str, str]) -> int:
     else:
         columns = PIPED_COLUMNS
     return min(max(columns, MIN_COLUMNS), MAX_COLUMNS)
+
+
+def ask(question: str, *, yes: bool) -> bool:
+    """Whether the person agrees; `yes` answers for them.  Raises SpecError where nobody is there to ask."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise SpecError("nobody is there to ask", hint="pass --yes to go on without asking")
+    import typer
+
+    signal.siginterrupt(signal.SIGINT, True)  # polars has it restart what it interrupts: Ctrl-C would wait for Enter
+    return typer.confirm(question, default=False, err=True)
 
 
 class Redrawn:

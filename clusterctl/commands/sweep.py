@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clusterctl.errors import SpecError
+from clusterctl.console import ask
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
@@ -49,9 +48,7 @@ def sweep(
         typer.echo(_text(found, rows))
     if not found or (as_json and not yes):
         return
-    if not yes and not sys.stdin.isatty():
-        raise SpecError(f"{len(found)} left over, and nobody is there to ask", hint="pass --yes to remove them")
-    if yes or typer.confirm(f"remove {'it' if len(found) == 1 else f'all {len(found)}'}?", default=False, err=True):
+    if ask(f"remove {'it' if len(found) == 1 else f'all {len(found)}'}?", yes=yes):
         for item in found:
             target.remove(item)
         left = [item for item in target.leftovers(live, frozenset(runs)) if item in found]

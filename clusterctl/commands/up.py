@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clusterctl.console import ask
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
@@ -80,8 +80,9 @@ def up(
             check_limits_left(use_of(ledger, launch.run_id), launch, limits)
         if dry_run:
             return
-        if launch.deed is not Deed.FOLLOW:
-            _confirm(launch, yes=yes)
+        question = "start it?" if launch.deed is Deed.START else "go on with it?"
+        if launch.deed is not Deed.FOLLOW and not ask(question, yes=yes):
+            raise ClusterctlError("not started")
         with Interrupt() as interrupt:
             with run_lock(ledger, plan.name, "up", wait_seconds=LOCK_SECONDS):
                 launch = decide(ledger, store, plan, only=only, again=again and launch.deed is Deed.START)
@@ -145,12 +146,3 @@ def _show(ledger: Ledger, plan: Plan, launch: Launch, limits: RunLimits, *, as_j
         "spent_usd": None if use.unpriced else str(use.priced_usd), "step": last[0].step if last else 0,
     }  # fmt: skip
     typer.echo(json.dumps(row))
-
-
-def _confirm(launch: Launch, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise SpecError("nobody is there to ask", hint="pass --yes to start without asking")
-    if not typer.confirm("start it?" if launch.deed is Deed.START else "go on with it?", default=False, err=True):
-        raise ClusterctlError("not started")

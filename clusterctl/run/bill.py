@@ -46,10 +46,8 @@ def planned_against_actual(run: OpenRun) -> list[BillLine]:
 
 def _by_line(run: OpenRun, costs: Sequence[CostLine]) -> list[BillLine]:
     """The plan's lines.  A resource names the lines that it stands for; several lines of one resource are one here."""
-    names = {
-        resource.resource_id: resource.tags.get(f"{TAG_PREFIX}/{LINES}", "")
-        for resource in run.ledger.resources(run.run_id)
-    }
+    tag = f"{TAG_PREFIX}/{LINES}"
+    names = {resource.resource_id: resource.tags.get(tag, "") for resource in run.ledger.resources(run.run_id)}
     spent: dict[str, list[CostLine]] = {}
     for cost in costs:
         spent.setdefault(names[cost.resource_id], []).append(cost)

@@ -82,6 +82,7 @@ def in_terminal(scripts: Path, tmp_path: Path) -> Callable[..., Terminal]:
 def test_once_while_it_asks(in_terminal: Callable[..., Terminal], home: Path) -> None:
     up = in_terminal("up", "killed.yaml")
     up.read("start it? [y/N]")
+    time.sleep(0.5)  # until it waits for an answer
     up.press(CTRL_C)
     assert up.end() == 130
     assert list(home.glob("runs/*")) == []

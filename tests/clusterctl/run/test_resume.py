@@ -75,7 +75,9 @@ def test_without_its_folder_a_run_cannot_go_on(run: runs.OpenRun, tmp_path: Path
         decide(run.ledger, tmp_path, run.plan)
 
 
-def test_used_up_limits_must_be_raised_first(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_used_up_limits_must_be_raised_first(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in_jobs(monkeypatch, seconds=0.5)
+    run = opened(tmp_path, ledger)
     run.ledger.set_limits(run.run_id, usd=Decimal("0.0001"), hours=None)
     watch(run)
     launch = decide(run.ledger, tmp_path, run.plan)
