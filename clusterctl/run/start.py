@@ -18,7 +18,7 @@ from clusterctl.run.preflight import exact
 from clusterctl.run.runs import LOCAL, open_run, run_id_of
 from clusterctl.targets.local import SUPERVISOR, LocalTarget, log_file
 from clusterctl.targets.log_times import last_error
-from clusterctl.targets.processes import spawn
+from clusterctl.targets.processes import running, spawn
 from planners.run.money import Standing, Use, judge
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 SUPERVISOR_VARIABLES = ("CLUSTERCTL_LEDGER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE",
                         "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")  # fmt: skip
 """What the supervisor needs to reach the ledger.  Never an argument, and no role's: it may hold a password."""
-SUPERVISOR_SECONDS = 20.0
-"""For a new supervisor to take its lock: an interpreter's start on a busy machine."""
+SUPERVISOR_SECONDS = 60.0
+"""For a new supervisor to take its lock: an interpreter's start on a very busy machine.  A dead one is noticed."""
 
 
 class Deed(StrEnum):
@@ -156,13 +156,15 @@ def ensure_supervisor(ledger: Ledger, store: Path, run_id: str, *, wait: bool = 
     environment = target.environment(run.ref, SUPERVISOR, f"{run_id}/{SUPERVISOR}")
     environment |= {name: os.environ[name] for name in SUPERVISOR_VARIABLES if name in os.environ}
     log = log_file(run.folder.path, SUPERVISOR)
-    spawn(
+    pid = spawn(
         [sys.executable, "-P", "-m", "clusterctl.run.supervisor", str(store), run_id],
         folder=store, environment=environment, log=log,
     )  # fmt: skip
     deadline = time.monotonic() + SUPERVISOR_SECONDS
     while wait and not is_watched(ledger, run_id) and ledger.get_run(run_id).state in LIVE:
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or not running(pid):
+            if is_watched(ledger, run_id) or ledger.get_run(run_id).state not in LIVE:
+                break  # by another, that was a moment earlier; or it was a short run
             raise ClusterctlError(
                 f"the supervisor of {run_id} has not started: {last_error(log) or 'it said nothing'}",
                 hint=f"`clusterctl up {run_id}` tries again; `clusterctl down {run_id}` ends what has been started",

@@ -20,6 +20,8 @@ from clusterctl.targets.local import SUPERVISOR
 
 TICK_SECONDS = 0.25
 RETRY_SECONDS = 2.0
+LOCK_SECONDS = 1.0
+"""Whoever only asks whether the run is watched holds its lock for a moment."""
 
 
 def supervise(store: Path, run_id: str) -> None:
@@ -28,7 +30,7 @@ def supervise(store: Path, run_id: str) -> None:
         watch, said = None, ""
         while True:
             try:
-                with run_lock(ledger, run_id, SUPERVISOR) as check:
+                with run_lock(ledger, run_id, SUPERVISOR, wait_seconds=LOCK_SECONDS) as check:
                     watch = watch or Watch(open_run(ledger, store, run_id))
                     while watch.tick():
                         check()

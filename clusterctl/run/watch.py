@@ -87,6 +87,7 @@ class Watch:
             self._write(live, held=up and not done, at_once=not decided.settled)
             return True
         records.read_marks()  # a job that was asked to end may have finished its step
+        records.settle_gone(live)  # and one that was seen may have ended by itself
         records.bill(live, held=False, now=self._cut.at if self._cut else run.clock.now())
         row = self.ledger.get_run(run.run_id)
         if row.desired == "up" and not done:

@@ -200,11 +200,12 @@ def test_a_newer_or_a_locked_ledger(clusterctl: Run, home: Path) -> None:
         assert (locked.returncode, "is locked by another process" in locked.stderr) == (5, True)
         assert locked.stderr.count("error: ") == 1
         connection.execute("ROLLBACK")
+        (version,) = connection.execute("SELECT version_num FROM ledger_version").fetchone()
         connection.execute("UPDATE ledger_version SET version_num = '9999'")
         for command in (("up", "run.yaml", "--yes"), ("status",), ("down", "small"), ("sweep",)):
             newer = clusterctl(*command)
             assert (newer.returncode, "newer clusterctl" in newer.stderr) == (5, True)
-        connection.execute("UPDATE ledger_version SET version_num = '0001'")
+        connection.execute("UPDATE ledger_version SET version_num = ?", [version])
     connection.close()
     assert list(home.glob("runs/*")) == []
     assert clusterctl("up", "run.yaml", "--yes").returncode == 0
