@@ -48,7 +48,7 @@ def judge(use: Use, *, limit_usd: Decimal | None, limit_hours: Decimal | None) -
     note = f" (and {', '.join(use.unpriced)} without a known price)" if use.unpriced else ""
     checks = [
         (use.priced_usd, limit_usd, f"${use.priced_usd:,.4f} of ${limit_usd:,.4f}{note}" if limit_usd else ""),
-        (use.hours, limit_hours, f"{use.hours:.3f} h of {limit_hours:.3f} h" if limit_hours else ""),
+        (use.hours, limit_hours, f"{_time(use.hours)} of {_time(limit_hours)}" if limit_hours else ""),
     ]
     worst = Verdict(standing=Standing.FINE)
     for used, limit, text in checks:
@@ -59,6 +59,10 @@ def judge(use: Use, *, limit_usd: Decimal | None, limit_hours: Decimal | None) -
         if used >= WARN_SHARE * limit:
             worst = Verdict(standing=Standing.WARN, reason=f"80 % of the limit: {text}")
     return worst
+
+
+def _time(hours: Decimal) -> str:
+    return f"{hours:.2f} h" if hours >= 1 else f"{hours * 60:.2f} min"
 
 
 def idle_seconds(idle_minutes: float | None, planned_step_seconds: float) -> float:

@@ -47,7 +47,7 @@ def test_without_a_price_the_limit_in_hours_stops_it(tmp_path: Path, ledger: Led
     ledger.set_limits(run.run_id, usd=Decimal("0.000001"), hours=Decimal("0.0003"))  # about a second
     watch(run)
     row, bill = ledger.get_run(run.run_id), ledger.bill(run.run_id)
-    assert row.note.startswith("the limit is reached: 0.000 h")
+    assert row.note.startswith("the limit is reached: 0.0")
     assert (row.usd_per_hour, bill.usd, bill.known_usd) == (None, None, 0)
     assert bill.unpriced == (f"{run.run_id}/node/1",)
     assert state_of(run).spending.usd is None

@@ -110,7 +110,7 @@ def test_two_at_once_make_one_run(clusterctl: Run, home: Path, scripts: Path, tm
 
 
 def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) -> None:
-    spec = SPEC.replace(", usd_per_hour: 0.08", "") + "limits: {usd: 1, hours: 0.5}\n"
+    spec = SPEC.replace(", usd_per_hour: 0.08", "").replace("steps: 4", "steps: 400") + "limits: {usd: 1, hours: 0.5}\n"
     (tmp_path / "run.yaml").write_text(spec, encoding="utf-8")
     refused = clusterctl("up", "run.yaml", "--yes")
     assert refused.returncode == 4
@@ -118,14 +118,19 @@ def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) 
     assert "an hour costs unknown" in refused.stdout
     up = clusterctl("up", "run.yaml", "--yes", "--allow-unknown-price", "--allow-over-limit", "--limit-hours", "0.0008")
     assert up.returncode == 6, up.stdout + up.stderr
-    assert "the limit is reached: 0.001 h of 0.001 h" in up.stderr
+    assert "the limit is reached: 0.0" in up.stderr
+    assert " of 0.05 min" in up.stderr
     assert "A price is not known; what has one comes to $0.0000." in up.stdout
     (row,) = json.loads(clusterctl("status", "small", "--json").stdout)
     assert (row["usd"], row["known_usd"], row["usd_at_end"], row["usd_per_hour"]) == (None, "0", None, None)
     refused = clusterctl("up", "small", "--yes", "--allow-unknown-price", "--allow-over-limit")
     assert (refused.returncode, "can't go on: the limit is reached" in refused.stderr) == (3, True)
-    on = clusterctl("up", "small", "--yes", "--allow-unknown-price", "--limit-hours", "0.5")
+    on = clusterctl("up", "small", "--yes", "--allow-unknown-price", "--limit-hours", "0.5", "--detach")
     assert on.returncode == 0, on.stderr
+    down = clusterctl("down", "small")
+    assert (down.returncode, "in all" in down.stdout, "of 400 steps; what is planned is for all" in down.stdout) == (
+        0, True, True
+    )  # fmt: skip
 
 
 def test_a_plan_that_may_break_its_limits(clusterctl: Run, home: Path, tmp_path: Path) -> None:
