@@ -102,6 +102,7 @@ def test_up_while_it_is_being_ended(tmp_path: Path, ledger: Ledger, monkeypatch:
     ledger.set_desired(run.run_id, "down")
     watched.tick()
     wanted(ledger, tmp_path, planned(tmp_path))
+    (run.folder.path / "go").touch()
     while watched.tick():
         pass
     assert ledger.get_run(run.run_id).state == "finished"
