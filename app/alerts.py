@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WORDS = {"lost": ("GPU was lost", "GPUs were lost"), "xid": ("Xid error", "Xid errors")}
 """Kinds of note that mean broken hardware: one, several."""
+PAGES = {"collapse": "outcomes", "sandbox": "sandboxes"}
+"""Where a kind of warning is seen best; else the RL pipeline."""
 OLD_TELEMETRY = timedelta(minutes=2)
 """A live GPU that nobody has measured for so long: twelve intervals of the agent's ten seconds."""
 
@@ -36,7 +38,7 @@ class Alert:
 
 def alerts(view: View, money: Money) -> list[Alert]:
     """All of them, the worst first."""
-    found = [*_money(view, money), *_leftovers(view), *_hardware(view)]
+    found = [*_money(view, money), *_leftovers(view), *_hardware(view), *_reported(view)]
     return sorted(found, key=lambda alert: alert.level)
 
 
@@ -54,6 +56,16 @@ def _money(view: View, money: Money) -> Iterator[Alert]:
     if money.unpriced:
         text = f"{len(money.unpriced)} resources have no known price: the true bill is higher"
         yield Alert(level="warn", text=text, page="quality")
+
+
+def _reported(view: View) -> Iterator[Alert]:
+    """What the run's own steps and samples warn of."""
+    live = [run for run in data.runs(view.data) if run.state in LIVE]
+    for run in [view.run] if view.run is not None else live:
+        for alert in data.reported(view.data, run.run_id):
+            whose = "" if view.run is not None else f"{run.run_id}: "
+            text = f"{whose}{alert.kind.capitalize()} since step {alert.since_step}: {alert.sentence}"
+            yield Alert(level=alert.level, text=text, page=PAGES.get(alert.kind, "pipeline"))
 
 
 def _leftovers(view: View) -> Iterator[Alert]:

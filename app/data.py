@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -22,6 +23,7 @@ from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
 from clusterctl.prices.book import load_book
+from clusterctl.run.alerts import alerts_of
 from clusterctl.store import open_store
 from clusterctl.targets.local import LocalTarget
 from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from clusterctl.ledger.rows import Bill, Event, Phase, Resource, Run, Step
     from clusterctl.store import Store
     from clusterctl.targets.base import Leftover
+    from planners.alerts.watch import Alert
     from planners.plan.value import Plan
 
 Data = Literal["live", "simulated"]
@@ -187,6 +190,12 @@ def steps(data: Data, run_id: str) -> tuple[Step, ...]:
 def phases(data: Data, run_id: str) -> tuple[Phase, ...]:
     """Seconds by phase and step."""
     return ledger(data).phases(run_id)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+def reported(data: Data, run_id: str) -> tuple[Alert, ...]:
+    """What a run's steps and samples warn of, the worst first."""
+    return alerts_of(steps(data, run_id), phases(data, run_id), Path(_home(data)) / "runs" / run_id)
 
 
 @st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)

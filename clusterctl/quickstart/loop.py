@@ -16,7 +16,7 @@ from clusterctl.quickstart.grpo import Adam, learn
 from clusterctl.quickstart.judge import reward
 from clusterctl.quickstart.policy import Vocabulary, new_parameters, write_programs
 from clusterctl.quickstart.problems import PROBLEMS
-from clusterctl.quickstart.run_state import RunState, resume
+from clusterctl.quickstart.run_state import RunState, append_line, resume
 from clusterctl.telemetry import phase
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ async def run(run_dir: Path, sandbox: SandboxClient, settings: Settings, steps: 
     while state.steps_done < steps:
         mark = await one_step(state, sandbox, settings, steps)
         state.save(run_dir)
+        append_line(run_dir / "samples.jsonl", "\n".join(json.dumps(sample) for sample in mark["samples"]))
         say(readable(mark))
     result = await _result(run_dir, state, sandbox)
     write_atomic(run_dir / "result.json", json.dumps(result, indent=1) + "\n")
@@ -79,7 +80,8 @@ async def run(run_dir: Path, sandbox: SandboxClient, settings: Settings, steps: 
 
 
 async def one_step(state: RunState, sandbox: SandboxClient, settings: Settings, steps: int) -> dict[str, Any]:
-    """One RL step.  Changes `state` only after its last wait, so that an abandoned step leaves nothing behind."""
+    """One RL step: its mark, with the first program for each problem as `samples`.  Changes `state` only after its
+    last wait, so that an abandoned step leaves nothing behind."""
     started = time.perf_counter()
     phase("generate")
     problems = [p for p in problems_of_step(settings, state.steps_done) for _ in range(settings.samples)]
@@ -100,7 +102,9 @@ async def one_step(state: RunState, sandbox: SandboxClient, settings: Settings, 
         "metrics": measure(verdicts) | {"entropy_nats": entropy},
     }  # fmt: skip
     state.last_mark = json.dumps(mark)
-    return mark
+    texts = zip(problems[:: settings.samples], programs[:: settings.samples], strict=True)
+    samples = [{"step": state.steps_done, "problem": problem.name, "text": program} for problem, program in texts]
+    return mark | {"samples": samples}
 
 
 def measure(verdicts: Sequence[Verdict]) -> dict[str, float]:
