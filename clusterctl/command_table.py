@@ -110,6 +110,16 @@ COMMANDS: tuple[CommandEntry, ...] = (
         ),
     ),
     CommandEntry(
+        name="bill",
+        module="clusterctl.commands.bill",
+        attribute="app",
+        summary="Import what a provider billed; compare it with the estimates.",
+        examples=(
+            "clusterctl bill import cur-2026-03-*.parquet  # not run: needs a bill",
+            "clusterctl bill show --json",
+        ),
+    ),
+    CommandEntry(
         name="calibrate",
         module="clusterctl.commands.calibrate",
         attribute="calibrate",

@@ -33,9 +33,9 @@ def as_json(page: Page) -> dict[str, Any]:
         "planned_usd": known_plan and known_plan.model_dump(), "limit_usd": _text(run.limit_usd if run else None),
         "left_usd": _text(left.left_usd if left else None), "limit_at": _iso(left.at if left else None),
         "by": list(page.columns),
-        "rows": _rows(page.rows),
+        "rows": rows_of(page.rows),
         "formulas": {use: FORMULAS[use] for use in FORMULAS if use in page.account.parts["use"]},
-        "prices": _rows(by_price(page.account.parts)), "problems": list(page.account.problems),
+        "prices": rows_of(by_price(page.account.parts)), "problems": list(page.account.problems),
     }  # fmt: skip
 
 
@@ -44,7 +44,8 @@ def as_csv(page: Page) -> str:
     return page.rows.write_csv().rstrip("\n") + "\n"
 
 
-def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+def rows_of(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """A frame for JSON: money and moments as text."""
     moments = frame.select(pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
     return frame.with_columns(*moments, pl.col(pl.Decimal).cast(pl.String)).to_dicts()
 

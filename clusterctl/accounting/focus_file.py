@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 from sqlalchemy import Text, cast, select
 
-from clusterctl.accounting.read import frame, in_plan, read_charges, read_use
+from clusterctl.accounting.read import frame, in_plan, read_charges, read_lines, read_use
 from clusterctl.files.write import write_atomic
 from clusterctl.ledger.tables import PLANS, RESOURCES, RUNS
 from clusterctl.targets.base import TAG_PREFIX
 from planners.accounting.allocate import allocate
-from planners.accounting.focus import ATTRIBUTES, focus
+from planners.accounting.focus import ATTRIBUTES, INVOICES, focus
 from planners.accounting.focus import RUNS as PLANNED
 from planners.accounting.summary import within
 from planners.accounting.tables import PARTS
@@ -39,7 +39,10 @@ def focus_rows(
     months = [within(charges, start, end) for start, end in _months(charges)]
     parts = pl.concat([pl.DataFrame(schema=PARTS), *(allocate(paid, read_use(source, paid)) for paid in months)])
     unpriced = parts.filter(pl.col("usd").is_null())["resource"].unique().sort()
-    return focus(parts, _attributes(ledger), _planned(ledger), version), tuple(unpriced)
+    rows = focus(
+        parts, attributes=_attributes(ledger), invoices=_invoices(ledger), runs=_planned(ledger), version=version
+    )
+    return rows, tuple(unpriced)
 
 
 def focus_bytes(rows: pl.DataFrame, *, parquet: bool) -> bytes:
@@ -71,10 +74,16 @@ def _attributes(ledger: Ledger) -> pl.DataFrame:
     tags = cast(RESOURCES.c.tags, Text).label("tags")
     rows = frame(ledger, select(RESOURCES.c.resource_id.label("resource"), RESOURCES.c.address, tags))
     said = {name: pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']") for name, tag in TAGS.items()}
-    none = pl.lit(None, dtype=pl.String)
-    return (
-        rows.with_columns(**said, account=none, invoice=none).select(ATTRIBUTES.names()).cast(ATTRIBUTES, strict=False)
+    return rows.with_columns(**said).select(ATTRIBUTES.names()).cast(ATTRIBUTES, strict=False)
+
+
+def _invoices(ledger: Ledger) -> pl.DataFrame:
+    """INVOICES of what final bills cover, by the names that `planners.accounting.bill.settle` gives it."""
+    lines = read_lines(ledger).filter(pl.col("invoice").is_not_null(), pl.col("run").is_not_null())
+    lines = lines.with_columns(
+        resource=pl.coalesce("resource", "address", "description"), month=pl.col("period_from").dt.truncate("1mo")
     )
+    return lines.unique(["resource", "month"], keep="first", maintain_order=True).select(INVOICES.names())
 
 
 def _planned(ledger: Ledger) -> pl.DataFrame:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from sqlalchemy import JSON, Text, cast, func, select, type_coerce
+from sqlalchemy import JSON, Text, cast, func, or_, select, type_coerce
 
-from clusterctl.ledger.tables import COSTS, PLANS, RESOURCES, RUNS
+from clusterctl.ledger.tables import BILL_LINES, BILLS, COSTS, PLANS, RESOURCES, RUNS
 from clusterctl.targets.base import TAG_PREFIX
+from planners.accounting.bill import LINES, settle
 from planners.accounting.tables import CHARGES, ESTIMATE, GPU_USE, MACHINE, MOMENT, PRICE, USD
 
 if TYPE_CHECKING:
@@ -24,13 +25,22 @@ MOST_ROWS = 2_000_000
 """Of use in memory; a longer time or a larger fleet is read in coarser steps.  About 200 MB."""
 GPUS_PER_NODE = 8
 """To guess how many rows a node has: as many as the usual machines carry."""
-NUMBERS, MOMENTS = {"nodes", "gpus"}, {"from_at", "to_at"}
+NUMBERS, MOMENTS = {"nodes", "gpus"}, {"from_at", "to_at", "period_from", "period_to"}
 
 
 def read_charges(
     ledger: Ledger, *, run: str | None = None, since: datetime | None = None, until: datetime | None = None
 ) -> pl.DataFrame:
-    """CHARGES of one run or all, those that touch the time between `since` and `until`, uncut."""
+    """CHARGES of one run or all, those that touch the time between `since` and `until`, uncut; what a final bill covers
+    at what it says."""
+    lines = read_lines(ledger, run=run)
+    return settle(read_estimates(ledger, run=run, since=since, until=until), lines)
+
+
+def read_estimates(
+    ledger: Ledger, *, run: str | None = None, since: datetime | None = None, until: datetime | None = None
+) -> pl.DataFrame:
+    """CHARGES at the prices that the ledger knows.  All charges of resources that a bill has, whatever their time."""
     tags = cast(RESOURCES.c.tags, Text)
     query = (
         select(
@@ -84,14 +94,27 @@ def in_plan(ledger: Ledger, *path: str) -> ColumnElement[str]:
 
 
 def _wanted(run: str | None, since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if run is not None:
-        found.append(COSTS.c.run_id == run)
+    billed = COSTS.c.resource_id.in_(select(BILL_LINES.c.resource_id).where(BILL_LINES.c.resource_id.is_not(None)))
+    found = [] if run is None else [COSTS.c.run_id == run]
     if since is not None:
-        found.append(COSTS.c.to_at > since)
+        found.append(or_(COSTS.c.to_at > since, billed))
     if until is not None:
-        found.append(COSTS.c.from_at < until)
+        found.append(or_(COSTS.c.from_at < until, billed))
     return found
+
+
+def read_lines(ledger: Ledger, *, run: str | None = None) -> pl.DataFrame:
+    """LINES of the imported bills: those of a run, or all."""
+    moments = (BILLS.c.period_from, BILLS.c.period_to, BILL_LINES.c.from_at, BILL_LINES.c.to_at)
+    query = select(
+        BILLS.c.bill_id.label("bill"), BILLS.c.provider, BILLS.c.account, BILLS.c.invoice,
+        *(type_coerce(moment, Text).label(moment.name) for moment in moments), BILL_LINES.c.run_id.label("run"),
+        BILL_LINES.c.resource_id.label("resource"), BILL_LINES.c.role, BILL_LINES.c.address, BILL_LINES.c.kind,
+        BILL_LINES.c.description, cast(BILL_LINES.c.usd, Text).label("usd"),
+        cast(BILL_LINES.c.rows, Text).label("rows"),
+    ).join_from(BILLS, BILL_LINES, BILL_LINES.c.bill_id == BILLS.c.bill_id)  # fmt: skip
+    rows = frame(ledger, query if run is None else query.where(BILL_LINES.c.run_id == run))
+    return rows.with_columns(*(_moment(rows, moment.name) for moment in moments)).select(LINES.names()).cast(LINES)
 
 
 def frame(ledger: Ledger, query: Select[Any]) -> pl.DataFrame:

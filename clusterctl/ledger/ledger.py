@@ -1,4 +1,4 @@
-"""The ledger: runs, plans, events, steps and phases; resources, costs and factors by inheritance."""
+"""The ledger: runs, plans, events, steps and phases; resources, costs, factors and bills by inheritance."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, or_, select, update
 
 from clusterctl.errors import SpecError, StateError
+from clusterctl.ledger.bills import BillBook
 from clusterctl.ledger.factors import FactorBook
 from clusterctl.ledger.resources import ResourceBook
 from clusterctl.ledger.rows import LIVE, Event, Phase, Run, Step, StoredPlan
@@ -33,7 +34,7 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-class Ledger(ResourceBook, FactorBook):
+class Ledger(ResourceBook, FactorBook, BillBook):
     """An open ledger.  Every method is one transaction and may be repeated without harm.
 
     `at` is the moment of what is recorded, by default now.  All methods raise StateError when the database fails.

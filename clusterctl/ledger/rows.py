@@ -6,16 +6,18 @@ Money and hours are exact decimals, times are UTC, unknown is None.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from decimal import Decimal
 
 RunState = Literal["wanted", "starting", "running", "stopping", "stopped", "finished", "failed"]
 Desired = Literal["up", "down"]
 ResourceState = Literal["intended", "live", "gone"]
+Signed = Decimal
+"""An amount that may be negative: a credit on a bill."""
 LIVE: tuple[RunState, ...] = ("wanted", "starting", "running", "stopping")
 """States in which a run owns its name and may own resources."""
 
@@ -168,3 +170,36 @@ class Bill:
     usd: Decimal | None
     unpriced: tuple[str, ...]
     """Resources with an interval whose price is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedBill:
+    """What a provider billed an account for a month.  `invoice` is None until it is final; `digest` is of its lines."""
+
+    bill_id: str
+    provider: str
+    account: str
+    period_from: datetime
+    period_to: datetime
+    invoice: str | None
+    digest: str
+    files: str
+    imported_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedLine:
+    """One thing on a bill; `rows` of its file were added up.  No `run_id`: it is not ours, or nobody knows whose."""
+
+    bill_id: str
+    line: int
+    run_id: str | None
+    resource_id: str | None
+    role: str | None
+    address: str | None
+    kind: str
+    description: str
+    from_at: datetime
+    to_at: datetime
+    usd: Signed
+    rows: int

@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, DateTime, Float, Integer, Numeric, TableClause, Text, TypeDecorator, column, table
 
-from clusterctl.ledger.rows import Cost, Event, FactorRow, Phase, Resource, Run, Step, StoredPlan
+from clusterctl.ledger.rows import (
+    Cost,
+    Event,
+    FactorRow,
+    ImportedBill,
+    ImportedLine,
+    Phase,
+    Resource,
+    Run,
+    Step,
+    StoredPlan,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest revision in migrations/versions."""
 VERSION_TABLE = "ledger_version"
 """Ours alone: the database may be shared with a program that has an `alembic_version`."""
@@ -26,17 +37,25 @@ class Exact(TypeDecorator[Decimal]):
 
     impl = Numeric
     cache_ok = True
+    signed = False
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric())
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        if value is not None and not (value.is_finite() and value >= 0):
+        if value is not None and not (value.is_finite() and (value >= 0 or self.signed)):
             raise ValueError(f"{value} is no amount")
         return format(value, "f") if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - the interface
         return None if value is None else Decimal(value)
+
+
+class SignedExact(Exact):
+    """One that may be negative."""
+
+    cache_ok = True
+    signed = True
 
 
 class Utc(TypeDecorator[datetime]):
@@ -57,7 +76,8 @@ class Utc(TypeDecorator[datetime]):
 
 
 TYPES: dict[str, TypeEngine[Any]] = {
-    "str": Text(), "int": Integer(), "float": Float(), "Decimal": Exact(), "datetime": Utc(), "Mapping": JSON(),
+    "str": Text(), "int": Integer(), "float": Float(), "Decimal": Exact(), "Signed": SignedExact(), "datetime": Utc(),
+    "Mapping": JSON(),
 }  # fmt: skip
 """First word of a field's annotation → the column's type."""
 
@@ -72,3 +92,4 @@ EVENTS, PHASES, STEPS, COSTS = (
     _table(name, row) for name, row in {"events": Event, "phases": Phase, "steps": Step, "costs": Cost}.items()
 )
 FACTORS = _table("factors", FactorRow)
+BILLS, BILL_LINES = _table("bills", ImportedBill), _table("bill_lines", ImportedLine)

@@ -11,7 +11,7 @@ from decimal import Decimal
 import polars as pl
 
 from planners.accounting.exact import spread
-from planners.accounting.tables import BILLED, PRICE, USD, Use, schema
+from planners.accounting.tables import BILLED, MOMENT, PRICE, USD, Use, schema
 
 VERSIONS = ("1.2", "1.0")
 SINCE_1_2 = {
@@ -40,22 +40,26 @@ NOTHING = pl.lit(None, dtype=pl.String)
 
 ATTRIBUTES = schema(
     resource=pl.String, address=pl.String, region=pl.String, zone=pl.String, sku=pl.String, gpus=pl.Int32,
-    tags=pl.String, account=pl.String, invoice=pl.String,
+    tags=pl.String,
 )  # fmt: skip
-"""What FOCUS says of a resource beyond its cost: its id at the provider, instance type (`sku`), tags as a JSON object,
-and the account and invoice that billed it."""
+"""What FOCUS says of a resource beyond its cost: its id at the provider, instance type (`sku`), tags as JSON."""
+INVOICES = schema(resource=pl.String, month=MOMENT, account=pl.String, invoice=pl.String)
+"""Who billed a resource in a month, and by which invoice."""
 RUNS = schema(run=pl.String, plan=pl.String, planned_usd=USD)
 """The plan of a run: its id and the dollars that it expected (P50)."""
 
 
-def focus(parts: pl.DataFrame, attributes: pl.DataFrame, runs: pl.DataFrame, version: str) -> pl.DataFrame:
+def focus(
+    parts: pl.DataFrame, *, attributes: pl.DataFrame, invoices: pl.DataFrame, runs: pl.DataFrame, version: str
+) -> pl.DataFrame:
     """FOCUS rows of the parts that have a price, which must lie within one month each.
 
     BilledCost, EffectiveCost, ListCost and ContractedCost are all the part's dollars: the ledger knows one price.
     Unit price x PricingQuantity = cost.  x_PlannedCost: the plan's dollars spread over the run's rows by their cost, so
     that sums over any group compare; x_Estimated: whether no invoice says so.
     """
-    rows = parts.filter(pl.col("usd").is_not_null()).join(attributes, on="resource", how="left")
+    rows = parts.filter(pl.col("usd").is_not_null()).with_columns(month=pl.col("from_at").dt.truncate("1mo"))
+    rows = rows.join(attributes, on="resource", how="left").join(invoices, on=["resource", "month"], how="left")
     rows = rows.join(runs, on="run", how="left").with_columns(weight=pl.col("usd").cast(pl.Float64))
     rows = spread(rows, total="planned_usd", weight="weight", over="run", into="planned")
     found = rows.select(**_who(), **_what(), **_money(), **_ours())
@@ -69,14 +73,14 @@ def _order(name: str) -> tuple[bool, str]:
 def _who() -> dict[str, pl.Expr]:
     """Who sells, who is billed, when and where."""
     provider = pl.col("provider").replace(PROVIDERS)
-    month = pl.col("from_at").dt.truncate("1mo")
     end = pl.col("to_at").dt.offset_by("999999us").dt.truncate("1s")
     return {
         "ProviderName": provider, "PublisherName": provider, "InvoiceIssuerName": provider,
         "BillingAccountId": pl.col("account").fill_null(NO_ACCOUNT), "BillingAccountName": NOTHING,
-        "BillingCurrency": pl.lit("USD"), "BillingPeriodStart": _moment(month),
-        "BillingPeriodEnd": _moment(month.dt.offset_by("1mo")), "ChargePeriodStart": _moment(pl.col("from_at")),
-        "ChargePeriodEnd": _moment(end), "InvoiceId": pl.col("invoice"), "SubAccountId": NOTHING,
+        "BillingCurrency": pl.lit("USD"), "BillingPeriodStart": _moment(pl.col("month")),
+        "BillingPeriodEnd": _moment(pl.col("month").dt.offset_by("1mo")),
+        "ChargePeriodStart": _moment(pl.col("from_at")), "ChargePeriodEnd": _moment(end),
+        "InvoiceId": pl.col("invoice"), "SubAccountId": NOTHING,
         "SubAccountName": NOTHING, "RegionId": pl.col("region"), "RegionName": pl.col("region"),
         "AvailabilityZone": pl.col("zone"),
     }  # fmt: skip
@@ -114,11 +118,13 @@ def _what() -> dict[str, pl.Expr]:
 
 
 def _money() -> dict[str, pl.Expr]:
-    """Cost = unit price x quantity: node-hours where there is a price per hour, else one unit at the cost itself."""
+    """Cost = unit price x quantity: node-hours where there is a price per hour, else one unit at the cost itself (minus
+    one for a credit, as a price is never negative)."""
     hourly = pl.col("usd_per_hour") > 0
     hours = (pl.col("usd").cast(pl.Float64) / pl.col("usd_per_hour").cast(pl.Float64)).round(12).cast(PRICE)
-    quantity = pl.when(hourly).then(hours).otherwise(pl.lit(Decimal(1), dtype=PRICE))
-    price = pl.when(hourly).then("usd_per_hour").otherwise(pl.col("usd").cast(PRICE))
+    sign = pl.when(pl.col("usd") < 0).then(pl.lit(Decimal(-1), dtype=PRICE)).otherwise(pl.lit(Decimal(1), dtype=PRICE))
+    quantity = pl.when(hourly).then(hours).otherwise(sign)
+    price = pl.when(hourly).then("usd_per_hour").otherwise(pl.col("usd").abs().cast(PRICE))
     unit = pl.when(hourly).then(pl.lit("Hours")).otherwise(pl.lit("Units"))
     return {
         **{f"{name}Cost": pl.col("usd") for name in ("Billed", "Contracted", "Effective", "List")},

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "accounting"))
-from test_focus import SOURCE, filled  # noqa: F401 - a fixture
+from test_focus import SOURCE, spent  # noqa: F401 - a fixture
 
 from clusterctl.accounting.focus_file import focus_bytes, focus_rows
 from clusterctl.ledger import open_ledger
@@ -43,8 +43,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def rows(filled: Ledger) -> list[dict[str, str]]:  # noqa: F811
-    text = focus_bytes(focus_rows(filled, SOURCE, "1.0")[0], parquet=False).decode()
+def rows(spent: Ledger) -> list[dict[str, str]]:  # noqa: F811
+    text = focus_bytes(focus_rows(spent, SOURCE, "1.0")[0], parquet=False).decode()
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 

@@ -25,10 +25,10 @@ NODE = "node-trainer/1"
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CLUSTERCTL_HOME", str(tmp_path))
     monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.delenv("CLUSTERCTL_LEDGER", raising=False)
+    monkeypatch.setenv("CLUSTERCTL_LEDGER", url)
     monkeypatch.delenv("CLUSTERCTL_TELEMETRY", raising=False)
     return tmp_path
 

@@ -34,7 +34,7 @@ SOURCE = Telemetry(
 
 
 @pytest.fixture
-def filled(ledger: Ledger) -> Ledger:
+def spent(ledger: Ledger) -> Ledger:
     """A run over a month's end, on spot machines and in a reservation; one with an unknown price; odd labels."""
     ledger.put_plan("p1", schema="clusterctl.plan/1", content=PLAN)
     add_run(ledger, plan_id="p1", labels={"team": ODD}, hours=1000)
@@ -58,19 +58,19 @@ def filled(ledger: Ledger) -> Ledger:
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.0"])
-def test_it_keeps_the_rules(filled: Ledger, version: str) -> None:
-    rows, left_out = focus_rows(filled, SOURCE, version)
+def test_it_keeps_the_rules(spent: Ledger, version: str) -> None:
+    rows, left_out = focus_rows(spent, SOURCE, version)
     text = focus_bytes(rows, parquet=False).decode()
     assert list(breaches(text, version)) == []
     assert left_out == ("odd/trainer/1",)
     read = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert sum(Decimal(row["BilledCost"]) for row in read) == account(filled, SOURCE).spend.known_usd
+    assert sum(Decimal(row["BilledCost"]) for row in read) == account(spent, SOURCE).spend.known_usd
     assert {row["BillingPeriodStart"][:7] for row in read} == {"2026-03", "2026-04"}
     assert json.loads(read[0]["Tags"])["clusterctl.dev/node"]
 
 
-def test_the_rules_find_what_is_wrong(filled: Ledger) -> None:
-    text = focus_bytes(focus_rows(filled, SOURCE, "1.2")[0], parquet=False).decode()
+def test_the_rules_find_what_is_wrong(spent: Ledger) -> None:
+    text = focus_bytes(focus_rows(spent, SOURCE, "1.2")[0], parquet=False).decode()
     for good, bad, found in (
         ("Used", "Spent", "CapacityReservationStatus may not be Spent"), (",USD,", ",,", "BillingCurrency must not be null"),
         ("Usage-Based", "Sometimes", "ChargeFrequency may not be Sometimes"), ("T12:00:00Z", "T12:00:00", "is no moment in UTC"),
@@ -81,8 +81,8 @@ def test_the_rules_find_what_is_wrong(filled: Ledger) -> None:
         assert any(found in breach for breach in breaches(text.replace(good, bad), "1.2")), found
 
 
-def test_our_own_columns(filled: Ledger) -> None:
-    rows, _ = focus_rows(filled, SOURCE, "1.2", run="rlcef-1")
+def test_our_own_columns(spent: Ledger) -> None:
+    rows, _ = focus_rows(spent, SOURCE, "1.2", run="rlcef-1")
     assert rows["x_PlannedCost"].sum() == Decimal("1500.5")
     assert rows["x_PlanId"].unique().to_list() == ["p1"]
     assert rows["x_Estimated"].unique().to_list() == [True]
@@ -94,8 +94,8 @@ def test_our_own_columns(filled: Ledger) -> None:
     assert set(rows.filter(pl.col("x_Use") == "idle")["PricingCategory"]) == {"Dynamic"}
 
 
-def test_files(filled: Ledger, tmp_path: Path) -> None:
-    rows, _ = focus_rows(filled, SOURCE, "1.2", since=at(1), until=at(2))
+def test_files(spent: Ledger, tmp_path: Path) -> None:
+    rows, _ = focus_rows(spent, SOURCE, "1.2", since=at(1), until=at(2))
     write_focus(rows, tmp_path / "out.parquet")
     assert pl.read_parquet(tmp_path / "out.parquet").equals(rows)
     write_focus(rows, tmp_path / "out.csv")

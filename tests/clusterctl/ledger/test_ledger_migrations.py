@@ -16,14 +16,25 @@ from clusterctl.errors import StateError
 from clusterctl.ledger import migrate, open_ledger
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.migrate import upgrade
-from clusterctl.ledger.rows import Cost, Event, FactorRow, Phase, Resource, Run, Step, StoredPlan
+from clusterctl.ledger.rows import (
+    Cost,
+    Event,
+    FactorRow,
+    ImportedBill,
+    ImportedLine,
+    Phase,
+    Resource,
+    Run,
+    Step,
+    StoredPlan,
+)
 from clusterctl.ledger.store import Store, parse_url
 from clusterctl.ledger.tables import HEAD, VERSION_TABLE
 
 ROWS: dict[str, Any] = {
     "runs": Run, "plans": StoredPlan, "resources": Resource, "events": Event, "phases": Phase, "steps": Step, "costs": Cost,
 }  # fmt: skip
-NOW: dict[str, Any] = ROWS | {"factors": FactorRow}
+NOW: dict[str, Any] = ROWS | {"factors": FactorRow, "bills": ImportedBill, "bill_lines": ImportedLine}
 """All tables; ROWS are those of the first revision."""
 NEXT = """
 import sqlalchemy as sa

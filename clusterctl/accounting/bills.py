@@ -1,0 +1,92 @@
+"""Imports bills into the ledger and sets them beside what was estimated."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from sqlalchemy import select
+
+from clusterctl.accounting.bill_file import read_bill
+from clusterctl.accounting.read import frame, read_estimates, read_lines
+from clusterctl.ledger.rows import ImportedBill, ImportedLine
+from clusterctl.ledger.tables import RESOURCES, RUNS
+from planners.accounting.bill import LINES, reconcile, whose
+from planners.accounting.summary import within
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from clusterctl.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """One bill beside our estimates of its month and provider."""
+
+    bill: ImportedBill
+    runs: pl.DataFrame
+    """As `planners.accounting.bill.reconcile` gives them: by run estimated, billed, difference, and what is missing."""
+    strangers: pl.DataFrame
+    """LINES without a run of ours: with an address if a tag names a run that the ledger does not know."""
+
+
+def import_bills(ledger: Ledger, files: Sequence[Path], now: datetime) -> tuple[str, ...]:
+    """Imports the files, which together hold whole months; returns the ids of the bills that changed.
+
+    A bill is an account's month: imported again it is replaced, and the same content changes nothing.  Raises
+    SpecError for a file that can't be read or holds a wrong value; nothing is imported then.
+    """
+    lines = pl.concat([read_bill(file, now) for file in files])
+    resources = select(RESOURCES.c.resource_id.label("resource"), RESOURCES.c.run_id.label("run"), RESOURCES.c.address)
+    runs = frame(ledger, select(RUNS.c.run_id.label("run")))["run"]
+    found = whose(lines, frame(ledger, resources), runs)
+    strange = found["run"].is_null() & lines["run"].is_null()
+    keys = [name for name in LINES.names() if name not in {"from_at", "to_at", "usd", "rows", "invoice"}]
+    found = found.with_columns(address=pl.when(~strange).then("address"), role=pl.when(~strange).then("role"))
+    found = found.group_by(*keys, maintain_order=True).agg(
+        pl.col("from_at").min(), pl.col("to_at").max(), pl.col("usd", "rows").sum(), pl.col("invoice").first()
+    )
+    return ledger.put_bills(
+        dict(
+            _stored(rows, ", ".join(file.name for file in files), now)
+            for rows in found.sort(*keys).partition_by("bill", maintain_order=True)
+        )
+    )
+
+
+def _stored(rows: pl.DataFrame, files: str, now: datetime) -> tuple[ImportedBill, list[ImportedLine]]:
+    first = rows.row(0, named=True)
+    content = rows.select(LINES.names()).write_csv()
+    bill = ImportedBill(
+        bill_id=first["bill"], files=files, imported_at=now, digest=hashlib.sha256(content.encode()).hexdigest(),
+        **{name: first[name] for name in ("provider", "account", "period_from", "period_to", "invoice")},
+    )  # fmt: skip
+    return bill, [_line(bill.bill_id, number, row) for number, row in enumerate(rows.iter_rows(named=True), 1)]
+
+
+def _line(bill_id: str, number: int, row: dict[str, Any]) -> ImportedLine:
+    same = ("role", "address", "kind", "description", "from_at", "to_at", "usd", "rows")
+    return ImportedLine(
+        bill_id=bill_id,
+        line=number,
+        run_id=row["run"],
+        resource_id=row["resource"],
+        **{name: row[name] for name in same},
+    )
+
+
+def reconciled(ledger: Ledger) -> tuple[Reconciled, ...]:
+    """Every imported bill beside our estimates, the newest month first."""
+    lines, estimates = read_lines(ledger), read_estimates(ledger)
+    found = []
+    for bill in ledger.bills():
+        mine = lines.filter(pl.col("bill") == bill.bill_id)
+        ours = within(estimates.filter(pl.col("provider") == bill.provider), bill.period_from, bill.period_to)
+        strangers = mine.filter(pl.col("run").is_null()).sort("usd", descending=True)
+        found.append(Reconciled(bill=bill, runs=reconcile(ours, mine), strangers=strangers))
+    return tuple(found)

@@ -1,0 +1,69 @@
+"""`clusterctl bill`: what the provider really billed, beside what was estimated."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterctl.console import terminal
+from clusterctl.ledger import open_ledger
+
+if TYPE_CHECKING:
+    from clusterctl.accounting.bills import Reconciled
+
+app = typer.Typer(help="Import what a provider billed, and compare it with the estimates.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON; money is a decimal string.")]
+
+
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[str], typer.Argument(help="AWS CUR or FOCUS files (.csv, .csv.gz, .parquet) of whole months.")
+    ],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Import bills; those of runs that they cover are then billed, no longer estimated."""
+    from clusterctl.accounting.bills import import_bills, reconciled
+
+    with open_ledger() as ledger:
+        changed = import_bills(ledger, [Path(file) for file in files], datetime.now(tz=UTC))
+        if not changed:
+            typer.echo("nothing has changed: these bills are imported already", err=True)
+        _print([one for one in reconciled(ledger) if one.bill.bill_id in changed], as_json=as_json)
+
+
+@app.command()
+def show(*, as_json: Json = False) -> None:
+    """Show every imported bill, estimated against billed by run."""
+    from clusterctl.accounting.bills import reconciled
+
+    with open_ledger() as ledger:
+        found = reconciled(ledger)
+        if not found:
+            typer.echo("no bill is imported; `clusterctl bill import FILE`", err=True)
+        _print(list(found), as_json=as_json)
+
+
+@app.command()
+def remove(bill: Annotated[str, typer.Argument(help="Its id, as `clusterctl bill show` prints it.")]) -> None:
+    """Forget an imported bill; its runs are estimates again."""
+    with open_ledger() as ledger:
+        ledger.drop_bill(bill)
+
+
+def _print(found: list[Reconciled], *, as_json: bool) -> None:
+    from clusterctl.accounting.bill_page import as_data, bill_lines
+    from clusterctl.show.spans import paint
+
+    if as_json:
+        typer.echo(json.dumps([as_data(one) for one in found], indent=2))
+        return
+    window = terminal()
+    for one in found:
+        typer.echo(paint(bill_lines(one, window.columns), colour=window.colour), nl=False)
