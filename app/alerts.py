@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
@@ -22,8 +21,6 @@ WORDS = {"lost": ("GPU was lost", "GPUs were lost"), "xid": ("Xid error", "Xid e
 """Kinds of note that mean broken hardware: one, several."""
 PAGES = {"collapse": "outcomes", "sandbox": "sandboxes"}
 """Where a kind of warning is seen best; else the RL pipeline."""
-OLD_TELEMETRY = timedelta(minutes=2)
-"""A live GPU that nobody has measured for so long: twelve intervals of the agent's ten seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +57,7 @@ def _money(view: View, money: Money) -> Iterator[Alert]:
 
 def _reported(view: View) -> Iterator[Alert]:
     """What the run's own steps and samples warn of."""
-    live = [run for run in data.runs(view.data) if run.state in LIVE]
-    for run in [view.run] if view.run is not None else live:
+    for run in [view.run] if view.run is not None else data.live_runs(view.data):
         for alert in data.reported(view.data, run.run_id):
             whose = "" if view.run is not None else f"{run.run_id}: "
             text = f"{whose}{alert.kind.capitalize()} since step {alert.since_step}: {alert.sentence}"
@@ -84,5 +80,5 @@ def _hardware(view: View) -> Iterator[Alert]:
         yield Alert(level="warn", text=f"{row['len']} {what}, the last on {row['node']}: {row['text']}", page="gpus")
     if view.live and view.run is not None and view.run.state in LIVE:
         last = data.last_seen(view, "gpu")
-        if last is not None and view.now - last > OLD_TELEMETRY:
+        if last is not None and view.now - last > data.RECENT:
             yield Alert(level="warn", text=f"No telemetry of its GPUs since {ui.age(last, view.now)}", page="quality")

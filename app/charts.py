@@ -152,3 +152,25 @@ def heat(frame: pl.DataFrame, *, row: str, value: str, title: str, step_seconds:
         .properties(height=13 * len(names) + 130)
     )  # fmt: skip
     return chart
+
+
+def frontier(frame: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    """Fleets: hours, usd, usd_low, usd_high, stops, what (alternative, this plan, as planned), name."""
+    words = ui.words_colour()
+    tips: list[Any] = ["name", "what", alt.Tooltip("hours", format=",.1f"), alt.Tooltip("usd", format="$,.0f"),
+                       alt.Tooltip("stops", title="stops to expect", format=".2g")]  # fmt: skip
+    hours = alt.X("hours:Q", title="hours", scale=alt.Scale(zero=False, padding=20), axis=alt.Axis(tickCount=8))
+    base = alt.Chart(frame).encode(x=hours, tooltip=tips)
+    y = alt.Y("usd:Q", title="dollars", scale=alt.Scale(zero=False), axis=alt.Axis(format="$~s"))
+    risk = alt.Color("stops:Q", scale=alt.Scale(range=[SKY, ORANGE, VERMILION]),
+                     legend=alt.Legend(title="stops to expect", orient="bottom", gradientLength=160))  # fmt: skip
+
+    marks = {"this plan": "diamond", "as planned": "cross"}
+    drawn = [
+        base.mark_rule(color=words, opacity=0.5).encode(y=alt.Y("usd_low:Q", title="dollars"), y2="usd_high:Q"),
+        base.mark_point(size=120, filled=True, opacity=1).encode(y=y, color=risk),
+    ]
+    for what, shape in marks.items():
+        mark = base.mark_point(size=320, shape=shape, color=words, strokeWidth=2, angle=45 if shape == "cross" else 0)
+        drawn.append(mark.encode(y=y).transform_filter(alt.datum.what == what))
+    return alt.layer(*drawn).properties(height=320)

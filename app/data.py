@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 import streamlit as st
 
+from clusterctl.accounting.read import read_charges
 from clusterctl.errors import StateError
 from clusterctl.facts.calibration import load_calibration
 from clusterctl.files.plan_file import parse_plan
@@ -24,18 +25,18 @@ from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
 from clusterctl.prices.book import load_book
 from clusterctl.run.alerts import alerts_of
-from clusterctl.store import open_store
+from clusterctl.store import open_source
 from clusterctl.targets.local import LocalTarget
 from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD
-from planners.telemetry.tables import schema
+from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import date
 
     from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Bill, Event, Phase, Resource, Run, Step
-    from clusterctl.store import Store
+    from clusterctl.ledger.rows import Bill, Event, FactorRow, Phase, Resource, Run, Step
+    from clusterctl.store import Source
     from clusterctl.targets.base import Leftover
     from planners.alerts.watch import Alert
     from planners.plan.value import Plan
@@ -47,9 +48,12 @@ PICKABLE = 50
 """Runs that the picker lists; any other is found by typing the beginning of its id."""
 FRESH_SECONDS = 5.0
 """Live data may be this old on a page."""
-BUCKETS = 150
-"""Most buckets of a time axis."""
-STEPS = (10, 60, 600, 3600, 21_600, 86_400)
+BUCKETS = {False: 150, True: 50}
+"""Most buckets of a time axis, by whether the view is large: a day of 1,250 machines in 50 is read in half a second."""
+LARGE_MACHINES = 200
+RECENT = timedelta(minutes=2)
+"""How far back the newest row is looked for to the second: twelve intervals of the agent."""
+STEPS = (10, 60, 600, 1800, 3600, 21_600, 86_400)
 WINDOWS: dict[str, timedelta | None] = {
     "1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(hours=24), "7d": timedelta(days=7),
     "all": None,
@@ -66,6 +70,8 @@ class View:
     start: datetime
     end: datetime
     now: datetime
+    large: bool = False
+    """Whether so many machines are looked at that time is divided more coarsely."""
 
     @property
     def run_id(self) -> str | None:
@@ -85,7 +91,7 @@ class View:
     @property
     def step_seconds(self) -> int:
         """Width of a bucket of a time axis."""
-        wanted = (self.end - self.start).total_seconds() / BUCKETS
+        wanted = (self.end - self.start).total_seconds() / BUCKETS[self.large]
         return next((step for step in STEPS if step >= wanted), STEPS[-1])
 
     @property
@@ -113,9 +119,9 @@ def ledger(data: Data) -> Ledger:
 
 
 @st.cache_resource(show_spinner=False)
-def store(data: Data) -> Store:
-    """The open telemetry store."""
-    return open_store(f"{_home(data)}/telemetry" if data == "simulated" else None)
+def store(data: Data) -> Source:
+    """The telemetry store, or the Prometheus that stands for one."""
+    return open_source(f"{_home(data)}/telemetry" if data == "simulated" else None)
 
 
 def now_of(data: Data) -> datetime:
@@ -143,7 +149,9 @@ def view(data: Data, run: str, window: str) -> View:
         span = store(data).span()
         first = span[0] - timedelta(seconds=STEPS[0]) if span else begin  # a row's `at` is its end
         begin = max(begin, first) if length else first
-    return View(data=data, run=chosen, start=begin, end=max(end, begin + timedelta(seconds=10)), now=now)
+    large = len(machines(data, None if chosen is None else chosen.run_id)) > LARGE_MACHINES
+    end = max(end, begin + timedelta(seconds=STEPS[0]))
+    return View(data=data, run=chosen, start=begin, end=end, now=now, large=large)
 
 
 @st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
@@ -158,9 +166,15 @@ def run_count(data: Data) -> int:
     return ledger(data).run_count()
 
 
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+def live_runs(data: Data) -> tuple[Run, ...]:
+    """The runs that are live, the newest first."""
+    return ledger(data).runs(states=LIVE)
+
+
 def _newest(data: Data) -> Run | None:
     """The newest live run, else the newest."""
-    found = ledger(data).runs(states=LIVE, limit=1) or runs(data)
+    found = live_runs(data) or runs(data)
     return found[0] if found else None
 
 
@@ -217,22 +231,42 @@ def resources(data: Data, run_id: str | None) -> tuple[Resource, ...]:
 
 
 @st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+def factors(data: Data) -> tuple[FactorRow, ...]:
+    """What own runs taught, as far as it is in use."""
+    return ledger(data).factors(in_use=True)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
 def leftovers(data: Data) -> tuple[Resource, ...]:
     """Resources that may exist and whose run has ended."""
     return ledger(data).leftovers()
 
 
+def gpu_seconds(view: View) -> pl.DataFrame:
+    """at, node, run, role, reason, seconds (GPU-seconds), gpu_util_pct: the one read of GPUs that pages share."""
+    return telemetry(view, "gpu", "node", "run", "role", "reason", "seconds", "gpu_util_pct")
+
+
 def last_seen(view: View, table: str) -> datetime | None:
-    """End of the newest row of a table in the window."""
-    frame = telemetry(view, table, "seconds", step_seconds=view.step_seconds)
-    last = frame["at"].max()
+    """End of the newest row of a table: to 10 s in the last minutes of the window, to a bucket before them."""
+    _, _, start, end = view.key
+    nodes = None if view.run_id is None else machines(view.data, view.run_id)
+    recent = _read(view.data, table, (max(start, end - RECENT), end), step=STEPS[0], nodes=nodes, columns=("seconds",))
+    rows = recent if recent.height else gpu_seconds(view) if table == "gpu" else telemetry(view, table, "seconds")
+    last = rows["at"].max()
     return min(last, view.end) if isinstance(last, datetime) else None
 
 
 def gpu_count(view: View) -> int:
     """GPUs of the nodes that were measured in the window."""
-    nodes = telemetry(view, "gpu", "node", "seconds")["node"].unique()
-    return standing(view, "devices").filter(pl.col("node").is_in(nodes.implode())).select("node", "gpu").n_unique()
+    nodes = gpu_seconds(view)["node"].unique()
+    known = standing(view, "devices").filter(pl.col("node").is_in(nodes.implode())).select("node", "gpu").n_unique()
+    return max(known, len(nodes))
+
+
+def splits_gpus(view: View) -> bool:
+    """Whether a GPU of the window is split into instances."""
+    return bool(standing(view, "devices")["mig_profile"].is_not_null().any())
 
 
 def natural(name: str) -> tuple[tuple[str, int], ...]:
@@ -282,9 +316,9 @@ def step_rows(data: Data, run_id: str) -> pl.DataFrame:
 @st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
 def local_leftovers() -> tuple[Leftover, ...]:
     """Processes and folders of this machine that no live run owns."""
-    runs = ledger("live").runs()
-    live = frozenset(run.run_id for run in runs if run.state in LIVE)
-    return tuple(LocalTarget(user_data_dir()).leftovers(live, frozenset(run.run_id for run in runs)))
+    known = ledger("live").runs()
+    live = frozenset(run.run_id for run in known if run.state in LIVE)
+    return tuple(LocalTarget(user_data_dir()).leftovers(live, frozenset(run.run_id for run in known)))
 
 
 @st.cache_data(ttl=600, show_spinner=False)
@@ -312,24 +346,33 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 def standing(view: View, table: str) -> pl.DataFrame:
     """Rows of `devices` or `notes` up to the window's end: what was said once holds until it is said otherwise."""
-    return _read(view.data, table, (LONG_AGO, view.key[3]), step=0, run=None, columns=None)
+    return _read(view.data, table, (LONG_AGO, view.key[3]), step=0)
 
 
-def telemetry(
-    view: View, table: str, *columns: str, step_seconds: int | None = None, everything: bool = False
-) -> pl.DataFrame:
-    """Rows of a table in the view's window and of its run (or of all, with `everything`), by `at`."""
-    run = None if everything or "run" not in schema(table) else view.run_id
+def telemetry(view: View, table: str, *columns: str) -> pl.DataFrame:
+    """Rows of a table in the view's window, in its steps, by `at`: those of the machines of its run, or of all.
+
+    Of a run's machines also what nobody held: it was paid.  A run whose machines the ledger does not know: its rows.
+    """
     _, _, start, end = view.key
-    step = view.step_seconds if step_seconds is None else step_seconds
-    return _read(view.data, table, (start, end), step=step, run=run, columns=columns or None)
+    nodes = None if view.run_id is None else machines(view.data, view.run_id)
+    run = view.run_id if nodes == () and "run" in TABLES[table] else None
+    return _read(view.data, table, (start, end), step=view.step_seconds, run=run, nodes=nodes, columns=columns or None)
+
+
+@st.cache_data(ttl=60, show_spinner=False, max_entries=50)
+def machines(data: Data, run_id: str | None) -> tuple[str, ...]:
+    """Names in telemetry of the machines that a run, or any run, has paid for."""
+    return tuple(read_charges(ledger(data), run=run_id)["node"].drop_nulls().unique().sort())
 
 
 @st.cache_data(ttl=600, show_spinner=False, max_entries=100)
 def _read(
-    data: Data, table: str, window: tuple[datetime, datetime], *, step: int, run: str | None,
-    columns: Collection[str] | None,
+    data: Data, table: str, window: tuple[datetime, datetime], *, step: int, run: str | None = None,
+    nodes: Collection[str] | None = None, columns: Collection[str] | None = None,
 ) -> pl.DataFrame:  # fmt: skip
     start, end = window
-    frame = store(data).read(table, start=start, end=end, step_seconds=step, run=run, columns=columns)
+    frame = store(data).read(
+        table, start=start, end=end, step_seconds=step, run=run, nodes=nodes or None, columns=columns
+    )
     return frame.sort("at")

@@ -52,9 +52,9 @@ def choose() -> None:
             "Run", [data.NEWEST, data.ALL_RUNS, *ids], key="run", bind="query-params", accept_new_options=True,
             help=f"Type the beginning of any other id.{more}",
         )  # fmt: skip
-        window = st.segmented_control(
-            "Window", list(data.WINDOWS), default="24h", required=True, key="window", bind="query-params",
-            help="Back from now, or from the end of the run.", width="stretch",
+        window = st.selectbox(
+            "Window", list(data.WINDOWS), index=list(data.WINDOWS).index("24h"), key="window", bind="query-params",
+            help="Back from now, or from the end of the run.",
         )  # fmt: skip
     try:
         st.session_state["view"] = data.view(where, run or data.NEWEST, window or "24h")

@@ -6,12 +6,12 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
+from clusterctl.accounting.group import COLUMNS, LABEL, split
 from planners.accounting.exact import rounded
 from planners.accounting.summary import by
 from planners.accounting.tables import Use
 
 view: data.View = st.session_state["view"]
-KEYS = ["team", "run", "role", "use", "reason", "node", "provider", "capacity_type", "kind"]
 MOST_ROWS = 15
 FORMULA = (
     "A machine's cost is split by GPU-seconds: busy and idle go to the run and role that held the GPU; what nobody"
@@ -24,28 +24,32 @@ def totals(parts: pl.DataFrame) -> None:
     """What the money of the window went to."""
     whole = float(accounts.usd(parts))
     with ui.figures():
-        for use, label in ((Use.BUSY, "Working GPUs"), (Use.IDLE, "Idle GPUs"), (Use.UNMEASURED, "Not measured"),
-                           (Use.SANDBOX, "Sandboxes"), (Use.UNUSED, "Reserved, unused")):  # fmt: skip
+        for use, (label, meaning) in USES.items():
             mine = parts.filter(pl.col("use") == use)
             if mine.is_empty():
                 continue
             amount = accounts.usd(mine)
             share = ui.percent(float(amount) / whole) if whole else "no share"
-            ui.figure(label, ui.usd(amount), delta=f"{share} of the window", help=f"{USES[use]} {FORMULA}",
+            ui.figure(label, ui.usd(amount), delta=f"{share} of the window", help=f"{meaning} {FORMULA}",
                       bad=True if use is Use.IDLE and whole and float(amount) / whole > 0.1 else None)  # fmt: skip
 
 
-USES = {
-    Use.BUSY: "GPUs that worked.", Use.IDLE: "GPUs that were held and did not work.",
-    Use.UNMEASURED: "GPUs that were paid while no telemetry says what they did.",
-    Use.SANDBOX: "Machines that run the generated code.", Use.UNUSED: "Reserved capacity in which no machine ran.",
+USES: dict[Use, tuple[str, str]] = {
+    Use.BUSY: ("Working GPUs", "GPUs that worked."),
+    Use.IDLE: ("Idle GPUs", "GPUs that were held and did not work."),
+    Use.UNMEASURED: ("Not measured", "GPUs that were paid while no telemetry says what they did."),
+    Use.SANDBOX: ("Sandboxes", "Machines that run the generated code."),
+    Use.UNUSED: ("Reserved, unused", "Reserved capacity in which no machine ran."),
+    Use.MACHINE: ("Other machines", "Machines without a GPU."),
+    Use.STORAGE: ("Storage", "Disks and buckets."), Use.EGRESS: ("Egress", "Traffic that leaves the cloud."),
+    Use.TOKENS: ("API tokens", "Tokens of models behind an API."),
 }  # fmt: skip
 
 
 def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
     """Dollars by the chosen columns: picture of the largest, table of all."""
-    rows = by(parts, *keys)
-    name = pl.concat_str([pl.col(key).fill_null("none") for key in keys], separator=" · ")
+    columns, rows = split(data.ledger(view.data), parts, keys)
+    name = pl.concat_str([pl.col(column).fill_null("none") for column in columns], separator=" · ")
     rows = rows.with_columns(name=name)
     rows = rows.with_columns(pl.Series("exact", rounded(rows["usd"].to_list(), 2), dtype=pl.Decimal(38, 2)))
     top = rows.head(MOST_ROWS).with_columns(
@@ -58,7 +62,7 @@ def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
         (pl.col("share") * 100).round(1), pl.col("gpu_hours").round(1), idle=pl.col("idle_usd").round(2)
     )
     ui.table(
-        shown, **{key: key.replace("_", " ") for key in keys}, exact=("$", "Rounded so that they add up to the cent"),
+        shown, **{column: column for column in columns}, exact=("$", "Rounded so that they add up to the cent"),
         share="%", gpu_hours="GPU-hours", idle="$ of it idle", unpriced=("no price", "Resources without a known price"),
     )  # fmt: skip
     st.download_button(
@@ -89,8 +93,10 @@ def body() -> None:
     st.caption("Split by the columns above", help=FORMULA)
     ui.guarded(lambda: grouped(found.parts, keys))
     ui.guarded(lambda: capacity(found.parts))
-    st.caption("For a FinOps tool: `clusterctl cost --focus` writes the FOCUS export.")
+    st.caption("The same on the command line, and for spreadsheets and FinOps tools: `clusterctl cost`.")
 
 
-keys = st.multiselect("Split by", KEYS, default=["team", "role", "use"], key="by", bind="query-params") or ["run"]
+labels = sorted({f"{LABEL}{name}" for run in data.runs(view.data) for name in run.labels})
+options = list(dict.fromkeys([*COLUMNS, *labels]))
+keys = st.multiselect("Split by", options, default=["team", "role", "use"], key="by", bind="query-params") or ["run"]
 ui.live(body, again=view.live)

@@ -22,7 +22,9 @@ METRICS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
     "ECC errors": ("ecc_errors", "uncorrected ECC errors", None),
     "tensor cores": ("", "", None),
 }
-NO_TENSOR = "NVML does not offer it; a DCGM exporter does (DCGM_FI_PROF_PIPE_TENSOR_ACTIVE)"
+NO_TENSOR = (
+    "the store does not keep it; from Hopper on the agent shows it to Prometheus (DCGM_FI_PROF_PIPE_TENSOR_ACTIVE)"
+)
 
 
 def heat(metric: str) -> None:
@@ -33,12 +35,16 @@ def heat(metric: str) -> None:
         return
     many = data.gpu_count(view) > MOST_ROWS
     keys = ("node",) if many else ("node", "gpu")
-    frame = data.telemetry(view, "gpu", *keys, column, "seconds")
+    shared = many and column == "gpu_util_pct"
+    frame = data.gpu_seconds(view) if shared else data.telemetry(view, "gpu", *keys, column, "seconds")
     if frame.is_empty():
         ui.gap("GPUs", "no telemetry of GPUs in this window")
         return
     name = pl.col("node") if many else pl.concat_str("node", pl.lit(":"), "gpu")
     frame = frame.with_columns(row=name).drop_nulls(column)
+    if shared:
+        mean = (pl.col(column).cast(pl.Float64) * pl.col("seconds")).sum() / pl.col("seconds").sum()
+        frame = frame.group_by("at", "row").agg(mean.alias(column))
     if frame.is_empty():
         ui.gap(title, data.absent(view, column) or "no GPU of this window reports it")
         return
@@ -95,7 +101,7 @@ def idle() -> None:
 def broken() -> None:
     """Errors, losses and gaps of the window, each with its words."""
     notes = data.standing(view, "notes").filter((pl.col("at") > view.start) | (pl.col("kind") == "absent"))
-    mine = data.telemetry(view, "gpu", "node", "seconds")["node"].unique()
+    mine = data.gpu_seconds(view)["node"].unique()
     notes = notes.filter(pl.col("node").is_in(mine.implode())).sort("at", descending=True).head(500)
     st.caption("What broke, and what is missing and why")
     if notes.is_empty():

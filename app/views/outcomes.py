@@ -96,22 +96,25 @@ def evaluation(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
                   help="Solved tasks / tasks so far.")  # fmt: skip
 
 
+def reports(run: Run) -> bool:
+    """Whether the run makes data or evaluates."""
+    return bool({"items_accepted", "solved"} & set(data.step_rows(view.data, run.run_id).columns))
+
+
 def body() -> None:
-    """The page: the chosen run, or the newest that make data or evaluate."""
-    candidates = [view.run] if view.run else list(data.runs(view.data))
-    shown = 0
-    for run in candidates:
+    """The page: the chosen run, or the newest ones that make data or evaluate."""
+    chosen = [view.run] if view.run and reports(view.run) else [run for run in data.runs(view.data) if reports(run)]
+    if not chosen:
+        ui.gap("Data and evaluation", "none of the newest runs reports accepted items or solved tasks")
+    elif view.run and chosen != [view.run]:
+        st.caption(f"{ui.md(view.run.run_id)} neither makes data nor evaluates; these do:")
+    for run in chosen:
         rows = data.step_rows(view.data, run.run_id)
         plan = data.plan(view.data, run.plan_id) if run.plan_id else None
         for column, draw in (("items_accepted", synthesis), ("solved", evaluation)):
             if column in rows.columns:
                 st.subheader(ui.md(run.run_id), anchor=False)
                 draw(run, plan, rows.drop_nulls(column))
-                shown += 1
-    if not shown:
-        ui.gap(
-            "Data and evaluation", "no run here reports accepted items or solved tasks; choose run `all`, or another"
-        )
 
 
 ui.live(body, again=view.live)

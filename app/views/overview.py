@@ -30,6 +30,7 @@ def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
     wasted, total = accounts.gpu_hours(idle), accounts.gpu_hours(parts)
     if not total or use.is_empty():
         ui.gap("GPUs", "no telemetry of GPUs in this window: the run has none, or its nodes run no telemetry agent")
+        phases()
         return
     share = wasted / total
     left, right = st.columns([2, 3])
@@ -48,6 +49,32 @@ def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
             st.altair_chart(charts.bars(by, value="usd", label="state", text="text", colours=charts.state_colours(by)))
 
 
+def phases() -> None:
+    """Where there is no GPU to waste: what a step's time goes to."""
+    seconds = [(p.phase, p.seconds) for p in data.phases(view.data, view.run_id or "")]
+    if seconds:
+        rows = pl.DataFrame(seconds, schema=["phase", "seconds"], orient="row").group_by("phase").mean().sort("seconds")
+        rows = rows.reverse().with_columns(text=pl.format("{} s", pl.col("seconds").round(1)))
+        st.caption("Seconds of a step by phase", help="Mean over the steps of the run.")
+        st.altair_chart(charts.bars(rows, value="seconds", label="phase", text="text"))
+
+
+def progress() -> None:
+    """How far the run is, and whether it learns; of all runs, how many are live."""
+    if view.run is None:
+        live, count = len(data.live_runs(view.data)), data.run_count(view.data)
+        ui.figure("Live runs", f"{live:,}", delta=f"of {count:,}", help="Runs of the ledger in a live state.")
+        return
+    steps = data.steps(view.data, view.run.run_id)
+    if not steps:
+        ui.figure("Steps", "none yet", help="Steps that the job has reported as done.")
+        return
+    rewards = [value for step in steps if (value := step.metrics.get("reward")) is not None]
+    last = steps[-1]
+    ui.figure("Steps", f"{last.step:,} of {last.of:,}", delta=f"reward {rewards[-1]:.2f}" if rewards else None,
+              help="Steps that are done, and the reward of the last.")  # fmt: skip
+
+
 def gpus(use: pl.DataFrame) -> None:
     """How many GPUs there are and work, in the newest bucket."""
     last = use.filter(pl.col("at") == pl.col("at").max())
@@ -62,8 +89,9 @@ def gpus(use: pl.DataFrame) -> None:
 
 def money(found: accounts.Money) -> None:
     """What it costs, will cost, and how long the budget lasts."""
-    coming, end, left = found.forecast, accounts.done_at(view, found), found.runway
+    end, left = accounts.done_at(view, found), found.runway
     with ui.figures():
+        progress()
         ui.figure(
             "Spent", ("at least " if found.unpriced else "") + ui.usd(found.spent), delta="since the start",
             help=f"Sum over machines: hours x price per hour; an estimate until invoiced. Prices: {found.prices}.",
@@ -71,12 +99,7 @@ def money(found: accounts.Money) -> None:
         rate = ui.UNKNOWN if found.usd_per_hour is None else f"{ui.usd(found.usd_per_hour)}/h"
         ui.figure("Burn", rate, delta="what is live now",
                   help=f"Sum of the hourly prices of what is live. Prices: {found.prices}.")  # fmt: skip
-        ui.figure(
-            "At completion", ui.usd(coming.p50) if coming else ui.UNKNOWN,
-            delta=f"80 %: {ui.usd(coming.p10)} – {ui.usd(coming.p90)}" if coming else "no live run with a plan",
-            help=f"Spent + steps left x seconds per step x burn, from {coming.basis}. Ends {ui.clock(end, view.now)}."
-            if coming else "A forecast needs one live run that was started from a plan.",
-        )  # fmt: skip
+        completion(found)
         if left is None or found.limit is None:
             ui.figure("Budget left", "no limit", delta="limits.usd sets one", help="Set limits.usd in the run spec.")
             return
@@ -87,6 +110,22 @@ def money(found: accounts.Money) -> None:
         )  # fmt: skip
 
 
+def completion(found: accounts.Money) -> None:
+    """What the run will have cost."""
+    coming, run = found.forecast, view.run
+    if run is not None and run.ended_at is not None:
+        ui.figure(
+            "At completion", ui.usd(found.spent), delta=f"the run has {run.state}", help="What it has cost in all."
+        )
+    elif coming is None:
+        ui.figure("At completion", ui.UNKNOWN, delta="choose one run" if run is None else "it has no plan",
+                  help="A forecast needs one live run that was started from a plan.")  # fmt: skip
+    else:
+        ends = ui.clock(accounts.done_at(view, found), view.now)
+        ui.figure("At completion", ui.usd(coming.p50), delta=f"80 %: {ui.usd(coming.p10)} – {ui.usd(coming.p90)}",
+                  help=f"Spent + steps left x seconds per step x burn, from {coming.basis}. Ends {ends}.")  # fmt: skip
+
+
 def warnings(found: accounts.Money) -> None:
     """What needs a person; each line leads to the page that shows more."""
     rows = alerts.alerts(view, found)
@@ -95,8 +134,9 @@ def warnings(found: accounts.Money) -> None:
             st.markdown(":green[:material/check_circle:] Nothing needs you.")
         for alert in rows:
             colour, icon = {"bad": ("red", ":material/error:"), "warn": ("orange", ":material/warning:")}[alert.level]
-            st.page_link(f"views/{alert.page}.py", label=f":{colour}[{icon}] {ui.md(alert.text)}",
-                         query_params=st.query_params.to_dict())  # fmt: skip
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown(f":{colour}[{icon}] {ui.md(alert.text)}", width="stretch")
+                st.page_link(f"views/{alert.page}.py", label="look", query_params=st.query_params.to_dict())
 
 
 def body() -> None:
@@ -113,11 +153,9 @@ def body() -> None:
     ui.problems(account.problems)
     last = data.last_seen(view, "gpu")
     steps = data.steps(view.data, view.run_id) if view.run_id else ()
-    plan = data.plan_of(view)
     ui.strip([
         ("GPU telemetry", ui.age(last, view.now)), ("last step", ui.age(steps[-1].at if steps else None, view.now)),
-        ("prices", "unknown" if plan is None or plan.prices.oldest is None else f"of {plan.prices.oldest}"),
-        ("page", "looks again every 10 s" if view.live else "does not change"),
+        ("prices", found.prices), ("page", "looks again every 10 s" if view.live else "does not change"),
     ])  # fmt: skip
 
 

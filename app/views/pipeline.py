@@ -10,6 +10,8 @@ from app import accounts, charts, data, ui
 view: data.View = st.session_state["view"]
 LAST = 20
 """Steps that a figure is the mean of."""
+LOUD_SHARE = 0.2
+"""A role that idles more than this is coloured."""
 SPLIT_FORMULA = (
     "Busy GPU-seconds of trainer and rollout stay what they are and divide over the GPUs that do them; a step then"
     " takes the longer of both. True as long as work scales with GPUs, and in whole nodes."
@@ -25,28 +27,33 @@ def idle_shares(use: pl.DataFrame) -> dict[str, float]:
 
 
 def figures(frame: pl.DataFrame, shares: dict[str, float]) -> None:
-    """The state of the loop, as means of the last steps."""
-
-    def last(name: str) -> float | None:
-        return data.mean(frame, name, LAST)
-
+    """The state of the loop, as means of the last steps; what nobody reports is named, not shown as 0."""
     note = f"Mean of the last {LAST} steps, as the job reports it."
+    rows: list[tuple[str, float | None, str, str, str]] = [
+        ("Tokens per second", data.mean(frame, "tokens_per_second", LAST), "", "all together", note),
+        ("Tokens per second and GPU", data.mean(frame, "tokens_per_second_per_gpu", LAST), "",
+         "of those that generate", note),
+        ("Wait for sandboxes", data.phase_mean(view, "sandbox", LAST), "s", "per step",
+         f"Seconds of phase sandbox that generation doesn't hide. {note}"),
+        ("Longest rollouts", data.mean(frame, "tail_seconds", LAST), "s", "tail of a step",
+         f"Seconds in which only the longest answers were still written. {note}"),
+        ("Staleness", data.mean(frame, "staleness_steps", LAST), "steps", "behind the trainer",
+         f"Steps between the policy that wrote and the one that learns. {note}"),
+        ("Discarded rollouts", data.mean(frame, "discarded_rollouts", LAST), "", "per step", note),
+    ]  # fmt: skip
     with ui.figures():
-        for role in ("trainer", "rollout"):
-            share = shares.get(role)
-            ui.figure(f"{role.capitalize()} idle", ui.percent(share), bad=None if share is None else share > 0.2,
-                      delta=None if share is None else "over a fifth" if share > 0.2 else "under a fifth",
-                      help="Idle GPU time of the role / its measured GPU time, in the window.")  # fmt: skip
-        ui.figure("Tokens per second", ui.number(last("tokens_per_second"), places=0), help=note,
-                  delta=f"{ui.number(last('tokens_per_second_per_gpu'), places=0)} per GPU")  # fmt: skip
-        wait = data.phase_mean(view, "sandbox", LAST)
-        ui.figure("Wait for sandboxes", ui.number(wait, "s", 0), delta="per step",
-                  help=f"Seconds of phase sandbox that generation doesn't hide. {note}")  # fmt: skip
-        ui.figure("Longest rollouts", ui.number(last("tail_seconds"), "s", 0), delta="tail of a step",
-                  help=f"Seconds in which only the longest answers were still written. {note}")  # fmt: skip
-        ui.figure("Staleness", ui.number(last("staleness_steps"), "steps"),
-                  help=f"Steps between the policy that wrote and the one that learns. {note}")  # fmt: skip
-        ui.figure("Discarded rollouts", ui.number(last("discarded_rollouts"), "per step"), help=note)
+        for role, share in sorted(shares.items()):
+            ui.figure(
+                f"{role.capitalize()} idle", ui.percent(share), bad=share > LOUD_SHARE or None, delta="of its GPU time",
+                help="Idle GPU time of the role / its measured GPU time, in the window.",
+            )  # fmt: skip
+        for label, value, unit, delta, text in rows:
+            if value is not None:
+                ui.figure(label, ui.number(value, unit, 0 if value >= 10 else 1), delta=delta, help=text)
+    missing = [label for label, value, *_ in rows if value is None]
+    missing += [] if shares else ["Idle GPUs"]
+    if missing:
+        ui.gap("Not reported by this run", ", ".join(missing))
 
 
 def split(use: pl.DataFrame) -> None:

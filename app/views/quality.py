@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 import streamlit as st
 
@@ -19,9 +21,12 @@ def prices() -> None:
     rows = data.price_ages(view.now.date())
     ui.table(rows, cloud="cloud", kind="kind", prices="prices", newest="newest", oldest="oldest",
              age_days=("age, days", "of the newest price"))  # fmt: skip
-    worst = rows["age_days"].max()
-    if isinstance(worst, int) and worst > OLD_DAYS:
-        st.markdown(f":orange[:material/warning:] Prices are up to {worst} days old.")
+    old = rows.filter(pl.col("age_days") > OLD_DAYS)
+    if old.height:
+        names = ", ".join(
+            f"{cloud} {kind.replace('_', ' ')}" for cloud, kind in old.select("cloud", "kind").iter_rows()
+        )
+        st.markdown(f":orange[:material/warning:] Older than {OLD_DAYS} days: {ui.md(names)}.")
         st.code("clusterctl prices refresh", language="sh")
     unpriced = accounts.money(view).unpriced
     if unpriced:
@@ -66,9 +71,29 @@ def calibration() -> None:
              band_pct=("narrowest band, ± %", "Half of the narrowest 80 % band of a plan of this kind"))  # fmt: skip
 
 
+def own_runs() -> None:
+    """What own runs taught: actual over planned, by phase and place; the next plans use it."""
+    rows = data.factors(view.data)
+    if not rows:
+        st.caption("No factors of your own runs are in use; `clusterctl calibrate` makes them from ended runs")
+        return
+    table = pl.DataFrame(
+        [
+            {"phase": row.phase, "work": row.work, "model": row.model_class, "gpu": row.gpu, "engine": row.engine,
+             "factor": round(math.exp(row.log_factor), 2), "spread": round(100 * (math.exp(row.log_sd) - 1)),
+             "runs": len(row.ratios)}
+            for row in rows
+        ]
+    )  # fmt: skip
+    st.caption("Factors of your own runs: seconds of a phase over what is planned without them")
+    spread = ("± %", "One standard deviation of the next run")
+    ui.table(table, phase="phase", work="kind of work", model="model", gpu="GPU", engine="engine",
+             factor="actual / planned", spread=spread, runs="runs")  # fmt: skip
+
+
 def body() -> None:
     """The page."""
-    for part in (telemetry, prices, calibration):
+    for part in (telemetry, prices, calibration, own_runs):
         ui.guarded(part)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import altair as alt
 import polars as pl
 import streamlit as st
 
-from app import data, planning, ui
+from app import charts, data, planning, ui
 from clusterctl.files.plan_file import plan_text
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ SCHEDULES = [AS_PLANNED, "colocated", "disaggregated", "async"]
 CAPACITY = {AS_PLANNED: None, "on demand": "[on_demand]", "spot": "[spot]", "either": "[on_demand, spot]"}
 NODES = [AS_PLANNED, "any", 1, 2, 4, 8, 16, 32, 64]
 ANY_NODES = "fleet.nodes=null"
+SHARES = [AS_PLANNED, 20, 30, 40, 50, 60, 70, 80]
 GROUPS = [AS_PLANNED, 2, 4, 8, 16, 32, 64]
 TURNS = [AS_PLANNED, 1, 2, 4, 8, 16, 32, 64]
 
@@ -52,13 +52,11 @@ def questions(spec: dict[str, Any]) -> tuple[str, ...]:
             ui.gap("Split, group and turns", f"stage {stage.get('name', stage['kind'])} has none: it is no RL loop")
             return tuple(changes)
         schedule = st.selectbox("Schedule", SCHEDULES, key="schedule", bind="query-params")
-        share = st.slider(
-            "Share of GPUs that generate, %", 0, 90, 0, 5, key="share", bind="query-params", help="0: the planner picks"
-        )
+        share = st.select_slider("GPUs that generate, %", SHARES, key="share", bind="query-params")
         group = st.select_slider("Samples per prompt", GROUPS, key="group", bind="query-params")
         turns = st.select_slider("Turns", TURNS, key="turns", bind="query-params")
     changes += [f"schedule={schedule}"] if schedule != AS_PLANNED else []
-    changes += [f"rollout_share={share / 100}"] if share and schedule != "colocated" else []
+    changes += [f"rollout_share={share / 100}"] if isinstance(share, int) and schedule != "colocated" else []
     changes += [f"samples_per_prompt={group}"] if group != AS_PLANNED else []
     changes += [f"turns={turns}"] if turns != AS_PLANNED else []
     if schedule in {"colocated", "disaggregated"} and stage.get("staleness_steps"):
@@ -104,29 +102,12 @@ def frontier(base: Plan, other: Plan, free: Plan) -> None:
         {"name": f"{a.gpus} {a.gpu or 'CPU'}, {a.cloud} {a.region}, {a.capacity_type.replace('_', ' ')}",
          "hours": a.hours.p50, "usd": a.usd.p50, "usd_low": a.usd.p10, "usd_high": a.usd.p90, "stops": a.interruptions,
          "what": what}
-        for plan, what in ((free, "alternative"), (other, "this plan"))
+        for plan, what in ((free, "alternative"), (other, "this plan"), (base, "as planned"))
         for a in plan.alternatives if what == "alternative" or a.number == plan.frontier_chosen
     ]  # fmt: skip
-    rows.append({"name": f"{base.fleet}", "hours": base.hours.p50, "usd": base.usd.p50, "usd_low": base.usd.p10,
-                 "usd_high": base.usd.p90, "stops": None, "what": "as planned"})  # fmt: skip
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    kinds = {"this plan": "diamond", "alternative": "circle", "as planned": "cross"}
-    tips: list[Any] = ["name", "what", alt.Tooltip("hours", format=",.1f"), alt.Tooltip("usd", format="$,.0f"),
-                       alt.Tooltip("stops", title="stops to expect", format=".2g")]  # fmt: skip
-    shape = alt.Shape("what:N", scale=alt.Scale(domain=list(kinds), range=list(kinds.values())), legend=None)
-    chart = alt.Chart(frame).encode(
-        x=alt.X("hours:Q", title="hours", scale=alt.Scale(zero=False, padding=20), axis=alt.Axis(format=",.3~g")),
-        tooltip=tips,
-    )
-    y = alt.Y("usd:Q", title="dollars", scale=alt.Scale(zero=False), axis=alt.Axis(format="$~s"))
-    risk = alt.Color("stops:Q", scale=alt.Scale(scheme="viridis", reverse=True),
-                     legend=alt.Legend(title="stops to expect", orient="bottom", gradientLength=160))  # fmt: skip
-    drawn = alt.layer(
-        chart.mark_rule(strokeWidth=1, opacity=0.5).encode(y=alt.Y("usd_low:Q", title="dollars"), y2="usd_high:Q"),
-        chart.mark_point(size=140, filled=True, opacity=1).encode(y=y, shape=shape, color=risk),
-    )
-    st.caption("Time against dollars: ◆ this plan, ● fleets that nothing beats, ✚ as planned; lines are 80 % bands")
-    st.altair_chart(drawn.properties(height=320))
+    st.caption("Time against dollars: ● fleets that nothing beats, ◇ this plan, ✕ as planned; lines are 80 % bands")
+    st.altair_chart(charts.frontier(frame))
     shown = frame.with_columns(pl.col("hours").round(1), pl.col("usd").round(0), pl.col("stops").round(3))
     ui.table(
         shown, what="", name="fleet", hours="hours", usd="$", stops=("stops", "failures and preemptions to expect")

@@ -5,26 +5,32 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from clusterctl.files.spec_file import check_spec
 from clusterctl.files.write import write_atomic
 from clusterctl.ledger import open_ledger
 from clusterctl.paths import bundle_root
-from clusterctl.planning import Planner, open_source
+from clusterctl.planning import open_source
 from clusterctl.sample.record import record_run
 from clusterctl.sample.smaller import evaluation, synthesis
 from clusterctl.sample.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, START, SYNTHESIZE, scenario
 from clusterctl.store import open_store
+from clusterctl.world import load_world
+from planners.learn.factors import NO_FACTORS
+from planners.plan.build import build_plan
 from planners.simulate.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
 from planners.simulate.incidents import apply, devices, notes
 from planners.simulate.learning import step_metrics
 from planners.simulate.timeline import simulate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from clusterctl.sample.record import Recorded
@@ -62,9 +68,7 @@ def _version(folder: Path) -> int | None:
 
 def make_sample(folder: Path) -> None:
     """Write the day into an empty folder; always the same day."""
-    planner = Planner(now=START)
-    specs = bundle_root() / "templates" / "specs"
-    plans = {run: planner.plan(open_source(str(specs / file)), changes) for run, (file, changes) in SPECS.items()}
+    plans = {run: _plan(file, changes) for run, (file, changes) in SPECS.items()}
     store = open_store(str(folder / "telemetry"))
     runs = {
         RLCEF: _rlcef(plans[RLCEF]),
@@ -85,6 +89,12 @@ def make_sample(folder: Path) -> None:
     store.flush()
     store.close()
     write_atomic(folder / STAMP, json.dumps({"version": VERSION, "simulated": True, "seed": SEED}) + "\n")
+
+
+def _plan(file: str, changes: Sequence[str]) -> Plan:
+    """The plan of a bundled spec with changes; what the user's own runs taught has no part in it."""
+    spec = check_spec(open_source(str(bundle_root() / "templates" / "specs" / file)).document, changes)
+    return build_plan(spec, replace(load_world(spec), factors=NO_FACTORS), now=START)
 
 
 def _rlcef(plan: Plan) -> Recorded:
