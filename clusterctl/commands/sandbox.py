@@ -52,7 +52,7 @@ def serve(
     workers = workers or 2 * (os.cpu_count() or 1)
     with SandboxServer(address, isolation, policy, workers=workers, queue=queue, token=token) as server:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        typer.echo(f"http://{host}:{server.server_port}")
+        typer.echo(f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}")
         sys.stdout.flush()
         try:
             server.serve_forever()
@@ -64,7 +64,10 @@ def serve(
 def run(
     file: Annotated[str, typer.Argument(help="The program's source, or - for stdin.", show_default=False)],
     *,
-    language: Annotated[str, typer.Option("--language", help="python, cpp, bash, nodejs, go, rust, java.")] = "python",
+    language: Annotated[
+        str | None,
+        typer.Option("--language", help="python, cpp, bash, nodejs, go, rust or java; else told by the file's name."),
+    ] = None,
     stdin: Annotated[Path | None, typer.Option("--stdin", help="File that the program reads as its stdin.")] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", min=0.01, help="Seconds that it may run.")] = 10.0,
     memory_mib: Memory = 1024,
@@ -77,7 +80,7 @@ def run(
 
     code = (sys.stdin.buffer.read() if file == "-" else _read(Path(file))).decode(errors="surrogateescape")
     given = b"" if stdin is None else _read(stdin)
-    request = Request(language=language, code=code, stdin=given, run_seconds=time_limit)
+    request = Request(language=_language(language, file), code=code, stdin=given, run_seconds=time_limit)
     isolation = _isolation(unsafe_no_sandbox)
     verdict = run_program(request, Policy(memory_mib=memory_mib, max_seconds=max(time_limit, 60.0)), isolation)
     if verdict.status is Status.SANDBOX_ERROR:
@@ -121,6 +124,19 @@ def _isolation(unprotected: bool) -> Isolation:
     if isolation.weaker:
         typer.echo(f"warning: {isolation.name}: {isolation.weaker}", err=True)
     return isolation
+
+
+def _language(said: str | None, file: str) -> str:
+    """What is said, or what the file is called like; else Python.  Raises SpecError for what nobody knows."""
+    from clusterctl.files.spec_words import nearest
+    from clusterctl.sandbox.languages import LANGUAGES
+
+    if said is not None and said not in LANGUAGES:
+        raise SpecError(
+            f"--language {said} is unknown{nearest(said, LANGUAGES)}", hint=f"one of {', '.join(LANGUAGES)}"
+        )
+    by_suffix = {Path(one.source).suffix: name for name, one in LANGUAGES.items()}
+    return said or by_suffix.get(Path(file).suffix, "python")
 
 
 def _read(file: Path) -> bytes:

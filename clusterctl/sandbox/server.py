@@ -80,11 +80,14 @@ class SandboxServer(ThreadingHTTPServer):
         end_orphans()
         self._places, self._lock = threading.Semaphore(workers), threading.Lock()
         self._num_inside, self._room = 0, workers + queue
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         try:
             super().__init__(address, _Handler)
         except OSError as error:
             where = f"{address[0]}:{address[1]}"
-            raise SpecError(f"cannot listen on {where}: {error.strerror}", hint="choose another --port") from error
+            raise SpecError(
+                f"cannot listen on {where}: {error.strerror}", hint="choose another --host or --port"
+            ) from error
 
     def run_code(self, body: bytes, is_gone: Callable[[], bool]) -> str:
         """`POST /run_code`; does not begin for a client that `is_gone` meanwhile: it asks again, or has given up."""
