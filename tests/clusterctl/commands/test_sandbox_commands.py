@@ -72,6 +72,7 @@ def test_serve_prints_its_address_answers_and_stops(scripts: Path, host: str) ->
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
+        assert url.startswith("http://"), server.communicate()
         asked = {"code": "print(1)", "language": "python"}
         with httpx.Client(trust_env=False, timeout=30) as client:
             assert client.post(f"{url}/run_code", json=asked).json()["run_result"]["stdout"] == "1\n"
