@@ -117,7 +117,7 @@ def _isolation(unprotected: bool) -> Isolation:
     """The mechanism; offers to install a better one on a terminal, and says what a weaker one lacks."""
     from clusterctl.sandbox.isolation import find_isolation, offer_bubblewrap
 
-    watched = sys.stdin.isatty() and sys.stderr.isatty()
+    watched = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))  # None: closed
     if not unprotected and watched:
         offer_bubblewrap(lambda question: typer.confirm(question, default=True, err=True))
     isolation = find_isolation(unprotected=unprotected)

@@ -134,7 +134,8 @@ def _spawn(line: list[str], environ: Mapping[str, str], numbers: Mapping[int, in
     with contextlib.suppress(FileNotFoundError):  # without /proc there is no sandbox either
         for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - often: paths would be slow
             with contextlib.suppress(OSError):  # another thread has closed it
-                os.set_inheritable(int(name), False)  # what our parent, or a C library, would pass on
+                if int(name) > 2:  # those are replaced in the sandbox, and other children of ours inherit them
+                    os.set_inheritable(int(name), False)  # what our parent, or a C library, would pass on
     actions = [(os.POSIX_SPAWN_DUP2, here, there) for there, here in numbers.items()]
     ignored_by_python = [signal.SIGPIPE, signal.SIGXFSZ]
     named = [owner_mark(os.getpid()), *line[1:]]

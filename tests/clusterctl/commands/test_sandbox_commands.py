@@ -87,3 +87,9 @@ def test_serve_on_a_port_that_is_taken(clusterctl: Run) -> None:
         done = clusterctl("sandbox", "serve", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 2
     assert "Address already in use" in done.stderr
+
+
+def test_run_without_a_stdin(scripts: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("print(1)", encoding="utf-8")
+    line = f"{scripts}/clusterctl sandbox run a.py <&-"
+    assert subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, check=True).stdout == b"1\n"

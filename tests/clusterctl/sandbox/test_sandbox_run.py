@@ -82,6 +82,17 @@ def test_any_descriptors_may_be_taken_already(isolation: Isolation) -> None:
     assert done.stdout.splitlines() == ["finished "] * 9, done.stderr
 
 
+def test_other_children_keep_our_standard_streams(isolation: Isolation) -> None:
+    code = (
+        "import subprocess\nfrom clusterctl.sandbox import isolation\nfrom clusterctl.sandbox.run import run_program\n"
+        "from clusterctl.sandbox.verdict import Request\n"
+        f"run_program(Request(language='bash', code='true'), None, isolation.{isolation.name.upper()})\n"
+        "subprocess.run(['sh', '-c', 'cat; cat >&2 /dev/null'], check=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input="through", capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("through", "", 0)
+
+
 def test_an_unknown_language_is_no_fault_of_the_program(judge: Judge) -> None:
     verdict = judge("", language="cobol")
     assert verdict.status is Status.SANDBOX_ERROR
