@@ -159,6 +159,8 @@ COMMANDS: tuple[CommandEntry, ...] = (
         examples=(
             "clusterctl telemetry agent  # not run: measures until stopped",
             "clusterctl telemetry export gpu --since 2h --step 60",
+            "clusterctl telemetry status",
+            "clusterctl telemetry compact --keep-days 30",
         ),
     ),
     CommandEntry(

@@ -16,7 +16,7 @@ from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.paths import user_data_dir
 from clusterctl.run.moments import moment
-from clusterctl.store import open_store
+from clusterctl.store import open_source
 
 if TYPE_CHECKING:
     from clusterctl.accounting.page import Page
@@ -90,7 +90,7 @@ def _write_focus(
     from clusterctl.accounting.focus_file import focus_bytes, focus_rows, write_focus
 
     chosen = row.run_id if row else None
-    rows, unpriced = focus_rows(ledger, open_store(), version, run=chosen, since=since, until=until)
+    rows, unpriced = focus_rows(ledger, open_source(), version, run=chosen, since=since, until=until)
     if to == "-":
         sys.stdout.write(focus_bytes(rows, parquet=False).decode())
     else:
@@ -106,7 +106,7 @@ def _page(ledger: Ledger, row: Run | None, by: list[str], since: datetime | None
     from clusterctl.accounting.page import Page
     from clusterctl.accounting.questions import account, outlook
 
-    found = account(ledger, open_store(), run=row.run_id if row else None, since=since, until=until)
+    found = account(ledger, open_source(), run=row.run_id if row else None, since=since, until=until)
     columns, rows = split(ledger, found.parts, by)
     plan = _plan(ledger, row) if row is not None else None
     ahead = None

@@ -14,11 +14,14 @@ from urllib.parse import urlsplit
 
 import typer
 
+from clusterctl.commands import telemetry_store
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.store import default_store_url, open_source
 from clusterctl.telemetry.settings import Settings, installed
 
 app = typer.Typer(help="Measure a node; look into what was measured.", no_args_is_help=True)
+app.command()(telemetry_store.status)
+app.command()(telemetry_store.compact)
 
 Store = Annotated[str | None, typer.Option("--store", help="Folder or URL; else CLUSTERCTL_TELEMETRY's.")]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -35,6 +35,7 @@ class Prometheus:
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         """Raises SpecError for a URL that is none, or that holds a password; or for a token that can't be read."""
         self._api = Api(url, timeout_seconds=timeout_seconds)
+        self.where = self._api.where
 
     def read(
         self,
@@ -114,7 +115,7 @@ class Prometheus:
         answers = self._api.ask("notes", forms)
         rows = [
             {"at": end, "kind": "absent", "subject": column,
-             "text": f"{self._api.where} has no series {' or '.join(names[column])}"}
+             "text": f"{self.where} has no series {' or '.join(names[column])}"}
             for column, found in answers.items() if not found and not self._api.problems("notes")
         ]  # fmt: skip
         return pl.DataFrame(rows, schema=schema("notes"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,7 +98,8 @@ class Api:
         except httpx.TimeoutException as error:
             raise _NoAnswerError("does not answer in time") from error
         except httpx.HTTPError as error:
-            raise _NoAnswerError(f"does not answer: {error}") from error
+            reason = re.sub(r"\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+            raise _NoAnswerError(f"does not answer: {reason}") from error
         try:
             answer = json.loads(content)
             if answer["status"] == "success":

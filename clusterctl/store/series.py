@@ -119,7 +119,7 @@ class _Ids:
         gpu = promql.gpu_of(labels) if self._table == "gpu" else None
         run, role = promql.holder_of(labels) if self._table != "host" else (None, None)
         job = labels.get("job")
-        key = (promql.node_of(labels), gpu, run, role, job, labels.get("instance"), int("modelName" in labels))
+        key = (promql.node_of(labels), gpu, run, role, job, labels.get("instance"), int("model" not in labels))
         return self._ids.setdefault(key, len(self._ids))
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 class Source(Protocol):
     """Telemetry that can be read."""
 
+    where: str
+    """For messages: a path or a URL, without secrets."""
+
     def read(
         self,
         table: str,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from clusterctl.errors import StateError
 from clusterctl.store import compact
+from clusterctl.store.inventory import TableSize, inventory
 from clusterctl.store.read import Reader
 from clusterctl.store.write import Writer
 
@@ -22,7 +23,7 @@ class Store:
     """A `Source` that can be written.  Threads may share it; each process opens its own."""
 
     def __init__(self, objects: Objects, *, node: str | None = None) -> None:
-        self.objects = objects
+        self.objects, self.where = objects, objects.where
         self._reader, self._writer = Reader(objects), Writer(objects, node=node)
 
     def __enter__(self) -> Self:
@@ -78,6 +79,10 @@ class Store:
     def expire(self, now: datetime, max_age: timedelta | None = None, max_bytes: int | None = None) -> None:
         """Remove what is older than `max_age`, then the oldest until no more than `max_bytes` are kept."""
         compact.expire(self._reader, now, max_age=max_age, max_bytes=max_bytes)
+
+    def inventory(self) -> list[TableSize]:
+        """What its tables take."""
+        return inventory(self._reader)
 
     def close(self) -> None:
         """Flush; raises StateError when that fails: rows are lost, or wait on disk for a bucket."""

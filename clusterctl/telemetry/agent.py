@@ -10,6 +10,7 @@ import gc
 import glob
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -41,6 +42,9 @@ STALE_SECONDS = 60.0
 """A file of metrics that was not written for so long says nothing about now."""
 FINAL_SECONDS = 5.0
 """For the last flush: half of what a run gives its roles to end."""
+COMPACT_SECONDS = 600.0
+"""How often a process of its own, since it needs polars, merges what lies in a folder.  For a bucket, which many agents
+share, somebody runs `clusterctl telemetry compact --every`."""
 CLOCK_SECONDS = 1.0
 """A wall clock that falls back by more is worth a note; smaller steps are its being set right."""
 
@@ -64,7 +68,8 @@ class Agent:
         self._failures: dict[str, str] = {}
         self._due = threading.Event()
         self._clock = 0.0
-        self._began = time.monotonic()
+        self._began = self._compacted = time.monotonic()
+        self._compaction: subprocess.Popen[bytes] | None = None
 
     def main(self) -> None:
         """Until `stopping` is set; then the last rows are written."""
@@ -93,6 +98,8 @@ class Agent:
         final = threading.Thread(target=self._send_all, daemon=True)
         final.start()
         final.join(FINAL_SECONDS)
+        if self._compaction is not None:
+            self._compaction.kill()  # which loses nothing: the next one does it again
 
     def page(self) -> str:
         """What Prometheus gets."""
@@ -180,6 +187,17 @@ class Agent:
             self._due.wait()
             self._due.clear()
             self._send_all()
+            self._compact()
+
+    def _compact(self) -> None:
+        if "://" in self.settings.store or time.monotonic() < self._compacted + COMPACT_SECONDS:
+            return
+        self._compacted = time.monotonic()
+        if self._compaction is None or self._compaction.poll() is not None:
+            command = [sys.executable, "-P", "-m", "clusterctl.store.compact", self.settings.store]
+            self._compaction = subprocess.Popen(  # noqa: S603 - our own command, as a list
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
 
     def _send_all(self) -> None:
         for subject, to in (("store", self._outbox), ("remote-write", self._push)):

@@ -65,7 +65,7 @@ class Server:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
         self.where = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     def success(self, said: object, form: dict[str, str]) -> object:
         if isinstance(said, dict) and "status" in said:
@@ -218,7 +218,7 @@ def test_a_server_that_is_slow_or_gone_costs_little_time(server: Server, source:
     assert source.problems() == (f"{server.where} does not answer in time",)
     gone = Prometheus("prometheus+http://127.0.0.1:9", timeout_seconds=1)
     assert gone.read("gpu", **HOUR).is_empty()
-    assert gone.problems() == ("http://127.0.0.1:9 does not answer: [Errno 111] Connection refused",)
+    assert gone.problems() == ("http://127.0.0.1:9 does not answer: Connection refused",)
 
 
 def test_absent_columns_are_noted_unless_nobody_answers(server: Server, source: Prometheus) -> None:

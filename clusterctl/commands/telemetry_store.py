@@ -1,0 +1,114 @@
+"""`clusterctl telemetry compact` and `status`: look after the store."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterctl.console import terminal
+from clusterctl.store import open_source, open_store
+from clusterctl.store.store import Store
+
+if TYPE_CHECKING:
+    from clusterctl.store.inventory import TableSize
+
+Url = Annotated[str | None, typer.Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's.")]
+GIB, MIB = 2**30, 2**20
+
+
+def compact(
+    *,
+    store: Url = None,
+    every: Annotated[
+        float, typer.Option("--every", min=0, help="Again after so many seconds, until stopped; 0: once.")
+    ] = 0,
+    keep_days: Annotated[
+        float | None, typer.Option("--keep-days", min=0, help="Remove what is older than so many days.")
+    ] = None,
+    keep_gib: Annotated[
+        float | None, typer.Option("--keep-gib", min=0, help="Then remove the oldest until no more is left.")
+    ] = None,
+) -> None:
+    """Merge what agents wrote, with roll-ups of 10 s, 1 min and 10 min; remove what is too old."""
+    max_age = None if keep_days is None else timedelta(days=keep_days)
+    max_bytes = None if keep_gib is None else round(keep_gib * GIB)
+    opened = open_store(store)
+    while True:
+        before = _totals(opened)
+        now = datetime.now(tz=UTC)
+        opened.compact(now)
+        if max_age is not None or max_bytes is not None:
+            opened.expire(now, max_age=max_age, max_bytes=max_bytes)
+        after = _totals(opened)
+        typer.echo(
+            f"{now:%Y-%m-%d %H:%M:%S} UTC: {before[0]:,} files, {before[1] / MIB:,.1f} MiB -> "
+            f"{after[0]:,} files, {after[1] / MIB:,.1f} MiB"
+        )
+        _warn(opened.problems())
+        if not every:
+            return
+        time.sleep(every)
+
+
+def status(
+    *, store: Url = None, as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False
+) -> None:
+    """Say what telemetry there is: since when, how much, how much of it is not yet compacted, what can't be read."""
+    source = open_source(store)
+    tables = source.inventory() if isinstance(source, Store) else []
+    span = source.span()
+    if as_json:
+        document = {
+            "store": source.where, "first": span and span[0].isoformat(), "last": span and span[1].isoformat(),
+            "tables": [{name: value.isoformat() if isinstance(value, datetime) else value
+                        for name, value in asdict(each).items()} for each in tables],
+            "problems": source.problems(),
+        }  # fmt: skip
+        typer.echo(json.dumps(document, indent=2))
+        return
+    when = (
+        f"{span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M} UTC"
+        if span
+        else "unknown"
+        if source.problems()
+        else "nothing yet"
+    )
+    typer.echo(f"{source.where}: {when}")
+    if tables:
+        _draw(tables)
+    _warn(source.problems())
+
+
+def _totals(store: Store) -> tuple[int, int]:
+    tables = store.inventory()
+    return (sum(each.parts + each.segments for each in tables),
+            sum(each.part_bytes + each.segment_bytes for each in tables))  # fmt: skip
+
+
+def _draw(tables: list[TableSize]) -> None:
+    from clusterctl.show.spans import Span, paint
+    from clusterctl.show.table import Column, draw
+
+    window = terminal()
+    columns = [
+        Column(title="table"), Column(title="since"), Column(title="MiB", align="right"),
+        Column(title="not compacted", align="right", drop=1), Column(title="files", align="right", drop=2),
+    ]  # fmt: skip
+    rows = [
+        [[Span(text)] for text in (
+            each.table, f"{each.first:%Y-%m-%d %H:%M}", f"{(each.part_bytes + each.segment_bytes) / MIB:,.1f}",
+            f"{each.segment_bytes / MIB:,.1f}", f"{each.parts + each.segments:,}",
+        )]
+        for each in tables
+    ]  # fmt: skip
+    typer.echo(paint(draw(columns, rows, window.columns), colour=window.colour), nl=False)
+
+
+def _warn(problems: tuple[str, ...]) -> None:
+    for problem in problems:
+        typer.echo(f"warning: {problem}", err=True)
