@@ -10,6 +10,7 @@ import polars as pl
 
 from app import accounts, data, ui
 from clusterctl.ledger.rows import LIVE
+from clusterctl.run.alerts import alert_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ def _reported(view: View) -> Iterator[Alert]:
     for run in [view.run] if view.run is not None else data.live_runs(view.data):
         for alert in data.reported(view.data, run.run_id):
             whose = "" if view.run is not None else f"{run.run_id}: "
-            text = f"{whose}{alert.kind.capitalize()} since step {alert.since_step}: {alert.sentence}"
+            text = f"{whose}{alert_text(alert)}"
             yield Alert(level=alert.level, text=text, page=PAGES.get(alert.kind, "pipeline"))
 
 

@@ -56,7 +56,10 @@ def _from_sqlite(file: Path) -> Factors:
         if "no such table" in str(error):  # a ledger from before plans could learn
             return NO_FACTORS
         raise StateError(f"the ledger {file} can't be read: {error}") from error
-    return _factors(row | {"ratios": json.loads(row["ratios"])} for row in found)
+    try:
+        return _factors(row | {"ratios": json.loads(row["ratios"])} for row in found)
+    except (KeyError, ValueError, TypeError) as error:
+        raise StateError(f"the factors in the ledger {file} can't be read: {error!r}") from error
 
 
 def _factors(rows: Any) -> Factors:

@@ -43,7 +43,7 @@ def status(
         while True:
             runs = [ledger.get_run(run)] if run is not None else list(ledger.runs())
             shown = [row for row in runs if everything or run is not None or row.state in LIVE]
-            states, broken = _states(ledger, shown)
+            states, broken = _states(ledger, shown, closely=run is not None)
             if as_json:
                 rows = [as_data(state) for state in states] + broken
                 typer.echo(json.dumps(rows, indent=None if watch else 2))
@@ -55,14 +55,14 @@ def status(
             time.sleep(WATCH_SECONDS)
 
 
-def _states(ledger: Ledger, runs: list[Run]) -> tuple[list[RunState], list[dict[str, Any]]]:
+def _states(ledger: Ledger, runs: list[Run], *, closely: bool) -> tuple[list[RunState], list[dict[str, Any]]]:
     """The runs as they are, and those of which too little can be read, each with the reason."""
     store, states, broken = user_data_dir(), [], []
     for row in runs:
         try:
             opened = open_run(ledger, store, row.run_id)
             adopted = row.state in LIVE and ensure_supervisor(ledger, store, row.run_id) and row.started_at is not None
-            states.append(state_of(opened, adopted=adopted))
+            states.append(state_of(opened, adopted=adopted, closely=closely))
         except ClusterctlError as error:
             problem = {"what": error.message, "fix": error.hint or ""}
             broken.append({"run": row.run_id, "name": row.name, "state": row.state, "problems": [problem]})

@@ -60,5 +60,5 @@ def read_samples(file: Path) -> Iterator[Sample]:
 
 
 def alert_text(alert: Alert) -> str:
-    """`reward hacking since step 41: 38% of what passes ...; read samples ...`"""
-    return f"{alert.kind} since step {alert.since_step}: {alert.sentence}; {alert.advice}"
+    """`reward hacking since step 41: 38% of what passes the visible tests fails the hidden ones`"""
+    return f"{alert.kind} since step {alert.since_step}: {alert.sentence}"

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clusterctl.run.alerts import alert_text, run_alerts
 from clusterctl.run.preflight import above
 from clusterctl.run.records import fruitless_starts
 from clusterctl.targets.log_times import last_error
@@ -26,7 +27,7 @@ FRUITLESS_SHOWN = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What is wrong; `fix` is a command, or empty where nothing need be done."""
+    """What is wrong; `fix` is a command or an advice, or empty where nothing need be done."""
 
     what: str
     fix: str = ""
@@ -35,6 +36,12 @@ class Problem:
 def problems_of(run: OpenRun, state: RunState) -> tuple[Problem, ...]:
     """The worst first; none while all is well."""
     return tuple(_of_live(run, state) if state.is_live else _of_ended(run, state))
+
+
+def warnings_of(run: OpenRun) -> tuple[Problem, ...]:
+    """What its steps and samples warn of, the worst first."""
+    found = run_alerts(run.ledger, run.run_id, run.folder.path)
+    return tuple(Problem(what=alert_text(alert), fix=alert.advice) for alert in found)
 
 
 def _of_ended(run: OpenRun, state: RunState) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.ledger.rows import LIVE
-from clusterctl.run.problems import Problem, problems_of
+from clusterctl.run.problems import Problem, problems_of, warnings_of
 from clusterctl.run.records import use_of
 from planners.run.outlook import RECENT_STEPS, Outlook, Spending, outlook, pace_seconds
 
@@ -45,8 +45,12 @@ class RunState:
         return self.now + timedelta(seconds=self.outlook.seconds_left) if self.is_live else None
 
 
-def state_of(run: OpenRun, *, adopted: bool = False) -> RunState:
-    """The run, now.  adopted: its supervisor had died, and a new one has just been started."""
+def state_of(run: OpenRun, *, adopted: bool = False, closely: bool = False) -> RunState:
+    """The run, now.
+
+    adopted: its supervisor had died, and a new one has just been started.  closely: once it has ended, say too what
+    its steps warn of.
+    """
     ledger, row = run.ledger, run.ledger.get_run(run.run_id)
     steps = ledger.steps(run.run_id, last=RECENT_STEPS + 1)
     now = run.clock.now()
@@ -70,7 +74,8 @@ def state_of(run: OpenRun, *, adopted: bool = False) -> RunState:
         now=now,
     )  # fmt: skip
     took_over = (Problem(what="its supervisor had died; a new one has taken over"),) if adopted else ()
-    return replace(state, problems=(*took_over, *problems_of(run, state)))
+    warned = warnings_of(run) if live or closely else ()
+    return replace(state, problems=(*took_over, *problems_of(run, state), *warned))
 
 
 def as_data(state: RunState) -> dict[str, Any]:

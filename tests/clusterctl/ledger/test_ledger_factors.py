@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -94,3 +96,9 @@ def test_a_ledger_that_cannot_be_read_is_warned_of(
     damaged.write_bytes(b"not a database" * 100)
     assert load_factors() == NO_FACTORS
     assert "planned without what your runs taught" in caplog.text
+    damaged.unlink()
+    with closing(sqlite3.connect(damaged)) as theirs:
+        theirs.executescript("CREATE TABLE factors (calibration_id, applied_at, reverted_at, ratios);"
+                             "INSERT INTO factors VALUES ('a', '2026', NULL, '{}')")  # fmt: skip
+    assert load_factors() == NO_FACTORS
+    assert "can't be read: KeyError('work')" in caplog.text
