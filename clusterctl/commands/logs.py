@@ -48,7 +48,7 @@ def logs(
     with open_ledger() as ledger:
         row = ledger.get_run(run)
         opened = open_run(ledger, user_data_dir(), row.run_id)
-        known = [*(r.name for r in opened.target.roles()), SUPERVISOR]
+        known = [*(r.name for r in opened.roles), SUPERVISOR]
         wanted = list(dict.fromkeys(role or known))
         if strange := [name for name in wanted if name not in known]:
             raise SpecError(f"--role: `{strange[0]}` is no role of {row.run_id}", hint=f"known: {', '.join(known)}")

@@ -16,21 +16,22 @@ import typer
 
 from clusterctl.commands import telemetry_store
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.store import default_store_url, open_source
-from clusterctl.telemetry.settings import Settings, installed
+from clusterctl.store import open_source
+from clusterctl.telemetry.settings import OFF, Settings, installed, written_store
 
 app = typer.Typer(help="Measure a node; look into what was measured.", no_args_is_help=True)
 app.command()(telemetry_store.status)
 app.command()(telemetry_store.compact)
 
-Store = Annotated[str | None, typer.Option("--store", help="Folder or URL; else CLUSTERCTL_TELEMETRY's.")]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @app.command()
 def agent(
     *,
-    store: Store = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's; 'off' for none.")
+    ] = None,
     node: Annotated[str | None, typer.Option("--node", help="Name of this node; else its host name.")] = None,
     interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between measurements.")] = 1.0,
     write_every: Annotated[
@@ -63,7 +64,7 @@ def agent(
         raise SpecError("--remote-write: the URL holds a password, which every user here could read",
                         hint="put a token into a file and name it with --remote-write-token-file")  # fmt: skip
     settings = Settings(
-        store=_absolute(store or default_store_url()), node=node or socket.gethostname(), interval_seconds=interval,
+        store=_absolute(store or written_store()), node=node or socket.gethostname(), interval_seconds=interval,
         write_seconds=write_every, listen="" if listen == "off" else listen, token_file=_text(token_file),
         sandboxes=tuple(sandbox or ()), sandbox_token_file=_text(sandbox_token_file),
         metrics_files=tuple(metrics_file or ()), remote_write=remote_write,
@@ -77,7 +78,7 @@ def agent(
 def export(
     table: Annotated[str, typer.Argument(help="gpu, host, sandbox, devices or notes.")],
     *,
-    store: Store = None,
+    store: Annotated[str | None, typer.Option("--store", help="Folder or URL; else CLUSTERCTL_TELEMETRY's.")] = None,
     since: Annotated[str, typer.Option("--since", help="How far back: 90s, 15m, 2h, 7d.")] = "1h",
     step: Annotated[int, typer.Option("--step", min=0, help="Seconds that a row covers; 0: as stored.")] = 0,
     run: Annotated[str | None, typer.Option("--run", help="Only this run's.")] = None,
@@ -110,7 +111,7 @@ def export(
 
 
 def _absolute(url: str) -> str:
-    return url if "://" in url else str(Path(url).expanduser().absolute())
+    return url if "://" in url or url == OFF else str(Path(url).expanduser().absolute())
 
 
 def _text(path: Path | None) -> str | None:

@@ -24,6 +24,7 @@ from clusterctl.run.records import use_of
 from clusterctl.run.runs import open_run, target_of
 from clusterctl.run.start import Deed, check_limits_left, decide, ensure_supervisor, prepare
 from clusterctl.run.view import preview_text
+from clusterctl.telemetry.settings import installed
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -89,6 +90,8 @@ def up(
                 seen = ledger.events(launch.run_id)
                 prepare(ledger, store, plan, launch, limits)
                 ensure_supervisor(ledger, store, launch.run_id, wait=True)
+            if not installed():
+                typer.echo("not measured: `pip install 'clusterctl[telemetry]'` adds telemetry", err=True)
             if detach:
                 hint = f"`clusterctl status {launch.run_id}` shows it, `clusterctl down {launch.run_id}` ends it"
                 typer.echo(f"{launch.run_id} is under way; {hint}", err=as_json)

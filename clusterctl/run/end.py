@@ -29,7 +29,7 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
     Raises StateError when a live supervisor doesn't finish in time.
     """
     run.ledger.set_desired(run.run_id, "down")
-    patience = STOP_GRACE_SECONDS * (len(run.target.roles()) + 1)
+    patience = STOP_GRACE_SECONDS * (len(run.roles) + 1)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if run.ledger.get_run(run.run_id).state not in LIVE:

@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "sandbox.port"
 
     @property
+    def metrics(self) -> Path:
+        """Cost and progress in Prometheus' format, written by the supervisor, passed on by agents."""
+        return self.path / "metrics.prom"
+
+    @property
     def result(self) -> Path:
         """Written by the job when its work is complete."""
         return self.path / "result.json"

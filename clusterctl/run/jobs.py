@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
 from clusterctl.files.write import write_atomic
+from clusterctl.paths import user_data_dir
 from clusterctl.targets.base import Job
-from clusterctl.targets.local import SANDBOX, TRAINER
+from clusterctl.targets.local import SANDBOX, TELEMETRY, TRAINER
+from clusterctl.telemetry import PHASES_VARIABLE
+from clusterctl.telemetry.phases import socket_path
+from clusterctl.telemetry.settings import Settings, installed, written_store
 from planners.demand.host import QUICKSTART_MODEL
 from planners.spec.profiles import sandbox_need
 
@@ -36,23 +40,28 @@ def quickstart_stage(spec: RunSpec) -> RlcefStage:
 
 
 def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
-    """Command of every role.  The sandbox's port is chosen once and kept in the folder."""
+    """Command of every role: telemetry where its extra is installed.  The sandbox's port is chosen once and kept."""
     stage = quickstart_stage(spec)
     need = sandbox_need(stage.sandbox, default_profile="judge")
     port = _port(folder)
     workers = max(1, round(spec.fleet.machines[0].vcpus / need.cpus)) if spec.fleet.machines else 2
     memory_mib = max(round(need.memory_gib * MIB_PER_GIB), LEAST_MEMORY_MIB)
-    python = (sys.executable, "-P", "-m")
-    return {
+    python, sandbox_url = (sys.executable, "-P", "-m"), f"http://127.0.0.1:{port}"
+    agent = Settings(
+        store=written_store(), node=socket.gethostname(), listen="127.0.0.1:0", sandboxes=(sandbox_url,),
+        metrics_files=(str(folder.metrics),),
+    )  # fmt: skip
+    return ({TELEMETRY: Job(command=tuple(agent.command()))} if installed() else {}) | {
         SANDBOX: Job(
             command=(*python, "clusterctl.run.sandbox_role", str(port), str(workers), str(memory_mib))
         ),
         TRAINER: Job(
             command=(
                 *python, "clusterctl.quickstart.trainer", "--run-dir", str(folder.path),
-                "--sandbox-url", f"http://127.0.0.1:{port}", "--steps", str(stage.steps),
+                "--sandbox-url", sandbox_url, "--steps", str(stage.steps),
                 "--prompts", str(stage.prompts_per_step), "--samples", str(stage.samples_per_prompt),
-            )
+            ),
+            environment={PHASES_VARIABLE: str(socket_path(user_data_dir()))},
         ),
     }  # fmt: skip
 

@@ -49,7 +49,7 @@ def _of_ended(run: OpenRun, state: RunState) -> Iterator[Problem]:
     if state.roles:
         yield Problem(what=f"still there: {', '.join(state.roles)}", fix=f"clusterctl down {identity}")
     if state.row.state == "failed":
-        role = next((role.name for role in run.target.roles() if f" {role.name} " in f" {note} "), "supervisor")
+        role = next((role.name for role in run.roles if f" {role.name} " in f" {note} "), "supervisor")
         yield Problem(what=note, fix=f"clusterctl logs {identity} --role {role} --tail 20")
     elif state.row.state == "stopped" and note:
         yield Problem(what=note, fix=f"clusterctl up {identity}{_raised(state) if 'limit' in note else ''}")

@@ -21,7 +21,7 @@ from clusterctl.targets.local import LocalTarget
 from planners.spec.run import RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from clusterctl.ledger.rows import Run
     from clusterctl.targets.base import Target
     from planners.plan.value import Plan
+    from planners.run.reconcile import Role
 
 NODE = "node"
 """Role of the resource that is billed: the machine itself."""
@@ -67,6 +68,12 @@ class OpenRun:
     def jobs(self) -> Mapping[str, Job]:
         """How each role is started."""
         return local_jobs(self.spec, self.folder)
+
+    @property
+    def roles(self) -> Sequence[Role]:
+        """The target's roles that this run has a job for."""
+        jobs = self.jobs
+        return [role for role in self.target.roles() if role.name in jobs]
 
     @property
     def planned_step_seconds(self) -> float:

@@ -16,6 +16,7 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE
 from clusterctl.run.records import Records, use_of
 from clusterctl.targets.log_times import last_error, note_times
+from clusterctl.telemetry.run_metrics import RunMetrics
 from planners.run.money import Standing, Use, idle_seconds, judge
 from planners.run.outlook import SECONDS_PER_HOUR
 from planners.run.reconcile import Action, reconcile
@@ -48,6 +49,7 @@ class Watch:
 
     def __init__(self, run: OpenRun) -> None:
         self.run, self.ledger, self.records = run, run.ledger, Records(run)
+        self._metrics = RunMetrics(run)
         self._known: tuple[Run, Use, datetime] | None = None
         """The run as last read, its use, and when: what `hold` goes on from."""
         self._cut: _Cut | None = None
@@ -74,7 +76,7 @@ class Watch:
         self._write(seen, held=row.desired == "up" and not done)
         reason = self._stop_reason(row, lost=lost) if row.desired == "up" and not done else ""
         up = row.desired == "up" and not reason
-        decided = reconcile(run.target.roles(), seen, run_id=run.run_id, past=records.past(), done=done,
+        decided = reconcile(run.roles, seen, run_id=run.run_id, past=records.past(), done=done,
                             now=run.clock.now(), end=not up)  # fmt: skip
         self._move(row, live=bool(seen))
         for change in decided.changes:
@@ -106,7 +108,7 @@ class Watch:
         verdict = judge(use, limit_usd=row.limit_usd, limit_hours=row.limit_hours)
         if verdict.standing is Standing.STOP:
             seen = run.target.observe(run.ref)
-            ends = reconcile(run.target.roles(), seen, run_id=run.run_id, past={}, done=False, now=at, end=True)
+            ends = reconcile(run.roles, seen, run_id=run.run_id, past={}, done=False, now=at, end=True)
             for change in ends.changes:
                 run.target.stop(run.ref, change, grace_seconds=STOP_GRACE_SECONDS)
             self._cut = _Cut(reason=f"{verdict.reason}, while the ledger was away", at=run.clock.now())
@@ -120,6 +122,7 @@ class Watch:
         now = self.run.clock.now()
         self.records.bill(live, held=held and self._cut is None, now=self._cut.at if self._cut else now)
         self.run.clock.beat()
+        self._metrics.update()
         note_times(self.run.folder.logs, now)
         self._written = time.monotonic()
 

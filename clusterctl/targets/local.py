@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 SANDBOX = "sandbox"
 TRAINER = "trainer"
+TELEMETRY = "telemetry"
 SUPERVISOR = "supervisor"
 LAUNCH_SECONDS = 10.0
 """For a new process to take its lock: an interpreter's start on a busy machine."""
@@ -51,6 +52,7 @@ KEPT_ENVIRONMENT = (
     "VIRTUAL_ENV",
     "SYSTEMROOT",
     "XDG_DATA_HOME",
+    "CLUSTERCTL_TELEMETRY",
 )
 """What a role inherits.  Nothing else: credentials of the terminal have no business in a job."""
 
@@ -63,8 +65,9 @@ class LocalTarget:
         self.store = store
 
     def roles(self) -> Sequence[Role]:
-        """A sandbox server, and a trainer that asks it."""
-        return (Role(name=SANDBOX), Role(name=TRAINER, after=(SANDBOX,), until_done=True))
+        """A sandbox server, an agent that measures, and a trainer that asks the sandbox."""
+        trainer = Role(name=TRAINER, after=(SANDBOX,), until_done=True)
+        return (Role(name=SANDBOX), Role(name=TELEMETRY, vital=False), trainer)
 
     def observe(self, run: RunRef) -> Sequence[Instance]:
         """The processes that hold their role's lock.  What they have started themselves carries their tags and is no

@@ -15,29 +15,30 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.paths import user_data_dir
-from clusterctl.store import layout, open_objects
-from clusterctl.store.outbox import Outbox, Segment
+from clusterctl.store import open_objects
+from clusterctl.store.outbox import Outbox
 from clusterctl.telemetry import serve
 from clusterctl.telemetry.collect import Collector
 from clusterctl.telemetry.exposition import Families, add, parse, write
 from clusterctl.telemetry.holders import Holders
-from clusterctl.telemetry.parquet import to_parquet
+from clusterctl.telemetry.parquet import segments
 from clusterctl.telemetry.phases import Phases, socket_path
 from clusterctl.telemetry.remote_write import RemoteWrite
-from clusterctl.telemetry.sandboxes import SandboxServer
-from clusterctl.telemetry.settings import Settings
-from planners.telemetry.merge import merge
-from planners.telemetry.tables import TABLES
+from clusterctl.telemetry.sandboxes import TIMEOUT_SECONDS, SandboxServer
+from clusterctl.telemetry.settings import OFF, Settings
 
 MAX_WAITING_BYTES = 8 * 2**20
 """Segments that wait for a store that can't be written; a day of 8 GPUs at 10 s is half of it."""
 SCRAPE_SECONDS = 5.0
+FIRST_SECONDS = 1.0
+PATIENCE_SECONDS = 15.0
+"""A server that starts beside the agent is asked every second, and not missed for so long."""
 STALE_SECONDS = 60.0
 """A file of metrics that was not written for so long says nothing about now."""
 FINAL_SECONDS = 5.0
@@ -59,7 +60,9 @@ class Agent:
         self.run = os.environ.get("CLUSTERCTL_RUN") or None
         self._rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self._lock = threading.Lock()
-        self._outbox = Outbox(open_objects(settings.store), node=settings.node, max_bytes=MAX_WAITING_BYTES)
+        self._outbox: Outbox | None = None
+        if settings.store != OFF:
+            self._outbox = Outbox(open_objects(settings.store), node=settings.node, max_bytes=MAX_WAITING_BYTES)
         self._push: RemoteWrite | None = None
         if settings.remote_write:
             self._push = RemoteWrite(settings.remote_write, _secret(settings.remote_write_token_file))
@@ -77,8 +80,9 @@ class Agent:
         if settings.listen:
             say(f"metrics on {serve.start(settings.listen, _secret(settings.token_file), self.page)}")
         threading.Thread(target=self._send, daemon=True).start()
-        for url in settings.sandboxes:
-            threading.Thread(target=self._scrape, args=(url,), daemon=True).start()
+        scrapes = [threading.Thread(target=self._scrape, args=(url,), daemon=True) for url in settings.sandboxes]
+        for scrape in scrapes:
+            scrape.start()
         lock = _NodeLock(user_data_dir())
         next_tick, next_write = time.monotonic(), settings.write_seconds * (time.time() // settings.write_seconds + 1)
         while not self.stopping.wait(max(next_tick - time.monotonic(), 0.0)):
@@ -93,6 +97,8 @@ class Agent:
                     self.flush()
             except Exception as error:  # noqa: BLE001 - whatever goes wrong once, the next measurement may go well
                 self._failed("agent", f"{type(error).__name__}: {error}")
+        for scrape in scrapes:
+            scrape.join(TIMEOUT_SECONDS)
         self.flush()
         self._due.clear()
         final = threading.Thread(target=self._send_all, daemon=True)
@@ -126,21 +132,13 @@ class Agent:
         """What was measured, encoded, into the outbox; a thread writes it."""
         if self._collector is not None:
             self._collector.announce()
-        for gap in self._outbox.gaps():
-            self.add("notes", **gap | {"at": _ms(gap["at"].timestamp())})
         with self._lock:
             rows, self._rows = self._rows, defaultdict(list)
-        for table, added in rows.items():
-            merged = merge(table, added) if "seconds" in TABLES[table] else added
-            parts: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-            for row in merged:
-                parts[_utc(row["at"] - 1).strftime(layout.partition_format(table))].append(row)
-            for partition, part in parts.items():
-                first, last = (_utc(of(row["at"] for row in part)) for of in (min, max))
-                self._outbox.add(
-                    Segment(table=table, partition=partition, content=to_parquet(table, part), rows=len(part),
-                            first=first, last=last)
-                )  # fmt: skip
+        if self._outbox is not None:
+            gaps = [gap | {"at": _ms(gap["at"].timestamp())} for gap in self._outbox.gaps()]
+            for table, added in (rows | {"notes": [*rows["notes"], *gaps]}).items():
+                for segment in segments(table, added):
+                    self._outbox.add(segment)
         if self._push is not None:
             self._push.add(self.families(), _ms(time.time()), {"job": "clusterctl", "instance": self.settings.node})
         self._due.set()
@@ -210,12 +208,16 @@ class Agent:
 
     def _scrape(self, url: str) -> None:
         server = SandboxServer(url, _secret(self.settings.sandbox_token_file))
-        while not self.stopping.wait(SCRAPE_SECONDS):
+        last, answered = False, False
+        while not last:
+            last = self.stopping.wait(SCRAPE_SECONDS if answered else FIRST_SECONDS)
             try:
                 row = server.row(time.monotonic())
             except (OSError, ValueError) as error:
-                self._failed(f"sandbox {url}", str(error))
+                if answered or time.monotonic() - self._began > PATIENCE_SECONDS:
+                    self._failed(f"sandbox {url}", str(error))
             else:
+                answered = True
                 self._went_well(f"sandbox {url}")
                 if row is not None:
                     self.add("sandbox", run=self.run, **row)
@@ -253,17 +255,14 @@ class _NodeLock:
 
 
 def say(line: str) -> None:
-    """One line on stdout, at once."""
-    sys.stdout.write(f"{datetime.now().astimezone():%H:%M:%S} {line}\n")
+    """One line on stdout, at once; with the time on a terminal, since logs have their own."""
+    time_of_day = f"{datetime.now().astimezone():%H:%M:%S} " if sys.stdout.isatty() else ""
+    sys.stdout.write(f"{time_of_day}{line}\n")
     sys.stdout.flush()
 
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _utc(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, tz=UTC)
 
 
 def _secret(file: str | None) -> str | None:

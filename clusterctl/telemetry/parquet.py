@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections import defaultdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from clusterctl.store import layout
+from clusterctl.store.outbox import Segment
+from planners.telemetry.merge import merge
 from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
@@ -36,3 +41,21 @@ def to_parquet(table: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     file = io.BytesIO()
     write_parquet(RecordBatch.from_pydict(columns), file, compression=COMPRESSION)
     return file.getvalue()
+
+
+def segments(table: str, rows: Sequence[Mapping[str, Any]]) -> list[Segment]:
+    """What a store takes: rows of a table that counts seconds are merged by key, all are split by partition."""
+    parts: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in merge(table, rows) if "seconds" in TABLES[table] else rows:
+        parts[_utc(row["at"] - 1).strftime(layout.partition_format(table))].append(row)
+    return [
+        Segment(
+            table=table, partition=partition, content=to_parquet(table, part), rows=len(part),
+            first=_utc(min(row["at"] for row in part)), last=_utc(max(row["at"] for row in part)),
+        )
+        for partition, part in parts.items()
+    ]  # fmt: skip
+
+
+def _utc(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, tz=UTC)

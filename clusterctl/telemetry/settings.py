@@ -7,6 +7,16 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 
+from clusterctl.store import default_store_url
+
+OFF = "off"
+
+
+def written_store() -> str:
+    """The default store; none where that is a Prometheus, which keeps what it scrapes."""
+    url = default_store_url()
+    return OFF if url.startswith("prometheus+") else url
+
 
 def installed() -> bool:
     """Whether this Python has the extra `telemetry`."""
@@ -18,6 +28,7 @@ class Settings:
     """What the command line says; no secrets, since every user of the machine can read it."""
 
     store: str
+    """Folder or bucket URL; `off`: rows are written nowhere."""
     node: str
     interval_seconds: float = 1.0
     write_seconds: float = 10.0

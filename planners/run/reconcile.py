@@ -39,6 +39,8 @@ class Role:
     """Roles that must be live before this one starts."""
     until_done: bool = False
     """True: it ends by itself when its work is done (a trainer); False: it serves until it is stopped."""
+    vital: bool = True
+    """False: the run goes on without it when it can't be started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,7 @@ def reconcile(
             continue
         before = past.get(role.name, Past())
         if before.fruitless > MAX_RESTARTS:
-            failed = f"{role.name} ended {before.fruitless} times without progress"
+            failed = failed or (f"{role.name} ended {before.fruitless} times without progress" if role.vital else "")
         elif all(name in live for name in role.after) and _rested(before, now):
             reason = "wanted" if before.starts == 0 else f"gone; start {before.starts + 1}"
             launched = resource_id(run_id, role.name, before.starts + 1)

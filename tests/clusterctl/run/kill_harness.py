@@ -70,8 +70,8 @@ stages:
 fleet: {targets: [local], machines: [{target: local, name: here, vcpus: 2, memory_gib: 8, usd_per_hour: 0.08}]}
 """
     usd_per_hour = Decimal("0.08")
-    victims = ("supervisor", "trainer", "sandbox")
-    alone = ("trainer", "sandbox")
+    victims = ("supervisor", "trainer", "sandbox", "telemetry")
+    alone = ("trainer", "sandbox", "telemetry")
 
     def live(self, store: Path) -> Mapping[str, Sequence[str]]:
         """Session leaders of the store."""

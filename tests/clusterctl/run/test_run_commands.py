@@ -58,7 +58,7 @@ def test_a_run_from_up_to_down(clusterctl: Run, home: Path) -> None:
     assert f"the last was {name}: finished" in clusterctl("status").stdout
 
     logged = lines(clusterctl("logs", "small", "--json"))
-    assert {line["role"] for line in logged} == {"sandbox", "trainer"}
+    assert {line["role"] for line in logged} == {"sandbox", "telemetry", "trainer"}
     assert all(line["at"] for line in logged)
     assert lines(clusterctl("logs", "small", "--role", "sandbox", "--since", "10m", "--json")) == [
         line for line in logged if line["role"] == "sandbox"
@@ -67,7 +67,7 @@ def test_a_run_from_up_to_down(clusterctl: Run, home: Path) -> None:
     assert len(clusterctl("logs", "small", "--tail", "3").stdout.splitlines()) == 3
     happened = json.loads(clusterctl("events", "small", "--json").stdout)
     assert [event["kind"] for event in happened if event["kind"] not in ("gone", "stop")] == [
-        "wanted", "launch", "launch", "end"
+        "wanted", "launch", "launch", "launch", "end"
     ]  # fmt: skip
     assert json.loads(clusterctl("cost", "small", "--json").stdout)["usd"] == bill["usd"]
 
@@ -105,7 +105,7 @@ def test_two_at_once_make_one_run(clusterctl: Run, home: Path, scripts: Path, tm
     runs = {json.loads(out.splitlines()[-1])["run"] for out, _ in said}
     assert len(runs) == 1
     launches = json.loads(clusterctl("events", "small", "--kind", "launch", "--json").stdout)
-    assert sorted(event["role"] for event in launches) == ["sandbox", "trainer"]
+    assert sorted(event["role"] for event in launches) == ["sandbox", "telemetry", "trainer"]
     assert len(list(home.glob("runs/*"))) == 1
 
 

@@ -85,3 +85,10 @@ def test_a_restart_waits() -> None:
     assert reconcile(ROLES, [], run_id="run", past=past, done=False, now=NOW).changes == ()
     later = NOW + timedelta(seconds=3)
     assert len(reconcile(ROLES, [], run_id="run", past=past, done=False, now=later).changes) == 1
+
+
+def test_a_run_goes_on_without_a_role_that_is_not_vital() -> None:
+    roles = (*ROLES, Role(name="telemetry", vital=False))
+    tried = {"telemetry": Past(starts=MAX_RESTARTS + 1, fruitless=MAX_RESTARTS + 1, last_seen=NOW)}
+    decided = reconcile(roles, [], run_id="run", past=tried, done=False, now=NOW)
+    assert (decided.failed, [change.role for change in decided.changes]) == ("", ["sandbox"])
