@@ -106,10 +106,16 @@ class Tally:
 class Bench:
     """One store, one command line, one place."""
 
-    def __init__(self, place: Place, store: Path, chance: random.Random) -> None:
-        self.place, self.store, self.chance = place, store, chance
+    def __init__(self, place: Place, store: Path, *, seed: int = 0, ledger: str | None = None) -> None:
+        """ledger: its URL; None = the store's own."""
+        self.place, self.store, self.chance = place, store, random.Random(seed)
+        self.ledger = ledger or str(store / "ledger.db")
         self.command, self.tally = Path(sys.executable).parent / "clusterctl", Tally()
-        self.environment = os.environ | {"CLUSTERCTL_HOME": str(store), "NO_COLOR": "1"}
+        self.environment = os.environ | {
+            "CLUSTERCTL_HOME": str(store),
+            "CLUSTERCTL_LEDGER": self.ledger,
+            "NO_COLOR": "1",
+        }
         store.mkdir(parents=True, exist_ok=True)
         (store / "killed.yaml").write_text(place.spec, encoding="utf-8")
 
@@ -173,7 +179,7 @@ class Bench:
         while (left := self.place.live(self.store)) and time.monotonic() < deadline:
             time.sleep(0.1)
         self.tally.orphans += [f"{role} {addresses}" for role, addresses in left.items()]
-        with open_ledger(str(self.store / "ledger.db")) as ledger:
+        with open_ledger(self.ledger) as ledger:
             known = {run.run_id for run in ledger.runs()}
             folders = {folder.name for folder in (self.store / "runs").glob("*")}
             self.tally.orphans += [f"folder {name}" for name in folders - known]
@@ -201,7 +207,7 @@ class Bench:
 
 def kill_many(place: Place, store: Path, *, kills: int, seed: int, per_round: int = 5) -> Tally:
     """At least `kills` kills, seeded and repeatable in their choices; timing is the machine's."""
-    bench = Bench(place, store, random.Random(seed))
+    bench = Bench(place, store, seed=seed)
     while bench.tally.kills < kills:
         bench.one_round(per_round)
     return bench.tally
