@@ -77,8 +77,10 @@ def up(
         limits = asked.of(plan, launch.run)
         _show(ledger, plan, launch, limits, as_json=as_json)
         if launch.deed is not Deed.FOLLOW:
-            check_money(plan, allowed, limits, now=now)
-            check_limits_left(use_of(ledger, launch.run_id), launch, limits)
+            used, last = use_of(ledger, launch.run_id), next(iter(ledger.steps(launch.run_id, last=1)), None)
+            check_limits_left(used, launch, limits)
+            left = 1.0 - last.step / last.of if last is not None else 1.0
+            check_money(plan, allowed, limits, now=now, used=used, left=left)
         if dry_run:
             return
         question = "start it?" if launch.deed is Deed.START else "go on with it?"

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from clusterctl.errors import Infeasible, PriceError
 from planners.plan.cautions import PRICE_OLD_DAYS
+from planners.plan.value import Band
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from planners.plan.value import Band, Plan
+    from planners.plan.value import Plan
+    from planners.run.money import Use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +50,12 @@ def exact(value: float | None) -> Decimal | None:
     return None if value is None else Decimal(str(value))
 
 
-def check_money(plan: Plan, allowed: Allowed, limits: RunLimits, *, now: datetime) -> None:
+def check_money(
+    plan: Plan, allowed: Allowed, limits: RunLimits, *, now: datetime, used: Use | None = None, left: float = 1.0
+) -> None:
     """Refuses a plan whose prices are unknown or old, or whose P90 breaks its limits, unless that was accepted.
 
+    used, left: of a run that goes on, what it has used and the share of its work that is left.
     Raises PriceError or Infeasible, with the choices.
     """
     if plan.at_least and not allowed.unknown_price:
@@ -69,7 +74,11 @@ def check_money(plan: Plan, allowed: Allowed, limits: RunLimits, *, now: datetim
             hint="choose:\n  `clusterctl prices refresh`, and plan again\n"
             "  --allow-old-prices: start all the same; the bill is reckoned at the old prices",
         )
-    bands = (("usd", plan.usd, limits.usd), ("hours", plan.hours, limits.hours))
+    spent = (float(used.priced_usd), float(used.hours)) if used is not None else (0.0, 0.0)
+    bands = (
+        ("usd", _from_here(plan.usd, spent[0], left), limits.usd),
+        ("hours", _from_here(plan.hours, spent[1], left), limits.hours),
+    )
     over = [(name, band, float(limit)) for name, band, limit in bands if limit is not None and band.p90 > limit]
     if over and not allowed.over_limit:
         said = "; ".join(
@@ -80,6 +89,11 @@ def check_money(plan: Plan, allowed: Allowed, limits: RunLimits, *, now: datetim
         raise Infeasible(
             f"`{plan.name}` may break its limits: {said}", hint="choose:\n" + "\n".join(_choices(plan, limits, over))
         )
+
+
+def _from_here(band: Band, used: float, left: float) -> Band:
+    """What the whole run will have used at its end."""
+    return Band(p10=used + left * band.p10, p50=used + left * band.p50, p90=used + left * band.p90)
 
 
 def _choices(plan: Plan, limits: RunLimits, over: list[tuple[str, Band, float]]) -> list[str]:

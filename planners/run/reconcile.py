@@ -148,7 +148,7 @@ def _why_not(instance: Instance, wanted: Mapping[str, Role], live: Mapping[str, 
     """Why an instance must end; empty if it may stay."""
     role = wanted.get(instance.role)
     if role is None:
-        return "not wanted"
+        return "not wanted" if wanted else "the run is to end"
     if instance.role in live:
         return f"second {instance.role}"
     return "the work is done" if done and not role.until_done else ""

@@ -161,7 +161,10 @@ def test_a_server_that_is_gone_in_the_middle(server: Server, bench: Watched) -> 
     bench.until(lambda: bench.say("status").returncode == 0, "the server is back")
     before = bench.marks()
     bench.until(lambda: bench.marks() > before, "the job still goes on")
-    assert bench.place.live(bench.store) == live, "the same processes: nothing was started twice"
+    now = bench.place.live(bench.store)
+    assert {role: now[role] for role in ("trainer", "sandbox")} == {role: live[role] for role in ("trainer", "sandbox")}
+    # its lock went with the server, so that `status` may have started another supervisor: one of the two leaves
+    bench.until(lambda: len(bench.place.live(bench.store)["supervisor"]) == 1, "one supervisor")
     bench.ends_well()
 
 

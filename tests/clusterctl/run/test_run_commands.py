@@ -123,7 +123,7 @@ def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) 
     assert "A price is not known; what has one comes to $0.0000." in up.stdout
     (row,) = json.loads(clusterctl("status", "small", "--json").stdout)
     assert (row["usd"], row["known_usd"], row["usd_at_end"], row["usd_per_hour"]) == (None, "0", None, None)
-    refused = clusterctl("up", "small", "--yes", "--allow-unknown-price", "--allow-over-limit")
+    refused = clusterctl("up", "small", "--yes", "--allow-unknown-price")
     assert (refused.returncode, "can't go on: the limit is reached" in refused.stderr) == (3, True)
     on = clusterctl("up", "small", "--yes", "--allow-unknown-price", "--limit-hours", "0.5", "--detach")
     assert on.returncode == 0, on.stderr
