@@ -24,6 +24,7 @@ from clusterctl.run.runs import OpenRun
 from clusterctl.run.state import as_data, state_of
 from clusterctl.run.status_page import page, table
 from clusterctl.run.view import bill_text, duration_text, moment_text, usd_text
+from clusterctl.run.watch import Watch
 from clusterctl.targets.log_times import last_error, note_times, read_times
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -36,13 +37,13 @@ def plain(columns: int) -> Terminal:
 
 @pytest.mark.parametrize("columns", [80, 100, 140, 200])
 def test_everything_fits(run: OpenRun, columns: int) -> None:
-    assert watch(run, until=1)
+    assert watch(run, until=2)
     state = state_of(run)
     shown = [progress_text(state, columns), *table([state], plain(columns)).splitlines()]
     shown += page(state, plain(columns)).splitlines()
     shown += bill_text(planned_against_actual(run), state.step, columns=columns).splitlines()
     assert [line for line in shown if len(line) > columns] == []
-    assert shown[0].startswith("step 1/4")
+    assert shown[0].startswith("step 2/4")
 
 
 def test_unknown_is_said_and_what_is_known_with_it(
@@ -61,11 +62,12 @@ def test_unknown_is_said_and_what_is_known_with_it(
 
 
 def test_a_role_that_does_not_stay_up_is_a_problem_with_a_command(run: OpenRun) -> None:
-    assert watch(run, until=1)
-    for _ in range(3):
+    assert watch(run, until=2)  # the stand-in waits before its third step
+    watched = Watch(run)
+    for launches in (2, 3):
         kill_role(run, "sandbox")
-        run.ledger.steps(run.run_id)
-        watch(run, until=1)
+        while [event.role for event in run.ledger.events(run.run_id, kind="launch")].count("sandbox") < launches:
+            watched.tick()
     problems = [problem for problem in state_of(run).problems if "sandbox has been started" in problem.what]
     assert [problem.fix for problem in problems] == [f"clusterctl logs {run.run_id} --role sandbox --tail 20"]
 
