@@ -77,6 +77,7 @@ lock: build/lock-venv/bin/uv  ## resolve pyproject.toml and the validator's need
 	$(UV_COMPILE) --group build --output-file requirements.lock
 	$(UV_COMPILE) --group build --group dev --extra dashboard --extra telemetry --constraint requirements.lock --output-file requirements-dev.lock
 	$(UV_COMPILE) --group build --extra dashboard --extra telemetry --constraint requirements-dev.lock --output-file requirements-demo.lock
+	$(UV_COMPILE) --group build --extra train --constraint requirements-dev.lock --output-file requirements-train.lock
 	$(UV_LOCK) tests/engines/focus-validator.in --output-file tests/engines/focus-validator.lock
 
 clean:  ## remove what make made

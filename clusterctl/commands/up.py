@@ -19,6 +19,7 @@ from clusterctl.ledger.locks import run_lock
 from clusterctl.paths import user_data_dir
 from clusterctl.planning import Planner, open_source
 from clusterctl.run.follow import follow
+from clusterctl.run.jobs import check_packages
 from clusterctl.run.preflight import Allowed, RunLimits, check_money
 from clusterctl.run.records import use_of
 from clusterctl.run.runs import open_run, target_of
@@ -77,6 +78,7 @@ def up(
         limits = asked.of(plan, launch.run)
         _show(ledger, plan, launch, limits, as_json=as_json)
         if launch.deed is not Deed.FOLLOW:
+            check_packages(plan)
             used, last = use_of(ledger, launch.run_id), next(iter(ledger.steps(launch.run_id, last=1)), None)
             check_limits_left(used, launch, limits)
             left = 1.0 - last.step / last.of if last is not None else 1.0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,23 +13,34 @@ import numpy as np
 from clusterctl.errors import StateError
 from clusterctl.files.write import write_atomic
 from clusterctl.quickstart.grpo import Adam
+from clusterctl.quickstart.report import MARKS, append_line, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from clusterctl.quickstart.policy import Parameters
 
 
+CHECKPOINT = "checkpoint.npz"
+
+
 @dataclass(slots=True, kw_only=True)
-class RunState:
-    """Everything that the next step depends on.  The random numbers of a step come from (seed, step) alone."""
+class Progress:
+    """How far a run is."""
 
     settings: dict[str, Any]
     """What must be the same when the run goes on."""
-    parameters: Parameters
-    adam: Adam
     steps_done: int = 0
     last_mark: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class RunState(Progress):
+    """Everything that the next step depends on.  The random numbers of a step come from (seed, step) alone."""
+
+    parameters: Parameters
+    adam: Adam
 
     def save(self, run_dir: Path) -> None:
         """The checkpoint first, then the mark: whatever is marked is in the checkpoint."""
@@ -43,25 +53,44 @@ class RunState:
         }
         stream = io.BytesIO()
         np.savez(stream, about=np.array(json.dumps(about)), **arrays)
-        write_atomic(run_dir / "checkpoint.npz", stream.getvalue())
+        write_atomic(run_dir / CHECKPOINT, stream.getvalue())
         if self.last_mark:
-            append_line(run_dir / "marks.jsonl", self.last_mark)
+            append_line(run_dir / MARKS, self.last_mark)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """What `save` wrote."""
+        with np.load(io.BytesIO(file.read_bytes())) as stored:
+            about = json.loads(str(stored["about"]))
+            parts: dict[str, Parameters] = {"now": {}, "first": {}, "second": {}}
+            for key in stored.files:
+                kind, dot, name = key.partition(".")
+                if dot:
+                    parts[kind][name] = stored[key]
+        adam = Adam(first=parts["first"], second=parts["second"], updates=about.pop("updates"))
+        return cls(parameters=parts["now"], adam=adam, **about)
 
 
-def resume(run_dir: Path, fresh: RunState) -> RunState:
-    """The state in the run's folder, its marks completed; `fresh` where there is none.
+State = TypeVar("State", bound=Progress)
 
-    Raises StateError where the folder holds another run, or marks without the checkpoint that they need.
+
+def last_state(file: Path, load: Callable[[Path], State], settings: dict[str, Any]) -> State | None:
+    """The state that the checkpoint `file` holds, the marks beside it completed; None where there is none.
+
+    Raises StateError where it belongs to another run, can't be read, or is gone although there are marks.
     """
-    file, marks = run_dir / "checkpoint.npz", run_dir / "marks.jsonl"
+    marks = file.with_name(MARKS)
     if not file.exists():
         if marks.exists() and marks.stat().st_size:
             raise StateError(f"{marks} has steps, but {file.name} is gone", hint="start again in a new folder")
-        return fresh
-    state = _load(file)
-    if state.settings != fresh.settings:
+        return None
+    try:
+        state = load(file)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise StateError(f"{file} can't be read: {error}", hint="start again in a new folder") from error
+    if state.settings != settings:
         raise StateError(
-            f"{file} belongs to another run: {state.settings}, not {fresh.settings}",
+            f"{file} belongs to another run: {state.settings}, not {settings}",
             hint="repeat that run's settings, or start in a new folder",
         )
     content = marks.read_bytes() if marks.exists() else b""
@@ -70,28 +99,5 @@ def resume(run_dir: Path, fresh: RunState) -> RunState:
         write_atomic(marks, whole)
     if whole.count(b"\n") < state.steps_done:
         append_line(marks, state.last_mark)
+    say(f"goes on after step {state.steps_done}")
     return state
-
-
-def _load(file: Path) -> RunState:
-    try:
-        with np.load(io.BytesIO(file.read_bytes())) as stored:
-            about = json.loads(str(stored["about"]))
-            parts: dict[str, Parameters] = {"now": {}, "first": {}, "second": {}}
-            for key in stored.files:
-                kind, dot, name = key.partition(".")
-                if dot:
-                    parts[kind][name] = stored[key]
-        adam = Adam(first=parts["first"], second=parts["second"], updates=about["updates"])
-        return RunState(settings=about["settings"], parameters=parts["now"], adam=adam,
-                        steps_done=about["steps_done"], last_mark=about["last_mark"])  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-        raise StateError(f"{file} can't be read: {error}", hint="start again in a new folder") from error
-
-
-def append_line(file: Path, line: str) -> None:
-    """Append a line and wait until it is on the disk."""
-    with file.open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())

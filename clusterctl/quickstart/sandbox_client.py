@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.quickstart.judge import task_for
+from clusterctl.quickstart.problems import PROBLEMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +61,9 @@ class SandboxClient:
         """Verdicts, in order.  Raises SandboxUnusable."""
         return await asyncio.gather(*(self._one(*pair) for pair in zip(problems, programs, strict=True)))
 
-    async def check(self, problem: Problem, answer: str) -> None:
+    async def check(self) -> None:
         """Judge a right answer.  Raises SandboxUnusable where it doesn't pass: then no verdict can be believed."""
-        (verdict,) = await self.judge([problem], [answer])
+        (verdict,) = await self.judge(PROBLEMS[:1], [PROBLEMS[0].answer])
         if verdict.visible.passed_share < 1.0 or verdict.hidden.passed_share < 1.0:
             raise SandboxUnusable(
                 f"the sandbox at {self._url} fails a program that is right: {verdict.visible.status}",

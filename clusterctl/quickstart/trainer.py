@@ -1,8 +1,8 @@
 """The quickstart's trainer: `python -m clusterctl.quickstart.trainer --run-dir DIR --sandbox-url URL`.
 
-One line per step on stdout, one mark per step in DIR/marks.jsonl, DIR/checkpoint.npz after every step, DIR/result.json
-at the end.  It may be killed at any moment: started again, it goes on after the last step that was marked.  SIGTERM
-abandons the step in progress; exit code 0.
+One line per step on stdout, one mark per step in DIR/marks.jsonl, a checkpoint after every step, DIR/result.json at the
+end.  It may be killed at any moment: started again, it goes on after the last step that was marked.  SIGTERM abandons
+the step in progress; exit code 0.
 """
 
 from __future__ import annotations
@@ -13,26 +13,40 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clusterctl.quickstart.judge import Verdict
+    from clusterctl.quickstart.loop import Settings
+    from clusterctl.quickstart.problems import Problem
+    from clusterctl.quickstart.sandbox_client import SandboxClient
 
 URL_VARIABLE = "CLUSTERCTL_SANDBOX_URL"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Trains; returns the exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the loop listens there is nothing to save
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy comes: its threads would take the sandboxes' CPUs
     args = _arguments(argv)
-    sys.stdout.write(f"quickstart: reinforcement learning from code execution; run folder {args.run_dir}\n")
-    sys.stdout.flush()
+    _say(f"quickstart: reinforcement learning from code execution; run folder {args.run_dir}")
     try:
-        _check(args)
-        asyncio.run(_train(args))
+        _train(args)
     except ClusterctlError as error:
         sys.stderr.write(f"error: {error.message}\n" + (f"\nhint: {error.hint}\n" if error.hint else ""))
         return error.exit_code
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say("stopped; started again, it goes on after the last step shown")
     return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -40,6 +54,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--run-dir", type=Path, required=True)
     add("--sandbox-url", default=os.environ.get(URL_VARIABLE), help=f"default: the environment's {URL_VARIABLE}")
+    add("--trl", action="store_true", help="TRL's GRPOTrainer and a tiny Llama; needs the extra `train`")
     add("--steps", type=int, default=50)
     add("--prompts", type=int, default=10, help="problems per step")
     add("--samples", type=int, default=6, help="programs per problem and step")
@@ -48,34 +63,59 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Raises SpecError."""
+def _train(args: argparse.Namespace) -> None:
+    """The loop that was asked for, until it is done.  Raises ClusterctlError, and what a signal raises."""
     if args.sandbox_url is None:
         raise SpecError("no sandbox", hint=f"--sandbox-url, or {URL_VARIABLE} in the environment, names one")
     if args.samples < 2 or args.prompts < 1 or args.steps < 1 or args.seed < 0:
         raise SpecError("steps and prompts are at least 1, samples at least 2 (GRPO compares the samples of a problem)")
-
-
-async def _train(args: argparse.Namespace) -> None:
-    """The loop, until it is done or told to stop."""
-    from clusterctl.quickstart.loop import Settings, run, say
+    from clusterctl.quickstart.loop import Settings
     from clusterctl.quickstart.problems import PROBLEMS
-    from clusterctl.quickstart.sandbox_client import SandboxClient
+
+    settings = Settings(prompts=args.prompts, samples=args.samples, seed=args.seed)
+    _say(f"{len(PROBLEMS)} problems; {args.steps} steps of {settings.prompts} problems x {settings.samples} programs; "
+         f"seed {settings.seed}; sandbox {args.sandbox_url}")  # fmt: skip
+    try:
+        if args.trl:
+            _by_trl(args, settings)
+        else:
+            asyncio.run(_by_our_own(args, settings))
+    except OSError as error:
+        raise ClusterctlError(f"{args.run_dir}: cannot be written: {error.strerror or error}") from error
+
+
+async def _by_our_own(args: argparse.Namespace, settings: Settings) -> None:
+    """A step that is abandoned here leaves nothing behind: it stops only where it waits."""
+    from clusterctl.quickstart.loop import run
 
     this = asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, this.cancel if this else sys.exit)
-    settings = Settings(prompts=args.prompts, samples=args.samples, seed=args.seed)
-    say(f"{len(PROBLEMS)} problems; {args.steps} steps of {settings.prompts} problems x {settings.samples} programs; "
-        f"seed {settings.seed}; sandbox {args.sandbox_url}")  # fmt: skip
-    try:
-        async with SandboxClient(args.sandbox_url, patience_seconds=args.patience_seconds) as client:
-            await client.check(PROBLEMS[0], "def solve(xs):\n    return sum(xs)\n")
-            await run(args.run_dir, client, settings, args.steps)
-    except asyncio.CancelledError:
-        say("stopped; started again, it goes on after the last step shown")
-    except OSError as error:
-        raise ClusterctlError(f"{args.run_dir}: cannot be written: {error.strerror}") from error
+    async with _client(args) as client:
+        await client.check()
+        await run(args.run_dir, client, settings, args.steps)
+
+
+def _by_trl(args: argparse.Namespace, settings: Settings) -> None:
+    """TRL's trainer owns the loop and calls us to judge."""
+    from clusterctl.quickstart.trl_loop import run
+
+    async def check() -> None:
+        async with _client(args) as client:
+            await client.check()
+
+    async def judged(problems: Sequence[Problem], programs: Sequence[str]) -> list[Verdict]:
+        async with _client(args) as client:
+            return await client.judge(problems, programs)
+
+    asyncio.run(check())
+    run(args.run_dir, lambda problems, programs: asyncio.run(judged(problems, programs)), settings, args.steps)
+
+
+def _client(args: argparse.Namespace) -> SandboxClient:
+    from clusterctl.quickstart.sandbox_client import SandboxClient
+
+    return SandboxClient(args.sandbox_url, patience_seconds=args.patience_seconds)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from clusterctl.errors import SpecError
+from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.files.write import write_atomic
 from clusterctl.paths import user_data_dir
 from clusterctl.targets.base import Job
@@ -14,12 +15,13 @@ from clusterctl.targets.local import SANDBOX, TELEMETRY, TRAINER
 from clusterctl.telemetry import PHASES_VARIABLE
 from clusterctl.telemetry.phases import socket_path
 from clusterctl.telemetry.settings import Settings, installed, written_store
-from planners.demand.host import QUICKSTART_MODEL
+from planners.demand.host import HOST_SPEEDS, QUICKSTART_LLAMA
 from planners.spec.profiles import sandbox_need
+from planners.spec.run import RunSpec
 
 if TYPE_CHECKING:
     from clusterctl.run.folder import RunFolder
-    from planners.spec.run import RunSpec
+    from planners.plan.value import Plan
     from planners.spec.stages_rl import RlcefStage
 
 MIB_PER_GIB = 1024
@@ -31,12 +33,23 @@ def quickstart_stage(spec: RunSpec) -> RlcefStage:
     """The stage that this machine can run.  Raises SpecError for anything else."""
     if len(spec.stages) == 1:
         stage = spec.stages[0]
-        if stage.kind == "rlcef" and stage.model == QUICKSTART_MODEL:
+        if stage.kind == "rlcef" and str(stage.model) in HOST_SPEEDS:
             return stage
     raise SpecError(
-        f"this machine runs one rlcef stage with model {QUICKSTART_MODEL}, and `{spec.name}` asks for something else",
+        f"`{spec.name}` does not run here: this machine runs one rlcef stage with model {' or '.join(HOST_SPEEDS)}",
         hint="`clusterctl init quickstart` writes a spec that runs here; other specs can be planned, not yet launched",
     )
+
+
+def check_packages(plan: Plan) -> None:
+    """Raises ClusterctlError where the plan's trainer needs packages that this installation lacks."""
+    if quickstart_stage(RunSpec.model_validate(plan.spec)).model == QUICKSTART_LLAMA:
+        needed = ("datasets", "torch", "transformers", "trl")
+        if absent := [package for package in needed if find_spec(package) is None]:
+            raise ClusterctlError(
+                f"`{plan.name}` trains by TRL, which needs packages that are missing: {', '.join(absent)}",
+                hint="pip install 'clusterctl[train]'",
+            )
 
 
 def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
@@ -60,6 +73,7 @@ def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
                 *python, "clusterctl.quickstart.trainer", "--run-dir", str(folder.path),
                 "--sandbox-url", sandbox_url, "--steps", str(stage.steps),
                 "--prompts", str(stage.prompts_per_step), "--samples", str(stage.samples_per_prompt),
+                *(["--trl"] if stage.model == QUICKSTART_LLAMA else []),
             ),
             environment={PHASES_VARIABLE: str(socket_path(user_data_dir()))},
         ),

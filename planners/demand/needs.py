@@ -124,6 +124,8 @@ class HostWork:
 
     generate_seconds: float
     train_seconds: float
+    start_seconds: float
+    """From the start of the run to its first unit."""
     source: str
 
 

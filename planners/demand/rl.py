@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planners.demand.host import QUICKSTART_MODEL, quickstart_demand
+from planners.demand.host import HOST_SPEEDS, quickstart_demand
 from planners.demand.needs import ApiUse, Assumed, Demand, Learning, Pauses, Serving
 from planners.demand.sandbox import TOOL_SECONDS, assumed_rows, sandboxing
 from planners.physics.columns import UNKNOWN
@@ -34,7 +34,7 @@ RESPONSE_UNKNOWN_SD = 1.1
 
 def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
     """Everything one RL step needs.  Raises whatever `find_model` raises for an unknown model."""
-    if stage.model == QUICKSTART_MODEL:
+    if str(stage.model) in HOST_SPEEDS:
         return quickstart_demand(stage)
     model = find_model(stage.model)
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)

@@ -77,7 +77,7 @@ def picks_of(found: Exploration, choice: Choice, stage: int, *, year: float) -> 
 
 def _start_up_hours(fleet: StageFleet, demand: Demand) -> float:
     home = fleet.gpus or fleet.sandbox
-    return start_up_hours(home.cloud, on_host=demand.host is not None) if home is not None else 0.0
+    return start_up_hours(home.cloud, demand.host) if home is not None else 0.0
 
 
 def fleet_of(found: Exploration, run: int, stage: int) -> StageFleet:

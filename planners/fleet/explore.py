@@ -162,7 +162,7 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
         return Market(
             machine=np.full(len(known), -1, dtype=np.int64), usd_per_hour=zeros, spot=zeros,
             place=np.arange(len(known)), max_nodes=zeros + np.inf, max_gpus=zeros + np.inf,
-            start_up_hours=np.array([start_up_hours(cloud, on_host=demand.host is not None) for cloud, _ in known]),
+            start_up_hours=np.array([start_up_hours(cloud, demand.host) for cloud, _ in known]),
         )  # fmt: skip
     anywhere = -1
     if spec.fleet.sandbox.targets is not None and places is not None and known:
@@ -187,5 +187,5 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
             ]
         ),
         max_gpus=np.array([quota.get((cloud, gpu), np.inf) for cloud, _, _, gpu, _ in names]),
-        start_up_hours=np.array([start_up_hours(cloud, on_host=False) for cloud, *_ in names]),
+        start_up_hours=np.array([start_up_hours(cloud, None) for cloud, *_ in names]),
     )

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.waste import IN_THE_CLOUD, ON_OWN_MACHINES, ON_THIS_MACHINE, lost_to_interruptions
+from planners.physics.waste import IN_THE_CLOUD, ON_OWN_MACHINES, lost_to_interruptions
 from planners.spec.fleet import CLOUDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from planners.demand.needs import HostWork
     from planners.fleet.candidates import Candidates
     from planners.fleet.layouts import Array
     from planners.fleet.rules import Sieve
@@ -58,11 +59,11 @@ class Rows:
         return Rows(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
-def start_up_hours(cloud: str, *, on_host: bool) -> float:
+def start_up_hours(cloud: str, host: HostWork | None) -> float:
     """From the request for machines to the first step, in a cloud, on machines that exist, or as processes here."""
     if cloud in CLOUDS:
         return IN_THE_CLOUD.hours
-    return ON_THIS_MACHINE.hours if on_host else ON_OWN_MACHINES.hours
+    return ON_OWN_MACHINES.hours if host is None else host.start_seconds / 3600.0
 
 
 def pair(left: NDArray[np.int64], right: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -39,8 +39,6 @@ class StartUp:
 
 IN_THE_CLOUD = StartUp()
 ON_OWN_MACHINES = StartUp(boot_seconds=0.0)
-ON_THIS_MACHINE = StartUp(boot_seconds=0.0, pull_seconds=0.0, warm_up_seconds=5.0)
-"""A policy on CPU: two processes start (measured, benchmarks/results/quickstart.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

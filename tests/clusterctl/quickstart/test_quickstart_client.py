@@ -138,7 +138,7 @@ def test_verdicts_come_in_the_order_of_the_programs() -> None:
 def test_a_sandbox_that_fails_right_programs_is_unusable() -> None:
     async def check(handler: Handler) -> None:
         async with SandboxClient("http://sandbox", transport=httpx.MockTransport(handler)) as client:
-            await client.check(PROBLEMS[0], RIGHT)
+            await client.check()
 
     asyncio.run(check(honest))
     with pytest.raises(SandboxUnusable, match="fails a program that is right"):

@@ -14,22 +14,12 @@ from clusterctl.quickstart.grammar import PLACES, PRODUCTIONS, RULES, Derivation
 from clusterctl.quickstart.judge import Status
 from clusterctl.quickstart.problems import PROBLEMS, Problem
 
-ANSWERS = {
-    "sum": "    acc = 0\n    for x in xs:\n        acc += x\n    return acc\n",
-    "product": "    acc = 1\n    for x in xs:\n        acc *= x\n    return acc\n",
-    "count-positive": "    acc = 0\n    for x in xs:\n        if x > 0:\n            acc += 1\n    return acc\n",
-    "largest": "    acc = xs[0]\n    for x in xs:\n        if x > acc:\n            acc = x\n    return acc\n",
-    "double-each": "    out = []\n    acc = 0\n    for x in xs:\n        acc = x\n        out.append(x + x)\n    return out\n",
-    "running-sum": "    out = []\n    acc = 0\n    for x in xs:\n        acc += x\n        out.append(acc)\n    return out\n",
-    "count-vowels": "    acc = 0\n    for x in s:\n        if x in 'aeiou':\n            acc += 1\n    return acc\n",
-    "reverse": "    acc = ''\n    for x in s:\n        acc = x + acc\n    return acc\n",
-    "factorial": "    acc = 1\n    while n > 0:\n        acc *= n\n        n -= 1\n    return acc\n",
-    "sum-to": "    acc = 0\n    while n > 0:\n        acc += n\n        n -= 1\n    return acc\n",
-    "fizz": "    if n % 3 == 0:\n        return 'fizz'\n    return n\n",
-    "larger": "    if a > b:\n        return a\n    return b\n",
-    "difference": "    if a > b:\n        return a - b\n    return b - a\n",
-    "clamp": "    if n < a:\n        return a\n    if n > b:\n        return b\n    return n\n",
-}
+THIRD_HIDDEN = {
+    "sum": -18, "product": -192, "count-positive": 0, "largest": -4, "double-each": [-8, -16, -12],
+    "running-sum": [-4, -12, -18], "count-vowels": 4, "reverse": "eueuq", "factorial": 720, "sum-to": 21, "fizz": "fizz",
+    "larger": 8, "difference": 5, "clamp": 15,
+}  # fmt: skip
+"""By hand: of [-4, -8, -6], "queue", 6, (8, 3) and (30, 10, 15)."""
 
 
 @st.composite
@@ -41,6 +31,10 @@ def programs(draw: st.DrawFn) -> tuple[Problem, Derivation]:
         rule = PLACES[derivation.hole[0]]
         derivation.choose(draw(st.sampled_from([i for i, p in enumerate(PRODUCTIONS) if p.rule == rule and scope[i]])))
     return problem, derivation
+
+
+def test_the_answers_are_right() -> None:
+    assert {problem.name: problem.hidden[2][1] for problem in PROBLEMS} == THIRD_HIDDEN
 
 
 @given(programs())
@@ -63,9 +57,10 @@ def test_every_derivation_is_a_program_that_can_be_judged(drawn: tuple[Problem, 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 def test_a_right_answer_is_in_the_grammar_and_passes_everything(problem: Problem) -> None:
-    body = ANSWERS[problem.name]
+    head, _, body = problem.answer.partition("\n")
+    assert head == f"def solve({problem.arguments}):"
     assert re.fullmatch(_pattern("BODY", problem.arguments), body)
-    verdict = judge_here(problem, f"def solve({problem.arguments}):\n{body}")
+    verdict = judge_here(problem, problem.answer)
     assert (verdict.visible.passed_share, verdict.hidden.passed_share) == (1.0, 1.0)
 
 

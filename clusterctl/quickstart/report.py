@@ -1,0 +1,130 @@
+"""What a loop says: the metrics and the mark of a step, its line in the log, the result of the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterctl.files.write import write_atomic
+from clusterctl.quickstart.judge import reward
+from clusterctl.telemetry import phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from clusterctl.quickstart.judge import Verdict
+    from clusterctl.quickstart.problems import Problem
+
+STAGE = "rlcef"
+MARKS = "marks.jsonl"
+"""In the run's folder: a line per step."""
+ENDS = 5
+"""Steps at the start and at the end over which the result takes means."""
+
+
+def say(line: str) -> None:
+    """One line on stdout, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def append_line(file: Path, line: str) -> None:
+    """Append a line and wait until it is on the disk."""
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+class Phases:
+    """Seconds of the phases of a step, one after the other; each is announced to whoever measures this machine."""
+
+    def __init__(self, first: str) -> None:
+        self._seconds: dict[str, float] = {}
+        self._name, self._since = "", 0.0
+        self.enter(first)
+
+    def enter(self, name: str) -> None:
+        """The current phase ends and `name` begins."""
+        self.end()
+        self._name = name
+        phase(name)
+
+    def end(self) -> dict[str, float]:
+        """The current phase ends; seconds by phase."""
+        now = time.perf_counter()
+        if self._name:
+            self._seconds[self._name] = now - self._since
+        self._name, self._since = "", now
+        return self._seconds
+
+
+def mark_of(step: int, steps: int, phases: dict[str, float], metrics: dict[str, float]) -> dict[str, Any]:
+    """What a step leaves for its supervisor; `phases` in seconds."""
+    at = datetime.now(tz=UTC).isoformat()
+    return {"at": at, "stage": STAGE, "step": step, "of": steps, "phases": phases, "metrics": metrics}
+
+
+def measure(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Means over samples.  pass@1 is the share of samples that pass every test of a kind."""
+    visible = float(np.mean([verdict.visible.passed_share == 1.0 for verdict in verdicts]))
+    hidden = float(np.mean([verdict.hidden.passed_share == 1.0 for verdict in verdicts]))
+    shares = {
+        f"{status}_share": float(np.mean([verdict.visible.status == status for verdict in verdicts]))
+        for status in ("not_compiled", "error", "time_limit")
+    }
+    rewards = [reward(verdict.visible) for verdict in verdicts]
+    return {
+        "reward": float(np.mean(rewards)), "pass_at_1_visible": visible, "pass_at_1_hidden": hidden,
+        "visible_hidden_gap": visible - hidden, **shares,
+    }  # fmt: skip
+
+
+def readable(mark: dict[str, Any]) -> str:
+    """A mark as a line of the log."""
+    m, seconds = mark["metrics"], mark["phases"]
+    return (
+        f"step {mark['step']:>3}/{mark['of']}  reward {m['reward']:5.2f}  pass@1 {m['pass_at_1_visible']:4.0%} "
+        f"hidden {m['pass_at_1_hidden']:4.0%}  not compiled {m['not_compiled_share']:3.0%} "
+        f"error {m['error_share']:3.0%} time limit {m['time_limit_share']:3.0%}  "
+        f"entropy {m['entropy_nats']:.2f}  {sum(seconds.values()):.1f} s"
+    )
+
+
+def samples_of(step: int, problems: Sequence[Problem], programs: Sequence[str], *, every: int) -> list[dict[str, Any]]:
+    """The first of `every` programs for each problem, as rows."""
+    texts = zip(problems[::every], programs[::every], strict=True)
+    return [{"step": step, "problem": problem.name, "text": program} for problem, program in texts]
+
+
+def write_samples(run_dir: Path, samples: Sequence[dict[str, Any]]) -> None:
+    """Appends them to the run's folder, for whoever watches what is written."""
+    append_line(run_dir / "samples.jsonl", "\n".join(json.dumps(sample) for sample in samples))
+
+
+def write_result(run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[Problem, str, Verdict]]) -> None:
+    """Means of the first and last steps, seconds by phase, and `final`: what the policy now writes for each problem."""
+    marks = [json.loads(line) for line in (run_dir / MARKS).read_text("utf-8").splitlines()]
+
+    def means(part: list[dict[str, Any]], key: str) -> dict[str, float]:
+        return {name: float(np.mean([mark[key][name] for mark in part])) for name in marks[0][key]}
+
+    first, last = means(marks[:ENDS], "metrics"), means(marks[-ENDS:], "metrics")
+    result = {
+        "stage": STAGE, "steps": len(marks), "settings": settings, "first": first, "last": last,
+        "seconds_per_step": means(marks, "phases"),
+        "problems": [
+            {"name": problem.name, "prompt": problem.prompt, "program": program,
+             "visible_share": verdict.visible.passed_share, "hidden_share": verdict.hidden.passed_share}
+            for problem, program, verdict in final
+        ],
+    }  # fmt: skip
+    write_atomic(run_dir / "result.json", json.dumps(result, indent=1) + "\n")
+    say(f"done: reward {first['reward']:.2f} in the first steps, {last['reward']:.2f} in the last")
