@@ -17,17 +17,18 @@ UV_COMPILE := $(UV_LOCK) pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quickstart test test-tree test-wheel test-engines check coverage bench bench-store fuzz lock clean
+.PHONY: help demo test test-tree test-wheel test-engines check coverage bench bench-store fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
-demo: $(RUNTIME)  ## set up and plan the example run across AWS, GCP and Azure
-	@$(BIN)/clusterctl doctor --fix >/dev/null
+demo: $(RUNTIME)  ## plan the RLCEF example, then plan and run the quickstart here: planned against actual in two minutes
+	@echo "==> what would reinforcement learning on code take on rented GPUs?"
 	@$(BIN)/clusterctl plan templates/specs/rlcef.yaml
-
-quickstart: $(RUNTIME)  ## run reinforcement learning from code execution on this machine, about a minute
 	@$(BIN)/clusterctl doctor --fix >/dev/null
+	@echo; echo "==> the same loop, small, on this machine: the plan"
+	@$(BIN)/clusterctl plan templates/specs/quickstart.yaml
+	@echo; echo "==> and the run, about a minute; Ctrl-C leaves it running, make demo follows it again"
 	@$(BIN)/clusterctl up templates/specs/quickstart.yaml --yes --again
 
 test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel
