@@ -10,6 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 WHEEL_VENV := build/wheel-venv
+WAITING := run sandbox store telemetry quickstart
+# Tests that mostly wait for processes: run once, from the tree.
 UV_VERSION := 0.13.9
 UV_LOCK := build/lock-venv/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	--no-annotate --quiet --custom-compile-command "make lock"
@@ -29,10 +31,13 @@ demo: $(RUNTIME)  ## plan the RLCEF example, then plan and run the quickstart he
 	@echo; echo "==> the same loop, small, on this machine: the plan"
 	@$(BIN)/clusterctl plan templates/specs/quickstart.yaml
 	@echo; echo "==> and the run, about a minute; Ctrl-C leaves it running, make demo follows it again"
+	@$(BIN)/clusterctl dashboard --sample --background >/dev/null 2>&1 || true  # it says why below
 	@$(BIN)/clusterctl up templates/specs/quickstart.yaml --yes --again
+	@echo; echo "==> the dashboard: this run, and a simulated day of 64 GPUs (choose in the side bar)"
+	@$(BIN)/clusterctl dashboard --sample --background
 
 test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel
-	@echo "left out: engines (make test-engines), the fuzzer (make fuzz)"
+	@echo "left out: engines (make test-engines), the fuzzer (make fuzz); from the wheel: $(WAITING) (run from the tree)"
 	@command -v cc >/dev/null || echo "left out: the tests on NVML, whose stand-in library needs a C compiler (cc)"
 
 test-tree: $(DEV)
@@ -46,7 +51,7 @@ test-wheel: $(DEV) $(WHEEL_VENV)/.stamp
 	$(BIN)/python -m pytest -n 2 tests/wheel --wheel-dist build/dist --wheel-venv $(WHEEL_VENV)
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > build/test-tools.pth
 	@mv build/test-tools.pth $(WHEEL_VENV)/lib/python3*/site-packages/
-	$(WHEEL_VENV)/bin/python -P -m pytest -n 2 tests/planners tests/clusterctl --wheel-venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/python -P -m pytest -n 2 tests/planners tests/clusterctl $(WAITING:%=--ignore=tests/clusterctl/%) --wheel-venv $(WHEEL_VENV)
 
 test-engines: $(DEV)  ## run what needs real engines; installs them by apt where it may
 	@sh tests/engines/install.sh
