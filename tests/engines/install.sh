@@ -17,6 +17,7 @@ environment train "$here/../../requirements-train.lock"  # torch: 2.5 GB to fetc
 packages=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
 command -v prometheus >/dev/null || packages="$packages prometheus"
+command -v chromium >/dev/null || packages="$packages chromium"
 [ -z "$packages" ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
 	echo "missing:$packages; install them with your package manager" >&2

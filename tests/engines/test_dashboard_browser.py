@@ -1,0 +1,219 @@
+"""The dashboard in a real Chromium: every page, light and dark, on a laptop and on a phone.
+
+No console error, no exception box, nothing fetched from elsewhere, no scrolling sideways, and the figures are those of
+ledger and store.  Pictures go to ~/.cache/clusterctl-engines/screenshots/ for people to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from clusterctl.ledger import open_ledger
+from clusterctl.ledger.rows import Run
+from clusterctl.sample.make import ensure_sample
+from clusterctl.sample.story import EVALUATE, HOURS, RLCEF, START
+from clusterctl.store import open_store
+
+SHOTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines" / "screenshots"
+PAGES = ("", "plan", "gpus", "pipeline", "sandboxes", "allocation", "what_if", "orphans", "outcomes", "quality")
+LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1280, 390)]
+PROBED = re.compile(r"/\w+/_stcore/(health|host-config)$")
+"""Streamlit's page looks for its server below the page's own path first, and is told that it isn't there."""
+PATIENCE_MS = 60_000
+USD_PER_GPU_HOUR = 55.04 / 8
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the simulated day and a live run without a step."""
+    folder = tmp_path_factory.mktemp("home")
+    ensure_sample(folder)
+    now = datetime.now(tz=UTC)
+    with open_ledger(str(folder / "ledger.db")) as ledger:
+        ledger.add_run(Run(run_id="live-run", name="live-run", target="local", created_at=now))
+        ledger.set_state("live-run", "running", at=now)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    """Where the dashboard is, while the tests run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "clusterctl"), "dashboard"]
+    environ = os.environ | {"CLUSTERCTL_HOME": str(home)}
+    started = subprocess.run(
+        [*command, "--background", "--port", str(port)], env=environ, capture_output=True, text=True, check=True
+    )
+    yield started.stdout.strip()
+    subprocess.run([*command, "--stop"], env=environ, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; as root it runs without its own sandbox."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.fail("chromium is missing: sh tests/engines/install.sh, or Debian's package chromium")
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        chromium = playwright.chromium.launch(executable_path=found, args=options)
+        yield chromium
+        chromium.close()
+
+
+class Complaints:
+    """What a page says that it should not."""
+
+    def __init__(self, page: Page) -> None:
+        self.found: list[str] = []
+        page.on("pageerror", lambda error: self.found.append(str(error)))
+        page.on("console", self._console)
+        page.on("response", self._response)
+        page.on("request", self._request)
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):  # see _response
+            self.found.append(message.text)
+
+    def _response(self, response: Any) -> None:
+        if response.status >= 400 and not PROBED.search(response.url):
+            self.found.append(f"{response.status} {response.url}")
+
+    def _request(self, request: Any) -> None:
+        if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", request.url):
+            self.found.append(f"asks {request.url}")
+
+
+def open_page(browser: Browser, url: str, scheme: str = "light", width: int = 1280) -> tuple[Page, Complaints]:
+    """A page that is drawn completely."""
+    page = browser.new_page(
+        viewport={"width": width, "height": 850}, color_scheme=scheme, timezone_id="Europe/Berlin", locale="en-GB"
+    )  # type: ignore[arg-type]
+    complaints = Complaints(page)
+    page.goto(url)
+    settle(page)
+    return page, complaints
+
+
+def settle(page: Page) -> None:
+    page.wait_for_selector("h2", timeout=PATIENCE_MS)
+    done = "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'"
+    page.wait_for_function(done, timeout=PATIENCE_MS)
+    page.wait_for_timeout(700)  # pictures are drawn after the script has ended
+
+
+def figures(page: Page) -> dict[str, str]:
+    """Label → value of the figures as a person sees them."""
+    found = {}
+    for metric in page.locator("[data-testid=stMetric]").all():
+        label = metric.locator("[data-testid=stMetricLabel]").inner_text().strip()
+        found[label] = metric.locator("[data-testid=stMetricValue]").inner_text().strip()
+    return found
+
+
+@pytest.fixture(scope="module")
+def truth(home: Path) -> dict[str, dict[str, str]]:
+    """Page → figures, from ledger and store by arithmetic of this test's own."""
+    with open_store(str(home / "sample" / "telemetry")) as store:
+        end = START + timedelta(hours=HOURS)
+        rows = store.read("gpu", start=START, end=end).with_columns(pl.col("seconds").cast(pl.Float64) / 3600)
+        programs = store.read("sandbox", start=START, end=end)["finished"].sum()
+    rows = rows.filter(pl.col("node").str.starts_with("gpu-"))
+    idle = rows.filter(pl.col("reason").is_not_null())["seconds"].sum()
+    with open_ledger(str(home / "sample" / "ledger.db")) as ledger:
+        bill, steps, run = ledger.bill(RLCEF).known_usd, ledger.steps(RLCEF), ledger.get_run(RLCEF)
+        solved = sum(step.metrics["solved"] or 0 for step in ledger.steps(EVALUATE))
+        evaluation = ledger.bill(EVALUATE).known_usd
+    seconds = [(b.at - a.at).total_seconds() for a, b in pairwise(steps) if b.step == a.step + 1]
+    assert run.limit_usd is not None
+    return {
+        "": {"Paid for idle GPUs": f"${idle * USD_PER_GPU_HOUR:,.0f}", "Spent": f"${bill:,.0f}",
+             "Budget left": f"${run.limit_usd - bill:,.0f}", "Steps": f"{steps[-1].step} of {steps[-1].of}"},
+        "plan": {"Seconds per step": f"{sum(seconds) / len(seconds):,.0f} s"},
+        "sandboxes": {"Programs": f"{programs:,}", "Per 1,000 programs": f"${5440 * HOURS / programs:.2f}"},
+        "allocation": {"Idle GPUs": f"${idle * USD_PER_GPU_HOUR:,.0f}"},
+        "orphans": {"Left over": "1", "A day": f"${5.44 * 24:,.0f}"},
+        "outcomes": {"Per solved task": f"${float(evaluation) / solved:.2f}"},
+        "quality": {"GPU time measured": f"{100 * rows['seconds'].sum() / (64 * HOURS):.1f} %"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS, ids=str)
+@pytest.mark.parametrize("name", PAGES, ids=lambda name: name or "overview")
+def test_a_page_is_whole(
+    name: str, scheme: str, width: int, browser: Browser, address: str, truth: dict[str, dict[str, str]]
+) -> None:
+    page, complaints = open_page(browser, f"{address}/{name}?data=simulated", scheme, width)
+    try:
+        assert complaints.found == []
+        assert page.locator("[data-testid=stException]").count() == 0
+        assert page.locator("[data-testid=stBadge], .stBadge, :text('Simulated')").count() > 0
+        for label, value in truth.get(name, {}).items():
+            named = page.locator("[data-testid=stMetricLabel]", has_text=label)
+            figure = page.locator("[data-testid=stMetric]").filter(has=named).first
+            expect(figure.locator("[data-testid=stMetricValue]")).to_have_text(value, timeout=PATIENCE_MS)
+        wide, room = page.evaluate(
+            "(() => {const m = document.querySelector('[data-testid=stMain]'); return [m.scrollWidth, m.clientWidth]})()"
+        )
+        assert wide <= room, "the page scrolls sideways"
+        height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+        page.set_viewport_size({"width": width, "height": min(height + 10, 4000)})
+        page.wait_for_timeout(300)
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"{name or 'overview'}-{scheme}-{width}.png")
+    finally:
+        page.close()
+
+
+def test_hovering_shows_formula_price_and_its_age(browser: Browser, address: str) -> None:
+    page, _ = open_page(browser, f"{address}/?data=simulated")
+    spent = page.locator("[data-testid=stMetric]", has_text="Spent")
+    spent.locator("[data-testid=stTooltipIcon] button, [data-testid=stTooltipIcon] svg").first.hover()
+    tip = page.locator("[data-testid=stTooltipContent]")
+    expect(tip).to_contain_text("hours x price per hour", timeout=PATIENCE_MS)
+    expect(tip).to_contain_text("2026-07-20")
+    page.close()
+
+
+def test_pages_are_reached_by_keyboard_and_keep_what_was_chosen(browser: Browser, address: str) -> None:
+    page, _ = open_page(browser, f"{address}/?data=simulated&window=6h")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement?.getAttribute('href') ?? ''").partition("?")[0].endswith("/gpus"):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/gpus\?.*"), timeout=PATIENCE_MS)
+    settle(page)
+    assert "data=simulated" in page.url
+    assert "window=6h" in page.url
+    assert "Europe/Berlin" in page.locator("[data-testid=stMain]").inner_text()
+    page.close()
+
+
+def test_a_live_page_changes_in_place(browser: Browser, address: str, home: Path) -> None:
+    page, complaints = open_page(browser, f"{address}/?run=live-run")
+    assert figures(page)["Steps"] == "none yet"
+    page.evaluate("window.neverReloaded = true")
+    with open_ledger(str(home / "ledger.db")) as ledger:
+        ledger.record_step("live-run", "rlcef", 1, of=9, at=datetime.now(tz=UTC), metrics={"reward": 0.5})
+    steps = page.locator("[data-testid=stMetric]", has_text="Steps")
+    expect(steps.locator("[data-testid=stMetricValue]")).to_have_text("1 of 9", timeout=PATIENCE_MS)
+    assert page.evaluate("window.neverReloaded") is True
+    assert complaints.found == []
+    page.close()
