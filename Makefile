@@ -41,7 +41,7 @@ test: test-tree test-wheel  ## run the tests, from the tree and from the built w
 	@command -v cc >/dev/null || echo "left out: the tests on NVML, whose stand-in library needs a C compiler (cc)"
 
 test-tree: $(DEV)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # First the installed command alone, then the tests with its code: the test tools come last on its path, through a .pth file.
 test-wheel: $(DEV) $(WHEEL_VENV)/.stamp

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,14 @@ class FakeCloud:
     requests: list[Request] = field(default_factory=list)
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of clients that hang up in the middle, as they do after an answer that they can't use."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @contextmanager
 def serve(answer: Callable[[Request], Reply]) -> Iterator[FakeCloud]:
     """A server on 127.0.0.1 that answers by `answer`; it keeps the requests."""
@@ -75,7 +84,7 @@ def serve(answer: Callable[[Request], Reply]) -> Iterator[FakeCloud]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in http.server
             """Stay silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     cloud.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
