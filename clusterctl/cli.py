@@ -6,9 +6,10 @@ Commands are imported when they are invoked, so that `clusterctl --help` stays a
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -17,9 +18,6 @@ from typer.main import get_command
 from clusterctl import __version__, failure, log
 from clusterctl.cold_start import collect_garbage_rarely, one_thread
 from clusterctl.command_table import COMMANDS, CommandEntry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ALLOCATIONS_PER_COLLECTION = 100_000
 """Starting up makes fewer objects than this, nearly all of which live until the end.  Python's default of 700 looks

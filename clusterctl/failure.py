@@ -11,16 +11,13 @@ import re
 import shlex
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from typer.exceptions import Abort, TyperException
 
 from clusterctl.errors import ClusterctlError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 USAGE = 2
 BUG = 70

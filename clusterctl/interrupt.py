@@ -6,12 +6,10 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Self
+from types import FrameType, TracebackType
+from typing import Self
 
 from clusterctl.errors import Interrupted
-
-if TYPE_CHECKING:
-    from types import FrameType, TracebackType
 
 AT_ONCE = "stopped at once; `clusterctl status` shows what there is, `clusterctl up` or `down` completes it"
 

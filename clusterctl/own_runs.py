@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from clusterctl.errors import StateError
 from clusterctl.ledger import ledger_url, open_ledger
+from clusterctl.ledger.rows import FactorRow
 from planners.learn.factors import NO_FACTORS, Factor, Factors, Place
-
-if TYPE_CHECKING:
-    from clusterctl.ledger.rows import FactorRow
 
 COLUMNS = ("calibration_id", *Place._fields, "gpu", "log_factor", "log_sd", "ratios")
 IN_USE = """SELECT * FROM factors WHERE calibration_id = (SELECT calibration_id FROM factors

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clusterctl.console import progress
 from clusterctl.errors import Infeasible, PriceError, SpecError
+from clusterctl.files.document import Document
 from clusterctl.files.plan_file import MAX_BYTES, looks_like_plan, parse_plan
 from clusterctl.files.spec_file import check_spec
 from clusterctl.files.yaml_file import MAX_BYTES as MAX_SPEC_BYTES
 from clusterctl.files.yaml_file import parse_yaml, read_text
+from clusterctl.show.difference import Difference
 from clusterctl.world import load_world
 from planners.fleet.choose import NoFleetError
 from planners.plan.build import build_plan
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from clusterctl.files.document import Document
-    from clusterctl.show.difference import Difference
-    from planners.plan.value import Plan
-    from planners.spec.run import RunSpec
+from planners.plan.value import Plan
+from planners.spec.run import RunSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

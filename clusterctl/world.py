@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from clusterctl.facts.calibration import load_calibration
 from clusterctl.facts.lookup import find_gpu, find_model, load_gpus
@@ -10,12 +10,8 @@ from clusterctl.own_runs import load_factors
 from clusterctl.prices.book import load_book
 from clusterctl.sandbox.measured import starts_here
 from planners.spec.fleet import CLOUDS
+from planners.spec.run import RunSpec
 from planners.world import World
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from planners.spec.run import RunSpec
 
 
 def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = False) -> World:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from clusterctl.console import terminal
 from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
+from clusterctl.ledger.rows import FactorRow
 from clusterctl.own_runs import factors_of
-from clusterctl.run.calibrate import apply, learn
-from clusterctl.show.spans import Span, Style, line, paint
+from clusterctl.run.calibrate import Calibrated, apply, learn
+from clusterctl.show.spans import Line, Span, Style, line, paint
 from clusterctl.show.table import Column, cell, draw
-from planners.learn.factors import ANY_GPU
+from planners.learn.factors import ANY_GPU, Factor, Factors
 from planners.physics.calibration import Z80
-
-if TYPE_CHECKING:
-    from clusterctl.ledger.rows import FactorRow
-    from clusterctl.run.calibrate import Calibrated
-    from clusterctl.show.spans import Line
-    from planners.learn.factors import Factor, Factors
 
 COLUMNS = (
     Column(title="phase"),

@@ -14,6 +14,7 @@ import typer
 from clusterctl.console import terminal
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.ledger import open_ledger
+from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
 from clusterctl.run.moments import moment
 from clusterctl.store import open_source
@@ -21,7 +22,6 @@ from clusterctl.store import open_source
 if TYPE_CHECKING:
     from clusterctl.accounting.page import Page
     from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Run
     from planners.plan.value import Plan
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,14 +15,9 @@ from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
 from clusterctl.run.moments import moment
-from clusterctl.run.runs import open_run
+from clusterctl.run.runs import OpenRun, open_run
+from clusterctl.targets.base import LogLine
 from clusterctl.targets.local import SUPERVISOR
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.run.runs import OpenRun
-    from clusterctl.targets.base import LogLine
 
 FOLLOW_SECONDS = 0.3
 

@@ -6,8 +6,9 @@ import os
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import polars as pl
 import typer
 
 from clusterctl.console import terminal
@@ -15,9 +16,6 @@ from clusterctl.errors import PriceError, SpecError
 from clusterctl.prices import show
 from clusterctl.prices.book import PriceBook, load_book
 from clusterctl.prices.query import Filters, SortBy, comparison, listing, series
-
-if TYPE_CHECKING:
-    import polars as pl
 
 app = typer.Typer(help="Look into the price book, check it, refresh it.", no_args_is_help=True)
 

@@ -8,14 +8,12 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from clusterctl.errors import ClusterctlError, SpecError
-
-if TYPE_CHECKING:
-    from clusterctl.sandbox.isolation import Isolation
+from clusterctl.sandbox.isolation import Isolation
 
 app = typer.Typer(help="Run programs that nobody has read.", no_args_is_help=True)
 

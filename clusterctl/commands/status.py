@@ -11,18 +11,16 @@ import typer
 from clusterctl.console import Redrawn, terminal
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import LIVE
+from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
 from clusterctl.run.runs import open_run
 from clusterctl.run.start import ensure_supervisor
-from clusterctl.run.state import as_data, state_of
+from clusterctl.run.state import RunState, as_data, state_of
 from clusterctl.run.status_page import page, table
 from clusterctl.run.view import moment_text
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Run
-    from clusterctl.run.state import RunState
 
 WATCH_SECONDS = 1.0
 

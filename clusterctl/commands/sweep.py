@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from clusterctl.console import ask
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import LIVE
+from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
 from clusterctl.run.view import duration_text, size_text, usd_text
+from clusterctl.targets.base import Leftover
 from clusterctl.targets.local import LocalTarget
 from planners.run.money import owed
 from planners.run.outlook import SECONDS_PER_HOUR
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.ledger.rows import Run
-    from clusterctl.targets.base import Leftover
 
 
 def sweep(

@@ -6,16 +6,14 @@ import json
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from clusterctl.console import terminal
 from clusterctl.store import open_source, open_store
+from clusterctl.store.inventory import TableSize
 from clusterctl.store.store import Store
-
-if TYPE_CHECKING:
-    from clusterctl.store.inventory import TableSize
 
 Url = Annotated[str | None, typer.Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's.")]
 GIB, MIB = 2**30, 2**20

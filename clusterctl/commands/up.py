@@ -16,6 +16,7 @@ from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.locks import run_lock
+from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
 from clusterctl.planning import Planner, open_source
 from clusterctl.run.follow import follow
@@ -23,15 +24,13 @@ from clusterctl.run.jobs import check_packages
 from clusterctl.run.preflight import Allowed, RunLimits, check_money
 from clusterctl.run.records import use_of
 from clusterctl.run.runs import open_run, target_of
-from clusterctl.run.start import Deed, check_limits_left, decide, ensure_supervisor, prepare
+from clusterctl.run.start import Deed, Launch, check_limits_left, decide, ensure_supervisor, prepare
 from clusterctl.run.view import preview_text
 from clusterctl.telemetry.settings import installed
+from planners.plan.value import Plan
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Run
-    from clusterctl.run.start import Launch
-    from planners.plan.value import Plan
 
 LOCK_SECONDS = 10.0
 """Of two at once the second waits so long for the first to have written its intent, and then follows the same run."""

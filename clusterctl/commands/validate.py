@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,14 +14,9 @@ from clusterctl.errors import SpecError
 from clusterctl.facts.calibration import load_calibration
 from clusterctl.facts.published import published_gpu, published_model
 from clusterctl.files.yaml_file import read_yaml
+from clusterctl.show.spans import Line
 from planners.cases.case import KINDS
-from planners.cases.score import answer_cases, summarise
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.show.spans import Line
-    from planners.cases.score import Answer, Score
+from planners.cases.score import Answer, Score, answer_cases, summarise
 
 MAX_BYTES = 64 << 20
 MAX_VALUES = 5_000_000

@@ -5,17 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clusterctl.errors import SpecError
 from clusterctl.paths import facts_dir
 from planners.domain import GpuSpec, ModelShape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from planners.spec.models import InlineModel
+from planners.spec.models import InlineModel
 
 _FOR_CHECKS_ONLY = ("params_stated", "params_active_stated")
 """Published totals kept beside the shape: tests compare them, the planner must not."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
 from clusterctl.facts.lookup import find_gpu, find_model, load_gpus, load_models
-
-if TYPE_CHECKING:
-    from planners.domain import GpuSpec, ModelShape
+from planners.domain import GpuSpec, ModelShape
 
 _TUNED = re.compile(
     r"-(instruct|base|chat|it|hf|pt|fp8|bf16|fp16|awq|gptq|mxfp4|thinking|preview|dpo|sft|rl|\d{4}|v\d+(\.\d+)?)$"

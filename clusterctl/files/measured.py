@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from clusterctl.errors import SpecError
 from clusterctl.files.yaml_file import read_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MAX_BYTES = 64 << 20
 

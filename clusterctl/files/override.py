@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from clusterctl.errors import SpecError
 from clusterctl.files.spec_words import dotted, nearest
 from clusterctl.files.yaml_file import parse_yaml
-from planners.spec.fields import all_paths
+from planners.spec.fields import Path, all_paths
 from planners.spec.run import RunSpec
-
-if TYPE_CHECKING:
-    from planners.spec.fields import Path
 
 
 class Override(NamedTuple):

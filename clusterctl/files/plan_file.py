@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
@@ -13,9 +14,6 @@ from clusterctl.files.write import write_atomic
 from clusterctl.files.yaml_file import parse_yaml, read_text
 from planners.plan.identity import file_id
 from planners.plan.value import SCHEMA, Plan
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MAX_BYTES = 16 << 20
 """A plan of a hundred stages is under a megabyte."""

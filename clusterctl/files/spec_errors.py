@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from clusterctl.errors import SpecError
 from clusterctl.files.spec_words import dotted, nearest, shown
 from planners.spec.fields import fields_at
 from planners.spec.run import STAGE_KINDS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from pydantic import ValidationError
-
-    Path = tuple[str | int, ...]
-    Where = Callable[[Path, bool], str]
-    """Path, and whether the key (true) or the value is meant -> `file:line:column` for a message."""
+Path = tuple[str | int, ...]
+Where = Callable[[Path, bool], str]
+"""Path, and whether the key (true) or the value is meant -> `file:line:column` for a message."""
 
 MAX_SHOWN = 5
 _PATTERNS = {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from clusterctl.errors import SpecError
 from clusterctl.facts import find_gpu, find_model
+from clusterctl.files.document import Document
 from clusterctl.files.measured import read_measured
 from clusterctl.files.override import Override, override
 from clusterctl.files.spec_errors import spec_error
@@ -20,12 +22,7 @@ from planners.spec.hf_config import inline_from_config
 from planners.spec.models import InlineModel
 from planners.spec.run import RunSpec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from clusterctl.files.document import Document
-
-    Steps = tuple[str | int, ...]
+Steps = tuple[str | int, ...]
 
 
 def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> RunSpec:

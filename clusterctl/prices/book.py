@@ -5,19 +5,17 @@ Reads; never fetches, never writes.  A damaged book is an error, never a silent 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import date
+from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from clusterctl.prices.schema import PRICE_KEY, BookFrames
 from clusterctl.prices.volume import Volume, embedded_dir, newest_refreshed, open_volume
 from planners.domain import OFFER_COLUMNS
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import date
-    from pathlib import Path
 
 MachineKind = Literal["gpu", "cpu"]
 Filters = dict[str, "Collection[str] | None"]

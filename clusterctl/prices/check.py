@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import date
+from typing import Literal
 
 import polars as pl
 
-from clusterctl.prices.schema import PRICE_KEY
+from clusterctl.prices.schema import PRICE_KEY, BookFrames
 from planners.domain import CapacityType
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from datetime import date
-
-    from clusterctl.prices.schema import BookFrames
 
 OLD_AFTER_DAYS = 180
 SPOT_ROUNDING = 1.0001

@@ -6,7 +6,8 @@ The bytes depend only on the rows and on the polars version: no clock, no host, 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 import polars as pl
 
@@ -24,10 +25,6 @@ from clusterctl.prices.schema import (
     BookFrames,
     Manifest,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 def pack(csv_folder: Path, out_folder: Path) -> Manifest:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import polars as pl
 
 from clusterctl.errors import SpecError
 from clusterctl.facts.lookup import find_gpu
+from clusterctl.prices.book import PriceBook
 from planners.domain import CapacityType
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date
-
-    from clusterctl.prices.book import PriceBook
 
 SortBy = Literal["price", "gpu-price", "name", "age"]
 

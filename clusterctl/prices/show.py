@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
 
+import polars as pl
+
+from clusterctl.console import Terminal
 from clusterctl.prices import table
+from clusterctl.prices.check import Finding
 from clusterctl.prices.table import Column
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date
-
-    import polars as pl
-
-    from clusterctl.console import Terminal
-    from clusterctl.prices.check import Finding
 
 SCHEMA = "clusterctl.prices/1"
 TABLE_ROWS = 20

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from clusterctl.console import Terminal
+from clusterctl.console import Terminal
 
 UNKNOWN = "unknown"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 from pydantic import ValidationError
@@ -13,9 +13,6 @@ from pydantic import ValidationError
 from clusterctl.errors import StateError
 from clusterctl.paths import facts_dir, user_data_dir
 from clusterctl.prices.schema import FORMAT_VERSION, MANIFEST_NAME, Manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def embedded_dir() -> Path:

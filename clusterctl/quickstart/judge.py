@@ -9,10 +9,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from clusterctl.quickstart.problems import Problem
+from clusterctl.quickstart.problems import Problem
 
 
 class Status(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from clusterctl.quickstart.grpo import Adam, learn
 from clusterctl.quickstart.judge import reward
 from clusterctl.quickstart.policy import Vocabulary, new_parameters, write_programs
-from clusterctl.quickstart.problems import PROBLEMS
+from clusterctl.quickstart.problems import PROBLEMS, Problem
 from clusterctl.quickstart.report import (
     Phases,
     mark_of,
@@ -25,9 +26,6 @@ from clusterctl.quickstart.report import (
 from clusterctl.quickstart.run_state import CHECKPOINT, RunState, last_state
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from clusterctl.quickstart.problems import Problem
     from clusterctl.quickstart.sandbox_client import SandboxClient
 
 _VOCABULARY = Vocabulary(PROBLEMS)

@@ -6,19 +6,17 @@ logits = tanh(sum of the K rows of `features` that are on + `bias`) @ `out`, ove
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clusterctl.quickstart.grammar import PLACES, PRODUCTIONS, Derivation, in_scope
+from clusterctl.quickstart.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
-
-    from clusterctl.quickstart.problems import Problem
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]

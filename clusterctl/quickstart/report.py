@@ -6,21 +6,17 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from clusterctl.files.write import write_atomic
-from clusterctl.quickstart.judge import reward
+from clusterctl.quickstart.judge import Verdict, reward
+from clusterctl.quickstart.problems import Problem
 from clusterctl.telemetry import phase
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from clusterctl.quickstart.judge import Verdict
-    from clusterctl.quickstart.problems import Problem
 
 STAGE = "rlcef"
 MARKS = "marks.jsonl"

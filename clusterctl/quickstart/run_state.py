@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zipfile import BadZipFile
 
@@ -16,9 +18,6 @@ from clusterctl.quickstart.grpo import Adam
 from clusterctl.quickstart.report import MARKS, append_line, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from clusterctl.quickstart.policy import Parameters
 
 

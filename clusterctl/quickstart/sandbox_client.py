@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from clusterctl.errors import ClusterctlError
-from clusterctl.quickstart.judge import task_for
-from clusterctl.quickstart.problems import PROBLEMS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-
-    from clusterctl.quickstart.judge import Verdict
-    from clusterctl.quickstart.problems import Problem
+from clusterctl.quickstart.judge import Verdict, task_for
+from clusterctl.quickstart.problems import PROBLEMS, Problem
 
 RUN_SECONDS_LIMIT = 10.0
 """Backstop of the sandbox, of wall time; the harness's own limit, of CPU time, is far below."""

@@ -6,17 +6,13 @@ As a base model has, it has read much that is wrong and some that is right.  Not
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from clusterctl.quickstart.policy import Vocabulary, new_parameters, write_programs
-from clusterctl.quickstart.problems import PROBLEMS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.quickstart.problems import Problem
+from clusterctl.quickstart.problems import PROBLEMS, Problem
 
 UPDATES, BATCH, LEARNING_RATE = 200, 32, 3e-3
 RIGHT_SHARE = 0.3

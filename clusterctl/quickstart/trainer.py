@@ -12,17 +12,16 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.quickstart.judge import Verdict
+from clusterctl.quickstart.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.quickstart.judge import Verdict
     from clusterctl.quickstart.loop import Settings
-    from clusterctl.quickstart.problems import Problem
     from clusterctl.quickstart.sandbox_client import SandboxClient
 
 URL_VARIABLE = "CLUSTERCTL_SANDBOX_URL"

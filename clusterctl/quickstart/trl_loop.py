@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clusterctl.errors import StateError
 from clusterctl.files.write import write_atomic
-from clusterctl.quickstart.judge import reward
-from clusterctl.quickstart.loop import problems_of_step
-from clusterctl.quickstart.problems import PROBLEMS
+from clusterctl.quickstart.judge import Verdict, reward
+from clusterctl.quickstart.loop import Settings, problems_of_step
+from clusterctl.quickstart.problems import PROBLEMS, Problem
 from clusterctl.quickstart.report import (
     MARKS,
     Phases,
@@ -32,14 +33,7 @@ from clusterctl.quickstart.report import (
 from clusterctl.quickstart.run_state import Progress, last_state
 from clusterctl.quickstart.tiny_llama import MAX_TOKENS, base_model, likeliest_programs, program_of, prompt_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from clusterctl.quickstart.judge import Verdict
-    from clusterctl.quickstart.loop import Settings
-    from clusterctl.quickstart.problems import Problem
-
-    Judge = Callable[[Sequence[Problem], Sequence[str]], list[Verdict]]
+Judge = Callable[[Sequence[Problem], Sequence[str]], list[Verdict]]
 
 CHECKPOINT = "checkpoint.json"
 LEARNING_RATE = 7e-4

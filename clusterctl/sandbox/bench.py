@@ -7,15 +7,17 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clusterctl import paths
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox.commands import Task
+from clusterctl.sandbox.isolation import Isolation
 from clusterctl.sandbox.languages import toolchain
 from clusterctl.sandbox.measured import SandboxProfile, this_machine
 from clusterctl.sandbox.orphans import owner_mark
@@ -24,12 +26,6 @@ from clusterctl.sandbox.run import run_program
 from clusterctl.sandbox.users import kept_namespaces
 from clusterctl.sandbox.verdict import Policy, Request
 from planners.spec.lengths import Durations
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import date
-
-    from clusterctl.sandbox.isolation import Isolation
 
 ROUNDS = 4
 """What is compared takes turns, so that both see the same machine."""

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clusterctl.sandbox.languages import NO_TOOLS, Toolchain
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from clusterctl.sandbox.verdict import Policy
+from clusterctl.sandbox.verdict import Policy
 
 REPORT_FD = 9
 WORK = "/tmp"  # noqa: S108 - the sandbox's own

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox import commands
 from clusterctl.sandbox.commands import Task
 from clusterctl.sandbox.process import run_phase
 from clusterctl.sandbox.verdict import Policy, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _INSTALLERS = {
     "apt-get": "apt-get install -y bubblewrap",

@@ -14,8 +14,8 @@ import shutil
 import signal
 import tarfile
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from clusterctl.sandbox import commands
 from clusterctl.sandbox.orphans import owner_mark
@@ -23,9 +23,6 @@ from clusterctl.sandbox.seccomp import filter_program
 from clusterctl.sandbox.users import lent_namespace
 from clusterctl.sandbox.verdict import Phase, Policy, Status
 from clusterctl.sandbox.watch import Watch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _CPU_LIMIT_CODE = 128 + signal.SIGXCPU
 _KILLED_CODE = 128 + signal.SIGKILL

@@ -6,18 +6,14 @@ import json
 import os
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import typer
 
 from clusterctl.console import progress
 from clusterctl.errors import ClusterctlError
-from clusterctl.sandbox.bench import BARE_NAME, PROGRAMS, left_by, profile, speeds
+from clusterctl.sandbox.bench import BARE_NAME, PROGRAMS, Speed, left_by, profile, speeds
 from clusterctl.sandbox.isolation import BUBBLEWRAP, Isolation
 from clusterctl.sandbox.measured import write_profile
-
-if TYPE_CHECKING:
-    from clusterctl.sandbox.bench import Speed
 
 
 def bench_report(isolation: Isolation, *, seconds: float, concurrency: int | None, runs: int, as_json: bool) -> None:

@@ -15,25 +15,21 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from clusterctl import __version__
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.sandbox.fusion import RunCodeRequest, response
+from clusterctl.sandbox.isolation import Isolation
 from clusterctl.sandbox.languages import LANGUAGES, languages
 from clusterctl.sandbox.metrics import Metrics
 from clusterctl.sandbox.orphans import end_orphans
 from clusterctl.sandbox.run import run_program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from clusterctl.sandbox.isolation import Isolation
-    from clusterctl.sandbox.verdict import Policy, Request, Verdict
+from clusterctl.sandbox.verdict import Policy, Request, Verdict
 
 MAX_REQUEST_BYTES = 64 << 20
 IDLE_SECONDS = 60

@@ -9,14 +9,11 @@ from __future__ import annotations
 import os
 import subprocess
 from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clusterctl.sandbox.commands import INNER_ID, OUTER_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _idle: deque[int] = deque()
 _HOLD = ("unshare", "--user", "/bin/sh", "-c", "echo; read -r _")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_FILES = 200
 """Files of one request: each is an open descriptor while its sandbox starts."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.console import Terminal
-    from clusterctl.show.difference import Difference
-    from planners.plan.value import Plan
+from clusterctl.console import Terminal
+from clusterctl.show.difference import Difference
+from planners.plan.value import Plan
 
 DRAWN_WITH = "·–—×…−█━┃└─├│▸Δ±→"
 """What pages are made of: where it can't be encoded, ASCII stands in."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from clusterctl.console import Terminal
+from clusterctl.show.difference import Difference, Row
 from clusterctl.show.page.view import labelled
 from clusterctl.show.rounding import (
     UNKNOWN,
@@ -21,13 +23,7 @@ from clusterctl.show.rounding import (
 )
 from clusterctl.show.spans import Line, Span, Style, line, paint, wrap
 from clusterctl.show.table import Column, cell, draw
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.console import Terminal
-    from clusterctl.show.difference import Difference, Row
-    from planners.plan.value import Plan
+from planners.plan.value import Plan
 
 SHOWN_ROWS = 8
 """Phases and bill lines that differ most; `verbose` shows all, also the equal ones."""

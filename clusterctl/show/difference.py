@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from planners.plan.value import Plan
+from planners.plan.value import Plan
 
 SCHEMA = "clusterctl.difference/1"
 """Name and version of the JSON document; described in docs/plan-json.md."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from clusterctl.console import Terminal
 from clusterctl.show.page.view import View, labelled
 from clusterctl.show.rounding import count
 from clusterctl.show.spans import Line, Span, Style, line, line_width, paint
 from clusterctl.show.table import Column, cell, draw
 from clusterctl.show.terms import OVERVIEW, all_terms
 from clusterctl.show.tree import draw_tree
-
-if TYPE_CHECKING:
-    from clusterctl.console import Terminal
-    from planners.plan.value import Plan, Rejection
+from planners.plan.value import Plan, Rejection
 
 SHOWN_IDS = 60
 

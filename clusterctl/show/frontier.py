@@ -5,17 +5,14 @@ Points carry the numbers that `--pick` takes; a list beside the picture says wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from clusterctl.show.labels import Box, place_labels
 from clusterctl.show.page.options import labels_of
 from clusterctl.show.page.run import price_age
 from clusterctl.show.rounding import DurationUnit, duration_unit, hours_band, usd
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from planners.plan.value import Alternative, Plan
+from planners.plan.value import Alternative, Plan
 
 BAND = "#9aa7b8"
 DOT = "#0072B2"

@@ -7,16 +7,14 @@ import inspect
 import sys
 import types
 import typing
+from collections.abc import Iterator
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
 from planners.plan import value
 from planners.plan.identity import ID_DIGITS, UNHASHED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _UNHASHED = " and ".join(f"`{name}`" for name in UNHASHED)
 _HEAD = f"""# The plan file

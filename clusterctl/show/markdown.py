@@ -7,9 +7,8 @@ slow job see that a newer comment is there already.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from clusterctl.show.difference import gpu_hours
+from clusterctl.show.difference import Difference, gpu_hours
 from clusterctl.show.markdown_details import details
 from clusterctl.show.markdown_text import escape, table
 from clusterctl.show.page.run import how_sure, price_age, title
@@ -22,10 +21,7 @@ from clusterctl.show.rounding import (
     usd,
     usd_band,
 )
-
-if TYPE_CHECKING:
-    from clusterctl.show.difference import Difference
-    from planners.plan.value import Plan, StagePlan
+from planners.plan.value import Plan, StagePlan
 
 MAX_CHARACTERS = 60_000
 """GitHub refuses comments over 65,536; the rest is room for whoever posts it."""

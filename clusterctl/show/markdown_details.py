@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from clusterctl.show.compare import sides
+from clusterctl.show.difference import Difference
 from clusterctl.show.markdown_text import escape, folded, table
 from clusterctl.show.page.money import outcome_text
 from clusterctl.show.rounding import (
@@ -22,12 +23,7 @@ from clusterctl.show.rounding import (
     usd,
     usd_band,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from clusterctl.show.difference import Difference
-    from planners.plan.value import Plan, StagePlan
+from planners.plan.value import Plan, StagePlan
 
 MAX_ROWS = 60
 """Rows of one block; the rest is counted."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from clusterctl.show.spans import clean
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MAX_CELL = 200
 """Longer cells are cut in the middle: both ends of a name tell most."""

@@ -6,15 +6,12 @@ The same plan gives the same bytes: fixed salt, no date, text as text.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.files.write import write_atomic
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from planners.plan.value import Plan
+from planners.plan.value import Plan
 
 SETTINGS: Any = {
     "svg.hashsalt": "clusterctl",

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from planners.plan.value import Band
+from planners.plan.value import Band
 
 UNKNOWN = "unknown"
 MINUS = "\N{MINUS SIGN}"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from clusterctl.show.spans import Line, Span, Style, clip, line_width, wrap
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 GAP = 2
 INDENT = 2

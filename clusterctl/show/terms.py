@@ -7,14 +7,9 @@ nodes × hours × price.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from planners.plan.value import Term
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from planners.plan.value import Line, Plan, Pool, StagePlan
+from planners.plan.value import Line, Plan, Pool, StagePlan, Term
 
 OVERVIEW = "?"
 """What `--explain` without an id asks for; no id looks like it."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clusterctl.show.rounding import number, percent, phase_unit, usd
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from planners.plan.value import Plan, Pool, StagePlan
+from planners.plan.value import Plan, Pool, StagePlan
 
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#999999")
 """Okabe and Ito's colours without the orange ones, which mark sandboxes."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
 from clusterctl.show.rounding import UNKNOWN, number, unit_price, usd
 from clusterctl.show.spans import Line, Span, Style, line, wrap
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from planners.plan.value import Term
+from planners.plan.value import Term
 
 PAGE_LINES = 60
 """A longer tree is cut where it still fits, unless all of it is asked for."""

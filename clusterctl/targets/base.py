@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    from planners.run.reconcile import Change, Instance, Role
+from planners.run.reconcile import Change, Instance, Role
 
 TAG_PREFIX = "clusterctl.dev"
 """Tags on everything that we start: /run, /role, /team, /plan-id, /budget, /expires-at, and the spec's labels."""

@@ -8,12 +8,12 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clusterctl.sandbox.orphans import orphans
-from clusterctl.targets.base import Leftover, LogLine
+from clusterctl.targets.base import Job, Leftover, LogLine, RunRef
 from clusterctl.targets.log_times import read_times
 from clusterctl.targets.processes import (
     POLL_SECONDS,
@@ -28,13 +28,7 @@ from clusterctl.targets.processes import (
     spawn,
     tagged,
 )
-from planners.run.reconcile import Instance, Role
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from clusterctl.targets.base import Job, RunRef
-    from planners.run.reconcile import Change
+from planners.run.reconcile import Change, Instance, Role
 
 SANDBOX = "sandbox"
 TRAINER = "trainer"

@@ -7,10 +7,7 @@ look that found it, a second late at most.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 TAIL_BYTES = 4096
 

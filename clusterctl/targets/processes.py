@@ -8,15 +8,12 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 RUN_TAG = "CLUSTERCTL_RUN"
 ROLE_TAG = "CLUSTERCTL_ROLE"

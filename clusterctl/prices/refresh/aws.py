@@ -14,18 +14,14 @@ import io
 import re
 import zlib
 from collections import defaultdict
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Collection, Iterator
+from datetime import date
+from pathlib import Path
+from typing import TextIO
 
 from clusterctl.errors import PriceError
-from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Reading, Row, field, price_frame, source_frame, usd
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from datetime import date
-    from pathlib import Path
-
-    from clusterctl.prices.refresh.reading import Cache
-    from clusterctl.prices.refresh.transport import Transport
+from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Cache, Reading, Row, field, price_frame, source_frame, usd
+from clusterctl.prices.refresh.transport import Transport
 
 INDEX = "/offers/v1.0/aws/AmazonEC2/current/region_index.json"
 RESTRICTED = re.compile(r"^(us-gov|us-iso|eu-isoe|eusc|cn)-")

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from datetime import date
 
 from clusterctl.errors import PriceError
-from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Reading, Row, field, price_frame, source_frame, usd
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from datetime import date
-
-    from clusterctl.prices.refresh.reading import Cache
-    from clusterctl.prices.refresh.transport import Transport
+from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Cache, Reading, Row, field, price_frame, source_frame, usd
+from clusterctl.prices.refresh.transport import Transport
 
 PATH = "/api/retail/prices"
 API_VERSION = "2023-01-01-preview"

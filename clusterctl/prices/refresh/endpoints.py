@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from clusterctl.errors import PriceError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 BASE_URLS = {
     "aws": "https://pricing.us-east-1.amazonaws.com",

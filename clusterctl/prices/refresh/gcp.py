@@ -6,21 +6,16 @@ A machine's price is the sum of its parts (quality `component_sum`); where a par
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import astuple
-from typing import TYPE_CHECKING
+from datetime import date
 
 import polars as pl
 
 from clusterctl.errors import PriceError
 from clusterctl.prices.refresh.gcp_parts import CAPACITY_TYPES, PartPrice, part_price
-from clusterctl.prices.refresh.reading import Reading, Row, field, price_frame, source_frame
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from datetime import date
-
-    from clusterctl.prices.refresh.reading import Cache
-    from clusterctl.prices.refresh.transport import Transport
+from clusterctl.prices.refresh.reading import Cache, Reading, Row, field, price_frame, source_frame
+from clusterctl.prices.refresh.transport import Transport
 
 PATH = "/v1/services/6F81-5844-456A/skus"
 PAGE_SIZE = 5000

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from clusterctl.prices.refresh.reading import Reading
 from clusterctl.prices.schema import PRICE_KEY, PRICE_SCHEMA, BookFrames
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.prices.refresh.reading import Reading
 
 SAME_WITHIN = 1e-4
 """Relative difference that is rounding, not news."""

@@ -6,18 +6,16 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from clusterctl.errors import PriceError
 from clusterctl.prices.schema import PRICE_KEY, PRICE_SCHEMA, SOURCE_SCHEMA
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import date
-    from pathlib import Path
 
 HOURS_PER_YEAR = 8760
 Row = tuple[str, str, str, float]

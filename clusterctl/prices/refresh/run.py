@@ -7,9 +7,13 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
 
 from clusterctl.console import progress
 from clusterctl.errors import PriceError, StateError
@@ -24,16 +28,8 @@ from clusterctl.prices.refresh.gcp import read_gcp
 from clusterctl.prices.refresh.merge import Changes, merge
 from clusterctl.prices.refresh.reading import Cache, Reading
 from clusterctl.prices.refresh.transport import Transport
+from clusterctl.prices.schema import BookFrames
 from clusterctl.prices.volume import embedded_dir, open_volume, refreshed_dir
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    import polars as pl
-
-    from clusterctl.prices.schema import BookFrames
 
 SOFT_RULES = {"spot ≤ on-demand", "reserved ≤ on-demand"}
 """Rules that a cloud's own list may break: `prices check` says so, but a refresh goes on."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from clusterctl.console import Terminal
 from clusterctl.prices import table
+from clusterctl.prices.refresh.run import Report
 from clusterctl.prices.show import SCHEMA, as_json
 from clusterctl.prices.table import Column
-
-if TYPE_CHECKING:
-    from clusterctl.console import Terminal
-    from clusterctl.prices.refresh.run import Report
 
 MOVERS_SHOWN = 10
 MOVERS_IN_JSON = 100

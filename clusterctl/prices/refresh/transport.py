@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from clusterctl.errors import PriceError
+from clusterctl.prices.refresh.endpoints import Endpoint
 from clusterctl.prices.refresh.part import Part
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
-    from clusterctl.prices.refresh.endpoints import Endpoint
 
 T = TypeVar("T")
 

@@ -6,20 +6,15 @@ every number is the plan's, rounded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from clusterctl.console import Terminal
 from clusterctl.show.page.money import bill, unpriced
 from clusterctl.show.page.notes import footer, warnings
 from clusterctl.show.page.options import alternatives, movers
 from clusterctl.show.page.phases import stages_and_phases
 from clusterctl.show.page.run import choice, header, pools
 from clusterctl.show.page.view import View
-from clusterctl.show.spans import paint
-
-if TYPE_CHECKING:
-    from clusterctl.console import Terminal
-    from clusterctl.show.spans import Line
-    from planners.plan.value import Plan
+from clusterctl.show.spans import Line, paint
+from planners.plan.value import Plan
 
 SECTIONS = (header, choice, pools, stages_and_phases, bill, unpriced, alternatives, movers, warnings, footer)
 MAX_CELLS = 160

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from clusterctl.show.page.view import labelled, labelled_parts
+from clusterctl.show.page.view import View, labelled, labelled_parts
 from clusterctl.show.rounding import exact_usd, number, percent, unit_price, usd
 from clusterctl.show.spans import Line, Span, Style, line
 from clusterctl.show.table import Column, cell, draw
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.show.page.view import View
-    from planners.plan.value import Economics, Plan
-    from planners.plan.value import Line as BillLine
+from planners.plan.value import Economics, Plan
+from planners.plan.value import Line as BillLine
 
 SHOWN_LINES = 3
 COLUMNS = (

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from clusterctl.show.page.view import labelled, labelled_parts
+from clusterctl.show.page.view import View, labelled, labelled_parts
 from clusterctl.show.rounding import count
 from clusterctl.show.spans import Line, Span, Style, line
-
-if TYPE_CHECKING:
-    from clusterctl.show.page.view import View
-    from planners.plan.value import Plan
+from planners.plan.value import Plan
 
 
 def warnings(plan: Plan, view: View) -> list[Line]:

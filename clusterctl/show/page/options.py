@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from clusterctl.show.page.view import chosen, labelled_parts
-from clusterctl.show.rounding import duration_unit, hours_band, percent, signed_hours, signed_usd, stops, usd, usd_band
+from clusterctl.show.page.view import View, chosen, labelled_parts
+from clusterctl.show.rounding import (
+    DurationUnit,
+    duration_unit,
+    hours_band,
+    percent,
+    signed_hours,
+    signed_usd,
+    stops,
+    usd,
+    usd_band,
+)
 from clusterctl.show.spans import Line, Span, Style, line
 from clusterctl.show.table import Column, cell, draw, range_bar
-
-if TYPE_CHECKING:
-    from clusterctl.show.page.view import View
-    from clusterctl.show.rounding import DurationUnit
-    from planners.plan.value import Alternative, Mover, Narrow, Plan
+from planners.plan.value import Alternative, Mover, Narrow, Plan
 
 SHOWN_MOVERS = 3
 SHOWN_NARROW = 2

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from clusterctl.show.page.view import labelled
+from clusterctl.show.page.view import View, labelled
 from clusterctl.show.rounding import (
     DurationUnit,
     column,
@@ -21,10 +19,7 @@ from clusterctl.show.rounding import (
 )
 from clusterctl.show.spans import Line, Span, Style, line, wrap
 from clusterctl.show.table import Column, bar, cell, draw
-
-if TYPE_CHECKING:
-    from clusterctl.show.page.view import View
-    from planners.plan.value import Idle, Phase, Plan, Pool, StagePlan
+from planners.plan.value import Idle, Phase, Plan, Pool, StagePlan
 
 SHOWN_WASTE = 4
 NEGLIGIBLE = 0.005

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from clusterctl.show.page.notes import warnings
-from clusterctl.show.page.view import flow, labelled, labelled_parts
+from clusterctl.show.page.view import View, flow, labelled, labelled_parts
 from clusterctl.show.rounding import UNKNOWN, count, hours, hours_band, number, percent, usd, usd_band
 from clusterctl.show.spans import Line, Span, Style, line, line_width, wrap
 from clusterctl.show.table import Column, cell, draw
-
-if TYPE_CHECKING:
-    from clusterctl.show.page.view import View
-    from planners.plan.value import Plan, Pool, PriceAge
+from planners.plan.value import Plan, Pool, PriceAge
 
 OLD_DAYS = 60
 """Prices older than this are coloured; spot prices deserve a look much sooner."""

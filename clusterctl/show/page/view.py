@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from clusterctl.show.spans import Line, Span, Style, line_width, wrap
-
-if TYPE_CHECKING:
-    from planners.plan.value import Alternative, Plan
+from planners.plan.value import Alternative, Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
