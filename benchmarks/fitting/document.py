@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planners.cases.layout import SHARDING_CLASSES
-from planners.cases.work import ENGINES
 from planners.physics.calibration import SCHEMA
 from planners.physics.constants import PRIORS
-from planners.physics.shape import GENERATION_CODES
-from planners.physics.workload import FSDP, MEGATRON, TRANSFORMERS, TRTLLM, VLLM, ZERO1
+from planners.physics.workload import ENGINES, FSDP, GENERATIONS, MEGATRON, SHARDINGS, TRANSFORMERS, TRTLLM, VLLM, ZERO1
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +20,9 @@ if TYPE_CHECKING:
 
 SHARDING_NAMES = {MEGATRON: "megatron", FSDP: "fsdp", ZERO1: "zero1"}
 ENGINE_NAMES = {VLLM: "vllm", TRTLLM: "trtllm", TRANSFORMERS: "transformers"}
-assert set(SHARDING_NAMES) == set(SHARDING_CLASSES.values())
+assert set(SHARDING_NAMES) == set(SHARDINGS.values())
 assert set(ENGINE_NAMES) == set(ENGINES.values())
-GENERATION_NAMES = {code: name for name, code in GENERATION_CODES.items()}
+GENERATION_NAMES = {code: name for name, code in GENERATIONS.items()}
 
 
 def calibration_document(problem: Problem, mode: Array, spread: Array, scores: dict[str, float]) -> dict[str, Any]:

@@ -6,20 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planners.physics.workload import FSDP, MEGATRON, ZERO1, Layout
+from planners.physics.workload import FSDP, MEGATRON, SHARDINGS, Layout
 
 if TYPE_CHECKING:
     from planners.cases.case import Case
     from planners.physics.workload import GpuColumns, ModelColumns
 
-SHARDING_CLASSES = {
-    "megatron": MEGATRON,
-    "fsdp": FSDP,
-    "zero1": ZERO1,
-    "zero2": FSDP,
-    "zero3": FSDP,
-    "ddp": FSDP,
-}
 SPLIT_SCHEDULES = ("async", "disaggregated")
 MEGATRON_FROM_PARAMS = 40e9
 """Below it, post-training without a stated stack is taken as FSDP."""
@@ -73,7 +65,7 @@ def split_gpus(case: Case, params: float) -> GpuSplit:
 def sharding_of(case: Case, params: float) -> float:
     """Sharding class: stated; else FSDP for post-training below 40e9 parameters, Megatron for the rest."""
     usual = "fsdp" if params < MEGATRON_FROM_PARAMS and case.kind != "pretrain" else "megatron"
-    return SHARDING_CLASSES.get((case.train.sharding or usual).lower(), FSDP)
+    return SHARDINGS.get((case.train.sharding or usual).lower(), FSDP)
 
 
 def layout_of(case: Case, model: ModelColumns, gpu: GpuColumns, *, weight_bytes: float) -> Layout:

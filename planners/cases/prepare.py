@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from planners.cases.case import Case, Unreadable
 from planners.cases.generic import generic_shape
 from planners.cases.layout import is_rl, layout_is_stated, layout_of
-from planners.cases.work import rollout_work, samples_of, sandbox_work, train_work
+from planners.cases.work import environment_seconds, rollout_work, samples_of, train_work
 from planners.physics.shape import gpu_columns, model_columns
 from planners.physics.workload import Workload
 
@@ -100,7 +100,7 @@ def prepare(case: Case, find_model: FindModel, find_gpu: FindGpu) -> Prepared | 
         layout=layout,
         train=train_work(case, gpu, layout, samples=samples),
         rollout=rollout_work(case, model, gpu, layout, samples=samples, stated=stated),
-        sandbox=sandbox_work(case, samples=samples),
+        environment_seconds=environment_seconds(case, samples=samples),
         year=year,
     )
     missing = missing_inputs(case) + (("model shape",) if note else ())

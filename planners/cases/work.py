@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 from planners.cases.layout import is_rl, schedule_of
 from planners.physics.columns import UNKNOWN
 from planners.physics.lengths import log_sd_from_p95
-from planners.physics.options import attention_speed, elementwise_traffic, host_speed
+from planners.physics.rates import COMPILED_HOST_SPEED, COMPILED_TRAFFIC, attention_speed
 from planners.physics.workload import (
-    ASYNC,
     COLOCATED,
-    DISAGGREGATED,
+    ENGINES,
     MEGATRON,
-    TRANSFORMERS,
+    RECOMPUTES,
+    SCHEDULES,
     TRTLLM,
     VLLM,
     RolloutWork,
-    SandboxWork,
     TrainWork,
 )
 
@@ -26,16 +25,6 @@ if TYPE_CHECKING:
     from planners.cases.case import Case, Sandbox
     from planners.physics.workload import GpuColumns, Layout, ModelColumns
 
-ENGINES = {
-    "vllm": VLLM,
-    "sglang": VLLM,
-    "trtllm": TRTLLM,
-    "tensorrt-llm": TRTLLM,
-    "hf": TRANSFORMERS,
-    "transformers": TRANSFORMERS,
-}
-SCHEDULES = {"colocated": COLOCATED, "disaggregated": DISAGGREGATED, "async": ASYNC}
-RECOMPUTE = {"full": 1.0, "selective": 0.1, "none": 0.0}
 PACKED_OVER_TOKENS = 4096.0
 """Above this context an RL trainer that does not say otherwise packs its sequences."""
 FSDP_MICRO_BATCH_TOKENS = 8192.0
@@ -105,7 +94,7 @@ def train_work(case: Case, gpu: GpuColumns, layout: Layout, *, samples: float) -
         fills_seq_len=float(megatron and (train.micro_batch_samples or 1.0) <= 1 and _unstated_micro(case)),
         fp8=uses_fp8(train.precision, gpu),
         lora=float(train.lora_rank is not None or algorithm == "lora"),
-        recompute=RECOMPUTE.get(recompute.lower(), 0.0),
+        recompute=RECOMPUTES.get(recompute.lower(), 0.0),
         rl=float(rl),
         post_training=float(post_training),
         reference=float(reference),
@@ -113,8 +102,8 @@ def train_work(case: Case, gpu: GpuColumns, layout: Layout, *, samples: float) -
         exports_weights=float(algorithm == "grpo_trainer"),
         flops_per_token=train.flops_per_token_stated or UNKNOWN,
         attention_speed=attention_speed(train.attention_kernel, gpu),
-        elementwise_traffic=elementwise_traffic(train.compiled),
-        host_speed=host_speed(train.compiled),
+        elementwise_traffic=COMPILED_TRAFFIC if train.compiled else 1.0,
+        host_speed=COMPILED_HOST_SPEED if train.compiled else 1.0,
         evaluation_share=train.evaluation_share or 0.0,
     )
 
@@ -216,11 +205,11 @@ def sandbox_seconds(sandbox: Sandbox | None) -> float | None:
     return None
 
 
-def sandbox_work(case: Case, *, samples: float) -> SandboxWork:
-    """Environment seconds per step: all rollouts through the slots, or one rollout where slots are not stated."""
-    sandbox = case.sandbox
-    seconds = sandbox_seconds(sandbox)
+def environment_seconds(case: Case, *, samples: float) -> float:
+    """Seconds per step that sandboxes expose: all rollouts through the slots, or one rollout where slots are not
+    stated."""
+    sandbox, seconds = case.sandbox, sandbox_seconds(case.sandbox)
     if sandbox is None or seconds is None:
-        return SandboxWork(environment_seconds=0.0)
+        return 0.0
     rounds = max(1.0, (sandbox.rollouts or samples) / sandbox.parallel) if sandbox.parallel else 1.0
-    return SandboxWork(environment_seconds=seconds * rounds)
+    return seconds * rounds

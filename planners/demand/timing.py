@@ -12,10 +12,9 @@ from planners.demand.works import NO_ROLLOUT, idle_train_work, rollout_work, tra
 from planners.learn.apply import with_factors
 from planners.physics.columns import UNKNOWN
 from planners.physics.generate import GenerateTime, generate
-from planners.physics.schedule import compose_step
 from planners.physics.shape import model_columns
-from planners.physics.step import StepTime, predict, supervised_seconds
-from planners.physics.workload import COLOCATED, Layout, SandboxWork, Workload
+from planners.physics.step import StepTime, compose_step, predict, supervised_seconds
+from planners.physics.workload import COLOCATED, Layout, Workload
 
 if TYPE_CHECKING:
     from planners.demand.needs import Demand, Serving
@@ -128,8 +127,7 @@ def rl_workload(demand: Demand, at: Situation) -> Workload:
     return Workload(
         model=model_columns(main.model), gpu=at.gpu, layout=_layout(at, main),
         train=train_work(demand.learning, at, main),
-        rollout=rollout_work(main, at, rl=True, staleness_steps=demand.staleness_steps),
-        sandbox=SandboxWork(), year=at.year,
+        rollout=rollout_work(main, at, rl=True, staleness_steps=demand.staleness_steps), year=at.year,
     )  # fmt: skip
 
 
@@ -138,7 +136,7 @@ def supervised_workload(demand: Demand, at: Situation) -> Workload:
     assert demand.learning is not None
     return Workload(
         model=model_columns(demand.learning.model), gpu=at.gpu, layout=_layout(at, None),
-        train=train_work(demand.learning, at, None), rollout=NO_ROLLOUT, sandbox=SandboxWork(), year=at.year,
+        train=train_work(demand.learning, at, None), rollout=NO_ROLLOUT, year=at.year,
     )  # fmt: skip
 
 
@@ -147,8 +145,7 @@ def serving_workload(demand: Demand, serving: Serving, at: Situation) -> Workloa
     return Workload(
         model=model_columns(serving.model), gpu=at.gpu, layout=_layout(at, serving),
         train=idle_train_work(rl=demand.learning is not None),
-        rollout=rollout_work(serving, at, rl=demand.learning is not None, staleness_steps=0.0),
-        sandbox=SandboxWork(), year=at.year,
+        rollout=rollout_work(serving, at, rl=demand.learning is not None, staleness_steps=0.0), year=at.year,
     )  # fmt: skip
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.columns import UNKNOWN
-from planners.physics.workload import COLOCATED, FSDP, TRANSFORMERS, TRTLLM, VLLM, RolloutWork, TrainWork
+from planners.physics.workload import COLOCATED, ENGINES, FSDP, TRTLLM, RolloutWork, TrainWork
 
 if TYPE_CHECKING:
     from planners.demand.needs import Learning, Serving
     from planners.demand.timing import Situation
     from planners.physics.columns import Array, Column
 
-ENGINES = {"vllm": VLLM, "sglang": VLLM, "trtllm": TRTLLM, "hf": TRANSFORMERS}
 LIVE_SEQUENCES_RL = 1024.0
 LIVE_SEQUENCES_SERVING = 256.0
 LIVE_SEQUENCES_TRTLLM = 2048.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.fleet.layouts import REPLICAS, Options
-from planners.physics.workload import COLOCATED, FSDP, MEGATRON, ZERO1
+from planners.physics.workload import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ HELD_SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625)
 LARGE_MODEL_PARAMS = 10e9
 """From here on Megatron-class layouts are tried beside FSDP."""
 MANY_EXPERTS_PARAMS = 80e9
-SHARDINGS = {
-    "fsdp": (FSDP,), "megatron": (MEGATRON,), "zero1": (ZERO1,), "zero2": (FSDP,), "zero3": (FSDP,), "ddp": (FSDP,),
-}  # fmt: skip
-RECOMPUTES = {"none": (0.0,), "selective": (0.1,), "full": (1.0,)}
 
 
 def layout_options(demand: Demand) -> Options:
@@ -42,10 +38,14 @@ def layout_options(demand: Demand) -> Options:
     options = learning.options
     big = learning.model.params_total >= LARGE_MODEL_PARAMS
     moe = learning.model.experts is not None
-    shardings: tuple[float, ...] = SHARDINGS.get(options.sharding, (FSDP, MEGATRON) if big or moe else (FSDP,))
+    shardings: tuple[float, ...] = (FSDP, MEGATRON) if big or moe else (FSDP,)
+    if options.sharding in SHARDINGS:
+        shardings = (SHARDINGS[options.sharding],)
     if any(degree and degree > 1 for degree in (options.tp, options.pp, options.ep)):
         shardings = tuple(s for s in shardings if s != FSDP) or shardings
-    usual = (1.0, 0.1) if not learning.rl else (1.0,)
+    recomputes: tuple[float, ...] = (1.0, 0.1) if not learning.rl else (1.0,)
+    if options.recompute in RECOMPUTES:
+        recomputes = (RECOMPUTES[options.recompute],)
     replica = demand.servings[0].options.tp if demand.servings else None
     return Options(
         trains=True, generates=bool(demand.servings), schedules=demand.schedules or (COLOCATED,),
@@ -54,8 +54,7 @@ def layout_options(demand: Demand) -> Options:
         pps=(options.pp,) if options.pp else ((1, 2, 4, 8, 16) if learning.model.params_total > 60e9 else (1, 2, 4)),
         cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if learning.seq_len > 16_384 else (1,)),
         eps=(options.ep,) if options.ep else _expert_degrees(learning.model),
-        recomputes=RECOMPUTES.get(options.recompute, usual),
-        replicas=(replica,) if replica else REPLICAS,
+        recomputes=recomputes, replicas=(replica,) if replica else REPLICAS,
     )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from planners.demand.timing import rl_workload, serving_workload, supervised_workload
 from planners.demand.works import micro_batch
 from planners.physics.memory import host_need_bytes, rollout_need, train_need
-from planners.physics.workload import COLOCATED
 from planners.units import GIB
 
 if TYPE_CHECKING:
@@ -33,19 +32,15 @@ def train_memory(demand: Demand, at: Situation) -> Need:
     learning = demand.learning
     assert learning is not None
     work = rl_workload(demand, at) if learning.rl else supervised_workload(demand, at)
-    return train_need(
-        work.model, work.gpu, work.layout, work.train,
-        micro_batch_tokens=np.maximum(micro_batch(learning, at) * learning.seq_len, learning.seq_len),
-        offload=float(learning.options.optimizer_offload),
-    )  # fmt: skip
+    tokens = np.maximum(micro_batch(learning, at) * learning.seq_len, learning.seq_len)
+    return train_need(work, micro_batch_tokens=tokens, offload=float(learning.options.optimizer_offload))
 
 
 def rollout_memory(demand: Demand, number: int, at: Situation) -> Need:
     """Bytes per rollout GPU of the demand's serving with this number."""
     serving = demand.servings[number]
     main = number == 0 and demand.learning is not None
-    view = rl_workload(demand, at) if main else serving_workload(demand, serving, at)
-    return rollout_need(view.model, view.gpu, view.layout, view.rollout)
+    return rollout_need(rl_workload(demand, at) if main else serving_workload(demand, serving, at))
 
 
 def fitting(demand: Demand, machines: Sequence[Machine], at: Situation, sieve: Sieve) -> Layouts:
@@ -62,10 +57,7 @@ def fitting(demand: Demand, machines: Sequence[Machine], at: Situation, sieve: S
         need = train_memory(demand, at)
         alive = sieve.rows(alive, "training memory", _most(need), need.fits, name)
     if demand.learning is not None and demand.learning.rl:
-        view = rl_workload(demand, at)
-        host = host_need_bytes(
-            view.model, view.layout, colocated=layouts.schedule == COLOCATED, gpus_per_node=at.gpus_per_node
-        )
+        host = host_need_bytes(rl_workload(demand, at))
         room = np.array([machine.memory_gib for machine in machines])[layouts.machine] * GIB * HOST_SHARE
         alive = sieve.rows(alive, "host memory", "offloaded states exceed the node's memory", host <= room, name)
     for number, serving in enumerate(demand.servings):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.waste import IN_THE_CLOUD, ON_OWN_MACHINES, lost_to_interruptions
+from planners.physics.waste import OWN_START_UP_HOURS, START_UP_HOURS, Lost, lost_to_interruptions
 from planners.spec.fleet import CLOUDS
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from planners.fleet.layouts import Array
     from planners.fleet.rules import Sieve
     from planners.fleet.sandboxes import SandboxPlaces
+    from planners.physics.columns import Column
 
 RESTART_HOURS = 0.25
 """From an interruption to the next useful step: detect, replace the node, load the checkpoint.  Assumption."""
@@ -62,8 +63,19 @@ class Rows:
 def start_up_hours(cloud: str, host: HostWork | None) -> float:
     """From the request for machines to the first step, in a cloud, on machines that exist, or as processes here."""
     if cloud in CLOUDS:
-        return IN_THE_CLOUD.hours
-    return ON_OWN_MACHINES.hours if host is None else host.start_seconds / 3600.0
+        return START_UP_HOURS
+    return OWN_START_UP_HOURS if host is None else host.start_seconds / 3600.0
+
+
+def interrupted(useful_hours: Column, *, gpus: Column, nodes: Column, spot: Column) -> Lost:
+    """Hours that preemptions lose, and how often nodes are preempted or fail: what failures lose is in `run_waste`."""
+    both: dict[str, Column] = {
+        "useful_hours": useful_hours, "nodes": nodes, "checkpoint_hours": CHECKPOINT_HOURS,
+        "restart_hours": RESTART_HOURS,
+    }  # fmt: skip
+    preempted = lost_to_interruptions(**both, gpus=0.0, spot=spot)
+    failed = lost_to_interruptions(**both, gpus=gpus, spot=0.0)
+    return Lost(hours=preempted.hours, interruptions=preempted.interruptions + failed.interruptions)
 
 
 def pair(left: NDArray[np.int64], right: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -95,20 +107,13 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
         sandbox_usd, sandbox_nodes = np.full(len(offer), np.inf), np.zeros(len(offer))
         sandbox_usd[there] = places.usd_per_hour[at[there], wish[there]]
         sandbox_nodes[there] = places.nodes[at[there], wish[there]]
-    lost = lost_to_interruptions(
-        useful_hours=candidates.hours[candidate], gpus=0.0, nodes=nodes, spot=market.spot[offer],
-        checkpoint_hours=CHECKPOINT_HOURS, restart_hours=RESTART_HOURS,
-    )  # fmt: skip
-    failures = lost_to_interruptions(
-        useful_hours=candidates.hours[candidate], gpus=gpus, nodes=nodes, spot=0.0,
-        checkpoint_hours=CHECKPOINT_HOURS, restart_hours=RESTART_HOURS,
-    )  # fmt: skip
+    lost = interrupted(candidates.hours[candidate], gpus=gpus, nodes=nodes, spot=market.spot[offer])
     hours = candidates.hours[candidate] + lost.hours + market.start_up_hours[offer]
     rate = nodes * market.usd_per_hour[offer] + sandbox_usd
     allowed = (nodes <= market.max_nodes[offer]) & (gpus <= market.max_gpus[offer])
     return Rows(
         offer=offer, candidate=candidate, hours=hours, usd=np.where(allowed, hours * rate, np.inf), usd_per_hour=rate,
-        gpus=gpus, interruptions=lost.interruptions + failures.interruptions, sandbox_nodes=sandbox_nodes,
+        gpus=gpus, interruptions=lost.interruptions, sandbox_nodes=sandbox_nodes,
     )  # fmt: skip
 
 

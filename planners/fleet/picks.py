@@ -11,9 +11,8 @@ import numpy as np
 
 from planners.demand.timing import time_demand
 from planners.fleet.candidates import exposed_seconds, situation
-from planners.fleet.market import CHECKPOINT_HOURS, RESTART_HOURS
+from planners.fleet.market import interrupted
 from planners.physics.step import run_waste
-from planners.physics.waste import lost_to_interruptions
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -100,17 +99,10 @@ def outcome(picks: Picks, constants: Constants) -> Outcome:
     pauses = _pause_hours(demand, at)
     overhead = (work + pauses) * (run_waste(constants, work * gpus) - 1.0)
     useful = work + pauses + overhead
-    lost = lost_to_interruptions(
-        useful_hours=useful, gpus=0.0, nodes=picks.layouts.nodes, spot=picks.spot,
-        checkpoint_hours=CHECKPOINT_HOURS, restart_hours=RESTART_HOURS,
-    )  # fmt: skip
-    failures = lost_to_interruptions(
-        useful_hours=useful, gpus=gpus, nodes=picks.layouts.nodes, spot=0.0,
-        checkpoint_hours=CHECKPOINT_HOURS, restart_hours=RESTART_HOURS,
-    )  # fmt: skip
+    lost = interrupted(useful, gpus=gpus, nodes=picks.layouts.nodes, spot=picks.spot)
     return Outcome(
         timing=timing, exposed=exposed, unit_seconds=unit, work_hours=work, pause_hours=np.asarray(pauses),
-        overhead_hours=overhead, lost_hours=lost.hours, interruptions=lost.interruptions + failures.interruptions,
+        overhead_hours=overhead, lost_hours=lost.hours, interruptions=lost.interruptions,
         hours=useful + lost.hours + picks.start_up_hours,
     )  # fmt: skip
 

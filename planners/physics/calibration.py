@@ -57,11 +57,6 @@ class Match:
     """Inputs outside the range of the cases of this kind; keys of OUTSIDE_LOG_SD."""
 
     @property
-    def inside_range(self) -> bool:
-        """Is every input within the calibrated range?"""
-        return not self.outside
-
-    @property
     def log_variance(self) -> float:
         """Variance of ln(prediction) that the inputs outside the range add."""
         return sum(OUTSIDE_LOG_SD[name] ** 2 for name in self.outside)
@@ -92,12 +87,9 @@ class Calibration:
         for row, values in enumerate(document["cholesky"]):
             factor[row, : len(values)] = values
         return Calibration(
-            constants=Constants(**document["constants"]),
-            cholesky=factor,
-            scores=dict(document["scores"]),
-            cases=tuple(CalibrationCase(**case) for case in document["cases"]),
-            identity=str(document["identity"]),
-        )
+            constants=Constants(**document["constants"]), cholesky=factor, scores=dict(document["scores"]),
+            cases=tuple(CalibrationCase(**case) for case in document["cases"]), identity=str(document["identity"]),
+        )  # fmt: skip
 
     def sample(self, n: int, seed: int) -> Constants:
         """`n` draws from the posterior as columns of shape (n,); the same seed gives the same draws."""

@@ -24,11 +24,6 @@ def known(column: Column, otherwise: Column) -> Column:
     return np.where(np.isnan(column), otherwise, column)
 
 
-def is_known(column: Column) -> NDArray[np.bool_]:
-    """True where the column holds a number."""
-    return np.logical_not(np.isnan(column))
-
-
 def smooth_max(a: Column, b: Column, power: Column) -> Column:
     """(a^p + b^p)^(1/p): two costs that overlap; p = 1 adds them, large p hides the smaller one."""
     largest = np.maximum(a, b) + 1e-30

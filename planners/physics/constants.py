@@ -11,13 +11,10 @@ makers' link figures and collective benchmarks, "runs" = judgement on published 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from planners.physics.columns import Column
 
 
@@ -35,14 +32,15 @@ class Prior:
     fitted: bool
 
 
-def fitted(value: float, log_sd: float, unit: str, meaning: str, source: str) -> Any:
-    """A constant that the calibration cases move."""
-    return field(default=value, metadata={"prior": (log_sd, unit, meaning, source, True)})
+def _constant(value: float, log_sd: float, unit: str, meaning: str, source: str, *, fitted: bool) -> Any:
+    prior = {"value": value, "log_sd": log_sd, "unit": unit, "meaning": meaning, "source": source, "fitted": fitted}
+    return field(default=value, metadata=prior)
 
 
-def held(value: float, log_sd: float, unit: str, meaning: str, source: str) -> Any:
-    """A constant that stays at its prior value."""
-    return field(default=value, metadata={"prior": (log_sd, unit, meaning, source, False)})
+fitted = partial(_constant, fitted=True)
+"""A constant that the calibration cases move."""
+held = partial(_constant, fitted=False)
+"""A constant that stays at its prior value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,18 +121,5 @@ class Constants:
     colocated_reshard_factor: Column = fitted(2.0, 0.3, "ratio", "weights moved twice when colocated", "runs")
 
 
-def side_by_side(several: Sequence[Constants]) -> Constants:
-    """Several constants as columns of shape (k, 1): one evaluation for all of them, on any number of fleets."""
-    return Constants(**{f.name: np.array([[getattr(one, f.name)] for one in several]) for f in fields(Constants)})
-
-
-def _prior(name: str, value: float, metadata: tuple[float, str, str, str, bool]) -> Prior:
-    log_sd, unit, meaning, source, is_fitted = metadata
-    return Prior(name=name, value=value, log_sd=log_sd, unit=unit, meaning=meaning, source=source, fitted=is_fitted)
-
-
-_DEFAULTS = Constants()
-PRIORS: tuple[Prior, ...] = tuple(
-    _prior(f.name, float(getattr(_DEFAULTS, f.name)), f.metadata["prior"]) for f in fields(Constants)
-)
+PRIORS: tuple[Prior, ...] = tuple(Prior(name=f.name, **f.metadata) for f in fields(Constants))
 """Every constant, in the order that vectors and covariances of constants use."""

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.columns import known, smooth_max
-from planners.physics.workload import COLOCATED, FSDP, TRANSFORMERS, TRTLLM
+from planners.physics.rates import link_bytes_per_s
+from planners.physics.workload import FSDP, TRANSFORMERS, TRTLLM
 from planners.units import GIB
 
 if TYPE_CHECKING:
-    from planners.physics.columns import Column
+    from numpy.typing import NDArray
+
+    from planners.physics.columns import Array, Column
     from planners.physics.constants import Constants
     from planners.physics.workload import Workload
 
@@ -85,10 +88,9 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
     """
     m, g, r = w.model, w.gpu, w.rollout
     gpus = w.layout.rollout_gpus_per_replica
-    attention_dp = np.asarray(w.layout.rollout_attention_dp) > 0
     trtllm = np.equal(r.engine, TRTLLM)
     hbm = gpus * g.hbm_bytes_per_s * np.where(trtllm, c.decode_hbm_trtllm, c.decode_hbm_vllm)
-    dense = (m.params_total - m.params_expert) * np.where(attention_dp, gpus, 1.0)
+    dense = (m.params_total - m.params_expert) * weight_copies(w)
     peak = np.where(np.asarray(r.fp8) > 0, g.fp8_flops, g.bf16_flops)
     rate = gpus * c.decode_compute
     flops = 2 * (m.params_matmul - m.params_expert_active) + 2 * m.params_expert_active * c.decode_moe_penalty
@@ -96,10 +98,8 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
     latency = np.where(across, c.allreduce_scale_out_seconds, c.allreduce_scale_up_seconds)
     host = _host_factor(c, w)
     return DecodeCosts(
-        weights=dense * r.weight_bytes / hbm,
-        experts=m.params_expert * r.weight_bytes / hbm,
-        untouched=1 - m.experts_per_token / np.maximum(m.experts, 1.0),
-        kv=kv_bytes_per_token(w) / hbm,
+        weights=dense * r.weight_bytes / hbm, experts=m.params_expert * r.weight_bytes / hbm,
+        untouched=1 - m.experts_per_token / np.maximum(m.experts, 1.0), kv=kv_bytes_per_token(w) / hbm,
         compute=flops / (peak * rate),
         attention=4 * m.decode_attention_width * m.attention_layers / (g.bf16_flops * rate),
         collective=np.where(gpus > 1, m.layers * 2 * latency, 0.0),
@@ -112,17 +112,15 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
         ),
         host_per_sequence=host * np.where(trtllm, c.sequence_trtllm_seconds, c.sequence_vllm_seconds),
         power=c.roofline_power,
-    )
+    )  # fmt: skip
 
 
 def collective_seconds_per_token(w: Workload) -> Column:
     """Bandwidth part of a replica's collectives per token: 2 per layer of 4h bytes (1 - 1/R)."""
-    m, g, gpus = w.model, w.gpu, w.layout.rollout_gpus_per_replica
-    node = np.minimum(g.scale_up_bytes_per_s, g.scale_out_bytes_per_s * w.layout.gpus_per_node)
-    bandwidth = np.where(gpus > g.scale_up_domain, node, g.scale_up_bytes_per_s)
-    fewer = np.where(np.asarray(w.layout.rollout_attention_dp) > 0, gpus / np.maximum(m.experts_per_token, 1.0), 1.0)
+    m, gpus = w.model, w.layout.rollout_gpus_per_replica
+    fewer = np.where(attention_alone(w), gpus / np.maximum(m.experts_per_token, 1.0), 1.0)
     payload = m.layers * 2 * m.hidden * 4 * (1 - 1 / np.maximum(gpus, 1.0))
-    return np.where(gpus > 1, payload / bandwidth / fewer, 0.0)
+    return np.where(gpus > 1, payload / link_bytes_per_s(w, gpus) / fewer, 0.0)
 
 
 def _host_factor(c: Constants, w: Workload) -> Column:
@@ -136,6 +134,21 @@ def _host_factor(c: Constants, w: Workload) -> Column:
     return np.where(np.asarray(eager) > 0.5, c.eager_penalty, 1.0) * age * plain
 
 
+def attention_alone(w: Workload) -> NDArray[np.bool_]:
+    """Whether each GPU of a replica runs attention for its own sequences (attention data parallelism)."""
+    return np.asarray(w.layout.rollout_attention_dp) > 0
+
+
+def weight_copies(w: Workload) -> Array:
+    """Copies of the dense weights in a replica: one per GPU where attention runs alone."""
+    return np.where(attention_alone(w), w.layout.rollout_gpus_per_replica, 1.0)
+
+
+def workspace_bytes(w: Workload) -> Array:
+    """What an engine needs on each GPU besides weights and caches."""
+    return np.where(attention_alone(w), EXCHANGE_WORKSPACE_GIB, WORKSPACE_GIB) * GIB
+
+
 def kv_bytes_per_token(w: Workload) -> Column:
     """Bytes of KV cache per token of context over the whole replica, copies on several GPUs counted.
 
@@ -144,7 +157,7 @@ def kv_bytes_per_token(w: Workload) -> Column:
     """
     m, gpus = w.model, w.layout.rollout_gpus_per_replica
     copies = np.where(np.asarray(m.is_mla) > 0, gpus, np.maximum(1.0, gpus / m.kv_heads))
-    copies = np.where(np.asarray(w.layout.rollout_attention_dp) > 0, 1.0, copies)
+    copies = np.where(attention_alone(w), 1.0, copies)
     return 2 * m.kv_width * m.attention_layers * w.rollout.kv_bytes * copies
 
 
@@ -155,15 +168,7 @@ def live_capacity(w: Workload, context: Column) -> Column:
     least 5 % of HBM; divided by KV bytes per token x `context`.
     """
     m, gpus = w.model, w.layout.rollout_gpus_per_replica
-    attention_dp = np.asarray(w.layout.rollout_attention_dp) > 0
-    workspace = np.where(attention_dp, EXCHANGE_WORKSPACE_GIB, WORKSPACE_GIB) * GIB
-    copies = np.where(attention_dp, gpus - 1, 0.0)
-    weights = (m.params_total + copies * (m.params_total - m.params_expert)) * w.rollout.weight_bytes
-    free = gpus * (w.gpu.hbm_bytes * w.rollout.memory_share - workspace) - weights
+    weights = (m.params_total + (weight_copies(w) - 1.0) * (m.params_total - m.params_expert)) * w.rollout.weight_bytes
+    free = gpus * (w.gpu.hbm_bytes * w.rollout.memory_share - workspace_bytes(w)) - weights
     free = np.maximum(free, gpus * w.gpu.hbm_bytes * 0.05)
     return np.maximum(1.0, np.minimum(w.rollout.max_live_sequences, free / (kv_bytes_per_token(w) * context)))
-
-
-def usual_memory_share(schedule: float) -> float:
-    """Share of HBM that an engine gets: less when the trainer's states lie beside it."""
-    return 0.65 if schedule == COLOCATED else 0.9

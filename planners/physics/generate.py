@@ -101,11 +101,10 @@ def discretise(c: Constants, w: Workload, mean: Column, grid_points: int) -> Len
 def generate(c: Constants, w: Workload, *, grid_points: int = 33) -> GenerateTime:
     """Seconds to generate `samples` responses on `rollout_gpus`.
 
-    All fit at once: sum over positions of step x t(n0 S, prompt + x).  Else: full batches until the queue is
-    empty, then a drain in which residual lives follow int_x S / m.  The longest of N samples ends it.  A trajectory
-    in a tool keeps its slot, and decoding sees n x t / (t + tool seconds per token) sequences.
-    Error: 33 points against 9: median 0.1 %, at most 3.4 %; against an iteration-level simulation 1.00-1.03
-    without queueing, 1.06-1.11 with.
+    All fit at once: sum over positions of step x t(n0 S, prompt + x).  Else: full batches until the queue is empty,
+    then a drain in which residual lives follow int_x S / m.  The longest of N samples ends it.  A trajectory in a tool
+    keeps its slot, and decoding sees n x t / (t + tool seconds per token) sequences. Error: 33 points against 9: median
+    0.1 %, at most 3.4 %; against an iteration-level simulation 1.00-1.03 without queueing, 1.06-1.11 with.
     """
     r, lay = w.rollout, w.layout
     costs = decode_costs(c, w)
@@ -142,18 +141,12 @@ def generate(c: Constants, w: Workload, *, grid_points: int = 33) -> GenerateTim
     busy = per_replica * lengths.mean / capacity * full
     tail = np.maximum(makespan - prefill - busy, 0.0)
     return GenerateTime(
-        makespan_seconds=makespan,
-        throughput_seconds=throughput,
-        steady_samples_per_second=replicas / (one_prefill + lengths.mean * full / capacity),
-        live_sequences=capacity,
-        capacity=room,
-        mean_response_tokens=mean,
-        prefill_seconds=prefill,
-        tail_seconds=tail,
-        tool_share=wait / full,
+        makespan_seconds=makespan, throughput_seconds=throughput,
+        steady_samples_per_second=replicas / (one_prefill + lengths.mean * full / capacity), live_sequences=capacity,
+        capacity=room, mean_response_tokens=mean, prefill_seconds=prefill, tail_seconds=tail, tool_share=wait / full,
         parts=_parts(costs, capacity, context, full, wait, busy=makespan - prefill - tail)
         | {"prefill": prefill, "longest samples": tail},
-    )
+    )  # fmt: skip
 
 
 def token_seconds(costs: DecodeCosts, live: Column, context: Column, wait: Column) -> Column:

@@ -1,4 +1,5 @@
-"""Rates that a GPU reaches in training: peak x efficiency of its generation x board power."""
+"""Rates that a GPU and its links reach: peak x efficiency of its generation x board power; bytes per second of a
+collective."""
 
 from __future__ import annotations
 
@@ -7,12 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.workload import ADA, AMPERE, HOPPER_CUT
+from planners.physics.workload import ADA, AMPERE, BLACKWELL, HOPPER, HOPPER_CUT
 
 if TYPE_CHECKING:
     from planners.physics.columns import Column
     from planners.physics.constants import Constants
-    from planners.physics.workload import Workload
+    from planners.physics.workload import GpuColumns, Workload
+
+HOPPER_ATTENTION = {"fa2": 0.75, "fa3": 1.25, "vendor": 1.25, "sdpa": 0.75, "eager": 0.2}
+"""FlashAttention-3 reaches 1.5-2.0 x FlashAttention-2 forward and 1.5-1.75 x backward on H100
+(arXiv:2407.08608, section 4.1); the usual stack of the calibration cases lies between."""
+OTHER_ATTENTION = {"fa2": 1.0, "fa3": 1.0, "vendor": 1.15, "sdpa": 1.0, "eager": 0.25}
+BLACKWELL_ATTENTION = {"fa2": 0.6, "fa3": 0.6, "vendor": 1.3, "sdpa": 0.8, "eager": 0.15}
+COMPILED_TRAFFIC = 0.75
+"""Of a stack's elementwise traffic: fusing norms, activations and rope removes about a quarter."""
+COMPILED_HOST_SPEED = 1.5
+"""Kernel launches per second against the usual stack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +78,20 @@ def training_rates(c: Constants, w: Workload) -> TrainingRates:
         bf16=bf16_rate,
         attention=g.bf16_flops * attention * power * kernel_year,
     )
+
+
+def attention_speed(kernel: str | None, gpu: GpuColumns) -> float:
+    """Speed of an attention kernel against the usual one of the GPU's generation; 1 where unknown.
+
+    From kernel papers and release notes: the calibration cases name their kernels only in prose.
+    """
+    by_kernel = {HOPPER: HOPPER_ATTENTION, BLACKWELL: BLACKWELL_ATTENTION}.get(float(gpu.generation), OTHER_ATTENTION)
+    return by_kernel.get(kernel.lower(), 1.0) if kernel else 1.0
+
+
+def link_bytes_per_s(w: Workload, ranks: Column) -> Column:
+    """Per GPU, of a collective over `ranks` GPUs: the scale-up links where they reach all of them, else the NICs of a
+    whole node."""
+    g = w.gpu
+    node = np.minimum(g.scale_up_bytes_per_s, g.scale_out_bytes_per_s * w.layout.gpus_per_node)
+    return np.where(ranks <= g.scale_up_domain, g.scale_up_bytes_per_s, node)

@@ -1,4 +1,4 @@
-"""Many workloads as one: stacking scalars into columns, taking rows, finding distinct rows."""
+"""Many workloads as one: stacking scalars into columns, taking rows, and generation once per distinct row."""
 
 from __future__ import annotations
 
@@ -7,49 +7,46 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from planners.physics.generate import GenerateTime, generate
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from planners.physics.columns import Column
+    from planners.physics.constants import Constants
     from planners.physics.workload import Workload
 
-GROUPS = ("model", "gpu", "layout", "train", "rollout", "sandbox")
-"""Fields of a workload that hold columns; `year` is a column itself."""
+GROUPS = ("model", "gpu", "layout", "train", "rollout")
+"""Fields of a workload that hold columns; the others are columns themselves."""
 
 Group = TypeVar("Group")
 
 
 def stack(workloads: Sequence[Workload]) -> Workload:
-    """One workload with columns of shape (n,) from n workloads of scalars."""
-    assert workloads, "nothing to stack"
-    first = workloads[0]
+    """One workload with columns of shape (n,) from n workloads of scalars; n is at least 1."""
     groups = {name: _stack_group([getattr(w, name) for w in workloads]) for name in GROUPS}
-    return replace(first, **groups, year=np.array([w.year for w in workloads], dtype=np.float64))
+    return replace(_stack_group(workloads, but=GROUPS), **groups)
 
 
-def _stack_group(parts: Sequence[Group]) -> Group:
-    columns = {
-        f.name: np.array([getattr(part, f.name) for part in parts], dtype=np.float64)
-        for f in fields(parts[0])  # type: ignore[arg-type]  # a group is a dataclass of columns
-    }
-    return type(parts[0])(**columns)
-
-
-def map_columns(w: Workload, change: Callable[[Column], Column]) -> Workload:
-    """The workload with `change` applied to every column."""
-    groups = {
-        name: replace(group, **{f.name: change(getattr(group, f.name)) for f in fields(group)})
-        for name in GROUPS
-        for group in (getattr(w, name),)
-    }
-    return replace(w, **groups, year=change(w.year))
+def _stack_group(parts: Sequence[Group], but: Sequence[str] = ()) -> Group:
+    names = [f.name for f in fields(parts[0]) if f.name not in but]  # type: ignore[arg-type]  # a dataclass of columns
+    columns = {name: np.array([getattr(part, name) for part in parts], dtype=np.float64) for name in names}
+    return replace(parts[0], **columns)  # type: ignore[type-var]
 
 
 def take_rows(w: Workload, rows: NDArray[np.intp]) -> Workload:
     """The named rows of every column; scalars stay."""
-    return map_columns(w, lambda column: column if np.ndim(column) == 0 else np.asarray(column)[rows])
+    groups = {}
+    for name in GROUPS:
+        group = getattr(w, name)
+        groups[name] = replace(group, **{f.name: _rows(getattr(group, f.name), rows) for f in fields(group)})
+    return replace(w, **groups, environment_seconds=_rows(w.environment_seconds, rows), year=_rows(w.year, rows))
+
+
+def _rows(column: Column, rows: NDArray[np.intp]) -> Column:
+    return column if np.ndim(column) == 0 else np.asarray(column)[rows]
 
 
 def distinct_rows(columns: Iterable[Column]) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
@@ -69,3 +66,23 @@ def distinct_rows(columns: Iterable[Column]) -> tuple[NDArray[np.intp], NDArray[
         return None
     _, rows, inverse = np.unique(key, return_index=True, return_inverse=True)
     return rows.astype(np.intp), inverse.astype(np.intp)
+
+
+def generate_distinct(c: Constants, w: Workload, *, grid_points: int) -> GenerateTime:
+    """The same as `generate`, computed once per distinct combination of what generation depends on: a search over
+    layouts and offers repeats the same engine 10 to 100 times.
+
+    Falls back to `generate` for scalars, for constants or columns of more axes, and where most rows differ.
+    """
+    lay = w.layout
+    columns = [getattr(group, f.name) for group in (w.model, w.gpu, w.rollout) for f in fields(group)]
+    columns += [lay.rollout_gpus, lay.rollout_gpus_per_replica, lay.rollout_attention_dp, lay.gpus_per_node]
+    columns += [lay.sharding, w.train.rl, w.year]
+    plain = not any(np.ndim(getattr(c, f.name)) for f in fields(c)) and all(np.ndim(column) < 2 for column in columns)
+    found = distinct_rows(columns) if plain else None
+    if found is None or 2 * len(found[0]) > len(found[1]):
+        return generate(c, w, grid_points=grid_points)
+    rows, inverse = found
+    made = generate(c, take_rows(w, rows), grid_points=grid_points)
+    spread = {f.name: _rows(getattr(made, f.name), inverse) for f in fields(GenerateTime) if f.name != "parts"}
+    return GenerateTime(**spread, parts={name: _rows(seconds, inverse) for name, seconds in made.parts.items()})

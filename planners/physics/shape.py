@@ -4,29 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planners.physics.workload import (
-    ADA,
-    AMPERE,
-    BLACKWELL,
-    CDNA3,
-    HOPPER,
-    HOPPER_CUT,
-    GpuColumns,
-    ModelColumns,
-)
+from planners.physics.workload import GENERATIONS, GpuColumns, ModelColumns
 from planners.units import GIB
 
 if TYPE_CHECKING:
     from planners.domain import GpuSpec, ModelShape
-
-GENERATION_CODES = {
-    "ampere": AMPERE,
-    "hopper": HOPPER,
-    "blackwell": BLACKWELL,
-    "cdna3": CDNA3,
-    "hopper_cut": HOPPER_CUT,
-    "ada": ADA,
-}
 
 PCIE_BYTES_PER_S = 25e9
 """PCIe 4.0 x16, one direction, as collectives reach it: the link of GPUs without NVLink or Infinity Fabric."""
@@ -38,17 +20,13 @@ def gpu_columns(spec: GpuSpec) -> GpuColumns:
     """Columns (scalars) of one GPU.  A GPU without fp8 units computes fp8 work at its bf16 peak."""
     watts, reference = spec.board_watts, spec.reference_watts
     return GpuColumns(
-        generation=GENERATION_CODES[spec.generation],
-        bf16_flops=spec.bf16_flops,
-        fp8_flops=spec.fp8_flops or spec.bf16_flops,
-        has_fp8=float(spec.fp8_flops is not None),
-        hbm_bytes=spec.hbm_gib * GIB,
-        hbm_bytes_per_s=spec.hbm_bytes_per_s,
+        generation=GENERATIONS[spec.generation], bf16_flops=spec.bf16_flops,
+        fp8_flops=spec.fp8_flops or spec.bf16_flops, has_fp8=float(spec.fp8_flops is not None),
+        hbm_bytes=spec.hbm_gib * GIB, hbm_bytes_per_s=spec.hbm_bytes_per_s,
         scale_up_bytes_per_s=spec.scale_up_bytes_per_s or PCIE_BYTES_PER_S,
         scale_out_bytes_per_s=spec.scale_out_bytes_per_s or DEFAULT_SCALE_OUT_BYTES_PER_S,
-        scale_up_domain=float(spec.scale_up_domain),
-        power_ratio=watts / reference if watts and reference else 1.0,
-    )
+        scale_up_domain=float(spec.scale_up_domain), power_ratio=watts / reference if watts and reference else 1.0,
+    )  # fmt: skip
 
 
 def model_columns(shape: ModelShape) -> ModelColumns:

@@ -1,15 +1,17 @@
-"""One RL step out of its phases, and supervised work out of its optimizer steps.  The door to the physics."""
+"""One RL step out of its phases, and supervised work out of its optimizer steps.  The door to the physics.
+
+Phases fall together in turn on the same GPUs, or side by side on two pools (`compose_step`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planners.physics.columns import smooth_max
-from planners.physics.distinct import generate_distinct
 from planners.physics.generate import GenerateTime, mean_response
+from planners.physics.rows import generate_distinct
 from planners.physics.sync import sync_seconds
 from planners.physics.train import (
     FORWARD,
@@ -22,7 +24,7 @@ from planners.physics.train import (
 from planners.physics.workload import ASYNC, COLOCATED
 
 if TYPE_CHECKING:
-    from planners.physics.columns import Column
+    from planners.physics.columns import Array, Column
     from planners.physics.constants import Constants
     from planners.physics.workload import Workload
 
@@ -31,13 +33,8 @@ if TYPE_CHECKING:
 class StepTime:
     """Seconds of one RL step by phase.  `step_seconds` follows the schedule; phases of one pool add up."""
 
-    generate_seconds: Column
-    """Makespan of the samples, tail included."""
-    throughput_seconds: Column
-    """The same work when fresh samples refill the engine: the floor of an asynchronous step."""
     exposed_generate_seconds: Column
     """What the schedule leaves of generation: makespan when synchronous, less with staleness."""
-    environment_seconds: Column
     controller_seconds: Column
     """Samples collected, padded and handed to the trainer by the RL controller."""
     log_prob_seconds: Column
@@ -47,9 +44,6 @@ class StepTime:
     critic_train_seconds: Column
     sync_seconds: Column
     step_seconds: Column
-    live_sequences: Column
-    capacity: Column
-    mean_response_tokens: Column
     trained_tokens: Column
     """Per step, padding included."""
     generate: GenerateTime
@@ -59,13 +53,17 @@ class StepTime:
     @property
     def trainer_seconds(self) -> Column:
         """All phases of the training pool but the sync."""
-        return (
-            self.log_prob_seconds
-            + self.reference_seconds
-            + self.value_seconds
-            + self.train_seconds
-            + self.critic_train_seconds
-        )
+        scoring = self.log_prob_seconds + self.reference_seconds + self.value_seconds
+        return scoring + self.train_seconds + self.critic_train_seconds
+
+
+def compose_step(*, schedule: Column, rollout_side: Column, trainer_side: Column, sync: Column) -> Array:
+    """Seconds of a step.  Colocated: rollout + trainer + sync.  Two pools: smooth_max(rollout, trainer; 8) + sync.
+
+    rollout_side: generation as the schedule exposes it, judging, environment; trainer_side: log-probs and training.
+    """
+    split = smooth_max(rollout_side, trainer_side, 8.0)
+    return np.asarray(np.where(np.equal(schedule, COLOCATED), rollout_side + trainer_side, split) + sync)
 
 
 def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
@@ -77,12 +75,7 @@ def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
     """
     generated = generate_distinct(c, w, grid_points=grid_points)
     rl = rl_batch(c, w)
-    once = Batch(
-        tokens=rl.tokens / w.train.epochs,
-        mean_sequence=rl.mean_sequence,
-        updates=1.0,
-        micro_batch_tokens=rl.micro_batch_tokens,
-    )
+    once = replace(rl, tokens=rl.tokens / w.train.epochs, updates=1.0)
     trained = train_time(c, w, rl, training_passes(w))
     forward = train_time(c, w, once, FORWARD)
     reference = forward.seconds * w.train.reference
@@ -90,36 +83,20 @@ def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
     critic = trained.seconds * w.train.critic
     trainer = trained.seconds + forward.seconds + reference + value + critic
     sync = sync_seconds(c, w)
-    environment = w.sandbox.environment_seconds
     controller = c.controller_sample_seconds * w.rollout.samples * w.rollout.generated_per_used
-    hidden = np.where(
-        np.equal(w.rollout.schedule, ASYNC), w.rollout.staleness_steps / (1 + w.rollout.staleness_steps), 0.0
-    )
+    stale = w.rollout.staleness_steps
+    hidden = np.where(np.equal(w.rollout.schedule, ASYNC), stale / (1 + stale), 0.0)
     fastest = np.minimum(generated.throughput_seconds, generated.makespan_seconds)
     exposed = (1 - hidden) * generated.makespan_seconds + hidden * fastest
-    together = exposed + environment + controller
-    step = np.where(np.equal(w.rollout.schedule, COLOCATED), together + trainer, smooth_max(together, trainer, 8.0))
+    rollout = exposed + w.environment_seconds + controller
     return StepTime(
-        generate_seconds=generated.makespan_seconds,
-        throughput_seconds=generated.throughput_seconds,
-        exposed_generate_seconds=exposed,
-        environment_seconds=environment,
-        controller_seconds=controller,
-        log_prob_seconds=forward.seconds,
-        reference_seconds=reference,
-        value_seconds=value,
-        train_seconds=trained.seconds,
-        critic_train_seconds=critic,
-        sync_seconds=sync,
-        step_seconds=step + sync,
-        live_sequences=generated.live_sequences,
-        capacity=generated.capacity,
-        mean_response_tokens=generated.mean_response_tokens,
-        trained_tokens=rl.tokens,
-        generate=generated,
-        train=trained,
-        log_prob=forward,
-    )
+        exposed_generate_seconds=exposed, controller_seconds=controller, log_prob_seconds=forward.seconds,
+        reference_seconds=reference, value_seconds=value, train_seconds=trained.seconds, critic_train_seconds=critic,
+        sync_seconds=sync, trained_tokens=rl.tokens, generate=generated, train=trained, log_prob=forward,
+        step_seconds=compose_step(
+            schedule=w.rollout.schedule, rollout_side=rollout, trainer_side=trainer, sync=sync
+        ),
+    )  # fmt: skip
 
 
 def rl_batch(c: Constants, w: Workload) -> Batch:

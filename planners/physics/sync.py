@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.physics.rates import link_bytes_per_s
 from planners.physics.workload import COLOCATED
 
 if TYPE_CHECKING:
@@ -29,10 +30,8 @@ def sync_seconds(c: Constants, w: Workload) -> Column:
     engines can be several times faster; file-based export several times slower.
     """
     colocated = np.equal(w.rollout.schedule, COLOCATED)
-    gpus, per_node = np.asarray(w.layout.gpus), w.layout.gpus_per_node
-    node = np.minimum(w.gpu.scale_up_bytes_per_s, w.gpu.scale_out_bytes_per_s * per_node)
-    link = np.where(gpus <= per_node, node, w.gpu.scale_out_bytes_per_s)
-    link = np.where(gpus <= w.gpu.scale_up_domain, w.gpu.scale_up_bytes_per_s, link)
+    gpus, near = w.layout.gpus, np.maximum(w.layout.gpus_per_node, w.gpu.scale_up_domain)
+    link = np.where(gpus <= near, link_bytes_per_s(w, gpus), w.gpu.scale_out_bytes_per_s)
     share = np.where(np.asarray(w.train.lora) > 0, LORA_SHARE, 1.0)
     copies = np.where(colocated, c.colocated_reshard_factor, 1.0)
     transfer = 2 * w.model.params_total * share * copies / (c.sync_nic_share * link)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.columns import known, smooth_max
-from planners.physics.rates import training_rates
+from planners.physics.rates import link_bytes_per_s, training_rates
 from planners.physics.workload import BLACKWELL, FSDP, MEGATRON, ZERO1
 
 if TYPE_CHECKING:
@@ -64,11 +64,8 @@ def training_passes(w: Workload) -> Passes:
     full = np.where(np.asarray(train.recompute) > 0.5, 1.0, 0.0)
     some = np.where(np.asarray(train.recompute) > 0.0, 1.0, 0.0)
     return Passes(
-        linear=3.0 - train.lora + full,
-        attention=3.5 + some,
-        elementwise=3.0 + train.recompute,
-        backward=True,
-    )
+        linear=3.0 - train.lora + full, attention=3.5 + some, elementwise=3.0 + train.recompute, backward=True,
+    )  # fmt: skip
 
 
 def train_time(c: Constants, w: Workload, batch: Batch, passes: Passes) -> TrainTime:
@@ -148,16 +145,14 @@ def _traffic_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     """
     m, g, lay = w.model, w.gpu, w.layout
     share = passes.elementwise / 3
-    node = np.minimum(g.scale_up_bytes_per_s, g.scale_out_bytes_per_s * lay.gpus_per_node)
-    tp_bw = np.where(lay.tp <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
-    cp_bw = np.where(lay.tp * lay.cp <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
     inside = lay.ep * lay.tp <= np.maximum(g.scale_up_domain, lay.gpus_per_node)
-    near = np.where(lay.ep * lay.tp <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
-    ep_bw = np.where(inside, near, g.scale_out_bytes_per_s)
+    ep_bw = np.where(inside, link_bytes_per_s(w, lay.ep * lay.tp), g.scale_out_bytes_per_s)
     copies = np.where(inside, m.experts_per_token, np.minimum(m.experts_per_token, 4.0))
     tokens = batch.tokens
-    tp = tokens * (lay.tp - 1) * m.layers * 4 * share * (2 * m.hidden) * 2 / tp_bw
-    cp = tokens * m.attention_layers * 3 * share * (4 * m.kv_width) * (lay.cp - 1) / cp_bw
+    tp = tokens * (lay.tp - 1) * m.layers * 4 * share * (2 * m.hidden) * 2 / link_bytes_per_s(w, lay.tp)
+    cp = (
+        tokens * m.attention_layers * 3 * share * (4 * m.kv_width) * (lay.cp - 1) / link_bytes_per_s(w, lay.tp * lay.cp)
+    )
     ep = tokens * m.moe_layers * 4 * share * copies * m.hidden * 2 * (1 - 1 / np.maximum(lay.ep, 1.0)) / ep_bw
     return {
         "tensor-parallel traffic": c.exposed_tp * tp,
@@ -176,14 +171,12 @@ def _virtual_stages(c: Constants, w: Workload) -> Column:
 def _data_parallel_seconds(c: Constants, w: Workload, batch: Batch, micro_batches: Column, passes: Passes) -> Column:
     """Seconds of data-parallel collectives per GPU.
 
-    FSDP gathers its weights twice and scatters gradients once per micro batch (2 bytes each); the others reduce
-    4 bytes and gather 2 bytes per parameter and update.  LoRA has no gradients to speak of; a forward pass only
-    gathers.
+    FSDP gathers its weights twice and scatters gradients once per micro batch (2 bytes each); the others reduce 4 bytes
+    and gather 2 bytes per parameter and update.  LoRA has no gradients to speak of; a forward pass only gathers.
     """
-    m, g, lay = w.model, w.gpu, w.layout
+    m, lay = w.model, w.layout
     full = 1.0 - w.train.lora
-    node = np.minimum(g.scale_up_bytes_per_s, g.scale_out_bytes_per_s * lay.gpus_per_node)
-    bandwidth = c.dp_bandwidth_share * np.where(lay.train_gpus <= g.scale_up_domain, g.scale_up_bytes_per_s, node)
+    bandwidth = c.dp_bandwidth_share * link_bytes_per_s(w, lay.train_gpus)
     split = lay.tp * lay.pp
     rounds = 2.0 + full if passes.backward else 1.0
     ranks = np.maximum(lay.dp * lay.cp, 1.0)

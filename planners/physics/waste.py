@@ -21,24 +21,13 @@ PREEMPTIONS_PER_NODE_HOUR = 0.02
 plan."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartUp:
-    """Seconds from the request for machines to the first useful step. Assumptions of ours, replaced by measured
-    ones."""
-
-    boot_seconds: float = 300.0
-    pull_seconds: float = 180.0
-    warm_up_seconds: float = 240.0
-    """Engine start, weight load, graph capture, compile."""
-
-    @property
-    def hours(self) -> float:
-        """All three, one after the other."""
-        return (self.boot_seconds + self.pull_seconds + self.warm_up_seconds) / 3600.0
-
-
-IN_THE_CLOUD = StartUp()
-ON_OWN_MACHINES = StartUp(boot_seconds=0.0)
+BOOT_SECONDS, PULL_SECONDS = 300.0, 180.0
+WARM_UP_SECONDS = 240.0
+"""Engine start, weight load, graph capture, compile.  All three: assumptions of ours, replaced by measured ones."""
+START_UP_HOURS = (BOOT_SECONDS + PULL_SECONDS + WARM_UP_SECONDS) / 3600.0
+"""From the request for machines in a cloud to the first useful step."""
+OWN_START_UP_HOURS = (PULL_SECONDS + WARM_UP_SECONDS) / 3600.0
+"""The same on machines that exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,25 +39,16 @@ class Lost:
 
 
 def lost_to_interruptions(
-    *,
-    useful_hours: Column,
-    gpus: Column,
-    nodes: Column,
-    spot: Column,
-    checkpoint_hours: Column,
-    restart_hours: Column,
+    *, useful_hours: Column, gpus: Column, nodes: Column, spot: Column, checkpoint_hours: Column, restart_hours: Column
 ) -> Lost:
     """Expected hours lost: each interruption costs a restart and half a checkpoint interval of work.
 
     rate per hour = gpus / GPU_HOURS_PER_FAILURE + spot · nodes · PREEMPTIONS_PER_NODE_HOUR; a rate so high that work
-    cannot
-    keep up is capped at nine hours lost for each useful one. `spot`: 1 or 0. Source of the form: Daly 2006, first
-    order.
+    cannot keep up is capped at nine hours lost for each useful one.  `spot`: 1 or 0.  Source of the form: Daly 2006,
+    first order.
     """
-    rate = (
-        np.asarray(gpus, dtype=np.float64) / GPU_HOURS_PER_FAILURE
-        + np.asarray(spot, dtype=np.float64) * np.asarray(nodes, dtype=np.float64) * PREEMPTIONS_PER_NODE_HOUR
-    )
+    useful = np.asarray(useful_hours, dtype=np.float64)
+    rate = np.asarray(gpus) / GPU_HOURS_PER_FAILURE + np.asarray(spot) * nodes * PREEMPTIONS_PER_NODE_HOUR
     share = np.minimum(rate * (np.asarray(restart_hours) + np.asarray(checkpoint_hours) / 2.0), 0.9)
-    wall = np.asarray(useful_hours, dtype=np.float64) / (1.0 - share)
-    return Lost(hours=wall - np.asarray(useful_hours, dtype=np.float64), interruptions=wall * rate)
+    wall = useful / (1.0 - share)
+    return Lost(hours=wall - useful, interruptions=wall * rate)

@@ -23,6 +23,18 @@ VLLM, TRTLLM, TRANSFORMERS = 0.0, 1.0, 2.0
 COLOCATED, DISAGGREGATED, ASYNC = 0.0, 1.0, 2.0
 """Schedules: phases take turns on the same GPUs; two pools in lockstep; two pools `staleness_steps` apart."""
 
+GENERATIONS = {
+    "ampere": AMPERE, "hopper": HOPPER, "blackwell": BLACKWELL, "cdna3": CDNA3, "hopper_cut": HOPPER_CUT, "ada": ADA,
+}  # fmt: skip
+SHARDINGS = {"megatron": MEGATRON, "fsdp": FSDP, "zero1": ZERO1, "zero2": FSDP, "zero3": FSDP, "ddp": FSDP}
+ENGINES = {
+    "vllm": VLLM, "sglang": VLLM, "trtllm": TRTLLM, "tensorrt-llm": TRTLLM, "hf": TRANSFORMERS,
+    "transformers": TRANSFORMERS,
+}  # fmt: skip
+SCHEDULES = {"colocated": COLOCATED, "disaggregated": DISAGGREGATED, "async": ASYNC}
+RECOMPUTES = {"none": 0.0, "selective": 0.1, "full": 1.0}
+"""What people call the codes, in specs and in published cases."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelColumns:
@@ -125,7 +137,7 @@ class TrainWork:
     flops_per_token: Column = UNKNOWN
     """Training FLOPs per token where the publisher states them (unusual architectures)."""
     attention_speed: Column = 1.0
-    """Attention kernel against the usual one of the GPU generation (see `options.py`)."""
+    """Attention kernel against the usual one of the GPU generation (see `rates.attention_speed`)."""
     elementwise_traffic: Column = 1.0
     """Elementwise HBM traffic against the usual stack (below 1 with a compiler that fuses)."""
     host_speed: Column = 1.0
@@ -174,14 +186,6 @@ class RolloutWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxWork:
-    """Time in sandboxes that no phase hides."""
-
-    environment_seconds: Column = 0.0
-    """Judging after the last token, per step."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """One row per (model, GPU, layout, work)."""
 
@@ -190,6 +194,7 @@ class Workload:
     layout: Layout
     train: TrainWork
     rollout: RolloutWork
-    sandbox: SandboxWork
+    environment_seconds: Column = 0.0
+    """Judging in sandboxes after the last token, per step, that no phase hides."""
     year: Column
     """Year of the software stack; decides how mature it is."""

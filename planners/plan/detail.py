@@ -11,7 +11,7 @@ from planners.fleet.fitting import rollout_memory, train_memory
 from planners.fleet.picks import outcome
 from planners.learn.places import SHARDINGS
 from planners.physics.sandbox import queue_wait_seconds, simulate_judges
-from planners.physics.workload import COLOCATED, MEGATRON
+from planners.physics.workload import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES
 from planners.plan.value import Idle, Memory, Phase
 from planners.units import GIB, SECONDS_PER_HOUR
 
@@ -28,8 +28,8 @@ CURE_SHARES = (1.1, 1.25, 1.5, 2.0, 3.0, 4.0, 8.0)
 """Sandbox fleets, relative to the chosen one, that are tried to remove idle GPU time."""
 CURED = 0.75
 """Share of the removable idle time that counts as removing it."""
-SCHEDULES = {0.0: "colocated", 1.0: "disaggregated", 2.0: "async"}
-RECOMPUTES = {0.0: "no recompute", 0.1: "selective recompute", 1.0: "full recompute"}
+_SCHEDULES = {code: name for name, code in SCHEDULES.items()}
+_RECOMPUTES = {share: name.replace("none", "no") + " recompute" for name, share in RECOMPUTES.items()}
 
 
 def one(column: Column) -> float:
@@ -238,9 +238,9 @@ def layout(picks: Picks) -> dict[str, float | str]:
         shown |= {"sharding": SHARDINGS[int(one(lay.sharding))], "dp": one(lay.dp)}
         degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
         shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
-        shown["recompute"] = RECOMPUTES[one(lay.recompute)]
+        shown["recompute"] = _RECOMPUTES[one(lay.recompute)]
     if demand.learning is not None and demand.learning.rl:
-        shown = {"schedule": SCHEDULES[one(lay.schedule)], **shown}
+        shown = {"schedule": _SCHEDULES[one(lay.schedule)], **shown}
     if demand.servings:
         shown |= {"GPUs per replica": one(lay.replica), "replicas": one(lay.rollout_gpus) // one(lay.replica)}
     if demand.learning is not None and one(lay.schedule) != COLOCATED:

@@ -17,7 +17,7 @@ from planners.fleet.explore import Exploration, explore
 from planners.fleet.market import Rows, within
 from planners.fleet.picks import outcome
 from planners.fleet.rules import Sieve
-from planners.physics.waste import IN_THE_CLOUD
+from planners.physics.waste import START_UP_HOURS
 
 YEAR = float(NOW.year)
 STAGES = [RLCEF, SFT, EVALUATE, ROLLOUT, SYNTHESIZE]
@@ -36,7 +36,7 @@ def test_dollars_are_hours_times_everything_that_runs(stage: dict[str, Any]) -> 
     nodes = candidates.nodes[rows.candidate]
     assert (candidates.machine[rows.candidate] == machines).all()
     assert np.allclose(rows.usd, rows.hours * rows.usd_per_hour)
-    assert (rows.hours >= candidates.hours[rows.candidate] + IN_THE_CLOUD.hours - 1e-9).all()
+    assert (rows.hours >= candidates.hours[rows.candidate] + START_UP_HOURS - 1e-9).all()
     if places is None:
         assert np.allclose(rows.usd_per_hour, nodes * usd)
     else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workloads import rl_workload
+from workloads import changed, rl_workload
 
-from clusterctl.facts import find_gpu, find_model
+from clusterctl.facts import find_model
 from planners.physics.memory import (
     CONTEXT_BYTES,
     MIN_LIVE_SEQUENCES,
@@ -18,12 +20,11 @@ from planners.physics.memory import (
     rollout_need,
     train_need,
 )
-from planners.physics.shape import gpu_columns, model_columns
-from planners.physics.workload import FSDP, MEGATRON, ZERO1, Layout, RolloutWork, TrainWork
+from planners.physics.shape import model_columns
+from planners.physics.workload import ASYNC, FSDP, MEGATRON, ZERO1, Layout, RolloutWork, TrainWork
 from planners.units import GIB
 
 MODELS = ["Qwen/Qwen2.5-7B", "Qwen/Qwen3-30B-A3B", "deepseek-ai/DeepSeek-V3"]
-H100 = gpu_columns(find_gpu("H100"))
 LAYOUT = {
     "tp": st.sampled_from([1, 2, 8]),
     "pp": st.sampled_from([1, 4]),
@@ -42,7 +43,8 @@ def train(
         ep=float(ep), sharding=sharding,
     )  # fmt: skip
     work = TrainWork(seq_len=4096.0, recompute=recompute, lora=lora)
-    return train_need(model_columns(find_model(model)), H100, layout, work, micro_batch_tokens=tokens, offload=offload)
+    step = replace(rl_workload(model), layout=layout, train=work)
+    return train_need(step, micro_batch_tokens=tokens, offload=offload)
 
 
 def total(need: Need) -> float:
@@ -122,7 +124,7 @@ def rollout(
         rollout_attention_dp=alone,
     )  # fmt: skip
     columns = RolloutWork(samples=64.0, prompt_tokens=512.0, max_response_tokens=longest, **work)
-    return rollout_need(model_columns(find_model(model)), H100, layout, columns)
+    return rollout_need(replace(rl_workload(model), layout=layout, rollout=columns))
 
 
 @given(model=st.sampled_from(MODELS), longest=st.floats(1, 1e6), replica=st.sampled_from([1.0, 2.0, 4.0, 8.0, 16.0]))
@@ -159,7 +161,6 @@ def test_latent_attention_repeats_its_cache_on_every_rank_unless_attention_runs_
 def test_colocated_runs_move_their_states_into_host_memory() -> None:
     work = rl_workload()
     params = find_model("Qwen/Qwen2.5-7B").params_total
-    moved = host_need_bytes(work.model, work.layout, colocated=1.0, gpus_per_node=8.0)
-    apart = host_need_bytes(work.model, work.layout, colocated=0.0, gpus_per_node=8.0)
+    moved, apart = host_need_bytes(work), host_need_bytes(changed(work, "rollout", schedule=ASYNC))
     assert float(moved) == pytest.approx(16 * params * 8 / 16 + 2 * params)
     assert float(apart) == pytest.approx(2 * params)

@@ -19,16 +19,18 @@ from planners.physics.workload import ASYNC, COLOCATED, DISAGGREGATED
 
 
 def test_colocated_phases_add_up() -> None:
-    step = predict(PRIOR, changed(rl_workload(), "sandbox", environment_seconds=7.0))
-    total = step.generate_seconds + 7.0 + step.controller_seconds + step.trainer_seconds + step.sync_seconds
+    step = predict(PRIOR, replace(rl_workload(), environment_seconds=7.0))
+    total = step.generate.makespan_seconds + 7.0 + step.controller_seconds + step.trainer_seconds + step.sync_seconds
     assert float(step.step_seconds) == pytest.approx(float(total))
 
 
 def test_two_pools_overlap() -> None:
     w = changed(rl_workload(), "layout", train_gpus=8.0, rollout_gpus=8.0, dp=8.0)
     step = predict(PRIOR, changed(w, "rollout", schedule=DISAGGREGATED))
-    longest = max(float(step.generate_seconds), float(step.trainer_seconds))
-    assert longest < float(step.step_seconds) < step.generate_seconds + step.trainer_seconds + step.sync_seconds
+    longest = max(float(step.generate.makespan_seconds), float(step.trainer_seconds))
+    assert (
+        longest < float(step.step_seconds) < step.generate.makespan_seconds + step.trainer_seconds + step.sync_seconds
+    )
 
 
 def test_staleness_hides_the_tail() -> None:
@@ -44,7 +46,7 @@ def test_staleness_hides_the_tail() -> None:
 def test_discarded_samples_cost_generation_but_no_training(factor: float) -> None:
     plain = predict(PRIOR, rl_workload())
     wasteful = predict(PRIOR, changed(rl_workload(), "rollout", generated_per_used=factor))
-    assert wasteful.generate_seconds > plain.generate_seconds
+    assert wasteful.generate.makespan_seconds > plain.generate.makespan_seconds
     assert wasteful.train_seconds == plain.train_seconds
 
 
@@ -87,7 +89,9 @@ def test_repeated_rows_are_computed_once_and_spread() -> None:
     assert found is not None
     assert len(found[0]) == 2
     step = predict(PRIOR, repeated)
-    assert np.asarray(step.generate_seconds) == pytest.approx(np.asarray(generate(PRIOR, repeated).makespan_seconds))
+    assert np.asarray(step.generate.makespan_seconds) == pytest.approx(
+        np.asarray(generate(PRIOR, repeated).makespan_seconds)
+    )
     assert distinct_rows([1.0, 2.0]) is None
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from planners.physics.waste import (
     GPU_HOURS_PER_FAILURE,
-    IN_THE_CLOUD,
-    ON_OWN_MACHINES,
+    OWN_START_UP_HOURS,
     PREEMPTIONS_PER_NODE_HOUR,
+    START_UP_HOURS,
     Lost,
     lost_to_interruptions,
 )
@@ -83,5 +83,5 @@ def test_lost_hours_are_near_a_simulation_of_preemptions() -> None:
 
 
 def test_own_machines_need_no_boot() -> None:
-    assert IN_THE_CLOUD.hours > ON_OWN_MACHINES.hours > 0
-    assert pytest.approx(0.2) == IN_THE_CLOUD.hours
+    assert START_UP_HOURS > OWN_START_UP_HOURS > 0
+    assert pytest.approx(0.2) == START_UP_HOURS

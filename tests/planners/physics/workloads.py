@@ -8,7 +8,7 @@ from typing import Any
 from clusterctl.facts import find_gpu, find_model
 from planners.physics.constants import Constants
 from planners.physics.shape import gpu_columns, model_columns
-from planners.physics.workload import Layout, RolloutWork, SandboxWork, TrainWork, Workload
+from planners.physics.workload import Layout, RolloutWork, TrainWork, Workload
 
 PRIOR = Constants()
 
@@ -29,7 +29,6 @@ def rl_workload(model: str = "Qwen/Qwen2.5-7B", gpu: str = "H100") -> Workload:
             max_live_sequences=1024.0,
             memory_share=0.65,
         ),
-        sandbox=SandboxWork(),
         year=2026.0,
     )
 
