@@ -44,30 +44,33 @@ USES: dict[Use, tuple[str, str]] = {
     Use.STORAGE: ("Storage", "Disks and buckets."), Use.EGRESS: ("Egress", "Traffic that leaves the cloud."),
     Use.TOKENS: ("API tokens", "Tokens of models behind an API."),
 }  # fmt: skip
+REASONS = {name: words for name, (words, _) in charts.STATES.items()}
 
 
 def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
     """Dollars by the chosen columns: picture of the largest, table of all."""
     columns, rows = split(data.ledger(view.data), parts, keys)
-    name = pl.concat_str([pl.col(column).fill_null("none") for column in columns], separator=" · ")
-    rows = rows.with_columns(name=name)
-    rows = rows.with_columns(pl.Series("exact", rounded(rows["usd"].to_list(), 2), dtype=pl.Decimal(38, 2)))
-    top = rows.head(MOST_ROWS).with_columns(
+    told = [column for column in columns if rows[column].n_unique() > 1] or columns[:1]
+    worded = rows.with_columns(pl.col("reason").replace(REASONS)) if "reason" in columns else rows
+    words = [pl.col(column) if column == "reason" else pl.col(column).fill_null("none") for column in told]
+    worded = worded.with_columns(
+        pl.Series("exact", rounded(rows["usd"].to_list(), 2), dtype=pl.Decimal(38, 2)),
+        name=pl.concat_str(words, separator=" · ", ignore_nulls=True),
+    )
+    top = worded.head(MOST_ROWS).with_columns(
         pl.col("usd").cast(pl.Float64), text=pl.col("usd").map_elements(ui.usd, return_dtype=pl.String)
     )
     st.altair_chart(charts.bars(top, value="usd", label="name", text="text"))
     if rows.height > MOST_ROWS:
         st.caption(f"The {MOST_ROWS} largest of {rows.height:,}; the table has all")
-    shown = rows.head(1000).with_columns(
+    shown = worded.head(1000).with_columns(
         (pl.col("share") * 100).round(1), pl.col("gpu_hours").round(1), idle=pl.col("idle_usd").round(2)
     )
     ui.table(
         shown, **{column: column for column in columns}, exact=("$", "Rounded so that they add up to the cent"),
         share="%", gpu_hours="GPU-hours", idle="$ of it idle", unpriced=("no price", "Resources without a known price"),
     )  # fmt: skip
-    st.download_button(
-        "CSV", rows.drop("name", "exact").write_csv(), "allocation.csv", "text/csv", icon=":material/download:"
-    )
+    st.download_button("CSV", rows.write_csv(), "allocation.csv", "text/csv", icon=":material/download:")
 
 
 def capacity(parts: pl.DataFrame) -> None:

@@ -134,9 +134,9 @@ def warnings(found: accounts.Money) -> None:
             st.markdown(":green[:material/check_circle:] Nothing needs you.")
         for alert in rows:
             colour, icon = {"bad": ("red", ":material/error:"), "warn": ("orange", ":material/warning:")}[alert.level]
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.markdown(f":{colour}[{icon}] {ui.md(alert.text)}", width="stretch")
-                st.page_link(f"views/{alert.page}.py", label="look", query_params=st.query_params.to_dict())
+            text, link = st.columns([11, 1], vertical_alignment="center", gap="small")
+            text.markdown(f":{colour}[{icon}] {ui.md(alert.text)}")
+            link.page_link(f"views/{alert.page}.py", label="look", query_params=st.query_params.to_dict())
 
 
 def body() -> None:
