@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,9 @@ from speed_report import machine, where
 
 HERE = Path(__file__).resolve().parent
 START = datetime(2026, 5, 4, tzinfo=UTC)
-METRICS = 12
-"""Values of a row of the table gpu beside its keys and `seconds`; without `xid`, which is absent."""
+METRICS = {"gpu": 13, "host": 5, "sandbox": 11}
+"""Values of a row beside its keys and `seconds`; without `xid`, which is absent."""
+LEVELS = {"c-10-": "every 10 s", "c-60-": "every minute", "c-600-": "every 10 minutes", "s-": "not yet compacted"}
 TURNS = 5
 COMPACT_MINUTES = 10
 
@@ -65,56 +65,63 @@ def arguments() -> argparse.Namespace:
 
 
 def measured_build(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    from telemetry_day import Fleet, spread
+    from telemetry_day import NODES_PER_SERVER, Fleet, spread
 
     from clusterctl.store import open_store
+    from planners.telemetry.tables import TABLES
 
-    fleet, rows, draw = Fleet(nodes=options.nodes), 0, 0.0
+    writers = {"gpu": options.nodes, "sandbox": options.nodes // NODES_PER_SERVER}
+    writers["host"] = sum(writers.values())
+
+    def load(frames: dict[str, Any], pieces: dict[str, int]) -> None:
+        """Write rows as so many writers do, a piece each."""
+        for table, frame in frames.items():
+            rows[table] += len(frame)
+            size = max(1, -(-len(frame) // pieces.get(table, 8)))
+            for offset in range(0, len(frame), size):
+                with open_store(str(folder)) as store:
+                    store.append(table, frame.slice(offset, size))
+
+    fleet, rows, draw = Fleet(nodes=options.nodes), dict.fromkeys(TABLES, 0), 0.0
     began = time.perf_counter()
     for number in range(24):
         hour = START + timedelta(hours=number)
         t = time.perf_counter()
-        frame = fleet.hour(hour)
+        frames = fleet.hour(hour)
         draw += time.perf_counter() - t
         if number < 23:
-            rows += load(folder, frame)
+            load(frames, {})
             with open_store(str(folder)) as store:
                 store.compact(hour + timedelta(hours=1, minutes=10))
         else:
             for minutes in range(COMPACT_MINUTES, 60, COMPACT_MINUTES):
-                part = spread(frame, hour + timedelta(minutes=minutes - COMPACT_MINUTES), COMPACT_MINUTES)
-                rows += load(folder, part, pieces=40)
+                part = spread(frames, hour + timedelta(minutes=minutes - COMPACT_MINUTES), COMPACT_MINUTES)
+                load(part, dict.fromkeys(writers, 40))
                 with open_store(str(folder)) as store:
                     store.compact(hour + timedelta(minutes=minutes))
             for file in folder.rglob("*.*"):  # as if readers had had their time: the next compaction removes
                 os.utime(file, (0, file.stat().st_mtime - 7200))
             with open_store(str(folder)) as store:
                 store.compact(hour + timedelta(minutes=50))
-            tail = spread(frame, hour + timedelta(minutes=50), 1)
-            rows += load(folder, tail, pieces=options.nodes)
-        print(f"{hour:%H:%M} {rows:,} rows, {time.perf_counter() - began:.0f} s", file=sys.stderr)
+            load(spread(frames, hour + timedelta(minutes=50), 1), writers)
+        print(f"{hour:%H:%M} {sum(rows.values()):,} rows, {time.perf_counter() - began:.0f} s", file=sys.stderr)
     sizes = {
-        level: sum(file.stat().st_size for file in folder.rglob(f"{level}*.parquet"))
-        for level in ("c-10-", "c-60-", "c-600-", "s-")
-    }
+        table: {level: sum(file.stat().st_size for file in (folder / "v1" / table).rglob(f"{level}*.parquet"))
+                for level in LEVELS}
+        for table in METRICS
+    }  # fmt: skip
     built = {
-        "rows": rows, "bytes": sizes, "files": sum(1 for _ in folder.rglob("*.*")),
-        "build_seconds": time.perf_counter() - began - draw,
-        "build_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rows": rows, "bytes": sizes, "files": sum(1 for _ in folder.rglob("*.*")), "segments": sum(writers.values()),
+        "build_seconds": time.perf_counter() - began - draw, "build_peak_mib": peak_mib(),
     }  # fmt: skip
     (folder / "built.json").write_text(json.dumps(built), encoding="utf-8")
     return built
 
 
-def load(folder: Path, frame: Any, pieces: int = 8) -> int:
-    """Write rows as so many writers do, a piece each."""
-    from clusterctl.store import open_store
-
-    size = -(-len(frame) // pieces)
-    for offset in range(0, len(frame), size):
-        with open_store(str(folder)) as store:
-            store.append("gpu", frame.slice(offset, size))
-    return len(frame)
+def peak_mib() -> float:
+    """The most memory that this process has had; `ru_maxrss` would begin with what its parent had when it started."""
+    found = [line.split()[1] for line in Path("/proc/self/status").read_text("utf-8").splitlines() if "VmHWM" in line]
+    return int(found[0]) / 1024
 
 
 NODE, RUN = "node-00012", "run-7"
@@ -155,7 +162,7 @@ def ask(folder: Path) -> dict[str, Any]:
         assert not store.problems(), store.problems()
         step = options.get("step_seconds", 10)
         asked[text] = {"step_seconds": step, "first": times[0], "best": min(times[1:]), "rows": len(answer)}
-    return {"asked": asked, "ask_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"asked": asked, "ask_peak_mib": peak_mib()}
 
 
 TEXT = """# A day of telemetry

@@ -12,6 +12,7 @@ MOST_ROWS = 64
 """Rows of a heat map that a person can still read."""
 METRICS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
     "utilisation": ("gpu_util_pct", "GPU utilisation, %", (0, 100)),
+    "tensor cores": ("tensor_active_pct", "tensor cores active, %", (0, 100)),
     "memory": ("fb_used_mib", "memory used, MiB", None),
     "memory bandwidth": ("memory_util_pct", "memory controller busy, %", (0, 100)),
     "power": ("power_w", "power, W", None),
@@ -20,19 +21,17 @@ METRICS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
     "NVLink": ("nvlink_kib_per_s", "NVLink, KiB/s", None),
     "PCIe": ("pcie_rx_kib_per_s", "PCIe received, KiB/s", None),
     "ECC errors": ("ecc_errors", "uncorrected ECC errors", None),
-    "tensor cores": ("", "", None),
 }
-NO_TENSOR = (
-    "the store does not keep it; from Hopper on the agent shows it to Prometheus (DCGM_FI_PROF_PIPE_TENSOR_ACTIVE)"
+WORK = {"gpu_util_pct": "utilisation, %", "tensor_active_pct": "tensor cores, %", "memory_util_pct": "memory, %"}
+WORK_HELP = (
+    "Utilisation: time in which any kernel ran, also one that only waits for other GPUs. Tensor cores: cycles in which"
+    " they worked. Near 100 % of the first with 5 % of the others is wasted; generation is bound by memory instead."
 )
 
 
 def heat(metric: str) -> None:
     """GPU x time; nodes instead of GPUs where there are too many."""
     column, title, domain = METRICS[metric]
-    if not column:
-        ui.gap("Tensor cores", NO_TENSOR)
-        return
     many = data.gpu_count(view) > MOST_ROWS
     keys = ("node",) if many else ("node", "gpu")
     shared = many and column == "gpu_util_pct"
@@ -98,6 +97,25 @@ def idle() -> None:
         ui.table(nodes, node="node", idle_usd="$ idle", idle_hours="idle GPU-hours", first="most of it")
 
 
+def work() -> None:
+    """Whether GPUs that are busy compute: by run and role, how much their parts do."""
+    rows = data.telemetry(view, "gpu", "run", "role", "reason", "seconds", *WORK)
+    busy = rows.filter(pl.col("reason").is_null(), pl.col("run").is_not_null())
+    if busy.is_empty():
+        return
+    seconds = pl.col("seconds")
+    means = [
+        ((pl.col(name) * seconds).sum() / seconds.filter(pl.col(name).is_not_null()).sum()).round(0).alias(name)
+        for name in WORK
+    ]
+    by = busy.group_by("run", "role").agg((seconds.sum() / 3600).round(1).alias("hours"), *means)
+    st.caption("What busy GPUs do", help=WORK_HELP)
+    ui.table(by.sort("hours", descending=True).fill_nan(None), run="run", role="role", hours="busy GPU-hours", **WORK)
+    missing = data.absent(view, "tensor_active_pct")
+    if missing:
+        ui.gap(WORK["tensor_active_pct"], missing)
+
+
 def broken() -> None:
     """Errors, losses and gaps of the window, each with its words."""
     notes = data.standing(view, "notes").filter((pl.col("at") > view.start) | (pl.col("kind") == "absent"))
@@ -114,6 +132,7 @@ def body() -> None:
     """The page."""
     ui.guarded(lambda: heat(metric))
     ui.guarded(idle)
+    ui.guarded(work)
     ui.guarded(broken)
 
 

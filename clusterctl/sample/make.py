@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from clusterctl.sample.record import Recorded
     from planners.plan.value import Plan
 
-VERSION = 1
+VERSION = 2
 """Raised when the day changes: an older one in a user's folder is then made anew."""
 STAMP = "sample.json"
 

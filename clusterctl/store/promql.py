@@ -35,6 +35,7 @@ QUERIES: dict[str, dict[str, str]] = {
     "gpu": {
         # a MIG instance has no utilisation, but the share of time that its engine works, where profiling is on
         "gpu_util_pct": f"{UTIL} or {_mean('DCGM_FI_PROF_GR_ENGINE_ACTIVE', ' * 100')}",
+        "tensor_active_pct": _mean("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", " * 100"),
         "memory_util_pct": _mean("DCGM_FI_DEV_MEM_COPY_UTIL"),
         "fb_used_mib": "max_over_time(DCGM_FI_DEV_FB_USED{$}[@])",
         "sm_clock_mhz": _mean("DCGM_FI_DEV_SM_CLOCK"),

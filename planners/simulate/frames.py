@@ -36,14 +36,15 @@ class State:
     held: bool = True
     """A process holds the GPU."""
     link_kib_per_s: float = 0.0
+    tensor_pct: float = 0.0
 
 
 STATES: dict[str, State] = {
-    "generate": State(reason=None, util_pct=91, memory_pct=62, power_w=520, link_kib_per_s=9e6),
-    "evaluate": State(reason=None, util_pct=78, memory_pct=55, power_w=470, link_kib_per_s=7e6),
-    "log-prob": State(reason=None, util_pct=96, memory_pct=44, power_w=610, link_kib_per_s=3e7),
-    "reference": State(reason=None, util_pct=96, memory_pct=44, power_w=610, link_kib_per_s=3e7),
-    "train": State(reason=None, util_pct=97, memory_pct=48, power_w=655, link_kib_per_s=6e7),
+    "generate": State(reason=None, util_pct=91, memory_pct=62, power_w=520, tensor_pct=12, link_kib_per_s=9e6),
+    "evaluate": State(reason=None, util_pct=78, memory_pct=55, power_w=470, tensor_pct=10, link_kib_per_s=7e6),
+    "log-prob": State(reason=None, util_pct=96, memory_pct=44, power_w=610, tensor_pct=52, link_kib_per_s=3e7),
+    "reference": State(reason=None, util_pct=96, memory_pct=44, power_w=610, tensor_pct=52, link_kib_per_s=3e7),
+    "train": State(reason=None, util_pct=97, memory_pct=48, power_w=655, tensor_pct=46, link_kib_per_s=6e7),
     "wait_sandbox": State(reason=Idle.WAITING_SANDBOX, util_pct=1, memory_pct=0, power_w=132),
     "wait_rollout": State(reason=Idle.WAITING_ROLLOUT, util_pct=1, memory_pct=0, power_w=132),
     "sync": State(reason=Idle.WAITING_SYNC, util_pct=3, memory_pct=6, power_w=165, link_kib_per_s=4e7),
@@ -51,7 +52,7 @@ STATES: dict[str, State] = {
     "down": State(reason=Idle.NO_PROCESS, util_pct=0, memory_pct=0, power_w=112, held=False),
     "boot": State(reason=Idle.BOOTING, util_pct=0, memory_pct=0, power_w=112, held=False),
 }
-"""Utilisation and power of generation are lower than of training, which is bound by arithmetic."""
+"""Generation is bound by memory, training by arithmetic: its utilisation, power and tensor activity are higher."""
 _NAMES = tuple(STATES)
 
 
@@ -90,6 +91,7 @@ def gpu_frame(pool: Pool, start: datetime, *, hours: float, seed: int) -> pl.Dat
         "reason": pl.Series([s.reason for s in states], dtype=pl.String).gather(picked),
         "seconds": np.repeat(seconds, gpus),
         "gpu_util_pct": column([s.util_pct for s in states], 0.04, 100),
+        "tensor_active_pct": column([s.tensor_pct for s in states], 0.05, 100),
         "memory_util_pct": column([s.memory_pct for s in states], 0.06, 100),
         "fb_used_mib": pl.Series([pool.fb_used_mib if s.held else 4 for s in states]).gather(picked),
         "sm_clock_mhz": column([1830 if s.reason is None else 1980 for s in states], 0.02, 1980),

@@ -67,7 +67,7 @@ GPU: dict[str, Column] = (
     _AT
     | _columns("String", RollUp.KEY, "node", "gpu", "run", "role", "reason")
     | _SECONDS
-    | _columns("UInt8", RollUp.MEAN, "gpu_util_pct", "memory_util_pct")
+    | _columns("UInt8", RollUp.MEAN, "gpu_util_pct", "tensor_active_pct", "memory_util_pct")
     | _columns("UInt32", RollUp.MAX, "fb_used_mib")
     | _columns("UInt16", RollUp.MEAN, "sm_clock_mhz", "memory_clock_mhz", "power_w")
     | _columns("UInt64", RollUp.SUM, "energy_j")
@@ -77,7 +77,8 @@ GPU: dict[str, Column] = (
     | _columns("UInt16", RollUp.MAX, "xid")
 )
 """One GPU or MIG instance (`gpu` = "3", "3:1").  `run` and `role` are null while nobody holds it; `reason` (an `Idle`)
-is null while it works.  `energy_j` and `ecc_errors` are what the interval added, `xid` the last Xid in it."""
+is null while it works.  `energy_j` and `ecc_errors` are what the interval added, `xid` the last Xid in it.
+`gpu_util_pct` is the time in which any kernel ran, `tensor_active_pct` the cycles in which tensor cores worked."""
 
 HOST: dict[str, Column] = (
     _AT

@@ -122,9 +122,19 @@ def test_orphans_shows_the_node_that_was_left_and_its_price(open_page: OpenPage)
     assert "synth-sandbox-1" in app.dataframe[0].value["address"].iloc[0]
 
 
+def test_gpus_shows_whether_busy_gpus_compute(open_page: OpenPage, home: Path) -> None:
+    tables = [pl.from_pandas(each.value) for each in open_page("gpus", data="simulated").dataframe]
+    (table,) = [each for each in tables if "tensor_active_pct" in each.columns]
+    with open_store(str(home / "sample" / "telemetry")) as store:
+        rows = store.read("gpu", start=START, end=END, run=RLCEF)
+    busy = rows.filter(pl.col("role") == "trainer", pl.col("reason").is_null())
+    mean = (busy["tensor_active_pct"] * busy["seconds"]).sum() / busy["seconds"].sum()
+    shown = table.filter(pl.col("role") == "trainer").row(0, named=True)
+    assert abs(shown["tensor_active_pct"] - mean) <= 1
+    assert shown["gpu_util_pct"] > 90
+
+
 def test_gpus_shows_a_metric_that_nobody_measures_as_a_gap(open_page: OpenPage) -> None:
-    app = open_page("gpus", data="simulated", metric="tensor cores")
-    assert "the store does not keep it" in words(app).replace("\\", "")
     assert "no NVLink counters" in words(open_page("gpus", data="simulated", metric="NVLink")).replace("\\", "")
 
 

@@ -171,10 +171,10 @@ def test_a_column_that_came_later_is_null_in_older_rows(tmp_path: Path, monkeypa
     from planners.telemetry import tables
 
     with open_store(str(tmp_path)) as store, monkeypatch.context() as older:
-        older.setitem(tables.TABLES, "gpu", {k: v for k, v in tables.GPU.items() if k != "xid"})
+        older.setitem(tables.TABLES, "gpu", {k: v for k, v in tables.GPU.items() if k != "tensor_active_pct"})
         store.append("gpu", gpu_rows(10))
         store.flush()
-    assert everything(store)["xid"].to_list() == [None] * 10
+    assert everything(store)["tensor_active_pct"].to_list() == [None] * 10
 
 
 def test_what_is_no_telemetry_is_no_problem(tmp_path: Path) -> None:

@@ -102,12 +102,15 @@ def test_what_a_dcgm_exporter_knows_is_read(server: Server, source: Prometheus) 
     server.series({
         "FB_USED": [(HELD, 40), (FREE, 40)], "GPU_UTIL": [(HELD, 87.6), (FREE, 0)], "GPU_TEMP": [(HELD, "NaN"), (FREE, 300)],
         "POWER_USAGE": [(HELD, 9223372036854775794), (FREE, -1)], "ENERGY": [(HELD, 400.4)],
+        "PIPE_TENSOR": [(HELD, 12.3)],
     })  # fmt: skip
     rows = source.read("gpu", step_seconds=600, **HOUR).sort("gpu")
     assert rows.schema == schema("gpu")
-    assert rows.select("at", "node", "gpu", "run", "role", "reason", "seconds", "gpu_util_pct", "energy_j").rows() == [
-        (NOON + timedelta(minutes=10), "node-1", "0", "lab/train-0", None, None, 600.0, 88, 400),
-        (NOON + timedelta(minutes=10), "node-1", "1", None, None, "unknown", 600.0, 0, None),
+    assert rows.select(
+        "at", "node", "gpu", "run", "role", "reason", "seconds", "gpu_util_pct", "tensor_active_pct", "energy_j"
+    ).rows() == [
+        (NOON + timedelta(minutes=10), "node-1", "0", "lab/train-0", None, None, 600.0, 88, 12, 400),
+        (NOON + timedelta(minutes=10), "node-1", "1", None, None, "unknown", 600.0, 0, None, None),
     ]
     assert rows["temperature_c"].to_list() == rows["power_w"].to_list() == [None, None]  # no number of theirs
     assert source.problems() == ()

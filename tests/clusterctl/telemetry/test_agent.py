@@ -78,7 +78,7 @@ def test_what_is_absent_is_null_and_its_reason_is_noted_once(
     assert rows.select("temperature_c", "energy_j").null_count().row(0) == (rows.height, rows.height)
     assert rows["power_w"].null_count() == 0
     assert sorted(notes.select("subject", "text").iter_rows()) == [
-        (name, "GPU 0, 1: NVML says: Not Supported") for name in ("energy_j", "temperature_c")
+        (name, "GPU 0, 1: NVML says: Not Supported") for name in ("energy_j", "temperature_c", "tensor_active_pct")
     ]
     assert "DCGM_FI_DEV_GPU_TEMP" not in agent.page()
 
