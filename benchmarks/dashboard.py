@@ -1,7 +1,8 @@
-"""How long the server takes for each page of the dashboard on a day of a large fleet that benchmarks/store.py built.
+"""How long the server takes for each page of the dashboard, on the day of a large fleet that store.py builds.
 
-A ledger is made in which every run of that day pays for its nodes; each page is then run as Streamlit runs it, first
-with empty caches, then again.  Two threads.
+A ledger is made in which every run of that day pays for its nodes, with the plan and the steps of the simulated day.
+Each page is run as Streamlit runs it, in a fresh process on two cores: first with nothing read yet, then with the
+results forgotten (as a live page asks every ten seconds), then again.
 """
 
 from __future__ import annotations
@@ -9,106 +10,145 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("POLARS_MAX_THREADS", "2")
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
-PAGES = ("overview", "gpus", "pipeline", "sandboxes", "allocation", "orphans", "outcomes", "quality")
-"""The pages that read telemetry or the ledger at length; `plan` and `what_if` read a plan."""
+RUN = "run-7"
+PAGES = {
+    "overview": "all", "plan": RUN, "gpus": "all", "pipeline": RUN, "sandboxes": "all", "allocation": "all",
+    "what_if": RUN, "orphans": "all", "outcomes": "all", "quality": "all",
+}  # fmt: skip
+"""Page and what is looked at: the whole fleet, or one run where the page is about one."""
 START = datetime(2026, 5, 4, tzinfo=UTC)
-END = START + timedelta(hours=24)
+END = START + timedelta(hours=23, minutes=51)
 TURNS = 3
 
 
+def measure(folder: Path, window: str = "24h") -> dict[str, Any]:
+    """Machines in the ledger, and by page the seconds of the server: first, refresh and again."""
+    with tempfile.TemporaryDirectory() as home:
+        environ = os.environ | {
+            "CLUSTERCTL_HOME": home, "CLUSTERCTL_TELEMETRY": str(folder), "POLARS_MAX_THREADS": "2",
+        }  # fmt: skip
+        os.environ |= environ
+        found: dict[str, Any] = {"machines": make_ledger(Path(home), folder), "window": window, "pages": {}}
+        for page in PAGES:
+            child = [sys.executable, __file__, "--page", page, "--window", window]
+            out = subprocess.run(child, env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout
+            found["pages"][page] = json.loads(out.splitlines()[-1])
+            print(page, found["pages"][page], file=sys.stderr)
+    return found
+
+
 def make_ledger(home: Path, folder: Path) -> int:
-    """Runs of the day with a machine per node, at one price; how many machines there are."""
+    """The runs of the day with a machine per node at one price; how many machines there are."""
     from sqlalchemy import insert
 
     from clusterctl.ledger import open_ledger
     from clusterctl.ledger.rows import Cost, Resource, Run
     from clusterctl.ledger.store import values_of
-    from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
+    from clusterctl.ledger.tables import COSTS, PHASES, RESOURCES, RUNS, STEPS
+    from clusterctl.sample import story
+    from clusterctl.sample.make import ensure_sample
     from clusterctl.store import open_store
 
+    payer = []
     with open_store(str(folder)) as store:
-        held = store.read("gpu", start=START, end=END, step_seconds=86_400, columns=["node", "run", "seconds"])
-    payer = held.sort("seconds").group_by("node").last().fill_null("spare").sort("node").select("node", "run").rows()
-    price, hours = Decimal("55.04"), Decimal(24)
+        for table in ("gpu", "sandbox"):
+            held = store.read(table, start=START, end=END, step_seconds=86_400, columns=["node", "run", "seconds"])
+            held = held.sort("seconds").group_by("node").last().fill_null("spare").sort("node")
+            payer += held.select("node", "run").rows()
+    with open_ledger(f"{ensure_sample(home)}/ledger.db") as sample:
+        like = [sample.get_run(run) for run in (story.SYNTHESIZE, story.EVALUATE, story.RLCEF)]
+        plans = [sample.get_plan(run.plan_id) for run in like if run.plan_id]
+        steps = [sample.steps(run.run_id) for run in like]
+        phases = [sample.phases(run.run_id) for run in like]
+    names = sorted({run for _, run in payer} - {"spare"}, key=lambda run: int(run.rpartition("-")[2]))
     started = {"state": "running", "created_at": START, "started_at": START, "limit_usd": Decimal(10**6)}
-    runs = [
-        Run(run_id=run, name=run, target="aws", labels={"team": f"team-{len(run)}"}, **started)  # type: ignore[arg-type]
-        for run in sorted({run for _, run in payer})
-    ]
-    resources = [
-        Resource(resource_id=f"{run}/{node}", run_id=run, role="node", kind="machine", provider="aws", address=node,
-                 tags={"clusterctl.dev/node": node, "clusterctl.dev/gpus": "8"}, usd_per_hour=price,
-                 price_source="list", state="live", intended_at=START, live_at=START)
-        for node, run in payer
-    ]  # fmt: skip
-    costs = [
-        Cost(run_id=r.run_id, resource_id=r.resource_id, from_at=START, to_at=END, usd_per_hour=price,
-             usd=price * hours, source="list")
-        for r in resources
-    ]  # fmt: skip
+    rows: dict[Any, list[Any]] = {
+        RUNS: [Run(run_id="spare", name="spare", target="aws", **started)],  # type: ignore[arg-type]
+        STEPS: [], PHASES: [], RESOURCES: [], COSTS: [],
+    }  # fmt: skip
+    for number, name in enumerate(names):
+        kind, late = min(number, 2), START - story.START
+        labels = {"team": f"team-{number % 5}"}
+        run = Run(run_id=name, name=name, target="aws", plan_id=plans[kind].plan_id, labels=labels, **started)  # type: ignore[arg-type]
+        rows[RUNS].append(run)
+        rows[STEPS] += [replace(step, run_id=name, at=step.at + late) for step in steps[kind]]
+        rows[PHASES] += [replace(phase, run_id=name) for phase in phases[kind]]
+    for node, run in payer:
+        sandbox = node.startswith("sandbox")
+        price, key = Decimal("5.44" if sandbox else "55.04"), f"{run}/{node}"
+        tags = {"clusterctl.dev/node": node, "clusterctl.dev/gpus": "0" if sandbox else "8"}
+        rows[RESOURCES].append(
+            Resource(resource_id=key, run_id=run, role="sandbox" if sandbox else "node", kind="machine", provider="aws",
+                     address=node, tags=tags, usd_per_hour=price, price_source="list", state="live",
+                     intended_at=START, live_at=START)
+        )  # fmt: skip
+        hours = Decimal((END - START).total_seconds()) / 3600
+        rows[COSTS].append(Cost(run_id=run, resource_id=key, from_at=START, to_at=END, usd_per_hour=price,
+                                usd=price * hours, source="list"))  # fmt: skip
     with open_ledger(str(home / "ledger.db")) as ledger:
-        for table, rows in ((RUNS, runs), (RESOURCES, resources), (COSTS, costs)):
-            values: list[dict[str, Any]] = [values_of(row) for row in rows]  # type: ignore[type-var]
+        for plan in plans:
+            ledger.put_plan(plan.plan_id, schema=plan.schema, content=plan.content, at=START)
+        for table, some in rows.items():
+            values: list[dict[str, Any]] = [values_of(row) for row in some]
             ledger.write(lambda connection, t=table, v=values: connection.execute(insert(t), v) and None)
     return len(payer)
 
 
-def measure(window: str) -> dict[str, list[tuple[float, float]]]:
-    """(wall seconds, processor seconds) of each page: with empty caches, then again."""
+def page_seconds(page: str, window: str) -> dict[str, Any]:
+    """(wall, processor) seconds of one page; `first` after what the server does at its start."""
     import streamlit as st
     from streamlit import config
     from streamlit.testing.v1 import AppTest
 
-    from app import data
+    from app import data, serve
 
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     config.set_option("server.address", "127.0.0.1")
+    serve.warm()
     data.now_of = lambda _: END
-    found: dict[str, list[tuple[float, float]]] = {}
-    for page in PAGES:
-        st.cache_data.clear()
+
+    def asked() -> tuple[float, float]:
         app = AppTest.from_file(str(REPO / "app" / "main.py"), default_timeout=120)
-        app.query_params["run"], app.query_params["window"] = data.ALL_RUNS, window
+        app.query_params["run"], app.query_params["window"] = PAGES[page], window
         if page != "overview":
-            app.run()
             app.switch_page(f"views/{page}.py")
-            st.cache_data.clear()
-        times = []
+        began, used = time.perf_counter(), time.process_time()
+        app.run()
+        took = round(time.perf_counter() - began, 3), round(time.process_time() - used, 3)
+        assert not app.exception, app.exception[0].message
+        assert len(app.main) > 1, "an empty page"
+        return took
+
+    found: dict[str, Any] = {"view": PAGES[page], "first": asked(), "refresh": [], "again": []}
+    for name in ("refresh", "again"):
         for _ in range(TURNS):
-            began, used = time.perf_counter(), time.process_time()
-            app.run()
-            times.append((round(time.perf_counter() - began, 3), round(time.process_time() - used, 3)))
-            assert not app.exception, app.exception[0].message
-        found[page] = times
+            if name == "refresh":
+                st.cache_data.clear()
+            found[name].append(asked())
     return found
 
 
 def main() -> None:
     """Ask, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="a store that benchmarks/store.py has built")
+    parser.add_argument("--folder", type=Path, help="a store that benchmarks/store.py has built")
     parser.add_argument("--window", default="24h")
+    parser.add_argument("--page", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"CLUSTERCTL_HOME": folder, "CLUSTERCTL_TELEMETRY": str(options.folder)}
-        machines = make_ledger(Path(folder), options.folder)
-        measure(options.window)  # the interpreter's first imports
-        pages = measure(options.window)
-    print(
-        json.dumps(
-            {"machines": machines, "window": options.window, "seconds": pages, "load": os.getloadavg()}, indent=1
-        )
-    )
+    found = page_seconds(options.page, options.window) if options.page else measure(options.folder, options.window)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def _command(place: Place, host: str, port: int) -> list[str]:
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     if is_loopback(host):  # a web page elsewhere may resolve its own name to 127.0.0.1
         flags += [part for name in ("localhost", "127.0.0.1", "::1") for part in ("--server.allowedHosts", name)]
-    program = [sys.executable, "-P", "-m", "streamlit", "run", str(bundle_root() / "app" / "main.py"), *flags]
+    program = [sys.executable, "-P", str(bundle_root() / "app" / "serve.py"), *flags]
     return [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(place.lock), *program]
 
 

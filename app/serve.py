@@ -1,0 +1,32 @@
+"""Streamlit, which imports what pages need as soon as it serves: the first visitor does not wait for it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from importlib import import_module
+from pathlib import Path
+
+from streamlit import runtime
+from streamlit.web import cli
+
+MODULES = ("app.accounts", "app.alerts", "app.charts", "app.planning", "altair", "pandas", "pyarrow")
+"""With all that they import; Streamlit itself would import the last three when it draws the first picture or table."""
+
+
+def warm() -> None:
+    """Import it all; `st.cache_data` wants a runtime to be there."""
+    for name in MODULES:
+        import_module(name)
+
+
+def _warm_once_served() -> None:
+    while not runtime.exists():
+        time.sleep(0.02)
+    warm()
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_warm_once_served, daemon=True).start()
+    cli.main(["run", str(Path(__file__).with_name("main.py")), *sys.argv[1:]], prog_name="streamlit")
