@@ -55,13 +55,11 @@ def _quiet_about_a_closed_pipe() -> Iterator[None]:
 def load(entry: CommandEntry) -> Any:
     """Import a command and give it its examples.  Returns typer's command object, whose class is private."""
     with one_thread():
-        target = getattr(import_module(entry.module), entry.attribute)
-    if isinstance(target, typer.Typer):
-        app = target
-        app.rich_markup_mode = None
-    else:
-        app = typer.Typer(rich_markup_mode=None)
-        app.command(entry.name)(target)
+        module = import_module(entry.module)
+    app = getattr(module, "app", None) or typer.Typer()
+    app.rich_markup_mode = None
+    if not hasattr(module, "app"):
+        app.command(entry.name)(getattr(module, entry.name))
     command = _without_completion(get_command(app))
     command.name = entry.name
     command.epilog = _examples(entry.examples)

@@ -27,6 +27,8 @@ PROGRESS_AFTER_SECONDS = 2.0
 """Work that is done sooner shows no progress line."""
 REDRAW_SECONDS = 0.1
 BAR_COLUMNS = 24
+DRAWN_WITH = "·–—×…−█━┃└─├│▸Δ±→"
+"""What pages are made of: where it can't be encoded, ASCII stands in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,21 @@ def _cut(line: str, columns: int) -> str:
     """The line without what would wrap.  A coloured line that is too long loses its colour."""
     plain = re.sub(r"\x1b\[\d*m", "", line)
     return line if len(plain) <= columns else plain[:columns]
+
+
+def emit(text: str, *, utf8: bool = False) -> None:
+    """Print text to stdout, in ASCII where stdout can't do better; `utf8` (JSON) is UTF-8 whatever the locale."""
+    if utf8:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        return
+    try:
+        DRAWN_WITH.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        from clusterctl.show.spans import to_ascii
+
+        text = to_ascii(text)
+    sys.stdout.write(text)  # typer.echo would take the colours out that were asked for
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from clusterctl.console import MAX_COLUMNS, MIN_COLUMNS, Terminal, terminal
+from clusterctl.console import MAX_COLUMNS, MIN_COLUMNS, Terminal, emit, terminal
 from clusterctl.errors import SpecError
-from clusterctl.files.plan_file import write_plan
+from clusterctl.files.plan_file import plan_text, write_plan
 from clusterctl.planning import Planner, compare_all, open_source, refuse_old_prices
-from clusterctl.show.answer import Answer, emit
 from clusterctl.show.terms import OVERVIEW
+from planners.plan.value import Plan
 
 Colour = Literal["auto", "always", "never"]
 Objective = Literal["cost", "time", "balanced"]
@@ -99,16 +99,26 @@ def plan(
     result = found[-1].other if found else planner.plan(source)
     if max_price_age is not None:
         refuse_old_prices(result, max_price_age, now=planner.now)
-    answer = Answer(plan=result, found=found, source=source.label, verbose=verbose, screen=_screen(width, colour))
+    screen = _screen(width, colour)
     if as_json:
-        text = answer.json()
+        text = found[-1].as_json() if found else plan_text(result)
     elif markdown:
-        text = answer.markdown()
+        from clusterctl.show.markdown import render_markdown
+
+        text = render_markdown(result, source=source.label, found=found[-1] if found else None)
     elif explain is not None:
-        text = answer.explanation(explain)
+        from clusterctl.show.explain import render_explanation
+
+        text = render_explanation(result, screen, source=source.label, wanted=explain, verbose=verbose)
+    elif found:
+        from clusterctl.show.compare import render_differences
+
+        text = render_differences(found, screen, verbose=verbose)
     else:
-        text = answer.page()
-    _write(answer, out, plot)  # before stdout: whoever reads that may stop reading
+        from clusterctl.show.page import render_page
+
+        text = render_page(result, screen, source=source.label, verbose=verbose)
+    _write(result, source.label, out, plot)  # before stdout: whoever reads that may stop reading
     emit(text, utf8=as_json)
 
 
@@ -129,13 +139,13 @@ def _screen(width: int | None, colour: Colour) -> Terminal:
     return screen if width is None else replace(screen, columns=width)
 
 
-def _write(answer: Answer, out: Path | None, plot: Path | None) -> None:
+def _write(plan: Plan, source: str, out: Path | None, plot: Path | None) -> None:
     """Write what is asked for; say so on stderr."""
     if out is not None:
-        write_plan(out, answer.plan)
+        write_plan(out, plan)
         typer.echo(f"wrote {out}", err=True)
     if plot is not None:
         from clusterctl.show.pictures import write_pictures
 
-        for path in write_pictures(answer.plan, plot, source=answer.source):
+        for path in write_pictures(plan, plot, source=source):
             typer.echo(f"wrote {path}", err=True)

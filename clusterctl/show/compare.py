@@ -20,9 +20,9 @@ from clusterctl.show.rounding import (
     signed_percent,
     signed_usd,
     usd,
-)
-from clusterctl.show.spans import Line, Span, Style, line, paint, wrap
-from clusterctl.show.table import Column, cell, draw
+)  # fmt: skip
+from clusterctl.show.spans import Line, Span, Style, better, line, paint, stacked, wrap
+from clusterctl.show.table import Cell, Column, cell, draw, right
 from planners.plan.value import Plan
 
 SHOWN_ROWS = 8
@@ -34,14 +34,11 @@ ABSENT = "none"
 def render_difference(found: Difference, terminal: Terminal, *, verbose: bool = False) -> str:
     """The comparison as text."""
     cells = terminal.columns
-    lines = _verdict(found, cells)
-    sections = [_fields(found, cells, verbose=verbose)]
+    sections = [_verdict(found, cells), _fields(found, cells, verbose=verbose)]
     for group, title in (("total", "whole run"), ("phase", "seconds per unit"), ("bill", "bill")):
         rows = [row for row in found.rows if row.group == group]
         sections.append(_rows(rows, title, found, cells, verbose=verbose))
-    for section in sections:
-        lines += [*([[]] if section else []), *section]
-    return paint(lines, colour=terminal.colour)
+    return paint(stacked(sections), colour=terminal.colour)
 
 
 def render_differences(found: Sequence[Difference], terminal: Terminal, *, verbose: bool = False) -> str:
@@ -51,39 +48,38 @@ def render_differences(found: Sequence[Difference], terminal: Terminal, *, verbo
         return whole
     columns = (
         Column(prose=True),
-        Column(title="time", align="right"),
-        Column(title="dollars", align="right"),
-        Column(title="Δ$", align="right"),
-        Column(title="Δtime", align="right"),
-        Column(title="fleet", drop=1),
+        right("time"),
+        right("dollars"),
+        right("Δ$"),
+        right("Δtime"),
+        Column("fleet", drop=1),
     )
     first = found[0].base
-    rows = [[cell(f"{found[0].base_label} as it is"), *_figures(first), [], [], cell(first.fleet, Style.DIM)]]
+    rows = [[f"{found[0].base_label} as it is", *_figures(first), "", "", cell(first.fleet, Style.DIM)]]
     rows += [_alone(each, f"{each.other_label} alone") for each in found[:-1]]
     rows.append(_alone(found[-1], "all together"))
     return paint([*draw(columns, rows, terminal.columns, indent=0), []], colour=terminal.colour) + whole
 
 
-def _figures(plan: Plan) -> list[Line]:
-    return [cell(" ".join(hours_band(plan.hours))), cell(usd(plan.usd.p50))]
+def _figures(plan: Plan) -> list[Cell]:
+    return [" ".join(hours_band(plan.hours)), usd(plan.usd.p50)]
 
 
-def _alone(found: Difference, name: str) -> list[Line]:
-    money, time = found.other.usd.p50 - found.base.usd.p50, found.other.hours.p50 - found.base.hours.p50
-    style = Style.GOOD if money < 0 else Style.PLAIN
-    changes = [cell(signed_usd(money), style), cell(signed_hours(time), Style.GOOD if time < 0 else Style.PLAIN)]
-    return [cell(name), *_figures(found.other), *changes, cell(found.other.fleet, Style.DIM)]
+def _alone(found: Difference, name: str) -> list[Cell]:
+    money, time = found.usd_change, found.hours_change
+    changes = [cell(signed_usd(money), better(money)), cell(signed_hours(time), better(time))]
+    return [name, *_figures(found.other), *changes, cell(found.other.fleet, Style.DIM)]
 
 
 def _verdict(found: Difference, cells: int) -> list[Line]:
     """`what if steps=200: −$7,400 and −15 h against rlcef.yaml`."""
     base, other = found.base, found.other
-    money, time = other.usd.p50 - base.usd.p50, other.hours.p50 - base.hours.p50
+    money, time = found.usd_change, found.hours_change
     priced = " of what has a price" if other.at_least or base.at_least else ""
     head = line(
         Span(found.other_label, Style.STRONG), " against ", Span(found.base_label, Style.STRONG), ": ",
-        Span(_said(signed_usd(money), "dollars"), _style(money)), f"{priced}, ",
-        Span(_said(signed_hours(time), "time"), _style(time)),
+        Span(_said(signed_usd(money), "dollars"), better(money, Style.STRONG)), f"{priced}, ",
+        Span(_said(signed_hours(time), "time"), better(time, Style.STRONG)),
     )  # fmt: skip
     lines = wrap(head, cells, indent=2)
     if not other.feasible:
@@ -98,19 +94,10 @@ def _said(change: str, what: str) -> str:
     return f"the same {what}" if change == "=" else change
 
 
-def _style(change: float) -> Style:
-    return Style.GOOD if change < 0 else Style.STRONG
-
-
 def _fields(found: Difference, cells: int, *, verbose: bool) -> list[Line]:
-    columns = (
-        Column(title="spec"),
-        Column(title=found.titles[0], prose=True),
-        Column(title=found.titles[1], prose=True),
-    )
+    columns = (Column("spec"), *(Column(title, prose=True) for title in found.titles))
     shown = found.fields if verbose else found.fields[:SHOWN_FIELDS]
-    rows = [[cell(change.field), cell(change.base), cell(change.other, Style.STRONG)] for change in shown]
-    lines = draw(columns, rows, cells)
+    lines = draw(columns, [[field, base, cell(other, Style.STRONG)] for field, base, other in shown], cells)
     if len(found.fields) > len(shown):
         more = f"{len(found.fields) - len(shown)} more fields differ: --verbose"
         lines += [line("  ", Span(more, Style.DIM))]
@@ -124,13 +111,7 @@ def _rows(rows: Sequence[Row], title: str, found: Difference, cells: int, *, ver
         differing = [row for row in rows if row.differs]
         largest = sorted(differing, key=_size, reverse=True)[:SHOWN_ROWS]
         shown = [row for row in differing if row in largest]
-    columns = (
-        Column(title=title),
-        Column(title=found.titles[0], align="right"),
-        Column(title=found.titles[1], align="right"),
-        Column(title="Δ", align="right"),
-        Column(title="Δ%", align="right"),
-    )
+    columns = (Column(title), *(right(number) for number in (*found.titles, "Δ", "Δ%")))
     lines = draw(columns, [_row(row) for row in shown], cells)
     equal = len(rows) - len(shown)
     if lines and equal and not verbose:
@@ -144,14 +125,14 @@ def _size(row: Row) -> float:
     return math.inf if unknown else abs((row.other or 0.0) - (row.base or 0.0))
 
 
-def _row(row: Row) -> list[Line]:
-    both = row.base is not None and row.other is not None
-    change = (row.other or 0.0) - (row.base or 0.0)
-    ratio = (row.other or 0.0) / row.base if row.base else None
-    texts = cell(_change(row, change), Style.GOOD if change < 0 else Style.PLAIN) if both else []
-    percent = cell(signed_percent(ratio)) if both and ratio is not None else []
+def _row(row: Row) -> list[Cell]:
     base, other = sides(row)
-    return [cell(row.name), cell(base), cell(other, Style.STRONG), texts, percent]
+    shown: list[Cell] = [row.name, base, cell(other, Style.STRONG)]
+    if row.base is None or row.other is None:
+        return [*shown, "", ""]
+    change = row.other - row.base
+    percent = signed_percent(row.other / row.base) if row.base else ""
+    return [*shown, cell(_change(row, change), better(change)), percent]
 
 
 def sides(row: Row) -> tuple[str, str]:
@@ -166,13 +147,10 @@ def _amount(value: float | None, row: Row) -> str:
     if value is None:
         return UNKNOWN
     if row.unit == "h":
-        unit = _time_unit(row)
-        return f"{unit.of(value * 3600)} {unit.name}"
+        return _time_unit(row).text(value * 3600)
     if row.unit == "USD":
         return exact_usd(value) if row.group == "bill" else usd(value)
-    if row.unit == "USD/h":
-        return f"{usd(value)}/h"
-    return number(value)
+    return f"{usd(value)}/h" if row.unit == "USD/h" else number(value)
 
 
 def _time_unit(row: Row) -> DurationUnit:
@@ -184,8 +162,5 @@ def _change(row: Row, change: float) -> str:
     if not row.differs:
         return "="
     if row.unit == "h":
-        unit = _time_unit(row)
-        return signed(f"{unit.of(abs(change) * 3600)} {unit.name}", change)
-    if row.unit in ("USD", "USD/h"):
-        return signed_usd(change)
-    return signed(number(abs(change)), change)
+        return signed(_time_unit(row).text(abs(change) * 3600), change)
+    return signed_usd(change) if row.unit in ("USD", "USD/h") else signed(number(abs(change)), change)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from planners.plan.value import Plan
 
 SCHEMA = "clusterctl.difference/1"
 """Name and version of the JSON document; described in docs/plan-json.md."""
 NOTHING = "(not stated)"
+MAX_TITLE = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One number of both plans; None where a plan has none or doesn't know it."""
 
     group: str
@@ -36,8 +37,7 @@ class Row:
         return abs(self.other - self.base) > 1e-3 * max(abs(self.base), abs(self.other))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldChange:
+class FieldChange(NamedTuple):
     """One field that the two specs state differently, as text."""
 
     field: str
@@ -59,21 +59,32 @@ class Difference:
     rows: tuple[Row, ...]
     fields: tuple[FieldChange, ...]
 
+    @property
+    def usd_change(self) -> float:
+        """Dollars of the run, at the P50."""
+        return self.other.usd.p50 - self.base.usd.p50
+
+    @property
+    def hours_change(self) -> float:
+        """Hours of the run, at the P50."""
+        return self.other.hours.p50 - self.base.hours.p50
+
     def as_json(self) -> str:
         """The document `clusterctl.difference/1`."""
-        plans = {
+        content = {
+            "schema_name": SCHEMA,
             "base": {"label": self.base_label, "name": self.base.name, "id": self.base.id},
             "other": {"label": self.other_label, "name": self.other.name, "id": self.other.id},
+            "rows": [row._asdict() for row in self.rows],
+            "spec": [change._asdict() for change in self.fields],
         }
-        rows = [asdict(row) for row in self.rows]
-        fields = [asdict(change) for change in self.fields]
-        content = {"schema_name": SCHEMA, **plans, "rows": rows, "spec": fields}
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def difference(base: Plan, other: Plan, *, base_label: str, other_label: str, titles: tuple[str, str]) -> Difference:
     """Both plans side by side.  Phases and lines are matched by stage and name."""
-    rows = [*_totals(base, other), *_matched("phase", "s", _phases(base), _phases(other))]
+    rows = [Row("total", name, unit, of(base), of(other)) for name, unit, of in TOTALS]
+    rows += _matched("phase", "s", _phases(base), _phases(other))
     rows += _matched("bill", "USD", _lines(base), _lines(other))
     return Difference(
         titles=titles, base_label=base_label, other_label=other_label, base=base, other=other, rows=tuple(rows),
@@ -81,19 +92,16 @@ def difference(base: Plan, other: Plan, *, base_label: str, other_label: str, ti
     )  # fmt: skip
 
 
-MAX_TITLE = 20
-
-
 def file_title(label: str) -> str:
     """The end of a path, where files of one name differ least often: `…/main/rlcef.yaml`."""
     return label if len(label) <= MAX_TITLE else f"…{label[1 - MAX_TITLE :]}"
 
 
-def gpu_count(plan: Plan) -> int:
+def _gpus(plan: Plan) -> int:
     """GPUs held at once: of the stage that holds most, since stages run one after another."""
-    by_stage: dict[str, int] = {}
+    by_stage = Counter[str]()
     for pool in plan.pools:
-        by_stage[pool.stage] = by_stage.get(pool.stage, 0) + pool.nodes * pool.gpus_per_node
+        by_stage[pool.stage] += pool.nodes * pool.gpus_per_node
     return max(by_stage.values(), default=0)
 
 
@@ -102,31 +110,30 @@ def gpu_hours(plan: Plan) -> float:
     return sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in plan.pools)
 
 
-def idle_usd(plan: Plan) -> float | None:
+def _idle_usd(plan: Plan) -> float | None:
     """Dollars of GPUs that wait for the sandbox fleet; None when a stage's are unknown."""
     idles = [stage.idle.usd for stage in plan.stages if stage.idle is not None]
     return None if any(usd is None for usd in idles) else sum(usd or 0.0 for usd in idles)
 
 
-def _totals(base: Plan, other: Plan) -> Iterator[Row]:
-    def row(name: str, unit: str, of_base: float | None, of_other: float | None) -> Row:
-        return Row(group="total", name=name, unit=unit, base=of_base, other=of_other)
-
-    yield row("time", "h", base.hours.p50, other.hours.p50)
-    yield row("time, P10", "h", base.hours.p10, other.hours.p10)
-    yield row("time, P90", "h", base.hours.p90, other.hours.p90)
-    yield row("dollars", "USD", base.usd.p50, other.usd.p50)
-    yield row("dollars, P10", "USD", base.usd.p10, other.usd.p10)
-    yield row("dollars, P90", "USD", base.usd.p90, other.usd.p90)
-    yield row("burn", "USD/h", base.usd_per_hour, other.usd_per_hour)
-    yield row("GPUs", "GPUs", gpu_count(base), gpu_count(other))
-    yield row("GPU-hours", "GPU-h", gpu_hours(base), gpu_hours(other))
-    yield row("sandbox slots", "slots", _slots(base), _slots(other))
-    yield row("GPUs wait for sandboxes", "USD", idle_usd(base), idle_usd(other))
-
-
 def _slots(plan: Plan) -> float:
     return float(max((pool.slots for pool in plan.pools if pool.slots is not None), default=0))
+
+
+TOTALS: tuple[tuple[str, str, Callable[[Plan], float | None]], ...] = (
+    ("time", "h", lambda plan: plan.hours.p50),
+    ("time, P10", "h", lambda plan: plan.hours.p10),
+    ("time, P90", "h", lambda plan: plan.hours.p90),
+    ("dollars", "USD", lambda plan: plan.usd.p50),
+    ("dollars, P10", "USD", lambda plan: plan.usd.p10),
+    ("dollars, P90", "USD", lambda plan: plan.usd.p90),
+    ("burn", "USD/h", lambda plan: plan.usd_per_hour),
+    ("GPUs", "GPUs", _gpus),
+    ("GPU-hours", "GPU-h", gpu_hours),
+    ("sandbox slots", "slots", _slots),
+    ("GPUs wait for sandboxes", "USD", _idle_usd),
+)
+"""Name, unit and amount of the rows of a whole run."""
 
 
 def _phases(plan: Plan) -> dict[str, float | None]:
@@ -151,16 +158,15 @@ def _lines(plan: Plan) -> dict[str, float | None]:
 
 def _matched(group: str, unit: str, base: dict[str, float | None], other: dict[str, float | None]) -> Iterator[Row]:
     for name in dict.fromkeys([*base, *other]):
-        absent = (name not in base, name not in other)
-        yield Row(group=group, name=name, unit=unit, base=base.get(name), other=other.get(name), absent=absent)
+        yield Row(group, name, unit, base.get(name), other.get(name), absent=(name not in base, name not in other))
 
 
 def _field_changes(base: dict[str, Any], other: dict[str, Any]) -> Iterator[FieldChange]:
-    flat_base, flat_other = dict(_flat(base, "")), dict(_flat(other, ""))
-    for field in dict.fromkeys([*flat_base, *flat_other]):
-        texts = tuple(flat.get(field, NOTHING) for flat in (flat_base, flat_other))
-        if texts[0] != texts[1]:
-            yield FieldChange(field=field, base=texts[0], other=texts[1])
+    flat, flat_other = dict(_flat(base, "")), dict(_flat(other, ""))
+    for field in dict.fromkeys([*flat, *flat_other]):
+        change = FieldChange(field, flat.get(field, NOTHING), flat_other.get(field, NOTHING))
+        if change.base != change.other:
+            yield change
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:

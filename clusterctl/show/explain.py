@@ -5,11 +5,11 @@ from __future__ import annotations
 from clusterctl.console import Terminal
 from clusterctl.show.page.view import View, labelled
 from clusterctl.show.rounding import count
-from clusterctl.show.spans import Line, Span, Style, line, line_width, paint
-from clusterctl.show.table import Column, cell, draw
+from clusterctl.show.spans import Line, Span, Style, line, paint, stacked
+from clusterctl.show.table import Cell, Column, cell, draw, right
 from clusterctl.show.terms import OVERVIEW, all_terms
 from clusterctl.show.tree import draw_tree
-from planners.plan.value import Plan, Rejection
+from planners.plan.value import Plan
 
 SHOWN_IDS = 60
 
@@ -18,43 +18,27 @@ def render_explanation(plan: Plan, terminal: Terminal, *, source: str, wanted: s
     """The overview for OVERVIEW, else the tree of one id.  Raises SpecError for an unknown id."""
     view = View(source=source, cells=terminal.columns, verbose=verbose)
     if wanted == OVERVIEW:
-        lines = _overview(plan, view)
+        lines = stacked([_rejections(plan, view), _assumptions(plan, view), _ids(plan, view)])
     else:
         lines = draw_tree(all_terms(plan), wanted, view.cells, whole=verbose)
     return paint(lines, colour=terminal.colour)
 
 
-def _overview(plan: Plan, view: View) -> list[Line]:
-    sections = [_rejections(plan, view), _assumptions(plan, view), _ids(plan, view)]
-    lines: list[Line] = []
-    for section in sections:
-        lines += [*([[]] if lines and section else []), *section]
-    return lines
-
-
 def _rejections(plan: Plan, view: View) -> list[Line]:
     rejected = sum(rejection.count for rejection in plan.rejections)
     head = line(Span(f"{rejected:,} of {count(plan.candidates, 'candidate')} rejected", Style.STRONG))
-    columns = (
-        Column(title="rule"),
-        Column(title="rejected", align="right"),
-        Column(title="why, and for example", prose=True),
-    )
-    rows: list[list[Line]] = []
-    for rejection in sorted(plan.rejections, key=lambda found: -found.count):
-        rows.append([cell(rejection.rule), cell(f"{rejection.count:,}"), cell(rejection.reason)])
-        rows += [[[], [], cell(example, Style.DIM)] for example in _examples(rejection, view)]
-    return [head, *draw(columns, rows, view.cells)]
-
-
-def _examples(rejection: Rejection, view: View) -> tuple[str, ...]:
-    return rejection.examples if view.verbose else rejection.examples[:2]
+    rows: list[list[Cell]] = []
+    for found in sorted(plan.rejections, key=lambda found: -found.count):
+        rows.append([found.rule, f"{found.count:,}", found.reason])
+        examples = found.examples if view.verbose else found.examples[:2]
+        rows += [["", "", cell(example, Style.DIM)] for example in examples]
+    return [head, *draw(("rule", right("rejected"), Column("why, and for example", prose=True)), rows, view.cells)]
 
 
 def _assumptions(plan: Plan, view: View) -> list[Line]:
     head = line(Span(f"{count(len(plan.assumptions), 'assumption')}, for what the spec leaves open", Style.STRONG))
-    columns = (Column(title="what", prose=True), Column(title="value", prose=True), Column(title="source", prose=True))
-    rows = [[cell(found.name), cell(found.value), cell(found.source, Style.DIM)] for found in plan.assumptions]
+    columns = [Column(title, prose=True) for title in ("what", "value", "source")]
+    rows: list[list[Cell]] = [[found.name, found.value, cell(found.source, Style.DIM)] for found in plan.assumptions]
     return [head, *draw(columns, rows, view.cells)] if rows else []
 
 
@@ -71,4 +55,4 @@ def _ids(plan: Plan, view: View) -> list[Line]:
     ]
     if len(terms) > len(shown):
         lines += labelled("", line(Span(f"and {len(terms) - len(shown):,} more: --verbose", Style.DIM)), view.cells)
-    return [head, *[part for part in lines if line_width(part) > 2]]
+    return [head, *lines]

@@ -5,10 +5,11 @@ Points carry the numbers that `--pick` takes; a list beside the picture says wha
 
 from __future__ import annotations
 
+import cmath
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from clusterctl.show.labels import Box, place_labels
 from clusterctl.show.page.options import labels_of
 from clusterctl.show.page.run import price_age
 from clusterctl.show.rounding import DurationUnit, duration_unit, hours_band, usd
@@ -23,8 +24,10 @@ RISKY = 1.0
 WIDE = 4.0
 """Bands that span more than this factor get a logarithmic axis: a few fleets else crowd into a corner."""
 TICKS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
-NUMBER_SIZE = (13.0, 13.0)
-"""Width and height of a number beside its point, in points."""
+DISTANCES, ROOM = (14.0, 20.0, 28.0, 40.0, 56.0), 14.0
+"""Points between a point and its number, and between a number and anything else."""
+ANGLES = [math.radians(angle) for angle in (35, -35, 145, -145, 65, -65, 115, -115)]
+"""Around a point, tried in this order: right of it first, never on the lines of its band."""
 
 
 def draw_frontier(plan: Plan, source: str) -> Any:
@@ -92,14 +95,10 @@ def _front(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
 
 def _axes(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
     """Limits with room for all bands; a logarithmic axis where they span much, else from zero where that is near."""
-    _axis(
-        axes.set_xscale,
-        axes.set_xlim,
-        axes.xaxis,
-        [x * scale for o in shown for x in (o.hours.p10, o.hours.p90)],
-        "{:g}".format,
-    )
-    _axis(axes.set_yscale, axes.set_ylim, axes.yaxis, [y for o in shown for y in (o.usd.p10, o.usd.p90)], usd)
+    hours = [end * scale for other in shown for end in (other.hours.p10, other.hours.p90)]
+    dollars = [end for other in shown for end in (other.usd.p10, other.usd.p90)]
+    _axis(axes.set_xscale, axes.set_xlim, axes.xaxis, hours, "{:g}".format)
+    _axis(axes.set_yscale, axes.set_ylim, axes.yaxis, dollars, usd)
     axes.grid(visible=True, color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
 
@@ -141,37 +140,24 @@ def _place(other: Alternative) -> str:
 
 
 def _numbers(figure: Any, axes: Any, shown: Sequence[Alternative], plan: Plan, scale: float) -> None:
-    """The number of each point beside it, where it covers no other and no point."""
+    """The number of each point near it, where there is most room beside points and numbers."""
     figure.draw_without_rendering()
-    area = axes.get_window_extent()
-    points = [tuple(axes.transData.transform((other.hours.p50 * scale, other.usd.p50))) for other in shown]
+    points = [complex(*axes.transData.transform((other.hours.p50 * scale, other.usd.p50))) for other in shown]
     pixels = figure.dpi / 72
-    size = (NUMBER_SIZE[0] * pixels, NUMBER_SIZE[1] * pixels)
-    bands = [box for other in shown for box in _band_boxes(axes, other, scale)]
-    boxes = place_labels(points, [size] * len(points), within=Box(area.x0, area.y0, area.x1, area.y1), avoid=bands)
-    to_data = axes.transData.inverted()
-    for other, point, box in zip(shown, points, boxes, strict=True):
-        is_choice = other.number == plan.frontier_chosen
-        colour = CHOSEN if is_choice else "#222222"
-        x, y = to_data.transform(((box.left + box.right) / 2, (box.bottom + box.top) / 2))
-        axes.text(
-            x, y, f"{other.number}", fontsize=10, fontweight="bold", color=colour, ha="center", va="center", zorder=6
-        )
-        near = box.nearest(point)
-        if abs(near[0] - point[0]) + abs(near[1] - point[1]) > 16 * pixels:
-            ends = [to_data.transform(place) for place in (point, near)]
-            axes.plot([end[0] for end in ends], [end[1] for end in ends], color="#555555", linewidth=0.7, zorder=3)
+    taken = list(points)
+    for other, point in zip(shown, points, strict=True):
+        offsets = [cmath.rect(distance * pixels, angle) for distance in DISTANCES for angle in ANGLES]
+        best = max(offsets, key=lambda offset: _room(point + offset, taken, pixels) - abs(offset) / 4)
+        taken.append(point + best)
+        is_far = abs(best) > 1.5 * DISTANCES[0] * pixels
+        axes.annotate(
+            f"{other.number}", (other.hours.p50 * scale, other.usd.p50), zorder=6, fontsize=10, fontweight="bold",
+            xytext=(best.real / pixels, best.imag / pixels), textcoords="offset points", ha="center", va="center",
+            color=CHOSEN if other.number == plan.frontier_chosen else "#222222",
+            arrowprops={"arrowstyle": "-", "color": "#555555", "linewidth": 0.7} if is_far else None,
+        )  # fmt: skip
 
 
-def _band_boxes(axes: Any, other: Alternative, scale: float) -> list[Box]:
-    """The two lines of a point's band, in pixels."""
-
-    def pixels(hours: float, dollars: float) -> tuple[float, float]:
-        x, y = axes.transData.transform((hours * scale, dollars))
-        return float(x), float(y)
-
-    left, middle_y = pixels(other.hours.p10, other.usd.p50)
-    right, _ = pixels(other.hours.p90, other.usd.p50)
-    middle_x, bottom = pixels(other.hours.p50, other.usd.p10)
-    _, top = pixels(other.hours.p50, other.usd.p90)
-    return [Box(left, middle_y - 2, right, middle_y + 2), Box(middle_x - 2, bottom, middle_x + 2, top)]
+def _room(place: complex, taken: Sequence[complex], pixels: float) -> float:
+    """Pixels to the nearest of what is there, as far as they matter: a number needs no more than ROOM."""
+    return min(*(abs(place - other) for other in taken), ROOM * pixels)

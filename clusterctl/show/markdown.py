@@ -29,21 +29,16 @@ MAX_CHARACTERS = 60_000
 
 def render_markdown(plan: Plan, *, source: str, found: Difference | None = None) -> str:
     """The comment.  With `found`, the verdict is the difference against its base plan; `plan` is then its other one."""
-    head = [
-        marker(plan),
-        f"### {escape(source)}: {escape(_verdict(plan, found))}",
-        _what(plan),
-        _run_table(plan, found),
-    ]
+    verdict = f"### {escape(source)}: {escape(_verdict(plan, found))}"
+    head = [marker(plan), verdict, _what(plan), _run_table(plan, found)]
     head += [f"> **{escape(warning)}**" for warning in plan.warnings]
-    idle = _idle(plan)
-    head += [idle] if idle else []
+    head += filter(None, [_idle(plan)])
     foot = _footer(plan)
     kept = list(details(plan, found))
     left_out: list[str] = []
     while True:
-        parts = [*head, *(block for _, block in kept), *_left_out(left_out), foot]
-        body = "\n\n".join(parts) + "\n"
+        note = [f"_Left out for length: {', '.join(left_out)}. `clusterctl plan` shows all._"] if left_out else []
+        body = "\n\n".join([*head, *(block for _, block in kept), *note, foot]) + "\n"
         if len(body) <= MAX_CHARACTERS or not kept:
             return body[:MAX_CHARACTERS]
         left_out.insert(0, kept.pop()[0])
@@ -63,12 +58,8 @@ def _verdict(plan: Plan, found: Difference | None) -> str:
         return f"not feasible as asked; the nearest takes {result}"
     if found is None:
         return result
-    money = found.other.usd.p50 - found.base.usd.p50
-    time = found.other.hours.p50 - found.base.hours.p50
-    if abs(money) < 0.005 and abs(time) < 1 / 120:
-        return f"{result}, no change"
-    changes = [text for text in (signed_usd(money), signed_hours(time)) if text != "="]
-    return f"{result} ({', '.join(changes)})"
+    changes = [text for text in (signed_usd(found.usd_change), signed_hours(found.hours_change)) if text != "="]
+    return f"{result} ({', '.join(changes)})" if changes else f"{result}, no change"
 
 
 def _what(plan: Plan) -> str:
@@ -87,17 +78,15 @@ def _run_table(plan: Plan, found: Difference | None) -> str:
     base = None if found is None else found.base
     header = ["Run", *(["Baseline"] if base else []), "P50", "P10–P90", *(["Δ$", "Δ%"] if base else [])]
     header += ["Hours", "GPU-h", "$/h burn"]
-    rows: list[list[str]] = []
-    if len(plan.stages) > 1:
-        rows += [_stage_row(plan, stage, comparing=base is not None) for stage in plan.stages]
+    rows = [_stage_row(plan, stage, comparing=base is not None) for stage in plan.stages if len(plan.stages) > 1]
     money, money_band = usd_band(plan.usd)
     time, time_band = hours_band(plan.hours)
-    run = [f"**{escape(plan.name)}**"]
-    run += [usd(base.usd.p50)] if base else []
-    run += [f"**{'at least ' if plan.at_least else ''}{money}**", money_band.strip("()")]
-    run += _changes(plan, base) if base else []
-    run += [f"**{time}** {time_band}", number(gpu_hours(plan)), f"{usd(plan.usd_per_hour)}/h"]
-    rows.append(run)
+    rows.append([
+        f"**{escape(plan.name)}**", *([usd(base.usd.p50)] if base else []),
+        f"**{'at least ' if plan.at_least else ''}{money}**", money_band.strip("()"),
+        *(_changes(plan, base) if base else []), f"**{time}** {time_band}", number(gpu_hours(plan)),
+        f"{usd(plan.usd_per_hour)}/h",
+    ])  # fmt: skip
     for item in plan.unpriced:
         unknown = [f"no price: {escape(item.name)}", *([""] if base else []), "unknown", escape(item.why)]
         rows.append([*unknown, *[""] * (len(header) - len(unknown))])
@@ -112,13 +101,10 @@ def _changes(plan: Plan, base: Plan) -> list[str]:
 def _stage_row(plan: Plan, stage: StagePlan, *, comparing: bool) -> list[str]:
     money, money_band = usd_band(stage.usd) if stage.usd else ("unknown", "")
     time, time_band = hours_band(stage.hours)
-    held = sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in plan.pools if pool.stage == stage.name)
-    prices = [
-        None if pool.usd_per_node_hour is None else pool.nodes * pool.usd_per_node_hour
-        for pool in plan.pools
-        if pool.stage == stage.name
-    ]
-    burn = "unknown" if None in prices else f"{usd(sum(price or 0.0 for price in prices))}/h"
+    pools = [pool for pool in plan.pools if pool.stage == stage.name]
+    held = sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in pools)
+    prices = [pool.nodes * pool.usd_per_node_hour for pool in pools if pool.usd_per_node_hour is not None]
+    burn = f"{usd(sum(prices))}/h" if len(prices) == len(pools) else "unknown"
     front = [escape(stage.name), *([""] if comparing else []), money, money_band.strip("()")]
     return [*front, *(["", ""] if comparing else []), f"{time} {time_band}", number(held), burn]
 
@@ -133,10 +119,6 @@ def _idle(plan: Plan) -> str:
         if stage.idle is not None and (stage.idle.usd is None or stage.idle.usd > 0.005 * plan.usd.p50)
     ]  # fmt: skip
     return " ".join(sentences)
-
-
-def _left_out(names: list[str]) -> list[str]:
-    return [f"_Left out for length: {', '.join(names)}. `clusterctl plan` shows all._"] if names else []
 
 
 def _footer(plan: Plan) -> str:

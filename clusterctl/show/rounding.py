@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from planners.plan.value import Band
 
@@ -96,14 +96,15 @@ def signed_percent(ratio: float) -> str:
     return "=" if abs(change) < 0.0005 else signed(percent(abs(change)), change)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DurationUnit:
+class DurationUnit(NamedTuple):
     """A unit of time in which a column of durations is written."""
 
     name: str
     word: str
     """For the axis of a picture."""
     seconds: float
+    upto_seconds: float
+    """Longer durations read better in the next unit."""
 
     def of(self, seconds: float) -> str:
         """The amount without the unit, two significant digits, three from 100 on."""
@@ -114,20 +115,24 @@ class DurationUnit:
             return f"{value:,.0f}"
         return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"
 
+    def text(self, seconds: float) -> str:
+        """The amount with the unit: `4.2 h`."""
+        return f"{self.of(seconds)} {self.name}"
 
-MILLISECONDS = DurationUnit(name="ms", word="milliseconds", seconds=1e-3)
-SECONDS = DurationUnit(name="s", word="seconds", seconds=1.0)
-MINUTES = DurationUnit(name="min", word="minutes", seconds=60.0)
-HOURS = DurationUnit(name="h", word="hours", seconds=3600.0)
-DAYS = DurationUnit(name="d", word="days", seconds=86400.0)
+
+UNITS = (
+    DurationUnit("ms", "milliseconds", 1e-3, 0.1),
+    DurationUnit("s", "seconds", 1.0, 90),
+    DurationUnit("min", "minutes", 60.0, 5400),
+    DurationUnit("h", "hours", 3600.0, 48 * 3600),
+    DurationUnit("d", "days", 86400.0, math.inf),
+)
+SECONDS = UNITS[1]
 
 
 def duration_unit(seconds: float) -> DurationUnit:
-    """The unit in which `seconds` reads best: hours up to two days, then days."""
-    for unit, upto in ((MILLISECONDS, 0.1), (SECONDS, 90), (MINUTES, 5400), (HOURS, 48 * 3600)):
-        if seconds < upto:
-            return unit
-    return DAYS
+    """The unit in which `seconds` reads best."""
+    return next((unit for unit in UNITS if seconds < unit.upto_seconds), UNITS[-1])
 
 
 def phase_unit(seconds: float) -> DurationUnit:
@@ -137,8 +142,7 @@ def phase_unit(seconds: float) -> DurationUnit:
 
 def hours(value: float) -> str:
     """`23 min`, `4.2 h`, `31 h`, `2.3 d`."""
-    unit = duration_unit(value * 3600)
-    return f"{unit.of(value * 3600)} {unit.name}"
+    return duration_unit(value * 3600).text(value * 3600)
 
 
 def signed_hours(value: float) -> str:

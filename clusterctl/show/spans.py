@@ -7,6 +7,7 @@ reach a terminal.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
@@ -37,6 +38,19 @@ class Span(NamedTuple):
 
 
 Line = list[Span]
+
+
+def better(change: float, otherwise: Style = Style.PLAIN) -> Style:
+    """Of a number that changes: less is better."""
+    return Style.GOOD if change < 0 else otherwise
+
+
+def stacked(sections: Iterable[list[Line]]) -> list[Line]:
+    """Sections with an empty line between them; those with nothing to say don't appear."""
+    lines: list[Line] = []
+    for section in sections:
+        lines += [*([[]] if lines and section else []), *section]
+    return lines
 
 
 def line(*parts: str | Span) -> Line:
@@ -122,20 +136,12 @@ def paint(lines: list[Line], *, colour: bool) -> str:
 
 
 def _painted(spans: Line, *, colour: bool) -> str:
-    if not colour:
-        return "".join(clean(span.text) for span in spans).rstrip()
-    out = ""
-    for span in _without_trailing_space(spans):
-        text = clean(span.text)
-        out += f"\x1b[{span.style.value}m{text}\x1b[0m" if span.style.value and text.strip() else text
-    return out
-
-
-def _without_trailing_space(spans: Line) -> Line:
-    kept = list(spans)
-    while kept and not kept[-1].text.strip():
-        kept.pop()
-    return [*kept[:-1], Span(kept[-1].text.rstrip(), kept[-1].style)] if kept else []
+    texts = [clean(span.text) for span in spans]
+    while texts and not texts[-1].strip():
+        texts.pop()
+    texts[-1:] = [text.rstrip() for text in texts[-1:]]
+    codes = [span.style.value if colour and text.strip() else "" for span, text in zip(spans, texts, strict=False)]
+    return "".join(f"\x1b[{code}m{text}\x1b[0m" if code else text for code, text in zip(codes, texts, strict=True))
 
 
 _ASCII = str.maketrans(

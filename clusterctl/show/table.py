@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from itertools import zip_longest
 from typing import Literal
 
 from clusterctl.show.spans import Line, Span, Style, clip, line_width, wrap
@@ -16,11 +17,16 @@ EASY_PROSE = 34
 """Prose this wide reads well; optional columns stay as long as it has that much."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+Cell = str | Line
+"""A plain string, or spans."""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table."""
 
     title: str = ""
+    _: KW_ONLY
     align: Literal["left", "right"] = "left"
     drop: int = 0
     """0: always shown.  Else columns go, highest first, until the table fits."""
@@ -28,13 +34,24 @@ class Column:
     """Wraps onto further lines when it is too wide."""
 
 
-def draw(columns: Sequence[Column], rows: Sequence[Sequence[Line]], cells: int, *, indent: int = INDENT) -> list[Line]:
-    """Header and rows, no wider than `cells`.  No header line if no column has a title.  Empty without rows."""
+def right(title: str = "", *, drop: int = 0) -> Column:
+    """A column of numbers."""
+    return Column(title, align="right", drop=drop)
+
+
+def draw(
+    columns_or_titles: Sequence[Column | str], rows: Sequence[Sequence[Cell]], cells: int, *, indent: int = INDENT
+) -> list[Line]:
+    """Header and rows, no wider than `cells`.
+
+    No header line if no column has a title.  Empty without rows.
+    """
     if not rows:
         return []
-    header = [[Span(column.title, Style.DIM)] for column in columns]
-    titled = any(column.title for column in columns)
-    table = [header, *rows] if titled else list(rows)
+    columns = [Column(each) if isinstance(each, str) else each for each in columns_or_titles]
+    table = [[cell(each) if isinstance(each, str) else each for each in row] for row in rows]
+    if any(column.title for column in columns):
+        table.insert(0, [cell(column.title, Style.DIM) for column in columns])
     shown = list(range(len(columns)))
     widths = [max(line_width(row[index]) for row in table) for index in shown]
     wanted = [min(size, EASY_PROSE) if column.prose else size for size, column in zip(widths, columns, strict=True)]
@@ -54,10 +71,9 @@ def _total(widths: Sequence[int], shown: Sequence[int], indent: int) -> int:
 def _narrow(columns: Sequence[Column], widths: list[int], shown: Sequence[int], cells: int) -> None:
     """Take the excess from the widest prose columns, then from the widest left-aligned ones.  Changes `widths`."""
     excess = _total(widths, shown, 0) - cells
-    for kind, least in (("prose", MIN_PROSE), ("left", 4)):
-        narrowed = [
-            index for index in shown if kind == columns[index].align or (kind == "prose" and columns[index].prose)
-        ]
+    prose = [index for index in shown if columns[index].prose]
+    left = [index for index in shown if columns[index].align == "left"]
+    for narrowed, least in ((prose, MIN_PROSE), (left, 4)):
         while excess > 0 and any(widths[index] > least for index in narrowed):
             widest = max(narrowed, key=lambda index: widths[index])
             widths[widest] -= 1
@@ -72,14 +88,12 @@ def _row(
         for index in shown
     ]
     lines: list[Line] = []
-    for number in range(max(len(part) for part in parts)):
+    for pieces in zip_longest(*parts, fillvalue=list[Span]()):
         out: Line = [Span(" " * indent)] if indent else []
-        for position, index in enumerate(shown):
-            cell = parts[position][number] if number < len(parts[position]) else []
-            padding = Span(" " * (widths[index] - line_width(cell)))
-            out += [padding, *cell] if columns[index].align == "right" else [*cell, padding]
-            if position < len(shown) - 1:
-                out.append(Span(" " * GAP))
+        for index, piece in zip(shown, pieces, strict=True):
+            gap = [Span(" " * GAP)] if index != shown[0] else []
+            padding = Span(" " * (widths[index] - line_width(piece)))
+            out += [*gap, padding, *piece] if columns[index].align == "right" else [*gap, *piece, padding]
         lines.append(out)
     return lines
 

@@ -7,7 +7,8 @@ nodes × hours × price.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import date
 
 from planners.plan.value import Line, Plan, Pool, StagePlan, Term
 
@@ -24,14 +25,10 @@ def all_terms(plan: Plan) -> dict[str, Term]:
 
 
 def _implied(plan: Plan) -> Iterator[Term]:
-    yield Term(
-        id="usd", label="dollars of the run", value=plan.usd.p50, unit="USD", formula="sum of the bill",
-        inputs=tuple(line.id for line in plan.lines),
-    )  # fmt: skip
-    yield Term(
-        id="hours", label="hours of the run", value=plan.hours.p50, unit="h", formula="sum of the stages",
-        inputs=tuple(f"hours.{stage.name}" for stage in plan.stages),
-    )  # fmt: skip
+    lines = (line.id for line in plan.lines)
+    yield _term("usd", "dollars of the run", plan.usd.p50, "USD", "sum of the bill", inputs=lines)
+    stages = (f"hours.{stage.name}" for stage in plan.stages)
+    yield _term("hours", "hours of the run", plan.hours.p50, "h", "sum of the stages", inputs=stages)
     for stage in plan.stages:
         yield from _of_stage(stage)
     for line in plan.lines:
@@ -40,55 +37,46 @@ def _implied(plan: Plan) -> Iterator[Term]:
         yield _of_pool(pool)
     for outcome in plan.economics:
         identity = "usd." + re.sub(r"[^a-z0-9]+", "_", outcome.name.lower()).strip("_")
-        yield Term(id=identity, label=f"dollars {outcome.name}", value=outcome.usd, unit="USD", formula=outcome.formula)
+        yield _term(identity, f"dollars {outcome.name}", outcome.usd, "USD", outcome.formula)
+
+
+def _term(
+    identity: str, label: str, value: float | None, unit: str, formula: str = "", *, inputs: Iterable[str] = (),
+    source: str = "",
+) -> Term:  # fmt: skip
+    return Term(id=identity, label=label, value=value, unit=unit, formula=formula, inputs=tuple(inputs), source=source)
 
 
 def _of_stage(stage: StagePlan) -> Iterator[Term]:
-    phases = tuple(f"phase.{stage.name}.{phase.id}" for phase in stage.phases)
-    unit = f"seconds.{stage.name}"
-    yield Term(
-        id=f"hours.{stage.name}", label=f"hours of stage {stage.name}", value=stage.hours.p50, unit="h",
-        formula=f"{stage.units:,.0f} × seconds per {stage.unit} + waste", inputs=(unit, f"waste.{stage.name}"),
-    )  # fmt: skip
-    yield Term(
-        id=unit, label=f"seconds per {stage.unit}", value=stage.seconds_per_unit.p50, unit="s",
-        formula="exposed seconds of the phases", inputs=phases,
-    )  # fmt: skip
-    waste = " + ".join(f"{name} {hours:.2g}" for name, hours in stage.waste_hours.items())
-    yield Term(
-        id=f"waste.{stage.name}", label="start-up and waste", value=sum(stage.waste_hours.values()), unit="h",
-        formula=waste,
-    )  # fmt: skip
-    if stage.idle is not None:
-        yield Term(
-            id=f"idle.{stage.name}", label="GPUs wait for the sandbox fleet", value=stage.idle.usd, unit="USD",
-            formula=f"{stage.idle.gpu_hours:,.4g} GPU-hours × the GPUs' price", source=stage.idle.reason,
-        )  # fmt: skip
+    name, unit, waste = stage.name, f"seconds.{stage.name}", f"waste.{stage.name}"
+    formula = f"{stage.units:,.0f} × seconds per {stage.unit} + waste"
+    yield _term(f"hours.{name}", f"hours of stage {name}", stage.hours.p50, "h", formula, inputs=(unit, waste))
+    phases = (f"phase.{name}.{phase.id}" for phase in stage.phases)
+    seconds = stage.seconds_per_unit.p50
+    yield _term(unit, f"seconds per {stage.unit}", seconds, "s", "exposed seconds of the phases", inputs=phases)
+    parts = " + ".join(f"{part} {hours:.2g}" for part, hours in stage.waste_hours.items())
+    yield _term(waste, "start-up and waste", sum(stage.waste_hours.values()), "h", parts)
+    if (idle := stage.idle) is not None:
+        formula = f"{idle.gpu_hours:,.4g} GPU-hours × the GPUs' price"
+        yield _term(f"idle.{name}", "GPUs wait for the sandbox fleet", idle.usd, "USD", formula, source=idle.reason)
     for phase in stage.phases:
-        parts = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in phase.parts.items())
-        yield Term(
-            id=f"phase.{stage.name}.{phase.id}", label=phase.name, value=phase.seconds, unit="s",
-            formula=parts, source=f"bound by {phase.bound_by}",
-        )  # fmt: skip
+        parts = ", ".join(f"{part} {seconds:.3g} s" for part, seconds in phase.parts.items())
+        source = f"bound by {phase.bound_by}"
+        yield _term(f"phase.{name}.{phase.id}", phase.name, phase.seconds, "s", parts, source=source)
 
 
 def _of_line(line: Line) -> Iterator[Term]:
     price = f"{line.id}.price"
-    yield Term(
-        id=line.id, label=line.name, value=line.usd, unit="USD", formula=f"{line.quantity:,.6g} {line.unit} × price",
-        inputs=(price,),
-    )  # fmt: skip
-    dated = f", {line.as_of}" if line.as_of else ""
-    yield Term(
-        id=price, label=f"price of {line.name}", value=line.usd_per_unit, unit=f"USD per {line.unit}",
-        source=f"{line.source}{dated}" if line.source else "no price is known",
-    )  # fmt: skip
+    yield _term(line.id, line.name, line.usd, "USD", f"{line.quantity:,.6g} {line.unit} × price", inputs=(price,))
+    source = _source(line.source, line.as_of)
+    yield _term(price, f"price of {line.name}", line.usd_per_unit, f"USD per {line.unit}", source=source)
 
 
 def _of_pool(pool: Pool) -> Term:
-    dated = f", {pool.price_as_of}" if pool.price_as_of else ""
-    return Term(
-        id=pool.id, label=f"{pool.role}: {pool.nodes:,} × {pool.instance_type}", value=pool.usd, unit="USD",
-        formula=f"{pool.nodes:,} nodes × {pool.hours:.4g} h × price",
-        source=f"{pool.price_source}{dated}" if pool.price_source else "no price is known",
-    )  # fmt: skip
+    label, formula = f"{pool.role}: {pool.nodes:,} × {pool.instance_type}", f"{pool.nodes:,} nodes × {pool.hours:.4g} h"
+    source = _source(pool.price_source, pool.price_as_of)
+    return _term(pool.id, label, pool.usd, "USD", f"{formula} × price", source=source)
+
+
+def _source(name: str, day: date | None) -> str:
+    return f"{name}, {day}" if name and day else name or "no price is known"

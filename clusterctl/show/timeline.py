@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from clusterctl.show.rounding import number, percent, phase_unit, usd
 from planners.plan.value import Plan, Pool, StagePlan
@@ -21,8 +20,7 @@ LETTER = 0.0105
 """Width of a letter as a share of the picture: a name that doesn't fit its bar stands above it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(NamedTuple):
     """One phase in one lane; seconds from the beginning of the unit."""
 
     name: str
@@ -32,8 +30,7 @@ class Bar:
     colour: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Callout:
+class Callout(NamedTuple):
     """A name that stands above its bar."""
 
     lane: int
@@ -52,7 +49,7 @@ def lanes_and_bars(plan: Plan, stage: StagePlan) -> tuple[list[Pool], list[Bar]]
         start = begin if phase.start_seconds is None else phase.start_seconds
         colour = SANDBOX if phase.pool == "sandbox" else COLOURS[index % len(COLOURS)]
         lane = next((row for row, pool in enumerate(lanes) if phase.pool and phase.pool in pool.role), 0)
-        bars.append(Bar(name=phase.name, lane=lane, start=start, seconds=phase.seconds, colour=colour))
+        bars.append(Bar(phase.name, lane, start, phase.seconds, colour))
         begin = max(begin, start + phase.exposed_seconds)
     return lanes, bars
 
@@ -81,10 +78,11 @@ def draw_timeline(plan: Plan, stage: StagePlan) -> Any:
     rows = max(len(lanes), 1)
     figure = Figure(figsize=(9.0, 1.5 + 0.95 * rows), layout="constrained")
     axes = figure.add_subplot()
-    callouts = [_bar(axes, bar, total, scale) for bar in bars]
+    callouts = [_phase(axes, bar, total, scale) for bar in bars]
     for lane in range(rows):
         colour = IDLE if not lanes or lanes[lane].gpu else IDLE_SANDBOX
-        callouts += [_gap(axes, lane, gap, colour=colour, total=total, scale=scale) for gap in gaps(bars, lane, total)]
+        idle = [Bar("idle", lane, start, seconds, colour) for start, seconds in gaps(bars, lane, total)]
+        callouts += [_idle(axes, bar, total, scale) for bar in idle]
     _write_callouts(axes, [callout for callout in callouts if callout is not None], total * scale)
     axes.set_ylim(rows - 0.35, -0.75)
     axes.set_xlim(0, total * scale)
@@ -102,35 +100,31 @@ def _lane_name(pool: Pool) -> str:
     return f"{pool.role}\n{held}"
 
 
-def _bar(axes: Any, bar: Bar, total: float, scale: float) -> Callout | None:
-    """Draw a phase with its name in it; where that doesn't fit, return what is to be written above."""
-    axes.barh(
-        bar.lane, bar.seconds * scale, left=bar.start * scale, height=0.5, color=bar.colour, edgecolor="white",
-        linewidth=1.0, zorder=3,
-    )  # fmt: skip
-    share = bar.seconds / total
-    middle = (bar.start + bar.seconds / 2) * scale
-    if share < len(bar.name) * LETTER:
-        return Callout(lane=bar.lane, at=middle, text=f"{bar.name} {percent(share)}", colour="#222222")
-    colour = "white" if bar.colour in DARK else "black"
-    text = f"{bar.name}\n{percent(share)}"
-    axes.text(middle, bar.lane, text, ha="center", va="center", fontsize=8.5, color=colour, zorder=4)
-    return None
+def _phase(axes: Any, bar: Bar, total: float, scale: float) -> Callout | None:
+    colours = ("white" if bar.colour in DARK else "black", "#222222")
+    filled = {"color": bar.colour, "edgecolor": "white", "linewidth": 1.0, "zorder": 3}
+    return _draw(axes, bar, total, scale, colours=colours, style=filled)
 
 
-def _gap(axes: Any, lane: int, gap: tuple[float, float], *, colour: str, total: float, scale: float) -> Callout | None:
-    """Draw an idle time; like `_bar`."""
-    start, seconds = gap
-    axes.barh(
-        lane, seconds * scale, left=start * scale, height=0.5, facecolor="white", edgecolor=colour, hatch="////",
-        linewidth=0.8, zorder=2,
-    )  # fmt: skip
-    share, middle = seconds / total, (start + seconds / 2) * scale
-    if share < 5 * LETTER:
-        return Callout(lane=lane, at=middle, text=f"idle {percent(share)}", colour=colour)
+def _idle(axes: Any, bar: Bar, total: float, scale: float) -> Callout | None:
+    hatched = {"facecolor": "white", "edgecolor": bar.colour, "hatch": "////", "linewidth": 0.8, "zorder": 2}
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.9}
-    text = f"idle\n{percent(share)}"
-    axes.text(middle, lane, text, ha="center", va="center", fontsize=8.5, color=colour, zorder=4, bbox=box)
+    return _draw(axes, bar, total, scale, colours=(bar.colour, bar.colour), style=hatched, box=box)
+
+
+def _draw(
+    axes: Any, bar: Bar, total: float, scale: float, *, colours: tuple[str, str], style: dict[str, Any], box: Any = None
+) -> Callout | None:
+    """Draw a bar with its name in it; where that doesn't fit, return what is to be written above.
+
+    colours: of a name in the bar, and above it.
+    """
+    axes.barh(bar.lane, bar.seconds * scale, left=bar.start * scale, height=0.5, **style)
+    share, middle = bar.seconds / total, (bar.start + bar.seconds / 2) * scale
+    if share < len(bar.name) * LETTER:
+        return Callout(bar.lane, middle, f"{bar.name} {percent(share)}", colours[1])
+    text = f"{bar.name}\n{percent(share)}"
+    axes.text(middle, bar.lane, text, ha="center", va="center", fontsize=8.5, color=colours[0], zorder=4, bbox=box)
     return None
 
 

@@ -13,7 +13,7 @@ from clusterctl.show.page.options import alternatives, movers
 from clusterctl.show.page.phases import stages_and_phases
 from clusterctl.show.page.run import choice, header, pools
 from clusterctl.show.page.view import View
-from clusterctl.show.spans import Line, paint
+from clusterctl.show.spans import paint, stacked
 from planners.plan.value import Plan
 
 SECTIONS = (header, choice, pools, stages_and_phases, bill, unpriced, alternatives, movers, warnings, footer)
@@ -24,12 +24,6 @@ MAX_CELLS = 160
 def render_page(plan: Plan, terminal: Terminal, *, source: str, verbose: bool = False) -> str:
     """The page as text.  `source` is the file as the person typed it; `verbose` unfolds what is folded."""
     view = View(source=source, cells=min(terminal.columns, MAX_CELLS), verbose=verbose)
-    lines: list[Line] = []
-    for section in SECTIONS:
-        if section is warnings and not plan.feasible:
-            continue  # they stand at the top then
-        part = section(plan, view)
-        if part and lines:
-            lines.append([])
-        lines += part
-    return paint(lines, colour=terminal.colour)
+    at_the_top = () if plan.feasible else (warnings,)
+    sections = [section(plan, view) for section in SECTIONS if section not in at_the_top]
+    return paint(stacked(sections), colour=terminal.colour)

@@ -7,20 +7,15 @@ from collections.abc import Sequence
 from clusterctl.show.page.view import View, labelled, labelled_parts
 from clusterctl.show.rounding import exact_usd, number, percent, unit_price, usd
 from clusterctl.show.spans import Line, Span, Style, line
-from clusterctl.show.table import Column, cell, draw
+from clusterctl.show.table import Cell, Column, cell, draw, right
 from planners.plan.value import Economics, Plan
 from planners.plan.value import Line as BillLine
 
 SHOWN_LINES = 3
 COLUMNS = (
-    Column(title="bill"),
-    Column(title="quantity", align="right"),
-    Column(drop=2),
-    Column(title="price", align="right", drop=1),
-    Column(title="dollars", align="right"),
-    Column(title="share", align="right"),
-    Column(title="explain with", drop=3),
-)
+    "bill", right("quantity"), Column(drop=2), right("price", drop=1), right("dollars"), right("share"),
+    Column("explain with", drop=3),
+)  # fmt: skip
 
 
 def bill(plan: Plan, view: View) -> list[Line]:
@@ -32,11 +27,11 @@ def bill(plan: Plan, view: View) -> list[Line]:
     rest = priced[len(shown) :]
     if rest:
         amount = total_usd(rest)
-        name = f"{len(rest)} more lines"
-        rows.append([cell(name, Style.DIM), [], [], [], cell(exact_usd(amount)), _share(amount, total), []])
+        name = cell(f"{len(rest)} more lines", Style.DIM)
+        rows.append([name, "", "", "", exact_usd(amount), _share(amount, total), ""])
     if rows:
-        named = "total of what has a price" if plan.at_least else "total"
-        rows.append([cell(named, Style.DIM), [], [], [], cell(exact_usd(total), Style.STRONG), [], cell("usd")])
+        name = cell("total of what has a price" if plan.at_least else "total", Style.DIM)
+        rows.append([name, "", "", "", cell(exact_usd(total), Style.STRONG), "", "usd"])
     columns = COLUMNS if view.verbose else COLUMNS[:-1]
     lines = draw(columns, [row[: len(columns)] for row in rows], view.cells)
     each = [line(outcome_text(plan, outcome)) for outcome in plan.economics]
@@ -56,21 +51,16 @@ def total_usd(lines: Sequence[BillLine]) -> float:
     return sum(bill_line.usd for bill_line in lines if bill_line.usd is not None)
 
 
-def _share(amount: float, total: float) -> Line:
-    return cell(percent(amount / total) if total else "")
+def _share(amount: float, total: float) -> str:
+    return percent(amount / total) if total else ""
 
 
-def _row(bill_line: BillLine, total: float, *, many: bool) -> list[Line]:
-    name = f"{bill_line.stage}: {bill_line.name}" if many else bill_line.name
+def _row(bill_line: BillLine, total: float, *, many: bool) -> list[Cell]:
     return [
-        cell(name),
-        cell(number(bill_line.quantity)),
-        cell(bill_line.unit),
-        cell(unit_price(bill_line.usd_per_unit)),
-        cell(exact_usd(bill_line.usd)),
-        _share(bill_line.usd or 0.0, total),
-        cell(bill_line.id, Style.DIM),
-    ]
+        f"{bill_line.stage}: {bill_line.name}" if many else bill_line.name,
+        number(bill_line.quantity), bill_line.unit, unit_price(bill_line.usd_per_unit), exact_usd(bill_line.usd),
+        _share(bill_line.usd or 0.0, total), cell(bill_line.id, Style.DIM),
+    ]  # fmt: skip
 
 
 def unpriced(plan: Plan, view: View) -> list[Line]:

@@ -16,27 +16,19 @@ from clusterctl.show.rounding import (
     usd,
     usd_band,
 )
-from clusterctl.show.spans import Line, Span, Style, line
-from clusterctl.show.table import Column, cell, draw, range_bar
+from clusterctl.show.spans import Line, Span, Style, better, line
+from clusterctl.show.table import Cell, Column, cell, draw, range_bar, right
 from planners.plan.value import Alternative, Mover, Narrow, Plan
 
 SHOWN_MOVERS = 3
 SHOWN_NARROW = 2
 COLUMNS = (
-    Column(title="", align="right"),
-    Column(title="else"),
-    Column(title="where"),
-    Column(title="fleet", drop=5),
-    Column(title="GPUs", align="right"),
-    Column(title="sandbox", align="right", drop=4),
-    Column(title="time", align="right"),
-    Column(drop=3),
-    Column(title="dollars", align="right"),
-    Column(drop=3),
-    Column(title="Δ$", align="right"),
-    Column(title="Δtime", align="right", drop=2),
-    Column(title="risk", align="right", drop=1),
-)
+    right(), "else", "where", Column("fleet", drop=5), right("GPUs"), right("sandbox", drop=4), right("time"),
+    Column(drop=3), right("dollars"), Column(drop=3), right("Δ$"), right("Δtime", drop=2), right("risk", drop=1),
+)  # fmt: skip
+MOVER_COLUMNS = (
+    "what moves it most", right("from"), right("to"), right("dollars"), right(), Column(drop=1), right("time"),
+)  # fmt: skip
 
 
 def alternatives(plan: Plan, view: View) -> list[Line]:
@@ -44,56 +36,35 @@ def alternatives(plan: Plan, view: View) -> list[Line]:
     if len(plan.alternatives) < 2:
         return []
     unit = duration_unit(plan.hours.p50 * 3600)
-    rows = [_alternative(other, plan, unit) for other in plan.alternatives]
-    return draw(COLUMNS, rows, view.cells)
+    return draw(COLUMNS, [_alternative(other, plan, unit) for other in plan.alternatives], view.cells)
 
 
-def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Line]:
+def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Cell]:
     is_choice = other.number == plan.frontier_chosen
-    base = chosen(plan)
-    base_hours = base.hours.p50 if base else plan.hours.p50
-    base_usd = base.usd.p50 if base else plan.usd.p50
+    base = chosen(plan) or plan
     time, time_band = hours_band(other.hours, unit)
     money, money_band = usd_band(other.usd)
+    more_usd, more_hours = other.usd.p50 - base.usd.p50, other.hours.p50 - base.hours.p50
     style = Style.STRONG if is_choice else Style.PLAIN
     capacity = other.capacity_type.replace("_", " ")
     label = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
+    gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "none"
+    told = (
+        f"{'▸' if is_choice else ''}{other.number}", label, f"{other.cloud} {other.region}, {capacity}", other.fleet,
+        gpus, f"{other.sandbox_nodes:,} nodes", time,
+    )  # fmt: skip
     return [
-        cell(f"{'▸' if is_choice else ''}{other.number}", style),
-        cell(label, style),
-        cell(f"{other.cloud} {other.region}, {capacity}", style),
-        cell(other.fleet, style),
-        cell(f"{other.gpus:,} {other.gpu}" if other.gpus else "none", style),
-        cell(f"{other.sandbox_nodes:,} nodes", style),
-        cell(time, style),
-        cell(time_band, Style.DIM),
-        cell(money, style),
-        cell(money_band, Style.DIM),
-        [] if is_choice else _difference(other.usd.p50 - base_usd, signed_usd),
-        [] if is_choice else _difference(other.hours.p50 - base_hours, signed_hours),
+        *(cell(text, style) for text in told),
+        cell(time_band, Style.DIM), cell(money, style), cell(money_band, Style.DIM),
+        "" if is_choice else cell(signed_usd(more_usd), better(more_usd)),
+        "" if is_choice else cell(signed_hours(more_hours), better(more_hours)),
         cell(stops(other.interruptions), Style.WARN if other.interruptions >= 1 else style),
-    ]
+    ]  # fmt: skip
 
 
 def labels_of(other: Alternative, *, is_choice: bool) -> list[str]:
     """`cheapest`, `fastest`, …: the choice needn't be told that it was picked."""
     return [label for label in other.label.split(", ") if label and not (is_choice and label == "picked")]
-
-
-def _difference(value: float, text: object) -> Line:
-    assert callable(text)
-    return cell(text(value), Style.GOOD if value < 0 else Style.PLAIN)
-
-
-MOVER_COLUMNS = (
-    Column(title="what moves it most"),
-    Column(title="from", align="right"),
-    Column(title="to", align="right"),
-    Column(title="dollars", align="right"),
-    Column(align="right"),
-    Column(drop=1),
-    Column(title="time", align="right"),
-)
 
 
 def movers(plan: Plan, view: View) -> list[Line]:
@@ -106,31 +77,20 @@ def movers(plan: Plan, view: View) -> list[Line]:
     return draw(MOVER_COLUMNS, rows, view.cells) + _narrow(plan, view)
 
 
-def _mover(mover: Mover, plan: Plan, span: tuple[float, float], cells: int) -> list[Line]:
+def _mover(mover: Mover, plan: Plan, span: tuple[float, float], cells: int) -> list[Cell]:
     low, high = sorted((mover.usd_low, mover.usd_high))
     unit = duration_unit(plan.hours.p50 * 3600)
-    times = f"{unit.of(mover.hours_low * 3600)} – {unit.of(mover.hours_high * 3600)} {unit.name}"
-    return [
-        cell(mover.input),
-        cell(mover.low),
-        cell(mover.high),
-        cell(f"{usd(mover.usd_low)} –"),
-        cell(usd(mover.usd_high)),
-        cell(range_bar(low, plan.usd.p50, high, span, cells), Style.GPU_TIME),
-        cell(times),
-    ]
+    times = f"{unit.of(mover.hours_low * 3600)} – {unit.text(mover.hours_high * 3600)}"
+    drawn = cell(range_bar(low, plan.usd.p50, high, span, cells), Style.GPU_TIME)
+    return [mover.input, mover.low, mover.high, f"{usd(mover.usd_low)} –", usd(mover.usd_high), drawn, times]
 
 
 def _narrow(plan: Plan, view: View) -> list[Line]:
     """`narrower  give attention_kernel: ±22% becomes ±17%` (of the hours)."""
-    found = sorted(
-        (narrow for stage in plan.stages for narrow in stage.narrow), key=lambda n: n.width_then / n.width_now
-    )
-    shown = found if view.verbose else found[:SHOWN_NARROW]
-    parts = [_narrow_part(narrow) for narrow in shown]
-    if not parts:
-        return []
-    return labelled_parts("narrower", [line("give ", *parts[0]), *parts[1:]], view.cells)
+    narrows = [narrow for stage in plan.stages for narrow in stage.narrow]
+    narrows.sort(key=lambda narrow: narrow.width_then / narrow.width_now)
+    parts = [_narrow_part(narrow) for narrow in (narrows if view.verbose else narrows[:SHOWN_NARROW])]
+    return labelled_parts("narrower", [line("give ", *parts[0]), *parts[1:]], view.cells) if parts else []
 
 
 def _narrow_part(narrow: Narrow) -> Line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clusterctl.show.page.view import View, labelled
 from clusterctl.show.rounding import (
+    UNKNOWN,
     DurationUnit,
     column,
     count,
@@ -18,7 +19,7 @@ from clusterctl.show.rounding import (
     usd_band,
 )
 from clusterctl.show.spans import Line, Span, Style, line, wrap
-from clusterctl.show.table import Column, bar, cell, draw
+from clusterctl.show.table import Cell, Column, bar, cell, draw, right
 from planners.plan.value import Idle, Phase, Plan, Pool, StagePlan
 
 SHOWN_WASTE = 4
@@ -41,16 +42,9 @@ def stages_and_phases(plan: Plan, view: View) -> list[Line]:
 
 
 STAGE_COLUMNS = (
-    Column(title="stage"),
-    Column(title="kind", drop=2),
-    Column(title="time", align="right"),
-    Column(drop=1),
-    Column(title="dollars", align="right"),
-    Column(drop=1),
-    Column(title="share", align="right"),
-    Column(drop=3),
-    Column(title="calibrated by", prose=True),
-)
+    "stage", Column("kind", drop=2), right("time"), Column(drop=1), right("dollars"), Column(drop=1), right("share"),
+    Column(drop=3), Column("calibrated by", prose=True),
+)  # fmt: skip
 
 
 def _stages(plan: Plan, view: View) -> list[Line]:
@@ -59,44 +53,34 @@ def _stages(plan: Plan, view: View) -> list[Line]:
     return draw(STAGE_COLUMNS, [_stage_row(stage, total, unit) for stage in plan.stages], view.cells)
 
 
-def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list[Line]:
-    time, time_band = hours_band(stage.hours, unit)
-    money, money_band = usd_band(stage.usd) if stage.usd else ("unknown", "")
+def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list[Cell]:
     share = stage.hours.p50 / total_hours if total_hours else 0.0
     cases = stage.calibrated.cases + stage.calibrated.own_runs
     sure = cell(count(cases, "run"), Style.GOOD) if cases else cell("nothing: a prior", Style.WARN)
     return [
-        cell(stage.name), cell(stage.kind), cell(time), cell(time_band), cell(money), cell(money_band),
-        cell(percent(share)), cell(bar(share, 12), Style.GPU_TIME), sure,
+        stage.name, stage.kind, *hours_band(stage.hours, unit), *(usd_band(stage.usd) if stage.usd else (UNKNOWN, "")),
+        percent(share), cell(bar(share, 12), Style.GPU_TIME), sure,
     ]  # fmt: skip
 
 
 def stage_phases(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
     """One row per phase, the sum, then the idle line and the waste."""
-    lines = _phases(stage, view)
-    lines += _idle(plan, stage, view)
-    lines += _waste(stage, view)
-    if view.verbose:
-        lines += _memory(stage, view) + _demand(stage, view)
-    return lines
+    lines = _phases(stage, view) + _idle(plan, stage, view) + _waste(stage, view)
+    return lines + _memory(stage, view) + _demand(stage, view) if view.verbose else lines
 
 
 def _phases(stage: StagePlan, view: View) -> list[Line]:
     total = stage.seconds_per_unit.p50
     unit = phase_unit(total)
+    bar_cells = 10 if view.cells < 100 else 16 if view.cells < 140 else 24
     columns = (
-        Column(title="phase"),
-        Column(title=f"{unit.name}/{stage.unit}", align="right"),
-        Column(title="share", align="right"),
-        Column(drop=1),
-        Column(title="bound by", prose=True),
-    )
-    cells = _bar_cells(view.cells)
+        "phase", right(f"{unit.name}/{stage.unit}"), right("share"), Column(drop=1), Column("bound by", prose=True),
+    )  # fmt: skip
     written = column([phase.seconds / unit.seconds for phase in stage.phases] + [total / unit.seconds])
-    rows = [
+    rows: list[list[Cell]] = [
         [
-            cell(phase.name), cell(seconds), cell(percent(phase.share)),
-            cell(bar(phase.share, cells), Style.SANDBOX_TIME if phase.pool == "sandbox" else Style.GPU_TIME),
+            phase.name, seconds, percent(phase.share),
+            cell(bar(phase.share, bar_cells), Style.SANDBOX_TIME if phase.pool == "sandbox" else Style.GPU_TIME),
             _bound_by(phase, view),
         ]
         for phase, seconds in zip(stage.phases, written, strict=False)
@@ -107,15 +91,11 @@ def _phases(stage: StagePlan, view: View) -> list[Line]:
         times += f"; {number(stage.units)} of them"
         all_hours = stage.units * total / 3600
         times += f" take {hours(all_hours)}" if all_hours <= stage.hours.p50 else ""  # units may run side by side
-    rows.append([cell(stage.unit, Style.DIM), cell(written[-1], Style.STRONG), [], [], cell(times, Style.DIM)])
+    rows.append([cell(stage.unit, Style.DIM), cell(written[-1], Style.STRONG), "", "", cell(times, Style.DIM)])
     return draw(columns, rows, view.cells)
 
 
-def _bar_cells(cells: int) -> int:
-    return 10 if cells < 100 else 16 if cells < 140 else 24
-
-
-def _bound_by(phase: Phase, view: View) -> Line:
+def _bound_by(phase: Phase, view: View) -> str:
     text = phase.bound_by
     if phase.exposed_seconds < phase.seconds * 0.995:
         text += "; overlapped"
@@ -123,12 +103,11 @@ def _bound_by(phase: Phase, view: View) -> Line:
     if view.verbose and phase.parts:
         parts = (f"{name} {_seconds(seconds)}" for name, seconds in phase.parts.items())
         text += f" [{', '.join(parts)}]"
-    return cell(text)
+    return text
 
 
 def _seconds(value: float) -> str:
-    unit = duration_unit(value)
-    return f"{unit.of(value)} {unit.name}"
+    return duration_unit(value).text(value)
 
 
 def _idle(plan: Plan, stage: StagePlan, view: View) -> list[Line]:

@@ -6,7 +6,7 @@ from clusterctl.show.page.notes import warnings
 from clusterctl.show.page.view import View, flow, labelled, labelled_parts
 from clusterctl.show.rounding import UNKNOWN, count, hours, hours_band, number, percent, usd, usd_band
 from clusterctl.show.spans import Line, Span, Style, line, line_width, wrap
-from clusterctl.show.table import Column, cell, draw
+from clusterctl.show.table import Cell, Column, cell, draw, right
 from planners.plan.value import Plan, Pool, PriceAge
 
 OLD_DAYS = 60
@@ -118,31 +118,25 @@ def _limits(plan: Plan) -> list[Line]:
 
 
 POOL_COLUMNS = (
-    Column(title="pool"),
-    Column(title="nodes", align="right"),
-    Column(title="type"),
-    Column(title="GPUs, slots", align="right"),
-    Column(title="where", drop=2),
-    Column(title="hours", align="right", drop=1),
-    Column(title="$/h", align="right"),
-    Column(title="$/GPU-h", align="right", drop=4),
-    Column(title="dollars", align="right"),
-    Column(title="price of", drop=3),
-)
+    "pool", right("nodes"), "type", right("GPUs, slots"), Column("where", drop=2), right("hours", drop=1), right("$/h"),
+    right("$/GPU-h", drop=4), right("dollars"), Column("price of", drop=3),
+)  # fmt: skip
 
 
 def pools(plan: Plan, view: View) -> list[Line]:
     """One row per pool, then the layout of the models on the GPUs."""
     many = len(plan.stages) > 1
-    rows = [_pool_row(pool, many=many) for pool in plan.pools]
     one_place = len({(pool.cloud, pool.region, pool.capacity_type) for pool in plan.pools}) == 1
-    hidden = {"where"} if one_place and not view.verbose else set()
-    hidden |= set() if view.verbose else {"price of", "dollars"}
-    hidden |= {"hours"} if not many and not view.verbose else set()
-    hidden |= set() if any(pool.gpu for pool in plan.pools) else {"$/GPU-h"}
-    kept = [index for index, column in enumerate(POOL_COLUMNS) if column.title not in hidden]
+    hidden = set[str]()
+    if not view.verbose:
+        hidden = {"price of", "dollars", *(["where"] if one_place else []), *([] if many else ["hours"])}
+    if not any(pool.gpu for pool in plan.pools):
+        hidden.add("$/GPU-h")
+    titles = [column if isinstance(column, str) else column.title for column in POOL_COLUMNS]
+    kept = [index for index, title in enumerate(titles) if title not in hidden]
+    rows = [_pool_row(pool, many=many) for pool in plan.pools]
     lines = draw([POOL_COLUMNS[i] for i in kept], [[row[i] for i in kept] for row in rows], view.cells)
-    for stage in plan.stages if len(plan.stages) == 1 or view.verbose else ():
+    for stage in plan.stages if not many or view.verbose else ():
         layout = [cell(_layout_part(key, value), Style.DIM) for key, value in stage.layout.items()]
         if layout:
             lines += labelled_parts(stage.name if many else "layout", layout, view.cells)
@@ -154,7 +148,7 @@ def _layout_part(key: str, value: float | str) -> str:
     return value if isinstance(value, str) else f"{key} {number(value)}"
 
 
-def _pool_row(pool: Pool, *, many: bool) -> list[Line]:
+def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
     what = f"{pool.nodes * pool.gpus_per_node:,} {pool.gpu}" if pool.gpu else ""
     if pool.slots is not None:
         what = f"{pool.slots:,} slots"
@@ -163,14 +157,7 @@ def _pool_row(pool: Pool, *, many: bool) -> list[Line]:
     per_gpu = usd(pool.usd_per_node_hour / pool.gpus_per_node) if pool.gpu and pool.usd_per_node_hour else ""
     capacity = pool.capacity_type.replace("_", " ")
     return [
-        cell(f"{pool.stage}: {pool.role}" if many else pool.role),
-        cell(f"{pool.nodes:,} ×"),
-        cell(pool.instance_type),
-        cell(what, Style.STRONG),
-        cell(f"{pool.cloud} {pool.region}, {capacity}"),
-        cell(hours(pool.hours)),
-        cell(usd(price), style),
-        cell(per_gpu, Style.DIM),
-        cell(usd(pool.usd), style),
-        cell(f"{pool.price_as_of or UNKNOWN}", Style.DIM),
-    ]
+        f"{pool.stage}: {pool.role}" if many else pool.role, f"{pool.nodes:,} ×", pool.instance_type,
+        cell(what, Style.STRONG), f"{pool.cloud} {pool.region}, {capacity}", hours(pool.hours), cell(usd(price), style),
+        cell(per_gpu, Style.DIM), cell(usd(pool.usd), style), cell(f"{pool.price_as_of or UNKNOWN}", Style.DIM),
+    ]  # fmt: skip

@@ -1,20 +1,21 @@
-"""Pictures: same plan, same bytes; labels that don't cover each other; idle gaps where a pool has nothing to do."""
+"""Pictures: same plan, same bytes; numbers that don't cover each other; idle gaps where a pool has nothing to do."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from more_plans import api_plan, two_stage_plan, unpriced_plan
 from sample_plan import rlcef_plan
 
 from clusterctl.errors import ClusterctlError
-from clusterctl.show.labels import Box, place_labels
+from clusterctl.show.frontier import draw_frontier
 from clusterctl.show.pictures import write_pictures
 from clusterctl.show.timeline import Bar, gaps, lanes_and_bars
 from planners.plan.value import Plan
@@ -81,9 +82,9 @@ def test_gaps_and_bars_fill_the_lane(spans: list[tuple[float, float]]) -> None:
     assert covered >= until - sum(seconds for _, seconds in spans) - until * 1e-3 * (len(spans) + 1)
 
 
-@example([(100.0, 247.0), (101.0, 248.0), (105.0, 227.0)])
-@given(st.lists(st.tuples(st.floats(100, 700), st.floats(100, 400)), min_size=1, max_size=4, unique=True))
-def test_few_labels_never_cover_each_other(points: list[tuple[float, float]]) -> None:
-    boxes = place_labels(points, [(120.0, 24.0)] * len(points), within=Box(0, 0, 800, 500))
-    for index, box in enumerate(boxes):
-        assert all(box.overlap(other) == 0 for other in boxes[index + 1 :])
+@pytest.mark.parametrize("make", [rlcef_plan, two_stage_plan])
+def test_numbers_of_points_never_cover_each_other(make: Callable[[], Plan]) -> None:
+    texts = draw_frontier(make(), "run.yaml").axes[0].texts
+    assert sorted(text.get_text() for text in texts) == sorted(str(each.number) for each in make().alternatives)
+    for one, other in itertools.combinations(texts, 2):
+        assert not one.get_window_extent().overlaps(other.get_window_extent())
