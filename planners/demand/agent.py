@@ -3,131 +3,101 @@ the unit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planners.demand.needs import ApiUse, Assumed, Demand, Serving
-from planners.demand.rl import length_fields, shown
+from planners.demand.needs import ApiUse, Demand, Serving
 from planners.demand.sandbox import TOOL_SECONDS, assumed_rows, sandboxing
-from planners.spec.benchmarks import evaluate_need
-from planners.spec.profiles import sandbox_need
+from planners.demand.written import TAIL_FACTOR, length_fields, shown
+from planners.spec.benchmarks import TasksNeed, evaluate_need
+from planners.spec.lengths import Durations
+from planners.spec.profiles import Assumed, sandbox_need
 
 if TYPE_CHECKING:
-    from planners.demand.rl import FindModel
-    from planners.spec.lengths import Lengths
-    from planners.spec.profiles import SandboxNeed
+    from planners.demand.written import FindModel
     from planners.spec.stages_agent import EvaluateStage, RolloutStage
-
-TAIL_FACTOR = 4.0
-"""Longest over mean tokens of a trajectory without a stated cap.  Assumption."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Agents:
-    """The shape of the trajectories, whichever stage asks for them."""
-
-    samples: float
-    samples_per_task: float
-    turns: float
-    prompt_tokens: float
-    response: Lengths
-    """Per turn."""
-    observation_tokens: float
-    tool_seconds: float
-    longest_tokens: float
-    cached_share: float | None
-    need: SandboxNeed
 
 
 def rollout_demand(stage: RolloutStage, find_model: FindModel) -> Demand:
     """Agents on tasks: tasks × attempts trajectories of many turns, each holding a sandbox."""
-    samples = float(stage.tasks * stage.attempts)
-    need = sandbox_need(stage.sandbox, default_profile="swe")
-    agents = _Agents(
-        samples=samples, samples_per_task=float(stage.attempts), turns=float(stage.turns),
-        prompt_tokens=stage.prompt_tokens.mean, response=stage.response_tokens,
-        observation_tokens=stage.observation_tokens.mean,
-        tool_seconds=stage.tool_seconds.mean if stage.tool_seconds else TOOL_SECONDS,
-        longest_tokens=float(stage.max_context_tokens), cached_share=stage.cached_share, need=need,
+    sandbox = sandbox_need(stage.sandbox, default_profile="swe")
+    tool = () if stage.tool_seconds else (Assumed(name="tool_seconds", value=f"{TOOL_SECONDS:g}", source="assumption"),)
+    need = TasksNeed(
+        tasks=stage.tasks, samples=stage.attempts, turns=stage.turns, prompt_tokens=stage.prompt_tokens,
+        response_tokens=stage.response_tokens, observation_tokens=stage.observation_tokens,
+        tool_seconds=stage.tool_seconds or Durations(mean=TOOL_SECONDS), sandbox=sandbox,
+        assumed=(*tool, *sandbox.assumed),
     )  # fmt: skip
-    rate = stage.resolve_rate
-    outcomes = {"attempts": samples} | ({"solved tasks": samples * rate} if rate else {})
-    assumed = assumed_rows(stage.name, need.assumed)
-    if stage.tool_seconds is None:
-        assumed = (Assumed(name=f"{stage.name}.tool_seconds", value=f"{TOOL_SECONDS:g}", source="assumption"), *assumed)
+    attempts = float(stage.tasks * stage.attempts)
+    solved = {"solved tasks": attempts * stage.resolve_rate} if stage.resolve_rate else {}
     title = f"{stage.tasks:,} tasks × {stage.attempts} attempts, {stage.turns} turns"
-    return _demand(stage, agents, find_model, title=title, outcomes=outcomes, assumed=assumed)
+    longest = float(stage.max_context_tokens)
+    return _demand(stage, need, find_model, title=title, outcomes={"attempts": attempts} | solved, longest=longest)
 
 
 def evaluate_demand(stage: EvaluateStage, find_model: FindModel) -> Demand:
     """A benchmark: tasks × samples, single-turn or agentic by benchmark."""
     need = evaluate_need(stage)
-    samples = float(need.tasks * need.samples)
-    turns = float(need.turns)
-    agents = _Agents(
-        samples=samples, samples_per_task=float(need.samples), turns=turns, prompt_tokens=need.prompt_tokens.mean,
-        response=need.response_tokens, observation_tokens=need.observation_tokens.mean,
-        tool_seconds=need.tool_seconds.mean if turns > 1 else 0.0,
-        longest_tokens=(need.response_tokens.max or need.response_tokens.mean * TAIL_FACTOR) * turns,
-        cached_share=stage.cached_share, need=need.sandbox,
-    )  # fmt: skip
-    outcomes = {"samples": samples} | ({"solved tasks": need.tasks * stage.resolve_rate} if stage.resolve_rate else {})
+    if need.turns == 1:
+        need = replace(need, tool_seconds=Durations(mean=0))
+    solved = {"solved tasks": need.tasks * stage.resolve_rate} if stage.resolve_rate else {}
     title = f"{stage.benchmark}, {need.tasks:,} problems × {need.samples} samples"
-    return _demand(
-        stage, agents, find_model, title=title, outcomes=outcomes, assumed=assumed_rows(stage.name, need.assumed)
-    )
+    longest = (need.response_tokens.max or need.response_tokens.mean * TAIL_FACTOR) * need.turns
+    outcomes = {"samples": float(need.tasks * need.samples)} | solved
+    return _demand(stage, need, find_model, title=title, outcomes=outcomes, longest=longest)
 
 
 def _demand(
-    stage: RolloutStage | EvaluateStage, agents: _Agents, find_model: FindModel, *, title: str,
-    outcomes: dict[str, float], assumed: tuple[Assumed, ...],
+    stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: FindModel, *, title: str,
+    outcomes: dict[str, float], longest: float,
 ) -> Demand:  # fmt: skip
+    """longest: tokens of a trajectory."""
     servings: tuple[Serving, ...] = ()
     apis: tuple[ApiUse, ...] = ()
     if stage.api is not None:
-        apis = (_api_use(stage, agents),)
+        apis = (_api_use(stage, need),)
         name = stage.api.name
     else:
         assert stage.model is not None
-        servings = (_serving(stage, agents, find_model),)
+        servings = (_serving(stage, need, find_model, longest),)
         name = shown(stage.model, servings[0].model)
     return Demand(
         stage=stage.name, kind=stage.kind, title=f"{title} with {name}", unit="job", units=1.0, servings=servings,
-        sandboxing=sandboxing(agents.need, samples=agents.samples), apis=apis, assumed=assumed, outcomes=outcomes,
+        sandboxing=sandboxing(need.sandbox, samples=float(need.tasks * need.samples)), apis=apis,
+        assumed=assumed_rows(stage.name, need.assumed), outcomes=outcomes,
     )  # fmt: skip
 
 
-def _serving(stage: RolloutStage | EvaluateStage, agents: _Agents, find_model: FindModel) -> Serving:
+def _serving(stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: FindModel, longest: float) -> Serving:
     assert stage.model is not None
-    total = agents.response.mean * agents.turns
-    _, spread, longest = length_fields(agents.response, agents.longest_tokens)
-    if agents.turns > 1:
-        longest = agents.longest_tokens  # the stated lengths are those of one turn
+    total = need.response_tokens.mean * need.turns
+    _, spread, one_turn = length_fields(need.response_tokens, longest)
     return Serving(
-        role="generate", model=find_model(stage.model), options=stage.rollout, samples=agents.samples,
-        prompt_tokens=max(agents.prompt_tokens, 1.0), response_tokens=max(total, 1.0),
-        response_log_sd=spread if agents.turns == 1 else 0.5, max_response_tokens=max(longest, total, 1.0),
-        samples_per_prompt=agents.samples_per_task, turns=agents.turns, tool_seconds=agents.tool_seconds,
-        tool_tokens=agents.observation_tokens, concurrency=stage.concurrency,
+        role="generate", model=find_model(stage.model), options=stage.rollout,
+        samples=float(need.tasks * need.samples), prompt_tokens=max(need.prompt_tokens.mean, 1.0),
+        response_tokens=max(total, 1.0), response_log_sd=spread if need.turns == 1 else 0.5,
+        max_response_tokens=max(longest if need.turns > 1 else one_turn, total, 1.0),
+        samples_per_prompt=float(need.samples), turns=float(need.turns), tool_seconds=need.tool_seconds.mean,
+        tool_tokens=need.observation_tokens.mean, concurrency=stage.concurrency,
     )  # fmt: skip
 
 
-def _api_use(stage: RolloutStage | EvaluateStage, agents: _Agents) -> ApiUse:
+def _api_use(stage: RolloutStage | EvaluateStage, need: TasksNeed) -> ApiUse:
     """Tokens that the provider bills: every turn resends the context, of which all but the newest part is cached.
 
-    input = Σ over turns of (prompt + (response + observation) × turns before) = T·p + (r + o)·T(T-1)/2; what was
-    sent in the turn
-    before is cached unless `cached_share` says otherwise.
+    input = Σ over turns of (prompt + (response + observation) × turns before) = T·p + (r + o)·T(T-1)/2; what was sent
+    in the turn before is cached unless `cached_share` says otherwise.
     """
     assert stage.api is not None
-    turns, response = agents.turns, agents.response.mean
-    growth = response + agents.observation_tokens
-    each = turns * agents.prompt_tokens + growth * turns * (turns - 1) / 2.0
-    fresh = agents.prompt_tokens + growth * (turns - 1)
-    share = 1.0 - fresh / each if agents.cached_share is None else agents.cached_share
+    samples, turns = float(need.tasks * need.samples), float(need.turns)
+    prompt, response = need.prompt_tokens.mean, need.response_tokens.mean
+    growth = response + need.observation_tokens.mean
+    each = turns * prompt + growth * turns * (turns - 1) / 2.0
+    fresh = prompt + growth * (turns - 1)
+    share = 1.0 - fresh / each if stage.cached_share is None else stage.cached_share
     return ApiUse(
-        role="generate", api=stage.api, input_tokens=agents.samples * each * (1.0 - share),
-        cached_input_tokens=agents.samples * each * share, output_tokens=agents.samples * response * turns,
-        requests=agents.samples, turns_per_request=turns, tool_seconds=agents.tool_seconds,
+        role="generate", api=stage.api, input_tokens=samples * each * (1.0 - share),
+        cached_input_tokens=samples * each * share, output_tokens=samples * response * turns, requests=samples,
+        turns_per_request=turns, tool_seconds=need.tool_seconds.mean,
         concurrency=None if stage.concurrency is None else float(stage.concurrency),
     )  # fmt: skip

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from planners.demand.needs import ApiUse, Assumed, Demand, Learning, Pauses, Serving
-from planners.demand.rl import length_fields, shown
+from planners.demand.needs import Demand, Learning, Pauses
 from planners.demand.sandbox import assumed_rows, sandboxing
-from planners.spec.profiles import sandbox_need
+from planners.demand.written import Writes, by_home, shown
+from planners.spec.profiles import Assumed, sandbox_need
 
 if TYPE_CHECKING:
-    from planners.demand.rl import FindModel
-    from planners.spec.lengths import Lengths
-    from planners.spec.models import Served
-    from planners.spec.options import RolloutOptions
+    from planners.demand.written import FindModel
     from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage, SynthesizeStage
 
 PRETRAIN_BATCH_TOKENS = 4e6
 """Tokens per update where pretraining states none: Llama 2 and 3 start at 4 M (arXiv:2307.09288, 2407.21783)."""
 SFT_BATCH_SEQUENCES = 256.0
 """Sequences per update where fine-tuning states none (OpenCodeInterpreter-class recipes).  Assumption."""
-TAIL_FACTOR = 4.0
-"""Longest over mean of a generation without a stated cap.  Assumption."""
 
 
 def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> Demand:
@@ -29,15 +24,14 @@ def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> Demand:
     candidates = float(stage.candidates or -(-(stage.items or 1) // max(stage.kept_share, 1e-6)))
     item_tokens = stage.response_tokens.mean + (stage.reasoning_tokens.mean if stage.reasoning_tokens else 0.0)
     prompt = stage.prompt_tokens.mean
-    writes = [_Writes("teacher", stage.teacher, candidates, prompt, item_tokens, stage.response_tokens)]
+    writes = [Writes("teacher", stage.teacher, candidates, prompt, item_tokens, stage.response_tokens)]
     runs = candidates
     if stage.student is not None:
         attempts = candidates * stage.student.attempts
         lengths = stage.student.response_tokens or stage.response_tokens
-        writes.append(_Writes("student", stage.student, attempts, prompt, lengths.mean, lengths))
+        writes.append(Writes("student", stage.student, attempts, prompt, lengths.mean, lengths))
         runs += attempts
-    servings = [_serving(w, find_model, stage.rollout) for w in writes if w.served.model is not None]
-    apis = [_api_use(w) for w in writes if w.served.api is not None]
+    servings, apis = by_home(writes, find_model, stage.rollout)
     need = sandbox_need(stage.sandbox, default_profile="judge")
     accepted = candidates * stage.kept_share
     rows = () if stage.yields else (
@@ -45,37 +39,8 @@ def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> Demand:
     )  # fmt: skip
     return Demand(
         stage=stage.name, kind=stage.kind, title=f"{accepted:,.0f} accepted items from {candidates:,.0f} candidates",
-        unit="job", units=1.0, servings=tuple(servings), sandboxing=sandboxing(need, samples=runs), apis=tuple(apis),
+        unit="job", units=1.0, servings=servings, sandboxing=sandboxing(need, samples=runs), apis=apis,
         assumed=(*rows, *assumed_rows(stage.name, need.assumed)), outcomes={"accepted items": accepted},
-    )  # fmt: skip
-
-
-class _Writes(NamedTuple):
-    """One model writing: per sample, `prompt` tokens read and `response` tokens written."""
-
-    role: str
-    served: Served
-    samples: float
-    prompt: float
-    response: float
-    lengths: Lengths
-
-
-def _serving(writes: _Writes, find_model: FindModel, options: RolloutOptions) -> Serving:
-    assert writes.served.model is not None
-    _, spread, longest = length_fields(writes.lengths, writes.response * TAIL_FACTOR)
-    return Serving(
-        role=writes.role, model=find_model(writes.served.model), options=options, samples=writes.samples,
-        prompt_tokens=max(writes.prompt, 1.0), response_tokens=max(writes.response, 1.0), response_log_sd=spread,
-        max_response_tokens=max(longest, writes.response, 1.0),
-    )  # fmt: skip
-
-
-def _api_use(writes: _Writes) -> ApiUse:
-    assert writes.served.api is not None
-    return ApiUse(
-        role=writes.role, api=writes.served.api, input_tokens=writes.samples * writes.prompt, cached_input_tokens=0.0,
-        output_tokens=writes.samples * writes.response, requests=writes.samples,
     )  # fmt: skip
 
 

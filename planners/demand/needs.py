@@ -10,21 +10,14 @@ from typing import TYPE_CHECKING
 
 from planners.learn.factors import NO_FACTORS, Factors
 from planners.physics.columns import UNKNOWN
+from planners.spec.profiles import SandboxNeed
 
 if TYPE_CHECKING:
     from planners.domain import ModelShape
     from planners.physics.sandbox import Service
     from planners.spec.models import ApiModel
     from planners.spec.options import RolloutOptions, TrainOptions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assumed:
-    """A number that the user did not give."""
-
-    name: str
-    value: str
-    source: str
+    from planners.spec.profiles import Assumed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,36 +63,26 @@ class Learning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sandboxing:
-    """Code that runs outside the models."""
+class Sandboxing(SandboxNeed):
+    """Code that runs outside the models: one kind of sandbox, and how much of it a unit asks for."""
 
-    profile: str
-    cpus: float
-    memory_gib: float
-    disk_gib: float
     service: Service
     calls: float
     """Judging runs per unit, repeats of failed ones included."""
-    held: bool
-    """True: a sandbox belongs to a trajectory from its first to its last turn."""
     trajectories: float
-    """Trajectories per unit: what holds sandboxes."""
-    image_gib: float
-    images: float
-    start_seconds: float
-    starts_per_second_per_node: float
-    max_per_node: float | None
-    concurrency: float | None
+    """Trajectories per unit: what holds sandboxes where they are stateful."""
     overlap_share: float
     """Share of the generation time in which judging goes on beside it; 0 when the reward code runs serially."""
-    serial: bool
-    seconds_stated: float | None = None
-    """Mean seconds of a run as the spec states them; None = the profile's."""
 
     @property
     def most_at_once(self) -> float:
         """Sandboxes that the stage itself lets run at once: one when its reward code is serial, else its own limit."""
         return 1.0 if self.serial else self.concurrency or float("inf")
+
+    @property
+    def seconds_stated(self) -> float | None:
+        """Mean seconds of a run as the spec states them; None = the profile's."""
+        return None if any(row.name == "sandbox.seconds" for row in self.assumed) else self.service.mean_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planners.demand.host import HOST_SPEEDS, quickstart_demand
-from planners.demand.needs import ApiUse, Assumed, Demand, Learning, Pauses, Serving
+from planners.demand.needs import Demand, Learning, Pauses, Serving
 from planners.demand.sandbox import TOOL_SECONDS, assumed_rows, sandboxing
-from planners.physics.columns import UNKNOWN
-from planners.physics.lengths import log_sd_from_p95
-from planners.physics.workload import ASYNC, COLOCATED, DISAGGREGATED
-from planners.spec.profiles import sandbox_need
+from planners.demand.written import Writes, by_home, length_fields, shown
+from planners.physics.workload import COLOCATED, SCHEDULES
+from planners.spec.profiles import Assumed, sandbox_need
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
+    from planners.demand.written import FindModel
     from planners.domain import ModelShape
-    from planners.spec.lengths import Lengths
-    from planners.spec.models import ModelRef
     from planners.spec.stages_rl import RlcefStage
 
-    FindModel = Callable[[ModelRef], ModelShape]
-
-SCHEDULES = {
-    "auto": (COLOCATED, DISAGGREGATED, ASYNC),
-    "colocated": (COLOCATED,),
-    "disaggregated": (DISAGGREGATED,),
-    "async": (ASYNC,),
-}
 RESPONSE_UNKNOWN_SD = 1.1
 """Log standard deviation of an RL step's time when no response length is given (docs/ACCURACY.md, partial cases)."""
 
@@ -43,8 +34,8 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
     need = sandbox_need(stage.sandbox, default_profile="judge" if stage.turns == 1 else "swe")
     replaced = critic.replaced_share if critic else 0.0
     wanted = sandboxing(need, samples=samples * stage.oversampling, replaced_share=replaced)
-    judges, apis = _judges(stage, find_model, samples)
-    schedules = SCHEDULES[stage.schedule]
+    judges, apis = by_home(_judges(stage, samples), find_model, stage.rollout)
+    schedules = tuple(SCHEDULES.values()) if stage.schedule == "auto" else (SCHEDULES[stage.schedule],)
     if stage.schedule == "auto" and stage.staleness_steps == 0:
         schedules = (COLOCATED,)  # two pools overlap only when training may lag: nobody asked for stale samples
     evaluation = stage.evaluate
@@ -64,25 +55,6 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
         missing={} if stage.response_tokens else {f"{stage.name}.response_tokens": RESPONSE_UNKNOWN_SD},
         outcomes={"rewarded samples": samples * stage.steps},
     )  # fmt: skip
-
-
-def short(name: str) -> str:
-    """A model's name without its organisation."""
-    return name.rsplit("/", 1)[-1]
-
-
-def shown(ref: ModelRef, model: ModelShape) -> str:
-    """A model as the user wrote it: several models share a shape."""
-    return short(ref) if isinstance(ref, str) and not ref.endswith(".json") else short(model.name)
-
-
-def length_fields(lengths: Lengths | None, limit: float) -> tuple[float, float, float]:
-    """(mean, log standard deviation, longest) of a response; NaN where not given."""
-    if lengths is None:
-        return UNKNOWN, UNKNOWN, limit
-    spread = log_sd_from_p95(lengths.mean, lengths.p95) if lengths.p95 and lengths.mean > 0 else UNKNOWN
-    longest = min(limit, lengths.max) if lengths.max else limit
-    return max(lengths.mean, 1.0), spread, max(longest, lengths.mean, 1.0)
 
 
 def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Serving:
@@ -108,41 +80,19 @@ def _learning(stage: RlcefStage, model: ModelShape, main: Serving) -> Learning:
     )  # fmt: skip
 
 
-def _judges(stage: RlcefStage, find_model: FindModel, samples: float) -> tuple[tuple[Serving, ...], tuple[ApiUse, ...]]:
-    servings: list[Serving] = []
-    apis: list[ApiUse] = []
+def _judges(stage: RlcefStage, samples: float) -> Iterator[Writes]:
     for number, judge in enumerate(stage.judges, 1):
         named = [other.name for other in stage.judges[:number]].count(judge.name) == 1 and judge.name
-        role = f"judge {named or number}"
-        judged = samples * judge.share
-        if judge.api is not None:
-            apis.append(
-                ApiUse(
-                    role=role, api=judge.api, input_tokens=judged * judge.prompt_tokens.mean, cached_input_tokens=0.0,
-                    output_tokens=judged * judge.response_tokens.mean, requests=judged,
-                )
-            )  # fmt: skip
-        elif judge.model is not None:
-            mean, spread, longest = length_fields(judge.response_tokens, judge.response_tokens.mean * 4)
-            servings.append(
-                Serving(
-                    role=role, model=find_model(judge.model), options=stage.rollout, samples=judged,
-                    prompt_tokens=judge.prompt_tokens.mean, response_tokens=mean, response_log_sd=spread,
-                    max_response_tokens=longest,
-                )
-            )  # fmt: skip
-    return tuple(servings), tuple(apis)
+        prompt, response = judge.prompt_tokens.mean, judge.response_tokens
+        yield Writes(f"judge {named or number}", judge, samples * judge.share, prompt, response.mean, response)
 
 
 def _evaluation(stage: RlcefStage, main: Serving) -> Serving:
     assert stage.evaluate is not None
-    return Serving(
-        role="evaluate", model=main.model, options=main.options,
-        samples=float(stage.evaluate.prompts * stage.evaluate.samples), prompt_tokens=main.prompt_tokens,
-        response_tokens=main.response_tokens, response_log_sd=main.response_log_sd,
-        max_response_tokens=main.max_response_tokens, samples_per_prompt=float(stage.evaluate.samples),
-        turns=main.turns, tool_seconds=main.tool_seconds, tool_tokens=main.tool_tokens,
-    )  # fmt: skip
+    problems, samples = stage.evaluate.prompts, float(stage.evaluate.samples)
+    return replace(
+        main, role="evaluate", samples=problems * samples, samples_per_prompt=samples, generated_per_used=1.0
+    )
 
 
 def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from planners.demand.needs import Assumed, Sandboxing
+from planners.demand.needs import Sandboxing
 from planners.physics.sandbox import Service
 from planners.spec.profiles import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from planners.demand.needs import Demand
     from planners.spec.lengths import Durations
-    from planners.spec.profiles import Assumed as Filled
-    from planners.spec.profiles import SandboxNeed
+    from planners.spec.profiles import Assumed, SandboxNeed
 
 STREAMED_OVERLAP = 0.8
 """Share of the generation time in which finished samples are judged: rewards stream while others are still being
@@ -33,38 +32,24 @@ MAX_FAILURE_SHARE = 0.99
 def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0) -> Sandboxing:
     """What `samples` per unit ask of the sandboxes.
 
-    replaced_share: of the runs that an outcome critic makes unnecessary.  Runs that fail for no fault of the code
-    are repeated:
-    calls / (1 - failure share).
+    replaced_share: of the runs that an outcome critic makes unnecessary.  Runs that fail for no fault of the code are
+    repeated: calls / (1 - failure share).
     """
     mean = max(need.seconds.mean, 1e-3)
     limit = max(need.time_limit_seconds, mean)
     p95 = need.seconds.p95 if need.seconds.p95 is not None else mean * SECONDS_P95_RATIO
     repeated = 1.0 / (1.0 - min(need.failure_share, MAX_FAILURE_SHARE))
     return Sandboxing(
-        profile=need.profile,
-        cpus=need.cpus,
-        memory_gib=need.memory_gib,
-        disk_gib=need.disk_gib,
+        **{field.name: getattr(need, field.name) for field in fields(need)},
         service=Service(mean_seconds=mean, p95_seconds=min(max(p95, mean), limit), limit_seconds=limit),
-        calls=samples * need.calls_per_sample * (1.0 - replaced_share) * repeated,
-        held=need.stateful,
-        trajectories=samples,
-        image_gib=need.image_gib,
-        images=float(need.images),
-        start_seconds=need.start_seconds.mean,
-        starts_per_second_per_node=need.starts_per_second_per_node,
-        max_per_node=need.max_per_node,
-        concurrency=need.concurrency,
+        calls=samples * need.calls_per_sample * (1.0 - replaced_share) * repeated, trajectories=samples,
         overlap_share=0.0 if need.serial else STREAMED_OVERLAP,
-        serial=need.serial,
-        seconds_stated=None if any(row.field == "sandbox.seconds" for row in need.assumed) else mean,
-    )
+    )  # fmt: skip
 
 
-def assumed_rows(stage: str, filled: tuple[Filled, ...]) -> tuple[Assumed, ...]:
+def assumed_rows(stage: str, filled: Iterable[Assumed]) -> tuple[Assumed, ...]:
     """What a profile or benchmark supplied, named by stage."""
-    return tuple(Assumed(name=f"{stage}.{row.field}", value=row.value, source=row.source) for row in filled)
+    return tuple(replace(row, name=f"{stage}.{row.name}") for row in filled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +72,7 @@ def with_starts(demand: Demand, starts: SandboxStarts | None) -> Demand:
     measured = {start: starts.start_seconds, rate: starts.per_second_per_node}
     assumed = {row.name for row in demand.assumed}
     if starts.start_seconds is not None and start in assumed:
-        wanted = replace(wanted, start_seconds=starts.start_seconds.mean)
+        wanted = replace(wanted, start_seconds=starts.start_seconds)
     if starts.per_second_per_node is not None and rate in assumed:
         wanted = replace(wanted, starts_per_second_per_node=starts.per_second_per_node)
     return replace(

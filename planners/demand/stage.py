@@ -10,7 +10,7 @@ from planners.demand.rl import rlcef_demand
 
 if TYPE_CHECKING:
     from planners.demand.needs import Demand
-    from planners.demand.rl import FindModel
+    from planners.demand.written import FindModel
     from planners.spec.run import Stage
 
 

@@ -42,12 +42,12 @@ class Timing:
     judging: Column
     """Judge models and the outcome critic, after generation on the rollout GPUs."""
     trainer: Column
-    sync: Column
+    sync: Column = 0.0
     api: Column
     """Seconds in which API calls keep the unit waiting, beside the GPUs."""
-    step: StepTime | None
-    generations: tuple[tuple[Serving, GenerateTime], ...]
-    supervised: TrainTime | None
+    step: StepTime | None = None
+    generations: tuple[tuple[Serving, GenerateTime], ...] = ()
+    supervised: TrainTime | None = None
     by_physics: Timing | None = None
     """The same without factors of own runs, where there are any: what sandboxes hide behind, as their factor does."""
 
@@ -94,29 +94,23 @@ def _time_by_physics(demand: Demand, at: Situation) -> Timing:
     if demand.learning is not None and not demand.learning.rl:
         update = supervised_seconds(at.constants, supervised_workload(demand, at))
         return Timing(
-            schedule=COLOCATED, generate=zero, judging=zero, trainer=update.seconds, sync=0.0, api=zero, step=None,
-            generations=(), supervised=update,
-        )  # fmt: skip
+            schedule=COLOCATED, generate=zero, judging=zero, trainer=update.seconds, api=zero, supervised=update
+        )
     if demand.host is not None:
-        host = demand.host
-        return Timing(
-            schedule=COLOCATED, generate=zero + host.generate_seconds, judging=zero, trainer=zero + host.train_seconds,
-            sync=0.0, api=api, step=None, generations=(), supervised=None,
-        )  # fmt: skip
+        made, learned = demand.host.generate_seconds, demand.host.train_seconds
+        return Timing(schedule=COLOCATED, generate=zero + made, judging=zero, trainer=zero + learned, api=api)
     beside = demand.servings if demand.learning is None else demand.servings[1:]
     generations = tuple((serving, _generate(demand, serving, at)) for serving in beside)
     if demand.learning is None:
         seconds = sum((g.makespan_seconds for _, g in generations), zero)
         return Timing(
-            schedule=COLOCATED, generate=seconds, judging=zero, trainer=zero, sync=0.0, api=api, step=None,
-            generations=generations, supervised=None,
-        )  # fmt: skip
+            schedule=COLOCATED, generate=seconds, judging=zero, trainer=zero, api=api, generations=generations
+        )
     step = predict(at.constants, rl_workload(demand, at), grid_points=at.grid_points)
     judging = sum((g.makespan_seconds for _, g in generations), zero) + _critic_forward(demand, at)
     return Timing(
         schedule=lay.schedule, generate=step.exposed_generate_seconds, judging=judging, trainer=step.trainer_seconds,
         sync=step.sync_seconds, api=api, step=step, generations=((demand.servings[0], step.generate), *generations),
-        supervised=None,
     )  # fmt: skip
 
 

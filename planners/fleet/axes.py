@@ -70,8 +70,8 @@ def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
 
 def wishes_for(demand: Sandboxing, *, whole_job: bool, owned_slots: Sequence[float] = ()) -> Array:
     """Numbers of slots to try, ascending and distinct; `owned_slots`: what pools that exist already hold."""
-    most = min(demand.most_at_once, demand.trajectories if demand.held else max(demand.calls, 1.0))
-    if demand.held:
+    most = min(demand.most_at_once, demand.trajectories if demand.stateful else max(demand.calls, 1.0))
+    if demand.stateful:
         wanted = np.array([share * demand.trajectories for share in HELD_SHARES])
     else:
         work = demand.calls * demand.service.mean_seconds

@@ -80,10 +80,10 @@ def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
         calls=wanted.calls, service=wanted.service, slots=slots, generate_seconds=beside,
         overlap_share=wanted.overlap_share,
     )  # fmt: skip
-    if wanted.held:
+    if wanted.stateful:
         judged = judged + start_seconds(
             starts=np.minimum(slots, wanted.trajectories), nodes=np.maximum(slots / SLOTS_PER_NODE, 1.0),
-            starts_per_second_per_node=wanted.starts_per_second_per_node, seconds_per_start=wanted.start_seconds,
+            starts_per_second_per_node=wanted.starts_per_second_per_node, seconds_per_start=wanted.start_seconds.mean,
         )  # fmt: skip
     stale = demand.staleness_steps
     hidden = np.where(np.equal(timing.schedule, ASYNC), stale / (1.0 + stale), 0.0)
@@ -142,7 +142,7 @@ def situation(
 
 def _unit_seconds(demand: Demand, at: Situation, wishes: Array) -> Array:
     """(layouts, wishes) seconds per unit.  Held sandboxes limit the live trajectories, so each wish is timed anew."""
-    if demand.sandboxing is None or not demand.sandboxing.held:
+    if demand.sandboxing is None or not demand.sandboxing.stateful:
         timing = time_demand(demand, at).upright()
         return timing.unit_seconds(exposed_seconds(demand, timing, wishes[None, :]))
     columns = []

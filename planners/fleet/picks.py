@@ -45,7 +45,7 @@ class Picks:
     def situation(self, constants: Constants, *, grid_points: int = 33) -> Situation:
         """The physics' surroundings."""
         at = situation(self.machines, self.layouts, constants, year=self.year, grid_points=grid_points)
-        held = self.demand.sandboxing is not None and self.demand.sandboxing.held
+        held = self.demand.sandboxing is not None and self.demand.sandboxing.stateful
         return dataclasses.replace(at, slots=self.usable_slots) if held else at
 
     @property

@@ -125,7 +125,7 @@ def _sandbox_bound(picks: Picks, result: Outcome) -> str:
     slots = max(one(picks.usable_slots), 1.0)
     if wanted.serial:
         return "reward code calls one sample at a time"
-    if wanted.held and slots < wanted.trajectories:
+    if wanted.stateful and slots < wanted.trajectories:
         return f"{slots:,.0f} sandboxes at once"
     beside = one(result.timing.generate) + one(result.timing.judging)
     backlog = wanted.calls * wanted.service.mean_seconds / slots - wanted.overlap_share * beside
@@ -154,7 +154,7 @@ def _unhindered_seconds(picks: Picks, constants: Constants, result: Outcome) -> 
     """Seconds of a unit if sandboxes cost no time: nothing waits for them, and every trajectory has one."""
     wanted = picks.demand.sandboxing
     assert wanted is not None
-    if wanted.held:
+    if wanted.stateful:
         enough = np.maximum(picks.slots, wanted.trajectories)
         result = outcome(dataclasses.replace(picks, slots=enough), constants)
     return one(result.timing.unit_seconds(0.0))
@@ -185,7 +185,7 @@ def _cure(
 def _starts_per_second(picks: Picks, result: Outcome) -> float:
     wanted = picks.demand.sandboxing
     assert wanted is not None
-    starts = wanted.trajectories if wanted.held else wanted.calls
+    starts = wanted.trajectories if wanted.stateful else wanted.calls
     return starts / max(one(result.unit_seconds), 1e-9)
 
 
@@ -194,7 +194,7 @@ def _busy_share(picks: Picks, result: Outcome) -> float:
     wanted = picks.demand.sandboxing
     assert wanted is not None
     slots = max(one(picks.usable_slots), 1.0)
-    if wanted.held:
+    if wanted.stateful:
         return min(1.0, wanted.trajectories / slots)
     scale = min(1.0, SIMULATED_CALLS / max(wanted.calls, 1.0))
     count = max(int(wanted.calls * scale), 1)
@@ -209,7 +209,7 @@ def steady_wait_seconds(picks: Picks, result: Outcome) -> float | None:
     """Mean wait of a judging run if samples arrived evenly over the unit; None where sandboxes are held, or a backlog
     grows."""
     wanted = picks.demand.sandboxing
-    if wanted is None or wanted.held:
+    if wanted is None or wanted.stateful:
         return None
     rate = wanted.calls / max(one(result.unit_seconds), 1e-9)
     wait = one(queue_wait_seconds(arrivals_per_second=rate, service=wanted.service, slots=picks.usable_slots))
@@ -267,8 +267,8 @@ def amounts(picks: Picks, fleet: StageFleet, result: Outcome) -> dict[str, float
         shown["GPU-hours"] = one(picks.layouts.gpus) * total
     wanted = demand.sandboxing
     if wanted is not None:
-        runs = wanted.trajectories if wanted.held else wanted.calls
-        each = one(result.unit_seconds) if wanted.held else wanted.service.mean_seconds
+        runs = wanted.trajectories if wanted.stateful else wanted.calls
+        each = one(result.unit_seconds) if wanted.stateful else wanted.service.mean_seconds
         shown["sandbox runs"] = runs * demand.units
         shown["sandbox-hours used"] = (
             min(runs * each, one(picks.usable_slots) * one(result.unit_seconds)) * demand.units / 3600.0

@@ -27,8 +27,8 @@ class Benchmark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateNeed:
-    """An evaluation with every field known."""
+class TasksNeed:
+    """Tasks for a model, each tried `samples` times over some turns, with every field known.  Lengths per turn."""
 
     tasks: int
     samples: int
@@ -78,7 +78,7 @@ BENCHMARKS: dict[BenchmarkName, Benchmark] = {
 }  # fmt: skip
 
 
-def evaluate_need(stage: EvaluateStage) -> EvaluateNeed:
+def evaluate_need(stage: EvaluateStage) -> TasksNeed:
     """`stage` with every gap filled from its benchmark; each filled field is listed in `assumed` with its source."""
     benchmark = BENCHMARKS[stage.benchmark]
     assumed: list[Assumed] = []
@@ -89,7 +89,7 @@ def evaluate_need(stage: EvaluateStage) -> EvaluateNeed:
         if default is None:
             raise ValueError(f"benchmark {stage.benchmark} gives no default for {field}")
         shown = f"{default.mean:g}" if isinstance(default, Lengths | Durations) else str(default)
-        assumed.append(Assumed(field=field, value=shown, source=benchmark.source))
+        assumed.append(Assumed(name=field, value=shown, source=benchmark.source))
         return default
 
     spec = stage.sandbox or SandboxSpec()
@@ -99,14 +99,11 @@ def evaluate_need(stage: EvaluateStage) -> EvaluateNeed:
     if benchmark.profile == "swe":  # every issue has an image of its own
         changes["images"] = filled("sandbox.images", spec.images, tasks)
     sandbox = sandbox_need(spec.model_copy(update=changes), default_profile=benchmark.profile)
-    return EvaluateNeed(
-        tasks=tasks,
-        samples=stage.samples,
-        turns=filled("turns", stage.turns, benchmark.turns),
+    return TasksNeed(
+        tasks=tasks, samples=stage.samples, turns=filled("turns", stage.turns, benchmark.turns),
         prompt_tokens=filled("prompt_tokens", stage.prompt_tokens, benchmark.prompt_tokens),
         response_tokens=filled("response_tokens", stage.response_tokens, benchmark.response_tokens),
         observation_tokens=filled("observation_tokens", stage.observation_tokens, benchmark.observation_tokens),
         tool_seconds=filled("tool_seconds", stage.tool_seconds, benchmark.tool_seconds),
-        sandbox=sandbox,
-        assumed=(*assumed, *sandbox.assumed),
-    )
+        sandbox=sandbox, assumed=(*assumed, *sandbox.assumed),
+    )  # fmt: skip

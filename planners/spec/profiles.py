@@ -8,9 +8,9 @@ from planners.spec.sandbox import ProfileName, SandboxSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumed:
-    """A value that the spec did not state."""
+    """A number that the spec did not state."""
 
-    field: str
+    name: str
     value: str
     source: str
 
@@ -28,6 +28,7 @@ class SandboxNeed:
     time_limit_seconds: float
     calls_per_sample: float
     stateful: bool
+    """True: a sandbox belongs to a trajectory from its first to its last turn."""
     image_gib: float
     images: int
     start_seconds: Durations
@@ -93,17 +94,11 @@ def sandbox_need(spec: SandboxSpec | None, *, default_profile: ProfileName) -> S
         value = getattr(stated, field)
         if value is None:
             value = default
-            assumed.append(
-                Assumed(field=f"sandbox.{field}", value=shown(default), source=f"profile {profile}: {source}")
-            )
+            where = f"profile {profile}: {source}"
+            assumed.append(Assumed(name=f"sandbox.{field}", value=shown(default), source=where))
         values[field] = value
-    return SandboxNeed(
-        profile=profile,
-        serial=stated.serial,
-        concurrency=stated.concurrency,
-        assumed=tuple(assumed),
-        **values,  # type: ignore[arg-type]  # the profile's keys are this class's fields, checked by a test
-    )
+    kept = {"profile": profile, "serial": stated.serial, "concurrency": stated.concurrency, "assumed": tuple(assumed)}
+    return SandboxNeed(**values, **kept)  # type: ignore[arg-type]  # its fields are the profile's keys: a test checks
 
 
 def shown(value: object) -> str:

@@ -164,7 +164,7 @@ def test_agents_hold_a_sandbox_for_all_their_turns() -> None:
     assert main.response_tokens == 30 * 300
     assert main.max_response_tokens == 32_768
     assert job.sandboxing is not None
-    assert job.sandboxing.held
+    assert job.sandboxing.stateful
     assert job.sandboxing.trajectories == 400
     assert job.outcomes == {"attempts": 400, "solved tasks": pytest.approx(120)}
 
@@ -237,13 +237,16 @@ def test_measured_starts_fill_what_a_process_sandbox_leaves_open() -> None:
     starts = SandboxStarts(start_seconds=Durations(mean=0.02, p95=0.03), per_second_per_node=150.0, source="measured")
     filled = with_starts(demand(RLCEF, sandbox={"start_seconds": 0.5}), starts)
     assert filled.sandboxing is not None
-    assert (filled.sandboxing.start_seconds, filled.sandboxing.starts_per_second_per_node) == (0.5, 150.0)
+    assert (filled.sandboxing.start_seconds.mean, filled.sandboxing.starts_per_second_per_node) == (0.5, 150.0)
     assert [(row.name, row.value) for row in filled.assumed if row.source == "measured"] == [
         ("rlcef.sandbox.starts_per_second_per_node", "150")
     ]
     both = with_starts(demand(RLCEF), starts)
     assert both.sandboxing is not None
-    assert (both.sandboxing.start_seconds, len([row for row in both.assumed if row.source == "measured"])) == (0.02, 2)
+    assert (both.sandboxing.start_seconds.mean, len([row for row in both.assumed if row.source == "measured"])) == (
+        0.02,
+        2,
+    )
 
 
 def test_starts_that_nobody_measured_are_said_to_be_so() -> None:

@@ -128,4 +128,4 @@ def test_wishes_are_distinct_whole_and_no_more_than_needed(stage: dict[str, Any]
     assert wishes == sorted(set(wishes))
     assert all(wish >= 1 and wish == int(wish) for wish in wishes)
     assert 5.0 in wishes
-    assert max(wishes) <= (wanted.trajectories if wanted.held else np.ceil(wanted.calls))
+    assert max(wishes) <= (wanted.trajectories if wanted.stateful else np.ceil(wanted.calls))

@@ -72,7 +72,7 @@ def test_more_sandbox_nodes_never_lengthen_a_unit(stage: dict[str, Any]) -> None
     found = explore(run, world(), year=float(NOW.year))
     picks = picks_of(found, choose(run, found), 0, year=float(NOW.year)).only(0)
     constants = world().calibration.constants
-    held = picks.demand.sandboxing is not None and picks.demand.sandboxing.held
+    held = picks.demand.sandboxing is not None and picks.demand.sandboxing.stateful
     first_wave = 0.002 if held else 1e-9  # more sandboxes that start at once on a node
     before = None
     for factor in (0.25, 0.5, 1.0, 2.0, 4.0, 16.0):

@@ -23,7 +23,7 @@ def test_a_profile_fills_every_field(profile: str) -> None:
 def test_what_is_stated_wins_and_the_rest_is_named_with_its_source() -> None:
     need = sandbox_need(SandboxSpec(cpus=3, concurrency=7, serial=True), default_profile="judge")
     assert (need.cpus, need.memory_gib, need.concurrency, need.serial, need.stateful) == (3, 1.0, 7, True, False)
-    named = {assumed.field: assumed for assumed in need.assumed}
+    named = {assumed.name: assumed for assumed in need.assumed}
     assert "sandbox.cpus" not in named
     assert named["sandbox.memory_gib"].value == "1"
     assert "memory_limit_mb" in named["sandbox.memory_gib"].source
@@ -54,4 +54,4 @@ def test_a_benchmark_gives_way_to_what_is_stated() -> None:
     stage = EvaluateStage(kind="evaluate", model="m", benchmark="humaneval", tasks=10, samples=3, sandbox=sandbox)
     need = evaluate_need(stage)
     assert (need.tasks, need.samples, need.sandbox.seconds.mean, need.sandbox.cpus) == (10, 3, 7, 4)
-    assert {"tasks", "sandbox.seconds", "sandbox.cpus"}.isdisjoint(assumed.field for assumed in need.assumed)
+    assert {"tasks", "sandbox.seconds", "sandbox.cpus"}.isdisjoint(assumed.name for assumed in need.assumed)
