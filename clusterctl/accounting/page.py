@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from clusterctl.show.rounding import MINUS, UNKNOWN, percent, unit_price
+from clusterctl.show.rounding import MINUS, UNKNOWN, number, percent, unit_price
 from clusterctl.show.spans import Line, Span, Style, clean, line, wrap
 from clusterctl.show.table import Column, cell, draw
 from planners.accounting.exact import rounded
@@ -160,21 +160,26 @@ def explanation_lines(page: Page, columns: int) -> list[Line]:
     ]
     prices = by_price(parts).head(MOST_LINES).rows(named=True)
     rows = [
-        (f"{row['provider']} {row['kind']}", row["usd_per_hour"], f"{row['status']}, {row['source']}",
+        (f"{row['provider']} {row['kind']}", _rate(row), f"{row['status']}, {row['source']}",
          f"charged since {_moment(row['since'])}")
         for row in prices
     ]  # fmt: skip
     for pool in page.plan.pools if page.plan else ():
         age = f"price of {pool.price_as_of}" if pool.price_as_of else "undated price"
-        rows.append((f"{pool.cloud} {pool.role}", pool.usd_per_node_hour, f"planned, {pool.price_source}", age))
-    body = [[cell(clean(what)), cell(_rate(rate)), cell(clean(source)), cell(age)] for what, rate, source, age in rows]
+        rate = _rate({"usd_per_hour": pool.usd_per_node_hour})
+        rows.append((f"{pool.cloud} {pool.role}", rate, f"planned, {pool.price_source}", age))
+    body = [[cell(clean(text)) for text in row] for row in rows]
     until = page.account.spend.until
     found += [[], line(Span("  prices", Style.STRONG), f", charged until {_moment(until)}" if until else "")]
     return found + draw([Column(), Column(align="right"), Column(prose=True), Column(drop=1)], body, columns)
 
 
-def _rate(usd_per_hour: Decimal | float | None) -> str:
-    return "no rate" if usd_per_hour is None else f"{unit_price(float(usd_per_hour))}/h"
+def _rate(row: Mapping[str, Any]) -> str:
+    """Per hour, or how much was reported and what it cost."""
+    if row.get("unit") is not None:
+        usd = UNKNOWN if row["usd"] is None else money(row["usd"], 6)
+        return f"{number(row['quantity'])} {row['unit']}: {usd}"
+    return "no rate" if row["usd_per_hour"] is None else f"{unit_price(float(row['usd_per_hour']))}/h"
 
 
 def _moment(moment: datetime) -> str:

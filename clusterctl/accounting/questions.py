@@ -64,7 +64,7 @@ def account(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burn:
-    """What live resources cost per hour, at their present prices."""
+    """What live resources cost per hour, at their present prices, and what their runs' jobs report on average."""
 
     known_usd_per_hour: Decimal
     unpriced: tuple[str, ...]
@@ -81,6 +81,7 @@ def burn(ledger: Ledger, *, run: str | None = None) -> Burn:
     query = select(RESOURCES).where(RESOURCES.c.state == "live")
     live = ledger.rows(Resource, query if run is None else query.where(RESOURCES.c.run_id == run))
     known = sum((resource.usd_per_hour for resource in live if resource.usd_per_hour is not None), Decimal(0))
+    known += sum(ledger.bill(run_id).reported_usd_per_hour for run_id in {resource.run_id for resource in live})
     unpriced = tuple(resource.resource_id for resource in live if resource.usd_per_hour is None)
     return Burn(known_usd_per_hour=known, unpriced=unpriced)
 

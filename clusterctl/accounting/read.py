@@ -47,7 +47,8 @@ def read_estimates(
             COSTS.c.run_id.label("run"), COSTS.c.resource_id.label("resource"),
             type_coerce(COSTS.c.from_at, Text).label("from_at"),
             type_coerce(COSTS.c.to_at, Text).label("to_at"), cast(COSTS.c.usd_per_hour, Text).label("usd_per_hour"),
-            cast(COSTS.c.usd, Text).label("usd"), COSTS.c.source, RESOURCES.c.role, RESOURCES.c.kind,
+            cast(COSTS.c.usd, Text).label("usd"), cast(COSTS.c.quantity, Text).label("quantity"), COSTS.c.source,
+            RESOURCES.c.role, RESOURCES.c.kind,
             RESOURCES.c.provider, RESOURCES.c.address, tags.label("tags"), cast(RUNS.c.labels, Text).label("labels"),
         )
         .join_from(COSTS, RESOURCES, RESOURCES.c.resource_id == COSTS.c.resource_id)
@@ -59,15 +60,16 @@ def read_estimates(
     own = {
         name: pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']")
         for name, tag in {"node": "node", "gpus": "gpus", "capacity_type": "capacity-type",
-                          "reservation": "reservation", "nodes": "nodes"}.items()
+                          "reservation": "reservation", "nodes": "nodes", "unit": "unit"}.items()
     }  # fmt: skip
     return rows.with_columns(
         from_at=_moment(rows, "from_at"), to_at=_moment(rows, "to_at"), usd_per_hour=pl.col("usd_per_hour").cast(PRICE),
         usd=pl.col("usd").cast(USD), team=pl.col("labels").str.json_path_match("$.team"), status=pl.lit(ESTIMATE),
         **{name: value.cast(pl.Int32, strict=False) if name in NUMBERS else value for name, value in own.items()},
-    ).with_columns(node=pl.coalesce("node", pl.when(pl.col("kind") == MACHINE).then("address"))).select(
-        CHARGES.names()
-    ).cast(CHARGES)  # fmt: skip
+    ).with_columns(
+        node=pl.coalesce("node", pl.when(pl.col("kind") == MACHINE).then("address")),
+        unit=pl.when(pl.col("quantity").is_not_null()).then("unit"),
+    ).select(CHARGES.names()).cast(CHARGES)  # fmt: skip
 
 
 def read_use(source: Source, charges: pl.DataFrame) -> pl.DataFrame:

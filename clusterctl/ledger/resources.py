@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Update
 
 MICROSECONDS_PER_HOUR = Decimal(3_600_000_000)
+REPORTS_TIME = timedelta(hours=1)
+"""So much of what a job reports is one interval: few rows, and a window of time still finds what was used in it."""
 FIXED = ("run_id", "role", "kind", "provider")
 """What a resource is: the same in every repetition of the act that makes it."""
 
@@ -103,6 +106,33 @@ class ResourceBook(Store):
         self.get_resource(resource_id)
         return self.write(act)
 
+    def charge(
+        self, intent: Intent, *, quantity: Decimal, usd_per_unit: Decimal | None, usd: Decimal | None, mark: int,
+        since: datetime, at: datetime,
+    ) -> None:  # fmt: skip
+        """Charge what a job reports at `at`: `quantity` at a price, or for `usd`, or at an unknown price.
+
+        mark: where the report ends in the run's marks; one that was counted changes nothing.  since: when the first
+        interval begins.  One interval grows while price and hour stay.  The resource is nothing that could be ended.
+        """
+        given = {field.name: getattr(intent, field.name) for field in fields(Intent)}
+        resource = Resource(**given, state="gone", intended_at=since, live_at=since, gone_at=since)
+
+        def act(connection: Connection) -> None:
+            insert_once(connection, RESOURCES, values_of(resource))
+            mine = select(COSTS).where(COSTS.c.resource_id == resource.resource_id).order_by(COSTS.c.from_at.desc())
+            row = connection.execute(mine.limit(1)).first()
+            last = None if row is None else Cost(**row._asdict())
+            if last is None or (last.mark or 0) < mark:
+                new = Cost(
+                    run_id=resource.run_id, resource_id=resource.resource_id, source=resource.price_source,
+                    from_at=max(since, last.to_at) if last else since, to_at=at, usd_per_hour=None, usd=usd,
+                    quantity=quantity, usd_per_unit=usd_per_unit, mark=mark,
+                )  # fmt: skip
+                upsert(connection, COSTS, values_of(_reported(new, last)), "resource_id", "from_at")
+
+        self.write(act)
+
     def bill(self, run_id: str) -> Bill:
         """What the run has cost, by resource."""
         query = select(COSTS).where(COSTS.c.run_id == run_id).order_by(COSTS.c.from_at)
@@ -135,6 +165,20 @@ def _extended(resource: Resource, last: Cost | None, until: datetime) -> Cost | 
         usd_per_hour=resource.usd_per_hour, usd=owed(microseconds / MICROSECONDS_PER_HOUR, resource.usd_per_hour),
         source=resource.price_source,
     )  # fmt: skip
+
+
+def _reported(new: Cost, last: Cost | None) -> Cost:
+    """The new report, in one with the last interval if that is at the same price and of the same hour."""
+    quantity, usd = new.quantity or Decimal(0), new.usd
+    if last is not None and last.quantity is not None and new.to_at - last.from_at < REPORTS_TIME:
+        how = [(cost.usd_per_unit, cost.source, cost.usd is None and cost.usd_per_unit is None) for cost in (new, last)]
+        if how[0] == how[1]:
+            quantity += last.quantity
+            usd = None if usd is None or last.usd is None else usd + last.usd
+            new = replace(new, from_at=last.from_at, to_at=max(new.to_at, last.to_at))
+    if new.usd_per_unit is not None:
+        usd = owed(quantity, new.usd_per_unit)
+    return replace(new, quantity=quantity, usd=usd, to_at=max(new.to_at, new.from_at + timedelta.resolution))
 
 
 def _line(resource: Resource, intervals: list[Cost]) -> CostLine:

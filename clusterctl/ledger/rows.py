@@ -136,6 +136,10 @@ class FactorRow:
     reverted_at: datetime | None = None
 
 
+REPORTED = ("tokens", "storage", "egress")
+"""Kinds of resource whose costs a job reports."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """One interval of one resource at one price; `usd` is None while the price is unknown."""
@@ -147,6 +151,11 @@ class Cost:
     usd_per_hour: Decimal | None
     usd: Decimal | None
     source: str
+    quantity: Decimal | None = None
+    """Of what a job reports: how much, in the unit that the resource's tag names."""
+    usd_per_unit: Decimal | None = None
+    mark: int | None = None
+    """Where in the run's marks the last report ends that is in it: what lies before has been counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +179,13 @@ class Bill:
     usd: Decimal | None
     unpriced: tuple[str, ...]
     """Resources with an interval whose price is unknown."""
+
+    @property
+    def reported_usd_per_hour(self) -> Decimal:
+        """What the job reports, on average over the hours of the machine that was paid longest; of the known part."""
+        seconds = max((line.seconds for line in self.lines if line.kind not in REPORTED), default=0.0)
+        usd = sum((line.known_usd for line in self.lines if line.kind in REPORTED), Decimal(0))
+        return (usd * 3600 / Decimal(str(seconds))).quantize(Decimal("0.000001")) if seconds else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

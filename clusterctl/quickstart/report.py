@@ -107,7 +107,8 @@ def write_samples(run_dir: Path, samples: Sequence[dict[str, Any]]) -> None:
 
 def write_result(run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[Problem, str, Verdict]]) -> None:
     """Means of the first and last steps, seconds by phase, and `final`: what the policy now writes for each problem."""
-    marks = [json.loads(line) for line in (run_dir / MARKS).read_text("utf-8").splitlines()]
+    lines = (run_dir / MARKS).read_text("utf-8", "replace").splitlines()
+    marks = [json.loads(line) for line in lines if '"phases"' in line]  # others report costs
 
     def means(part: list[dict[str, Any]], key: str) -> dict[str, float]:
         return {name: float(np.mean([mark[key][name] for mark in part])) for name in marks[0][key]}

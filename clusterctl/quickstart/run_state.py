@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +80,9 @@ def last_state(file: Path, load: Callable[[Path], State], settings: dict[str, An
     Raises StateError where it belongs to another run, can't be read, or is gone although there are marks.
     """
     marks = file.with_name(MARKS)
+    content = marks.read_bytes() if marks.exists() else b""
     if not file.exists():
-        if marks.exists() and marks.stat().st_size:
+        if b'"step"' in content:
             raise StateError(f"{marks} has steps, but {file.name} is gone", hint="start again in a new folder")
         return None
     try:
@@ -92,11 +94,10 @@ def last_state(file: Path, load: Callable[[Path], State], settings: dict[str, An
             f"{file} belongs to another run: {state.settings}, not {settings}",
             hint="repeat that run's settings, or start in a new folder",
         )
-    content = marks.read_bytes() if marks.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
-        write_atomic(marks, whole)
-    if whole.count(b"\n") < state.steps_done:
+        os.truncate(marks, len(whole))  # in place: other processes of the run append their costs
+    if state.last_mark and f"{state.last_mark}\n".encode() not in whole:
         append_line(marks, state.last_mark)
     say(f"goes on after step {state.steps_done}")
     return state

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+from clusterctl.ledger.rows import REPORTED
 from clusterctl.run.records import use_of
 from clusterctl.run.runs import LINES, MACHINE_UNIT
 from clusterctl.targets.base import TAG_PREFIX
@@ -67,7 +68,11 @@ def _by_line(run: OpenRun, costs: Sequence[CostLine]) -> list[BillLine]:
             BillLine(kind="line", name=" + ".join(line.name for line in lines), unit="USD", known=known,
                      planned=sum(priced) if len(priced) == len(lines) else None, actual=None if unknown else known)
         )  # fmt: skip
-    return rows
+    return rows + [
+        BillLine(kind="line", name=cost.resource_id.removeprefix(f"{run.run_id}/"), unit="USD", planned=0.0,
+                 actual=None if cost.usd is None else float(cost.usd), known=float(cost.known_usd))
+        for cost in spent.get("", []) if cost.kind in REPORTED
+    ]  # fmt: skip
 
 
 def _by_phase(run: OpenRun) -> list[BillLine]:

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from clusterctl.run.marks import read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """What a job says when a step is done."""
-
-    at: datetime
-    stage: str
-    step: int
-    of: int
-    phases: dict[str, float]
-    """Seconds by phase."""
-    metrics: dict[str, float]
+    from clusterctl.run.marks import Charge, Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +56,29 @@ class RunFolder:
         """Says that the run has ended and the folder is kept for its logs and results."""
         return self.path / "ended"
 
-    def marks(self, since_byte: int = 0) -> Iterator[tuple[int, Mark]]:
-        """(position after it, mark) of every whole line from `since_byte` on; a torn last line waits for its end."""
-        file = self.path / "marks.jsonl"
-        if not file.exists():
+    @property
+    def marks(self) -> Path:
+        """A line for each step and reported cost, written by the job."""
+        return self.path / "marks.jsonl"
+
+    def read_marks(self, since_byte: int = 0) -> Iterator[tuple[int, Mark | Charge | str]]:
+        """(position after it, what it says or why it says nothing) of every whole line from `since_byte` on; a torn
+        last line waits for its end."""
+        if not self.marks.exists():
             return
-        with file.open("rb") as lines:
-            position = since_byte if since_byte <= file.stat().st_size else 0  # a file that was cut is read anew
+        with self.marks.open("rb") as lines:
+            position = since_byte if since_byte <= self.marks.stat().st_size else 0  # a file that was cut is read anew
             lines.seek(position)
             for line in lines:
                 if not line.endswith(b"\n"):
                     return
                 position += len(line)
-                mark = _mark(line)
-                if mark is not None:
-                    yield position, mark
+                yield position, read_mark(line)
+
+    def marks_line(self, position: int) -> int:
+        """Number of the line that ends at this position."""
+        with self.marks.open("rb") as lines:
+            return lines.read(position).count(b"\n")
 
     def last_sign(self) -> datetime | None:
         """The last moment at which the job wrote anything."""
@@ -90,16 +88,3 @@ class RunFolder:
             and not file.name.startswith(("supervisor", self.beat.name)) and file.suffix != ".times"
         ]  # fmt: skip
         return datetime.fromtimestamp(max(times)).astimezone() if times else None
-
-
-def _mark(line: bytes) -> Mark | None:
-    """A mark, or None for a line that isn't one: a job's bug must not end its run."""
-    try:
-        row: dict[str, Any] = json.loads(line)
-        return Mark(
-            at=datetime.fromisoformat(row["at"]), stage=str(row["stage"]), step=int(row["step"]), of=int(row["of"]),
-            phases={str(k): float(v) for k, v in row.get("phases", {}).items()},
-            metrics={str(k): float(v) for k, v in row.get("metrics", {}).items() if isinstance(v, int | float)},
-        )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -12,7 +12,7 @@ from clusterctl.files.write import write_atomic
 from clusterctl.paths import user_data_dir
 from clusterctl.targets.base import Job
 from clusterctl.targets.local import SANDBOX, TELEMETRY, TRAINER
-from clusterctl.telemetry import PHASES_VARIABLE
+from clusterctl.telemetry import MARKS_VARIABLE, PHASES_VARIABLE
 from clusterctl.telemetry.phases import socket_path
 from clusterctl.telemetry.settings import Settings, installed, written_store
 from planners.demand.host import HOST_SPEEDS, QUICKSTART_LLAMA
@@ -75,7 +75,7 @@ def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
                 "--prompts", str(stage.prompts_per_step), "--samples", str(stage.samples_per_prompt),
                 *(["--trl"] if stage.model == QUICKSTART_LLAMA else []),
             ),
-            environment={PHASES_VARIABLE: str(socket_path(user_data_dir()))},
+            environment={PHASES_VARIABLE: str(socket_path(user_data_dir())), MARKS_VARIABLE: str(folder.marks)},
         ),
     }  # fmt: skip
 

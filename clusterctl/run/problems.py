@@ -35,7 +35,8 @@ class Problem:
 
 def problems_of(run: OpenRun, state: RunState) -> tuple[Problem, ...]:
     """The worst first; none while all is well."""
-    return tuple(_of_live(run, state) if state.is_live else _of_ended(run, state))
+    marks = (Problem(what=event.message) for event in run.ledger.events(run.run_id, kind="mark"))
+    return (*(_of_live(run, state) if state.is_live else _of_ended(run, state)), *marks)
 
 
 def warnings_of(run: OpenRun) -> tuple[Problem, ...]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from clusterctl.run.runs import NODE
+from clusterctl.ledger.rows import Intent
+from clusterctl.run.charges import ChargePrices
+from clusterctl.run.marks import MOST_USD, Charge
+from clusterctl.run.runs import LINES, NODE, PROCESS
+from clusterctl.targets.base import TAG_PREFIX
+from planners.accounting.tables import MACHINE
 from planners.run.money import Use
 from planners.run.outlook import SECONDS_PER_HOUR
 from planners.run.reconcile import Action, Change, Past, resource_id
@@ -20,18 +25,25 @@ if TYPE_CHECKING:
     from planners.run.reconcile import Instance
 
 
+NOBODY = "unknown"
+"""Provider of what a job reports without naming one."""
+
+
 def use_of(ledger: Ledger, run_id: str) -> Use:
     """Hours and dollars of a run so far.  Hours between two times that it was up don't count."""
     bill = ledger.bill(run_id)
-    seconds = sum((Decimal(str(line.seconds)) for line in bill.lines if line.role == NODE), Decimal(0))
-    return Use(hours=seconds / SECONDS_PER_HOUR, priced_usd=bill.known_usd, unpriced=tuple(bill.unpriced))
+    seconds = sum((Decimal(str(line.seconds)) for line in bill.lines if line.kind == MACHINE), Decimal(0))
+    return Use(
+        hours=seconds / SECONDS_PER_HOUR, priced_usd=bill.known_usd, unpriced=bill.unpriced,
+        reported_usd_per_hour=bill.reported_usd_per_hour,
+    )  # fmt: skip
 
 
 def pasts(resources: Sequence[Resource], *, since: datetime) -> dict[str, Past]:
     """By role: its starts, those after `since`, and when it was last seen."""
     past: dict[str, Past] = {}
     for resource in resources:
-        if resource.role != NODE:
+        if resource.kind == PROCESS:
             old = past.get(resource.role, Past())
             fruitless = old.fruitless + (1 if resource.intended_at > since else 0)
             past[resource.role] = Past(
@@ -58,25 +70,57 @@ class Records:
         self.wanted_at = max([row.created_at, *(event.at for event in wanted)])
         """When the run was last asked for: what went wrong before that is forgiven."""
         self._last_step_at = self.ledger.last_step_at(run.run_id) or row.created_at
+        self._prices = ChargePrices(run.plan)
         self._alone = True
         """Nobody has watched since the last beat: what happened meanwhile is known by its traces only."""
 
     def read_marks(self) -> None:
-        """New marks into the ledger.  A mark whose clock is wrong is dated by ours."""
+        """New marks into the ledger.  A mark whose clock is wrong is dated by ours; one that says nothing is named."""
         run, clock = self.run, self.run.clock
-        for position, mark in run.folder.marks(clock.marks_byte):
+        for position, mark in run.folder.read_marks(clock.marks_byte):
             now = clock.now()
+            clock.marks_byte = position
+            if isinstance(mark, str):
+                self._event_of(position, mark)
+                continue
             at = mark.at if self._last_step_at <= mark.at <= now else now
+            if isinstance(mark, Charge):
+                self._charge(position, mark, at)
+                continue
             self.ledger.record_step(run.run_id, mark.stage, mark.step, of=mark.of, at=at, metrics=mark.metrics)
             for phase, seconds in mark.phases.items():
                 self.ledger.record_phase(run.run_id, mark.stage, phase, mark.step, seconds=seconds, at=at)
-            clock.marks_byte, clock.progress_at, self._last_step_at = position, now, at
+            clock.progress_at, self._last_step_at = now, at
+
+    def _event_of(self, position: int, why: str) -> None:
+        """A line that counts for nothing; of those with one reason the first."""
+        where = f"{self.run.folder.marks}, line {self.run.folder.marks_line(position)}"
+        self.ledger.record_event(self.run.run_id, "mark", f"{where} does not count, nor do more like it: {why}",
+                                 event_id=f"mark:{why[:200]}", at=self.run.clock.now())  # fmt: skip
+
+    def _charge(self, position: int, said: Charge, at: datetime) -> None:
+        """What the job says that it has used beside its machine, once."""
+        run = self.run
+        usd_per_unit, source = self._prices.of(said)
+        if usd_per_unit is not None and usd_per_unit * said.quantity > MOST_USD:
+            self._event_of(position, f"it comes to more than ${MOST_USD:,}")
+            return
+        what = ": ".join(filter(None, (said.role, said.name)))  # as a plan's lines call tokens
+        lines = "+".join(line.id for line in run.plan.lines if line.name == f"{what}, {said.unit}")
+        own = {"role": said.role, "unit": said.unit, LINES: lines}
+        intent = Intent(
+            resource_id="/".join(filter(None, (run.run_id, said.role, said.cost, said.name, said.unit))),
+            run_id=run.run_id, role=said.role, kind=said.cost, provider=said.provider or NOBODY, price_source=source,
+            tags={**run.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}},
+        )  # fmt: skip
+        self.ledger.charge(intent, quantity=said.quantity, usd_per_unit=usd_per_unit, usd=said.usd, mark=position,
+                           since=self.wanted_at, at=at)  # fmt: skip
 
     def settle_gone(self, seen: Sequence[Instance]) -> None:
         """Resources that the ledger holds for live and the target does not see have gone."""
         run, ids = self.run, {instance.resource_id for instance in seen}
         for resource in self.ledger.live_resources(run.run_id):
-            if resource.role == NODE or resource.resource_id in ids:
+            if resource.kind == MACHINE or resource.resource_id in ids:
                 continue
             left = Change(action=Action.STOP, role=resource.role, resource_id=resource.resource_id, reason="gone")
             run.target.stop(run.ref, left, grace_seconds=0.0)
@@ -94,7 +138,7 @@ class Records:
 
         held: the run wants the node although nothing lives on it just now, as between two starts of a job.
         """
-        nodes = [resource for resource in self.ledger.resources(self.run.run_id) if resource.role == NODE]
+        nodes = [resource for resource in self.ledger.resources(self.run.run_id) if resource.kind == MACHINE]
         node = nodes[-1] if nodes and nodes[-1].state != "gone" else None
         if node is not None and not live and (self._alone or not held):
             self._close(node, self._last_sign() if self._alone else now)

@@ -18,6 +18,7 @@ from clusterctl.run.folder import RunFolder
 from clusterctl.run.jobs import local_jobs
 from clusterctl.targets.base import TAG_PREFIX, Job, RunRef
 from clusterctl.targets.local import LocalTarget
+from planners.accounting.tables import MACHINE
 from planners.spec.run import RunSpec
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ NONE = "none"
 """Value of a tag that nobody has stated."""
 FREE = Decimal(0)
 """A process costs nothing beside its machine."""
+PROCESS = "process"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ class OpenRun:
         machine = {"node": socket.gethostname(), "gpus": str(gpus), LINES: lines}
         own = {"role": role} | (machine if role == NODE else {})
         return Intent(
-            resource_id=identity, run_id=self.run_id, role=role, kind="machine" if role == NODE else "process",
+            resource_id=identity, run_id=self.run_id, role=role, kind=MACHINE if role == NODE else PROCESS,
             provider=LOCAL, tags={**self.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}},
             usd_per_hour=self.usd_per_hour if role == NODE else FREE, price_source="the plan",
         )  # fmt: skip

@@ -55,12 +55,13 @@ def state_of(run: OpenRun, *, adopted: bool = False, closely: bool = False) -> R
     steps = ledger.steps(run.run_id, last=RECENT_STEPS + 1)
     now = run.clock.now()
     stage, use = run.plan.stages[0], use_of(ledger, run.run_id)
+    price, live = run.usd_per_hour, row.state in LIVE
     spending = Spending(
-        hours=use.hours, known_usd=use.priced_usd, priced=not use.unpriced, usd_per_hour=run.usd_per_hour,
+        hours=use.hours, known_usd=use.priced_usd, priced=not use.unpriced,
+        usd_per_hour=price + use.reported_usd_per_hour if live and price is not None else price,
         limit_usd=row.limit_usd, limit_hours=row.limit_hours,
     )  # fmt: skip
     last = steps[-1] if steps else None
-    live = row.state in LIVE
     signs = [moment for moment in (last.at if last else None, row.started_at) if moment is not None]
     began = max(signs, default=None)
     since = (now - began).total_seconds() if began and live else 0.0

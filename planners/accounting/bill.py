@@ -58,7 +58,8 @@ def settle(charges: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
         seconds = (pl.col("to_at") - pl.col("from_at")).dt.total_microseconds() / 1e6
         inside = spread(inside.with_columns(seconds=seconds), total="whole", weight="seconds", over="resource")
         rate = pl.col("usd").cast(pl.Float64) * 3600 / pl.col("seconds")
-        inside = inside.with_columns(usd_per_hour=rate.round(12).cast(PRICE), source="paid_as", status=pl.lit(BILLED))
+        hourly = pl.when(pl.col("unit").is_null()).then(rate.round(12).cast(PRICE))
+        inside = inside.with_columns(usd_per_hour=hourly, source="paid_as", status=pl.lit(BILLED))
         beyond = mine.join(inside, on="resource", how="anti").with_columns(
             resource=pl.coalesce("resource", "address", "description"), usd=pl.col("usd").round(6).cast(USD),
             source=source, status=pl.lit(BILLED),

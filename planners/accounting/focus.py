@@ -118,18 +118,20 @@ def _what() -> dict[str, pl.Expr]:
 
 
 def _money() -> dict[str, pl.Expr]:
-    """Cost = unit price x quantity: node-hours where there is a price per hour, else one unit at the cost itself (minus
-    one for a credit, as a price is never negative)."""
-    hourly = pl.col("usd_per_hour") > 0
-    hours = (pl.col("usd").cast(pl.Float64) / pl.col("usd_per_hour").cast(pl.Float64)).round(12).cast(PRICE)
+    """Cost = unit price x quantity: hours or reported units where there is a price for one, else one unit at the cost
+    itself (minus one for a credit, as a price is never negative)."""
+    usd, used = pl.col("usd").cast(pl.Float64), pl.when(pl.col("quantity") > 0).then("quantity")
+    one = pl.coalesce("usd_per_hour", (usd / used).round(12).cast(PRICE))
+    rated = one > 0
     sign = pl.when(pl.col("usd") < 0).then(pl.lit(Decimal(-1), dtype=PRICE)).otherwise(pl.lit(Decimal(1), dtype=PRICE))
-    quantity = pl.when(hourly).then(hours).otherwise(sign)
-    price = pl.when(hourly).then("usd_per_hour").otherwise(pl.col("usd").abs().cast(PRICE))
-    unit = pl.when(hourly).then(pl.lit("Hours")).otherwise(pl.lit("Units"))
+    quantity = pl.when(rated).then((usd / one.cast(pl.Float64)).round(12).cast(PRICE)).otherwise(sign)
+    price = pl.when(rated).then(one).otherwise(pl.col("usd").abs().cast(PRICE))
+    unit = pl.when(rated).then(pl.col("unit").fill_null("Hours")).otherwise(pl.lit("Units"))
     return {
         **{f"{name}Cost": pl.col("usd") for name in ("Billed", "Contracted", "Effective", "List")},
         "ListUnitPrice": price, "ContractedUnitPrice": price, "PricingQuantity": quantity, "PricingUnit": unit,
-        "ConsumedQuantity": quantity, "ConsumedUnit": unit,
+        "ConsumedQuantity": pl.coalesce(pl.col("quantity").round(12).cast(PRICE), quantity),
+        "ConsumedUnit": pl.coalesce("unit", unit),
         "PricingCategory": pl.col("capacity_type").replace_strict(DYNAMIC, default="Standard"),
     }  # fmt: skip
 

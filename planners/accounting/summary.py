@@ -44,15 +44,20 @@ def within(charges: pl.DataFrame, since: datetime | None, until: datetime | None
     end = last if until is None else pl.min_horizontal(last, pl.lit(until, dtype=MOMENT))
     whole = pl.col("usd").cast(pl.Float64)
 
+    def share(start: pl.Expr, stop: pl.Expr) -> pl.Expr:
+        return (stop - start).dt.total_microseconds() / (last - first).dt.total_microseconds()
+
     def upto(moment: pl.Expr) -> pl.Expr:
         """Dollars from the charge's beginning to a moment within it."""
-        share = (moment - first).dt.total_microseconds() / (last - first).dt.total_microseconds()
-        return pl.when(moment == last).then("usd").otherwise((whole * share).round(6).cast(USD))
+        return pl.when(moment == last).then("usd").otherwise((whole * share(first, moment)).round(6).cast(USD))
 
     return (
         charges.with_columns(begin=begin, end=end)
         .filter(pl.col("end") > pl.col("begin"))
-        .with_columns(usd=(upto(pl.col("end")) - upto(pl.col("begin"))).cast(USD))
+        .with_columns(
+            usd=(upto(pl.col("end")) - upto(pl.col("begin"))).cast(USD),
+            quantity=pl.col("quantity") * share(pl.col("begin"), pl.col("end")),
+        )
         .with_columns(from_at="begin", to_at="end")
         .drop("begin", "end")
     )
@@ -83,7 +88,9 @@ def by(parts: pl.DataFrame, *keys: str) -> pl.DataFrame:
 
 
 def by_price(parts: pl.DataFrame) -> pl.DataFrame:
-    """What was charged at which rate: provider, kind, usd_per_hour, source, status, usd, since; the dearest first."""
-    keys = ("provider", "kind", "usd_per_hour", "source", "status")
-    rows = parts.group_by(*keys).agg(pl.col("usd").sum(), since=pl.col("from_at").min())
-    return rows.sort("usd", *keys, descending=[True, *(False for _ in keys)])
+    """What was charged at which rate: provider, kind, usd_per_hour, unit, source, status, quantity (in units, null for
+    what is paid by the hour), usd (null = unknown), since; the dearest first."""
+    keys = ("provider", "kind", "usd_per_hour", "unit", "source", "status")
+    known = [pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()) for name in ("quantity", "usd")]
+    rows = parts.group_by(*keys).agg(*known, since=pl.col("from_at").min())
+    return rows.sort("usd", *keys, descending=[True, *(False for _ in keys)], nulls_last=True)

@@ -70,13 +70,13 @@ def schema(**columns: pl.DataType | type[pl.DataType]) -> pl.Schema:
 CHARGES = schema(
     run=pl.String, team=pl.String, resource=pl.String, role=pl.String, kind=pl.String, provider=pl.String,
     node=pl.String, gpus=pl.Int32, capacity_type=pl.String, reservation=pl.String, nodes=pl.Int32, from_at=MOMENT,
-    to_at=MOMENT, usd_per_hour=PRICE, usd=USD, source=pl.String, status=pl.String,
+    to_at=MOMENT, usd_per_hour=PRICE, quantity=pl.Float64, unit=pl.String, usd=USD, source=pl.String, status=pl.String,
 )  # fmt: skip
 """One resource of a run, from a moment to a moment at one price.
 
 node: the machine's name in telemetry, null if it is none; gpus: how many it has, null = unknown; reservation: the
-reservation that it belongs to, or is; nodes: how many machines a reservation holds; source: where the price is from;
-status: estimate or billed."""
+reservation that it belongs to, or is; nodes: how many machines a reservation holds; quantity, unit: of what a job
+reports, else null; source: where the price is from; status: estimate or billed."""
 
 GPU_USE = pl.Schema({name: GPU[name].dtype for name in ("node", "gpu", "at", "seconds", "run", "role", "reason")})
 """Columns of the telemetry table `gpu` that accounting reads."""
@@ -84,7 +84,8 @@ GPU_USE = pl.Schema({name: GPU[name].dtype for name in ("node", "gpu", "at", "se
 PARTS = schema(
     run=pl.String, team=pl.String, role=pl.String, use=pl.String, reason=pl.String, resource=pl.String, kind=pl.String,
     provider=pl.String, node=pl.String, capacity_type=pl.String, reservation=pl.String, from_at=MOMENT, to_at=MOMENT,
-    usd_per_hour=PRICE, gpu_hours=pl.Float64, usd=USD, source=pl.String, status=pl.String,
+    usd_per_hour=PRICE, quantity=pl.Float64, unit=pl.String, gpu_hours=pl.Float64, usd=USD, source=pl.String,
+    status=pl.String,
 )  # fmt: skip
 """A part of a charge: who used it (run, team, role) and for what (use, reason).  `usd` of a charge's parts adds up to
 the charge exactly; `gpu_hours` is null where no GPU is involved or nobody knows how many."""

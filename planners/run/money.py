@@ -32,6 +32,8 @@ class Use:
     """Dollars of everything with a known price: a proof, not an estimate."""
     unpriced: tuple[str, ...] = ()
     """What runs without a known price."""
+    reported_usd_per_hour: Decimal = Decimal(0)
+    """What the job reports beside its machine, on average; part of `priced_usd`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,3 +116,42 @@ def apply(ledger: Ledger, identity: str, act: str, value: int | Decimal | None) 
     else:
         last = ledger.extend_cost(identity, until=at(float(value or 0)))
         ledger.mark_gone(identity, at=max(at(float(value or 0)), last.to_at) if last else at(float(value or 0)))
+
+
+REPORT = st.tuples(
+    st.decimals(min_value=0, max_value=10**6, places=3), st.integers(0, 10**8), st.sampled_from(["usd", "unit", "none"])
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(reports=st.lists(REPORT, min_size=1, max_size=10), data=st.data())
+def test_reports_are_counted_once_and_add_up(
+    ledger: Ledger, reports: list[tuple[Decimal, int, str]], data: st.DataObject
+) -> None:
+    """Whatever is read again after a kill, in whatever hours the reports lie."""
+    run_id = f"run-{next(RUN_NUMBERS)}"
+    ledger.add_run(a_run(run_id, name=run_id))
+    seconds, owed = 0.0, Decimal(0)
+
+    def say(number: int) -> None:
+        quantity, millis, how = reports[number]
+        ledger.charge(
+            a_machine(f"{run_id}/egress", run_id, kind="egress", usd_per_hour=None, price_source=how), quantity=quantity, mark=number + 1,
+            usd=quantity if how == "usd" else None, usd_per_unit=Decimal(2) if how == "unit" else None, since=at(0), at=at(seconds + millis / 1000),
+        )  # fmt: skip
+
+    for number, (quantity, millis, how) in enumerate(reports):
+        say(number)
+        seconds += millis / 1000
+        owed += {"usd": quantity, "unit": 2 * quantity, "none": Decimal(0)}[how]
+        for again in range(data.draw(st.integers(0, number)), number + 1):
+            say(again)
+    costs, bill = intervals(ledger, run_id), ledger.bill(run_id)
+    assert (bill.known_usd, sum(cost.quantity or 0 for cost in costs)) == (
+        owed,
+        sum(quantity for quantity, _, _ in reports),
+    )
+    assert (bill.usd is None) == any(how == "none" for _, _, how in reports)
+    assert all(before.to_at <= after.from_at for before, after in pairwise(costs))
+    assert all(cost.from_at < cost.to_at for cost in costs)
+    assert ledger.live_resources(run_id) == ()

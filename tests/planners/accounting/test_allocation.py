@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -133,7 +134,7 @@ MONEY = st.none() | st.decimals(min_value=0, max_value=10**9, places=6)
 RUNS, ROLES = st.sampled_from(["a", "b", "c"]), st.sampled_from(["trainer", "rollout", "sandbox"])
 CHARGE = st.fixed_dictionaries(
     {
-        "run": RUNS, "role": ROLES, "kind": st.sampled_from(["machine", "machine", "storage", "control_plane", "reservation", "odd"]),
+        "run": RUNS, "role": ROLES, "kind": st.sampled_from(["machine", "machine", "storage", "egress", "tokens", "control_plane", "reservation", "odd"]),
         "node": st.sampled_from([None, "n1", "n2"]), "gpus": st.sampled_from([None, 0, 1, 8]), "start": st.floats(0, 50),
         "hours": st.floats(1e-6, 50), "usd": MONEY, "reservation": st.sampled_from([None, "cr-1"]), "nodes": st.sampled_from([None, 1, 5]),
     }
@@ -148,8 +149,13 @@ USE = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(rows=st.lists(CHARGE, max_size=6), uses=st.lists(USE, max_size=8), cut=st.floats(0, 60))
 def test_parts_add_up_to_the_whole(rows: list[dict[str, Any]], uses: list[dict[str, Any]], cut: float) -> None:
-    paid = charges(*(charge(f"{row['run']}/{number}", **row) for number, row in enumerate(rows)))
+    reported = ("storage", "egress", "tokens")
+    units = [{"quantity": row["hours"] * 7, "unit": "GiB"} if row["kind"] in reported else {} for row in rows]
+    paid = charges(
+        *(charge(f"{row['run']}/{n}", **row, **unit) for n, (row, unit) in enumerate(zip(rows, units, strict=True)))
+    )
     parts = allocate(paid, use(*uses))
+    assert parts["quantity"].sum() == pytest.approx(paid["quantity"].sum())
     assert parts["usd"].sum() == paid["usd"].sum()
     assert parts["usd"].drop_nulls().min() is None or parts["usd"].drop_nulls().min() >= 0
     if paid["usd"].null_count() == 0:
@@ -162,6 +168,7 @@ def test_parts_add_up_to_the_whole(rows: list[dict[str, Any]], uses: list[dict[s
     moment = T0 + cut * HOUR
     windows = [allocate(within(paid, *window), use(*uses)) for window in ((None, moment), (moment, None))]
     assert sum((window["usd"].sum() for window in windows), Decimal(0)) == paid["usd"].sum()
+    assert sum(window["quantity"].sum() for window in windows) == pytest.approx(paid["quantity"].sum())
 
 
 @given(total=MONEY, weights=st.lists(st.floats(0, 1e12), min_size=1, max_size=20))
