@@ -19,10 +19,17 @@ PAGES = {
 }  # fmt: skip
 
 
-def guard() -> None:
-    """Whoever is not on this machine logs in, however Streamlit was started."""
+FAILURES = {
+    "unreachable": "The identity provider can't be reached, or does not answer as one.",
+    "refused": "The login failed: you or the identity provider refused it, or it knows this dashboard by another "
+    "client_id, client_secret or redirect_uri.",
+}
+
+
+def guard() -> bool:
+    """Whoever is not on this machine logs in, however Streamlit was started; whether somebody has."""
     if login.is_loopback(st.get_option("server.address")):
-        return
+        return False
     secrets = dict(st.secrets) if st.secrets.load_if_toml_exists() else {}
     lacking = login.missing(secrets)
     if lacking:
@@ -30,12 +37,21 @@ def guard() -> None:
                  "Start it with `clusterctl dashboard`.")  # fmt: skip
         st.stop()
     if not st.user.is_logged_in:
-        st.button("Log in", on_click=st.login, type="primary")
+        failure = FAILURES.get(st.query_params.get("login", ""))
+        if failure:
+            st.error(f"{failure} `dashboard.log` in the dashboard's folder says why.")
+        for name in login.providers(secrets[login.SECTION]):
+            st.button(
+                f"Log in{'' if name is None else f' with {name}'}", on_click=st.login, args=(name,), type="primary"
+            )
         st.stop()
-    if not login.may_enter(dict(st.user), login.patterns(secrets)):
-        st.error("This account is not on the list of this dashboard ([clusterctl] allowed_emails).")
+    if not login.may_enter(dict(st.user), secrets):
+        who = ui.md(st.user.get("email") or "without an address")
+        st.error(f"The account {who} may not see this dashboard: its address is not on the list ([clusterctl] "
+                 "allowed_emails), or the provider did not verify it.")  # fmt: skip
         st.button("Log out", on_click=st.logout)
         st.stop()
+    return True
 
 
 def choose() -> None:
@@ -82,7 +98,7 @@ def main() -> None:
         page_title="clusterctl", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide",
         menu_items={"about": "clusterctl: what a run takes, what it costs, and how sure that is."},
     )  # fmt: skip
-    guard()
+    has_logged_in = guard()
     pages = [
         st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")
         for name, (title, icon) in PAGES.items()
@@ -93,6 +109,8 @@ def main() -> None:
     except ClusterctlError as error:
         ui.problem(error)
         st.stop()
+    if has_logged_in:
+        st.sidebar.button("Log out", on_click=st.logout, help=ui.md(st.user.get("email")))
     header(page.title)
     page.run()
 

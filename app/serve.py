@@ -29,4 +29,5 @@ def _warm_once_served() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_warm_once_served, daemon=True).start()
-    cli.main(["run", str(Path(__file__).with_name("main.py")), *sys.argv[1:]], prog_name="streamlit")
+    script, *flags = sys.argv[1:]
+    cli.main(["run", str(Path(__file__).with_name(script)), *flags], prog_name="streamlit")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from clusterctl.dashboard import server
+from clusterctl.dashboard.login import is_loopback
 from clusterctl.paths import user_data_dir
 
 STOP = "clusterctl dashboard --stop"
@@ -44,6 +45,8 @@ def dashboard(
         typer.echo(door.url)
         typer.echo(f"{'runs' if new else 'ran already'}; `{STOP}` stops it" if background or not new else
                    "Ctrl-C stops it", err=True)  # fmt: skip
+    if door.url.startswith("http:") and not is_loopback(host):
+        typer.echo("put TLS in front of it: over http:// everybody on the way reads figures and cookies", err=True)
     if new and not background:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):

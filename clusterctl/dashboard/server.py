@@ -14,9 +14,9 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from clusterctl.dashboard.login import is_loopback, refuse_open_doors
+from clusterctl.dashboard.login import refuse_open_doors
 from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.files.write import write_atomic
 from clusterctl.paths import bundle_root
@@ -90,7 +90,7 @@ def start(place: Place, *, host: str, port: int | None, sample: bool) -> tuple[D
     Raises SpecError (no login, port taken), StateError (another address is served already), ClusterctlError.
     """
     _need_streamlit()
-    refuse_open_doors(host, place.secrets())
+    public = refuse_open_doors(host, place.secrets())
     with place.alone():
         old = place.door()
         if old is not None:
@@ -99,8 +99,9 @@ def start(place: Place, *, host: str, port: int | None, sample: bool) -> tuple[D
             return _for(old, sample=sample), False
         place.clear()
         chosen = _free_port(host, port)
-        pid = spawn(_command(place, host, chosen), folder=place.folder, environment=_environment(), log=place.log)
-        door = Door(url=_url(host, chosen), host=host, port=chosen, address=_wait(place, pid, host, chosen))
+        command = _command(place, host, chosen, public)
+        pid = spawn(command, folder=place.folder, environment=_environment(), log=place.log)
+        door = Door(url=public or _url(host, chosen), host=host, port=chosen, address=_wait(place, pid, host, chosen))
         write_atomic(place.folder / "dashboard.json", json.dumps(asdict(door)) + "\n")
         return _for(door, sample=sample), True
 
@@ -150,18 +151,20 @@ def _free_port(host: str, wanted: int | None) -> int:
     raise SpecError(f"{host} {tried} can't be used: {reason}", hint="name another with --port")
 
 
-def _command(place: Place, host: str, port: int) -> list[str]:
+def _command(place: Place, host: str, port: int, public: str | None) -> list[str]:
     """Streamlit under the lock.  What guards the door is said here, where no settings file can change it."""
+    seen = urlsplit(public or "").hostname or host  # whose pages may open the websocket
     options = {
         "server.address": host, "server.port": port, "server.headless": "true", "server.fileWatcherType": "none",
-        "server.runOnSave": "false", "browser.gatherUsageStats": "false", "browser.serverAddress": host,
+        "server.runOnSave": "false", "browser.gatherUsageStats": "false", "browser.serverAddress": seen,
         "server.enableCORS": "true", "server.enableXsrfProtection": "true", "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none", "global.developmentMode": "false", "runner.magicEnabled": "false",
     }  # fmt: skip
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    if is_loopback(host):  # a web page elsewhere may resolve its own name to 127.0.0.1
+    if public is None:  # a web page elsewhere may resolve its own name to 127.0.0.1
         flags += [part for name in ("localhost", "127.0.0.1", "::1") for part in ("--server.allowedHosts", name)]
-    program = [sys.executable, "-P", str(bundle_root() / "app" / "serve.py"), *flags]
+    script = "main.py" if public is None else "behind_login.py"
+    program = [sys.executable, "-P", str(bundle_root() / "app" / "serve.py"), script, *flags]
     return [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(place.lock), *program]
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from clusterctl.dashboard.login import refuse_open_doors
+from clusterctl.errors import SpecError
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -63,12 +68,29 @@ def test_a_port_that_is_taken(dashboard: Run) -> None:
     assert (done.returncode, "can't be used" in done.stderr) == (2, True)
 
 
-def test_beyond_this_machine_it_wants_a_login(dashboard: Run, tmp_path: Path) -> None:
-    done = dashboard("--background", "--host", "0.0.0.0")
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "node-1.example.com", ""])
+def test_beyond_this_machine_it_wants_a_login(dashboard: Run, host: str) -> None:
+    done = dashboard("--background", "--host", host)
     assert done.returncode == 2
     assert "[auth] redirect_uri" in done.stderr
     assert "secrets.toml" in done.stderr
-    secrets = tmp_path / "data" / "dashboard" / ".streamlit" / "secrets.toml"
-    secrets.parent.mkdir(parents=True)
+
+
+def test_secrets_that_are_damaged_or_that_others_can_read(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets.toml"
     secrets.write_text("[auth\n")
-    assert "can't be read" in dashboard("--background", "--host", "0.0.0.0").stderr
+    with pytest.raises(SpecError, match="can't be read"):
+        refuse_open_doors("0.0.0.0", [secrets])
+    secrets = Path(tempfile.mkdtemp()) / "secrets.toml"
+    try:
+        secrets.write_text("[auth]\n")
+        secrets.chmod(0o644)
+        secrets.parent.chmod(0o755)
+        with pytest.raises(SpecError, match="everybody on this machine can read") as caught:
+            refuse_open_doors("::", [secrets])
+        assert caught.value.hint == f"chmod 600 {secrets}"
+        secrets.parent.chmod(0o700)
+        with pytest.raises(SpecError, match="is missing"):
+            refuse_open_doors("::", [secrets])
+    finally:
+        shutil.rmtree(secrets.parent)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "clusterctl" / "ledger"))
@@ -15,3 +22,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """`pytest` and `pytest tests` leave this folder out."""
     named = any(Path(argument.partition("::")[0]).absolute().is_relative_to(HERE) for argument in config.args)
     return None if named or not collection_path.is_relative_to(HERE) else True
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, for which dashboard.test is this machine; as root it runs without its own sandbox."""
+    from playwright.sync_api import sync_playwright
+
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.fail("chromium is missing: sh tests/engines/install.sh, or Debian's package chromium")
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        options.append("--host-resolver-rules=MAP dashboard.test 127.0.0.1")
+        chromium = playwright.chromium.launch(executable_path=found, args=options)
+        yield chromium
+        chromium.close()
