@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import settings
 
 import clusterctl as clusterctl_package
 import planners
+from clusterctl import cli
+from clusterctl.cold_start import collect_garbage_rarely, one_thread
+
+with one_thread():  # waking a pool for short columns takes the processors from the other workers
+    import numpy as np  # noqa: F401
+    import polars as pl  # noqa: F401
+collect_garbage_rarely()
 
 settings.register_profile("patient", deadline=None)  # a busy machine is slow, not wrong
 settings.load_profile("patient")
@@ -82,6 +92,26 @@ def command_runner(scripts: Path, folder: Path) -> Run:
             stdin=subprocess.DEVNULL,
             env=clean_environ(folder, scripts) | environ,
         )
+
+    return run
+
+
+@pytest.fixture
+def in_process(scripts: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """As `clusterctl`, but in this process: starting one takes half a second."""
+
+    def run(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        capfdbinary.readouterr()
+        with (
+            contextlib.chdir(tmp_path),
+            mock.patch.dict(os.environ, clean_environ(tmp_path, scripts) | environ, clear=True),
+            Path(os.devnull).open() as stdin,
+            mock.patch.object(sys, "stdin", stdin),
+            pytest.raises(SystemExit) as stopped,
+        ):
+            cli.main(args)
+        out, err = capfdbinary.readouterr()
+        return subprocess.CompletedProcess(shlex.join(args), int(stopped.value.code or 0), out.decode(), err.decode())
 
     return run
 

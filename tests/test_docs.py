@@ -27,6 +27,7 @@ NEVER_RUN = ("cd ", "git ", "pip ", "uv ", "python ", "python3 ", "eval ", "expo
 """Installing and setting up: what a test must not do to the machine."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Typed = Callable[[str], subprocess.CompletedProcess[str]]
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -46,23 +47,24 @@ def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
 
 
-def shell(line: str, folder: Path, scripts: Path) -> subprocess.CompletedProcess[str]:
-    environ = {"PATH": f"{scripts}:/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "COLUMNS": "100"}
-    command = ["bash", "-o", "pipefail", "-c", line]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+@pytest.fixture
+def typed(in_process: Run, work_folder: Path, scripts: Path) -> Typed:
+    """What a line does; one that is more than a command with its arguments is for a shell."""
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        if line.startswith("clusterctl ") and not re.search(r"[|<>&;$*~]", line):
+            return in_process(*shlex.split(line, comments=True)[1:])
+        environ = {"PATH": f"{scripts}:/usr/local/bin:/usr/bin:/bin", "HOME": str(work_folder), "COLUMNS": "100"}
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line], cwd=work_folder, env=environ,
+            capture_output=True, text=True, check=False, timeout=240, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    return run
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
-def test_documented_commands_work(page: Path, work_folder: Path, scripts: Path) -> None:
+def test_documented_commands_work(page: Path, typed: Typed) -> None:
     for line in documented_commands(page):
         if line.startswith("make "):
             wanted = [word for word in shlex.split(line, comments=True)[1:] if "=" not in word]
@@ -71,18 +73,18 @@ def test_documented_commands_work(page: Path, work_folder: Path, scripts: Path) 
             if "# not run:" in line:
                 continue
             expected = int(match[1]) if (match := re.search(r"# exit (\d+)", line)) else 0
-            done = shell(line, work_folder, scripts)
+            done = typed(line)
             assert done.returncode == expected, f"{page.name}: {line}\n{done.stderr}"
         else:
             assert line.startswith(NEVER_RUN), f"{page.name}: nobody checks `{line}`"
 
 
 @pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.name)
-def test_examples_in_help_work(entry: CommandEntry, work_folder: Path, scripts: Path) -> None:
+def test_examples_in_help_work(entry: CommandEntry, typed: Typed) -> None:
     assert entry.examples
     for line in entry.examples:
         if "# not run:" not in line:
-            done = shell(line, work_folder, scripts)
+            done = typed(line)
             assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 
@@ -96,8 +98,8 @@ def every_command() -> list[str]:
 
 
 @pytest.mark.parametrize("name", every_command())
-def test_every_command_has_its_section_with_its_help(name: str, clusterctl: Run, pytestconfig: pytest.Config) -> None:
-    shown = clusterctl(*name.split(), "--help").stdout
+def test_every_command_has_its_section_with_its_help(name: str, in_process: Run, pytestconfig: pytest.Config) -> None:
+    shown = in_process(*name.split(), "--help").stdout
     block = f"```text\n{shown.rstrip()}\n```\n"
     page = COMMANDS_PAGE.read_text(encoding="utf-8")
     heading = f"## `clusterctl {name}`\n"

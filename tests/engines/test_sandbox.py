@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "sandbox"))
 
 from sandbox_serving import serving
+from test_fusion_client import all_are_answered
 
 from clusterctl.sandbox.bench import left_by
 from clusterctl.sandbox.isolation import BUBBLEWRAP, UNSHARE, Isolation
@@ -27,6 +28,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clus
 def test_nothing_is_left_after_thousands(isolation: Isolation, runs: int) -> None:
     left = left_by(runs, isolation, concurrency=2 * (os.cpu_count() or 1))
     assert left == {"processes": 0, "mounts": 0, "folders": 0, "descriptors": 0}
+
+
+def test_a_thousand_at_once_are_all_answered() -> None:
+    all_are_answered(1000)
 
 
 @pytest.fixture(scope="module")

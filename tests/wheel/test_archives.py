@@ -40,6 +40,15 @@ def test_the_programs_and_templates_travel_inside_clusterctl(wheel: zipfile.ZipF
                 assert f"clusterctl/_bundled/{file.relative_to(repo).as_posix()}" in names
 
 
+def test_the_wheel_holds_the_files_of_the_tree_unchanged(wheel: zipfile.ZipFile, repo: Path) -> None:
+    """So that what the tests found in the tree holds for the wheel, wherever being installed makes no difference."""
+    names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    ours = {file.relative_to(repo).as_posix() for name in ("clusterctl", "planners") for file in (repo / name).rglob("*.py")}  # fmt: skip
+    assert ours <= names
+    for name in names:
+        assert wheel.read(name) == (repo / name.removeprefix("clusterctl/_bundled/")).read_bytes(), name
+
+
 def test_the_wheel_holds_no_leftovers(wheel: zipfile.ZipFile) -> None:
     unwanted = ("ruff.toml", ".env", ".pyc", ".lock", ".ipynb")
     assert [name for name in wheel.namelist() if name.endswith(unwanted) or "/tests/" in name] == []

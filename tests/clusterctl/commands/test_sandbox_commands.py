@@ -30,19 +30,19 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
     ],
 )  # fmt: skip
 def test_run_says_and_exits_as_the_program(
-    clusterctl: Run, tmp_path: Path, name: str, code: str, exit_code: int, stdout: str, stderr: str
+    in_process: Run, tmp_path: Path, name: str, code: str, exit_code: int, stdout: str, stderr: str
 ) -> None:
     (tmp_path / name).write_text(code, encoding="utf-8")
-    done = clusterctl("sandbox", "run", name, "--time-limit", "1" if name == "endless.py" else "20")
+    done = in_process("sandbox", "run", name, "--time-limit", "1" if name == "endless.py" else "20")
     assert done.returncode == exit_code, done.stderr
     assert done.stdout[: len(stdout) or None] == stdout
     assert done.stderr.endswith(stderr)
 
 
-def test_run_gives_input_and_prints_json(clusterctl: Run, tmp_path: Path) -> None:
+def test_run_gives_input_and_prints_json(in_process: Run, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("print(input()[::-1])", encoding="utf-8")
     (tmp_path / "in").write_text("abc", encoding="utf-8")
-    shown = json.loads(clusterctl("sandbox", "run", "a.py", "--stdin", "in", "--json").stdout)
+    shown = json.loads(in_process("sandbox", "run", "a.py", "--stdin", "in", "--json").stdout)
     assert (shown["status"], shown["run"]["stdout"], shown["weaker"]) == ("finished", "cba\n", "")
 
 
@@ -59,8 +59,8 @@ def test_run_gives_input_and_prints_json(clusterctl: Run, tmp_path: Path) -> Non
         (("bench", "--concurrency", "0"), "--concurrency"),
     ],
 )
-def test_mistakes_are_one_message(clusterctl: Run, arguments: tuple[str, ...], said: str) -> None:
-    done = clusterctl("sandbox", *arguments)
+def test_mistakes_are_one_message(in_process: Run, arguments: tuple[str, ...], said: str) -> None:
+    done = in_process("sandbox", *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
@@ -82,9 +82,9 @@ def test_serve_prints_its_address_answers_and_stops(scripts: Path, host: str) ->
         assert server.returncode == 0
 
 
-def test_serve_on_a_port_that_is_taken(clusterctl: Run) -> None:
+def test_serve_on_a_port_that_is_taken(in_process: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = clusterctl("sandbox", "serve", "--port", str(taken.getsockname()[1]))
+        done = in_process("sandbox", "serve", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 2
     assert "Address already in use" in done.stderr
 

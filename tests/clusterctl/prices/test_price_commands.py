@@ -35,15 +35,15 @@ def terminal(columns: int, *, colour: bool = False, interactive: bool = False) -
 # --- through the command line ----------------------------------------------------------------------------------------
 
 
-def test_list_as_table_json_and_csv_agree(clusterctl: Run) -> None:
+def test_list_as_table_json_and_csv_agree(in_process: Run) -> None:
     asked = ("prices", "list", "--gpu", "h200", "--cloud", "aws,gcp", "--capacity", "on_demand")
-    page = clusterctl(*asked, "--limit", "5")
+    page = in_process(*asked, "--limit", "5")
     assert page.returncode == 0, page.stderr
     assert re.search(
         r"shown 5 of \d+ offers · prices of 2024-12-13 to 2026-08-03 · 1 without a known price", page.stdout
     )
-    data = json.loads(clusterctl(*asked, "--json").stdout)
-    rows = list(csv.DictReader(io.StringIO(clusterctl(*asked, "--csv").stdout)))
+    data = json.loads(in_process(*asked, "--json").stdout)
+    rows = list(csv.DictReader(io.StringIO(in_process(*asked, "--csv").stdout)))
     assert data["schema"] == "clusterctl.prices/1"
     assert data["num_offers"] == len(data["offers"]) == len(rows)
     assert [row["instance_type"] for row in rows] == [offer["instance_type"] for offer in data["offers"]]
@@ -52,8 +52,8 @@ def test_list_as_table_json_and_csv_agree(clusterctl: Run) -> None:
     assert rows[-1]["usd_per_hour"] == "", "unknown is empty in CSV, null in JSON, never 0"
 
 
-def test_compare_is_cheapest_first_and_names_ages(clusterctl: Run) -> None:
-    data = json.loads(clusterctl("prices", "compare", "H100", "B200", "--json").stdout)
+def test_compare_is_cheapest_first_and_names_ages(in_process: Run) -> None:
+    data = json.loads(in_process("prices", "compare", "H100", "B200", "--json").stdout)
     per_gpu = [offer["usd_per_gpu_hour"] for offer in data["offers"] if offer["usd_per_gpu_hour"] is not None]
     assert per_gpu == sorted(per_gpu)
     assert data["offers"][0]["times_cheapest"] == 1.0
@@ -62,17 +62,17 @@ def test_compare_is_cheapest_first_and_names_ages(clusterctl: Run) -> None:
     assert all(offer["age_days"] > 0 for offer in spot)
 
 
-def test_history_shows_the_price_cut(clusterctl: Run) -> None:
-    page = clusterctl("prices", "history", "p5.48xlarge", "--region", "us-east-1", "--capacity", "on_demand").stdout
+def test_history_shows_the_price_cut(in_process: Run) -> None:
+    page = in_process("prices", "history", "p5.48xlarge", "--region", "us-east-1", "--capacity", "on_demand").stdout
     assert "$98.32" in page
     assert "$55.04" in page
     assert "-44%" in page
-    data = json.loads(clusterctl("prices", "history", "p5.48xlarge", "--json").stdout)
+    data = json.loads(in_process("prices", "history", "p5.48xlarge", "--json").stdout)
     assert data["num_prices"] == len(data["prices"]) > 20
 
 
-def test_check_passes_and_fails_by_exit_code(clusterctl: Run, tmp_path: Path) -> None:
-    good = clusterctl("prices", "check")
+def test_check_passes_and_fails_by_exit_code(in_process: Run, tmp_path: Path) -> None:
+    good = in_process("prices", "check")
     assert good.returncode == 0
     assert "broken" not in good.stdout
     book = load_book(embedded_dir())
@@ -83,10 +83,10 @@ def test_check_passes_and_fails_by_exit_code(clusterctl: Run, tmp_path: Path) ->
     from clusterctl.prices.pack import write_book
 
     write_book(replace(frames, prices=bad), tmp_path / "bad")
-    done = clusterctl("prices", "check", "--book", str(tmp_path / "bad"))
+    done = in_process("prices", "check", "--book", str(tmp_path / "bad"))
     assert done.returncode == 4
     assert "price > 0" in done.stderr
-    report = json.loads(clusterctl("prices", "check", "--book", str(tmp_path / "bad"), "--json").stdout)
+    report = json.loads(in_process("prices", "check", "--book", str(tmp_path / "bad"), "--json").stdout)
     assert {found["level"] for found in report["findings"]} == {"ok", "note", "broken"}
 
 
@@ -108,8 +108,8 @@ def test_check_passes_and_fails_by_exit_code(clusterctl: Run, tmp_path: Path) ->
         (("refresh", "--cloud", "gcp"), 4, "GOOGLE_API_KEY"),
     ],
 )
-def test_bad_input_is_one_clear_message(args: tuple[str, ...], code: int, says: str, clusterctl: Run) -> None:
-    done = clusterctl("prices", *args)
+def test_bad_input_is_one_clear_message(args: tuple[str, ...], code: int, says: str, in_process: Run) -> None:
+    done = in_process("prices", *args)
     assert done.returncode == code
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -117,13 +117,13 @@ def test_bad_input_is_one_clear_message(args: tuple[str, ...], code: int, says: 
     assert says in done.stderr
 
 
-def test_refresh_through_the_command_line(clusterctl: Run, tmp_path: Path) -> None:
+def test_refresh_through_the_command_line(in_process: Run, tmp_path: Path) -> None:
     body = fake.aws_csv(fake.aws_row("p5.48xlarge", "44.0"))
     home = {"CLUSTERCTL_HOME": str(tmp_path / "home")}
     with fake.serve(fake.aws_answers({"us-east-1": body})) as server:
         urls = {"CLUSTERCTL_AWS_PRICES_URL": server.url} | home
-        dry = clusterctl("prices", "refresh", "--cloud", "aws", "--dry-run", **urls)
-        done = clusterctl("prices", "refresh", "--cloud", "aws", "--json", **urls)
+        dry = in_process("prices", "refresh", "--cloud", "aws", "--dry-run", **urls)
+        done = in_process("prices", "refresh", "--cloud", "aws", "--json", **urls)
     assert dry.returncode == done.returncode == 0, dry.stderr + done.stderr
     assert "dry run: nothing written" in dry.stdout
     assert "p5.48xlarge" in dry.stdout
@@ -133,7 +133,7 @@ def test_refresh_through_the_command_line(clusterctl: Run, tmp_path: Path) -> No
     assert report["clouds"][0]["num_cheaper"] == 1
     assert Path(report["book"]).is_dir()
     listed = json.loads(
-        clusterctl("prices", "list", "--instance", "p5.48xlarge", "--region", "us-east-1", "--json", **home).stdout
+        in_process("prices", "list", "--instance", "p5.48xlarge", "--region", "us-east-1", "--json", **home).stdout
     )
     assert 44.0 in [offer["usd_per_hour"] for offer in listed["offers"]]
 

@@ -183,11 +183,19 @@ def test_a_bad_answer_is_one_clear_message(server: Server, source: Prometheus, s
         assert source.read(table, step_seconds=600, **HOUR).is_empty()
         assert source.problems() == (f"{server.where} {problem}",)
     assert source.span() is None
+
+
+def test_a_bad_answer_is_forgotten_when_all_goes_well(server: Server, source: Prometheus) -> None:
+    server.answer = lambda query: (404, b"404 page not found")
+    for table in ("gpu", "host", "sandbox", "devices", "notes"):
+        source.read(table, **HOUR)
+    assert source.span() is None
+    assert len(source.problems()) == 1
     server.answer = lambda query: []
     for table in ("gpu", "host", "sandbox", "devices", "notes"):
         source.read(table, **HOUR)
     assert source.span() is None
-    assert source.problems() == ()  # it went well the next time
+    assert source.problems() == ()
 
 
 def test_what_one_query_lacks_the_others_show(server: Server, source: Prometheus) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planners.accounting.allocate import allocate
@@ -146,7 +146,6 @@ USE = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
 @given(rows=st.lists(CHARGE, max_size=6), uses=st.lists(USE, max_size=8), cut=st.floats(0, 60))
 def test_parts_add_up_to_the_whole(rows: list[dict[str, Any]], uses: list[dict[str, Any]], cut: float) -> None:
     reported = ("storage", "egress", "tokens")
