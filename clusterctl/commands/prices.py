@@ -19,12 +19,27 @@ from clusterctl.prices.query import Filters, SortBy, comparison, listing, series
 
 app = typer.Typer(help="Look into the price book, check it, refresh it.", no_args_is_help=True)
 
-Clouds = Annotated[list[str] | None, typer.Option("--cloud", help="aws, gcp or azure; repeat it or use commas.")]
-Regions = Annotated[list[str] | None, typer.Option("--region", help="Region; repeat it or use commas.")]
-Gpus = Annotated[list[str] | None, typer.Option("--gpu", help="GPU, such as H100; repeat it or use commas.")]
-Instances = Annotated[list[str] | None, typer.Option("--instance", help="Instance type; `*` stands for anything.")]
+
+def _split(values: list[str] | None) -> list[str]:
+    """Options may be repeated, and hold several values with commas between them."""
+    return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
+
+
+Clouds = Annotated[
+    list[str] | None, typer.Option("--cloud", callback=_split, help="aws, gcp or azure; repeat it or use commas.")
+]
+Regions = Annotated[
+    list[str] | None, typer.Option("--region", callback=_split, help="Region; repeat it or use commas.")
+]
+Gpus = Annotated[
+    list[str] | None, typer.Option("--gpu", callback=_split, help="GPU, such as H100; repeat it or use commas.")
+]
+Instances = Annotated[
+    list[str] | None, typer.Option("--instance", callback=_split, help="Instance type; `*` stands for anything.")
+]
 Capacities = Annotated[
-    list[str] | None, typer.Option("--capacity", help="on_demand, spot, reserved_1y, reserved_3y, capacity_block.")
+    list[str] | None,
+    typer.Option("--capacity", callback=_split, help="on_demand, spot, reserved_1y, reserved_3y, capacity_block."),
 ]
 MinGpus = Annotated[float | None, typer.Option("--min-gpus", min=0, help="GPUs in one machine, at least.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Rows to show (a table: 20; JSON and CSV: all).")]
@@ -35,66 +50,48 @@ AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 
 @app.command("list")
 def list_prices(
-    *,
-    cloud: Clouds = None,
-    region: Regions = None,
-    gpu: Gpus = None,
-    instance: Instances = None,
-    capacity: Capacities = None,
-    min_gpus: MinGpus = None,
+    *, cloud: Clouds = None, region: Regions = None, gpu: Gpus = None, instance: Instances = None,
+    capacity: Capacities = None, min_gpus: MinGpus = None,
     sort: Annotated[SortBy, typer.Option("--sort", help="Order of the rows.")] = "price",
-    limit: Limit = None,
-    book: Book = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
+    limit: Limit = None, book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
+) -> None:  # fmt: skip
     """List offers: $/h, $/GPU-h, age of the price."""
     opened = load_book(book)
-    rows = listing(opened, _filters(cloud, region, gpu, instance, capacity, min_gpus), today=_today(), sort=sort)
+    filters = Filters(cloud=cloud, region=region, gpu=gpu, instance=instance, capacity=capacity, min_gpus=min_gpus)
+    rows = listing(opened, filters, today=_today(), sort=sort)
     _print(rows, opened, limit=limit, as_json=as_json, as_csv=as_csv)
 
 
 @app.command("compare")
 def compare_prices(
-    gpus: Annotated[list[str], typer.Argument(help="GPUs to compare, such as H100 H200.", show_default=False)],
-    *,
-    cloud: Clouds = None,
-    region: Regions = None,
-    capacity: Capacities = None,
-    min_gpus: MinGpus = None,
-    limit: Limit = None,
-    book: Book = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
+    gpus: Annotated[
+        list[str], typer.Argument(help="GPUs to compare, such as H100 H200.", callback=_split, show_default=False)
+    ],
+    *, cloud: Clouds = None, region: Regions = None, capacity: Capacities = None, min_gpus: MinGpus = None,
+    limit: Limit = None, book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
+) -> None:  # fmt: skip
     """Compare GPUs by region: cheapest hour first."""
     opened = load_book(book)
-    rows = listing(opened, _filters(cloud, region, gpus, None, capacity, min_gpus), today=_today(), sort="gpu-price")
-    _print(comparison(rows), opened, limit=limit, as_json=as_json, as_csv=as_csv, compare=True)
+    filters = Filters(cloud=cloud, region=region, gpu=gpus, capacity=capacity, min_gpus=min_gpus)
+    rows = comparison(listing(opened, filters, today=_today(), sort="gpu-price"))
+    _print(rows, opened, limit=limit, as_json=as_json, as_csv=as_csv, compare=True)
 
 
 @app.command("history")
 def price_history(
     instance: Annotated[str, typer.Argument(help="Instance type, such as p5.48xlarge.", show_default=False)],
-    *,
-    cloud: Clouds = None,
-    region: Regions = None,
-    capacity: Capacities = None,
-    limit: Limit = None,
-    book: Book = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
+    *, cloud: Clouds = None, region: Regions = None, capacity: Capacities = None, limit: Limit = None,
+    book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
+) -> None:  # fmt: skip
     """Show an instance type's price over time."""
-    rows = series(load_book(book), instance, _filters(cloud, region, None, None, capacity, None))
+    rows = series(load_book(book), instance, Filters(cloud=cloud, region=region, capacity=capacity))
     if as_json:
-        typer.echo(
-            show.as_json({"schema": show.SCHEMA, "num_prices": rows.height, "prices": rows.to_dicts()}), nl=False
-        )
+        text = show.as_json({"schema": show.SCHEMA, "num_prices": rows.height, "prices": rows.to_dicts()})
     elif as_csv:
-        typer.echo(rows.write_csv(), nl=False)
+        text = rows.write_csv()
     else:
-        typer.echo(show.history_table(rows, terminal(), limit=limit), nl=False)
+        text = show.history_table(rows, terminal(), limit=limit)
+    typer.echo(text, nl=False)
 
 
 @app.command("check")
@@ -122,13 +119,11 @@ def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
 
 @app.command("refresh")
 def refresh_prices(
-    *,
-    cloud: Clouds = None,
-    region: Regions = None,
+    *, cloud: Clouds = None, region: Regions = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the book to this folder instead.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and compare, write nothing.")] = False,
     as_json: AsJson = False,
-) -> None:
+) -> None:  # fmt: skip
     """Read today's prices from the clouds.
 
     Writes a dated book beside the embedded one and shows what changed.
@@ -139,8 +134,8 @@ def refresh_prices(
     from clusterctl.prices.refresh.run import Request, refresh
     from clusterctl.prices.refresh.show import report_json, report_text
 
-    clouds, notes = _clouds_to_refresh(_split(cloud))
-    request = Request(clouds=clouds, regions=_split(region) or None, out=out, dry_run=dry_run)
+    clouds, notes = _clouds_to_refresh(cloud or [])
+    request = Request(clouds=clouds, regions=region or None, out=out, dry_run=dry_run)
     report = refresh(request, now=datetime.now(UTC))
     typer.echo(report_json(report, notes) if as_json else report_text(report, notes, terminal()), nl=False)
 
@@ -158,28 +153,6 @@ def _clouds_to_refresh(asked: list[str]) -> tuple[list[str], tuple[str, ...]]:
         return list(BASE_URLS), ()
     note = f"gcp left as it was: its price list needs an API key in {KEY_VARIABLE}"
     return [name for name in BASE_URLS if name != "gcp"], (note,)
-
-
-def _filters(  # noqa: PLR0917 - one argument per option, in the order of the command line
-    cloud: list[str] | None,
-    region: list[str] | None,
-    gpu: list[str] | None,
-    instance: list[str] | None,
-    capacity: list[str] | None,
-    min_gpus: float | None,
-) -> Filters:
-    return Filters(
-        clouds=_split(cloud),
-        regions=_split(region),
-        gpus=_split(gpu),
-        instances=_split(instance),
-        capacities=_split(capacity),
-        min_gpus=min_gpus,
-    )
-
-
-def _split(values: list[str] | None) -> list[str]:
-    return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
 
 
 def _print(

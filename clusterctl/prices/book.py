@@ -13,7 +13,7 @@ from typing import Literal
 
 import polars as pl
 
-from clusterctl.prices.schema import PRICE_KEY, BookFrames
+from clusterctl.prices.schema import PRICE_KEY, PRICE_SCHEMA, BookFrames
 from clusterctl.prices.volume import Volume, embedded_dir, newest_refreshed, open_volume
 from planners.domain import OFFER_COLUMNS
 
@@ -61,24 +61,20 @@ class PriceBook:
         An instance type without an on-demand price in any region has one on-demand row in region `unknown` with
         `usd_per_hour` null.  That row passes the region filter: nobody knows that it is elsewhere.
         """
-        wanted = {
-            "cloud": clouds,
-            "region": regions,
-            "gpu": gpus,
-            "instance_type": instance_types,
+        wanted: Filters = {
+            "cloud": clouds, "region": regions, "gpu": gpus, "instance_type": instance_types,
             "capacity_type": capacity_types,
-        }
-        return self._offers(wanted, "gpu" if gpus is not None else kind).sort(*OFFER_ORDER)
-
-    def _offers(self, wanted: Filters, kind: MachineKind | None) -> pl.DataFrame:
+        }  # fmt: skip
+        kind = "gpu" if gpus is not None else kind
         shapes = _keep(self.shapes(), wanted)
         if kind is not None:
             shapes = shapes.filter(pl.col("gpu").is_not_null() == (kind == "gpu"))
         priced = self._prices(*(f"{name}.parquet" for name in ("gpu", "cpu") if kind in (None, name)))
         rows = [_keep(priced, wanted)]
-        if wanted["capacity_type"] is None or "on_demand" in wanted["capacity_type"]:
+        if capacity_types is None or "on_demand" in capacity_types:
             rows.append(_without_on_demand(priced, shapes))
-        return pl.concat(rows).join(shapes, on=["cloud", "instance_type"], how="inner").select(OFFER_COLUMNS)
+        offers = pl.concat(rows).join(shapes, on=["cloud", "instance_type"], how="inner")
+        return offers.select(OFFER_COLUMNS).sort(*OFFER_ORDER)
 
     def sandbox_offers(
         self,
@@ -113,26 +109,29 @@ class PriceBook:
 
     def shapes(self) -> pl.DataFrame:
         """Instance types in SHAPE_SCHEMA."""
-        frames = [volume.read("shapes.parquet") for volume in self.volumes]
-        return _newest_first(frames, ("cloud", "instance_type"))
+        return self._newest("shapes", "cloud", "instance_type")
 
     def extras(self) -> pl.DataFrame:
         """Disks, storage, egress, NAT and control planes in EXTRA_SCHEMA; a free item is absent, not 0."""
-        frames = [volume.read("extras.parquet") for volume in self.volumes]
-        return _newest_first(frames, ("cloud", "region", "item", "unit"))
+        return self._newest("extras", "cloud", "region", "item", "unit")
+
+    def sources(self) -> pl.DataFrame:
+        """Source ids with full source, dates and licence (SOURCE_SCHEMA)."""
+        return self._newest("sources", "source_id")
+
+    def token_prices(self) -> pl.DataFrame:
+        """Dollars per million tokens of models behind APIs (TOKEN_SCHEMA); cached input null = not known."""
+        return self._newest("tokens", "provider", "model")
+
+    def _newest(self, name: str, *key: str) -> pl.DataFrame:
+        """The rows of all volumes, of several with one key the first."""
+        frames = [volume.read(f"{name}.parquet") for volume in self.volumes]
+        return frames[0] if len(frames) == 1 else pl.concat(frames).unique(key, keep="first", maintain_order=True)
 
     def history(self) -> pl.DataFrame:
         """Earlier prices in PRICE_SCHEMA, oldest first; the current prices are not repeated here."""
         frames = [volume.read("history.parquet") for volume in self.volumes]
         return pl.concat(frames).unique(maintain_order=True).sort("as_of", *PRICE_KEY)
-
-    def sources(self) -> pl.DataFrame:
-        """Source ids with full source, dates and licence (SOURCE_SCHEMA)."""
-        return _newest_first([volume.read("sources.parquet") for volume in self.volumes], ("source_id",))
-
-    def token_prices(self) -> pl.DataFrame:
-        """Dollars per million tokens of models behind APIs (TOKEN_SCHEMA); cached input null = not known."""
-        return _newest_first([volume.read("tokens.parquet") for volume in self.volumes], ("provider", "model"))
 
     def prices(self) -> pl.DataFrame:
         """Every current price in PRICE_SCHEMA, without shapes."""
@@ -141,13 +140,9 @@ class PriceBook:
     def frames(self) -> BookFrames:
         """The whole book in memory: what a writer needs."""
         return BookFrames(
-            prices=self.prices(),
-            history=self.history(),
-            shapes=self.shapes(),
-            extras=self.extras(),
-            tokens=self.token_prices(),
-            sources=self.sources(),
-        )
+            prices=self.prices(), history=self.history(), shapes=self.shapes(), extras=self.extras(),
+            tokens=self.token_prices(), sources=self.sources(),
+        )  # fmt: skip
 
     def _prices(self, *names: str) -> pl.DataFrame:
         frames = [volume.read(name) for volume in self.volumes for name in names]
@@ -176,32 +171,16 @@ def load_book(path: Path | None = None) -> PriceBook:
 
 def _keep(frame: pl.DataFrame, wanted: Filters) -> pl.DataFrame:
     """The rows that pass every filter on a column of this frame."""
-    tests = [
-        pl.col(column).is_in(list(values))
-        for column, values in wanted.items()
-        if values is not None and column in frame.columns
-    ]
-    return frame.filter(*tests) if tests else frame
+    asked = {column: values for column, values in wanted.items() if values is not None and column in frame.columns}
+    return frame.filter(*(pl.col(column).is_in(list(values)) for column, values in asked.items()))
 
 
 def _without_on_demand(priced: pl.DataFrame, shapes: pl.DataFrame) -> pl.DataFrame:
     """One priceless on-demand row (PRICE_SCHEMA) per shape that no region sells on demand at a known price."""
-    key = ["cloud", "instance_type"]
     on_demand = priced.filter(pl.col("capacity_type") == "on_demand")
-    return shapes.join(on_demand, on=key, how="anti").select(
-        "cloud",
-        pl.lit(UNKNOWN_REGION).alias("region"),
-        pl.lit(None, pl.String).alias("zone"),
-        "instance_type",
-        pl.lit("on_demand").alias("capacity_type"),
-        pl.lit(None, pl.Float64).alias("usd_per_hour"),
-        pl.lit(None, pl.Date).alias("as_of"),
-        pl.col("shape_source").alias("source"),
-        pl.lit("unknown").alias("quality"),
-    )
-
-
-def _newest_first(frames: list[pl.DataFrame], key: tuple[str, ...]) -> pl.DataFrame:
-    if len(frames) == 1:
-        return frames[0]
-    return pl.concat(frames).unique(key, keep="first", maintain_order=True)
+    unpriced = shapes.join(on_demand, on=["cloud", "instance_type"], how="anti").with_columns(
+        region=pl.lit(UNKNOWN_REGION), zone=pl.lit(None, pl.String), capacity_type=pl.lit("on_demand"),
+        usd_per_hour=pl.lit(None, pl.Float64), as_of=pl.lit(None, pl.Date), source=pl.col("shape_source"),
+        quality=pl.lit("unknown"),
+    )  # fmt: skip
+    return unpriced.select(*PRICE_SCHEMA)

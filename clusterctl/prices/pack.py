@@ -12,7 +12,6 @@ from pathlib import Path
 import polars as pl
 
 from clusterctl.errors import PriceError
-from clusterctl.prices.gpu_names import GPU_BY_ACCELERATOR
 from clusterctl.prices.schema import (
     EXTRA_SCHEMA,
     FORMAT_VERSION,
@@ -25,6 +24,13 @@ from clusterctl.prices.schema import (
     BookFrames,
     Manifest,
 )
+
+GPU_BY_ACCELERATOR = {
+    "A100-40GB": "A100-40", "A100-80GB": "A100-80", "A100-80GB-PCIe": "A100-80-PCIe", "H100-SXM-80GB": "H100",
+    "H100-NVL-94GB": "H100-NVL", "H200": "H200", "B200": "B200", "B300": "B300", "GB200": "GB200", "L40S": "L40S",
+    "L4": "L4", "A10G": "A10G", "A10": "A10",
+}  # fmt: skip
+"""Accelerator as written in the shape sources -> canonical GPU name (the one `GpuSpec.name` uses)."""
 
 
 def pack(csv_folder: Path, out_folder: Path) -> Manifest:
@@ -50,15 +56,11 @@ def write_book(frames: BookFrames, out_folder: Path, *, base: str | None = None)
         "sources.parquet": frames.sources.sort("source_id"),
     }
     sha256 = {name: _write(frame, out_folder / name) for name, frame in files.items()}
+    days = frames.prices["as_of"]
     manifest = Manifest(
-        version=FORMAT_VERSION,
-        book_id=hashlib.sha256("".join(sha256.values()).encode()).hexdigest()[:16],
-        base=base,
-        priced_from=frames.prices["as_of"].min(),
-        priced_to=frames.prices["as_of"].max(),
-        num_prices=frames.prices.height,
-        sha256=sha256,
-    )
+        version=FORMAT_VERSION, book_id=hashlib.sha256("".join(sha256.values()).encode()).hexdigest()[:16], base=base,
+        priced_from=days.min(), priced_to=days.max(), num_prices=frames.prices.height, sha256=sha256,
+    )  # fmt: skip
     (out_folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return manifest
 
@@ -75,12 +77,12 @@ def _write(frame: pl.DataFrame, path: Path) -> str:
 
 def read_csv_folder(folder: Path) -> BookFrames:
     """The CSVs as frames.  Raises PriceError when a file is missing or a value is not of its type."""
-    instances = _read(folder / "instances.csv")
+    instances, tokens = _read(folder / "instances.csv"), folder / "tokens.csv"
     unknown = set(instances["accelerator"].drop_nulls()) - set(GPU_BY_ACCELERATOR)
     if unknown:
         raise PriceError(
             f"{folder / 'instances.csv'}: unknown accelerator {', '.join(sorted(unknown))}",
-            hint="add it to clusterctl/prices/gpu_names.py",
+            hint="add it to clusterctl/prices/pack.py",
         )
     shapes = instances.rename(
         {"accelerator_count": "num_gpus", "gpu_memory_gib_each": "hbm_gib", "source": "shape_source"}
@@ -91,18 +93,11 @@ def read_csv_folder(folder: Path) -> BookFrames:
             history=_typed(_read(folder / "prices_history.csv").rename({"purchase": "capacity_type"}), PRICE_SCHEMA),
             shapes=_typed(shapes, SHAPE_SCHEMA),
             extras=_typed(_read(folder / "extras.csv"), EXTRA_SCHEMA),
-            tokens=_tokens(folder / "tokens.csv"),
+            tokens=_typed(_read(tokens), TOKEN_SCHEMA) if tokens.is_file() else pl.DataFrame(schema=dict(TOKEN_SCHEMA)),
             sources=_typed(_read(folder / "sources.csv"), SOURCE_SCHEMA),
         )
     except pl.exceptions.PolarsError as error:
         raise PriceError(f"{folder}: {error}", hint="compare the columns with docs/prices.md") from error
-
-
-def _tokens(path: Path) -> pl.DataFrame:
-    """API token prices, if the folder has any."""
-    if not path.is_file():
-        return pl.DataFrame(schema=dict(TOKEN_SCHEMA))
-    return _typed(_read(path), TOKEN_SCHEMA)
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -114,11 +109,7 @@ def _read(path: Path) -> pl.DataFrame:
 
 def _typed(frame: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
     """Text to types; an empty cell is null; the word `unknown` in a date is null."""
-    columns = []
-    for name, kind in schema.items():
-        cell = pl.when(pl.col(name) != "").then(pl.col(name))
-        if kind is pl.Date:
-            columns.append(pl.when(cell != "unknown").then(cell).str.to_date("%Y-%m-%d").alias(name))
-        else:
-            columns.append(cell.cast(kind).alias(name))
-    return frame.select(columns)
+    days = [name for name, kind in schema.items() if kind is pl.Date]
+    cells = frame.select(pl.when(pl.col(name) != "").then(pl.col(name)) for name in schema)
+    known = pl.col(days).replace("unknown", None).str.to_date("%Y-%m-%d")
+    return cells.with_columns(known).cast(pl.Schema(schema))

@@ -21,13 +21,13 @@ SortBy = Literal["price", "gpu-price", "name", "age"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """What a person asked for on the command line; empty = everything.  `instances` may hold `*` and `?`."""
+    """What a person asked for on the command line; empty or None = everything.  `instance` may hold `*` and `?`."""
 
-    clouds: Sequence[str] = ()
-    regions: Sequence[str] = ()
-    gpus: Sequence[str] = ()
-    instances: Sequence[str] = ()
-    capacities: Sequence[str] = ()
+    cloud: Sequence[str] | None = None
+    region: Sequence[str] | None = None
+    gpu: Sequence[str] | None = None
+    instance: Sequence[str] | None = None
+    capacity: Sequence[str] | None = None
     min_gpus: float | None = None
 
 
@@ -37,16 +37,13 @@ def listing(book: PriceBook, filters: Filters, *, today: date, sort: SortBy) -> 
     Raises SpecError for a cloud, region, GPU, instance type or capacity type that the book doesn't know.
     """
     shapes = book.shapes()
-    clouds = _known("--cloud", filters.clouds, shapes["cloud"].unique().to_list())
-    regions = None
-    if filters.regions:
-        regions = _known("--region", filters.regions, book.prices()["region"].unique().to_list())
+    regions = book.prices()["region"].unique().to_list() if filters.region else []
     rows = book.offers(
-        clouds,
-        regions=regions,
-        gpus=[find_gpu(name).name for name in filters.gpus] or None,
-        instance_types=_instances(filters.instances, shapes["instance_type"].to_list()),
-        capacity_types=_known("--capacity", filters.capacities, [kind.value for kind in CapacityType]),
+        _known("--cloud", filters.cloud, shapes["cloud"].unique().to_list()),
+        regions=_known("--region", filters.region, regions),
+        gpus=[find_gpu(name).name for name in filters.gpu or ()] or None,
+        instance_types=_known("--instance", filters.instance, shapes["instance_type"].to_list()),
+        capacity_types=_known("--capacity", filters.capacity, [kind.value for kind in CapacityType]),
     )
     if filters.min_gpus is not None:
         rows = rows.filter(pl.col("num_gpus").fill_null(0) >= filters.min_gpus)
@@ -76,16 +73,12 @@ def with_unit_price(rows: pl.DataFrame, *, today: date) -> pl.DataFrame:
 
 def series(book: PriceBook, instance: str, filters: Filters) -> pl.DataFrame:
     """Every dated price of one instance type, history and current: PRICE_SCHEMA, by region, capacity type, day."""
-    name = (_instances([instance], book.shapes()["instance_type"].to_list()) or [instance])[0]
+    name = (_known("--instance", [instance], book.shapes()["instance_type"].to_list()) or [instance])[0]
     rows = pl.concat([book.history(), book.prices()]).filter(
         pl.col("instance_type") == name, pl.col("as_of").is_not_null()
     )
-    for column, asked, option in (
-        ("cloud", filters.clouds, "--cloud"),
-        ("region", filters.regions, "--region"),
-        ("capacity_type", filters.capacities, "--capacity"),
-    ):
-        wanted = _known(option, asked, rows[column].unique().to_list())
+    for column, asked in (("cloud", filters.cloud), ("region", filters.region), ("capacity_type", filters.capacity)):
+        wanted = _known(f"--{column.removesuffix('_type')}", asked, rows[column].unique().to_list())
         if wanted is not None:
             rows = rows.filter(pl.col(column).is_in(wanted))
     group = ["cloud", "region", "instance_type", "capacity_type", "as_of"]
@@ -99,30 +92,24 @@ def _sorted(rows: pl.DataFrame, sort: SortBy) -> pl.DataFrame:
     return rows.sort([*first, *names], nulls_last=True, descending=[sort == "age"] * len(first) + [False] * 5)
 
 
-def _instances(patterns: Sequence[str], known: list[str]) -> list[str] | None:
-    if not patterns:
-        return None
+def _known(option: str, asked: Sequence[str] | None, known: list[str]) -> list[str] | None:
+    """The known names that are asked for, in any case, `*` and `?` standing for anything; None = all.
+
+    Raises SpecError with the nearest names.
+    """
     found: list[str] = []
-    for pattern in patterns:
+    for pattern in asked or ():
         hits = [name for name in known if fnmatchcase(name.lower(), pattern.lower())]
-        found += hits or _unknown("--instance", pattern, known)
-    return found
-
-
-def _known(option: str, asked: Sequence[str], known: list[str]) -> list[str] | None:
-    by_lower = {name.lower(): name for name in known}
-    found: list[str] = []
-    for name in asked:
-        hit = by_lower.get(name.lower())
-        found += [hit] if hit is not None else _unknown(option, name, known)
+        if not hits:
+            raise _unknown(option, pattern, known)
+        found += hits
     return found or None
 
 
-def _unknown(option: str, asked: str, known: list[str]) -> list[str]:
-    """Raises SpecError with the nearest names; never returns."""
+def _unknown(option: str, asked: str, known: list[str]) -> SpecError:
     near = difflib.get_close_matches(asked, known, n=2, cutoff=0.6)
     listed = ", ".join(sorted(known)) if len(known) <= 8 else f"one of {len(known)}"
-    raise SpecError(
+    return SpecError(
         f"{option}: the price book has no `{asked}`",
         hint=f"did you mean {' or '.join(near)}?" if near else f"the book has {listed}",
     )

@@ -22,68 +22,37 @@ PRICE_KEY = ("cloud", "region", "zone", "instance_type", "capacity_type")
 """What makes a price row unique."""
 
 PRICE_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "cloud": pl.String,
-    "region": pl.String,
-    "zone": pl.String,
-    "instance_type": pl.String,
-    "capacity_type": pl.String,
-    "usd_per_hour": pl.Float64,
-    "as_of": pl.Date,
-    "source": pl.String,
+    "cloud": pl.String, "region": pl.String, "zone": pl.String, "instance_type": pl.String,
+    "capacity_type": pl.String, "usd_per_hour": pl.Float64, "as_of": pl.Date, "source": pl.String,
     "quality": pl.String,
-}
+}  # fmt: skip
 """One price: dollars per hour of the whole instance.  zone: spot only; as_of null = unknown day."""
 
 SHAPE_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "cloud": pl.String,
-    "instance_type": pl.String,
-    "vcpus": pl.Float64,
-    "memory_gib": pl.Float64,
-    "accelerator": pl.String,
-    "gpu": pl.String,
-    "num_gpus": pl.Float64,
-    "hbm_gib": pl.Float64,
-    "network_gbps": pl.Float64,
-    "interconnect": pl.String,
-    "local_nvme_gib": pl.Float64,
-    "arch": pl.String,
+    "cloud": pl.String, "instance_type": pl.String, "vcpus": pl.Float64, "memory_gib": pl.Float64,
+    "accelerator": pl.String, "gpu": pl.String, "num_gpus": pl.Float64, "hbm_gib": pl.Float64,
+    "network_gbps": pl.Float64, "interconnect": pl.String, "local_nvme_gib": pl.Float64, "arch": pl.String,
     "shape_source": pl.String,
-}
+}  # fmt: skip
 """One instance type.  accelerator = the source's word, gpu = ours; both null without a GPU; hbm_gib per GPU."""
 
 EXTRA_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "cloud": pl.String,
-    "region": pl.String,
-    "item": pl.String,
-    "unit": pl.String,
-    "usd": pl.Float64,
-    "as_of": pl.Date,
-    "source": pl.String,
-    "verified": pl.String,
-    "note": pl.String,
-}
+    "cloud": pl.String, "region": pl.String, "item": pl.String, "unit": pl.String, "usd": pl.Float64,
+    "as_of": pl.Date, "source": pl.String, "verified": pl.String, "note": pl.String,
+}  # fmt: skip
 """Disks, object storage, egress, NAT, control planes.  region `*` = everywhere; verified `memory` = no source read."""
 
 TOKEN_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "provider": pl.String,
-    "model": pl.String,
-    "name": pl.String,
-    "input_usd_per_million_tokens": pl.Float64,
-    "cached_input_usd_per_million_tokens": pl.Float64,
-    "output_usd_per_million_tokens": pl.Float64,
-    "as_of": pl.Date,
-    "source": pl.String,
-    "quality": pl.String,
-}
+    "provider": pl.String, "model": pl.String, "name": pl.String, "input_usd_per_million_tokens": pl.Float64,
+    "cached_input_usd_per_million_tokens": pl.Float64, "output_usd_per_million_tokens": pl.Float64, "as_of": pl.Date,
+    "source": pl.String, "quality": pl.String,
+}  # fmt: skip
 """A model behind an API.  Cached input null = the source names no such price (it may exist)."""
 
 SOURCE_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "source_id": pl.String,
-    "full_source": pl.String,
-    "as_of_min": pl.Date,
-    "as_of_max": pl.Date,
+    "source_id": pl.String, "full_source": pl.String, "as_of_min": pl.Date, "as_of_max": pl.Date,
     "upstream_license": pl.String,
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

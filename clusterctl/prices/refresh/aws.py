@@ -14,13 +14,12 @@ import io
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
-from datetime import date
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TextIO
 
 from clusterctl.errors import PriceError
-from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Cache, Reading, Row, field, price_frame, source_frame, usd
+from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Asked, Reading, Row, field, stays, usd
 from clusterctl.prices.refresh.transport import Transport
 
 INDEX = "/offers/v1.0/aws/AmazonEC2/current/region_index.json"
@@ -28,17 +27,11 @@ RESTRICTED = re.compile(r"^(us-gov|us-iso|eu-isoe|eusc|cn)-")
 """Partitions that an ordinary account can't buy in."""
 NEEDED = ("TermType", "Unit", "PricePerUnit", "Currency", "Instance Type", "Tenancy", "Operating System")
 WANTED = {
-    "Product Family": {"Compute Instance", "Compute Instance (bare metal)"},
-    "Location Type": {"AWS Region"},
-    "Tenancy": {"Shared"},
-    "Operating System": {"Linux"},
-    "Pre Installed S/W": {"NA"},
-    "License Model": {"No License required"},
-    "CapacityStatus": {"Used"},
-    "MarketOption": {"OnDemand"},
-    "operation": {"RunInstances"},
-    "Currency": {"USD"},
-}
+    "Product Family": {"Compute Instance", "Compute Instance (bare metal)"}, "Location Type": {"AWS Region"},
+    "Tenancy": {"Shared"}, "Operating System": {"Linux"}, "Pre Installed S/W": {"NA"},
+    "License Model": {"No License required"}, "CapacityStatus": {"Used"}, "MarketOption": {"OnDemand"},
+    "operation": {"RunInstances"}, "Currency": {"USD"},
+}  # fmt: skip
 """Plain Linux on shared hardware, not capacity reservations and not licences.  A column that the file lacks, or leaves
 empty, excludes nothing (older files lack some)."""
 TERMS = {"1yr": ("reserved_1y", HOURS_PER_YEAR), "3yr": ("reserved_3y", 3 * HOURS_PER_YEAR)}
@@ -51,76 +44,48 @@ Kept = tuple[list[tuple[str, str, float]], list[str]]
 """(instance type, capacity type, dollars per hour) rows, and GPU instance types that the book has no shape of."""
 
 
-def read_aws(
-    transport: Transport,
-    cache: Cache,
-    *,
-    known: Collection[str],
-    regions: Collection[str] | None,
-    today: date,
-    advance: Callable[[int, int], None],
-) -> Reading:
-    """On-demand and standard reserved prices of the `known` instance types in all (or the asked) regions.
-
-    `advance(done, total)` is called after each region.  Raises PriceError.
-    """
-    files = _region_files(transport, cache)
-    wanted = sorted(
-        region for region in files if (regions is None or region in regions) and not RESTRICTED.match(region)
-    )
+def read_aws(asked: Asked) -> Reading:
+    """On-demand and standard reserved prices in all (or the asked) regions.  Raises PriceError."""
+    files = asked.cache.once(INDEX, lambda: _region_files(asked.transport))
+    wanted = sorted(region for region in files if asked.wants(region) and not RESTRICTED.match(region))
     rows: list[Row] = []
     strangers: set[str] = set()
     for done, region in enumerate(wanted, start=1):
-        kept, unknown = _region(transport, cache, region, files[region], known)
+        kept, unknown = asked.cache.once(files[region], lambda: _region(asked, region, files[region]))  # noqa: B023 - at once
         rows += [(region, *row) for row in kept]
         strangers.update(unknown)
-        advance(done, len(wanted))
-    source = f"aws-price-list@{today}"
+        asked.advance(done, len(wanted))
     notes = ["spot and capacity blocks left as they were: AWS publishes them only to accounts"]
     if strangers:
         notes.append(f"GPU machines that the book has no shape of: {', '.join(sorted(strangers))}")
-    return Reading(
-        cloud="aws",
-        prices=price_frame(rows, cloud="aws", as_of=today, source=source),
-        source=source_frame(source, f"AWS Price List bulk file AmazonEC2, CSV per region, read {today}", today),
-        authority=("region", "capacity_type"),
-        notes=tuple(notes),
-    )
+    full_source = "AWS Price List bulk file AmazonEC2, CSV per region"
+    return asked.reading(rows, "aws-price-list", full_source, authority=("region", "capacity_type"), notes=notes)
 
 
-def _region_files(transport: Transport, cache: Cache) -> dict[str, str]:
+def _region_files(transport: Transport) -> dict[str, str]:
     """Region -> path of its CSV."""
-    cached = cache.get(INDEX)
-    if isinstance(cached, dict):
-        return cached
     index = transport.page(transport.endpoint.url(INDEX))
     found: dict[str, str] = {}
     for region in field(index, ["regions"], dict, "aws region index"):
         path = field(index, ["regions", region, "currentVersionUrl"], str, "aws region index")
         if not re.fullmatch(r"/offers/[\w./-]+/index\.json", path) or ".." in path:
-            raise PriceError(f"aws region index: {region} leads to {path!r}", hint="the old book stays")
+            raise stays(f"aws region index: {region} leads to {path!r}")
         found[region] = path.removesuffix("json") + "csv"
     if not found:
-        raise PriceError("aws region index: no regions", hint="the old book stays")
-    cache.put(INDEX, found)
+        raise stays("aws region index: no regions")
     return found
 
 
-def _region(transport: Transport, cache: Cache, region: str, path: str, known: Collection[str]) -> Kept:
-    cached = cache.get(path)
-    if isinstance(cached, list) and len(cached) == 2:
-        return [tuple(row) for row in cached[0]], cached[1]
-    file = cache.folder / f"{region}.csv"
-    encoding = transport.download(transport.endpoint.url(path), file)
+def _region(asked: Asked, region: str, path: str) -> Kept:
+    file = asked.cache.folder / f"{region}.csv"
+    encoding = asked.transport.download(asked.transport.endpoint.url(path), file)
     try:
         with _opened(file, encoding) as lines:
-            kept = parse(lines, known, where=f"aws {region}")
+            return parse(lines, asked.known, where=f"aws {region}")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
         raise PriceError(f"aws {region}: the price file is damaged: {error}", hint="run the command again") from error
     finally:
         file.unlink(missing_ok=True)
-    cache.put(path, kept)
-    return kept
 
 
 def _opened(file: Path, encoding: str) -> TextIO:
@@ -138,7 +103,7 @@ def parse(lines: TextIO, known: Collection[str], *, where: str) -> Kept:
     reader = csv.reader(lines)
     header = next((row for row in reader if row and row[0] == "SKU"), None)
     if header is None:
-        raise PriceError(f"{where}: no header line that begins with SKU", hint="the old book stays")
+        raise stays(f"{where}: no header line that begins with SKU")
     at = {name: index for index, name in enumerate(header)}
     missing = [name for name in NEEDED if name not in at]
     if missing:

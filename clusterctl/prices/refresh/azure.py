@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
 from datetime import date
 
-from clusterctl.errors import PriceError
-from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Cache, Reading, Row, field, price_frame, source_frame, usd
-from clusterctl.prices.refresh.transport import Transport
+from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Asked, Reading, Row, by_type, field, linked, stays, usd
 
 PATH = "/api/retail/prices"
 API_VERSION = "2023-01-01-preview"
@@ -24,67 +22,40 @@ Dated = list[list[object]]
 """[region, instance type, capacity type, dollars per hour, first day of that price] rows."""
 
 
-def read_azure(
-    transport: Transport,
-    cache: Cache,
-    *,
-    known: Collection[str],
-    regions: Collection[str] | None,
-    today: date,
-    advance: Callable[[int, int], None],
-) -> Reading:
-    """Linux on-demand, spot and reserved prices of the `known` instance types.  Raises PriceError.
-
-    `advance(done, total)` is called after each query.
-    """
-    names = sorted(known)
+def read_azure(asked: Asked) -> Reading:
+    """Linux on-demand, spot and reserved prices.  Raises PriceError."""
+    names = sorted(asked.known)
     queries = [names[start : start + TYPES_PER_QUERY] for start in range(0, len(names), TYPES_PER_QUERY)]
     newest: dict[tuple[str, str, str], tuple[str, float]] = {}
     for done, query in enumerate(queries, start=1):
-        for region, kind, capacity_type, price, since in _query(transport, cache, query, today):
-            key = (str(region), str(kind), str(capacity_type))
-            candidate = (str(since), float(str(price)))
-            newest[key] = max(candidate, newest.get(key, candidate))
-        advance(done, len(queries))
-    rows: list[Row] = [(*key, price) for key, (_, price) in newest.items() if regions is None or key[0] in regions]
-    source = f"azure-retail-prices@{today}"
-    return Reading(
-        cloud="azure",
-        prices=price_frame(rows, cloud="azure", as_of=today, source=source),
-        source=source_frame(source, f"Azure Retail Prices API {API_VERSION}, Virtual Machines, read {today}", today),
-        authority=("instance_type", "capacity_type")
-        if regions is None
-        else ("instance_type", "capacity_type", "region"),
-    )
+        for page in _pages(asked, query):
+            for region, kind, capacity_type, price, since in page:
+                key = (str(region), str(kind), str(capacity_type))
+                candidate = (str(since), float(str(price)))
+                newest[key] = max(candidate, newest.get(key, candidate))
+        asked.advance(done, len(queries))
+    rows: list[Row] = [(*key, price) for key, (_, price) in newest.items() if asked.wants(key[0])]
+    full_source = f"Azure Retail Prices API {API_VERSION}, Virtual Machines"
+    return asked.reading(rows, "azure-retail-prices", full_source, authority=by_type(asked))
 
 
-def _query(transport: Transport, cache: Cache, names: list[str], today: date) -> Dated:
+def _pages(asked: Asked, names: list[str]) -> Iterator[Dated]:
     """Every page of one query."""
+    first = asked.transport.endpoint.url(PATH)
     any_of = " or ".join(f"armSkuName eq '{name}'" for name in names)
-    params: dict[str, str] | None = {
-        "api-version": API_VERSION,
-        "$filter": f"serviceName eq 'Virtual Machines' and ({any_of})",
-    }
-    url = transport.endpoint.url(PATH)
-    rows: Dated = []
-    seen: set[str] = set()
-    for _ in range(MAX_PAGES_PER_QUERY):
-        key = f"{url} {json.dumps(params)}"
-        page = cache.get(key)
-        if not (isinstance(page, list) and len(page) == 2):
-            page = parse(transport.page(url, params), today=today, known=names)
-            cache.put(key, page)
-        rows += page[0]
-        following = page[1]
-        if not following:
-            return rows
-        if not transport.endpoint.same_origin(following):
-            raise PriceError("azure: the next page is on another server", hint="the old book stays")
-        if following in seen:
-            raise PriceError("azure: the pages lead in a circle", hint="the old book stays")
-        seen.add(following)
-        url, params = following, None
-    raise PriceError(f"azure: more than {MAX_PAGES_PER_QUERY} pages for one query", hint="the old book stays")
+    query = {"api-version": API_VERSION, "$filter": f"serviceName eq 'Virtual Machines' and ({any_of})"}
+
+    def read(url: str) -> tuple[Dated, str]:
+        params = query if url == first else None
+        rows, following = asked.cache.once(
+            f"{url} {json.dumps(params)}",
+            lambda: parse(asked.transport.page(url, params), today=asked.today, known=names),
+        )
+        if following and not asked.transport.endpoint.same_origin(following):
+            raise stays("azure: the next page is on another server")
+        return rows, following
+
+    return linked(read, first, most=MAX_PAGES_PER_QUERY, cloud="azure")
 
 
 def parse(page: object, *, today: date, known: Collection[str]) -> tuple[Dated, str]:
@@ -93,13 +64,9 @@ def parse(page: object, *, today: date, known: Collection[str]) -> tuple[Dated, 
     items = field(page, ["Items"], list, where)
     following = page.get("NextPageLink") if isinstance(page, dict) else None
     if following is not None and not isinstance(following, str):
-        raise PriceError(f"{where}: NextPageLink is {following!r}", hint="the old book stays")
-    rows: Dated = []
-    for item in items:
-        row = _row(item, where)
-        if row is not None and row[1] in known and str(row[4]) <= today.isoformat():
-            rows.append(row)
-    return rows, following or ""
+        raise stays(f"{where}: NextPageLink is {following!r}")
+    rows = [row for item in items if (row := _row(item, where)) is not None]
+    return [row for row in rows if row[1] in known and str(row[4]) <= today.isoformat()], following or ""
 
 
 def _row(item: object, where: str) -> list[object] | None:

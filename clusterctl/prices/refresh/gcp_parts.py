@@ -8,8 +8,7 @@ a machine that we know; a machine one of whose parts has no price gets no price.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from clusterctl.errors import PriceError
 from clusterctl.prices.refresh.reading import field, usd
@@ -19,31 +18,15 @@ Part = Literal["core", "ram", "gpu", "ssd", "slice"]
 """ram and ssd: per GiB.  slice: a GPU with its share of cores and memory."""
 
 FAMILIES = {
-    "E2": "e2",
-    "N2": "n2",
-    "N2D AMD": "n2d",
-    "N4": "n4",
-    "T2D AMD": "t2d",
-    "C2D AMD": "c2d",
-    "C3": "c3",
-    "C3D": "c3d",
-    "C4": "c4",
-    "G2": "g2",
-    "A2": "a2",
-    "A3": "a3",
-    "A3Plus": "a3-mega",
-    "A3Ultra": "a3-ultra",
-}
+    "E2": "e2", "N2": "n2", "N2D AMD": "n2d", "N4": "n4", "T2D AMD": "t2d", "C2D AMD": "c2d", "C3": "c3",
+    "C3D": "c3d", "C4": "c4", "G2": "g2", "A2": "a2", "A3": "a3", "A3Plus": "a3-mega", "A3Ultra": "a3-ultra",
+}  # fmt: skip
 """Name in descriptions -> billing family."""
 GPUS = {
-    "Nvidia L4": "L4",
-    "Nvidia Tesla A100": "A100-40",
-    "Nvidia Tesla A100 80GB": "A100-80",
-    "Nvidia H100 80GB": "H100",
-    "Nvidia H100 80GB Mega": "H100 mega",
-    "Nvidia H100 80GB Plus": "H100 mega",
+    "Nvidia L4": "L4", "Nvidia Tesla A100": "A100-40", "Nvidia Tesla A100 80GB": "A100-80",
+    "Nvidia H100 80GB": "H100", "Nvidia H100 80GB Mega": "H100 mega", "Nvidia H100 80GB Plus": "H100 mega",
     "H200 141GB": "H200",
-}
+}  # fmt: skip
 CAPACITY_TYPES = {
     "OnDemand": "on_demand",
     "Preemptible": "spot",
@@ -66,8 +49,7 @@ HOURS_PER_UNIT = {"h": 1.0, "GiBy.h": 1.0, "GBy.h": GIB / GB, "GiBy.mo": 1 / HOU
 """Unit -> what to multiply the price with for an hour of a core, a GPU or a GiB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartPrice:
+class PartPrice(NamedTuple):
     """A part in some regions: dollars per hour of one core, GiB or GPU."""
 
     part: Part
@@ -100,13 +82,7 @@ def part_price(sku: object) -> PartPrice | None:
         return None
     whole = usd(rate.get("units", "0"), where)  # an absent units or nanos is 0 in this format
     nanos = usd(rate.get("nanos", 0), where)
-    return PartPrice(
-        part=part,
-        name=name,
-        capacity_type=capacity_type,
-        regions=tuple(regions),
-        usd_per_hour=(whole + nanos / 1e9) * HOURS_PER_UNIT[unit],
-    )
+    return PartPrice(part, name, capacity_type, tuple(regions), (whole + nanos / 1e9) * HOURS_PER_UNIT[unit])
 
 
 def _named(description: str) -> tuple[Part, str] | None:

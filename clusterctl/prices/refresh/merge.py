@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -45,35 +45,23 @@ def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tup
         answered = mine.join(reading.prices, on=reading.authority, how="semi")
         kept = mine.join(reading.prices, on=reading.authority, how="anti")
         both = answered.join(reading.prices, on=PRICE_KEY, how="inner", nulls_equal=True, suffix="_new")
-        ratio = pl.col("usd_per_hour_new") / pl.col("usd_per_hour")
-        both = both.with_columns(change_ratio=ratio - 1)
+        both = both.with_columns(change_ratio=pl.col("usd_per_hour_new") / pl.col("usd_per_hour") - 1)
         different = both.filter(pl.col("change_ratio").abs() > SAME_WITHIN)
         gone = answered.join(reading.prices, on=PRICE_KEY, how="anti", nulls_equal=True)
         history += [different.select(*PRICE_SCHEMA), gone]
         moved.append(different)
         prices = pl.concat([prices.filter(pl.col("cloud") != reading.cloud), kept, reading.prices])
-        changes.append(
-            Changes(
-                cloud=reading.cloud,
-                num_read=reading.prices.height,
-                num_added=reading.prices.height - both.height,
-                num_removed=gone.height,
-                num_cheaper=different.filter(pl.col("change_ratio") < 0).height,
-                num_dearer=different.filter(pl.col("change_ratio") > 0).height,
-                num_same=both.height - different.height,
-                num_kept_old=kept.height,
-                notes=reading.notes,
-            )
-        )
+        changes.append(Changes(
+            cloud=reading.cloud, num_read=reading.prices.height, num_added=reading.prices.height - both.height,
+            num_removed=gone.height, num_cheaper=different.filter(pl.col("change_ratio") < 0).height,
+            num_dearer=different.filter(pl.col("change_ratio") > 0).height, num_same=both.height - different.height,
+            num_kept_old=kept.height, notes=reading.notes,
+        ))  # fmt: skip
     sources = pl.concat([reading.source for reading in readings] + [old.sources])
-    new = BookFrames(
-        prices=prices,
-        history=pl.concat(history).unique(maintain_order=True),
-        shapes=old.shapes,
-        extras=old.extras,
-        tokens=old.tokens,
+    new = replace(
+        old, prices=prices, history=pl.concat(history).unique(maintain_order=True),
         sources=sources.unique("source_id", keep="first", maintain_order=True),
-    )
+    )  # fmt: skip
     return new, tuple(changes), _movers(moved)
 
 
@@ -82,9 +70,9 @@ def _movers(moved: list[pl.DataFrame]) -> pl.DataFrame:
         pl.concat(moved)
         .select(
             *PRICE_KEY,
-            pl.col("usd_per_hour").alias("old_usd_per_hour"),
-            pl.col("usd_per_hour_new").alias("usd_per_hour"),
-            "change_ratio",
+            old_usd_per_hour=pl.col("usd_per_hour"),
+            usd_per_hour=pl.col("usd_per_hour_new"),
+            change_ratio=pl.col("change_ratio"),
         )
         .sort(pl.col("change_ratio").abs(), *PRICE_KEY, descending=[True] + [False] * len(PRICE_KEY))
     )

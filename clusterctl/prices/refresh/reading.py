@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
 from clusterctl.errors import PriceError
+from clusterctl.prices.refresh.transport import Transport
 from clusterctl.prices.schema import PRICE_KEY, PRICE_SCHEMA, SOURCE_SCHEMA
 
 HOURS_PER_YEAR = 8760
+T = TypeVar("T")
 Row = tuple[str, str, str, float]
 """region, instance type, capacity type, dollars per hour."""
 
@@ -35,6 +36,64 @@ class Reading:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What to read of one cloud, and by what."""
+
+    transport: Transport
+    cache: Cache
+    shapes: pl.DataFrame
+    """This cloud's, in SHAPE_SCHEMA: only their prices are wanted."""
+    regions: Collection[str] | None
+    """None = all."""
+    today: date
+    advance: Callable[[int, int], None]
+    """Called with what is done, and of how much."""
+
+    @property
+    def known(self) -> set[str]:
+        """Names of the instance types."""
+        return set(self.shapes["instance_type"])
+
+    def wants(self, region: str) -> bool:
+        """Whether prices of this region are asked for."""
+        return self.regions is None or region in self.regions
+
+    def reading(
+        self, rows: Iterable[Row], source: str, full_source: str, *, authority: tuple[str, ...],
+        quality: str = "list", notes: Iterable[str] = (),
+    ) -> Reading:  # fmt: skip
+        """Rows of today as a reading.  Of several prices for one thing the highest, so that a plan never pays more than
+        said; `source` becomes `source@today`."""
+        cloud, source = self.transport.endpoint.cloud, f"{source}@{self.today}"
+        schema = {name: PRICE_SCHEMA[name] for name in ("region", "instance_type", "capacity_type", "usd_per_hour")}
+        prices = (
+            pl.DataFrame(list(rows), schema=schema, orient="row")
+            .filter(pl.col("usd_per_hour") > 0)
+            .with_columns(
+                cloud=pl.lit(cloud), zone=pl.lit(None, pl.String), as_of=pl.lit(self.today), source=pl.lit(source),
+                quality=pl.lit(quality),
+            )
+            .sort("usd_per_hour", descending=True)
+            .unique(PRICE_KEY, keep="first", maintain_order=True)
+            .select(*PRICE_SCHEMA)
+        )  # fmt: skip
+        about = (
+            source,
+            f"{full_source}, read {self.today}",
+            self.today,
+            self.today,
+            "the provider's public price list",
+        )
+        listed = pl.DataFrame([about], schema=dict(SOURCE_SCHEMA), orient="row")
+        return Reading(cloud=cloud, prices=prices, source=listed, authority=authority, notes=tuple(notes))
+
+
+def by_type(asked: Asked) -> tuple[str, ...]:
+    """The authority of a cloud that is asked type by type."""
+    return ("instance_type", "capacity_type", *(["region"] if asked.regions is not None else []))
+
+
 class Cache:
     """Answers of this day's unfinished refresh, one JSON file each, so that another run continues."""
 
@@ -42,22 +101,39 @@ class Cache:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
 
-    def get(self, key: str) -> Any:  # JSON of ours: the caller knows its shape
-        """What was put under `key`, or None; an unreadable file counts as absent."""
+    def once(self, key: str, read: Callable[[], object]) -> Any:  # JSON of ours: the caller knows its shape
+        """What was read under `key` today, else what `read` says now; an unreadable file counts as absent.
+
+        The file appears whole or not at all.
+        """
+        path = self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         try:
-            return json.loads(self._path(key).read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return None
-
-    def put(self, key: str, value: object) -> None:
-        """Keep `value`; the file appears whole or not at all."""
-        path = self._path(key)
+            content = json.dumps(read())
         begun = path.with_suffix(".part")
-        begun.write_text(json.dumps(value), encoding="utf-8")
-        os.replace(begun, path)  # noqa: PTH105 - replace is what makes it atomic, and Path.replace reads the same
+        begun.write_text(content, encoding="utf-8")
+        begun.replace(path)
+        return json.loads(content)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+
+def stays(message: str) -> PriceError:
+    """An answer that can't be used."""
+    return PriceError(message, hint="the old book stays")
+
+
+def linked(read: Callable[[str], tuple[T, str]], first: str, *, most: int, cloud: str) -> Iterator[T]:
+    """Every page from `first` on; `read` gives a page and the link to the next, or "".  Raises PriceError."""
+    link, seen = first, set[str]()
+    for _ in range(most):
+        page, link = read(link)
+        yield page
+        if not link:
+            return
+        if link in seen:
+            raise stays(f"{cloud}: the pages lead in a circle")
+        seen.add(link)
+    raise stays(f"{cloud}: more than {most} pages for one query")
 
 
 def usd(value: object, where: str) -> float:
@@ -72,45 +148,6 @@ def usd(value: object, where: str) -> float:
     if not math.isfinite(number) or number < 0:
         raise PriceError(f"{where}: {value!r} is not a price", hint="nothing was changed; the old book stays")
     return number
-
-
-def price_frame(
-    rows: Iterable[Row], *, cloud: str, as_of: date, source: str, quality: str | dict[str, str] = "list"
-) -> pl.DataFrame:
-    """Rows as PRICE_SCHEMA; of several prices for one thing the highest, so that a plan never pays more than said.
-
-    `quality` may differ by instance type: a dict with a default under "".
-    """
-    frame = pl.DataFrame(
-        list(rows),
-        schema={
-            "region": pl.String,
-            "instance_type": pl.String,
-            "capacity_type": pl.String,
-            "usd_per_hour": pl.Float64,
-        },
-        orient="row",
-    )
-    by_type = quality if isinstance(quality, dict) else {"": quality}
-    return (
-        frame.filter(pl.col("usd_per_hour") > 0)
-        .with_columns(
-            cloud=pl.lit(cloud),
-            zone=pl.lit(None, pl.String),
-            as_of=pl.lit(as_of),
-            source=pl.lit(source),
-            quality=pl.col("instance_type").replace_strict(by_type, default=by_type[""], return_dtype=pl.String),
-        )
-        .sort("usd_per_hour", descending=True)
-        .unique(PRICE_KEY, keep="first", maintain_order=True)
-        .select(*PRICE_SCHEMA)
-    )
-
-
-def source_frame(source_id: str, full_source: str, as_of: date) -> pl.DataFrame:
-    """One row in SOURCE_SCHEMA."""
-    values = (source_id, full_source, as_of, as_of, "the provider's public price list")
-    return pl.DataFrame([values], schema=dict(SOURCE_SCHEMA), orient="row")
 
 
 def field(item: object, path: Sequence[str | int], kind: type | tuple[type, ...], where: str) -> Any:

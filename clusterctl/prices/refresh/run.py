@@ -8,9 +8,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -26,7 +26,7 @@ from clusterctl.prices.refresh.azure import read_azure
 from clusterctl.prices.refresh.endpoints import Endpoint, endpoint
 from clusterctl.prices.refresh.gcp import read_gcp
 from clusterctl.prices.refresh.merge import Changes, merge
-from clusterctl.prices.refresh.reading import Cache, Reading
+from clusterctl.prices.refresh.reading import Asked, Cache, Reading, stays
 from clusterctl.prices.refresh.transport import Transport
 from clusterctl.prices.schema import BookFrames
 from clusterctl.prices.volume import embedded_dir, open_volume, refreshed_dir
@@ -67,7 +67,7 @@ def refresh(request: Request, *, now: datetime, sleep: Callable[[float], None] =
         book, notes = _old_book()
         old = book.frames()
         unfinished = _unfinished(now)
-        readings = [_read(found, request, old=old, unfinished=unfinished, now=now, sleep=sleep) for found in endpoints]
+        readings = [_read(found, request, old.shapes, unfinished, Transport(found, sleep=sleep)) for found in endpoints]
         new, changes, movers = merge(old, readings)
         _refuse_broken(new, now)
         if not request.dry_run:
@@ -76,40 +76,27 @@ def refresh(request: Request, *, now: datetime, sleep: Callable[[float], None] =
     return Report(book=None if request.dry_run else target, changes=changes, movers=movers, notes=notes)
 
 
-def _read(
-    found: Endpoint,
-    request: Request,
-    *,
-    old: BookFrames,
-    unfinished: Path,
-    now: datetime,
-    sleep: Callable[[float], None],
-) -> Reading:
-    known = old.shapes.filter(cloud=found.cloud)["instance_type"].sort().to_list()
-    question = hashlib.sha256("\n".join([found.base_url, *known]).encode()).hexdigest()[:12]
-    cache = Cache(unfinished / f"{found.cloud}-{question}")
-    transport = Transport(found, sleep=sleep)
-    today = now.date()
-    try:
-        with progress(f"reading {found.cloud} prices", total=100) as draw:
-            shown = 0
+READERS = {"aws": read_aws, "azure": read_azure, "gcp": read_gcp}
 
-            def advance(done: int, total: int) -> None:
-                nonlocal shown
-                percent = 100 * done // total
-                draw(percent - shown)
-                shown = percent
 
-            if found.cloud == "gcp":
-                return read_gcp(
-                    transport, cache, shapes=old.shapes, regions=request.regions, today=today, advance=advance
-                )
-            reader = read_aws if found.cloud == "aws" else read_azure
-            return reader(
-                transport, cache, known=frozenset(known), regions=request.regions, today=today, advance=advance
-            )
-    finally:
-        transport.close()
+def _read(found: Endpoint, request: Request, shapes: pl.DataFrame, unfinished: Path, transport: Transport) -> Reading:
+    mine = shapes.filter(cloud=found.cloud)
+    question = "\n".join([found.base_url, *mine["instance_type"].sort()])
+    cache = Cache(unfinished / f"{found.cloud}-{hashlib.sha256(question.encode()).hexdigest()[:12]}")
+    today = date.fromisoformat(unfinished.name)
+    with closing(transport), progress(f"reading {found.cloud} prices", total=100) as draw:
+        shown = 0
+
+        def advance(done: int, total: int) -> None:
+            nonlocal shown
+            percent = 100 * done // total
+            draw(percent - shown)
+            shown = percent
+
+        asked = Asked(
+            transport=transport, cache=cache, shapes=mine, regions=request.regions, today=today, advance=advance
+        )
+        return READERS[found.cloud](asked)
 
 
 def _old_book() -> tuple[PriceBook, tuple[str, ...]]:
@@ -136,9 +123,7 @@ def _refuse_broken(new: BookFrames, now: datetime) -> None:
     findings = check_book(new, known_gpus=load_gpus().keys(), today=now.date())
     for finding in findings:
         if finding.level == "broken" and finding.rule not in SOFT_RULES:
-            raise PriceError(
-                f"what the clouds sent breaks the rule `{finding.rule}`: {finding.detail}", hint="the old book stays"
-            )
+            raise stays(f"what the clouds sent breaks the rule `{finding.rule}`: {finding.detail}")
 
 
 def _write(new: BookFrames, target: Path) -> None:
@@ -150,7 +135,7 @@ def _write(new: BookFrames, target: Path) -> None:
             target.rmdir()  # --out named an empty folder
         begun.rename(target)
     except OSError as error:
-        raise PriceError(f"cannot write {target}: {error.strerror}", hint="the old book stays") from error
+        raise stays(f"cannot write {target}: {error.strerror}") from error
     finally:
         shutil.rmtree(begun, ignore_errors=True)
 

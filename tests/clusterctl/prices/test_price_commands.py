@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from test_price_book import TODAY
 
 from clusterctl.console import Terminal
-from clusterctl.prices import show, table
+from clusterctl.prices import show
 from clusterctl.prices.book import load_book
 from clusterctl.prices.check import check_book
 from clusterctl.prices.query import Filters, comparison, listing, series
 from clusterctl.prices.volume import embedded_dir
+from clusterctl.show.table import Column
 
 Run = Callable[..., CompletedProcess[str]]
 WIDTHS = (80, 100, 120, 160, 200)
@@ -173,24 +174,24 @@ def test_unknown_is_written_out(rows: pl.DataFrame) -> None:
 
 
 def test_colour_only_where_it_is_wanted() -> None:
-    columns = (table.Column(title="a"),)
-    assert "\x1b[" in table.draw(columns, [("unknown",)], terminal(80, colour=True, interactive=True))
-    assert "\x1b[" not in table.draw(columns, [("unknown",)], terminal(80, interactive=True))
+    columns = (Column("a"),)
+    assert "\x1b[" in show.draw(columns, [("unknown",)], terminal(80, colour=True, interactive=True))
+    assert "\x1b[" not in show.draw(columns, [("unknown",)], terminal(80, interactive=True))
 
 
 def test_markup_in_a_name_is_text() -> None:
-    assert "[bold]x[/bold]" in table.draw((table.Column(title="a"),), [("[bold]x[/bold]",)], terminal(80))
+    assert "[bold]x[/bold]" in show.draw((Column("a"),), [("[bold]x[/bold]",)], terminal(80))
 
 
 def test_words_for_values() -> None:
-    assert [table.dollars(usd) for usd in (None, 1234.5, 1.0, 0.0384)] == ["unknown", "$1,234.50", "$1.00", "$0.0384"]
-    assert [table.age(days) for days in (None, 12, 709)] == ["unknown", "12 d", "23 mo"]
-    assert [table.number(value) for value in (None, 8.0, 0.333, 2048.0)] == ["-", "8", "0.333", "2,048"]
+    assert [show.dollars(usd) for usd in (None, 1234.5, 1.0, 0.0384)] == ["unknown", "$1,234.50", "$1.00", "$0.0384"]
+    assert [show.age(days) for days in (None, 12, 709)] == ["unknown", "12 d", "23 mo"]
+    assert [show.number(value) for value in (None, 8.0, 0.333, 2048.0)] == ["-", "8", "0.333", "2,048"]
 
 
 @given(st.lists(st.floats(min_value=0.001, max_value=1e6), min_size=1, max_size=30))
 def test_sparkline_has_one_mark_per_price(values: list[float]) -> None:
-    line = table.sparkline(values)
+    line = show.sparkline(values)
     assert len(line) == len(values)
     if max(values) > min(values):
         assert line[values.index(max(values))] == "█"
