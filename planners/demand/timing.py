@@ -18,8 +18,8 @@ from planners.physics.workload import COLOCATED, Layout, Workload
 
 if TYPE_CHECKING:
     from planners.demand.needs import Demand, Serving
-    from planners.fleet.layouts import Array, Layouts
-    from planners.physics.columns import Column
+    from planners.fleet.layouts import Layouts
+    from planners.physics.columns import Array, Column
     from planners.physics.constants import Constants
     from planners.physics.train import TrainTime
     from planners.physics.workload import GpuColumns

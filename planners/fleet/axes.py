@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from planners.demand.needs import Demand, Sandboxing
     from planners.domain import ModelShape
-    from planners.fleet.layouts import Array
+    from planners.physics.columns import Array
 
 JUDGE_TARGET_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 900.0)
 """Sandbox fleets are tried that would judge all samples of a unit in these many seconds."""
@@ -59,9 +59,8 @@ def layout_options(demand: Demand) -> Options:
 
 
 def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
-    """Expert-parallel degrees: what calibrated MoE trainers use.  With fewer ranks each expert sees too few tokens
-    for an
-    efficient GEMM, which the physics leaves out."""
+    """Expert-parallel degrees: what calibrated MoE trainers use.  With fewer ranks each expert sees too few tokens for
+    an efficient GEMM, which the physics leaves out."""
     if model.experts is None:
         return (1,)
     usual = (8,) if model.params_total < MANY_EXPERTS_PARAMS else (16, 32, 64)

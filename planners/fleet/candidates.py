@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     from planners.demand.needs import Demand
     from planners.demand.timing import Timing
-    from planners.fleet.layouts import Array, Layouts, NodeRange
+    from planners.fleet.layouts import Layouts, NodeRange
     from planners.fleet.machines import Machine
     from planners.fleet.rules import Sieve
+    from planners.physics.columns import Array
     from planners.physics.constants import Constants
 
 SEARCH_GRID_POINTS = 9
@@ -59,17 +60,14 @@ class Candidates:
     layouts: Layouts
     wishes: Array
     """Slots."""
-    combinations: int
-    """Layouts × slots that were compared, the dominated ones included."""
 
 
 def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
     """Seconds per unit in which nothing hides the sandboxes.  Broadcasts timing (layouts) against slots.
 
     Judging after generation, plus starts where trajectories hold their sandbox.  With k steps of staleness a share
-    k/(1+k) of the
-    wait for the last runs is hidden, as the schedule hides the tail of generation; what remains is the backlog.
-    What own runs taught of the sandboxes multiplies the result.
+    k/(1+k) of the wait for the last runs is hidden, as the schedule hides the tail of generation; what remains is the
+    backlog. What own runs taught of the sandboxes multiplies the result.
     """
     wanted = demand.sandboxing
     if wanted is None:
@@ -121,7 +119,7 @@ def stage_candidates(
     return Candidates(
         machine=layouts.machine[row], nodes=layouts.nodes[row], gpus=layouts.gpus[row],
         wish=wish[kept].astype(np.int64) if wanted else np.full(len(kept), -1, dtype=np.int64),
-        hours=hours.ravel()[kept], layout=row, layouts=layouts, wishes=wishes, combinations=hours.size,
+        hours=hours.ravel()[kept], layout=row, layouts=layouts, wishes=wishes,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from planners.fleet.combine import Runs
     from planners.fleet.explore import Exploration
-    from planners.fleet.layouts import Array
+    from planners.physics.columns import Array
     from planners.spec.run import RunSpec
 
 MAX_ALTERNATIVES = 8
@@ -86,7 +86,7 @@ def _alternatives(
     if runs.interruptions[best] > RISKY:
         near = usd <= 2.0 * runs.usd[best]
         _name(named, runs, int(allowed[np.flatnonzero(near)[np.argmin(risk[near])]]), "less risk")
-    for cloud, rows in _by_cloud(runs, allowed, found).items():
+    for cloud, rows in found.by_cloud(allowed).items():
         if best in rows:
             continue
         same_pace = rows[runs.hours[rows] <= 1.25 * runs.hours[best]]
@@ -115,13 +115,6 @@ def _name(named: dict[int, str], runs: Runs, row: int, label: str) -> None:
 def _close(one: float, other: float) -> bool:
     """Within APART of each other; zero dollars (own machines) are close to zero only."""
     return one == other or (min(one, other) > 0 and bool(abs(np.log(one / other)) < APART))
-
-
-def _by_cloud(runs: Runs, allowed: NDArray[np.int64], found: Exploration) -> dict[str, NDArray[np.int64]]:
-    if not found.offers.height:
-        return {}
-    clouds = np.array(found.offers["cloud"].to_list())[runs.offer[allowed]]
-    return {str(cloud): allowed[clouds == cloud] for cloud in sorted(set(clouds.tolist()))}
 
 
 def _over_limits(spec: RunSpec, found: Exploration) -> tuple[str, str]:

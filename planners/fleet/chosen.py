@@ -87,26 +87,20 @@ def fleet_of(found: Exploration, run: int, stage: int) -> StageFleet:
     candidate = int(search.rows.candidate[row])
     gpus = None
     if search.demand.needs_gpus:
-        gpus = _machines(
-            found.offers.row(int(search.rows.offer[row]), named=True), int(search.candidates.nodes[candidate])
-        )
+        offer = found.offers.row(int(search.rows.offer[row]), named=True)
+        gpus = _machines(offer, int(search.candidates.nodes[candidate]))
     sandbox = None
     places = search.places
     if places is not None:
-        place = _place(found, search.demand.needs_gpus, int(search.rows.offer[row]), places.places)
+        place: int | None = int(search.rows.offer[row])
+        if gpus is not None:
+            place = places.places.get((gpus.cloud, gpus.region))
         if place is None:
             place = places.cheapest
         wish = int(search.candidates.wish[candidate])
         offer = places.offers.row(int(places.offer[place, wish]), named=True)
         sandbox = _machines(offer, int(places.nodes[place, wish]))
     return StageFleet(gpus=gpus, sandbox=sandbox)
-
-
-def _place(found: Exploration, needs_gpus: bool, offer: int, places: dict[tuple[str, str], int]) -> int | None:
-    if not needs_gpus:
-        return offer
-    row = found.offers.row(offer, named=True)
-    return places.get((row["cloud"], row["region"]))
 
 
 def _machines(offer: dict[str, Any], nodes: int) -> Machines:

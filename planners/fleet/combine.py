@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.fleet.pareto import pareto_front
+from planners.physics.columns import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from planners.fleet.layouts import Array
     from planners.fleet.market import Rows
+    from planners.physics.columns import Array
 
 FRONT_LIMIT = 48
 """Points of a stage's or partial run's front that are combined further; more would not be told apart on a page."""
@@ -28,7 +29,7 @@ LONGEST_HOURS = 720.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Runs:
+class Runs(Table):
     """Whole runs.  `rows` has shape (n, stages): row numbers into each stage's `Rows`."""
 
     offer: NDArray[np.int64]
@@ -37,23 +38,16 @@ class Runs:
     hours: Array
     interruptions: Array
 
-    def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Runs:
-        """The given runs."""
-        return Runs(
-            offer=self.offer[which], rows=self.rows[which], usd=self.usd[which], hours=self.hours[which],
-            interruptions=self.interruptions[which],
-        )  # fmt: skip
-
 
 def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] | None]) -> Runs:
     """Every offer that serves all stages, with the Pareto combinations of their node counts.
 
     offer_of_stage: for each stage, the offer number of each of its rows; None for a stage that rents no GPUs and so
-    goes with every offer.  Hours and dollars add up, since
-    stages follow
-    each other; so do interruptions.  Combining fronts offer by offer is exact up to FRONT_LIMIT.
+    goes with every offer.  Hours and dollars add up, since stages follow each other; so do interruptions.  Combining
+    fronts offer by offer is exact up to FRONT_LIMIT.
     """
-    parts: list[Runs] = []
+    none, number = np.empty(0, dtype=np.int64), np.empty(0)
+    parts = [Runs(offer=none, rows=none.reshape(0, len(stages)), usd=number, hours=number, interruptions=number)]
     tied = [set(keys.tolist()) for keys in offer_of_stage if keys is not None]
     offers = sorted(set.intersection(*tied)) if tied else [NO_OFFER]
     grouped = [None if keys is None else _by_offer(keys) for keys in offer_of_stage]
@@ -62,17 +56,9 @@ def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] |
         for rows, groups in zip(stages, grouped, strict=True):
             mine = np.arange(len(rows.offer)) if groups is None else groups[offer]
             part = _extend(part, rows, mine, offer)
-        if part is not None and len(part.offer):
+        if part is not None:
             parts.append(part)
-    if not parts:
-        empty = np.empty(0)
-        none = np.empty(0, dtype=np.int64)
-        return Runs(offer=none, rows=none.reshape(0, len(stages)), usd=empty, hours=empty, interruptions=empty)
-    return Runs(
-        offer=np.concatenate([p.offer for p in parts]), rows=np.concatenate([p.rows for p in parts]),
-        usd=np.concatenate([p.usd for p in parts]), hours=np.concatenate([p.hours for p in parts]),
-        interruptions=np.concatenate([p.interruptions for p in parts]),
-    )  # fmt: skip
+    return Runs(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in Runs.__dataclass_fields__})
 
 
 def _by_offer(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:

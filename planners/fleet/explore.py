@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +21,15 @@ from planners.fleet.sandboxes import place_sandboxes, sandbox_offers
 from planners.money.own_prices import RESERVED, apply_own_prices, reserved_nodes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from planners.demand.needs import Demand
     from planners.fleet.candidates import Candidates
     from planners.fleet.combine import Runs
-    from planners.fleet.layouts import Array
     from planners.fleet.machines import Machine
     from planners.fleet.market import Rows
     from planners.fleet.sandboxes import SandboxPlaces
+    from planners.physics.columns import Array
     from planners.spec.run import RunSpec
     from planners.world import World
 
@@ -44,6 +46,8 @@ class StageSearch:
     candidates: Candidates
     places: SandboxPlaces | None
     rows: Rows
+    combinations: int
+    """Compared, dominated layouts included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,14 @@ class Exploration:
     runs: Runs
     """Before limits on dollars and hours."""
     combinations: int
-    sieve: Sieve = field(default_factory=Sieve)
+    sieve: Sieve
+
+    def by_cloud(self, runs: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """These runs by the cloud of their GPUs, sorted; empty where none are rented."""
+        if not self.offers.height:
+            return {}
+        clouds = np.array(self.offers["cloud"].to_list())[self.runs.offer[runs]]
+        return {str(cloud): runs[clouds == cloud] for cloud in sorted(set(clouds.tolist()))}
 
 
 def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
@@ -71,26 +82,22 @@ def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
     offers = _allowed_gpus(spec, world, sieve, needed=any(d.needs_gpus for d in demands))
     offers, machines = machines_of(offers, world.gpus)
     cpus = _cpu_offers(spec, world)
-    stages: list[StageSearch] = []
-    combinations = 0
-    for demand in demands:
-        stage, compared = _stage(
-            demand, spec, world, offers=offers, machines=machines, cpus=cpus, year=year, sieve=sieve
-        )
-        stages.append(stage)
-        combinations += compared
+    stages = [
+        _stage(demand, spec, world, offers=offers, machines=machines, cpus=cpus, year=year, sieve=sieve)
+        for demand in demands
+    ]
     keys = [stage.rows.offer if stage.demand.needs_gpus else None for stage in stages]
     return Exploration(
         offers=offers, machines=machines, stages=tuple(stages), runs=combine([stage.rows for stage in stages], keys),
-        combinations=combinations, sieve=sieve,
+        combinations=sum(stage.combinations for stage in stages), sieve=sieve,
     )  # fmt: skip
 
 
 def _stage(
     demand: Demand, spec: RunSpec, world: World, *, offers: pl.DataFrame, machines: list[Machine], cpus: pl.DataFrame,
     year: float, sieve: Sieve,
-) -> tuple[StageSearch, int]:  # fmt: skip
-    """One stage on everything, and how many combinations that were (dominated layouts included)."""
+) -> StageSearch:  # fmt: skip
+    """One stage on everything."""
     allowed = _node_range(spec, world)
     constants = world.calibration.constants
     frame = sandbox_offers(cpus, spec.fleet, demand.sandboxing, sieve) if demand.sandboxing else cpus.clear()
@@ -102,13 +109,13 @@ def _stage(
     places = place_sandboxes(frame, candidates.wishes, most) if demand.sandboxing else None
     market = _market(demand, offers, places, spec, world)
     rows = price_rows(candidates, market, places)
-    per_machine = np.bincount(market.machine[market.machine >= 0], minlength=len(machines))
-    layouts = np.bincount(candidates.layouts.machine.clip(0), minlength=len(machines))
-    compared = (
-        int((per_machine * layouts[: len(machines)]).sum()) * len(candidates.wishes) if machines else len(rows.offer)
-    )
+    compared = len(rows.offer)
+    if machines:
+        per_machine = np.bincount(market.machine[market.machine >= 0], minlength=len(machines))
+        layouts = np.bincount(candidates.layouts.machine.clip(0), minlength=len(machines))
+        compared = int((per_machine * layouts[: len(machines)]).sum()) * len(candidates.wishes)
     rows = within(rows, sieve, max_usd_per_hour=spec.limits.usd_per_hour, name=demand.stage)
-    return StageSearch(demand=demand, candidates=candidates, places=places, rows=rows), compared
+    return StageSearch(demand=demand, candidates=candidates, places=places, rows=rows, combinations=compared)
 
 
 def _allowed_gpus(spec: RunSpec, world: World, sieve: Sieve, *, needed: bool) -> pl.DataFrame:
@@ -176,8 +183,7 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
     reserved = {(c, r, k): float(n) for c, r, k, _, n in reserved_nodes(spec.prices).rows()}
     names = offers.select("cloud", "region", "instance_type", "gpu", "capacity_type").rows()
     return Market(
-        machine=offers["machine"].to_numpy(),
-        usd_per_hour=offers["usd_per_hour"].fill_null(0.0).to_numpy(),
+        machine=offers["machine"].to_numpy(), usd_per_hour=offers["usd_per_hour"].fill_null(0.0).to_numpy(),
         spot=(offers["capacity_type"] == "spot").cast(pl.Float64).to_numpy(),
         place=np.array([known.get((cloud, region), anywhere) for cloud, region, *_ in names], dtype=np.int64),
         max_nodes=np.array(
@@ -188,4 +194,4 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
         ),
         max_gpus=np.array([quota.get((cloud, gpu), np.inf) for cloud, _, _, gpu, _ in names]),
         start_up_hours=np.array([start_up_hours(cloud, None) for cloud, *_ in names]),
-    )
+    )  # fmt: skip

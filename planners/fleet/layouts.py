@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from planners.physics.columns import Table
 from planners.physics.workload import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planners.fleet.machines import Machine
+    from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+    from planners.fleet.machines import Machine
+    from planners.physics.columns import Array
 
 GPU_COUNTS = (
     1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024, 1536, 2048,
@@ -47,7 +48,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layouts:
+class Layouts(Table):
     """Columns of shape (n,).  `machine` is a row number; counts are floats because the physics divides by them."""
 
     machine: NDArray[np.int64]
@@ -67,10 +68,6 @@ class Layouts:
 
     def __len__(self) -> int:
         return len(self.nodes)
-
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Layouts:
-        """The given rows."""
-        return Layouts(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
 def _no_gpus() -> Layouts:

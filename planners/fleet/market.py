@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.physics.columns import Table
 from planners.physics.waste import OWN_START_UP_HOURS, START_UP_HOURS, Lost, lost_to_interruptions
 from planners.spec.fleet import CLOUDS
 
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
 
     from planners.demand.needs import HostWork
     from planners.fleet.candidates import Candidates
-    from planners.fleet.layouts import Array
     from planners.fleet.rules import Sieve
     from planners.fleet.sandboxes import SandboxPlaces
-    from planners.physics.columns import Column
+    from planners.physics.columns import Array, Column
 
 RESTART_HOURS = 0.25
 """From an interruption to the next useful step: detect, replace the node, load the checkpoint.  Assumption."""
@@ -41,7 +41,7 @@ class Market:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class Rows(Table):
     """Columns of shape (n,): one stage on one offer with one candidate."""
 
     offer: NDArray[np.int64]
@@ -54,10 +54,6 @@ class Rows:
     gpus: Array
     interruptions: Array
     sandbox_nodes: Array
-
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Rows:
-        """The given rows."""
-        return Rows(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
 def start_up_hours(cloud: str, host: HostWork | None) -> float:
@@ -93,8 +89,7 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
     """Every candidate on every offer that sells its machine.
 
     hours = work + start-up + what interruptions lose; dollars = hours × (nodes × price + sandbox fleet).  Places
-    without sandbox
-    machines, and counts over what is owned or in quota, give infinite dollars.
+    without sandbox machines, and counts over what is owned or in quota, give infinite dollars.
     """
     offer, candidate = pair(market.machine, candidates.machine)
     nodes, gpus = candidates.nodes[candidate], candidates.gpus[candidate]

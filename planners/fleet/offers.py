@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -23,6 +22,8 @@ OWN_REGION = "own"
 """Region of machines that exist already."""
 UNKNOWN_PRICE = "unknown price"
 UNKNOWN_SANDBOX_PRICE = "sandbox price"
+PRICED = pl.col("usd_per_hour").is_not_null() | (pl.col("quality") == YOURS)
+"""Own machines may be used at an unknown price."""
 
 
 def matches(column: str, patterns: Iterable[str]) -> pl.Expr:
@@ -32,15 +33,9 @@ def matches(column: str, patterns: Iterable[str]) -> pl.Expr:
 
 
 def _regex(pattern: str) -> str:
-    """fnmatch's translation without the look-aheads and anchors that polars' regex engine lacks."""
-    out = []
-    for letter in fnmatch.filter([pattern], "*")[0]:
-        out.append(".*" if letter == "*" else "." if letter == "?" else _escaped(letter))
-    return "".join(out)
-
-
-def _escaped(letter: str) -> str:
-    return letter if letter.isalnum() or letter in "_-" else f"\\{letter}"
+    """fnmatch's translation of * and ? without the look-aheads that polars' regex engine lacks."""
+    plain = (letter if letter.isalnum() or letter in "_-" else f"\\{letter}" for letter in pattern)
+    return "".join({"\\*": ".*", "\\?": "."}.get(letter, letter) for letter in plain)
 
 
 def _pools(machines: Sequence[Machines], targets: Sequence[str]) -> Iterator[tuple[str, str, Machines]]:
@@ -77,18 +72,9 @@ def owned_offers(machines: Sequence[Machines], targets: Sequence[str], *, with_g
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
-_TEXT = (
-    "cloud",
-    "region",
-    "zone",
-    "instance_type",
-    "capacity_type",
-    "source",
-    "quality",
-    "gpu",
-    "interconnect",
-    "arch",
-)
+_TEXT = {
+    "cloud", "region", "zone", "instance_type", "capacity_type", "source", "quality", "gpu", "interconnect", "arch",
+}  # fmt: skip
 _SCHEMA = {name: pl.Date if name == "as_of" else pl.String if name in _TEXT else pl.Float64 for name in OFFER_COLUMNS}
 
 
@@ -100,15 +86,11 @@ def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], si
         ("GPU", f"not among gpus {', '.join(fleet.gpus) or 'known to us'}", pl.col("gpu").is_in(list(gpus))),
         ("shared GPU", "a part of a GPU", pl.col("num_gpus") >= 1),
     ]
-    rules += place_rules(fleet)
     capacities = [str(capacity) for capacity in fleet.capacity]
-    rules += [
-        ("capacity type", f"not among {', '.join(capacities)}", may_be_bought(capacities)),
-    ]
+    rules += [*place_rules(fleet), ("capacity type", f"not among {', '.join(capacities)}", may_be_bought(capacities))]
     if fleet.instance_types:
         rules.append(("instance type", "not among instance_types", matches("instance_type", fleet.instance_types)))
-    known = pl.col("usd_per_hour").is_not_null() | (pl.col("quality") == "yours")
-    rules.append((UNKNOWN_PRICE, "the price book has no price; give one under prices.rates", known))
+    rules.append((UNKNOWN_PRICE, "the price book has no price; give one under prices.rates", PRICED))
     for rule, reason, keep in rules:
         offers = sieve.offers(offers, rule, reason, keep)
     return cheapest_zone(offers)
@@ -134,14 +116,12 @@ def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
 
 def may_be_bought(capacities: Sequence[str]) -> pl.Expr:
     """True for the allowed capacity types, and for what the user has reserved already."""
-    return pl.col("capacity_type").is_in(capacities) | (
-        (pl.col("capacity_type") == RESERVED) & (pl.col("quality") == YOURS)
-    )
+    reserved = (pl.col("capacity_type") == RESERVED) & (pl.col("quality") == YOURS)
+    return pl.col("capacity_type").is_in(capacities) | reserved
 
 
 def cheapest_zone(offers: pl.DataFrame) -> pl.DataFrame:
     """One row per cloud, region, instance type and capacity type: the cheapest zone, unknown prices last."""
     key = ["cloud", "region", "instance_type", "capacity_type"]
-    return offers.sort("usd_per_hour", nulls_last=True, maintain_order=True).unique(
-        key, keep="first", maintain_order=True
-    )
+    ordered = offers.sort("usd_per_hour", nulls_last=True, maintain_order=True)
+    return ordered.unique(key, keep="first", maintain_order=True)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from planners.demand.needs import Demand
     from planners.demand.timing import Situation, Timing
-    from planners.fleet.layouts import Array, Layouts
+    from planners.fleet.layouts import Layouts
     from planners.fleet.machines import Machine
-    from planners.physics.columns import Column
+    from planners.physics.columns import Array, Column
     from planners.physics.constants import Constants
 
 

@@ -1,8 +1,7 @@
 """Regions that an ordinary account cannot simply use: by approval, opt-in, or for governments.
 
-Written from the clouds' documentation as remembered, not re-read ("AWS Regions that must be enabled", "Azure
-restricted access
-regions"); a spec that names a region under `fleet.regions` uses it whatever this list says.
+Written from the clouds' documentation as remembered, not re-read ("AWS Regions that must be enabled", "Azure restricted
+access regions"); a spec that names a region under `fleet.regions` uses it whatever this list says.
 """
 
 from __future__ import annotations

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from planners.fleet.offers import UNKNOWN_SANDBOX_PRICE, cheapest_zone, matches, may_be_bought, place_rules
+from planners.fleet.offers import PRICED, UNKNOWN_SANDBOX_PRICE, cheapest_zone, matches, may_be_bought, place_rules
 from planners.physics.sandbox import slots_per_node
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planners.demand.needs import Sandboxing
-    from planners.fleet.layouts import Array
     from planners.fleet.rules import Sieve
+    from planners.physics.columns import Array
     from planners.spec.fleet import FleetSpec
 
 
@@ -53,8 +53,7 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, s
     if fleet.sandbox.instance_types:
         named = matches("instance_type", fleet.sandbox.instance_types)
         rules.append(("sandbox instance type", "not among sandbox.instance_types", named))
-    known = pl.col("usd_per_hour").is_not_null() | (pl.col("quality") == "yours")
-    rules.append((UNKNOWN_SANDBOX_PRICE, "the price book has no price", known))
+    rules.append((UNKNOWN_SANDBOX_PRICE, "the price book has no price", PRICED))
     for rule, reason, keep in rules:
         offers = sieve.offers(offers, rule, reason, keep)
     slots = slots_per_node(
@@ -63,9 +62,8 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, s
     )  # fmt: skip
     sized = offers.with_columns(pl.Series("slots", slots.tolist(), dtype=pl.Float64))
     need = f"{demand.cpus:g} vCPU and {demand.memory_gib:g} GiB"
-    return cheapest_zone(
-        sieve.offers(sized, "sandbox size", f"no room for one sandbox of {need}", pl.col("slots") >= 1)
-    )
+    fitting = sieve.offers(sized, "sandbox size", f"no room for one sandbox of {need}", pl.col("slots") >= 1)
+    return cheapest_zone(fitting)
 
 
 def place_sandboxes(offers: pl.DataFrame, wishes: Array, max_nodes: Array) -> SandboxPlaces:

@@ -6,7 +6,7 @@ model and the work and vectors for GPUs and layouts.  NaN in a column means "unk
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,17 @@ Array: TypeAlias = NDArray[np.float64]
 Column: TypeAlias = Array | float
 
 UNKNOWN = float("nan")
+
+
+class Table:
+    """Base of dataclasses whose fields are all arrays with one entry per row."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
+        """The given rows; one may be there twice."""
+        return type(self)(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
 def known(column: Column, otherwise: Column) -> Column:

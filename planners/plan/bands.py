@@ -18,10 +18,9 @@ from planners.plan.value import Band, Narrow
 if TYPE_CHECKING:
     from planners.demand.needs import Demand
     from planners.domain import GpuSpec
-    from planners.fleet.layouts import Array
     from planners.fleet.picks import Picks
     from planners.physics.calibration import Calibration, Match
-    from planners.physics.columns import Column
+    from planners.physics.columns import Array, Column
     from planners.physics.constants import Constants
 
 API_LOG_SD = 0.4

@@ -64,7 +64,7 @@ def shortlist(spec: RunSpec, found: Exploration) -> NDArray[np.int64]:
     )
     among = np.flatnonzero(inside) if inside.any() else np.arange(len(runs.offer))
     rows = set(among[np.argsort(score(runs.take(among), spec.objective), kind="stable")[:BEST]].tolist())
-    for part in (among, *_by_cloud(found, among), np.arange(len(runs.offer))):
+    for part in (among, *found.by_cloud(among).values(), np.arange(len(runs.offer))):
         rows |= _spread(runs, part)
     return np.array(sorted(rows), dtype=np.int64)
 
@@ -75,10 +75,3 @@ def _spread(runs: Runs, among: NDArray[np.int64]) -> set[int]:
     picks = np.linspace(0, len(front) - 1, min(SPREAD, len(front))).round().astype(np.int64)
     calm = among[np.argmin(runs.interruptions[among])]
     return {*front[picks].tolist(), int(calm)}
-
-
-def _by_cloud(found: Exploration, among: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    if not found.offers.height:
-        return []
-    clouds = np.array(found.offers["cloud"].to_list())[found.runs.offer[among]]
-    return [among[clouds == cloud] for cloud in sorted(set(clouds.tolist()))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +11,7 @@ from planners.fleet.pareto import best_by_group, pareto_front
 COST = st.one_of(st.integers(0, 6).map(float), st.just(np.inf), st.just(np.nan))
 
 
-def dominated(rows: list[tuple[float, ...]], index: int) -> bool:
+def dominated(rows: list[tuple[float, float]], index: int) -> bool:
     """Another row is as small in every column, and smaller in one or earlier among equals."""
     mine = rows[index]
     return any(
@@ -22,11 +21,9 @@ def dominated(rows: list[tuple[float, ...]], index: int) -> bool:
     )
 
 
-@pytest.mark.parametrize("columns", [2, 3])
-@given(data=st.data())
-def test_the_front_is_what_nothing_dominates(columns: int, data: st.DataObject) -> None:
-    rows = data.draw(st.lists(st.tuples(*[COST] * columns), max_size=30))
-    found = pareto_front(*np.array(rows, dtype=np.float64).reshape(-1, columns).T)
+@given(rows=st.lists(st.tuples(COST, COST), max_size=30))
+def test_the_front_is_what_nothing_dominates(rows: list[tuple[float, float]]) -> None:
+    found = pareto_front(*np.array(rows, dtype=np.float64).reshape(-1, 2).T)
     expected = {n for n, row in enumerate(rows) if np.isfinite(row).all() and not dominated(rows, n)}
     assert set(found.tolist()) == expected
     first = [rows[n][0] for n in found.tolist()]
