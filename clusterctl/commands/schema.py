@@ -8,7 +8,7 @@ import typer
 
 from clusterctl.files.write import write_atomic
 from planners.spec.manual import run_spec_manual
-from planners.spec.schema import run_spec_schema
+from planners.spec.run import run_spec_schema
 
 
 def schema(

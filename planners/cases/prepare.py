@@ -95,14 +95,10 @@ def prepare(case: Case, find_model: FindModel, find_gpu: FindGpu) -> Prepared | 
     fp8_weights = (case.rollout.precision or "").lower().startswith(("fp8", "mxfp8"))
     layout = layout_of(case, model, gpu, weight_bytes=1.0 if fp8_weights else 2.0)
     workload = Workload(
-        model=model,
-        gpu=gpu,
-        layout=layout,
-        train=train_work(case, gpu, layout, samples=samples),
+        model=model, gpu=gpu, layout=layout, train=train_work(case, gpu, layout, samples=samples),
         rollout=rollout_work(case, model, gpu, layout, samples=samples, stated=stated),
-        environment_seconds=environment_seconds(case, samples=samples),
-        year=year,
-    )
+        environment_seconds=environment_seconds(case, samples=samples), year=year,
+    )  # fmt: skip
     missing = missing_inputs(case) + (("model shape",) if note else ())
     return Prepared(case=case, workload=workload, missing=missing, note=note)
 

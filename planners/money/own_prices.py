@@ -5,8 +5,7 @@ Whatever the user states wins, and says so: `source` and `quality` become "yours
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -23,8 +22,7 @@ _OFFER_KEY = ["cloud", "instance_type", "region", "capacity_type"]
 _MACHINE_COLUMNS = ("cloud", "instance_type", *OFFER_COLUMNS[OFFER_COLUMNS.index("quality") + 1 :])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stated:
+class _Stated(NamedTuple):
     """A price that the user pays: a rate or a reservation."""
 
     cloud: str
@@ -85,29 +83,17 @@ def _discounted(offers: pl.DataFrame, own: OwnPrices) -> pl.DataFrame:
     for discount in sorted(own.discounts, key=lambda discount: len(_fields(discount))):
         percent = pl.when(_matches(discount)).then(discount.percent).otherwise(percent)
     hit = pl.col("percent").is_not_null() & pl.col("usd_per_hour").is_not_null()
-    return (
-        offers.with_columns(percent=percent)
-        .with_columns(
-            usd_per_hour=pl.when(hit)
-            .then(pl.col("usd_per_hour") * (1 - pl.col("percent") / 100))
-            .otherwise(pl.col("usd_per_hour")),
-            source=pl.when(hit).then(pl.lit(YOURS)).otherwise(pl.col("source")),
-            quality=pl.when(hit).then(pl.lit(YOURS)).otherwise(pl.col("quality")),
-        )
-        .select(OFFER_COLUMNS)
-    )
+    lower = {"usd_per_hour": pl.col("usd_per_hour") * (1 - pl.col("percent") / 100)}
+    changes = lower | dict.fromkeys(("source", "quality"), pl.lit(YOURS))
+    replaced = {name: pl.when(hit).then(value).otherwise(pl.col(name)) for name, value in changes.items()}
+    return offers.with_columns(percent=percent).with_columns(**replaced).select(OFFER_COLUMNS)
 
 
 def _fields(rule: Discount) -> dict[str, str]:
     """Offer column -> value, for each field that the rule states."""
-    fields = {
-        "cloud": rule.cloud,
-        "instance_type": rule.instance_type,
-        "region": rule.region,
-        "gpu": rule.gpu,
-        "capacity_type": rule.capacity,
-    }
-    return {column: str(value) for column, value in fields.items() if value is not None}
+    stated = (rule.cloud, rule.instance_type, rule.region, rule.gpu, rule.capacity)
+    fields = zip(("cloud", "instance_type", "region", "gpu", "capacity_type"), stated, strict=True)
+    return {column: str(value) for column, value in fields if value is not None}
 
 
 def _matches(rule: Discount) -> pl.Expr:
@@ -117,27 +103,9 @@ def _matches(rule: Discount) -> pl.Expr:
 
 def _stated_prices(own: OwnPrices) -> list[_Stated]:
     """Rates, then reservations: the later one wins."""
-    rates = [
-        _Stated(
-            cloud=rate.cloud,
-            instance_type=rate.instance_type,
-            region=rate.region,
-            capacity_type=rate.capacity.value,
-            usd_per_hour=rate.usd_per_hour,
-        )
-        for rate in own.rates
-    ]
-    reservations = [
-        _Stated(
-            cloud=reservation.cloud,
-            instance_type=reservation.instance_type,
-            region=reservation.region,
-            capacity_type=RESERVED.value,
-            usd_per_hour=reservation.usd_per_hour,
-        )
-        for reservation in own.reservations
-    ]
-    return rates + reservations
+    rates = [_Stated(r.cloud, r.instance_type, r.region, r.capacity.value, r.usd_per_hour) for r in own.rates]
+    reserved = [_Stated(r.cloud, r.instance_type, r.region, RESERVED.value, r.usd_per_hour) for r in own.reservations]
+    return rates + reserved
 
 
 def _rows_of(rule: _Stated, offers: pl.DataFrame) -> pl.DataFrame:
@@ -146,12 +114,9 @@ def _rows_of(rule: _Stated, offers: pl.DataFrame) -> pl.DataFrame:
     machine = same.select(_MACHINE_COLUMNS).head(1)
     known = [region for region in same["region"].unique().sort() if region != UNKNOWN_REGION]
     regions = [rule.region] if rule.region is not None else known or [UNKNOWN_REGION]
+    text = {"zone": None, "capacity_type": rule.capacity_type, "source": YOURS, "quality": YOURS}
     priced = pl.DataFrame({"region": regions}, schema={"region": pl.String}).with_columns(
-        zone=pl.lit(None, pl.String),
-        capacity_type=pl.lit(rule.capacity_type),
-        usd_per_hour=pl.lit(rule.usd_per_hour, pl.Float64),
-        as_of=pl.lit(None, pl.Date),
-        source=pl.lit(YOURS),
-        quality=pl.lit(YOURS),
-    )
+        usd_per_hour=pl.lit(rule.usd_per_hour, pl.Float64), as_of=pl.lit(None, pl.Date),
+        **{name: pl.lit(value, pl.String) for name, value in text.items()},
+    )  # fmt: skip
     return machine.join(priced, how="cross").select(OFFER_COLUMNS)

@@ -111,9 +111,7 @@ def matched(demand: Demand, picks: Picks, calibration: Calibration, row: int) ->
     model = demand.learning.model if demand.learning else demand.servings[0].model
     serving = demand.servings[0].options.engine if demand.servings else None
     engine = {"sglang": "vllm"}.get(serving, serving) if serving else None
-    sharding = None
-    if demand.learning is not None:
-        sharding = SHARDINGS[int(picks.layouts.sharding[row])]
+    sharding = SHARDINGS[int(picks.layouts.sharding[row])] if demand.learning else None
     return calibration.matching(
         WORK[demand.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(picks.layouts.gpus[row])
     )

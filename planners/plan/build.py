@@ -77,9 +77,8 @@ class ChosenStage:
 def build_plan(spec: RunSpec, world: World, *, now: datetime, pick: int | None = None) -> value.Plan:
     """The plan of a spec on the prices and the calibration of `world`.
 
-    Raises NoFleetError when nothing satisfies the spec (with the nearest that would), and whatever
-    `world.find_model` or
-    `world.find_gpu` raise for unknown names.
+    Raises NoFleetError when nothing satisfies the spec (with the nearest that would), and whatever `world.find_model`
+    or `world.find_gpu` raise for unknown names.
     """
     year = float(now.year)
     prices = Prices(extras=ExtraPrices(world.extras), tokens=TokenPrices(world.token_prices))

@@ -16,7 +16,8 @@ from planners.plan.value import Idle, Memory, Phase
 from planners.units import GIB, SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
-    from planners.fleet.chosen import StageFleet
+    from planners.demand.needs import Sandboxing
+    from planners.fleet.chosen import Machines, StageFleet
     from planners.fleet.picks import Outcome, Picks
     from planners.physics.columns import Column
     from planners.physics.constants import Constants
@@ -32,6 +33,10 @@ _SCHEDULES = {code: name for name, code in SCHEDULES.items()}
 _RECOMPUTES = {share: name.replace("none", "no") + " recompute" for name, share in RECOMPUTES.items()}
 
 
+_Row = tuple[str, str, float, str, dict[str, float]]
+"""Pool, phase, seconds, what bounds it, seconds by cause."""
+
+
 def one(column: Column) -> float:
     """The only value of a column of shape (1,), or the scalar."""
     return float(np.asarray(column).reshape(-1)[0])
@@ -40,9 +45,9 @@ def one(column: Column) -> float:
 def phases(picks: Picks, result: Outcome) -> tuple[Phase, ...]:
     """Rows of the page: what a unit spends its seconds on.  `picks` holds one fleet."""
     stage, timing = picks.demand.stage, result.timing
-    rows: list[tuple[str, str, float, str, dict[str, float]]] = []
+    rows: list[_Row] = []
     for serving, generated in timing.generations:
-        parts = {name: one(seconds) for name, seconds in generated.parts.items()}
+        parts = _seconds(generated.parts)
         rows.append(("rollout", serving.role, one(generated.makespan_seconds), _bound(parts), parts))
     if timing.step is not None:
         rows[0] = ("rollout", "generate", one(timing.generate), rows[0][3], rows[0][4])
@@ -55,22 +60,27 @@ def phases(picks: Picks, result: Outcome) -> tuple[Phase, ...]:
     if one(timing.api) > 0:
         rows.append(("api", "API calls", one(timing.api), "requests in flight that the provider allows", {}))
     if picks.demand.sandboxing is not None:
-        rows.append(("sandbox", "sandbox", one(result.exposed), _sandbox_bound(picks, result), {}))
+        rows.append(
+            ("sandbox", "sandbox", one(result.exposed), _sandbox_bound(picks.demand.sandboxing, picks, result), {})
+        )
     rows += _trainer_rows(result)
     return _placed(stage, rows, result)
 
 
-def _trainer_rows(result: Outcome) -> list[tuple[str, str, float, str, dict[str, float]]]:
+def _seconds(parts: dict[str, Column]) -> dict[str, float]:
+    return {name: one(seconds) for name, seconds in parts.items()}
+
+
+def _trainer_rows(result: Outcome) -> list[_Row]:
     timing = result.timing
     if timing.supervised is not None:
-        parts = {name: one(seconds) for name, seconds in timing.supervised.parts.items()}
+        parts = _seconds(timing.supervised.parts)
         return [("trainer", "train", one(timing.supervised.seconds), _bound(parts), parts)]
     step = timing.step
     if step is None:
         seconds = one(timing.trainer)
         return [("trainer", "train", seconds, "one CPU core", {})] if seconds > 0 else []
-    train = {name: one(seconds) for name, seconds in step.train.parts.items()}
-    forward = {name: one(seconds) for name, seconds in step.log_prob.parts.items()}
+    train, forward = _seconds(step.train.parts), _seconds(step.log_prob.parts)
     named = [
         ("log-prob", step.log_prob_seconds, forward), ("reference", step.reference_seconds, forward),
         ("value", step.value_seconds, forward), ("train", step.train_seconds, train),
@@ -81,11 +91,8 @@ def _trainer_rows(result: Outcome) -> list[tuple[str, str, float, str, dict[str,
     return [*rows, ("trainer", "weight sync", one(step.sync_seconds), link, {})]
 
 
-def _placed(
-    stage: str, rows: list[tuple[str, str, float, str, dict[str, float]]], result: Outcome
-) -> tuple[Phase, ...]:
-    """Starts and exposed seconds: one after the other when colocated; the shorter of two pools is hidden behind the
-    other."""
+def _placed(stage: str, rows: list[_Row], result: Outcome) -> tuple[Phase, ...]:
+    """Starts and exposed seconds: in turn when colocated; the shorter of two pools is hidden behind the other."""
     unit = one(result.unit_seconds)
     split = result.timing.step is not None and one(result.timing.schedule) != COLOCATED
     rollout = sum(seconds for pool, name, seconds, _, _ in rows if pool != "trainer")
@@ -118,10 +125,8 @@ def _bound(parts: dict[str, float]) -> str:
     return "; ".join(named)
 
 
-def _sandbox_bound(picks: Picks, result: Outcome) -> str:
+def _sandbox_bound(wanted: Sandboxing, picks: Picks, result: Outcome) -> str:
     """Why sandboxes are exposed: serial code, too few held sandboxes, a backlog, or the longest of the last runs."""
-    wanted = picks.demand.sandboxing
-    assert wanted is not None
     slots = max(one(picks.usable_slots), 1.0)
     if wanted.serial:
         return "reward code calls one sample at a time"
@@ -134,26 +139,24 @@ def _sandbox_bound(picks: Picks, result: Outcome) -> str:
 
 def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome, hours: float) -> Idle | None:
     """GPU time that the sandbox fleet costs, in dollars, and the sandbox nodes that would remove it."""
-    demand, sandbox = picks.demand, fleet.sandbox
-    if fleet.gpus is None or sandbox is None or demand.sandboxing is None:
+    demand, wanted = picks.demand, picks.demand.sandboxing
+    if fleet.gpus is None or fleet.sandbox is None or wanted is None:
         return None
-    without = _unhindered_seconds(picks, constants, result)
+    without = _unhindered_seconds(wanted, picks, constants, result)
     lost_seconds = one(result.unit_seconds) - without
     gpu_hours = one(picks.layouts.gpus) * lost_seconds * demand.units / SECONDS_PER_HOUR
     per_gpu_hour = fleet.gpus.burn_usd_per_hour / max(one(picks.layouts.gpus), 1.0)
     priced = fleet.gpus.usd_per_hour is not None
-    nodes, cost = _cure(picks, fleet, constants, result, hours)
+    nodes, cost = _cure(fleet.sandbox, picks, constants, result, hours)
     return Idle(
         gpu_hours=gpu_hours, usd=gpu_hours * per_gpu_hour if priced else None, cure_nodes=nodes, cure_usd=cost,
-        slots_busy_share=_busy_share(picks, result), starts_per_second=_starts_per_second(picks, result),
-        reason=_sandbox_bound(picks, result),
+        slots_busy_share=_busy_share(wanted, picks, result), starts_per_second=_starts_per_second(wanted, result),
+        reason=_sandbox_bound(wanted, picks, result),
     )  # fmt: skip
 
 
-def _unhindered_seconds(picks: Picks, constants: Constants, result: Outcome) -> float:
+def _unhindered_seconds(wanted: Sandboxing, picks: Picks, constants: Constants, result: Outcome) -> float:
     """Seconds of a unit if sandboxes cost no time: nothing waits for them, and every trajectory has one."""
-    wanted = picks.demand.sandboxing
-    assert wanted is not None
     if wanted.stateful:
         enough = np.maximum(picks.slots, wanted.trajectories)
         result = outcome(dataclasses.replace(picks, slots=enough), constants)
@@ -161,11 +164,9 @@ def _unhindered_seconds(picks: Picks, constants: Constants, result: Outcome) -> 
 
 
 def _cure(
-    picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome, hours: float
+    sandbox: Machines, picks: Picks, constants: Constants, result: Outcome, hours: float
 ) -> tuple[int | None, float | None]:
     """The fewest further nodes that remove most of the removable idle time, with their dollars over the run."""
-    sandbox = fleet.sandbox
-    assert sandbox is not None
     have, per_node = sandbox.nodes, max(sandbox.slots_per_node, 1)
     now = one(result.unit_seconds)
     more = sorted({*(int(np.ceil(have * share)) for share in CURE_SHARES), have + 1})
@@ -182,17 +183,13 @@ def _cure(
     return None, None
 
 
-def _starts_per_second(picks: Picks, result: Outcome) -> float:
-    wanted = picks.demand.sandboxing
-    assert wanted is not None
+def _starts_per_second(wanted: Sandboxing, result: Outcome) -> float:
     starts = wanted.trajectories if wanted.stateful else wanted.calls
     return starts / max(one(result.unit_seconds), 1e-9)
 
 
-def _busy_share(picks: Picks, result: Outcome) -> float:
+def _busy_share(wanted: Sandboxing, picks: Picks, result: Outcome) -> float:
     """Busy share of the slots while there is work."""
-    wanted = picks.demand.sandboxing
-    assert wanted is not None
     slots = max(one(picks.usable_slots), 1.0)
     if wanted.stateful:
         return min(1.0, wanted.trajectories / slots)
@@ -205,11 +202,9 @@ def _busy_share(picks: Picks, result: Outcome) -> float:
     return min(busy, 1.0)
 
 
-def steady_wait_seconds(picks: Picks, result: Outcome) -> float | None:
-    """Mean wait of a judging run if samples arrived evenly over the unit; None where sandboxes are held, or a backlog
-    grows."""
-    wanted = picks.demand.sandboxing
-    if wanted is None or wanted.stateful:
+def _steady_wait_seconds(wanted: Sandboxing, picks: Picks, result: Outcome) -> float | None:
+    """Mean wait of a run if samples arrived evenly over the unit; None where sandboxes are held, or a backlog grows."""
+    if wanted.stateful:
         return None
     rate = wanted.calls / max(one(result.unit_seconds), 1e-9)
     wait = one(queue_wait_seconds(arrivals_per_second=rate, service=wanted.service, slots=picks.usable_slots))
@@ -274,8 +269,8 @@ def amounts(picks: Picks, fleet: StageFleet, result: Outcome) -> dict[str, float
             min(runs * each, one(picks.usable_slots) * one(result.unit_seconds)) * demand.units / 3600.0
         )
         shown["sandbox-hours paid"] = one(picks.slots) * total
-        shown["sandbox starts per second"] = _starts_per_second(picks, result)
-        wait = steady_wait_seconds(picks, result)
+        shown["sandbox starts per second"] = _starts_per_second(wanted, result)
+        wait = _steady_wait_seconds(wanted, picks, result)
         if wait is not None:
             shown["seconds a sandbox run waits"] = wait
     return shown

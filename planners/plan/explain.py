@@ -103,16 +103,10 @@ def _inputs(terms: Terms, demand: Demand, gpu: GpuSpec | None) -> list[str]:
         rows += _serving(demand, demand.servings[0])
     model = demand.learning.model if demand.learning else (demand.servings[0].model if demand.servings else None)
     if model is not None:
-        active = model.params_matmul_active
+        name, active = f"model.{model.name}", model.params_matmul_active
         rows += [
-            (
-                f"model.{model.name}.params",
-                f"parameters of {model.name}",
-                model.params_total,
-                "parameters",
-                model.source,
-            ),
-            (f"model.{model.name}.active", "parameters that multiply per token", active, "parameters", model.source),
+            (f"{name}.params", f"parameters of {model.name}", model.params_total, "parameters", model.source),
+            (f"{name}.active", "parameters that multiply per token", active, "parameters", model.source),
         ]
     return [terms.add(identity, label, value, unit, source=source) for identity, label, value, unit, source in rows]
 

@@ -25,10 +25,11 @@ GIVEN_FACTOR = 1.25
 """An input that is given by its mean alone may be off by a quarter."""
 ASSUMED_FACTOR = 2.0
 """An input that is assumed may be off by two."""
-MEASURED_FACTOR = 1.1
 SPOT_FACTOR = 1.47
 """80 % of what spot prices do between planning and running (bands.SPOT_PRICE_LOG_SD)."""
 Z80 = 1.2816
+MATTERING = 4
+"""Constants of a group that decide one run: those of its GPU, precision and stack; the others do not touch it."""
 NOTHING = 1e-4
 """Share of the dollars and hours below which an input moves nothing."""
 
@@ -131,20 +132,16 @@ def _inputs(picks: Picks, constants: Constants) -> list[tuple[str, float, float,
     rows: list[tuple[str, float, float, Callable[[float], Demand]]] = []
     if demand.servings:
         main = demand.servings[0]
-        known = not np.isnan(main.response_tokens)
+        prompt, tool = main.prompt_tokens, main.tool_seconds
         middle = one(outcome(picks, constants).timing.generations[0][1].mean_response_tokens)
-        factor = GIVEN_FACTOR if known else ASSUMED_FACTOR
+        factor = ASSUMED_FACTOR if np.isnan(main.response_tokens) else GIVEN_FACTOR
         ends = middle / factor, min(middle * factor, main.max_response_tokens)
         rows.append(("response_tokens.mean", *ends, lambda value: _with_length(demand, value)))
-        rows.append(
-            ("prompt_tokens.mean", main.prompt_tokens / GIVEN_FACTOR, main.prompt_tokens * GIVEN_FACTOR,
-             lambda value: _with_main(demand, prompt_tokens=value))
-        )  # fmt: skip
-        if main.tool_seconds > 0:
-            rows.append(
-                ("tool_seconds.mean", main.tool_seconds / ASSUMED_FACTOR, main.tool_seconds * ASSUMED_FACTOR,
-                 lambda value: _with_main(demand, tool_seconds=value))
-            )  # fmt: skip
+        ends = prompt / GIVEN_FACTOR, prompt * GIVEN_FACTOR
+        rows.append(("prompt_tokens.mean", *ends, lambda value: _with_main(demand, prompt_tokens=value)))
+        if tool > 0:
+            ends = tool / ASSUMED_FACTOR, tool * ASSUMED_FACTOR
+            rows.append(("tool_seconds.mean", *ends, lambda value: _with_main(demand, tool_seconds=value)))
     wanted = demand.sandboxing
     if wanted is not None:
         assumed = any(row.name.endswith("sandbox.seconds") for row in demand.assumed)
@@ -201,9 +198,8 @@ def _hours(picks: Picks, constants: Constants, demand: Demand) -> float:
 def _moved(calibration: Calibration, prefixes: tuple[str, ...]) -> tuple[Constants, Constants]:
     """(slow, fast): the group's constants moved together by an 80 % step of the group's own posterior.
 
-    The step along each constant is Z80 × its posterior sd / √(constants of the group that matter), so that a group
-    of independent
-    constants moves by about its own 80 % range; efficiencies fall when times rise.
+    The step along each constant is Z80 × its posterior sd / √(constants of the group that matter), so that a group of
+    independent constants moves by about its own 80 % range; efficiencies fall when times rise.
     """
     sds = np.sqrt((calibration.cholesky**2).sum(axis=1))
     members = [(n, prior) for n, prior in enumerate(PRIORS) if prior.name.startswith(prefixes)]
@@ -217,10 +213,6 @@ def _moved(calibration: Calibration, prefixes: tuple[str, ...]) -> tuple[Constan
         }
         ends.append(dataclasses.replace(calibration.constants, **changes))
     return ends[0], ends[1]
-
-
-MATTERING = 4
-"""Constants of a group that decide one run: those of its GPU, precision and stack; the others do not touch it."""
 
 
 def _shown(value: float) -> str:

@@ -1,9 +1,8 @@
 """(wanted, seen, now) -> changes.  The same function starts, resumes, adopts, repairs and ends a run on every target.
 
 Words: a *role* is a job of the run (sandbox, trainer); an *instance* is one live thing that plays it, with the id of
-the resource it
-was started as.  Ids are deterministic, so that an act that was recorded and not done, or done and not recorded, is
-recognised.
+the resource it was started as.  Ids are deterministic, so that an act that was recorded and not done, or done and not
+recorded, is recognised.
 """
 
 from __future__ import annotations

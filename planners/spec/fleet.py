@@ -23,13 +23,14 @@ CLOUDS = ("aws", "gcp", "azure")
 Target = Annotated[
     str, StringConstraints(max_length=200, pattern=r"^(aws|gcp|azure|local|slurm:[^\s:]+|kubernetes:\S+)$")
 ]
+_Capacities = Annotated[tuple[CapacityType, ...], Field(min_length=1)]
 _Words = Annotated[tuple[Word, ...], Field(max_length=500)]
 
 
 class NodeCount(SpecModel):
     """How many GPU nodes: between min and max."""
 
-    min: Count = Field(default=1, description="Fewest nodes.")
+    min: Count = Field(1, description="Fewest nodes.")
     max: Count = Field(description="Most nodes.")
 
     @model_validator(mode="after")
@@ -50,52 +51,46 @@ Nodes = Annotated[NodeCount, BeforeValidator(_number_is_exact, json_schema_input
 class Machines(SpecModel):
     """Machines that exist already (targets local, slurm, kubernetes)."""
 
-    target: Target | None = Field(default=None, description="Which target has them; default: every such target.")
-    name: Word | None = Field(default=None, description="Partition or node-pool name.")
-    gpu: Word | None = Field(default=None, description="GPU by name; left out = CPU machines for sandboxes.")
-    gpus_per_node: Count = Field(default=8, description="GPUs per node, where there are GPUs.")
-    nodes: Count = Field(default=1, description="Nodes.")
+    target: Target | None = Field(None, description="Which target has them; default: every such target.")
+    name: Word | None = Field(None, description="Partition or node-pool name.")
+    gpu: Word | None = Field(None, description="GPU by name; left out = CPU machines for sandboxes.")
+    gpus_per_node: Count = Field(8, description="GPUs per node, where there are GPUs.")
+    nodes: Count = Field(1, description="Nodes.")
     vcpus: Cpus = Field(description="vCPUs per node.")
     memory_gib: Gib = Field(description="Memory per node.")
-    network_gbps: Gbps | None = Field(default=None, description="Network per node; default: by GPU.")
-    usd_per_hour: UsdPerHour | None = Field(default=None, description="Internal price per node; left out = unknown.")
+    network_gbps: Gbps | None = Field(None, description="Network per node; default: by GPU.")
+    usd_per_hour: UsdPerHour | None = Field(None, description="Internal price per node; left out = unknown.")
 
 
 class SandboxFleet(SpecModel):
     """Restrictions on the machines that run sandboxes."""
 
     targets: Annotated[tuple[Target, ...], Field(max_length=16)] | None = Field(
-        default=None, description="Where sandboxes may run; default: beside the GPUs."
+        None, description="Where sandboxes may run; default: beside the GPUs."
     )
-    capacity: Annotated[tuple[CapacityType, ...], Field(min_length=1)] = Field(
-        default=(CapacityType.ON_DEMAND,), description="Capacity types allowed."
-    )
-    instance_types: _Words = Field(default=(), description="Instance types allowed (patterns with *); default: all.")
+    capacity: _Capacities = Field((CapacityType.ON_DEMAND,), description="Capacity types allowed.")
+    instance_types: _Words = Field((), description="Instance types allowed (patterns with *); default: all.")
 
 
 class FleetSpec(SpecModel):
     """Which clouds, regions, GPUs and capacity types may be used."""
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=16)] = Field(
-        default=CLOUDS, description="aws, gcp, azure, local, slurm:NAME, kubernetes:CONTEXT."
+        CLOUDS, description="aws, gcp, azure, local, slurm:NAME, kubernetes:CONTEXT."
     )
-    regions: _Words = Field(default=(), description="Regions allowed (patterns with *, e.g. us-*); default: all.")
-    gpus: _Words = Field(default=(), description="GPUs allowed, by name; default: all that fit.")
-    capacity: Annotated[tuple[CapacityType, ...], Field(min_length=1)] = Field(
-        default=(CapacityType.ON_DEMAND,), description="Capacity types allowed."
-    )
-    instance_types: _Words = Field(
-        default=(), description="GPU instance types allowed (patterns with *); default: all."
-    )
-    exclude: _Words = Field(default=(), description="Instance types or regions never used (patterns with *).")
-    max_gpus: Count | None = Field(default=None, description="Most GPUs in any candidate.")
-    nodes: Nodes | None = Field(default=None, description="GPU nodes: a number, or {min, max}; default: searched.")
+    regions: _Words = Field((), description="Regions allowed (patterns with *, e.g. us-*); default: all.")
+    gpus: _Words = Field((), description="GPUs allowed, by name; default: all that fit.")
+    capacity: _Capacities = Field((CapacityType.ON_DEMAND,), description="Capacity types allowed.")
+    instance_types: _Words = Field((), description="GPU instance types allowed (patterns with *); default: all.")
+    exclude: _Words = Field((), description="Instance types or regions never used (patterns with *).")
+    max_gpus: Count | None = Field(None, description="Most GPUs in any candidate.")
+    nodes: Nodes | None = Field(None, description="GPU nodes: a number, or {min, max}; default: searched.")
     quota: Annotated[dict[Word, Annotated[int, Field(strict=True, ge=0, le=10**7)]], Field(max_length=200)] = Field(
-        default={}, description="GPUs that an account may hold, by GPU or cloud:GPU, e.g. {'aws:H100': 64}."
+        {}, description="GPUs that an account may hold, by GPU or cloud:GPU, e.g. {'aws:H100': 64}."
     )
     sandbox: SandboxFleet = Field(default_factory=SandboxFleet, description="Machines that run sandboxes.")
     machines: Annotated[tuple[Machines, ...], Field(max_length=100)] = Field(
-        default=(), description="Machines that exist already; needed by local, slurm and kubernetes."
+        (), description="Machines that exist already; needed by local, slurm and kubernetes."
     )
 
     @model_validator(mode="after")
@@ -109,19 +104,19 @@ class FleetSpec(SpecModel):
 class Limits(SpecModel):
     """What the run may cost and take."""
 
-    usd: Usd | None = Field(default=None, description="Most dollars for the whole run.")
-    hours: Hours | None = Field(default=None, description="Most hours from start to end.")
+    usd: Usd | None = Field(None, description="Most dollars for the whole run.")
+    hours: Hours | None = Field(None, description="Most hours from start to end.")
     idle_minutes: Minutes | None = Field(
-        default=None,
+        None,
         description="Most minutes without a finished step; default: 30, or three planned steps if those take longer.",
     )
-    gpus: Count | None = Field(default=None, description="Most GPUs at once.")
-    usd_per_hour: Usd | None = Field(default=None, description="Most dollars per hour while running.")
+    gpus: Count | None = Field(None, description="Most GPUs at once.")
+    usd_per_hour: Usd | None = Field(None, description="Most dollars per hour while running.")
 
 
 class Economics(SpecModel):
     """What an outcome is worth, for the break-even."""
 
-    outcome: Text = Field(default="solved task", description="What counts as one outcome.")
-    usd_per_outcome: Usd | None = Field(default=None, description="What one outcome earns or saves.")
-    tasks_per_feature: Count | None = Field(default=None, description="Solved tasks that make one feature.")
+    outcome: Text = Field("solved task", description="What counts as one outcome.")
+    usd_per_outcome: Usd | None = Field(None, description="What one outcome earns or saves.")
+    tasks_per_feature: Count | None = Field(None, description="Solved tasks that make one feature.")

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from planners.domain import ModelShape
 from planners.spec.models import InlineModel
-from planners.spec.shapes import shape_of
 
 _TIED_BY_DEFAULT = frozenset({"gemma", "gemma2", "gemma3_text", "starcoder2", "gpt_bigcode", "gpt2"})
 """Model types whose config classes tie the embeddings unless the file says otherwise."""
@@ -32,24 +30,15 @@ def inline_from_config(config: Mapping[str, Any], *, name: str) -> InlineModel:
     hidden = _first(config, "hidden_size", "n_embd", "d_model")
     heads = _first(config, "num_attention_heads", "n_head", "n_heads")
     multi_query = 1 if config.get("multi_query") else None
+    ffn = config.get("intermediate_size") or config.get("n_inner") or (4 * hidden if kind in _PLAIN_FFN else None)
     fields = {
-        "name": name,
-        "layers": _first(config, "num_hidden_layers", "n_layer", "n_layers"),
-        "hidden": hidden,
-        "heads": heads,
+        "name": name, "layers": _first(config, "num_hidden_layers", "n_layer", "n_layers"), "hidden": hidden,
+        "heads": heads, "head_dim": config.get("head_dim"), "ffn": ffn, "vocab": _first(config, "vocab_size"),
         "kv_heads": config.get("num_key_value_heads") or multi_query or heads,
-        "head_dim": config.get("head_dim"),
-        "vocab": _first(config, "vocab_size"),
         "ffn_matrices": 2 if kind in _PLAIN_FFN else 3,
         "tied_embeddings": bool(config.get("tie_word_embeddings", kind in _TIED_BY_DEFAULT)),
-        "ffn": config.get("intermediate_size") or config.get("n_inner") or (4 * hidden if kind in _PLAIN_FFN else None),
-    }
-    return InlineModel.model_validate(fields | _moe_fields(config, fields["ffn"]) | _mla_fields(config))
-
-
-def shape_from_config(config: Mapping[str, Any], *, name: str) -> ModelShape:
-    """The ModelShape in a Hugging Face config.json.  Raises ValueError that says what is missing."""
-    return shape_of(inline_from_config(config, name=name), source=f"config.json of {name}")
+    }  # fmt: skip
+    return InlineModel.model_validate(fields | _moe_fields(config, ffn) | _mla_fields(config))
 
 
 def _moe_fields(config: Mapping[str, Any], dense_ffn: Any) -> dict[str, Any]:
@@ -73,15 +62,10 @@ def _moe_fields(config: Mapping[str, Any], dense_ffn: Any) -> dict[str, Any]:
 def _mla_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     if not config.get("kv_lora_rank"):
         return {}
-    return {
-        "kv_lora_rank": config["kv_lora_rank"],
-        "q_lora_rank": config.get("q_lora_rank"),
-        "rope_dim": _first(config, "qk_rope_head_dim"),
-        "nope_dim": _first(config, "qk_nope_head_dim"),
-        "v_dim": _first(config, "v_head_dim"),
-        "head_dim": None,
-        "kv_heads": None,
-    }
+    named = {"rope_dim": "qk_rope_head_dim", "nope_dim": "qk_nope_head_dim", "v_dim": "v_head_dim"}
+    sizes = {field: _first(config, key) for field, key in named.items()}
+    ranks = {"kv_lora_rank": config["kv_lora_rank"], "q_lora_rank": config.get("q_lora_rank")}
+    return ranks | sizes | {"head_dim": None, "kv_heads": None}
 
 
 def _first(config: Mapping[str, Any], *keys: str) -> Any:

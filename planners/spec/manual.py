@@ -6,7 +6,7 @@ from typing import Any
 from planners.spec.benchmarks import BENCHMARKS
 from planners.spec.lengths import Durations, Lengths
 from planners.spec.profiles import PROFILES
-from planners.spec.schema import run_spec_schema
+from planners.spec.run import run_spec_schema
 
 _INTRO = """# The run spec
 

@@ -4,16 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from planners.spec.base import (
-    Count,
-    CountOrZero,
-    PerSecond,
-    SpecModel,
-    UsdPerMillionTokens,
-    Word,
-)
+from planners.spec.base import Count, CountOrZero, PerSecond, SpecModel, UsdPerMillionTokens, Word
 
 _Size = Annotated[int, Field(strict=True, ge=1, le=10**8)]
+_Heads = Annotated[int, Field(strict=True, ge=1, le=4096)]
 _Params = Annotated[float, Field(strict=True, ge=1e3, le=1e15, json_schema_extra={"unit": "parameters"})]
 
 
@@ -21,35 +15,31 @@ class InlineModel(SpecModel):
     """A model by its shape; field names follow public configs.  `ffn` is per expert in mixture-of-experts models."""
 
     name: Word = Field(description="Name to print.")
-    layers: Annotated[int, Field(strict=True, ge=1, le=2000)] | None = Field(default=None, description="Layers.")
-    hidden: _Size | None = Field(default=None, description="Hidden size.")
-    heads: Annotated[int, Field(strict=True, ge=1, le=4096)] | None = Field(default=None, description="Query heads.")
-    kv_heads: Annotated[int, Field(strict=True, ge=1, le=4096)] | None = Field(
-        default=None, description="Key-value heads; default: as many as query heads."
-    )
-    head_dim: Annotated[int, Field(strict=True, ge=1, le=4096)] | None = Field(
-        default=None, description="Size of a head; default: hidden / heads."
-    )
-    ffn: _Size | None = Field(default=None, description="Feed-forward size (of one expert in MoE models).")
-    ffn_matrices: Literal[2, 3] = Field(default=3, description="3 for gated (SwiGLU) feed-forward, 2 for plain.")
-    vocab: _Size | None = Field(default=None, description="Vocabulary size.")
-    tied_embeddings: bool = Field(default=False, description="Input and output embedding share weights.")
-    experts: Count | None = Field(default=None, description="Routed experts per MoE layer.")
-    experts_per_token: Count | None = Field(default=None, description="Routed experts that a token visits.")
-    shared_experts: CountOrZero | None = Field(default=None, description="Experts that every token visits.")
-    shared_ffn: _Size | None = Field(default=None, description="Feed-forward size of a shared expert, if another.")
-    dense_layers: CountOrZero | None = Field(default=None, description="Layers with a dense feed-forward in a MoE.")
-    dense_ffn: _Size | None = Field(default=None, description="Feed-forward size of those layers.")
+    layers: Annotated[int, Field(strict=True, ge=1, le=2000)] | None = Field(None, description="Layers.")
+    hidden: _Size | None = Field(None, description="Hidden size.")
+    heads: _Heads | None = Field(None, description="Query heads.")
+    kv_heads: _Heads | None = Field(None, description="Key-value heads; default: as many as query heads.")
+    head_dim: _Heads | None = Field(None, description="Size of a head; default: hidden / heads.")
+    ffn: _Size | None = Field(None, description="Feed-forward size (of one expert in MoE models).")
+    ffn_matrices: Literal[2, 3] = Field(3, description="3 for gated (SwiGLU) feed-forward, 2 for plain.")
+    vocab: _Size | None = Field(None, description="Vocabulary size.")
+    tied_embeddings: bool = Field(False, description="Input and output embedding share weights.")
+    experts: Count | None = Field(None, description="Routed experts per MoE layer.")
+    experts_per_token: Count | None = Field(None, description="Routed experts that a token visits.")
+    shared_experts: CountOrZero | None = Field(None, description="Experts that every token visits.")
+    shared_ffn: _Size | None = Field(None, description="Feed-forward size of a shared expert, if another.")
+    dense_layers: CountOrZero | None = Field(None, description="Layers with a dense feed-forward in a MoE.")
+    dense_ffn: _Size | None = Field(None, description="Feed-forward size of those layers.")
     attention_layers: Count | None = Field(
-        default=None, description="Layers whose KV cache grows with the context (hybrids); default: all."
+        None, description="Layers whose KV cache grows with the context (hybrids); default: all."
     )
-    kv_lora_rank: Count | None = Field(default=None, description="Latent KV size (multi-head latent attention).")
-    q_lora_rank: Count | None = Field(default=None, description="Latent query size (MLA).")
-    rope_dim: Count | None = Field(default=None, description="Rotary part of a head (MLA).")
-    nope_dim: Count | None = Field(default=None, description="Non-rotary part of a head (MLA).")
-    v_dim: Count | None = Field(default=None, description="Value size of a head (MLA).")
-    params_total: _Params | None = Field(default=None, description="Parameters; default: computed from the shape.")
-    params_active: _Params | None = Field(default=None, description="Parameters that one token uses.")
+    kv_lora_rank: Count | None = Field(None, description="Latent KV size (multi-head latent attention).")
+    q_lora_rank: Count | None = Field(None, description="Latent query size (MLA).")
+    rope_dim: Count | None = Field(None, description="Rotary part of a head (MLA).")
+    nope_dim: Count | None = Field(None, description="Non-rotary part of a head (MLA).")
+    v_dim: Count | None = Field(None, description="Value size of a head (MLA).")
+    params_total: _Params | None = Field(None, description="Parameters; default: computed from the shape.")
+    params_active: _Params | None = Field(None, description="Parameters that one token uses.")
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -71,14 +61,14 @@ class ApiModel(SpecModel):
     """A model behind an API, paid per token.  A price left out comes from the price book, or is unknown."""
 
     name: Word = Field(description="Name of the model at its provider, e.g. claude-sonnet-4-5.")
-    input_usd_per_million_tokens: UsdPerMillionTokens | None = Field(default=None, description="Uncached input.")
+    input_usd_per_million_tokens: UsdPerMillionTokens | None = Field(None, description="Uncached input.")
     cached_input_usd_per_million_tokens: UsdPerMillionTokens | None = Field(
-        default=None, description="Input read from the provider's prompt cache; default: the uncached price."
+        None, description="Input read from the provider's prompt cache; default: the uncached price."
     )
-    output_usd_per_million_tokens: UsdPerMillionTokens | None = Field(default=None, description="Output.")
-    output_tokens_per_second: PerSecond | None = Field(default=None, description="Speed of one request.")
-    requests_in_flight: Count | None = Field(default=None, description="Requests at once that the account allows.")
-    tokens_per_minute: Count | None = Field(default=None, description="The account's rate limit, input and output.")
+    output_usd_per_million_tokens: UsdPerMillionTokens | None = Field(None, description="Output.")
+    output_tokens_per_second: PerSecond | None = Field(None, description="Speed of one request.")
+    requests_in_flight: Count | None = Field(None, description="Requests at once that the account allows.")
+    tokens_per_minute: Count | None = Field(None, description="The account's rate limit, input and output.")
 
 
 def _form(value: Any) -> str:
@@ -95,8 +85,8 @@ ModelRef = Annotated[
 class Served(SpecModel):
     """A model that only generates: self-hosted (`model`) or paid per token (`api`)."""
 
-    model: ModelRef | None = Field(default=None, description="Self-hosted model: name, shape or config.json.")
-    api: ApiModel | None = Field(default=None, description="Model behind an API.")
+    model: ModelRef | None = Field(None, description="Self-hosted model: name, shape or config.json.")
+    api: ApiModel | None = Field(None, description="Model behind an API.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:

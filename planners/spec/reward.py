@@ -10,10 +10,10 @@ from planners.spec.models import ModelRef, Served
 class Judge(Served):
     """A model that scores samples (readability, efficiency, standards, safety)."""
 
-    name: str | None = Field(default=None, max_length=100, description="What it judges.")
-    prompt_tokens: TokenCount = Field(default=Lengths(mean=2000), description="Tokens that the judge reads per sample.")
-    response_tokens: TokenCount = Field(default=Lengths(mean=200), description="Tokens that the judge writes.")
-    share: SomeShare = Field(default=1.0, description="Share of the samples that this judge scores.")
+    name: str | None = Field(None, max_length=100, description="What it judges.")
+    prompt_tokens: TokenCount = Field(Lengths(mean=2000), description="Tokens that the judge reads per sample.")
+    response_tokens: TokenCount = Field(Lengths(mean=200), description="Tokens that the judge writes.")
+    share: SomeShare = Field(1.0, description="Share of the samples that this judge scores.")
 
 
 class OutcomeCritic(SpecModel):
@@ -21,4 +21,4 @@ class OutcomeCritic(SpecModel):
 
     model: ModelRef = Field(description="Critic model.")
     replaced_share: Share = Field(description="Share of the runs that its prediction replaces.")
-    accuracy: SomeShare | None = Field(default=None, description="How often its prediction is right.")
+    accuracy: SomeShare | None = Field(None, description="How often its prediction is right.")

@@ -1,6 +1,6 @@
 """The run spec: what a person writes, checked in here and nowhere else."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,17 +24,17 @@ LabelValue = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9_.-]*$")]
 class RunSpec(SpecModel):
     """Stages in order, the fleet they may use, limits and an objective."""
 
-    version: Literal[1] = Field(default=1, description="Version of this format.")
+    version: Literal[1] = Field(1, description="Version of this format.")
     name: Slug = Field(description="Name of the run: lower-case letters, digits and hyphens, at most 63.")
-    description: Text | None = Field(default=None, description="One sentence for people.")
+    description: Text | None = Field(None, description="One sentence for people.")
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)] = Field(description="Stages, in order.")
     fleet: FleetSpec = Field(default_factory=FleetSpec, description="Where the run may live.")
     limits: Limits = Field(default_factory=Limits, description="What it may cost and take.")
-    objective: Objective = Field(default="cost", description="What the plan picks from the frontier.")
+    objective: Objective = Field("cost", description="What the plan picks from the frontier.")
     prices: OwnPrices = Field(default_factory=OwnPrices, description="Own prices; they win over the price book.")
     economics: Economics = Field(default_factory=Economics, description="What an outcome is worth.")
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=32)] = Field(
-        default={}, description="Tags that everything provisioned for the run carries."
+        {}, description="Tags that everything provisioned for the run carries."
     )
 
     @model_validator(mode="after")
@@ -44,3 +44,9 @@ class RunSpec(SpecModel):
         if twice:
             raise ValueError(f"two stages are named {twice!r}: give one of them another name")
         return self
+
+
+def run_spec_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of `RunSpec` as a person writes it, {file: ...} forms included; for editors."""
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, "$id": "urn:clusterctl:run-spec:1", **RunSpec.model_json_schema(mode="validation")}

@@ -19,50 +19,42 @@ class RolloutStage(Served):
     """Agents work on tasks in stateful sandboxes over many turns."""
 
     kind: Literal["rollout"] = Field(description="Agent rollouts against repositories.")
-    name: Slug = Field(default="rollout", description="Name of the stage, unique in the run.")
+    name: Slug = Field("rollout", description="Name of the stage, unique in the run.")
     tasks: Count = Field(description="Tasks (issues, repositories).")
-    attempts: Count = Field(default=1, description="Attempts per task.")
-    turns: Count = Field(default=50, description="Mean turns per attempt; each turn ends in one tool call.")
-    prompt_tokens: TokenCount = Field(default=Lengths(mean=5000), description="Tokens before the first turn.")
-    response_tokens: TokenCount = Field(default=Lengths(mean=300), description="Tokens that the model writes per turn.")
-    observation_tokens: TokenCount = Field(
-        default=Lengths(mean=800), description="Tokens that a tool answers per turn."
-    )
-    max_context_tokens: TokenLimit = Field(default=131_072, description="Context limit; longer attempts end there.")
-    tool_seconds: SecondsSpread | None = Field(default=None, description="One tool call.")
+    attempts: Count = Field(1, description="Attempts per task.")
+    turns: Count = Field(50, description="Mean turns per attempt; each turn ends in one tool call.")
+    prompt_tokens: TokenCount = Field(Lengths(mean=5000), description="Tokens before the first turn.")
+    response_tokens: TokenCount = Field(Lengths(mean=300), description="Tokens that the model writes per turn.")
+    observation_tokens: TokenCount = Field(Lengths(mean=800), description="Tokens that a tool answers per turn.")
+    max_context_tokens: TokenLimit = Field(131_072, description="Context limit; longer attempts end there.")
+    tool_seconds: SecondsSpread | None = Field(None, description="One tool call.")
     cached_share: Share | None = Field(
-        default=None, description="Share of the input tokens that the API bills as cached; default: by turns."
+        None, description="Share of the input tokens that the API bills as cached; default: by turns."
     )
-    resolve_rate: Share | None = Field(default=None, description="Share of the attempts that solve their task.")
-    concurrency: Count | None = Field(default=None, description="Attempts at once; default: searched.")
+    resolve_rate: Share | None = Field(None, description="Share of the attempts that solve their task.")
+    concurrency: Count | None = Field(None, description="Attempts at once; default: searched.")
     rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How a self-hosted model generates.")
-    sandbox: SandboxSpec | None = Field(default=None, description="Where tools run; default: profile swe, stateful.")
+    sandbox: SandboxSpec | None = Field(None, description="Where tools run; default: profile swe, stateful.")
 
 
 class EvaluateStage(Served):
     """A benchmark: pass@k and the wall time of its harness."""
 
     kind: Literal["evaluate"] = Field(description="Benchmark evaluation.")
-    name: Slug = Field(default="evaluate", description="Name of the stage, unique in the run.")
-    benchmark: BenchmarkName = Field(
-        default="evalplus", description="Benchmark; gives defaults for the fields left out."
-    )
-    tasks: Count | None = Field(default=None, description="Problems; default: the benchmark's.")
-    samples: Count = Field(default=1, description="Samples per problem (pass@k needs at least k).")
-    turns: Count | None = Field(default=None, description="Turns per sample; default: the benchmark's.")
-    prompt_tokens: TokenCount | None = Field(default=None, description="Tokens before the first turn.")
-    response_tokens: TokenCount | None = Field(default=None, description="Tokens that the model writes per turn.")
-    observation_tokens: TokenCount | None = Field(
-        default=None, description="Tokens that the environment answers per turn."
-    )
-    tool_seconds: SecondsSpread | None = Field(default=None, description="One tool call between turns.")
-    cached_share: Share | None = Field(
-        default=None, description="Share of the input tokens that the API bills as cached."
-    )
-    resolve_rate: Share | None = Field(default=None, description="Expected share of the problems solved.")
-    concurrency: Count | None = Field(default=None, description="Samples at once; default: searched.")
+    name: Slug = Field("evaluate", description="Name of the stage, unique in the run.")
+    benchmark: BenchmarkName = Field("evalplus", description="Benchmark; gives defaults for the fields left out.")
+    tasks: Count | None = Field(None, description="Problems; default: the benchmark's.")
+    samples: Count = Field(1, description="Samples per problem (pass@k needs at least k).")
+    turns: Count | None = Field(None, description="Turns per sample; default: the benchmark's.")
+    prompt_tokens: TokenCount | None = Field(None, description="Tokens before the first turn.")
+    response_tokens: TokenCount | None = Field(None, description="Tokens that the model writes per turn.")
+    observation_tokens: TokenCount | None = Field(None, description="Tokens that the environment answers per turn.")
+    tool_seconds: SecondsSpread | None = Field(None, description="One tool call between turns.")
+    cached_share: Share | None = Field(None, description="Share of the input tokens that the API bills as cached.")
+    resolve_rate: Share | None = Field(None, description="Expected share of the problems solved.")
+    concurrency: Count | None = Field(None, description="Samples at once; default: searched.")
     rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How a self-hosted model generates.")
-    sandbox: SandboxSpec | None = Field(default=None, description="Where solutions run; default: by benchmark.")
+    sandbox: SandboxSpec | None = Field(None, description="Where solutions run; default: by benchmark.")
 
     @model_validator(mode="after")
     def _custom_is_stated(self) -> Self:

@@ -16,31 +16,27 @@ FilterName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-
 class Student(Served):
     """The model that tries each problem, to measure its difficulty."""
 
-    attempts: Count = Field(default=4, description="Attempts per problem.")
-    response_tokens: TokenCount | None = Field(default=None, description="Tokens per attempt; default: the teacher's.")
+    attempts: Count = Field(4, description="Attempts per problem.")
+    response_tokens: TokenCount | None = Field(None, description="Tokens per attempt; default: the teacher's.")
 
 
 class SynthesizeStage(SpecModel):
     """A teacher writes items (problem, solution, tests), a student tries, a sandbox verifies, filters keep a share."""
 
     kind: Literal["synthesize"] = Field(description="Synthetic problems with solutions and tests.")
-    name: Slug = Field(default="synthesize", description="Name of the stage, unique in the run.")
-    items: Count | None = Field(default=None, description="Accepted items wanted (give this or candidates).")
-    candidates: Count | None = Field(default=None, description="Items written before filtering (or items).")
+    name: Slug = Field("synthesize", description="Name of the stage, unique in the run.")
+    items: Count | None = Field(None, description="Accepted items wanted (give this or candidates).")
+    candidates: Count | None = Field(None, description="Items written before filtering (or items).")
     teacher: Served = Field(description="Model that writes the items.")
-    student: Student | None = Field(default=None, description="Model that tries them.")
-    prompt_tokens: TokenCount = Field(default=Lengths(mean=1500), description="Tokens that the teacher reads per item.")
-    response_tokens: TokenCount = Field(
-        default=Lengths(mean=1500), description="Tokens of an item: problem, solution, tests."
-    )
-    reasoning_tokens: TokenCount | None = Field(
-        default=None, description="Tokens of the reasoning trace written besides."
-    )
+    student: Student | None = Field(None, description="Model that tries them.")
+    prompt_tokens: TokenCount = Field(Lengths(mean=1500), description="Tokens that the teacher reads per item.")
+    response_tokens: TokenCount = Field(Lengths(mean=1500), description="Tokens of an item: problem, solution, tests.")
+    reasoning_tokens: TokenCount | None = Field(None, description="Tokens of the reasoning trace written besides.")
     yields: Annotated[dict[FilterName, SomeShare], Field(max_length=32)] = Field(
-        default={}, description="Share that each filter keeps, in order, e.g. {compiles: 0.8, tests_pass: 0.6}."
+        {}, description="Share that each filter keeps, in order, e.g. {compiles: 0.8, tests_pass: 0.6}."
     )
     rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How self-hosted models generate.")
-    sandbox: SandboxSpec | None = Field(default=None, description="Where items are verified; default: profile judge.")
+    sandbox: SandboxSpec | None = Field(None, description="Where items are verified; default: profile judge.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -60,9 +56,7 @@ class _TrainingStage(SpecModel):
     """What supervised stages share."""
 
     model: ModelRef
-    epochs: Annotated[float, Field(strict=True, gt=0, le=1000)] = Field(
-        default=1.0, description="Passes over the data."
-    )
+    epochs: Annotated[float, Field(strict=True, gt=0, le=1000)] = Field(1.0, description="Passes over the data.")
     train: TrainOptions = Field(default_factory=TrainOptions, description="How the model trains.")
     checkpoint: Checkpointing = Field(
         default_factory=lambda: Checkpointing(every_steps=500), description="Checkpoints."
@@ -70,12 +64,12 @@ class _TrainingStage(SpecModel):
 
 
 class _TokensOrSamples(_TrainingStage):
-    tokens: TokenTotal | None = Field(default=None, description="Tokens of one epoch (give this or samples).")
-    samples: Count | None = Field(default=None, description="Samples of one epoch (or tokens).")
-    sample_tokens: TokenCount | None = Field(default=None, description="Tokens per sample, with samples.")
-    seq_len: TokenLimit = Field(default=4096, description="Sequence length.")
-    global_batch_samples: Count | None = Field(default=None, description="Sequences per optimizer update.")
-    packing_share: SomeShare = Field(default=1.0, description="Share of a sequence that holds real tokens.")
+    tokens: TokenTotal | None = Field(None, description="Tokens of one epoch (give this or samples).")
+    samples: Count | None = Field(None, description="Samples of one epoch (or tokens).")
+    sample_tokens: TokenCount | None = Field(None, description="Tokens per sample, with samples.")
+    seq_len: TokenLimit = Field(4096, description="Sequence length.")
+    global_batch_samples: Count | None = Field(None, description="Sequences per optimizer update.")
+    packing_share: SomeShare = Field(1.0, description="Share of a sequence that holds real tokens.")
 
     @model_validator(mode="after")
     def _sized(self) -> Self:
@@ -89,24 +83,24 @@ class SftStage(_TokensOrSamples):
     """Supervised fine-tuning, full or LoRA."""
 
     kind: Literal["sft"] = Field(description="Supervised fine-tuning.")
-    name: Slug = Field(default="sft", description="Name of the stage, unique in the run.")
+    name: Slug = Field("sft", description="Name of the stage, unique in the run.")
 
 
 class PretrainStage(_TokensOrSamples):
     """Pretraining, from scratch or continued."""
 
     kind: Literal["pretrain"] = Field(description="Pretraining, from scratch or continued.")
-    name: Slug = Field(default="pretrain", description="Name of the stage, unique in the run.")
+    name: Slug = Field("pretrain", description="Name of the stage, unique in the run.")
 
 
 class RewardModelStage(_TrainingStage):
     """A critic learns to predict the outcome of running the code."""
 
     kind: Literal["reward-model"] = Field(description="Train a critic that predicts execution outcomes.")
-    name: Slug = Field(default="reward-model", description="Name of the stage, unique in the run.")
+    name: Slug = Field("reward-model", description="Name of the stage, unique in the run.")
     samples: Count = Field(description="Labelled samples (program and outcome).")
-    sample_tokens: TokenCount = Field(default=Lengths(mean=2000), description="Tokens per sample.")
-    seq_len: TokenLimit = Field(default=4096, description="Sequence length.")
-    global_batch_samples: Count | None = Field(default=None, description="Sequences per optimizer update.")
-    accuracy: SomeShare | None = Field(default=None, description="Expected accuracy on held-out runs.")
-    replaced_share: Share | None = Field(default=None, description="Share of later runs that it replaces.")
+    sample_tokens: TokenCount = Field(Lengths(mean=2000), description="Tokens per sample.")
+    seq_len: TokenLimit = Field(4096, description="Sequence length.")
+    global_batch_samples: Count | None = Field(None, description="Sequences per optimizer update.")
+    accuracy: SomeShare | None = Field(None, description="Expected accuracy on held-out runs.")
+    replaced_share: Share | None = Field(None, description="Share of later runs that it replaces.")

@@ -21,51 +21,43 @@ class RlcefStage(SpecModel):
     """One loop: generate, run the code, reward, train, sync weights."""
 
     kind: Literal["rlcef"] = Field(description="Reinforcement learning from code-execution feedback.")
-    name: Slug = Field(default="rlcef", description="Name of the stage, unique in the run.")
+    name: Slug = Field("rlcef", description="Name of the stage, unique in the run.")
     model: ModelRef
-    algorithm: Algorithm = Field(default="grpo", description="Algorithm; ppo trains a critic beside the policy.")
+    algorithm: Algorithm = Field("grpo", description="Algorithm; ppo trains a critic beside the policy.")
     steps: Count = Field(description="RL steps (each: generate, reward, train).")
-    prompts_per_step: Count = Field(default=128, description="Prompts per step.")
-    samples_per_prompt: Count = Field(default=16, description="Group size: samples per prompt.")
-    prompt_tokens: TokenCount = Field(default=Lengths(mean=400), description="Tokens of a prompt.")
+    prompts_per_step: Count = Field(128, description="Prompts per step.")
+    samples_per_prompt: Count = Field(16, description="Group size: samples per prompt.")
+    prompt_tokens: TokenCount = Field(Lengths(mean=400), description="Tokens of a prompt.")
     response_tokens: TokenCount | None = Field(
-        default=None,
+        None,
         description="Tokens that the model writes per sample (over all turns); unknown = assumed, a much wider band.",
     )
-    max_response_tokens: TokenLimit = Field(default=8192, description="Cap on the tokens that the model writes.")
-    turns: Count = Field(default=1, description="Turns per trajectory; between two turns the environment answers.")
-    tool_seconds: SecondsSpread | None = Field(default=None, description="One tool call between two turns.")
-    observation_tokens: TokenCount | None = Field(
-        default=None, description="Tokens that the environment answers per turn."
-    )
-    epochs_per_step: Count = Field(default=1, description="Passes over the samples of a step.")
-    optimizer_steps_per_step: Count = Field(default=1, description="Optimizer updates per RL step (mini-batches).")
-    critic: bool | None = Field(default=None, description="A value model trains too; default: only for ppo.")
+    max_response_tokens: TokenLimit = Field(8192, description="Cap on the tokens that the model writes.")
+    turns: Count = Field(1, description="Turns per trajectory; between two turns the environment answers.")
+    tool_seconds: SecondsSpread | None = Field(None, description="One tool call between two turns.")
+    observation_tokens: TokenCount | None = Field(None, description="Tokens that the environment answers per turn.")
+    epochs_per_step: Count = Field(1, description="Passes over the samples of a step.")
+    optimizer_steps_per_step: Count = Field(1, description="Optimizer updates per RL step (mini-batches).")
+    critic: bool | None = Field(None, description="A value model trains too; default: only for ppo.")
     reference: bool | None = Field(
-        default=None, description="A frozen reference model scores each sample; default: by algorithm."
+        None, description="A frozen reference model scores each sample; default: by algorithm."
     )
-    judges: Annotated[tuple[Judge, ...], Field(max_length=16)] = Field(
-        default=(), description="Models that add to the reward."
-    )
-    outcome_critic: OutcomeCritic | None = Field(
-        default=None, description="Predicts outcomes instead of running the code."
-    )
+    judges: Annotated[tuple[Judge, ...], Field(max_length=16)] = Field((), description="Models that add to the reward.")
+    outcome_critic: OutcomeCritic | None = Field(None, description="Predicts outcomes instead of running the code.")
     oversampling: Factor = Field(
-        default=1.0, description="Samples generated per sample trained on (DAPO's dynamic sampling is above 1)."
+        1.0, description="Samples generated per sample trained on (DAPO's dynamic sampling is above 1)."
     )
     rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How the model generates.")
     train: TrainOptions = Field(default_factory=TrainOptions, description="How the model trains.")
     schedule: Schedule = Field(
-        default="auto", description="colocated: same GPUs in turn; disaggregated: two pools in step; async: overlapped."
+        "auto", description="colocated: same GPUs in turn; disaggregated: two pools in step; async: overlapped."
     )
     staleness_steps: Annotated[int, Field(strict=True, ge=0, le=64)] = Field(
-        default=0, description="Most steps between the policy that generated and the one that trains (async)."
+        0, description="Most steps between the policy that generated and the one that trains (async)."
     )
-    rollout_share: OpenShare | None = Field(
-        default=None, description="Share of the GPUs that generate; default: searched."
-    )
-    sandbox: SandboxSpec | None = Field(default=None, description="Where the code runs; default: profile judge.")
-    evaluate: Evaluation | None = Field(default=None, description="Evaluation while training.")
+    rollout_share: OpenShare | None = Field(None, description="Share of the GPUs that generate; default: searched.")
+    sandbox: SandboxSpec | None = Field(None, description="Where the code runs; default: profile judge.")
+    evaluate: Evaluation | None = Field(None, description="Evaluation while training.")
     checkpoint: Checkpointing = Field(default_factory=Checkpointing, description="Checkpoints.")
 
     @property

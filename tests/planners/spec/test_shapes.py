@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterctl.facts.lookup import find_model, model_rows
-from planners.spec.hf_config import inline_from_config, shape_from_config
+from planners.spec.hf_config import inline_from_config
 from planners.spec.models import InlineModel
 from planners.spec.shapes import count_params, shape_of
 
@@ -94,7 +94,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_config_json_gives_the_known_shape(name: str) -> None:
-    known, read = find_model(name), shape_from_config(CONFIGS[name], name=name)
+    known, read = find_model(name), shape_of(inline_from_config(CONFIGS[name], name=name))
     for field in fields(known):
         if field.name not in ("aliases", "source", "note"):
             assert getattr(read, field.name) == getattr(known, field.name), field.name
@@ -109,7 +109,7 @@ def test_gpt_bigcode_has_one_key_value_head_and_a_default_ffn() -> None:
         "vocab_size": 49152,
         "multi_query": True,
     }
-    shape = shape_from_config(config, name="starcoder")
+    shape = shape_of(inline_from_config(config, name="starcoder"))
     assert (shape.attention, shape.kv_heads, shape.ffn, shape.tied_embeddings) == ("mqa", 1, 24576, True)
     assert shape.params_total == pytest.approx(15.5e9, rel=0.005)
 
@@ -130,7 +130,7 @@ def test_a_multimodal_config_is_read_by_its_text_part() -> None:
 )
 def test_a_config_that_lacks_something_says_what(change: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
-        shape_from_config(CONFIGS["Qwen/Qwen2.5-32B"] | change, name="x")
+        inline_from_config(CONFIGS["Qwen/Qwen2.5-32B"] | change, name="x")
 
 
 def test_stated_parameters_win_over_counted_ones() -> None:
