@@ -73,16 +73,13 @@ class Sandboxing(SandboxNeed):
     """Trajectories per unit: what holds sandboxes where they are stateful."""
     overlap_share: float
     """Share of the generation time in which judging goes on beside it; 0 when the reward code runs serially."""
+    seconds_stated: float | None
+    """Mean seconds of a run as the spec states them, whatever `service` is moved to; None = the profile's."""
 
     @property
     def most_at_once(self) -> float:
         """Sandboxes that the stage itself lets run at once: one when its reward code is serial, else its own limit."""
         return 1.0 if self.serial else self.concurrency or float("inf")
-
-    @property
-    def seconds_stated(self) -> float | None:
-        """Mean seconds of a run as the spec states them; None = the profile's."""
-        return None if any(row.name == "sandbox.seconds" for row in self.assumed) else self.service.mean_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0
         service=Service(mean_seconds=mean, p95_seconds=min(max(p95, mean), limit), limit_seconds=limit),
         calls=samples * need.calls_per_sample * (1.0 - replaced_share) * repeated, trajectories=samples,
         overlap_share=0.0 if need.serial else STREAMED_OVERLAP,
+        seconds_stated=None if any(row.name == "sandbox.seconds" for row in need.assumed) else mean,
     )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def phases(picks: Picks, result: Outcome) -> tuple[Phase, ...]:
         rows.append(("rollout", "outcome critic", judged, "compute", {}))
     host = picks.demand.host
     if host is not None:
-        rows.append(("trainer", "generate", host.generate_seconds, "one CPU core", {}))
+        rows.append(("trainer", "generate", one(timing.generate), "one CPU core", {}))
     if one(timing.api) > 0:
         rows.append(("api", "API calls", one(timing.api), "requests in flight that the provider allows", {}))
     if picks.demand.sandboxing is not None:

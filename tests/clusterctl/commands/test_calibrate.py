@@ -109,8 +109,18 @@ def test_runs_of_a_calibrated_plan_are_not_counted_twice(call: Call, ledger: Led
     ran(ledger, call, "first", times=1.8)
     call("calibrate", "--apply")
     ran(ledger, call, "second", times=1.8)
-    (sandbox,) = [row for row in json.loads(call("calibrate", "--json").out)["factors"] if row["phase"] == "sandbox"]
-    assert sandbox["actual_over_planned"] == {"first": pytest.approx(1.8), "second": pytest.approx(1.8)}
+    rows = json.loads(call("calibrate", "--json").out)["factors"]
+    assert {row["phase"] for row in rows} == {"generate", "sandbox", "train"}
+    for row in rows:
+        assert row["actual_over_planned"] == {"first": pytest.approx(1.8), "second": pytest.approx(1.8)}, row["phase"]
+
+
+def test_what_an_input_moves_keeps_what_runs_taught(call: Call, ledger: Ledger) -> None:
+    ran(ledger, call, "slow", times=3.0)
+    call("calibrate", "--apply")
+    plan = json.loads(call("plan", SPEC, "--json").out)
+    (moved,) = [row for row in plan["movers"] if row["input"] == "rlcef.sandbox.seconds.mean"]
+    assert moved["hours_low"] < plan["hours"]["p50"] < moved["hours_high"]
 
 
 def test_runs_that_teach_nothing_are_named_and_the_rest_counts(call: Call, ledger: Ledger) -> None:
