@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from planners.cases.case import Case, Unreadable
 from planners.cases.generic import generic_shape
 from planners.cases.layout import is_rl, layout_is_stated, layout_of
-from planners.cases.work import environment_seconds, rollout_work, samples_of, train_work
+from planners.cases.work import environment_seconds, is_fp8, rollout_work, samples_of, train_work
 from planners.physics.shape import gpu_columns, model_columns
 from planners.physics.workload import Workload
 
@@ -92,8 +92,7 @@ def prepare(case: Case, find_model: FindModel, find_gpu: FindGpu) -> Prepared | 
         gpu = replace(gpu, power_ratio=case.cluster.board_watts / spec.reference_watts)
     model = model_columns(shape)
     samples, stated = samples_of(case)
-    fp8_weights = (case.rollout.precision or "").lower().startswith(("fp8", "mxfp8"))
-    layout = layout_of(case, model, gpu, weight_bytes=1.0 if fp8_weights else 2.0)
+    layout = layout_of(case, model, gpu, weight_bytes=1.0 if is_fp8(case.rollout.precision) else 2.0)
     workload = Workload(
         model=model, gpu=gpu, layout=layout, train=train_work(case, gpu, layout, samples=samples),
         rollout=rollout_work(case, model, gpu, layout, samples=samples, stated=stated),

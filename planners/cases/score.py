@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.cases.case import Case, Unreadable, read_case
+from planners.cases.case import Case, Published, Unreadable, read_case
 from planners.cases.predict import predict_cases
 from planners.cases.prepare import Prepared, prepare
 
@@ -28,10 +28,10 @@ class Answer:
     id: str
     kind: str
     quality: str | None
-    predicted: float | None
+    predicted: float | None = None
     published: float | None
-    p10: float | None
-    p90: float | None
+    p10: float | None = None
+    p90: float | None = None
     unit: str | None
     reason: str | None
     """Why there is no prediction, or what was assumed for it."""
@@ -102,11 +102,10 @@ def _answer(p: Prepared, value: float, reason: str | None, variance: float, cali
 
 
 def _unanswered(refused: Unreadable, case: Case | Unreadable) -> Answer:
-    published = case.published if isinstance(case, Case) else None
+    published = case.published if isinstance(case, Case) else Published()
     return Answer(
-        id=refused.id, kind=refused.kind, quality=refused.quality, predicted=None,
-        published=published.value if published else None, p10=None, p90=None,
-        unit=published.unit if published else None, reason=refused.reason,
+        id=refused.id, kind=refused.kind, quality=refused.quality, published=published.value, unit=published.unit,
+        reason=refused.reason,
     )  # fmt: skip
 
 

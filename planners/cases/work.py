@@ -61,9 +61,9 @@ def lengths_of(case: Case) -> Lengths:
     return Lengths(prompt=prompt, response=response or None, longest=max(longest, response or 0.0, 1.0))
 
 
-def uses_fp8(precision: str | None, gpu: GpuColumns) -> float:
-    """1 where the work is fp8 and the GPU can."""
-    return float((precision or "bf16").lower().startswith(("fp8", "mxfp8"))) * float(gpu.has_fp8)
+def is_fp8(precision: str | None) -> bool:
+    """Whether weights or arithmetic are fp8."""
+    return (precision or "bf16").lower().startswith(("fp8", "mxfp8"))
 
 
 def train_work(case: Case, gpu: GpuColumns, layout: Layout, *, samples: float) -> TrainWork:
@@ -88,8 +88,9 @@ def train_work(case: Case, gpu: GpuColumns, layout: Layout, *, samples: float) -
         seq_len=seq_len, batch_sequences=_batch_sequences(case, layout, seq_len, samples=samples),
         updates_per_step=updates, epochs=train.epochs_per_step or 1.0, micro_batch_samples=micro,
         packed=float(train.packed if train.packed is not None else not pads),
-        fills_seq_len=float(megatron and (train.micro_batch_samples or 1.0) <= 1 and _unstated_micro(case)),
-        fp8=uses_fp8(train.precision, gpu), lora=float(train.lora_rank is not None or algorithm == "lora"),
+        fills_seq_len=float(megatron and train.micro_batch_samples is None),
+        fp8=float(is_fp8(train.precision)) * float(gpu.has_fp8),
+        lora=float(train.lora_rank is not None or algorithm == "lora"),
         recompute=RECOMPUTES.get(recompute.lower(), 0.0), rl=float(rl), post_training=float(post_training),
         reference=float(reference), critic=float(bool(train.critic)),
         exports_weights=float(algorithm == "grpo_trainer"), flops_per_token=train.flops_per_token_stated or UNKNOWN,
@@ -105,10 +106,6 @@ def _usual_recompute(case: Case, *, megatron: bool) -> str:
     if case.kind == "pretrain":
         return "full" if case.year is not None and case.year <= LAST_YEAR_OF_FULL_RECOMPUTE else "none"
     return "none" if megatron else "full"
-
-
-def _unstated_micro(case: Case) -> bool:
-    return case.train.micro_batch_samples is None
 
 
 def _batch_sequences(case: Case, layout: Layout, seq_len: float, *, samples: float) -> float:
@@ -143,7 +140,7 @@ def rollout_work(
     rollout, rl = case.rollout, is_rl(case)
     lengths = lengths_of(case)
     engine = ENGINES.get((rollout.engine or "vllm").lower(), VLLM)
-    fp8_weights = (rollout.precision or "bf16").lower().startswith(("fp8", "mxfp8"))
+    fp8_weights = is_fp8(rollout.precision)
     schedule = schedule_of(case)
     replicas = max(1.0, float(layout.rollout_gpus) // float(layout.rollout_gpus_per_replica))
     live = _max_live(case, model, layout, engine)
@@ -160,7 +157,7 @@ def rollout_work(
         response_log_sd=log_sd, fixed_length=float(not rl and known_length),
         samples_per_prompt=max(1.0, rollout.samples_per_prompt or 8.0) if rl else 1.0, engine=engine,
         eager=UNKNOWN if rollout.eager is None else float(rollout.eager), weight_bytes=1.0 if fp8_weights else 2.0,
-        fp8=uses_fp8(rollout.precision, gpu), kv_bytes=1.0 if fp8_weights and engine == TRTLLM else 2.0,
+        fp8=float(fp8_weights) * float(gpu.has_fp8), kv_bytes=1.0 if fp8_weights and engine == TRTLLM else 2.0,
         max_live_sequences=live, memory_share=0.65 if rl and schedule == "colocated" and engine != TRTLLM else 0.9,
         schedule=SCHEDULES.get(schedule, COLOCATED),
         staleness_steps=stale if stale is not None else float(schedule == "async"),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from planners.domain import OFFER_COLUMNS
-from planners.fleet.regions import RESTRICTED
 from planners.money.own_prices import RESERVED, YOURS
 from planners.spec.fleet import CLOUDS
 
@@ -17,6 +16,21 @@ if TYPE_CHECKING:
     from planners.fleet.rules import Sieve
     from planners.spec.fleet import FleetSpec, Machines
 
+RESTRICTED: dict[str, tuple[str, ...]] = {
+    "aws": (
+        "af-south-1", "ap-east-*", "ap-south-2", "ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-6",
+        "ap-southeast-7", "ca-west-1", "cn-*", "eu-central-2", "eu-south-*", "il-central-1", "me-*", "mx-central-1",
+        "us-gov-*", "us-iso*",
+    ),
+    "gcp": ("me-central2",),
+    "azure": (
+        "australiacentral2", "brazilsoutheast", "china*", "francesouth", "germanynorth", "jioindia*", "norwaywest",
+        "southafricawest", "switzerlandwest", "uaecentral", "usdod*", "usgov*", "us-gov*", "us-dod*", "westindia",
+    ),
+}  # fmt: skip
+"""Regions (shell patterns) that an ordinary account cannot simply use: by approval, opt-in, or for governments.  From
+the clouds' documentation as remembered, not re-read ("AWS Regions that must be enabled", "Azure restricted access
+regions"); a spec that names a region under `fleet.regions` uses it whatever this list says."""
 OWNED_CAPACITY = "on_demand"
 OWN_REGION = "own"
 """Region of machines that exist already."""

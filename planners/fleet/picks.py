@@ -13,6 +13,7 @@ from planners.demand.timing import time_demand
 from planners.fleet.candidates import exposed_seconds, situation
 from planners.fleet.market import interrupted
 from planners.physics.step import run_waste
+from planners.physics.workload import SHARDING_NAMES
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ class Picks:
         """Sandboxes that run at once: those that the nodes hold, as far as the stage lets them."""
         wanted = self.demand.sandboxing
         return self.slots if wanted is None else np.minimum(self.slots, wanted.most_at_once)
+
+    def gpu_name(self, row: int) -> str:
+        """Canonical GPU name of the fleet with this number; empty without GPUs."""
+        machine = int(self.layouts.machine[row])
+        return self.machines[machine].gpu.name if machine >= 0 else ""
+
+    def sharding(self, row: int) -> str:
+        """Sharding class of the trainer on the fleet with this number."""
+        return SHARDING_NAMES[int(self.layouts.sharding[row])]
 
     def only(self, row: int) -> Picks:
         """The fleet with this number alone."""

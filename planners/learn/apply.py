@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from planners.learn.places import factor_column
+from planners.physics.step import TRAINER_PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,14 +47,9 @@ def with_factors(timing: Timing, demand: Demand, at: Situation) -> Timing:
 
 
 def _step(step: StepTime, factor: Callable[[str], Column]) -> StepTime:
-    return dataclasses.replace(
-        step, log_prob_seconds=step.log_prob_seconds * factor("log-prob"),
-        reference_seconds=step.reference_seconds * factor("reference"),
-        value_seconds=step.value_seconds * factor("value"), train_seconds=step.train_seconds * factor("train"),
-        critic_train_seconds=step.critic_train_seconds * factor("critic train"),
-        sync_seconds=step.sync_seconds * factor("weight sync"), train=_training(step.train, factor("train")),
-        log_prob=_training(step.log_prob, factor("log-prob")),
-    )  # fmt: skip
+    seconds = {name: getattr(step, name) * factor(phase) for phase, name in TRAINER_PHASES.items()}
+    train, log_prob = _training(step.train, factor("train")), _training(step.log_prob, factor("log-prob"))
+    return dataclasses.replace(step, **seconds, train=train, log_prob=log_prob)
 
 
 def _training(time: TrainTime, factor: Column) -> TrainTime:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.learn.factors import Factor, Place
+from planners.physics.step import TRAINER_PHASES
+from planners.physics.workload import SHARDING_NAMES
 
 if TYPE_CHECKING:
     from planners.demand.needs import Demand
@@ -19,9 +21,6 @@ WORK = {
     "rollout": "generate", "evaluate": "generate",
 }  # fmt: skip
 """Stage kind -> the kind of published case, and of own run, that speaks for it."""
-SHARDINGS = ("megatron", "fsdp", "zero1")
-"""By the number that layouts use."""
-TRAINER_PHASES = ("log-prob", "reference", "value", "train", "critic train", "weight sync")
 SIZES_B = (1, 3, 10, 30, 100, 300)
 """Ends of the size classes in billions of parameters: models within three times of each other, as in
 `Calibration.matching`."""
@@ -77,8 +76,8 @@ def factor_column(demand: Demand, phase: str, at: Situation) -> Column:
     if not at.gpu_names:
         found = find_factor(demand, phase, gpu="", sharding="")
         return 1.0 if found is None else float(np.exp(found.log_factor))
-    table = np.zeros((len(at.gpu_names), len(SHARDINGS)))
-    for column, sharding in enumerate(SHARDINGS):
+    table = np.zeros((len(at.gpu_names), len(SHARDING_NAMES)))
+    for column, sharding in enumerate(SHARDING_NAMES):
         place = place_of(demand, phase, sharding)
         if place is not None and place in demand.factors.by_place:
             known = [demand.factors.find(place, gpu) for gpu in at.gpu_names]

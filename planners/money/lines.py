@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from datetime import date
 
 
@@ -33,6 +33,6 @@ class CostLine:
         return None if self.usd_per_unit is None else self.quantity * self.usd_per_unit
 
 
-def total_usd(lines: Sequence[CostLine], *, hours_factor: float = 1.0) -> float:
-    """Dollars of all lines with a price, those that scale with hours stretched by `hours_factor`."""
-    return sum(line.usd * (hours_factor if line.scales_with_hours else 1.0) for line in lines if line.usd is not None)
+def total_usd(lines: Iterable[CostLine]) -> float:
+    """Dollars of all lines with a price."""
+    return sum(line.usd for line in lines if line.usd is not None)

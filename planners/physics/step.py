@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from planners.physics.workload import Workload
 
 
+TRAINER_PHASES = {
+    "log-prob": "log_prob_seconds", "reference": "reference_seconds", "value": "value_seconds",
+    "train": "train_seconds", "critic train": "critic_train_seconds", "weight sync": "sync_seconds",
+}  # fmt: skip
+"""Phases of the training pool, as people call them, and their seconds in a StepTime."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTime:
     """Seconds of one RL step by phase.  `step_seconds` follows the schedule; phases of one pool add up."""

@@ -26,6 +26,8 @@ COLOCATED, DISAGGREGATED, ASYNC = 0.0, 1.0, 2.0
 GENERATIONS = {
     "ampere": AMPERE, "hopper": HOPPER, "blackwell": BLACKWELL, "cdna3": CDNA3, "hopper_cut": HOPPER_CUT, "ada": ADA,
 }  # fmt: skip
+SHARDING_NAMES = ("megatron", "fsdp", "zero1")
+"""By code."""
 SHARDINGS = {"megatron": MEGATRON, "fsdp": FSDP, "zero1": ZERO1, "zero2": FSDP, "zero3": FSDP, "ddp": FSDP}
 ENGINES = {
     "vllm": VLLM, "sglang": VLLM, "trtllm": TRTLLM, "tensorrt-llm": TRTLLM, "hf": TRANSFORMERS,

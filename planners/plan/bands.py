@@ -10,7 +10,7 @@ import numpy as np
 
 from planners.fleet.picks import outcome
 from planners.learn.factors import NO_FACTORS
-from planners.learn.places import SHARDINGS, WORK
+from planners.learn.places import WORK
 from planners.physics.calibration import NARROWEST_LOG, Z80
 from planners.plan.learned import factor_on
 from planners.plan.value import Band, Narrow
@@ -111,7 +111,7 @@ def matched(demand: Demand, picks: Picks, calibration: Calibration, row: int) ->
     model = demand.learning.model if demand.learning else demand.servings[0].model
     serving = demand.servings[0].options.engine if demand.servings else None
     engine = {"sglang": "vllm"}.get(serving, serving) if serving else None
-    sharding = SHARDINGS[int(picks.layouts.sharding[row])] if demand.learning else None
+    sharding = picks.sharding(row) if demand.learning else None
     return calibration.matching(
         WORK[demand.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(picks.layouts.gpus[row])
     )

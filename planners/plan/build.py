@@ -11,6 +11,7 @@ from planners.fleet.explore import explore
 from planners.fleet.nearest import nearest
 from planners.fleet.picks import outcome
 from planners.money.extras import ExtraPrices
+from planners.money.lines import total_usd
 from planners.money.token_prices import TokenPrices
 from planners.physics.calibration import Z80
 from planners.plan import value
@@ -198,9 +199,9 @@ def _stage_plan(stage: ChosenStage, world: World) -> value.StagePlan:
 
 
 def _cost(stage: ChosenStage) -> StageCost:
-    fixed = sum(line.usd for line in stage.lines if line.usd is not None and not line.scales_with_hours)
-    scaling = sum(line.usd for line in stage.lines if line.usd is not None and line.scales_with_hours)
-    tokens = sum(line.usd for line in stage.lines if line.usd is not None and line.unit == API_UNIT)
+    fixed = total_usd(line for line in stage.lines if not line.scales_with_hours)
+    scaling = total_usd(line for line in stage.lines if line.scales_with_hours)
+    tokens = total_usd(line for line in stage.lines if line.unit == API_UNIT)
     gpus = stage.fleet.gpus
     return StageCost(
         picks=stage.mine, fleet=stage.fleet, hours=stage.hours, usd_per_hour=scaling / stage.hours, fixed_usd=fixed,

@@ -9,8 +9,8 @@ import numpy as np
 
 from planners.fleet.fitting import rollout_memory, train_memory
 from planners.fleet.picks import outcome
-from planners.learn.places import SHARDINGS
 from planners.physics.sandbox import queue_wait_seconds, simulate_judges
+from planners.physics.step import TRAINER_PHASES
 from planners.physics.workload import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES
 from planners.plan.value import Idle, Memory, Phase
 from planners.units import GIB, SECONDS_PER_HOUR
@@ -81,12 +81,12 @@ def _trainer_rows(result: Outcome) -> list[_Row]:
         seconds = one(timing.trainer)
         return [("trainer", "train", seconds, "one CPU core", {})] if seconds > 0 else []
     train, forward = _seconds(step.train.parts), _seconds(step.log_prob.parts)
-    named = [
-        ("log-prob", step.log_prob_seconds, forward), ("reference", step.reference_seconds, forward),
-        ("value", step.value_seconds, forward), ("train", step.train_seconds, train),
-        ("critic train", step.critic_train_seconds, train),
-    ]  # fmt: skip
-    rows = [("trainer", name, one(seconds), _bound(parts), parts) for name, seconds, parts in named if one(seconds) > 0]
+    rows = [
+        ("trainer", phase, seconds, _bound(parts), parts)
+        for phase, name in TRAINER_PHASES.items()
+        if phase != "weight sync" and (seconds := one(getattr(step, name))) > 0
+        for parts in (train if "train" in phase else forward,)
+    ]
     link = "whole model over one link" + (", moved twice" if one(timing.schedule) == COLOCATED else "")
     return [*rows, ("trainer", "weight sync", one(step.sync_seconds), link, {})]
 
@@ -230,7 +230,7 @@ def layout(picks: Picks) -> dict[str, float | str]:
     lay, demand = picks.layouts, picks.demand
     shown: dict[str, float | str] = {}
     if demand.learning is not None:
-        shown |= {"sharding": SHARDINGS[int(one(lay.sharding))], "dp": one(lay.dp)}
+        shown |= {"sharding": picks.sharding(0), "dp": one(lay.dp)}
         degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
         shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
         shown["recompute"] = _RECOMPUTES[one(lay.recompute)]

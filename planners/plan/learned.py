@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.learn.factors import Place
-from planners.learn.places import SHARDINGS, find_factor, place_of, uses_gpu
+from planners.learn.places import find_factor, place_of, uses_gpu
 from planners.plan.value import Assumption, OwnRuns
 
 if TYPE_CHECKING:
@@ -22,12 +22,10 @@ NAMED_RUNS = 5
 
 def own_runs(picks: Picks, phase: str, *, prior_log_sd: float) -> OwnRuns | None:
     """Where a run on the fleet `picks` (one) counts, and the factor that its seconds hold."""
-    sharding = SHARDINGS[int(picks.layouts.sharding[0])]
-    place = place_of(picks.demand, phase, sharding)
+    place = place_of(picks.demand, phase, picks.sharding(0))
     if place is None:
         return None
-    machine = int(picks.layouts.machine[0])
-    gpu = picks.machines[machine].gpu.name if machine >= 0 and uses_gpu(place) else ""
+    gpu = picks.gpu_name(0) if uses_gpu(place) else ""
     found = picks.demand.factors.find(place, gpu)
     return OwnRuns(
         work=place.work, model_class=place.model_class, engine=place.engine, sandbox_profile=place.sandbox_profile,
@@ -70,6 +68,4 @@ def named(own: OwnRuns) -> str:
 
 def factor_on(picks: Picks, phase: str, row: int) -> Factor | None:
     """What own runs say of a phase on the fleet with this number."""
-    machine = int(picks.layouts.machine[row])
-    gpu = picks.machines[machine].gpu.name if machine >= 0 else ""
-    return find_factor(picks.demand, phase, gpu=gpu, sharding=SHARDINGS[int(picks.layouts.sharding[row])])
+    return find_factor(picks.demand, phase, gpu=picks.gpu_name(row), sharding=picks.sharding(row))

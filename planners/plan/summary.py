@@ -8,6 +8,7 @@ import numpy as np
 
 from planners.fleet.chosen import fleet_of
 from planners.fleet.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
+from planners.money.lines import total_usd
 from planners.plan import value
 from planners.plan.bands import SPOT_PRICE_LOG_SD, added, band
 from planners.plan.bill import stage_lines
@@ -92,8 +93,8 @@ def alternatives_of(at: Context, stages: Sequence[ChosenStage]) -> tuple[value.A
 
 def stage_usd(lines: Sequence[CostLine], fleet: StageFleet, log_half: float) -> value.Band:
     """Dollars of a stage: lines that scale with hours follow their band (spot prices widen it), the rest stays."""
-    scaling = sum(line.usd for line in lines if line.usd is not None and line.scales_with_hours)
-    fixed = sum(line.usd for line in lines if line.usd is not None and not line.scales_with_hours)
+    scaling = total_usd(line for line in lines if line.scales_with_hours)
+    fixed = total_usd(line for line in lines if not line.scales_with_hours)
     spot = SPOT_PRICE_LOG_SD if fleet.gpus is not None and fleet.gpus.capacity_type == "spot" else 0.0
     stretched = band(scaling, float(np.hypot(log_half, 1.2816 * spot)))
     return value.Band(p10=fixed + stretched.p10, p50=fixed + scaling, p90=fixed + stretched.p90)

@@ -7,7 +7,7 @@ recorded, is recognised.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -94,15 +94,9 @@ def resource_id(run_id: str, role: str, start: int) -> str:
 
 
 def reconcile(
-    roles: Sequence[Role],
-    seen: Sequence[Instance],
-    *,
-    run_id: str,
-    past: Mapping[str, Past],
-    done: bool,
-    now: datetime,
-    end: bool = False,
-) -> Changes:
+    roles: Sequence[Role], seen: Sequence[Instance], *, run_id: str, past: Mapping[str, Past], done: bool,
+    now: datetime, end: bool = False,
+) -> Changes:  # fmt: skip
     """What to do to make `seen` become `roles`, or nothing where the run must `end`.  Pure: same input, same answer.
 
     past: by role name; done: the work itself is complete, so nothing is started any more.
@@ -131,7 +125,11 @@ def reconcile(
             launched = resource_id(run_id, role.name, before.starts + 1)
             acts.append(Change(action=Action.LAUNCH, role=role.name, resource_id=launched, reason=reason))
     if failed:
-        acts = [a if a.action is Action.STOP else _stopped(a) for a in acts if a.action is not Action.LAUNCH]
+        acts = [
+            act if act.action is Action.STOP else replace(act, action=Action.STOP, reason="the run has failed")
+            for act in acts
+            if act.action is not Action.LAUNCH
+        ]
     return Changes(changes=_in_order(acts, roles), failed=failed)
 
 
@@ -161,13 +159,5 @@ def _rested(past: Past, now: datetime) -> bool:
 
 
 def _act(action: Action, instance: Instance, reason: str) -> Change:
-    return Change(
-        action=action, role=instance.role, resource_id=instance.resource_id, reason=reason, address=instance.address
-    )
-
-
-def _stopped(change: Change) -> Change:
-    return Change(
-        action=Action.STOP, role=change.role, resource_id=change.resource_id, reason="the run has failed",
-        address=change.address,
-    )  # fmt: skip
+    where = {"role": instance.role, "resource_id": instance.resource_id, "address": instance.address}
+    return Change(action=action, reason=reason, **where)

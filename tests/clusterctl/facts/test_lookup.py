@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from clusterctl.errors import SpecError
 from clusterctl.facts import find_gpu, find_model, load_gpus, load_models
 from clusterctl.facts.lookup import model_rows
-from planners.spec import InlineModel
+from planners.spec.models import InlineModel
 
 ASKED_GPUS = (
     "H100", "H100-NVL", "H100-PCIe", "H200", "B200", "B300", "GB200", "A100-40", "A100-80", "A800", "L40S", "L4",

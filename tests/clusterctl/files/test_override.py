@@ -13,7 +13,7 @@ from mistakes import RIGHT
 from clusterctl.errors import SpecError
 from clusterctl.files.override import override
 from clusterctl.files.yaml_file import parse_yaml
-from planners.spec import RunSpec
+from planners.spec.run import RunSpec
 
 DATA = parse_yaml(RIGHT, name="run.yaml").data
 

@@ -10,8 +10,7 @@ from jsonschema import Draft202012Validator
 
 from clusterctl.files.spec_file import read_spec
 from clusterctl.files.yaml_file import read_yaml
-from planners.spec import RunSpec
-from planners.spec.run import STAGE_KINDS, run_spec_schema
+from planners.spec.run import STAGE_KINDS, RunSpec, run_spec_schema
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates"
 SPECS = sorted((TEMPLATES / "specs").glob("*.yaml"))

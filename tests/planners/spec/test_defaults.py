@@ -6,11 +6,11 @@ from dataclasses import fields
 
 import pytest
 
-from planners.spec import EvaluateStage, SandboxSpec
 from planners.spec.benchmarks import BENCHMARKS, evaluate_need
 from planners.spec.lengths import Durations
 from planners.spec.profiles import PROFILES, SandboxNeed, sandbox_need
-from planners.spec.stages_agent import BenchmarkName
+from planners.spec.sandbox import SandboxSpec
+from planners.spec.stages_agent import BenchmarkName, EvaluateStage
 
 
 @pytest.mark.parametrize("profile", PROFILES)
