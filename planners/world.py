@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Facts of one moment.  Frames have the columns `planners.domain.OFFER_COLUMNS` (offers) and the price book's
-    extras."""
+    """Facts of one moment.  Offers have the columns `planners.domain.OFFER_COLUMNS`; the rest are the price book's."""
 
     find_model: Callable[[ModelRef], ModelShape]
     """Raises for a model that nobody knows; the shell's version names the nearest."""

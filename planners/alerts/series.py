@@ -63,8 +63,7 @@ class Series:
         return Series(step=self.step[:count], value=self.value[:count], least=self.least)
 
     def window(self, begin: int) -> Window:
-        """`width` values from `begin` on.  The error is that of independent noise, from differences of neighbours, so
-        that a trend is no noise."""
+        """`width` values from `begin` on.  Its error is that of independent noise: a trend is none."""
         noise = float(np.std(np.diff(self.value))) / np.sqrt(2.0)
         return Window(float(self.value[begin : begin + self.width].mean()), noise / float(np.sqrt(self.width)))
 

@@ -187,8 +187,7 @@ def sandbox_seconds(sandbox: Sandbox | None) -> float | None:
 
 
 def environment_seconds(case: Case, *, samples: float) -> float:
-    """Seconds per step that sandboxes expose: all rollouts through the slots, or one rollout where slots are not
-    stated."""
+    """Seconds per step that sandboxes expose: all rollouts through the slots, or one where no slots are stated."""
     sandbox, seconds = case.sandbox, sandbox_seconds(case.sandbox)
     if sandbox is None or seconds is None:
         return 0.0

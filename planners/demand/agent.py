@@ -1,5 +1,4 @@
-"""Stages that only generate, as demands: agent rollouts (`rollout`) and benchmarks (`evaluate`).  The whole job is
-the unit."""
+"""Stages that only generate, as demands: agent rollouts and benchmarks.  The whole job is the unit."""
 
 from __future__ import annotations
 

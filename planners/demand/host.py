@@ -1,5 +1,4 @@
-"""The quickstart's policies as a demand: this machine's CPUs generate and train, its sandboxes judge; one RL step is
-the unit."""
+"""The quickstart's policies as a demand: this machine's CPUs generate and train, its sandboxes judge."""
 
 from __future__ import annotations
 
@@ -39,8 +38,7 @@ MEASURED = "measured on 2 vCPUs, benchmarks/results/quickstart.md"
 
 
 def quickstart_demand(stage: RlcefStage) -> Demand:
-    """One RL step of the quickstart is the unit.  Its seconds are proportional to the samples; the sandboxes are the
-    larger part."""
+    """One RL step is the unit.  Its seconds are proportional to the samples; the sandboxes are the larger part."""
     speed = HOST_SPEEDS[str(stage.model)]
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
     need = sandbox_need(stage.sandbox, default_profile="judge")

@@ -64,8 +64,7 @@ class SandboxStarts:
 
 
 def with_starts(demand: Demand, starts: SandboxStarts | None) -> Demand:
-    """`demand` with starts as measured, where the spec leaves them to profile `judge`: the others start more than a
-    process."""
+    """`demand` with measured starts, where the spec leaves them to profile `judge`: others start more."""
     wanted = demand.sandboxing
     if starts is None or wanted is None or wanted.profile != "judge":
         return demand

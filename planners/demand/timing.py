@@ -190,8 +190,7 @@ def _layout(at: Situation, serving: Serving | None) -> Layout:
 
 
 def replica_gpus(at: Situation, serving: Serving) -> Array:
-    """GPUs per replica: the stated degree, else the candidate's, doubled until this model's weights fill half the
-    memory at most."""
+    """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.6 of the memory at most."""
     if serving.options.tp is not None:
         return np.minimum(float(serving.options.tp), at.layouts.rollout_gpus)
     weights = serving.model.params_total * (1.0 if serving.options.precision == "fp8" else 2.0)

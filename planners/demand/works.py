@@ -1,5 +1,4 @@
-"""From a demand to the columns of work that the physics reads.  Stated options win; the rest is what stacks usually
-do."""
+"""From a demand to the columns of work that the physics reads.  Stated options win, else what stacks usually do."""
 
 from __future__ import annotations
 

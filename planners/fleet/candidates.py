@@ -45,8 +45,7 @@ SLOTS_PER_NODE = 64.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """Columns of shape (n,): one row per (machine, nodes, slots), the fastest layout of each.  `machine` -1 = no
-    GPUs."""
+    """Columns of shape (n,): the fastest layout of each (machine, nodes, slots).  `machine` -1 = no GPUs."""
 
     machine: NDArray[np.int64]
     nodes: Array
@@ -151,8 +150,7 @@ def _unit_seconds(demand: Demand, at: Situation, wishes: Array) -> Array:
 
 
 def _whole_replicas(demand: Demand, machines: Sequence[Machine], at: Situation) -> Situation:
-    """Replicas widened until the main model's weights fit; layouts whose rollout GPUs they then do not divide are
-    dropped."""
+    """Replicas widened until the main model's weights fit; layouts that they then do not divide are dropped."""
     if not demand.servings:
         return at
     replica = replica_gpus(at, demand.servings[0])

@@ -1,5 +1,4 @@
-"""Which of the runs: limits, the objective's pick, the alternatives worth naming, and the nearest when nothing is
-allowed."""
+"""Which of the runs: limits, the objective's pick, the alternatives worth naming, the nearest where none is allowed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""From stages to whole runs: the same offer for every stage, each stage with its own nodes; then the front and the
-pick."""
+"""From stages to whole runs: the same offer for every stage, each stage with its own nodes; and their fronts."""
 
 from __future__ import annotations
 

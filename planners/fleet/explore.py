@@ -72,8 +72,7 @@ class Exploration:
 
 
 def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
-    """Everything that could run `spec`, within its fleet, quota and burn limit; its limits on dollars and hours come
-    later."""
+    """Everything that could run `spec` within its fleet, quota and burn limit; dollars and hours are limited later."""
     sieve = Sieve()
     demands = [
         replace(with_starts(stage_demand(stage, world.find_model), world.sandbox_starts), factors=world.factors)

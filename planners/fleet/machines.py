@@ -1,5 +1,4 @@
-"""What physics sees of a node: its GPUs, their links, its CPUs and memory.  Offers that look alike are computed
-once."""
+"""What physics sees of a node: GPUs, their links, CPUs and memory.  Offers that look alike are computed once."""
 
 from __future__ import annotations
 

@@ -93,8 +93,7 @@ _SCHEMA = {name: pl.Date if name == "as_of" else pl.String if name in _TEXT else
 
 
 def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], sieve: Sieve) -> pl.DataFrame:
-    """GPU offers that the spec allows, each with a price; the cheapest zone of a spot offer.  Rejections go to
-    `sieve`."""
+    """GPU offers that the spec allows, each with a price; of a spot offer the cheapest zone."""
     rules: list[tuple[str, str, pl.Expr]] = [
         ("cloud", f"not among targets {', '.join(fleet.targets)}", pl.col("cloud").is_in(list(fleet.targets))),
         ("GPU", f"not among gpus {', '.join(fleet.gpus) or 'known to us'}", pl.col("gpu").is_in(list(gpus))),
@@ -111,8 +110,7 @@ def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], si
 
 
 def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
-    """Rules on region and exclusions, for GPU and sandbox machines alike.  Machines that are owned pass the region
-    rule."""
+    """Rules on region and exclusions, for GPU and sandbox machines alike.  Owned machines pass the region rule."""
     rules: list[tuple[str, str, pl.Expr]] = []
     if not fleet.regions:
         closed = pl.any_horizontal(

@@ -1,5 +1,4 @@
-"""A few chosen fleets, looked at closely: one stage on m fleets, with the sandboxes that their whole nodes really
-hold."""
+"""A few fleets, looked at closely: one stage on m fleets, with the sandboxes that their whole nodes really hold."""
 
 from __future__ import annotations
 

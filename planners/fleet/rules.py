@@ -28,8 +28,7 @@ class Rejected:
 
 @dataclass(slots=True)
 class Sieve:
-    """Collects rejections while rules are applied one after the other; a row is counted by the first rule that
-    rejects it."""
+    """Collects rejections while rules are applied in turn; a row is counted by the first rule that rejects it."""
 
     rejected: list[Rejected] = field(default_factory=list)
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxPlaces:
-    """For each place (cloud, region) and each wished number of slots: offer, nodes, dollars.  Arrays of shape
-    (places, wishes)."""
+    """Offer, nodes and dollars for each place (cloud, region) and wished number of slots: shape (places, wishes)."""
 
     places: dict[tuple[str, str], int]
     offers: pl.DataFrame

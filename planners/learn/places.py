@@ -22,8 +22,7 @@ WORK = {
 }  # fmt: skip
 """Stage kind -> the kind of published case, and of own run, that speaks for it."""
 SIZES_B = (1, 3, 10, 30, 100, 300)
-"""Ends of the size classes in billions of parameters: models within three times of each other, as in
-`Calibration.matching`."""
+"""Ends of the size classes, in billions of parameters: within three times of each other, as `Calibration.matching`."""
 
 
 def place_of(demand: Demand, phase: str, sharding: str) -> Place | None:

@@ -39,8 +39,7 @@ class ExtraPrice:
 
 
 class ExtraPrices:
-    """Look-up over the extras frame of the price book (columns cloud, region, item, unit, usd, as_of, source,
-    verified)."""
+    """Look-up over the extras frame of the price book (columns cloud, region, item, usd, unit, as_of, source)."""
 
     def __init__(self, extras: pl.DataFrame) -> None:
         columns = ("cloud", "region", "item", "usd", "unit", "as_of", "source")
@@ -48,8 +47,7 @@ class ExtraPrices:
         self._anywhere = {(cloud, item): region for cloud, region, item in sorted(self._rows, reverse=True)}
 
     def find(self, what: str, cloud: str, region: str) -> ExtraPrice:
-        """The price of `what` (a key of ITEMS) in a region; else the cloud-wide one; else another region's, and its
-        source says so."""
+        """The price of `what` in a region; else the cloud-wide one; else another's, as its source says."""
         item = ITEMS[what].get(cloud)
         if item is not None:
             for where in (region, "*", "us/eu", self._anywhere.get((cloud, item))):

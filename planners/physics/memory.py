@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from planners.physics.workload import Workload
 
 CONTEXT_BYTES = 3.0 * GIB
-"""CUDA context, NCCL buffers, allocator slack on a training GPU.  Assumption; AIConfigurator reserves 3.5 GB on
-H100."""
+"""CUDA context, NCCL buffers, allocator slack of a training GPU.  Assumption; AIConfigurator: 3.5 GB on H100."""
 
 USABLE_SHARE = 0.94
 """Of HBM, before fragmentation makes an allocator fail.  Assumption."""

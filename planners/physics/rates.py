@@ -1,5 +1,4 @@
-"""Rates that a GPU and its links reach: peak x efficiency of its generation x board power; bytes per second of a
-collective."""
+"""Rates that a GPU and its links reach: FLOP/s in training, bytes per second of a collective."""
 
 from __future__ import annotations
 
@@ -90,8 +89,7 @@ def attention_speed(kernel: str | None, gpu: GpuColumns) -> float:
 
 
 def link_bytes_per_s(w: Workload, ranks: Column) -> Column:
-    """Per GPU, of a collective over `ranks` GPUs: the scale-up links where they reach all of them, else the NICs of a
-    whole node."""
+    """Per GPU, of a collective over `ranks` GPUs: the scale-up links where they reach all, else a node's NICs."""
     g = w.gpu
     node = np.minimum(g.scale_up_bytes_per_s, g.scale_out_bytes_per_s * w.layout.gpus_per_node)
     return np.where(ranks <= g.scale_up_domain, g.scale_up_bytes_per_s, node)

@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Column
-
+    from planners.physics.columns import Array, Column
 
 _NORMAL = NormalDist()
 Z95 = _NORMAL.inv_cdf(0.95)
@@ -57,7 +54,7 @@ class Service:
             median *= self.mean_seconds / self._moment(median, sigma, 1)
         return median
 
-    def quantile(self, share: Column) -> NDArray[np.float64]:
+    def quantile(self, share: Column) -> Array:
         """Seconds below which `share` of the calls end."""
         return np.asarray(np.interp(share, _normal_quantiles()[0], _seconds_at_quantiles(self)), dtype=np.float64)
 
@@ -75,14 +72,14 @@ class Service:
 
 
 @cache
-def _normal_quantiles() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _normal_quantiles() -> tuple[Array, Array]:
     """Shares of a normal distribution below 400 standard normal quantiles from -3.1 to 3.7, and these."""
     z = np.linspace(-3.1, 3.7, 400)
     return np.array([_NORMAL.cdf(value) for value in z.tolist()]), z
 
 
 @lru_cache(maxsize=64)
-def _seconds_at_quantiles(service: Service) -> NDArray[np.float64]:
+def _seconds_at_quantiles(service: Service) -> Array:
     """Seconds of a call at each of the normal quantiles.  A plan asks for the same service twenty times."""
     seconds = service.median_seconds * np.exp(service.log_sd * _normal_quantiles()[1])
     return np.asarray(np.minimum(seconds, service.limit_seconds), dtype=np.float64)
@@ -90,21 +87,20 @@ def _seconds_at_quantiles(service: Service) -> NDArray[np.float64]:
 
 def slots_per_node(
     *, vcpus: Column, memory_gib: Column, cpus: float, sandbox_memory_gib: float, max_per_node: float | None
-) -> NDArray[np.float64]:
+) -> Array:
     """Sandboxes that run at once on one node: the least of CPU, memory (5 % and 2 GiB kept back) and the cap.
 
-    Memory binds before CPU for real workloads: PEERS-style density tests of agent-sandbox put 80-120 pods of 375 MB on
+    Memory binds before CPU for real workloads: density tests of agent-sandbox put 80-120 pods of 375 MB on
     8 vCPU and 30 GB (kubernetes-sigs/agent-sandbox PR #1334), which this formula gives from its memory term.
     """
-    by_cpu = np.floor(np.asarray(vcpus, dtype=np.float64) / cpus)
-    usable_gib = np.maximum(np.asarray(memory_gib, dtype=np.float64) * 0.95 - 2.0, 0.0)
-    slots = np.minimum(by_cpu, np.floor(usable_gib / sandbox_memory_gib))
+    usable_gib = np.maximum(memory_gib * 0.95 - 2.0, 0.0)
+    slots = np.asarray(np.minimum(np.floor(vcpus / cpus), np.floor(usable_gib / sandbox_memory_gib)))
     return slots if max_per_node is None else np.minimum(slots, max_per_node)
 
 
 def judge_exposed_seconds(
     *, calls: Column, service: Service, slots: Column, generate_seconds: Column, overlap_share: float
-) -> NDArray[np.float64]:
+) -> Array:
     """Seconds the GPUs wait for the judges after generation has ended.
 
     Backlog: calls·s/c of work, of which `overlap_share` of the generation time was available while samples were
@@ -115,17 +111,16 @@ def judge_exposed_seconds(
     in 90 % of them when rewards start after the last sample and in 64 % when they stream; of generation and exposed
     together 21 % off at most in nine of ten.  Worst, half of both, where the queue only just keeps up.
     """
-    calls_ = np.maximum(np.asarray(calls, dtype=np.float64), 0.0)
-    slots_ = np.maximum(np.asarray(slots, dtype=np.float64), 1e-9)
-    work = calls_ * service.mean_seconds / slots_
-    backlog = np.maximum(work - overlap_share * np.asarray(generate_seconds, dtype=np.float64), 0.0)
-    under_way = service.mean_seconds / (service.mean_seconds + overlap_share * np.asarray(generate_seconds))
+    calls_ = np.maximum(calls, 0.0)
+    work = calls_ * service.mean_seconds / np.maximum(slots, 1e-9)
+    backlog = np.maximum(work - overlap_share * generate_seconds, 0.0)
+    under_way = service.mean_seconds / (service.mean_seconds + overlap_share * generate_seconds)
     last = np.maximum(np.maximum(under_way, LATE_SHARE) * calls_, 1.0)
     tail = service.quantile(1.0 - 1.0 / (last + 1.0))
     return np.where(calls_ > 0, backlog + tail, 0.0)
 
 
-def queue_wait_seconds(*, arrivals_per_second: Column, service: Service, slots: Column) -> NDArray[np.float64]:
+def queue_wait_seconds(*, arrivals_per_second: Column, service: Service, slots: Column) -> Array:
     """Mean wait in a queue with several servers in steady state (infinite at or above full load).
 
     Allen-Cunneen with Sakasegawa's power: W = s·(Ca²+Cs²)/2 · ρ^(√(2(c+1))-1) / (c(1-ρ)), Ca² = 1 (Poisson arrivals).
@@ -133,32 +128,26 @@ def queue_wait_seconds(*, arrivals_per_second: Column, service: Service, slots: 
     (tests): 15 % at 90 % load with up to 16 slots, a third with 64; too long below 70 % load, where waits are short.
     """
     slots_ = np.maximum(np.asarray(slots, dtype=np.float64), 1.0)
-    load = np.asarray(arrivals_per_second, dtype=np.float64) * service.mean_seconds / slots_
+    load = arrivals_per_second * service.mean_seconds / slots_
+    busy = np.power(np.minimum(load, 1.0), np.sqrt(2.0 * (slots_ + 1.0)) - 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        wait = (
-            service.mean_seconds * (1.0 + service.squared_cv) / 2.0
-            * np.power(np.minimum(load, 1.0), np.sqrt(2.0 * (slots_ + 1.0)) - 1.0)
-            / (slots_ * (1.0 - load))
-        )  # fmt: skip
+        wait = service.mean_seconds * (1.0 + service.squared_cv) / 2.0 * busy / (slots_ * (1.0 - load))
     return np.where(load >= 1.0, np.inf, wait)
 
 
 def start_seconds(
     *, starts: Column, nodes: Column, starts_per_second_per_node: float, seconds_per_start: float
-) -> NDArray[np.float64]:
+) -> Array:
     """Seconds until `starts` fresh sandboxes are up: the start budget of the nodes, then one start.
 
     The budget is bound by disk sync on the node: 4.5 per second per node measured on spinning boot disks
     (kubernetes-sigs/agent-sandbox PR #1275); profiles state theirs.
     """
-    rate = np.maximum(np.asarray(nodes, dtype=np.float64) * starts_per_second_per_node, 1e-9)
-    starts_ = np.asarray(starts, dtype=np.float64)
-    return np.where(starts_ > 0, starts_ / rate + seconds_per_start, 0.0)
+    rate = np.maximum(nodes * starts_per_second_per_node, 1e-9)
+    return np.where(np.greater(starts, 0), starts / rate + seconds_per_start, 0.0)
 
 
-def simulate_judges(
-    *, finish_seconds: NDArray[np.float64], service: Service, slots: int, seed: int
-) -> tuple[float, float]:
+def simulate_judges(*, finish_seconds: Array, service: Service, slots: int, seed: int) -> tuple[float, float]:
     """Event simulation of stateless judging: (seconds from the last sample to the last verdict, busy share of the
     slots).
 

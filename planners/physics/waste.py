@@ -13,12 +13,10 @@ if TYPE_CHECKING:
     from planners.physics.columns import Column
 
 GPU_HOURS_PER_FAILURE = 50_700.0
-"""Mean GPU-hours between unexpected interruptions: 419 in 54 days on 16,384 H100 (Llama 3, arXiv:2407.21783, section
-3.3.4)."""
+"""Mean between unexpected interruptions: 419 in 54 days on 16,384 H100 (Llama 3, arXiv:2407.21783, section 3.3.4)."""
 
 PREEMPTIONS_PER_NODE_HOUR = 0.02
-"""Assumption for spot GPU nodes; clouds publish no rate (AWS's advisor gives monthly brackets). Stated in every spot
-plan."""
+"""Assumption for spot GPU nodes, stated in every spot plan; clouds publish no rate (AWS: monthly brackets)."""
 
 
 BOOT_SECONDS, PULL_SECONDS = 300.0, 180.0

@@ -1,5 +1,4 @@
-"""The bill of a run: machines, disks, storage, network, control plane, API tokens, unused reservations.  One line
-each."""
+"""The lines of a bill: machines, disks, storage, network, control plane, API tokens, unused reservations."""
 
 from __future__ import annotations
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 
 GPU_DISK_GIB = 500.0
 SANDBOX_DISK_GIB = 200.0
-"""Boot disks per node: images, checkpoints in flight; 150-250 GiB on dense sandbox nodes (agent-sandbox).
-Assumption."""
+"""Boot disks per node: images, checkpoints in flight.  Assumption; agent-sandbox: 150-250 GiB on dense nodes."""
 CHECKPOINT_BYTES_PER_PARAM = 14.0
 """bf16 weights and the fp32 master copy with both Adam moments."""
 API_UNIT = "million tokens"

@@ -75,8 +75,7 @@ class _Move(NamedTuple):
 
 
 def movers(stages: Sequence[StageCost], calibration: Calibration, *, count: int) -> tuple[Mover, ...]:
-    """The `count` inputs with the widest swing in dollars (hours where nothing costs); those that move nothing are
-    left out."""
+    """The `count` inputs with the widest swing in dollars (hours where nothing costs), if they move anything."""
     total_hours = sum(stage.hours for stage in stages)
     total_usd = sum(stage.usd(stage.hours) for stage in stages)
     found = []

@@ -1,5 +1,4 @@
-"""Limits during a run: warn at 80 %, stop at 100 %, stop on what can be proved when a price is unknown, stop what is
-idle."""
+"""Limits during a run: warn at 80 %, stop at 100 % of what can be proved if a price is unknown, stop what is idle."""
 
 from __future__ import annotations
 
@@ -9,8 +8,7 @@ from enum import StrEnum
 
 WARN_SHARE = Decimal("0.8")
 IDLE_MINUTES = 30.0
-"""Without limits.idle_minutes a run is idle after so long without a step.  Assumption: start-up with its downloads
-takes less."""
+"""Without a step, where limits.idle_minutes is not stated.  Assumption: start-up with its downloads takes less."""
 IDLE_STEPS = 3.0
 """... and never before so many planned steps (P90) would have been done."""
 
@@ -45,8 +43,7 @@ class Verdict:
 
 
 def judge(use: Use, *, limit_usd: Decimal | None, limit_hours: Decimal | None) -> Verdict:
-    """Where the run stands.  Dollars count what has a price: the true bill is never lower, so a stop is always
-    right."""
+    """Where the run stands.  Dollars count what has a price: the true bill is never lower, so a stop is right."""
     note = f" (and {', '.join(use.unpriced)} without a known price)" if use.unpriced else ""
     checks = [
         (use.priced_usd, limit_usd, f"${use.priced_usd:,.4f} of ${limit_usd:,.4f}{note}" if limit_usd else ""),
