@@ -23,6 +23,8 @@ TIMEOUT = timedelta(seconds=20)
 """Of one request: a compacted hour of 10,000 GPUs is 55 MB, which 25 Mbit/s bring in that time."""
 MAX_CACHE_BYTES = 20 * 2**30
 """A week of 10,000 GPUs with all their roll-ups."""
+CLOUDS = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+"""What the names of a cloud's variables begin with."""
 AT_ONCE = 32
 """Requests; S3 answers one after some 30 ms, and serves thousands a second."""
 
@@ -42,13 +44,14 @@ class Bucket:
                 "a bucket needs the package obstore", hint="pip install 'clusterctl[telemetry]'"
             ) from error
         self.where = re.sub(r"//[^/@]*@|\?.*", lambda match: "//" if match[0].startswith("//") else "", url)
+        allow_http = os.environ.get(f"{CLOUDS[url.partition('://')[0]]}_ALLOW_HTTP", "")
         try:
             self._store: ObjectStore = obstore.from_url(
                 url,
                 client_options={
                     "timeout": timeout,
                     "connect_timeout": min(timeout, timedelta(seconds=5)),
-                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"},
+                    "allow_http": allow_http.lower() in {"1", "true"},
                 },
                 retry_config={"max_retries": 2, "retry_timeout": timeout},
             )

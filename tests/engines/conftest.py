@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "clusterctl" / "ledger"))
+sys.path[:0] = [str(HERE.parent / "clusterctl" / folder) for folder in ("ledger", "store")]
+pytest.register_assert_rewrite("bucket_contract")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,4 +1,4 @@
-"""A real Prometheus, read as a store: the numbers are those that exporters served."""
+"""A real Prometheus, and a real VictoriaMetrics, read as a store: the numbers are those that exporters served."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from prometheus import Prometheus
+from prometheus import SERVERS, Prometheus
 
 from clusterctl.store import open_source
 from planners.telemetry.tables import schema
@@ -87,9 +87,9 @@ def history() -> str:
     )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    started = Prometheus(tmp_path_factory.mktemp("prometheus"), history=history())
+@pytest.fixture(scope="module", params=SERVERS, ids=lambda of: of.__name__)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    started = request.param(tmp_path_factory.mktemp("prometheus"), history=history())
     yield started
     started.stop()
 
@@ -189,7 +189,8 @@ def test_the_span_is_known_to_the_hour(server: Prometheus) -> None:
     assert abs((span[1] - START - timedelta(hours=HOURS)).total_seconds()) <= 3600
 
 
-def test_a_scraped_exporter_is_read_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("serve", SERVERS)
+def test_a_scraped_exporter_is_read_back(serve: type[Prometheus], tmp_path: Path) -> None:
     began = time.monotonic()
 
     class Exporter(BaseHTTPRequestHandler):
@@ -215,7 +216,7 @@ def test_a_scraped_exporter_is_read_back(tmp_path: Path) -> None:
 
     exporter = ThreadingHTTPServer(("127.0.0.1", 0), Exporter)
     threading.Thread(target=exporter.serve_forever, daemon=True).start()
-    server = Prometheus(tmp_path, targets={"dcgm": [f"127.0.0.1:{exporter.server_port}"]})
+    server = serve(tmp_path, targets={"dcgm": [f"127.0.0.1:{exporter.server_port}"]})
     try:
         source = open_source(f"prometheus+{server.url}")
         while time.monotonic() - began < 60:

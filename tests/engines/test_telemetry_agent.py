@@ -1,4 +1,4 @@
-"""The agent under a real Prometheus: its page is what `promtool` wants, it is scraped, and it pushes."""
+"""The agent under a real Prometheus, and a real VictoriaMetrics: its page is what `promtool` wants, it is scraped, and it pushes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
-from prometheus import Prometheus
+from prometheus import SERVERS, Prometheus
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "telemetry"))
 
@@ -29,8 +29,10 @@ DASHBOARD_12239 = (
 """The queries of its eight panels, from dcgm-exporter's grafana/dcgm-exporter-dashboard.json."""
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningAgent, Prometheus]]:
+@pytest.fixture(scope="module", params=SERVERS, ids=lambda of: of.__name__)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RunningAgent, Prometheus]]:
     """Eight GPUs, one of them held and idle; a Prometheus that scrapes their agent, and that another agent pushes to."""
     folder = tmp_path_factory.mktemp("site")
     script, home = Script(folder / "nvml.script"), folder / "h"
@@ -38,9 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningAgen
         busy = [f"gpu {i} util {80 + i}" for i in range(1, 8)]
         script.set("gpus 8", "gpm 1", *busy, f"gpu 0 pid {trainer} 4000", "gpu 3 xid 79", "gpu 3 ecc 2")
         agent = RunningAgent(home, script=script)
-        prometheus = Prometheus(
-            folder / "prometheus", targets={"clusterctl": [agent.url().split("/")[2]]}, receives=True
-        )
+        prometheus = request.param(folder / "prometheus", targets={"clusterctl": [agent.url().split("/")[2]]})
         push = f"{prometheus.url}/api/v1/write"
         pushing = RunningAgent(folder / "p", script=script, node="n2", listen="", remote_write=push)
         try:
