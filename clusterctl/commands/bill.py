@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.console import terminal
 from clusterctl.ledger import open_ledger
@@ -17,14 +18,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Import what a provider billed, and compare it with the estimates.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON; money is a decimal string.")]
+Json = Annotated[bool, Option("--json", help="Print JSON; money is a decimal string.")]
 
 
 @app.command("import")
 def import_(
-    files: Annotated[
-        list[str], typer.Argument(help="AWS CUR or FOCUS files (.csv, .csv.gz, .parquet) of whole months.")
-    ],
+    files: Annotated[list[str], Argument(help="AWS CUR or FOCUS files (.csv, .csv.gz, .parquet) of whole months.")],
     *,
     as_json: Json = False,
 ) -> None:
@@ -51,7 +50,7 @@ def show(*, as_json: Json = False) -> None:
 
 
 @app.command()
-def remove(bill: Annotated[str, typer.Argument(help="Its id, as `clusterctl bill show` prints it.")]) -> None:
+def remove(bill: Annotated[str, Argument(help="Its id, as `clusterctl bill show` prints it.")]) -> None:
     """Forget an imported bill; its runs are estimates again."""
     with open_ledger() as ledger:
         ledger.drop_bill(bill)

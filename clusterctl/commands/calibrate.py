@@ -7,6 +7,7 @@ import math
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from clusterctl.console import terminal
 from clusterctl.errors import SpecError
@@ -15,30 +16,24 @@ from clusterctl.ledger.rows import FactorRow
 from clusterctl.own_runs import factors_of
 from clusterctl.run.calibrate import Calibrated, apply, learn
 from clusterctl.show.spans import Line, Span, Style, line, paint
-from clusterctl.show.table import Column, cell, draw
+from clusterctl.show.table import Cell, Column, cell, draw, right
 from planners.learn.factors import ANY_GPU, Factor, Factors
 from planners.physics.calibration import Z80
 
 COLUMNS = (
-    Column(title="phase"),
-    Column(title="where", prose=True),
-    Column(title="runs", align="right"),
-    Column(title="actual/planned", align="right"),
-    Column(title="in use", align="right"),
-    Column(title="proposed", align="right"),
-    Column(title="80 % of runs", align="right"),
-)
+    "phase", Column("where", prose=True), right("runs"), right("actual/planned"), right("in use"), right("proposed"),
+    right("80 % of runs"),
+)  # fmt: skip
 
 
 def calibrate(
     *,
-    apply_: Annotated[bool, typer.Option("--apply", help="Let plans use the proposed factors.")] = False,
+    apply_: Annotated[bool, Option("--apply", help="Let plans use the proposed factors.")] = False,
     revert: Annotated[
-        str | None,
-        typer.Option("--revert", metavar="ID", help="Take a calibration out of use; the one before returns."),
+        str | None, Option("--revert", metavar="ID", help="Take a calibration out of use; the one before returns.")
     ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Calibrations that were applied.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    listed: Annotated[bool, Option("--list", help="Calibrations that were applied.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what your ended runs took over what was planned, as factors for the next plan.
 
@@ -70,11 +65,8 @@ def _text(found: Calibrated, used: Factors) -> str:
     if not lines:
         lines = [line("no ended run has taught anything yet; `clusterctl up SPEC` starts one")]
     if found.unused:
-        rows = [
-            [cell(row.run, Style.DIM), cell(row.phase, Style.DIM), cell(row.reason, Style.DIM)] for row in found.unused
-        ]
-        columns = (Column(title="not counted"), Column(title=""), Column(title="why", prose=True))
-        lines += [[], *draw(columns, rows, screen.columns)]
+        rows = [[cell(text, Style.DIM) for text in (row.run, row.phase, row.reason)] for row in found.unused]
+        lines += [[], *draw(("not counted", "", Column("why", prose=True)), rows, screen.columns)]
     return paint([*lines, [], *_next(found.factors, used)], colour=screen.colour)
 
 
@@ -95,16 +87,16 @@ def _where(factor: Factor) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _row(factor: Factor, used: Factors) -> list[Line]:
+def _row(factor: Factor, used: Factors) -> list[Cell]:
     ratios = sorted(factor.ratios.values())
     spread = f"{ratios[0]:.2f}–{ratios[-1]:.2f}" if len(ratios) > 1 else f"{ratios[0]:.2f}"
     now = used.by_place.get(factor.place, {}).get(factor.gpu)
     half = Z80 * factor.log_sd
     low, high = math.exp(factor.log_factor - half), math.exp(factor.log_factor + half)
     return [
-        cell(factor.place.phase), cell(_where(factor)), cell(str(len(ratios))), cell(spread),
-        cell("-" if now is None else f"× {math.exp(now.log_factor):.2f}"),
-        cell(f"× {math.exp(factor.log_factor):.2f}", Style.STRONG), cell(f"{low:.2f}–{high:.2f}"),
+        factor.place.phase, _where(factor), str(len(ratios)), spread,
+        "-" if now is None else f"× {math.exp(now.log_factor):.2f}",
+        cell(f"× {math.exp(factor.log_factor):.2f}", Style.STRONG), f"{low:.2f}–{high:.2f}",
     ]  # fmt: skip
 
 
@@ -141,14 +133,9 @@ def _list_json(rows: tuple[FactorRow, ...]) -> list[dict[str, Any]]:
 
 def _list_text(rows: tuple[FactorRow, ...]) -> str:
     screen = terminal()
-    columns = (
-        Column(title="calibration"),
-        Column(title="applied"),
-        Column(title="runs", align="right"),
-        Column(title=""),
-    )
     table = [
-        [cell(row.calibration_id), cell(f"{row.applied_at:%Y-%m-%d %H:%M} UTC"), cell(str(runs)), cell(state)]
+        [row.calibration_id, f"{row.applied_at:%Y-%m-%d %H:%M} UTC", str(runs), state]
         for row, runs, state in _calibrations(rows)
     ]
+    columns = ("calibration", "applied", right("runs"), "")
     return paint(draw(columns, table, screen.columns) or [line("nothing was applied yet")], colour=screen.colour)

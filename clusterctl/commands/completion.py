@@ -6,7 +6,7 @@ import os
 from enum import StrEnum
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 REQUEST = "_CLUSTERCTL_COMPLETE"
 """typer's own protocol: with this variable set, its root prints a script, or completions, instead of running."""
@@ -20,7 +20,7 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-def completion(shell: Annotated[Shell, typer.Argument(help="The shell that you use.")]) -> None:
+def completion(shell: Annotated[Shell, Argument(help="The shell that you use.")]) -> None:
     """Print the completion script of a shell.
 
     bash: add `eval "$(clusterctl completion bash)"` to ~/.bashrc.

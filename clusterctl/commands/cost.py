@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.console import terminal
 from clusterctl.errors import ClusterctlError, SpecError
@@ -33,28 +34,21 @@ class FocusVersion(StrEnum):
 
 
 def cost(
-    run: Annotated[str | None, typer.Argument(help="Run: its id, the start of it, or its name; else all.")] = None,
+    run: Annotated[str | None, Argument(help="Run: its id, the start of it, or its name; else all.")] = None,
     *,
     by: Annotated[
         list[str] | None,
-        typer.Option(
-            "--by", help="Split by use, run, role, team, model, provider, resource or label:NAME; repeatable."
-        ),
+        Option("--by", help="Split by use, run, role, team, model, provider, resource or label:NAME; repeatable."),
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", help="From then on: 7d, 14:05, 2026-11-23.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Up to then.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Add formulas, prices, their sources and ages.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON; money is a decimal string, null = unknown.")
-    ] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the split as CSV.")] = False,
+    since: Annotated[str | None, Option("--since", help="From then on: 7d, 14:05, 2026-11-23.")] = None,
+    until: Annotated[str | None, Option("--until", help="Up to then.")] = None,
+    explain: Annotated[bool, Option("--explain", help="Add formulas, prices, their sources and ages.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON; money is a decimal string, null = unknown.")] = False,
+    as_csv: Annotated[bool, Option("--csv", help="Print the split as CSV.")] = False,
     focus: Annotated[
-        str | None,
-        typer.Option("--focus", help="Write a FOCUS data set instead: FILE.csv, FILE.parquet, - for stdout."),
+        str | None, Option("--focus", help="Write a FOCUS data set instead: FILE.csv, FILE.parquet, - for stdout.")
     ] = None,
-    focus_version: Annotated[
-        FocusVersion, typer.Option("--focus-version", help="Version of FOCUS.")
-    ] = FocusVersion.NEW,
+    focus_version: Annotated[FocusVersion, Option("--focus-version", help="Version of FOCUS.")] = FocusVersion.NEW,
 ) -> None:
     """Show what runs have cost, who used it and for what, and how it goes on."""
     if as_json and as_csv:

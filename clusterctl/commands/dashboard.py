@@ -8,6 +8,7 @@ import signal
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from clusterctl.dashboard import server
 from clusterctl.dashboard.login import is_loopback
@@ -18,14 +19,12 @@ STOP = "clusterctl dashboard --stop"
 
 def dashboard(
     *,
-    host: Annotated[str, typer.Option("--host", help="Address; others than loopback need a login.")] = "127.0.0.1",
-    port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="Port (8501, or the next free one).")
-    ] = None,
-    sample: Annotated[bool, typer.Option("--sample", help="Open it on the recorded day of a simulated run.")] = False,
-    background: Annotated[bool, typer.Option("--background", help="Leave it running; prints how to stop it.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop the dashboard of this data folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    host: Annotated[str, Option("--host", help="Address; others than loopback need a login.")] = "127.0.0.1",
+    port: Annotated[int | None, Option("--port", min=1, max=65535, help="Port (8501, or the next free one).")] = None,
+    sample: Annotated[bool, Option("--sample", help="Open it on the recorded day of a simulated run.")] = False,
+    background: Annotated[bool, Option("--background", help="Leave it running; prints how to stop it.")] = False,
+    stop: Annotated[bool, Option("--stop", help="Stop the dashboard of this data folder.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show runs, money, GPUs and sandboxes in a browser."""
     place = server.Place(user_data_dir() / "dashboard")

@@ -6,35 +6,26 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import typer
+from typer import Option
 
 from clusterctl import __version__, paths
 from clusterctl.errors import ClusterctlError, StateError
 
 EXTRAS = {
-    "plot": "matplotlib",
-    "postgresql": "psycopg",
-    "aws": "boto3",
-    "gcp": "google.cloud.compute",
-    "azure": "azure.mgmt.compute",
-    "sky": "sky",
-    "kubernetes": "kubernetes",
-    "pulumi": "pulumi",
-    "telemetry": "pynvml",
-    "dashboard": "streamlit",
-    "train": "trl",
-}
+    "plot": "matplotlib", "postgresql": "psycopg", "aws": "boto3", "gcp": "google.cloud.compute",
+    "azure": "azure.mgmt.compute", "sky": "sky", "kubernetes": "kubernetes", "pulumi": "pulumi",
+    "telemetry": "pynvml", "dashboard": "streamlit", "train": "trl",
+}  # fmt: skip
 """Extra → the module that it brings."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(NamedTuple):
     """One line of the report."""
 
     name: str
@@ -46,15 +37,15 @@ class Check:
 
 def doctor(
     *,
-    fix: Annotated[bool, typer.Option("--fix", help="Install bubblewrap if it is missing and we are root.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    fix: Annotated[bool, Option("--fix", help="Install bubblewrap if it is missing and we are root.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check this installation: Python, packages, bundled files, sandbox, extras.  Exit code 5 if one is broken."""
     if fix:
         _install_bubblewrap()
     checks = [_python(), _package(), _bundle(), *_sandbox(), *_extras()]
     if as_json:
-        typer.echo(json.dumps({"version": __version__, "checks": [asdict(check) for check in checks]}, indent=2))
+        typer.echo(json.dumps({"version": __version__, "checks": [check._asdict() for check in checks]}, indent=2))
     else:
         for check in checks:
             typer.echo(f"{check.status:<8}{check.name:<22}{check.detail}")
@@ -68,33 +59,24 @@ def doctor(
 
 
 def _python() -> Check:
-    return Check(name="python", status="ok", detail=f"{platform.python_version()} at {sys.executable}")
+    return Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
 
 
 def _package() -> Check:
     """`planners` is a generic name: another distribution that also ships one would shadow ours."""
-    owners = packages_distributions().get("planners", [])
-    if set(owners) - {"clusterctl"}:
-        return Check(
-            name="packages",
-            status="broken",
-            detail=f"`planners` is also installed by {', '.join(sorted(set(owners) - {'clusterctl'}))}",
-            fix="install clusterctl in a venv of its own",
-        )
-    return Check(name="packages", status="ok", detail=f"clusterctl {__version__} at {Path(paths.__file__).parent}")
+    others = sorted(set(packages_distributions().get("planners", [])) - {"clusterctl"})
+    if others:
+        detail = f"`planners` is also installed by {', '.join(others)}"
+        return Check("packages", "broken", detail, "install clusterctl in a venv of its own")
+    return Check("packages", "ok", f"clusterctl {__version__} at {Path(paths.__file__).parent}")
 
 
 def _bundle() -> Check:
     root = paths.bundle_root()
     absent = [name for name in ("infra", "app", "templates") if not (root / name).is_dir()]
     if absent:
-        return Check(
-            name="bundled files",
-            status="broken",
-            detail=f"no {', '.join(absent)} in {root}",
-            fix="reinstall clusterctl",
-        )
-    return Check(name="bundled files", status="ok", detail=str(root))
+        return Check("bundled files", "broken", f"no {', '.join(absent)} in {root}", "reinstall clusterctl")
+    return Check("bundled files", "ok", str(root))
 
 
 def _install_bubblewrap() -> None:
@@ -121,34 +103,25 @@ def _sandbox() -> list[Check]:
     try:
         found = find_isolation()
     except ClusterctlError as error:
-        return [Check(name="sandbox", status="absent", detail=error.message, fix=fix or error.hint)]
+        return [Check("sandbox", "absent", error.message, fix or error.hint)]
     usable = [name for name, absent in languages().items() if absent is None]
-    programs = Check(name="sandbox languages", status="ok", detail=", ".join(usable))
+    programs = Check("sandbox languages", "ok", ", ".join(usable))
     if not found.weaker:
-        detail = f"{found.name}: namespaces, system-call filter, limits"
-        return [Check(name="sandbox", status="ok", detail=detail), programs]
+        return [Check("sandbox", "ok", f"{found.name}: namespaces, system-call filter, limits"), programs]
     detail = f"{found.name}: {found.weaker} ({BUBBLEWRAP.name}: {why_not(BUBBLEWRAP)})"
-    return [Check(name="sandbox", status="weaker", detail=detail, fix=fix), programs]
+    return [Check("sandbox", "weaker", detail, fix), programs]
 
 
 def _extras() -> list[Check]:
-    return [_extra(extra, module) for extra, module in EXTRAS.items()]
-
-
-def _extra(extra: str, module: str) -> Check:
-    if _is_installed(module):
-        return Check(name=f"extra {extra}", status="ok", detail=f"{module} is installed")
-    return Check(
-        name=f"extra {extra}",
-        status="absent",
-        detail=f"{module} is not installed",
-        fix=f"pip install 'clusterctl[{extra}]'",
-    )
+    return [
+        Check(f"extra {extra}", "ok", f"{module} is installed")
+        if _is_installed(module)
+        else Check(f"extra {extra}", "absent", f"{module} is not installed", f"pip install 'clusterctl[{extra}]'")
+        for extra, module in EXTRAS.items()
+    ]
 
 
 def _is_installed(module: str) -> bool:
     """Whether `module` can be imported, without importing more than its parent packages."""
     parent = module.rpartition(".")[0]
-    if parent and not _is_installed(parent):
-        return False
-    return find_spec(module) is not None
+    return (not parent or _is_installed(parent)) and find_spec(module) is not None

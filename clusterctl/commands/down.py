@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.console import terminal
 from clusterctl.errors import Interrupted, StateError
@@ -22,9 +23,9 @@ from clusterctl.run.view import bill_text, saved_text
 
 
 def down(
-    run: Annotated[str, typer.Argument(help="Run: its id, the start of it, or its name.")],
+    run: Annotated[str, Argument(help="Run: its id, the start of it, or its name.")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """End a run, whatever state it is in, and print planned against actual.
 

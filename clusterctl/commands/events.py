@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
@@ -17,18 +18,17 @@ from clusterctl.run.view import event_text
 
 
 def events(
-    run: Annotated[str, typer.Argument(help="Run: its id, the start of it, or its name.")],
+    run: Annotated[str, Argument(help="Run: its id, the start of it, or its name.")],
     *,
     kind: Annotated[
-        str | None,
-        typer.Option("--kind", help="Only this kind: wanted, launch, stop, gone, warn, limit, limits, end."),
+        str | None, Option("--kind", help="Only this kind: wanted, launch, stop, gone, warn, limit, limits, end.")
     ] = None,
-    role: Annotated[str | None, typer.Option("--role", "-r", help="Only this role.")] = None,
+    role: Annotated[str | None, Option("--role", "-r", help="Only this role.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="Only those since then: 10m, 2h, 14:05, or an ISO time.")
+        str | None, Option("--since", help="Only those since then: 10m, 2h, 14:05, or an ISO time.")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --follow a line for each.")] = False,
+    follow: Annotated[bool, Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON; with --follow a line for each.")] = False,
 ) -> None:
     """Print what happened to a run: every launch, stop, warning and limit.  Times are in your zone."""
     start = None if since is None else moment("--since", since, datetime.now(tz=UTC))

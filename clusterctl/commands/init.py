@@ -7,29 +7,26 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.files.write import write_atomic
 from clusterctl.paths import bundle_root
 
 TEMPLATE_OF_KIND = {
-    "rlcef": "rlcef",
-    "synthesize": "synthetic-triples",
-    "sft": "opencodeinterpreter-sft",
-    "pretrain": "codellama-pretrain",
-    "reward-model": "deepseek-coder-v2-critic",
-    "rollout": "swe-agent-selfhosted",
+    "rlcef": "rlcef", "synthesize": "synthetic-triples", "sft": "opencodeinterpreter-sft",
+    "pretrain": "codellama-pretrain", "reward-model": "deepseek-coder-v2-critic", "rollout": "swe-agent-selfhosted",
     "evaluate": "humaneval",
-}
+}  # fmt: skip
 """Kind of stage -> the template that shows it; a template's own name works too."""
 
 
 def init(
-    kind: Annotated[str | None, typer.Argument(help="A kind of stage or a template; left out = list them.")] = None,
+    kind: Annotated[str | None, Argument(help="A kind of stage or a template; left out = list them.")] = None,
     *,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of stdout.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="List the kinds and templates as JSON.")] = False,
+    out: Annotated[Path | None, Option("--out", "-o", help="Write to this file instead of stdout.")] = None,
+    force: Annotated[bool, Option("--force", help="Overwrite the file if it exists.")] = False,
+    as_json: Annotated[bool, Option("--json", help="List the kinds and templates as JSON.")] = False,
 ) -> None:
     """Write a commented run spec for a kind of work; without a kind, list what there is."""
     templates = template_paths()

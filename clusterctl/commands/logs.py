@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
@@ -23,16 +24,16 @@ FOLLOW_SECONDS = 0.3
 
 
 def logs(
-    run: Annotated[str, typer.Argument(help="Run: its id, the start of it, or its name.")],
+    run: Annotated[str, Argument(help="Run: its id, the start of it, or its name.")],
     *,
-    role: Annotated[list[str] | None, typer.Option("--role", "-r", help="Only this role; repeat it.")] = None,
+    role: Annotated[list[str] | None, Option("--role", "-r", help="Only this role; repeat it.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="Only lines since then: 10m, 2h, 14:05, or an ISO time.")
+        str | None, Option("--since", help="Only lines since then: 10m, 2h, 14:05, or an ISO time.")
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Only lines until then.")] = None,
-    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last lines.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    until: Annotated[str | None, Option("--until", help="Only lines until then.")] = None,
+    tail: Annotated[int | None, Option("--tail", "-n", min=0, help="Only the last lines.")] = None,
+    follow: Annotated[bool, Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Print the logs of a run, in the order in which they were written: time, role, line.
 

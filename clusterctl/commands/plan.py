@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperCommand
 
 from clusterctl.console import MAX_COLUMNS, MIN_COLUMNS, Terminal, emit, terminal
@@ -47,42 +48,38 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command("plan", cls=PlanCommand, context_settings={"help_option_names": ["-h", "--help"]})
 def plan(
-    spec: Annotated[str, typer.Argument(help="Run spec (YAML) or plan.json; `-` reads standard input.")],
+    spec: Annotated[str, Argument(help="Run spec (YAML) or plan.json; `-` reads standard input.")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (docs/plan-json.md).")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a comment for a pull request.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON (docs/plan-json.md).")] = False,
+    markdown: Annotated[bool, Option("--markdown", help="Print a comment for a pull request.")] = False,
     explain: Annotated[
         str | None,
-        typer.Option(
-            "--explain", metavar="[ID]", help="Where a number comes from; alone: rejections, assumptions, ids."
-        ),
+        Option("--explain", metavar="[ID]", help="Where a number comes from; alone: rejections, assumptions, ids."),
     ] = None,
     what_if: Annotated[
-        list[str] | None, typer.Option("--what-if", metavar="KEY=VALUE", help="Show what a change does; repeat it.")
+        list[str] | None, Option("--what-if", metavar="KEY=VALUE", help="Show what a change does; repeat it.")
     ] = None,
-    compare: Annotated[
-        str | None, typer.Option("--compare", metavar="FILE", help="Compare with this spec or plan.")
-    ] = None,
-    pick: Annotated[int | None, typer.Option("--pick", min=1, help="Take this alternative, by its number.")] = None,
+    compare: Annotated[str | None, Option("--compare", metavar="FILE", help="Compare with this spec or plan.")] = None,
+    pick: Annotated[int | None, Option("--pick", min=1, help="Take this alternative, by its number.")] = None,
     objective: Annotated[
-        Objective | None, typer.Option("--objective", help="What to choose by, instead of the spec's.")
+        Objective | None, Option("--objective", help="What to choose by, instead of the spec's.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan to this file, plan.json say.")] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="Write the plan to this file, plan.json say.")] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FOLDER", help="Write pictures (SVG) into this folder.")
+        Path | None, Option("--plot", metavar="FOLDER", help="Write pictures (SVG) into this folder.")
     ] = None,
     prices: Annotated[
-        Path | None, typer.Option("--prices", metavar="BOOK", help="A book folder instead of the one in use.")
+        Path | None, Option("--prices", metavar="BOOK", help="A book folder instead of the one in use.")
     ] = None,
     max_price_age: Annotated[
-        int | None, typer.Option("--max-price-age", metavar="DAYS", min=0, help="Refuse older prices with exit code 4.")
+        int | None, Option("--max-price-age", metavar="DAYS", min=0, help="Refuse older prices with exit code 4.")
     ] = None,
-    now: Annotated[str | None, typer.Option("--now", metavar="DATE", help="Plan as if it were this day.")] = None,
+    now: Annotated[str | None, Option("--now", metavar="DATE", help="Plan as if it were this day.")] = None,
     width: Annotated[
-        int | None, typer.Option("--width", min=MIN_COLUMNS, max=MAX_COLUMNS, help="Columns of the page.")
+        int | None, Option("--width", min=MIN_COLUMNS, max=MAX_COLUMNS, help="Columns of the page.")
     ] = None,
-    colour: Annotated[Colour, typer.Option("--color", help="When to use colour.")] = "auto",
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Unfold what the page folds.")] = False,
+    colour: Annotated[Colour, Option("--color", help="When to use colour.")] = "auto",
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Unfold what the page folds.")] = False,
 ) -> None:
     """Plan a run: which fleet, how long, how much, how sure.
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import polars as pl
 import typer
+from typer import Argument, Option
 
 from clusterctl.console import terminal
 from clusterctl.errors import PriceError, SpecError
@@ -26,33 +27,29 @@ def _split(values: list[str] | None) -> list[str]:
 
 
 Clouds = Annotated[
-    list[str] | None, typer.Option("--cloud", callback=_split, help="aws, gcp or azure; repeat it or use commas.")
+    list[str] | None, Option("--cloud", callback=_split, help="aws, gcp or azure; repeat it or use commas.")
 ]
-Regions = Annotated[
-    list[str] | None, typer.Option("--region", callback=_split, help="Region; repeat it or use commas.")
-]
-Gpus = Annotated[
-    list[str] | None, typer.Option("--gpu", callback=_split, help="GPU, such as H100; repeat it or use commas.")
-]
+Regions = Annotated[list[str] | None, Option("--region", callback=_split, help="Region; repeat it or use commas.")]
+Gpus = Annotated[list[str] | None, Option("--gpu", callback=_split, help="GPU, such as H100; repeat it or use commas.")]
 Instances = Annotated[
-    list[str] | None, typer.Option("--instance", callback=_split, help="Instance type; `*` stands for anything.")
+    list[str] | None, Option("--instance", callback=_split, help="Instance type; `*` stands for anything.")
 ]
 Capacities = Annotated[
     list[str] | None,
-    typer.Option("--capacity", callback=_split, help="on_demand, spot, reserved_1y, reserved_3y, capacity_block."),
+    Option("--capacity", callback=_split, help="on_demand, spot, reserved_1y, reserved_3y, capacity_block."),
 ]
-MinGpus = Annotated[float | None, typer.Option("--min-gpus", min=0, help="GPUs in one machine, at least.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Rows to show (a table: 20; JSON and CSV: all).")]
-Book = Annotated[Path | None, typer.Option("--book", help="A book folder instead of the one in use.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+MinGpus = Annotated[float | None, Option("--min-gpus", min=0, help="GPUs in one machine, at least.")]
+Limit = Annotated[int | None, Option("--limit", min=1, help="Rows to show (a table: 20; JSON and CSV: all).")]
+Book = Annotated[Path | None, Option("--book", help="A book folder instead of the one in use.")]
+AsJson = Annotated[bool, Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, Option("--csv", help="Print CSV.")]
 
 
 @app.command("list")
 def list_prices(
     *, cloud: Clouds = None, region: Regions = None, gpu: Gpus = None, instance: Instances = None,
     capacity: Capacities = None, min_gpus: MinGpus = None,
-    sort: Annotated[SortBy, typer.Option("--sort", help="Order of the rows.")] = "price",
+    sort: Annotated[SortBy, Option("--sort", help="Order of the rows.")] = "price",
     limit: Limit = None, book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
 ) -> None:  # fmt: skip
     """List offers: $/h, $/GPU-h, age of the price."""
@@ -65,7 +62,7 @@ def list_prices(
 @app.command("compare")
 def compare_prices(
     gpus: Annotated[
-        list[str], typer.Argument(help="GPUs to compare, such as H100 H200.", callback=_split, show_default=False)
+        list[str], Argument(help="GPUs to compare, such as H100 H200.", callback=_split, show_default=False)
     ],
     *, cloud: Clouds = None, region: Regions = None, capacity: Capacities = None, min_gpus: MinGpus = None,
     limit: Limit = None, book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
@@ -79,7 +76,7 @@ def compare_prices(
 
 @app.command("history")
 def price_history(
-    instance: Annotated[str, typer.Argument(help="Instance type, such as p5.48xlarge.", show_default=False)],
+    instance: Annotated[str, Argument(help="Instance type, such as p5.48xlarge.", show_default=False)],
     *, cloud: Clouds = None, region: Regions = None, capacity: Capacities = None, limit: Limit = None,
     book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
 ) -> None:  # fmt: skip
@@ -120,8 +117,8 @@ def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
 @app.command("refresh")
 def refresh_prices(
     *, cloud: Clouds = None, region: Regions = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the book to this folder instead.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and compare, write nothing.")] = False,
+    out: Annotated[Path | None, Option("--out", help="Write the book to this folder instead.")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Read and compare, write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Read today's prices from the clouds.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.sandbox.isolation import Isolation
@@ -20,22 +21,18 @@ app = typer.Typer(help="Run programs that nobody has read.", no_args_is_help=Tru
 EXIT_CODES = {"time limit": 124, "memory limit": 137, "output limit": 153, "compile failed": 1}
 """A program that did not end by itself; else its own exit code."""
 
-Memory = Annotated[int, typer.Option("--memory-mib", min=16, help="Memory of one program and its files, in MiB.")]
-Unsafe = Annotated[
-    bool, typer.Option("--unsafe-no-sandbox", help="Run programs unprotected: they can do whatever you can.")
-]
+Memory = Annotated[int, Option("--memory-mib", min=16, help="Memory of one program and its files, in MiB.")]
+Unsafe = Annotated[bool, Option("--unsafe-no-sandbox", help="Run programs unprotected: they can do whatever you can.")]
 
 
 @app.command()
 def serve(
     *,
-    host: Annotated[str, typer.Option("--host", help="Address; others than loopback need a token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Programs at once (twice the CPUs).")] = None,
-    queue: Annotated[int, typer.Option("--queue", min=0, help="Requests that may wait; more get 504.")] = 1000,
-    token_file: Annotated[
-        Path | None, typer.Option("--token-file", help="File that holds the token to ask for.")
-    ] = None,
+    host: Annotated[str, Option("--host", help="Address; others than loopback need a token.")] = "127.0.0.1",
+    port: Annotated[int, Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    workers: Annotated[int | None, Option("--workers", min=1, help="Programs at once (twice the CPUs).")] = None,
+    queue: Annotated[int, Option("--queue", min=0, help="Requests that may wait; more get 504.")] = 1000,
+    token_file: Annotated[Path | None, Option("--token-file", help="File that holds the token to ask for.")] = None,
     memory_mib: Memory = 1024,
     unsafe_no_sandbox: Unsafe = False,
 ) -> None:
@@ -60,17 +57,17 @@ def serve(
 
 @app.command()
 def run(
-    file: Annotated[str, typer.Argument(help="The program's source, or - for stdin.", show_default=False)],
+    file: Annotated[str, Argument(help="The program's source, or - for stdin.", show_default=False)],
     *,
     language: Annotated[
         str | None,
-        typer.Option("--language", help="python, cpp, bash, nodejs, go, rust or java; else told by the file's name."),
+        Option("--language", help="python, cpp, bash, nodejs, go, rust or java; else told by the file's name."),
     ] = None,
-    stdin: Annotated[Path | None, typer.Option("--stdin", help="File that the program reads as its stdin.")] = None,
-    time_limit: Annotated[float, typer.Option("--time-limit", min=0.01, help="Seconds that it may run.")] = 10.0,
+    stdin: Annotated[Path | None, Option("--stdin", help="File that the program reads as its stdin.")] = None,
+    time_limit: Annotated[float, Option("--time-limit", min=0.01, help="Seconds that it may run.")] = 10.0,
     memory_mib: Memory = 1024,
     unsafe_no_sandbox: Unsafe = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print verdict and output as JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print verdict and output as JSON.")] = False,
 ) -> None:
     """Run one program; exit with its exit code, 124 after the time limit, 137 after the memory limit."""
     from clusterctl.sandbox.run import run_program
@@ -98,12 +95,10 @@ def run(
 @app.command()
 def bench(
     *,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Time for each measurement.")] = 2.0,
-    concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, help="Instead of 1 to twice the CPUs.")
-    ] = None,
-    runs: Annotated[int, typer.Option("--runs", min=0, help="Then run so many and look what they leave.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seconds: Annotated[float, Option("--seconds", min=0.1, help="Time for each measurement.")] = 2.0,
+    concurrency: Annotated[int | None, Option("--concurrency", min=1, help="Instead of 1 to twice the CPUs.")] = None,
+    runs: Annotated[int, Option("--runs", min=0, help="Then run so many and look what they leave.")] = 0,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure starts beside bare bubblewrap; write the profile that plans can use."""
     from clusterctl.sandbox.report import bench_report

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from clusterctl.files.write import write_atomic
 from planners.spec.manual import run_spec_manual
@@ -13,8 +14,8 @@ from planners.spec.run import run_spec_schema
 
 def schema(
     *,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of stdout.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the manual of every field instead.")] = False,
+    out: Annotated[Path | None, Option("--out", "-o", help="Write to this file instead of stdout.")] = None,
+    markdown: Annotated[bool, Option("--markdown", help="Print the manual of every field instead.")] = False,
 ) -> None:
     """Print the JSON Schema of a run spec.
 

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.console import Redrawn, terminal
 from clusterctl.errors import ClusterctlError
@@ -26,11 +27,11 @@ WATCH_SECONDS = 1.0
 
 
 def status(
-    run: Annotated[str | None, typer.Argument(help="All about this run: its id, the start of it, or its name.")] = None,
+    run: Annotated[str | None, Argument(help="All about this run: its id, the start of it, or its name.")] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Ended runs too.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every second until nothing is live.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch a line for each look.")] = False,
+    everything: Annotated[bool, Option("--all", help="Ended runs too.")] = False,
+    watch: Annotated[bool, Option("--watch", "-w", help="Again every second until nothing is live.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON; with --watch a line for each look.")] = False,
 ) -> None:
     """Show the live runs: how far they are, what they cost and will cost, what is wrong and what fixes it.
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from clusterctl.console import ask
 from clusterctl.ledger import open_ledger
@@ -22,9 +23,9 @@ from planners.run.outlook import SECONDS_PER_HOUR
 
 def sweep(
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove everything that is found, without asking.")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="Remove everything that is found, without asking.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print what is found as JSON; remove nothing without --yes.")
+        bool, Option("--json", help="Print what is found as JSON; remove nothing without --yes.")
     ] = False,
 ) -> None:
     """Look for processes, sandboxes and folders that no live run owns, and remove them once you say so.

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.commands import telemetry_store
 from clusterctl.errors import ClusterctlError, SpecError
@@ -30,31 +31,27 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def agent(
     *,
     store: Annotated[
-        str | None, typer.Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's; 'off' for none.")
+        str | None, Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's; 'off' for none.")
     ] = None,
-    node: Annotated[str | None, typer.Option("--node", help="Name of this node; else its host name.")] = None,
-    interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between measurements.")] = 1.0,
-    write_every: Annotated[
-        float, typer.Option("--write-every", min=1, help="Seconds that a stored row covers.")
-    ] = 10.0,
+    node: Annotated[str | None, Option("--node", help="Name of this node; else its host name.")] = None,
+    interval: Annotated[float, Option("--interval", min=0.1, help="Seconds between measurements.")] = 1.0,
+    write_every: Annotated[float, Option("--write-every", min=1, help="Seconds that a stored row covers.")] = 10.0,
     listen: Annotated[
-        str, typer.Option("--listen", help="HOST:PORT of the page for Prometheus; 'off' for none.")
+        str, Option("--listen", help="HOST:PORT of the page for Prometheus; 'off' for none.")
     ] = "127.0.0.1:9400",
     token_file: Annotated[
-        Path | None, typer.Option("--token-file", help="File with the token to ask for; needed beyond loopback.")
+        Path | None, Option("--token-file", help="File with the token to ask for; needed beyond loopback.")
     ] = None,
-    sandbox: Annotated[list[str] | None, typer.Option("--sandbox", help="URL of a sandbox server; repeatable.")] = None,
-    sandbox_token_file: Annotated[
-        Path | None, typer.Option("--sandbox-token-file", help="File with its token.")
-    ] = None,
+    sandbox: Annotated[list[str] | None, Option("--sandbox", help="URL of a sandbox server; repeatable.")] = None,
+    sandbox_token_file: Annotated[Path | None, Option("--sandbox-token-file", help="File with its token.")] = None,
     metrics_file: Annotated[
-        list[str] | None, typer.Option("--metrics-file", help="Files (a pattern) of metrics to pass on; repeatable.")
+        list[str] | None, Option("--metrics-file", help="Files (a pattern) of metrics to pass on; repeatable.")
     ] = None,
     remote_write: Annotated[
-        str | None, typer.Option("--remote-write", help="URL to push to, by Prometheus' remote-write.")
+        str | None, Option("--remote-write", help="URL to push to, by Prometheus' remote-write.")
     ] = None,
     remote_write_token_file: Annotated[
-        Path | None, typer.Option("--remote-write-token-file", help="File with its token.")
+        Path | None, Option("--remote-write-token-file", help="File with its token.")
     ] = None,
 ) -> None:
     """Measure this node until stopped: GPUs, host, sandboxes, who holds what, why a GPU idles."""
@@ -76,15 +73,13 @@ def agent(
 
 @app.command()
 def export(
-    table: Annotated[str, typer.Argument(help="gpu, host, sandbox, devices or notes.")],
+    table: Annotated[str, Argument(help="gpu, host, sandbox, devices or notes.")],
     *,
-    store: Annotated[str | None, typer.Option("--store", help="Folder or URL; else CLUSTERCTL_TELEMETRY's.")] = None,
-    since: Annotated[str, typer.Option("--since", help="How far back: 90s, 15m, 2h, 7d.")] = "1h",
-    step: Annotated[int, typer.Option("--step", min=0, help="Seconds that a row covers; 0: as stored.")] = 0,
-    run: Annotated[str | None, typer.Option("--run", help="Only this run's.")] = None,
-    form: Annotated[
-        Literal["csv", "json", "parquet"], typer.Option("--format", help="json: a line for each row.")
-    ] = "csv",
+    store: Annotated[str | None, Option("--store", help="Folder or URL; else CLUSTERCTL_TELEMETRY's.")] = None,
+    since: Annotated[str, Option("--since", help="How far back: 90s, 15m, 2h, 7d.")] = "1h",
+    step: Annotated[int, Option("--step", min=0, help="Seconds that a row covers; 0: as stored.")] = 0,
+    run: Annotated[str | None, Option("--run", help="Only this run's.")] = None,
+    form: Annotated[Literal["csv", "json", "parquet"], Option("--format", help="json: a line for each row.")] = "csv",
 ) -> None:
     """Print what was measured.  An absent value is empty (null in JSON), never 0."""
     from planners.telemetry.tables import TABLES

@@ -9,27 +9,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from clusterctl.console import terminal
 from clusterctl.store import open_source, open_store
 from clusterctl.store.inventory import TableSize
 from clusterctl.store.store import Store
 
-Url = Annotated[str | None, typer.Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's.")]
+Url = Annotated[str | None, Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's.")]
 GIB, MIB = 2**30, 2**20
 
 
 def compact(
     *,
     store: Url = None,
-    every: Annotated[
-        float, typer.Option("--every", min=0, help="Again after so many seconds, until stopped; 0: once.")
-    ] = 0,
+    every: Annotated[float, Option("--every", min=0, help="Again after so many seconds, until stopped; 0: once.")] = 0,
     keep_days: Annotated[
-        float | None, typer.Option("--keep-days", min=0, help="Remove what is older than so many days.")
+        float | None, Option("--keep-days", min=0, help="Remove what is older than so many days.")
     ] = None,
     keep_gib: Annotated[
-        float | None, typer.Option("--keep-gib", min=0, help="Then remove the oldest until no more is left.")
+        float | None, Option("--keep-gib", min=0, help="Then remove the oldest until no more is left.")
     ] = None,
 ) -> None:
     """Merge what agents wrote, with roll-ups of 10 s, 1 min and 10 min; remove what is too old."""
@@ -54,7 +53,7 @@ def compact(
 
 
 def status(
-    *, store: Url = None, as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False
+    *, store: Url = None, as_json: Annotated[bool, Option("--json", help="Print the same as JSON.")] = False
 ) -> None:
     """Say what telemetry there is: since when, how much, how much of it is not yet compacted, what can't be read."""
     source = open_source(store)
@@ -69,13 +68,9 @@ def status(
         }  # fmt: skip
         typer.echo(json.dumps(document, indent=2))
         return
-    when = (
-        f"{span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M} UTC"
-        if span
-        else "unknown"
-        if source.problems()
-        else "nothing yet"
-    )
+    when = "unknown" if source.problems() else "nothing yet"
+    if span:
+        when = f"{span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M} UTC"
     typer.echo(f"{source.where}: {when}")
     if tables:
         _draw(tables)
@@ -89,19 +84,14 @@ def _totals(store: Store) -> tuple[int, int]:
 
 
 def _draw(tables: list[TableSize]) -> None:
-    from clusterctl.show.spans import Span, paint
-    from clusterctl.show.table import Column, draw
+    from clusterctl.show.spans import paint
+    from clusterctl.show.table import draw, right
 
     window = terminal()
-    columns = [
-        Column(title="table"), Column(title="since"), Column(title="MiB", align="right"),
-        Column(title="not compacted", align="right", drop=1), Column(title="files", align="right", drop=2),
-    ]  # fmt: skip
+    columns = ("table", "since", right("MiB"), right("not compacted", drop=1), right("files", drop=2))
     rows = [
-        [[Span(text)] for text in (
-            each.table, f"{each.first:%Y-%m-%d %H:%M}", f"{(each.part_bytes + each.segment_bytes) / MIB:,.1f}",
-            f"{each.segment_bytes / MIB:,.1f}", f"{each.parts + each.segments:,}",
-        )]
+        [each.table, f"{each.first:%Y-%m-%d %H:%M}", f"{(each.part_bytes + each.segment_bytes) / MIB:,.1f}",
+         f"{each.segment_bytes / MIB:,.1f}", f"{each.parts + each.segments:,}"]
         for each in tables
     ]  # fmt: skip
     typer.echo(paint(draw(columns, rows, window.columns), colour=window.colour), nl=False)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.console import ask
 from clusterctl.errors import ClusterctlError, SpecError
@@ -37,30 +37,28 @@ LOCK_SECONDS = 10.0
 
 
 def up(
-    what: Annotated[str, typer.Argument(metavar="SPEC", help="Run spec (YAML), plan.json, or a run to go on with.")],
+    what: Annotated[str, Argument(metavar="SPEC", help="Run spec (YAML), plan.json, or a run to go on with.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done and what it costs; do nothing.")
+        bool, Option("--dry-run", help="Show what would be done and what it costs; do nothing.")
     ] = False,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return as soon as the run is under way.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Another run of a plan that has been run.")] = False,
+    detach: Annotated[bool, Option("--detach", "-d", help="Return as soon as the run is under way.")] = False,
+    again: Annotated[bool, Option("--again", help="Another run of a plan that has been run.")] = False,
     limit_usd: Annotated[
-        float | None, typer.Option("--limit-usd", help="Most dollars, instead of the spec's; also of a live run.")
+        float | None, Option("--limit-usd", help="Most dollars, instead of the spec's; also of a live run.")
     ] = None,
     limit_hours: Annotated[
-        float | None, typer.Option("--limit-hours", help="Most hours, instead of the spec's; also of a live run.")
+        float | None, Option("--limit-hours", help="Most hours, instead of the spec's; also of a live run.")
     ] = None,
-    allow_unknown_price: Annotated[
-        bool, typer.Option("--allow-unknown-price", help="Start without a known price.")
-    ] = False,
+    allow_unknown_price: Annotated[bool, Option("--allow-unknown-price", help="Start without a known price.")] = False,
     allow_over_limit: Annotated[
-        bool, typer.Option("--allow-over-limit", help="Start although the plan's P90 breaks a limit.")
+        bool, Option("--allow-over-limit", help="Start although the plan's P90 breaks a limit.")
     ] = False,
     allow_old_prices: Annotated[
-        bool, typer.Option("--allow-old-prices", help="Start on prices over half a year old.")
+        bool, Option("--allow-old-prices", help="Start on prices over half a year old.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines: plan, events, steps, bill.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON lines: plan, events, steps, bill.")] = False,
 ) -> None:
     """Start a run, or go on with it where it stopped.
 
@@ -69,12 +67,14 @@ def up(
     """
     store, now = user_data_dir(), datetime.now(tz=UTC)
     allowed = Allowed(unknown_price=allow_unknown_price, over_limit=allow_over_limit, old_prices=allow_old_prices)
-    asked = _Limits(usd=_amount("--limit-usd", limit_usd), hours=_amount("--limit-hours", limit_hours))
+    usd, hours = _amount("--limit-usd", limit_usd), _amount("--limit-hours", limit_hours)
     with open_ledger() as ledger:
         plan, only = _meant(ledger, store, what, now)
         target_of(plan, store)
         launch = decide(ledger, store, plan, only=only, again=again)
-        limits = asked.of(plan, launch.run)
+        limits = RunLimits.of(plan, usd=usd, hours=hours)
+        if (run := launch.run) is not None:  # they win over the run's, and those over the spec's
+            limits = RunLimits(usd=usd or run.limit_usd, hours=hours or run.limit_hours)
         _show(ledger, plan, launch, limits, as_json=as_json)
         if launch.deed is not Deed.FOLLOW:
             check_packages(plan)
@@ -104,20 +104,6 @@ def up(
                 open_run(ledger, store, launch.run_id), store, interrupt, as_json=as_json,
                 since_seq=seen[-1].seq if seen else 0, since=steps[0].at if steps else datetime.min.replace(tzinfo=UTC),
             )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Limits:
-    """Limits of the command line."""
-
-    usd: Decimal | None
-    hours: Decimal | None
-
-    def of(self, plan: Plan, run: Run | None) -> RunLimits:
-        """They win over the run's, and those over the spec's."""
-        if run is None:
-            return RunLimits.of(plan, usd=self.usd, hours=self.hours)
-        return RunLimits(usd=self.usd or run.limit_usd, hours=self.hours or run.limit_hours)
 
 
 def _amount(option: str, value: float | None) -> Decimal | None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from clusterctl.console import terminal
 from clusterctl.errors import SpecError
@@ -24,12 +25,12 @@ JSON_FIELDS = ("id", "predicted", "published", "p10", "p90", "unit", "reason")
 
 
 def validate(
-    cases: Annotated[str, typer.Argument(help="Cases file (YAML or JSON); `-` reads standard input.")],
+    cases: Annotated[str, Argument(help="Cases file (YAML or JSON); `-` reads standard input.")],
     *,
     kind: Annotated[
-        list[str] | None, typer.Option("--kind", help=f"Only this kind; repeat it. One of {', '.join(KINDS)}.")
+        list[str] | None, Option("--kind", help=f"Only this kind; repeat it. One of {', '.join(KINDS)}.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict published runs with the functions that `plan` uses: ratio, 80 % band and summary.
 
@@ -67,62 +68,45 @@ def _as_json(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
 
 def _as_text(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
     """The cases, the summary, and why cases have no prediction."""
-    from clusterctl.show.spans import Span, paint
+    from clusterctl.show.spans import line, paint, stacked
 
     screen = terminal()
-    blank = [Span("")]
-    blocks = [_case_lines(answers, screen.columns), _score_lines(scores, screen.columns)]
     unanswered = [answer for answer in answers if answer.predicted is None]
-    reasons = [[Span(f"no prediction for {answer.id}: {answer.reason}")] for answer in unanswered]
-    total = [[Span(f"{len(answers)} cases, {len(unanswered)} without a prediction")]]
-    lines = [line for block in (*blocks, reasons, total) if block for line in (*block, blank)]
-    return paint(lines[:-1], colour=screen.colour)
+    reasons = [line(f"no prediction for {answer.id}: {answer.reason}") for answer in unanswered]
+    total = [line(f"{len(answers)} cases, {len(unanswered)} without a prediction")]
+    blocks = [_case_lines(answers, screen.columns), _score_lines(scores, screen.columns), reasons, total]
+    return paint(stacked(blocks), colour=screen.colour)
 
 
 def _case_lines(answers: Sequence[Answer], columns: int) -> list[Line]:
     from clusterctl.show.rounding import number
     from clusterctl.show.spans import Style
-    from clusterctl.show.table import Column, cell, draw
+    from clusterctl.show.table import Cell, Column, cell, draw, right
 
-    verdicts = {True: ("inside", Style.PLAIN), False: ("OUTSIDE", Style.WARN), None: ("-", Style.DIM)}
+    verdicts = {True: cell("inside"), False: cell("OUTSIDE", Style.WARN), None: cell("-", Style.DIM)}
     titles = (
-        Column(title="case"),
-        Column(title="kind", drop=2),
-        Column(title="quality", drop=3),
-        Column(title="predicted", align="right"),
-        Column(title="published", align="right"),
-        Column(title="unit", drop=4),
-        Column(title="ratio", align="right"),
-        Column(title="80 % band", drop=1),
-        Column(title=""),
-        Column(title="note", drop=5, prose=True),
-    )
+        "case", Column("kind", drop=2), Column("quality", drop=3), right("predicted"), right("published"),
+        Column("unit", drop=4), right("ratio"), Column("80 % band", drop=1), "", Column("note", drop=5, prose=True),
+    )  # fmt: skip
 
-    def row(answer: Answer) -> list[Line]:
+    def row(answer: Answer) -> list[Cell]:
         band = "" if answer.p10 is None else f"{number(answer.p10)} to {number(answer.p90)}"
         ratio = "-" if answer.ratio is None else f"{answer.ratio:.2f}"
-        numbers = (number(answer.predicted), number(answer.published), answer.unit or "-", ratio, band)
-        texts = (answer.id, answer.kind, answer.quality or "-", *numbers)
-        return [*map(cell, texts), cell(*verdicts[answer.inside]), cell(answer.reason or "", Style.DIM)]
+        return [
+            answer.id, answer.kind, answer.quality or "-", number(answer.predicted), number(answer.published),
+            answer.unit or "-", ratio, band, verdicts[answer.inside], cell(answer.reason or "", Style.DIM),
+        ]  # fmt: skip
 
     return draw(titles, [row(answer) for answer in answers], columns, indent=0)
 
 
 def _score_lines(scores: Sequence[Score], columns: int) -> list[Line]:
-    from clusterctl.show.table import Column, cell, draw
+    from clusterctl.show.table import draw, right
 
-    titles = ("kind", "quality", "n", "median |error|", "p90 |error|", "median ratio", "in 80 % band")
+    numbers = ("n", "median |error|", "p90 |error|", "median ratio", "in 80 % band")
     rows = [
-        (
-            score.kind,
-            score.quality or "-",
-            str(score.n),
-            f"{score.median_abs_error:.3f}",
-            f"{score.p90_abs_error:.2f}",
-            f"{score.median_ratio:.2f}",
-            f"{score.band80_coverage:.2f}",
-        )
+        [score.kind, score.quality or "-", str(score.n), f"{score.median_abs_error:.3f}", f"{score.p90_abs_error:.2f}",
+         f"{score.median_ratio:.2f}", f"{score.band80_coverage:.2f}"]
         for score in scores
-    ]
-    table = [Column(title=title, align="left" if i < 2 else "right") for i, title in enumerate(titles)]
-    return draw(table, [[*map(cell, row)] for row in rows], columns, indent=0)
+    ]  # fmt: skip
+    return draw(["kind", "quality", *map(right, numbers)], rows, columns, indent=0)

@@ -66,7 +66,7 @@ def find_model(model: str | InlineModel) -> ModelShape:
 
 
 def _find_model(name: str) -> ModelShape:
-    shape = _models_by_key().get(_plain(name)) or _models_by_key().get(_bare(name))
+    shape = _models_by_key().get(name.strip().lower()) or _models_by_key().get(_bare(name))
     if shape is not None:
         return shape
     hint = "`model:` also takes a shape ({name, layers, hidden, heads, ...}) or the path of a config.json"
@@ -84,19 +84,7 @@ def find_gpu(name: str) -> GpuSpec:
 
 
 def _model_of(row: Mapping[str, Any]) -> ModelShape:
-    nullable: dict[str, Any] = dict.fromkeys(
-        (
-            "layers",
-            "hidden",
-            "heads",
-            "kv_heads",
-            "head_dim",
-            "ffn",
-            "ffn_matrices",
-            "vocab",
-            "tied_embeddings",
-        )
-    )
+    nullable: dict[str, Any] = dict.fromkeys(_MODEL_FIELDS_WITHOUT_DEFAULT)
     known = {key: value for key, value in row.items() if key not in _FOR_CHECKS_ONLY}
     return ModelShape(**{**nullable, **known, "aliases": tuple(row.get("aliases", ()))})
 
@@ -106,13 +94,9 @@ def _gpu_of(row: Mapping[str, Any]) -> GpuSpec:
     return GpuSpec(**{**nullable, **row, "aliases": tuple(row.get("aliases", ()))})
 
 
-def _plain(name: str) -> str:
-    return name.strip().lower()
-
-
 def _bare(name: str) -> str:
     """Lower case, without organisation and tuning suffixes: Qwen/Qwen2.5-32B-Instruct -> qwen2.5-32b."""
-    bare = _plain(name).rsplit("/", 1)[-1]
+    bare = name.strip().lower().rsplit("/", 1)[-1]
     while (shorter := _TUNING_SUFFIX.sub("", bare)) != bare:
         bare = shorter
     return bare
@@ -124,7 +108,7 @@ def _gpu_key(name: str) -> str:
 
 @cache
 def _models_by_key() -> dict[str, ModelShape]:
-    full = {_plain(name): shape for name, shape in load_models().items()}
+    full = {name.strip().lower(): shape for name, shape in load_models().items()}
     bare = {_bare(name): shape for name, shape in load_models().items()}
     return bare | full
 

@@ -141,15 +141,10 @@ def _own_rule(found: _Found) -> _Sentence:
 
 
 _SPECIAL: dict[str, Callable[[_Found], _Sentence]] = {
-    "missing": _missing,
-    "extra_forbidden": _unknown_field,
-    "union_tag_invalid": _not_allowed,
-    "literal_error": _not_allowed,
-    "enum": _not_allowed,
-    "union_tag_not_found": _no_kind,
-    "string_pattern_mismatch": _pattern,
-    "value_error": _own_rule,
-}
+    "missing": _missing, "extra_forbidden": _unknown_field, "union_tag_invalid": _not_allowed,
+    "literal_error": _not_allowed, "enum": _not_allowed, "union_tag_not_found": _no_kind,
+    "string_pattern_mismatch": _pattern, "value_error": _own_rule,
+}  # fmt: skip
 
 
 def _limit(found: _Found) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,11 +10,16 @@ import yaml
 
 from clusterctl.errors import SpecError
 from clusterctl.files.document import Node, Position
-from clusterctl.files.yaml_scalars import scalar_value
 
 MAX_DEPTH = 64
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser where PyYAML was built with it: ten times faster."""
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_TRUE = frozenset({"true", "True", "TRUE"})
+_FALSE = frozenset({"false", "False", "FALSE"})
+_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 
 
 class NodeBuilder:
@@ -50,7 +56,7 @@ class NodeBuilder:
             self._anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
             is_plain = event.implicit[0] and event.tag is None
-            node = Node(value=scalar_value(event.value) if is_plain else event.value, at=_at(event))
+            node = Node(value=_scalar(event.value) if is_plain else event.value, at=_at(event))
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self._sequence(event, depth)
         else:
@@ -129,3 +135,21 @@ def _at(event: Any) -> Position:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _scalar(text: str) -> Any:
+    """The value of a plain scalar by YAML 1.2's core rules, so that `no` and `on` stay text and `1e9` is a number;
+    underscores in numbers allowed."""
+    if text in _NULL:
+        return None
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    if text.lower() in _SPECIAL:
+        return float(_SPECIAL[text.lower()])
+    digits = text.replace("_", "")
+    if _INT.fullmatch(text) and len(text) < 400:
+        return int(digits)
+    if _FLOAT.fullmatch(text) and not text.lstrip("-+").startswith("00"):
+        number = float(digits)
+        return int(number) if number.is_integer() and abs(number) < 2**63 else number
+    return text

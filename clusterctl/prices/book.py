@@ -47,15 +47,10 @@ class PriceBook:
         return "+".join(volume.manifest.book_id for volume in self.volumes)
 
     def offers(
-        self,
-        clouds: Collection[str] | None = None,
-        *,
-        regions: Collection[str] | None = None,
-        gpus: Collection[str] | None = None,
-        instance_types: Collection[str] | None = None,
-        capacity_types: Collection[str] | None = None,
-        kind: MachineKind | None = None,
-    ) -> pl.DataFrame:
+        self, clouds: Collection[str] | None = None, *, regions: Collection[str] | None = None,
+        gpus: Collection[str] | None = None, instance_types: Collection[str] | None = None,
+        capacity_types: Collection[str] | None = None, kind: MachineKind | None = None,
+    ) -> pl.DataFrame:  # fmt: skip
         """Offers in `OFFER_COLUMNS`, sorted; a filter that is None lets everything through.
 
         An instance type without an on-demand price in any region has one on-demand row in region `unknown` with
@@ -77,14 +72,9 @@ class PriceBook:
         return offers.select(OFFER_COLUMNS).sort(*OFFER_ORDER)
 
     def sandbox_offers(
-        self,
-        clouds: Collection[str] | None = None,
-        *,
-        regions: Collection[str] | None = None,
-        capacity_types: Collection[str] | None = None,
-        min_vcpus: float = 4,
-        keep_per_group: int = 2,
-    ) -> pl.DataFrame:
+        self, clouds: Collection[str] | None = None, *, regions: Collection[str] | None = None,
+        capacity_types: Collection[str] | None = None, min_vcpus: float = 4, keep_per_group: int = 2,
+    ) -> pl.DataFrame:  # fmt: skip
         """The useful CPU machines, in `OFFER_COLUMNS`.
 
         Per cloud, region, capacity type, architecture and GiB per vCPU the `keep_per_group` cheapest per vCPU

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,24 +18,18 @@ from clusterctl.files.write import write_atomic
 from clusterctl.ledger import open_ledger
 from clusterctl.paths import bundle_root
 from clusterctl.planning import open_source
-from clusterctl.sample.record import record_run
+from clusterctl.sample.record import Recorded, record_run
 from clusterctl.sample.smaller import evaluation, synthesis
 from clusterctl.sample.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, START, SYNTHESIZE, scenario
 from clusterctl.store import open_store
 from clusterctl.world import load_world
 from planners.learn.factors import NO_FACTORS
 from planners.plan.build import build_plan
+from planners.plan.value import Plan
 from planners.simulate.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
 from planners.simulate.incidents import apply, devices, notes
 from planners.simulate.learning import step_metrics
 from planners.simulate.timeline import simulate
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from clusterctl.sample.record import Recorded
-    from planners.plan.value import Plan
 
 VERSION = 2
 """Raised when the day changes: an older one in a user's folder is then made anew."""

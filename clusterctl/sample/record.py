@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,15 +15,13 @@ from clusterctl.ledger.store import upsert, values_of
 from clusterctl.ledger.tables import PHASES, STEPS
 from clusterctl.sample.story import HOURS, START, TEAMS
 from clusterctl.targets.base import TAG_PREFIX
+from planners.simulate.incidents import Incident
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy import Connection
 
     from clusterctl.ledger import Ledger
     from planners.plan.value import Plan, Pool
-    from planners.simulate.incidents import Incident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ from planners.simulate.incidents import Incident
 from planners.simulate.timeline import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from planners.plan.value import Plan, StagePlan
 
 BATCHES = 20

@@ -16,12 +16,9 @@ from clusterctl.sandbox.process import run_phase
 from clusterctl.sandbox.verdict import Policy, Status
 
 _INSTALLERS = {
-    "apt-get": "apt-get install -y bubblewrap",
-    "dnf": "dnf install -y bubblewrap",
-    "apk": "apk add bubblewrap",
-    "pacman": "pacman -S --noconfirm bubblewrap",
-    "zypper": "zypper --non-interactive install bubblewrap",
-}
+    "apt-get": "apt-get install -y bubblewrap", "dnf": "dnf install -y bubblewrap", "apk": "apk add bubblewrap",
+    "pacman": "pacman -S --noconfirm bubblewrap", "zypper": "zypper --non-interactive install bubblewrap",
+}  # fmt: skip
 """Package manager → what installs bubblewrap."""
 
 

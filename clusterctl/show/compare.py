@@ -47,13 +47,8 @@ def render_differences(found: Sequence[Difference], terminal: Terminal, *, verbo
     if len(found) == 1:
         return whole
     columns = (
-        Column(prose=True),
-        right("time"),
-        right("dollars"),
-        right("Δ$"),
-        right("Δtime"),
-        Column("fleet", drop=1),
-    )
+        Column(prose=True), right("time"), right("dollars"), right("Δ$"), right("Δtime"), Column("fleet", drop=1),
+    )  # fmt: skip
     first = found[0].base
     rows = [[f"{found[0].base_label} as it is", *_figures(first), "", "", cell(first.fleet, Style.DIM)]]
     rows += [_alone(each, f"{each.other_label} alone") for each in found[:-1]]

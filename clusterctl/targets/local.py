@@ -37,17 +37,9 @@ SUPERVISOR = "supervisor"
 LAUNCH_SECONDS = 10.0
 """For a new process to take its lock: an interpreter's start on a busy machine."""
 KEPT_ENVIRONMENT = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TMPDIR",
-    "PYTHONPATH",
-    "VIRTUAL_ENV",
-    "SYSTEMROOT",
-    "XDG_DATA_HOME",
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT", "XDG_DATA_HOME",
     "CLUSTERCTL_TELEMETRY",
-)
+)  # fmt: skip
 """What a role inherits.  Nothing else: credentials of the terminal have no business in a job."""
 
 

@@ -28,11 +28,8 @@ GPUS = {
     "H200 141GB": "H200",
 }  # fmt: skip
 CAPACITY_TYPES = {
-    "OnDemand": "on_demand",
-    "Preemptible": "spot",
-    "Commit1Yr": "reserved_1y",
-    "Commit3Yr": "reserved_3y",
-}
+    "OnDemand": "on_demand", "Preemptible": "spot", "Commit1Yr": "reserved_1y", "Commit3Yr": "reserved_3y",
+}  # fmt: skip
 _COMMIT = r"^Commitment v1: (?P<name>.+?)"
 _TERM = r" for \d Years?$"
 PATTERNS: tuple[tuple[Part | None, re.Pattern[str]], ...] = (

@@ -79,12 +79,8 @@ class Asked:
             .select(*PRICE_SCHEMA)
         )  # fmt: skip
         about = (
-            source,
-            f"{full_source}, read {self.today}",
-            self.today,
-            self.today,
-            "the provider's public price list",
-        )
+            source, f"{full_source}, read {self.today}", self.today, self.today, "the provider's public price list",
+        )  # fmt: skip
         listed = pl.DataFrame([about], schema=dict(SOURCE_SCHEMA), orient="row")
         return Reading(cloud=cloud, prices=prices, source=listed, authority=authority, notes=tuple(notes))
 

@@ -77,12 +77,9 @@ class Transport:
 
     def _retried(self, url: str, once: Callable[[], T]) -> T:
         retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=_pause_seconds,
-            retry=retry_if_exception_type(Passing),
-            sleep=self._sleep,
-            reraise=True,
-        )
+            stop=stop_after_attempt(ATTEMPTS), wait=_pause_seconds, retry=retry_if_exception_type(Passing),
+            sleep=self._sleep, reraise=True,
+        )  # fmt: skip
         try:
             return retrying(once)
         except Passing as error:
