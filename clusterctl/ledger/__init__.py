@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clusterctl.paths import user_data_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from clusterctl.ledger.ledger import Ledger as Ledger
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select
@@ -12,8 +13,6 @@ from clusterctl.ledger.store import Store, values_of
 from clusterctl.ledger.tables import BILL_LINES, BILLS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from sqlalchemy import Connection
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
@@ -12,8 +13,6 @@ from clusterctl.ledger.store import Store, upsert, values_of
 from clusterctl.ledger.tables import FACTORS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy import Connection
 
 KEY = ("calibration_id", "work", "phase", "model_class", "engine", "sandbox_profile", "inputs", "gpu")

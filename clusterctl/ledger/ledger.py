@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +16,13 @@ from clusterctl.errors import SpecError, StateError
 from clusterctl.ledger.bills import BillBook
 from clusterctl.ledger.factors import FactorBook
 from clusterctl.ledger.resources import ResourceBook
-from clusterctl.ledger.rows import LIVE, Event, Phase, Run, Step, StoredPlan
+from clusterctl.ledger.rows import LIVE, Desired, Event, Phase, Run, RunState, Step, StoredPlan
 from clusterctl.ledger.store import insert_once, upsert, values_of
 from clusterctl.ledger.tables import EVENTS, PHASES, PLANS, RUNS, STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from datetime import datetime
-    from decimal import Decimal
-
     from sqlalchemy import Connection
 
-    from clusterctl.ledger.rows import Desired, RunState
 
 NEWEST = select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id)
 

@@ -8,15 +8,14 @@ import hashlib
 import os
 import socket
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from clusterctl.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from clusterctl.ledger.store import Store
 
     Check = Callable[[], None]

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from clusterctl.errors import StateError
 from clusterctl.ledger.locks import run_lock
-from clusterctl.ledger.store import WRITE
+from clusterctl.ledger.store import WRITE, Store
 from clusterctl.ledger.tables import HEAD, VERSION_TABLE
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from clusterctl.ledger.store import Store
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,6 @@ from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
 from planners.run.money import owed
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy import Connection, Update
 
 MICROSECONDS_PER_HOUR = Decimal(3_600_000_000)

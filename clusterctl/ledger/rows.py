@@ -5,13 +5,11 @@ Money and hours are exact decimals, times are UTC, unknown is None.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+from typing import Any, Literal
 
 RunState = Literal["wanted", "starting", "running", "stopping", "stopped", "finished", "failed"]
 Desired = Literal["up", "down"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -18,9 +19,6 @@ from clusterctl.ledger.failures import UNREACHABLE, may_pass, state_error
 from clusterctl.ledger.locks import process_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
-
     from _typeshed import DataclassInstance
     from sqlalchemy import Connection, Engine, Executable, TableClause
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clusterctl.ledger.rows import Phase, Step
 from planners.alerts.texts import Sample
 from planners.alerts.watch import Alert, Report, alerts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
     from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Phase, Step
 
 SAMPLES = "samples.jsonl"
 """In a run's folder, by its job: a line {"step": 3, "text": "...", "problem": "..."} for some texts of a step."""

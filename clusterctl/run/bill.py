@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from clusterctl.ledger.rows import REPORTED
+from clusterctl.ledger.rows import REPORTED, CostLine
 from clusterctl.run.records import use_of
-from clusterctl.run.runs import LINES, MACHINE_UNIT
+from clusterctl.run.runs import LINES, MACHINE_UNIT, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.ledger.rows import CostLine
-    from clusterctl.run.runs import OpenRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

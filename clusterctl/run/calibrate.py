@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,17 +11,14 @@ from pydantic import ValidationError
 
 from clusterctl.console import progress
 from clusterctl.errors import SpecError
-from clusterctl.ledger.rows import FactorRow
+from clusterctl.ledger.rows import FactorRow, Run, RunState
+from planners.learn.factors import Factors
 from planners.learn.fit import Observation, fit
 from planners.learn.observe import Unused, observe
 from planners.plan.value import SCHEMA, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Run, RunState
-    from planners.learn.factors import Factors
 
 ENDED: tuple[RunState, ...] = ("stopped", "finished", "failed")
 MOST_RUNS = 200

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.prices.book import load_book
+from clusterctl.run.marks import Charge
 from planners.money.token_prices import TokenPrices
+from planners.plan.value import Plan
 from planners.spec.models import ApiModel
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from clusterctl.run.marks import Charge
-    from planners.plan.value import Plan
 
 PRICE_OF = {"input tokens": "input", "cached input tokens": "cached_input", "output tokens": "output"}
 """Unit → field of TokenPrice."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clusterctl.files.write import write_atomic
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from clusterctl.errors import StateError
 from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE
+from clusterctl.run.runs import OpenRun
 from clusterctl.run.watch import STOP_GRACE_SECONDS, Watch
+from clusterctl.targets.base import Leftover
 from clusterctl.targets.local import SUPERVISOR
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from clusterctl.run.runs import OpenRun
-    from clusterctl.targets.base import Leftover
 
 POLL_SECONDS = 0.1
 SUPERVISOR_LEAVES_SECONDS = 5.0

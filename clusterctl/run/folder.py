@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from clusterctl.run.marks import read_mark
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from clusterctl.run.marks import Charge, Mark
+from clusterctl.run.marks import Charge, Mark, read_mark
 
 
 @dataclass(frozen=True, slots=True)

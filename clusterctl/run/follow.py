@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from clusterctl.console import terminal
 from clusterctl.errors import Interrupted, RunEnded
-from clusterctl.ledger.rows import LIVE
+from clusterctl.interrupt import Interrupt
+from clusterctl.ledger.rows import LIVE, Event, Step
 from clusterctl.run.bill import planned_against_actual
 from clusterctl.run.live import LiveLine
+from clusterctl.run.runs import OpenRun
 from clusterctl.run.start import ensure_supervisor
 from clusterctl.run.state import as_data, state_of
 from clusterctl.run.view import bill_text, event_text, price_text, saved_text, step_text
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
-
-    from clusterctl.interrupt import Interrupt
-    from clusterctl.ledger.rows import Event, Step
-    from clusterctl.run.runs import OpenRun
 
 POLL_SECONDS = 0.2
 STATE_SECONDS = 1.0

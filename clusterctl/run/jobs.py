@@ -5,24 +5,21 @@ from __future__ import annotations
 import socket
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.files.write import write_atomic
 from clusterctl.paths import user_data_dir
+from clusterctl.run.folder import RunFolder
 from clusterctl.targets.base import Job
 from clusterctl.targets.local import SANDBOX, TELEMETRY, TRAINER
 from clusterctl.telemetry import MARKS_VARIABLE, PHASES_VARIABLE
 from clusterctl.telemetry.phases import socket_path
 from clusterctl.telemetry.settings import Settings, installed, written_store
 from planners.demand.host import HOST_SPEEDS, QUICKSTART_LLAMA
+from planners.plan.value import Plan
 from planners.spec.profiles import sandbox_need
 from planners.spec.run import RunSpec
-
-if TYPE_CHECKING:
-    from clusterctl.run.folder import RunFolder
-    from planners.plan.value import Plan
-    from planners.spec.stages_rl import RlcefStage
+from planners.spec.stages_rl import RlcefStage
 
 MIB_PER_GIB = 1024
 LEAST_MEMORY_MIB = 512

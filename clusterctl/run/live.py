@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from clusterctl.console import terminal
+from clusterctl.run.state import RunState
 from clusterctl.run.view import METRIC_WORDS, duration_text, usd_text
-
-if TYPE_CHECKING:
-    from clusterctl.run.state import RunState
 
 BAR_COLUMNS = 12
 CLEAR = "\r\x1b[K"

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from clusterctl.errors import Infeasible, PriceError
 from planners.plan.cautions import PRICE_OLD_DAYS
-from planners.plan.value import Band
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from planners.plan.value import Plan
-    from planners.run.money import Use
+from planners.plan.value import Band, Plan
+from planners.run.money import Use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clusterctl.run.alerts import alert_text, run_alerts
 from clusterctl.run.preflight import above
 from clusterctl.run.records import fruitless_starts
+from clusterctl.run.runs import OpenRun
 from clusterctl.targets.log_times import last_error
 from planners.run.money import WARN_SHARE, idle_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from clusterctl.run.runs import OpenRun
     from clusterctl.run.state import RunState
 
 LITTLE_ROOM_MIB = 100

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from clusterctl.ledger.rows import Intent
+from clusterctl.ledger.rows import Intent, Resource
 from clusterctl.run.charges import ChargePrices
 from clusterctl.run.marks import MOST_USD, Charge
-from clusterctl.run.runs import LINES, NODE, PROCESS
+from clusterctl.run.runs import LINES, NODE, PROCESS, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
 from planners.accounting.tables import MACHINE
 from planners.run.money import Use
 from planners.run.outlook import SECONDS_PER_HOUR
-from planners.run.reconcile import Action, Change, Past, resource_id
+from planners.run.reconcile import Action, Change, Instance, Past, resource_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
     from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Resource
-    from clusterctl.run.runs import OpenRun
-    from planners.run.reconcile import Instance
 
 
 NOBODY = "unknown"

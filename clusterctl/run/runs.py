@@ -5,32 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
 from clusterctl.files.plan_file import parse_plan, read_plan
-from clusterctl.ledger.rows import Intent
+from clusterctl.ledger.rows import Intent, Run
 from clusterctl.run.clock import SteadyClock
 from clusterctl.run.folder import RunFolder
 from clusterctl.run.jobs import local_jobs
-from clusterctl.targets.base import TAG_PREFIX, Job, RunRef
+from clusterctl.targets.base import TAG_PREFIX, Job, RunRef, Target
 from clusterctl.targets.local import LocalTarget
 from planners.accounting.tables import MACHINE
+from planners.plan.value import Plan
+from planners.run.reconcile import Role
 from planners.spec.run import RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-    from pathlib import Path
-
     from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Run
-    from clusterctl.targets.base import Target
-    from planners.plan.value import Plan
-    from planners.run.reconcile import Role
 
 NODE = "node"
 """Role of the resource that is billed: the machine itself."""

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, Infeasible, StateError
@@ -14,19 +15,16 @@ from clusterctl.files.plan_file import write_plan
 from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.run.folder import RunFolder
-from clusterctl.run.preflight import exact
+from clusterctl.run.preflight import RunLimits, exact
 from clusterctl.run.runs import LOCAL, open_run, run_id_of
 from clusterctl.targets.local import SUPERVISOR, LocalTarget, log_file
 from clusterctl.targets.log_times import last_error
 from clusterctl.targets.processes import running, spawn
+from planners.plan.value import Plan
 from planners.run.money import Standing, Use, judge
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from clusterctl.ledger import Ledger
-    from clusterctl.run.preflight import RunLimits
-    from planners.plan.value import Plan
 
 SUPERVISOR_VARIABLES = ("CLUSTERCTL_LEDGER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE",
                         "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")  # fmt: skip

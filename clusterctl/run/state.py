@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
-from clusterctl.ledger.rows import LIVE
+from clusterctl.ledger.rows import LIVE, Run, Step
 from clusterctl.run.problems import Problem, problems_of, warnings_of
 from clusterctl.run.records import use_of
+from clusterctl.run.runs import OpenRun
 from planners.run.outlook import RECENT_STEPS, Outlook, Spending, outlook, pace_seconds
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from clusterctl.ledger.rows import Run, Step
-    from clusterctl.run.runs import OpenRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from clusterctl.console import Terminal
+from clusterctl.run.state import RunState
 from clusterctl.run.view import duration_text, metrics_text, moment_text, price_text, usd_text
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from clusterctl.console import Terminal
-    from clusterctl.run.state import RunState
 
 HEADER = ("RUN", "STATE", "STEP", "SINCE", "FOR", "LEFT", "COST", "AT END")
 COLOURS = {"running": "32", "finished": "32", "failed": "31", "stopping": "33", "stopped": "33"}

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from clusterctl.run.start import Deed
-from planners.run.money import idle_seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from clusterctl.ledger.rows import Event, Step
-    from clusterctl.run.bill import BillLine
-    from clusterctl.run.folder import RunFolder
-    from clusterctl.run.preflight import RunLimits
-    from clusterctl.run.start import Launch
-    from planners.plan.value import Plan
-    from planners.run.money import Use
+from clusterctl.ledger.rows import Event, Step
+from clusterctl.run.bill import BillLine
+from clusterctl.run.folder import RunFolder
+from clusterctl.run.preflight import RunLimits
+from clusterctl.run.start import Deed, Launch
+from planners.plan.value import Plan
+from planners.run.money import Use, idle_seconds
 
 METRIC_WORDS = {"reward": "reward", "pass_at_1_visible": "pass@1", "pass_at_1_hidden": "hidden",
                 "visible_hidden_gap": "gap"}  # fmt: skip

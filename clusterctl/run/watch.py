@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError
-from clusterctl.ledger.rows import LIVE
+from clusterctl.ledger.rows import LIVE, Run, RunState
 from clusterctl.run.records import Records, use_of
+from clusterctl.run.runs import OpenRun
 from clusterctl.targets.log_times import last_error, note_times
 from clusterctl.telemetry.run_metrics import RunMetrics
 from planners.run.money import Standing, Use, idle_seconds, judge
 from planners.run.outlook import SECONDS_PER_HOUR
-from planners.run.reconcile import Action, reconcile
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from clusterctl.ledger.rows import Run, RunState
-    from clusterctl.run.runs import OpenRun
-    from planners.run.reconcile import Change, Instance
+from planners.run.reconcile import Action, Change, Instance, reconcile
 
 STOP_GRACE_SECONDS = 30.0
 """From TERM, which asks a role to save its work and end, to KILL: terminationGracePeriodSeconds of Kubernetes,
