@@ -30,7 +30,7 @@ def calibrate(
     *,
     apply_: Annotated[bool, Option("--apply", help="Let plans use the proposed factors.")] = False,
     revert: Annotated[
-        str | None, Option("--revert", metavar="ID", help="Take a calibration out of use; the one before returns.")
+        str | None, Option(metavar="ID", help="Take a calibration out of use; the one before returns.")
     ] = None,
     listed: Annotated[bool, Option("--list", help="Calibrations that were applied.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,

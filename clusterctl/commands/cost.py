@@ -38,17 +38,17 @@ def cost(
     *,
     by: Annotated[
         list[str] | None,
-        Option("--by", help="Split by use, run, role, team, model, provider, resource or label:NAME; repeatable."),
+        Option(help="Split by use, run, role, team, model, provider, resource or label:NAME; repeatable."),
     ] = None,
-    since: Annotated[str | None, Option("--since", help="From then on: 7d, 14:05, 2026-11-23.")] = None,
-    until: Annotated[str | None, Option("--until", help="Up to then.")] = None,
+    since: Annotated[str | None, Option(help="From then on: 7d, 14:05, 2026-11-23.")] = None,
+    until: Annotated[str | None, Option(help="Up to then.")] = None,
     explain: Annotated[bool, Option("--explain", help="Add formulas, prices, their sources and ages.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON; money is a decimal string, null = unknown.")] = False,
     as_csv: Annotated[bool, Option("--csv", help="Print the split as CSV.")] = False,
     focus: Annotated[
-        str | None, Option("--focus", help="Write a FOCUS data set instead: FILE.csv, FILE.parquet, - for stdout.")
+        str | None, Option(help="Write a FOCUS data set instead: FILE.csv, FILE.parquet, - for stdout.")
     ] = None,
-    focus_version: Annotated[FocusVersion, Option("--focus-version", help="Version of FOCUS.")] = FocusVersion.NEW,
+    focus_version: Annotated[FocusVersion, Option(help="Version of FOCUS.")] = FocusVersion.NEW,
 ) -> None:
     """Show what runs have cost, who used it and for what, and how it goes on."""
     if as_json and as_csv:

@@ -19,8 +19,8 @@ STOP = "clusterctl dashboard --stop"
 
 def dashboard(
     *,
-    host: Annotated[str, Option("--host", help="Address; others than loopback need a login.")] = "127.0.0.1",
-    port: Annotated[int | None, Option("--port", min=1, max=65535, help="Port (8501, or the next free one).")] = None,
+    host: Annotated[str, Option(help="Address; others than loopback need a login.")] = "127.0.0.1",
+    port: Annotated[int | None, Option(min=1, max=65535, help="Port (8501, or the next free one).")] = None,
     sample: Annotated[bool, Option("--sample", help="Open it on the recorded day of a simulated run.")] = False,
     background: Annotated[bool, Option("--background", help="Leave it running; prints how to stop it.")] = False,
     stop: Annotated[bool, Option("--stop", help="Stop the dashboard of this data folder.")] = False,

@@ -21,12 +21,10 @@ def events(
     run: Annotated[str, Argument(help="Run: its id, the start of it, or its name.")],
     *,
     kind: Annotated[
-        str | None, Option("--kind", help="Only this kind: wanted, launch, stop, gone, warn, limit, limits, end.")
+        str | None, Option(help="Only this kind: wanted, launch, stop, gone, warn, limit, limits, end.")
     ] = None,
     role: Annotated[str | None, Option("--role", "-r", help="Only this role.")] = None,
-    since: Annotated[
-        str | None, Option("--since", help="Only those since then: 10m, 2h, 14:05, or an ISO time.")
-    ] = None,
+    since: Annotated[str | None, Option(help="Only those since then: 10m, 2h, 14:05, or an ISO time.")] = None,
     follow: Annotated[bool, Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON; with --follow a line for each.")] = False,
 ) -> None:

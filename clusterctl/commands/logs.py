@@ -27,10 +27,8 @@ def logs(
     run: Annotated[str, Argument(help="Run: its id, the start of it, or its name.")],
     *,
     role: Annotated[list[str] | None, Option("--role", "-r", help="Only this role; repeat it.")] = None,
-    since: Annotated[
-        str | None, Option("--since", help="Only lines since then: 10m, 2h, 14:05, or an ISO time.")
-    ] = None,
-    until: Annotated[str | None, Option("--until", help="Only lines until then.")] = None,
+    since: Annotated[str | None, Option(help="Only lines since then: 10m, 2h, 14:05, or an ISO time.")] = None,
+    until: Annotated[str | None, Option(help="Only lines until then.")] = None,
     tail: Annotated[int | None, Option("--tail", "-n", min=0, help="Only the last lines.")] = None,
     follow: Annotated[bool, Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON lines.")] = False,

@@ -53,31 +53,22 @@ def plan(
     as_json: Annotated[bool, Option("--json", help="Print JSON (docs/plan-json.md).")] = False,
     markdown: Annotated[bool, Option("--markdown", help="Print a comment for a pull request.")] = False,
     explain: Annotated[
-        str | None,
-        Option("--explain", metavar="[ID]", help="Where a number comes from; alone: rejections, assumptions, ids."),
+        str | None, Option(metavar="[ID]", help="Where a number comes from; alone: rejections, assumptions, ids.")
     ] = None,
     what_if: Annotated[
-        list[str] | None, Option("--what-if", metavar="KEY=VALUE", help="Show what a change does; repeat it.")
+        list[str] | None, Option(metavar="KEY=VALUE", help="Show what a change does; repeat it.")
     ] = None,
-    compare: Annotated[str | None, Option("--compare", metavar="FILE", help="Compare with this spec or plan.")] = None,
-    pick: Annotated[int | None, Option("--pick", min=1, help="Take this alternative, by its number.")] = None,
-    objective: Annotated[
-        Objective | None, Option("--objective", help="What to choose by, instead of the spec's.")
-    ] = None,
+    compare: Annotated[str | None, Option(metavar="FILE", help="Compare with this spec or plan.")] = None,
+    pick: Annotated[int | None, Option(min=1, help="Take this alternative, by its number.")] = None,
+    objective: Annotated[Objective | None, Option(help="What to choose by, instead of the spec's.")] = None,
     out: Annotated[Path | None, Option("--out", "-o", help="Write the plan to this file, plan.json say.")] = None,
-    plot: Annotated[
-        Path | None, Option("--plot", metavar="FOLDER", help="Write pictures (SVG) into this folder.")
-    ] = None,
-    prices: Annotated[
-        Path | None, Option("--prices", metavar="BOOK", help="A book folder instead of the one in use.")
-    ] = None,
+    plot: Annotated[Path | None, Option(metavar="FOLDER", help="Write pictures (SVG) into this folder.")] = None,
+    prices: Annotated[Path | None, Option(metavar="BOOK", help="A book folder instead of the one in use.")] = None,
     max_price_age: Annotated[
-        int | None, Option("--max-price-age", metavar="DAYS", min=0, help="Refuse older prices with exit code 4.")
+        int | None, Option(metavar="DAYS", min=0, help="Refuse older prices with exit code 4.")
     ] = None,
-    now: Annotated[str | None, Option("--now", metavar="DATE", help="Plan as if it were this day.")] = None,
-    width: Annotated[
-        int | None, Option("--width", min=MIN_COLUMNS, max=MAX_COLUMNS, help="Columns of the page.")
-    ] = None,
+    now: Annotated[str | None, Option(metavar="DATE", help="Plan as if it were this day.")] = None,
+    width: Annotated[int | None, Option(min=MIN_COLUMNS, max=MAX_COLUMNS, help="Columns of the page.")] = None,
     colour: Annotated[Colour, Option("--color", help="When to use colour.")] = "auto",
     verbose: Annotated[bool, Option("--verbose", "-v", help="Unfold what the page folds.")] = False,
 ) -> None:

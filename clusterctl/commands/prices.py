@@ -49,7 +49,7 @@ AsCsv = Annotated[bool, Option("--csv", help="Print CSV.")]
 def list_prices(
     *, cloud: Clouds = None, region: Regions = None, gpu: Gpus = None, instance: Instances = None,
     capacity: Capacities = None, min_gpus: MinGpus = None,
-    sort: Annotated[SortBy, Option("--sort", help="Order of the rows.")] = "price",
+    sort: Annotated[SortBy, Option(help="Order of the rows.")] = "price",
     limit: Limit = None, book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
 ) -> None:  # fmt: skip
     """List offers: $/h, $/GPU-h, age of the price."""
@@ -117,7 +117,7 @@ def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
 @app.command("refresh")
 def refresh_prices(
     *, cloud: Clouds = None, region: Regions = None,
-    out: Annotated[Path | None, Option("--out", help="Write the book to this folder instead.")] = None,
+    out: Annotated[Path | None, Option(help="Write the book to this folder instead.")] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Read and compare, write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip

@@ -28,11 +28,11 @@ Unsafe = Annotated[bool, Option("--unsafe-no-sandbox", help="Run programs unprot
 @app.command()
 def serve(
     *,
-    host: Annotated[str, Option("--host", help="Address; others than loopback need a token.")] = "127.0.0.1",
-    port: Annotated[int, Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
-    workers: Annotated[int | None, Option("--workers", min=1, help="Programs at once (twice the CPUs).")] = None,
-    queue: Annotated[int, Option("--queue", min=0, help="Requests that may wait; more get 504.")] = 1000,
-    token_file: Annotated[Path | None, Option("--token-file", help="File that holds the token to ask for.")] = None,
+    host: Annotated[str, Option(help="Address; others than loopback need a token.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    workers: Annotated[int | None, Option(min=1, help="Programs at once (twice the CPUs).")] = None,
+    queue: Annotated[int, Option(min=0, help="Requests that may wait; more get 504.")] = 1000,
+    token_file: Annotated[Path | None, Option(help="File that holds the token to ask for.")] = None,
     memory_mib: Memory = 1024,
     unsafe_no_sandbox: Unsafe = False,
 ) -> None:
@@ -60,11 +60,10 @@ def run(
     file: Annotated[str, Argument(help="The program's source, or - for stdin.", show_default=False)],
     *,
     language: Annotated[
-        str | None,
-        Option("--language", help="python, cpp, bash, nodejs, go, rust or java; else told by the file's name."),
+        str | None, Option(help="python, cpp, bash, nodejs, go, rust or java; else told by the file's name.")
     ] = None,
-    stdin: Annotated[Path | None, Option("--stdin", help="File that the program reads as its stdin.")] = None,
-    time_limit: Annotated[float, Option("--time-limit", min=0.01, help="Seconds that it may run.")] = 10.0,
+    stdin: Annotated[Path | None, Option(help="File that the program reads as its stdin.")] = None,
+    time_limit: Annotated[float, Option(min=0.01, help="Seconds that it may run.")] = 10.0,
     memory_mib: Memory = 1024,
     unsafe_no_sandbox: Unsafe = False,
     as_json: Annotated[bool, Option("--json", help="Print verdict and output as JSON.")] = False,
@@ -95,9 +94,9 @@ def run(
 @app.command()
 def bench(
     *,
-    seconds: Annotated[float, Option("--seconds", min=0.1, help="Time for each measurement.")] = 2.0,
-    concurrency: Annotated[int | None, Option("--concurrency", min=1, help="Instead of 1 to twice the CPUs.")] = None,
-    runs: Annotated[int, Option("--runs", min=0, help="Then run so many and look what they leave.")] = 0,
+    seconds: Annotated[float, Option(min=0.1, help="Time for each measurement.")] = 2.0,
+    concurrency: Annotated[int | None, Option(min=1, help="Instead of 1 to twice the CPUs.")] = None,
+    runs: Annotated[int, Option(min=0, help="Then run so many and look what they leave.")] = 0,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure starts beside bare bubblewrap; write the profile that plans can use."""

@@ -31,28 +31,20 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def agent(
     *,
     store: Annotated[
-        str | None, Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's; 'off' for none.")
+        str | None, Option(help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's; 'off' for none.")
     ] = None,
-    node: Annotated[str | None, Option("--node", help="Name of this node; else its host name.")] = None,
-    interval: Annotated[float, Option("--interval", min=0.1, help="Seconds between measurements.")] = 1.0,
-    write_every: Annotated[float, Option("--write-every", min=1, help="Seconds that a stored row covers.")] = 10.0,
-    listen: Annotated[
-        str, Option("--listen", help="HOST:PORT of the page for Prometheus; 'off' for none.")
-    ] = "127.0.0.1:9400",
-    token_file: Annotated[
-        Path | None, Option("--token-file", help="File with the token to ask for; needed beyond loopback.")
-    ] = None,
-    sandbox: Annotated[list[str] | None, Option("--sandbox", help="URL of a sandbox server; repeatable.")] = None,
-    sandbox_token_file: Annotated[Path | None, Option("--sandbox-token-file", help="File with its token.")] = None,
+    node: Annotated[str | None, Option(help="Name of this node; else its host name.")] = None,
+    interval: Annotated[float, Option(min=0.1, help="Seconds between measurements.")] = 1.0,
+    write_every: Annotated[float, Option(min=1, help="Seconds that a stored row covers.")] = 10.0,
+    listen: Annotated[str, Option(help="HOST:PORT of the page for Prometheus; 'off' for none.")] = "127.0.0.1:9400",
+    token_file: Annotated[Path | None, Option(help="File with the token to ask for; needed beyond loopback.")] = None,
+    sandbox: Annotated[list[str] | None, Option(help="URL of a sandbox server; repeatable.")] = None,
+    sandbox_token_file: Annotated[Path | None, Option(help="File with its token.")] = None,
     metrics_file: Annotated[
-        list[str] | None, Option("--metrics-file", help="Files (a pattern) of metrics to pass on; repeatable.")
+        list[str] | None, Option(help="Files (a pattern) of metrics to pass on; repeatable.")
     ] = None,
-    remote_write: Annotated[
-        str | None, Option("--remote-write", help="URL to push to, by Prometheus' remote-write.")
-    ] = None,
-    remote_write_token_file: Annotated[
-        Path | None, Option("--remote-write-token-file", help="File with its token.")
-    ] = None,
+    remote_write: Annotated[str | None, Option(help="URL to push to, by Prometheus' remote-write.")] = None,
+    remote_write_token_file: Annotated[Path | None, Option(help="File with its token.")] = None,
 ) -> None:
     """Measure this node until stopped: GPUs, host, sandboxes, who holds what, why a GPU idles."""
     if not installed():
@@ -75,10 +67,10 @@ def agent(
 def export(
     table: Annotated[str, Argument(help="gpu, host, sandbox, devices or notes.")],
     *,
-    store: Annotated[str | None, Option("--store", help="Folder or URL; else CLUSTERCTL_TELEMETRY's.")] = None,
-    since: Annotated[str, Option("--since", help="How far back: 90s, 15m, 2h, 7d.")] = "1h",
-    step: Annotated[int, Option("--step", min=0, help="Seconds that a row covers; 0: as stored.")] = 0,
-    run: Annotated[str | None, Option("--run", help="Only this run's.")] = None,
+    store: Annotated[str | None, Option(help="Folder or URL; else CLUSTERCTL_TELEMETRY's.")] = None,
+    since: Annotated[str, Option(help="How far back: 90s, 15m, 2h, 7d.")] = "1h",
+    step: Annotated[int, Option(min=0, help="Seconds that a row covers; 0: as stored.")] = 0,
+    run: Annotated[str | None, Option(help="Only this run's.")] = None,
     form: Annotated[Literal["csv", "json", "parquet"], Option("--format", help="json: a line for each row.")] = "csv",
 ) -> None:
     """Print what was measured.  An absent value is empty (null in JSON), never 0."""

@@ -23,13 +23,9 @@ GIB, MIB = 2**30, 2**20
 def compact(
     *,
     store: Url = None,
-    every: Annotated[float, Option("--every", min=0, help="Again after so many seconds, until stopped; 0: once.")] = 0,
-    keep_days: Annotated[
-        float | None, Option("--keep-days", min=0, help="Remove what is older than so many days.")
-    ] = None,
-    keep_gib: Annotated[
-        float | None, Option("--keep-gib", min=0, help="Then remove the oldest until no more is left.")
-    ] = None,
+    every: Annotated[float, Option(min=0, help="Again after so many seconds, until stopped; 0: once.")] = 0,
+    keep_days: Annotated[float | None, Option(min=0, help="Remove what is older than so many days.")] = None,
+    keep_gib: Annotated[float | None, Option(min=0, help="Then remove the oldest until no more is left.")] = None,
 ) -> None:
     """Merge what agents wrote, with roll-ups of 10 s, 1 min and 10 min; remove what is too old."""
     max_age = None if keep_days is None else timedelta(days=keep_days)

@@ -45,12 +45,8 @@ def up(
     ] = False,
     detach: Annotated[bool, Option("--detach", "-d", help="Return as soon as the run is under way.")] = False,
     again: Annotated[bool, Option("--again", help="Another run of a plan that has been run.")] = False,
-    limit_usd: Annotated[
-        float | None, Option("--limit-usd", help="Most dollars, instead of the spec's; also of a live run.")
-    ] = None,
-    limit_hours: Annotated[
-        float | None, Option("--limit-hours", help="Most hours, instead of the spec's; also of a live run.")
-    ] = None,
+    limit_usd: Annotated[float | None, Option(help="Most dollars, instead of the spec's; also of a live run.")] = None,
+    limit_hours: Annotated[float | None, Option(help="Most hours, instead of the spec's; also of a live run.")] = None,
     allow_unknown_price: Annotated[bool, Option("--allow-unknown-price", help="Start without a known price.")] = False,
     allow_over_limit: Annotated[
         bool, Option("--allow-over-limit", help="Start although the plan's P90 breaks a limit.")

@@ -27,9 +27,7 @@ JSON_FIELDS = ("id", "predicted", "published", "p10", "p90", "unit", "reason")
 def validate(
     cases: Annotated[str, Argument(help="Cases file (YAML or JSON); `-` reads standard input.")],
     *,
-    kind: Annotated[
-        list[str] | None, Option("--kind", help=f"Only this kind; repeat it. One of {', '.join(KINDS)}.")
-    ] = None,
+    kind: Annotated[list[str] | None, Option(help=f"Only this kind; repeat it. One of {', '.join(KINDS)}.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict published runs with the functions that `plan` uses: ratio, 80 % band and summary.
