@@ -43,7 +43,8 @@ def doctor(
     """Check this installation: Python, packages, bundled files, sandbox, extras.  Exit code 5 if one is broken."""
     if fix:
         _install_bubblewrap()
-    checks = [_python(), _package(), _bundle(), *_sandbox(), *_extras()]
+    python = Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
+    checks = [python, _package(), _bundle(), *_sandbox(), *_extras()]
     if as_json:
         typer.echo(json.dumps({"version": __version__, "checks": [check._asdict() for check in checks]}, indent=2))
     else:
@@ -56,10 +57,6 @@ def doctor(
         raise StateError(
             f"this installation is broken: {', '.join(broken)}", hint="reinstall clusterctl in a venv of its own"
         )
-
-
-def _python() -> Check:
-    return Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
 
 
 def _package() -> Check:

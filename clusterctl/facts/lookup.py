@@ -50,7 +50,8 @@ def load_models() -> dict[str, ModelShape]:
 def load_gpus() -> dict[str, GpuSpec]:
     """Every known GPU by its canonical name only; `find_gpu` also knows the aliases."""
     rows = json.loads((facts_dir() / "gpus.json").read_text("utf-8"))
-    return {row["name"]: _gpu_of(row) for row in rows}
+    unknown: dict[str, Any] = dict.fromkeys(_GPU_FIELDS_WITHOUT_DEFAULT)
+    return {row["name"]: GpuSpec(**unknown | row | {"aliases": tuple(row.get("aliases", ()))}) for row in rows}
 
 
 def find_model(model: str | InlineModel) -> ModelShape:
@@ -87,11 +88,6 @@ def _model_of(row: Mapping[str, Any]) -> ModelShape:
     nullable: dict[str, Any] = dict.fromkeys(_MODEL_FIELDS_WITHOUT_DEFAULT)
     known = {key: value for key, value in row.items() if key not in _FOR_CHECKS_ONLY}
     return ModelShape(**{**nullable, **known, "aliases": tuple(row.get("aliases", ()))})
-
-
-def _gpu_of(row: Mapping[str, Any]) -> GpuSpec:
-    nullable: dict[str, Any] = dict.fromkeys(_GPU_FIELDS_WITHOUT_DEFAULT)
-    return GpuSpec(**{**nullable, **row, "aliases": tuple(row.get("aliases", ()))})
 
 
 def _bare(name: str) -> str:

@@ -106,10 +106,6 @@ def _short_form(found: _Found) -> str | None:
     return "a name or a shape" if "layers" in names else None
 
 
-def _missing(found: _Found) -> _Sentence:
-    return f"{found.parent} needs {found.path[-1]}", _description(found)
-
-
 def _unknown_field(found: _Found) -> _Sentence:
     known = sorted(fields_at(found.data, found.path[:-1]))
     close = nearest(found.path[-1], known)
@@ -125,10 +121,6 @@ def _not_allowed(found: _Found) -> _Sentence:
     return f"{name} {shown(given)} is not allowed{nearest(given, allowed)}", f"allowed: {', '.join(allowed)}"
 
 
-def _no_kind(found: _Found) -> _Sentence:
-    return f"{found.field} needs kind", f"allowed: {', '.join(STAGE_KINDS)}"
-
-
 def _pattern(found: _Found) -> _Sentence:
     pattern = found.context["pattern"]
     rule = next((said for start, said in _PATTERNS.items() if pattern.startswith(start)), pattern)
@@ -136,15 +128,16 @@ def _pattern(found: _Found) -> _Sentence:
     return f"{found.field} {shown(found.value)} is not allowed{close}", f"allowed: {rule}"
 
 
-def _own_rule(found: _Found) -> _Sentence:
-    return f"{found.field}: {found.context['error']}", None
-
-
 _SPECIAL: dict[str, Callable[[_Found], _Sentence]] = {
-    "missing": _missing, "extra_forbidden": _unknown_field, "union_tag_invalid": _not_allowed,
-    "literal_error": _not_allowed, "enum": _not_allowed, "union_tag_not_found": _no_kind,
-    "string_pattern_mismatch": _pattern, "value_error": _own_rule,
-}  # fmt: skip
+    "missing": lambda found: (f"{found.parent} needs {found.path[-1]}", _description(found)),
+    "extra_forbidden": _unknown_field,
+    "union_tag_invalid": _not_allowed,
+    "literal_error": _not_allowed,
+    "enum": _not_allowed,
+    "union_tag_not_found": lambda found: (f"{found.field} needs kind", f"allowed: {', '.join(STAGE_KINDS)}"),
+    "string_pattern_mismatch": _pattern,
+    "value_error": lambda found: (f"{found.field}: {found.context['error']}", None),
+}
 
 
 def _limit(found: _Found) -> str:

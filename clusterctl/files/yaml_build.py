@@ -10,6 +10,7 @@ import yaml
 
 from clusterctl.errors import SpecError
 from clusterctl.files.document import Node, Position
+from clusterctl.files.spec_words import shown
 
 MAX_DEPTH = 64
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -110,7 +111,7 @@ class NodeBuilder:
             raise self._error(event, "a key must be plain text")
         key = str(event.value)
         if key in node.keys:
-            raise self._error(event, f"{_shown(key)} is given twice; first on line {node.keys[key].line}")
+            raise self._error(event, f"{shown(key)} is given twice; first on line {node.keys[key].line}")
         return key
 
     def _merge_sources(self, event: Any, child: Node) -> list[Node]:
@@ -131,10 +132,6 @@ class NodeBuilder:
 
 def _at(event: Any) -> Position:
     return Position(line=event.start_mark.line + 1, column=event.start_mark.column + 1)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def _scalar(text: str) -> Any:

@@ -86,18 +86,15 @@ def draw_timeline(plan: Plan, stage: StagePlan) -> Any:
     _write_callouts(axes, [callout for callout in callouts if callout is not None], total * scale)
     axes.set_ylim(rows - 0.35, -0.75)
     axes.set_xlim(0, total * scale)
-    axes.set_yticks(range(rows), [_lane_name(pool) for pool in lanes] or ["everything"])
+    held = [f"{p.nodes * p.gpus_per_node:,} {p.gpu}" if p.gpu else f"{p.slots or 0:,} slots" for p in lanes]
+    names = [f"{pool.role}\n{what}" for pool, what in zip(lanes, held, strict=True)]
+    axes.set_yticks(range(rows), names or ["everything"])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(unit.word)
     axes.set_title(f"{stage.name}: {number(total * scale)} {unit.name} per {stage.unit}", loc="left", pad=10)
     figure.text(0.01, -0.06 / rows, _caption(stage), fontsize=8, color="#555555", va="top")
     return figure
-
-
-def _lane_name(pool: Pool) -> str:
-    held = f"{pool.nodes * pool.gpus_per_node:,} {pool.gpu}" if pool.gpu else f"{pool.slots or 0:,} slots"
-    return f"{pool.role}\n{held}"
 
 
 def _phase(axes: Any, bar: Bar, total: float, scale: float) -> Callout | None:

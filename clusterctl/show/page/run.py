@@ -52,7 +52,10 @@ def choice(plan: Plan, view: View) -> list[Line]:
         [*at_least, Span(money, Style.STRONG), Span(f" {money_band}")],
         [how_sure(plan)],
     ]
-    lines = [] if plan.feasible else _infeasible(plan, view)
+    lines: list[Line] = []
+    if not plan.feasible:
+        text = line(Span("Not feasible as asked", Style.BAD), "; below is the nearest that is.")
+        lines += [*wrap(text, view.cells, indent=2), *warnings(plan, view), []]
     lines += _spread(parts, view.cells)
     outside = [phrase for stage in plan.stages for phrase in stage.calibrated.outside]
     if outside:
@@ -61,11 +64,6 @@ def choice(plan: Plan, view: View) -> list[Line]:
     if used:
         lines += labelled_parts("limits", used, view.cells)
     return lines
-
-
-def _infeasible(plan: Plan, view: View) -> list[Line]:
-    text = line(Span("Not feasible as asked", Style.BAD), "; below is the nearest that is.")
-    return [*wrap(text, view.cells, indent=2), *warnings(plan, view), []]
 
 
 def _spread(parts: list[Line], cells: int) -> list[Line]:
@@ -137,15 +135,12 @@ def pools(plan: Plan, view: View) -> list[Line]:
     rows = [_pool_row(pool, many=many) for pool in plan.pools]
     lines = draw([POOL_COLUMNS[i] for i in kept], [[row[i] for i in kept] for row in rows], view.cells)
     for stage in plan.stages if not many or view.verbose else ():
-        layout = [cell(_layout_part(key, value), Style.DIM) for key, value in stage.layout.items()]
+        # `colocated`, `train tp 8`: a word says what it is, a number needs its name
+        named = (value if isinstance(value, str) else f"{key} {number(value)}" for key, value in stage.layout.items())
+        layout = [cell(text, Style.DIM) for text in named]
         if layout:
             lines += labelled_parts(stage.name if many else "layout", layout, view.cells)
     return lines
-
-
-def _layout_part(key: str, value: float | str) -> str:
-    """`colocated`, `train tp 8`: a word says what it is, a number needs its name."""
-    return value if isinstance(value, str) else f"{key} {number(value)}"
 
 
 def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:

@@ -30,10 +30,14 @@ LABEL_CELLS = 10
 
 def labelled(label: str, text: Line, cells: int, style: Style = Style.DIM) -> list[Line]:
     """`label     text`, wrapped under itself."""
-    start = [Span("  "), Span(label.ljust(LABEL_CELLS), style)]
-    if len(label) >= LABEL_CELLS:
-        start.append(Span(" "))
-    return wrap([*start, *text], cells, indent=2 + LABEL_CELLS)
+    return labelled_parts(label, [text], cells, style)
+
+
+def labelled_parts(label: str, parts: list[Line], cells: int, style: Style = Style.DIM) -> list[Line]:
+    """Like `labelled`, broken between parts."""
+    first, *rest = parts
+    start = [Span("  "), Span(label.ljust(LABEL_CELLS), style), Span(" " if len(label) >= LABEL_CELLS else "")]
+    return flow([[*start, *first], *rest], cells, indent=2 + LABEL_CELLS)
 
 
 def flow(parts: list[Line], cells: int, *, indent: int = 2, separator: str = " Â· ") -> list[Line]:
@@ -45,13 +49,6 @@ def flow(parts: list[Line], cells: int, *, indent: int = 2, separator: str = " Â
         else:
             lines += wrap([Span(" " * indent), *part] if lines else [*part], cells, indent=indent)
     return lines
-
-
-def labelled_parts(label: str, parts: list[Line], cells: int, style: Style = Style.DIM) -> list[Line]:
-    """Like `labelled`, broken between parts."""
-    first, *rest = parts
-    start = [Span("  "), Span(label.ljust(LABEL_CELLS), style)]
-    return flow([[*start, *first], *rest], cells, indent=2 + LABEL_CELLS)
 
 
 def chosen(plan: Plan) -> Alternative | None:
