@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from planners.demand.needs import Demand
     from planners.demand.timing import Situation, Timing
+    from planners.domain import GpuSpec
     from planners.fleet.layouts import Layouts
     from planners.fleet.machines import Machine
     from planners.physics.columns import Array, Column
@@ -54,10 +55,15 @@ class Picks:
         wanted = self.demand.sandboxing
         return self.slots if wanted is None else np.minimum(self.slots, wanted.most_at_once)
 
-    def gpu_name(self, row: int) -> str:
-        """Canonical GPU name of the fleet with this number; empty without GPUs."""
+    def gpu(self, row: int) -> GpuSpec | None:
+        """The GPU of the fleet with this number; None without GPUs."""
         machine = int(self.layouts.machine[row])
-        return self.machines[machine].gpu.name if machine >= 0 else ""
+        return self.machines[machine].gpu if machine >= 0 else None
+
+    def gpu_name(self, row: int) -> str:
+        """Its canonical name; empty without GPUs."""
+        gpu = self.gpu(row)
+        return gpu.name if gpu else ""
 
     def sharding(self, row: int) -> str:
         """Sharding class of the trainer on the fleet with this number."""

@@ -17,7 +17,6 @@ from planners.plan.value import Band, Narrow
 
 if TYPE_CHECKING:
     from planners.demand.needs import Demand
-    from planners.domain import GpuSpec
     from planners.fleet.picks import Picks
     from planners.physics.calibration import Calibration, Match
     from planners.physics.columns import Array, Column
@@ -107,7 +106,8 @@ def _learned(
 
 def matched(demand: Demand, picks: Picks, calibration: Calibration, row: int) -> Match:
     """Which published cases speak for this stage on the fleet with this number."""
-    gpu: GpuSpec = picks.machines[int(picks.layouts.machine[row])].gpu
+    gpu = picks.gpu(row)
+    assert gpu is not None
     model = demand.learning.model if demand.learning else demand.servings[0].model
     serving = demand.servings[0].options.engine if demand.servings else None
     engine = {"sglang": "vllm"}.get(serving, serving) if serving else None

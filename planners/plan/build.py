@@ -11,20 +11,20 @@ from planners.fleet.explore import explore
 from planners.fleet.nearest import nearest
 from planners.fleet.picks import outcome
 from planners.money.extras import ExtraPrices
-from planners.money.lines import total_usd
 from planners.money.token_prices import TokenPrices
 from planners.physics.calibration import Z80
 from planners.plan import value
 from planners.plan.bands import added, band, narrowing, widths
-from planners.plan.bill import API_UNIT, Prices, stage_lines
+from planners.plan.bill import Prices, stage_lines
 from planners.plan.cautions import limit_warnings, price_warnings, stage_warnings
 from planners.plan.detail import amounts, idle, layout, memory, one, phases
 from planners.plan.economics import economics
-from planners.plan.explain import Explained, stage_terms
+from planners.plan.explain import stage_terms
 from planners.plan.identity import with_id
 from planners.plan.learned import learned_rows, own_runs
-from planners.plan.movers import StageCost, movers
+from planners.plan.movers import movers
 from planners.plan.refine import refined
+from planners.plan.stage import ChosenStage
 from planners.plan.summary import alternatives_of, pools_of, price_age, rejections_of, stage_usd, unpriced_of
 from planners.plan.terms import Terms, run_terms
 
@@ -32,11 +32,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from planners.fleet.choose import Choice
-    from planners.fleet.chosen import StageFleet
     from planners.fleet.explore import Exploration
-    from planners.fleet.picks import Outcome, Picks
     from planners.money.lines import CostLine
-    from planners.plan.bands import Width
     from planners.spec.run import RunSpec
     from planners.world import World
 
@@ -58,21 +55,6 @@ class Context:
     def year(self) -> float:
         """Year of the software stack."""
         return float(self.now.year)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChosenStage:
-    """One stage of the chosen run, worked out; `picks` and `result` also cover the alternatives (columns)."""
-
-    picks: Picks
-    result: Outcome
-    width: Width
-    fleet: StageFleet
-    mine: Picks
-    """The chosen fleet alone."""
-    own: Outcome
-    lines: list[CostLine]
-    hours: float
 
 
 def build_plan(spec: RunSpec, world: World, *, now: datetime, pick: int | None = None) -> value.Plan:
@@ -122,7 +104,8 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
     learned = any(phase.own and phase.own.runs for plan in plans for phase in plan.phases)
     calibration = world.calibration.identity + (f"+{world.factors.identity}" if learned else "")
     terms = Terms()
-    _explain(terms, stages, plans, world)
+    for stage, plan in zip(stages, plans, strict=True):
+        stage_terms(terms, plan, stage, world.calibration)
     run_terms(terms, plans=plans, lines=lines, costs=costs, pools=pools, hours=hours.p50, usd=usd.p50)
     return value.Plan(
         id="", created_at=at.now, name=spec.name, objective=spec.objective,
@@ -131,7 +114,7 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
         usd_per_hour=max(_burn(stage) for stage in stages), stages=plans, pools=pools, lines=lines,
         alternatives=alternatives_of(at, stages), frontier_chosen=1, rejections=rejections_of(at.found),
         candidates=at.found.combinations,
-        movers=movers([_cost(stage) for stage in stages], world.calibration, count=MOVERS_SHOWN),
+        movers=movers(stages, world.calibration, count=MOVERS_SHOWN),
         assumptions=tuple(
             value.Assumption(name=row.name, value=row.value, source=row.source)
             for demand in demands
@@ -196,27 +179,3 @@ def _stage_plan(stage: ChosenStage, world: World) -> value.StagePlan:
         ),
         narrow=narrowing(stage.width, 0),
     )  # fmt: skip
-
-
-def _cost(stage: ChosenStage) -> StageCost:
-    fixed = total_usd(line for line in stage.lines if not line.scales_with_hours)
-    scaling = total_usd(line for line in stage.lines if line.scales_with_hours)
-    tokens = total_usd(line for line in stage.lines if line.unit == API_UNIT)
-    gpus = stage.fleet.gpus
-    return StageCost(
-        picks=stage.mine, fleet=stage.fleet, hours=stage.hours, usd_per_hour=scaling / stage.hours, fixed_usd=fixed,
-        token_usd=tokens, gpu_usd_per_hour=gpus.burn_usd_per_hour if gpus else 0.0,
-        narrowed=float(stage.width.log_half[0] / stage.width.log_half_before[0]),
-    )  # fmt: skip
-
-
-def _explain(terms: Terms, stages: list[ChosenStage], plans: tuple[value.StagePlan, ...], world: World) -> None:
-    """Hours of every stage, down to data sheets and fitted constants."""
-    for stage, plan in zip(stages, plans, strict=True):
-        gpus = stage.fleet.gpus
-        gpu = world.find_gpu(gpus.gpu) if gpus and gpus.gpu else None
-        explained = Explained(
-            plan=plan, picks=stage.mine, result=stage.own, constants=world.calibration.constants, gpu=gpu,
-            calibration=world.calibration.identity,
-        )  # fmt: skip
-        stage_terms(terms, explained)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planners.plan.build import ChosenStage
+    from planners.plan.stage import ChosenStage
     from planners.plan.value import Band, PriceAge, StagePlan
     from planners.spec.run import RunSpec
 

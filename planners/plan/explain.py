@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planners.plan.detail import one
@@ -13,8 +12,10 @@ if TYPE_CHECKING:
 
     from planners.demand.needs import Demand, Serving
     from planners.domain import GpuSpec
-    from planners.fleet.picks import Outcome, Picks
+    from planners.fleet.picks import Picks
+    from planners.physics.calibration import Calibration
     from planners.physics.constants import Constants
+    from planners.plan.stage import ChosenStage
     from planners.plan.terms import Terms
     from planners.plan.value import Phase, StagePlan
 
@@ -50,23 +51,11 @@ WASTE_SOURCES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
-    """A stage on its chosen fleet; `picks` and `result` hold that fleet alone."""
-
-    plan: StagePlan
-    picks: Picks
-    result: Outcome
-    constants: Constants
-    gpu: GpuSpec | None
-    calibration: str
-
-
-def stage_terms(terms: Terms, stage: Explained) -> str:
+def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: Calibration) -> str:
     """Records everything behind `hours.<stage>` and returns that id."""
-    plan, name = stage.plan, stage.plan.name
-    shared = _inputs(terms, stage.picks.demand, stage.gpu)
-    phase_ids = [_phase(terms, phase, shared, stage) for phase in plan.phases]
+    name = plan.name
+    shared = _inputs(terms, stage.picks.demand, stage.mine.gpu(0))
+    phase_ids = [_phase(terms, phase, shared, stage.mine, calibration.constants) for phase in plan.phases]
     split = plan.layout.get("schedule") in ("disaggregated", "async")
     formula = "max(rollout side, trainer side), smoothed, + weight sync" if split else "phases, one after the other"
     each = terms.add(
@@ -74,7 +63,7 @@ def stage_terms(terms: Terms, stage: Explained) -> str:
     )
     units = terms.add(f"units.{name}", f"{plan.unit}s", plan.units, plan.unit, source=f"the spec: stage {name}")
     work = terms.add(
-        f"work.{name}", "work", one(stage.result.work_hours), "hours", formula="units × seconds per unit / 3600",
+        f"work.{name}", "work", one(stage.own.work_hours), "hours", formula="units × seconds per unit / 3600",
         inputs=(units, each),
     )  # fmt: skip
     wastes = [
@@ -82,7 +71,7 @@ def stage_terms(terms: Terms, stage: Explained) -> str:
         for kind, hours in plan.waste_hours.items()
     ]
     low, high = plan.hours.p10 / plan.hours.p50, plan.hours.p90 / plan.hours.p50
-    width = f"calibration {stage.calibration}: residuals of left-out published runs; docs/ACCURACY.md"
+    width = f"calibration {calibration.identity}: residuals of left-out published runs; docs/ACCURACY.md"
     width += f"; narrowed by {plan.calibrated.own_runs} of your runs" if plan.calibrated.own_runs else ""
     terms.add(f"band.{name}", "80 % band of the hours, as factors", f"× {low:.2f} to × {high:.2f}", "", source=width)
     return terms.add(
@@ -124,11 +113,11 @@ def _serving(demand: Demand, main: Serving) -> list[tuple[str, str, float, str, 
     ]
 
 
-def _phase(terms: Terms, phase: Phase, shared: Sequence[str], stage: Explained) -> str:
+def _phase(terms: Terms, phase: Phase, shared: Sequence[str], picks: Picks, constants: Constants) -> str:
     formula, names = PHASE_FORMULAS.get(phase.name, PHASE_FORMULAS["generate"])
-    inputs = [*shared, *terms.constants([_of_this_stack(name, stage) for name in names], stage.constants)]
+    inputs = [*shared, *terms.constants([_of_this_stack(name, picks) for name in names], constants)]
     if phase.name in ("sandbox", "API calls"):
-        inputs = _sandbox(terms, stage) if phase.name == "sandbox" else []
+        inputs = _sandbox(terms, picks) if phase.name == "sandbox" else []
     note = "part of the phase; parts overlap"
     parts = [
         terms.add(f"{phase.id}.{part.replace(' ', '-').replace(',', '')}", part, seconds, "s", source=note)
@@ -141,22 +130,21 @@ def _phase(terms: Terms, phase: Phase, shared: Sequence[str], stage: Explained) 
     return terms.add(phase.id, phase.name, phase.seconds, "s", formula=formula, inputs=(*parts, *inputs))
 
 
-def _of_this_stack(constant: str, stage: Explained) -> str:
+def _of_this_stack(constant: str, picks: Picks) -> str:
     """The constant of this GPU generation and engine, where PHASE_FORMULAS names that of the H100 and vLLM."""
-    demand = stage.picks.demand
-    if stage.gpu is not None:
-        constant = constant.replace("_hopper", f"_{stage.gpu.generation}")
-    engine = demand.servings[0].options.engine if demand.servings else "vllm"
+    gpu, servings = picks.gpu(0), picks.demand.servings
+    if gpu is not None:
+        constant = constant.replace("_hopper", f"_{gpu.generation}")
+    engine = servings[0].options.engine if servings else "vllm"
     return constant.replace("_vllm", "_trtllm") if engine == "trtllm" else constant
 
 
-def _sandbox(terms: Terms, stage: Explained) -> list[str]:
-    demand = stage.picks.demand
-    wanted = demand.sandboxing
+def _sandbox(terms: Terms, picks: Picks) -> list[str]:
+    demand, wanted = picks.demand, picks.demand.sandboxing
     if wanted is None:
         return []
     source, at = f"the spec or profile {wanted.profile}", f"input.{demand.stage}.sandbox"
-    slots = one(stage.picks.usable_slots)
+    slots = one(picks.usable_slots)
     return [
         terms.add(f"{at}.runs", f"judging runs per {demand.unit}", wanted.calls, "runs", source=source),
         terms.add(f"{at}.seconds", "seconds per run, mean", wanted.service.mean_seconds, "s", source=source),

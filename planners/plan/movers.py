@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from planners.fleet.picks import outcome
+from planners.money.lines import total_usd
 from planners.physics.constants import PRIORS, Constants
+from planners.plan.bill import API_UNIT
 from planners.plan.detail import one
 from planners.plan.value import Mover
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from planners.demand.needs import Demand
-    from planners.fleet.chosen import StageFleet
     from planners.fleet.picks import Picks
     from planners.physics.calibration import Calibration
+    from planners.plan.stage import ChosenStage
 
 GIVEN_FACTOR = 1.25
 """An input that is given by its mean alone may be off by a quarter."""
@@ -43,27 +44,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """Constants that people think of as one thing; moved together to their 80 % ends."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageCost:
-    """A stage as the movers see it: how long it takes now, and what an hour of it and the rest of it cost."""
-
-    picks: Picks
-    fleet: StageFleet
-    hours: float
-    usd_per_hour: float
-    fixed_usd: float
-    token_usd: float
-    """Of `fixed_usd`, what API tokens cost."""
-    gpu_usd_per_hour: float
-    """Of `usd_per_hour`, what the GPU nodes cost."""
-    narrowed: float = 1.0
-    """Width of the band with own runs over that without."""
-
-    def usd(self, hours: float, *, more: float = 0.0) -> float:
-        """Dollars of the stage if it took `hours`, and `more` besides."""
-        return hours * self.usd_per_hour + self.fixed_usd + more
-
-
 class _Move(NamedTuple):
     """One input at its two ends: hours of the stage, and dollars besides those that follow the hours."""
 
@@ -74,13 +54,13 @@ class _Move(NamedTuple):
     more_usd: tuple[float, float] = (0.0, 0.0)
 
 
-def movers(stages: Sequence[StageCost], calibration: Calibration, *, count: int) -> tuple[Mover, ...]:
+def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: int) -> tuple[Mover, ...]:
     """The `count` inputs with the widest swing in dollars (hours where nothing costs), if they move anything."""
     total_hours = sum(stage.hours for stage in stages)
-    total_usd = sum(stage.usd(stage.hours) for stage in stages)
+    whole_usd = sum(stage.usd(stage.hours) for stage in stages)
     found = []
     for stage in stages:
-        rest_hours, rest_usd = total_hours - stage.hours, total_usd - stage.usd(stage.hours)
+        rest_hours, rest_usd = total_hours - stage.hours, whole_usd - stage.usd(stage.hours)
         for move in _moves(stage, calibration):
             (hours_low, hours_high), (more_low, more_high) = move.hours, move.more_usd
             found.append(
@@ -91,7 +71,7 @@ def movers(stages: Sequence[StageCost], calibration: Calibration, *, count: int)
                     usd_high=rest_usd + stage.usd(hours_high, more=more_high),
                 )
             )  # fmt: skip
-    moving = [m for m in found if max(_swing(m)[0] / (total_usd or 1.0), _swing(m)[1] / total_hours) > NOTHING]
+    moving = [m for m in found if max(_swing(m)[0] / (whole_usd or 1.0), _swing(m)[1] / total_hours) > NOTHING]
     return tuple(sorted(moving, key=_swing, reverse=True)[:count])
 
 
@@ -99,26 +79,28 @@ def _swing(mover: Mover) -> tuple[float, float]:
     return abs(mover.usd_high - mover.usd_low), abs(mover.hours_high - mover.hours_low)
 
 
-def _moves(stage: StageCost, calibration: Calibration) -> list[_Move]:
-    constants, demand = calibration.constants, stage.picks.demand
+def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
+    constants, picks, demand = calibration.constants, stage.mine, stage.mine.demand
     rows = []
-    for name, low, high, change in _inputs(stage.picks, constants):
-        ends = _hours(stage.picks, constants, change(low)), _hours(stage.picks, constants, change(high))
+    for name, low, high, change in _inputs(picks, constants):
+        ends = _hours(picks, constants, change(low)), _hours(picks, constants, change(high))
         rows.append(_Move(f"{demand.stage}.{name}", _shown(low), _shown(high), ends))
     if demand.needs_gpus:
+        narrowed = float(stage.width.log_half[0] / stage.width.log_half_before[0])  # by own runs
         for group, prefixes in GROUPS.items():
             slow, fast = _moved(calibration, prefixes)
-            swings = [one(outcome(stage.picks, moved).hours) / stage.hours for moved in (fast, slow)]
-            quick, long = (stage.hours * swing**stage.narrowed for swing in swings)
+            swings = [one(outcome(picks, moved).hours) / stage.hours for moved in (fast, slow)]
+            quick, long = (stage.hours * swing**narrowed for swing in swings)
             rows.append(_Move(f"{group} ({demand.stage})", "80 % fast end", "80 % slow end", (quick, long)))
     if demand.apis:
         factors = 1.0 / GIVEN_FACTOR, GIVEN_FACTOR
-        low, high = (_hours(stage.picks, constants, _with_tokens(demand, factor)) for factor in factors)
-        more = factors[0] * stage.token_usd - stage.token_usd, factors[1] * stage.token_usd - stage.token_usd
+        low, high = (_hours(picks, constants, _with_tokens(demand, factor)) for factor in factors)
+        tokens = total_usd(line for line in stage.lines if line.unit == API_UNIT)
+        more = factors[0] * tokens - tokens, factors[1] * tokens - tokens
         name = f"{demand.stage}.API tokens"
         rows.append(_Move(name, f"÷ {GIVEN_FACTOR:g}", f"× {GIVEN_FACTOR:g}", (low, high), more))
     if stage.fleet.gpus is not None and stage.fleet.gpus.capacity_type == "spot":
-        spot = stage.hours * stage.gpu_usd_per_hour
+        spot = stage.hours * stage.fleet.gpus.burn_usd_per_hour
         more = spot / SPOT_FACTOR - spot, spot * SPOT_FACTOR - spot
         name = f"spot price ({demand.stage})"
         rows.append(_Move(name, f"÷ {SPOT_FACTOR:g}", f"× {SPOT_FACTOR:g}", (stage.hours, stage.hours), more))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from planners.fleet.chosen import Machines, StageFleet
     from planners.fleet.explore import Exploration
     from planners.money.lines import CostLine
-    from planners.plan.build import ChosenStage, Context
+    from planners.plan.build import Context
+    from planners.plan.stage import ChosenStage
     from planners.world import World
 
 
