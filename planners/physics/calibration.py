@@ -119,15 +119,9 @@ class Calibration:
         return np.asarray(np.sqrt(floor + Z80**2 * np.asarray(missing_variance)))
 
     def matching(
-        self,
-        kind: str,
-        model: ModelShape,
-        gpu: GpuSpec,
-        *,
-        engine: str | None = None,
-        sharding: str | None = None,
+        self, kind: str, model: ModelShape, gpu: GpuSpec, *, engine: str | None = None, sharding: str | None = None,
         gpus: float | None = None,
-    ) -> Match:
+    ) -> Match:  # fmt: skip
         """Which calibration cases speak for a run, and which of its inputs lie outside their range.
 
         `kind`: rl_step, pretrain, sft or generate.  None = does not matter for this run.

@@ -39,3 +39,8 @@ def smooth_max(a: Column, b: Column, power: Column) -> Column:
     """(a^p + b^p)^(1/p): two costs that overlap; p = 1 adds them, large p hides the smaller one."""
     largest = np.maximum(a, b) + 1e-30
     return largest * ((a / largest) ** power + (b / largest) ** power) ** (1 / power)
+
+
+def one(column: Column) -> float:
+    """The only value of a column of shape (1,), or the scalar."""
+    return float(np.asarray(column).reshape(-1)[0])

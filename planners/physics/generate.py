@@ -165,15 +165,9 @@ def token_seconds(costs: DecodeCosts, live: Column, context: Column, wait: Colum
 
 
 def _makespans(
-    costs: DecodeCosts,
-    w: Workload,
-    lengths: Lengths,
-    *,
-    per_replica: Column,
-    capacity: Column,
-    wait: Column,
+    costs: DecodeCosts, w: Workload, lengths: Lengths, *, per_replica: Column, capacity: Column, wait: Column,
     growth: Column,
-) -> tuple[Column, Column, Column]:
+) -> tuple[Column, Column, Column]:  # fmt: skip
     """Seconds when all start together; seconds and tokens of the drain after a queue."""
     prompt, count, slots, waits, grows = (
         np.asarray(v)[..., None] for v in (w.rollout.prompt_tokens, per_replica, capacity, wait, growth)

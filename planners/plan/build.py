@@ -13,17 +13,19 @@ from planners.fleet.picks import outcome
 from planners.money.extras import ExtraPrices
 from planners.money.token_prices import TokenPrices
 from planners.physics.calibration import Z80
+from planners.physics.columns import one
 from planners.plan import value
 from planners.plan.bands import added, band, narrowing, widths
 from planners.plan.bill import Prices, stage_lines
 from planners.plan.cautions import limit_warnings, price_warnings, stage_warnings
-from planners.plan.detail import amounts, idle, layout, memory, one, phases
+from planners.plan.detail import amounts, layout, memory, phases
 from planners.plan.economics import economics
 from planners.plan.explain import stage_terms
 from planners.plan.identity import with_id
 from planners.plan.learned import learned_rows, own_runs
 from planners.plan.movers import movers
 from planners.plan.refine import refined
+from planners.plan.sandboxes import idle
 from planners.plan.stage import ChosenStage
 from planners.plan.summary import alternatives_of, pools_of, price_age, rejections_of, stage_usd, unpriced_of
 from planners.plan.terms import Terms, run_terms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planners.plan.detail import one
+from planners.physics.columns import one
 from planners.plan.learned import named
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 
 from planners.fleet.picks import outcome
 from planners.money.lines import total_usd
+from planners.physics.columns import one
 from planners.physics.constants import PRIORS, Constants
 from planners.plan.bill import API_UNIT
-from planners.plan.detail import one
 from planners.plan.value import Mover
 
 if TYPE_CHECKING:

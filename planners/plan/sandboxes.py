@@ -1,0 +1,115 @@
+"""What sandboxes do to a stage: why GPUs wait for them, what that costs, and the nodes that would remove it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.fleet.picks import outcome
+from planners.physics.columns import one
+from planners.physics.sandbox import queue_wait_seconds, simulate_judges
+from planners.plan.value import Idle
+from planners.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from planners.demand.needs import Sandboxing
+    from planners.fleet.chosen import Machines, StageFleet
+    from planners.fleet.picks import Outcome, Picks
+    from planners.physics.constants import Constants
+
+SIMULATED_CALLS = 4096
+"""Judging runs that the event simulation follows; larger steps are scaled down with their slots."""
+SEED = 1
+CURE_SHARES = (1.1, 1.25, 1.5, 2.0, 3.0, 4.0, 8.0)
+"""Sandbox fleets, relative to the chosen one, that are tried to remove idle GPU time."""
+CURED = 0.75
+"""Share of the removable idle time that counts as removing it."""
+
+
+def sandbox_bound(wanted: Sandboxing, picks: Picks, result: Outcome) -> str:
+    """Why sandboxes are exposed: serial code, too few held sandboxes, a backlog, or the longest of the last runs."""
+    slots = max(one(picks.usable_slots), 1.0)
+    if wanted.serial:
+        return "reward code calls one sample at a time"
+    if wanted.stateful and slots < wanted.trajectories:
+        return f"{slots:,.0f} sandboxes at once"
+    beside = one(result.timing.generate) + one(result.timing.judging)
+    backlog = wanted.calls * wanted.service.mean_seconds / slots - wanted.overlap_share * beside
+    return "queue: more runs than slots" if backlog > 0.1 * one(result.exposed) else "longest of the last runs"
+
+
+def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome, hours: float) -> Idle | None:
+    """GPU time that the sandbox fleet costs, in dollars, and the sandbox nodes that would remove it."""
+    demand, wanted = picks.demand, picks.demand.sandboxing
+    if fleet.gpus is None or fleet.sandbox is None or wanted is None:
+        return None
+    without = _unhindered_seconds(wanted, picks, constants, result)
+    lost_seconds = one(result.unit_seconds) - without
+    gpu_hours = one(picks.layouts.gpus) * lost_seconds * demand.units / SECONDS_PER_HOUR
+    per_gpu_hour = fleet.gpus.burn_usd_per_hour / max(one(picks.layouts.gpus), 1.0)
+    priced = fleet.gpus.usd_per_hour is not None
+    nodes, cost = _cure(fleet.sandbox, picks, constants, result, hours)
+    return Idle(
+        gpu_hours=gpu_hours, usd=gpu_hours * per_gpu_hour if priced else None, cure_nodes=nodes, cure_usd=cost,
+        slots_busy_share=_busy_share(wanted, picks, result), starts_per_second=starts_per_second(wanted, result),
+        reason=sandbox_bound(wanted, picks, result),
+    )  # fmt: skip
+
+
+def _unhindered_seconds(wanted: Sandboxing, picks: Picks, constants: Constants, result: Outcome) -> float:
+    """Seconds of a unit if sandboxes cost no time: nothing waits for them, and every trajectory has one."""
+    if wanted.stateful:
+        enough = np.maximum(picks.slots, wanted.trajectories)
+        result = outcome(dataclasses.replace(picks, slots=enough), constants)
+    return one(result.timing.unit_seconds(0.0))
+
+
+def _cure(
+    sandbox: Machines, picks: Picks, constants: Constants, result: Outcome, hours: float
+) -> tuple[int | None, float | None]:
+    """The fewest further nodes that remove most of the removable idle time, with their dollars over the run."""
+    have, per_node = sandbox.nodes, max(sandbox.slots_per_node, 1)
+    now = one(result.unit_seconds)
+    more = sorted({*(int(np.ceil(have * share)) for share in CURE_SHARES), have + 1})
+    same = picks.take(np.zeros(len(more), dtype=np.int64))
+    larger = dataclasses.replace(same, slots=np.array([float(nodes * per_node) for nodes in more]))
+    seconds = outcome(larger, constants).unit_seconds.tolist()
+    best = min(seconds)
+    if now - best < 0.01 * now:
+        return None, None
+    for nodes, took in zip(more, seconds, strict=True):
+        if now - took >= CURED * (now - best):
+            price = sandbox.usd_per_hour
+            return nodes - have, None if price is None else float(nodes - have) * price * hours * took / now
+    return None, None
+
+
+def starts_per_second(wanted: Sandboxing, result: Outcome) -> float:
+    """Sandboxes that are started per second of a unit."""
+    starts = wanted.trajectories if wanted.stateful else wanted.calls
+    return starts / max(one(result.unit_seconds), 1e-9)
+
+
+def _busy_share(wanted: Sandboxing, picks: Picks, result: Outcome) -> float:
+    """Busy share of the slots while there is work."""
+    slots = max(one(picks.usable_slots), 1.0)
+    if wanted.stateful:
+        return min(1.0, wanted.trajectories / slots)
+    scale = min(1.0, SIMULATED_CALLS / max(wanted.calls, 1.0))
+    count = max(int(wanted.calls * scale), 1)
+    spread = np.linspace(0.0, 1.0, count) * max(one(result.timing.generate), 1e-6)
+    _, busy = simulate_judges(
+        finish_seconds=spread, service=wanted.service, slots=max(int(slots * scale), 1), seed=SEED
+    )
+    return min(busy, 1.0)
+
+
+def steady_wait_seconds(wanted: Sandboxing, picks: Picks, result: Outcome) -> float | None:
+    """Mean wait of a run if samples arrived evenly over the unit; None where sandboxes are held, or a backlog grows."""
+    if wanted.stateful:
+        return None
+    rate = wanted.calls / max(one(result.unit_seconds), 1e-9)
+    wait = one(queue_wait_seconds(arrivals_per_second=rate, service=wanted.service, slots=picks.usable_slots))
+    return wait if np.isfinite(wait) else None
