@@ -57,7 +57,7 @@ test-engines: $(DEV)  ## run what needs real engines; installs them by apt where
 	@sh tests/engines/install.sh
 	$(BIN)/python -m pytest tests/engines
 
-check: $(DEV)  ## format, lint, types, layers, coverage
+check: $(DEV)  ## format, lint, types, layers, and the tests from the tree with their coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -66,7 +66,7 @@ check: $(DEV)  ## format, lint, types, layers, coverage
 
 coverage: $(DEV)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 tests/planners tests/clusterctl
+	$(BIN)/coverage run -m pytest -n 3 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

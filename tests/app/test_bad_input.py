@@ -78,9 +78,9 @@ def test_a_hundred_thousand_runs(open_page: OpenPage, home: Path) -> None:
         rows = [values_of(Run(run_id=f"run-{i:06}", name=f"run-{i:06}", target="local", state="finished",
                               created_at=datetime(2026, 1, 1 + i % 28, tzinfo=UTC))) for i in range(100_000)]  # fmt: skip
         ledger.write(lambda connection: connection.execute(insert(RUNS), rows) and None)
-    started = time.perf_counter()
+    started = time.process_time()
     app = open_page(run="run-077777")
-    assert time.perf_counter() - started < 10.0, "a page does not read all runs"
+    assert time.process_time() - started < 10.0, "a page does not read all runs"
     assert [error.message for error in app.exception] == []
     assert len(app.selectbox[0].proto.options) == 52, "the picker lists the newest; any other is typed"
     assert "run\\-077777" in words(app)

@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 def healthy(url: str) -> bool:
-    with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
+    with urllib.request.urlopen(f"{url}/_stcore/health", timeout=60) as answer:
         return answer.status == 200
 
 

@@ -24,7 +24,7 @@ from targets import TARGETS, Attack
 
 from clusterctl import cli
 
-SECONDS_EACH = 20
+SECONDS_EACH = 60
 MEMORY_BYTES = 6 * 2**30
 ALLOWED_EXITS = {0, 1, 2, 3, 4, 5}
 

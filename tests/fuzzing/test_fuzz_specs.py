@@ -23,7 +23,7 @@ from planners.spec.run import RunSpec
 REPO = Path(__file__).resolve().parents[2]
 TEMPLATES = [path.read_bytes() for path in sorted((REPO / "templates" / "specs").glob("*.yaml"))]
 INPUTS = int(os.environ.get("CLUSTERCTL_FUZZ_INPUTS", "300"))
-SECONDS_EACH = 5
+SECONDS_EACH = 60
 KEYS = (
     "steps",
     "gpus",

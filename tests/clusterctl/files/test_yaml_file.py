@@ -111,9 +111,9 @@ def test_a_tab_gets_a_hint() -> None:
     ],
 )
 def test_what_would_exhaust_the_machine_is_refused_at_once(text: str, expected: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert expected in refusal(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

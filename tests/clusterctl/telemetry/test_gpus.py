@@ -36,7 +36,7 @@ def scans_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpus, "SCAN_SECONDS", 0.05)
 
 
-def until(done: Callable[[], object], seconds: float = 10.0) -> None:
+def until(done: Callable[[], object], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline
