@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -74,8 +75,11 @@ def test_doctor_says_which_sandbox_and_what_is_weaker(clusterctl: Run, path_with
     assert found["status"] == "weaker"
     assert "unshare: no system-call filter" in found["detail"]
     assert "bwrap is not installed" in found["detail"]
-    (path / "bwrap").symlink_to("/usr/bin/bwrap")
-    found, _ = sandbox_check(clusterctl, path=path)
+
+
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not here")
+def test_doctor_says_that_bubblewrap_is_fine(clusterctl: Run) -> None:
+    found, _ = sandbox_check(clusterctl, path=Path("/usr/bin"))
     assert (found["status"], found["detail"][:10], found["fix"]) == ("ok", "bubblewrap", None)
 
 
@@ -87,7 +91,9 @@ def test_doctor_without_any_sandbox_is_no_broken_installation(
     assert "no sandbox works on this machine" in found["detail"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("bwrap"), reason="only root may install, here by a link to it"
+)
 def test_doctor_installs_bubblewrap_when_told_to(clusterctl: Run, path_without: Callable[..., Path]) -> None:
     path = path_without("bwrap", *MANAGERS)
     manager = path / "apt-get"

@@ -12,7 +12,16 @@ from pathlib import Path
 import httpx
 import pytest
 
+from clusterctl.sandbox.isolation import find_isolation
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def warned() -> str:
+    """What is said first where the sandbox is not the best."""
+    found = find_isolation()
+    return f"warning: {found.name}: {found.weaker}\n" if found.weaker else ""
 
 
 @pytest.mark.parametrize(
@@ -43,7 +52,9 @@ def test_run_gives_input_and_prints_json(in_process: Run, tmp_path: Path) -> Non
     (tmp_path / "a.py").write_text("print(input()[::-1])", encoding="utf-8")
     (tmp_path / "in").write_text("abc", encoding="utf-8")
     shown = json.loads(in_process("sandbox", "run", "a.py", "--stdin", "in", "--json").stdout)
-    assert (shown["status"], shown["run"]["stdout"], shown["weaker"]) == ("finished", "cba\n", "")
+    assert (shown["status"], shown["run"]["stdout"], shown["weaker"]) == (
+        "finished", "cba\n", find_isolation().weaker
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -59,15 +70,15 @@ def test_run_gives_input_and_prints_json(in_process: Run, tmp_path: Path) -> Non
         (("bench", "--concurrency", "0"), "--concurrency"),
     ],
 )
-def test_mistakes_are_one_message(in_process: Run, arguments: tuple[str, ...], said: str) -> None:
+def test_mistakes_are_one_message(in_process: Run, warned: str, arguments: tuple[str, ...], said: str) -> None:
     done = in_process("sandbox", *arguments)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.removeprefix(warned).startswith("error: ")
     assert said in done.stderr
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_serve_prints_its_address_answers_and_stops(scripts: Path, host: str) -> None:
+def test_serve_prints_its_address_answers_and_stops(scripts: Path, warned: str, host: str) -> None:
     command = [scripts / "clusterctl", "sandbox", "serve", "--port", "0", "--host", host]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -78,7 +89,7 @@ def test_serve_prints_its_address_answers_and_stops(scripts: Path, host: str) ->
             assert client.post(f"{url}/run_code", json=asked).json()["run_result"]["stdout"] == "1\n"
             assert client.get(f"{url}/health").json()["languages"]["python"]
         server.send_signal(signal.SIGTERM)
-        assert server.communicate(timeout=120) == ("", "stopped\n")
+        assert server.communicate(timeout=120) == ("", f"{warned}stopped\n")
         assert server.returncode == 0
 
 
