@@ -15,6 +15,7 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -51,7 +52,7 @@ def read_aws(asked: Asked) -> Reading:
     rows: list[Row] = []
     strangers: set[str] = set()
     for done, region in enumerate(wanted, start=1):
-        kept, unknown = asked.cache.once(files[region], lambda: _region(asked, region, files[region]))  # noqa: B023 - at once
+        kept, unknown = asked.cache.once(files[region], partial(_region, asked, region, files[region]))
         rows += [(region, *row) for row in kept]
         strangers.update(unknown)
         asked.advance(done, len(wanted))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from datetime import date
 
-from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Asked, Reading, Row, by_type, field, linked, stays, usd
+from clusterctl.prices.refresh.reading import HOURS_PER_YEAR, Asked, Reading, Row, field, linked, stays, usd
 
 PATH = "/api/retail/prices"
 API_VERSION = "2023-01-01-preview"
@@ -36,7 +36,7 @@ def read_azure(asked: Asked) -> Reading:
         asked.advance(done, len(queries))
     rows: list[Row] = [(*key, price) for key, (_, price) in newest.items() if asked.wants(key[0])]
     full_source = f"Azure Retail Prices API {API_VERSION}, Virtual Machines"
-    return asked.reading(rows, "azure-retail-prices", full_source, authority=by_type(asked))
+    return asked.reading(rows, "azure-retail-prices", full_source, authority=asked.by_type)
 
 
 def _pages(asked: Asked, names: list[str]) -> Iterator[Dated]:

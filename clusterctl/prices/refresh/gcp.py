@@ -9,7 +9,7 @@ import re
 from functools import partial
 
 from clusterctl.prices.refresh.gcp_parts import CAPACITY_TYPES, PartPrice, part_price
-from clusterctl.prices.refresh.reading import Asked, Reading, Row, by_type, field, linked
+from clusterctl.prices.refresh.reading import Asked, Reading, Row, field, linked
 
 PATH = "/v1/services/6F81-5844-456A/skus"
 PAGE_SIZE = 5000
@@ -36,16 +36,17 @@ def read_gcp(asked: Asked) -> Reading:
                 key = (part.part, part.name, part.capacity_type, region)
                 parts[key] = max(part.usd_per_hour, parts.get(key, 0.0))
         asked.advance(done, done + 1)
+    wanted = sorted({region for *_, region in parts if asked.wants(region)})
     rows: list[Row] = [
         (region, shape["instance_type"], capacity_type, price)
         for shape in asked.shapes.iter_rows(named=True)
-        for region in sorted({region for *_, region in parts if asked.wants(region)})
+        for region in wanted
         for capacity_type in CAPACITY_TYPES.values()
         if (price := machine_usd(shape, capacity_type, region, parts)) is not None
     ]
     full_source = "Google Cloud Billing Catalog, service 6F81-5844-456A"
     return asked.reading(
-        rows, "gcp-billing-catalog", full_source, authority=by_type(asked), quality="component_sum",
+        rows, "gcp-billing-catalog", full_source, authority=asked.by_type, quality="component_sum",
         notes=_notes(sorted(asked.known - {row[1] for row in rows})),
     )  # fmt: skip
 
@@ -55,7 +56,7 @@ def machine_usd(shape: dict[str, object], capacity_type: str, region: str, parts
     name = str(shape["instance_type"])
     series = name.rpartition("-")[0]
     family = next((own for start, own in OWN_FAMILY.items() if name.startswith(start)), name.split("-", maxsplit=1)[0])
-    num_gpus, ssd_gib = (float(str(shape[name] or 0)) for name in ("num_gpus", "local_nvme_gib"))
+    num_gpus, ssd_gib = (float(str(shape[column] or 0)) for column in ("num_gpus", "local_nvme_gib"))
     needed = [("slice", family, num_gpus)]
     if family not in SLICED:
         cores, gpu = SHARED_CORES.get(name, float(str(shape["vcpus"]))), OWN_GPU.get(series, str(shape["gpu"]))

@@ -55,6 +55,11 @@ class Asked:
         """Names of the instance types."""
         return set(self.shapes["instance_type"])
 
+    @property
+    def by_type(self) -> tuple[str, ...]:
+        """The authority of a cloud that is asked type by type."""
+        return ("instance_type", "capacity_type", *(["region"] if self.regions is not None else []))
+
     def wants(self, region: str) -> bool:
         """Whether prices of this region are asked for."""
         return self.regions is None or region in self.regions
@@ -83,11 +88,6 @@ class Asked:
         )  # fmt: skip
         listed = pl.DataFrame([about], schema=dict(SOURCE_SCHEMA), orient="row")
         return Reading(cloud=cloud, prices=prices, source=listed, authority=authority, notes=tuple(notes))
-
-
-def by_type(asked: Asked) -> tuple[str, ...]:
-    """The authority of a cloud that is asked type by type."""
-    return ("instance_type", "capacity_type", *(["region"] if asked.regions is not None else []))
 
 
 class Cache:

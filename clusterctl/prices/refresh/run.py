@@ -23,7 +23,7 @@ from clusterctl.prices.check import check_book
 from clusterctl.prices.pack import write_book
 from clusterctl.prices.refresh.aws import read_aws
 from clusterctl.prices.refresh.azure import read_azure
-from clusterctl.prices.refresh.endpoints import Endpoint, endpoint
+from clusterctl.prices.refresh.endpoints import endpoint
 from clusterctl.prices.refresh.gcp import read_gcp
 from clusterctl.prices.refresh.merge import Changes, merge
 from clusterctl.prices.refresh.reading import Asked, Cache, Reading, stays
@@ -67,7 +67,8 @@ def refresh(request: Request, *, now: datetime, sleep: Callable[[float], None] =
         book, notes = _old_book()
         old = book.frames()
         unfinished = _unfinished(now)
-        readings = [_read(found, request, old.shapes, unfinished, Transport(found, sleep=sleep)) for found in endpoints]
+        transports = [Transport(found, sleep=sleep) for found in endpoints]
+        readings = [_read(transport, request, old.shapes, unfinished, now.date()) for transport in transports]
         new, changes, movers = merge(old, readings)
         _refuse_broken(new, now)
         if not request.dry_run:
@@ -79,11 +80,11 @@ def refresh(request: Request, *, now: datetime, sleep: Callable[[float], None] =
 READERS = {"aws": read_aws, "azure": read_azure, "gcp": read_gcp}
 
 
-def _read(found: Endpoint, request: Request, shapes: pl.DataFrame, unfinished: Path, transport: Transport) -> Reading:
+def _read(transport: Transport, request: Request, shapes: pl.DataFrame, unfinished: Path, today: date) -> Reading:
+    found = transport.endpoint
     mine = shapes.filter(cloud=found.cloud)
     question = "\n".join([found.base_url, *mine["instance_type"].sort()])
     cache = Cache(unfinished / f"{found.cloud}-{hashlib.sha256(question.encode()).hexdigest()[:12]}")
-    today = date.fromisoformat(unfinished.name)
     with closing(transport), progress(f"reading {found.cloud} prices", total=100) as draw:
         shown = 0
 
