@@ -62,7 +62,6 @@ class Bucket:
         self._cache = Folder(folder / "telemetry-cache" / name)
 
     def entries(self, prefix: str) -> list[Entry]:
-        """The objects under this folder, in any order."""
         import obstore
 
         with _as_os_error():
@@ -73,7 +72,6 @@ class Bucket:
             ]
 
     def folders(self, prefix: str) -> list[str]:
-        """Names of the folders that lie directly in this folder."""
         import obstore
 
         with _as_os_error():

@@ -18,6 +18,8 @@ from planners.telemetry.roll_up import roll_up
 from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from clusterctl.store.read import Reader
 
 LATE = timedelta(minutes=5)
@@ -46,7 +48,7 @@ def compact(reader: Reader, now: datetime) -> None:
             except FileNotFoundError:
                 continue  # another compaction was quicker
             except OSError as error:
-                reader.problem("compaction", f"{reader.objects.where} can't be compacted: {error.strerror or error}")
+                reader.problem("compaction", f"{reader.where} can't be compacted: {error.strerror or error}")
                 return
     reader.solved("compaction")
 
@@ -82,7 +84,8 @@ def _compact_partition(
     read = {name: segments[name] for name in fresh if partition.folder + name in rows}
     if not read and (kept or not rows):
         return
-    parts = _write_parts(reader, table, partition, pl.concat(rows.values()))
+    levels = [level for level in layout.levels(table) if not kept or level in kept]  # an older version kept fewer
+    parts = _write_parts(reader, table, partition, pl.concat(rows.values()), levels)
     newer = layout.Manifest(
         number=manifest.number + 1,
         parts={level: (*kept.get(level, ()), *made) for level, made in parts.items()},
@@ -100,21 +103,21 @@ def _compact_partition(
 
 
 def _write_parts(
-    reader: Reader, table: str, partition: layout.Partition, rows: pl.DataFrame
+    reader: Reader, table: str, partition: layout.Partition, rows: pl.DataFrame, levels: Iterable[int]
 ) -> dict[int, list[layout.Part]]:
-    order = [name for name in layout.SORT if name in rows.columns]
     parts: dict[int, list[layout.Part]] = {}
-    for level in layout.levels(table):
+    for level in levels:
         if level:
-            rows = roll_up(rows.lazy(), table, step_seconds=level).collect()
-        rows = rows.sort(order)
+            columns = None if level > 0 else [name for name in TABLES[table] if name != "gpu"]
+            rows = roll_up(rows.lazy(), table, step_seconds=abs(level), columns=columns).collect()
+        rows = rows.sort([name for name in layout.SORT if name in rows.columns])
         parts[level] = []
         for piece in rows.iter_slices(PART_ROWS):
             content = to_parquet(piece)
             name = layout.part_name(level, content)
             reader.objects.put(partition.folder + name, content)
-            nodes = piece["node"].fill_null("")
-            parts[level].append(layout.Part(name=name, first_node=nodes[0], last_node=nodes[-1]))
+            nodes, ats = piece["node"].fill_null(""), piece["at"].dt.timestamp("ms") / 1000
+            parts[level].append(layout.Part(name, nodes[0], nodes[-1], ats.min(), ats.max()))  # type: ignore[arg-type]
     return parts
 
 
@@ -155,7 +158,7 @@ def expire(reader: Reader, now: datetime, *, max_age: timedelta | None, max_byte
                 for name in names:
                     reader.objects.delete([partition.folder + name])
     except OSError as error:
-        reader.problem("expiry", f"{reader.objects.where}: old rows can't be removed: {error.strerror or error}")
+        reader.problem("expiry", f"{reader.where}: old rows can't be removed: {error.strerror or error}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from planners.telemetry.tables import TABLES
 
@@ -32,6 +32,8 @@ VERSION = "v1"
 ANY_VERSION = re.compile(r"v\d+")
 LEVELS = (10, 60, 600)
 """Seconds of the roll-ups of a table with `seconds`; the others keep their rows at level 0."""
+BY_NODE = -600
+"""Of 600 s too, with the GPUs of a node rolled up: an eighth of the rows, for who does not ask for single GPUs."""
 SORT = ("node", "gpu", "run", "at")
 """Order of the rows of a part: one node's are together, so that a reader skips the others, and zstd finds patterns."""
 DEVICE = ("node", "gpu")
@@ -41,7 +43,16 @@ _SEGMENT = re.compile(r"s-(?P<writer>.+)-(?P<number>\d+)-[0-9a-f]{8}\.parquet")
 
 def levels(table: str) -> tuple[int, ...]:
     """The levels that a table's parts are kept at, finest first."""
-    return LEVELS if "seconds" in TABLES[table] else (0,)
+    if "seconds" not in TABLES[table]:
+        return (0,)
+    return (*LEVELS, BY_NODE) if "gpu" in TABLES[table] else LEVELS
+
+
+def level_for(table: str, step_seconds: int, columns: Collection[str] | None) -> int:
+    """The coarsest level that answers in steps of so many seconds and with these columns."""
+    level = max((level for level in LEVELS if level <= step_seconds), default=LEVELS[0])
+    by_node = columns is not None and "gpu" not in columns and BY_NODE in levels(table)
+    return BY_NODE if by_node and level == -BY_NODE else level
 
 
 def span_of(table: str) -> timedelta:
@@ -61,7 +72,7 @@ def segment_key(table: str, partition: str, writer: str, number: int, content: b
 
 def part_name(level: int, content: bytes) -> str:
     """A name that no other part has."""
-    return f"c-{level}-{secrets.token_hex(8)}-{_checksum(content)}.parquet"
+    return f"c-{abs(level)}{'n' if level < 0 else ''}-{secrets.token_hex(8)}-{_checksum(content)}.parquet"
 
 
 def is_whole(key: str, content: bytes | memoryview) -> bool:
@@ -73,17 +84,20 @@ def _checksum(content: bytes | memoryview) -> str:
     return f"{zlib.crc32(content):08x}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """A file of rolled-up rows, and whose they are."""
 
     name: str
     first_node: str
     last_node: str
+    first_at: float = 0.0
+    last_at: float = 2.0**33
+    """Seconds since 1970; manifests of an older version do not say."""
 
-    def may_hold(self, nodes: Collection[str] | None) -> bool:
-        """Whether rows of one of these nodes may be in it."""
-        return nodes is None or any(self.first_node <= node <= self.last_node for node in nodes)
+    def may_hold(self, start: datetime, end: datetime, nodes: Collection[str] | None) -> bool:
+        """Whether rows with start < at <= end of one of these nodes may be in it."""
+        timely = self.last_at > start.timestamp() and self.first_at <= end.timestamp()
+        return timely and (nodes is None or any(self.first_node <= node <= self.last_node for node in nodes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +130,9 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """As kept: a line of JSON, a line with its checksum."""
-        parts = {
-            level: [[part.name, part.first_node, part.last_node] for part in parts]
-            for level, parts in self.parts.items()
-        }
-        line = json.dumps({"parts": parts, "merged": self.merged, "is_in_pieces": self.is_in_pieces}).encode() + b"\n"
+        line = (
+            json.dumps({"parts": self.parts, "merged": self.merged, "is_in_pieces": self.is_in_pieces}).encode() + b"\n"
+        )
         return line + _checksum(line).encode() + b"\n"
 
     @staticmethod
@@ -132,10 +144,7 @@ class Manifest:
         kept = json.loads(line)
         return Manifest(
             number=number,
-            parts={
-                int(level): tuple(Part(name=name, first_node=first, last_node=last) for name, first, last in parts)
-                for level, parts in kept["parts"].items()
-            },
+            parts={int(level): tuple(Part(*part) for part in parts) for level, parts in kept["parts"].items()},
             merged={writer: tuple((a, b) for a, b in runs) for writer, runs in kept["merged"].items()},
             is_in_pieces=kept["is_in_pieces"],
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 PART = ".part"
 """Ends the name of what is still being written."""
@@ -67,21 +68,22 @@ class Folder:
         self.root, self.where = root, str(root)
 
     def entries(self, prefix: str) -> list[Entry]:
-        """The objects under this folder, in any order."""
-        found = []
-        for folder, _, names in os.walk(self.root / prefix):
-            for name in names:
-                path = Path(folder, name)
-                try:
-                    stat = path.stat()
-                except FileNotFoundError:
-                    continue  # a compaction removed it meanwhile
-                modified = datetime.fromtimestamp(stat.st_mtime, tz=UTC)
-                found.append(Entry(key=str(path.relative_to(self.root)), size_bytes=stat.st_size, modified=modified))
+        found, folders = [], [prefix.rstrip("/")]
+        while folders:
+            folder = folders.pop()
+            with suppress(FileNotFoundError), os.scandir(self.root / folder) as items:
+                for item in items:
+                    key = f"{folder}/{item.name}".lstrip("/")
+                    if item.is_dir():
+                        folders.append(key)
+                        continue
+                    with suppress(FileNotFoundError):  # a compaction removed it meanwhile
+                        stat = item.stat()
+                        modified = datetime.fromtimestamp(stat.st_mtime, tz=UTC)
+                        found.append(Entry(key=key, size_bytes=stat.st_size, modified=modified))
         return found
 
     def folders(self, prefix: str) -> list[str]:
-        """Names of the folders that lie directly in this folder."""
         try:
             with os.scandir(self.root / prefix) as items:
                 return sorted(item.name for item in items if item.is_dir())

@@ -28,7 +28,7 @@ class Reader:
     """Reads one store.  Threads may share it."""
 
     def __init__(self, objects: Objects) -> None:
-        self.objects = objects
+        self.objects, self.where = objects, objects.where
         self._problems: dict[str, str] = {}
         """By key of the object, or by what failed."""
         self._damaged: set[str] = set()
@@ -50,10 +50,10 @@ class Reader:
         unknown = set(columns or ()) - set(TABLES[table])
         if unknown:
             raise ValueError(f"the table {table} has no column {', '.join(sorted(unknown))}")
-        level, step = 0, 0
+        level, step = layout.levels(table)[0], 0
         if step_seconds and "seconds" in TABLES[table]:
-            level = max((level for level in layout.LEVELS if level <= step_seconds), default=layout.LEVELS[0])
-            step = -(-step_seconds // level) * level
+            level = layout.level_for(table, step_seconds, columns)
+            step = -(-step_seconds // abs(level)) * abs(level)
             start, end = whole_steps(start, end, step)
         wanted = (pl.col("at") > start) & (pl.col("at") <= end)
         if run is not None:
@@ -101,7 +101,7 @@ class Reader:
     def unreadable(self, key: str, error: Exception) -> None:
         """Remember that an object can't be read; if its content is damaged, it is not tried again."""
         reason = (isinstance(error, OSError) and error.strerror) or next(iter(str(error).splitlines()), "")
-        self.problem(key, f"{self.objects.where}/{key} can't be read and is left out: {reason}")
+        self.problem(key, f"{self.where}/{key} can't be read and is left out: {reason}")
         if not isinstance(error, OSError):
             self._damaged.add(key)
 
@@ -120,7 +120,7 @@ class Reader:
             for day in days:
                 entries += self.objects.entries(f"{prefix}/{day}")
         except OSError as error:
-            self.problem("listing", f"{self.objects.where} can't be listed: {error.strerror or error}")
+            self.problem("listing", f"{self.where} can't be listed: {error.strerror or error}")
             return []
         self.solved("listing")
         there = {entry.key for entry in entries}
@@ -154,7 +154,7 @@ class Reader:
     def _look_for_other_versions(self) -> None:
         for name in self.objects.folders(""):
             if name != layout.VERSION and layout.ANY_VERSION.fullmatch(name):
-                self.problem(name, f"{self.objects.where} holds telemetry of version {name[1:]} too, which this "
+                self.problem(name, f"{self.where} holds telemetry of version {name[1:]} too, which this "
                                    f"clusterctl does not read: it reads version {layout.VERSION[1:]}")  # fmt: skip
 
     def _keys(self, table: str, start: datetime, end: datetime, level: int, nodes: Collection[str] | None) -> list[str]:
@@ -164,8 +164,8 @@ class Reader:
         keys = []
         for partition in partitions:
             manifest = self.manifest(partition)
-            parts = manifest.parts.get(level or layout.levels(table)[0], ())
-            names = [part.name for part in parts if part.may_hold(nodes)]
+            parts = manifest.parts.get(level) or manifest.parts.get(abs(level), ())
+            names = [part.name for part in parts if part.may_hold(start, end, nodes)]
             segments = partition.segments()
             names += [name for name, segment in segments.items() if not manifest.holds(*segment)]
             keys += [partition.folder + name for name in names]
@@ -179,7 +179,7 @@ class Reader:
             self.objects.bring(keys)
             self.solved("reading")
         except OSError as error:
-            self.problem("reading", f"{self.objects.where} can't be read: {error.strerror or error}")
+            self.problem("reading", f"{self.where} can't be read: {error.strerror or error}")
             return answer([])
         files = {key: file for key in keys if (file := self._checked(key, last=last)) is not None}
         try:

@@ -11,7 +11,6 @@ from clusterctl.store.read import Reader
 from clusterctl.store.write import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
     from datetime import datetime, timedelta
 
     import polars as pl
@@ -19,12 +18,13 @@ if TYPE_CHECKING:
     from clusterctl.store.objects import Objects
 
 
-class Store:
-    """A `Source` that can be written.  Threads may share it; each process opens its own."""
+class Store(Reader):
+    """A `Source` that can be written; what is not flushed is not seen.  Threads may share it; each process opens its
+    own."""
 
     def __init__(self, objects: Objects, *, node: str | None = None) -> None:
-        self.objects, self.where = objects, objects.where
-        self._reader, self._writer = Reader(objects), Writer(objects, node=node)
+        super().__init__(objects)
+        self._writer = Writer(objects, node=node)
 
     def __enter__(self) -> Self:
         return self
@@ -47,42 +47,22 @@ class Store:
         """
         self._writer.flush()
 
-    def read(
-        self,
-        table: str,
-        *,
-        start: datetime,
-        end: datetime,
-        step_seconds: int = 0,
-        run: str | None = None,
-        nodes: Collection[str] | None = None,
-        columns: Collection[str] | None = None,
-    ) -> pl.DataFrame:
-        """See `Source.read`.  What is not flushed is not seen."""
-        return self._reader.read(
-            table, start=start, end=end, step_seconds=step_seconds, run=run, nodes=nodes, columns=columns
-        )
-
-    def span(self) -> tuple[datetime, datetime] | None:
-        """See `Source.span`."""
-        return self._reader.span()
-
     def problems(self) -> tuple[str, ...]:
         """See `Source.problems`."""
         failure = self._writer.outbox.failure
-        return (*self._reader.problems(), *((failure,) if failure else ()))
+        return (*super().problems(), *((failure,) if failure else ()))
 
     def compact(self, now: datetime) -> None:
         """Merge segments into parts with roll-ups of 10 s, 1 min and 10 min; detail finer than 10 s goes."""
-        compact.compact(self._reader, now)
+        compact.compact(self, now)
 
     def expire(self, now: datetime, max_age: timedelta | None = None, max_bytes: int | None = None) -> None:
         """Remove what is older than `max_age`, then the oldest until no more than `max_bytes` are kept."""
-        compact.expire(self._reader, now, max_age=max_age, max_bytes=max_bytes)
+        compact.expire(self, now, max_age=max_age, max_bytes=max_bytes)
 
     def inventory(self) -> list[TableSize]:
         """What its tables take."""
-        return inventory(self._reader)
+        return inventory(self)
 
     def close(self) -> None:
         """Flush; raises StateError when that fails: rows are lost, or wait on disk for a bucket."""
