@@ -1,5 +1,8 @@
 """What pages read: ledger, telemetry, plans, price book.  `accounts` asks it, and pages ask both.
 
+Nobody changes rows, plans and frames in place, so caches share them: `st.cache_data` would copy each by pickle, which
+takes longer than to read it.
+
 A `View` is what the viewer has chosen: which data, which run, which window.  Everything here takes it and gives values.
 """
 
@@ -24,7 +27,7 @@ from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
 from clusterctl.prices.book import load_book
-from clusterctl.run.alerts import alerts_of
+from clusterctl.run.alerts import run_alerts
 from clusterctl.store import open_source
 from clusterctl.targets.local import LocalTarget
 from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD
@@ -154,19 +157,19 @@ def view(data: Data, run: str, window: str) -> View:
     return View(data=data, run=chosen, start=begin, end=end, now=now, large=large)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
 def runs(data: Data) -> tuple[Run, ...]:
     """The newest runs, PICKABLE of them."""
     return ledger(data).runs(limit=PICKABLE)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
 def run_count(data: Data) -> int:
     """How many runs there are."""
     return ledger(data).run_count()
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
 def live_runs(data: Data) -> tuple[Run, ...]:
     """The runs that are live, the newest first."""
     return ledger(data).runs(states=LIVE)
@@ -178,7 +181,7 @@ def _newest(data: Data) -> Run | None:
     return found[0] if found else None
 
 
-@st.cache_data(show_spinner=False, max_entries=50)
+@st.cache_resource(show_spinner=False, max_entries=50)
 def plan(data: Data, plan_id: str) -> Plan:
     """The plan of a run.  Raises SpecError or StateError."""
     stored = ledger(data).get_plan(plan_id)
@@ -194,49 +197,49 @@ def plan_of(view: View) -> Plan | None:
     return None if view.run is None or view.run.plan_id is None else plan(view.data, view.run.plan_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
 def steps(data: Data, run_id: str) -> tuple[Step, ...]:
     """Steps of a run."""
     return ledger(data).steps(run_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
 def phases(data: Data, run_id: str) -> tuple[Phase, ...]:
     """Seconds by phase and step."""
     return ledger(data).phases(run_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=100)
 def reported(data: Data, run_id: str) -> tuple[Alert, ...]:
-    """What a run's steps and samples warn of, the worst first."""
-    return alerts_of(steps(data, run_id), phases(data, run_id), Path(_home(data)) / "runs" / run_id)
+    """What a run's steps and samples warn of, the worst first; steps take minutes."""
+    return run_alerts(ledger(data), run_id, Path(_home(data)) / "runs" / run_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
 def events(data: Data, run_id: str | None) -> tuple[Event, ...]:
     """What happened."""
     return ledger(data).events(run_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
 def bill(data: Data, run_id: str) -> Bill:
     """What a run has cost."""
     return ledger(data).bill(run_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
 def resources(data: Data, run_id: str | None) -> tuple[Resource, ...]:
     """What was made."""
     return ledger(data).resources(run_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
 def factors(data: Data) -> tuple[FactorRow, ...]:
     """What own runs taught, as far as it is in use."""
     return ledger(data).factors(in_use=True)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
 def leftovers(data: Data) -> tuple[Resource, ...]:
     """Resources that may exist and whose run has ended."""
     return ledger(data).leftovers()
@@ -305,7 +308,7 @@ def phase_mean(view: View, phase: str, last: int) -> float | None:
     return sum(seconds) / len(seconds) if seconds else None
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
 def step_rows(data: Data, run_id: str) -> pl.DataFrame:
     """Steps as rows: stage, step, at, and every metric as a column."""
     rows = [{"stage": s.stage, "step": s.step, "at": s.at} | dict(s.metrics) for s in steps(data, run_id)]
@@ -313,7 +316,7 @@ def step_rows(data: Data, run_id: str) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=none)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
 def local_leftovers() -> tuple[Leftover, ...]:
     """Processes and folders of this machine that no live run owns."""
     known = ledger("live").runs()
@@ -321,7 +324,7 @@ def local_leftovers() -> tuple[Leftover, ...]:
     return tuple(LocalTarget(user_data_dir()).leftovers(live, frozenset(run.run_id for run in known)))
 
 
-@st.cache_data(ttl=600, show_spinner=False)
+@st.cache_resource(ttl=600, show_spinner=False)
 def price_ages(today: date) -> pl.DataFrame:
     """cloud, kind, prices, newest, oldest, age_days (of the newest): what the price book in use holds."""
     rows = load_book().prices().group_by("cloud", kind="capacity_type")
@@ -329,7 +332,7 @@ def price_ages(today: date) -> pl.DataFrame:
     return found.with_columns(age_days=(pl.lit(today) - pl.col("newest")).dt.total_days()).sort("cloud", "kind")
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_resource(show_spinner=False)
 def calibration_scores() -> tuple[str, pl.DataFrame]:
     """(id of the calibration, kind of work, its published cases, half of the narrowest 80 % band in per cent)."""
     found = load_calibration()
@@ -341,12 +344,9 @@ def calibration_scores() -> tuple[str, pl.DataFrame]:
     return found.identity, pl.DataFrame(rows, schema=["kind", "cases", "band_pct"], orient="row")
 
 
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-
-
 def standing(view: View, table: str) -> pl.DataFrame:
-    """Rows of `devices` or `notes` up to the window's end: what was said once holds until it is said otherwise."""
-    return _read(view.data, table, (LONG_AGO, view.key[3]), step=0)
+    """Rows of `devices` or `notes` up to the window's end, from a day before it on: agents say once an hour what is."""
+    return _read(view.data, table, (view.key[2] - timedelta(days=1), view.key[3]), step=0)
 
 
 def telemetry(view: View, table: str, *columns: str) -> pl.DataFrame:
@@ -360,13 +360,13 @@ def telemetry(view: View, table: str, *columns: str) -> pl.DataFrame:
     return _read(view.data, table, (start, end), step=view.step_seconds, run=run, nodes=nodes, columns=columns or None)
 
 
-@st.cache_data(ttl=60, show_spinner=False, max_entries=50)
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=50)
 def machines(data: Data, run_id: str | None) -> tuple[str, ...]:
     """Names in telemetry of the machines that a run, or any run, has paid for."""
     return tuple(read_charges(ledger(data), run=run_id)["node"].drop_nulls().unique().sort())
 
 
-@st.cache_data(ttl=600, show_spinner=False, max_entries=100)
+@st.cache_resource(ttl=600, show_spinner=False, max_entries=100)
 def _read(
     data: Data, table: str, window: tuple[datetime, datetime], *, step: int, run: str | None = None,
     nodes: Collection[str] | None = None, columns: Collection[str] | None = None,

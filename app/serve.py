@@ -16,7 +16,7 @@ MODULES = ("app.accounts", "app.alerts", "app.charts", "app.planning", "altair",
 
 
 def warm() -> None:
-    """Import it all; `st.cache_data` wants a runtime to be there."""
+    """Import it all; Streamlit's caches want a runtime to be there."""
     for name in MODULES:
         import_module(name)
 

@@ -163,6 +163,7 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         row = Phase(run_id=run_id, stage=stage, phase=phase, step=step, seconds=seconds, at=at)
         self.write(lambda connection: upsert(connection, PHASES, values_of(row), "run_id", "stage", "phase", "step"))
 
-    def phases(self, run_id: str) -> tuple[Phase, ...]:
-        """The run's phases in the order in which they were done."""
-        return self.rows(Phase, select(PHASES).where(PHASES.c.run_id == run_id).order_by(PHASES.c.at, PHASES.c.step))
+    def phases(self, run_id: str, phase: str | None = None) -> tuple[Phase, ...]:
+        """The run's phases, or those of one name, in the order in which they were done."""
+        query = select(PHASES).where(PHASES.c.run_id == run_id).order_by(PHASES.c.at, PHASES.c.step)
+        return self.rows(Phase, query if phase is None else query.where(PHASES.c.phase == phase))

@@ -24,7 +24,7 @@ MOST_CHARACTERS = 20_000
 
 def run_alerts(ledger: Ledger, run_id: str, folder: Path) -> tuple[Alert, ...]:
     """Warnings of one run, the worst first; `folder` is the run's."""
-    return alerts_of(ledger.steps(run_id), ledger.phases(run_id), folder)
+    return alerts_of(ledger.steps(run_id), ledger.phases(run_id, "sandbox"), folder)  # no other phase is looked at
 
 
 def alerts_of(steps: Sequence[Step], phases: Sequence[Phase], folder: Path) -> tuple[Alert, ...]:
