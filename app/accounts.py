@@ -69,7 +69,7 @@ def _gpu_use(_view: View, *_key: object) -> pl.DataFrame:
     if _view.run_id is not None:
         measured = measured.filter(pl.col("run").is_null() | (pl.col("run") == _view.run_id))
     prices = charges.sort("from_at").select("node", "from_at", "payer", "pays_as", "price")
-    rows = measured.sort("at").join_asof(
+    rows = measured.join_asof(
         prices, left_on="at", right_on="from_at", by="node", strategy="backward", check_sortedness=False
     )
     rows = rows.select(
@@ -77,7 +77,7 @@ def _gpu_use(_view: View, *_key: object) -> pl.DataFrame:
         reason=pl.col("reason").fill_null(BUSY), gpu_hours=pl.col("seconds").cast(pl.Float64) / 3600.0, price="price",
     )  # fmt: skip
     rows = pl.concat([rows, _unmeasured(_view, charges, rows)])
-    return rows.with_columns(usd=pl.col("gpu_hours") * pl.col("price")).drop("price").sort("at")
+    return rows.with_columns(usd=pl.col("gpu_hours") * pl.col("price")).drop("price")
 
 
 def _gpu_charges(view: View) -> pl.DataFrame:

@@ -209,9 +209,13 @@ def phases(data: Data, run_id: str) -> tuple[Phase, ...]:
     return ledger(data).phases(run_id)
 
 
-@st.cache_resource(ttl=60, show_spinner=False, max_entries=100)
 def reported(data: Data, run_id: str) -> tuple[Alert, ...]:
-    """What a run's steps and samples warn of, the worst first; steps take minutes."""
+    """What a run's steps and samples warn of, the worst first."""
+    return _reported(data, run_id, ledger(data).last_step_at(run_id))
+
+
+@st.cache_resource(show_spinner=False, max_entries=200)
+def _reported(data: Data, run_id: str, last_step_at: datetime | None) -> tuple[Alert, ...]:  # noqa: ARG001 - a key
     return run_alerts(ledger(data), run_id, Path(_home(data)) / "runs" / run_id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,12 +15,13 @@ from planners.telemetry.roll_up import roll_up, whole_steps
 from planners.telemetry.tables import TABLES, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from clusterctl.store.objects import Entry, Objects
 
 UNREADABLE = (OSError, pl.exceptions.PolarsError)
+MOST_KEPT = 4000
+"""Segments whose rows stay in memory, some 15 KB each: opening a small file takes longer than all else."""
 LOOKS = 5
 """How often a reader looks again when what it was about to read was replaced or has expired."""
 
@@ -34,6 +36,8 @@ class Reader:
         self._damaged: set[str] = set()
         self._whole: set[str] = set()
         self._manifests: dict[str, layout.Manifest] = {}
+        self._kept: dict[str, pl.DataFrame] = {}
+        """Rows of segments that were read lately."""
 
     def read(
         self,
@@ -61,8 +65,8 @@ class Reader:
         if nodes is not None:
             wanted &= pl.col("node").is_in(list(nodes))
 
-        def answer(files: Collection[Path]) -> pl.DataFrame:
-            rows = scan(files, table).filter(wanted)
+        def answer(files: Mapping[str, Path]) -> pl.DataFrame:
+            rows = self._scan(files, table).filter(wanted)
             if step:
                 return roll_up(rows, table, step_seconds=step, columns=columns).collect(engine="streaming")
             kept = [name for name in TABLES[table] if columns is None or name == "at" or name in columns]
@@ -172,7 +176,7 @@ class Reader:
         return keys
 
     def _answer(
-        self, answer: Callable[[Collection[Path]], pl.DataFrame], table: str, keys: list[str], *, last: bool
+        self, answer: Callable[[Mapping[str, Path]], pl.DataFrame], table: str, keys: list[str], *, last: bool
     ) -> pl.DataFrame:
         keys = [key for key in keys if key not in self._damaged]
         try:
@@ -180,14 +184,27 @@ class Reader:
             self.solved("reading")
         except OSError as error:
             self.problem("reading", f"{self.where} can't be read: {error.strerror or error}")
-            return answer([])
+            return answer({})
         files = {key: file for key in keys if (file := self._checked(key, last=last)) is not None}
         try:
-            return answer(files.values())
+            return answer(files)
         except UNREADABLE as error:
             if isinstance(error, FileNotFoundError) and not last:
                 raise
-        return answer([files[key] for key in self.frames(table, files)])
+        return answer({key: files[key] for key in self.frames(table, files)})
+
+    def _scan(self, files: Mapping[str, Path], table: str) -> pl.LazyFrame:
+        segments = {str(file): key for key, file in files.items() if "/s-" in key}
+        if not segments or len(segments) > MOST_KEPT:
+            return scan(files.values(), table)
+        found = {key: self._kept[key] for key in segments.values() if key in self._kept}
+        new = [Path(file) for file, key in segments.items() if key not in found]
+        if new:
+            read = scan(new, table, file_column="file").collect().partition_by("file", as_dict=True, include_key=False)
+            found |= {segments[str(file)]: rows for (file,), rows in read.items()}
+            self._kept = dict(list((self._kept | found).items())[-MOST_KEPT:])
+        parts = scan([file for key, file in files.items() if "/s-" not in key], table)
+        return pl.concat([parts, pl.concat(found.values()).lazy()]) if found else parts
 
     def frames(self, table: str, keys: Iterable[str]) -> dict[str, pl.DataFrame]:
         """All rows of each of these objects that can be read.  Raises FileNotFoundError."""
@@ -219,11 +236,11 @@ class Reader:
         return file
 
 
-def scan(files: Collection[Path], table: str) -> pl.LazyFrame:
+def scan(files: Collection[Path], table: str, *, file_column: str | None = None) -> pl.LazyFrame:
     """Rows of files of a table, with today's columns: what an older version did not write is null."""
     if not files:
         return pl.LazyFrame(schema=schema(table))
     return pl.scan_parquet(
         list(files), schema=schema(table), missing_columns="insert", extra_columns="ignore", glob=False,
-        hive_partitioning=False,
+        hive_partitioning=False, include_file_paths=file_column,
     )  # fmt: skip
