@@ -73,7 +73,7 @@ coverage: $(DEV)
 bench: $(DEV)  ## measure speed and memory; writes benchmarks/results/
 	$(BIN)/python benchmarks/speed.py
 
-bench-store: $(DEV)  ## measure a day of telemetry of 10,000 GPUs, half an hour; writes benchmarks/results/
+bench-store: $(DEV)  ## measure a day of telemetry of 10,000 GPUs and the dashboard on it, half an hour; writes benchmarks/results/
 	$(BIN)/python benchmarks/store.py --write
 
 fuzz: $(DEV)  ## 10,000 malformed inputs: no traceback, none hangs

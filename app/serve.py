@@ -1,7 +1,8 @@
-"""Streamlit, which imports what pages need as soon as it serves: the first visitor does not wait for it."""
+"""Streamlit, which imports and reads what pages need as soon as it serves: the first visitor does not wait for it."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -11,14 +12,25 @@ from pathlib import Path
 from streamlit import runtime
 from streamlit.web import cli
 
-MODULES = ("app.accounts", "app.alerts", "app.charts", "app.planning", "altair", "pandas", "pyarrow")
+from clusterctl.errors import ClusterctlError
+
+MODULES = ("app.alerts", "app.charts", "app.planning", "altair", "pandas", "pyarrow")
 """With all that they import; Streamlit itself would import the last three when it draws the first picture or table."""
 
 
 def warm() -> None:
-    """Import it all; Streamlit's caches want a runtime to be there."""
+    """Import it, and read what Overview shows of all runs; Streamlit's caches want a runtime to be there."""
     for name in MODULES:
         import_module(name)
+    from app import accounts, data
+
+    with contextlib.suppress(ClusterctlError):  # the page says it
+        view = data.view("live", data.ALL_RUNS, "24h")
+        accounts.account(view), accounts.gpu_use(view)
+        for table in ("gpu", "host", "sandbox"):
+            data.last_seen(view, table)
+        for run in data.live_runs("live"):
+            data.reported("live", run.run_id)
 
 
 def _warm_once_served() -> None:

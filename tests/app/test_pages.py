@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from dashboard_pages import PAGES, OpenPage, dollars, figures, words
 from clusterctl.ledger import open_ledger
 from clusterctl.sample.story import EVALUATE, HOURS, RLCEF, START, SYNTHESIZE
 from clusterctl.store import open_store
+from clusterctl.store.read import Reader
 
 END = START + timedelta(hours=HOURS)
 USD_PER_GPU_HOUR = 55.04 / 8
@@ -165,3 +167,23 @@ def test_times_are_the_viewers(open_page: OpenPage) -> None:
     app.context = {"timezone": "Asia/Tokyo"}
     assert "09:00 (Asia/Tokyo)" in words(app.run()).replace("\\", "")
     assert datetime(2026, 8, 5, tzinfo=UTC) == END
+
+
+MOST_READS = {"overview": 4, "plan": 1, "gpus": 4, "pipeline": 1, "sandboxes": 4, "allocation": 2, "what_if": 0,
+              "orphans": 0, "outcomes": 0, "quality": 5}  # fmt: skip
+"""Of telemetry, by page: what makes a page slow on a large fleet is what it reads."""
+
+
+@pytest.mark.parametrize("name", MOST_READS)
+def test_a_page_reads_little_and_nothing_twice(name: str, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+    read = Reader.read
+
+    def counted(self: Reader, table: str, **options: Any) -> pl.DataFrame:
+        asked.append((table, options["start"], options["end"], options["step_seconds"], str(options["columns"])))
+        return read(self, table, **options)
+
+    monkeypatch.setattr(Reader, "read", counted)
+    open_page(name, data="simulated", run=RLCEF if name in {"plan", "pipeline", "what_if"} else "all")
+    assert len(asked) == len(set(asked)), "read twice"
+    assert len(asked) <= MOST_READS[name], asked

@@ -11,7 +11,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from clusterctl.errors import SpecError
-from clusterctl.store import default_store_url, open_store
+from clusterctl.store import default_store_url, open_store, read
+from clusterctl.store.compact import MANY_SEGMENTS
 from planners.telemetry.tables import schema
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -145,3 +146,56 @@ def test_the_default_is_in_the_users_folder_and_the_environment_wins(monkeypatch
     assert default_store_url() == "s3://bucket/t"
     with pytest.raises(SpecError):
         open_store("ftp://somewhere")
+
+
+def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are opened from here on."""
+    opened: list[str] = []
+    whole = read.scan
+
+    def scan(files, table, **options):
+        opened.extend(file.name for file in files)
+        return whole(files, table, **options)
+
+    monkeypatch.setattr(read, "scan", scan)
+    return opened
+
+
+def test_who_asks_for_no_single_gpu_reads_an_eighth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = ["node", "reason", "seconds", "gpu_util_pct", "energy_j"]
+    with open_store(str(tmp_path)) as store:
+        for gpu in range(8):
+            store.append("gpu", gpu_rows(360).with_columns(gpu=pl.lit(str(gpu))))
+        store.flush()
+        before = everything(store, step_seconds=1800, columns=columns)
+        store.compact(NOON + timedelta(hours=2))
+        opened = files_read(monkeypatch)
+        after = everything(store, step_seconds=1800, columns=columns)
+        assert [name.rsplit("-", 2)[0] for name in opened] == ["c-600n"]
+        assert len(read.scan([next(tmp_path.rglob("c-600n-*"))], "gpu").collect()) == 12, "6 buckets, busy and waiting"
+        order = ["at", "reason"]
+        utils = [frame.sort(order)["gpu_util_pct"].cast(pl.Int64) for frame in (before, after)]
+        assert (utils[0] - utils[1]).abs().max() <= 1, "rolled up twice, rounded twice"
+        assert_frame_equal(before.sort(order).drop("gpu_util_pct"), after.sort(order).drop("gpu_util_pct"))
+        opened.clear()
+        everything(store, step_seconds=1800, columns=["gpu", *columns])
+        assert [name.rsplit("-", 2)[0] for name in opened] == ["c-600"]
+
+
+def test_the_last_minutes_need_the_last_part_and_segments_are_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, rows = open_store(str(tmp_path)), gpu_rows(2 * MANY_SEGMENTS + 5)
+    for number, row in enumerate(rows.iter_slices(1), start=1):
+        store.append("gpu", row)
+        store.flush()
+        if number in (MANY_SEGMENTS, 2 * MANY_SEGMENTS):
+            store.compact(row["at"][0])
+    opened, end = files_read(monkeypatch), rows["at"][-1]
+    recent = {"start": end - timedelta(minutes=2), "end": end, "step_seconds": 10, "columns": ["seconds"]}
+    assert len(store.read("gpu", **recent)) == 12
+    assert sorted(name[:2] for name in opened) == ["c-", *5 * ["s-"]]
+    opened.clear()
+    assert len(store.read("gpu", **recent)) == 12
+    assert [name[:4] for name in opened] == ["c-10"]
+    assert_frame_equal(everything(store), everything(open_store(str(tmp_path))))
