@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -165,6 +166,22 @@ def test_a_page_is_whole(
         page.screenshot(path=SHOTS / f"{name or 'overview'}-{scheme}-{width}.png")
     finally:
         page.close()
+
+
+def test_the_first_figure_is_there_at_once(browser: Browser, address: str) -> None:
+    """Warm: from the click to the first figure.  A second where nothing else runs; here others may."""
+    url, shown = f"{address}/?data=simulated", "[data-testid=stMetricValue]"
+    took = []
+    context = browser.new_context()
+    for _ in range(4):
+        page, began = context.new_page(), time.perf_counter()
+        page.goto(url, wait_until="commit")
+        page.wait_for_selector(shown, timeout=PATIENCE_MS)
+        took.append(time.perf_counter() - began)
+        page.close()
+    context.close()
+    print(f"first figure after {', '.join(f'{seconds:.2f}' for seconds in took)} s")
+    assert min(took[1:]) < 5
 
 
 def test_hovering_shows_formula_price_and_its_age(browser: Browser, address: str) -> None:
