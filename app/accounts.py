@@ -35,7 +35,7 @@ def account(view: View) -> Account:
     return _account(view, *view.key)
 
 
-@st.cache_resource(ttl=600, show_spinner=False, max_entries=20)
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
 def _account(_view: View, *_key: object) -> Account:
     ledger, store = data.ledger(_view.data), data.store(_view.data)
     if not _view.large:
@@ -62,7 +62,7 @@ def gpu_use(view: View) -> pl.DataFrame:
     return _gpu_use(view, *view.key)
 
 
-@st.cache_resource(ttl=600, show_spinner=False, max_entries=20)
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
 def _gpu_use(_view: View, *_key: object) -> pl.DataFrame:
     charges = _gpu_charges(_view)
     measured = data.gpu_seconds(_view)
@@ -128,7 +128,7 @@ def money(view: View) -> Money:
     return _money(view, *view.key)
 
 
-@st.cache_resource(ttl=600, show_spinner=False, max_entries=20)
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
 def _money(_view: View, *_key: object) -> Money:
     ledger, run = data.ledger(_view.data), _view.run
     spend = questions.account(ledger, None, run=_view.run_id).spend

@@ -1,7 +1,8 @@
 """What pages read: ledger, telemetry, plans, price book.  `accounts` asks it, and pages ask both.
 
 Nobody changes rows, plans and frames in place, so caches share them: `st.cache_data` would copy each by pickle, which
-takes longer than to read it.
+takes longer than to read it.  Of 10,000 GPUs a frame is some 25 MB, and a live page makes new ones every ten seconds, so
+few are kept, and not for long.
 
 A `View` is what the viewer has chosen: which data, which run, which window.  Everything here takes it and gives values.
 """
@@ -370,7 +371,7 @@ def machines(data: Data, run_id: str | None) -> tuple[str, ...]:
     return tuple(read_charges(ledger(data), run=run_id)["node"].drop_nulls().unique().sort())
 
 
-@st.cache_resource(ttl=600, show_spinner=False, max_entries=100)
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=24)
 def _read(
     data: Data, table: str, window: tuple[datetime, datetime], *, step: int, run: str | None = None,
     nodes: Collection[str] | None = None, columns: Collection[str] | None = None,
