@@ -1,10 +1,8 @@
 """What pages read: ledger, telemetry, plans, price book.  `accounts` asks it, and pages ask both.
 
 Nobody changes rows, plans and frames in place, so caches share them: `st.cache_data` would copy each by pickle, which
-takes longer than to read it.  Of 10,000 GPUs a frame is some 25 MB, and a live page makes new ones every ten seconds, so
-few are kept, and not for long.
-
-A `View` is what the viewer has chosen: which data, which run, which window.  Everything here takes it and gives values.
+takes longer than to read it.  A frame of 10,000 GPUs is some 25 MB, and a live page makes one every ten seconds: few
+are kept, and not for long.
 """
 
 from __future__ import annotations
