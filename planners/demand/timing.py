@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planners.demand.works import NO_ROLLOUT, idle_train_work, rollout_work, train_work
+from planners.demand.works import NO_ROLLOUT, rollout_work, train_work
 from planners.learn.apply import with_factors
 from planners.physics.columns import UNKNOWN
 from planners.physics.generate import GenerateTime, generate
 from planners.physics.shape import model_columns
 from planners.physics.step import StepTime, compose_step, predict, supervised_seconds
-from planners.physics.workload import COLOCATED, Layout, Workload
+from planners.physics.workload import COLOCATED, Layout, TrainWork, Workload
 
 if TYPE_CHECKING:
     from planners.demand.needs import Demand, Serving
+    from planners.domain import ModelShape
     from planners.fleet.layouts import Layouts
     from planners.physics.columns import Array, Column
     from planners.physics.constants import Constants
     from planners.physics.train import TrainTime
-    from planners.physics.workload import GpuColumns
+    from planners.physics.workload import GpuColumns, RolloutWork
 
 API_TOKENS_PER_SECOND = 60.0
 """Output speed of one request to a hosted model.  Assumption; `output_tokens_per_second` replaces it."""
@@ -114,33 +115,32 @@ def _time_by_physics(demand: Demand, at: Situation) -> Timing:
     )  # fmt: skip
 
 
+def _workload(
+    at: Situation, model: ModelShape, serving: Serving | None, train: TrainWork, rollout: RolloutWork
+) -> Workload:
+    layout = _layout(at, serving)
+    return Workload(model=model_columns(model), gpu=at.gpu, layout=layout, train=train, rollout=rollout, year=at.year)
+
+
 def rl_workload(demand: Demand, at: Situation) -> Workload:
     """The physics' view of one RL step."""
     assert demand.learning is not None
     main = demand.servings[0]
-    return Workload(
-        model=model_columns(main.model), gpu=at.gpu, layout=_layout(at, main),
-        train=train_work(demand.learning, at, main),
-        rollout=rollout_work(main, at, rl=True, staleness_steps=demand.staleness_steps), year=at.year,
-    )  # fmt: skip
+    rollout = rollout_work(main, at, rl=True, staleness_steps=demand.staleness_steps)
+    return _workload(at, main.model, main, train_work(demand.learning, at, main), rollout)
 
 
 def supervised_workload(demand: Demand, at: Situation) -> Workload:
     """The physics' view of one optimizer update."""
     assert demand.learning is not None
-    return Workload(
-        model=model_columns(demand.learning.model), gpu=at.gpu, layout=_layout(at, None),
-        train=train_work(demand.learning, at, None), rollout=NO_ROLLOUT, year=at.year,
-    )  # fmt: skip
+    return _workload(at, demand.learning.model, None, train_work(demand.learning, at, None), NO_ROLLOUT)
 
 
 def serving_workload(demand: Demand, serving: Serving, at: Situation) -> Workload:
-    """The physics' view of one generation beside (or without) training."""
-    return Workload(
-        model=model_columns(serving.model), gpu=at.gpu, layout=_layout(at, serving),
-        train=idle_train_work(rl=demand.learning is not None),
-        rollout=rollout_work(serving, at, rl=demand.learning is not None, staleness_steps=0.0), year=at.year,
-    )  # fmt: skip
+    """The physics' view of one generation beside (or without) training: an older RL stack decodes eagerly."""
+    rl = demand.learning is not None
+    rollout = rollout_work(serving, at, rl=rl, staleness_steps=0.0)
+    return _workload(at, serving.model, serving, TrainWork(seq_len=1.0, rl=float(rl)), rollout)
 
 
 def _generate(demand: Demand, serving: Serving, at: Situation) -> GenerateTime:

@@ -90,8 +90,3 @@ def train_work(learning: Learning, at: Situation, main: Serving | None) -> Train
         recompute=at.layouts.recompute, rl=float(learning.rl), post_training=float(learning.post_training),
         reference=float(learning.reference), critic=float(learning.critic),
     )  # fmt: skip
-
-
-def idle_train_work(*, rl: bool) -> TrainWork:
-    """No training: a stack that only generates; `rl` says whether an RL stack runs it (older ones decode eagerly)."""
-    return TrainWork(seq_len=1.0, rl=float(rl))
