@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
+from clusterctl.accounting.documents import csv_text
 from clusterctl.accounting.group import COLUMNS, LABEL, split
 from planners.accounting.exact import rounded
 from planners.accounting.summary import by
@@ -70,7 +71,7 @@ def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
         shown, **{column: column for column in columns}, exact=("$", "Rounded so that they add up to the cent"),
         share="%", gpu_hours="GPU-hours", idle="$ of it idle", unpriced=("no price", "Resources without a known price"),
     )  # fmt: skip
-    st.download_button("CSV", rows.write_csv(), "allocation.csv", "text/csv", icon=":material/download:")
+    st.download_button("CSV", csv_text(rows), "allocation.csv", "text/csv", icon=":material/download:")
 
 
 def capacity(parts: pl.DataFrame) -> None:

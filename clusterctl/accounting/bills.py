@@ -42,7 +42,12 @@ def import_bills(ledger: Ledger, files: Sequence[Path], now: datetime) -> tuple[
     SpecError for a file that can't be read or holds a wrong value; nothing is imported then.
     """
     lines = pl.concat([read_bill(file, now) for file in files])
-    resources = select(RESOURCES.c.resource_id.label("resource"), RESOURCES.c.run_id.label("run"), RESOURCES.c.address)
+    resources = select(
+        RESOURCES.c.resource_id.label("resource"),
+        RESOURCES.c.run_id.label("run"),
+        RESOURCES.c.address,
+        RESOURCES.c.kind,
+    )
     runs = frame(ledger, select(RUNS.c.run_id.label("run")))["run"]
     found = whose(lines, frame(ledger, resources), runs)
     strange = found["run"].is_null() & lines["run"].is_null()
@@ -82,9 +87,12 @@ def _line(bill_id: str, number: int, row: dict[str, Any]) -> ImportedLine:
 
 def reconciled(ledger: Ledger) -> tuple[Reconciled, ...]:
     """Every imported bill beside our estimates, the newest month first."""
-    lines, estimates = read_lines(ledger), read_estimates(ledger)
-    found = []
-    for bill in ledger.bills():
+    bills, found = ledger.bills(), []
+    if not bills:
+        return ()
+    since, until = min(bill.period_from for bill in bills), max(bill.period_to for bill in bills)
+    lines, estimates = read_lines(ledger), read_estimates(ledger, since=since, until=until)
+    for bill in bills:
         mine = lines.filter(pl.col("bill") == bill.bill_id)
         ours = within(estimates.filter(pl.col("provider") == bill.provider), bill.period_from, bill.period_to)
         strangers = mine.filter(pl.col("run").is_null()).sort("usd", descending=True)

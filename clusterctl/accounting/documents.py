@@ -41,7 +41,14 @@ def as_json(page: Page) -> dict[str, Any]:
 
 def as_csv(page: Page) -> str:
     """The rows of the split, with a header."""
-    return page.rows.write_csv().rstrip("\n") + "\n"
+    return csv_text(page.rows)
+
+
+def csv_text(rows: pl.DataFrame) -> str:
+    """CSV for people too: text that a spreadsheet would run as a formula gets a ' before it (OWASP, CSV Injection), as
+    labels are whatever somebody wrote."""
+    rows = rows.with_columns(pl.col(pl.String).str.replace(r"^([=+\-@\t\r])", "'${1}"))
+    return rows.write_csv().rstrip("\n") + "\n"
 
 
 def rows_of(frame: pl.DataFrame) -> list[dict[str, Any]]:

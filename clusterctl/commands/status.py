@@ -40,14 +40,13 @@ def status(
     with open_ledger() as ledger:
         drawn = Redrawn()
         while True:
-            runs = [ledger.get_run(run)] if run is not None else list(ledger.runs())
-            shown = [row for row in runs if everything or run is not None or row.state in LIVE]
+            shown = [ledger.get_run(run)] if run is not None else list(ledger.runs(None if everything else LIVE))
             states, broken = _states(ledger, shown, closely=run is not None)
             if as_json:
                 rows = [as_data(state) for state in states] + broken
                 typer.echo(json.dumps(rows, indent=None if watch else 2))
             else:
-                text = _text(states, broken, one=run is not None, last=next(iter(runs), None))
+                text = _text(states, broken, one=run is not None, last=next(iter(ledger.runs(limit=1)), None))
                 drawn.show(text) if watch else typer.echo(text)
             if not watch or not any(row.state in LIVE for row in shown):
                 return

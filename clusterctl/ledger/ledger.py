@@ -61,13 +61,17 @@ class Ledger(ResourceBook, FactorBook, BillBook):
             return begun[0]
         if begun:
             raise SpecError(f"`{text}` fits {', '.join(run.run_id for run in begun[:5])}", hint="write more of the id")
-        near = get_close_matches(text, {run.name for run in self.runs()}, n=1)
+        names = self.transact(lambda connection: connection.scalars(select(RUNS.c.name).distinct()).all())
+        near = get_close_matches(text, names, n=1)
         hint = f"did you mean `{near[0]}`?" if near else "`clusterctl status` lists the runs"
         raise SpecError(f"no run is called `{text[:80]}`", hint=hint)
 
-    def runs(self, states: Collection[RunState] | None = None, *, limit: int | None = None) -> tuple[Run, ...]:
-        """All runs, or those in these states; the newest first, at most `limit`."""
-        return self.rows(Run, (NEWEST if states is None else NEWEST.where(RUNS.c.state.in_(states))).limit(limit))
+    def runs(
+        self, states: Collection[RunState] | None = None, *, plan_id: str | None = None, limit: int | None = None
+    ) -> tuple[Run, ...]:
+        """All runs, or those in these states, or of this plan; the newest first, at most `limit`."""
+        query = NEWEST if states is None else NEWEST.where(RUNS.c.state.in_(states))
+        return self.rows(Run, (query if plan_id is None else query.where(RUNS.c.plan_id == plan_id)).limit(limit))
 
     def run_count(self) -> int:
         """How many runs there are."""

@@ -38,7 +38,7 @@ def learn(ledger: Ledger) -> Calibrated:
     """Factors from all ended runs of the ledger.  A run that teaches nothing is named with the reason."""
     seen: list[Observation] = []
     unused: list[Unused] = []
-    runs = ledger.runs(states=ENDED)[:MOST_RUNS]
+    runs = ledger.runs(states=ENDED, limit=MOST_RUNS)
     with progress("reading runs", total=len(runs)) as advance:
         for run in runs:
             plan = _plan(ledger, run)

@@ -57,14 +57,14 @@ def decide(ledger: Ledger, store: Path, plan: Plan, *, only: Run | None = None, 
     only: this run and no other of the plan; again: a new one although an old one could be meant.
     Raises StateError when another plan runs under this name, when the run has finished, or when its folder is gone.
     """
-    runs = ledger.runs()
-    for run in runs:
-        if run.name == plan.name and run.state in LIVE and run.plan_id != plan.id:
+    for run in ledger.runs(states=LIVE):
+        if run.name == plan.name and run.plan_id != plan.id:
             raise StateError(
                 f"a run named `{plan.name}` is live with another plan ({run.run_id})",
                 hint=f"`clusterctl down {run.run_id}` first, or give the spec another name",
             )
-    mine = [only] if only is not None else [run for run in runs if run.plan_id == plan.id]
+    runs = ledger.runs(plan_id=plan.id)
+    mine = [only] if only is not None else runs
     latest = next((run for run in mine if run.state in LIVE), mine[0] if mine else None)
     if latest is not None and latest.state in LIVE:
         return Launch(deed=Deed.FOLLOW, run_id=latest.run_id, run=latest)

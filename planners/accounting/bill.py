@@ -6,7 +6,7 @@ import polars as pl
 
 from planners.accounting.exact import spread
 from planners.accounting.summary import within
-from planners.accounting.tables import BILLED, CHARGES, MOMENT, PRICE, USD, schema
+from planners.accounting.tables import BILLED, CHARGES, MOMENT, PRICE, REPORTED, USD, schema
 
 EXACT = pl.Decimal(38, 12)
 """Clouds bill fractions of a millionth."""
@@ -23,9 +23,9 @@ knows whose it is; `invoice` is null while the bill is not final; `rows` of the 
 def whose(lines: pl.DataFrame, resources: pl.DataFrame, runs: pl.Series) -> pl.DataFrame:
     """The lines with `run` and `resource` as the ledger knows them.
 
-    lines: `run` and `resource` are what the bill's tags say.  resources: resource, run, address.  A line belongs to the
-    resource that its tag names; else to that with its address, or with the last part of it (an ARN); else to the run
-    that its tag names.
+    lines: `run` and `resource` are what the bill's tags say.  resources: resource, run, address, kind.  A line belongs
+    to the resource that its tag names; else to that with its address, or with the last part of it (an ARN); else to the
+    run that its tag names, and there to what the job reported of its kind, if that is one thing.
     """
     known = resources.drop_nulls("address").unique("address", keep="last", maintain_order=True)
     found = lines.with_columns(last=pl.col("address").str.split("/").list.last())
@@ -35,9 +35,11 @@ def whose(lines: pl.DataFrame, resources: pl.DataFrame, runs: pl.Series) -> pl.D
         by_address = known.select(pl.col("address").alias(key), **{name: "resource", f"{name}_run": "run"})
         found = found.join(by_address, on=key, how="left")
     tag = pl.when(pl.col("run").is_in(runs.implode())).then("run")
-    return found.with_columns(
-        resource=pl.coalesce("tagged", "same", "end"), run=pl.coalesce("tag_run", "same_run", "end_run", tag)
-    ).select(LINES.names())
+    found = found.with_columns(run=pl.coalesce("tag_run", "same_run", "end_run", tag))
+    single = pl.len().over("run", "kind") == 1
+    reported = resources.filter(pl.col("kind").is_in(list(REPORTED)) & single).select("run", "kind", only="resource")
+    found = found.join(reported, on=["run", "kind"], how="left")
+    return found.with_columns(resource=pl.coalesce("tagged", "same", "end", "only")).select(LINES.names())
 
 
 def settle(charges: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from clusterctl.accounting.questions import account
 from clusterctl.cli import main
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.rows import Intent
 
 NOW = datetime(2026, 4, 10, tzinfo=UTC)
 SHAPES: dict[str, tuple[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]]] = {
@@ -181,6 +182,20 @@ def test_lines_are_counted_over_line_breaks_in_fields(filled: Ledger, tmp_path: 
         billed(filled, tmp_path, rows)
     with pytest.raises(SpecError, match=r"bill.parquet:row 2: line_item_usage_type|EUR, not USD"):
         billed(filled, tmp_path, cur_2([BILL[0], BILL[1] | {"currency": "EUR"}]), "bill.parquet")
+
+
+def test_what_a_job_reported_costs_what_the_bill_says(filled: Ledger, tmp_path: Path) -> None:
+    """A bucket of the run, found by the run's tag: billed instead of reported, and not beside it."""
+    intent = Intent(resource_id="rlcef-1/trainer/storage/b/GiB-months", run_id="rlcef-1", role="trainer", kind="storage",
+                    provider="aws", price_source="my contract", tags={"clusterctl.dev/unit": "GiB-months"})  # fmt: skip
+    filled.charge(intent, quantity=Decimal(2), usd_per_unit=Decimal("0.023"), usd=None, mark=1, since=at(0), at=at(2))
+    bucket = row("b", "0.04", service="AmazonS3", usage="TimedStorage-ByteHrs", tags={"clusterctl.dev/run": "rlcef-1"})
+    billed(filled, tmp_path, cur_2([*TRAINER, bucket]))
+    assert reconciled(filled)[0].runs["missing"].to_list() == [["rlcef-1/sandbox/1"]]
+    parts = account(filled, None, run="rlcef-1").parts.filter(pl.col("use") == "storage")
+    assert parts.select("resource", "usd", "usd_per_hour", "quantity", "unit", "status").rows() == [
+        (intent.resource_id, Decimal("0.04"), None, 2.0, "GiB-months", "billed")
+    ]
 
 
 def test_files_that_are_no_bills(filled: Ledger, tmp_path: Path) -> None:

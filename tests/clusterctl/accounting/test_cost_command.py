@@ -112,6 +112,16 @@ def test_json_and_csv_say_the_same_and_survive_any_label(world: Ledger, capsys: 
     assert {row['label:exp"$.']: row["unpriced"] for row in labels["rows"]} == {None: 0, "x": 1}
 
 
+def test_a_label_is_no_formula_in_a_spreadsheet(world: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_ledger() as ledger:
+        for number, team in enumerate(("=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "1=1", "\N{ROCKET} a,b")):
+            add_run(ledger, f"f{number}", labels={"team": team})
+            add_charge(ledger, f"f{number}")
+    teams = {row["team"] for row in csv.DictReader(io.StringIO(told(capsys, "--csv", "--by", "team", "--by", "role")))}
+    assert teams == {"'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(1)", "1=1", "\N{ROCKET} a,b", "ml", ODD}
+    assert "=HYPERLINK(1)" in {row["team"] for row in json.loads(told(capsys, "--json", "--by", "team"))["rows"]}
+
+
 def test_json_of_a_run_holds_formulas_and_prices(world: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(told(capsys, "rlcef-1", "--json"))
     assert sum(Decimal(row["usd"]) for row in found["rows"]) == Decimal(found["usd"])

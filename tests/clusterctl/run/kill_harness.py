@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,7 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.run.runs import NODE
 from clusterctl.targets.processes import ROLE_TAG, tagged
+from clusterctl.telemetry import MARKS_VARIABLE
 
 CLI = "cli"
 COMMANDS = {
@@ -33,6 +35,11 @@ COMMANDS = {
     "down": ("down", "killed"),
     "cost": ("cost", "killed"),
 }
+REPORT = ("import sys; from clusterctl.telemetry import report_cost; "
+          "report_cost('egress', 1, 'GiB', usd='0.5')")  # fmt: skip
+HALF_A_DOLLAR = Decimal("0.5")
+TOO_LATE_SECONDS = 10.0
+"""What is reported so shortly before a run's end may be missed: nobody reads it any more."""
 DIES_EARLY = 0.3
 """Share of the kills that hit the next command itself, in the middle of what it does."""
 
@@ -140,6 +147,7 @@ class Bench:
         for _ in range(kills):
             time.sleep(self.chance.uniform(0.0, 1.2))
             self._watch_doubles()
+            self._report()
             self._kill_one(follower)
             self.tally.kills += 1
             self.run(self.chance.choice(list(COMMANDS)))
@@ -149,6 +157,12 @@ class Bench:
             os.killpg(follower.pid, signal.SIGKILL)
         follower.communicate()
         self._check()
+
+    def _report(self) -> None:
+        """A cost, as a process of the run reports it."""
+        for folder in self.store.glob("runs/*"):
+            environment = self.environment | {MARKS_VARIABLE: str(folder / "marks.jsonl")}
+            subprocess.run([sys.executable, "-c", REPORT], env=environment, check=True)
 
     def _kill_one(self, follower: subprocess.Popen[str]) -> None:
         if self.chance.random() < DIES_EARLY:
@@ -192,7 +206,9 @@ class Bench:
             tally.orphans.append(f"{run.run_id} is {run.state} after down")
         tally.orphans += [f"{r.resource_id} is {r.state}" for r in ledger.live_resources(run.run_id)]
         marks = self.store / "runs" / run.run_id / "marks.jsonl"
-        lines = [json.loads(line) for line in marks.read_text("utf-8").splitlines()] if marks.exists() else []
+        text = marks.read_text("utf-8").splitlines() if marks.exists() else []
+        whole = [json.loads(line) for line in text if line.endswith("}") and line.count('"at"') == 1]
+        lines, reports = [[line for line in whole if kind in line] for kind in ("step", "cost")]
         marked, recorded = [line["step"] for line in lines], [step.step for step in ledger.steps(run.run_id)]
         if marked != list(range(1, len(marked) + 1)) or recorded != marked:
             tally.lost.append(f"{run.run_id}: marks {marked}, ledger {recorded}")
@@ -200,7 +216,12 @@ class Bench:
         seconds = sum((Decimal(str(line.seconds)) for line in bill.lines if line.role == NODE), Decimal(0))
         span = ((run.ended_at or run.created_at) - run.created_at).total_seconds()
         worked = sum(sum(line["phases"].values()) for line in lines)
-        exact = abs(bill.known_usd - seconds * self.place.usd_per_hour / 3600) < Decimal("0.00001")
+        reported = sum((line.known_usd for line in bill.lines if line.kind == "egress"), Decimal(0))
+        end = (run.ended_at or run.created_at) - timedelta(seconds=TOO_LATE_SECONDS)
+        least = sum(datetime.fromisoformat(line["at"]) < end for line in reports)
+        if not least <= reported / HALF_A_DOLLAR <= len(reports):
+            tally.wrong_bills.append(f"{run.run_id}: {reported} of {least} to {len(reports)} reports")
+        exact = abs(bill.known_usd - reported - seconds * self.place.usd_per_hour / 3600) < Decimal("0.00001")
         if not exact or not worked - 1 <= seconds <= span + 2:
             tally.wrong_bills.append(f"{run.run_id}: {bill.known_usd} for {seconds} s; worked {worked} s of {span} s")
 

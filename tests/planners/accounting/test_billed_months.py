@@ -17,8 +17,15 @@ from planners.accounting.summary import within
 
 MARCH, APRIL, MAY = (datetime(2026, month, 1, tzinfo=UTC) for month in (3, 4, 5))
 RESOURCES = pl.DataFrame(
-    [("r/node/1", "r", "i-1"), ("r/node/2", "r", "i-2"), ("s/node/1", "s", None)],
-    schema=["resource", "run", "address"],
+    [
+        ("r/node/1", "r", "i-1", "machine"),
+        ("r/node/2", "r", "i-2", "machine"),
+        ("s/node/1", "s", None, "machine"),
+        ("s/disk", "s", None, "storage"),
+        ("s/in", "s", None, "tokens"),
+        ("s/out", "s", None, "tokens"),
+    ],
+    schema=["resource", "run", "address", "kind"],
     orient="row",
 )
 
@@ -45,6 +52,9 @@ def lines(*rows: dict[str, Any]) -> pl.DataFrame:
         ({"run": "s", "address": "vol-1"}, ("s", None)),
         ({"run": "nobody"}, (None, None)),
         ({"run": "s", "address": "i-1"}, ("r", "r/node/1")),
+        ({"run": "s", "kind": "storage"}, ("s", "s/disk")),
+        ({"run": "r", "kind": "storage"}, ("r", None)),
+        ({"run": "s", "kind": "tokens"}, ("s", None)),
         ({}, (None, None)),
     ],
 )  # fmt: skip
