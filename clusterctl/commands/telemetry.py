@@ -16,7 +16,7 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.commands import telemetry_store
-from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.store import open_source
 from clusterctl.telemetry.settings import OFF, Settings, installed, written_store
 
@@ -24,6 +24,7 @@ app = typer.Typer(help="Measure a node; look into what was measured.", no_args_i
 app.command()(telemetry_store.status)
 app.command()(telemetry_store.compact)
 
+LONGEST_SECONDS = 100 * 365 * 86400
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -82,9 +83,12 @@ def export(
     if match is None:
         raise SpecError(f"--since {since}: no duration", hint="such as 90s, 15m, 2h or 7d")
     now = datetime.now(tz=UTC)
-    start = now - timedelta(seconds=float(match[1]) * UNITS[match[2]])
+    start = now - timedelta(seconds=min(float(match[1]) * UNITS[match[2]], LONGEST_SECONDS))
     source = open_source(store)
     frame = source.read(table, start=start, end=now, step_seconds=step, run=run)
+    problems = source.problems()
+    if problems and frame.is_empty():
+        raise StateError(problems[0], hint="`clusterctl telemetry status` says all that can't be read")
     rows, buffer = frame.sort([name for name in ("at", "node", "gpu") if name in frame.columns]), io.BytesIO()
     if form == "csv":
         rows.write_csv(buffer)
@@ -93,7 +97,7 @@ def export(
     else:
         rows.write_parquet(buffer)
     sys.stdout.buffer.write(buffer.getvalue())
-    for problem in source.problems():
+    for problem in problems:
         typer.echo(f"warning: {problem}", err=True)
 
 

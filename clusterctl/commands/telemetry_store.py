@@ -12,6 +12,7 @@ import typer
 from typer import Option
 
 from clusterctl.console import terminal
+from clusterctl.errors import StateError
 from clusterctl.store import open_source, open_store
 from clusterctl.store.inventory import TableSize
 from clusterctl.store.store import Store
@@ -24,7 +25,9 @@ def compact(
     *,
     store: Url = None,
     every: Annotated[float, Option(min=0, help="Again after so many seconds, until stopped; 0: once.")] = 0,
-    keep_days: Annotated[float | None, Option(min=0, help="Remove what is older than so many days.")] = None,
+    keep_days: Annotated[
+        float | None, Option(min=0, max=36_500, help="Remove what is older than so many days.")
+    ] = None,
     keep_gib: Annotated[float | None, Option(min=0, help="Then remove the oldest until no more is left.")] = None,
 ) -> None:
     """Merge what agents wrote, with roll-ups of 10 s, 1 min and 10 min; remove what is too old."""
@@ -35,6 +38,8 @@ def compact(
         before = _totals(opened)
         now = datetime.now(tz=UTC)
         opened.compact(now)
+        if opened.problems() and not (every or before[0]):
+            raise StateError(opened.problems()[0], hint="is it the right --store, and may this user read it?")
         if max_age is not None or max_bytes is not None:
             opened.expire(now, max_age=max_age, max_bytes=max_bytes)
         after = _totals(opened)

@@ -78,8 +78,13 @@ class Place:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """One start or stop at a time."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / "starting.lock").open("a") as file:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = (self.folder / "starting.lock").open("a")
+        except OSError as error:
+            hint = "CLUSTERCTL_HOME names another data folder"
+            raise StateError(f"{self.folder} can't be written: {error.strerror}", hint=hint) from error
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

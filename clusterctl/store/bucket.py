@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.store import URL_HINT
 from clusterctl.store.objects import Entry, Folder
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ class Bucket:
                 retry_config={"max_retries": 2, "retry_timeout": timeout},
             )
         except Exception as error:
-            raise SpecError(f"{self.where} is no bucket that can be opened: {_first_line(error)}") from error
+            raise SpecError(
+                f"{self.where} is no bucket that can be opened: {_first_line(error)}", hint=URL_HINT
+            ) from error
         name = hashlib.sha256(self.where.encode()).hexdigest()[:16]
         self.spool: Folder | None = Folder(folder / "telemetry-spool" / name)
         self._cache = Folder(folder / "telemetry-cache" / name)

@@ -106,7 +106,7 @@ class Api:
                 said |= dict.fromkeys(f"{self.where} warns: {text}" for text in answer.get("warnings") or ())
                 return series.parse(answer["data"])
             why = f" {answer.get('errorType')}: {answer['error']}"[:200]
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             if response.is_success:
                 raise _NoAnswerError("answers, but not as a Prometheus does") from error
             why = ""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BUSY_UTIL_PCT = 1.0
 """As the agent has it: below it, no kernel ran."""
+YEAR_3000 = 32_503_680_000
+"""Unix seconds; later ones don't fit everywhere."""
 ALL_RATIO = 0.98
 """Of a step: from here on it counts as all of it, since Prometheus extrapolates to a step's ends."""
 
@@ -37,6 +39,8 @@ def parse(data: Mapping[str, Any]) -> list[Series]:
     for one in data["result"]:
         sampled = one["values"] if data["resultType"] == "matrix" else [one["value"]]
         pairs = [(float(at), float(value)) for at, value in sampled]
+        if not all(0 < at < YEAR_3000 for at, _ in pairs):
+            raise ValueError("a time that is none")
         labels = {str(name): str(text) for name, text in one["metric"].items()}
         found.append(Series(labels=labels, ats=[at for at, _ in pairs], values=[value for _, value in pairs]))
     return found

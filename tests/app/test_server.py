@@ -60,6 +60,12 @@ def test_it_starts_is_found_again_survives_a_kill_and_stops(dashboard: Run, tmp_
         healthy(f"http://127.0.0.1:{port}")
 
 
+def test_a_data_folder_that_can_t_be_written(clusterctl: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = clusterctl("dashboard", "--background", CLUSTERCTL_HOME=str(tmp_path / "file"))
+    assert (done.returncode, f"{tmp_path}/file/dashboard can't be written: Not a directory" in done.stderr) == (5, True)
+
+
 def test_a_port_that_is_taken(dashboard: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -69,6 +69,14 @@ def test_what_can_t_be_read_is_a_warning(clusterctl, folder: Path) -> None:
     assert done.stderr == f"warning: {segment} can't be read and is left out: its checksum differs\n"
 
 
+def test_a_store_that_can_t_be_read_at_all_is_an_error(clusterctl, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for command in (["compact"], ["export", "gpu"], ["export", "gpu", "--since", "99999999999d"]):
+        done = clusterctl("telemetry", *command, "--store", str(tmp_path / "file"))
+        assert (done.returncode, done.stdout) == (5, "")
+        assert done.stderr.startswith(f"error: {tmp_path}/file can't be listed: Not a directory\n\nhint: ")
+
+
 def test_an_agent_compacts_its_folder_now_and_then(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
