@@ -166,8 +166,8 @@ def test_old_prices(clusterctl: Run, home: Path, tmp_path: Path) -> None:
     assert clusterctl("up", "plan.json", "--yes", "--allow-old-prices").returncode == 0
 
 
-def test_what_cannot_be_run_is_one_message_and_nothing_done(clusterctl: Run, home: Path, tmp_path: Path) -> None:
-    assert clusterctl("plan", "run.yaml", "--out", "plan.json").returncode == 0
+def test_what_cannot_be_run_is_one_message_and_nothing_done(in_process: Run, home: Path, tmp_path: Path) -> None:
+    assert in_process("plan", "run.yaml", "--out", "plan.json").returncode == 0
     plan = json.loads((tmp_path / "plan.json").read_text("utf-8"))
     for name, change in {"edited": {"name": "other"}, "version": {"schema_name": "clusterctl.plan/2"}}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(plan | change), encoding="utf-8")
@@ -183,13 +183,13 @@ def test_what_cannot_be_run_is_one_message_and_nothing_done(clusterctl: Run, hom
         (("cost", "no-such"), 2, "no run is called `no-such`"),
         (("down", "no-such"), 2, "no run is called `no-such`"),
     ):
-        done = clusterctl(*arguments)
+        done = in_process(*arguments)
         assert done.returncode == code, done.stderr
         assert words in done.stderr
         assert done.stderr.count("error: ") == 1
         assert list(home.glob("runs/*")) == []
         assert list(tagged(home)) == []
-    assert clusterctl("status", "--all", "--json").stdout.strip() == "[]"
+    assert in_process("status", "--all", "--json").stdout.strip() == "[]"
 
 
 def test_a_newer_or_a_locked_ledger(clusterctl: Run, home: Path) -> None:
