@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "clusterctl" / folder) for folder in ("ledger", "store")]
-pytest.register_assert_rewrite("bucket_contract")
+if "bucket_contract" not in sys.modules:  # else all of tests/ is collected, without this folder
+    pytest.register_assert_rewrite("bucket_contract")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
