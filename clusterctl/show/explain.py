@@ -26,7 +26,7 @@ def render_explanation(plan: Plan, terminal: Terminal, *, source: str, wanted: s
 
 def _rejections(plan: Plan, view: View) -> list[Line]:
     rejected = sum(rejection.count for rejection in plan.rejections)
-    head = line(Span(f"{rejected:,} of {count(plan.candidates, 'candidate')} rejected", Style.STRONG))
+    head = line(Span(f"{rejected:,} offers and layouts rejected; {count(plan.candidates, 'candidate')}", Style.STRONG))
     rows: list[list[Cell]] = []
     for found in sorted(plan.rejections, key=lambda found: -found.count):
         rows.append([found.rule, f"{found.count:,}", found.reason])
