@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 UNREADABLE = (OSError, pl.exceptions.PolarsError)
 MOST_KEPT = 4000
 """Segments whose rows stay in memory, some 15 KB each: opening a small file takes longer than all else."""
+THREADS = 4
 LOOKS = 5
 """How often a reader looks again when what it was about to read was replaced or has expired."""
 
@@ -185,6 +187,8 @@ class Reader:
         except OSError as error:
             self.problem("reading", f"{self.where} can't be read: {error.strerror or error}")
             return answer({})
+        with ThreadPoolExecutor(THREADS) as pool:  # a part is large, and its checksum needs no interpreter lock
+            list(pool.map(lambda key: self._checked(key, last=last), (key for key in keys if "/c-" in key)))
         files = {key: file for key in keys if (file := self._checked(key, last=last)) is not None}
         try:
             return answer(files)
