@@ -19,7 +19,7 @@ UV_COMPILE := $(UV_LOCK) pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tree test-wheel test-engines check coverage bench bench-store fuzz lock clean
+.PHONY: help demo test test-tree test-wheel test-engines check bench bench-store fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -36,12 +36,16 @@ demo: $(RUNTIME)  ## plan the RLCEF example, then plan and run the quickstart he
 	@echo; echo "==> the dashboard: this run, and a simulated day of 64 GPUs (choose in the side bar)"
 	@$(BIN)/clusterctl dashboard --sample --background
 
-test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel
+test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel; COVERAGE=1 measures their coverage
 	@echo "left out: engines (make test-engines), the fuzzer (make fuzz); run from the tree only: what being installed can't change"
 	@command -v cc >/dev/null || echo "left out: the tests on NVML, whose stand-in library needs a C compiler (cc)"
 
+# With COVERAGE=1 under coverage, which must not fall.
 test-tree: $(DEV)
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(if $(COVERAGE),$(BIN)/coverage erase)
+	$(if $(COVERAGE),$(BIN)/coverage run,$(BIN)/python) -m pytest -n 3 --dist worksteal
+	$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
+	$(if $(COVERAGE),$(BIN)/coverage report)
 
 # First the installed command alone, then the tests with its code: the test tools come last on its path, through a .pth file.
 test-wheel: $(DEV) $(WHEEL_VENV)/.stamp
@@ -57,18 +61,11 @@ test-engines: $(DEV)  ## run what needs real engines; installs them by apt where
 	@sh tests/engines/install.sh
 	$(BIN)/python -m pytest tests/engines
 
-check: $(DEV)  ## format, lint, types, layers, and the tests from the tree with their coverage
+check: $(DEV)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(MAKE) --no-print-directory coverage
-
-coverage: $(DEV)
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 3 --dist worksteal
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
 
 bench: $(DEV)  ## measure speed and memory; writes benchmarks/results/
 	$(BIN)/python benchmarks/speed.py
