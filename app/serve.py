@@ -14,16 +14,20 @@ from streamlit.web import cli
 
 from clusterctl.errors import ClusterctlError
 
-MODULES = ("app.alerts", "app.charts", "app.planning", "altair", "pandas", "pyarrow")
-"""With all that they import; Streamlit itself would import the last three when it draws the first picture or table."""
+MODULES = ("app.alerts", "app.charts", "app.planning", "pandas", "pyarrow")
+"""With all that they import; Streamlit itself would import the last two when it draws the first table."""
 
 
 def warm() -> None:
     """Import it, and read what Overview shows of all runs; Streamlit's caches want a runtime to be there."""
     for name in MODULES:
         import_module(name)
+    import altair as alt
+    import polars as pl
+
     from app import accounts, data
 
+    alt.Chart(pl.DataFrame({"x": [1.0]})).mark_bar().encode(x="x:Q").to_dict()  # the first picture loads the schema
     with contextlib.suppress(ClusterctlError):  # the page says it
         view = data.view("live", data.ALL_RUNS, "24h")
         accounts.account(view), accounts.gpu_use(view)
