@@ -12,7 +12,6 @@ import streamlit as st
 from app import data
 from clusterctl.accounting import questions
 from clusterctl.accounting.questions import Account
-from clusterctl.accounting.read import read_charges
 from clusterctl.ledger.rows import LIVE
 from planners.accounting.allocate import allocate
 from planners.accounting.summary import within
@@ -40,7 +39,7 @@ def _account(_view: View, *_key: object) -> Account:
     ledger, store = data.ledger(_view.data), data.store(_view.data)
     if not _view.large:
         return questions.account(ledger, store, run=_view.run_id, since=_view.start, until=_view.end)
-    charges = within(read_charges(ledger, run=_view.run_id, since=_view.start, until=_view.end), _view.start, _view.end)
+    charges = within(data.charges(_view), _view.start, _view.end)
     if charges.filter(pl.col("kind") == MACHINE)["gpus"].has_nulls() or data.splits_gpus(_view):
         return questions.account(ledger, store, run=_view.run_id, since=_view.start, until=_view.end)
     return Account(parts=allocate(charges, _use_by_node(_view)), problems=store.problems())
@@ -82,8 +81,7 @@ def _gpu_use(_view: View, *_key: object) -> pl.DataFrame:
 
 def _gpu_charges(view: View) -> pl.DataFrame:
     """Charges of machines with GPUs: node, from_at, to_at, payer, pays_as, gpus, price (per GPU-hour)."""
-    charges = read_charges(data.ledger(view.data), run=view.run_id, since=view.start, until=view.end)
-    charges = charges.filter(pl.col("node").is_not_null(), pl.col("gpus") > 0)
+    charges = data.charges(view).filter(pl.col("node").is_not_null(), pl.col("gpus") > 0)
     return charges.select(
         "node", pl.col("from_at", "to_at").dt.cast_time_unit("ms"), "gpus", payer="run", pays_as="role",
         price=pl.col("usd_per_hour").cast(pl.Float64) / pl.col("gpus"),
@@ -135,8 +133,7 @@ def _money(_view: View, *_key: object) -> Money:
     burn = questions.burn(ledger, run=_view.run_id)
     plan = data.plan_of(_view)
     ahead = None if run is None or plan is None else questions.outlook(ledger, run, plan, spend.known_usd, _view.now)
-    charges = read_charges(ledger, run=_view.run_id, since=_view.start)
-    sources = charges["source"].unique().drop_nulls().sort().to_list()
+    sources = data.charges(_view)["source"].unique().drop_nulls().sort().to_list()
     return Money(
         spent=spend.known_usd, unpriced=tuple({*spend.unpriced, *burn.unpriced}), usd_per_hour=burn.usd_per_hour,
         forecast=ahead.forecast if ahead and run and run.state in LIVE else None,

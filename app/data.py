@@ -369,6 +369,16 @@ def machines(data: Data, run_id: str | None) -> tuple[str, ...]:
     return tuple(read_charges(ledger(data), run=run_id)["node"].drop_nulls().unique().sort())
 
 
+def charges(view: View) -> pl.DataFrame:
+    """CHARGES of `planners.accounting.tables` that touch the window, uncut."""
+    return _charges(view.data, view.run_id, view.start, view.end)
+
+
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=8)
+def _charges(data: Data, run_id: str | None, start: datetime, end: datetime) -> pl.DataFrame:
+    return read_charges(ledger(data), run=run_id, since=start, until=end)
+
+
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=24)
 def _read(
     data: Data, table: str, window: tuple[datetime, datetime], *, step: int, run: str | None = None,

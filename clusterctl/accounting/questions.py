@@ -14,7 +14,7 @@ import polars as pl
 from sqlalchemy import select
 
 from clusterctl.accounting.read import read_charges, read_use
-from clusterctl.ledger.rows import LIVE, Resource
+from clusterctl.ledger.rows import LIVE, REPORTED
 from clusterctl.ledger.tables import RESOURCES
 from planners.accounting.allocate import allocate
 from planners.accounting.forecast import Forecast, Runway, StageProgress, forecast, runway
@@ -78,11 +78,15 @@ class Burn:
 
 def burn(ledger: Ledger, *, run: str | None = None) -> Burn:
     """Dollars per hour now, of one run or all."""
-    query = select(RESOURCES).where(RESOURCES.c.state == "live")
-    live = ledger.rows(Resource, query if run is None else query.where(RESOURCES.c.run_id == run))
-    known = sum((resource.usd_per_hour for resource in live if resource.usd_per_hour is not None), Decimal(0))
-    known += sum(ledger.bill(run_id).reported_usd_per_hour for run_id in {resource.run_id for resource in live})
-    unpriced = tuple(resource.resource_id for resource in live if resource.usd_per_hour is None)
+    columns = RESOURCES.c
+    query = select(columns.run_id, columns.resource_id, columns.usd_per_hour).where(columns.state == "live")
+    query = query if run is None else query.where(columns.run_id == run)
+    live = ledger.transact(lambda connection: [tuple(row) for row in connection.execute(query)])
+    report = select(columns.run_id).where(columns.kind.in_(REPORTED)).distinct()
+    reporting = ledger.transact(lambda connection: {row[0] for row in connection.execute(report)})
+    known = sum((price for _, _, price in live if price is not None), Decimal(0))
+    known += sum(ledger.bill(each).reported_usd_per_hour for each in {run_id for run_id, _, _ in live} & reporting)
+    unpriced = tuple(resource_id for _, resource_id, price in live if price is None)
     return Burn(known_usd_per_hour=known, unpriced=unpriced)
 
 
