@@ -169,7 +169,7 @@ def test_a_page_is_whole(
 
 
 def test_the_first_figure_is_there_at_once(browser: Browser, address: str) -> None:
-    """Warm: from the click to the first figure.  A second where nothing else runs; here others may."""
+    """Warm: from the click to the first figure.  1.2 to 1.6 s where nothing else runs; here others may."""
     url, shown = f"{address}/?data=simulated", "[data-testid=stMetricValue]"
     took = []
     context = browser.new_context()
