@@ -26,7 +26,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if named or not collection_path.is_relative_to(HERE) else True
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, a loop runs, and no other test can run its own
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, for which dashboard.test is this machine; as root it runs without its own sandbox."""
     from playwright.sync_api import sync_playwright
