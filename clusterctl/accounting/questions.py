@@ -14,12 +14,13 @@ import polars as pl
 from sqlalchemy import select
 
 from clusterctl.accounting.read import read_charges, read_use
-from clusterctl.ledger.rows import LIVE, REPORTED
+from clusterctl.ledger.rows import LIVE
 from clusterctl.ledger.tables import RESOURCES
 from planners.accounting.allocate import allocate
 from planners.accounting.forecast import Forecast, Runway, StageProgress, forecast, runway
 from planners.accounting.summary import Spend, spend, within
 from planners.accounting.tables import BILLED, ESTIMATE, GPU_USE
+from planners.run.money import REPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

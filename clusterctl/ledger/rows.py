@@ -11,6 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from planners.run.money import REPORTED
+
 RunState = Literal["wanted", "starting", "running", "stopping", "stopped", "finished", "failed"]
 Desired = Literal["up", "down"]
 ResourceState = Literal["intended", "live", "gone"]
@@ -132,10 +134,6 @@ class FactorRow:
     """Run -> actual over planned."""
     applied_at: datetime
     reverted_at: datetime | None = None
-
-
-REPORTED = ("tokens", "storage", "egress")
-"""Kinds of resource whose costs a job reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from clusterctl.ledger.rows import REPORTED, CostLine
+from clusterctl.ledger.rows import CostLine
 from clusterctl.run.records import use_of
 from clusterctl.run.runs import LINES, MACHINE_UNIT, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
+from planners.run.money import REPORTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

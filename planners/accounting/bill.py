@@ -6,7 +6,8 @@ import polars as pl
 
 from planners.accounting.exact import spread
 from planners.accounting.summary import within
-from planners.accounting.tables import BILLED, CHARGES, MOMENT, PRICE, REPORTED, USD, schema
+from planners.accounting.tables import BILLED, CHARGES, MOMENT, PRICE, USD, schema
+from planners.run.money import REPORTED
 
 EXACT = pl.Decimal(38, 12)
 """Clouds bill fractions of a millionth."""

@@ -60,8 +60,6 @@ USE_OF_KIND = {
 }  # fmt: skip
 """What is paid for a resource of a kind; any other kind is shared."""
 SANDBOX_ROLE = "sandbox"
-REPORTED = ("tokens", "storage", "egress")
-"""Kinds of resource whose costs a job reports."""
 
 
 def schema(**columns: pl.DataType | type[pl.DataType]) -> pl.Schema:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 WARN_SHARE = Decimal("0.8")
+REPORTED = ("tokens", "storage", "egress")
+"""Kinds of resource whose costs a job reports."""
 IDLE_MINUTES = 30.0
 """Without a step, where limits.idle_minutes is not stated.  Assumption: start-up with its downloads takes less."""
 IDLE_STEPS = 3.0
