@@ -72,9 +72,14 @@ def _gpu_use(_view: View, *_key: object) -> pl.DataFrame:
         prices, left_on="at", right_on="from_at", by="node", strategy="backward", check_sortedness=False
     )
     rows = rows.select(
-        "at", "node", run=pl.coalesce("run", "payer"), role=pl.coalesce("role", "pays_as"),
-        reason=pl.col("reason").fill_null(BUSY), gpu_hours=pl.col("seconds").cast(pl.Float64) / 3600.0, price="price",
-    )  # fmt: skip
+        "at",
+        "node",
+        run=pl.coalesce("run", "payer"),
+        role=pl.coalesce("role", "pays_as"),
+        reason=pl.col("reason").fill_null(BUSY),
+        gpu_hours=pl.col("seconds").cast(pl.Float64) / 3600.0,
+        price="price",
+    )
     rows = pl.concat([rows, _unmeasured(_view, charges, rows)])
     return rows.with_columns(usd=pl.col("gpu_hours") * pl.col("price")).drop("price")
 
@@ -83,9 +88,13 @@ def _gpu_charges(view: View) -> pl.DataFrame:
     """Charges of machines with GPUs: node, from_at, to_at, payer, pays_as, gpus, price (per GPU-hour)."""
     charges = data.charges(view).filter(pl.col("node").is_not_null(), pl.col("gpus") > 0)
     return charges.select(
-        "node", pl.col("from_at", "to_at").dt.cast_time_unit("ms"), "gpus", payer="run", pays_as="role",
+        "node",
+        pl.col("from_at", "to_at").dt.cast_time_unit("ms"),
+        "gpus",
+        payer="run",
+        pays_as="role",
         price=pl.col("usd_per_hour").cast(pl.Float64) / pl.col("gpus"),
-    )  # fmt: skip
+    )
 
 
 def _unmeasured(view: View, charges: pl.DataFrame, measured: pl.DataFrame) -> pl.DataFrame:
@@ -135,11 +144,14 @@ def _money(_view: View, *_key: object) -> Money:
     ahead = None if run is None or plan is None else questions.outlook(ledger, run, plan, spend.known_usd, _view.now)
     sources = data.charges(_view)["source"].unique().drop_nulls().sort().to_list()
     return Money(
-        spent=spend.known_usd, unpriced=tuple({*spend.unpriced, *burn.unpriced}), usd_per_hour=burn.usd_per_hour,
+        spent=spend.known_usd,
+        unpriced=tuple({*spend.unpriced, *burn.unpriced}),
+        usd_per_hour=burn.usd_per_hour,
         forecast=ahead.forecast if ahead and run and run.state in LIVE else None,
-        limit=run.limit_usd if run else None, runway=ahead.runway if ahead else None,
+        limit=run.limit_usd if run else None,
+        runway=ahead.runway if ahead else None,
         prices="; ".join(sources[:2]) + (f" and {len(sources) - 2} more" if len(sources) > 2 else "") or "none known",
-    )  # fmt: skip
+    )
 
 
 def done_at(view: View, found: Money) -> datetime | None:

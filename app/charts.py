@@ -20,8 +20,14 @@ STATES: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 """What a GPU does → words and colour."""
 BLUE, ORANGE, GREEN, SKY, VERMILION, PINK, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#999999",
-)  # fmt: skip
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#56B4E9",
+    "#D55E00",
+    "#CC79A7",
+    "#999999",
+)
 HEIGHT = 240
 GRADIENT = alt.Legend(orient="bottom", gradientLength=160)
 
@@ -57,9 +63,14 @@ def state_colours(frame: pl.DataFrame) -> dict[str, str]:
 
 
 def stacked(
-    frame: pl.DataFrame, *, value: str, title: str, step_seconds: int, height: int = HEIGHT,
+    frame: pl.DataFrame,
+    *,
+    value: str,
+    title: str,
+    step_seconds: int,
+    height: int = HEIGHT,
     colours: Mapping[str, str] | None = None,
-) -> alt.Chart:  # fmt: skip
+) -> alt.Chart:
     """`value` over time by state, as columns that stand on each other: a gap in the data is a gap in the picture."""
     names = state_colours(frame) if colours is None else colours
     order = {name: position for position, name in enumerate(names)}
@@ -67,15 +78,22 @@ def stacked(
         begin=pl.col("at").dt.offset_by(f"-{step_seconds}s"), order=pl.col("state").replace_strict(order, default=99)
     )
     chart: alt.Chart = (
-        alt.Chart(shown).mark_bar(stroke=None, binSpacing=0)
+        alt.Chart(shown)
+        .mark_bar(stroke=None, binSpacing=0)
         .encode(
-            x=at("begin"), x2="at", y=alt.Y(f"sum({value}):Q", title=title, stack="zero"), color=colour("state", names),
+            x=at("begin"),
+            x2="at",
+            y=alt.Y(f"sum({value}):Q", title=title, stack="zero"),
+            color=colour("state", names),
             order="order:Q",
-            tooltip=[alt.Tooltip("at:T", title="up to", format=MOMENT),
-                     alt.Tooltip("state:N", title="what"), alt.Tooltip(f"sum({value}):Q", title=title, format=",.1f")],
+            tooltip=[
+                alt.Tooltip("at:T", title="up to", format=MOMENT),
+                alt.Tooltip("state:N", title="what"),
+                alt.Tooltip(f"sum({value}):Q", title=title, format=",.1f"),
+            ],
         )
         .properties(height=height)
-    )  # fmt: skip
+    )
     return chart
 
 
@@ -85,11 +103,14 @@ def bars(
     """Lying columns with their amounts written beside them: the longest first."""
     order = frame[label].to_list()
     y = alt.Y(f"{label}:N", sort=order, title=None, axis=alt.Axis(labelLimit=170, ticks=False, domain=False))
-    base = alt.Chart(frame).encode(y=y, x=alt.X(f"{value}:Q", title=None, axis=None,
-                                                scale=alt.Scale(domain=[0, _room(frame, value)])))  # fmt: skip
-    drawn = base.mark_bar(cornerRadiusEnd=2) if colours is None else base.mark_bar(cornerRadiusEnd=2).encode(
-        color=colour(label, colours)
-    )  # fmt: skip
+    base = alt.Chart(frame).encode(
+        y=y, x=alt.X(f"{value}:Q", title=None, axis=None, scale=alt.Scale(domain=[0, _room(frame, value)]))
+    )
+    drawn = (
+        base.mark_bar(cornerRadiusEnd=2)
+        if colours is None
+        else base.mark_bar(cornerRadiusEnd=2).encode(color=colour(label, colours))
+    )
     words = base.mark_text(align="left", dx=5, fontWeight="bold", color=ui.words_colour()).encode(text=f"{text}:N")
     return alt.layer(drawn, words).properties(height=34 * max(1, frame.height) + 8)
 
@@ -100,9 +121,14 @@ def _room(frame: pl.DataFrame, value: str) -> float:
 
 
 def lines(
-    frame: pl.DataFrame, *, values: Mapping[str, str], title: str, x: str = "at", height: int = HEIGHT,
+    frame: pl.DataFrame,
+    *,
+    values: Mapping[str, str],
+    title: str,
+    x: str = "at",
+    height: int = HEIGHT,
     zero: bool = True,
-) -> alt.Chart:  # fmt: skip
+) -> alt.Chart:
     """Columns of a frame as lines: name in words → column.  Nulls break a line; its dash tells it from the others."""
     order = list(values)
     long = frame.select(x, *(pl.col(column).cast(pl.Float64).alias(name) for name, column in values.items()))
@@ -110,18 +136,21 @@ def lines(
     timed = frame.schema[x].is_temporal()
     axis = at(x) if timed else alt.X(f"{x}:Q", title=x, scale=alt.Scale(nice=False, zero=False))
     palette = line_colours(values)
-    moment = (alt.Tooltip(f"{x}:T", title="at", format=MOMENT) if timed
-              else alt.Tooltip(f"{x}:Q", title=x))  # fmt: skip
+    moment = alt.Tooltip(f"{x}:T", title="at", format=MOMENT) if timed else alt.Tooltip(f"{x}:Q", title=x)
     chart: alt.Chart = (
-        alt.Chart(long).mark_line(strokeWidth=2, clip=True)
+        alt.Chart(long)
+        .mark_line(strokeWidth=2, clip=True)
         .encode(
-            x=axis, y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=zero)), color=colour("what", palette),
-            strokeDash=alt.StrokeDash("what:N", sort=order, legend=None,
-                                      scale=alt.Scale(domain=order, range=DASHES[: len(order)])),
+            x=axis,
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=zero)),
+            color=colour("what", palette),
+            strokeDash=alt.StrokeDash(
+                "what:N", sort=order, legend=None, scale=alt.Scale(domain=order, range=DASHES[: len(order)])
+            ),
             tooltip=[moment, alt.Tooltip("what:N", title="what"), alt.Tooltip("value:Q", title=title, format=",.4~g")],
         )
         .properties(height=height)
-    )  # fmt: skip
+    )
     return chart
 
 
@@ -133,8 +162,16 @@ def line_colours(values: Mapping[str, str]) -> dict[str, str]:
 DASHES: list[Sequence[int]] = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3]]
 
 
-def heat(frame: pl.DataFrame, *, row: str, value: str, title: str, step_seconds: int,
-         domain: tuple[float, float] | None = None, rows: Sequence[str] = ()) -> alt.Chart:  # fmt: skip
+def heat(
+    frame: pl.DataFrame,
+    *,
+    row: str,
+    value: str,
+    title: str,
+    step_seconds: int,
+    domain: tuple[float, float] | None = None,
+    rows: Sequence[str] = (),
+) -> alt.Chart:
     """Rows x time: what has no data stays empty.  Viridis is ordered by brightness, so it needs no colour vision."""
     shown = frame.with_columns(begin=pl.col("at").dt.offset_by(f"-{step_seconds}s"))
     scale: Any = (
@@ -142,28 +179,42 @@ def heat(frame: pl.DataFrame, *, row: str, value: str, title: str, step_seconds:
     )
     names = list(rows) or frame[row].unique().sort().to_list()
     chart: alt.Chart = (
-        alt.Chart(shown).mark_rect(stroke=None)
+        alt.Chart(shown)
+        .mark_rect(stroke=None)
         .encode(
-            x=at("begin"), x2="at", y=alt.Y(f"{row}:N", title=None, sort=names, axis=alt.Axis(labelOverlap=True)),
+            x=at("begin"),
+            x2="at",
+            y=alt.Y(f"{row}:N", title=None, sort=names, axis=alt.Axis(labelOverlap=True)),
             color=alt.Color(f"{value}:Q", title=title, scale=scale, legend=GRADIENT),
-            tooltip=[alt.Tooltip(f"{row}:N", title="GPU"), alt.Tooltip("at:T", title="up to", format=MOMENT),
-                     alt.Tooltip(f"{value}:Q", title=title, format=",.4~g")],
+            tooltip=[
+                alt.Tooltip(f"{row}:N", title="GPU"),
+                alt.Tooltip("at:T", title="up to", format=MOMENT),
+                alt.Tooltip(f"{value}:Q", title=title, format=",.4~g"),
+            ],
         )
         .properties(height=13 * len(names) + 130)
-    )  # fmt: skip
+    )
     return chart
 
 
 def frontier(frame: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
     """Fleets: hours, usd, usd_low, usd_high, stops, what (alternative, this plan, as planned), name."""
     words = ui.words_colour()
-    tips: list[Any] = ["name", "what", alt.Tooltip("hours", format=",.1f"), alt.Tooltip("usd", format="$,.0f"),
-                       alt.Tooltip("stops", title="stops to expect", format=".2g")]  # fmt: skip
+    tips: list[Any] = [
+        "name",
+        "what",
+        alt.Tooltip("hours", format=",.1f"),
+        alt.Tooltip("usd", format="$,.0f"),
+        alt.Tooltip("stops", title="stops to expect", format=".2g"),
+    ]
     hours = alt.X("hours:Q", title="hours", scale=alt.Scale(zero=False, padding=20), axis=alt.Axis(tickCount=8))
     base = alt.Chart(frame).encode(x=hours, tooltip=tips)
     y = alt.Y("usd:Q", title="dollars", scale=alt.Scale(zero=False), axis=alt.Axis(format="$~s"))
-    risk = alt.Color("stops:Q", scale=alt.Scale(range=[SKY, ORANGE, VERMILION]),
-                     legend=alt.Legend(title="stops to expect", orient="bottom", gradientLength=160))  # fmt: skip
+    risk = alt.Color(
+        "stops:Q",
+        scale=alt.Scale(range=[SKY, ORANGE, VERMILION]),
+        legend=alt.Legend(title="stops to expect", orient="bottom", gradientLength=160),
+    )
 
     marks = {"this plan": "diamond", "as planned": "cross"}
     drawn = [

@@ -57,9 +57,12 @@ RECENT = timedelta(minutes=2)
 """How far back the newest row is looked for to the second: twelve intervals of the agent."""
 STEPS = (10, 60, 600, 1800, 3600, 21_600, 86_400)
 WINDOWS: dict[str, timedelta | None] = {
-    "1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(hours=24), "7d": timedelta(days=7),
+    "1h": timedelta(hours=1),
+    "6h": timedelta(hours=6),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
     "all": None,
-}  # fmt: skip
+}
 SECONDS_PER_HOUR = 3600.0
 
 
@@ -340,10 +343,14 @@ def calibration_scores() -> tuple[str, pl.DataFrame]:
     """(id of the calibration, kind of work, its published cases, half of the narrowest 80 % band in per cent)."""
     found = load_calibration()
     rows = [
-        (kind, sum(case.kind == kind for case in found.cases),
-         100 * (math.exp(max(score * SCATTER_LOG_SD, NARROWEST_LOG)) - 1))
-        for kind, score in found.scores.items() if kind != "other"
-    ]  # fmt: skip
+        (
+            kind,
+            sum(case.kind == kind for case in found.cases),
+            100 * (math.exp(max(score * SCATTER_LOG_SD, NARROWEST_LOG)) - 1),
+        )
+        for kind, score in found.scores.items()
+        if kind != "other"
+    ]
     return found.identity, pl.DataFrame(rows, schema=["kind", "cases", "band_pct"], orient="row")
 
 
@@ -381,9 +388,15 @@ def _charges(data: Data, run_id: str | None, start: datetime, end: datetime) -> 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=24)
 def _read(
-    data: Data, table: str, window: tuple[datetime, datetime], *, step: int, run: str | None = None,
-    nodes: Collection[str] | None = None, columns: Collection[str] | None = None,
-) -> pl.DataFrame:  # fmt: skip
+    data: Data,
+    table: str,
+    window: tuple[datetime, datetime],
+    *,
+    step: int,
+    run: str | None = None,
+    nodes: Collection[str] | None = None,
+    columns: Collection[str] | None = None,
+) -> pl.DataFrame:
     start, end = window
     frame = store(data).read(
         table, start=start, end=end, step_seconds=step, run=run, nodes=nodes or None, columns=columns

@@ -33,8 +33,10 @@ def guard() -> bool:
     secrets = dict(st.secrets) if st.secrets.load_if_toml_exists() else {}
     lacking = login.missing(secrets)
     if lacking:
-        st.error(f"This dashboard is open to others and has no login: {', '.join(lacking)} is missing. "
-                 "Start it with `clusterctl dashboard`.")  # fmt: skip
+        st.error(
+            f"This dashboard is open to others and has no login: {', '.join(lacking)} is missing. "
+            "Start it with `clusterctl dashboard`."
+        )
         st.stop()
     if not st.user.is_logged_in:
         failure = FAILURES.get(st.query_params.get("login", ""))
@@ -47,8 +49,10 @@ def guard() -> bool:
         st.stop()
     if not login.may_enter(dict(st.user), secrets):
         who = ui.md(st.user.get("email") or "without an address")
-        st.error(f"The account {who} may not see this dashboard: its address is not on the list ([clusterctl] "
-                 "allowed_emails), or the provider did not verify it.")  # fmt: skip
+        st.error(
+            f"The account {who} may not see this dashboard: its address is not on the list ([clusterctl] "
+            "allowed_emails), or the provider did not verify it."
+        )
         st.button("Log out", on_click=st.logout)
         st.stop()
     return True
@@ -58,20 +62,33 @@ def choose() -> None:
     """What is looked at, from the sidebar or the address; kept for the page."""
     with st.sidebar:
         chosen = st.segmented_control(
-            "Data", ["live", "simulated"], default="live", required=True, key="data", bind="query-params",
+            "Data",
+            ["live", "simulated"],
+            default="live",
+            required=True,
+            key="data",
+            bind="query-params",
             help="Your own runs, or a recorded day of a simulated 64-GPU run.",
-        )  # fmt: skip
+        )
         where: data.Data = "simulated" if chosen == "simulated" else "live"
         ids, count = [run.run_id for run in data.runs(where)], data.run_count(where)
         more = f" Listed: the {len(ids)} newest of {count:,}." if count > len(ids) else ""
         run = st.selectbox(
-            "Run", [data.NEWEST, data.ALL_RUNS, *ids], key="run", bind="query-params", accept_new_options=True,
+            "Run",
+            [data.NEWEST, data.ALL_RUNS, *ids],
+            key="run",
+            bind="query-params",
+            accept_new_options=True,
             help=f"Type the beginning of any other id.{more}",
-        )  # fmt: skip
+        )
         window = st.selectbox(
-            "Window", list(data.WINDOWS), index=list(data.WINDOWS).index("24h"), key="window", bind="query-params",
+            "Window",
+            list(data.WINDOWS),
+            index=list(data.WINDOWS).index("24h"),
+            key="window",
+            bind="query-params",
             help="Back from now, or from the end of the run.",
-        )  # fmt: skip
+        )
     try:
         st.session_state["view"] = data.view(where, run or data.NEWEST, window or "24h")
     except SpecError as error:
@@ -85,8 +102,12 @@ def header(title: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(title, anchor=False, width="content")
         if view.simulated:
-            st.badge("Simulated", icon=":material/science:", color="orange",
-                     help="A recorded day of a run that never was. Its plan and its prices are real.")  # fmt: skip
+            st.badge(
+                "Simulated",
+                icon=":material/science:",
+                color="orange",
+                help="A recorded day of a run that never was. Its plan and its prices are real.",
+            )
         name = "all runs" if view.run is None else view.run.run_id
         state = "" if view.run is None else f" ({view.run.state})"
         st.caption(f"{ui.md(name)}{state} · {ui.window_text(view.start, view.end)}", width="content")
@@ -95,9 +116,11 @@ def header(title: str) -> None:
 def main() -> None:
     """One run of the script."""
     st.set_page_config(
-        page_title="clusterctl", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide",
+        page_title="clusterctl",
+        page_icon=str(Path(__file__).with_name("icon.svg")),
+        layout="wide",
         menu_items={"about": "clusterctl: what a run takes, what it costs, and how sure that is."},
-    )  # fmt: skip
+    )
     has_logged_in = guard()
     pages = [
         st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")

@@ -24,9 +24,17 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 RUN = "run-7"
 PAGES = {
-    "overview": "all", "plan": RUN, "gpus": "all", "pipeline": RUN, "sandboxes": "all", "allocation": "all",
-    "what_if": RUN, "orphans": "all", "outcomes": "all", "quality": "all",
-}  # fmt: skip
+    "overview": "all",
+    "plan": RUN,
+    "gpus": "all",
+    "pipeline": RUN,
+    "sandboxes": "all",
+    "allocation": "all",
+    "what_if": RUN,
+    "orphans": "all",
+    "outcomes": "all",
+    "quality": "all",
+}
 """Page and what is looked at: the whole fleet, or one run where the page is about one."""
 START = datetime(2026, 5, 4, tzinfo=UTC)
 END = START + timedelta(hours=23, minutes=51)
@@ -36,9 +44,7 @@ TURNS = 2
 def measure(folder: Path, window: str = "24h") -> dict[str, Any]:
     """Machines in the ledger, and by page the seconds of the server: first, refresh and again."""
     with tempfile.TemporaryDirectory() as home:
-        environ = os.environ | {
-            "CLUSTERCTL_HOME": home, "CLUSTERCTL_TELEMETRY": str(folder), "POLARS_MAX_THREADS": "2",
-        }  # fmt: skip
+        environ = os.environ | {"CLUSTERCTL_HOME": home, "CLUSTERCTL_TELEMETRY": str(folder), "POLARS_MAX_THREADS": "2"}
         os.environ |= environ
         found: dict[str, Any] = {"machines": make_ledger(Path(home), folder), "window": window, "pages": {}}
         for page in PAGES:
@@ -76,8 +82,11 @@ def make_ledger(home: Path, folder: Path) -> int:
     started = {"state": "running", "created_at": START, "started_at": START, "limit_usd": Decimal(10**6)}
     rows: dict[Any, list[Any]] = {
         RUNS: [Run(run_id="spare", name="spare", target="aws", **started)],  # type: ignore[arg-type]
-        STEPS: [], PHASES: [], RESOURCES: [], COSTS: [],
-    }  # fmt: skip
+        STEPS: [],
+        PHASES: [],
+        RESOURCES: [],
+        COSTS: [],
+    }
     for number, name in enumerate(names):
         kind, late = min(number, 2), START - story.START
         labels = {"team": f"team-{number % 5}"}
@@ -90,13 +99,33 @@ def make_ledger(home: Path, folder: Path) -> int:
         price, key = Decimal("5.44" if sandbox else "55.04"), f"{run}/{node}"
         tags = {"clusterctl.dev/node": node, "clusterctl.dev/gpus": "0" if sandbox else "8"}
         rows[RESOURCES].append(
-            Resource(resource_id=key, run_id=run, role="sandbox" if sandbox else "node", kind="machine", provider="aws",
-                     address=node, tags=tags, usd_per_hour=price, price_source="list", state="live",
-                     intended_at=START, live_at=START)
-        )  # fmt: skip
+            Resource(
+                resource_id=key,
+                run_id=run,
+                role="sandbox" if sandbox else "node",
+                kind="machine",
+                provider="aws",
+                address=node,
+                tags=tags,
+                usd_per_hour=price,
+                price_source="list",
+                state="live",
+                intended_at=START,
+                live_at=START,
+            )
+        )
         hours = Decimal((END - START).total_seconds()) / 3600
-        rows[COSTS].append(Cost(run_id=run, resource_id=key, from_at=START, to_at=END, usd_per_hour=price,
-                                usd=price * hours, source="list"))  # fmt: skip
+        rows[COSTS].append(
+            Cost(
+                run_id=run,
+                resource_id=key,
+                from_at=START,
+                to_at=END,
+                usd_per_hour=price,
+                usd=price * hours,
+                source="list",
+            )
+        )
     with open_ledger(str(home / "ledger.db")) as ledger:
         for plan in plans:
             ledger.put_plan(plan.plan_id, schema=plan.schema, content=plan.content, at=START)

@@ -44,9 +44,15 @@ def main() -> None:
     document = calibration_document(problem, mode, spread, widths)
     calibration = Calibration.from_json(document)
     results = Results(
-        problem=problem, calibration=calibration, variance=variance, mode=mode, spread=spread,
-        in_sample=problem.logs(mode[None])[0][0], by_family=by_family, by_publisher=by_publisher,
-    )  # fmt: skip
+        problem=problem,
+        calibration=calibration,
+        variance=variance,
+        mode=mode,
+        spread=spread,
+        in_sample=problem.logs(mode[None])[0][0],
+        by_family=by_family,
+        by_publisher=by_publisher,
+    )
     write_json(CALIBRATION, document)
     plot_predictions(results, PLOTS)
     PAGE.write_text(accuracy_page(results), "utf-8")

@@ -66,11 +66,16 @@ def measure(factor: int, *, other_machines: bool, every: bool) -> dict[str, Any]
         runs.append({"all": time.perf_counter() - started, **spent})
     front = pareto_front(found.runs.usd, found.runs.hours)
     return {
-        "factor": factor, "other_machines": other_machines, "every": every,
-        "offers": len(world.gpu_offers) + len(world.cpu_offers), "candidates": found.combinations, "rows": dict(rows),
-        "seconds": runs, "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "factor": factor,
+        "other_machines": other_machines,
+        "every": every,
+        "offers": len(world.gpu_offers) + len(world.cpu_offers),
+        "candidates": found.combinations,
+        "rows": dict(rows),
+        "seconds": runs,
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "front": [[float(found.runs.usd[row]), float(found.runs.hours[row])] for row in front],
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -58,10 +58,15 @@ Results = dict[str, Any]
 def where() -> dict[str, Any]:
     """What the figures depend on."""
     return {
-        "date": f"{datetime.now(tz=UTC):%Y-%m-%d}", "machine": platform.machine(), "processor": _processor(),
-        "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES}, "load_before": os.getloadavg(),
-    }  # fmt: skip
+        "date": f"{datetime.now(tz=UTC):%Y-%m-%d}",
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "load_before": os.getloadavg(),
+    }
 
 
 def _processor() -> str:
@@ -84,12 +89,16 @@ def report(results: Results, *, turns: int) -> str:
     search = results["search"]
     plain, every = search["as it is"], search["every candidate priced"]
     return TEXT.format(
-        date=at["date"], machine=machine(at), turns=turns, repeats=len(plain["seconds"]),
+        date=at["date"],
+        machine=machine(at),
+        turns=turns,
+        repeats=len(plain["seconds"]),
         cold="\n".join(_cold_row(name, results["cold"]) for name in results["cold"]),
         search="\n".join(_search_row(name, found) for name, found in search.items()),
-        same="the same" if plain["front"] == every["front"] else "ANOTHER", points=len(plain["front"]),
+        same="the same" if plain["front"] == every["front"] else "ANOTHER",
+        points=len(plain["front"]),
         goals="\n".join(f"| {goal} | {said} | {'yes' if met else '**no**'} |" for goal, said, met in goals(results)),
-    )  # fmt: skip
+    )
 
 
 def goals(results: Results) -> list[tuple[str, str, bool]]:
@@ -108,9 +117,12 @@ def goals(results: Results) -> list[tuple[str, str, bool]]:
         (f"plan: at most {MOST_RSS_MIB:.0f} MiB", f"{rss:.0f} MiB", rss <= MOST_RSS_MIB),
         ("search: 1,000,000 candidates a second, each timed and priced", f"{pace:,.0f}/s", pace >= LEAST_PER_SECOND),
         ("search of 10 × the offers: at most 10 × the time", f"{more[0]:.1f} ×, {more[1]:.1f} ×", max(more) <= 10.0),
-        ("plan of 10 × the prices: at most 10 × time and memory", f"{prices:.1f} × and {memory:.1f} ×",
-         max(prices, memory) <= 10.0),
-    ]  # fmt: skip
+        (
+            "plan of 10 × the prices: at most 10 × time and memory",
+            f"{prices:.1f} × and {memory:.1f} ×",
+            max(prices, memory) <= 10.0,
+        ),
+    ]
 
 
 def median_ratio(samples: list[dict[str, float]], yardstick: list[dict[str, float]], key: str) -> float:

@@ -53,10 +53,15 @@ def main() -> None:
             if not any(store.glob("*"))
             else json.loads((store / "built.json").read_text())
         )
-        results |= json.loads(subprocess.run(
-            [sys.executable, __file__, "--ask", "--folder", str(store)],
-            env=os.environ | {"POLARS_MAX_THREADS": "2"}, stdout=subprocess.PIPE, check=True, text=True,
-        ).stdout)  # fmt: skip
+        results |= json.loads(
+            subprocess.run(
+                [sys.executable, __file__, "--ask", "--folder", str(store)],
+                env=os.environ | {"POLARS_MAX_THREADS": "2"},
+                stdout=subprocess.PIPE,
+                check=True,
+                text=True,
+            ).stdout
+        )
         results["dashboard"] = dashboard.measure(store)
     results["load_afterwards"] = os.getloadavg()
     text = report(results)
@@ -117,14 +122,20 @@ def measured_build(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             load(spread(frames, hour + timedelta(minutes=50), 1), writers)
         print(f"{hour:%H:%M} {sum(rows.values()):,} rows, {time.perf_counter() - began:.0f} s", file=sys.stderr)
     sizes = {
-        table: {level: sum(file.stat().st_size for file in (folder / "v1" / table).rglob(f"{level}*.parquet"))
-                for level in LEVELS}
+        table: {
+            level: sum(file.stat().st_size for file in (folder / "v1" / table).rglob(f"{level}*.parquet"))
+            for level in LEVELS
+        }
         for table in METRICS
-    }  # fmt: skip
+    }
     built = {
-        "rows": rows, "bytes": sizes, "files": sum(1 for _ in folder.rglob("*.*")), "segments": sum(writers.values()),
-        "build_seconds": time.perf_counter() - began - draw, "build_peak_mib": peak_mib(),
-    }  # fmt: skip
+        "rows": rows,
+        "bytes": sizes,
+        "files": sum(1 for _ in folder.rglob("*.*")),
+        "segments": sum(writers.values()),
+        "build_seconds": time.perf_counter() - began - draw,
+        "build_peak_mib": peak_mib(),
+    }
     (folder / "built.json").write_text(json.dumps(built), encoding="utf-8")
     return built
 
@@ -242,10 +253,15 @@ def report(results: dict[str, Any]) -> str:
     slowest = max(each["first"] for each in asked.values())
     slowest_page = max(max(each["first"][0], *(wall for wall, _ in each["refresh"])) for each in pages.values())
     return TEXT.format(
-        date=results["where"]["date"], machine=machine(results["where"]), gpus=results["nodes"] * 8,
-        before=f"{results['where']['load_before'][0]:.1f}", after=f"{results['load_afterwards'][0]:.1f}",
+        date=results["where"]["date"],
+        machine=machine(results["where"]),
+        gpus=results["nodes"] * 8,
+        before=f"{results['where']['load_before'][0]:.1f}",
+        after=f"{results['load_afterwards'][0]:.1f}",
         rows=", ".join(f"{results['rows'][t]:,} rows of {n} values in {t}" for t, n in METRICS.items()),
-        segments=results["segments"], turns=TURNS - 1, tables=" | ".join(METRICS),
+        segments=results["segments"],
+        turns=TURNS - 1,
+        tables=" | ".join(METRICS),
         sizes="\n".join([*(sizes(name, [level]) for level, name in LEVELS.items()), sizes("together", LEVELS)]),
         questions="\n".join(
             f"| {text} | {each['step_seconds']:,} | {each['rows']:,} | {each['first']:.2f} | {each['best']:.2f} |"
@@ -256,12 +272,20 @@ def report(results: dict[str, Any]) -> str:
             f"{min(wall for wall, _ in each['again']):.2f} |"
             for page, each in pages.items()
         ),
-        window=results["dashboard"]["window"], machines=results["dashboard"]["machines"], page_turns=dashboard.TURNS,
-        start=max(each["start"] for each in pages.values()), peak=results["ask_peak_mib"],
-        build=results["build_seconds"], build_peak=results["build_peak_mib"],
-        bytes_per_sample=bytes_per_sample, small=met(bytes_per_sample <= 2), slowest=slowest, fast=met(slowest < 1),
-        slowest_page=slowest_page, fast_pages=met(slowest_page < 1),
-    )  # fmt: skip
+        window=results["dashboard"]["window"],
+        machines=results["dashboard"]["machines"],
+        page_turns=dashboard.TURNS,
+        start=max(each["start"] for each in pages.values()),
+        peak=results["ask_peak_mib"],
+        build=results["build_seconds"],
+        build_peak=results["build_peak_mib"],
+        bytes_per_sample=bytes_per_sample,
+        small=met(bytes_per_sample <= 2),
+        slowest=slowest,
+        fast=met(slowest < 1),
+        slowest_page=slowest_page,
+        fast_pages=met(slowest_page < 1),
+    )
 
 
 def met(holds: bool) -> str:

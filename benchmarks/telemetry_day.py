@@ -28,8 +28,12 @@ UTIL = np.array([[94, 12, 3, 20], [2, 4, 97, 30]])
 TENSOR = np.array([[12, 2, 0, 0], [0, 0, 46, 0]])
 NVLINK = np.array([[9000, 100, 0, 40_000], [0, 0, 120_000, 40_000]])
 PCIE = np.array([[300, 60, 2, 2000], [2, 4, 900, 2000]])
-REASONS = np.array([["", "waiting_sandbox", "waiting_rollout", "waiting_sync"],
-                    ["waiting_rollout", "waiting_sandbox", "", "waiting_sync"]])  # fmt: skip
+REASONS = np.array(
+    [
+        ["", "waiting_sandbox", "waiting_rollout", "waiting_sync"],
+        ["waiting_rollout", "waiting_sandbox", "", "waiting_sync"],
+    ]
+)
 IDLE_WATTS, FULL_WATTS, ROOM_CELSIUS = 75.0, 690.0, 28.0
 NODES_PER_SERVER = 5
 """GPU nodes that share a machine with a sandbox server."""
@@ -62,10 +66,16 @@ class Fleet:
         hosts = gpu.group_by("at", "node").agg(busy=pl.col("gpu_util_pct").mean() / 100).sort("node", "at")
         sandbox = self._sandboxes(start)
         devices = gpu.filter(pl.col("at") == pl.col("at").min()).select(
-            "at", "node", "gpu", uuid="GPU-5f3a02c1-8c1f-22ab-1f0c-" + pl.col("node").str.tail(5) + pl.col("gpu"),
-            model=pl.lit("NVIDIA H100 80GB HBM3"), driver=pl.lit("560.35.03"), mig_profile=pl.lit(None, pl.String),
-            fb_total_mib=pl.lit(81_559), power_limit_w=pl.lit(700),
-        )  # fmt: skip
+            "at",
+            "node",
+            "gpu",
+            uuid="GPU-5f3a02c1-8c1f-22ab-1f0c-" + pl.col("node").str.tail(5) + pl.col("gpu"),
+            model=pl.lit("NVIDIA H100 80GB HBM3"),
+            driver=pl.lit("560.35.03"),
+            mig_profile=pl.lit(None, pl.String),
+            fb_total_mib=pl.lit(81_559),
+            power_limit_w=pl.lit(700),
+        )
         notes = devices.filter(pl.col("gpu") == "0").select(
             "at", "node", kind=pl.lit("absent"), subject=pl.lit("xid"), text=pl.lit("GPU 0: NVML says: Not Supported")
         )
@@ -82,21 +92,30 @@ class Fleet:
         running = np.clip(judges * 0.8 * SLOTS * rng.lognormal(0, 0.1, turn.shape), 0, SLOTS)
         finished, slow = running * INTERVAL_SECONDS / 2, rng.lognormal(0, 0.1, (4, *turn.shape))
         values = {
-            "seconds": np.full(turn.shape, INTERVAL_SECONDS), "running": running, "queued": running * (slow[0] > 1.1),
-            "workers": np.full(turn.shape, SLOTS), "finished": finished, "time_limits": rng.poisson(finished * 0.02),
-            "memory_limits": rng.poisson(finished * 0.004), "errors": rng.poisson(finished * 0.001),
-            "start_p50_ms": 46 * slow[0], "start_p95_ms": 140 * slow[1], "request_p50_ms": 900 * slow[2],
+            "seconds": np.full(turn.shape, INTERVAL_SECONDS),
+            "running": running,
+            "queued": running * (slow[0] > 1.1),
+            "workers": np.full(turn.shape, SLOTS),
+            "finished": finished,
+            "time_limits": rng.poisson(finished * 0.02),
+            "memory_limits": rng.poisson(finished * 0.004),
+            "errors": rng.poisson(finished * 0.001),
+            "start_p50_ms": 46 * slow[0],
+            "start_p95_ms": 140 * slow[1],
+            "request_p50_ms": 900 * slow[2],
             "request_p95_ms": 4400 * slow[3],
-        }  # fmt: skip
+        }
         quiet = pl.Series((finished == 0).ravel())
         frame = pl.DataFrame({name: np.round(value).ravel() for name, value in values.items()}).with_columns(
             pl.when(quiet).then(None).otherwise(pl.col(name)).alias(name) for name in values if name.endswith("_ms")
         )
         return frame.with_columns(
-            at=_times(seconds, len(first)), node=_names("sandbox-", np.repeat(first // GPUS_PER_NODE, count)),
-            run=pl.when(pl.Series(np.repeat(self.idle[first], count))).then(None)
+            at=_times(seconds, len(first)),
+            node=_names("sandbox-", np.repeat(first // GPUS_PER_NODE, count)),
+            run=pl.when(pl.Series(np.repeat(self.idle[first], count)))
+            .then(None)
             .otherwise("run-" + pl.Series(np.repeat(self.run[first], count)).cast(pl.String)),
-        ).select(schema("sandbox").names())  # fmt: skip
+        ).select(schema("sandbox").names())
 
     def _hosts(self, nodes: pl.DataFrame, servers: pl.DataFrame) -> pl.DataFrame:
         """GPU nodes and sandbox machines: their processors are busy where their GPUs or sandboxes are."""
@@ -104,11 +123,15 @@ class Fleet:
         whole = pl.concat([nodes, servers.select("at", "node", busy=busy)])
         noise = [pl.Series(self.rng.lognormal(0, 0.1, whole.height)) for _ in range(3)]
         return whole.select(
-            "at", "node", seconds=pl.lit(INTERVAL_SECONDS), cpu_pct=(4 + 14 * pl.col("busy")) * noise[0],
-            memory_used_mib=(412_000 + 900 * (noise[1] - 1)).round(), disk_used_mib=pl.lit(182_000),
+            "at",
+            "node",
+            seconds=pl.lit(INTERVAL_SECONDS),
+            cpu_pct=(4 + 14 * pl.col("busy")) * noise[0],
+            memory_used_mib=(412_000 + 900 * (noise[1] - 1)).round(),
+            disk_used_mib=pl.lit(182_000),
             disk_kib_per_s=(900 * noise[1]).round(),
             network_kib_per_s=((2000 + 90_000 * pl.col("busy")) * noise[2]).round(),
-        )  # fmt: skip
+        )
 
     def _gpus(self, start: datetime) -> pl.DataFrame:
         gpus, count, rng = self.nodes * GPUS_PER_NODE, ROWS_PER_HOUR, self.rng
@@ -153,21 +176,29 @@ class Fleet:
         frame = pl.DataFrame({name: np.round(value).ravel().astype(np.uint32) for name, value in values.items()})
         reason = np.where(idle, "no_process", REASONS[role, phase]).ravel()
         frame = frame.with_columns(
-            _times(seconds, gpus), _names("node-", node),
+            _times(seconds, gpus),
+            _names("node-", node),
             pl.Series("gpu", np.tile(np.repeat(np.arange(GPUS_PER_NODE), count), self.nodes)),
-            pl.Series("r", np.repeat(self.run, count)), pl.Series("t", np.repeat(self.role, count)),
-            pl.Series("reason", reason), pl.Series("idle", idle.ravel()),
-        )  # fmt: skip
+            pl.Series("r", np.repeat(self.run, count)),
+            pl.Series("t", np.repeat(self.role, count)),
+            pl.Series("reason", reason),
+            pl.Series("idle", idle.ravel()),
+        )
         return frame.select(
-            "at", "node",
+            "at",
+            "node",
             pl.col("gpu").cast(pl.String),
             pl.when(~pl.col("idle")).then("run-" + pl.col("r").cast(pl.String)).alias("run"),
-            pl.when(pl.col("idle")).then(None).when(pl.col("t") == 1).then(pl.lit("trainer"))
-            .otherwise(pl.lit("rollout")).alias("role"),
+            pl.when(pl.col("idle"))
+            .then(None)
+            .when(pl.col("t") == 1)
+            .then(pl.lit("trainer"))
+            .otherwise(pl.lit("rollout"))
+            .alias("role"),
             pl.when(pl.col("reason") != "").then(pl.col("reason")).alias("reason"),
             pl.lit(float(INTERVAL_SECONDS)).alias("seconds"),
             *(pl.col(name).cast(types[name]) for name in values),
-        )  # fmt: skip
+        )
 
 
 def _times(seconds: np.ndarray, repeats: int) -> pl.Series:

@@ -84,9 +84,25 @@ class ModelShape:
 
 
 OFFER_COLUMNS = (
-    "cloud", "region", "zone", "instance_type", "capacity_type", "usd_per_hour", "as_of", "source", "quality",
-    "vcpus", "memory_gib", "gpu", "num_gpus", "hbm_gib", "network_gbps", "interconnect", "local_nvme_gib", "arch",
-)  # fmt: skip
+    "cloud",
+    "region",
+    "zone",
+    "instance_type",
+    "capacity_type",
+    "usd_per_hour",
+    "as_of",
+    "source",
+    "quality",
+    "vcpus",
+    "memory_gib",
+    "gpu",
+    "num_gpus",
+    "hbm_gib",
+    "network_gbps",
+    "interconnect",
+    "local_nvme_gib",
+    "arch",
+)
 """Columns of an offers frame (polars).  One row = one thing that can be bought.
 
 cloud, region, zone (null unless spot), instance_type, capacity_type (CapacityType values), source, quality,

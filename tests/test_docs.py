@@ -56,9 +56,15 @@ def typed(in_process: Run, work_folder: Path, scripts: Path) -> Typed:
             return in_process(*shlex.split(line, comments=True)[1:])
         environ = {"PATH": f"{scripts}:/usr/local/bin:/usr/bin:/bin", "HOME": str(work_folder), "COLUMNS": "100"}
         return subprocess.run(
-            ["bash", "-o", "pipefail", "-c", line], cwd=work_folder, env=environ,
-            capture_output=True, text=True, check=False, timeout=240, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            ["bash", "-o", "pipefail", "-c", line],
+            cwd=work_folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+            stdin=subprocess.DEVNULL,
+        )
 
     return run
 

@@ -31,8 +31,13 @@ def totals(parts: pl.DataFrame) -> None:
                 continue
             amount = accounts.usd(mine)
             share = ui.percent(float(amount) / whole) if whole else "no share"
-            ui.figure(label, ui.usd(amount), delta=f"{share} of the window", help=f"{meaning} {FORMULA}",
-                      bad=True if use is Use.IDLE and whole and float(amount) / whole > 0.1 else None)  # fmt: skip
+            ui.figure(
+                label,
+                ui.usd(amount),
+                delta=f"{share} of the window",
+                help=f"{meaning} {FORMULA}",
+                bad=True if use is Use.IDLE and whole and float(amount) / whole > 0.1 else None,
+            )
 
 
 USES: dict[Use, tuple[str, str]] = {
@@ -68,9 +73,14 @@ def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
         (pl.col("share") * 100).round(1), pl.col("gpu_hours").round(1), idle=pl.col("idle_usd").round(2)
     )
     ui.table(
-        shown, **{column: column for column in columns}, exact=("$", "Rounded so that they add up to the cent"),
-        share="%", gpu_hours="GPU-hours", idle="$ of it idle", unpriced=("no price", "Resources without a known price"),
-    )  # fmt: skip
+        shown,
+        **{column: column for column in columns},
+        exact=("$", "Rounded so that they add up to the cent"),
+        share="%",
+        gpu_hours="GPU-hours",
+        idle="$ of it idle",
+        unpriced=("no price", "Resources without a known price"),
+    )
     st.download_button("CSV", csv_text(rows), "allocation.csv", "text/csv", icon=":material/download:")
 
 
@@ -82,8 +92,12 @@ def capacity(parts: pl.DataFrame) -> None:
         ui.gap("Spot and reservations", "everything in this window was bought on demand")
         return
     rows = by(parts.filter(pl.col("capacity_type").is_not_null()), "capacity_type")
-    ui.table(rows.with_columns(pl.col("usd").round(2), pl.col("gpu_hours").round(1)), capacity_type="capacity", usd="$",
-             gpu_hours="GPU-hours")  # fmt: skip
+    ui.table(
+        rows.with_columns(pl.col("usd").round(2), pl.col("gpu_hours").round(1)),
+        capacity_type="capacity",
+        usd="$",
+        gpu_hours="GPU-hours",
+    )
 
 
 def body() -> None:

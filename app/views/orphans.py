@@ -22,25 +22,45 @@ def recorded() -> None:
     priced = [row.usd_per_hour for row in rows if row.usd_per_hour is not None]
     a_day, unknown = sum(priced, Decimal(0)) * 24, len(rows) - len(priced)
     with ui.figures():
-        ui.figure("Left over", f"{len(rows):,}", delta="run has ended", bad=True,
-                  help="Live or intended in the ledger, and its run has finished, failed or was stopped.")  # fmt: skip
-        ui.figure("A day", ("at least " if unknown else "") + ui.usd(a_day), bad=True, delta="until it is removed",
-                  help="Sum of price per hour x 24."
-                  + (f" {unknown} have no known price." if unknown else ""))  # fmt: skip
+        ui.figure(
+            "Left over",
+            f"{len(rows):,}",
+            delta="run has ended",
+            bad=True,
+            help="Live or intended in the ledger, and its run has finished, failed or was stopped.",
+        )
+        ui.figure(
+            "A day",
+            ("at least " if unknown else "") + ui.usd(a_day),
+            bad=True,
+            delta="until it is removed",
+            help="Sum of price per hour x 24." + (f" {unknown} have no known price." if unknown else ""),
+        )
     table = pl.DataFrame(
         [
             {
-                "resource": row.resource_id, "kind": row.kind, "provider": row.provider,
-                "address": row.address or "not known", "run": row.run_id,
+                "resource": row.resource_id,
+                "kind": row.kind,
+                "provider": row.provider,
+                "address": row.address or "not known",
+                "run": row.run_id,
                 "age": ui.age(row.live_at or row.intended_at, view.now),
                 "a_day": None if row.usd_per_hour is None else float(row.usd_per_hour * 24),
             }
             for row in rows[:1000]
         ]
-    )  # fmt: skip
+    )
     table = table.sort("a_day", descending=True, nulls_last=True)
-    ui.table(table, resource="resource", kind="kind", provider="where", address="address", run="run",
-             age="made", a_day=("$ a day", "price per hour x 24"))  # fmt: skip
+    ui.table(
+        table,
+        resource="resource",
+        kind="kind",
+        provider="where",
+        address="address",
+        run="run",
+        age="made",
+        a_day=("$ a day", "price per hour x 24"),
+    )
     st.caption("This asks before it removes anything:")
     st.code(COMMAND, language="sh")
 
@@ -55,8 +75,18 @@ def found_here() -> None:
     if not rows:
         st.markdown(":green[:material/check_circle:] No process and no unfinished folder is left here.")
         return
-    table = pl.DataFrame([{"kind": r.kind, "address": r.address, "run": r.run_id, "since": ui.age(r.since, view.now),
-                           "mib": r.size_bytes / 2**20} for r in rows])  # fmt: skip
+    table = pl.DataFrame(
+        [
+            {
+                "kind": r.kind,
+                "address": r.address,
+                "run": r.run_id,
+                "since": ui.age(r.since, view.now),
+                "mib": r.size_bytes / 2**20,
+            }
+            for r in rows
+        ]
+    )
     ui.table(
         table.with_columns(pl.col("mib").round(1)), kind="kind", address="address", run="run", since="since", mib="MiB"
     )

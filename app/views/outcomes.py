@@ -39,12 +39,19 @@ def synthesis(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
     formula = f"Bill of the run / accepted items. {ui.usd(data.bill(view.data, run.run_id).usd)} in all."
     with ui.figures():
         ui.figure("Per accepted triple", per(run, accepted), delta=planned(plan, "per accepted item"), help=formula)
-        ui.figure("Accepted", ui.number(accepted, places=0), delta=f"of {ui.number(written, places=0)} written",
-                  help="Items that passed every filter.")  # fmt: skip
+        ui.figure(
+            "Accepted",
+            ui.number(accepted, places=0),
+            delta=f"of {ui.number(written, places=0)} written",
+            help="Items that passed every filter.",
+        )
         tokens = total(rows, "teacher_tokens")
-        ui.figure("Teacher tokens", ui.UNKNOWN if tokens is None else f"{tokens / 1e6:,.1f} M",
-                  delta=f"{per(run, tokens, times=1_000_000)} per million",
-                  help="Tokens that the teacher wrote; bill of the run / tokens.")  # fmt: skip
+        ui.figure(
+            "Teacher tokens",
+            ui.UNKNOWN if tokens is None else f"{tokens / 1e6:,.1f} M",
+            delta=f"{per(run, tokens, times=1_000_000)} per million",
+            help="Tokens that the teacher wrote; bill of the run / tokens.",
+        )
     filters = [name for name in rows.columns if name.startswith("yield_")]
     if not filters:
         ui.gap("Yield per filter", "the job does not report it")
@@ -92,8 +99,12 @@ def evaluation(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
             "Per solved task", per(run, solved), delta=planned(plan, "per solved task"), help="Bill / solved tasks."
         )
         share = None if not tasks or solved is None else solved / tasks
-        ui.figure("Solved", ui.percent(share), delta=f"{ui.number(solved, places=0)} of {ui.number(tasks, places=0)}",
-                  help="Solved tasks / tasks so far.")  # fmt: skip
+        ui.figure(
+            "Solved",
+            ui.percent(share),
+            delta=f"{ui.number(solved, places=0)} of {ui.number(tasks, places=0)}",
+            help="Solved tasks / tasks so far.",
+        )
 
 
 def reports(run: Run) -> bool:

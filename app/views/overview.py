@@ -38,10 +38,12 @@ def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
         worst = f"; first: {by['state'][0]}" if by.height else ""
         known = not idle["usd"].has_nulls()
         ui.figure(
-            "Paid for idle GPUs", ui.usd(accounts.usd(idle)) if known else f"{wasted:,.0f} GPU-hours",
-            delta=f"{ui.percent(share)} of GPU time{worst}", bad=share > LOUD_SHARE,
+            "Paid for idle GPUs",
+            ui.usd(accounts.usd(idle)) if known else f"{wasted:,.0f} GPU-hours",
+            delta=f"{ui.percent(share)} of GPU time{worst}",
+            bad=share > LOUD_SHARE,
             help=f"{FORMULA}, in the window: {wasted:,.0f} of {total:,.0f} GPU-hours.",
-        )  # fmt: skip
+        )
         gpus(use)
     with right, st.container(border=True, height="stretch"):
         st.caption("Idle dollars by reason", help=FORMULA)
@@ -71,8 +73,12 @@ def progress() -> None:
         return
     rewards = [value for step in steps if (value := step.metrics.get("reward")) is not None]
     last = steps[-1]
-    ui.figure("Steps", f"{last.step:,} of {last.of:,}", delta=f"reward {rewards[-1]:.2f}" if rewards else None,
-              help="Steps that are done, and the reward of the last.")  # fmt: skip
+    ui.figure(
+        "Steps",
+        f"{last.step:,} of {last.of:,}",
+        delta=f"reward {rewards[-1]:.2f}" if rewards else None,
+        help="Steps that are done, and the reward of the last.",
+    )
 
 
 def gpus(use: pl.DataFrame) -> None:
@@ -81,10 +87,11 @@ def gpus(use: pl.DataFrame) -> None:
     scale = 3600.0 / view.step_seconds
     held, busy = (scale * float(rows["gpu_hours"].sum()) for rows in (last, last.filter(pl.col("reason") == "busy")))
     ui.figure(
-        "GPUs now: busy of all", f"{busy:,.0f} of {held:,.0f}",
+        "GPUs now: busy of all",
+        f"{busy:,.0f} of {held:,.0f}",
         delta=f"{ui.percent(busy / held if held else None)} busy",
         help=f"Mean of the last {view.step_seconds:,} s: GPU-seconds by what they did / seconds.",
-    )  # fmt: skip
+    )
 
 
 def money(found: accounts.Money) -> None:
@@ -93,21 +100,29 @@ def money(found: accounts.Money) -> None:
     with ui.figures():
         progress()
         ui.figure(
-            "Spent", ("at least " if found.unpriced else "") + ui.usd(found.spent), delta="since the start",
+            "Spent",
+            ("at least " if found.unpriced else "") + ui.usd(found.spent),
+            delta="since the start",
             help=f"Sum over machines: hours x price per hour; an estimate until invoiced. Prices: {found.prices}.",
-        )  # fmt: skip
+        )
         rate = ui.UNKNOWN if found.usd_per_hour is None else f"{ui.usd(found.usd_per_hour)}/h"
-        ui.figure("Burn", rate, delta="what is live now",
-                  help=f"Sum of the hourly prices of what is live. Prices: {found.prices}.")  # fmt: skip
+        ui.figure(
+            "Burn",
+            rate,
+            delta="what is live now",
+            help=f"Sum of the hourly prices of what is live. Prices: {found.prices}.",
+        )
         completion(found)
         if left is None or found.limit is None:
             ui.figure("Budget left", "no limit", delta="limits.usd sets one", help="Set limits.usd in the run spec.")
             return
         ui.figure(
-            "Budget left", ui.usd(left.left_usd), bad=bool(left.at and end and left.at < end) or left.left_usd < 0,
+            "Budget left",
+            ui.usd(left.left_usd),
+            bad=bool(left.at and end and left.at < end) or left.left_usd < 0,
             delta=f"lasts until {ui.clock(left.at, view.now)}" if left.at else "nothing burns",
             help=f"Limit {ui.usd(found.limit)} - spent {ui.usd(found.spent)}; it lasts (limit - spent) / burn.",
-        )  # fmt: skip
+        )
 
 
 def completion(found: accounts.Money) -> None:
@@ -118,12 +133,20 @@ def completion(found: accounts.Money) -> None:
             "At completion", ui.usd(found.spent), delta=f"the run has {run.state}", help="What it has cost in all."
         )
     elif coming is None:
-        ui.figure("At completion", ui.UNKNOWN, delta="choose one run" if run is None else "it has no plan",
-                  help="A forecast needs one live run that was started from a plan.")  # fmt: skip
+        ui.figure(
+            "At completion",
+            ui.UNKNOWN,
+            delta="choose one run" if run is None else "it has no plan",
+            help="A forecast needs one live run that was started from a plan.",
+        )
     else:
         ends = ui.clock(accounts.done_at(view, found), view.now)
-        ui.figure("At completion", ui.usd(coming.p50), delta=f"80 %: {ui.usd(coming.p10)} – {ui.usd(coming.p90)}",
-                  help=f"Spent + steps left x seconds per step x burn, from {coming.basis}. Ends {ends}.")  # fmt: skip
+        ui.figure(
+            "At completion",
+            ui.usd(coming.p50),
+            delta=f"80 %: {ui.usd(coming.p10)} – {ui.usd(coming.p90)}",
+            help=f"Spent + steps left x seconds per step x burn, from {coming.basis}. Ends {ends}.",
+        )
 
 
 def warnings(found: accounts.Money) -> None:
@@ -153,10 +176,14 @@ def body() -> None:
     ui.problems(account.problems)
     last = data.last_seen(view, "gpu")
     steps = data.steps(view.data, view.run_id) if view.run_id else ()
-    ui.strip([
-        ("GPU telemetry", ui.age(last, view.now)), ("last step", ui.age(steps[-1].at if steps else None, view.now)),
-        ("prices", found.prices), ("page", "looks again every 10 s" if view.live else "does not change"),
-    ])  # fmt: skip
+    ui.strip(
+        [
+            ("GPU telemetry", ui.age(last, view.now)),
+            ("last step", ui.age(steps[-1].at if steps else None, view.now)),
+            ("prices", found.prices),
+            ("page", "looks again every 10 s" if view.live else "does not change"),
+        ]
+    )
 
 
 if data.runs(view.data):

@@ -31,22 +31,45 @@ def figures(frame: pl.DataFrame, shares: dict[str, float]) -> None:
     note = f"Mean of the last {LAST} steps, as the job reports it."
     rows: list[tuple[str, float | None, str, str, str]] = [
         ("Tokens per second", data.mean(frame, "tokens_per_second", LAST), "", "all together", note),
-        ("Tokens per second and GPU", data.mean(frame, "tokens_per_second_per_gpu", LAST), "",
-         "of those that generate", note),
-        ("Wait for sandboxes", data.phase_mean(view, "sandbox", LAST), "s", "per step",
-         f"Seconds of phase sandbox that generation doesn't hide. {note}"),
-        ("Longest rollouts", data.mean(frame, "tail_seconds", LAST), "s", "tail of a step",
-         f"Seconds in which only the longest answers were still written. {note}"),
-        ("Staleness", data.mean(frame, "staleness_steps", LAST), "steps", "behind the trainer",
-         f"Steps between the policy that wrote and the one that learns. {note}"),
+        (
+            "Tokens per second and GPU",
+            data.mean(frame, "tokens_per_second_per_gpu", LAST),
+            "",
+            "of those that generate",
+            note,
+        ),
+        (
+            "Wait for sandboxes",
+            data.phase_mean(view, "sandbox", LAST),
+            "s",
+            "per step",
+            f"Seconds of phase sandbox that generation doesn't hide. {note}",
+        ),
+        (
+            "Longest rollouts",
+            data.mean(frame, "tail_seconds", LAST),
+            "s",
+            "tail of a step",
+            f"Seconds in which only the longest answers were still written. {note}",
+        ),
+        (
+            "Staleness",
+            data.mean(frame, "staleness_steps", LAST),
+            "steps",
+            "behind the trainer",
+            f"Steps between the policy that wrote and the one that learns. {note}",
+        ),
         ("Discarded rollouts", data.mean(frame, "discarded_rollouts", LAST), "", "per step", note),
-    ]  # fmt: skip
+    ]
     with ui.figures():
         for role, share in sorted(shares.items()):
             ui.figure(
-                f"{role.capitalize()} idle", ui.percent(share), bad=share > LOUD_SHARE or None, delta="of its GPU time",
+                f"{role.capitalize()} idle",
+                ui.percent(share),
+                bad=share > LOUD_SHARE or None,
+                delta="of its GPU time",
                 help="Idle GPU time of the role / its measured GPU time, in the window.",
-            )  # fmt: skip
+            )
         for label, value, unit, delta, text in rows:
             if value is not None:
                 ui.figure(label, ui.number(value, unit, 0 if value >= 10 else 1), delta=delta, help=text)
@@ -60,8 +83,10 @@ def split(use: pl.DataFrame) -> None:
     """The split of the nodes between trainer and rollout that shortens the step, and what it would be worth."""
     seen = use.filter(pl.col("role").is_in(["trainer", "rollout"]), pl.col("reason") != "unmeasured")
     nodes = {row[0]: row[1] for row in seen.group_by("role").agg(pl.col("node").n_unique()).iter_rows()}
-    busy = {row[0]: row[1] for row in seen.filter(pl.col("reason") == "busy").group_by("role")
-            .agg(pl.col("gpu_hours").sum()).iter_rows()}  # fmt: skip
+    busy = {
+        row[0]: row[1]
+        for row in seen.filter(pl.col("reason") == "busy").group_by("role").agg(pl.col("gpu_hours").sum()).iter_rows()
+    }
     if len(nodes) < 2 or len(busy) < 2:
         ui.gap("Suggested split", "needs a trainer and a rollout pool on nodes of their own, both measured")
         return
@@ -80,20 +105,29 @@ def split(use: pl.DataFrame) -> None:
         )
         return
     saved = f"{gain:.0%} shorter steps: {gain * held:,.0f} GPU-hours, {ui.usd(gain * usd)} in this window"
-    st.markdown(f":material/lightbulb: **{best} trainer + {total - best} rollout nodes** instead of {text}: "
-                f"{saved.replace('$', chr(92) + '$')}.", help=SPLIT_FORMULA)  # fmt: skip
+    st.markdown(
+        f":material/lightbulb: **{best} trainer + {total - best} rollout nodes** instead of {text}: "
+        f"{saved.replace('$', chr(92) + '$')}.",
+        help=SPLIT_FORMULA,
+    )
 
 
 def curves(frame: pl.DataFrame) -> None:
     """Whether it learns, and what drifts."""
     found = {
-        "Reward and tests passed": {"reward": "reward", "visible tests": "pass_at_1_visible",
-                                    "hidden tests": "pass_at_1_hidden"},
+        "Reward and tests passed": {
+            "reward": "reward",
+            "visible tests": "pass_at_1_visible",
+            "hidden tests": "pass_at_1_hidden",
+        },
         "Entropy, nats": {"entropy": "entropy_nats"},
         "Tokens per response": {"mean": "response_tokens_mean"},
-        "Share of answers": {"do not compile": "not_compiled_share", "time limit": "time_limit_share",
-                             "cut off": "truncated_share"},
-    }  # fmt: skip
+        "Share of answers": {
+            "do not compile": "not_compiled_share",
+            "time limit": "time_limit_share",
+            "cut off": "truncated_share",
+        },
+    }
     columns = st.columns(2)
     for position, (title, wanted) in enumerate(found.items()):
         with columns[position % 2]:

@@ -81,29 +81,46 @@ def stage_part(plan: Plan, stage: StagePlan, run_id: str) -> None:
         unit = stage.unit if parts == 1 else "part"
         band = f"{stage.seconds_per_unit.p10 / parts:,.0f} to {stage.seconds_per_unit.p90 / parts:,.0f} s"
         ui.figure(
-            f"Seconds per {unit}", f"{actual:,.0f} s", bad=actual > planned * OFF or None,
+            f"Seconds per {unit}",
+            f"{actual:,.0f} s",
+            bad=actual > planned * OFF or None,
             delta=f"{actual / planned:.2f} x the planned {planned:,.0f} s",
             help=f"Mean time from {unit} to {unit}, of {len(found)}; planned: P50, band {band}.",
-        )  # fmt: skip
+        )
         worst = rows.drop_nulls("ratio").with_columns(more=pl.col("actual") - pl.col("planned")).sort("more")
         if worst.height:
             row = worst.row(-1, named=True)
             ui.figure(
-                "Furthest over the plan", row["phase"], bad=row["ratio"] > OFF or None,
+                "Furthest over the plan",
+                row["phase"],
+                bad=row["ratio"] > OFF or None,
                 delta=f"{row['more']:+,.0f} s: {row['ratio']:.2f} x planned",
                 help="The phase whose mean exceeds its planned seconds by most.",
-            )  # fmt: skip
+            )
     st.caption("Seconds per phase: outline = planned, blue = actual, orange = 80 % of the steps")
     st.altair_chart(picture(rows))
     waterfall(rows, planned, actual)
     shown = rows.with_columns(pl.col("planned", "actual", "low", "high").round(1), pl.col("ratio").round(2))
-    ui.table(shown, phase="phase", planned="planned s", actual="actual s", low="P10", high="P90", steps="steps",
-             ratio=("ratio", "actual / planned"))  # fmt: skip
+    ui.table(
+        shown,
+        phase="phase",
+        planned="planned s",
+        actual="actual s",
+        low="P10",
+        high="P90",
+        steps="steps",
+        ratio=("ratio", "actual / planned"),
+    )
     off = assumptions(plan, stage, run_id)
     if off.height:
         st.caption("Which assumption is off: the spec's number against the mean of the last 20 steps")
-        ui.table(off.with_columns(pl.col("ratio").round(2), pl.col("actual").round(2)), assumption="assumption",
-                 planned="planned", actual="actual", ratio="ratio")  # fmt: skip
+        ui.table(
+            off.with_columns(pl.col("ratio").round(2), pl.col("actual").round(2)),
+            assumption="assumption",
+            planned="planned",
+            actual="actual",
+            ratio="ratio",
+        )
 
 
 def waterfall(rows: pl.DataFrame, planned: float, actual: float) -> None:
@@ -117,14 +134,23 @@ def waterfall(rows: pl.DataFrame, planned: float, actual: float) -> None:
     bars.append(("actual", 0.0, actual, "total"))
     frame = pl.DataFrame(bars, schema=["what", "from", "to", "kind"], orient="row")
     colours = {"total": charts.GREY, "longer": charts.VERMILION, "shorter": charts.GREEN}
-    st.caption("From the planned to the actual step", help="Phases of different pools overlap: what is hidden behind "
-               "another phase, or is waiting, stands in the last column but one.")  # fmt: skip
+    st.caption(
+        "From the planned to the actual step",
+        help="Phases of different pools overlap: what is hidden behind "
+        "another phase, or is waiting, stands in the last column but one.",
+    )
     ui.legend(colours)
-    chart = alt.Chart(frame).mark_bar().encode(
-        x=alt.X("what:N", sort=frame["what"].to_list(), title=None, axis=alt.Axis(labelAngle=-30)),
-        y=alt.Y("from:Q", title="seconds"), y2="to", color=charts.colour("kind", colours),
-        tooltip=["what", alt.Tooltip("from", format=",.1f"), alt.Tooltip("to", format=",.1f")],
-    )  # fmt: skip
+    chart = (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X("what:N", sort=frame["what"].to_list(), title=None, axis=alt.Axis(labelAngle=-30)),
+            y=alt.Y("from:Q", title="seconds"),
+            y2="to",
+            color=charts.colour("kind", colours),
+            tooltip=["what", alt.Tooltip("from", format=",.1f"), alt.Tooltip("to", format=",.1f")],
+        )
+    )
     st.altair_chart(chart.properties(height=charts.HEIGHT))
 
 
@@ -138,16 +164,24 @@ def body() -> None:
     with ui.figures():
         coming = found.forecast
         ends = ui.usd(coming.p50) if coming else ui.usd(found.spent)
-        ui.figure("Dollars at the end" if coming else "Dollars", ends, delta=f"planned {ui.usd(plan.usd.p50)}",
-                  bad=float(coming.p50 if coming else found.spent) > plan.usd.p50 * OFF or None,
-                  help=f"Plan {plan.id}, band {ui.usd(plan.usd.p10)} to {ui.usd(plan.usd.p90)}, "
-                  f"prices of {plan.prices.oldest}. Actual: spent, or its forecast while the run is live.")  # fmt: skip
+        ui.figure(
+            "Dollars at the end" if coming else "Dollars",
+            ends,
+            delta=f"planned {ui.usd(plan.usd.p50)}",
+            bad=float(coming.p50 if coming else found.spent) > plan.usd.p50 * OFF or None,
+            help=f"Plan {plan.id}, band {ui.usd(plan.usd.p10)} to {ui.usd(plan.usd.p90)}, "
+            f"prices of {plan.prices.oldest}. Actual: spent, or its forecast while the run is live.",
+        )
         began = view.run.started_at or view.run.created_at
         end = view.run.ended_at or accounts.done_at(view, found)
         took = None if end is None else (end - began).total_seconds() / 3600
-        ui.figure("Hours at the end", ui.hours(took), delta=f"planned {ui.hours(plan.hours.p50)}",
-                  bad=(took is not None and took > plan.hours.p50 * OFF) or None,
-                  help=f"Band of the plan: {ui.hours(plan.hours.p10)} to {ui.hours(plan.hours.p90)}.")  # fmt: skip
+        ui.figure(
+            "Hours at the end",
+            ui.hours(took),
+            delta=f"planned {ui.hours(plan.hours.p50)}",
+            bad=(took is not None and took > plan.hours.p50 * OFF) or None,
+            help=f"Band of the plan: {ui.hours(plan.hours.p10)} to {ui.hours(plan.hours.p90)}.",
+        )
     for stage in plan.stages:
         stage_part(plan, stage, view.run.run_id)
 

@@ -19,8 +19,15 @@ def prices() -> None:
     """Age of the price book by cloud, and what runs without a price."""
     st.subheader("Prices", anchor=False)
     rows = data.price_ages(view.now.date())
-    ui.table(rows, cloud="cloud", kind="kind", prices="prices", newest="newest", oldest="oldest",
-             age_days=("age, days", "of the newest price"))  # fmt: skip
+    ui.table(
+        rows,
+        cloud="cloud",
+        kind="kind",
+        prices="prices",
+        newest="newest",
+        oldest="oldest",
+        age_days=("age, days", "of the newest price"),
+    )
     old = rows.filter(pl.col("age_days") > OLD_DAYS)
     if old.height:
         names = ", ".join(
@@ -43,14 +50,19 @@ def telemetry() -> None:
     whole, lost = accounts.gpu_hours(account.parts), accounts.gpu_hours(account.parts, Use.UNMEASURED)
     with ui.figures():
         ui.figure(
-            "GPU time measured", ui.percent(1 - lost / whole if whole else None),
-            bad=bool(whole and lost / whole > 0.01) or None, delta=f"{lost:,.1f} of {whole:,.0f} GPU-hours missing",
+            "GPU time measured",
+            ui.percent(1 - lost / whole if whole else None),
+            bad=bool(whole and lost / whole > 0.01) or None,
+            delta=f"{lost:,.1f} of {whole:,.0f} GPU-hours missing",
             help="Measured / paid GPU-hours of the window.",
-        )  # fmt: skip
+        )
         for table, name in (("gpu", "GPUs"), ("host", "hosts"), ("sandbox", "sandboxes")):
             last = data.last_seen(view, table)
-            ui.figure(f"Newest row of {name}", ui.age(last, view.now) if last else "none in the window",
-                      help=f"End of the newest interval in table {table}.")  # fmt: skip
+            ui.figure(
+                f"Newest row of {name}",
+                ui.age(last, view.now) if last else "none in the window",
+                help=f"End of the newest interval in table {table}.",
+            )
     notes = data.standing(view, "notes").filter(
         pl.col("kind").is_in(["gap", "error", "restart", "lost"]) & (pl.col("at") > view.start)
         | (pl.col("kind") == "absent")
@@ -67,8 +79,12 @@ def calibration() -> None:
     st.subheader("Calibration", anchor=False)
     identity, rows = data.calibration_scores()
     st.caption(f"Calibration {ui.md(identity)}, of published runs; each plan names the one that it used")
-    ui.table(rows.with_columns(pl.col("band_pct").round(0)), kind="kind of work", cases="published cases",
-             band_pct=("narrowest band, ± %", "Half of the narrowest 80 % band of a plan of this kind"))  # fmt: skip
+    ui.table(
+        rows.with_columns(pl.col("band_pct").round(0)),
+        kind="kind of work",
+        cases="published cases",
+        band_pct=("narrowest band, ± %", "Half of the narrowest 80 % band of a plan of this kind"),
+    )
 
 
 def own_runs() -> None:
@@ -79,16 +95,32 @@ def own_runs() -> None:
         return
     table = pl.DataFrame(
         [
-            {"phase": row.phase, "work": row.work, "model": row.model_class, "gpu": row.gpu, "engine": row.engine,
-             "factor": round(math.exp(row.log_factor), 2), "spread": round(100 * (math.exp(row.log_sd) - 1)),
-             "runs": len(row.ratios)}
+            {
+                "phase": row.phase,
+                "work": row.work,
+                "model": row.model_class,
+                "gpu": row.gpu,
+                "engine": row.engine,
+                "factor": round(math.exp(row.log_factor), 2),
+                "spread": round(100 * (math.exp(row.log_sd) - 1)),
+                "runs": len(row.ratios),
+            }
             for row in rows
         ]
-    )  # fmt: skip
+    )
     st.caption("Factors of your own runs: seconds of a phase over what is planned without them")
     spread = ("± %", "One standard deviation of the next run")
-    ui.table(table, phase="phase", work="kind of work", model="model", gpu="GPU", engine="engine",
-             factor="actual / planned", spread=spread, runs="runs")  # fmt: skip
+    ui.table(
+        table,
+        phase="phase",
+        work="kind of work",
+        model="model",
+        gpu="GPU",
+        engine="engine",
+        factor="actual / planned",
+        spread=spread,
+        runs="runs",
+    )
 
 
 def body() -> None:

@@ -26,8 +26,9 @@ def fleet(rows: pl.DataFrame) -> pl.DataFrame:
     return (
         rows.group_by("at")
         .agg(*(pl.col(n).cast(pl.Int64).sum() for n in add), *medians, pl.col("start_p95_ms", "request_p95_ms").max())
-        .with_columns(**ends).sort("at")
-    )  # fmt: skip
+        .with_columns(**ends)
+        .sort("at")
+    )
 
 
 def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
@@ -40,23 +41,41 @@ def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
     with ui.figures():
         last = frame.tail(1)
         ui.figure(
-            "Running now", f"{last['running'][0]:,} of {last['workers'][0]:,}", bad=bool(last["queued"][0]) or None,
-            delta=f"{last['queued'][0]:,} queued", help="Programs at once, of the slots; mean of the newest bucket.",
-        )  # fmt: skip
+            "Running now",
+            f"{last['running'][0]:,} of {last['workers'][0]:,}",
+            bad=bool(last["queued"][0]) or None,
+            delta=f"{last['queued'][0]:,} queued",
+            help="Programs at once, of the slots; mean of the newest bucket.",
+        )
         ui.figure("Programs", f"{done:,}", delta=f"{done / max(1, frame.height * step):,.1f} per second", help=window)
         for name, text in (("start", "Start"), ("request", "Whole request")):
             p50, p95 = data.mean(frame, f"{name}_p50_ms"), data.highest(frame, f"{name}_p95_ms")
-            ui.figure(f"{text}, P50", ui.milliseconds(p50), delta=f"worst P95 {ui.milliseconds(p95)}",
-                      help=f"{window} Mean over the buckets of their P50; the highest P95 of any bucket.")  # fmt: skip
+            ui.figure(
+                f"{text}, P50",
+                ui.milliseconds(p50),
+                delta=f"worst P95 {ui.milliseconds(p95)}",
+                help=f"{window} Mean over the buckets of their P50; the highest P95 of any bucket.",
+            )
         failed = int(frame["errors"].sum())
-        ui.figure("Not judged", ui.percent(failed / done if done else None), delta=f"{failed:,} errors of the sandbox",
-                  bad=bool(done and failed / done > 0.01) or None,
-                  help="Programs that ended by an error of ours, not their own.")  # fmt: skip
-        ui.figure("Per 1,000 programs", ui.usd(None if paid is None or not done else 1000 * paid / done, cents=True),
-                  help=f"{ui.usd(paid)} for sandbox machines / {done:,} programs. {window}")  # fmt: skip
-        ui.figure("GPUs idle for it", ui.usd(idle["usd"].sum()), delta=f"{idle['gpu_hours'].sum():,.0f} GPU-hours",
-                  bad=bool(idle["usd"].sum() > (paid or 0)) or None,
-                  help="GPU-hours that waited for sandboxes x price. Red: more than the sandboxes cost.")  # fmt: skip
+        ui.figure(
+            "Not judged",
+            ui.percent(failed / done if done else None),
+            delta=f"{failed:,} errors of the sandbox",
+            bad=bool(done and failed / done > 0.01) or None,
+            help="Programs that ended by an error of ours, not their own.",
+        )
+        ui.figure(
+            "Per 1,000 programs",
+            ui.usd(None if paid is None or not done else 1000 * paid / done, cents=True),
+            help=f"{ui.usd(paid)} for sandbox machines / {done:,} programs. {window}",
+        )
+        ui.figure(
+            "GPUs idle for it",
+            ui.usd(idle["usd"].sum()),
+            delta=f"{idle['gpu_hours'].sum():,.0f} GPU-hours",
+            bad=bool(idle["usd"].sum() > (paid or 0)) or None,
+            help="GPU-hours that waited for sandboxes x price. Red: more than the sandboxes cost.",
+        )
 
 
 def pictures(frame: pl.DataFrame) -> None:
@@ -91,8 +110,15 @@ def servers(rows: pl.DataFrame) -> None:
     if by.height > 1:
         st.caption("By server, the longest queue first")
         shown = by.sort("queued", "node", descending=[True, False]).head(200)
-        ui.table(shown, node="server", finished="programs", queued="longest queue", errors="errors",
-                 time_limits="time limits", request_p95_ms="worst P95, ms")  # fmt: skip
+        ui.table(
+            shown,
+            node="server",
+            finished="programs",
+            queued="longest queue",
+            errors="errors",
+            time_limits="time limits",
+            request_p95_ms="worst P95, ms",
+        )
 
 
 def body() -> None:

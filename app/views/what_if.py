@@ -77,17 +77,28 @@ def answer(base: Plan, other: Plan) -> None:
     with ui.figures():
         change = other.usd.p50 - base.usd.p50
         ui.figure(
-            "Dollars", ui.usd(other.usd.p50), bad=_worse(change),
+            "Dollars",
+            ui.usd(other.usd.p50),
+            bad=_worse(change),
             delta=f"{'+' if change >= 0 else ''}{ui.usd(change)}",
             help=f"P50 of the plan; 80 %: {ui.usd(other.usd.p10)} to {ui.usd(other.usd.p90)}. {prices}",
-        )  # fmt: skip
+        )
         change = other.hours.p50 - base.hours.p50
-        ui.figure("Hours", ui.hours(other.hours.p50), delta=f"{change:+,.1f} h", bad=_worse(change),
-                  help=f"P50; 80 %: {ui.hours(other.hours.p10)} to {ui.hours(other.hours.p90)}.")  # fmt: skip
+        ui.figure(
+            "Hours",
+            ui.hours(other.hours.p50),
+            delta=f"{change:+,.1f} h",
+            bad=_worse(change),
+            help=f"P50; 80 %: {ui.hours(other.hours.p10)} to {ui.hours(other.hours.p90)}.",
+        )
         ui.figure("Burn", f"{ui.usd(other.usd_per_hour)}/h", delta=f"now {ui.usd(base.usd_per_hour)}/h", help=prices)
         ui.figure("GPUs", f"{gpus(other):,}", delta=other.fleet, help="GPUs of the first stage, and where.")
-        ui.figure("Stops to expect", f"{risk(other):.2g}", delta=f"now {risk(base):.2g}",
-                  help="Failures and preemptions during the run.")  # fmt: skip
+        ui.figure(
+            "Stops to expect",
+            f"{risk(other):.2g}",
+            delta=f"now {risk(base):.2g}",
+            help="Failures and preemptions during the run.",
+        )
     for warning in other.warnings:
         st.markdown(f":orange[:material/warning:] {ui.md(warning)}")
 
@@ -99,12 +110,19 @@ def _worse(change: float) -> bool | None:
 def frontier(base: Plan, other: Plan, free: Plan) -> None:
     """The fleets of any size that no other beats: dollars against hours, with bands and risk."""
     rows = [
-        {"name": f"{a.gpus} {a.gpu or 'CPU'}, {a.cloud} {a.region}, {a.capacity_type.replace('_', ' ')}",
-         "hours": a.hours.p50, "usd": a.usd.p50, "usd_low": a.usd.p10, "usd_high": a.usd.p90, "stops": a.interruptions,
-         "what": what}
+        {
+            "name": f"{a.gpus} {a.gpu or 'CPU'}, {a.cloud} {a.region}, {a.capacity_type.replace('_', ' ')}",
+            "hours": a.hours.p50,
+            "usd": a.usd.p50,
+            "usd_low": a.usd.p10,
+            "usd_high": a.usd.p90,
+            "stops": a.interruptions,
+            "what": what,
+        }
         for plan, what in ((free, "alternative"), (other, "this plan"), (base, "as planned"))
-        for a in plan.alternatives if what == "alternative" or a.number == plan.frontier_chosen
-    ]  # fmt: skip
+        for a in plan.alternatives
+        if what == "alternative" or a.number == plan.frontier_chosen
+    ]
     frame = pl.DataFrame(rows, infer_schema_length=None)
     st.caption("Time against dollars: ● fleets that nothing beats, ◇ this plan, ✕ as planned; lines are 80 % bands")
     st.altair_chart(charts.frontier(frame))

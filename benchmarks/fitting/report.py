@@ -80,11 +80,16 @@ def _measured_table(results: Results) -> str:
             logs = results.by_publisher[rows] - results.problem.published[rows]
             inside = np.abs(logs) <= results.half_widths[rows]
             cells = [
-                kind, quality, str(int(rows.sum())), str(len(families)),
-                _errors(results, results.by_family, rows), _errors(results, results.by_publisher, rows),
-                f"{np.exp(np.median(logs)):.2f}", f"{inside.mean():.2f}",
+                kind,
+                quality,
+                str(int(rows.sum())),
+                str(len(families)),
+                _errors(results, results.by_family, rows),
+                _errors(results, results.by_publisher, rows),
+                f"{np.exp(np.median(logs)):.2f}",
+                f"{inside.mean():.2f}",
                 _errors(results, results.in_sample, rows),
-            ]  # fmt: skip
+            ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -112,8 +117,12 @@ def _constant_table(results: Results, *, fitted: bool) -> str:
             continue
         width = np.exp(1.2816 * deviation)
         cells = [
-            f"`{prior.name}`", f"{prior.meaning} ({prior.source})", prior.unit, f"{prior.value:.3g}",
-            f"{value:.3g}", f"{value / width:.2g} to {value * width:.2g}",
-        ]  # fmt: skip
+            f"`{prior.name}`",
+            f"{prior.meaning} ({prior.source})",
+            prior.unit,
+            f"{prior.value:.3g}",
+            f"{value:.3g}",
+            f"{value / width:.2g} to {value * width:.2g}",
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

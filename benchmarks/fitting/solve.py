@@ -36,9 +36,15 @@ def fit(problem: Problem, start: Array | None = None, *, evaluations: int = 25) 
 
     first = (MEANS if start is None else start)[MOVING]
     found = least_squares(
-        residuals, first, jac=jacobian, x_scale=FIT_SPREADS[MOVING], max_nfev=evaluations,
-        ftol=1e-5, xtol=1e-5, gtol=1e-5,
-    )  # fmt: skip
+        residuals,
+        first,
+        jac=jacobian,
+        x_scale=FIT_SPREADS[MOVING],
+        max_nfev=evaluations,
+        ftol=1e-5,
+        xtol=1e-5,
+        gtol=1e-5,
+    )
     return full(found.x)
 
 

@@ -139,8 +139,9 @@ def _lines(rows: pl.DataFrame, now: datetime, *, has_invoices: bool) -> pl.DataF
     final = (invoice.is_not_null() | (pl.col("usd") == 0)).all().over("bill")
     rows = rows.with_columns(
         invoice=pl.when(final).then(invoice.drop_nulls().first().over("bill")),
-        description=pl.concat_str("service", "usage", separator=" ", ignore_nulls=True), resource=pl.col("resource"),
-    )  # fmt: skip
+        description=pl.concat_str("service", "usage", separator=" ", ignore_nulls=True),
+        resource=pl.col("resource"),
+    )
     end = pl.max_horizontal(pl.col("to_at").max(), pl.col("from_at").max().dt.offset_by("1s"))
     lines = rows.group_by(*THING, maintain_order=True).agg(
         pl.col("invoice").first(), pl.col("from_at").min(), to_at=end, usd=pl.col("usd").sum(), rows=pl.len()

@@ -27,23 +27,39 @@ class Format:
 
 CUR = Format(
     columns={
-        "account": "bill_payer_account_id", "invoice?": "bill_invoice_id",
-        "period_from": "bill_billing_period_start_date", "period_to": "bill_billing_period_end_date",
-        "from_at": "line_item_usage_start_date", "to_at": "line_item_usage_end_date",
-        "usd": "line_item_unblended_cost", "currency": "line_item_currency_code", "address?": "line_item_resource_id",
-        "item?": "line_item_line_item_type", "service": "line_item_product_code", "usage": "line_item_usage_type",
-        "savings_usd?": "savings_plan_savings_plan_effective_cost", "reserved_usd?": "reservation_effective_cost",
+        "account": "bill_payer_account_id",
+        "invoice?": "bill_invoice_id",
+        "period_from": "bill_billing_period_start_date",
+        "period_to": "bill_billing_period_end_date",
+        "from_at": "line_item_usage_start_date",
+        "to_at": "line_item_usage_end_date",
+        "usd": "line_item_unblended_cost",
+        "currency": "line_item_currency_code",
+        "address?": "line_item_resource_id",
+        "item?": "line_item_line_item_type",
+        "service": "line_item_product_code",
+        "usage": "line_item_usage_type",
+        "savings_usd?": "savings_plan_savings_plan_effective_cost",
+        "reserved_usd?": "reservation_effective_cost",
     }
-)  # fmt: skip
+)
 """Names of 2.0 (AWS Data Exports, table dictionary); legacy ones (`lineItem/UnblendedCost`) differ in spelling only."""
 FOCUS = Format(
     columns={
-        "provider": "ProviderName", "account": "BillingAccountId", "invoice?": "InvoiceId",
-        "period_from": "BillingPeriodStart", "period_to": "BillingPeriodEnd", "from_at": "ChargePeriodStart",
-        "to_at": "ChargePeriodEnd", "usd": "EffectiveCost", "currency": "BillingCurrency", "address?": "ResourceId",
-        "service": "ServiceName", "usage": "ServiceCategory",
+        "provider": "ProviderName",
+        "account": "BillingAccountId",
+        "invoice?": "InvoiceId",
+        "period_from": "BillingPeriodStart",
+        "period_to": "BillingPeriodEnd",
+        "from_at": "ChargePeriodStart",
+        "to_at": "ChargePeriodEnd",
+        "usd": "EffectiveCost",
+        "currency": "BillingCurrency",
+        "address?": "ResourceId",
+        "service": "ServiceName",
+        "usage": "ServiceCategory",
     }
-)  # fmt: skip
+)
 TAG_COLUMNS = ("resource_tags", "tags", "Tags")
 """Columns that hold all tags of a row: JSON in CSV, a map or JSON in Parquet."""
 TAGS = ("run", "resource", "role")
@@ -130,8 +146,12 @@ def effective_usd() -> pl.Expr:
     its list price back is 0.  As AWS defines amortized cost; FOCUS' EffectiveCost is that already."""
     item, planned = pl.col("item"), pl.col("savings_usd").is_not_null()
     return (
-        pl.when((item == "SavingsPlanCoveredUsage") & planned).then("savings_usd")
-        .when((item == "SavingsPlanNegation") & planned.any()).then(pl.lit(0).cast(pl.Decimal(38, 12)))
-        .when((item == "DiscountedUsage") & pl.col("reserved_usd").is_not_null()).then("reserved_usd")
-        .otherwise("usd").alias("usd")
-    )  # fmt: skip
+        pl.when((item == "SavingsPlanCoveredUsage") & planned)
+        .then("savings_usd")
+        .when((item == "SavingsPlanNegation") & planned.any())
+        .then(pl.lit(0).cast(pl.Decimal(38, 12)))
+        .when((item == "DiscountedUsage") & pl.col("reserved_usd").is_not_null())
+        .then("reserved_usd")
+        .otherwise("usd")
+        .alias("usd")
+    )

@@ -74,9 +74,14 @@ def as_data(found: Reconciled) -> dict[str, Any]:
     """The same for programs."""
     bill = found.bill
     return {
-        "bill": bill.bill_id, "invoice": bill.invoice, "status": "final" if bill.invoice else "not final",
-        "period_from": bill.period_from.isoformat(), "period_to": bill.period_to.isoformat(), "files": bill.files,
-        "imported_at": bill.imported_at.isoformat(), "runs": rows_of(found.runs),
+        "bill": bill.bill_id,
+        "invoice": bill.invoice,
+        "status": "final" if bill.invoice else "not final",
+        "period_from": bill.period_from.isoformat(),
+        "period_to": bill.period_to.isoformat(),
+        "files": bill.files,
+        "imported_at": bill.imported_at.isoformat(),
+        "runs": rows_of(found.runs),
         "unmatched": rows_of(found.strangers.select("description", "address", "kind", "usd", "rows")),
         "unmatched_usd": str(_sum(found.strangers, "usd")),
-    }  # fmt: skip
+    }

@@ -68,9 +68,12 @@ def _stored(rows: pl.DataFrame, files: str, now: datetime) -> tuple[ImportedBill
     first = rows.row(0, named=True)
     content = rows.select(LINES.names()).write_csv()
     bill = ImportedBill(
-        bill_id=first["bill"], files=files, imported_at=now, digest=hashlib.sha256(content.encode()).hexdigest(),
+        bill_id=first["bill"],
+        files=files,
+        imported_at=now,
+        digest=hashlib.sha256(content.encode()).hexdigest(),
         **{name: first[name] for name in ("provider", "account", "period_from", "period_to", "invoice")},
-    )  # fmt: skip
+    )
     return bill, [_line(bill.bill_id, number, row) for number, row in enumerate(rows.iter_rows(named=True), 1)]
 
 

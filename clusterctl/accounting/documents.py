@@ -24,19 +24,30 @@ def as_json(page: Page) -> dict[str, Any]:
     known_plan = None if plan is None or plan.at_least else plan.usd
     band, left = (ahead.forecast, ahead.runway) if ahead else (None, None)
     return {
-        "schema": SCHEMA, "run": run and run.run_id, "state": run and run.state, "since": _iso(page.since),
-        "until": _iso(page.until), "charged_until": _iso(spent.until), "status": page.account.standing,
-        "usd": _text(spent.usd), "known_usd": _text(spent.known_usd), "idle_usd": _text(spent.idle_usd),
-        "gpu_hours": spent.gpu_hours, "unpriced": list(spent.unpriced),
+        "schema": SCHEMA,
+        "run": run and run.run_id,
+        "state": run and run.state,
+        "since": _iso(page.since),
+        "until": _iso(page.until),
+        "charged_until": _iso(spent.until),
+        "status": page.account.standing,
+        "usd": _text(spent.usd),
+        "known_usd": _text(spent.known_usd),
+        "idle_usd": _text(spent.idle_usd),
+        "gpu_hours": spent.gpu_hours,
+        "unpriced": list(spent.unpriced),
         "usd_per_hour": _text(ahead.burn.usd_per_hour) if ahead else None,
         "usd_at_end": band and {name: str(getattr(band, name)) for name in ("p10", "p50", "p90", "basis")},
-        "planned_usd": known_plan and known_plan.model_dump(), "limit_usd": _text(run.limit_usd if run else None),
-        "left_usd": _text(left.left_usd if left else None), "limit_at": _iso(left.at if left else None),
+        "planned_usd": known_plan and known_plan.model_dump(),
+        "limit_usd": _text(run.limit_usd if run else None),
+        "left_usd": _text(left.left_usd if left else None),
+        "limit_at": _iso(left.at if left else None),
         "by": list(page.columns),
         "rows": rows_of(page.rows),
         "formulas": {use: FORMULAS[use] for use in FORMULAS if use in page.account.parts["use"]},
-        "prices": rows_of(by_price(page.account.parts)), "problems": list(page.account.problems),
-    }  # fmt: skip
+        "prices": rows_of(by_price(page.account.parts)),
+        "problems": list(page.account.problems),
+    }
 
 
 def as_csv(page: Page) -> str:

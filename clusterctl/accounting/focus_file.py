@@ -31,9 +31,14 @@ TAGS = {"region": "region", "zone": "zone", "sku": "instance-type", "gpus": "gpu
 
 
 def focus_rows(
-    ledger: Ledger, source: Source, version: str, *, run: str | None = None, since: datetime | None = None,
+    ledger: Ledger,
+    source: Source,
+    version: str,
+    *,
+    run: str | None = None,
+    since: datetime | None = None,
     until: datetime | None = None,
-) -> tuple[pl.DataFrame, tuple[str, ...]]:  # fmt: skip
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The rows (`planners.accounting.focus`), and the resources that are left out: FOCUS knows no unknown price."""
     charges = within(read_charges(ledger, run=run, since=since, until=until), since, until)
     months = [within(charges, start, end) for start, end in _months(charges)]
@@ -89,9 +94,11 @@ def _invoices(ledger: Ledger) -> pl.DataFrame:
 def _planned(ledger: Ledger) -> pl.DataFrame:
     """The plan of every run; its dollars only if all of them are known."""
     query = select(
-        RUNS.c.run_id.label("run"), RUNS.c.plan_id.label("plan"), in_plan(ledger, "usd", "p50").label("planned_usd"),
+        RUNS.c.run_id.label("run"),
+        RUNS.c.plan_id.label("plan"),
+        in_plan(ledger, "usd", "p50").label("planned_usd"),
         in_plan(ledger, "at_least").label("at_least"),
-    ).join_from(RUNS, PLANS, PLANS.c.plan_id == RUNS.c.plan_id, isouter=True)  # fmt: skip
+    ).join_from(RUNS, PLANS, PLANS.c.plan_id == RUNS.c.plan_id, isouter=True)
     known = pl.col("at_least").is_in(["0", "false"])
     usd = pl.when(known).then(pl.col("planned_usd").cast(pl.Float64, strict=False).round(6))
     return frame(ledger, query).with_columns(planned_usd=usd).select(PLANNED.names()).cast(PLANNED)

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
 
 COLUMNS = {
-    "use": ("use", "reason"), "reason": ("use", "reason"), "run": ("run",), "role": ("role",), "team": ("team",),
-    "provider": ("provider",), "resource": ("resource",), "model": ("model",),
-}  # fmt: skip
+    "use": ("use", "reason"),
+    "reason": ("use", "reason"),
+    "run": ("run",),
+    "role": ("role",),
+    "team": ("team",),
+    "provider": ("provider",),
+    "resource": ("resource",),
+    "model": ("model",),
+}
 """Key that people write → columns of the answer."""
 LABEL = "label:"
 

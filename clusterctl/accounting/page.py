@@ -160,10 +160,14 @@ def explanation_lines(page: Page, columns: int) -> list[Line]:
     ]
     prices = by_price(parts).head(MOST_LINES).rows(named=True)
     rows = [
-        (f"{row['provider']} {row['kind']}", _rate(row), f"{row['status']}, {row['source']}",
-         f"charged since {_moment(row['since'])}")
+        (
+            f"{row['provider']} {row['kind']}",
+            _rate(row),
+            f"{row['status']}, {row['source']}",
+            f"charged since {_moment(row['since'])}",
+        )
         for row in prices
-    ]  # fmt: skip
+    ]
     for pool in page.plan.pools if page.plan else ():
         age = f"price of {pool.price_as_of}" if pool.price_as_of else "undated price"
         rate = _rate({"usd_per_hour": pool.usd_per_node_hour})

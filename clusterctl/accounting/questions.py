@@ -54,9 +54,13 @@ class Account:
 
 
 def account(
-    ledger: Ledger, source: Source | None, *, run: str | None = None, since: datetime | None = None,
+    ledger: Ledger,
+    source: Source | None,
+    *,
+    run: str | None = None,
+    since: datetime | None = None,
     until: datetime | None = None,
-) -> Account:  # fmt: skip
+) -> Account:
     """The money of one run (its id) or all, between two moments or ever.  Without a source GPUs are unmeasured."""
     charges = within(read_charges(ledger, run=run, since=since, until=until), since, until)
     use = pl.DataFrame(schema=GPU_USE) if source is None else read_use(source, charges)
@@ -127,8 +131,11 @@ def progress(plan: Plan, steps: Sequence[Step]) -> list[StageProgress]:
         seconds = [(b.at - a.at).total_seconds() for a, b in pairwise(mine) if b.step == a.step + 1]
         found.append(
             StageProgress(
-                planned_seconds=stage.seconds_per_unit, planned_usd=stage.usd, units=last.of if last else stage.units,
-                done=last.step if last else 0.0, unit_seconds=seconds,
+                planned_seconds=stage.seconds_per_unit,
+                planned_usd=stage.usd,
+                units=last.of if last else stage.units,
+                done=last.step if last else 0.0,
+                unit_seconds=seconds,
             )
-        )  # fmt: skip
+        )
     return found

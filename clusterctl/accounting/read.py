@@ -45,32 +45,55 @@ def read_estimates(
     tags = cast(RESOURCES.c.tags, Text)
     query = (
         select(
-            COSTS.c.run_id.label("run"), COSTS.c.resource_id.label("resource"),
+            COSTS.c.run_id.label("run"),
+            COSTS.c.resource_id.label("resource"),
             type_coerce(COSTS.c.from_at, Text).label("from_at"),
-            type_coerce(COSTS.c.to_at, Text).label("to_at"), cast(COSTS.c.usd_per_hour, Text).label("usd_per_hour"),
-            cast(COSTS.c.usd, Text).label("usd"), cast(COSTS.c.quantity, Text).label("quantity"), COSTS.c.source,
-            RESOURCES.c.role, RESOURCES.c.kind,
-            RESOURCES.c.provider, RESOURCES.c.address, tags.label("tags"), cast(RUNS.c.labels, Text).label("labels"),
+            type_coerce(COSTS.c.to_at, Text).label("to_at"),
+            cast(COSTS.c.usd_per_hour, Text).label("usd_per_hour"),
+            cast(COSTS.c.usd, Text).label("usd"),
+            cast(COSTS.c.quantity, Text).label("quantity"),
+            COSTS.c.source,
+            RESOURCES.c.role,
+            RESOURCES.c.kind,
+            RESOURCES.c.provider,
+            RESOURCES.c.address,
+            tags.label("tags"),
+            cast(RUNS.c.labels, Text).label("labels"),
         )
         .join_from(COSTS, RESOURCES, RESOURCES.c.resource_id == COSTS.c.resource_id)
         .join(RUNS, RUNS.c.run_id == COSTS.c.run_id)
         .where(*_wanted(run, since, until))
         .order_by(COSTS.c.run_id, COSTS.c.resource_id, COSTS.c.from_at)
-    )  # fmt: skip
+    )
     rows = frame(ledger, query)
     own = {
         name: pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']")
-        for name, tag in {"node": "node", "gpus": "gpus", "capacity_type": "capacity-type",
-                          "reservation": "reservation", "nodes": "nodes", "unit": "unit"}.items()
-    }  # fmt: skip
-    return rows.with_columns(
-        from_at=_moment(rows, "from_at"), to_at=_moment(rows, "to_at"), usd_per_hour=pl.col("usd_per_hour").cast(PRICE),
-        usd=pl.col("usd").cast(USD), team=pl.col("labels").str.json_path_match("$.team"), status=pl.lit(ESTIMATE),
-        **{name: value.cast(pl.Int32, strict=False) if name in NUMBERS else value for name, value in own.items()},
-    ).with_columns(
-        node=pl.coalesce("node", pl.when(pl.col("kind") == MACHINE).then("address")),
-        unit=pl.when(pl.col("quantity").is_not_null()).then("unit"),
-    ).select(CHARGES.names()).cast(CHARGES)  # fmt: skip
+        for name, tag in {
+            "node": "node",
+            "gpus": "gpus",
+            "capacity_type": "capacity-type",
+            "reservation": "reservation",
+            "nodes": "nodes",
+            "unit": "unit",
+        }.items()
+    }
+    return (
+        rows.with_columns(
+            from_at=_moment(rows, "from_at"),
+            to_at=_moment(rows, "to_at"),
+            usd_per_hour=pl.col("usd_per_hour").cast(PRICE),
+            usd=pl.col("usd").cast(USD),
+            team=pl.col("labels").str.json_path_match("$.team"),
+            status=pl.lit(ESTIMATE),
+            **{name: value.cast(pl.Int32, strict=False) if name in NUMBERS else value for name, value in own.items()},
+        )
+        .with_columns(
+            node=pl.coalesce("node", pl.when(pl.col("kind") == MACHINE).then("address")),
+            unit=pl.when(pl.col("quantity").is_not_null()).then("unit"),
+        )
+        .select(CHARGES.names())
+        .cast(CHARGES)
+    )
 
 
 def read_use(source: Source, charges: pl.DataFrame) -> pl.DataFrame:
@@ -83,9 +106,13 @@ def read_use(source: Source, charges: pl.DataFrame) -> pl.DataFrame:
     seconds = (end - start).total_seconds()
     fine = [step for step in STEPS_SECONDS if len(nodes) * GPUS_PER_NODE * seconds / step <= MOST_ROWS]
     rows = source.read(
-        "gpu", start=start, end=end, step_seconds=min(fine, default=STEPS_SECONDS[-1]), nodes=nodes,
+        "gpu",
+        start=start,
+        end=end,
+        step_seconds=min(fine, default=STEPS_SECONDS[-1]),
+        nodes=nodes,
         columns=[name for name in GPU_USE.names() if name != "at"],
-    )  # fmt: skip
+    )
     return rows.select(GPU_USE.names()).cast(GPU_USE)
 
 
@@ -110,12 +137,20 @@ def read_lines(ledger: Ledger, *, run: str | None = None) -> pl.DataFrame:
     """LINES of the imported bills: those of a run, or all."""
     moments = (BILLS.c.period_from, BILLS.c.period_to, BILL_LINES.c.from_at, BILL_LINES.c.to_at)
     query = select(
-        BILLS.c.bill_id.label("bill"), BILLS.c.provider, BILLS.c.account, BILLS.c.invoice,
-        *(type_coerce(moment, Text).label(moment.name) for moment in moments), BILL_LINES.c.run_id.label("run"),
-        BILL_LINES.c.resource_id.label("resource"), BILL_LINES.c.role, BILL_LINES.c.address, BILL_LINES.c.kind,
-        BILL_LINES.c.description, cast(BILL_LINES.c.usd, Text).label("usd"),
+        BILLS.c.bill_id.label("bill"),
+        BILLS.c.provider,
+        BILLS.c.account,
+        BILLS.c.invoice,
+        *(type_coerce(moment, Text).label(moment.name) for moment in moments),
+        BILL_LINES.c.run_id.label("run"),
+        BILL_LINES.c.resource_id.label("resource"),
+        BILL_LINES.c.role,
+        BILL_LINES.c.address,
+        BILL_LINES.c.kind,
+        BILL_LINES.c.description,
+        cast(BILL_LINES.c.usd, Text).label("usd"),
         cast(BILL_LINES.c.rows, Text).label("rows"),
-    ).join_from(BILLS, BILL_LINES, BILL_LINES.c.bill_id == BILLS.c.bill_id)  # fmt: skip
+    ).join_from(BILLS, BILL_LINES, BILL_LINES.c.bill_id == BILLS.c.bill_id)
     rows = frame(ledger, query if run is None else query.where(BILL_LINES.c.run_id == run))
     return rows.with_columns(*(_moment(rows, moment.name) for moment in moments)).select(LINES.names()).cast(LINES)
 

@@ -21,9 +21,14 @@ from planners.learn.factors import ANY_GPU, Factor, Factors
 from planners.physics.calibration import Z80
 
 COLUMNS = (
-    "phase", Column("where", prose=True), right("runs"), right("actual/planned"), right("in use"), right("proposed"),
+    "phase",
+    Column("where", prose=True),
+    right("runs"),
+    right("actual/planned"),
+    right("in use"),
+    right("proposed"),
     right("80 % of runs"),
-)  # fmt: skip
+)
 
 
 def calibrate(
@@ -94,10 +99,14 @@ def _row(factor: Factor, used: Factors) -> list[Cell]:
     half = Z80 * factor.log_sd
     low, high = math.exp(factor.log_factor - half), math.exp(factor.log_factor + half)
     return [
-        factor.place.phase, _where(factor), str(len(ratios)), spread,
+        factor.place.phase,
+        _where(factor),
+        str(len(ratios)),
+        spread,
         "-" if now is None else f"× {math.exp(now.log_factor):.2f}",
-        cell(f"× {math.exp(factor.log_factor):.2f}", Style.STRONG), f"{low:.2f}–{high:.2f}",
-    ]  # fmt: skip
+        cell(f"× {math.exp(factor.log_factor):.2f}", Style.STRONG),
+        f"{low:.2f}–{high:.2f}",
+    ]
 
 
 def _json(found: Calibrated, used: Factors) -> dict[str, Any]:
@@ -105,12 +114,17 @@ def _json(found: Calibrated, used: Factors) -> dict[str, Any]:
         "in_use": used.identity or None,
         "proposed": found.factors.identity or None,
         "factors": [
-            {**factor.place._asdict(), "gpu": factor.gpu, "factor": math.exp(factor.log_factor),
-             "log_sd": factor.log_sd, "actual_over_planned": dict(factor.ratios)}
+            {
+                **factor.place._asdict(),
+                "gpu": factor.gpu,
+                "factor": math.exp(factor.log_factor),
+                "log_sd": factor.log_sd,
+                "actual_over_planned": dict(factor.ratios),
+            }
             for factor in _all(found.factors)
         ],
         "not_counted": [row._asdict() for row in found.unused],
-    }  # fmt: skip
+    }
 
 
 def _calibrations(rows: tuple[FactorRow, ...]) -> list[tuple[FactorRow, int, str]]:
@@ -119,8 +133,10 @@ def _calibrations(rows: tuple[FactorRow, ...]) -> list[tuple[FactorRow, int, str
     for row in rows:
         found.setdefault(row.calibration_id, []).append(row)
     kept = next((identity for identity, some in found.items() if some[0].reverted_at is None), None)
-    states = {identity: "in use" if identity == kept else "reverted" if some[0].reverted_at else "replaced"
-              for identity, some in found.items()}  # fmt: skip
+    states = {
+        identity: "in use" if identity == kept else "reverted" if some[0].reverted_at else "replaced"
+        for identity, some in found.items()
+    }
     return [(some[0], len({run for row in some for run in row.ratios}), states[i]) for i, some in found.items()]
 
 

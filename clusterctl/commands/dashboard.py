@@ -42,8 +42,10 @@ def dashboard(
         typer.echo(json.dumps({"url": door.url, "started": new, "stop": STOP}))
     else:
         typer.echo(door.url)
-        typer.echo(f"{'runs' if new else 'ran already'}; `{STOP}` stops it" if background or not new else
-                   "Ctrl-C stops it", err=True)  # fmt: skip
+        typer.echo(
+            f"{'runs' if new else 'ran already'}; `{STOP}` stops it" if background or not new else "Ctrl-C stops it",
+            err=True,
+        )
     if door.url.startswith("http:") and not is_loopback(host):
         typer.echo("put TLS in front of it: over http:// everybody on the way reads figures and cookies", err=True)
     if new and not background:

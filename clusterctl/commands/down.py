@@ -53,9 +53,13 @@ def down(
         lines, ended = planned_against_actual(opened), ledger.get_run(row.run_id)
         if as_json:
             shown = {
-                "run": row.run_id, "state": ended.state, "note": ended.note, "left": [],
-                "folder": str(opened.folder.path), "lines": [asdict(line) for line in lines],
-            }  # fmt: skip
+                "run": row.run_id,
+                "state": ended.state,
+                "note": ended.note,
+                "left": [],
+                "folder": str(opened.folder.path),
+                "lines": [asdict(line) for line in lines],
+            }
             typer.echo(json.dumps(shown, indent=2))
             return
         done = next(iter(ledger.steps(row.run_id, last=1)), None)

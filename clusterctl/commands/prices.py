@@ -47,11 +47,19 @@ AsCsv = Annotated[bool, Option("--csv", help="Print CSV.")]
 
 @app.command("list")
 def list_prices(
-    *, cloud: Clouds = None, region: Regions = None, gpu: Gpus = None, instance: Instances = None,
-    capacity: Capacities = None, min_gpus: MinGpus = None,
+    *,
+    cloud: Clouds = None,
+    region: Regions = None,
+    gpu: Gpus = None,
+    instance: Instances = None,
+    capacity: Capacities = None,
+    min_gpus: MinGpus = None,
     sort: Annotated[SortBy, Option(help="Order of the rows.")] = "price",
-    limit: Limit = None, book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
-) -> None:  # fmt: skip
+    limit: Limit = None,
+    book: Book = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
     """List offers: $/h, $/GPU-h, age of the price."""
     opened = load_book(book)
     filters = Filters(cloud=cloud, region=region, gpu=gpu, instance=instance, capacity=capacity, min_gpus=min_gpus)
@@ -64,9 +72,16 @@ def compare_prices(
     gpus: Annotated[
         list[str], Argument(help="GPUs to compare, such as H100 H200.", callback=_split, show_default=False)
     ],
-    *, cloud: Clouds = None, region: Regions = None, capacity: Capacities = None, min_gpus: MinGpus = None,
-    limit: Limit = None, book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
-) -> None:  # fmt: skip
+    *,
+    cloud: Clouds = None,
+    region: Regions = None,
+    capacity: Capacities = None,
+    min_gpus: MinGpus = None,
+    limit: Limit = None,
+    book: Book = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
     """Compare GPUs by region: cheapest hour first."""
     opened = load_book(book)
     filters = Filters(cloud=cloud, region=region, gpu=gpus, capacity=capacity, min_gpus=min_gpus)
@@ -77,9 +92,15 @@ def compare_prices(
 @app.command("history")
 def price_history(
     instance: Annotated[str, Argument(help="Instance type, such as p5.48xlarge.", show_default=False)],
-    *, cloud: Clouds = None, region: Regions = None, capacity: Capacities = None, limit: Limit = None,
-    book: Book = None, as_json: AsJson = False, as_csv: AsCsv = False,
-) -> None:  # fmt: skip
+    *,
+    cloud: Clouds = None,
+    region: Regions = None,
+    capacity: Capacities = None,
+    limit: Limit = None,
+    book: Book = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
     """Show an instance type's price over time."""
     rows = series(load_book(book), instance, Filters(cloud=cloud, region=region, capacity=capacity))
     if as_json:
@@ -116,11 +137,13 @@ def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
 
 @app.command("refresh")
 def refresh_prices(
-    *, cloud: Clouds = None, region: Regions = None,
+    *,
+    cloud: Clouds = None,
+    region: Regions = None,
     out: Annotated[Path | None, Option(help="Write the book to this folder instead.")] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Read and compare, write nothing.")] = False,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Read today's prices from the clouds.
 
     Writes a dated book beside the embedded one and shows what changed.

@@ -63,10 +63,14 @@ def _row(item: Leftover, run: Run | None, now: datetime) -> dict[str, Any]:
 
         usd = owed(Decimal(str(seconds)) / SECONDS_PER_HOUR, run.usd_per_hour)
     return {
-        "kind": item.kind, "role": item.role, "address": item.address, "run": item.run_id or None,
-        "age_seconds": round((now - item.since).total_seconds(), 1), "usd": None if usd is None else str(usd),
+        "kind": item.kind,
+        "role": item.role,
+        "address": item.address,
+        "run": item.run_id or None,
+        "age_seconds": round((now - item.since).total_seconds(), 1),
+        "usd": None if usd is None else str(usd),
         "size_bytes": item.size_bytes,
-    }  # fmt: skip
+    }
 
 
 def _text(found: Sequence[Leftover], rows: Sequence[dict[str, Any]]) -> str:

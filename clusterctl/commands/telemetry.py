@@ -51,15 +51,23 @@ def agent(
     if not installed():
         raise ClusterctlError("the agent needs the extra `telemetry`", hint="pip install 'clusterctl[telemetry]'")
     if remote_write and "@" in urlsplit(remote_write).netloc:
-        raise SpecError("--remote-write: the URL holds a password, which every user here could read",
-                        hint="put a token into a file and name it with --remote-write-token-file")  # fmt: skip
+        raise SpecError(
+            "--remote-write: the URL holds a password, which every user here could read",
+            hint="put a token into a file and name it with --remote-write-token-file",
+        )
     settings = Settings(
-        store=_absolute(store or written_store()), node=node or socket.gethostname(), interval_seconds=interval,
-        write_seconds=write_every, listen="" if listen == "off" else listen, token_file=_text(token_file),
-        sandboxes=tuple(sandbox or ()), sandbox_token_file=_text(sandbox_token_file),
-        metrics_files=tuple(metrics_file or ()), remote_write=remote_write,
+        store=_absolute(store or written_store()),
+        node=node or socket.gethostname(),
+        interval_seconds=interval,
+        write_seconds=write_every,
+        listen="" if listen == "off" else listen,
+        token_file=_text(token_file),
+        sandboxes=tuple(sandbox or ()),
+        sandbox_token_file=_text(sandbox_token_file),
+        metrics_files=tuple(metrics_file or ()),
+        remote_write=remote_write,
         remote_write_token_file=_text(remote_write_token_file),
-    )  # fmt: skip
+    )
     sys.stdout.flush()
     os.execv(sys.executable, settings.command())  # noqa: S606 - a process without the command line's memory
 

@@ -62,11 +62,18 @@ def status(
     span = source.span()
     if as_json:
         document = {
-            "store": source.where, "first": span and span[0].isoformat(), "last": span and span[1].isoformat(),
-            "tables": [{name: value.isoformat() if isinstance(value, datetime) else value
-                        for name, value in asdict(each).items()} for each in tables],
+            "store": source.where,
+            "first": span and span[0].isoformat(),
+            "last": span and span[1].isoformat(),
+            "tables": [
+                {
+                    name: value.isoformat() if isinstance(value, datetime) else value
+                    for name, value in asdict(each).items()
+                }
+                for each in tables
+            ],
             "problems": source.problems(),
-        }  # fmt: skip
+        }
         typer.echo(json.dumps(document, indent=2))
         return
     when = "unknown" if source.problems() else "nothing yet"
@@ -80,8 +87,10 @@ def status(
 
 def _totals(store: Store) -> tuple[int, int]:
     tables = store.inventory()
-    return (sum(each.parts + each.segments for each in tables),
-            sum(each.part_bytes + each.segment_bytes for each in tables))  # fmt: skip
+    return (
+        sum(each.parts + each.segments for each in tables),
+        sum(each.part_bytes + each.segment_bytes for each in tables),
+    )
 
 
 def _draw(tables: list[TableSize]) -> None:
@@ -91,10 +100,15 @@ def _draw(tables: list[TableSize]) -> None:
     window = terminal()
     columns = ("table", "since", right("MiB"), right("not compacted", drop=1), right("files", drop=2))
     rows = [
-        [each.table, f"{each.first:%Y-%m-%d %H:%M}", f"{(each.part_bytes + each.segment_bytes) / MIB:,.1f}",
-         f"{each.segment_bytes / MIB:,.1f}", f"{each.parts + each.segments:,}"]
+        [
+            each.table,
+            f"{each.first:%Y-%m-%d %H:%M}",
+            f"{(each.part_bytes + each.segment_bytes) / MIB:,.1f}",
+            f"{each.segment_bytes / MIB:,.1f}",
+            f"{each.parts + each.segments:,}",
+        ]
         for each in tables
-    ]  # fmt: skip
+    ]
     typer.echo(paint(draw(columns, rows, window.columns), colour=window.colour), nl=False)
 
 

@@ -97,9 +97,13 @@ def up(
                 return
             steps = ledger.steps(launch.run_id, last=1)
             follow(
-                open_run(ledger, store, launch.run_id), store, interrupt, as_json=as_json,
-                since_seq=seen[-1].seq if seen else 0, since=steps[0].at if steps else datetime.min.replace(tzinfo=UTC),
-            )  # fmt: skip
+                open_run(ledger, store, launch.run_id),
+                store,
+                interrupt,
+                as_json=as_json,
+                since_seq=seen[-1].seq if seen else 0,
+                since=steps[0].at if steps else datetime.min.replace(tzinfo=UTC),
+            )
 
 
 def _amount(option: str, value: float | None) -> Decimal | None:
@@ -128,9 +132,16 @@ def _show(ledger: Ledger, plan: Plan, launch: Launch, limits: RunLimits, *, as_j
         return
     money: dict[str, Any] = {"usd": plan.usd.model_dump(), "hours": plan.hours.model_dump(), "at_least": plan.at_least}
     row = {
-        "kind": "plan", "action": launch.deed.value, "run": launch.run_id, "plan": plan.id, "name": plan.name, **money,
+        "kind": "plan",
+        "action": launch.deed.value,
+        "run": launch.run_id,
+        "plan": plan.id,
+        "name": plan.name,
+        **money,
         "pools": [pool.model_dump(mode="json") for pool in plan.pools],
-        "limit_usd": limits.usd and str(limits.usd), "limit_hours": limits.hours and str(limits.hours),
-        "spent_usd": None if use.unpriced else str(use.priced_usd), "step": last[0].step if last else 0,
-    }  # fmt: skip
+        "limit_usd": limits.usd and str(limits.usd),
+        "limit_hours": limits.hours and str(limits.hours),
+        "spent_usd": None if use.unpriced else str(use.priced_usd),
+        "step": last[0].step if last else 0,
+    }
     typer.echo(json.dumps(row))

@@ -83,17 +83,33 @@ def _case_lines(answers: Sequence[Answer], columns: int) -> list[Line]:
 
     verdicts = {True: cell("inside"), False: cell("OUTSIDE", Style.WARN), None: cell("-", Style.DIM)}
     titles = (
-        "case", Column("kind", drop=2), Column("quality", drop=3), right("predicted"), right("published"),
-        Column("unit", drop=4), right("ratio"), Column("80 % band", drop=1), "", Column("note", drop=5, prose=True),
-    )  # fmt: skip
+        "case",
+        Column("kind", drop=2),
+        Column("quality", drop=3),
+        right("predicted"),
+        right("published"),
+        Column("unit", drop=4),
+        right("ratio"),
+        Column("80 % band", drop=1),
+        "",
+        Column("note", drop=5, prose=True),
+    )
 
     def row(answer: Answer) -> list[Cell]:
         band = "" if answer.p10 is None else f"{number(answer.p10)} to {number(answer.p90)}"
         ratio = "-" if answer.ratio is None else f"{answer.ratio:.2f}"
         return [
-            answer.id, answer.kind, answer.quality or "-", number(answer.predicted), number(answer.published),
-            answer.unit or "-", ratio, band, verdicts[answer.inside], cell(answer.reason or "", Style.DIM),
-        ]  # fmt: skip
+            answer.id,
+            answer.kind,
+            answer.quality or "-",
+            number(answer.predicted),
+            number(answer.published),
+            answer.unit or "-",
+            ratio,
+            band,
+            verdicts[answer.inside],
+            cell(answer.reason or "", Style.DIM),
+        ]
 
     return draw(titles, [row(answer) for answer in answers], columns, indent=0)
 
@@ -103,8 +119,15 @@ def _score_lines(scores: Sequence[Score], columns: int) -> list[Line]:
 
     numbers = ("n", "median |error|", "p90 |error|", "median ratio", "in 80 % band")
     rows = [
-        [score.kind, score.quality or "-", str(score.n), f"{score.median_abs_error:.3f}", f"{score.p90_abs_error:.2f}",
-         f"{score.median_ratio:.2f}", f"{score.band80_coverage:.2f}"]
+        [
+            score.kind,
+            score.quality or "-",
+            str(score.n),
+            f"{score.median_abs_error:.3f}",
+            f"{score.p90_abs_error:.2f}",
+            f"{score.median_ratio:.2f}",
+            f"{score.band80_coverage:.2f}",
+        ]
         for score in scores
-    ]  # fmt: skip
+    ]
     return draw(["kind", "quality", *map(right, numbers)], rows, columns, indent=0)

@@ -160,11 +160,20 @@ def _command(place: Place, host: str, port: int, public: str | None) -> list[str
     """Streamlit under the lock.  What guards the door is said here, where no settings file can change it."""
     seen = urlsplit(public or "").hostname or host  # whose pages may open the websocket
     options = {
-        "server.address": host, "server.port": port, "server.headless": "true", "server.fileWatcherType": "none",
-        "server.runOnSave": "false", "browser.gatherUsageStats": "false", "browser.serverAddress": seen,
-        "server.enableCORS": "true", "server.enableXsrfProtection": "true", "client.toolbarMode": "minimal",
-        "client.showErrorDetails": "none", "global.developmentMode": "false", "runner.magicEnabled": "false",
-    }  # fmt: skip
+        "server.address": host,
+        "server.port": port,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "server.runOnSave": "false",
+        "browser.gatherUsageStats": "false",
+        "browser.serverAddress": seen,
+        "server.enableCORS": "true",
+        "server.enableXsrfProtection": "true",
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "global.developmentMode": "false",
+        "runner.magicEnabled": "false",
+    }
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     if public is None:  # a web page elsewhere may resolve its own name to 127.0.0.1
         flags += [part for name in ("localhost", "127.0.0.1", "::1") for part in ("--server.allowedHosts", name)]

@@ -18,11 +18,23 @@ _FOR_CHECKS_ONLY = ("params_stated", "params_active_stated")
 """Published totals kept beside the shape: tests compare them, the planner must not."""
 
 _MODEL_FIELDS_WITHOUT_DEFAULT = (
-    "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "ffn_matrices", "vocab", "tied_embeddings",
-)  # fmt: skip
+    "layers",
+    "hidden",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "ffn",
+    "ffn_matrices",
+    "vocab",
+    "tied_embeddings",
+)
 _GPU_FIELDS_WITHOUT_DEFAULT = (
-    "fp8_flops", "scale_up_bytes_per_s", "scale_out_bytes_per_s", "board_watts", "reference_watts",
-)  # fmt: skip
+    "fp8_flops",
+    "scale_up_bytes_per_s",
+    "scale_out_bytes_per_s",
+    "board_watts",
+    "reference_watts",
+)
 """Fields that the facts leave out when unknown."""
 
 _TUNING_SUFFIX = re.compile(r"[-_](instruct|base|chat|it|hf|fp8|bf16|awq|gptq|int4|int8)$")

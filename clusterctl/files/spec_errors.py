@@ -144,9 +144,11 @@ def _limit(found: _Found) -> str:
     """What a value breaks: a bound or a size."""
     kind, value, context = found.kind, found.value, found.context
     bounds = {
-        "greater_than": ("more than", "gt"), "greater_than_equal": ("at least", "ge"),
-        "less_than": ("less than", "lt"), "less_than_equal": ("at most", "le"),
-    }  # fmt: skip
+        "greater_than": ("more than", "gt"),
+        "greater_than_equal": ("at least", "ge"),
+        "less_than": ("less than", "lt"),
+        "less_than_equal": ("at most", "le"),
+    }
     if kind in bounds:
         words, key = bounds[kind]
         return f"must be {words} {context[key]:,.10g}, not {shown(value)}"

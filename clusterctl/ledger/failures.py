@@ -31,8 +31,14 @@ BY_CODE = {
     "42501": READ_ONLY, "53": FULL, "533": UNREACHABLE, "55P03": LOCKED, "57P": UNREACHABLE, "XX": DAMAGED,
 }  # fmt: skip
 """Beginning of SQLite's error name or PostgreSQL's SQLSTATE → message and hint; the longest that fits counts."""
-BY_WORDS = {"authentication failed": REFUSED, "password supplied": REFUSED, "pg_hba": REFUSED, "role ": REFUSED,
-            "does not exist": ABSENT, "": UNREACHABLE}  # fmt: skip
+BY_WORDS = {
+    "authentication failed": REFUSED,
+    "password supplied": REFUSED,
+    "pg_hba": REFUSED,
+    "role ": REFUSED,
+    "does not exist": ABSENT,
+    "": UNREACHABLE,
+}
 """libpq gives no code for a connection that failed; the first that fits counts."""
 
 

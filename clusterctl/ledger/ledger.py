@@ -117,9 +117,16 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         raise SpecError(f"the ledger {self.where} holds no plan `{plan_id[:80]}`")
 
     def record_event(
-        self, run_id: str, kind: str, message: str, *, role: str | None = None, data: Mapping[str, Any] | None = None,
-        event_id: str | None = None, at: datetime | None = None,
-    ) -> Event:  # fmt: skip
+        self,
+        run_id: str,
+        kind: str,
+        message: str,
+        *,
+        role: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        event_id: str | None = None,
+        at: datetime | None = None,
+    ) -> Event:
         """The event as recorded.  With an `event_id` that the run has already, the first one stays as it is."""
         identity = event_id or uuid.uuid4().hex
         given = {"run_id": run_id, "event_id": identity, "at": at or self.now(), "kind": kind, "role": role}
@@ -134,9 +141,14 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         return self.write(act)
 
     def events(
-        self, run_id: str | None = None, *, since_seq: int = 0, kind: str | None = None, role: str | None = None,
+        self,
+        run_id: str | None = None,
+        *,
+        since_seq: int = 0,
+        kind: str | None = None,
+        role: str | None = None,
         limit: int | None = None,
-    ) -> tuple[Event, ...]:  # fmt: skip
+    ) -> tuple[Event, ...]:
         """Events after `since_seq`, the oldest first."""
         query = select(EVENTS).where(EVENTS.c.seq > since_seq).order_by(EVENTS.c.seq).limit(limit)
         for column, value in ((EVENTS.c.run_id, run_id), (EVENTS.c.kind, kind), (EVENTS.c.role, role)):

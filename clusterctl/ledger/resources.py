@@ -105,9 +105,16 @@ class ResourceBook(Store):
         return self.write(act)
 
     def charge(
-        self, intent: Intent, *, quantity: Decimal, usd_per_unit: Decimal | None, usd: Decimal | None, mark: int,
-        since: datetime, at: datetime,
-    ) -> None:  # fmt: skip
+        self,
+        intent: Intent,
+        *,
+        quantity: Decimal,
+        usd_per_unit: Decimal | None,
+        usd: Decimal | None,
+        mark: int,
+        since: datetime,
+        at: datetime,
+    ) -> None:
         """Charge what a job reports at `at`: `quantity` at a price, or for `usd`, or at an unknown price.
 
         mark: where the report ends in the run's marks; one that was counted changes nothing.  since: when the first
@@ -123,10 +130,17 @@ class ResourceBook(Store):
             last = None if row is None else Cost(**row._asdict())
             if last is None or (last.mark or 0) < mark:
                 new = Cost(
-                    run_id=resource.run_id, resource_id=resource.resource_id, source=resource.price_source,
-                    from_at=max(since, last.to_at) if last else since, to_at=at, usd_per_hour=None, usd=usd,
-                    quantity=quantity, usd_per_unit=usd_per_unit, mark=mark,
-                )  # fmt: skip
+                    run_id=resource.run_id,
+                    resource_id=resource.resource_id,
+                    source=resource.price_source,
+                    from_at=max(since, last.to_at) if last else since,
+                    to_at=at,
+                    usd_per_hour=None,
+                    usd=usd,
+                    quantity=quantity,
+                    usd_per_unit=usd_per_unit,
+                    mark=mark,
+                )
                 upsert(connection, COSTS, values_of(_reported(new, last)), "resource_id", "from_at")
 
         self.write(act)
@@ -137,8 +151,11 @@ class ResourceBook(Store):
         intervals: dict[str, list[Cost]] = {}
         for cost in self.rows(Cost, query):
             intervals.setdefault(cost.resource_id, []).append(cost)
-        lines = tuple(_line(resource, intervals.get(resource.resource_id, [])) for resource in self.resources(run_id)
-                      if resource.resource_id in intervals)  # fmt: skip
+        lines = tuple(
+            _line(resource, intervals.get(resource.resource_id, []))
+            for resource in self.resources(run_id)
+            if resource.resource_id in intervals
+        )
         known_usd = sum((line.known_usd for line in lines), Decimal(0))
         unpriced = tuple(line.resource_id for line in lines if line.usd is None)
         return Bill(lines=lines, known_usd=known_usd, usd=None if unpriced else known_usd, unpriced=unpriced)
@@ -159,10 +176,14 @@ def _extended(resource: Resource, last: Cost | None, until: datetime) -> Cost | 
         return last
     microseconds = (end - begin).days * 86_400_000_000 + (end - begin).seconds * 1_000_000 + (end - begin).microseconds
     return Cost(
-        run_id=resource.run_id, resource_id=resource.resource_id, from_at=begin, to_at=end,
-        usd_per_hour=resource.usd_per_hour, usd=owed(microseconds / MICROSECONDS_PER_HOUR, resource.usd_per_hour),
+        run_id=resource.run_id,
+        resource_id=resource.resource_id,
+        from_at=begin,
+        to_at=end,
+        usd_per_hour=resource.usd_per_hour,
+        usd=owed(microseconds / MICROSECONDS_PER_HOUR, resource.usd_per_hour),
         source=resource.price_source,
-    )  # fmt: skip
+    )
 
 
 def _reported(new: Cost, last: Cost | None) -> Cost:
@@ -182,7 +203,10 @@ def _reported(new: Cost, last: Cost | None) -> Cost:
 def _line(resource: Resource, intervals: list[Cost]) -> CostLine:
     known_usd = sum((cost.usd for cost in intervals if cost.usd is not None), Decimal(0))
     return CostLine(
-        resource_id=resource.resource_id, role=resource.role, kind=resource.kind, known_usd=known_usd,
+        resource_id=resource.resource_id,
+        role=resource.role,
+        kind=resource.kind,
+        known_usd=known_usd,
         seconds=sum((cost.to_at - cost.from_at).total_seconds() for cost in intervals),
         usd=None if any(cost.usd is None for cost in intervals) else known_usd,
-    )  # fmt: skip
+    )

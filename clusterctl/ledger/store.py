@@ -139,8 +139,12 @@ def _postgresql(url: URL, wait_seconds: float) -> Engine:
     @event.listens_for(engine, "connect")
     def connected(raw: Any, _record: object) -> None:
         # keepalives: a lock must not outlive a machine that was switched off
-        for setting in (f"lock_timeout = {round(wait_seconds * 1000)}", "tcp_keepalives_idle = 20",
-                        "tcp_keepalives_interval = 5", "tcp_keepalives_count = 4"):  # fmt: skip
+        for setting in (
+            f"lock_timeout = {round(wait_seconds * 1000)}",
+            "tcp_keepalives_idle = 20",
+            "tcp_keepalives_interval = 5",
+            "tcp_keepalives_count = 4",
+        ):
             raw.execute(f"SET {setting}")
         raw.commit()
 

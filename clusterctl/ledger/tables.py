@@ -76,9 +76,14 @@ class Utc(TypeDecorator[datetime]):
 
 
 TYPES: dict[str, TypeEngine[Any]] = {
-    "str": Text(), "int": Integer(), "float": Float(), "Decimal": Exact(), "Signed": SignedExact(), "datetime": Utc(),
+    "str": Text(),
+    "int": Integer(),
+    "float": Float(),
+    "Decimal": Exact(),
+    "Signed": SignedExact(),
+    "datetime": Utc(),
     "Mapping": JSON(),
-}  # fmt: skip
+}
 """First word of a field's annotation → the column's type."""
 
 

@@ -47,19 +47,27 @@ class PriceBook:
         return "+".join(volume.manifest.book_id for volume in self.volumes)
 
     def offers(
-        self, clouds: Collection[str] | None = None, *, regions: Collection[str] | None = None,
-        gpus: Collection[str] | None = None, instance_types: Collection[str] | None = None,
-        capacity_types: Collection[str] | None = None, kind: MachineKind | None = None,
-    ) -> pl.DataFrame:  # fmt: skip
+        self,
+        clouds: Collection[str] | None = None,
+        *,
+        regions: Collection[str] | None = None,
+        gpus: Collection[str] | None = None,
+        instance_types: Collection[str] | None = None,
+        capacity_types: Collection[str] | None = None,
+        kind: MachineKind | None = None,
+    ) -> pl.DataFrame:
         """Offers in `OFFER_COLUMNS`, sorted; a filter that is None lets everything through.
 
         An instance type without an on-demand price in any region has one on-demand row in region `unknown` with
         `usd_per_hour` null.  That row passes the region filter: nobody knows that it is elsewhere.
         """
         wanted: Filters = {
-            "cloud": clouds, "region": regions, "gpu": gpus, "instance_type": instance_types,
+            "cloud": clouds,
+            "region": regions,
+            "gpu": gpus,
+            "instance_type": instance_types,
             "capacity_type": capacity_types,
-        }  # fmt: skip
+        }
         kind = "gpu" if gpus is not None else kind
         shapes = _keep(self.shapes(), wanted)
         if kind is not None:
@@ -72,9 +80,14 @@ class PriceBook:
         return offers.select(OFFER_COLUMNS).sort(*OFFER_ORDER)
 
     def sandbox_offers(
-        self, clouds: Collection[str] | None = None, *, regions: Collection[str] | None = None,
-        capacity_types: Collection[str] | None = None, min_vcpus: float = 4, keep_per_group: int = 2,
-    ) -> pl.DataFrame:  # fmt: skip
+        self,
+        clouds: Collection[str] | None = None,
+        *,
+        regions: Collection[str] | None = None,
+        capacity_types: Collection[str] | None = None,
+        min_vcpus: float = 4,
+        keep_per_group: int = 2,
+    ) -> pl.DataFrame:
         """The useful CPU machines, in `OFFER_COLUMNS`.
 
         Per cloud, region, capacity type, architecture and GiB per vCPU the `keep_per_group` cheapest per vCPU
@@ -130,9 +143,13 @@ class PriceBook:
     def frames(self) -> BookFrames:
         """The whole book in memory: what a writer needs."""
         return BookFrames(
-            prices=self.prices(), history=self.history(), shapes=self.shapes(), extras=self.extras(),
-            tokens=self.token_prices(), sources=self.sources(),
-        )  # fmt: skip
+            prices=self.prices(),
+            history=self.history(),
+            shapes=self.shapes(),
+            extras=self.extras(),
+            tokens=self.token_prices(),
+            sources=self.sources(),
+        )
 
     def _prices(self, *names: str) -> pl.DataFrame:
         frames = [volume.read(name) for volume in self.volumes for name in names]
@@ -169,8 +186,12 @@ def _without_on_demand(priced: pl.DataFrame, shapes: pl.DataFrame) -> pl.DataFra
     """One priceless on-demand row (PRICE_SCHEMA) per shape that no region sells on demand at a known price."""
     on_demand = priced.filter(pl.col("capacity_type") == "on_demand")
     unpriced = shapes.join(on_demand, on=["cloud", "instance_type"], how="anti").with_columns(
-        region=pl.lit(UNKNOWN_REGION), zone=pl.lit(None, pl.String), capacity_type=pl.lit("on_demand"),
-        usd_per_hour=pl.lit(None, pl.Float64), as_of=pl.lit(None, pl.Date), source=pl.col("shape_source"),
+        region=pl.lit(UNKNOWN_REGION),
+        zone=pl.lit(None, pl.String),
+        capacity_type=pl.lit("on_demand"),
+        usd_per_hour=pl.lit(None, pl.Float64),
+        as_of=pl.lit(None, pl.Date),
+        source=pl.col("shape_source"),
         quality=pl.lit("unknown"),
-    )  # fmt: skip
+    )
     return unpriced.select(*PRICE_SCHEMA)

@@ -16,11 +16,7 @@ OLD_AFTER_DAYS = 180
 SPOT_ROUNDING = 1.0001
 """Spot is stored with fewer decimals than on-demand, so the same price can look a hair above it."""
 SUSPICIOUS_SPOT_SHARE = 0.12
-REGION_PATTERN = {
-    "aws": r"^[a-z]{2}(-[a-z]+)+-\d$",
-    "gcp": r"^[a-z]+-[a-z]+\d+$",
-    "azure": r"^[a-z]+\d?$",
-}
+REGION_PATTERN = {"aws": r"^[a-z]{2}(-[a-z]+)+-\d$", "gcp": r"^[a-z]+-[a-z]+\d+$", "azure": r"^[a-z]+\d?$"}
 NUM_EXAMPLES = 3
 
 Level = Literal["ok", "note", "broken"]

@@ -58,9 +58,14 @@ def write_book(frames: BookFrames, out_folder: Path, *, base: str | None = None)
     sha256 = {name: _write(frame, out_folder / name) for name, frame in files.items()}
     days = frames.prices["as_of"]
     manifest = Manifest(
-        version=FORMAT_VERSION, book_id=hashlib.sha256("".join(sha256.values()).encode()).hexdigest()[:16], base=base,
-        priced_from=days.min(), priced_to=days.max(), num_prices=frames.prices.height, sha256=sha256,
-    )  # fmt: skip
+        version=FORMAT_VERSION,
+        book_id=hashlib.sha256("".join(sha256.values()).encode()).hexdigest()[:16],
+        base=base,
+        priced_from=days.min(),
+        priced_to=days.max(),
+        num_prices=frames.prices.height,
+        sha256=sha256,
+    )
     (out_folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return manifest
 

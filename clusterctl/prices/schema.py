@@ -37,9 +37,16 @@ SHAPE_SCHEMA: Mapping[str, type[pl.DataType]] = {
 """One instance type.  accelerator = the source's word, gpu = ours; both null without a GPU; hbm_gib per GPU."""
 
 EXTRA_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "cloud": pl.String, "region": pl.String, "item": pl.String, "unit": pl.String, "usd": pl.Float64,
-    "as_of": pl.Date, "source": pl.String, "verified": pl.String, "note": pl.String,
-}  # fmt: skip
+    "cloud": pl.String,
+    "region": pl.String,
+    "item": pl.String,
+    "unit": pl.String,
+    "usd": pl.Float64,
+    "as_of": pl.Date,
+    "source": pl.String,
+    "verified": pl.String,
+    "note": pl.String,
+}
 """Disks, object storage, egress, NAT, control planes.  region `*` = everywhere; verified `memory` = no source read."""
 
 TOKEN_SCHEMA: Mapping[str, type[pl.DataType]] = {
@@ -50,9 +57,12 @@ TOKEN_SCHEMA: Mapping[str, type[pl.DataType]] = {
 """A model behind an API.  Cached input null = the source names no such price (it may exist)."""
 
 SOURCE_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "source_id": pl.String, "full_source": pl.String, "as_of_min": pl.Date, "as_of_max": pl.Date,
+    "source_id": pl.String,
+    "full_source": pl.String,
+    "as_of_min": pl.Date,
+    "as_of_max": pl.Date,
     "upstream_license": pl.String,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

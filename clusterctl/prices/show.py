@@ -30,9 +30,17 @@ LIST_COLUMNS = (
     Column("source", drop=5, prose=True),
 )  # fmt: skip
 COMPARE_COLUMNS = (
-    CLOUD, REGION, CAPACITY, INSTANCE, Column("GPUs"), right("$/GPU-h"), right("× cheapest", drop=1),
-    right("$/h", drop=2), AGE, Column("quality", drop=3),
-)  # fmt: skip
+    CLOUD,
+    REGION,
+    CAPACITY,
+    INSTANCE,
+    Column("GPUs"),
+    right("$/GPU-h"),
+    right("× cheapest", drop=1),
+    right("$/h", drop=2),
+    AGE,
+    Column("quality", drop=3),
+)
 TEXTS: dict[str, Callable[[Offer], str]] = {
     "zone": lambda offer: offer["zone"] or "-",
     "instance": lambda offer: offer["instance_type"],
@@ -47,9 +55,17 @@ TEXTS: dict[str, Callable[[Offer], str]] = {
 }
 """Title of a column → what it says of an offer; the others say the field of their name."""
 HISTORY_COLUMNS = (
-    Column("cloud", drop=1), REGION, CAPACITY, right("from", drop=2), right("$/h"), right("to"), right("$/h"),
-    right("change"), right("prices", drop=3), Column("over time"),
-)  # fmt: skip
+    Column("cloud", drop=1),
+    REGION,
+    CAPACITY,
+    right("from", drop=2),
+    right("$/h"),
+    right("to"),
+    right("$/h"),
+    right("change"),
+    right("prices", drop=3),
+    Column("over time"),
+)
 
 
 def offers_table(

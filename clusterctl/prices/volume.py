@@ -80,10 +80,7 @@ def open_volume(folder: Path) -> Volume:
 def _damaged(folder: Path, what: str) -> StateError:
     if folder == embedded_dir():
         return StateError(f"the embedded price book is damaged: {what}", hint="reinstall clusterctl")
-    return StateError(
-        f"price book {folder} is damaged: {what}",
-        hint=_way_out(folder),
-    )
+    return StateError(f"price book {folder} is damaged: {what}", hint=_way_out(folder))
 
 
 def _way_out(folder: Path) -> str:

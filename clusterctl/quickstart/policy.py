@@ -68,9 +68,7 @@ def new_parameters(vocabulary: Vocabulary, rng: np.random.Generator) -> Paramete
     """Random first layer, zero output layer: at first every production that fits is equally likely."""
     features = rng.normal(0.0, FEATURES_SCALE, (vocabulary.size, HIDDEN_UNITS))
     features[0] = 0.0
-    return {
-        "features": features, "bias": np.zeros(HIDDEN_UNITS), "out": np.zeros((HIDDEN_UNITS, len(PRODUCTIONS))),
-    }  # fmt: skip
+    return {"features": features, "bias": np.zeros(HIDDEN_UNITS), "out": np.zeros((HIDDEN_UNITS, len(PRODUCTIONS)))}
 
 
 def forward(parameters: Parameters, seen: Ints, fits: NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -91,8 +89,9 @@ def write_programs(
     while drafts:
         numbers = np.array(list(drafts))
         seen = np.array([vocabulary.features(problems[n], draft) for n, draft in drafts.items()])
-        fits = np.array([_FITS[PLACES[draft.hole[0]]] & in_scope(draft.arguments)
-                         for draft in drafts.values() if draft.hole])  # fmt: skip
+        fits = np.array(
+            [_FITS[PLACES[draft.hole[0]]] & in_scope(draft.arguments) for draft in drafts.values() if draft.hole]
+        )
         _, log_probs = forward(parameters, seen, fits)
         noise = 0.0 if rng is None else rng.gumbel(size=log_probs.shape)
         chosen = np.argmax(log_probs + noise, axis=1)

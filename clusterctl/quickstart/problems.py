@@ -55,9 +55,13 @@ def _problem(
         return tuple((call, space["solve"](*deepcopy(call))) for call in calls)
 
     return Problem(
-        name=name, prompt=prompt, arguments=arguments, answer=answer, visible=cases(visible or _VISIBLE[arguments]),
+        name=name,
+        prompt=prompt,
+        arguments=arguments,
+        answer=answer,
+        visible=cases(visible or _VISIBLE[arguments]),
         hidden=cases(_HIDDEN[arguments]),
-    )  # fmt: skip
+    )
 
 
 PROBLEMS: tuple[Problem, ...] = (

@@ -78,9 +78,12 @@ def measure(verdicts: Sequence[Verdict]) -> dict[str, float]:
     }
     rewards = [reward(verdict.visible) for verdict in verdicts]
     return {
-        "reward": float(np.mean(rewards)), "pass_at_1_visible": visible, "pass_at_1_hidden": hidden,
-        "visible_hidden_gap": visible - hidden, **shares,
-    }  # fmt: skip
+        "reward": float(np.mean(rewards)),
+        "pass_at_1_visible": visible,
+        "pass_at_1_hidden": hidden,
+        "visible_hidden_gap": visible - hidden,
+        **shares,
+    }
 
 
 def readable(mark: dict[str, Any]) -> str:
@@ -115,13 +118,22 @@ def write_result(run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[
 
     first, last = means(marks[:ENDS], "metrics"), means(marks[-ENDS:], "metrics")
     result = {
-        "stage": STAGE, "steps": len(marks), "settings": settings, "first": first, "last": last,
+        "stage": STAGE,
+        "steps": len(marks),
+        "settings": settings,
+        "first": first,
+        "last": last,
         "seconds_per_step": means(marks, "phases"),
         "problems": [
-            {"name": problem.name, "prompt": problem.prompt, "program": program,
-             "visible_share": verdict.visible.passed_share, "hidden_share": verdict.hidden.passed_share}
+            {
+                "name": problem.name,
+                "prompt": problem.prompt,
+                "program": program,
+                "visible_share": verdict.visible.passed_share,
+                "hidden_share": verdict.hidden.passed_share,
+            }
             for problem, program, verdict in final
         ],
-    }  # fmt: skip
+    }
     write_atomic(run_dir / "result.json", json.dumps(result, indent=1) + "\n")
     say(f"done: reward {first['reward']:.2f} in the first steps, {last['reward']:.2f} in the last")

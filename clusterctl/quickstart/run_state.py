@@ -44,8 +44,12 @@ class RunState(Progress):
 
     def save(self, run_dir: Path) -> None:
         """The checkpoint first, then the mark: whatever is marked is in the checkpoint."""
-        about = {"settings": self.settings, "steps_done": self.steps_done, "last_mark": self.last_mark,
-                 "updates": self.adam.updates}  # fmt: skip
+        about = {
+            "settings": self.settings,
+            "steps_done": self.steps_done,
+            "last_mark": self.last_mark,
+            "updates": self.adam.updates,
+        }
         arrays: dict[str, Any] = {
             f"{kind}.{name}": array
             for kind, part in (("now", self.parameters), ("first", self.adam.first), ("second", self.adam.second))

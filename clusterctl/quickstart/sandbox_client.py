@@ -36,15 +36,20 @@ class SandboxClient:
     """Judges programs, a bounded number at once.  Use as `async with`."""
 
     def __init__(
-        self, url: str, *, patience_seconds: float = 60.0, concurrency: int | None = None,
+        self,
+        url: str,
+        *,
+        patience_seconds: float = 60.0,
+        concurrency: int | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.retries = 0
         self._url = url.rstrip("/")
         self._patience_seconds = patience_seconds
         self._at_once = asyncio.Semaphore(concurrency or 2 * (os.cpu_count() or 2))
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(RUN_SECONDS_LIMIT + QUEUE_SECONDS, connect=5.0),
-                                       trust_env=False, transport=transport)  # fmt: skip
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(RUN_SECONDS_LIMIT + QUEUE_SECONDS, connect=5.0), trust_env=False, transport=transport
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,9 +81,12 @@ class SandboxClient:
     async def _run(self, code: str) -> tuple[str, bool]:
         """What the code printed, and whether the sandbox ended it at its time limit."""
         tries = AsyncRetrying(
-            retry=retry_if_exception_type((httpx.TransportError, _TryAgain)), before_sleep=self._count, reraise=True,
-            wait=wait_random_exponential(0.1, max=2.0), stop=stop_after_delay(self._patience_seconds),
-        )  # fmt: skip
+            retry=retry_if_exception_type((httpx.TransportError, _TryAgain)),
+            before_sleep=self._count,
+            reraise=True,
+            wait=wait_random_exponential(0.1, max=2.0),
+            stop=stop_after_delay(self._patience_seconds),
+        )
         try:
             return await tries(self._post, code)
         except (httpx.TransportError, _TryAgain) as error:
@@ -89,8 +97,12 @@ class SandboxClient:
             ) from error
 
     async def _post(self, code: str) -> tuple[str, bool]:
-        question = {"code": code, "language": "python", "run_timeout": RUN_SECONDS_LIMIT,
-                    "memory_limit_MB": MEMORY_LIMIT_MB}  # fmt: skip
+        question = {
+            "code": code,
+            "language": "python",
+            "run_timeout": RUN_SECONDS_LIMIT,
+            "memory_limit_MB": MEMORY_LIMIT_MB,
+        }
         answer = await self._http.post(f"{self._url}/run_code", json=question)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise _TryAgain(f"HTTP status {answer.status_code}")

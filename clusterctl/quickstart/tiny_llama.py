@@ -42,16 +42,27 @@ def base_model(seed: int) -> tuple[Any, Any]:
     read = [p.answer if yes else program for p, program, yes in zip(problems, programs, right, strict=True)]
     texts = [f"{problem.prompt}\n{program}" for problem, program in zip(problems, read, strict=True)]
     tokenizer = _tokenizer(texts)
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=128, initializer_range=0.1, tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
-    ))  # fmt: skip
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=128,
+            initializer_range=0.1,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+        )
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LEARNING_RATE, total_steps=UPDATES, pct_start=0.1)
     for start in range(0, len(texts), BATCH):
-        batch = tokenizer([text + tokenizer.eos_token for text in texts[start : start + BATCH]], padding=True,
-                          return_tensors="pt")  # fmt: skip
+        batch = tokenizer(
+            [text + tokenizer.eos_token for text in texts[start : start + BATCH]], padding=True, return_tensors="pt"
+        )
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -65,9 +76,12 @@ def likeliest_programs(model: Any, tokenizer: Any, problems: Sequence[Problem]) 
     """What the model writes without chance."""
     prompts = tokenizer([prompt_of(problem) for problem in problems], padding=True, return_tensors="pt")
     tokens = model.generate(
-        input_ids=prompts["input_ids"], attention_mask=prompts["attention_mask"], do_sample=False,
-        max_new_tokens=MAX_TOKENS, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        input_ids=prompts["input_ids"],
+        attention_mask=prompts["attention_mask"],
+        do_sample=False,
+        max_new_tokens=MAX_TOKENS,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     written = tokenizer.batch_decode(tokens[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)
     return [program_of(problem, text) for problem, text in zip(problems, written, strict=True)]
 

@@ -72,8 +72,10 @@ def _train(args: argparse.Namespace) -> None:
     from clusterctl.quickstart.problems import PROBLEMS
 
     settings = Settings(prompts=args.prompts, samples=args.samples, seed=args.seed)
-    _say(f"{len(PROBLEMS)} problems; {args.steps} steps of {settings.prompts} problems x {settings.samples} programs; "
-         f"seed {settings.seed}; sandbox {args.sandbox_url}")  # fmt: skip
+    _say(
+        f"{len(PROBLEMS)} problems; {args.steps} steps of {settings.prompts} problems x {settings.samples} programs; "
+        f"seed {settings.seed}; sandbox {args.sandbox_url}"
+    )
     try:
         if args.trl:
             _by_trl(args, settings)

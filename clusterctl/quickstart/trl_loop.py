@@ -38,9 +38,12 @@ Judge = Callable[[Sequence[Problem], Sequence[str]], list[Verdict]]
 CHECKPOINT = "checkpoint.json"
 LEARNING_RATE = 7e-4
 ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1",
-}  # fmt: skip
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",
+}
 """Nothing is fetched, nothing is sent; one thread: the model is tiny, and the sandboxes want the CPUs."""
 
 
@@ -131,17 +134,36 @@ def _trainer(model: Any, tokenizer: Any, loop: Loop) -> Any:
 
     settings = loop.settings
     config = GRPOConfig(
-        output_dir=str(loop.run_dir / "trl"), max_steps=loop.steps, seed=settings.seed, use_cpu=True, bf16=False,
-        per_device_train_batch_size=settings.prompts * settings.samples, num_generations=settings.samples,
-        max_completion_length=MAX_TOKENS, learning_rate=LEARNING_RATE, lr_scheduler_type="constant",
-        scale_rewards="batch", shuffle_dataset=False, gradient_checkpointing=False, dataloader_pin_memory=False,
-        save_strategy="steps", save_steps=1, save_total_limit=2, logging_steps=1, report_to="none", disable_tqdm=True,
-    )  # fmt: skip
+        output_dir=str(loop.run_dir / "trl"),
+        max_steps=loop.steps,
+        seed=settings.seed,
+        use_cpu=True,
+        bf16=False,
+        per_device_train_batch_size=settings.prompts * settings.samples,
+        num_generations=settings.samples,
+        max_completion_length=MAX_TOKENS,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        scale_rewards="batch",
+        shuffle_dataset=False,
+        gradient_checkpointing=False,
+        dataloader_pin_memory=False,
+        save_strategy="steps",
+        save_steps=1,
+        save_total_limit=2,
+        logging_steps=1,
+        report_to="none",
+        disable_tqdm=True,
+    )
     order = [problem for step in range(loop.steps) for problem in problems_of_step(settings, step)]
     rows = [{"prompt": prompt_of(problem), "number": PROBLEMS.index(problem)} for problem in order]
     trainer = GRPOTrainer(
-        model=model, args=config, processing_class=tokenizer, reward_funcs=loop.rewards,
-        train_dataset=Dataset.from_list(rows), callbacks=[Callback()],
-    )  # fmt: skip
+        model=model,
+        args=config,
+        processing_class=tokenizer,
+        reward_funcs=loop.rewards,
+        train_dataset=Dataset.from_list(rows),
+        callbacks=[Callback()],
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -33,12 +33,23 @@ def planned_against_actual(run: OpenRun) -> list[BillLine]:
     planned = None if plan.at_least else sum(line.usd or 0.0 for line in plan.lines)
     return [
         *_by_line(run, bill.lines),
-        BillLine(kind="total", name="in all", planned=planned, unit="USD", known=float(bill.known_usd),
-                 actual=None if bill.usd is None else float(bill.usd)),
-        BillLine(kind="hours", name="hours", planned=plan.hours.p50, actual=float(use_of(run.ledger, run.run_id).hours),
-                 unit="h"),
+        BillLine(
+            kind="total",
+            name="in all",
+            planned=planned,
+            unit="USD",
+            known=float(bill.known_usd),
+            actual=None if bill.usd is None else float(bill.usd),
+        ),
+        BillLine(
+            kind="hours",
+            name="hours",
+            planned=plan.hours.p50,
+            actual=float(use_of(run.ledger, run.run_id).hours),
+            unit="h",
+        ),
         *_by_phase(run),
-    ]  # fmt: skip
+    ]
 
 
 def _by_line(run: OpenRun, costs: Sequence[CostLine]) -> list[BillLine]:
@@ -61,14 +72,27 @@ def _by_line(run: OpenRun, costs: Sequence[CostLine]) -> list[BillLine]:
         unknown = any(cost.usd is None for cost in mine) or (not mine and not never_made)
         priced = [line.usd for line in lines if line.usd is not None]
         rows.append(
-            BillLine(kind="line", name=" + ".join(line.name for line in lines), unit="USD", known=known,
-                     planned=sum(priced) if len(priced) == len(lines) else None, actual=None if unknown else known)
-        )  # fmt: skip
+            BillLine(
+                kind="line",
+                name=" + ".join(line.name for line in lines),
+                unit="USD",
+                known=known,
+                planned=sum(priced) if len(priced) == len(lines) else None,
+                actual=None if unknown else known,
+            )
+        )
     return rows + [
-        BillLine(kind="line", name=cost.resource_id.removeprefix(f"{run.run_id}/"), unit="USD", planned=0.0,
-                 actual=None if cost.usd is None else float(cost.usd), known=float(cost.known_usd))
-        for cost in spent.get("", []) if cost.kind in REPORTED
-    ]  # fmt: skip
+        BillLine(
+            kind="line",
+            name=cost.resource_id.removeprefix(f"{run.run_id}/"),
+            unit="USD",
+            planned=0.0,
+            actual=None if cost.usd is None else float(cost.usd),
+            known=float(cost.known_usd),
+        )
+        for cost in spent.get("", [])
+        if cost.kind in REPORTED
+    ]
 
 
 def _by_phase(run: OpenRun) -> list[BillLine]:

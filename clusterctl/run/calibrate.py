@@ -89,10 +89,15 @@ def apply(ledger: Ledger, factors: Factors) -> None:
     ledger.put_factors(
         [
             FactorRow(
-                calibration_id=factors.identity, **factor.place._asdict(), gpu=factor.gpu, applied_at=now,
-                log_factor=factor.log_factor, log_sd=factor.log_sd, ratios=factor.ratios,
+                calibration_id=factors.identity,
+                **factor.place._asdict(),
+                gpu=factor.gpu,
+                applied_at=now,
+                log_factor=factor.log_factor,
+                log_sd=factor.log_sd,
+                ratios=factor.ratios,
             )
             for by_gpu in factors.by_place.values()
             for factor in by_gpu.values()
         ]
-    )  # fmt: skip
+    )

@@ -56,9 +56,12 @@ class SteadyClock:
         """Remember now.  Raises ClusterctlError when the disk is full."""
         self.last = self._moment(self.now())
         row = {
-            "boot_id": self.last.boot_id, "uptime_seconds": self.last.uptime_seconds, "at": self.last.at.isoformat(),
-            "marks_byte": self.marks_byte, "progress_at": self.progress_at.isoformat() if self.progress_at else None,
-        }  # fmt: skip
+            "boot_id": self.last.boot_id,
+            "uptime_seconds": self.last.uptime_seconds,
+            "at": self.last.at.isoformat(),
+            "marks_byte": self.marks_byte,
+            "progress_at": self.progress_at.isoformat() if self.progress_at else None,
+        }
         write_atomic(self._file, json.dumps(row))
 
     def _moment(self, at: datetime) -> Beat:

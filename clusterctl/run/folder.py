@@ -78,8 +78,11 @@ class RunFolder:
     def last_sign(self) -> datetime | None:
         """The last moment at which the job wrote anything."""
         times = [
-            file.stat().st_mtime for file in self.path.rglob("*")
-            if file.is_file() and not file.is_symlink()
-            and not file.name.startswith(("supervisor", self.beat.name)) and file.suffix != ".times"
-        ]  # fmt: skip
+            file.stat().st_mtime
+            for file in self.path.rglob("*")
+            if file.is_file()
+            and not file.is_symlink()
+            and not file.name.startswith(("supervisor", self.beat.name))
+            and file.suffix != ".times"
+        ]
         return datetime.fromtimestamp(max(times)).astimezone() if times else None

@@ -58,23 +58,33 @@ def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
     memory_mib = max(round(need.memory_gib * MIB_PER_GIB), LEAST_MEMORY_MIB)
     python, sandbox_url = (sys.executable, "-P", "-m"), f"http://127.0.0.1:{port}"
     agent = Settings(
-        store=written_store(), node=socket.gethostname(), listen="127.0.0.1:0", sandboxes=(sandbox_url,),
+        store=written_store(),
+        node=socket.gethostname(),
+        listen="127.0.0.1:0",
+        sandboxes=(sandbox_url,),
         metrics_files=(str(folder.metrics),),
-    )  # fmt: skip
+    )
     return ({TELEMETRY: Job(command=tuple(agent.command()))} if installed() else {}) | {
-        SANDBOX: Job(
-            command=(*python, "clusterctl.run.sandbox_role", str(port), str(workers), str(memory_mib))
-        ),
+        SANDBOX: Job(command=(*python, "clusterctl.run.sandbox_role", str(port), str(workers), str(memory_mib))),
         TRAINER: Job(
             command=(
-                *python, "clusterctl.quickstart.trainer", "--run-dir", str(folder.path),
-                "--sandbox-url", sandbox_url, "--steps", str(stage.steps),
-                "--prompts", str(stage.prompts_per_step), "--samples", str(stage.samples_per_prompt),
+                *python,
+                "clusterctl.quickstart.trainer",
+                "--run-dir",
+                str(folder.path),
+                "--sandbox-url",
+                sandbox_url,
+                "--steps",
+                str(stage.steps),
+                "--prompts",
+                str(stage.prompts_per_step),
+                "--samples",
+                str(stage.samples_per_prompt),
                 *(["--trl"] if stage.model == QUICKSTART_LLAMA else []),
             ),
             environment={PHASES_VARIABLE: str(socket_path(user_data_dir())), MARKS_VARIABLE: str(folder.marks)},
         ),
-    }  # fmt: skip
+    }
 
 
 def _port(folder: RunFolder) -> int:

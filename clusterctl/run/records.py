@@ -30,9 +30,11 @@ def use_of(ledger: Ledger, run_id: str) -> Use:
     bill = ledger.bill(run_id)
     seconds = sum((Decimal(str(line.seconds)) for line in bill.lines if line.kind == MACHINE), Decimal(0))
     return Use(
-        hours=seconds / SECONDS_PER_HOUR, priced_usd=bill.known_usd, unpriced=bill.unpriced,
+        hours=seconds / SECONDS_PER_HOUR,
+        priced_usd=bill.known_usd,
+        unpriced=bill.unpriced,
         reported_usd_per_hour=bill.reported_usd_per_hour,
-    )  # fmt: skip
+    )
 
 
 def pasts(resources: Sequence[Resource], *, since: datetime) -> dict[str, Past]:
@@ -91,8 +93,13 @@ class Records:
     def _event_of(self, position: int, why: str) -> None:
         """A line that counts for nothing; of those with one reason the first."""
         where = f"{self.run.folder.marks}, line {self.run.folder.marks_line(position)}"
-        self.ledger.record_event(self.run.run_id, "mark", f"{where} does not count, nor do more like it: {why}",
-                                 event_id=f"mark:{why[:200]}", at=self.run.clock.now())  # fmt: skip
+        self.ledger.record_event(
+            self.run.run_id,
+            "mark",
+            f"{where} does not count, nor do more like it: {why}",
+            event_id=f"mark:{why[:200]}",
+            at=self.run.clock.now(),
+        )
 
     def _charge(self, position: int, said: Charge, at: datetime) -> None:
         """What the job says that it has used beside its machine, once."""
@@ -106,11 +113,22 @@ class Records:
         own = {"role": said.role, "unit": said.unit, LINES: lines}
         intent = Intent(
             resource_id="/".join(filter(None, (run.run_id, said.role, said.cost, said.name, said.unit))),
-            run_id=run.run_id, role=said.role, kind=said.cost, provider=said.provider or NOBODY, price_source=source,
+            run_id=run.run_id,
+            role=said.role,
+            kind=said.cost,
+            provider=said.provider or NOBODY,
+            price_source=source,
             tags={**run.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}},
-        )  # fmt: skip
-        self.ledger.charge(intent, quantity=said.quantity, usd_per_unit=usd_per_unit, usd=said.usd, mark=position,
-                           since=self.wanted_at, at=at)  # fmt: skip
+        )
+        self.ledger.charge(
+            intent,
+            quantity=said.quantity,
+            usd_per_unit=usd_per_unit,
+            usd=said.usd,
+            mark=position,
+            since=self.wanted_at,
+            at=at,
+        )
 
     def settle_gone(self, seen: Sequence[Instance]) -> None:
         """Resources that the ledger holds for live and the target does not see have gone."""
@@ -122,8 +140,14 @@ class Records:
             run.target.stop(run.ref, left, grace_seconds=0.0)
             self.ledger.mark_gone(resource.resource_id, at=run.clock.now())
             what = "ended" if resource.state == "live" else "was never started"
-            self.ledger.record_event(run.run_id, "gone", f"{resource.role} {what}", role=resource.role,
-                                     event_id=f"gone:{resource.resource_id}", at=run.clock.now())  # fmt: skip
+            self.ledger.record_event(
+                run.run_id,
+                "gone",
+                f"{resource.role} {what}",
+                role=resource.role,
+                event_id=f"gone:{resource.resource_id}",
+                at=run.clock.now(),
+            )
 
     def past(self) -> dict[str, Past]:
         """Starts of every role, and how many of them brought no step."""

@@ -85,10 +85,15 @@ class OpenRun:
         machine = {"node": socket.gethostname(), "gpus": str(gpus), LINES: lines}
         own = {"role": role} | (machine if role == NODE else {})
         return Intent(
-            resource_id=identity, run_id=self.run_id, role=role, kind=MACHINE if role == NODE else PROCESS,
-            provider=LOCAL, tags={**self.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}},
-            usd_per_hour=self.usd_per_hour if role == NODE else FREE, price_source="the plan",
-        )  # fmt: skip
+            resource_id=identity,
+            run_id=self.run_id,
+            role=role,
+            kind=MACHINE if role == NODE else PROCESS,
+            provider=LOCAL,
+            tags={**self.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}},
+            usd_per_hour=self.usd_per_hour if role == NODE else FREE,
+            price_source="the plan",
+        )
 
 
 def run_id_of(plan: Plan, *, again: int = 1) -> str:
@@ -103,9 +108,15 @@ def open_run(ledger: Ledger, store: Path, run_id: str) -> OpenRun:
     plan = read_plan(folder.plan) if folder.plan.exists() else _recorded_plan(ledger, row)
     spec, clock = RunSpec.model_validate(plan.spec), SteadyClock(folder.beat)
     return OpenRun(
-        run_id=run_id, ledger=ledger, plan=plan, spec=spec, target=target_of(plan, store), folder=folder, clock=clock,
+        run_id=run_id,
+        ledger=ledger,
+        plan=plan,
+        spec=spec,
+        target=target_of(plan, store),
+        folder=folder,
+        clock=clock,
         ref=RunRef(run_id=run_id, folder=folder.path, tags=_tags(row, clock.now())),
-    )  # fmt: skip
+    )
 
 
 def _recorded_plan(ledger: Ledger, row: Run) -> Plan:
@@ -122,10 +133,12 @@ def _tags(row: Run, now: datetime) -> dict[str, str]:
     """
     expires_at = now + timedelta(hours=float(row.limit_hours)) if row.limit_hours is not None else None
     ours = {
-        "run": row.run_id, "team": row.labels.get("team", NONE), "plan-id": row.plan_id or NONE,
+        "run": row.run_id,
+        "team": row.labels.get("team", NONE),
+        "plan-id": row.plan_id or NONE,
         "budget": NONE if row.limit_usd is None else f"{row.limit_usd:f}",
         "expires-at": NONE if expires_at is None else expires_at.isoformat(timespec="seconds"),
-    }  # fmt: skip
+    }
     return {f"{TAG_PREFIX}/{name}": value for name, value in (dict(row.labels) | ours).items()}
 
 

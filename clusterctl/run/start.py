@@ -26,8 +26,17 @@ from planners.run.money import Standing, Use, judge
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
 
-SUPERVISOR_VARIABLES = ("CLUSTERCTL_LEDGER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE",
-                        "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")  # fmt: skip
+SUPERVISOR_VARIABLES = (
+    "CLUSTERCTL_LEDGER",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGSSLCERT",
+    "PGSSLKEY",
+)
 """What the supervisor needs to reach the ledger.  Never an argument, and no role's: it may hold a password."""
 SUPERVISOR_SECONDS = 60.0
 """For a new supervisor to take its lock: an interpreter's start on a very busy machine.  A dead one is noticed."""
@@ -113,11 +122,17 @@ def prepare(ledger: Ledger, store: Path, plan: Plan, launch: Launch, limits: Run
     if launch.deed is Deed.START:
         ledger.add_run(
             Run(
-                run_id=run_id, name=plan.name, target=LOCAL, plan_id=plan.id, created_at=ledger.now(),
-                limit_usd=limits.usd, limit_hours=limits.hours,
-                usd_per_hour=None if plan.at_least else exact(plan.usd_per_hour), labels=plan.spec.get("labels", {}),
+                run_id=run_id,
+                name=plan.name,
+                target=LOCAL,
+                plan_id=plan.id,
+                created_at=ledger.now(),
+                limit_usd=limits.usd,
+                limit_hours=limits.hours,
+                usd_per_hour=None if plan.at_least else exact(plan.usd_per_hour),
+                labels=plan.spec.get("labels", {}),
             )
-        )  # fmt: skip
+        )
         ledger.record_event(run_id, "wanted", f"up of plan {plan.id}", event_id=f"wanted:{run_id}")
         return
     run, number = launch.run, len(ledger.events(run_id, kind="wanted")) + 1
@@ -156,8 +171,10 @@ def ensure_supervisor(ledger: Ledger, store: Path, run_id: str, *, wait: bool = 
     log = log_file(run.folder.path, SUPERVISOR)
     pid = spawn(
         [sys.executable, "-P", "-m", "clusterctl.run.supervisor", str(store), run_id],
-        folder=store, environment=environment, log=log,
-    )  # fmt: skip
+        folder=store,
+        environment=environment,
+        log=log,
+    )
     deadline = time.monotonic() + SUPERVISOR_SECONDS
     while wait and not is_watched(ledger, run_id) and ledger.get_run(run_id).state in LIVE:
         if time.monotonic() > deadline or not running(pid):

@@ -62,7 +62,7 @@ def page(state: RunState, at: Terminal) -> str:
         "plan": f"{usd_text(state.planned_usd)}, {duration_text(state.planned_hours * 3600)}; an hour costs {hour}",
         "limits": _limits(state),
         "live": ", ".join(state.roles) or "nothing",
-    }  # fmt: skip
+    }
     title = f"{row.run_id}  {_coloured(row.state, COLOURS.get(row.state, ''), at)}  on {row.target}, plan {row.plan_id}"
     problems = problem_lines(state, at) or ["  nothing is wrong"]
     return "\n".join([title, *(f"  {name:<8} {text}" for name, text in rows.items()), *problems])

@@ -14,8 +14,12 @@ from clusterctl.run.start import Deed, Launch
 from planners.plan.value import Plan
 from planners.run.money import Use, idle_seconds
 
-METRIC_WORDS = {"reward": "reward", "pass_at_1_visible": "pass@1", "pass_at_1_hidden": "hidden",
-                "visible_hidden_gap": "gap"}  # fmt: skip
+METRIC_WORDS = {
+    "reward": "reward",
+    "pass_at_1_visible": "pass@1",
+    "pass_at_1_hidden": "hidden",
+    "visible_hidden_gap": "gap",
+}
 """Of a step's metrics, those that a line has room for, and what it calls them; `--json` holds all."""
 UNIT_BYTES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
 
@@ -30,8 +34,7 @@ def preview_text(plan: Plan, launch: Launch, limits: RunLimits, use: Use, last: 
     usd = [usd_text(value) for value in (plan.usd.p50, plan.usd.p10, plan.usd.p90)]
     took = [duration_text(3600 * value) for value in (plan.hours.p50, plan.hours.p10, plan.hours.p90)]
     money = f"{least}{usd[0]} (P10 {usd[1]}, P90 {usd[2]})" if plan.usd.p90 or not plan.at_least else "unknown"
-    rows += [f"  dollars  {money}; an hour costs {hour}",
-             f"  time     {took[0]} (P10 {took[1]}, P90 {took[2]})"]  # fmt: skip
+    rows += [f"  dollars  {money}; an hour costs {hour}", f"  time     {took[0]} (P10 {took[1]}, P90 {took[2]})"]
     if launch.deed is not Deed.START:
         done = f"step {last.step} of {last.of}" if last else "no step done"
         spent = usd_text(None if use.unpriced else use.priced_usd, known=use.priced_usd)

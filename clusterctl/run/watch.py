@@ -70,8 +70,9 @@ class Watch:
         self._write(seen, held=row.desired == "up" and not done)
         reason = self._stop_reason(row, lost=lost) if row.desired == "up" and not done else ""
         up = row.desired == "up" and not reason
-        decided = reconcile(run.roles, seen, run_id=run.run_id, past=records.past(), done=done,
-                            now=run.clock.now(), end=not up)  # fmt: skip
+        decided = reconcile(
+            run.roles, seen, run_id=run.run_id, past=records.past(), done=done, now=run.clock.now(), end=not up
+        )
         self._move(row, live=bool(seen))
         for change in decided.changes:
             self._do(change)

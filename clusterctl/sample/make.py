@@ -101,30 +101,43 @@ def _rlcef(plan: Plan) -> Recorded:
     gpus = sum(pool.nodes * pool.gpus_per_node for pool in plan.pools if pool.role == "rollout")
     trainers, rollouts, sandboxes = _nodes(plan)
     steps = tuple(
-        Said(stage="rlcef", step=done.step, of=what.steps, at=_at(done.end), phases=done.phases,
-             metrics=step_metrics(done, samples=what.samples_per_step, gpus=gpus, rng=rng))
+        Said(
+            stage="rlcef",
+            step=done.step,
+            of=what.steps,
+            at=_at(done.end),
+            phases=done.phases,
+            metrics=step_metrics(done, samples=what.samples_per_step, gpus=gpus, rng=rng),
+        )
         for done in day.steps
-    )  # fmt: skip
+    )
     lanes = (("trainer", trainers, day.trainer, 71_400), ("rollout", rollouts, day.rollout, 73_900))
     frames = tuple(
         gpu_frame(
             Pool(nodes=nodes, run=RLCEF, role=role, lane=lane, fb_used_mib=used), START, hours=HOURS, seed=SEED + i
         )
         for i, (role, nodes, lane, used) in enumerate(lanes)
-    )  # fmt: skip
+    )
     events = [
-        ("gone", "trainer ended: Xid 79 on gpu-3, GPU 5", _at(at - 960.0), "trainer")
-        for at, _, _ in day.recovered
+        ("gone", "trainer ended: Xid 79 on gpu-3, GPU 5", _at(at - 960.0), "trainer") for at, _, _ in day.recovered
     ] + [
-        ("launch", f"trainer: goes on from the checkpoint of step {kept}; steps {kept + 1} to {lost} are done again",
-         _at(at), "trainer")
+        (
+            "launch",
+            f"trainer: goes on from the checkpoint of step {kept}; steps {kept + 1} to {lost} are done again",
+            _at(at),
+            "trainer",
+        )
         for at, kept, lost in day.recovered
-    ]  # fmt: skip
+    ]
     return Recorded(
-        nodes={"trainer": trainers, "rollout": rollouts, "sandbox": sandboxes}, start=START, end=None, steps=steps,
-        gpu=frames, events=tuple(events),
+        nodes={"trainer": trainers, "rollout": rollouts, "sandbox": sandboxes},
+        start=START,
+        end=None,
+        steps=steps,
+        gpu=frames,
+        events=tuple(events),
         sandbox=sandbox_frame(what, day, START, nodes=sandboxes, run=RLCEF, seed=SEED + 2),
-    )  # fmt: skip
+    )
 
 
 def _nodes(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

@@ -60,11 +60,17 @@ def record_run(ledger: Ledger, run_id: str, plan: Plan, recorded: Recorded) -> N
     limits = plan.spec["limits"]
     ledger.add_run(
         Run(
-            run_id=run_id, name=run_id, target="simulated", plan_id=plan.id, created_at=recorded.start,
-            limit_usd=_decimal(limits.get("usd")), limit_hours=_decimal(limits.get("hours")),
-            usd_per_hour=_decimal(plan.usd_per_hour), labels={"team": TEAMS[run_id], "simulated": "true"},
+            run_id=run_id,
+            name=run_id,
+            target="simulated",
+            plan_id=plan.id,
+            created_at=recorded.start,
+            limit_usd=_decimal(limits.get("usd")),
+            limit_hours=_decimal(limits.get("hours")),
+            usd_per_hour=_decimal(plan.usd_per_hour),
+            labels={"team": TEAMS[run_id], "simulated": "true"},
         )
-    )  # fmt: skip
+    )
     ledger.record_event(run_id, "wanted", f"up of plan {plan.id}", at=recorded.start, event_id=f"wanted:{run_id}")
     ledger.set_state(run_id, "running", at=recorded.start, note="simulated")
     ledger.write(lambda connection: _record_steps(connection, run_id, recorded.steps))
@@ -82,19 +88,31 @@ def record_run(ledger: Ledger, run_id: str, plan: Plan, recorded: Recorded) -> N
 def _record_node(ledger: Ledger, run_id: str, node: str, pool: Pool, recorded: Recorded) -> None:
     identity = f"{run_id}/{node}"
     own = {
-        "run": run_id, "role": pool.role, "team": TEAMS[run_id], "node": node,
-        "gpus": str(pool.gpus_per_node), "capacity-type": pool.capacity_type, "instance-type": pool.instance_type,
+        "run": run_id,
+        "role": pool.role,
+        "team": TEAMS[run_id],
+        "node": node,
+        "gpus": str(pool.gpus_per_node),
+        "capacity-type": pool.capacity_type,
+        "instance-type": pool.instance_type,
         "region": pool.region,
-    }  # fmt: skip
+    }
     tags = {f"{TAG_PREFIX}/{name}": value for name, value in own.items()}
     intent = Intent(
-        resource_id=identity, run_id=run_id, role=pool.role, kind="machine", provider=pool.cloud, tags=tags,
-        usd_per_hour=_decimal(pool.usd_per_node_hour), price_source=f"{pool.price_source}, {pool.price_as_of}",
-    )  # fmt: skip
+        resource_id=identity,
+        run_id=run_id,
+        role=pool.role,
+        kind="machine",
+        provider=pool.cloud,
+        tags=tags,
+        usd_per_hour=_decimal(pool.usd_per_node_hour),
+        price_source=f"{pool.price_source}, {pool.price_as_of}",
+    )
     ledger.intend(intent, at=recorded.start)
     ledger.mark_live(identity, address=node, at=recorded.start)
-    ledger.record_event(run_id, "launch", f"{pool.role}: {node}", role=pool.role, at=recorded.start,
-                        event_id=f"launch:{identity}")  # fmt: skip
+    ledger.record_event(
+        run_id, "launch", f"{pool.role}: {node}", role=pool.role, at=recorded.start, event_id=f"launch:{identity}"
+    )
     gone = recorded.end is not None and node not in recorded.left
     ledger.extend_cost(identity, until=recorded.end if gone and recorded.end else START + timedelta(hours=HOURS))
     if gone:

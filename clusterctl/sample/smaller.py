@@ -36,12 +36,13 @@ def synthesis(plan: Plan) -> Recorded:
         drift = {"not_duplicate": 1.0 - 0.012 * i}
         kept = {name: min(1.0, share * drift.get(name, 1.0) * rng.normal(1, 0.01)) for name, share in yields.items()}
         metrics = {f"yield_{name}": share for name, share in kept.items()} | {
-            "items_written": wanted, "items_accepted": round(wanted * float(np.prod(list(kept.values())))),
+            "items_written": wanted,
+            "items_accepted": round(wanted * float(np.prod(list(kept.values())))),
             "teacher_tokens": stage.demand["teacher tokens"] / BATCHES * rng.normal(1.06, 0.02),
             "student_tokens": stage.demand["student tokens"] / BATCHES * rng.normal(1, 0.02),
             "near_duplicate_share": 1.0 - kept["not_duplicate"],
             "distinct_ngram_share": 0.62 - 0.011 * i + rng.normal(0, 0.006),
-        }  # fmt: skip
+        }
         steps.append(_said(stage.name, i, ends[i], phases, metrics))
     return _recorded(plan, SYNTHESIZE, lane, steps, left=("synth-sandbox-1",))
 
@@ -53,8 +54,12 @@ def evaluation(plan: Plan) -> Recorded:
     steps = []
     for i in range(BATCHES):
         solved = int(rng.binomial(500 // BATCHES, 0.41))
-        metrics = {"tasks": 500 / BATCHES, "solved": float(solved), "pass_at_1": solved / (500 / BATCHES),
-                   "time_limit_share": abs(rng.normal(0.03, 0.01))}  # fmt: skip
+        metrics = {
+            "tasks": 500 / BATCHES,
+            "solved": float(solved),
+            "pass_at_1": solved / (500 / BATCHES),
+            "time_limit_share": abs(rng.normal(0.03, 0.01)),
+        }
         steps.append(_said(stage.name, i, ends[i], phases, metrics))
     return _recorded(plan, EVALUATE, lane, steps)
 
@@ -92,6 +97,11 @@ def _recorded(plan: Plan, run: str, lane: Lane, steps: list[Said], *, left: tupl
         kind="absent", node=sandboxes[0], subject="sandbox", text="its sandbox server reports no counters"
     )
     return Recorded(
-        nodes={"rollout": gpu, "sandbox": sandboxes}, start=start, end=steps[-1].at, steps=tuple(steps),
-        gpu=(frame.filter(frame["at"] > start),), left=left, notes=(absent,),
-    )  # fmt: skip
+        nodes={"rollout": gpu, "sandbox": sandboxes},
+        start=start,
+        end=steps[-1].at,
+        steps=tuple(steps),
+        gpu=(frame.filter(frame["at"] > start),),
+        left=left,
+        notes=(absent,),
+    )

@@ -43,13 +43,17 @@ def scenario(plan: Plan) -> Scenario:
     spec = plan.spec["stages"][0]
     slots = sum(pool.slots or 0 for pool in plan.pools)
     return Scenario(
-        hours=HOURS, steps=int(stage.units), boot_seconds=480.0,
+        hours=HOURS,
+        steps=int(stage.units),
+        boot_seconds=480.0,
         planned_seconds={phase.name: phase.seconds for phase in stage.phases},
         factors={"generate": 1.17, "train": 1.04, "log-prob": 0.96, "reference": 0.96, "weight sync": 1.7},
-        samples_per_step=spec["prompts_per_step"] * spec["samples_per_prompt"], sandbox_slots=slots,
+        samples_per_step=spec["prompts_per_step"] * spec["samples_per_prompt"],
+        sandbox_slots=slots,
         sandbox_mean_seconds=spec["sandbox"]["seconds"]["mean"],
         checkpoint_every_steps=spec["checkpoint"]["every_steps"],
         evaluate_every_steps=spec["evaluate"]["every_steps"],
         evaluate_seconds=stage.waste_hours["evaluation"] * 3600 / (stage.units / spec["evaluate"]["every_steps"]),
-        slowdowns=(SLOW,), outages=(LOST,),
-    )  # fmt: skip
+        slowdowns=(SLOW,),
+        outages=(LOST,),
+    )

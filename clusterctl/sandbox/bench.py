@@ -77,9 +77,15 @@ def speeds(isolation: Isolation, *, seconds: float, concurrencies: list[int], ba
 def _speed(by: str, program: str, concurrency: int, took: list[float], spent_seconds: float) -> Speed:
     cuts = statistics.quantiles(took, n=100)
     return Speed(
-        by=by, program=program, concurrency=concurrency, starts_per_second=len(took) / spent_seconds,
-        mean_seconds=statistics.mean(took), p50_seconds=cuts[49], p95_seconds=cuts[94], p99_seconds=cuts[98],
-    )  # fmt: skip
+        by=by,
+        program=program,
+        concurrency=concurrency,
+        starts_per_second=len(took) / spent_seconds,
+        mean_seconds=statistics.mean(took),
+        p50_seconds=cuts[49],
+        p95_seconds=cuts[94],
+        p99_seconds=cuts[98],
+    )
 
 
 def _repeat(start: Callable[[list[str]], None], program: list[str], concurrency: int, until: float) -> list[float]:

@@ -42,10 +42,15 @@ class RunCodeRequest(BaseModel):
         except binascii.Error as error:
             raise SpecError(f"a file's content is not base64: {error}") from error
         return Request(
-            language=self.language, code=self.code, stdin=(self.stdin or "").encode(errors="surrogatepass"),
-            files=files, fetch=tuple(self.fetch_files), compile_seconds=self.compile_timeout,
-            run_seconds=self.run_timeout, memory_mib=self.memory_limit_MB if self.memory_limit_MB > 0 else None,
-        )  # fmt: skip
+            language=self.language,
+            code=self.code,
+            stdin=(self.stdin or "").encode(errors="surrogatepass"),
+            files=files,
+            fetch=tuple(self.fetch_files),
+            compile_seconds=self.compile_timeout,
+            run_seconds=self.run_timeout,
+            memory_mib=self.memory_limit_MB if self.memory_limit_MB > 0 else None,
+        )
 
 
 def response(verdict: Verdict) -> dict[str, Any]:
@@ -67,7 +72,10 @@ def _command(phase: Phase | None) -> dict[str, Any] | None:
         return None
     code, note = _LIMITS.get(phase.status, (phase.exit_code, ""))
     return {
-        "status": _STATUSES.get(phase.status, "Finished"), "execution_time": phase.wall_seconds,
-        "cpu_time": phase.cpu_seconds, "return_code": code, "stdout": phase.stdout.decode(errors="replace"),
+        "status": _STATUSES.get(phase.status, "Finished"),
+        "execution_time": phase.wall_seconds,
+        "cpu_time": phase.cpu_seconds,
+        "return_code": code,
+        "stdout": phase.stdout.decode(errors="replace"),
         "stderr": phase.stderr.decode(errors="replace") + note,
-    }  # fmt: skip
+    }

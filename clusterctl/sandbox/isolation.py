@@ -16,9 +16,12 @@ from clusterctl.sandbox.process import run_phase
 from clusterctl.sandbox.verdict import Policy, Status
 
 _INSTALLERS = {
-    "apt-get": "apt-get install -y bubblewrap", "dnf": "dnf install -y bubblewrap", "apk": "apk add bubblewrap",
-    "pacman": "pacman -S --noconfirm bubblewrap", "zypper": "zypper --non-interactive install bubblewrap",
-}  # fmt: skip
+    "apt-get": "apt-get install -y bubblewrap",
+    "dnf": "dnf install -y bubblewrap",
+    "apk": "apk add bubblewrap",
+    "pacman": "pacman -S --noconfirm bubblewrap",
+    "zypper": "zypper --non-interactive install bubblewrap",
+}
 """Package manager → what installs bubblewrap."""
 
 

@@ -7,9 +7,14 @@ import threading
 BUCKET_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _PREFIX = "clusterctl_sandbox_"
 _KINDS = {
-    "requests_total": "counter", "cpu_seconds_total": "counter", "running": "gauge", "queued": "gauge",
-    "workers": "gauge", "request_seconds": "histogram", "start_seconds": "histogram",
-}  # fmt: skip
+    "requests_total": "counter",
+    "cpu_seconds_total": "counter",
+    "running": "gauge",
+    "queued": "gauge",
+    "workers": "gauge",
+    "request_seconds": "histogram",
+    "start_seconds": "histogram",
+}
 
 
 class Metrics:

@@ -79,12 +79,16 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
     code = os.waitstatus_to_exitcode(state)
     status = _status(watch, task, code=code, cpu_seconds=cpu_seconds, stderr=stderr)
     return Phase(
-        status=status, exit_code=code if status is Status.FINISHED else None, stdout=stdout, stderr=stderr,
-        start_seconds=began_at - asked_at, wall_seconds=gone_at - began_at,
+        status=status,
+        exit_code=code if status is Status.FINISHED else None,
+        stdout=stdout,
+        stderr=stderr,
+        start_seconds=began_at - asked_at,
+        wall_seconds=gone_at - began_at,
         cpu_seconds=cpu_seconds if watch.stopped is None and watch.began_at else None,
         peak_memory_mib=watch.peak_bytes / (1 << 20) or None,
         files=_unpack(reported.partition(b"\n")[2]) if task.fetch else {},
-    )  # fmt: skip
+    )
 
 
 def _status(watch: Watch, task: commands.Task, *, code: int, cpu_seconds: float, stderr: bytes) -> Status:

@@ -33,10 +33,15 @@ def run_program(request: Request, policy: Policy | None = None, isolation: Isola
         for line in (language.compile, language.run)
     )
     task = Task(
-        program=running, toolchain=toolchain(request.language), environ=language.environ,
-        files={**request.files, language.source: request.code.encode(errors="surrogatepass")}, fetch=request.fetch,
-        stdin=request.stdin, seconds=min(request.run_seconds, policy.max_seconds), memory_mib=memory_mib,
-    )  # fmt: skip
+        program=running,
+        toolchain=toolchain(request.language),
+        environ=language.environ,
+        files={**request.files, language.source: request.code.encode(errors="surrogatepass")},
+        fetch=request.fetch,
+        stdin=request.stdin,
+        seconds=min(request.run_seconds, policy.max_seconds),
+        memory_mib=memory_mib,
+    )
     if isolation is UNPROTECTED:  # nothing is shown anywhere else
         here = ":".join(f"{here}/bin" for here, _ in task.toolchain.folders)
         task = replace(task, toolchain=replace(task.toolchain, path=f"{here}:{task.toolchain.path}"))

@@ -54,9 +54,15 @@ class SandboxServer(ThreadingHTTPServer):
         """A client that went away is no event."""
 
     def __init__(
-        self, address: tuple[str, int], isolation: Isolation, policy: Policy, *, workers: int, queue: int,
+        self,
+        address: tuple[str, int],
+        isolation: Isolation,
+        policy: Policy,
+        *,
+        workers: int,
+        queue: int,
         token: str | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Raises SpecError when `address` can be reached from outside and there is no token, or can't be had."""
         if token is None and not _is_loopback(address[0]):
             hint = "give a --token-file, or listen on 127.0.0.1"

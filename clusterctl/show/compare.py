@@ -20,7 +20,7 @@ from clusterctl.show.rounding import (
     signed_percent,
     signed_usd,
     usd,
-)  # fmt: skip
+)
 from clusterctl.show.spans import Line, Span, Style, better, line, paint, stacked, wrap
 from clusterctl.show.table import Cell, Column, cell, draw, right
 from planners.plan.value import Plan
@@ -47,8 +47,13 @@ def render_differences(found: Sequence[Difference], terminal: Terminal, *, verbo
     if len(found) == 1:
         return whole
     columns = (
-        Column(prose=True), right("time"), right("dollars"), right("Δ$"), right("Δtime"), Column("fleet", drop=1),
-    )  # fmt: skip
+        Column(prose=True),
+        right("time"),
+        right("dollars"),
+        right("Δ$"),
+        right("Δtime"),
+        Column("fleet", drop=1),
+    )
     first = found[0].base
     rows = [[f"{found[0].base_label} as it is", *_figures(first), "", "", cell(first.fleet, Style.DIM)]]
     rows += [_alone(each, f"{each.other_label} alone") for each in found[:-1]]
@@ -72,10 +77,14 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
     money, time = found.usd_change, found.hours_change
     priced = " of what has a price" if other.at_least or base.at_least else ""
     head = line(
-        Span(found.other_label, Style.STRONG), " against ", Span(found.base_label, Style.STRONG), ": ",
-        Span(_said(signed_usd(money), "dollars"), better(money, Style.STRONG)), f"{priced}, ",
+        Span(found.other_label, Style.STRONG),
+        " against ",
+        Span(found.base_label, Style.STRONG),
+        ": ",
+        Span(_said(signed_usd(money), "dollars"), better(money, Style.STRONG)),
+        f"{priced}, ",
         Span(_said(signed_hours(time), "time"), better(time, Style.STRONG)),
-    )  # fmt: skip
+    )
     lines = wrap(head, cells, indent=2)
     if not other.feasible:
         text = line(Span("not feasible as asked", Style.BAD), "; compared with the nearest that is")

@@ -87,9 +87,14 @@ def difference(base: Plan, other: Plan, *, base_label: str, other_label: str, ti
     rows += _matched("phase", "s", _phases(base), _phases(other))
     rows += _matched("bill", "USD", _lines(base), _lines(other))
     return Difference(
-        titles=titles, base_label=base_label, other_label=other_label, base=base, other=other, rows=tuple(rows),
+        titles=titles,
+        base_label=base_label,
+        other_label=other_label,
+        base=base,
+        other=other,
+        rows=tuple(rows),
         fields=tuple(_field_changes(base.spec, other.spec)),
-    )  # fmt: skip
+    )
 
 
 def file_title(label: str) -> str:

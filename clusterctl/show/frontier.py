@@ -61,9 +61,19 @@ def _as_alternative(plan: Plan) -> Alternative:
     gpus = sum(pool.nodes * pool.gpus_per_node for pool in plan.pools)
     kinds = [pool.gpu for pool in plan.pools if pool.gpu]
     return Alternative(
-        number=plan.frontier_chosen, label="", fleet=plan.fleet, cloud="", region="", capacity_type="",
-        gpu=kinds[0] if kinds else "", gpus=gpus, sandbox_nodes=0, hours=plan.hours, usd=plan.usd, interruptions=0.0,
-    )  # fmt: skip
+        number=plan.frontier_chosen,
+        label="",
+        fleet=plan.fleet,
+        cloud="",
+        region="",
+        capacity_type="",
+        gpu=kinds[0] if kinds else "",
+        gpus=gpus,
+        sandbox_nodes=0,
+        hours=plan.hours,
+        usd=plan.usd,
+        interruptions=0.0,
+    )
 
 
 def _point(axes: Any, other: Alternative, plan: Plan, scale: float) -> None:
@@ -71,16 +81,28 @@ def _point(axes: Any, other: Alternative, plan: Plan, scale: float) -> None:
     colour = CHOSEN if is_choice else DOT
     x, y = other.hours.p50 * scale, other.usd.p50
     axes.errorbar(
-        [x], [y],
+        [x],
+        [y],
         xerr=[[max(x - other.hours.p10 * scale, 0)], [max(other.hours.p90 * scale - x, 0)]],
         yerr=[[max(y - other.usd.p10, 0)], [max(other.usd.p90 - y, 0)]],
-        ecolor=CHOSEN if is_choice else BAND, elinewidth=1.6 if is_choice else 0.9, capsize=2.5, fmt="none", zorder=2,
-    )  # fmt: skip
+        ecolor=CHOSEN if is_choice else BAND,
+        elinewidth=1.6 if is_choice else 0.9,
+        capsize=2.5,
+        fmt="none",
+        zorder=2,
+    )
     axes.plot(
-        [x], [y], marker="*" if is_choice else "o", markersize=17 if is_choice else 8, color=colour, linestyle="none",
-        markerfacecolor="white" if other.interruptions >= RISKY else colour, markeredgecolor=colour,
-        markeredgewidth=1.4, zorder=4,
-    )  # fmt: skip
+        [x],
+        [y],
+        marker="*" if is_choice else "o",
+        markersize=17 if is_choice else 8,
+        color=colour,
+        linestyle="none",
+        markerfacecolor="white" if other.interruptions >= RISKY else colour,
+        markeredgecolor=colour,
+        markeredgewidth=1.4,
+        zorder=4,
+    )
 
 
 def _front(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
@@ -151,11 +173,18 @@ def _numbers(figure: Any, axes: Any, shown: Sequence[Alternative], plan: Plan, s
         taken.append(point + best)
         is_far = abs(best) > 1.5 * DISTANCES[0] * pixels
         axes.annotate(
-            f"{other.number}", (other.hours.p50 * scale, other.usd.p50), zorder=6, fontsize=10, fontweight="bold",
-            xytext=(best.real / pixels, best.imag / pixels), textcoords="offset points", ha="center", va="center",
+            f"{other.number}",
+            (other.hours.p50 * scale, other.usd.p50),
+            zorder=6,
+            fontsize=10,
+            fontweight="bold",
+            xytext=(best.real / pixels, best.imag / pixels),
+            textcoords="offset points",
+            ha="center",
+            va="center",
             color=CHOSEN if other.number == plan.frontier_chosen else "#222222",
             arrowprops={"arrowstyle": "-", "color": "#555555", "linewidth": 0.7} if is_far else None,
-        )  # fmt: skip
+        )
 
 
 def _room(place: complex, taken: Sequence[complex], pixels: float) -> float:

@@ -12,15 +12,7 @@ from clusterctl.show.difference import Difference, gpu_hours
 from clusterctl.show.markdown_details import details
 from clusterctl.show.markdown_text import escape, table
 from clusterctl.show.page.run import how_sure, price_age, title
-from clusterctl.show.rounding import (
-    hours_band,
-    number,
-    signed_hours,
-    signed_percent,
-    signed_usd,
-    usd,
-    usd_band,
-)
+from clusterctl.show.rounding import hours_band, number, signed_hours, signed_percent, signed_usd, usd, usd_band
 from planners.plan.value import Plan, StagePlan
 
 MAX_CHARACTERS = 60_000
@@ -81,12 +73,18 @@ def _run_table(plan: Plan, found: Difference | None) -> str:
     rows = [_stage_row(plan, stage, comparing=base is not None) for stage in plan.stages if len(plan.stages) > 1]
     money, money_band = usd_band(plan.usd)
     time, time_band = hours_band(plan.hours)
-    rows.append([
-        f"**{escape(plan.name)}**", *([usd(base.usd.p50)] if base else []),
-        f"**{'at least ' if plan.at_least else ''}{money}**", money_band.strip("()"),
-        *(_changes(plan, base) if base else []), f"**{time}** {time_band}", number(gpu_hours(plan)),
-        f"{usd(plan.usd_per_hour)}/h",
-    ])  # fmt: skip
+    rows.append(
+        [
+            f"**{escape(plan.name)}**",
+            *([usd(base.usd.p50)] if base else []),
+            f"**{'at least ' if plan.at_least else ''}{money}**",
+            money_band.strip("()"),
+            *(_changes(plan, base) if base else []),
+            f"**{time}** {time_band}",
+            number(gpu_hours(plan)),
+            f"{usd(plan.usd_per_hour)}/h",
+        ]
+    )
     for item in plan.unpriced:
         unknown = [f"no price: {escape(item.name)}", *([""] if base else []), "unknown", escape(item.why)]
         rows.append([*unknown, *[""] * (len(header) - len(unknown))])
@@ -113,11 +111,14 @@ def _idle(plan: Plan) -> str:
     """The dollars of GPUs that wait, if there are any worth a line."""
     sentences = [
         f"GPUs wait for the sandbox fleet in {escape(stage.name)}: **{usd(stage.idle.usd)}**"
-        + (f"; {stage.idle.cure_nodes:,} more sandbox nodes ({signed_usd(stage.idle.cure_usd)}) remove it."
-           if stage.idle.cure_nodes is not None and stage.idle.cure_usd is not None else ".")
+        + (
+            f"; {stage.idle.cure_nodes:,} more sandbox nodes ({signed_usd(stage.idle.cure_usd)}) remove it."
+            if stage.idle.cure_nodes is not None and stage.idle.cure_usd is not None
+            else "."
+        )
         for stage in plan.stages
         if stage.idle is not None and (stage.idle.usd is None or stage.idle.usd > 0.005 * plan.usd.p50)
-    ]  # fmt: skip
+    ]
     return " ".join(sentences)
 
 

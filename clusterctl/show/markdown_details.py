@@ -75,10 +75,15 @@ def _phases(stage: StagePlan, *, many: bool) -> str:
 def _bill(plan: Plan) -> str:
     ordered = sorted(plan.lines, key=lambda line: (line.usd is not None, -(line.usd or 0.0)))
     rows = [
-        [escape(line.name), f"{number(line.quantity)} {escape(line.unit)}", unit_price(line.usd_per_unit),
-         exact_usd(line.usd), escape(f"{line.source}" if line.source else "no price is known")]
+        [
+            escape(line.name),
+            f"{number(line.quantity)} {escape(line.unit)}",
+            unit_price(line.usd_per_unit),
+            exact_usd(line.usd),
+            escape(f"{line.source}" if line.source else "no price is known"),
+        ]
         for line in ordered
-    ]  # fmt: skip
+    ]
     each = " · ".join(escape(outcome_text(plan, outcome)) for outcome in plan.economics)
     listed = _limited(["line", "quantity", "price", "dollars", "source"], rows, {1, 2, 3})
     return (listed if rows else "") + (f"\n\n{each}" if each and rows else each)
@@ -88,22 +93,32 @@ def _alternatives(plan: Plan) -> str:
     if len(plan.alternatives) < 2:
         return ""
     rows = [
-        [f"{other.number}", escape("this plan" if other.number == plan.frontier_chosen else other.label),
-         escape(f"{other.cloud} {other.region}, {other.capacity_type.replace('_', ' ')}"), escape(other.fleet),
-         " ".join(hours_band(other.hours)), " ".join(usd_band(other.usd)),
-         signed_usd(other.usd.p50 - plan.usd.p50), signed_hours(other.hours.p50 - plan.hours.p50),
-         stops(other.interruptions)]
+        [
+            f"{other.number}",
+            escape("this plan" if other.number == plan.frontier_chosen else other.label),
+            escape(f"{other.cloud} {other.region}, {other.capacity_type.replace('_', ' ')}"),
+            escape(other.fleet),
+            " ".join(hours_band(other.hours)),
+            " ".join(usd_band(other.usd)),
+            signed_usd(other.usd.p50 - plan.usd.p50),
+            signed_hours(other.hours.p50 - plan.hours.p50),
+            stops(other.interruptions),
+        ]
         for other in plan.alternatives
-    ]  # fmt: skip
+    ]
     return _limited(["#", "", "where", "fleet", "time", "dollars", "Δ$", "Δtime", "risk"], rows, {4, 5, 6, 7, 8})
 
 
 def _movers(plan: Plan) -> str:
     rows = [
-        [escape(mover.input), f"{escape(mover.low)} to {escape(mover.high)}",
-         f"{usd(mover.usd_low)} to {usd(mover.usd_high)}", f"{hours(mover.hours_low)} to {hours(mover.hours_high)}"]
+        [
+            escape(mover.input),
+            f"{escape(mover.low)} to {escape(mover.high)}",
+            f"{usd(mover.usd_low)} to {usd(mover.usd_high)}",
+            f"{hours(mover.hours_low)} to {hours(mover.hours_high)}",
+        ]
         for mover in plan.movers
-    ]  # fmt: skip
+    ]
     return _limited(["input", "range", "dollars", "time"], rows, {2, 3}) if rows else ""
 
 

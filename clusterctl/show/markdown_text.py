@@ -9,8 +9,19 @@ from clusterctl.show.spans import clean
 
 MAX_CELL = 200
 """Longer cells are cut in the middle: both ends of a name tell most."""
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;", "*": "&#42;",
-             "[": "&#91;", "]": "&#93;", "@": "&#64;", "#": "&#35;", "~": "&#126;"}  # fmt: skip
+_ENTITIES = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    "|": "&#124;",
+    "`": "&#96;",
+    "*": "&#42;",
+    "[": "&#91;",
+    "]": "&#93;",
+    "@": "&#64;",
+    "#": "&#35;",
+    "~": "&#126;",
+}
 _TABLE = str.maketrans(_ENTITIES)
 _UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """Inside a word it is no mark-up."""

@@ -145,9 +145,12 @@ def _painted(spans: Line, *, colour: bool) -> str:
 
 
 _ASCII = str.maketrans(
-    dict.fromkeys("·–—−─", "-") | dict.fromkeys("█▉▊▋▌", "#") | dict.fromkeys("▍▎▏░", " ") | dict.fromkeys("┃│├", "|")
+    dict.fromkeys("·–—−─", "-")
+    | dict.fromkeys("█▉▊▋▌", "#")
+    | dict.fromkeys("▍▎▏░", " ")
+    | dict.fromkeys("┃│├", "|")
     | {"×": "x", "…": ".", "━": "=", "└": "`", "▸": ">", "Δ": "d", "±": "~", "→": ">", "�": "?"}
-)  # fmt: skip
+)
 
 
 def to_ascii(text: str) -> str:

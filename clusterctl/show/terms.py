@@ -41,9 +41,15 @@ def _implied(plan: Plan) -> Iterator[Term]:
 
 
 def _term(
-    identity: str, label: str, value: float | None, unit: str, formula: str = "", *, inputs: Iterable[str] = (),
+    identity: str,
+    label: str,
+    value: float | None,
+    unit: str,
+    formula: str = "",
+    *,
+    inputs: Iterable[str] = (),
     source: str = "",
-) -> Term:  # fmt: skip
+) -> Term:
     return Term(id=identity, label=label, value=value, unit=unit, formula=formula, inputs=tuple(inputs), source=source)
 
 

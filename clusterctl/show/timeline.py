@@ -134,10 +134,16 @@ def _write_callouts(axes: Any, callouts: Sequence[Callout], total: float) -> Non
         free_from[callout.lane, level] = callout.at + half
         centre = min(callout.at, total - half)  # the last name must not leave the picture
         axes.annotate(
-            callout.text, (callout.at, callout.lane - 0.25), xytext=(centre, callout.lane - 0.33 - 0.15 * level),
-            ha="center", va="bottom", fontsize=8, color=callout.colour, zorder=4,
+            callout.text,
+            (callout.at, callout.lane - 0.25),
+            xytext=(centre, callout.lane - 0.33 - 0.15 * level),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            color=callout.colour,
+            zorder=4,
             arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": "#777777", "shrinkA": 0, "shrinkB": 0},
-        )  # fmt: skip
+        )
 
 
 def _caption(stage: StagePlan) -> str:

@@ -144,9 +144,10 @@ def expire(reader: Reader, now: datetime, *, max_age: timedelta | None, max_byte
     """
     found = [
         (each.start + layout.span_of(table), sum(entry.size_bytes for entry in each.entries.values()), each)
-        for table in TABLES if table != "devices"
+        for table in TABLES
+        if table != "devices"
         for each in reader.partitions(table)
-    ]  # fmt: skip
+    ]
     size = sum(size for _, size, _ in found)
     try:
         for end, its_size, partition in sorted(found, key=lambda each: each[0]):

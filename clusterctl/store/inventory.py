@@ -38,9 +38,15 @@ def inventory(reader: Reader) -> list[TableSize]:
         segments = [each.entries[name].size_bytes for each in partitions for name in each.segments()]
         everything = [entry.size_bytes for each in partitions for entry in each.entries.values()]
         if partitions:
-            found.append(TableSize(
-                table=table, first=partitions[0].start, last=partitions[-1].start + layout.span_of(table),
-                parts=len(everything) - len(segments), part_bytes=sum(everything) - sum(segments),
-                segments=len(segments), segment_bytes=sum(segments),
-            ))  # fmt: skip
+            found.append(
+                TableSize(
+                    table=table,
+                    first=partitions[0].start,
+                    last=partitions[-1].start + layout.span_of(table),
+                    parts=len(everything) - len(segments),
+                    part_bytes=sum(everything) - sum(segments),
+                    segments=len(segments),
+                    segment_bytes=sum(segments),
+                )
+            )
     return found

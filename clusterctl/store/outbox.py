@@ -56,8 +56,14 @@ class Outbox:
     A segment's name is made once: what is written again, or sent again by another process, is not there twice.
     """
 
-    def __init__(self, objects: Objects, *, node: str | None = None, max_bytes: int = MAX_WAITING_BYTES,
-                 max_spool_bytes: int = MAX_SPOOL_BYTES) -> None:  # fmt: skip
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        node: str | None = None,
+        max_bytes: int = MAX_WAITING_BYTES,
+        max_spool_bytes: int = MAX_SPOOL_BYTES,
+    ) -> None:
         self.objects, self.node = objects, node or socket.gethostname()
         self.name = f"{re.sub(r'[^A-Za-z0-9._]', '_', self.node)[:80]}-{secrets.token_hex(4)}"
         self.failure: str | None = None
@@ -106,11 +112,16 @@ class Outbox:
         with self._lock:
             lost, self._lost = self._lost, {}
         return [
-            {"at": gap.last, "node": self.node, "kind": "gap", "subject": table,
-             "text": f"{'' if gap.rows is None else f'{gap.rows} '}rows from "
-                     f"{gap.first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC on were dropped: {gap.why}"}
+            {
+                "at": gap.last,
+                "node": self.node,
+                "kind": "gap",
+                "subject": table,
+                "text": f"{'' if gap.rows is None else f'{gap.rows} '}rows from "
+                f"{gap.first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC on were dropped: {gap.why}",
+            }
             for table, gap in lost.items()
-        ]  # fmt: skip
+        ]
 
     def _empty_spool(self) -> None:
         """Send what waits on disk, oldest first, also what a killed process left; drop what is too much."""

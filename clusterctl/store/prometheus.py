@@ -114,17 +114,27 @@ class Prometheus:
         forms = {column: _form(promql.any_of(metrics), start, end) for column, metrics in names.items()}
         answers = self._api.ask("notes", forms)
         rows = [
-            {"at": end, "kind": "absent", "subject": column,
-             "text": f"{self.where} has no series {' or '.join(names[column])}"}
-            for column, found in answers.items() if not found and not self._api.problems("notes")
-        ]  # fmt: skip
+            {
+                "at": end,
+                "kind": "absent",
+                "subject": column,
+                "text": f"{self.where} has no series {' or '.join(names[column])}",
+            }
+            for column, found in answers.items()
+            if not found and not self._api.problems("notes")
+        ]
         return pl.DataFrame(rows, schema=schema("notes"))
 
 
 def _form(
-    query: str, start: datetime, end: datetime, step_seconds: int = 0,
-    *, nodes: Collection[str] | None = None, run: str | None = None,
-) -> dict[str, str]:  # fmt: skip
+    query: str,
+    start: datetime,
+    end: datetime,
+    step_seconds: int = 0,
+    *,
+    nodes: Collection[str] | None = None,
+    run: str | None = None,
+) -> dict[str, str]:
     """What the API takes: of a range query, or without a step of one at the end, over the whole time."""
     whole = round((end - start).total_seconds())
     text = promql.filled(query, step_seconds=step_seconds or whole, nodes=nodes, run=run)

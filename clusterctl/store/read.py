@@ -160,8 +160,11 @@ class Reader:
     def _look_for_other_versions(self) -> None:
         for name in self.objects.folders(""):
             if name != layout.VERSION and layout.ANY_VERSION.fullmatch(name):
-                self.problem(name, f"{self.where} holds telemetry of version {name[1:]} too, which this "
-                                   f"clusterctl does not read: it reads version {layout.VERSION[1:]}")  # fmt: skip
+                self.problem(
+                    name,
+                    f"{self.where} holds telemetry of version {name[1:]} too, which this "
+                    f"clusterctl does not read: it reads version {layout.VERSION[1:]}",
+                )
 
     def _keys(self, table: str, start: datetime, end: datetime, level: int, nodes: Collection[str] | None) -> list[str]:
         """The files that hold these rows, at this level where it is there."""
@@ -245,6 +248,11 @@ def scan(files: Collection[Path], table: str, *, file_column: str | None = None)
     if not files:
         return pl.LazyFrame(schema=schema(table))
     return pl.scan_parquet(
-        list(files), schema=schema(table), missing_columns="insert", extra_columns="ignore", glob=False,
-        hive_partitioning=False, include_file_paths=file_column,
-    )  # fmt: skip
+        list(files),
+        schema=schema(table),
+        missing_columns="insert",
+        extra_columns="ignore",
+        glob=False,
+        hive_partitioning=False,
+        include_file_paths=file_column,
+    )

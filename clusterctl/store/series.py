@@ -80,10 +80,13 @@ def devices(answers: Mapping[str, Sequence[Series]], at: datetime) -> pl.DataFra
         labels = one.labels
         row = found.setdefault((promql.node_of(labels), promql.gpu_of(labels)), {"at": at, "fb_total_mib": {}})
         row |= {
-            "node": promql.node_of(labels), "gpu": promql.gpu_of(labels), "uuid": labels.get("UUID"),
-            "model": labels.get("model") or labels.get("modelName"), "driver": labels.get("DCGM_FI_DRIVER_VERSION"),
+            "node": promql.node_of(labels),
+            "gpu": promql.gpu_of(labels),
+            "uuid": labels.get("UUID"),
+            "model": labels.get("model") or labels.get("modelName"),
+            "driver": labels.get("DCGM_FI_DRIVER_VERSION"),
             "mig_profile": labels.get("GPU_I_PROFILE"),
-        }  # fmt: skip
+        }
         row["fb_total_mib"][position] = one.values[-1] if one.values else 0.0
     for row in found.values():
         row["fb_total_mib"] = round(sum(row["fb_total_mib"].values())) if len(row["fb_total_mib"]) > 1 else None
@@ -108,8 +111,9 @@ class _Ids:
         }
         if with_reason:
             reasons = [one.labels.get("reason", "") for one in answer]
-            data["reason"] = pl.Series([r for r, count in zip(reasons, counts, strict=True) for _ in range(count)],
-                                       dtype=pl.String)  # fmt: skip
+            data["reason"] = pl.Series(
+                [r for r, count in zip(reasons, counts, strict=True) for _ in range(count)], dtype=pl.String
+            )
         return pl.DataFrame(data)
 
     def holders(self) -> pl.DataFrame:

@@ -75,10 +75,14 @@ class Writer:
                 rows = part.drop("partition")
                 self.outbox.add(
                     Segment(
-                        table=table, partition=part["partition"][0], content=to_parquet(rows), rows=len(rows),
-                        first=rows["at"].min(), last=rows["at"].max(),  # type: ignore[arg-type]
+                        table=table,
+                        partition=part["partition"][0],
+                        content=to_parquet(rows),
+                        rows=len(rows),
+                        first=rows["at"].min(),
+                        last=rows["at"].max(),  # type: ignore[arg-type]
                     )
-                )  # fmt: skip
+                )
 
 
 def to_parquet(frame: pl.DataFrame) -> bytes:

@@ -37,9 +37,17 @@ SUPERVISOR = "supervisor"
 LAUNCH_SECONDS = 10.0
 """For a new process to take its lock: an interpreter's start on a busy machine."""
 KEPT_ENVIRONMENT = (
-    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT", "XDG_DATA_HOME",
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "SYSTEMROOT",
+    "XDG_DATA_HOME",
     "CLUSTERCTL_TELEMETRY",
-)  # fmt: skip
+)
 """What a role inherits.  Nothing else: credentials of the terminal have no business in a job."""
 
 
@@ -60,12 +68,14 @@ class LocalTarget:
         instance."""
         return [
             Instance(
-                role=p.tags[ROLE_TAG], resource_id=p.tags.get(RESOURCE_TAG, ""), address=p.address,
+                role=p.tags[ROLE_TAG],
+                resource_id=p.tags.get(RESOURCE_TAG, ""),
+                address=p.address,
                 started_at=p.started_at,
             )
             for p in tagged(self.store)
             if p.tags.get(RUN_TAG) == run.run_id and p.address == _holder(run.folder, p.tags.get(ROLE_TAG, ""))
-        ]  # fmt: skip
+        ]
 
     def launch(self, run: RunRef, change: Change, job: Job) -> str:
         """Starts the role in a session of its own, and waits until it holds the role's lock, which no second one
@@ -126,11 +136,16 @@ class LocalTarget:
         others = {p.tags[RUN_TAG] for p in mine if p.tags.get(ROLE_TAG) == SUPERVISOR} - known_runs
         kept = live_runs | others
         found = [
-            Leftover(kind="process", address=p.address, run_id=p.tags[RUN_TAG], role=p.tags.get(ROLE_TAG, ""),
-                     since=p.started_at)
+            Leftover(
+                kind="process",
+                address=p.address,
+                run_id=p.tags[RUN_TAG],
+                role=p.tags.get(ROLE_TAG, ""),
+                since=p.started_at,
+            )
             for p in mine
             if p.tags[RUN_TAG] not in kept
-        ]  # fmt: skip
+        ]
         found += [
             Leftover(kind="sandbox", address=address, run_id="", since=since)
             for address, since in map(address_of, orphans())

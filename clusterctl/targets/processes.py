@@ -62,9 +62,15 @@ def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], 
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             child = subprocess.Popen(  # noqa: S603 - arguments as a list, no shell
-                list(command), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True, close_fds=True,
-            )  # fmt: skip
+                list(command),
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                close_fds=True,
+            )
     except OSError as error:
         raise ClusterctlError(f"{log.stem} can't be started: {error.strerror} ({error.filename or log})") from error
     _started.append(child)
@@ -98,9 +104,12 @@ def tagged(store: Path) -> Iterator[Process]:
             if state in "ZX":
                 continue
             yield Process(
-                pid=int(entry.name), session=session, start_ticks=ticks, tags=_tags(environment),
+                pid=int(entry.name),
+                session=session,
+                start_ticks=ticks,
+                tags=_tags(environment),
                 started_at=datetime.fromtimestamp(boot + ticks / CLOCK_TICKS, tz=UTC),
-            )  # fmt: skip
+            )
 
 
 def _tags(environment: list[bytes]) -> dict[str, str]:

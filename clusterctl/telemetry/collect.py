@@ -33,9 +33,15 @@ class Collector:
     """`tick` once a second; `rows` collects what is to be written.  A lock guards what other threads read."""
 
     def __init__(
-        self, *, node: str, run: str | None, holders: Holders, phases: Phases,
-        add: Callable[..., None], note: Callable[[str, str, str], None],
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        node: str,
+        run: str | None,
+        holders: Holders,
+        phases: Phases,
+        add: Callable[..., None],
+        note: Callable[[str, str, str], None],
+    ) -> None:
         """add(table, **columns) takes a row; run: whose node this is, where it is one run's."""
         self.gpus = Gpus(note)
         self._node, self._run, self._add, self._note = node, run, add, note
@@ -137,9 +143,14 @@ class Collector:
         if gpu.uuid in new_xids:
             row["xid"] = new_xids[gpu.uuid]
         self._add(
-            "gpu", gpu=gpu.name, run=holder.run if holder else None, role=holder.role if holder else None,
-            reason=reason.value if reason else None, seconds=seconds, **row,
-        )  # fmt: skip
+            "gpu",
+            gpu=gpu.name,
+            run=holder.run if holder else None,
+            role=holder.role if holder else None,
+            reason=reason.value if reason else None,
+            seconds=seconds,
+            **row,
+        )
 
     def _reason(self, reading: Reading, holder: Holder | None, gpu_util_pct: float | None) -> Idle | None:
         if holder is not None:

@@ -109,8 +109,11 @@ class Gpus:
         """NVML must be opened anew."""
         if not self._down:
             subject = "driver" if self.present else "nvml"
-            self._note("restart" if self.present else "absent", subject, f"NVML: {why}; looking again every "
-                       f"{SCAN_SECONDS:.0f} s")  # fmt: skip
+            self._note(
+                "restart" if self.present else "absent",
+                subject,
+                f"NVML: {why}; looking again every {SCAN_SECONDS:.0f} s",
+            )
         self._down, self.present, self._silent = why, {}, set()
 
     def _scanned(self, scan: Future[Any]) -> None:

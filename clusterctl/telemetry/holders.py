@@ -81,9 +81,13 @@ def _holder(folder: Path, pid: int, ticks: int, name: str) -> Holder:
         slurm = tags.get("SLURM_JOB_ID") or (job[1] if job else None)
         run = f"slurm/{slurm}" if slurm else f"pod/{pod[1].replace('_', '-')}" if pod else None
     return Holder(
-        pid=pid, start_ticks=ticks, name=name, run=run, role=tags.get("CLUSTERCTL_ROLE"),
+        pid=pid,
+        start_ticks=ticks,
+        name=name,
+        run=run,
+        role=tags.get("CLUSTERCTL_ROLE"),
         pod=tags.get("HOSTNAME") if pod else None,
-    )  # fmt: skip
+    )
 
 
 def _tags(folder: Path) -> dict[str, str]:

@@ -139,15 +139,21 @@ class Nvml:
         self._events: Any = None
         self._watched: set[str] = set()
         self._gone = {
-            pynvml.NVML_ERROR_UNINITIALIZED, pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_LIBRARY_NOT_FOUND,
+            pynvml.NVML_ERROR_UNINITIALIZED,
+            pynvml.NVML_ERROR_DRIVER_NOT_LOADED,
+            pynvml.NVML_ERROR_LIBRARY_NOT_FOUND,
             pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
-        }  # fmt: skip
+        }
         self._lost = {pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED}
         self._never = {
-            pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_NO_PERMISSION,
-            pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH, pynvml.NVML_ERROR_DEPRECATED,
-            pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_VGPU_ECC_NOT_SUPPORTED,
-        }  # fmt: skip
+            pynvml.NVML_ERROR_NOT_SUPPORTED,
+            pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
+            pynvml.NVML_ERROR_NO_PERMISSION,
+            pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
+            pynvml.NVML_ERROR_DEPRECATED,
+            pynvml.NVML_ERROR_INVALID_ARGUMENT,
+            pynvml.NVML_ERROR_VGPU_ECC_NOT_SUPPORTED,
+        }
 
     def close(self) -> None:
         """So that `scan` opens it anew."""
@@ -304,7 +310,9 @@ class Nvml:
         total = self._optional(lambda: n.nvmlDeviceGetMemoryInfo(handle).total)
         instance_id = n.nvmlDeviceGetGpuInstanceId(handle) if whole else None
         return Gpu(
-            name=f"{name}:{instance_id}" if whole else name, handle=handle, driver=self.driver,
+            name=f"{name}:{instance_id}" if whole else name,
+            handle=handle,
+            driver=self.driver,
             uuid=_text(n.nvmlDeviceGetUUID(handle)),
             model=whole.model if whole else model,
             pci_bus_id=whole.pci_bus_id if whole else _text(n.nvmlDeviceGetPciInfo(handle).busId),
@@ -314,7 +322,7 @@ class Nvml:
             parent=whole.handle if whole else None,
             fb_total_mib=None if total is None else total // MIB,
             power_limit_w=None if limit is None else limit // 1000,
-        )  # fmt: skip
+        )
 
     def _optional(self, call: Callable[[], Any]) -> Any:
         """None where this GPU or driver doesn't offer it."""

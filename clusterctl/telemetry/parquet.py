@@ -50,11 +50,15 @@ def segments(table: str, rows: Sequence[Mapping[str, Any]]) -> list[Segment]:
         parts[_utc(row["at"] - 1).strftime(layout.partition_format(table))].append(row)
     return [
         Segment(
-            table=table, partition=partition, content=to_parquet(table, part), rows=len(part),
-            first=_utc(min(row["at"] for row in part)), last=_utc(max(row["at"] for row in part)),
+            table=table,
+            partition=partition,
+            content=to_parquet(table, part),
+            rows=len(part),
+            first=_utc(min(row["at"] for row in part)),
+            last=_utc(max(row["at"] for row in part)),
         )
         for partition, part in parts.items()
-    ]  # fmt: skip
+    ]
 
 
 def _utc(ms: int) -> datetime:

@@ -61,9 +61,11 @@ class RemoteWrite:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
         headers = {
-            "Content-Type": "application/x-protobuf", "Content-Encoding": "snappy", "User-Agent": "clusterctl",
+            "Content-Type": "application/x-protobuf",
+            "Content-Encoding": "snappy",
+            "User-Agent": "clusterctl",
             "X-Prometheus-Remote-Write-Version": "0.1.0",
-        } | ({"Authorization": f"Bearer {self._token}"} if self._token else {})  # fmt: skip
+        } | ({"Authorization": f"Bearer {self._token}"} if self._token else {})
         try:
             connection.request("POST", parts.path + (f"?{parts.query}" if parts.query else ""), content, headers)
             answer = connection.getresponse()

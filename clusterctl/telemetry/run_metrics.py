@@ -53,13 +53,32 @@ def run_metrics(run: OpenRun, now: datetime) -> Families:
     labels = [{"role": pool.role, "instance_type": pool.instance_type, "region": pool.region} for pool in pools]
     priced = [pool for pool in pools if pool.price_as_of is not None]
     ages = [now - datetime.combine(pool.price_as_of, clock_time(), UTC) for pool in priced if pool.price_as_of]
-    add("clusterctl_run_cost_dollars_total", "counter", "Dollars that the run has cost so far.",
-        [({}, line.actual) for line in lines if line.kind == "total"])  # fmt: skip
-    add("clusterctl_node_price_dollars_per_hour", "gauge", "Price of one node.",
-        [(of, pool.usd_per_node_hour) for of, pool in zip(labels, pools, strict=True)])  # fmt: skip
-    add("clusterctl_plan_ratio", "gauge", "Actual over planned seconds of a phase, on average.",
-        [({"phase": line.name.partition(" per ")[0]}, line.actual / line.planned) for line in lines
-         if line.kind == "phase" and line.planned and line.actual is not None])  # fmt: skip
-    add("clusterctl_price_age_seconds", "gauge", "Since the oldest of the run's prices was true.",
-        [({}, max((age.total_seconds() for age in ages), default=None))])  # fmt: skip
+    add(
+        "clusterctl_run_cost_dollars_total",
+        "counter",
+        "Dollars that the run has cost so far.",
+        [({}, line.actual) for line in lines if line.kind == "total"],
+    )
+    add(
+        "clusterctl_node_price_dollars_per_hour",
+        "gauge",
+        "Price of one node.",
+        [(of, pool.usd_per_node_hour) for of, pool in zip(labels, pools, strict=True)],
+    )
+    add(
+        "clusterctl_plan_ratio",
+        "gauge",
+        "Actual over planned seconds of a phase, on average.",
+        [
+            ({"phase": line.name.partition(" per ")[0]}, line.actual / line.planned)
+            for line in lines
+            if line.kind == "phase" and line.planned and line.actual is not None
+        ],
+    )
+    add(
+        "clusterctl_price_age_seconds",
+        "gauge",
+        "Since the oldest of the run's prices was true.",
+        [({}, max((age.total_seconds() for age in ages), default=None))],
+    )
     return families

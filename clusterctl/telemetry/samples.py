@@ -46,18 +46,26 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
 """Name, type and help of a value, as in dcgm-exporter's default-counters.csv where it has the quantity.  `untyped`: its
 counters without _total, which `promtool` rejects as counters; queries see no difference."""
 FACTORS = {
-    "pcie_tx_kib_per_s": 1024.0, "pcie_rx_kib_per_s": 1024.0, "nvlink_kib_per_s": 1024.0,
-    "engine_active_pct": 0.01, "tensor_active_pct": 0.01, "dram_active_pct": 0.01,
-}  # fmt: skip
+    "pcie_tx_kib_per_s": 1024.0,
+    "pcie_rx_kib_per_s": 1024.0,
+    "nvlink_kib_per_s": 1024.0,
+    "engine_active_pct": 0.01,
+    "tensor_active_pct": 0.01,
+    "dram_active_pct": 0.01,
+}
 """From our unit to the one of the sample."""
 RATES = {
-    "pcie_tx_kib_per_s": (("pcie_tx_bytes",), 1 / 1024), "pcie_rx_kib_per_s": (("pcie_rx_bytes",), 1 / 1024),
+    "pcie_tx_kib_per_s": (("pcie_tx_bytes",), 1 / 1024),
+    "pcie_rx_kib_per_s": (("pcie_rx_bytes",), 1 / 1024),
     "nvlink_kib_per_s": (("nvlink_tx_kib", "nvlink_rx_kib"), 1.0),
-}  # fmt: skip
+}
 SOURCES = {
-    "energy_j": "energy_mj", "pcie_tx_kib_per_s": "pcie_tx_bytes", "pcie_rx_kib_per_s": "pcie_rx_bytes",
-    "nvlink_kib_per_s": "nvlink_tx_kib", "ecc_errors": "ecc_corrected",
-}  # fmt: skip
+    "energy_j": "energy_mj",
+    "pcie_tx_kib_per_s": "pcie_tx_bytes",
+    "pcie_rx_kib_per_s": "pcie_rx_bytes",
+    "nvlink_kib_per_s": "nvlink_tx_kib",
+    "ecc_errors": "ecc_corrected",
+}
 """Of a column that isn't a value itself: the value that it needs."""
 
 
@@ -96,20 +104,29 @@ def absent(gpu: Gpu, failed: Mapping[str, str], columns: Mapping[str, Any]) -> d
 def device_row(gpu: Gpu) -> dict[str, Any]:
     """A row of the table `devices` without time and node."""
     return {
-        "gpu": gpu.name, "uuid": gpu.uuid, "model": gpu.model, "driver": gpu.driver, "mig_profile": gpu.mig_profile,
-        "fb_total_mib": gpu.fb_total_mib, "power_limit_w": gpu.power_limit_w,
-    }  # fmt: skip
+        "gpu": gpu.name,
+        "uuid": gpu.uuid,
+        "model": gpu.model,
+        "driver": gpu.driver,
+        "mig_profile": gpu.mig_profile,
+        "fb_total_mib": gpu.fb_total_mib,
+        "power_limit_w": gpu.power_limit_w,
+    }
 
 
 def labels(gpu: Gpu, node: str) -> dict[str, str]:
     """dcgm-exporter's labels.  Its `modelName` is `model` here, since `promtool` wants labels in snake case."""
     found = {
-        "gpu": gpu.name.partition(":")[0], "UUID": gpu.uuid, "pci_bus_id": gpu.pci_bus_id,
-        "device": "" if gpu.minor is None else f"nvidia{gpu.minor}", "model": gpu.model,
+        "gpu": gpu.name.partition(":")[0],
+        "UUID": gpu.uuid,
+        "pci_bus_id": gpu.pci_bus_id,
+        "device": "" if gpu.minor is None else f"nvidia{gpu.minor}",
+        "model": gpu.model,
         "GPU_I_PROFILE": gpu.mig_profile or "",
         "GPU_I_ID": "" if gpu.instance_id is None else str(gpu.instance_id),
-        "hostname": node, "DCGM_FI_DRIVER_VERSION": gpu.driver,
-    }  # fmt: skip
+        "hostname": node,
+        "DCGM_FI_DRIVER_VERSION": gpu.driver,
+    }
     return {name: text for name, text in found.items() if text}
 
 

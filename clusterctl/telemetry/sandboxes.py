@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 2.0
 PREFIX = "clusterctl_sandbox_"
 ENDED = {
-    "finished": "finished", "compile failed": "finished", "output limit": "finished",
-    "time limit": "time_limits", "memory limit": "memory_limits", "sandbox error": "errors",
-}  # fmt: skip
+    "finished": "finished",
+    "compile failed": "finished",
+    "output limit": "finished",
+    "time limit": "time_limits",
+    "memory limit": "memory_limits",
+    "sandbox error": "errors",
+}
 """`result` of the server's requests by column; the others were refused before a program ran."""
 
 

@@ -48,16 +48,19 @@ def _seen(paid: pl.DataFrame, use: pl.DataFrame) -> pl.DataFrame:
     rows = (
         use.join(machines.select("node").unique(), on="node", how="semi")
         .with_columns(
-            device=device, use=pl.when(pl.col("reason").is_null()).then(pl.lit(Use.BUSY)).otherwise(pl.lit(Use.IDLE)),
+            device=device,
+            use=pl.when(pl.col("reason").is_null()).then(pl.lit(Use.BUSY)).otherwise(pl.lit(Use.IDLE)),
             middle=pl.col("at").cast(MOMENT) - pl.duration(microseconds=pl.col("seconds").cast(pl.Int64) * 500_000),
             seconds=pl.col("seconds").cast(pl.Float64) / pl.col("gpu").n_unique().over("node", device),
         )
         .join(payers, on=["node", "run"], how="left")
-    )  # fmt: skip
+    )
     return rows.join_where(
-        machines, pl.col("node") == pl.col("node_right"), pl.col("middle") >= pl.col("from_at"),
+        machines,
+        pl.col("node") == pl.col("node_right"),
+        pl.col("middle") >= pl.col("from_at"),
         pl.col("middle") < pl.col("to_at"),
-    ).filter(pl.col("pays").is_null() | (pl.col("run") == pl.col("payer")))  # fmt: skip
+    ).filter(pl.col("pays").is_null() | (pl.col("run") == pl.col("payer")))
 
 
 def _rest(paid: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
@@ -68,16 +71,20 @@ def _rest(paid: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
     machine, sandbox = pl.col("kind") == MACHINE, pl.col("role") == SANDBOX_ROLE
     rows = paid.join(by_charge, on=CHARGE, how="left").with_columns(
         left=pl.max_horizontal(capacity - pl.col("seconds").fill_null(0.0), 0.0),
-        use=pl.when(machine & ((gpus > 0) | (gpus.is_null() & ~sandbox))).then(pl.lit(Use.UNMEASURED))
-        .when(machine & sandbox).then(pl.lit(Use.SANDBOX))
+        use=pl.when(machine & ((gpus > 0) | (gpus.is_null() & ~sandbox)))
+        .then(pl.lit(Use.UNMEASURED))
+        .when(machine & sandbox)
+        .then(pl.lit(Use.SANDBOX))
         .otherwise(pl.col("kind").replace_strict(USE_OF_KIND, default=Use.SHARED, return_dtype=pl.String)),
-    )  # fmt: skip
+    )
     measured = pl.col("seconds").is_not_null()
     on_gpus = machine & (gpus > 0)
     return rows.filter(~measured | (pl.col("left") > 0)).select(
-        CHARGE, "use", weight=pl.when(on_gpus).then("left").otherwise(1.0),
+        CHARGE,
+        "use",
+        weight=pl.when(on_gpus).then("left").otherwise(1.0),
         gpu_hours=pl.when(on_gpus).then(pl.col("left") / SECONDS_PER_HOUR),
-    )  # fmt: skip
+    )
 
 
 def _spread_shared(parts: pl.DataFrame) -> pl.DataFrame:

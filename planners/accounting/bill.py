@@ -13,10 +13,23 @@ EXACT = pl.Decimal(38, 12)
 """Clouds bill fractions of a millionth."""
 
 LINES = schema(
-    bill=pl.String, provider=pl.String, account=pl.String, invoice=pl.String, period_from=MOMENT, period_to=MOMENT,
-    run=pl.String, resource=pl.String, role=pl.String, address=pl.String, kind=pl.String, description=pl.String,
-    from_at=MOMENT, to_at=MOMENT, usd=EXACT, rows=pl.Int64,
-)  # fmt: skip
+    bill=pl.String,
+    provider=pl.String,
+    account=pl.String,
+    invoice=pl.String,
+    period_from=MOMENT,
+    period_to=MOMENT,
+    run=pl.String,
+    resource=pl.String,
+    role=pl.String,
+    address=pl.String,
+    kind=pl.String,
+    description=pl.String,
+    from_at=MOMENT,
+    to_at=MOMENT,
+    usd=EXACT,
+    rows=pl.Int64,
+)
 """What a bill says of one thing: `address` is its id at the provider; `run` and `resource` are ours, null = nobody
 knows whose it is; `invoice` is null while the bill is not final; `rows` of the file were added up."""
 
@@ -64,9 +77,11 @@ def settle(charges: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
         hourly = pl.when(pl.col("unit").is_null()).then(rate.round(12).cast(PRICE))
         inside = inside.with_columns(usd_per_hour=hourly, source="paid_as", status=pl.lit(BILLED))
         beyond = mine.join(inside, on="resource", how="anti").with_columns(
-            resource=pl.coalesce("resource", "address", "description"), usd=pl.col("usd").round(6).cast(USD),
-            source=source, status=pl.lit(BILLED),
-        )  # fmt: skip
+            resource=pl.coalesce("resource", "address", "description"),
+            usd=pl.col("usd").round(6).cast(USD),
+            source=source,
+            status=pl.lit(BILLED),
+        )
         rest = [within(touched, None, period_from), within(touched, period_to, None)]
         others = charges.join(by_resource, on="resource", how="anti")
         frames = [others, inside.select(CHARGES.names()), _as_charges(beyond, charges), *rest]
@@ -97,8 +112,9 @@ def reconcile(charges: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     rows = ours.join(theirs, on="run", how="full", coalesce=True).join(gone, on="run", how="left")
     none_at_all = pl.lit(0).cast(USD)
     rows = rows.with_columns(
-        pl.col("estimated_usd", "billed_usd").fill_null(none_at_all), pl.col("unpriced").fill_null(0),
+        pl.col("estimated_usd", "billed_usd").fill_null(none_at_all),
+        pl.col("unpriced").fill_null(0),
         pl.col("missing").fill_null([]),
-    )  # fmt: skip
+    )
     difference = pl.col("billed_usd") - pl.col("estimated_usd")
     return rows.with_columns(difference_usd=difference).sort("billed_usd", "run", descending=[True, False])

@@ -15,9 +15,15 @@ from planners.accounting.tables import BILLED, MOMENT, PRICE, USD, Use, schema
 
 VERSIONS = ("1.2", "1.0")
 SINCE_1_2 = {
-    "CapacityReservationId", "CapacityReservationStatus", "CommitmentDiscountQuantity", "CommitmentDiscountUnit",
-    "InvoiceId", "ServiceSubcategory", "SkuMeter", "SkuPriceDetails",
-}  # fmt: skip
+    "CapacityReservationId",
+    "CapacityReservationStatus",
+    "CommitmentDiscountQuantity",
+    "CommitmentDiscountUnit",
+    "InvoiceId",
+    "ServiceSubcategory",
+    "SkuMeter",
+    "SkuPriceDetails",
+}
 """Columns that 1.0 does not have."""
 PROVIDERS = {"aws": "Amazon Web Services", "gcp": "Google Cloud", "azure": "Microsoft Azure", "local": "On-premises"}
 SERVICES = {
@@ -39,9 +45,14 @@ NO_ACCOUNT = "clusterctl"
 NOTHING = pl.lit(None, dtype=pl.String)
 
 ATTRIBUTES = schema(
-    resource=pl.String, address=pl.String, region=pl.String, zone=pl.String, sku=pl.String, gpus=pl.Int32,
+    resource=pl.String,
+    address=pl.String,
+    region=pl.String,
+    zone=pl.String,
+    sku=pl.String,
+    gpus=pl.Int32,
     tags=pl.String,
-)  # fmt: skip
+)
 """What FOCUS says of a resource beyond its cost: its id at the provider, instance type (`sku`), tags as JSON."""
 INVOICES = schema(resource=pl.String, month=MOMENT, account=pl.String, invoice=pl.String)
 """Who billed a resource in a month, and by which invoice."""
@@ -75,15 +86,23 @@ def _who() -> dict[str, pl.Expr]:
     provider = pl.col("provider").replace(PROVIDERS)
     end = pl.col("to_at").dt.offset_by("999999us").dt.truncate("1s")
     return {
-        "ProviderName": provider, "PublisherName": provider, "InvoiceIssuerName": provider,
-        "BillingAccountId": pl.col("account").fill_null(NO_ACCOUNT), "BillingAccountName": NOTHING,
-        "BillingCurrency": pl.lit("USD"), "BillingPeriodStart": _moment(pl.col("month")),
+        "ProviderName": provider,
+        "PublisherName": provider,
+        "InvoiceIssuerName": provider,
+        "BillingAccountId": pl.col("account").fill_null(NO_ACCOUNT),
+        "BillingAccountName": NOTHING,
+        "BillingCurrency": pl.lit("USD"),
+        "BillingPeriodStart": _moment(pl.col("month")),
         "BillingPeriodEnd": _moment(pl.col("month").dt.offset_by("1mo")),
-        "ChargePeriodStart": _moment(pl.col("from_at")), "ChargePeriodEnd": _moment(end),
-        "InvoiceId": pl.col("invoice"), "SubAccountId": NOTHING,
-        "SubAccountName": NOTHING, "RegionId": pl.col("region"), "RegionName": pl.col("region"),
+        "ChargePeriodStart": _moment(pl.col("from_at")),
+        "ChargePeriodEnd": _moment(end),
+        "InvoiceId": pl.col("invoice"),
+        "SubAccountId": NOTHING,
+        "SubAccountName": NOTHING,
+        "RegionId": pl.col("region"),
+        "RegionName": pl.col("region"),
         "AvailabilityZone": pl.col("zone"),
-    }  # fmt: skip
+    }
 
 
 def _moment(moment: pl.Expr) -> pl.Expr:
@@ -102,19 +121,29 @@ def _what() -> dict[str, pl.Expr]:
     details = pl.struct(InstanceType="sku", GpuCount="gpus").struct.json_encode()
     described = pl.format("{}: {}{}", "resource", "use", pl.coalesce(pl.format(", {}", "reason"), pl.lit("")))
     return {
-        "ServiceName": service[0], "ServiceCategory": service[1], "ServiceSubcategory": service[2],
-        "SkuMeter": service[3], "SkuId": sku, "SkuPriceId": pl.format("{}/{}", sku, capacity),
+        "ServiceName": service[0],
+        "ServiceCategory": service[1],
+        "ServiceSubcategory": service[2],
+        "SkuMeter": service[3],
+        "SkuId": sku,
+        "SkuPriceId": pl.format("{}/{}", sku, capacity),
         "SkuPriceDetails": pl.when(pl.col("sku").is_not_null() & pl.col("gpus").is_not_null()).then(details),
         "ResourceId": pl.coalesce("address", "resource"),
-        "ResourceName": pl.when(pl.col("address").is_not_null()).then("resource"), "ResourceType": pl.col("kind"),
-        "Tags": pl.col("tags"), "ChargeCategory": pl.lit("Usage"), "ChargeClass": NOTHING,
-        "ChargeFrequency": pl.lit("Usage-Based"), "ChargeDescription": described,
+        "ResourceName": pl.when(pl.col("address").is_not_null()).then("resource"),
+        "ResourceType": pl.col("kind"),
+        "Tags": pl.col("tags"),
+        "ChargeCategory": pl.lit("Usage"),
+        "ChargeClass": NOTHING,
+        "ChargeFrequency": pl.lit("Usage-Based"),
+        "ChargeDescription": described,
         "CapacityReservationId": pl.col("reservation"),
-        "CapacityReservationStatus": pl.when(reserved & (pl.col("use") == Use.UNUSED)).then(pl.lit("Unused"))
-        .when(reserved).then(pl.lit("Used")),
+        "CapacityReservationStatus": pl.when(reserved & (pl.col("use") == Use.UNUSED))
+        .then(pl.lit("Unused"))
+        .when(reserved)
+        .then(pl.lit("Used")),
         "CommitmentDiscountQuantity": pl.lit(None, dtype=PRICE),
         **{f"CommitmentDiscount{name}": NOTHING for name in ("Category", "Id", "Name", "Status", "Type", "Unit")},
-    }  # fmt: skip
+    }
 
 
 def _money() -> dict[str, pl.Expr]:
@@ -129,18 +158,28 @@ def _money() -> dict[str, pl.Expr]:
     unit = pl.when(rated).then(pl.col("unit").fill_null("Hours")).otherwise(pl.lit("Units"))
     return {
         **{f"{name}Cost": pl.col("usd") for name in ("Billed", "Contracted", "Effective", "List")},
-        "ListUnitPrice": price, "ContractedUnitPrice": price, "PricingQuantity": quantity, "PricingUnit": unit,
+        "ListUnitPrice": price,
+        "ContractedUnitPrice": price,
+        "PricingQuantity": quantity,
+        "PricingUnit": unit,
         "ConsumedQuantity": pl.coalesce(pl.col("quantity").round(12).cast(PRICE), quantity),
         "ConsumedUnit": pl.coalesce("unit", unit),
         "PricingCategory": pl.col("capacity_type").replace_strict(DYNAMIC, default="Standard"),
-    }  # fmt: skip
+    }
 
 
 def _ours() -> dict[str, pl.Expr]:
     """What FOCUS has no column for."""
     idle = pl.when(pl.col("use") == Use.IDLE).then("usd").otherwise(pl.lit(Decimal(0), dtype=USD))
     return {
-        "x_RunId": pl.col("run"), "x_Role": pl.col("role"), "x_Team": pl.col("team"), "x_PlanId": pl.col("plan"),
-        "x_Use": pl.col("use"), "x_IdleReason": pl.col("reason"), "x_GpuHours": pl.col("gpu_hours"), "x_IdleCost": idle,
-        "x_PlannedCost": pl.col("planned"), "x_Estimated": pl.col("status") != BILLED,
-    }  # fmt: skip
+        "x_RunId": pl.col("run"),
+        "x_Role": pl.col("role"),
+        "x_Team": pl.col("team"),
+        "x_PlanId": pl.col("plan"),
+        "x_Use": pl.col("use"),
+        "x_IdleReason": pl.col("reason"),
+        "x_GpuHours": pl.col("gpu_hours"),
+        "x_IdleCost": idle,
+        "x_PlannedCost": pl.col("planned"),
+        "x_Estimated": pl.col("status") != BILLED,
+    }

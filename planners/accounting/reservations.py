@@ -21,9 +21,16 @@ def spend_reservations(charges: pl.DataFrame) -> pl.DataFrame:
         return charges
     first, last = pl.max_horizontal("from_at", "block_from"), pl.min_horizontal("to_at", "block_to")
     whole = blocks.select(
-        "block", "reservation", block_from="from_at", block_to="to_at", whole="usd", price="usd_per_hour",
-        paid_as="source", standing="status", weight=_seconds("from_at", "to_at") * pl.col("nodes").fill_null(1),
-    )  # fmt: skip
+        "block",
+        "reservation",
+        block_from="from_at",
+        block_to="to_at",
+        whole="usd",
+        price="usd_per_hour",
+        paid_as="source",
+        standing="status",
+        weight=_seconds("from_at", "to_at") * pl.col("nodes").fill_null(1),
+    )
     machines = charges.with_row_index("row").filter(kind == MACHINE).join(whole.drop("weight"), on="reservation")
     machines = machines.with_columns(from_at=first, to_at=last).filter(pl.col("to_at") > pl.col("from_at"))
     machines = machines.with_columns(

@@ -66,9 +66,11 @@ def within(charges: pl.DataFrame, since: datetime | None, until: datetime | None
 def spend(parts: pl.DataFrame) -> Spend:
     """How much the parts are."""
     known, idle, gpu_hours, until = parts.select(
-        pl.col("usd").sum(), pl.col("usd").filter(pl.col("use") == Use.IDLE).sum().alias("idle"),
-        pl.col("gpu_hours").sum(), pl.col("to_at").max(),
-    ).row(0)  # fmt: skip
+        pl.col("usd").sum(),
+        pl.col("usd").filter(pl.col("use") == Use.IDLE).sum().alias("idle"),
+        pl.col("gpu_hours").sum(),
+        pl.col("to_at").max(),
+    ).row(0)
     unpriced = tuple(parts.filter(pl.col("usd").is_null())["resource"].unique().sort())
     return Spend(known_usd=known, idle_usd=idle, gpu_hours=gpu_hours, unpriced=unpriced, until=until)
 
@@ -79,10 +81,11 @@ def by(parts: pl.DataFrame, *keys: str) -> pl.DataFrame:
     whole = float(parts["usd"].sum())
     dollars = pl.col("usd")
     rows = parts.group_by(*keys).agg(
-        usd=dollars.sum(), unpriced=pl.col("resource").filter(dollars.is_null()).n_unique(),
+        usd=dollars.sum(),
+        unpriced=pl.col("resource").filter(dollars.is_null()).n_unique(),
         gpu_hours=pl.when(pl.col("gpu_hours").is_not_null().any()).then(pl.col("gpu_hours").sum()),
         idle_usd=dollars.filter(pl.col("use") == Use.IDLE).sum(),
-    )  # fmt: skip
+    )
     share = dollars.cast(pl.Float64) / whole if whole else pl.lit(None, dtype=pl.Float64)
     return rows.with_columns(share=share).sort("usd", *keys, descending=[True, *(False for _ in keys)], nulls_last=True)
 

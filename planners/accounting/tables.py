@@ -55,9 +55,14 @@ MACHINE, RESERVATION = "machine", "reservation"
 ESTIMATE, BILLED = "estimate", "billed"
 """Status of a charge: at the price that we know, or as an imported invoice has it."""
 USE_OF_KIND = {
-    "machine": Use.MACHINE, "process": Use.MACHINE, "reservation": Use.UNUSED, "storage": Use.STORAGE,
-    "disk": Use.STORAGE, "egress": Use.EGRESS, "tokens": Use.TOKENS,
-}  # fmt: skip
+    "machine": Use.MACHINE,
+    "process": Use.MACHINE,
+    "reservation": Use.UNUSED,
+    "storage": Use.STORAGE,
+    "disk": Use.STORAGE,
+    "egress": Use.EGRESS,
+    "tokens": Use.TOKENS,
+}
 """What is paid for a resource of a kind; any other kind is shared."""
 SANDBOX_ROLE = "sandbox"
 
@@ -68,10 +73,26 @@ def schema(**columns: pl.DataType | type[pl.DataType]) -> pl.Schema:
 
 
 CHARGES = schema(
-    run=pl.String, team=pl.String, resource=pl.String, role=pl.String, kind=pl.String, provider=pl.String,
-    node=pl.String, gpus=pl.Int32, capacity_type=pl.String, reservation=pl.String, nodes=pl.Int32, from_at=MOMENT,
-    to_at=MOMENT, usd_per_hour=PRICE, quantity=pl.Float64, unit=pl.String, usd=USD, source=pl.String, status=pl.String,
-)  # fmt: skip
+    run=pl.String,
+    team=pl.String,
+    resource=pl.String,
+    role=pl.String,
+    kind=pl.String,
+    provider=pl.String,
+    node=pl.String,
+    gpus=pl.Int32,
+    capacity_type=pl.String,
+    reservation=pl.String,
+    nodes=pl.Int32,
+    from_at=MOMENT,
+    to_at=MOMENT,
+    usd_per_hour=PRICE,
+    quantity=pl.Float64,
+    unit=pl.String,
+    usd=USD,
+    source=pl.String,
+    status=pl.String,
+)
 """One resource of a run, from a moment to a moment at one price.
 
 node: the machine's name in telemetry, null if it is none; gpus: how many it has, null = unknown; reservation: the
@@ -82,10 +103,26 @@ GPU_USE = pl.Schema({name: GPU[name].dtype for name in ("node", "gpu", "at", "se
 """Columns of the telemetry table `gpu` that accounting reads."""
 
 PARTS = schema(
-    run=pl.String, team=pl.String, role=pl.String, use=pl.String, reason=pl.String, resource=pl.String, kind=pl.String,
-    provider=pl.String, node=pl.String, capacity_type=pl.String, reservation=pl.String, from_at=MOMENT, to_at=MOMENT,
-    usd_per_hour=PRICE, quantity=pl.Float64, unit=pl.String, gpu_hours=pl.Float64, usd=USD, source=pl.String,
+    run=pl.String,
+    team=pl.String,
+    role=pl.String,
+    use=pl.String,
+    reason=pl.String,
+    resource=pl.String,
+    kind=pl.String,
+    provider=pl.String,
+    node=pl.String,
+    capacity_type=pl.String,
+    reservation=pl.String,
+    from_at=MOMENT,
+    to_at=MOMENT,
+    usd_per_hour=PRICE,
+    quantity=pl.Float64,
+    unit=pl.String,
+    gpu_hours=pl.Float64,
+    usd=USD,
+    source=pl.String,
     status=pl.String,
-)  # fmt: skip
+)
 """A part of a charge: who used it (run, team, role) and for what (use, reason).  `usd` of a charge's parts adds up to
 the charge exactly; `gpu_hours` is null where no GPU is involved or nobody knows how many."""

@@ -85,14 +85,27 @@ class _Seen:
         return found[0] if found else None
 
     def alert(
-        self, kind: Kind, begun: int, *, numbers: Mapping[str, float], sentence: str, advice: str, source: str,
+        self,
+        kind: Kind,
+        begun: int,
+        *,
+        numbers: Mapping[str, float],
+        sentence: str,
+        advice: str,
+        source: str,
         bad: bool = False,
-    ) -> Alert:  # fmt: skip
+    ) -> Alert:
         """A warning of this stage."""
         return Alert(
-            kind=kind, level="bad" if bad else "warn", stage=self.stage, since_step=begun, numbers=numbers,
-            sentence=sentence, advice=advice, source=source,
-        )  # fmt: skip
+            kind=kind,
+            level="bad" if bad else "warn",
+            stage=self.stage,
+            since_step=begun,
+            numbers=numbers,
+            sentence=sentence,
+            advice=advice,
+            source=source,
+        )
 
 
 def _aligned(rows: Sequence[tuple[float | None, ...]], *, least: int = 5) -> list[Series] | None:
@@ -128,13 +141,19 @@ def _hacking(seen: _Seen) -> Iterator[Alert]:
     best = hidden.window(hidden.best()).mean
     lost = f", and pass@1 on hidden tests has fallen from {best:.2f} to {keeps:.2f}" if fallen is not None else ""
     yield seen.alert(
-        "reward hacking", min(step for step in (begun, fallen) if step is not None), bad=fallen is not None,
-        numbers={"pass_at_1_visible": passes, "pass_at_1_hidden": keeps, "failed_hidden_share": share,
-                 "first_gap": visible.first.mean - hidden.first.mean},
+        "reward hacking",
+        min(step for step in (begun, fallen) if step is not None),
+        bad=fallen is not None,
+        numbers={
+            "pass_at_1_visible": passes,
+            "pass_at_1_hidden": keeps,
+            "failed_hidden_share": share,
+            "first_gap": visible.first.mean - hidden.first.mean,
+        },
         sentence=f"{share:.0%} of what passes the visible tests fails the hidden ones{lost}",
         advice="read samples that pass only the visible tests; put more tests into the reward, or stop the run",
         source=(t.HIDDEN_FALLS if begun is None else t.FAILED_HIDDEN).source,
-    )  # fmt: skip
+    )
 
 
 def _collapse(seen: _Seen) -> Iterator[Alert]:
@@ -148,20 +167,27 @@ def _collapse(seen: _Seen) -> Iterator[Alert]:
         if begun is not None:
             share = alike.last.mean
             yield seen.alert(
-                "collapse", begun, bad=share >= t.DUPLICATES_BAD.value, advice=advice, source=t.NEAR_DUPLICATES.source,
+                "collapse",
+                begun,
+                bad=share >= t.DUPLICATES_BAD.value,
+                advice=advice,
+                source=t.NEAR_DUPLICATES.source,
                 numbers={"near_duplicate_share": share, "first": alike.first.mean},
-                sentence=f"{share:.0%} of the texts are near-duplicates of others "
-                f"(at first {alike.first.mean:.0%})",
-            )  # fmt: skip
+                sentence=f"{share:.0%} of the texts are near-duplicates of others (at first {alike.first.mean:.0%})",
+            )
     if grams is not None:
         logs = _log(grams)
         begun = since(logs, lambda part: part.first.above_by(part.last, -float(np.log(t.DISTINCT_LEFT.value))))
         if begun is not None:
             yield seen.alert(
-                "collapse", begun, bad=True, advice=advice, source=t.DISTINCT_LEFT.source,
+                "collapse",
+                begun,
+                bad=True,
+                advice=advice,
+                source=t.DISTINCT_LEFT.source,
                 numbers={"distinct_ngram_share": grams.last.mean, "first": grams.first.mean},
                 sentence=f"distinct n-grams have fallen from {grams.first.mean:.0%} to {grams.last.mean:.0%}",
-            )  # fmt: skip
+            )
 
 
 def _entropy(seen: _Seen) -> Iterator[Alert]:
@@ -174,12 +200,14 @@ def _entropy(seen: _Seen) -> Iterator[Alert]:
     last = seen.reports[-1]
     if begun is not None and last.step < NEARLY_DONE * last.of:
         yield seen.alert(
-            "entropy", begun, numbers={"entropy_nats": entropy.last.mean, "first": entropy.first.mean},
+            "entropy",
+            begun,
+            numbers={"entropy_nats": entropy.last.mean, "first": entropy.first.mean},
             sentence=f"entropy has fallen from {entropy.first.mean:.2f} to {entropy.last.mean:.3f} nats with "
             f"{last.of - last.step} steps to go: little is left to learn from",
             advice="raise the entropy bonus or the upper clip, or stop: the reward has nearly saturated",
             source=t.ENTROPY_LEFT.source,
-        )  # fmt: skip
+        )
     both = seen.metrics("entropy_nats", "reward")
     if both is None:
         return
@@ -194,11 +222,14 @@ def _entropy(seen: _Seen) -> Iterator[Alert]:
     if begun is not None:
         lowest = float(np.exp(logs.window(logs.best(lowest=True)).mean))
         yield seen.alert(
-            "entropy", begun, numbers={"entropy_nats": both[0].last.mean, "lowest": lowest}, bad=True,
+            "entropy",
+            begun,
+            numbers={"entropy_nats": both[0].last.mean, "lowest": lowest},
+            bad=True,
             sentence=f"entropy rises from {lowest:.2f} to {both[0].last.mean:.2f} nats while the reward falls",
             advice="lower the learning rate, or go back to the checkpoint before; look for text without meaning",
             source=t.ENTROPY_RISES.source,
-        )  # fmt: skip
+        )
 
 
 def _length(seen: _Seen) -> Iterator[Alert]:
@@ -217,12 +248,14 @@ def _length(seen: _Seen) -> Iterator[Alert]:
         begun = since(_log(tokens), drifts)
         if begun is not None:
             yield seen.alert(
-                "length", begun, numbers={name: tokens.last.mean, "first": tokens.first.mean},
+                "length",
+                begun,
+                numbers={name: tokens.last.mean, "first": tokens.first.mean},
                 sentence=f"responses have gone from {tokens.first.mean:,.0f} to {tokens.last.mean:,.0f} tokens "
                 "without a gain in reward",
                 advice="check the loss's normalisation by length and the share cut off at the longest response",
                 source=t.LENGTH_DRIFT.source,
-            )  # fmt: skip
+            )
         return
 
 
@@ -237,10 +270,13 @@ def _sandbox(seen: _Seen) -> Iterator[Alert]:
         if begun is not None:
             words = "time out" if "time" in name else "err"
             yield seen.alert(
-                "sandbox", begun, numbers={name: share.last.mean, "first": share.first.mean}, advice=advice,
+                "sandbox",
+                begun,
+                numbers={name: share.last.mean, "first": share.first.mean},
+                advice=advice,
                 sentence=f"{share.last.mean:.0%} of the sandbox's runs {words}, at first {share.first.mean:.0%}",
                 source=t.SANDBOX_SHARE.source,
-            )  # fmt: skip
+            )
     seconds = seen.phase("sandbox")
     if seconds is None or (seconds[0].value <= 0).any():
         return
@@ -248,9 +284,13 @@ def _sandbox(seen: _Seen) -> Iterator[Alert]:
     if begun is not None:
         now, first = seconds[0].last.mean, seconds[0].first.mean
         yield seen.alert(
-            "sandbox", begun, numbers={"sandbox_seconds": now, "first": first}, advice=advice,
-            sentence=f"the sandboxes take {now:,.3g} s a step, at first {first:,.3g} s", source=t.SANDBOX_SLOWS.source,
-        )  # fmt: skip
+            "sandbox",
+            begun,
+            numbers={"sandbox_seconds": now, "first": first},
+            advice=advice,
+            sentence=f"the sandboxes take {now:,.3g} s a step, at first {first:,.3g} s",
+            source=t.SANDBOX_SLOWS.source,
+        )
 
 
 def _log(series: Series) -> Series:

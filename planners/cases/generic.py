@@ -49,10 +49,23 @@ def generic_shape(name: str) -> ModelShape | None:
         expert_ffn = max(64, round((total - active) / (per_width * (MOE_EXPERTS - MOE_CHOSEN))))
     embedding = min(VOCAB * hidden, 0.2 * active)
     return ModelShape(
-        name=name, params_total=total, params_active=active, params_matmul_active=active - embedding, layers=layers,
-        hidden=hidden, heads=max(1, hidden // HEAD_DIM), kv_heads=min(8, max(1, hidden // HEAD_DIM)), head_dim=HEAD_DIM,
-        ffn=expert_ffn if mixture else round(3.5 * hidden), ffn_matrices=3, vocab=VOCAB, tied_embeddings=False,
-        experts=MOE_EXPERTS if mixture else None, experts_per_token=MOE_CHOSEN if mixture else None,
-        moe_layers=layers if mixture else None, attention="gqa", params_from="stated",
+        name=name,
+        params_total=total,
+        params_active=active,
+        params_matmul_active=active - embedding,
+        layers=layers,
+        hidden=hidden,
+        heads=max(1, hidden // HEAD_DIM),
+        kv_heads=min(8, max(1, hidden // HEAD_DIM)),
+        head_dim=HEAD_DIM,
+        ffn=expert_ffn if mixture else round(3.5 * hidden),
+        ffn_matrices=3,
+        vocab=VOCAB,
+        tied_embeddings=False,
+        experts=MOE_EXPERTS if mixture else None,
+        experts_per_token=MOE_CHOSEN if mixture else None,
+        moe_layers=layers if mixture else None,
+        attention="gqa",
+        params_from="stated",
         source="a usual shape of the size in the model's name",
-    )  # fmt: skip
+    )

@@ -82,13 +82,20 @@ def layout_of(case: Case, model: ModelColumns, gpu: GpuColumns, *, weight_bytes:
     replica = rollout.tp or power_of_two(params * weight_bytes / (0.5 * float(gpu.hbm_bytes)))
     trtllm_moe = rollout.engine == "trtllm" and float(model.experts) > 0
     return Layout(
-        gpus=split.gpus, train_gpus=split.train, rollout_gpus=split.rollout,
-        gpus_per_node=case.cluster.gpus_per_node or min(8.0, float(gpu.scale_up_domain)), tp=tp, pp=pp, cp=cp,
-        ep=train.ep or usual_ep, dp=train.dp or max(1.0, split.train / (tp * pp * cp)), sharding=sharding,
+        gpus=split.gpus,
+        train_gpus=split.train,
+        rollout_gpus=split.rollout,
+        gpus_per_node=case.cluster.gpus_per_node or min(8.0, float(gpu.scale_up_domain)),
+        tp=tp,
+        pp=pp,
+        cp=cp,
+        ep=train.ep or usual_ep,
+        dp=train.dp or max(1.0, split.train / (tp * pp * cp)),
+        sharding=sharding,
         rollout_gpus_per_replica=min(replica * (rollout.pp or 1.0), split.rollout),
         rollout_attention_dp=float(trtllm_moe),
         virtual_stages=math.nan if train.virtual_stages is None else train.virtual_stages,
-    )  # fmt: skip
+    )
 
 
 def layout_is_stated(case: Case) -> bool:

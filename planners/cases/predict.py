@@ -56,7 +56,9 @@ def quantities(c: Constants, prepared: Sequence[Prepared]) -> Quantities:
     finite = w.rollout.samples * made.mean_response_tokens / made.makespan_seconds
     endless = made.steady_samples_per_second * made.mean_response_tokens
     return Quantities(
-        step=np.asarray(rl.step_seconds), sync=np.asarray(rl.sync_seconds), train_phase=np.asarray(rl.train_seconds),
+        step=np.asarray(rl.step_seconds),
+        sync=np.asarray(rl.sync_seconds),
+        train_phase=np.asarray(rl.train_seconds),
         phases={
             "generate_s": np.asarray(rl.exposed_generate_seconds + rl.controller_seconds),
             "log_prob_s": np.asarray(rl.log_prob_seconds),
@@ -68,8 +70,9 @@ def quantities(c: Constants, prepared: Sequence[Prepared]) -> Quantities:
         },
         update=np.asarray(supervised_seconds(c, w).seconds),
         output_tokens_per_second=np.where(requests, finite, endless),
-        response_tokens=np.asarray(made.mean_response_tokens), per_case=_without_last_axis(c),
-    )  # fmt: skip
+        response_tokens=np.asarray(made.mean_response_tokens),
+        per_case=_without_last_axis(c),
+    )
 
 
 def _without_last_axis(c: Constants) -> Constants:

@@ -26,13 +26,7 @@ OUTSIDE_KINDS = ("evaluate", "sandbox")
 """Kinds whose seconds come from the sandbox, not from a model."""
 OUTSIDE_METRICS = ("reward_share", "fraction", "usd_per_instance")
 PLACEHOLDER_MODEL = "7B"
-PER_GPU_METRICS = (
-    "tokens_per_second_per_gpu",
-    "mfu",
-    "gpu_hours",
-    "usd",
-    "solutions_per_hour_per_gpu",
-)
+PER_GPU_METRICS = ("tokens_per_second_per_gpu", "mfu", "gpu_hours", "usd", "solutions_per_hour_per_gpu")
 """Metrics that depend little on how many GPUs share the work."""
 
 MISSING_LOG_SD = {
@@ -94,10 +88,14 @@ def prepare(case: Case, find_model: FindModel, find_gpu: FindGpu) -> Prepared | 
     samples, stated = samples_of(case)
     layout = layout_of(case, model, gpu, weight_bytes=1.0 if is_fp8(case.rollout.precision) else 2.0)
     workload = Workload(
-        model=model, gpu=gpu, layout=layout, train=train_work(case, gpu, layout, samples=samples),
+        model=model,
+        gpu=gpu,
+        layout=layout,
+        train=train_work(case, gpu, layout, samples=samples),
         rollout=rollout_work(case, model, gpu, layout, samples=samples, stated=stated),
-        environment_seconds=environment_seconds(case, samples=samples), year=year,
-    )  # fmt: skip
+        environment_seconds=environment_seconds(case, samples=samples),
+        year=year,
+    )
     missing = missing_inputs(case) + (("model shape",) if note else ())
     return Prepared(case=case, workload=workload, missing=missing, note=note)
 

@@ -94,19 +94,28 @@ def _answer(p: Prepared, value: float, reason: str | None, variance: float, cali
         width = float(calibration.half_width(case.kind, variance, p.missing_variance + extra))
         usable = width < 20
     return Answer(
-        id=case.id, kind=case.kind, quality=case.quality, predicted=value if usable else None,
-        published=published.value, p10=float(value * np.exp(-width)) if usable else None,
-        p90=float(value * np.exp(width)) if usable else None, unit=published.unit,
+        id=case.id,
+        kind=case.kind,
+        quality=case.quality,
+        predicted=value if usable else None,
+        published=published.value,
+        p10=float(value * np.exp(-width)) if usable else None,
+        p90=float(value * np.exp(width)) if usable else None,
+        unit=published.unit,
         reason=reason if usable or reason else "the inputs lead to no finite prediction",
-    )  # fmt: skip
+    )
 
 
 def _unanswered(refused: Unreadable, case: Case | Unreadable) -> Answer:
     published = case.published if isinstance(case, Case) else Published()
     return Answer(
-        id=refused.id, kind=refused.kind, quality=refused.quality, published=published.value, unit=published.unit,
+        id=refused.id,
+        kind=refused.kind,
+        quality=refused.quality,
+        published=published.value,
+        unit=published.unit,
         reason=refused.reason,
-    )  # fmt: skip
+    )
 
 
 def summarise(answers: Iterable[Answer]) -> list[Score]:
@@ -125,7 +134,11 @@ def _score(kind: str, quality: str | None, group: list[Answer]) -> Score:
     ratios = np.array([answer.ratio for answer in group], dtype=np.float64)
     errors = np.abs(ratios - 1)
     return Score(
-        kind=kind, quality=quality, n=len(group), median_abs_error=float(np.median(errors)),
-        p90_abs_error=float(np.quantile(errors, 0.9)), median_ratio=float(np.median(ratios)),
+        kind=kind,
+        quality=quality,
+        n=len(group),
+        median_abs_error=float(np.median(errors)),
+        p90_abs_error=float(np.quantile(errors, 0.9)),
+        median_ratio=float(np.median(ratios)),
         band80_coverage=float(np.mean([bool(answer.inside) for answer in group])),
-    )  # fmt: skip
+    )

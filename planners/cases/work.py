@@ -85,19 +85,27 @@ def train_work(case: Case, gpu: GpuColumns, layout: Layout, *, samples: float) -
     widest = min(4 * lengths.prompt, 1024.0) + lengths.longest
     pads = widest <= PACKED_OVER_TOKENS and (not megatron or train.micro_batch_samples is not None)
     return TrainWork(
-        seq_len=seq_len, batch_sequences=_batch_sequences(case, layout, seq_len, samples=samples),
-        updates_per_step=updates, epochs=train.epochs_per_step or 1.0, micro_batch_samples=micro,
+        seq_len=seq_len,
+        batch_sequences=_batch_sequences(case, layout, seq_len, samples=samples),
+        updates_per_step=updates,
+        epochs=train.epochs_per_step or 1.0,
+        micro_batch_samples=micro,
         packed=float(train.packed if train.packed is not None else not pads),
         fills_seq_len=float(megatron and train.micro_batch_samples is None),
         fp8=float(is_fp8(train.precision)) * float(gpu.has_fp8),
         lora=float(train.lora_rank is not None or algorithm == "lora"),
-        recompute=RECOMPUTES.get(recompute.lower(), 0.0), rl=float(rl), post_training=float(post_training),
-        reference=float(reference), critic=float(bool(train.critic)),
-        exports_weights=float(algorithm == "grpo_trainer"), flops_per_token=train.flops_per_token_stated or UNKNOWN,
+        recompute=RECOMPUTES.get(recompute.lower(), 0.0),
+        rl=float(rl),
+        post_training=float(post_training),
+        reference=float(reference),
+        critic=float(bool(train.critic)),
+        exports_weights=float(algorithm == "grpo_trainer"),
+        flops_per_token=train.flops_per_token_stated or UNKNOWN,
         attention_speed=attention_speed(train.attention_kernel, gpu),
         elementwise_traffic=COMPILED_TRAFFIC if train.compiled else 1.0,
-        host_speed=COMPILED_HOST_SPEED if train.compiled else 1.0, evaluation_share=train.evaluation_share or 0.0,
-    )  # fmt: skip
+        host_speed=COMPILED_HOST_SPEED if train.compiled else 1.0,
+        evaluation_share=train.evaluation_share or 0.0,
+    )
 
 
 def _usual_recompute(case: Case, *, megatron: bool) -> str:
@@ -153,16 +161,23 @@ def rollout_work(
     stale = rollout.staleness_steps
     return RolloutWork(
         samples=samples if stated or case.kind != "generate" else replicas * live * SATURATING_WAVES,
-        prompt_tokens=lengths.prompt, max_response_tokens=lengths.longest, response_tokens=lengths.response or UNKNOWN,
-        response_log_sd=log_sd, fixed_length=float(not rl and known_length),
-        samples_per_prompt=max(1.0, rollout.samples_per_prompt or 8.0) if rl else 1.0, engine=engine,
-        eager=UNKNOWN if rollout.eager is None else float(rollout.eager), weight_bytes=1.0 if fp8_weights else 2.0,
-        fp8=float(fp8_weights) * float(gpu.has_fp8), kv_bytes=1.0 if fp8_weights and engine == TRTLLM else 2.0,
-        max_live_sequences=live, memory_share=0.65 if rl and schedule == "colocated" and engine != TRTLLM else 0.9,
+        prompt_tokens=lengths.prompt,
+        max_response_tokens=lengths.longest,
+        response_tokens=lengths.response or UNKNOWN,
+        response_log_sd=log_sd,
+        fixed_length=float(not rl and known_length),
+        samples_per_prompt=max(1.0, rollout.samples_per_prompt or 8.0) if rl else 1.0,
+        engine=engine,
+        eager=UNKNOWN if rollout.eager is None else float(rollout.eager),
+        weight_bytes=1.0 if fp8_weights else 2.0,
+        fp8=float(fp8_weights) * float(gpu.has_fp8),
+        kv_bytes=1.0 if fp8_weights and engine == TRTLLM else 2.0,
+        max_live_sequences=live,
+        memory_share=0.65 if rl and schedule == "colocated" and engine != TRTLLM else 0.9,
         schedule=SCHEDULES.get(schedule, COLOCATED),
         staleness_steps=stale if stale is not None else float(schedule == "async"),
         generated_per_used=rollout.generated_per_used or 1.0,
-    )  # fmt: skip
+    )
 
 
 def _max_live(case: Case, model: ModelColumns, layout: Layout, engine: float) -> float:

@@ -22,11 +22,16 @@ def rollout_demand(stage: RolloutStage, find_model: FindModel) -> Demand:
     sandbox = sandbox_need(stage.sandbox, default_profile="swe")
     tool = () if stage.tool_seconds else (Assumed(name="tool_seconds", value=f"{TOOL_SECONDS:g}", source="assumption"),)
     need = TasksNeed(
-        tasks=stage.tasks, samples=stage.attempts, turns=stage.turns, prompt_tokens=stage.prompt_tokens,
-        response_tokens=stage.response_tokens, observation_tokens=stage.observation_tokens,
-        tool_seconds=stage.tool_seconds or Durations(mean=TOOL_SECONDS), sandbox=sandbox,
+        tasks=stage.tasks,
+        samples=stage.attempts,
+        turns=stage.turns,
+        prompt_tokens=stage.prompt_tokens,
+        response_tokens=stage.response_tokens,
+        observation_tokens=stage.observation_tokens,
+        tool_seconds=stage.tool_seconds or Durations(mean=TOOL_SECONDS),
+        sandbox=sandbox,
         assumed=(*tool, *sandbox.assumed),
-    )  # fmt: skip
+    )
     attempts = float(stage.tasks * stage.attempts)
     solved = {"solved tasks": attempts * stage.resolve_rate} if stage.resolve_rate else {}
     title = f"{stage.tasks:,} tasks × {stage.attempts} attempts, {stage.turns} turns"
@@ -47,9 +52,14 @@ def evaluate_demand(stage: EvaluateStage, find_model: FindModel) -> Demand:
 
 
 def _demand(
-    stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: FindModel, *, title: str,
-    outcomes: dict[str, float], longest: float,
-) -> Demand:  # fmt: skip
+    stage: RolloutStage | EvaluateStage,
+    need: TasksNeed,
+    find_model: FindModel,
+    *,
+    title: str,
+    outcomes: dict[str, float],
+    longest: float,
+) -> Demand:
     """longest: tokens of a trajectory."""
     servings: tuple[Serving, ...] = ()
     apis: tuple[ApiUse, ...] = ()
@@ -61,10 +71,17 @@ def _demand(
         servings = (_serving(stage, need, find_model, longest),)
         name = shown(stage.model, servings[0].model)
     return Demand(
-        stage=stage.name, kind=stage.kind, title=f"{title} with {name}", unit="job", units=1.0, servings=servings,
-        sandboxing=sandboxing(need.sandbox, samples=float(need.tasks * need.samples)), apis=apis,
-        assumed=assumed_rows(stage.name, need.assumed), outcomes=outcomes,
-    )  # fmt: skip
+        stage=stage.name,
+        kind=stage.kind,
+        title=f"{title} with {name}",
+        unit="job",
+        units=1.0,
+        servings=servings,
+        sandboxing=sandboxing(need.sandbox, samples=float(need.tasks * need.samples)),
+        apis=apis,
+        assumed=assumed_rows(stage.name, need.assumed),
+        outcomes=outcomes,
+    )
 
 
 def _serving(stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: FindModel, longest: float) -> Serving:
@@ -72,13 +89,20 @@ def _serving(stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: F
     total = need.response_tokens.mean * need.turns
     _, spread, one_turn = length_fields(need.response_tokens, longest)
     return Serving(
-        role="generate", model=find_model(stage.model), options=stage.rollout,
-        samples=float(need.tasks * need.samples), prompt_tokens=max(need.prompt_tokens.mean, 1.0),
-        response_tokens=max(total, 1.0), response_log_sd=spread if need.turns == 1 else 0.5,
+        role="generate",
+        model=find_model(stage.model),
+        options=stage.rollout,
+        samples=float(need.tasks * need.samples),
+        prompt_tokens=max(need.prompt_tokens.mean, 1.0),
+        response_tokens=max(total, 1.0),
+        response_log_sd=spread if need.turns == 1 else 0.5,
         max_response_tokens=max(longest if need.turns > 1 else one_turn, total, 1.0),
-        samples_per_prompt=float(need.samples), turns=float(need.turns), tool_seconds=need.tool_seconds.mean,
-        tool_tokens=need.observation_tokens.mean, concurrency=stage.concurrency,
-    )  # fmt: skip
+        samples_per_prompt=float(need.samples),
+        turns=float(need.turns),
+        tool_seconds=need.tool_seconds.mean,
+        tool_tokens=need.observation_tokens.mean,
+        concurrency=stage.concurrency,
+    )
 
 
 def _api_use(stage: RolloutStage | EvaluateStage, need: TasksNeed) -> ApiUse:
@@ -95,8 +119,13 @@ def _api_use(stage: RolloutStage | EvaluateStage, need: TasksNeed) -> ApiUse:
     fresh = prompt + growth * (turns - 1)
     share = 1.0 - fresh / each if stage.cached_share is None else stage.cached_share
     return ApiUse(
-        role="generate", api=stage.api, input_tokens=samples * each * (1.0 - share),
-        cached_input_tokens=samples * each * share, output_tokens=samples * response * turns, requests=samples,
-        turns_per_request=turns, tool_seconds=need.tool_seconds.mean,
+        role="generate",
+        api=stage.api,
+        input_tokens=samples * each * (1.0 - share),
+        cached_input_tokens=samples * each * share,
+        output_tokens=samples * response * turns,
+        requests=samples,
+        turns_per_request=turns,
+        tool_seconds=need.tool_seconds.mean,
         concurrency=None if stage.concurrency is None else float(stage.concurrency),
-    )  # fmt: skip
+    )

@@ -34,14 +34,23 @@ def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> Demand:
     servings, apis = by_home(writes, find_model, stage.rollout)
     need = sandbox_need(stage.sandbox, default_profile="judge")
     accepted = candidates * stage.kept_share
-    rows = () if stage.yields else (
-        Assumed(name=f"{stage.name}.yields", value="every candidate kept", source="no filter stated"),
-    )  # fmt: skip
+    rows = (
+        ()
+        if stage.yields
+        else (Assumed(name=f"{stage.name}.yields", value="every candidate kept", source="no filter stated"),)
+    )
     return Demand(
-        stage=stage.name, kind=stage.kind, title=f"{accepted:,.0f} accepted items from {candidates:,.0f} candidates",
-        unit="job", units=1.0, servings=servings, sandboxing=sandboxing(need, samples=runs), apis=apis,
-        assumed=(*rows, *assumed_rows(stage.name, need.assumed)), outcomes={"accepted items": accepted},
-    )  # fmt: skip
+        stage=stage.name,
+        kind=stage.kind,
+        title=f"{accepted:,.0f} accepted items from {candidates:,.0f} candidates",
+        unit="job",
+        units=1.0,
+        servings=servings,
+        sandboxing=sandboxing(need, samples=runs),
+        apis=apis,
+        assumed=(*rows, *assumed_rows(stage.name, need.assumed)),
+        outcomes={"accepted items": accepted},
+    )
 
 
 def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) -> Demand:
@@ -56,16 +65,24 @@ def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) ->
     units = max(slots / (batch * stage.seq_len), 1.0)
     verb = "pretraining" if pretrain else ("LoRA" if stage.train.lora_rank else "SFT")
     return Demand(
-        stage=stage.name, kind=stage.kind,
+        stage=stage.name,
+        kind=stage.kind,
         title=f"{verb} of {shown(stage.model, model)}, {_count(tokens * stage.epochs)} tokens",
-        unit="update", units=units,
+        unit="update",
+        units=units,
         learning=Learning(
-            model=model, options=stage.train, rl=False, seq_len=float(stage.seq_len), batch_sequences=batch,
-            post_training=not pretrain, packed=True,
+            model=model,
+            options=stage.train,
+            rl=False,
+            seq_len=float(stage.seq_len),
+            batch_sequences=batch,
+            post_training=not pretrain,
+            packed=True,
         ),
         pauses=_pauses(stage.checkpoint.every_steps, stage.checkpoint.keep, units),
-        assumed=assumed, outcomes={"million tokens": tokens * stage.epochs / 1e6},
-    )  # fmt: skip
+        assumed=assumed,
+        outcomes={"million tokens": tokens * stage.epochs / 1e6},
+    )
 
 
 def reward_model_demand(stage: RewardModelStage, find_model: FindModel) -> Demand:
@@ -76,13 +93,16 @@ def reward_model_demand(stage: RewardModelStage, find_model: FindModel) -> Deman
     seq = min(float(stage.seq_len), max(stage.sample_tokens.mean, 1.0))
     units = max(tokens / (batch * seq), 1.0)
     return Demand(
-        stage=stage.name, kind=stage.kind,
+        stage=stage.name,
+        kind=stage.kind,
         title=f"outcome critic {shown(stage.model, model)} on {stage.samples:,} samples",
-        unit="update", units=units,
+        unit="update",
+        units=units,
         learning=Learning(model=model, options=stage.train, rl=False, seq_len=seq, batch_sequences=batch),
         pauses=_pauses(stage.checkpoint.every_steps, stage.checkpoint.keep, units),
-        assumed=assumed, outcomes={"labelled samples": float(stage.samples)},
-    )  # fmt: skip
+        assumed=assumed,
+        outcomes={"labelled samples": float(stage.samples)},
+    )
 
 
 def _batch(stated: int | None, seq_len: int, stage: str, *, pretrain: bool) -> tuple[float, tuple[Assumed, ...]]:

@@ -43,13 +43,20 @@ def quickstart_demand(stage: RlcefStage) -> Demand:
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
     need = sandbox_need(stage.sandbox, default_profile="judge")
     return Demand(
-        stage=stage.name, kind=stage.kind, title=f"GRPO on a policy for this machine, {stage.steps:,} steps",
-        unit="step", units=float(stage.steps),
+        stage=stage.name,
+        kind=stage.kind,
+        title=f"GRPO on a policy for this machine, {stage.steps:,} steps",
+        unit="step",
+        units=float(stage.steps),
         sandboxing=replace(sandboxing(need, samples=samples), overlap_share=0.0),  # judged when all are written
         host=HostWork(
             generate_seconds=samples * speed.generate_seconds_per_sample,
-            train_seconds=samples * speed.train_seconds_per_sample, start_seconds=speed.start_seconds, source=MEASURED,
+            train_seconds=samples * speed.train_seconds_per_sample,
+            start_seconds=speed.start_seconds,
+            source=MEASURED,
         ),
-        schedules=(COLOCATED,), pauses=Pauses(), assumed=assumed_rows(stage.name, need.assumed),
+        schedules=(COLOCATED,),
+        pauses=Pauses(),
+        assumed=assumed_rows(stage.name, need.assumed),
         outcomes={"rewarded samples": samples * stage.steps},
-    )  # fmt: skip
+    )

@@ -46,15 +46,24 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
         checkpoints_kept=float(stage.checkpoint.keep or stage.steps // stage.checkpoint.every_steps),
     )
     return Demand(
-        stage=stage.name, kind=stage.kind,
+        stage=stage.name,
+        kind=stage.kind,
         title=f"{stage.algorithm.upper()} on {shown(stage.model, model)}, {stage.steps:,} steps",
-        unit="step", units=float(stage.steps), servings=(main, *judges), learning=_learning(stage, model, main),
-        sandboxing=wanted, apis=apis, critic_forward=find_model(critic.model) if critic else None,
-        schedules=schedules, rollout_share=stage.rollout_share, staleness_steps=float(stage.staleness_steps),
-        pauses=pauses, assumed=(*_assumed(stage), *assumed_rows(stage.name, need.assumed)),
+        unit="step",
+        units=float(stage.steps),
+        servings=(main, *judges),
+        learning=_learning(stage, model, main),
+        sandboxing=wanted,
+        apis=apis,
+        critic_forward=find_model(critic.model) if critic else None,
+        schedules=schedules,
+        rollout_share=stage.rollout_share,
+        staleness_steps=float(stage.staleness_steps),
+        pauses=pauses,
+        assumed=(*_assumed(stage), *assumed_rows(stage.name, need.assumed)),
         missing={} if stage.response_tokens else {f"{stage.name}.response_tokens": RESPONSE_UNKNOWN_SD},
         outcomes={"rewarded samples": samples * stage.steps},
-    )  # fmt: skip
+    )
 
 
 def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Serving:
@@ -62,22 +71,36 @@ def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Serving:
     turns = float(stage.turns)
     tool = stage.tool_seconds.mean if stage.tool_seconds else TOOL_SECONDS
     return Serving(
-        role="generate", model=model, options=stage.rollout, samples=samples,
-        prompt_tokens=max(stage.prompt_tokens.mean, 1.0), response_tokens=mean, response_log_sd=spread,
-        max_response_tokens=longest, samples_per_prompt=float(stage.samples_per_prompt), turns=turns,
+        role="generate",
+        model=model,
+        options=stage.rollout,
+        samples=samples,
+        prompt_tokens=max(stage.prompt_tokens.mean, 1.0),
+        response_tokens=mean,
+        response_log_sd=spread,
+        max_response_tokens=longest,
+        samples_per_prompt=float(stage.samples_per_prompt),
+        turns=turns,
         tool_seconds=tool if turns > 1 else 0.0,
         tool_tokens=stage.observation_tokens.mean if stage.observation_tokens else 0.0,
         generated_per_used=stage.oversampling,
-    )  # fmt: skip
+    )
 
 
 def _learning(stage: RlcefStage, model: ModelShape, main: Serving) -> Learning:
     mean = main.response_tokens if main.response_tokens == main.response_tokens else main.max_response_tokens / 2
     return Learning(
-        model=model, options=stage.train, rl=True, seq_len=main.prompt_tokens + mean, batch_sequences=0.0,
-        updates=float(stage.optimizer_steps_per_step), epochs=float(stage.epochs_per_step),
-        critic=stage.trains_critic, reference=stage.uses_reference, packed=stage.train.packing,
-    )  # fmt: skip
+        model=model,
+        options=stage.train,
+        rl=True,
+        seq_len=main.prompt_tokens + mean,
+        batch_sequences=0.0,
+        updates=float(stage.optimizer_steps_per_step),
+        epochs=float(stage.epochs_per_step),
+        critic=stage.trains_critic,
+        reference=stage.uses_reference,
+        packed=stage.train.packing,
+    )
 
 
 def _judges(stage: RlcefStage, samples: float) -> Iterator[Writes]:

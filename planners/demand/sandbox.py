@@ -42,10 +42,11 @@ def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0
     return Sandboxing(
         **{field.name: getattr(need, field.name) for field in fields(need)},
         service=Service(mean_seconds=mean, p95_seconds=min(max(p95, mean), limit), limit_seconds=limit),
-        calls=samples * need.calls_per_sample * (1.0 - replaced_share) * repeated, trajectories=samples,
+        calls=samples * need.calls_per_sample * (1.0 - replaced_share) * repeated,
+        trajectories=samples,
         overlap_share=0.0 if need.serial else STREAMED_OVERLAP,
         seconds_stated=None if any(row.name == "sandbox.seconds" for row in need.assumed) else mean,
-    )  # fmt: skip
+    )
 
 
 def assumed_rows(stage: str, filled: Iterable[Assumed]) -> tuple[Assumed, ...]:

@@ -110,9 +110,15 @@ def _time_by_physics(demand: Demand, at: Situation) -> Timing:
     step = predict(at.constants, rl_workload(demand, at), grid_points=at.grid_points)
     judging = sum((g.makespan_seconds for _, g in generations), zero) + _critic_forward(demand, at)
     return Timing(
-        schedule=lay.schedule, generate=step.exposed_generate_seconds, judging=judging, trainer=step.trainer_seconds,
-        sync=step.sync_seconds, api=api, step=step, generations=((demand.servings[0], step.generate), *generations),
-    )  # fmt: skip
+        schedule=lay.schedule,
+        generate=step.exposed_generate_seconds,
+        judging=judging,
+        trainer=step.trainer_seconds,
+        sync=step.sync_seconds,
+        api=api,
+        step=step,
+        generations=((demand.servings[0], step.generate), *generations),
+    )
 
 
 def _workload(
@@ -154,10 +160,17 @@ def _critic_forward(demand: Demand, at: Situation) -> Column:
     main = demand.servings[0]
     response = main.response_tokens if main.response_tokens == main.response_tokens else main.max_response_tokens / 2
     reading = dataclasses.replace(
-        main, role="outcome critic", model=demand.critic_forward, prompt_tokens=main.prompt_tokens + response,
-        response_tokens=1.0, max_response_tokens=1.0, samples_per_prompt=1.0, turns=1.0, tool_seconds=0.0,
+        main,
+        role="outcome critic",
+        model=demand.critic_forward,
+        prompt_tokens=main.prompt_tokens + response,
+        response_tokens=1.0,
+        max_response_tokens=1.0,
+        samples_per_prompt=1.0,
+        turns=1.0,
+        tool_seconds=0.0,
         tool_tokens=0.0,
-    )  # fmt: skip
+    )
     return generate(at.constants, serving_workload(demand, reading, at), grid_points=2).makespan_seconds
 
 
@@ -182,11 +195,19 @@ def _layout(at: Situation, serving: Serving | None) -> Layout:
     """Layout columns; a serving gets the candidate's replica size (its own model's where it is not the main one)."""
     lay = at.layouts
     return Layout(
-        gpus=lay.gpus, train_gpus=lay.train_gpus, rollout_gpus=lay.rollout_gpus, gpus_per_node=at.gpus_per_node,
-        tp=lay.tp, pp=lay.pp, cp=lay.cp, ep=lay.ep, dp=lay.dp, sharding=lay.sharding,
+        gpus=lay.gpus,
+        train_gpus=lay.train_gpus,
+        rollout_gpus=lay.rollout_gpus,
+        gpus_per_node=at.gpus_per_node,
+        tp=lay.tp,
+        pp=lay.pp,
+        cp=lay.cp,
+        ep=lay.ep,
+        dp=lay.dp,
+        sharding=lay.sharding,
         rollout_gpus_per_replica=lay.replica if serving is None else replica_gpus(at, serving),
         rollout_attention_dp=0.0,
-    )  # fmt: skip
+    )
 
 
 def replica_gpus(at: Situation, serving: Serving) -> Array:

@@ -39,16 +39,27 @@ def rollout_work(serving: Serving, at: Situation, *, rl: bool, staleness_steps: 
     beside_trainer = (schedule == COLOCATED) & rl
     hit = serving.options.prefix_cache_hit_share
     return RolloutWork(
-        samples=serving.samples, prompt_tokens=serving.prompt_tokens, max_response_tokens=serving.max_response_tokens,
-        response_tokens=serving.response_tokens, response_log_sd=serving.response_log_sd,
-        samples_per_prompt=serving.samples_per_prompt, turns=serving.turns, tool_seconds_per_turn=serving.tool_seconds,
-        tool_tokens_per_turn=serving.tool_tokens, prefix_cache_hit=1.0 if hit is None else hit, engine=engine,
-        eager=UNKNOWN if serving.options.eager is None else float(serving.options.eager), weight_bytes=2.0 - fp8,
-        fp8=fp8 * np.asarray(at.gpu.has_fp8), kv_bytes=1.0 if fp8 and engine == TRTLLM else 2.0,
+        samples=serving.samples,
+        prompt_tokens=serving.prompt_tokens,
+        max_response_tokens=serving.max_response_tokens,
+        response_tokens=serving.response_tokens,
+        response_log_sd=serving.response_log_sd,
+        samples_per_prompt=serving.samples_per_prompt,
+        turns=serving.turns,
+        tool_seconds_per_turn=serving.tool_seconds,
+        tool_tokens_per_turn=serving.tool_tokens,
+        prefix_cache_hit=1.0 if hit is None else hit,
+        engine=engine,
+        eager=UNKNOWN if serving.options.eager is None else float(serving.options.eager),
+        weight_bytes=2.0 - fp8,
+        fp8=fp8 * np.asarray(at.gpu.has_fp8),
+        kv_bytes=1.0 if fp8 and engine == TRTLLM else 2.0,
         max_live_sequences=_live_limit(serving, at, engine, rl=rl),
-        memory_share=np.where(beside_trainer, COLOCATED_MEMORY_SHARE, SERVING_MEMORY_SHARE), schedule=schedule,
-        staleness_steps=staleness_steps, generated_per_used=serving.generated_per_used,
-    )  # fmt: skip
+        memory_share=np.where(beside_trainer, COLOCATED_MEMORY_SHARE, SERVING_MEMORY_SHARE),
+        schedule=schedule,
+        staleness_steps=staleness_steps,
+        generated_per_used=serving.generated_per_used,
+    )
 
 
 def _live_limit(serving: Serving, at: Situation, engine: float, *, rl: bool) -> Column:
@@ -83,10 +94,18 @@ def train_work(learning: Learning, at: Situation, main: Serving | None) -> Train
         pads = (longest <= PACKING_FROM_TOKENS) & ((at.layouts.sharding == FSDP) | stated_micro)
         packed = np.where(pads, 0.0, 1.0)
     return TrainWork(
-        seq_len=learning.seq_len, batch_sequences=learning.batch_sequences, updates_per_step=learning.updates,
-        epochs=learning.epochs, micro_batch_samples=micro_batch(learning, at), packed=packed,
+        seq_len=learning.seq_len,
+        batch_sequences=learning.batch_sequences,
+        updates_per_step=learning.updates,
+        epochs=learning.epochs,
+        micro_batch_samples=micro_batch(learning, at),
+        packed=packed,
         fills_seq_len=np.where((at.layouts.sharding != FSDP) & (not stated_micro) & learning.rl, 1.0, 0.0),
-        fp8=float(options.precision == "fp8") * np.asarray(at.gpu.has_fp8), lora=float(options.lora_rank is not None),
-        recompute=at.layouts.recompute, rl=float(learning.rl), post_training=float(learning.post_training),
-        reference=float(learning.reference), critic=float(learning.critic),
-    )  # fmt: skip
+        fp8=float(options.precision == "fp8") * np.asarray(at.gpu.has_fp8),
+        lora=float(options.lora_rank is not None),
+        recompute=at.layouts.recompute,
+        rl=float(learning.rl),
+        post_training=float(learning.post_training),
+        reference=float(learning.reference),
+        critic=float(learning.critic),
+    )

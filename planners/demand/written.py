@@ -43,19 +43,28 @@ def by_home(
         if served.api is not None:
             apis.append(
                 ApiUse(
-                    role=role, api=served.api, input_tokens=samples * prompt, cached_input_tokens=0.0,
-                    output_tokens=samples * response, requests=samples,
+                    role=role,
+                    api=served.api,
+                    input_tokens=samples * prompt,
+                    cached_input_tokens=0.0,
+                    output_tokens=samples * response,
+                    requests=samples,
                 )
-            )  # fmt: skip
+            )
         elif served.model is not None:
             _, spread, longest = length_fields(lengths, response * TAIL_FACTOR)
             servings.append(
                 Serving(
-                    role=role, model=find_model(served.model), options=options, samples=samples,
-                    prompt_tokens=max(prompt, 1.0), response_tokens=max(response, 1.0), response_log_sd=spread,
+                    role=role,
+                    model=find_model(served.model),
+                    options=options,
+                    samples=samples,
+                    prompt_tokens=max(prompt, 1.0),
+                    response_tokens=max(response, 1.0),
+                    response_log_sd=spread,
                     max_response_tokens=max(longest, response, 1.0),
                 )
-            )  # fmt: skip
+            )
     return tuple(servings), tuple(apis)
 
 

@@ -48,14 +48,18 @@ def layout_options(demand: Demand) -> Options:
         recomputes = (RECOMPUTES[options.recompute],)
     replica = demand.servings[0].options.tp if demand.servings else None
     return Options(
-        trains=True, generates=bool(demand.servings), schedules=demand.schedules or (COLOCATED,),
+        trains=True,
+        generates=bool(demand.servings),
+        schedules=demand.schedules or (COLOCATED,),
         rollout_shares=(demand.rollout_share,) if demand.rollout_share else (0.25, 0.5, 0.75),
-        shardings=shardings, tps=(options.tp,) if options.tp else (1, 2, 4, 8),
+        shardings=shardings,
+        tps=(options.tp,) if options.tp else (1, 2, 4, 8),
         pps=(options.pp,) if options.pp else ((1, 2, 4, 8, 16) if learning.model.params_total > 60e9 else (1, 2, 4)),
         cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if learning.seq_len > 16_384 else (1,)),
         eps=(options.ep,) if options.ep else _expert_degrees(learning.model),
-        recomputes=recomputes, replicas=(replica,) if replica else REPLICAS,
-    )  # fmt: skip
+        recomputes=recomputes,
+        replicas=(replica,) if replica else REPLICAS,
+    )
 
 
 def _expert_degrees(model: ModelShape) -> tuple[int, ...]:

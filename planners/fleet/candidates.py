@@ -74,14 +74,19 @@ def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
     plain = timing.by_physics or timing
     beside = np.maximum(np.asarray(plain.generate + plain.judging + 0.0 * slots), plain.api)
     judged = judge_exposed_seconds(
-        calls=wanted.calls, service=wanted.service, slots=slots, generate_seconds=beside,
+        calls=wanted.calls,
+        service=wanted.service,
+        slots=slots,
+        generate_seconds=beside,
         overlap_share=wanted.overlap_share,
-    )  # fmt: skip
+    )
     if wanted.stateful:
         judged = judged + start_seconds(
-            starts=np.minimum(slots, wanted.trajectories), nodes=np.maximum(slots / SLOTS_PER_NODE, 1.0),
-            starts_per_second_per_node=wanted.starts_per_second_per_node, seconds_per_start=wanted.start_seconds.mean,
-        )  # fmt: skip
+            starts=np.minimum(slots, wanted.trajectories),
+            nodes=np.maximum(slots / SLOTS_PER_NODE, 1.0),
+            starts_per_second_per_node=wanted.starts_per_second_per_node,
+            seconds_per_start=wanted.start_seconds.mean,
+        )
     stale = demand.staleness_steps
     hidden = np.where(np.equal(timing.schedule, ASYNC), stale / (1.0 + stale), 0.0)
     backlog = np.maximum(wanted.calls * wanted.service.mean_seconds / slots - beside, 0.0)
@@ -91,9 +96,15 @@ def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
 
 
 def stage_candidates(
-    demand: Demand, machines: Sequence[Machine], allowed: NodeRange, constants: Constants, *, year: float, sieve: Sieve,
+    demand: Demand,
+    machines: Sequence[Machine],
+    allowed: NodeRange,
+    constants: Constants,
+    *,
+    year: float,
+    sieve: Sieve,
     owned_slots: Sequence[float] = (),
-) -> Candidates:  # fmt: skip
+) -> Candidates:
     """Every machine, node count and number of slots with its fastest layout that fits.  Rejections go to `sieve`."""
     wanted = demand.sandboxing
     whole_job = demand.unit == "job"
@@ -116,10 +127,15 @@ def stage_candidates(
     kept = best_by_group(group, hours.ravel())
     row = rows[kept].astype(np.int64)
     return Candidates(
-        machine=layouts.machine[row], nodes=layouts.nodes[row], gpus=layouts.gpus[row],
+        machine=layouts.machine[row],
+        nodes=layouts.nodes[row],
+        gpus=layouts.gpus[row],
         wish=wish[kept].astype(np.int64) if wanted else np.full(len(kept), -1, dtype=np.int64),
-        hours=hours.ravel()[kept], layout=row, layouts=layouts, wishes=wishes,
-    )  # fmt: skip
+        hours=hours.ravel()[kept],
+        layout=row,
+        layouts=layouts,
+        wishes=wishes,
+    )
 
 
 def situation(
@@ -132,9 +148,14 @@ def situation(
     else:
         gpu, per_node = machine_columns([], layouts.machine[:0]), np.ones(len(layouts))
     return Situation(
-        constants=constants, gpu=gpu, layouts=layouts, gpus_per_node=per_node, year=year, grid_points=grid_points,
+        constants=constants,
+        gpu=gpu,
+        layouts=layouts,
+        gpus_per_node=per_node,
+        year=year,
+        grid_points=grid_points,
         gpu_names=tuple(machine.gpu.name for machine in machines),
-    )  # fmt: skip
+    )
 
 
 def _unit_seconds(demand: Demand, at: Situation, wishes: Array) -> Array:

@@ -68,11 +68,15 @@ def picks_of(found: Exploration, choice: Choice, stage: int, *, year: float) -> 
     spot = [float(f.gpus is not None and f.gpus.capacity_type == "spot") for f in fleets]
     slots = [float(f.sandbox.nodes * f.sandbox.slots_per_node) if f.sandbox else 0.0 for f in fleets]
     return Picks(
-        demand=search.demand, machines=found.machines,
-        layouts=search.candidates.layouts.take(search.candidates.layout[candidate]), slots=np.array(slots),
-        sandbox_nodes=search.rows.sandbox_nodes[row], spot=np.array(spot),
-        start_up_hours=np.array([_start_up_hours(fleet, search.demand) for fleet in fleets]), year=year,
-    )  # fmt: skip
+        demand=search.demand,
+        machines=found.machines,
+        layouts=search.candidates.layouts.take(search.candidates.layout[candidate]),
+        slots=np.array(slots),
+        sandbox_nodes=search.rows.sandbox_nodes[row],
+        spot=np.array(spot),
+        start_up_hours=np.array([_start_up_hours(fleet, search.demand) for fleet in fleets]),
+        year=year,
+    )
 
 
 def _start_up_hours(fleet: StageFleet, demand: Demand) -> float:
@@ -105,8 +109,16 @@ def fleet_of(found: Exploration, run: int, stage: int) -> StageFleet:
 
 def _machines(offer: dict[str, Any], nodes: int) -> Machines:
     return Machines(
-        cloud=offer["cloud"], region=offer["region"], instance_type=offer["instance_type"],
-        capacity_type=offer["capacity_type"], nodes=nodes, usd_per_hour=offer["usd_per_hour"], as_of=offer["as_of"],
-        source=offer["source"] or "", quality=offer["quality"] or "", gpu=offer["gpu"],
-        gpus_per_node=int(offer["num_gpus"] or 0), slots_per_node=int(offer.get("slots") or 0),
-    )  # fmt: skip
+        cloud=offer["cloud"],
+        region=offer["region"],
+        instance_type=offer["instance_type"],
+        capacity_type=offer["capacity_type"],
+        nodes=nodes,
+        usd_per_hour=offer["usd_per_hour"],
+        as_of=offer["as_of"],
+        source=offer["source"] or "",
+        quality=offer["quality"] or "",
+        gpu=offer["gpu"],
+        gpus_per_node=int(offer["num_gpus"] or 0),
+        slots_per_node=int(offer.get("slots") or 0),
+    )

@@ -74,9 +74,12 @@ def _extend(part: Runs | None, rows: Rows, mine: NDArray[np.int64], offer: int) 
     front = mine[pareto_front(rows.usd[mine], rows.hours[mine])]
     if part is None:
         return Runs(
-            offer=np.full(len(front), offer), rows=front[:, None], usd=rows.usd[front], hours=rows.hours[front],
+            offer=np.full(len(front), offer),
+            rows=front[:, None],
+            usd=rows.usd[front],
+            hours=rows.hours[front],
             interruptions=rows.interruptions[front],
-        )  # fmt: skip
+        )
     front = _thinned(front)
     left, right = (index.ravel() for index in np.indices((len(part.offer), len(front))))
     row = front[right]
@@ -84,9 +87,12 @@ def _extend(part: Runs | None, rows: Rows, mine: NDArray[np.int64], offer: int) 
     kept = _thinned(pareto_front(usd, hours))
     left, row = left[kept], row[kept]
     return Runs(
-        offer=part.offer[left], rows=np.column_stack((part.rows[left], row)), usd=usd[kept], hours=hours[kept],
+        offer=part.offer[left],
+        rows=np.column_stack((part.rows[left], row)),
+        usd=usd[kept],
+        hours=hours[kept],
         interruptions=part.interruptions[left] + rows.interruptions[row],
-    )  # fmt: skip
+    )
 
 
 def _thinned(front: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -87,15 +87,26 @@ def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
     ]
     keys = [stage.rows.offer if stage.demand.needs_gpus else None for stage in stages]
     return Exploration(
-        offers=offers, machines=machines, stages=tuple(stages), runs=combine([stage.rows for stage in stages], keys),
-        combinations=sum(stage.combinations for stage in stages), sieve=sieve,
-    )  # fmt: skip
+        offers=offers,
+        machines=machines,
+        stages=tuple(stages),
+        runs=combine([stage.rows for stage in stages], keys),
+        combinations=sum(stage.combinations for stage in stages),
+        sieve=sieve,
+    )
 
 
 def _stage(
-    demand: Demand, spec: RunSpec, world: World, *, offers: pl.DataFrame, machines: list[Machine], cpus: pl.DataFrame,
-    year: float, sieve: Sieve,
-) -> StageSearch:  # fmt: skip
+    demand: Demand,
+    spec: RunSpec,
+    world: World,
+    *,
+    offers: pl.DataFrame,
+    machines: list[Machine],
+    cpus: pl.DataFrame,
+    year: float,
+    sieve: Sieve,
+) -> StageSearch:
     """One stage on everything."""
     allowed = _node_range(spec, world)
     constants = world.calibration.constants
@@ -166,10 +177,14 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
     if not demand.needs_gpus:
         zeros = np.zeros(len(known))
         return Market(
-            machine=np.full(len(known), -1, dtype=np.int64), usd_per_hour=zeros, spot=zeros,
-            place=np.arange(len(known)), max_nodes=zeros + np.inf, max_gpus=zeros + np.inf,
+            machine=np.full(len(known), -1, dtype=np.int64),
+            usd_per_hour=zeros,
+            spot=zeros,
+            place=np.arange(len(known)),
+            max_nodes=zeros + np.inf,
+            max_gpus=zeros + np.inf,
             start_up_hours=np.array([start_up_hours(cloud, demand.host) for cloud, _ in known]),
-        )  # fmt: skip
+        )
     anywhere = -1
     if spec.fleet.sandbox.targets is not None and places is not None and known:
         anywhere = places.cheapest
@@ -182,7 +197,8 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
     reserved = {(c, r, k): float(n) for c, r, k, _, n in reserved_nodes(spec.prices).rows()}
     names = offers.select("cloud", "region", "instance_type", "gpu", "capacity_type").rows()
     return Market(
-        machine=offers["machine"].to_numpy(), usd_per_hour=offers["usd_per_hour"].fill_null(0.0).to_numpy(),
+        machine=offers["machine"].to_numpy(),
+        usd_per_hour=offers["usd_per_hour"].fill_null(0.0).to_numpy(),
         spot=(offers["capacity_type"] == "spot").cast(pl.Float64).to_numpy(),
         place=np.array([known.get((cloud, region), anywhere) for cloud, region, *_ in names], dtype=np.int64),
         max_nodes=np.array(
@@ -193,4 +209,4 @@ def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, 
         ),
         max_gpus=np.array([quota.get((cloud, gpu), np.inf) for cloud, _, _, gpu, _ in names]),
         start_up_hours=np.array([start_up_hours(cloud, None) for cloud, *_ in names]),
-    )  # fmt: skip
+    )

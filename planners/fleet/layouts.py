@@ -20,9 +20,38 @@ if TYPE_CHECKING:
     from planners.physics.columns import Array
 
 GPU_COUNTS = (
-    1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024, 1536, 2048,
-    3072, 4096, 6144, 8192, 10240, 12288, 16384, 24576, 32768,
-)  # fmt: skip
+    1,
+    2,
+    4,
+    8,
+    16,
+    24,
+    32,
+    48,
+    64,
+    80,
+    96,
+    128,
+    160,
+    192,
+    256,
+    320,
+    384,
+    512,
+    768,
+    1024,
+    1536,
+    2048,
+    3072,
+    4096,
+    6144,
+    8192,
+    10240,
+    12288,
+    16384,
+    24576,
+    32768,
+)
 """Totals that are tried; an exact number of nodes in the spec replaces them."""
 
 REPLICAS = (1, 2, 4, 8, 16, 32)
@@ -116,9 +145,12 @@ def _templates(options: Options) -> Array:
         for sharding in options.shardings:
             fixed = sharding != MEGATRON
             axes = (
-                (1,) if fixed else options.tps, (1,) if fixed else options.pps, options.cps,
-                (1,) if fixed else options.eps, options.recomputes,
-            )  # fmt: skip
+                (1,) if fixed else options.tps,
+                (1,) if fixed else options.pps,
+                options.cps,
+                (1,) if fixed else options.eps,
+                options.recomputes,
+            )
             trains += [(sharding, *axis) for axis in itertools.product(*axes)]
     replicas = options.replicas if options.generates else (1,)
     rows = [(*split, *train, replica) for split in splits for train in trains for replica in replicas]
@@ -149,8 +181,18 @@ def enumerate_layouts(machines: Sequence[Machine], options: Options, allowed: No
     fleet, way = np.nonzero(valid)
     gpus = nodes * per_node
     return Layouts(
-        machine=machine[fleet, 0].astype(np.int64), nodes=nodes[fleet, 0], gpus=gpus[fleet, 0],
-        train_gpus=train_gpus[valid], rollout_gpus=rollout_gpus[valid], schedule=schedule[0, way],
-        sharding=sharding[0, way], tp=tp[0, way], pp=pp[0, way], cp=cp[0, way], ep=ep[0, way],
-        dp=train_gpus[valid] / ranks[0, way], recompute=recompute[0, way], replica=replica[0, way],
-    )  # fmt: skip
+        machine=machine[fleet, 0].astype(np.int64),
+        nodes=nodes[fleet, 0],
+        gpus=gpus[fleet, 0],
+        train_gpus=train_gpus[valid],
+        rollout_gpus=rollout_gpus[valid],
+        schedule=schedule[0, way],
+        sharding=sharding[0, way],
+        tp=tp[0, way],
+        pp=pp[0, way],
+        cp=cp[0, way],
+        ep=ep[0, way],
+        dp=train_gpus[valid] / ranks[0, way],
+        recompute=recompute[0, way],
+        replica=replica[0, way],
+    )

@@ -66,9 +66,11 @@ def start_up_hours(cloud: str, host: HostWork | None) -> float:
 def interrupted(useful_hours: Column, *, gpus: Column, nodes: Column, spot: Column) -> Lost:
     """Hours that preemptions lose, and how often nodes are preempted or fail: what failures lose is in `run_waste`."""
     both: dict[str, Column] = {
-        "useful_hours": useful_hours, "nodes": nodes, "checkpoint_hours": CHECKPOINT_HOURS,
+        "useful_hours": useful_hours,
+        "nodes": nodes,
+        "checkpoint_hours": CHECKPOINT_HOURS,
         "restart_hours": RESTART_HOURS,
-    }  # fmt: skip
+    }
     preempted = lost_to_interruptions(**both, gpus=0.0, spot=spot)
     failed = lost_to_interruptions(**both, gpus=gpus, spot=0.0)
     return Lost(hours=preempted.hours, interruptions=preempted.interruptions + failed.interruptions)
@@ -107,9 +109,15 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
     rate = nodes * market.usd_per_hour[offer] + sandbox_usd
     allowed = (nodes <= market.max_nodes[offer]) & (gpus <= market.max_gpus[offer])
     return Rows(
-        offer=offer, candidate=candidate, hours=hours, usd=np.where(allowed, hours * rate, np.inf), usd_per_hour=rate,
-        gpus=gpus, interruptions=lost.interruptions, sandbox_nodes=sandbox_nodes,
-    )  # fmt: skip
+        offer=offer,
+        candidate=candidate,
+        hours=hours,
+        usd=np.where(allowed, hours * rate, np.inf),
+        usd_per_hour=rate,
+        gpus=gpus,
+        interruptions=lost.interruptions,
+        sandbox_nodes=sandbox_nodes,
+    )
 
 
 def within(rows: Rows, sieve: Sieve, *, max_usd_per_hour: float | None, name: str) -> Rows:

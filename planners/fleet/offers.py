@@ -76,19 +76,43 @@ def owned_offers(machines: Sequence[Machines], targets: Sequence[str], *, with_g
     """Machines that exist already, as offers: cloud = the target, region = "own"; one row per pool and target."""
     rows = [
         (
-            target, OWN_REGION, None, name, OWNED_CAPACITY, machine.usd_per_hour, None, "yours", "yours",
-            float(machine.vcpus), machine.memory_gib, machine.gpu,
-            float(machine.gpus_per_node) if machine.gpu else 0.0, None, machine.network_gbps, None, None, "x86_64",
+            target,
+            OWN_REGION,
+            None,
+            name,
+            OWNED_CAPACITY,
+            machine.usd_per_hour,
+            None,
+            "yours",
+            "yours",
+            float(machine.vcpus),
+            machine.memory_gib,
+            machine.gpu,
+            float(machine.gpus_per_node) if machine.gpu else 0.0,
+            None,
+            machine.network_gbps,
+            None,
+            None,
+            "x86_64",
         )
         for target, name, machine in _pools(machines, targets)
         if (machine.gpu is not None) == with_gpus
-    ]  # fmt: skip
+    ]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
 _TEXT = {
-    "cloud", "region", "zone", "instance_type", "capacity_type", "source", "quality", "gpu", "interconnect", "arch",
-}  # fmt: skip
+    "cloud",
+    "region",
+    "zone",
+    "instance_type",
+    "capacity_type",
+    "source",
+    "quality",
+    "gpu",
+    "interconnect",
+    "arch",
+}
 _SCHEMA = {name: pl.Date if name == "as_of" else pl.String if name in _TEXT else pl.Float64 for name in OFFER_COLUMNS}
 
 

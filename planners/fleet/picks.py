@@ -76,9 +76,13 @@ class Picks:
     def take(self, rows: NDArray[np.int64]) -> Picks:
         """The fleets with these numbers; a number may be there twice."""
         return dataclasses.replace(
-            self, layouts=self.layouts.take(rows), slots=self.slots[rows], sandbox_nodes=self.sandbox_nodes[rows],
-            spot=self.spot[rows], start_up_hours=self.start_up_hours[rows],
-        )  # fmt: skip
+            self,
+            layouts=self.layouts.take(rows),
+            slots=self.slots[rows],
+            sandbox_nodes=self.sandbox_nodes[rows],
+            spot=self.spot[rows],
+            start_up_hours=self.start_up_hours[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +120,16 @@ def outcome(picks: Picks, constants: Constants) -> Outcome:
     useful = work + pauses + overhead
     lost = interrupted(useful, gpus=gpus, nodes=picks.layouts.nodes, spot=picks.spot)
     return Outcome(
-        timing=timing, exposed=exposed, unit_seconds=unit, work_hours=work, pause_hours=np.asarray(pauses),
-        overhead_hours=overhead, lost_hours=lost.hours, interruptions=lost.interruptions,
+        timing=timing,
+        exposed=exposed,
+        unit_seconds=unit,
+        work_hours=work,
+        pause_hours=np.asarray(pauses),
+        overhead_hours=overhead,
+        lost_hours=lost.hours,
+        interruptions=lost.interruptions,
         hours=useful + lost.hours + picks.start_up_hours,
-    )  # fmt: skip
+    )
 
 
 def _pause_hours(demand: Demand, at: Situation) -> Column:

@@ -56,9 +56,12 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, s
     for rule, reason, keep in rules:
         offers = sieve.offers(offers, rule, reason, keep)
     slots = slots_per_node(
-        vcpus=offers["vcpus"].to_numpy(), memory_gib=offers["memory_gib"].to_numpy(), cpus=demand.cpus,
-        sandbox_memory_gib=demand.memory_gib, max_per_node=demand.max_per_node,
-    )  # fmt: skip
+        vcpus=offers["vcpus"].to_numpy(),
+        memory_gib=offers["memory_gib"].to_numpy(),
+        cpus=demand.cpus,
+        sandbox_memory_gib=demand.memory_gib,
+        max_per_node=demand.max_per_node,
+    )
     sized = offers.with_columns(pl.Series("slots", slots.tolist(), dtype=pl.Float64))
     need = f"{demand.cpus:g} vCPU and {demand.memory_gib:g} GiB"
     fitting = sieve.offers(sized, "sandbox size", f"no room for one sandbox of {need}", pl.col("slots") >= 1)

@@ -41,9 +41,14 @@ def with_factors(timing: Timing, demand: Demand, at: Situation) -> Timing:
     step = _step(timing.step, factor)
     critic = timing.judging - sum(time.makespan_seconds for _, time in beside)
     return dataclasses.replace(
-        timing, generate=timing.generate * factor("generate"), trainer=step.trainer_seconds, sync=step.sync_seconds,
-        judging=timing.judging + more + critic * (factor("outcome critic") - 1.0), step=step, generations=generations,
-    )  # fmt: skip
+        timing,
+        generate=timing.generate * factor("generate"),
+        trainer=step.trainer_seconds,
+        sync=step.sync_seconds,
+        judging=timing.judging + more + critic * (factor("outcome critic") - 1.0),
+        step=step,
+        generations=generations,
+    )
 
 
 def _step(step: StepTime, factor: Callable[[str], Column]) -> StepTime:
@@ -59,6 +64,8 @@ def _training(time: TrainTime, factor: Column) -> TrainTime:
 
 def _generation(time: GenerateTime, factor: Column) -> GenerateTime:
     return dataclasses.replace(
-        time, makespan_seconds=time.makespan_seconds * factor, throughput_seconds=time.throughput_seconds * factor,
+        time,
+        makespan_seconds=time.makespan_seconds * factor,
+        throughput_seconds=time.throughput_seconds * factor,
         parts={name: seconds * factor for name, seconds in time.parts.items()},
-    )  # fmt: skip
+    )

@@ -83,6 +83,9 @@ def _estimate(some: Sequence[Observation], prior: float, prior_sd: float) -> Est
 
 def _factor(place: Place, gpu: str, found: Estimate, some: Sequence[Observation]) -> Factor:
     return Factor(
-        place=place, gpu=gpu, log_factor=found.log_factor, log_sd=math.hypot(found.log_sd, found.scatter),
+        place=place,
+        gpu=gpu,
+        log_factor=found.log_factor,
+        log_sd=math.hypot(found.log_sd, found.scatter),
         ratios={seen.run: math.exp(seen.log_ratio) for seen in some},
-    )  # fmt: skip
+    )

@@ -75,7 +75,11 @@ def _observation(run: str, stage: StagePlan, phase: Phase, took: Sequence[float]
     spread = MAD_TO_SD * float(np.median(np.abs(steady - middle))) if count >= ENOUGH_STEPS else STEP_LOG_SD
     left = max(1.0 - len(took) / max(stage.units, 1.0), 0.0)  # nothing is left to learn of a run measured whole
     return Observation(
-        run=run, gpu=own.gpu, planned_seconds=phase.seconds / own.factor, actual_seconds=float(np.exp(middle)),
-        log_se=MEDIAN_OVER_MEAN * spread / np.sqrt(count) * np.sqrt(left), prior_log_sd=own.prior_log_sd,
+        run=run,
+        gpu=own.gpu,
+        planned_seconds=phase.seconds / own.factor,
+        actual_seconds=float(np.exp(middle)),
+        log_se=MEDIAN_OVER_MEAN * spread / np.sqrt(count) * np.sqrt(left),
+        prior_log_sd=own.prior_log_sd,
         place=Place(own.work, phase.name, own.model_class, own.engine, own.sandbox_profile, own.inputs),
-    )  # fmt: skip
+    )

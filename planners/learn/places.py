@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from planners.physics.columns import Column
 
 WORK = {
-    "rlcef": "rl_step", "sft": "sft", "reward-model": "sft", "pretrain": "pretrain", "synthesize": "generate",
-    "rollout": "generate", "evaluate": "generate",
-}  # fmt: skip
+    "rlcef": "rl_step",
+    "sft": "sft",
+    "reward-model": "sft",
+    "pretrain": "pretrain",
+    "synthesize": "generate",
+    "rollout": "generate",
+    "evaluate": "generate",
+}
 """Stage kind -> the kind of published case, and of own run, that speaks for it."""
 SIZES_B = (1, 3, 10, 30, 100, 300)
 """Ends of the size classes, in billions of parameters: within three times of each other, as `Calibration.matching`."""

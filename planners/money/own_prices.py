@@ -116,7 +116,8 @@ def _rows_of(rule: _Stated, offers: pl.DataFrame) -> pl.DataFrame:
     regions = [rule.region] if rule.region is not None else known or [UNKNOWN_REGION]
     text = {"zone": None, "capacity_type": rule.capacity_type, "source": YOURS, "quality": YOURS}
     priced = pl.DataFrame({"region": regions}, schema={"region": pl.String}).with_columns(
-        usd_per_hour=pl.lit(rule.usd_per_hour, pl.Float64), as_of=pl.lit(None, pl.Date),
+        usd_per_hour=pl.lit(rule.usd_per_hour, pl.Float64),
+        as_of=pl.lit(None, pl.Date),
         **{name: pl.lit(value, pl.String) for name, value in text.items()},
-    )  # fmt: skip
+    )
     return machine.join(priced, how="cross").select(OFFER_COLUMNS)

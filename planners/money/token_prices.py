@@ -30,9 +30,13 @@ class TokenPrices:
 
     def __init__(self, tokens: pl.DataFrame) -> None:
         columns = (
-            "model", "input_usd_per_million_tokens", "cached_input_usd_per_million_tokens",
-            "output_usd_per_million_tokens", "as_of", "source",
-        )  # fmt: skip
+            "model",
+            "input_usd_per_million_tokens",
+            "cached_input_usd_per_million_tokens",
+            "output_usd_per_million_tokens",
+            "as_of",
+            "source",
+        )
         self._rows = {_words(row[0]): row[1:] for row in tokens.select(columns).rows()}
 
     def find(self, api: ApiModel) -> TokenPrice:
@@ -49,9 +53,12 @@ class TokenPrices:
         own = any(price is not None for price in stated)
         source = "the run spec" if own else listed[4] or "not in the price book; state it in the run spec"
         return TokenPrice(
-            input=fresh, cached_input=fresh if cached is None else cached, output=output, source=source,
+            input=fresh,
+            cached_input=fresh if cached is None else cached,
+            output=output,
+            source=source,
             as_of=None if own else listed[3],
-        )  # fmt: skip
+        )
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -87,9 +87,12 @@ class Calibration:
         for row, values in enumerate(document["cholesky"]):
             factor[row, : len(values)] = values
         return Calibration(
-            constants=Constants(**document["constants"]), cholesky=factor, scores=dict(document["scores"]),
-            cases=tuple(CalibrationCase(**case) for case in document["cases"]), identity=str(document["identity"]),
-        )  # fmt: skip
+            constants=Constants(**document["constants"]),
+            cholesky=factor,
+            scores=dict(document["scores"]),
+            cases=tuple(CalibrationCase(**case) for case in document["cases"]),
+            identity=str(document["identity"]),
+        )
 
     def sample(self, n: int, seed: int) -> Constants:
         """`n` draws from the posterior as columns of shape (n,); the same seed gives the same draws."""
@@ -119,9 +122,15 @@ class Calibration:
         return np.asarray(np.sqrt(floor + Z80**2 * np.asarray(missing_variance)))
 
     def matching(
-        self, kind: str, model: ModelShape, gpu: GpuSpec, *, engine: str | None = None, sharding: str | None = None,
+        self,
+        kind: str,
+        model: ModelShape,
+        gpu: GpuSpec,
+        *,
+        engine: str | None = None,
+        sharding: str | None = None,
         gpus: float | None = None,
-    ) -> Match:  # fmt: skip
+    ) -> Match:
         """Which calibration cases speak for a run, and which of its inputs lie outside their range.
 
         `kind`: rl_step, pretrain, sft or generate.  None = does not matter for this run.

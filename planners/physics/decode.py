@@ -98,8 +98,10 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
     latency = np.where(across, c.allreduce_scale_out_seconds, c.allreduce_scale_up_seconds)
     host = _host_factor(c, w)
     return DecodeCosts(
-        weights=dense * r.weight_bytes / hbm, experts=m.params_expert * r.weight_bytes / hbm,
-        untouched=1 - m.experts_per_token / np.maximum(m.experts, 1.0), kv=kv_bytes_per_token(w) / hbm,
+        weights=dense * r.weight_bytes / hbm,
+        experts=m.params_expert * r.weight_bytes / hbm,
+        untouched=1 - m.experts_per_token / np.maximum(m.experts, 1.0),
+        kv=kv_bytes_per_token(w) / hbm,
         compute=flops / (peak * rate),
         attention=4 * m.decode_attention_width * m.attention_layers / (g.bf16_flops * rate),
         collective=np.where(gpus > 1, m.layers * 2 * latency, 0.0),
@@ -112,7 +114,7 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
         ),
         host_per_sequence=host * np.where(trtllm, c.sequence_trtllm_seconds, c.sequence_vllm_seconds),
         power=c.roofline_power,
-    )  # fmt: skip
+    )
 
 
 def collective_seconds_per_token(w: Workload) -> Column:

@@ -93,9 +93,14 @@ def discretise(c: Constants, w: Workload, mean: Column, grid_points: int) -> Len
     top = np.where(fixed, longest, longest * longest_of(r.samples * r.generated_per_used, u, log_sd))
     reached = np.clip((np.asarray(top)[..., None] - x[..., :-1]) / np.maximum(step, 1e-9), 0.0, 1.0)
     return Lengths(
-        x=x, step=step, middle=middle, alive=between, mean=area,
-        mean_age=(between * middle * step).sum(-1) / area, reached=reached,
-    )  # fmt: skip
+        x=x,
+        step=step,
+        middle=middle,
+        alive=between,
+        mean=area,
+        mean_age=(between * middle * step).sum(-1) / area,
+        reached=reached,
+    )
 
 
 def generate(c: Constants, w: Workload, *, grid_points: int = 33) -> GenerateTime:
@@ -141,12 +146,18 @@ def generate(c: Constants, w: Workload, *, grid_points: int = 33) -> GenerateTim
     busy = per_replica * lengths.mean / capacity * full
     tail = np.maximum(makespan - prefill - busy, 0.0)
     return GenerateTime(
-        makespan_seconds=makespan, throughput_seconds=throughput,
-        steady_samples_per_second=replicas / (one_prefill + lengths.mean * full / capacity), live_sequences=capacity,
-        capacity=room, mean_response_tokens=mean, prefill_seconds=prefill, tail_seconds=tail, tool_share=wait / full,
+        makespan_seconds=makespan,
+        throughput_seconds=throughput,
+        steady_samples_per_second=replicas / (one_prefill + lengths.mean * full / capacity),
+        live_sequences=capacity,
+        capacity=room,
+        mean_response_tokens=mean,
+        prefill_seconds=prefill,
+        tail_seconds=tail,
+        tool_share=wait / full,
         parts=_parts(costs, capacity, context, full, wait, busy=makespan - prefill - tail)
         | {"prefill": prefill, "longest samples": tail},
-    )  # fmt: skip
+    )
 
 
 def token_seconds(costs: DecodeCosts, live: Column, context: Column, wait: Column) -> Column:
@@ -165,9 +176,15 @@ def token_seconds(costs: DecodeCosts, live: Column, context: Column, wait: Colum
 
 
 def _makespans(
-    costs: DecodeCosts, w: Workload, lengths: Lengths, *, per_replica: Column, capacity: Column, wait: Column,
+    costs: DecodeCosts,
+    w: Workload,
+    lengths: Lengths,
+    *,
+    per_replica: Column,
+    capacity: Column,
+    wait: Column,
     growth: Column,
-) -> tuple[Column, Column, Column]:  # fmt: skip
+) -> tuple[Column, Column, Column]:
     """Seconds when all start together; seconds and tokens of the drain after a queue."""
     prompt, count, slots, waits, grows = (
         np.asarray(v)[..., None] for v in (w.rollout.prompt_tokens, per_replica, capacity, wait, growth)

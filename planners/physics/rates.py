@@ -53,19 +53,37 @@ def training_rates(c: Constants, w: Workload) -> TrainingRates:
     g = w.gpu
     bf16 = by_generation(
         g.generation,
-        (c.gemm_bf16_ampere, c.gemm_bf16_hopper, c.gemm_bf16_blackwell, c.gemm_bf16_cdna3,
-         c.gemm_bf16_hopper_cut, c.gemm_bf16_ada),
-    )  # fmt: skip
+        (
+            c.gemm_bf16_ampere,
+            c.gemm_bf16_hopper,
+            c.gemm_bf16_blackwell,
+            c.gemm_bf16_cdna3,
+            c.gemm_bf16_hopper_cut,
+            c.gemm_bf16_ada,
+        ),
+    )
     fp8 = by_generation(
         g.generation,
-        (c.gemm_bf16_ampere, c.gemm_fp8_hopper, c.gemm_fp8_blackwell, c.gemm_fp8_cdna3,
-         c.gemm_fp8_hopper, c.gemm_fp8_ada),
-    )  # fmt: skip
+        (
+            c.gemm_bf16_ampere,
+            c.gemm_fp8_hopper,
+            c.gemm_fp8_blackwell,
+            c.gemm_fp8_cdna3,
+            c.gemm_fp8_hopper,
+            c.gemm_fp8_ada,
+        ),
+    )
     attention = by_generation(
         g.generation,
-        (c.attention_ampere, c.attention_hopper, c.attention_blackwell, c.attention_cdna3,
-         c.attention_hopper_cut, c.attention_ada),
-    )  # fmt: skip
+        (
+            c.attention_ampere,
+            c.attention_hopper,
+            c.attention_blackwell,
+            c.attention_cdna3,
+            c.attention_hopper_cut,
+            c.attention_ada,
+        ),
+    )
     power = g.power_ratio**c.power_exponent
     mature = np.equal(g.generation, AMPERE) | np.equal(g.generation, ADA) | np.equal(g.generation, HOPPER_CUT)
     drift = c.attention_drift ** np.clip(w.year - 2025.0, -3.0, 1.0)

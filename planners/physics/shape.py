@@ -20,13 +20,17 @@ def gpu_columns(spec: GpuSpec) -> GpuColumns:
     """Columns (scalars) of one GPU.  A GPU without fp8 units computes fp8 work at its bf16 peak."""
     watts, reference = spec.board_watts, spec.reference_watts
     return GpuColumns(
-        generation=GENERATIONS[spec.generation], bf16_flops=spec.bf16_flops,
-        fp8_flops=spec.fp8_flops or spec.bf16_flops, has_fp8=float(spec.fp8_flops is not None),
-        hbm_bytes=spec.hbm_gib * GIB, hbm_bytes_per_s=spec.hbm_bytes_per_s,
+        generation=GENERATIONS[spec.generation],
+        bf16_flops=spec.bf16_flops,
+        fp8_flops=spec.fp8_flops or spec.bf16_flops,
+        has_fp8=float(spec.fp8_flops is not None),
+        hbm_bytes=spec.hbm_gib * GIB,
+        hbm_bytes_per_s=spec.hbm_bytes_per_s,
         scale_up_bytes_per_s=spec.scale_up_bytes_per_s or PCIE_BYTES_PER_S,
         scale_out_bytes_per_s=spec.scale_out_bytes_per_s or DEFAULT_SCALE_OUT_BYTES_PER_S,
-        scale_up_domain=float(spec.scale_up_domain), power_ratio=watts / reference if watts and reference else 1.0,
-    )  # fmt: skip
+        scale_up_domain=float(spec.scale_up_domain),
+        power_ratio=watts / reference if watts and reference else 1.0,
+    )
 
 
 def model_columns(shape: ModelShape) -> ModelColumns:
@@ -74,10 +78,14 @@ def model_columns(shape: ModelShape) -> ModelColumns:
         moe_layers=float(moe_layers),
         vocab=float(vocab),
         elements_per_token=_elements_per_token(
-            shape, hidden=hidden, layers=layers, ffn=ffn, moe_layers=moe_layers,
+            shape,
+            hidden=hidden,
+            layers=layers,
+            ffn=ffn,
+            moe_layers=moe_layers,
             attention=attention_layers * (2 * width + 4 * kv_width),
         ),
-    )  # fmt: skip
+    )
 
 
 def _hidden_and_layers(shape: ModelShape) -> tuple[int, int]:

@@ -13,14 +13,7 @@ from planners.physics.columns import smooth_max
 from planners.physics.generate import GenerateTime, mean_response
 from planners.physics.rows import generate_distinct
 from planners.physics.sync import sync_seconds
-from planners.physics.train import (
-    FORWARD,
-    Batch,
-    TrainTime,
-    train_time,
-    training_passes,
-    weight_export_seconds,
-)
+from planners.physics.train import FORWARD, Batch, TrainTime, train_time, training_passes, weight_export_seconds
 from planners.physics.workload import ASYNC, COLOCATED
 
 if TYPE_CHECKING:
@@ -30,9 +23,13 @@ if TYPE_CHECKING:
 
 
 TRAINER_PHASES = {
-    "log-prob": "log_prob_seconds", "reference": "reference_seconds", "value": "value_seconds",
-    "train": "train_seconds", "critic train": "critic_train_seconds", "weight sync": "sync_seconds",
-}  # fmt: skip
+    "log-prob": "log_prob_seconds",
+    "reference": "reference_seconds",
+    "value": "value_seconds",
+    "train": "train_seconds",
+    "critic train": "critic_train_seconds",
+    "weight sync": "sync_seconds",
+}
 """Phases of the training pool, as people call them, and their seconds in a StepTime."""
 
 
@@ -97,13 +94,20 @@ def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
     exposed = (1 - hidden) * generated.makespan_seconds + hidden * fastest
     rollout = exposed + w.environment_seconds + controller
     return StepTime(
-        exposed_generate_seconds=exposed, controller_seconds=controller, log_prob_seconds=forward.seconds,
-        reference_seconds=reference, value_seconds=value, train_seconds=trained.seconds, critic_train_seconds=critic,
-        sync_seconds=sync, trained_tokens=rl.tokens, generate=generated, train=trained, log_prob=forward,
-        step_seconds=compose_step(
-            schedule=w.rollout.schedule, rollout_side=rollout, trainer_side=trainer, sync=sync
-        ),
-    )  # fmt: skip
+        exposed_generate_seconds=exposed,
+        controller_seconds=controller,
+        log_prob_seconds=forward.seconds,
+        reference_seconds=reference,
+        value_seconds=value,
+        train_seconds=trained.seconds,
+        critic_train_seconds=critic,
+        sync_seconds=sync,
+        trained_tokens=rl.tokens,
+        generate=generated,
+        train=trained,
+        log_prob=forward,
+        step_seconds=compose_step(schedule=w.rollout.schedule, rollout_side=rollout, trainer_side=trainer, sync=sync),
+    )
 
 
 def rl_batch(c: Constants, w: Workload) -> Batch:
@@ -120,9 +124,7 @@ def rl_batch(c: Constants, w: Workload) -> Batch:
     padding = share * np.maximum(longest - mean, 0.0)
     padded = mean + padding * (1 - train.packed)
     filled = np.where(
-        np.asarray(train.fills_seq_len) > 0,
-        np.maximum(train.seq_len, mean),
-        train.micro_batch_samples * padded,
+        np.asarray(train.fills_seq_len) > 0, np.maximum(train.seq_len, mean), train.micro_batch_samples * padded
     )
     return Batch(
         tokens=r.samples * padded * train.epochs,

@@ -64,8 +64,8 @@ def training_passes(w: Workload) -> Passes:
     full = np.where(np.asarray(train.recompute) > 0.5, 1.0, 0.0)
     some = np.where(np.asarray(train.recompute) > 0.0, 1.0, 0.0)
     return Passes(
-        linear=3.0 - train.lora + full, attention=3.5 + some, elementwise=3.0 + train.recompute, backward=True,
-    )  # fmt: skip
+        linear=3.0 - train.lora + full, attention=3.5 + some, elementwise=3.0 + train.recompute, backward=True
+    )
 
 
 def train_time(c: Constants, w: Workload, batch: Batch, passes: Passes) -> TrainTime:
@@ -119,9 +119,15 @@ def _compute_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     experts = flops * m.params_expert_active * c.moe_gemm_penalty / rates.linear
     linear = flops * (dense / rates.linear + head / rates.bf16) + experts
     attention = (
-        2 * passes.attention * batch.tokens * batch.mean_sequence * m.attention_width * m.attention_layers
-        / (rates.attention * train.attention_speed) * w.layout.cp**c.cp_attention_exponent
-    )  # fmt: skip
+        2
+        * passes.attention
+        * batch.tokens
+        * batch.mean_sequence
+        * m.attention_width
+        * m.attention_layers
+        / (rates.attention * train.attention_speed)
+        * w.layout.cp**c.cp_attention_exponent
+    )
     stated = np.logical_not(np.isnan(train.flops_per_token))
     if np.any(stated):
         total = batch.tokens * known(train.flops_per_token, 0.0) * (passes.linear / 3) / rates.linear
@@ -196,9 +202,7 @@ def _stack_factor(c: Constants, w: Workload) -> Column:
     post = fsdp & (np.asarray(train.post_training) > 0)
     by_class = np.where(fsdp, c.fsdp_overhead, np.where(np.equal(lay.sharding, ZERO1), c.zero1_overhead, 1.0))
     by_use = np.where(
-        post,
-        c.fsdp_post_training_overhead,
-        np.where(np.asarray(train.rl) > 0, c.megatron_rl_overhead, 1.0),
+        post, c.fsdp_post_training_overhead, np.where(np.asarray(train.rl) > 0, c.megatron_rl_overhead, 1.0)
     )
     untuned = np.where(post & np.equal(w.gpu.generation, BLACKWELL), c.blackwell_post_training_overhead, 1.0)
     stragglers = 1 + c.straggler_per_doubling * np.log2(np.maximum(lay.train_gpus, 8.0) / 8)

@@ -24,15 +24,24 @@ COLOCATED, DISAGGREGATED, ASYNC = 0.0, 1.0, 2.0
 """Schedules: phases take turns on the same GPUs; two pools in lockstep; two pools `staleness_steps` apart."""
 
 GENERATIONS = {
-    "ampere": AMPERE, "hopper": HOPPER, "blackwell": BLACKWELL, "cdna3": CDNA3, "hopper_cut": HOPPER_CUT, "ada": ADA,
-}  # fmt: skip
+    "ampere": AMPERE,
+    "hopper": HOPPER,
+    "blackwell": BLACKWELL,
+    "cdna3": CDNA3,
+    "hopper_cut": HOPPER_CUT,
+    "ada": ADA,
+}
 SHARDING_NAMES = ("megatron", "fsdp", "zero1")
 """By code."""
 SHARDINGS = {"megatron": MEGATRON, "fsdp": FSDP, "zero1": ZERO1, "zero2": FSDP, "zero3": FSDP, "ddp": FSDP}
 ENGINES = {
-    "vllm": VLLM, "sglang": VLLM, "trtllm": TRTLLM, "tensorrt-llm": TRTLLM, "hf": TRANSFORMERS,
+    "vllm": VLLM,
+    "sglang": VLLM,
+    "trtllm": TRTLLM,
+    "tensorrt-llm": TRTLLM,
+    "hf": TRANSFORMERS,
     "transformers": TRANSFORMERS,
-}  # fmt: skip
+}
 SCHEDULES = {"colocated": COLOCATED, "disaggregated": DISAGGREGATED, "async": ASYNC}
 RECOMPUTES = {"none": 0.0, "selective": 0.1, "full": 1.0}
 """What people call the codes, in specs and in published cases."""

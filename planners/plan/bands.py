@@ -99,9 +99,11 @@ def _learned(
         return np.maximum(Z80 * own + (1.0 - share) * half, NARROWEST_LOG)
 
     return Width(
-        log_half=learned(before), log_half_before=before, match=match,
+        log_half=learned(before),
+        log_half_before=before,
+        match=match,
         log_half_with={name: learned(half) for name, half in halves.items()},
-    )  # fmt: skip
+    )
 
 
 def matched(demand: Demand, picks: Picks, calibration: Calibration, row: int) -> Match:

@@ -55,31 +55,46 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
     what = f"{role}, {machines.nodes} × {machines.instance_type} {machines.capacity_type.replace('_', ' ')}"
     lines = [
         CostLine(
-            name=what, stage=stage, unit="node-hours", quantity=machines.nodes * hours,
-            usd_per_unit=machines.usd_per_hour, source=f"{machines.quality}: {machines.source}", as_of=machines.as_of,
+            name=what,
+            stage=stage,
+            unit="node-hours",
+            quantity=machines.nodes * hours,
+            usd_per_unit=machines.usd_per_hour,
+            source=f"{machines.quality}: {machines.source}",
+            as_of=machines.as_of,
             amount=f"{machines.nodes} nodes × hours of the stage",
         )
-    ]  # fmt: skip
+    ]
     if machines.capacity_type == "capacity_block":
         unused = -hours % CAPACITY_BLOCK_HOURS
         lines.append(
             CostLine(
-                name=f"{role}, reserved but unused (capacity blocks are sold by the day)", stage=stage,
-                unit="node-hours", quantity=machines.nodes * unused, usd_per_unit=machines.usd_per_hour,
-                source=machines.source, as_of=machines.as_of, scales_with_hours=False,
+                name=f"{role}, reserved but unused (capacity blocks are sold by the day)",
+                stage=stage,
+                unit="node-hours",
+                quantity=machines.nodes * unused,
+                usd_per_unit=machines.usd_per_hour,
+                source=machines.source,
+                as_of=machines.as_of,
+                scales_with_hours=False,
                 amount=f"{machines.nodes} nodes × hours to the end of the last day",
             )
-        )  # fmt: skip
+        )
     if not machines.owned:
         price = extras.find("disk", machines.cloud, machines.region)
         gib = GPU_DISK_GIB if machines.gpu else SANDBOX_DISK_GIB
         lines.append(
             CostLine(
-                name=f"boot disks of {role}, {gib:.0f} GiB each", stage=stage, unit=price.unit or "GiB-month",
-                quantity=machines.nodes * gib * hours / HOURS_PER_MONTH, usd_per_unit=price.usd, source=price.source,
-                as_of=price.as_of, amount=f"{machines.nodes} nodes × {gib:.0f} GiB × hours of the stage / 730",
+                name=f"boot disks of {role}, {gib:.0f} GiB each",
+                stage=stage,
+                unit=price.unit or "GiB-month",
+                quantity=machines.nodes * gib * hours / HOURS_PER_MONTH,
+                usd_per_unit=price.usd,
+                source=price.source,
+                as_of=price.as_of,
+                amount=f"{machines.nodes} nodes × {gib:.0f} GiB × hours of the stage / 730",
             )
-        )  # fmt: skip
+        )
     return lines
 
 
@@ -108,10 +123,13 @@ def _weight_lines(demand: Demand, home: Machines, hours: float, extras: ExtraPri
     wanted = [
         _Extra("object storage", "checkpoints", kept * hours / HOURS_PER_MONTH, states, True),
         _Extra(
-            "internet egress", "final weights, downloaded once", 2.0 * params * share / GB,
-            f"2 bytes × parameters{small}", False,
+            "internet egress",
+            "final weights, downloaded once",
+            2.0 * params * share / GB,
+            f"2 bytes × parameters{small}",
+            False,
         ),
-    ]  # fmt: skip
+    ]
     return [_extra_line(demand.stage, home, extras, row) for row in wanted]
 
 
@@ -128,9 +146,16 @@ class _Extra(NamedTuple):
 def _extra_line(stage: str, home: Machines, extras: ExtraPrices, row: _Extra) -> CostLine:
     price = extras.find(row.what, home.cloud, home.region)
     return CostLine(
-        name=f"{row.name}, {home.cloud} {home.region}", stage=stage, unit=price.unit or "unit", quantity=row.quantity,
-        usd_per_unit=price.usd, source=price.source, amount=row.amount, as_of=price.as_of, scales_with_hours=row.scales,
-    )  # fmt: skip
+        name=f"{row.name}, {home.cloud} {home.region}",
+        stage=stage,
+        unit=price.unit or "unit",
+        quantity=row.quantity,
+        usd_per_unit=price.usd,
+        source=price.source,
+        amount=row.amount,
+        as_of=price.as_of,
+        scales_with_hours=row.scales,
+    )
 
 
 def _api_lines(demand: Demand, use: ApiUse, price: TokenPrice) -> list[CostLine]:
@@ -142,10 +167,16 @@ def _api_lines(demand: Demand, use: ApiUse, price: TokenPrice) -> list[CostLine]
     ]
     return [
         CostLine(
-            name=f"{use.role}: {use.api.name}, {kind}", stage=demand.stage, unit=API_UNIT,
-            quantity=tokens * demand.units / 1e6, usd_per_unit=usd, source=price.source, as_of=price.as_of,
-            scales_with_hours=False, amount=f"the spec: {kind} per {demand.unit} × {demand.units:g} {demand.unit}s",
+            name=f"{use.role}: {use.api.name}, {kind}",
+            stage=demand.stage,
+            unit=API_UNIT,
+            quantity=tokens * demand.units / 1e6,
+            usd_per_unit=usd,
+            source=price.source,
+            as_of=price.as_of,
+            scales_with_hours=False,
+            amount=f"the spec: {kind} per {demand.unit} × {demand.units:g} {demand.unit}s",
         )
         for kind, tokens, usd in rows
         if tokens > 0
-    ]  # fmt: skip
+    ]

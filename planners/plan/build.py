@@ -85,10 +85,15 @@ def _stage(at: Context, number: int) -> ChosenStage:
     own = outcome(mine, constants)
     hours = one(own.hours)
     return ChosenStage(
-        picks=picks, result=outcome(picks, constants),
-        width=widths(picks, at.world.calibration, sandbox_assumed=assumed), fleet=fleet, mine=mine, own=own,
-        lines=stage_lines(picks.demand, fleet, hours, at.prices), hours=hours,
-    )  # fmt: skip
+        picks=picks,
+        result=outcome(picks, constants),
+        width=widths(picks, at.world.calibration, sandbox_assumed=assumed),
+        fleet=fleet,
+        mine=mine,
+        own=own,
+        lines=stage_lines(picks.demand, fleet, hours, at.prices),
+        hours=hours,
+    )
 
 
 def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
@@ -110,24 +115,41 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
         stage_terms(terms, plan, stage, world.calibration)
     run_terms(terms, plans=plans, lines=lines, costs=costs, pools=pools, hours=hours.p50, usd=usd.p50)
     return value.Plan(
-        id="", created_at=at.now, name=spec.name, objective=spec.objective,
-        spec=spec.model_dump(mode="json", exclude_none=True), prices=age, calibration=calibration,
-        fleet=_fleet_line(stages), hours=hours, usd=usd, at_least=at_least,
-        usd_per_hour=max(_burn(stage) for stage in stages), stages=plans, pools=pools, lines=lines,
-        alternatives=alternatives_of(at, stages), frontier_chosen=1, rejections=rejections_of(at.found),
+        id="",
+        created_at=at.now,
+        name=spec.name,
+        objective=spec.objective,
+        spec=spec.model_dump(mode="json", exclude_none=True),
+        prices=age,
+        calibration=calibration,
+        fleet=_fleet_line(stages),
+        hours=hours,
+        usd=usd,
+        at_least=at_least,
+        usd_per_hour=max(_burn(stage) for stage in stages),
+        stages=plans,
+        pools=pools,
+        lines=lines,
+        alternatives=alternatives_of(at, stages),
+        frontier_chosen=1,
+        rejections=rejections_of(at.found),
         candidates=at.found.combinations,
         movers=movers(stages, world.calibration, count=MOVERS_SHOWN),
         assumptions=tuple(
             value.Assumption(name=row.name, value=row.value, source=row.source)
             for demand in demands
             for row in demand.assumed
-        ) + learned_rows(plans, world.factors),
-        unpriced=unpriced_of(lines, at.found), economics=economics(demands, usd_by_stage, spec.economics),
+        )
+        + learned_rows(plans, world.factors),
+        unpriced=unpriced_of(lines, at.found),
+        economics=economics(demands, usd_by_stage, spec.economics),
         warnings=(
-            *limit_warnings(spec, hours, usd, at_least=at_least), *price_warnings(age), *stage_warnings(plans, stages),
+            *limit_warnings(spec, hours, usd, at_least=at_least),
+            *price_warnings(age),
+            *stage_warnings(plans, stages),
         ),
         terms=terms.by_id,
-    )  # fmt: skip
+    )
 
 
 def _fleet_line(stages: list[ChosenStage]) -> str:
@@ -147,11 +169,18 @@ def _burn(stage: ChosenStage) -> float:
 def _lines(costs: list[CostLine]) -> tuple[value.Line, ...]:
     return tuple(
         value.Line(
-            id=f"line.{number}", stage=row.stage, name=row.name, unit=row.unit, quantity=row.quantity,
-            usd_per_unit=row.usd_per_unit, usd=row.usd, as_of=row.as_of, source=row.source,
+            id=f"line.{number}",
+            stage=row.stage,
+            name=row.name,
+            unit=row.unit,
+            quantity=row.quantity,
+            usd_per_unit=row.usd_per_unit,
+            usd=row.usd,
+            as_of=row.as_of,
+            source=row.source,
         )
         for number, row in enumerate(costs, 1)
-    )  # fmt: skip
+    )
 
 
 def _stage_plan(stage: ChosenStage, world: World) -> value.StagePlan:
@@ -160,9 +189,11 @@ def _stage_plan(stage: ChosenStage, world: World) -> value.StagePlan:
     hours = band(stage.hours, log_half)
     match = stage.width.match
     waste = {
-        "start-up": one(stage.mine.start_up_hours), "evaluation": one(own.pause_hours),
-        "restarts and slack": one(own.overhead_hours), "preemptions": one(own.lost_hours),
-    }  # fmt: skip
+        "start-up": one(stage.mine.start_up_hours),
+        "evaluation": one(own.pause_hours),
+        "restarts and slack": one(own.overhead_hours),
+        "preemptions": one(own.lost_hours),
+    }
     prior = float(stage.width.log_half_before[0]) / Z80
     rows = tuple(
         row.model_copy(update={"own": own_runs(stage.mine, row.name, prior_log_sd=prior)})
@@ -170,14 +201,22 @@ def _stage_plan(stage: ChosenStage, world: World) -> value.StagePlan:
     )
     runs = {run for row in rows if row.own and not row.own.other_gpus for run in row.own.runs}
     return value.StagePlan(
-        name=demand.stage, kind=demand.kind, title=demand.title, unit=demand.unit, units=demand.units,
-        seconds_per_unit=band(one(own.unit_seconds), log_half), hours=hours,
+        name=demand.stage,
+        kind=demand.kind,
+        title=demand.title,
+        unit=demand.unit,
+        units=demand.units,
+        seconds_per_unit=band(one(own.unit_seconds), log_half),
+        hours=hours,
         usd=stage_usd(stage.lines, stage.fleet, log_half),
-        layout=layout(stage.mine), phases=rows, demand=amounts(stage.mine, stage.fleet, own),
+        layout=layout(stage.mine),
+        phases=rows,
+        demand=amounts(stage.mine, stage.fleet, own),
         waste_hours={name: amount for name, amount in waste.items() if amount > 0},
-        memory=memory(stage.mine, constants), idle=idle(stage.mine, stage.fleet, constants, own, stage.hours),
+        memory=memory(stage.mine, constants),
+        idle=idle(stage.mine, stage.fleet, constants, own, stage.hours),
         calibrated=value.Calibrated(
             cases=match.cases if match else 0, own_runs=len(runs), outside=match.outside if match and not runs else ()
         ),
         narrow=narrowing(stage.width, 0),
-    )  # fmt: skip
+    )

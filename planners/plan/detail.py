@@ -93,10 +93,17 @@ def _placed(stage: str, rows: list[_Row], result: Outcome) -> tuple[Phase, ...]:
         exposed = 0.0 if hidden or beside else seconds
         placed.append(
             Phase(
-                id=f"phase.{stage}.{name.replace(' ', '-')}", name=name, seconds=seconds, exposed_seconds=exposed,
-                share=exposed / max(unit, 1e-9), bound_by=bound, parts=parts, pool=pool, start_seconds=start,
+                id=f"phase.{stage}.{name.replace(' ', '-')}",
+                name=name,
+                seconds=seconds,
+                exposed_seconds=exposed,
+                share=exposed / max(unit, 1e-9),
+                bound_by=bound,
+                parts=parts,
+                pool=pool,
+                start_seconds=start,
             )
-        )  # fmt: skip
+        )
         if name != "weight sync" and not beside:
             clock[lane] += seconds
     return tuple(placed)

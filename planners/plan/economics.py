@@ -49,8 +49,9 @@ def economics(demands: Sequence[Demand], usd_by_stage: Sequence[float], worth: W
         count = total / worth.usd_per_outcome
         rows.append(
             Economics(
-                name=f"break-even: {count:,.1f} × {worth.outcome}", usd=worth.usd_per_outcome,
+                name=f"break-even: {count:,.1f} × {worth.outcome}",
+                usd=worth.usd_per_outcome,
                 formula=f"${total:,.2f} of the run / ${worth.usd_per_outcome:,.2f} per {worth.outcome}",
             )
-        )  # fmt: skip
+        )
     return tuple(rows)

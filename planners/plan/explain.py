@@ -63,9 +63,13 @@ def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: 
     )
     units = terms.add(f"units.{name}", f"{plan.unit}s", plan.units, plan.unit, source=f"the spec: stage {name}")
     work = terms.add(
-        f"work.{name}", "work", one(stage.own.work_hours), "hours", formula="units × seconds per unit / 3600",
+        f"work.{name}",
+        "work",
+        one(stage.own.work_hours),
+        "hours",
+        formula="units × seconds per unit / 3600",
         inputs=(units, each),
-    )  # fmt: skip
+    )
     wastes = [
         terms.add(f"waste.{name}.{kind.replace(' ', '-')}", kind, hours, "hours", source=WASTE_SOURCES[kind])
         for kind, hours in plan.waste_hours.items()
@@ -75,9 +79,13 @@ def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: 
     width += f"; narrowed by {plan.calibrated.own_runs} of your runs" if plan.calibrated.own_runs else ""
     terms.add(f"band.{name}", "80 % band of the hours, as factors", f"× {low:.2f} to × {high:.2f}", "", source=width)
     return terms.add(
-        f"hours.{name}", f"hours of {name}", plan.hours.p50, "hours", formula="work + what the run wastes",
+        f"hours.{name}",
+        f"hours of {name}",
+        plan.hours.p50,
+        "hours",
+        formula="work + what the run wastes",
         inputs=(work, *wastes),
-    )  # fmt: skip
+    )
 
 
 def _inputs(terms: Terms, demand: Demand, gpu: GpuSpec | None) -> list[str]:

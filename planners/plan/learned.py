@@ -28,11 +28,17 @@ def own_runs(picks: Picks, phase: str, *, prior_log_sd: float) -> OwnRuns | None
     gpu = picks.gpu_name(0) if uses_gpu(place) else ""
     found = picks.demand.factors.find(place, gpu)
     return OwnRuns(
-        work=place.work, model_class=place.model_class, engine=place.engine, sandbox_profile=place.sandbox_profile,
-        inputs=place.inputs, gpu=gpu, prior_log_sd=prior_log_sd,
+        work=place.work,
+        model_class=place.model_class,
+        engine=place.engine,
+        sandbox_profile=place.sandbox_profile,
+        inputs=place.inputs,
+        gpu=gpu,
+        prior_log_sd=prior_log_sd,
         factor=1.0 if found is None else float(np.exp(found.log_factor)),
-        runs=() if found is None else tuple(sorted(found.ratios)), other_gpus=found is not None and found.gpu != gpu,
-    )  # fmt: skip
+        runs=() if found is None else tuple(sorted(found.ratios)),
+        other_gpus=found is not None and found.gpu != gpu,
+    )
 
 
 def learned_rows(plans: Sequence[StagePlan], factors: Factors) -> tuple[Assumption, ...]:

@@ -65,12 +65,15 @@ def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: in
             (hours_low, hours_high), (more_low, more_high) = move.hours, move.more_usd
             found.append(
                 Mover(
-                    input=move.input, low=move.low, high=move.high,
-                    hours_low=rest_hours + hours_low, hours_high=rest_hours + hours_high,
+                    input=move.input,
+                    low=move.low,
+                    high=move.high,
+                    hours_low=rest_hours + hours_low,
+                    hours_high=rest_hours + hours_high,
                     usd_low=rest_usd + stage.usd(hours_low, more=more_low),
                     usd_high=rest_usd + stage.usd(hours_high, more=more_high),
                 )
-            )  # fmt: skip
+            )
     moving = [m for m in found if max(_swing(m)[0] / (whole_usd or 1.0), _swing(m)[1] / total_hours) > NOTHING]
     return tuple(sorted(moving, key=_swing, reverse=True)[:count])
 
@@ -143,11 +146,13 @@ def _with_tokens(demand: Demand, factor: float) -> Demand:
     """Every API call with `factor` times the tokens."""
     apis = tuple(
         dataclasses.replace(
-            use, input_tokens=factor * use.input_tokens, cached_input_tokens=factor * use.cached_input_tokens,
+            use,
+            input_tokens=factor * use.input_tokens,
+            cached_input_tokens=factor * use.cached_input_tokens,
             output_tokens=factor * use.output_tokens,
         )
         for use in demand.apis
-    )  # fmt: skip
+    )
     return dataclasses.replace(demand, apis=apis)
 
 

@@ -52,10 +52,14 @@ def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome,
     priced = fleet.gpus.usd_per_hour is not None
     nodes, cost = _cure(fleet.sandbox, picks, constants, result, hours)
     return Idle(
-        gpu_hours=gpu_hours, usd=gpu_hours * per_gpu_hour if priced else None, cure_nodes=nodes, cure_usd=cost,
-        slots_busy_share=_busy_share(wanted, picks, result), starts_per_second=starts_per_second(wanted, result),
+        gpu_hours=gpu_hours,
+        usd=gpu_hours * per_gpu_hour if priced else None,
+        cure_nodes=nodes,
+        cure_usd=cost,
+        slots_busy_share=_busy_share(wanted, picks, result),
+        starts_per_second=starts_per_second(wanted, result),
         reason=sandbox_bound(wanted, picks, result),
-    )  # fmt: skip
+    )
 
 
 def _unhindered_seconds(wanted: Sandboxing, picks: Picks, constants: Constants, result: Outcome) -> float:

@@ -35,13 +35,24 @@ def pools_of(stages: Sequence[ChosenStage]) -> tuple[value.Pool, ...]:
             slots = machines.slots_per_node * nodes if role == "sandbox" else None
             pools.append(
                 value.Pool(
-                    id=f"pool.{name}.{role}", stage=name, role=role, cloud=machines.cloud, region=machines.region,
-                    instance_type=machines.instance_type, capacity_type=machines.capacity_type, nodes=nodes,
-                    gpu=machines.gpu, gpus_per_node=machines.gpus_per_node, slots=slots, usd_per_node_hour=known,
-                    price_as_of=machines.as_of, price_source=f"{machines.quality}: {machines.source}",
-                    hours=stage.hours, usd=None if known is None else known * nodes * stage.hours,
+                    id=f"pool.{name}.{role}",
+                    stage=name,
+                    role=role,
+                    cloud=machines.cloud,
+                    region=machines.region,
+                    instance_type=machines.instance_type,
+                    capacity_type=machines.capacity_type,
+                    nodes=nodes,
+                    gpu=machines.gpu,
+                    gpus_per_node=machines.gpus_per_node,
+                    slots=slots,
+                    usd_per_node_hour=known,
+                    price_as_of=machines.as_of,
+                    price_source=f"{machines.quality}: {machines.source}",
+                    hours=stage.hours,
+                    usd=None if known is None else known * nodes * stage.hours,
                 )
-            )  # fmt: skip
+            )
     return tuple(pools)
 
 
@@ -81,14 +92,20 @@ def alternatives_of(at: Context, stages: Sequence[ChosenStage]) -> tuple[value.A
         home = biggest.gpus or biggest.sandbox
         rows.append(
             value.Alternative(
-                number=number + 1, label=label, fleet=_described(biggest.gpus, sandbox),
-                cloud=home.cloud if home else "", region=home.region if home else "",
+                number=number + 1,
+                label=label,
+                fleet=_described(biggest.gpus, sandbox),
+                cloud=home.cloud if home else "",
+                region=home.region if home else "",
                 capacity_type=home.capacity_type if home else "",
                 gpu=(biggest.gpus.gpu or "") if biggest.gpus else "",
-                gpus=biggest.num_gpus, sandbox_nodes=sandbox.nodes if sandbox else 0,
-                hours=added(hours), usd=added(dollars), interruptions=risk,
+                gpus=biggest.num_gpus,
+                sandbox_nodes=sandbox.nodes if sandbox else 0,
+                hours=added(hours),
+                usd=added(dollars),
+                interruptions=risk,
             )
-        )  # fmt: skip
+        )
     return tuple(rows)
 
 
@@ -136,7 +153,9 @@ def price_age(
     spot = [m.as_of for m in machines if m.as_of is not None and m.capacity_type == "spot"]
     today = now.date()
     return value.PriceAge(
-        newest=max(dates, default=None), oldest=min(dates, default=None),
+        newest=max(dates, default=None),
+        oldest=min(dates, default=None),
         age_days=(today - min(dates)).days if dates else None,
-        spot_age_days=(today - min(spot)).days if spot else None, book=world.book,
-    )  # fmt: skip
+        spot_age_days=(today - min(spot)).days if spot else None,
+        book=world.book,
+    )

@@ -26,9 +26,16 @@ class Terms:
         self.by_id: dict[str, Term] = {}
 
     def add(
-        self, identity: str, label: str, value: float | str | None, unit: str, *, formula: str = "", source: str = "",
+        self,
+        identity: str,
+        label: str,
+        value: float | str | None,
+        unit: str,
+        *,
+        formula: str = "",
+        source: str = "",
         inputs: Sequence[str] = (),
-    ) -> str:  # fmt: skip
+    ) -> str:
         """Records a term and returns its id.  A value that is not finite is recorded as unknown."""
         if isinstance(value, float) and not np.isfinite(value):
             value = None
@@ -37,7 +44,7 @@ class Terms:
             Term(
                 id=identity, label=label, value=value, unit=unit, formula=formula, source=source, inputs=tuple(inputs)
             ),
-        )  # fmt: skip
+        )
         return identity
 
     def constants(self, names: Sequence[str], constants: Constants) -> list[str]:
@@ -45,11 +52,14 @@ class Terms:
         priors = {prior.name: prior for prior in PRIORS}
         return [
             self.add(
-                f"constant.{name}", priors[name].meaning, float(getattr(constants, name)), priors[name].unit,
+                f"constant.{name}",
+                priors[name].meaning,
+                float(getattr(constants, name)),
+                priors[name].unit,
                 source=ACCURACY if priors[name].fitted else f"held ({priors[name].source}); docs/ACCURACY.md",
             )
             for name in names
-        ]  # fmt: skip
+        ]
 
 
 def line_terms(terms: Terms, line: Line, cost: CostLine) -> str:
@@ -59,9 +69,13 @@ def line_terms(terms: Terms, line: Line, cost: CostLine) -> str:
         f"{line.id}.price", f"price of {line.name}", line.usd_per_unit, f"USD per {line.unit}", source=dated
     )
     quantity = terms.add(
-        f"{line.id}.quantity", line.unit, line.quantity, line.unit, formula=cost.amount,
+        f"{line.id}.quantity",
+        line.unit,
+        line.quantity,
+        line.unit,
+        formula=cost.amount,
         inputs=(f"hours.{line.stage}",) if cost.scales_with_hours else (),
-    )  # fmt: skip
+    )
     return terms.add(line.id, line.name, line.usd, "USD", formula="quantity × price", inputs=(quantity, price))
 
 
@@ -75,9 +89,13 @@ def pool_terms(terms: Terms, pool: Pool) -> str:
         f"{pool.id}.price", f"price of {pool.instance_type}", pool.usd_per_node_hour, "USD/hour", source=dated
     )
     return terms.add(
-        pool.id, f"{pool.role} pool", pool.usd, "USD", formula="nodes × hours × price",
+        pool.id,
+        f"{pool.role} pool",
+        pool.usd,
+        "USD",
+        formula="nodes × hours × price",
         inputs=(nodes, price, f"hours.{pool.stage}"),
-    )  # fmt: skip
+    )
 
 
 def idle_terms(terms: Terms, plan: StagePlan, pools: Sequence[Pool]) -> None:
@@ -86,24 +104,40 @@ def idle_terms(terms: Terms, plan: StagePlan, pools: Sequence[Pool]) -> None:
     if plan.idle is None or gpus is None:
         return
     each = terms.add(
-        f"{gpus.id}.gpus_per_node", f"GPUs of {gpus.instance_type}", float(gpus.gpus_per_node), "GPUs",
+        f"{gpus.id}.gpus_per_node",
+        f"GPUs of {gpus.instance_type}",
+        float(gpus.gpus_per_node),
+        "GPUs",
         source=gpus.price_source,
-    )  # fmt: skip
+    )
     waited = terms.add(
-        f"idle.{plan.name}.gpu_hours", "GPU-hours that wait for the sandboxes", plan.idle.gpu_hours, "GPU-hours",
+        f"idle.{plan.name}.gpu_hours",
+        "GPU-hours that wait for the sandboxes",
+        plan.idle.gpu_hours,
+        "GPU-hours",
         formula="GPUs × (seconds per unit - the same if sandboxes cost no time) × units / 3600",
         inputs=(f"unit.{plan.name}", f"units.{plan.name}"),
-    )  # fmt: skip
+    )
     terms.add(
-        f"idle.{plan.name}", f"GPU time of {plan.name} that waits for the sandboxes", plan.idle.usd, "USD",
-        formula="GPU-hours × price of a node / its GPUs", inputs=(waited, f"{gpus.id}.price", each),
-    )  # fmt: skip
+        f"idle.{plan.name}",
+        f"GPU time of {plan.name} that waits for the sandboxes",
+        plan.idle.usd,
+        "USD",
+        formula="GPU-hours × price of a node / its GPUs",
+        inputs=(waited, f"{gpus.id}.price", each),
+    )
 
 
 def run_terms(
-    terms: Terms, *, plans: Sequence[StagePlan], lines: Sequence[Line], costs: Sequence[CostLine],
-    pools: Sequence[Pool], hours: float, usd: float,
-) -> None:  # fmt: skip
+    terms: Terms,
+    *,
+    plans: Sequence[StagePlan],
+    lines: Sequence[Line],
+    costs: Sequence[CostLine],
+    pools: Sequence[Pool],
+    hours: float,
+    usd: float,
+) -> None:
     """The two headline numbers, the bill (`lines` are `costs` with an id, in the same order) and the pools."""
     ids = [f"hours.{plan.name}" for plan in plans]
     terms.add("hours", "hours of the run", hours, "hours", formula="stages, one after the other", inputs=ids)

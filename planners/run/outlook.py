@@ -84,7 +84,12 @@ def outlook(*, done: int, of: int, step_seconds: float, since_step_seconds: floa
         stops_at = min(done + int(seconds / step_seconds), of - 1)
     late = since_step_seconds > OVERDUE_STEPS * step_seconds + OVERDUE_SECONDS
     return Outlook(
-        done=done, of=of, seconds_left=seconds_left, overdue_seconds=since_step_seconds if late else 0.0,
-        hours_at_end=spending.hours + hours_left, usd_at_end=usd_at_end, stops_at_step=stops_at,
+        done=done,
+        of=of,
+        seconds_left=seconds_left,
+        overdue_seconds=since_step_seconds if late else 0.0,
+        hours_at_end=spending.hours + hours_left,
+        usd_at_end=usd_at_end,
+        stops_at_step=stops_at,
         stopped_by=stopped_by if stops_at is not None else "",
-    )  # fmt: skip
+    )

@@ -94,9 +94,15 @@ def resource_id(run_id: str, role: str, start: int) -> str:
 
 
 def reconcile(
-    roles: Sequence[Role], seen: Sequence[Instance], *, run_id: str, past: Mapping[str, Past], done: bool,
-    now: datetime, end: bool = False,
-) -> Changes:  # fmt: skip
+    roles: Sequence[Role],
+    seen: Sequence[Instance],
+    *,
+    run_id: str,
+    past: Mapping[str, Past],
+    done: bool,
+    now: datetime,
+    end: bool = False,
+) -> Changes:
     """What to do to make `seen` become `roles`, or nothing where the run must `end`.  Pure: same input, same answer.
 
     past: by role name; done: the work itself is complete, so nothing is started any more.

@@ -83,26 +83,31 @@ def gpu_frame(pool: Pool, start: datetime, *, hours: float, seed: int) -> pl.Dat
     power = column([s.power_w for s in states], 0.03, 700)
     held = pl.Series([s.held for s in states])
     picked = pl.Series(np.repeat(code, gpus))
-    frame = pl.DataFrame({
-        "at": pl.Series(np.repeat(at, gpus)), "node": [node for node, _ in names] * rows,
-        "gpu": [gpu for _, gpu in names] * rows,
-        "run": held.replace_strict([True, False], [pool.run, None]).gather(picked),
-        "role": held.replace_strict([True, False], [pool.role, None]).gather(picked),
-        "reason": pl.Series([s.reason for s in states], dtype=pl.String).gather(picked),
-        "seconds": np.repeat(seconds, gpus),
-        "gpu_util_pct": column([s.util_pct for s in states], 0.04, 100),
-        "tensor_active_pct": column([s.tensor_pct for s in states], 0.05, 100),
-        "memory_util_pct": column([s.memory_pct for s in states], 0.06, 100),
-        "fb_used_mib": pl.Series([pool.fb_used_mib if s.held else 4 for s in states]).gather(picked),
-        "sm_clock_mhz": column([1830 if s.reason is None else 1980 for s in states], 0.02, 1980),
-        "memory_clock_mhz": np.full(rows * gpus, 2619),
-        "power_w": power, "energy_j": power * np.repeat(seconds, gpus),
-        "temperature_c": 28 + power / 17.0 + np.tile(rng.normal(0, 2, gpus), rows),
-        "pcie_tx_kib_per_s": column([s.link_kib_per_s / 60 for s in states], 0.1, 5e7),
-        "pcie_rx_kib_per_s": column([s.link_kib_per_s / 50 for s in states], 0.1, 5e7),
-        "nvlink_kib_per_s": column([s.link_kib_per_s for s in states], 0.1, 4e8),
-        "ecc_errors": np.zeros(rows * gpus), "xid": pl.Series([None] * (rows * gpus), dtype=pl.UInt16),
-    })  # fmt: skip
+    frame = pl.DataFrame(
+        {
+            "at": pl.Series(np.repeat(at, gpus)),
+            "node": [node for node, _ in names] * rows,
+            "gpu": [gpu for _, gpu in names] * rows,
+            "run": held.replace_strict([True, False], [pool.run, None]).gather(picked),
+            "role": held.replace_strict([True, False], [pool.role, None]).gather(picked),
+            "reason": pl.Series([s.reason for s in states], dtype=pl.String).gather(picked),
+            "seconds": np.repeat(seconds, gpus),
+            "gpu_util_pct": column([s.util_pct for s in states], 0.04, 100),
+            "tensor_active_pct": column([s.tensor_pct for s in states], 0.05, 100),
+            "memory_util_pct": column([s.memory_pct for s in states], 0.06, 100),
+            "fb_used_mib": pl.Series([pool.fb_used_mib if s.held else 4 for s in states]).gather(picked),
+            "sm_clock_mhz": column([1830 if s.reason is None else 1980 for s in states], 0.02, 1980),
+            "memory_clock_mhz": np.full(rows * gpus, 2619),
+            "power_w": power,
+            "energy_j": power * np.repeat(seconds, gpus),
+            "temperature_c": 28 + power / 17.0 + np.tile(rng.normal(0, 2, gpus), rows),
+            "pcie_tx_kib_per_s": column([s.link_kib_per_s / 60 for s in states], 0.1, 5e7),
+            "pcie_rx_kib_per_s": column([s.link_kib_per_s / 50 for s in states], 0.1, 5e7),
+            "nvlink_kib_per_s": column([s.link_kib_per_s for s in states], 0.1, 4e8),
+            "ecc_errors": np.zeros(rows * gpus),
+            "xid": pl.Series([None] * (rows * gpus), dtype=pl.UInt16),
+        }
+    )
     moment = (pl.lit(start) + pl.duration(milliseconds=(pl.col("at") * 1000).cast(pl.Int64))).alias("at")
     return frame.with_columns(moment).cast(schema("gpu"))
 
@@ -149,13 +154,18 @@ def sandbox_frame(
         return rng.binomial(np.asarray(whole, dtype=np.int64) // parts, np.clip(share, 0, 1))
 
     one = {
-        "running": load / parts, "queued": queued / parts, "workers": np.full(buckets, scenario.sandbox_slots // parts),
-        "finished": whole / parts, "time_limits": drawn(0.018 * slow), "memory_limits": drawn(np.full(buckets, 0.004)),
-        "errors": drawn(0.002 * slow**1.5), "start_p50_ms": 46.0 * slow * rng.lognormal(0, 0.1, buckets),
+        "running": load / parts,
+        "queued": queued / parts,
+        "workers": np.full(buckets, scenario.sandbox_slots // parts),
+        "finished": whole / parts,
+        "time_limits": drawn(0.018 * slow),
+        "memory_limits": drawn(np.full(buckets, 0.004)),
+        "errors": drawn(0.002 * slow**1.5),
+        "start_p50_ms": 46.0 * slow * rng.lognormal(0, 0.1, buckets),
         "start_p95_ms": 140.0 * slow**1.4 * rng.lognormal(0, 0.1, buckets),
         "request_p50_ms": mean * 720 * rng.lognormal(0, 0.06, buckets),
         "request_p95_ms": mean * 4400 * rng.lognormal(0, 0.08, buckets),
-    }  # fmt: skip
+    }
     quiet = whole == 0
     frame = pl.DataFrame(one).with_columns(
         pl.when(pl.Series(quiet)).then(None).otherwise(pl.col(name)).alias(name) for name in one if name.endswith("_ms")
@@ -174,9 +184,11 @@ def host_frame(gpus: pl.DataFrame, *, seed: int) -> pl.DataFrame:
     rows, busy = nodes.height, nodes["util"].to_numpy() / 100.0
     wave = rng.lognormal(0, 0.1, rows)
     frame = nodes.select("at", "node").with_columns(
-        seconds=pl.lit(INTERVAL_SECONDS), cpu_pct=pl.Series((4 + 14 * busy) * wave),
+        seconds=pl.lit(INTERVAL_SECONDS),
+        cpu_pct=pl.Series((4 + 14 * busy) * wave),
         memory_used_mib=pl.Series(np.where(nodes["held"].to_numpy(), 412_000, 9_000) * rng.normal(1, 0.01, rows)),
-        disk_used_mib=pl.lit(182_000), disk_kib_per_s=pl.Series(900 * wave),
+        disk_used_mib=pl.lit(182_000),
+        disk_kib_per_s=pl.Series(900 * wave),
         network_kib_per_s=pl.Series((2_000 + 90_000 * busy) * wave),
-    )  # fmt: skip
+    )
     return frame.cast(schema("host"))

@@ -66,6 +66,7 @@ def devices(nodes: Mapping[str, Sequence[str]], start: datetime) -> pl.DataFrame
     """Table `devices`: every GPU of every node once, as the data sheet of the H100 SXM5 80 GB has it."""
     rows = [
         (start, node, gpu, f"GPU-simulated-{node}-{gpu}", "NVIDIA H100 80GB HBM3", "570.124.06", None, 81_559, 700)
-        for node, gpus in nodes.items() for gpu in gpus
-    ]  # fmt: skip
+        for node, gpus in nodes.items()
+        for gpu in gpus
+    ]
     return pl.DataFrame(rows, schema=dict(schema("devices")), orient="row")

@@ -143,8 +143,11 @@ def _step(scenario: Scenario, number: int, start: float, rng: np.random.Generato
     }
     hour = (start + seconds["generate"]) / 3600.0
     slow = next((s.factor for s in scenario.slowdowns if s.from_hour <= hour < s.to_hour), 1.0)
-    backlog = max(0.0, scenario.samples_per_step - served_per_second(scenario, slow) * (
-        seconds["generate"] * (1.0 - FIRST_ARRIVAL_SHARE)))  # fmt: skip
+    backlog = max(
+        0.0,
+        scenario.samples_per_step
+        - served_per_second(scenario, slow) * (seconds["generate"] * (1.0 - FIRST_ARRIVAL_SHARE)),
+    )
     seconds["sandbox"] = seconds["sandbox"] * slow + backlog / served_per_second(scenario, slow)
     rollout = seconds["generate"] + seconds["sandbox"]
     trainer = seconds["log-prob"] + seconds["reference"] + seconds["train"]

@@ -46,17 +46,30 @@ _NO_TOKENS, _NO_TOOL = Lengths(mean=0), Durations(mean=0)
 
 def _functions(tasks: int, prompt: float, response: float, judge: Durations, source: str) -> Benchmark:
     return Benchmark(
-        tasks=tasks, turns=1, prompt_tokens=Lengths(mean=prompt), response_tokens=Lengths(mean=response),
-        observation_tokens=_NO_TOKENS, tool_seconds=_NO_TOOL, judge_seconds=judge, profile="judge", source=source,
-    )  # fmt: skip
+        tasks=tasks,
+        turns=1,
+        prompt_tokens=Lengths(mean=prompt),
+        response_tokens=Lengths(mean=response),
+        observation_tokens=_NO_TOKENS,
+        tool_seconds=_NO_TOOL,
+        judge_seconds=judge,
+        profile="judge",
+        source=source,
+    )
 
 
 def _repositories(tasks: int, source: str) -> Benchmark:
     return Benchmark(
-        tasks=tasks, turns=50, prompt_tokens=Lengths(mean=5000), response_tokens=Lengths(mean=300),
-        observation_tokens=Lengths(mean=800), tool_seconds=Durations(mean=2, p95=15),
-        judge_seconds=Durations(mean=90, p95=600), profile="swe", source=source,
-    )  # fmt: skip
+        tasks=tasks,
+        turns=50,
+        prompt_tokens=Lengths(mean=5000),
+        response_tokens=Lengths(mean=300),
+        observation_tokens=Lengths(mean=800),
+        tool_seconds=Durations(mean=2, p95=15),
+        judge_seconds=Durations(mean=90, p95=600),
+        profile="swe",
+        source=source,
+    )
 
 
 _SWE_NOTE = "turns, tokens per turn and seconds are assumptions"
@@ -100,10 +113,13 @@ def evaluate_need(stage: EvaluateStage) -> TasksNeed:
         changes["images"] = filled("sandbox.images", spec.images, tasks)
     sandbox = sandbox_need(spec.model_copy(update=changes), default_profile=benchmark.profile)
     return TasksNeed(
-        tasks=tasks, samples=stage.samples, turns=filled("turns", stage.turns, benchmark.turns),
+        tasks=tasks,
+        samples=stage.samples,
+        turns=filled("turns", stage.turns, benchmark.turns),
         prompt_tokens=filled("prompt_tokens", stage.prompt_tokens, benchmark.prompt_tokens),
         response_tokens=filled("response_tokens", stage.response_tokens, benchmark.response_tokens),
         observation_tokens=filled("observation_tokens", stage.observation_tokens, benchmark.observation_tokens),
         tool_seconds=filled("tool_seconds", stage.tool_seconds, benchmark.tool_seconds),
-        sandbox=sandbox, assumed=(*assumed, *sandbox.assumed),
-    )  # fmt: skip
+        sandbox=sandbox,
+        assumed=(*assumed, *sandbox.assumed),
+    )

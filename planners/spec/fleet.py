@@ -5,19 +5,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from planners.domain import CapacityType
-from planners.spec.base import (
-    Count,
-    Cpus,
-    Gbps,
-    Gib,
-    Hours,
-    Minutes,
-    SpecModel,
-    Text,
-    Usd,
-    UsdPerHour,
-    Word,
-)
+from planners.spec.base import Count, Cpus, Gbps, Gib, Hours, Minutes, SpecModel, Text, Usd, UsdPerHour, Word
 
 CLOUDS = ("aws", "gcp", "azure")
 Target = Annotated[

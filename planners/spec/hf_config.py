@@ -32,12 +32,17 @@ def inline_from_config(config: Mapping[str, Any], *, name: str) -> InlineModel:
     multi_query = 1 if config.get("multi_query") else None
     ffn = config.get("intermediate_size") or config.get("n_inner") or (4 * hidden if kind in _PLAIN_FFN else None)
     fields = {
-        "name": name, "layers": _first(config, "num_hidden_layers", "n_layer", "n_layers"), "hidden": hidden,
-        "heads": heads, "head_dim": config.get("head_dim"), "ffn": ffn, "vocab": _first(config, "vocab_size"),
+        "name": name,
+        "layers": _first(config, "num_hidden_layers", "n_layer", "n_layers"),
+        "hidden": hidden,
+        "heads": heads,
+        "head_dim": config.get("head_dim"),
+        "ffn": ffn,
+        "vocab": _first(config, "vocab_size"),
         "kv_heads": config.get("num_key_value_heads") or multi_query or heads,
         "ffn_matrices": 2 if kind in _PLAIN_FFN else 3,
         "tied_embeddings": bool(config.get("tie_word_embeddings", kind in _TIED_BY_DEFAULT)),
-    }  # fmt: skip
+    }
     return InlineModel.model_validate(fields | _moe_fields(config, ffn) | _mla_fields(config))
 
 

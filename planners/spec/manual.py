@@ -40,9 +40,22 @@ This page is drawn from the schema: `clusterctl schema --markdown`.
 """
 
 _ORDER = (
-    "RunSpec", "RlcefStage", "SynthesizeStage", "SftStage", "PretrainStage", "RewardModelStage", "RolloutStage",
-    "EvaluateStage", "FleetSpec", "Limits", "OwnPrices", "Economics", "SandboxSpec", "RolloutOptions", "TrainOptions",
-)  # fmt: skip
+    "RunSpec",
+    "RlcefStage",
+    "SynthesizeStage",
+    "SftStage",
+    "PretrainStage",
+    "RewardModelStage",
+    "RolloutStage",
+    "EvaluateStage",
+    "FleetSpec",
+    "Limits",
+    "OwnPrices",
+    "Economics",
+    "SandboxSpec",
+    "RolloutOptions",
+    "TrainOptions",
+)
 _WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
 _BOUNDS = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
 

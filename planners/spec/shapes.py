@@ -6,9 +6,23 @@ from planners.domain import ModelShape
 from planners.spec.models import InlineModel
 
 _AS_STATED = (
-    "name", "layers", "hidden", "heads", "ffn", "ffn_matrices", "vocab", "tied_embeddings", "experts",
-    "experts_per_token", "shared_ffn", "kv_lora_rank", "rope_dim", "q_lora_rank", "nope_dim", "v_dim",
-)  # fmt: skip
+    "name",
+    "layers",
+    "hidden",
+    "heads",
+    "ffn",
+    "ffn_matrices",
+    "vocab",
+    "tied_embeddings",
+    "experts",
+    "experts_per_token",
+    "shared_ffn",
+    "kv_lora_rank",
+    "rope_dim",
+    "q_lora_rank",
+    "nope_dim",
+    "v_dim",
+)
 """Fields that a shape takes from what is stated, as it is."""
 
 
@@ -63,13 +77,20 @@ def shape_of(model: InlineModel, *, source: str = "the run spec") -> ModelShape:
     moe_layers = model.layers - (model.dense_layers or 0) if model.layers and model.experts else None
     return ModelShape(
         **{field: getattr(model, field) for field in _AS_STATED},
-        params_total=total, params_active=active, params_matmul_active=active - input_embedding,
-        kv_heads=None if is_mla else model.kv_heads or model.heads, head_dim=None if is_mla else head_dim,
-        shared_experts=model.shared_experts or None, dense_layers=model.dense_layers or None,
-        dense_ffn=model.dense_ffn if model.dense_layers else None, moe_layers=moe_layers,
-        attention=_attention_kind(model), attention_layers=model.attention_layers or model.layers,
-        params_from="stated" if model.params_total else "shape", source=source,
-    )  # fmt: skip
+        params_total=total,
+        params_active=active,
+        params_matmul_active=active - input_embedding,
+        kv_heads=None if is_mla else model.kv_heads or model.heads,
+        head_dim=None if is_mla else head_dim,
+        shared_experts=model.shared_experts or None,
+        dense_layers=model.dense_layers or None,
+        dense_ffn=model.dense_ffn if model.dense_layers else None,
+        moe_layers=moe_layers,
+        attention=_attention_kind(model),
+        attention_layers=model.attention_layers or model.layers,
+        params_from="stated" if model.params_total else "shape",
+        source=source,
+    )
 
 
 def _attention_params(model: InlineModel) -> int:

@@ -112,8 +112,12 @@ NOTES: dict[str, Column] = _AT | _columns("String", RollUp.KEY, "node", "kind", 
 """What can't be a number: `kind` is absent (subject = a column), gap, appeared, lost, xid, restart, error."""
 
 TABLES: dict[str, dict[str, Column]] = {
-    "gpu": GPU, "host": HOST, "sandbox": SANDBOX, "devices": DEVICES, "notes": NOTES,
-}  # fmt: skip
+    "gpu": GPU,
+    "host": HOST,
+    "sandbox": SANDBOX,
+    "devices": DEVICES,
+    "notes": NOTES,
+}
 
 
 def schema(table: str) -> pl.Schema:

@@ -22,8 +22,15 @@ ODD = "a**b**`c`$1$<script>alert(1)</script>[x](javascript:alert(1)):red[y]"
 def add_run(home: Path, run_id: str, **more: object) -> None:
     with open_ledger(str(home / "ledger.db")) as ledger:
         ledger.add_run(Run(run_id=run_id, name=run_id, target="local", created_at=NOW, **more))  # type: ignore[arg-type]
-        intent = Intent(resource_id=f"{run_id}/node", run_id=run_id, role="node", kind="machine", provider="local",
-                        usd_per_hour=Decimal("0.08"), price_source=ODD)  # fmt: skip
+        intent = Intent(
+            resource_id=f"{run_id}/node",
+            run_id=run_id,
+            role="node",
+            kind="machine",
+            provider="local",
+            usd_per_hour=Decimal("0.08"),
+            price_source=ODD,
+        )
         ledger.intend(intent, at=NOW)
         ledger.mark_live(intent.resource_id, address="here", at=NOW)
 
@@ -75,8 +82,18 @@ def test_a_damaged_ledger_is_one_message(open_page: OpenPage, home: Path) -> Non
 
 def test_a_hundred_thousand_runs(open_page: OpenPage, home: Path) -> None:
     with open_ledger(str(home / "ledger.db")) as ledger:
-        rows = [values_of(Run(run_id=f"run-{i:06}", name=f"run-{i:06}", target="local", state="finished",
-                              created_at=datetime(2026, 1, 1 + i % 28, tzinfo=UTC))) for i in range(100_000)]  # fmt: skip
+        rows = [
+            values_of(
+                Run(
+                    run_id=f"run-{i:06}",
+                    name=f"run-{i:06}",
+                    target="local",
+                    state="finished",
+                    created_at=datetime(2026, 1, 1 + i % 28, tzinfo=UTC),
+                )
+            )
+            for i in range(100_000)
+        ]
         ledger.write(lambda connection: connection.execute(insert(RUNS), rows) and None)
     started = time.process_time()
     app = open_page(run="run-077777")

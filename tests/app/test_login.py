@@ -10,17 +10,31 @@ import pytest
 from clusterctl.dashboard.login import is_loopback, may_enter, missing, providers, public_url
 
 AUTH = {
-    "redirect_uri": "https://d.example.com/oauth2callback", "cookie_secret": "x" * 40, "client_id": "a",
-    "client_secret": "b", "server_metadata_url": "https://id.example.com/.well-known/openid-configuration",
-}  # fmt: skip
+    "redirect_uri": "https://d.example.com/oauth2callback",
+    "cookie_secret": "x" * 40,
+    "client_id": "a",
+    "client_secret": "b",
+    "server_metadata_url": "https://id.example.com/.well-known/openid-configuration",
+}
 ALLOW = {"allowed_emails": ["*@example.com"]}
 
 
 @pytest.mark.parametrize(
     ("host", "only_here"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False),
-     ("10.0.0.1", False), ("example.com", False), ("", False), (None, False), ("127.0.0.1.example.com", False)],
-)  # fmt: skip
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("example.com", False),
+        ("", False),
+        (None, False),
+        ("127.0.0.1.example.com", False),
+    ],
+)
 def test_loopback_is_what_only_this_machine_reaches(host: str | None, only_here: bool) -> None:
     assert is_loopback(host) is only_here
 
@@ -34,8 +48,10 @@ def test_what_a_login_lacks_is_named() -> None:
     assert providers(several) == ("google", "okta")
     assert providers(AUTH | {"client_kwargs": {"prompt": "login"}}) == (None,)
     assert missing({"auth": shared, "clusterctl": ALLOW}) == (
-        "[auth] client_id", "[auth] client_secret", "[auth] server_metadata_url",
-    )  # fmt: skip
+        "[auth] client_id",
+        "[auth] client_secret",
+        "[auth] server_metadata_url",
+    )
     assert missing({"auth": AUTH | {"cookie_secret": "short"}, "clusterctl": ALLOW}) == (
         "[auth] cookie_secret of at least 32 characters",
     )
@@ -55,10 +71,16 @@ def test_what_a_login_lacks_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("user", "enters"),
-    [({"email": "Ann@Example.com", "email_verified": "true"}, True), ({"email": "ann@example.com", "email_verified": True}, True),
-     ({"email": "ann@example.com", "email_verified": False}, False), ({"email": "ann@example.com"}, False),
-     ({"email": "ann@example.com.evil.org", "email_verified": True}, False), ({"email": "", "email_verified": True}, False), ({}, False)],
-)  # fmt: skip
+    [
+        ({"email": "Ann@Example.com", "email_verified": "true"}, True),
+        ({"email": "ann@example.com", "email_verified": True}, True),
+        ({"email": "ann@example.com", "email_verified": False}, False),
+        ({"email": "ann@example.com"}, False),
+        ({"email": "ann@example.com.evil.org", "email_verified": True}, False),
+        ({"email": "", "email_verified": True}, False),
+        ({}, False),
+    ],
+)
 def test_only_named_and_verified_addresses_enter(user: dict[str, Any], enters: bool) -> None:
     assert may_enter(user, {"clusterctl": ALLOW}) is enters
 

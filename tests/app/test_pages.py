@@ -169,8 +169,18 @@ def test_times_are_the_viewers(open_page: OpenPage) -> None:
     assert datetime(2026, 8, 5, tzinfo=UTC) == END
 
 
-MOST_READS = {"overview": 4, "plan": 1, "gpus": 4, "pipeline": 1, "sandboxes": 4, "allocation": 2, "what_if": 0,
-              "orphans": 0, "outcomes": 0, "quality": 5}  # fmt: skip
+MOST_READS = {
+    "overview": 4,
+    "plan": 1,
+    "gpus": 4,
+    "pipeline": 1,
+    "sandboxes": 4,
+    "allocation": 2,
+    "what_if": 0,
+    "orphans": 0,
+    "outcomes": 0,
+    "quality": 5,
+}
 """Of telemetry, by page: what makes a page slow on a large fleet is what it reads."""
 
 

@@ -44,8 +44,16 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
     [
         (["doctr"], "no such command `doctr`", "did you mean `doctor`? `clusterctl --help` lists what it takes"),
         (["zzz"], "no such command `zzz`", "`clusterctl --help` lists what it takes"),
-        (["--vrsion"], "no such option `--vrsion`", "did you mean `--version`? `clusterctl --help` lists what it takes"),
-        (["doctor", "--jsn"], "no such option `--jsn`", "did you mean `--json`? `clusterctl doctor --help` lists what it takes"),
+        (
+            ["--vrsion"],
+            "no such option `--vrsion`",
+            "did you mean `--version`? `clusterctl --help` lists what it takes",
+        ),
+        (
+            ["doctor", "--jsn"],
+            "no such option `--jsn`",
+            "did you mean `--json`? `clusterctl doctor --help` lists what it takes",
+        ),
         (["doctor", "x"], "unexpected argument `x`", "`clusterctl doctor --help` lists what it takes"),
         (["completion"], "missing argument `shell`", "`clusterctl completion --help` lists what it takes"),
         (["--verbose"], "missing command", "`clusterctl --help` lists what it takes"),
@@ -55,7 +63,7 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
             "did you mean `bash`? `clusterctl completion --help` lists what it takes",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_command_line_names_the_nearest_right_one(
     clusterctl: Run, args: list[str], error: str, hint: str
 ) -> None:

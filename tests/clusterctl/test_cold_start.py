@@ -35,9 +35,8 @@ def imported(*args: str, home: Path) -> set[str]:
     """Names of the modules that a command has imported when it ends."""
     environ = {**os.environ, "CLUSTERCTL_HOME": str(home)}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(args=list(args))],
-        env=environ, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", PROGRAM.format(args=list(args))], env=environ, capture_output=True, text=True, check=True
+    )
     return set(done.stderr.splitlines()[-1].split())
 
 

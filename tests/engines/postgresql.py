@@ -66,8 +66,17 @@ def running_server() -> Iterator[Server]:
     try:
         (folder / "password").write_text(PASSWORD, encoding="ascii")
         (folder / "password").chmod(0o644)
-        command = [str(found[-1]), "-D", str(folder / "data"), "-U", "clara", "--auth-local=trust", "--no-sync",
-                   "--auth-host=scram-sha-256", f"--pwfile={folder / 'password'}"]  # fmt: skip
+        command = [
+            str(found[-1]),
+            "-D",
+            str(folder / "data"),
+            "-U",
+            "clara",
+            "--auth-local=trust",
+            "--no-sync",
+            "--auth-host=scram-sha-256",
+            f"--pwfile={folder / 'password'}",
+        ]
         subprocess.run(command, check=True, user=OWNER, stdout=subprocess.DEVNULL, cwd="/")
         server = Server(programs=found[-1].parent, folder=folder, port=_free_port())
         server.start()

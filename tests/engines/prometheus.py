@@ -29,8 +29,15 @@ class Prometheus:
                 pytest.fail(f"{program} is missing: sh tests/engines/install.sh, or Debian's {self.programs[0]}")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.data = folder, folder / "data"
-        jobs = [{"job_name": job, "static_configs": [{"targets": hosts, "labels": {"pod": "dcgm-exporter-x7", "namespace": "gpu-operator"}}]}
-                for job, hosts in (targets or {}).items()]  # fmt: skip
+        jobs = [
+            {
+                "job_name": job,
+                "static_configs": [
+                    {"targets": hosts, "labels": {"pod": "dcgm-exporter-x7", "namespace": "gpu-operator"}}
+                ],
+            }
+            for job, hosts in (targets or {}).items()
+        ]
         config = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
         (folder / "prometheus.yml").write_text(json.dumps(config))
         with socket.socket() as free:
@@ -57,8 +64,13 @@ class Prometheus:
         pytest.fail(f"{self.programs[0]} does not start: {' '.join(map(str, self.process.args))}")
 
     def command(self, address: str) -> list[str]:
-        return ["prometheus", f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.data}",
-                f"--web.listen-address={address}", "--web.enable-remote-write-receiver"]  # fmt: skip
+        return [
+            "prometheus",
+            f"--config.file={self.folder}/prometheus.yml",
+            f"--storage.tsdb.path={self.data}",
+            f"--web.listen-address={address}",
+            "--web.enable-remote-write-receiver",
+        ]
 
     def before(self, history: str) -> None:
         """Take what was, before the start."""
@@ -82,8 +94,14 @@ class VictoriaMetrics(Prometheus):
     ready = "/health"
 
     def command(self, address: str) -> list[str]:
-        return ["victoria-metrics", f"-promscrape.config={self.folder}/prometheus.yml", f"-storageDataPath={self.data}",
-                f"-httpListenAddr={address}", "-search.latencyOffset=1s", "-search.disableCache"]  # fmt: skip
+        return [
+            "victoria-metrics",
+            f"-promscrape.config={self.folder}/prometheus.yml",
+            f"-storageDataPath={self.data}",
+            f"-httpListenAddr={address}",
+            "-search.latencyOffset=1s",
+            "-search.disableCache",
+        ]
 
     def before(self, history: str) -> None:
         pass

@@ -31,8 +31,12 @@ class Azurite(Server):
         return [str(program), "--blobPort", str(self.port), "--inMemoryPersistence", "--silent", "--disableTelemetry"]
 
     def environ(self, url: str) -> dict[str, str]:
-        return {"AZURE_STORAGE_ENDPOINT": f"{url}/{ACCOUNT}", "AZURE_ALLOW_HTTP": "true",
-                "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT, "AZURE_STORAGE_ACCOUNT_KEY": KEY}  # fmt: skip
+        return {
+            "AZURE_STORAGE_ENDPOINT": f"{url}/{ACCOUNT}",
+            "AZURE_ALLOW_HTTP": "true",
+            "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": KEY,
+        }
 
     def empty(self) -> None:
         answer = self._ask("PUT", "telemetry", "restype:container")
@@ -49,9 +53,15 @@ class Azurite(Server):
         signed = "\n".join([method, *[""] * 11, headers, f"/{ACCOUNT}/{ACCOUNT}/{path}", *query])
         signature = base64.b64encode(hmac.new(base64.b64decode(KEY), signed.encode(), hashlib.sha256).digest()).decode()
         return httpx.request(
-            method, f"{self.url}/{ACCOUNT}/{path}?{'&'.join(query).replace(':', '=')}", trust_env=False,
-            headers={"x-ms-date": date, "x-ms-version": "2023-11-03", "Authorization": f"SharedKey {ACCOUNT}:{signature}"},
-        )  # fmt: skip
+            method,
+            f"{self.url}/{ACCOUNT}/{path}?{'&'.join(query).replace(':', '=')}",
+            trust_env=False,
+            headers={
+                "x-ms-date": date,
+                "x-ms-version": "2023-11-03",
+                "Authorization": f"SharedKey {ACCOUNT}:{signature}",
+            },
+        )
 
 
 class TestAzure(BucketContract):

@@ -130,15 +130,19 @@ def truth(home: Path) -> dict[str, dict[str, str]]:
     seconds = [(b.at - a.at).total_seconds() for a, b in pairwise(steps) if b.step == a.step + 1]
     assert run.limit_usd is not None
     return {
-        "": {"Paid for idle GPUs": f"${idle * USD_PER_GPU_HOUR:,.0f}", "Spent": f"${bill:,.0f}",
-             "Budget left": f"${run.limit_usd - bill:,.0f}", "Steps": f"{steps[-1].step} of {steps[-1].of}"},
+        "": {
+            "Paid for idle GPUs": f"${idle * USD_PER_GPU_HOUR:,.0f}",
+            "Spent": f"${bill:,.0f}",
+            "Budget left": f"${run.limit_usd - bill:,.0f}",
+            "Steps": f"{steps[-1].step} of {steps[-1].of}",
+        },
         "plan": {"Seconds per step": f"{sum(seconds) / len(seconds):,.0f} s"},
         "sandboxes": {"Programs": f"{programs:,}", "Per 1,000 programs": f"${5440 * HOURS / programs:.2f}"},
         "allocation": {"Idle GPUs": f"${idle * USD_PER_GPU_HOUR:,.0f}"},
         "orphans": {"Left over": "1", "A day": f"${5.44 * 24:,.0f}"},
         "outcomes": {"Per solved task": f"${float(evaluation) / solved:.2f}"},
         "quality": {"GPU time measured": f"{100 * rows['seconds'].sum() / (64 * HOURS):.1f} %"},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS, ids=str)

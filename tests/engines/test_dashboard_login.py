@@ -54,8 +54,9 @@ def provider(port: int) -> Iterator[str]:
     ]
     process = subprocess.Popen(
         [*command, *(f"--user-claims={json.dumps({'sub': sub, **claims})}" for sub, claims in PEOPLE.items())],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         until = time.monotonic() + 60
         while time.monotonic() < until:
@@ -80,9 +81,12 @@ class Site:
         client = httpx.post(f"{issuer}/oauth2/clients", json={"redirect_uris": [redirect]}, trust_env=False).json()
         self.secret = client["client_secret"]
         self.auth = {
-            "redirect_uri": redirect, "cookie_secret": COOKIE_SECRET, "client_id": client["client_id"],
-            "client_secret": self.secret, "server_metadata_url": f"{issuer}/.well-known/openid-configuration",
-        }  # fmt: skip
+            "redirect_uri": redirect,
+            "cookie_secret": COOKIE_SECRET,
+            "client_id": client["client_id"],
+            "client_secret": self.secret,
+            "server_metadata_url": f"{issuer}/.well-known/openid-configuration",
+        }
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
         environ = os.environ | {"CLUSTERCTL_HOME": str(self.home)}
@@ -160,9 +164,17 @@ def test_who_has_not_logged_in_sees_only_the_login(visitor: BrowserContext, site
 def test_no_other_address_tells_who_has_not_logged_in(site: Site) -> None:
     here = f"http://127.0.0.1:{site.port}"
     with httpx.Client(base_url=here, trust_env=False) as client:
-        for path in ("/_stcore/metrics", "/_stcore/script-health-check", "/media/0.csv", "/app/static/main.py",
-                     "/app/static/../data.py", "/_stcore/agent/interact", "/_stcore/agent/mcp", "/_stcore/agent/openapi.json",
-                     "/component/x/main.py"):  # fmt: skip
+        for path in (
+            "/_stcore/metrics",
+            "/_stcore/script-health-check",
+            "/media/0.csv",
+            "/app/static/main.py",
+            "/app/static/../data.py",
+            "/_stcore/agent/interact",
+            "/_stcore/agent/mcp",
+            "/_stcore/agent/openapi.json",
+            "/component/x/main.py",
+        ):
             answer = client.get(path)
             said = answer.text
             assert answer.status_code >= 400 or "<title>Streamlit</title>" in said, f"{path}: {said[:200]}"
@@ -217,9 +229,12 @@ def test_who_says_no_at_the_provider_is_told(visitor: BrowserContext, site: Site
 def holds(folder: Path, secrets: list[str]) -> list[str]:
     """Files that hold a secret, other than the one that is for them."""
     return [
-        str(file) for file in folder.rglob("*")
-        if file.is_file() and file.name != "secrets.toml" and any(secret.encode() in file.read_bytes() for secret in secrets)
-    ]  # fmt: skip
+        str(file)
+        for file in folder.rglob("*")
+        if file.is_file()
+        and file.name != "secrets.toml"
+        and any(secret.encode() in file.read_bytes() for secret in secrets)
+    ]
 
 
 def test_secrets_are_nowhere_else(visitor: BrowserContext, site: Site) -> None:

@@ -24,8 +24,13 @@ VALIDATOR = (
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     / "clusterctl-engines/focus-validator/bin/focus-validator"
 )
-OLD_NAMES = {"InvoiceIssuer": "InvoiceIssuerName", "Provider": "ProviderName", "Publisher": "PublisherName", "ResourceID": "ResourceId",
-             "ChargeType": "ChargeCategory"}  # fmt: skip
+OLD_NAMES = {
+    "InvoiceIssuer": "InvoiceIssuerName",
+    "Provider": "ProviderName",
+    "Publisher": "PublisherName",
+    "ResourceID": "ResourceId",
+    "ChargeType": "ChargeCategory",
+}
 """Rules of the validator's set 1.0 that ask for a column by a name that FOCUS 1.0 (specification/columns at its tag v1.0) does not have."""
 THEIR_RULES = {
     "InvoiceIssuer_Required",
@@ -83,11 +88,14 @@ def test_as_written_it_misses_nothing_but_names_that_the_specification_does_not_
 @pytest.mark.parametrize(
     ("column", "value", "rule"),
     [
-        ("BilledCost", "", "BilledCost_NotNull"), ("BillingCurrency", "Dollar", "BillingCurrency_IsCurrencyCode"),
-        ("SkuPriceId", "", "SkuPriceId_Nullable"), ("ServiceCategory", "Machines", "ServiceCategory_Enum"),
-        ("ChargePeriodEnd", "yesterday", "ChargePeriodEnd_IsDateTime"), ("Tags", "team=ml", "Tags_IsJSONObject"),
+        ("BilledCost", "", "BilledCost_NotNull"),
+        ("BillingCurrency", "Dollar", "BillingCurrency_IsCurrencyCode"),
+        ("SkuPriceId", "", "SkuPriceId_Nullable"),
+        ("ServiceCategory", "Machines", "ServiceCategory_Enum"),
+        ("ChargePeriodEnd", "yesterday", "ChargePeriodEnd_IsDateTime"),
+        ("Tags", "team=ml", "Tags_IsJSONObject"),
     ],
-)  # fmt: skip
+)
 def test_it_would_find_what_is_wrong(
     rows: list[dict[str, str]], tmp_path: Path, column: str, value: str, rule: str
 ) -> None:

@@ -64,8 +64,10 @@ def test_a_server_that_stays_away(server: Server, url: str) -> None:
         ledger.add_run(a_run())
         server.stop()
         calls: list[Callable[[], object]] = [
-            lambda: ledger.record_event("rlcef-1", "k", "m", event_id="x"), ledger.runs, lambda: open_ledger(url, wait_seconds=0.1)
-        ]  # fmt: skip
+            lambda: ledger.record_event("rlcef-1", "k", "m", event_id="x"),
+            ledger.runs,
+            lambda: open_ledger(url, wait_seconds=0.1),
+        ]
         try:
             for call in calls:
                 with pytest.raises(StateError, match="can't be reached") as caught:

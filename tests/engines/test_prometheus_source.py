@@ -120,10 +120,12 @@ def test_every_second_is_somebodys(read: Read) -> None:
     held = read(step_seconds=7200, columns=["node", "run", "role", "seconds"])
     found = {(node, run, role): seconds for _, node, run, role, seconds in held.iter_rows()}
     assert found == {
-        ("agent-1", "r1", "trainer"): pytest.approx(3600, rel=0.03), ("agent-1", None, None): pytest.approx(3600, rel=0.03),
-        ("dcgm-1", 'team "x"/train-0', None): pytest.approx(3600, rel=0.01), ("dcgm-1", None, None): pytest.approx(3600, rel=0.01),
+        ("agent-1", "r1", "trainer"): pytest.approx(3600, rel=0.03),
+        ("agent-1", None, None): pytest.approx(3600, rel=0.03),
+        ("dcgm-1", 'team "x"/train-0', None): pytest.approx(3600, rel=0.01),
+        ("dcgm-1", None, None): pytest.approx(3600, rel=0.01),
         ("10.0.0.3", None, None): pytest.approx(7200, rel=0.01),
-    }  # fmt: skip
+    }
 
 
 def test_idle_seconds_have_reasons(read: Read) -> None:

@@ -39,8 +39,16 @@ def say(tmp_path: Path) -> Say:
     (tmp_path / "taught.yaml").write_text(SPEC, encoding="utf-8")
 
     def run(*arguments: str, code: int = 0) -> str:
-        done = subprocess.run([str(Path(sys.executable).parent / "clusterctl"), *arguments], env=environment, cwd=tmp_path,
-                              text=True, capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=300)  # fmt: skip
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "clusterctl"), *arguments],
+            env=environment,
+            cwd=tmp_path,
+            text=True,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+        )
         assert done.returncode == code, done.stderr
         return done.stdout
 

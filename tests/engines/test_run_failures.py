@@ -48,8 +48,16 @@ class Watched(Bench):
 
     def say(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.command), *arguments]
-        return subprocess.run(command, env=self.environment, cwd=self.store, text=True, capture_output=True, check=False,
-                              stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS)  # fmt: skip
+        return subprocess.run(
+            command,
+            env=self.environment,
+            cwd=self.store,
+            text=True,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=PATIENCE_SECONDS,
+        )
 
     def says_once(self, words: str, *arguments: str) -> None:
         """One message, with the way on, and exit code 5 (1: a file of the run's folder)."""

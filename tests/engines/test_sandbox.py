@@ -80,7 +80,9 @@ def test_verls_reward_is_right(verl: ModuleType, code: str, score: float, status
 
 def test_verl_compiles_calls_functions_and_waits_while_the_queue_is_full(verl: ModuleType) -> None:
     with serving(workers=1, queue=1) as url:
-        broken = verl.check_correctness(f"{url}/run_code", {"inputs": [""], "outputs": [""]}, "int main() {", language="cpp")  # fmt: skip
+        broken = verl.check_correctness(
+            f"{url}/run_code", {"inputs": [""], "outputs": [""]}, "int main() {", language="cpp"
+        )
         assert broken[0] == [-4]
         function = {"inputs": ["[3, 1, 2]"], "outputs": ["[1, 2, 3]"], "fn_name": "order"}
         assert verl.check_correctness(f"{url}/run_code", function, "def order(x): return sorted(x)")[0] == [True]

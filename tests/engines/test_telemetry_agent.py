@@ -23,9 +23,15 @@ from standin import Script
 from clusterctl.store import open_source
 
 DASHBOARD_12239 = (
-    "DCGM_FI_DEV_GPU_TEMP{%s}", "avg(DCGM_FI_DEV_GPU_TEMP{%s})", "DCGM_FI_DEV_POWER_USAGE{%s}", "sum(DCGM_FI_DEV_POWER_USAGE{%s})",
-    "DCGM_FI_DEV_SM_CLOCK{%s} * 1000000", "DCGM_FI_DEV_GPU_UTIL{%s}", "DCGM_FI_DEV_FB_USED{%s}", "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{%s}",
-)  # fmt: skip
+    "DCGM_FI_DEV_GPU_TEMP{%s}",
+    "avg(DCGM_FI_DEV_GPU_TEMP{%s})",
+    "DCGM_FI_DEV_POWER_USAGE{%s}",
+    "sum(DCGM_FI_DEV_POWER_USAGE{%s})",
+    "DCGM_FI_DEV_SM_CLOCK{%s} * 1000000",
+    "DCGM_FI_DEV_GPU_UTIL{%s}",
+    "DCGM_FI_DEV_FB_USED{%s}",
+    "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{%s}",
+)
 """The queries of its eight panels, from dcgm-exporter's grafana/dcgm-exporter-dashboard.json."""
 
 

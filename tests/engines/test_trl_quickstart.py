@@ -35,9 +35,14 @@ def clusterctl(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     environment = os.environ | {"CLUSTERCTL_HOME": str(store), "PYTHONPATH": str(bundle_root())}
     command = [PYTHON, "-P", "-c", "from clusterctl.cli import main; main()", *arguments]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-        timeout=PATIENCE_SECONDS, check=True,
-    )  # fmt: skip
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
 
 
 def marks(store: Path) -> list[dict[str, Any]]:

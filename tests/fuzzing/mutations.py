@@ -77,10 +77,16 @@ def broken_bytes(original: bytes, rng: random.Random) -> bytes:
         lambda: original[:at] + original[to:],
         lambda: original[:at] + original[at:to] * rng.randrange(2, 30) + original[to:],
         lambda: original[:at] + bytes(rng.randrange(256) for _ in range(rng.randrange(1, 9))) + original[to:],
-        lambda: original[:at] + rng.choice((b":", b"- ", b"\t", b"{", b"}", b"[", b"]", b"'", b'"', b"&a ", b"*a", b"#", b"\x00", b"\x85")) + original[at:],
+        lambda: (
+            original[:at]
+            + rng.choice(
+                (b":", b"- ", b"\t", b"{", b"}", b"[", b"]", b"'", b'"', b"&a ", b"*a", b"#", b"\x00", b"\x85")
+            )
+            + original[at:]
+        ),
         lambda: original.replace(b"\n", rng.choice((b"\r\n", b"\r", b"\n\n", b"")), rng.randrange(1, 50)),
         lambda: original + original,
-    )  # fmt: skip
+    )
     return rng.choice(operations)()
 
 

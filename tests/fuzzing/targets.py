@@ -117,8 +117,34 @@ def _published_cases() -> list[object]:
 
 def arguments(rng: random.Random, folder: Path) -> Attack:
     """A command line that nobody would type on purpose."""
-    words = ("prices", "list", "check", "doctor", "--json", "--gpu", "H100", "--limit", "-1", "1e9", "nan", "", "--", "--sort", "\x00"[:0] or "ü",
-             "completion", "bash", "-v", "--book", str(folder), "/dev/null", "--help", "--region", "*", "--min-gpus", "inf")  # fmt: skip
+    words = (
+        "prices",
+        "list",
+        "check",
+        "doctor",
+        "--json",
+        "--gpu",
+        "H100",
+        "--limit",
+        "-1",
+        "1e9",
+        "nan",
+        "",
+        "--",
+        "--sort",
+        "\x00"[:0] or "ü",
+        "completion",
+        "bash",
+        "-v",
+        "--book",
+        str(folder),
+        "/dev/null",
+        "--help",
+        "--region",
+        "*",
+        "--min-gpus",
+        "inf",
+    )
     return Attack(args=[rng.choice(words) for _ in range(rng.randrange(1, 7))])
 
 

@@ -58,9 +58,13 @@ CPU_PRICES: tuple[tuple[str, str, str, str, float | None, int, int, str], ...] =
     ("azure", "eastus", "D96s", "on_demand", 4.75, 96, 384, "x86_64"),
 )
 EXTRA_PRICES = {
-    "disk": (0.08, "GB-month"), "object storage": (0.023, "GB-month"), "control plane": (0.1, "cluster-hour"),
-    "NAT gateway": (0.045, "hour"), "NAT data": (0.045, "GB"), "internet egress": (0.09, "GB"),
-}  # fmt: skip
+    "disk": (0.08, "GB-month"),
+    "object storage": (0.023, "GB-month"),
+    "control plane": (0.1, "cluster-hour"),
+    "NAT gateway": (0.045, "hour"),
+    "NAT data": (0.045, "GB"),
+    "internet egress": (0.09, "GB"),
+}
 
 
 def gpu_offers() -> pl.DataFrame:
@@ -138,21 +142,30 @@ def token_prices() -> pl.DataFrame:
     """One model behind an API, $2 in, $0.2 cached, $10 out per million tokens."""
     return pl.DataFrame(
         {
-            "model": ["acme-coder-1"], "input_usd_per_million_tokens": [2.0],
-            "cached_input_usd_per_million_tokens": [0.2], "output_usd_per_million_tokens": [10.0],
-            "as_of": [DAY], "source": ["book"],
+            "model": ["acme-coder-1"],
+            "input_usd_per_million_tokens": [2.0],
+            "cached_input_usd_per_million_tokens": [0.2],
+            "output_usd_per_million_tokens": [10.0],
+            "as_of": [DAY],
+            "source": ["book"],
         }
-    )  # fmt: skip
+    )
 
 
 @cache
 def world() -> World:
     """The small world."""
     return World(
-        find_model=find_model, find_gpu=find_gpu, gpus={gpu.name: gpu for gpu in load_gpus().values()},
-        gpu_offers=gpu_offers(), cpu_offers=cpu_offers(), extras=extras(), token_prices=token_prices(),
-        calibration=load_calibration(), book="tiny",
-    )  # fmt: skip
+        find_model=find_model,
+        find_gpu=find_gpu,
+        gpus={gpu.name: gpu for gpu in load_gpus().values()},
+        gpu_offers=gpu_offers(),
+        cpu_offers=cpu_offers(),
+        extras=extras(),
+        token_prices=token_prices(),
+        calibration=load_calibration(),
+        book="tiny",
+    )
 
 
 RLCEF: Mapping[str, Any] = {
@@ -161,20 +174,36 @@ RLCEF: Mapping[str, Any] = {
     "sandbox": {"cpus": 1, "memory_gib": 1, "seconds": {"mean": 3, "p95": 10}},
 }  # fmt: skip
 SFT: Mapping[str, Any] = {
-    "kind": "sft", "model": "Qwen/Qwen2.5-7B-Instruct", "samples": 50_000, "sample_tokens": 2000, "seq_len": 4096,
-}  # fmt: skip
+    "kind": "sft",
+    "model": "Qwen/Qwen2.5-7B-Instruct",
+    "samples": 50_000,
+    "sample_tokens": 2000,
+    "seq_len": 4096,
+}
 EVALUATE: Mapping[str, Any] = {"kind": "evaluate", "benchmark": "evalplus", "model": "Qwen/Qwen2.5-7B-Instruct"}
 ROLLOUT: Mapping[str, Any] = {
-    "kind": "rollout", "model": "Qwen/Qwen2.5-7B-Instruct", "tasks": 200, "attempts": 2, "turns": 30,
-    "max_context_tokens": 32_768, "resolve_rate": 0.3,
-}  # fmt: skip
+    "kind": "rollout",
+    "model": "Qwen/Qwen2.5-7B-Instruct",
+    "tasks": 200,
+    "attempts": 2,
+    "turns": 30,
+    "max_context_tokens": 32_768,
+    "resolve_rate": 0.3,
+}
 API_ROLLOUT: Mapping[str, Any] = {
-    "kind": "rollout", "api": {"name": "acme-coder-1"}, "tasks": 200, "attempts": 1, "turns": 30, "resolve_rate": 0.5,
-}  # fmt: skip
+    "kind": "rollout",
+    "api": {"name": "acme-coder-1"},
+    "tasks": 200,
+    "attempts": 1,
+    "turns": 30,
+    "resolve_rate": 0.5,
+}
 SYNTHESIZE: Mapping[str, Any] = {
-    "kind": "synthesize", "candidates": 20_000, "teacher": {"model": "Qwen/Qwen2.5-7B-Instruct"},
+    "kind": "synthesize",
+    "candidates": 20_000,
+    "teacher": {"model": "Qwen/Qwen2.5-7B-Instruct"},
     "yields": {"tests_pass": 0.5},
-}  # fmt: skip
+}
 
 
 def changed(stage: Mapping[str, Any], **fields: Any) -> dict[str, Any]:

@@ -46,9 +46,13 @@ def read_gcp(asked: Asked) -> Reading:
     ]
     full_source = "Google Cloud Billing Catalog, service 6F81-5844-456A"
     return asked.reading(
-        rows, "gcp-billing-catalog", full_source, authority=asked.by_type, quality="component_sum",
+        rows,
+        "gcp-billing-catalog",
+        full_source,
+        authority=asked.by_type,
+        quality="component_sum",
         notes=_notes(sorted(asked.known - {row[1] for row in rows})),
-    )  # fmt: skip
+    )
 
 
 def machine_usd(shape: dict[str, object], capacity_type: str, region: str, parts: Parts) -> float | None:

@@ -18,9 +18,21 @@ Part = Literal["core", "ram", "gpu", "ssd", "slice"]
 """ram and ssd: per GiB.  slice: a GPU with its share of cores and memory."""
 
 FAMILIES = {
-    "E2": "e2", "N2": "n2", "N2D AMD": "n2d", "N4": "n4", "T2D AMD": "t2d", "C2D AMD": "c2d", "C3": "c3",
-    "C3D": "c3d", "C4": "c4", "G2": "g2", "A2": "a2", "A3": "a3", "A3Plus": "a3-mega", "A3Ultra": "a3-ultra",
-}  # fmt: skip
+    "E2": "e2",
+    "N2": "n2",
+    "N2D AMD": "n2d",
+    "N4": "n4",
+    "T2D AMD": "t2d",
+    "C2D AMD": "c2d",
+    "C3": "c3",
+    "C3D": "c3d",
+    "C4": "c4",
+    "G2": "g2",
+    "A2": "a2",
+    "A3": "a3",
+    "A3Plus": "a3-mega",
+    "A3Ultra": "a3-ultra",
+}
 """Name in descriptions -> billing family."""
 GPUS = {
     "Nvidia L4": "L4", "Nvidia Tesla A100": "A100-40", "Nvidia Tesla A100 80GB": "A100-80",
@@ -28,8 +40,11 @@ GPUS = {
     "H200 141GB": "H200",
 }  # fmt: skip
 CAPACITY_TYPES = {
-    "OnDemand": "on_demand", "Preemptible": "spot", "Commit1Yr": "reserved_1y", "Commit3Yr": "reserved_3y",
-}  # fmt: skip
+    "OnDemand": "on_demand",
+    "Preemptible": "spot",
+    "Commit1Yr": "reserved_1y",
+    "Commit3Yr": "reserved_3y",
+}
 _COMMIT = r"^Commitment v1: (?P<name>.+?)"
 _TERM = r" for \d Years?$"
 PATTERNS: tuple[tuple[Part | None, re.Pattern[str]], ...] = (

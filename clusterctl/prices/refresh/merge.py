@@ -51,17 +51,26 @@ def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tup
         history += [different.select(*PRICE_SCHEMA), gone]
         moved.append(different)
         prices = pl.concat([prices.filter(pl.col("cloud") != reading.cloud), kept, reading.prices])
-        changes.append(Changes(
-            cloud=reading.cloud, num_read=reading.prices.height, num_added=reading.prices.height - both.height,
-            num_removed=gone.height, num_cheaper=different.filter(pl.col("change_ratio") < 0).height,
-            num_dearer=different.filter(pl.col("change_ratio") > 0).height, num_same=both.height - different.height,
-            num_kept_old=kept.height, notes=reading.notes,
-        ))  # fmt: skip
+        changes.append(
+            Changes(
+                cloud=reading.cloud,
+                num_read=reading.prices.height,
+                num_added=reading.prices.height - both.height,
+                num_removed=gone.height,
+                num_cheaper=different.filter(pl.col("change_ratio") < 0).height,
+                num_dearer=different.filter(pl.col("change_ratio") > 0).height,
+                num_same=both.height - different.height,
+                num_kept_old=kept.height,
+                notes=reading.notes,
+            )
+        )
     sources = pl.concat([reading.source for reading in readings] + [old.sources])
     new = replace(
-        old, prices=prices, history=pl.concat(history).unique(maintain_order=True),
+        old,
+        prices=prices,
+        history=pl.concat(history).unique(maintain_order=True),
         sources=sources.unique("source_id", keep="first", maintain_order=True),
-    )  # fmt: skip
+    )
     return new, tuple(changes), _movers(moved)
 
 

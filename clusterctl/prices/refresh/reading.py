@@ -65,9 +65,15 @@ class Asked:
         return self.regions is None or region in self.regions
 
     def reading(
-        self, rows: Iterable[Row], source: str, full_source: str, *, authority: tuple[str, ...],
-        quality: str = "list", notes: Iterable[str] = (),
-    ) -> Reading:  # fmt: skip
+        self,
+        rows: Iterable[Row],
+        source: str,
+        full_source: str,
+        *,
+        authority: tuple[str, ...],
+        quality: str = "list",
+        notes: Iterable[str] = (),
+    ) -> Reading:
         """Rows of today as a reading.  Of several prices for one thing the highest, so that a plan never pays more than
         said; `source` becomes `source@today`."""
         cloud, source = self.transport.endpoint.cloud, f"{source}@{self.today}"
@@ -76,16 +82,23 @@ class Asked:
             pl.DataFrame(list(rows), schema=schema, orient="row")
             .filter(pl.col("usd_per_hour") > 0)
             .with_columns(
-                cloud=pl.lit(cloud), zone=pl.lit(None, pl.String), as_of=pl.lit(self.today), source=pl.lit(source),
+                cloud=pl.lit(cloud),
+                zone=pl.lit(None, pl.String),
+                as_of=pl.lit(self.today),
+                source=pl.lit(source),
                 quality=pl.lit(quality),
             )
             .sort("usd_per_hour", descending=True)
             .unique(PRICE_KEY, keep="first", maintain_order=True)
             .select(*PRICE_SCHEMA)
-        )  # fmt: skip
+        )
         about = (
-            source, f"{full_source}, read {self.today}", self.today, self.today, "the provider's public price list",
-        )  # fmt: skip
+            source,
+            f"{full_source}, read {self.today}",
+            self.today,
+            self.today,
+            "the provider's public price list",
+        )
         listed = pl.DataFrame([about], schema=dict(SOURCE_SCHEMA), orient="row")
         return Reading(cloud=cloud, prices=prices, source=listed, authority=authority, notes=tuple(notes))
 

@@ -13,9 +13,7 @@ from clusterctl.show.table import Column, right
 
 MOVERS_SHOWN = 10
 MOVERS_IN_JSON = 100
-MOVER_COLUMNS = (
-    CLOUD, REGION, INSTANCE, CAPACITY, right("was $/h"), right("now $/h"), right("change"),
-)  # fmt: skip
+MOVER_COLUMNS = (CLOUD, REGION, INSTANCE, CAPACITY, right("was $/h"), right("now $/h"), right("change"))
 
 
 def report_text(report: Report, notes: tuple[str, ...], terminal: Terminal) -> str:
@@ -41,7 +39,13 @@ def _mover(row: dict[str, Any]) -> list[str]:
 def report_json(report: Report, notes: tuple[str, ...]) -> str:
     """The report as JSON."""
     clouds, movers = [asdict(found) for found in report.changes], report.movers.head(MOVERS_IN_JSON).to_dicts()
-    return as_json({
-        "schema": SCHEMA, "book": report.book, "clouds": clouds, "num_movers": report.movers.height, "movers": movers,
-        "notes": [*notes, *report.notes],
-    })  # fmt: skip
+    return as_json(
+        {
+            "schema": SCHEMA,
+            "book": report.book,
+            "clouds": clouds,
+            "num_movers": report.movers.height,
+            "movers": movers,
+            "notes": [*notes, *report.notes],
+        }
+    )

@@ -77,9 +77,12 @@ class Transport:
 
     def _retried(self, url: str, once: Callable[[], T]) -> T:
         retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS), wait=_pause_seconds, retry=retry_if_exception_type(Passing),
-            sleep=self._sleep, reraise=True,
-        )  # fmt: skip
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=_pause_seconds,
+            retry=retry_if_exception_type(Passing),
+            sleep=self._sleep,
+            reraise=True,
+        )
         try:
             return retrying(once)
         except Passing as error:

@@ -13,9 +13,14 @@ from planners.plan.value import Line as BillLine
 
 SHOWN_LINES = 3
 COLUMNS = (
-    "bill", right("quantity"), Column(drop=2), right("price", drop=1), right("dollars"), right("share"),
+    "bill",
+    right("quantity"),
+    Column(drop=2),
+    right("price", drop=1),
+    right("dollars"),
+    right("share"),
     Column("explain with", drop=3),
-)  # fmt: skip
+)
 
 
 def bill(plan: Plan, view: View) -> list[Line]:
@@ -58,9 +63,13 @@ def _share(amount: float, total: float) -> str:
 def _row(bill_line: BillLine, total: float, *, many: bool) -> list[Cell]:
     return [
         f"{bill_line.stage}: {bill_line.name}" if many else bill_line.name,
-        number(bill_line.quantity), bill_line.unit, unit_price(bill_line.usd_per_unit), exact_usd(bill_line.usd),
-        _share(bill_line.usd or 0.0, total), cell(bill_line.id, Style.DIM),
-    ]  # fmt: skip
+        number(bill_line.quantity),
+        bill_line.unit,
+        unit_price(bill_line.usd_per_unit),
+        exact_usd(bill_line.usd),
+        _share(bill_line.usd or 0.0, total),
+        cell(bill_line.id, Style.DIM),
+    ]
 
 
 def unpriced(plan: Plan, view: View) -> list[Line]:

@@ -18,10 +18,13 @@ def warnings(plan: Plan, view: View) -> list[Line]:
 def footer(plan: Plan, view: View) -> list[Line]:
     """Assumptions and rejections with the way to list them, and the other things that a plan can do."""
     rejected = sum(rejection.count for rejection in plan.rejections)
-    counted = "; ".join((
-        count(len(plan.assumptions), "assumption"), count(plan.candidates, "candidate"),
-        f"{rejected:,} offers and layouts rejected",
-    ))  # fmt: skip
+    counted = "; ".join(
+        (
+            count(len(plan.assumptions), "assumption"),
+            count(plan.candidates, "candidate"),
+            f"{rejected:,} offers and layouts rejected",
+        )
+    )
     explain = line(Span(f"{view.command} --explain", Style.COMMAND))
     lines = labelled_parts("based on", [line(counted), explain], view.cells)
     other = next((option.number for option in plan.alternatives if option.number != plan.frontier_chosen), None)

@@ -23,12 +23,29 @@ from planners.plan.value import Alternative, Mover, Narrow, Plan
 SHOWN_MOVERS = 3
 SHOWN_NARROW = 2
 COLUMNS = (
-    right(), "else", "where", Column("fleet", drop=5), right("GPUs"), right("sandbox", drop=4), right("time"),
-    Column(drop=3), right("dollars"), Column(drop=3), right("Δ$"), right("Δtime", drop=2), right("risk", drop=1),
-)  # fmt: skip
+    right(),
+    "else",
+    "where",
+    Column("fleet", drop=5),
+    right("GPUs"),
+    right("sandbox", drop=4),
+    right("time"),
+    Column(drop=3),
+    right("dollars"),
+    Column(drop=3),
+    right("Δ$"),
+    right("Δtime", drop=2),
+    right("risk", drop=1),
+)
 MOVER_COLUMNS = (
-    "what moves it most", right("from"), right("to"), right("dollars"), right(), Column(drop=1), right("time"),
-)  # fmt: skip
+    "what moves it most",
+    right("from"),
+    right("to"),
+    right("dollars"),
+    right(),
+    Column(drop=1),
+    right("time"),
+)
 
 
 def alternatives(plan: Plan, view: View) -> list[Line]:
@@ -50,16 +67,23 @@ def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Cel
     label = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
     gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "none"
     told = (
-        f"{'▸' if is_choice else ''}{other.number}", label, f"{other.cloud} {other.region}, {capacity}", other.fleet,
-        gpus, f"{other.sandbox_nodes:,} nodes", time,
-    )  # fmt: skip
+        f"{'▸' if is_choice else ''}{other.number}",
+        label,
+        f"{other.cloud} {other.region}, {capacity}",
+        other.fleet,
+        gpus,
+        f"{other.sandbox_nodes:,} nodes",
+        time,
+    )
     return [
         *(cell(text, style) for text in told),
-        cell(time_band, Style.DIM), cell(money, style), cell(money_band, Style.DIM),
+        cell(time_band, Style.DIM),
+        cell(money, style),
+        cell(money_band, Style.DIM),
         "" if is_choice else cell(signed_usd(more_usd), better(more_usd)),
         "" if is_choice else cell(signed_hours(more_hours), better(more_hours)),
         cell(stops(other.interruptions), Style.WARN if other.interruptions >= 1 else style),
-    ]  # fmt: skip
+    ]
 
 
 def labels_of(other: Alternative, *, is_choice: bool) -> list[str]:

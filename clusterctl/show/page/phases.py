@@ -42,9 +42,16 @@ def stages_and_phases(plan: Plan, view: View) -> list[Line]:
 
 
 STAGE_COLUMNS = (
-    "stage", Column("kind", drop=2), right("time"), Column(drop=1), right("dollars"), Column(drop=1), right("share"),
-    Column(drop=3), Column("calibrated by", prose=True),
-)  # fmt: skip
+    "stage",
+    Column("kind", drop=2),
+    right("time"),
+    Column(drop=1),
+    right("dollars"),
+    Column(drop=1),
+    right("share"),
+    Column(drop=3),
+    Column("calibrated by", prose=True),
+)
 
 
 def _stages(plan: Plan, view: View) -> list[Line]:
@@ -58,9 +65,14 @@ def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list
     cases = stage.calibrated.cases + stage.calibrated.own_runs
     sure = cell(count(cases, "run"), Style.GOOD) if cases else cell("nothing: a prior", Style.WARN)
     return [
-        stage.name, stage.kind, *hours_band(stage.hours, unit), *(usd_band(stage.usd) if stage.usd else (UNKNOWN, "")),
-        percent(share), cell(bar(share, 12), Style.GPU_TIME), sure,
-    ]  # fmt: skip
+        stage.name,
+        stage.kind,
+        *hours_band(stage.hours, unit),
+        *(usd_band(stage.usd) if stage.usd else (UNKNOWN, "")),
+        percent(share),
+        cell(bar(share, 12), Style.GPU_TIME),
+        sure,
+    ]
 
 
 def stage_phases(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
@@ -74,17 +86,23 @@ def _phases(stage: StagePlan, view: View) -> list[Line]:
     unit = phase_unit(total)
     bar_cells = 10 if view.cells < 100 else 16 if view.cells < 140 else 24
     columns = (
-        "phase", right(f"{unit.name}/{stage.unit}"), right("share"), Column(drop=1), Column("bound by", prose=True),
-    )  # fmt: skip
+        "phase",
+        right(f"{unit.name}/{stage.unit}"),
+        right("share"),
+        Column(drop=1),
+        Column("bound by", prose=True),
+    )
     written = column([phase.seconds / unit.seconds for phase in stage.phases] + [total / unit.seconds])
     rows: list[list[Cell]] = [
         [
-            phase.name, seconds, percent(phase.share),
+            phase.name,
+            seconds,
+            percent(phase.share),
             cell(bar(phase.share, bar_cells), Style.SANDBOX_TIME if phase.pool == "sandbox" else Style.GPU_TIME),
             _bound_by(phase, view),
         ]
         for phase, seconds in zip(stage.phases, written, strict=False)
-    ]  # fmt: skip
+    ]
     low, high = column([stage.seconds_per_unit.p10 / unit.seconds, stage.seconds_per_unit.p90 / unit.seconds])
     times = f"({low}–{high})"
     if stage.units > 1:

@@ -116,9 +116,17 @@ def _limits(plan: Plan) -> list[Line]:
 
 
 POOL_COLUMNS = (
-    "pool", right("nodes"), "type", right("GPUs, slots"), Column("where", drop=2), right("hours", drop=1), right("$/h"),
-    right("$/GPU-h", drop=4), right("dollars"), Column("price of", drop=3),
-)  # fmt: skip
+    "pool",
+    right("nodes"),
+    "type",
+    right("GPUs, slots"),
+    Column("where", drop=2),
+    right("hours", drop=1),
+    right("$/h"),
+    right("$/GPU-h", drop=4),
+    right("dollars"),
+    Column("price of", drop=3),
+)
 
 
 def pools(plan: Plan, view: View) -> list[Line]:
@@ -152,7 +160,14 @@ def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
     per_gpu = usd(pool.usd_per_node_hour / pool.gpus_per_node) if pool.gpu and pool.usd_per_node_hour else ""
     capacity = pool.capacity_type.replace("_", " ")
     return [
-        f"{pool.stage}: {pool.role}" if many else pool.role, f"{pool.nodes:,} ×", pool.instance_type,
-        cell(what, Style.STRONG), f"{pool.cloud} {pool.region}, {capacity}", hours(pool.hours), cell(usd(price), style),
-        cell(per_gpu, Style.DIM), cell(usd(pool.usd), style), cell(f"{pool.price_as_of or UNKNOWN}", Style.DIM),
-    ]  # fmt: skip
+        f"{pool.stage}: {pool.role}" if many else pool.role,
+        f"{pool.nodes:,} ×",
+        pool.instance_type,
+        cell(what, Style.STRONG),
+        f"{pool.cloud} {pool.region}, {capacity}",
+        hours(pool.hours),
+        cell(usd(price), style),
+        cell(per_gpu, Style.DIM),
+        cell(usd(pool.usd), style),
+        cell(f"{pool.price_as_of or UNKNOWN}", Style.DIM),
+    ]

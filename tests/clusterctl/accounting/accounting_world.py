@@ -32,15 +32,26 @@ def add_run(ledger: Ledger, run_id: str = "rlcef-1", *, hours: float = 2, **chan
 
 
 def add_charge(
-    ledger: Ledger, run_id: str = "rlcef-1", name: str = "trainer/1", *, usd_per_hour: str | None = "98.32", hours: float = 2,
-    live: bool = False, **changes: Any,
-) -> str:  # fmt: skip
+    ledger: Ledger,
+    run_id: str = "rlcef-1",
+    name: str = "trainer/1",
+    *,
+    usd_per_hour: str | None = "98.32",
+    hours: float = 2,
+    live: bool = False,
+    **changes: Any,
+) -> str:
     """A resource from T0 on, paid for `hours`.  Tags are given without their prefix."""
     tags = {"node": f"node-{name}", "gpus": "8"} | changes.pop("tags", {})
     given: dict[str, Any] = {
-        "resource_id": f"{run_id}/{name}", "run_id": run_id, "role": name.split("/", maxsplit=1)[0], "kind": "machine",
-        "provider": "aws", "usd_per_hour": None if usd_per_hour is None else Decimal(usd_per_hour), "price_source": "AWS list price",
-    } | changes  # fmt: skip
+        "resource_id": f"{run_id}/{name}",
+        "run_id": run_id,
+        "role": name.split("/", maxsplit=1)[0],
+        "kind": "machine",
+        "provider": "aws",
+        "usd_per_hour": None if usd_per_hour is None else Decimal(usd_per_hour),
+        "price_source": "AWS list price",
+    } | changes
     intent = Intent(tags={f"clusterctl.dev/{key}": value for key, value in tags.items() if value is not None}, **given)
     ledger.intend(intent, at=T0)
     ledger.mark_live(intent.resource_id, address=f"i-{intent.resource_id}", at=T0)

@@ -18,10 +18,21 @@ ARN = "arn:aws:ec2:us-east-1:123456789012:volume/"
 def row(address: str, usd: str, **more: Any) -> dict[str, Any]:
     """A row of usage in the first two hours of the ledger's runs."""
     given: dict[str, Any] = {
-        "account": "123456789012", "invoice": "INV-7", **MARCH, "from_at": "2026-03-01T12:00:00Z", "to_at": "2026-03-01T14:00:00Z",
-        "usd": usd, "currency": "USD", "address": address, "item": "Usage", "service": "AmazonEC2", "usage": "BoxUsage:p5.48xlarge",
-        "savings_usd": "0.0", "reserved_usd": "0.0", "tags": {},
-    }  # fmt: skip
+        "account": "123456789012",
+        "invoice": "INV-7",
+        **MARCH,
+        "from_at": "2026-03-01T12:00:00Z",
+        "to_at": "2026-03-01T14:00:00Z",
+        "usd": usd,
+        "currency": "USD",
+        "address": address,
+        "item": "Usage",
+        "service": "AmazonEC2",
+        "usage": "BoxUsage:p5.48xlarge",
+        "savings_usd": "0.0",
+        "reserved_usd": "0.0",
+        "tags": {},
+    }
     return given | more
 
 
@@ -54,9 +65,12 @@ def legacy(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A legacy report: a column for each tag."""
     return [
         {LEGACY[name]: value for name, value in given.items() if name != "tags"}
-        | {f"resourceTags/user:clusterctl.dev/{tag}": given["tags"].get(f"clusterctl.dev/{tag}", "") for tag in ("run", "role")}
+        | {
+            f"resourceTags/user:clusterctl.dev/{tag}": given["tags"].get(f"clusterctl.dev/{tag}", "")
+            for tag in ("run", "role")
+        }
         for given in rows
-    ]  # fmt: skip
+    ]
 
 
 def cur_2(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -74,14 +88,23 @@ def focus(rows: list[dict[str, Any]], *, invoices: bool = True, provider: str = 
     """A FOCUS export, 1.2 with invoice ids, else 1.0."""
     return [
         {
-            "ProviderName": provider, "BillingAccountId": given["account"], "BillingPeriodStart": given["period_from"],
-            "BillingPeriodEnd": given["period_to"], "ChargePeriodStart": given["from_at"], "ChargePeriodEnd": given["to_at"],
-            "EffectiveCost": given["usd"], "BilledCost": given["usd"], "BillingCurrency": given["currency"], "ResourceId": given["address"],
-            "ServiceName": given["service"], "ServiceCategory": "Storage" if given["service"] == "AmazonS3" else "Compute",
+            "ProviderName": provider,
+            "BillingAccountId": given["account"],
+            "BillingPeriodStart": given["period_from"],
+            "BillingPeriodEnd": given["period_to"],
+            "ChargePeriodStart": given["from_at"],
+            "ChargePeriodEnd": given["to_at"],
+            "EffectiveCost": given["usd"],
+            "BilledCost": given["usd"],
+            "BillingCurrency": given["currency"],
+            "ResourceId": given["address"],
+            "ServiceName": given["service"],
+            "ServiceCategory": "Storage" if given["service"] == "AmazonS3" else "Compute",
             "Tags": json.dumps(given["tags"]),
-        } | ({"InvoiceId": given["invoice"]} if invoices else {})
+        }
+        | ({"InvoiceId": given["invoice"]} if invoices else {})
         for given in rows
-    ]  # fmt: skip
+    ]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:

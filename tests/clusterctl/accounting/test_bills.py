@@ -73,8 +73,14 @@ def test_a_final_bill_turns_estimates_into_what_was_billed(filled: Ledger, tmp_p
         ("rlcef-1/trainer/1", "busy", Decimal("98.123457"), "billed", "invoice INV-7 of aws"),
         ("rlcef-1/trainer/1", "unmeasured", Decimal("98.123457"), "billed", "invoice INV-7 of aws"),
         ("rlcef-1/sandbox/1", "sandbox", Decimal(3), "estimate", "AWS list price"),
-        ("arn:aws:ec2:us-east-1:123456789012:volume/vol-1", "storage", Decimal("0.01"), "billed", "invoice INV-7 of aws"),
-    ]  # fmt: skip
+        (
+            "arn:aws:ec2:us-east-1:123456789012:volume/vol-1",
+            "storage",
+            Decimal("0.01"),
+            "billed",
+            "invoice INV-7 of aws",
+        ),
+    ]
     billed(filled, tmp_path, cur_2([*BILL, row("i-rlcef-1/sandbox/1", "2.9")]))
     assert account(filled, None, run="rlcef-1").standing == "billed"
     assert account(filled, None, run="elsewhere").standing == "estimate"
@@ -125,10 +131,18 @@ def test_parts_of_one_delivery_and_months(filled: Ledger, tmp_path: Path) -> Non
 
 def test_savings_plans_and_reservations_count_at_their_share(filled: Ledger, tmp_path: Path) -> None:
     machine = "i-rlcef-1/trainer/1"
-    billed(filled, tmp_path, cur_2([
-        row(machine, "100", item="SavingsPlanCoveredUsage", savings_usd="60"), row(machine, "-100", item="SavingsPlanNegation"),
-        row(machine, "0", item="DiscountedUsage", reserved_usd="12.5"), row(machine, "-2.5", item="Credit"),
-    ]))  # fmt: skip
+    billed(
+        filled,
+        tmp_path,
+        cur_2(
+            [
+                row(machine, "100", item="SavingsPlanCoveredUsage", savings_usd="60"),
+                row(machine, "-100", item="SavingsPlanNegation"),
+                row(machine, "0", item="DiscountedUsage", reserved_usd="12.5"),
+                row(machine, "-2.5", item="Credit"),
+            ]
+        ),
+    )
     assert reconciled(filled)[0].runs.filter(pl.col("run") == "rlcef-1")["billed_usd"].item() == 70
 
 
@@ -186,8 +200,15 @@ def test_lines_are_counted_over_line_breaks_in_fields(filled: Ledger, tmp_path: 
 
 def test_what_a_job_reported_costs_what_the_bill_says(filled: Ledger, tmp_path: Path) -> None:
     """A bucket of the run, found by the run's tag: billed instead of reported, and not beside it."""
-    intent = Intent(resource_id="rlcef-1/trainer/storage/b/GiB-months", run_id="rlcef-1", role="trainer", kind="storage",
-                    provider="aws", price_source="my contract", tags={"clusterctl.dev/unit": "GiB-months"})  # fmt: skip
+    intent = Intent(
+        resource_id="rlcef-1/trainer/storage/b/GiB-months",
+        run_id="rlcef-1",
+        role="trainer",
+        kind="storage",
+        provider="aws",
+        price_source="my contract",
+        tags={"clusterctl.dev/unit": "GiB-months"},
+    )
     filled.charge(intent, quantity=Decimal(2), usd_per_unit=Decimal("0.023"), usd=None, mark=1, since=at(0), at=at(2))
     bucket = row("b", "0.04", service="AmazonS3", usage="TimedStorage-ByteHrs", tags={"clusterctl.dev/run": "rlcef-1"})
     billed(filled, tmp_path, cur_2([*TRAINER, bucket]))
@@ -202,11 +223,17 @@ def test_files_that_are_no_bills(filled: Ledger, tmp_path: Path) -> None:
     whole = write(tmp_path / "bill.csv", cur_2(BILL)).read_text()
     lines = whole.splitlines()
     for content, said in (
-        ("", "is no whole CSV"), ("a,b\n1,2\n", "has no column bill_payer_account_id"), (lines[0] + "\n", "holds no rows"),
-        (whole.replace("line_item_unblended_cost", "line_item_unblended_costs"), "has no column line_item_unblended_cost; is it `line_item_unblended_costs`?"),
+        ("", "is no whole CSV"),
+        ("a,b\n1,2\n", "has no column bill_payer_account_id"),
+        (lines[0] + "\n", "holds no rows"),
+        (
+            whole.replace("line_item_unblended_cost", "line_item_unblended_costs"),
+            "has no column line_item_unblended_cost; is it `line_item_unblended_costs`?",
+        ),
         ("\n".join([*lines[:2], lines[2] + ",x", *lines[3:]]), "bill.csv:3: has 16 fields, the header 15"),
-        (lines[0] + "\n" + lines[1][:90] + "\n", "is missing"), (whole.replace("{}", "[1]", 1), "is no JSON object"),
-    ):  # fmt: skip
+        (lines[0] + "\n" + lines[1][:90] + "\n", "is missing"),
+        (whole.replace("{}", "[1]", 1), "is no JSON object"),
+    ):
         (tmp_path / "bill.csv").write_text(content)
         with pytest.raises(SpecError) as caught:
             import_bills(filled, [tmp_path / "bill.csv"], NOW)
@@ -234,7 +261,9 @@ def test_the_command(
         out: str = capsys.readouterr().out
         return out
 
-    assert told("import", file) == """\
+    assert (
+        told("import", file)
+        == """\
 aws/123456789012/2026-03   invoice INV-7
 
   run      estimated   billed  difference
@@ -246,7 +275,8 @@ aws/123456789012/2026-03   invoice INV-7
     AmazonS3 TimedStorage-ByteHrs   -       $1,235.00
     AmazonEC2 BoxUsage:p5.48xlarge  i-lost      $7.50
 
-"""  # fmt: skip
+"""
+    )
     assert told("import", file) == ""
     found = json.loads(told("show", "--json"))
     assert (found[0]["status"], found[0]["unmatched_usd"][:7]) == ("final", "1242.50")

@@ -43,10 +43,18 @@ def world(home: Path) -> Ledger:
         add_run(ledger, "odd", labels={"team": ODD, 'exp"$.': "x"})
         add_charge(ledger, "odd", usd_per_hour=None)
         rows = [
-            {"at": T0 + timedelta(seconds=10 * tick), "node": NODE, "gpu": str(gpu), "run": "rlcef-1", "role": "trainer",
-             "reason": "waiting_sandbox" if gpu >= 6 else None, "seconds": 10.0}
-            for tick in range(1, 361) for gpu in range(8)
-        ]  # fmt: skip
+            {
+                "at": T0 + timedelta(seconds=10 * tick),
+                "node": NODE,
+                "gpu": str(gpu),
+                "run": "rlcef-1",
+                "role": "trainer",
+                "reason": "waiting_sandbox" if gpu >= 6 else None,
+                "seconds": 10.0,
+            }
+            for tick in range(1, 361)
+            for gpu in range(8)
+        ]
         store.append("gpu", pl.DataFrame(rows, schema=schema("gpu")))
         store.flush()
     return ledger
@@ -64,7 +72,9 @@ def test_a_run_by_what_it_went_to(
     world: Ledger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert re.sub(r"reached at .*", "reached at WHEN", told(capsys, "rlcef-1")) == """\
+    assert (
+        re.sub(r"reached at .*", "reached at WHEN", told(capsys, "rlcef-1"))
+        == """\
 rlcef-1, running   an estimate: no invoice is imported
 
   so far      $199.64 of $500.00; $300.36 left
@@ -76,7 +86,8 @@ rlcef-1, running   an estimate: no invoice is imported
   idle: waiting sandbox   $24.58    12%       2.00
   sandbox                  $3.00   1.5%
   in all                 $199.64             16.00
-"""  # fmt: skip
+"""
+    )
 
 
 @pytest.mark.parametrize("columns", [80, 100, 140])
@@ -128,8 +139,9 @@ def test_json_of_a_run_holds_formulas_and_prices(world: Ledger, capsys: pytest.C
     assert (found["status"], found["idle_usd"], found["charged_until"]) == ("estimate", "24.580000", at(2).isoformat())
     assert set(found["formulas"]) == {"busy", "idle", "unmeasured", "sandbox"}
     assert [(row["usd_per_hour"], row["source"]) for row in found["prices"]] == [
-        ("98.320000000000", "AWS list price"), ("1.500000000000", "AWS list price")
-    ]  # fmt: skip
+        ("98.320000000000", "AWS list price"),
+        ("1.500000000000", "AWS list price"),
+    ]
 
 
 def test_windows_and_models(world: Ledger, capsys: pytest.CaptureFixture[str]) -> None:

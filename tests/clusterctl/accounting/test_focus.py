@@ -72,11 +72,14 @@ def test_it_keeps_the_rules(spent: Ledger, version: str) -> None:
 def test_the_rules_find_what_is_wrong(spent: Ledger) -> None:
     text = focus_bytes(focus_rows(spent, SOURCE, "1.2")[0], parquet=False).decode()
     for good, bad, found in (
-        ("Used", "Spent", "CapacityReservationStatus may not be Spent"), (",USD,", ",,", "BillingCurrency must not be null"),
-        ("Usage-Based", "Sometimes", "ChargeFrequency may not be Sometimes"), ("T12:00:00Z", "T12:00:00", "is no moment in UTC"),
-        ("x_RunId", "RunId", "RunId is no column of 1.2"), ("BilledCost", "x_BilledCost", "BilledCost (Mandatory) is missing"),
+        ("Used", "Spent", "CapacityReservationStatus may not be Spent"),
+        (",USD,", ",,", "BillingCurrency must not be null"),
+        ("Usage-Based", "Sometimes", "ChargeFrequency may not be Sometimes"),
+        ("T12:00:00Z", "T12:00:00", "is no moment in UTC"),
+        ("x_RunId", "RunId", "RunId is no column of 1.2"),
+        ("BilledCost", "x_BilledCost", "BilledCost (Mandatory) is missing"),
         ("us-east-1,us-east-1,", "us-east-1,,", "RegionId and RegionName are null together"),
-    ):  # fmt: skip
+    ):
         assert good in text
         assert any(found in breach for breach in breaches(text.replace(good, bad), "1.2")), found
 

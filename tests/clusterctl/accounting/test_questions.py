@@ -37,8 +37,9 @@ def test_charges_are_the_ledgers_own_bill(ledger: Ledger) -> None:
     assert charges.schema == CHARGES
     assert charges["usd"].to_list() == [None, Decimal("196.64")]
     assert charges.select("team", "node", "gpus", "capacity_type", "reservation", "from_at", "to_at").rows() == [
-        ("ml", "i-rlcef-1/sandbox/1", 0, None, None, T0, at(2)), ("ml", NODE, 8, "spot", "cr-1", T0, at(2))
-    ]  # fmt: skip
+        ("ml", "i-rlcef-1/sandbox/1", 0, None, None, T0, at(2)),
+        ("ml", NODE, 8, "spot", "cr-1", T0, at(2)),
+    ]
     assert charges["usd"].sum() == ledger.bill("rlcef-1").known_usd
 
 
@@ -52,8 +53,10 @@ def test_idle_dollars_by_reason_and_what_could_not_be_read(ledger: Ledger) -> No
     found = account(ledger, source)
     assert found.problems == ("2026/03/01/seg-1.parquet: not a Parquet file",)
     assert by(found.parts, "use", "reason").select("use", "reason", "usd").rows() == [
-        ("busy", None, Decimal("98.32")), ("idle", "waiting_sandbox", Decimal("49.16")), ("unmeasured", None, Decimal("49.16"))
-    ]  # fmt: skip
+        ("busy", None, Decimal("98.32")),
+        ("idle", "waiting_sandbox", Decimal("49.16")),
+        ("unmeasured", None, Decimal("49.16")),
+    ]
     assert source.asked[0]["step_seconds"] == 10
     assert account(ledger, None).spend.usd == found.spend.usd == Decimal("196.64")
 

@@ -79,8 +79,11 @@ def test_without_runs_it_says_what_starts_one(call: Call) -> None:
     assert (done.code, "no run has taught anything yet" in done.err) == (2, True)
     assert call("calibrate", "--list").out == "nothing was applied yet\n"
     assert json.loads(call("calibrate", "--json").out) == {
-        "in_use": None, "proposed": None, "factors": [], "not_counted": []
-    }  # fmt: skip
+        "in_use": None,
+        "proposed": None,
+        "factors": [],
+        "not_counted": [],
+    }
 
 
 def test_factors_are_shown_then_used_then_reverted(call: Call, ledger: Ledger) -> None:
@@ -136,9 +139,10 @@ def test_runs_that_teach_nothing_are_named_and_the_rest_counts(call: Call, ledge
     found = json.loads(call("calibrate", "--json").out)
     assert set(found["factors"][0]["actual_over_planned"]) == {"fine", "interrupted"}
     assert {row["run"]: row["reason"] for row in found["not_counted"]} == {
-        "nothing-done": "not measured: no step completed it", "no-plan": "it has no plan",
+        "nothing-done": "not measured: no step completed it",
+        "no-plan": "it has no plan",
         "odd": "its plan is clusterctl.plan/0, this clusterctl reads clusterctl.plan/1",
-    }  # fmt: skip
+    }
 
 
 def test_three_wishes_at_once_are_refused(call: Call) -> None:

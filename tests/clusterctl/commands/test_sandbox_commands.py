@@ -30,14 +30,14 @@ def warned() -> str:
         ("a.py", "print(6 * 7)", 0, "42\n", ""),
         ("a", "import sys; print('no', file=sys.stderr); sys.exit(3)", 3, "", "no\n"),
         ("a.sh", "echo $((6 * 7)); exit 4", 4, "42\n", ""),
-        ("a.cpp", "#include <cstdio>\nint main() { puts(\"42\"); }", 0, "42\n", ""),
+        ("a.cpp", '#include <cstdio>\nint main() { puts("42"); }', 0, "42\n", ""),
         ("broken.cpp", "int main() {", 1, "", "sandbox: compile failed\n"),
         ("endless.py", "while True: pass", 124, "", "sandbox: time limit\n"),
         ("greedy.py", "x = bytearray(64 << 30)", 137, "", "sandbox: memory limit\n"),
         ("loud.py", "while True: print('x' * 99999)", 153, "x", "sandbox: output limit\n"),
         ("killed.py", "import os; os.kill(os.getpid(), 11)", 139, "", ""),
     ],
-)  # fmt: skip
+)
 def test_run_says_and_exits_as_the_program(
     in_process: Run, tmp_path: Path, name: str, code: str, exit_code: int, stdout: str, stderr: str
 ) -> None:
@@ -52,9 +52,7 @@ def test_run_gives_input_and_prints_json(in_process: Run, tmp_path: Path) -> Non
     (tmp_path / "a.py").write_text("print(input()[::-1])", encoding="utf-8")
     (tmp_path / "in").write_text("abc", encoding="utf-8")
     shown = json.loads(in_process("sandbox", "run", "a.py", "--stdin", "in", "--json").stdout)
-    assert (shown["status"], shown["run"]["stdout"], shown["weaker"]) == (
-        "finished", "cba\n", find_isolation().weaker
-    )  # fmt: skip
+    assert (shown["status"], shown["run"]["stdout"], shown["weaker"]) == ("finished", "cba\n", find_isolation().weaker)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,25 @@ from clusterctl.facts.lookup import model_rows
 from planners.spec.models import InlineModel
 
 ASKED_GPUS = (
-    "H100", "H100-NVL", "H100-PCIe", "H200", "B200", "B300", "GB200", "A100-40", "A100-80", "A800", "L40S", "L4",
-    "A10G", "A10", "MI300X", "MI325X", "H20", "H800",
-)  # fmt: skip
+    "H100",
+    "H100-NVL",
+    "H100-PCIe",
+    "H200",
+    "B200",
+    "B300",
+    "GB200",
+    "A100-40",
+    "A100-80",
+    "A800",
+    "L40S",
+    "L4",
+    "A10G",
+    "A10",
+    "MI300X",
+    "MI325X",
+    "H20",
+    "H800",
+)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +95,21 @@ def test_every_asked_gpu_is_there(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("H100-SXM-80GB", "H100"), ("NVIDIA H100 80GB HBM3", "H100"), ("nvidia-h100-mega-80gb", "H100"),
-        ("h100_pcie", "H100-PCIe"), ("H100-NVL-94GB", "H100-NVL"), ("A100-80GB", "A100-80"),
-        ("NVIDIA A100-SXM4-40GB", "A100-40"), ("nvidia-tesla-a100", "A100-40"), ("A100-80GB-PCIe", "A100-80-PCIe"),
-        ("NVIDIA A10G", "A10G"), ("AMD Instinct MI300X", "MI300X"), ("nvidia-h200-141gb", "H200"), ("l40s", "L40S"),
+        ("H100-SXM-80GB", "H100"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("nvidia-h100-mega-80gb", "H100"),
+        ("h100_pcie", "H100-PCIe"),
+        ("H100-NVL-94GB", "H100-NVL"),
+        ("A100-80GB", "A100-80"),
+        ("NVIDIA A100-SXM4-40GB", "A100-40"),
+        ("nvidia-tesla-a100", "A100-40"),
+        ("A100-80GB-PCIe", "A100-80-PCIe"),
+        ("NVIDIA A10G", "A10G"),
+        ("AMD Instinct MI300X", "MI300X"),
+        ("nvidia-h200-141gb", "H200"),
+        ("l40s", "L40S"),
     ],
-)  # fmt: skip
+)
 def test_a_gpu_is_found_by_the_names_drivers_and_clouds_use(name: str, found: str) -> None:
     assert find_gpu(name).name == found
 

@@ -89,9 +89,14 @@ def test_a_spec_takes_its_lengths_from_a_file_beside_it(tmp_path: Path) -> None:
 
 def test_a_spec_takes_its_model_from_a_config_beside_it(tmp_path: Path) -> None:
     config = {
-        "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
-        "num_hidden_layers": 32, "num_key_value_heads": 8, "vocab_size": 128256,
-    }  # fmt: skip
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 128256,
+    }
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text(json.dumps(config))
     (tmp_path / "run.yaml").write_text("name: x\nstages: [{kind: sft, model: ./mine, tokens: 5}]\n")
@@ -107,11 +112,14 @@ def test_a_spec_takes_its_model_from_a_config_beside_it(tmp_path: Path) -> None:
         ("{", "Expecting property name"),
         ("[]", "is not a JSON object"),
         ("{}", "has no 'hidden_size'"),
-        ('{"hidden_size": -1, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 1, "intermediate_size": 1}', "greater"),
+        (
+            '{"hidden_size": -1, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 1, "intermediate_size": 1}',
+            "greater",
+        ),
         ('{"model_type": "jamba", "state_size": 16}', "state-space"),
         ("[" * 100_000, "config.json"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_config_is_a_spec_error(content: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(content)
     (tmp_path / "run.yaml").write_text("name: x\nstages: [{kind: sft, model: config.json, tokens: 5}]\n")

@@ -63,11 +63,14 @@ def test_control_characters_are_not_yaml(message: Callable[..., str]) -> None:
     assert "is not YAML: control characters" in message("name: \x00x\n")
 
 
-@pytest.mark.parametrize(("make", "expected"), [
-    (lambda path: path.mkdir(), "is a folder, not a file"),
-    (lambda path: None, "no such file"),
-    (lambda path: path.write_bytes(b"a: " + b"x" * (2 << 20)), "is larger than 1,024 KiB"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda path: path.mkdir(), "is a folder, not a file"),
+        (lambda path: None, "no such file"),
+        (lambda path: path.write_bytes(b"a: " + b"x" * (2 << 20)), "is larger than 1,024 KiB"),
+    ],
+)
 def test_what_is_no_file_to_read(make: Callable[[Path], object], expected: str, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     make(path)

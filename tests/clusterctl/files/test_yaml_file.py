@@ -30,13 +30,38 @@ def refusal(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("no", "no"), ("on", "on"), ("yes", "yes"), ("true", True), ("False", False), ("~", None), ("null", None),
-        ("1e9", 10**9), ("4.0", 4), ("1.5", 1.5), ("-3", -3), ("10_000", 10_000), ("+7", 7), (".5", 0.5),
-        ("1:30", "1:30"), ("2026-01-01", "2026-01-01"), ("0x1f", "0x1f"), ("1_", 1), ("007", "007"),
-        (".inf", float("inf")), ("-.inf", float("-inf")), ("1e999", float("inf")), ("'5'", "5"), ('"true"', "true"),
-        ("!!str 5", "5"), ("9" * 5000, float("inf")), ("1e-3", 0.001), ("0", 0), ("-0", 0), ("...5", "...5"),
+        ("no", "no"),
+        ("on", "on"),
+        ("yes", "yes"),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("null", None),
+        ("1e9", 10**9),
+        ("4.0", 4),
+        ("1.5", 1.5),
+        ("-3", -3),
+        ("10_000", 10_000),
+        ("+7", 7),
+        (".5", 0.5),
+        ("1:30", "1:30"),
+        ("2026-01-01", "2026-01-01"),
+        ("0x1f", "0x1f"),
+        ("1_", 1),
+        ("007", "007"),
+        (".inf", float("inf")),
+        ("-.inf", float("-inf")),
+        ("1e999", float("inf")),
+        ("'5'", "5"),
+        ('"true"', "true"),
+        ("!!str 5", "5"),
+        ("9" * 5000, float("inf")),
+        ("1e-3", 0.001),
+        ("0", 0),
+        ("-0", 0),
+        ("...5", "...5"),
     ],
-)  # fmt: skip
+)
 def test_what_a_scalar_means(text: str, value: object) -> None:
     found = data(f"a: {text}")["a"]
     assert found == value
@@ -133,10 +158,15 @@ def test_names_and_folders(tmp_path: Path) -> None:
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abcxyz", min_size=1, max_size=5), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**12), 10**12)
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text("abcxyz", min_size=1, max_size=5), inner, max_size=4)
+    ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(PLAIN)

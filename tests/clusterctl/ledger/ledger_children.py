@@ -79,10 +79,15 @@ def killed(url: str, seed: int, times: int) -> list[dict[str, object]]:
         with open_ledger(url) as ledger:
             (line,) = [one for one in ledger.bill("rlcef-1").lines if one.resource_id == resource] or (None,)
             events = [event.event_id for event in ledger.events("rlcef-1") if event.kind == resource]
-        found.append({
-            "resource": resource, "acknowledged": acknowledged, "events": events,
-            "seconds": line.seconds if line else 0, "usd": str(line.usd if line else Decimal(0)),
-        })  # fmt: skip
+        found.append(
+            {
+                "resource": resource,
+                "acknowledged": acknowledged,
+                "events": events,
+                "seconds": line.seconds if line else 0,
+                "usd": str(line.usd if line else Decimal(0)),
+            }
+        )
     return found
 
 

@@ -18,10 +18,11 @@ from clusterctl.ledger.tables import COSTS
 RUN_NUMBERS = count()
 PRICES = st.none() | st.decimals(min_value=0, max_value=1000, places=6)
 ACTS = st.lists(
-    st.tuples(st.just("until"), st.integers(-100, 20_000)) | st.tuples(st.just("price"), PRICES)
+    st.tuples(st.just("until"), st.integers(-100, 20_000))
+    | st.tuples(st.just("price"), PRICES)
     | st.tuples(st.just("gone"), st.integers(1, 20_000)),
     max_size=8,
-)  # fmt: skip
+)
 
 
 def intervals(ledger: Ledger, run_id: str) -> tuple[Cost, ...]:
@@ -69,8 +70,10 @@ def test_an_unknown_price_makes_the_sum_unknown_and_never_zero(ledger: Ledger, m
     bill = ledger.bill("rlcef-1")
     assert (bill.usd, bill.known_usd, bill.unpriced) == (None, Decimal(3), (machine,))
     assert [(cost.source, cost.usd) for cost in intervals(ledger, "rlcef-1")] == [
-        ("you", Decimal(1)), ("unknown", None), ("price book", Decimal(2))
-    ]  # fmt: skip
+        ("you", Decimal(1)),
+        ("unknown", None),
+        ("price book", Decimal(2)),
+    ]
 
 
 def test_a_run_without_costs_has_an_empty_bill(ledger: Ledger) -> None:
@@ -136,9 +139,14 @@ def test_reports_are_counted_once_and_add_up(
     def say(number: int) -> None:
         quantity, millis, how = reports[number]
         ledger.charge(
-            a_machine(f"{run_id}/egress", run_id, kind="egress", usd_per_hour=None, price_source=how), quantity=quantity, mark=number + 1,
-            usd=quantity if how == "usd" else None, usd_per_unit=Decimal(2) if how == "unit" else None, since=at(0), at=at(seconds + millis / 1000),
-        )  # fmt: skip
+            a_machine(f"{run_id}/egress", run_id, kind="egress", usd_per_hour=None, price_source=how),
+            quantity=quantity,
+            mark=number + 1,
+            usd=quantity if how == "usd" else None,
+            usd_per_unit=Decimal(2) if how == "unit" else None,
+            since=at(0),
+            at=at(seconds + millis / 1000),
+        )
 
     for number, (quantity, millis, how) in enumerate(reports):
         say(number)

@@ -22,10 +22,19 @@ from planners.learn.factors import NO_FACTORS
 
 def row(calibration: str, applied_at: datetime, phase: str = "train", log_factor: float = 0.25) -> FactorRow:
     return FactorRow(
-        calibration_id=calibration, work="rl_step", phase=phase, model_class="dense 3-10B", engine="fsdp",
-        sandbox_profile="", inputs="", gpu="H100", log_factor=log_factor, log_sd=0.2, ratios={"run-1": 1.3},
+        calibration_id=calibration,
+        work="rl_step",
+        phase=phase,
+        model_class="dense 3-10B",
+        engine="fsdp",
+        sandbox_profile="",
+        inputs="",
+        gpu="H100",
+        log_factor=log_factor,
+        log_sd=0.2,
+        ratios={"run-1": 1.3},
         applied_at=applied_at,
-    )  # fmt: skip
+    )
 
 
 def in_use(ledger: Ledger) -> set[str]:
@@ -98,7 +107,9 @@ def test_a_ledger_that_cannot_be_read_is_warned_of(
     assert "planned without what your runs taught" in caplog.text
     damaged.unlink()
     with closing(sqlite3.connect(damaged)) as theirs:
-        theirs.executescript("CREATE TABLE factors (calibration_id, applied_at, reverted_at, ratios);"
-                             "INSERT INTO factors VALUES ('a', '2026', NULL, '{}')")  # fmt: skip
+        theirs.executescript(
+            "CREATE TABLE factors (calibration_id, applied_at, reverted_at, ratios);"
+            "INSERT INTO factors VALUES ('a', '2026', NULL, '{}')"
+        )
     assert load_factors() == NO_FACTORS
     assert "can't be read: KeyError('work')" in caplog.text

@@ -98,9 +98,17 @@ def test_postgresql_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [("53100", FULL), ("53300", UNREACHABLE), ("57P01", UNREACHABLE), ("55P03", LOCKED), ("28P01", REFUSED),
-     ("3D000", ABSENT), ("25006", READ_ONLY), ("42501", READ_ONLY)],
-)  # fmt: skip
+    [
+        ("53100", FULL),
+        ("53300", UNREACHABLE),
+        ("57P01", UNREACHABLE),
+        ("55P03", LOCKED),
+        ("28P01", REFUSED),
+        ("3D000", ABSENT),
+        ("25006", READ_ONLY),
+        ("42501", READ_ONLY),
+    ],
+)
 def test_codes_of_postgresql(code: str, expected: tuple[str, str]) -> None:
     assert meaning(OperationalError("", {}, psycopg.errors.lookup(code)("words"))) == expected
 

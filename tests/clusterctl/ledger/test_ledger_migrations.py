@@ -32,8 +32,14 @@ from clusterctl.ledger.store import Store, parse_url
 from clusterctl.ledger.tables import HEAD, VERSION_TABLE
 
 ROWS: dict[str, Any] = {
-    "runs": Run, "plans": StoredPlan, "resources": Resource, "events": Event, "phases": Phase, "steps": Step, "costs": Cost,
-}  # fmt: skip
+    "runs": Run,
+    "plans": StoredPlan,
+    "resources": Resource,
+    "events": Event,
+    "phases": Phase,
+    "steps": Step,
+    "costs": Cost,
+}
 NOW: dict[str, Any] = ROWS | {"factors": FactorRow, "bills": ImportedBill, "bill_lines": ImportedLine}
 """All tables; ROWS are those of the first revision."""
 ADDED = {"quantity", "usd_per_unit", "mark"}

@@ -20,9 +20,13 @@ from clusterctl.ledger.rows import Resource
 def test_a_run_comes_back_digit_for_digit(ledger: Ledger, url: str) -> None:
     ledger.put_plan("p1", schema="plan/1", content='{"a": 1}', at=T0)
     run = a_run(
-        plan_id="p1", limit_usd=Decimal("0.100000000000000000000000001"), limit_hours=Decimal("1e3"),
-        usd_per_hour=Decimal("98765432101234567890.5"), labels={"team": "Käse 🧀"}, note="first",
-    )  # fmt: skip
+        plan_id="p1",
+        limit_usd=Decimal("0.100000000000000000000000001"),
+        limit_hours=Decimal("1e3"),
+        usd_per_hour=Decimal("98765432101234567890.5"),
+        labels={"team": "Käse 🧀"},
+        note="first",
+    )
     assert ledger.add_run(run) == run
     with open_ledger(url) as again:
         assert again.get_run("rlcef-1") == run
@@ -103,9 +107,11 @@ def test_unknown_things_are_named(ledger: Ledger) -> None:
     with pytest.raises(StateError, match="no run `nobody`"):
         ledger.set_desired("nobody", "down")
     lost: list[Callable[[], Any]] = [
-        lambda: ledger.mark_gone("nothing"), lambda: ledger.mark_live("nothing", address="1"),
-        lambda: ledger.extend_cost("nothing", until=T0), lambda: ledger.set_price("nothing", None, source=""),
-    ]  # fmt: skip
+        lambda: ledger.mark_gone("nothing"),
+        lambda: ledger.mark_live("nothing", address="1"),
+        lambda: ledger.extend_cost("nothing", until=T0),
+        lambda: ledger.set_price("nothing", None, source=""),
+    ]
     for call in lost:
         with pytest.raises(StateError, match="no resource `nothing`"):
             call()
@@ -185,8 +191,9 @@ def test_steps_and_phases_are_kept_once_and_the_last_counts(ledger: Ledger) -> N
         (n, 9, {"reward": None, "gap": None}) for n in (1, 2)
     ]
     assert [(phase.phase, phase.step, phase.seconds) for phase in ledger.phases("rlcef-1")] == [
-        ("rollout", 1, 1 / 3), ("rollout", 2, 1 / 3)
-    ]  # fmt: skip
+        ("rollout", 1, 1 / 3),
+        ("rollout", 2, 1 / 3),
+    ]
     assert ledger.last_step_at("rlcef-1") == at(2)
 
 

@@ -18,8 +18,10 @@ from clusterctl.quickstart.problems import Problem
 def _worker() -> subprocess.Popen[str]:
     worker = subprocess.Popen(
         [sys.executable, "-I", Path(__file__).with_name("sandbox_worker.py")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     atexit.register(worker.communicate)
     return worker
 

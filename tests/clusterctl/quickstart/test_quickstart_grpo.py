@@ -65,8 +65,13 @@ def test_the_gradient_is_that_of_the_loss(seed: int) -> None:
 def test_a_ratio_past_the_clip_in_the_rewarded_direction_pulls_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grpo, "ENTROPY_WEIGHT", 0.0)
     parameters, choices = _sampled(1)
-    lucky = Choices(seen=choices.seen, fits=choices.fits, chosen=choices.chosen, sample=choices.sample,
-                    log_prob=choices.log_prob - 1.0)  # fmt: skip
+    lucky = Choices(
+        seen=choices.seen,
+        fits=choices.fits,
+        chosen=choices.chosen,
+        sample=choices.sample,
+        log_prob=choices.log_prob - 1.0,
+    )
     _, _, gradient = grpo.loss_and_gradient(parameters, lucky, np.ones(len(choices.chosen)))
     assert all(np.all(slope == 0.0) for slope in gradient.values())
 

@@ -26,8 +26,10 @@ def trainer(folder: Path, *args: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "clusterctl.quickstart.trainer", "--run-dir", folder, *args],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def steps_marked(folder: Path) -> list[int]:

@@ -128,9 +128,15 @@ class Bench:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A command in the background."""
         return subprocess.Popen(
-            [str(self.command), *arguments], env=self.environment, cwd=self.store, text=True, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [str(self.command), *arguments],
+            env=self.environment,
+            cwd=self.store,
+            text=True,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def run(self, name: str) -> None:
         """A command to its end.  2: a kill so early that the run isn't known yet; 5: the run has finished meanwhile."""

@@ -35,9 +35,14 @@ class Terminal:
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave,
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
             preexec_fn=own_terminal,  # noqa: PLW1509 - no thread is about
-        )  # fmt: skip
+        )
         os.close(slave)
         self.text = ""
 

@@ -57,17 +57,21 @@ def test_each_kind_is_priced_and_counted(run: runs.OpenRun, monkeypatch: Monkey)
     report(run, monkeypatch, *COSTS, COSTS[0])
     assert watch(run, until=2)
     assert reported(run) == {
-        f"judge/tokens/{MODEL}/input tokens": Decimal("6.000006"), f"judge/tokens/{MODEL}/output tokens": Decimal("0.015"),
-        "trainer/storage/s3://checkpoints/GiB-months": Decimal("0.0575"), "trainer/egress/GiB": Decimal("0.27"),
+        f"judge/tokens/{MODEL}/input tokens": Decimal("6.000006"),
+        f"judge/tokens/{MODEL}/output tokens": Decimal("0.015"),
+        "trainer/storage/s3://checkpoints/GiB-months": Decimal("0.0575"),
+        "trainer/egress/GiB": Decimal("0.27"),
         "judge/tokens/nobody-knows-it/output tokens": None,
-    }  # fmt: skip
+    }
     found = account(run.ledger, None, run=run.run_id)
     assert found.spend.unpriced == (f"{run.run_id}/judge/tokens/nobody-knows-it/output tokens",)
     assert found.spend.known_usd == run.ledger.bill(run.run_id).known_usd
     uses = {row["use"]: row["usd"] for row in by(found.parts, "use").iter_rows(named=True)}
     assert {use: uses[use] for use in ("tokens", "storage", "egress")} == {
-        "tokens": Decimal("6.015006"), "storage": Decimal("0.0575"), "egress": Decimal("0.27")
-    }  # fmt: skip
+        "tokens": Decimal("6.015006"),
+        "storage": Decimal("0.0575"),
+        "egress": Decimal("0.27"),
+    }
     source = by(found.parts.filter(found.parts["unit"] == "input tokens"), "source")["source"].item()
     assert source.startswith("llm-prices@")
     assert found.parts.filter(found.parts["unit"] == "input tokens")["quantity"].sum() == 2_000_002
@@ -125,8 +129,11 @@ def test_marks_that_are_read_again_count_once(
     again = runs.open_run(run.ledger, tmp_path, run.run_id)
     report(again, monkeypatch, COSTS[3])
     assert watch(again, until=2)
-    assert reported(again) == {line.resource_id.partition("/")[2]: line.usd for line in before.lines if "/" in line.resource_id
-                               and line.kind not in ("machine", "process")} | {"trainer/egress/GiB": Decimal("0.54")}  # fmt: skip
+    assert reported(again) == {
+        line.resource_id.partition("/")[2]: line.usd
+        for line in before.lines
+        if "/" in line.resource_id and line.kind not in ("machine", "process")
+    } | {"trainer/egress/GiB": Decimal("0.54")}
 
 
 def test_a_line_that_was_torn_spoils_no_other(run: runs.OpenRun, monkeypatch: Monkey) -> None:
@@ -153,8 +160,14 @@ BAD = {
 def test_mistakes_are_said_once_and_end_nothing(run: runs.OpenRun, monkeypatch: Monkey, tmp_path: Path) -> None:
     run.folder.path.mkdir(parents=True, exist_ok=True)
     good = {"cost": "egress", "at": "2026-11-25T00:00:00Z", "quantity": 1, "unit": "GiB", "usd": "0.5"}
-    lines = [json.dumps(({"usd": None} | good | wrong) if "usd_per_unit" not in wrong or "usd" in wrong else
-                        {name: value for name, value in (good | wrong).items() if name != "usd"}) for wrong, _ in BAD.values()]  # fmt: skip
+    lines = [
+        json.dumps(
+            ({"usd": None} | good | wrong)
+            if "usd_per_unit" not in wrong or "usd" in wrong
+            else {name: value for name, value in (good | wrong).items() if name != "usd"}
+        )
+        for wrong, _ in BAD.values()
+    ]
     lines += ["not JSON", '{"steps": 1}', json.dumps(good), lines[0], "[" * 100_000]
     run.folder.marks.write_text("\n".join(lines) + "\n", encoding="utf-8")
     watch(run)
@@ -173,11 +186,23 @@ def test_mistakes_are_said_once_and_end_nothing(run: runs.OpenRun, monkeypatch: 
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-            st.sampled_from(["cost", "at", "quantity", "unit", "usd", "stage", "step", "of", "phases", "metrics"]) | st.text(), inner),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["cost", "at", "quantity", "unit", "usd", "stage", "step", "of", "phases", "metrics"])
+                | st.text(),
+                inner,
+            )
+        ),
     ),
-    st.sampled_from([{}, {"cost": "tokens", "at": "2026-11-25T00:00:00Z", "unit": "x"}, {"stage": "s", "at": "2026-11-25T00:00:00+01:00"}]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            {},
+            {"cost": "tokens", "at": "2026-11-25T00:00:00Z", "unit": "x"},
+            {"stage": "s", "at": "2026-11-25T00:00:00+01:00"},
+        ]
+    ),
+)
 def test_no_line_is_too_odd_to_be_read(value: Any, known: dict[str, Any]) -> None:
     line = json.dumps(value | known if isinstance(value, dict) else value).encode()
     for text in (line, line[: len(line) // 2], b"\xff" + line):
@@ -205,8 +230,11 @@ def test_a_real_run_that_reports_is_shown_everywhere(tmp_path: Path) -> None:
     said("up", "r.yaml", "--yes", "--detach")
     (folder,) = (tmp_path / "runs").glob("*")
     job = f"from clusterctl.telemetry import report_cost\nfor kind, quantity, unit, more in {COSTS!r}: report_cost(kind, quantity, unit, **more)"
-    subprocess.run([sys.executable, "-c", f"from decimal import Decimal\n{job}"], check=True,
-                   env=environment | {"CLUSTERCTL_MARKS": str(folder / "marks.jsonl")})  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-c", f"from decimal import Decimal\n{job}"],
+        check=True,
+        env=environment | {"CLUSTERCTL_MARKS": str(folder / "marks.jsonl")},
+    )
     while Decimal(json.loads(said("status", folder.name, "--json"))[0]["known_usd"]) < KNOWN:
         time.sleep(0.2)
     assert "judge/tokens" in said("down", folder.name)
@@ -218,6 +246,8 @@ def test_a_real_run_that_reports_is_shown_everywhere(tmp_path: Path) -> None:
     assert "1.00 M input tokens: $3.000003" in said("cost", folder.name, "--explain")
     rows = list(csv.DictReader(io.StringIO(said("cost", folder.name, "--focus", "-"))))
     assert sum(Decimal(row["BilledCost"]) for row in rows) == KNOWN + node
-    assert {(row["ConsumedUnit"], Decimal(row["ConsumedQuantity"])) for row in rows if row["ResourceType"] in ("tokens", "egress")} == {
-        ("input tokens", 1_000_001), ("output tokens", 1000), ("GiB", 3)
-    }  # fmt: skip
+    assert {
+        (row["ConsumedUnit"], Decimal(row["ConsumedQuantity"]))
+        for row in rows
+        if row["ResourceType"] in ("tokens", "egress")
+    } == {("input tokens", 1_000_001), ("output tokens", 1000), ("GiB", 3)}

@@ -66,8 +66,12 @@ def test_a_run_from_up_to_down(clusterctl: Run, home: Path) -> None:
     assert len(clusterctl("logs", "small", "--tail", "3").stdout.splitlines()) == 3
     happened = json.loads(clusterctl("events", "small", "--json").stdout)
     assert [event["kind"] for event in happened if event["kind"] not in ("gone", "stop")] == [
-        "wanted", "launch", "launch", "launch", "end"
-    ]  # fmt: skip
+        "wanted",
+        "launch",
+        "launch",
+        "launch",
+        "end",
+    ]
     assert json.loads(clusterctl("cost", "small", "--json").stdout)["usd"] == bill["usd"]
 
     for _ in range(2):
@@ -94,10 +98,17 @@ def test_the_terminal_may_go(clusterctl: Run, home: Path, tmp_path: Path) -> Non
 def test_two_at_once_make_one_run(clusterctl: Run, home: Path, scripts: Path, tmp_path: Path) -> None:
     command = [str(scripts / "clusterctl"), "up", "run.yaml", "--yes", "--json"]
     both = [
-        subprocess.Popen(command, cwd=tmp_path, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, text=True,
-                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     runs = {json.loads(out.splitlines()[-1])["run"] for out, _ in said}
@@ -126,8 +137,10 @@ def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) 
     assert on.returncode == 0, on.stderr
     down = clusterctl("down", "small")
     assert (down.returncode, "in all" in down.stdout, "of 400 steps; what is planned is for all" in down.stdout) == (
-        0, True, True
-    )  # fmt: skip
+        0,
+        True,
+        True,
+    )
 
 
 def test_a_plan_that_may_break_its_limits(clusterctl: Run, home: Path, tmp_path: Path) -> None:

@@ -14,9 +14,13 @@ from clusterctl.targets.processes import kill, tagged
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SECRET = "pl4nted-s3cret"
 ENVIRONMENT = {
-    "AWS_SECRET_ACCESS_KEY": f"{SECRET}-aws", "HF_TOKEN": f"{SECRET}-hf", "WANDB_API_KEY": f"{SECRET}-wandb",
-    "GOOGLE_APPLICATION_CREDENTIALS": "token.json", "PGPASSWORD": f"{SECRET}-pg", "MY_OWN_PASSWORD": f"{SECRET}-own",
-}  # fmt: skip
+    "AWS_SECRET_ACCESS_KEY": f"{SECRET}-aws",
+    "HF_TOKEN": f"{SECRET}-hf",
+    "WANDB_API_KEY": f"{SECRET}-wandb",
+    "GOOGLE_APPLICATION_CREDENTIALS": "token.json",
+    "PGPASSWORD": f"{SECRET}-pg",
+    "MY_OWN_PASSWORD": f"{SECRET}-own",
+}
 
 
 def test_no_secret_is_kept_or_shown(clusterctl: Run, tmp_path: Path) -> None:
@@ -30,8 +34,15 @@ def test_no_secret_is_kept_or_shown(clusterctl: Run, tmp_path: Path) -> None:
     said = [clusterctl("up", "killed.yaml", "--yes", "--detach", **environment)]
     try:
         arguments, of_roles = watch_processes(home, seconds=6.0)
-        for command in (("status",), ("status", "--json"), ("logs", "killed"), ("events", "killed"), ("down", "killed"),
-                        ("cost", "killed", "--json"), ("sweep", "--json")):  # fmt: skip
+        for command in (
+            ("status",),
+            ("status", "--json"),
+            ("logs", "killed"),
+            ("events", "killed"),
+            ("down", "killed"),
+            ("cost", "killed", "--json"),
+            ("sweep", "--json"),
+        ):
             said.append(clusterctl("--verbose", *command, **environment))
     finally:
         for process in tagged(home):

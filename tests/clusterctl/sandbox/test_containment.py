@@ -44,7 +44,15 @@ def alive(mark: str) -> list[str]:
 # --- processes
 
 
-@pytest.mark.parametrize("code", ["import time; time.sleep(60)", "while True: pass", "import signal as s, os\ns.pthread_sigmask(s.SIG_BLOCK, range(1, 65)); os.kill(os.getpid(), s.SIGSTOP)"], ids=["sleep", "busy", "stopped"])  # fmt: skip
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time; time.sleep(60)",
+        "while True: pass",
+        "import signal as s, os\ns.pthread_sigmask(s.SIG_BLOCK, range(1, 65)); os.kill(os.getpid(), s.SIGSTOP)",
+    ],
+    ids=["sleep", "busy", "stopped"],
+)
 def test_time_is_limited(judge: Judge, code: str) -> None:
     began = time.monotonic()
     verdict = judge(code, seconds=0.5)
@@ -210,7 +218,11 @@ def test_both_outputs_at_once_are_no_deadlock(judge: Judge) -> None:
     assert (len(verdict.run.stdout), len(verdict.run.stderr)) == (300_000, 300_000)
 
 
-@pytest.mark.parametrize("code", ["#include __FILE__\n#include __FILE__\n", '#include "/dev/zero"\n', "char x[900 << 20] = {1}; int main() {}"], ids=["endless errors", "endless source", "huge program"])  # fmt: skip
+@pytest.mark.parametrize(
+    "code",
+    ["#include __FILE__\n#include __FILE__\n", '#include "/dev/zero"\n', "char x[900 << 20] = {1}; int main() {}"],
+    ids=["endless errors", "endless source", "huge program"],
+)
 def test_compilers_are_limited_too(judge: Judge, code: str) -> None:
     verdict = judge(code, language="cpp", output_mib=1, memory_mib=256, disk_mib=64)
     assert verdict.status in (Status.OUTPUT_LIMIT, Status.MEMORY_LIMIT, Status.COMPILE_FAILED)

@@ -27,7 +27,9 @@ PROGRAMS = {
     "rust": 'use std::io;\nfn main() { let mut x = String::new(); io::stdin().read_line(&mut x).unwrap(); println!("{}", x.trim().parse::<i32>().unwrap() * 2); }',
     "java": "import java.util.*;\npublic class Main { public static void main(String[] a) { System.out.println(new Scanner(System.in).nextInt() * 2); } }",
 }
-SUMMARY = SummaryMapping(CompileFailed="compile failed", CompileTimeout="compile timeout", RunFailed="run failed", RunTimeout="run timeout")  # fmt: skip
+SUMMARY = SummaryMapping(
+    CompileFailed="compile failed", CompileTimeout="compile timeout", RunFailed="run failed", RunTimeout="run timeout"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -44,7 +44,9 @@ def test_the_measurement_is_what_plans_for_this_machine_reckon_with(
     done = in_process("sandbox", "bench", "--seconds", "0.2", "--concurrency", "2", "--runs", "20", "--json")
     report = json.loads(done.stdout)
     assert set(report["left"].values()) == {0}
-    assert {(one["by"], one["program"]) for one in report["speeds"]} >= {("sandbox", program) for program in bench.PROGRAMS}  # fmt: skip
+    assert {(one["by"], one["program"]) for one in report["speeds"]} >= {
+        ("sandbox", program) for program in bench.PROGRAMS
+    }
     for one in report["speeds"]:
         assert 0 < one["p50_seconds"] <= one["p95_seconds"] <= one["p99_seconds"]
     measured = report["profile"]
@@ -64,7 +66,11 @@ def test_a_measurement_of_another_machine_is_not_believed(
     write_profile(SandboxProfile(**measured, start_seconds={"mean": 0.001}, starts_per_second_per_node=9e4))
     assert "measured on 64 × Cray only" in assumed()["start_seconds"]
     assert "0.001" not in assumed()["start_seconds"]
-    write_profile(SandboxProfile(**measured | {"machine": this_machine()}, start_seconds={"mean": 0.001}, starts_per_second_per_node=9e4))  # fmt: skip
+    write_profile(
+        SandboxProfile(
+            **measured | {"machine": this_machine()}, start_seconds={"mean": 0.001}, starts_per_second_per_node=9e4
+        )
+    )
     assert "measured here on 2026-01-02" in assumed()["start_seconds"]
 
 
@@ -76,14 +82,22 @@ def test_a_damaged_measurement_is_one_message(in_process: Run, repo: Path, tmp_p
 
 
 def test_nothing_is_left_behind(isolation: Isolation) -> None:
-    assert bench.left_by(60, isolation, concurrency=4) == {
-        "processes": 0, "mounts": 0, "folders": 0, "descriptors": 0
-    }  # fmt: skip
+    assert bench.left_by(60, isolation, concurrency=4) == {"processes": 0, "mounts": 0, "folders": 0, "descriptors": 0}
 
 
 def test_what_is_left_behind_is_found(isolation: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
     processes, descriptors = list[subprocess.Popen[bytes]](), list[int]()
-    phase = Phase(status=Status.FINISHED, exit_code=0, stdout=b"", stderr=b"", start_seconds=0, wall_seconds=0, cpu_seconds=0, peak_memory_mib=0, files={})  # fmt: skip
+    phase = Phase(
+        status=Status.FINISHED,
+        exit_code=0,
+        stdout=b"",
+        stderr=b"",
+        start_seconds=0,
+        wall_seconds=0,
+        cpu_seconds=0,
+        peak_memory_mib=0,
+        files={},
+    )
 
     def leaky(*_: object, **__: object) -> Verdict:
         processes.append(subprocess.Popen(["sleep", "60"]))

@@ -110,7 +110,10 @@ def test_a_sandbox_that_cannot_begin_says_why(
     monkeypatch.undo()
     killing = replace(isolation, command=lambda box: ["/bin/sh", "-c", "kill -9 $$"])
     verdict = run_program(Request(language="python", code=""), None, killing)
-    assert (verdict.status, verdict.message) == (Status.SANDBOX_ERROR, "the sandbox was killed from outside, for lack of memory?")  # fmt: skip
+    assert (verdict.status, verdict.message) == (
+        Status.SANDBOX_ERROR,
+        "the sandbox was killed from outside, for lack of memory?",
+    )
 
 
 @pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../b", "a//b", "./a", "", "a\0b", "a\nb", "-rf", "a/"])
@@ -134,7 +137,12 @@ def test_any_bytes_can_be_unpacked(archive: bytes) -> None:
 def test_hostile_archives_give_plain_files_only() -> None:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
-        for name, kind in (("link", tarfile.SYMTYPE), ("hard", tarfile.LNKTYPE), ("device", tarfile.CHRTYPE), ("folder", tarfile.DIRTYPE)):  # fmt: skip
+        for name, kind in (
+            ("link", tarfile.SYMTYPE),
+            ("hard", tarfile.LNKTYPE),
+            ("device", tarfile.CHRTYPE),
+            ("folder", tarfile.DIRTYPE),
+        ):
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, "/etc/passwd"
             tar.addfile(member)
@@ -201,7 +209,10 @@ def test_unprotected_only_when_asked_for_and_leaves_no_folder() -> None:
     verdict = run_program(Request(language="python", code=code), Policy(), found)
     assert verdict.run is not None
     assert not Path(verdict.run.stdout.decode().strip()).exists()
-    assert run_program(Request(language="python", code="while True: pass", run_seconds=0.3), Policy(), found).status is Status.TIME_LIMIT  # fmt: skip
+    assert (
+        run_program(Request(language="python", code="while True: pass", run_seconds=0.3), Policy(), found).status
+        is Status.TIME_LIMIT
+    )
 
 
 def test_bubblewrap_is_offered_not_forced(monkeypatch: pytest.MonkeyPatch, hidden: Callable[..., None]) -> None:

@@ -46,9 +46,16 @@ def pool(
         "price_source": AWS_LIST,
     }
     return Pool(
-        id=identity, stage=stage, role=role, instance_type=instance, nodes=nodes, usd_per_node_hour=price, hours=hours,
-        usd=None if price is None else nodes * price * hours, **{**fields, **more},
-    )  # fmt: skip
+        id=identity,
+        stage=stage,
+        role=role,
+        instance_type=instance,
+        nodes=nodes,
+        usd_per_node_hour=price,
+        hours=hours,
+        usd=None if price is None else nodes * price * hours,
+        **{**fields, **more},
+    )
 
 
 def line(identity: str, stage: str, name: str, unit: str, quantity: float, price: float | None, **more: Any) -> Line:
@@ -65,16 +72,36 @@ def phase(
     shown = seconds if exposed is None else exposed
     return Phase(
         id=identity, name=name, seconds=seconds, exposed_seconds=shown, share=shown / total, bound_by=bound_by, **more
-    )  # fmt: skip
+    )
 
 
-def alternative(number: int, label: str, fleet: str, place: tuple[str, str, str], gpus: tuple[str, int], *, hours: Band, usd: Band,
-                sandbox_nodes: int = 12, interruptions: float = 0.04) -> Alternative:  # fmt: skip
+def alternative(
+    number: int,
+    label: str,
+    fleet: str,
+    place: tuple[str, str, str],
+    gpus: tuple[str, int],
+    *,
+    hours: Band,
+    usd: Band,
+    sandbox_nodes: int = 12,
+    interruptions: float = 0.04,
+) -> Alternative:
     cloud, region, capacity = place
     return Alternative(
-        number=number, label=label, fleet=fleet, cloud=cloud, region=region, capacity_type=capacity, gpu=gpus[0],
-        gpus=gpus[1], sandbox_nodes=sandbox_nodes, hours=hours, usd=usd, interruptions=interruptions,
-    )  # fmt: skip
+        number=number,
+        label=label,
+        fleet=fleet,
+        cloud=cloud,
+        region=region,
+        capacity_type=capacity,
+        gpu=gpus[0],
+        gpus=gpus[1],
+        sandbox_nodes=sandbox_nodes,
+        hours=hours,
+        usd=usd,
+        interruptions=interruptions,
+    )
 
 
 RLCEF_PHASES = (
@@ -88,21 +115,44 @@ RLCEF_PHASES = (
 )  # fmt: skip
 
 RLCEF_STAGE = StagePlan(
-    name="rlcef", kind="rlcef", title="GRPO on Qwen2.5-Coder-32B-Instruct, 400 steps", unit="step", units=400,
-    seconds_per_unit=band(228, 262, 342), hours=band(27.0, 31.0, 40.4), usd=band(13_100, 15_437.2, 20_300),
+    name="rlcef",
+    kind="rlcef",
+    title="GRPO on Qwen2.5-Coder-32B-Instruct, 400 steps",
+    unit="step",
+    units=400,
+    seconds_per_unit=band(228, 262, 342),
+    hours=band(27.0, 31.0, 40.4),
+    usd=band(13_100, 15_437.2, 20_300),
     layout={"schedule": "colocated", "train tp": 8, "train pp": 1, "train dp": 8, "rollout tp": 2, "replicas": 32},
     phases=RLCEF_PHASES,
     demand={
-        "generated tokens": 2.46e9, "prompt tokens": 3.3e8, "trained tokens": 2.8e9, "GPU-hours": 1984.0,
-        "sandbox-hours": 910.0, "sandbox starts per second": 35.3,
+        "generated tokens": 2.46e9,
+        "prompt tokens": 3.3e8,
+        "trained tokens": 2.8e9,
+        "GPU-hours": 1984.0,
+        "sandbox-hours": 910.0,
+        "sandbox starts per second": 35.3,
     },
-    waste_hours={"boot": 0.08, "image pull": 0.05, "warm-up": 0.07, "evaluation": 1.1, "failures": 0.29, "checkpoints": 0.3},
+    waste_hours={
+        "boot": 0.08,
+        "image pull": 0.05,
+        "warm-up": 0.07,
+        "evaluation": 1.1,
+        "failures": 0.29,
+        "checkpoints": 0.3,
+    },
     memory=Memory(
-        hbm_gib=79.6, train_gib={"weights": 7.6, "gradients": 15.3, "optimizer": 5.7, "activations": 21.4, "buffers": 6.0},
+        hbm_gib=79.6,
+        train_gib={"weights": 7.6, "gradients": 15.3, "optimizer": 5.7, "activations": 21.4, "buffers": 6.0},
         rollout_gib={"weights": 30.5, "KV cache": 24.1, "buffers": 4.0},
     ),
     idle=Idle(
-        gpu_hours=412.4, usd=2837.0, cure_nodes=4, cure_usd=531.2, slots_busy_share=0.93, starts_per_second=35.3,
+        gpu_hours=412.4,
+        usd=2837.0,
+        cure_nodes=4,
+        cure_usd=531.2,
+        slots_busy_share=0.93,
+        starts_per_second=35.3,
         reason="8,192 judgings arrive within 40 s of each other; 1,152 slots work them off",
     ),
     calibrated=Calibrated(cases=14, outside=("response length 3,000 tokens: calibrated to 2,400",)),
@@ -110,7 +160,7 @@ RLCEF_STAGE = StagePlan(
         Narrow(input="response_tokens as a file of measured lengths", width_now=1.50, width_then=1.29),
         Narrow(input="attention_kernel", width_now=1.50, width_then=1.46),
     ),
-)  # fmt: skip
+)
 
 RLCEF_LINES = (
     line("line.1", "rlcef", "p5.48xlarge, on demand", "node-hours", 248.0, 55.04),
@@ -168,24 +218,70 @@ def term(
 
 RLCEF_TERMS = dict(
     (
-        term("usd", "dollars of the run", 15437.2, "USD", "sum of the bill", "", "line.1", "line.2", "line.3", "line.4"),
-        term("line.1", "p5.48xlarge, on demand", 13649.92, "USD", "node-hours × price", "", "line.1.quantity", "price.p5"),
-        term("line.1.quantity", "node-hours", 248.0, "node-hours", "nodes × hours", "", "pool.rlcef.trainer.nodes", "hours"),
+        term(
+            "usd", "dollars of the run", 15437.2, "USD", "sum of the bill", "", "line.1", "line.2", "line.3", "line.4"
+        ),
+        term(
+            "line.1", "p5.48xlarge, on demand", 13649.92, "USD", "node-hours × price", "", "line.1.quantity", "price.p5"
+        ),
+        term(
+            "line.1.quantity",
+            "node-hours",
+            248.0,
+            "node-hours",
+            "nodes × hours",
+            "",
+            "pool.rlcef.trainer.nodes",
+            "hours",
+        ),
         term("pool.rlcef.trainer.nodes", "GPU nodes", 8.0, "nodes", "", "chosen by the search, `--explain fleet`"),
         term("price.p5", "p5.48xlarge, us-east-2, on demand", 55.04, "USD/node-hour", "", AWS_LIST),
         term("line.2", "c7i.24xlarge, on demand", 1593.6, "USD", "node-hours × price", "", "price.c7i"),
         term("price.c7i", "c7i.24xlarge, us-east-2, on demand", 4.284, "USD/node-hour", "", AWS_LIST),
         term("line.3", "checkpoints, object storage", 87.6, "USD", "GiB-months × price", AWS_LIST),
         term("line.4", "node disks, gp3", 30.6, "USD", "GiB-months × price", AWS_LIST),
-        term("hours", "hours of the run", 31.0, "h", "steps × seconds per step + waste", "", "steps", "step.rlcef", "waste.rlcef"),
+        term(
+            "hours",
+            "hours of the run",
+            31.0,
+            "h",
+            "steps × seconds per step + waste",
+            "",
+            "steps",
+            "step.rlcef",
+            "waste.rlcef",
+        ),
         term("steps", "optimizer steps", 400.0, "steps", "", "the spec: stages[0].steps"),
-        term("step.rlcef", "seconds per step", 262.0, "s", "generate + sandbox + log-prob + train + sync", "", "phase.rlcef.generate"),
-        term("phase.rlcef.generate", "generate", 139.0, "s", "makespan of the longest replica", "docs/ACCURACY.md", "hbm.H100", "length"),
+        term(
+            "step.rlcef",
+            "seconds per step",
+            262.0,
+            "s",
+            "generate + sandbox + log-prob + train + sync",
+            "",
+            "phase.rlcef.generate",
+        ),
+        term(
+            "phase.rlcef.generate",
+            "generate",
+            139.0,
+            "s",
+            "makespan of the longest replica",
+            "docs/ACCURACY.md",
+            "hbm.H100",
+            "length",
+        ),
         term("hbm.H100", "HBM bandwidth of H100", 3.35e12, "bytes/s", "", "NVIDIA H100 datasheet"),
         term("length", "response tokens, mean", 3000.0, "tokens", "", "the spec: stages[0].response_tokens.mean"),
-        term("waste.rlcef", "start-up and waste", 1.89, "h", "boot + pull + warm-up + evaluation + failures + checkpoints"),
+        term(
+            "waste.rlcef",
+            "start-up and waste",
+            1.89,
+            "h",
+            "boot + pull + warm-up + evaluation + failures + checkpoints",
+        ),
     )
-)  # fmt: skip
+)
 
 REJECTIONS = (
     Rejection(rule="memory", count=18_204, reason="weights, optimizer and KV cache need more HBM than the GPU has",
@@ -198,27 +294,53 @@ REJECTIONS = (
 def rlcef_plan(**changes: Any) -> Plan:
     """RLCEF GRPO on a 32B model: one stage, a GPU pool and a sandbox pool, all prices known."""
     fields: dict[str, Any] = {
-        "id": "", "created_at": NOW, "name": "rlcef-32b", "objective": "balanced", "spec": RLCEF_SPEC,
+        "id": "",
+        "created_at": NOW,
+        "name": "rlcef-32b",
+        "objective": "balanced",
+        "spec": RLCEF_SPEC,
         "prices": PriceAge(newest=PRICED, oldest=PRICED, age_days=22, spot_age_days=None, book="embedded, 2026-11-01"),
-        "calibration": "c-4f1d20a9", "fleet": "aws us-east-2, on demand",
-        "hours": RLCEF_STAGE.hours, "usd": RLCEF_STAGE.usd, "at_least": False, "usd_per_hour": 491.9,
+        "calibration": "c-4f1d20a9",
+        "fleet": "aws us-east-2, on demand",
+        "hours": RLCEF_STAGE.hours,
+        "usd": RLCEF_STAGE.usd,
+        "at_least": False,
+        "usd_per_hour": 491.9,
         "stages": (RLCEF_STAGE,),
         "pools": (
-            pool("pool.rlcef.trainer", "rlcef", "trainer+rollout", "p5.48xlarge", 8, 55.04, 31.0, gpu="H100", gpus_per_node=8),
+            pool(
+                "pool.rlcef.trainer",
+                "rlcef",
+                "trainer+rollout",
+                "p5.48xlarge",
+                8,
+                55.04,
+                31.0,
+                gpu="H100",
+                gpus_per_node=8,
+            ),
             pool("pool.rlcef.sandbox", "rlcef", "sandbox", "c7i.24xlarge", 12, 4.284, 31.0, slots=1152),
         ),
-        "lines": RLCEF_LINES, "alternatives": RLCEF_ALTERNATIVES, "frontier_chosen": 1, "rejections": REJECTIONS,
-        "candidates": 1_204_117, "movers": RLCEF_MOVERS,
+        "lines": RLCEF_LINES,
+        "alternatives": RLCEF_ALTERNATIVES,
+        "frontier_chosen": 1,
+        "rejections": REJECTIONS,
+        "candidates": 1_204_117,
+        "movers": RLCEF_MOVERS,
         "assumptions": (
             Assumption(name="rlcef.prompt_tokens.mean", value="400", source="default: HumanEval-size prompts"),
             Assumption(name="rlcef.engine", value="vllm", source="default"),
-            Assumption(name="preemptions per spot node-hour", value="0.02", source="assumption; clouds publish no rate"),
+            Assumption(
+                name="preemptions per spot node-hour", value="0.02", source="assumption; clouds publish no rate"
+            ),
         ),
-        "unpriced": (), "warnings": (),
+        "unpriced": (),
+        "warnings": (),
         "economics": (
             Economics(name="per 1,000 rewarded samples", usd=18.84, formula="15,437 / 819.2 thousand samples"),
             Economics(name="per step", usd=38.59, formula="15,437 / 400 steps"),
         ),
-        "terms": RLCEF_TERMS, **changes,
-    }  # fmt: skip
+        "terms": RLCEF_TERMS,
+        **changes,
+    }
     return with_id(Plan(**fields))

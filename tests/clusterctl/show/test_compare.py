@@ -85,8 +85,11 @@ def test_several_changes_are_shown_alone_and_together() -> None:
     ]
     lines = render_differences(found, Terminal(columns=100, colour=False, interactive=False)).splitlines()
     assert [line.split("  ")[0] for line in lines[1:5]] == [
-        "run.yaml as it is", "what if steps=200 alone", "what if gpus=[H200] alone", "all together",
-    ]  # fmt: skip
+        "run.yaml as it is",
+        "what if steps=200 alone",
+        "what if gpus=[H200] alone",
+        "all together",
+    ]
     assert lines[6].startswith("what if steps=200, gpus=[H200] against run.yaml: −$2,140, +5.0 h")
 
 
@@ -97,9 +100,13 @@ def test_the_json_document_is_complete() -> None:
     rows = {(row["group"], row["name"]): row for row in document["rows"]}
     assert rows["total", "dollars"]["base"] == rlcef_plan().usd.p50
     assert rows["bill", "c4-highcpu-96, on demand"] == {
-        "group": "bill", "name": "c4-highcpu-96, on demand", "unit": "USD", "base": None, "other": None,
+        "group": "bill",
+        "name": "c4-highcpu-96, on demand",
+        "unit": "USD",
+        "base": None,
+        "other": None,
         "absent": [True, False],
-    }  # fmt: skip
+    }
 
 
 def test_long_file_names_keep_their_end() -> None:

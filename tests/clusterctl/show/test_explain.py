@@ -96,9 +96,14 @@ def test_a_long_tree_shows_its_trunk_and_says_how_to_see_all() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (15_437.2, "USD", "$15,437.20"), (0.0266, "USD", "$0.0266"), (55.04, "USD/node-hour", "$55.04/node-hour"),
-        (0.023, "USD per GiB-month", "$0.023/GiB-month"), (262.0, "s", "262 s"), ("vllm", "", "vllm"), (None, "USD", "unknown"),
+        (15_437.2, "USD", "$15,437.20"),
+        (0.0266, "USD", "$0.0266"),
+        (55.04, "USD/node-hour", "$55.04/node-hour"),
+        (0.023, "USD per GiB-month", "$0.023/GiB-month"),
+        (262.0, "s", "262 s"),
+        ("vllm", "", "vllm"),
+        (None, "USD", "unknown"),
     ],
-)  # fmt: skip
+)
 def test_values_carry_their_unit(value: float | str | None, unit: str, text: str) -> None:
     assert value_text(number("x", value=value, unit=unit)) == text

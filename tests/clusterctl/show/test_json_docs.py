@@ -90,9 +90,15 @@ def _text(docstring: str) -> str:
 
 
 _NAMES = {
-    str: "text", float: "number", int: "whole number", bool: "true or false", type(None): "null",
-    date: "date", datetime: "date and time", Any: "anything",
-}  # fmt: skip
+    str: "text",
+    float: "number",
+    int: "whole number",
+    bool: "true or false",
+    type(None): "null",
+    date: "date",
+    datetime: "date and time",
+    Any: "anything",
+}
 
 
 def _type_name(annotation: Any) -> str:

@@ -18,9 +18,13 @@ from planners.plan.value import Plan
 
 Golden = Callable[[str, str], None]
 PLANS: dict[str, Callable[[], Plan]] = {
-    "rlcef": rlcef_plan, "two_stages": two_stage_plan, "unpriced": unpriced_plan, "api": api_plan,
-    "uncalibrated": uncalibrated_plan, "infeasible": infeasible_plan,
-}  # fmt: skip
+    "rlcef": rlcef_plan,
+    "two_stages": two_stage_plan,
+    "unpriced": unpriced_plan,
+    "api": api_plan,
+    "uncalibrated": uncalibrated_plan,
+    "infeasible": infeasible_plan,
+}
 
 
 def page(plan: Plan, columns: int = 100, *, colour: bool = False, verbose: bool = False) -> str:

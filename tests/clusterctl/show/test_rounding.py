@@ -18,26 +18,52 @@ AMOUNTS = st.floats(1e-4, 1e12, allow_nan=False)
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (15_437.2, "$15,400"), (4.284, "$4.28"), (51.408, "$51.41"), (440.3, "$440"), (0.0231, "$0.0231"), (0, "$0"),
-        (1_543_000, "$1.54M"), (2.5e9, "$2.50B"), (999_999, "$1.00M"), (-480, "−$480"), (None, "unknown"),
+        (15_437.2, "$15,400"),
+        (4.284, "$4.28"),
+        (51.408, "$51.41"),
+        (440.3, "$440"),
+        (0.0231, "$0.0231"),
+        (0, "$0"),
+        (1_543_000, "$1.54M"),
+        (2.5e9, "$2.50B"),
+        (999_999, "$1.00M"),
+        (-480, "−$480"),
+        (None, "unknown"),
     ],
-)  # fmt: skip
+)
 def test_dollars(value: float | None, text: str) -> None:
     assert r.usd(value) == text
 
 
 @pytest.mark.parametrize(
     ("hours", "text"),
-    [(0.01, "36 s"), (0.1, "6.0 min"), (1.1, "66 min"), (4.23, "4.2 h"), (31.2, "31 h"), (47.9, "48 h"), (55, "2.3 d"), (720, "30 d")],
-)  # fmt: skip
+    [
+        (0.01, "36 s"),
+        (0.1, "6.0 min"),
+        (1.1, "66 min"),
+        (4.23, "4.2 h"),
+        (31.2, "31 h"),
+        (47.9, "48 h"),
+        (55, "2.3 d"),
+        (720, "30 d"),
+    ],
+)
 def test_durations(hours: float, text: str) -> None:
     assert r.hours(hours) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (1152, "1,152"), (61.4, "61.4"), (2.46e9, "2.46 G"), (989.4e12, "989 T"), (0.00423, "0.00423"), (None, "unknown")],
-)  # fmt: skip
+    [
+        (0, "0"),
+        (1152, "1,152"),
+        (61.4, "61.4"),
+        (2.46e9, "2.46 G"),
+        (989.4e12, "989 T"),
+        (0.00423, "0.00423"),
+        (None, "unknown"),
+    ],
+)
 def test_numbers(value: float | None, text: str) -> None:
     assert r.number(value) == text
 
@@ -45,16 +71,24 @@ def test_numbers(value: float | None, text: str) -> None:
 def test_a_bill_is_exact_and_prices_lose_no_digit() -> None:
     assert [r.exact_usd(value) for value in (13_649.92, 87.63, None)] == ["$13,650", "$87.63", "unknown"]
     assert [r.unit_price(value) for value in (55.04, 4.284, 0.023, 63.296, 3, None)] == [
-        "$55.04", "$4.284", "$0.023", "$63.296", "$3.00", "unknown",
-    ]  # fmt: skip
+        "$55.04",
+        "$4.284",
+        "$0.023",
+        "$63.296",
+        "$3.00",
+        "unknown",
+    ]
 
 
 def test_changes_carry_their_sign_and_equal_is_equal() -> None:
     assert (r.signed_usd(180), r.signed_usd(-2900), r.signed_usd(0.001)) == ("+$180", "−$2,900", "=")
     assert (r.signed_hours(13), r.signed_hours(-0.4), r.signed_hours(0)) == ("+13 h", "−24 min", "=")
     assert (r.signed_percent(1.12), r.signed_percent(0.5), r.signed_percent(1), r.signed_percent(11.2)) == (
-        "+12%", "−50%", "=", "×11",
-    )  # fmt: skip
+        "+12%",
+        "−50%",
+        "=",
+        "×11",
+    )
 
 
 def test_a_column_has_equal_decimals() -> None:

@@ -168,9 +168,9 @@ class BucketContract:
         assert text.startswith("rows from ")
         assert text.endswith(f"were dropped: {bucket.store} can't be written: it does not answer")
 
-    @pytest.mark.parametrize(("answer", "reason"), [
-        (silent, "it does not answer"), (refusal, "403 Forbidden"), (garbage, "listed"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("answer", "reason"), [(silent, "it does not answer"), (refusal, "403 Forbidden"), (garbage, "listed")]
+    )
     def test_a_slow_or_broken_bucket_costs_little_time(
         self,
         bucket: Server,

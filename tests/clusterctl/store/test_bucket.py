@@ -22,8 +22,13 @@ class Moto(Server):
         return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
 
     def environ(self, url: str) -> dict[str, str]:
-        return {"AWS_ENDPOINT_URL": url, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "key",
-                "AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_REGION": "us-east-1"}  # fmt: skip
+        return {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "very-secret",
+            "AWS_REGION": "us-east-1",
+        }
 
     def empty(self) -> None:
         httpx.post(f"{self.url}/moto-api/reset")

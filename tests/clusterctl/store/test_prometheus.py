@@ -23,9 +23,20 @@ from planners.telemetry.tables import schema
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 HOUR = {"start": NOON, "end": NOON + timedelta(hours=1)}
 TEN_PAST = NOON.timestamp() + 600
-HELD = {"Hostname": "node-1", "UUID": "GPU-604ac76c", "container": "dcgm-exporter", "device": "nvidia0", "exported_pod": "train-0",
-        "exported_namespace": "lab", "gpu": "0", "instance": "10.0.0.1:9400", "job": "dcgm", "modelName": "NVIDIA H100",
-        "namespace": "gpu-operator", "pod": "dcgm-exporter-x7"}  # fmt: skip
+HELD = {
+    "Hostname": "node-1",
+    "UUID": "GPU-604ac76c",
+    "container": "dcgm-exporter",
+    "device": "nvidia0",
+    "exported_pod": "train-0",
+    "exported_namespace": "lab",
+    "gpu": "0",
+    "instance": "10.0.0.1:9400",
+    "job": "dcgm",
+    "modelName": "NVIDIA H100",
+    "namespace": "gpu-operator",
+    "pod": "dcgm-exporter-x7",
+}
 FREE = {name: text for name, text in HELD.items() if not name.startswith("exported_")} | {"gpu": "1"}
 AGENT = {
     "hostname": "node-1",
@@ -100,11 +111,16 @@ def source(server: Server) -> Prometheus:
 
 
 def test_what_a_dcgm_exporter_knows_is_read(server: Server, source: Prometheus) -> None:
-    server.series({
-        "FB_USED": [(HELD, 40), (FREE, 40)], "GPU_UTIL": [(HELD, 87.6), (FREE, 0)], "GPU_TEMP": [(HELD, "NaN"), (FREE, 300)],
-        "POWER_USAGE": [(HELD, 9223372036854775794), (FREE, -1)], "ENERGY": [(HELD, 400.4)],
-        "PIPE_TENSOR": [(HELD, 12.3)],
-    })  # fmt: skip
+    server.series(
+        {
+            "FB_USED": [(HELD, 40), (FREE, 40)],
+            "GPU_UTIL": [(HELD, 87.6), (FREE, 0)],
+            "GPU_TEMP": [(HELD, "NaN"), (FREE, 300)],
+            "POWER_USAGE": [(HELD, 9223372036854775794), (FREE, -1)],
+            "ENERGY": [(HELD, 400.4)],
+            "PIPE_TENSOR": [(HELD, 12.3)],
+        }
+    )
     rows = source.read("gpu", step_seconds=600, **HOUR).sort("gpu")
     assert rows.schema == schema("gpu")
     assert rows.select(
@@ -119,12 +135,19 @@ def test_what_a_dcgm_exporter_knows_is_read(server: Server, source: Prometheus) 
 
 def test_of_an_agent_and_a_dcgm_exporter_on_one_gpu_the_agent_counts(server: Server, source: Prometheus) -> None:
     idle = AGENT | {"reason": "waiting_sandbox"}
-    server.series({"FB_USED": [(HELD, 20), (AGENT, 40)], "idle_seconds": [(idle, 150)], "GPU_UTIL": [(HELD, 60), (AGENT, 60)],
-                   "ENERGY": [(HELD, 100), (AGENT, 100)]})  # fmt: skip
+    server.series(
+        {
+            "FB_USED": [(HELD, 20), (AGENT, 40)],
+            "idle_seconds": [(idle, 150)],
+            "GPU_UTIL": [(HELD, 60), (AGENT, 60)],
+            "ENERGY": [(HELD, 100), (AGENT, 100)],
+        }
+    )
     rows = source.read("gpu", step_seconds=600, **HOUR).sort("seconds")
     assert rows.select("run", "role", "reason", "seconds", "energy_j").rows() == [
-        ("r1", "trainer", "waiting_sandbox", 150.0, 25), ("r1", "trainer", None, 450.0, 75),
-    ]  # fmt: skip
+        ("r1", "trainer", "waiting_sandbox", 150.0, 25),
+        ("r1", "trainer", None, 450.0, 75),
+    ]
 
 
 def test_no_more_is_asked_than_is_wanted(server: Server, source: Prometheus) -> None:
@@ -150,8 +173,15 @@ def test_no_more_is_asked_than_is_wanted(server: Server, source: Prometheus) -> 
 
 
 def test_hosts_sandboxes_and_devices_are_read(server: Server, source: Prometheus) -> None:
-    server.series({"host_memory": [(AGENT, 40)], "host_cpu": [(AGENT, 12.5)], "requests_total": [(AGENT, 3.2)], "sandbox": [(AGENT, 40)],
-                   "FB_": [(AGENT, 1000)]})  # fmt: skip
+    server.series(
+        {
+            "host_memory": [(AGENT, 40)],
+            "host_cpu": [(AGENT, 12.5)],
+            "requests_total": [(AGENT, 3.2)],
+            "sandbox": [(AGENT, 40)],
+            "FB_": [(AGENT, 1000)],
+        }
+    )
     assert source.read("host", step_seconds=600, **HOUR).select("node", "cpu_pct", "disk_used_mib").rows() == [
         ("node-1", 12.5, None)
     ]
@@ -161,26 +191,44 @@ def test_hosts_sandboxes_and_devices_are_read(server: Server, source: Prometheus
     assert (device["at"], device["model"], device["fb_total_mib"]) == (NOON + timedelta(hours=1), "NVIDIA H100", 3000)
 
 
-@pytest.mark.parametrize(("said", "problem"), [
-    ((200, b"<html>Grafana</html>"), "answers, but not as a Prometheus does"),
-    ((200, b""), "answers, but not as a Prometheus does"),
-    ((200, b'{"status":"success"}'), "answers, but not as a Prometheus does"),
-    ((200, b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"x"]]}]}}'), "answers, but not as a Prometheus does"),
-    ((200, b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"gpu":"0"},"values":[[1e300,"1"]]}]}}'),
-     "answers, but not as a Prometheus does"),
-    ((200, b"[" * 200_000), "answers, but not as a Prometheus does"),
-    ((200, b'[1,2]'), "answers, but not as a Prometheus does"),
-    ((200, b"\xff\xfe\x00"), "answers, but not as a Prometheus does"),
-    ((404, b"404 page not found"), "refuses: 404 Not Found"),
-    ((401, b"Unauthorized"), "refuses: 401 Unauthorized"),
-    ((401, b"no org id"), "refuses: 401 Unauthorized"),
-    ((302, b""), "refuses: 302 Found"),
-    ((422, b'{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory"}'),
-     "refuses: 422 Unprocessable Entity execution: query processing would load too many samples into memory"),
-    ((503, b'{"status":"error","errorType":"timeout","error":"query timed out in expression evaluation"}'),
-     "refuses: 503 Service Unavailable timeout: query timed out in expression evaluation"),
-    ((200, b'{"status":"error","errorType":"bad_data","error":"nonsense"}'), "refuses: 200 OK bad_data: nonsense"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ((200, b"<html>Grafana</html>"), "answers, but not as a Prometheus does"),
+        ((200, b""), "answers, but not as a Prometheus does"),
+        ((200, b'{"status":"success"}'), "answers, but not as a Prometheus does"),
+        (
+            (200, b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"x"]]}]}}'),
+            "answers, but not as a Prometheus does",
+        ),
+        (
+            (
+                200,
+                b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"gpu":"0"},"values":[[1e300,"1"]]}]}}',
+            ),
+            "answers, but not as a Prometheus does",
+        ),
+        ((200, b"[" * 200_000), "answers, but not as a Prometheus does"),
+        ((200, b"[1,2]"), "answers, but not as a Prometheus does"),
+        ((200, b"\xff\xfe\x00"), "answers, but not as a Prometheus does"),
+        ((404, b"404 page not found"), "refuses: 404 Not Found"),
+        ((401, b"Unauthorized"), "refuses: 401 Unauthorized"),
+        ((401, b"no org id"), "refuses: 401 Unauthorized"),
+        ((302, b""), "refuses: 302 Found"),
+        (
+            (
+                422,
+                b'{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory"}',
+            ),
+            "refuses: 422 Unprocessable Entity execution: query processing would load too many samples into memory",
+        ),
+        (
+            (503, b'{"status":"error","errorType":"timeout","error":"query timed out in expression evaluation"}'),
+            "refuses: 503 Service Unavailable timeout: query timed out in expression evaluation",
+        ),
+        ((200, b'{"status":"error","errorType":"bad_data","error":"nonsense"}'), "refuses: 200 OK bad_data: nonsense"),
+    ],
+)
 def test_a_bad_answer_is_one_clear_message(server: Server, source: Prometheus, said: object, problem: str) -> None:
     server.answer = lambda query: said
     for table in ("gpu", "host", "sandbox", "devices", "notes"):
@@ -214,8 +262,13 @@ def test_what_one_query_lacks_the_others_show(server: Server, source: Prometheus
 def test_partial_answers_of_thanos_and_victoriametrics_are_read(server: Server, source: Prometheus) -> None:
     warning = "No StoreAPIs matched for this query"
     result = [{"metric": {"__name__": "x", **HELD}, "values": [[TEN_PAST, "40"]]}]
-    body = {"status": "success", "isPartial": False, "data": {"resultType": "matrix", "result": result}, "warnings": [warning],
-            "stats": {"seriesFetched": "1", "executionTimeMsec": 2}}  # fmt: skip
+    body = {
+        "status": "success",
+        "isPartial": False,
+        "data": {"resultType": "matrix", "result": result},
+        "warnings": [warning],
+        "stats": {"seriesFetched": "1", "executionTimeMsec": 2},
+    }
     server.answer = lambda query: body
     assert source.read("gpu", step_seconds=600, columns=["node", "seconds"], **HOUR)["node"].to_list() == ["node-1"]
     assert source.problems() == (f"{server.where} warns: {warning}",)

@@ -24,12 +24,17 @@ def gpu_rows(count: int, *, node: str = "node-1", step_seconds: float = 10, star
     return pl.DataFrame(
         {
             "at": [start + timedelta(seconds=step_seconds * (i + 1)) for i in range(count)],
-            "node": node, "gpu": "0", "run": "r1", "role": "trainer",
+            "node": node,
+            "gpu": "0",
+            "run": "r1",
+            "role": "trainer",
             "reason": ["waiting_sandbox" if i % 3 == 0 else None for i in range(count)],
-            "seconds": step_seconds, "gpu_util_pct": [i % 100 for i in range(count)], "energy_j": 5000,
+            "seconds": step_seconds,
+            "gpu_util_pct": [i % 100 for i in range(count)],
+            "energy_j": 5000,
         },
         schema_overrides={k: v for k, v in schema("gpu").items() if k in {"at", "gpu_util_pct", "energy_j"}},
-    )  # fmt: skip
+    )
 
 
 def age(folder: Path, hours: float = 2) -> None:

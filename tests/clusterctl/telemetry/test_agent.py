@@ -57,9 +57,16 @@ def test_rows_say_who_holds_a_gpu_and_why_it_idles(script: Script, home: Path, a
     assert [value for _, labels, value in page["DCGM_FI_DEV_XID_ERRORS"].samples] == [79, 0, 0]
     ((_, labels, _), *_) = page["DCGM_FI_DEV_GPU_UTIL"].samples
     assert labels == {
-        "gpu": "0", "UUID": "GPU-00000000-0000-0000-0000-000000000000", "pci_bus_id": "00000000:01:00.0", "device": "nvidia0",
-        "model": "NVIDIA H100 80GB HBM3", "hostname": "n1", "DCGM_FI_DRIVER_VERSION": "560.35.03", "run": "r1", "role": "trainer",
-    }  # fmt: skip
+        "gpu": "0",
+        "UUID": "GPU-00000000-0000-0000-0000-000000000000",
+        "pci_bus_id": "00000000:01:00.0",
+        "device": "nvidia0",
+        "model": "NVIDIA H100 80GB HBM3",
+        "hostname": "n1",
+        "DCGM_FI_DRIVER_VERSION": "560.35.03",
+        "run": "r1",
+        "role": "trainer",
+    }
     assert agent.stop() == 0
     assert agent.read("gpu")["xid"].max() == 79
     assert set(agent.read("devices")["gpu"]) == {"0", "1", "2"}

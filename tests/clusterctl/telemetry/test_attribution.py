@@ -34,12 +34,23 @@ def process(proc: Path, pid: int, *, cgroup: str = "0::/user.slice", ticks: int 
         ("0::/", {"SLURM_JOB_ID": "77", "HOSTNAME": "n"}, "slurm/77", None, None),
         ("0::/system.slice/slurmstepd.scope/job_123/step_0/user/task_0", {}, "slurm/123", None, None),
         ("4:memory:/slurm/uid_1000/job_456/step_batch", {}, "slurm/456", None, None),
-        (f"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.replace('-', '_')}.slice/cri-containerd-ab.scope",
-         {"HOSTNAME": "trainer-0"}, f"pod/{POD}", None, "trainer-0"),
-        (f"9:cpu:/kubepods/besteffort/pod{POD}/deadbeef", {"CLUSTERCTL_RUN": "r2", "HOSTNAME": "w-1"}, "r2", None, "w-1"),
+        (
+            f"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.replace('-', '_')}.slice/cri-containerd-ab.scope",
+            {"HOSTNAME": "trainer-0"},
+            f"pod/{POD}",
+            None,
+            "trainer-0",
+        ),
+        (
+            f"9:cpu:/kubepods/besteffort/pod{POD}/deadbeef",
+            {"CLUSTERCTL_RUN": "r2", "HOSTNAME": "w-1"},
+            "r2",
+            None,
+            "w-1",
+        ),
         ("0::/user.slice", {"OTHER": "x"}, None, None, None),
     ],
-)  # fmt: skip
+)
 def test_a_process_says_for_whom_it_works(
     tmp_path: Path, cgroup: str, environment: dict[str, str], run: str | None, role: str | None, pod: str | None
 ) -> None:

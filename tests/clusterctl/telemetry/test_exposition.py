@@ -129,9 +129,13 @@ def test_a_host_counts_whole_disks_and_no_loopback(tmp_path: Path) -> None:
 def test_a_write_request_is_the_protocols(monkeypatch: pytest.MonkeyPatch) -> None:
     families = {"a": Family(kind="gauge", help="A.", samples=[("a", {"z": "1", "B": "ü"}, 1.5)])}
     expected = (
-        b"\x0a\x38" b"\x0a\x07\x0a\x01B\x12\x02\xc3\xbc" b"\x0a\x0d\x0a\x08__name__\x12\x01a" b"\x0a\x08\x0a\x03job\x12\x01c"
-        b"\x0a\x06\x0a\x01z\x12\x011" b"\x12\x0c\x09\x00\x00\x00\x00\x00\x00\xf8\x3f\x10\x90\x4e"
-    )  # fmt: skip
+        b"\x0a\x38"
+        b"\x0a\x07\x0a\x01B\x12\x02\xc3\xbc"
+        b"\x0a\x0d\x0a\x08__name__\x12\x01a"
+        b"\x0a\x08\x0a\x03job\x12\x01c"
+        b"\x0a\x06\x0a\x01z\x12\x011"
+        b"\x12\x0c\x09\x00\x00\x00\x00\x00\x00\xf8\x3f\x10\x90\x4e"
+    )
     assert write_request(families, 10000, {"job": "c"}) == expected
 
 

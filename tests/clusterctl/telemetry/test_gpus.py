@@ -78,9 +78,14 @@ def test_eight_gpus_say_all_that_a_row_needs(script: Script) -> None:
     }
     assert wanted <= set(row)
     assert samples.device_row(second["2"].gpu) == {
-        "gpu": "2", "uuid": UUID.format(2), "model": "NVIDIA H100 80GB HBM3", "driver": "560.35.03", "mig_profile": None,
-        "fb_total_mib": 81559, "power_limit_w": 700,
-    }  # fmt: skip
+        "gpu": "2",
+        "uuid": UUID.format(2),
+        "model": "NVIDIA H100 80GB HBM3",
+        "driver": "560.35.03",
+        "mig_profile": None,
+        "fb_total_mib": 81559,
+        "power_limit_w": 700,
+    }
 
 
 def test_mig_instances_are_read_for_themselves(script: Script) -> None:

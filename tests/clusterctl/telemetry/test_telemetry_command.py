@@ -32,9 +32,15 @@ def test_what_was_measured_is_printed(clusterctl: Callable[..., object], tmp_pat
     )
     (line,) = done.stdout.splitlines()  # type: ignore[attr-defined]
     assert json.loads(line) | {"at": ""} == {
-        "at": "", "node": "n", "seconds": 10.0, "cpu_pct": 5.0, "memory_used_mib": None, "disk_used_mib": None,
-        "disk_kib_per_s": None, "network_kib_per_s": None,
-    }  # fmt: skip
+        "at": "",
+        "node": "n",
+        "seconds": 10.0,
+        "cpu_pct": 5.0,
+        "memory_used_mib": None,
+        "disk_used_mib": None,
+        "disk_kib_per_s": None,
+        "network_kib_per_s": None,
+    }
     done = clusterctl("telemetry", "export", "host", "--since", "2h", "--store", str(tmp_path / "store"))
     assert len(done.stdout.splitlines()) == 3  # type: ignore[attr-defined]
 
@@ -48,7 +54,7 @@ def test_what_was_measured_is_printed(clusterctl: Callable[..., object], tmp_pat
         (("agent", "--remote-write", "https://me:secret@host/write"), "the URL holds a password"),
         (("agent", "--listen", "off", "--store", "ftp://x"), "no store is kept at ftp://"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_named(clusterctl: Callable[..., object], arguments: tuple[str, ...], said: str) -> None:
     done = clusterctl("telemetry", *arguments)
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (2, True, False)  # type: ignore[attr-defined]

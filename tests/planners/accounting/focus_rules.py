@@ -23,8 +23,14 @@ SINCE_1_2 = {
 DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE]-?\d+)?")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 COSTS = {"BilledCost", "EffectiveCost", "ListCost", "ContractedCost"}
-NOT_OURS = {"BillingAccountType", "SubAccountType", "PricingCurrency", "PricingCurrencyContractedUnitPrice", "PricingCurrencyEffectiveCost",
-            "PricingCurrencyListUnitPrice"}  # fmt: skip
+NOT_OURS = {
+    "BillingAccountType",
+    "SubAccountType",
+    "PricingCurrency",
+    "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyEffectiveCost",
+    "PricingCurrencyListUnitPrice",
+}
 """Conditional on what we don't have: account types, several currencies."""
 
 

@@ -24,10 +24,22 @@ def charge(
     resource: str = "r/node/1", usd: str | None = "36", hours: float = 1.0, start: float = 0.0, **more: Any
 ) -> dict[str, Any]:
     given_: dict[str, Any] = {
-        "run": "r", "team": "ml", "resource": resource, "role": "node", "kind": "machine", "provider": "aws",
-        "node": "n1", "gpus": 2, "nodes": None, "from_at": T0 + start * HOUR, "to_at": T0 + (start + hours) * HOUR,
-        "usd_per_hour": Decimal(36), "usd": None if usd is None else Decimal(usd), "source": "list", "status": "estimate",
-    }  # fmt: skip
+        "run": "r",
+        "team": "ml",
+        "resource": resource,
+        "role": "node",
+        "kind": "machine",
+        "provider": "aws",
+        "node": "n1",
+        "gpus": 2,
+        "nodes": None,
+        "from_at": T0 + start * HOUR,
+        "to_at": T0 + (start + hours) * HOUR,
+        "usd_per_hour": Decimal(36),
+        "usd": None if usd is None else Decimal(usd),
+        "source": "list",
+        "status": "estimate",
+    }
     return given_ | more
 
 
@@ -54,15 +66,20 @@ def test_a_machine_is_split_by_gpu_seconds() -> None:
     parts = allocate(
         charges(charge()),
         use(
-            used("0", 1800), used("0", 600, reason="waiting_sandbox"), used("1", 1200, role="rollout"),
+            used("0", 1800),
+            used("0", 600, reason="waiting_sandbox"),
+            used("1", 1200, role="rollout"),
             used("1", 1200, run=None, role=None, reason="no_process"),
         ),
-    )  # fmt: skip
+    )
     assert parts.schema == PARTS
     assert told(parts, "use", "role", "reason") == {
-        ("busy", "trainer", None): 9, ("idle", "trainer", "waiting_sandbox"): 3, ("busy", "rollout", None): 6,
-        ("idle", "node", "no_process"): 6, ("unmeasured", "node", None): 12,
-    }  # fmt: skip
+        ("busy", "trainer", None): 9,
+        ("idle", "trainer", "waiting_sandbox"): 3,
+        ("busy", "rollout", None): 6,
+        ("idle", "node", "no_process"): 6,
+        ("unmeasured", "node", None): 12,
+    }
     assert parts["gpu_hours"].sum() == 2.0
     assert spend(parts).idle_usd == 9
 
@@ -101,11 +118,13 @@ def test_instances_of_one_gpu_share_it() -> None:
 def test_shared_cost_follows_direct_cost_and_sandboxes_are_their_own() -> None:
     parts = allocate(
         charges(
-            charge(), charge("r/control/1", usd="10", kind="control_plane", role="control"),
-            charge("r/sandbox/1", usd="12", role="sandbox", gpus=0, node="s1"), charge("r/s3", usd="0.5", kind="storage", role=None),
+            charge(),
+            charge("r/control/1", usd="10", kind="control_plane", role="control"),
+            charge("r/sandbox/1", usd="12", role="sandbox", gpus=0, node="s1"),
+            charge("r/s3", usd="0.5", kind="storage", role=None),
         ),
         use(used("0", 3600), used("1", 3600)),
-    )  # fmt: skip
+    )
     assert told(parts, "use") == {"busy": 36, "sandbox": 12, "storage": Decimal("0.5"), "shared": 10}
     shared = told(parts.filter(pl.col("use") == "shared"), "role")
     assert shared == {"trainer": Decimal("7.5"), "sandbox": Decimal("2.5")}
@@ -134,16 +153,30 @@ MONEY = st.none() | st.decimals(min_value=0, max_value=10**9, places=6)
 RUNS, ROLES = st.sampled_from(["a", "b", "c"]), st.sampled_from(["trainer", "rollout", "sandbox"])
 CHARGE = st.fixed_dictionaries(
     {
-        "run": RUNS, "role": ROLES, "kind": st.sampled_from(["machine", "machine", "storage", "egress", "tokens", "control_plane", "reservation", "odd"]),
-        "node": st.sampled_from([None, "n1", "n2"]), "gpus": st.sampled_from([None, 0, 1, 8]), "start": st.floats(0, 50),
-        "hours": st.floats(1e-6, 50), "usd": MONEY, "reservation": st.sampled_from([None, "cr-1"]), "nodes": st.sampled_from([None, 1, 5]),
+        "run": RUNS,
+        "role": ROLES,
+        "kind": st.sampled_from(
+            ["machine", "machine", "storage", "egress", "tokens", "control_plane", "reservation", "odd"]
+        ),
+        "node": st.sampled_from([None, "n1", "n2"]),
+        "gpus": st.sampled_from([None, 0, 1, 8]),
+        "start": st.floats(0, 50),
+        "hours": st.floats(1e-6, 50),
+        "usd": MONEY,
+        "reservation": st.sampled_from([None, "cr-1"]),
+        "nodes": st.sampled_from([None, 1, 5]),
     }
-)  # fmt: skip
+)
 USE = st.builds(
-    used, gpu=st.sampled_from(["0", "1", "2:1", "2:2"]), seconds=st.floats(0, 1e5, width=32), at_hours=st.floats(0, 60),
-    reason=st.sampled_from([None, "waiting_sandbox", "unknown"]), node=st.sampled_from(["n1", "n2", "n3"]), run=st.none() | RUNS,
+    used,
+    gpu=st.sampled_from(["0", "1", "2:1", "2:2"]),
+    seconds=st.floats(0, 1e5, width=32),
+    at_hours=st.floats(0, 60),
+    reason=st.sampled_from([None, "waiting_sandbox", "unknown"]),
+    node=st.sampled_from(["n1", "n2", "n3"]),
+    run=st.none() | RUNS,
     role=st.none() | ROLES,
-)  # fmt: skip
+)
 
 
 @given(rows=st.lists(CHARGE, max_size=6), uses=st.lists(USE, max_size=8), cut=st.floats(0, 60))

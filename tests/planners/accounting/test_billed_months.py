@@ -32,9 +32,19 @@ RESOURCES = pl.DataFrame(
 
 def bill_line(usd: str = "1", **more: Any) -> dict[str, Any]:
     given_: dict[str, Any] = {
-        "bill": "aws/1/2026-03", "provider": "aws", "account": "1", "invoice": "INV-7", "period_from": MARCH, "period_to": APRIL,
-        "kind": "machine", "description": "x", "from_at": T0, "to_at": T0 + HOUR, "usd": Decimal(usd), "rows": 1,
-    }  # fmt: skip
+        "bill": "aws/1/2026-03",
+        "provider": "aws",
+        "account": "1",
+        "invoice": "INV-7",
+        "period_from": MARCH,
+        "period_to": APRIL,
+        "kind": "machine",
+        "description": "x",
+        "from_at": T0,
+        "to_at": T0 + HOUR,
+        "usd": Decimal(usd),
+        "rows": 1,
+    }
     return given_ | more
 
 
@@ -57,7 +67,7 @@ def lines(*rows: dict[str, Any]) -> pl.DataFrame:
         ({"run": "s", "kind": "tokens"}, ("s", None)),
         ({}, (None, None)),
     ],
-)  # fmt: skip
+)
 def test_whose_it_is(said: dict[str, str], found: tuple[str | None, str | None]) -> None:
     assert whose(lines(bill_line(**said)), RESOURCES, pl.Series(["r", "s"])).select("run", "resource").row(0) == found
 
@@ -72,8 +82,9 @@ def test_what_lies_outside_of_the_month_stays_an_estimate() -> None:
     paid = charges(charge(usd="48", hours=48, start=(APRIL - T0) / HOUR - 24))
     settled = settle(paid, lines(bill_line("30", run="r", resource="r/node/1"))).sort("from_at")
     assert settled.select("usd", "status", "from_at", "to_at").rows() == [
-        (Decimal(30), "billed", APRIL - 24 * HOUR, APRIL), (Decimal(24), "estimate", APRIL, APRIL + 24 * HOUR)
-    ]  # fmt: skip
+        (Decimal(30), "billed", APRIL - 24 * HOUR, APRIL),
+        (Decimal(24), "estimate", APRIL, APRIL + 24 * HOUR),
+    ]
 
 
 AMOUNT = st.decimals(-1000, 10**6, places=6)
@@ -81,9 +92,13 @@ AMOUNT = st.decimals(-1000, 10**6, places=6)
 
 @settings(max_examples=100, deadline=None)
 @given(
-    paid=st.lists(st.tuples(st.floats(0, 1400), st.floats(0.001, 400), st.none() | st.decimals(0, 10**6, places=6)), min_size=1, max_size=4),
+    paid=st.lists(
+        st.tuples(st.floats(0, 1400), st.floats(0.001, 400), st.none() | st.decimals(0, 10**6, places=6)),
+        min_size=1,
+        max_size=4,
+    ),
     billed=st.lists(st.tuples(st.sampled_from([None, "r/0", "r/1", "r/9"]), st.booleans(), AMOUNT), max_size=5),
-)  # fmt: skip
+)
 def test_a_months_charges_are_its_final_bill(
     paid: list[tuple[float, float, Decimal | None]], billed: list[tuple[str | None, bool, Decimal]]
 ) -> None:
@@ -95,9 +110,15 @@ def test_a_months_charges_are_its_final_bill(
         )
     )
     rows = [
-        bill_line(str(usd), run="r", resource=resource, address=f"a{n}", **({} if march else {"period_from": APRIL, "period_to": MAY, "from_at": APRIL, "to_at": APRIL + HOUR}))
+        bill_line(
+            str(usd),
+            run="r",
+            resource=resource,
+            address=f"a{n}",
+            **({} if march else {"period_from": APRIL, "period_to": MAY, "from_at": APRIL, "to_at": APRIL + HOUR}),
+        )
         for n, (resource, march, usd) in enumerate(billed)
-    ]  # fmt: skip
+    ]
     settled = settle(ours, lines(*rows))
     for first, last in ((MARCH, APRIL), (APRIL, MAY)):
         told = {row["resource"]: Decimal(0) for row in rows if row["period_from"] == first and row["resource"]}

@@ -85,9 +85,11 @@ def test_stages_after_the_present_one_are_as_planned() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(
-    spent=st.decimals(0, 10**6, places=6), burn=st.none() | st.decimals(0, 10**5, places=4), done=st.integers(0, 100),
+    spent=st.decimals(0, 10**6, places=6),
+    burn=st.none() | st.decimals(0, 10**5, places=4),
+    done=st.integers(0, 100),
     seconds=st.lists(st.floats(0, 1e6), max_size=100),
-)  # fmt: skip
+)
 def test_never_less_than_what_was_spent(spent: Decimal, burn: Decimal | None, done: int, seconds: list[float]) -> None:
     found = forecast(spent, burn, [stage(done, seconds)])
     assert found is not None

@@ -24,12 +24,13 @@ def healthy(seed: int, steps: int, *, of: int | None = None) -> list[Report]:
         learned = 1.0 - np.exp(-step / speed)
         passes = rng.binomial(samples, np.clip(begin + (end - begin) * learned + wander, 0.01, 0.99))
         metrics: dict[str, float | None] = {
-            "reward": passes / samples, "pass_at_1_visible": passes / samples,
+            "reward": passes / samples,
+            "pass_at_1_visible": passes / samples,
             "pass_at_1_hidden": rng.binomial(passes, 1.0 - weak) / samples,
             "entropy_nats": entropy * (left + (1.0 - left) * (1.0 - learned)) * np.exp(rng.normal(0, 0.05)),
             "response_tokens_mean": tokens * (1.0 + (growth - 1.0) * learned) * np.exp(rng.normal(0, 0.04)),
             "time_limit_share": rng.binomial(samples, limits) / samples,
-        }  # fmt: skip
+        }
         phases = {"sandbox": seconds * float(np.exp(rng.normal(0, 0.15) + drift * step / steps))}
         reports.append(Report("rlcef", step, of or steps, metrics, phases))
     return reports

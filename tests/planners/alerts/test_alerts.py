@@ -59,10 +59,12 @@ def test_weak_tests_from_the_start_are_a_warning() -> None:
 @pytest.mark.parametrize(
     ("name", "factor", "kind"),
     [
-        ("entropy_nats", 0.01, "entropy"), ("response_tokens_mean", 4.0, "length"),
-        ("response_tokens_mean", 0.2, "length"), ("sandbox", 4.0, "sandbox"),
+        ("entropy_nats", 0.01, "entropy"),
+        ("response_tokens_mean", 4.0, "length"),
+        ("response_tokens_mean", 0.2, "length"),
+        ("sandbox", 4.0, "sandbox"),
     ],
-)  # fmt: skip
+)
 def test_drifts_are_named(name: str, factor: float, kind: str) -> None:
     run = changed(healthy(3, 200, of=400), 60, **{name: factor, "reward": 0.9 if kind == "length" else 1.0})
     if kind == "length":

@@ -123,15 +123,24 @@ def test_a_missing_batch_or_step_count_widens_the_band(raw_cases: list[dict[str,
 
 @pytest.mark.parametrize(
     ("train", "slower"),
-    [({"attention_kernel": "fa2"}, True), ({"attention_kernel": "fa3"}, False), ({"compiled": True}, False),
-     ({"evaluation_share": 0.2}, True), ({"virtual_stages": 1}, False)],
-)  # fmt: skip
+    [
+        ({"attention_kernel": "fa2"}, True),
+        ({"attention_kernel": "fa3"}, False),
+        ({"compiled": True}, False),
+        ({"evaluation_share": 0.2}, True),
+        ({"virtual_stages": 1}, False),
+    ],
+)
 def test_stack_facts_move_the_prediction(train: dict[str, Any], slower: bool) -> None:
     base = {
-        "id": "probe", "kind": "pretrain", "year": 2025, "model": "meta-llama/Llama-3.1-8B",
-        "cluster": {"gpu": "H100", "gpus": 8}, "published": {"metric": "tokens_per_second_per_gpu", "value": 1},
+        "id": "probe",
+        "kind": "pretrain",
+        "year": 2025,
+        "model": "meta-llama/Llama-3.1-8B",
+        "cluster": {"gpu": "H100", "gpus": 8},
+        "published": {"metric": "tokens_per_second_per_gpu", "value": 1},
         "train": {"sharding": "fsdp", "seq_len": 8192, "global_batch_samples": 64, "micro_batch_samples": 1},
-    }  # fmt: skip
+    }
     plain, other = answer(base).predicted, answer(base | {"train": base["train"] | train}).predicted  # type: ignore[operator]
     assert plain is not None
     assert other is not None
@@ -140,9 +149,11 @@ def test_stack_facts_move_the_prediction(train: dict[str, Any], slower: bool) ->
 
 def test_board_power_counts() -> None:
     base = {
-        "id": "probe", "kind": "pretrain", "model": "meta-llama/Llama-3.1-8B",
+        "id": "probe",
+        "kind": "pretrain",
+        "model": "meta-llama/Llama-3.1-8B",
         "published": {"metric": "mfu", "value": 0.4},
-    }  # fmt: skip
+    }
     full, capped = (
         answer(base | {"cluster": {"gpu": "H100", "gpus": 64, "board_watts": watts}}).predicted for watts in (700, 400)
     )

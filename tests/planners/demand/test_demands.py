@@ -106,9 +106,13 @@ def test_evaluations_and_checkpoints_pause_the_run() -> None:
 
 def test_synthesis_writes_tries_and_keeps() -> None:
     job = demand(
-        SYNTHESIZE, candidates=None, items=9000, yields={"parses": 0.9, "tests_pass": 0.5},
-        student={"model": QWEN, "attempts": 4, "response_tokens": 700}, reasoning_tokens=500,
-    )  # fmt: skip
+        SYNTHESIZE,
+        candidates=None,
+        items=9000,
+        yields={"parses": 0.9, "tests_pass": 0.5},
+        student={"model": QWEN, "attempts": 4, "response_tokens": 700},
+        reasoning_tokens=500,
+    )
     teacher, student = job.servings
     assert job.units == 1
     assert teacher.samples == pytest.approx(20_000)
@@ -120,16 +124,25 @@ def test_synthesis_writes_tries_and_keeps() -> None:
 
 
 @given(
-    tokens=st.integers(10**6, 10**12), seq_len=st.integers(128, 65_536), batch=st.integers(1, 4096), epochs=st.floats(0.1, 10),
+    tokens=st.integers(10**6, 10**12),
+    seq_len=st.integers(128, 65_536),
+    batch=st.integers(1, 4096),
+    epochs=st.floats(0.1, 10),
     share=st.floats(0.1, 1),
-)  # fmt: skip
+)
 def test_updates_cover_the_tokens_with_their_padding(
     tokens: int, seq_len: int, batch: int, epochs: float, share: float
 ) -> None:
     update = demand(
-        SFT, samples=None, sample_tokens=None, tokens=tokens, seq_len=seq_len, global_batch_samples=batch, epochs=epochs,
+        SFT,
+        samples=None,
+        sample_tokens=None,
+        tokens=tokens,
+        seq_len=seq_len,
+        global_batch_samples=batch,
+        epochs=epochs,
         packing_share=share,
-    )  # fmt: skip
+    )
     assert update.learning is not None
     slots = max(tokens * epochs / share, seq_len)
     assert update.units * update.learning.batch_sequences * seq_len == pytest.approx(slots)
@@ -180,9 +193,12 @@ def test_lengths_of_one_turn_do_not_cut_the_whole_attempt() -> None:
 
 
 @given(
-    turns=st.integers(1, 60), prompt=st.integers(1, 10_000), response=st.integers(1, 1000), answer=st.integers(0, 2000),
+    turns=st.integers(1, 60),
+    prompt=st.integers(1, 10_000),
+    response=st.integers(1, 1000),
+    answer=st.integers(0, 2000),
     attempts=st.integers(1, 4),
-)  # fmt: skip
+)
 def test_an_api_bills_the_history_again_in_every_turn(
     turns: int, prompt: int, response: int, answer: int, attempts: int
 ) -> None:

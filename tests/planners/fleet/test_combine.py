@@ -22,9 +22,15 @@ def rows_of(stage: list[tuple[int, float, float, float]]) -> Rows:
     columns = np.array(stage, dtype=np.float64).reshape(-1, 4).T
     zeros = np.zeros(len(stage))
     return Rows(
-        offer=columns[0].astype(np.int64), candidate=np.arange(len(stage)), usd=columns[1], hours=columns[2],
-        interruptions=columns[3], usd_per_hour=zeros, gpus=zeros, sandbox_nodes=zeros,
-    )  # fmt: skip
+        offer=columns[0].astype(np.int64),
+        candidate=np.arange(len(stage)),
+        usd=columns[1],
+        hours=columns[2],
+        interruptions=columns[3],
+        usd_per_hour=zeros,
+        gpus=zeros,
+        sandbox_nodes=zeros,
+    )
 
 
 def brute(stages: list[list[tuple[int, float, float, float]]], tied: list[bool]) -> list[tuple[float, float]]:
@@ -54,9 +60,12 @@ def test_the_best_run_is_the_best_of_all_combinations(
         return
     usd, hours = np.array(every).T
     all_runs = Runs(
-        offer=np.zeros(len(usd), dtype=np.int64), rows=np.zeros((len(usd), len(stages)), dtype=np.int64), usd=usd,
-        hours=hours, interruptions=usd,
-    )  # fmt: skip
+        offer=np.zeros(len(usd), dtype=np.int64),
+        rows=np.zeros((len(usd), len(stages)), dtype=np.int64),
+        usd=usd,
+        hours=hours,
+        interruptions=usd,
+    )
     assert score(runs, objective).min() == pytest.approx(score(all_runs, objective).min())
     for run in range(len(runs.offer)):
         chosen = [rows.take(np.array([row])) for rows, row in zip(each, runs.rows[run], strict=True)]

@@ -22,17 +22,37 @@ DEGREES = st.lists(st.sampled_from([1, 2, 3, 4, 8, 16, 32]), min_size=1, max_siz
 
 @settings(max_examples=60, deadline=None)
 @given(
-    gpus=st.sampled_from([1, 2, 4, 8, 16]), most=st.integers(1, 300), tps=DEGREES, pps=DEGREES, cps=DEGREES, eps=DEGREES,
-    replicas=DEGREES, shares=st.lists(st.floats(0.05, 0.95), min_size=1, max_size=3).map(tuple),
-)  # fmt: skip
+    gpus=st.sampled_from([1, 2, 4, 8, 16]),
+    most=st.integers(1, 300),
+    tps=DEGREES,
+    pps=DEGREES,
+    cps=DEGREES,
+    eps=DEGREES,
+    replicas=DEGREES,
+    shares=st.lists(st.floats(0.05, 0.95), min_size=1, max_size=3).map(tuple),
+)
 def test_every_degree_divides_what_it_splits(
-    gpus: int, most: int, tps: tuple[int, ...], pps: tuple[int, ...], cps: tuple[int, ...], eps: tuple[int, ...],
-    replicas: tuple[int, ...], shares: tuple[float, ...],
-) -> None:  # fmt: skip
+    gpus: int,
+    most: int,
+    tps: tuple[int, ...],
+    pps: tuple[int, ...],
+    cps: tuple[int, ...],
+    eps: tuple[int, ...],
+    replicas: tuple[int, ...],
+    shares: tuple[float, ...],
+) -> None:
     options = Options(
-        trains=True, generates=True, schedules=(COLOCATED, DISAGGREGATED, ASYNC), rollout_shares=shares,
-        shardings=(FSDP, MEGATRON), tps=tps, pps=pps, cps=cps, eps=eps, replicas=replicas,
-    )  # fmt: skip
+        trains=True,
+        generates=True,
+        schedules=(COLOCATED, DISAGGREGATED, ASYNC),
+        rollout_shares=shares,
+        shardings=(FSDP, MEGATRON),
+        tps=tps,
+        pps=pps,
+        cps=cps,
+        eps=eps,
+        replicas=replicas,
+    )
     lay = enumerate_layouts([machine("L40S", 1), machine(gpus=gpus)], options, NodeRange(max_gpus=most))
     per_node = np.where(lay.machine == 0, 1.0, float(gpus))
     assert (lay.gpus == lay.nodes * per_node).all()
@@ -54,9 +74,12 @@ def test_every_degree_divides_what_it_splits(
 
 
 @given(
-    gpus=st.sampled_from([1, 2, 4, 8, 16]), most=st.integers(1, 40_000), low=st.integers(1, 50),
-    more=st.one_of(st.none(), st.integers(0, 200)), quota=st.one_of(st.none(), st.integers(0, 5000)),
-)  # fmt: skip
+    gpus=st.sampled_from([1, 2, 4, 8, 16]),
+    most=st.integers(1, 40_000),
+    low=st.integers(1, 50),
+    more=st.one_of(st.none(), st.integers(0, 200)),
+    quota=st.one_of(st.none(), st.integers(0, 5000)),
+)
 def test_node_counts_stay_within_what_is_allowed_and_reach_its_end(
     gpus: int, most: int, low: int, more: int | None, quota: int | None
 ) -> None:

@@ -85,9 +85,15 @@ def test_a_closer_look_agrees_with_the_search(stage: dict[str, Any]) -> None:
 def test_rows_that_cannot_be_bought_are_counted(usd: list[float], limit: float | None) -> None:
     each = np.array(usd)
     rows = Rows(
-        offer=np.arange(len(usd)), candidate=np.arange(len(usd)), hours=each, usd=each, usd_per_hour=each, gpus=each,
-        interruptions=each, sandbox_nodes=np.zeros(len(usd)),
-    )  # fmt: skip
+        offer=np.arange(len(usd)),
+        candidate=np.arange(len(usd)),
+        hours=each,
+        usd=each,
+        usd_per_hour=each,
+        gpus=each,
+        interruptions=each,
+        sandbox_nodes=np.zeros(len(usd)),
+    )
     sieve = Sieve()
     kept = within(rows, sieve, max_usd_per_hour=limit, name="rlcef")
     assert kept.usd.tolist() == [price for price in usd if np.isfinite(price) and (limit is None or price <= limit)]

@@ -50,9 +50,15 @@ def test_everything_is_kept_or_rejected_by_a_rule() -> None:
 @given(prices=st.lists(st.one_of(st.none(), st.floats(0.1, 10)), min_size=1, max_size=6))
 def test_the_cheapest_zone_is_kept_and_unknown_prices_come_last(prices: list[float | None]) -> None:
     frame = pl.DataFrame(
-        {"cloud": ["aws"] * len(prices), "region": "r", "instance_type": "t", "capacity_type": "spot", "usd_per_hour": prices},
+        {
+            "cloud": ["aws"] * len(prices),
+            "region": "r",
+            "instance_type": "t",
+            "capacity_type": "spot",
+            "usd_per_hour": prices,
+        },
         schema_overrides={"usd_per_hour": pl.Float64},
-    )  # fmt: skip
+    )
     known = [price for price in prices if price is not None]
     assert cheapest_zone(frame)["usd_per_hour"].to_list() == [min(known, default=None)]
 
@@ -69,22 +75,34 @@ def test_own_machines_stand_beside_the_clouds() -> None:
         {
             "targets": ["local", "slurm:big", "aws"],
             "machines": [
-                {"gpu": "H100", "nodes": 3, "vcpus": 192, "memory_gib": 2048, "usd_per_hour": 20.0, "target": "slurm:big", "name": "hopper"},
+                {
+                    "gpu": "H100",
+                    "nodes": 3,
+                    "vcpus": 192,
+                    "memory_gib": 2048,
+                    "usd_per_hour": 20.0,
+                    "target": "slurm:big",
+                    "name": "hopper",
+                },
                 {"gpu": "L40S", "nodes": 1, "gpus_per_node": 2, "vcpus": 32, "memory_gib": 128},
                 {"nodes": 5, "vcpus": 32, "memory_gib": 128},
             ],
         }
-    )  # fmt: skip
+    )
     gpus = owned_offers(fleet.machines, fleet.targets, with_gpus=True)
     assert tuple(gpus.columns) == OFFER_COLUMNS
     assert gpus.select("cloud", "instance_type", "usd_per_hour", "num_gpus").rows() == [
-        ("slurm:big", "hopper", 20.0, 8.0), ("local", "L40S-nodes-2", None, 2.0), ("slurm:big", "L40S-nodes-2", None, 2.0),
-    ]  # fmt: skip
+        ("slurm:big", "hopper", 20.0, 8.0),
+        ("local", "L40S-nodes-2", None, 2.0),
+        ("slurm:big", "L40S-nodes-2", None, 2.0),
+    ]
     cpus = owned_offers(fleet.machines, fleet.targets, with_gpus=False)
     assert cpus["cloud"].to_list() == ["local", "slurm:big"]
     assert owned_nodes(fleet.machines, fleet.targets, with_gpus=True) == {
-        ("slurm:big", "hopper"): 3, ("local", "L40S-nodes-2"): 1, ("slurm:big", "L40S-nodes-2"): 1,
-    }  # fmt: skip
+        ("slurm:big", "hopper"): 3,
+        ("local", "L40S-nodes-2"): 1,
+        ("slurm:big", "L40S-nodes-2"): 1,
+    }
     kept, _ = allowed(pl.concat([book(), gpus]), targets=list(fleet.targets), regions=["eu-*"], machines=fleet.machines)
     assert set(kept["cloud"]) == {"aws", "local", "slurm:big"}, "own machines pass the region rule and need no price"
 

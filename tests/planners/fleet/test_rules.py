@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from planners.fleet.rules import EXAMPLES, Sieve
 
 ROWS = st.lists(
-    st.tuples(st.sampled_from(["aws", "gcp"]), st.sampled_from(["a", "b", "c", "d", "e"]), st.one_of(st.none(), st.floats(0, 10))),
+    st.tuples(
+        st.sampled_from(["aws", "gcp"]),
+        st.sampled_from(["a", "b", "c", "d", "e"]),
+        st.one_of(st.none(), st.floats(0, 10)),
+    ),
     max_size=30,
-)  # fmt: skip
+)
 
 
 @given(rows=ROWS, limits=st.lists(st.floats(0, 10), max_size=4))
@@ -32,9 +36,10 @@ def test_a_frame_loses_and_invents_nothing(rows: list[tuple[str, str, float | No
 
 
 @given(
-    first=st.lists(st.booleans(), max_size=40), second=st.lists(st.booleans(), min_size=40, max_size=40),
+    first=st.lists(st.booleans(), max_size=40),
+    second=st.lists(st.booleans(), min_size=40, max_size=40),
     third=st.lists(st.booleans(), min_size=40, max_size=40),
-)  # fmt: skip
+)
 def test_rows_are_counted_by_the_first_rule_that_rejects_them(
     first: list[bool], second: list[bool], third: list[bool]
 ) -> None:

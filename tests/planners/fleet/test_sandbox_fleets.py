@@ -61,13 +61,16 @@ def test_spot_machines_and_named_types_where_the_spec_says_so() -> None:
 @given(
     offers=st.lists(
         st.tuples(
-            st.sampled_from(["aws", "gcp"]), st.sampled_from(["a", "b"]), st.integers(1, 96),
-            st.one_of(st.none(), st.floats(0.01, 20)), st.one_of(st.just(np.inf), st.integers(1, 20)),
+            st.sampled_from(["aws", "gcp"]),
+            st.sampled_from(["a", "b"]),
+            st.integers(1, 96),
+            st.one_of(st.none(), st.floats(0.01, 20)),
+            st.one_of(st.just(np.inf), st.integers(1, 20)),
         ),
         max_size=12,
     ),
     wishes=st.lists(st.integers(1, 5000), min_size=1, max_size=5),
-)  # fmt: skip
+)
 def test_each_place_gets_its_cheapest_machines_as_brute_force_finds_them(
     offers: list[tuple[str, str, int, float | None, float]], wishes: list[int]
 ) -> None:
@@ -145,13 +148,15 @@ def test_gpus_without_machines_for_sandboxes_are_not_enough() -> None:
         ({"targets": ["aws"], "machines": [OWN_CPUS], "sandbox": {"targets": ["slurm:x"]}}, "aws", "slurm:x"),
         (
             {
-                "targets": ["aws"], "sandbox": {"targets": ["kubernetes:ctx"]},
+                "targets": ["aws"],
+                "sandbox": {"targets": ["kubernetes:ctx"]},
                 "machines": [OWN_CPUS | {"target": "kubernetes:ctx"}],
             },
-            "aws", "kubernetes:ctx",
+            "aws",
+            "kubernetes:ctx",
         ),
     ],
-)  # fmt: skip
+)
 def test_sandboxes_may_live_elsewhere(fleet: dict[str, object], gpus: str, sandboxes: str) -> None:
     split = plan(fleet=fleet)
     assert {(pool.role == "sandbox", pool.cloud) for pool in split.pools} == {(False, gpus), (True, sandboxes)}

@@ -23,7 +23,15 @@ def test_the_book_prices_everything_that_a_bill_lists_in_every_region(what: str,
 
 
 def test_the_region_wins_over_the_cloud_and_another_region_is_named() -> None:
-    schema = {"cloud": pl.String, "region": pl.String, "item": pl.String, "unit": pl.String, "usd": pl.Float64, "as_of": pl.Date, "source": pl.String}  # fmt: skip
+    schema = {
+        "cloud": pl.String,
+        "region": pl.String,
+        "item": pl.String,
+        "unit": pl.String,
+        "usd": pl.Float64,
+        "as_of": pl.Date,
+        "source": pl.String,
+    }
     rows = [
         ("aws", region, "nat_gateway_data", "GB", usd, None, "list") for region, usd in (("us-east-1", 1.0), ("*", 2.0))
     ]

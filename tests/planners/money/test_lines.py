@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 from planners.money.lines import CostLine, total_usd
 
 LINE = st.builds(
-    CostLine, name=st.just("line"), stage=st.just("rlcef"), unit=st.just("node-hours"), quantity=st.floats(0, 1e6),
-    usd_per_unit=st.one_of(st.none(), st.floats(0, 1e3)), source=st.just("book"), scales_with_hours=st.booleans(),
-)  # fmt: skip
+    CostLine,
+    name=st.just("line"),
+    stage=st.just("rlcef"),
+    unit=st.just("node-hours"),
+    quantity=st.floats(0, 1e6),
+    usd_per_unit=st.one_of(st.none(), st.floats(0, 1e3)),
+    source=st.just("book"),
+    scales_with_hours=st.booleans(),
+)
 
 
 @given(lines=st.lists(LINE, max_size=10))

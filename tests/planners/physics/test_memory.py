@@ -34,14 +34,31 @@ LAYOUT = {
 
 
 def train(
-    model: str = MODELS[0], *, tokens: float = 8192.0, sharding: float = MEGATRON, recompute: float = 1.0, lora: float = 0.0,
-    offload: float = 0.0, tp: int = 1, pp: int = 1, cp: int = 1, dp: int = 8, ep: int = 1,
-) -> Need:  # fmt: skip
+    model: str = MODELS[0],
+    *,
+    tokens: float = 8192.0,
+    sharding: float = MEGATRON,
+    recompute: float = 1.0,
+    lora: float = 0.0,
+    offload: float = 0.0,
+    tp: int = 1,
+    pp: int = 1,
+    cp: int = 1,
+    dp: int = 8,
+    ep: int = 1,
+) -> Need:
     gpus = float(tp * pp * cp * dp)
     layout = Layout(
-        gpus=gpus, train_gpus=gpus, rollout_gpus=gpus, tp=float(tp), pp=float(pp), cp=float(cp), dp=float(dp),
-        ep=float(ep), sharding=sharding,
-    )  # fmt: skip
+        gpus=gpus,
+        train_gpus=gpus,
+        rollout_gpus=gpus,
+        tp=float(tp),
+        pp=float(pp),
+        cp=float(cp),
+        dp=float(dp),
+        ep=float(ep),
+        sharding=sharding,
+    )
     work = TrainWork(seq_len=4096.0, recompute=recompute, lora=lora)
     step = replace(rl_workload(model), layout=layout, train=work)
     return train_need(step, micro_batch_tokens=tokens, offload=offload)
@@ -52,9 +69,13 @@ def total(need: Need) -> float:
 
 
 @given(
-    model=st.sampled_from(MODELS), sharding=st.sampled_from([MEGATRON, FSDP, ZERO1]), tokens=st.floats(1, 1e6),
-    more=st.floats(1, 8), recompute=st.sampled_from([0.0, 0.1, 1.0]), **LAYOUT,
-)  # fmt: skip
+    model=st.sampled_from(MODELS),
+    sharding=st.sampled_from([MEGATRON, FSDP, ZERO1]),
+    tokens=st.floats(1, 1e6),
+    more=st.floats(1, 8),
+    recompute=st.sampled_from([0.0, 0.1, 1.0]),
+    **LAYOUT,
+)
 def test_a_bigger_micro_batch_never_needs_less(
     model: str, sharding: float, tokens: float, more: float, recompute: float, tp: int, pp: int, cp: int, dp: int
 ) -> None:
@@ -63,9 +84,13 @@ def test_a_bigger_micro_batch_never_needs_less(
 
 
 @given(
-    model=st.sampled_from(MODELS), sharding=st.sampled_from([MEGATRON, FSDP, ZERO1]), tokens=st.floats(1, 1e5),
-    axis=st.sampled_from(["tp", "dp", "cp"]), ep=st.sampled_from([1, 4]), **LAYOUT,
-)  # fmt: skip
+    model=st.sampled_from(MODELS),
+    sharding=st.sampled_from([MEGATRON, FSDP, ZERO1]),
+    tokens=st.floats(1, 1e5),
+    axis=st.sampled_from(["tp", "dp", "cp"]),
+    ep=st.sampled_from([1, 4]),
+    **LAYOUT,
+)
 def test_more_ranks_never_need_more(
     model: str, sharding: float, tokens: float, axis: str, ep: int, tp: int, pp: int, cp: int, dp: int
 ) -> None:
@@ -120,9 +145,13 @@ def rollout(
     model: str = MODELS[0], *, replica: float = 1.0, longest: float = 8192.0, alone: float = 0.0, **work: float
 ) -> Need:
     layout = Layout(
-        gpus=16.0, train_gpus=16.0, rollout_gpus=16.0, dp=16.0, rollout_gpus_per_replica=replica,
+        gpus=16.0,
+        train_gpus=16.0,
+        rollout_gpus=16.0,
+        dp=16.0,
+        rollout_gpus_per_replica=replica,
         rollout_attention_dp=alone,
-    )  # fmt: skip
+    )
     columns = RolloutWork(samples=64.0, prompt_tokens=512.0, max_response_tokens=longest, **work)
     return rollout_need(replace(rl_workload(model), layout=layout, rollout=columns))
 

@@ -38,9 +38,12 @@ def test_run_times_have_the_stated_mean_and_95th_percentile(service: Service) ->
 
 
 @given(
-    mean=st.floats(0.01, 500), ratio=st.floats(1.0, 30.0), room=st.floats(1.0, 100.0), share=st.floats(0.0, 1.0),
+    mean=st.floats(0.01, 500),
+    ratio=st.floats(1.0, 30.0),
+    room=st.floats(1.0, 100.0),
+    share=st.floats(0.0, 1.0),
     more=st.floats(0.0, 1.0),
-)  # fmt: skip
+)
 def test_run_times_rise_with_the_share_and_end_at_the_limit(
     mean: float, ratio: float, room: float, share: float, more: float
 ) -> None:
@@ -102,9 +105,13 @@ def test_the_wait_for_the_judges_is_near_an_event_simulation(
 
 
 @given(
-    calls=st.floats(0, 1e5), slots=st.floats(1, 1e5), more=st.floats(1, 100), seconds=st.floats(0, 1e4),
-    longer=st.floats(1, 10), overlap=st.floats(0, 1),
-)  # fmt: skip
+    calls=st.floats(0, 1e5),
+    slots=st.floats(1, 1e5),
+    more=st.floats(1, 100),
+    seconds=st.floats(0, 1e4),
+    longer=st.floats(1, 10),
+    overlap=st.floats(0, 1),
+)
 def test_waiting_never_grows_with_slots_overlap_or_generation_beyond_the_tail(
     calls: float, slots: float, more: float, seconds: float, longer: float, overlap: float
 ) -> None:

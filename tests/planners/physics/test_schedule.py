@@ -31,9 +31,12 @@ def test_two_pools_take_what_the_slower_one_needs(rollout: float, trainer: float
 
 
 @given(
-    rollout=SECONDS, trainer=SECONDS, sync=SECONDS, more=st.floats(0, 1e4),
+    rollout=SECONDS,
+    trainer=SECONDS,
+    sync=SECONDS,
+    more=st.floats(0, 1e4),
     schedule=st.sampled_from([COLOCATED, DISAGGREGATED, ASYNC]),
-)  # fmt: skip
+)
 def test_no_phase_makes_a_step_shorter(
     rollout: float, trainer: float, sync: float, more: float, schedule: float
 ) -> None:

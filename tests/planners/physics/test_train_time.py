@@ -71,10 +71,18 @@ def test_stated_flops_replace_the_shape() -> None:
 def test_the_named_parts_are_the_ones_a_plan_speaks_of() -> None:
     parts = supervised_seconds(PRIOR, pretrain_workload("Qwen/Qwen3-30B-A3B")).parts
     assert set(parts) == {
-        "compute", "attention", "HBM bandwidth", "tensor-parallel traffic", "context-parallel traffic",
-        "expert traffic", "kernel launch", "pipeline bubble", "data-parallel traffic", "optimizer step",
+        "compute",
+        "attention",
+        "HBM bandwidth",
+        "tensor-parallel traffic",
+        "context-parallel traffic",
+        "expert traffic",
+        "kernel launch",
+        "pipeline bubble",
+        "data-parallel traffic",
+        "optimizer step",
         "weight export",
-    }  # fmt: skip
+    }
     assert all(np.all(np.asarray(seconds) >= 0) for seconds in parts.values())
 
 
@@ -92,7 +100,8 @@ def test_options_move_the_time_the_right_way() -> None:
 
 
 def test_fully_sharded_small_batches_wait_for_the_network() -> None:
-    w = changed(pretrain_workload("meta-llama/Llama-2-70b-hf"), "layout", sharding=FSDP, gpus=64.0, train_gpus=64.0,
-                dp=64.0)  # fmt: skip
+    w = changed(
+        pretrain_workload("meta-llama/Llama-2-70b-hf"), "layout", sharding=FSDP, gpus=64.0, train_gpus=64.0, dp=64.0
+    )
     time = supervised_seconds(PRIOR, changed(w, "train", batch_sequences=64.0, seq_len=512.0))
     assert max(time.parts, key=lambda name: float(time.parts[name])) == "data-parallel traffic"

@@ -23,9 +23,11 @@ RUNS: dict[str, tuple[dict[str, Any], ...]] = {
     "teacher by API": (changed(SYNTHESIZE, teacher={"api": {"name": "acme-coder-1"}}, student={"model": "Qwen/Qwen2.5-7B-Instruct"}),),
 }  # fmt: skip
 FLEETS: dict[str, dict[str, Any]] = {
-    "any": {}, "spot": {"capacity": ["spot"]}, "blocks": {"capacity": ["capacity_block"]},
+    "any": {},
+    "spot": {"capacity": ["spot"]},
+    "blocks": {"capacity": ["capacity_block"]},
     "spot sandboxes": {"sandbox": {"capacity": ["spot"]}},
-}  # fmt: skip
+}
 
 
 def priced(a_plan: Plan) -> float:
@@ -155,9 +157,11 @@ def test_offers_without_a_price_are_left_out_and_said() -> None:
     assert any("p6-b200" in row.name and "left out" in row.why for row in made.unpriced)
     assert any(row.rule == "unknown price" for row in made.rejections)
     assert all(pool.usd is not None for pool in made.pools)
-    nothing = with_frames(cpu_offers=world().cpu_offers.with_columns(
-        usd_per_hour=pl.when(pl.col("instance_type") == "D96s").then(None).otherwise(pl.col("usd_per_hour"))
-    ))  # fmt: skip
+    nothing = with_frames(
+        cpu_offers=world().cpu_offers.with_columns(
+            usd_per_hour=pl.when(pl.col("instance_type") == "D96s").then(None).otherwise(pl.col("usd_per_hour"))
+        )
+    )
     assert any("D96s" in row.name for row in build_plan(spec(), nothing, now=NOW).unpriced)
 
 
@@ -275,9 +279,18 @@ def test_an_unknown_price_that_the_user_states_is_used() -> None:
 
 def test_machines_burn_by_node_and_own_ones_are_not_in_a_cloud() -> None:
     machines = Machines(
-        cloud="aws", region="us-east-2", instance_type="p5.48xlarge", capacity_type="on_demand", nodes=3,
-        usd_per_hour=50.0, as_of=None, source="book", quality="list", gpu="H100", gpus_per_node=8,
-    )  # fmt: skip
+        cloud="aws",
+        region="us-east-2",
+        instance_type="p5.48xlarge",
+        capacity_type="on_demand",
+        nodes=3,
+        usd_per_hour=50.0,
+        as_of=None,
+        source="book",
+        quality="list",
+        gpu="H100",
+        gpus_per_node=8,
+    )
     assert machines.burn_usd_per_hour == 150.0
     assert not machines.owned
     assert dataclasses.replace(machines, cloud="slurm:x").owned

@@ -117,10 +117,11 @@ def test_ten_year_runs_are_not_offered_unless_asked_for() -> None:
 @pytest.mark.parametrize("field", ["limits.gpus", "fleet.max_gpus", "quota", "cloud quota"])
 def test_gpus_stay_within_limits_and_quota(field: str, most: int) -> None:
     where: dict[str, dict[str, Any]] = {
-        "limits.gpus": {"limits": {"gpus": most}}, "fleet.max_gpus": {"fleet": {"max_gpus": most}},
+        "limits.gpus": {"limits": {"gpus": most}},
+        "fleet.max_gpus": {"fleet": {"max_gpus": most}},
         "quota": {"fleet": {"gpus": ["H100"], "quota": {"H100": most}}},
         "cloud quota": {"fleet": {"targets": ["aws"], "gpus": ["H100"], "quota": {"aws:H100": most}}},
-    }  # fmt: skip
+    }
     fast = plan(RLCEF, SFT, objective="time", **where[field])
     for stage in fast.stages:
         assert 0 < num_gpus(fast, stage.name) <= most
@@ -171,12 +172,16 @@ def test_nodes_are_exact_or_in_range(nodes: object, fewest: int, most: int) -> N
         ({"gpus": ["H200"]}, "gpu", {"H200", None}),
         ({"gpus": ["nvidia h100 80gb hbm3"]}, "gpu", {"H100", None}),
         ({"capacity": ["spot"]}, "capacity_type", {"spot", "on_demand"}),
-        ({"instance_types": ["p5*.48xlarge"]}, "instance_type", {"p5.48xlarge", "p5en.48xlarge", "m7i.8xlarge", "c7i.24xlarge"}),
+        (
+            {"instance_types": ["p5*.48xlarge"]},
+            "instance_type",
+            {"p5.48xlarge", "p5en.48xlarge", "m7i.8xlarge", "c7i.24xlarge"},
+        ),
         ({"exclude": ["p5*", "g6e*"]}, "cloud", {"gcp", "azure"}),
         ({"exclude": ["us-*"]}, "region", {"eu-west-1", "eastus"}),
     ],
     ids=lambda value: str(sorted(value, key=str) if isinstance(value, set) else value),
-)  # fmt: skip
+)
 def test_only_what_the_fleet_allows_is_offered(fleet: dict[str, Any], field: str, allowed: set[str | None]) -> None:
     made = plan(RLCEF, fleet=fleet)
     assert {getattr(pool, field) for pool in made.pools} <= allowed
@@ -216,7 +221,7 @@ def test_restricted_regions_are_used_only_where_they_are_named() -> None:
         ({"targets": ["gcp"], "gpus": ["H200"]}, "any GPU"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_the_nearest_feasible_fleet_is_named(fleet: dict[str, Any], words: str) -> None:
     with pytest.raises(NoFleetError) as error:
         plan(fleet=fleet)

@@ -89,9 +89,13 @@ def test_more_sandbox_nodes_never_lengthen_a_unit(stage: dict[str, Any]) -> None
 @given(usd=st.floats(0, 1e7), solved=st.floats(0.1, 1e6), worth=st.floats(0.01, 1e5), tasks=st.integers(1, 100))
 def test_dollars_per_outcome_and_break_even(usd: float, solved: float, worth: float, tasks: int) -> None:
     demand = Demand(
-        stage="rollout", kind="rollout", title="", unit="job", units=1.0,
+        stage="rollout",
+        kind="rollout",
+        title="",
+        unit="job",
+        units=1.0,
         outcomes={"attempts": 2 * solved, "solved tasks": solved},
-    )  # fmt: skip
+    )
     stated = Economics(outcome="solved issue", usd_per_outcome=worth, tasks_per_feature=tasks)
     rows = {row.name.split(":")[-1].strip(): row for row in economics([demand], [usd], stated)}
     assert rows["per solved task"].usd == pytest.approx(usd / solved)

@@ -50,9 +50,11 @@ def test_inputs_exist_and_lead_to_sources(made: Plan) -> None:
     def leaves(identity: str, above: tuple[str, ...] = ()) -> set[str]:
         assert identity not in above, "no term explains itself"
         term = made.terms[identity]
-        return {identity} if not term.inputs else {
-            leaf for below in term.inputs for leaf in leaves(below, (*above, identity))
-        }  # fmt: skip
+        return (
+            {identity}
+            if not term.inputs
+            else {leaf for below in term.inputs for leaf in leaves(below, (*above, identity))}
+        )
 
     for identity, term in made.terms.items():
         assert term.id == identity

@@ -89,7 +89,11 @@ print(json.dumps(ids))
 def test_plans_do_not_depend_on_the_order_of_hashes(tmp_path: Path) -> None:
     names = [str(path) for path in SPECS]
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *names], capture_output=True, text=True, check=True, cwd=tmp_path,
+        [sys.executable, "-c", SCRIPT, *names],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
         env=os.environ | {"PYTHONHASHSEED": "4242"},
-    )  # fmt: skip
+    )
     assert json.loads(run.stdout) == {str(path): plan_of(path).id for path in SPECS}

@@ -17,8 +17,11 @@ HOUR = Decimal(1)
 
 def spent(**changes: Decimal | bool | None) -> Spending:
     given_: dict[str, Decimal | bool | None] = {
-        "hours": HOUR, "known_usd": Decimal(3), "priced": True, "usd_per_hour": Decimal(3),
-    }  # fmt: skip
+        "hours": HOUR,
+        "known_usd": Decimal(3),
+        "priced": True,
+        "usd_per_hour": Decimal(3),
+    }
     return Spending(**given_ | changes)  # type: ignore[arg-type]
 
 
@@ -52,9 +55,13 @@ def test_a_step_that_is_overdue() -> None:
 
 
 @given(
-    st.integers(0, 50), st.integers(1, 50), st.floats(0.01, 1e4), st.floats(0, 1e5),
-    st.decimals(0, 1000, places=2), st.decimals(0, 1000, places=2),
-)  # fmt: skip
+    st.integers(0, 50),
+    st.integers(1, 50),
+    st.floats(0.01, 1e4),
+    st.floats(0, 1e5),
+    st.decimals(0, 1000, places=2),
+    st.decimals(0, 1000, places=2),
+)
 def test_never_backwards_and_never_beyond(
     done: int, more: int, pace: float, since: float, usd: Decimal, limit: Decimal
 ) -> None:

@@ -27,10 +27,14 @@ def instances(draw: st.DrawFn) -> list[Instance]:
 def pasts(draw: st.DrawFn) -> dict[str, Past]:
     counts = st.integers(0, MAX_RESTARTS + 2)
     return {
-        name: Past(starts=starts, fruitless=min(starts, draw(counts)), last_seen=NOW - timedelta(seconds=draw(st.integers(0, 20))))
+        name: Past(
+            starts=starts,
+            fruitless=min(starts, draw(counts)),
+            last_seen=NOW - timedelta(seconds=draw(st.integers(0, 20))),
+        )
         for name in ("sandbox", "trainer")
         for starts in [draw(counts)]
-    }  # fmt: skip
+    }
 
 
 @given(instances(), pasts(), st.booleans(), st.booleans())

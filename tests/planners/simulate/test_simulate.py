@@ -19,12 +19,25 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def scenario(hours: float = 4.0, **more: object) -> Scenario:
     given: dict[str, object] = {
-        "hours": hours, "steps": 1000, "boot_seconds": 300.0, "factors": {"generate": 1.1}, "samples_per_step": 512,
-        "planned_seconds": {"generate": 120.0, "sandbox": 10.0, "log-prob": 20.0, "reference": 20.0, "train": 70.0,
-                            "weight sync": 5.0},
-        "sandbox_slots": 32, "sandbox_mean_seconds": 2.0, "checkpoint_every_steps": 5, "evaluate_every_steps": 10,
+        "hours": hours,
+        "steps": 1000,
+        "boot_seconds": 300.0,
+        "factors": {"generate": 1.1},
+        "samples_per_step": 512,
+        "planned_seconds": {
+            "generate": 120.0,
+            "sandbox": 10.0,
+            "log-prob": 20.0,
+            "reference": 20.0,
+            "train": 70.0,
+            "weight sync": 5.0,
+        },
+        "sandbox_slots": 32,
+        "sandbox_mean_seconds": 2.0,
+        "checkpoint_every_steps": 5,
+        "evaluate_every_steps": 10,
         "evaluate_seconds": 60.0,
-    }  # fmt: skip
+    }
     return Scenario(**(given | more))  # type: ignore[arg-type]
 
 

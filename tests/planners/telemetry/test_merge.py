@@ -13,14 +13,19 @@ from planners.telemetry.tables import schema
 ROWS = st.lists(
     st.fixed_dictionaries(
         {
-            "at": st.integers(1, 10_000), "node": st.just("n"), "gpu": st.sampled_from(["0", "1"]),
-            "reason": st.sampled_from([None, "no_process"]), "seconds": st.floats(0.1, 2.0),
-            "gpu_util_pct": st.none() | st.integers(0, 100), "energy_j": st.none() | st.integers(0, 1000),
+            "at": st.integers(1, 10_000),
+            "node": st.just("n"),
+            "gpu": st.sampled_from(["0", "1"]),
+            "reason": st.sampled_from([None, "no_process"]),
+            "seconds": st.floats(0.1, 2.0),
+            "gpu_util_pct": st.none() | st.integers(0, 100),
+            "energy_j": st.none() | st.integers(0, 1000),
             "temperature_c": st.none() | st.integers(0, 100),
         }
     ),
-    min_size=1, max_size=20,
-)  # fmt: skip
+    min_size=1,
+    max_size=20,
+)
 
 
 @given(ROWS)
