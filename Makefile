@@ -67,11 +67,11 @@ check: $(DEV)  ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DEV)  ## measure speed and memory; writes benchmarks/results/
-	$(BIN)/python benchmarks/speed.py
+bench: $(DEV)  ## measure speed and memory; writes tools/benchmarks/results/
+	$(BIN)/python tools/benchmarks/speed.py
 
-bench-store: $(DEV)  ## measure a day of telemetry of 10,000 GPUs and the dashboard on it, half an hour; writes benchmarks/results/
-	$(BIN)/python benchmarks/store.py --write
+bench-store: $(DEV)  ## measure a day of telemetry of 10,000 GPUs and the dashboard on it, half an hour; writes tools/benchmarks/results/
+	$(BIN)/python tools/benchmarks/store.py --write
 
 fuzz: $(DEV)  ## 10,000 malformed inputs: no traceback, none hangs
 	$(BIN)/python tests/fuzzing/fuzz.py

@@ -13,16 +13,16 @@ from app import data
 from clusterctl.accounting import questions
 from clusterctl.accounting.questions import Account
 from clusterctl.ledger.rows import LIVE
-from planners.accounting.allocate import allocate
-from planners.accounting.summary import within
-from planners.accounting.tables import GPU_USE, MACHINE, Use
+from planners.costs.allocate import allocate
+from planners.costs.summary import within
+from planners.costs.tables import GPU_USE, MACHINE, Use
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from app.data import View
-    from planners.accounting.forecast import Forecast, Runway
     from planners.plan.value import Plan, StagePlan
+    from planners.runs.forecast import Forecast, Runway
 
 BUSY, UNMEASURED = "busy", "unmeasured"
 PAID = (BUSY, UNMEASURED)

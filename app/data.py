@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from clusterctl.ledger.rows import Bill, Event, FactorRow, Phase, Resource, Run, Step
     from clusterctl.store import Source
     from clusterctl.targets.base import Leftover
-    from planners.alerts.watch import Alert
+    from planners.alerts.check import Alert
     from planners.plan.value import Plan
 
 Data = Literal["live", "simulated"]
@@ -377,7 +377,7 @@ def machines(data: Data, run_id: str | None) -> tuple[str, ...]:
 
 
 def charges(view: View) -> pl.DataFrame:
-    """CHARGES of `planners.accounting.tables` that touch the window, uncut."""
+    """CHARGES of `planners.costs.tables` that touch the window, uncut."""
     return _charges(view.data, view.run_id, view.start, view.end)
 
 

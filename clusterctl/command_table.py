@@ -35,7 +35,7 @@ _TABLE = {
     "schema": ("Print the JSON Schema of a run spec, for editors.", "clusterctl schema --out run-spec.schema.json"),
     "validate": (
         "Predict published runs; print predicted against published.",
-        "clusterctl validate benchmarks/cases/cases.yaml --kind sft",
+        "clusterctl validate tools/fit/cases/cases.yaml --kind sft",
     ),
     "prices": (
         "Look into the price book: list, compare, history, check, refresh.",

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from clusterctl.errors import StateError
 from clusterctl.ledger import ledger_url, open_ledger
 from clusterctl.ledger.rows import FactorRow
-from planners.learn.factors import NO_FACTORS, Factor, Factors, Place
+from planners.workload.factors import NO_FACTORS, Factor, Factors, Place
 
 COLUMNS = ("calibration_id", *Place._fields, "gpu", "log_factor", "log_sd", "ratios")
 IN_USE = """SELECT * FROM factors WHERE calibration_id = (SELECT calibration_id FROM factors

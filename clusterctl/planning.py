@@ -17,9 +17,9 @@ from clusterctl.files.yaml_file import MAX_BYTES as MAX_SPEC_BYTES
 from clusterctl.files.yaml_file import parse_yaml, read_text
 from clusterctl.show.difference import Difference
 from clusterctl.world import load_world
-from planners.fleet.choose import NoFleetError
 from planners.plan.build import build_plan
 from planners.plan.value import Plan
+from planners.search.selection import NoFleetError
 from planners.spec.run import RunSpec
 
 

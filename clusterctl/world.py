@@ -9,9 +9,9 @@ from clusterctl.facts.lookup import find_gpu, find_model, load_gpus
 from clusterctl.own_runs import load_factors
 from clusterctl.prices.book import load_book
 from clusterctl.sandbox.measured import starts_here
+from planners.inputs import World
 from planners.spec.fleet import CLOUDS
 from planners.spec.run import RunSpec
-from planners.world import World
 
 
 def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = False) -> World:

@@ -1,7 +1,7 @@
 """Docs that can't rot: their commands are run, their help blocks and tables are the program's own.
 
 In a ```sh or ```console block (there after `$ `) of README.md and docs/, `clusterctl …` is run in a folder that holds
-templates/ and benchmarks/cases/, and must exit 0, or with N after `# exit N`; `# not run: why` says why it isn't.
+templates/ and tools/fit/cases/, and must exit 0, or with N after `# exit N`; `# not run: why` says why it isn't.
 A `make` target must exist.
 """
 

@@ -8,9 +8,9 @@ import streamlit as st
 from app import accounts, charts, data, ui
 from clusterctl.accounting.documents import csv_text
 from clusterctl.accounting.group import COLUMNS, LABEL, split
-from planners.accounting.exact import rounded
-from planners.accounting.summary import by
-from planners.accounting.tables import Use
+from planners.costs.rounding import rounded
+from planners.costs.summary import by
+from planners.costs.tables import Use
 
 view: data.View = st.session_state["view"]
 MOST_ROWS = 15

@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, alerts, charts, data, ui
-from planners.accounting.tables import Use
+from planners.costs.tables import Use
 
 view: data.View = st.session_state["view"]
 FORMULA = "GPU-hours that were idle for this reason x price of their machine per hour / its GPUs"

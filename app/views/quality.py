@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, data, ui
-from planners.accounting.tables import Use
+from planners.costs.tables import Use
 
 view: data.View = st.session_state["view"]
 OLD_DAYS = 90

@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
-from planners.accounting.tables import Use
+from planners.costs.tables import Use
 
 view: data.View = st.session_state["view"]
 ENDS = {"done": charts.GREEN, "time limit": charts.ORANGE, "memory limit": charts.PINK, "error": charts.VERMILION}

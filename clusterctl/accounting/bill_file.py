@@ -12,8 +12,8 @@ import polars as pl
 
 from clusterctl.accounting import bill_format
 from clusterctl.errors import SpecError
-from planners.accounting.bill import EXACT, LINES
-from planners.accounting.tables import MOMENT
+from planners.costs.invoices import EXACT, LINES
+from planners.costs.tables import MOMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from clusterctl.accounting.bill_file import read_bill
 from clusterctl.accounting.read import frame, read_estimates, read_lines
 from clusterctl.ledger.rows import ImportedBill, ImportedLine
 from clusterctl.ledger.tables import RESOURCES, RUNS
-from planners.accounting.bill import LINES, reconcile, whose
-from planners.accounting.summary import within
+from planners.costs.invoices import LINES, reconcile, whose
+from planners.costs.summary import within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Reconciled:
 
     bill: ImportedBill
     runs: pl.DataFrame
-    """As `planners.accounting.bill.reconcile` gives them: by run estimated, billed, difference, and what is missing."""
+    """As `planners.costs.invoices.reconcile` gives them: by run estimated, billed, difference, and what is missing."""
     strangers: pl.DataFrame
     """LINES without a run of ours: with an address if a tag names a run that the ledger does not know."""
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from planners.accounting.summary import by_price
-from planners.accounting.tables import FORMULAS
+from planners.costs.summary import by_price
+from planners.costs.tables import FORMULAS
 
 if TYPE_CHECKING:
     from datetime import datetime

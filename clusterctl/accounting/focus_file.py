@@ -12,11 +12,11 @@ from clusterctl.accounting.read import frame, in_plan, read_charges, read_lines,
 from clusterctl.files.write import write_atomic
 from clusterctl.ledger.tables import PLANS, RESOURCES, RUNS
 from clusterctl.targets.base import TAG_PREFIX
-from planners.accounting.allocate import allocate
-from planners.accounting.focus import ATTRIBUTES, INVOICES, focus
-from planners.accounting.focus import RUNS as PLANNED
-from planners.accounting.summary import within
-from planners.accounting.tables import PARTS
+from planners.costs.allocate import allocate
+from planners.costs.focus import ATTRIBUTES, INVOICES, focus
+from planners.costs.focus import RUNS as PLANNED
+from planners.costs.summary import within
+from planners.costs.tables import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def focus_rows(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """The rows (`planners.accounting.focus`), and the resources that are left out: FOCUS knows no unknown price."""
+    """The rows (`planners.costs.focus`), and the resources that are left out: FOCUS knows no unknown price."""
     charges = within(read_charges(ledger, run=run, since=since, until=until), since, until)
     months = [within(charges, start, end) for start, end in _months(charges)]
     parts = pl.concat([pl.DataFrame(schema=PARTS), *(allocate(paid, read_use(source, paid)) for paid in months)])
@@ -83,7 +83,7 @@ def _attributes(ledger: Ledger) -> pl.DataFrame:
 
 
 def _invoices(ledger: Ledger) -> pl.DataFrame:
-    """INVOICES of what final bills cover, by the names that `planners.accounting.bill.settle` gives it."""
+    """INVOICES of what final bills cover, by the names that `planners.costs.invoices.settle` gives it."""
     lines = read_lines(ledger).filter(pl.col("invoice").is_not_null(), pl.col("run").is_not_null())
     lines = lines.with_columns(
         resource=pl.coalesce("resource", "address", "description"), month=pl.col("period_from").dt.truncate("1mo")

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from clusterctl.accounting.read import in_plan
 from clusterctl.errors import SpecError
 from clusterctl.ledger.tables import PLANS, RUNS
-from planners.accounting.summary import by
+from planners.costs.summary import by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ LABEL = "label:"
 
 
 def split(ledger: Ledger, parts: pl.DataFrame, keys: Sequence[str]) -> tuple[list[str], pl.DataFrame]:
-    """The columns that `keys` mean, and the parts grouped by them (`planners.accounting.summary.by`).
+    """The columns that `keys` mean, and the parts grouped by them (`planners.costs.summary.by`).
 
     keys: those of COLUMNS, or `label:NAME` of the runs' labels.  Raises SpecError.
     """

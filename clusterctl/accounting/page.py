@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from clusterctl.show.rounding import MINUS, UNKNOWN, number, percent, unit_price
 from clusterctl.show.spans import Line, Span, Style, clean, line, wrap
 from clusterctl.show.table import Column, cell, draw
-from planners.accounting.exact import rounded
-from planners.accounting.summary import by_price
-from planners.accounting.tables import FORMULAS, Use
+from planners.costs.rounding import rounded
+from planners.costs.summary import by_price
+from planners.costs.tables import FORMULAS, Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Page:
     columns: Sequence[str]
     """The leading columns of `rows`."""
     rows: pl.DataFrame
-    """As `planners.accounting.summary.by` gives them."""
+    """As `planners.costs.summary.by` gives them."""
     run: Run | None = None
     plan: Plan | None = None
     outlook: Outlook | None = None

@@ -16,11 +16,11 @@ from sqlalchemy import select
 from clusterctl.accounting.read import read_charges, read_use
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ledger.tables import RESOURCES
-from planners.accounting.allocate import allocate
-from planners.accounting.forecast import Forecast, Runway, StageProgress, forecast, runway
-from planners.accounting.summary import Spend, spend, within
-from planners.accounting.tables import BILLED, ESTIMATE, GPU_USE
-from planners.run.money import REPORTED
+from planners.costs.allocate import allocate
+from planners.costs.summary import Spend, spend, within
+from planners.costs.tables import BILLED, ESTIMATE, GPU_USE
+from planners.runs.forecast import Forecast, Runway, StageProgress, forecast, runway
+from planners.runs.limits import REPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Who used the money and for what.  `planners.accounting.summary.by(account.parts, "team", "use")` groups it."""
+    """Who used the money and for what.  `planners.costs.summary.by(account.parts, "team", "use")` groups it."""
 
     parts: pl.DataFrame
-    """PARTS of `planners.accounting.tables`."""
+    """PARTS of `planners.costs.tables`."""
     problems: tuple[str, ...]
     """What of the telemetry could not be read: these seconds are unmeasured."""
 

@@ -1,4 +1,4 @@
-"""Charges from the ledger and use from a telemetry store, as the frames that `planners.accounting` works on."""
+"""Charges from the ledger and use from a telemetry store, as the frames that `planners.costs` works on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy import JSON, Text, cast, func, or_, select, type_coerce
 
 from clusterctl.ledger.tables import BILL_LINES, BILLS, COSTS, PLANS, RESOURCES, RUNS
 from clusterctl.targets.base import TAG_PREFIX
-from planners.accounting.bill import LINES, settle
-from planners.accounting.tables import CHARGES, ESTIMATE, GPU_USE, MACHINE, MOMENT, PRICE, USD
+from planners.costs.invoices import LINES, settle
+from planners.costs.tables import CHARGES, ESTIMATE, GPU_USE, MACHINE, MOMENT, PRICE, USD
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -17,8 +17,8 @@ from clusterctl.own_runs import factors_of
 from clusterctl.run.calibrate import Calibrated, apply, learn
 from clusterctl.show.spans import Line, Span, Style, line, paint
 from clusterctl.show.table import Cell, Column, cell, draw, right
-from planners.learn.factors import ANY_GPU, Factor, Factors
 from planners.physics.calibration import Z80
+from planners.workload.factors import ANY_GPU, Factor, Factors
 
 COLUMNS = (
     "phase",

@@ -17,8 +17,8 @@ from clusterctl.paths import user_data_dir
 from clusterctl.run.view import duration_text, size_text, usd_text
 from clusterctl.targets.base import Leftover
 from clusterctl.targets.local import LocalTarget
-from planners.run.money import owed
-from planners.run.outlook import SECONDS_PER_HOUR
+from planners.runs.limits import owed
+from planners.runs.outlook import SECONDS_PER_HOUR
 
 
 def sweep(

@@ -16,8 +16,8 @@ from clusterctl.facts.calibration import load_calibration
 from clusterctl.facts.published import published_gpu, published_model
 from clusterctl.files.yaml_file import read_yaml
 from clusterctl.show.spans import Line
-from planners.cases.case import KINDS
-from planners.cases.score import Answer, Score, answer_cases, summarise
+from planners.validation.case import KINDS
+from planners.validation.score import Answer, Score, answer_cases, summarise
 
 MAX_BYTES = 64 << 20
 MAX_VALUES = 5_000_000
@@ -53,7 +53,7 @@ def _entries(path: str) -> Sequence[object]:
     if not isinstance(data, list):
         raise SpecError(
             f"{document.name}: holds no list of cases",
-            hint="a cases file is a YAML list; its fields are described in benchmarks/cases/README.md",
+            hint="a cases file is a YAML list; its fields are described in tools/fit/cases/README.md",
         )
     return data
 

@@ -13,7 +13,7 @@ from clusterctl.errors import StateError
 from clusterctl.ledger.rows import LIVE, Bill, Cost, CostLine, Intent, Resource
 from clusterctl.ledger.store import Store, insert_once, upsert, values_of
 from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
-from planners.run.money import owed
+from planners.runs.limits import owed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Update

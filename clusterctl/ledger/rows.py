@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from planners.run.money import REPORTED
+from planners.runs.limits import REPORTED
 
 RunState = Literal["wanted", "starting", "running", "stopping", "stopped", "finished", "failed"]
 Desired = Literal["up", "down"]

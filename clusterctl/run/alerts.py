@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import Phase, Step
-from planners.alerts.texts import Sample
-from planners.alerts.watch import Alert, Report, alerts
+from planners.alerts.check import Alert, Report, alerts
+from planners.alerts.measures import Sample
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger

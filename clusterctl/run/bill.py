@@ -11,7 +11,7 @@ from clusterctl.ledger.rows import CostLine
 from clusterctl.run.records import use_of
 from clusterctl.run.runs import LINES, MACHINE_UNIT, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
-from planners.run.money import REPORTED
+from planners.runs.limits import REPORTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

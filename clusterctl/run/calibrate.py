@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from clusterctl.console import progress
 from clusterctl.errors import SpecError
 from clusterctl.ledger.rows import FactorRow, Run, RunState
-from planners.learn.factors import Factors
 from planners.learn.fit import Observation, fit
 from planners.learn.observe import Unused, observe
 from planners.plan.value import SCHEMA, Plan
+from planners.workload.factors import Factors
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger

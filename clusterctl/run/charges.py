@@ -10,7 +10,7 @@ from typing import Any
 from clusterctl.errors import ClusterctlError
 from clusterctl.prices.book import load_book
 from clusterctl.run.marks import Charge
-from planners.money.token_prices import TokenPrices
+from planners.plan.unit_prices import TokenPrices
 from planners.plan.value import Plan
 from planners.spec.models import ApiModel
 

@@ -15,11 +15,11 @@ from clusterctl.targets.local import SANDBOX, TELEMETRY, TRAINER
 from clusterctl.telemetry import MARKS_VARIABLE, PHASES_VARIABLE
 from clusterctl.telemetry.phases import socket_path
 from clusterctl.telemetry.settings import Settings, installed, written_store
-from planners.demand.host import HOST_SPEEDS, QUICKSTART_LLAMA
 from planners.plan.value import Plan
 from planners.spec.profiles import sandbox_need
 from planners.spec.run import RunSpec
 from planners.spec.stages_rl import RlcefStage
+from planners.workload.host import HOST_SPEEDS, QUICKSTART_LLAMA
 
 MIB_PER_GIB = 1024
 LEAST_MEMORY_MIB = 512

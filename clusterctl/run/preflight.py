@@ -7,9 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from clusterctl.errors import Infeasible, PriceError
-from planners.plan.cautions import PRICE_OLD_DAYS
+from planners.plan.summary import PRICE_OLD_DAYS
 from planners.plan.value import Band, Plan
-from planners.run.money import Use
+from planners.runs.limits import Use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

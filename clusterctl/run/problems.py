@@ -12,7 +12,7 @@ from clusterctl.run.preflight import above
 from clusterctl.run.records import fruitless_starts
 from clusterctl.run.runs import OpenRun
 from clusterctl.targets.log_times import last_error
-from planners.run.money import WARN_SHARE, idle_seconds
+from planners.runs.limits import WARN_SHARE, idle_seconds
 
 if TYPE_CHECKING:
     from clusterctl.run.state import RunState

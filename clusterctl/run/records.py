@@ -12,10 +12,10 @@ from clusterctl.run.charges import ChargePrices
 from clusterctl.run.marks import MOST_USD, Charge
 from clusterctl.run.runs import LINES, NODE, PROCESS, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
-from planners.accounting.tables import MACHINE
-from planners.run.money import Use
-from planners.run.outlook import SECONDS_PER_HOUR
-from planners.run.reconcile import Action, Change, Instance, Past, resource_id
+from planners.costs.tables import MACHINE
+from planners.runs.limits import Use
+from planners.runs.outlook import SECONDS_PER_HOUR
+from planners.runs.reconcile import Action, Change, Instance, Past, resource_id
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger

@@ -20,9 +20,9 @@ from clusterctl.run.folder import RunFolder
 from clusterctl.run.jobs import local_jobs
 from clusterctl.targets.base import TAG_PREFIX, Job, RunRef, Target
 from clusterctl.targets.local import LocalTarget
-from planners.accounting.tables import MACHINE
+from planners.costs.tables import MACHINE
 from planners.plan.value import Plan
-from planners.run.reconcile import Role
+from planners.runs.reconcile import Role
 from planners.spec.run import RunSpec
 
 if TYPE_CHECKING:

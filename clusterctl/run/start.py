@@ -21,7 +21,7 @@ from clusterctl.targets.local import SUPERVISOR, LocalTarget, log_file
 from clusterctl.targets.log_times import last_error
 from clusterctl.targets.processes import running, spawn
 from planners.plan.value import Plan
-from planners.run.money import Standing, Use, judge
+from planners.runs.limits import Standing, Use, judge
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger

@@ -10,7 +10,7 @@ from clusterctl.ledger.rows import LIVE, Run, Step
 from clusterctl.run.problems import Problem, problems_of, warnings_of
 from clusterctl.run.records import use_of
 from clusterctl.run.runs import OpenRun
-from planners.run.outlook import RECENT_STEPS, Outlook, Spending, outlook, pace_seconds
+from planners.runs.outlook import RECENT_STEPS, Outlook, Spending, outlook, pace_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

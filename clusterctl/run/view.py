@@ -12,7 +12,7 @@ from clusterctl.run.folder import RunFolder
 from clusterctl.run.preflight import RunLimits
 from clusterctl.run.start import Deed, Launch
 from planners.plan.value import Plan
-from planners.run.money import Use, idle_seconds
+from planners.runs.limits import Use, idle_seconds
 
 METRIC_WORDS = {
     "reward": "reward",

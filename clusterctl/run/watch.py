@@ -19,9 +19,9 @@ from clusterctl.run.records import Records, use_of
 from clusterctl.run.runs import OpenRun
 from clusterctl.targets.log_times import last_error, note_times
 from clusterctl.telemetry.run_metrics import RunMetrics
-from planners.run.money import Standing, Use, idle_seconds, judge
-from planners.run.outlook import SECONDS_PER_HOUR
-from planners.run.reconcile import Action, Change, Instance, reconcile
+from planners.runs.limits import Standing, Use, idle_seconds, judge
+from planners.runs.outlook import SECONDS_PER_HOUR
+from planners.runs.reconcile import Action, Change, Instance, reconcile
 
 STOP_GRACE_SECONDS = 30.0
 """From TERM, which asks a role to save its work and end, to KILL: terminationGracePeriodSeconds of Kubernetes,

@@ -23,13 +23,13 @@ from clusterctl.sample.smaller import evaluation, synthesis
 from clusterctl.sample.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, START, SYNTHESIZE, scenario
 from clusterctl.store import open_store
 from clusterctl.world import load_world
-from planners.learn.factors import NO_FACTORS
 from planners.plan.build import build_plan
 from planners.plan.value import Plan
 from planners.simulate.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
 from planners.simulate.incidents import apply, devices, notes
 from planners.simulate.learning import step_metrics
 from planners.simulate.timeline import simulate
+from planners.workload.factors import NO_FACTORS
 
 VERSION = 2
 """Raised when the day changes: an older one in a user's folder is then made anew."""

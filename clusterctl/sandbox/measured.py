@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 from clusterctl import paths
 from clusterctl.errors import StateError
 from clusterctl.files.write import write_atomic
-from planners.demand.sandbox import SandboxStarts
 from planners.spec.lengths import Durations
+from planners.workload.sandboxes import SandboxStarts
 
 BENCH = "`clusterctl sandbox bench`"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clusterctl.store.objects import Objects
 
 ROW_GROUP = 2**16
-"""Rows: one node's day is read in milliseconds, and the footer stays small; benchmarks/results/store.md."""
+"""Rows: one node's day is read in milliseconds, and the footer stays small; tools/benchmarks/results/store.md."""
 MAX_APPENDED_BYTES = 256 * 2**20
 """What may wait for a flush: then `append` packs it itself."""
 

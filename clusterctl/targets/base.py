@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from planners.run.reconcile import Change, Instance, Role
+from planners.runs.reconcile import Change, Instance, Role
 
 TAG_PREFIX = "clusterctl.dev"
 """Tags on everything that we start: /run, /role, /team, /plan-id, /budget, /expires-at, and the spec's labels."""

@@ -28,7 +28,7 @@ from clusterctl.targets.processes import (
     spawn,
     tagged,
 )
-from planners.run.reconcile import Change, Instance, Role
+from planners.runs.reconcile import Change, Instance, Role
 
 SANDBOX = "sandbox"
 TRAINER = "trainer"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planners.learn.factors import Place
 from planners.learn.fit import Observation
+from planners.workload.factors import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

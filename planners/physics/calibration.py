@@ -1,6 +1,6 @@
 """What the calibration cases taught: constants with their uncertainty, band widths, and where they hold.
 
-`benchmarks/fit.py` writes it; `plan` and `validate` read it.  Constants are log-normal: ln(constant) is normal with
+`tools/fit/fit.py` writes it; `plan` and `validate` read it.  Constants are log-normal: ln(constant) is normal with
 the posterior mean and covariance of the fit, priors included; constants that no case identifies keep their prior.
 """
 
@@ -82,7 +82,7 @@ class Calibration:
             raise ValueError(f"calibration of schema {document.get('schema')!r}, this program reads {SCHEMA}")
         names = tuple(prior.name for prior in PRIORS)
         if tuple(document["constants"]) != names:
-            raise ValueError("the calibration's constants are not this program's; run benchmarks/fit.py")
+            raise ValueError("the calibration's constants are not this program's; run tools/fit/fit.py")
         factor = np.zeros((len(names), len(names)))
         for row, values in enumerate(document["cholesky"]):
             factor[row, : len(values)] = values

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import known, smooth_max
+from planners.physics.columns import FSDP, TRANSFORMERS, TRTLLM, known, smooth_max
 from planners.physics.rates import link_bytes_per_s
-from planners.physics.workload import FSDP, TRANSFORMERS, TRTLLM
 from planners.units import GIB
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from planners.physics.columns import Array, Column
+    from planners.physics.columns import Array, Column, Workload
     from planners.physics.constants import Constants
-    from planners.physics.workload import Workload
 
 WORKSPACE_GIB = 4.0
 EXCHANGE_WORKSPACE_GIB = 10.0

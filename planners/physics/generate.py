@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import known
+from planners.physics.columns import TRTLLM, known
 from planners.physics.decode import DecodeCosts, collective_seconds_per_token, decode_costs, live_capacity
 from planners.physics.lengths import location, longest_of, survival
-from planners.physics.workload import TRTLLM
 
 if TYPE_CHECKING:
-    from planners.physics.columns import Array, Column
+    from planners.physics.columns import Array, Column, Workload
     from planners.physics.constants import Constants
-    from planners.physics.workload import Workload
 
 TOOL_WAIT_ITERATIONS = 4
 QUEUE_BLEND = 0.25

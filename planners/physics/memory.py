@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.physics.columns import COLOCATED, FSDP, MEGATRON
 from planners.physics.decode import kv_bytes_per_token, weight_copies, workspace_bytes
-from planners.physics.workload import COLOCATED, FSDP, MEGATRON
 from planners.units import GIB
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from planners.physics.columns import Array, Column
-    from planners.physics.workload import Workload
+    from planners.physics.columns import Array, Column, Workload
 
 CONTEXT_BYTES = 3.0 * GIB
 """CUDA context, NCCL buffers, allocator slack of a training GPU.  Assumption; AIConfigurator: 3.5 GB on H100."""

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planners.physics.columns import Column
+    from planners.physics.columns import Column, Workload
     from planners.physics.constants import Constants
-    from planners.physics.workload import Workload
 
 GROUPS = ("model", "gpu", "layout", "train", "rollout")
 """Fields of a workload that hold columns; the others are columns themselves."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planners.physics.workload import GENERATIONS, GpuColumns, ModelColumns
+from planners.physics.columns import GENERATIONS, GpuColumns, ModelColumns
 from planners.units import GIB
 
 if TYPE_CHECKING:

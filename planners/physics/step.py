@@ -1,6 +1,9 @@
 """One RL step out of its phases, and supervised work out of its optimizer steps.  The door to the physics.
 
-Phases fall together in turn on the same GPUs, or side by side on two pools (`compose_step`)."""
+Phases fall together in turn on the same GPUs, or side by side on two pools (`compose_step`).
+
+Weight sync: the trainer's new weights into the rollout engine.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import smooth_max
+from planners.physics.columns import ASYNC, COLOCATED, smooth_max
 from planners.physics.generate import GenerateTime, mean_response
+from planners.physics.rates import link_bytes_per_s
 from planners.physics.rows import generate_distinct
-from planners.physics.sync import sync_seconds
 from planners.physics.train import FORWARD, Batch, TrainTime, train_time, training_passes, weight_export_seconds
-from planners.physics.workload import ASYNC, COLOCATED
 
 if TYPE_CHECKING:
-    from planners.physics.columns import Array, Column
+    from planners.physics.columns import Array, Column, Workload
     from planners.physics.constants import Constants
-    from planners.physics.workload import Workload
-
 
 TRAINER_PHASES = {
     "log-prob": "log_prob_seconds",
@@ -158,3 +158,28 @@ def run_waste(c: Constants, gpu_hours: Column) -> Column:
     (1 + fixed) (1 + per decade x log10(1 + hours/100)); from the few runs that publish both, so a wide band.
     """
     return (1 + c.waste_fixed) * (1 + c.waste_per_decade * np.log10(1 + gpu_hours / 100))
+
+
+LORA_SHARE = 0.02
+"""Share of the weights that a LoRA adapter is."""
+HOST_OFFLOAD_BYTES_PER_S = 20e9
+"""Per GPU over PCIe: a colocated trainer moves its states out before generation and in again after it."""
+OPTIMIZER_BYTES_PER_PARAM = 16.0
+
+
+def sync_seconds(c: Constants, w: Workload) -> Column:
+    """Seconds of one weight sync.
+
+    fixed + 2 P x (reshard factor if colocated) / (share x one link) + offload of optimizer states if colocated.
+    The whole model passes one link (the scale-up links when all GPUs are in one domain, else one NIC): measured
+    times grow with the model and not with the number of nodes.  Known error: NCCL broadcast trees and checkpoint
+    engines can be several times faster; file-based export several times slower.
+    """
+    colocated = np.equal(w.rollout.schedule, COLOCATED)
+    gpus, near = w.layout.gpus, np.maximum(w.layout.gpus_per_node, w.gpu.scale_up_domain)
+    link = np.where(gpus <= near, link_bytes_per_s(w, gpus), w.gpu.scale_out_bytes_per_s)
+    share = np.where(np.asarray(w.train.lora) > 0, LORA_SHARE, 1.0)
+    copies = np.where(colocated, c.colocated_reshard_factor, 1.0)
+    transfer = 2 * w.model.params_total * share * copies / (c.sync_nic_share * link)
+    states = OPTIMIZER_BYTES_PER_PARAM * w.model.params_total / (w.layout.gpus * HOST_OFFLOAD_BYTES_PER_S)
+    return c.sync_fixed_seconds + transfer + np.where(colocated, states, 0.0)

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import known, smooth_max
+from planners.physics.columns import BLACKWELL, FSDP, MEGATRON, ZERO1, known, smooth_max
 from planners.physics.rates import link_bytes_per_s, training_rates
-from planners.physics.workload import BLACKWELL, FSDP, MEGATRON, ZERO1
 
 if TYPE_CHECKING:
-    from planners.physics.columns import Column
+    from planners.physics.columns import Column, Workload
     from planners.physics.constants import Constants
-    from planners.physics.workload import Workload
 
 WEIGHT_EXPORT_BYTES_PER_S = 2e9
 WEIGHT_EXPORT_FIXED_SECONDS = 0.5

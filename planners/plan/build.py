@@ -5,39 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planners.fleet.choose import NoFleetError, choose
-from planners.fleet.chosen import fleet_of, picks_of
-from planners.fleet.explore import explore
-from planners.fleet.nearest import nearest
-from planners.fleet.picks import outcome
-from planners.money.extras import ExtraPrices
-from planners.money.token_prices import TokenPrices
 from planners.physics.calibration import Z80
 from planners.physics.columns import one
 from planners.plan import value
-from planners.plan.bands import added, band, narrowing, widths
-from planners.plan.bill import Prices, stage_lines
-from planners.plan.cautions import limit_warnings, price_warnings, stage_warnings
-from planners.plan.detail import amounts, layout, memory, phases
-from planners.plan.economics import economics
-from planners.plan.explain import stage_terms
+from planners.plan.breakdown import amounts, layout, memory, phases
+from planners.plan.chosen_stage import ChosenStage
+from planners.plan.cost_lines import Prices, stage_lines
 from planners.plan.identity import with_id
-from planners.plan.learned import learned_rows, own_runs
-from planners.plan.movers import movers
-from planners.plan.refine import refined
+from planners.plan.provenance import Terms, run_terms, stage_terms
 from planners.plan.sandboxes import idle
-from planners.plan.stage import ChosenStage
-from planners.plan.summary import alternatives_of, pools_of, price_age, rejections_of, stage_usd, unpriced_of
-from planners.plan.terms import Terms, run_terms
+from planners.plan.sensitivity import movers
+from planners.plan.summary import (
+    alternatives_of,
+    economics,
+    limit_warnings,
+    pools_of,
+    price_age,
+    price_warnings,
+    rejections_of,
+    stage_usd,
+    stage_warnings,
+    unpriced_of,
+)
+from planners.plan.uncertainty import added, band, learned_rows, narrowing, own_runs, widths
+from planners.plan.unit_prices import ExtraPrices, TokenPrices
+from planners.search.evaluate import outcome
+from planners.search.fleets import fleet_of, picks_of
+from planners.search.relax import nearest
+from planners.search.search import explore
+from planners.search.selection import NoFleetError, choose
+from planners.search.shortlist import refined
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from planners.fleet.choose import Choice
-    from planners.fleet.explore import Exploration
-    from planners.money.lines import CostLine
+    from planners.inputs import World
+    from planners.plan.cost_lines import CostLine
+    from planners.search.search import Exploration
+    from planners.search.selection import Choice
     from planners.spec.run import RunSpec
-    from planners.world import World
 
 MOVERS_SHOWN = 6
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.fleet.picks import outcome
 from planners.physics.columns import one
 from planners.physics.sandbox import queue_wait_seconds, simulate_judges
 from planners.plan.value import Idle
+from planners.search.evaluate import outcome
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
-    from planners.demand.needs import Sandboxing
-    from planners.fleet.chosen import Machines, StageFleet
-    from planners.fleet.picks import Outcome, Picks
     from planners.physics.constants import Constants
+    from planners.search.evaluate import Outcome, Picks
+    from planners.search.fleets import Machines, StageFleet
+    from planners.workload.stage_work import Sandboxing
 
 SIMULATED_CALLS = 4096
 """Judging runs that the event simulation follows; larger steps are scaled down with their slots."""

@@ -1,4 +1,9 @@
-"""Rows of a plan for people: pools, alternatives, rejections, prices without a value."""
+"""Rows of a plan for people: pools, alternatives, rejections, prices without a value.
+
+What a person should know before spending.
+
+Dollars per outcome, and the break-even against what an outcome is worth.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +11,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.fleet.chosen import fleet_of
-from planners.fleet.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
-from planners.money.lines import total_usd
 from planners.plan import value
-from planners.plan.bands import SPOT_PRICE_LOG_SD, added, band
-from planners.plan.bill import stage_lines
+from planners.plan.cost_lines import stage_lines, total_usd
+from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, added, band
+from planners.plan.value import Economics
+from planners.search.fleets import fleet_of
+from planners.search.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from planners.fleet.chosen import Machines, StageFleet
-    from planners.fleet.explore import Exploration
-    from planners.money.lines import CostLine
+    from planners.inputs import World
     from planners.plan.build import Context
-    from planners.plan.stage import ChosenStage
-    from planners.world import World
+    from planners.plan.chosen_stage import ChosenStage
+    from planners.plan.cost_lines import CostLine
+    from planners.plan.value import Band, PriceAge, StagePlan
+    from planners.search.fleets import Machines, StageFleet
+    from planners.search.search import Exploration
+    from planners.spec.fleet import Economics as Worth
+    from planners.spec.run import RunSpec
+    from planners.workload.stage_work import Demand
 
 
 def pools_of(stages: Sequence[ChosenStage]) -> tuple[value.Pool, ...]:
@@ -159,3 +168,91 @@ def price_age(
         spot_age_days=(today - min(spot)).days if spot else None,
         book=world.book,
     )
+
+
+PRICE_OLD_DAYS = 180
+SPOT_OLD_DAYS = 14
+"""Ages from which a plan warns: list prices change a few times a year, spot prices by the hour.  Assumption."""
+MUCH_IDLE_SHARE = 0.1
+
+
+def limit_warnings(spec: RunSpec, hours: Band, usd: Band, *, at_least: bool) -> list[str]:
+    """Limits that hold for the middle of the band and not for its end, or for what has a price only."""
+    said = []
+    limits = spec.limits
+    if limits.hours and hours.p90 > limits.hours:
+        said.append(f"may exceed limits.hours: P90 is {hours.p90:,.0f} h against {limits.hours:g} h")
+    if limits.usd and usd.p90 > limits.usd:
+        said.append(f"may exceed limits.usd: P90 is ${usd.p90:,.0f} against ${limits.usd:,.0f}")
+    if limits.usd and at_least:
+        said.append("limits.usd was held against the priced lines alone; others have no known price")
+    return said
+
+
+def price_warnings(age: PriceAge) -> list[str]:
+    """Prices too old to spend on."""
+    said = []
+    if age.age_days is not None and age.age_days > PRICE_OLD_DAYS:
+        said.append(f"prices are {age.age_days} days old; `clusterctl prices refresh` reads new ones")
+    if age.spot_age_days is not None and age.spot_age_days > SPOT_OLD_DAYS:
+        said.append(f"the spot price is {age.spot_age_days} days old; spot prices move within hours")
+    return said
+
+
+def stage_warnings(plans: Sequence[StagePlan], stages: Sequence[ChosenStage]) -> list[str]:
+    """Known traps of a stage."""
+    said = []
+    for plan, stage in zip(plans, stages, strict=True):
+        wanted = stage.picks.demand.sandboxing
+        if wanted is not None and wanted.serial:
+            said.append(f"{plan.name}: serial reward code; the GPUs wait for one sandbox at a time")
+        gpu_hours = plan.demand.get("GPU-hours", 0.0)
+        if plan.idle and gpu_hours and plan.idle.gpu_hours > MUCH_IDLE_SHARE * gpu_hours:
+            share = plan.idle.gpu_hours / gpu_hours
+            said.append(f"{plan.name}: GPUs wait {plan.idle.gpu_hours:,.0f} GPU-hours ({share:.0%}) for the sandboxes")
+    return said
+
+
+PER = {
+    "rewarded samples": ("per 1,000 rewarded samples", 1000.0),
+    "accepted items": ("per accepted item", 1.0),
+    "solved tasks": ("per solved task", 1.0),
+    "attempts": ("per attempt", 1.0),
+    "samples": ("per evaluated sample", 1.0),
+    "million tokens": ("per million tokens", 1.0),
+    "labelled samples": ("per 1,000 labelled samples", 1000.0),
+}
+
+
+def economics(demands: Sequence[Demand], usd_by_stage: Sequence[float], worth: Worth) -> tuple[Economics, ...]:
+    """Unit economics of every stage, dollars per feature, and how many outcomes pay for the run.
+
+    Dollars are those of the stage alone; the break-even uses the whole run.  Formula of each in its `formula`.
+    """
+    rows = []
+    solved = None
+    for demand, usd in zip(demands, usd_by_stage, strict=True):
+        for outcome, count in demand.outcomes.items():
+            name, per = PER[outcome]
+            if count <= 0:
+                continue
+            text = f"${usd:,.2f} of stage {demand.stage} / {count:,.0f} {outcome}" + (
+                f" × {per:,.0f}" if per > 1 else ""
+            )
+            rows.append(Economics(name=f"{demand.stage}: {name}", usd=usd / count * per, formula=text))
+            if outcome == "solved tasks":
+                solved = usd / count
+    if solved is not None and worth.tasks_per_feature:
+        tasks = worth.tasks_per_feature
+        rows.append(Economics(name="per feature", usd=solved * tasks, formula=f"${solved:,.2f} × {tasks} solved tasks"))
+    if worth.usd_per_outcome:
+        total = sum(usd_by_stage)
+        count = total / worth.usd_per_outcome
+        rows.append(
+            Economics(
+                name=f"break-even: {count:,.1f} × {worth.outcome}",
+                usd=worth.usd_per_outcome,
+                formula=f"${total:,.2f} of the run / ${worth.usd_per_outcome:,.2f} per {worth.outcome}",
+            )
+        )
+    return tuple(rows)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from planners.spec.lengths import Durations, Lengths
+from planners.spec.options import ProfileName, SandboxSpec
 from planners.spec.profiles import Assumed, SandboxNeed, sandbox_need
-from planners.spec.sandbox import ProfileName, SandboxSpec
 from planners.spec.stages_agent import BenchmarkName, EvaluateStage
 
 T = TypeVar("T")

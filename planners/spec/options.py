@@ -1,10 +1,28 @@
-"""How models generate and train: everything here has a default, and each known fact narrows the band."""
+"""How models generate and train: everything here has a default, and each known fact narrows the band.
+
+Where code runs: one sandbox's size, speed and start cost.  Fields left out come from the profile.
+"""
+
+from __future__ import annotations
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from planners.spec.base import Count, CountOrZero, Degree, Share, SpecModel
+from planners.spec.base import (
+    Count,
+    CountOrZero,
+    Cpus,
+    Degree,
+    Factor,
+    Gib,
+    GibOrZero,
+    PerSecond,
+    Seconds,
+    Share,
+    SpecModel,
+)
+from planners.spec.lengths import SecondsSpread
 
 Precision = Literal["bf16", "fp8"]
 Engine = Literal["vllm", "sglang", "trtllm", "hf"]
@@ -63,3 +81,30 @@ class Checkpointing(SpecModel):
 
     every_steps: Count = Field(50, description="Steps between checkpoints.")
     keep: CountOrZero = Field(3, description="Checkpoints kept at once; 0 = all.")
+
+
+ProfileName = Literal["judge", "swe", "browser"]
+
+
+class SandboxSpec(SpecModel):
+    """One kind of sandbox.  `seconds` is one judging run; tool calls between turns are `tool_seconds` of the stage."""
+
+    profile: ProfileName | None = Field(
+        None,
+        description="Defaults for the fields left out: judge (compile and run tests), swe (a repository), browser.",
+    )
+    cpus: Cpus | None = Field(None, description="vCPUs of one sandbox.")
+    memory_gib: Gib | None = Field(None, description="Memory of one sandbox.")
+    disk_gib: GibOrZero | None = Field(None, description="Disk that one sandbox writes.")
+    seconds: SecondsSpread | None = Field(None, description="One judging run, by mean and 95th percentile.")
+    time_limit_seconds: Seconds | None = Field(None, description="A run is killed after this long.")
+    calls_per_sample: Factor | None = Field(None, description="Judging runs per sample.")
+    stateful: bool | None = Field(None, description="Held for the whole trajectory (true) or per call.")
+    image_gib: GibOrZero | None = Field(None, description="Unpacked image size.")
+    images: Count | None = Field(None, description="Different images in the run.")
+    start_seconds: SecondsSpread | None = Field(None, description="From asking for a sandbox to using it.")
+    starts_per_second_per_node: PerSecond | None = Field(None, description="Starts that one node sustains.")
+    max_per_node: Count | None = Field(None, description="Most sandboxes on one node, whatever its size.")
+    failure_share: Share | None = Field(None, description="Runs that fail for no fault of the code; repeated.")
+    serial: bool = Field(False, description="Reward code calls the sandbox one sample at a time (a known trap).")
+    concurrency: Count | None = Field(None, description="Most sandboxes at once, e.g. a client's limit.")

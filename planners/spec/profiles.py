@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from planners.spec.lengths import Durations
-from planners.spec.sandbox import ProfileName, SandboxSpec
+from planners.spec.options import ProfileName, SandboxSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

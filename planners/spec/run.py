@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from planners.spec.base import Slug, SpecModel, Text
-from planners.spec.fleet import Economics, FleetSpec, Limits
-from planners.spec.prices import OwnPrices
+from planners.spec.fleet import Economics, FleetSpec, Limits, OwnPrices
 from planners.spec.stages_agent import EvaluateStage, RolloutStage
 from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage, SynthesizeStage
 from planners.spec.stages_rl import RlcefStage

@@ -7,8 +7,7 @@ from pydantic import Field, model_validator
 from planners.spec.base import Count, Share, Slug, TokenLimit
 from planners.spec.lengths import Lengths, SecondsSpread, TokenCount
 from planners.spec.models import Served
-from planners.spec.options import RolloutOptions
-from planners.spec.sandbox import SandboxSpec
+from planners.spec.options import RolloutOptions, SandboxSpec
 
 BenchmarkName = Literal[
     "humaneval", "evalplus", "mbpp", "livecodebench", "swebench-lite", "swebench-verified", "custom"

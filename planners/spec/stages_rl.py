@@ -1,15 +1,18 @@
-"""Stage `rlcef`: reinforcement learning from code-execution feedback."""
+"""Stage `rlcef`: reinforcement learning from code-execution feedback.
+
+Rewards beyond running the code: judge models, and a critic that predicts the outcome of a run.
+"""
+
+from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from planners.spec.base import Count, Factor, OpenShare, Slug, SpecModel, TokenLimit
+from planners.spec.base import Count, Factor, OpenShare, Share, Slug, SomeShare, SpecModel, TokenLimit
 from planners.spec.lengths import Lengths, SecondsSpread, TokenCount
-from planners.spec.models import ModelRef
-from planners.spec.options import Checkpointing, Evaluation, RolloutOptions, Schedule, TrainOptions
-from planners.spec.reward import Judge, OutcomeCritic
-from planners.spec.sandbox import SandboxSpec
+from planners.spec.models import ModelRef, Served
+from planners.spec.options import Checkpointing, Evaluation, RolloutOptions, SandboxSpec, Schedule, TrainOptions
 
 Algorithm = Literal["grpo", "ppo", "rloo", "reinforce++", "dapo", "gspo"]
 
@@ -84,3 +87,20 @@ class RlcefStage(SpecModel):
         if self.optimizer_steps_per_step > self.prompts_per_step * self.samples_per_prompt:
             raise ValueError("optimizer_steps_per_step is above the samples of a step")
         return self
+
+
+class Judge(Served):
+    """A model that scores samples (readability, efficiency, standards, safety)."""
+
+    name: str | None = Field(None, max_length=100, description="What it judges.")
+    prompt_tokens: TokenCount = Field(Lengths(mean=2000), description="Tokens that the judge reads per sample.")
+    response_tokens: TokenCount = Field(Lengths(mean=200), description="Tokens that the judge writes.")
+    share: SomeShare = Field(1.0, description="Share of the samples that this judge scores.")
+
+
+class OutcomeCritic(SpecModel):
+    """A model that predicts the outcome of running the code and so replaces a share of the runs."""
+
+    model: ModelRef = Field(description="Critic model.")
+    replaced_share: Share = Field(description="Share of the runs that its prediction replaces.")
+    accuracy: SomeShare | None = Field(None, description="How often its prediction is right.")

@@ -17,7 +17,7 @@ BUSY_UTIL_PCT = 1
 can't tell."""
 BOOT_SECONDS = 240.0
 """A process that has said no phase yet boots for so long: what plans assume for engine start, weight load, graph
-capture (`planners.physics.waste.WARM_UP_SECONDS`)."""
+capture (`planners.physics.overhead.WARM_UP_SECONDS`)."""
 START_SECONDS = BOOT_SECONDS + 180.0
 """A GPU that its node's run has not yet held boots for so long: the same, after images were pulled
 (`PULL_SECONDS`)."""

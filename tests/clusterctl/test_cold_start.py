@@ -26,7 +26,7 @@ NEVER_FOR_A_PLAN = (
     "httpx", "matplotlib", "rich", "scipy", "tenacity", "pandas", "pyarrow", "asyncio", "unittest",
     "numpy.ma", "numpy.testing", "polars._utils.udfs", "polars.testing", "typer.testing", "typer.rich_utils",
     "clusterctl.prices.refresh", "clusterctl.show.pictures", "clusterctl.show.markdown", "clusterctl.show.explain",
-    "planners.cases", "clusterctl.commands.prices", "clusterctl.commands.validate", "clusterctl.facts.published",
+    "planners.validation", "clusterctl.commands.prices", "clusterctl.commands.validate", "clusterctl.facts.published",
 )  # fmt: skip
 """Each takes 5 to 100 ms.  numpy.ma comes with `np.unique` of one array, polars' udfs with `map_elements`."""
 

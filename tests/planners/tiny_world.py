@@ -12,11 +12,11 @@ import polars as pl
 from clusterctl.facts.calibration import load_calibration
 from clusterctl.facts.lookup import find_gpu, find_model, load_gpus
 from planners.domain import OFFER_COLUMNS
-from planners.money.extras import ITEMS
+from planners.inputs import World
 from planners.plan.build import build_plan
+from planners.plan.unit_prices import ITEMS
 from planners.plan.value import Plan
 from planners.spec.run import RunSpec
-from planners.world import World
 
 NOW = datetime(2026, 8, 20, tzinfo=UTC)
 DAY = date(2026, 8, 1)

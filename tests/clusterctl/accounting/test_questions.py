@@ -15,8 +15,8 @@ from clusterctl.accounting.read import read_charges
 from clusterctl.files.plan_file import parse_plan
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.planning import Planner, open_source
-from planners.accounting.summary import by
-from planners.accounting.tables import CHARGES
+from planners.costs.summary import by
+from planners.costs.tables import CHARGES
 from planners.plan.value import Plan
 
 NODE = "node-trainer/1"

@@ -17,7 +17,7 @@ from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import FactorRow
 from clusterctl.own_runs import factors_of, load_factors
-from planners.learn.factors import NO_FACTORS
+from planners.workload.factors import NO_FACTORS
 
 
 def row(calibration: str, applied_at: datetime, phase: str = "train", log_factor: float = 0.25) -> FactorRow:

@@ -25,7 +25,7 @@ from clusterctl.run.bill import planned_against_actual
 from clusterctl.run.marks import Charge, Mark, read_mark
 from clusterctl.run.state import state_of
 from clusterctl.telemetry import report_cost
-from planners.accounting.summary import by
+from planners.costs.summary import by
 
 Monkey = pytest.MonkeyPatch
 MODEL = "claude-sonnet-4.5"

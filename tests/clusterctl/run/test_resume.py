@@ -39,7 +39,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(
 
 
 def test_what_went_wrong_before_is_forgiven(run: runs.OpenRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planners.run.reconcile.RESTART_WAIT_SECONDS", (0.0,))
+    monkeypatch.setattr("planners.runs.reconcile.RESTART_WAIT_SECONDS", (0.0,))
     with pytest.MonkeyPatch.context() as broken:
         stand_in_jobs(broken, trainer="raise SystemExit('broken')")
         watch(run)

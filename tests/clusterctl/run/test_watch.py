@@ -61,7 +61,7 @@ def test_a_new_supervisor_takes_over_what_runs(run: runs.OpenRun, tmp_path: Path
 def test_a_second_instance_cannot_start(run: runs.OpenRun) -> None:
     assert watch(run, until=1)
     job = run.jobs["sandbox"]
-    from planners.run.reconcile import Action, Change
+    from planners.runs.reconcile import Action, Change
 
     run.target.launch(run.ref, Change(action=Action.LAUNCH, role="sandbox", resource_id="other", reason="test"), job)
     time.sleep(0.5)
@@ -128,7 +128,7 @@ def test_every_resource_and_process_carries_the_tags(run: runs.OpenRun, tmp_path
 
 def test_a_role_that_cannot_start_says_why(run: runs.OpenRun, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in_jobs(monkeypatch, trainer="import no_such_module")
-    monkeypatch.setattr("planners.run.reconcile.RESTART_WAIT_SECONDS", (0.0,))
+    monkeypatch.setattr("planners.runs.reconcile.RESTART_WAIT_SECONDS", (0.0,))
     watch(run)
     row = run.ledger.get_run(run.run_id)
     assert row.state == "failed"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from planners.alerts.texts import Sample
-from planners.alerts.watch import Report
+from planners.alerts.check import Report
+from planners.alerts.measures import Sample
 
 
 def healthy(seed: int, steps: int, *, of: int | None = None) -> list[Report]:

@@ -8,8 +8,8 @@ import pytest
 from simulated_reports import changed, healthy, texts
 
 from planners.alerts import thresholds
+from planners.alerts.check import Alert, Report, alerts
 from planners.alerts.thresholds import Threshold
-from planners.alerts.watch import Alert, Report, alerts
 
 HEALTHY_SEEDS = range(24)
 """With 200: docs/alerts.md."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.alerts.texts import Sample, distinct_ngram_share, near_duplicate_share
+from planners.alerts.measures import Sample, distinct_ngram_share, near_duplicate_share
 
 WORDS = [f"w{number}" for number in range(500)]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.learn.estimate import estimate
+from planners.learn.fit import estimate
 
 logs = st.floats(-1.5, 1.5)
 

@@ -11,12 +11,12 @@ import pytest
 from simulated_runs import Site
 from tiny_world import API_ROLLOUT, NOW, RLCEF, SFT, changed, spec, world
 
-from planners.learn.factors import ANY_GPU, NO_FACTORS, Factors
 from planners.learn.fit import fit
 from planners.learn.observe import observe
 from planners.physics.calibration import Z80
 from planners.plan.build import build_plan
 from planners.plan.value import Plan
+from planners.workload.factors import ANY_GPU, NO_FACTORS, Factors
 
 H100 = {"gpus": ["H100"], "targets": ["aws"]}
 SEEDS = range(20)

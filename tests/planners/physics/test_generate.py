@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workloads import PRIOR, changed, rl_workload
 
+from planners.physics.columns import Workload
 from planners.physics.decode import decode_costs, kv_bytes_per_token, live_capacity
 from planners.physics.generate import generate
-from planners.physics.workload import Workload
 
 
 def makespan(w: Workload) -> float:

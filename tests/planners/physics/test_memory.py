@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from workloads import changed, rl_workload
 
 from clusterctl.facts import find_model
+from planners.physics.columns import ASYNC, FSDP, MEGATRON, ZERO1, Layout, RolloutWork, TrainWork
 from planners.physics.memory import (
     CONTEXT_BYTES,
     MIN_LIVE_SEQUENCES,
@@ -21,7 +22,6 @@ from planners.physics.memory import (
     train_need,
 )
 from planners.physics.shape import model_columns
-from planners.physics.workload import ASYNC, FSDP, MEGATRON, ZERO1, Layout, RolloutWork, TrainWork
 from planners.units import GIB
 
 MODELS = ["Qwen/Qwen2.5-7B", "Qwen/Qwen3-30B-A3B", "deepseek-ai/DeepSeek-V3"]

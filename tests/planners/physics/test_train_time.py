@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workloads import PRIOR, changed, pretrain_workload, rl_workload
 
+from planners.physics.columns import FSDP
 from planners.physics.step import supervised_seconds
-from planners.physics.workload import FSDP
 
 
 @given(st.sampled_from([128.0, 512.0, 2048.0]))

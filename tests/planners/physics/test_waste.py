@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.physics.waste import (
+from planners.physics.overhead import (
     GPU_HOURS_PER_FAILURE,
     OWN_START_UP_HOURS,
     PREEMPTIONS_PER_NODE_HOUR,

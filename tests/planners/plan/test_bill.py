@@ -9,13 +9,12 @@ import polars as pl
 import pytest
 from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, extras, plan, spec, world
 
-from planners.fleet.chosen import Machines, StageFleet
-from planners.money.extras import ExtraPrices
-from planners.money.token_prices import TokenPrices
-from planners.plan.bill import API_UNIT, Prices
+from planners.inputs import World
 from planners.plan.build import build_plan
+from planners.plan.cost_lines import API_UNIT, Prices
+from planners.plan.unit_prices import ExtraPrices, TokenPrices
 from planners.plan.value import Plan
-from planners.world import World
+from planners.search.fleets import Machines, StageFleet
 
 RUNS: dict[str, tuple[dict[str, Any], ...]] = {
     "rlcef": (RLCEF,), "several": (SYNTHESIZE, SFT, EVALUATE), "agents": (ROLLOUT,), "API": (API_ROLLOUT,),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, plan, spec, world
 
-from planners.fleet.choose import NoFleetError
 from planners.plan.build import build_plan
 from planners.plan.value import Plan, Pool
+from planners.search.selection import NoFleetError
 
 STAGES = [RLCEF, SFT, EVALUATE, ROLLOUT, API_ROLLOUT, SYNTHESIZE]
 KINDS = [stage["kind"] + (" by API" if "api" in stage else "") for stage in STAGES]

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, plan, spec, world
 
-from planners.demand.needs import Demand
-from planners.fleet.choose import choose
-from planners.fleet.chosen import picks_of
-from planners.fleet.explore import explore
-from planners.fleet.picks import outcome
-from planners.plan.economics import economics
+from planners.plan.summary import economics
 from planners.plan.value import Plan
+from planners.search.evaluate import outcome
+from planners.search.fleets import picks_of
+from planners.search.search import explore
+from planners.search.selection import choose
 from planners.spec.fleet import Economics
+from planners.workload.stage_work import Demand
 
 SLOW = changed(
     RLCEF, sandbox={"cpus": 4, "memory_gib": 4, "seconds": {"mean": 20, "p95": 60}, "time_limit_seconds": 120}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, plan
 
-from planners.plan.bands import added, band
+from planners.plan.uncertainty import added, band
 from planners.plan.value import Band, Plan
 
 STAGES = [RLCEF, SFT, EVALUATE, ROLLOUT, API_ROLLOUT, SYNTHESIZE]

@@ -14,10 +14,10 @@ import pytest
 
 from clusterctl.files.spec_file import read_spec
 from clusterctl.world import load_world
-from planners.fleet.combine import LONGEST_HOURS
 from planners.plan.build import build_plan
 from planners.plan.identity import content_id
 from planners.plan.value import Plan
+from planners.search.combine import LONGEST_HOURS
 
 REPO = Path(__file__).resolve().parents[3]
 SPECS = sorted((REPO / "templates" / "specs").glob("*.yaml"))

@@ -8,8 +8,8 @@ import pytest
 
 from planners.spec.benchmarks import BENCHMARKS, evaluate_need
 from planners.spec.lengths import Durations
+from planners.spec.options import SandboxSpec
 from planners.spec.profiles import PROFILES, SandboxNeed, sandbox_need
-from planners.spec.sandbox import SandboxSpec
 from planners.spec.stages_agent import BenchmarkName, EvaluateStage
 
 

@@ -1,0 +1,99 @@
+"""Parts to answers: how much, by what, over which time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from planners.costs.tables import MOMENT, USD, Use
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What was spent.  `usd` is None as soon as a part has no price; `known_usd` is then a proof of at least that."""
+
+    known_usd: Decimal
+    unpriced: tuple[str, ...]
+    """Resources with an unknown price."""
+    idle_usd: Decimal
+    """Of `known_usd`, what idle GPUs cost."""
+    gpu_hours: float
+    """Of GPUs that were paid, as far as anybody knows how many."""
+    until: datetime | None
+    """End of the newest charge: the age of these figures."""
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The whole, if all of it is known."""
+        return None if self.unpriced else self.known_usd
+
+
+def within(charges: pl.DataFrame, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+    """The part of each charge between two moments; adjacent windows add up to the whole exactly.
+
+    dollars of a window = round(usd x time to its end / time) - round(usd x time to its start / time)
+    """
+    first, last = pl.col("from_at"), pl.col("to_at")
+    begin = first if since is None else pl.max_horizontal(first, pl.lit(since, dtype=MOMENT))
+    end = last if until is None else pl.min_horizontal(last, pl.lit(until, dtype=MOMENT))
+    whole = pl.col("usd").cast(pl.Float64)
+
+    def share(start: pl.Expr, stop: pl.Expr) -> pl.Expr:
+        return (stop - start).dt.total_microseconds() / (last - first).dt.total_microseconds()
+
+    def upto(moment: pl.Expr) -> pl.Expr:
+        """Dollars from the charge's beginning to a moment within it."""
+        return pl.when(moment == last).then("usd").otherwise((whole * share(first, moment)).round(6).cast(USD))
+
+    return (
+        charges.with_columns(begin=begin, end=end)
+        .filter(pl.col("end") > pl.col("begin"))
+        .with_columns(
+            usd=(upto(pl.col("end")) - upto(pl.col("begin"))).cast(USD),
+            quantity=pl.col("quantity") * share(pl.col("begin"), pl.col("end")),
+        )
+        .with_columns(from_at="begin", to_at="end")
+        .drop("begin", "end")
+    )
+
+
+def spend(parts: pl.DataFrame) -> Spend:
+    """How much the parts are."""
+    known, idle, gpu_hours, until = parts.select(
+        pl.col("usd").sum(),
+        pl.col("usd").filter(pl.col("use") == Use.IDLE).sum().alias("idle"),
+        pl.col("gpu_hours").sum(),
+        pl.col("to_at").max(),
+    ).row(0)
+    unpriced = tuple(parts.filter(pl.col("usd").is_null())["resource"].unique().sort())
+    return Spend(known_usd=known, idle_usd=idle, gpu_hours=gpu_hours, unpriced=unpriced, until=until)
+
+
+def by(parts: pl.DataFrame, *keys: str) -> pl.DataFrame:
+    """Dollars by the columns `keys`: usd (the known part), unpriced (resources without a price), gpu_hours (null =
+    nobody knows), idle_usd, share (of all known dollars); the dearest first.  The rows add up to the whole exactly."""
+    whole = float(parts["usd"].sum())
+    dollars = pl.col("usd")
+    rows = parts.group_by(*keys).agg(
+        usd=dollars.sum(),
+        unpriced=pl.col("resource").filter(dollars.is_null()).n_unique(),
+        gpu_hours=pl.when(pl.col("gpu_hours").is_not_null().any()).then(pl.col("gpu_hours").sum()),
+        idle_usd=dollars.filter(pl.col("use") == Use.IDLE).sum(),
+    )
+    share = dollars.cast(pl.Float64) / whole if whole else pl.lit(None, dtype=pl.Float64)
+    return rows.with_columns(share=share).sort("usd", *keys, descending=[True, *(False for _ in keys)], nulls_last=True)
+
+
+def by_price(parts: pl.DataFrame) -> pl.DataFrame:
+    """What was charged at which rate: provider, kind, usd_per_hour, unit, source, status, quantity (in units, null for
+    what is paid by the hour), usd (null = unknown), since; the dearest first."""
+    keys = ("provider", "kind", "usd_per_hour", "unit", "source", "status")
+    known = [pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()) for name in ("quantity", "usd")]
+    rows = parts.group_by(*keys).agg(*known, since=pl.col("from_at").min())
+    return rows.sort("usd", *keys, descending=[True, *(False for _ in keys)], nulls_last=True)

@@ -1,0 +1,182 @@
+"""The chosen fleet of one stage, spelled out: phases with what bounds them, memory, layout, demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, one
+from planners.physics.step import TRAINER_PHASES
+from planners.plan.sandboxes import sandbox_bound, starts_per_second, steady_wait_seconds
+from planners.plan.value import Memory, Phase
+from planners.search.feasible import rollout_memory, train_memory
+from planners.units import GIB
+
+if TYPE_CHECKING:
+    from planners.physics.columns import Column
+    from planners.physics.constants import Constants
+    from planners.search.evaluate import Outcome, Picks
+    from planners.search.fleets import StageFleet
+
+_SCHEDULES = {code: name for name, code in SCHEDULES.items()}
+_RECOMPUTES = {share: name.replace("none", "no") + " recompute" for name, share in RECOMPUTES.items()}
+
+
+_Row = tuple[str, str, float, str, dict[str, float]]
+"""Pool, phase, seconds, what bounds it, seconds by cause."""
+
+
+def phases(picks: Picks, result: Outcome) -> tuple[Phase, ...]:
+    """Rows of the page: what a unit spends its seconds on.  `picks` holds one fleet."""
+    stage, timing = picks.demand.stage, result.timing
+    rows: list[_Row] = []
+    for serving, generated in timing.generations:
+        parts = _seconds(generated.parts)
+        rows.append(("rollout", serving.role, one(generated.makespan_seconds), _bound(parts), parts))
+    if timing.step is not None:
+        rows[0] = ("rollout", "generate", one(timing.generate), rows[0][3], rows[0][4])
+    judged = one(timing.judging) - sum(one(g.makespan_seconds) for s, g in timing.generations[1:] if timing.step)
+    if timing.step is not None and judged > 0:
+        rows.append(("rollout", "outcome critic", judged, "compute", {}))
+    host = picks.demand.host
+    if host is not None:
+        rows.append(("trainer", "generate", one(timing.generate), "one CPU core", {}))
+    if one(timing.api) > 0:
+        rows.append(("api", "API calls", one(timing.api), "requests in flight that the provider allows", {}))
+    if picks.demand.sandboxing is not None:
+        rows.append(
+            ("sandbox", "sandbox", one(result.exposed), sandbox_bound(picks.demand.sandboxing, picks, result), {})
+        )
+    rows += _trainer_rows(result)
+    return _placed(stage, rows, result)
+
+
+def _seconds(parts: dict[str, Column]) -> dict[str, float]:
+    return {name: one(seconds) for name, seconds in parts.items()}
+
+
+def _trainer_rows(result: Outcome) -> list[_Row]:
+    timing = result.timing
+    if timing.supervised is not None:
+        parts = _seconds(timing.supervised.parts)
+        return [("trainer", "train", one(timing.supervised.seconds), _bound(parts), parts)]
+    step = timing.step
+    if step is None:
+        seconds = one(timing.trainer)
+        return [("trainer", "train", seconds, "one CPU core", {})] if seconds > 0 else []
+    train, forward = _seconds(step.train.parts), _seconds(step.log_prob.parts)
+    rows = [
+        ("trainer", phase, seconds, _bound(parts), parts)
+        for phase, name in TRAINER_PHASES.items()
+        if phase != "weight sync" and (seconds := one(getattr(step, name))) > 0
+        for parts in (train if "train" in phase else forward,)
+    ]
+    link = "whole model over one link" + (", moved twice" if one(timing.schedule) == COLOCATED else "")
+    return [*rows, ("trainer", "weight sync", one(step.sync_seconds), link, {})]
+
+
+def _placed(stage: str, rows: list[_Row], result: Outcome) -> tuple[Phase, ...]:
+    """Starts and exposed seconds: in turn when colocated; the shorter of two pools is hidden behind the other."""
+    unit = one(result.unit_seconds)
+    split = result.timing.step is not None and one(result.timing.schedule) != COLOCATED
+    rollout = sum(seconds for pool, name, seconds, _, _ in rows if pool != "trainer")
+    trainer = sum(seconds for pool, name, seconds, _, _ in rows if pool == "trainer" and name != "weight sync")
+    clock = {"trainer": 0.0, "rollout": 0.0}
+    placed = []
+    for pool, name, seconds, bound, parts in rows:
+        lane = "trainer" if pool == "trainer" and split else "rollout"
+        start = unit - seconds if name == "weight sync" else clock[lane]
+        hidden = split and name != "weight sync" and (pool == "trainer") == (trainer < rollout)
+        beside = pool == "api" and result.timing.generations
+        exposed = 0.0 if hidden or beside else seconds
+        placed.append(
+            Phase(
+                id=f"phase.{stage}.{name.replace(' ', '-')}",
+                name=name,
+                seconds=seconds,
+                exposed_seconds=exposed,
+                share=exposed / max(unit, 1e-9),
+                bound_by=bound,
+                parts=parts,
+                pool=pool,
+                start_seconds=start,
+            )
+        )
+        if name != "weight sync" and not beside:
+            clock[lane] += seconds
+    return tuple(placed)
+
+
+def _bound(parts: dict[str, float]) -> str:
+    """The largest part, and the second where it is more than half as large."""
+    largest = sorted(((seconds, name) for name, seconds in parts.items() if seconds > 0), reverse=True)
+    if not largest:
+        return ""
+    named = [name for seconds, name in largest[:2] if seconds > 0.5 * largest[0][0]]
+    return "; ".join(named)
+
+
+def memory(picks: Picks, constants: Constants) -> Memory | None:
+    """GiB per GPU by what fills them.  `picks` holds one fleet."""
+    if not picks.demand.needs_gpus:
+        return None
+    at = picks.situation(constants, grid_points=2)
+    train = train_memory(picks.demand, at).parts if picks.demand.learning else {}
+    rollout = rollout_memory(picks.demand, 0, at).parts if picks.demand.servings else {}
+    return Memory(
+        hbm_gib=one(np.asarray(at.gpu.hbm_bytes)) / GIB,
+        train_gib={name: one(size) / GIB for name, size in train.items()},
+        rollout_gib={name: one(size) / GIB for name, size in rollout.items()},
+    )
+
+
+def layout(picks: Picks) -> dict[str, float | str]:
+    """The chosen layout in the field's words."""
+    lay, demand = picks.layouts, picks.demand
+    shown: dict[str, float | str] = {}
+    if demand.learning is not None:
+        shown |= {"sharding": picks.sharding(0), "dp": one(lay.dp)}
+        degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
+        shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
+        shown["recompute"] = _RECOMPUTES[one(lay.recompute)]
+    if demand.learning is not None and demand.learning.rl:
+        shown = {"schedule": _SCHEDULES[one(lay.schedule)], **shown}
+    if demand.servings:
+        shown |= {"GPUs per replica": one(lay.replica), "replicas": one(lay.rollout_gpus) // one(lay.replica)}
+    if demand.learning is not None and one(lay.schedule) != COLOCATED:
+        shown |= {"train GPUs": one(lay.train_gpus), "rollout GPUs": one(lay.rollout_gpus)}
+    return shown
+
+
+def amounts(picks: Picks, fleet: StageFleet, result: Outcome) -> dict[str, float]:
+    """Tokens, GPU-hours, sandbox-hours and starts of the whole stage."""
+    demand, total = picks.demand, one(result.hours)
+    shown: dict[str, float] = {}
+    for serving, generated in result.timing.generations:
+        written = serving.samples * serving.generated_per_used * one(generated.mean_response_tokens) * demand.units
+        shown[f"{serving.role} tokens"] = written
+        shown[f"{serving.role} prompt tokens"] = serving.samples * serving.prompt_tokens * demand.units
+    if result.timing.step is not None:
+        shown["trained tokens"] = one(result.timing.step.trained_tokens) * demand.units
+    elif demand.learning is not None:
+        shown["trained tokens"] = demand.learning.batch_sequences * demand.learning.seq_len * demand.units
+    for use in demand.apis:
+        shown[f"{use.role} API input tokens"] = (use.input_tokens + use.cached_input_tokens) * demand.units
+        shown[f"{use.role} API output tokens"] = use.output_tokens * demand.units
+    if fleet.gpus is not None:
+        shown["GPU-hours"] = one(picks.layouts.gpus) * total
+    wanted = demand.sandboxing
+    if wanted is not None:
+        runs = wanted.trajectories if wanted.stateful else wanted.calls
+        each = one(result.unit_seconds) if wanted.stateful else wanted.service.mean_seconds
+        shown["sandbox runs"] = runs * demand.units
+        shown["sandbox-hours used"] = (
+            min(runs * each, one(picks.usable_slots) * one(result.unit_seconds)) * demand.units / 3600.0
+        )
+        shown["sandbox-hours paid"] = one(picks.slots) * total
+        shown["sandbox starts per second"] = starts_per_second(wanted, result)
+        wait = steady_wait_seconds(wanted, picks, result)
+        if wait is not None:
+            shown["seconds a sandbox run waits"] = wait
+    return shown

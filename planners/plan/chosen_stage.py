@@ -1,0 +1,35 @@
+"""One stage of the chosen run, worked out: what bands, bill, movers and explanations of a plan are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planners.plan.cost_lines import total_usd
+
+if TYPE_CHECKING:
+    from planners.plan.cost_lines import CostLine
+    from planners.plan.uncertainty import Width
+    from planners.search.evaluate import Outcome, Picks
+    from planners.search.fleets import StageFleet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenStage:
+    """A stage on its fleets; `picks`, `result` and `width` also cover the alternatives (columns)."""
+
+    picks: Picks
+    result: Outcome
+    width: Width
+    fleet: StageFleet
+    mine: Picks
+    """The chosen fleet alone."""
+    own: Outcome
+    lines: list[CostLine]
+    hours: float
+
+    def usd(self, hours: float, *, more: float = 0.0) -> float:
+        """Dollars of the stage if it took `hours`, and `more` besides."""
+        scaling = total_usd(line for line in self.lines if line.scales_with_hours)
+        fixed = total_usd(line for line in self.lines if not line.scales_with_hours)
+        return hours * (scaling / self.hours) + fixed + more

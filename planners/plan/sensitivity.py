@@ -1,0 +1,204 @@
+"""What moves the result most: each input at its low and its high end, everything else as planned."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from planners.physics.columns import one
+from planners.physics.constants import PRIORS, Constants
+from planners.plan.cost_lines import API_UNIT, total_usd
+from planners.plan.value import Mover
+from planners.search.evaluate import outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from planners.physics.calibration import Calibration
+    from planners.plan.chosen_stage import ChosenStage
+    from planners.search.evaluate import Picks
+    from planners.workload.stage_work import Demand
+
+GIVEN_FACTOR = 1.25
+"""An input that is given by its mean alone may be off by a quarter."""
+ASSUMED_FACTOR = 2.0
+"""An input that is assumed may be off by two."""
+SPOT_FACTOR = 1.47
+"""80 % of what spot prices do between planning and running (bands.SPOT_PRICE_LOG_SD)."""
+Z80 = 1.2816
+MATTERING = 4
+"""Constants of a group that decide one run: those of its GPU, precision and stack; the others do not touch it."""
+NOTHING = 1e-4
+"""Share of the dollars and hours below which an input moves nothing."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "speed of generation": ("decode_", "iteration_", "sequence_", "prefill_", "allreduce_", "eager_", "engine_"),
+    "speed of training": ("gemm_", "attention_", "elementwise_", "launch_", "fsdp_", "megatron_", "moe_", "exposed_",
+                          "padding_", "software_", "zero1_", "blackwell_", "dp_", "virtual_", "optimizer_"),
+    "weight sync": ("sync_", "colocated_"),
+    "waste of long runs": ("waste_", "straggler_"),
+}  # fmt: skip
+"""Constants that people think of as one thing; moved together to their 80 % ends."""
+
+
+class _Move(NamedTuple):
+    """One input at its two ends: hours of the stage, and dollars besides those that follow the hours."""
+
+    input: str
+    low: str
+    high: str
+    hours: tuple[float, float]
+    more_usd: tuple[float, float] = (0.0, 0.0)
+
+
+def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: int) -> tuple[Mover, ...]:
+    """The `count` inputs with the widest swing in dollars (hours where nothing costs), if they move anything."""
+    total_hours = sum(stage.hours for stage in stages)
+    whole_usd = sum(stage.usd(stage.hours) for stage in stages)
+    found = []
+    for stage in stages:
+        rest_hours, rest_usd = total_hours - stage.hours, whole_usd - stage.usd(stage.hours)
+        for move in _moves(stage, calibration):
+            (hours_low, hours_high), (more_low, more_high) = move.hours, move.more_usd
+            found.append(
+                Mover(
+                    input=move.input,
+                    low=move.low,
+                    high=move.high,
+                    hours_low=rest_hours + hours_low,
+                    hours_high=rest_hours + hours_high,
+                    usd_low=rest_usd + stage.usd(hours_low, more=more_low),
+                    usd_high=rest_usd + stage.usd(hours_high, more=more_high),
+                )
+            )
+    moving = [m for m in found if max(_swing(m)[0] / (whole_usd or 1.0), _swing(m)[1] / total_hours) > NOTHING]
+    return tuple(sorted(moving, key=_swing, reverse=True)[:count])
+
+
+def _swing(mover: Mover) -> tuple[float, float]:
+    return abs(mover.usd_high - mover.usd_low), abs(mover.hours_high - mover.hours_low)
+
+
+def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
+    constants, picks, demand = calibration.constants, stage.mine, stage.mine.demand
+    rows = []
+    for name, low, high, change in _inputs(picks, constants):
+        ends = _hours(picks, constants, change(low)), _hours(picks, constants, change(high))
+        rows.append(_Move(f"{demand.stage}.{name}", _shown(low), _shown(high), ends))
+    if demand.needs_gpus:
+        narrowed = float(stage.width.log_half[0] / stage.width.log_half_before[0])  # by own runs
+        for group, prefixes in GROUPS.items():
+            slow, fast = _moved(calibration, prefixes)
+            swings = [one(outcome(picks, moved).hours) / stage.hours for moved in (fast, slow)]
+            quick, long = (stage.hours * swing**narrowed for swing in swings)
+            rows.append(_Move(f"{group} ({demand.stage})", "80 % fast end", "80 % slow end", (quick, long)))
+    if demand.apis:
+        factors = 1.0 / GIVEN_FACTOR, GIVEN_FACTOR
+        low, high = (_hours(picks, constants, _with_tokens(demand, factor)) for factor in factors)
+        tokens = total_usd(line for line in stage.lines if line.unit == API_UNIT)
+        more = factors[0] * tokens - tokens, factors[1] * tokens - tokens
+        name = f"{demand.stage}.API tokens"
+        rows.append(_Move(name, f"÷ {GIVEN_FACTOR:g}", f"× {GIVEN_FACTOR:g}", (low, high), more))
+    if stage.fleet.gpus is not None and stage.fleet.gpus.capacity_type == "spot":
+        spot = stage.hours * stage.fleet.gpus.burn_usd_per_hour
+        more = spot / SPOT_FACTOR - spot, spot * SPOT_FACTOR - spot
+        name = f"spot price ({demand.stage})"
+        rows.append(_Move(name, f"÷ {SPOT_FACTOR:g}", f"× {SPOT_FACTOR:g}", (stage.hours, stage.hours), more))
+    return rows
+
+
+def _inputs(picks: Picks, constants: Constants) -> list[tuple[str, float, float, Callable[[float], Demand]]]:
+    """Inputs of the spec with their low and high ends, and the demand at a value."""
+    demand = picks.demand
+    rows: list[tuple[str, float, float, Callable[[float], Demand]]] = []
+    if demand.servings:
+        main = demand.servings[0]
+        prompt, tool = main.prompt_tokens, main.tool_seconds
+        middle = one(outcome(picks, constants).timing.generations[0][1].mean_response_tokens)
+        factor = ASSUMED_FACTOR if np.isnan(main.response_tokens) else GIVEN_FACTOR
+        ends = middle / factor, min(middle * factor, main.max_response_tokens)
+        rows.append(("response_tokens.mean", *ends, lambda value: _with_length(demand, value)))
+        ends = prompt / GIVEN_FACTOR, prompt * GIVEN_FACTOR
+        rows.append(("prompt_tokens.mean", *ends, lambda value: _with_main(demand, prompt_tokens=value)))
+        if tool > 0:
+            ends = tool / ASSUMED_FACTOR, tool * ASSUMED_FACTOR
+            rows.append(("tool_seconds.mean", *ends, lambda value: _with_main(demand, tool_seconds=value)))
+    wanted = demand.sandboxing
+    if wanted is not None:
+        assumed = any(row.name.endswith("sandbox.seconds") for row in demand.assumed)
+        factor = ASSUMED_FACTOR if assumed else GIVEN_FACTOR
+        mean = wanted.service.mean_seconds
+        rows.append(
+            ("sandbox.seconds.mean", mean / factor, mean * factor, lambda value: _with_service(demand, value / mean))
+        )
+    return rows
+
+
+def _with_main(demand: Demand, **changes: float) -> Demand:
+    main = dataclasses.replace(demand.servings[0], **changes)  # type: ignore[arg-type]  # floats of Serving
+    return dataclasses.replace(demand, servings=(main, *demand.servings[1:]))
+
+
+def _with_tokens(demand: Demand, factor: float) -> Demand:
+    """Every API call with `factor` times the tokens."""
+    apis = tuple(
+        dataclasses.replace(
+            use,
+            input_tokens=factor * use.input_tokens,
+            cached_input_tokens=factor * use.cached_input_tokens,
+            output_tokens=factor * use.output_tokens,
+        )
+        for use in demand.apis
+    )
+    return dataclasses.replace(demand, apis=apis)
+
+
+def _with_length(demand: Demand, mean: float) -> Demand:
+    changed = _with_main(demand, response_tokens=mean)
+    learning = demand.learning
+    if learning is None:
+        return changed
+    main = demand.servings[0]
+    return dataclasses.replace(changed, learning=dataclasses.replace(learning, seq_len=main.prompt_tokens + mean))
+
+
+def _with_service(demand: Demand, factor: float) -> Demand:
+    wanted = demand.sandboxing
+    assert wanted is not None
+    old = wanted.service
+    mean = old.mean_seconds * factor
+    limit = max(old.limit_seconds, mean)
+    service = dataclasses.replace(
+        old, mean_seconds=mean, p95_seconds=min(old.p95_seconds * factor, limit), limit_seconds=limit
+    )
+    return dataclasses.replace(demand, sandboxing=dataclasses.replace(wanted, service=service))
+
+
+def _hours(picks: Picks, constants: Constants, demand: Demand) -> float:
+    return one(outcome(dataclasses.replace(picks, demand=demand), constants).hours)
+
+
+def _moved(calibration: Calibration, prefixes: tuple[str, ...]) -> tuple[Constants, Constants]:
+    """(slow, fast): the group's constants moved together by an 80 % step of the group's own posterior.
+
+    The step along each constant is Z80 × its posterior sd / √(constants of the group that matter), so that a group of
+    independent constants moves by about its own 80 % range; efficiencies fall when times rise.
+    """
+    sds = np.sqrt((calibration.cholesky**2).sum(axis=1))
+    members = [(n, prior) for n, prior in enumerate(PRIORS) if prior.name.startswith(prefixes)]
+    step = Z80 / np.sqrt(min(len(members), MATTERING))
+    ends = []
+    for sign in (1.0, -1.0):
+        changes = {
+            prior.name: getattr(calibration.constants, prior.name)
+            * float(np.exp(sign * step * sds[n] * (-1.0 if prior.unit.startswith("of ") else 1.0)))
+            for n, prior in members
+        }
+        ends.append(dataclasses.replace(calibration.constants, **changes))
+    return ends[0], ends[1]
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

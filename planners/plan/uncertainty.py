@@ -1,0 +1,205 @@
+"""How sure: P10/P50/P90 from the calibration, and what a stated input would narrow.
+
+What own runs changed in a plan, and where a run of it will count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.calibration import NARROWEST_LOG, Z80
+from planners.plan.value import Assumption, Band, Narrow, OwnRuns
+from planners.search.evaluate import outcome
+from planners.workload.factors import NO_FACTORS, WORK, Place, find_factor, place_of, uses_gpu
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planners.physics.calibration import Calibration, Match
+    from planners.physics.columns import Array, Column
+    from planners.physics.constants import Constants
+    from planners.plan.value import StagePlan
+    from planners.search.evaluate import Picks
+    from planners.workload.factors import Factor, Factors
+    from planners.workload.stage_work import Demand
+
+API_LOG_SD = 0.4
+"""Time of a stage that only calls APIs: speed and limits of providers vary.  Assumption."""
+SANDBOX_LOG_SD = 0.35
+"""Seconds per run where a profile supplied them.  Assumption: the share of the time spent in sandboxes carries it."""
+STEP = 0.1
+"""Relative change by which the weight of a phase is found."""
+NOTICEABLE = 0.01
+"""Of the band's width: inputs that would narrow it by less are not named."""
+SPOT_PRICE_LOG_SD = 0.3
+"""Spot prices between planning and running: a3-highgpu-8g moved by 2.5 in eight months (price history)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Width:
+    """Half an 80 % band of a stage's hours, in ln, on each of m fleets; and the same if one input were stated."""
+
+    log_half: Array
+    log_half_before: Array
+    """Without own runs."""
+    log_half_with: dict[str, Array]
+    """By input that is not given."""
+    match: Match | None
+    """On the first fleet."""
+
+
+def widths(picks: Picks, calibration: Calibration, *, sandbox_assumed: bool) -> Width:
+    """Band widths of one stage on the fleets of `picks`."""
+    demand = picks.demand
+    kind = WORK[demand.kind]
+    if not demand.needs_gpus:
+        flat = np.full(len(picks.layouts), Z80 * API_LOG_SD)
+        return _learned(picks, calibration, flat, {}, None)
+
+    plain = dataclasses.replace(picks, demand=dataclasses.replace(demand, factors=NO_FACTORS))
+
+    def hours(constants: Constants) -> Array:
+        return outcome(plain, constants).hours
+
+    variance = calibration.log_variance(hours)
+    matches = [matched(demand, picks, calibration, row) for row in range(len(picks.layouts))]
+    outside = np.array([match.log_variance for match in matches])
+    missing: dict[str, Column] = {name: sd**2 for name, sd in demand.missing.items()}
+    if sandbox_assumed and demand.sandboxing is not None:
+        now = outcome(plain, calibration.constants)
+        share = np.clip(now.exposed / np.maximum(now.unit_seconds, 1e-9), 0.0, 1.0)
+        missing[f"{demand.stage}.sandbox.seconds"] = (share * SANDBOX_LOG_SD) ** 2
+    extra = outside + sum(missing.values())
+    halves = {
+        name: calibration.half_width(kind, variance, np.maximum(extra - part, 0.0)) for name, part in missing.items()
+    }
+    return _learned(picks, calibration, calibration.half_width(kind, variance, extra), halves, matches[0])
+
+
+def _learned(
+    picks: Picks, calibration: Calibration, before: Array, halves: dict[str, Array], match: Match | None
+) -> Width:
+    """The width where own runs speak for some phases.
+
+    ln(hours) moves by w_p for a relative change of phase p.  Half a band = z80 sum(w_p sd_p) + (1 - sum(w_p)) x half
+    without own runs: phases err together, the safe assumption.  Never narrower than +-20 %.
+    """
+    demand, share, own = picks.demand, np.zeros(len(picks.layouts)), np.zeros(len(picks.layouts))
+    for phase in sorted({place.phase for place in demand.factors.by_place}):
+        found = [factor_on(picks, phase, row) for row in range(len(picks.layouts))]
+        if not any(found):
+            continue
+        moved = dataclasses.replace(demand, factors=demand.factors.moved(phase, STEP))
+        ends = [outcome(dataclasses.replace(picks, demand=d), calibration.constants).hours for d in (demand, moved)]
+        weight = np.where([f is not None for f in found], np.log(ends[1] / ends[0]) / STEP, 0.0)
+        share, own = share + weight, own + weight * np.array([0.0 if f is None else f.log_sd for f in found])
+    if not share.any():
+        return Width(log_half=before, log_half_before=before, log_half_with=halves, match=match)
+
+    def learned(half: Array) -> Array:
+        return np.maximum(Z80 * own + (1.0 - share) * half, NARROWEST_LOG)
+
+    return Width(
+        log_half=learned(before),
+        log_half_before=before,
+        match=match,
+        log_half_with={name: learned(half) for name, half in halves.items()},
+    )
+
+
+def matched(demand: Demand, picks: Picks, calibration: Calibration, row: int) -> Match:
+    """Which published cases speak for this stage on the fleet with this number."""
+    gpu = picks.gpu(row)
+    assert gpu is not None
+    model = demand.learning.model if demand.learning else demand.servings[0].model
+    serving = demand.servings[0].options.engine if demand.servings else None
+    engine = {"sglang": "vllm"}.get(serving, serving) if serving else None
+    sharding = picks.sharding(row) if demand.learning else None
+    return calibration.matching(
+        WORK[demand.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(picks.layouts.gpus[row])
+    )
+
+
+def band(p50: float, log_half: float) -> Band:
+    """A log-normal 80 % band around the median."""
+    return Band(p10=p50 * float(np.exp(-log_half)), p50=p50, p90=p50 * float(np.exp(log_half)))
+
+
+def added(bands: list[Band]) -> Band:
+    """Sum of bands that err together: the safe assumption, since stages share hardware, stack and calibration."""
+    return Band(p10=sum(b.p10 for b in bands), p50=sum(b.p50 for b in bands), p90=sum(b.p90 for b in bands))
+
+
+def narrowing(width: Width, row: int) -> tuple[Narrow, ...]:
+    """Inputs that are not given and would narrow the band, with its width now and if that input were given."""
+    return tuple(
+        Narrow(
+            input=name, width_now=float(np.exp(2.0 * width.log_half[row])), width_then=float(np.exp(2.0 * then[row]))
+        )
+        for name, then in width.log_half_with.items()
+        if then[row] < (1.0 - NOTICEABLE) * width.log_half[row]
+    )
+
+
+NAMED_RUNS = 5
+
+
+def own_runs(picks: Picks, phase: str, *, prior_log_sd: float) -> OwnRuns | None:
+    """Where a run on the fleet `picks` (one) counts, and the factor that its seconds hold."""
+    place = place_of(picks.demand, phase, picks.sharding(0))
+    if place is None:
+        return None
+    gpu = picks.gpu_name(0) if uses_gpu(place) else ""
+    found = picks.demand.factors.find(place, gpu)
+    return OwnRuns(
+        work=place.work,
+        model_class=place.model_class,
+        engine=place.engine,
+        sandbox_profile=place.sandbox_profile,
+        inputs=place.inputs,
+        gpu=gpu,
+        prior_log_sd=prior_log_sd,
+        factor=1.0 if found is None else float(np.exp(found.log_factor)),
+        runs=() if found is None else tuple(sorted(found.ratios)),
+        other_gpus=found is not None and found.gpu != gpu,
+    )
+
+
+def learned_rows(plans: Sequence[StagePlan], factors: Factors) -> tuple[Assumption, ...]:
+    """What the plan takes from own runs, phase by phase, with the runs by name; and what it leaves, because the spec
+    states other inputs than they did."""
+    rows = []
+    for plan in plans:
+        for phase in plan.phases:
+            own = phase.own
+            if own is None:
+                continue
+            source = f"{named(own)}; factors {factors.identity}: clusterctl calibrate --list"
+            value = f"× {own.factor:.2f}" if own.runs else _left(own, phase.name, factors)
+            if value:
+                rows.append(Assumption(name=f"{plan.name}.{phase.name}", value=value, source=source))
+    return tuple(rows)
+
+
+def _left(own: OwnRuns, phase: str, factors: Factors) -> str:
+    mine = Place(own.work, phase, own.model_class, own.engine, own.sandbox_profile, own.inputs)
+    others = sorted(place.inputs for place in factors.by_place if place._replace(inputs=own.inputs) == mine)
+    return f"as planned: learned with {others[0] or 'other inputs'}, not {own.inputs or 'these'}" if others else ""
+
+
+def named(own: OwnRuns) -> str:
+    """`your runs a, b` with at most five names."""
+    if not own.runs:
+        return "your runs"
+    more = len(own.runs) - NAMED_RUNS
+    names = ", ".join(own.runs[:NAMED_RUNS]) + (f" and {more} more" if more > 0 else "")
+    return f"your {'runs' if len(own.runs) > 1 else 'run'} {names}" + (" on other GPUs" if own.other_gpus else "")
+
+
+def factor_on(picks: Picks, phase: str, row: int) -> Factor | None:
+    """What own runs say of a phase on the fleet with this number."""
+    return find_factor(picks.demand, phase, gpu=picks.gpu_name(row), sharding=picks.sharding(row))

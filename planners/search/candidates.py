@@ -1,0 +1,186 @@
+"""Candidates of one stage: layouts × slots, timed; of equal machines and nodes only the fastest layout is kept.
+
+That is exact: a slower layout on the same machines costs more and takes longer, whatever they cost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import ASYNC
+from planners.physics.sandbox import judge_exposed_seconds, start_seconds
+from planners.physics.step import run_waste
+from planners.search.feasible import fitting
+from planners.search.machines import machine_columns
+from planners.search.pareto import best_by_group
+from planners.search.search_space import NO_GPUS, enumerate_layouts, layout_options, wishes_for
+from planners.units import SECONDS_PER_HOUR
+from planners.workload.factors import find_factor
+from planners.workload.timing import Situation, replica_gpus, time_demand
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planners.physics.columns import Array
+    from planners.physics.constants import Constants
+    from planners.search.machines import Machine
+    from planners.search.rejections import Sieve
+    from planners.search.search_space import Layouts, NodeRange
+    from planners.workload.stage_work import Demand
+    from planners.workload.timing import Timing
+
+SEARCH_GRID_POINTS = 9
+BLOCK_ROWS = 16_384
+"""Layouts that are timed at once: few enough for their columns to stay in the processor's cache."""
+SLOTS_PER_NODE = 64.0
+"""Sandboxes per node for the start budget, before the machines are chosen.  Assumption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Columns of shape (n,): the fastest layout of each (machine, nodes, slots).  `machine` -1 = no GPUs."""
+
+    machine: NDArray[np.int64]
+    nodes: Array
+    gpus: Array
+    wish: NDArray[np.int64]
+    """Row of `wishes`; -1 = the stage needs no sandbox."""
+    hours: Array
+    """Work of the whole stage, without start-up and interruptions."""
+    layout: NDArray[np.int64]
+    """Row of `layouts`."""
+    layouts: Layouts
+    wishes: Array
+    """Slots."""
+
+
+def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
+    """Seconds per unit in which nothing hides the sandboxes.  Broadcasts timing (layouts) against slots.
+
+    Judging after generation, plus starts where trajectories hold their sandbox.  With k steps of staleness a share
+    k/(1+k) of the wait for the last runs is hidden, as the schedule hides the tail of generation; what remains is the
+    backlog. What own runs taught of the sandboxes multiplies the result.
+    """
+    wanted = demand.sandboxing
+    if wanted is None:
+        return np.zeros(np.broadcast_shapes(np.shape(timing.generate), np.shape(slots)))
+    plain = timing.by_physics or timing
+    beside = np.maximum(np.asarray(plain.generate + plain.judging + 0.0 * slots), plain.api)
+    judged = judge_exposed_seconds(
+        calls=wanted.calls,
+        service=wanted.service,
+        slots=slots,
+        generate_seconds=beside,
+        overlap_share=wanted.overlap_share,
+    )
+    if wanted.stateful:
+        judged = judged + start_seconds(
+            starts=np.minimum(slots, wanted.trajectories),
+            nodes=np.maximum(slots / SLOTS_PER_NODE, 1.0),
+            starts_per_second_per_node=wanted.starts_per_second_per_node,
+            seconds_per_start=wanted.start_seconds.mean,
+        )
+    stale = demand.staleness_steps
+    hidden = np.where(np.equal(timing.schedule, ASYNC), stale / (1.0 + stale), 0.0)
+    backlog = np.maximum(wanted.calls * wanted.service.mean_seconds / slots - beside, 0.0)
+    exposed = (1.0 - hidden) * judged + hidden * np.minimum(backlog, judged)
+    learned = find_factor(demand, "sandbox", gpu="", sharding="")
+    return np.asarray(exposed if learned is None else exposed * np.exp(learned.log_factor))
+
+
+def stage_candidates(
+    demand: Demand,
+    machines: Sequence[Machine],
+    allowed: NodeRange,
+    constants: Constants,
+    *,
+    year: float,
+    sieve: Sieve,
+    owned_slots: Sequence[float] = (),
+) -> Candidates:
+    """Every machine, node count and number of slots with its fastest layout that fits.  Rejections go to `sieve`."""
+    wanted = demand.sandboxing
+    whole_job = demand.unit == "job"
+    wishes = wishes_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
+    needs_gpus = demand.needs_gpus
+    layouts = enumerate_layouts(machines, layout_options(demand), allowed) if needs_gpus else NO_GPUS
+
+    def surroundings(some: Layouts) -> Situation:
+        return situation(machines, some, constants, year=year, grid_points=SEARCH_GRID_POINTS)
+
+    if needs_gpus:
+        at = _whole_replicas(demand, machines, surroundings(layouts))
+        layouts = fitting(demand, machines, at, sieve)
+    blocks = np.split(np.arange(len(layouts)), range(BLOCK_ROWS, len(layouts), BLOCK_ROWS))
+    seconds = np.concatenate([_unit_seconds(demand, surroundings(layouts.take(block)), wishes) for block in blocks])
+    productive = seconds * demand.units / SECONDS_PER_HOUR
+    hours = productive * run_waste(constants, productive * layouts.gpus[:, None])
+    rows, wish = np.indices(hours.shape).reshape(2, -1)
+    group = _groups(layouts, rows, wish, len(wishes))
+    kept = best_by_group(group, hours.ravel())
+    row = rows[kept].astype(np.int64)
+    return Candidates(
+        machine=layouts.machine[row],
+        nodes=layouts.nodes[row],
+        gpus=layouts.gpus[row],
+        wish=wish[kept].astype(np.int64) if wanted else np.full(len(kept), -1, dtype=np.int64),
+        hours=hours.ravel()[kept],
+        layout=row,
+        layouts=layouts,
+        wishes=wishes,
+    )
+
+
+def situation(
+    machines: Sequence[Machine], layouts: Layouts, constants: Constants, *, year: float, grid_points: int
+) -> Situation:
+    """The physics' surroundings of some layouts.  A stage without GPUs gets a stand-in that nothing reads."""
+    if len(machines) and (layouts.machine >= 0).all():
+        gpu = machine_columns(list(machines), layouts.machine)
+        per_node = np.array([float(machine.gpus_per_node) for machine in machines])[layouts.machine]
+    else:
+        gpu, per_node = machine_columns([], layouts.machine[:0]), np.ones(len(layouts))
+    return Situation(
+        constants=constants,
+        gpu=gpu,
+        layouts=layouts,
+        gpus_per_node=per_node,
+        year=year,
+        grid_points=grid_points,
+        gpu_names=tuple(machine.gpu.name for machine in machines),
+    )
+
+
+def _unit_seconds(demand: Demand, at: Situation, wishes: Array) -> Array:
+    """(layouts, wishes) seconds per unit.  Held sandboxes limit the live trajectories, so each wish is timed anew."""
+    if demand.sandboxing is None or not demand.sandboxing.stateful:
+        timing = time_demand(demand, at).upright()
+        return timing.unit_seconds(exposed_seconds(demand, timing, wishes[None, :]))
+    columns = []
+    for slots in wishes:
+        timing = time_demand(demand, dataclasses.replace(at, slots=float(slots)))
+        columns.append(timing.unit_seconds(exposed_seconds(demand, timing, np.full(len(at.layouts), slots))))
+    return np.stack(columns, axis=1)
+
+
+def _whole_replicas(demand: Demand, machines: Sequence[Machine], at: Situation) -> Situation:
+    """Replicas widened until the main model's weights fit; layouts that they then do not divide are dropped."""
+    if not demand.servings:
+        return at
+    replica = replica_gpus(at, demand.servings[0])
+    layouts = dataclasses.replace(at.layouts, replica=replica)
+    whole = layouts.take(np.mod(layouts.rollout_gpus, replica) == 0)
+    return situation(machines, whole, at.constants, year=at.year, grid_points=at.grid_points)
+
+
+def _groups(layouts: Layouts, rows: NDArray[np.intp], wish: NDArray[np.intp], num_wishes: int) -> NDArray[np.int64]:
+    """A number per (machine, nodes, wish)."""
+    nodes = layouts.nodes[rows].astype(np.int64)
+    most = int(nodes.max(initial=0)) + 1
+    return np.asarray(((layouts.machine[rows] + 1) * most + nodes) * num_wishes + wish, dtype=np.int64)

@@ -1,0 +1,116 @@
+"""From stages to whole runs: the same offer for every stage, each stage with its own nodes; and their fronts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import Table
+from planners.search.pareto import pareto_front
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planners.physics.columns import Array
+    from planners.search.pricing import Rows
+
+FRONT_LIMIT = 48
+"""Points of a stage's or partial run's front that are combined further; more would not be told apart on a page."""
+NO_OFFER = -1
+"""Offer number of a run that rents no GPUs."""
+FASTEST_SLACK = 0.05
+LONGEST_HOURS = 720.0
+"""Fleets that need more than 30 days are not offered unless limits.hours allows it.  Assumption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs(Table):
+    """Whole runs.  `rows` has shape (n, stages): row numbers into each stage's `Rows`."""
+
+    offer: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    usd: Array
+    hours: Array
+    interruptions: Array
+
+
+def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] | None]) -> Runs:
+    """Every offer that serves all stages, with the Pareto combinations of their node counts.
+
+    offer_of_stage: for each stage, the offer number of each of its rows; None for a stage that rents no GPUs and so
+    goes with every offer.  Hours and dollars add up, since stages follow each other; so do interruptions.  Combining
+    fronts offer by offer is exact up to FRONT_LIMIT.
+    """
+    none, number = np.empty(0, dtype=np.int64), np.empty(0)
+    parts = [Runs(offer=none, rows=none.reshape(0, len(stages)), usd=number, hours=number, interruptions=number)]
+    tied = [set(keys.tolist()) for keys in offer_of_stage if keys is not None]
+    offers = sorted(set.intersection(*tied)) if tied else [NO_OFFER]
+    grouped = [None if keys is None else _by_offer(keys) for keys in offer_of_stage]
+    for offer in offers:
+        part: Runs | None = None
+        for rows, groups in zip(stages, grouped, strict=True):
+            mine = np.arange(len(rows.offer)) if groups is None else groups[offer]
+            part = _extend(part, rows, mine, offer)
+        if part is not None:
+            parts.append(part)
+    return Runs(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in Runs.__dataclass_fields__})
+
+
+def _by_offer(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    if not len(keys):
+        return {}
+    order = np.argsort(keys, kind="stable")
+    values, starts = np.unique(keys[order], return_index=True)
+    pieces = np.split(order, starts[1:])
+    return {int(value): piece for value, piece in zip(values, pieces, strict=True)}
+
+
+def _extend(part: Runs | None, rows: Rows, mine: NDArray[np.int64], offer: int) -> Runs:
+    """`part` with one more stage, reduced to its front."""
+    front = mine[pareto_front(rows.usd[mine], rows.hours[mine])]
+    if part is None:
+        return Runs(
+            offer=np.full(len(front), offer),
+            rows=front[:, None],
+            usd=rows.usd[front],
+            hours=rows.hours[front],
+            interruptions=rows.interruptions[front],
+        )
+    front = _thinned(front)
+    left, right = (index.ravel() for index in np.indices((len(part.offer), len(front))))
+    row = front[right]
+    usd, hours = part.usd[left] + rows.usd[row], part.hours[left] + rows.hours[row]
+    kept = _thinned(pareto_front(usd, hours))
+    left, row = left[kept], row[kept]
+    return Runs(
+        offer=part.offer[left],
+        rows=np.column_stack((part.rows[left], row)),
+        usd=usd[kept],
+        hours=hours[kept],
+        interruptions=part.interruptions[left] + rows.interruptions[row],
+    )
+
+
+def _thinned(front: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most FRONT_LIMIT points of a front, ends included."""
+    if len(front) <= FRONT_LIMIT:
+        return front
+    picks = np.linspace(0, len(front) - 1, FRONT_LIMIT).round().astype(np.int64)
+    return np.asarray(front[picks], dtype=np.int64)
+
+
+def score(runs: Runs, objective: str) -> Array:
+    """What the objective makes small: dollars, hours, or their product ("balanced": 1 % of either weighs the same).
+
+    "time" takes the cheapest of the runs within FASTEST_SLACK of the fastest: the last minutes cost the most.
+    """
+    if objective == "time":
+        quick = runs.hours <= (1.0 + FASTEST_SLACK) * runs.hours.min()
+        return np.where(quick, runs.usd, np.inf)
+    if objective == "balanced":
+        return np.log(np.maximum(runs.usd, 1e-9)) + np.log(runs.hours)
+    return runs.usd + 1e-6 * runs.hours

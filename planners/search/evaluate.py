@@ -1,0 +1,142 @@
+"""A few fleets, looked at closely: one stage on m fleets, with the sandboxes that their whole nodes really hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import SHARDING_NAMES
+from planners.physics.step import run_waste
+from planners.search.candidates import exposed_seconds, situation
+from planners.search.pricing import interrupted
+from planners.units import SECONDS_PER_HOUR
+from planners.workload.timing import time_demand
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planners.domain import GpuSpec
+    from planners.physics.columns import Array, Column
+    from planners.physics.constants import Constants
+    from planners.search.machines import Machine
+    from planners.search.search_space import Layouts
+    from planners.workload.stage_work import Demand
+    from planners.workload.timing import Situation, Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picks:
+    """One stage on m fleets.  Arrays of shape (m,)."""
+
+    demand: Demand
+    machines: Sequence[Machine]
+    layouts: Layouts
+    slots: Array
+    """Sandboxes that the sandbox nodes hold; 0 where the stage needs none."""
+    sandbox_nodes: Array
+    spot: Array
+    start_up_hours: Array
+    year: float
+
+    def situation(self, constants: Constants, *, grid_points: int = 33) -> Situation:
+        """The physics' surroundings."""
+        at = situation(self.machines, self.layouts, constants, year=self.year, grid_points=grid_points)
+        held = self.demand.sandboxing is not None and self.demand.sandboxing.stateful
+        return dataclasses.replace(at, slots=self.usable_slots) if held else at
+
+    @property
+    def usable_slots(self) -> Array:
+        """Sandboxes that run at once: those that the nodes hold, as far as the stage lets them."""
+        wanted = self.demand.sandboxing
+        return self.slots if wanted is None else np.minimum(self.slots, wanted.most_at_once)
+
+    def gpu(self, row: int) -> GpuSpec | None:
+        """The GPU of the fleet with this number; None without GPUs."""
+        machine = int(self.layouts.machine[row])
+        return self.machines[machine].gpu if machine >= 0 else None
+
+    def gpu_name(self, row: int) -> str:
+        """Its canonical name; empty without GPUs."""
+        gpu = self.gpu(row)
+        return gpu.name if gpu else ""
+
+    def sharding(self, row: int) -> str:
+        """Sharding class of the trainer on the fleet with this number."""
+        return SHARDING_NAMES[int(self.layouts.sharding[row])]
+
+    def only(self, row: int) -> Picks:
+        """The fleet with this number alone."""
+        return self.take(np.array([row]))
+
+    def take(self, rows: NDArray[np.int64]) -> Picks:
+        """The fleets with these numbers; a number may be there twice."""
+        return dataclasses.replace(
+            self,
+            layouts=self.layouts.take(rows),
+            slots=self.slots[rows],
+            sandbox_nodes=self.sandbox_nodes[rows],
+            spot=self.spot[rows],
+            start_up_hours=self.start_up_hours[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a stage takes.  Columns of shape (m,), or (k, m) with k draws of the constants."""
+
+    timing: Timing
+    exposed: Array
+    """Seconds per unit that nothing hides the sandboxes."""
+    unit_seconds: Array
+    work_hours: Array
+    """Units alone."""
+    pause_hours: Array
+    """Evaluations inside the stage."""
+    overhead_hours: Array
+    """Restarts, stragglers and slack of real runs (`run_waste`)."""
+    lost_hours: Array
+    """Preemptions."""
+    interruptions: Array
+    hours: Array
+    """From the request for machines to the end."""
+
+
+def outcome(picks: Picks, constants: Constants) -> Outcome:
+    """Hours of the stage on every fleet of `picks`."""
+    demand = picks.demand
+    at = picks.situation(constants)
+    timing = time_demand(demand, at)
+    exposed = exposed_seconds(demand, timing, picks.usable_slots)
+    unit = timing.unit_seconds(exposed)
+    work = unit * demand.units / SECONDS_PER_HOUR
+    gpus = picks.layouts.gpus
+    pauses = _pause_hours(demand, at)
+    overhead = (work + pauses) * (run_waste(constants, work * gpus) - 1.0)
+    useful = work + pauses + overhead
+    lost = interrupted(useful, gpus=gpus, nodes=picks.layouts.nodes, spot=picks.spot)
+    return Outcome(
+        timing=timing,
+        exposed=exposed,
+        unit_seconds=unit,
+        work_hours=work,
+        pause_hours=np.asarray(pauses),
+        overhead_hours=overhead,
+        lost_hours=lost.hours,
+        interruptions=lost.interruptions,
+        hours=useful + lost.hours + picks.start_up_hours,
+    )
+
+
+def _pause_hours(demand: Demand, at: Situation) -> Column:
+    """Hours of evaluations inside the stage: the trainer waits for each."""
+    pauses = demand.pauses
+    if pauses.evaluation is None or not pauses.evaluate_every:
+        return 0.0
+    alone = dataclasses.replace(demand, servings=(pauses.evaluation,), learning=None, sandboxing=None, apis=())
+    seconds = time_demand(alone, at).unit_seconds(0.0)
+    return seconds * (demand.units // pauses.evaluate_every) / SECONDS_PER_HOUR

@@ -1,0 +1,91 @@
+"""Which layouts fit the memory of GPUs and hosts.  What does not is counted by rule, with what fills it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.memory import host_need_bytes, rollout_need, train_need
+from planners.units import GIB
+from planners.workload.timing import rl_workload, serving_workload, supervised_workload
+from planners.workload.work_columns import micro_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planners.physics.memory import Need
+    from planners.search.machines import Machine
+    from planners.search.rejections import Sieve
+    from planners.search.search_space import Layouts
+    from planners.workload.stage_work import Demand
+    from planners.workload.timing import Situation
+
+HOST_SHARE = 0.9
+"""Of a node's memory that offloaded states may fill.  Assumption."""
+
+
+def train_memory(demand: Demand, at: Situation) -> Need:
+    """Bytes per training GPU of a demand that trains."""
+    learning = demand.learning
+    assert learning is not None
+    work = rl_workload(demand, at) if learning.rl else supervised_workload(demand, at)
+    tokens = np.maximum(micro_batch(learning, at) * learning.seq_len, learning.seq_len)
+    return train_need(work, micro_batch_tokens=tokens, offload=float(learning.options.optimizer_offload))
+
+
+def rollout_memory(demand: Demand, number: int, at: Situation) -> Need:
+    """Bytes per rollout GPU of the demand's serving with this number."""
+    serving = demand.servings[number]
+    main = number == 0 and demand.learning is not None
+    return rollout_need(rl_workload(demand, at) if main else serving_workload(demand, serving, at))
+
+
+def fitting(demand: Demand, machines: Sequence[Machine], at: Situation, sieve: Sieve) -> Layouts:
+    """The layouts of `at` whose training, rollout and host memory fit."""
+    layouts = at.layouts
+    alive = np.ones(len(layouts), dtype=bool)
+
+    def name(row: int) -> str:
+        gpu = machines[int(layouts.machine[row])].gpu.name
+        degrees = f"tp{layouts.tp[row]:.0f} pp{layouts.pp[row]:.0f} ep{layouts.ep[row]:.0f}"
+        return f"{layouts.gpus[row]:.0f} × {gpu}, {degrees}, replica of {layouts.replica[row]:.0f}"
+
+    if demand.learning is not None:
+        need = train_memory(demand, at)
+        alive = sieve.rows(alive, "training memory", _most(need), need.fits, name)
+    if demand.learning is not None and demand.learning.rl:
+        host = host_need_bytes(rl_workload(demand, at))
+        room = np.array([machine.memory_gib for machine in machines])[layouts.machine] * GIB * HOST_SHARE
+        alive = sieve.rows(alive, "host memory", "offloaded states exceed the node's memory", host <= room, name)
+    for number, serving in enumerate(demand.servings):
+        need = rollout_memory(demand, number, at)
+        alive = sieve.rows(alive, f"{serving.role} memory", _most(need), need.fits, name)
+    return layouts.take(_small_replicas(layouts, alive))
+
+
+def _small_replicas(layouts: Layouts, alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keeps replicas up to four times the smallest that fits on the same machines: larger ones only add traffic."""
+    key = layouts.machine * 1_000_003 + layouts.nodes.astype(np.int64)
+    _, inverse = np.unique(key, return_inverse=True)
+    smallest = np.full(int(inverse.max(initial=0)) + 1, np.inf)
+    np.minimum.at(smallest, inverse[alive], layouts.replica[alive])
+    return alive & (layouts.replica <= 4.0 * smallest[inverse])
+
+
+def _most(need: Need) -> str:
+    """What fills most of the memory, over the rows that do not fit."""
+    bad = ~need.fits
+    if not bad.any():
+        return "memory"
+    sizes = {part: _median(np.broadcast_to(amount, bad.shape)[bad]) for part, amount in need.parts.items()}
+    part = max(sizes, key=lambda name: sizes[name])
+    return f"does not fit the HBM; mostly {part}"
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """The same as `np.median`, which would import numpy's masked arrays first: 20 ms."""
+    ordered, count = np.sort(values), len(values)
+    return float((ordered[(count - 1) // 2] + ordered[count // 2]) / 2)

@@ -1,0 +1,124 @@
+"""From rows of the search to fleets in plain words: which offer, how many nodes, which sandbox machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from planners.search.evaluate import Picks
+from planners.search.pricing import start_up_hours
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from planners.search.search import Exploration
+    from planners.search.selection import Choice
+    from planners.workload.stage_work import Demand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machines:
+    """Equal nodes at a price."""
+
+    cloud: str
+    region: str
+    instance_type: str
+    capacity_type: str
+    nodes: int
+    usd_per_hour: float | None
+    as_of: date | None
+    source: str
+    quality: str
+    gpu: str | None = None
+    gpus_per_node: int = 0
+    slots_per_node: int = 0
+
+    @property
+    def burn_usd_per_hour(self) -> float:
+        """Dollars per hour of all nodes; an unknown price counts as 0 here and is reported elsewhere."""
+        return self.nodes * (self.usd_per_hour or 0.0)
+
+    @property
+    def owned(self) -> bool:
+        """Whether these machines exist already, outside the clouds."""
+        return self.cloud not in ("aws", "gcp", "azure")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFleet:
+    """One stage's machines in one run."""
+
+    gpus: Machines | None
+    sandbox: Machines | None
+
+    @property
+    def num_gpus(self) -> int:
+        """All GPUs of the stage."""
+        return self.gpus.nodes * self.gpus.gpus_per_node if self.gpus is not None else 0
+
+
+def picks_of(found: Exploration, choice: Choice, stage: int, *, year: float) -> Picks:
+    """One stage on all chosen runs, as columns."""
+    search = found.stages[stage]
+    row = found.runs.rows[choice.rows, stage]
+    candidate = search.rows.candidate[row]
+    fleets = [fleet_of(found, int(run), stage) for run in choice.rows]
+    spot = [float(f.gpus is not None and f.gpus.capacity_type == "spot") for f in fleets]
+    slots = [float(f.sandbox.nodes * f.sandbox.slots_per_node) if f.sandbox else 0.0 for f in fleets]
+    return Picks(
+        demand=search.demand,
+        machines=found.machines,
+        layouts=search.candidates.layouts.take(search.candidates.layout[candidate]),
+        slots=np.array(slots),
+        sandbox_nodes=search.rows.sandbox_nodes[row],
+        spot=np.array(spot),
+        start_up_hours=np.array([_start_up_hours(fleet, search.demand) for fleet in fleets]),
+        year=year,
+    )
+
+
+def _start_up_hours(fleet: StageFleet, demand: Demand) -> float:
+    home = fleet.gpus or fleet.sandbox
+    return start_up_hours(home.cloud, demand.host) if home is not None else 0.0
+
+
+def fleet_of(found: Exploration, run: int, stage: int) -> StageFleet:
+    """The machines of one stage in the run with this number."""
+    search = found.stages[stage]
+    row = int(found.runs.rows[run, stage])
+    candidate = int(search.rows.candidate[row])
+    gpus = None
+    if search.demand.needs_gpus:
+        offer = found.offers.row(int(search.rows.offer[row]), named=True)
+        gpus = _machines(offer, int(search.candidates.nodes[candidate]))
+    sandbox = None
+    places = search.places
+    if places is not None:
+        place: int | None = int(search.rows.offer[row])
+        if gpus is not None:
+            place = places.places.get((gpus.cloud, gpus.region))
+        if place is None:
+            place = places.cheapest
+        wish = int(search.candidates.wish[candidate])
+        offer = places.offers.row(int(places.offer[place, wish]), named=True)
+        sandbox = _machines(offer, int(places.nodes[place, wish]))
+    return StageFleet(gpus=gpus, sandbox=sandbox)
+
+
+def _machines(offer: dict[str, Any], nodes: int) -> Machines:
+    return Machines(
+        cloud=offer["cloud"],
+        region=offer["region"],
+        instance_type=offer["instance_type"],
+        capacity_type=offer["capacity_type"],
+        nodes=nodes,
+        usd_per_hour=offer["usd_per_hour"],
+        as_of=offer["as_of"],
+        source=offer["source"] or "",
+        quality=offer["quality"] or "",
+        gpu=offer["gpu"],
+        gpus_per_node=int(offer["num_gpus"] or 0),
+        slots_per_node=int(offer.get("slots") or 0),
+    )

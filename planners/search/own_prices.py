@@ -1,0 +1,123 @@
+"""The user's own prices over list prices: negotiated discounts, own rates, reservations.
+
+Whatever the user states wins, and says so: `source` and `quality` become "yours".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from planners.domain import OFFER_COLUMNS, CapacityType
+
+if TYPE_CHECKING:
+    from planners.spec.fleet import Discount, OwnPrices
+
+YOURS = "yours"
+UNKNOWN_REGION = "unknown"
+RESERVED = CapacityType.RESERVED_1Y
+"""Capacity type under which a user's reservation is offered; its term doesn't matter, it is paid already."""
+_OFFER_KEY = ["cloud", "instance_type", "region", "capacity_type"]
+_MACHINE_COLUMNS = ("cloud", "instance_type", *OFFER_COLUMNS[OFFER_COLUMNS.index("quality") + 1 :])
+
+
+class _Stated(NamedTuple):
+    """A price that the user pays: a rate or a reservation."""
+
+    cloud: str
+    instance_type: str
+    region: str | None
+    capacity_type: str
+    usd_per_hour: float | None
+
+
+def apply_own_prices(offers: pl.DataFrame, own: OwnPrices) -> pl.DataFrame:
+    """`offers` (OFFER_COLUMNS) with the user's discounts, rates and reservations in place of the list prices.
+
+    A discount lowers every list price that it matches; of several that match one row the most specific counts
+    (most fields stated; among equals the later one), they never add up.  A rate then replaces the price of its
+    instance type, region and capacity type, undiscounted, or adds that offer where the list has none; without a
+    region it holds in every region that has the instance type.  A reservation is a rate of capacity type
+    `reserved_1y`; how many nodes it covers is in `reserved_nodes`.  An unknown price stays unknown.
+
+    Units: dollars per hour of the whole instance.  `as_of` of a discounted price stays the day of its list price;
+    of a stated price it is null.  A rule for an instance type that `offers` lacks changes nothing: see `unmatched`.
+    """
+    rows = _discounted(offers, own)
+    stated = [_rows_of(rule, offers) for rule in _stated_prices(own)]
+    if not stated:
+        return rows
+    last = pl.concat(reversed(stated)).unique(_OFFER_KEY, keep="first", maintain_order=True)
+    nowhere = last.with_columns(region=pl.lit(UNKNOWN_REGION))  # the list's "no known price" is answered
+    kept = rows.join(last, on=_OFFER_KEY, how="anti").join(nowhere, on=_OFFER_KEY, how="anti")
+    return pl.concat([kept, last])
+
+
+def reserved_nodes(own: OwnPrices) -> pl.DataFrame:
+    """Nodes that the user has reserved: cloud, region, instance_type, capacity_type, nodes (summed)."""
+    schema = dict.fromkeys(("cloud", "region", "instance_type", "capacity_type"), pl.String) | {"nodes": pl.Int64}
+    rows = [(r.cloud, r.region, r.instance_type, RESERVED.value, r.nodes) for r in own.reservations]
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return frame.group_by(frame.columns[:-1], maintain_order=True).agg(pl.col("nodes").sum())
+
+
+def unmatched(offers: pl.DataFrame, own: OwnPrices) -> tuple[str, ...]:
+    """Each discount, rate and reservation that matches no row of `offers`, in words for a person."""
+    idle = [
+        f"discount of {discount.percent:g} % on {' '.join(_fields(discount).values()) or 'everything'}"
+        for discount in own.discounts
+        if offers.filter(_matches(discount)).is_empty()
+    ]
+    strange = [
+        f"price of {rule.cloud} {rule.instance_type}"
+        for rule in _stated_prices(own)
+        if _rows_of(rule, offers).is_empty()
+    ]
+    return (*idle, *strange)
+
+
+def _discounted(offers: pl.DataFrame, own: OwnPrices) -> pl.DataFrame:
+    """List prices × (1 - percent/100), by the most specific discount that matches."""
+    percent = pl.lit(None, pl.Float64)
+    for discount in sorted(own.discounts, key=lambda discount: len(_fields(discount))):
+        percent = pl.when(_matches(discount)).then(discount.percent).otherwise(percent)
+    hit = pl.col("percent").is_not_null() & pl.col("usd_per_hour").is_not_null()
+    lower = {"usd_per_hour": pl.col("usd_per_hour") * (1 - pl.col("percent") / 100)}
+    changes = lower | dict.fromkeys(("source", "quality"), pl.lit(YOURS))
+    replaced = {name: pl.when(hit).then(value).otherwise(pl.col(name)) for name, value in changes.items()}
+    return offers.with_columns(percent=percent).with_columns(**replaced).select(OFFER_COLUMNS)
+
+
+def _fields(rule: Discount) -> dict[str, str]:
+    """Offer column -> value, for each field that the rule states."""
+    stated = (rule.cloud, rule.instance_type, rule.region, rule.gpu, rule.capacity)
+    fields = zip(("cloud", "instance_type", "region", "gpu", "capacity_type"), stated, strict=True)
+    return {column: str(value) for column, value in fields if value is not None}
+
+
+def _matches(rule: Discount) -> pl.Expr:
+    tests = [pl.col(column) == value for column, value in _fields(rule).items()]
+    return pl.all_horizontal(pl.lit(value=True), *tests).fill_null(value=False)
+
+
+def _stated_prices(own: OwnPrices) -> list[_Stated]:
+    """Rates, then reservations: the later one wins."""
+    rates = [_Stated(r.cloud, r.instance_type, r.region, r.capacity.value, r.usd_per_hour) for r in own.rates]
+    reserved = [_Stated(r.cloud, r.instance_type, r.region, RESERVED.value, r.usd_per_hour) for r in own.reservations]
+    return rates + reserved
+
+
+def _rows_of(rule: _Stated, offers: pl.DataFrame) -> pl.DataFrame:
+    """The offers (OFFER_COLUMNS) that one stated price makes: one per region."""
+    same = offers.filter(pl.col("cloud") == rule.cloud, pl.col("instance_type") == rule.instance_type)
+    machine = same.select(_MACHINE_COLUMNS).head(1)
+    known = [region for region in same["region"].unique().sort() if region != UNKNOWN_REGION]
+    regions = [rule.region] if rule.region is not None else known or [UNKNOWN_REGION]
+    text = {"zone": None, "capacity_type": rule.capacity_type, "source": YOURS, "quality": YOURS}
+    priced = pl.DataFrame({"region": regions}, schema={"region": pl.String}).with_columns(
+        usd_per_hour=pl.lit(rule.usd_per_hour, pl.Float64),
+        as_of=pl.lit(None, pl.Date),
+        **{name: pl.lit(value, pl.String) for name, value in text.items()},
+    )
+    return machine.join(priced, how="cross").select(OFFER_COLUMNS)

@@ -1,0 +1,135 @@
+"""Candidates × offers: dollars, hours and risk of every stage on everything that may be bought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import Table
+from planners.physics.overhead import OWN_START_UP_HOURS, START_UP_HOURS, Lost, lost_to_interruptions
+from planners.spec.fleet import CLOUDS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planners.physics.columns import Array, Column
+    from planners.search.candidates import Candidates
+    from planners.search.rejections import Sieve
+    from planners.search.sandbox_nodes import SandboxPlaces
+    from planners.workload.stage_work import HostWork
+
+RESTART_HOURS = 0.25
+"""From an interruption to the next useful step: detect, replace the node, load the checkpoint.  Assumption."""
+CHECKPOINT_HOURS = 0.5
+"""Between checkpoints, where nothing is stated.  Assumption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """GPU offers as arrays of shape (offers,).  A stage without GPUs has one row per place, machine -1, price 0."""
+
+    machine: NDArray[np.int64]
+    usd_per_hour: Array
+    spot: Array
+    place: NDArray[np.int64]
+    """Row of the sandbox places; -1 = no sandbox machines there."""
+    max_nodes: Array
+    max_gpus: Array
+    start_up_hours: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows(Table):
+    """Columns of shape (n,): one stage on one offer with one candidate."""
+
+    offer: NDArray[np.int64]
+    candidate: NDArray[np.int64]
+    hours: Array
+    """From the request for machines to the end."""
+    usd: Array
+    """Machines only."""
+    usd_per_hour: Array
+    gpus: Array
+    interruptions: Array
+    sandbox_nodes: Array
+
+
+def start_up_hours(cloud: str, host: HostWork | None) -> float:
+    """From the request for machines to the first step, in a cloud, on machines that exist, or as processes here."""
+    if cloud in CLOUDS:
+        return START_UP_HOURS
+    return OWN_START_UP_HOURS if host is None else host.start_seconds / 3600.0
+
+
+def interrupted(useful_hours: Column, *, gpus: Column, nodes: Column, spot: Column) -> Lost:
+    """Hours that preemptions lose, and how often nodes are preempted or fail: what failures lose is in `run_waste`."""
+    both: dict[str, Column] = {
+        "useful_hours": useful_hours,
+        "nodes": nodes,
+        "checkpoint_hours": CHECKPOINT_HOURS,
+        "restart_hours": RESTART_HOURS,
+    }
+    preempted = lost_to_interruptions(**both, gpus=0.0, spot=spot)
+    failed = lost_to_interruptions(**both, gpus=gpus, spot=0.0)
+    return Lost(hours=preempted.hours, interruptions=preempted.interruptions + failed.interruptions)
+
+
+def pair(left: NDArray[np.int64], right: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All (i, j) with left[i] == right[j], as two arrays of row numbers, i ascending."""
+    order = np.argsort(right, kind="stable")
+    ordered = right[order]
+    start = np.searchsorted(ordered, left, side="left")
+    count = np.searchsorted(ordered, left, side="right") - start
+    i = np.repeat(np.arange(len(left)), count)
+    within = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count)
+    return i, order[np.repeat(start, count) + within]
+
+
+def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | None) -> Rows:
+    """Every candidate on every offer that sells its machine.
+
+    hours = work + start-up + what interruptions lose; dollars = hours × (nodes × price + sandbox fleet).  Places
+    without sandbox machines, and counts over what is owned or in quota, give infinite dollars.
+    """
+    offer, candidate = pair(market.machine, candidates.machine)
+    nodes, gpus = candidates.nodes[candidate], candidates.gpus[candidate]
+    wish = candidates.wish[candidate]
+    if places is None:
+        sandbox_usd, sandbox_nodes = np.zeros(len(offer)), np.zeros(len(offer))
+    else:
+        at = market.place[offer]
+        there = at >= 0
+        sandbox_usd, sandbox_nodes = np.full(len(offer), np.inf), np.zeros(len(offer))
+        sandbox_usd[there] = places.usd_per_hour[at[there], wish[there]]
+        sandbox_nodes[there] = places.nodes[at[there], wish[there]]
+    lost = interrupted(candidates.hours[candidate], gpus=gpus, nodes=nodes, spot=market.spot[offer])
+    hours = candidates.hours[candidate] + lost.hours + market.start_up_hours[offer]
+    rate = nodes * market.usd_per_hour[offer] + sandbox_usd
+    allowed = (nodes <= market.max_nodes[offer]) & (gpus <= market.max_gpus[offer])
+    return Rows(
+        offer=offer,
+        candidate=candidate,
+        hours=hours,
+        usd=np.where(allowed, hours * rate, np.inf),
+        usd_per_hour=rate,
+        gpus=gpus,
+        interruptions=lost.interruptions,
+        sandbox_nodes=sandbox_nodes,
+    )
+
+
+def within(rows: Rows, sieve: Sieve, *, max_usd_per_hour: float | None, name: str) -> Rows:
+    """The rows that can be bought at all and stay under the burn limit."""
+    alive = np.ones(len(rows.offer), dtype=bool)
+
+    def label(row: int) -> str:
+        return f"{name}: {rows.gpus[row]:.0f} GPUs, {rows.sandbox_nodes[row]:.0f} sandbox nodes"
+
+    reason = "no sandbox machines there, or more nodes than there are or the quota allows"
+    alive = sieve.rows(alive, "place and quota", reason, np.isfinite(rows.usd), label)
+    if max_usd_per_hour is not None:
+        over = f"over limits.usd_per_hour of ${max_usd_per_hour:,.0f}"
+        alive = sieve.rows(alive, "dollars per hour", over, rows.usd_per_hour <= max_usd_per_hour, label)
+    return rows.take(alive)

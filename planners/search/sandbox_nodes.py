@@ -1,0 +1,93 @@
+"""Which CPU machines hold the sandboxes: for a number of slots, the cheapest way to have them in each place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from planners.physics.sandbox import slots_per_node
+from planners.search.offers import PRICED, UNKNOWN_SANDBOX_PRICE, cheapest_zone, matches, may_be_bought, place_rules
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planners.physics.columns import Array
+    from planners.search.rejections import Sieve
+    from planners.spec.fleet import FleetSpec
+    from planners.workload.stage_work import Sandboxing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxPlaces:
+    """Offer, nodes and dollars for each place (cloud, region) and wished number of slots: shape (places, wishes)."""
+
+    places: dict[tuple[str, str], int]
+    offers: pl.DataFrame
+    """Sandbox offers with a column `slots` (per node)."""
+    offer: NDArray[np.int64]
+    nodes: Array
+    usd_per_hour: Array
+
+    @property
+    def cheapest(self) -> int:
+        """The place that serves most of the wishes, and of those the cheapest: for GPUs that have none beside them."""
+        served = np.isfinite(self.usd_per_hour)
+        usd = np.where(served, self.usd_per_hour, 0.0).sum(axis=1)
+        return int(np.lexsort((usd, -served.sum(axis=1)))[0])
+
+
+def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, sieve: Sieve) -> pl.DataFrame:
+    """CPU offers that the spec allows, with `slots` per node; machines too small for one sandbox are rejected."""
+    targets = list(fleet.sandbox.targets or fleet.targets)
+    capacities = [str(capacity) for capacity in fleet.sandbox.capacity]
+    rules = [
+        ("sandbox cloud", "not among the targets", pl.col("cloud").is_in(targets)),
+        ("sandbox capacity type", f"not among {', '.join(capacities)}", may_be_bought(capacities)),
+        ("sandbox architecture", "images are built for x86-64", pl.col("arch") == "x86_64"),
+        *((f"sandbox {rule}", reason, keep) for rule, reason, keep in place_rules(fleet)),
+    ]
+    if fleet.sandbox.instance_types:
+        named = matches("instance_type", fleet.sandbox.instance_types)
+        rules.append(("sandbox instance type", "not among sandbox.instance_types", named))
+    rules.append((UNKNOWN_SANDBOX_PRICE, "the price book has no price", PRICED))
+    for rule, reason, keep in rules:
+        offers = sieve.offers(offers, rule, reason, keep)
+    slots = slots_per_node(
+        vcpus=offers["vcpus"].to_numpy(),
+        memory_gib=offers["memory_gib"].to_numpy(),
+        cpus=demand.cpus,
+        sandbox_memory_gib=demand.memory_gib,
+        max_per_node=demand.max_per_node,
+    )
+    sized = offers.with_columns(pl.Series("slots", slots.tolist(), dtype=pl.Float64))
+    need = f"{demand.cpus:g} vCPU and {demand.memory_gib:g} GiB"
+    fitting = sieve.offers(sized, "sandbox size", f"no room for one sandbox of {need}", pl.col("slots") >= 1)
+    return cheapest_zone(fitting)
+
+
+def place_sandboxes(offers: pl.DataFrame, wishes: Array, max_nodes: Array) -> SandboxPlaces:
+    """The cheapest offer and its nodes for each place and each wished number of slots (ascending or not).
+
+    nodes = ceil(wish / slots per node), at most `max_nodes` of each offer (infinite dollars where no offer of a place
+    has as many); cost = nodes × price, owned machines of unknown price counting as free.
+    """
+    places: dict[tuple[str, str], int] = {}
+    keys = offers.select("cloud", "region").rows()
+    place = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)
+    slots = offers["slots"].to_numpy()
+    price = offers["usd_per_hour"].fill_null(0.0).to_numpy()
+    shape = (len(places), len(wishes))
+    best = np.zeros(shape, dtype=np.int64)
+    nodes, usd = np.zeros(shape), np.full(shape, np.inf)
+    wanted = np.ceil(wishes[None, :] / slots[:, None]) if len(keys) else np.empty((0, len(wishes)))
+    cost = np.where(wanted <= max_nodes[:, None], wanted * price[:, None], np.inf) if len(keys) else wanted
+    for index in range(len(places)):
+        rows = np.flatnonzero(place == index)
+        winner = rows[np.argmin(cost[rows], axis=0)]
+        best[index] = winner
+        nodes[index] = wanted[winner, np.arange(len(wishes))]
+        usd[index] = cost[winner, np.arange(len(wishes))]
+    return SandboxPlaces(places=places, offers=offers, offer=best, nodes=nodes, usd_per_hour=usd)

@@ -1,0 +1,212 @@
+"""The search of a whole spec: allowed offers, candidates of every stage, priced rows, whole runs, the front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from planners.search.candidates import stage_candidates
+from planners.search.combine import combine
+from planners.search.machines import machines_of
+from planners.search.offers import gpu_offers, owned_nodes, owned_offers
+from planners.search.own_prices import RESERVED, apply_own_prices, reserved_nodes
+from planners.search.pricing import Market, price_rows, start_up_hours, within
+from planners.search.rejections import Sieve
+from planners.search.sandbox_nodes import place_sandboxes, sandbox_offers
+from planners.search.search_space import NodeRange
+from planners.workload.build import stage_demand
+from planners.workload.sandboxes import with_starts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planners.inputs import World
+    from planners.physics.columns import Array
+    from planners.search.candidates import Candidates
+    from planners.search.combine import Runs
+    from planners.search.machines import Machine
+    from planners.search.pricing import Rows
+    from planners.search.sandbox_nodes import SandboxPlaces
+    from planners.spec.run import RunSpec
+    from planners.workload.stage_work import Demand
+
+DEFAULT_MAX_GPUS = 2048
+"""Largest fleet that is tried when the spec names no limit, quota or number of nodes.  Assumption."""
+MOST_GPUS_PER_NODE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSearch:
+    """One stage, searched."""
+
+    demand: Demand
+    candidates: Candidates
+    places: SandboxPlaces | None
+    rows: Rows
+    combinations: int
+    """Compared, dominated layouts included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """Everything that the search found."""
+
+    offers: pl.DataFrame
+    """GPU offers that are allowed, with a column `machine`; empty when no stage rents GPUs."""
+    machines: list[Machine]
+    stages: tuple[StageSearch, ...]
+    runs: Runs
+    """Before limits on dollars and hours."""
+    combinations: int
+    sieve: Sieve
+
+    def by_cloud(self, runs: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """These runs by the cloud of their GPUs, sorted; empty where none are rented."""
+        if not self.offers.height:
+            return {}
+        clouds = np.array(self.offers["cloud"].to_list())[self.runs.offer[runs]]
+        return {str(cloud): runs[clouds == cloud] for cloud in sorted(set(clouds.tolist()))}
+
+
+def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
+    """Everything that could run `spec` within its fleet, quota and burn limit; dollars and hours are limited later."""
+    sieve = Sieve()
+    demands = [
+        replace(with_starts(stage_demand(stage, world.find_model), world.sandbox_starts), factors=world.factors)
+        for stage in spec.stages
+    ]
+    offers = _allowed_gpus(spec, world, sieve, needed=any(d.needs_gpus for d in demands))
+    offers, machines = machines_of(offers, world.gpus)
+    cpus = _cpu_offers(spec, world)
+    stages = [
+        _stage(demand, spec, world, offers=offers, machines=machines, cpus=cpus, year=year, sieve=sieve)
+        for demand in demands
+    ]
+    keys = [stage.rows.offer if stage.demand.needs_gpus else None for stage in stages]
+    return Exploration(
+        offers=offers,
+        machines=machines,
+        stages=tuple(stages),
+        runs=combine([stage.rows for stage in stages], keys),
+        combinations=sum(stage.combinations for stage in stages),
+        sieve=sieve,
+    )
+
+
+def _stage(
+    demand: Demand,
+    spec: RunSpec,
+    world: World,
+    *,
+    offers: pl.DataFrame,
+    machines: list[Machine],
+    cpus: pl.DataFrame,
+    year: float,
+    sieve: Sieve,
+) -> StageSearch:
+    """One stage on everything."""
+    allowed = _node_range(spec, world)
+    constants = world.calibration.constants
+    frame = sandbox_offers(cpus, spec.fleet, demand.sandboxing, sieve) if demand.sandboxing else cpus.clear()
+    most = _most_nodes(frame, spec)
+    slots = (most * frame["slots"].to_numpy()) if demand.sandboxing else most
+    candidates = stage_candidates(
+        demand, machines, allowed, constants, year=year, sieve=sieve, owned_slots=slots[np.isfinite(slots)].tolist()
+    )
+    places = place_sandboxes(frame, candidates.wishes, most) if demand.sandboxing else None
+    market = _market(demand, offers, places, spec, world)
+    rows = price_rows(candidates, market, places)
+    compared = len(rows.offer)
+    if machines:
+        per_machine = np.bincount(market.machine[market.machine >= 0], minlength=len(machines))
+        layouts = np.bincount(candidates.layouts.machine.clip(0), minlength=len(machines))
+        compared = int((per_machine * layouts[: len(machines)]).sum()) * len(candidates.wishes)
+    rows = within(rows, sieve, max_usd_per_hour=spec.limits.usd_per_hour, name=demand.stage)
+    return StageSearch(demand=demand, candidates=candidates, places=places, rows=rows, combinations=compared)
+
+
+def _allowed_gpus(spec: RunSpec, world: World, sieve: Sieve, *, needed: bool) -> pl.DataFrame:
+    """GPU offers of the price book and of the user, own prices applied, fleet rules applied."""
+    own = owned_offers(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
+    own = own.with_columns(pl.Series("gpu", [world.find_gpu(name).name for name in own["gpu"]], dtype=pl.String))
+    book = apply_own_prices(world.gpu_offers, spec.prices)
+    offers = pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
+    if not needed:
+        return offers.clear()
+    names = {world.find_gpu(name).name for name in spec.fleet.gpus} or set(world.gpus)
+    return gpu_offers(offers, spec.fleet, names, sieve)
+
+
+def _cpu_offers(spec: RunSpec, world: World) -> pl.DataFrame:
+    own = owned_offers(spec.fleet.machines, _sandbox_targets(spec), with_gpus=False)
+    book = apply_own_prices(world.cpu_offers, spec.prices)
+    return pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
+
+
+def _sandbox_targets(spec: RunSpec) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*spec.fleet.targets, *(spec.fleet.sandbox.targets or ()))))
+
+
+def _most_nodes(sandboxes: pl.DataFrame, spec: RunSpec) -> Array:
+    """Nodes that there are of each sandbox offer: infinite in the clouds."""
+    owned = owned_nodes(spec.fleet.machines, _sandbox_targets(spec), with_gpus=False)
+    names = sandboxes.select("cloud", "instance_type").rows()
+    return np.array([owned.get(name, np.inf) for name in names], dtype=np.float64)
+
+
+def _node_range(spec: RunSpec, world: World) -> NodeRange:
+    """How many nodes may be tried: limits, quota by GPU, or the exact number that the spec states."""
+    fleet = spec.fleet
+    stated = [limit for limit in (fleet.max_gpus, spec.limits.gpus) if limit is not None]
+    most = min(stated) if stated else DEFAULT_MAX_GPUS
+    if fleet.nodes is not None and not stated:
+        most = max(most, fleet.nodes.max * MOST_GPUS_PER_NODE)
+    quota = {world.find_gpu(key).name: limit for key, limit in fleet.quota.items() if ":" not in key}
+    nodes = fleet.nodes
+    return NodeRange(
+        max_gpus=most, min_nodes=nodes.min if nodes else 1, max_nodes=nodes.max if nodes else None, quota_gpus=quota
+    )
+
+
+def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, spec: RunSpec, world: World) -> Market:
+    """The offers as arrays for one stage.  A stage without GPUs gets one row per sandbox place."""
+    known = places.places if places else {}
+    if not demand.needs_gpus:
+        zeros = np.zeros(len(known))
+        return Market(
+            machine=np.full(len(known), -1, dtype=np.int64),
+            usd_per_hour=zeros,
+            spot=zeros,
+            place=np.arange(len(known)),
+            max_nodes=zeros + np.inf,
+            max_gpus=zeros + np.inf,
+            start_up_hours=np.array([start_up_hours(cloud, demand.host) for cloud, _ in known]),
+        )
+    anywhere = -1
+    if spec.fleet.sandbox.targets is not None and places is not None and known:
+        anywhere = places.cheapest
+    quota = {
+        (key.split(":", 1)[0], world.find_gpu(key.split(":", 1)[1]).name): float(limit)
+        for key, limit in spec.fleet.quota.items()
+        if ":" in key
+    }
+    owned = owned_nodes(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
+    reserved = {(c, r, k): float(n) for c, r, k, _, n in reserved_nodes(spec.prices).rows()}
+    names = offers.select("cloud", "region", "instance_type", "gpu", "capacity_type").rows()
+    return Market(
+        machine=offers["machine"].to_numpy(),
+        usd_per_hour=offers["usd_per_hour"].fill_null(0.0).to_numpy(),
+        spot=(offers["capacity_type"] == "spot").cast(pl.Float64).to_numpy(),
+        place=np.array([known.get((cloud, region), anywhere) for cloud, region, *_ in names], dtype=np.int64),
+        max_nodes=np.array(
+            [
+                reserved.get((cloud, region, kind), np.inf) if bought == RESERVED else owned.get((cloud, kind), np.inf)
+                for cloud, region, kind, _, bought in names
+            ]
+        ),
+        max_gpus=np.array([quota.get((cloud, gpu), np.inf) for cloud, _, _, gpu, _ in names]),
+        start_up_hours=np.array([start_up_hours(cloud, None) for cloud, *_ in names]),
+    )

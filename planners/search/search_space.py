@@ -1,0 +1,270 @@
+"""What the search varies for a demand: layouts and numbers of sandboxes.
+
+Candidate layouts as columns: machines × nodes × (schedule, split, tp, pp, ep, recompute, replica size).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, Table
+from planners.units import SECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from planners.domain import ModelShape
+    from planners.physics.columns import Array
+    from planners.search.machines import Machine
+    from planners.workload.stage_work import Demand, Sandboxing
+
+JUDGE_TARGET_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 900.0)
+"""Sandbox fleets are tried that would judge all samples of a unit in these many seconds."""
+JOB_TARGET_HOURS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+"""The same for stages whose unit is the whole job."""
+HELD_SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625)
+"""Of the trajectories of a unit, that hold a sandbox at once."""
+LARGE_MODEL_PARAMS = 10e9
+"""From here on Megatron-class layouts are tried beside FSDP."""
+MANY_EXPERTS_PARAMS = 80e9
+
+
+def layout_options(demand: Demand) -> Options:
+    """What may vary for a demand: stated degrees are kept, the rest is searched."""
+    learning = demand.learning
+    if learning is None:
+        fixed = demand.servings[0].options.tp if demand.servings else None
+        replicas = (fixed,) if fixed else REPLICAS
+        return Options(trains=False, generates=bool(demand.servings), replicas=replicas)
+    options = learning.options
+    big = learning.model.params_total >= LARGE_MODEL_PARAMS
+    moe = learning.model.experts is not None
+    shardings: tuple[float, ...] = (FSDP, MEGATRON) if big or moe else (FSDP,)
+    if options.sharding in SHARDINGS:
+        shardings = (SHARDINGS[options.sharding],)
+    if any(degree and degree > 1 for degree in (options.tp, options.pp, options.ep)):
+        shardings = tuple(s for s in shardings if s != FSDP) or shardings
+    recomputes: tuple[float, ...] = (1.0, 0.1) if not learning.rl else (1.0,)
+    if options.recompute in RECOMPUTES:
+        recomputes = (RECOMPUTES[options.recompute],)
+    replica = demand.servings[0].options.tp if demand.servings else None
+    return Options(
+        trains=True,
+        generates=bool(demand.servings),
+        schedules=demand.schedules or (COLOCATED,),
+        rollout_shares=(demand.rollout_share,) if demand.rollout_share else (0.25, 0.5, 0.75),
+        shardings=shardings,
+        tps=(options.tp,) if options.tp else (1, 2, 4, 8),
+        pps=(options.pp,) if options.pp else ((1, 2, 4, 8, 16) if learning.model.params_total > 60e9 else (1, 2, 4)),
+        cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if learning.seq_len > 16_384 else (1,)),
+        eps=(options.ep,) if options.ep else _expert_degrees(learning.model),
+        recomputes=recomputes,
+        replicas=(replica,) if replica else REPLICAS,
+    )
+
+
+def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
+    """Expert-parallel degrees: what calibrated MoE trainers use.  With fewer ranks each expert sees too few tokens for
+    an efficient GEMM, which the physics leaves out."""
+    if model.experts is None:
+        return (1,)
+    usual = (8,) if model.params_total < MANY_EXPERTS_PARAMS else (16, 32, 64)
+    return tuple(degree for degree in usual if degree <= model.experts) or (1,)
+
+
+def wishes_for(demand: Sandboxing, *, whole_job: bool, owned_slots: Sequence[float] = ()) -> Array:
+    """Numbers of slots to try, ascending and distinct; `owned_slots`: what pools that exist already hold."""
+    most = min(demand.most_at_once, demand.trajectories if demand.stateful else max(demand.calls, 1.0))
+    if demand.stateful:
+        wanted = np.array([share * demand.trajectories for share in HELD_SHARES])
+    else:
+        work = demand.calls * demand.service.mean_seconds
+        targets = [h * SECONDS_PER_HOUR for h in JOB_TARGET_HOURS] if whole_job else JUDGE_TARGET_SECONDS
+        wanted = np.array([work / seconds for seconds in targets])
+    wanted = np.concatenate([np.ceil(wanted), np.asarray(owned_slots, dtype=np.float64)])
+    return np.array(sorted(set(np.clip(wanted, 1.0, np.ceil(most)).tolist())))
+
+
+GPU_COUNTS = (
+    1,
+    2,
+    4,
+    8,
+    16,
+    24,
+    32,
+    48,
+    64,
+    80,
+    96,
+    128,
+    160,
+    192,
+    256,
+    320,
+    384,
+    512,
+    768,
+    1024,
+    1536,
+    2048,
+    3072,
+    4096,
+    6144,
+    8192,
+    10240,
+    12288,
+    16384,
+    24576,
+    32768,
+)
+"""Totals that are tried; an exact number of nodes in the spec replaces them."""
+
+REPLICAS = (1, 2, 4, 8, 16, 32)
+"""GPUs per rollout replica that are tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What may vary.  A spec that fixes a value gives a tuple of one."""
+
+    trains: bool
+    generates: bool
+    schedules: tuple[float, ...] = (COLOCATED,)
+    rollout_shares: tuple[float, ...] = (0.25, 0.5, 0.75)
+    """Of the nodes, for split schedules."""
+    shardings: tuple[float, ...] = (FSDP,)
+    tps: tuple[int, ...] = (1, 2, 4, 8)
+    pps: tuple[int, ...] = (1, 2, 4, 8)
+    cps: tuple[int, ...] = (1,)
+    eps: tuple[int, ...] = (1,)
+    recomputes: tuple[float, ...] = (1.0,)
+    replicas: tuple[int, ...] = REPLICAS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layouts(Table):
+    """Columns of shape (n,).  `machine` is a row number; counts are floats because the physics divides by them."""
+
+    machine: NDArray[np.int64]
+    nodes: Array
+    gpus: Array
+    train_gpus: Array
+    rollout_gpus: Array
+    schedule: Array
+    sharding: Array
+    tp: Array
+    pp: Array
+    cp: Array
+    ep: Array
+    dp: Array
+    recompute: Array
+    replica: Array
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+
+def _no_gpus() -> Layouts:
+    columns = {name: np.zeros(1) for name in Layouts.__dataclass_fields__}
+    return Layouts(**(columns | {"machine": np.array([-1], dtype=np.int64)}))  # type: ignore[arg-type]  # mixed dtypes
+
+
+NO_GPUS = _no_gpus()
+"""The one layout of a stage that rents no GPUs: machine -1, no nodes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRange:
+    """How many nodes may be bought: exact, or up to a number of GPUs."""
+
+    max_gpus: int
+    min_nodes: int = 1
+    max_nodes: int | None = None
+    quota_gpus: dict[str, int] = field(default_factory=dict)
+    """By GPU name."""
+
+
+def node_counts(machine: Machine, allowed: NodeRange) -> Sequence[int]:
+    """Node counts to try for a machine, ascending."""
+    limit = min(allowed.max_gpus, allowed.quota_gpus.get(machine.gpu.name, allowed.max_gpus))
+    most = limit // machine.gpus_per_node
+    if allowed.max_nodes is not None:
+        most = min(most, allowed.max_nodes)
+    if allowed.min_nodes == allowed.max_nodes:
+        return [allowed.min_nodes] if allowed.min_nodes <= most else []
+    counts = {total // machine.gpus_per_node for total in GPU_COUNTS if total % machine.gpus_per_node == 0}
+    return sorted(
+        {*(n for n in counts if allowed.min_nodes <= n <= most), *([most] if most >= allowed.min_nodes else [])}
+    )
+
+
+def _templates(options: Options) -> Array:
+    """(k, 9) array of schedule, rollout share, sharding, tp, pp, cp, ep, recompute, replica."""
+    splits: list[tuple[float, float]] = []
+    for schedule in options.schedules:
+        shares = options.rollout_shares if schedule in (DISAGGREGATED, ASYNC) else (1.0,)
+        splits += [(schedule, share) for share in shares]
+    trains: list[tuple[float, ...]] = [(FSDP, 1, 1, 1, 1, 0.0)]
+    if options.trains:
+        trains = []
+        for sharding in options.shardings:
+            fixed = sharding != MEGATRON
+            axes = (
+                (1,) if fixed else options.tps,
+                (1,) if fixed else options.pps,
+                options.cps,
+                (1,) if fixed else options.eps,
+                options.recomputes,
+            )
+            trains += [(sharding, *axis) for axis in itertools.product(*axes)]
+    replicas = options.replicas if options.generates else (1,)
+    rows = [(*split, *train, replica) for split in splits for train in trains for replica in replicas]
+    return np.array(rows, dtype=np.float64)
+
+
+def enumerate_layouts(machines: Sequence[Machine], options: Options, allowed: NodeRange) -> Layouts:
+    """Every layout whose degrees divide its GPUs.  Not yet checked for memory.
+
+    tp divides a node; a replica divides a node or is whole nodes; tp·pp·cp divides the training GPUs; a replica
+    divides the rollout GPUs; split schedules need whole nodes on both sides.
+    """
+    base = [(i, machine.gpus_per_node, n) for i, machine in enumerate(machines) for n in node_counts(machine, allowed)]
+    templates = _templates(options)
+    # Fleets downwards, templates across: most combinations don't divide, and only the others become rows.
+    machine, per_node, nodes = np.array(base, dtype=np.float64).reshape(-1, 3).T[:, :, None]
+    schedule, share, sharding, tp, pp, cp, ep, recompute, replica = templates.T[:, None, :]
+    split = schedule != COLOCATED
+    rollout_nodes = np.where(split, np.maximum(np.round(nodes * share), 1.0), nodes)
+    train_nodes = np.where(split, nodes - rollout_nodes, nodes)
+    train_gpus, rollout_gpus = train_nodes * per_node, rollout_nodes * per_node
+    ranks = tp * pp * cp
+    with np.errstate(invalid="ignore"):
+        valid = (train_nodes >= 1) & (np.mod(per_node, tp) == 0)
+        valid &= (np.mod(train_gpus, ranks) == 0) & (np.mod(rollout_gpus, replica) == 0)
+        valid &= (ep <= 1) | (np.mod(train_gpus / pp, ep) == 0)
+        valid &= (np.mod(per_node, replica) == 0) | (np.mod(replica, per_node) == 0)
+    fleet, way = np.nonzero(valid)
+    gpus = nodes * per_node
+    return Layouts(
+        machine=machine[fleet, 0].astype(np.int64),
+        nodes=nodes[fleet, 0],
+        gpus=gpus[fleet, 0],
+        train_gpus=train_gpus[valid],
+        rollout_gpus=rollout_gpus[valid],
+        schedule=schedule[0, way],
+        sharding=sharding[0, way],
+        tp=tp[0, way],
+        pp=pp[0, way],
+        cp=cp[0, way],
+        ep=ep[0, way],
+        dp=train_gpus[valid] / ranks[0, way],
+        recompute=recompute[0, way],
+        replica=replica[0, way],
+    )

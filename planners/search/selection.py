@@ -1,0 +1,139 @@
+"""Which of the runs: limits, the objective's pick, the alternatives worth naming, the nearest where none is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.search.combine import LONGEST_HOURS, score
+from planners.search.pareto import pareto_front
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from planners.physics.columns import Array
+    from planners.search.combine import Runs
+    from planners.search.search import Exploration
+    from planners.spec.run import RunSpec
+
+MAX_ALTERNATIVES = 8
+MARGIN = 0.96
+"""The search leaves disks, network and pauses out: rarely more than 4 % of the hours or dollars."""
+RISKY = 0.5
+"""Expected interruptions from which a fleet with less risk is named."""
+APART = 0.06
+"""Two fleets closer than this in dollars and in hours are one alternative."""
+
+
+class NoFleetError(ValueError):
+    """Nothing satisfies the spec.  `nearest`: what would, in words; empty when nothing is known."""
+
+    def __init__(self, message: str, nearest: str) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Rows of `Exploration.runs`: the pick first, then alternatives by dollars; labels beside them."""
+
+    rows: NDArray[np.int64]
+    labels: tuple[str, ...]
+
+
+def choose(spec: RunSpec, found: Exploration, *, pick: int | None = None, margin: float = MARGIN) -> Choice:
+    """The run that the objective picks within the limits, and named alternatives from the whole front.
+
+    pick: number of an alternative (from 1) that the user prefers to the objective's.  margin: share of the limits
+    that runs should keep to, if any can; 1 where hours and dollars are exact.  Raises NoFleetError.
+    """
+    runs = found.runs
+    if not len(runs.offer):
+        raise NoFleetError("no fleet can run this spec", "")
+    inside = _inside(spec, runs, margin)
+    if not inside.any():
+        raise NoFleetError(*_over_limits(spec, found))
+    allowed = np.flatnonzero(inside)
+    best = int(allowed[np.argmin(score(runs.take(allowed), spec.objective))])
+    rows, labels = _alternatives(runs, allowed, best, found)
+    if pick is not None:
+        if not 1 <= pick <= len(rows):
+            raise NoFleetError(f"there is no alternative {pick}", f"alternatives 1 to {len(rows)}")
+        order = [pick - 1, *(n for n in range(len(rows)) if n != pick - 1)]
+        rows, labels = rows[order], tuple(labels[n] for n in order)
+    return Choice(rows=rows, labels=labels)
+
+
+def _inside(spec: RunSpec, runs: Runs, margin: float) -> NDArray[np.bool_]:
+    """Runs within the limits, inside the margin if any is."""
+    hours = spec.limits.hours or LONGEST_HOURS
+    usd = spec.limits.usd or np.inf
+    spare = (runs.hours <= margin * hours) & (runs.usd <= margin * usd)
+    return spare if spare.any() else (runs.hours <= hours) & (runs.usd <= usd)
+
+
+def _alternatives(
+    runs: Runs, allowed: NDArray[np.int64], best: int, found: Exploration
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The pick, then cheapest, fastest, less risk, each cloud's best, then the front spread by hours."""
+    named: dict[int, str] = {best: "picked"}
+    usd, hours, risk = runs.usd[allowed], runs.hours[allowed], runs.interruptions[allowed]
+    _name(named, runs, int(allowed[np.argmin(usd)]), "cheapest")
+    _name(named, runs, int(allowed[np.argmin(hours + 1e-9 * usd)]), "fastest")
+    if runs.interruptions[best] > RISKY:
+        near = usd <= 2.0 * runs.usd[best]
+        _name(named, runs, int(allowed[np.flatnonzero(near)[np.argmin(risk[near])]]), "less risk")
+    for cloud, rows in found.by_cloud(allowed).items():
+        if best in rows:
+            continue
+        same_pace = rows[runs.hours[rows] <= 1.25 * runs.hours[best]]
+        if len(same_pace):
+            _name(named, runs, int(same_pace[np.argmin(runs.usd[same_pace])]), f"best on {cloud}")
+    front = allowed[pareto_front(usd, hours)]
+    for row in front[np.argsort(np.abs(np.log(runs.hours[front] / runs.hours[best])))]:
+        if len(named) >= MAX_ALTERNATIVES:
+            break
+        _name(named, runs, int(row), "")
+    rest = sorted((row for row in named if row != best), key=lambda row: (float(runs.usd[row]), row))
+    rows = np.array([best, *rest], dtype=np.int64)
+    return rows, tuple(named[int(row)] for row in rows)
+
+
+def _name(named: dict[int, str], runs: Runs, row: int, label: str) -> None:
+    """Adds a row unless it is close to one that is there."""
+    for other in named:
+        same_place = runs.offer[row] == runs.offer[other] or not label.startswith("best on")
+        close = _close(runs.usd[row], runs.usd[other]) and _close(runs.hours[row], runs.hours[other])
+        if close and same_place:
+            return
+    named[row] = label
+
+
+def _close(one: float, other: float) -> bool:
+    """Within APART of each other; zero dollars (own machines) are close to zero only."""
+    return one == other or (min(one, other) > 0 and bool(abs(np.log(one / other)) < APART))
+
+
+def _over_limits(spec: RunSpec, found: Exploration) -> tuple[str, str]:
+    """What is over, and the runs that break the limits least: cheapest in time, fastest in budget."""
+    runs, limits = found.runs, spec.limits
+    hours = limits.hours or LONGEST_HOURS
+    default = "" if limits.hours else " (the default; limits.hours allows more)"
+    parts = [f"{hours:g} hours{default}"] + ([f"${limits.usd:,.6g}"] if limits.usd else [])
+    in_time, in_budget = runs.hours <= hours, runs.usd <= (limits.usd or np.inf)
+    said = []
+    if in_time.any():
+        said.append(f"within {hours:g} hours the cheapest costs {_said(runs, in_time, runs.usd)}")
+    if in_budget.any() and limits.usd:
+        said.append(f"within ${limits.usd:,.6g} the fastest takes {_said(runs, in_budget, runs.hours)}")
+    if not said:
+        said.append(f"the cheapest is {_said(runs, np.ones(len(runs.usd), dtype=bool), runs.usd)}")
+    return f"no fleet stays within {' and '.join(parts)}", "; ".join(said)
+
+
+def _said(runs: Runs, among: NDArray[np.bool_], small: Array) -> str:
+    rows = np.flatnonzero(among)
+    row = int(rows[np.argmin(small[rows])])
+    return f"${runs.usd[row]:,.0f} in {runs.hours[row]:,.1f} hours"

@@ -1,0 +1,211 @@
+"""Predicts prepared cases in the metric that was published, through the physics that `plan` uses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.constants import Constants
+from planners.physics.rows import stack
+from planners.physics.step import predict, run_waste, supervised_seconds
+from planners.units import SECONDS_PER_HOUR
+from planners.validation.layout import is_rl
+from planners.validation.work import sandbox_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planners.physics.columns import Array, Column
+    from planners.validation.case import Case
+    from planners.validation.prepare import Prepared
+
+DEFAULT_RL_STEPS = 600.0
+DEFAULT_SUPERVISED_STEPS = 1000.0
+SANDBOX_START_SECONDS = {"microvm": 0.2, "container": 1.0, "gvisor": 1.0, "vm": 30.0}
+"""Creation to first command by isolation class: Firecracker's paper (125 ms to user code, plus the request),
+published start-up tables of sandbox providers for containers, clouds' documentation for whole machines."""
+ANY_SANDBOX_START_SECONDS = 0.55
+USD_PER_GPU_HOUR = {0: 1.5, 1: 2.0, 2: 4.0, 3: 2.5, 4: 1.2, 5: 1.0}
+"""Usual rental price by generation code, only for published dollars of runs whose price is not stated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantities:
+    """What the physics says about all cases at once; last axis = case."""
+
+    step: Array
+    sync: Array
+    train_phase: Array
+    phases: dict[str, Array]
+    update: Array
+    output_tokens_per_second: Array
+    response_tokens: Array
+    per_case: Constants
+    """The constants without the case axis."""
+
+
+def quantities(c: Constants, prepared: Sequence[Prepared]) -> Quantities:
+    """Evaluates RL steps, supervised updates and generation for every case (constants may be columns (k, 1))."""
+    w = stack([p.workload for p in prepared])
+    rl = predict(c, w)
+    made = rl.generate
+    requests = np.array([p.case.rollout.requests is not None or _counts(p.case) for p in prepared])
+    finite = w.rollout.samples * made.mean_response_tokens / made.makespan_seconds
+    endless = made.steady_samples_per_second * made.mean_response_tokens
+    return Quantities(
+        step=np.asarray(rl.step_seconds),
+        sync=np.asarray(rl.sync_seconds),
+        train_phase=np.asarray(rl.train_seconds),
+        phases={
+            "generate_s": np.asarray(rl.exposed_generate_seconds + rl.controller_seconds),
+            "log_prob_s": np.asarray(rl.log_prob_seconds),
+            "ref_s": np.asarray(rl.reference_seconds),
+            "values_s": np.asarray(rl.value_seconds),
+            "critic_train_s": np.asarray(rl.critic_train_seconds),
+            "train_s": np.asarray(rl.train_seconds),
+            "sync_s": np.asarray(rl.sync_seconds),
+        },
+        update=np.asarray(supervised_seconds(c, w).seconds),
+        output_tokens_per_second=np.where(requests, finite, endless),
+        response_tokens=np.asarray(made.mean_response_tokens),
+        per_case=_without_last_axis(c),
+    )
+
+
+def _without_last_axis(c: Constants) -> Constants:
+    values = {f.name: getattr(c, f.name) for f in fields(c)}
+    return Constants(**{name: v if np.ndim(v) == 0 else np.asarray(v)[..., 0] for name, v in values.items()})
+
+
+def _counts(case: Case) -> bool:
+    return is_rl(case) or case.rollout.output_tokens_total is not None
+
+
+def predict_cases(c: Constants, prepared: Sequence[Prepared]) -> tuple[Array, list[str | None]]:
+    """(predictions in the published metric, reasons); NaN with a reason where no prediction can be made.
+
+    Shape (n,), or (k, n) for constants of shape (k, 1).
+    """
+    if not prepared:
+        return np.zeros(0), []
+    return metrics_of(quantities(c, prepared), prepared)
+
+
+def metrics_of(q: Quantities, prepared: Sequence[Prepared]) -> tuple[Array, list[str | None]]:
+    """The published metric of each case out of the quantities."""
+    rows, reasons = [], []
+    for i, p in enumerate(prepared):
+        value, reason = _in_metric(q, i, p)
+        rows.append(np.broadcast_to(np.asarray(value, dtype=np.float64), q.step.shape[:-1]))
+        reasons.append(reason or p.note)
+    return np.stack(rows, axis=-1), reasons
+
+
+def _in_metric(q: Quantities, i: int, p: Prepared) -> tuple[Column, str | None]:
+    case, metric = p.case, p.case.published.metric
+    if metric is None:
+        return math.nan, "published.metric: not stated"
+    if is_rl(case):
+        value, reason = _rl_metric(q, i, p, metric)
+    elif case.kind in ("pretrain", "sft"):
+        value, reason = _supervised_metric(q, i, p, metric)
+    elif case.kind == "generate":
+        value, reason = _generate_metric(q, i, p, metric), None
+    else:
+        return _outside_metric(case, metric)
+    if value is None:
+        return math.nan, f"published.metric: {metric!r} is not predicted for kind {case.kind!r}"
+    return value, reason
+
+
+def _rl_metric(q: Quantities, i: int, p: Prepared, metric: str) -> tuple[Column | None, str | None]:
+    per_step = {"step_seconds": q.step, "sync_seconds": q.sync, "train_phase_seconds": q.train_phase}
+    if metric in per_step:
+        return per_step[metric][..., i], None
+    if metric == "tokens_per_second_per_gpu":
+        w = p.workload
+        tokens = w.rollout.samples * (w.rollout.prompt_tokens + q.response_tokens[..., i])
+        return tokens / q.step[..., i] / w.layout.gpus, None
+    steps = p.case.steps or DEFAULT_RL_STEPS
+    hours = steps * q.step[..., i] / SECONDS_PER_HOUR
+    hours = hours * run_waste(q.per_case, hours * p.workload.layout.gpus)
+    reason = None if p.case.steps else f"steps: not stated, {DEFAULT_RL_STEPS:.0f} assumed"
+    return _of_hours(hours, p.workload.layout.gpus, p, metric), reason
+
+
+def _supervised_metric(q: Quantities, i: int, p: Prepared, metric: str) -> tuple[Column | None, str | None]:
+    w, train = p.workload, p.case.train
+    update = q.update[..., i]
+    tokens_per_update = w.train.batch_sequences * w.train.seq_len
+    rate = tokens_per_update / update / w.layout.train_gpus
+    if metric == "tokens_per_second_per_gpu":
+        return rate, None
+    if metric == "mfu":
+        attention = 6 * w.train.seq_len * w.model.attention_width * w.model.attention_layers
+        return rate * (6 * w.model.params_matmul + attention) / w.gpu.bf16_flops, None
+    if metric in ("step_seconds", "train_phase_seconds"):
+        return update, None
+    reason = None
+    tokens: Column | None = train.tokens
+    if tokens is None:
+        steps = p.case.steps
+        reason = (
+            "train.tokens: not stated, full batches assumed"
+            if steps
+            else f"train.tokens and steps: not stated, {DEFAULT_SUPERVISED_STEPS:.0f} steps assumed"
+        )
+        tokens = (steps or DEFAULT_SUPERVISED_STEPS) * tokens_per_update
+    gpu_hours = tokens / rate / SECONDS_PER_HOUR
+    gpu_hours = gpu_hours * run_waste(q.per_case, gpu_hours)
+    return _of_hours(gpu_hours / w.layout.train_gpus, w.layout.train_gpus, p, metric), reason
+
+
+def _generate_metric(q: Quantities, i: int, p: Prepared, metric: str) -> Column | None:
+    w = p.workload
+    gpus, response = w.layout.rollout_gpus, q.response_tokens[..., i]
+    per_second = q.output_tokens_per_second[..., i]
+    rates = {
+        "output_tokens_per_second": per_second,
+        "tokens_per_second_per_gpu": per_second / gpus,
+        "solutions_per_hour_per_gpu": per_second / response * SECONDS_PER_HOUR / gpus,
+    }
+    if metric in rates:
+        return rates[metric]
+    total = p.case.rollout.output_tokens_total
+    tokens = w.rollout.samples * response if total is None else total
+    hours = tokens / per_second / SECONDS_PER_HOUR
+    return _of_hours(hours, gpus, p, metric)
+
+
+def _of_hours(hours: Column, gpus: Column, p: Prepared, metric: str) -> Column | None:
+    """Wall-clock hours in the metric of a whole run; None where the metric is another one."""
+    price = USD_PER_GPU_HOUR[int(float(p.workload.gpu.generation))]
+    factors: dict[str, Column] = {
+        "wall_clock_hours": 1.0,
+        "gpu_hours": gpus,
+        "usd": gpus * price,
+        "usd_per_day": 24 * gpus * price / hours,
+        "minutes": 60.0,
+        "seconds": SECONDS_PER_HOUR,
+        "step_seconds": SECONDS_PER_HOUR,
+    }
+    return hours * factors[metric] if metric in factors else None
+
+
+def _outside_metric(case: Case, metric: str) -> tuple[Column, str | None]:
+    """Harness time as rounds through the slots; dollars per instance x instances; start time by isolation."""
+    sandbox, seconds = case.sandbox, sandbox_seconds(case.sandbox)
+    per = {"minutes": 60.0, "seconds": 1.0, "wall_clock_hours": SECONDS_PER_HOUR}.get(metric)
+    if per and sandbox is not None and seconds:
+        count = sandbox.instances or sandbox.rollouts or 1.0
+        return math.ceil(count / (sandbox.parallel or 1.0)) * seconds / per, None
+    if metric == "usd" and sandbox is not None and sandbox.usd_per_instance and sandbox.instances:
+        return sandbox.usd_per_instance * sandbox.instances, None
+    if case.kind == "sandbox" and metric == "seconds":
+        isolation = (sandbox.isolation if sandbox else None) or ""
+        start = SANDBOX_START_SECONDS.get(isolation.lower())
+        return start or ANY_SANDBOX_START_SECONDS, None if start else "sandbox.isolation: not stated"
+    return math.nan, "needs measured seconds or dollars per instance"

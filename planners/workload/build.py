@@ -1,0 +1,31 @@
+"""One door from a stage of the spec to its demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planners.workload.agent import evaluate_demand, rollout_demand
+from planners.workload.data import reward_model_demand, supervised_demand, synthesize_demand
+from planners.workload.rl import rlcef_demand
+
+if TYPE_CHECKING:
+    from planners.spec.run import Stage
+    from planners.workload.served_model import FindModel
+    from planners.workload.stage_work import Demand
+
+
+def stage_demand(stage: Stage, find_model: FindModel) -> Demand:
+    """What a stage of any kind asks for.  Raises whatever `find_model` raises for an unknown model."""
+    match stage.kind:
+        case "rlcef":
+            return rlcef_demand(stage, find_model)
+        case "synthesize":
+            return synthesize_demand(stage, find_model)
+        case "sft" | "pretrain":
+            return supervised_demand(stage, find_model)
+        case "reward-model":
+            return reward_model_demand(stage, find_model)
+        case "rollout":
+            return rollout_demand(stage, find_model)
+        case "evaluate":
+            return evaluate_demand(stage, find_model)

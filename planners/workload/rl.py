@@ -1,0 +1,133 @@
+"""Stage `rlcef` as a demand: one RL step is the unit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from planners.physics.columns import COLOCATED, SCHEDULES
+from planners.spec.profiles import Assumed, sandbox_need
+from planners.workload.host import HOST_SPEEDS, quickstart_demand
+from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandboxing
+from planners.workload.served_model import Writes, by_home, length_fields, shown
+from planners.workload.stage_work import Demand, Learning, Pauses, Serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from planners.domain import ModelShape
+    from planners.spec.stages_rl import RlcefStage
+    from planners.workload.served_model import FindModel
+
+RESPONSE_UNKNOWN_SD = 1.1
+"""Log standard deviation of an RL step's time when no response length is given (docs/ACCURACY.md, partial cases)."""
+
+
+def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
+    """Everything one RL step needs.  Raises whatever `find_model` raises for an unknown model."""
+    if str(stage.model) in HOST_SPEEDS:
+        return quickstart_demand(stage)
+    model = find_model(stage.model)
+    samples = float(stage.prompts_per_step * stage.samples_per_prompt)
+    main = _generate(stage, model, samples)
+    critic = stage.outcome_critic
+    need = sandbox_need(stage.sandbox, default_profile="judge" if stage.turns == 1 else "swe")
+    replaced = critic.replaced_share if critic else 0.0
+    wanted = sandboxing(need, samples=samples * stage.oversampling, replaced_share=replaced)
+    judges, apis = by_home(_judges(stage, samples), find_model, stage.rollout)
+    schedules = tuple(SCHEDULES.values()) if stage.schedule == "auto" else (SCHEDULES[stage.schedule],)
+    if stage.schedule == "auto" and stage.staleness_steps == 0:
+        schedules = (COLOCATED,)  # two pools overlap only when training may lag: nobody asked for stale samples
+    evaluation = stage.evaluate
+    pauses = Pauses(
+        evaluate_every=float(evaluation.every_steps) if evaluation else None,
+        evaluation=_evaluation(stage, main) if evaluation else None,
+        checkpoint_every=float(stage.checkpoint.every_steps),
+        checkpoints_kept=float(stage.checkpoint.keep or stage.steps // stage.checkpoint.every_steps),
+    )
+    return Demand(
+        stage=stage.name,
+        kind=stage.kind,
+        title=f"{stage.algorithm.upper()} on {shown(stage.model, model)}, {stage.steps:,} steps",
+        unit="step",
+        units=float(stage.steps),
+        servings=(main, *judges),
+        learning=_learning(stage, model, main),
+        sandboxing=wanted,
+        apis=apis,
+        critic_forward=find_model(critic.model) if critic else None,
+        schedules=schedules,
+        rollout_share=stage.rollout_share,
+        staleness_steps=float(stage.staleness_steps),
+        pauses=pauses,
+        assumed=(*_assumed(stage), *assumed_rows(stage.name, need.assumed)),
+        missing={} if stage.response_tokens else {f"{stage.name}.response_tokens": RESPONSE_UNKNOWN_SD},
+        outcomes={"rewarded samples": samples * stage.steps},
+    )
+
+
+def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Serving:
+    mean, spread, longest = length_fields(stage.response_tokens, float(stage.max_response_tokens))
+    turns = float(stage.turns)
+    tool = stage.tool_seconds.mean if stage.tool_seconds else TOOL_SECONDS
+    return Serving(
+        role="generate",
+        model=model,
+        options=stage.rollout,
+        samples=samples,
+        prompt_tokens=max(stage.prompt_tokens.mean, 1.0),
+        response_tokens=mean,
+        response_log_sd=spread,
+        max_response_tokens=longest,
+        samples_per_prompt=float(stage.samples_per_prompt),
+        turns=turns,
+        tool_seconds=tool if turns > 1 else 0.0,
+        tool_tokens=stage.observation_tokens.mean if stage.observation_tokens else 0.0,
+        generated_per_used=stage.oversampling,
+    )
+
+
+def _learning(stage: RlcefStage, model: ModelShape, main: Serving) -> Learning:
+    mean = main.response_tokens if main.response_tokens == main.response_tokens else main.max_response_tokens / 2
+    return Learning(
+        model=model,
+        options=stage.train,
+        rl=True,
+        seq_len=main.prompt_tokens + mean,
+        batch_sequences=0.0,
+        updates=float(stage.optimizer_steps_per_step),
+        epochs=float(stage.epochs_per_step),
+        critic=stage.trains_critic,
+        reference=stage.uses_reference,
+        packed=stage.train.packing,
+    )
+
+
+def _judges(stage: RlcefStage, samples: float) -> Iterator[Writes]:
+    for number, judge in enumerate(stage.judges, 1):
+        named = [other.name for other in stage.judges[:number]].count(judge.name) == 1 and judge.name
+        prompt, response = judge.prompt_tokens.mean, judge.response_tokens
+        yield Writes(f"judge {named or number}", judge, samples * judge.share, prompt, response.mean, response)
+
+
+def _evaluation(stage: RlcefStage, main: Serving) -> Serving:
+    assert stage.evaluate is not None
+    problems, samples = stage.evaluate.prompts, float(stage.evaluate.samples)
+    return replace(
+        main, role="evaluate", samples=problems * samples, samples_per_prompt=samples, generated_per_used=1.0
+    )
+
+
+def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:
+    rows = []
+    if "prompt_tokens" not in stage.model_fields_set:
+        rows.append(("prompt_tokens", f"{stage.prompt_tokens.mean:g}", "assumption: a short problem statement"))
+    if stage.response_tokens is None:
+        rows.append(("response_tokens", "by the longest allowed response", "fitted share of the cap; docs/ACCURACY.md"))
+    elif stage.response_tokens.p95 is None:
+        rows.append(("response_tokens.p95", "a log standard deviation of 0.8", "docs/ACCURACY.md, response_log_sd"))
+    if stage.turns > 1 and stage.tool_seconds is None:
+        rows.append(("tool_seconds", f"{TOOL_SECONDS:g}", "assumption"))
+    if stage.train.recompute == "auto":
+        rows.append(("train.recompute", "full with FSDP; selective or full with Megatron", "usual of RL trainers"))
+    return tuple(Assumed(name=f"{stage.name}.{name}", value=value, source=source) for name, value, source in rows)

@@ -1,0 +1,89 @@
+"""From a spec's sandbox to what a unit of work asks of the sandboxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from planners.physics.sandbox import Service
+from planners.spec.profiles import shown
+from planners.workload.stage_work import Sandboxing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from planners.spec.lengths import Durations
+    from planners.spec.profiles import Assumed, SandboxNeed
+    from planners.workload.stage_work import Demand
+
+STREAMED_OVERLAP = 0.8
+"""Share of the generation time in which finished samples are judged: rewards stream while others are still being
+written.  Assumption; a spec with `serial: true` has none."""
+
+SECONDS_P95_RATIO = 3.0
+"""p95 over mean of run times where only the mean is given.  Assumption (a log standard deviation of 0.92)."""
+
+TOOL_SECONDS = 2.0
+"""One tool call between turns where nothing is stated.  Assumption: edits and searches take less, test runs more."""
+
+MAX_FAILURE_SHARE = 0.99
+
+
+def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0) -> Sandboxing:
+    """What `samples` per unit ask of the sandboxes.
+
+    replaced_share: of the runs that an outcome critic makes unnecessary.  Runs that fail for no fault of the code are
+    repeated: calls / (1 - failure share).
+    """
+    mean = max(need.seconds.mean, 1e-3)
+    limit = max(need.time_limit_seconds, mean)
+    p95 = need.seconds.p95 if need.seconds.p95 is not None else mean * SECONDS_P95_RATIO
+    repeated = 1.0 / (1.0 - min(need.failure_share, MAX_FAILURE_SHARE))
+    return Sandboxing(
+        **{field.name: getattr(need, field.name) for field in fields(need)},
+        service=Service(mean_seconds=mean, p95_seconds=min(max(p95, mean), limit), limit_seconds=limit),
+        calls=samples * need.calls_per_sample * (1.0 - replaced_share) * repeated,
+        trajectories=samples,
+        overlap_share=0.0 if need.serial else STREAMED_OVERLAP,
+        seconds_stated=None if any(row.name == "sandbox.seconds" for row in need.assumed) else mean,
+    )
+
+
+def assumed_rows(stage: str, filled: Iterable[Assumed]) -> tuple[Assumed, ...]:
+    """What a profile or benchmark supplied, named by stage."""
+    return tuple(replace(row, name=f"{stage}.{row.name}") for row in filled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxStarts:
+    """How fast sandboxes start on the machine that a plan is for."""
+
+    start_seconds: Durations | None = None
+    """None: not measured there; `source` says so."""
+    per_second_per_node: float | None = None
+    source: str
+
+
+def with_starts(demand: Demand, starts: SandboxStarts | None) -> Demand:
+    """`demand` with measured starts, where the spec leaves them to profile `judge`: others start more."""
+    wanted = demand.sandboxing
+    if starts is None or wanted is None or wanted.profile != "judge":
+        return demand
+    start, rate = (f"{demand.stage}.sandbox.{field}" for field in ("start_seconds", "starts_per_second_per_node"))
+    measured = {start: starts.start_seconds, rate: starts.per_second_per_node}
+    assumed = {row.name for row in demand.assumed}
+    if starts.start_seconds is not None and start in assumed:
+        wanted = replace(wanted, start_seconds=starts.start_seconds)
+    if starts.per_second_per_node is not None and rate in assumed:
+        wanted = replace(wanted, starts_per_second_per_node=starts.per_second_per_node)
+    return replace(
+        demand, sandboxing=wanted, assumed=tuple(_as_measured(row, measured, starts) for row in demand.assumed)
+    )
+
+
+def _as_measured(row: Assumed, measured: Mapping[str, object], starts: SandboxStarts) -> Assumed:
+    if row.name not in measured:
+        return row
+    if measured[row.name] is None:
+        return replace(row, source=f"{row.source}; {starts.source}")
+    return replace(row, value=shown(measured[row.name]), source=starts.source)

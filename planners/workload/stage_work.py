@@ -1,0 +1,153 @@
+"""What a stage asks for, in the same few words for every kind: generations, training, sandboxes, API calls.
+
+Amounts are per unit of work: an RL step, an optimizer update, or the whole job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from planners.physics.columns import UNKNOWN
+from planners.spec.profiles import SandboxNeed
+from planners.workload.factors import NO_FACTORS, Factors
+
+if TYPE_CHECKING:
+    from planners.domain import ModelShape
+    from planners.physics.sandbox import Service
+    from planners.spec.models import ApiModel
+    from planners.spec.options import RolloutOptions, TrainOptions
+    from planners.spec.profiles import Assumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """One model generating.  Tokens are means per sample, all turns together."""
+
+    role: str
+    """generate, teacher, student, judge …: the name of the phase."""
+    model: ModelShape
+    options: RolloutOptions
+    samples: float
+    prompt_tokens: float
+    response_tokens: float
+    """NaN = unknown."""
+    response_log_sd: float = UNKNOWN
+    max_response_tokens: float
+    samples_per_prompt: float = 1.0
+    turns: float = 1.0
+    tool_seconds: float = 0.0
+    tool_tokens: float = 0.0
+    generated_per_used: float = 1.0
+    concurrency: float | None = None
+    """Samples in flight over all replicas, where the user limits them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """One model training."""
+
+    model: ModelShape
+    options: TrainOptions
+    rl: bool
+    seq_len: float
+    batch_sequences: float
+    """Sequences per optimizer update (supervised); 0 in RL, where they come from the rollouts."""
+    updates: float = 1.0
+    """Optimizer updates per unit."""
+    epochs: float = 1.0
+    critic: bool = False
+    reference: bool = False
+    post_training: bool = True
+    packed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandboxing(SandboxNeed):
+    """Code that runs outside the models: one kind of sandbox, and how much of it a unit asks for."""
+
+    service: Service
+    calls: float
+    """Judging runs per unit, repeats of failed ones included."""
+    trajectories: float
+    """Trajectories per unit: what holds sandboxes where they are stateful."""
+    overlap_share: float
+    """Share of the generation time in which judging goes on beside it; 0 when the reward code runs serially."""
+    seconds_stated: float | None
+    """Mean seconds of a run as the spec states them, whatever `service` is moved to; None = the profile's."""
+
+    @property
+    def most_at_once(self) -> float:
+        """Sandboxes that the stage itself lets run at once: one when its reward code is serial, else its own limit."""
+        return 1.0 if self.serial else self.concurrency or float("inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiUse:
+    """Tokens bought from a provider, per unit."""
+
+    role: str
+    api: ApiModel
+    input_tokens: float
+    cached_input_tokens: float
+    output_tokens: float
+    requests: float
+    turns_per_request: float = 1.0
+    tool_seconds: float = 0.0
+    concurrency: float | None = None
+    """Requests in flight, where the user limits them; the account's own limit is in `api`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostWork:
+    """A policy so small that the machine's own CPUs generate and train it.  Seconds per unit, measured."""
+
+    generate_seconds: float
+    train_seconds: float
+    start_seconds: float
+    """From the start of the run to its first unit."""
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pauses:
+    """What interrupts the units: evaluations and checkpoints, in units between them."""
+
+    evaluate_every: float | None = None
+    evaluation: Serving | None = None
+    checkpoint_every: float | None = None
+    checkpoints_kept: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """A stage, ready to be timed on any fleet."""
+
+    stage: str
+    kind: str
+    title: str
+    unit: str
+    units: float
+    servings: tuple[Serving, ...] = ()
+    learning: Learning | None = None
+    sandboxing: Sandboxing | None = None
+    apis: tuple[ApiUse, ...] = ()
+    host: HostWork | None = None
+    critic_forward: ModelShape | None = None
+    """A model that reads each sample once instead of a run (outcome critic)."""
+    schedules: tuple[float, ...] = ()
+    rollout_share: float | None = None
+    staleness_steps: float = 0.0
+    pauses: Pauses = field(default_factory=Pauses)
+    assumed: tuple[Assumed, ...] = ()
+    missing: dict[str, float] = field(default_factory=dict)
+    """Decisive inputs that are not given -> log standard deviation that their absence adds to the time."""
+    factors: Factors = NO_FACTORS
+    """What own runs taught."""
+    outcomes: dict[str, float] = field(default_factory=dict)
+    """Units of output of the whole stage: "rewarded samples", "accepted items", "solved tasks" -> count."""
+
+    @property
+    def needs_gpus(self) -> bool:
+        """Whether the stage rents GPUs at all (a stage that only calls APIs does not)."""
+        return bool(self.servings) or self.learning is not None

@@ -1,0 +1,110 @@
+"""From a demand to the columns of work that the physics reads.  Stated options win, else what stacks usually do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import COLOCATED, ENGINES, FSDP, TRTLLM, UNKNOWN, RolloutWork, TrainWork
+
+if TYPE_CHECKING:
+    from planners.physics.columns import Array, Column
+    from planners.workload.stage_work import Learning, Serving
+    from planners.workload.timing import Situation
+
+LIVE_SEQUENCES_RL = 1024.0
+LIVE_SEQUENCES_SERVING = 256.0
+LIVE_SEQUENCES_TRTLLM = 2048.0
+"""Sequences per replica that an engine runs at once when nobody limits it (max_num_seqs of the calibrated stacks)."""
+
+MICRO_BATCH_TOKENS = 8192.0
+"""Tokens per micro batch of FSDP-class trainers where the micro batch is not stated."""
+
+PACKING_FROM_TOKENS = 4096.0
+"""Trainers without sequence packing pad; above this context they pack (docs/ACCURACY.md)."""
+
+COLOCATED_MEMORY_SHARE = 0.65
+SERVING_MEMORY_SHARE = 0.9
+
+NO_ROLLOUT = RolloutWork(samples=0.0, prompt_tokens=1.0, max_response_tokens=1.0, response_tokens=1.0)
+
+
+def rollout_work(serving: Serving, at: Situation, *, rl: bool, staleness_steps: float) -> RolloutWork:
+    """One generation on the candidates of `at`."""
+    engine = ENGINES[serving.options.engine]
+    fp8 = 1.0 if serving.options.precision == "fp8" else 0.0
+    schedule = at.layouts.schedule
+    beside_trainer = (schedule == COLOCATED) & rl
+    hit = serving.options.prefix_cache_hit_share
+    return RolloutWork(
+        samples=serving.samples,
+        prompt_tokens=serving.prompt_tokens,
+        max_response_tokens=serving.max_response_tokens,
+        response_tokens=serving.response_tokens,
+        response_log_sd=serving.response_log_sd,
+        samples_per_prompt=serving.samples_per_prompt,
+        turns=serving.turns,
+        tool_seconds_per_turn=serving.tool_seconds,
+        tool_tokens_per_turn=serving.tool_tokens,
+        prefix_cache_hit=1.0 if hit is None else hit,
+        engine=engine,
+        eager=UNKNOWN if serving.options.eager is None else float(serving.options.eager),
+        weight_bytes=2.0 - fp8,
+        fp8=fp8 * np.asarray(at.gpu.has_fp8),
+        kv_bytes=1.0 if fp8 and engine == TRTLLM else 2.0,
+        max_live_sequences=_live_limit(serving, at, engine, rl=rl),
+        memory_share=np.where(beside_trainer, COLOCATED_MEMORY_SHARE, SERVING_MEMORY_SHARE),
+        schedule=schedule,
+        staleness_steps=staleness_steps,
+        generated_per_used=serving.generated_per_used,
+    )
+
+
+def _live_limit(serving: Serving, at: Situation, engine: float, *, rl: bool) -> Column:
+    """Sequences at once per replica: the engine's limit, the user's, or the sandboxes that trajectories hold."""
+    usual = LIVE_SEQUENCES_RL if rl else LIVE_SEQUENCES_SERVING
+    limit = LIVE_SEQUENCES_TRTLLM if engine == TRTLLM else usual
+    stated = serving.options.concurrency
+    per_replica: Column = float(stated) if stated is not None else limit
+    replicas = np.maximum(np.floor(at.layouts.rollout_gpus / at.layouts.replica), 1.0)
+    total = np.fmin(serving.concurrency or np.inf, at.slots if serving.turns > 1 else np.inf)
+    return np.maximum(np.fmin(per_replica, np.fmin(total, 1e9) / replicas), 1.0)
+
+
+def micro_batch(learning: Learning, at: Situation) -> Array:
+    """Sequences per micro batch and rank: stated; else one with Megatron, about 8,192 tokens with FSDP."""
+    stated = learning.options.micro_batch_samples
+    if stated is not None:
+        return np.full(len(at.layouts), float(stated))
+    usual = max(1.0, float(round(MICRO_BATCH_TOKENS / max(learning.seq_len, 1.0))))
+    return np.where(at.layouts.sharding == FSDP, usual, 1.0)
+
+
+def train_work(learning: Learning, at: Situation, main: Serving | None) -> TrainWork:
+    """Training on the candidates of `at`; `main` is the generation that feeds an RL step."""
+    options = learning.options
+    stated_micro = options.micro_batch_samples is not None
+    packed = np.ones(len(at.layouts))
+    if learning.packed is not None:
+        packed = np.full(len(at.layouts), float(learning.packed))
+    elif main is not None:
+        longest = min(4.0 * main.prompt_tokens, 1024.0) + main.max_response_tokens
+        pads = (longest <= PACKING_FROM_TOKENS) & ((at.layouts.sharding == FSDP) | stated_micro)
+        packed = np.where(pads, 0.0, 1.0)
+    return TrainWork(
+        seq_len=learning.seq_len,
+        batch_sequences=learning.batch_sequences,
+        updates_per_step=learning.updates,
+        epochs=learning.epochs,
+        micro_batch_samples=micro_batch(learning, at),
+        packed=packed,
+        fills_seq_len=np.where((at.layouts.sharding != FSDP) & (not stated_micro) & learning.rl, 1.0, 0.0),
+        fp8=float(options.precision == "fp8") * np.asarray(at.gpu.has_fp8),
+        lora=float(options.lora_rank is not None),
+        recompute=at.layouts.recompute,
+        rl=float(learning.rl),
+        post_training=float(learning.post_training),
+        reference=float(learning.reference),
+        critic=float(learning.critic),
+    )

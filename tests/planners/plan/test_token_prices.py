@@ -1,0 +1,47 @@
+"""Token prices by the names that people use; what the spec states wins."""
+
+from __future__ import annotations
+
+import pytest
+
+from clusterctl.prices.book import load_book
+from clusterctl.prices.volume import embedded_dir
+from planners.plan.unit_prices import TokenPrices
+from planners.spec.models import ApiModel
+
+
+@pytest.fixture(scope="module")
+def prices() -> TokenPrices:
+    return TokenPrices(load_book(embedded_dir()).token_prices())
+
+
+@pytest.mark.parametrize(
+    ("name", "usd"),
+    [
+        ("claude-sonnet-4.5", 3.0),
+        ("anthropic/claude-sonnet-4-5-20250929", 3.0),
+        ("claude-haiku-4-5", 1.0),
+        ("GPT-5-mini", 0.25),
+        ("deepseek/deepseek-v4-flash", 0.14),
+    ],
+)
+def test_tolerant_names(prices: TokenPrices, name: str, usd: float) -> None:
+    found = prices.find(ApiModel(name=name))
+    assert found.input == usd
+    assert found.as_of is not None
+
+
+@pytest.mark.parametrize("name", ["claude", "my-own-model", "gpt-5-mini-and-more", "///"])
+def test_an_unknown_model_has_no_price(prices: TokenPrices, name: str) -> None:
+    found = prices.find(ApiModel(name=name))
+    assert (found.input, found.cached_input, found.output) == (None, None, None)
+
+
+def test_stated_prices_win_field_by_field(prices: TokenPrices) -> None:
+    found = prices.find(ApiModel(name="claude-sonnet-4.5", input_usd_per_million_tokens=2.0))
+    assert (found.input, found.source) == (2.0, "the run spec")
+    assert found.output == 15.0
+
+
+def test_cached_input_without_a_price_is_billed_uncached(prices: TokenPrices) -> None:
+    assert prices.find(ApiModel(name="my-own-model", input_usd_per_million_tokens=2.0)).cached_input == 2.0

@@ -1,0 +1,105 @@
+"""Runs of several stages against brute force, and what an objective makes small."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planners.search.combine import FASTEST_SLACK, FRONT_LIMIT, Runs, combine, score
+from planners.search.pricing import Rows, pair
+
+ROW = st.tuples(
+    st.integers(0, 3), st.integers(1, 30).map(float), st.integers(1, 30).map(float), st.integers(0, 3).map(float)
+)
+STAGE = st.lists(ROW, max_size=8)
+
+
+def rows_of(stage: list[tuple[int, float, float, float]]) -> Rows:
+    columns = np.array(stage, dtype=np.float64).reshape(-1, 4).T
+    zeros = np.zeros(len(stage))
+    return Rows(
+        offer=columns[0].astype(np.int64),
+        candidate=np.arange(len(stage)),
+        usd=columns[1],
+        hours=columns[2],
+        interruptions=columns[3],
+        usd_per_hour=zeros,
+        gpus=zeros,
+        sandbox_nodes=zeros,
+    )
+
+
+def brute(stages: list[list[tuple[int, float, float, float]]], tied: list[bool]) -> list[tuple[float, float]]:
+    """(dollars, hours) of every run whose stages on GPUs share an offer."""
+    return [
+        (sum(row[1] for row in rows), sum(row[2] for row in rows))
+        for rows in itertools.product(*stages)
+        if len({row[0] for row, on_gpus in zip(rows, tied, strict=True) if on_gpus}) <= 1
+    ]
+
+
+@given(
+    stages=st.lists(STAGE, min_size=1, max_size=3),
+    tied=st.lists(st.booleans(), min_size=3, max_size=3),
+    objective=st.sampled_from(["cost", "time", "balanced"]),
+)
+def test_the_best_run_is_the_best_of_all_combinations(
+    stages: list[list[tuple[int, float, float, float]]], tied: list[bool], objective: str
+) -> None:
+    tied = tied[: len(stages)]
+    each = [rows_of(stage) for stage in stages]
+    runs = combine(each, [rows.offer if on_gpus else None for rows, on_gpus in zip(each, tied, strict=True)])
+    every = brute(stages, tied)
+    assert bool(every) == bool(len(runs.offer))
+    if not every:
+        assert runs.rows.shape == (0, len(stages))
+        return
+    usd, hours = np.array(every).T
+    all_runs = Runs(
+        offer=np.zeros(len(usd), dtype=np.int64),
+        rows=np.zeros((len(usd), len(stages)), dtype=np.int64),
+        usd=usd,
+        hours=hours,
+        interruptions=usd,
+    )
+    assert score(runs, objective).min() == pytest.approx(score(all_runs, objective).min())
+    for run in range(len(runs.offer)):
+        chosen = [rows.take(np.array([row])) for rows, row in zip(each, runs.rows[run], strict=True)]
+        assert runs.usd[run] == pytest.approx(sum(float(rows.usd[0]) for rows in chosen))
+        assert runs.hours[run] == pytest.approx(sum(float(rows.hours[0]) for rows in chosen))
+        assert runs.interruptions[run] == pytest.approx(sum(float(rows.interruptions[0]) for rows in chosen))
+        offers = {int(rows.offer[0]) for rows, on_gpus in zip(chosen, tied, strict=True) if on_gpus}
+        assert offers <= {int(runs.offer[run])}
+
+
+def test_long_fronts_are_thinned_and_keep_their_ends() -> None:
+    points = [(0, float(n), float(300 - n), 0.0) for n in range(1, 200)]
+    runs = combine([rows_of(points), rows_of(points)], [np.zeros(199, dtype=np.int64)] * 2)
+    assert len(runs.offer) <= FRONT_LIMIT
+    assert runs.usd.min() == 2.0
+    assert runs.hours.min() == 2 * 101.0
+
+
+@given(data=st.lists(st.tuples(st.floats(1, 1e6), st.floats(0.1, 700)), min_size=1, max_size=20))
+def test_objectives_pick_what_they_say(data: list[tuple[float, float]]) -> None:
+    usd, hours = np.array(data).T
+    none = np.zeros(len(data))
+    runs = Runs(
+        offer=none.astype(np.int64), rows=none.astype(np.int64)[:, None], usd=usd, hours=hours, interruptions=none
+    )
+    assert usd[np.argmin(score(runs, "cost"))] == pytest.approx(usd.min(), rel=1e-3)
+    quick = hours <= (1 + FASTEST_SLACK) * hours.min()
+    assert usd[np.argmin(score(runs, "time"))] == usd[quick].min()
+    assert (usd * hours)[np.argmin(score(runs, "balanced"))] == pytest.approx((usd * hours).min())
+
+
+@given(left=st.lists(st.integers(-1, 5), max_size=20), right=st.lists(st.integers(-1, 5), max_size=20))
+def test_pairs_are_all_equal_keys(left: list[int], right: list[int]) -> None:
+    i, j = pair(np.array(left, dtype=np.int64), np.array(right, dtype=np.int64))
+    expected = [(a, b) for a in range(len(left)) for b in range(len(right)) if left[a] == right[b]]
+    assert sorted(zip(i.tolist(), j.tolist(), strict=True)) == expected
+    assert i.tolist() == sorted(i.tolist())

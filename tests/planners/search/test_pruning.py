@@ -1,0 +1,50 @@
+"""The search leaves out what cannot win, exactly: pricing every candidate, in blocks of any size, finds the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_world import EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, spec, world
+
+from planners.search import candidates
+from planners.search.pareto import pareto_front
+from planners.search.search import Exploration, explore
+
+ASYNC = changed(RLCEF, schedule="async", staleness_steps=1)
+STAGES = [RLCEF, ASYNC, ROLLOUT, SFT, SYNTHESIZE, EVALUATE]
+SPOT = {"fleet": {"capacity": ["on_demand", "spot"]}}
+
+
+def searched(stage: Mapping[str, Any], **fields: Any) -> Exploration:
+    return explore(spec(stage, **fields), world(), year=2026.0)
+
+
+def front(found: Exploration) -> list[tuple[float, float]]:
+    rows = pareto_front(found.runs.usd, found.runs.hours)
+    return [(float(found.runs.usd[row]), float(found.runs.hours[row])) for row in rows]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: f"{stage['kind']} {stage.get('schedule', '')}")
+@pytest.mark.parametrize("fields", [{}, SPOT], ids=["on demand", "spot too"])
+def test_pricing_every_candidate_finds_the_same_front(
+    stage: Mapping[str, Any], fields: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruned = searched(stage, **fields)
+    monkeypatch.setattr(candidates, "best_by_group", lambda _, cost: np.flatnonzero(np.isfinite(cost)))
+    every = searched(stage, **fields)
+    num_every, num_pruned = (len(found.stages[0].rows.offer) for found in (every, pruned))
+    assert num_every > num_pruned
+    assert front(every) == front(pruned)
+    assert every.combinations == pruned.combinations
+
+
+@pytest.mark.parametrize("stage", [RLCEF, ROLLOUT], ids=["judged", "held"])
+def test_blocks_change_nothing(stage: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = searched(stage)
+    monkeypatch.setattr(candidates, "BLOCK_ROWS", 7)
+    blocks = searched(stage)
+    assert front(blocks) == pytest.approx(np.array(front(whole)), rel=1e-12)
+    assert blocks.sieve.rejected == whole.sieve.rejected

@@ -1,0 +1,128 @@
+"""docs/ACCURACY.md: measured errors around a fixed text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+import numpy as np
+from fitting.bands import FIRST_VERSION_QUANTILE, class_of
+
+from planners.physics.constants import PRIORS
+
+if TYPE_CHECKING:
+    from fitting.problem import Array, Problem
+    from numpy.typing import NDArray
+
+    from planners.physics.calibration import Calibration
+
+TEXT = Path(__file__).with_name("accuracy.md.in")
+KINDS = ("rl_step", "rl_run", "pretrain", "sft", "generate", "evaluate", "sandbox")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Everything that the page and the plots show; arrays have one entry per case, in ln."""
+
+    problem: Problem
+    calibration: Calibration
+    variance: Array
+    mode: Array
+    spread: Array
+    in_sample: Array
+    by_family: Array
+    by_publisher: Array
+
+    def rows(self, kind: str, quality: str) -> NDArray[np.bool_]:
+        """Cases of a kind and quality that have a prediction."""
+        cases = [p.case for p in self.problem.prepared]
+        chosen = np.array([c.kind == kind and c.quality == quality for c in cases])
+        return chosen & np.isfinite(self.in_sample)
+
+    @property
+    def half_widths(self) -> Array:
+        """Half 80 % bands in ln, per case."""
+        prepared = self.problem.prepared
+        return np.array(
+            [
+                float(self.calibration.half_width(p.case.kind, v, p.missing_variance))
+                for p, v in zip(prepared, self.variance, strict=True)
+            ]
+        )
+
+
+def accuracy_page(results: Results) -> str:
+    """The page as Markdown."""
+    return Template(TEXT.read_text("utf-8")).substitute(
+        measured=_measured_table(results),
+        scores=_score_table(results),
+        fitted=_constant_table(results, fitted=True),
+        held=_constant_table(results, fitted=False),
+        identity=results.calibration.identity,
+        used=int(np.sum(results.problem.weights > 0)),
+    )
+
+
+def _measured_table(results: Results) -> str:
+    lines = [
+        "| kind | quality | cases | families | family left out: median, p90 | publisher left out: median, p90 "
+        "| bias | 80 % band covers | in sample: median, p90 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for kind in KINDS:
+        for quality in ("full", "partial"):
+            rows = results.rows(kind, quality)
+            if not np.any(rows):
+                continue
+            families = {p.case.family for p, chosen in zip(results.problem.prepared, rows, strict=True) if chosen}
+            logs = results.by_publisher[rows] - results.problem.published[rows]
+            inside = np.abs(logs) <= results.half_widths[rows]
+            cells = [
+                kind,
+                quality,
+                str(int(rows.sum())),
+                str(len(families)),
+                _errors(results, results.by_family, rows),
+                _errors(results, results.by_publisher, rows),
+                f"{np.exp(np.median(logs)):.2f}",
+                f"{inside.mean():.2f}",
+                _errors(results, results.in_sample, rows),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _errors(results: Results, logs: Array, rows: NDArray[np.bool_]) -> str:
+    errors = np.abs(np.exp(logs[rows] - results.problem.published[rows]) - 1)
+    return f"{np.median(errors):.3f}, {np.quantile(errors, 0.9):.2f}"
+
+
+def _score_table(results: Results) -> str:
+    lines = ["| kind | typical 80 % band | score |", "| --- | --- | --- |"]
+    kinds = np.array([class_of(p.case.kind) for p in results.problem.prepared])
+    full = np.array([p.case.quality == "full" for p in results.problem.prepared])
+    for kind in FIRST_VERSION_QUANTILE:
+        typical = float(np.exp(np.median(results.half_widths[full & (kinds == kind)])))
+        lines.append(f"| {kind} | x/÷ {typical:.2f} | {results.calibration.scores[kind]:.2f} |")
+    return "\n".join(lines)
+
+
+def _constant_table(results: Results, *, fitted: bool) -> str:
+    lines = ["| constant | meaning | unit | prior | used | 80 % range |", "| --- | --- | --- | --- | --- | --- |"]
+    deviations = np.sqrt(np.diag(results.spread))
+    for prior, value, deviation in zip(PRIORS, np.exp(results.mode), deviations, strict=True):
+        if prior.fitted != fitted:
+            continue
+        width = np.exp(1.2816 * deviation)
+        cells = [
+            f"`{prior.name}`",
+            f"{prior.meaning} ({prior.source})",
+            prior.unit,
+            f"{prior.value:.3g}",
+            f"{value:.3g}",
+            f"{value / width:.2g} to {value * width:.2g}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
