@@ -10,8 +10,8 @@ import polars as pl
 import streamlit as st
 
 from app import data
-from clusterctl.accounting import questions
-from clusterctl.accounting.questions import Account
+from clusterctl.costs import queries
+from clusterctl.costs.queries import Account
 from clusterctl.ledger.rows import LIVE
 from planners.costs.allocate import allocate
 from planners.costs.summary import within
@@ -38,10 +38,10 @@ def account(view: View) -> Account:
 def _account(_view: View, *_key: object) -> Account:
     ledger, store = data.ledger(_view.data), data.store(_view.data)
     if not _view.large:
-        return questions.account(ledger, store, run=_view.run_id, since=_view.start, until=_view.end)
+        return queries.account(ledger, store, run=_view.run_id, since=_view.start, until=_view.end)
     charges = within(data.charges(_view), _view.start, _view.end)
     if charges.filter(pl.col("kind") == MACHINE)["gpus"].has_nulls() or data.splits_gpus(_view):
-        return questions.account(ledger, store, run=_view.run_id, since=_view.start, until=_view.end)
+        return queries.account(ledger, store, run=_view.run_id, since=_view.start, until=_view.end)
     return Account(parts=allocate(charges, _use_by_node(_view)), problems=store.problems())
 
 
@@ -138,10 +138,10 @@ def money(view: View) -> Money:
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
 def _money(_view: View, *_key: object) -> Money:
     ledger, run = data.ledger(_view.data), _view.run
-    spend = questions.account(ledger, None, run=_view.run_id).spend
-    burn = questions.burn(ledger, run=_view.run_id)
+    spend = queries.account(ledger, None, run=_view.run_id).spend
+    burn = queries.burn(ledger, run=_view.run_id)
     plan = data.plan_of(_view)
-    ahead = None if run is None or plan is None else questions.outlook(ledger, run, plan, spend.known_usd, _view.now)
+    ahead = None if run is None or plan is None else queries.outlook(ledger, run, plan, spend.known_usd, _view.now)
     sources = data.charges(_view)["source"].unique().drop_nulls().sort().to_list()
     return Money(
         spent=spend.known_usd,
@@ -186,5 +186,5 @@ def parts_of(view: View, stage: StagePlan) -> float:
 
 def step_seconds(view: View, plan: Plan, stage: StagePlan) -> list[float]:
     """Seconds from step to step of a stage."""
-    found = questions.progress(plan, data.steps(view.data, view.run_id or ""))
+    found = queries.progress(plan, data.steps(view.data, view.run_id or ""))
     return list(found[plan.stages.index(stage)].unit_seconds)

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 import streamlit as st
 
-from clusterctl.accounting.read import read_charges
+from clusterctl.catalog.models import load_calibration
+from clusterctl.catalog.price_book import load_book
+from clusterctl.costs.load import read_charges
 from clusterctl.errors import StateError
-from clusterctl.facts.calibration import load_calibration
-from clusterctl.files.plan_file import parse_plan
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
-from clusterctl.prices.book import load_book
 from clusterctl.run.alerts import run_alerts
+from clusterctl.specfile.plan_file import parse_plan
 from clusterctl.store import open_source
 from clusterctl.targets.local import LocalTarget
 from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from clusterctl.facts.lookup import load_gpus
-from clusterctl.files.yaml_file import parse_yaml
+from clusterctl.catalog.models import load_gpus
+from clusterctl.catalog.price_book import load_book
 from clusterctl.paths import bundle_root
-from clusterctl.planning import Planner, Source, open_source
-from clusterctl.prices.book import load_book
+from clusterctl.plan_service import Planner, Source, open_source
+from clusterctl.specfile.yaml_file import parse_yaml
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -1,10 +1,15 @@
 """`clusterctl`: parses the command line, calls one command, says what went wrong.  Holds no other logic.
 
 Commands are imported when they are invoked, so that `clusterctl --help` stays a tenth of a second.
+
+What a command that lives for half a second need not pay for: looking for garbage, and waking thread pools.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +21,6 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from clusterctl import __version__, failure, log
-from clusterctl.cold_start import collect_garbage_rarely, one_thread
 from clusterctl.command_table import COMMANDS, CommandEntry
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -125,3 +129,33 @@ def _without_completion(command: Any) -> Any:
 
 def _examples(lines: Sequence[str]) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+ALLOCATIONS_PER_COLLECTION = 100_000
+"""Starting up makes fewer objects than this, nearly all of which live until the end.  Python's default of 700 looks
+through them 170 times."""
+
+THREAD_COUNTS = ("OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+"""Read from the environment when numpy and polars are imported."""
+
+
+def collect_garbage_rarely() -> None:
+    """Have the collector look less often, and not at all at exit, when the memory goes back anyway."""
+    gc.set_threshold(ALLOCATIONS_PER_COLLECTION)
+    atexit.register(gc.freeze)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have numpy and polars start no thread pools when they are imported: our columns are short, and waking threads
+    takes longer than the work.
+
+    What the environment says wins, and it is left as it was for programs that we start.
+    """
+    ours = {name: "1" for name in THREAD_COUNTS if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)

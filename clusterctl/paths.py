@@ -16,7 +16,7 @@ def bundle_root() -> Path:
 
 def facts_dir() -> Path:
     """Folder of the facts that ship with the package (models, GPUs, prices, calibration)."""
-    return _PACKAGE / "facts"
+    return _PACKAGE / "catalog" / "data"
 
 
 def user_data_dir() -> Path:

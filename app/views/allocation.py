@@ -6,8 +6,8 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
-from clusterctl.accounting.documents import csv_text
-from clusterctl.accounting.group import COLUMNS, LABEL, split
+from clusterctl.costs.page import csv_text
+from clusterctl.costs.queries import COLUMNS, LABEL, split
 from planners.costs.rounding import rounded
 from planners.costs.summary import by
 from planners.costs.tables import Use

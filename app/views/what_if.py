@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from app import charts, data, planning, ui
-from clusterctl.files.plan_file import plan_text
+from clusterctl.specfile.plan_file import plan_text
 
 if TYPE_CHECKING:
     from planners.plan.value import Plan

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from clusterctl.console import terminal
 from clusterctl.ledger import open_ledger
+from clusterctl.ui.terminal import terminal
 
 if TYPE_CHECKING:
-    from clusterctl.accounting.bills import Reconciled
+    from clusterctl.costs.invoices import Reconciled
 
 app = typer.Typer(help="Import what a provider billed, and compare it with the estimates.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import bills; those of runs that they cover are then billed, no longer estimated."""
-    from clusterctl.accounting.bills import import_bills, reconciled
+    from clusterctl.costs.invoices import import_bills, reconciled
 
     with open_ledger() as ledger:
         changed = import_bills(ledger, [Path(file) for file in files], datetime.now(tz=UTC))
@@ -40,7 +40,7 @@ def import_(
 @app.command()
 def show(*, as_json: Json = False) -> None:
     """Show every imported bill, estimated against billed by run."""
-    from clusterctl.accounting.bills import reconciled
+    from clusterctl.costs.invoices import reconciled
 
     with open_ledger() as ledger:
         found = reconciled(ledger)
@@ -57,8 +57,8 @@ def remove(bill: Annotated[str, Argument(help="Its id, as `clusterctl bill show`
 
 
 def _print(found: list[Reconciled], *, as_json: bool) -> None:
-    from clusterctl.accounting.bill_page import as_data, bill_lines
-    from clusterctl.show.spans import paint
+    from clusterctl.costs.invoices import as_data, bill_lines
+    from clusterctl.ui.spans import paint
 
     if as_json:
         typer.echo(json.dumps([as_data(one) for one in found], indent=2))

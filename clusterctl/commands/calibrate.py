@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from clusterctl.console import terminal
 from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import FactorRow
-from clusterctl.own_runs import factors_of
+from clusterctl.plan_service import factors_of
 from clusterctl.run.calibrate import Calibrated, apply, learn
-from clusterctl.show.spans import Line, Span, Style, line, paint
-from clusterctl.show.table import Cell, Column, cell, draw, right
+from clusterctl.ui.spans import Line, Span, Style, line, paint
+from clusterctl.ui.table import Cell, Column, cell, draw, right
+from clusterctl.ui.terminal import terminal
 from planners.physics.calibration import Z80
 from planners.workload.factors import ANY_GPU, Factor, Factors
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from clusterctl.console import terminal
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
 from clusterctl.run.moments import moment
 from clusterctl.store import open_source
+from clusterctl.ui.terminal import terminal
 
 if TYPE_CHECKING:
-    from clusterctl.accounting.page import Page
+    from clusterctl.costs.page import Page
     from clusterctl.ledger import Ledger
     from planners.plan.value import Plan
 
@@ -53,10 +53,10 @@ def cost(
     """Show what runs have cost, who used it and for what, and how it goes on."""
     if as_json and as_csv:
         raise SpecError("--json and --csv exclude each other")
-    from clusterctl.accounting.documents import as_csv as csv_of
-    from clusterctl.accounting.documents import as_json as json_of
-    from clusterctl.accounting.page import explanation_lines, page_lines
-    from clusterctl.show.spans import paint
+    from clusterctl.costs.page import as_csv as csv_of
+    from clusterctl.costs.page import as_json as json_of
+    from clusterctl.costs.page import explanation_lines, page_lines
+    from clusterctl.ui.spans import paint
 
     now, window = datetime.now(tz=UTC), terminal()
     first = moment("--since", since, now) if since else None
@@ -81,7 +81,7 @@ def cost(
 def _write_focus(
     ledger: Ledger, row: Run | None, to: str, version: str, *, since: datetime | None, until: datetime | None
 ) -> None:
-    from clusterctl.accounting.focus_file import focus_bytes, focus_rows, write_focus
+    from clusterctl.costs.focus_file import focus_bytes, focus_rows, write_focus
 
     chosen = row.run_id if row else None
     rows, unpriced = focus_rows(ledger, open_source(), version, run=chosen, since=since, until=until)
@@ -96,9 +96,8 @@ def _write_focus(
 
 
 def _page(ledger: Ledger, row: Run | None, by: list[str], since: datetime | None, until: datetime | None) -> Page:
-    from clusterctl.accounting.group import split
-    from clusterctl.accounting.page import Page
-    from clusterctl.accounting.questions import account, outlook
+    from clusterctl.costs.page import Page
+    from clusterctl.costs.queries import account, outlook, split
 
     found = account(ledger, open_source(), run=row.run_id if row else None, since=since, until=until)
     columns, rows = split(ledger, found.parts, by)
@@ -111,7 +110,7 @@ def _page(ledger: Ledger, row: Run | None, by: list[str], since: datetime | None
 
 def _plan(ledger: Ledger, row: Run) -> Plan | None:
     """The run's plan as the ledger keeps it; None for a run without one, or with one of another version."""
-    from clusterctl.files.plan_file import parse_plan
+    from clusterctl.specfile.plan_file import parse_plan
 
     if row.plan_id is None:
         return None

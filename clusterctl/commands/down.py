@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from clusterctl.console import terminal
 from clusterctl.errors import Interrupted, StateError
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
@@ -20,6 +19,7 @@ from clusterctl.run.end import end_run, look
 from clusterctl.run.runs import open_run
 from clusterctl.run.start import ensure_supervisor
 from clusterctl.run.view import bill_text, saved_text
+from clusterctl.ui.terminal import terminal
 
 
 def down(

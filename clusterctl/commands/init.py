@@ -10,8 +10,8 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.files.write import write_atomic
 from clusterctl.paths import bundle_root
+from clusterctl.specfile.write import write_atomic
 
 TEMPLATE_OF_KIND = {
     "rlcef": "rlcef", "synthesize": "synthetic-triples", "sft": "opencodeinterpreter-sft",

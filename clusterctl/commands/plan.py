@@ -10,11 +10,11 @@ import typer
 from typer import Argument, Option
 from typer.core import TyperCommand
 
-from clusterctl.console import MAX_COLUMNS, MIN_COLUMNS, Terminal, emit, terminal
 from clusterctl.errors import SpecError
-from clusterctl.files.plan_file import plan_text, write_plan
-from clusterctl.planning import Planner, compare_all, open_source, refuse_old_prices
-from clusterctl.show.terms import OVERVIEW
+from clusterctl.plan_service import Planner, compare_all, open_source, refuse_old_prices
+from clusterctl.specfile.plan_file import plan_text, write_plan
+from clusterctl.ui.terminal import MAX_COLUMNS, MIN_COLUMNS, Terminal, emit, terminal
+from clusterctl.ui.terms import OVERVIEW
 from planners.plan.value import Plan
 
 Colour = Literal["auto", "always", "never"]
@@ -91,19 +91,19 @@ def plan(
     if as_json:
         text = found[-1].as_json() if found else plan_text(result)
     elif markdown:
-        from clusterctl.show.markdown import render_markdown
+        from clusterctl.ui.markdown import render_markdown
 
         text = render_markdown(result, source=source.label, found=found[-1] if found else None)
     elif explain is not None:
-        from clusterctl.show.explain import render_explanation
+        from clusterctl.ui.explain import render_explanation
 
         text = render_explanation(result, screen, source=source.label, wanted=explain, verbose=verbose)
     elif found:
-        from clusterctl.show.compare import render_differences
+        from clusterctl.ui.compare import render_differences
 
         text = render_differences(found, screen, verbose=verbose)
     else:
-        from clusterctl.show.page import render_page
+        from clusterctl.ui.plan_page import render_page
 
         text = render_page(result, screen, source=source.label, verbose=verbose)
     _write(result, source.label, out, plot)  # before stdout: whoever reads that may stop reading
@@ -133,7 +133,7 @@ def _write(plan: Plan, source: str, out: Path | None, plot: Path | None) -> None
         write_plan(out, plan)
         typer.echo(f"wrote {out}", err=True)
     if plot is not None:
-        from clusterctl.show.pictures import write_pictures
+        from clusterctl.ui.pictures import write_pictures
 
         for path in write_pictures(plan, plot, source=source):
             typer.echo(f"wrote {path}", err=True)

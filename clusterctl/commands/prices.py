@@ -12,11 +12,11 @@ import polars as pl
 import typer
 from typer import Argument, Option
 
-from clusterctl.console import terminal
+from clusterctl.catalog import show
+from clusterctl.catalog.price_book import PriceBook, load_book
+from clusterctl.catalog.query import Filters, SortBy, comparison, listing, series
 from clusterctl.errors import PriceError, SpecError
-from clusterctl.prices import show
-from clusterctl.prices.book import PriceBook, load_book
-from clusterctl.prices.query import Filters, SortBy, comparison, listing, series
+from clusterctl.ui.terminal import terminal
 
 app = typer.Typer(help="Look into the price book, check it, refresh it.", no_args_is_help=True)
 
@@ -118,8 +118,8 @@ def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
 
     Exit code 4 when a rule is broken; notes are no faults.
     """
-    from clusterctl.facts.lookup import load_gpus
-    from clusterctl.prices.check import check_book
+    from clusterctl.catalog.check import check_book
+    from clusterctl.catalog.models import load_gpus
 
     findings = check_book(load_book(book).frames(), known_gpus=load_gpus().keys(), today=_today())
     if as_json:
@@ -151,8 +151,8 @@ def refresh_prices(
     AWS and Azure need no account; Google needs an API key in GOOGLE_API_KEY and is left out without one unless it is
     asked for.  Any failure leaves the old book as it is (exit code 4); a rerun continues.
     """
-    from clusterctl.prices.refresh.run import Request, refresh
-    from clusterctl.prices.refresh.show import report_json, report_text
+    from clusterctl.catalog.refresh.run import Request, refresh
+    from clusterctl.catalog.show import report_json, report_text
 
     clouds, notes = _clouds_to_refresh(cloud or [])
     request = Request(clouds=clouds, regions=region or None, out=out, dry_run=dry_run)
@@ -162,7 +162,7 @@ def refresh_prices(
 
 def _clouds_to_refresh(asked: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """The clouds, and a note when one is left out because nobody asked for it and it needs a key."""
-    from clusterctl.prices.refresh.endpoints import BASE_URLS, KEY_VARIABLE
+    from clusterctl.catalog.refresh.transport import BASE_URLS, KEY_VARIABLE
 
     strange = [name for name in asked if name not in BASE_URLS]
     if strange:

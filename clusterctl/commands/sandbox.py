@@ -100,7 +100,7 @@ def bench(
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure starts beside bare bubblewrap; write the profile that plans can use."""
-    from clusterctl.sandbox.report import bench_report
+    from clusterctl.sandbox.bench import bench_report
 
     bench_report(_isolation(unprotected=False), seconds=seconds, concurrency=concurrency, runs=runs, as_json=as_json)
 
@@ -120,8 +120,8 @@ def _isolation(unprotected: bool) -> Isolation:
 
 def _language(said: str | None, file: str) -> str:
     """What is said, or what the file is called like; else Python.  Raises SpecError for what nobody knows."""
-    from clusterctl.files.spec_words import nearest
     from clusterctl.sandbox.languages import LANGUAGES
+    from clusterctl.specfile.spec_errors import nearest
 
     if said is not None and said not in LANGUAGES:
         raise SpecError(

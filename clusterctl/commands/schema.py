@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from clusterctl.files.write import write_atomic
+from clusterctl.specfile.write import write_atomic
 from planners.spec.manual import run_spec_manual
 from planners.spec.run import run_spec_schema
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clusterctl.console import Redrawn, terminal
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Run
@@ -19,6 +18,7 @@ from clusterctl.run.start import ensure_supervisor
 from clusterctl.run.state import RunState, as_data, state_of
 from clusterctl.run.status_page import page, table
 from clusterctl.run.view import moment_text
+from clusterctl.ui.terminal import Redrawn, terminal
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger

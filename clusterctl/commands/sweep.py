@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from clusterctl.console import ask
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
 from clusterctl.run.view import duration_text, size_text, usd_text
 from clusterctl.targets.base import Leftover
 from clusterctl.targets.local import LocalTarget
+from clusterctl.ui.terminal import ask
 from planners.runs.limits import owed
 from planners.runs.outlook import SECONDS_PER_HOUR
 

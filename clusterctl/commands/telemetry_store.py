@@ -11,11 +11,10 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from clusterctl.console import terminal
 from clusterctl.errors import StateError
 from clusterctl.store import open_source, open_store
-from clusterctl.store.inventory import TableSize
-from clusterctl.store.store import Store
+from clusterctl.store.store import Store, TableSize
+from clusterctl.ui.terminal import terminal
 
 Url = Annotated[str | None, Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's.")]
 GIB, MIB = 2**30, 2**20
@@ -94,8 +93,8 @@ def _totals(store: Store) -> tuple[int, int]:
 
 
 def _draw(tables: list[TableSize]) -> None:
-    from clusterctl.show.spans import paint
-    from clusterctl.show.table import draw, right
+    from clusterctl.ui.spans import paint
+    from clusterctl.ui.table import draw, right
 
     window = terminal()
     columns = ("table", "since", right("MiB"), right("not compacted", drop=1), right("files", drop=2))

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clusterctl.console import ask
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.locks import run_lock
 from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
-from clusterctl.planning import Planner, open_source
+from clusterctl.plan_service import Planner, open_source
 from clusterctl.run.follow import follow
 from clusterctl.run.jobs import check_packages
 from clusterctl.run.preflight import Allowed, RunLimits, check_money
@@ -27,6 +26,7 @@ from clusterctl.run.runs import open_run, target_of
 from clusterctl.run.start import Deed, Launch, check_limits_left, decide, ensure_supervisor, prepare
 from clusterctl.run.view import preview_text
 from clusterctl.telemetry.settings import installed
+from clusterctl.ui.terminal import ask
 from planners.plan.value import Plan
 
 if TYPE_CHECKING:

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clusterctl.console import terminal
+from clusterctl.catalog.models import load_calibration, published_gpu, published_model
 from clusterctl.errors import SpecError
-from clusterctl.facts.calibration import load_calibration
-from clusterctl.facts.published import published_gpu, published_model
-from clusterctl.files.yaml_file import read_yaml
-from clusterctl.show.spans import Line
+from clusterctl.specfile.yaml_file import read_yaml
+from clusterctl.ui.spans import Line
+from clusterctl.ui.terminal import terminal
 from planners.validation.case import KINDS
 from planners.validation.score import Answer, Score, answer_cases, summarise
 
@@ -66,7 +65,7 @@ def _as_json(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
 
 def _as_text(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
     """The cases, the summary, and why cases have no prediction."""
-    from clusterctl.show.spans import line, paint, stacked
+    from clusterctl.ui.spans import line, paint, stacked
 
     screen = terminal()
     unanswered = [answer for answer in answers if answer.predicted is None]
@@ -77,9 +76,9 @@ def _as_text(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
 
 
 def _case_lines(answers: Sequence[Answer], columns: int) -> list[Line]:
-    from clusterctl.show.rounding import number
-    from clusterctl.show.spans import Style
-    from clusterctl.show.table import Cell, Column, cell, draw, right
+    from clusterctl.ui.formats import number
+    from clusterctl.ui.spans import Style
+    from clusterctl.ui.table import Cell, Column, cell, draw, right
 
     verdicts = {True: cell("inside"), False: cell("OUTSIDE", Style.WARN), None: cell("-", Style.DIM)}
     titles = (
@@ -115,7 +114,7 @@ def _case_lines(answers: Sequence[Answer], columns: int) -> list[Line]:
 
 
 def _score_lines(scores: Sequence[Score], columns: int) -> list[Line]:
-    from clusterctl.show.table import draw, right
+    from clusterctl.ui.table import draw, right
 
     numbers = ("n", "median |error|", "p90 |error|", "median ratio", "in 80 % band")
     rows = [

@@ -18,8 +18,8 @@ from urllib.parse import quote, urlsplit
 
 from clusterctl.dashboard.login import refuse_open_doors
 from clusterctl.errors import ClusterctlError, SpecError, StateError
-from clusterctl.files.write import write_atomic
 from clusterctl.paths import bundle_root
+from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.processes import alive, end, running, spawn
 
 if TYPE_CHECKING:

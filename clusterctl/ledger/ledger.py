@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, or_, select, update
 
 from clusterctl.errors import SpecError, StateError
-from clusterctl.ledger.bills import BillBook
-from clusterctl.ledger.factors import FactorBook
+from clusterctl.ledger.books import BillBook, FactorBook
 from clusterctl.ledger.resources import ResourceBook
 from clusterctl.ledger.rows import LIVE, Desired, Event, Phase, Run, RunState, Step, StoredPlan
 from clusterctl.ledger.store import insert_once, upsert, values_of

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from clusterctl.files.write import write_atomic
 from clusterctl.quickstart.judge import Verdict, reward
 from clusterctl.quickstart.problems import Problem
+from clusterctl.specfile.write import write_atomic
 from clusterctl.telemetry import phase
 
 STAGE = "rlcef"

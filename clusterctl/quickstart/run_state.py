@@ -14,9 +14,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from clusterctl.errors import StateError
-from clusterctl.files.write import write_atomic
 from clusterctl.quickstart.grpo import Adam
 from clusterctl.quickstart.report import MARKS, append_line, say
+from clusterctl.specfile.write import write_atomic
 
 if TYPE_CHECKING:
     from clusterctl.quickstart.policy import Parameters

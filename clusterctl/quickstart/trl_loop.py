@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import StateError
-from clusterctl.files.write import write_atomic
 from clusterctl.quickstart.judge import Verdict, reward
 from clusterctl.quickstart.loop import Settings, problems_of_step
 from clusterctl.quickstart.problems import PROBLEMS, Problem
@@ -32,6 +31,7 @@ from clusterctl.quickstart.report import (
 )
 from clusterctl.quickstart.run_state import Progress, last_state
 from clusterctl.quickstart.tiny_llama import MAX_TOKENS, base_model, likeliest_programs, program_of, prompt_of
+from clusterctl.specfile.write import write_atomic
 
 Judge = Callable[[Sequence[Problem], Sequence[str]], list[Verdict]]
 

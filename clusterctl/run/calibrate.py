@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from clusterctl.console import progress
 from clusterctl.errors import SpecError
 from clusterctl.ledger.rows import FactorRow, Run, RunState
+from clusterctl.ui.terminal import progress
 from planners.learn.fit import Observation, fit
 from planners.learn.observe import Unused, observe
 from planners.plan.value import SCHEMA, Plan

@@ -7,8 +7,8 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+from clusterctl.catalog.price_book import load_book
 from clusterctl.errors import ClusterctlError
-from clusterctl.prices.book import load_book
 from clusterctl.run.marks import Charge
 from planners.plan.unit_prices import TokenPrices
 from planners.plan.value import Plan

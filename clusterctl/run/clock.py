@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from clusterctl.files.write import write_atomic
+from clusterctl.specfile.write import write_atomic
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

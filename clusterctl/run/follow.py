@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from clusterctl.console import terminal
 from clusterctl.errors import Interrupted, RunEnded
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger.rows import LIVE, Event, Step
@@ -19,6 +18,7 @@ from clusterctl.run.runs import OpenRun
 from clusterctl.run.start import ensure_supervisor
 from clusterctl.run.state import as_data, state_of
 from clusterctl.run.view import bill_text, event_text, price_text, saved_text, step_text
+from clusterctl.ui.terminal import terminal
 
 POLL_SECONDS = 0.2
 STATE_SECONDS = 1.0

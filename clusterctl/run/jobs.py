@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.files.write import write_atomic
+from clusterctl.specfile.write import write_atomic
 from clusterctl.paths import user_data_dir
 from clusterctl.run.folder import RunFolder
 from clusterctl.targets.base import Job

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from clusterctl.console import terminal
 from clusterctl.run.state import RunState
 from clusterctl.run.view import METRIC_WORDS, duration_text, usd_text
+from clusterctl.ui.terminal import terminal
 
 BAR_COLUMNS = 12
 CLEAR = "\r\x1b[K"

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
-from clusterctl.files.plan_file import parse_plan, read_plan
 from clusterctl.ledger.rows import Intent, Run
 from clusterctl.run.clock import SteadyClock
 from clusterctl.run.folder import RunFolder
 from clusterctl.run.jobs import local_jobs
+from clusterctl.specfile.plan_file import parse_plan, read_plan
 from clusterctl.targets.base import TAG_PREFIX, Job, RunRef, Target
 from clusterctl.targets.local import LocalTarget
 from planners.costs.tables import MACHINE

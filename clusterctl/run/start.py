@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, Infeasible, StateError
-from clusterctl.files.plan_file import write_plan
 from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.run.folder import RunFolder
 from clusterctl.run.preflight import RunLimits, exact
 from clusterctl.run.runs import LOCAL, open_run, run_id_of
+from clusterctl.specfile.plan_file import write_plan
 from clusterctl.targets.local import SUPERVISOR, LocalTarget, log_file
 from clusterctl.targets.log_times import last_error
 from clusterctl.targets.processes import running, spawn

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from clusterctl.console import Terminal
 from clusterctl.run.state import RunState
 from clusterctl.run.view import duration_text, metrics_text, moment_text, price_text, usd_text
+from clusterctl.ui.terminal import Terminal
 
 HEADER = ("RUN", "STATE", "STEP", "SINCE", "FOR", "LEFT", "COST", "AT END")
 COLOURS = {"running": "32", "finished": "32", "failed": "31", "stopping": "33", "stopped": "33"}

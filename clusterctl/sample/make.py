@@ -13,16 +13,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from clusterctl.files.spec_file import check_spec
-from clusterctl.files.write import write_atomic
 from clusterctl.ledger import open_ledger
 from clusterctl.paths import bundle_root
-from clusterctl.planning import open_source
+from clusterctl.plan_service import load_world, open_source
 from clusterctl.sample.record import Recorded, record_run
 from clusterctl.sample.smaller import evaluation, synthesis
 from clusterctl.sample.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, START, SYNTHESIZE, scenario
+from clusterctl.specfile.spec_file import check_spec
+from clusterctl.specfile.write import write_atomic
 from clusterctl.store import open_store
-from clusterctl.world import load_world
 from planners.plan.build import build_plan
 from planners.plan.value import Plan
 from planners.simulate.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 
 from clusterctl import paths
 from clusterctl.errors import StateError
-from clusterctl.files.write import write_atomic
+from clusterctl.specfile.write import write_atomic
 from planners.spec.lengths import Durations
 from planners.workload.sandboxes import SandboxStarts
 

@@ -18,9 +18,8 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from clusterctl.sandbox import commands
+from clusterctl.sandbox.confinement import filter_program, lent_namespace
 from clusterctl.sandbox.orphans import owner_mark
-from clusterctl.sandbox.seccomp import filter_program
-from clusterctl.sandbox.users import lent_namespace
 from clusterctl.sandbox.verdict import Phase, Policy, Status
 from clusterctl.sandbox.watch import Watch
 

@@ -10,7 +10,7 @@ from clusterctl.errors import SpecError
 from clusterctl.paths import user_data_dir
 
 if TYPE_CHECKING:
-    from clusterctl.store.objects import Objects
+    from clusterctl.store.object_store import Objects
     from clusterctl.store.source import Source as Source
     from clusterctl.store.store import Store as Store
 
@@ -47,7 +47,7 @@ def open_source(url: str | None = None) -> Source:
 
 def open_objects(url: str | None = None) -> Objects:
     """What a store lies in, for a process that writes segments without polars.  Raises as `open_store`."""
-    from clusterctl.store.objects import Folder
+    from clusterctl.store.object_store import Folder
 
     where = url or default_store_url()
     scheme = where.partition("://")[0] if "://" in where else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.store import URL_HINT
-from clusterctl.store.objects import Entry, Folder
+from clusterctl.store.object_store import Entry, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from clusterctl.store import layout
-from clusterctl.store.write import to_parquet
+from clusterctl.store import partitions
+from clusterctl.store.writer import to_parquet
 from planners.telemetry.roll_up import roll_up
 from planners.telemetry.tables import TABLES
 
@@ -39,7 +39,7 @@ ABANDONED = timedelta(hours=1)
 def compact(reader: Reader, now: datetime) -> None:
     """Compact every partition that needs it."""
     for table in TABLES:
-        for partition in reader.partitions(table):
+        for partition in reader.partitions_of(table):
             try:
                 manifest = reader.manifest(partition)
                 if manifest.number == partition.last_number():  # else the newest is damaged: leave all as it is
@@ -60,7 +60,7 @@ def main() -> None:
 
     os.nice(10)
     reader, now = Reader(open_objects(sys.argv[1])), datetime.now(tz=UTC)
-    mark = f"{layout.VERSION}/compacted"
+    mark = f"{partitions.VERSION}/compacted"
     file = reader.objects.local(mark)
     if not file.exists() or abs(now.timestamp() - file.stat().st_mtime) > EVERY.total_seconds():
         reader.objects.put(mark, b"")
@@ -68,13 +68,13 @@ def main() -> None:
 
 
 def _compact_partition(
-    reader: Reader, table: str, partition: layout.Partition, manifest: layout.Manifest, now: datetime
+    reader: Reader, table: str, partition: partitions.Partition, manifest: partitions.Manifest, now: datetime
 ) -> None:
     segments = partition.segments()
     fresh = [name for name, segment in segments.items() if not manifest.holds(*segment)]
-    closed = now > partition.start + layout.span_of(table) + LATE
+    closed = now > partition.start + partitions.span_of(table) + LATE
     kept = {} if closed else manifest.parts
-    old = [part.name for part in manifest.parts.get(layout.levels(table)[0], ())] if closed else []
+    old = [part.name for part in manifest.parts.get(partitions.levels(table)[0], ())] if closed else []
     if not (closed and (fresh or manifest.is_in_pieces)) and len(fresh) < MANY_SEGMENTS:
         return
     rows = reader.frames(table, [partition.folder + name for name in fresh + old])
@@ -84,9 +84,9 @@ def _compact_partition(
     read = {name: segments[name] for name in fresh if partition.folder + name in rows}
     if not read and (kept or not rows):
         return
-    levels = [level for level in layout.levels(table) if not kept or level in kept]  # an older version kept fewer
+    levels = [level for level in partitions.levels(table) if not kept or level in kept]  # an older version kept fewer
     parts = _write_parts(reader, table, partition, pl.concat(rows.values()), levels)
-    newer = layout.Manifest(
+    newer = partitions.Manifest(
         number=manifest.number + 1,
         parts={level: (*kept.get(level, ()), *made) for level, made in parts.items()},
         merged=manifest.merged_with(read.values()),
@@ -103,25 +103,25 @@ def _compact_partition(
 
 
 def _write_parts(
-    reader: Reader, table: str, partition: layout.Partition, rows: pl.DataFrame, levels: Iterable[int]
-) -> dict[int, list[layout.Part]]:
-    parts: dict[int, list[layout.Part]] = {}
+    reader: Reader, table: str, partition: partitions.Partition, rows: pl.DataFrame, levels: Iterable[int]
+) -> dict[int, list[partitions.Part]]:
+    parts: dict[int, list[partitions.Part]] = {}
     for level in levels:
         if level:
             columns = None if level > 0 else [name for name in TABLES[table] if name != "gpu"]
             rows = roll_up(rows.lazy(), table, step_seconds=abs(level), columns=columns).collect()
-        rows = rows.sort([name for name in layout.SORT if name in rows.columns])
+        rows = rows.sort([name for name in partitions.SORT if name in rows.columns])
         parts[level] = []
         for piece in rows.iter_slices(PART_ROWS):
             content = to_parquet(piece)
-            name = layout.part_name(level, content)
+            name = partitions.part_name(level, content)
             reader.objects.put(partition.folder + name, content)
             nodes, ats = piece["node"].fill_null(""), piece["at"].dt.timestamp("ms") / 1000
-            parts[level].append(layout.Part(name, nodes[0], nodes[-1], ats.min(), ats.max()))  # type: ignore[arg-type]
+            parts[level].append(partitions.Part(name, nodes[0], nodes[-1], ats.min(), ats.max()))  # type: ignore[arg-type]
     return parts
 
 
-def _sweep(reader: Reader, partition: layout.Partition, manifest: layout.Manifest) -> None:
+def _sweep(reader: Reader, partition: partitions.Partition, manifest: partitions.Manifest) -> None:
     """Remove what is not read any more: segments that the parts hold, manifests and parts that were replaced, and what
     a killed writer or compaction left.
     """
@@ -143,10 +143,10 @@ def expire(reader: Reader, now: datetime, *, max_age: timedelta | None, max_byte
     rest.  What devices there are is kept: it is small, and said only when it changes.
     """
     found = [
-        (each.start + layout.span_of(table), sum(entry.size_bytes for entry in each.entries.values()), each)
+        (each.start + partitions.span_of(table), sum(entry.size_bytes for entry in each.entries.values()), each)
         for table in TABLES
         if table != "devices"
-        for each in reader.partitions(table)
+        for each in reader.partitions_of(table)
     ]
     size = sum(size for _, size, _ in found)
     try:

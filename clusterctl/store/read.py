@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from clusterctl.store import layout
+from clusterctl.store import partitions
 from planners.telemetry.roll_up import roll_up, whole_steps
 from planners.telemetry.tables import TABLES, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from clusterctl.store.objects import Entry, Objects
+    from clusterctl.store.object_store import Entry, Objects
 
 UNREADABLE = (OSError, pl.exceptions.PolarsError)
 MOST_KEPT = 4000
@@ -37,7 +37,7 @@ class Reader:
         """By key of the object, or by what failed."""
         self._damaged: set[str] = set()
         self._whole: set[str] = set()
-        self._manifests: dict[str, layout.Manifest] = {}
+        self._manifests: dict[str, partitions.Manifest] = {}
         self._kept: dict[str, pl.DataFrame] = {}
         """Rows of segments that were read lately."""
 
@@ -56,9 +56,9 @@ class Reader:
         unknown = set(columns or ()) - set(TABLES[table])
         if unknown:
             raise ValueError(f"the table {table} has no column {', '.join(sorted(unknown))}")
-        level, step = layout.levels(table)[0], 0
+        level, step = partitions.levels(table)[0], 0
         if step_seconds and "seconds" in TABLES[table]:
-            level = layout.level_for(table, step_seconds, columns)
+            level = partitions.level_for(table, step_seconds, columns)
             step = -(-step_seconds // abs(level)) * abs(level)
             start, end = whole_steps(start, end, step)
         wanted = (pl.col("at") > start) & (pl.col("at") <= end)
@@ -85,9 +85,9 @@ class Reader:
         """See `Source.span`."""
         found: list[datetime] = []
         for table in ("gpu", "host", "sandbox"):
-            partitions = self.partitions(table)
-            for partition in partitions[:1] + partitions[-1:]:
-                last = partition.start + layout.span_of(table)
+            existing = self.partitions_of(table)
+            for partition in existing[:1] + existing[-1:]:
+                last = partition.start + partitions.span_of(table)
                 ats = self.read(table, start=partition.start, end=last, columns=["at"])["at"]
                 found += [at for at in (ats.min(), ats.max()) if isinstance(at, datetime)]
         return (min(found), max(found)) if found else None
@@ -111,11 +111,11 @@ class Reader:
         if not isinstance(error, OSError):
             self._damaged.add(key)
 
-    def partitions(
+    def partitions_of(
         self, table: str, start: datetime | None = None, end: datetime | None = None
-    ) -> list[layout.Partition]:
+    ) -> list[partitions.Partition]:
         """The partitions of a table with something in them that may hold rows with start < at <= end, oldest first."""
-        prefix = f"{layout.VERSION}/{table}"
+        prefix = f"{partitions.VERSION}/{table}"
         entries: list[Entry] = []
         try:
             self._look_for_other_versions()
@@ -133,12 +133,12 @@ class Reader:
         for key in list(self._problems):
             if key.startswith(f"{prefix}/") and key not in there and key.split("/")[2] not in set(known) - set(days):
                 self.solved(key)  # it has expired
-        found = layout.partitions(table, entries)
+        found = partitions.partitions(table, entries)
         if start is None or end is None:
             return found
-        return [each for each in found if each.start < end and each.start + layout.span_of(table) > start]
+        return [each for each in found if each.start < end and each.start + partitions.span_of(table) > start]
 
-    def manifest(self, partition: layout.Partition) -> layout.Manifest:
+    def manifest(self, partition: partitions.Partition) -> partitions.Manifest:
         """The newest manifest of a partition that can be read; an empty one when there is none.
 
         Raises FileNotFoundError when it has been replaced or has expired.
@@ -148,30 +148,30 @@ class Reader:
             if key not in self._manifests:
                 try:
                     content = self.objects.local(key).read_bytes()
-                    self._manifests[key] = layout.Manifest.from_json(int(name[2:8]), content)
+                    self._manifests[key] = partitions.Manifest.from_json(int(name[2:8]), content)
                 except FileNotFoundError:
                     raise
                 except (OSError, ValueError) as error:
                     self.unreadable(key, error)
                     continue
             return self._manifests[key]
-        return layout.Manifest()
+        return partitions.Manifest()
 
     def _look_for_other_versions(self) -> None:
         for name in self.objects.folders(""):
-            if name != layout.VERSION and layout.ANY_VERSION.fullmatch(name):
+            if name != partitions.VERSION and partitions.ANY_VERSION.fullmatch(name):
                 self.problem(
                     name,
                     f"{self.where} holds telemetry of version {name[1:]} too, which this "
-                    f"clusterctl does not read: it reads version {layout.VERSION[1:]}",
+                    f"clusterctl does not read: it reads version {partitions.VERSION[1:]}",
                 )
 
     def _keys(self, table: str, start: datetime, end: datetime, level: int, nodes: Collection[str] | None) -> list[str]:
         """The files that hold these rows, at this level where it is there."""
-        partitions = self.partitions(table, start, end)
-        self.objects.bring(each.folder + name for each in partitions for name in each.manifests()[-1:])
+        answering = self.partitions_of(table, start, end)
+        self.objects.bring(each.folder + name for each in answering for name in each.manifests()[-1:])
         keys = []
-        for partition in partitions:
+        for partition in answering:
             manifest = self.manifest(partition)
             parts = manifest.parts.get(level) or manifest.parts.get(abs(level), ())
             names = [part.name for part in parts if part.may_hold(start, end, nodes)]
@@ -232,7 +232,7 @@ class Reader:
             file = self.objects.local(key)
             if key not in self._whole:
                 with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                    if not layout.is_whole(key, memoryview(content)):
+                    if not partitions.is_whole(key, memoryview(content)):
                         raise ValueError("its checksum differs")
                 self._whole.add(key)
         except (OSError, ValueError) as error:

@@ -1,21 +1,26 @@
-"""A store that one process has open: it writes, reads, compacts and expires."""
+"""A store that one process has open: it writes, reads, compacts and expires.
+
+How much telemetry a store holds, by table.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from clusterctl.errors import StateError
-from clusterctl.store import compact
-from clusterctl.store.inventory import TableSize, inventory
+from clusterctl.store import compact, partitions
 from clusterctl.store.read import Reader
-from clusterctl.store.write import Writer
+from clusterctl.store.writer import Writer
+from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     import polars as pl
 
-    from clusterctl.store.objects import Objects
+    from clusterctl.store.object_store import Objects
+    from clusterctl.store.read import Reader
 
 
 class Store(Reader):
@@ -73,3 +78,41 @@ class Store(Reader):
             raise StateError(f"{failure}; {lost} rows of telemetry are lost", hint=hint)
         if failure and spool:
             raise StateError(failure, hint=f"the rows wait in {spool.where}; the next writer to this bucket sends them")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSize:
+    """What a table takes."""
+
+    table: str
+    first: datetime
+    """Start of its oldest partition."""
+    last: datetime
+    """End of its newest."""
+    parts: int
+    part_bytes: int
+    segments: int
+    """Not yet compacted, or compacted and about to be removed."""
+    segment_bytes: int
+
+
+def inventory(reader: Reader) -> list[TableSize]:
+    """The tables that hold anything."""
+    found = []
+    for table in TABLES:
+        existing = reader.partitions_of(table)
+        segments = [each.entries[name].size_bytes for each in existing for name in each.segments()]
+        everything = [entry.size_bytes for each in existing for entry in each.entries.values()]
+        if existing:
+            found.append(
+                TableSize(
+                    table=table,
+                    first=existing[0].start,
+                    last=existing[-1].start + partitions.span_of(table),
+                    parts=len(everything) - len(segments),
+                    part_bytes=sum(everything) - sum(segments),
+                    segments=len(segments),
+                    segment_bytes=sum(segments),
+                )
+            )
+    return found

@@ -22,11 +22,11 @@ from typing import Any
 from clusterctl.errors import ClusterctlError
 from clusterctl.paths import user_data_dir
 from clusterctl.store import open_objects
-from clusterctl.store.outbox import Outbox
+from clusterctl.store.writer import Outbox
 from clusterctl.telemetry import serve
-from clusterctl.telemetry.collect import Collector
+from clusterctl.telemetry.collector import Collector
 from clusterctl.telemetry.exposition import Families, add, parse, write
-from clusterctl.telemetry.holders import Holders
+from clusterctl.telemetry.gpu_processes import Holders
 from clusterctl.telemetry.parquet import segments
 from clusterctl.telemetry.phases import Phases, socket_path
 from clusterctl.telemetry.remote_write import RemoteWrite

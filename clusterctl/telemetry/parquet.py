@@ -7,8 +7,8 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from clusterctl.store import layout
-from clusterctl.store.outbox import Segment
+from clusterctl.store import partitions
+from clusterctl.store.writer import Segment
 from planners.telemetry.merge import merge
 from planners.telemetry.tables import TABLES
 
@@ -47,7 +47,7 @@ def segments(table: str, rows: Sequence[Mapping[str, Any]]) -> list[Segment]:
     """What a store takes: rows of a table that counts seconds are merged by key, all are split by partition."""
     parts: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in merge(table, rows) if "seconds" in TABLES[table] else rows:
-        parts[_utc(row["at"] - 1).strftime(layout.partition_format(table))].append(row)
+        parts[_utc(row["at"] - 1).strftime(partitions.partition_format(table))].append(row)
     return [
         Segment(
             table=table,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from planners.telemetry.idle import phase_name
 
 if TYPE_CHECKING:
-    from clusterctl.telemetry.holders import Holders
+    from clusterctl.telemetry.gpu_processes import Holders
 
 MAX_SOCKET_PATH = 100
 """Linux takes 107 bytes (`sun_path`)."""

@@ -1,7 +1,7 @@
 """The constants of the physics: one line each, with prior value, spread, unit, meaning and source.
 
 Values here are priors.  `tools/fit/fit.py` fits those marked fitted on published runs and writes the result to
-`clusterctl/facts/calibration.json`; the others are held, because the published runs do not identify them, and
+`clusterctl/catalog/data/calibration.json`; the others are held, because the published runs do not identify them, and
 their spread only widens the bands.  Sources: "kernel" = published kernel benchmarks and makers' guides, "links" =
 makers' link figures and collective benchmarks, "runs" = judgement on published runs, checked in docs/ACCURACY.md.
 """

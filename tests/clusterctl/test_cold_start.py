@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterctl import cold_start
+from clusterctl import cli
 from clusterctl.paths import bundle_root
 
 EXAMPLE = bundle_root() / "templates" / "specs" / "rlcef.yaml"
@@ -25,8 +25,8 @@ except SystemExit:
 NEVER_FOR_A_PLAN = (
     "httpx", "matplotlib", "rich", "scipy", "tenacity", "pandas", "pyarrow", "asyncio", "unittest",
     "numpy.ma", "numpy.testing", "polars._utils.udfs", "polars.testing", "typer.testing", "typer.rich_utils",
-    "clusterctl.prices.refresh", "clusterctl.show.pictures", "clusterctl.show.markdown", "clusterctl.show.explain",
-    "planners.validation", "clusterctl.commands.prices", "clusterctl.commands.validate", "clusterctl.facts.published",
+    "clusterctl.catalog.refresh", "clusterctl.ui.pictures", "clusterctl.ui.markdown", "clusterctl.ui.explain",
+    "planners.validation", "clusterctl.commands.prices", "clusterctl.commands.validate", "clusterctl.catalog.models",
 )  # fmt: skip
 """Each takes 5 to 100 ms.  numpy.ma comes with `np.unique` of one array, polars' udfs with `map_elements`."""
 
@@ -42,7 +42,7 @@ def imported(*args: str, home: Path) -> set[str]:
 
 def test_a_plan_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
     modules = imported("plan", str(EXAMPLE), home=tmp_path)
-    assert {"polars", "numpy", "pydantic", "planners.plan.build", "clusterctl.show.page"} <= modules
+    assert {"polars", "numpy", "pydantic", "planners.plan.build", "clusterctl.ui.plan_page"} <= modules
     assert sorted(modules & set(NEVER_FOR_A_PLAN)) == []
 
 
@@ -56,7 +56,7 @@ def test_one_thread_yields_to_the_environment_and_leaves_it_as_it_was(monkeypatc
     monkeypatch.setenv("POLARS_MAX_THREADS", "7")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     before = dict(os.environ)
-    with cold_start.one_thread():
+    with cli.one_thread():
         assert os.environ["POLARS_MAX_THREADS"] == "7"
         assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
     assert dict(os.environ) == before
@@ -64,17 +64,17 @@ def test_one_thread_yields_to_the_environment_and_leaves_it_as_it_was(monkeypatc
 
 def test_one_thread_leaves_the_environment_as_it_was_when_an_import_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    with pytest.raises(ImportError), cold_start.one_thread():
+    with pytest.raises(ImportError), cli.one_thread():
         raise ImportError("no such module")
     assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
 def test_the_collector_still_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cold_start.atexit, "register", lambda _: None)
+    monkeypatch.setattr(cli.atexit, "register", lambda _: None)
     before = gc.get_threshold()
     try:
-        cold_start.collect_garbage_rarely()
+        cli.collect_garbage_rarely()
         assert gc.isenabled()
-        assert gc.get_threshold()[0] == cold_start.ALLOCATIONS_PER_COLLECTION
+        assert gc.get_threshold()[0] == cli.ALLOCATIONS_PER_COLLECTION
     finally:
         gc.set_threshold(*before)

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from clusterctl.console import MAX_COLUMNS, MIN_COLUMNS, PIPED_COLUMNS, progress, terminal
+from clusterctl.ui.terminal import MAX_COLUMNS, MIN_COLUMNS, PIPED_COLUMNS, progress, terminal
 
 
 class Tty(io.StringIO):

@@ -1,4 +1,4 @@
-"""Accounts and bills on a PostgreSQL ledger: the same promises as tests/clusterctl/accounting/, with this module's `url`."""
+"""Accounts and bills on a PostgreSQL ledger: the same promises as tests/clusterctl/costs/, with this module's `url`."""
 
 from __future__ import annotations
 

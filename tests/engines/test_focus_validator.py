@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "accounting"))
 from test_focus import SOURCE, spent  # noqa: F401 - a fixture
 
-from clusterctl.accounting.focus_file import focus_bytes, focus_rows
+from clusterctl.costs.focus_file import focus_bytes, focus_rows
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
 

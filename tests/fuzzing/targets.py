@@ -19,7 +19,7 @@ SPECS = sorted((REPO / "templates" / "specs").glob("*.yaml"))
 CASES = REPO / "benchmarks" / "cases" / "cases.yaml"
 CASES_EACH = 3
 """Cases in one malformed file: few, because each is also predicted."""
-BOOK = REPO / "clusterctl" / "facts" / "prices"
+BOOK = REPO / "clusterctl" / "catalog" / "data" / "prices"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

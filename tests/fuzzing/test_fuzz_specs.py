@@ -17,7 +17,7 @@ import pytest
 from mutations import VALUES, broken
 
 from clusterctl.errors import SpecError
-from clusterctl.files.spec_file import read_spec
+from clusterctl.specfile.spec_file import read_spec
 from planners.spec.run import RunSpec
 
 REPO = Path(__file__).resolve().parents[2]

@@ -9,8 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from clusterctl.facts.calibration import load_calibration
-from clusterctl.facts.lookup import find_gpu, find_model, load_gpus
+from clusterctl.catalog.models import find_gpu, find_model, load_calibration, load_gpus
 from planners.domain import OFFER_COLUMNS
 from planners.inputs import World
 from planners.plan.build import build_plan

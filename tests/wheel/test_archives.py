@@ -57,7 +57,9 @@ def test_the_wheel_holds_no_leftovers(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_wheel_and_its_price_book_are_small(wheel: zipfile.ZipFile) -> None:
-    prices = sum(info.file_size for info in wheel.infolist() if info.filename.startswith("clusterctl/facts/prices"))
+    prices = sum(
+        info.file_size for info in wheel.infolist() if info.filename.startswith("clusterctl/catalog/data/prices")
+    )
     assert 0 < prices <= MIB
     assert sum(info.compress_size for info in wheel.infolist()) <= 2 * MIB
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from clusterctl.prices.book import load_book
-from clusterctl.prices.pack import write_book
-from clusterctl.prices.volume import embedded_dir
+from clusterctl.catalog.price_book import embedded_dir, load_book
+from clusterctl.catalog.price_files import write_book
 
 if TYPE_CHECKING:
     from planners.inputs import World

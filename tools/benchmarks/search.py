@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from larger import enlarged
 
-from clusterctl.files.spec_file import read_spec
-from clusterctl.world import load_world
+from clusterctl.plan_service import load_world
+from clusterctl.specfile.spec_file import read_spec
 from planners.search import candidates, search
 from planners.search.pareto import pareto_front
 

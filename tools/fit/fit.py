@@ -1,6 +1,6 @@
 """Fits the estimator's constants: `python tools/fit/fit.py`.
 
-Reads tools/fit/cases/cases.yaml; writes clusterctl/facts/calibration.json, docs/ACCURACY.md and its plots.
+Reads tools/fit/cases/cases.yaml; writes clusterctl/catalog/data/calibration.json, docs/ACCURACY.md and its plots.
 Deterministic; under three minutes on one core.  Needs scipy and matplotlib.
 """
 
@@ -24,7 +24,7 @@ from fitting.solve import covariance, families, fit, left_out, publishers  # noq
 from planners.physics.calibration import Calibration  # noqa: E402 - the path is set above
 
 CASES = ROOT / "benchmarks" / "cases" / "cases.yaml"
-CALIBRATION = ROOT / "clusterctl" / "facts" / "calibration.json"
+CALIBRATION = ROOT / "clusterctl" / "catalog" / "data" / "calibration.json"
 PAGE = ROOT / "docs" / "ACCURACY.md"
 PLOTS = ROOT / "docs" / "accuracy"
 

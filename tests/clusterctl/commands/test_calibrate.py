@@ -11,10 +11,10 @@ from typing import NamedTuple
 import pytest
 
 from clusterctl import cli
-from clusterctl.files.plan_file import read_plan
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import Run, RunState
+from clusterctl.specfile.plan_file import read_plan
 
 T0 = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SPEC = "templates/specs/quickstart.yaml"

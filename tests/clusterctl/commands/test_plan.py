@@ -13,8 +13,8 @@ import pytest
 
 from clusterctl import cli
 from clusterctl.commands.plan import with_bare_explain
-from clusterctl.files.plan_file import parse_plan, read_plan
-from clusterctl.show.spans import width
+from clusterctl.specfile.plan_file import parse_plan, read_plan
+from clusterctl.ui.spans import width
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 DAY = ("--now", "2026-11-23")

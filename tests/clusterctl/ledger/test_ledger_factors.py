@@ -16,7 +16,7 @@ from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import FactorRow
-from clusterctl.own_runs import factors_of, load_factors
+from clusterctl.plan_service import factors_of, load_factors
 from planners.workload.factors import NO_FACTORS
 
 

@@ -12,7 +12,7 @@ from sandbox_here import SandboxHere
 
 from clusterctl.errors import ClusterctlError, StateError
 from clusterctl.paths import bundle_root
-from clusterctl.planning import Planner, open_source
+from clusterctl.plan_service import Planner, open_source
 from clusterctl.quickstart.loop import Settings
 from clusterctl.quickstart.problems import PROBLEMS
 from clusterctl.quickstart.run_state import Progress, last_state

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clusterctl.store import open_objects
-from clusterctl.store.outbox import Outbox, Segment
+from clusterctl.store.writer import Outbox, Segment
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from clusterctl.telemetry import phase
-from clusterctl.telemetry.holders import Holders
+from clusterctl.telemetry.gpu_processes import Holders
 from clusterctl.telemetry.phases import MAX_SOCKET_PATH, Phases, socket_path
 
 STAT = "{pid} (my (odd) name) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"

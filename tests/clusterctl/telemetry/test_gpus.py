@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from standin import Script
 
-from clusterctl.telemetry import gpus, samples
+from clusterctl.telemetry import dcgm, gpus
 from clusterctl.telemetry.gpus import Gpus
 from clusterctl.telemetry.nvml import Reading
 
@@ -61,7 +61,7 @@ def test_eight_gpus_say_all_that_a_row_needs(script: Script) -> None:
     assert watch.kinds() == [("appeared", str(i)) for i in range(8)]
     assert second["2"].processes == [(42, 30000)]
     assert second["2"].gpu.absent == {}
-    row = samples.measured(second["2"], first["2"])
+    row = dcgm.measured(second["2"], first["2"])
     seconds = second["2"].at - first["2"].at
     assert row["energy_j"] == pytest.approx(650 * seconds, rel=0.05)
     assert row["nvlink_kib_per_s"] == pytest.approx(1_000_000, rel=0.05)
@@ -77,7 +77,7 @@ def test_eight_gpus_say_all_that_a_row_needs(script: Script) -> None:
         "tensor_active_pct",
     }
     assert wanted <= set(row)
-    assert samples.device_row(second["2"].gpu) == {
+    assert dcgm.device_row(second["2"].gpu) == {
         "gpu": "2",
         "uuid": UUID.format(2),
         "model": "NVIDIA H100 80GB HBM3",
@@ -97,10 +97,10 @@ def test_mig_instances_are_read_for_themselves(script: Script) -> None:
     assert list(second) == ["0", "0:7", "0:8"]
     assert "gpu_util_pct" not in second["0"].values
     instance = second["0:8"]
-    row = samples.measured(instance, first["0:8"])
+    row = dcgm.measured(instance, first["0:8"])
     assert (row["gpu_util_pct"], row["fb_used_mib"], instance.processes) == (60, 5000, [(7, 4000)])
     assert "power_w" not in row
-    assert samples.absent(instance.gpu, {}, {"power_w": 1, "energy_j": 1}) == {
+    assert dcgm.absent(instance.gpu, {}, {"power_w": 1, "energy_j": 1}) == {
         "power_w": "NVML says: Not Supported",
         "energy_j": "NVML says: Not Supported",
     }
@@ -122,7 +122,7 @@ def test_what_is_not_supported_is_absent_and_not_asked_again(script: Script) -> 
     assert {"gpu_util_pct", "energy_mj", "pcie_tx_bytes", "engine_active_pct"} <= set(reading.gpu.absent)
     assert {"gpu_util_pct", "energy_mj"}.isdisjoint(reading.values)
     again = watch.poll()["0"]
-    assert samples.measured(again, reading)["pcie_tx_kib_per_s"] == 1000  # no counter: the slow call that measures it
+    assert dcgm.measured(again, reading)["pcie_tx_kib_per_s"] == 1000  # no counter: the slow call that measures it
     script.set("gpus 1")
     assert "gpu_util_pct" not in watch.poll()["0"].values
 
@@ -215,7 +215,7 @@ def test_xids_and_errors_arrive(script: Script) -> None:
     script.add("gpu 1 xid 79", "gpu 1 ecc 7", "gpu 1 ecc_fatal 1", "gpu 1 remapped 1")
     second = watch.poll()["1"]
     assert watch.xids == [(UUID.format(1), 79)]
-    assert samples.measured(second, first)["ecc_errors"] == 3
+    assert dcgm.measured(second, first)["ecc_errors"] == 3
     assert second.values["remapped_uncorrectable"] == 1
     watch.poll()
     assert watch.xids == []
@@ -226,7 +226,7 @@ def test_a_counter_that_fell_says_nothing(script: Script) -> None:
     watch = Watch()
     first = watch.poll()["0"]
     script.set("gpus 1", "gpu 0 power_mw 1000")
-    row = samples.measured(watch.poll()["0"], first)
+    row = dcgm.measured(watch.poll()["0"], first)
     assert "energy_j" not in row
     assert row["power_w"] == 1
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workloads import rl_workload
 
-from clusterctl.facts import find_gpu, find_model
-from clusterctl.facts.calibration import load_calibration
+from clusterctl.catalog import find_gpu, find_model
+from clusterctl.catalog.models import load_calibration
 from clusterctl.paths import facts_dir
 from planners.physics.calibration import NARROWEST_LOG, Calibration
 from planners.physics.constants import PRIORS

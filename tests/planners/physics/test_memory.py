@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workloads import changed, rl_workload
 
-from clusterctl.facts import find_model
+from clusterctl.catalog import find_model
 from planners.physics.columns import ASYNC, FSDP, MEGATRON, ZERO1, Layout, RolloutWork, TrainWork
 from planners.physics.memory import (
     CONTEXT_BYTES,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from clusterctl.facts import load_gpus, load_models
+from clusterctl.catalog import load_gpus, load_models
 from planners.physics.shape import gpu_columns, model_columns
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from clusterctl.facts import find_gpu, find_model
+from clusterctl.catalog import find_gpu, find_model
 from planners.physics.columns import Layout, RolloutWork, TrainWork, Workload
 from planners.physics.constants import Constants
 from planners.physics.shape import gpu_columns, model_columns

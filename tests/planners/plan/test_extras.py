@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from clusterctl.prices.book import load_book
+from clusterctl.catalog.price_book import load_book
 from planners.plan.unit_prices import ITEMS, ExtraPrices
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterctl.files.spec_file import read_spec
-from clusterctl.world import load_world
+from clusterctl.plan_service import load_world
+from clusterctl.specfile.spec_file import read_spec
 from planners.plan.build import build_plan
 from planners.plan.identity import content_id
 from planners.plan.value import Plan
@@ -75,8 +75,8 @@ def test_the_hour_changes_nothing_but_the_stamp() -> None:
 SCRIPT = """
 import json, sys
 from datetime import UTC, datetime
-from clusterctl.files.spec_file import read_spec
-from clusterctl.world import load_world
+from clusterctl.specfile.spec_file import read_spec
+from clusterctl.plan_service import load_world
 from planners.plan.build import build_plan
 ids = {}
 for path in sys.argv[1:]:

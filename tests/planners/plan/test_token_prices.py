@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clusterctl.prices.book import load_book
-from clusterctl.prices.volume import embedded_dir
+from clusterctl.catalog.price_book import embedded_dir, load_book
 from planners.plan.unit_prices import TokenPrices
 from planners.spec.models import ApiModel
 

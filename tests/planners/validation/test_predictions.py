@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from clusterctl.facts.calibration import load_calibration
-from clusterctl.facts.published import published_gpu, published_model
+from clusterctl.catalog.models import load_calibration, published_gpu, published_model
 from planners.physics.constants import PRIORS, Constants
 from planners.validation.case import Case, read_case
 from planners.validation.predict import predict_cases

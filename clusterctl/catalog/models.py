@@ -1,0 +1,211 @@
+"""Loads the calibration that ships with the package.
+
+Models and GPUs by name: with or without the organisation, in any case, with the usual suffixes.
+
+Models and GPUs by the names that publications use: looser than a spec, and None instead of an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from clusterctl.errors import SpecError, StateError
+from clusterctl.paths import facts_dir
+from planners.domain import GpuSpec, ModelShape
+from planners.physics.calibration import Calibration
+from planners.spec.models import InlineModel
+
+
+@cache
+def load_calibration() -> Calibration:
+    """The fitted constants with their uncertainty.  Raises StateError when the file is damaged or of another
+    version."""
+    path = facts_dir() / "calibration.json"
+    try:
+        return Calibration.from_json(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StateError(f"the calibration {path} cannot be used: {error}", hint="reinstall clusterctl") from error
+
+
+_FOR_CHECKS_ONLY = ("params_stated", "params_active_stated")
+"""Published totals kept beside the shape: tests compare them, the planner must not."""
+
+_MODEL_FIELDS_WITHOUT_DEFAULT = (
+    "layers",
+    "hidden",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "ffn",
+    "ffn_matrices",
+    "vocab",
+    "tied_embeddings",
+)
+_GPU_FIELDS_WITHOUT_DEFAULT = (
+    "fp8_flops",
+    "scale_up_bytes_per_s",
+    "scale_out_bytes_per_s",
+    "board_watts",
+    "reference_watts",
+)
+"""Fields that the facts leave out when unknown."""
+
+_TUNING_SUFFIX = re.compile(r"[-_](instruct|base|chat|it|hf|fp8|bf16|awq|gptq|int4|int8)$")
+_GPU_NOISE = re.compile(r"\bnvidia[- ]|\bamd[- ]|\binstinct[- ]|[- _]")
+
+
+@cache
+def model_rows() -> tuple[dict[str, Any], ...]:
+    """The rows of models.json as written, published totals included."""
+    return tuple(json.loads((facts_dir() / "models.json").read_text("utf-8")))
+
+
+@cache
+def load_models() -> dict[str, ModelShape]:
+    """Every known model by its name and by each alias (several keys share one shape)."""
+    found: dict[str, ModelShape] = {}
+    for row in model_rows():
+        shape = _model_of(row)
+        for name in (shape.name, *shape.aliases):
+            found[name] = shape
+    return found
+
+
+@cache
+def load_gpus() -> dict[str, GpuSpec]:
+    """Every known GPU by its canonical name only; `find_gpu` also knows the aliases."""
+    rows = json.loads((facts_dir() / "gpus.json").read_text("utf-8"))
+    unknown: dict[str, Any] = dict.fromkeys(_GPU_FIELDS_WITHOUT_DEFAULT)
+    return {row["name"]: GpuSpec(**unknown | row | {"aliases": tuple(row.get("aliases", ()))}) for row in rows}
+
+
+def find_model(model: str | InlineModel) -> ModelShape:
+    """The shape of a model by a tolerant name, or as a spec writes it out.  Raises SpecError with the nearest."""
+    if isinstance(model, str):
+        return _find_model(model)
+    from planners.spec.shapes import shape_of  # pydantic is not needed to look up names
+
+    try:
+        return shape_of(model)
+    except ValueError as error:
+        raise SpecError(f"model {error}") from error
+
+
+def _find_model(name: str) -> ModelShape:
+    shape = _models_by_key().get(name.strip().lower()) or _models_by_key().get(_bare(name))
+    if shape is not None:
+        return shape
+    hint = "`model:` also takes a shape ({name, layers, hidden, heads, ...}) or the path of a config.json"
+    raise SpecError(f"unknown model {name!r}{_nearest(_bare(name), _model_labels())}", hint=hint)
+
+
+def find_gpu(name: str) -> GpuSpec:
+    """A GPU by its own, its driver's or a cloud's name.  Raises SpecError with the nearest."""
+    gpu = _gpus_by_key().get(_gpu_key(name))
+    if gpu is not None:
+        return gpu
+    known = load_gpus()
+    labels = {_gpu_key(key): key for key in known}
+    raise SpecError(f"unknown GPU {name!r}{_nearest(_gpu_key(name), labels)}", hint="known: " + ", ".join(known))
+
+
+def _model_of(row: Mapping[str, Any]) -> ModelShape:
+    nullable: dict[str, Any] = dict.fromkeys(_MODEL_FIELDS_WITHOUT_DEFAULT)
+    known = {key: value for key, value in row.items() if key not in _FOR_CHECKS_ONLY}
+    return ModelShape(**{**nullable, **known, "aliases": tuple(row.get("aliases", ()))})
+
+
+def _bare(name: str) -> str:
+    """Lower case, without organisation and tuning suffixes: Qwen/Qwen2.5-32B-Instruct -> qwen2.5-32b."""
+    bare = name.strip().lower().rsplit("/", 1)[-1]
+    while (shorter := _TUNING_SUFFIX.sub("", bare)) != bare:
+        bare = shorter
+    return bare
+
+
+def _gpu_key(name: str) -> str:
+    return _GPU_NOISE.sub("", name.strip().lower())
+
+
+@cache
+def _models_by_key() -> dict[str, ModelShape]:
+    full = {name.strip().lower(): shape for name, shape in load_models().items()}
+    bare = {_bare(name): shape for name, shape in load_models().items()}
+    return bare | full
+
+
+@cache
+def _model_labels() -> dict[str, str]:
+    return {_bare(name): name for name in load_models()}
+
+
+@cache
+def _gpus_by_key() -> dict[str, GpuSpec]:
+    return {_gpu_key(name): gpu for gpu in load_gpus().values() for name in (gpu.name, *gpu.aliases)}
+
+
+def _nearest(key: str, labels: Mapping[str, str]) -> str:
+    close: Iterable[str] = difflib.get_close_matches(key, labels, n=3, cutoff=0.5)
+    named = [labels[match] for match in close]
+    return f"; nearest: {', '.join(named)}" if named else ""
+
+
+_TUNED = re.compile(
+    r"-(instruct|base|chat|it|hf|pt|fp8|bf16|fp16|awq|gptq|mxfp4|thinking|preview|dpo|sft|rl|\d{4}|v\d+(\.\d+)?)$"
+)
+_MAKER = re.compile(r"^(meta|nvidia|mistralai|google|qwen|deepseek-ai|unsloth)-(?=\D)")
+_FORM = re.compile(r"(nvidia|amd|instinct|tesla|sxm\d?|oam|hbm\d?e?|hgx|dgx|gpus?|\b\d{1,2}\s*x\s+)")
+_MEMORY = re.compile(r"[\s_-]*(40|80|94|96|141|180|186|192|256|288)\s*g(i?b)?\b")
+
+
+def published_model(name: str) -> ModelShape | None:
+    """The shape of a model by a loose name; None where nothing matches."""
+    try:
+        return find_model(name)
+    except SpecError:
+        return _models_by_core().get(_core(name))
+
+
+def published_gpu(name: str) -> GpuSpec | None:
+    """A GPU by a loose name such as `NVIDIA H100 SXM5 80GB`; None where nothing matches.
+
+    A bare A100 is taken as the 80 GB part, which nearly all published clusters use.
+    """
+    try:
+        return find_gpu(name)
+    except SpecError:
+        pass
+    text = name.strip().lower()
+    memory = _MEMORY.search(text)
+    bare = re.sub(r"[\s_-]+", "", _FORM.sub("", _MEMORY.sub("", text)))
+    suffixes = (f"-{memory.group(1)}", "") if memory else ("", "-80")
+    for suffix in suffixes:
+        found = _gpus_by_core().get(f"{bare}{suffix}".replace("-", ""))
+        if found is not None:
+            return found
+    return None
+
+
+def _core(name: str) -> str:
+    """Lower case without organisation, maker and tuning: unsloth/Meta-Llama-3.1-8B-Instruct -> llama-3.1-8b."""
+    core = re.sub(r"[\s_]+", "-", name.strip().lower().rsplit("/", 1)[-1])
+    core = _MAKER.sub("", core)
+    while (shorter := _TUNED.sub("", core)) != core:
+        core = shorter
+    return core
+
+
+@cache
+def _models_by_core() -> dict[str, ModelShape]:
+    return {_core(name): shape for name, shape in load_models().items()}
+
+
+@cache
+def _gpus_by_core() -> dict[str, GpuSpec]:
+    names = {alias: gpu for gpu in load_gpus().values() for alias in (*gpu.aliases, gpu.name)}
+    return {re.sub(r"[\s_-]+", "", name.lower()): gpu for name, gpu in names.items()}

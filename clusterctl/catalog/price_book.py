@@ -1,0 +1,277 @@
+"""The price book: embedded facts, or a refreshed book of this user, as polars frames.
+
+Reads; never fetches, never writes.  A damaged book is an error, never a silent fall back to another one.
+
+One book folder on disk: which ones there are, and reading them with every damage noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+from pydantic import ValidationError
+
+from clusterctl.catalog.price_files import FORMAT_VERSION, MANIFEST_NAME, PRICE_KEY, PRICE_SCHEMA, BookFrames, Manifest
+from clusterctl.errors import StateError
+from clusterctl.paths import facts_dir, user_data_dir
+from planners.domain import OFFER_COLUMNS
+
+MachineKind = Literal["gpu", "cpu"]
+Filters = dict[str, "Collection[str] | None"]
+OFFER_ORDER = ("cloud", "region", "instance_type", "capacity_type", "zone")
+
+UNKNOWN_REGION = "unknown"
+"""Region of an instance type that no source prices on demand anywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceBook:
+    """Prices, shapes, extras, history and sources.
+
+    `volumes` holds the books to merge, newest first: usually one; two when a refreshed book was merged with an
+    older embedded book than the one that is installed now.  Then the newest `as_of` wins, price by price.
+    """
+
+    volumes: tuple[Volume, ...]
+
+    @property
+    def priced_at(self) -> tuple[date, date]:
+        """Oldest and newest day on which a current price was read."""
+        manifests = [volume.manifest for volume in self.volumes]
+        return min(m.priced_from for m in manifests), max(m.priced_to for m in manifests)
+
+    @property
+    def book_id(self) -> str:
+        """Identifies the content: the same id means the same prices."""
+        return "+".join(volume.manifest.book_id for volume in self.volumes)
+
+    def offers(
+        self,
+        clouds: Collection[str] | None = None,
+        *,
+        regions: Collection[str] | None = None,
+        gpus: Collection[str] | None = None,
+        instance_types: Collection[str] | None = None,
+        capacity_types: Collection[str] | None = None,
+        kind: MachineKind | None = None,
+    ) -> pl.DataFrame:
+        """Offers in `OFFER_COLUMNS`, sorted; a filter that is None lets everything through.
+
+        An instance type without an on-demand price in any region has one on-demand row in region `unknown` with
+        `usd_per_hour` null.  That row passes the region filter: nobody knows that it is elsewhere.
+        """
+        wanted: Filters = {
+            "cloud": clouds,
+            "region": regions,
+            "gpu": gpus,
+            "instance_type": instance_types,
+            "capacity_type": capacity_types,
+        }
+        kind = "gpu" if gpus is not None else kind
+        shapes = _keep(self.shapes(), wanted)
+        if kind is not None:
+            shapes = shapes.filter(pl.col("gpu").is_not_null() == (kind == "gpu"))
+        priced = self._prices(*(f"{name}.parquet" for name in ("gpu", "cpu") if kind in (None, name)))
+        rows = [_keep(priced, wanted)]
+        if capacity_types is None or "on_demand" in capacity_types:
+            rows.append(_without_on_demand(priced, shapes))
+        offers = pl.concat(rows).join(shapes, on=["cloud", "instance_type"], how="inner")
+        return offers.select(OFFER_COLUMNS).sort(*OFFER_ORDER)
+
+    def sandbox_offers(
+        self,
+        clouds: Collection[str] | None = None,
+        *,
+        regions: Collection[str] | None = None,
+        capacity_types: Collection[str] | None = None,
+        min_vcpus: float = 4,
+        keep_per_group: int = 2,
+    ) -> pl.DataFrame:
+        """The useful CPU machines, in `OFFER_COLUMNS`.
+
+        Per cloud, region, capacity type, architecture and GiB per vCPU the `keep_per_group` cheapest per vCPU
+        (ties: the bigger machine).  Machines under `min_vcpus` are left out: the smallest share their cores.
+        """
+        wanted: Filters = {"cloud": clouds, "region": regions, "capacity_type": capacity_types}
+        shapes = _keep(self.shapes(), wanted).filter(pl.col("gpu").is_null(), pl.col("vcpus") >= min_vcpus)
+        priced = _keep(self._prices("cpu.parquet"), wanted).filter(pl.col("usd_per_hour").is_not_null())
+        group = ["cloud", "region", "capacity_type", "arch", "gib_per_vcpu"]
+        return (
+            priced.join(
+                shapes.with_columns(gib_per_vcpu=(pl.col("memory_gib") / pl.col("vcpus")).round(0)),
+                on=["cloud", "instance_type"],
+            )
+            .with_columns(usd_per_vcpu_hour=(pl.col("usd_per_hour") / pl.col("vcpus")).round(5))
+            .sort(["usd_per_vcpu_hour", "vcpus"], descending=[False, True], maintain_order=True)
+            .group_by(group, maintain_order=True)
+            .head(keep_per_group)
+            .select(OFFER_COLUMNS)
+            .sort(*OFFER_ORDER)
+        )
+
+    def shapes(self) -> pl.DataFrame:
+        """Instance types in SHAPE_SCHEMA."""
+        return self._newest("shapes", "cloud", "instance_type")
+
+    def extras(self) -> pl.DataFrame:
+        """Disks, storage, egress, NAT and control planes in EXTRA_SCHEMA; a free item is absent, not 0."""
+        return self._newest("extras", "cloud", "region", "item", "unit")
+
+    def sources(self) -> pl.DataFrame:
+        """Source ids with full source, dates and licence (SOURCE_SCHEMA)."""
+        return self._newest("sources", "source_id")
+
+    def token_prices(self) -> pl.DataFrame:
+        """Dollars per million tokens of models behind APIs (TOKEN_SCHEMA); cached input null = not known."""
+        return self._newest("tokens", "provider", "model")
+
+    def _newest(self, name: str, *key: str) -> pl.DataFrame:
+        """The rows of all volumes, of several with one key the first."""
+        frames = [volume.read(f"{name}.parquet") for volume in self.volumes]
+        return frames[0] if len(frames) == 1 else pl.concat(frames).unique(key, keep="first", maintain_order=True)
+
+    def history(self) -> pl.DataFrame:
+        """Earlier prices in PRICE_SCHEMA, oldest first; the current prices are not repeated here."""
+        frames = [volume.read("history.parquet") for volume in self.volumes]
+        return pl.concat(frames).unique(maintain_order=True).sort("as_of", *PRICE_KEY)
+
+    def prices(self) -> pl.DataFrame:
+        """Every current price in PRICE_SCHEMA, without shapes."""
+        return self._prices("gpu.parquet", "cpu.parquet")
+
+    def frames(self) -> BookFrames:
+        """The whole book in memory: what a writer needs."""
+        return BookFrames(
+            prices=self.prices(),
+            history=self.history(),
+            shapes=self.shapes(),
+            extras=self.extras(),
+            tokens=self.token_prices(),
+            sources=self.sources(),
+        )
+
+    def _prices(self, *names: str) -> pl.DataFrame:
+        frames = [volume.read(name) for volume in self.volumes for name in names]
+        if len(self.volumes) == 1:
+            return pl.concat(frames)
+        newest = pl.concat(frames).sort("as_of", descending=True, nulls_last=True, maintain_order=True)
+        return newest.unique(PRICE_KEY, keep="first", maintain_order=True)
+
+
+def load_book(path: Path | None = None) -> PriceBook:
+    """The book at `path`, or the one in use: the newest refreshed book of this user, else the embedded one.
+
+    Raises StateError when the book is damaged or of another version.
+    """
+    if path is not None:
+        return PriceBook(volumes=(open_volume(path),))
+    embedded = open_volume(embedded_dir())
+    newest = newest_refreshed()
+    if newest is None:
+        return PriceBook(volumes=(embedded,))
+    refreshed = open_volume(newest)
+    if refreshed.manifest.base == embedded.manifest.book_id:
+        return PriceBook(volumes=(refreshed,))
+    return PriceBook(volumes=(refreshed, embedded))
+
+
+def _keep(frame: pl.DataFrame, wanted: Filters) -> pl.DataFrame:
+    """The rows that pass every filter on a column of this frame."""
+    asked = {column: values for column, values in wanted.items() if values is not None and column in frame.columns}
+    return frame.filter(*(pl.col(column).is_in(list(values)) for column, values in asked.items()))
+
+
+def _without_on_demand(priced: pl.DataFrame, shapes: pl.DataFrame) -> pl.DataFrame:
+    """One priceless on-demand row (PRICE_SCHEMA) per shape that no region sells on demand at a known price."""
+    on_demand = priced.filter(pl.col("capacity_type") == "on_demand")
+    unpriced = shapes.join(on_demand, on=["cloud", "instance_type"], how="anti").with_columns(
+        region=pl.lit(UNKNOWN_REGION),
+        zone=pl.lit(None, pl.String),
+        capacity_type=pl.lit("on_demand"),
+        usd_per_hour=pl.lit(None, pl.Float64),
+        as_of=pl.lit(None, pl.Date),
+        source=pl.col("shape_source"),
+        quality=pl.lit("unknown"),
+    )
+    return unpriced.select(*PRICE_SCHEMA)
+
+
+def embedded_dir() -> Path:
+    """Folder of the book that ships with the package."""
+    return facts_dir() / "prices"
+
+
+def refreshed_dir() -> Path:
+    """Folder in which `prices refresh` puts its dated books."""
+    return user_data_dir() / "prices"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One book folder whose manifest has been read and accepted."""
+
+    folder: Path
+    manifest: Manifest
+
+    def read(self, name: str) -> pl.DataFrame:
+        """One parquet of the book.  Raises StateError when it is missing or damaged."""
+        path = self.folder / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _damaged(self.folder, f"{name} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != self.manifest.sha256.get(name):
+            raise _damaged(self.folder, f"{name} is not the file that {MANIFEST_NAME} names")
+        try:
+            return pl.read_parquet(io.BytesIO(content), use_statistics=False)
+        except pl.exceptions.PolarsError as error:
+            raise _damaged(self.folder, f"{name}: {error}") from error
+
+
+def newest_refreshed() -> Path | None:
+    """The refreshed book with the newest date in its name; None when there is none."""
+    folder = refreshed_dir()
+    if not folder.is_dir():
+        return None
+    return max((found for found in folder.glob("prices-*") if found.is_dir()), default=None)
+
+
+def open_volume(folder: Path) -> Volume:
+    """Read and accept the manifest of one book folder.  Raises StateError."""
+    path = folder / MANIFEST_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise _damaged(folder, f"{MANIFEST_NAME} cannot be read: {why}") from error
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _damaged(folder, f"{MANIFEST_NAME}: {where}: {first['msg']}") from error
+    if manifest.version != FORMAT_VERSION:
+        raise StateError(
+            f"price book {folder} is of version {manifest.version}; this program reads version {FORMAT_VERSION}",
+            hint=_way_out(folder),
+        )
+    return Volume(folder=folder, manifest=manifest)
+
+
+def _damaged(folder: Path, what: str) -> StateError:
+    if folder == embedded_dir():
+        return StateError(f"the embedded price book is damaged: {what}", hint="reinstall clusterctl")
+    return StateError(f"price book {folder} is damaged: {what}", hint=_way_out(folder))
+
+
+def _way_out(folder: Path) -> str:
+    if folder.parent == refreshed_dir():
+        return "run `clusterctl prices refresh`, or delete that folder to use the embedded prices"
+    return "name a folder that `clusterctl prices refresh --out` wrote"

@@ -1,0 +1,245 @@
+"""An old book and what the clouds said now: the new book, and what changed.
+
+One refresh from end to end: read, merge, check, write.  Until the last step nothing that exists is touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+
+from clusterctl.catalog.check import check_book
+from clusterctl.catalog.models import load_gpus
+from clusterctl.catalog.price_book import PriceBook, embedded_dir, load_book, open_volume, refreshed_dir
+from clusterctl.catalog.price_files import PRICE_KEY, PRICE_SCHEMA, BookFrames, write_book
+from clusterctl.catalog.refresh.aws import read_aws
+from clusterctl.catalog.refresh.azure import read_azure
+from clusterctl.catalog.refresh.gcp import read_gcp
+from clusterctl.catalog.refresh.reading import Asked, Cache, Reading, stays
+from clusterctl.catalog.refresh.transport import Transport, endpoint
+from clusterctl.errors import PriceError, StateError
+from clusterctl.ui.terminal import progress
+
+SAME_WITHIN = 1e-4
+"""Relative difference that is rounding, not news."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What one cloud's refresh changed, in numbers of prices."""
+
+    cloud: str
+    num_read: int
+    num_added: int
+    num_removed: int
+    num_cheaper: int
+    num_dearer: int
+    num_same: int
+    num_kept_old: int
+    """Prices of this cloud that the refresh did not answer for: they keep their date."""
+    notes: tuple[str, ...]
+
+
+def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tuple[Changes, ...], pl.DataFrame]:
+    """The new book, the changes per cloud, and the prices that moved (PRICE_KEY, `old_usd_per_hour`, `usd_per_hour`,
+    `change_ratio`), biggest change first.
+
+    A reading replaces the old prices that it answers for (`Reading.authority`); a replaced price that changed goes
+    to the history under its own date.
+    """
+    prices, history = old.prices, [old.history]
+    changes: list[Changes] = []
+    moved: list[pl.DataFrame] = []
+    for reading in readings:
+        mine = prices.filter(pl.col("cloud") == reading.cloud)
+        answered = mine.join(reading.prices, on=reading.authority, how="semi")
+        kept = mine.join(reading.prices, on=reading.authority, how="anti")
+        both = answered.join(reading.prices, on=PRICE_KEY, how="inner", nulls_equal=True, suffix="_new")
+        both = both.with_columns(change_ratio=pl.col("usd_per_hour_new") / pl.col("usd_per_hour") - 1)
+        different = both.filter(pl.col("change_ratio").abs() > SAME_WITHIN)
+        gone = answered.join(reading.prices, on=PRICE_KEY, how="anti", nulls_equal=True)
+        history += [different.select(*PRICE_SCHEMA), gone]
+        moved.append(different)
+        prices = pl.concat([prices.filter(pl.col("cloud") != reading.cloud), kept, reading.prices])
+        changes.append(
+            Changes(
+                cloud=reading.cloud,
+                num_read=reading.prices.height,
+                num_added=reading.prices.height - both.height,
+                num_removed=gone.height,
+                num_cheaper=different.filter(pl.col("change_ratio") < 0).height,
+                num_dearer=different.filter(pl.col("change_ratio") > 0).height,
+                num_same=both.height - different.height,
+                num_kept_old=kept.height,
+                notes=reading.notes,
+            )
+        )
+    sources = pl.concat([reading.source for reading in readings] + [old.sources])
+    new = replace(
+        old,
+        prices=prices,
+        history=pl.concat(history).unique(maintain_order=True),
+        sources=sources.unique("source_id", keep="first", maintain_order=True),
+    )
+    return new, tuple(changes), _movers(moved)
+
+
+def _movers(moved: list[pl.DataFrame]) -> pl.DataFrame:
+    return (
+        pl.concat(moved)
+        .select(
+            *PRICE_KEY,
+            old_usd_per_hour=pl.col("usd_per_hour"),
+            usd_per_hour=pl.col("usd_per_hour_new"),
+            change_ratio=pl.col("change_ratio"),
+        )
+        .sort(pl.col("change_ratio").abs(), *PRICE_KEY, descending=[True] + [False] * len(PRICE_KEY))
+    )
+
+
+SOFT_RULES = {"spot ≤ on-demand", "reserved ≤ on-demand"}
+"""Rules that a cloud's own list may break: `prices check` says so, but a refresh goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to refresh.  `regions` None = all; `out` None = this user's book folder."""
+
+    clouds: Sequence[str]
+    regions: Collection[str] | None = None
+    out: Path | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a refresh did.  `book` None: a dry run wrote nothing."""
+
+    book: Path | None
+    changes: tuple[Changes, ...]
+    movers: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def refresh(request: Request, *, now: datetime, sleep: Callable[[float], None] = time.sleep) -> Report:
+    """Read the clouds' prices and write a new dated book.
+
+    Raises PriceError (a price source failed or sent nonsense) or StateError (another refresh is running); then
+    every book is as it was, and pages that were read are kept for a rerun on the same day.
+    """
+    endpoints = [endpoint(cloud) for cloud in request.clouds]
+    target = _target(request, now)
+    with _alone():
+        book, notes = _old_book()
+        old = book.frames()
+        unfinished = _unfinished(now)
+        transports = [Transport(found, sleep=sleep) for found in endpoints]
+        readings = [_read(transport, request, old.shapes, unfinished, now.date()) for transport in transports]
+        new, changes, movers = merge(old, readings)
+        _refuse_broken(new, now)
+        if not request.dry_run:
+            _write(new, target)
+            shutil.rmtree(unfinished)
+    return Report(book=None if request.dry_run else target, changes=changes, movers=movers, notes=notes)
+
+
+READERS = {"aws": read_aws, "azure": read_azure, "gcp": read_gcp}
+
+
+def _read(transport: Transport, request: Request, shapes: pl.DataFrame, unfinished: Path, today: date) -> Reading:
+    found = transport.endpoint
+    mine = shapes.filter(cloud=found.cloud)
+    question = "\n".join([found.base_url, *mine["instance_type"].sort()])
+    cache = Cache(unfinished / f"{found.cloud}-{hashlib.sha256(question.encode()).hexdigest()[:12]}")
+    with closing(transport), progress(f"reading {found.cloud} prices", total=100) as draw:
+        shown = 0
+
+        def advance(done: int, total: int) -> None:
+            nonlocal shown
+            percent = 100 * done // total
+            draw(percent - shown)
+            shown = percent
+
+        asked = Asked(
+            transport=transport, cache=cache, shapes=mine, regions=request.regions, today=today, advance=advance
+        )
+        return READERS[found.cloud](asked)
+
+
+def _old_book() -> tuple[PriceBook, tuple[str, ...]]:
+    """The book in use; the embedded one, and a note, when the refreshed one can't be read."""
+    try:
+        return load_book(), ()
+    except StateError as error:
+        return load_book(embedded_dir()), (f"started from the embedded book: {error.message}",)
+
+
+def _target(request: Request, now: datetime) -> Path:
+    """Folder of the new book.  Raises PriceError when it is taken or belongs to the package."""
+    if request.out is None:
+        return refreshed_dir() / f"prices-{now:%Y-%m-%dT%H%M%SZ}"
+    target = request.out.absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise PriceError(f"{request.out} exists and isn't an empty folder", hint="choose another --out")
+    if target.is_relative_to(embedded_dir().parent.parent):
+        raise PriceError(f"{request.out} lies inside the installed package", hint="choose another --out")
+    return target
+
+
+def _refuse_broken(new: BookFrames, now: datetime) -> None:
+    findings = check_book(new, known_gpus=load_gpus().keys(), today=now.date())
+    for finding in findings:
+        if finding.level == "broken" and finding.rule not in SOFT_RULES:
+            raise stays(f"what the clouds sent breaks the rule `{finding.rule}`: {finding.detail}")
+
+
+def _write(new: BookFrames, target: Path) -> None:
+    """Write beside the target, then rename: a book is there whole or not at all."""
+    begun = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        write_book(new, begun, base=open_volume(embedded_dir()).manifest.book_id)
+        if target.is_dir():
+            target.rmdir()  # --out named an empty folder
+        begun.rename(target)
+    except OSError as error:
+        raise stays(f"cannot write {target}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def _unfinished(now: datetime) -> Path:
+    """Folder for this day's pages; those of other days are deleted, because they are no longer today's prices."""
+    folder = refreshed_dir() / "unfinished"
+    today = folder / f"{now:%Y-%m-%d}"
+    for found in folder.glob("*"):
+        if found != today:
+            shutil.rmtree(found, ignore_errors=True)
+    today.mkdir(parents=True, exist_ok=True)
+    return today
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the lock of this user's book folder.  Raises StateError when another refresh holds it."""
+    folder = refreshed_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise StateError(f"cannot write {folder}: {error.strerror}", hint="set CLUSTERCTL_HOME") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StateError("another `prices refresh` is running", hint="wait until it is done") from error
+        yield

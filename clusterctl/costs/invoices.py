@@ -1,0 +1,181 @@
+"""Imports bills into the ledger and sets them beside what was estimated.
+
+A bill beside our estimates, as people and programs read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from sqlalchemy import select
+
+from clusterctl.costs.invoice_file import read_bill
+from clusterctl.costs.load import frame, read_estimates, read_lines
+from clusterctl.costs.page import MOST_LINES, NOBODY, money, rows_of
+from clusterctl.ledger.rows import ImportedBill, ImportedLine
+from clusterctl.ledger.tables import RESOURCES, RUNS
+from clusterctl.ui.formats import signed_percent
+from clusterctl.ui.spans import Line, Span, Style, clean, line
+from clusterctl.ui.table import Column, cell, draw
+from planners.costs.invoices import LINES, reconcile, whose
+from planners.costs.summary import within
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from decimal import Decimal
+    from pathlib import Path
+
+    from clusterctl.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """One bill beside our estimates of its month and provider."""
+
+    bill: ImportedBill
+    runs: pl.DataFrame
+    """As `planners.costs.invoices.reconcile` gives them: by run estimated, billed, difference, and what is missing."""
+    strangers: pl.DataFrame
+    """LINES without a run of ours: with an address if a tag names a run that the ledger does not know."""
+
+
+def import_bills(ledger: Ledger, files: Sequence[Path], now: datetime) -> tuple[str, ...]:
+    """Imports the files, which together hold whole months; returns the ids of the bills that changed.
+
+    A bill is an account's month: imported again it is replaced, and the same content changes nothing.  Raises
+    SpecError for a file that can't be read or holds a wrong value; nothing is imported then.
+    """
+    lines = pl.concat([read_bill(file, now) for file in files])
+    resources = select(
+        RESOURCES.c.resource_id.label("resource"),
+        RESOURCES.c.run_id.label("run"),
+        RESOURCES.c.address,
+        RESOURCES.c.kind,
+    )
+    runs = frame(ledger, select(RUNS.c.run_id.label("run")))["run"]
+    found = whose(lines, frame(ledger, resources), runs)
+    strange = found["run"].is_null() & lines["run"].is_null()
+    keys = [name for name in LINES.names() if name not in {"from_at", "to_at", "usd", "rows", "invoice"}]
+    found = found.with_columns(address=pl.when(~strange).then("address"), role=pl.when(~strange).then("role"))
+    found = found.group_by(*keys, maintain_order=True).agg(
+        pl.col("from_at").min(), pl.col("to_at").max(), pl.col("usd", "rows").sum(), pl.col("invoice").first()
+    )
+    return ledger.put_bills(
+        dict(
+            _stored(rows, ", ".join(file.name for file in files), now)
+            for rows in found.sort(*keys).partition_by("bill", maintain_order=True)
+        )
+    )
+
+
+def _stored(rows: pl.DataFrame, files: str, now: datetime) -> tuple[ImportedBill, list[ImportedLine]]:
+    first = rows.row(0, named=True)
+    content = rows.select(LINES.names()).write_csv()
+    bill = ImportedBill(
+        bill_id=first["bill"],
+        files=files,
+        imported_at=now,
+        digest=hashlib.sha256(content.encode()).hexdigest(),
+        **{name: first[name] for name in ("provider", "account", "period_from", "period_to", "invoice")},
+    )
+    return bill, [_line(bill.bill_id, number, row) for number, row in enumerate(rows.iter_rows(named=True), 1)]
+
+
+def _line(bill_id: str, number: int, row: dict[str, Any]) -> ImportedLine:
+    same = ("role", "address", "kind", "description", "from_at", "to_at", "usd", "rows")
+    return ImportedLine(
+        bill_id=bill_id,
+        line=number,
+        run_id=row["run"],
+        resource_id=row["resource"],
+        **{name: row[name] for name in same},
+    )
+
+
+def reconciled(ledger: Ledger) -> tuple[Reconciled, ...]:
+    """Every imported bill beside our estimates, the newest month first."""
+    bills, found = ledger.bills(), []
+    if not bills:
+        return ()
+    since, until = min(bill.period_from for bill in bills), max(bill.period_to for bill in bills)
+    lines, estimates = read_lines(ledger), read_estimates(ledger, since=since, until=until)
+    for bill in bills:
+        mine = lines.filter(pl.col("bill") == bill.bill_id)
+        ours = within(estimates.filter(pl.col("provider") == bill.provider), bill.period_from, bill.period_to)
+        strangers = mine.filter(pl.col("run").is_null()).sort("usd", descending=True)
+        found.append(Reconciled(bill=bill, runs=reconcile(ours, mine), strangers=strangers))
+    return tuple(found)
+
+
+STRANGERS = 5
+"""Lines of a bill that are not ours, shown before the rest is one line."""
+
+
+def bill_lines(found: Reconciled, columns: int) -> list[Line]:
+    """The bill for a terminal of so many columns."""
+    bill = found.bill
+    standing = (
+        f"invoice {clean(bill.invoice)}" if bill.invoice else "not final: no invoice yet, so its runs stay estimates"
+    )
+    out = [line(Span(clean(bill.bill_id), Style.STRONG), f"   {standing}"), []]
+    billed, estimated = _sum(found.runs, "billed_usd"), _sum(found.runs, "estimated_usd")
+    rows = [
+        [cell(clean(row["run"])), *_amounts(row["estimated_usd"], row["billed_usd"], unpriced=row["unpriced"])]
+        for row in found.runs.head(MOST_LINES).iter_rows(named=True)
+    ]
+    rest = found.runs.slice(MOST_LINES)
+    if rest.height:
+        rows.append([cell(f"{rest.height:,} more"), *_amounts(_sum(rest, "estimated_usd"), _sum(rest, "billed_usd"))])
+    rows.append([cell("in all", Style.STRONG), *_amounts(estimated, billed)])
+    heads = [
+        Column(title="run"),
+        *(Column(title=name, align="right") for name in ("estimated", "billed", "difference", "")),
+    ]
+    out += draw(heads, rows, columns)
+    missing = found.runs["missing"].explode().drop_nulls()
+    if missing.len():
+        names = ", ".join(map(clean, missing.head(STRANGERS))) + (" …" if missing.len() > STRANGERS else "")
+        out.append(line(Span(f"  estimated, and not on the bill ({missing.len()}): ", Style.WARN), names))
+    others = found.strangers
+    if others.height:
+        total = money(_sum(others, "usd"), 2)
+        out += [[], line(f"  on the bill, and of no run here: {total} in {others['rows'].sum():,} rows")]
+        body = [
+            [cell(clean(row["description"])), cell(clean(row["address"] or NOBODY)), cell(money(row["usd"], 2))]
+            for row in others.head(STRANGERS).iter_rows(named=True)
+        ]
+        out += draw([Column(prose=True), Column(drop=1), Column(align="right")], body, columns, indent=4)
+    return [*out, []]
+
+
+def _sum(rows: pl.DataFrame, name: str) -> Decimal:
+    whole: Decimal = rows.select(pl.col(name).sum()).item()
+    return whole
+
+
+def _amounts(estimated: Decimal, billed: Decimal, *, unpriced: int = 0) -> list[Line]:
+    difference = billed - estimated
+    ratio = signed_percent(float(billed / estimated)) if estimated > 0 and not unpriced else ""
+    before = f"over {money(estimated, 2)}" if unpriced else money(estimated, 2)
+    return [cell(before), cell(money(billed, 2)), cell(money(difference, 2)), cell(ratio)]
+
+
+def as_data(found: Reconciled) -> dict[str, Any]:
+    """The same for programs."""
+    bill = found.bill
+    return {
+        "bill": bill.bill_id,
+        "invoice": bill.invoice,
+        "status": "final" if bill.invoice else "not final",
+        "period_from": bill.period_from.isoformat(),
+        "period_to": bill.period_to.isoformat(),
+        "files": bill.files,
+        "imported_at": bill.imported_at.isoformat(),
+        "runs": rows_of(found.runs),
+        "unmatched": rows_of(found.strangers.select("description", "address", "kind", "usd", "rows")),
+        "unmatched_usd": str(_sum(found.strangers, "usd")),
+    }

@@ -1,0 +1,270 @@
+"""An account as a person reads it: what it is so far, how it goes on, what it went to.
+
+An account as programs read it: JSON and CSV.  Money is exact decimal text, null or an empty cell = unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from clusterctl.ui.formats import MINUS, UNKNOWN, number, percent, unit_price
+from clusterctl.ui.spans import Line, Span, Style, clean, line, wrap
+from clusterctl.ui.table import Column, cell, draw
+from planners.costs.rounding import rounded
+from planners.costs.summary import by_price
+from planners.costs.tables import FORMULAS, Use
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
+
+    import polars as pl
+
+    from clusterctl.costs.queries import Account, Outlook
+    from clusterctl.ledger.rows import Run
+    from planners.plan.value import Plan
+
+MOST_LINES = 50
+HANGING = 14
+"""Indent of a continued line: where the figures stand."""
+NOBODY = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What `cost` shows: an account, split, and for one run how it goes on."""
+
+    account: Account
+    columns: Sequence[str]
+    """The leading columns of `rows`."""
+    rows: pl.DataFrame
+    """As `planners.costs.summary.by` gives them."""
+    run: Run | None = None
+    plan: Plan | None = None
+    outlook: Outlook | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def places(self) -> int:
+        """Decimals of its dollars: cents where there are many, all where there are few."""
+        known = self.account.spend.known_usd
+        return 2 if known >= 10 else 4 if known >= Decimal("0.1") else 6
+
+
+def page_lines(page: Page, columns: int) -> list[Line]:
+    """The page for a terminal of so many columns."""
+    spent = page.account.spend
+    so_far = line("  so far      ", Span(at_least(spent.usd, spent.known_usd, page.places), Style.STRONG))
+    if page.run is not None and page.run.limit_usd is not None and page.outlook is not None and page.outlook.runway:
+        left = money(page.outlook.runway.left_usd, page.places)
+        so_far += line(f" of {money(page.run.limit_usd, 2)}; {left} left")
+    head = [_title(page), [], so_far, *(_ahead(page, page.outlook) if page.outlook else []), []]
+    table = _table(page, columns) if page.rows.height else [line(Span("  nothing has been charged", Style.DIM))]
+    foot = [line(Span("  not read: ", Style.WARN), clean(problem)) for problem in page.account.problems]
+    if spent.unpriced:
+        names = ", ".join(map(clean, spent.unpriced[:5])) + (" …" if len(spent.unpriced) > 5 else "")
+        foot.append(line(Span(f"  no known price ({len(spent.unpriced)}): ", Style.WARN), names))
+    wrapped = [[one for given in lines for one in wrap(given, columns, HANGING)] for lines in (head, foot)]
+    return [*wrapped[0], *table, *wrapped[1]]
+
+
+def _title(page: Page) -> Line:
+    """`rlcef-1, running   an estimate: no invoice is imported`"""
+    name = "all runs" if page.run is None else f"{clean(page.run.run_id)}, {page.run.state}"
+    for word, moment in (("since", page.since), ("until", page.until)):
+        name += f", {word} {_moment(moment)}" if moment else ""
+    standing = page.account.standing
+    words = {"billed": "billed", "estimate": "an estimate: no invoice is imported"}.get(standing, standing)
+    return line(Span(name, Style.STRONG), Span(f"   {words}", Style.PLAIN if standing == "billed" else Style.WARN))
+
+
+def _ahead(page: Page, ahead: Outlook) -> list[Line]:
+    """Burn, forecast and plan of one run."""
+    found: list[Line] = []
+    if ahead.burn.known_usd_per_hour or ahead.burn.unpriced:
+        rate = at_least(ahead.burn.usd_per_hour, ahead.burn.known_usd_per_hour, 2)
+        found.append(line(f"  burns       {rate} per hour"))
+        if ahead.runway is not None and ahead.runway.at is not None:
+            found[-1].append(Span(f"; the limit is reached at {_moment(ahead.runway.at)}", Style.WARN))
+    band = ahead.forecast
+    if band is not None and band.p10 != band.p90:
+        low, middle, high = (money(amount, page.places) for amount in (band.p10, band.p50, band.p90))
+        found.append(line("  at the end  ", Span(middle, Style.STRONG), f" ({low} to {high}, 80 %; by {band.basis})"))
+    if page.plan is not None and not page.plan.at_least:
+        planned = page.plan.usd
+        low, middle, high = (money(Decimal(str(usd)), page.places) for usd in (planned.p10, planned.p50, planned.p90))
+        found.append(line(f"  planned     {middle} ({low} to {high})"))
+    return found
+
+
+def _table(page: Page, columns: int) -> list[Line]:
+    """The split, the dearest first, and its sum; what goes beyond MOST_LINES is one line."""
+    shown, rest, spent = page.rows.head(MOST_LINES), page.rows.slice(MOST_LINES), page.account.spend
+    amounts: list[Decimal | None] = shown["usd"].to_list()
+    if rest.height:
+        amounts.append(spent.known_usd - sum(shown["usd"], Decimal(0)))
+    amounts = rounded(amounts, page.places)
+    names = [name.replace("use", "went to") for name in page.columns if name != "reason"]
+    blank = [cell("")] * (len(names) - 1)
+    body = [
+        [*_names(row, page.columns), *_figures(row, amount, page.places)]
+        for row, amount in zip(shown.iter_rows(named=True), amounts, strict=False)
+    ]
+    if rest.height:
+        sums = {name: rest[name].sum() for name in ("unpriced", "share", "gpu_hours", "idle_usd")}
+        body.append([cell(f"{rest.height:,} more"), *blank, *_figures(sums, amounts[-1], page.places)])
+    whole = {"unpriced": len(spent.unpriced), "gpu_hours": spent.gpu_hours or None, "idle_usd": spent.idle_usd}
+    body.append([cell("in all", Style.STRONG), *blank, *_figures(whole, spent.known_usd, page.places)])
+    heads = [Column(title=name) for name in names] + [Column(title=name, align="right") for name in ("$", "share")]
+    heads.append(Column(title="GPU-hours", align="right", drop=2))
+    heads.append(Column(title="of it idle", align="right", drop=1))
+    said = {"GPU-hours": spent.gpu_hours, "of it idle": spent.idle_usd and "use" not in page.columns}
+    kept = [place for place, head in enumerate(heads) if said.get(head.title, True)]
+    return draw([heads[place] for place in kept], [[row[place] for place in kept] for row in body], columns)
+
+
+def _names(row: Mapping[str, Any], columns: Sequence[str]) -> list[Line]:
+    """The key cells of a row; a reason stands behind its use."""
+    found: list[Line] = []
+    for name in columns:
+        if name == "reason":
+            found[-1] += [Span(f": {row[name].replace('_', ' ')}")] if row[name] is not None else []
+        else:
+            found.append(cell(NOBODY if row[name] is None else clean(row[name]), _style(row)))
+    return found
+
+
+def _style(row: Mapping[str, Any]) -> Style:
+    return Style.WARN if row.get("use") in {Use.IDLE, Use.UNUSED} else Style.PLAIN
+
+
+def _figures(row: Mapping[str, Any], amount: Decimal | None, places: int) -> list[Line]:
+    """Dollars, share, GPU-hours and idle dollars of a row."""
+    known, share, gpu_hours, idle = amount or Decimal(0), row.get("share"), row["gpu_hours"], row["idle_usd"]
+    return [
+        cell(at_least(None if row["unpriced"] else known, known, places)),
+        cell("" if share is None else percent(share)),
+        cell("" if gpu_hours is None else f"{gpu_hours:,.2f}"),
+        cell(money(idle, places) if idle else ""),
+    ]
+
+
+def explanation_lines(page: Page, columns: int) -> list[Line]:
+    """Where the figures come from: the formula of each use, and each price with its source and age."""
+    parts = page.account.parts
+    uses = [[cell(use), cell(FORMULAS[Use(use)])] for use in parts["use"].unique().sort()]
+    found = [
+        [],
+        line(Span("  how they come about", Style.STRONG)),
+        *draw([Column(), Column(prose=True)], uses, columns),
+    ]
+    prices = by_price(parts).head(MOST_LINES).rows(named=True)
+    rows = [
+        (
+            f"{row['provider']} {row['kind']}",
+            _rate(row),
+            f"{row['status']}, {row['source']}",
+            f"charged since {_moment(row['since'])}",
+        )
+        for row in prices
+    ]
+    for pool in page.plan.pools if page.plan else ():
+        age = f"price of {pool.price_as_of}" if pool.price_as_of else "undated price"
+        rate = _rate({"usd_per_hour": pool.usd_per_node_hour})
+        rows.append((f"{pool.cloud} {pool.role}", rate, f"planned, {pool.price_source}", age))
+    body = [[cell(clean(text)) for text in row] for row in rows]
+    until = page.account.spend.until
+    found += [[], line(Span("  prices", Style.STRONG), f", charged until {_moment(until)}" if until else "")]
+    return found + draw([Column(), Column(align="right"), Column(prose=True), Column(drop=1)], body, columns)
+
+
+def _rate(row: Mapping[str, Any]) -> str:
+    """Per hour, or how much was reported and what it cost."""
+    if row.get("unit") is not None:
+        usd = UNKNOWN if row["usd"] is None else money(row["usd"], 6)
+        return f"{number(row['quantity'])} {row['unit']}: {usd}"
+    return "no rate" if row["usd_per_hour"] is None else f"{unit_price(float(row['usd_per_hour']))}/h"
+
+
+def _moment(moment: datetime) -> str:
+    """In the reader's zone, and which that is."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M %Z}"
+
+
+def money(amount: Decimal, places: int) -> str:
+    """`$1,234.50`, `−$0.0012`."""
+    return f"{MINUS if amount < 0 else ''}${abs(amount):,.{places}f}"
+
+
+def at_least(whole: Decimal | None, known: Decimal, places: int) -> str:
+    """`$3.20`; of an unknown amount what is known of it: `over $3.20`, or `unknown`."""
+    if whole is not None:
+        return money(whole, places)
+    return f"over {money(known, places)}" if known else UNKNOWN
+
+
+SCHEMA = "clusterctl.cost/1"
+
+
+def as_json(page: Page) -> dict[str, Any]:
+    """The page as data."""
+    spent, run, ahead, plan = page.account.spend, page.run, page.outlook, page.plan
+    known_plan = None if plan is None or plan.at_least else plan.usd
+    band, left = (ahead.forecast, ahead.runway) if ahead else (None, None)
+    return {
+        "schema": SCHEMA,
+        "run": run and run.run_id,
+        "state": run and run.state,
+        "since": _iso(page.since),
+        "until": _iso(page.until),
+        "charged_until": _iso(spent.until),
+        "status": page.account.standing,
+        "usd": _text(spent.usd),
+        "known_usd": _text(spent.known_usd),
+        "idle_usd": _text(spent.idle_usd),
+        "gpu_hours": spent.gpu_hours,
+        "unpriced": list(spent.unpriced),
+        "usd_per_hour": _text(ahead.burn.usd_per_hour) if ahead else None,
+        "usd_at_end": band and {name: str(getattr(band, name)) for name in ("p10", "p50", "p90", "basis")},
+        "planned_usd": known_plan and known_plan.model_dump(),
+        "limit_usd": _text(run.limit_usd if run else None),
+        "left_usd": _text(left.left_usd if left else None),
+        "limit_at": _iso(left.at if left else None),
+        "by": list(page.columns),
+        "rows": rows_of(page.rows),
+        "formulas": {use: FORMULAS[use] for use in FORMULAS if use in page.account.parts["use"]},
+        "prices": rows_of(by_price(page.account.parts)),
+        "problems": list(page.account.problems),
+    }
+
+
+def as_csv(page: Page) -> str:
+    """The rows of the split, with a header."""
+    return csv_text(page.rows)
+
+
+def csv_text(rows: pl.DataFrame) -> str:
+    """CSV for people too: text that a spreadsheet would run as a formula gets a ' before it (OWASP, CSV Injection), as
+    labels are whatever somebody wrote."""
+    rows = rows.with_columns(pl.col(pl.String).str.replace(r"^([=+\-@\t\r])", "'${1}"))
+    return rows.write_csv().rstrip("\n") + "\n"
+
+
+def rows_of(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """A frame for JSON: money and moments as text."""
+    moments = frame.select(pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
+    return frame.with_columns(*moments, pl.col(pl.Decimal).cast(pl.String)).to_dicts()
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else f"{amount:f}"

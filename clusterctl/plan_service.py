@@ -1,0 +1,233 @@
+"""From what a person names (a run spec or a plan file) to a plan: reads files, calls the planner.
+
+Reads what the planner knows besides the spec: facts, prices, calibration, what own runs taught.
+
+What own runs taught, from the ledger into a plan: without loading a database toolkit, and only if there is a ledger.
+
+`plan` is short, and reading two rows must not cost it a quarter of a second: SQLite is read with Python's own driver.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from clusterctl.catalog.models import find_gpu, find_model, load_calibration, load_gpus
+from clusterctl.catalog.price_book import load_book
+from clusterctl.errors import Infeasible, PriceError, SpecError, StateError
+from clusterctl.ledger import ledger_url, open_ledger
+from clusterctl.ledger.rows import FactorRow
+from clusterctl.sandbox.measured import starts_here
+from clusterctl.specfile.plan_file import MAX_BYTES, looks_like_plan, parse_plan
+from clusterctl.specfile.spec_file import check_spec
+from clusterctl.specfile.yaml_file import MAX_BYTES as MAX_SPEC_BYTES
+from clusterctl.specfile.yaml_file import Document, parse_yaml, read_text
+from clusterctl.ui.difference import Difference
+from clusterctl.ui.terminal import progress
+from planners.inputs import World
+from planners.plan.build import build_plan
+from planners.plan.value import Plan
+from planners.search.selection import NoFleetError
+from planners.spec.fleet import CLOUDS
+from planners.spec.run import RunSpec
+from planners.workload.factors import NO_FACTORS, Factor, Factors, Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file that says what is planned: a run spec, or a plan with the spec inside."""
+
+    label: str
+    """As typed."""
+    document: Document
+    """The spec, with the positions of its values; of a plan: the spec inside."""
+    plan: Plan | None
+    """The plan, if the file is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    """What all plans of one command share."""
+
+    now: datetime
+    book: Path | None = None
+    """Folder of a price book; None = the one in use."""
+    pick: int | None = None
+    """Number of the alternative to take."""
+    objective: str | None = None
+    """Wins over the spec's."""
+
+    def plan(self, source: Source, overrides: Sequence[str] = ()) -> Plan:
+        """The plan of `source` with `key=value` overrides.  A plan file is taken as it is when nothing is changed.
+
+        Raises SpecError, Infeasible (names the nearest that is feasible) or StateError.
+        """
+        wishes = (self.book, self.pick, self.objective)
+        if source.plan is not None and not overrides and wishes == (None, None, None):
+            return source.plan
+        chosen_by = [] if self.objective is None else [f"objective={self.objective}"]
+        spec = check_spec(source.document, [*overrides, *chosen_by])
+        try:
+            return build_plan(spec, load_world(spec, book=self.book), now=self.now, pick=self.pick)
+        except NoFleetError as error:
+            raise self._infeasible(self._seen_from_everywhere(spec, error), source, overrides) from error
+
+    def _seen_from_everywhere(self, spec: RunSpec, error: NoFleetError) -> NoFleetError:
+        """The same failure with the nearest feasible fleet of all clouds, where the spec looked at some of them."""
+        try:
+            build_plan(spec, load_world(spec, book=self.book, everywhere=True), now=self.now, pick=self.pick)
+        except NoFleetError as again:
+            return again
+        return error
+
+    def _infeasible(self, error: NoFleetError, source: Source, overrides: Sequence[str]) -> Infeasible | SpecError:
+        changed = "".join(f" with {text}" for text in overrides)
+        if self.pick is not None and str(error) == f"there is no alternative {self.pick}":
+            return SpecError(f"--pick {self.pick}: {error} of {source.label}{changed}", hint=error.nearest)
+        hint = f"the nearest: {error.nearest}" if error.nearest else None
+        return Infeasible(f"{source.label}{changed}: {error}", hint=hint)
+
+
+def open_source(path: str) -> Source:
+    """Read a spec or a plan (`-` reads standard input).  Raises SpecError or StateError."""
+    name = "<stdin>" if path == "-" else path
+    text = read_text(path, max_bytes=MAX_BYTES)
+    if looks_like_plan(text):
+        plan = parse_plan(text, name=name)
+        inner = parse_yaml(json.dumps(plan.spec), name=f"the spec inside {name}", folder=_folder(path))
+        return Source(label=path, document=inner, plan=plan)
+    if len(text) > MAX_SPEC_BYTES:
+        raise SpecError(f"{name}: is larger than {MAX_SPEC_BYTES // 1024:,} KiB")
+    return Source(label=path, document=parse_yaml(text, name=name, folder=_folder(path)), plan=None)
+
+
+def compare_all(planner: Planner, source: Source, *, changes: Sequence[str], against: str | None) -> list[Difference]:
+    """What `key=value` changes do to the plan of `source`, or how it differs from the plan of another file.
+
+    The last difference is the whole answer: all changes together.  Before it, if there are several, each one alone.
+    """
+    from clusterctl.ui.difference import difference, file_title
+
+    if against is not None:
+        other = open_source(against)
+        base = replace(planner, pick=None).plan(other)
+        label = " with ".join([source.label, *changes])
+        titles = (file_title(other.label), file_title(source.label))
+        changed = planner.plan(source, changes)
+        return [difference(base, changed, base_label=other.label, other_label=label, titles=titles)]
+    base = planner.plan(source)
+    steps: list[list[str]] = [[change] for change in changes] if len(changes) > 1 else []
+    found = []
+    with progress("planning what if", total=len(steps) + 1) as advance:
+        for some in [*steps, list(changes)]:
+            changed = planner.plan(source, some)
+            label = f"what if {', '.join(some)}"
+            found.append(
+                difference(base, changed, base_label=source.label, other_label=label, titles=("as it is", "what if"))
+            )
+            advance(1)
+    return found
+
+
+def _folder(path: str) -> Path:
+    return Path() if path == "-" else Path(path).parent
+
+
+def refuse_old_prices(plan: Plan, max_days: int, *, now: datetime) -> None:
+    """Raise PriceError when a price that the plan is billed by is older than `max_days`, or of unknown age."""
+    oldest = plan.prices.oldest
+    if oldest is None:
+        raise PriceError("the prices of this plan are of unknown age", hint="leave out --max-price-age to see the plan")
+    days = (now.date() - oldest).days
+    if days > max_days:
+        raise PriceError(
+            f"the oldest price of this plan is {days} days old; --max-price-age allows {max_days}",
+            hint="read new prices with `clusterctl prices refresh`",
+        )
+
+
+def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = False) -> World:
+    """Facts for planning `spec`; of the price book only the clouds that it may use, or all: what else could be done.
+
+    Raises StateError when a file of ours is damaged or of another version.
+    """
+    prices = load_book(book)
+    clouds = [cloud for cloud in CLOUDS if everywhere or cloud in spec.fleet.targets] or list(CLOUDS)
+    sandbox_clouds = sorted({*clouds, *(t for t in spec.fleet.sandbox.targets or () if t in CLOUDS)})
+    is_here = {*spec.fleet.targets, *(spec.fleet.sandbox.targets or ())} == {"local"}
+    capacities = [str(capacity) for capacity in spec.fleet.sandbox.capacity]
+    return World(
+        find_model=find_model,
+        find_gpu=find_gpu,
+        gpus={gpu.name: gpu for gpu in load_gpus().values()},
+        gpu_offers=prices.offers(clouds, kind="gpu"),
+        cpu_offers=prices.sandbox_offers(sandbox_clouds, capacity_types=capacities),
+        extras=prices.extras(),
+        token_prices=prices.token_prices(),
+        calibration=load_calibration(),
+        book=prices.book_id,
+        sandbox_starts=starts_here() if is_here else None,
+        factors=load_factors(),
+    )
+
+
+COLUMNS = ("calibration_id", *Place._fields, "gpu", "log_factor", "log_sd", "ratios")
+IN_USE = """SELECT * FROM factors WHERE calibration_id = (SELECT calibration_id FROM factors
+ WHERE reverted_at IS NULL ORDER BY applied_at DESC, calibration_id LIMIT 1)"""
+WAIT_SECONDS = 2.0
+
+
+def load_factors() -> Factors:
+    """The factors in use; none without a ledger.  A ledger that can't be read is warned of: the plan is then made
+    without them."""
+    where = ledger_url()
+    try:
+        if where.startswith("postgres"):
+            with open_ledger(wait_seconds=WAIT_SECONDS) as ledger:
+                return factors_of(ledger.factors(in_use=True))
+        file = Path(where.partition(":///")[2] if "://" in where else where).expanduser()
+        return _from_sqlite(file) if file.exists() else NO_FACTORS
+    except StateError as error:
+        logging.getLogger(__name__).warning("planned without what your runs taught: %s", error.message)
+        return NO_FACTORS
+
+
+def factors_of(rows: tuple[FactorRow, ...]) -> Factors:
+    """The rows of one calibration as a value."""
+    return _factors({name: getattr(row, name) for name in COLUMNS} for row in rows)
+
+
+def _from_sqlite(file: Path) -> Factors:
+    import sqlite3
+    from contextlib import closing
+
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=WAIT_SECONDS)) as connection:
+            connection.row_factory = sqlite3.Row
+            found = [dict(row) for row in connection.execute(IN_USE)]
+    except sqlite3.Error as error:
+        if "no such table" in str(error):  # a ledger from before plans could learn
+            return NO_FACTORS
+        raise StateError(f"the ledger {file} can't be read: {error}") from error
+    try:
+        return _factors(row | {"ratios": json.loads(row["ratios"])} for row in found)
+    except (KeyError, ValueError, TypeError) as error:
+        raise StateError(f"the factors in the ledger {file} can't be read: {error!r}") from error
+
+
+def _factors(rows: Any) -> Factors:
+    """Any: rows as the two drivers give them."""
+    by_place: dict[Place, dict[str, Factor]] = {}
+    identity = ""
+    for row in rows:
+        identity, place = row["calibration_id"], Place(*(row[name] for name in Place._fields))
+        by_place.setdefault(place, {})[row["gpu"]] = Factor(
+            place=place, gpu=row["gpu"], log_factor=row["log_factor"], log_sd=row["log_sd"], ratios=row["ratios"]
+        )
+    return Factors(identity=identity, by_place=by_place)

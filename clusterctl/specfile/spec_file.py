@@ -1,0 +1,154 @@
+"""Read a run spec: YAML, overrides, referenced files, validation, known names.  Every mistake is a SpecError."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from clusterctl.catalog import find_gpu, find_model
+from clusterctl.errors import SpecError
+from clusterctl.specfile.measured import read_measured
+from clusterctl.specfile.override import Override, override
+from clusterctl.specfile.spec_errors import dotted, spec_error
+from clusterctl.specfile.yaml_file import Document, read_text, read_yaml
+from planners.spec.hf_config import inline_from_config
+from planners.spec.models import InlineModel
+from planners.spec.run import RunSpec
+
+Steps = tuple[str | int, ...]
+
+
+def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> RunSpec:
+    """The run spec in a YAML file (`-` reads standard input), with `key=value` overrides applied in order.
+
+    Measured lengths ({file: ...}) are replaced by their mean, p95 and max, a model's config.json by its shape;
+    afterwards every model and GPU is known by name or has a shape.  Raises SpecError.
+    """
+    document = read_yaml(path)
+    return check_spec(document, overrides)
+
+
+def check_spec(document: Document, overrides: Sequence[str] = ()) -> RunSpec:
+    """The run spec in a parsed document.  Raises SpecError."""
+    if not isinstance(document.data, dict):
+        where = document.where(document.root.at)
+        raise SpecError(f"{where}: a run spec is a mapping, with name and stages", hint="see `clusterctl init`")
+    reader = _Reader(document)
+    data = copy.deepcopy(document.data)
+    for text in overrides:
+        data, applied = override(data, text)
+        reader.applied.append(applied)
+    reader.resolve_files(data)
+    try:
+        spec = RunSpec.model_validate(data)
+    except ValidationError as error:
+        raise spec_error(error, data, reader.where) from error
+    reader.check_names(spec)
+    return spec
+
+
+class _Reader:
+    """One spec being read: its document and the overrides applied to it."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self.applied: list[Override] = []
+
+    def where(self, path: Steps, is_key: bool = False) -> str:
+        """`file:line:column`, or the override that set this value."""
+        for change in reversed(self.applied):
+            shared = min(len(path), len(change.path))
+            if path[:shared] == change.path[:shared]:
+                return f"--what-if {change.text}"
+        document = self._document
+        return document.where(document.key_position(path) if is_key else document.position(path))
+
+    def resolve_files(self, data: dict[str, Any]) -> None:
+        """Replace, in place, measured files and config.json paths inside the stages."""
+        stages = data.get("stages")
+        if isinstance(stages, list):
+            for index, stage in enumerate(stages):
+                self._resolve_below(stage, ("stages", index))
+
+    def _resolve_below(self, value: Any, path: Steps) -> None:
+        items: Iterator[tuple[Any, Any]] = iter(())
+        if isinstance(value, dict):
+            items = iter(list(value.items()))
+        elif isinstance(value, list):
+            items = iter(list(enumerate(value)))
+        for key, inner in items:
+            here = (*path, key)
+            if isinstance(inner, dict) and isinstance(inner.get("file"), str) and set(inner) <= {"file", "column"}:
+                value[key] = self._measured(inner, here)
+            elif key == "model" and isinstance(inner, str) and (config := self._config_path(inner)):
+                value[key] = self._config(config, here)
+            else:
+                self._resolve_below(inner, here)
+
+    def _measured(self, reference: dict[str, Any], path: Steps) -> dict[str, Any]:
+        column = reference.get("column")
+        try:
+            return read_measured(self._near(reference["file"]), None if column is None else str(column))
+        except SpecError as error:
+            raise SpecError(f"{self.where(path)}: {dotted(path)}: {error.message}", hint=error.hint) from error
+
+    def _config_path(self, name: str) -> Path | None:
+        if name.endswith(".json"):
+            return self._near(name)
+        if name.startswith(("./", "../", "/", "~")):
+            return self._near(name) / "config.json"
+        return None
+
+    def _config(self, config: Path, path: Steps) -> dict[str, Any]:
+        where = self.where(path)
+        try:
+            content = json.loads(read_text(config))
+            if not isinstance(content, dict):
+                raise SpecError(f"{config}: is not a JSON object")
+            inline = inline_from_config(content, name=config.parent.name or config.stem)
+        except SpecError as error:
+            raise SpecError(f"{where}: {dotted(path)}: {error.message}") from error
+        except (ValidationError, ValueError, RecursionError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise SpecError(f"{where}: {dotted(path)}: {config}: {reason}") from error
+        return inline.model_dump(exclude_none=True)
+
+    def _near(self, name: str) -> Path:
+        """A path relative to the spec's folder."""
+        return self._document.folder / Path(name).expanduser()
+
+    def check_names(self, spec: RunSpec) -> None:
+        """Every model and GPU named in the spec is known.  Raises SpecError at its position."""
+        for path, model in _models(spec.model_dump(include={"stages"}, exclude_none=True), ()):
+            self._check(path, _known_model, model)
+        gpus: list[tuple[Steps, str]] = [(("fleet", "gpus", i), gpu) for i, gpu in enumerate(spec.fleet.gpus)]
+        gpus += [(("fleet", "machines", i, "gpu"), m.gpu) for i, m in enumerate(spec.fleet.machines) if m.gpu]
+        gpus += [(("fleet", "quota", key), key.rsplit(":", 1)[-1]) for key in spec.fleet.quota]
+        gpus += [(("prices", "discounts", i, "gpu"), d.gpu) for i, d in enumerate(spec.prices.discounts) if d.gpu]
+        for path, gpu in gpus:
+            self._check(path, find_gpu, gpu)
+
+    def _check(self, path: Steps, find: Callable[[Any], object], name: object) -> None:
+        try:
+            find(name)
+        except SpecError as error:
+            raise SpecError(f"{self.where(path)}: {dotted(path)}: {error.message}", hint=error.hint) from error
+
+
+def _known_model(model: str | dict[str, Any]) -> object:
+    return find_model(model if isinstance(model, str) else InlineModel.model_validate(model))
+
+
+def _models(value: Any, path: Steps) -> Iterator[tuple[Steps, str | dict[str, Any]]]:
+    """Every `model:`, by name or written out, with its path."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, tuple | list) else ()
+    for key, inner in items:
+        if key == "model":
+            yield (*path, key), inner
+        else:
+            yield from _models(inner, (*path, key))

@@ -1,0 +1,180 @@
+"""One node, measured: every tick each GPU and the host; rows for the store, samples for Prometheus."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterctl.telemetry import dcgm
+from clusterctl.telemetry.exposition import Families, Family
+from clusterctl.telemetry.gpus import SLOW_SECONDS, Gpus
+from clusterctl.telemetry.host import Host
+from planners.telemetry.idle import Held, why_idle
+from planners.telemetry.tables import GPU, Idle, RollUp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clusterctl.telemetry.gpu_processes import Holder, Holders
+    from clusterctl.telemetry.nvml import Reading
+    from clusterctl.telemetry.phases import Phases
+
+MAX_TICKS = 3
+"""A reading stands for the time since the one before, at most for so many ticks: the rest is a gap, not a guess."""
+ANNOUNCE_SECONDS = 3600.0
+"""What GPUs are and lack is said again so often, so that every window of the store knows."""
+MEASURED = tuple(name for name, column in GPU.items() if column.roll_up is not RollUp.KEY and name != "seconds")
+
+
+class Collector:
+    """`tick` once a second; `rows` collects what is to be written.  A lock guards what other threads read."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        run: str | None,
+        holders: Holders,
+        phases: Phases,
+        add: Callable[..., None],
+        note: Callable[[str, str, str], None],
+    ) -> None:
+        """add(table, **columns) takes a row; run: whose node this is, where it is one run's."""
+        self.gpus = Gpus(note)
+        self._node, self._run, self._add, self._note = node, run, add, note
+        self._holders, self._phases, self._host = holders, phases, Host(Path("/"))
+        self._lock = threading.Lock()
+        self._last: dict[str, tuple[Reading, dict[str, float], dict[str, str]]] = {}
+        self._held: set[str] = set()
+        self._xid: dict[str, int] = {}
+        self._idle: dict[tuple[tuple[str, str], ...], tuple[float, float]] = {}
+        """Seconds by labels, and when they last rose: what hasn't for an hour is forgotten."""
+        self._said: set[tuple[Any, ...]] = set()
+        self._began = self._announced = time.monotonic()
+
+    def tick(self, interval_seconds: float) -> None:
+        """Measure.  Takes as long as the GPUs do, at most the interval; never raises."""
+        readings, xids = self.gpus.poll(interval_seconds * 0.8)
+        with self._lock:
+            for uuid, number in xids:
+                gpu = self.gpus.present.get(uuid)
+                self._xid[uuid] = number
+                self._note("xid", gpu.name if gpu else uuid, f"Xid {number} on {uuid}")
+            for reading in readings:
+                self._gpu(reading, interval_seconds * MAX_TICKS, new_xids=dict(xids))
+            try:
+                row = self._host.row()
+            except (OSError, ValueError, KeyError, IndexError) as error:
+                self._once("absent", "host", f"/proc can't be read: {error}")
+            else:
+                if row is not None:
+                    self._add("host", **row)
+
+    def announce(self) -> None:
+        """Say what GPUs are, and what they don't tell, when it is new and once an hour."""
+        with self._lock:
+            if time.monotonic() - self._announced > ANNOUNCE_SECONDS:
+                self._said.clear()
+                self._announced = now = time.monotonic()
+                self._idle = {key: kept for key, kept in self._idle.items() if kept[1] > now - ANNOUNCE_SECONDS}
+            lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+            for reading, _, _ in self._fresh():
+                gpu = reading.gpu
+                row = dcgm.device_row(gpu)
+                if (known := ("device", *row.values())) not in self._said:
+                    self._said.add(known)
+                    self._add("devices", **row)
+                if not gpu.instances:
+                    for column, reason in dcgm.absent(gpu, reading.failed, dict.fromkeys(MEASURED)).items():
+                        lacking[column, reason].append(gpu.name)
+            for (column, reason), names in lacking.items():
+                self._once("absent", column, f"GPU {', '.join(names)}: {reason}")
+
+    def expose(self, families: Families) -> None:
+        """Add this node's samples."""
+        with self._lock:
+            for _, columns, labels in self._fresh():
+                dcgm.expose(families, columns, labels)
+            if self._idle:
+                name = "clusterctl_gpu_idle_seconds_total"
+                families[name] = Family(kind="counter", help="Seconds that GPUs did no work, by reason.")
+                families[name].samples += [(name, dict(key), value) for key, (value, _) in self._idle.items()]
+            for key, name, kind, words, factor in HOST_SAMPLES:
+                if key in self._host.values:
+                    one = (name, {"hostname": self._node}, self._host.values[key] * factor)
+                    families[name] = Family(kind=kind, help=words, samples=[one])
+
+    def _fresh(self) -> list[tuple[Reading, dict[str, float], dict[str, str]]]:
+        """The last reading of what is there and answers."""
+        there = {one.uuid for gpu in self.gpus.present.values() for one in (gpu, *gpu.instances)}
+        oldest = time.monotonic() - SLOW_SECONDS
+        return [last for uuid, last in self._last.items() if uuid in there and last[0].at > oldest]
+
+    def _once(self, *note: str) -> None:
+        if note not in self._said:
+            self._said.add(note)
+            self._note(*note)
+
+    def _gpu(self, reading: Reading, most_seconds: float, *, new_xids: dict[str, int]) -> None:
+        """A row for the time since the reading before.  A GPU in MIG mode has rows for its instances only."""
+        gpu = reading.gpu
+        before = self._last.get(gpu.uuid)
+        columns = dcgm.measured(reading, before[0]) if before else dict(reading.values)
+        if "xid" not in gpu.absent and gpu.parent is None:
+            columns["xid"] = self._xid.get(gpu.uuid, 0)
+        holder = self._holders.of(reading.processes)
+        labels = dcgm.labels(gpu, self._node)
+        if holder is not None:
+            said = (("run", holder.run), ("role", holder.role), ("pod", holder.pod))
+            labels |= {name: text for name, text in said if text}
+            self._held.add(gpu.uuid)
+        self._last[gpu.uuid] = (reading, columns, labels)
+        if before is None or gpu.instances:
+            return
+        seconds = min(reading.at - before[0].at, most_seconds)
+        reason = self._reason(reading, holder, columns.get("gpu_util_pct"))
+        if reason is not None:
+            key = tuple((labels | {"reason": reason.value}).items())
+            self._idle[key] = (self._idle.get(key, (0.0, 0.0))[0] + seconds, reading.at)
+        row = {name: columns[name] for name in MEASURED if name in columns and name != "xid"}
+        if gpu.uuid in new_xids:
+            row["xid"] = new_xids[gpu.uuid]
+        self._add(
+            "gpu",
+            gpu=gpu.name,
+            run=holder.run if holder else None,
+            role=holder.role if holder else None,
+            reason=reason.value if reason else None,
+            seconds=seconds,
+            **row,
+        )
+
+    def _reason(self, reading: Reading, holder: Holder | None, gpu_util_pct: float | None) -> Idle | None:
+        if holder is not None:
+            age = holder.age_seconds()
+            phase, run_phases = None, dict[str, str]()
+            if holder.run is not None:
+                since = time.clock_gettime(time.CLOCK_BOOTTIME) - age
+                phase, run_phases = self._phases.of(holder.run, holder.role, since)
+            return why_idle(gpu_util_pct, Held(role=holder.role, age_seconds=age, phase=phase, run_phases=run_phases))
+        gpu = reading.gpu
+        unseen = reading.processes or "processes" in gpu.absent or "processes" in reading.failed
+        if unseen:  # somebody may hold it, in a place that we can't look into
+            held = Held(role=None, age_seconds=float("inf"), phase=None, run_phases={})
+            return why_idle(gpu_util_pct, held)
+        expected = None if self._run is None or gpu.uuid in self._held else time.monotonic() - self._began
+        return why_idle(gpu_util_pct, None, expected_seconds=expected)
+
+
+HOST_SAMPLES = (
+    ("memory_used_mib", "clusterctl_host_memory_used_bytes", "gauge", "Memory that is not available.", 2.0**20),
+    ("disk_used_mib", "clusterctl_host_disk_used_bytes", "gauge", "Used on the root file system.", 2.0**20),
+    ("disk_bytes", "clusterctl_host_disk_bytes_total", "counter", "Read from and written to whole disks.", 1.0),
+    ("network_bytes", "clusterctl_host_network_bytes_total", "counter", "Received and sent, without loopback.", 1.0),
+    ("cpu_busy_ticks", "clusterctl_host_cpu_busy_seconds_total", "counter", "Of all cores together.", 0.01),
+    ("cpu_all_ticks", "clusterctl_host_cpu_seconds_total", "counter", "Of all cores together.", 0.01),
+)
+"""Value, name, type, help, factor.  A tick of /proc/stat is a hundredth of a second (USER_HZ)."""

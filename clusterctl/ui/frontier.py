@@ -1,0 +1,192 @@
+"""The picture of the frontier: dollars against hours of each alternative, with its 80 % band.
+
+Points carry the numbers that `--pick` takes; a list beside the picture says what they are.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from clusterctl.ui.formats import DurationUnit, duration_unit, hours_band, usd
+from clusterctl.ui.plan_page.money import labels_of
+from clusterctl.ui.plan_page.summary import price_age
+from planners.plan.value import Alternative, Plan
+
+BAND = "#9aa7b8"
+DOT = "#0072B2"
+CHOSEN = "#D55E00"
+"""Blue and vermillion of Okabe and Ito: told apart with any colour vision; the choice is a star besides."""
+RISKY = 1.0
+"""Expected interruptions from which a fleet is drawn hollow."""
+WIDE = 4.0
+"""Bands that span more than this factor get a logarithmic axis: a few fleets else crowd into a corner."""
+TICKS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+DISTANCES, ROOM = (14.0, 20.0, 28.0, 40.0, 56.0), 14.0
+"""Points between a point and its number, and between a number and anything else."""
+ANGLES = [math.radians(angle) for angle in (35, -35, 145, -145, 65, -65, 115, -115)]
+"""Around a point, tried in this order: right of it first, never on the lines of its band."""
+
+
+def draw_frontier(plan: Plan, source: str) -> Any:
+    """A matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    shown = list(plan.alternatives) or [_as_alternative(plan)]
+    figure = Figure(figsize=(10.4, 5.2), layout="constrained")
+    axes, beside = figure.subplots(1, 2, width_ratios=(2.4, 1))
+    unit = duration_unit(plan.hours.p50 * 3600)
+    scale = 3600 / unit.seconds
+    for other in shown:
+        _point(axes, other, plan, scale)
+    _front(axes, shown, scale)
+    _axes(axes, shown, scale)
+    axes.set_xlabel(f"{unit.word} from start to end")
+    axes.set_ylabel("dollars of the whole run")
+    at_least = "at least " if plan.at_least else ""
+    axes.set_title(f"{source}: {at_least}{usd(plan.usd.p50)} in {hours_band(plan.hours)[0]}", loc="left")
+    caption = f"Crosses: 80 % bands. Hollow: one interruption or more is expected. {price_age(plan.prices).text}."
+    figure.text(0.01, -0.03, caption, fontsize=8, color="#555555")
+    _list(beside, shown, plan, unit)
+    _numbers(figure, axes, shown, plan, scale)
+    return figure
+
+
+def _as_alternative(plan: Plan) -> Alternative:
+    """A plan without a frontier is its own only point."""
+    from planners.plan.value import Alternative
+
+    gpus = sum(pool.nodes * pool.gpus_per_node for pool in plan.pools)
+    kinds = [pool.gpu for pool in plan.pools if pool.gpu]
+    return Alternative(
+        number=plan.frontier_chosen,
+        label="",
+        fleet=plan.fleet,
+        cloud="",
+        region="",
+        capacity_type="",
+        gpu=kinds[0] if kinds else "",
+        gpus=gpus,
+        sandbox_nodes=0,
+        hours=plan.hours,
+        usd=plan.usd,
+        interruptions=0.0,
+    )
+
+
+def _point(axes: Any, other: Alternative, plan: Plan, scale: float) -> None:
+    is_choice = other.number == plan.frontier_chosen
+    colour = CHOSEN if is_choice else DOT
+    x, y = other.hours.p50 * scale, other.usd.p50
+    axes.errorbar(
+        [x],
+        [y],
+        xerr=[[max(x - other.hours.p10 * scale, 0)], [max(other.hours.p90 * scale - x, 0)]],
+        yerr=[[max(y - other.usd.p10, 0)], [max(other.usd.p90 - y, 0)]],
+        ecolor=CHOSEN if is_choice else BAND,
+        elinewidth=1.6 if is_choice else 0.9,
+        capsize=2.5,
+        fmt="none",
+        zorder=2,
+    )
+    axes.plot(
+        [x],
+        [y],
+        marker="*" if is_choice else "o",
+        markersize=17 if is_choice else 8,
+        color=colour,
+        linestyle="none",
+        markerfacecolor="white" if other.interruptions >= RISKY else colour,
+        markeredgecolor=colour,
+        markeredgewidth=1.4,
+        zorder=4,
+    )
+
+
+def _front(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
+    """A thin line through the fleets that no other beats in both dollars and hours."""
+    best: list[Alternative] = []
+    for other in sorted(shown, key=lambda each: (each.hours.p50, each.usd.p50)):
+        if not best or other.usd.p50 < best[-1].usd.p50:
+            best.append(other)
+    x, y = [other.hours.p50 * scale for other in best], [other.usd.p50 for other in best]
+    axes.plot(x, y, color="#b8c4d0", linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+
+
+def _axes(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
+    """Limits with room for all bands; a logarithmic axis where they span much, else from zero where that is near."""
+    hours = [end * scale for other in shown for end in (other.hours.p10, other.hours.p90)]
+    dollars = [end for other in shown for end in (other.usd.p10, other.usd.p90)]
+    _axis(axes.set_xscale, axes.set_xlim, axes.xaxis, hours, "{:g}".format)
+    _axis(axes.set_yscale, axes.set_ylim, axes.yaxis, dollars, usd)
+    axes.grid(visible=True, color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _axis(set_scale: Any, set_limits: Any, axis: Any, ends: Sequence[float], text: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = min(ends), max(ends)
+    if low > 0 and high / low > WIDE:
+        set_scale("log")
+        set_limits(low / 1.12, high * 1.12)
+        axis.set_major_locator(LogLocator(subs=TICKS if high / low < 30 else (1.0, 2.0, 5.0)))
+        axis.set_minor_formatter(NullFormatter())
+    else:
+        margin = 0.08 * (high - low) or 0.1 * high or 1.0
+        set_limits(0 if low < high / 3 else max(low - margin, 0), high + margin)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+
+
+def _list(beside: Any, shown: Sequence[Alternative], plan: Plan, unit: DurationUnit) -> None:
+    """What the numbers are, from the top of the picture down."""
+    beside.axis("off")
+    step = 1.0 / max(len(shown), 8)
+    for row, other in enumerate(shown):
+        is_choice = other.number == plan.frontier_chosen
+        name = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
+        style = {"va": "top", "color": CHOSEN if is_choice else "#222222", "transform": beside.transAxes}
+        top = 1.0 - row * step
+        head = f"{name}: {usd(other.usd.p50)}" if name else usd(other.usd.p50)
+        beside.text(-0.12, top, f"{other.number}", fontsize=9, fontweight="bold", **style)
+        beside.text(0.0, top, f"{head} in {hours_band(other.hours, unit)[0]}", fontsize=9, fontweight="bold", **style)
+        beside.text(0.0, top - 0.34 * step, _place(other), fontsize=8, **style)
+
+
+def _place(other: Alternative) -> str:
+    gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "no GPUs"
+    where = f"{other.cloud} {other.region}".strip()
+    return ", ".join(filter(None, (gpus, where, other.capacity_type.replace("_", " "))))
+
+
+def _numbers(figure: Any, axes: Any, shown: Sequence[Alternative], plan: Plan, scale: float) -> None:
+    """The number of each point near it, where there is most room beside points and numbers."""
+    figure.draw_without_rendering()
+    points = [complex(*axes.transData.transform((other.hours.p50 * scale, other.usd.p50))) for other in shown]
+    pixels = figure.dpi / 72
+    taken = list(points)
+    for other, point in zip(shown, points, strict=True):
+        offsets = [cmath.rect(distance * pixels, angle) for distance in DISTANCES for angle in ANGLES]
+        best = max(offsets, key=lambda offset: _room(point + offset, taken, pixels) - abs(offset) / 4)
+        taken.append(point + best)
+        is_far = abs(best) > 1.5 * DISTANCES[0] * pixels
+        axes.annotate(
+            f"{other.number}",
+            (other.hours.p50 * scale, other.usd.p50),
+            zorder=6,
+            fontsize=10,
+            fontweight="bold",
+            xytext=(best.real / pixels, best.imag / pixels),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            color=CHOSEN if other.number == plan.frontier_chosen else "#222222",
+            arrowprops={"arrowstyle": "-", "color": "#555555", "linewidth": 0.7} if is_far else None,
+        )
+
+
+def _room(place: complex, taken: Sequence[complex], pixels: float) -> float:
+    """Pixels to the nearest of what is there, as far as they matter: a number needs no more than ROOM."""
+    return min(*(abs(place - other) for other in taken), ROOM * pixels)

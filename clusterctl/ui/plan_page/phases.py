@@ -1,0 +1,196 @@
+"""Where the hours go: stages, phases of a unit of work, GPUs that wait for the sandbox fleet, start-up and waste."""
+
+from __future__ import annotations
+
+from clusterctl.ui.formats import (
+    UNKNOWN,
+    DurationUnit,
+    column,
+    count,
+    duration_unit,
+    hours,
+    hours_band,
+    number,
+    percent,
+    phase_unit,
+    signed_usd,
+    usd,
+    usd_band,
+)
+from clusterctl.ui.plan_page.summary import View, labelled
+from clusterctl.ui.spans import Line, Span, Style, line, wrap
+from clusterctl.ui.table import Cell, Column, bar, cell, draw, right
+from planners.plan.value import Idle, Phase, Plan, Pool, StagePlan
+
+SHOWN_WASTE = 4
+NEGLIGIBLE = 0.005
+"""Share of the GPU-hours below which waiting for the sandbox fleet isn't worth curing."""
+
+
+def stages_and_phases(plan: Plan, view: View) -> list[Line]:
+    """Several stages: a table of them and the phases of the dearest; `verbose` shows the phases of all."""
+    if len(plan.stages) == 1:
+        return stage_phases(plan, plan.stages[0], view)
+    lines = _stages(plan, view)
+    dearest = max(plan.stages, key=lambda stage: (stage.usd.p50 if stage.usd else 0.0, stage.hours.p50))
+    for stage in plan.stages if view.verbose else (dearest,):
+        folded = "" if view.verbose else " (the dearest stage; --verbose shows all)"
+        named = line("  ", Span(stage.name, Style.STRONG), f": {stage.title}", Span(folded, Style.DIM))
+        lines += [[], *wrap(named, view.cells, indent=2)]
+        lines += stage_phases(plan, stage, view)
+    return lines
+
+
+STAGE_COLUMNS = (
+    "stage",
+    Column("kind", drop=2),
+    right("time"),
+    Column(drop=1),
+    right("dollars"),
+    Column(drop=1),
+    right("share"),
+    Column(drop=3),
+    Column("calibrated by", prose=True),
+)
+
+
+def _stages(plan: Plan, view: View) -> list[Line]:
+    total = sum(stage.hours.p50 for stage in plan.stages)
+    unit = duration_unit(max(stage.hours.p50 for stage in plan.stages) * 3600)
+    return draw(STAGE_COLUMNS, [_stage_row(stage, total, unit) for stage in plan.stages], view.cells)
+
+
+def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list[Cell]:
+    share = stage.hours.p50 / total_hours if total_hours else 0.0
+    cases = stage.calibrated.cases + stage.calibrated.own_runs
+    sure = cell(count(cases, "run"), Style.GOOD) if cases else cell("nothing: a prior", Style.WARN)
+    return [
+        stage.name,
+        stage.kind,
+        *hours_band(stage.hours, unit),
+        *(usd_band(stage.usd) if stage.usd else (UNKNOWN, "")),
+        percent(share),
+        cell(bar(share, 12), Style.GPU_TIME),
+        sure,
+    ]
+
+
+def stage_phases(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
+    """One row per phase, the sum, then the idle line and the waste."""
+    lines = _phases(stage, view) + _idle(plan, stage, view) + _waste(stage, view)
+    return lines + _memory(stage, view) + _demand(stage, view) if view.verbose else lines
+
+
+def _phases(stage: StagePlan, view: View) -> list[Line]:
+    total = stage.seconds_per_unit.p50
+    unit = phase_unit(total)
+    bar_cells = 10 if view.cells < 100 else 16 if view.cells < 140 else 24
+    columns = (
+        "phase",
+        right(f"{unit.name}/{stage.unit}"),
+        right("share"),
+        Column(drop=1),
+        Column("bound by", prose=True),
+    )
+    written = column([phase.seconds / unit.seconds for phase in stage.phases] + [total / unit.seconds])
+    rows: list[list[Cell]] = [
+        [
+            phase.name,
+            seconds,
+            percent(phase.share),
+            cell(bar(phase.share, bar_cells), Style.SANDBOX_TIME if phase.pool == "sandbox" else Style.GPU_TIME),
+            _bound_by(phase, view),
+        ]
+        for phase, seconds in zip(stage.phases, written, strict=False)
+    ]
+    low, high = column([stage.seconds_per_unit.p10 / unit.seconds, stage.seconds_per_unit.p90 / unit.seconds])
+    times = f"({low}–{high})"
+    if stage.units > 1:
+        times += f"; {number(stage.units)} of them"
+        all_hours = stage.units * total / 3600
+        times += f" take {hours(all_hours)}" if all_hours <= stage.hours.p50 else ""  # units may run side by side
+    rows.append([cell(stage.unit, Style.DIM), cell(written[-1], Style.STRONG), "", "", cell(times, Style.DIM)])
+    return draw(columns, rows, view.cells)
+
+
+def _bound_by(phase: Phase, view: View) -> str:
+    text = phase.bound_by
+    if phase.exposed_seconds < phase.seconds * 0.995:
+        text += "; overlapped"
+        text += f" but for {_seconds(phase.exposed_seconds)}" if phase.exposed_seconds > phase.seconds * 0.005 else ""
+    if view.verbose and phase.parts:
+        parts = (f"{name} {_seconds(seconds)}" for name, seconds in phase.parts.items())
+        text += f" [{', '.join(parts)}]"
+    return text
+
+
+def _seconds(value: float) -> str:
+    return duration_unit(value).text(value)
+
+
+def _idle(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
+    """`idle  GPUs wait for the sandbox fleet: $2,840 (412 GPU-h, 21%); 4 more nodes (+$531) remove it`."""
+    if stage.idle is None:
+        return []
+    pools = [pool for pool in plan.pools if pool.stage == stage.name]
+    gpu_hours = sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in pools)
+    idle = stage.idle
+    share = idle.gpu_hours / gpu_hours if gpu_hours else 0.0
+    if share < NEGLIGIBLE:
+        return labelled("idle", line("GPUs hardly wait for the sandbox fleet"), view.cells)
+    text = line(
+        "GPUs wait for the sandbox fleet: ",
+        Span(usd(idle.usd) if idle.usd is not None else "price unknown", Style.WARN),
+        f" ({number(idle.gpu_hours)} GPU-h, {percent(share)}); ",
+        *_cure(idle, pools),
+    )
+    if view.verbose and idle.reason:
+        text.append(Span(f". {idle.reason}", Style.DIM))
+    return labelled("idle", text, view.cells, Style.WARN)
+
+
+def _cure(idle: Idle, pools: list[Pool]) -> Line:
+    if idle.cure_nodes is None:
+        return line("more nodes don't remove it")
+    sandbox = next((pool.instance_type for pool in pools if pool.role == "sandbox"), "sandbox node")
+    price = "" if idle.cure_usd is None else f" ({signed_usd(idle.cure_usd)})"
+    verb = "removes" if idle.cure_nodes == 1 else "remove"
+    return line(Span(f"{idle.cure_nodes:,} more {sandbox}{price} {verb} it", Style.STRONG))
+
+
+def _waste(stage: StagePlan, view: View) -> list[Line]:
+    """`waste  1.9 h (6%): evaluation 1.1 h, …`."""
+    named = sorted(((name, value) for name, value in stage.waste_hours.items() if value > 0), key=lambda x: -x[1])
+    if not named:
+        return []
+    shown = named if view.verbose else named[:SHOWN_WASTE]
+    total = sum(stage.waste_hours.values())
+    unit = duration_unit(total * 3600)
+    texts = [f"{name} {_amount(value, unit)}" for name, value in shown]
+    if len(named) > len(shown):
+        rest = sum(value for _, value in named[len(shown) :])
+        texts.append(f"{len(named) - len(shown)} more {_amount(rest, unit)}")
+    share = total / stage.hours.p50 if stage.hours.p50 else 0.0
+    return labelled("waste", line(f"{hours(total)} ({percent(share)}): {', '.join(texts)}"), view.cells)
+
+
+def _amount(hours_of_it: float, unit: DurationUnit) -> str:
+    """In the unit of the total; what is small beside it needs no digits."""
+    return unit.of(hours_of_it * 3600) if hours_of_it * 3600 >= 0.095 * unit.seconds else "<0.1"
+
+
+def _memory(stage: StagePlan, view: View) -> list[Line]:
+    if stage.memory is None:
+        return []
+    lines: list[Line] = []
+    for name, parts in (("training", stage.memory.train_gib), ("rollout", stage.memory.rollout_gib)):
+        if parts:
+            listed = ", ".join(f"{part} {number(gib)}" for part, gib in parts.items())
+            text = f"{name} {number(sum(parts.values()))} of {number(stage.memory.hbm_gib)} GiB per GPU: {listed}"
+            lines += labelled("" if lines else "memory", line(text), view.cells)
+    return lines
+
+
+def _demand(stage: StagePlan, view: View) -> list[Line]:
+    text = " · ".join(f"{name} {number(amount)}" for name, amount in stage.demand.items())
+    return labelled("demand", line(text), view.cells) if text else []

@@ -1,0 +1,225 @@
+"""The top of the page: which run, on what, how long, how much, how sure.
+
+How a page is asked for, and two helpers that all sections share.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from clusterctl.ui.formats import UNKNOWN, count, hours, hours_band, number, percent, usd, usd_band
+from clusterctl.ui.plan_page.money import warnings
+from clusterctl.ui.spans import Line, Span, Style, line, line_width, wrap
+from clusterctl.ui.table import Cell, Column, cell, draw, right
+from planners.plan.value import Alternative, Plan, Pool, PriceAge
+
+OLD_DAYS = 60
+"""Prices older than this are coloured; spot prices deserve a look much sooner."""
+OLD_SPOT_DAYS = 7
+FIRST_LINE_GAP = 4
+
+
+def header(plan: Plan, view: View) -> list[Line]:
+    """`rlcef.yaml · GRPO on …, 400 steps · prices of 2026-11-01, 22 days old`."""
+    parts = [line(Span(view.source, Style.STRONG)), line(title(plan)), [price_age(plan.prices)]]
+    return flow(parts, view.cells)
+
+
+def title(plan: Plan) -> str:
+    """What the run is: the stage's title, or the run's name and its stages."""
+    if len(plan.stages) == 1:
+        return plan.stages[0].title
+    return f"{plan.name}: {', '.join(stage.name for stage in plan.stages)}"
+
+
+def price_age(prices: PriceAge) -> Span:
+    """`prices of 2026-11-01, 22 days old`, coloured when old."""
+    if prices.oldest is None or prices.newest is None or prices.age_days is None:
+        return Span("prices of unknown age", Style.WARN)
+    days = "today" if prices.age_days == 0 else f"{count(prices.age_days, 'day')} old"
+    if prices.oldest == prices.newest:
+        text = f"prices of {prices.oldest}, {days}"
+    else:
+        text = f"prices of {prices.oldest} to {prices.newest}, up to {days}"
+    old = prices.age_days > OLD_DAYS or (prices.spot_age_days or 0) > OLD_SPOT_DAYS
+    return Span(text, Style.WARN if old else Style.DIM)
+
+
+def choice(plan: Plan, view: View) -> list[Line]:
+    """Where, how long, how much, how sure; then the limits and what the calibration doesn't cover."""
+    time, time_band = hours_band(plan.hours)
+    money, money_band = usd_band(plan.usd)
+    at_least = [Span("at least ", Style.WARN)] if plan.at_least else []
+    parts = [
+        line(Span(plan.fleet, Style.STRONG)),
+        line(Span(time, Style.STRONG), f" {time_band}"),
+        [*at_least, Span(money, Style.STRONG), Span(f" {money_band}")],
+        [how_sure(plan)],
+    ]
+    lines: list[Line] = []
+    if not plan.feasible:
+        text = line(Span("Not feasible as asked", Style.BAD), "; below is the nearest that is.")
+        lines += [*wrap(text, view.cells, indent=2), *warnings(plan, view), []]
+    lines += _spread(parts, view.cells)
+    outside = [phrase for stage in plan.stages for phrase in stage.calibrated.outside]
+    if outside:
+        lines += labelled("outside", line("the calibrated range: ", Span("; ".join(outside), Style.WARN)), view.cells)
+    used = _limits(plan)
+    if used:
+        lines += labelled_parts("limits", used, view.cells)
+    return lines
+
+
+def _spread(parts: list[Line], cells: int) -> list[Line]:
+    """The parts on one line with room between them, or the last on a line of its own."""
+    gap = [Span(" " * FIRST_LINE_GAP)]
+    one: Line = []
+    for part in parts:
+        one += [*gap, *part] if one else part
+    if line_width(one) <= cells:
+        return [one]
+    if len(parts) == 1:
+        return wrap(parts[0], cells, indent=2)
+    return [*_spread(parts[:-1], cells), [Span("  "), *parts[-1]]]
+
+
+def how_sure(plan: Plan) -> Span:
+    """`80% bands, calibrated by 14 cases`, or which stages are not calibrated."""
+    support = {stage.name: stage.calibrated.cases + stage.calibrated.own_runs for stage in plan.stages}
+    bare = [name for name, cases in support.items() if cases == 0]
+    if len(bare) == len(support):
+        return Span("uncalibrated: 80% bands from priors", Style.WARN)
+    if bare:
+        return Span(f"80% bands, uncalibrated in {', '.join(bare)}", Style.WARN)
+    weakest = min(plan.stages, key=lambda stage: support[stage.name]).calibrated
+    texts = [count(weakest.cases, "case")] if weakest.cases else []
+    texts += [f"{weakest.own_runs} of your runs"] if weakest.own_runs else []
+    return Span(f"80% bands, calibrated by {' and '.join(texts)}", Style.GOOD)
+
+
+def _limits(plan: Plan) -> list[Line]:
+    """How much of each stated limit the run uses at the upper end of its band."""
+    limits = plan.spec.get("limits")
+    if not isinstance(limits, dict):
+        return []
+    pairs = (
+        ("usd", usd, plan.usd.p90, "P90 "),
+        ("hours", lambda value: f"{number(value)} h", plan.hours.p90, "P90 "),
+        ("usd_per_hour", lambda value: f"{usd(value)}/h", plan.usd_per_hour, ""),
+    )
+    out: list[Line] = []
+    for name, text, used, which in pairs:
+        limit = limits.get(name)
+        if not isinstance(limit, int | float) or limit <= 0:
+            continue
+        share = used / limit
+        style = Style.WARN if share > 1 else Style.PLAIN
+        said = f"is {percent(share - 1)} over" if share > 1 else f"uses {percent(share)}"
+        out.append(line(f"{text(float(limit))}: ", Span(f"{which}{said}", style)))
+    return out
+
+
+POOL_COLUMNS = (
+    "pool",
+    right("nodes"),
+    "type",
+    right("GPUs, slots"),
+    Column("where", drop=2),
+    right("hours", drop=1),
+    right("$/h"),
+    right("$/GPU-h", drop=4),
+    right("dollars"),
+    Column("price of", drop=3),
+)
+
+
+def pools(plan: Plan, view: View) -> list[Line]:
+    """One row per pool, then the layout of the models on the GPUs."""
+    many = len(plan.stages) > 1
+    one_place = len({(pool.cloud, pool.region, pool.capacity_type) for pool in plan.pools}) == 1
+    hidden = set[str]()
+    if not view.verbose:
+        hidden = {"price of", "dollars", *(["where"] if one_place else []), *([] if many else ["hours"])}
+    if not any(pool.gpu for pool in plan.pools):
+        hidden.add("$/GPU-h")
+    titles = [column if isinstance(column, str) else column.title for column in POOL_COLUMNS]
+    kept = [index for index, title in enumerate(titles) if title not in hidden]
+    rows = [_pool_row(pool, many=many) for pool in plan.pools]
+    lines = draw([POOL_COLUMNS[i] for i in kept], [[row[i] for i in kept] for row in rows], view.cells)
+    for stage in plan.stages if not many or view.verbose else ():
+        # `colocated`, `train tp 8`: a word says what it is, a number needs its name
+        named = (value if isinstance(value, str) else f"{key} {number(value)}" for key, value in stage.layout.items())
+        layout = [cell(text, Style.DIM) for text in named]
+        if layout:
+            lines += labelled_parts(stage.name if many else "layout", layout, view.cells)
+    return lines
+
+
+def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
+    what = f"{pool.nodes * pool.gpus_per_node:,} {pool.gpu}" if pool.gpu else ""
+    if pool.slots is not None:
+        what = f"{pool.slots:,} slots"
+    price = None if pool.usd_per_node_hour is None else pool.usd_per_node_hour * pool.nodes
+    style = Style.WARN if price is None else Style.PLAIN
+    per_gpu = usd(pool.usd_per_node_hour / pool.gpus_per_node) if pool.gpu and pool.usd_per_node_hour else ""
+    capacity = pool.capacity_type.replace("_", " ")
+    return [
+        f"{pool.stage}: {pool.role}" if many else pool.role,
+        f"{pool.nodes:,} ×",
+        pool.instance_type,
+        cell(what, Style.STRONG),
+        f"{pool.cloud} {pool.region}, {capacity}",
+        hours(pool.hours),
+        cell(usd(price), style),
+        cell(per_gpu, Style.DIM),
+        cell(usd(pool.usd), style),
+        cell(f"{pool.price_as_of or UNKNOWN}", Style.DIM),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the person asked for."""
+
+    source: str
+    """The file as typed, for the first line and for commands to copy."""
+    cells: int
+    """Width of the page."""
+    verbose: bool = False
+
+    @property
+    def command(self) -> str:
+        """`clusterctl plan FILE`, ready for a shell."""
+        return f"clusterctl plan {shlex.quote(self.source)}"
+
+
+LABEL_CELLS = 10
+
+
+def labelled(label: str, text: Line, cells: int, style: Style = Style.DIM) -> list[Line]:
+    """`label     text`, wrapped under itself."""
+    return labelled_parts(label, [text], cells, style)
+
+
+def labelled_parts(label: str, parts: list[Line], cells: int, style: Style = Style.DIM) -> list[Line]:
+    """Like `labelled`, broken between parts."""
+    first, *rest = parts
+    start = [Span("  "), Span(label.ljust(LABEL_CELLS), style), Span(" " if len(label) >= LABEL_CELLS else "")]
+    return flow([[*start, *first], *rest], cells, indent=2 + LABEL_CELLS)
+
+
+def flow(parts: list[Line], cells: int, *, indent: int = 2, separator: str = " · ") -> list[Line]:
+    """Parts on one line with a dim separator, broken between parts; a part that is too long alone is wrapped."""
+    lines: list[Line] = []
+    for part in parts:
+        if lines and line_width(lines[-1]) + len(separator) + line_width(part) <= cells:
+            lines[-1] += [Span(separator, Style.DIM), *part]
+        else:
+            lines += wrap([Span(" " * indent), *part] if lines else [*part], cells, indent=indent)
+    return lines
+
+
+def chosen(plan: Plan) -> Alternative | None:
+    """The alternative that is this plan."""
+    return next((other for other in plan.alternatives if other.number == plan.frontier_chosen), None)

@@ -1,0 +1,487 @@
+"""`prices refresh` against local servers in the real formats: what becomes a price, and what never touches the book."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import fake_clouds as fake
+import polars as pl
+import pytest
+from fake_clouds import Reply
+
+from clusterctl.catalog.price_book import embedded_dir, load_book, refreshed_dir
+from clusterctl.catalog.refresh import run
+from clusterctl.catalog.refresh.run import Report
+from clusterctl.errors import ClusterctlError, PriceError, StateError
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+TODAY = date(2026, 11, 23)
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTERCTL_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """Seconds that the program wanted to sleep; nobody sleeps."""
+    return []
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Callable[..., contextmanager[fake.FakeCloud]]:
+    """Serve a cloud and point the program at it."""
+
+    @contextmanager
+    def serving(cloud: str, answer: Callable[[fake.Request], Reply]) -> Iterator[fake.FakeCloud]:
+        with fake.serve(answer) as server:
+            monkeypatch.setenv(f"CLUSTERCTL_{cloud.upper()}_PRICES_URL", server.url)
+            if cloud == "gcp":
+                monkeypatch.setenv("GOOGLE_API_KEY", "sesame-7f3a")
+            yield server
+
+    return serving
+
+
+def refresh(*clouds: str, pauses: list[float], **asked: object) -> Report:
+    return run.refresh(run.Request(clouds=clouds, **asked), now=NOW, sleep=pauses.append)  # type: ignore[arg-type]
+
+
+def price(**key: str | None) -> float:
+    rows = load_book().prices()
+    for column, value in key.items():
+        rows = rows.filter(pl.col(column).eq_missing(value))
+    assert rows.height == 1, rows
+    return float(rows["usd_per_hour"][0])
+
+
+def books() -> list[str]:
+    return sorted(found.name for found in refreshed_dir().glob("prices-*"))
+
+
+# --- what the formats mean -------------------------------------------------------------------------------------------
+
+
+def test_aws_csv_becomes_prices(served, pauses) -> None:
+    body = fake.aws_csv(
+        fake.aws_row("p5.48xlarge", "50.0000000000"),
+        fake.aws_row("p5.48xlarge", "99.0", **{"Operating System": "Windows"}),
+        fake.aws_row("p5.48xlarge", "98.0", Tenancy="Dedicated"),
+        fake.aws_row("p5.48xlarge", "97.0", CapacityStatus="UnusedCapacityReservation"),
+        fake.aws_row("p5.48xlarge", "96.0", **{"Pre Installed S/W": "SQL Std"}),
+        fake.aws_row("p5.48xlarge", "95.0", **{"Location Type": "AWS Local Zone"}),
+        fake.aws_row("p5e.48xlarge", "0.0000000000"),
+        fake.aws_row("p9.96xlarge", "150.0", GPU="8"),
+        fake.reserved("p5.48xlarge", "30.0"),
+        fake.reserved("p5.48xlarge", "87600", option="All Upfront", unit="Quantity"),
+        fake.reserved("c7g.2xlarge", "8760", lease="3yr", option="All Upfront", unit="Quantity"),
+        fake.reserved("c7g.2xlarge", "0.0", lease="3yr", option="All Upfront"),
+    )
+    with served("aws", fake.aws_answers({"us-east-1": body, "us-gov-west-1": body})):
+        report = refresh("aws", pauses=pauses)
+    key = {"cloud": "aws", "region": "us-east-1", "zone": None}
+    assert price(**key, instance_type="p5.48xlarge", capacity_type="on_demand") == 50.0
+    assert price(**key, instance_type="p5.48xlarge", capacity_type="reserved_1y") == 30.0
+    assert price(**key, instance_type="c7g.2xlarge", capacity_type="reserved_3y") == pytest.approx(
+        8760 / 26280, abs=1e-6
+    )
+    (changes,) = report.changes
+    assert (changes.num_read, changes.num_cheaper) == (3, 1)
+    assert any("p9.96xlarge" in note for note in changes.notes)
+    assert any("spot" in note for note in changes.notes)
+    rows = load_book().prices()
+    assert rows.filter(pl.col("region") == "us-gov-west-1").is_empty()
+    assert rows.filter(pl.col("source") == f"aws-price-list@{TODAY}")["as_of"].unique().to_list() == [TODAY]
+    offers = load_book().offers(["aws"], instance_types=["p5e.48xlarge"], capacity_types=["on_demand"])
+    assert offers["usd_per_hour"].to_list() == [None], "a list price of 0 is not a price"
+
+
+def test_aws_region_that_was_read_replaces_old_prices_and_others_stay(served, pauses) -> None:
+    old = load_book().prices().filter(cloud="aws")
+    with served("aws", fake.aws_answers({"us-east-1": fake.aws_csv(fake.aws_row("p5.48xlarge", "55.04"))})):
+        report = refresh("aws", pauses=pauses)
+    new = load_book().prices().filter(cloud="aws")
+    here = (pl.col("region") == "us-east-1") & (pl.col("capacity_type") == "on_demand")
+    assert new.filter(here).height == 1
+    assert new.filter(~here).sort(new.columns).equals(old.filter(~here).sort(new.columns))
+    (changes,) = report.changes
+    assert changes.num_removed == old.filter(here).height - 1
+    assert changes.num_kept_old == old.filter(~here).height
+    gone = load_book().history().filter(instance_type="c6i.large", region="us-east-1")
+    assert gone.height > 0, "what is gone stays in the history"
+
+
+def test_azure_pages_become_prices(served, pauses) -> None:
+    sku = "Standard_ND96isr_H100_v5"
+    first = [
+        fake.azure_item(sku, 90.0),
+        fake.azure_item(sku, 111.0, productName="Virtual Machines Series Windows"),
+        fake.azure_item(sku, 33.0, meterName="ND96isr H100 v5 Low Priority"),
+        fake.azure_item(sku, 22.0, meterName="ND96isr H100 v5 Spot"),
+        fake.azure_item(sku, 1.0, type="DevTestConsumption"),
+        fake.azure_item(sku, 12.0, effectiveStartDate="2027-01-01T00:00:00Z"),
+    ]
+    second = [
+        fake.azure_item(sku, 438000.0, type="Reservation", reservationTerm="1 Year"),
+        fake.azure_item(sku, 91.5, effectiveStartDate="2026-06-01T00:00:00Z"),
+        fake.azure_item(sku, 120.0, region="usgovvirginia"),
+    ]
+
+    def answer(request: fake.Request) -> Reply:
+        if "$skip" in request.query:
+            return fake.as_json(fake.azure_page(second))
+        if sku in request.query["$filter"]:
+            return fake.as_json(
+                fake.azure_page(first, f"http://{request.headers['host']}/api/retail/prices?$skip=1000")
+            )
+        return fake.as_json(fake.azure_page([]))
+
+    with served("azure", answer) as server:
+        report = refresh("azure", pauses=pauses)
+    key = {"cloud": "azure", "region": "eastus", "zone": None, "instance_type": sku}
+    assert price(**key, capacity_type="on_demand") == 91.5, "the price that took effect last"
+    assert price(**key, capacity_type="spot") == 22.0
+    assert price(**key, capacity_type="reserved_1y") == 50.0
+    assert report.changes[0].num_read == 3
+    assert {request.path for request in server.requests} == {"/api/retail/prices"}
+    others = load_book().prices().filter(cloud="azure", instance_type="Standard_D2s_v5")
+    assert others.height > 0, "an instance type without an answer keeps its old prices"
+
+
+def test_gcp_parts_are_summed(served, pauses) -> None:
+    half = fake.a3_skus("Preemptible", 0.5)
+    pages = {
+        "": {"skus": fake.a3_skus(), "nextPageToken": "more"},
+        "more": {
+            "skus": [
+                *half,
+                fake.gcp_sku("Commitment v1: E2 Cpu in Americas for 1 Year", 0.0137, usage="Commit1Yr"),
+                fake.gcp_sku("Commitment v1: E2 Ram in Americas for 1 Year", 0.0018, usage="Commit1Yr", unit="GiBy.h"),
+                fake.gcp_sku("A4 Nvidia B200 (1 gpu slice) running in Americas", 10.0),
+                fake.gcp_sku("N2 Custom Instance Core running in Americas", 5.0),
+                fake.gcp_sku("Network Internet Egress from Americas to Africa", 0.12, unit="GiBy"),
+            ],
+            "nextPageToken": "",
+        },
+    }
+    with served("gcp", lambda request: fake.as_json(pages[request.query.get("pageToken", "")])) as server:
+        refresh("gcp", pauses=pauses)
+    key = {"cloud": "gcp", "region": "us-central1", "zone": None}
+    a3 = 208 * 0.03 + 1872 * 0.0025 + 8 * 9.8 + 6000 * 0.08 / 730
+    assert price(**key, instance_type="a3-highgpu-8g", capacity_type="on_demand") == pytest.approx(a3, abs=1e-6)
+    assert price(**key, instance_type="a3-highgpu-8g", capacity_type="spot") == pytest.approx(a3 / 2, abs=1e-6)
+    e2_micro = 0.25 * 0.0137 + 1 * 0.0018
+    assert price(**key, instance_type="e2-micro", capacity_type="reserved_1y") == pytest.approx(e2_micro, abs=1e-6)
+    a4 = 8 * 10.0 + 12000 * 0.08 / 730
+    assert price(**key, instance_type="a4-highgpu-8g", capacity_type="on_demand") == pytest.approx(a4, abs=1e-6)
+    row = load_book().prices().filter(cloud="gcp", source=f"gcp-billing-catalog@{TODAY}")
+    assert row["quality"].unique().to_list() == ["component_sum"]
+    assert all(request.headers["x-goog-api-key"] == "sesame-7f3a" for request in server.requests)
+
+
+def test_machine_with_a_part_that_has_no_price_keeps_its_old_price(served, pauses) -> None:
+    no_ram = [sku for sku in fake.a3_skus() if "Ram" not in str(sku["description"])]
+    e2 = [
+        fake.gcp_sku("E2 Instance Core running in Americas", 0.02),
+        fake.gcp_sku("E2 Instance Ram running in Americas", 0.003, unit="GiBy.h"),
+    ]
+    with served("gcp", lambda _: fake.as_json({"skus": [*no_ram, *e2]})):
+        report = refresh("gcp", pauses=pauses)
+    key = {"cloud": "gcp", "region": "us-central1", "zone": None, "capacity_type": "on_demand"}
+    assert price(**key, instance_type="a3-highgpu-8g") == 88.49
+    assert "no complete price" in report.changes[0].notes[0]
+
+
+# --- failures: the old book stays ------------------------------------------------------------------------------------
+
+E2 = [
+    fake.gcp_sku("E2 Instance Core running in Americas", 0.02),
+    fake.gcp_sku("E2 Instance Ram running in Americas", 0.003, unit="GiBy.h"),
+]
+D2 = fake.azure_item("Standard_D2s_v5", 0.1)
+P5 = fake.aws_row("p5.48xlarge", "55.04")
+
+
+def broken_sku(**fields: object) -> Reply:
+    return fake.as_json({"skus": [E2[0] | fields]})
+
+
+BROKEN = {
+    "gcp truncated": ("gcp", Reply(body=b'{"skus": [{"name": "serv')),
+    "gcp html": ("gcp", Reply(body=b"<html><body>502 Bad Gateway</body></html>")),
+    "gcp nested too deep": ("gcp", Reply(body=b"[" * 100_000)),
+    "gcp NaN": ("gcp", Reply(body=b'{"skus": NaN}')),
+    "gcp list": ("gcp", fake.as_json([])),
+    "gcp no skus": ("gcp", fake.as_json({})),
+    "gcp skus of wrong type": ("gcp", fake.as_json({"skus": {"a": 1}})),
+    "gcp sku is text": ("gcp", fake.as_json({"skus": ["a"]})),
+    "gcp no regions": ("gcp", broken_sku(serviceRegions=None)),
+    "gcp no pricing": ("gcp", broken_sku(pricingInfo=[])),
+    "gcp category is a number": ("gcp", broken_sku(category=7)),
+    "gcp token is a number": ("gcp", fake.as_json({"skus": E2, "nextPageToken": 5})),
+    "gcp key refused": ("gcp", fake.as_json({"error": {"code": 403, "status": "PERMISSION_DENIED"}}, status=403)),
+    "gcp circle": ("gcp", fake.as_json({"skus": E2, "nextPageToken": "again"})),
+    "gcp moved": ("gcp", Reply(status=302, headers={"Location": "http://127.0.0.1:1/"})),
+    "azure html": ("azure", Reply(body=b"<!DOCTYPE html>")),
+    "azure no items": ("azure", fake.as_json({"BillingCurrency": "USD"})),
+    "azure negative": ("azure", fake.as_json(fake.azure_page([D2 | {"retailPrice": -1.0}]))),
+    "azure text price": ("azure", fake.as_json(fake.azure_page([D2 | {"retailPrice": "cheap"}]))),
+    "azure huge price": ("azure", Reply(body=json.dumps(fake.azure_page([D2])).replace("0.1", "1e999").encode())),
+    "azure no region": ("azure", fake.as_json(fake.azure_page([{k: v for k, v in D2.items() if k != "armRegionName"}]))),
+    "azure other server": ("azure", fake.as_json(fake.azure_page([D2], "https://example.org/api/retail/prices?$skip=1"))),
+    "azure link is a number": ("azure", fake.as_json(fake.azure_page([D2]) | {"NextPageLink": 3})),
+    "azure 404": ("azure", Reply(status=404)),
+    "aws no regions": ("aws", fake.as_json({"regions": {}})),
+    "aws foreign path": ("aws", fake.as_json({"regions": {"us-east-1": {"currentVersionUrl": "http://example.org/x"}}})),
+    "aws path upwards": ("aws", fake.as_json({"regions": {"us-east-1": {"currentVersionUrl": "/offers/../x/index.json"}}})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cloud", "reply"), BROKEN.values(), ids=BROKEN.keys())
+def test_broken_answer_leaves_the_old_book(cloud: str, reply: Reply, served, pauses, capsys) -> None:
+    before = load_book().book_id
+    with served(cloud, lambda _: reply), pytest.raises(PriceError) as failure:
+        refresh(cloud, pauses=pauses)
+    assert failure.value.exit_code == 4
+    assert "\n" not in failure.value.message
+    assert "sesame" not in f"{failure.value.message} {failure.value.hint}"
+    assert (books(), load_book().book_id) == ([], before)
+    assert capsys.readouterr() == ("", "")
+
+
+AWS_FILES = {
+    "no header": b"hello\n",
+    "empty": b"",
+    "no price column": fake.aws_csv(header=[name for name in fake.AWS_HEADER if name != "PricePerUnit"]),
+    "negative": fake.aws_csv(fake.aws_row("p5.48xlarge", "-5.0")),
+    "text": fake.aws_csv(fake.aws_row("p5.48xlarge", "free")),
+    "nan": fake.aws_csv(fake.aws_row("p5.48xlarge", "nan")),
+    "short line": fake.aws_csv(P5, P5[:-3]),
+    "not text": b"\xff\xfe" * 100,
+    "endless field": fake.aws_csv(fake.aws_row("p5.48xlarge", "5.0", PriceDescription="x" * 300_000)),
+}
+
+
+@pytest.mark.parametrize("body", AWS_FILES.values(), ids=AWS_FILES.keys())
+def test_broken_aws_file_leaves_the_old_book(body: bytes, served, pauses) -> None:
+    with served("aws", fake.aws_answers({"us-east-1": body})), pytest.raises(PriceError):
+        refresh("aws", pauses=pauses)
+    assert books() == []
+
+
+def test_damaged_gzip_leaves_the_old_book(served, pauses) -> None:
+    good = fake.aws_answers({"us-east-1": fake.aws_csv(P5)})
+
+    def answer(request: fake.Request) -> Reply:
+        reply = good(request)
+        damaged = reply.body[:30] + b"\0\0\0\0" + reply.body[34:]
+        return reply if request.path.endswith(".json") else Reply(body=damaged, headers=reply.headers)
+
+    with served("aws", answer), pytest.raises(PriceError, match="damaged"):
+        refresh("aws", pauses=pauses)
+    assert books() == []
+
+
+# --- patience --------------------------------------------------------------------------------------------------------
+
+
+def test_throttling_is_obeyed(served, pauses) -> None:
+    def answer(request: fake.Request) -> Reply:
+        waits = {0: {"Retry-After": "7"}, 1: {"Retry-After": "Fri, 01 Jan 1999 00:00:00 GMT"}, 2: {}}
+        if request.number in waits:
+            return Reply(status=429 if request.number else 503, headers=waits[request.number])
+        return fake.as_json({"skus": E2})
+
+    with served("gcp", answer):
+        refresh("gcp", pauses=pauses)
+    assert pauses[:2] == [7.0, 0.0]
+    assert pauses[2] > 0
+
+
+def test_a_long_retry_after_is_not_waited_for(served, pauses) -> None:
+    with (
+        served("gcp", lambda _: Reply(status=429, headers={"Retry-After": "86400"})),
+        pytest.raises(PriceError, match="86400 s"),
+    ):
+        refresh("gcp", pauses=pauses)
+    assert pauses == []
+
+
+def test_a_broken_page_is_asked_for_again(served, pauses) -> None:
+    def answer(request: fake.Request) -> Reply:
+        whole = fake.as_json({"skus": E2})
+        if request.number == 0:
+            return Reply(body=whole.body, cut_after=40)
+        return Reply(body=b"<html>") if request.number == 1 else whole
+
+    with served("gcp", answer) as server:
+        refresh("gcp", pauses=pauses)
+    assert len(server.requests) == 3
+    assert len(books()) == 1
+
+
+def test_endless_pages_end(served, pauses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clusterctl.catalog.refresh.gcp.MAX_PAGES", 20)
+    with (
+        served("gcp", lambda request: fake.as_json({"skus": E2, "nextPageToken": f"t{request.number}"})) as server,
+        pytest.raises(PriceError, match="more than 20 pages"),
+    ):
+        refresh("gcp", pauses=pauses)
+    assert len(server.requests) == 20
+
+
+def test_a_huge_page_is_refused(served, pauses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clusterctl.catalog.refresh.transport.MAX_PAGE_BYTES", 100_000)
+    body = json.dumps({"skus": E2, "padding": "x" * 10_000_000}).encode()
+    with served("gcp", lambda _: Reply(body=body)), pytest.raises(PriceError, match="more than 100,000 bytes"):
+        refresh("gcp", pauses=pauses)
+
+
+def test_a_cut_download_continues_where_it_was(served, pauses) -> None:
+    rows = [fake.aws_row(f"c7g.{size}xlarge", f"0.{size:03}") for size in (2, 4, 8, 12, 16)] * 40
+    good = fake.aws_answers({"us-east-1": fake.aws_csv(P5, *rows)}, compressed=False)
+
+    def answer(request: fake.Request) -> Reply:
+        reply = good(request)
+        if request.path.endswith(".json"):
+            return reply
+        return Reply(body=reply.body, status=reply.status, headers=reply.headers, cut_after=30_000)
+
+    with served("aws", answer) as server:
+        report = refresh("aws", pauses=pauses)
+    assert report.changes[0].num_read == 6
+    asked = [request.headers.get("range") for request in server.requests if request.path.endswith(".csv")]
+    assert asked[0] is None
+    starts = [int(span.removeprefix("bytes=").removesuffix("-")) for span in asked[1:] if span]
+    assert starts == sorted(starts)
+    assert len(starts) >= 2
+    assert not list(refreshed_dir().glob("unfinished/*")), "nothing is left behind"
+
+
+def test_a_rerun_continues_with_the_pages_it_has(served, pauses) -> None:
+    files = {
+        name: fake.aws_csv(fake.aws_row("p5.48xlarge", "51.0")) for name in ("eu-west-2", "us-east-1", "us-west-2")
+    }
+    good = fake.aws_answers(files)
+    down = True
+
+    def answer(request: fake.Request) -> Reply:
+        return Reply(status=503) if down and "us-east-1" in request.path else good(request)
+
+    with served("aws", answer) as server:
+        with pytest.raises(PriceError, match="HTTP 503, 5 times in a row"):
+            refresh("aws", pauses=pauses)
+        assert books() == []
+        first = len(server.requests)
+        down = False
+        refresh("aws", pauses=pauses)
+        paths = [request.path for request in server.requests[first:]]
+    assert paths == [f"{fake.aws_path(name)}.csv" for name in ("us-east-1", "us-west-2")]
+
+
+def test_a_new_version_of_a_file_begins_anew(served, pauses) -> None:
+    whole = fake.aws_csv(P5, *[fake.aws_row("c7g.2xlarge", "0.3")] * 300)
+
+    def answer(request: fake.Request) -> Reply:
+        if request.path.endswith(".json"):
+            return fake.aws_answers({"us-east-1": b""})(request)
+        if request.number == 1:
+            return Reply(body=whole, headers={"ETag": '"old"'}, cut_after=50_000)
+        return fake.ranged(whole, request, etag='"new"')
+
+    with served("aws", answer):
+        refresh("aws", pauses=pauses)
+    assert (
+        price(cloud="aws", region="us-east-1", zone=None, instance_type="c7g.2xlarge", capacity_type="on_demand") == 0.3
+    )
+
+
+# --- books -----------------------------------------------------------------------------------------------------------
+
+
+def test_report_and_merge_say_what_changed(served, pauses) -> None:
+    body = fake.aws_csv(fake.aws_row("p5.48xlarge", "27.52"), fake.aws_row("p4d.24xlarge", "21.957642"))
+    with served("aws", fake.aws_answers({"us-east-1": body})):
+        report = refresh("aws", pauses=pauses)
+    top = report.movers.row(0, named=True)
+    assert (top["instance_type"], top["old_usd_per_hour"], top["usd_per_hour"]) == ("p5.48xlarge", 55.04, 27.52)
+    assert top["change_ratio"] == pytest.approx(-0.5)
+    old = load_book().history().filter(instance_type="p5.48xlarge", region="us-east-1", capacity_type="on_demand")
+    assert (date(2026, 7, 20), 55.04) in old.select("as_of", "usd_per_hour").rows()
+    assert report.book is not None
+    assert report.book.name == "prices-2026-11-23T120000Z"
+    assert load_book().priced_at[1] == TODAY
+
+
+def test_dry_run_and_out(served, pauses, tmp_path: Path) -> None:
+    with served("aws", fake.aws_answers({"us-east-1": fake.aws_csv(P5)})):
+        assert refresh("aws", pauses=pauses, dry_run=True).book is None
+        assert books() == []
+        refresh("aws", pauses=pauses, out=tmp_path / "here")
+    assert books() == []
+    assert load_book(tmp_path / "here").prices().height > 1000
+    with pytest.raises(PriceError, match="isn't an empty folder"):
+        refresh("aws", pauses=pauses, out=tmp_path / "here")
+    with pytest.raises(PriceError, match="inside the installed package"):
+        refresh("aws", pauses=pauses, out=embedded_dir() / "new")
+
+
+def test_the_key_is_written_nowhere(served, pauses, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    with served("gcp", lambda _: fake.as_json({"skus": E2})) as server:
+        refresh("gcp", pauses=pauses)
+        assert all("sesame" not in request.path + str(request.query) for request in server.requests)
+    assert "sesame" not in caplog.text
+    written = [file.read_bytes() for file in (tmp_path / "home").rglob("*") if file.is_file()]
+    assert written
+    assert not any(b"sesame" in content for content in written)
+
+
+def test_only_one_refresh_at_a_time(served, pauses) -> None:
+    def answer(request: fake.Request) -> Reply:
+        with pytest.raises(StateError, match="another"):
+            refresh("gcp", pauses=pauses)
+        return fake.as_json({"skus": E2})
+
+    with served("gcp", answer):
+        refresh("gcp", pauses=pauses)
+    assert len(books()) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org",
+        "ftp://127.0.0.1",
+        "https://",
+        "https://user:pw@example.org",
+        "http://127.0.0.1:x",
+        "nonsense",
+    ],
+)
+def test_base_url_must_be_https_or_this_machine(url: str, pauses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTERCTL_AZURE_PRICES_URL", url)
+    with pytest.raises(PriceError, match="CLUSTERCTL_AZURE_PRICES_URL"):
+        refresh("azure", pauses=pauses)
+
+
+def test_google_needs_a_key(pauses) -> None:
+    with pytest.raises(ClusterctlError, match="GOOGLE_API_KEY"):
+        refresh("gcp", pauses=pauses)
+
+
+def test_damaged_refreshed_book_is_replaced_by_a_refresh(served, pauses) -> None:
+    folder = refreshed_dir() / "prices-2026-01-01T000000Z"
+    folder.mkdir(parents=True)
+    with pytest.raises(StateError):
+        load_book()
+    with served("aws", fake.aws_answers({"us-east-1": fake.aws_csv(P5)})):
+        report = refresh("aws", pauses=pauses)
+    assert "embedded" in report.notes[0]
+    assert load_book().prices().height > 1000

@@ -1,0 +1,253 @@
+"""What a job reports beside its machine: priced, counted once whatever is killed, shown everywhere; mistakes are said."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from run_world import SPEC, opened, stand_in_jobs, watch
+
+from clusterctl.costs.queries import account, burn, outlook
+from clusterctl.ledger.ledger import Ledger
+from clusterctl.run import runs
+from clusterctl.run.bill import planned_against_actual
+from clusterctl.run.marks import Charge, Mark, read_mark
+from clusterctl.run.state import state_of
+from clusterctl.telemetry import report_cost
+from planners.costs.summary import by
+
+Monkey = pytest.MonkeyPatch
+MODEL = "claude-sonnet-4.5"
+COSTS = [
+    ("tokens", 1_000_001, "input tokens", {"name": MODEL, "role": "judge", "provider": "anthropic"}),
+    ("tokens", 1000, "output tokens", {"name": MODEL, "role": "judge", "provider": "anthropic"}),
+    ("storage", "2.5", "GiB-months", {"name": "s3://checkpoints", "usd_per_unit": "0.023", "source": "my contract"}),
+    ("egress", 3, "GiB", {"usd": Decimal("0.27"), "source": "the proxy"}),
+    ("tokens", 7, "output tokens", {"name": "nobody-knows-it", "role": "judge"}),
+]
+"""3.000003 + 0.015 + 0.0575 + 0.27 dollars, and seven tokens at an unknown price."""
+KNOWN = Decimal("3.342503")
+
+
+def report(run: runs.OpenRun, monkeypatch: Monkey, *costs: Any) -> None:
+    run.folder.path.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("CLUSTERCTL_MARKS", str(run.folder.marks))
+    for kind, quantity, unit, more in costs:
+        report_cost(kind, quantity, unit, **more)
+
+
+def reported(run: runs.OpenRun) -> dict[str, Decimal | None]:
+    """Dollars by resource of what is no machine and no process."""
+    lines = run.ledger.bill(run.run_id).lines
+    return {line.resource_id.partition("/")[2]: line.usd for line in lines if line.kind not in ("machine", "process")}
+
+
+def test_each_kind_is_priced_and_counted(run: runs.OpenRun, monkeypatch: Monkey) -> None:
+    report(run, monkeypatch, *COSTS, COSTS[0])
+    assert watch(run, until=2)
+    assert reported(run) == {
+        f"judge/tokens/{MODEL}/input tokens": Decimal("6.000006"),
+        f"judge/tokens/{MODEL}/output tokens": Decimal("0.015"),
+        "trainer/storage/s3://checkpoints/GiB-months": Decimal("0.0575"),
+        "trainer/egress/GiB": Decimal("0.27"),
+        "judge/tokens/nobody-knows-it/output tokens": None,
+    }
+    found = account(run.ledger, None, run=run.run_id)
+    assert found.spend.unpriced == (f"{run.run_id}/judge/tokens/nobody-knows-it/output tokens",)
+    assert found.spend.known_usd == run.ledger.bill(run.run_id).known_usd
+    uses = {row["use"]: row["usd"] for row in by(found.parts, "use").iter_rows(named=True)}
+    assert {use: uses[use] for use in ("tokens", "storage", "egress")} == {
+        "tokens": Decimal("6.015006"),
+        "storage": Decimal("0.0575"),
+        "egress": Decimal("0.27"),
+    }
+    source = by(found.parts.filter(found.parts["unit"] == "input tokens"), "source")["source"].item()
+    assert source.startswith("llm-prices@")
+    assert found.parts.filter(found.parts["unit"] == "input tokens")["quantity"].sum() == 2_000_002
+
+
+def test_the_forecast_goes_on_with_what_was_reported(run: runs.OpenRun, monkeypatch: Monkey) -> None:
+    assert watch(run, until=1)
+    before = state_of(run).spending.usd_per_hour
+    report(run, monkeypatch, *COSTS[:4])
+    assert watch(run, until=2)
+    state, bill = state_of(run), run.ledger.bill(run.run_id)
+    assert (before, bill.usd) == (Decimal("3.6"), bill.known_usd)
+    (node,) = [line for line in bill.lines if line.kind == "machine"]
+    rate = KNOWN * 3600 / Decimal(str(node.seconds))
+    assert abs(bill.reported_usd_per_hour - rate) < Decimal("0.000001")
+    assert (
+        state.spending.usd_per_hour
+        == burn(run.ledger, run=run.run_id).usd_per_hour
+        == rate.quantize(Decimal("0.000001")) + Decimal("3.6")
+    )
+    assert state.outlook.usd_at_end is not None
+    assert state.outlook.usd_at_end > bill.known_usd >= KNOWN
+    ahead = outlook(run.ledger, state.row, run.plan, bill.known_usd, state.now).forecast
+    assert ahead is not None
+    assert ahead.p50 > bill.known_usd
+    lines = planned_against_actual(run)
+    assert sum(Decimal(str(line.known)) for line in lines if line.kind == "line") == bill.known_usd
+    assert {line.name: line.actual for line in lines}["trainer/egress/GiB"] == 0.27
+
+
+def test_the_limit_in_dollars_counts_it(tmp_path: Path, ledger: Ledger, monkeypatch: Monkey) -> None:
+    stand_in_jobs(monkeypatch, seconds=30.0)
+    run = opened(tmp_path, ledger)
+    ledger.set_limits(run.run_id, usd=Decimal(3), hours=None)
+    report(run, monkeypatch, *COSTS)
+    watch(run)
+    row = ledger.get_run(run.run_id)
+    assert row.state == "stopped"
+    assert row.note.startswith("the limit is reached: $3.3")
+
+
+@pytest.mark.parametrize("lost", ["the position", "everything but the marks"])
+def test_marks_that_are_read_again_count_once(
+    run: runs.OpenRun, tmp_path: Path, monkeypatch: Monkey, lost: str
+) -> None:
+    """A supervisor that was killed before its beat reads them again, from where the last beat stood or from the start."""
+    report(run, monkeypatch, *COSTS)
+    assert watch(run, until=1)
+    before = run.ledger.bill(run.run_id)
+    if lost == "the position":
+        run.clock.marks_byte = 0
+        run.clock.beat()
+    else:
+        run.folder.beat.unlink()
+    again = runs.open_run(run.ledger, tmp_path, run.run_id)
+    report(again, monkeypatch, COSTS[3])
+    assert watch(again, until=2)
+    assert reported(again) == {
+        line.resource_id.partition("/")[2]: line.usd
+        for line in before.lines
+        if "/" in line.resource_id and line.kind not in ("machine", "process")
+    } | {"trainer/egress/GiB": Decimal("0.54")}
+
+
+def test_a_line_that_was_torn_spoils_no_other(run: runs.OpenRun, monkeypatch: Monkey) -> None:
+    run.folder.path.mkdir(parents=True, exist_ok=True)
+    run.folder.marks.write_text('{"cost": "egr', encoding="utf-8")
+    report(run, monkeypatch, COSTS[3])
+    assert watch(run, until=1)
+    assert reported(run) == {"trainer/egress/GiB": Decimal("0.27")}
+
+
+BAD = {
+    "negative": ({"quantity": -5}, "quantity: Input should be greater than or equal to 0"),
+    "not a number": ({"quantity": "many"}, "quantity: Input should be a valid decimal"),
+    "NaN": ({"quantity": "NaN"}, "quantity: Input should be a finite number"),
+    "huge": ({"quantity": 10**16}, "quantity: Input should be less than or equal to 1000000000000000"),
+    "dear": ({"quantity": 10**15, "usd_per_unit": 1}, "it comes to more than $1,000,000"),
+    "unknown kind": ({"cost": "lunch"}, "cost: Input should be 'tokens', 'storage' or 'egress'"),
+    "misspelt": ({"usd_per_units": 1}, "usd_per_units: Extra inputs are not permitted"),
+    "two prices": ({"usd": 1, "usd_per_unit": 1}, "give either usd or usd_per_unit, not both"),
+    "control character": ({"name": "a\nb"}, "name: Value error, must be printable text of one line"),
+}  # fmt: skip
+
+
+def test_mistakes_are_said_once_and_end_nothing(run: runs.OpenRun, monkeypatch: Monkey, tmp_path: Path) -> None:
+    run.folder.path.mkdir(parents=True, exist_ok=True)
+    good = {"cost": "egress", "at": "2026-11-25T00:00:00Z", "quantity": 1, "unit": "GiB", "usd": "0.5"}
+    lines = [
+        json.dumps(
+            ({"usd": None} | good | wrong)
+            if "usd_per_unit" not in wrong or "usd" in wrong
+            else {name: value for name, value in (good | wrong).items() if name != "usd"}
+        )
+        for wrong, _ in BAD.values()
+    ]
+    lines += ["not JSON", '{"steps": 1}', json.dumps(good), lines[0], "[" * 100_000]
+    run.folder.marks.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    watch(run)
+    assert run.ledger.get_run(run.run_id).state == "finished"
+    assert reported(run) == {"trainer/egress/GiB": Decimal("0.5")}
+    said = [event.message for event in run.ledger.events(run.run_id, kind="mark")]
+    for number, (_, why) in enumerate(BAD.values(), 1):
+        (message,) = [message for message in said if f"line {number} " in message]
+        assert why in message
+        assert str(run.folder.marks) in message
+    assert len(said) == len(BAD) + 2, "one for each reason"
+    assert any(problem.what == said[0] for problem in state_of(run).problems)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["cost", "at", "quantity", "unit", "usd", "stage", "step", "of", "phases", "metrics"])
+                | st.text(),
+                inner,
+            )
+        ),
+    ),
+    st.sampled_from(
+        [
+            {},
+            {"cost": "tokens", "at": "2026-11-25T00:00:00Z", "unit": "x"},
+            {"stage": "s", "at": "2026-11-25T00:00:00+01:00"},
+        ]
+    ),
+)
+def test_no_line_is_too_odd_to_be_read(value: Any, known: dict[str, Any]) -> None:
+    line = json.dumps(value | known if isinstance(value, dict) else value).encode()
+    for text in (line, line[: len(line) // 2], b"\xff" + line):
+        found = read_mark(text)
+        assert isinstance(found, Charge | Mark | str)
+        assert not isinstance(found, Charge) or 0 <= found.quantity <= 10**15
+
+
+def test_a_real_run_that_reports_is_shown_everywhere(tmp_path: Path) -> None:
+    """The quickstart's processes, and costs reported from beside them, as a judge behind an API would."""
+    environment = os.environ | {
+        "CLUSTERCTL_HOME": str(tmp_path),
+        "CLUSTERCTL_LEDGER": str(tmp_path / "ledger.db"),
+        "NO_COLOR": "1",
+    }
+    (tmp_path / "r.yaml").write_text(SPEC.replace("steps: 4", "steps: 4000"), encoding="utf-8")
+
+    def said(*arguments: str) -> str:
+        command = [str(Path(sys.executable).parent / "clusterctl"), *arguments]
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=240
+        )
+        return done.stdout
+
+    said("up", "r.yaml", "--yes", "--detach")
+    (folder,) = (tmp_path / "runs").glob("*")
+    job = f"from clusterctl.telemetry import report_cost\nfor kind, quantity, unit, more in {COSTS!r}: report_cost(kind, quantity, unit, **more)"
+    subprocess.run(
+        [sys.executable, "-c", f"from decimal import Decimal\n{job}"],
+        check=True,
+        env=environment | {"CLUSTERCTL_MARKS": str(folder / "marks.jsonl")},
+    )
+    while Decimal(json.loads(said("status", folder.name, "--json"))[0]["known_usd"]) < KNOWN:
+        time.sleep(0.2)
+    assert "judge/tokens" in said("down", folder.name)
+    cost = json.loads(said("cost", folder.name, "--json", "--by", "role"))
+    node = sum(Decimal(row["usd"]) for row in cost["rows"]) - KNOWN
+    assert (cost["usd"], Decimal(cost["known_usd"]), len(cost["unpriced"])) == (None, KNOWN + node, 1)
+    assert node > 0
+    assert json.loads(said("status", folder.name, "--json"))[0]["known_usd"] == cost["known_usd"]
+    assert "1.00 M input tokens: $3.000003" in said("cost", folder.name, "--explain")
+    rows = list(csv.DictReader(io.StringIO(said("cost", folder.name, "--focus", "-"))))
+    assert sum(Decimal(row["BilledCost"]) for row in rows) == KNOWN + node
+    assert {
+        (row["ConsumedUnit"], Decimal(row["ConsumedQuantity"]))
+        for row in rows
+        if row["ResourceType"] in ("tokens", "egress")
+    } == {("input tokens", 1_000_001), ("output tokens", 1000), ("GiB", 3)}
