@@ -15,7 +15,7 @@ from clusterctl.costs.queries import Account
 from clusterctl.ledger.rows import LIVE
 from planners.costs.allocate import allocate
 from planners.costs.summary import within
-from planners.costs.tables import GPU_USE, MACHINE, Use
+from planners.costs.tables import GPU_USE, MACHINE, Purpose
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -163,11 +163,11 @@ def done_at(view: View, found: Money) -> datetime | None:
 
 def idle(parts: pl.DataFrame) -> pl.DataFrame:
     """reason, usd, gpu_hours of the idle parts: the dearest first."""
-    rows = parts.filter(pl.col("use") == Use.IDLE).group_by("reason")
+    rows = parts.filter(pl.col("use") == Purpose.IDLE).group_by("reason")
     return rows.agg(pl.col("usd", "gpu_hours").sum()).sort("usd", "gpu_hours", descending=True)
 
 
-def gpu_hours(parts: pl.DataFrame, *uses: Use) -> float:
+def gpu_hours(parts: pl.DataFrame, *uses: Purpose) -> float:
     """GPU-hours of these uses, or of all."""
     wanted = parts.filter(pl.col("use").is_in(list(uses))) if uses else parts
     return float(wanted["gpu_hours"].sum())

@@ -30,13 +30,13 @@ from clusterctl.specfile.yaml_file import MAX_BYTES as MAX_SPEC_BYTES
 from clusterctl.specfile.yaml_file import Document, parse_yaml, read_text
 from clusterctl.ui.difference import Difference
 from clusterctl.ui.terminal import progress
-from planners.inputs import World
+from planners.inputs import PlanInputs
 from planners.plan.build import build_plan
 from planners.plan.value import Plan
 from planners.search.selection import NoFleetError
 from planners.spec.fleet import CLOUDS
 from planners.spec.run import RunSpec
-from planners.workload.factors import NO_FACTORS, Factor, Factors, Place
+from planners.workload.factors import NO_FACTORS, Factor, FactorKey, Factors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ def refuse_old_prices(plan: Plan, max_days: int, *, now: datetime) -> None:
         )
 
 
-def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = False) -> World:
+def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = False) -> PlanInputs:
     """Facts for planning `spec`; of the price book only the clouds that it may use, or all: what else could be done.
 
     Raises StateError when a file of ours is damaged or of another version.
@@ -162,7 +162,7 @@ def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = Fa
     sandbox_clouds = sorted({*clouds, *(t for t in spec.fleet.sandbox.targets or () if t in CLOUDS)})
     is_here = {*spec.fleet.targets, *(spec.fleet.sandbox.targets or ())} == {"local"}
     capacities = [str(capacity) for capacity in spec.fleet.sandbox.capacity]
-    return World(
+    return PlanInputs(
         find_model=find_model,
         find_gpu=find_gpu,
         gpus={gpu.name: gpu for gpu in load_gpus().values()},
@@ -177,7 +177,7 @@ def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = Fa
     )
 
 
-COLUMNS = ("calibration_id", *Place._fields, "gpu", "log_factor", "log_sd", "ratios")
+COLUMNS = ("calibration_id", *FactorKey._fields, "gpu", "log_factor", "log_sd", "ratios")
 IN_USE = """SELECT * FROM factors WHERE calibration_id = (SELECT calibration_id FROM factors
  WHERE reverted_at IS NULL ORDER BY applied_at DESC, calibration_id LIMIT 1)"""
 WAIT_SECONDS = 2.0
@@ -223,10 +223,10 @@ def _from_sqlite(file: Path) -> Factors:
 
 def _factors(rows: Any) -> Factors:
     """Any: rows as the two drivers give them."""
-    by_place: dict[Place, dict[str, Factor]] = {}
+    by_place: dict[FactorKey, dict[str, Factor]] = {}
     identity = ""
     for row in rows:
-        identity, place = row["calibration_id"], Place(*(row[name] for name in Place._fields))
+        identity, place = row["calibration_id"], FactorKey(*(row[name] for name in FactorKey._fields))
         by_place.setdefault(place, {})[row["gpu"]] = Factor(
             place=place, gpu=row["gpu"], log_factor=row["log_factor"], log_sd=row["log_sd"], ratios=row["ratios"]
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class PlanInputs:
     """Facts of one moment.  Offers have the columns `planners.domain.OFFER_COLUMNS`; the rest are the price book's."""
 
     find_model: Callable[[ModelRef], ModelShape]

@@ -10,7 +10,7 @@ from clusterctl.costs.page import csv_text
 from clusterctl.costs.queries import COLUMNS, LABEL, split
 from planners.costs.rounding import rounded
 from planners.costs.summary import by
-from planners.costs.tables import Use
+from planners.costs.tables import Purpose
 
 view: data.View = st.session_state["view"]
 MOST_ROWS = 15
@@ -36,19 +36,19 @@ def totals(parts: pl.DataFrame) -> None:
                 ui.usd(amount),
                 delta=f"{share} of the window",
                 help=f"{meaning} {FORMULA}",
-                bad=True if use is Use.IDLE and whole and float(amount) / whole > 0.1 else None,
+                bad=True if use is Purpose.IDLE and whole and float(amount) / whole > 0.1 else None,
             )
 
 
-USES: dict[Use, tuple[str, str]] = {
-    Use.BUSY: ("Working GPUs", "GPUs that worked."),
-    Use.IDLE: ("Idle GPUs", "GPUs that were held and did not work."),
-    Use.UNMEASURED: ("Not measured", "GPUs that were paid while no telemetry says what they did."),
-    Use.SANDBOX: ("Sandboxes", "Machines that run the generated code."),
-    Use.UNUSED: ("Reserved, unused", "Reserved capacity in which no machine ran."),
-    Use.MACHINE: ("Other machines", "Machines without a GPU."),
-    Use.STORAGE: ("Storage", "Disks and buckets."), Use.EGRESS: ("Egress", "Traffic that leaves the cloud."),
-    Use.TOKENS: ("API tokens", "Tokens of models behind an API."),
+USES: dict[Purpose, tuple[str, str]] = {
+    Purpose.BUSY: ("Working GPUs", "GPUs that worked."),
+    Purpose.IDLE: ("Idle GPUs", "GPUs that were held and did not work."),
+    Purpose.UNMEASURED: ("Not measured", "GPUs that were paid while no telemetry says what they did."),
+    Purpose.SANDBOX: ("Sandboxes", "Machines that run the generated code."),
+    Purpose.UNUSED: ("Reserved, unused", "Reserved capacity in which no machine ran."),
+    Purpose.MACHINE: ("Other machines", "Machines without a GPU."),
+    Purpose.STORAGE: ("Storage", "Disks and buckets."), Purpose.EGRESS: ("Egress", "Traffic that leaves the cloud."),
+    Purpose.TOKENS: ("API tokens", "Tokens of models behind an API."),
 }  # fmt: skip
 REASONS = {name: words for name, (words, _) in charts.STATES.items()}
 
@@ -88,7 +88,7 @@ def capacity(parts: pl.DataFrame) -> None:
     """Spot and reservations: what there was of either."""
     kinds = set(parts["capacity_type"].drop_nulls().unique())
     st.subheader("Spot and reservations", anchor=False)
-    if not kinds & {"spot", "reserved"} and parts.filter(pl.col("use") == Use.UNUSED).is_empty():
+    if not kinds & {"spot", "reserved"} and parts.filter(pl.col("use") == Purpose.UNUSED).is_empty():
         ui.gap("Spot and reservations", "everything in this window was bought on demand")
         return
     rows = by(parts.filter(pl.col("capacity_type").is_not_null()), "capacity_type")

@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, alerts, charts, data, ui
-from planners.costs.tables import Use
+from planners.costs.tables import Purpose
 
 view: data.View = st.session_state["view"]
 FORMULA = "GPU-hours that were idle for this reason x price of their machine per hour / its GPUs"
@@ -26,7 +26,7 @@ def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
     """The answer first: how much is wasted, and on what most of it."""
     by = charts.states(accounts.idle(parts)).with_columns(pl.col("usd").cast(pl.Float64))
     by = by.with_columns(text=pl.col("usd").map_elements(ui.usd, return_dtype=pl.String))
-    idle = parts.filter(pl.col("use") == Use.IDLE)
+    idle = parts.filter(pl.col("use") == Purpose.IDLE)
     wasted, total = accounts.gpu_hours(idle), accounts.gpu_hours(parts)
     if not total or use.is_empty():
         ui.gap("GPUs", "no telemetry of GPUs in this window: the run has none, or its nodes run no telemetry agent")

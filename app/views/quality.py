@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, data, ui
-from planners.costs.tables import Use
+from planners.costs.tables import Purpose
 
 view: data.View = st.session_state["view"]
 OLD_DAYS = 90
@@ -47,7 +47,7 @@ def telemetry() -> None:
     st.subheader("Telemetry", anchor=False)
     account = accounts.account(view)
     ui.problems(account.problems)
-    whole, lost = accounts.gpu_hours(account.parts), accounts.gpu_hours(account.parts, Use.UNMEASURED)
+    whole, lost = accounts.gpu_hours(account.parts), accounts.gpu_hours(account.parts, Purpose.UNMEASURED)
     with ui.figures():
         ui.figure(
             "GPU time measured",

@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
-from planners.costs.tables import Use
+from planners.costs.tables import Purpose
 
 view: data.View = st.session_state["view"]
 ENDS = {"done": charts.GREEN, "time limit": charts.ORANGE, "memory limit": charts.PINK, "error": charts.VERMILION}
@@ -34,7 +34,7 @@ def fleet(rows: pl.DataFrame) -> pl.DataFrame:
 def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
     """Totals of the window, and what they cost."""
     done, step = int(frame["finished"].sum()), view.step_seconds
-    parts = accounts.account(view).parts.filter(pl.col("use") == Use.SANDBOX)
+    parts = accounts.account(view).parts.filter(pl.col("use") == Purpose.SANDBOX)
     paid = float(accounts.usd(parts)) if parts.height and not parts["usd"].has_nulls() else None
     idle = use.filter(pl.col("reason") == "waiting_sandbox")
     window = "In the window."

@@ -23,7 +23,7 @@ from clusterctl.run.jobs import check_packages
 from clusterctl.run.preflight import Allowed, RunLimits, check_money
 from clusterctl.run.records import use_of
 from clusterctl.run.runs import open_run, target_of
-from clusterctl.run.start import Deed, Launch, check_limits_left, decide, ensure_supervisor, prepare
+from clusterctl.run.start import Launch, UpAction, check_limits_left, decide, ensure_supervisor, prepare
 from clusterctl.run.view import preview_text
 from clusterctl.telemetry.settings import installed
 from clusterctl.ui.terminal import ask
@@ -72,7 +72,7 @@ def up(
         if (run := launch.run) is not None:  # they win over the run's, and those over the spec's
             limits = RunLimits(usd=usd or run.limit_usd, hours=hours or run.limit_hours)
         _show(ledger, plan, launch, limits, as_json=as_json)
-        if launch.deed is not Deed.FOLLOW:
+        if launch.deed is not UpAction.FOLLOW:
             check_packages(plan)
             used, last = use_of(ledger, launch.run_id), next(iter(ledger.steps(launch.run_id, last=1)), None)
             check_limits_left(used, launch, limits)
@@ -80,12 +80,12 @@ def up(
             check_money(plan, allowed, limits, now=now, used=used, left=left)
         if dry_run:
             return
-        question = "start it?" if launch.deed is Deed.START else "go on with it?"
-        if launch.deed is not Deed.FOLLOW and not ask(question, yes=yes):
+        question = "start it?" if launch.deed is UpAction.START else "go on with it?"
+        if launch.deed is not UpAction.FOLLOW and not ask(question, yes=yes):
             raise ClusterctlError("not started")
         with Interrupt() as interrupt:
             with run_lock(ledger, plan.name, "up", wait_seconds=LOCK_SECONDS):
-                launch = decide(ledger, store, plan, only=only, again=again and launch.deed is Deed.START)
+                launch = decide(ledger, store, plan, only=only, again=again and launch.deed is UpAction.START)
                 seen = ledger.events(launch.run_id)
                 prepare(ledger, store, plan, launch, limits)
                 ensure_supervisor(ledger, store, launch.run_id, wait=True)

@@ -16,7 +16,7 @@ from clusterctl.ui.spans import Line, Span, Style, clean, line, wrap
 from clusterctl.ui.table import Column, cell, draw
 from planners.costs.rounding import rounded
 from planners.costs.summary import by_price
-from planners.costs.tables import FORMULAS, Use
+from planners.costs.tables import FORMULAS, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,7 +141,7 @@ def _names(row: Mapping[str, Any], columns: Sequence[str]) -> list[Line]:
 
 
 def _style(row: Mapping[str, Any]) -> Style:
-    return Style.WARN if row.get("use") in {Use.IDLE, Use.UNUSED} else Style.PLAIN
+    return Style.WARN if row.get("use") in {Purpose.IDLE, Purpose.UNUSED} else Style.PLAIN
 
 
 def _figures(row: Mapping[str, Any], amount: Decimal | None, places: int) -> list[Line]:
@@ -158,7 +158,7 @@ def _figures(row: Mapping[str, Any], amount: Decimal | None, places: int) -> lis
 def explanation_lines(page: Page, columns: int) -> list[Line]:
     """Where the figures come from: the formula of each use, and each price with its source and age."""
     parts = page.account.parts
-    uses = [[cell(use), cell(FORMULAS[Use(use)])] for use in parts["use"].unique().sort()]
+    uses = [[cell(use), cell(FORMULAS[Purpose(use)])] for use in parts["use"].unique().sort()]
     found = [
         [],
         line(Span("  how they come about", Style.STRONG)),

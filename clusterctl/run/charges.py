@@ -9,7 +9,7 @@ from typing import Any
 
 from clusterctl.catalog.price_book import load_book
 from clusterctl.errors import ClusterctlError
-from clusterctl.run.marks import Charge
+from clusterctl.run.marks import CostReport
 from planners.plan.unit_prices import TokenPrices
 from planners.plan.value import Plan
 from planners.spec.models import ApiModel
@@ -19,13 +19,13 @@ PRICE_OF = {"input tokens": "input", "cached input tokens": "cached_input", "out
 TOKENS_OF_A_PRICE = 10**6
 
 
-class ChargePrices:
+class UsagePrices:
     """Prices for the charges of one plan's run.  The book is opened when the first one is asked for."""
 
     def __init__(self, plan: Plan) -> None:
         self._spec = plan.spec
 
-    def of(self, charge: Charge) -> tuple[Decimal | None, str]:
+    def of(self, charge: CostReport) -> tuple[Decimal | None, str]:
         """Dollars per unit, and where they are from; None where the job states its dollars or nobody knows."""
         if charge.usd is not None or charge.usd_per_unit is not None:
             return charge.usd_per_unit, charge.source or "the job"

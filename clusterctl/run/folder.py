@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clusterctl.run.marks import Charge, Mark, read_mark
+from clusterctl.run.marks import CostReport, StepReport, read_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class RunFolder:
         """A line for each step and reported cost, written by the job."""
         return self.path / "marks.jsonl"
 
-    def read_marks(self, since_byte: int = 0) -> Iterator[tuple[int, Mark | Charge | str]]:
+    def read_marks(self, since_byte: int = 0) -> Iterator[tuple[int, StepReport | CostReport | str]]:
         """(position after it, what it says or why it says nothing) of every whole line from `since_byte` on; a torn
         last line waits for its end."""
         if not self.marks.exists():
@@ -68,7 +68,7 @@ class RunFolder:
                 if not line.endswith(b"\n"):
                     return
                 position += len(line)
-                yield position, read_mark(line)
+                yield position, read_report(line)
 
     def marks_line(self, position: int) -> int:
         """Number of the line that ends at this position."""

@@ -7,9 +7,9 @@ import sys
 from importlib.util import find_spec
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.specfile.write import write_atomic
 from clusterctl.paths import user_data_dir
 from clusterctl.run.folder import RunFolder
+from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Job
 from clusterctl.targets.local import SANDBOX, TELEMETRY, TRAINER
 from clusterctl.telemetry import MARKS_VARIABLE, PHASES_VARIABLE

@@ -45,7 +45,7 @@ Usd = Annotated[Decimal, Field(ge=0, le=MOST_USD, allow_inf_nan=False), _places(
 UnitPrice = Annotated[Decimal, Field(ge=0, le=MOST_USD, allow_inf_nan=False), _places(15)]
 
 
-class Mark(BaseModel):
+class StepReport(BaseModel):
     """A step is done."""
 
     at: AwareDatetime
@@ -56,7 +56,7 @@ class Mark(BaseModel):
     metrics: Annotated[dict[str, float], BeforeValidator(_numbers)] = {}
 
 
-class Charge(BaseModel):
+class CostReport(BaseModel):
     """The job has used so much of something that is paid beside its machine, since it last said so."""
 
     model_config = ConfigDict(extra="forbid")
@@ -82,13 +82,13 @@ class Charge(BaseModel):
         return self
 
 
-def read_mark(line: bytes) -> Mark | Charge | str:
+def read_report(line: bytes) -> StepReport | CostReport | str:
     """What a line says, or why it says nothing."""
     if len(line) > MOST_BYTES:
         return "it is longer than a MiB"
     try:
         row = json.loads(line, parse_float=Decimal)
-        return (Charge if isinstance(row, dict) and "cost" in row else Mark).model_validate(row)
+        return (CostReport if isinstance(row, dict) and "cost" in row else StepReport).model_validate(row)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -9,7 +9,7 @@ from decimal import Decimal
 from clusterctl.errors import Infeasible, PriceError
 from planners.plan.summary import PRICE_OLD_DAYS
 from planners.plan.value import Band, Plan
-from planners.runs.limits import Use
+from planners.runs.limits import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def exact(value: float | None) -> Decimal | None:
 
 
 def check_money(
-    plan: Plan, allowed: Allowed, limits: RunLimits, *, now: datetime, used: Use | None = None, left: float = 1.0
+    plan: Plan, allowed: Allowed, limits: RunLimits, *, now: datetime, used: Usage | None = None, left: float = 1.0
 ) -> None:
     """Refuses a plan whose prices are unknown or old, or whose P90 breaks its limits, unless that was accepted.
 

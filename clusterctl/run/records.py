@@ -8,14 +8,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import Intent, Resource
-from clusterctl.run.charges import ChargePrices
-from clusterctl.run.marks import MOST_USD, Charge
+from clusterctl.run.charges import UsagePrices
+from clusterctl.run.marks import MOST_USD, CostReport
 from clusterctl.run.runs import LINES, NODE, PROCESS, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
 from planners.costs.tables import MACHINE
-from planners.runs.limits import Use
+from planners.runs.limits import Usage
 from planners.runs.outlook import SECONDS_PER_HOUR
-from planners.runs.reconcile import Action, Change, Instance, Past, resource_id
+from planners.runs.reconcile import Action, Change, Instance, RoleHistory, resource_id
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -25,11 +25,11 @@ NOBODY = "unknown"
 """Provider of what a job reports without naming one."""
 
 
-def use_of(ledger: Ledger, run_id: str) -> Use:
+def use_of(ledger: Ledger, run_id: str) -> Usage:
     """Hours and dollars of a run so far.  Hours between two times that it was up don't count."""
     bill = ledger.bill(run_id)
     seconds = sum((Decimal(str(line.seconds)) for line in bill.lines if line.kind == MACHINE), Decimal(0))
-    return Use(
+    return Usage(
         hours=seconds / SECONDS_PER_HOUR,
         priced_usd=bill.known_usd,
         unpriced=bill.unpriced,
@@ -37,14 +37,14 @@ def use_of(ledger: Ledger, run_id: str) -> Use:
     )
 
 
-def pasts(resources: Sequence[Resource], *, since: datetime) -> dict[str, Past]:
+def pasts(resources: Sequence[Resource], *, since: datetime) -> dict[str, RoleHistory]:
     """By role: its starts, those after `since`, and when it was last seen."""
-    past: dict[str, Past] = {}
+    past: dict[str, RoleHistory] = {}
     for resource in resources:
         if resource.kind == PROCESS:
-            old = past.get(resource.role, Past())
+            old = past.get(resource.role, RoleHistory())
             fruitless = old.fruitless + (1 if resource.intended_at > since else 0)
-            past[resource.role] = Past(
+            past[resource.role] = RoleHistory(
                 starts=old.starts + 1, fruitless=fruitless, last_seen=resource.gone_at or resource.live_at
             )
     return past
@@ -68,7 +68,7 @@ class Records:
         self.wanted_at = max([row.created_at, *(event.at for event in wanted)])
         """When the run was last asked for: what went wrong before that is forgiven."""
         self._last_step_at = self.ledger.last_step_at(run.run_id) or row.created_at
-        self._prices = ChargePrices(run.plan)
+        self._prices = UsagePrices(run.plan)
         self._alone = True
         """Nobody has watched since the last beat: what happened meanwhile is known by its traces only."""
 
@@ -82,7 +82,7 @@ class Records:
                 self._event_of(position, mark)
                 continue
             at = mark.at if self._last_step_at <= mark.at <= now else now
-            if isinstance(mark, Charge):
+            if isinstance(mark, CostReport):
                 self._charge(position, mark, at)
                 continue
             self.ledger.record_step(run.run_id, mark.stage, mark.step, of=mark.of, at=at, metrics=mark.metrics)
@@ -101,7 +101,7 @@ class Records:
             at=self.run.clock.now(),
         )
 
-    def _charge(self, position: int, said: Charge, at: datetime) -> None:
+    def _charge(self, position: int, said: CostReport, at: datetime) -> None:
         """What the job says that it has used beside its machine, once."""
         run = self.run
         usd_per_unit, source = self._prices.of(said)
@@ -149,7 +149,7 @@ class Records:
                 at=run.clock.now(),
             )
 
-    def past(self) -> dict[str, Past]:
+    def past(self) -> dict[str, RoleHistory]:
         """Starts of every role, and how many of them brought no step."""
         return pasts(self.ledger.resources(self.run.run_id), since=max(self.wanted_at, self._last_step_at))
 

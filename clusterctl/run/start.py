@@ -21,7 +21,7 @@ from clusterctl.targets.local import SUPERVISOR, LocalTarget, log_file
 from clusterctl.targets.log_times import last_error
 from clusterctl.targets.processes import running, spawn
 from planners.plan.value import Plan
-from planners.runs.limits import Standing, Use, judge
+from planners.runs.limits import LimitState, Usage, check_limits
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -42,7 +42,7 @@ SUPERVISOR_SECONDS = 60.0
 """For a new supervisor to take its lock: an interpreter's start on a very busy machine.  A dead one is noticed."""
 
 
-class Deed(StrEnum):
+class UpAction(StrEnum):
     """What `up` does."""
 
     START = "start"
@@ -54,7 +54,7 @@ class Deed(StrEnum):
 class Launch:
     """The run that a plan means, and what `up` does to it."""
 
-    deed: Deed
+    deed: UpAction
     run_id: str
     run: Run | None
     """As it is recorded; None for one that is not."""
@@ -76,12 +76,12 @@ def decide(ledger: Ledger, store: Path, plan: Plan, *, only: Run | None = None, 
     mine = [only] if only is not None else runs
     latest = next((run for run in mine if run.state in LIVE), mine[0] if mine else None)
     if latest is not None and latest.state in LIVE:
-        return Launch(deed=Deed.FOLLOW, run_id=latest.run_id, run=latest)
+        return Launch(deed=UpAction.FOLLOW, run_id=latest.run_id, run=latest)
     if latest is None or again:
         known, number = {run.run_id for run in runs}, 1
         while run_id_of(plan, again=number) in known:
             number += 1
-        return Launch(deed=Deed.START, run_id=run_id_of(plan, again=number), run=None)
+        return Launch(deed=UpAction.START, run_id=run_id_of(plan, again=number), run=None)
     if latest.state == "finished":
         raise StateError(
             f"this plan has been run: {latest.run_id} has finished",
@@ -92,13 +92,13 @@ def decide(ledger: Ledger, store: Path, plan: Plan, *, only: Run | None = None, 
             f"{latest.run_id} can't go on: its folder, with its checkpoint, is gone",
             hint="`--again` starts another run of the plan from the beginning",
         )
-    return Launch(deed=Deed.RESUME, run_id=latest.run_id, run=latest)
+    return Launch(deed=UpAction.RESUME, run_id=latest.run_id, run=latest)
 
 
-def check_limits_left(use: Use, launch: Launch, limits: RunLimits) -> None:
+def check_limits_left(use: Usage, launch: Launch, limits: RunLimits) -> None:
     """Raises Infeasible where a run that should go on has used up its limits."""
-    verdict = judge(use, limit_usd=limits.usd, limit_hours=limits.hours)
-    if launch.run is not None and verdict.standing is Standing.STOP:
+    verdict = check_limits(use, limit_usd=limits.usd, limit_hours=limits.hours)
+    if launch.run is not None and verdict.standing is LimitState.STOP:
         raise Infeasible(
             f"{launch.run_id} can't go on: {verdict.reason}",
             hint=f"`clusterctl up {launch.run_id} --limit-usd N` (or --limit-hours N) gives it more",
@@ -119,7 +119,7 @@ def prepare(ledger: Ledger, store: Path, plan: Plan, launch: Launch, limits: Run
         raise ClusterctlError(f"{folder.path} can't be made: {error.strerror}", hint="make room, then again") from error
     if not folder.plan.exists():
         write_plan(folder.plan, plan)
-    if launch.deed is Deed.START:
+    if launch.deed is UpAction.START:
         ledger.add_run(
             Run(
                 run_id=run_id,
@@ -139,7 +139,7 @@ def prepare(ledger: Ledger, store: Path, plan: Plan, launch: Launch, limits: Run
     if run is not None and (run.limit_usd, run.limit_hours) != (limits.usd, limits.hours):
         ledger.set_limits(run_id, usd=limits.usd, hours=limits.hours)
         ledger.record_event(run_id, "limits", f"now {limits}")
-    if launch.deed is Deed.RESUME or (run is not None and run.desired == "down"):
+    if launch.deed is UpAction.RESUME or (run is not None and run.desired == "down"):
         at = open_run(ledger, store, run_id).clock.now()
         ledger.record_event(run_id, "wanted", "up again", event_id=f"wanted:{run_id}:{number}", at=at)
         ledger.reopen(run_id)

@@ -10,9 +10,9 @@ from clusterctl.ledger.rows import Event, Step
 from clusterctl.run.bill import BillLine
 from clusterctl.run.folder import RunFolder
 from clusterctl.run.preflight import RunLimits
-from clusterctl.run.start import Deed, Launch
+from clusterctl.run.start import Launch, UpAction
 from planners.plan.value import Plan
-from planners.runs.limits import Use, idle_seconds
+from planners.runs.limits import Usage, idle_seconds
 
 METRIC_WORDS = {
     "reward": "reward",
@@ -24,18 +24,18 @@ METRIC_WORDS = {
 UNIT_BYTES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
 
 
-def preview_text(plan: Plan, launch: Launch, limits: RunLimits, use: Use, last: Step | None) -> str:
+def preview_text(plan: Plan, launch: Launch, limits: RunLimits, use: Usage, last: Step | None) -> str:
     """What `up` will do, and the money."""
-    deed = {Deed.START: "starts", Deed.RESUME: "goes on with", Deed.FOLLOW: "follows"}[launch.deed]
+    deed = {UpAction.START: "starts", UpAction.RESUME: "goes on with", UpAction.FOLLOW: "follows"}[launch.deed]
     rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
-    mark = "+" if launch.deed is Deed.START else " "
+    mark = "+" if launch.deed is UpAction.START else " "
     rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
     least, hour = ("at least ", "unknown") if plan.at_least else ("", price_text(plan.usd_per_hour))
     usd = [usd_text(value) for value in (plan.usd.p50, plan.usd.p10, plan.usd.p90)]
     took = [duration_text(3600 * value) for value in (plan.hours.p50, plan.hours.p10, plan.hours.p90)]
     money = f"{least}{usd[0]} (P10 {usd[1]}, P90 {usd[2]})" if plan.usd.p90 or not plan.at_least else "unknown"
     rows += [f"  dollars  {money}; an hour costs {hour}", f"  time     {took[0]} (P10 {took[1]}, P90 {took[2]})"]
-    if launch.deed is not Deed.START:
+    if launch.deed is not UpAction.START:
         done = f"step {last.step} of {last.of}" if last else "no step done"
         spent = usd_text(None if use.unpriced else use.priced_usd, known=use.priced_usd)
         rows.append(f"  so far   {done}, {spent}, {duration_text(float(use.hours) * 3600)}")

@@ -19,7 +19,7 @@ from clusterctl.run.records import Records, use_of
 from clusterctl.run.runs import OpenRun
 from clusterctl.targets.log_times import last_error, note_times
 from clusterctl.telemetry.run_metrics import RunMetrics
-from planners.runs.limits import Standing, Use, idle_seconds, judge
+from planners.runs.limits import LimitState, Usage, check_limits, idle_seconds
 from planners.runs.outlook import SECONDS_PER_HOUR
 from planners.runs.reconcile import Action, Change, Instance, reconcile
 
@@ -44,7 +44,7 @@ class Watch:
     def __init__(self, run: OpenRun) -> None:
         self.run, self.ledger, self.records = run, run.ledger, Records(run)
         self._metrics = RunMetrics(run)
-        self._known: tuple[Run, Use, datetime] | None = None
+        self._known: tuple[Run, Usage, datetime] | None = None
         """The run as last read, its use, and when: what `hold` goes on from."""
         self._cut: _Cut | None = None
         self._ending = False
@@ -100,8 +100,8 @@ class Watch:
         hours = Decimal(str((run.clock.now() - at).total_seconds())) / SECONDS_PER_HOUR
         dollars = hours * (run.usd_per_hour or Decimal(0))  # what has no known price is no proof
         use = replace(use, hours=use.hours + hours, priced_usd=use.priced_usd + dollars)
-        verdict = judge(use, limit_usd=row.limit_usd, limit_hours=row.limit_hours)
-        if verdict.standing is Standing.STOP:
+        verdict = check_limits(use, limit_usd=row.limit_usd, limit_hours=row.limit_hours)
+        if verdict.standing is LimitState.STOP:
             seen = run.target.observe(run.ref)
             ends = reconcile(run.roles, seen, run_id=run.run_id, past={}, done=False, now=at, end=True)
             for change in ends.changes:
@@ -126,9 +126,9 @@ class Watch:
         run, now = self.run, self.run.clock.now()
         use = use_of(self.ledger, run.run_id)
         self._known = (row, use, now)
-        verdict = judge(use, limit_usd=row.limit_usd, limit_hours=row.limit_hours)
+        verdict = check_limits(use, limit_usd=row.limit_usd, limit_hours=row.limit_hours)
         limits = (row.limit_usd, row.limit_hours)
-        if verdict.standing is Standing.WARN and self._warned != limits:
+        if verdict.standing is LimitState.WARN and self._warned != limits:
             self._warned = limits
             self._event("warn", verdict.reason, f"warn:{limits}")
         patience = idle_seconds(run.spec.limits.idle_minutes, run.planned_step_seconds)
@@ -138,7 +138,7 @@ class Watch:
             reason = f"failed: its folder {run.folder.path} has been deleted"
         elif self._cut is not None:
             reason = self._cut.reason
-        elif verdict.standing is Standing.STOP:
+        elif verdict.standing is LimitState.STOP:
             reason = verdict.reason
         elif (now - idle_since).total_seconds() > patience:
             reason = f"idle: no step for {patience / 60:.3g} minutes"

@@ -10,7 +10,7 @@ from clusterctl.errors import SpecError
 from clusterctl.paths import user_data_dir
 
 if TYPE_CHECKING:
-    from clusterctl.store.object_store import Objects
+    from clusterctl.store.object_store import ObjectStore
     from clusterctl.store.source import Source as Source
     from clusterctl.store.store import Store as Store
 
@@ -45,7 +45,7 @@ def open_source(url: str | None = None) -> Source:
     return Prometheus(where) if where.startswith("prometheus+") else open_store(where)
 
 
-def open_objects(url: str | None = None) -> Objects:
+def open_objects(url: str | None = None) -> ObjectStore:
     """What a store lies in, for a process that writes segments without polars.  Raises as `open_store`."""
     from clusterctl.store.object_store import Folder
 

@@ -104,8 +104,8 @@ def _compact_partition(
 
 def _write_parts(
     reader: Reader, table: str, partition: partitions.Partition, rows: pl.DataFrame, levels: Iterable[int]
-) -> dict[int, list[partitions.Part]]:
-    parts: dict[int, list[partitions.Part]] = {}
+) -> dict[int, list[partitions.StoredFile]]:
+    parts: dict[int, list[partitions.StoredFile]] = {}
     for level in levels:
         if level:
             columns = None if level > 0 else [name for name in TABLES[table] if name != "gpu"]
@@ -117,7 +117,7 @@ def _write_parts(
             name = partitions.part_name(level, content)
             reader.objects.put(partition.folder + name, content)
             nodes, ats = piece["node"].fill_null(""), piece["at"].dt.timestamp("ms") / 1000
-            parts[level].append(partitions.Part(name, nodes[0], nodes[-1], ats.min(), ats.max()))  # type: ignore[arg-type]
+            parts[level].append(partitions.StoredFile(name, nodes[0], nodes[-1], ats.min(), ats.max()))  # type: ignore[arg-type]
     return parts
 
 

@@ -26,7 +26,7 @@ class Entry:
     modified: datetime
 
 
-class Objects(Protocol):
+class ObjectStore(Protocol):
     """A folder or a bucket.  Every method raises OSError when it can't be reached."""
 
     where: str

@@ -84,7 +84,7 @@ def _checksum(content: bytes | memoryview) -> str:
     return f"{zlib.crc32(content):08x}"
 
 
-class Part(NamedTuple):
+class StoredFile(NamedTuple):
     """A file of rolled-up rows, and whose they are."""
 
     name: str
@@ -105,7 +105,7 @@ class Manifest:
     """What counts in a partition."""
 
     number: int = 0
-    parts: Mapping[int, tuple[Part, ...]] = field(default_factory=dict)
+    parts: Mapping[int, tuple[StoredFile, ...]] = field(default_factory=dict)
     """By level."""
     merged: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     """By writer: first and last numbers of the segments that the parts hold."""
@@ -144,7 +144,7 @@ class Manifest:
         kept = json.loads(line)
         return Manifest(
             number=number,
-            parts={int(level): tuple(Part(*part) for part in parts) for level, parts in kept["parts"].items()},
+            parts={int(level): tuple(StoredFile(*part) for part in parts) for level, parts in kept["parts"].items()},
             merged={writer: tuple((a, b) for a, b in runs) for writer, runs in kept["merged"].items()},
             is_in_pieces=kept["is_in_pieces"],
         )

@@ -18,7 +18,7 @@ from planners.telemetry.tables import TABLES, schema
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from clusterctl.store.object_store import Entry, Objects
+    from clusterctl.store.object_store import Entry, ObjectStore
 
 UNREADABLE = (OSError, pl.exceptions.PolarsError)
 MOST_KEPT = 4000
@@ -31,7 +31,7 @@ LOOKS = 5
 class Reader:
     """Reads one store.  Threads may share it."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectStore) -> None:
         self.objects, self.where = objects, objects.where
         self._problems: dict[str, str] = {}
         """By key of the object, or by what failed."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from clusterctl.store.object_store import Objects
+    from clusterctl.store.object_store import ObjectStore
     from clusterctl.store.read import Reader
 
 
@@ -27,7 +27,7 @@ class Store(Reader):
     """A `Source` that can be written; what is not flushed is not seen.  Threads may share it; each process opens its
     own."""
 
-    def __init__(self, objects: Objects, *, node: str | None = None) -> None:
+    def __init__(self, objects: ObjectStore, *, node: str | None = None) -> None:
         super().__init__(objects)
         self._writer = Writer(objects, node=node)
 

@@ -25,7 +25,7 @@ from clusterctl.store.object_store import PART
 from planners.telemetry.tables import schema
 
 if TYPE_CHECKING:
-    from clusterctl.store.object_store import Objects
+    from clusterctl.store.object_store import ObjectStore
 
 ROW_GROUP = 2**16
 """Rows: one node's day is read in milliseconds, and the footer stays small; tools/benchmarks/results/store.md."""
@@ -36,7 +36,7 @@ MAX_APPENDED_BYTES = 256 * 2**20
 class Writer:
     """Collects frames.  `append` never waits for a disk or network; `flush` may, so threads may share a writer."""
 
-    def __init__(self, objects: Objects, *, node: str | None = None) -> None:
+    def __init__(self, objects: ObjectStore, *, node: str | None = None) -> None:
         self.outbox = Outbox(objects, node=node)
         self._lock = threading.Lock()
         self._appended: dict[str, list[pl.DataFrame]] = defaultdict(list)
@@ -85,7 +85,7 @@ class Writer:
             for part in typed.with_columns(day_or_hour.alias("partition")).partition_by("partition"):
                 rows = part.drop("partition")
                 self.outbox.add(
-                    Segment(
+                    Batch(
                         table=table,
                         partition=part["partition"][0],
                         content=to_parquet(rows),
@@ -110,7 +110,7 @@ MAX_SPOOL_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
+class Batch:
     """Rows of one table and partition, encoded."""
 
     table: str
@@ -140,7 +140,7 @@ class Outbox:
 
     def __init__(
         self,
-        objects: Objects,
+        objects: ObjectStore,
         *,
         node: str | None = None,
         max_bytes: int = MAX_WAITING_BYTES,
@@ -152,11 +152,11 @@ class Outbox:
         """Why the last `send` failed; None when it did not."""
         self._max_bytes, self._max_spool_bytes = max_bytes, max_spool_bytes
         self._lock, self._sending = threading.Lock(), threading.Lock()
-        self._waiting: deque[tuple[str, Segment]] = deque()
+        self._waiting: deque[tuple[str, Batch]] = deque()
         self._number = self._bytes = 0
         self._lost: dict[str, _Lost] = {}
 
-    def add(self, segment: Segment) -> None:
+    def add(self, segment: Batch) -> None:
         """Queue; the oldest are dropped while too many bytes wait."""
         with self._lock:
             self._number += 1
@@ -227,7 +227,7 @@ class Outbox:
                 with self._lock:
                     self._lose(oldest.key.split("/")[1], oldest.modified, oldest.modified, None)
 
-    def _remove(self) -> Segment:
+    def _remove(self) -> Batch:
         segment = self._waiting.popleft()[1]
         self._bytes -= len(segment.content)
         return segment

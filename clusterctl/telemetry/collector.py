@@ -18,7 +18,7 @@ from planners.telemetry.tables import GPU, Idle, RollUp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clusterctl.telemetry.gpu_processes import Holder, Holders
+    from clusterctl.telemetry.gpu_processes import GpuHolder, Holders
     from clusterctl.telemetry.nvml import Reading
     from clusterctl.telemetry.phases import Phases
 
@@ -152,7 +152,7 @@ class Collector:
             **row,
         )
 
-    def _reason(self, reading: Reading, holder: Holder | None, gpu_util_pct: float | None) -> Idle | None:
+    def _reason(self, reading: Reading, holder: GpuHolder | None, gpu_util_pct: float | None) -> Idle | None:
         if holder is not None:
             age = holder.age_seconds()
             phase, run_phases = None, dict[str, str]()

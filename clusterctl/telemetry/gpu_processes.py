@@ -23,7 +23,7 @@ _POD = re.compile(r"kubepods[^\n]*?pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class GpuHolder:
     """A process, and for whom it works."""
 
     pid: int
@@ -45,14 +45,14 @@ class Holders:
 
     def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
-        self._known: dict[int, Holder] = {}
+        self._known: dict[int, GpuHolder] = {}
 
-    def of(self, processes: Iterable[tuple[int, int]]) -> Holder | None:
+    def of(self, processes: Iterable[tuple[int, int]]) -> GpuHolder | None:
         """Of those that compute on a GPU (pid, MiB): the one that says its run, then the one with most memory."""
         found = [(holder, mib) for pid, mib in processes if (holder := self.look(pid)) is not None]
         return max(found, key=lambda one: (one[0].run is not None, one[1]), default=(None, 0))[0]
 
-    def look(self, pid: int) -> Holder | None:
+    def look(self, pid: int) -> GpuHolder | None:
         """The process; None when it is gone.  One of another PID namespace can't be found: it counts as gone."""
         folder = self._proc / str(pid)
         try:
@@ -69,7 +69,7 @@ class Holders:
         return known
 
 
-def _holder(folder: Path, pid: int, ticks: int, name: str) -> Holder:
+def _holder(folder: Path, pid: int, ticks: int, name: str) -> GpuHolder:
     tags = _tags(folder)
     try:
         cgroup = (folder / "cgroup").read_text("utf-8", "replace")
@@ -80,7 +80,7 @@ def _holder(folder: Path, pid: int, ticks: int, name: str) -> Holder:
     if not run:
         slurm = tags.get("SLURM_JOB_ID") or (job[1] if job else None)
         run = f"slurm/{slurm}" if slurm else f"pod/{pod[1].replace('_', '-')}" if pod else None
-    return Holder(
+    return GpuHolder(
         pid=pid,
         start_ticks=ticks,
         name=name,

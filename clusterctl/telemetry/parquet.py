@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.store import partitions
-from clusterctl.store.writer import Segment
+from clusterctl.store.writer import Batch
 from planners.telemetry.merge import merge
 from planners.telemetry.tables import TABLES
 
@@ -43,13 +43,13 @@ def to_parquet(table: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     return file.getvalue()
 
 
-def segments(table: str, rows: Sequence[Mapping[str, Any]]) -> list[Segment]:
+def segments(table: str, rows: Sequence[Mapping[str, Any]]) -> list[Batch]:
     """What a store takes: rows of a table that counts seconds are merged by key, all are split by partition."""
     parts: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in merge(table, rows) if "seconds" in TABLES[table] else rows:
         parts[_utc(row["at"] - 1).strftime(partitions.partition_format(table))].append(row)
     return [
-        Segment(
+        Batch(
             table=table,
             partition=partition,
             content=to_parquet(table, part),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import polars as pl
 
 from planners.costs.rounding import spend_reservations, spread
-from planners.costs.tables import CHARGES, GPU_USE, MACHINE, MOMENT, PARTS, SANDBOX_ROLE, USE_OF_KIND, Use
+from planners.costs.tables import CHARGES, GPU_USE, MACHINE, MOMENT, PARTS, SANDBOX_ROLE, USE_OF_KIND, Purpose
 
 CHARGE = "charge"
 SECONDS_PER_HOUR = 3600.0
@@ -48,7 +48,7 @@ def _seen(paid: pl.DataFrame, use: pl.DataFrame) -> pl.DataFrame:
         use.join(machines.select("node").unique(), on="node", how="semi")
         .with_columns(
             device=device,
-            use=pl.when(pl.col("reason").is_null()).then(pl.lit(Use.BUSY)).otherwise(pl.lit(Use.IDLE)),
+            use=pl.when(pl.col("reason").is_null()).then(pl.lit(Purpose.BUSY)).otherwise(pl.lit(Purpose.IDLE)),
             middle=pl.col("at").cast(MOMENT) - pl.duration(microseconds=pl.col("seconds").cast(pl.Int64) * 500_000),
             seconds=pl.col("seconds").cast(pl.Float64) / pl.col("gpu").n_unique().over("node", device),
         )
@@ -71,10 +71,10 @@ def _rest(paid: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
     rows = paid.join(by_charge, on=CHARGE, how="left").with_columns(
         left=pl.max_horizontal(capacity - pl.col("seconds").fill_null(0.0), 0.0),
         use=pl.when(machine & ((gpus > 0) | (gpus.is_null() & ~sandbox)))
-        .then(pl.lit(Use.UNMEASURED))
+        .then(pl.lit(Purpose.UNMEASURED))
         .when(machine & sandbox)
-        .then(pl.lit(Use.SANDBOX))
-        .otherwise(pl.col("kind").replace_strict(USE_OF_KIND, default=Use.SHARED, return_dtype=pl.String)),
+        .then(pl.lit(Purpose.SANDBOX))
+        .otherwise(pl.col("kind").replace_strict(USE_OF_KIND, default=Purpose.SHARED, return_dtype=pl.String)),
     )
     measured = pl.col("seconds").is_not_null()
     on_gpus = machine & (gpus > 0)
@@ -88,7 +88,7 @@ def _rest(paid: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
 
 def _spread_shared(parts: pl.DataFrame) -> pl.DataFrame:
     """Shared parts, each divided over the roles of its run in proportion to their direct cost."""
-    shared = pl.col("use") == Use.SHARED
+    shared = pl.col("use") == Purpose.SHARED
     direct = parts.filter(~shared).group_by("run", "role").agg(weight=pl.col("usd").sum().cast(pl.Float64))
     rows = parts.filter(shared).with_row_index("part").rename({"usd": "whole", "role": "pays_as"})
     rows = rows.join(direct.filter(pl.col("weight") > 0, pl.col("role").is_not_null()), on="run", how="left").sort(

@@ -11,7 +11,7 @@ from decimal import Decimal
 import polars as pl
 
 from planners.costs.rounding import spread
-from planners.costs.tables import BILLED, MOMENT, PRICE, USD, Use, schema
+from planners.costs.tables import BILLED, MOMENT, PRICE, USD, Purpose, schema
 
 VERSIONS = ("1.2", "1.0")
 SINCE_1_2 = {
@@ -137,7 +137,7 @@ def _what() -> dict[str, pl.Expr]:
         "ChargeFrequency": pl.lit("Usage-Based"),
         "ChargeDescription": described,
         "CapacityReservationId": pl.col("reservation"),
-        "CapacityReservationStatus": pl.when(reserved & (pl.col("use") == Use.UNUSED))
+        "CapacityReservationStatus": pl.when(reserved & (pl.col("use") == Purpose.UNUSED))
         .then(pl.lit("Unused"))
         .when(reserved)
         .then(pl.lit("Used")),
@@ -170,7 +170,7 @@ def _money() -> dict[str, pl.Expr]:
 
 def _ours() -> dict[str, pl.Expr]:
     """What FOCUS has no column for."""
-    idle = pl.when(pl.col("use") == Use.IDLE).then("usd").otherwise(pl.lit(Decimal(0), dtype=USD))
+    idle = pl.when(pl.col("use") == Purpose.IDLE).then("usd").otherwise(pl.lit(Decimal(0), dtype=USD))
     return {
         "x_RunId": pl.col("run"),
         "x_Role": pl.col("role"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from planners.costs.tables import MOMENT, USD, Use
+from planners.costs.tables import MOMENT, USD, Purpose
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,7 +67,7 @@ def spend(parts: pl.DataFrame) -> Spend:
     """How much the parts are."""
     known, idle, gpu_hours, until = parts.select(
         pl.col("usd").sum(),
-        pl.col("usd").filter(pl.col("use") == Use.IDLE).sum().alias("idle"),
+        pl.col("usd").filter(pl.col("use") == Purpose.IDLE).sum().alias("idle"),
         pl.col("gpu_hours").sum(),
         pl.col("to_at").max(),
     ).row(0)
@@ -84,7 +84,7 @@ def by(parts: pl.DataFrame, *keys: str) -> pl.DataFrame:
         usd=dollars.sum(),
         unpriced=pl.col("resource").filter(dollars.is_null()).n_unique(),
         gpu_hours=pl.when(pl.col("gpu_hours").is_not_null().any()).then(pl.col("gpu_hours").sum()),
-        idle_usd=dollars.filter(pl.col("use") == Use.IDLE).sum(),
+        idle_usd=dollars.filter(pl.col("use") == Purpose.IDLE).sum(),
     )
     share = dollars.cast(pl.Float64) / whole if whole else pl.lit(None, dtype=pl.Float64)
     return rows.with_columns(share=share).sort("usd", *keys, descending=[True, *(False for _ in keys)], nulls_last=True)

@@ -16,7 +16,7 @@ PRICE = pl.Decimal(38, 12)
 MOMENT = pl.Datetime("us", "UTC")
 
 
-class Use(StrEnum):
+class Purpose(StrEnum):
     """What a part of the money went to."""
 
     BUSY = "busy"
@@ -40,13 +40,13 @@ class Use(StrEnum):
 
 
 FORMULAS = {
-    Use.BUSY: "cost of the machine x GPU-seconds that worked / all its GPU-seconds (GPUs x seconds paid)",
-    Use.IDLE: "cost of the machine x GPU-seconds that did not work / all its GPU-seconds; reason: what they waited for",
-    Use.UNMEASURED: "cost of the machine x GPU-seconds that no telemetry covers / all its GPU-seconds",
-    Use.UNUSED: "cost of the reservation x (1 - node-seconds of the machines in it / node-seconds reserved)",
-    Use.SANDBOX: "hours x dollars per hour", Use.MACHINE: "hours x dollars per hour",
-    Use.STORAGE: "as reported", Use.EGRESS: "as reported", Use.TOKENS: "as reported",
-    Use.SHARED: "hours x dollars per hour; spread over the run's roles in proportion to their direct cost",
+    Purpose.BUSY: "cost of the machine x GPU-seconds that worked / all its GPU-seconds (GPUs x seconds paid)",
+    Purpose.IDLE: "cost of the machine x GPU-seconds that did not work / all of them; reason: what they waited for",
+    Purpose.UNMEASURED: "cost of the machine x GPU-seconds that no telemetry covers / all its GPU-seconds",
+    Purpose.UNUSED: "cost of the reservation x (1 - node-seconds of the machines in it / node-seconds reserved)",
+    Purpose.SANDBOX: "hours x dollars per hour", Purpose.MACHINE: "hours x dollars per hour",
+    Purpose.STORAGE: "as reported", Purpose.EGRESS: "as reported", Purpose.TOKENS: "as reported",
+    Purpose.SHARED: "hours x dollars per hour; spread over the run's roles in proportion to their direct cost",
 }  # fmt: skip
 """How the dollars of each use come about, in words."""
 
@@ -55,13 +55,13 @@ MACHINE, RESERVATION = "machine", "reservation"
 ESTIMATE, BILLED = "estimate", "billed"
 """Status of a charge: at the price that we know, or as an imported invoice has it."""
 USE_OF_KIND = {
-    "machine": Use.MACHINE,
-    "process": Use.MACHINE,
-    "reservation": Use.UNUSED,
-    "storage": Use.STORAGE,
-    "disk": Use.STORAGE,
-    "egress": Use.EGRESS,
-    "tokens": Use.TOKENS,
+    "machine": Purpose.MACHINE,
+    "process": Purpose.MACHINE,
+    "reservation": Purpose.UNUSED,
+    "storage": Purpose.STORAGE,
+    "disk": Purpose.STORAGE,
+    "egress": Purpose.EGRESS,
+    "tokens": Purpose.TOKENS,
 }
 """What is paid for a resource of a kind; any other kind is shared."""
 SANDBOX_ROLE = "sandbox"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from planners.physics.columns import Array
-    from planners.workload.factors import Place
+    from planners.workload.factors import FactorKey
 
 NU = 3.0
 """Degrees of freedom.  Chosen with SCATTER_SPREAD on simulated runs (tests/planners/learn/): bands hold what they
@@ -88,7 +88,7 @@ class Observation:
     """One phase of one run."""
 
     run: str
-    place: Place
+    place: FactorKey
     gpu: str
     planned_seconds: float
     """Per unit, without factors of own runs."""
@@ -107,13 +107,13 @@ class Observation:
 
 def fit(observations: Sequence[Observation]) -> Factors:
     """The factors of all observations together."""
-    places: dict[Place, dict[str, list[Observation]]] = {}
+    places: dict[FactorKey, dict[str, list[Observation]]] = {}
     for seen in observations:
         places.setdefault(seen.place, {}).setdefault(seen.gpu, []).append(seen)
     return collect(factor for place, by_gpu in places.items() for factor in _place(place, by_gpu))
 
 
-def _place(place: Place, by_gpu: Mapping[str, Sequence[Observation]]) -> list[Factor]:
+def _place(place: FactorKey, by_gpu: Mapping[str, Sequence[Observation]]) -> list[Factor]:
     """A factor per GPU, each with what the others suggest as its prior; and what all suggest for any other GPU."""
     spread = float(np.median([seen.prior_log_sd for some in by_gpu.values() for seen in some]))
     alone = {gpu: _estimate(some, 0.0, spread) for gpu, some in by_gpu.items()}
@@ -143,7 +143,7 @@ def _estimate(some: Sequence[Observation], prior: float, prior_sd: float) -> Est
     return estimate([s.log_ratio for s in some], [s.log_se for s in some], prior=prior, prior_sd=prior_sd)
 
 
-def _factor(place: Place, gpu: str, found: Estimate, some: Sequence[Observation]) -> Factor:
+def _factor(place: FactorKey, gpu: str, found: Estimate, some: Sequence[Observation]) -> Factor:
     return Factor(
         place=place,
         gpu=gpu,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from planners.learn.fit import Observation
-from planners.workload.factors import Place
+from planners.workload.factors import FactorKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,5 +81,5 @@ def _observation(run: str, stage: StagePlan, phase: Phase, took: Sequence[float]
         actual_seconds=float(np.exp(middle)),
         log_se=MEDIAN_OVER_MEAN * spread / np.sqrt(count) * np.sqrt(left),
         prior_log_sd=own.prior_log_sd,
-        place=Place(own.work, phase.name, own.model_class, own.engine, own.sandbox_profile, own.inputs),
+        place=FactorKey(own.work, phase.name, own.model_class, own.engine, own.sandbox_profile, own.inputs),
     )

@@ -16,7 +16,7 @@ from planners.units import GIB
 if TYPE_CHECKING:
     from planners.physics.columns import Column
     from planners.physics.constants import Constants
-    from planners.search.evaluate import Outcome, Picks
+    from planners.search.evaluate import Shortlist, StageEstimate
     from planners.search.fleets import StageFleet
 
 _SCHEDULES = {code: name for name, code in SCHEDULES.items()}
@@ -27,7 +27,7 @@ _Row = tuple[str, str, float, str, dict[str, float]]
 """Pool, phase, seconds, what bounds it, seconds by cause."""
 
 
-def phases(picks: Picks, result: Outcome) -> tuple[Phase, ...]:
+def phases(picks: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
     """Rows of the page: what a unit spends its seconds on.  `picks` holds one fleet."""
     stage, timing = picks.demand.stage, result.timing
     rows: list[_Row] = []
@@ -56,7 +56,7 @@ def _seconds(parts: dict[str, Column]) -> dict[str, float]:
     return {name: one(seconds) for name, seconds in parts.items()}
 
 
-def _trainer_rows(result: Outcome) -> list[_Row]:
+def _trainer_rows(result: StageEstimate) -> list[_Row]:
     timing = result.timing
     if timing.supervised is not None:
         parts = _seconds(timing.supervised.parts)
@@ -76,7 +76,7 @@ def _trainer_rows(result: Outcome) -> list[_Row]:
     return [*rows, ("trainer", "weight sync", one(step.sync_seconds), link, {})]
 
 
-def _placed(stage: str, rows: list[_Row], result: Outcome) -> tuple[Phase, ...]:
+def _placed(stage: str, rows: list[_Row], result: StageEstimate) -> tuple[Phase, ...]:
     """Starts and exposed seconds: in turn when colocated; the shorter of two pools is hidden behind the other."""
     unit = one(result.unit_seconds)
     split = result.timing.step is not None and one(result.timing.schedule) != COLOCATED
@@ -117,7 +117,7 @@ def _bound(parts: dict[str, float]) -> str:
     return "; ".join(named)
 
 
-def memory(picks: Picks, constants: Constants) -> Memory | None:
+def memory(picks: Shortlist, constants: Constants) -> Memory | None:
     """GiB per GPU by what fills them.  `picks` holds one fleet."""
     if not picks.demand.needs_gpus:
         return None
@@ -131,7 +131,7 @@ def memory(picks: Picks, constants: Constants) -> Memory | None:
     )
 
 
-def layout(picks: Picks) -> dict[str, float | str]:
+def layout(picks: Shortlist) -> dict[str, float | str]:
     """The chosen layout in the field's words."""
     lay, demand = picks.layouts, picks.demand
     shown: dict[str, float | str] = {}
@@ -149,7 +149,7 @@ def layout(picks: Picks) -> dict[str, float | str]:
     return shown
 
 
-def amounts(picks: Picks, fleet: StageFleet, result: Outcome) -> dict[str, float]:
+def amounts(picks: Shortlist, fleet: StageFleet, result: StageEstimate) -> dict[str, float]:
     """Tokens, GPU-hours, sandbox-hours and starts of the whole stage."""
     demand, total = picks.demand, one(result.hours)
     shown: dict[str, float] = {}

@@ -39,10 +39,10 @@ from planners.search.shortlist import refined
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from planners.inputs import World
+    from planners.inputs import PlanInputs
     from planners.plan.cost_lines import CostLine
-    from planners.search.search import Exploration
-    from planners.search.selection import Choice
+    from planners.search.search import SearchResult
+    from planners.search.selection import Selection
     from planners.spec.run import RunSpec
 
 MOVERS_SHOWN = 6
@@ -53,9 +53,9 @@ class Context:
     """What every step of the building reads."""
 
     spec: RunSpec
-    world: World
-    found: Exploration
-    choice: Choice
+    world: PlanInputs
+    found: SearchResult
+    choice: Selection
     prices: Prices
     now: datetime
 
@@ -65,7 +65,7 @@ class Context:
         return float(self.now.year)
 
 
-def build_plan(spec: RunSpec, world: World, *, now: datetime, pick: int | None = None) -> value.Plan:
+def build_plan(spec: RunSpec, world: PlanInputs, *, now: datetime, pick: int | None = None) -> value.Plan:
     """The plan of a spec on the prices and the calibration of `world`.
 
     Raises NoFleetError when nothing satisfies the spec (with the nearest that would), and whatever `world.find_model`
@@ -189,7 +189,7 @@ def _lines(costs: list[CostLine]) -> tuple[value.Line, ...]:
     )
 
 
-def _stage_plan(stage: ChosenStage, world: World) -> value.StagePlan:
+def _stage_plan(stage: ChosenStage, world: PlanInputs) -> value.StagePlan:
     demand, own, constants = stage.picks.demand, stage.own, world.calibration.constants
     log_half = float(stage.width.log_half[0])
     hours = band(stage.hours, log_half)

@@ -10,7 +10,7 @@ from planners.plan.cost_lines import total_usd
 if TYPE_CHECKING:
     from planners.plan.cost_lines import CostLine
     from planners.plan.uncertainty import Width
-    from planners.search.evaluate import Outcome, Picks
+    from planners.search.evaluate import Shortlist, StageEstimate
     from planners.search.fleets import StageFleet
 
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class ChosenStage:
     """A stage on its fleets; `picks`, `result` and `width` also cover the alternatives (columns)."""
 
-    picks: Picks
-    result: Outcome
+    picks: Shortlist
+    result: StageEstimate
     width: Width
     fleet: StageFleet
-    mine: Picks
+    mine: Shortlist
     """The chosen fleet alone."""
-    own: Outcome
+    own: StageEstimate
     lines: list[CostLine]
     hours: float
 

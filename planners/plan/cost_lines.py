@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from planners.plan.unit_prices import ExtraPrices, TokenPrice, TokenPrices
     from planners.search.fleets import Machines, StageFleet
-    from planners.workload.stage_work import ApiUse, Demand
+    from planners.workload.stage_work import ApiUse, StageWork
 
 GPU_DISK_GIB = 500.0
 SANDBOX_DISK_GIB = 200.0
@@ -36,7 +36,7 @@ class Prices:
     tokens: TokenPrices
 
 
-def stage_lines(demand: Demand, fleet: StageFleet, hours: float, prices: Prices) -> list[CostLine]:
+def stage_lines(demand: StageWork, fleet: StageFleet, hours: float, prices: Prices) -> list[CostLine]:
     """Every line of one stage that takes `hours` from request to end."""
     lines = []
     for role, machines in (("GPU nodes", fleet.gpus), ("sandbox nodes", fleet.sandbox)):
@@ -102,7 +102,7 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
     return lines
 
 
-def _place_lines(demand: Demand, here: list[Machines], hours: float, extras: ExtraPrices) -> list[CostLine]:
+def _place_lines(demand: StageWork, here: list[Machines], hours: float, extras: ExtraPrices) -> list[CostLine]:
     """What a region costs besides the stage's machines there: control plane, NAT, image pulls."""
     nodes = sum(machines.nodes for machines in here)
     pulled = nodes * (demand.sandboxing.image_gib if demand.sandboxing else 10.0) * GIB / GB
@@ -114,7 +114,7 @@ def _place_lines(demand: Demand, here: list[Machines], hours: float, extras: Ext
     return [_extra_line(demand.stage, here[0], extras, row) for row in wanted]
 
 
-def _weight_lines(demand: Demand, home: Machines, hours: float, extras: ExtraPrices) -> list[CostLine]:
+def _weight_lines(demand: StageWork, home: Machines, hours: float, extras: ExtraPrices) -> list[CostLine]:
     """Checkpoints beside the GPUs, and the final weights going out once."""
     if demand.learning is None:
         return []
@@ -162,7 +162,7 @@ def _extra_line(stage: str, home: Machines, extras: ExtraPrices, row: _Extra) ->
     )
 
 
-def _api_lines(demand: Demand, use: ApiUse, price: TokenPrice) -> list[CostLine]:
+def _api_lines(demand: StageWork, use: ApiUse, price: TokenPrice) -> list[CostLine]:
     """Tokens by kind of price."""
     rows = [
         ("input tokens", use.input_tokens, price.input),

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from planners.plan.chosen_stage import ChosenStage
     from planners.plan.cost_lines import CostLine
     from planners.plan.value import Line, Phase, Pool, StagePlan
-    from planners.search.evaluate import Picks
-    from planners.workload.stage_work import Demand, Serving
+    from planners.search.evaluate import Shortlist
+    from planners.workload.stage_work import Generation, StageWork
 
 ACCURACY = "fitted on published runs, docs/ACCURACY.md"
 
@@ -228,7 +228,7 @@ def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: 
     )
 
 
-def _inputs(terms: Terms, demand: Demand, gpu: GpuSpec | None) -> list[str]:
+def _inputs(terms: Terms, demand: StageWork, gpu: GpuSpec | None) -> list[str]:
     """Data sheet, lengths and parameters that every phase on GPUs starts from."""
     rows: list[tuple[str, str, float, str, str]] = []
     if gpu is not None:
@@ -248,7 +248,7 @@ def _inputs(terms: Terms, demand: Demand, gpu: GpuSpec | None) -> list[str]:
     return [terms.add(identity, label, value, unit, source=source) for identity, label, value, unit, source in rows]
 
 
-def _serving(demand: Demand, main: Serving) -> list[tuple[str, str, float, str, str]]:
+def _serving(demand: StageWork, main: Generation) -> list[tuple[str, str, float, str, str]]:
     """Samples and lengths, each from the spec or assumed."""
     stage = demand.stage
     stated = f"the spec: stage {stage}"
@@ -261,7 +261,7 @@ def _serving(demand: Demand, main: Serving) -> list[tuple[str, str, float, str, 
     ]
 
 
-def _phase(terms: Terms, phase: Phase, shared: Sequence[str], picks: Picks, constants: Constants) -> str:
+def _phase(terms: Terms, phase: Phase, shared: Sequence[str], picks: Shortlist, constants: Constants) -> str:
     formula, names = PHASE_FORMULAS.get(phase.name, PHASE_FORMULAS["generate"])
     inputs = [*shared, *terms.constants([_of_this_stack(name, picks) for name in names], constants)]
     if phase.name in ("sandbox", "API calls"):
@@ -278,7 +278,7 @@ def _phase(terms: Terms, phase: Phase, shared: Sequence[str], picks: Picks, cons
     return terms.add(phase.id, phase.name, phase.seconds, "s", formula=formula, inputs=(*parts, *inputs))
 
 
-def _of_this_stack(constant: str, picks: Picks) -> str:
+def _of_this_stack(constant: str, picks: Shortlist) -> str:
     """The constant of this GPU generation and engine, where PHASE_FORMULAS names that of the H100 and vLLM."""
     gpu, servings = picks.gpu(0), picks.demand.servings
     if gpu is not None:
@@ -287,7 +287,7 @@ def _of_this_stack(constant: str, picks: Picks) -> str:
     return constant.replace("_vllm", "_trtllm") if engine == "trtllm" else constant
 
 
-def _sandbox(terms: Terms, picks: Picks) -> list[str]:
+def _sandbox(terms: Terms, picks: Shortlist) -> list[str]:
     demand, wanted = picks.demand, picks.demand.sandboxing
     if wanted is None:
         return []

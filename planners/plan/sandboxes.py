@@ -15,9 +15,9 @@ from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
     from planners.physics.constants import Constants
-    from planners.search.evaluate import Outcome, Picks
+    from planners.search.evaluate import Shortlist, StageEstimate
     from planners.search.fleets import Machines, StageFleet
-    from planners.workload.stage_work import Sandboxing
+    from planners.workload.stage_work import SandboxWork
 
 SIMULATED_CALLS = 4096
 """Judging runs that the event simulation follows; larger steps are scaled down with their slots."""
@@ -28,7 +28,7 @@ CURED = 0.75
 """Share of the removable idle time that counts as removing it."""
 
 
-def sandbox_bound(wanted: Sandboxing, picks: Picks, result: Outcome) -> str:
+def sandbox_bound(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) -> str:
     """Why sandboxes are exposed: serial code, too few held sandboxes, a backlog, or the longest of the last runs."""
     slots = max(one(picks.usable_slots), 1.0)
     if wanted.serial:
@@ -40,7 +40,7 @@ def sandbox_bound(wanted: Sandboxing, picks: Picks, result: Outcome) -> str:
     return "queue: more runs than slots" if backlog > 0.1 * one(result.exposed) else "longest of the last runs"
 
 
-def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome, hours: float) -> Idle | None:
+def idle(picks: Shortlist, fleet: StageFleet, constants: Constants, result: StageEstimate, hours: float) -> Idle | None:
     """GPU time that the sandbox fleet costs, in dollars, and the sandbox nodes that would remove it."""
     demand, wanted = picks.demand, picks.demand.sandboxing
     if fleet.gpus is None or fleet.sandbox is None or wanted is None:
@@ -62,7 +62,7 @@ def idle(picks: Picks, fleet: StageFleet, constants: Constants, result: Outcome,
     )
 
 
-def _unhindered_seconds(wanted: Sandboxing, picks: Picks, constants: Constants, result: Outcome) -> float:
+def _unhindered_seconds(wanted: SandboxWork, picks: Shortlist, constants: Constants, result: StageEstimate) -> float:
     """Seconds of a unit if sandboxes cost no time: nothing waits for them, and every trajectory has one."""
     if wanted.stateful:
         enough = np.maximum(picks.slots, wanted.trajectories)
@@ -71,7 +71,7 @@ def _unhindered_seconds(wanted: Sandboxing, picks: Picks, constants: Constants, 
 
 
 def _cure(
-    sandbox: Machines, picks: Picks, constants: Constants, result: Outcome, hours: float
+    sandbox: Machines, picks: Shortlist, constants: Constants, result: StageEstimate, hours: float
 ) -> tuple[int | None, float | None]:
     """The fewest further nodes that remove most of the removable idle time, with their dollars over the run."""
     have, per_node = sandbox.nodes, max(sandbox.slots_per_node, 1)
@@ -90,13 +90,13 @@ def _cure(
     return None, None
 
 
-def starts_per_second(wanted: Sandboxing, result: Outcome) -> float:
+def starts_per_second(wanted: SandboxWork, result: StageEstimate) -> float:
     """Sandboxes that are started per second of a unit."""
     starts = wanted.trajectories if wanted.stateful else wanted.calls
     return starts / max(one(result.unit_seconds), 1e-9)
 
 
-def _busy_share(wanted: Sandboxing, picks: Picks, result: Outcome) -> float:
+def _busy_share(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) -> float:
     """Busy share of the slots while there is work."""
     slots = max(one(picks.usable_slots), 1.0)
     if wanted.stateful:
@@ -110,7 +110,7 @@ def _busy_share(wanted: Sandboxing, picks: Picks, result: Outcome) -> float:
     return min(busy, 1.0)
 
 
-def steady_wait_seconds(wanted: Sandboxing, picks: Picks, result: Outcome) -> float | None:
+def steady_wait_seconds(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) -> float | None:
     """Mean wait of a run if samples arrived evenly over the unit; None where sandboxes are held, or a backlog grows."""
     if wanted.stateful:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from planners.physics.columns import one
 from planners.physics.constants import PRIORS, Constants
 from planners.plan.cost_lines import API_UNIT, total_usd
-from planners.plan.value import Mover
+from planners.plan.value import Sensitivity
 from planners.search.evaluate import outcome
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from planners.physics.calibration import Calibration
     from planners.plan.chosen_stage import ChosenStage
-    from planners.search.evaluate import Picks
-    from planners.workload.stage_work import Demand
+    from planners.search.evaluate import Shortlist
+    from planners.workload.stage_work import StageWork
 
 GIVEN_FACTOR = 1.25
 """An input that is given by its mean alone may be off by a quarter."""
@@ -53,7 +53,7 @@ class _Move(NamedTuple):
     more_usd: tuple[float, float] = (0.0, 0.0)
 
 
-def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: int) -> tuple[Mover, ...]:
+def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: int) -> tuple[Sensitivity, ...]:
     """The `count` inputs with the widest swing in dollars (hours where nothing costs), if they move anything."""
     total_hours = sum(stage.hours for stage in stages)
     whole_usd = sum(stage.usd(stage.hours) for stage in stages)
@@ -63,7 +63,7 @@ def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: in
         for move in _moves(stage, calibration):
             (hours_low, hours_high), (more_low, more_high) = move.hours, move.more_usd
             found.append(
-                Mover(
+                Sensitivity(
                     input=move.input,
                     low=move.low,
                     high=move.high,
@@ -77,7 +77,7 @@ def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: in
     return tuple(sorted(moving, key=_swing, reverse=True)[:count])
 
 
-def _swing(mover: Mover) -> tuple[float, float]:
+def _swing(mover: Sensitivity) -> tuple[float, float]:
     return abs(mover.usd_high - mover.usd_low), abs(mover.hours_high - mover.hours_low)
 
 
@@ -109,10 +109,10 @@ def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
     return rows
 
 
-def _inputs(picks: Picks, constants: Constants) -> list[tuple[str, float, float, Callable[[float], Demand]]]:
+def _inputs(picks: Shortlist, constants: Constants) -> list[tuple[str, float, float, Callable[[float], StageWork]]]:
     """Inputs of the spec with their low and high ends, and the demand at a value."""
     demand = picks.demand
-    rows: list[tuple[str, float, float, Callable[[float], Demand]]] = []
+    rows: list[tuple[str, float, float, Callable[[float], StageWork]]] = []
     if demand.servings:
         main = demand.servings[0]
         prompt, tool = main.prompt_tokens, main.tool_seconds
@@ -136,12 +136,12 @@ def _inputs(picks: Picks, constants: Constants) -> list[tuple[str, float, float,
     return rows
 
 
-def _with_main(demand: Demand, **changes: float) -> Demand:
+def _with_main(demand: StageWork, **changes: float) -> StageWork:
     main = dataclasses.replace(demand.servings[0], **changes)  # type: ignore[arg-type]  # floats of Serving
     return dataclasses.replace(demand, servings=(main, *demand.servings[1:]))
 
 
-def _with_tokens(demand: Demand, factor: float) -> Demand:
+def _with_tokens(demand: StageWork, factor: float) -> StageWork:
     """Every API call with `factor` times the tokens."""
     apis = tuple(
         dataclasses.replace(
@@ -155,7 +155,7 @@ def _with_tokens(demand: Demand, factor: float) -> Demand:
     return dataclasses.replace(demand, apis=apis)
 
 
-def _with_length(demand: Demand, mean: float) -> Demand:
+def _with_length(demand: StageWork, mean: float) -> StageWork:
     changed = _with_main(demand, response_tokens=mean)
     learning = demand.learning
     if learning is None:
@@ -164,7 +164,7 @@ def _with_length(demand: Demand, mean: float) -> Demand:
     return dataclasses.replace(changed, learning=dataclasses.replace(learning, seq_len=main.prompt_tokens + mean))
 
 
-def _with_service(demand: Demand, factor: float) -> Demand:
+def _with_service(demand: StageWork, factor: float) -> StageWork:
     wanted = demand.sandboxing
     assert wanted is not None
     old = wanted.service
@@ -176,7 +176,7 @@ def _with_service(demand: Demand, factor: float) -> Demand:
     return dataclasses.replace(demand, sandboxing=dataclasses.replace(wanted, service=service))
 
 
-def _hours(picks: Picks, constants: Constants, demand: Demand) -> float:
+def _hours(picks: Shortlist, constants: Constants, demand: StageWork) -> float:
     return one(outcome(dataclasses.replace(picks, demand=demand), constants).hours)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from planners.plan import value
 from planners.plan.cost_lines import stage_lines, total_usd
 from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, added, band
-from planners.plan.value import Economics
+from planners.plan.value import UnitCost
 from planners.search.fleets import fleet_of
 from planners.search.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from planners.inputs import World
+    from planners.inputs import PlanInputs
     from planners.plan.build import Context
     from planners.plan.chosen_stage import ChosenStage
     from planners.plan.cost_lines import CostLine
     from planners.plan.value import Band, PriceAge, StagePlan
     from planners.search.fleets import Machines, StageFleet
-    from planners.search.search import Exploration
-    from planners.spec.fleet import Economics as Worth
+    from planners.search.search import SearchResult
+    from planners.spec.fleet import OutcomeValue
     from planners.spec.run import RunSpec
-    from planners.workload.stage_work import Demand
+    from planners.workload.stage_work import StageWork
 
 
 def pools_of(stages: Sequence[ChosenStage]) -> tuple[value.Pool, ...]:
@@ -132,7 +132,7 @@ def _described(gpus: Machines | None, sandbox: Machines | None) -> str:
     return " + ".join(f"{m.nodes} × {m.instance_type}" for m in parts)
 
 
-def rejections_of(found: Exploration) -> tuple[value.Rejection, ...]:
+def rejections_of(found: SearchResult) -> tuple[value.Rejection, ...]:
     """Rejections by rule, the most frequent first; equal rules and reasons of several stages are added up."""
     merged: dict[tuple[str, str], value.Rejection] = {}
     for row in found.sieve.rejected:
@@ -144,7 +144,7 @@ def rejections_of(found: Exploration) -> tuple[value.Rejection, ...]:
     return tuple(sorted(merged.values(), key=lambda row: (-row.count, row.rule)))
 
 
-def unpriced_of(lines: Sequence[value.Line], found: Exploration) -> tuple[value.Unpriced, ...]:
+def unpriced_of(lines: Sequence[value.Line], found: SearchResult) -> tuple[value.Unpriced, ...]:
     """Lines without a price, and offers that were left out because nobody knows their price."""
     rows = [value.Unpriced(name=line.name, why=line.source or "no price known") for line in lines if line.usd is None]
     for rejected in found.sieve.rejected:
@@ -154,7 +154,7 @@ def unpriced_of(lines: Sequence[value.Line], found: Exploration) -> tuple[value.
 
 
 def price_age(
-    stages: Sequence[ChosenStage], lines: Sequence[value.Line], world: World, now: datetime
+    stages: Sequence[ChosenStage], lines: Sequence[value.Line], world: PlanInputs, now: datetime
 ) -> value.PriceAge:
     """Dates of the prices that bill the chosen machines."""
     machines = [m for stage in stages for m in (stage.fleet.gpus, stage.fleet.sandbox) if m is not None]
@@ -224,7 +224,7 @@ PER = {
 }
 
 
-def economics(demands: Sequence[Demand], usd_by_stage: Sequence[float], worth: Worth) -> tuple[Economics, ...]:
+def economics(demands: Sequence[StageWork], usd_by_stage: Sequence[float], worth: OutcomeValue) -> tuple[UnitCost, ...]:
     """Unit economics of every stage, dollars per feature, and how many outcomes pay for the run.
 
     Dollars are those of the stage alone; the break-even uses the whole run.  Formula of each in its `formula`.
@@ -239,17 +239,17 @@ def economics(demands: Sequence[Demand], usd_by_stage: Sequence[float], worth: W
             text = f"${usd:,.2f} of stage {demand.stage} / {count:,.0f} {outcome}" + (
                 f" × {per:,.0f}" if per > 1 else ""
             )
-            rows.append(Economics(name=f"{demand.stage}: {name}", usd=usd / count * per, formula=text))
+            rows.append(UnitCost(name=f"{demand.stage}: {name}", usd=usd / count * per, formula=text))
             if outcome == "solved tasks":
                 solved = usd / count
     if solved is not None and worth.tasks_per_feature:
         tasks = worth.tasks_per_feature
-        rows.append(Economics(name="per feature", usd=solved * tasks, formula=f"${solved:,.2f} × {tasks} solved tasks"))
+        rows.append(UnitCost(name="per feature", usd=solved * tasks, formula=f"${solved:,.2f} × {tasks} solved tasks"))
     if worth.usd_per_outcome:
         total = sum(usd_by_stage)
         count = total / worth.usd_per_outcome
         rows.append(
-            Economics(
+            UnitCost(
                 name=f"break-even: {count:,.1f} × {worth.outcome}",
                 usd=worth.usd_per_outcome,
                 formula=f"${total:,.2f} of the run / ${worth.usd_per_outcome:,.2f} per {worth.outcome}",

@@ -14,7 +14,7 @@ import numpy as np
 from planners.physics.calibration import NARROWEST_LOG, Z80
 from planners.plan.value import Assumption, Band, Narrow, OwnRuns
 from planners.search.evaluate import outcome
-from planners.workload.factors import NO_FACTORS, WORK, Place, find_factor, place_of, uses_gpu
+from planners.workload.factors import NO_FACTORS, WORK, FactorKey, find_factor, place_of, uses_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from planners.physics.columns import Array, Column
     from planners.physics.constants import Constants
     from planners.plan.value import StagePlan
-    from planners.search.evaluate import Picks
+    from planners.search.evaluate import Shortlist
     from planners.workload.factors import Factor, Factors
-    from planners.workload.stage_work import Demand
+    from planners.workload.stage_work import StageWork
 
 API_LOG_SD = 0.4
 """Time of a stage that only calls APIs: speed and limits of providers vary.  Assumption."""
@@ -52,7 +52,7 @@ class Width:
     """On the first fleet."""
 
 
-def widths(picks: Picks, calibration: Calibration, *, sandbox_assumed: bool) -> Width:
+def widths(picks: Shortlist, calibration: Calibration, *, sandbox_assumed: bool) -> Width:
     """Band widths of one stage on the fleets of `picks`."""
     demand = picks.demand
     kind = WORK[demand.kind]
@@ -81,7 +81,7 @@ def widths(picks: Picks, calibration: Calibration, *, sandbox_assumed: bool) -> 
 
 
 def _learned(
-    picks: Picks, calibration: Calibration, before: Array, halves: dict[str, Array], match: Match | None
+    picks: Shortlist, calibration: Calibration, before: Array, halves: dict[str, Array], match: Match | None
 ) -> Width:
     """The width where own runs speak for some phases.
 
@@ -111,7 +111,7 @@ def _learned(
     )
 
 
-def matched(demand: Demand, picks: Picks, calibration: Calibration, row: int) -> Match:
+def matched(demand: StageWork, picks: Shortlist, calibration: Calibration, row: int) -> Match:
     """Which published cases speak for this stage on the fleet with this number."""
     gpu = picks.gpu(row)
     assert gpu is not None
@@ -148,7 +148,7 @@ def narrowing(width: Width, row: int) -> tuple[Narrow, ...]:
 NAMED_RUNS = 5
 
 
-def own_runs(picks: Picks, phase: str, *, prior_log_sd: float) -> OwnRuns | None:
+def own_runs(picks: Shortlist, phase: str, *, prior_log_sd: float) -> OwnRuns | None:
     """Where a run on the fleet `picks` (one) counts, and the factor that its seconds hold."""
     place = place_of(picks.demand, phase, picks.sharding(0))
     if place is None:
@@ -186,7 +186,7 @@ def learned_rows(plans: Sequence[StagePlan], factors: Factors) -> tuple[Assumpti
 
 
 def _left(own: OwnRuns, phase: str, factors: Factors) -> str:
-    mine = Place(own.work, phase, own.model_class, own.engine, own.sandbox_profile, own.inputs)
+    mine = FactorKey(own.work, phase, own.model_class, own.engine, own.sandbox_profile, own.inputs)
     others = sorted(place.inputs for place in factors.by_place if place._replace(inputs=own.inputs) == mine)
     return f"as planned: learned with {others[0] or 'other inputs'}, not {own.inputs or 'these'}" if others else ""
 
@@ -200,6 +200,6 @@ def named(own: OwnRuns) -> str:
     return f"your {'runs' if len(own.runs) > 1 else 'run'} {names}" + (" on other GPUs" if own.other_gpus else "")
 
 
-def factor_on(picks: Picks, phase: str, row: int) -> Factor | None:
+def factor_on(picks: Shortlist, phase: str, row: int) -> Factor | None:
     """What own runs say of a phase on the fleet with this number."""
     return find_factor(picks.demand, phase, gpu=picks.gpu_name(row), sharding=picks.sharding(row))

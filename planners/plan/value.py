@@ -198,7 +198,7 @@ class Rejection(Value):
     examples: tuple[str, ...] = ()
 
 
-class Mover(Value):
+class Sensitivity(Value):
     """An input that moves the result: what the run costs and takes at its low and its high end."""
 
     input: str
@@ -225,7 +225,7 @@ class Unpriced(Value):
     why: str
 
 
-class Economics(Value):
+class UnitCost(Value):
     """Dollars per outcome."""
 
     name: str
@@ -286,9 +286,9 @@ class Plan(Value):
     """Number of the alternative that is this plan; the choice is one of `alternatives`."""
     rejections: tuple[Rejection, ...]
     candidates: int
-    movers: tuple[Mover, ...]
+    movers: tuple[Sensitivity, ...]
     assumptions: tuple[Assumption, ...]
     unpriced: tuple[Unpriced, ...]
-    economics: tuple[Economics, ...]
+    economics: tuple[UnitCost, ...]
     warnings: tuple[str, ...]
     terms: dict[str, Term]

@@ -15,7 +15,7 @@ IDLE_STEPS = 3.0
 """... and never before so many planned steps (P90) would have been done."""
 
 
-class Standing(StrEnum):
+class LimitState(StrEnum):
     """Where a run stands against its limits."""
 
     FINE = "fine"
@@ -24,7 +24,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Usage:
     """What a run has used so far.  Hours are counted by a clock that cannot jump."""
 
     hours: Decimal
@@ -37,28 +37,28 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class LimitCheck:
     """The worst standing over all limits, and why."""
 
-    standing: Standing
+    standing: LimitState
     reason: str = ""
 
 
-def judge(use: Use, *, limit_usd: Decimal | None, limit_hours: Decimal | None) -> Verdict:
+def check_limits(use: Usage, *, limit_usd: Decimal | None, limit_hours: Decimal | None) -> LimitCheck:
     """Where the run stands.  Dollars count what has a price: the true bill is never lower, so a stop is right."""
     note = f" (and {', '.join(use.unpriced)} without a known price)" if use.unpriced else ""
     checks = [
         (use.priced_usd, limit_usd, f"${use.priced_usd:,.4f} of ${limit_usd:,.4f}{note}" if limit_usd else ""),
         (use.hours, limit_hours, f"{_time(use.hours)} of {_time(limit_hours)}" if limit_hours else ""),
     ]
-    worst = Verdict(standing=Standing.FINE)
+    worst = LimitCheck(standing=LimitState.FINE)
     for used, limit, text in checks:
         if limit is None:
             continue
         if used >= limit:
-            return Verdict(standing=Standing.STOP, reason=f"the limit is reached: {text}")
+            return LimitCheck(standing=LimitState.STOP, reason=f"the limit is reached: {text}")
         if used >= WARN_SHARE * limit:
-            worst = Verdict(standing=Standing.WARN, reason=f"80 % of the limit: {text}")
+            worst = LimitCheck(standing=LimitState.WARN, reason=f"80 % of the limit: {text}")
     return worst
 
 

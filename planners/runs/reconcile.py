@@ -54,7 +54,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class RoleHistory:
     """What the ledger knows of a role: how often it was started, and when one was last seen live."""
 
     starts: int = 0
@@ -98,7 +98,7 @@ def reconcile(
     seen: Sequence[Instance],
     *,
     run_id: str,
-    past: Mapping[str, Past],
+    past: Mapping[str, RoleHistory],
     done: bool,
     now: datetime,
     end: bool = False,
@@ -123,7 +123,7 @@ def reconcile(
     for role in wanted.values():
         if role.name in live or done:
             continue
-        before = past.get(role.name, Past())
+        before = past.get(role.name, RoleHistory())
         if before.fruitless > MAX_RESTARTS:
             failed = failed or (f"{role.name} ended {before.fruitless} times without progress" if role.vital else "")
         elif all(name in live for name in role.after) and _rested(before, now):
@@ -157,7 +157,7 @@ def _why_not(instance: Instance, wanted: Mapping[str, Role], live: Mapping[str, 
     return "the work is done" if done and not role.until_done else ""
 
 
-def _rested(past: Past, now: datetime) -> bool:
+def _rested(past: RoleHistory, now: datetime) -> bool:
     if past.fruitless == 0 or past.last_seen is None:
         return True
     wait = RESTART_WAIT_SECONDS[min(past.fruitless, len(RESTART_WAIT_SECONDS)) - 1]

@@ -20,7 +20,7 @@ from planners.search.pareto import best_by_group
 from planners.search.search_space import NO_GPUS, enumerate_layouts, layout_options, wishes_for
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.factors import find_factor
-from planners.workload.timing import Situation, replica_gpus, time_demand
+from planners.workload.timing import TimingContext, replica_gpus, time_demand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from planners.physics.columns import Array
     from planners.physics.constants import Constants
     from planners.search.machines import Machine
-    from planners.search.rejections import Sieve
+    from planners.search.rejections import Rejections
     from planners.search.search_space import Layouts, NodeRange
-    from planners.workload.stage_work import Demand
+    from planners.workload.stage_work import StageWork
     from planners.workload.timing import Timing
 
 SEARCH_GRID_POINTS = 9
@@ -60,7 +60,7 @@ class Candidates:
     """Slots."""
 
 
-def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
+def exposed_seconds(demand: StageWork, timing: Timing, slots: Array) -> Array:
     """Seconds per unit in which nothing hides the sandboxes.  Broadcasts timing (layouts) against slots.
 
     Judging after generation, plus starts where trajectories hold their sandbox.  With k steps of staleness a share
@@ -95,13 +95,13 @@ def exposed_seconds(demand: Demand, timing: Timing, slots: Array) -> Array:
 
 
 def stage_candidates(
-    demand: Demand,
+    demand: StageWork,
     machines: Sequence[Machine],
     allowed: NodeRange,
     constants: Constants,
     *,
     year: float,
-    sieve: Sieve,
+    sieve: Rejections,
     owned_slots: Sequence[float] = (),
 ) -> Candidates:
     """Every machine, node count and number of slots with its fastest layout that fits.  Rejections go to `sieve`."""
@@ -111,7 +111,7 @@ def stage_candidates(
     needs_gpus = demand.needs_gpus
     layouts = enumerate_layouts(machines, layout_options(demand), allowed) if needs_gpus else NO_GPUS
 
-    def surroundings(some: Layouts) -> Situation:
+    def surroundings(some: Layouts) -> TimingContext:
         return situation(machines, some, constants, year=year, grid_points=SEARCH_GRID_POINTS)
 
     if needs_gpus:
@@ -139,14 +139,14 @@ def stage_candidates(
 
 def situation(
     machines: Sequence[Machine], layouts: Layouts, constants: Constants, *, year: float, grid_points: int
-) -> Situation:
+) -> TimingContext:
     """The physics' surroundings of some layouts.  A stage without GPUs gets a stand-in that nothing reads."""
     if len(machines) and (layouts.machine >= 0).all():
         gpu = machine_columns(list(machines), layouts.machine)
         per_node = np.array([float(machine.gpus_per_node) for machine in machines])[layouts.machine]
     else:
         gpu, per_node = machine_columns([], layouts.machine[:0]), np.ones(len(layouts))
-    return Situation(
+    return TimingContext(
         constants=constants,
         gpu=gpu,
         layouts=layouts,
@@ -157,7 +157,7 @@ def situation(
     )
 
 
-def _unit_seconds(demand: Demand, at: Situation, wishes: Array) -> Array:
+def _unit_seconds(demand: StageWork, at: TimingContext, wishes: Array) -> Array:
     """(layouts, wishes) seconds per unit.  Held sandboxes limit the live trajectories, so each wish is timed anew."""
     if demand.sandboxing is None or not demand.sandboxing.stateful:
         timing = time_demand(demand, at).upright()
@@ -169,7 +169,7 @@ def _unit_seconds(demand: Demand, at: Situation, wishes: Array) -> Array:
     return np.stack(columns, axis=1)
 
 
-def _whole_replicas(demand: Demand, machines: Sequence[Machine], at: Situation) -> Situation:
+def _whole_replicas(demand: StageWork, machines: Sequence[Machine], at: TimingContext) -> TimingContext:
     """Replicas widened until the main model's weights fit; layouts that they then do not divide are dropped."""
     if not demand.servings:
         return at

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from planners.physics.constants import Constants
     from planners.search.machines import Machine
     from planners.search.search_space import Layouts
-    from planners.workload.stage_work import Demand
-    from planners.workload.timing import Situation, Timing
+    from planners.workload.stage_work import StageWork
+    from planners.workload.timing import Timing, TimingContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picks:
+class Shortlist:
     """One stage on m fleets.  Arrays of shape (m,)."""
 
-    demand: Demand
+    demand: StageWork
     machines: Sequence[Machine]
     layouts: Layouts
     slots: Array
@@ -43,7 +43,7 @@ class Picks:
     start_up_hours: Array
     year: float
 
-    def situation(self, constants: Constants, *, grid_points: int = 33) -> Situation:
+    def situation(self, constants: Constants, *, grid_points: int = 33) -> TimingContext:
         """The physics' surroundings."""
         at = situation(self.machines, self.layouts, constants, year=self.year, grid_points=grid_points)
         held = self.demand.sandboxing is not None and self.demand.sandboxing.stateful
@@ -69,11 +69,11 @@ class Picks:
         """Sharding class of the trainer on the fleet with this number."""
         return SHARDING_NAMES[int(self.layouts.sharding[row])]
 
-    def only(self, row: int) -> Picks:
+    def only(self, row: int) -> Shortlist:
         """The fleet with this number alone."""
         return self.take(np.array([row]))
 
-    def take(self, rows: NDArray[np.int64]) -> Picks:
+    def take(self, rows: NDArray[np.int64]) -> Shortlist:
         """The fleets with these numbers; a number may be there twice."""
         return dataclasses.replace(
             self,
@@ -86,7 +86,7 @@ class Picks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StageEstimate:
     """What a stage takes.  Columns of shape (m,), or (k, m) with k draws of the constants."""
 
     timing: Timing
@@ -106,7 +106,7 @@ class Outcome:
     """From the request for machines to the end."""
 
 
-def outcome(picks: Picks, constants: Constants) -> Outcome:
+def outcome(picks: Shortlist, constants: Constants) -> StageEstimate:
     """Hours of the stage on every fleet of `picks`."""
     demand = picks.demand
     at = picks.situation(constants)
@@ -119,7 +119,7 @@ def outcome(picks: Picks, constants: Constants) -> Outcome:
     overhead = (work + pauses) * (run_waste(constants, work * gpus) - 1.0)
     useful = work + pauses + overhead
     lost = interrupted(useful, gpus=gpus, nodes=picks.layouts.nodes, spot=picks.spot)
-    return Outcome(
+    return StageEstimate(
         timing=timing,
         exposed=exposed,
         unit_seconds=unit,
@@ -132,7 +132,7 @@ def outcome(picks: Picks, constants: Constants) -> Outcome:
     )
 
 
-def _pause_hours(demand: Demand, at: Situation) -> Column:
+def _pause_hours(demand: StageWork, at: TimingContext) -> Column:
     """Hours of evaluations inside the stage: the trainer waits for each."""
     pauses = demand.pauses
     if pauses.evaluation is None or not pauses.evaluate_every:

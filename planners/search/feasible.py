@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from planners.physics.memory import Need
     from planners.search.machines import Machine
-    from planners.search.rejections import Sieve
+    from planners.search.rejections import Rejections
     from planners.search.search_space import Layouts
-    from planners.workload.stage_work import Demand
-    from planners.workload.timing import Situation
+    from planners.workload.stage_work import StageWork
+    from planners.workload.timing import TimingContext
 
 HOST_SHARE = 0.9
 """Of a node's memory that offloaded states may fill.  Assumption."""
 
 
-def train_memory(demand: Demand, at: Situation) -> Need:
+def train_memory(demand: StageWork, at: TimingContext) -> Need:
     """Bytes per training GPU of a demand that trains."""
     learning = demand.learning
     assert learning is not None
@@ -36,14 +36,14 @@ def train_memory(demand: Demand, at: Situation) -> Need:
     return train_need(work, micro_batch_tokens=tokens, offload=float(learning.options.optimizer_offload))
 
 
-def rollout_memory(demand: Demand, number: int, at: Situation) -> Need:
+def rollout_memory(demand: StageWork, number: int, at: TimingContext) -> Need:
     """Bytes per rollout GPU of the demand's serving with this number."""
     serving = demand.servings[number]
     main = number == 0 and demand.learning is not None
     return rollout_need(rl_workload(demand, at) if main else serving_workload(demand, serving, at))
 
 
-def fitting(demand: Demand, machines: Sequence[Machine], at: Situation, sieve: Sieve) -> Layouts:
+def fitting(demand: StageWork, machines: Sequence[Machine], at: TimingContext, sieve: Rejections) -> Layouts:
     """The layouts of `at` whose training, rollout and host memory fit."""
     layouts = at.layouts
     alive = np.ones(len(layouts), dtype=bool)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planners.search.evaluate import Picks
+from planners.search.evaluate import Shortlist
 from planners.search.pricing import start_up_hours
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from planners.search.search import Exploration
-    from planners.search.selection import Choice
-    from planners.workload.stage_work import Demand
+    from planners.search.search import SearchResult
+    from planners.search.selection import Selection
+    from planners.workload.stage_work import StageWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class StageFleet:
         return self.gpus.nodes * self.gpus.gpus_per_node if self.gpus is not None else 0
 
 
-def picks_of(found: Exploration, choice: Choice, stage: int, *, year: float) -> Picks:
+def picks_of(found: SearchResult, choice: Selection, stage: int, *, year: float) -> Shortlist:
     """One stage on all chosen runs, as columns."""
     search = found.stages[stage]
     row = found.runs.rows[choice.rows, stage]
@@ -67,7 +67,7 @@ def picks_of(found: Exploration, choice: Choice, stage: int, *, year: float) -> 
     fleets = [fleet_of(found, int(run), stage) for run in choice.rows]
     spot = [float(f.gpus is not None and f.gpus.capacity_type == "spot") for f in fleets]
     slots = [float(f.sandbox.nodes * f.sandbox.slots_per_node) if f.sandbox else 0.0 for f in fleets]
-    return Picks(
+    return Shortlist(
         demand=search.demand,
         machines=found.machines,
         layouts=search.candidates.layouts.take(search.candidates.layout[candidate]),
@@ -79,12 +79,12 @@ def picks_of(found: Exploration, choice: Choice, stage: int, *, year: float) -> 
     )
 
 
-def _start_up_hours(fleet: StageFleet, demand: Demand) -> float:
+def _start_up_hours(fleet: StageFleet, demand: StageWork) -> float:
     home = fleet.gpus or fleet.sandbox
     return start_up_hours(home.cloud, demand.host) if home is not None else 0.0
 
 
-def fleet_of(found: Exploration, run: int, stage: int) -> StageFleet:
+def fleet_of(found: SearchResult, run: int, stage: int) -> StageFleet:
     """The machines of one stage in the run with this number."""
     search = found.stages[stage]
     row = int(found.runs.rows[run, stage])

@@ -13,7 +13,7 @@ from planners.spec.fleet import CLOUDS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from planners.search.rejections import Sieve
+    from planners.search.rejections import Rejections
     from planners.spec.fleet import FleetSpec, Machines
 
 RESTRICTED: dict[str, tuple[str, ...]] = {
@@ -116,7 +116,7 @@ _TEXT = {
 _SCHEMA = {name: pl.Date if name == "as_of" else pl.String if name in _TEXT else pl.Float64 for name in OFFER_COLUMNS}
 
 
-def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], sieve: Sieve) -> pl.DataFrame:
+def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], sieve: Rejections) -> pl.DataFrame:
     """GPU offers that the spec allows, each with a price; of a spot offer the cheapest zone."""
     rules: list[tuple[str, str, pl.Expr]] = [
         ("cloud", f"not among targets {', '.join(fleet.targets)}", pl.col("cloud").is_in(list(fleet.targets))),

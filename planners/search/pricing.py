@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from planners.physics.columns import Array, Column
     from planners.search.candidates import Candidates
-    from planners.search.rejections import Sieve
+    from planners.search.rejections import Rejections
     from planners.search.sandbox_nodes import SandboxPlaces
     from planners.workload.stage_work import HostWork
 
@@ -120,7 +120,7 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
     )
 
 
-def within(rows: Rows, sieve: Sieve, *, max_usd_per_hour: float | None, name: str) -> Rows:
+def within(rows: Rows, sieve: Rejections, *, max_usd_per_hour: float | None, name: str) -> Rows:
     """The rows that can be bought at all and stay under the burn limit."""
     alive = np.ones(len(rows.offer), dtype=bool)
 

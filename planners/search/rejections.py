@@ -27,7 +27,7 @@ class Rejected:
 
 
 @dataclass(slots=True)
-class Sieve:
+class Rejections:
     """Collects rejections while rules are applied in turn; a row is counted by the first rule that rejects it."""
 
     rejected: list[Rejected] = field(default_factory=list)

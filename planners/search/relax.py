@@ -11,8 +11,8 @@ from planners.search.search import explore
 from planners.search.selection import NoFleetError, choose
 
 if TYPE_CHECKING:
-    from planners.inputs import World
-    from planners.search.search import Exploration
+    from planners.inputs import PlanInputs
+    from planners.search.search import SearchResult
     from planners.spec.run import RunSpec
 
 MOST_GPUS = 32_768
@@ -33,7 +33,7 @@ RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 """Changes to `fleet` that are tried in turn, the smallest first."""
 
 
-def nearest(spec: RunSpec, world: World, found: Exploration, *, year: float) -> str:
+def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: float) -> str:
     """What would make the spec feasible, with the fleet that it then gets; else which rules rejected most."""
     if spec.limits.usd_per_hour is not None:
         unlimited = spec.model_copy(update={"limits": spec.limits.model_copy(update={"usd_per_hour": None})})
@@ -57,7 +57,7 @@ def nearest(spec: RunSpec, world: World, found: Exploration, *, year: float) -> 
     return "; ".join(f"{r.rule}: {r.reason} ({r.count:,})" for r in reasons) or "no offer matches the fleet"
 
 
-def _least_burn(found: Exploration) -> float | None:
+def _least_burn(found: SearchResult) -> float | None:
     """Dollars per hour of the fleet that burns least: stages on GPUs share an offer, and follow each other."""
     free = [float(s.rows.usd_per_hour.min(initial=np.inf)) for s in found.stages if not s.demand.needs_gpus]
     offers = np.zeros(found.offers.height)
@@ -70,7 +70,7 @@ def _least_burn(found: Exploration) -> float | None:
     return burn if np.isfinite(burn) else None
 
 
-def _named(found: Exploration, row: int) -> str:
+def _named(found: SearchResult, row: int) -> str:
     runs = found.runs
     money = f"${runs.usd[row]:,.0f} in {runs.hours[row]:,.1f} hours"
     if runs.offer[row] < 0:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planners.physics.columns import Array
-    from planners.search.rejections import Sieve
+    from planners.search.rejections import Rejections
     from planners.spec.fleet import FleetSpec
-    from planners.workload.stage_work import Sandboxing
+    from planners.workload.stage_work import SandboxWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class SandboxPlaces:
         return int(np.lexsort((usd, -served.sum(axis=1)))[0])
 
 
-def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: Sandboxing, sieve: Sieve) -> pl.DataFrame:
+def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: SandboxWork, sieve: Rejections) -> pl.DataFrame:
     """CPU offers that the spec allows, with `slots` per node; machines too small for one sandbox are rejected."""
     targets = list(fleet.sandbox.targets or fleet.targets)
     capacities = [str(capacity) for capacity in fleet.sandbox.capacity]

@@ -14,7 +14,7 @@ from planners.search.machines import machines_of
 from planners.search.offers import gpu_offers, owned_nodes, owned_offers
 from planners.search.own_prices import RESERVED, apply_own_prices, reserved_nodes
 from planners.search.pricing import Market, price_rows, start_up_hours, within
-from planners.search.rejections import Sieve
+from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import place_sandboxes, sandbox_offers
 from planners.search.search_space import NodeRange
 from planners.workload.build import stage_demand
@@ -23,7 +23,7 @@ from planners.workload.sandboxes import with_starts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from planners.inputs import World
+    from planners.inputs import PlanInputs
     from planners.physics.columns import Array
     from planners.search.candidates import Candidates
     from planners.search.combine import Runs
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from planners.search.pricing import Rows
     from planners.search.sandbox_nodes import SandboxPlaces
     from planners.spec.run import RunSpec
-    from planners.workload.stage_work import Demand
+    from planners.workload.stage_work import StageWork
 
 DEFAULT_MAX_GPUS = 2048
 """Largest fleet that is tried when the spec names no limit, quota or number of nodes.  Assumption."""
@@ -42,7 +42,7 @@ MOST_GPUS_PER_NODE = 16
 class StageSearch:
     """One stage, searched."""
 
-    demand: Demand
+    demand: StageWork
     candidates: Candidates
     places: SandboxPlaces | None
     rows: Rows
@@ -51,7 +51,7 @@ class StageSearch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exploration:
+class SearchResult:
     """Everything that the search found."""
 
     offers: pl.DataFrame
@@ -61,7 +61,7 @@ class Exploration:
     runs: Runs
     """Before limits on dollars and hours."""
     combinations: int
-    sieve: Sieve
+    sieve: Rejections
 
     def by_cloud(self, runs: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         """These runs by the cloud of their GPUs, sorted; empty where none are rented."""
@@ -71,9 +71,9 @@ class Exploration:
         return {str(cloud): runs[clouds == cloud] for cloud in sorted(set(clouds.tolist()))}
 
 
-def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
+def explore(spec: RunSpec, world: PlanInputs, *, year: float) -> SearchResult:
     """Everything that could run `spec` within its fleet, quota and burn limit; dollars and hours are limited later."""
-    sieve = Sieve()
+    sieve = Rejections()
     demands = [
         replace(with_starts(stage_demand(stage, world.find_model), world.sandbox_starts), factors=world.factors)
         for stage in spec.stages
@@ -86,7 +86,7 @@ def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
         for demand in demands
     ]
     keys = [stage.rows.offer if stage.demand.needs_gpus else None for stage in stages]
-    return Exploration(
+    return SearchResult(
         offers=offers,
         machines=machines,
         stages=tuple(stages),
@@ -97,15 +97,15 @@ def explore(spec: RunSpec, world: World, *, year: float) -> Exploration:
 
 
 def _stage(
-    demand: Demand,
+    demand: StageWork,
     spec: RunSpec,
-    world: World,
+    world: PlanInputs,
     *,
     offers: pl.DataFrame,
     machines: list[Machine],
     cpus: pl.DataFrame,
     year: float,
-    sieve: Sieve,
+    sieve: Rejections,
 ) -> StageSearch:
     """One stage on everything."""
     allowed = _node_range(spec, world)
@@ -128,7 +128,7 @@ def _stage(
     return StageSearch(demand=demand, candidates=candidates, places=places, rows=rows, combinations=compared)
 
 
-def _allowed_gpus(spec: RunSpec, world: World, sieve: Sieve, *, needed: bool) -> pl.DataFrame:
+def _allowed_gpus(spec: RunSpec, world: PlanInputs, sieve: Rejections, *, needed: bool) -> pl.DataFrame:
     """GPU offers of the price book and of the user, own prices applied, fleet rules applied."""
     own = owned_offers(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
     own = own.with_columns(pl.Series("gpu", [world.find_gpu(name).name for name in own["gpu"]], dtype=pl.String))
@@ -140,7 +140,7 @@ def _allowed_gpus(spec: RunSpec, world: World, sieve: Sieve, *, needed: bool) ->
     return gpu_offers(offers, spec.fleet, names, sieve)
 
 
-def _cpu_offers(spec: RunSpec, world: World) -> pl.DataFrame:
+def _cpu_offers(spec: RunSpec, world: PlanInputs) -> pl.DataFrame:
     own = owned_offers(spec.fleet.machines, _sandbox_targets(spec), with_gpus=False)
     book = apply_own_prices(world.cpu_offers, spec.prices)
     return pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
@@ -157,7 +157,7 @@ def _most_nodes(sandboxes: pl.DataFrame, spec: RunSpec) -> Array:
     return np.array([owned.get(name, np.inf) for name in names], dtype=np.float64)
 
 
-def _node_range(spec: RunSpec, world: World) -> NodeRange:
+def _node_range(spec: RunSpec, world: PlanInputs) -> NodeRange:
     """How many nodes may be tried: limits, quota by GPU, or the exact number that the spec states."""
     fleet = spec.fleet
     stated = [limit for limit in (fleet.max_gpus, spec.limits.gpus) if limit is not None]
@@ -171,7 +171,9 @@ def _node_range(spec: RunSpec, world: World) -> NodeRange:
     )
 
 
-def _market(demand: Demand, offers: pl.DataFrame, places: SandboxPlaces | None, spec: RunSpec, world: World) -> Market:
+def _market(
+    demand: StageWork, offers: pl.DataFrame, places: SandboxPlaces | None, spec: RunSpec, world: PlanInputs
+) -> Market:
     """The offers as arrays for one stage.  A stage without GPUs gets one row per sandbox place."""
     known = places.places if places else {}
     if not demand.needs_gpus:

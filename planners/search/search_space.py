@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from planners.domain import ModelShape
     from planners.physics.columns import Array
     from planners.search.machines import Machine
-    from planners.workload.stage_work import Demand, Sandboxing
+    from planners.workload.stage_work import SandboxWork, StageWork
 
 JUDGE_TARGET_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 900.0)
 """Sandbox fleets are tried that would judge all samples of a unit in these many seconds."""
@@ -35,7 +35,7 @@ LARGE_MODEL_PARAMS = 10e9
 MANY_EXPERTS_PARAMS = 80e9
 
 
-def layout_options(demand: Demand) -> Options:
+def layout_options(demand: StageWork) -> Options:
     """What may vary for a demand: stated degrees are kept, the rest is searched."""
     learning = demand.learning
     if learning is None:
@@ -78,7 +78,7 @@ def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
     return tuple(degree for degree in usual if degree <= model.experts) or (1,)
 
 
-def wishes_for(demand: Sandboxing, *, whole_job: bool, owned_slots: Sequence[float] = ()) -> Array:
+def wishes_for(demand: SandboxWork, *, whole_job: bool, owned_slots: Sequence[float] = ()) -> Array:
     """Numbers of slots to try, ascending and distinct; `owned_slots`: what pools that exist already hold."""
     most = min(demand.most_at_once, demand.trajectories if demand.stateful else max(demand.calls, 1.0))
     if demand.stateful:

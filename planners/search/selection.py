@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from planners.physics.columns import Array
     from planners.search.combine import Runs
-    from planners.search.search import Exploration
+    from planners.search.search import SearchResult
     from planners.spec.run import RunSpec
 
 MAX_ALTERNATIVES = 8
@@ -36,14 +36,14 @@ class NoFleetError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Selection:
     """Rows of `Exploration.runs`: the pick first, then alternatives by dollars; labels beside them."""
 
     rows: NDArray[np.int64]
     labels: tuple[str, ...]
 
 
-def choose(spec: RunSpec, found: Exploration, *, pick: int | None = None, margin: float = MARGIN) -> Choice:
+def choose(spec: RunSpec, found: SearchResult, *, pick: int | None = None, margin: float = MARGIN) -> Selection:
     """The run that the objective picks within the limits, and named alternatives from the whole front.
 
     pick: number of an alternative (from 1) that the user prefers to the objective's.  margin: share of the limits
@@ -63,7 +63,7 @@ def choose(spec: RunSpec, found: Exploration, *, pick: int | None = None, margin
             raise NoFleetError(f"there is no alternative {pick}", f"alternatives 1 to {len(rows)}")
         order = [pick - 1, *(n for n in range(len(rows)) if n != pick - 1)]
         rows, labels = rows[order], tuple(labels[n] for n in order)
-    return Choice(rows=rows, labels=labels)
+    return Selection(rows=rows, labels=labels)
 
 
 def _inside(spec: RunSpec, runs: Runs, margin: float) -> NDArray[np.bool_]:
@@ -75,7 +75,7 @@ def _inside(spec: RunSpec, runs: Runs, margin: float) -> NDArray[np.bool_]:
 
 
 def _alternatives(
-    runs: Runs, allowed: NDArray[np.int64], best: int, found: Exploration
+    runs: Runs, allowed: NDArray[np.int64], best: int, found: SearchResult
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """The pick, then cheapest, fastest, less risk, each cloud's best, then the front spread by hours."""
     named: dict[int, str] = {best: "picked"}
@@ -116,7 +116,7 @@ def _close(one: float, other: float) -> bool:
     return one == other or (min(one, other) > 0 and bool(abs(np.log(one / other)) < APART))
 
 
-def _over_limits(spec: RunSpec, found: Exploration) -> tuple[str, str]:
+def _over_limits(spec: RunSpec, found: SearchResult) -> tuple[str, str]:
     """What is over, and the runs that break the limits least: cheapest in time, fastest in budget."""
     runs, limits = found.runs, spec.limits
     hours = limits.hours or LONGEST_HOURS

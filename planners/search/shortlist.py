@@ -16,14 +16,14 @@ from planners.search.combine import LONGEST_HOURS, Runs, score
 from planners.search.evaluate import outcome
 from planners.search.fleets import fleet_of, picks_of
 from planners.search.pareto import pareto_front
-from planners.search.selection import Choice
+from planners.search.selection import Selection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planners.physics.constants import Constants
     from planners.plan.cost_lines import Prices
-    from planners.search.search import Exploration
+    from planners.search.search import SearchResult
     from planners.spec.run import RunSpec
 
 ROOM = 1.25
@@ -33,12 +33,12 @@ SPREAD = 12
 """Runs that are looked at: the objective's best, and points spread over the front."""
 
 
-def refined(spec: RunSpec, found: Exploration, prices: Prices, constants: Constants, *, year: float) -> Exploration:
+def refined(spec: RunSpec, found: SearchResult, prices: Prices, constants: Constants, *, year: float) -> SearchResult:
     """`found` with only the runs worth a closer look, each with exact hours, dollars of the whole bill and risk."""
     if not len(found.runs.offer):
         return found
     rows = shortlist(spec, found)
-    choice = Choice(rows=rows, labels=("",) * len(rows))
+    choice = Selection(rows=rows, labels=("",) * len(rows))
     hours, usd, risk = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows))
     for stage, search in enumerate(found.stages):
         result = outcome(picks_of(found, choice, stage, year=year), constants)
@@ -54,7 +54,7 @@ def refined(spec: RunSpec, found: Exploration, prices: Prices, constants: Consta
     return dataclasses.replace(found, runs=exact)
 
 
-def shortlist(spec: RunSpec, found: Exploration) -> NDArray[np.int64]:
+def shortlist(spec: RunSpec, found: SearchResult) -> NDArray[np.int64]:
     """Rows of the runs worth a closer look, ascending: the objective's best, the ends and the front of everything and
     of each cloud, inside the limits with ROOM and, where nothing is, of all runs."""
     runs = found.runs

@@ -107,7 +107,7 @@ class Limits(SpecModel):
     usd_per_hour: Usd | None = Field(None, description="Most dollars per hour while running.")
 
 
-class Economics(SpecModel):
+class OutcomeValue(SpecModel):
     """What an outcome is worth, for the break-even."""
 
     outcome: Text = Field("solved task", description="What counts as one outcome.")

@@ -51,7 +51,7 @@ _ORDER = (
     "FleetSpec",
     "Limits",
     "OwnPrices",
-    "Economics",
+    "OutcomeValue",
     "SandboxSpec",
     "RolloutOptions",
     "TrainOptions",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from planners.spec.base import Slug, SpecModel, Text
-from planners.spec.fleet import Economics, FleetSpec, Limits, OwnPrices
+from planners.spec.fleet import FleetSpec, Limits, OutcomeValue, OwnPrices
 from planners.spec.stages_agent import EvaluateStage, RolloutStage
 from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage, SynthesizeStage
 from planners.spec.stages_rl import RlcefStage
@@ -31,7 +31,7 @@ class RunSpec(SpecModel):
     limits: Limits = Field(default_factory=Limits, description="What it may cost and take.")
     objective: Objective = Field("cost", description="What the plan picks from the frontier.")
     prices: OwnPrices = Field(default_factory=OwnPrices, description="Own prices; they win over the price book.")
-    economics: Economics = Field(default_factory=Economics, description="What an outcome is worth.")
+    economics: OutcomeValue = Field(default_factory=OutcomeValue, description="What an outcome is worth.")
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=32)] = Field(
         {}, description="Tags that everything provisioned for the run carries."
     )

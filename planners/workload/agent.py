@@ -10,14 +10,14 @@ from planners.spec.lengths import Durations
 from planners.spec.profiles import Assumed, sandbox_need
 from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandboxing
 from planners.workload.served_model import TAIL_FACTOR, length_fields, shown
-from planners.workload.stage_work import ApiUse, Demand, Serving
+from planners.workload.stage_work import ApiUse, Generation, StageWork
 
 if TYPE_CHECKING:
     from planners.spec.stages_agent import EvaluateStage, RolloutStage
     from planners.workload.served_model import FindModel
 
 
-def rollout_demand(stage: RolloutStage, find_model: FindModel) -> Demand:
+def rollout_demand(stage: RolloutStage, find_model: FindModel) -> StageWork:
     """Agents on tasks: tasks × attempts trajectories of many turns, each holding a sandbox."""
     sandbox = sandbox_need(stage.sandbox, default_profile="swe")
     tool = () if stage.tool_seconds else (Assumed(name="tool_seconds", value=f"{TOOL_SECONDS:g}", source="assumption"),)
@@ -39,7 +39,7 @@ def rollout_demand(stage: RolloutStage, find_model: FindModel) -> Demand:
     return _demand(stage, need, find_model, title=title, outcomes={"attempts": attempts} | solved, longest=longest)
 
 
-def evaluate_demand(stage: EvaluateStage, find_model: FindModel) -> Demand:
+def evaluate_demand(stage: EvaluateStage, find_model: FindModel) -> StageWork:
     """A benchmark: tasks × samples, single-turn or agentic by benchmark."""
     need = evaluate_need(stage)
     if need.turns == 1:
@@ -59,9 +59,9 @@ def _demand(
     title: str,
     outcomes: dict[str, float],
     longest: float,
-) -> Demand:
+) -> StageWork:
     """longest: tokens of a trajectory."""
-    servings: tuple[Serving, ...] = ()
+    servings: tuple[Generation, ...] = ()
     apis: tuple[ApiUse, ...] = ()
     if stage.api is not None:
         apis = (_api_use(stage, need),)
@@ -70,7 +70,7 @@ def _demand(
         assert stage.model is not None
         servings = (_serving(stage, need, find_model, longest),)
         name = shown(stage.model, servings[0].model)
-    return Demand(
+    return StageWork(
         stage=stage.name,
         kind=stage.kind,
         title=f"{title} with {name}",
@@ -84,11 +84,11 @@ def _demand(
     )
 
 
-def _serving(stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: FindModel, longest: float) -> Serving:
+def _serving(stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: FindModel, longest: float) -> Generation:
     assert stage.model is not None
     total = need.response_tokens.mean * need.turns
     _, spread, one_turn = length_fields(need.response_tokens, longest)
-    return Serving(
+    return Generation(
         role="generate",
         model=find_model(stage.model),
         options=stage.rollout,

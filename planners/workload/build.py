@@ -11,10 +11,10 @@ from planners.workload.rl import rlcef_demand
 if TYPE_CHECKING:
     from planners.spec.run import Stage
     from planners.workload.served_model import FindModel
-    from planners.workload.stage_work import Demand
+    from planners.workload.stage_work import StageWork
 
 
-def stage_demand(stage: Stage, find_model: FindModel) -> Demand:
+def stage_demand(stage: Stage, find_model: FindModel) -> StageWork:
     """What a stage of any kind asks for.  Raises whatever `find_model` raises for an unknown model."""
     match stage.kind:
         case "rlcef":

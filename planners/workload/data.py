@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from planners.spec.profiles import Assumed, sandbox_need
 from planners.workload.sandboxes import assumed_rows, sandboxing
-from planners.workload.served_model import Writes, by_home, shown
-from planners.workload.stage_work import Demand, Learning, Pauses
+from planners.workload.served_model import ServedModel, by_home, shown
+from planners.workload.stage_work import Pauses, StageWork, Training
 
 if TYPE_CHECKING:
     from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage, SynthesizeStage
@@ -19,17 +19,17 @@ SFT_BATCH_SEQUENCES = 256.0
 """Sequences per update where fine-tuning states none (OpenCodeInterpreter-class recipes).  Assumption."""
 
 
-def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> Demand:
+def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> StageWork:
     """The whole job is the unit: all candidates written, tried and verified."""
     candidates = float(stage.candidates or -(-(stage.items or 1) // max(stage.kept_share, 1e-6)))
     item_tokens = stage.response_tokens.mean + (stage.reasoning_tokens.mean if stage.reasoning_tokens else 0.0)
     prompt = stage.prompt_tokens.mean
-    writes = [Writes("teacher", stage.teacher, candidates, prompt, item_tokens, stage.response_tokens)]
+    writes = [ServedModel("teacher", stage.teacher, candidates, prompt, item_tokens, stage.response_tokens)]
     runs = candidates
     if stage.student is not None:
         attempts = candidates * stage.student.attempts
         lengths = stage.student.response_tokens or stage.response_tokens
-        writes.append(Writes("student", stage.student, attempts, prompt, lengths.mean, lengths))
+        writes.append(ServedModel("student", stage.student, attempts, prompt, lengths.mean, lengths))
         runs += attempts
     servings, apis = by_home(writes, find_model, stage.rollout)
     need = sandbox_need(stage.sandbox, default_profile="judge")
@@ -39,7 +39,7 @@ def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> Demand:
         if stage.yields
         else (Assumed(name=f"{stage.name}.yields", value="every candidate kept", source="no filter stated"),)
     )
-    return Demand(
+    return StageWork(
         stage=stage.name,
         kind=stage.kind,
         title=f"{accepted:,.0f} accepted items from {candidates:,.0f} candidates",
@@ -53,7 +53,7 @@ def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> Demand:
     )
 
 
-def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) -> Demand:
+def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) -> StageWork:
     """One optimizer update is the unit."""
     model = find_model(stage.model)
     pretrain = stage.kind == "pretrain"
@@ -64,13 +64,13 @@ def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) ->
     batch = min(batch, max(slots / stage.seq_len, 1.0))
     units = max(slots / (batch * stage.seq_len), 1.0)
     verb = "pretraining" if pretrain else ("LoRA" if stage.train.lora_rank else "SFT")
-    return Demand(
+    return StageWork(
         stage=stage.name,
         kind=stage.kind,
         title=f"{verb} of {shown(stage.model, model)}, {_count(tokens * stage.epochs)} tokens",
         unit="update",
         units=units,
-        learning=Learning(
+        learning=Training(
             model=model,
             options=stage.train,
             rl=False,
@@ -85,20 +85,20 @@ def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) ->
     )
 
 
-def reward_model_demand(stage: RewardModelStage, find_model: FindModel) -> Demand:
+def reward_model_demand(stage: RewardModelStage, find_model: FindModel) -> StageWork:
     """One optimizer update is the unit; samples are padded to their own length, so tokens are samples × mean."""
     model = find_model(stage.model)
     tokens = float(stage.samples) * stage.sample_tokens.mean * stage.epochs
     batch, assumed = _batch(stage.global_batch_samples, stage.seq_len, stage.name, pretrain=False)
     seq = min(float(stage.seq_len), max(stage.sample_tokens.mean, 1.0))
     units = max(tokens / (batch * seq), 1.0)
-    return Demand(
+    return StageWork(
         stage=stage.name,
         kind=stage.kind,
         title=f"outcome critic {shown(stage.model, model)} on {stage.samples:,} samples",
         unit="update",
         units=units,
-        learning=Learning(model=model, options=stage.train, rl=False, seq_len=seq, batch_sequences=batch),
+        learning=Training(model=model, options=stage.train, rl=False, seq_len=seq, batch_sequences=batch),
         pauses=_pauses(stage.checkpoint.every_steps, stage.checkpoint.keep, units),
         assumed=assumed,
         outcomes={"labelled samples": float(stage.samples)},

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from planners.physics.generate import GenerateTime
     from planners.physics.step import StepTime
     from planners.physics.train import TrainTime
-    from planners.workload.stage_work import Demand
-    from planners.workload.timing import Situation, Timing
+    from planners.workload.stage_work import StageWork
+    from planners.workload.timing import Timing, TimingContext
 
 ANY_GPU = "*"
 """GPU of a factor that own runs on other GPUs suggest."""
 
 
-class Place(NamedTuple):
+class FactorKey(NamedTuple):
     """Where a factor holds, but for the GPU.  Empty = has no part in the phase."""
 
     work: str
@@ -53,7 +53,7 @@ class Place(NamedTuple):
 class Factor:
     """Seconds of a phase over what is planned without own runs: exp(log_factor)."""
 
-    place: Place
+    place: FactorKey
     gpu: str
     """Canonical name, ANY_GPU, or empty where none takes part."""
     log_factor: float
@@ -73,12 +73,12 @@ class Factors:
     """The factors in use, under one id."""
 
     identity: str = ""
-    by_place: Mapping[Place, Mapping[str, Factor]] = field(default_factory=dict)
+    by_place: Mapping[FactorKey, Mapping[str, Factor]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.by_place)
 
-    def find(self, place: Place, gpu: str) -> Factor | None:
+    def find(self, place: FactorKey, gpu: str) -> Factor | None:
         """The factor of this GPU, else the one that runs on others suggest."""
         known = self.by_place.get(place, {})
         return known.get(gpu) or (known.get(ANY_GPU) if gpu else None)
@@ -102,7 +102,7 @@ def collect(factors: Iterable[Factor]) -> Factors:
     """Factors under the id of their content: the same runs give the same id."""
     rows = sorted(factors, key=lambda factor: factor.key)
     text = "\n".join(f"{row.key} {row.log_factor:.6f} {row.log_sd:.6f} {sorted(row.ratios)}" for row in rows)
-    by_place: dict[Place, dict[str, Factor]] = {}
+    by_place: dict[FactorKey, dict[str, Factor]] = {}
     for row in rows:
         by_place.setdefault(row.place, {})[row.gpu] = row
     return Factors(identity=hashlib.sha256(text.encode()).hexdigest()[:8] if rows else "", by_place=by_place)
@@ -122,19 +122,19 @@ SIZES_B = (1, 3, 10, 30, 100, 300)
 """Ends of the size classes, in billions of parameters: within three times of each other, as `Calibration.matching`."""
 
 
-def place_of(demand: Demand, phase: str, sharding: str) -> Place | None:
+def place_of(demand: StageWork, phase: str, sharding: str) -> FactorKey | None:
     """The place of a phase; None where nothing can be learned: API calls run at their provider's speed."""
     work = WORK[demand.kind]
     if phase == "sandbox" and demand.sandboxing is not None:
         stated = demand.sandboxing.seconds_stated
         inputs = "" if stated is None else f"{stated:g} s a run"
-        return Place(work, phase, sandbox_profile=demand.sandboxing.profile, inputs=inputs)
+        return FactorKey(work, phase, sandbox_profile=demand.sandboxing.profile, inputs=inputs)
     if demand.host is not None:
-        return Place(work, phase, "host")
+        return FactorKey(work, phase, "host")
     inputs = ", ".join(sorted(name.partition(".")[2] + " unknown" for name in demand.missing))
     if demand.learning is not None and phase in TRAINER_PHASES:
         adapter = " LoRA" if demand.learning.options.lora_rank else ""
-        return Place(work, phase, model_class(demand.learning.model) + adapter, sharding, inputs=inputs)
+        return FactorKey(work, phase, model_class(demand.learning.model) + adapter, sharding, inputs=inputs)
     model = next((serving.model for serving in demand.servings if serving.role == phase), None)
     if phase == "outcome critic":
         model = demand.critic_forward
@@ -142,7 +142,7 @@ def place_of(demand: Demand, phase: str, sharding: str) -> Place | None:
         return None
     # evaluations inside a stage have no phase of their own: they generate as the stage does
     named = "generate" if phase == "evaluate" and work != "generate" else phase
-    return Place(work, named, model_class(model), demand.servings[0].options.engine, inputs=inputs)
+    return FactorKey(work, named, model_class(model), demand.servings[0].options.engine, inputs=inputs)
 
 
 def model_class(model: ModelShape) -> str:
@@ -154,18 +154,18 @@ def model_class(model: ModelShape) -> str:
     return f"{'moe' if model.experts else 'dense'} {size}"
 
 
-def find_factor(demand: Demand, phase: str, *, gpu: str, sharding: str) -> Factor | None:
+def find_factor(demand: StageWork, phase: str, *, gpu: str, sharding: str) -> Factor | None:
     """The factor of a phase on one fleet."""
     place = place_of(demand, phase, sharding) if demand.factors else None
     return None if place is None else demand.factors.find(place, gpu if uses_gpu(place) else "")
 
 
-def uses_gpu(place: Place) -> bool:
+def uses_gpu(place: FactorKey) -> bool:
     """Whether the GPU has a part in the phase."""
     return bool(place.engine)
 
 
-def factor_column(demand: Demand, phase: str, at: Situation) -> Column:
+def factor_column(demand: StageWork, phase: str, at: TimingContext) -> Column:
     """Factors of a phase on every layout of `at`; 1 where own runs say nothing."""
     if not demand.factors:
         return 1.0
@@ -181,7 +181,7 @@ def factor_column(demand: Demand, phase: str, at: Situation) -> Column:
     return np.asarray(np.exp(table[at.layouts.machine, at.layouts.sharding.astype(np.int64)]))
 
 
-def with_factors(timing: Timing, demand: Demand, at: Situation) -> Timing:
+def with_factors(timing: Timing, demand: StageWork, at: TimingContext) -> Timing:
     """`timing` with each phase times its factor, parts included.  The sandbox's is applied where it is exposed."""
 
     def factor(phase: str) -> Column:

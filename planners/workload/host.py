@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planners.physics.columns import COLOCATED
 from planners.spec.profiles import sandbox_need
 from planners.workload.sandboxes import assumed_rows, sandboxing
-from planners.workload.stage_work import Demand, HostWork, Pauses
+from planners.workload.stage_work import HostWork, Pauses, StageWork
 
 if TYPE_CHECKING:
     from planners.spec.stages_rl import RlcefStage
@@ -37,12 +37,12 @@ HOST_SPEEDS = {
 MEASURED = "measured on 2 vCPUs, tools/benchmarks/results/quickstart.md"
 
 
-def quickstart_demand(stage: RlcefStage) -> Demand:
+def quickstart_demand(stage: RlcefStage) -> StageWork:
     """One RL step is the unit.  Its seconds are proportional to the samples; the sandboxes are the larger part."""
     speed = HOST_SPEEDS[str(stage.model)]
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
     need = sandbox_need(stage.sandbox, default_profile="judge")
-    return Demand(
+    return StageWork(
         stage=stage.name,
         kind=stage.kind,
         title=f"GRPO on a policy for this machine, {stage.steps:,} steps",

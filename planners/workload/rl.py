@@ -9,8 +9,8 @@ from planners.physics.columns import COLOCATED, SCHEDULES
 from planners.spec.profiles import Assumed, sandbox_need
 from planners.workload.host import HOST_SPEEDS, quickstart_demand
 from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandboxing
-from planners.workload.served_model import Writes, by_home, length_fields, shown
-from planners.workload.stage_work import Demand, Learning, Pauses, Serving
+from planners.workload.served_model import ServedModel, by_home, length_fields, shown
+from planners.workload.stage_work import Generation, Pauses, StageWork, Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ RESPONSE_UNKNOWN_SD = 1.1
 """Log standard deviation of an RL step's time when no response length is given (docs/ACCURACY.md, partial cases)."""
 
 
-def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
+def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> StageWork:
     """Everything one RL step needs.  Raises whatever `find_model` raises for an unknown model."""
     if str(stage.model) in HOST_SPEEDS:
         return quickstart_demand(stage)
@@ -45,7 +45,7 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
         checkpoint_every=float(stage.checkpoint.every_steps),
         checkpoints_kept=float(stage.checkpoint.keep or stage.steps // stage.checkpoint.every_steps),
     )
-    return Demand(
+    return StageWork(
         stage=stage.name,
         kind=stage.kind,
         title=f"{stage.algorithm.upper()} on {shown(stage.model, model)}, {stage.steps:,} steps",
@@ -66,11 +66,11 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> Demand:
     )
 
 
-def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Serving:
+def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Generation:
     mean, spread, longest = length_fields(stage.response_tokens, float(stage.max_response_tokens))
     turns = float(stage.turns)
     tool = stage.tool_seconds.mean if stage.tool_seconds else TOOL_SECONDS
-    return Serving(
+    return Generation(
         role="generate",
         model=model,
         options=stage.rollout,
@@ -87,9 +87,9 @@ def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Serving:
     )
 
 
-def _learning(stage: RlcefStage, model: ModelShape, main: Serving) -> Learning:
+def _learning(stage: RlcefStage, model: ModelShape, main: Generation) -> Training:
     mean = main.response_tokens if main.response_tokens == main.response_tokens else main.max_response_tokens / 2
-    return Learning(
+    return Training(
         model=model,
         options=stage.train,
         rl=True,
@@ -103,14 +103,14 @@ def _learning(stage: RlcefStage, model: ModelShape, main: Serving) -> Learning:
     )
 
 
-def _judges(stage: RlcefStage, samples: float) -> Iterator[Writes]:
+def _judges(stage: RlcefStage, samples: float) -> Iterator[ServedModel]:
     for number, judge in enumerate(stage.judges, 1):
         named = [other.name for other in stage.judges[:number]].count(judge.name) == 1 and judge.name
         prompt, response = judge.prompt_tokens.mean, judge.response_tokens
-        yield Writes(f"judge {named or number}", judge, samples * judge.share, prompt, response.mean, response)
+        yield ServedModel(f"judge {named or number}", judge, samples * judge.share, prompt, response.mean, response)
 
 
-def _evaluation(stage: RlcefStage, main: Serving) -> Serving:
+def _evaluation(stage: RlcefStage, main: Generation) -> Generation:
     assert stage.evaluate is not None
     problems, samples = stage.evaluate.prompts, float(stage.evaluate.samples)
     return replace(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from planners.physics.sandbox import Service
 from planners.spec.profiles import shown
-from planners.workload.stage_work import Sandboxing
+from planners.workload.stage_work import SandboxWork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from planners.spec.lengths import Durations
     from planners.spec.profiles import Assumed, SandboxNeed
-    from planners.workload.stage_work import Demand
+    from planners.workload.stage_work import StageWork
 
 STREAMED_OVERLAP = 0.8
 """Share of the generation time in which finished samples are judged: rewards stream while others are still being
@@ -29,7 +29,7 @@ TOOL_SECONDS = 2.0
 MAX_FAILURE_SHARE = 0.99
 
 
-def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0) -> Sandboxing:
+def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0) -> SandboxWork:
     """What `samples` per unit ask of the sandboxes.
 
     replaced_share: of the runs that an outcome critic makes unnecessary.  Runs that fail for no fault of the code are
@@ -39,7 +39,7 @@ def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0
     limit = max(need.time_limit_seconds, mean)
     p95 = need.seconds.p95 if need.seconds.p95 is not None else mean * SECONDS_P95_RATIO
     repeated = 1.0 / (1.0 - min(need.failure_share, MAX_FAILURE_SHARE))
-    return Sandboxing(
+    return SandboxWork(
         **{field.name: getattr(need, field.name) for field in fields(need)},
         service=Service(mean_seconds=mean, p95_seconds=min(max(p95, mean), limit), limit_seconds=limit),
         calls=samples * need.calls_per_sample * (1.0 - replaced_share) * repeated,
@@ -64,7 +64,7 @@ class SandboxStarts:
     source: str
 
 
-def with_starts(demand: Demand, starts: SandboxStarts | None) -> Demand:
+def with_starts(demand: StageWork, starts: SandboxStarts | None) -> StageWork:
     """`demand` with measured starts, where the spec leaves them to profile `judge`: others start more."""
     wanted = demand.sandboxing
     if starts is None or wanted is None or wanted.profile != "judge":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from planners.physics.columns import UNKNOWN
 from planners.physics.lengths import log_sd_from_p95
-from planners.workload.stage_work import ApiUse, Serving
+from planners.workload.stage_work import ApiUse, Generation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ TAIL_FACTOR = 4.0
 """Longest over mean of a generation without a stated cap.  Assumption."""
 
 
-class Writes(NamedTuple):
+class ServedModel(NamedTuple):
     """One model writing once: tokens per sample, read and written; `lengths` are of one part of what is written."""
 
     role: str
@@ -34,10 +34,10 @@ class Writes(NamedTuple):
 
 
 def by_home(
-    writes: Iterable[Writes], find_model: FindModel, options: RolloutOptions
-) -> tuple[tuple[Serving, ...], tuple[ApiUse, ...]]:
+    writes: Iterable[ServedModel], find_model: FindModel, options: RolloutOptions
+) -> tuple[tuple[Generation, ...], tuple[ApiUse, ...]]:
     """The self-hosted ones as servings, the others as API uses."""
-    servings: list[Serving] = []
+    servings: list[Generation] = []
     apis: list[ApiUse] = []
     for role, served, samples, prompt, response, lengths in writes:
         if served.api is not None:
@@ -54,7 +54,7 @@ def by_home(
         elif served.model is not None:
             _, spread, longest = length_fields(lengths, response * TAIL_FACTOR)
             servings.append(
-                Serving(
+                Generation(
                     role=role,
                     model=find_model(served.model),
                     options=options,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
+class Generation:
     """One model generating.  Tokens are means per sample, all turns together."""
 
     role: str
@@ -44,7 +44,7 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learning:
+class Training:
     """One model training."""
 
     model: ModelShape
@@ -63,7 +63,7 @@ class Learning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sandboxing(SandboxNeed):
+class SandboxWork(SandboxNeed):
     """Code that runs outside the models: one kind of sandbox, and how much of it a unit asks for."""
 
     service: Service
@@ -114,13 +114,13 @@ class Pauses:
     """What interrupts the units: evaluations and checkpoints, in units between them."""
 
     evaluate_every: float | None = None
-    evaluation: Serving | None = None
+    evaluation: Generation | None = None
     checkpoint_every: float | None = None
     checkpoints_kept: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class StageWork:
     """A stage, ready to be timed on any fleet."""
 
     stage: str
@@ -128,9 +128,9 @@ class Demand:
     title: str
     unit: str
     units: float
-    servings: tuple[Serving, ...] = ()
-    learning: Learning | None = None
-    sandboxing: Sandboxing | None = None
+    servings: tuple[Generation, ...] = ()
+    learning: Training | None = None
+    sandboxing: SandboxWork | None = None
     apis: tuple[ApiUse, ...] = ()
     host: HostWork | None = None
     critic_forward: ModelShape | None = None

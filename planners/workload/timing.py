@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from planners.physics.constants import Constants
     from planners.physics.train import TrainTime
     from planners.search.search_space import Layouts
-    from planners.workload.stage_work import Demand, Serving
+    from planners.workload.stage_work import Generation, StageWork
 
 API_TOKENS_PER_SECOND = 60.0
 """Output speed of one request to a hosted model.  Assumption; `output_tokens_per_second` replaces it."""
@@ -45,7 +45,7 @@ class Timing:
     api: Column
     """Seconds in which API calls keep the unit waiting, beside the GPUs."""
     step: StepTime | None = None
-    generations: tuple[tuple[Serving, GenerateTime], ...] = ()
+    generations: tuple[tuple[Generation, GenerateTime], ...] = ()
     supervised: TrainTime | None = None
     by_physics: Timing | None = None
     """The same without factors of own runs, where there are any: what sandboxes hide behind, as their factor does."""
@@ -63,7 +63,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class TimingContext:
     """Everything besides the demand that decides how long it takes."""
 
     constants: Constants
@@ -78,7 +78,7 @@ class Situation:
     grid_points: int = 33
 
 
-def time_demand(demand: Demand, at: Situation) -> Timing:
+def time_demand(demand: StageWork, at: TimingContext) -> Timing:
     """Seconds of one unit of `demand` on every layout of `at`, by physics and what own runs taught."""
     timing = _time_by_physics(demand, at)
     if not demand.factors:
@@ -86,7 +86,7 @@ def time_demand(demand: Demand, at: Situation) -> Timing:
     return dataclasses.replace(with_factors(timing, demand, at), by_physics=timing)
 
 
-def _time_by_physics(demand: Demand, at: Situation) -> Timing:
+def _time_by_physics(demand: StageWork, at: TimingContext) -> Timing:
     lay = at.layouts
     zero = np.zeros(len(lay))
     api = np.asarray(_api_seconds(demand, at.slots) + zero)
@@ -120,13 +120,13 @@ def _time_by_physics(demand: Demand, at: Situation) -> Timing:
 
 
 def _workload(
-    at: Situation, model: ModelShape, serving: Serving | None, train: TrainWork, rollout: RolloutWork
+    at: TimingContext, model: ModelShape, serving: Generation | None, train: TrainWork, rollout: RolloutWork
 ) -> Workload:
     layout = _layout(at, serving)
     return Workload(model=model_columns(model), gpu=at.gpu, layout=layout, train=train, rollout=rollout, year=at.year)
 
 
-def rl_workload(demand: Demand, at: Situation) -> Workload:
+def rl_workload(demand: StageWork, at: TimingContext) -> Workload:
     """The physics' view of one RL step."""
     assert demand.learning is not None
     main = demand.servings[0]
@@ -134,24 +134,24 @@ def rl_workload(demand: Demand, at: Situation) -> Workload:
     return _workload(at, main.model, main, train_work(demand.learning, at, main), rollout)
 
 
-def supervised_workload(demand: Demand, at: Situation) -> Workload:
+def supervised_workload(demand: StageWork, at: TimingContext) -> Workload:
     """The physics' view of one optimizer update."""
     assert demand.learning is not None
     return _workload(at, demand.learning.model, None, train_work(demand.learning, at, None), NO_ROLLOUT)
 
 
-def serving_workload(demand: Demand, serving: Serving, at: Situation) -> Workload:
+def serving_workload(demand: StageWork, serving: Generation, at: TimingContext) -> Workload:
     """The physics' view of one generation beside (or without) training: an older RL stack decodes eagerly."""
     rl = demand.learning is not None
     rollout = rollout_work(serving, at, rl=rl, staleness_steps=0.0)
     return _workload(at, serving.model, serving, TrainWork(seq_len=1.0, rl=float(rl)), rollout)
 
 
-def _generate(demand: Demand, serving: Serving, at: Situation) -> GenerateTime:
+def _generate(demand: StageWork, serving: Generation, at: TimingContext) -> GenerateTime:
     return generate(at.constants, serving_workload(demand, serving, at), grid_points=at.grid_points)
 
 
-def _critic_forward(demand: Demand, at: Situation) -> Column:
+def _critic_forward(demand: StageWork, at: TimingContext) -> Column:
     """Seconds in which the outcome critic reads every sample once: a prefill without an answer."""
     if demand.critic_forward is None:
         return 0.0
@@ -172,7 +172,7 @@ def _critic_forward(demand: Demand, at: Situation) -> Column:
     return generate(at.constants, serving_workload(demand, reading, at), grid_points=2).makespan_seconds
 
 
-def _api_seconds(demand: Demand, slots: Column) -> Column:
+def _api_seconds(demand: StageWork, slots: Column) -> Column:
     """Seconds for all API requests of a unit, limited by requests in flight (and held sandboxes)."""
     total: Column = 0.0
     for use in demand.apis:
@@ -189,7 +189,7 @@ def _api_seconds(demand: Demand, slots: Column) -> Column:
     return total
 
 
-def _layout(at: Situation, serving: Serving | None) -> Layout:
+def _layout(at: TimingContext, serving: Generation | None) -> Layout:
     """Layout columns; a serving gets the candidate's replica size (its own model's where it is not the main one)."""
     lay = at.layouts
     return Layout(
@@ -208,7 +208,7 @@ def _layout(at: Situation, serving: Serving | None) -> Layout:
     )
 
 
-def replica_gpus(at: Situation, serving: Serving) -> Array:
+def replica_gpus(at: TimingContext, serving: Generation) -> Array:
     """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.6 of the memory at most."""
     if serving.options.tp is not None:
         return np.minimum(float(serving.options.tp), at.layouts.rollout_gpus)

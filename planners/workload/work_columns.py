@@ -10,8 +10,8 @@ from planners.physics.columns import COLOCATED, ENGINES, FSDP, TRTLLM, UNKNOWN, 
 
 if TYPE_CHECKING:
     from planners.physics.columns import Array, Column
-    from planners.workload.stage_work import Learning, Serving
-    from planners.workload.timing import Situation
+    from planners.workload.stage_work import Generation, Training
+    from planners.workload.timing import TimingContext
 
 LIVE_SEQUENCES_RL = 1024.0
 LIVE_SEQUENCES_SERVING = 256.0
@@ -30,7 +30,7 @@ SERVING_MEMORY_SHARE = 0.9
 NO_ROLLOUT = RolloutWork(samples=0.0, prompt_tokens=1.0, max_response_tokens=1.0, response_tokens=1.0)
 
 
-def rollout_work(serving: Serving, at: Situation, *, rl: bool, staleness_steps: float) -> RolloutWork:
+def rollout_work(serving: Generation, at: TimingContext, *, rl: bool, staleness_steps: float) -> RolloutWork:
     """One generation on the candidates of `at`."""
     engine = ENGINES[serving.options.engine]
     fp8 = 1.0 if serving.options.precision == "fp8" else 0.0
@@ -61,7 +61,7 @@ def rollout_work(serving: Serving, at: Situation, *, rl: bool, staleness_steps: 
     )
 
 
-def _live_limit(serving: Serving, at: Situation, engine: float, *, rl: bool) -> Column:
+def _live_limit(serving: Generation, at: TimingContext, engine: float, *, rl: bool) -> Column:
     """Sequences at once per replica: the engine's limit, the user's, or the sandboxes that trajectories hold."""
     usual = LIVE_SEQUENCES_RL if rl else LIVE_SEQUENCES_SERVING
     limit = LIVE_SEQUENCES_TRTLLM if engine == TRTLLM else usual
@@ -72,7 +72,7 @@ def _live_limit(serving: Serving, at: Situation, engine: float, *, rl: bool) -> 
     return np.maximum(np.fmin(per_replica, np.fmin(total, 1e9) / replicas), 1.0)
 
 
-def micro_batch(learning: Learning, at: Situation) -> Array:
+def micro_batch(learning: Training, at: TimingContext) -> Array:
     """Sequences per micro batch and rank: stated; else one with Megatron, about 8,192 tokens with FSDP."""
     stated = learning.options.micro_batch_samples
     if stated is not None:
@@ -81,7 +81,7 @@ def micro_batch(learning: Learning, at: Situation) -> Array:
     return np.where(at.layouts.sharding == FSDP, usual, 1.0)
 
 
-def train_work(learning: Learning, at: Situation, main: Serving | None) -> TrainWork:
+def train_work(learning: Training, at: TimingContext, main: Generation | None) -> TrainWork:
     """Training on the candidates of `at`; `main` is the generation that feeds an RL step."""
     options = learning.options
     stated_micro = options.micro_batch_samples is not None

@@ -11,7 +11,7 @@ import polars as pl
 
 from clusterctl.catalog.models import find_gpu, find_model, load_calibration, load_gpus
 from planners.domain import OFFER_COLUMNS
-from planners.inputs import World
+from planners.inputs import PlanInputs
 from planners.plan.build import build_plan
 from planners.plan.unit_prices import ITEMS
 from planners.plan.value import Plan
@@ -152,9 +152,9 @@ def token_prices() -> pl.DataFrame:
 
 
 @cache
-def world() -> World:
+def world() -> PlanInputs:
     """The small world."""
-    return World(
+    return PlanInputs(
         find_model=find_model,
         find_gpu=find_gpu,
         gpus={gpu.name: gpu for gpu in load_gpus().values()},

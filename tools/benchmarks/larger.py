@@ -14,10 +14,10 @@ from clusterctl.catalog.price_book import embedded_dir, load_book
 from clusterctl.catalog.price_files import write_book
 
 if TYPE_CHECKING:
-    from planners.inputs import World
+    from planners.inputs import PlanInputs
 
 
-def enlarged(world: World, factor: int, *, other_machines: bool) -> World:
+def enlarged(world: PlanInputs, factor: int, *, other_machines: bool) -> PlanInputs:
     """`factor` times the offers: in further regions, or also of instance types with another amount of memory, which
     the physics has to look at anew."""
     names = ("region", "instance_type")

@@ -28,7 +28,7 @@ from clusterctl.ui.formats import (
 from clusterctl.ui.plan_page.summary import View, chosen, labelled, labelled_parts
 from clusterctl.ui.spans import Line, Span, Style, better, line
 from clusterctl.ui.table import Cell, Column, cell, draw, range_bar, right
-from planners.plan.value import Alternative, Economics, Mover, Narrow, Plan
+from planners.plan.value import Alternative, Narrow, Plan, Sensitivity, UnitCost
 from planners.plan.value import Line as BillLine
 
 SHOWN_LINES = 3
@@ -63,7 +63,7 @@ def bill(plan: Plan, view: View) -> list[Line]:
     return lines + (labelled_parts("that is", each, view.cells) if each else [])
 
 
-def outcome_text(plan: Plan, outcome: Economics) -> str:
+def outcome_text(plan: Plan, outcome: UnitCost) -> str:
     """`$18.57 per 1,000 rewarded samples`, without the stage's name where there is but one stage."""
     name = outcome.name.removeprefix(f"{plan.stages[0].name}: ") if len(plan.stages) == 1 else outcome.name
     if "per " in name:
@@ -182,7 +182,7 @@ def movers(plan: Plan, view: View) -> list[Line]:
     return draw(MOVER_COLUMNS, rows, view.cells) + _narrow(plan, view)
 
 
-def _mover(mover: Mover, plan: Plan, span: tuple[float, float], cells: int) -> list[Cell]:
+def _mover(mover: Sensitivity, plan: Plan, span: tuple[float, float], cells: int) -> list[Cell]:
     low, high = sorted((mover.usd_low, mover.usd_high))
     unit = duration_unit(plan.hours.p50 * 3600)
     times = f"{unit.of(mover.hours_low * 3600)} – {unit.text(mover.hours_high * 3600)}"

@@ -22,7 +22,7 @@ from clusterctl.costs.queries import account, burn, outlook
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.run import runs
 from clusterctl.run.bill import planned_against_actual
-from clusterctl.run.marks import Charge, Mark, read_mark
+from clusterctl.run.marks import CostReport, StepReport, read_report
 from clusterctl.run.state import state_of
 from clusterctl.telemetry import report_cost
 from planners.costs.summary import by
@@ -206,9 +206,9 @@ def test_mistakes_are_said_once_and_end_nothing(run: runs.OpenRun, monkeypatch: 
 def test_no_line_is_too_odd_to_be_read(value: Any, known: dict[str, Any]) -> None:
     line = json.dumps(value | known if isinstance(value, dict) else value).encode()
     for text in (line, line[: len(line) // 2], b"\xff" + line):
-        found = read_mark(text)
-        assert isinstance(found, Charge | Mark | str)
-        assert not isinstance(found, Charge) or 0 <= found.quantity <= 10**15
+        found = read_report(text)
+        assert isinstance(found, CostReport | StepReport | str)
+        assert not isinstance(found, CostReport) or 0 <= found.quantity <= 10**15
 
 
 def test_a_real_run_that_reports_is_shown_everywhere(tmp_path: Path) -> None:

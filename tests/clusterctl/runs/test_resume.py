@@ -15,7 +15,7 @@ from clusterctl.run import runs
 from clusterctl.run.end import end_run
 from clusterctl.run.preflight import RunLimits
 from clusterctl.run.records import use_of
-from clusterctl.run.start import Deed, check_limits_left, decide, prepare
+from clusterctl.run.start import UpAction, check_limits_left, decide, prepare
 from clusterctl.run.watch import Watch
 
 
@@ -27,7 +27,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(
     assert watch(run, until=2)
     end_run(run)
     first = use_of(run.ledger, run.run_id)
-    assert decide(run.ledger, tmp_path, run.plan).deed is Deed.RESUME
+    assert decide(run.ledger, tmp_path, run.plan).deed is UpAction.RESUME
     assert wanted(run.ledger, tmp_path, run.plan) == run.run_id
     watch(runs.open_run(run.ledger, tmp_path, run.run_id))
     row = run.ledger.get_run(run.run_id)

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from clusterctl.store import open_objects
-from clusterctl.store.writer import Outbox, Segment
+from clusterctl.store.writer import Batch, Outbox
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-def segment(hour: int, *, size: int = 10) -> Segment:
+def segment(hour: int, *, size: int = 10) -> Batch:
     first = NOON + timedelta(hours=hour)
-    return Segment(
+    return Batch(
         table="gpu",
         partition=f"2026-05-04/{12 + hour}",
         content=b"x" * size,

@@ -10,13 +10,13 @@ from planners.plan.identity import with_id
 from planners.plan.value import (
     Assumption,
     Calibrated,
-    Economics,
     Idle,
-    Mover,
     Narrow,
     Plan,
     PriceAge,
+    Sensitivity,
     StagePlan,
+    UnitCost,
     Unpriced,
 )
 
@@ -94,7 +94,7 @@ def two_stage_plan() -> Plan:
             line("line.3", "sft", "p5.48xlarge, on demand", "node-hours", 17.6, 55.04),
             line("line.4", "sft", "checkpoints, object storage", "GiB-months", 310.0, 0.023),
         ),
-        economics=(Economics(name="per accepted triple", usd=0.0266, formula="4,540 / 171,000 triples"),),
+        economics=(UnitCost(name="per accepted triple", usd=0.0266, formula="4,540 / 171,000 triples"),),
         spec={"name": "triples-sft", "stages": [{"kind": "synthesize"}, {"kind": "sft"}]},
         alternatives=(
             alternative(
@@ -242,13 +242,13 @@ def api_plan() -> Plan:
             line("line.4", "rollout", "c7i.24xlarge, on demand", "node-hours", 13.6, 4.284),
         ),
         economics=(
-            Economics(name="per attempt", usd=1.554, formula="3,109 / 2,000 attempts"),
-            Economics(name="per solved task", usd=9.72, formula="3,109 / 320 solved tasks"),
+            UnitCost(name="per attempt", usd=1.554, formula="3,109 / 2,000 attempts"),
+            UnitCost(name="per solved task", usd=9.72, formula="3,109 / 320 solved tasks"),
         ),
         spec={"name": "swe-api", "stages": [{"kind": "rollout"}]},
         alternatives=(),
         movers=(
-            Mover(
+            Sensitivity(
                 input="rollout.turns.mean",
                 low="31",
                 high="78",

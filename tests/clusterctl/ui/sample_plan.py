@@ -11,19 +11,19 @@ from planners.plan.value import (
     Assumption,
     Band,
     Calibrated,
-    Economics,
     Idle,
     Line,
     Memory,
-    Mover,
     Narrow,
     Phase,
     Plan,
     Pool,
     PriceAge,
     Rejection,
+    Sensitivity,
     StagePlan,
     Term,
+    UnitCost,
 )
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -202,9 +202,9 @@ RLCEF_SPEC: dict[str, Any] = {
 }  # fmt: skip
 
 RLCEF_MOVERS = (
-    Mover(input="rlcef.response_tokens.mean", low="1,900", high="4,700", usd_low=12_100, usd_high=21_800, hours_low=24.3, hours_high=43.9),
-    Mover(input="rlcef.sandbox.seconds.mean", low="2.5", high="6.4", usd_low=14_300, usd_high=17_600, hours_low=28.6, hours_high=35.3),
-    Mover(input="MFU of training on H100", low="47 %", high="35 %", usd_low=14_700, usd_high=16_500, hours_low=29.5, hours_high=33.1),
+    Sensitivity(input="rlcef.response_tokens.mean", low="1,900", high="4,700", usd_low=12_100, usd_high=21_800, hours_low=24.3, hours_high=43.9),
+    Sensitivity(input="rlcef.sandbox.seconds.mean", low="2.5", high="6.4", usd_low=14_300, usd_high=17_600, hours_low=28.6, hours_high=35.3),
+    Sensitivity(input="MFU of training on H100", low="47 %", high="35 %", usd_low=14_700, usd_high=16_500, hours_low=29.5, hours_high=33.1),
 )  # fmt: skip
 
 
@@ -337,8 +337,8 @@ def rlcef_plan(**changes: Any) -> Plan:
         "unpriced": (),
         "warnings": (),
         "economics": (
-            Economics(name="per 1,000 rewarded samples", usd=18.84, formula="15,437 / 819.2 thousand samples"),
-            Economics(name="per step", usd=38.59, formula="15,437 / 400 steps"),
+            UnitCost(name="per 1,000 rewarded samples", usd=18.84, formula="15,437 / 819.2 thousand samples"),
+            UnitCost(name="per step", usd=38.59, formula="15,437 / 400 steps"),
         ),
         "terms": RLCEF_TERMS,
         **changes,

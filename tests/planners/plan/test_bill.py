@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, extras, plan, spec, world
 
-from planners.inputs import World
+from planners.inputs import PlanInputs
 from planners.plan.build import build_plan
 from planners.plan.cost_lines import API_UNIT, Prices
 from planners.plan.unit_prices import ExtraPrices, TokenPrices
@@ -33,7 +33,7 @@ def priced(a_plan: Plan) -> float:
     return sum(line.usd for line in a_plan.lines if line.usd is not None)
 
 
-def with_frames(**frames: pl.DataFrame) -> World:
+def with_frames(**frames: pl.DataFrame) -> PlanInputs:
     return dataclasses.replace(world(), **frames)  # type: ignore[arg-type]  # frames only
 
 

@@ -16,8 +16,8 @@ from planners.search.evaluate import outcome
 from planners.search.fleets import picks_of
 from planners.search.search import explore
 from planners.search.selection import choose
-from planners.spec.fleet import Economics
-from planners.workload.stage_work import Demand
+from planners.spec.fleet import OutcomeValue
+from planners.workload.stage_work import StageWork
 
 SLOW = changed(
     RLCEF, sandbox={"cpus": 4, "memory_gib": 4, "seconds": {"mean": 20, "p95": 60}, "time_limit_seconds": 120}
@@ -88,7 +88,7 @@ def test_more_sandbox_nodes_never_lengthen_a_unit(stage: dict[str, Any]) -> None
 
 @given(usd=st.floats(0, 1e7), solved=st.floats(0.1, 1e6), worth=st.floats(0.01, 1e5), tasks=st.integers(1, 100))
 def test_dollars_per_outcome_and_break_even(usd: float, solved: float, worth: float, tasks: int) -> None:
-    demand = Demand(
+    demand = StageWork(
         stage="rollout",
         kind="rollout",
         title="",
@@ -96,7 +96,7 @@ def test_dollars_per_outcome_and_break_even(usd: float, solved: float, worth: fl
         units=1.0,
         outcomes={"attempts": 2 * solved, "solved tasks": solved},
     )
-    stated = Economics(outcome="solved issue", usd_per_outcome=worth, tasks_per_feature=tasks)
+    stated = OutcomeValue(outcome="solved issue", usd_per_outcome=worth, tasks_per_feature=tasks)
     rows = {row.name.split(":")[-1].strip(): row for row in economics([demand], [usd], stated)}
     assert rows["per solved task"].usd == pytest.approx(usd / solved)
     assert rows["per attempt"].usd == pytest.approx(usd / solved / 2)

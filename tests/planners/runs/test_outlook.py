@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.runs.limits import IDLE_MINUTES, Standing, Use, idle_seconds, judge
+from planners.runs.limits import IDLE_MINUTES, LimitState, Usage, check_limits, idle_seconds
 from planners.runs.outlook import Spending, outlook, pace_seconds
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -81,13 +81,14 @@ def test_idle_as_stated_else_half_an_hour_or_three_planned_steps() -> None:
 
 
 def test_limits_warn_at_80_and_stop_at_100_per_cent() -> None:
-    for share, standing in (("0.79", Standing.FINE), ("0.8", Standing.WARN), ("1", Standing.STOP)):
-        use = Use(hours=Decimal(share), priced_usd=Decimal(0))
-        assert judge(use, limit_usd=None, limit_hours=HOUR).standing is standing
-        use = Use(hours=Decimal(0), priced_usd=Decimal(share), unpriced=("node",))
-        verdict = judge(use, limit_usd=Decimal(1), limit_hours=None)
+    for share, standing in (("0.79", LimitState.FINE), ("0.8", LimitState.WARN), ("1", LimitState.STOP)):
+        use = Usage(hours=Decimal(share), priced_usd=Decimal(0))
+        assert check_limits(use, limit_usd=None, limit_hours=HOUR).standing is standing
+        use = Usage(hours=Decimal(0), priced_usd=Decimal(share), unpriced=("node",))
+        verdict = check_limits(use, limit_usd=Decimal(1), limit_hours=None)
         assert verdict.standing is standing
-        assert ("node without a known price" in verdict.reason) is (standing is not Standing.FINE)
+        assert ("node without a known price" in verdict.reason) is (standing is not LimitState.FINE)
     assert (
-        judge(Use(hours=Decimal(9), priced_usd=Decimal(9)), limit_usd=None, limit_hours=None).standing is Standing.FINE
+        check_limits(Usage(hours=Decimal(9), priced_usd=Decimal(9)), limit_usd=None, limit_hours=None).standing
+        is LimitState.FINE
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.runs.reconcile import MAX_RESTARTS, Action, Instance, Past, Role, reconcile
+from planners.runs.reconcile import MAX_RESTARTS, Action, Instance, Role, RoleHistory, reconcile
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ROLES = (Role(name="sandbox"), Role(name="trainer", after=("sandbox",), until_done=True))
@@ -24,10 +24,10 @@ def instances(draw: st.DrawFn) -> list[Instance]:
 
 
 @st.composite
-def pasts(draw: st.DrawFn) -> dict[str, Past]:
+def pasts(draw: st.DrawFn) -> dict[str, RoleHistory]:
     counts = st.integers(0, MAX_RESTARTS + 2)
     return {
-        name: Past(
+        name: RoleHistory(
             starts=starts,
             fruitless=min(starts, draw(counts)),
             last_seen=NOW - timedelta(seconds=draw(st.integers(0, 20))),
@@ -39,7 +39,7 @@ def pasts(draw: st.DrawFn) -> dict[str, Past]:
 
 @given(instances(), pasts(), st.booleans(), st.booleans())
 def test_never_two_of_a_role_and_nothing_forgotten(
-    seen: list[Instance], past: dict[str, Past], done: bool, up: bool
+    seen: list[Instance], past: dict[str, RoleHistory], done: bool, up: bool
 ) -> None:
     decided = reconcile(ROLES, seen, run_id="run", past=past, done=done, now=NOW, end=not up)
     acts = {action: [c for c in decided.changes if c.action is action] for action in Action}
@@ -78,14 +78,14 @@ def test_ids_are_the_same_before_and_after_a_crash() -> None:
 
 
 def test_a_role_that_brings_nothing_fails_the_run() -> None:
-    past = {"sandbox": Past(starts=9, fruitless=MAX_RESTARTS + 1, last_seen=NOW - timedelta(hours=1))}
+    past = {"sandbox": RoleHistory(starts=9, fruitless=MAX_RESTARTS + 1, last_seen=NOW - timedelta(hours=1))}
     decided = reconcile(ROLES, [], run_id="run", past=past, done=False, now=NOW)
     assert decided.failed == f"sandbox ended {MAX_RESTARTS + 1} times without progress"
     assert decided.settled
 
 
 def test_a_restart_waits() -> None:
-    past = {"sandbox": Past(starts=3, fruitless=3, last_seen=NOW)}
+    past = {"sandbox": RoleHistory(starts=3, fruitless=3, last_seen=NOW)}
     assert reconcile(ROLES, [], run_id="run", past=past, done=False, now=NOW).changes == ()
     later = NOW + timedelta(seconds=3)
     assert len(reconcile(ROLES, [], run_id="run", past=past, done=False, now=later).changes) == 1
@@ -93,6 +93,6 @@ def test_a_restart_waits() -> None:
 
 def test_a_run_goes_on_without_a_role_that_is_not_vital() -> None:
     roles = (*ROLES, Role(name="telemetry", vital=False))
-    tried = {"telemetry": Past(starts=MAX_RESTARTS + 1, fruitless=MAX_RESTARTS + 1, last_seen=NOW)}
+    tried = {"telemetry": RoleHistory(starts=MAX_RESTARTS + 1, fruitless=MAX_RESTARTS + 1, last_seen=NOW)}
     decided = reconcile(roles, [], run_id="run", past=tried, done=False, now=NOW)
     assert (decided.failed, [change.role for change in decided.changes]) == ("", ["sandbox"])

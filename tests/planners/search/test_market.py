@@ -14,8 +14,8 @@ from planners.physics.overhead import START_UP_HOURS
 from planners.search.evaluate import outcome
 from planners.search.fleets import fleet_of, picks_of
 from planners.search.pricing import Rows, within
-from planners.search.rejections import Sieve
-from planners.search.search import Exploration, explore
+from planners.search.rejections import Rejections
+from planners.search.search import SearchResult, explore
 from planners.search.search_space import layout_options, wishes_for
 from planners.search.selection import choose
 
@@ -23,7 +23,7 @@ YEAR = float(NOW.year)
 STAGES = [RLCEF, SFT, EVALUATE, ROLLOUT, SYNTHESIZE]
 
 
-def found(*stages: dict[str, Any], **fields: Any) -> Exploration:
+def found(*stages: dict[str, Any], **fields: Any) -> SearchResult:
     return explore(spec(*stages, **fields), world(), year=YEAR)
 
 
@@ -94,7 +94,7 @@ def test_rows_that_cannot_be_bought_are_counted(usd: list[float], limit: float |
         interruptions=each,
         sandbox_nodes=np.zeros(len(usd)),
     )
-    sieve = Sieve()
+    sieve = Rejections()
     kept = within(rows, sieve, max_usd_per_hour=limit, name="rlcef")
     assert kept.usd.tolist() == [price for price in usd if np.isfinite(price) and (limit is None or price <= limit)]
     assert sum(row.count for row in sieve.rejected) == len(usd) - len(kept.usd)

@@ -14,14 +14,14 @@ from tiny_world import world
 from planners.domain import OFFER_COLUMNS
 from planners.search.machines import machines_of
 from planners.search.offers import cheapest_zone, gpu_offers, matches, owned_nodes, owned_offers
-from planners.search.rejections import Sieve
+from planners.search.rejections import Rejections
 from planners.spec.fleet import FleetSpec
 
 ALL = tuple(world().gpus)
 
 
-def allowed(offers: pl.DataFrame | None = None, **fleet: object) -> tuple[pl.DataFrame, Sieve]:
-    sieve = Sieve()
+def allowed(offers: pl.DataFrame | None = None, **fleet: object) -> tuple[pl.DataFrame, Rejections]:
+    sieve = Rejections()
     spec = FleetSpec.model_validate(fleet)
     return gpu_offers(book() if offers is None else offers, spec, spec.gpus or ALL, sieve), sieve
 

@@ -11,18 +11,18 @@ from tiny_world import EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, spec,
 
 from planners.search import candidates
 from planners.search.pareto import pareto_front
-from planners.search.search import Exploration, explore
+from planners.search.search import SearchResult, explore
 
 ASYNC = changed(RLCEF, schedule="async", staleness_steps=1)
 STAGES = [RLCEF, ASYNC, ROLLOUT, SFT, SYNTHESIZE, EVALUATE]
 SPOT = {"fleet": {"capacity": ["on_demand", "spot"]}}
 
 
-def searched(stage: Mapping[str, Any], **fields: Any) -> Exploration:
+def searched(stage: Mapping[str, Any], **fields: Any) -> SearchResult:
     return explore(spec(stage, **fields), world(), year=2026.0)
 
 
-def front(found: Exploration) -> list[tuple[float, float]]:
+def front(found: SearchResult) -> list[tuple[float, float]]:
     rows = pareto_front(found.runs.usd, found.runs.hours)
     return [(float(found.runs.usd[row]), float(found.runs.hours[row])) for row in rows]
 

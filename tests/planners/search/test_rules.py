@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.search.rejections import EXAMPLES, Sieve
+from planners.search.rejections import EXAMPLES, Rejections
 
 ROWS = st.lists(
     st.tuples(
@@ -23,7 +23,7 @@ ROWS = st.lists(
 def test_a_frame_loses_and_invents_nothing(rows: list[tuple[str, str, float | None]], limits: list[float]) -> None:
     kinds = {"cloud": pl.String, "instance_type": pl.String, "usd": pl.Float64}
     frame = pl.DataFrame(rows, schema=kinds, orient="row").with_row_index("number")
-    sieve, kept = Sieve(), frame
+    sieve, kept = Rejections(), frame
     for number, limit in enumerate(limits):
         kept = sieve.offers(kept, f"rule {number}", "too dear", pl.col("usd") <= limit)
     expected = [n for n, row in enumerate(rows) if all(row[2] is not None and row[2] <= limit for limit in limits)]
@@ -44,7 +44,7 @@ def test_rows_are_counted_by_the_first_rule_that_rejects_them(
     first: list[bool], second: list[bool], third: list[bool]
 ) -> None:
     size = len(first)
-    sieve = Sieve()
+    sieve = Rejections()
     alive = np.array(first, dtype=bool)
     started = int(alive.sum())
     for number, keep in enumerate((second, third)):
@@ -57,7 +57,7 @@ def test_rows_are_counted_by_the_first_rule_that_rejects_them(
 
 
 def test_nothing_rejected_is_not_mentioned() -> None:
-    sieve = Sieve()
+    sieve = Rejections()
     frame = pl.DataFrame({"cloud": ["aws"], "instance_type": ["a"], "usd": [1.0]})
     assert sieve.offers(frame, "rule", "why", pl.col("usd") < 2).height == 1
     assert sieve.rejected == []

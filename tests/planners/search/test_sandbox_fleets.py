@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_world import EVALUATE, RLCEF, ROLLOUT, changed, cpu_offers, plan
 
 from planners.plan.value import Plan, Pool
-from planners.search.rejections import Sieve
+from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import SandboxPlaces, place_sandboxes, sandbox_offers
 from planners.search.selection import NoFleetError
 from planners.spec.fleet import FleetSpec
@@ -22,8 +22,8 @@ OWN_GPUS = {"gpu": "H100", "nodes": 4, "vcpus": 192, "memory_gib": 2048}
 OWN_CPUS = {"name": "cpu", "nodes": 2, "vcpus": 16, "memory_gib": 64}
 
 
-def offered(fleet: FleetSpec | None = None, **sandbox: object) -> tuple[pl.DataFrame, Sieve]:
-    sieve = Sieve()
+def offered(fleet: FleetSpec | None = None, **sandbox: object) -> tuple[pl.DataFrame, Rejections]:
+    sieve = Rejections()
     need = sandbox_need(SandboxSpec.model_validate(sandbox), default_profile="judge")
     return sandbox_offers(cpu_offers(), fleet or FleetSpec(), sandboxing(need, samples=100.0), sieve), sieve
 

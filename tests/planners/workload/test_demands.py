@@ -14,12 +14,12 @@ from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
 from planners.spec.lengths import Durations
 from planners.workload.build import stage_demand
 from planners.workload.sandboxes import SECONDS_P95_RATIO, STREAMED_OVERLAP, SandboxStarts, with_starts
-from planners.workload.stage_work import Demand
+from planners.workload.stage_work import StageWork
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 
 
-def demand(stage: dict[str, Any], **fields: Any) -> Demand:
+def demand(stage: dict[str, Any], **fields: Any) -> StageWork:
     return stage_demand(spec(changed(stage, **fields)).stages[0], world().find_model)
 
 

@@ -14,12 +14,12 @@ from planners.search.candidates import situation
 from planners.search.machines import Machine
 from planners.search.search_space import NO_GPUS, NodeRange, Options, enumerate_layouts
 from planners.workload.build import stage_demand
-from planners.workload.stage_work import Demand
+from planners.workload.stage_work import StageWork
 from planners.workload.timing import (
     API_LATENCY_SECONDS,
     API_REQUESTS_IN_FLIGHT,
     API_TOKENS_PER_SECOND,
-    Situation,
+    TimingContext,
     replica_gpus,
     time_demand,
 )
@@ -29,17 +29,17 @@ H100 = Machine(gpu=find_gpu("H100"), gpus_per_node=8, network_gbps=3200.0, memor
 CONSTANTS = world().calibration.constants
 
 
-def demand(stage: dict[str, Any], **fields: Any) -> Demand:
+def demand(stage: dict[str, Any], **fields: Any) -> StageWork:
     return stage_demand(spec(changed(stage, **fields)).stages[0], world().find_model)
 
 
-def on(nodes: int, **options: Any) -> Situation:
+def on(nodes: int, **options: Any) -> TimingContext:
     wanted = {"trains": True, "generates": True, "replicas": (1,), "tps": (1,), "pps": (1,)} | options
     lay = enumerate_layouts([H100], Options(**wanted), NodeRange(max_gpus=10**6, min_nodes=nodes, max_nodes=nodes))
     return situation([H100], lay, CONSTANTS, year=2026.0, grid_points=33)
 
 
-def seconds(asked: Demand, at: Situation) -> float:
+def seconds(asked: StageWork, at: TimingContext) -> float:
     return float(np.asarray(time_demand(asked, at).unit_seconds(0.0)).reshape(-1)[0])
 
 
@@ -87,7 +87,7 @@ def test_judges_and_critics_cost_time_beside_the_rollout() -> None:
 def api_seconds(**fields: Any) -> float:
     at = situation([], NO_GPUS, CONSTANTS, year=2026.0, grid_points=2)
     slots = fields.pop("slots", float("nan"))
-    at = Situation(
+    at = TimingContext(
         constants=CONSTANTS, gpu=at.gpu, layouts=at.layouts, gpus_per_node=at.gpus_per_node, year=2026.0, slots=slots
     )
     return float(np.asarray(time_demand(demand(API_ROLLOUT, **fields), at).unit_seconds(0.0)).reshape(-1)[0])
