@@ -10,7 +10,7 @@ import polars as pl
 
 from app import accounts, data, ui
 from clusterctl.ledger.rows import LIVE
-from clusterctl.run.alerts import alert_text
+from clusterctl.runs.alerts import alert_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,7 @@ from clusterctl.errors import StateError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
-from clusterctl.run.alerts import run_alerts
+from clusterctl.runs.alerts import run_alerts
 from clusterctl.specfile.plan_file import parse_plan
 from clusterctl.store import open_source
 from clusterctl.targets.local import LocalTarget

@@ -13,7 +13,7 @@ from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import FactorRow
 from clusterctl.plan_service import factors_of
-from clusterctl.run.calibrate import Calibrated, apply, learn
+from clusterctl.runs.calibrate import Calibrated, apply, learn
 from clusterctl.ui.spans import Line, Span, Style, line, paint
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from clusterctl.ui.terminal import terminal

@@ -16,7 +16,7 @@ from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
-from clusterctl.run.moments import moment
+from clusterctl.runs.time_options import moment
 from clusterctl.store import open_source
 from clusterctl.ui.terminal import terminal
 
@@ -124,9 +124,9 @@ def _plan(ledger: Ledger, row: Run) -> Plan | None:
 
 
 def _planned_against_actual(ledger: Ledger, row: Run) -> str:
-    from clusterctl.run.bill import planned_against_actual
-    from clusterctl.run.runs import open_run
-    from clusterctl.run.view import bill_text
+    from clusterctl.runs.bill import planned_against_actual
+    from clusterctl.runs.render import bill_text
+    from clusterctl.runs.run import open_run
 
     lines = planned_against_actual(open_run(ledger, user_data_dir(), row.run_id))
     done = next(iter(ledger.steps(row.run_id, last=1)), None)

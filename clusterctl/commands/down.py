@@ -14,11 +14,11 @@ from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
-from clusterctl.run.bill import planned_against_actual
-from clusterctl.run.end import end_run, look
-from clusterctl.run.runs import open_run
-from clusterctl.run.start import ensure_supervisor
-from clusterctl.run.view import bill_text, saved_text
+from clusterctl.runs.bill import planned_against_actual
+from clusterctl.runs.down import end_run, look
+from clusterctl.runs.render import bill_text, saved_text
+from clusterctl.runs.run import open_run
+from clusterctl.runs.up import ensure_supervisor
 from clusterctl.ui.terminal import terminal
 
 

@@ -12,9 +12,9 @@ from typer import Argument, Option
 
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
-from clusterctl.run.follow import POLL_SECONDS, event_data
-from clusterctl.run.moments import moment
-from clusterctl.run.view import event_text
+from clusterctl.runs.follow import POLL_SECONDS, event_data
+from clusterctl.runs.render import event_text
+from clusterctl.runs.time_options import moment
 
 
 def events(

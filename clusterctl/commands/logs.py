@@ -15,8 +15,8 @@ from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
-from clusterctl.run.moments import moment
-from clusterctl.run.runs import OpenRun, open_run
+from clusterctl.runs.run import OpenRun, open_run
+from clusterctl.runs.time_options import moment
 from clusterctl.targets.base import LogLine
 from clusterctl.targets.local import SUPERVISOR
 

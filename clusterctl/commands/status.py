@@ -13,11 +13,10 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
-from clusterctl.run.runs import open_run
-from clusterctl.run.start import ensure_supervisor
-from clusterctl.run.state import RunState, as_data, state_of
-from clusterctl.run.status_page import page, table
-from clusterctl.run.view import moment_text
+from clusterctl.runs.render import moment_text, page, table
+from clusterctl.runs.run import open_run
+from clusterctl.runs.status import RunState, as_data, state_of
+from clusterctl.runs.up import ensure_supervisor
 from clusterctl.ui.terminal import Redrawn, terminal
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typer import Option
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
-from clusterctl.run.view import duration_text, size_text, usd_text
+from clusterctl.runs.render import duration_text, size_text, usd_text
 from clusterctl.targets.base import Leftover
 from clusterctl.targets.local import LocalTarget
 from clusterctl.ui.terminal import ask

@@ -13,18 +13,18 @@ from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.interrupt import Interrupt
+from clusterctl.jobs.quickstart import check_packages
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.locks import run_lock
 from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
 from clusterctl.plan_service import Planner, open_source
-from clusterctl.run.follow import follow
-from clusterctl.run.jobs import check_packages
-from clusterctl.run.preflight import Allowed, RunLimits, check_money
-from clusterctl.run.records import use_of
-from clusterctl.run.runs import open_run, target_of
-from clusterctl.run.start import Launch, UpAction, check_limits_left, decide, ensure_supervisor, prepare
-from clusterctl.run.view import preview_text
+from clusterctl.runs.follow import follow
+from clusterctl.runs.preflight import Allowed, RunLimits, check_money
+from clusterctl.runs.recorder import use_of
+from clusterctl.runs.render import preview_text
+from clusterctl.runs.run import open_run, target_of
+from clusterctl.runs.up import Launch, UpAction, check_limits_left, decide, ensure_supervisor, prepare
 from clusterctl.telemetry.settings import installed
 from clusterctl.ui.terminal import ask
 from planners.plan.value import Plan

@@ -16,7 +16,7 @@ from clusterctl.telemetry.exposition import Families, Family, write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from clusterctl.run.runs import OpenRun
+    from clusterctl.runs.run import OpenRun
 
 WRITE_SECONDS = 10.0
 
@@ -40,7 +40,7 @@ class RunMetrics:
 
 def run_metrics(run: OpenRun, now: datetime) -> Families:
     """Dollars so far, prices and their age, actual ÷ planned seconds by phase; what isn't known has no sample."""
-    from clusterctl.run.bill import planned_against_actual
+    from clusterctl.runs.bill import planned_against_actual
 
     families: Families = {}
 

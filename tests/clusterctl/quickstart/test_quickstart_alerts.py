@@ -17,7 +17,7 @@ from clusterctl.ledger.rows import Phase, Step
 from clusterctl.quickstart import loop
 from clusterctl.quickstart.judge import Outcome, Status, Verdict
 from clusterctl.quickstart.problems import PROBLEMS, Problem
-from clusterctl.run.alerts import SAMPLES, alerts_of, read_samples
+from clusterctl.runs.alerts import SAMPLES, alerts_of, read_samples
 from planners.alerts.check import Alert
 
 SETTINGS = loop.Settings(prompts=8, samples=8, seed=1)

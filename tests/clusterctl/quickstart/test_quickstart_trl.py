@@ -11,6 +11,7 @@ import pytest
 from sandbox_here import SandboxHere
 
 from clusterctl.errors import ClusterctlError, StateError
+from clusterctl.jobs import quickstart
 from clusterctl.paths import bundle_root
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.quickstart.loop import Settings
@@ -18,8 +19,7 @@ from clusterctl.quickstart.problems import PROBLEMS
 from clusterctl.quickstart.run_state import Progress, last_state
 from clusterctl.quickstart.tiny_llama import prompt_of
 from clusterctl.quickstart.trl_loop import CHECKPOINT, Loop, load_progress
-from clusterctl.run import jobs
-from clusterctl.run.folder import RunFolder
+from clusterctl.runs.folder import RunFolder
 from planners.spec.run import RunSpec
 
 TEMPLATE = bundle_root() / "templates" / "specs" / "quickstart-trl.yaml"
@@ -69,16 +69,16 @@ def test_packages_that_are_missing_are_named_before_anything_starts(
     absent: set[str], said: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = Planner(now=datetime.now(tz=UTC)).plan(open_source(str(TEMPLATE)))
-    monkeypatch.setattr(jobs, "find_spec", lambda package: None if package in absent else object())
+    monkeypatch.setattr(quickstart, "find_spec", lambda package: None if package in absent else object())
     if said is None:
-        jobs.check_packages(plan)
+        quickstart.check_packages(plan)
         return
     with pytest.raises(ClusterctlError, match=f"missing: {said}$") as caught:
-        jobs.check_packages(plan)
+        quickstart.check_packages(plan)
     assert caught.value.hint == "pip install 'clusterctl[train]'"
 
 
 def test_the_trainer_of_the_template_is_told_to_use_trl(tmp_path: Path) -> None:
     plan = Planner(now=datetime.now(tz=UTC)).plan(open_source(str(TEMPLATE)))
-    trainer = jobs.local_jobs(RunSpec.model_validate(plan.spec), RunFolder(tmp_path))["trainer"]
+    trainer = quickstart.local_jobs(RunSpec.model_validate(plan.spec), RunFolder(tmp_path))["trainer"]
     assert "--trl" in trainer.command

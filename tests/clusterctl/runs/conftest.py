@@ -10,7 +10,7 @@ import pytest
 
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.run.runs import OpenRun
+from clusterctl.runs.run import OpenRun
 from clusterctl.targets.processes import kill, tagged
 
 sys.path.insert(0, str(Path(__file__).parent))

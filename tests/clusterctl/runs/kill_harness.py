@@ -25,7 +25,7 @@ from unittest.mock import patch
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import LIVE, Run
-from clusterctl.run.runs import NODE
+from clusterctl.runs.run import NODE
 from clusterctl.targets.processes import ROLE_TAG, tagged
 from clusterctl.telemetry import MARKS_VARIABLE, report_cost
 

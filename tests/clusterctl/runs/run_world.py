@@ -14,10 +14,10 @@ import pytest
 
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.plan_service import Planner, open_source
-from clusterctl.run import runs
-from clusterctl.run.preflight import RunLimits
-from clusterctl.run.start import decide, prepare
-from clusterctl.run.watch import Watch
+from clusterctl.runs import run as run_module
+from clusterctl.runs.preflight import RunLimits
+from clusterctl.runs.up import decide, prepare
+from clusterctl.runs.watch import Watch
 from clusterctl.targets.base import Job
 from planners.plan.value import Plan
 
@@ -84,15 +84,15 @@ def stand_in_jobs(
         serve = (sys.executable, "-c", "import time; time.sleep(600)")
         return {"sandbox": Job(command=serve), "trainer": Job(command=command)}
 
-    monkeypatch.setattr(runs, "local_jobs", jobs)
+    monkeypatch.setattr(run_module, "local_jobs", jobs)
 
 
-def opened(store: Path, ledger: Ledger, spec: str = SPEC) -> runs.OpenRun:
+def opened(store: Path, ledger: Ledger, spec: str = SPEC) -> run_module.OpenRun:
     """A run, wanted and not yet started."""
-    return runs.open_run(ledger, store, wanted(ledger, store, planned(store, spec)))
+    return run_module.open_run(ledger, store, wanted(ledger, store, planned(store, spec)))
 
 
-def watch(run: runs.OpenRun, *, seconds: float = 240.0, until: int | None = None) -> bool:
+def watch(run: run_module.OpenRun, *, seconds: float = 240.0, until: int | None = None) -> bool:
     """Ticks until the run has ended, or has done `until` steps; False when it has ended.
 
     The stand-in does its third step when the run is watched to its end, so that a slow machine misses nothing.
@@ -110,15 +110,15 @@ def watch(run: runs.OpenRun, *, seconds: float = 240.0, until: int | None = None
     raise AssertionError("the run has not ended in time")
 
 
-def live_roles(run: runs.OpenRun) -> list[str]:
+def live_roles(run: run_module.OpenRun) -> list[str]:
     return sorted(instance.role for instance in run.target.observe(run.ref))
 
 
-def kill_role(run: runs.OpenRun, role: str) -> None:
+def kill_role(run: run_module.OpenRun, role: str) -> None:
     for instance in run.target.observe(run.ref):
         if instance.role == role:
             os.kill(int(instance.address.partition(":")[0]), signal.SIGKILL)
 
 
-def kinds(run: runs.OpenRun) -> list[str]:
+def kinds(run: run_module.OpenRun) -> list[str]:
     return [event.kind for event in run.ledger.events(run.run_id)]

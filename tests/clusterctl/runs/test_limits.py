@@ -12,17 +12,17 @@ from run_world import SPEC, UNPRICED, kinds, live_roles, opened, stand_in_jobs, 
 
 from clusterctl.errors import StateError
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.run import runs
-from clusterctl.run import watch as watching
-from clusterctl.run.clock import SteadyClock
-from clusterctl.run.records import use_of
-from clusterctl.run.state import state_of
-from clusterctl.run.watch import Watch
+from clusterctl.runs import run as run_module
+from clusterctl.runs import watch as watching
+from clusterctl.runs.clock import SteadyClock
+from clusterctl.runs.recorder import use_of
+from clusterctl.runs.status import state_of
+from clusterctl.runs.watch import Watch
 
 Monkey = pytest.MonkeyPatch
 
 
-def slow(store: Path, ledger: Ledger, monkeypatch: Monkey, spec: str = SPEC, **how: object) -> runs.OpenRun:
+def slow(store: Path, ledger: Ledger, monkeypatch: Monkey, spec: str = SPEC, **how: object) -> run_module.OpenRun:
     """A run whose step takes half a minute."""
     stand_in_jobs(monkeypatch, seconds=30.0, **how)  # type: ignore[arg-type]
     return opened(store, ledger, spec)
@@ -97,7 +97,7 @@ def test_a_new_watcher_goes_on_counting_idle_time(tmp_path: Path, ledger: Ledger
     assert watch(run, until=1)
     run.clock.progress_at = run.clock.now() - timedelta(minutes=29)
     run.clock.beat()
-    again = runs.open_run(ledger, tmp_path, run.run_id)
+    again = run_module.open_run(ledger, tmp_path, run.run_id)
     assert again.clock.progress_at == run.clock.progress_at
     assert again.clock.marks_byte == run.clock.marks_byte > 0
 
@@ -125,7 +125,7 @@ def test_limits_hold_when_the_clock_jumps(tmp_path: Path, ledger: Ledger, monkey
         watched.tick()
     before = ledger.bill(run.run_id).known_usd
     jumped = SteadyClock(run.folder.beat, wall=lambda: datetime.now(tz=UTC) + timedelta(days=days))
-    watch(dataclasses.replace(runs.open_run(ledger, tmp_path, run.run_id), clock=jumped))
+    watch(dataclasses.replace(run_module.open_run(ledger, tmp_path, run.run_id), clock=jumped))
     row = ledger.get_run(run.run_id)
     assert row.note.startswith("the limit is reached")
     assert before < Decimal("0.003") <= ledger.bill(run.run_id).known_usd < Decimal("0.006")

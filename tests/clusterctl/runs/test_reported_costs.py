@@ -20,10 +20,10 @@ from run_world import SPEC, opened, stand_in_jobs, watch
 
 from clusterctl.costs.queries import account, burn, outlook
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.run import runs
-from clusterctl.run.bill import planned_against_actual
-from clusterctl.run.marks import CostReport, StepReport, read_report
-from clusterctl.run.state import state_of
+from clusterctl.runs import run as run_module
+from clusterctl.runs.bill import planned_against_actual
+from clusterctl.runs.job_reports import CostReport, StepReport, read_report
+from clusterctl.runs.status import state_of
 from clusterctl.telemetry import report_cost
 from planners.costs.summary import by
 
@@ -40,20 +40,20 @@ COSTS = [
 KNOWN = Decimal("3.342503")
 
 
-def report(run: runs.OpenRun, monkeypatch: Monkey, *costs: Any) -> None:
+def report(run: run_module.OpenRun, monkeypatch: Monkey, *costs: Any) -> None:
     run.folder.path.mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("CLUSTERCTL_MARKS", str(run.folder.marks))
     for kind, quantity, unit, more in costs:
         report_cost(kind, quantity, unit, **more)
 
 
-def reported(run: runs.OpenRun) -> dict[str, Decimal | None]:
+def reported(run: run_module.OpenRun) -> dict[str, Decimal | None]:
     """Dollars by resource of what is no machine and no process."""
     lines = run.ledger.bill(run.run_id).lines
     return {line.resource_id.partition("/")[2]: line.usd for line in lines if line.kind not in ("machine", "process")}
 
 
-def test_each_kind_is_priced_and_counted(run: runs.OpenRun, monkeypatch: Monkey) -> None:
+def test_each_kind_is_priced_and_counted(run: run_module.OpenRun, monkeypatch: Monkey) -> None:
     report(run, monkeypatch, *COSTS, COSTS[0])
     assert watch(run, until=2)
     assert reported(run) == {
@@ -77,7 +77,7 @@ def test_each_kind_is_priced_and_counted(run: runs.OpenRun, monkeypatch: Monkey)
     assert found.parts.filter(found.parts["unit"] == "input tokens")["quantity"].sum() == 2_000_002
 
 
-def test_the_forecast_goes_on_with_what_was_reported(run: runs.OpenRun, monkeypatch: Monkey) -> None:
+def test_the_forecast_goes_on_with_what_was_reported(run: run_module.OpenRun, monkeypatch: Monkey) -> None:
     assert watch(run, until=1)
     before = state_of(run).spending.usd_per_hour
     report(run, monkeypatch, *COSTS[:4])
@@ -115,7 +115,7 @@ def test_the_limit_in_dollars_counts_it(tmp_path: Path, ledger: Ledger, monkeypa
 
 @pytest.mark.parametrize("lost", ["the position", "everything but the marks"])
 def test_marks_that_are_read_again_count_once(
-    run: runs.OpenRun, tmp_path: Path, monkeypatch: Monkey, lost: str
+    run: run_module.OpenRun, tmp_path: Path, monkeypatch: Monkey, lost: str
 ) -> None:
     """A supervisor that was killed before its beat reads them again, from where the last beat stood or from the start."""
     report(run, monkeypatch, *COSTS)
@@ -126,7 +126,7 @@ def test_marks_that_are_read_again_count_once(
         run.clock.beat()
     else:
         run.folder.beat.unlink()
-    again = runs.open_run(run.ledger, tmp_path, run.run_id)
+    again = run_module.open_run(run.ledger, tmp_path, run.run_id)
     report(again, monkeypatch, COSTS[3])
     assert watch(again, until=2)
     assert reported(again) == {
@@ -136,7 +136,7 @@ def test_marks_that_are_read_again_count_once(
     } | {"trainer/egress/GiB": Decimal("0.54")}
 
 
-def test_a_line_that_was_torn_spoils_no_other(run: runs.OpenRun, monkeypatch: Monkey) -> None:
+def test_a_line_that_was_torn_spoils_no_other(run: run_module.OpenRun, monkeypatch: Monkey) -> None:
     run.folder.path.mkdir(parents=True, exist_ok=True)
     run.folder.marks.write_text('{"cost": "egr', encoding="utf-8")
     report(run, monkeypatch, COSTS[3])
@@ -157,7 +157,7 @@ BAD = {
 }  # fmt: skip
 
 
-def test_mistakes_are_said_once_and_end_nothing(run: runs.OpenRun, monkeypatch: Monkey, tmp_path: Path) -> None:
+def test_mistakes_are_said_once_and_end_nothing(run: run_module.OpenRun, monkeypatch: Monkey, tmp_path: Path) -> None:
     run.folder.path.mkdir(parents=True, exist_ok=True)
     good = {"cost": "egress", "at": "2026-11-25T00:00:00Z", "quantity": 1, "unit": "GiB", "usd": "0.5"}
     lines = [

@@ -11,12 +11,12 @@ from run_world import kinds, opened, planned, stand_in_jobs, wanted, watch
 
 from clusterctl.errors import Infeasible, StateError
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.run import runs
-from clusterctl.run.end import end_run
-from clusterctl.run.preflight import RunLimits
-from clusterctl.run.records import use_of
-from clusterctl.run.start import UpAction, check_limits_left, decide, prepare
-from clusterctl.run.watch import Watch
+from clusterctl.runs import run as run_module
+from clusterctl.runs.down import end_run
+from clusterctl.runs.preflight import RunLimits
+from clusterctl.runs.recorder import use_of
+from clusterctl.runs.up import UpAction, check_limits_left, decide, prepare
+from clusterctl.runs.watch import Watch
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(
@@ -29,16 +29,18 @@ def test_a_stopped_run_goes_on_where_it_stopped(
     first = use_of(run.ledger, run.run_id)
     assert decide(run.ledger, tmp_path, run.plan).deed is UpAction.RESUME
     assert wanted(run.ledger, tmp_path, run.plan) == run.run_id
-    watch(runs.open_run(run.ledger, tmp_path, run.run_id))
+    watch(run_module.open_run(run.ledger, tmp_path, run.run_id))
     row = run.ledger.get_run(run.run_id)
     assert (row.state, [step.step for step in run.ledger.steps(run.run_id)]) == ("finished", [1, 2, 3, 4])
-    nodes = [line for line in run.ledger.bill(run.run_id).lines if line.role == runs.NODE]
+    nodes = [line for line in run.ledger.bill(run.run_id).lines if line.role == run_module.NODE]
     assert [line.resource_id for line in nodes] == [f"{run.run_id}/node/1", f"{run.run_id}/node/2"]
     assert use_of(run.ledger, run.run_id).hours > first.hours
     assert kinds(run).count("end") == 2
 
 
-def test_what_went_wrong_before_is_forgiven(run: runs.OpenRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_went_wrong_before_is_forgiven(
+    run: run_module.OpenRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("planners.runs.reconcile.RESTART_WAIT_SECONDS", (0.0,))
     with pytest.MonkeyPatch.context() as broken:
         stand_in_jobs(broken, trainer="raise SystemExit('broken')")
@@ -46,11 +48,11 @@ def test_what_went_wrong_before_is_forgiven(run: runs.OpenRun, tmp_path: Path, m
     assert run.ledger.get_run(run.run_id).state == "failed"
     stand_in_jobs(monkeypatch)
     wanted(run.ledger, tmp_path, run.plan)
-    watch(runs.open_run(run.ledger, tmp_path, run.run_id))
+    watch(run_module.open_run(run.ledger, tmp_path, run.run_id))
     assert run.ledger.get_run(run.run_id).state == "finished"
 
 
-def test_a_finished_plan_is_not_run_twice_by_mistake(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_a_finished_plan_is_not_run_twice_by_mistake(run: run_module.OpenRun, tmp_path: Path) -> None:
     watch(run)
     with pytest.raises(StateError, match="has finished") as caught:
         decide(run.ledger, tmp_path, run.plan)
@@ -59,7 +61,7 @@ def test_a_finished_plan_is_not_run_twice_by_mistake(run: runs.OpenRun, tmp_path
     assert len(run.ledger.runs()) == 2
 
 
-def test_two_runs_of_one_name(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_two_runs_of_one_name(run: run_module.OpenRun, tmp_path: Path) -> None:
     other = run.plan.model_copy(update={"id": "0123456789abcdef"})
     with pytest.raises(StateError, match="live with another plan"):
         decide(run.ledger, tmp_path, other)
@@ -67,7 +69,7 @@ def test_two_runs_of_one_name(run: runs.OpenRun, tmp_path: Path) -> None:
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == [run.run_id]
 
 
-def test_without_its_folder_a_run_cannot_go_on(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_without_its_folder_a_run_cannot_go_on(run: run_module.OpenRun, tmp_path: Path) -> None:
     assert watch(run, until=1)
     end_run(run)
     shutil.rmtree(run.folder.path)
@@ -88,7 +90,7 @@ def test_used_up_limits_must_be_raised_first(tmp_path: Path, ledger: Ledger, mon
     more = RunLimits(usd=Decimal(1), hours=None)
     check_limits_left(spent, launch, more)
     prepare(run.ledger, tmp_path, run.plan, launch, more)
-    watch(runs.open_run(run.ledger, tmp_path, run.run_id))
+    watch(run_module.open_run(run.ledger, tmp_path, run.run_id))
     assert run.ledger.get_run(run.run_id).state == "finished"
     assert "limits" in kinds(run)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from run_world import SPEC, opened, stand_in_jobs, watch
 
+from clusterctl.jobs.quickstart import local_jobs
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.run import runs
-from clusterctl.run.jobs import local_jobs
-from clusterctl.run.runs import OpenRun
+from clusterctl.runs import run as run_module
+from clusterctl.runs.run import OpenRun
 from clusterctl.store import open_store
 from clusterctl.targets.base import Job
 from clusterctl.targets.processes import tagged
@@ -53,9 +53,9 @@ def test_a_run_goes_on_without_an_agent_that_cannot_start(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in_jobs(monkeypatch, seconds=0.3)
-    jobs = runs.local_jobs
+    jobs = run_module.local_jobs
     broken = {"telemetry": Job(command=("false",))}
-    monkeypatch.setattr(runs, "local_jobs", lambda spec, folder: jobs(spec, folder) | broken)
+    monkeypatch.setattr(run_module, "local_jobs", lambda spec, folder: jobs(spec, folder) | broken)
     run = opened(tmp_path, ledger)
     watch(run)
     assert ledger.get_run(run.run_id).state == "finished"
@@ -63,9 +63,9 @@ def test_a_run_goes_on_without_an_agent_that_cannot_start(
 
 def test_without_the_extra_there_is_no_agent(run: OpenRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLUSTERCTL_HOME", str(tmp_path))
-    monkeypatch.setattr("clusterctl.run.jobs.installed", lambda: False)
+    monkeypatch.setattr("clusterctl.jobs.quickstart.installed", lambda: False)
     assert set(local_jobs(run.spec, run.folder)) == {"sandbox", "trainer"}
-    monkeypatch.setattr("clusterctl.run.jobs.installed", lambda: True)
+    monkeypatch.setattr("clusterctl.jobs.quickstart.installed", lambda: True)
     monkeypatch.setenv("CLUSTERCTL_TELEMETRY", "prometheus+http://127.0.0.1:9090")
     jobs = local_jobs(run.spec, run.folder)
     assert jobs["trainer"].environment["CLUSTERCTL_PHASES"].endswith(".sock")

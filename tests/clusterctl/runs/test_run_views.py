@@ -16,14 +16,13 @@ from run_world import UNPRICED, kill_role, opened, stand_in_jobs, watch
 
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.run.bill import planned_against_actual
-from clusterctl.run.live import progress_text
-from clusterctl.run.moments import moment
-from clusterctl.run.runs import OpenRun
-from clusterctl.run.state import as_data, state_of
-from clusterctl.run.status_page import page, table
-from clusterctl.run.view import bill_text, duration_text, moment_text, usd_text
-from clusterctl.run.watch import Watch
+from clusterctl.runs.bill import planned_against_actual
+from clusterctl.runs.follow import progress_text
+from clusterctl.runs.render import bill_text, duration_text, moment_text, page, table, usd_text
+from clusterctl.runs.run import OpenRun
+from clusterctl.runs.status import as_data, state_of
+from clusterctl.runs.time_options import moment
+from clusterctl.runs.watch import Watch
 from clusterctl.targets.log_times import last_error, note_times, read_times
 from clusterctl.ui.terminal import Terminal
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from run_world import opened
 
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.run.runs import OpenRun
-from clusterctl.run.state import as_data, state_of
-from clusterctl.run.status_page import page
+from clusterctl.runs.render import page
+from clusterctl.runs.run import OpenRun
+from clusterctl.runs.status import as_data, state_of
 from clusterctl.ui.terminal import Terminal
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from run_world import kill_role, live_roles, stand_in_jobs, watch
 
-from clusterctl.run import runs
-from clusterctl.run.bill import planned_against_actual
-from clusterctl.run.end import end_run, look
-from clusterctl.run.state import state_of
+from clusterctl.runs import run as run_module
+from clusterctl.runs.bill import planned_against_actual
+from clusterctl.runs.down import end_run, look
+from clusterctl.runs.status import state_of
 from clusterctl.targets.local import LocalTarget
 from clusterctl.targets.processes import tagged
 
 
-def test_a_run_starts_finishes_and_leaves_nothing(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_a_run_starts_finishes_and_leaves_nothing(run: run_module.OpenRun, tmp_path: Path) -> None:
     watch(run)
     row = run.ledger.get_run(run.run_id)
     assert (row.state, [step.step for step in run.ledger.steps(run.run_id)]) == ("finished", [1, 2, 3, 4])
@@ -28,18 +28,18 @@ def test_a_run_starts_finishes_and_leaves_nothing(run: runs.OpenRun, tmp_path: P
     assert all(resource.state == "gone" for resource in run.ledger.resources(run.run_id))
 
 
-def test_the_bill_is_the_hours_times_the_price(run: runs.OpenRun) -> None:
+def test_the_bill_is_the_hours_times_the_price(run: run_module.OpenRun) -> None:
     before = time.monotonic()
     watch(run)
     took = time.monotonic() - before
-    (node,) = [line for line in run.ledger.bill(run.run_id).lines if line.role == runs.NODE]
+    (node,) = [line for line in run.ledger.bill(run.run_id).lines if line.role == run_module.NODE]
     assert 0.3 < node.seconds <= took + 0.5
     assert node.usd is not None
     assert abs(node.usd - Decimal(str(node.seconds)) * Decimal("3.6") / 3600) < Decimal("0.0001")
     assert {line.name for line in planned_against_actual(run)} >= {"in all", "hours", "generate per step"}
 
 
-def test_a_killed_trainer_is_started_again_and_goes_on(run: runs.OpenRun) -> None:
+def test_a_killed_trainer_is_started_again_and_goes_on(run: run_module.OpenRun) -> None:
     assert watch(run, until=1)
     kill_role(run, "trainer")
     watch(run)
@@ -48,17 +48,17 @@ def test_a_killed_trainer_is_started_again_and_goes_on(run: runs.OpenRun) -> Non
     assert len(run.ledger.events(run.run_id, kind="launch")) == 3
 
 
-def test_a_new_supervisor_takes_over_what_runs(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_a_new_supervisor_takes_over_what_runs(run: run_module.OpenRun, tmp_path: Path) -> None:
     assert watch(run, until=1)
     before = {instance.address for instance in run.target.observe(run.ref)}
-    again = runs.open_run(run.ledger, tmp_path, run.run_id)
+    again = run_module.open_run(run.ledger, tmp_path, run.run_id)
     assert watch(again, until=2)
     assert {instance.address for instance in again.target.observe(again.ref)} == before
     watch(again)
     assert len(again.ledger.events(again.run_id, kind="launch")) == 2
 
 
-def test_a_second_instance_cannot_start(run: runs.OpenRun) -> None:
+def test_a_second_instance_cannot_start(run: run_module.OpenRun) -> None:
     assert watch(run, until=1)
     job = run.jobs["sandbox"]
     from planners.runs.reconcile import Action, Change
@@ -68,7 +68,7 @@ def test_a_second_instance_cannot_start(run: runs.OpenRun) -> None:
     assert live_roles(run).count("sandbox") == 1
 
 
-def test_down_ends_everything_from_any_state(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_down_ends_everything_from_any_state(run: run_module.OpenRun, tmp_path: Path) -> None:
     assert watch(run, until=1)
     end_run(run)
     assert run.ledger.get_run(run.run_id).state == "stopped"
@@ -77,13 +77,13 @@ def test_down_ends_everything_from_any_state(run: runs.OpenRun, tmp_path: Path) 
     assert run.ledger.get_run(run.run_id).state == "stopped"
 
 
-def test_a_run_that_was_never_started_can_be_ended(run: runs.OpenRun) -> None:
+def test_a_run_that_was_never_started_can_be_ended(run: run_module.OpenRun) -> None:
     end_run(run)
     assert run.ledger.get_run(run.run_id).state == "stopped"
     assert run.ledger.bill(run.run_id).usd == 0
 
 
-def test_sweep_finds_what_no_live_run_owns(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_sweep_finds_what_no_live_run_owns(run: run_module.OpenRun, tmp_path: Path) -> None:
     assert watch(run, until=1)
     target = LocalTarget(tmp_path)
     assert target.leftovers(frozenset({run.run_id}), frozenset()) == []
@@ -95,28 +95,28 @@ def test_sweep_finds_what_no_live_run_owns(run: runs.OpenRun, tmp_path: Path) ->
     assert target.leftovers(frozenset(), frozenset()) == []
 
 
-def test_when_everything_dies_at_once_the_bill_goes_on(run: runs.OpenRun) -> None:
+def test_when_everything_dies_at_once_the_bill_goes_on(run: run_module.OpenRun) -> None:
     assert watch(run, until=1)
     for role in ("trainer", "sandbox"):
         kill_role(run, role)
     watch(run)
     assert run.ledger.get_run(run.run_id).state == "finished"
     worked = sum(phase.seconds for phase in run.ledger.phases(run.run_id))
-    assert sum(line.seconds for line in run.ledger.bill(run.run_id).lines if line.role == runs.NODE) >= worked
+    assert sum(line.seconds for line in run.ledger.bill(run.run_id).lines if line.role == run_module.NODE) >= worked
 
 
-def test_a_folder_that_is_deleted_under_a_live_run_ends_it(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_a_folder_that_is_deleted_under_a_live_run_ends_it(run: run_module.OpenRun, tmp_path: Path) -> None:
     assert watch(run, until=1)
     shutil.rmtree(run.folder.path)
     watch(run)
     row = run.ledger.get_run(run.run_id)
     assert (row.state, row.note) == ("failed", f"failed: its folder {run.folder.path} has been deleted")
     assert list(tagged(tmp_path)) == []
-    again = runs.open_run(run.ledger, tmp_path, run.run_id)
+    again = run_module.open_run(run.ledger, tmp_path, run.run_id)
     assert (again.plan, list(look(again))) == (run.plan, [])
 
 
-def test_every_resource_and_process_carries_the_tags(run: runs.OpenRun, tmp_path: Path) -> None:
+def test_every_resource_and_process_carries_the_tags(run: run_module.OpenRun, tmp_path: Path) -> None:
     assert watch(run, until=1)
     wanted = {"run", "role", "team", "plan-id", "budget", "expires-at"}
     for resource in run.ledger.resources(run.run_id):
@@ -126,7 +126,7 @@ def test_every_resource_and_process_carries_the_tags(run: runs.OpenRun, tmp_path
         assert {"CLUSTERCTL_TAG_TEAM=none", f"CLUSTERCTL_TAG_RUN={run.run_id}"} <= set(environment)
 
 
-def test_a_role_that_cannot_start_says_why(run: runs.OpenRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_that_cannot_start_says_why(run: run_module.OpenRun, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in_jobs(monkeypatch, trainer="import no_such_module")
     monkeypatch.setattr("planners.runs.reconcile.RESTART_WAIT_SECONDS", (0.0,))
     watch(run)

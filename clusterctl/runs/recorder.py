@@ -8,9 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import Intent, Resource
-from clusterctl.run.charges import UsagePrices
-from clusterctl.run.marks import MOST_USD, CostReport
-from clusterctl.run.runs import LINES, NODE, PROCESS, OpenRun
+from clusterctl.runs.job_reports import MOST_USD, CostReport, UsagePrices
+from clusterctl.runs.run import LINES, NODE, PROCESS, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
 from planners.costs.tables import MACHINE
 from planners.runs.limits import Usage

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
+from clusterctl.jobs.quickstart import local_jobs
 from clusterctl.ledger.rows import Intent, Run
-from clusterctl.run.clock import SteadyClock
-from clusterctl.run.folder import RunFolder
-from clusterctl.run.jobs import local_jobs
+from clusterctl.runs.clock import SteadyClock
+from clusterctl.runs.folder import RunFolder
 from clusterctl.specfile.plan_file import parse_plan, read_plan
 from clusterctl.targets.base import TAG_PREFIX, Job, RunRef, Target
 from clusterctl.targets.local import LocalTarget

@@ -15,8 +15,8 @@ from decimal import Decimal
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Run, RunState
-from clusterctl.run.records import Records, use_of
-from clusterctl.run.runs import OpenRun
+from clusterctl.runs.recorder import Records, use_of
+from clusterctl.runs.run import OpenRun
 from clusterctl.targets.log_times import last_error, note_times
 from clusterctl.telemetry.run_metrics import RunMetrics
 from planners.runs.limits import LimitState, Usage, check_limits, idle_seconds

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clusterctl.run.marks import CostReport, StepReport, read_report
+from clusterctl.runs.job_reports import CostReport, StepReport, read_report
 
 
 @dataclass(frozen=True, slots=True)

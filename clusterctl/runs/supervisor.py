@@ -1,4 +1,4 @@
-"""Watches one run until it has ended: `python -m clusterctl.run.supervisor STORE RUN`.  Detached; needs no terminal.
+"""Watches one run until it has ended: `python -m clusterctl.runs.supervisor STORE RUN`.  Detached; needs no terminal.
 
 A ledger that is full, locked or out of reach ends nothing: it is tried again, and the limits hold meanwhile.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.locks import LockHeldError, run_lock
-from clusterctl.run.runs import open_run
-from clusterctl.run.watch import Watch
+from clusterctl.runs.run import open_run
+from clusterctl.runs.watch import Watch
 from clusterctl.targets.local import SUPERVISOR
 
 TICK_SECONDS = 0.25

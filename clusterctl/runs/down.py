@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from clusterctl.errors import StateError
 from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE
-from clusterctl.run.runs import OpenRun
-from clusterctl.run.watch import STOP_GRACE_SECONDS, Watch
+from clusterctl.runs.run import OpenRun
+from clusterctl.runs.watch import STOP_GRACE_SECONDS, Watch
 from clusterctl.targets.base import Leftover
 from clusterctl.targets.local import SUPERVISOR
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from clusterctl.errors import ClusterctlError, Infeasible, StateError
 from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE, Run
-from clusterctl.run.folder import RunFolder
-from clusterctl.run.preflight import RunLimits, exact
-from clusterctl.run.runs import LOCAL, open_run, run_id_of
+from clusterctl.runs.folder import RunFolder
+from clusterctl.runs.preflight import RunLimits, exact
+from clusterctl.runs.run import LOCAL, open_run, run_id_of
 from clusterctl.specfile.plan_file import write_plan
 from clusterctl.targets.local import SUPERVISOR, LocalTarget, log_file
 from clusterctl.targets.log_times import last_error
@@ -170,7 +170,7 @@ def ensure_supervisor(ledger: Ledger, store: Path, run_id: str, *, wait: bool = 
     environment |= {name: os.environ[name] for name in SUPERVISOR_VARIABLES if name in os.environ}
     log = log_file(run.folder.path, SUPERVISOR)
     pid = spawn(
-        [sys.executable, "-P", "-m", "clusterctl.run.supervisor", str(store), run_id],
+        [sys.executable, "-P", "-m", "clusterctl.runs.supervisor", str(store), run_id],
         folder=store,
         environment=environment,
         log=log,

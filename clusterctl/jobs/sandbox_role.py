@@ -1,4 +1,4 @@
-"""The sandbox role of a run: `python -m clusterctl.run.sandbox_role PORT WORKERS MEMORY_MIB` serves until ended."""
+"""The sandbox role of a run: `python -m clusterctl.jobs.sandbox_role PORT WORKERS MEMORY_MIB` serves until ended."""
 
 from __future__ import annotations
 

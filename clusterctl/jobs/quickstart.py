@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.paths import user_data_dir
-from clusterctl.run.folder import RunFolder
+from clusterctl.runs.folder import RunFolder
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Job
 from clusterctl.targets.local import SANDBOX, TELEMETRY, TRAINER
@@ -65,7 +65,7 @@ def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
         metrics_files=(str(folder.metrics),),
     )
     return ({TELEMETRY: Job(command=tuple(agent.command()))} if installed() else {}) | {
-        SANDBOX: Job(command=(*python, "clusterctl.run.sandbox_role", str(port), str(workers), str(memory_mib))),
+        SANDBOX: Job(command=(*python, "clusterctl.jobs.sandbox_role", str(port), str(workers), str(memory_mib))),
         TRAINER: Job(
             command=(
                 *python,

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Literal
 
 from clusterctl.ledger.rows import CostLine
-from clusterctl.run.records import use_of
-from clusterctl.run.runs import LINES, MACHINE_UNIT, OpenRun
+from clusterctl.runs.recorder import use_of
+from clusterctl.runs.run import LINES, MACHINE_UNIT, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
 from planners.runs.limits import REPORTED
 

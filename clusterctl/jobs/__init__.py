@@ -1,0 +1,1 @@
+"""Role to command: what each role of a run executes."""
