@@ -143,6 +143,6 @@ def golden(pytestconfig: pytest.Config) -> Golden:
 @pytest.fixture
 def work_folder(tmp_path: Path) -> Path:
     """A temporary folder with what the docs' commands read: templates/ and the published cases."""
-    for name in ("templates", "tools/cases"):
+    for name in ("templates", "tools/fit/cases"):
         shutil.copytree(REPO / name, tmp_path / name)
     return tmp_path

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clusterctl.catalog.models import load_calibration, published_gpu, published_model
+from clusterctl.catalog.models import load_calibration
+from clusterctl.catalog.published_names import published_gpu, published_model
 from clusterctl.errors import SpecError
 from clusterctl.specfile.yaml_file import read_yaml
 from clusterctl.ui.spans import Line

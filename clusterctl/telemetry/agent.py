@@ -22,7 +22,7 @@ from typing import Any
 from clusterctl.errors import ClusterctlError
 from clusterctl.paths import user_data_dir
 from clusterctl.store import open_objects
-from clusterctl.store.writer import Outbox
+from clusterctl.store.batches import Outbox
 from clusterctl.telemetry import serve
 from clusterctl.telemetry.collector import Collector
 from clusterctl.telemetry.exposition import Families, add, parse, write

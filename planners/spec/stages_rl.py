@@ -20,6 +20,23 @@ WITHOUT_REFERENCE = frozenset({"dapo"})
 """Algorithms whose published form has no KL term, so no reference model."""
 
 
+class Judge(Served):
+    """A model that scores samples (readability, efficiency, standards, safety)."""
+
+    name: str | None = Field(None, max_length=100, description="What it judges.")
+    prompt_tokens: TokenCount = Field(Lengths(mean=2000), description="Tokens that the judge reads per sample.")
+    response_tokens: TokenCount = Field(Lengths(mean=200), description="Tokens that the judge writes.")
+    share: SomeShare = Field(1.0, description="Share of the samples that this judge scores.")
+
+
+class OutcomeCritic(SpecModel):
+    """A model that predicts the outcome of running the code and so replaces a share of the runs."""
+
+    model: ModelRef = Field(description="Critic model.")
+    replaced_share: Share = Field(description="Share of the runs that its prediction replaces.")
+    accuracy: SomeShare | None = Field(None, description="How often its prediction is right.")
+
+
 class RlcefStage(SpecModel):
     """One loop: generate, run the code, reward, train, sync weights."""
 
@@ -87,20 +104,3 @@ class RlcefStage(SpecModel):
         if self.optimizer_steps_per_step > self.prompts_per_step * self.samples_per_prompt:
             raise ValueError("optimizer_steps_per_step is above the samples of a step")
         return self
-
-
-class Judge(Served):
-    """A model that scores samples (readability, efficiency, standards, safety)."""
-
-    name: str | None = Field(None, max_length=100, description="What it judges.")
-    prompt_tokens: TokenCount = Field(Lengths(mean=2000), description="Tokens that the judge reads per sample.")
-    response_tokens: TokenCount = Field(Lengths(mean=200), description="Tokens that the judge writes.")
-    share: SomeShare = Field(1.0, description="Share of the samples that this judge scores.")
-
-
-class OutcomeCritic(SpecModel):
-    """A model that predicts the outcome of running the code and so replaces a share of the runs."""
-
-    model: ModelRef = Field(description="Critic model.")
-    replaced_share: Share = Field(description="Share of the runs that its prediction replaces.")
-    accuracy: SomeShare | None = Field(None, description="How often its prediction is right.")

@@ -11,7 +11,7 @@ import pytest
 from clusterctl.commands.validate import validate
 from clusterctl.errors import SpecError
 
-CASES = Path(__file__).resolve().parents[2] / "benchmarks" / "cases" / "cases.yaml"
+CASES = Path(__file__).resolve().parents[2] / "tools" / "fit" / "cases" / "cases.yaml"
 ANSWER_FIELDS = ["id", "predicted", "published", "p10", "p90", "unit", "reason"]
 SCORE_FIELDS = ["kind", "quality", "n", "median_abs_error", "p90_abs_error", "median_ratio", "band80_coverage"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from postgresql import Server, running_server
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "accounting"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "costs"))
 from test_bills import *  # noqa: F403
 from test_cost_command import *  # noqa: F403
 from test_focus import *  # noqa: F403

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "accounting"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "costs"))
 from test_focus import SOURCE, spent  # noqa: F401 - a fixture
 
 from clusterctl.costs.focus_file import focus_bytes, focus_rows

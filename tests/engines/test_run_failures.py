@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from postgresql import Server, running_server
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "run"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
 
 from kill_harness import Bench, ThisMachine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "run"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
 
 from kill_harness import ThisMachine, kill_many
 

@@ -16,7 +16,7 @@ from mutations import VALUES, broken, broken_bytes
 
 REPO = Path(__file__).resolve().parents[2]
 SPECS = sorted((REPO / "templates" / "specs").glob("*.yaml"))
-CASES = REPO / "benchmarks" / "cases" / "cases.yaml"
+CASES = REPO / "tools" / "fit" / "cases" / "cases.yaml"
 CASES_EACH = 3
 """Cases in one malformed file: few, because each is also predicted."""
 BOOK = REPO / "clusterctl" / "catalog" / "data" / "prices"

@@ -27,7 +27,7 @@ from planners.search.pareto import pareto_front
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "templates" / "specs" / "rlcef.yaml"
+EXAMPLE = Path(__file__).resolve().parents[2] / "templates" / "specs" / "rlcef.yaml"
 YEAR = 2026.9
 REPEATS = 5
 

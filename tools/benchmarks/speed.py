@@ -18,8 +18,8 @@ from typing import Any
 
 from speed_report import report, where
 
-REPO = Path(__file__).resolve().parents[1]
-HERE = REPO / "benchmarks"
+REPO = Path(__file__).resolve().parents[2]
+HERE = REPO / "tools" / "benchmarks"
 RESULTS = HERE / "results"
 SCRIPTS = Path(sys.executable).parent
 TURNS = 15

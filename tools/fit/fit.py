@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT)]
 
 from fitting.bands import scores  # noqa: E402 - the path is set above
@@ -23,7 +23,7 @@ from fitting.solve import covariance, families, fit, left_out, publishers  # noq
 
 from planners.physics.calibration import Calibration  # noqa: E402 - the path is set above
 
-CASES = ROOT / "benchmarks" / "cases" / "cases.yaml"
+CASES = ROOT / "tools" / "fit" / "cases" / "cases.yaml"
 CALIBRATION = ROOT / "clusterctl" / "catalog" / "data" / "calibration.json"
 PAGE = ROOT / "docs" / "ACCURACY.md"
 PLOTS = ROOT / "docs" / "accuracy"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from clusterctl.catalog.models import published_gpu, published_model
+from clusterctl.catalog.published_names import published_gpu, published_model
 from planners.physics.constants import PRIORS, Constants
 from planners.validation.case import Case, read_case
 from planners.validation.predict import Quantities, metrics_of, quantities

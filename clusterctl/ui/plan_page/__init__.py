@@ -6,9 +6,9 @@ every number is the plan's, rounded.
 
 from __future__ import annotations
 
-from clusterctl.ui.plan_page.money import alternatives, bill, footer, movers, unpriced, warnings
+from clusterctl.ui.plan_page.money import alternatives, bill, footer, movers, unpriced
 from clusterctl.ui.plan_page.phases import stages_and_phases
-from clusterctl.ui.plan_page.summary import View, choice, header, pools
+from clusterctl.ui.plan_page.summary import View, choice, header, pools, warnings
 from clusterctl.ui.spans import paint, stacked
 from clusterctl.ui.terminal import Terminal
 from planners.plan.value import Plan

@@ -203,13 +203,6 @@ def _narrow_part(narrow: Narrow) -> Line:
     return line(Span(narrow.input, Style.STRONG), f": {now} becomes {then}")
 
 
-def warnings(plan: Plan, view: View) -> list[Line]:
-    """One line per warning."""
-    return [
-        part for text in plan.warnings for part in labelled("warning", line(Span(text)), view.cells, style=Style.WARN)
-    ]
-
-
 def footer(plan: Plan, view: View) -> list[Line]:
     """Assumptions and rejections with the way to list them, and the other things that a plan can do."""
     rejected = sum(rejection.count for rejection in plan.rejections)

@@ -9,7 +9,6 @@ import shlex
 from dataclasses import dataclass
 
 from clusterctl.ui.formats import UNKNOWN, count, hours, hours_band, number, percent, usd, usd_band
-from clusterctl.ui.plan_page.money import warnings
 from clusterctl.ui.spans import Line, Span, Style, line, line_width, wrap
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from planners.plan.value import Alternative, Plan, Pool, PriceAge
@@ -223,3 +222,10 @@ def flow(parts: list[Line], cells: int, *, indent: int = 2, separator: str = " Â
 def chosen(plan: Plan) -> Alternative | None:
     """The alternative that is this plan."""
     return next((other for other in plan.alternatives if other.number == plan.frontier_chosen), None)
+
+
+def warnings(plan: Plan, view: View) -> list[Line]:
+    """One line per warning."""
+    return [
+        part for text in plan.warnings for part in labelled("warning", line(Span(text)), view.cells, style=Style.WARN)
+    ]

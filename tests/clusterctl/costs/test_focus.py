@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from accounting_world import Telemetry, add_charge, add_run, at
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "planners" / "accounting"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "planners" / "costs"))
 from focus_rules import breaches
 
 from clusterctl.costs.focus_file import focus_bytes, focus_rows, write_focus

@@ -17,9 +17,9 @@ from test_store import LATER, NOON, everything, gpu_rows
 
 from clusterctl.errors import StateError
 from clusterctl.store import open_store
+from clusterctl.store.batches import Outbox
 from clusterctl.store.bucket import Bucket
 from clusterctl.store.store import Store
-from clusterctl.store.writer import Outbox
 
 
 class Server:

@@ -16,7 +16,7 @@ from test_store import LATER, NOON, age, everything, gpu_rows
 
 from clusterctl.errors import StateError
 from clusterctl.store import open_store
-from clusterctl.store.writer import Outbox
+from clusterctl.store.batches import Outbox
 
 SMALL_FILES = 1000
 """Bytes that a file may have, where a disk is to be full: less than a segment's."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clusterctl.store import open_objects
-from clusterctl.store.writer import Batch, Outbox
+from clusterctl.store.batches import Batch, Outbox
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import yaml
 
-from clusterctl.catalog.models import load_calibration, published_gpu, published_model
+from clusterctl.catalog.models import load_calibration
+from clusterctl.catalog.published_names import published_gpu, published_model
 from planners.physics.constants import PRIORS, Constants
 from planners.validation.case import Case, read_case
 from planners.validation.predict import predict_cases
 from planners.validation.prepare import Prepared, prepare
 from planners.validation.score import Answer, answer_cases, summarise
 
-CASES = Path(__file__).resolve().parents[3] / "benchmarks" / "cases" / "cases.yaml"
+CASES = Path(__file__).resolve().parents[3] / "tools" / "fit" / "cases" / "cases.yaml"
 
 GOLDEN = {
     "nemorl-dsv3-256h100-sync": 117.01,
