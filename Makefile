@@ -19,7 +19,7 @@ UV_COMPILE := $(UV_LOCK) pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tree test-wheel test-engines check bench bench-store fuzz lock clean
+.PHONY: help demo test test-tree test-wheel test-engines check house bench bench-store fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -66,6 +66,9 @@ check: $(DEV)  ## format, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+house: $(DEV)  ## count lines, files, names used twice, import circles
+	@$(BIN)/python tools/house.py
 
 bench: $(DEV)  ## measure speed and memory; writes tools/benchmarks/results/
 	$(BIN)/python tools/benchmarks/speed.py
