@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def bundle_root() -> Path:
-    """Folder that holds infra/, app/ and templates/: the copy inside the wheel, or the checkout."""
+    """Folder that holds infra/, app/, examples/ and templates/: the copy inside the wheel, or the checkout."""
     packaged = _PACKAGE / "_bundled"
     return packaged if packaged.is_dir() else _PACKAGE.parent
 

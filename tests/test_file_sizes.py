@@ -9,7 +9,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
-    file for folder in ("clusterctl", "planners", "infra", "app") for file in (REPO / folder).rglob("*.py")
+    file for folder in ("clusterctl", "planners", "infra", "app", "examples") for file in (REPO / folder).rglob("*.py")
 )
 
 

@@ -30,7 +30,7 @@ def test_planners_import_only_the_standard_library_numpy_polars_and_pydantic() -
 def test_nobody_imports_the_programs() -> None:
     importers = {
         (str(file.relative_to(REPO)), name)
-        for folder in ("clusterctl", "planners")
+        for folder in ("clusterctl", "planners", "infra")
         for file in (REPO / folder).rglob("*.py")
         for name in _top_level_imports(file)
         if name in {"app", "infra", "templates", "tests", "tools", "examples"}

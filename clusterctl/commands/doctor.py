@@ -70,7 +70,7 @@ def _package() -> Check:
 
 def _bundle() -> Check:
     root = paths.bundle_root()
-    absent = [name for name in ("infra", "app", "templates") if not (root / name).is_dir()]
+    absent = [name for name in ("infra", "app", "examples", "templates") if not (root / name).is_dir()]
     if absent:
         return Check("bundled files", "broken", f"no {', '.join(absent)} in {root}", "reinstall clusterctl")
     return Check("bundled files", "ok", str(root))

@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.paths import user_data_dir
+from clusterctl.paths import bundle_root, user_data_dir
 from clusterctl.runs.folder import RunFolder
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Job
@@ -68,8 +68,9 @@ def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
         SANDBOX: Job(command=(*python, "clusterctl.jobs.sandbox_role", str(port), str(workers), str(memory_mib))),
         TRAINER: Job(
             command=(
-                *python,
-                "clusterctl.quickstart.trainer",
+                sys.executable,
+                "-P",
+                str(bundle_root() / "examples" / "quickstart" / "trainer.py"),
                 "--run-dir",
                 str(folder.path),
                 "--sandbox-url",
@@ -82,7 +83,11 @@ def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
                 str(stage.samples_per_prompt),
                 *(["--trl"] if stage.model == QUICKSTART_LLAMA else []),
             ),
-            environment={PHASES_VARIABLE: str(socket_path(user_data_dir())), MARKS_VARIABLE: str(folder.marks)},
+            environment={
+                "PYTHONPATH": str(bundle_root()),
+                PHASES_VARIABLE: str(socket_path(user_data_dir())),
+                MARKS_VARIABLE: str(folder.marks),
+            },
         ),
     }
 

@@ -31,7 +31,7 @@ def test_missing_bundled_files_are_a_broken_installation(
     monkeypatch.setattr(paths, "bundle_root", lambda: tmp_path)
     with pytest.raises(StateError, match="bundled files"):
         doctor.doctor(as_json=False)
-    assert f"no infra, templates in {tmp_path}" in capsys.readouterr().out
+    assert f"no infra, examples, templates in {tmp_path}" in capsys.readouterr().out
 
 
 def test_an_extra_that_is_absent_says_how_to_get_it(

@@ -34,7 +34,7 @@ def test_the_wheel_installs_two_names(wheel: zipfile.ZipFile) -> None:
 
 def test_the_programs_and_templates_travel_inside_clusterctl(wheel: zipfile.ZipFile, repo: Path) -> None:
     names = set(wheel.namelist())
-    for folder in ("infra", "app", "templates"):
+    for folder in ("infra", "app", "examples", "templates"):
         for file in (repo / folder).rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
                 assert f"clusterctl/_bundled/{file.relative_to(repo).as_posix()}" in names

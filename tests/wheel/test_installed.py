@@ -39,7 +39,7 @@ def test_requirements_are_complete_and_agree(scripts: Path) -> None:
 def test_nobody_else_ships_planners(scripts: Path, tmp_path: Path) -> None:
     owners = json.loads(python(scripts, OWNERS, tmp_path))
     assert owners["planners"] == ["clusterctl"]
-    assert not {"infra", "app", "templates", "tests"} & set(owners)
+    assert not {"infra", "app", "examples", "templates", "tests"} & set(owners)
 
 
 def test_doctor_finds_the_bundle_inside_the_wheel(clusterctl: Run) -> None:
@@ -50,7 +50,7 @@ def test_doctor_finds_the_bundle_inside_the_wheel(clusterctl: Run) -> None:
 
 @pytest.mark.parametrize("args", ["--version", "doctor", "--help"])
 def test_runs_in_a_folder_whose_names_are_ours(clusterctl: Run, tmp_path: Path, args: str) -> None:
-    for name in ("app", "infra", "planners", "clusterctl", "templates"):
+    for name in ("app", "infra", "examples", "planners", "clusterctl", "templates"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(
             "raise SystemExit('the wrong folder was imported')\n", encoding="utf-8"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterctl.quickstart.policy import forward
+from examples.quickstart.policy import forward
 
 if TYPE_CHECKING:
-    from clusterctl.quickstart.policy import Choices, Floats, Parameters
+    from examples.quickstart.policy import Choices, Floats, Parameters
 
 CLIP = 0.2
 ENTROPY_WEIGHT = 0.05

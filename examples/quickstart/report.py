@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from clusterctl.quickstart.judge import Verdict, reward
-from clusterctl.quickstart.problems import Problem
 from clusterctl.specfile.write import write_atomic
 from clusterctl.telemetry import phase
+from examples.quickstart.judge import Verdict, reward
+from examples.quickstart.problems import Problem
 
 STAGE = "rlcef"
 MARKS = "marks.jsonl"

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from clusterctl.quickstart.judge import Verdict, task_for
-from clusterctl.quickstart.problems import Problem
+from examples.quickstart.judge import Verdict, task_for
+from examples.quickstart.problems import Problem
 
 
 @cache

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterctl.quickstart.grammar import PLACES, PRODUCTIONS, Derivation, in_scope
-from clusterctl.quickstart.problems import Problem
+from examples.quickstart.grammar import PLACES, PRODUCTIONS, Derivation, in_scope
+from examples.quickstart.problems import Problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

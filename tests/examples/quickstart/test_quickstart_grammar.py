@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_here import judge_here
 
-from clusterctl.quickstart.grammar import PLACES, PRODUCTIONS, RULES, Derivation, in_scope
-from clusterctl.quickstart.judge import Status
-from clusterctl.quickstart.problems import PROBLEMS, Problem
+from examples.quickstart.grammar import PLACES, PRODUCTIONS, RULES, Derivation, in_scope
+from examples.quickstart.judge import Status
+from examples.quickstart.problems import PROBLEMS, Problem
 
 THIRD_HIDDEN = {
     "sum": -18, "product": -192, "count-positive": 0, "largest": -4, "double-each": [-8, -16, -12],

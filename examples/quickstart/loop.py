@@ -9,24 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterctl.quickstart.grpo import Adam, learn
-from clusterctl.quickstart.judge import reward
-from clusterctl.quickstart.policy import Vocabulary, new_parameters, write_programs
-from clusterctl.quickstart.problems import PROBLEMS, Problem
-from clusterctl.quickstart.report import (
-    Phases,
-    mark_of,
-    measure,
-    readable,
-    samples_of,
-    say,
-    write_result,
-    write_samples,
-)
-from clusterctl.quickstart.run_state import CHECKPOINT, RunState, last_state
+from examples.quickstart.grpo import Adam, learn
+from examples.quickstart.judge import reward
+from examples.quickstart.policy import Vocabulary, new_parameters, write_programs
+from examples.quickstart.problems import PROBLEMS, Problem
+from examples.quickstart.report import Phases, mark_of, measure, readable, samples_of, say, write_result, write_samples
+from examples.quickstart.run_state import CHECKPOINT, RunState, last_state
 
 if TYPE_CHECKING:
-    from clusterctl.quickstart.sandbox_client import SandboxClient
+    from examples.quickstart.sandbox_client import SandboxClient
 
 _VOCABULARY = Vocabulary(PROBLEMS)
 _PARAMETERS, _ORDER, _SAMPLES = range(3)

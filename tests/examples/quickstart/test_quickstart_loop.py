@@ -13,10 +13,10 @@ import pytest
 from sandbox_here import SandboxHere
 
 from clusterctl.errors import StateError
-from clusterctl.quickstart import run_state
-from clusterctl.quickstart.judge import Outcome, Status
-from clusterctl.quickstart.loop import Settings, problems_of_step, run
-from clusterctl.quickstart.problems import PROBLEMS
+from examples.quickstart import run_state
+from examples.quickstart.judge import Outcome, Status
+from examples.quickstart.loop import Settings, problems_of_step, run
+from examples.quickstart.problems import PROBLEMS
 
 SMALL = Settings(prompts=4, samples=3, seed=5)
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from sandbox_here import run_code
 
-from clusterctl.quickstart.judge import Status
-from clusterctl.quickstart.problems import PROBLEMS
-from clusterctl.quickstart.sandbox_client import SandboxClient, SandboxUnusable
+from examples.quickstart.judge import Status
+from examples.quickstart.problems import PROBLEMS
+from examples.quickstart.sandbox_client import SandboxClient, SandboxUnusable
 
 RIGHT = "def solve(xs):\n    return sum(xs)\n"
 WRONG = "def solve(xs):\n    return 0\n"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_here import SandboxHere, judge_here
 
-from clusterctl.quickstart.judge import PENALTY, Outcome, Status, reward, task_for
-from clusterctl.quickstart.problems import PROBLEMS
+from examples.quickstart.judge import PENALTY, Outcome, Status, reward, task_for
+from examples.quickstart.problems import PROBLEMS
 
 SUM = PROBLEMS[0]
 CLAMP = PROBLEMS[-1]
@@ -66,7 +66,7 @@ def test_no_hidden_test_reaches_the_reward(problem, seed: int, numbers: list[int
     """Other hidden tests, whatever they ask, give the same reward."""
     import numpy as np
 
-    from clusterctl.quickstart.policy import Vocabulary, new_parameters, write_programs
+    from examples.quickstart.policy import Vocabulary, new_parameters, write_programs
 
     rng = np.random.default_rng(seed)
     vocabulary = Vocabulary(PROBLEMS)

@@ -1,4 +1,5 @@
-"""The quickstart's trainer: `python -m clusterctl.quickstart.trainer --run-dir DIR --sandbox-url URL`.
+"""The quickstart's trainer: `python examples/quickstart/trainer.py --run-dir DIR --sandbox-url URL`, with the folder of
+`examples` on PYTHONPATH.
 
 One line per step on stdout, one mark per step in DIR/marks.jsonl, a checkpoint after every step, DIR/result.json at the
 end.  It may be killed at any moment: started again, it goes on after the last step that was marked.  SIGTERM abandons
@@ -17,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.quickstart.judge import Verdict
-from clusterctl.quickstart.problems import Problem
+from examples.quickstart.judge import Verdict
+from examples.quickstart.problems import Problem
 
 if TYPE_CHECKING:
-    from clusterctl.quickstart.loop import Settings
-    from clusterctl.quickstart.sandbox_client import SandboxClient
+    from examples.quickstart.loop import Settings
+    from examples.quickstart.sandbox_client import SandboxClient
 
 URL_VARIABLE = "CLUSTERCTL_SANDBOX_URL"
 
@@ -49,7 +50,7 @@ def _say(line: str) -> None:
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m clusterctl.quickstart.trainer")
+    parser = argparse.ArgumentParser(prog="trainer.py")
     add = parser.add_argument
     add("--run-dir", type=Path, required=True)
     add("--sandbox-url", default=os.environ.get(URL_VARIABLE), help=f"default: the environment's {URL_VARIABLE}")
@@ -68,8 +69,8 @@ def _train(args: argparse.Namespace) -> None:
         raise SpecError("no sandbox", hint=f"--sandbox-url, or {URL_VARIABLE} in the environment, names one")
     if args.samples < 2 or args.prompts < 1 or args.steps < 1 or args.seed < 0:
         raise SpecError("steps and prompts are at least 1, samples at least 2 (GRPO compares the samples of a problem)")
-    from clusterctl.quickstart.loop import Settings
-    from clusterctl.quickstart.problems import PROBLEMS
+    from examples.quickstart.loop import Settings
+    from examples.quickstart.problems import PROBLEMS
 
     settings = Settings(prompts=args.prompts, samples=args.samples, seed=args.seed)
     _say(
@@ -87,7 +88,7 @@ def _train(args: argparse.Namespace) -> None:
 
 async def _by_our_own(args: argparse.Namespace, settings: Settings) -> None:
     """A step that is abandoned here leaves nothing behind: it stops only where it waits."""
-    from clusterctl.quickstart.loop import run
+    from examples.quickstart.loop import run
 
     this = asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -99,7 +100,7 @@ async def _by_our_own(args: argparse.Namespace, settings: Settings) -> None:
 
 def _by_trl(args: argparse.Namespace, settings: Settings) -> None:
     """TRL's trainer owns the loop and calls us to judge."""
-    from clusterctl.quickstart.trl_loop import run
+    from examples.quickstart.trl_loop import run
 
     async def check() -> None:
         async with _client(args) as client:
@@ -114,7 +115,7 @@ def _by_trl(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def _client(args: argparse.Namespace) -> SandboxClient:
-    from clusterctl.quickstart.sandbox_client import SandboxClient
+    from examples.quickstart.sandbox_client import SandboxClient
 
     return SandboxClient(args.sandbox_url, patience_seconds=args.patience_seconds)
 

@@ -14,12 +14,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from clusterctl.errors import StateError
-from clusterctl.quickstart.grpo import Adam
-from clusterctl.quickstart.report import MARKS, append_line, say
 from clusterctl.specfile.write import write_atomic
+from examples.quickstart.grpo import Adam
+from examples.quickstart.report import MARKS, append_line, say
 
 if TYPE_CHECKING:
-    from clusterctl.quickstart.policy import Parameters
+    from examples.quickstart.policy import Parameters
 
 
 CHECKPOINT = "checkpoint.npz"

@@ -14,12 +14,12 @@ from clusterctl.errors import ClusterctlError, StateError
 from clusterctl.jobs import quickstart
 from clusterctl.paths import bundle_root
 from clusterctl.plan_service import Planner, open_source
-from clusterctl.quickstart.loop import Settings
-from clusterctl.quickstart.problems import PROBLEMS
-from clusterctl.quickstart.run_state import Progress, last_state
-from clusterctl.quickstart.tiny_llama import prompt_of
-from clusterctl.quickstart.trl_loop import CHECKPOINT, Loop, load_progress
 from clusterctl.runs.folder import RunFolder
+from examples.quickstart.loop import Settings
+from examples.quickstart.problems import PROBLEMS
+from examples.quickstart.run_state import Progress, last_state
+from examples.quickstart.tiny_llama import prompt_of
+from examples.quickstart.trl_loop import CHECKPOINT, Loop, load_progress
 from planners.spec.run import RunSpec
 
 TEMPLATE = bundle_root() / "templates" / "specs" / "quickstart-trl.yaml"

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clusterctl.quickstart import grpo
-from clusterctl.quickstart.policy import Choices, Vocabulary, new_parameters, write_programs
-from clusterctl.quickstart.problems import PROBLEMS
+from examples.quickstart import grpo
+from examples.quickstart.policy import Choices, Vocabulary, new_parameters, write_programs
+from examples.quickstart.problems import PROBLEMS
 
 VOCABULARY = Vocabulary(PROBLEMS)
 
@@ -84,7 +84,7 @@ def test_learning_makes_what_was_rewarded_likelier() -> None:
     before = choices.log_prob[choices.sample == 0].sum()
     grpo.learn(parameters, grpo.Adam(), choices, rewards)
     rows = np.flatnonzero(choices.sample == 0)
-    from clusterctl.quickstart.policy import forward
+    from examples.quickstart.policy import forward
 
     _, log_probs = forward(parameters, choices.seen[rows], choices.fits[rows])
     assert log_probs[np.arange(len(rows)), choices.chosen[rows]].sum() > before + 0.1

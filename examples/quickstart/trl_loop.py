@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import StateError
-from clusterctl.quickstart.judge import Verdict, reward
-from clusterctl.quickstart.loop import Settings, problems_of_step
-from clusterctl.quickstart.problems import PROBLEMS, Problem
-from clusterctl.quickstart.report import (
+from clusterctl.specfile.write import write_atomic
+from examples.quickstart.judge import Verdict, reward
+from examples.quickstart.loop import Settings, problems_of_step
+from examples.quickstart.problems import PROBLEMS, Problem
+from examples.quickstart.report import (
     MARKS,
     Phases,
     append_line,
@@ -29,9 +30,8 @@ from clusterctl.quickstart.report import (
     write_result,
     write_samples,
 )
-from clusterctl.quickstart.run_state import Progress, last_state
-from clusterctl.quickstart.tiny_llama import MAX_TOKENS, base_model, likeliest_programs, program_of, prompt_of
-from clusterctl.specfile.write import write_atomic
+from examples.quickstart.run_state import Progress, last_state
+from examples.quickstart.tiny_llama import MAX_TOKENS, base_model, likeliest_programs, program_of, prompt_of
 
 Judge = Callable[[Sequence[Problem], Sequence[str]], list[Verdict]]
 

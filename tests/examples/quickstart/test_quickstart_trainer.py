@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusterctl.quickstart.loop import Settings, run
-from clusterctl.quickstart.sandbox_client import SandboxClient
+from clusterctl.paths import bundle_root
+from examples.quickstart.loop import Settings, run
+from examples.quickstart.sandbox_client import SandboxClient
 
+TRAINER = bundle_root() / "examples" / "quickstart" / "trainer.py"
 NOBODY = "http://127.0.0.1:9"
 """The discard port: connections are refused."""
 SMALL = ("--prompts", "4", "--samples", "3", "--seed", "2")
@@ -25,7 +28,8 @@ SMALL = ("--prompts", "4", "--samples", "3", "--seed", "2")
 def trainer(folder: Path, *args: str) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "clusterctl.quickstart.trainer", "--run-dir", folder, *args],
+        [sys.executable, "-P", TRAINER, "--run-dir", folder, *args],
+        env=os.environ | {"PYTHONPATH": str(bundle_root())},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from clusterctl.quickstart.grammar import PRODUCTIONS, Derivation
-from clusterctl.quickstart.policy import WORDS, Vocabulary, forward, new_parameters, write_programs
-from clusterctl.quickstart.problems import PROBLEMS
+from examples.quickstart.grammar import PRODUCTIONS, Derivation
+from examples.quickstart.policy import WORDS, Vocabulary, forward, new_parameters, write_programs
+from examples.quickstart.problems import PROBLEMS
 
 VOCABULARY = Vocabulary(PROBLEMS)
 

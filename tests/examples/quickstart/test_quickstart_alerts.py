@@ -14,10 +14,10 @@ import pytest
 from sandbox_here import SandboxHere
 
 from clusterctl.ledger.rows import Phase, Step
-from clusterctl.quickstart import loop
-from clusterctl.quickstart.judge import Outcome, Status, Verdict
-from clusterctl.quickstart.problems import PROBLEMS, Problem
 from clusterctl.runs.alerts import SAMPLES, alerts_of, read_samples
+from examples.quickstart import loop
+from examples.quickstart.judge import Outcome, Status, Verdict
+from examples.quickstart.problems import PROBLEMS, Problem
 from planners.alerts.check import Alert
 
 SETTINGS = loop.Settings(prompts=8, samples=8, seed=1)

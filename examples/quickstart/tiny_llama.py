@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from clusterctl.quickstart.policy import Vocabulary, new_parameters, write_programs
-from clusterctl.quickstart.problems import PROBLEMS, Problem
+from examples.quickstart.policy import Vocabulary, new_parameters, write_programs
+from examples.quickstart.problems import PROBLEMS, Problem
 
 UPDATES, BATCH, LEARNING_RATE = 200, 32, 3e-3
 RIGHT_SHARE = 0.3

@@ -15,8 +15,8 @@ import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from clusterctl.errors import ClusterctlError
-from clusterctl.quickstart.judge import Verdict, task_for
-from clusterctl.quickstart.problems import PROBLEMS, Problem
+from examples.quickstart.judge import Verdict, task_for
+from examples.quickstart.problems import PROBLEMS, Problem
 
 RUN_SECONDS_LIMIT = 10.0
 """Backstop of the sandbox, of wall time; the harness's own limit, of CPU time, is far below."""

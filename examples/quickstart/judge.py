@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
-from clusterctl.quickstart.problems import Problem
+from examples.quickstart.problems import Problem
 
 
 class Status(StrEnum):
