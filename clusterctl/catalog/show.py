@@ -16,10 +16,8 @@ import polars as pl
 
 from clusterctl.catalog.check import Finding
 from clusterctl.catalog.refresh.run import Changes, Report
-from clusterctl.ui import table
-from clusterctl.ui.formats import UNKNOWN
-from clusterctl.ui.spans import Style, paint
-from clusterctl.ui.table import Column, cell, right
+from clusterctl.ui.formats import UNKNOWN, number, unit_price, usd
+from clusterctl.ui.table import Column, draw_text, right
 from clusterctl.ui.terminal import Terminal
 
 SCHEMA = "clusterctl.prices/1"
@@ -51,10 +49,10 @@ TEXTS: dict[str, Callable[[Offer], str]] = {
     "instance": lambda offer: offer["instance_type"],
     "capacity": lambda offer: offer["capacity_type"],
     "GPUs": lambda offer: "-" if offer["gpu"] is None else f"{number(offer['num_gpus'])} × {offer['gpu']}",
-    "vCPU": lambda offer: number(offer["vcpus"]),
-    "GiB": lambda offer: number(offer["memory_gib"]),
-    "$/h": lambda offer: dollars(offer["usd_per_hour"]),
-    "$/GPU-h": lambda offer: "-" if offer["gpu"] is None else dollars(offer["usd_per_gpu_hour"]),
+    "vCPU": lambda offer: number_or_dash(offer["vcpus"]),
+    "GiB": lambda offer: number_or_dash(offer["memory_gib"]),
+    "$/h": lambda offer: unit_price(offer["usd_per_hour"]),
+    "$/GPU-h": lambda offer: "-" if offer["gpu"] is None else usd(offer["usd_per_gpu_hour"]),
     "× cheapest": lambda offer: UNKNOWN if offer["times_cheapest"] is None else f"{offer['times_cheapest']:.2f}",
     "age": lambda offer: age(offer["age_days"]),
 }
@@ -86,7 +84,7 @@ def offers_table(
     unknown = rows["usd_per_hour"].null_count()
     notes = [f"shown {shown.height:,} of {rows.height:,} offers", dated]
     notes += [f"{unknown} without a known price"] if unknown else []
-    return f"{draw(columns, cells, terminal)}\n{textwrap.fill(' · '.join(notes), terminal.columns)}\n"
+    return f"{draw_text(columns, cells, terminal)}\n{textwrap.fill(' · '.join(notes), terminal.columns)}\n"
 
 
 def offers_json(rows: pl.DataFrame, priced_at: tuple[date, date], *, limit: int | None) -> str:
@@ -101,7 +99,7 @@ def history_table(rows: pl.DataFrame, terminal: Terminal, *, limit: int | None) 
     groups = rows.partition_by("cloud", "region", "capacity_type", maintain_order=True)
     groups.sort(key=lambda group: -group.height)  # stable: the series that show a change come first
     shown = groups[: limit or TABLE_ROWS]
-    drawn = draw(HISTORY_COLUMNS, [_history_cells(group) for group in shown], terminal)
+    drawn = draw_text(HISTORY_COLUMNS, [_history_cells(group) for group in shown], terminal)
     return f"{drawn}\nshown {len(shown)} of {len(groups)} series · {rows.height} dated prices; --json lists each\n"
 
 
@@ -109,13 +107,7 @@ def check_table(findings: Sequence[Finding], terminal: Terminal) -> str:
     """One line per rule."""
     columns = (Column("rule", prose=True), Column("answer"), right("rows"), Column("which", prose=True))
     rows = [(found.rule, found.level, f"{found.num_rows:,}", found.detail) for found in findings]
-    return draw(columns, rows, terminal)
-
-
-def draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], terminal: Terminal) -> str:
-    """A table as text; what is unknown is dim."""
-    cells = [[cell(text, Style.DIM if text == UNKNOWN else Style.PLAIN) for text in row] for row in rows]
-    return paint(table.draw(columns, cells, terminal.columns, indent=0), colour=terminal.colour)
+    return draw_text(columns, rows, terminal)
 
 
 def as_json(value: object) -> str:
@@ -123,23 +115,11 @@ def as_json(value: object) -> str:
     return json.dumps(value, indent=1, default=str, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def dollars(usd: float | None) -> str:
-    """`$3.93`, `$0.0384`, `unknown`: three significant digits at least, no more than four decimals."""
-    if usd is None:
-        return UNKNOWN
-    return f"${usd:,.2f}" if usd >= 1 else f"${usd:,.4f}"
-
-
 def age(days: int | None) -> str:
     """`12 d`, `19 mo`, `unknown`."""
     if days is None:
         return UNKNOWN
     return f"{days} d" if days < 90 else f"{days / 30.44:.0f} mo"
-
-
-def number(value: float | None) -> str:
-    """A count or size without needless decimals; `-` for what a machine doesn't have."""
-    return "-" if value is None else f"{value:,.3g}" if value != int(value) else f"{int(value):,}"
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -150,6 +130,11 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join("▁▂▃▄▅▆▇█"[round((value - low) / (high - low) * 7)] for value in values)
 
 
+def number_or_dash(value: float | None) -> str:
+    """A count or size; `-` for what a machine doesn't have."""
+    return "-" if value is None else number(value)
+
+
 def _text(title: str, offer: Offer) -> str:
     return TEXTS[title](offer) if title in TEXTS else str(offer[title])
 
@@ -157,7 +142,7 @@ def _text(title: str, offer: Offer) -> str:
 def _history_cells(group: pl.DataFrame) -> list[str]:
     first, last = group.row(0, named=True), group.row(-1, named=True)
     change = f"{last['usd_per_hour'] / first['usd_per_hour'] - 1:+.0%}" if group.height > 1 else "-"
-    ends = [text for end in (first, last) for text in (str(end["as_of"]), dollars(end["usd_per_hour"]))]
+    ends = [text for end in (first, last) for text in (str(end["as_of"]), unit_price(end["usd_per_hour"]))]
     place = [first["cloud"], first["region"], first["capacity_type"]]
     return [*place, *ends, change, str(group.height), sparkline(group["usd_per_hour"].to_list())]
 
@@ -171,12 +156,12 @@ def report_text(report: Report, notes: tuple[str, ...], terminal: Terminal) -> s
     """Counts per cloud, the biggest movers, where the book is."""
     counts = [field.name for field in fields(Changes) if field.name.startswith("num_")]
     columns = (Column("cloud"), *(right(name.removeprefix("num_").replace("_", " ")) for name in counts))
-    text = draw(
+    text = draw_text(
         columns, [(each.cloud, *(f"{getattr(each, n):,}" for n in counts)) for each in report.changes], terminal
     )
     if report.movers.height:
         text += f"\nbiggest changes ({min(MOVERS_SHOWN, report.movers.height)} of {report.movers.height:,}):\n"
-        text += draw(MOVER_COLUMNS, [_mover(row) for row in report.movers.head(MOVERS_SHOWN).to_dicts()], terminal)
+        text += draw_text(MOVER_COLUMNS, [_mover(row) for row in report.movers.head(MOVERS_SHOWN).to_dicts()], terminal)
     said = [f"{found.cloud}: {note}" for found in report.changes for note in found.notes]
     where = "dry run: nothing written" if report.book is None else f"new book: {report.book}"
     return text + "\n" + "\n".join([*notes, *report.notes, *said, where]) + "\n"
@@ -184,7 +169,7 @@ def report_text(report: Report, notes: tuple[str, ...], terminal: Terminal) -> s
 
 def _mover(row: dict[str, Any]) -> list[str]:
     place = [row["cloud"], row["zone"] or row["region"], row["instance_type"], row["capacity_type"]]
-    return [*place, dollars(row["old_usd_per_hour"]), dollars(row["usd_per_hour"]), f"{row['change_ratio']:+.1%}"]
+    return [*place, unit_price(row["old_usd_per_hour"]), unit_price(row["usd_per_hour"]), f"{row['change_ratio']:+.1%}"]
 
 
 def report_json(report: Report, notes: tuple[str, ...]) -> str:

@@ -13,10 +13,11 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
-from clusterctl.runs.render import moment_text, page, table
+from clusterctl.runs.render import page, table
 from clusterctl.runs.run import open_run
 from clusterctl.runs.status import RunState, as_data, state_of
 from clusterctl.runs.up import ensure_supervisor
+from clusterctl.ui.formats import when
 from clusterctl.ui.terminal import Redrawn, terminal
 
 if TYPE_CHECKING:
@@ -75,6 +76,6 @@ def _text(states: list[RunState], broken: list[dict[str, Any]], *, one: bool, la
     if not shown:
         before = ""
         if last is not None and last.ended_at is not None:
-            before = f"\nthe last was {last.run_id}: {last.state} at {moment_text(last.ended_at, last.ended_at)}"
+            before = f"\nthe last was {last.run_id}: {last.state} at {when(last.ended_at, last.ended_at)}"
         return f"nothing runs; `clusterctl up SPEC` starts a run, `status --all` lists the ended ones{before}"
     return "\n".join(shown)

@@ -13,10 +13,11 @@ from typer import Option
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
-from clusterctl.runs.render import duration_text, size_text, usd_text
 from clusterctl.targets.base import Leftover
 from clusterctl.targets.local import LocalTarget
-from clusterctl.ui.terminal import ask
+from clusterctl.ui.formats import charged_usd, elapsed, size
+from clusterctl.ui.table import draw_text, right
+from clusterctl.ui.terminal import ask, terminal
 from planners.runs.limits import owed
 from planners.runs.outlook import SECONDS_PER_HOUR
 
@@ -76,11 +77,14 @@ def _row(item: Leftover, run: Run | None, now: datetime) -> dict[str, Any]:
 def _text(found: Sequence[Leftover], rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return "nothing is left over"
-    table = [f"{'WHAT':<18} {'RUN':<26} {'AGE':>10} {'COST':>9}  WHERE"]
-    for item, row in zip(found, rows, strict=True):
-        what = f"{item.kind} {item.role}".strip()
-        cost = size_text(item.size_bytes) if item.kind == "folder" else usd_text(row["usd"] and float(row["usd"]))
-        table.append(
-            f"{what:<18} {row['run'] or '-':<26} {duration_text(row['age_seconds']):>10} {cost:>9}  {item.address}"
-        )
-    return "\n".join(table)
+    cells = [
+        [
+            f"{item.kind} {item.role}".strip(),
+            row["run"] or "-",
+            elapsed(row["age_seconds"]),
+            size(item.size_bytes) if item.kind == "folder" else charged_usd(row["usd"] and float(row["usd"])),
+            item.address,
+        ]
+        for item, row in zip(found, rows, strict=True)
+    ]
+    return draw_text(("what", "run", right("age"), right("cost"), "where"), cells, terminal()).rstrip("\n")

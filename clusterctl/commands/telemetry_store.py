@@ -93,10 +93,8 @@ def _totals(store: Store) -> tuple[int, int]:
 
 
 def _draw(tables: list[TableSize]) -> None:
-    from clusterctl.ui.spans import paint
-    from clusterctl.ui.table import draw, right
+    from clusterctl.ui.table import draw_text, right
 
-    window = terminal()
     columns = ("table", "since", right("MiB"), right("not compacted", drop=1), right("files", drop=2))
     rows = [
         [
@@ -108,7 +106,7 @@ def _draw(tables: list[TableSize]) -> None:
         ]
         for each in tables
     ]
-    typer.echo(paint(draw(columns, rows, window.columns), colour=window.colour), nl=False)
+    typer.echo(draw_text(columns, rows, terminal(), indent=2), nl=False)
 
 
 def _warn(problems: tuple[str, ...]) -> None:

@@ -14,10 +14,10 @@ from sqlalchemy import select
 
 from clusterctl.costs.invoice_file import read_bill
 from clusterctl.costs.load import frame, read_estimates, read_lines
-from clusterctl.costs.page import MOST_LINES, NOBODY, money, rows_of
+from clusterctl.costs.page import MOST_LINES, NOBODY, rows_of
 from clusterctl.ledger.rows import ImportedBill, ImportedLine
 from clusterctl.ledger.tables import RESOURCES, RUNS
-from clusterctl.ui.formats import signed_percent
+from clusterctl.ui.formats import exact_usd, signed_percent
 from clusterctl.ui.spans import Line, Span, Style, clean, line
 from clusterctl.ui.table import Column, cell, draw
 from planners.costs.invoices import LINES, reconcile, whose
@@ -142,10 +142,10 @@ def bill_lines(found: Reconciled, columns: int) -> list[Line]:
         out.append(line(Span(f"  estimated, and not on the bill ({missing.len()}): ", Style.WARN), names))
     others = found.strangers
     if others.height:
-        total = money(_sum(others, "usd"), 2)
+        total = exact_usd(_sum(others, "usd"), 2)
         out += [[], line(f"  on the bill, and of no run here: {total} in {others['rows'].sum():,} rows")]
         body = [
-            [cell(clean(row["description"])), cell(clean(row["address"] or NOBODY)), cell(money(row["usd"], 2))]
+            [cell(clean(row["description"])), cell(clean(row["address"] or NOBODY)), cell(exact_usd(row["usd"], 2))]
             for row in others.head(STRANGERS).iter_rows(named=True)
         ]
         out += draw([Column(prose=True), Column(drop=1), Column(align="right")], body, columns, indent=4)
@@ -160,8 +160,8 @@ def _sum(rows: pl.DataFrame, name: str) -> Decimal:
 def _amounts(estimated: Decimal, billed: Decimal, *, unpriced: int = 0) -> list[Line]:
     difference = billed - estimated
     ratio = signed_percent(float(billed / estimated)) if estimated > 0 and not unpriced else ""
-    before = f"over {money(estimated, 2)}" if unpriced else money(estimated, 2)
-    return [cell(before), cell(money(billed, 2)), cell(money(difference, 2)), cell(ratio)]
+    before = f"over {exact_usd(estimated, 2)}" if unpriced else exact_usd(estimated, 2)
+    return [cell(before), cell(exact_usd(billed, 2)), cell(exact_usd(difference, 2)), cell(ratio)]
 
 
 def as_data(found: Reconciled) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from clusterctl.ui.formats import MINUS, UNKNOWN, number, percent, unit_price
+from clusterctl.ui.formats import charged_places, charged_usd, exact_usd, number, percent, unit_price
 from clusterctl.ui.spans import Line, Span, Style, clean, line, wrap
 from clusterctl.ui.table import Column, cell, draw
 from planners.costs.rounding import rounded
@@ -52,18 +52,19 @@ class Page:
 
     @property
     def places(self) -> int:
-        """Decimals of its dollars: cents where there are many, all where there are few."""
-        known = self.account.spend.known_usd
-        return 2 if known >= 10 else 4 if known >= Decimal("0.1") else 6
+        """Decimals of its dollars."""
+        return charged_places(self.account.spend.known_usd)
 
 
 def page_lines(page: Page, columns: int) -> list[Line]:
     """The page for a terminal of so many columns."""
     spent = page.account.spend
-    so_far = line("  so far      ", Span(at_least(spent.usd, spent.known_usd, page.places), Style.STRONG))
+    so_far = line(
+        "  so far      ", Span(charged_usd(spent.usd, known=spent.known_usd, places=page.places), Style.STRONG)
+    )
     if page.run is not None and page.run.limit_usd is not None and page.outlook is not None and page.outlook.runway:
-        left = money(page.outlook.runway.left_usd, page.places)
-        so_far += line(f" of {money(page.run.limit_usd, 2)}; {left} left")
+        left = exact_usd(page.outlook.runway.left_usd, page.places)
+        so_far += line(f" of {exact_usd(page.run.limit_usd, 2)}; {left} left")
     head = [_title(page), [], so_far, *(_ahead(page, page.outlook) if page.outlook else []), []]
     table = _table(page, columns) if page.rows.height else [line(Span("  nothing has been charged", Style.DIM))]
     foot = [line(Span("  not read: ", Style.WARN), clean(problem)) for problem in page.account.problems]
@@ -88,17 +89,19 @@ def _ahead(page: Page, ahead: Outlook) -> list[Line]:
     """Burn, forecast and plan of one run."""
     found: list[Line] = []
     if ahead.burn.known_usd_per_hour or ahead.burn.unpriced:
-        rate = at_least(ahead.burn.usd_per_hour, ahead.burn.known_usd_per_hour, 2)
+        rate = charged_usd(ahead.burn.usd_per_hour, known=ahead.burn.known_usd_per_hour, places=2)
         found.append(line(f"  burns       {rate} per hour"))
         if ahead.runway is not None and ahead.runway.at is not None:
             found[-1].append(Span(f"; the limit is reached at {_moment(ahead.runway.at)}", Style.WARN))
     band = ahead.forecast
     if band is not None and band.p10 != band.p90:
-        low, middle, high = (money(amount, page.places) for amount in (band.p10, band.p50, band.p90))
+        low, middle, high = (exact_usd(amount, page.places) for amount in (band.p10, band.p50, band.p90))
         found.append(line("  at the end  ", Span(middle, Style.STRONG), f" ({low} to {high}, 80 %; by {band.basis})"))
     if page.plan is not None and not page.plan.at_least:
         planned = page.plan.usd
-        low, middle, high = (money(Decimal(str(usd)), page.places) for usd in (planned.p10, planned.p50, planned.p90))
+        low, middle, high = (
+            exact_usd(Decimal(str(usd)), page.places) for usd in (planned.p10, planned.p50, planned.p90)
+        )
         found.append(line(f"  planned     {middle} ({low} to {high})"))
     return found
 
@@ -148,10 +151,10 @@ def _figures(row: Mapping[str, Any], amount: Decimal | None, places: int) -> lis
     """Dollars, share, GPU-hours and idle dollars of a row."""
     known, share, gpu_hours, idle = amount or Decimal(0), row.get("share"), row["gpu_hours"], row["idle_usd"]
     return [
-        cell(at_least(None if row["unpriced"] else known, known, places)),
+        cell(charged_usd(None if row["unpriced"] else known, known=known, places=places)),
         cell("" if share is None else percent(share)),
         cell("" if gpu_hours is None else f"{gpu_hours:,.2f}"),
-        cell(money(idle, places) if idle else ""),
+        cell(exact_usd(idle, places) if idle else ""),
     ]
 
 
@@ -187,26 +190,13 @@ def explanation_lines(page: Page, columns: int) -> list[Line]:
 def _rate(row: Mapping[str, Any]) -> str:
     """Per hour, or how much was reported and what it cost."""
     if row.get("unit") is not None:
-        usd = UNKNOWN if row["usd"] is None else money(row["usd"], 6)
-        return f"{number(row['quantity'])} {row['unit']}: {usd}"
-    return "no rate" if row["usd_per_hour"] is None else f"{unit_price(float(row['usd_per_hour']))}/h"
+        return f"{number(row['quantity'])} {row['unit']}: {exact_usd(row['usd'], 6)}"
+    return "no rate" if row["usd_per_hour"] is None else f"{unit_price(row['usd_per_hour'])}/h"
 
 
 def _moment(moment: datetime) -> str:
     """In the reader's zone, and which that is."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M %Z}"
-
-
-def money(amount: Decimal, places: int) -> str:
-    """`$1,234.50`, `−$0.0012`."""
-    return f"{MINUS if amount < 0 else ''}${abs(amount):,.{places}f}"
-
-
-def at_least(whole: Decimal | None, known: Decimal, places: int) -> str:
-    """`$3.20`; of an unknown amount what is known of it: `over $3.20`, or `unknown`."""
-    if whole is not None:
-        return money(whole, places)
-    return f"over {money(known, places)}" if known else UNKNOWN
 
 
 SCHEMA = "clusterctl.cost/1"

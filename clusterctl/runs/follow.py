@@ -17,19 +17,11 @@ from clusterctl.errors import Interrupted, RunEnded
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger.rows import LIVE, Event, Step
 from clusterctl.runs.bill import planned_against_actual
-from clusterctl.runs.render import (
-    METRIC_WORDS,
-    bill_text,
-    duration_text,
-    event_text,
-    price_text,
-    saved_text,
-    step_text,
-    usd_text,
-)
+from clusterctl.runs.render import METRIC_WORDS, bill_text, event_text, saved_text, step_text
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.status import RunState, as_data, state_of
 from clusterctl.runs.up import ensure_supervisor
+from clusterctl.ui.formats import charged_usd, elapsed, unit_price
 from clusterctl.ui.terminal import terminal
 
 POLL_SECONDS = 0.2
@@ -73,7 +65,7 @@ def follow(run: OpenRun, store: Path, interrupt: Interrupt, *, since_seq: int, s
 
 def _interrupted(run: OpenRun) -> Interrupted:
     price = run.usd_per_hour
-    cost = "" if price is None else f", at {price_text(price)} an hour"
+    cost = "" if price is None else f", at {unit_price(price)} an hour"
     return Interrupted(
         f"{run.run_id} goes on without you{cost}",
         hint=f"`clusterctl up {run.run_id}` follows it again\n      `clusterctl down {run.run_id}` ends it",
@@ -157,8 +149,8 @@ def progress_text(state: RunState, columns: int) -> str:
     ahead, money = state.outlook, state.spending
     share = ahead.done / ahead.of if ahead.of else 0.0
     bar = ("█" * round(share * BAR_COLUMNS)).ljust(BAR_COLUMNS, "░")
-    spent = usd_text(money.usd, known=money.known_usd)
-    total = f" of ~{usd_text(ahead.usd_at_end)}" if ahead.usd_at_end is not None else ""
+    spent = charged_usd(money.usd, known=money.known_usd)
+    total = f" of ~{charged_usd(ahead.usd_at_end)}" if ahead.usd_at_end is not None else ""
     metrics = state.step.metrics if state.step else {}
     values = [
         f"{word} {value:.2f}" if name == "reward" else f"{word} {value:.0%}"
@@ -166,9 +158,9 @@ def progress_text(state: RunState, columns: int) -> str:
         if (value := metrics.get(name)) is not None
     ]
     waiting = "" if state.step else f"{state.row.state}: {', '.join(state.roles) or 'nothing yet'}"
-    left = f"{duration_text(ahead.seconds_left)} left"
+    left = f"{elapsed(ahead.seconds_left)} left"
     if ahead.overdue_seconds:
-        left = f"no step for {duration_text(ahead.overdue_seconds)}"
+        left = f"no step for {elapsed(ahead.overdue_seconds)}"
     # the rightmost that doesn't fit is left out first
     order = [f"step {ahead.done}/{ahead.of}", f"{spent}{total}", left, *values[:1], bar, *values[1:]]
     shown = [f"step {ahead.done}/{ahead.of}", bar, waiting, *values, f"{spent}{total}", left]

@@ -1,9 +1,14 @@
-"""Numbers as people read them: three significant digits, a unit, never a needless decimal.  Unknown is `unknown`."""
+"""Numbers, dollars and times as people read them: with a unit, and `unknown` where a value is None.
+
+Estimates have three significant digits (`usd`, `number`); what was charged is exact (`exact_usd`, `charged_usd`).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
 from planners.plan.value import Band
@@ -53,14 +58,34 @@ def usd(value: float | None, digits: int = 3) -> str:
     return f"{sign}${round(size, decimals):,.{max(decimals, 0)}f}"
 
 
-def exact_usd(value: float | None) -> str:
-    """`$13,650`, `$30.56`: to the dollar from $100 on, else to the cent, so that lines of a bill add up."""
-    if value is None:
+def exact_usd(amount: Decimal | float | None, places: int | None = None) -> str:
+    """`$13,650`, `$30.56`, `$0.0021`, `−$480`: with `places` decimals.
+
+    None: to the dollar from $100 on, to the cent from ten cents on, so that lines of a bill add up; else four decimals.
+    """
+    if amount is None:
         return UNKNOWN
-    return f"{MINUS if value < 0 else ''}${abs(value):,.{0 if abs(value) >= 100 else 2}f}"
+    size = -amount if amount < 0 else amount
+    if places is None:
+        places = 0 if size >= 100 else 4 if 0 < size < 0.1 else 2
+    return f"{MINUS if amount < 0 else ''}${size:,.{places}f}"
 
 
-def unit_price(value: float | None) -> str:
+def charged_usd(
+    amount: Decimal | float | None, *, known: Decimal | float | None = None, places: int | None = None
+) -> str:
+    """`$3.2000`: what was charged; of an unknown amount the part that is known: `over $3.2000`, or `unknown`."""
+    if amount is not None:
+        return exact_usd(amount, charged_places(amount) if places is None else places)
+    return f"over {charged_usd(known, places=places)}" if known else UNKNOWN
+
+
+def charged_places(amount: Decimal | float) -> int:
+    """Decimals that show a charge of this size: cents where there are many, more where there are few."""
+    return 2 if amount >= 10 else 4 if amount >= 0.1 or amount == 0 else 6
+
+
+def unit_price(value: Decimal | float | None) -> str:
     """`$55.04`, `$4.284`, `$0.023`: cents at least, and no digit of a price lost."""
     if value is None:
         return UNKNOWN
@@ -140,9 +165,28 @@ def phase_unit(seconds: float) -> DurationUnit:
     return SECONDS if SECONDS.seconds <= seconds < 600 else duration_unit(seconds)
 
 
-def hours(value: float) -> str:
-    """`23 min`, `4.2 h`, `31 h`, `2.3 d`."""
-    return duration_unit(value * 3600).text(value * 3600)
+def hours(value: float | None) -> str:
+    """`23 min`, `4.2 h`, `31 h`, `2.3 d`: an estimate, two significant digits."""
+    return UNKNOWN if value is None else duration_unit(value * 3600).text(value * 3600)
+
+
+def elapsed(seconds: float) -> str:
+    """`38 s`, `12 min`, `3 h 20 min`, `2 d 4 h`: a time that was measured."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    whole_hours, minutes = divmod(minutes, 60)
+    return f"{whole_hours} h {minutes:02} min" if whole_hours < 48 else f"{whole_hours // 24} d {whole_hours % 24} h"
+
+
+def when(at: datetime, now: datetime) -> str:
+    """`14:03` today, `Mon 14:03` within six days, else the date: in the reader's zone."""
+    here, today = at.astimezone(), now.astimezone()
+    if here.date() == today.date():
+        return f"{here:%H:%M}"
+    return f"{here:%a %H:%M}" if today - here < timedelta(days=6) else f"{here:%Y-%m-%d}"
 
 
 def signed_hours(value: float) -> str:
@@ -160,11 +204,6 @@ def hours_band(band: Band, unit: DurationUnit | None = None) -> tuple[str, str]:
 def usd_band(band: Band) -> tuple[str, str]:
     """`$15,400` and `($13,100–$20,300)`."""
     return usd(band.p50), f"({usd(band.p10)}–{usd(band.p90)})"
-
-
-def half_width(band: Band) -> float:
-    """Half the width of a band as a ratio: 0.22 for ±22 %, the geometric mean of both sides."""
-    return math.sqrt(band.p90 / band.p10) - 1 if band.p10 > 0 else math.inf
 
 
 def column(values: Iterable[float]) -> list[str]:
@@ -187,3 +226,11 @@ def stops(interruptions: float) -> str:
 def count(amount: int, noun: str, plural: str | None = None) -> str:
     """`1 node`, `4 nodes`."""
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def size(num_bytes: int) -> str:
+    """`569 KiB`."""
+    for unit, unit_bytes in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if num_bytes >= unit_bytes:
+            return f"{num_bytes / unit_bytes:.3g} {unit}"
+    return f"{num_bytes} bytes"

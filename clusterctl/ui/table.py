@@ -1,4 +1,7 @@
-"""Aligned columns that fit: optional columns go first, then prose wraps, then text is cut."""
+"""The only drawer of tables for terminals: aligned columns that fit.
+
+Optional columns go first, then prose wraps, then text is cut.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from dataclasses import KW_ONLY, dataclass
 from itertools import zip_longest
 from typing import Literal
 
-from clusterctl.ui.spans import Line, Span, Style, clip, line_width, wrap
+from clusterctl.ui.formats import UNKNOWN
+from clusterctl.ui.spans import Line, Span, Style, clip, line_width, paint, wrap
+from clusterctl.ui.terminal import Terminal
 
 GAP = 2
 INDENT = 2
@@ -39,17 +44,24 @@ def right(title: str = "", *, drop: int = 0) -> Column:
     return Column(title, align="right", drop=drop)
 
 
+def draw_text(
+    columns: Sequence[Column | str], rows: Sequence[Sequence[Cell]], terminal: Terminal, *, indent: int = 0
+) -> str:
+    """The table as text for a terminal."""
+    return paint(draw(columns, rows, terminal.columns, indent=indent), colour=terminal.colour)
+
+
 def draw(
     columns_or_titles: Sequence[Column | str], rows: Sequence[Sequence[Cell]], cells: int, *, indent: int = INDENT
 ) -> list[Line]:
     """Header and rows, no wider than `cells`.
 
-    No header line if no column has a title.  Empty without rows.
+    No header line if no column has a title.  Empty without rows.  The plain string `unknown` is dim.
     """
     if not rows:
         return []
     columns = [Column(each) if isinstance(each, str) else each for each in columns_or_titles]
-    table = [[cell(each) if isinstance(each, str) else each for each in row] for row in rows]
+    table = [[_styled(each) if isinstance(each, str) else each for each in row] for row in rows]
     if any(column.title for column in columns):
         table.insert(0, [cell(column.title, Style.DIM) for column in columns])
     shown = list(range(len(columns)))
@@ -62,6 +74,10 @@ def draw(
         shown.remove(max(droppable, key=lambda index: columns[index].drop))
     _narrow(columns, widths, shown, cells - indent)
     return [line for row in table for line in _row(columns, widths, shown, row, indent)]
+
+
+def _styled(text: str) -> Line:
+    return cell(text, Style.DIM if text == UNKNOWN else Style.PLAIN)
 
 
 def _total(widths: Sequence[int], shown: Sequence[int], indent: int) -> int:

@@ -21,7 +21,8 @@ from clusterctl.catalog import show
 from clusterctl.catalog.check import check_book
 from clusterctl.catalog.price_book import embedded_dir, load_book
 from clusterctl.catalog.query import Filters, comparison, listing, series
-from clusterctl.ui.table import Column
+from clusterctl.ui.formats import unit_price
+from clusterctl.ui.table import Column, draw_text
 from clusterctl.ui.terminal import Terminal
 
 Run = Callable[..., CompletedProcess[str]]
@@ -174,18 +175,18 @@ def test_unknown_is_written_out(rows: pl.DataFrame) -> None:
 
 def test_colour_only_where_it_is_wanted() -> None:
     columns = (Column("a"),)
-    assert "\x1b[" in show.draw(columns, [("unknown",)], terminal(80, colour=True, interactive=True))
-    assert "\x1b[" not in show.draw(columns, [("unknown",)], terminal(80, interactive=True))
+    assert "\x1b[" in draw_text(columns, [("unknown",)], terminal(80, colour=True, interactive=True))
+    assert "\x1b[" not in draw_text(columns, [("unknown",)], terminal(80, interactive=True))
 
 
 def test_markup_in_a_name_is_text() -> None:
-    assert "[bold]x[/bold]" in show.draw((Column("a"),), [("[bold]x[/bold]",)], terminal(80))
+    assert "[bold]x[/bold]" in draw_text((Column("a"),), [("[bold]x[/bold]",)], terminal(80))
 
 
 def test_words_for_values() -> None:
-    assert [show.dollars(usd) for usd in (None, 1234.5, 1.0, 0.0384)] == ["unknown", "$1,234.50", "$1.00", "$0.0384"]
+    assert [unit_price(usd) for usd in (None, 1234.5, 1.0, 0.0384)] == ["unknown", "$1,234.50", "$1.00", "$0.0384"]
     assert [show.age(days) for days in (None, 12, 709)] == ["unknown", "12 d", "23 mo"]
-    assert [show.number(value) for value in (None, 8.0, 0.333, 2048.0)] == ["-", "8", "0.333", "2,048"]
+    assert [show.number_or_dash(value) for value in (None, 8.0, 0.333, 2048.0)] == ["-", "8", "0.333", "2,048"]
 
 
 @given(st.lists(st.floats(min_value=0.001, max_value=1e6), min_size=1, max_size=30))

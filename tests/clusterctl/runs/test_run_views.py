@@ -18,12 +18,13 @@ from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs.bill import planned_against_actual
 from clusterctl.runs.follow import progress_text
-from clusterctl.runs.render import bill_text, duration_text, moment_text, page, table, usd_text
+from clusterctl.runs.render import bill_text, page, table
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.status import as_data, state_of
 from clusterctl.runs.time_options import moment
 from clusterctl.runs.watch import Watch
 from clusterctl.targets.log_times import last_error, note_times, read_times
+from clusterctl.ui.formats import charged_usd, elapsed, when
 from clusterctl.ui.terminal import Terminal
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -82,19 +83,13 @@ def test_moments_as_people_type_them() -> None:
 
 
 def test_words_for_amounts() -> None:
-    assert [duration_text(s) for s in (0, 38.4, 720, 12_000, 187_200)] == [
-        "0 s",
-        "38 s",
-        "12 min",
-        "3 h 20 min",
-        "2 d 4 h",
-    ]
-    assert usd_text(None) == "unknown"
-    assert usd_text(Decimal("1234.5")) == "$1,234.50"
+    assert [elapsed(s) for s in (0, 38.4, 720, 12_000, 187_200)] == ["0 s", "38 s", "12 min", "3 h 20 min", "2 d 4 h"]
+    assert charged_usd(None) == "unknown"
+    assert charged_usd(Decimal("1234.5")) == "$1,234.50"
     here = NOW.astimezone()
-    assert moment_text(NOW, NOW) == f"{here:%H:%M}"
-    assert moment_text(NOW - timedelta(days=2), NOW) == f"{here - timedelta(days=2):%a %H:%M}"
-    assert moment_text(NOW - timedelta(days=40), NOW) == "2026-10-16"
+    assert when(NOW, NOW) == f"{here:%H:%M}"
+    assert when(NOW - timedelta(days=2), NOW) == f"{here - timedelta(days=2):%a %H:%M}"
+    assert when(NOW - timedelta(days=40), NOW) == "2026-10-16"
 
 
 def test_logs_know_their_time_and_their_last_error(tmp_path: Path) -> None:
