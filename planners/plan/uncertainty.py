@@ -14,7 +14,8 @@ import numpy as np
 from planners.physics.calibration import NARROWEST_LOG, Z80
 from planners.plan.value import Assumption, Band, Narrow, OwnRuns
 from planners.search.evaluate import outcome
-from planners.workload.factors import NO_FACTORS, WORK, FactorKey, find_factor, place_of, uses_gpu
+from planners.workload.factor_lookup import WORK, find_factor, place_of, uses_gpu
+from planners.workload.factors import NO_FACTORS, FactorKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,8 +19,10 @@ from planners.search.machines import machine_columns
 from planners.search.pareto import best_by_group
 from planners.search.search_space import NO_GPUS, enumerate_layouts, layout_options, wishes_for
 from planners.units import SECONDS_PER_HOUR
-from planners.workload.factors import find_factor
-from planners.workload.timing import TimingContext, replica_gpus, time_demand
+from planners.workload.factor_lookup import find_factor
+from planners.workload.layouts import TimingContext
+from planners.workload.timing import time_demand
+from planners.workload.work_columns import replica_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from planners.physics.constants import Constants
     from planners.search.machines import Machine
     from planners.search.rejections import Rejections
-    from planners.search.search_space import Layouts, NodeRange
+    from planners.search.search_space import NodeRange
+    from planners.workload.layouts import Layouts
     from planners.workload.stage_work import StageWork
     from planners.workload.timing import Timing
 

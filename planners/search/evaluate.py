@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from planners.physics.columns import Array, Column
     from planners.physics.constants import Constants
     from planners.search.machines import Machine
-    from planners.search.search_space import Layouts
+    from planners.workload.layouts import Layouts, TimingContext
     from planners.workload.stage_work import StageWork
-    from planners.workload.timing import Timing, TimingContext
+    from planners.workload.timing import Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

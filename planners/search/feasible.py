@@ -8,8 +8,7 @@ import numpy as np
 
 from planners.physics.memory import host_need_bytes, rollout_need, train_need
 from planners.units import GIB
-from planners.workload.timing import rl_workload, serving_workload, supervised_workload
-from planners.workload.work_columns import micro_batch
+from planners.workload.work_columns import micro_batch, rl_workload, serving_workload, supervised_workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
     from planners.physics.memory import Need
     from planners.search.machines import Machine
     from planners.search.rejections import Rejections
-    from planners.search.search_space import Layouts
+    from planners.workload.layouts import Layouts, TimingContext
     from planners.workload.stage_work import StageWork
-    from planners.workload.timing import TimingContext
 
 HOST_SHARE = 0.9
 """Of a node's memory that offloaded states may fill.  Assumption."""

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, Table
+from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS
 from planners.units import SECONDS_PER_HOUR
+from planners.workload.layouts import Layouts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from planners.domain import ModelShape
     from planners.physics.columns import Array
@@ -146,29 +145,6 @@ class Options:
     eps: tuple[int, ...] = (1,)
     recomputes: tuple[float, ...] = (1.0,)
     replicas: tuple[int, ...] = REPLICAS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layouts(Table):
-    """Columns of shape (n,).  `machine` is a row number; counts are floats because the physics divides by them."""
-
-    machine: NDArray[np.int64]
-    nodes: Array
-    gpus: Array
-    train_gpus: Array
-    rollout_gpus: Array
-    schedule: Array
-    sharding: Array
-    tp: Array
-    pp: Array
-    cp: Array
-    ep: Array
-    dp: Array
-    recompute: Array
-    replica: Array
-
-    def __len__(self) -> int:
-        return len(self.nodes)
 
 
 def _no_gpus() -> Layouts:

@@ -1,4 +1,4 @@
-"""A demand on candidate layouts: seconds per unit, by phase, as columns over the layouts."""
+"""How long a unit of a stage takes on candidate layouts: seconds by phase, as columns over the layouts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planners.physics.columns import COLOCATED, UNKNOWN, Layout, TrainWork, Workload
+from planners.physics.columns import COLOCATED
 from planners.physics.generate import GenerateTime, generate
-from planners.physics.shape import model_columns
-from planners.physics.step import StepTime, compose_step, predict, supervised_seconds
-from planners.workload.factors import with_factors
-from planners.workload.work_columns import NO_ROLLOUT, rollout_work, train_work
+from planners.physics.step import TRAINER_PHASES, StepTime, compose_step, predict, supervised_seconds
+from planners.workload.factor_lookup import factor_column
+from planners.workload.work_columns import rl_workload, serving_workload, supervised_workload
 
 if TYPE_CHECKING:
-    from planners.domain import ModelShape
-    from planners.physics.columns import Array, Column, GpuColumns, RolloutWork
-    from planners.physics.constants import Constants
+    from collections.abc import Callable
+
+    from planners.physics.columns import Array, Column
     from planners.physics.train import TrainTime
-    from planners.search.search_space import Layouts
+    from planners.workload.layouts import TimingContext
     from planners.workload.stage_work import Generation, StageWork
 
 API_TOKENS_PER_SECOND = 60.0
@@ -62,28 +61,12 @@ class Timing:
         return compose_step(schedule=self.schedule, rollout_side=rollout, trainer_side=self.trainer, sync=self.sync)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimingContext:
-    """Everything besides the demand that decides how long it takes."""
-
-    constants: Constants
-    gpu: GpuColumns
-    layouts: Layouts
-    gpus_per_node: Array
-    year: float
-    gpu_names: tuple[str, ...] = ()
-    """Canonical names by `layouts.machine`; empty without GPUs."""
-    slots: Column = UNKNOWN
-    """Sandboxes at once, where trajectories hold them; NaN = no limit."""
-    grid_points: int = 33
-
-
 def time_demand(demand: StageWork, at: TimingContext) -> Timing:
     """Seconds of one unit of `demand` on every layout of `at`, by physics and what own runs taught."""
     timing = _time_by_physics(demand, at)
     if not demand.factors:
         return timing
-    return dataclasses.replace(with_factors(timing, demand, at), by_physics=timing)
+    return dataclasses.replace(_with_factors(timing, demand, at), by_physics=timing)
 
 
 def _time_by_physics(demand: StageWork, at: TimingContext) -> Timing:
@@ -117,34 +100,6 @@ def _time_by_physics(demand: StageWork, at: TimingContext) -> Timing:
         step=step,
         generations=((demand.servings[0], step.generate), *generations),
     )
-
-
-def _workload(
-    at: TimingContext, model: ModelShape, serving: Generation | None, train: TrainWork, rollout: RolloutWork
-) -> Workload:
-    layout = _layout(at, serving)
-    return Workload(model=model_columns(model), gpu=at.gpu, layout=layout, train=train, rollout=rollout, year=at.year)
-
-
-def rl_workload(demand: StageWork, at: TimingContext) -> Workload:
-    """The physics' view of one RL step."""
-    assert demand.learning is not None
-    main = demand.servings[0]
-    rollout = rollout_work(main, at, rl=True, staleness_steps=demand.staleness_steps)
-    return _workload(at, main.model, main, train_work(demand.learning, at, main), rollout)
-
-
-def supervised_workload(demand: StageWork, at: TimingContext) -> Workload:
-    """The physics' view of one optimizer update."""
-    assert demand.learning is not None
-    return _workload(at, demand.learning.model, None, train_work(demand.learning, at, None), NO_ROLLOUT)
-
-
-def serving_workload(demand: StageWork, serving: Generation, at: TimingContext) -> Workload:
-    """The physics' view of one generation beside (or without) training: an older RL stack decodes eagerly."""
-    rl = demand.learning is not None
-    rollout = rollout_work(serving, at, rl=rl, staleness_steps=0.0)
-    return _workload(at, serving.model, serving, TrainWork(seq_len=1.0, rl=float(rl)), rollout)
 
 
 def _generate(demand: StageWork, serving: Generation, at: TimingContext) -> GenerateTime:
@@ -189,29 +144,53 @@ def _api_seconds(demand: StageWork, slots: Column) -> Column:
     return total
 
 
-def _layout(at: TimingContext, serving: Generation | None) -> Layout:
-    """Layout columns; a serving gets the candidate's replica size (its own model's where it is not the main one)."""
-    lay = at.layouts
-    return Layout(
-        gpus=lay.gpus,
-        train_gpus=lay.train_gpus,
-        rollout_gpus=lay.rollout_gpus,
-        gpus_per_node=at.gpus_per_node,
-        tp=lay.tp,
-        pp=lay.pp,
-        cp=lay.cp,
-        ep=lay.ep,
-        dp=lay.dp,
-        sharding=lay.sharding,
-        rollout_gpus_per_replica=lay.replica if serving is None else replica_gpus(at, serving),
-        rollout_attention_dp=0.0,
+def _with_factors(timing: Timing, demand: StageWork, at: TimingContext) -> Timing:
+    """`timing` with each phase times its factor, parts included.  The sandbox's is applied where it is exposed."""
+
+    def factor(phase: str) -> Column:
+        return factor_column(demand, phase, at)
+
+    generations = tuple((serving, _generation(time, factor(serving.role))) for serving, time in timing.generations)
+    beside = timing.generations if timing.step is None else timing.generations[1:]
+    more = sum(
+        (new.makespan_seconds - old.makespan_seconds)
+        for (_, old), (_, new) in zip(beside, generations[len(generations) - len(beside) :], strict=True)
+    )
+    if timing.supervised is not None:
+        supervised = _training(timing.supervised, factor("train"))
+        return dataclasses.replace(timing, trainer=supervised.seconds, supervised=supervised)
+    if timing.step is None:
+        generate = timing.generate + more if beside else timing.generate * factor("generate")
+        trainer = timing.trainer * factor("train")
+        return dataclasses.replace(timing, generate=generate, trainer=trainer, generations=generations)
+    step = _step(timing.step, factor)
+    critic = timing.judging - sum(time.makespan_seconds for _, time in beside)
+    return dataclasses.replace(
+        timing,
+        generate=timing.generate * factor("generate"),
+        trainer=step.trainer_seconds,
+        sync=step.sync_seconds,
+        judging=timing.judging + more + critic * (factor("outcome critic") - 1.0),
+        step=step,
+        generations=generations,
     )
 
 
-def replica_gpus(at: TimingContext, serving: Generation) -> Array:
-    """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.6 of the memory at most."""
-    if serving.options.tp is not None:
-        return np.minimum(float(serving.options.tp), at.layouts.rollout_gpus)
-    weights = serving.model.params_total * (1.0 if serving.options.precision == "fp8" else 2.0)
-    needed = 2.0 ** np.ceil(np.log2(np.maximum(weights / (0.6 * np.asarray(at.gpu.hbm_bytes)), 1.0)))
-    return np.minimum(np.maximum(at.layouts.replica, needed), at.layouts.rollout_gpus)
+def _step(step: StepTime, factor: Callable[[str], Column]) -> StepTime:
+    seconds = {name: getattr(step, name) * factor(phase) for phase, name in TRAINER_PHASES.items()}
+    train, log_prob = _training(step.train, factor("train")), _training(step.log_prob, factor("log-prob"))
+    return dataclasses.replace(step, **seconds, train=train, log_prob=log_prob)
+
+
+def _training(time: TrainTime, factor: Column) -> TrainTime:
+    parts = {name: seconds * factor for name, seconds in time.parts.items()}
+    return dataclasses.replace(time, seconds=time.seconds * factor, parts=parts)
+
+
+def _generation(time: GenerateTime, factor: Column) -> GenerateTime:
+    return dataclasses.replace(
+        time,
+        makespan_seconds=time.makespan_seconds * factor,
+        throughput_seconds=time.throughput_seconds * factor,
+        parts={name: seconds * factor for name, seconds in time.parts.items()},
+    )

@@ -1,4 +1,4 @@
-"""From a demand to the columns of work that the physics reads.  Stated options win, else what stacks usually do."""
+"""From the work of a stage to the columns that the physics reads.  Stated options win, else what stacks usually do."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import COLOCATED, ENGINES, FSDP, TRTLLM, UNKNOWN, RolloutWork, TrainWork
+from planners.physics.columns import COLOCATED, ENGINES, FSDP, TRTLLM, UNKNOWN, Layout, RolloutWork, TrainWork, Workload
+from planners.physics.shape import model_columns
 
 if TYPE_CHECKING:
+    from planners.domain import ModelShape
     from planners.physics.columns import Array, Column
-    from planners.workload.stage_work import Generation, Training
-    from planners.workload.timing import TimingContext
+    from planners.workload.layouts import TimingContext
+    from planners.workload.stage_work import Generation, StageWork, Training
 
 LIVE_SEQUENCES_RL = 1024.0
 LIVE_SEQUENCES_SERVING = 256.0
@@ -28,6 +30,62 @@ COLOCATED_MEMORY_SHARE = 0.65
 SERVING_MEMORY_SHARE = 0.9
 
 NO_ROLLOUT = RolloutWork(samples=0.0, prompt_tokens=1.0, max_response_tokens=1.0, response_tokens=1.0)
+
+
+def _workload(
+    at: TimingContext, model: ModelShape, serving: Generation | None, train: TrainWork, rollout: RolloutWork
+) -> Workload:
+    layout = _layout(at, serving)
+    return Workload(model=model_columns(model), gpu=at.gpu, layout=layout, train=train, rollout=rollout, year=at.year)
+
+
+def rl_workload(demand: StageWork, at: TimingContext) -> Workload:
+    """The physics' view of one RL step."""
+    assert demand.learning is not None
+    main = demand.servings[0]
+    rollout = rollout_work(main, at, rl=True, staleness_steps=demand.staleness_steps)
+    return _workload(at, main.model, main, train_work(demand.learning, at, main), rollout)
+
+
+def supervised_workload(demand: StageWork, at: TimingContext) -> Workload:
+    """The physics' view of one optimizer update."""
+    assert demand.learning is not None
+    return _workload(at, demand.learning.model, None, train_work(demand.learning, at, None), NO_ROLLOUT)
+
+
+def serving_workload(demand: StageWork, serving: Generation, at: TimingContext) -> Workload:
+    """The physics' view of one generation beside (or without) training: an older RL stack decodes eagerly."""
+    rl = demand.learning is not None
+    rollout = rollout_work(serving, at, rl=rl, staleness_steps=0.0)
+    return _workload(at, serving.model, serving, TrainWork(seq_len=1.0, rl=float(rl)), rollout)
+
+
+def _layout(at: TimingContext, serving: Generation | None) -> Layout:
+    """Layout columns; a serving gets the candidate's replica size (its own model's where it is not the main one)."""
+    lay = at.layouts
+    return Layout(
+        gpus=lay.gpus,
+        train_gpus=lay.train_gpus,
+        rollout_gpus=lay.rollout_gpus,
+        gpus_per_node=at.gpus_per_node,
+        tp=lay.tp,
+        pp=lay.pp,
+        cp=lay.cp,
+        ep=lay.ep,
+        dp=lay.dp,
+        sharding=lay.sharding,
+        rollout_gpus_per_replica=lay.replica if serving is None else replica_gpus(at, serving),
+        rollout_attention_dp=0.0,
+    )
+
+
+def replica_gpus(at: TimingContext, serving: Generation) -> Array:
+    """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.6 of the memory at most."""
+    if serving.options.tp is not None:
+        return np.minimum(float(serving.options.tp), at.layouts.rollout_gpus)
+    weights = serving.model.params_total * (1.0 if serving.options.precision == "fp8" else 2.0)
+    needed = 2.0 ** np.ceil(np.log2(np.maximum(weights / (0.6 * np.asarray(at.gpu.hbm_bytes)), 1.0)))
+    return np.minimum(np.maximum(at.layouts.replica, needed), at.layouts.rollout_gpus)
 
 
 def rollout_work(serving: Generation, at: TimingContext, *, rl: bool, staleness_steps: float) -> RolloutWork:

@@ -9,7 +9,7 @@ import numpy as np
 from planners.physics.calibration import KIND_CLASSES, NARROWEST_LOG, SCATTER_LOG_SD
 
 if TYPE_CHECKING:
-    from fitting.problem import Array, Problem
+    from tools.fit.problem import Array, Problem
 
 LEVEL = 0.80
 SHRINK_FAMILIES = 3.0

@@ -15,9 +15,8 @@ from planners.physics.constants import PRIORS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fitting.problem import Array, Problem
-
     from planners.validation.prepare import Prepared
+    from tools.fit.problem import Array, Problem
 
 SHARDING_NAMES = {MEGATRON: "megatron", FSDP: "fsdp", ZERO1: "zero1"}
 ENGINE_NAMES = {VLLM: "vllm", TRTLLM: "trtllm", TRANSFORMERS: "transformers"}

@@ -6,23 +6,19 @@ Deterministic; under three minutes on one core.  Needs scipy and matplotlib.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from planners.physics.calibration import Calibration
+from tools.fit.bands import scores
+from tools.fit.document import calibration_document, write_json
+from tools.fit.plots import plot_predictions
+from tools.fit.problem import Problem, load_prepared
+from tools.fit.report import Results, accuracy_page
+from tools.fit.solve import covariance, families, fit, left_out, publishers
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT)]
-
-from fitting.bands import scores  # noqa: E402 - the path is set above
-from fitting.document import calibration_document, write_json  # noqa: E402 - the path is set above
-from fitting.plots import plot_predictions  # noqa: E402 - the path is set above
-from fitting.problem import Problem, load_prepared  # noqa: E402 - the path is set above
-from fitting.report import Results, accuracy_page  # noqa: E402 - the path is set above
-from fitting.solve import covariance, families, fit, left_out, publishers  # noqa: E402 - the path is set above
-
-from planners.physics.calibration import Calibration  # noqa: E402 - the path is set above
-
 CASES = ROOT / "tools" / "fit" / "cases" / "cases.yaml"
 CALIBRATION = ROOT / "clusterctl" / "catalog" / "data" / "calibration.json"
 PAGE = ROOT / "docs" / "ACCURACY.md"

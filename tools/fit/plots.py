@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fitting.report import Results
+    from tools.fit.report import Results
 
 KINDS = ("rl_step", "pretrain", "sft", "generate")
 UNITS = {"rl_step": "s per step", "pretrain": "metric of the case", "sft": "metric of the case", "generate": "tokens/s"}

@@ -8,15 +8,15 @@ from string import Template
 from typing import TYPE_CHECKING
 
 import numpy as np
-from fitting.bands import FIRST_VERSION_QUANTILE, class_of
 
 from planners.physics.constants import PRIORS
+from tools.fit.bands import FIRST_VERSION_QUANTILE, class_of
 
 if TYPE_CHECKING:
-    from fitting.problem import Array, Problem
     from numpy.typing import NDArray
 
     from planners.physics.calibration import Calibration
+    from tools.fit.problem import Array, Problem
 
 TEXT = Path(__file__).with_name("accuracy.md.in")
 KINDS = ("rl_step", "rl_run", "pretrain", "sft", "generate", "evaluate", "sandbox")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from fitting.problem import FIT_SPREADS, MEANS, SPREADS, publisher_of
 from scipy.optimize import least_squares
+
+from tools.fit.problem import FIT_SPREADS, MEANS, SPREADS, publisher_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fitting.problem import Array, Problem
+    from tools.fit.problem import Array, Problem
 
 STEP = 1e-3
 MOVING = np.flatnonzero(FIT_SPREADS > 0.01)

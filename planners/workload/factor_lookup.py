@@ -1,0 +1,90 @@
+"""Which factor of own runs speaks for a phase of a stage, and where a run of that phase will count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.columns import SHARDING_NAMES
+from planners.physics.step import TRAINER_PHASES
+from planners.workload.factors import FactorKey
+
+if TYPE_CHECKING:
+    from planners.domain import ModelShape
+    from planners.physics.columns import Column
+    from planners.workload.factors import Factor
+    from planners.workload.layouts import TimingContext
+    from planners.workload.stage_work import StageWork
+
+WORK = {
+    "rlcef": "rl_step",
+    "sft": "sft",
+    "reward-model": "sft",
+    "pretrain": "pretrain",
+    "synthesize": "generate",
+    "rollout": "generate",
+    "evaluate": "generate",
+}
+"""Stage kind -> the kind of published case, and of own run, that speaks for it."""
+SIZES_B = (1, 3, 10, 30, 100, 300)
+"""Ends of the size classes, in billions of parameters: within three times of each other, as `Calibration.matching`."""
+
+
+def place_of(demand: StageWork, phase: str, sharding: str) -> FactorKey | None:
+    """The place of a phase; None where nothing can be learned: API calls run at their provider's speed."""
+    work = WORK[demand.kind]
+    if phase == "sandbox" and demand.sandboxing is not None:
+        stated = demand.sandboxing.seconds_stated
+        inputs = "" if stated is None else f"{stated:g} s a run"
+        return FactorKey(work, phase, sandbox_profile=demand.sandboxing.profile, inputs=inputs)
+    if demand.host is not None:
+        return FactorKey(work, phase, "host")
+    inputs = ", ".join(sorted(name.partition(".")[2] + " unknown" for name in demand.missing))
+    if demand.learning is not None and phase in TRAINER_PHASES:
+        adapter = " LoRA" if demand.learning.options.lora_rank else ""
+        return FactorKey(work, phase, model_class(demand.learning.model) + adapter, sharding, inputs=inputs)
+    model = next((serving.model for serving in demand.servings if serving.role == phase), None)
+    if phase == "outcome critic":
+        model = demand.critic_forward
+    if model is None:
+        return None
+    # evaluations inside a stage have no phase of their own: they generate as the stage does
+    named = "generate" if phase == "evaluate" and work != "generate" else phase
+    return FactorKey(work, named, model_class(model), demand.servings[0].options.engine, inputs=inputs)
+
+
+def model_class(model: ModelShape) -> str:
+    """`dense 3-10B`, `moe >300B`."""
+    billions = model.params_total / 1e9
+    low = max((size for size in SIZES_B if size <= billions), default=None)
+    high = min((size for size in SIZES_B if size > billions), default=None)
+    size = f"<{high}B" if low is None else f">{low}B" if high is None else f"{low}-{high}B"
+    return f"{'moe' if model.experts else 'dense'} {size}"
+
+
+def find_factor(demand: StageWork, phase: str, *, gpu: str, sharding: str) -> Factor | None:
+    """The factor of a phase on one fleet."""
+    place = place_of(demand, phase, sharding) if demand.factors else None
+    return None if place is None else demand.factors.find(place, gpu if uses_gpu(place) else "")
+
+
+def uses_gpu(place: FactorKey) -> bool:
+    """Whether the GPU has a part in the phase."""
+    return bool(place.engine)
+
+
+def factor_column(demand: StageWork, phase: str, at: TimingContext) -> Column:
+    """Factors of a phase on every layout of `at`; 1 where own runs say nothing."""
+    if not demand.factors:
+        return 1.0
+    if not at.gpu_names:
+        found = find_factor(demand, phase, gpu="", sharding="")
+        return 1.0 if found is None else float(np.exp(found.log_factor))
+    table = np.zeros((len(at.gpu_names), len(SHARDING_NAMES)))
+    for column, sharding in enumerate(SHARDING_NAMES):
+        place = place_of(demand, phase, sharding)
+        if place is not None and place in demand.factors.by_place:
+            known = [demand.factors.find(place, gpu) for gpu in at.gpu_names]
+            table[:, column] = [0.0 if found is None else found.log_factor for found in known]
+    return np.asarray(np.exp(table[at.layouts.machine, at.layouts.sharding.astype(np.int64)]))

@@ -1,0 +1,54 @@
+"""Layouts of a stage on machines, as columns, and everything else that decides how long it takes on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from planners.physics.columns import UNKNOWN, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from planners.physics.columns import Array, Column, GpuColumns
+    from planners.physics.constants import Constants
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layouts(Table):
+    """Columns of shape (n,).  `machine` is a row number; counts are floats because the physics divides by them."""
+
+    machine: NDArray[np.int64]
+    nodes: Array
+    gpus: Array
+    train_gpus: Array
+    rollout_gpus: Array
+    schedule: Array
+    sharding: Array
+    tp: Array
+    pp: Array
+    cp: Array
+    ep: Array
+    dp: Array
+    recompute: Array
+    replica: Array
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimingContext:
+    """Everything besides the demand that decides how long it takes."""
+
+    constants: Constants
+    gpu: GpuColumns
+    layouts: Layouts
+    gpus_per_node: Array
+    year: float
+    gpu_names: tuple[str, ...] = ()
+    """Canonical names by `layouts.machine`; empty without GPUs."""
+    slots: Column = UNKNOWN
+    """Sandboxes at once, where trajectories hold them; NaN = no limit."""
+    grid_points: int = 33
