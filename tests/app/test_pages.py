@@ -12,7 +12,7 @@ import pytest
 from dashboard_pages import PAGES, OpenPage, dollars, figures, words
 
 from clusterctl.ledger import open_ledger
-from clusterctl.sample.story import EVALUATE, HOURS, RLCEF, START, SYNTHESIZE
+from tools.simulated_day.story import EVALUATE, HOURS, RLCEF, START, SYNTHESIZE
 from clusterctl.store import open_store
 from clusterctl.store.read import Reader
 

@@ -24,8 +24,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Run
-from clusterctl.sample.make import ensure_sample
-from clusterctl.sample.story import EVALUATE, HOURS, RLCEF, START
+from tools.simulated_day.make import ensure_sample
+from tools.simulated_day.story import EVALUATE, HOURS, RLCEF, START
 from clusterctl.store import open_store
 
 SHOTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines" / "screenshots"

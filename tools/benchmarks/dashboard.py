@@ -63,8 +63,8 @@ def make_ledger(home: Path, folder: Path) -> int:
     from clusterctl.ledger.rows import Cost, Resource, Run
     from clusterctl.ledger.store import values_of
     from clusterctl.ledger.tables import COSTS, PHASES, RESOURCES, RUNS, STEPS
-    from clusterctl.sample import story
-    from clusterctl.sample.make import ensure_sample
+    from tools.simulated_day import story
+    from tools.simulated_day.make import ensure_sample
     from clusterctl.store import open_store
 
     payer = []

@@ -6,8 +6,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from planners.simulate.incidents import Incident
-from planners.simulate.timeline import Outage, Scenario, Slowdown
+from tools.simulated_day.incidents import Incident
+from tools.simulated_day.timeline import Outage, Scenario, Slowdown
 
 if TYPE_CHECKING:
     from planners.plan.value import Plan

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planners.simulate.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
-from planners.simulate.incidents import Incident, apply, notes
-from planners.simulate.timeline import Day, Outage, Scenario, Slowdown, simulate
+from tools.simulated_day.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
+from tools.simulated_day.incidents import Incident, apply, notes
+from tools.simulated_day.timeline import Day, Outage, Scenario, Slowdown, simulate
 from planners.telemetry.tables import schema
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from clusterctl.ledger import open_ledger
-from clusterctl.sample import make
-from clusterctl.sample.story import EVALUATE, RLCEF, SYNTHESIZE
+from tools.simulated_day import make
+from tools.simulated_day.story import EVALUATE, RLCEF, SYNTHESIZE
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import polars as pl
 from clusterctl.ledger.rows import Intent, Phase, Run, Step
 from clusterctl.ledger.store import upsert, values_of
 from clusterctl.ledger.tables import PHASES, STEPS
-from clusterctl.sample.story import HOURS, START, TEAMS
+from tools.simulated_day.story import HOURS, START, TEAMS
 from clusterctl.targets.base import TAG_PREFIX
-from planners.simulate.incidents import Incident
+from tools.simulated_day.incidents import Incident
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterctl.sample.record import Recorded, Said
-from clusterctl.sample.story import EVALUATE, HOURS, SEED, START, SYNTHESIZE
-from planners.simulate.frames import Pool, gpu_frame
-from planners.simulate.incidents import Incident
-from planners.simulate.timeline import Lane
+from tools.simulated_day.record import Recorded, Said
+from tools.simulated_day.story import EVALUATE, HOURS, SEED, START, SYNTHESIZE
+from tools.simulated_day.frames import Pool, gpu_frame
+from tools.simulated_day.incidents import Incident
+from tools.simulated_day.timeline import Lane
 
 if TYPE_CHECKING:
     from planners.plan.value import Plan, StagePlan

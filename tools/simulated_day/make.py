@@ -16,18 +16,18 @@ import polars as pl
 from clusterctl.ledger import open_ledger
 from clusterctl.paths import bundle_root
 from clusterctl.plan_service import load_world, open_source
-from clusterctl.sample.record import Recorded, record_run
-from clusterctl.sample.smaller import evaluation, synthesis
-from clusterctl.sample.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, START, SYNTHESIZE, scenario
+from tools.simulated_day.record import Recorded, record_run
+from tools.simulated_day.smaller import evaluation, synthesis
+from tools.simulated_day.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, START, SYNTHESIZE, scenario
 from clusterctl.specfile.spec_file import check_spec
 from clusterctl.specfile.write import write_atomic
 from clusterctl.store import open_store
 from planners.plan.build import build_plan
 from planners.plan.value import Plan
-from planners.simulate.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
-from planners.simulate.incidents import apply, devices, notes
-from planners.simulate.learning import step_metrics
-from planners.simulate.timeline import simulate
+from tools.simulated_day.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
+from tools.simulated_day.incidents import apply, devices, notes
+from tools.simulated_day.learning import step_metrics
+from tools.simulated_day.timeline import simulate
 from planners.workload.factors import NO_FACTORS
 
 VERSION = 2
@@ -93,7 +93,7 @@ def _plan(file: str, changes: Sequence[str]) -> Plan:
 
 def _rlcef(plan: Plan) -> Recorded:
     """The reinforcement-learning run of 64 GPUs."""
-    from clusterctl.sample.record import Recorded, Said
+    from tools.simulated_day.record import Recorded, Said
 
     day = simulate(what := scenario(plan), seed=SEED)
     rng = np.random.default_rng(SEED + 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from planners.simulate.timeline import SimulatedStep
+    from tools.simulated_day.timeline import SimulatedStep
 
 HACKING_FROM_STEP = 190
 SAMPLE_TOKENS = 3000.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from planners.simulate.timeline import FIRST_ARRIVAL_SHARE, served_per_second
+from tools.simulated_day.timeline import FIRST_ARRIVAL_SHARE, served_per_second
 from planners.telemetry.tables import Idle, schema
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from planners.simulate.timeline import Day, Lane, Scenario
+    from tools.simulated_day.timeline import Day, Lane, Scenario
 
 INTERVAL_SECONDS = 10.0
 GPUS_PER_NODE = 8
