@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 WHEEL_VENV := build/wheel-venv
-INSTALLED := commands catalog specfile sample ui test_cli.py test_cold_start.py test_doctor.py test_failure.py test_log.py test_validate.py
+INSTALLED := commands catalog specfile dashboard ui test_cli.py test_cold_start.py test_doctor.py test_failure.py test_log.py test_validate.py
 # Tests of what being installed could change: commands, data files, templates.  The rest is the same code: tests/wheel/ compares the files.
 UV_VERSION := 0.13.9
 UV_LOCK := build/lock-venv/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \

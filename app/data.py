@@ -21,6 +21,7 @@ import streamlit as st
 from clusterctl.catalog.models import load_calibration
 from clusterctl.catalog.price_book import load_book
 from clusterctl.costs.load import read_charges
+from clusterctl.dashboard.sample import END, START, ensure_sample
 from clusterctl.errors import StateError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
@@ -112,8 +113,6 @@ def _tick(moment: datetime) -> datetime:
 
 @st.cache_resource(show_spinner="making the simulated day …")
 def _home(data: Data) -> str:
-    from clusterctl.sample.make import ensure_sample
-
     return str(ensure_sample(user_data_dir()) if data == "simulated" else user_data_dir())
 
 
@@ -131,11 +130,7 @@ def store(data: Data) -> Source:
 
 def now_of(data: Data) -> datetime:
     """Now; for the simulated day its end."""
-    if data == "simulated":
-        from clusterctl.sample.story import HOURS, START
-
-        return START + timedelta(hours=HOURS)
-    return datetime.now(tz=UTC)
+    return END if data == "simulated" else datetime.now(tz=UTC)
 
 
 def view(data: Data, run: str, window: str) -> View:
@@ -150,10 +145,11 @@ def view(data: Data, run: str, window: str) -> View:
     if chosen is not None:
         began = chosen.started_at or chosen.created_at
         begin = max(begin, began) if length is not None else began
-    elif length is None or data == "simulated":
+    elif data == "simulated":
+        begin = START if length is None else max(begin, START)
+    elif length is None:
         span = store(data).span()
-        first = span[0] - timedelta(seconds=STEPS[0]) if span else begin  # a row's `at` is its end
-        begin = max(begin, first) if length else first
+        begin = span[0] - timedelta(seconds=STEPS[0]) if span else begin  # a row's `at` is its end
     large = len(machines(data, None if chosen is None else chosen.run_id)) > LARGE_MACHINES
     end = max(end, begin + timedelta(seconds=STEPS[0]))
     return View(data=data, run=chosen, start=begin, end=end, now=now, large=large)

@@ -34,7 +34,7 @@ def dashboard(
         typer.echo(json.dumps({"stopped": closed.url if closed else None}) if as_json else said)
         return
     if sample:
-        from clusterctl.sample.make import ensure_sample
+        from clusterctl.dashboard.sample import ensure_sample
 
         ensure_sample(user_data_dir())
     door, new = server.start(place, host=host, port=port, sample=sample)

@@ -16,7 +16,7 @@ from dashboard_pages import OpenPage
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from tools.simulated_day.make import ensure_sample
+from clusterctl.dashboard.sample import ensure_sample
 
 REPO = Path(__file__).resolve().parents[2]
 

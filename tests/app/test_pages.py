@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from dashboard_pages import PAGES, OpenPage, dollars, figures, words
 
+from clusterctl.dashboard.sample import END, START
 from clusterctl.ledger import open_ledger
-from tools.simulated_day.story import EVALUATE, HOURS, RLCEF, START, SYNTHESIZE
 from clusterctl.store import open_store
 from clusterctl.store.read import Reader
+from tools.simulated_day.story import EVALUATE, HOURS, RLCEF, SYNTHESIZE
 
-END = START + timedelta(hours=HOURS)
 USD_PER_GPU_HOUR = 55.04 / 8
 """p5.48xlarge in us-east-1, as the plan of the simulated run has it."""
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from clusterctl.dashboard.sample import END, START, ensure_sample
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Run
-from tools.simulated_day.make import ensure_sample
-from tools.simulated_day.story import EVALUATE, HOURS, RLCEF, START
 from clusterctl.store import open_store
+from tools.simulated_day.story import EVALUATE, HOURS, RLCEF
 
 SHOTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines" / "screenshots"
 PAGES = ("", "plan", "gpus", "pipeline", "sandboxes", "allocation", "what_if", "orphans", "outcomes", "quality")
@@ -118,9 +118,8 @@ def figures(page: Page) -> dict[str, str]:
 def truth(home: Path) -> dict[str, dict[str, str]]:
     """Page → figures, from ledger and store by arithmetic of this test's own."""
     with open_store(str(home / "sample" / "telemetry")) as store:
-        end = START + timedelta(hours=HOURS)
-        rows = store.read("gpu", start=START, end=end).with_columns(pl.col("seconds").cast(pl.Float64) / 3600)
-        programs = store.read("sandbox", start=START, end=end)["finished"].sum()
+        rows = store.read("gpu", start=START, end=END).with_columns(pl.col("seconds").cast(pl.Float64) / 3600)
+        programs = store.read("sandbox", start=START, end=END)["finished"].sum()
     rows = rows.filter(pl.col("node").str.starts_with("gpu-"))
     idle = rows.filter(pl.col("reason").is_not_null())["seconds"].sum()
     with open_ledger(str(home / "sample" / "ledger.db")) as ledger:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tools.simulated_day.make import ensure_sample
+from clusterctl.dashboard.sample import ensure_sample
 
 PATIENCE_MS = 60_000
 COMMAND = str(Path(sys.executable).parent / "clusterctl")

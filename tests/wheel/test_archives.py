@@ -56,12 +56,16 @@ def test_the_wheel_holds_no_leftovers(wheel: zipfile.ZipFile) -> None:
     assert [name for name in wheel.namelist() if name.endswith(unwanted) or "/tests/" in name] == []
 
 
-def test_the_wheel_and_its_price_book_are_small(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_its_price_book_and_its_simulated_day_are_small(wheel: zipfile.ZipFile) -> None:
+    def size(folder: str) -> int:
+        return sum(info.compress_size for info in wheel.infolist() if info.filename.startswith(folder))
+
     prices = sum(
         info.file_size for info in wheel.infolist() if info.filename.startswith("clusterctl/catalog/data/prices")
     )
     assert 0 < prices <= MIB
-    assert sum(info.compress_size for info in wheel.infolist()) <= 2 * MIB
+    assert 0 < (day := size("clusterctl/_bundled/app/sample")) <= 3 * MIB
+    assert size("") - day <= 2 * MIB
 
 
 def test_the_licence_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:

@@ -59,12 +59,11 @@ def make_ledger(home: Path, folder: Path) -> int:
     """The runs of the day with a machine per node at one price; how many machines there are."""
     from sqlalchemy import insert
 
+    from clusterctl.dashboard import sample as simulated
     from clusterctl.ledger import open_ledger
     from clusterctl.ledger.rows import Cost, Resource, Run
     from clusterctl.ledger.store import values_of
     from clusterctl.ledger.tables import COSTS, PHASES, RESOURCES, RUNS, STEPS
-    from tools.simulated_day import story
-    from tools.simulated_day.make import ensure_sample
     from clusterctl.store import open_store
 
     payer = []
@@ -73,8 +72,8 @@ def make_ledger(home: Path, folder: Path) -> int:
             held = store.read(table, start=START, end=END, step_seconds=86_400, columns=["node", "run", "seconds"])
             held = held.sort("seconds").group_by("node").last().fill_null("spare").sort("node")
             payer += held.select("node", "run").rows()
-    with open_ledger(f"{ensure_sample(home)}/ledger.db") as sample:
-        like = [sample.get_run(run) for run in (story.SYNTHESIZE, story.EVALUATE, story.RLCEF)]
+    with open_ledger(f"{simulated.ensure_sample(home)}/ledger.db") as sample:
+        like = [sample.get_run(run) for run in ("simulated-triples", "simulated-swebench", "simulated-rlcef-32b")]
         plans = [sample.get_plan(run.plan_id) for run in like if run.plan_id]
         steps = [sample.steps(run.run_id) for run in like]
         phases = [sample.phases(run.run_id) for run in like]
@@ -88,7 +87,7 @@ def make_ledger(home: Path, folder: Path) -> int:
         COSTS: [],
     }
     for number, name in enumerate(names):
-        kind, late = min(number, 2), START - story.START
+        kind, late = min(number, 2), START - simulated.START
         labels = {"team": f"team-{number % 5}"}
         run = Run(run_id=name, name=name, target="aws", plan_id=plans[kind].plan_id, labels=labels, **started)  # type: ignore[arg-type]
         rows[RUNS].append(run)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from tools.simulated_day.timeline import FIRST_ARRIVAL_SHARE, served_per_second
 from planners.telemetry.tables import Idle, schema
+from tools.simulated_day.timeline import FIRST_ARRIVAL_SHARE, served_per_second
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from tools.simulated_day.timeline import Day, Lane, Scenario
 
-INTERVAL_SECONDS = 10.0
+INTERVAL_SECONDS = 30.0
+CLOCK_STEP_MHZ = 15
+"""NVIDIA's clocks change in such steps."""
+POWER_STEP_W = 5
+"""Coarser than NVML's, so that the day is small."""
 GPUS_PER_NODE = 8
 MIN_SEGMENT_SECONDS = 0.05
 
@@ -80,7 +84,8 @@ def gpu_frame(pool: Pool, start: datetime, *, hours: float, seed: int) -> pl.Dat
         return np.asarray(np.clip(drawn, 0, top).ravel(), dtype=np.float64)
 
     states = list(STATES.values())
-    power = column([s.power_w for s in states], 0.03, 700)
+    power = (column([s.power_w for s in states], 0.03, 700) / POWER_STEP_W).round() * POWER_STEP_W
+    clock = column([1830 if s.reason is None else 1980 for s in states], 0.02, 1980) / CLOCK_STEP_MHZ
     held = pl.Series([s.held for s in states])
     picked = pl.Series(np.repeat(code, gpus))
     frame = pl.DataFrame(
@@ -96,7 +101,7 @@ def gpu_frame(pool: Pool, start: datetime, *, hours: float, seed: int) -> pl.Dat
             "tensor_active_pct": column([s.tensor_pct for s in states], 0.05, 100),
             "memory_util_pct": column([s.memory_pct for s in states], 0.06, 100),
             "fb_used_mib": pl.Series([pool.fb_used_mib if s.held else 4 for s in states]).gather(picked),
-            "sm_clock_mhz": column([1830 if s.reason is None else 1980 for s in states], 0.02, 1980),
+            "sm_clock_mhz": clock.round() * CLOCK_STEP_MHZ,
             "memory_clock_mhz": np.full(rows * gpus, 2619),
             "power_w": power,
             "energy_j": power * np.repeat(seconds, gpus),
@@ -109,7 +114,8 @@ def gpu_frame(pool: Pool, start: datetime, *, hours: float, seed: int) -> pl.Dat
         }
     )
     moment = (pl.lit(start) + pl.duration(milliseconds=(pl.col("at") * 1000).cast(pl.Int64))).alias("at")
-    return frame.with_columns(moment).cast(schema("gpu"))
+    links = pl.col("^.*_kib_per_s$").round_sig_figs(2)
+    return frame.with_columns(moment, links).cast(schema("gpu"))
 
 
 def _segments(lane: Lane, until: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from planners.telemetry.tables import schema
+from tools.simulated_day.frames import INTERVAL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +47,7 @@ def apply(frame: pl.DataFrame, incidents: Iterable[Incident], start: datetime) -
             kept = pl.when(here).then(None).otherwise(pl.col(incident.subject))
             frame = frame.with_columns(kept.alias(incident.subject))
         elif incident.kind == "xid":
-            moment = here & (pl.col("at") > at) & (pl.col("at") <= at + timedelta(seconds=10))
+            moment = here & (pl.col("at") > at) & (pl.col("at") <= at + timedelta(seconds=INTERVAL_SECONDS))
             frame = frame.with_columns(xid=pl.when(moment).then(pl.lit(incident.xid, pl.UInt16)).otherwise("xid"))
     return frame
 

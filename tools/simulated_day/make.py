@@ -1,106 +1,78 @@
-"""Makes the simulated day: plans, runs, costs and events into a ledger, frames into a telemetry store."""
+"""Makes the simulated day that ships: `python tools/simulated_day/make.py` plans its runs and writes app/sample/."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from clusterctl.ledger import open_ledger
+from clusterctl.dashboard.sample import RUNS, START, sample_data
 from clusterctl.paths import bundle_root
 from clusterctl.plan_service import load_world, open_source
-from tools.simulated_day.record import Recorded, record_run
-from tools.simulated_day.smaller import evaluation, synthesis
-from tools.simulated_day.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, START, SYNTHESIZE, scenario
 from clusterctl.specfile.spec_file import check_spec
-from clusterctl.specfile.write import write_atomic
-from clusterctl.store import open_store
 from planners.plan.build import build_plan
 from planners.plan.value import Plan
+from planners.workload.factors import NO_FACTORS
 from tools.simulated_day.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
 from tools.simulated_day.incidents import apply, devices, notes
 from tools.simulated_day.learning import step_metrics
+from tools.simulated_day.record import Recorded, StepDone, run_row
+from tools.simulated_day.smaller import evaluation, synthesis
+from tools.simulated_day.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, SYNTHESIZE, scenario
 from tools.simulated_day.timeline import simulate
-from planners.workload.factors import NO_FACTORS
-
-VERSION = 2
-"""Raised when the day changes: an older one in a user's folder is then made anew."""
-STAMP = "sample.json"
 
 
-def ensure_sample(home: Path) -> Path:
-    """Folder of the simulated day below `home` (`ledger.db`, `telemetry/`); made when absent or of another version."""
-    folder = home / "sample"
-    if _version(folder) == VERSION:
-        return folder
-    home.mkdir(parents=True, exist_ok=True)
-    new = home / f"sample.new-{os.getpid()}"
-    shutil.rmtree(new, ignore_errors=True)
-    make_sample(new)
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        new.rename(folder)
-    except OSError:  # another process was faster, with the same day
-        shutil.rmtree(new, ignore_errors=True)
-    return folder
-
-
-def _version(folder: Path) -> int | None:
-    try:
-        found = json.loads((folder / STAMP).read_text("utf-8"))["version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, int) else None
-
-
-def make_sample(folder: Path) -> None:
-    """Write the day into an empty folder; always the same day."""
-    plans = {run: _plan(file, changes) for run, (file, changes) in SPECS.items()}
-    store = open_store(str(folder / "telemetry"))
+def make_day(plans: Mapping[str, Plan]) -> tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]:
+    """(the runs as JSON values, the telemetry by table) of runs with these plans; always the same."""
     runs = {
         RLCEF: _rlcef(plans[RLCEF]),
         SYNTHESIZE: synthesis(plans[SYNTHESIZE]),
         EVALUATE: evaluation(plans[EVALUATE]),
     }
-    with open_ledger(str(folder / "ledger.db")) as ledger:
-        for run_id, recorded in runs.items():
-            record_run(ledger, run_id, plans[run_id], recorded)
     gpus = [frame for recorded in runs.values() for frame in recorded.gpu]
     hosts = pl.concat([host_frame(frame, seed=SEED + 3) for frame in gpus]).sort("at", "node")
     nodes = {name: [str(gpu) for gpu in range(GPUS_PER_NODE)] for name in hosts["node"].unique().sort()}
-    store.append("gpu", apply(pl.concat(gpus).sort("at", "node", "gpu"), INCIDENTS, START))
-    store.append("host", apply(hosts, INCIDENTS, START))
-    store.append("sandbox", runs[RLCEF].sandbox)
-    store.append("devices", devices(nodes, START))
-    store.append("notes", notes((*INCIDENTS, *(note for run in runs.values() for note in run.notes)), START))
-    store.flush()
-    store.close()
-    write_atomic(folder / STAMP, json.dumps({"version": VERSION, "simulated": True, "seed": SEED}) + "\n")
+    telemetry = {
+        "gpu": apply(pl.concat(gpus).sort("at", "node", "gpu"), INCIDENTS, START),
+        "host": apply(hosts, INCIDENTS, START),
+        "sandbox": runs[RLCEF].sandbox,
+        "devices": devices(nodes, START),
+        "notes": notes((*INCIDENTS, *(note for run in runs.values() for note in run.notes)), START),
+    }
+    return [run_row(run_id, plans[run_id], recorded) for run_id, recorded in runs.items()], telemetry
 
 
-def _plan(file: str, changes: Sequence[str]) -> Plan:
-    """The plan of a bundled spec with changes; what the user's own runs taught has no part in it."""
+def new_plan(run_id: str) -> Plan:
+    """The plan of a bundled spec with the run's changes; what the user's own runs taught has no part in it."""
+    file, changes = SPECS[run_id]
     spec = check_spec(open_source(str(bundle_root() / "templates" / "specs" / file)).document, changes)
     return build_plan(spec, replace(load_world(spec), factors=NO_FACTORS), now=START)
 
 
+def write_day(folder: Path) -> None:
+    """Plan the runs and write the day's files."""
+    runs, telemetry = make_day({run_id: new_plan(run_id) for run_id in SPECS})
+    folder.mkdir(exist_ok=True)
+    lines = ",\n".join(json.dumps(run, separators=(",", ":")) for run in runs)
+    (folder / RUNS).write_text(f"[{lines}]\n", "utf-8")
+    for table, frame in telemetry.items():
+        frame.write_parquet(folder / f"{table}.parquet", compression="zstd", compression_level=19)
+
+
 def _rlcef(plan: Plan) -> Recorded:
     """The reinforcement-learning run of 64 GPUs."""
-    from tools.simulated_day.record import Recorded, Said
-
     day = simulate(what := scenario(plan), seed=SEED)
     rng = np.random.default_rng(SEED + 1)
     gpus = sum(pool.nodes * pool.gpus_per_node for pool in plan.pools if pool.role == "rollout")
     trainers, rollouts, sandboxes = _nodes(plan)
     steps = tuple(
-        Said(
+        StepDone(
             stage="rlcef",
             step=done.step,
             of=what.steps,
@@ -152,3 +124,7 @@ def _nodes(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...
 
 def _at(second: float) -> datetime:
     return START + timedelta(seconds=second)
+
+
+if __name__ == "__main__":
+    write_day(sample_data())

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tools.simulated_day.record import Recorded, Said
-from tools.simulated_day.story import EVALUATE, HOURS, SEED, START, SYNTHESIZE
+from clusterctl.dashboard.sample import START
 from tools.simulated_day.frames import Pool, gpu_frame
 from tools.simulated_day.incidents import Incident
+from tools.simulated_day.record import Recorded, StepDone
+from tools.simulated_day.story import EVALUATE, HOURS, SEED, SYNTHESIZE
 from tools.simulated_day.timeline import Lane
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def synthesis(plan: Plan) -> Recorded:
             "near_duplicate_share": 1.0 - kept["not_duplicate"],
             "distinct_ngram_share": 0.62 - 0.011 * i + rng.normal(0, 0.006),
         }
-        steps.append(_said(stage.name, i, ends[i], phases, metrics))
+        steps.append(_step(stage.name, i, ends[i], phases, metrics))
     return _recorded(plan, SYNTHESIZE, lane, steps, left=("synth-sandbox-1",))
 
 
@@ -60,7 +61,7 @@ def evaluation(plan: Plan) -> Recorded:
             "pass_at_1": solved / (500 / BATCHES),
             "time_limit_share": abs(rng.normal(0.03, 0.01)),
         }
-        steps.append(_said(stage.name, i, ends[i], phases, metrics))
+        steps.append(_step(stage.name, i, ends[i], phases, metrics))
     return _recorded(plan, EVALUATE, lane, steps)
 
 
@@ -81,12 +82,12 @@ def _batches(
     return lane, ends, phases
 
 
-def _said(stage: str, batch: int, end: float, phases: Mapping[str, float], metrics: Mapping[str, float]) -> Said:
+def _step(stage: str, batch: int, end: float, phases: Mapping[str, float], metrics: Mapping[str, float]) -> StepDone:
     at = START + timedelta(seconds=end)
-    return Said(stage=stage, step=batch + 1, of=BATCHES, at=at, phases=phases, metrics=metrics)
+    return StepDone(stage=stage, step=batch + 1, of=BATCHES, at=at, phases=phases, metrics=metrics)
 
 
-def _recorded(plan: Plan, run: str, lane: Lane, steps: list[Said], *, left: tuple[str, ...] = ()) -> Recorded:
+def _recorded(plan: Plan, run: str, lane: Lane, steps: list[StepDone], *, left: tuple[str, ...] = ()) -> Recorded:
     role, prefix = NAMES[run]
     count = {pool.role: pool.nodes for pool in plan.pools}
     gpu = tuple(f"{prefix}-{i + 1}" for i in range(count["rollout"]))

@@ -3,7 +3,6 @@ except where a comment names its source; plans and prices are real."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tools.simulated_day.incidents import Incident
@@ -12,8 +11,6 @@ from tools.simulated_day.timeline import Outage, Scenario, Slowdown
 if TYPE_CHECKING:
     from planners.plan.value import Plan
 
-START = datetime(2026, 8, 4, tzinfo=UTC)
-"""The day after the newest price of the price book that ships, so that no price is from the future."""
 HOURS = 24.0
 SEED = 64
 RLCEF, SYNTHESIZE, EVALUATE = "simulated-rlcef-32b", "simulated-triples", "simulated-swebench"

@@ -8,32 +8,33 @@ from pathlib import Path
 
 import pytest
 
+from clusterctl.dashboard import sample
 from clusterctl.ledger import open_ledger
-from tools.simulated_day import make
-from tools.simulated_day.story import EVALUATE, RLCEF, SYNTHESIZE
+
+RLCEF, SYNTHESIZE, EVALUATE = "simulated-rlcef-32b", "simulated-triples", "simulated-swebench"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make.ensure_sample(tmp_path_factory.mktemp("home"))
+    return sample.ensure_sample(tmp_path_factory.mktemp("home"))
 
 
 def test_it_is_made_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(make, "make_sample", lambda _: pytest.fail("made again"))
-    assert make.ensure_sample(folder.parent) == folder
+    monkeypatch.setattr(sample, "load_sample", lambda _: pytest.fail("made again"))
+    assert sample.ensure_sample(folder.parent) == folder
 
 
-@pytest.mark.parametrize("stamp", ["", "{", '{"version": 0}', "[]"])
+@pytest.mark.parametrize("stamp", ["", "{", '{"version": 2, "simulated": true, "seed": 64}', "[]"])
 def test_an_older_or_damaged_one_is_made_anew(tmp_path: Path, stamp: str, monkeypatch: pytest.MonkeyPatch) -> None:
     old = tmp_path / "sample"
     old.mkdir()
-    (old / make.STAMP).write_text(stamp)
-    monkeypatch.setattr(make, "make_sample", lambda new: (new.mkdir(), (new / make.STAMP).write_text("new")))
-    assert (make.ensure_sample(tmp_path) / make.STAMP).read_text() == "new"
+    (old / sample.STAMP).write_text(stamp)
+    monkeypatch.setattr(sample, "load_sample", lambda new: (new.mkdir(), (new / "made").write_text("new")))
+    assert (sample.ensure_sample(tmp_path) / "made").read_text() == "new"
 
 
 def test_everything_says_that_it_is_simulated(folder: Path) -> None:
-    assert json.loads((folder / make.STAMP).read_text())["simulated"] is True
+    assert json.loads((folder / sample.STAMP).read_text())["simulated"] is True
     with open_ledger(str(folder / "ledger.db")) as ledger:
         for run in ledger.runs():
             assert run.run_id.startswith("simulated-")
