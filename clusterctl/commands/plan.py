@@ -14,9 +14,10 @@ from clusterctl.errors import SpecError
 from clusterctl.plan_service import Planner, compare_all, open_source, refuse_old_prices
 from clusterctl.specfile.plan_file import plan_text, write_plan
 from clusterctl.ui.terminal import MAX_COLUMNS, MIN_COLUMNS, Terminal, emit, terminal
-from clusterctl.ui.terms import OVERVIEW
 from planners.plan.value import Plan
 
+OVERVIEW = "?"
+"""What `--explain` without an id stands for; no id looks like it."""
 Colour = Literal["auto", "always", "never"]
 Objective = Literal["cost", "time", "balanced"]
 
@@ -97,7 +98,8 @@ def plan(
     elif explain is not None:
         from clusterctl.ui.explain import render_explanation
 
-        text = render_explanation(result, screen, source=source.label, wanted=explain, verbose=verbose)
+        wanted = None if explain == OVERVIEW else explain
+        text = render_explanation(result, screen, source=source.label, wanted=wanted, verbose=verbose)
     elif found:
         from clusterctl.ui.compare import render_differences
 

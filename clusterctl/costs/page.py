@@ -127,9 +127,8 @@ def _table(page: Page, columns: int) -> list[Line]:
     heads = [Column(title=name) for name in names] + [Column(title=name, align="right") for name in ("$", "share")]
     heads.append(Column(title="GPU-hours", align="right", drop=2))
     heads.append(Column(title="of it idle", align="right", drop=1))
-    said = {"GPU-hours": spent.gpu_hours, "of it idle": spent.idle_usd and "use" not in page.columns}
-    kept = [place for place, head in enumerate(heads) if said.get(head.title, True)]
-    return draw([heads[place] for place in kept], [[row[place] for place in kept] for row in body], columns)
+    figures = {"GPU-hours": spent.gpu_hours, "of it idle": spent.idle_usd and "use" not in page.columns}
+    return draw(heads, body, columns, hide={title for title, amount in figures.items() if not amount})
 
 
 def _names(row: Mapping[str, Any], columns: Sequence[str]) -> list[Line]:

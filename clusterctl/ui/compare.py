@@ -19,7 +19,7 @@ from clusterctl.ui.formats import (
     signed_usd,
     usd,
 )
-from clusterctl.ui.plan_page.summary import labelled
+from clusterctl.ui.plan_page.view import labelled
 from clusterctl.ui.spans import Line, Span, Style, better, line, paint, stacked, wrap
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from clusterctl.ui.terminal import Terminal
@@ -88,9 +88,9 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
     lines = wrap(head, cells, indent=2)
     if not other.feasible:
         text = line(Span("not feasible as asked", Style.BAD), "; compared with the nearest that is")
-        lines += labelled("", text, cells)
+        lines += labelled("", [text], cells)
     if base.fleet != other.fleet:
-        lines += labelled("fleet", line(base.fleet, " → ", Span(other.fleet, Style.STRONG)), cells)
+        lines += labelled("fleet", [line(base.fleet, " → ", Span(other.fleet, Style.STRONG))], cells)
     return lines
 
 

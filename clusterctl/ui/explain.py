@@ -6,29 +6,46 @@ The arithmetic of one number as a tree: value, formula, source, then the numbers
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clusterctl.errors import SpecError
 from clusterctl.ui.formats import UNKNOWN, count, number, unit_price, usd
-from clusterctl.ui.plan_page.summary import View, labelled
+from clusterctl.ui.plan_page.view import View, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, paint, stacked, wrap
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from clusterctl.ui.terminal import Terminal
-from clusterctl.ui.terms import OVERVIEW, all_terms
 from planners.plan.value import Plan, Term
 
 SHOWN_IDS = 60
 
 
-def render_explanation(plan: Plan, terminal: Terminal, *, source: str, wanted: str, verbose: bool = False) -> str:
-    """The overview for OVERVIEW, else the tree of one id.  Raises SpecError for an unknown id."""
+def render_explanation(
+    plan: Plan, terminal: Terminal, *, source: str, wanted: str | None = None, verbose: bool = False
+) -> str:
+    """The tree of the id `wanted`, else the overview.  Raises SpecError for an unknown id."""
     view = View(source=source, cells=terminal.columns, verbose=verbose)
-    if wanted == OVERVIEW:
+    if wanted is None:
         lines = stacked([_rejections(plan, view), _assumptions(plan, view), _ids(plan, view)])
     else:
-        lines = draw_tree(all_terms(plan), wanted, view.cells, whole=verbose)
+        lines = draw_tree(explained_terms(plan), wanted, view.cells, whole=verbose)
     return paint(lines, colour=terminal.colour)
+
+
+def explained_terms(plan: Plan) -> dict[str, Term]:
+    """Terms by id: the planner's, and one for each outcome's dollars."""
+    outcomes = {f"usd.{_slug(outcome.name)}": outcome for outcome in plan.economics}
+    return plan.terms | {
+        identity: Term(
+            id=identity, label=f"dollars {outcome.name}", value=outcome.usd, unit="USD", formula=outcome.formula
+        )
+        for identity, outcome in outcomes.items()
+    }
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _rejections(plan: Plan, view: View) -> list[Line]:
@@ -50,7 +67,7 @@ def _assumptions(plan: Plan, view: View) -> list[Line]:
 
 
 def _ids(plan: Plan, view: View) -> list[Line]:
-    terms = all_terms(plan)
+    terms = explained_terms(plan)
     command = Span(f"{view.command} --explain ID", Style.COMMAND)
     head = line(Span("numbers that can be explained: ", Style.STRONG), command)
     shown = list(terms) if view.verbose else list(terms)[:SHOWN_IDS]
@@ -61,7 +78,7 @@ def _ids(plan: Plan, view: View) -> list[Line]:
         for start in range(0, len(shown), per_line)
     ]
     if len(terms) > len(shown):
-        lines += labelled("", line(Span(f"and {len(terms) - len(shown):,} more: --verbose", Style.DIM)), view.cells)
+        lines += labelled("", [line(Span(f"and {len(terms) - len(shown):,} more: --verbose", Style.DIM))], view.cells)
     return [head, *lines]
 
 

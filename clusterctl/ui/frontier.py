@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clusterctl.ui.formats import DurationUnit, duration_unit, hours_band, usd
-from clusterctl.ui.plan_page.money import labels_of
+from clusterctl.ui.plan_page.alternatives import labels_of
 from clusterctl.ui.plan_page.summary import price_age
 from planners.plan.value import Alternative, Plan
 

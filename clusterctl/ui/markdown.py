@@ -31,7 +31,7 @@ from clusterctl.ui.formats import (
     usd,
     usd_band,
 )
-from clusterctl.ui.plan_page.money import outcome_text
+from clusterctl.ui.plan_page.bill import outcome_text
 from clusterctl.ui.plan_page.summary import how_sure, price_age, title
 from clusterctl.ui.spans import clean
 from planners.plan.value import Plan, StagePlan

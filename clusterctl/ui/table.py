@@ -5,7 +5,7 @@ Optional columns go first, then prose wraps, then text is cut.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import zip_longest
 from typing import Literal
@@ -52,10 +52,16 @@ def draw_text(
 
 
 def draw(
-    columns_or_titles: Sequence[Column | str], rows: Sequence[Sequence[Cell]], cells: int, *, indent: int = INDENT
+    columns_or_titles: Sequence[Column | str],
+    rows: Sequence[Sequence[Cell]],
+    cells: int,
+    *,
+    indent: int = INDENT,
+    hide: Collection[str] = (),
 ) -> list[Line]:
     """Header and rows, no wider than `cells`.
 
+    hide: titles of columns that are left out.
     No header line if no column has a title.  Empty without rows.  The plain string `unknown` is dim.
     """
     if not rows:
@@ -64,8 +70,8 @@ def draw(
     table = [[_styled(each) if isinstance(each, str) else each for each in row] for row in rows]
     if any(column.title for column in columns):
         table.insert(0, [cell(column.title, Style.DIM) for column in columns])
-    shown = list(range(len(columns)))
-    widths = [max(line_width(row[index]) for row in table) for index in shown]
+    shown = [index for index, column in enumerate(columns) if not column.title or column.title not in hide]
+    widths = [max(line_width(row[index]) for row in table) for index in range(len(columns))]
     wanted = [min(size, EASY_PROSE) if column.prose else size for size, column in zip(widths, columns, strict=True)]
     while _total(wanted, shown, indent) > cells:
         droppable = [index for index in shown if columns[index].drop]

@@ -6,14 +6,17 @@ every number is the plan's, rounded.
 
 from __future__ import annotations
 
-from clusterctl.ui.plan_page.money import alternatives, bill, footer, movers, unpriced
+from clusterctl.ui.plan_page.alternatives import alternatives, footer, sensitivity
+from clusterctl.ui.plan_page.bill import bill, unpriced
 from clusterctl.ui.plan_page.phases import stages_and_phases
-from clusterctl.ui.plan_page.summary import View, choice, header, pools, warnings
+from clusterctl.ui.plan_page.pools import pools
+from clusterctl.ui.plan_page.summary import choice, header, warnings
+from clusterctl.ui.plan_page.view import View
 from clusterctl.ui.spans import paint, stacked
 from clusterctl.ui.terminal import Terminal
 from planners.plan.value import Plan
 
-SECTIONS = (header, choice, pools, stages_and_phases, bill, unpriced, alternatives, movers, warnings, footer)
+SECTIONS = (header, choice, pools, stages_and_phases, bill, unpriced, alternatives, sensitivity, warnings, footer)
 MAX_CELLS = 160
 """Lines longer than this are hard to follow with the eye; wider terminals keep a margin."""
 

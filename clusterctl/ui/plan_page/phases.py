@@ -17,7 +17,7 @@ from clusterctl.ui.formats import (
     usd,
     usd_band,
 )
-from clusterctl.ui.plan_page.summary import View, labelled
+from clusterctl.ui.plan_page.view import View, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, wrap
 from clusterctl.ui.table import Cell, Column, bar, cell, draw, right
 from planners.plan.value import Idle, Phase, Plan, Pool, StagePlan
@@ -137,7 +137,7 @@ def _idle(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
     idle = stage.idle
     share = idle.gpu_hours / gpu_hours if gpu_hours else 0.0
     if share < NEGLIGIBLE:
-        return labelled("idle", line("GPUs hardly wait for the sandbox fleet"), view.cells)
+        return labelled("idle", [line("GPUs hardly wait for the sandbox fleet")], view.cells)
     text = line(
         "GPUs wait for the sandbox fleet: ",
         Span(usd(idle.usd) if idle.usd is not None else "price unknown", Style.WARN),
@@ -146,7 +146,7 @@ def _idle(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
     )
     if view.verbose and idle.reason:
         text.append(Span(f". {idle.reason}", Style.DIM))
-    return labelled("idle", text, view.cells, Style.WARN)
+    return labelled("idle", [text], view.cells, Style.WARN)
 
 
 def _cure(idle: Idle, pools: list[Pool]) -> Line:
@@ -171,7 +171,7 @@ def _waste(stage: StagePlan, view: View) -> list[Line]:
         rest = sum(value for _, value in named[len(shown) :])
         texts.append(f"{len(named) - len(shown)} more {_amount(rest, unit)}")
     share = total / stage.hours.p50 if stage.hours.p50 else 0.0
-    return labelled("waste", line(f"{hours(total)} ({percent(share)}): {', '.join(texts)}"), view.cells)
+    return labelled("waste", [line(f"{hours(total)} ({percent(share)}): {', '.join(texts)}")], view.cells)
 
 
 def _amount(hours_of_it: float, unit: DurationUnit) -> str:
@@ -187,10 +187,10 @@ def _memory(stage: StagePlan, view: View) -> list[Line]:
         if parts:
             listed = ", ".join(f"{part} {number(gib)}" for part, gib in parts.items())
             text = f"{name} {number(sum(parts.values()))} of {number(stage.memory.hbm_gib)} GiB per GPU: {listed}"
-            lines += labelled("" if lines else "memory", line(text), view.cells)
+            lines += labelled("" if lines else "memory", [line(text)], view.cells)
     return lines
 
 
 def _demand(stage: StagePlan, view: View) -> list[Line]:
     text = " · ".join(f"{name} {number(amount)}" for name, amount in stage.demand.items())
-    return labelled("demand", line(text), view.cells) if text else []
+    return labelled("demand", [line(text)], view.cells) if text else []

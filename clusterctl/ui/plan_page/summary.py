@@ -1,17 +1,11 @@
-"""The top of the page: which run, on what, how long, how much, how sure.
-
-How a page is asked for, and two helpers that all sections share.
-"""
+"""The top of the page: which run, on what, how long, how much, how sure; and its warnings."""
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass
-
-from clusterctl.ui.formats import UNKNOWN, count, hours, hours_band, number, percent, usd, usd_band
+from clusterctl.ui.formats import count, hours_band, number, percent, usd, usd_band
+from clusterctl.ui.plan_page.view import View, flow, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, line_width, wrap
-from clusterctl.ui.table import Cell, Column, cell, draw, right
-from planners.plan.value import Alternative, Plan, Pool, PriceAge
+from planners.plan.value import Plan, PriceAge
 
 OLD_DAYS = 60
 """Prices older than this are coloured; spot prices deserve a look much sooner."""
@@ -63,11 +57,8 @@ def choice(plan: Plan, view: View) -> list[Line]:
     lines += _spread(parts, view.cells)
     outside = [phrase for stage in plan.stages for phrase in stage.calibrated.outside]
     if outside:
-        lines += labelled("outside", line("the calibrated range: ", Span("; ".join(outside), Style.WARN)), view.cells)
-    used = _limits(plan)
-    if used:
-        lines += labelled_parts("limits", used, view.cells)
-    return lines
+        lines += labelled("outside", [line("the calibrated range: ", Span("; ".join(outside), Style.WARN))], view.cells)
+    return lines + labelled("limits", _limits(plan), view.cells)
 
 
 def _spread(parts: list[Line], cells: int) -> list[Line]:
@@ -119,113 +110,6 @@ def _limits(plan: Plan) -> list[Line]:
     return out
 
 
-POOL_COLUMNS = (
-    "pool",
-    right("nodes"),
-    "type",
-    right("GPUs, slots"),
-    Column("where", drop=2),
-    right("hours", drop=1),
-    right("$/h"),
-    right("$/GPU-h", drop=4),
-    right("dollars"),
-    Column("price of", drop=3),
-)
-
-
-def pools(plan: Plan, view: View) -> list[Line]:
-    """One row per pool, then the layout of the models on the GPUs."""
-    many = len(plan.stages) > 1
-    one_place = len({(pool.cloud, pool.region, pool.capacity_type) for pool in plan.pools}) == 1
-    hidden = set[str]()
-    if not view.verbose:
-        hidden = {"price of", "dollars", *(["where"] if one_place else []), *([] if many else ["hours"])}
-    if not any(pool.gpu for pool in plan.pools):
-        hidden.add("$/GPU-h")
-    titles = [column if isinstance(column, str) else column.title for column in POOL_COLUMNS]
-    kept = [index for index, title in enumerate(titles) if title not in hidden]
-    rows = [_pool_row(pool, many=many) for pool in plan.pools]
-    lines = draw([POOL_COLUMNS[i] for i in kept], [[row[i] for i in kept] for row in rows], view.cells)
-    for stage in plan.stages if not many or view.verbose else ():
-        # `colocated`, `train tp 8`: a word says what it is, a number needs its name
-        named = (value if isinstance(value, str) else f"{key} {number(value)}" for key, value in stage.layout.items())
-        layout = [cell(text, Style.DIM) for text in named]
-        if layout:
-            lines += labelled_parts(stage.name if many else "layout", layout, view.cells)
-    return lines
-
-
-def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
-    what = f"{pool.nodes * pool.gpus_per_node:,} {pool.gpu}" if pool.gpu else ""
-    if pool.slots is not None:
-        what = f"{pool.slots:,} slots"
-    price = None if pool.usd_per_node_hour is None else pool.usd_per_node_hour * pool.nodes
-    style = Style.WARN if price is None else Style.PLAIN
-    per_gpu = usd(pool.usd_per_node_hour / pool.gpus_per_node) if pool.gpu and pool.usd_per_node_hour else ""
-    capacity = pool.capacity_type.replace("_", " ")
-    return [
-        f"{pool.stage}: {pool.role}" if many else pool.role,
-        f"{pool.nodes:,} ×",
-        pool.instance_type,
-        cell(what, Style.STRONG),
-        f"{pool.cloud} {pool.region}, {capacity}",
-        hours(pool.hours),
-        cell(usd(price), style),
-        cell(per_gpu, Style.DIM),
-        cell(usd(pool.usd), style),
-        cell(f"{pool.price_as_of or UNKNOWN}", Style.DIM),
-    ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What the person asked for."""
-
-    source: str
-    """The file as typed, for the first line and for commands to copy."""
-    cells: int
-    """Width of the page."""
-    verbose: bool = False
-
-    @property
-    def command(self) -> str:
-        """`clusterctl plan FILE`, ready for a shell."""
-        return f"clusterctl plan {shlex.quote(self.source)}"
-
-
-LABEL_CELLS = 10
-
-
-def labelled(label: str, text: Line, cells: int, style: Style = Style.DIM) -> list[Line]:
-    """`label     text`, wrapped under itself."""
-    return labelled_parts(label, [text], cells, style)
-
-
-def labelled_parts(label: str, parts: list[Line], cells: int, style: Style = Style.DIM) -> list[Line]:
-    """Like `labelled`, broken between parts."""
-    first, *rest = parts
-    start = [Span("  "), Span(label.ljust(LABEL_CELLS), style), Span(" " if len(label) >= LABEL_CELLS else "")]
-    return flow([[*start, *first], *rest], cells, indent=2 + LABEL_CELLS)
-
-
-def flow(parts: list[Line], cells: int, *, indent: int = 2, separator: str = " · ") -> list[Line]:
-    """Parts on one line with a dim separator, broken between parts; a part that is too long alone is wrapped."""
-    lines: list[Line] = []
-    for part in parts:
-        if lines and line_width(lines[-1]) + len(separator) + line_width(part) <= cells:
-            lines[-1] += [Span(separator, Style.DIM), *part]
-        else:
-            lines += wrap([Span(" " * indent), *part] if lines else [*part], cells, indent=indent)
-    return lines
-
-
-def chosen(plan: Plan) -> Alternative | None:
-    """The alternative that is this plan."""
-    return next((other for other in plan.alternatives if other.number == plan.frontier_chosen), None)
-
-
 def warnings(plan: Plan, view: View) -> list[Line]:
     """One line per warning."""
-    return [
-        part for text in plan.warnings for part in labelled("warning", line(Span(text)), view.cells, style=Style.WARN)
-    ]
+    return [part for text in plan.warnings for part in labelled("warning", [line(text)], view.cells, Style.WARN)]

@@ -123,6 +123,9 @@ def test_every_id_of_a_real_plan_can_be_explained(plan: Plan, tmp_path: Path) ->
     assert not [inner for term in made.terms.values() for inner in term.inputs if inner not in made.terms]
     for stage in made.stages:
         assert plan("plan.json", "--explain", f"hours.{stage.name}").code == 0
+    overview = plan("plan.json", "--explain", "--verbose").out
+    assert all(identity in overview for identity in made.terms)
+    assert not re.search(r"phase\.\S+\.phase\.", overview), "each phase has one term"
 
 
 def test_an_unknown_id_names_the_nearest(plan: Plan) -> None:

@@ -1,0 +1,61 @@
+"""The pools of a plan: nodes, GPUs or sandboxes, prices; then the layout of the models on the GPUs."""
+
+from __future__ import annotations
+
+from clusterctl.ui.formats import UNKNOWN, hours, number, usd
+from clusterctl.ui.plan_page.view import View, labelled
+from clusterctl.ui.spans import Line, Style
+from clusterctl.ui.table import Cell, Column, cell, draw, right
+from planners.plan.value import Plan, Pool
+
+POOL_COLUMNS = (
+    "pool",
+    right("nodes"),
+    "type",
+    right("GPUs, slots"),
+    Column("where", drop=2),
+    right("hours", drop=1),
+    right("$/h"),
+    right("$/GPU-h", drop=4),
+    right("dollars"),
+    Column("price of", drop=3),
+)
+
+
+def pools(plan: Plan, view: View) -> list[Line]:
+    """One row per pool, then the layout of the models on the GPUs."""
+    many = len(plan.stages) > 1
+    one_place = len({(pool.cloud, pool.region, pool.capacity_type) for pool in plan.pools}) == 1
+    hidden = set[str]()
+    if not view.verbose:
+        hidden = {"price of", "dollars", *(["where"] if one_place else []), *([] if many else ["hours"])}
+    if not any(pool.gpu for pool in plan.pools):
+        hidden.add("$/GPU-h")
+    lines = draw(POOL_COLUMNS, [_pool_row(pool, many=many) for pool in plan.pools], view.cells, hide=hidden)
+    for stage in plan.stages if not many or view.verbose else ():
+        # `colocated`, `train tp 8`: a word says what it is, a number needs its name
+        named = (value if isinstance(value, str) else f"{key} {number(value)}" for key, value in stage.layout.items())
+        lines += labelled(stage.name if many else "layout", [cell(text, Style.DIM) for text in named], view.cells)
+    return lines
+
+
+def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
+    what = f"{pool.nodes * pool.gpus_per_node:,} {pool.gpu}" if pool.gpu else ""
+    if pool.slots is not None:
+        what = f"{pool.slots:,} slots"
+    price = None if pool.usd_per_node_hour is None else pool.usd_per_node_hour * pool.nodes
+    style = Style.WARN if price is None else Style.PLAIN
+    per_gpu = usd(pool.usd_per_node_hour / pool.gpus_per_node) if pool.gpu and pool.usd_per_node_hour else ""
+    capacity = pool.capacity_type.replace("_", " ")
+    return [
+        f"{pool.stage}: {pool.role}" if many else pool.role,
+        f"{pool.nodes:,} ×",
+        pool.instance_type,
+        cell(what, Style.STRONG),
+        f"{pool.cloud} {pool.region}, {capacity}",
+        hours(pool.hours),
+        cell(usd(price), style),
+        cell(per_gpu, Style.DIM),
+        cell(usd(pool.usd), style),
+        cell(f"{pool.price_as_of or UNKNOWN}", Style.DIM),
+    ]
