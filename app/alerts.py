@@ -11,6 +11,7 @@ import polars as pl
 from app import accounts, data, ui
 from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.alerts import alert_text
+from clusterctl.ui import formats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def _money(view: View, money: Money) -> Iterator[Alert]:
             yield Alert(level="bad", text=f"The budget of {ui.usd(money.limit)} is spent", page="allocation")
         elif out is not None and end is not None and out < end:
             early = (end - out).total_seconds() / 3600
-            when = f"{ui.clock(out, view.now)}, {ui.hours(early)} before the end"
+            when = f"{ui.clock(out, view.now)}, {formats.hours(early)} before the end"
             text = f"The budget of {ui.usd(money.limit)} runs out at {when}"
             yield Alert(level="bad", text=text, page="plan")
     if money.unpriced:

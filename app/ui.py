@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,9 +12,12 @@ import polars as pl
 import streamlit as st
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.ui import formats
+from clusterctl.ui.formats import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from decimal import Decimal
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 LIVE_SECONDS = 10.0
 """How often a page of a live run looks again."""
-UNKNOWN = "unknown"
 SHORT_TABLE = 20
 """Rows above which a table scrolls."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^=])")
@@ -36,38 +37,12 @@ def md(text: object) -> str:
 
 def usd(amount: Decimal | float | None, *, cents: bool = False) -> str:
     """`$10,698`; cents below 100 dollars or where asked; unknown where nobody knows."""
-    if amount is None:
-        return UNKNOWN
-    size = abs(Decimal(amount))
-    small = cents or size < 100
-    places = 4 if small and 0 < size < Decimal("0.1") else 2 if small else 0
-    return f"{'-' if amount < 0 else ''}${size:,.{places}f}"
+    return formats.exact_usd(amount, 2 if cents and amount is not None and not -100 < amount < 100 else None)
 
 
 def number(value: float | None, unit: str = "", places: int = 1) -> str:
     """`12.3 s`; unknown where nobody knows."""
     return UNKNOWN if value is None else f"{value:,.{places}f}{f' {unit}' if unit else ''}"
-
-
-def milliseconds(value: float | None) -> str:
-    """`46 ms`, `3.8 s`."""
-    return UNKNOWN if value is None else f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.1f} s"
-
-
-def percent(share: float | None) -> str:
-    """`23 %`, `99.8 %`, `< 1 %`: never 0 or 100 for what is not."""
-    if share is None:
-        return UNKNOWN
-    if 0 < share < 0.01:
-        return "< 1 %"
-    return f"{100 * share:.{1 if 0.99 < share < 1 else 0}f} %"
-
-
-def hours(value: float | None) -> str:
-    """`45 min`, `30.2 h`, `3.1 d`."""
-    if value is None:
-        return UNKNOWN
-    return f"{value * 60:.0f} min" if value < 1 else f"{value:.1f} h" if value < 72 else f"{value / 24:.1f} d"
 
 
 def zone() -> ZoneInfo:
@@ -178,7 +153,7 @@ def day_text(moment: datetime) -> str:
 def window_text(start: datetime, end: datetime) -> str:
     """`24.0 h up to 22 Jul 02:00 (Europe/Berlin)`."""
     there = end.astimezone(zone())
-    length = hours((end - start) / timedelta(hours=1))
+    length = formats.hours((end - start) / timedelta(hours=1))
     return f"{length} up to {there.day} {there:%b %H:%M} ({zone().key})"
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 from app import accounts, charts, data, ui
 from clusterctl.costs.page import csv_text
 from clusterctl.costs.queries import COLUMNS, LABEL, split
+from clusterctl.ui import formats
 from planners.costs.rounding import rounded
 from planners.costs.summary import by
 from planners.costs.tables import Purpose
@@ -30,7 +31,7 @@ def totals(parts: pl.DataFrame) -> None:
             if mine.is_empty():
                 continue
             amount = accounts.usd(mine)
-            share = ui.percent(float(amount) / whole) if whole else "no share"
+            share = formats.percent(float(amount) / whole) if whole else "no share"
             ui.figure(
                 label,
                 ui.usd(amount),

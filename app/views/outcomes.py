@@ -8,6 +8,7 @@ import polars as pl
 import streamlit as st
 
 from app import charts, data, ui
+from clusterctl.ui import formats
 
 if TYPE_CHECKING:
     from clusterctl.ledger.rows import Run
@@ -24,7 +25,7 @@ def total(rows: pl.DataFrame, column: str) -> float | None:
 def per(run: Run, amount: float | None, *, times: int = 1) -> str:
     """Dollars of the run per unit."""
     bill = data.bill(view.data, run.run_id)
-    return ui.UNKNOWN if bill.usd is None or not amount else ui.usd(float(bill.usd) * times / amount, cents=True)
+    return formats.UNKNOWN if bill.usd is None or not amount else ui.usd(float(bill.usd) * times / amount, cents=True)
 
 
 def planned(plan: Plan | None, words: str) -> str:
@@ -48,7 +49,7 @@ def synthesis(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
         tokens = total(rows, "teacher_tokens")
         ui.figure(
             "Teacher tokens",
-            ui.UNKNOWN if tokens is None else f"{tokens / 1e6:,.1f} M",
+            formats.UNKNOWN if tokens is None else f"{tokens / 1e6:,.1f} M",
             delta=f"{per(run, tokens, times=1_000_000)} per million",
             help="Tokens that the teacher wrote; bill of the run / tokens.",
         )
@@ -101,7 +102,7 @@ def evaluation(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
         share = None if not tasks or solved is None else solved / tasks
         ui.figure(
             "Solved",
-            ui.percent(share),
+            formats.percent(share),
             delta=f"{ui.number(solved, places=0)} of {ui.number(tasks, places=0)}",
             help="Solved tasks / tasks so far.",
         )

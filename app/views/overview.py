@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, alerts, charts, data, ui
+from clusterctl.ui import formats
 from planners.costs.tables import Purpose
 
 view: data.View = st.session_state["view"]
@@ -40,7 +41,7 @@ def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
         ui.figure(
             "Paid for idle GPUs",
             ui.usd(accounts.usd(idle)) if known else f"{wasted:,.0f} GPU-hours",
-            delta=f"{ui.percent(share)} of GPU time{worst}",
+            delta=f"{formats.percent(share)} of GPU time{worst}",
             bad=share > LOUD_SHARE,
             help=f"{FORMULA}, in the window: {wasted:,.0f} of {total:,.0f} GPU-hours.",
         )
@@ -89,7 +90,7 @@ def gpus(use: pl.DataFrame) -> None:
     ui.figure(
         "GPUs now: busy of all",
         f"{busy:,.0f} of {held:,.0f}",
-        delta=f"{ui.percent(busy / held if held else None)} busy",
+        delta=f"{formats.percent(busy / held if held else None)} busy",
         help=f"Mean of the last {view.step_seconds:,} s: GPU-seconds by what they did / seconds.",
     )
 
@@ -105,7 +106,7 @@ def money(found: accounts.Money) -> None:
             delta="since the start",
             help=f"Sum over machines: hours x price per hour; an estimate until invoiced. Prices: {found.prices}.",
         )
-        rate = ui.UNKNOWN if found.usd_per_hour is None else f"{ui.usd(found.usd_per_hour)}/h"
+        rate = formats.UNKNOWN if found.usd_per_hour is None else f"{ui.usd(found.usd_per_hour)}/h"
         ui.figure(
             "Burn",
             rate,
@@ -135,7 +136,7 @@ def completion(found: accounts.Money) -> None:
     elif coming is None:
         ui.figure(
             "At completion",
-            ui.UNKNOWN,
+            formats.UNKNOWN,
             delta="choose one run" if run is None else "it has no plan",
             help="A forecast needs one live run that was started from a plan.",
         )

@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
+from clusterctl.ui import formats
 
 view: data.View = st.session_state["view"]
 LAST = 20
@@ -65,7 +66,7 @@ def figures(frame: pl.DataFrame, shares: dict[str, float]) -> None:
         for role, share in sorted(shares.items()):
             ui.figure(
                 f"{role.capitalize()} idle",
-                ui.percent(share),
+                formats.percent(share),
                 bad=share > LOUD_SHARE or None,
                 delta="of its GPU time",
                 help="Idle GPU time of the role / its measured GPU time, in the window.",

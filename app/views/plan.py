@@ -9,6 +9,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
+from clusterctl.ui import formats
 
 if TYPE_CHECKING:
     from planners.plan.value import Plan, StagePlan
@@ -177,10 +178,10 @@ def body() -> None:
         took = None if end is None else (end - began).total_seconds() / 3600
         ui.figure(
             "Hours at the end",
-            ui.hours(took),
-            delta=f"planned {ui.hours(plan.hours.p50)}",
+            formats.hours(took),
+            delta=f"planned {formats.hours(plan.hours.p50)}",
             bad=(took is not None and took > plan.hours.p50 * OFF) or None,
-            help=f"Band of the plan: {ui.hours(plan.hours.p10)} to {ui.hours(plan.hours.p90)}.",
+            help=f"Band of the plan: {formats.hours(plan.hours.p10)} to {formats.hours(plan.hours.p90)}.",
         )
     for stage in plan.stages:
         stage_part(plan, stage, view.run.run_id)

@@ -8,6 +8,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, data, ui
+from clusterctl.ui import formats
 from planners.costs.tables import Purpose
 
 view: data.View = st.session_state["view"]
@@ -51,7 +52,7 @@ def telemetry() -> None:
     with ui.figures():
         ui.figure(
             "GPU time measured",
-            ui.percent(1 - lost / whole if whole else None),
+            formats.percent(1 - lost / whole if whole else None),
             bad=bool(whole and lost / whole > 0.01) or None,
             delta=f"{lost:,.1f} of {whole:,.0f} GPU-hours missing",
             help="Measured / paid GPU-hours of the window.",

@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
+from clusterctl.ui import formats
 from planners.costs.tables import Purpose
 
 view: data.View = st.session_state["view"]
@@ -52,14 +53,14 @@ def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
             p50, p95 = data.mean(frame, f"{name}_p50_ms"), data.highest(frame, f"{name}_p95_ms")
             ui.figure(
                 f"{text}, P50",
-                ui.milliseconds(p50),
-                delta=f"worst P95 {ui.milliseconds(p95)}",
+                formats.duration(p50 and p50 / 1000),
+                delta=f"worst P95 {formats.duration(p95 and p95 / 1000)}",
                 help=f"{window} Mean over the buckets of their P50; the highest P95 of any bucket.",
             )
         failed = int(frame["errors"].sum())
         ui.figure(
             "Not judged",
-            ui.percent(failed / done if done else None),
+            formats.percent(failed / done if done else None),
             delta=f"{failed:,} errors of the sandbox",
             bad=bool(done and failed / done > 0.01) or None,
             help="Programs that ended by an error of ours, not their own.",

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import charts, data, planning, ui
 from clusterctl.specfile.plan_file import plan_text
+from clusterctl.ui import formats
 
 if TYPE_CHECKING:
     from planners.plan.value import Plan
@@ -86,10 +87,10 @@ def answer(base: Plan, other: Plan) -> None:
         change = other.hours.p50 - base.hours.p50
         ui.figure(
             "Hours",
-            ui.hours(other.hours.p50),
+            formats.hours(other.hours.p50),
             delta=f"{change:+,.1f} h",
             bad=_worse(change),
-            help=f"P50; 80 %: {ui.hours(other.hours.p10)} to {ui.hours(other.hours.p90)}.",
+            help=f"P50; 80 %: {formats.hours(other.hours.p10)} to {formats.hours(other.hours.p90)}.",
         )
         ui.figure("Burn", f"{ui.usd(other.usd_per_hour)}/h", delta=f"now {ui.usd(base.usd_per_hour)}/h", help=prices)
         ui.figure("GPUs", f"{gpus(other):,}", delta=other.fleet, help="GPUs of the first stage, and where.")

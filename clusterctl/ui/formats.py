@@ -105,11 +105,15 @@ def signed_usd(value: float) -> str:
     return "=" if size < 0.005 else signed(f"${size:.2f}" if size < 100 else usd(size), value)
 
 
-def percent(share: float, digits: int = 2) -> str:
-    """`53%`, `3.1%`, `<0.1%`; `digits` significant ones below ten percent."""
+def percent(share: float | None, digits: int = 2) -> str:
+    """`53%`, `3.1%`, `<0.1%`, `99.8%`: never 0 or 100 for what is not; `digits` significant ones below ten percent."""
+    if share is None:
+        return UNKNOWN
     value = share * 100
     if 0 < abs(value) < 0.1:
         return "<0.1%"
+    if 99.5 <= abs(value) < 100:
+        return f"{value:.1f}%" if abs(value) < 99.95 else ">99.9%"
     return f"{value:.0f}%" if abs(value) >= 9.95 or value == int(value) else f"{value:.{max(digits - 1, 0)}f}%"
 
 
@@ -165,9 +169,14 @@ def phase_unit(seconds: float) -> DurationUnit:
     return SECONDS if SECONDS.seconds <= seconds < 600 else duration_unit(seconds)
 
 
+def duration(seconds: float | None) -> str:
+    """`46 ms`, `3.8 s`, `23 min`, `4.2 h`, `2.3 d`: an estimate, two significant digits."""
+    return UNKNOWN if seconds is None else duration_unit(seconds).text(seconds)
+
+
 def hours(value: float | None) -> str:
-    """`23 min`, `4.2 h`, `31 h`, `2.3 d`: an estimate, two significant digits."""
-    return UNKNOWN if value is None else duration_unit(value * 3600).text(value * 3600)
+    """`23 min`, `4.2 h`: an estimate that is given in hours."""
+    return duration(None if value is None else value * 3600)
 
 
 def elapsed(seconds: float) -> str:

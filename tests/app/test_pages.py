@@ -153,7 +153,7 @@ def test_quality_says_how_much_was_measured(open_page: OpenPage, home: Path) -> 
     shown = figures(open_page("quality", data="simulated"))
     rows = gpu_rows(home).filter(pl.col("node").str.starts_with("gpu-"))
     share = rows["seconds"].cast(pl.Float64).sum() / (64 * HOURS * 3600)
-    assert shown["GPU time measured"] == f"{100 * share:.1f} %"
+    assert shown["GPU time measured"] == f"{100 * share:.1f}%"
 
 
 def test_the_address_keeps_what_was_chosen(open_page: OpenPage) -> None:

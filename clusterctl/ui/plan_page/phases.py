@@ -7,6 +7,7 @@ from clusterctl.ui.formats import (
     DurationUnit,
     column,
     count,
+    duration,
     duration_unit,
     hours,
     hours_band,
@@ -117,15 +118,11 @@ def _bound_by(phase: Phase, view: View) -> str:
     text = phase.bound_by
     if phase.exposed_seconds < phase.seconds * 0.995:
         text += "; overlapped"
-        text += f" but for {_seconds(phase.exposed_seconds)}" if phase.exposed_seconds > phase.seconds * 0.005 else ""
+        text += f" but for {duration(phase.exposed_seconds)}" if phase.exposed_seconds > phase.seconds * 0.005 else ""
     if view.verbose and phase.parts:
-        parts = (f"{name} {_seconds(seconds)}" for name, seconds in phase.parts.items())
+        parts = (f"{name} {duration(seconds)}" for name, seconds in phase.parts.items())
         text += f" [{', '.join(parts)}]"
     return text
-
-
-def _seconds(value: float) -> str:
-    return duration_unit(value).text(value)
 
 
 def _idle(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
