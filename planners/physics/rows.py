@@ -35,8 +35,8 @@ def _stack_group(parts: Sequence[Group], but: Sequence[str] = ()) -> Group:
     return replace(parts[0], **columns)  # type: ignore[type-var]
 
 
-def take_rows(w: Workload, rows: NDArray[np.intp]) -> Workload:
-    """The named rows of every column; scalars stay."""
+def take_rows(w: Workload, rows: NDArray[np.intp] | int) -> Workload:
+    """The named rows of every column, or one row as scalars; scalars stay."""
     groups = {}
     for name in GROUPS:
         group = getattr(w, name)
@@ -44,7 +44,7 @@ def take_rows(w: Workload, rows: NDArray[np.intp]) -> Workload:
     return replace(w, **groups, environment_seconds=_rows(w.environment_seconds, rows), year=_rows(w.year, rows))
 
 
-def _rows(column: Column, rows: NDArray[np.intp]) -> Column:
+def _rows(column: Column, rows: NDArray[np.intp] | int) -> Column:
     return column if np.ndim(column) == 0 else np.asarray(column)[rows]
 
 

@@ -16,8 +16,13 @@ from planners.spec.options import Checkpointing, Evaluation, RolloutOptions, San
 
 Algorithm = Literal["grpo", "ppo", "rloo", "reinforce++", "dapo", "gspo"]
 
-WITHOUT_REFERENCE = frozenset({"dapo"})
+WITHOUT_REFERENCE = frozenset({"dapo", "aipo", "cispo", "gpg"})
 """Algorithms whose published form has no KL term, so no reference model."""
+
+
+def needs_reference(algorithm: str) -> bool:
+    """Whether an algorithm scores each sample by a frozen reference model, where nothing else is said."""
+    return algorithm not in WITHOUT_REFERENCE
 
 
 class Judge(Served):
@@ -88,7 +93,7 @@ class RlcefStage(SpecModel):
     @property
     def uses_reference(self) -> bool:
         """Whether a frozen reference model scores each sample."""
-        return self.algorithm not in WITHOUT_REFERENCE if self.reference is None else self.reference
+        return needs_reference(self.algorithm) if self.reference is None else self.reference
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from planners.spec.options import Precision
+
 KINDS = ("rl_step", "rl_run", "pretrain", "sft", "generate", "evaluate", "sandbox")
 
 
@@ -31,6 +33,15 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class _Computing(Section):
+    precision: str | None = None
+
+    @property
+    def arithmetic(self) -> Precision:
+        """fp8 for weights or arithmetic in any fp8 format, else bf16."""
+        return "fp8" if (self.precision or "").lower().startswith(("fp8", "mxfp8")) else "bf16"
+
+
 class Cluster(Section):
     """GPUs of the run."""
 
@@ -42,13 +53,12 @@ class Cluster(Section):
     board_watts: Amount | None = None
 
 
-class Train(Section):
+class Train(_Computing):
     """The trainer."""
 
     algorithm: str | None = None
     critic: bool | None = None
     reference: bool | None = None
-    precision: str | None = None
     tp: Count | None = None
     pp: Count | None = None
     cp: Count | None = None
@@ -71,11 +81,10 @@ class Train(Section):
     evaluation_share: Amount | None = None
 
 
-class Rollout(Section):
+class Rollout(_Computing):
     """Generation.  Tokens are means per sample."""
 
     engine: str | None = None
-    precision: str | None = None
     tp: Count | None = None
     pp: Count | None = None
     ep: Count | None = None
@@ -135,6 +144,21 @@ class Case(Section):
     steps: Count | None = None
     published: Published = Published()
     gaps: tuple[str, ...] = ()
+
+    @property
+    def is_rl(self) -> bool:
+        """Does the case run whole RL steps?"""
+        return self.kind in ("rl_step", "rl_run")
+
+    @property
+    def is_supervised(self) -> bool:
+        """Does the case train without generating?"""
+        return self.kind in ("pretrain", "sft")
+
+    @property
+    def schedule(self) -> str:
+        """The schedule of an RL step; colocated where nothing is said."""
+        return self.rollout.schedule or "colocated"
 
 
 class Unreadable(Section):

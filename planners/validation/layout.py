@@ -1,40 +1,64 @@
-"""What a case says about GPUs and their layout, with the usual answer where it says nothing."""
+"""The GPUs of a case and their layout, with the usual answer where the case says nothing."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planners.physics.columns import FSDP, MEGATRON, SHARDINGS, Layout
+import numpy as np
+
+from planners.physics.columns import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SCHEDULES, SHARDINGS
+from planners.physics.constants import Constants
+from planners.physics.shape import model_columns
+from planners.workload.layouts import Layouts, TimingContext
 
 if TYPE_CHECKING:
-    from planners.physics.columns import GpuColumns, ModelColumns
+    from planners.domain import ModelShape
+    from planners.physics.columns import GpuColumns
     from planners.validation.case import Case
 
 SPLIT_SCHEDULES = ("async", "disaggregated")
 MEGATRON_FROM_PARAMS = 40e9
 """Below it, post-training without a stated stack is taken as FSDP."""
+LAST_YEAR_OF_FULL_RECOMPUTE = 2022
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuSplit:
-    """GPUs of a case, in total and by role."""
-
-    gpus: float
-    train: float
-    rollout: float
-    stated: bool
-
-
-def is_rl(case: Case) -> bool:
-    """Does the case run whole RL steps?"""
-    return case.kind in ("rl_step", "rl_run")
-
-
-def schedule_of(case: Case) -> str:
-    """The schedule; colocated where nothing is said."""
-    return case.rollout.schedule or "colocated"
+def context_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) -> TimingContext:
+    """The one layout of a case; degrees that are not stated get the smallest that fits."""
+    train, rollout, params = case.train, case.rollout, model.params_total
+    total, train_gpus, rollout_gpus = _gpus(case, params)
+    usual_sharding = "fsdp" if params < MEGATRON_FROM_PARAMS and case.kind != "pretrain" else "megatron"
+    sharding = SHARDINGS.get((train.sharding or usual_sharding).lower(), FSDP)
+    tp, pp = train.tp, train.pp
+    if sharding == MEGATRON and tp is None and pp is None:
+        tp, pp = _model_parallel_that_fits(model, gpu)
+    tp, pp, cp = tp or 1.0, pp or 1.0, train.cp or 1.0
+    weight_bytes = 1.0 if case.rollout.arithmetic == "fp8" else 2.0
+    replica = rollout.tp or power_of_two(params * weight_bytes / (0.5 * float(gpu.hbm_bytes)))
+    per_node = case.cluster.gpus_per_node or min(8.0, float(gpu.scale_up_domain))
+    columns = {
+        "nodes": total / per_node,
+        "gpus": total,
+        "train_gpus": train_gpus,
+        "rollout_gpus": rollout_gpus,
+        "schedule": SCHEDULES.get(case.schedule, COLOCATED),
+        "sharding": sharding,
+        "tp": tp,
+        "pp": pp,
+        "cp": cp,
+        "ep": train.ep or min(64.0 if params > 80e9 else 8.0, float(model.experts or 1)),
+        "dp": train.dp or max(1.0, train_gpus / (tp * pp * cp)),
+        "recompute": _recompute(case, megatron=sharding == MEGATRON),
+        "replica": min(replica * (rollout.pp or 1.0), rollout_gpus),
+    }
+    one_row = {name: np.array([value]) for name, value in columns.items()}
+    return TimingContext(
+        constants=Constants(),
+        gpu=gpu,
+        layouts=Layouts(machine=np.zeros(1, dtype=np.int64), **one_row),
+        gpus_per_node=np.array([per_node]),
+        year=year,
+    )
 
 
 def power_of_two(x: float) -> float:
@@ -42,8 +66,8 @@ def power_of_two(x: float) -> float:
     return float(2 ** max(0, math.ceil(math.log2(max(x, 1e-9)))))
 
 
-def split_gpus(case: Case, params: float) -> GpuSplit:
-    """GPUs in total and by role.
+def _gpus(case: Case, params: float) -> tuple[float, float, float]:
+    """GPUs in total, of the trainer and of generation.
 
     Not stated: pretraining 16 per 1e9 parameters (8 to 8192), else 64; a split that is not stated: half and half.
     """
@@ -51,51 +75,14 @@ def split_gpus(case: Case, params: float) -> GpuSplit:
     total = cluster.gpus
     if total is None and cluster.rollout_gpus and cluster.train_gpus:
         total = cluster.rollout_gpus + cluster.train_gpus
-    stated = total is not None
     if total is None:
         total = min(8192.0, max(8.0, power_of_two(params / 1e9 * 16))) if case.kind == "pretrain" else 64.0
     train = cluster.train_gpus or total - (cluster.rollout_gpus or 0.0)
     rollout = cluster.rollout_gpus or total
-    if is_rl(case) and schedule_of(case) in SPLIT_SCHEDULES and cluster.rollout_gpus is None:
+    if case.is_rl and case.schedule in SPLIT_SCHEDULES and cluster.rollout_gpus is None:
         rollout = max(1.0, total // 2)
         train = total - rollout
-    return GpuSplit(gpus=total, train=max(train, 1.0), rollout=max(rollout, 1.0), stated=stated)
-
-
-def sharding_of(case: Case, params: float) -> float:
-    """Sharding class: stated; else FSDP for post-training below 40e9 parameters, Megatron for the rest."""
-    usual = "fsdp" if params < MEGATRON_FROM_PARAMS and case.kind != "pretrain" else "megatron"
-    return SHARDINGS.get((case.train.sharding or usual).lower(), FSDP)
-
-
-def layout_of(case: Case, model: ModelColumns, gpu: GpuColumns, *, weight_bytes: float) -> Layout:
-    """Layout of the case's GPUs; degrees that are not stated get the smallest that fits."""
-    train, rollout = case.train, case.rollout
-    params = float(model.params_total)
-    split = split_gpus(case, params)
-    sharding = sharding_of(case, params)
-    tp, pp = train.tp, train.pp
-    if sharding == MEGATRON and tp is None and pp is None:
-        tp, pp = _model_parallel_that_fits(model, gpu)
-    tp, pp, cp = tp or 1.0, pp or 1.0, train.cp or 1.0
-    usual_ep = min(64.0 if params > 80e9 else 8.0, float(model.experts) or 1.0)
-    replica = rollout.tp or power_of_two(params * weight_bytes / (0.5 * float(gpu.hbm_bytes)))
-    trtllm_moe = rollout.engine == "trtllm" and float(model.experts) > 0
-    return Layout(
-        gpus=split.gpus,
-        train_gpus=split.train,
-        rollout_gpus=split.rollout,
-        gpus_per_node=case.cluster.gpus_per_node or min(8.0, float(gpu.scale_up_domain)),
-        tp=tp,
-        pp=pp,
-        cp=cp,
-        ep=train.ep or usual_ep,
-        dp=train.dp or max(1.0, split.train / (tp * pp * cp)),
-        sharding=sharding,
-        rollout_gpus_per_replica=min(replica * (rollout.pp or 1.0), split.rollout),
-        rollout_attention_dp=float(trtllm_moe),
-        virtual_stages=math.nan if train.virtual_stages is None else train.virtual_stages,
-    )
+    return total, max(train, 1.0), max(rollout, 1.0)
 
 
 def layout_is_stated(case: Case) -> bool:
@@ -105,11 +92,21 @@ def layout_is_stated(case: Case) -> bool:
     return train.dp is not None or train.tp is not None or fsdp_stated
 
 
-def _model_parallel_that_fits(model: ModelColumns, gpu: GpuColumns) -> tuple[float, float]:
+def _recompute(case: Case, *, megatron: bool) -> float:
+    """FSDP post-training recomputes everything; so did pretraining before selective recomputation and fused
+    attention (arXiv:2205.05198, arXiv:2205.14135) were common."""
+    if case.kind == "pretrain":
+        usual = "full" if case.year is not None and case.year <= LAST_YEAR_OF_FULL_RECOMPUTE else "none"
+    else:
+        usual = "none" if megatron else "full"
+    return RECOMPUTES.get((case.train.recompute or usual).lower(), 0.0)
+
+
+def _model_parallel_that_fits(model: ModelShape, gpu: GpuColumns) -> tuple[float, float]:
     """(tp, pp) so that 6 bytes per parameter (weights, gradients) fill half of HBM; optimizer states and experts
     shard further over data-parallel ranks."""
     half = 0.5 * float(gpu.hbm_bytes)
-    params, experts = float(model.params_total), float(model.params_expert)
+    params, experts = model.params_total, float(model_columns(model).params_expert)
     need = max((params - 0.97 * experts) * 6 / half, params * 6 / half / 64)
     ranks = power_of_two(need)
     tp = min(8.0, ranks)

@@ -12,13 +12,12 @@ from planners.physics.constants import Constants
 from planners.physics.rows import stack
 from planners.physics.step import predict, run_waste, supervised_seconds
 from planners.units import SECONDS_PER_HOUR
-from planners.validation.layout import is_rl
 from planners.validation.work import sandbox_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planners.physics.columns import Array, Column
+    from planners.physics.columns import Array, Column, Workload
     from planners.validation.case import Case
     from planners.validation.prepare import Prepared
 
@@ -50,6 +49,11 @@ class Quantities:
 def quantities(c: Constants, prepared: Sequence[Prepared]) -> Quantities:
     """Evaluates RL steps, supervised updates and generation for every case (constants may be columns (k, 1))."""
     w = stack([p.workload for p in prepared])
+    with np.errstate(all="ignore"):  # supervised cases generate nothing: 0 / 0, which nobody reads
+        return _quantities(c, w, prepared)
+
+
+def _quantities(c: Constants, w: Workload, prepared: Sequence[Prepared]) -> Quantities:
     rl = predict(c, w)
     made = rl.generate
     requests = np.array([p.case.rollout.requests is not None or _counts(p.case) for p in prepared])
@@ -81,7 +85,7 @@ def _without_last_axis(c: Constants) -> Constants:
 
 
 def _counts(case: Case) -> bool:
-    return is_rl(case) or case.rollout.output_tokens_total is not None
+    return case.is_rl or case.rollout.output_tokens_total is not None
 
 
 def predict_cases(c: Constants, prepared: Sequence[Prepared]) -> tuple[Array, list[str | None]]:
@@ -108,9 +112,9 @@ def _in_metric(q: Quantities, i: int, p: Prepared) -> tuple[Column, str | None]:
     case, metric = p.case, p.case.published.metric
     if metric is None:
         return math.nan, "published.metric: not stated"
-    if is_rl(case):
+    if case.is_rl:
         value, reason = _rl_metric(q, i, p, metric)
-    elif case.kind in ("pretrain", "sft"):
+    elif case.is_supervised:
         value, reason = _supervised_metric(q, i, p, metric)
     elif case.kind == "generate":
         value, reason = _generate_metric(q, i, p, metric), None

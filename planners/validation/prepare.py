@@ -6,17 +6,17 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from planners.physics.columns import Workload
-from planners.physics.shape import gpu_columns, model_columns
+from planners.physics.shape import gpu_columns
 from planners.validation.case import Case, Unreadable
 from planners.validation.generic import generic_shape
-from planners.validation.layout import is_rl, layout_is_stated, layout_of
-from planners.validation.work import environment_seconds, is_fp8, rollout_work, samples_of, train_work
+from planners.validation.layout import layout_is_stated
+from planners.validation.work import workload_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from planners.domain import GpuSpec, ModelShape
+    from planners.physics.columns import Workload
 
     FindModel = Callable[[str], ModelShape | None]
     FindGpu = Callable[[str], GpuSpec | None]
@@ -84,31 +84,19 @@ def prepare(case: Case, find_model: FindModel, find_gpu: FindGpu) -> Prepared | 
     gpu = gpu_columns(spec)
     if case.cluster.board_watts and spec.reference_watts:
         gpu = replace(gpu, power_ratio=case.cluster.board_watts / spec.reference_watts)
-    model = model_columns(shape)
-    samples, stated = samples_of(case)
-    layout = layout_of(case, model, gpu, weight_bytes=1.0 if is_fp8(case.rollout.precision) else 2.0)
-    workload = Workload(
-        model=model,
-        gpu=gpu,
-        layout=layout,
-        train=train_work(case, gpu, layout, samples=samples),
-        rollout=rollout_work(case, model, gpu, layout, samples=samples, stated=stated),
-        environment_seconds=environment_seconds(case, samples=samples),
-        year=year,
-    )
     missing = missing_inputs(case) + (("model shape",) if note else ())
-    return Prepared(case=case, workload=workload, missing=missing, note=note)
+    return Prepared(case=case, workload=workload_of(case, shape, gpu, year=year), missing=missing, note=note)
 
 
 def missing_inputs(case: Case) -> tuple[str, ...]:
     """Decisive inputs that the case leaves open, by the metric that is asked."""
     cluster, train, rollout, published = case.cluster, case.train, case.rollout, case.published
     sync_only = published.metric == "sync_seconds"
-    generates = is_rl(case) or case.kind == "generate"
-    supervised = case.kind in ("pretrain", "sft")
+    generates = case.is_rl or case.kind == "generate"
+    supervised = case.is_supervised
     rate = published.metric in ("tokens_per_second_per_gpu", "mfu", "step_seconds", "train_phase_seconds")
-    batch = rollout.requests is not None or (rollout.output_tokens_total is not None and not is_rl(case))
-    batch = batch or (is_rl(case) and (rollout.prompts_per_step is not None or published.phases is not None))
+    batch = rollout.requests is not None or (rollout.output_tokens_total is not None and not case.is_rl)
+    batch = batch or (case.is_rl and (rollout.prompts_per_step is not None or published.phases is not None))
     unsized = case.kind not in OUTSIDE_KINDS and cluster.gpus is None and not cluster.train_gpus
     per_gpu = published.metric in PER_GPU_METRICS
     inferred = any("cluster" in gap and "gpu" in gap and "gpus" not in gap for gap in case.gaps)
@@ -129,7 +117,7 @@ def missing_inputs(case: Case) -> tuple[str, ...]:
 
 def _tools_untold(case: Case) -> bool:
     """Does a sandbox take part whose seconds the case does not tell?"""
-    if not is_rl(case) or case.published.metric == "sync_seconds":
+    if not case.is_rl or case.published.metric == "sync_seconds":
         return False
     return any(re.search(r"sandbox\.seconds|turns", gap) for gap in case.gaps)
 

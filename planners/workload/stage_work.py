@@ -41,6 +41,10 @@ class Generation:
     generated_per_used: float = 1.0
     concurrency: float | None = None
     """Samples in flight over all replicas, where the user limits them."""
+    fixed_length: bool = False
+    """Every sample has the mean length (benchmarks)."""
+    attention_dp: bool = False
+    """Attention data parallel, experts parallel: each GPU keeps whole KV caches (MoE serving by TensorRT-LLM)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,17 @@ class Training:
     reference: bool = False
     post_training: bool = True
     packed: bool | None = None
+    attention_kernel: str | None = None
+    """fa2, fa3, vendor, sdpa or eager; None = the usual one of the GPU."""
+    compiled: bool = False
+    flops_per_token: float = UNKNOWN
+    """Where a publisher states them (unusual architectures)."""
+    evaluation_share: float = 0.0
+    """Extra time for evaluation passes, as a share of training time."""
+    exports_weights: bool = False
+    """An RL trainer measured alone still writes its weights for the engine."""
+    virtual_stages: float = UNKNOWN
+    """Interleaved pipeline stages per GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import COLOCATED, ENGINES, FSDP, TRTLLM, UNKNOWN, Layout, RolloutWork, TrainWork, Workload
+from planners.physics.columns import (
+    COLOCATED,
+    ENGINES,
+    FSDP,
+    MEGATRON,
+    TRTLLM,
+    UNKNOWN,
+    Layout,
+    RolloutWork,
+    TrainWork,
+    Workload,
+)
+from planners.physics.rates import COMPILED_HOST_SPEED, COMPILED_TRAFFIC, attention_speed
 from planners.physics.shape import model_columns
 
 if TYPE_CHECKING:
@@ -18,7 +30,6 @@ if TYPE_CHECKING:
 LIVE_SEQUENCES_RL = 1024.0
 LIVE_SEQUENCES_SERVING = 256.0
 LIVE_SEQUENCES_TRTLLM = 2048.0
-"""Sequences per replica that an engine runs at once when nobody limits it (max_num_seqs of the calibrated stacks)."""
 
 MICRO_BATCH_TOKENS = 8192.0
 """Tokens per micro batch of FSDP-class trainers where the micro batch is not stated."""
@@ -32,35 +43,35 @@ SERVING_MEMORY_SHARE = 0.9
 NO_ROLLOUT = RolloutWork(samples=0.0, prompt_tokens=1.0, max_response_tokens=1.0, response_tokens=1.0)
 
 
-def _workload(
-    at: TimingContext, model: ModelShape, serving: Generation | None, train: TrainWork, rollout: RolloutWork
-) -> Workload:
-    layout = _layout(at, serving)
-    return Workload(model=model_columns(model), gpu=at.gpu, layout=layout, train=train, rollout=rollout, year=at.year)
-
-
 def rl_workload(demand: StageWork, at: TimingContext) -> Workload:
     """The physics' view of one RL step."""
     assert demand.learning is not None
     main = demand.servings[0]
     rollout = rollout_work(main, at, rl=True, staleness_steps=demand.staleness_steps)
-    return _workload(at, main.model, main, train_work(demand.learning, at, main), rollout)
+    train = train_work(demand.learning, at, main)
+    return _workload(at, main.model, _layout(at, main, demand.learning), train, rollout)
 
 
 def supervised_workload(demand: StageWork, at: TimingContext) -> Workload:
     """The physics' view of one optimizer update."""
-    assert demand.learning is not None
-    return _workload(at, demand.learning.model, None, train_work(demand.learning, at, None), NO_ROLLOUT)
+    learning = demand.learning
+    assert learning is not None
+    return _workload(at, learning.model, _layout(at, None, learning), train_work(learning, at, None), NO_ROLLOUT)
 
 
 def serving_workload(demand: StageWork, serving: Generation, at: TimingContext) -> Workload:
     """The physics' view of one generation beside (or without) training: an older RL stack decodes eagerly."""
     rl = demand.learning is not None
     rollout = rollout_work(serving, at, rl=rl, staleness_steps=0.0)
-    return _workload(at, serving.model, serving, TrainWork(seq_len=1.0, rl=float(rl)), rollout)
+    train = TrainWork(seq_len=1.0, rl=float(rl))
+    return _workload(at, serving.model, _layout(at, serving, None), train, rollout)
 
 
-def _layout(at: TimingContext, serving: Generation | None) -> Layout:
+def _workload(at: TimingContext, model: ModelShape, layout: Layout, train: TrainWork, rollout: RolloutWork) -> Workload:
+    return Workload(model=model_columns(model), gpu=at.gpu, layout=layout, train=train, rollout=rollout, year=at.year)
+
+
+def _layout(at: TimingContext, serving: Generation | None, learning: Training | None) -> Layout:
     """Layout columns; a serving gets the candidate's replica size (its own model's where it is not the main one)."""
     lay = at.layouts
     return Layout(
@@ -75,7 +86,8 @@ def _layout(at: TimingContext, serving: Generation | None) -> Layout:
         dp=lay.dp,
         sharding=lay.sharding,
         rollout_gpus_per_replica=lay.replica if serving is None else replica_gpus(at, serving),
-        rollout_attention_dp=0.0,
+        rollout_attention_dp=0.0 if serving is None else float(serving.attention_dp),
+        virtual_stages=UNKNOWN if learning is None else learning.virtual_stages,
     )
 
 
@@ -101,6 +113,7 @@ def rollout_work(serving: Generation, at: TimingContext, *, rl: bool, staleness_
         max_response_tokens=serving.max_response_tokens,
         response_tokens=serving.response_tokens,
         response_log_sd=serving.response_log_sd,
+        fixed_length=float(serving.fixed_length),
         samples_per_prompt=serving.samples_per_prompt,
         turns=serving.turns,
         tool_seconds_per_turn=serving.tool_seconds,
@@ -121,13 +134,18 @@ def rollout_work(serving: Generation, at: TimingContext, *, rl: bool, staleness_
 
 def _live_limit(serving: Generation, at: TimingContext, engine: float, *, rl: bool) -> Column:
     """Sequences at once per replica: the engine's limit, the user's, or the sandboxes that trajectories hold."""
-    usual = LIVE_SEQUENCES_RL if rl else LIVE_SEQUENCES_SERVING
-    limit = LIVE_SEQUENCES_TRTLLM if engine == TRTLLM else usual
     stated = serving.options.concurrency
-    per_replica: Column = float(stated) if stated is not None else limit
+    per_replica: Column = float(stated) if stated is not None else usual_live_sequences(engine, rl=rl)
     replicas = np.maximum(np.floor(at.layouts.rollout_gpus / at.layouts.replica), 1.0)
     total = np.fmin(serving.concurrency or np.inf, at.slots if serving.turns > 1 else np.inf)
     return np.maximum(np.fmin(per_replica, np.fmin(total, 1e9) / replicas), 1.0)
+
+
+def usual_live_sequences(engine: float, *, rl: bool) -> float:
+    """Sequences that a replica runs at once when nobody limits it (max_num_seqs of the calibrated stacks)."""
+    if engine == TRTLLM:
+        return LIVE_SEQUENCES_TRTLLM
+    return LIVE_SEQUENCES_RL if rl else LIVE_SEQUENCES_SERVING
 
 
 def micro_batch(learning: Training, at: TimingContext) -> Array:
@@ -136,7 +154,7 @@ def micro_batch(learning: Training, at: TimingContext) -> Array:
     if stated is not None:
         return np.full(len(at.layouts), float(stated))
     usual = max(1.0, float(round(MICRO_BATCH_TOKENS / max(learning.seq_len, 1.0))))
-    return np.where(at.layouts.sharding == FSDP, usual, 1.0)
+    return np.where(at.layouts.sharding == MEGATRON, 1.0, usual)
 
 
 def train_work(learning: Training, at: TimingContext, main: Generation | None) -> TrainWork:
@@ -165,4 +183,10 @@ def train_work(learning: Training, at: TimingContext, main: Generation | None) -
         post_training=float(learning.post_training),
         reference=float(learning.reference),
         critic=float(learning.critic),
+        exports_weights=float(learning.exports_weights),
+        flops_per_token=learning.flops_per_token,
+        attention_speed=attention_speed(learning.attention_kernel, at.gpu) if learning.attention_kernel else 1.0,
+        elementwise_traffic=COMPILED_TRAFFIC if learning.compiled else 1.0,
+        host_speed=COMPILED_HOST_SPEED if learning.compiled else 1.0,
+        evaluation_share=learning.evaluation_share,
     )
