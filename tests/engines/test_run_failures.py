@@ -6,10 +6,9 @@ The disk is a small one of its own, which takes root to mount.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,124 +17,116 @@ from postgresql import Server, running_server
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
 
-from kill_harness import Bench, ThisMachine
+from kill_harness import Bench, ThisMachine, end_everything
+from run_checker import machine_usd
+from run_faults import fill, of_role, small_disk, unmount
+from run_names import DOWN, RUN_NAME, SUPERVISOR, UP, UP_AGAIN, folders, reports
+from run_samples import Sampler, processes
 
-from clusterctl.ledger import open_ledger
-from clusterctl.targets.processes import kill, tagged
-
+LONG_RUN = 2000
 PATIENCE_SECONDS = 120.0
 DISK_MIB = 12
 """The ledger, its log, a checkpoint twice, and little more."""
 
 
-class LongRun(ThisMachine):
-    """The harness's run, too long to end by itself."""
-
-    spec = ThisMachine.spec.replace("steps: 12", "steps: 2000")
-
-
 class Watched(Bench):
     """A run under trouble."""
 
-    def until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, f"not in time: {what}"
-            time.sleep(0.2)
+    def wait(self, condition: object, what: str) -> None:
+        """Until it comes true."""
+        assert callable(condition)
+        assert self.until(condition, PATIENCE_SECONDS), f"not in time: {what}"
 
-    def marks(self) -> int:
-        return sum(file.read_bytes().count(b"\n") for file in self.store.glob("runs/*/marks.jsonl"))
-
-    def say(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(self.command), *arguments]
-        return subprocess.run(
-            command,
-            env=self.environment,
-            cwd=self.store,
-            text=True,
-            capture_output=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=PATIENCE_SECONDS,
+    def reported(self) -> int:
+        """How many steps the job has reported."""
+        return sum(
+            reports(folder).read_bytes().count(b'"step"') for folder in folders(self.store) if reports(folder).exists()
         )
+
+    def supervisor_says(self) -> str:
+        """Its log."""
+        files = self.store.glob(f"runs/*/logs/{SUPERVISOR}.log")
+        return "".join(file.read_text("utf-8", "replace") for file in files)
+
+    def roles(self) -> dict[str, set[str]]:
+        """Addresses of what lives, by role; programs in sandboxes come and go."""
+        found: dict[str, set[str]] = {}
+        for process in processes(self.store):
+            if process.command and process.role in (SUPERVISOR, "trainer") and "bwrap" not in process.command:
+                found.setdefault(process.role, set()).add(process.address)
+        return found
 
     def says_once(self, words: str, *arguments: str) -> None:
         """One message, with the way on, and exit code 5 (1: a file of the run's folder)."""
-        done = self.say(*arguments)
-        assert done.returncode in (1, 5), (arguments, done.stdout, done.stderr)
-        assert done.stderr.count("error: ") == 1
-        assert words in done.stderr
-        assert "\nhint: " in done.stderr
-        assert "Traceback" not in done.stderr
+        code, out, err = self.say(*arguments, allowed=(1, 5))
+        assert code in (1, 5), (arguments, out, err)
+        assert err.count("error: ") == 1
+        assert words in err
+        assert "\nhint: " in err
 
     def ends_well(self) -> None:
         """`down`, then nothing is left, nothing is lost, and the bill is right."""
-        done = self.say("down", "killed")
-        assert done.returncode == 0, done.stderr
-        self._check()
-        assert self.tally.wrong() == []
+        self.down()
+        self.check()
+        assert self.tally.wrong == []
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    assert os.geteuid() == 0, "mounting a small disk takes root"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "none", str(disk)], check=True)
+def sampler(tmp_path: Path) -> Iterator[Sampler]:
+    with Sampler(tmp_path) as looking:
+        yield looking
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small one of its own."""
+    if not small_disk(tmp_path / "disk", DISK_MIB):
+        assert os.geteuid() != 0, "root may not mount a small disk here"
+        pytest.skip("mounting a small disk takes root")
     try:
-        yield disk
+        yield tmp_path / "disk"
     finally:
-        for process in tagged(disk / "home"):
-            kill(process)
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+        end_everything(tmp_path)
+        unmount(tmp_path / "disk")
 
 
-def fill(disk: Path) -> Path:
-    """Takes the rest of the disk, to the last byte; returns what to delete."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as out:
-        for size in (1 << 16, 1 << 12, 1):
-            try:
-                while True:
-                    out.write(b"x" * size)
-            except OSError:
-                continue
-    return filler
-
-
-def test_a_full_disk_before_and_during_a_run(small_disk: Path) -> None:
-    bench = Watched(LongRun(), small_disk / "home")
-    assert bench.say("status").returncode == 0
-    filler = fill(small_disk)
-    bench.says_once("can't be written: the disk is full", "up", "killed.yaml", "--yes")
-    assert list(bench.store.glob("runs/*")) == []
+def test_a_full_disk_before_and_during_a_run(disk: Path, sampler: Sampler) -> None:
+    bench = Watched(ThisMachine(), disk / "home", sampler, steps=LONG_RUN)
+    bench.say("status")
+    filler = fill(disk)
+    bench.says_once("can't be written: the disk is full", *UP)
+    assert folders(bench.store) == []
     filler.unlink()
 
-    up = bench.say("up", "killed.yaml", "--yes", "--detach")
-    assert up.returncode == 0, up.stderr
-    bench.until(lambda: bench.marks() >= 3, "three steps")
-    filler = fill(small_disk)
-    bench.until(lambda: "trying again" in supervisor_says(bench) or not trainers(bench), "the trouble is noticed")
+    bench.say(*UP, "--detach")
+    bench.wait(lambda: bench.reported() >= 3, "three steps")
+    filler = fill(disk)
+    bench.wait(lambda: "trying again" in bench.supervisor_says() or "trainer" not in bench.roles(), "it is noticed")
     time.sleep(5.0)
-    for arguments in (("status",), ("events", "killed"), ("cost", "killed")):  # reading may go on; what fails says why
-        done = bench.say(*arguments)
-        assert done.returncode in (0, 5), done.stderr
-        assert done.stderr.count("error: ") == (1 if done.returncode else 0)
+    for arguments in (("status",), ("events", RUN_NAME), ("cost", RUN_NAME)):  # reading may go on; what fails says why
+        code, _, err = bench.say(*arguments, allowed=(0, 5))
+        assert err.count("error: ") == (1 if code else 0)
     filler.unlink()
 
-    before = bench.marks()
-    on = bench.say("up", "killed", "--yes", "--detach")
-    assert on.returncode == 0, on.stderr
-    bench.until(lambda: bench.marks() >= before + 3, "it goes on")
+    before = bench.reported()
+    bench.say(*UP_AGAIN)
+    bench.wait(lambda: bench.reported() >= before + 3, "it goes on")
     bench.ends_well()
 
 
-def supervisor_says(bench: Watched) -> str:
-    return "".join(file.read_text("utf-8", "replace") for file in bench.store.glob("runs/*/logs/supervisor.log"))
-
-
-def trainers(bench: Watched) -> object:
-    return bench.place.live(bench.store).get("trainer")
+def test_a_full_disk_of_the_runs_folder_alone(disk: Path, tmp_path: Path, sampler: Sampler) -> None:
+    """The ledger lies elsewhere: `status` says what is wrong, and `down` ends the run."""
+    bench = Watched(ThisMachine(), disk / "home", sampler, steps=LONG_RUN, ledger=str(tmp_path / "ledger.db"))
+    bench.say(*UP, "--detach")
+    bench.wait(lambda: bench.reported() >= 3, "three steps")
+    filler = fill(disk)
+    time.sleep(5.0)
+    code, out, err = bench.say("status", RUN_NAME, allowed=(0, 1, 5))
+    assert code or "nothing is wrong" not in out, (out, err)
+    bench.down()
+    assert bench.until(lambda: not list(processes(bench.store)), 10.0)
+    filler.unlink()
+    bench.ends_well()
 
 
 @pytest.fixture(scope="module")
@@ -145,49 +136,58 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def bench(server: Server, tmp_path: Path) -> Iterator[Watched]:
-    made = Watched(LongRun(), tmp_path / "home", ledger=server.new_database())
+def bench(server: Server, tmp_path: Path, sampler: Sampler) -> Iterator[Watched]:
+    made = Watched(ThisMachine(), tmp_path / "home", sampler, steps=LONG_RUN, ledger=server.new_database())
     yield made
-    for process in tagged(made.store):
-        kill(process)
+    end_everything(tmp_path)
 
 
 def test_a_server_that_is_gone_in_the_middle(server: Server, bench: Watched) -> None:
-    up = bench.say("up", "killed.yaml", "--yes", "--detach")
-    assert up.returncode == 0, up.stderr
-    bench.until(lambda: bench.marks() >= 2, "two steps")
-    live = bench.place.live(bench.store)
+    bench.say(*UP, "--detach")
+    bench.wait(lambda: bench.reported() >= 2, "two steps")
+    live = bench.roles()
     server.stop()
     try:
-        bench.until(lambda: "trying again, and holding the limits" in supervisor_says(bench), "it is noticed")
-        for arguments in (("status",), ("up", "killed", "--yes"), ("down", "killed"), ("logs", "killed")):
+        bench.wait(lambda: "trying again, and holding the limits" in bench.supervisor_says(), "it is noticed")
+        for arguments in (("status",), UP_AGAIN, ("logs", RUN_NAME)):
             bench.says_once("can't be reached", *arguments)
-        before = bench.marks()
-        bench.until(lambda: bench.marks() > before, "the job goes on")
+        before = bench.reported()
+        bench.wait(lambda: bench.reported() > before, "the job goes on")
     finally:
         server.start()
-    bench.until(lambda: bench.say("status").returncode == 0, "the server is back")
-    before = bench.marks()
-    bench.until(lambda: bench.marks() > before, "the job still goes on")
-    now = bench.place.live(bench.store)
-    assert {role: now[role] for role in ("trainer", "sandbox")} == {role: live[role] for role in ("trainer", "sandbox")}
+    bench.wait(lambda: bench.say("status", allowed=(0, 5))[0] == 0, "the server is back")
+    before = bench.reported()
+    bench.wait(lambda: bench.reported() > before, "the job still goes on")
+    assert bench.roles()["trainer"] == live["trainer"]
     # its lock went with the server, so that `status` may have started another supervisor: one of the two leaves
-    bench.until(lambda: len(bench.place.live(bench.store)["supervisor"]) == 1, "one supervisor")
+    bench.wait(lambda: len(bench.roles()[SUPERVISOR]) == 1, "one supervisor")
+    bench.ends_well()
+
+
+def test_down_ends_a_run_while_the_server_is_gone(server: Server, bench: Watched) -> None:
+    bench.say(*UP, "--detach")
+    bench.wait(lambda: bench.reported() >= 2, "two steps")
+    (folder,) = folders(bench.store)
+    server.stop()
+    try:
+        bench.says_once("can't be reached", DOWN[0], folder.name, *DOWN[2:])
+        bench.wait(lambda: not list(processes(bench.store)), "its processes were found by their tags")
+    finally:
+        server.start()
+    bench.spoiled["bill"].add(folder.name)
     bench.ends_well()
 
 
 def test_limits_hold_while_the_server_is_gone(server: Server, bench: Watched) -> None:
-    up = bench.say("up", "killed.yaml", "--yes", "--detach", "--allow-over-limit", "--limit-hours", "0.005")
-    assert up.returncode == 0, up.stderr
-    bench.until(lambda: bench.marks() >= 2, "two steps")
+    bench.say(*UP, "--detach", "--allow-over-limit", "--limit-hours", "0.005")
+    bench.wait(lambda: bench.reported() >= 2, "two steps")
     server.stop()
     try:
-        bench.until(lambda: set(bench.place.live(bench.store)) == {"supervisor"}, "everything else has ended")
+        bench.wait(lambda: set(bench.roles()) <= {SUPERVISOR}, "everything else has ended")
     finally:
         server.start()
-    bench.until(lambda: not bench.place.live(bench.store), "the supervisor has written what it did, and left")
-    with open_ledger(bench.ledger) as ledger:
-        run = ledger.get_run("killed")
-        assert (run.state, run.note.endswith("while the ledger was away")) == ("stopped", True), run.note
-        assert Decimal("0.0001") < ledger.bill(run.run_id).known_usd < Decimal("0.002")
+    bench.wait(lambda: not of_role(bench.store, SUPERVISOR), "the supervisor has written what it did, and left")
+    (run,) = bench.runs()
+    assert (run["state"], str(run["note"]).endswith("while the ledger was away")) == ("stopped", True), run["note"]
+    assert Decimal("0.0001") < machine_usd(bench.ledger, str(run["run_id"])) < Decimal("0.002")
     bench.ends_well()
