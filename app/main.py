@@ -9,6 +9,7 @@ import streamlit as st
 from app import data, ui
 from clusterctl.dashboard import login
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.listen import is_loopback
 
 PAGES = {
     "overview": ("Overview", ":material/monitoring:"), "plan": ("Plan vs actual", ":material/fact_check:"),
@@ -28,7 +29,7 @@ FAILURES = {
 
 def guard() -> bool:
     """Whoever is not on this machine logs in, however Streamlit was started; whether somebody has."""
-    if login.is_loopback(st.get_option("server.address")):
+    if is_loopback(st.get_option("server.address")):
         return False
     secrets = dict(st.secrets) if st.secrets.load_if_toml_exists() else {}
     lacking = login.missing(secrets)

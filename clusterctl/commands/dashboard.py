@@ -11,7 +11,7 @@ import typer
 from typer import Option
 
 from clusterctl.dashboard import server
-from clusterctl.dashboard.login import is_loopback
+from clusterctl.listen import is_loopback
 from clusterctl.paths import user_data_dir
 
 STOP = "clusterctl dashboard --stop"
@@ -27,29 +27,29 @@ def dashboard(
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show runs, money, GPUs and sandboxes in a browser."""
-    place = server.Place(user_data_dir() / "dashboard")
+    folder = server.DashboardFolder(user_data_dir() / "dashboard")
     if stop:
-        closed = server.stop(place)
-        said = f"stopped the dashboard at {closed.url}" if closed else "no dashboard runs"
-        typer.echo(json.dumps({"stopped": closed.url if closed else None}) if as_json else said)
+        stopped = server.stop(folder)
+        said = f"stopped the dashboard at {stopped.url}" if stopped else "no dashboard runs"
+        typer.echo(json.dumps({"stopped": stopped.url if stopped else None}) if as_json else said)
         return
     if sample:
         from clusterctl.dashboard.sample import ensure_sample
 
         ensure_sample(user_data_dir())
-    door, new = server.start(place, host=host, port=port, sample=sample)
+    opened, new = server.start(folder, host=host, port=port, sample=sample)
     if as_json:
-        typer.echo(json.dumps({"url": door.url, "started": new, "stop": STOP}))
+        typer.echo(json.dumps({"url": opened.url, "started": new, "stop": STOP}))
     else:
-        typer.echo(door.url)
+        typer.echo(opened.url)
         typer.echo(
             f"{'runs' if new else 'ran already'}; `{STOP}` stops it" if background or not new else "Ctrl-C stops it",
             err=True,
         )
-    if door.url.startswith("http:") and not is_loopback(host):
+    if opened.url.startswith("http:") and not is_loopback(host):
         typer.echo("put TLS in front of it: over http:// everybody on the way reads figures and cookies", err=True)
     if new and not background:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            server.follow(door)
-        server.stop(place)
+            server.follow(opened)
+        server.stop(folder)

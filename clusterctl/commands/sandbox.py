@@ -37,12 +37,11 @@ def serve(
     unsafe_no_sandbox: Unsafe = False,
 ) -> None:
     """Serve SandboxFusion's interface (POST /run_code) until stopped; prints its address."""
+    from clusterctl.listen import read_token
     from clusterctl.sandbox.server import SandboxServer
     from clusterctl.sandbox.verdict import Policy
 
-    token = None if token_file is None else _read(token_file).decode().strip()
-    if token == "":
-        raise SpecError(f"{token_file} is empty", hint="write a long random word into it")
+    token = read_token(token_file)
     address, isolation, policy = (host, port), _isolation(unsafe_no_sandbox), Policy(memory_mib=memory_mib)
     workers = workers or 2 * (os.cpu_count() or 1)
     with SandboxServer(address, isolation, policy, workers=workers, queue=queue, token=token) as server:

@@ -10,7 +10,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import typer
 from typer import Argument, Option
@@ -44,17 +43,10 @@ def agent(
     metrics_file: Annotated[
         list[str] | None, Option(help="Files (a pattern) of metrics to pass on; repeatable.")
     ] = None,
-    remote_write: Annotated[str | None, Option(help="URL to push to, by Prometheus' remote-write.")] = None,
-    remote_write_token_file: Annotated[Path | None, Option(help="File with its token.")] = None,
 ) -> None:
     """Measure this node until stopped: GPUs, host, sandboxes, who holds what, why a GPU idles."""
     if not installed():
         raise ClusterctlError("the agent needs the extra `telemetry`", hint="pip install 'clusterctl[telemetry]'")
-    if remote_write and "@" in urlsplit(remote_write).netloc:
-        raise SpecError(
-            "--remote-write: the URL holds a password, which every user here could read",
-            hint="put a token into a file and name it with --remote-write-token-file",
-        )
     settings = Settings(
         store=_absolute(store or written_store()),
         node=node or socket.gethostname(),
@@ -65,8 +57,6 @@ def agent(
         sandboxes=tuple(sandbox or ()),
         sandbox_token_file=_text(sandbox_token_file),
         metrics_files=tuple(metrics_file or ()),
-        remote_write=remote_write,
-        remote_write_token_file=_text(remote_write_token_file),
     )
     sys.stdout.flush()
     os.execv(sys.executable, settings.command())  # noqa: S606 - a process without the command line's memory

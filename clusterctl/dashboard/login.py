@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from clusterctl.errors import SpecError
+from clusterctl.listen import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,16 +25,6 @@ HINT = (
     "write [auth] with redirect_uri, cookie_secret, client_id, client_secret, server_metadata_url, and [clusterctl]"
     " with allowed_emails into FILE (docs/dashboard.md), or leave out --host and use an SSH tunnel"
 )
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether only this machine can reach the address.  A name other than localhost may mean anything."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
 
 
 def missing(secrets: Mapping[str, Any]) -> tuple[str, ...]:
@@ -80,7 +70,7 @@ def public_url(secrets: Mapping[str, Any]) -> str:
     return str(secrets[SECTION]["redirect_uri"]).removesuffix(CALLBACK)
 
 
-def refuse_open_doors(host: str, files: Iterable[Path]) -> str | None:
+def require_login(host: str, files: Iterable[Path]) -> str | None:
     """The public URL of a dashboard that others can reach; None where only this machine can.
 
     Raises SpecError when others could reach it and no login is configured in any of `files`, or others can read them.

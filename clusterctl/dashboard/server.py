@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -11,12 +10,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from clusterctl.dashboard.login import refuse_open_doors
+from filelock import FileLock
+
+from clusterctl.dashboard.login import require_login
 from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.paths import bundle_root
 from clusterctl.specfile.write import write_atomic
@@ -33,45 +34,46 @@ POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """Where a dashboard is, and which process it is (pid:start time)."""
+class RunningDashboard:
+    """A dashboard that people can open."""
 
     url: str
     host: str
     port: int
     address: str
+    """Of its process: pid:start time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """The dashboard's folder: lock, door, log, `.streamlit/secrets.toml`."""
+class DashboardFolder:
+    """Lock, log and settings of the dashboard of a data folder."""
 
-    folder: Path
+    path: Path
 
     @property
     def lock(self) -> Path:
         """Held by the live dashboard, and holding its address."""
-        return self.folder / "dashboard.lock"
+        return self.path / "dashboard.lock"
 
     @property
     def log(self) -> Path:
         """What Streamlit says."""
-        return self.folder / "dashboard.log"
+        return self.path / "dashboard.log"
 
     def secrets(self) -> tuple[Path, Path]:
         """Where Streamlit looks for `secrets.toml`; the later one wins."""
-        return Path.home() / ".streamlit" / "secrets.toml", self.folder / ".streamlit" / "secrets.toml"
+        return Path.home() / ".streamlit" / "secrets.toml", self.path / ".streamlit" / "secrets.toml"
 
-    def door(self) -> Door | None:
-        """The live dashboard, or None.  A note that outlived its process counts for nothing."""
+    def running(self) -> RunningDashboard | None:
+        """The live dashboard, or None.  A file that outlived its process counts for nothing."""
         try:
-            door = Door(**json.loads((self.folder / "dashboard.json").read_text("utf-8")))
-            return door if door.address == self.lock.read_text("ascii") and alive(door.address) else None
+            noted = RunningDashboard(**json.loads((self.path / "dashboard.json").read_text("utf-8")))
+            return noted if noted.address == self.lock.read_text("ascii") and alive(noted.address) else None
         except (OSError, ValueError, TypeError):
             return None
 
     def clear(self) -> None:
-        """End whatever holds the lock: a dashboard whose starter died before it wrote the door down."""
+        """End whatever holds the lock: also a dashboard whose starter died before it noted its URL."""
         with contextlib.suppress(OSError, ValueError):
             end(self.lock.read_text("ascii"), grace_seconds=STOP_GRACE_SECONDS)
 
@@ -79,54 +81,54 @@ class Place:
     def alone(self) -> Iterator[None]:
         """One start or stop at a time."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = (self.folder / "starting.lock").open("a")
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(self.path / "starting.lock").acquire()
         except OSError as error:
             hint = "CLUSTERCTL_HOME names another data folder"
-            raise StateError(f"{self.folder} can't be written: {error.strerror}", hint=hint) from error
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            raise StateError(f"{self.path} can't be written: {error.strerror}", hint=hint) from error
+        with lock:
             yield
 
 
-def start(place: Place, *, host: str, port: int | None, sample: bool) -> tuple[Door, bool]:
+def start(folder: DashboardFolder, *, host: str, port: int | None, sample: bool) -> tuple[RunningDashboard, bool]:
     """(the live dashboard, whether it was started now).  Takes over one that lives, replaces one that has died.
 
     Raises SpecError (no login, port taken), StateError (another address is served already), ClusterctlError.
     """
     _need_streamlit()
-    public = refuse_open_doors(host, place.secrets())
-    with place.alone():
-        old = place.door()
+    public = require_login(host, folder.secrets())
+    with folder.alone():
+        old = folder.running()
         if old is not None:
             if old.host != host or port not in (None, old.port):
                 raise StateError(f"a dashboard runs at {old.url}", hint="`clusterctl dashboard --stop` first")
             return _for(old, sample=sample), False
-        place.clear()
+        folder.clear()
         chosen = _free_port(host, port)
-        command = _command(place, host, chosen, public)
-        pid = spawn(command, folder=place.folder, environment=_environment(), log=place.log)
-        door = Door(url=public or _url(host, chosen), host=host, port=chosen, address=_wait(place, pid, host, chosen))
-        write_atomic(place.folder / "dashboard.json", json.dumps(asdict(door)) + "\n")
-        return _for(door, sample=sample), True
+        command = _command(folder, host, chosen, public)
+        pid = spawn(command, folder=folder.path, environment=_environment(), log=folder.log)
+        address = _wait(folder, pid, host, chosen)
+        started = RunningDashboard(url=public or _url(host, chosen), host=host, port=chosen, address=address)
+        write_atomic(folder.path / "dashboard.json", json.dumps(asdict(started)) + "\n")
+        return _for(started, sample=sample), True
 
 
-def stop(place: Place) -> Door | None:
-    """End the dashboard; the door that is now closed, or None where none was open."""
-    with place.alone():
-        door = place.door()
-        place.clear()
-        return door
+def stop(folder: DashboardFolder) -> RunningDashboard | None:
+    """End the dashboard; what was stopped, or None where none ran."""
+    with folder.alone():
+        stopped = folder.running()
+        folder.clear()
+        return stopped
 
 
-def follow(door: Door) -> None:
+def follow(dashboard: RunningDashboard) -> None:
     """Return when the dashboard has gone."""
-    while alive(door.address):
+    while alive(dashboard.address):
         time.sleep(0.5)
 
 
-def _for(door: Door, *, sample: bool) -> Door:
-    return Door(**asdict(door) | {"url": f"{door.url}/?data=simulated" if sample else door.url})
+def _for(dashboard: RunningDashboard, *, sample: bool) -> RunningDashboard:
+    return replace(dashboard, url=f"{dashboard.url}/?data=simulated") if sample else dashboard
 
 
 def _need_streamlit() -> None:
@@ -156,8 +158,8 @@ def _free_port(host: str, wanted: int | None) -> int:
     raise SpecError(f"{host} {tried} can't be used: {reason}", hint="name another with --port")
 
 
-def _command(place: Place, host: str, port: int, public: str | None) -> list[str]:
-    """Streamlit under the lock.  What guards the door is said here, where no settings file can change it."""
+def _command(folder: DashboardFolder, host: str, port: int, public: str | None) -> list[str]:
+    """Streamlit, which holds the lock.  Who may open it is said here, where no settings file can change it."""
     seen = urlsplit(public or "").hostname or host  # whose pages may open the websocket
     options = {
         "server.address": host,
@@ -179,7 +181,7 @@ def _command(place: Place, host: str, port: int, public: str | None) -> list[str
         flags += [part for name in ("localhost", "127.0.0.1", "::1") for part in ("--server.allowedHosts", name)]
     script = "main.py" if public is None else "behind_login.py"
     program = [sys.executable, "-P", str(bundle_root() / "app" / "serve.py"), script, *flags]
-    return [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(place.lock), *program]
+    return [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(folder.lock), *program]
 
 
 def _environment() -> dict[str, str]:
@@ -188,7 +190,7 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(bundle_root()), "PYTHONUNBUFFERED": "1"}
 
 
-def _wait(place: Place, pid: int, host: str, port: int) -> str:
+def _wait(folder: DashboardFolder, pid: int, host: str, port: int) -> str:
     """The address of the process, once it answers."""
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     url = f"{_url(local, port)}/_stcore/health"
@@ -196,12 +198,12 @@ def _wait(place: Place, pid: int, host: str, port: int) -> str:
     while time.monotonic() < deadline and running(pid):
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1.0) as answer:  # noqa: S310 - http
             if answer.status == 200:
-                return place.lock.read_text("ascii")
+                return folder.lock.read_text("ascii")
         time.sleep(POLL_SECONDS)
     if running(pid):
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             os.killpg(pid, 15)
-    raise ClusterctlError("the dashboard did not start", hint=f"{place.log} says why: {_tail(place.log)}")
+    raise ClusterctlError("the dashboard did not start", hint=f"{folder.log} says why: {_tail(folder.log)}")
 
 
 def _tail(log: Path) -> str:

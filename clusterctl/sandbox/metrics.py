@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
-import threading
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
-BUCKET_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-_PREFIX = "clusterctl_sandbox_"
-_KINDS = {
-    "requests_total": "counter",
-    "cpu_seconds_total": "counter",
-    "running": "gauge",
-    "queued": "gauge",
-    "workers": "gauge",
-    "request_seconds": "histogram",
-    "start_seconds": "histogram",
-}
+BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_PREFIX = "clusterctl_sandbox"
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the time of a series' first value: Prometheus asks for none
 
 
 class Metrics:
-    """Counters of one server; any thread may change them.
+    """Counters of one server; any thread may change them."""
 
-    `request_seconds` runs from a whole request read to its answer, waiting included; `start_seconds` from asking for a
-    sandbox to its program's start; `cpu_seconds_total` is that of programs that were not stopped.
-    """
+    def __init__(self, workers: int) -> None:
+        """workers: programs that the server runs at once."""
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            f"{_PREFIX}_requests", "Requests by how they ended.", ["language", "result"], registry=self._registry
+        )
+        self.cpu_seconds = Counter(
+            f"{_PREFIX}_cpu_seconds", "CPU time of programs that were not stopped.", registry=self._registry
+        )
+        self.running = Gauge(f"{_PREFIX}_running", "Programs that run now.", registry=self._registry)
+        self.queued = Gauge(f"{_PREFIX}_queued", "Requests that wait.", registry=self._registry)
+        Gauge(f"{_PREFIX}_workers", "Programs that may run at once.", registry=self._registry).set(workers)
+        self.request_seconds = self._histogram("request", "From a whole request read to its answer, waiting included.")
+        self.start_seconds = self._histogram("start", "From asking for a sandbox to its program's start.")
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._values: dict[str, dict[str, float]] = {name: {} for name in _KINDS}
-        for name in ("request_seconds", "start_seconds"):
-            bounds = [f'_bucket{{le="{bound}"}}' for bound in (*BUCKET_SECONDS, "+Inf")]
-            self._values[name] = dict.fromkeys([*bounds, "_sum", "_count"], 0.0)
+    def page(self) -> str:
+        """All of it as it is now."""
+        return generate_latest(self._registry).decode()
 
-    def add(self, name: str, value: float = 1.0, labels: str = "") -> None:
-        """Count up."""
-        with self._lock:
-            self._values[name][labels] = self._values[name].get(labels, 0.0) + value
-
-    def observe(self, name: str, seconds: float) -> None:
-        """Put a duration into a histogram."""
-        self.add(name, seconds, "_sum")
-        for bound in (*(bound for bound in BUCKET_SECONDS if seconds <= bound), "+Inf"):
-            self.add(name, 1, f'_bucket{{le="{bound}"}}')
-        self.add(name, 1, "_count")
-
-    def text(self, **gauges: float) -> str:
-        """Everything, with `gauges` as they are now."""
-        with self._lock:
-            values = {**self._values, **{name: {"": value} for name, value in gauges.items()}}
-            lines = [
-                line
-                for name, kind in _KINDS.items()
-                for line in (
-                    f"# TYPE {_PREFIX}{name} {kind}",
-                    *(f"{_PREFIX}{name}{labels} {value:.15g}" for labels, value in values[name].items()),
-                )
-            ]
-        return "\n".join(lines) + "\n"
+    def _histogram(self, name: str, words: str) -> Histogram:
+        return Histogram(f"{_PREFIX}_{name}_seconds", words, buckets=BUCKETS_SECONDS, registry=self._registry)

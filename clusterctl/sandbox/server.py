@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 import json
 import resource
 import select
@@ -23,6 +22,7 @@ from pydantic import ValidationError
 
 from clusterctl import __version__
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.listen import require_token
 from clusterctl.sandbox.fusion import RunCodeRequest, response
 from clusterctl.sandbox.isolation import Isolation
 from clusterctl.sandbox.languages import LANGUAGES, languages
@@ -64,15 +64,13 @@ class SandboxServer(ThreadingHTTPServer):
         token: str | None,
     ) -> None:
         """Raises SpecError when `address` can be reached from outside and there is no token, or can't be had."""
-        if token is None and not _is_loopback(address[0]):
-            hint = "give a --token-file, or listen on 127.0.0.1"
-            raise SpecError(f"{address[0]} can be reached from outside this machine", hint=hint)
+        require_token(address[0], token)
         most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (most_files, most_files)
         )  # for 1,000 connections and their sandboxes
         self.policy, self.isolation, self.workers, self.token = policy, isolation, workers, token
-        self.metrics = Metrics()
+        self.metrics = Metrics(workers)
         end_orphans()
         self._places, self._lock = threading.Semaphore(workers), threading.Lock()
         self._num_inside, self._room = 0, workers + queue
@@ -99,11 +97,11 @@ class SandboxServer(ThreadingHTTPServer):
         except SpecError as error:
             raise _Refused(HTTPStatus.UNPROCESSABLE_ENTITY, error.message) from error
         finally:
-            self.metrics.add("requests_total", labels=f'{{language="{language}",result="{result}"}}')
-            self.metrics.observe("request_seconds", time.monotonic() - began)
+            self.metrics.requests.labels(language, result).inc()
+            self.metrics.request_seconds.observe(time.monotonic() - began)
         for phase in filter(None, (verdict.compile, verdict.run)):
-            self.metrics.observe("start_seconds", phase.start_seconds)
-            self.metrics.add("cpu_seconds_total", phase.cpu_seconds or 0.0)
+            self.metrics.start_seconds.observe(phase.start_seconds)
+            self.metrics.cpu_seconds.inc(phase.cpu_seconds or 0.0)
         return json.dumps(response(verdict))
 
     def _in_turn(self, request: Request, is_gone: Callable[[], bool]) -> Verdict:
@@ -130,7 +128,9 @@ class SandboxServer(ThreadingHTTPServer):
             return json.dumps({"status": "ok", "version": __version__, **isolation, "languages": usable})
         if path == "/metrics":
             running = min(self._num_inside, self.workers)
-            return self.metrics.text(running=running, queued=self._num_inside - running, workers=self.workers)
+            self.metrics.running.set(running)
+            self.metrics.queued.set(self._num_inside - running)
+            return self.metrics.page()
         raise _Refused(HTTPStatus.NOT_FOUND, f"no page {path}")
 
 
@@ -199,10 +199,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """The counters tell what happened; programs stay out of logs."""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name may lead anywhere

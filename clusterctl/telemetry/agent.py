@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import gc
 import glob
 import os
@@ -19,17 +19,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from clusterctl.errors import ClusterctlError
+from clusterctl.listen import read_token
 from clusterctl.paths import user_data_dir
 from clusterctl.store import open_objects
 from clusterctl.store.batches import Outbox
 from clusterctl.telemetry import serve
 from clusterctl.telemetry.collector import Collector
-from clusterctl.telemetry.exposition import Families, add, parse, write
-from clusterctl.telemetry.gpu_processes import Holders
+from clusterctl.telemetry.exposition import Families, merge, read_file, write
+from clusterctl.telemetry.gpu_processes import GpuProcesses
 from clusterctl.telemetry.parquet import segments
 from clusterctl.telemetry.phases import Phases, socket_path
-from clusterctl.telemetry.remote_write import RemoteWrite
 from clusterctl.telemetry.sandboxes import TIMEOUT_SECONDS, SandboxServer
 from clusterctl.telemetry.settings import OFF, Settings
 
@@ -63,14 +65,13 @@ class Agent:
         self._outbox: Outbox | None = None
         if settings.store != OFF:
             self._outbox = Outbox(open_objects(settings.store), node=settings.node, max_bytes=MAX_WAITING_BYTES)
-        self._push: RemoteWrite | None = None
-        if settings.remote_write:
-            self._push = RemoteWrite(settings.remote_write, _secret(settings.remote_write_token_file))
         self._collector: Collector | None = None
         self._sandboxes: dict[str, Families] = {}
         self._failures: dict[str, str] = {}
         self._due = threading.Event()
         self._clock = 0.0
+        self._waits = False
+        """For another agent to end."""
         self._began = self._compacted = time.monotonic()
         self._compaction: subprocess.Popen[bytes] | None = None
 
@@ -78,17 +79,17 @@ class Agent:
         """Until `stopping` is set; then the last rows are written."""
         settings = self.settings
         if settings.listen:
-            say(f"metrics on {serve.start(settings.listen, _secret(settings.token_file), self.page)}")
+            say(f"metrics on {serve.start(settings.listen, read_token(settings.token_file), self.page)}")
         threading.Thread(target=self._send, daemon=True).start()
         scrapes = [threading.Thread(target=self._scrape, args=(url,), daemon=True) for url in settings.sandboxes]
         for scrape in scrapes:
             scrape.start()
-        lock = _NodeLock(user_data_dir())
+        lock = FileLock(user_data_dir() / "telemetry-agent.lock", blocking=False)
         next_tick, next_write = time.monotonic(), settings.write_seconds * (time.time() // settings.write_seconds + 1)
         while not self.stopping.wait(max(next_tick - time.monotonic(), 0.0)):
             next_tick = max(next_tick + settings.interval_seconds, time.monotonic())
             try:
-                if self._collector is None and lock.taken():
+                if self._collector is None and self._is_first(lock):
                     self._collector = self._measure()
                 if self._collector is not None:
                     self._collector.tick(settings.interval_seconds)
@@ -118,11 +119,10 @@ class Agent:
             self._collector.expose(families)
         of_run = {"run": self.run} if self.run else {}
         for scraped in list(self._sandboxes.values()):
-            add(families, scraped, {"hostname": self.settings.node} | of_run)
+            merge(families, scraped, {"hostname": self.settings.node} | of_run)
         for file in sorted(file for pattern in self.settings.metrics_files for file in glob.glob(pattern)):  # noqa: PTH207
             try:
-                if time.time() - Path(file).stat().st_mtime < STALE_SECONDS:
-                    add(families, parse(Path(file).read_text("utf-8")), {})
+                merge(families, read_file(Path(file), max_age_seconds=STALE_SECONDS), {})
                 self._went_well(file)
             except (OSError, ValueError) as error:
                 self._failed(file, str(error))
@@ -139,8 +139,6 @@ class Agent:
             for table, added in (rows | {"notes": [*rows["notes"], *gaps]}).items():
                 for segment in segments(table, added):
                     self._outbox.add(segment)
-        if self._push is not None:
-            self._push.add(self.families(), _ms(time.time()), {"job": "clusterctl", "instance": self.settings.node})
         self._due.set()
         gpus = self._collector.gpus if self._collector else None
         if gpus is not None and gpus.replaced and time.monotonic() - self._began > STALE_SECONDS:
@@ -159,17 +157,29 @@ class Agent:
         say(f"{kind} {subject}: {text}")
         self.add("notes", kind=kind, subject=subject, text=text)
 
+    def _is_first(self, lock: FileLock) -> bool:
+        """Whether this agent measures the node: of two agents of one user, the other waits until that one ends."""
+        try:
+            user_data_dir().mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            if not self._waits:
+                say("another agent measures this node; this one follows its sandboxes, and waits")
+            self._waits = True
+            return False
+        return True
+
     def _measure(self) -> Collector:
         """This agent is the one that measures the node; it hears the phases too."""
-        holders = Holders()
-        phases = Phases(holders)
+        processes = GpuProcesses()
+        phases = Phases(processes)
         path = socket_path(user_data_dir())
         try:
             phases.listen(path)
         except OSError as error:
             self.note("error", "phases", f"{path}: {error.strerror}: nobody can say its phase")
         return Collector(
-            node=self.settings.node, run=self.run, holders=holders, phases=phases, add=self.add, note=self.note
+            node=self.settings.node, run=self.run, processes=processes, phases=phases, add=self.add, note=self.note
         )
 
     def _clock_holds(self) -> bool:
@@ -198,16 +208,15 @@ class Agent:
             )
 
     def _send_all(self) -> None:
-        for subject, to in (("store", self._outbox), ("remote-write", self._push)):
-            if to is not None:
-                to.send()
-                if to.failure:
-                    self._failed(subject, to.failure)
-                else:
-                    self._went_well(subject)
+        if self._outbox is not None:
+            self._outbox.send()
+            if self._outbox.failure:
+                self._failed("store", self._outbox.failure)
+            else:
+                self._went_well("store")
 
     def _scrape(self, url: str) -> None:
-        server = SandboxServer(url, _secret(self.settings.sandbox_token_file))
+        server = SandboxServer(url, read_token(self.settings.sandbox_token_file))
         last, answered = False, False
         while not last:
             last = self.stopping.wait(SCRAPE_SECONDS if answered else FIRST_SECONDS)
@@ -234,48 +243,19 @@ class Agent:
             self.note("error", subject, "works again")
 
 
-class _NodeLock:
-    """Of two agents of one user on a node, one measures it; the other waits until that one ends."""
-
-    def __init__(self, home: Path) -> None:
-        home.mkdir(parents=True, exist_ok=True)
-        self._file = (home / "telemetry-agent.lock").open("a")
-        self._said = False
-
-    def taken(self) -> bool:
-        """Take it if it is free."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if not self._said:
-                say("another agent measures this node; this one follows its sandboxes, and waits")
-            self._said = True
-            return False
-        return True
-
-
 def say(line: str) -> None:
-    """One line on stdout, at once; with the time on a terminal, since logs have their own."""
-    time_of_day = f"{datetime.now().astimezone():%H:%M:%S} " if sys.stdout.isatty() else ""
-    sys.stdout.write(f"{time_of_day}{line}\n")
-    sys.stdout.flush()
+    """One line on stdout, at once; with the time on a terminal, since logs have their own.
+
+    A log that can't be written is no reason to stop measuring.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        time_of_day = f"{datetime.now().astimezone():%H:%M:%S} " if sys.stdout.isatty() else ""
+        sys.stdout.write(f"{time_of_day}{line}\n")
+        sys.stdout.flush()
 
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _secret(file: str | None) -> str | None:
-    """Raises ClusterctlError for a file that can't be read or is empty."""
-    if file is None:
-        return None
-    try:
-        secret = Path(file).read_text("utf-8").strip()
-    except OSError as error:
-        raise ClusterctlError(f"{file}: cannot be read: {error.strerror}") from error
-    if not secret:
-        raise ClusterctlError(f"{file} is empty", hint="write a long random word into it")
-    return secret
 
 
 def main() -> int:
@@ -291,7 +271,6 @@ def main() -> int:
         sys.stderr.write(f"error: {error.message}\n" + (f"\nhint: {error.hint}\n" if error.hint else ""))
         return error.exit_code
     say("stopped")
-    sys.stdout.flush()
     os._exit(0)  # threads may hang in a driver; they must not hold up the end
 
 

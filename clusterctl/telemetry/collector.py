@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.telemetry import dcgm
-from clusterctl.telemetry.exposition import Families, Family
+from clusterctl.telemetry.exposition import Families, add_sample
 from clusterctl.telemetry.gpus import SLOW_SECONDS, Gpus
 from clusterctl.telemetry.host import Host
 from planners.telemetry.idle import Held, why_idle
@@ -18,7 +18,7 @@ from planners.telemetry.tables import GPU, Idle, RollUp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clusterctl.telemetry.gpu_processes import GpuHolder, Holders
+    from clusterctl.telemetry.gpu_processes import GpuProcess, GpuProcesses
     from clusterctl.telemetry.nvml import Reading
     from clusterctl.telemetry.phases import Phases
 
@@ -37,7 +37,7 @@ class Collector:
         *,
         node: str,
         run: str | None,
-        holders: Holders,
+        processes: GpuProcesses,
         phases: Phases,
         add: Callable[..., None],
         note: Callable[[str, str, str], None],
@@ -45,7 +45,7 @@ class Collector:
         """add(table, **columns) takes a row; run: whose node this is, where it is one run's."""
         self.gpus = Gpus(note)
         self._node, self._run, self._add, self._note = node, run, add, note
-        self._holders, self._phases, self._host = holders, phases, Host(Path("/"))
+        self._processes, self._phases, self._host = processes, phases, Host(Path("/"))
         self._lock = threading.Lock()
         self._last: dict[str, tuple[Reading, dict[str, float], dict[str, str]]] = {}
         self._held: set[str] = set()
@@ -67,8 +67,8 @@ class Collector:
                 self._gpu(reading, interval_seconds * MAX_TICKS, new_xids=dict(xids))
             try:
                 row = self._host.row()
-            except (OSError, ValueError, KeyError, IndexError) as error:
-                self._once("absent", "host", f"/proc can't be read: {error}")
+            except (OSError, ValueError, LookupError, RuntimeError) as error:
+                self._once("absent", "host", f"it can't be measured: {error}")
             else:
                 if row is not None:
                     self._add("host", **row)
@@ -98,14 +98,12 @@ class Collector:
         with self._lock:
             for _, columns, labels in self._fresh():
                 dcgm.expose(families, columns, labels)
-            if self._idle:
-                name = "clusterctl_gpu_idle_seconds_total"
-                families[name] = Family(kind="counter", help="Seconds that GPUs did no work, by reason.")
-                families[name].samples += [(name, dict(key), value) for key, (value, _) in self._idle.items()]
-            for key, name, kind, words, factor in HOST_SAMPLES:
-                if key in self._host.values:
-                    one = (name, {"hostname": self._node}, self._host.values[key] * factor)
-                    families[name] = Family(kind=kind, help=words, samples=[one])
+            for key, (seconds, _) in self._idle.items():
+                add_sample(families, IDLE_SAMPLE, dict(key), seconds)
+            for column, (factor, name, kind, words) in HOST_SAMPLES.items():
+                if column in self._host.values:
+                    value = self._host.values[column] * factor
+                    add_sample(families, (name, kind, words), {"hostname": self._node}, value)
 
     def _fresh(self) -> list[tuple[Reading, dict[str, float], dict[str, str]]]:
         """The last reading of what is there and answers."""
@@ -125,17 +123,17 @@ class Collector:
         columns = dcgm.measured(reading, before[0]) if before else dict(reading.values)
         if "xid" not in gpu.absent and gpu.parent is None:
             columns["xid"] = self._xid.get(gpu.uuid, 0)
-        holder = self._holders.of(reading.processes)
+        process = self._processes.owner(reading.processes)
         labels = dcgm.labels(gpu, self._node)
-        if holder is not None:
-            said = (("run", holder.run), ("role", holder.role), ("pod", holder.pod))
+        if process is not None:
+            said = (("run", process.run), ("role", process.role), ("pod", process.pod))
             labels |= {name: text for name, text in said if text}
             self._held.add(gpu.uuid)
         self._last[gpu.uuid] = (reading, columns, labels)
         if before is None or gpu.instances:
             return
         seconds = min(reading.at - before[0].at, most_seconds)
-        reason = self._reason(reading, holder, columns.get("gpu_util_pct"))
+        reason = self._reason(reading, process, columns.get("gpu_util_pct"))
         if reason is not None:
             key = tuple((labels | {"reason": reason.value}).items())
             self._idle[key] = (self._idle.get(key, (0.0, 0.0))[0] + seconds, reading.at)
@@ -145,21 +143,21 @@ class Collector:
         self._add(
             "gpu",
             gpu=gpu.name,
-            run=holder.run if holder else None,
-            role=holder.role if holder else None,
+            run=process.run if process else None,
+            role=process.role if process else None,
             reason=reason.value if reason else None,
             seconds=seconds,
             **row,
         )
 
-    def _reason(self, reading: Reading, holder: GpuHolder | None, gpu_util_pct: float | None) -> Idle | None:
-        if holder is not None:
-            age = holder.age_seconds()
+    def _reason(self, reading: Reading, process: GpuProcess | None, gpu_util_pct: float | None) -> Idle | None:
+        if process is not None:
+            age = process.age_seconds()
             phase, run_phases = None, dict[str, str]()
-            if holder.run is not None:
+            if process.run is not None:
                 since = time.clock_gettime(time.CLOCK_BOOTTIME) - age
-                phase, run_phases = self._phases.of(holder.run, holder.role, since)
-            return why_idle(gpu_util_pct, Held(role=holder.role, age_seconds=age, phase=phase, run_phases=run_phases))
+                phase, run_phases = self._phases.of(process.run, process.role, since)
+            return why_idle(gpu_util_pct, Held(role=process.role, age_seconds=age, phase=phase, run_phases=run_phases))
         gpu = reading.gpu
         unseen = reading.processes or "processes" in gpu.absent or "processes" in reading.failed
         if unseen:  # somebody may hold it, in a place that we can't look into
@@ -169,12 +167,13 @@ class Collector:
         return why_idle(gpu_util_pct, None, expected_seconds=expected)
 
 
-HOST_SAMPLES = (
-    ("memory_used_mib", "clusterctl_host_memory_used_bytes", "gauge", "Memory that is not available.", 2.0**20),
-    ("disk_used_mib", "clusterctl_host_disk_used_bytes", "gauge", "Used on the root file system.", 2.0**20),
-    ("disk_bytes", "clusterctl_host_disk_bytes_total", "counter", "Read from and written to whole disks.", 1.0),
-    ("network_bytes", "clusterctl_host_network_bytes_total", "counter", "Received and sent, without loopback.", 1.0),
-    ("cpu_busy_ticks", "clusterctl_host_cpu_busy_seconds_total", "counter", "Of all cores together.", 0.01),
-    ("cpu_all_ticks", "clusterctl_host_cpu_seconds_total", "counter", "Of all cores together.", 0.01),
-)
-"""Value, name, type, help, factor.  A tick of /proc/stat is a hundredth of a second (USER_HZ)."""
+IDLE_SAMPLE = ("clusterctl_gpu_idle_seconds_total", "counter", "Seconds that GPUs did no work, by reason.")
+HOST_SAMPLES = {
+    "memory_used_mib": (2.0**20, "clusterctl_host_memory_used_bytes", "gauge", "Memory that is not available."),
+    "disk_used_mib": (2.0**20, "clusterctl_host_disk_used_bytes", "gauge", "Used on the root file system."),
+    "disk_bytes": (1.0, "clusterctl_host_disk_bytes_total", "counter", "Read from and written to whole disks."),
+    "network_bytes": (1.0, "clusterctl_host_network_bytes_total", "counter", "Received and sent, without loopback."),
+    "cpu_busy_seconds": (1.0, "clusterctl_host_cpu_busy_seconds_total", "counter", "Of all cores together."),
+    "cpu_seconds": (1.0, "clusterctl_host_cpu_seconds_total", "counter", "Of all cores together."),
+}
+"""Factor, name, type and help of each value."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from clusterctl.telemetry.exposition import Families, Family
+from clusterctl.telemetry.exposition import About, Families, add_sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clusterctl.telemetry.nvml import Gpu, Reading
 
-SAMPLES: dict[str, tuple[str, str, str]] = {
+SAMPLES: dict[str, About] = {
     "gpu_util_pct": ("DCGM_FI_DEV_GPU_UTIL", "gauge", "GPU utilization (in %)."),
     "memory_util_pct": ("DCGM_FI_DEV_MEM_COPY_UTIL", "gauge", "Memory utilization (in %)."),
     "encoder_util_pct": ("DCGM_FI_DEV_ENC_UTIL", "gauge", "Encoder utilization (in %)."),
@@ -132,7 +132,6 @@ def labels(gpu: Gpu, node: str) -> dict[str, str]:
 
 def expose(families: Families, values: Mapping[str, float], of: Mapping[str, str]) -> None:
     """Add a GPU's values as samples with these labels."""
-    for name, (sample, kind, words) in SAMPLES.items():
+    for name, about in SAMPLES.items():
         if name in values:
-            family = families.setdefault(sample, Family(kind=kind, help=words))
-            family.samples.append((sample, of, values[name] * FACTORS.get(name, 1.0)))
+            add_sample(families, about, of, values[name] * FACTORS.get(name, 1.0))

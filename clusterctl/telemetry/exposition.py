@@ -1,76 +1,91 @@
-"""Prometheus' text format: families of samples, written, read and merged."""
+"""Metric families by name, in Prometheus' text format: parsed, merged and written by prometheus_client."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from prometheus_client import generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
-_SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? +(\S+)(?: +-?\d+)?")
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?')
-_ESCAPED = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
-_PLAIN = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
-_PARTS = ("_bucket", "_sum", "_count")
+MAX_PAGE_BYTES = 2**20
+"""Of a page or file that is passed on: the supervisor's has 2 KiB, a sandbox server's 10 KiB."""
 
-
-@dataclass(slots=True, kw_only=True)
-class Family:
-    """Samples under one name; those of a histogram end in _bucket, _sum and _count."""
-
-    kind: str
-    """counter, gauge, histogram, untyped."""
-    help: str
-    samples: list[tuple[str, Mapping[str, str], float]] = field(default_factory=list)
-    """Name, labels, value."""
+Families = dict[str, Metric]
+"""A counter's family has no `_total` in its name; its samples have."""
+About = tuple[str, str, str]
+"""Of a sample: name, type (counter, gauge, untyped), help text."""
 
 
-Families = dict[str, Family]
+@dataclass(frozen=True, slots=True)
+class Page(Collector):
+    """Families as prometheus_client's writers take them."""
+
+    families: Families
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        yield from self.families.values()
 
 
-def add(to: Families, more: Families, labels: Mapping[str, str]) -> None:
-    """Merge, with these labels on each of the new samples."""
-    for name, family in more.items():
-        own = to.setdefault(name, Family(kind=family.kind, help=family.help))
-        own.samples += [(full, {**before, **labels}, value) for full, before, value in family.samples]
+def add_sample(families: Families, about: About, labels: Mapping[str, str], value: float) -> None:
+    """Add one sample, and its family where it is the first."""
+    name, kind, words = about
+    family = name.removesuffix("_total") if kind == "counter" else name
+    if family not in families:
+        families[family] = Metric(family, words, kind)
+    families[family].samples.append(Sample(name, dict(labels), value))
+
+
+def merge(families: Families, more: Families, labels: Mapping[str, str]) -> None:
+    """Add other families, with these labels on each of their samples."""
+    for name, metric in more.items():
+        merged = families.setdefault(name, Metric(name, metric.documentation, metric.type))
+        merged.samples += [Sample(one.name, {**one.labels, **labels}, one.value) for one in metric.samples]
+
+
+def samples(families: Families, name: str) -> list[tuple[dict[str, str], float]]:
+    """Labels and value of each sample of this name, such as `…_total` or `…_bucket`."""
+    return [(one.labels, one.value) for metric in families.values() for one in metric.samples if one.name == name]
 
 
 def write(families: Families) -> str:
     """The page that Prometheus reads."""
-    lines = []
-    for name, family in families.items():
-        lines += [f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}"]
-        for full, labels, value in family.samples:
-            inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-            lines.append(f"{full}{{{inner}}} {value!r}" if inner else f"{full} {value!r}")
-    return "\n".join(lines) + "\n"
+    return generate_latest(Page(families)).decode()
 
 
 def parse(text: str) -> Families:
-    """What `write` writes, and any other such page without timestamps.  Raises ValueError."""
+    """The families of a page, without timestamps.  Raises ValueError."""
     families: Families = {}
-    for line in text.split("\n"):
-        words = line.split(" ", 3)
-        if line.startswith("# ") and len(words) >= 3:
-            if words[1] in ("HELP", "TYPE"):
-                family = families.setdefault(words[2], Family(kind="untyped", help=words[2].replace("_", " ")))
-                setattr(family, {"HELP": "help", "TYPE": "kind"}[words[1]], words[3] if len(words) > 3 else "")
-        elif line.strip() and not line.startswith("#"):
-            match = _SAMPLE.fullmatch(line.strip())
-            if match is None:
-                raise ValueError(f"no sample: {line[:80]}")
-            name = match[1]
-            labels = {
-                key: re.sub(r"\\.", lambda m: _PLAIN.get(m[0], m[0]), raw)
-                for key, raw in _LABEL.findall(match[2] or "")
-            }
-            base = next((name.removesuffix(part) for part in _PARTS if name.removesuffix(part) in families), name)
-            family = families.setdefault(base, Family(kind="untyped", help=base.replace("_", " ")))
-            family.samples.append((name, labels, float(match[3])))
-    return {name: family for name, family in families.items() if family.samples}
+    try:
+        for metric in text_string_to_metric_families(text):
+            parsed = families.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+            parsed.samples += [Sample(one.name, one.labels, float(one.value)) for one in metric.samples]
+    except (ValueError, LookupError, OverflowError) as error:
+        raise ValueError(f"not in Prometheus' text format: {str(error)[:80]}") from error
+    return {name: metric for name, metric in families.items() if metric.samples}
 
 
-def _escaped(text: str) -> str:
-    return "".join(_ESCAPED.get(letter, letter) for letter in text) if any(c in text for c in _ESCAPED) else text
+def read_file(path: Path, *, max_age_seconds: float) -> Families:
+    """The families of a file of metrics; none where it is older.
+
+    Any job may have written it.  Raises OSError or ValueError for what can't be read, is no plain file (a pipe would
+    block), or is larger than MAX_PAGE_BYTES.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("it is no plain file")
+        if time.time() - status.st_mtime > max_age_seconds:
+            return {}
+        content = stream.read(MAX_PAGE_BYTES + 1)
+    if len(content) > MAX_PAGE_BYTES:
+        raise ValueError(f"it is larger than {MAX_PAGE_BYTES >> 20} MiB")
+    return parse(content.decode("utf-8"))

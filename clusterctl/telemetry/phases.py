@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from planners.telemetry.idle import phase_name
 
 if TYPE_CHECKING:
-    from clusterctl.telemetry.gpu_processes import Holders
+    from clusterctl.telemetry.gpu_processes import GpuProcesses
 
 MAX_SOCKET_PATH = 100
 """Linux takes 107 bytes (`sun_path`)."""
@@ -38,8 +38,8 @@ def socket_path(home: Path) -> Path:
 class Phases:
     """Listens in a thread of its own."""
 
-    def __init__(self, holders: Holders) -> None:
-        self._holders = holders
+    def __init__(self, processes: GpuProcesses) -> None:
+        self._processes = processes
         self._said: dict[tuple[str, str | None], tuple[str, float]] = {}
         self._lock = threading.Lock()
 
@@ -60,7 +60,7 @@ class Phases:
             return
         run, role = words[1] if len(words) > 1 else None, words[2] if len(words) > 2 else None
         if run is None:
-            sender = self._holders.look(pid)
+            sender = self._processes.look_up(pid)
             if sender is None or sender.run is None:
                 return
             run, role = sender.run, sender.role

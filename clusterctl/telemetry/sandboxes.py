@@ -6,7 +6,7 @@ import http.client
 import urllib.parse
 from typing import TYPE_CHECKING
 
-from clusterctl.telemetry.exposition import Families, parse
+from clusterctl.telemetry.exposition import MAX_PAGE_BYTES, Families, parse, samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,8 @@ class SandboxServer:
         if before is None or any(counts[name] < before[1].get(name, 0) for name in counts):
             return None
         row = {name: value - before[1].get(name, 0) for name, value in counts.items()} | {"seconds": at - before[0]}
-        row |= {name: self._samples(name)[0][2] for name in ("running", "queued", "workers") if self._samples(name)}
+        for name in ("running", "queued", "workers"):
+            row |= {name: value for _, value in samples(self.families, PREFIX + name)}  # noqa: B035 - there is one
         for name, now in buckets.items():
             risen = {bound: count - before[2][name].get(bound, 0.0) for bound, count in now.items()}
             for share in (50, 95):
@@ -56,20 +57,16 @@ class SandboxServer:
                     row[f"{name}_p{share}_ms"] = seconds * 1000
         return row
 
-    def _samples(self, name: str) -> list[tuple[str, Mapping[str, str], float]]:
-        family = self.families.get(PREFIX + name)
-        return family.samples if family else []
-
     def _counts(self) -> dict[str, float]:
         counts = dict.fromkeys(ENDED.values(), 0.0)
-        for _, labels, value in self._samples("requests_total"):
+        for labels, value in samples(self.families, f"{PREFIX}requests_total"):
             if (column := ENDED.get(labels.get("result", ""))) is not None:
                 counts[column] += value
         return counts
 
     def _buckets(self, name: str) -> dict[float, float]:
-        samples = self._samples(f"{name}_seconds")
-        return {float(labels["le"]): value for full, labels, value in samples if full.endswith("_bucket")}
+        buckets = samples(self.families, f"{PREFIX}{name}_seconds_bucket")
+        return {float(labels.get("le", "nan")): value for labels, value in buckets}
 
 
 def quantile(cumulative: Mapping[float, float], share: float) -> float | None:
@@ -98,6 +95,6 @@ def _get(url: str, token: str | None) -> str:
         answer = connection.getresponse()
         if answer.status != http.HTTPStatus.OK:
             raise OSError(f"HTTP status {answer.status}")
-        return answer.read(1 << 20).decode("utf-8", "replace")
+        return answer.read(MAX_PAGE_BYTES).decode("utf-8", "replace")
     finally:
         connection.close()

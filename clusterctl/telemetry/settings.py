@@ -39,8 +39,6 @@ class Settings:
     sandbox_token_file: str | None = None
     metrics_files: tuple[str, ...] = ()
     """Patterns of files in Prometheus' text format that are passed on."""
-    remote_write: str | None = None
-    remote_write_token_file: str | None = None
 
     def command(self) -> list[str]:
         """Of the process that runs with these settings."""

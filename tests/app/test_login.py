@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from clusterctl.dashboard.login import is_loopback, may_enter, missing, providers, public_url
+from clusterctl.dashboard.login import may_enter, missing, providers, public_url
+from clusterctl.listen import is_loopback
 
 AUTH = {
     "redirect_uri": "https://d.example.com/oauth2callback",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterctl.dashboard.login import refuse_open_doors
+from clusterctl.dashboard.login import require_login
 from clusterctl.errors import SpecError
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,17 +86,17 @@ def test_secrets_that_are_damaged_or_that_others_can_read(tmp_path: Path) -> Non
     secrets = tmp_path / "secrets.toml"
     secrets.write_text("[auth\n")
     with pytest.raises(SpecError, match="can't be read"):
-        refuse_open_doors("0.0.0.0", [secrets])
+        require_login("0.0.0.0", [secrets])
     secrets = Path(tempfile.mkdtemp()) / "secrets.toml"
     try:
         secrets.write_text("[auth]\n")
         secrets.chmod(0o644)
         secrets.parent.chmod(0o755)
         with pytest.raises(SpecError, match="everybody on this machine can read") as caught:
-            refuse_open_doors("::", [secrets])
+            require_login("::", [secrets])
         assert caught.value.hint == f"chmod 600 {secrets}"
         secrets.parent.chmod(0o700)
         with pytest.raises(SpecError, match="is missing"):
-            refuse_open_doors("::", [secrets])
+            require_login("::", [secrets])
     finally:
         shutil.rmtree(secrets.parent)

@@ -90,7 +90,7 @@ class Prometheus:
 class VictoriaMetrics(Prometheus):
     """What answers as one."""
 
-    programs = ("victoria-metrics",)
+    programs = ("victoria-metrics", "vmagent")
     ready = "/health"
 
     def command(self, address: str) -> list[str]:

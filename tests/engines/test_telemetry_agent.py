@@ -1,7 +1,8 @@
-"""The agent under a real Prometheus, and a real VictoriaMetrics: its page is what `promtool` wants, it is scraped, and it pushes."""
+"""The agent under a real Prometheus, and a real VictoriaMetrics: its page is what `promtool` wants, it is scraped, directly or by a collector beside it."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,8 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
-from prometheus import SERVERS, Prometheus
+import yaml
+from prometheus import SERVERS, Prometheus, VictoriaMetrics
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "telemetry"))
 
@@ -39,7 +41,7 @@ DASHBOARD_12239 = (
 def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[RunningAgent, Prometheus]]:
-    """Eight GPUs, one of them held and idle; a Prometheus that scrapes their agent, and that another agent pushes to."""
+    """Eight GPUs, one of them held and idle; a Prometheus that scrapes their agent; a collector sends it what another agent shows."""
     folder = tmp_path_factory.mktemp("site")
     script, home = Script(folder / "nvml.script"), folder / "h"
     with working("r1", "trainer", home, says="sandbox") as trainer:
@@ -47,14 +49,34 @@ def site(
         script.set("gpus 8", "gpm 1", *busy, f"gpu 0 pid {trainer} 4000", "gpu 3 xid 79", "gpu 3 ecc 2")
         agent = RunningAgent(home, script=script)
         prometheus = request.param(folder / "prometheus", targets={"clusterctl": [agent.url().split("/")[2]]})
-        push = f"{prometheus.url}/api/v1/write"
-        pushing = RunningAgent(folder / "p", script=script, node="n2", listen="", remote_write=push)
+        remote = RunningAgent(folder / "p", script=script, node="n2")
+        collector = collecting(folder, request.param, remote.url().split("/")[2], f"{prometheus.url}/api/v1/write")
         try:
             yield agent, prometheus
         finally:
+            collector.kill()
+            collector.wait()
             prometheus.stop()
-            for one in (agent, pushing):
+            for one in (agent, remote):
                 one.stop()
+
+
+def collecting(folder: Path, server: type[Prometheus], agent: str, write_url: str) -> subprocess.Popen[bytes]:
+    """A collector that runs with the configuration of docs/telemetry.md: that server's own."""
+    page = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text("utf-8")
+    (text,) = re.findall(r"```yaml\n(global:.*?)```", page, re.DOTALL)
+    config = yaml.safe_load(text.replace("127.0.0.1:9400", agent).replace("15s", "1s"))
+    del config["remote_write"][0]["authorization"]
+    config["remote_write"][0]["url"] = write_url
+    file, data = folder / "collector.yml", folder / "collected"
+    command = ["prometheus", "--enable-feature=agent", f"--config.file={file}", f"--storage.agent.path={data}"]
+    command.append("--web.listen-address=127.0.0.1:0")
+    if server is VictoriaMetrics:
+        del config["remote_write"]
+        command = ["vmagent", f"-promscrape.config={file}", f"-remoteWrite.url={write_url}"]
+        command += [f"-remoteWrite.tmpDataPath={data}", "-httpListenAddr=127.0.0.1:0"]
+    file.write_text(yaml.safe_dump(config), "utf-8")
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def ask(prometheus: Prometheus, query: str) -> list[dict[str, Any]]:
@@ -95,9 +117,9 @@ def test_what_is_scraped_says_who_waits_for_what(site: tuple[RunningAgent, Prome
     assert (labels["gpu"], labels["role"], labels["reason"]) == ("0", "trainer", "waiting_sandbox")
 
 
-def test_what_is_pushed_arrives_whole(site: tuple[RunningAgent, Prometheus]) -> None:
-    pushed = answered(site[1], 'DCGM_FI_DEV_GPU_UTIL{hostname="n2",job="clusterctl",instance="n2"}', 8)
-    assert sorted(int(one["value"][1]) for one in pushed) == [0, *range(81, 88)]
+def test_what_a_collector_sends_arrives_whole(site: tuple[RunningAgent, Prometheus]) -> None:
+    sent = answered(site[1], 'DCGM_FI_DEV_GPU_UTIL{hostname="n2",job="clusterctl"}', 8)
+    assert sorted(int(one["value"][1]) for one in sent) == [0, *range(81, 88)]
     answered(site[1], 'rate(clusterctl_host_cpu_seconds_total{hostname="n2"}[20s]) > 0', 1)
 
 

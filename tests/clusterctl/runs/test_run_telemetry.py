@@ -15,7 +15,7 @@ from clusterctl.runs.run import OpenRun
 from clusterctl.store import open_store
 from clusterctl.targets.base import Job
 from clusterctl.targets.processes import tagged
-from clusterctl.telemetry.exposition import parse
+from clusterctl.telemetry.exposition import parse, samples
 from clusterctl.telemetry.run_metrics import run_metrics
 from clusterctl.telemetry.settings import Settings
 
@@ -46,7 +46,7 @@ def test_a_run_is_measured_from_its_start_to_its_end(
     assert set(sandbox["run"]) == {run.run_id}
     assert sandbox["finished"].sum() > 0
     assert set(notes.filter(kind="error")["subject"]) == set()
-    assert "clusterctl_run_cost_dollars_total" in parse(run.folder.metrics.read_text("utf-8"))
+    assert "clusterctl_run_cost_dollars" in parse(run.folder.metrics.read_text("utf-8"))
 
 
 def test_a_run_goes_on_without_an_agent_that_cannot_start(
@@ -76,12 +76,12 @@ def test_without_the_extra_there_is_no_agent(run: OpenRun, monkeypatch: pytest.M
 def test_cost_price_and_plan_are_told_to_prometheus(run: OpenRun) -> None:
     watch(run)
     families = run_metrics(run, NOW + timedelta(days=2))
-    ((_, labels, dollars),) = families["clusterctl_run_cost_dollars_total"].samples
+    ((labels, dollars),) = samples(families, "clusterctl_run_cost_dollars_total")
     bill = run.ledger.bill(run.run_id)
     assert (labels, dollars) == ({"run": run.run_id}, float(bill.usd or 0))
-    ((_, labels, price),) = families["clusterctl_node_price_dollars_per_hour"].samples
+    ((labels, price),) = samples(families, "clusterctl_node_price_dollars_per_hour")
     assert (labels["instance_type"], price) == ("here", 3.6)
-    ratios = {labels["phase"]: ratio for _, labels, ratio in families["clusterctl_plan_ratio"].samples}
+    ratios = {labels["phase"]: ratio for labels, ratio in samples(families, "clusterctl_plan_ratio")}
     planned = {phase.name: phase.seconds for stage in run.plan.stages for phase in stage.phases}
     assert ratios == {"generate": pytest.approx(0.1 / planned["generate"])}
 
@@ -91,4 +91,4 @@ def test_what_is_unknown_has_no_sample(tmp_path: Path, ledger: Ledger, monkeypat
     run = opened(tmp_path, ledger, SPEC.replace(", usd_per_hour: 3.6", ""))
     watch(run)
     families = run_metrics(run, NOW)
-    assert {"clusterctl_run_cost_dollars_total", "clusterctl_node_price_dollars_per_hour"}.isdisjoint(families)
+    assert {"clusterctl_run_cost_dollars", "clusterctl_node_price_dollars_per_hour"}.isdisjoint(families)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from running_agent import RunningAgent, until, working
 from standin import Script
 
-from clusterctl.telemetry.exposition import parse
+from clusterctl.telemetry.exposition import parse, samples
 
 
 @pytest.fixture
@@ -50,12 +51,11 @@ def test_rows_say_who_holds_a_gpu_and_why_it_idles(script: Script, home: Path, a
         until(lambda: ("1", "r2", "rollout", "booting") in seconds_by(agent, *keys))
         page = parse(agent.page())
     idle = {
-        (labels["gpu"], labels["reason"]): value
-        for _, labels, value in page["clusterctl_gpu_idle_seconds_total"].samples
+        (labels["gpu"], labels["reason"]): value for labels, value in samples(page, "clusterctl_gpu_idle_seconds_total")
     }
     assert idle["0", "waiting_sandbox"] > 0
-    assert [value for _, labels, value in page["DCGM_FI_DEV_XID_ERRORS"].samples] == [79, 0, 0]
-    ((_, labels, _), *_) = page["DCGM_FI_DEV_GPU_UTIL"].samples
+    assert [value for _, value in samples(page, "DCGM_FI_DEV_XID_ERRORS")] == [79, 0, 0]
+    ((labels, _), *_) = samples(page, "DCGM_FI_DEV_GPU_UTIL")
     assert labels == {
         "gpu": "0",
         "UUID": "GPU-00000000-0000-0000-0000-000000000000",
@@ -153,26 +153,24 @@ def test_without_a_gpu_the_host_is_measured(home: Path, agents: list[RunningAgen
     until(lambda: agent.read("host").height >= 2)
     assert set(agent.read("notes").select("kind", "subject").iter_rows()) == {("absent", "nvml")}
     page = parse(agent.page())
-    assert page["clusterctl_host_memory_used_bytes"].samples[0][2] > 0
+    assert samples(page, "clusterctl_host_memory_used_bytes")[0][1] > 0
     assert not any(name.startswith("DCGM") for name in page)
 
 
 def test_files_of_metrics_are_passed_on_while_they_are_fresh(
     home: Path, agents: list[RunningAgent], tmp_path: Path
 ) -> None:
-    import os
-
     cost = '# HELP clusterctl_run_cost_dollars_total C.\n# TYPE clusterctl_run_cost_dollars_total counter\nclusterctl_run_cost_dollars_total{run="r"} 1.5\n'
     (tmp_path / "a.prom").write_text(cost)
     (tmp_path / "old.prom").write_text(cost.replace('"r"', '"old"'))
     os.utime(tmp_path / "old.prom", (0, 0))
     (tmp_path / "bad.prom").write_text("{}\n")
+    (tmp_path / "folder.prom").mkdir()
+    os.mkfifo(tmp_path / "pipe.prom")
     agents.append(agent := RunningAgent(home, metrics_files=(str(tmp_path / "*.prom"),)))
     until(lambda: "clusterctl_run_cost_dollars_total" in agent.page())
-    assert parse(agent.page())["clusterctl_run_cost_dollars_total"].samples == [
-        ("clusterctl_run_cost_dollars_total", {"run": "r"}, 1.5)
-    ]
-    until(lambda: "bad.prom: no sample" in agent.said())
+    assert samples(parse(agent.page()), "clusterctl_run_cost_dollars_total") == [({"run": "r"}, 1.5)]
+    until(lambda: "bad.prom: not in Prometheus' text format" in agent.said())
 
 
 @pytest.mark.parametrize(

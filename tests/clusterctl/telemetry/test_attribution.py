@@ -12,11 +12,19 @@ from pathlib import Path
 import pytest
 
 from clusterctl.telemetry import phase
-from clusterctl.telemetry.gpu_processes import Holders
+from clusterctl.telemetry.gpu_processes import GpuProcesses
 from clusterctl.telemetry.phases import MAX_SOCKET_PATH, Phases, socket_path
 
-STAT = "{pid} (my (odd) name) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
+STAT = "{pid} (my (odd) name) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks}" + " 0" * 30
 POD = "1f0c9a3e-0b1d-4c0e-9f55-2d9a5b1c7e01"
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A /proc without processes."""
+    monkeypatch.setattr("psutil.PROCFS_PATH", str(tmp_path))
+    (tmp_path / "stat").write_text(f"btime {round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))}\n")
+    return tmp_path
 
 
 def process(proc: Path, pid: int, *, cgroup: str = "0::/user.slice", ticks: int = 100, **environment: str) -> None:
@@ -24,7 +32,8 @@ def process(proc: Path, pid: int, *, cgroup: str = "0::/user.slice", ticks: int 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "stat").write_text(STAT.format(pid=pid, ticks=ticks))
     (folder / "cgroup").write_text(cgroup + "\n")
-    (folder / "environ").write_bytes(b"\0".join(f"{name}={value}".encode() for name, value in environment.items()))
+    pairs = (f"{name}={value}" for name, value in environment.items())
+    (folder / "environ").write_bytes(b"".join(os.fsencode(pair) + b"\0" for pair in pairs))
 
 
 @pytest.mark.parametrize(
@@ -52,43 +61,45 @@ def process(proc: Path, pid: int, *, cgroup: str = "0::/user.slice", ticks: int 
     ],
 )
 def test_a_process_says_for_whom_it_works(
-    tmp_path: Path, cgroup: str, environment: dict[str, str], run: str | None, role: str | None, pod: str | None
+    proc: Path, cgroup: str, environment: dict[str, str], run: str | None, role: str | None, pod: str | None
 ) -> None:
-    process(tmp_path, 5, cgroup=cgroup, **environment)
-    holder = Holders(tmp_path).look(5)
-    assert holder is not None
-    assert (holder.run, holder.role, holder.pod, holder.name, holder.start_ticks) == (
-        run,
-        role,
-        pod,
-        "my (odd) name",
-        100,
-    )
+    process(proc, 5, cgroup=cgroup, ticks=1000 * os.sysconf("SC_CLK_TCK"), **environment)
+    found = GpuProcesses().look_up(5)
+    assert found is not None
+    assert (found.run, found.role, found.pod) == (run, role, pod)
+    assert found.started_seconds == pytest.approx(1000, abs=3)
 
 
-def test_of_several_the_one_with_a_run_and_most_memory_counts(tmp_path: Path) -> None:
-    process(tmp_path, 1, ticks=1)
-    process(tmp_path, 2, CLUSTERCTL_RUN="small")
-    process(tmp_path, 3, CLUSTERCTL_RUN="big")
-    holders = Holders(tmp_path)
-    holder = holders.of([(1, 9000), (2, 10), (3, 20), (99, 99999)])
-    assert holder is not None
-    assert holder.run == "big"
-    assert holders.of([(99, 1)]) is None
-    assert holders.of([]) is None
+def test_a_name_of_a_run_that_is_not_unicode_can_be_written(proc: Path) -> None:
+    process(proc, 5, CLUSTERCTL_RUN=os.fsdecode(b"r\xff"))
+    found = GpuProcesses().look_up(5)
+    assert found is not None
+    assert found.run == "r\ufffd"
 
 
-def test_a_pid_that_was_used_again_is_another_process(tmp_path: Path) -> None:
-    process(tmp_path, 5, CLUSTERCTL_RUN="one")
-    holders = Holders(tmp_path)
-    assert holders.look(5).run == "one"  # type: ignore[union-attr]
-    process(tmp_path, 5, ticks=200, CLUSTERCTL_RUN="two")
-    assert holders.look(5).run == "two"  # type: ignore[union-attr]
+def test_of_several_the_one_with_a_run_and_most_memory_counts(proc: Path) -> None:
+    process(proc, 1, ticks=1)
+    process(proc, 2, CLUSTERCTL_RUN="small")
+    process(proc, 3, CLUSTERCTL_RUN="big")
+    processes = GpuProcesses()
+    found = processes.owner([(1, 9000), (2, 10), (3, 20), (99, 99999)])
+    assert found is not None
+    assert found.run == "big"
+    assert processes.owner([(99, 1)]) is None
+    assert processes.owner([]) is None
 
 
-def test_the_phase_of_a_role_and_of_its_run(tmp_path: Path) -> None:
-    process(tmp_path, 8, SLURM_JOB_ID="3")
-    phases = Phases(Holders(tmp_path))
+def test_a_pid_that_was_used_again_is_another_process(proc: Path) -> None:
+    process(proc, 5, CLUSTERCTL_RUN="one")
+    processes = GpuProcesses()
+    assert processes.look_up(5).run == "one"  # type: ignore[union-attr]
+    process(proc, 5, ticks=200, CLUSTERCTL_RUN="two")
+    assert processes.look_up(5).run == "two"  # type: ignore[union-attr]
+
+
+def test_the_phase_of_a_role_and_of_its_run(proc: Path) -> None:
+    process(proc, 8, SLURM_JOB_ID="3")
+    phases = Phases(GpuProcesses())
     phases.hear("generate r1 rollout", 0, at=10.0)
     phases.hear("Weight-Sync r1 trainer", 0, at=11.0)
     phases.hear("train", 8, at=12.0)
@@ -104,7 +115,7 @@ def test_the_phase_of_a_role_and_of_its_run(tmp_path: Path) -> None:
 @pytest.fixture
 def listening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Phases:
     path = socket_path(tmp_path)
-    phases = Phases(Holders())
+    phases = Phases(GpuProcesses())
     phases.listen(path)
     monkeypatch.setenv("CLUSTERCTL_PHASES", str(path))
     return phases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -10,66 +11,97 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterctl.sandbox.metrics import Metrics
-from clusterctl.telemetry.exposition import Family, add, parse, write
+from clusterctl.telemetry.exposition import (
+    MAX_PAGE_BYTES,
+    Families,
+    add_sample,
+    merge,
+    parse,
+    read_file,
+    samples,
+    write,
+)
 from clusterctl.telemetry.host import Host
-from clusterctl.telemetry.remote_write import RemoteWrite, write_request
 from clusterctl.telemetry.sandboxes import SandboxServer, quantile
 
 
 @given(
-    st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,9}", fullmatch=True), st.text(max_size=20)),
+    st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True), st.text(max_size=20)),
     st.floats(allow_nan=False),
 )
 def test_what_is_written_is_read_again_whatever_labels_hold(labels: dict[str, str], value: float) -> None:
-    page = write({"a_total": Family(kind="counter", help="Words.", samples=[("a_total", labels, value)])})
-    ((name, read, number),) = parse(page)["a_total"].samples
-    assert (name, read, number) == ("a_total", labels, value)
+    families: Families = {}
+    add_sample(families, ("a_total", "counter", "Words."), labels, value)
+    assert samples(parse(write(families)), "a_total") == [(labels, value)]
 
 
 def test_pages_are_merged_under_one_type() -> None:
     first, second = parse("# HELP a A.\n# TYPE a gauge\na 1\n"), parse('# TYPE a gauge\na{x="1"} 2\n')
-    add(first, second, {"run": "r"})
-    assert write(first) == '# HELP a A.\n# TYPE a gauge\na 1.0\na{x="1",run="r"} 2.0\n'
-    with pytest.raises(ValueError, match="no sample"):
+    merge(first, second, {"run": "r"})
+    assert write(first) == '# HELP a A.\n# TYPE a gauge\na 1.0\na{run="r",x="1"} 2.0\n'
+    with pytest.raises(ValueError, match="not in Prometheus' text format"):
         parse("what is this\n")
 
 
+PIECES = st.sampled_from(['a', '{', '}', '"', '\\', '\n', ' ', '=', ',', '#', ' # TYPE a ', '# HELP a', '1', '1e999', '9' * 400, 'NaN', 'x="y"', '\ud800'])  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=40))
+def test_no_page_does_more_than_be_refused(page: str) -> None:
+    try:
+        families = parse(page)
+    except ValueError:
+        return
+    write(families)
+
+
+def test_a_file_that_a_job_damaged_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "binary").write_bytes(b"\xff\x00")
+    (tmp_path / "large").write_bytes(b"#" * (MAX_PAGE_BYTES + 1))
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "time").write_text("a 1 inf\n")
+    for name in ("folder", "pipe", "binary", "large", "loop", "none"):
+        with pytest.raises((OSError, ValueError)):
+            read_file(tmp_path / name, max_age_seconds=60)
+    assert samples(read_file(tmp_path / "time", max_age_seconds=60), "a") == [({}, 1.0)]
+    os.utime(tmp_path / "time", (0, 0))
+    assert read_file(tmp_path / "time", max_age_seconds=60) == {}
+
+
 def test_the_sandbox_servers_own_page_is_understood() -> None:
-    metrics = Metrics()
-    metrics.add("requests_total", 3, '{language="python",result="time limit"}')
-    metrics.observe("start_seconds", 0.02)
-    families = parse(metrics.text(running=1, queued=0, workers=4))
-    assert families["clusterctl_sandbox_requests_total"].samples == [
-        ("clusterctl_sandbox_requests_total", {"language": "python", "result": "time limit"}, 3.0)
-    ]
-    assert families["clusterctl_sandbox_start_seconds"].kind == "histogram"
+    metrics = Metrics(workers=4)
+    metrics.requests.labels("python", "time limit").inc(3)
+    metrics.start_seconds.observe(0.02)
+    families = parse(metrics.page())
+    name = "clusterctl_sandbox_requests_total"
+    assert samples(families, name) == [({"language": "python", "result": "time limit"}, 3.0)]
+    assert families["clusterctl_sandbox_start_seconds"].type == "histogram"
     assert len(families["clusterctl_sandbox_start_seconds"].samples) == 16
     assert parse(write(families)) == families
 
 
 def test_a_sandbox_row_is_what_happened_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics, server = Metrics(), SandboxServer("http://127.0.0.1:1")
-    monkeypatch.setattr("clusterctl.telemetry.sandboxes._get", lambda *_: metrics.text(running=2, queued=7, workers=4))
-    metrics.add("requests_total", 5, '{language="python",result="finished"}')
+    metrics, server = Metrics(workers=4), SandboxServer("http://127.0.0.1:1")
+    monkeypatch.setattr("clusterctl.telemetry.sandboxes._get", lambda *_: metrics.page())
+    metrics.running.set(2)
+    metrics.queued.set(7)
+    metrics.requests.labels("python", "finished").inc(5)
     assert server.row(10.0) is None
-    metrics.add("requests_total", 2, '{language="python",result="finished"}')
-    metrics.add("requests_total", 1, '{language="cpp",result="time limit"}')
-    metrics.add("requests_total", 1, '{language="cpp",result="refused"}')
+    metrics.requests.labels("python", "finished").inc(2)
+    metrics.requests.labels("cpp", "time limit").inc()
+    metrics.requests.labels("cpp", "refused").inc()
     for _ in range(10):
-        metrics.observe("start_seconds", 0.02)
+        metrics.start_seconds.observe(0.02)
     row = server.row(15.0)
     assert row is not None
-    assert (row["seconds"], row["finished"], row["time_limits"], row["memory_limits"], row["errors"]) == (
-        5.0,
-        2,
-        1,
-        0,
-        0,
-    )
+    ended = (row["seconds"], row["finished"], row["time_limits"], row["memory_limits"], row["errors"])
+    assert ended == (5.0, 2, 1, 0, 0)
     assert (row["running"], row["queued"], row["workers"]) == (2, 7, 4)
     assert row["start_p50_ms"] == pytest.approx(17.5)
     assert "request_p50_ms" not in row
-    metrics = Metrics()
+    metrics = Metrics(workers=4)
     assert server.row(20.0) is None  # it was started anew: nothing is known of the time between
 
 
@@ -97,9 +129,12 @@ def test_the_host_is_read_from_proc() -> None:
     assert row["network_kib_per_s"] >= 0
 
 
-def test_a_host_counts_whole_disks_and_no_loopback(tmp_path: Path) -> None:
+def test_a_host_counts_whole_disks_and_no_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "net").mkdir()
-    (tmp_path / "meminfo").write_text("MemTotal: 2048 kB\nMemFree: 1 kB\nMemAvailable: 1024 kB\n")
+    monkeypatch.setattr("psutil.PROCFS_PATH", str(tmp_path))
+    memory = {"MemTotal": 2048, "MemAvailable": 1024}
+    names = ("MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "Active", "Inactive", "Shmem", "Slab")
+    (tmp_path / "meminfo").write_text("".join(f"{name}: {memory.get(name, 1)} kB\n" for name in names))
 
     def counters(ticks: int, sectors: int, received: int) -> None:
         (tmp_path / "stat").write_text(f"cpu {ticks} 0 0 {3 * ticks} 0 0 0 0 0 0\n")
@@ -111,10 +146,10 @@ def test_a_host_counts_whole_disks_and_no_loopback(tmp_path: Path) -> None:
             )
         )
         (tmp_path / "net" / "dev").write_text(
-            f"a\nb\n    lo: 999 0 0 0 0 0 0 0 999 0\n  eth0: {received} 0 0 0 0 0 0 0 {received} 0\n"
+            f"a\nb\n    lo: 999{' 0' * 7} 999{' 0' * 7}\n  eth0: {received}{' 0' * 7} {received}{' 0' * 7}\n"
         )
 
-    host = Host(Path("/"), tmp_path)
+    host = Host(Path("/"))
     counters(100, 0, 0)
     host.row()
     counters(200, 1024, 512)
@@ -124,33 +159,3 @@ def test_a_host_counts_whole_disks_and_no_loopback(tmp_path: Path) -> None:
     assert row["disk_kib_per_s"] * row["seconds"] == pytest.approx(1024)
     assert row["network_kib_per_s"] * row["seconds"] == pytest.approx(1)
     assert row["memory_used_mib"] == 1
-
-
-def test_a_write_request_is_the_protocols(monkeypatch: pytest.MonkeyPatch) -> None:
-    families = {"a": Family(kind="gauge", help="A.", samples=[("a", {"z": "1", "B": "ü"}, 1.5)])}
-    expected = (
-        b"\x0a\x38"
-        b"\x0a\x07\x0a\x01B\x12\x02\xc3\xbc"
-        b"\x0a\x0d\x0a\x08__name__\x12\x01a"
-        b"\x0a\x08\x0a\x03job\x12\x01c"
-        b"\x0a\x06\x0a\x01z\x12\x011"
-        b"\x12\x0c\x09\x00\x00\x00\x00\x00\x00\xf8\x3f\x10\x90\x4e"
-    )
-    assert write_request(families, 10000, {"job": "c"}) == expected
-
-
-def test_refusals_are_dropped_and_absences_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    families = {"a": Family(kind="gauge", help="A.", samples=[("a", {}, 1.0)])}
-    push = RemoteWrite("http://x/write", None)
-    answers = [(503, "later"), (400, "out of order"), (204, "")]
-    monkeypatch.setattr(push, "_post", lambda _: answers.pop(0))
-    push.add(families, 1, {})
-    push.add(families, 2, {})
-    push.send()
-    assert (push.failure, push.dropped) == ("http://x/write answers 503: later", 0)
-    push.send()
-    assert (push.failure, push.dropped, answers) == (None, 1, [])
-    monkeypatch.setattr("clusterctl.telemetry.remote_write.MAX_WAITING_BYTES", 100)
-    for at in range(50):
-        push.add(families, at, {})
-    assert push.dropped > 1
