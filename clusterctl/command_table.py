@@ -71,7 +71,7 @@ _TABLE = {
     "down": ("End a run and print its final bill.", "clusterctl down quickstart  # not run: needs a run"),
     "sweep": ("Find what is ours and belongs to no live run.", "clusterctl sweep --json"),
     "sandbox": (
-        "Run programs that nobody has read: serve, run, bench.",
+        "Run untrusted programs: serve, run, bench.",
         "echo 'print(6 * 7)' | clusterctl sandbox run -",
         "clusterctl sandbox serve --port 8080  # not run: serves until stopped",
         "clusterctl sandbox bench  # not run: takes half a minute",

@@ -65,6 +65,6 @@ def down(
         done = next(iter(ledger.steps(row.run_id, last=1)), None)
         note = f": {ended.note}" if ended.note else ""
         typer.echo(
-            f"{row.run_id} has {ended.state}{note}; looked, and nothing of it is left but its folder\n\n"
+            f"{row.run_id} has {ended.state}{note}; nothing left running; its folder is kept\n\n"
             f"{bill_text(lines, done, columns=terminal().columns)}\n\n{saved_text(opened.folder)}"
         )

@@ -1,4 +1,4 @@
-"""`clusterctl sandbox`: run programs that nobody has read."""
+"""`clusterctl sandbox`: run untrusted programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typer import Argument, Option
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.sandbox.isolation import Isolation
 
-app = typer.Typer(help="Run programs that nobody has read.", no_args_is_help=True)
+app = typer.Typer(help="Run untrusted programs.", no_args_is_help=True)
 
 EXIT_CODES = {"time limit": 124, "memory limit": 137, "output limit": 153, "compile failed": 1}
 """A program that did not end by itself; else its own exit code."""

@@ -101,5 +101,5 @@ def _wait(acquire: Callable[[], bool], owner: Callable[[], str], name: str, wait
     while not acquire():
         if time.monotonic() >= deadline:
             who = owner() or "another process"
-            raise LockHeldError(f"{name} is in the hands of {who}", hint="wait until that has ended, then repeat")
+            raise LockHeldError(f"{name} is locked by {who}", hint="wait until that has ended, then repeat")
         time.sleep(PAUSE_SECONDS)

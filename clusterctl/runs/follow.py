@@ -67,7 +67,7 @@ def _interrupted(run: OpenRun) -> Interrupted:
     price = run.usd_per_hour
     cost = "" if price is None else f", at {unit_price(price)} an hour"
     return Interrupted(
-        f"{run.run_id} goes on without you{cost}",
+        f"{run.run_id} keeps running{cost}",
         hint=f"`clusterctl up {run.run_id}` follows it again\n      `clusterctl down {run.run_id}` ends it",
     )
 

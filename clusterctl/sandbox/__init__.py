@@ -1,1 +1,1 @@
-"""Runs programs that nobody has read: isolation, limits, verdicts; and serves SandboxFusion's HTTP interface."""
+"""Runs untrusted programs: isolation, limits, verdicts; and serves SandboxFusion's HTTP interface."""

@@ -9,6 +9,7 @@ from clusterctl.ui.difference import Difference, Row
 from clusterctl.ui.formats import (
     UNKNOWN,
     DurationUnit,
+    count,
     duration_unit,
     exact_usd,
     hours_band,
@@ -75,7 +76,7 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
     """`what if steps=200: −$7,400 and −15 h against rlcef.yaml`."""
     base, other = found.base, found.other
     money, time = found.usd_change, found.hours_change
-    priced = " of what has a price" if other.at_least or base.at_least else ""
+    priced = " (priced lines only)" if other.at_least or base.at_least else ""
     head = line(
         Span(found.other_label, Style.STRONG),
         " against ",
@@ -87,7 +88,7 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
     )
     lines = wrap(head, cells, indent=2)
     if not other.feasible:
-        text = line(Span("not feasible as asked", Style.BAD), "; compared with the nearest that is")
+        text = line(Span("not feasible as specified", Style.BAD), "; compared with the nearest feasible plan")
         lines += labelled("", [text], cells)
     if base.fleet != other.fleet:
         lines += labelled("fleet", [line(base.fleet, " → ", Span(other.fleet, Style.STRONG))], cells)
@@ -103,7 +104,7 @@ def _fields(found: Difference, cells: int, *, verbose: bool) -> list[Line]:
     shown = found.fields if verbose else found.fields[:SHOWN_FIELDS]
     lines = draw(columns, [[field, base, cell(other, Style.STRONG)] for field, base, other in shown], cells)
     if len(found.fields) > len(shown):
-        more = f"{len(found.fields) - len(shown)} more fields differ: --verbose"
+        more = f"{count(len(found.fields) - len(shown), 'more field')} differ: --verbose"
         lines += [line("  ", Span(more, Style.DIM))]
     return lines
 

@@ -121,7 +121,7 @@ def _idle_usd(plan: Plan) -> float | None:
     return None if any(usd is None for usd in idles) else sum(usd or 0.0 for usd in idles)
 
 
-def _slots(plan: Plan) -> float:
+def _sandboxes(plan: Plan) -> float:
     return float(max((pool.slots for pool in plan.pools if pool.slots is not None), default=0))
 
 
@@ -132,10 +132,10 @@ TOTALS: tuple[tuple[str, str, Callable[[Plan], float | None]], ...] = (
     ("dollars", "USD", lambda plan: plan.usd.p50),
     ("dollars, P10", "USD", lambda plan: plan.usd.p10),
     ("dollars, P90", "USD", lambda plan: plan.usd.p90),
-    ("burn", "USD/h", lambda plan: plan.usd_per_hour),
+    ("cost per hour", "USD/h", lambda plan: plan.usd_per_hour),
     ("GPUs", "GPUs", _gpus),
     ("GPU-hours", "GPU-h", gpu_hours),
-    ("sandbox slots", "slots", _slots),
+    ("concurrent sandboxes", "sandboxes", _sandboxes),
     ("GPUs wait for sandboxes", "USD", _idle_usd),
 )
 """Name, unit and amount of the rows of a whole run."""

@@ -227,9 +227,9 @@ def column(values: Iterable[float]) -> list[str]:
     ]
 
 
-def stops(interruptions: float) -> str:
-    """`0.04 stops`, `5.3 stops`: expected failures and preemptions."""
-    return f"{number(interruptions, 1 if interruptions < 1 else 2)} stops"
+def expected(count_of_events: float) -> str:
+    """`0.04`, `5.3`: how often something is expected to happen."""
+    return number(count_of_events, 1 if count_of_events < 1 else 2)
 
 
 def count(amount: int, noun: str, plural: str | None = None) -> str:

@@ -47,7 +47,7 @@ def draw_frontier(plan: Plan, source: str) -> Any:
     axes.set_ylabel("dollars of the whole run")
     at_least = "at least " if plan.at_least else ""
     axes.set_title(f"{source}: {at_least}{usd(plan.usd.p50)} in {hours_band(plan.hours)[0]}", loc="left")
-    caption = f"Crosses: 80 % bands. Hollow: one interruption or more is expected. {price_age(plan.prices).text}."
+    caption = f"Crosses: 80 % bands. Hollow: one interruption or more is expected. {price_age(plan).text}."
     figure.text(0.01, -0.03, caption, fontsize=8, color="#555555")
     _list(beside, shown, plan, unit)
     _numbers(figure, axes, shown, plan, scale)

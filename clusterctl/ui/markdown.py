@@ -18,6 +18,7 @@ from clusterctl.ui.difference import Difference, gpu_hours
 from clusterctl.ui.formats import (
     column,
     exact_usd,
+    expected,
     hours,
     hours_band,
     number,
@@ -26,12 +27,12 @@ from clusterctl.ui.formats import (
     signed_hours,
     signed_percent,
     signed_usd,
-    stops,
     unit_price,
     usd,
     usd_band,
 )
 from clusterctl.ui.plan_page.bill import outcome_text
+from clusterctl.ui.plan_page.pools import pool_contents
 from clusterctl.ui.plan_page.summary import how_sure, price_age, title
 from clusterctl.ui.spans import clean
 from planners.plan.value import Plan, StagePlan
@@ -68,7 +69,7 @@ def _verdict(plan: Plan, found: Difference | None) -> str:
     at_least = "at least " if plan.at_least else ""
     result = f"{at_least}{usd(plan.usd.p50)} in {hours_band(plan.hours)[0]}"
     if not plan.feasible:
-        return f"not feasible as asked; the nearest takes {result}"
+        return f"not feasible as specified; the nearest feasible plan takes {result}"
     if found is None:
         return result
     changes = [text for text in (signed_usd(found.usd_change), signed_hours(found.hours_change)) if text != "="]
@@ -77,9 +78,7 @@ def _verdict(plan: Plan, found: Difference | None) -> str:
 
 def _what(plan: Plan) -> str:
     pools = [
-        f"{pool.nodes:,} × {pool.instance_type}"
-        + (f" ({pool.nodes * pool.gpus_per_node:,} {pool.gpu})" if pool.gpu else "")
-        + (f" ({pool.slots:,} slots)" if pool.slots is not None else "")
+        f"{pool.nodes:,} × {pool.instance_type}" + (f" ({held})" if (held := pool_contents(pool)) else "")
         for pool in plan.pools
     ]
     sure = how_sure(plan).text
@@ -87,10 +86,10 @@ def _what(plan: Plan) -> str:
 
 
 def _run_table(plan: Plan, found: Difference | None) -> str:
-    """One row per stage if there are several, one for the run, one for everything without a price."""
+    """One row per stage if there are several, one for the run, one for everything unpriced."""
     base = None if found is None else found.base
     header = ["Run", *(["Baseline"] if base else []), "P50", "P10–P90", *(["Δ$", "Δ%"] if base else [])]
-    header += ["Hours", "GPU-h", "$/h burn"]
+    header += ["Hours", "GPU-h", "$/h"]
     rows = [_stage_row(plan, stage, comparing=base is not None) for stage in plan.stages if len(plan.stages) > 1]
     money, money_band = usd_band(plan.usd)
     time, time_band = hours_band(plan.hours)
@@ -107,7 +106,7 @@ def _run_table(plan: Plan, found: Difference | None) -> str:
         ]
     )
     for item in plan.unpriced:
-        unknown = [f"no price: {escape(item.name)}", *([""] if base else []), "unknown", escape(item.why)]
+        unknown = [f"unpriced: {escape(item.name)}", *([""] if base else []), "unknown", escape(item.why)]
         rows.append([*unknown, *[""] * (len(header) - len(unknown))])
     return table(header, rows, right=set(range(1, len(header))))
 
@@ -145,8 +144,8 @@ def _idle(plan: Plan) -> str:
 
 def _footer(plan: Plan) -> str:
     return (
-        f"<sub>{escape(price_age(plan.prices).text)} ({escape(plan.prices.book)})"
-        f" · calibration {escape(plan.calibration)} · plan {escape(plan.id)} · P10–P90 is an 80 % band</sub>"
+        f"<sub>{escape(price_age(plan).text)} ({escape(plan.prices.book)})"
+        f" · calibration {escape(plan.calibration)} · plan {escape(plan.id)} · P10–P90 is an 80% band</sub>"
     )
 
 
@@ -161,7 +160,7 @@ def details(plan: Plan, found: Difference | None) -> Iterator[tuple[str, str]]:
         ("phases", "\n\n".join(_phases(stage, many=len(plan.stages) > 1) for stage in plan.stages)),
         ("bill", _bill(plan)),
         ("alternatives", _alternatives(plan)),
-        ("what moves it", _movers(plan)),
+        ("sensitivity", _sensitivity(plan)),
         ("assumptions", _assumptions(plan)),
     )
     for name, body in blocks:
@@ -191,10 +190,10 @@ def _phases(stage: StagePlan, *, many: bool) -> str:
         for phase, seconds in zip(stage.phases, written, strict=True)
     ]
     total = sum(stage.waste_hours.values())
-    waste = ", ".join(f"{escape(name)} {hours(value)}" for name, value in stage.waste_hours.items() if value > 0)
+    overhead = ", ".join(f"{escape(name)} {hours(value)}" for name, value in stage.waste_hours.items() if value > 0)
     heading = f"**{escape(stage.name)}**: {escape(stage.title)}\n\n" if many else ""
     listed = _limited(["phase", f"{unit.name}/{escape(stage.unit)}", "share", "bound by"], rows, {1, 2})
-    return f"{heading}{listed}" + (f"\n\nStart-up and waste {hours(total)}: {waste}" if waste else "")
+    return f"{heading}{listed}" + (f"\n\nOverhead {hours(total)}: {overhead}" if overhead else "")
 
 
 def _bill(plan: Plan) -> str:
@@ -205,7 +204,7 @@ def _bill(plan: Plan) -> str:
             f"{number(line.quantity)} {escape(line.unit)}",
             unit_price(line.usd_per_unit),
             exact_usd(line.usd),
-            escape(f"{line.source}" if line.source else "no price is known"),
+            escape(f"{line.source}" if line.source else "unpriced"),
         ]
         for line in ordered
     ]
@@ -227,22 +226,23 @@ def _alternatives(plan: Plan) -> str:
             " ".join(usd_band(other.usd)),
             signed_usd(other.usd.p50 - plan.usd.p50),
             signed_hours(other.hours.p50 - plan.hours.p50),
-            stops(other.interruptions),
+            expected(other.interruptions),
         ]
         for other in plan.alternatives
     ]
-    return _limited(["#", "", "where", "fleet", "time", "dollars", "Δ$", "Δtime", "risk"], rows, {4, 5, 6, 7, 8})
+    header = ["#", "", "where", "fleet", "time", "dollars", "Δ$", "Δtime", "expected interruptions"]
+    return _limited(header, rows, {4, 5, 6, 7, 8})
 
 
-def _movers(plan: Plan) -> str:
+def _sensitivity(plan: Plan) -> str:
     rows = [
         [
-            escape(mover.input),
-            f"{escape(mover.low)} to {escape(mover.high)}",
-            f"{usd(mover.usd_low)} to {usd(mover.usd_high)}",
-            f"{hours(mover.hours_low)} to {hours(mover.hours_high)}",
+            escape(row.input),
+            f"{escape(row.low)} to {escape(row.high)}",
+            f"{usd(row.usd_low)} to {usd(row.usd_high)}",
+            f"{hours(row.hours_low)} to {hours(row.hours_high)}",
         ]
-        for mover in plan.movers
+        for row in plan.movers
     ]
     return _limited(["input", "range", "dollars", "time"], rows, {2, 3}) if rows else ""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from clusterctl.ui.formats import number, percent, phase_unit, usd
+from clusterctl.ui.plan_page.pools import pool_contents
 from planners.plan.value import Plan, Pool, StagePlan
 
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#999999")
@@ -86,8 +87,7 @@ def draw_timeline(plan: Plan, stage: StagePlan) -> Any:
     _write_callouts(axes, [callout for callout in callouts if callout is not None], total * scale)
     axes.set_ylim(rows - 0.35, -0.75)
     axes.set_xlim(0, total * scale)
-    held = [f"{p.nodes * p.gpus_per_node:,} {p.gpu}" if p.gpu else f"{p.slots or 0:,} slots" for p in lanes]
-    names = [f"{pool.role}\n{what}" for pool, what in zip(lanes, held, strict=True)]
+    names = [f"{pool.role}\n{pool_contents(pool)}" for pool in lanes]
     axes.set_yticks(range(rows), names or ["everything"])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

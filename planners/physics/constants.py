@@ -118,7 +118,7 @@ class Constants:
     # Weight sync.
     sync_fixed_seconds: Column = fitted(2.0, 0.5, "s", "fixed per weight sync", "runs")
     sync_nic_share: Column = fitted(0.8, 0.35, "of one NIC", "reached by weight sync", "runs")
-    colocated_reshard_factor: Column = fitted(2.0, 0.3, "ratio", "weights moved twice when colocated", "runs")
+    colocated_reshard_factor: Column = fitted(2.0, 0.3, "ratio", "reshard after the broadcast when colocated", "runs")
 
 
 PRIORS: tuple[Prior, ...] = tuple(Prior(name=f.name, **f.metadata) for f in fields(Constants))

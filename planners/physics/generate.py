@@ -154,7 +154,7 @@ def generate(c: Constants, w: Workload, *, grid_points: int = 33) -> GenerateTim
         tail_seconds=tail,
         tool_share=wait / full,
         parts=_parts(costs, capacity, context, full, wait, busy=makespan - prefill - tail)
-        | {"prefill": prefill, "longest samples": tail},
+        | {"prefill": prefill, "long-tail samples": tail},
     )
 
 

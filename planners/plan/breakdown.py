@@ -72,7 +72,7 @@ def _trainer_rows(result: StageEstimate) -> list[_Row]:
         if phase != "weight sync" and (seconds := one(getattr(step, name))) > 0
         for parts in (train if "train" in phase else forward,)
     ]
-    link = "whole model over one link" + (", moved twice" if one(timing.schedule) == COLOCATED else "")
+    link = "NIC-bound broadcast" + (", then reshard" if one(timing.schedule) == COLOCATED else "")
     return [*rows, ("trainer", "weight sync", one(step.sync_seconds), link, {})]
 
 
@@ -143,7 +143,9 @@ def layout(picks: Shortlist) -> dict[str, float | str]:
     if demand.learning is not None and demand.learning.rl:
         shown = {"schedule": _SCHEDULES[one(lay.schedule)], **shown}
     if demand.servings:
-        shown |= {"GPUs per replica": one(lay.replica), "replicas": one(lay.rollout_gpus) // one(lay.replica)}
+        replicas = round(one(lay.rollout_gpus) // one(lay.replica))
+        many = "" if replicas == 1 else "s"
+        shown["rollout"] = f"rollout TP {one(lay.replica):g} × {replicas:,} replica{many}"
     if demand.learning is not None and one(lay.schedule) != COLOCATED:
         shown |= {"train GPUs": one(lay.train_gpus), "rollout GPUs": one(lay.rollout_gpus)}
     return shown

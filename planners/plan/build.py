@@ -197,7 +197,7 @@ def _stage_plan(stage: ChosenStage, world: PlanInputs) -> value.StagePlan:
     waste = {
         "start-up": one(stage.mine.start_up_hours),
         "evaluation": one(own.pause_hours),
-        "restarts and slack": one(own.overhead_hours),
+        "restarts and stragglers": one(own.overhead_hours),
         "preemptions": one(own.lost_hours),
     }
     prior = float(stage.width.log_half_before[0]) / Z80

@@ -127,11 +127,7 @@ def _weight_lines(demand: StageWork, home: Machines, hours: float, extras: Extra
     wanted = [
         _Extra("object storage", "checkpoints", kept * hours / HOURS_PER_MONTH, states, True),
         _Extra(
-            "internet egress",
-            "final weights, downloaded once",
-            2.0 * params * share / GB,
-            f"2 bytes × parameters{small}",
-            False,
+            "internet egress", "checkpoint egress", 2.0 * params * share / GB, f"2 bytes × parameters{small}", False
         ),
     ]
     return [_extra_line(demand.stage, home, extras, row) for row in wanted]

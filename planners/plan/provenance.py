@@ -179,14 +179,14 @@ PHASE_FORMULAS: dict[str, tuple[str, tuple[str, ...]]] = {
         "fixed + 2 bytes × parameters × (reshard factor if colocated) / (share of one link) + offload if colocated",
         ("sync_fixed_seconds", "sync_nic_share", "colocated_reshard_factor"),
     ),
-    "sandbox": ("backlog after generation + longest of the last runs; + starts where sandboxes are held", ()),
+    "sandbox": ("backlog after generation + slowest tests + starts where sandboxes are held", ()),
     "API calls": ("requests / requests in flight × seconds per request", ()),
 }  # fmt: skip
 
 WASTE_SOURCES = {
     "start-up": "boot 300 s + pull 180 s + warm-up 240 s: assumptions, replaced by measured ones",
     "evaluation": "generation of the evaluation problems, each time the spec asks for it",
-    "restarts and slack": "run_waste: what whole published runs took over their measured steps; docs/ACCURACY.md",
+    "restarts and stragglers": "run_waste: what whole published runs took over their measured steps; docs/ACCURACY.md",
     "preemptions": "0.02 preemptions per spot node-hour × (restart + half a checkpoint interval): assumption",
 }
 
@@ -219,12 +219,7 @@ def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: 
     width += f"; narrowed by {plan.calibrated.own_runs} of your runs" if plan.calibrated.own_runs else ""
     terms.add(f"band.{name}", "80 % band of the hours, as factors", f"× {low:.2f} to × {high:.2f}", "", source=width)
     return terms.add(
-        f"hours.{name}",
-        f"hours of {name}",
-        plan.hours.p50,
-        "hours",
-        formula="work + what the run wastes",
-        inputs=(work, *wastes),
+        f"hours.{name}", f"hours of {name}", plan.hours.p50, "hours", formula="work + overhead", inputs=(work, *wastes)
     )
 
 
@@ -296,5 +291,5 @@ def _sandbox(terms: Terms, picks: Shortlist) -> list[str]:
     return [
         terms.add(f"{at}.runs", f"judging runs per {demand.unit}", wanted.calls, "runs", source=source),
         terms.add(f"{at}.seconds", "seconds per run, mean", wanted.service.mean_seconds, "s", source=source),
-        terms.add(f"{at}.slots", "sandboxes at once", slots, "slots", source="chosen by the search"),
+        terms.add(f"{at}.slots", "concurrent sandboxes", slots, "sandboxes", source="chosen by the search"),
     ]

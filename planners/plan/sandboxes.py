@@ -29,15 +29,15 @@ CURED = 0.75
 
 
 def sandbox_bound(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) -> str:
-    """Why sandboxes are exposed: serial code, too few held sandboxes, a backlog, or the longest of the last runs."""
+    """Why sandboxes are exposed: serial code, too few held sandboxes, a backlog, or the slowest tests."""
     slots = max(one(picks.usable_slots), 1.0)
     if wanted.serial:
         return "reward code calls one sample at a time"
     if wanted.stateful and slots < wanted.trajectories:
-        return f"{slots:,.0f} sandboxes at once"
+        return f"{slots:,.0f} concurrent sandbox{'' if slots == 1 else 'es'}"
     beside = one(result.timing.generate) + one(result.timing.judging)
     backlog = wanted.calls * wanted.service.mean_seconds / slots - wanted.overlap_share * beside
-    return "queue: more runs than slots" if backlog > 0.1 * one(result.exposed) else "longest of the last runs"
+    return "queue: more runs than concurrent sandboxes" if backlog > 0.1 * one(result.exposed) else "slowest tests"
 
 
 def idle(picks: Shortlist, fleet: StageFleet, constants: Constants, result: StageEstimate, hours: float) -> Idle | None:

@@ -38,7 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "speed of training": ("gemm_", "attention_", "elementwise_", "launch_", "fsdp_", "megatron_", "moe_", "exposed_",
                           "padding_", "software_", "zero1_", "blackwell_", "dp_", "virtual_", "optimizer_"),
     "weight sync": ("sync_", "colocated_"),
-    "waste of long runs": ("waste_", "straggler_"),
+    "overhead of long runs": ("waste_", "straggler_"),
 }  # fmt: skip
 """Constants that people think of as one thing; moved together to their 80 % ends."""
 

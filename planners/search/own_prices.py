@@ -1,6 +1,6 @@
 """The user's own prices over list prices: negotiated discounts, own rates, reservations.
 
-Whatever the user states wins, and says so: `source` and `quality` become "yours".
+Whatever the user states wins, and says so: `source` and `quality` become YOURS.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from planners.domain import OFFER_COLUMNS, CapacityType
 if TYPE_CHECKING:
     from planners.spec.fleet import Discount, OwnPrices
 
-YOURS = "yours"
+YOURS = "your price"
 UNKNOWN_REGION = "unknown"
 RESERVED = CapacityType.RESERVED_1Y
 """Capacity type under which a user's reservation is offered; its term doesn't matter, it is paid already."""

@@ -68,7 +68,7 @@ def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) ->
         stage=stage.name,
         kind=stage.kind,
         title=f"{verb} of {shown(stage.model, model)}, {_count(tokens * stage.epochs)} tokens",
-        unit="update",
+        unit="optimizer step",
         units=units,
         learning=Training(
             model=model,
@@ -96,7 +96,7 @@ def reward_model_demand(stage: RewardModelStage, find_model: FindModel) -> Stage
         stage=stage.name,
         kind=stage.kind,
         title=f"outcome critic {shown(stage.model, model)} on {stage.samples:,} samples",
-        unit="update",
+        unit="optimizer step",
         units=units,
         learning=Training(model=model, options=stage.train, rl=False, seq_len=seq, batch_sequences=batch),
         pauses=_pauses(stage.checkpoint.every_steps, stage.checkpoint.keep, units),

@@ -8,11 +8,11 @@ from clusterctl.ui.formats import (
     DurationUnit,
     count,
     duration_unit,
+    expected,
     hours_band,
     percent,
     signed_hours,
     signed_usd,
-    stops,
     usd,
     usd_band,
 )
@@ -25,7 +25,7 @@ SHOWN_INPUTS = 3
 SHOWN_NARROW = 2
 OPTION_COLUMNS = (
     right(),
-    "else",
+    "alternatives",
     "where",
     Column("fleet", drop=5),
     right("GPUs"),
@@ -36,10 +36,10 @@ OPTION_COLUMNS = (
     Column(drop=3),
     right("Δ$"),
     right("Δtime", drop=2),
-    right("risk", drop=1),
+    right("interruptions", drop=1),
 )
 SENSITIVITY_COLUMNS = (
-    "what moves it most",
+    "sensitivity",
     right("from"),
     right("to"),
     right("dollars"),
@@ -68,7 +68,7 @@ def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Cel
     label = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
     gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "none"
     number = f"{'▸' if is_choice else ''}{other.number}"
-    where, sandbox = f"{other.cloud} {other.region}, {capacity}", f"{other.sandbox_nodes:,} nodes"
+    where, sandbox = f"{other.cloud} {other.region}, {capacity}", count(other.sandbox_nodes, "node")
     return [
         *(cell(text, style) for text in (number, label, where, other.fleet, gpus, sandbox, time)),
         cell(time_band, Style.DIM),
@@ -76,7 +76,7 @@ def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Cel
         cell(money_band, Style.DIM),
         "" if is_choice else cell(signed_usd(more_usd), better(more_usd)),
         "" if is_choice else cell(signed_hours(more_hours), better(more_hours)),
-        cell(stops(other.interruptions), Style.WARN if other.interruptions >= 1 else style),
+        cell(expected(other.interruptions), Style.WARN if other.interruptions >= 1 else style),
     ]
 
 
@@ -103,11 +103,11 @@ def _sensitivity(row: Sensitivity, plan: Plan, span: tuple[float, float], bar_ce
 
 
 def _narrow(plan: Plan, view: View) -> list[Line]:
-    """`narrower  give attention_kernel: ±22% becomes ±17%` (of the hours)."""
+    """`to narrow  state attention_kernel: ±22% becomes ±17%` (of the hours)."""
     narrows = [narrow for stage in plan.stages for narrow in stage.narrow]
     narrows.sort(key=lambda narrow: narrow.width_then / narrow.width_now)
     parts = [_narrow_part(narrow) for narrow in (narrows if view.verbose else narrows[:SHOWN_NARROW])]
-    return labelled("narrower", [line("give ", *parts[0]), *parts[1:]], view.cells) if parts else []
+    return labelled("to narrow", [line("state ", *parts[0]), *parts[1:]], view.cells) if parts else []
 
 
 def _narrow_part(narrow: Narrow) -> Line:

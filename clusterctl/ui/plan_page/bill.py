@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clusterctl.ui.formats import exact_usd, number, percent, unit_price, usd
+from clusterctl.ui.formats import count, exact_usd, number, percent, unit_price, usd
 from clusterctl.ui.plan_page.view import View, labelled
 from clusterctl.ui.spans import Line, Span, Style, line
 from clusterctl.ui.table import Cell, Column, cell, draw, right
@@ -32,14 +32,14 @@ def bill(plan: Plan, view: View) -> list[Line]:
     rest = priced[len(shown) :]
     if rest:
         amount = total_usd(rest)
-        name = cell(f"{len(rest)} more lines", Style.DIM)
+        name = cell(count(len(rest), "more line"), Style.DIM)
         rows.append([name, "", "", "", exact_usd(amount), _share(amount, total), ""])
     if rows:
-        name = cell("total of what has a price" if plan.at_least else "total", Style.DIM)
+        name = cell("total of priced lines" if plan.at_least else "total", Style.DIM)
         rows.append([name, "", "", "", cell(exact_usd(total), Style.STRONG), "", "usd"])
     lines = draw(COLUMNS, rows, view.cells, hide=() if view.verbose else {"explain with"})
     each = [line(outcome_text(plan, outcome)) for outcome in plan.economics]
-    return lines + labelled("that is", each, view.cells)
+    return lines + labelled("unit cost", each, view.cells)
 
 
 def outcome_text(plan: Plan, outcome: UnitCost) -> str:
@@ -75,6 +75,6 @@ def unpriced(plan: Plan, view: View) -> list[Line]:
     """What the total leaves out, with the reason."""
     lines: list[Line] = []
     for item in plan.unpriced:
-        label = "" if lines else "no price"
+        label = "" if lines else "unpriced"
         lines += labelled(label, [line(Span(item.name, Style.WARN), f": {item.why}")], view.cells, Style.WARN)
     return lines

@@ -1,4 +1,4 @@
-"""Where the hours go: stages, phases of a unit of work, GPUs that wait for the sandbox fleet, start-up and waste."""
+"""Where the hours go: stages, phases of a unit of work, GPUs that wait for the sandbox fleet, overhead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from clusterctl.ui.spans import Line, Span, Style, line, wrap
 from clusterctl.ui.table import Cell, Column, bar, cell, draw, right
 from planners.plan.value import Idle, Phase, Plan, Pool, StagePlan
 
-SHOWN_WASTE = 4
+SHOWN_OVERHEAD = 4
 NEGLIGIBLE = 0.005
 """Share of the GPU-hours below which waiting for the sandbox fleet isn't worth curing."""
 
@@ -35,7 +35,7 @@ def stages_and_phases(plan: Plan, view: View) -> list[Line]:
     lines = _stages(plan, view)
     dearest = max(plan.stages, key=lambda stage: (stage.usd.p50 if stage.usd else 0.0, stage.hours.p50))
     for stage in plan.stages if view.verbose else (dearest,):
-        folded = "" if view.verbose else " (the dearest stage; --verbose shows all)"
+        folded = "" if view.verbose else " (the most expensive stage; --verbose shows all)"
         named = line("  ", Span(stage.name, Style.STRONG), f": {stage.title}", Span(folded, Style.DIM))
         lines += [[], *wrap(named, view.cells, indent=2)]
         lines += stage_phases(plan, stage, view)
@@ -51,7 +51,7 @@ STAGE_COLUMNS = (
     Column(drop=1),
     right("share"),
     Column(drop=3),
-    Column("calibrated by", prose=True),
+    Column("calibrated on", prose=True),
 )
 
 
@@ -64,7 +64,7 @@ def _stages(plan: Plan, view: View) -> list[Line]:
 def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list[Cell]:
     share = stage.hours.p50 / total_hours if total_hours else 0.0
     cases = stage.calibrated.cases + stage.calibrated.own_runs
-    sure = cell(count(cases, "run"), Style.GOOD) if cases else cell("nothing: a prior", Style.WARN)
+    sure = cell(count(cases, "run"), Style.GOOD) if cases else cell("no similar run", Style.WARN)
     return [
         stage.name,
         stage.kind,
@@ -77,8 +77,8 @@ def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list
 
 
 def stage_phases(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
-    """One row per phase, the sum, then the idle line and the waste."""
-    lines = _phases(stage, view) + _idle(plan, stage, view) + _waste(stage, view)
+    """One row per phase, the sum, then the idle line and the overhead."""
+    lines = _phases(stage, view) + _idle(plan, stage, view) + _overhead(stage, view)
     return lines + _memory(stage, view) + _demand(stage, view) if view.verbose else lines
 
 
@@ -107,9 +107,9 @@ def _phases(stage: StagePlan, view: View) -> list[Line]:
     low, high = column([stage.seconds_per_unit.p10 / unit.seconds, stage.seconds_per_unit.p90 / unit.seconds])
     times = f"({low}–{high})"
     if stage.units > 1:
-        times += f"; {number(stage.units)} of them"
+        times += f" × {number(stage.units)}"
         all_hours = stage.units * total / 3600
-        times += f" take {hours(all_hours)}" if all_hours <= stage.hours.p50 else ""  # units may run side by side
+        times += f" = {hours(all_hours)}" if all_hours <= stage.hours.p50 else ""  # units may run side by side
     rows.append([cell(stage.unit, Style.DIM), cell(written[-1], Style.STRONG), "", "", cell(times, Style.DIM)])
     return draw(columns, rows, view.cells)
 
@@ -118,7 +118,7 @@ def _bound_by(phase: Phase, view: View) -> str:
     text = phase.bound_by
     if phase.exposed_seconds < phase.seconds * 0.995:
         text += "; overlapped"
-        text += f" but for {duration(phase.exposed_seconds)}" if phase.exposed_seconds > phase.seconds * 0.005 else ""
+        text += f" except {duration(phase.exposed_seconds)}" if phase.exposed_seconds > phase.seconds * 0.005 else ""
     if view.verbose and phase.parts:
         parts = (f"{name} {duration(seconds)}" for name, seconds in phase.parts.items())
         text += f" [{', '.join(parts)}]"
@@ -134,7 +134,8 @@ def _idle(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
     idle = stage.idle
     share = idle.gpu_hours / gpu_hours if gpu_hours else 0.0
     if share < NEGLIGIBLE:
-        return labelled("idle", [line("GPUs hardly wait for the sandbox fleet")], view.cells)
+        text = line(f"GPUs wait less than {percent(NEGLIGIBLE)} of their time for the sandbox fleet")
+        return labelled("idle", [text], view.cells)
     text = line(
         "GPUs wait for the sandbox fleet: ",
         Span(usd(idle.usd) if idle.usd is not None else "price unknown", Style.WARN),
@@ -142,25 +143,25 @@ def _idle(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
         *_cure(idle, pools),
     )
     if view.verbose and idle.reason:
-        text.append(Span(f". {idle.reason}", Style.DIM))
+        text.append(Span(f"; cause: {idle.reason}", Style.DIM))
     return labelled("idle", [text], view.cells, Style.WARN)
 
 
 def _cure(idle: Idle, pools: list[Pool]) -> Line:
     if idle.cure_nodes is None:
-        return line("more nodes don't remove it")
+        return line("more sandbox nodes do not help")
     sandbox = next((pool.instance_type for pool in pools if pool.role == "sandbox"), "sandbox node")
     price = "" if idle.cure_usd is None else f" ({signed_usd(idle.cure_usd)})"
     verb = "removes" if idle.cure_nodes == 1 else "remove"
     return line(Span(f"{idle.cure_nodes:,} more {sandbox}{price} {verb} it", Style.STRONG))
 
 
-def _waste(stage: StagePlan, view: View) -> list[Line]:
-    """`waste  1.9 h (6%): evaluation 1.1 h, …`."""
+def _overhead(stage: StagePlan, view: View) -> list[Line]:
+    """`overhead  1.9 h (6%): evaluation 1.1 h, …`."""
     named = sorted(((name, value) for name, value in stage.waste_hours.items() if value > 0), key=lambda x: -x[1])
     if not named:
         return []
-    shown = named if view.verbose else named[:SHOWN_WASTE]
+    shown = named if view.verbose else named[:SHOWN_OVERHEAD]
     total = sum(stage.waste_hours.values())
     unit = duration_unit(total * 3600)
     texts = [f"{name} {_amount(value, unit)}" for name, value in shown]
@@ -168,7 +169,7 @@ def _waste(stage: StagePlan, view: View) -> list[Line]:
         rest = sum(value for _, value in named[len(shown) :])
         texts.append(f"{len(named) - len(shown)} more {_amount(rest, unit)}")
     share = total / stage.hours.p50 if stage.hours.p50 else 0.0
-    return labelled("waste", [line(f"{hours(total)} ({percent(share)}): {', '.join(texts)}")], view.cells)
+    return labelled("overhead", [line(f"{hours(total)} ({percent(share)}): {', '.join(texts)}")], view.cells)
 
 
 def _amount(hours_of_it: float, unit: DurationUnit) -> str:
@@ -190,4 +191,4 @@ def _memory(stage: StagePlan, view: View) -> list[Line]:
 
 def _demand(stage: StagePlan, view: View) -> list[Line]:
     text = " · ".join(f"{name} {number(amount)}" for name, amount in stage.demand.items())
-    return labelled("demand", [line(text)], view.cells) if text else []
+    return labelled("workload", [line(text)], view.cells) if text else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clusterctl.ui.formats import UNKNOWN, hours, number, usd
+from clusterctl.ui.formats import UNKNOWN, count, hours, number, usd
 from clusterctl.ui.plan_page.view import View, labelled
 from clusterctl.ui.spans import Line, Style
 from clusterctl.ui.table import Cell, Column, cell, draw, right
@@ -12,7 +12,7 @@ POOL_COLUMNS = (
     "pool",
     right("nodes"),
     "type",
-    right("GPUs, slots"),
+    right("GPUs, sandboxes"),
     Column("where", drop=2),
     right("hours", drop=1),
     right("$/h"),
@@ -40,9 +40,6 @@ def pools(plan: Plan, view: View) -> list[Line]:
 
 
 def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
-    what = f"{pool.nodes * pool.gpus_per_node:,} {pool.gpu}" if pool.gpu else ""
-    if pool.slots is not None:
-        what = f"{pool.slots:,} slots"
     price = None if pool.usd_per_node_hour is None else pool.usd_per_node_hour * pool.nodes
     style = Style.WARN if price is None else Style.PLAIN
     per_gpu = usd(pool.usd_per_node_hour / pool.gpus_per_node) if pool.gpu and pool.usd_per_node_hour else ""
@@ -51,7 +48,7 @@ def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
         f"{pool.stage}: {pool.role}" if many else pool.role,
         f"{pool.nodes:,} ×",
         pool.instance_type,
-        cell(what, Style.STRONG),
+        cell(pool_contents(pool), Style.STRONG),
         f"{pool.cloud} {pool.region}, {capacity}",
         hours(pool.hours),
         cell(usd(price), style),
@@ -59,3 +56,10 @@ def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
         cell(usd(pool.usd), style),
         cell(f"{pool.price_as_of or UNKNOWN}", Style.DIM),
     ]
+
+
+def pool_contents(pool: Pool) -> str:
+    """`64 H100`, `1,152 sandboxes` (at once), or nothing."""
+    if pool.slots is not None:
+        return count(pool.slots, "sandbox", "sandboxes")
+    return f"{pool.nodes * pool.gpus_per_node:,} {pool.gpu}" if pool.gpu else ""

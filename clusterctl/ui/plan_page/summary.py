@@ -5,7 +5,7 @@ from __future__ import annotations
 from clusterctl.ui.formats import count, hours_band, number, percent, usd, usd_band
 from clusterctl.ui.plan_page.view import View, flow, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, line_width, wrap
-from planners.plan.value import Plan, PriceAge
+from planners.plan.value import Plan
 
 OLD_DAYS = 60
 """Prices older than this are coloured; spot prices deserve a look much sooner."""
@@ -15,7 +15,7 @@ FIRST_LINE_GAP = 4
 
 def header(plan: Plan, view: View) -> list[Line]:
     """`rlcef.yaml · GRPO on …, 400 steps · prices of 2026-11-01, 22 days old`."""
-    parts = [line(Span(view.source, Style.STRONG)), line(title(plan)), [price_age(plan.prices)]]
+    parts = [line(Span(view.source, Style.STRONG)), line(title(plan)), [price_age(plan)]]
     return flow(parts, view.cells)
 
 
@@ -26,9 +26,12 @@ def title(plan: Plan) -> str:
     return f"{plan.name}: {', '.join(stage.name for stage in plan.stages)}"
 
 
-def price_age(prices: PriceAge) -> Span:
-    """`prices of 2026-11-01, 22 days old`, coloured when old."""
+def price_age(plan: Plan) -> Span:
+    """`prices of 2026-11-01, 22 days old`, coloured when old; `your prices` where the spec states all of them."""
+    prices = plan.prices
     if prices.oldest is None or prices.newest is None or prices.age_days is None:
+        if plan.lines and all(bill_line.source.startswith("your price") for bill_line in plan.lines):
+            return Span("your prices", Style.DIM)
         return Span("prices of unknown age", Style.WARN)
     days = "today" if prices.age_days == 0 else f"{count(prices.age_days, 'day')} old"
     if prices.oldest == prices.newest:
@@ -52,7 +55,7 @@ def choice(plan: Plan, view: View) -> list[Line]:
     ]
     lines: list[Line] = []
     if not plan.feasible:
-        text = line(Span("Not feasible as asked", Style.BAD), "; below is the nearest that is.")
+        text = line(Span("Not feasible as specified", Style.BAD), "; the nearest feasible plan follows.")
         lines += [*wrap(text, view.cells, indent=2), *warnings(plan, view), []]
     lines += _spread(parts, view.cells)
     outside = [phrase for stage in plan.stages for phrase in stage.calibrated.outside]
@@ -75,17 +78,17 @@ def _spread(parts: list[Line], cells: int) -> list[Line]:
 
 
 def how_sure(plan: Plan) -> Span:
-    """`80% bands, calibrated by 14 cases`, or which stages are not calibrated."""
+    """`80% bands, calibrated on 14 published runs`, or which stages are like no run that is known."""
     support = {stage.name: stage.calibrated.cases + stage.calibrated.own_runs for stage in plan.stages}
     bare = [name for name, cases in support.items() if cases == 0]
     if len(bare) == len(support):
-        return Span("uncalibrated: 80% bands from priors", Style.WARN)
+        return Span("80% bands, not checked on similar runs", Style.WARN)
     if bare:
-        return Span(f"80% bands, uncalibrated in {', '.join(bare)}", Style.WARN)
+        return Span(f"80% bands, not checked on similar runs: {', '.join(bare)}", Style.WARN)
     weakest = min(plan.stages, key=lambda stage: support[stage.name]).calibrated
-    texts = [count(weakest.cases, "case")] if weakest.cases else []
+    texts = [count(weakest.cases, "published run")] if weakest.cases else []
     texts += [f"{weakest.own_runs} of your runs"] if weakest.own_runs else []
-    return Span(f"80% bands, calibrated by {' and '.join(texts)}", Style.GOOD)
+    return Span(f"80% bands, calibrated on {' and '.join(texts)}", Style.GOOD)
 
 
 def _limits(plan: Plan) -> list[Line]:

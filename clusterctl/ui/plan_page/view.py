@@ -24,7 +24,7 @@ class View:
         return f"clusterctl plan {shlex.quote(self.source)}"
 
 
-LABEL_CELLS = 10
+LABEL_CELLS = 11
 
 
 def labelled(label: str, parts: list[Line], cells: int, style: Style = Style.DIM) -> list[Line]:

@@ -57,7 +57,7 @@ def test_the_page_goes_to_stdout_and_fits(plan: Plan) -> None:
     assert done.out.startswith("templates/specs/rlcef.yaml · GRPO on Qwen2.5-Coder-32B-Instruct, 400 steps")
     assert "\x1b" not in done.out
     assert max(width(line) for line in done.out.splitlines()) <= 100
-    for section in ("\n  pool ", "\n  phase ", "\n  bill ", "\n      else ", "\n  what moves it most ", "\n  next "):
+    for section in ("\n  pool ", "\n  phase ", "\n  bill ", "\n      alternatives ", "\n  sensitivity ", "\n  next "):
         assert section in done.out
 
 

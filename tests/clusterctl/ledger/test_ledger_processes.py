@@ -55,7 +55,7 @@ def test_a_lock_has_one_owner_whom_the_error_names(ledger: Ledger) -> None:
     with run_lock(ledger, "rlcef-1", "up") as check:
         check()
         second = run_lock(ledger, "rlcef-1", "up", wait_seconds=0.1)
-        with pytest.raises(LockHeldError, match=rf"rlcef-1.up is in the hands of clusterctl process {os.getpid()} on "):
+        with pytest.raises(LockHeldError, match=rf"rlcef-1.up is locked by clusterctl process {os.getpid()} on "):
             second.__enter__()
         with run_lock(ledger, "rlcef-1", "supervisor"), run_lock(ledger, "../x/y", "up"):
             pass

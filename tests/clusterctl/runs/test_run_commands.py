@@ -77,7 +77,7 @@ def test_a_run_from_up_to_down(clusterctl: Run, home: Path) -> None:
     for _ in range(2):
         down = clusterctl("down", "small")
         assert down.returncode == 0
-        assert "nothing of it is left but its folder" in down.stdout
+        assert "nothing left running; its folder is kept" in down.stdout
         assert "result.json" in down.stdout
     assert clusterctl("sweep").stdout == "nothing is left over\n"
     assert list(tagged(home)) == []

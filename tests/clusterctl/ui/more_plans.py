@@ -29,7 +29,7 @@ SYNTHESIZE = StagePlan(
     seconds_per_unit=band(88, 121, 190),
     hours=band(10.1, 13.9, 21.6),
     usd=band(2_600, 3_560, 5_500),
-    layout={"replicas": 8, "tp": 4},
+    layout={"rollout": "rollout TP 4 × 8 replicas"},
     memory=None,
     narrow=(Narrow(input="yield", width_now=2.1, width_then=1.6),),
     phases=(
@@ -40,7 +40,7 @@ SYNTHESIZE = StagePlan(
             "sandbox",
             41.0,
             121.0,
-            "queue, slots 71 % busy; beside the models",
+            "queue: sandboxes 71 % busy; beside the models",
             17.0,
             pool="sandbox",
             start_seconds=80.0,
@@ -108,7 +108,7 @@ def two_stage_plan() -> Plan:
                 sandbox_nodes=8,
             ),
         ),
-        warnings=("stage triples: no published run of this kind was used for calibration; its band is a prior",),
+        warnings=("stage triples: no published run is like it; its band is an assumption",),
     )
 
 
@@ -304,7 +304,7 @@ def uncalibrated_plan() -> Plan:
                 region="eastus",
             ),
         ),
-        warnings=("uncalibrated: no case with this GPU and engine; the band is a prior, not a measurement",),
+        warnings=("no published run with this GPU and engine: the band is an assumption, not a measurement",),
     )
 
 

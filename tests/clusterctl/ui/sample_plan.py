@@ -105,9 +105,9 @@ def alternative(
 
 
 RLCEF_PHASES = (
-    phase("generate", "generate", 139.0, 262.0, "HBM bandwidth; longest 5 % of the samples take 41 s", pool="rollout", start_seconds=0.0,
+    phase("generate", "generate", 139.0, 262.0, "HBM bandwidth; long-tail samples take 41 s", pool="rollout", start_seconds=0.0,
           parts={"decode": 118.0, "prefill": 9.0, "tail": 41.0}),
-    phase("sandbox", "sandbox", 58.0, 262.0, "queue, slots 93 % busy", pool="sandbox", start_seconds=139.0),
+    phase("sandbox", "sandbox", 58.0, 262.0, "queue: sandboxes 93 % busy", pool="sandbox", start_seconds=139.0),
     phase("logprob", "log-prob", 11.3, 262.0, "BF16 compute", pool="trainer", start_seconds=197.0),
     phase("train", "train", 44.6, 262.0, "BF16 compute, MFU 41 %", pool="trainer", start_seconds=208.3,
           parts={"gemm": 29.0, "attention": 6.1, "exposed communication": 9.5}),
@@ -123,7 +123,13 @@ RLCEF_STAGE = StagePlan(
     seconds_per_unit=band(228, 262, 342),
     hours=band(27.0, 31.0, 40.4),
     usd=band(13_100, 15_437.2, 20_300),
-    layout={"schedule": "colocated", "train tp": 8, "train pp": 1, "train dp": 8, "rollout tp": 2, "replicas": 32},
+    layout={
+        "schedule": "colocated",
+        "train tp": 8,
+        "train pp": 1,
+        "train dp": 8,
+        "rollout": "rollout TP 2 × 32 replicas",
+    },
     phases=RLCEF_PHASES,
     demand={
         "generated tokens": 2.46e9,
@@ -153,7 +159,7 @@ RLCEF_STAGE = StagePlan(
         cure_usd=531.2,
         slots_busy_share=0.93,
         starts_per_second=35.3,
-        reason="8,192 judgings arrive within 40 s of each other; 1,152 slots work them off",
+        reason="8,192 judgings arrive within 40 s of each other; 1,152 sandboxes work them off",
     ),
     calibrated=Calibrated(cases=14, outside=("response length 3,000 tokens: calibrated to 2,400",)),
     narrow=(
@@ -245,7 +251,7 @@ RLCEF_TERMS = dict(
             "hours of the run",
             31.0,
             "h",
-            "steps × seconds per step + waste",
+            "steps × seconds per step + overhead",
             "",
             "steps",
             "step.rlcef",
@@ -273,13 +279,7 @@ RLCEF_TERMS = dict(
         ),
         term("hbm.H100", "HBM bandwidth of H100", 3.35e12, "bytes/s", "", "NVIDIA H100 datasheet"),
         term("length", "response tokens, mean", 3000.0, "tokens", "", "the spec: stages[0].response_tokens.mean"),
-        term(
-            "waste.rlcef",
-            "start-up and waste",
-            1.89,
-            "h",
-            "boot + pull + warm-up + evaluation + failures + checkpoints",
-        ),
+        term("waste.rlcef", "overhead", 1.89, "h", "boot + pull + warm-up + evaluation + failures + checkpoints"),
     )
 )
 

@@ -44,12 +44,12 @@ def test_an_equal_plan_is_no_change() -> None:
 
 
 def test_infeasible_is_in_the_heading() -> None:
-    assert "### run.yaml: not feasible as asked" in render_markdown(infeasible_plan(), source="run.yaml")
+    assert "### run.yaml: not feasible as specified" in render_markdown(infeasible_plan(), source="run.yaml")
 
 
 def test_what_has_no_price_has_its_own_row() -> None:
     text = render_markdown(unpriced_plan(), source="run.yaml")
-    assert "| no price: egress between regions | unknown |" in text
+    assert "| unpriced: egress between regions | unknown |" in text
     assert "**at least $9,900**" in text
 
 

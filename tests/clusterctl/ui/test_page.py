@@ -76,9 +76,9 @@ def test_ascii_pages_keep_their_columns(name: str) -> None:
 def test_what_has_no_price_is_unknown_and_never_zero() -> None:
     text = page(unpriced_plan())
     assert "at least $9,900" in text
-    assert "total of what has a price" in text
+    assert "total of priced lines" in text
     assert re.search(r"sandbox .*c4-highcpu-96 .*unknown", text)
-    assert "no price  c4-highcpu-96" in text
+    assert "unpriced   c4-highcpu-96" in text
     assert "$0 " not in text
     assert "$0.00" not in text
 
@@ -89,8 +89,8 @@ def test_the_idle_line_names_the_dollars_and_the_cure() -> None:
 
 def test_infeasible_comes_first() -> None:
     lines = page(infeasible_plan()).splitlines()
-    assert lines[2] == "Not feasible as asked; below is the nearest that is."
-    assert lines[3].startswith("  warning   no fleet keeps limits.hours = 12")
+    assert lines[2] == "Not feasible as specified; the nearest feasible plan follows."
+    assert lines[3].startswith("  warning    no fleet keeps limits.hours = 12")
 
 
 def test_a_limit_that_the_band_may_break_says_so() -> None:

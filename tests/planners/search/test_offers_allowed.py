@@ -14,6 +14,7 @@ from tiny_world import world
 from planners.domain import OFFER_COLUMNS
 from planners.search.machines import machines_of
 from planners.search.offers import cheapest_zone, gpu_offers, matches, owned_nodes, owned_offers
+from planners.search.own_prices import YOURS
 from planners.search.rejections import Rejections
 from planners.spec.fleet import FleetSpec
 
@@ -121,7 +122,7 @@ def test_machines_that_look_alike_are_one() -> None:
 
 @pytest.mark.parametrize("capacity", ["on_demand", "spot"])
 def test_reserved_machines_may_be_used_without_naming_their_capacity(capacity: str) -> None:
-    mine = book().head(1).with_columns(capacity_type=pl.lit("reserved_1y"), quality=pl.lit("yours"))
+    mine = book().head(1).with_columns(capacity_type=pl.lit("reserved_1y"), quality=pl.lit(YOURS))
     listed = mine.with_columns(quality=pl.lit("list"), region=pl.lit("eu-west-1"))
     kept, _ = allowed(pl.concat([mine, listed]), capacity=[capacity])
     assert kept["region"].to_list() == ["us-east-2"]
