@@ -74,7 +74,9 @@ def test_what_has_no_price_is_unknown_and_what_is_gone_is_none() -> None:
 
 
 def test_the_nearest_feasible_is_called_that() -> None:
-    assert "not feasible as specified; compared with the nearest feasible plan" in drawn(between(rlcef_plan(), infeasible_plan()))
+    assert "not feasible as specified; compared with the nearest feasible plan" in drawn(
+        between(rlcef_plan(), infeasible_plan())
+    )
 
 
 def test_several_changes_are_shown_alone_and_together() -> None:

@@ -257,10 +257,16 @@ def test_a_rate_a_discount_and_a_reservation_win() -> None:
         return pool.usd_per_node_hour, pool.price_source, pool.capacity_type
 
     assert gpu_price({})[0] == 56.0
-    assert gpu_price({"discounts": [{"cloud": "aws", "percent": 25.0}]}) == (42.0, "your price: your price", "on_demand")
+    assert gpu_price({"discounts": [{"cloud": "aws", "percent": 25.0}]}) == (
+        42.0,
+        "your price: your price",
+        "on_demand",
+    )
     assert gpu_price({"rates": [key | {"usd_per_hour": 30.0}]})[0] == 30.0
     reserved = {"reservations": [key | {"region": "us-east-2", "nodes": 2, "usd_per_hour": 10.0}]}
-    assert gpu_price(reserved) == (10.0, "your price: your price", "reserved_1y"), "what is reserved may be used without asking"
+    assert gpu_price(reserved) == (10.0, "your price: your price", "reserved_1y"), (
+        "what is reserved may be used without asking"
+    )
     for objective in ("cost", "time"):
         made = plan(fleet=fleet, prices=reserved, objective=objective)
         assert all(pool.nodes <= 2 for pool in made.pools if pool.capacity_type == "reserved_1y")
