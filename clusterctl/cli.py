@@ -1,18 +1,12 @@
 """`clusterctl`: parses the command line, calls one command, says what went wrong.  Holds no other logic.
 
-Commands are imported when they are invoked, so that `clusterctl --help` stays a tenth of a second.
-
-What a command that lives for half a second need not pay for: looking for garbage, and waking thread pools.
+Commands are imported when they are invoked, so that `clusterctl --help` takes a tenth of a second.
 """
 
 from __future__ import annotations
 
-import atexit
-import gc
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -22,8 +16,14 @@ from typer.main import get_command
 
 from clusterctl import __version__, failure, log
 from clusterctl.command_table import COMMANDS, CommandEntry
+from clusterctl.machine import check_machine, collect_garbage_rarely, one_thread
+from clusterctl.paths import resolve_path_variables
+from clusterctl.ui.streams import safe_streams
+from clusterctl.ui.terminal import terminal
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+NEEDS_LITTLE = ("init", "schema", "doctor", "completion")
+"""Commands that import no polars."""
 
 
 class LazyGroup(TyperGroup):
@@ -35,29 +35,11 @@ class LazyGroup(TyperGroup):
         entry = next((entry for entry in COMMANDS if entry.name == name), None)
         return name, None if entry is None else load(entry), rest
 
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Parse the arguments; prints the help if they ask for it."""
-        with _quiet_about_a_closed_pipe():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that the arguments name."""
-        with _quiet_about_a_closed_pipe():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _quiet_about_a_closed_pipe() -> Iterator[None]:
-    """A reader who stops reading (`| head`) is no failure; typer would exit as if it were one."""
-    try:
-        yield
-    except BrokenPipeError:
-        failure.silence_stdout()
-        raise typer.Exit(failure.PIPE_CLOSED) from None
-
 
 def load(entry: CommandEntry) -> Any:
     """Import a command and give it its examples.  Returns typer's command object, whose class is private."""
+    if entry.name not in NEEDS_LITTLE:
+        check_machine()
     with one_thread():
         module = import_module(entry.module)
     app = getattr(module, "app", None) or typer.Typer()
@@ -90,9 +72,17 @@ def root() -> TyperGroup:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run and exit: 0, or the exit code of the kind of failure (docs/exit-codes.md)."""
-    collect_garbage_rarely()
     args = list(sys.argv[1:] if argv is None else argv)
-    sys.exit(failure.exit_code_of(lambda: root().main(args, prog_name="clusterctl", standalone_mode=False), args))
+    collect_garbage_rarely()
+    with safe_streams(colour=lambda stream: terminal(stream).colour):
+        code = failure.exit_code_of(lambda: _run(args), args)
+    sys.exit(code)
+
+
+def _run(args: list[str]) -> Any:
+    """Any: what the command returned, an exit code if it is an int."""
+    resolve_path_variables()
+    return root().main(args, prog_name="clusterctl", standalone_mode=False)
 
 
 def _root(
@@ -129,33 +119,3 @@ def _without_completion(command: Any) -> Any:
 
 def _examples(lines: Sequence[str]) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-ALLOCATIONS_PER_COLLECTION = 100_000
-"""Starting up makes fewer objects than this, nearly all of which live until the end.  Python's default of 700 looks
-through them 170 times."""
-
-THREAD_COUNTS = ("OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
-"""Read from the environment when numpy and polars are imported."""
-
-
-def collect_garbage_rarely() -> None:
-    """Have the collector look less often, and not at all at exit, when the memory goes back anyway."""
-    gc.set_threshold(ALLOCATIONS_PER_COLLECTION)
-    atexit.register(gc.freeze)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have numpy and polars start no thread pools when they are imported: our columns are short, and waking threads
-    takes longer than the work.
-
-    What the environment says wins, and it is left as it was for programs that we start.
-    """
-    ours = {name: "1" for name in THREAD_COUNTS if name not in os.environ}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name in ours:
-            os.environ.pop(name, None)

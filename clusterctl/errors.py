@@ -6,7 +6,10 @@ ClusterctlError            exit 1   anything else that went wrong; always one me
 |- PriceError              exit 4   a price is missing, stale or a price source failed
 |- StateError              exit 5   a file or store of ours is of another version, damaged or locked
 |- RunEnded                exit 6   the run that was followed ended before its work was done
-`- Interrupted             exit 130 Ctrl-C; says how to go on
+|- MachineError            exit 71  this machine has no room left: memory, threads, processes, open files, disk
+|- OutputError             exit 74  stdout can't be written
+|- Interrupted             exit 130 Ctrl-C; says how to go on
+`- OutputClosed            exit 141 whoever read stdout has stopped reading; says nothing
 """
 
 from __future__ import annotations
@@ -55,8 +58,35 @@ class RunEnded(ClusterctlError):  # noqa: N818 - what happened
     exit_code = 6
 
 
+class MachineError(ClusterctlError):
+    """This machine has no room left, or doesn't let this user have it: memory, threads, processes, files, disk."""
+
+    exit_code = 71  # EX_OSERR of sysexits.h
+
+
+class OutputError(ClusterctlError):
+    """stdout can't be written: it is closed, or its disk is full."""
+
+    exit_code = 74  # EX_IOERR
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"stdout can't be written: {error.strerror}",
+            hint="what was to be done is done as far as it got; send the output elsewhere, `> /dev/null` if nowhere",
+        )
+
+
 class Interrupted(ClusterctlError):  # noqa: N818 - what happened
     """Ctrl-C, at a place from which the command can go on later."""
 
     exit_code = 130
     word = "interrupted"
+
+
+class OutputClosed(ClusterctlError):  # noqa: N818 - what happened
+    """Whoever read stdout has stopped reading (`| head`).  No failure, and nothing is said."""
+
+    exit_code = 141  # 128 + SIGPIPE
+
+    def __init__(self) -> None:
+        super().__init__("")

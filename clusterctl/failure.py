@@ -5,8 +5,8 @@ Everything ends here: a person never sees a traceback unless they ask for it wit
 
 from __future__ import annotations
 
+import errno
 import itertools
-import os
 import re
 import shlex
 import sys
@@ -17,15 +17,21 @@ from pathlib import Path
 
 from typer.exceptions import Abort, TyperException
 
-from clusterctl.errors import ClusterctlError
+from clusterctl.errors import ClusterctlError, Interrupted, MachineError, OutputClosed
 
 USAGE = 2
 BUG = 70
 """EX_SOFTWARE of sysexits.h: the program, not its input, is at fault."""
-INTERRUPTED = 130
-"""128 + SIGINT, as shells report it."""
-PIPE_CLOSED = 141
-"""128 + SIGPIPE: whoever read our output stopped reading."""
+OF_THE_MACHINE = frozenset(
+    {
+        errno.EACCES, errno.EAGAIN, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+        errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+    }
+)  # fmt: skip
+"""What the operating system refuses: no program can do anything about it."""
+NO_MEMORY = "free memory, or raise the limit: `ulimit -v` and `ulimit -d` show it"
+NO_THREADS = "end processes of this user, or raise the limit: `ulimit -u` shows it, a container has its own"
+NO_ROOM = "make room, or give this user the right to write there; CLUSTERCTL_HOME names another data folder"
 
 
 def exit_code_of(run: Callable[[], object], args: Sequence[str]) -> int:
@@ -36,22 +42,47 @@ def exit_code_of(run: Callable[[], object], args: Sequence[str]) -> int:
     try:
         result = run()
         sys.stdout.flush()
-    except ClusterctlError as error:
-        report(error.message, error.hint, word=error.word)
-        _cause(error, args)
+    except OutputClosed as error:
         return error.exit_code
+    except ClusterctlError as error:
+        return _known(error, args)
     except TyperException as error:
         return _usage(error)
     except (KeyboardInterrupt, Abort):
-        result = INTERRUPTED
-    except BrokenPipeError:
-        silence_stdout()
-        result = PIPE_CLOSED
-    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a person unasked
-        return _bug(error, args)
-    if result == INTERRUPTED:
+        result = Interrupted.exit_code
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a panic of polars is no Exception; no traceback reaches a person unasked
+        refused = of_the_machine(error)
+        return _bug(error, args) if refused is None else _known(refused, args)
+    if result == Interrupted.exit_code:
         report("interrupted", None)
     return result if isinstance(result, int) else 0
+
+
+def of_the_machine(error: BaseException) -> MachineError | None:
+    """What the machine refused, as an error with a way out; None where it refused nothing.
+
+    A panic of polars and an import that fails say it in words only.
+    """
+    words, refused = str(error), None
+    if isinstance(error, MemoryError) or any(
+        each in words for each in ("annot allocate memory", "failed to map segment")
+    ):
+        refused = MachineError("there is no memory left", hint=NO_MEMORY)
+    elif "can't start new thread" in words or "could not spawn threads" in words or "failed to spawn" in words:
+        refused = MachineError("this user may start no further thread", hint=NO_THREADS)
+    elif "No usable temporary directory" in words:
+        refused = MachineError(
+            f"no temporary file can be written: {words}", hint="make room, or name a folder with TMPDIR"
+        )
+    elif isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        hint = NO_MEMORY if error.errno == errno.ENOMEM else NO_THREADS if error.errno == errno.EAGAIN else NO_ROOM
+        where = f"{error.filename}: " if error.filename is not None else ""
+        refused = MachineError(f"{where}{error.strerror}", hint=hint)
+    if refused is not None:
+        refused.__cause__ = error
+    return refused
 
 
 def report(message: str, hint: str | None, *, word: str = "error") -> None:
@@ -115,7 +146,7 @@ def _nearest(error: TyperException) -> str | None:
     return next(iter(get_close_matches(said, known, n=1)), None)
 
 
-def _bug(error: Exception, args: Sequence[str]) -> int:
+def _bug(error: BaseException, args: Sequence[str]) -> int:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
     if _asks_for("--debug", args):
@@ -129,16 +160,13 @@ def _bug(error: Exception, args: Sequence[str]) -> int:
     return BUG
 
 
-def _cause(error: ClusterctlError, args: Sequence[str]) -> None:
+def _known(error: ClusterctlError, args: Sequence[str]) -> int:
+    report(error.message, error.hint, word=error.word)
     if error.__cause__ is not None and _asks_for("--debug", args):
         traceback.print_exception(error.__cause__)
+    return error.exit_code
 
 
 def _asks_for(flag: str, args: Sequence[str]) -> bool:
     """Whether one of our own flags, which stand before the command, is set."""
     return flag in itertools.takewhile(lambda arg: arg.startswith("-"), args)
-
-
-def silence_stdout() -> None:
-    """Point stdout at nothing, or the interpreter complains about the closed pipe when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

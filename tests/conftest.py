@@ -18,7 +18,7 @@ from hypothesis import settings
 import clusterctl as clusterctl_package
 import planners
 from clusterctl import cli
-from clusterctl.cli import collect_garbage_rarely, one_thread
+from clusterctl.machine import collect_garbage_rarely, one_thread
 
 with one_thread():  # waking a pool for short columns takes the processors from the other workers
     import numpy as np  # noqa: F401

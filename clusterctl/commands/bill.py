@@ -11,6 +11,7 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.ledger import open_ledger
+from clusterctl.ui.streams import emit
 from clusterctl.ui.terminal import terminal
 
 if TYPE_CHECKING:
@@ -65,4 +66,4 @@ def _print(found: list[Reconciled], *, as_json: bool) -> None:
         return
     window = terminal()
     for one in found:
-        typer.echo(paint(bill_lines(one, window.columns), colour=window.colour), nl=False)
+        emit(paint(bill_lines(one, window.columns), colour=window.colour))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +17,7 @@ from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.time_options import moment
 from clusterctl.store import open_source
+from clusterctl.ui.streams import emit, emit_data
 from clusterctl.ui.terminal import terminal
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def cost(
         if as_json:
             typer.echo(json.dumps(json_of(page), indent=2))
         elif as_csv:
-            sys.stdout.write(csv_of(page))  # typer.echo would cut escape codes out of a label
+            emit_data(csv_of(page))
         else:
             lines = page_lines(page, window.columns) + (explanation_lines(page, window.columns) if explain else [])
-            typer.echo(paint(lines, colour=window.colour), nl=False)
+            emit(paint(lines, colour=window.colour))
             if row is not None and page.plan is not None and first is None and last is None:
                 typer.echo(_planned_against_actual(ledger, row))
 
@@ -86,7 +86,7 @@ def _write_focus(
     chosen = row.run_id if row else None
     rows, unpriced = focus_rows(ledger, open_source(), version, run=chosen, since=since, until=until)
     if to == "-":
-        sys.stdout.write(focus_bytes(rows, parquet=False).decode())
+        emit_data(focus_bytes(rows, parquet=False))
     else:
         write_focus(rows, Path(to))
         typer.echo(f"{to}: {rows.height:,} rows of FOCUS {version}", err=True)

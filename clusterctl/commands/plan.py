@@ -13,7 +13,8 @@ from typer.core import TyperCommand
 from clusterctl.errors import SpecError
 from clusterctl.plan_service import Planner, compare_all, open_source, refuse_old_prices
 from clusterctl.specfile.plan_file import plan_text, write_plan
-from clusterctl.ui.terminal import MAX_COLUMNS, MIN_COLUMNS, Terminal, emit, terminal
+from clusterctl.ui.streams import emit, emit_json
+from clusterctl.ui.terminal import MAX_COLUMNS, MIN_COLUMNS, Terminal, terminal
 from planners.plan.value import Plan
 
 OVERVIEW = "?"
@@ -109,7 +110,7 @@ def plan(
 
         text = render_page(result, screen, source=source.label, verbose=verbose)
     _write(result, source.label, out, plot)  # before stdout: whoever reads that may stop reading
-    emit(text, utf8=as_json)
+    (emit_json if as_json else emit)(text)
 
 
 def _moment(text: str | None) -> datetime:

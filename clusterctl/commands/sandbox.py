@@ -15,6 +15,7 @@ from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.sandbox.isolation import Isolation
+from clusterctl.ui.streams import emit_data
 
 app = typer.Typer(help="Run untrusted programs.", no_args_is_help=True)
 
@@ -82,8 +83,8 @@ def run(
     if as_json:
         typer.echo(json.dumps({**asdict(verdict), "weaker": isolation.weaker}, indent=2, default=_text))
     elif last is not None:
-        sys.stdout.buffer.write(last.stdout)
-        sys.stderr.buffer.write(last.stderr)
+        emit_data(last.stdout)
+        emit_data(last.stderr, sys.stderr)
     ended_by_itself = verdict.status is Status.FINISHED and last is not None
     if not ended_by_itself and not as_json:
         typer.echo(f"sandbox: {verdict.status.value}", err=True)

@@ -8,6 +8,7 @@ import typer
 from typer import Option
 
 from clusterctl.specfile.write import write_atomic
+from clusterctl.ui.streams import emit, emit_json
 from planners.spec.manual import run_spec_manual
 from planners.spec.run import run_spec_schema
 
@@ -24,7 +25,7 @@ def schema(
     """
     text = run_spec_manual() if markdown else json.dumps(run_spec_schema(), indent=2, ensure_ascii=False) + "\n"
     if out is None:
-        typer.echo(text, nl=False)
+        emit(text) if markdown else emit_json(text)
         return
     write_atomic(out, text)
     typer.echo(f"wrote {out}", err=True)

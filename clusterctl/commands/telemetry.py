@@ -18,6 +18,7 @@ from clusterctl.commands import telemetry_store
 from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.store import open_source
 from clusterctl.telemetry.settings import OFF, Settings, installed, written_store
+from clusterctl.ui.streams import emit_data
 
 app = typer.Typer(help="Measure a node; look into what was measured.", no_args_is_help=True)
 app.command()(telemetry_store.status)
@@ -94,7 +95,7 @@ def export(
         rows.write_ndjson(buffer)
     else:
         rows.write_parquet(buffer)
-    sys.stdout.buffer.write(buffer.getvalue())
+    emit_data(buffer.getvalue())
     for problem in problems:
         typer.echo(f"warning: {problem}", err=True)
 

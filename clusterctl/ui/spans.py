@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
+from clusterctl.ui.streams import printable
+
 
 class Style(Enum):
     """Why a span stands out; the value is its SGR code.  Nothing is said by colour alone."""
@@ -59,10 +61,8 @@ def line(*parts: str | Span) -> Line:
 
 
 def clean(text: str) -> str:
-    """Foreign text without control characters: a name must not move the cursor or colour the page."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else "�" for character in text.replace("\n", " "))
+    """Foreign text as a part of one line: a name must not move the cursor or colour the page."""
+    return text if text.isprintable() else printable(text).replace("\n", " ").replace("\t", " ")
 
 
 def width(text: str) -> int:
@@ -142,17 +142,3 @@ def _painted(spans: Line, *, colour: bool) -> str:
     texts[-1:] = [text.rstrip() for text in texts[-1:]]
     codes = [span.style.value if colour and text.strip() else "" for span, text in zip(spans, texts, strict=False)]
     return "".join(f"\x1b[{code}m{text}\x1b[0m" if code else text for code, text in zip(codes, texts, strict=True))
-
-
-_ASCII = str.maketrans(
-    dict.fromkeys("·–—−─", "-")
-    | dict.fromkeys("█▉▊▋▌", "#")
-    | dict.fromkeys("▍▎▏░", " ")
-    | dict.fromkeys("┃│├", "|")
-    | {"×": "x", "…": ".", "━": "=", "└": "`", "▸": ">", "Δ": "d", "±": "~", "→": ">", "�": "?"}
-)
-
-
-def to_ascii(text: str) -> str:
-    """The same page for terminals without UTF-8: each character becomes one ASCII character, so columns stay."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")

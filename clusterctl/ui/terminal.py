@@ -1,4 +1,4 @@
-"""What the terminal can show: width, colour, and progress on stderr.  Decides; draws nothing but the progress line.
+"""What the terminal can show: width, colour, and the lines that are drawn over: progress, `status --watch`.
 
 Every drawing function takes a `Terminal`, so that tests draw for any width without a terminal.
 """
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from clusterctl.errors import SpecError
+from clusterctl.ui.streams import draw, printable
 
 MIN_COLUMNS = 80
 MAX_COLUMNS = 200
@@ -27,8 +28,6 @@ PROGRESS_AFTER_SECONDS = 2.0
 """Work that is done sooner shows no progress line."""
 REDRAW_SECONDS = 0.1
 BAR_COLUMNS = 24
-DRAWN_WITH = "·–—×…−█━┃└─├│▸Δ±→"
-"""What pages are made of: where it can't be encoded, ASCII stands in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +88,17 @@ class Redrawn:
         self._num_lines, self._text = 0, ""
 
     def show(self, text: str) -> None:
-        """The text in place of the last one."""
-        if not terminal(self._stream).interactive:
+        """The text in place of the last one; its own colours are kept."""
+        at = terminal(self._stream)
+        if not at.interactive:
             if text != self._text:
                 self._stream.write(f"{text}\n")
         else:
             window = shutil.get_terminal_size()
-            lines = [_cut(line, window.columns) for line in text.splitlines()[: window.lines - 1]]
+            shown = printable(text, colour=at.colour).split("\n")[: window.lines - 1]
+            lines = [_cut(line, window.columns) for line in shown]
             up = f"\x1b[{self._num_lines}A" if self._num_lines else ""
-            self._stream.write(f"\r{up}" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+            draw(self._stream, f"\r{up}" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
             self._num_lines = len(lines)
         self._text = text
         self._stream.flush()
@@ -105,23 +106,8 @@ class Redrawn:
 
 def _cut(line: str, columns: int) -> str:
     """The line without what would wrap.  A coloured line that is too long loses its colour."""
-    plain = re.sub(r"\x1b\[\d*m", "", line)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", line)
     return line if len(plain) <= columns else plain[:columns]
-
-
-def emit(text: str, *, utf8: bool = False) -> None:
-    """Print text to stdout, in ASCII where stdout can't do better; `utf8` (JSON) is UTF-8 whatever the locale."""
-    if utf8:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())
-        return
-    try:
-        DRAWN_WITH.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        from clusterctl.ui.spans import to_ascii
-
-        text = to_ascii(text)
-    sys.stdout.write(text)  # typer.echo would take the colours out that were asked for
 
 
 @contextmanager
@@ -144,14 +130,14 @@ def progress(
         now = clock()
         if watched and now - started >= PROGRESS_AFTER_SECONDS and now - drawn_at >= REDRAW_SECONDS:
             drawn_at = now
-            stream.write(f"\r\x1b[K{_progress_line(label, done, total, now - started)}")
+            draw(stream, f"\r\x1b[K{_progress_line(printable(label), done, total, now - started)}")
             stream.flush()
 
     try:
         yield advance
     finally:
         if drawn_at != started:
-            stream.write("\r\x1b[K")
+            draw(stream, "\r\x1b[K")
             stream.flush()
 
 

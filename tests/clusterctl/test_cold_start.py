@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterctl import cli
+from clusterctl import machine
 from clusterctl.paths import bundle_root
 
 EXAMPLE = bundle_root() / "templates" / "specs" / "rlcef.yaml"
@@ -56,7 +56,7 @@ def test_one_thread_yields_to_the_environment_and_leaves_it_as_it_was(monkeypatc
     monkeypatch.setenv("POLARS_MAX_THREADS", "7")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     before = dict(os.environ)
-    with cli.one_thread():
+    with machine.one_thread():
         assert os.environ["POLARS_MAX_THREADS"] == "7"
         assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
     assert dict(os.environ) == before
@@ -64,17 +64,17 @@ def test_one_thread_yields_to_the_environment_and_leaves_it_as_it_was(monkeypatc
 
 def test_one_thread_leaves_the_environment_as_it_was_when_an_import_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    with pytest.raises(ImportError), cli.one_thread():
+    with pytest.raises(ImportError), machine.one_thread():
         raise ImportError("no such module")
     assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
 def test_the_collector_still_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.atexit, "register", lambda _: None)
+    monkeypatch.setattr(machine.atexit, "register", lambda _: None)
     before = gc.get_threshold()
     try:
-        cli.collect_garbage_rarely()
+        machine.collect_garbage_rarely()
         assert gc.isenabled()
-        assert gc.get_threshold()[0] == cli.ALLOCATIONS_PER_COLLECTION
+        assert gc.get_threshold()[0] == machine.ALLOCATIONS_PER_COLLECTION
     finally:
         gc.set_threshold(*before)
