@@ -7,13 +7,14 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# $(call install,VENV,WHAT): by uv, which takes seconds; by pip where uv can't be had or does not reach the index that pip is told.
+install = $(BIN)/uv pip install --quiet --python $(1)/bin/python $(2) 2>/dev/null || $(PIP) --python $(1)/bin/python install --quiet $(2)
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 WHEEL_VENV := build/wheel-venv
 INSTALLED := commands catalog specfile dashboard ui test_cli.py test_cold_start.py test_doctor.py test_failure.py test_log.py test_validate.py
 # Tests of what being installed could change: commands, data files, templates.  The rest is the same code: tests/wheel/ compares the files.
-UV_VERSION := 0.13.9
-UV_LOCK := build/lock-venv/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+UV_LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	--no-annotate --quiet --custom-compile-command "make lock"
 UV_COMPILE := $(UV_LOCK) pyproject.toml
 
@@ -51,7 +52,7 @@ test-tree: $(DEV)
 test-wheel: $(DEV) $(WHEEL_VENV)/.stamp
 	@rm -rf build/dist $(WHEEL_VENV)/lib/python3*/site-packages/test-tools.pth
 	$(BIN)/python -m build --no-isolation --outdir build/dist . > build/build.log 2>&1 || { cat build/build.log; exit 1; }
-	$(WHEEL_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall build/dist/*.whl
+	$(call install,$(WHEEL_VENV),--no-deps --force-reinstall build/dist/*.whl)
 	$(BIN)/python -m pytest -n 2 tests/wheel --wheel-dist build/dist --wheel-venv $(WHEEL_VENV)
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > build/test-tools.pth
 	@mv build/test-tools.pth $(WHEEL_VENV)/lib/python3*/site-packages/
@@ -79,11 +80,12 @@ bench-store: $(DEV)  ## measure a day of telemetry of 10,000 GPUs and the dashbo
 fuzz: $(DEV)  ## 10,000 malformed inputs: no traceback, none hangs
 	$(BIN)/python tests/fuzzing/fuzz.py
 
-lock: build/lock-venv/bin/uv  ## resolve pyproject.toml and the validator's needs again into the lock files
+lock: $(RUNTIME)  ## resolve pyproject.toml and the validator's needs again into the lock files
 	$(UV_COMPILE) --group build --output-file requirements.lock
 	$(UV_COMPILE) --group build --group dev --extra dashboard --extra telemetry --constraint requirements.lock --output-file requirements-dev.lock
 	$(UV_COMPILE) --group build --extra dashboard --extra telemetry --constraint requirements-dev.lock --output-file requirements-demo.lock
 	$(UV_COMPILE) --group build --extra train --constraint requirements-dev.lock --output-file requirements-train.lock
+	echo uv | $(UV_LOCK) - --output-file requirements-uv.lock
 	$(UV_LOCK) tests/engines/focus-validator.in --output-file tests/engines/focus-validator.lock
 
 clean:  ## remove what make made
@@ -98,21 +100,18 @@ $(BIN)/python:
 		echo >&2; echo "hint: install it (Debian and Ubuntu: python3-venv), or name another: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear $(VENV)
 
-$(RUNTIME): requirements-demo.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --require-hashes -r requirements-demo.lock
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+$(RUNTIME): requirements-demo.lock requirements-uv.lock pyproject.toml | $(BIN)/python
+	@$(PIP) install --quiet --require-hashes -r requirements-uv.lock || echo "no uv: pip installs the rest, which takes a minute"
+	$(call install,$(VENV),--require-hashes -r requirements-demo.lock)
+	$(call install,$(VENV),--no-deps --no-build-isolation --editable .)
 	@$(BIN)/python -m compileall -q clusterctl planners  # installing from the tree compiles nothing: a tenth of a second per run
 	@touch $@
 
 $(DEV): requirements-dev.lock $(RUNTIME)
-	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	$(call install,$(VENV),--require-hashes -r requirements-dev.lock)
 	@touch $@
 
 $(WHEEL_VENV)/.stamp: requirements.lock | $(BIN)/python
-	$(BIN)/python -m venv --clear $(WHEEL_VENV)
-	$(WHEEL_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m venv --without-pip --clear $(WHEEL_VENV)
+	$(call install,$(WHEEL_VENV),--require-hashes -r requirements.lock)
 	@touch $@
-
-build/lock-venv/bin/uv: | $(BIN)/python
-	$(BIN)/python -m venv --clear build/lock-venv
-	build/lock-venv/bin/python -m pip --disable-pip-version-check install --quiet uv==$(UV_VERSION)

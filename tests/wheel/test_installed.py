@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_every_module_imports_with_the_runtime_requirements_alone(scripts: Path,
 
 
 def test_requirements_are_complete_and_agree(scripts: Path) -> None:
-    done = subprocess.run([scripts / "python", "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "pip", "--python", scripts / "python", "check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
