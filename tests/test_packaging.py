@@ -28,7 +28,7 @@ def _normal(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", requirement)[0]).lower()
 
 
-@pytest.mark.parametrize("lock", (*LOCKS, INSTALLER))
+@pytest.mark.parametrize("lock", [*LOCKS, INSTALLER])
 def test_every_requirement_is_pinned_with_hashes(lock: str) -> None:
     text = (REPO / lock).read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -36,7 +36,7 @@ def test_every_requirement_is_pinned_with_hashes(lock: str) -> None:
     assert [line for line in lines if not re.match(r"\S+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)] == []
 
 
-@pytest.mark.parametrize("lock", (*LOCKS, INSTALLER))
+@pytest.mark.parametrize("lock", [*LOCKS, INSTALLER])
 def test_no_registry_is_named(lock: str) -> None:
     text = (REPO / lock).read_text(encoding="utf-8").lower()
     assert [

@@ -2,17 +2,19 @@
 # Installs what the engine tests need, if it may: root, and Debian's package manager.  The tests say what is missing.
 set -eu
 here=$(dirname "$0")
+tools="$here/../../.venv/bin"
 
 # An environment of its own, made again when its lock changes.
 environment() { # NAME LOCK
 	made="${XDG_CACHE_HOME:-$HOME/.cache}/clusterctl-engines/$1"
 	cmp -s "$2" "$made/made-from.lock" && return
-	"$here/../../.venv/bin/python" -m venv --clear "$made"
-	"$made/bin/python" -m pip --disable-pip-version-check --no-cache-dir install --quiet --require-hashes -r "$2"
+	"$tools/python" -m venv --clear "$made"
+	"$tools/uv" pip install --quiet --no-cache --python "$made/bin/python" --require-hashes -r "$2" 2>/dev/null ||
+		"$made/bin/python" -m pip --disable-pip-version-check --no-cache-dir install --quiet --require-hashes -r "$2"
 	cp "$2" "$made/made-from.lock"
 }
 environment focus-validator "$here/focus-validator.lock" # the FinOps Foundation's validator wants old packages
-environment train "$here/../../requirements-train.lock"  # torch: 2.5 GB to fetch, 6 GB on disk, three minutes
+environment train "$here/../../requirements-train.lock"  # torch: 2.5 GB to fetch, 6 GB on disk, a minute or three
 
 # Microsoft's own stand-in for Azure's storage; without what packages want to run when they are installed.
 azurite() {

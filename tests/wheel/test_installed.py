@@ -33,7 +33,12 @@ def test_every_module_imports_with_the_runtime_requirements_alone(scripts: Path,
 
 
 def test_requirements_are_complete_and_agree(scripts: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", "--python", scripts / "python", "check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--python", scripts / "python", "check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
 
 
