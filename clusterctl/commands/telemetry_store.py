@@ -87,8 +87,8 @@ def status(
 def _totals(store: Store) -> tuple[int, int]:
     tables = store.inventory()
     return (
-        sum(each.parts + each.segments for each in tables),
-        sum(each.part_bytes + each.segment_bytes for each in tables),
+        sum(each.files + each.batches for each in tables),
+        sum(each.file_bytes + each.batch_bytes for each in tables),
     )
 
 
@@ -100,9 +100,9 @@ def _draw(tables: list[TableSize]) -> None:
         [
             each.table,
             f"{each.first:%Y-%m-%d %H:%M}",
-            f"{(each.part_bytes + each.segment_bytes) / MIB:,.1f}",
-            f"{each.segment_bytes / MIB:,.1f}",
-            f"{each.parts + each.segments:,}",
+            f"{(each.file_bytes + each.batch_bytes) / MIB:,.1f}",
+            f"{each.batch_bytes / MIB:,.1f}",
+            f"{each.files + each.batches:,}",
         ]
         for each in tables
     ]

@@ -26,12 +26,12 @@ def default_store_url() -> str:
 def open_store(url: str | None = None, *, node: str | None = None) -> Store:
     """The store at `url` (else at `default_store_url()`): a bucket, or a folder, which is made when written to.
 
-    node: whose name its segments and notes carry; else this machine's.
+    node: whose name its batches and notes carry; else this machine's.
     Raises SpecError for a URL that is none; ClusterctlError when a bucket's package is missing.
     """
     from clusterctl.store.store import Store
 
-    return Store(open_objects(url), node=node)
+    return Store(open_object_store(url), node=node)
 
 
 def open_source(url: str | None = None) -> Source:
@@ -45,8 +45,8 @@ def open_source(url: str | None = None) -> Source:
     return Prometheus(where) if where.startswith("prometheus+") else open_store(where)
 
 
-def open_objects(url: str | None = None) -> ObjectStore:
-    """What a store lies in, for a process that writes segments without polars.  Raises as `open_store`."""
+def open_object_store(url: str | None = None) -> ObjectStore:
+    """What a store lies in, for a process that writes batches without polars.  Raises as `open_store`."""
     from clusterctl.store.object_store import Folder
 
     where = url or default_store_url()

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.store import partitions
-from clusterctl.store.object_store import PART
+from clusterctl.store.object_store import UNFINISHED
 
 if TYPE_CHECKING:
-    from clusterctl.store.object_store import ObjectStore
+    from clusterctl.store.object_store import Folder, ObjectStore
 
 MAX_WAITING_BYTES = 64 * 2**20
 """What waits in memory for a disk that is full: weeks of one node with 8 GPUs at 10 s."""
@@ -40,8 +40,8 @@ class Batch:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Lost:
-    """What had to be dropped of one table."""
+class _Dropped:
+    """Of one table."""
 
     first: datetime
     last: datetime
@@ -50,21 +50,21 @@ class _Lost:
     why: str
 
 
-class Outbox:
-    """One writer of a store: its segments have its name and a number.  `add` never waits for a disk or network.
+class BatchWriter:
+    """One writer of a store: its batches have its name and a number.  `add` never waits for a disk or network.
 
-    A segment's name is made once: what is written again, or sent again by another process, is not there twice.
+    The name of a batch is made once: what is written again, or sent again by another process, is not there twice.
     """
 
     def __init__(
         self,
-        objects: ObjectStore,
+        object_store: ObjectStore,
         *,
         node: str | None = None,
         max_bytes: int = MAX_WAITING_BYTES,
         max_spool_bytes: int = MAX_SPOOL_BYTES,
     ) -> None:
-        self.objects, self.node = objects, node or socket.gethostname()
+        self.object_store, self.node = object_store, node or socket.gethostname()
         self.name = f"{re.sub(r'[^A-Za-z0-9._]', '_', self.node)[:80]}-{secrets.token_hex(4)}"
         self.failure: str | None = None
         """Why the last `send` failed; None when it did not."""
@@ -72,45 +72,46 @@ class Outbox:
         self._lock, self._sending = threading.Lock(), threading.Lock()
         self._waiting: deque[tuple[str, Batch]] = deque()
         self._number = self._bytes = 0
-        self._lost: dict[str, _Lost] = {}
+        self._dropped: dict[str, _Dropped] = {}
 
-    def add(self, segment: Batch) -> None:
+    def add(self, batch: Batch) -> None:
         """Queue; the oldest are dropped while too many bytes wait."""
         with self._lock:
             self._number += 1
-            key = partitions.segment_key(segment.table, segment.partition, self.name, self._number, segment.content)
-            self._waiting.append((key, segment))
-            self._bytes += len(segment.content)
+            key = partitions.batch_key(batch.table, batch.partition, self.name, self._number, batch.content)
+            self._waiting.append((key, batch))
+            self._bytes += len(batch.content)
             while self._bytes > self._max_bytes:
                 oldest = self._remove()
-                self._lose(oldest.table, oldest.first, oldest.last, oldest.rows)
+                self._drop(oldest.table, oldest.first, oldest.last, oldest.rows)
 
     def waiting_rows(self) -> int:
         """Rows that are not yet safe on a disk."""
         with self._lock:
-            return sum(segment.rows for _, segment in self._waiting)
+            return sum(batch.rows for _, batch in self._waiting)
 
     def send(self) -> None:
         """Write what waits, oldest first; what can't be written stays, and `failure` says why."""
-        disk = self.objects.spool or self.objects
+        spool = self.object_store.spool
+        disk = spool or self.object_store
         with self._sending:
             self.failure = None
             try:
                 while self._waiting:
-                    key, segment = head = self._waiting[0]
-                    disk.put(key, segment.content)
+                    key, batch = oldest = self._waiting[0]
+                    disk.put(key, batch.content)
                     with self._lock:
-                        if self._waiting and self._waiting[0] is head:  # else it was dropped, though it is written
+                        if self._waiting and self._waiting[0] is oldest:  # else it was dropped, though it is written
                             self._remove()
             except OSError as error:
-                self.failure = f"{disk.where} can't be written: {error.strerror or error}"
-            if self.objects.spool:
-                self._empty_spool()
+                self._failed(disk, error)
+            if spool:
+                self._empty_spool(spool)
 
     def gaps(self) -> list[dict[str, Any]]:
         """Rows of `notes` that say what was dropped since this was last asked."""
         with self._lock:
-            lost, self._lost = self._lost, {}
+            dropped, self._dropped = self._dropped, {}
         return [
             {
                 "at": gap.last,
@@ -120,38 +121,40 @@ class Outbox:
                 "text": f"{'' if gap.rows is None else f'{gap.rows} '}rows from "
                 f"{gap.first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC on were dropped: {gap.why}",
             }
-            for table, gap in lost.items()
+            for table, gap in dropped.items()
         ]
 
-    def _empty_spool(self) -> None:
+    def _empty_spool(self, spool: Folder) -> None:
         """Send what waits on disk, oldest first, also what a killed process left; drop what is too much."""
-        spool = self.objects.spool
-        assert spool is not None
         try:
-            waiting = [entry for entry in spool.entries("") if not entry.key.endswith(PART)]
+            waiting = [entry for entry in spool.entries("") if not entry.key.endswith(UNFINISHED)]
             waiting.sort(key=lambda entry: entry.modified, reverse=True)
             while waiting:
+                key = waiting[-1].key
                 with suppress(FileNotFoundError):  # another process sent it
-                    self.objects.put(waiting[-1].key, spool.local(waiting[-1].key).read_bytes())
-                    spool.delete([waiting[-1].key])
+                    self.object_store.put(key, spool.local(key).read_bytes())
+                    spool.delete([key])
                 waiting.pop()
         except OSError as error:
-            self.failure = self.failure or f"{self.objects.where} can't be written: {error.strerror or error}"
+            self._failed(self.object_store, error)
             size = sum(entry.size_bytes for entry in waiting)
             while size > self._max_spool_bytes:
                 oldest = waiting.pop()
                 size -= oldest.size_bytes
                 spool.delete([oldest.key])
                 with self._lock:
-                    self._lose(oldest.key.split("/")[1], oldest.modified, oldest.modified, None)
+                    self._drop(oldest.key.split("/")[1], oldest.modified, oldest.modified, None)
+
+    def _failed(self, disk: ObjectStore, error: OSError) -> None:
+        self.failure = self.failure or f"{disk.where} can't be written: {error.strerror or error}"
 
     def _remove(self) -> Batch:
-        segment = self._waiting.popleft()[1]
-        self._bytes -= len(segment.content)
-        return segment
+        batch = self._waiting.popleft()[1]
+        self._bytes -= len(batch.content)
+        return batch
 
-    def _lose(self, table: str, first: datetime, last: datetime, rows: int | None) -> None:
+    def _drop(self, table: str, first: datetime, last: datetime, rows: int | None) -> None:
         why = self.failure or "too much waited"
-        was = self._lost.setdefault(table, _Lost(first=first, last=last, rows=0, why=why))
-        was.first, was.last, was.why = min(first, was.first), max(last, was.last), why
-        was.rows = None if rows is None or was.rows is None else was.rows + rows
+        gap = self._dropped.setdefault(table, _Dropped(first=first, last=last, rows=0, why=why))
+        gap.first, gap.last, gap.why = min(first, gap.first), max(last, gap.last), why
+        gap.rows = None if rows is None or gap.rows is None else gap.rows + rows

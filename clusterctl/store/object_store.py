@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-PART = ".part"
-"""Ends the name of what is still being written."""
+UNFINISHED = ".part"
+"""Ends the name of a file that is still being written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class ObjectStore(Protocol):
     where: str
     """For messages: a path or a URL, without secrets."""
     spool: Folder | None
-    """Where segments wait, on this machine's disk, for a bucket that does not answer."""
+    """Where batches wait, on this machine's disk, for a bucket that does not answer."""
 
     def entries(self, prefix: str) -> list[Entry]:
         """The objects under this folder, in any order."""
@@ -78,6 +78,8 @@ class Folder:
                         folders.append(key)
                         continue
                     with suppress(FileNotFoundError):  # a compaction removed it meanwhile
+                        if not item.is_file():  # to open a pipe would wait for ever
+                            continue
                         stat = item.stat()
                         modified = datetime.fromtimestamp(stat.st_mtime, tz=UTC)
                         found.append(Entry(key=key, size_bytes=stat.st_size, modified=modified))
@@ -93,17 +95,17 @@ class Folder:
     def put(self, key: str, content: bytes, *, new: bool = False) -> bool:
         """Write beside it, flush to the disk, then rename."""
         path = self.root / key
-        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
+        unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
         try:
-            _open_new(part, content)
+            _write_new(unfinished, content)
             if new:
-                path.hardlink_to(part)  # unlike a rename, it fails where something is
+                path.hardlink_to(unfinished)  # unlike a rename, it fails where something is
             else:
-                part.replace(path)
+                unfinished.replace(path)
         except FileExistsError:
             return False
         finally:
-            part.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
         _sync(path.parent)
         return True
 
@@ -128,11 +130,11 @@ class Folder:
                     break  # something is in it
 
 
-def _open_new(part: Path, content: bytes) -> None:
+def _write_new(path: Path, content: bytes) -> None:
     for attempt in range(2):
-        part.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            stream = part.open("xb")
+            stream = path.open("xb")
         except FileNotFoundError:
             if attempt:
                 raise

@@ -1,11 +1,11 @@
-"""Where what lies: partitions of an hour or a day, segments as written, parts as compacted, manifests.
+"""Where everything lies: partitions of an hour or a day, batches as written, files as compacted, manifests.
 
-v1/gpu/2026-05-04/12/s-node-1-5f3a02c1-000017-8c1f22ab.parquet  a segment: one flush of one writer
-v1/gpu/2026-05-04/12/c-600-1f0c5d9be2a47366-77e0a3d1.parquet    a part: many segments, rolled up to 600 s
-v1/gpu/2026-05-04/12/m-000003.json                              the third manifest: which parts count, which segments
+v1/gpu/2026-05-04/12/s-node-1-5f3a02c1-000017-8c1f22ab.parquet  a batch: one flush of one writer
+v1/gpu/2026-05-04/12/c-600-1f0c5d9be2a47366-77e0a3d1.parquet    a file: many batches, rolled up to 600 s
+v1/gpu/2026-05-04/12/m-000003.json                              the third manifest: which files count, which batches
                                                                 they hold
 
-A reader takes the newest manifest's parts and the segments that they do not hold; so it sees each row once, at any
+A reader takes the newest manifest's files and the batches that they do not hold; so it sees each row once, at any
 moment.  A manifest is created only where none is: of two compactions at once, one wins.  A Parquet file's name ends in
 its CRC-32, which is checked before it is read: a damaged one can take the whole process down with it.
 """
@@ -35,14 +35,14 @@ LEVELS = (10, 60, 600)
 BY_NODE = -600
 """Of 600 s too, with the GPUs of a node rolled up: an eighth of the rows, for who does not ask for single GPUs."""
 SORT = ("node", "gpu", "run", "at")
-"""Order of the rows of a part: one node's are together, so that a reader skips the others, and zstd finds patterns."""
+"""Order of the rows of a file: one node's are together, so that a reader skips the others, and zstd finds patterns."""
 DEVICE = ("node", "gpu")
 """The columns that say whose clock a row's time is, and of what it is."""
-_SEGMENT = re.compile(r"s-(?P<writer>.+)-(?P<number>\d+)-[0-9a-f]{8}\.parquet")
+_BATCH = re.compile(r"s-(?P<writer>.+)-(?P<number>\d+)-[0-9a-f]{8}\.parquet")
 
 
 def levels(table: str) -> tuple[int, ...]:
-    """The levels that a table's parts are kept at, finest first."""
+    """The levels that a table's files are kept at, finest first."""
     if "seconds" not in TABLES[table]:
         return (0,)
     return (*LEVELS, BY_NODE) if "gpu" in TABLES[table] else LEVELS
@@ -65,13 +65,13 @@ def partition_format(table: str) -> str:
     return "%Y-%m-%d/%H" if "seconds" in TABLES[table] else "%Y-%m-%d"
 
 
-def segment_key(table: str, partition: str, writer: str, number: int, content: bytes) -> str:
+def batch_key(table: str, partition: str, writer: str, number: int, content: bytes) -> str:
     """Where a flush goes."""
     return f"{VERSION}/{table}/{partition}/s-{writer}-{number:06d}-{_checksum(content)}.parquet"
 
 
-def part_name(level: int, content: bytes) -> str:
-    """A name that no other part has."""
+def file_name(level: int, content: bytes) -> str:
+    """A name that no other file has."""
     return f"c-{abs(level)}{'n' if level < 0 else ''}-{secrets.token_hex(8)}-{_checksum(content)}.parquet"
 
 
@@ -105,33 +105,33 @@ class Manifest:
     """What counts in a partition."""
 
     number: int = 0
-    parts: Mapping[int, tuple[StoredFile, ...]] = field(default_factory=dict)
+    files: Mapping[int, tuple[StoredFile, ...]] = field(default_factory=dict)
     """By level."""
     merged: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
-    """By writer: first and last numbers of the segments that the parts hold."""
+    """By writer: first and last numbers of the batches that the files hold."""
 
     is_in_pieces: bool = False
-    """Whether parts were added to parts, while the partition was open."""
+    """Whether files were added to files, while the partition was open."""
 
     def holds(self, writer: str, number: int) -> bool:
-        """Whether the parts hold a segment."""
+        """Whether the files hold a batch."""
         return any(first <= number <= last for first, last in self.merged.get(writer, ()))
 
     def names(self) -> set[str]:
-        """Of all its parts."""
-        return {part.name for parts in self.parts.values() for part in parts}
+        """Of all its files."""
+        return {file.name for files in self.files.values() for file in files}
 
-    def merged_with(self, segments: Iterable[tuple[str, int]]) -> dict[str, tuple[tuple[int, int], ...]]:
-        """`merged`, with more segments."""
+    def merged_with(self, batches: Iterable[tuple[str, int]]) -> dict[str, tuple[tuple[int, int], ...]]:
+        """`merged`, with more batches."""
         merged = dict(self.merged)
-        for writer, number in segments:
+        for writer, number in batches:
             merged[writer] = _with_number(merged.get(writer, ()), number)
         return merged
 
     def to_json(self) -> bytes:
-        """As kept: a line of JSON, a line with its checksum."""
+        """As kept: a line of JSON, in which files are called parts, and a line with its checksum."""
         line = (
-            json.dumps({"parts": self.parts, "merged": self.merged, "is_in_pieces": self.is_in_pieces}).encode() + b"\n"
+            json.dumps({"parts": self.files, "merged": self.merged, "is_in_pieces": self.is_in_pieces}).encode() + b"\n"
         )
         return line + _checksum(line).encode() + b"\n"
 
@@ -141,13 +141,16 @@ class Manifest:
         line, _, checksum = content.partition(b"\n")
         if _checksum(line + b"\n").encode() != checksum.strip():
             raise ValueError("its checksum differs")
-        kept = json.loads(line)
-        return Manifest(
-            number=number,
-            parts={int(level): tuple(StoredFile(*part) for part in parts) for level, parts in kept["parts"].items()},
-            merged={writer: tuple((a, b) for a, b in runs) for writer, runs in kept["merged"].items()},
-            is_in_pieces=kept["is_in_pieces"],
-        )
+        try:
+            kept = json.loads(line)
+            return Manifest(
+                number=number,
+                files={int(level): tuple(StoredFile(*file) for file in each) for level, each in kept["parts"].items()},
+                merged={writer: tuple((a, b) for a, b in runs) for writer, runs in kept["merged"].items()},
+                is_in_pieces=kept["is_in_pieces"],
+            )
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError("it is no manifest") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +163,9 @@ class Partition:
     entries: Mapping[str, Entry]
     """By file name."""
 
-    def segments(self) -> dict[str, tuple[str, int]]:
+    def batches(self) -> dict[str, tuple[str, int]]:
         """Writer and number by file name."""
-        found = ((name, _SEGMENT.fullmatch(name)) for name in self.entries)
+        found = ((name, _BATCH.fullmatch(name)) for name in self.entries)
         return {name: (match["writer"], int(match["number"])) for name, match in found if match}
 
     def manifests(self) -> list[str]:

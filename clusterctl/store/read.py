@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 UNREADABLE = (OSError, pl.exceptions.PolarsError)
 MOST_KEPT = 4000
-"""Segments whose rows stay in memory, some 15 KB each: opening a small file takes longer than all else."""
+"""Batches whose rows stay in memory, some 15 KB each: opening a small file takes longer than all else."""
 THREADS = 4
 LOOKS = 5
 """How often a reader looks again when what it was about to read was replaced or has expired."""
@@ -31,15 +31,15 @@ LOOKS = 5
 class Reader:
     """Reads one store.  Threads may share it."""
 
-    def __init__(self, objects: ObjectStore) -> None:
-        self.objects, self.where = objects, objects.where
+    def __init__(self, object_store: ObjectStore) -> None:
+        self.object_store, self.where = object_store, object_store.where
         self._problems: dict[str, str] = {}
         """By key of the object, or by what failed."""
         self._damaged: set[str] = set()
         self._whole: set[str] = set()
         self._manifests: dict[str, partitions.Manifest] = {}
         self._kept: dict[str, pl.DataFrame] = {}
-        """Rows of segments that were read lately."""
+        """Rows of batches that were read lately."""
 
     def read(
         self,
@@ -119,12 +119,12 @@ class Reader:
         entries: list[Entry] = []
         try:
             self._look_for_other_versions()
-            days = known = self.objects.folders(prefix)
+            days = known = self.object_store.folders(prefix)
             if start is not None and end is not None:
                 first, last = f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}"
                 days = [day for day in known if first <= day <= last]
             for day in days:
-                entries += self.objects.entries(f"{prefix}/{day}")
+                entries += self.object_store.entries(f"{prefix}/{day}")
         except OSError as error:
             self.problem("listing", f"{self.where} can't be listed: {error.strerror or error}")
             return []
@@ -147,7 +147,7 @@ class Reader:
             key = partition.folder + name
             if key not in self._manifests:
                 try:
-                    content = self.objects.local(key).read_bytes()
+                    content = self.object_store.local(key).read_bytes()
                     self._manifests[key] = partitions.Manifest.from_json(int(name[2:8]), content)
                 except FileNotFoundError:
                     raise
@@ -158,7 +158,7 @@ class Reader:
         return partitions.Manifest()
 
     def _look_for_other_versions(self) -> None:
-        for name in self.objects.folders(""):
+        for name in self.object_store.folders(""):
             if name != partitions.VERSION and partitions.ANY_VERSION.fullmatch(name):
                 self.problem(
                     name,
@@ -169,14 +169,14 @@ class Reader:
     def _keys(self, table: str, start: datetime, end: datetime, level: int, nodes: Collection[str] | None) -> list[str]:
         """The files that hold these rows, at this level where it is there."""
         answering = self.partitions_of(table, start, end)
-        self.objects.bring(each.folder + name for each in answering for name in each.manifests()[-1:])
+        self.object_store.bring(each.folder + name for each in answering for name in each.manifests()[-1:])
         keys = []
         for partition in answering:
             manifest = self.manifest(partition)
-            parts = manifest.parts.get(level) or manifest.parts.get(abs(level), ())
-            names = [part.name for part in parts if part.may_hold(start, end, nodes)]
-            segments = partition.segments()
-            names += [name for name, segment in segments.items() if not manifest.holds(*segment)]
+            files = manifest.files.get(level) or manifest.files.get(abs(level), ())
+            names = [file.name for file in files if file.may_hold(start, end, nodes)]
+            batches = partition.batches()
+            names += [name for name, batch in batches.items() if not manifest.holds(*batch)]
             keys += [partition.folder + name for name in names]
         return keys
 
@@ -185,12 +185,12 @@ class Reader:
     ) -> pl.DataFrame:
         keys = [key for key in keys if key not in self._damaged]
         try:
-            self.objects.bring(keys)
+            self.object_store.bring(keys)
             self.solved("reading")
         except OSError as error:
             self.problem("reading", f"{self.where} can't be read: {error.strerror or error}")
             return answer({})
-        with ThreadPoolExecutor(THREADS) as pool:  # a part is large, and its checksum needs no interpreter lock
+        with ThreadPoolExecutor(THREADS) as pool:  # a file is large, and its checksum needs no interpreter lock
             list(pool.map(lambda key: self._checked(key, last=last), (key for key in keys if "/c-" in key)))
         files = {key: file for key in keys if (file := self._checked(key, last=last)) is not None}
         try:
@@ -201,17 +201,17 @@ class Reader:
         return answer({key: files[key] for key in self.frames(table, files)})
 
     def _scan(self, files: Mapping[str, Path], table: str) -> pl.LazyFrame:
-        segments = {str(file): key for key, file in files.items() if "/s-" in key}
-        if not segments or len(segments) > MOST_KEPT:
+        batches = {str(file): key for key, file in files.items() if "/s-" in key}
+        if not batches or len(batches) > MOST_KEPT:
             return scan(files.values(), table)
-        found = {key: self._kept[key] for key in segments.values() if key in self._kept}
-        new = [Path(file) for file, key in segments.items() if key not in found]
+        found = {key: self._kept[key] for key in batches.values() if key in self._kept}
+        new = [Path(file) for file, key in batches.items() if key not in found]
         if new:
             read = scan(new, table, file_column="file").collect().partition_by("file", as_dict=True, include_key=False)
-            found |= {segments[str(file)]: rows for (file,), rows in read.items()}
+            found |= {batches[str(file)]: rows for (file,), rows in read.items()}
             self._kept = dict(list((self._kept | found).items())[-MOST_KEPT:])
-        parts = scan([file for key, file in files.items() if "/s-" not in key], table)
-        return pl.concat([parts, pl.concat(found.values()).lazy()]) if found else parts
+        compacted = scan([file for key, file in files.items() if "/s-" not in key], table)
+        return pl.concat([compacted, pl.concat(found.values()).lazy()]) if found else compacted
 
     def frames(self, table: str, keys: Iterable[str]) -> dict[str, pl.DataFrame]:
         """All rows of each of these objects that can be read.  Raises FileNotFoundError."""
@@ -229,7 +229,7 @@ class Reader:
     def _checked(self, key: str, *, last: bool) -> Path | None:
         """The file, unless its content is not what its name says; looked at once, for it never changes."""
         try:
-            file = self.objects.local(key)
+            file = self.object_store.local(key)
             if key not in self._whole:
                 with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
                     if not partitions.is_whole(key, memoryview(content)):

@@ -1,14 +1,7 @@
-"""Answers of a Prometheus as rows of our tables.
-
-Which PromQL query gives which column: DCGM's names, as dcgm-exporter and our agent have them, and our own.
-
-In a query `$` stands for matchers of labels and `@` for a step; it is evaluated at the end of each step.
-"""
+"""Answers of a Prometheus as rows of our tables."""
 
 from __future__ import annotations
 
-import itertools
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from clusterctl.store.promql import NODE_LABELS, QUERIES
 from planners.telemetry.tables import TABLES, Idle, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 BUSY_UTIL_PCT = 1.0
@@ -56,10 +50,10 @@ def parse(data: Mapping[str, Any]) -> list[Series]:
 def rows(
     table: str, answers: Mapping[str, Sequence[Series]], *, intervals: Mapping[str | None, float], step_seconds: int
 ) -> pl.DataFrame:
-    """Rows of a table: one per step, holder and reason.
+    """Rows of a table: one per step, owner and reason.
 
     answers: by column, with `present` (samples in a step) and, for GPUs, `idle` (seconds in a step, by reason).
-    intervals: seconds between two samples, by job; a holder that came within a step gets its samples' part of it.
+    intervals: seconds between two samples, by job; an owner that came within a step gets its samples' share of it.
     """
     ids = _Ids(table)
     interval = [intervals[one.labels.get("job")] for one in answers["present"] for _ in one.values]
@@ -70,7 +64,7 @@ def rows(
     for name in columns:
         values = ids.frame(answers[name]).group_by("id", "at").agg(pl.col("value").max().alias(name))
         whole = whole.join(values, on=["id", "at"], how="left")
-    whole = whole.join(ids.holders(), on="id").filter(pl.col("seconds") > 0)
+    whole = whole.join(ids.owners(), on="id").filter(pl.col("seconds") > 0)
     best = [pl.col("rank").min().over("node", "gpu", "at"), pl.col("job").min().over("node", "gpu", "rank", "at")]
     whole = whole.filter(pl.col("rank") == best[0]).filter(pl.col("job") == best[1])
     if table == "gpu":
@@ -101,7 +95,7 @@ def devices(answers: Mapping[str, Sequence[Series]], at: datetime) -> pl.DataFra
 
 
 class _Ids:
-    """Numbers for who holds what, as the labels of series say it."""
+    """Numbers for whose GPU, host or sandbox it is, as the labels of series say it."""
 
     def __init__(self, table: str) -> None:
         self._table = table
@@ -123,7 +117,7 @@ class _Ids:
             )
         return pl.DataFrame(data)
 
-    def holders(self) -> pl.DataFrame:
+    def owners(self) -> pl.DataFrame:
         """Columns id, node, gpu, run, role, job, rank: of two exporters of one GPU, the agent comes first."""
         columns = dict.fromkeys(("node", "gpu", "run", "role", "job", "instance"), pl.String) | {"rank": pl.Int64}
         return pl.DataFrame(list(self._ids), schema=columns, orient="row").with_columns(
@@ -132,7 +126,7 @@ class _Ids:
 
     def _id(self, labels: dict[str, str]) -> int:
         gpu = gpu_of(labels) if self._table == "gpu" else None
-        run, role = holder_of(labels) if self._table != "host" else (None, None)
+        run, role = owner_of(labels) if self._table != "host" else (None, None)
         job = labels.get("job")
         key = (node_of(labels), gpu, run, role, job, labels.get("instance"), int("model" not in labels))
         return self._ids.setdefault(key, len(self._ids))
@@ -205,121 +199,6 @@ def _typed(name: str, columns: Sequence[str], table: str) -> pl.Expr:
     return pl.when(possible).then(value).cast(dtype).alias(name)
 
 
-UTIL = "avg_over_time(DCGM_FI_DEV_GPU_UTIL{$}[@])"
-FINISHED = "finished|compile failed|output limit"
-
-
-def _mean(name: str, factor: str = "") -> str:
-    return f"avg_over_time({name}{{$}}[@]){factor}"
-
-
-def _ended(results: str) -> str:
-    return f'sum without (result) (increase(clusterctl_sandbox_requests_total{{result=~"{results}",$}}[@]))'
-
-
-def _quantile(share: float, name: str) -> str:
-    return f"1000 * histogram_quantile({share}, increase(clusterctl_sandbox_{name}_seconds_bucket{{$}}[@]))"
-
-
-_SBE, _DBE = (f"increase(DCGM_FI_DEV_ECC_{kind}_VOL_TOTAL{{$}}[@])" for kind in ("SBE", "DBE"))
-
-QUERIES: dict[str, dict[str, str]] = {
-    "gpu": {
-        # a MIG instance has no utilisation, but the share of time that its engine works, where profiling is on
-        "gpu_util_pct": f"{UTIL} or {_mean('DCGM_FI_PROF_GR_ENGINE_ACTIVE', ' * 100')}",
-        "tensor_active_pct": _mean("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", " * 100"),
-        "memory_util_pct": _mean("DCGM_FI_DEV_MEM_COPY_UTIL"),
-        "fb_used_mib": "max_over_time(DCGM_FI_DEV_FB_USED{$}[@])",
-        "sm_clock_mhz": _mean("DCGM_FI_DEV_SM_CLOCK"),
-        "memory_clock_mhz": _mean("DCGM_FI_DEV_MEM_CLOCK"),
-        "power_w": _mean("DCGM_FI_DEV_POWER_USAGE"),
-        "energy_j": "increase(DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{$}[@]) / 1000",
-        "temperature_c": "max_over_time(DCGM_FI_DEV_GPU_TEMP{$}[@])",
-        "pcie_tx_kib_per_s": _mean("DCGM_FI_PROF_PCIE_TX_BYTES", " / 1024"),
-        "pcie_rx_kib_per_s": _mean("DCGM_FI_PROF_PCIE_RX_BYTES", " / 1024"),
-        # DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL is left out: its unit differs between versions of DCGM
-        "nvlink_kib_per_s": f"{_mean('clusterctl_gpu_nvlink_bytes_per_second', ' / 1024')} or "
-        f"({_mean('DCGM_FI_PROF_NVLINK_TX_BYTES')} + {_mean('DCGM_FI_PROF_NVLINK_RX_BYTES')}) / 1024",
-        "ecc_errors": f"({_SBE} + {_DBE}) or {_SBE} or {_DBE}",
-        # the gauge keeps the last Xid for ever: only one that came within the step counts
-        "xid": "(DCGM_FI_DEV_XID_ERRORS{$} != (DCGM_FI_DEV_XID_ERRORS{$} offset @)) != 0",
-    },
-    "host": {
-        "cpu_pct": "100 * increase(clusterctl_host_cpu_busy_seconds_total{$}[@])"
-        " / increase(clusterctl_host_cpu_seconds_total{$}[@])",
-        "memory_used_mib": "max_over_time(clusterctl_host_memory_used_bytes{$}[@]) / 1048576",
-        "disk_used_mib": "max_over_time(clusterctl_host_disk_used_bytes{$}[@]) / 1048576",
-        "disk_kib_per_s": "rate(clusterctl_host_disk_bytes_total{$}[@]) / 1024",
-        "network_kib_per_s": "rate(clusterctl_host_network_bytes_total{$}[@]) / 1024",
-    },
-    "sandbox": {
-        "running": _mean("clusterctl_sandbox_running"),
-        "queued": _mean("clusterctl_sandbox_queued"),
-        "workers": _mean("clusterctl_sandbox_workers"),
-        "finished": _ended(FINISHED),
-        "time_limits": _ended("time limit"),
-        "memory_limits": _ended("memory limit"),
-        "errors": _ended("sandbox error"),
-        "start_p50_ms": _quantile(0.5, "start"),
-        "request_p50_ms": _quantile(0.5, "request"),
-        "start_p95_ms": _quantile(0.95, "start"),
-        "request_p95_ms": _quantile(0.95, "request"),
-    },
-}
-"""By table and column, less the keys and `seconds`.  What has no series is null."""
-
-IDLE = "increase(clusterctl_gpu_idle_seconds_total{$}[@])"
-PRESENT = {
-    "gpu": "count_over_time(DCGM_FI_DEV_FB_USED{$}[@])",
-    "host": "count_over_time(clusterctl_host_memory_used_bytes{$}[@])",
-    "sandbox": "count_over_time(clusterctl_sandbox_running{$}[@])",
-}
-"""Samples of what is there whenever its target is; memory is the one value that MIG instances have too."""
-FRAMEBUFFER = {part: f"last_over_time(DCGM_FI_DEV_FB_{part}{{$}}[@])" for part in ("USED", "FREE", "RESERVED")}
-"""A GPU's memory is what is used, what is free, and what the driver keeps."""
-NODE_LABELS = ("exported_hostname", "hostname", "Hostname")
-"""Where a node's name is: dcgm-exporter renamed its own in 2026; Prometheus prefixes what a target's labels hide."""
-
-
-def filled(query: str, *, step_seconds: int, nodes: Collection[str] | None = None, run: str | None = None) -> str:
-    """The query for these nodes and this run: one alternative per label that may hold their names."""
-    texts = [
-        query.replace("$", matchers).replace(",}", "}").replace("@", f"{step_seconds}s")
-        for matchers in _matchers(nodes, run)
-    ]
-    return texts[0] if len(texts) == 1 else " or ".join(f"({text})" for text in texts)
-
-
-def metrics(query: str) -> list[str]:
-    """The names of the series that it reads."""
-    return list(dict.fromkeys(re.findall(r"([A-Za-z_]\w+)\{", query)))
-
-
-def any_of(names: Collection[str]) -> str:
-    """How many series have one of these names."""
-    return f'count(count_over_time({{__name__=~"{"|".join(names)}"}}[@]))'
-
-
-def _matchers(nodes: Collection[str] | None, run: str | None) -> Iterator[str]:
-    of_node, of_run = [""], [""]
-    if nodes is not None:
-        names = "|".join(re.escape(node) for node in nodes)
-        of_node = [f"{label}=~{quoted(names)}" for label in NODE_LABELS]
-        unnamed = "".join(f'{label}="",' for label in NODE_LABELS)
-        of_node.append(f"{unnamed}instance=~{quoted(f'({names})(:.*)?')}")
-    if run is not None:
-        _, _, pod = run.rpartition("/")
-        labels = ("exported_pod", "pod") if "/" in run else ("exported_run", "run")
-        of_run = [f"{label}={quoted(pod)}" for label in labels]
-    for pair in itertools.product(of_node, of_run):
-        yield ",".join(text for text in pair if text)
-
-
-def quoted(text: str) -> str:
-    """As a string of PromQL, which takes Go's escapes."""
-    return json.dumps(text, ensure_ascii=False)
-
-
 def node_of(labels: dict[str, str]) -> str | None:
     """Whose series it is; without a label of the exporter's, the target's address without its port."""
     named = next((labels[label] for label in NODE_LABELS if labels.get(label)), None)
@@ -333,7 +212,7 @@ def gpu_of(labels: dict[str, str]) -> str | None:
     return f"{gpu}:{instance}" if gpu and instance else gpu
 
 
-def holder_of(labels: dict[str, str]) -> tuple[str | None, str | None]:
+def owner_of(labels: dict[str, str]) -> tuple[str | None, str | None]:
     """Run and role; where no agent says them, the pod is the run: `namespace/pod`.
 
     Prometheus calls the pod that holds a GPU `exported_pod`, since `pod` is the exporter's own, unless it was told to

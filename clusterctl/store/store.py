@@ -1,7 +1,4 @@
-"""A store that one process has open: it writes, reads, compacts and expires.
-
-How much telemetry a store holds, by table.
-"""
+"""A store that one process has open: it writes, reads, compacts and expires."""
 
 from __future__ import annotations
 
@@ -20,16 +17,15 @@ if TYPE_CHECKING:
     import polars as pl
 
     from clusterctl.store.object_store import ObjectStore
-    from clusterctl.store.read import Reader
 
 
 class Store(Reader):
     """A `Source` that can be written; what is not flushed is not seen.  Threads may share it; each process opens its
     own."""
 
-    def __init__(self, objects: ObjectStore, *, node: str | None = None) -> None:
-        super().__init__(objects)
-        self._writer = Writer(objects, node=node)
+    def __init__(self, object_store: ObjectStore, *, node: str | None = None) -> None:
+        super().__init__(object_store)
+        self._writer = Writer(object_store, node=node)
 
     def __enter__(self) -> Self:
         return self
@@ -54,11 +50,11 @@ class Store(Reader):
 
     def problems(self) -> tuple[str, ...]:
         """See `Source.problems`."""
-        failure = self._writer.outbox.failure
+        failure = self._writer.batches.failure
         return (*super().problems(), *((failure,) if failure else ()))
 
     def compact(self, now: datetime) -> None:
-        """Merge segments into parts with roll-ups of 10 s, 1 min and 10 min; detail finer than 10 s goes."""
+        """Merge batches into files with roll-ups of 10 s, 1 min and 10 min; detail finer than 10 s goes."""
         compact.compact(self, now)
 
     def expire(self, now: datetime, max_age: timedelta | None = None, max_bytes: int | None = None) -> None:
@@ -66,13 +62,30 @@ class Store(Reader):
         compact.expire(self, now, max_age=max_age, max_bytes=max_bytes)
 
     def inventory(self) -> list[TableSize]:
-        """What its tables take."""
-        return inventory(self)
+        """What its tables take; those that hold nothing are left out."""
+        sizes = []
+        for table in TABLES:
+            existing = self.partitions_of(table)
+            batches = [each.entries[name].size_bytes for each in existing for name in each.batches()]
+            everything = [entry.size_bytes for each in existing for entry in each.entries.values()]
+            if existing:
+                sizes.append(
+                    TableSize(
+                        table=table,
+                        first=existing[0].start,
+                        last=existing[-1].start + partitions.span_of(table),
+                        files=len(everything) - len(batches),
+                        file_bytes=sum(everything) - sum(batches),
+                        batches=len(batches),
+                        batch_bytes=sum(batches),
+                    )
+                )
+        return sizes
 
     def close(self) -> None:
         """Flush; raises StateError when that fails: rows are lost, or wait on disk for a bucket."""
         self.flush()
-        failure, lost, spool = self._writer.outbox.failure, self._writer.waiting_rows(), self.objects.spool
+        failure, lost, spool = self._writer.batches.failure, self._writer.waiting_rows(), self.object_store.spool
         if failure and lost:
             hint = "make room there, or name another CLUSTERCTL_TELEMETRY"
             raise StateError(f"{failure}; {lost} rows of telemetry are lost", hint=hint)
@@ -89,30 +102,8 @@ class TableSize:
     """Start of its oldest partition."""
     last: datetime
     """End of its newest."""
-    parts: int
-    part_bytes: int
-    segments: int
+    files: int
+    file_bytes: int
+    batches: int
     """Not yet compacted, or compacted and about to be removed."""
-    segment_bytes: int
-
-
-def inventory(reader: Reader) -> list[TableSize]:
-    """The tables that hold anything."""
-    found = []
-    for table in TABLES:
-        existing = reader.partitions_of(table)
-        segments = [each.entries[name].size_bytes for each in existing for name in each.segments()]
-        everything = [entry.size_bytes for each in existing for entry in each.entries.values()]
-        if existing:
-            found.append(
-                TableSize(
-                    table=table,
-                    first=existing[0].start,
-                    last=existing[-1].start + partitions.span_of(table),
-                    parts=len(everything) - len(segments),
-                    part_bytes=sum(everything) - sum(segments),
-                    segments=len(segments),
-                    segment_bytes=sum(segments),
-                )
-            )
-    return found
+    batch_bytes: int

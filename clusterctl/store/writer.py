@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from clusterctl.store import partitions
-from clusterctl.store.batches import Batch, Outbox
+from clusterctl.store.batches import Batch, BatchWriter
 from planners.telemetry.tables import schema
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ MAX_APPENDED_BYTES = 256 * 2**20
 class Writer:
     """Collects frames.  `append` never waits for a disk or network; `flush` may, so threads may share a writer."""
 
-    def __init__(self, objects: ObjectStore, *, node: str | None = None) -> None:
-        self.outbox = Outbox(objects, node=node)
+    def __init__(self, object_store: ObjectStore, *, node: str | None = None) -> None:
+        self.batches = BatchWriter(object_store, node=node)
         self._lock = threading.Lock()
         self._appended: dict[str, list[pl.DataFrame]] = defaultdict(list)
         self._bytes: float = 0
@@ -46,22 +46,22 @@ class Writer:
             self._pack()
 
     def flush(self) -> None:
-        """Write what was appended.  What can't be written waits for the next flush, and the outbox says why."""
+        """Write what was appended.  What can't be written waits for the next flush, and `failure` says why."""
         self._pack()
-        self.outbox.send()
-        if self.outbox.failure is None and (gaps := self.outbox.gaps()):
+        self.batches.send()
+        if self.batches.failure is None and (gaps := self.batches.gaps()):
             self.append("notes", pl.DataFrame(gaps, schema=schema("notes")))
             self._pack()
-            self.outbox.send()
+            self.batches.send()
 
     def waiting_rows(self) -> int:
         """Rows that are not yet safe."""
         with self._lock:
             appended = sum(len(frame) for frames in self._appended.values() for frame in frames)
-        return appended + self.outbox.waiting_rows()
+        return appended + self.batches.waiting_rows()
 
     def _pack(self) -> None:
-        """Into the outbox."""
+        """Frames become batches."""
         with self._lock:
             appended, self._appended, self._bytes = self._appended, defaultdict(list), 0
         for table, frames in appended.items():
@@ -71,12 +71,12 @@ class Writer:
                 for name, dtype in schema(table).items()
             )
             day_or_hour = (pl.col("at") - pl.duration(milliseconds=1)).dt.strftime(partitions.partition_format(table))
-            for part in typed.with_columns(day_or_hour.alias("partition")).partition_by("partition"):
-                rows = part.drop("partition")
-                self.outbox.add(
+            for one in typed.with_columns(day_or_hour.alias("partition")).partition_by("partition"):
+                rows = one.drop("partition")
+                self.batches.add(
                     Batch(
                         table=table,
-                        partition=part["partition"][0],
+                        partition=one["partition"][0],
                         content=to_parquet(rows),
                         rows=len(rows),
                         first=rows["at"].min(),  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ class Writer:
 
 
 def to_parquet(frame: pl.DataFrame) -> bytes:
-    """As segments and parts are kept: dictionaries, zstd, and each row group's extremes, so that readers skip it."""
+    """As batches and files are kept: dictionaries, zstd, and each row group's extremes, so that readers skip it."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", statistics=True, row_group_size=ROW_GROUP)
     return buffer.getvalue()

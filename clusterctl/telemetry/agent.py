@@ -24,19 +24,19 @@ from filelock import FileLock, Timeout
 from clusterctl.errors import ClusterctlError
 from clusterctl.listen import read_token
 from clusterctl.paths import user_data_dir
-from clusterctl.store import open_objects
-from clusterctl.store.batches import Outbox
+from clusterctl.store import open_object_store
+from clusterctl.store.batches import BatchWriter
 from clusterctl.telemetry import serve
 from clusterctl.telemetry.collector import Collector
 from clusterctl.telemetry.exposition import Families, merge, read_file, write
 from clusterctl.telemetry.gpu_processes import GpuProcesses
-from clusterctl.telemetry.parquet import segments
+from clusterctl.telemetry.parquet import batches
 from clusterctl.telemetry.phases import Phases, socket_path
 from clusterctl.telemetry.sandboxes import TIMEOUT_SECONDS, SandboxServer
 from clusterctl.telemetry.settings import OFF, Settings
 
 MAX_WAITING_BYTES = 8 * 2**20
-"""Segments that wait for a store that can't be written; a day of 8 GPUs at 10 s is half of it."""
+"""Batches that wait for a store that can't be written; a day of 8 GPUs at 10 s is half of it."""
 SCRAPE_SECONDS = 5.0
 FIRST_SECONDS = 1.0
 PATIENCE_SECONDS = 15.0
@@ -62,9 +62,11 @@ class Agent:
         self.run = os.environ.get("CLUSTERCTL_RUN") or None
         self._rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self._lock = threading.Lock()
-        self._outbox: Outbox | None = None
+        self._batch_writer: BatchWriter | None = None
         if settings.store != OFF:
-            self._outbox = Outbox(open_objects(settings.store), node=settings.node, max_bytes=MAX_WAITING_BYTES)
+            self._batch_writer = BatchWriter(
+                open_object_store(settings.store), node=settings.node, max_bytes=MAX_WAITING_BYTES
+            )
         self._collector: Collector | None = None
         self._sandboxes: dict[str, Families] = {}
         self._failures: dict[str, str] = {}
@@ -129,16 +131,16 @@ class Agent:
         return families
 
     def flush(self) -> None:
-        """What was measured, encoded, into the outbox; a thread writes it."""
+        """What was measured, encoded, into the batch_writer; a thread writes it."""
         if self._collector is not None:
             self._collector.announce()
         with self._lock:
             rows, self._rows = self._rows, defaultdict(list)
-        if self._outbox is not None:
-            gaps = [gap | {"at": _ms(gap["at"].timestamp())} for gap in self._outbox.gaps()]
+        if self._batch_writer is not None:
+            gaps = [gap | {"at": _ms(gap["at"].timestamp())} for gap in self._batch_writer.gaps()]
             for table, added in (rows | {"notes": [*rows["notes"], *gaps]}).items():
-                for segment in segments(table, added):
-                    self._outbox.add(segment)
+                for batch in batches(table, added):
+                    self._batch_writer.add(batch)
         self._due.set()
         gpus = self._collector.gpus if self._collector else None
         if gpus is not None and gpus.replaced and time.monotonic() - self._began > STALE_SECONDS:
@@ -208,10 +210,10 @@ class Agent:
             )
 
     def _send_all(self) -> None:
-        if self._outbox is not None:
-            self._outbox.send()
-            if self._outbox.failure:
-                self._failed("store", self._outbox.failure)
+        if self._batch_writer is not None:
+            self._batch_writer.send()
+            if self._batch_writer.failure:
+                self._failed("store", self._batch_writer.failure)
             else:
                 self._went_well("store")
 

@@ -43,7 +43,7 @@ def to_parquet(table: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     return file.getvalue()
 
 
-def segments(table: str, rows: Sequence[Mapping[str, Any]]) -> list[Batch]:
+def batches(table: str, rows: Sequence[Mapping[str, Any]]) -> list[Batch]:
     """What a store takes: rows of a table that counts seconds are merged by key, all are split by partition."""
     parts: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in merge(table, rows) if "seconds" in TABLES[table] else rows:

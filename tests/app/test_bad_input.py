@@ -64,11 +64,11 @@ def test_names_and_labels_of_any_character(open_page: OpenPage, home: Path) -> N
 
 
 def test_a_corrupt_segment_is_named_and_the_rest_shown(open_page: OpenPage, home: Path) -> None:
-    segments = sorted((home / "sample" / "telemetry").rglob("gpu/**/*.parquet"))
-    segments[3].write_bytes(b"PAR1 this is no parquet PAR1")
+    batches = sorted((home / "sample" / "telemetry").rglob("gpu/**/*.parquet"))
+    batches[3].write_bytes(b"PAR1 this is no parquet PAR1")
     app = open_page("overview", data="simulated")
     assert [error.message for error in app.exception] == []
-    assert any(segments[3].name.replace("-", "\\-").replace(".", "\\.") in warning.value for warning in app.warning)
+    assert any(batches[3].name.replace("-", "\\-").replace(".", "\\.") in warning.value for warning in app.warning)
     assert "Paid for idle GPUs" in figures(app)
 
 

@@ -19,7 +19,7 @@ from clusterctl.telemetry.agent import Agent, Settings
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A store of ten days, a segment every five hours."""
+    """A store of ten days, a batch every five hours."""
     store = open_store(str(tmp_path / "telemetry"))
     today = datetime.now(tz=UTC).replace(minute=0, second=0, microsecond=0)
     for hours in range(0, 240, 5):
@@ -39,7 +39,7 @@ def test_status_says_what_there_is(clusterctl, folder: Path) -> None:
     assert row.split()[-1] == "48"
     told = json.loads(clusterctl("telemetry", "status", "--json", "--store", str(folder)).stdout)
     assert (told["store"], told["problems"]) == (str(folder), [])
-    assert (told["tables"][0]["table"], told["tables"][0]["segments"]) == ("gpu", 48)
+    assert (told["tables"][0]["table"], told["tables"][0]["batches"]) == ("gpu", 48)
 
 
 def test_status_of_nothing_and_of_a_server_that_is_gone(clusterctl, tmp_path: Path) -> None:
@@ -62,11 +62,11 @@ def test_compact_merges_and_removes_what_is_old(clusterctl, folder: Path) -> Non
 
 
 def test_what_can_t_be_read_is_a_warning(clusterctl, folder: Path) -> None:
-    segment = next(folder.rglob("s-*"))
-    segment.write_bytes(b"damaged")
+    batch = next(folder.rglob("s-*"))
+    batch.write_bytes(b"damaged")
     done = clusterctl("telemetry", "compact", "--store", str(folder))
     assert done.returncode == 0
-    assert done.stderr == f"warning: {segment} can't be read and is left out: its checksum differs\n"
+    assert done.stderr == f"warning: {batch} can't be read and is left out: its checksum differs\n"
 
 
 def test_a_store_that_can_t_be_read_at_all_is_an_error(clusterctl, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from test_store import LATER, NOON, everything, gpu_rows
 
 from clusterctl.errors import StateError
 from clusterctl.store import open_store
-from clusterctl.store.batches import Outbox
+from clusterctl.store.batches import BatchWriter
 from clusterctl.store.bucket import Bucket
 from clusterctl.store.store import Store
 
@@ -65,7 +65,7 @@ class Server:
 def quick(bucket: Server, tmp_path: Path, name: str = "quick", **options: int) -> Store:
     """A store in the bucket, of another machine than that of `open_store`, with little patience."""
     store = Store(Bucket(bucket.store, folder=tmp_path / name, timeout=timedelta(seconds=0.5)), node=name)
-    store._writer.outbox = Outbox(store.objects, node=name, **options)
+    store._writer.batches = BatchWriter(store.object_store, node=name, **options)
     return store
 
 
@@ -123,14 +123,14 @@ class BucketContract:
             assert reader.span() == (raw["at"][0], raw["at"][-1])
             assert reader.problems() == ()
         other.expire(LATER, max_bytes=0)
-        assert other.objects.entries("") == []
+        assert other.object_store.entries("") == []
         assert everything(store).is_empty()
 
     def test_of_two_compactions_one_wins(self, bucket: Server, tmp_path: Path) -> None:
-        objects = quick(bucket, tmp_path).objects
-        assert objects.put("m", b"first", new=True)
-        assert not objects.put("m", b"second", new=True)
-        assert objects.local("m").read_bytes() == b"first"
+        object_store = quick(bucket, tmp_path).object_store
+        assert object_store.put("m", b"first", new=True)
+        assert not object_store.put("m", b"second", new=True)
+        assert object_store.local("m").read_bytes() == b"first"
 
     def test_a_dead_bucket_loses_nothing_even_if_the_writer_is_killed(self, bucket: Server, tmp_path: Path) -> None:
         store = quick(bucket, tmp_path)
@@ -211,15 +211,15 @@ class BucketContract:
         store = quick(bucket, tmp_path)
         store.append("gpu", gpu_rows(100))
         store.flush()
-        (segment,) = store.objects.entries("v1/gpu")
-        content = store.objects.local(segment.key).read_bytes()
+        (batch,) = store.object_store.entries("v1/gpu")
+        content = store.object_store.local(batch.key).read_bytes()
         store.compact(LATER)
-        store.objects.delete([segment.key])  # as a later compaction does
-        spool = store.objects.spool
+        store.object_store.delete([batch.key])  # as a later compaction does
+        spool = store.object_store.spool
         assert spool
-        spool.put(segment.key, content)  # as of a process that was killed between sending and forgetting
+        spool.put(batch.key, content)  # as of a process that was killed between sending and forgetting
         store.flush()
-        assert segment.key in {entry.key for entry in store.objects.entries("v1/gpu")}
+        assert batch.key in {entry.key for entry in store.object_store.entries("v1/gpu")}
         assert len(everything(store)) == 100
 
     def test_a_writer_that_is_killed_loses_and_doubles_nothing(self, bucket: Server) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import shutil
 import subprocess
 import sys
+import zlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,10 +18,10 @@ from test_store import LATER, NOON, age, everything, gpu_rows
 
 from clusterctl.errors import StateError
 from clusterctl.store import open_store
-from clusterctl.store.batches import Outbox
+from clusterctl.store.batches import BatchWriter
 
 SMALL_FILES = 1000
-"""Bytes that a file may have, where a disk is to be full: less than a segment's."""
+"""Bytes that a file may have, where a disk is to be full: less than a batch's."""
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def test_a_full_disk_loses_nothing_that_fits_in_memory(tmp_path: Path, full_disk
 
 def test_what_does_not_fit_in_memory_becomes_a_gap_that_is_noted(tmp_path: Path, full_disk) -> None:
     store = open_store(str(tmp_path), node="node-1")
-    store._writer.outbox = Outbox(store.objects, node="node-1", max_bytes=40_000)
+    store._writer.batches = BatchWriter(store.object_store, node="node-1", max_bytes=40_000)
     full_disk(True)
     for number in range(20):
         store.append("gpu", gpu_rows(100, start=NOON + timedelta(seconds=1000 * number)))
@@ -152,9 +154,38 @@ def test_a_damaged_manifest_is_said_and_nothing_is_removed(tmp_path: Path) -> No
     age(tmp_path, hours=48)
     store.compact(LATER)
     assert sorted(tmp_path.rglob("*")) == before
-    assert len(everything(store)) == 300  # from the segment, which was not removed yet
+    assert len(everything(store)) == 300  # from the batch, which was not removed yet
     (problem,) = store.problems()
     assert problem.endswith("m-000001.json can't be read and is left out: its checksum differs")
+
+
+def test_a_manifest_that_is_none_is_said_though_its_checksum_is_right(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)) as store:
+        store.append("gpu", gpu_rows(300))
+        store.flush()
+        store.compact(LATER)
+    (manifest,) = tmp_path.rglob("m-*")
+    for content in (b"[]\n", b'{"parts": {"10": [1]}}\n', b"7\n", b'{"parts": {}, "merged": 3}\n'):
+        manifest.write_bytes(content + f"{zlib.crc32(content):08x}\n".encode())
+        store = open_store(str(tmp_path))
+        assert len(everything(store)) == 300
+        (problem,) = store.problems()
+        assert problem.endswith("m-000001.json can't be read and is left out: it is no manifest")
+
+
+def test_a_pipe_or_a_folder_in_place_of_a_file_holds_nothing_up(tmp_path: Path) -> None:
+    with open_store(str(tmp_path)) as store:
+        store.append("gpu", gpu_rows(300))
+    (batch,) = tmp_path.rglob("s-*")
+    os.mkfifo(batch.with_name("s-other-000001-00000000.parquet"))
+    batch.with_name("s-other-000002-00000000.parquet").mkdir()
+    (tmp_path / "v1" / "compacted").mkdir()
+    os.utime(tmp_path / "v1" / "compacted", (0, 0))
+    subprocess.run([sys.executable, "-m", "clusterctl.store.compact", str(tmp_path)], check=True)
+    store = open_store(str(tmp_path))
+    assert len(everything(store)) == 300
+    assert store.problems() == ()
+    assert list(tmp_path.rglob("m-*"))
 
 
 def test_another_version_beside_ours_is_said(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from clusterctl.errors import SpecError
 from clusterctl.store import default_store_url, open_store, read
-from clusterctl.store.compact import MANY_SEGMENTS
+from clusterctl.store.compact import MANY_BATCHES
 from planners.telemetry.tables import schema
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -190,11 +190,11 @@ def test_who_asks_for_no_single_gpu_reads_an_eighth(tmp_path: Path, monkeypatch:
 def test_the_last_minutes_need_the_last_part_and_segments_are_opened_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, rows = open_store(str(tmp_path)), gpu_rows(2 * MANY_SEGMENTS + 5)
+    store, rows = open_store(str(tmp_path)), gpu_rows(2 * MANY_BATCHES + 5)
     for number, row in enumerate(rows.iter_slices(1), start=1):
         store.append("gpu", row)
         store.flush()
-        if number in (MANY_SEGMENTS, 2 * MANY_SEGMENTS):
+        if number in (MANY_BATCHES, 2 * MANY_BATCHES):
             store.compact(row["at"][0])
     opened, end = files_read(monkeypatch), rows["at"][-1]
     recent = {"start": end - timedelta(minutes=2), "end": end, "step_seconds": 10, "columns": ["seconds"]}

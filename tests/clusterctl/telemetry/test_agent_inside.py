@@ -10,7 +10,7 @@ import pytest
 
 from clusterctl.telemetry import agent as agent_module
 from clusterctl.telemetry.agent import Agent
-from clusterctl.telemetry.parquet import segments
+from clusterctl.telemetry.parquet import batches
 from clusterctl.telemetry.settings import Settings
 
 
@@ -30,8 +30,8 @@ def test_after_a_driver_upgrade_the_agent_becomes_a_new_one(agent: Agent, monkey
     agent.add("host", seconds=1.0)
     agent.flush()
     assert [Settings.parse(command[-1]) for command in started] == [agent.settings]
-    assert agent._outbox is not None
-    assert agent._outbox.waiting_rows() == 0, "what was measured is written first"
+    assert agent._batch_writer is not None
+    assert agent._batch_writer.waiting_rows() == 0, "what was measured is written first"
 
 
 def test_a_clock_that_goes_back_is_noted_and_rows_are_written_at_once(
@@ -49,6 +49,6 @@ def test_a_clock_that_goes_back_is_noted_and_rows_are_written_at_once(
 def test_rows_are_split_where_the_hour_or_the_day_ends() -> None:
     noon = int(datetime(2026, 5, 4, 12, tzinfo=UTC).timestamp() * 1000)
     rows = [{"at": noon + ms, "node": "n", "gpu": str(ms), "seconds": 1.0} for ms in (-5, 0, 5)]
-    assert [(one.partition, one.rows) for one in segments("gpu", rows)] == [("2026-05-04/11", 2), ("2026-05-04/12", 1)]
+    assert [(one.partition, one.rows) for one in batches("gpu", rows)] == [("2026-05-04/11", 2), ("2026-05-04/12", 1)]
     notes = [{"at": noon + ms, "node": "n", "kind": "gap"} for ms in (0, 12 * 3_600_000, 12 * 3_600_000 + 1)]
-    assert [(one.partition, one.rows) for one in segments("notes", notes)] == [("2026-05-04", 2), ("2026-05-05", 1)]
+    assert [(one.partition, one.rows) for one in batches("notes", notes)] == [("2026-05-04", 2), ("2026-05-05", 1)]
