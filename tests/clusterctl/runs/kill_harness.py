@@ -67,10 +67,13 @@ class Place(Protocol):
         """Something that goes wrong there, by chance."""
 
     def lived(self, store: Path) -> Mapping[str, Sequence[Interval]]:
-        """Run → when it had nodes, where these are no processes here."""
+        """Machine → when it was there, where the place keeps a record of that."""
 
     def left(self, store: Path) -> list[str]:
         """What still lives there, other than processes here."""
+
+    def wrong(self, store: Path) -> list[str]:
+        """What must not have happened, as the place itself tells it."""
 
 
 class ThisMachine:
@@ -114,6 +117,10 @@ fleet: {targets: [local], machines: [{target: local, name: here, vcpus: 2, memor
         return {}
 
     def left(self, store: Path) -> list[str]:
+        """The sampler sees all of it."""
+        return []
+
+    def wrong(self, store: Path) -> list[str]:
         """The sampler sees all of it."""
         return []
 
@@ -286,7 +293,7 @@ class Bench:
             lost_bill=frozenset(self.spoiled["bill"]),
             lived=self.place.lived(self.store),
         )
-        self.tally.wrong += [f"left: {what}" for what in self.place.left(self.store)]
+        self.tally.wrong += [f"left: {what}" for what in self.place.left(self.store)] + self.place.wrong(self.store)
         self.tally.wrong += check(self.store, self.ledger, self.sampler, expected)
         self._check_cost()
 

@@ -43,7 +43,7 @@ class Expected:
     lost_bill: frozenset[str] = frozenset()
     """Runs whose ledger was away for good on purpose."""
     lived: Mapping[str, Sequence[Interval]] = field(default_factory=dict)
-    """Run → when anything of it lived, where it does not live in processes here; else the sampler's word is taken."""
+    """Machine → when it was there, where its place keeps a record of that; else the sampler's word is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def check(store: Path, ledger: str, sampler: Sampler, expected: Expected | None 
         if identity not in expected.lost_reports:
             found += _reported(run, of_run, store / RUNS_FOLDER / identity)
         if identity not in expected.lost_bill:
-            found += _coverage(of_run, history, expected.lived.get(identity))
+            found += _coverage(of_run, history, expected.lived)
         wrong += [f"{identity}: {what}" for what in found]
     return wrong
 
@@ -193,21 +193,28 @@ def _reported(run: Row, tables: Tables, folder: Path) -> Iterable[str]:
         yield f"{billed} dollars billed of {least} to {most} that were reported"
 
 
-def _coverage(tables: Tables, history: History, lived: Sequence[Interval] | None) -> Iterable[str]:
-    """Machines are billed while something of the run lives, and not much longer."""
-    machines = {row["resource_id"] for row in tables.resources if row["kind"] == MACHINE}
-    billed = [
-        (moment(cost["from_at"]) or 0.0, moment(cost["to_at"]) or 0.0)
-        for cost in tables.costs
-        if cost["resource_id"] in machines
+def _coverage(tables: Tables, history: History, lived: Mapping[str, Sequence[Interval]]) -> Iterable[str]:
+    """Machines are billed while they are there, or while anything of the run lives on them, and not much longer."""
+    machines = [row["resource_id"] for row in tables.resources if row["kind"] == MACHINE]
+    billed = {
+        identity: [
+            (moment(cost["from_at"]) or 0.0, moment(cost["to_at"]) or 0.0)
+            for cost in tables.costs
+            if cost["resource_id"] == identity
+        ]
+        for identity in machines
+    }
+    here = [interval for identity in machines if identity not in lived for interval in billed[identity]]
+    checks = [
+        (identity, lived[identity], lived[identity], billed[identity]) for identity in machines if identity in lived
     ]
-    used, watched = (history.jobs, history.all) if lived is None else (lived, lived)
-    for begin, end in minus(used, billed):
-        if end - begin > UNBILLED_SECONDS:
-            yield f"{end - begin:.1f} s of use from {_clock(begin)} on are not billed"
-    for begin, end in minus(billed, watched):
-        if end - begin > UNUSED_SECONDS:
-            yield f"{end - begin:.1f} s from {_clock(begin)} on are billed, and nothing lived"
+    for what, used, watched, paid in [*checks, ("this machine", history.jobs, history.all, here)]:
+        for begin, end in minus(used, paid):
+            if end - begin > UNBILLED_SECONDS:
+                yield f"{what}: {end - begin:.1f} s of use from {_clock(begin)} on are not billed"
+        for begin, end in minus(paid, watched):
+            if end - begin > UNUSED_SECONDS:
+                yield f"{what}: {end - begin:.1f} s from {_clock(begin)} on are billed, and nothing lived"
 
 
 def minus(these: Sequence[Interval], those: Sequence[Interval]) -> list[Interval]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from run_names import HOLDER_MODULE, SUPERVISOR, VERSION_TABLE
+from run_names import RUN_NAME, SUPERVISOR, VERSION_TABLE
 from run_samples import Process, alive, processes
 
 GARBAGE = bytes(random.Random(9).randrange(256) for _ in range(4096))
@@ -48,7 +48,7 @@ def killable(address: str, number: signal.Signals) -> None:
 def of_role(store: Path, role: str, *, holder: bool | None = None) -> list[Process]:
     """Processes of a role and what they have started; holder: only its holders, or only the others."""
     found = [process for process in processes(store) if process.role == role]
-    return found if holder is None else [p for p in found if (HOLDER_MODULE in p.command) is holder]
+    return found if holder is None else [p for p in found if p.holds is holder]
 
 
 @dataclass
@@ -137,13 +137,17 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
+NO_PART_OF_A_RUN = ("telemetry", "fake", f"{RUN_NAME}.yaml", "copy.db")
+"""In a store: measurements, the simulated place, and what the harness itself writes."""
+
+
 def damageable(store: Path) -> list[Path]:
     """Every file of the live run's folder and of the store, by listing; the ledger has faults of its own, and the
     measurements are no part of a run."""
     files = [
         file for file in sorted(store.rglob("*")) if file.is_file() and not file.name.startswith(("ledger.db", "."))
     ]
-    return [file for file in files if "telemetry" not in file.relative_to(store).parts[:1] and file.parent != store]
+    return [file for file in files if file.relative_to(store).parts[0] not in NO_PART_OF_A_RUN]
 
 
 @dataclass

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 STORE_TAG, RUN_TAG, ROLE_TAG = "CLUSTERCTL_STORE", "CLUSTERCTL_RUN", "CLUSTERCTL_ROLE"
-INDEX_TAG, RESOURCE_TAG = "CLUSTERCTL_INDEX", "CLUSTERCTL_RESOURCE"
+RESOURCE_TAG = "CLUSTERCTL_RESOURCE"
 """Variables in the environment of every process of a run."""
 SUPERVISOR = "supervisor"
-HOLDER_MODULE, SUPERVISOR_MODULE = "clusterctl.targets.holder", "clusterctl.runs.supervisor"
-"""Their command lines: a holder keeps its role's lock and starts the role's command, which does the work."""
+HOLDER_PROGRAM, SUPERVISOR_PROGRAM = (
+    re.compile(r"clusterctl[./]targets[./]holder"),
+    re.compile(r"clusterctl\.runs\.supervisor"),
+)
+"""In their command lines: a holder keeps its role's lock and starts the role's command, which does the work."""
 
 RUN_NAME = "killed"
 UP = ("up", f"{RUN_NAME}.yaml", "--yes")
@@ -22,7 +25,7 @@ DOWN = ("down", RUN_NAME)
 RUNS_FOLDER = "runs"
 REPORT_FILES = ("reports.jsonl", "marks.jsonl")
 """What a job reports lies in the first of these that there is."""
-LIVE_STATES = ("wanted", "starting", "running", "stopping")
+LIVE_STATES = ("wanted", "starting", "provisioning", "queued", "running", "stopping")
 MACHINE = "machine"
 """Kind of the resources that are billed by the hour."""
 VERSION_TABLE = "ledger_version"
@@ -39,8 +42,10 @@ def reports(folder: Path) -> Path:
 
 
 def instance_of(tags: Mapping[str, str]) -> tuple[str, str]:
-    """(role, index) that a process plays."""
-    return tags.get(ROLE_TAG, ""), tags.get(INDEX_TAG, "0")
+    """(role, slot) that a process plays; the id of its resource is RUN/SLOT/START, as in r/sandbox-2/1."""
+    role = tags.get(ROLE_TAG, "")
+    _, _, slot = tags.get(RESOURCE_TAG, "").partition("/")
+    return role, slot.partition("/")[0] or role
 
 
 def bad_end(code: int | None, said: str, *, allowed: Iterable[int]) -> str:

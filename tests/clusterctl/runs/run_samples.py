@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from run_names import HOLDER_MODULE, RUN_TAG, STORE_TAG, SUPERVISOR, SUPERVISOR_MODULE, instance_of
+from run_names import HOLDER_PROGRAM, RUN_TAG, STORE_TAG, SUPERVISOR, SUPERVISOR_PROGRAM, instance_of
 
 PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -43,13 +43,18 @@ class Process:
     store: str
     run: str
     role: str
-    index: str
+    slot: str
     command: str
 
     @property
     def address(self) -> str:
         """pid:start time, which no later process can share."""
         return f"{self.pid}:{self.started_ticks}"
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is the holder of a role."""
+        return HOLDER_PROGRAM.search(self.command) is not None
 
 
 def stat_of(pid: int | str) -> tuple[str, int, int, int]:
@@ -87,7 +92,7 @@ def processes(root: Path) -> Iterator[Process]:
             owner = parents[owner][0]
         if owner in tagged:
             tags = tagged[owner]
-            role, index = instance_of(tags)
+            role, slot = instance_of(tags)
             yield Process(
                 pid=pid,
                 started_ticks=ticks,
@@ -96,7 +101,7 @@ def processes(root: Path) -> Iterator[Process]:
                 store=tags[STORE_TAG],
                 run=tags.get(RUN_TAG, ""),
                 role=role,
-                index=index,
+                slot=slot,
                 command=_command(pid) if pid in tagged else "",
             )
 
@@ -116,14 +121,14 @@ def _command(pid: int) -> str:
 
 
 def workers(seen: list[Process]) -> Mapping[tuple[str, str, str, str], list[Process]]:
-    """By (store, run, role, index) the processes that do the role's work: neither its holder, nor what they start."""
-    holders = {process.pid for process in seen if HOLDER_MODULE in process.command}
+    """By (store, run, role, slot) the processes that do the role's work: neither its holder, nor what they start."""
+    holders = {process.pid for process in seen if process.holds}
     found: dict[tuple[str, str, str, str], list[Process]] = defaultdict(list)
     for process in seen:
         at_top = process.pid == process.session or process.parent in holders
-        works = SUPERVISOR_MODULE in process.command if process.role == SUPERVISOR else process.pid not in holders
-        if at_top and works and process.command:
-            found[process.store, process.run, process.role, process.index].append(process)
+        supervises = process.role != SUPERVISOR or SUPERVISOR_PROGRAM.search(process.command) is not None
+        if at_top and supervises and process.command and not process.holds:
+            found[process.store, process.run, process.role, process.slot].append(process)
     return found
 
 
@@ -189,16 +194,16 @@ class Sampler:
             self._find_doubles(seen, now)
 
     def _find_doubles(self, seen: list[Process], now: float) -> None:
-        """Two that do the work of one (run, role, index), at looks so far apart that the first is not just dying."""
+        """Two that do the work of one (run, slot), at looks so far apart that the first is not just dying."""
         together = {}
-        for (store, run, role, index), found in workers(seen).items():
+        for (store, run, role, slot), found in workers(seen).items():
             for first, second in itertools.pairwise(found):
                 pair = (first.address, second.address)
                 if not all(map(alive, pair)):
                     continue
                 since = together[pair] = self._together.get(pair, now)
                 if now - since >= OVERLAP_SECONDS.get(role, DYING_SECONDS):
-                    what = f"{run}: two of {role} {index} together: {' and '.join(pair)}"
+                    what = f"{run}: two of {slot} together: {' and '.join(pair)}"
                     if what not in self.doubles.setdefault(store, []):
                         self.doubles[store].append(what)
         self._together = together

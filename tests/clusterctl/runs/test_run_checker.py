@@ -163,13 +163,13 @@ def test_two_of_a_role_are_found_and_one_of_each_is_not(tmp_path: Path, start: S
     with Sampler(tmp_path) as sampler:
         start("trainer")
         start("sandbox")
-        start("sandbox", CLUSTERCTL_INDEX="1")
+        start("sandbox", CLUSTERCTL_RESOURCE="r/sandbox-2/1")
         time.sleep(0.8)
         assert sampler.doubles == {}
         start("trainer")
         time.sleep(1.2)
     ((what,),) = sampler.doubles.values()
-    assert what.startswith("r: two of trainer 0 together: ")
+    assert what.startswith("r: two of trainer together: ")
 
 
 def test_what_a_role_has_started_is_found_without_tags(tmp_path: Path, start: Start) -> None:
