@@ -21,7 +21,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
 
-from kill_harness import SPOILED_CODES, Bench, ThisMachine, append_report, end_everything
+from fake_place import FakePlace, PlaceBehaves
+from kill_harness import SPOILED_CODES, Bench, Place, ThisMachine, append_report, end_everything
 from run_checker import machine_usd, moment, read_tables, reported_usd
 from run_faults import LedgerLocked, LedgerRestored, LedgerSpoilt, Stopped, killable, of_role
 from run_names import DOWN, MACHINE, RUN_NAME, SUPERVISOR, UP, folders, reports
@@ -36,18 +37,20 @@ GRACE_SECONDS = 45.0
 SIDE_BY_SIDE = 4
 """So many kinds at once, each in a store of its own: most of the time is waiting."""
 Kind = Callable[[Bench], None]
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, tuple[Place, Kind]] = {}
 
 
-def kind(**ways: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Registers what is tried with a store, once for each way: a name and what else the function is given."""
+def kind(*, on: Place | None = None, **ways: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers what is tried in a store with a run on a place (this machine), once for each way: a name, and what else
+    the function is given."""
+    place = on or ThisMachine()
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         name = function.__name__.replace("_", " ")
         for way, given in ways.items():
-            KINDS[f"{name}, {way.replace('_', ' ')}"] = partial(function, **given)
+            KINDS[f"{name}, {way.replace('_', ' ')}"] = (place, partial(function, **given))
         if not ways:
-            KINDS[name] = function
+            KINDS[name] = (place, function)
         return function
 
     return register
@@ -64,14 +67,14 @@ def tried(
     }
     with Sampler(root) as sampler, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
 
-        def trial(number: int, function: Kind) -> None:
-            bench = Bench(ThisMachine(), root / f"store-{number}", sampler, seed=number, steps=LONG_RUN)
+        def trial(number: int, place: Place, function: Kind) -> None:
+            bench = Bench(place, root / f"store-{number}", sampler, seed=number, steps=LONG_RUN)
             try:
                 function(bench)
             finally:
                 end_everything(bench.store)
 
-        yield {name: pool.submit(trial, number, KINDS[name]) for number, name in enumerate(KINDS) if name in asked}
+        yield {name: pool.submit(trial, number, *KINDS[name]) for number, name in enumerate(KINDS) if name in asked}
 
 
 def start(bench: Bench, *options: str) -> None:
@@ -320,6 +323,74 @@ def the_rows_of_a_run_are_there_before_its_processes(bench: Bench) -> None:
         machines = database.execute("SELECT count(*) FROM resources WHERE kind = ?", (MACHINE,)).fetchone()[0]
     up.communicate()
     assert machines == 1
+    ends_well(bench)
+
+
+@kind(on=FakePlace())
+def three_nodes_are_billed_and_count_against_the_limit(bench: Bench) -> None:
+    """Three nodes at $0.08 an hour each: $0.004 are 60 seconds of all three."""
+    out = bench.say(*UP, "--dry-run")[1]
+    assert "$0.24" in out
+    start(bench, "--allow-over-limit", "--limit-usd", "0.001")
+    assert bench.until(lambda: not supervisors(bench), GRACE_SECONDS)
+    (row,) = bench.runs()
+    assert row["state"] == "stopped", row["note"]
+    billed = machine_usd(bench.ledger, run_id(bench))
+    assert Decimal("0.001") <= billed < Decimal("0.0014"), billed
+    machines = [row for row in read_tables(bench.ledger).resources if row["kind"] == MACHINE]
+    assert len(machines) == 3
+    ends_well(bench)
+
+
+@kind(on=FakePlace())
+def a_place_that_can_not_be_asked_is_said_and_nothing_is_started_twice(bench: Bench) -> None:
+    start(bench)
+    fault = PlaceBehaves({"errors": [{"on": "observe", "error": "credentials have expired", "times": 100_000}]})
+    fault.inject(bench.store)
+    assert bench.until(lambda: any("credentials" in what for what in problems(bench)), SEEN_SECONDS, pause_seconds=2.0)
+    time.sleep(5.0)
+    fault.undo()
+    assert go_on(bench)
+    starts = [row for row in read_tables(bench.ledger).resources if row["role"] == "trainer"]
+    assert len(starts) == 1
+    ends_well(bench)
+
+
+@kind(on=FakePlace())
+def a_limit_holds_while_the_place_can_not_be_asked(bench: Bench) -> None:
+    """What runs there can't be ended before it answers, and is billed until then."""
+    start(bench, "--allow-over-limit", "--limit-usd", "0.001")
+    fault = PlaceBehaves({"errors": [{"on": "observe", "error": "timed out", "times": 100_000}]})
+    fault.inject(bench.store)
+    assert bench.until(lambda: any(row["desired"] == "down" for row in bench.runs()), 2 * GRACE_SECONDS)
+    fault.undo()
+    assert bench.until(lambda: not supervisors(bench), GRACE_SECONDS)
+    ends_well(bench)
+
+
+@kind(
+    on=FakePlace(), no_capacity={"settings": {"no_capacity": ["here"]}}, late={"settings": {"machine_seconds": 300.0}}
+)
+def nodes_that_do_not_come_cost_nothing_and_are_said(bench: Bench, *, settings: dict[str, Any]) -> None:
+    PlaceBehaves(settings).inject(bench.store)
+    bench.say(*UP, "--detach")
+    time.sleep(5.0)
+    assert machine_usd(bench.ledger, run_id(bench)) == 0
+    (row,) = bench.runs()
+    assert row["state"] in ("wanted", "provisioning", "queued")
+    if "no_capacity" in settings:
+        assert bench.until(lambda: problems(bench), SEEN_SECONDS, pause_seconds=2.0)
+    ends_well(bench)
+
+
+@kind(trainer={"role": "trainer"}, its_holder={"role": "trainer", "holder": True}, sandbox={"role": "sandbox"})
+def down_ends_a_role_that_hangs(bench: Bench, *, role: str, holder: bool | None = None) -> None:
+    start(bench)
+    Stopped(role, holder).inject(bench.store)
+    began = time.monotonic()
+    bench.down()
+    assert time.monotonic() - began < 2 * GRACE_SECONDS
+    assert not jobs(bench)
     ends_well(bench)
 
 

@@ -24,7 +24,7 @@ EXACT_USD = Decimal("0.000001")
 """An interval's dollars are rounded to this."""
 LATE_SECONDS = 3.0
 """What is reported so shortly before a run's end may be missed: the last look at the reports comes before the end."""
-UNBILLED_SECONDS = 2.5
+UNBILLED_SECONDS = 4.0
 """Of what was seen live, one piece may be so long without a bill: looks and writes are a second apart."""
 UNUSED_SECONDS = 5.0
 """And one piece of the bill so long without any process: a new supervisor takes this long on a busy machine."""
@@ -89,7 +89,7 @@ def microseconds(row: Row) -> int:
 def check(store: Path, ledger: str, sampler: Sampler, expected: Expected | None = None) -> list[str]:
     """Everything that is wrong with the runs of a store, all of which must have ended; empty when all holds."""
     expected, tables = expected or Expected(), read_tables(ledger)
-    wrong = [*(f"left: {what}" for what in sampler.left(store)), *sampler.doubles.get(str(store), ())]
+    wrong = [*(f"left: {what}" for what in sampler.left(store)), *sampler.take_doubles(store)]
     known = {run["run_id"] for run in tables.runs}
     wrong += [f"{folder.name}: a folder of no run" for folder in folders(store) if folder.name not in known]
     for run in tables.runs:

@@ -134,7 +134,7 @@ def workers(seen: list[Process]) -> Mapping[tuple[str, str, str, str], list[Proc
 
 @dataclass
 class History:
-    """What was seen of one run, or of what belongs to no run, of one store."""
+    """What was seen of one run."""
 
     jobs: list[Interval] = field(default_factory=list)
     """When any process of a role but the supervisor lived."""
@@ -152,6 +152,7 @@ class Sampler:
         """doubles: by store, what of which there must be one was there twice."""
         self._histories: dict[tuple[str, str], History] = defaultdict(History)
         self._together: dict[tuple[str, str], float] = {}
+        self._told: set[tuple[str, str]] = set()
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
 
@@ -168,6 +169,11 @@ class Sampler:
         with self._lock:
             seen = self._histories[str(store), run]
             return History(jobs=list(seen.jobs), all=list(seen.all), addresses=set(seen.addresses))
+
+    def take_doubles(self, store: Path) -> list[str]:
+        """What was there twice in a store, and has not been asked for yet."""
+        with self._lock:
+            return self.doubles.pop(str(store), [])
 
     def left(self, store: Path) -> list[str]:
         """What still lives of what was ever seen of a store."""
@@ -199,13 +205,12 @@ class Sampler:
         for (store, run, role, slot), found in workers(seen).items():
             for first, second in itertools.pairwise(found):
                 pair = (first.address, second.address)
-                if not all(map(alive, pair)):
+                if pair in self._told or not all(map(alive, pair)):
                     continue
                 since = together[pair] = self._together.get(pair, now)
                 if now - since >= OVERLAP_SECONDS.get(role, DYING_SECONDS):
-                    what = f"{run}: two of {slot} together: {' and '.join(pair)}"
-                    if what not in self.doubles.setdefault(store, []):
-                        self.doubles[store].append(what)
+                    self._told |= {pair}
+                    self.doubles.setdefault(store, []).append(f"{run}: two of {slot} together: {' and '.join(pair)}")
         self._together = together
 
 
