@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from fake_place import FakePlace
 from run_checker import Expected, check, machine_usd, minus, reported_usd
 from run_names import REPORT_FILES
 from run_samples import History, Sampler, processes
@@ -186,3 +187,27 @@ def test_what_a_role_has_started_is_found_without_tags(tmp_path: Path, start: St
         assert left.startswith("process ")
         history = sampler.history(tmp_path, "r")
     assert history.jobs[0][1] >= history.jobs[0][0]
+
+
+def test_what_the_simulated_place_says_itself(tmp_path: Path) -> None:
+    def thing(name: str, asked_at: float, ends_at: float | None) -> dict[str, object]:
+        return {
+            "name": name,
+            "index": 0,
+            "asked_at": asked_at,
+            "ready_at": asked_at + 2,
+            "ends_at": ends_at,
+            "cause": "",
+        }
+
+    place = FakePlace()
+    row = {"machines": {"r/m/1": thing("m", 10, 90), "r/m/2": thing("m", 90, 99)}, "instances": {}}
+    (tmp_path / "fake").mkdir()
+    file = tmp_path / "fake" / "r.place"
+    file.write_text(json.dumps(row), encoding="utf-8")
+    assert (place.wrong(tmp_path), place.left(tmp_path)) == ([], [])
+    assert place.lived(tmp_path) == {"r/m/1": [(11, 90)], "r/m/2": [(91, 99)]}
+    row["instances"] = {"r/trainer/1": thing("trainer", 10, 50), "r/trainer/2": thing("trainer", 49, None)}
+    file.write_text(json.dumps(row), encoding="utf-8")
+    assert place.left(tmp_path) == ["instances r/trainer/2"]
+    assert place.wrong(tmp_path) == ["r: two instances trainer 0 at once"]
