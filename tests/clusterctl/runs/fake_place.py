@@ -115,7 +115,7 @@ fleet: {{targets: [fake], machines: [{{target: fake, name: {INSTANCE_TYPE}, node
                     [chance.choice(live), *(row["instances"].values() if victim == "node" else ())] if live else ()
                 ):
                     if not _ended(thing, now):
-                        thing["ends_at"], thing["cause"] = now, "node_lost" if victim == "node" else "failed"
+                        thing["ends_at"], thing["cause"] = now, "node lost" if victim == "node" else "failed"
 
     def fault(self, store: Path, ledger: Path, chance: random.Random) -> Fault:
         """The place behaves otherwise, or what is here does."""
