@@ -15,7 +15,7 @@ from clusterctl.costs.queries import Account
 from clusterctl.ledger.rows import LIVE
 from planners.costs.allocate import allocate
 from planners.costs.summary import within
-from planners.costs.tables import GPU_USE, MACHINE, Purpose
+from planners.costs.tables import GPU_USAGE, MACHINE, Purpose
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -46,11 +46,13 @@ def _account(_view: View, *_key: object) -> Account:
 
 
 def _use_by_node(view: View) -> pl.DataFrame:
-    """GPU_USE with the GPUs of a node added up, each bucket at its middle: hundreds of times fewer rows."""
+    """GPU_USAGE with the GPUs of a node added up, each bucket at its middle: hundreds of times fewer rows."""
     half = pl.duration(seconds=view.step_seconds // 2)
     of_row = pl.duration(milliseconds=(pl.col("seconds") * 500).cast(pl.Int64))
     rows = data.gpu_seconds(view)
-    return rows.with_columns(gpu=pl.lit("all"), at=pl.col("at") - half + of_row).select(GPU_USE.names()).cast(GPU_USE)
+    return (
+        rows.with_columns(gpu=pl.lit("all"), at=pl.col("at") - half + of_row).select(GPU_USAGE.names()).cast(GPU_USAGE)
+    )
 
 
 def gpu_use(view: View) -> pl.DataFrame:

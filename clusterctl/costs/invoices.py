@@ -20,7 +20,7 @@ from clusterctl.ledger.tables import RESOURCES, RUNS
 from clusterctl.ui.formats import exact_usd, signed_percent
 from clusterctl.ui.spans import Line, Span, Style, clean, line
 from clusterctl.ui.table import Column, cell, draw
-from planners.costs.invoices import LINES, reconcile, whose
+from planners.costs.invoices import LINES, match_lines, reconcile
 from planners.costs.summary import within
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def import_bills(ledger: Ledger, files: Sequence[Path], now: datetime) -> tuple[
         RESOURCES.c.kind,
     )
     runs = frame(ledger, select(RUNS.c.run_id.label("run")))["run"]
-    found = whose(lines, frame(ledger, resources), runs)
+    found = match_lines(lines, frame(ledger, resources), runs)
     strange = found["run"].is_null() & lines["run"].is_null()
     keys = [name for name in LINES.names() if name not in {"from_at", "to_at", "usd", "rows", "invoice"}]
     found = found.with_columns(address=pl.when(~strange).then("address"), role=pl.when(~strange).then("role"))

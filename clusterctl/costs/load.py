@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Text, cast, func, or_, select, type_coerce
 from clusterctl.ledger.tables import BILL_LINES, BILLS, COSTS, PLANS, RESOURCES, RUNS
 from clusterctl.targets.base import TAG_PREFIX
 from planners.costs.invoices import LINES, settle
-from planners.costs.tables import CHARGES, ESTIMATE, GPU_USE, MACHINE, MOMENT, PRICE, USD
+from planners.costs.tables import CHARGES, ESTIMATE, GPU_USAGE, MACHINE, MOMENT, PRICE, USD
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -97,10 +97,10 @@ def read_estimates(
 
 
 def read_use(source: Source, charges: pl.DataFrame) -> pl.DataFrame:
-    """GPU_USE of the charges' machines, while they were paid."""
+    """GPU_USAGE of the charges' machines, while they were paid."""
     machines = charges.filter(pl.col("node").is_not_null(), pl.col("gpus").fill_null(1) > 0)
     if machines.is_empty():
-        return pl.DataFrame(schema=GPU_USE)
+        return pl.DataFrame(schema=GPU_USAGE)
     nodes = machines["node"].unique().to_list()
     start, end = machines.select(pl.col("from_at").min(), pl.col("to_at").max()).row(0)
     seconds = (end - start).total_seconds()
@@ -111,9 +111,9 @@ def read_use(source: Source, charges: pl.DataFrame) -> pl.DataFrame:
         end=end,
         step_seconds=min(fine, default=STEPS_SECONDS[-1]),
         nodes=nodes,
-        columns=[name for name in GPU_USE.names() if name != "at"],
+        columns=[name for name in GPU_USAGE.names() if name != "at"],
     )
-    return rows.select(GPU_USE.names()).cast(GPU_USE)
+    return rows.select(GPU_USAGE.names()).cast(GPU_USAGE)
 
 
 def in_plan(ledger: Ledger, *path: str) -> ColumnElement[str]:

@@ -22,7 +22,7 @@ from clusterctl.ledger.rows import LIVE
 from clusterctl.ledger.tables import PLANS, RESOURCES, RUNS
 from planners.costs.allocate import allocate
 from planners.costs.summary import Spend, by, spend, within
-from planners.costs.tables import BILLED, ESTIMATE, GPU_USE
+from planners.costs.tables import BILLED, ESTIMATE, GPU_USAGE
 from planners.runs.forecast import Forecast, Runway, StageProgress, forecast, runway
 from planners.runs.limits import REPORTED
 
@@ -67,7 +67,7 @@ def account(
 ) -> Account:
     """The money of one run (its id) or all, between two moments or ever.  Without a source GPUs are unmeasured."""
     charges = within(read_charges(ledger, run=run, since=since, until=until), since, until)
-    use = pl.DataFrame(schema=GPU_USE) if source is None else read_use(source, charges)
+    use = pl.DataFrame(schema=GPU_USAGE) if source is None else read_use(source, charges)
     return Account(parts=allocate(charges, use), problems=() if source is None else source.problems())
 
 

@@ -83,29 +83,6 @@ class _Seen:
         found = _aligned([(whole[i][-1].step, measure(whole[i])) for i in sorted(picked)], least=2)
         return found[0] if found else None
 
-    def alert(
-        self,
-        kind: Kind,
-        begun: int,
-        *,
-        numbers: Mapping[str, float],
-        sentence: str,
-        advice: str,
-        source: str,
-        bad: bool = False,
-    ) -> Alert:
-        """A warning of this stage."""
-        return Alert(
-            kind=kind,
-            level="bad" if bad else "warn",
-            stage=self.stage,
-            since_step=begun,
-            numbers=numbers,
-            sentence=sentence,
-            advice=advice,
-            source=source,
-        )
-
 
 def _aligned(rows: Sequence[tuple[float | None, ...]], *, least: int = 5) -> list[Series] | None:
     table = np.array(rows, dtype=float)
@@ -139,10 +116,11 @@ def _hacking(seen: _Seen) -> Iterator[Alert]:
     share = 1.0 - keeps / max(passes, 1e-9)
     best = hidden.window(hidden.best()).mean
     lost = f", and pass@1 on hidden tests has fallen from {best:.2f} to {keeps:.2f}" if fallen is not None else ""
-    yield seen.alert(
-        "reward hacking",
-        min(step for step in (begun, fallen) if step is not None),
-        bad=fallen is not None,
+    yield Alert(
+        kind="reward hacking",
+        level="bad" if fallen is not None else "warn",
+        stage=seen.stage,
+        since_step=min(step for step in (begun, fallen) if step is not None),
         numbers={
             "pass_at_1_visible": passes,
             "pass_at_1_hidden": keeps,
@@ -165,10 +143,11 @@ def _collapse(seen: _Seen) -> Iterator[Alert]:
         begun = since(alike, lambda s: s.last.above(least) and s.last.above_by(s.first, t.DUPLICATES_RISE.value))
         if begun is not None:
             share = alike.last.mean
-            yield seen.alert(
-                "collapse",
-                begun,
-                bad=share >= t.DUPLICATES_BAD.value,
+            yield Alert(
+                kind="collapse",
+                level="bad" if share >= t.DUPLICATES_BAD.value else "warn",
+                stage=seen.stage,
+                since_step=begun,
                 advice=advice,
                 source=t.NEAR_DUPLICATES.source,
                 numbers={"near_duplicate_share": share, "first": alike.first.mean},
@@ -178,10 +157,11 @@ def _collapse(seen: _Seen) -> Iterator[Alert]:
         logs = _log(grams)
         begun = since(logs, lambda part: part.first.above_by(part.last, -float(np.log(t.DISTINCT_LEFT.value))))
         if begun is not None:
-            yield seen.alert(
-                "collapse",
-                begun,
-                bad=True,
+            yield Alert(
+                kind="collapse",
+                level="bad",
+                stage=seen.stage,
+                since_step=begun,
                 advice=advice,
                 source=t.DISTINCT_LEFT.source,
                 numbers={"distinct_ngram_share": grams.last.mean, "first": grams.first.mean},
@@ -198,9 +178,11 @@ def _entropy(seen: _Seen) -> Iterator[Alert]:
     begun = since(logs, lambda part: part.first.above_by(part.last, -float(np.log(t.ENTROPY_LEFT.value))))
     last = seen.reports[-1]
     if begun is not None and last.step < NEARLY_DONE * last.of:
-        yield seen.alert(
-            "entropy",
-            begun,
+        yield Alert(
+            kind="entropy",
+            level="warn",
+            stage=seen.stage,
+            since_step=begun,
             numbers={"entropy_nats": entropy.last.mean, "first": entropy.first.mean},
             sentence=f"entropy has fallen from {entropy.first.mean:.2f} to {entropy.last.mean:.3f} nats with "
             f"{last.of - last.step} steps to go: little is left to learn from",
@@ -220,11 +202,12 @@ def _entropy(seen: _Seen) -> Iterator[Alert]:
     begun = since(logs, rises)
     if begun is not None:
         lowest = float(np.exp(logs.window(logs.best(lowest=True)).mean))
-        yield seen.alert(
-            "entropy",
-            begun,
+        yield Alert(
+            kind="entropy",
+            level="bad",
+            stage=seen.stage,
+            since_step=begun,
             numbers={"entropy_nats": both[0].last.mean, "lowest": lowest},
-            bad=True,
             sentence=f"entropy rises from {lowest:.2f} to {both[0].last.mean:.2f} nats while the reward falls",
             advice="lower the learning rate, or go back to the checkpoint before; look for text without meaning",
             source=t.ENTROPY_RISES.source,
@@ -246,9 +229,11 @@ def _length(seen: _Seen) -> Iterator[Alert]:
 
         begun = since(_log(tokens), drifts)
         if begun is not None:
-            yield seen.alert(
-                "length",
-                begun,
+            yield Alert(
+                kind="length",
+                level="warn",
+                stage=seen.stage,
+                since_step=begun,
                 numbers={name: tokens.last.mean, "first": tokens.first.mean},
                 sentence=f"responses have gone from {tokens.first.mean:,.0f} to {tokens.last.mean:,.0f} tokens "
                 "without a gain in reward",
@@ -268,9 +253,11 @@ def _sandbox(seen: _Seen) -> Iterator[Alert]:
         begun = since(share, lambda part: part.last.above_by(part.first, t.SANDBOX_SHARE.value))
         if begun is not None:
             words = "time out" if "time" in name else "err"
-            yield seen.alert(
-                "sandbox",
-                begun,
+            yield Alert(
+                kind="sandbox",
+                level="warn",
+                stage=seen.stage,
+                since_step=begun,
                 numbers={name: share.last.mean, "first": share.first.mean},
                 advice=advice,
                 sentence=f"{share.last.mean:.0%} of the sandbox's runs {words}, at first {share.first.mean:.0%}",
@@ -282,9 +269,11 @@ def _sandbox(seen: _Seen) -> Iterator[Alert]:
     begun = since(_log(seconds[0]), lambda part: part.last.above_by(part.first, float(np.log(t.SANDBOX_SLOWS.value))))
     if begun is not None:
         now, first = seconds[0].last.mean, seconds[0].first.mean
-        yield seen.alert(
-            "sandbox",
-            begun,
+        yield Alert(
+            kind="sandbox",
+            level="warn",
+            stage=seen.stage,
+            since_step=begun,
             numbers={"sandbox_seconds": now, "first": first},
             advice=advice,
             sentence=f"the sandboxes take {now:,.3g} s a step, at first {first:,.3g} s",

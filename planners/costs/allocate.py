@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import polars as pl
 
-from planners.costs.rounding import spend_reservations, spread
-from planners.costs.tables import CHARGES, GPU_USE, MACHINE, MOMENT, PARTS, SANDBOX_ROLE, USE_OF_KIND, Purpose
+from planners.costs.rounding import prorate, spend_reservations
+from planners.costs.tables import CHARGES, GPU_USAGE, MACHINE, MOMENT, PARTS, PURPOSE_OF_KIND, SANDBOX_ROLE, Purpose
 
 CHARGE = "charge"
 SECONDS_PER_HOUR = 3600.0
 
 
 def allocate(charges: pl.DataFrame, use: pl.DataFrame) -> pl.DataFrame:
-    """Parts (PARTS) of charges (CHARGES) by use (GPU_USE); for every charge their `usd` adds up to the charge's.
+    """Parts (PARTS) of charges (CHARGES) by use (GPU_USAGE); for every charge their `usd` adds up to the charge's.
 
     A row of use counts for the charge of its node at its middle; if its own run pays for the node, for that one only.
     """
     paid = spend_reservations(charges.select(CHARGES.names()).cast(CHARGES)).with_row_index(CHARGE)
-    seen = _seen(paid, use.select(GPU_USE.names()))
+    seen = _seen(paid, use.select(GPU_USAGE.names()))
     used = seen.group_by(CHARGE, "run", "role", "use", "reason").agg(weight=pl.col("seconds").sum())
     rows = pl.concat(
         [used.with_columns(gpu_hours=pl.col("weight") / SECONDS_PER_HOUR), _rest(paid, seen)], how="diagonal"
@@ -35,7 +35,7 @@ def allocate(charges: pl.DataFrame, use: pl.DataFrame) -> pl.DataFrame:
         .join(teams, on="run", how="left")
         .sort(CHARGE, "use", "run", "role", "reason", nulls_last=True)
     )
-    return _spread_shared(spread(parts, total="whole", weight="weight", over=CHARGE).select(PARTS.names()))
+    return _prorate_shared(prorate(parts, total="whole", weight="weight", over=CHARGE).select(PARTS.names()))
 
 
 def _seen(paid: pl.DataFrame, use: pl.DataFrame) -> pl.DataFrame:
@@ -74,7 +74,7 @@ def _rest(paid: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(Purpose.UNMEASURED))
         .when(machine & sandbox)
         .then(pl.lit(Purpose.SANDBOX))
-        .otherwise(pl.col("kind").replace_strict(USE_OF_KIND, default=Purpose.SHARED, return_dtype=pl.String)),
+        .otherwise(pl.col("kind").replace_strict(PURPOSE_OF_KIND, default=Purpose.SHARED, return_dtype=pl.String)),
     )
     measured = pl.col("seconds").is_not_null()
     on_gpus = machine & (gpus > 0)
@@ -86,7 +86,7 @@ def _rest(paid: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _spread_shared(parts: pl.DataFrame) -> pl.DataFrame:
+def _prorate_shared(parts: pl.DataFrame) -> pl.DataFrame:
     """Shared parts, each divided over the roles of its run in proportion to their direct cost."""
     shared = pl.col("use") == Purpose.SHARED
     direct = parts.filter(~shared).group_by("run", "role").agg(weight=pl.col("usd").sum().cast(pl.Float64))
@@ -95,5 +95,5 @@ def _spread_shared(parts: pl.DataFrame) -> pl.DataFrame:
         "part", "role"
     )
     rows = rows.with_columns(role=pl.coalesce("role", "pays_as"), weight=pl.col("weight").fill_null(1.0))
-    spreaded = spread(rows, total="whole", weight="weight", over="part").select(PARTS.names())
-    return pl.concat([parts.filter(~shared), spreaded]).cast(PARTS)
+    prorated = prorate(rows, total="whole", weight="weight", over="part").select(PARTS.names())
+    return pl.concat([parts.filter(~shared), prorated]).cast(PARTS)

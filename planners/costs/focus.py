@@ -10,8 +10,8 @@ from decimal import Decimal
 
 import polars as pl
 
-from planners.costs.rounding import spread
-from planners.costs.tables import BILLED, MOMENT, PRICE, USD, Purpose, schema
+from planners.costs.rounding import prorate
+from planners.costs.tables import BILLED, MOMENT, PRICE, USD, Purpose, text
 
 VERSIONS = ("1.2", "1.0")
 SINCE_1_2 = {
@@ -44,19 +44,11 @@ NO_ACCOUNT = "clusterctl"
 """Billing account of an estimate: ours, as nobody has billed it.  Not nullable in FOCUS."""
 NOTHING = pl.lit(None, dtype=pl.String)
 
-ATTRIBUTES = schema(
-    resource=pl.String,
-    address=pl.String,
-    region=pl.String,
-    zone=pl.String,
-    sku=pl.String,
-    gpus=pl.Int32,
-    tags=pl.String,
-)
+ATTRIBUTES = pl.Schema(text("resource", "address", "region", "zone", "sku") | {"gpus": pl.Int32} | text("tags"))
 """What FOCUS says of a resource beyond its cost: its id at the provider, instance type (`sku`), tags as JSON."""
-INVOICES = schema(resource=pl.String, month=MOMENT, account=pl.String, invoice=pl.String)
+INVOICES = pl.Schema(text("resource") | {"month": MOMENT} | text("account", "invoice"))
 """Who billed a resource in a month, and by which invoice."""
-RUNS = schema(run=pl.String, plan=pl.String, planned_usd=USD)
+RUNS = pl.Schema(text("run", "plan") | {"planned_usd": USD})
 """The plan of a run: its id and the dollars that it expected (P50)."""
 
 
@@ -72,7 +64,7 @@ def focus(
     rows = parts.filter(pl.col("usd").is_not_null()).with_columns(month=pl.col("from_at").dt.truncate("1mo"))
     rows = rows.join(attributes, on="resource", how="left").join(invoices, on=["resource", "month"], how="left")
     rows = rows.join(runs, on="run", how="left").with_columns(weight=pl.col("usd").cast(pl.Float64))
-    rows = spread(rows, total="planned_usd", weight="weight", over="run", into="planned")
+    rows = prorate(rows, total="planned_usd", weight="weight", over="run", into="planned")
     found = rows.select(**_who(), **_what(), **_money(), **_ours())
     return found.select(name for name in sorted(found.columns, key=_order) if version != "1.0" or name not in SINCE_1_2)
 

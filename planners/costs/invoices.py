@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import polars as pl
 
-from planners.costs.rounding import spread
+from planners.costs.rounding import prorate
 from planners.costs.summary import within
-from planners.costs.tables import BILLED, CHARGES, MOMENT, PRICE, USD, schema
+from planners.costs.tables import BILLED, CHARGES, MOMENT, PRICE, USD, text
 from planners.runs.limits import REPORTED
 
 EXACT = pl.Decimal(38, 12)
 """Clouds bill fractions of a millionth."""
 
-LINES = schema(
-    bill=pl.String,
-    provider=pl.String,
-    account=pl.String,
-    invoice=pl.String,
-    period_from=MOMENT,
-    period_to=MOMENT,
-    run=pl.String,
-    resource=pl.String,
-    role=pl.String,
-    address=pl.String,
-    kind=pl.String,
-    description=pl.String,
-    from_at=MOMENT,
-    to_at=MOMENT,
-    usd=EXACT,
-    rows=pl.Int64,
+LINES = pl.Schema(
+    text("bill", "provider", "account", "invoice")
+    | {"period_from": MOMENT, "period_to": MOMENT}
+    | text("run", "resource", "role", "address", "kind", "description")
+    | {"from_at": MOMENT, "to_at": MOMENT, "usd": EXACT, "rows": pl.Int64}
 )
 """What a bill says of one thing: `address` is its id at the provider; `run` and `resource` are ours, null = nobody
 knows whose it is; `invoice` is null while the bill is not final; `rows` of the file were added up."""
 
 
-def whose(lines: pl.DataFrame, resources: pl.DataFrame, runs: pl.Series) -> pl.DataFrame:
+def match_lines(lines: pl.DataFrame, resources: pl.DataFrame, runs: pl.Series) -> pl.DataFrame:
     """The lines with `run` and `resource` as the ledger knows them.
 
     lines: `run` and `resource` are what the bill's tags say.  resources: resource, run, address, kind.  A line belongs
@@ -72,7 +60,7 @@ def settle(charges: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
         touched = charges.join(by_resource, on="resource", how="semi")
         inside = within(touched, period_from, period_to).join(by_resource, on="resource")
         seconds = (pl.col("to_at") - pl.col("from_at")).dt.total_microseconds() / 1e6
-        inside = spread(inside.with_columns(seconds=seconds), total="whole", weight="seconds", over="resource")
+        inside = prorate(inside.with_columns(seconds=seconds), total="whole", weight="seconds", over="resource")
         rate = pl.col("usd").cast(pl.Float64) * 3600 / pl.col("seconds")
         hourly = pl.when(pl.col("unit").is_null()).then(rate.round(12).cast(PRICE))
         inside = inside.with_columns(usd_per_hour=hourly, source="paid_as", status=pl.lit(BILLED))

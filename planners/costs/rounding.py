@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def spread(frame: pl.DataFrame, *, total: str, weight: str, over: str, into: str = "usd") -> pl.DataFrame:
+def prorate(frame: pl.DataFrame, *, total: str, weight: str, over: str, into: str = "usd") -> pl.DataFrame:
     """Adds `into`: each row's share of its group's `total` (dollars) in proportion to `weight` (>= 0).
 
     By cumulative rounding: part = round(total x weights so far / all weights) - the same for the row before, and the
@@ -83,7 +83,7 @@ def spend_reservations(charges: pl.DataFrame) -> pl.DataFrame:
     unused = blocks.join(whole.select("block", "whole", "weight"), on="block").join(used, on="block", how="left")
     unused = unused.with_columns(weight=pl.max_horizontal(pl.col("weight") - pl.col("used").fill_null(0.0), 0.0))
     shares = pl.concat([machines, unused], how="diagonal").sort("block", "row", nulls_last=True)
-    shares = spread(shares, total="whole", weight="weight", over="block").filter(
+    shares = prorate(shares, total="whole", weight="weight", over="block").filter(
         (kind == MACHINE) | (pl.col("weight") > 0) | (pl.col("usd") != 0)
     )
     inside = charges.with_row_index("row").join(machines.select("row").unique(), on="row", how="semi")

@@ -54,7 +54,7 @@ MACHINE, RESERVATION = "machine", "reservation"
 """Kinds of resource that are treated specially."""
 ESTIMATE, BILLED = "estimate", "billed"
 """Status of a charge: at the price that we know, or as an imported invoice has it."""
-USE_OF_KIND = {
+PURPOSE_OF_KIND = {
     "machine": Purpose.MACHINE,
     "process": Purpose.MACHINE,
     "reservation": Purpose.UNUSED,
@@ -67,31 +67,19 @@ USE_OF_KIND = {
 SANDBOX_ROLE = "sandbox"
 
 
-def schema(**columns: pl.DataType | type[pl.DataType]) -> pl.Schema:
-    """Columns by name."""
-    return pl.Schema(columns)
+def text(*names: str) -> dict[str, pl.DataType | type[pl.DataType]]:
+    """Columns of text."""
+    return dict.fromkeys(names, pl.String)
 
 
-CHARGES = schema(
-    run=pl.String,
-    team=pl.String,
-    resource=pl.String,
-    role=pl.String,
-    kind=pl.String,
-    provider=pl.String,
-    node=pl.String,
-    gpus=pl.Int32,
-    capacity_type=pl.String,
-    reservation=pl.String,
-    nodes=pl.Int32,
-    from_at=MOMENT,
-    to_at=MOMENT,
-    usd_per_hour=PRICE,
-    quantity=pl.Float64,
-    unit=pl.String,
-    usd=USD,
-    source=pl.String,
-    status=pl.String,
+CHARGES = pl.Schema(
+    text("run", "team", "resource", "role", "kind", "provider", "node")
+    | {"gpus": pl.Int32}
+    | text("capacity_type", "reservation")
+    | {"nodes": pl.Int32, "from_at": MOMENT, "to_at": MOMENT, "usd_per_hour": PRICE, "quantity": pl.Float64}
+    | text("unit")
+    | {"usd": USD}
+    | text("source", "status")
 )
 """One resource of a run, from a moment to a moment at one price.
 
@@ -99,30 +87,15 @@ node: the machine's name in telemetry, null if it is none; gpus: how many it has
 reservation that it belongs to, or is; nodes: how many machines a reservation holds; quantity, unit: of what a job
 reports, else null; source: where the price is from; status: estimate or billed."""
 
-GPU_USE = pl.Schema({name: GPU[name].dtype for name in ("node", "gpu", "at", "seconds", "run", "role", "reason")})
+GPU_USAGE = pl.Schema({name: GPU[name].dtype for name in ("node", "gpu", "at", "seconds", "run", "role", "reason")})
 """Columns of the telemetry table `gpu` that accounting reads."""
 
-PARTS = schema(
-    run=pl.String,
-    team=pl.String,
-    role=pl.String,
-    use=pl.String,
-    reason=pl.String,
-    resource=pl.String,
-    kind=pl.String,
-    provider=pl.String,
-    node=pl.String,
-    capacity_type=pl.String,
-    reservation=pl.String,
-    from_at=MOMENT,
-    to_at=MOMENT,
-    usd_per_hour=PRICE,
-    quantity=pl.Float64,
-    unit=pl.String,
-    gpu_hours=pl.Float64,
-    usd=USD,
-    source=pl.String,
-    status=pl.String,
+PARTS = pl.Schema(
+    text("run", "team", "role", "use", "reason", "resource", "kind", "provider", "node", "capacity_type", "reservation")
+    | {"from_at": MOMENT, "to_at": MOMENT, "usd_per_hour": PRICE, "quantity": pl.Float64}
+    | text("unit")
+    | {"gpu_hours": pl.Float64, "usd": USD}
+    | text("source", "status")
 )
 """A part of a charge: who used it (run, team, role) and for what (use, reason).  `usd` of a charge's parts adds up to
 the charge exactly; `gpu_hours` is null where no GPU is involved or nobody knows how many."""

@@ -10,7 +10,7 @@ import polars as pl
 
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import Intent, Run
-from planners.costs.tables import GPU_USE
+from planners.costs.tables import GPU_USAGE
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -80,7 +80,7 @@ class Telemetry:
                 }
                 for node, gpu, start, end, run, role, reason in rows
             ],
-            schema=GPU_USE,
+            schema=GPU_USAGE,
         )
 
     def read(self, table: str, **asked: Any) -> pl.DataFrame:

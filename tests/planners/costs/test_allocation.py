@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planners.costs.allocate import allocate
-from planners.costs.rounding import rounded, spread
+from planners.costs.rounding import prorate, rounded
 from planners.costs.summary import by, spend, within
-from planners.costs.tables import CHARGES, GPU_USE, PARTS, USD
+from planners.costs.tables import CHARGES, GPU_USAGE, PARTS, USD
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -53,7 +53,7 @@ def charges(*rows: dict[str, Any]) -> pl.DataFrame:
 
 
 def use(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=GPU_USE)
+    return pl.DataFrame(list(rows), schema=GPU_USAGE)
 
 
 def told(parts: pl.DataFrame, *keys: str) -> dict[Any, Decimal | None]:
@@ -206,7 +206,7 @@ def test_parts_add_up_to_the_whole(rows: list[dict[str, Any]], uses: list[dict[s
 @given(total=MONEY, weights=st.lists(st.floats(0, 1e12), min_size=1, max_size=20))
 def test_every_part_is_within_a_millionth_of_its_share(total: Decimal | None, weights: list[float]) -> None:
     frame = pl.DataFrame({"whole": [total] * len(weights), "w": weights, "g": 1}, schema_overrides={"whole": USD})
-    parts = spread(frame, total="whole", weight="w", over="g")["usd"].to_list()
+    parts = prorate(frame, total="whole", weight="w", over="g")["usd"].to_list()
     if total is None:
         assert parts == [None] * len(weights)
         return

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_allocation import HOUR, T0, charge, charges
 
-from planners.costs.invoices import LINES, settle, whose
+from planners.costs.invoices import LINES, match_lines, settle
 from planners.costs.summary import within
 
 MARCH, APRIL, MAY = (datetime(2026, month, 1, tzinfo=UTC) for month in (3, 4, 5))
@@ -69,7 +69,10 @@ def lines(*rows: dict[str, Any]) -> pl.DataFrame:
     ],
 )
 def test_whose_it_is(said: dict[str, str], found: tuple[str | None, str | None]) -> None:
-    assert whose(lines(bill_line(**said)), RESOURCES, pl.Series(["r", "s"])).select("run", "resource").row(0) == found
+    assert (
+        match_lines(lines(bill_line(**said)), RESOURCES, pl.Series(["r", "s"])).select("run", "resource").row(0)
+        == found
+    )
 
 
 def test_only_final_lines_with_a_run_count() -> None:
