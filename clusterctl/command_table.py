@@ -38,19 +38,19 @@ _TABLE = {
         "clusterctl validate tools/fit/cases/cases.yaml --kind sft",
     ),
     "prices": (
-        "Look into the price book: list, compare, history, check, refresh.",
+        "Query, check and refresh the price book.",
         "clusterctl prices list --gpu H100 --capacity spot",
         "clusterctl prices compare H100 H200",
         "clusterctl prices history p5.48xlarge",
     ),
     "up": (
-        "Start a run here, after showing what it costs; or resume it.",
+        "Start or resume a run, after showing what it costs.",
         "clusterctl up templates/specs/quickstart.yaml --dry-run",
         "clusterctl up templates/specs/quickstart.yaml  # not run: takes a minute",
     ),
-    "status": ("Show what runs, how far it is, what it costs.", "clusterctl status", "clusterctl status --all --json"),
-    "logs": ("Print what the roles of a run say.", "clusterctl logs quickstart --role trainer  # not run: needs a run"),
-    "events": ("Print what happened to a run.", "clusterctl events quickstart --kind launch  # not run: needs a run"),
+    "status": ("Show live runs: progress, cost, problems.", "clusterctl status", "clusterctl status --all --json"),
+    "logs": ("Print the logs of a run.", "clusterctl logs quickstart --role trainer  # not run: needs a run"),
+    "events": ("Print the events of a run.", "clusterctl events quickstart --kind launch  # not run: needs a run"),
     "cost": (
         "Show what runs have cost, who used it and for what.",
         "clusterctl cost --by team --since 30d",
@@ -69,7 +69,7 @@ _TABLE = {
         "clusterctl calibrate --list --json",
     ),
     "down": ("End a run and print its final bill.", "clusterctl down quickstart  # not run: needs a run"),
-    "sweep": ("Find what is ours and belongs to no live run.", "clusterctl sweep --json"),
+    "sweep": ("Find and remove what belongs to no live run.", "clusterctl sweep --json"),
     "sandbox": (
         "Run untrusted programs: serve, run, bench.",
         "echo 'print(6 * 7)' | clusterctl sandbox run -",
@@ -77,7 +77,7 @@ _TABLE = {
         "clusterctl sandbox bench  # not run: takes half a minute",
     ),
     "telemetry": (
-        "Measure a node; look into what was measured.",
+        "Measure a node; show what was measured.",
         "clusterctl telemetry agent  # not run: measures until stopped",
         "clusterctl telemetry export gpu --since 2h --step 60",
         "clusterctl telemetry status",

@@ -1,4 +1,4 @@
-"""`clusterctl bill`: what the provider really billed, beside what was estimated."""
+"""`clusterctl bill`: what the provider really billed, next to what was estimated."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ def import_(
     *,
     as_json: Json = False,
 ) -> None:
-    """Import bills; those of runs that they cover are then billed, no longer estimated."""
+    """Import bills; the runs that they cover then show billed amounts instead of estimates."""
     from clusterctl.costs.invoices import import_bills, reconciled
 
     with open_ledger() as ledger:
         changed = import_bills(ledger, [Path(file) for file in files], datetime.now(tz=UTC))
         if not changed:
-            typer.echo("nothing has changed: these bills are imported already", err=True)
+            typer.echo("nothing changed: these bills are already imported", err=True)
         _print([one for one in reconciled(ledger) if one.bill.bill_id in changed], as_json=as_json)
 
 
 @app.command()
 def show(*, as_json: Json = False) -> None:
-    """Show every imported bill, estimated against billed by run."""
+    """Show every imported bill: estimated and billed amounts by run."""
     from clusterctl.costs.invoices import reconciled
 
     with open_ledger() as ledger:
         found = reconciled(ledger)
         if not found:
-            typer.echo("no bill is imported; `clusterctl bill import FILE`", err=True)
+            typer.echo("no bill is imported; `clusterctl bill import FILE` imports one", err=True)
         _print(list(found), as_json=as_json)
 
 
 @app.command()
-def remove(bill: Annotated[str, Argument(help="Its id, as `clusterctl bill show` prints it.")]) -> None:
-    """Forget an imported bill; its runs are estimates again."""
+def remove(bill: Annotated[str, Argument(help="Id of the bill, as `clusterctl bill show` prints it.")]) -> None:
+    """Remove an imported bill; its runs show estimates again."""
     with open_ledger() as ledger:
         ledger.drop_bill(bill)
 

@@ -20,7 +20,7 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-def completion(shell: Annotated[Shell, Argument(help="The shell that you use.")]) -> None:
+def completion(shell: Annotated[Shell, Argument(help="Your shell.")]) -> None:
     """Print the completion script of a shell.
 
     bash: add `eval "$(clusterctl completion bash)"` to ~/.bashrc.

@@ -19,10 +19,10 @@ STOP = "clusterctl dashboard --stop"
 
 def dashboard(
     *,
-    host: Annotated[str, Option(help="Address; others than loopback need a login.")] = "127.0.0.1",
-    port: Annotated[int | None, Option(min=1, max=65535, help="Port (8501, or the next free one).")] = None,
-    sample: Annotated[bool, Option("--sample", help="Open it on the recorded day of a simulated run.")] = False,
-    background: Annotated[bool, Option("--background", help="Leave it running; prints how to stop it.")] = False,
+    host: Annotated[str, Option(help="Address to listen on; a login is required unless it is loopback.")] = "127.0.0.1",
+    port: Annotated[int | None, Option(min=1, max=65535, help="Port (default: 8501, or the next free one).")] = None,
+    sample: Annotated[bool, Option("--sample", help="Show the recorded day of a simulated run.")] = False,
+    background: Annotated[bool, Option("--background", help="Run in the background; print how to stop it.")] = False,
     stop: Annotated[bool, Option("--stop", help="Stop the dashboard of this data folder.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -47,7 +47,7 @@ def dashboard(
             err=True,
         )
     if opened.url.startswith("http:") and not is_loopback(host):
-        typer.echo("put TLS in front of it: over http:// everybody on the way reads figures and cookies", err=True)
+        typer.echo("put a TLS proxy in front of it: http:// sends figures and cookies unencrypted", err=True)
     if new and not background:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):

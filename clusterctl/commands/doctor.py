@@ -37,7 +37,7 @@ class Check(NamedTuple):
 
 def doctor(
     *,
-    fix: Annotated[bool, Option("--fix", help="Install bubblewrap if it is missing and we are root.")] = False,
+    fix: Annotated[bool, Option("--fix", help="Install bubblewrap if it is missing (needs root).")] = False,
     as_json: Annotated[bool, Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check this installation: Python, packages, bundled files, sandbox, extras.  Exit code 5 if one is broken."""

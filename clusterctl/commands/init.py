@@ -22,13 +22,13 @@ TEMPLATE_OF_KIND = {
 
 
 def init(
-    kind: Annotated[str | None, Argument(help="A kind of stage or a template; left out = list them.")] = None,
+    kind: Annotated[str | None, Argument(help="Kind of stage, or template; without it, list them.")] = None,
     *,
     out: Annotated[Path | None, Option("--out", "-o", help="Write to this file instead of stdout.")] = None,
     force: Annotated[bool, Option("--force", help="Overwrite the file if it exists.")] = False,
     as_json: Annotated[bool, Option("--json", help="List the kinds and templates as JSON.")] = False,
 ) -> None:
-    """Write a commented run spec for a kind of work; without a kind, list what there is."""
+    """Write a commented run spec for a kind of work; without a kind, list the kinds and templates."""
     templates = template_paths()
     if kind is None:
         _list(templates, as_json=as_json)
@@ -38,7 +38,7 @@ def init(
         known = sorted({*TEMPLATE_OF_KIND, *templates})
         close = difflib.get_close_matches(kind, known, n=1)
         near = f"; did you mean {close[0]}?" if close else ""
-        raise SpecError(f"no kind or template {kind!r}{near}", hint=f"known: {', '.join(known)}")
+        raise SpecError(f"unknown kind or template {kind!r}{near}", hint=f"known: {', '.join(known)}")
     text = templates[name].read_text("utf-8")
     if out is None:
         typer.echo(text, nl=False)

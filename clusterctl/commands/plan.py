@@ -55,34 +55,36 @@ def plan(
     as_json: Annotated[bool, Option("--json", help="Print JSON (docs/plan-json.md).")] = False,
     markdown: Annotated[bool, Option("--markdown", help="Print a comment for a pull request.")] = False,
     explain: Annotated[
-        str | None, Option(metavar="[ID]", help="Where a number comes from; alone: rejections, assumptions, ids.")
+        str | None, Option(metavar="[ID]", help="Show where a number comes from; without ID, list all ids.")
     ] = None,
     what_if: Annotated[
-        list[str] | None, Option(metavar="KEY=VALUE", help="Show what a change does; repeat it.")
+        list[str] | None, Option(metavar="KEY=VALUE", help="Show the effect of a change; repeatable.")
     ] = None,
     compare: Annotated[str | None, Option(metavar="FILE", help="Compare with this spec or plan.")] = None,
-    pick: Annotated[int | None, Option(min=1, help="Take this alternative, by its number.")] = None,
-    objective: Annotated[Objective | None, Option(help="What to choose by, instead of the spec's.")] = None,
-    out: Annotated[Path | None, Option("--out", "-o", help="Write the plan to this file, plan.json say.")] = None,
+    pick: Annotated[int | None, Option(min=1, help="Take the alternative with this number.")] = None,
+    objective: Annotated[Objective | None, Option(help="Objective instead of the spec's.")] = None,
+    out: Annotated[
+        Path | None, Option("--out", "-o", help="Write the plan to this file, for example plan.json.")
+    ] = None,
     plot: Annotated[Path | None, Option(metavar="FOLDER", help="Write pictures (SVG) into this folder.")] = None,
-    prices: Annotated[Path | None, Option(metavar="BOOK", help="A book folder instead of the one in use.")] = None,
+    prices: Annotated[Path | None, Option(metavar="BOOK", help="Price book folder instead of the current one.")] = None,
     max_price_age: Annotated[
         int | None, Option(metavar="DAYS", min=0, help="Refuse older prices with exit code 4.")
     ] = None,
     now: Annotated[str | None, Option(metavar="DATE", help="Plan as if it were this day.")] = None,
-    width: Annotated[int | None, Option(min=MIN_COLUMNS, max=MAX_COLUMNS, help="Columns of the page.")] = None,
+    width: Annotated[int | None, Option(min=MIN_COLUMNS, max=MAX_COLUMNS, help="Width of the page in columns.")] = None,
     colour: Annotated[Colour, Option("--color", help="When to use colour.")] = "auto",
-    verbose: Annotated[bool, Option("--verbose", "-v", help="Unfold what the page folds.")] = False,
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Show every section in full.")] = False,
 ) -> None:
     """Plan a run: which fleet, how long, how much, how sure.
 
     Reads a run spec, searches the offers of the price book, prints the choice, its reasons and the alternatives.
-    A plan.json is shown as it is; with --what-if, --pick, --objective or --prices its spec is planned anew.
+    A plan.json is shown as stored; with --what-if, --pick, --objective or --prices its spec is planned again.
     """
     if sum((as_json, markdown, explain is not None)) > 1:
-        raise SpecError("--json, --markdown and --explain are three answers", hint="ask for one of them")
+        raise SpecError("--json, --markdown and --explain exclude each other", hint="give one of them")
     if explain is not None and (what_if or compare):
-        raise SpecError("--explain explains one plan", hint="leave out --what-if and --compare, or --explain")
+        raise SpecError("--explain works on one plan, not with --what-if or --compare", hint="leave out one of them")
     planner = Planner(now=_moment(now), book=prices, pick=pick, objective=objective)
     source = open_source(spec)
     found = compare_all(planner, source, changes=what_if or [], against=compare) if what_if or compare else []

@@ -16,9 +16,10 @@ from clusterctl.catalog import show
 from clusterctl.catalog.price_book import PriceBook, load_book
 from clusterctl.catalog.query import Filters, SortBy, comparison, listing, series
 from clusterctl.errors import PriceError, SpecError
+from clusterctl.ui.formats import count
 from clusterctl.ui.terminal import terminal
 
-app = typer.Typer(help="Look into the price book, check it, refresh it.", no_args_is_help=True)
+app = typer.Typer(help="Query, check and refresh the price book.", no_args_is_help=True)
 
 
 def _split(values: list[str] | None) -> list[str]:
@@ -27,20 +28,26 @@ def _split(values: list[str] | None) -> list[str]:
 
 
 Clouds = Annotated[
-    list[str] | None, Option("--cloud", callback=_split, help="aws, gcp or azure; repeat it or use commas.")
+    list[str] | None, Option("--cloud", callback=_split, help="aws, gcp or azure; repeatable, or comma-separated.")
 ]
-Regions = Annotated[list[str] | None, Option("--region", callback=_split, help="Region; repeat it or use commas.")]
-Gpus = Annotated[list[str] | None, Option("--gpu", callback=_split, help="GPU, such as H100; repeat it or use commas.")]
+Regions = Annotated[
+    list[str] | None, Option("--region", callback=_split, help="Region; repeatable, or comma-separated.")
+]
+Gpus = Annotated[
+    list[str] | None, Option("--gpu", callback=_split, help="GPU, such as H100; repeatable, or comma-separated.")
+]
 Instances = Annotated[
-    list[str] | None, Option("--instance", callback=_split, help="Instance type; `*` stands for anything.")
+    list[str] | None, Option("--instance", callback=_split, help="Instance type; `*` matches any text.")
 ]
 Capacities = Annotated[
     list[str] | None,
     Option("--capacity", callback=_split, help="on_demand, spot, reserved_1y, reserved_3y, capacity_block."),
 ]
-MinGpus = Annotated[float | None, Option("--min-gpus", min=0, help="GPUs in one machine, at least.")]
-Limit = Annotated[int | None, Option("--limit", min=1, help="Rows to show (a table: 20; JSON and CSV: all).")]
-Book = Annotated[Path | None, Option("--book", help="A book folder instead of the one in use.")]
+MinGpus = Annotated[float | None, Option("--min-gpus", min=0, help="Minimum number of GPUs per machine.")]
+Limit = Annotated[
+    int | None, Option("--limit", min=1, help="Maximum number of rows (default: 20 in a table; all in JSON and CSV).")
+]
+Book = Annotated[Path | None, Option("--book", help="Price book folder instead of the current one.")]
 AsJson = Annotated[bool, Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, Option("--csv", help="Print CSV.")]
 
@@ -82,7 +89,7 @@ def compare_prices(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Compare GPUs by region: cheapest hour first."""
+    """Compare the prices of GPUs by region, cheapest first."""
     opened = load_book(book)
     filters = Filters(cloud=cloud, region=region, gpu=gpus, capacity=capacity, min_gpus=min_gpus)
     rows = comparison(listing(opened, filters, today=_today(), sort="gpu-price"))
@@ -116,7 +123,7 @@ def price_history(
 def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
     """Check every row of the book.
 
-    Exit code 4 when a rule is broken; notes are no faults.
+    Exit code 4 if a rule is broken; notes do not count.
     """
     from clusterctl.catalog.check import check_book
     from clusterctl.catalog.models import load_gpus
@@ -130,7 +137,7 @@ def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
     broken = [finding.rule for finding in findings if finding.level == "broken"]
     if broken:
         raise PriceError(
-            f"the price book breaks {len(broken)} rules: {', '.join(broken)}",
+            f"the price book breaks {count(len(broken), 'rule')}: {', '.join(broken)}",
             hint="run `clusterctl prices refresh`, or delete the refreshed book to use the embedded one",
         )
 
@@ -149,7 +156,7 @@ def refresh_prices(
     Writes a dated book beside the embedded one and shows what changed.
 
     AWS and Azure need no account; Google needs an API key in GOOGLE_API_KEY and is left out without one unless it is
-    asked for.  Any failure leaves the old book as it is (exit code 4); a rerun continues.
+    requested.  After a failure the old book is unchanged (exit code 4); run the command again to continue.
     """
     from clusterctl.catalog.refresh.run import Request, refresh
     from clusterctl.catalog.show import report_json, report_text
@@ -166,12 +173,12 @@ def _clouds_to_refresh(asked: list[str]) -> tuple[list[str], tuple[str, ...]]:
 
     strange = [name for name in asked if name not in BASE_URLS]
     if strange:
-        raise SpecError(f"--cloud: `{strange[0]}` has no price interface here", hint=f"known: {', '.join(BASE_URLS)}")
+        raise SpecError(f"--cloud: prices of `{strange[0]}` cannot be refreshed", hint=f"known: {', '.join(BASE_URLS)}")
     if asked:
         return list(dict.fromkeys(asked)), ()
     if os.environ.get(KEY_VARIABLE):
         return list(BASE_URLS), ()
-    note = f"gcp left as it was: its price list needs an API key in {KEY_VARIABLE}"
+    note = f"gcp not refreshed: its price list needs an API key in {KEY_VARIABLE}"
     return [name for name in BASE_URLS if name != "gcp"], (note,)
 
 

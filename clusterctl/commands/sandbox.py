@@ -29,11 +29,11 @@ Unsafe = Annotated[bool, Option("--unsafe-no-sandbox", help="Run programs unprot
 @app.command()
 def serve(
     *,
-    host: Annotated[str, Option(help="Address; others than loopback need a token.")] = "127.0.0.1",
-    port: Annotated[int, Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
-    workers: Annotated[int | None, Option(min=1, help="Programs at once (twice the CPUs).")] = None,
-    queue: Annotated[int, Option(min=0, help="Requests that may wait; more get 504.")] = 1000,
-    token_file: Annotated[Path | None, Option(help="File that holds the token to ask for.")] = None,
+    host: Annotated[str, Option(help="Address to listen on; a token is required unless it is loopback.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
+    workers: Annotated[int | None, Option(min=1, help="Concurrent sandboxes (default: twice the CPUs).")] = None,
+    queue: Annotated[int, Option(min=0, help="Maximum number of waiting requests; more get HTTP 504.")] = 1000,
+    token_file: Annotated[Path | None, Option(help="File with the token that clients must send.")] = None,
     memory_mib: Memory = 1024,
     unsafe_no_sandbox: Unsafe = False,
 ) -> None:
@@ -60,10 +60,10 @@ def run(
     file: Annotated[str, Argument(help="The program's source, or - for stdin.", show_default=False)],
     *,
     language: Annotated[
-        str | None, Option(help="python, cpp, bash, nodejs, go, rust or java; else told by the file's name.")
+        str | None, Option(help="python, cpp, bash, nodejs, go, rust or java; default: by the file name.")
     ] = None,
     stdin: Annotated[Path | None, Option(help="File that the program reads as its stdin.")] = None,
-    time_limit: Annotated[float, Option(min=0.01, help="Seconds that it may run.")] = 10.0,
+    time_limit: Annotated[float, Option(min=0.01, help="Time limit in seconds.")] = 10.0,
     memory_mib: Memory = 1024,
     unsafe_no_sandbox: Unsafe = False,
     as_json: Annotated[bool, Option("--json", help="Print verdict and output as JSON.")] = False,
@@ -95,11 +95,13 @@ def run(
 def bench(
     *,
     seconds: Annotated[float, Option(min=0.1, help="Time for each measurement.")] = 2.0,
-    concurrency: Annotated[int | None, Option(min=1, help="Instead of 1 to twice the CPUs.")] = None,
-    runs: Annotated[int, Option(min=0, help="Then run so many and look what they leave.")] = 0,
+    concurrency: Annotated[
+        int | None, Option(min=1, help="Measure only this concurrency (default: 1 to twice the CPUs).")
+    ] = None,
+    runs: Annotated[int, Option(min=0, help="Then run this many programs and check for leftovers.")] = 0,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure starts beside bare bubblewrap; write the profile that plans can use."""
+    """Measure sandbox starts against bare bubblewrap; write a profile for plans."""
     from clusterctl.sandbox.bench import bench_report
 
     bench_report(_isolation(unprotected=False), seconds=seconds, concurrency=concurrency, runs=runs, as_json=as_json)

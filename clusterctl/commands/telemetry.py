@@ -20,7 +20,7 @@ from clusterctl.store import open_source
 from clusterctl.telemetry.settings import OFF, Settings, installed, written_store
 from clusterctl.ui.streams import emit_data
 
-app = typer.Typer(help="Measure a node; look into what was measured.", no_args_is_help=True)
+app = typer.Typer(help="Measure a node; show what was measured.", no_args_is_help=True)
 app.command()(telemetry_store.status)
 app.command()(telemetry_store.compact)
 
@@ -32,20 +32,22 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def agent(
     *,
     store: Annotated[
-        str | None, Option(help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's; 'off' for none.")
+        str | None, Option(help="Folder or bucket URL (default: CLUSTERCTL_TELEMETRY); 'off' for none.")
     ] = None,
-    node: Annotated[str | None, Option(help="Name of this node; else its host name.")] = None,
+    node: Annotated[str | None, Option(help="Name of this node (default: its host name).")] = None,
     interval: Annotated[float, Option(min=0.1, help="Seconds between measurements.")] = 1.0,
     write_every: Annotated[float, Option(min=1, help="Seconds that a stored row covers.")] = 10.0,
-    listen: Annotated[str, Option(help="HOST:PORT of the page for Prometheus; 'off' for none.")] = "127.0.0.1:9400",
-    token_file: Annotated[Path | None, Option(help="File with the token to ask for; needed beyond loopback.")] = None,
+    listen: Annotated[str, Option(help="HOST:PORT of the Prometheus endpoint; 'off' for none.")] = "127.0.0.1:9400",
+    token_file: Annotated[
+        Path | None, Option(help="File with the token that clients must send; required beyond loopback.")
+    ] = None,
     sandbox: Annotated[list[str] | None, Option(help="URL of a sandbox server; repeatable.")] = None,
-    sandbox_token_file: Annotated[Path | None, Option(help="File with its token.")] = None,
+    sandbox_token_file: Annotated[Path | None, Option(help="File with the token of the sandbox server.")] = None,
     metrics_file: Annotated[
-        list[str] | None, Option(help="Files (a pattern) of metrics to pass on; repeatable.")
+        list[str] | None, Option(help="Metrics files to pass on (glob pattern); repeatable.")
     ] = None,
 ) -> None:
-    """Measure this node until stopped: GPUs, host, sandboxes, who holds what, why a GPU idles."""
+    """Measure this node until stopped: GPUs and the runs that hold them, why a GPU idles, host, sandboxes."""
     if not installed():
         raise ClusterctlError("the agent needs the extra `telemetry`", hint="pip install 'clusterctl[telemetry]'")
     settings = Settings(
@@ -67,27 +69,29 @@ def agent(
 def export(
     table: Annotated[str, Argument(help="gpu, host, sandbox, devices or notes.")],
     *,
-    store: Annotated[str | None, Option(help="Folder or URL; else CLUSTERCTL_TELEMETRY's.")] = None,
+    store: Annotated[str | None, Option(help="Folder or bucket URL (default: CLUSTERCTL_TELEMETRY).")] = None,
     since: Annotated[str, Option(help="How far back: 90s, 15m, 2h, 7d.")] = "1h",
     step: Annotated[int, Option(min=0, help="Seconds that a row covers; 0: as stored.")] = 0,
-    run: Annotated[str | None, Option(help="Only this run's.")] = None,
-    form: Annotated[Literal["csv", "json", "parquet"], Option("--format", help="json: a line for each row.")] = "csv",
+    run: Annotated[str | None, Option(help="Only rows of this run.")] = None,
+    form: Annotated[
+        Literal["csv", "json", "parquet"], Option("--format", help="Format; json: one line per row.")
+    ] = "csv",
 ) -> None:
     """Print what was measured.  An absent value is empty (null in JSON), never 0."""
     from planners.telemetry.tables import TABLES
 
     if table not in TABLES:
-        raise SpecError(f"there is no table {table}", hint=f"one of {', '.join(TABLES)}")
+        raise SpecError(f"unknown table {table}", hint=f"one of {', '.join(TABLES)}")
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", since)
     if match is None:
-        raise SpecError(f"--since {since}: no duration", hint="such as 90s, 15m, 2h or 7d")
+        raise SpecError(f"--since {since}: not a duration", hint="such as 90s, 15m, 2h or 7d")
     now = datetime.now(tz=UTC)
     start = now - timedelta(seconds=min(float(match[1]) * UNITS[match[2]], LONGEST_SECONDS))
     source = open_source(store)
     frame = source.read(table, start=start, end=now, step_seconds=step, run=run)
     problems = source.problems()
     if problems and frame.is_empty():
-        raise StateError(problems[0], hint="`clusterctl telemetry status` says all that can't be read")
+        raise StateError(problems[0], hint="`clusterctl telemetry status` shows all that cannot be read")
     rows, buffer = frame.sort([name for name in ("at", "node", "gpu") if name in frame.columns]), io.BytesIO()
     if form == "csv":
         rows.write_csv(buffer)

@@ -1,4 +1,4 @@
-"""`clusterctl telemetry compact` and `status`: look after the store."""
+"""`clusterctl telemetry compact` and `status`: maintain the store."""
 
 from __future__ import annotations
 
@@ -16,20 +16,18 @@ from clusterctl.store import open_source, open_store
 from clusterctl.store.store import Store, TableSize
 from clusterctl.ui.terminal import terminal
 
-Url = Annotated[str | None, Option("--store", help="Folder or bucket URL; else CLUSTERCTL_TELEMETRY's.")]
+Url = Annotated[str | None, Option("--store", help="Folder or bucket URL (default: CLUSTERCTL_TELEMETRY).")]
 GIB, MIB = 2**30, 2**20
 
 
 def compact(
     *,
     store: Url = None,
-    every: Annotated[float, Option(min=0, help="Again after so many seconds, until stopped; 0: once.")] = 0,
-    keep_days: Annotated[
-        float | None, Option(min=0, max=36_500, help="Remove what is older than so many days.")
-    ] = None,
-    keep_gib: Annotated[float | None, Option(min=0, help="Then remove the oldest until no more is left.")] = None,
+    every: Annotated[float, Option(min=0, help="Repeat after this many seconds until stopped; 0: once.")] = 0,
+    keep_days: Annotated[float | None, Option(min=0, max=36_500, help="Remove data older than this many days.")] = None,
+    keep_gib: Annotated[float | None, Option(min=0, help="Then remove the oldest data beyond this size.")] = None,
 ) -> None:
-    """Merge what agents wrote, with roll-ups of 10 s, 1 min and 10 min; remove what is too old."""
+    """Merge what agents wrote, with roll-ups of 10 s, 1 min and 10 min; remove old data."""
     max_age = None if keep_days is None else timedelta(days=keep_days)
     max_bytes = None if keep_gib is None else round(keep_gib * GIB)
     opened = open_store(store)
@@ -52,10 +50,8 @@ def compact(
         time.sleep(every)
 
 
-def status(
-    *, store: Url = None, as_json: Annotated[bool, Option("--json", help="Print the same as JSON.")] = False
-) -> None:
-    """Say what telemetry there is: since when, how much, how much of it is not yet compacted, what can't be read."""
+def status(*, store: Url = None, as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False) -> None:
+    """Show what telemetry is stored: since when, how much, how much is not compacted, what cannot be read."""
     source = open_source(store)
     tables = source.inventory() if isinstance(source, Store) else []
     span = source.span()

@@ -27,16 +27,16 @@ JSON_FIELDS = ("id", "predicted", "published", "p10", "p90", "unit", "reason")
 def validate(
     cases: Annotated[str, Argument(help="Cases file (YAML or JSON); `-` reads standard input.")],
     *,
-    kind: Annotated[list[str] | None, Option(help=f"Only this kind; repeat it. One of {', '.join(KINDS)}.")] = None,
+    kind: Annotated[list[str] | None, Option(help=f"Only this kind; repeatable. One of {', '.join(KINDS)}.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict published runs with the functions that `plan` uses: ratio, 80 % band and summary.
 
-    Every case is answered: with a prediction, or with the reason why there is none.  Exit code 0 either way.
+    Each case gets a prediction, or the reason why there is none; the exit code is 0 either way.
     """
     wanted = set(kind or KINDS)
     if strange := sorted(wanted - set(KINDS)):
-        raise SpecError(f"--kind: `{strange[0]}` is no kind of case", hint=f"known: {', '.join(KINDS)}")
+        raise SpecError(f"--kind: `{strange[0]}` is not a kind of case", hint=f"known: {', '.join(KINDS)}")
     answers = answer_cases(_entries(cases), load_calibration(), published_model, published_gpu)
     if kind:
         answers = [answer for answer in answers if answer.kind in wanted]
@@ -66,12 +66,13 @@ def _as_json(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
 
 def _as_text(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
     """The cases, the summary, and why cases have no prediction."""
+    from clusterctl.ui.formats import count
     from clusterctl.ui.spans import line, paint, stacked
 
     screen = terminal()
     unanswered = [answer for answer in answers if answer.predicted is None]
     reasons = [line(f"no prediction for {answer.id}: {answer.reason}") for answer in unanswered]
-    total = [line(f"{len(answers)} cases, {len(unanswered)} without a prediction")]
+    total = [line(f"{count(len(answers), 'case')}, {len(unanswered)} without a prediction")]
     blocks = [_case_lines(answers, screen.columns), _score_lines(scores, screen.columns), reasons, total]
     return paint(stacked(blocks), colour=screen.colour)
 

@@ -53,7 +53,7 @@ def test_the_calibration_cases(capsys: pytest.CaptureFixture[str]) -> None:
 def test_kind_picks_cases(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(run(capsys, CASES, kind=["generate", "sandbox"], as_json=True))
     assert {score["kind"] for score in document["summary"]} == {"generate", "sandbox"}
-    with pytest.raises(SpecError, match="no kind of case"):
+    with pytest.raises(SpecError, match="not a kind of case"):
         validate(str(CASES), kind=["dance"])
 
 

@@ -47,9 +47,9 @@ def test_a_file_that_exists_stays_unless_forced(tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:
-    with pytest.raises(SpecError, match=r"no kind or template 'rlcfe'; did you mean rlcef\?"):
+    with pytest.raises(SpecError, match=r"unknown kind or template 'rlcfe'; did you mean rlcef\?"):
         init("rlcfe")
-    with pytest.raises(SpecError, match="no kind or template"):
+    with pytest.raises(SpecError, match="unknown kind or template"):
         init("../../etc/passwd")
 
 

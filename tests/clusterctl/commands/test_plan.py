@@ -204,8 +204,8 @@ def test_an_edited_plan_exits_5(plan: Plan, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--json", "--markdown"), "--json, --markdown and --explain are three answers"),
-        (("--explain", "usd", "--what-if", "steps=1"), "--explain explains one plan"),
+        (("--json", "--markdown"), "--json, --markdown and --explain exclude each other"),
+        (("--explain", "usd", "--what-if", "steps=1"), "--explain works on one plan, not with --what-if or --compare"),
         (("--now", "yesterday"), "--now 'yesterday' is not a date"),
         (("--what-if", "steps=many"), "--what-if steps=many"),
         (("--compare", "none.yaml"), "none.yaml: no such file"),
