@@ -103,4 +103,4 @@ def _where(text: str, name: str, path: tuple[str | int, ...]) -> str:
         document = parse_yaml(text, name=name)
     except SpecError:
         return name
-    return document.where(document.position(path))
+    return document.where(path)

@@ -36,8 +36,9 @@ def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> RunSpec:
 def check_spec(document: Document, overrides: Sequence[str] = ()) -> RunSpec:
     """The run spec in a parsed document.  Raises SpecError."""
     if not isinstance(document.data, dict):
-        where = document.where(document.root.at)
-        raise SpecError(f"{where}: a run spec is a mapping, with name and stages", hint="see `clusterctl init`")
+        raise SpecError(
+            f"{document.where()}: a run spec is a mapping, with name and stages", hint="see `clusterctl init`"
+        )
     reader = _Reader(document)
     data = copy.deepcopy(document.data)
     for text in overrides:
@@ -65,8 +66,7 @@ class _Reader:
             shared = min(len(path), len(change.path))
             if path[:shared] == change.path[:shared]:
                 return f"--what-if {change.text}"
-        document = self._document
-        return document.where(document.key_position(path) if is_key else document.position(path))
+        return self._document.where(path, key=is_key)
 
     def resolve_files(self, data: dict[str, Any]) -> None:
         """Replace, in place, measured files and config.json paths inside the stages."""

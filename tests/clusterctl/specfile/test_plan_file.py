@@ -54,7 +54,8 @@ def test_the_id_names_the_content_and_not_the_moment() -> None:
 
 
 def test_an_edited_plan_is_refused() -> None:
-    assert refused(changed(name="mine")) == "plan.json: was edited: its content is not that of plan 'd870ba4ac70f221c'"
+    edited = f"plan.json: was edited: its content is not that of plan '{rlcef_plan().id}'"
+    assert refused(changed(name="mine")) == edited
 
 
 @pytest.mark.parametrize(

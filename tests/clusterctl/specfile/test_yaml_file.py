@@ -86,14 +86,14 @@ def test_anchors_merges_and_their_order() -> None:
 
 def test_positions_of_keys_values_and_what_is_absent() -> None:
     document = parse_yaml("a:\n  - b: 1\n    c: [x, y]\n", name="f.yaml")
-    where = lambda *path: document.where(document.position(path))  # noqa: E731 - shorter than a function
+    where = lambda *path: document.where(path)  # noqa: E731 - shorter than a function
     assert where() == "f.yaml:1:1"
     assert where("a", 0, "b") == "f.yaml:2:8"
     assert where("a", 0, "c", 1) == "f.yaml:3:12"
     assert where("a", 0, "missing", "deeper") == "f.yaml:2:5"
-    assert document.where(document.key_position(("a", 0, "c"))) == "f.yaml:3:5"
-    assert document.where(document.key_position(("a", 7, "c"))) == "f.yaml:2:3"
-    assert document.where(document.key_position(())) == "f.yaml:1:1"
+    assert document.where(("a", 0, "c"), key=True) == "f.yaml:3:5"
+    assert document.where(("a", 7, "c"), key=True) == "f.yaml:2:3"
+    assert document.where((), key=True) == "f.yaml:1:1"
 
 
 @pytest.mark.parametrize(
