@@ -19,7 +19,6 @@ from clusterctl.command_table import COMMANDS, CommandEntry
 from clusterctl.machine import check_machine, collect_garbage_rarely, one_thread
 from clusterctl.paths import resolve_path_variables
 from clusterctl.ui.streams import safe_streams
-from clusterctl.ui.terminal import terminal
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 NEEDS_LITTLE = ("init", "schema", "doctor", "completion")
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run and exit: 0, or the exit code of the kind of failure (docs/exit-codes.md)."""
     args = list(sys.argv[1:] if argv is None else argv)
     collect_garbage_rarely()
-    with safe_streams(colour=lambda stream: terminal(stream).colour):
+    with safe_streams():
         code = failure.exit_code_of(lambda: _run(args), args)
     sys.exit(code)
 

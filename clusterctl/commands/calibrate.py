@@ -6,7 +6,6 @@ import json
 import math
 from typing import Annotated, Any
 
-import typer
 from typer import Option
 
 from clusterctl.errors import SpecError
@@ -15,6 +14,7 @@ from clusterctl.ledger.rows import FactorRow
 from clusterctl.plan_service import factors_of
 from clusterctl.runs.calibrate import Calibrated, apply, learn
 from clusterctl.ui.spans import Line, Span, Style, line, paint
+from clusterctl.ui.streams import emit
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from clusterctl.ui.terminal import terminal
 from planners.physics.calibration import Z80
@@ -51,13 +51,13 @@ def calibrate(
             ledger.revert_factors(revert)
         if revert is not None or listed:
             rows = ledger.factors()
-            typer.echo(json.dumps(_list_json(rows), indent=2) if as_json else _list_text(rows), nl=False)
+            emit(json.dumps(_list_json(rows), indent=2) if as_json else _list_text(rows))
             return
         found, used = learn(ledger), factors_of(ledger.factors(in_use=True))
         if apply_:
             apply(ledger, found.factors)
             used = found.factors
-    typer.echo(json.dumps(_json(found, used), indent=2) + "\n" if as_json else _text(found, used), nl=False)
+    emit(json.dumps(_json(found, used), indent=2) + "\n" if as_json else _text(found, used))
 
 
 def _all(factors: Factors) -> list[Factor]:

@@ -19,6 +19,7 @@ from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.time_options import moment
 from clusterctl.targets.base import LogLine
 from clusterctl.targets.local import SUPERVISOR
+from clusterctl.ui.streams import printable
 
 FOLLOW_SECONDS = 0.3
 
@@ -87,7 +88,7 @@ def _within(line: LogLine, start: datetime | None, end: datetime | None) -> bool
 
 def _text(line: LogLine) -> str:
     when = f"{line.at.astimezone():%H:%M:%S}" if line.at else "--:--:--"
-    return f"{when} {line.role:<10} {line.text}"
+    return f"{when} {line.role:<10} {printable(line.text)}"
 
 
 def _json(line: LogLine) -> str:

@@ -17,6 +17,7 @@ from clusterctl.catalog.price_book import PriceBook, load_book
 from clusterctl.catalog.query import Filters, SortBy, comparison, listing, series
 from clusterctl.errors import PriceError, SpecError
 from clusterctl.ui.formats import count
+from clusterctl.ui.streams import emit, emit_data, emit_json
 from clusterctl.ui.terminal import terminal
 
 app = typer.Typer(help="Query, check and refresh the price book.", no_args_is_help=True)
@@ -116,7 +117,7 @@ def price_history(
         text = rows.write_csv()
     else:
         text = show.history_table(rows, terminal(), limit=limit)
-    typer.echo(text, nl=False)
+    (emit_json if as_json else emit)(text)
 
 
 @app.command("check")
@@ -131,9 +132,9 @@ def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
     findings = check_book(load_book(book).frames(), known_gpus=load_gpus().keys(), today=_today())
     if as_json:
         report = {"schema": show.SCHEMA, "findings": [asdict(finding) for finding in findings]}
-        typer.echo(show.as_json(report), nl=False)
+        emit_json(show.as_json(report))
     else:
-        typer.echo(show.check_table(findings, terminal()), nl=False)
+        emit(show.check_table(findings, terminal()))
     broken = [finding.rule for finding in findings if finding.level == "broken"]
     if broken:
         raise PriceError(
@@ -164,7 +165,7 @@ def refresh_prices(
     clouds, notes = _clouds_to_refresh(cloud or [])
     request = Request(clouds=clouds, regions=region or None, out=out, dry_run=dry_run)
     report = refresh(request, now=datetime.now(UTC))
-    typer.echo(report_json(report, notes) if as_json else report_text(report, notes, terminal()), nl=False)
+    emit_json(report_json(report, notes)) if as_json else emit(report_text(report, notes, terminal()))
 
 
 def _clouds_to_refresh(asked: list[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -193,7 +194,7 @@ def _print(
         text = (rows if limit is None else rows.head(limit)).write_csv()
     else:
         text = show.offers_table(rows, book.priced_at, terminal(), limit=limit, compare=compare)
-    typer.echo(text, nl=False)
+    (emit_json if as_json else emit_data if as_csv else emit)(text)
 
 
 def _today() -> date:

@@ -18,6 +18,7 @@ from clusterctl.runs.run import open_run
 from clusterctl.runs.status import RunState, as_data, state_of
 from clusterctl.runs.up import ensure_supervisor
 from clusterctl.ui.formats import when
+from clusterctl.ui.streams import emit, printable
 from clusterctl.ui.terminal import Redrawn, terminal
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def status(
                 typer.echo(json.dumps(rows, indent=None if watch else 2))
             else:
                 text = _text(states, broken, one=run is not None, last=next(iter(ledger.runs(limit=1)), None))
-                drawn.show(text) if watch else typer.echo(text)
+                drawn.show(text) if watch else emit(f"{text}\n")
             if not watch or not any(row.state in LIVE for row in shown):
                 return
             time.sleep(WATCH_SECONDS)
@@ -72,7 +73,11 @@ def _text(states: list[RunState], broken: list[dict[str, Any]], *, one: bool, la
     shown = [page(states[0], at) if one else table(states, at)] if states else []
     for row in broken:
         problem = row["problems"][0]
-        shown += [f"{row['run']}  {row['state']}", f"  ! {problem['what']}", f"    {problem['fix']}"]
+        shown += [
+            f"{row['run']}  {row['state']}",
+            f"  ! {printable(problem['what'])}",
+            f"    {printable(problem['fix'])}",
+        ]
     if not shown:
         before = ""
         if last is not None and last.ended_at is not None:

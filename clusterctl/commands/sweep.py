@@ -16,6 +16,7 @@ from clusterctl.paths import user_data_dir
 from clusterctl.targets.base import Leftover
 from clusterctl.targets.local import LocalTarget
 from clusterctl.ui.formats import charged_usd, elapsed, size
+from clusterctl.ui.streams import emit
 from clusterctl.ui.table import draw_text, right
 from clusterctl.ui.terminal import ask, terminal
 from planners.runs.limits import owed
@@ -43,7 +44,7 @@ def sweep(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        typer.echo(_text(found, rows))
+        emit(f"{_text(found, rows)}\n")
     if not found or (as_json and not yes):
         return
     if ask(f"remove {'it' if len(found) == 1 else f'all {len(found)}'}?", yes=yes):

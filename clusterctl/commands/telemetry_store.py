@@ -89,6 +89,7 @@ def _totals(store: Store) -> tuple[int, int]:
 
 
 def _draw(tables: list[TableSize]) -> None:
+    from clusterctl.ui.streams import emit
     from clusterctl.ui.table import draw_text, right
 
     columns = ("table", "since", right("MiB"), right("not compacted", drop=1), right("files", drop=2))
@@ -102,7 +103,7 @@ def _draw(tables: list[TableSize]) -> None:
         ]
         for each in tables
     ]
-    typer.echo(draw_text(columns, rows, terminal(), indent=2), nl=False)
+    emit(draw_text(columns, rows, terminal(), indent=2))
 
 
 def _warn(problems: tuple[str, ...]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import typer
 from typer import Argument, Option
 
 from clusterctl.catalog.models import load_calibration
@@ -15,6 +14,7 @@ from clusterctl.catalog.published_names import published_gpu, published_model
 from clusterctl.errors import SpecError
 from clusterctl.specfile.yaml_file import read_yaml
 from clusterctl.ui.spans import Line
+from clusterctl.ui.streams import emit
 from clusterctl.ui.terminal import terminal
 from planners.validation.case import KINDS
 from planners.validation.score import Answer, Score, answer_cases, summarise
@@ -41,7 +41,7 @@ def validate(
     if kind:
         answers = [answer for answer in answers if answer.kind in wanted]
     scores = summarise(answers)
-    typer.echo(_as_json(scores, answers) if as_json else _as_text(scores, answers), nl=False)
+    emit(_as_json(scores, answers) if as_json else _as_text(scores, answers))
 
 
 def _entries(path: str) -> Sequence[object]:

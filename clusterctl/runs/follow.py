@@ -22,6 +22,7 @@ from clusterctl.runs.run import OpenRun
 from clusterctl.runs.status import RunState, as_data, state_of
 from clusterctl.runs.up import ensure_supervisor
 from clusterctl.ui.formats import charged_usd, elapsed, unit_price
+from clusterctl.ui.streams import draw, printable
 from clusterctl.ui.terminal import terminal
 
 POLL_SECONDS = 0.2
@@ -135,12 +136,12 @@ class LiveLine:
 
     def _clear(self) -> None:
         if self.watched and self._line:
-            sys.stderr.write(CLEAR)
+            draw(sys.stderr, CLEAR)
             sys.stderr.flush()
 
     def _draw(self) -> None:
         if self.watched and self._line:
-            sys.stderr.write(f"{CLEAR}{self._line}")
+            draw(sys.stderr, f"{CLEAR}{printable(self._line)}")
             sys.stderr.flush()
 
 

@@ -15,6 +15,7 @@ from clusterctl.runs.status import RunState
 from clusterctl.runs.up import Launch, UpAction
 from clusterctl.ui.formats import UNKNOWN, charged_usd, elapsed, size, unit_price, when
 from clusterctl.ui.spans import Line, Span, Style, line, paint, wrap
+from clusterctl.ui.streams import printable
 from clusterctl.ui.table import Cell, cell, draw, draw_text, right
 from clusterctl.ui.terminal import Terminal
 from planners.plan.value import Plan
@@ -68,7 +69,7 @@ def step_text(step: Step) -> str:
 
 def event_text(event: Event) -> str:
     """`20:14:03  launch  trainer: wanted`"""
-    return f"{event.at.astimezone():%H:%M:%S}  {event.kind:<7} {event.message}"
+    return f"{event.at.astimezone():%H:%M:%S}  {event.kind:<7} {printable(event.message)}"
 
 
 def bill_text(lines: Sequence[BillLine], done: Step | None, *, columns: int = 80) -> str:

@@ -16,14 +16,11 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from clusterctl.errors import OutputClosed, OutputError
 
-OUR_COLOURS = r"\x1b\[(?:[0-2]|3[1-6]|1;31)m"
-"""The codes of `ui.spans.Style`: none of them hides text."""
 TO_LOOK_AT = re.compile(r"[^\n\t -~]+")
-TO_LOOK_AT_BUT_COLOURS = re.compile(rf"({OUR_COLOURS})|\x1b|[^\n\t -~\x1b]+")
 """All but plain ASCII, which most text is."""
 
 STAND_INS = (
@@ -38,24 +35,19 @@ STAND_INS = (
 ENCODING_ERRORS = "clusterctl.stand_ins"
 
 
-def printable(text: str, *, colour: bool = False) -> str:
+def printable(text: str) -> str:
     """Foreign text as a terminal may see it, as long as before: `␛` for ESC, `�` for what has no sign of its own.
 
-    Line feeds and tabs stay; `colour` keeps the colours of our pages.
+    Line feeds and tabs stay.
     """
-    return (TO_LOOK_AT_BUT_COLOURS if colour else TO_LOOK_AT).sub(_signs, text)
-
-
-def _signs(found: re.Match[str]) -> str:
-    text = found[0]
-    if text.isprintable() or (found.re.groups and found[1]):
-        return text
-    return "".join(each if each.isprintable() else _sign(each) for each in text)
+    return TO_LOOK_AT.sub(lambda found: "".join(map(_sign, found[0])), text)
 
 
 def _sign(character: str) -> str:
-    """Of a control character, or one that takes no room, reorders text or can't be encoded."""
+    """Itself, unless it is a control character, or takes no room, reorders text or can't be encoded."""
     code = ord(character)
+    if character.isprintable():
+        return character
     if code < 0x20:
         return chr(0x2400 + code)
     if code == 0x7F:
@@ -81,14 +73,14 @@ class SafeStream:
     encoding = "utf-8"
     """All text may be written: what the wrapped stream can't encode gets a stand-in."""
 
-    def __init__(self, stream: TextIO, *, required: bool, colour: bool) -> None:
-        self._stream, self._required, self._colour = stream, required, colour
+    def __init__(self, stream: TextIO, *, required: bool) -> None:
+        self._stream, self._required = stream, required
         self._failure: OutputClosed | OutputError | None = None
         """The first; raised again by whatever is written later, should somebody have caught it."""
 
     def write(self, text: str) -> int:
         """Write text, made printable."""
-        return self.draw(printable(text, colour=self._colour))
+        return self.draw(printable(text))
 
     def draw(self, text: str) -> int:
         """Write text as it is, control codes included."""
@@ -122,16 +114,12 @@ class SafeStream:
 
 
 @contextmanager
-def safe_streams(*, colour: Callable[[TextIO], bool]) -> Iterator[None]:
-    """Have stdout and stderr be SafeStreams.
-
-    colour: whether a stream shows colours.
-    """
+def safe_streams() -> Iterator[None]:
+    """Have stdout and stderr be SafeStreams."""
     _open_what_is_closed()
     kept = sys.stdout, sys.stderr
-    for name, required in (("stdout", True), ("stderr", False)):
-        stream = getattr(sys, name)
-        setattr(sys, name, SafeStream(stream, required=required, colour=colour(stream)))
+    safe = SafeStream(sys.stdout, required=True), SafeStream(sys.stderr, required=False)
+    sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", safe)
     try:
         yield
     finally:

@@ -88,15 +88,13 @@ class Redrawn:
         self._num_lines, self._text = 0, ""
 
     def show(self, text: str) -> None:
-        """The text in place of the last one; its own colours are kept."""
-        at = terminal(self._stream)
-        if not at.interactive:
+        """The text, whose foreign parts are printable, in place of the last one."""
+        if not terminal(self._stream).interactive:
             if text != self._text:
-                self._stream.write(f"{text}\n")
+                draw(self._stream, f"{text}\n")
         else:
             window = shutil.get_terminal_size()
-            shown = printable(text, colour=at.colour).split("\n")[: window.lines - 1]
-            lines = [_cut(line, window.columns) for line in shown]
+            lines = [_cut(line, window.columns) for line in text.split("\n")[: window.lines - 1]]
             up = f"\x1b[{self._num_lines}A" if self._num_lines else ""
             draw(self._stream, f"\r{up}" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
             self._num_lines = len(lines)
