@@ -1,1 +1,1 @@
-"""Warnings beside the cost: from what a run reports, whether its reward is hacked or its data collapses."""
+"""Warnings from what a run reports: reward hacking, collapse of its data, drift of entropy, length or sandboxes."""

@@ -1,6 +1,6 @@
-"""Noisy series of a run: the last steps against a threshold or against the first ones, with certainty.
+"""Measures that alerts compare: windows of noisy series with their standard errors, and the diversity of texts.
 
-How diverse texts are, without embeddings: distinct n-grams, and near-duplicates by MinHash.
+Diversity is measured without embeddings: by distinct n-grams, and by near-duplicates found by MinHash.
 """
 
 from __future__ import annotations

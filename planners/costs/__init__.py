@@ -1,1 +1,1 @@
-"""What was paid, for whom and for what: charges and use in, parts that add up to the whole out.  Pure."""
+"""Who used the money of runs and for what: splits charges into parts that add up exactly; invoices; FOCUS rows."""

@@ -1,4 +1,4 @@
-"""Charges and GPU use to parts: who used the money, and for what.  docs/cost.md states the formulas.
+"""Splits charges by GPU usage into parts: who used the money, and for what.  docs/cost.md states the formulas.
 
 A machine's cost is split by GPU-seconds.  A second is *busy* for the run and role that worked, *idle* with its reason
 for the run and role that held the GPU (nobody: for the run that pays for the machine), and *unmeasured* where telemetry
@@ -63,7 +63,7 @@ def _seen(paid: pl.DataFrame, use: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rest(paid: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
-    """What use does not explain: the unmeasured part of machines, and all of everything else."""
+    """What no usage covers: the unmeasured part of machines, and all other charges as a whole."""
     by_charge = seen.group_by(CHARGE).agg(seconds=pl.col("seconds").sum(), devices=pl.col("device").n_unique())
     gpus = pl.coalesce("gpus", "devices")
     capacity = gpus * (pl.col("to_at") - pl.col("from_at")).dt.total_microseconds() / 1e6

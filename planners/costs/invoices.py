@@ -1,4 +1,4 @@
-"""An imported bill beside our charges: whose a line is, estimated against billed, and charges at what was billed."""
+"""Imported bills: match lines to resources, compare estimated with billed, and set charges to what was billed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LINES = pl.Schema(
     | text("run", "resource", "role", "address", "kind", "description")
     | {"from_at": MOMENT, "to_at": MOMENT, "usd": EXACT, "rows": pl.Int64}
 )
-"""What a bill says of one thing: `address` is its id at the provider; `run` and `resource` are ours, null = nobody
-knows whose it is; `invoice` is null while the bill is not final; `rows` of the file were added up."""
+"""What a bill says of one thing: `address` is its id at the provider; `run` and `resource` are ours, null =
+unmatched; `invoice` is null while the bill is not final; `rows` of the file were added up."""
 
 
 def match_lines(lines: pl.DataFrame, resources: pl.DataFrame, runs: pl.Series) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Parts to answers: how much, by what, over which time."""
+"""Sums over parts: how much was spent, by which keys, in which window of time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
-    """What was spent.  `usd` is None as soon as a part has no price; `known_usd` is then a proof of at least that."""
+    """What was spent.  `usd` is None when a part has no price; the true sum is then at least `known_usd`."""
 
     known_usd: Decimal
     unpriced: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The frames of accounting: columns with their units.
+"""The frames of cost accounting: columns with their units.
 
 Money is an exact decimal with six places, the ledger's own precision; null = the price is unknown, never 0.
 """
@@ -53,7 +53,7 @@ FORMULAS = {
 MACHINE, RESERVATION = "machine", "reservation"
 """Kinds of resource that are treated specially."""
 ESTIMATE, BILLED = "estimate", "billed"
-"""Status of a charge: at the price that we know, or as an imported invoice has it."""
+"""Status of a charge: at the price in the price book, or as an imported invoice states it."""
 PURPOSE_OF_KIND = {
     "machine": Purpose.MACHINE,
     "process": Purpose.MACHINE,

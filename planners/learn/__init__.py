@@ -1,1 +1,1 @@
-"""Plans that learn: what own runs took over what was planned becomes factors, each with its own uncertainty."""
+"""From the measured seconds of ended runs to factors on planned seconds, each with its uncertainty."""

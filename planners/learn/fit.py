@@ -1,4 +1,4 @@
-"""How far a plan is off, from a few runs that may contain an outlier.
+"""Fits factors (measured over planned seconds) to a few runs, of which some may be outliers.
 
 Model, in logarithms: run r saw y_r = b + e_r.  b, what these runs take over the plan, has a Student-t prior around what
 other runs suggest (usually 0) with the plan's own spread; e_r is Student-t noise whose scale is not known either.
@@ -6,7 +6,7 @@ Both tails are heavy, so neither one outlier nor a plan that is off by a factor 
 (Lange, Little & Taylor 1989, "Robust statistical modeling using the t distribution").
 Two unknowns only, so the posterior is summed on a grid: exact, without iteration or random numbers.
 
-Measured runs to factors: one per place and GPU, and one per place for GPUs that nobody has run on.
+`fit` gives one factor per place and GPU, and one per place for GPUs without a run.
 """
 
 from __future__ import annotations

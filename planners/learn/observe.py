@@ -1,4 +1,4 @@
-"""What a run says about its plan: the seconds of each phase that it completed, against the seconds planned."""
+"""Compares the measured seconds of each phase of a run with the planned ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAD_TO_SD = 1.4826
 
 
 class Unused(NamedTuple):
-    """A phase that teaches nothing, and why."""
+    """A phase that gives no observation, and why."""
 
     run: str
     phase: str
@@ -36,7 +36,7 @@ class Unused(NamedTuple):
 def observe(
     run: str, plan: Plan, seconds: Mapping[tuple[str, str], Sequence[float]]
 ) -> tuple[list[Observation], list[Unused]]:
-    """What the phases of one run teach, and which teach nothing.
+    """The observations of one run, and the phases that give none.
 
     seconds: (stage, phase) -> seconds of that phase in each step that completed it, in the order of steps.  A run that
     failed or was interrupted has those that it completed.
@@ -73,7 +73,7 @@ def _observation(run: str, stage: StagePlan, phase: Phase, took: Sequence[float]
     steady = np.log(took[WARM_UP_STEPS:] if len(took) >= ENOUGH_STEPS else took)
     middle, count = float(np.median(steady)), len(steady)
     spread = MAD_TO_SD * float(np.median(np.abs(steady - middle))) if count >= ENOUGH_STEPS else STEP_LOG_SD
-    left = max(1.0 - len(took) / max(stage.units, 1.0), 0.0)  # nothing is left to learn of a run measured whole
+    left = max(1.0 - len(took) / max(stage.units, 1.0), 0.0)  # none after the last step
     return Observation(
         run=run,
         gpu=own.gpu,

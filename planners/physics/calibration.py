@@ -1,4 +1,4 @@
-"""What the calibration cases taught: constants with their uncertainty, band widths, and where they hold.
+"""The fitted constants with their uncertainty, the widths of bands, and the range of runs in which both hold.
 
 `tools/fit/fit.py` writes it; `plan` and `validate` read it.  Constants are log-normal: ln(constant) is normal with
 the posterior mean and covariance of the fit, priors included; constants that no case identifies keep their prior.
@@ -36,7 +36,7 @@ about this much when a GPU generation or a model class is left out."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationCase:
-    """A published case reduced to what decides whether it speaks for a plan."""
+    """What is compared of a published case to decide whether a run is like it."""
 
     kind: str
     params: float
@@ -49,7 +49,7 @@ class CalibrationCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """How far the calibration cases speak for a run."""
+    """How well the calibration cases cover a run."""
 
     cases: int
     """Cases of this kind, model class, GPU generation, engine and sharding class, and a size within three times."""
@@ -64,7 +64,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """The fitted constants and how sure they are."""
+    """The fitted constants and their uncertainty."""
 
     constants: Constants
     cholesky: Array
@@ -73,11 +73,11 @@ class Calibration:
     """By kind: the 80 % quantile of left-out |ln ratio| over its expected spread, inflated for unseen sources."""
     cases: tuple[CalibrationCase, ...]
     identity: str
-    """Names the data and the fit; a plan carries it."""
+    """Hash of the cases and the fit; plans store it."""
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Calibration:
-        """The calibration out of its JSON document; ValueError for another version or other constants."""
+        """Reads the JSON document.  Raises ValueError for another version or other constants."""
         if document.get("schema") != SCHEMA:
             raise ValueError(f"calibration of schema {document.get('schema')!r}, this program reads {SCHEMA}")
         names = tuple(prior.name for prior in PRIORS)
@@ -131,7 +131,7 @@ class Calibration:
         sharding: str | None = None,
         gpus: float | None = None,
     ) -> Match:
-        """Which calibration cases speak for a run, and which of its inputs lie outside their range.
+        """How many calibration cases are like a run, and which of its inputs lie outside their range.
 
         `kind`: rl_step, pretrain, sft or generate.  None = does not matter for this run.
         """

@@ -1,13 +1,9 @@
-"""Columns: the one kind of value that the physics computes with.
+"""What the physics knows of a row: model, GPU, layout and work, as columns.
 
-A column is a float64 array of shape (n,) or a plain float that broadcasts; a search passes scalars for the
-model and the work and vectors for GPUs and layouts.  NaN in a column means "unknown": `known` replaces it.
-
-What the physics needs to know about one row: model, GPU, layout and work, as columns (see `columns.py`).
-
-Every field is a float64 array of shape (n,) or a float; all broadcast against each other.  Yes/no fields are
-1.0 or 0.0.  Kinds (generation, sharding class, engine, schedule) are the float codes below.  NaN = unknown: the
-physics then uses the fitted default, and the band is wider.
+A column is a float64 array of shape (n,) or a float; all broadcast against each other.  A search passes floats for the
+model and the work, arrays for GPUs and layouts.  Yes/no columns are 1.0 or 0.0.  Kinds (GPU generation, sharding class,
+engine, schedule) are the float codes below.  NaN = unknown: the physics uses the fitted default (`known`), and the band
+is wider.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hours that are paid for and make no progress: start-up, failures, preemptions, evaluation and checkpoint pauses."""
+"""Hours that are paid for and make no progress: start-up, failures and preemptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ GPU_HOURS_PER_FAILURE = 50_700.0
 
 PREEMPTIONS_PER_NODE_HOUR = 0.02
 """Assumption for spot GPU nodes, stated in every spot plan; clouds publish no rate (AWS: monthly brackets)."""
-
 
 BOOT_SECONDS, PULL_SECONDS = 300.0, 180.0
 WARM_UP_SECONDS = 240.0

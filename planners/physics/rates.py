@@ -35,7 +35,7 @@ class TrainingRates:
 
 
 def by_generation(code: Column, choices: tuple[Column, ...]) -> Column:
-    """The choice of each row's generation; `choices` in the order of the codes in `workload.py`."""
+    """The choice of each row's generation; `choices` in the order of the codes in `columns.py`."""
     if np.ndim(code) == 0:
         return choices[int(code)]
     return np.choose(np.asarray(code).astype(np.intp), [np.asarray(choice) for choice in choices])

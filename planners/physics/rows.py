@@ -1,4 +1,4 @@
-"""Many workloads as one: stacking scalars into columns, taking rows, and generation once per distinct row."""
+"""Rows of workloads: stack scalars into columns, take rows, and time generation once per distinct row."""
 
 from __future__ import annotations
 

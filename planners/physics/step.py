@@ -1,8 +1,7 @@
-"""One RL step out of its phases, and supervised work out of its optimizer steps.  The door to the physics.
+"""Seconds of one RL step from its phases, and of one optimizer update of supervised work.
 
-Phases fall together in turn on the same GPUs, or side by side on two pools (`compose_step`).
-
-Weight sync: the trainer's new weights into the rollout engine.
+Phases take turns on the same GPUs, or run side by side on two pools (`compose_step`).  The last phase is the weight
+sync: the trainer's new weights go into the rollout engine.
 """
 
 from __future__ import annotations

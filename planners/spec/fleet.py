@@ -1,7 +1,4 @@
-"""Where the run may live, and what it may cost and is worth: fleet, limits, economics.
-
-Prices that the user knows better than a list: they win over the price book.
-"""
+"""Where a run may live, what it may cost, what an outcome is worth, and the prices that the user has negotiated."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How models generate and train: everything here has a default, and each known fact narrows the band.
+"""How models generate and train, and the sandbox in which code runs.
 
-Where code runs: one sandbox's size, speed and start cost.  Fields left out come from the profile.
+Everything has a default or a profile's value, and each field that is stated narrows the band.
 """
 
 from __future__ import annotations

@@ -5,24 +5,10 @@ from typing import Literal, NamedTuple
 from planners.domain import ModelShape
 from planners.spec.models import InlineModel
 
-_AS_STATED = (
-    "name",
-    "layers",
-    "hidden",
-    "heads",
-    "ffn",
-    "ffn_matrices",
-    "vocab",
-    "tied_embeddings",
-    "experts",
-    "experts_per_token",
-    "shared_ffn",
-    "kv_lora_rank",
-    "rope_dim",
-    "q_lora_rank",
-    "nope_dim",
-    "v_dim",
-)
+_AS_STATED = {
+    *("name", "layers", "hidden", "heads", "ffn", "ffn_matrices", "vocab", "tied_embeddings", "experts", "shared_ffn"),
+    *("experts_per_token", "kv_lora_rank", "q_lora_rank", "rope_dim", "nope_dim", "v_dim"),
+}
 """Fields that a shape takes from what is stated, as it is."""
 
 

@@ -1,7 +1,4 @@
-"""Stage `rlcef`: reinforcement learning from code-execution feedback.
-
-Rewards beyond running the code: judge models, and a critic that predicts the outcome of a run.
-"""
+"""Stage `rlcef`: reinforcement learning from code-execution feedback, with judge models and an outcome critic."""
 
 from __future__ import annotations
 

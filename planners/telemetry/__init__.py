@@ -1,1 +1,1 @@
-"""What telemetry says, as columns: the contract between collector, store, money and dashboard."""
+"""The columns of telemetry: the contract between collector, store, cost accounting and dashboard."""

@@ -1,4 +1,4 @@
-"""Rows of a few seconds become one per key, without polars: what the agent does before it writes."""
+"""Merges rows of a few seconds into one per key, without polars: the agent does so before it writes."""
 
 from __future__ import annotations
 

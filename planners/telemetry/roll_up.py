@@ -1,4 +1,4 @@
-"""Many telemetry rows become one per bucket of time: sums, means weighted by seconds, maxima."""
+"""Rolls telemetry rows up to one per bucket of time: sums, means weighted by seconds, maxima."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""Predicts published runs by the same physics as plans, and scores the predictions."""

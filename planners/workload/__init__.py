@@ -1,1 +1,1 @@
-"""What a stage asks for, in the same few words for every kind, and how long that takes on a layout."""
+"""From a stage to its work (tokens, samples, sandbox runs), and from its work to seconds on a layout."""

@@ -1,4 +1,4 @@
-"""Stages that only generate, as demands: agent rollouts and benchmarks.  The whole job is the unit."""
+"""The work of stages that only generate: agent rollouts and benchmarks.  The whole job is the unit."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _serving(stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: F
 
 
 def _api_use(stage: RolloutStage | EvaluateStage, need: TasksNeed) -> ApiUse:
-    """Tokens that the provider bills: every turn resends the context, of which all but the newest part is cached.
+    """Tokens that the provider bills.  Every turn sends the whole context again; all but its newest part is cached.
 
     input = Σ over turns of (prompt + (response + observation) × turns before) = T·p + (r + o)·T(T-1)/2; what was sent
     in the turn before is cached unless `cached_share` says otherwise.

@@ -1,4 +1,4 @@
-"""One door from a stage of the spec to its demand."""
+"""Builds the work of a stage of any kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def stage_demand(stage: Stage, find_model: FindModel) -> StageWork:
-    """What a stage of any kind asks for.  Raises whatever `find_model` raises for an unknown model."""
+    """The work of a stage.  Raises whatever `find_model` raises for an unknown model."""
     match stage.kind:
         case "rlcef":
             return rlcef_demand(stage, find_model)

@@ -1,4 +1,4 @@
-"""Stages that make data or train on it, as demands: `synthesize`, `sft`, `pretrain`, `reward-model`."""
+"""The work of stages that make data or train on it: `synthesize`, `sft`, `pretrain`, `reward-model`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which factor of own runs speaks for a phase of a stage, and where a run of that phase will count."""
+"""Which factor applies to a phase of a stage, and to which key a run of that phase will add."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ WORK = {
     "rollout": "generate",
     "evaluate": "generate",
 }
-"""Stage kind -> the kind of published case, and of own run, that speaks for it."""
+"""Stage kind -> kind of the published cases and of the earlier runs that it is compared with."""
 SIZES_B = (1, 3, 10, 30, 100, 300)
 """Ends of the size classes, in billions of parameters: within three times of each other, as `Calibration.matching`."""
 
 
 def place_of(demand: StageWork, phase: str, sharding: str) -> FactorKey | None:
-    """The place of a phase; None where nothing can be learned: API calls run at their provider's speed."""
+    """The key of a phase; None where nothing can be learned: API calls run at the speed of their provider."""
     work = WORK[demand.kind]
     if phase == "sandbox" and demand.sandboxing is not None:
         stated = demand.sandboxing.seconds_stated
@@ -75,7 +75,7 @@ def uses_gpu(place: FactorKey) -> bool:
 
 
 def factor_column(demand: StageWork, phase: str, at: TimingContext) -> Column:
-    """Factors of a phase on every layout of `at`; 1 where own runs say nothing."""
+    """Factors of a phase on every layout of `at`; 1 where no run gives one."""
     if not demand.factors:
         return 1.0
     if not at.gpu_names:

@@ -1,4 +1,4 @@
-"""Factors of own runs on the seconds of phases, by where they hold."""
+"""Factors on the seconds of phases, learned from earlier runs, by where they apply."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ANY_GPU = "*"
-"""GPU of a factor that own runs on other GPUs suggest."""
+"""GPU of a factor that runs on other GPUs suggest."""
 
 
 class FactorKey(NamedTuple):
-    """Where a factor holds, but for the GPU.  Empty = has no part in the phase."""
+    """What a factor applies to, apart from the GPU.  Empty = has no part in the phase."""
 
     work: str
     """rl_step, sft, pretrain or generate."""
@@ -32,14 +32,14 @@ class FactorKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """Seconds of a phase over what is planned without own runs: exp(log_factor)."""
+    """Seconds of a phase over the seconds planned without factors: exp(log_factor)."""
 
     place: FactorKey
     gpu: str
     """Canonical name, ANY_GPU, or empty where none takes part."""
     log_factor: float
     log_sd: float
-    """Of the next run's ln(actual / planned): what is not known of the factor, and what runs scatter."""
+    """Of ln(actual / planned) of the next run: uncertainty of the factor and scatter between runs."""
     ratios: Mapping[str, float]
     """Run -> actual over planned."""
 
@@ -80,7 +80,7 @@ NO_FACTORS = Factors()
 
 
 def collect(factors: Iterable[Factor]) -> Factors:
-    """Factors under the id of their content: the same runs give the same id."""
+    """Factors with the hash of their content as identity: the same runs give the same identity."""
     rows = sorted(factors, key=lambda factor: factor.key)
     text = "\n".join(f"{row.key} {row.log_factor:.6f} {row.log_sd:.6f} {sorted(row.ratios)}" for row in rows)
     by_place: dict[FactorKey, dict[str, Factor]] = {}

@@ -1,4 +1,4 @@
-"""The quickstart's policies as a demand: this machine's CPUs generate and train, its sandboxes judge."""
+"""The work of the quickstart: the CPUs of this machine generate and train, its sandboxes judge."""
 
 from __future__ import annotations
 

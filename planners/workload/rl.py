@@ -1,4 +1,4 @@
-"""Stage `rlcef` as a demand: one RL step is the unit."""
+"""The work of stage `rlcef`: one RL step is the unit."""
 
 from __future__ import annotations
 

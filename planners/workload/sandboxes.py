@@ -1,4 +1,4 @@
-"""From a spec's sandbox to what a unit of work asks of the sandboxes."""
+"""The sandbox work of a unit: runs, trajectories that hold a sandbox, seconds of a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_FAILURE_SHARE = 0.99
 
 
 def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0) -> SandboxWork:
-    """What `samples` per unit ask of the sandboxes.
+    """The sandbox work of `samples` per unit.
 
     replaced_share: of the runs that an outcome critic makes unnecessary.  Runs that fail for no fault of the code are
     repeated: calls / (1 - failure share).
@@ -50,7 +50,7 @@ def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0
 
 
 def assumed_rows(stage: str, filled: Iterable[Assumed]) -> tuple[Assumed, ...]:
-    """What a profile or benchmark supplied, named by stage."""
+    """Defaults that a profile or benchmark supplied, with the name of the stage before theirs."""
     return tuple(replace(row, name=f"{stage}.{row.name}") for row in filled)
 
 

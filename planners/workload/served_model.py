@@ -1,4 +1,4 @@
-"""Models that write: how long, under which name, self-hosted (a serving) or behind an API (an API use)."""
+"""Models that generate text: how long, under which name, self-hosted or behind an API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TAIL_FACTOR = 4.0
 
 
 class ServedModel(NamedTuple):
-    """One model writing once: tokens per sample, read and written; `lengths` are of one part of what is written."""
+    """One model and what it generates: tokens read and written per sample; `lengths`: of one part of the response."""
 
     role: str
     served: Served
@@ -36,7 +36,7 @@ class ServedModel(NamedTuple):
 def by_home(
     writes: Iterable[ServedModel], find_model: FindModel, options: RolloutOptions
 ) -> tuple[tuple[Generation, ...], tuple[ApiUse, ...]]:
-    """The self-hosted ones as servings, the others as API uses."""
+    """Self-hosted models as generations, the others as API uses."""
     servings: list[Generation] = []
     apis: list[ApiUse] = []
     for role, served, samples, prompt, response, lengths in writes:

@@ -1,4 +1,4 @@
-"""What a stage asks for, in the same few words for every kind: generations, training, sandboxes, API calls.
+"""The work of a stage, in one form for every kind: generation, training, sandboxes, API calls.
 
 Amounts are per unit of work: an RL step, an optimizer update, or the whole job.
 """
@@ -79,7 +79,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxWork(SandboxNeed):
-    """Code that runs outside the models: one kind of sandbox, and how much of it a unit asks for."""
+    """Code that runs in sandboxes: the kind of sandbox, and how many runs a unit takes."""
 
     service: Service
     calls: float
@@ -126,7 +126,7 @@ class HostWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pauses:
-    """What interrupts the units: evaluations and checkpoints, in units between them."""
+    """What interrupts a stage: evaluations and checkpoints, and the units between two of them."""
 
     evaluate_every: float | None = None
     evaluation: Generation | None = None
@@ -136,7 +136,7 @@ class Pauses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageWork:
-    """A stage, ready to be timed on any fleet."""
+    """The work of a stage, ready to be timed on any fleet."""
 
     stage: str
     kind: str
@@ -158,11 +158,11 @@ class StageWork:
     missing: dict[str, float] = field(default_factory=dict)
     """Decisive inputs that are not given -> log standard deviation that their absence adds to the time."""
     factors: Factors = NO_FACTORS
-    """What own runs taught."""
+    """Factors learned from earlier runs."""
     outcomes: dict[str, float] = field(default_factory=dict)
     """Units of output of the whole stage: "rewarded samples", "accepted items", "solved tasks" -> count."""
 
     @property
     def needs_gpus(self) -> bool:
-        """Whether the stage rents GPUs at all (a stage that only calls APIs does not)."""
+        """Whether the stage needs GPUs (one that only calls APIs does not)."""
         return bool(self.servings) or self.learning is not None

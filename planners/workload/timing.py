@@ -47,7 +47,7 @@ class Timing:
     generations: tuple[tuple[Generation, GenerateTime], ...] = ()
     supervised: TrainTime | None = None
     by_physics: Timing | None = None
-    """The same without factors of own runs, where there are any: what sandboxes hide behind, as their factor does."""
+    """The same without factors, where there are any: the sandbox factor is on seconds exposed beside these."""
 
     def upright(self) -> Timing:
         """The same as columns of shape (n, 1), to broadcast against a row of slots."""
@@ -62,7 +62,7 @@ class Timing:
 
 
 def time_demand(demand: StageWork, at: TimingContext) -> Timing:
-    """Seconds of one unit of `demand` on every layout of `at`, by physics and what own runs taught."""
+    """Seconds of one unit of `demand` on every layout of `at`, by physics and by factors of earlier runs."""
     timing = _time_by_physics(demand, at)
     if not demand.factors:
         return timing
