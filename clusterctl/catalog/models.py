@@ -1,9 +1,4 @@
-"""Loads the calibration that ships with the package.
-
-Models and GPUs by name: with or without the organisation, in any case, with the usual suffixes.
-
-Models and GPUs by the names that publications use: looser than a spec, and None instead of an error.
-"""
+"""The calibration, models and GPUs that ship with the package; names with or without the organisation, in any case."""
 
 from __future__ import annotations
 

@@ -1,30 +1,23 @@
 """The price book: embedded facts, or a refreshed book of this user, as polars frames.
 
 Reads; never fetches, never writes.  A damaged book is an error, never a silent fall back to another one.
-
-One book folder on disk: which ones there are, and reading them with every damage noticed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
-from pydantic import ValidationError
 
-from clusterctl.catalog.price_files import FORMAT_VERSION, MANIFEST_NAME, PRICE_KEY, PRICE_SCHEMA, BookFrames, Manifest
-from clusterctl.errors import StateError
-from clusterctl.paths import facts_dir, user_data_dir
+from clusterctl.catalog.book_folder import Volume, embedded_dir, newest_refreshed, open_volume
+from clusterctl.catalog.price_files import PRICE_KEY, PRICE_SCHEMA, BookFrames
 from planners.domain import OFFER_COLUMNS
 
 MachineKind = Literal["gpu", "cpu"]
-Filters = dict[str, "Collection[str] | None"]
 OFFER_ORDER = ("cloud", "region", "instance_type", "capacity_type", "zone")
 
 UNKNOWN_REGION = "unknown"
@@ -67,7 +60,7 @@ class PriceBook:
         An instance type without an on-demand price in any region has one on-demand row in region `unknown` with
         `usd_per_hour` null.  That row passes the region filter: nobody knows that it is elsewhere.
         """
-        wanted: Filters = {
+        wanted = {
             "cloud": clouds,
             "region": regions,
             "gpu": gpus,
@@ -99,7 +92,7 @@ class PriceBook:
         Per cloud, region, capacity type, architecture and GiB per vCPU the `keep_per_group` cheapest per vCPU
         (ties: the bigger machine).  Machines under `min_vcpus` are left out: the smallest share their cores.
         """
-        wanted: Filters = {"cloud": clouds, "region": regions, "capacity_type": capacity_types}
+        wanted = {"cloud": clouds, "region": regions, "capacity_type": capacity_types}
         shapes = _keep(self.shapes(), wanted).filter(pl.col("gpu").is_null(), pl.col("vcpus") >= min_vcpus)
         priced = _keep(self._prices("cpu.parquet"), wanted).filter(pl.col("usd_per_hour").is_not_null())
         group = ["cloud", "region", "capacity_type", "arch", "gib_per_vcpu"]
@@ -182,7 +175,7 @@ def load_book(path: Path | None = None) -> PriceBook:
     return PriceBook(volumes=(refreshed, embedded))
 
 
-def _keep(frame: pl.DataFrame, wanted: Filters) -> pl.DataFrame:
+def _keep(frame: pl.DataFrame, wanted: Mapping[str, Collection[str] | None]) -> pl.DataFrame:
     """The rows that pass every filter on a column of this frame."""
     asked = {column: values for column, values in wanted.items() if values is not None and column in frame.columns}
     return frame.filter(*(pl.col(column).is_in(list(values)) for column, values in asked.items()))
@@ -201,77 +194,3 @@ def _without_on_demand(priced: pl.DataFrame, shapes: pl.DataFrame) -> pl.DataFra
         quality=pl.lit("unknown"),
     )
     return unpriced.select(*PRICE_SCHEMA)
-
-
-def embedded_dir() -> Path:
-    """Folder of the book that ships with the package."""
-    return facts_dir() / "prices"
-
-
-def refreshed_dir() -> Path:
-    """Folder in which `prices refresh` puts its dated books."""
-    return user_data_dir() / "prices"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
-    """One book folder whose manifest has been read and accepted."""
-
-    folder: Path
-    manifest: Manifest
-
-    def read(self, name: str) -> pl.DataFrame:
-        """One parquet of the book.  Raises StateError when it is missing or damaged."""
-        path = self.folder / name
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise _damaged(self.folder, f"{name} cannot be read: {error.strerror}") from error
-        if hashlib.sha256(content).hexdigest() != self.manifest.sha256.get(name):
-            raise _damaged(self.folder, f"{name} is not the file that {MANIFEST_NAME} names")
-        try:
-            return pl.read_parquet(io.BytesIO(content), use_statistics=False)
-        except pl.exceptions.PolarsError as error:
-            raise _damaged(self.folder, f"{name}: {error}") from error
-
-
-def newest_refreshed() -> Path | None:
-    """The refreshed book with the newest date in its name; None when there is none."""
-    folder = refreshed_dir()
-    if not folder.is_dir():
-        return None
-    return max((found for found in folder.glob("prices-*") if found.is_dir()), default=None)
-
-
-def open_volume(folder: Path) -> Volume:
-    """Read and accept the manifest of one book folder.  Raises StateError."""
-    path = folder / MANIFEST_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise _damaged(folder, f"{MANIFEST_NAME} cannot be read: {why}") from error
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _damaged(folder, f"{MANIFEST_NAME}: {where}: {first['msg']}") from error
-    if manifest.version != FORMAT_VERSION:
-        raise StateError(
-            f"price book {folder} is of version {manifest.version}; this program reads version {FORMAT_VERSION}",
-            hint=_way_out(folder),
-        )
-    return Volume(folder=folder, manifest=manifest)
-
-
-def _damaged(folder: Path, what: str) -> StateError:
-    if folder == embedded_dir():
-        return StateError(f"the embedded price book is damaged: {what}", hint="reinstall clusterctl")
-    return StateError(f"price book {folder} is damaged: {what}", hint=_way_out(folder))
-
-
-def _way_out(folder: Path) -> str:
-    if folder.parent == refreshed_dir():
-        return "run `clusterctl prices refresh`, or delete that folder to use the embedded prices"
-    return "name a folder that `clusterctl prices refresh --out` wrote"

@@ -170,7 +170,7 @@ def refresh_prices(
 
 def _clouds_to_refresh(asked: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """The clouds, and a note when one is left out because nobody asked for it and it needs a key."""
-    from clusterctl.catalog.refresh.transport import BASE_URLS, KEY_VARIABLE
+    from clusterctl.catalog.refresh.endpoint import BASE_URLS, KEY_VARIABLE
 
     strange = [name for name in asked if name not in BASE_URLS]
     if strange:

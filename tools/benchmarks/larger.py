@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from clusterctl.catalog.price_book import embedded_dir, load_book
+from clusterctl.catalog.book_folder import embedded_dir
+from clusterctl.catalog.price_book import load_book
 from clusterctl.catalog.price_files import write_book
 
 if TYPE_CHECKING:

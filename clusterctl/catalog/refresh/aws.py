@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TextIO
 
 from clusterctl.catalog.refresh.reading import HOURS_PER_YEAR, Asked, Reading, Row, field, stays, usd
-from clusterctl.catalog.refresh.transport import Transport
 from clusterctl.errors import PriceError
 
 INDEX = "/offers/v1.0/aws/AmazonEC2/current/region_index.json"
@@ -47,7 +46,7 @@ Kept = tuple[list[tuple[str, str, float]], list[str]]
 
 def read_aws(asked: Asked) -> Reading:
     """On-demand and standard reserved prices in all (or the asked) regions.  Raises PriceError."""
-    files = asked.cache.once(INDEX, lambda: _region_files(asked.transport))
+    files = asked.page(asked.transport.endpoint.url(INDEX), None, _region_files)
     wanted = sorted(region for region in files if asked.wants(region) and not RESTRICTED.match(region))
     rows: list[Row] = []
     strangers: set[str] = set()
@@ -63,9 +62,8 @@ def read_aws(asked: Asked) -> Reading:
     return asked.reading(rows, "aws-price-list", full_source, authority=("region", "capacity_type"), notes=notes)
 
 
-def _region_files(transport: Transport) -> dict[str, str]:
+def _region_files(index: object) -> dict[str, str]:
     """Region -> path of its CSV."""
-    index = transport.page(transport.endpoint.url(INDEX))
     found: dict[str, str] = {}
     for region in field(index, ["regions"], dict, "aws region index"):
         path = field(index, ["regions", region, "currentVersionUrl"], str, "aws region index")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator
 from datetime import date
+from functools import partial
 
 from clusterctl.catalog.refresh.reading import HOURS_PER_YEAR, Asked, Reading, Row, field, linked, stays, usd
 
@@ -47,10 +47,7 @@ def _pages(asked: Asked, names: list[str]) -> Iterator[Dated]:
 
     def read(url: str) -> tuple[Dated, str]:
         params = query if url == first else None
-        rows, following = asked.cache.once(
-            f"{url} {json.dumps(params)}",
-            lambda: parse(asked.transport.page(url, params), today=asked.today, known=names),
-        )
+        rows, following = asked.page(url, params, partial(parse, today=asked.today, known=names))
         if following and not asked.transport.endpoint.same_origin(following):
             raise stays("azure: the next page is on another server")
         return rows, following

@@ -1,12 +1,8 @@
 """Google Cloud Billing Catalog: SKU pages by nextPageToken, with an API key sent as a header.
 
-A machine's price is the sum of its parts (quality `component_sum`); where a part has no price the machine gets none.
-
-Google Cloud's catalog prices parts (a core, a GiB of memory, a GPU, local SSD): which part a SKU is, per hour.
-
-Descriptions and units as the public catalog states them, cross-read with the mapping of
-Cyclenerd/google-cloud-pricing-cost-calculator (build/mapping.csv).  A SKU that matches nothing here is not a part of
-a machine that we know; a machine one of whose parts has no price gets no price.
+The catalog prices parts (a core, a GiB of memory, a GPU, local SSD); a machine's price is the sum of its parts (quality
+`component_sum`), and a machine one of whose parts has no price gets none.  Descriptions and units are those of the
+public catalog, cross-read with the mapping of Cyclenerd/google-cloud-pricing-cost-calculator (build/mapping.csv).
 """
 
 from __future__ import annotations
@@ -85,8 +81,7 @@ def machine_usd(shape: dict[str, object], capacity_type: str, region: str, parts
 
 def _page(asked: Asked, token: str) -> tuple[list[PartPrice], str]:
     params = {"pageSize": str(PAGE_SIZE), "currencyCode": "USD"} | ({"pageToken": token} if token else {})
-    url = asked.transport.endpoint.url(PATH)
-    parts, following = asked.cache.once(f"{PATH} {token}", lambda: parse(asked.transport.page(url, params)))
+    parts, following = asked.page(asked.transport.endpoint.url(PATH), params, parse)
     return [PartPrice(*part) for part in parts], following
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -59,6 +59,10 @@ class Asked:
     def by_type(self) -> tuple[str, ...]:
         """The authority of a cloud that is asked type by type."""
         return ("instance_type", "capacity_type", *(["region"] if self.regions is not None else []))
+
+    def page(self, url: str, params: Mapping[str, str] | None, parse: Callable[[object], object]) -> Any:
+        """What `parse` makes of the page at `url`, read once a day; the caller knows its shape.  Raises PriceError."""
+        return self.cache.once(f"{url} {json.dumps(params)}", lambda: parse(self.transport.page(url, params)))
 
     def wants(self, region: str) -> bool:
         """Whether prices of this region are asked for."""

@@ -1,8 +1,4 @@
-"""Where each cloud's price interface is.  A base URL can be overridden, but never to a plain-text host elsewhere.
-
-A file that is being downloaded: what is there, which version it is, and how to ask for the rest.
-
-One way to read from a price interface: bounded, retried, resumable.  Knows no cloud's format.
+"""One way to read from a price interface: bounded, retried, resumable.  Knows no cloud's format.
 
 A failure that may pass (cut connection, 429, 5xx, a page that isn't JSON) is tried again with growing pauses, or the
 pause that `Retry-After` asks for.  Whatever fails for good is a PriceError.  Redirects are never followed, so a key
@@ -12,152 +8,20 @@ goes to its own endpoint only; messages name scheme, host and path, never query 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from clusterctl.catalog.refresh.download import Part
+from clusterctl.catalog.refresh.endpoint import Endpoint
 from clusterctl.errors import PriceError
-
-BASE_URLS = {
-    "aws": "https://pricing.us-east-1.amazonaws.com",
-    "azure": "https://prices.azure.com",
-    "gcp": "https://cloudbilling.googleapis.com",
-}
-OVERRIDES = {cloud: f"CLUSTERCTL_{cloud.upper()}_PRICES_URL" for cloud in BASE_URLS}
-"""Environment variable that replaces the base URL of a cloud: a mirror, or a test server."""
-KEY_VARIABLE = "GOOGLE_API_KEY"
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """A base URL without trailing slash, and the headers to send there and nowhere else."""
-
-    cloud: str
-    base_url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Not in the repr: may hold a key."""
-
-    def url(self, path: str) -> str:
-        """A path below the base URL."""
-        return f"{self.base_url}{path}"
-
-    def same_origin(self, url: str) -> bool:
-        """Whether `url` leads to this endpoint's scheme, host and port."""
-        return _origin(url) == _origin(self.base_url)
-
-
-def endpoint(cloud: str, environ: Mapping[str, str] | None = None) -> Endpoint:
-    """The endpoint of a cloud.  Raises PriceError for an unusable override or an absent key."""
-    environ = os.environ if environ is None else environ
-    base_url = (environ.get(OVERRIDES[cloud]) or BASE_URLS[cloud]).rstrip("/")
-    try:
-        parts = urlsplit(base_url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise PriceError(f"{OVERRIDES[cloud]} is not a URL: {base_url}") from error
-    del port  # reading it is the test that it is a number
-    if not host or parts.query or parts.fragment or parts.username is not None:
-        raise PriceError(f"{OVERRIDES[cloud]} is not a base URL: scheme, host, maybe port and path, nothing else")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
-        raise PriceError(
-            f"{OVERRIDES[cloud]} must start with https://",
-            hint="plain http is accepted for this machine only (127.0.0.1)",
-        )
-    headers: dict[str, str] = {}
-    if cloud == "gcp":
-        key = environ.get(KEY_VARIABLE, "").strip()
-        if not key or not key.isascii() or not key.isprintable():
-            raise PriceError(
-                f"Google Cloud's price list needs an API key in {KEY_VARIABLE}",
-                hint="make one that may call the Cloud Billing API, or leave gcp out: --cloud aws,azure",
-            )
-        headers["X-Goog-Api-Key"] = key
-    return Endpoint(cloud=cloud, base_url=base_url, headers=headers)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    except ValueError:
-        return "", None, None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """The state of a download, kept beside the file so that another run can continue it."""
-
-    path: str
-    etag: str = ""
-    """Strong validator of the version that is being read; "" when the server gives none."""
-    encoding: str = ""
-    complete: bool = False
-
-    @classmethod
-    def of(cls, path: Path) -> Part:
-        """What is on disk; a file without readable state, or of no known version, is begun anew."""
-        try:
-            state = json.loads(_state_path(path).read_text(encoding="utf-8"))
-            part = cls(path=str(path), **state)
-        except (OSError, ValueError, TypeError):
-            part = cls(path=str(path))
-        if not path.is_file() or not part.etag:
-            path.unlink(missing_ok=True)
-            return cls(path=str(path))
-        return part
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes that are there."""
-        path = Path(self.path)
-        return path.stat().st_size if path.is_file() else 0
-
-    def range_headers(self) -> dict[str, str]:
-        """Headers that ask for the rest of the same version, or for everything."""
-        size = self.size_bytes
-        accept = {"Accept-Encoding": "gzip"}
-        return {**accept, "Range": f"bytes={size}-", "If-Range": self.etag} if size else accept
-
-    def answered(self, response: httpx.Response, url: str) -> Part:
-        """The state after the head of an answer: either it continues, or the file begins anew."""
-        path = Path(self.path)
-        encoding = response.headers.get("Content-Encoding", "").strip().lower()
-        if encoding not in {"", "identity", "gzip"}:
-            raise PriceError(f"{url} sends the encoding {encoding}", hint="the price interface may have changed")
-        if response.status_code == 206:
-            if not response.headers.get("Content-Range", "").startswith(f"bytes {self.size_bytes}-"):
-                path.unlink(missing_ok=True)
-                raise PriceError(f"{url} continues at another place than asked", hint="run the command again")
-            return self
-        path.unlink(missing_ok=True)
-        etag = response.headers.get("ETag", "").strip()
-        part = replace(self, etag="" if etag.startswith("W/") else etag, encoding=encoding.replace("identity", ""))
-        part._save()
-        return part
-
-    def finished(self) -> None:
-        """Note that nothing is missing."""
-        replace(self, complete=True)._save()
-
-    def _save(self) -> None:
-        state = {name: value for name, value in asdict(self).items() if name != "path"}
-        _state_path(Path(self.path)).write_text(json.dumps(state), encoding="utf-8")
-
-
-def _state_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.state")
-
 
 T = TypeVar("T")
 

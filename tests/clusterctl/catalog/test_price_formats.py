@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterctl.catalog.refresh import aws, azure, gcp
+from clusterctl.catalog.refresh.endpoint import Endpoint
 from clusterctl.catalog.refresh.gcp import part_price
 from clusterctl.catalog.refresh.reading import usd
-from clusterctl.catalog.refresh.transport import Endpoint
 from clusterctl.errors import PriceError
 
 TODAY = date(2026, 11, 23)

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 from fake_clouds import Reply
 
-from clusterctl.catalog.price_book import embedded_dir, load_book, refreshed_dir
+from clusterctl.catalog.book_folder import embedded_dir, refreshed_dir
+from clusterctl.catalog.price_book import load_book
 from clusterctl.catalog.refresh import run
 from clusterctl.catalog.refresh.run import Report
 from clusterctl.errors import ClusterctlError, PriceError, StateError

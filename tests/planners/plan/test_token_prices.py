@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from clusterctl.catalog.price_book import embedded_dir, load_book
+from clusterctl.catalog.book_folder import embedded_dir
+from clusterctl.catalog.price_book import load_book
 from planners.plan.unit_prices import TokenPrices
 from planners.spec.models import ApiModel
 
