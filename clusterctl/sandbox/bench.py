@@ -1,7 +1,4 @@
-"""How fast sandboxes start here, beside bare bubblewrap; what they leave; what the planner is to believe.
-
-What `clusterctl sandbox bench` prints and writes.
-"""
+"""`clusterctl sandbox bench`: how fast sandboxes start here, beside bare bubblewrap, and what plans assume of it."""
 
 from __future__ import annotations
 
@@ -9,29 +6,24 @@ import json
 import os
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import typer
 
-from clusterctl import paths
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox.commands import Task
-from clusterctl.sandbox.confinement import kept_namespaces
 from clusterctl.sandbox.isolation import BUBBLEWRAP, Isolation
 from clusterctl.sandbox.languages import toolchain
+from clusterctl.sandbox.leftovers import left_by
 from clusterctl.sandbox.measured import SandboxProfile, this_machine, write_profile
-from clusterctl.sandbox.orphans import owner_mark
 from clusterctl.sandbox.process import run_phase
-from clusterctl.sandbox.run import run_program
-from clusterctl.sandbox.verdict import Policy, Request
-from clusterctl.ui.terminal import progress
+from clusterctl.sandbox.verdict import Policy
+from clusterctl.ui.table import Column, draw_text, right
+from clusterctl.ui.terminal import progress, terminal
 from planners.spec.lengths import Durations
 
 ROUNDS = 4
@@ -111,7 +103,7 @@ def _repeat(start: Callable[[list[str]], None], program: list[str], concurrency:
 
 
 def profile(measured: list[Speed], isolation: Isolation, *, today: date) -> SandboxProfile:
-    """What plans for this machine reckon with: the smallest program at the concurrency with the most starts per second.
+    """What plans for this machine assume: the smallest program at the concurrency with the most starts per second.
 
     Its interpreter's start is a program's own, and so part of a run's seconds.
     """
@@ -125,51 +117,6 @@ def profile(measured: list[Speed], isolation: Isolation, *, today: date) -> Sand
         start_seconds=Durations(mean=mean, p95=max(round(best.p95_seconds, 4), mean)),
         starts_per_second_per_node=round(best.starts_per_second, 1),
     )
-
-
-def left_by(
-    runs: int, isolation: Isolation, *, concurrency: int, advance: Callable[[int], None] = lambda _: None
-) -> dict[str, int]:
-    """How much there is after `runs` programs, each with a daemon and a file, that was not there before, by kind."""
-    mark = f"left-by-{os.getpid()}"
-    code = f"(exec -a {mark} sleep 600) & echo > left"
-
-    def one(_: int) -> None:
-        verdict = run_program(Request(language="bash", code=code), isolation=isolation)
-        if verdict.run is None or not verdict.run.ok:
-            raise ClusterctlError(f"a program ended with: {verdict.status.value} {verdict.message}")
-        advance(1)
-
-    before = _traces(mark)
-    with ThreadPoolExecutor(concurrency) as pool:
-        list(pool.map(one, range(runs)))
-    after = _traces(mark)
-    return {kind: len(after[kind] - before[kind]) for kind in before}
-
-
-def _traces(mark: str) -> dict[str, set[str]]:
-    """What runs could leave on this machine: programs, launchers, dead children, mounts, folders, open descriptors.
-
-    A namespace lives as long as a process, a mount or a descriptor holds it.
-    """
-    children = set[str]()
-    for thread in Path("/proc/self/task").iterdir():
-        children |= set((thread / "children").read_text(encoding="ascii").split())
-    own = tuple(name.encode() for name in (mark, owner_mark(os.getpid())))
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has gone, or is another user's
-            children |= {process.name} if (process / "cmdline").read_bytes().startswith(own) else set()
-    links = set[str]()
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # the one that lists them
-            links |= {f"{descriptor.name} {descriptor.readlink()}"}
-    return {
-        "processes": children,
-        "mounts": set(Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()),
-        "folders": {str(path) for path in Path(tempfile.gettempdir()).glob("clusterctl-unprotected-*")}
-        | {str(path) for path in (paths.user_data_dir() / "sandbox").glob(".building-*")},
-        "descriptors": {link for link in links if int(link.split()[0]) not in kept_namespaces()},
-    }
 
 
 def bench_report(isolation: Isolation, *, seconds: float, concurrency: int | None, runs: int, as_json: bool) -> None:
@@ -189,11 +136,11 @@ def bench_report(isolation: Isolation, *, seconds: float, concurrency: int | Non
     if runs:
         with progress("programs", total=runs) as advance:
             left = left_by(runs, isolation, concurrency=max(concurrencies), advance=advance)
-    believed = profile(measured, isolation, today=datetime.now(tz=UTC).date())
-    file = write_profile(believed)
+    assumed = profile(measured, isolation, today=datetime.now(tz=UTC).date())
+    file = write_profile(assumed)
     if as_json:
         report: dict[str, object] = {"isolation": isolation.name, "speeds": [asdict(speed) for speed in measured]}
-        report |= {"runs": runs, "left": left, "profile": believed.model_dump(mode="json")}
+        report |= {"runs": runs, "left": left, "profile": assumed.model_dump(mode="json")}
         typer.echo(json.dumps(report, indent=2))
     else:
         _print(measured)
@@ -205,14 +152,13 @@ def bench_report(isolation: Isolation, *, seconds: float, concurrency: int | Non
 
 
 def _print(measured: list[Speed]) -> None:
-    typer.echo(
-        f"{'program':<26}{'by':<12}{'at once':>7}{'starts/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'of bare':>9}"
-    )
+    titles = ("at once", "starts/s", "p50 ms", "p95 ms", "p99 ms", "of bare")
     bare_starts = {(one.program, one.concurrency): one.starts_per_second for one in measured if one.by == BARE_NAME}
+    rows = []
     for one in measured:
         of_bare = bare_starts.get((one.program, one.concurrency)) if one.by != BARE_NAME else None
-        times = "".join(f"{1000 * value:>9.1f}" for value in (one.p50_seconds, one.p95_seconds, one.p99_seconds))
-        typer.echo(
-            f"{one.program:<26}{one.by:<12}{one.concurrency:>7}{one.starts_per_second:>10.0f}{times}"
-            + (f"{one.starts_per_second / of_bare:>9.0%}" if of_bare else "")
-        )
+        times = [f"{1000 * seconds:.1f}" for seconds in (one.p50_seconds, one.p95_seconds, one.p99_seconds)]
+        share = f"{one.starts_per_second / of_bare:.0%}" if of_bare else ""
+        rows.append([one.program, one.by, str(one.concurrency), f"{one.starts_per_second:.0f}", *times, share])
+    columns: list[Column | str] = ["program", "by", *(right(title) for title in titles)]
+    typer.echo(draw_text(columns, rows, terminal()), nl=False)

@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from clusterctl.sandbox import commands
-from clusterctl.sandbox.confinement import filter_program, lent_namespace
 from clusterctl.sandbox.orphans import owner_mark
+from clusterctl.sandbox.syscall_filter import filter_program
+from clusterctl.sandbox.user_namespaces import lent_namespace
 from clusterctl.sandbox.verdict import Phase, Policy, Status
 from clusterctl.sandbox.watch import Watch
 

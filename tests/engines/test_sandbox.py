@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "sandbox"))
 from sandbox_serving import serving
 from test_fusion_client import all_are_answered
 
-from clusterctl.sandbox.bench import left_by
 from clusterctl.sandbox.isolation import BUBBLEWRAP, UNSHARE, Isolation
+from clusterctl.sandbox.leftovers import left_by
 
 VERL = "verl==0.9.1"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines"

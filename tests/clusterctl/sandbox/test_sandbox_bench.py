@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from clusterctl.sandbox import bench
+from clusterctl.sandbox import bench, leftovers
 from clusterctl.sandbox.isolation import Isolation
+from clusterctl.sandbox.leftovers import left_by
 from clusterctl.sandbox.measured import SandboxProfile, this_machine, write_profile
 from clusterctl.sandbox.verdict import Phase, Status, Verdict
 
@@ -82,7 +83,7 @@ def test_a_damaged_measurement_is_one_message(in_process: Run, repo: Path, tmp_p
 
 
 def test_nothing_is_left_behind(isolation: Isolation) -> None:
-    assert bench.left_by(60, isolation, concurrency=4) == {"processes": 0, "mounts": 0, "folders": 0, "descriptors": 0}
+    assert left_by(60, isolation, concurrency=4) == {"processes": 0, "mounts": 0, "folders": 0, "descriptors": 0}
 
 
 def test_what_is_left_behind_is_found(isolation: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,9 +105,9 @@ def test_what_is_left_behind_is_found(isolation: Isolation, monkeypatch: pytest.
         descriptors.append(os.memfd_create("left"))
         return Verdict(status=Status.FINISHED, run=phase, isolation="leaky")
 
-    monkeypatch.setattr(bench, "run_program", leaky)
+    monkeypatch.setattr(leftovers, "run_program", leaky)
     try:
-        left = bench.left_by(3, isolation, concurrency=1)
+        left = left_by(3, isolation, concurrency=1)
         assert (left["processes"], left["descriptors"]) == (3, 3)
     finally:
         for process in processes:

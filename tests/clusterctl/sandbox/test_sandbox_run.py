@@ -72,9 +72,9 @@ def test_the_sandboxs_own_tools_are_those_of_the_machine() -> None:
 
 def test_any_descriptors_may_be_taken_already(isolation: Isolation) -> None:
     code = (
-        "import os\nfrom clusterctl.sandbox import isolation, confinement\nfrom clusterctl.sandbox.run import run_program\n"
+        "import os\nfrom clusterctl.sandbox import isolation, user_namespaces\nfrom clusterctl.sandbox.run import run_program\n"
         "from clusterctl.sandbox.verdict import Request\nrequest = Request(language='bash', code='echo in')\n"
-        "for _ in range(9):\n    os.open('/dev/null', os.O_RDONLY)\n    confinement._idle.clear()\n"
+        "for _ in range(9):\n    os.open('/dev/null', os.O_RDONLY)\n    user_namespaces._idle.clear()\n"
         f"    verdict = run_program(request, None, isolation.{isolation.name.upper()})\n"
         "    print(verdict.status.value, verdict.message)\n"
     )

@@ -1,0 +1,63 @@
+"""What programs leave on this machine after their sandboxes have gone: nothing, or a number that is reported."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from clusterctl import paths
+from clusterctl.errors import ClusterctlError
+from clusterctl.sandbox.isolation import Isolation
+from clusterctl.sandbox.orphans import owner_mark
+from clusterctl.sandbox.run import run_program
+from clusterctl.sandbox.user_namespaces import kept_namespaces
+from clusterctl.sandbox.verdict import Request
+
+
+def left_by(
+    runs: int, isolation: Isolation, *, concurrency: int, advance: Callable[[int], None] = lambda _: None
+) -> dict[str, int]:
+    """How much there is after `runs` programs, each with a daemon and a file, that was not there before, by kind."""
+    mark = f"left-by-{os.getpid()}"
+    code = f"(exec -a {mark} sleep 600) & echo > left"
+
+    def one(_: int) -> None:
+        verdict = run_program(Request(language="bash", code=code), isolation=isolation)
+        if verdict.run is None or not verdict.run.ok:
+            raise ClusterctlError(f"a program ended with: {verdict.status.value} {verdict.message}")
+        advance(1)
+
+    before = _traces(mark)
+    with ThreadPoolExecutor(concurrency) as pool:
+        list(pool.map(one, range(runs)))
+    after = _traces(mark)
+    return {kind: len(after[kind] - before[kind]) for kind in before}
+
+
+def _traces(mark: str) -> dict[str, set[str]]:
+    """What runs could leave on this machine: programs, launchers, dead children, mounts, folders, open descriptors.
+
+    A namespace lives as long as a process, a mount or a descriptor holds it.
+    """
+    children = set[str]()
+    for thread in Path("/proc/self/task").iterdir():
+        children |= set((thread / "children").read_text(encoding="ascii").split())
+    own = tuple(name.encode() for name in (mark, owner_mark(os.getpid())))
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has gone, or is another user's
+            children |= {process.name} if (process / "cmdline").read_bytes().startswith(own) else set()
+    links = set[str]()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the one that lists them
+            links |= {f"{descriptor.name} {descriptor.readlink()}"}
+    return {
+        "processes": children,
+        "mounts": set(Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()),
+        "folders": {str(path) for path in Path(tempfile.gettempdir()).glob("clusterctl-unprotected-*")}
+        | {str(path) for path in (paths.user_data_dir() / "sandbox").glob(".building-*")},
+        "descriptors": {link for link in links if int(link.split()[0]) not in kept_namespaces()},
+    }
