@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import glob
+import io
 import os
 import signal
 import subprocess
@@ -62,16 +63,16 @@ class Agent:
         self.run = os.environ.get("CLUSTERCTL_RUN") or None
         self._rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self._lock = threading.Lock()
-        self._batch_writer: BatchWriter | None = None
+        self._batches: BatchWriter | None = None
         if settings.store != OFF:
-            self._batch_writer = BatchWriter(
-                open_object_store(settings.store), node=settings.node, max_bytes=MAX_WAITING_BYTES
-            )
+            object_store = open_object_store(settings.store)
+            self._batches = BatchWriter(object_store, node=settings.node, max_bytes=MAX_WAITING_BYTES)
         self._collector: Collector | None = None
-        self._sandboxes: dict[str, Families] = {}
+        token = read_token(settings.sandbox_token_file)
+        self._sandboxes = [SandboxServer(url, token) for url in settings.sandboxes]
         self._failures: dict[str, str] = {}
         self._due = threading.Event()
-        self._clock = 0.0
+        self._wall_seconds = 0.0
         self._waits = False
         """For another agent to end."""
         self._began = self._compacted = time.monotonic()
@@ -82,12 +83,12 @@ class Agent:
         settings = self.settings
         if settings.listen:
             say(f"metrics on {serve.start(settings.listen, read_token(settings.token_file), self.page)}")
-        threading.Thread(target=self._send, daemon=True).start()
-        scrapes = [threading.Thread(target=self._scrape, args=(url,), daemon=True) for url in settings.sandboxes]
+        threading.Thread(target=self._send_when_due, daemon=True).start()
+        scrapes = [threading.Thread(target=self._scrape, args=(one,), daemon=True) for one in self._sandboxes]
         for scrape in scrapes:
             scrape.start()
         lock = FileLock(user_data_dir() / "telemetry-agent.lock", blocking=False)
-        next_tick, next_write = time.monotonic(), settings.write_seconds * (time.time() // settings.write_seconds + 1)
+        next_tick, next_write = time.monotonic(), self._next_write()
         while not self.stopping.wait(max(next_tick - time.monotonic(), 0.0)):
             next_tick = max(next_tick + settings.interval_seconds, time.monotonic())
             try:
@@ -95,57 +96,56 @@ class Agent:
                     self._collector = self._measure()
                 if self._collector is not None:
                     self._collector.tick(settings.interval_seconds)
-                if not self._clock_holds() or time.time() >= next_write:
-                    next_write = settings.write_seconds * (time.time() // settings.write_seconds + 1)
-                    self.flush()
             except Exception as error:  # noqa: BLE001 - whatever goes wrong once, the next measurement may go well
                 self._failed("agent", f"{type(error).__name__}: {error}")
+            if not self._clock_holds() or time.time() >= next_write:
+                next_write = self._next_write()
+                self.flush()
         for scrape in scrapes:
             scrape.join(TIMEOUT_SECONDS)
         self.flush()
         self._due.clear()
-        final = threading.Thread(target=self._send_all, daemon=True)
+        final = threading.Thread(target=self._send, daemon=True)
         final.start()
         final.join(FINAL_SECONDS)
         if self._compaction is not None:
             self._compaction.kill()  # which loses nothing: the next one does it again
 
     def page(self) -> str:
-        """What Prometheus gets."""
-        return write(self.families())
-
-    def families(self) -> Families:
-        """All samples as they are now."""
+        """All samples as they are now, for Prometheus."""
         families: Families = {}
         if self._collector is not None:
             self._collector.expose(families)
         of_run = {"run": self.run} if self.run else {}
-        for scraped in list(self._sandboxes.values()):
-            merge(families, scraped, {"hostname": self.settings.node} | of_run)
+        for server in self._sandboxes:
+            merge(families, server.families, {"hostname": self.settings.node} | of_run)
         for file in sorted(file for pattern in self.settings.metrics_files for file in glob.glob(pattern)):  # noqa: PTH207
             try:
                 merge(families, read_file(Path(file), max_age_seconds=STALE_SECONDS), {})
                 self._went_well(file)
             except (OSError, ValueError) as error:
                 self._failed(file, str(error))
-        return families
+        return write(families)
 
     def flush(self) -> None:
-        """What was measured, encoded, into the batch_writer; a thread writes it."""
+        """Encode and queue what was measured; a thread writes it.  What can't be encoded is dropped and noted."""
         if self._collector is not None:
             self._collector.announce()
         with self._lock:
             rows, self._rows = self._rows, defaultdict(list)
-        if self._batch_writer is not None:
-            gaps = [gap | {"at": _ms(gap["at"].timestamp())} for gap in self._batch_writer.gaps()]
-            for table, added in (rows | {"notes": [*rows["notes"], *gaps]}).items():
-                for batch in batches(table, added):
-                    self._batch_writer.add(batch)
+        if self._batches is not None:
+            rows["notes"] += [gap | {"at": _ms(gap["at"].timestamp())} for gap in self._batches.gaps()]
+            for table, added in rows.items():
+                try:
+                    for batch in batches(table, added):
+                        self._batches.add(batch)
+                except Exception as error:  # noqa: BLE001 - one wrong value must not cost the other tables
+                    self._failed(table, f"{type(error).__name__}: {error}")
         self._due.set()
         gpus = self._collector.gpus if self._collector else None
         if gpus is not None and gpus.replaced and time.monotonic() - self._began > STALE_SECONDS:
             say("the driver was replaced: starting anew with its library")
-            self._send_all()
+            self._send()
             os.execv(sys.executable, self.settings.command())  # noqa: S606 - our own command, as a list
 
     def add(self, table: str, **columns: Any) -> None:
@@ -155,9 +155,14 @@ class Agent:
             self._rows[table].append(row)
 
     def note(self, kind: str, subject: str, text: str) -> None:
-        """What is no number: into the store and the log."""
+        """What is no number: into the store and the log, without escapes that a file's name or a server may hold."""
+        subject, text = (_printable(words) for words in (subject, text))
         say(f"{kind} {subject}: {text}")
         self.add("notes", kind=kind, subject=subject, text=text)
+
+    def _next_write(self) -> float:
+        """At whole multiples of `write_seconds`, in Unix seconds: rows of all nodes end at the same moments."""
+        return self.settings.write_seconds * (time.time() // self.settings.write_seconds + 1)
 
     def _is_first(self, lock: FileLock) -> bool:
         """Whether this agent measures the node: of two agents of one user, the other waits until that one ends."""
@@ -185,19 +190,28 @@ class Agent:
         )
 
     def _clock_holds(self) -> bool:
-        now, before = time.time(), self._clock
-        self._clock = now
+        """Whether the wall clock has not gone back since this was last asked."""
+        now, before = time.time(), self._wall_seconds
+        self._wall_seconds = now
         if now < before - CLOCK_SECONDS:
             self.note("gap", "clock", f"the clock went back by {before - now:.0f} s: times overlap from here on")
             return False
         return True
 
-    def _send(self) -> None:
+    def _send_when_due(self) -> None:
         while True:
             self._due.wait()
             self._due.clear()
-            self._send_all()
+            self._send()
             self._compact()
+
+    def _send(self) -> None:
+        if self._batches is not None:
+            self._batches.send()
+            if self._batches.failure:
+                self._failed("store", self._batches.failure)
+            else:
+                self._went_well("store")
 
     def _compact(self) -> None:
         if "://" in self.settings.store or time.monotonic() < self._compacted + COMPACT_SECONDS:
@@ -205,20 +219,13 @@ class Agent:
         self._compacted = time.monotonic()
         if self._compaction is None or self._compaction.poll() is not None:
             command = [sys.executable, "-P", "-m", "clusterctl.store.compact", self.settings.store]
-            self._compaction = subprocess.Popen(  # noqa: S603 - our own command, as a list
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            quiet = subprocess.DEVNULL
+            try:
+                self._compaction = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)  # noqa: S603 - a list
+            except OSError as error:
+                self._failed("compaction", str(error.strerror))
 
-    def _send_all(self) -> None:
-        if self._batch_writer is not None:
-            self._batch_writer.send()
-            if self._batch_writer.failure:
-                self._failed("store", self._batch_writer.failure)
-            else:
-                self._went_well("store")
-
-    def _scrape(self, url: str) -> None:
-        server = SandboxServer(url, read_token(self.settings.sandbox_token_file))
+    def _scrape(self, server: SandboxServer) -> None:
         last, answered = False, False
         while not last:
             last = self.stopping.wait(SCRAPE_SECONDS if answered else FIRST_SECONDS)
@@ -226,16 +233,15 @@ class Agent:
                 row = server.row(time.monotonic())
             except (OSError, ValueError) as error:
                 if answered or time.monotonic() - self._began > PATIENCE_SECONDS:
-                    self._failed(f"sandbox {url}", str(error))
+                    self._failed(f"sandbox {server.url}", str(error))
             else:
                 answered = True
-                self._went_well(f"sandbox {url}")
+                self._went_well(f"sandbox {server.url}")
                 if row is not None:
                     self.add("sandbox", run=self.run, **row)
-            self._sandboxes[url] = server.families
 
     def _failed(self, subject: str, why: str) -> None:
-        """Said once, until it goes well again."""
+        """Noted once, until it goes well again."""
         if self._failures.get(subject) != why:
             self._failures[subject] = why
             self.note("error", subject, why)
@@ -256,12 +262,18 @@ def say(line: str) -> None:
         sys.stdout.flush()
 
 
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
 def main() -> int:
     """Runs with the settings that are given as JSON; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where it can take ASCII only
     settings = Settings.parse(sys.argv[1])
     try:
         agent = Agent(settings)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clusterctl.telemetry.gpu_processes import GpuProcess, GpuProcesses
-    from clusterctl.telemetry.nvml import Reading
+    from clusterctl.telemetry.nvml_values import Reading
     from clusterctl.telemetry.phases import Phases
 
 MAX_TICKS = 3

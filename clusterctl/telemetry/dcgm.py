@@ -9,7 +9,7 @@ from clusterctl.telemetry.exposition import About, Families, add_sample
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clusterctl.telemetry.nvml import Gpu, Reading
+    from clusterctl.telemetry.nvml_values import Gpu, Reading
 
 SAMPLES: dict[str, About] = {
     "gpu_util_pct": ("DCGM_FI_DEV_GPU_UTIL", "gauge", "GPU utilization (in %)."),

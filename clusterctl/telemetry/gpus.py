@@ -11,7 +11,7 @@ from clusterctl.telemetry.nvml import DriverGone, GpuLost, Nvml
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clusterctl.telemetry.nvml import Gpu, Reading
+    from clusterctl.telemetry.nvml_values import Gpu, Reading
 
 SCAN_SECONDS = 10.0
 """Between looks for GPUs that came or went, and between attempts to open NVML."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import types
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +32,8 @@ def test_after_a_driver_upgrade_the_agent_becomes_a_new_one(agent: Agent, monkey
     agent.add("host", seconds=1.0)
     agent.flush()
     assert [Settings.parse(command[-1]) for command in started] == [agent.settings]
-    assert agent._batch_writer is not None
-    assert agent._batch_writer.waiting_rows() == 0, "what was measured is written first"
+    assert agent._batches is not None
+    assert agent._batches.waiting_rows() == 0, "what was measured is written first"
 
 
 def test_a_clock_that_goes_back_is_noted_and_rows_are_written_at_once(
@@ -52,3 +54,32 @@ def test_rows_are_split_where_the_hour_or_the_day_ends() -> None:
     assert [(one.partition, one.rows) for one in batches("gpu", rows)] == [("2026-05-04/11", 2), ("2026-05-04/12", 1)]
     notes = [{"at": noon + ms, "node": "n", "kind": "gap"} for ms in (0, 12 * 3_600_000, 12 * 3_600_000 + 1)]
     assert [(one.partition, one.rows) for one in batches("notes", notes)] == [("2026-05-04", 2), ("2026-05-05", 1)]
+
+
+def test_a_log_that_can_not_be_written_stops_nothing(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    agent.note("error", "x", "Wörter")
+    monkeypatch.setattr("sys.stdout.flush", lambda: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    agent.note("error", "x", "words")
+    assert len(agent._rows["notes"]) == 2
+
+
+def test_a_name_of_a_file_is_no_escape_and_costs_no_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / os.fsdecode(b"a\x1b[2J\xff.prom")).write_text("what is this\n")
+    agent = Agent(Settings(store=str(tmp_path / "store"), node="n", metrics_files=(str(tmp_path / "*.prom"),)))
+    agent.page()
+    agent.flush()
+    assert agent._batches is not None
+    assert agent._batches.waiting_rows() == 1
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_row_that_can_not_be_encoded_costs_no_other_table(agent: Agent) -> None:
+    agent.add("devices", gpu=object())
+    agent.add("host", seconds=1.0)
+    agent.flush()
+    assert agent._batches is not None
+    assert agent._batches.waiting_rows() == 1
+    assert [note["subject"] for note in agent._rows["notes"]] == ["devices"]

@@ -10,7 +10,7 @@ from standin import Script
 
 from clusterctl.telemetry import dcgm, gpus
 from clusterctl.telemetry.gpus import Gpus
-from clusterctl.telemetry.nvml import Reading
+from clusterctl.telemetry.nvml_values import Reading
 
 UUID = "GPU-00000000-0000-0000-0000-{:012d}"
 
