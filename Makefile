@@ -12,8 +12,8 @@ install = $(BIN)/uv pip install --quiet --python $(1)/bin/python $(2) 2>/dev/nul
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 WHEEL_VENV := build/wheel-venv
-INSTALLED := commands catalog specfile dashboard ui test_cli.py test_cold_start.py test_doctor.py test_failure.py test_log.py test_validate.py
-# Tests of what being installed could change: commands, data files, templates.  The rest is the same code: tests/wheel/ compares the files.
+INSTALLED := commands dashboard test_cli.py test_cold_start.py test_doctor.py test_validate.py
+# Tests of what being installed could change: commands, bundled files.  The rest is the same code and data: tests/wheel/ compares the files.
 UV_LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	--no-annotate --quiet --custom-compile-command "make lock"
 UV_COMPILE := $(UV_LOCK) pyproject.toml
