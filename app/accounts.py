@@ -1,4 +1,4 @@
-"""Money as pages show it: the accounts of clusterctl/accounting; for pictures, GPU-seconds at their price over time."""
+"""Money as pages show it: the accounts of clusterctl/costs; for pictures, GPU-seconds at their price over time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 import streamlit as st
 
 from app import data
+from app.data import BY_KEY
 from clusterctl.costs import queries
 from clusterctl.costs.queries import Account
 from clusterctl.ledger.rows import LIVE
@@ -29,20 +30,16 @@ PAID = (BUSY, UNMEASURED)
 """What a GPU does that is not idling: it works, or nobody saw."""
 
 
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def account(view: View) -> Account:
     """Who used the money of the window and for what, exactly."""
-    return _account(view, *view.key)
-
-
-@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
-def _account(_view: View, *_key: object) -> Account:
-    ledger, store = data.ledger(_view.data), data.store(_view.data)
-    if not _view.large:
-        return queries.account(ledger, store, run=_view.run_id, since=_view.start, until=_view.end)
-    charges = within(data.charges(_view), _view.start, _view.end)
-    if charges.filter(pl.col("kind") == MACHINE)["gpus"].has_nulls() or data.splits_gpus(_view):
-        return queries.account(ledger, store, run=_view.run_id, since=_view.start, until=_view.end)
-    return Account(parts=allocate(charges, _use_by_node(_view)), problems=store.problems())
+    ledger, store = data.ledger(view.data), data.store(view.data)
+    if not view.large:
+        return queries.account(ledger, store, run=view.run_id, since=view.start, until=view.end)
+    charges = within(data.charges(view), view.start, view.end)
+    if charges.filter(pl.col("kind") == MACHINE)["gpus"].has_nulls() or data.splits_gpus(view):
+        return queries.account(ledger, store, run=view.run_id, since=view.start, until=view.end)
+    return Account(parts=allocate(charges, _use_by_node(view)), problems=store.problems())
 
 
 def _use_by_node(view: View) -> pl.DataFrame:
@@ -55,20 +52,16 @@ def _use_by_node(view: View) -> pl.DataFrame:
     )
 
 
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def gpu_use(view: View) -> pl.DataFrame:
     """at, node, run, role, reason ("busy", an Idle, or "unmeasured"), gpu_hours, usd: what GPUs did in each bucket.
 
     For pictures: dollars here are floats, and a bucket's seconds are all paid at the price of its end.
     """
-    return _gpu_use(view, *view.key)
-
-
-@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
-def _gpu_use(_view: View, *_key: object) -> pl.DataFrame:
-    charges = _gpu_charges(_view)
-    measured = data.gpu_seconds(_view)
-    if _view.run_id is not None:
-        measured = measured.filter(pl.col("run").is_null() | (pl.col("run") == _view.run_id))
+    charges = _gpu_charges(view)
+    measured = data.gpu_seconds(view)
+    if view.run_id is not None:
+        measured = measured.filter(pl.col("run").is_null() | (pl.col("run") == view.run_id))
     prices = charges.sort("from_at").select("node", "from_at", "payer", "pays_as", "price")
     rows = measured.join_asof(
         prices, left_on="at", right_on="from_at", by="node", strategy="backward", check_sortedness=False
@@ -82,7 +75,7 @@ def _gpu_use(_view: View, *_key: object) -> pl.DataFrame:
         gpu_hours=pl.col("seconds").cast(pl.Float64) / 3600.0,
         price="price",
     )
-    rows = pl.concat([rows, _unmeasured(_view, charges, rows)])
+    rows = pl.concat([rows, _unmeasured(view, charges, rows)])
     return rows.with_columns(usd=pl.col("gpu_hours") * pl.col("price")).drop("price")
 
 
@@ -132,19 +125,15 @@ class Money:
     """Where the prices are from, and of which day."""
 
 
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def money(view: View) -> Money:
     """Spend, burn, forecast and budget as of now."""
-    return _money(view, *view.key)
-
-
-@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
-def _money(_view: View, *_key: object) -> Money:
-    ledger, run = data.ledger(_view.data), _view.run
-    spend = queries.account(ledger, None, run=_view.run_id).spend
-    burn = queries.burn(ledger, run=_view.run_id)
-    plan = data.plan_of(_view)
-    ahead = None if run is None or plan is None else queries.outlook(ledger, run, plan, spend.known_usd, _view.now)
-    sources = data.charges(_view)["source"].unique().drop_nulls().sort().to_list()
+    ledger, run = data.ledger(view.data), view.run
+    spend = queries.account(ledger, None, run=view.run_id).spend
+    burn = queries.burn(ledger, run=view.run_id)
+    plan = data.plan_of(view)
+    ahead = None if run is None or plan is None else queries.outlook(ledger, run, plan, spend.known_usd, view.now)
+    sources = data.charges(view)["source"].unique().drop_nulls().sort().to_list()
     return Money(
         spent=spend.known_usd,
         unpriced=tuple({*spend.unpriced, *burn.unpriced}),

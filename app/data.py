@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 import streamlit as st
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Bill, Event, FactorRow, Phase, Resource, Run, Step
+    from clusterctl.ledger.rows import Bill, FactorRow, Phase, Resource, Run, Step
     from clusterctl.store import Source
     from clusterctl.targets.base import Leftover
     from planners.alerts.check import Alert
@@ -104,6 +105,10 @@ class View:
     def key(self) -> tuple[str, str | None, datetime, datetime]:
         """What a cache goes by: live moments in steps of FRESH_SECONDS."""
         return self.data, self.run_id, _tick(self.start), _tick(self.end)
+
+
+BY_KEY: dict[str | type, Callable[[Any], Any]] = {View: lambda view: view.key}
+"""How Streamlit's caches tell views apart."""
 
 
 def _tick(moment: datetime) -> datetime:
@@ -215,12 +220,6 @@ def reported(data: Data, run_id: str) -> tuple[Alert, ...]:
 @st.cache_resource(show_spinner=False, max_entries=200)
 def _reported(data: Data, run_id: str, last_step_at: datetime | None) -> tuple[Alert, ...]:  # noqa: ARG001 - a key
     return run_alerts(ledger(data), run_id, Path(_home(data)) / "runs" / run_id)
-
-
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
-def events(data: Data, run_id: str | None) -> tuple[Event, ...]:
-    """What happened."""
-    return ledger(data).events(run_id)
 
 
 @st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
@@ -372,14 +371,10 @@ def machines(data: Data, run_id: str | None) -> tuple[str, ...]:
     return tuple(read_charges(ledger(data), run=run_id)["node"].drop_nulls().unique().sort())
 
 
+@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def charges(view: View) -> pl.DataFrame:
     """CHARGES of `planners.costs.tables` that touch the window, uncut."""
-    return _charges(view.data, view.run_id, view.start, view.end)
-
-
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=8)
-def _charges(data: Data, run_id: str | None, start: datetime, end: datetime) -> pl.DataFrame:
-    return read_charges(ledger(data), run=run_id, since=start, until=end)
+    return read_charges(ledger(view.data), run=view.run_id, since=view.start, until=view.end)
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=24)

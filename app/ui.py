@@ -145,11 +145,6 @@ def _column(dtype: pl.DataType, title: str, text: str | None) -> Any:  # Streaml
     return st.column_config.Column(title, help=text)
 
 
-def day_text(moment: datetime) -> str:
-    """`21 July 2026`."""
-    return f"{moment.day} {moment:%B %Y}"
-
-
 def window_text(start: datetime, end: datetime) -> str:
     """`24.0 h up to 22 Jul 02:00 (Europe/Berlin)`."""
     there = end.astimezone(zone())
