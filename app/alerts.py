@@ -53,7 +53,7 @@ def _money(view: View, money: Money) -> Iterator[Alert]:
             text = f"The budget of {ui.usd(money.limit)} runs out at {when}"
             yield Alert(level="bad", text=text, page="plan")
     if money.unpriced:
-        text = f"{len(money.unpriced)} resources have no known price: the true bill is higher"
+        text = f"unpriced: {formats.count(len(money.unpriced), 'resource')}; the true bill is higher"
         yield Alert(level="warn", text=text, page="quality")
 
 

@@ -198,22 +198,22 @@ def heat(
 
 
 def frontier(frame: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """Fleets: hours, usd, usd_low, usd_high, stops, what (alternative, this plan, as planned), name."""
+    """Fleets: hours, usd, usd_low, usd_high, interruptions, what (alternative, this plan, as planned), name."""
     words = ui.words_colour()
     tips: list[Any] = [
         "name",
         "what",
         alt.Tooltip("hours", format=",.1f"),
         alt.Tooltip("usd", format="$,.0f"),
-        alt.Tooltip("stops", title="stops to expect", format=".2g"),
+        alt.Tooltip("interruptions", title="expected interruptions", format=".2g"),
     ]
     hours = alt.X("hours:Q", title="hours", scale=alt.Scale(zero=False, padding=20), axis=alt.Axis(tickCount=8))
     base = alt.Chart(frame).encode(x=hours, tooltip=tips)
     y = alt.Y("usd:Q", title="dollars", scale=alt.Scale(zero=False), axis=alt.Axis(format="$~s"))
     risk = alt.Color(
-        "stops:Q",
+        "interruptions:Q",
         scale=alt.Scale(range=[SKY, ORANGE, VERMILION]),
-        legend=alt.Legend(title="stops to expect", orient="bottom", gradientLength=160),
+        legend=alt.Legend(title="expected interruptions", orient="bottom", gradientLength=160),
     )
 
     marks = {"this plan": "diamond", "as planned": "cross"}

@@ -31,6 +31,7 @@ from clusterctl.runs.alerts import run_alerts
 from clusterctl.specfile.plan_file import parse_plan
 from clusterctl.store import open_source
 from clusterctl.targets.local import LocalTarget
+from clusterctl.ui.formats import count
 from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD
 from planners.telemetry.tables import TABLES
 
@@ -287,7 +288,7 @@ def absent(view: View, subject: str, nodes: Collection[str] | None = None) -> st
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more nodes" if len(names) > 3 else "")
+    return ", ".join(names[:3]) + (f" and {count(len(names) - 3, 'more node')}" if len(names) > 3 else "")
 
 
 def mean(rows: pl.DataFrame, column: str, last: int | None = None) -> float | None:

@@ -107,7 +107,7 @@ def header(title: str) -> None:
                 "Simulated",
                 icon=":material/science:",
                 color="orange",
-                help="A recorded day of a run that never was. Its plan and its prices are real.",
+                help="A recorded day of a simulated run; its plan and its prices are real.",
             )
         name = "all runs" if view.run is None else view.run.run_id
         state = "" if view.run is None else f" ({view.run.state})"

@@ -79,8 +79,8 @@ def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
         exact=("$", "Rounded so that they add up to the cent"),
         share="%",
         gpu_hours="GPU-hours",
-        idle="$ of it idle",
-        unpriced=("no price", "Resources without a known price"),
+        idle="$ idle",
+        unpriced=("unpriced", "Resources without a known price"),
     )
     st.download_button("CSV", csv_text(rows), "allocation.csv", "text/csv", icon=":material/download:")
 

@@ -88,7 +88,7 @@ def gpus(use: pl.DataFrame) -> None:
     scale = 3600.0 / view.step_seconds
     held, busy = (scale * float(rows["gpu_hours"].sum()) for rows in (last, last.filter(pl.col("reason") == "busy")))
     ui.figure(
-        "GPUs now: busy of all",
+        "Busy GPUs now",
         f"{busy:,.0f} of {held:,.0f}",
         delta=f"{formats.percent(busy / held if held else None)} busy",
         help=f"Mean of the last {view.step_seconds:,} s: GPU-seconds by what they did / seconds.",
@@ -121,7 +121,7 @@ def money(found: accounts.Money) -> None:
             "Budget left",
             ui.usd(left.left_usd),
             bad=bool(left.at and end and left.at < end) or left.left_usd < 0,
-            delta=f"lasts until {ui.clock(left.at, view.now)}" if left.at else "nothing burns",
+            delta=f"lasts until {ui.clock(left.at, view.now)}" if left.at else "nothing is charged now",
             help=f"Limit {ui.usd(found.limit)} - spent {ui.usd(found.spent)}; it lasts (limit - spent) / burn.",
         )
 
@@ -130,9 +130,7 @@ def completion(found: accounts.Money) -> None:
     """What the run will have cost."""
     coming, run = found.forecast, view.run
     if run is not None and run.ended_at is not None:
-        ui.figure(
-            "At completion", ui.usd(found.spent), delta=f"the run has {run.state}", help="What it has cost in all."
-        )
+        ui.figure("At completion", ui.usd(found.spent), delta=f"the run has {run.state}", help="Its total cost.")
     elif coming is None:
         ui.figure(
             "At completion",
@@ -155,7 +153,7 @@ def warnings(found: accounts.Money) -> None:
     rows = alerts.alerts(view, found)
     with st.container(border=True, gap="xxsmall"):
         if not rows:
-            st.markdown(":green[:material/check_circle:] Nothing needs you.")
+            st.markdown(":green[:material/check_circle:] No alerts.")
         for alert in rows:
             colour, icon = {"bad": ("red", ":material/error:"), "warn": ("orange", ":material/warning:")}[alert.level]
             text, link = st.columns([11, 1], vertical_alignment="center", gap="small")
@@ -182,7 +180,7 @@ def body() -> None:
             ("GPU telemetry", ui.age(last, view.now)),
             ("last step", ui.age(steps[-1].at if steps else None, view.now)),
             ("prices", found.prices),
-            ("page", "looks again every 10 s" if view.live else "does not change"),
+            ("page", "refreshes every 10 s" if view.live else "final"),
         ]
     )
 

@@ -47,18 +47,18 @@ def figures(frame: pl.DataFrame, shares: dict[str, float]) -> None:
             f"Seconds of phase sandbox that generation doesn't hide. {note}",
         ),
         (
-            "Longest rollouts",
+            "Long-tail samples",
             data.mean(frame, "tail_seconds", LAST),
             "s",
             "tail of a step",
-            f"Seconds in which only the longest answers were still written. {note}",
+            f"Seconds in which only long-tail samples were still generated. {note}",
         ),
         (
             "Staleness",
             data.mean(frame, "staleness_steps", LAST),
             "steps",
             "behind the trainer",
-            f"Steps between the policy that wrote and the one that learns. {note}",
+            f"Steps between the generating and the trained policy. {note}",
         ),
         ("Discarded rollouts", data.mean(frame, "discarded_rollouts", LAST), "", "per step", note),
     ]

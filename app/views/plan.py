@@ -92,7 +92,7 @@ def stage_part(plan: Plan, stage: StagePlan, run_id: str) -> None:
         if worst.height:
             row = worst.row(-1, named=True)
             ui.figure(
-                "Furthest over the plan",
+                "Largest overrun",
                 row["phase"],
                 bad=row["ratio"] > OFF or None,
                 delta=f"{row['more']:+,.0f} s: {row['ratio']:.2f} x planned",

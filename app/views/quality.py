@@ -38,7 +38,7 @@ def prices() -> None:
         st.code("clusterctl prices refresh", language="sh")
     unpriced = accounts.money(view).unpriced
     if unpriced:
-        ui.gap(f"{len(unpriced)} resources without a price", ", ".join(unpriced[:10]))
+        ui.gap(f"{formats.count(len(unpriced), 'resource')} without a price", ", ".join(unpriced[:10]))
     else:
         st.markdown(":green[:material/check_circle:] Everything that was paid has a known price.")
 

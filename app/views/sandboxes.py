@@ -46,7 +46,7 @@ def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
             f"{last['running'][0]:,} of {last['workers'][0]:,}",
             bad=bool(last["queued"][0]) or None,
             delta=f"{last['queued'][0]:,} queued",
-            help="Programs at once, of the slots; mean of the newest bucket.",
+            help="Running programs of the concurrent sandboxes; mean of the newest bucket.",
         )
         ui.figure("Programs", f"{done:,}", delta=f"{done / max(1, frame.height * step):,.1f} per second", help=window)
         for name, text in (("start", "Start"), ("request", "Whole request")):
@@ -63,7 +63,7 @@ def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
             formats.percent(failed / done if done else None),
             delta=f"{failed:,} errors of the sandbox",
             bad=bool(done and failed / done > 0.01) or None,
-            help="Programs that ended by an error of ours, not their own.",
+            help="Programs that ended by an error of the sandbox, not their own.",
         )
         ui.figure(
             "Per 1,000 programs",
@@ -71,7 +71,7 @@ def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
             help=f"{ui.usd(paid)} for sandbox machines / {done:,} programs. {window}",
         )
         ui.figure(
-            "GPUs idle for it",
+            "GPUs waiting for sandboxes",
             ui.usd(idle["usd"].sum()),
             delta=f"{idle['gpu_hours'].sum():,.0f} GPU-hours",
             bad=bool(idle["usd"].sum() > (paid or 0)) or None,
@@ -81,8 +81,8 @@ def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
 
 def pictures(frame: pl.DataFrame) -> None:
     """Load, times and verdicts over time."""
-    load = {"running": "running", "queued": "queued", "slots": "workers"}
-    st.caption("Programs: running, queued, slots")
+    load = {"running": "running", "queued": "queued", "concurrent sandboxes": "workers"}
+    st.caption("Programs: running, queued; concurrent sandboxes")
     ui.legend(charts.line_colours(load))
     st.altair_chart(charts.lines(frame, values=load, title="programs", height=180))
     left, right = st.columns(2)

@@ -95,7 +95,7 @@ def answer(base: Plan, other: Plan) -> None:
         ui.figure("Burn", f"{ui.usd(other.usd_per_hour)}/h", delta=f"now {ui.usd(base.usd_per_hour)}/h", help=prices)
         ui.figure("GPUs", f"{gpus(other):,}", delta=other.fleet, help="GPUs of the first stage, and where.")
         ui.figure(
-            "Stops to expect",
+            "Expected interruptions",
             f"{risk(other):.2g}",
             delta=f"now {risk(base):.2g}",
             help="Failures and preemptions during the run.",
@@ -117,7 +117,7 @@ def frontier(base: Plan, other: Plan, free: Plan) -> None:
             "usd": a.usd.p50,
             "usd_low": a.usd.p10,
             "usd_high": a.usd.p90,
-            "stops": a.interruptions,
+            "interruptions": a.interruptions,
             "what": what,
         }
         for plan, what in ((free, "alternative"), (other, "this plan"), (base, "as planned"))
@@ -127,9 +127,14 @@ def frontier(base: Plan, other: Plan, free: Plan) -> None:
     frame = pl.DataFrame(rows, infer_schema_length=None)
     st.caption("Time against dollars: ● fleets that nothing beats, ◇ this plan, ✕ as planned; lines are 80 % bands")
     st.altair_chart(charts.frontier(frame))
-    shown = frame.with_columns(pl.col("hours").round(1), pl.col("usd").round(0), pl.col("stops").round(3))
+    shown = frame.with_columns(pl.col("hours").round(1), pl.col("usd").round(0), pl.col("interruptions").round(3))
     ui.table(
-        shown, what="", name="fleet", hours="hours", usd="$", stops=("stops", "failures and preemptions to expect")
+        shown,
+        what="",
+        name="fleet",
+        hours="hours",
+        usd="$",
+        interruptions=("expected interruptions", "failures and preemptions"),
     )
 
 

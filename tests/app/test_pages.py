@@ -61,7 +61,7 @@ def test_overview_shows_what_ledger_and_store_hold(open_page: OpenPage, home: Pa
     assert near(shown["Budget left"], float(Decimal(run.limit_usd or 0) - bill.usd))
     last = rows.filter(pl.col("at") > END - timedelta(minutes=10))
     busy = last.filter(pl.col("reason").is_null())["seconds"].cast(pl.Float64).sum() / 600
-    assert shown["GPUs now: busy of all"] == f"{busy:.0f} of 64"
+    assert shown["Busy GPUs now"] == f"{busy:.0f} of 64"
 
 
 def test_overview_warns_of_what_went_wrong(open_page: OpenPage) -> None:
