@@ -141,14 +141,11 @@ def _folder(path: str) -> Path:
 
 def refuse_old_prices(plan: Plan, max_days: int, *, now: datetime) -> None:
     """Raise PriceError when a price that the plan is billed by is older than `max_days`, or of unknown age."""
-    oldest = plan.prices.oldest
-    if oldest is None:
-        raise PriceError("the prices of this plan are of unknown age", hint="leave out --max-price-age to see the plan")
-    days = (now.date() - oldest).days
-    if days > max_days:
+    problem = plan.prices.too_old(max_days, today=now.date())
+    if problem is not None:
         raise PriceError(
-            f"the oldest price of this plan is {days} days old; --max-price-age allows {max_days}",
-            hint="read new prices with `clusterctl prices refresh`",
+            f"{problem}; --max-price-age allows {max_days}",
+            hint="`clusterctl prices refresh` reads new prices of machines; without the option the plan is shown",
         )
 
 

@@ -31,7 +31,10 @@ def per(run: Run, amount: float | None, *, times: int = 1) -> str:
 def planned(plan: Plan | None, words: str) -> str:
     """What the plan said of the same figure."""
     found = [line for line in plan.economics if words in line.name] if plan else []
-    return f"planned {ui.usd(found[0].usd, cents=True)}" if found else "not planned"
+    if not found:
+        return "not planned"
+    least = "at least " if found[0].at_least and found[0].usd is not None else ""
+    return f"planned {least}{ui.usd(found[0].usd, cents=True)}"
 
 
 def synthesis(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:

@@ -168,8 +168,8 @@ def body() -> None:
         ui.figure(
             "Dollars at the end" if coming else "Dollars",
             ends,
-            delta=f"planned {ui.usd(plan.usd.p50)}",
-            bad=float(coming.p50 if coming else found.spent) > plan.usd.p50 * OFF or None,
+            delta=f"planned {'at least ' if plan.at_least else ''}{ui.usd(plan.usd.p50)}",
+            bad=(not plan.at_least and float(coming.p50 if coming else found.spent) > plan.usd.p50 * OFF) or None,
             help=f"Plan {plan.id}, band {ui.usd(plan.usd.p10)} to {ui.usd(plan.usd.p90)}, "
             f"prices of {plan.prices.oldest}. Actual: spent, or its forecast while the run is live.",
         )

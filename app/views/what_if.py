@@ -76,12 +76,13 @@ def answer(base: Plan, other: Plan) -> None:
 
     prices = f"Prices of {other.prices.oldest}, {other.prices.age_days} days old; book {other.prices.book}."
     with ui.figures():
+        unpriced = base.at_least or other.at_least
         change = other.usd.p50 - base.usd.p50
         ui.figure(
             "Dollars",
-            ui.usd(other.usd.p50),
-            bad=_worse(change),
-            delta=f"{'+' if change >= 0 else ''}{ui.usd(change)}",
+            _dollars(other),
+            bad=None if unpriced else _worse(change),
+            delta=f"now {_dollars(base)}" if unpriced else f"{'+' if change >= 0 else ''}{ui.usd(change)}",
             help=f"P50 of the plan; 80 %: {ui.usd(other.usd.p10)} to {ui.usd(other.usd.p90)}. {prices}",
         )
         change = other.hours.p50 - base.hours.p50
@@ -104,6 +105,13 @@ def answer(base: Plan, other: Plan) -> None:
         st.markdown(f":orange[:material/warning:] {ui.md(warning)}")
 
 
+def _dollars(plan: Plan) -> str:
+    """The P50; `at least` where a price is unknown."""
+    if not plan.at_least:
+        return ui.usd(plan.usd.p50)
+    return f"at least {ui.usd(plan.usd.p50)}" if plan.usd.p50 else formats.UNKNOWN
+
+
 def _worse(change: float) -> bool | None:
     return None if abs(change) < 1e-9 else change > 0
 
@@ -122,8 +130,11 @@ def frontier(base: Plan, other: Plan, free: Plan) -> None:
         }
         for plan, what in ((free, "alternative"), (other, "this plan"), (base, "as planned"))
         for a in plan.alternatives
-        if what == "alternative" or a.number == plan.frontier_chosen
+        if not a.at_least and (what == "alternative" or a.number == plan.frontier_chosen)
     ]
+    if not rows:
+        ui.gap("Time against dollars", "a price of every fleet is unknown")
+        return
     frame = pl.DataFrame(rows, infer_schema_length=None)
     st.caption("Time against dollars: ● fleets that nothing beats, ◇ this plan, ✕ as planned; lines are 80 % bands")
     st.altair_chart(charts.frontier(frame))

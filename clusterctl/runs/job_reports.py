@@ -18,7 +18,7 @@ from pydantic import model_validator as check
 
 from clusterctl.catalog.price_book import load_book
 from clusterctl.errors import ClusterctlError
-from planners.plan.unit_prices import TokenPrices
+from planners.plan.unit_prices import TOKEN_COLUMNS, TokenPrices
 from planners.plan.value import Plan
 from planners.spec.models import ApiModel
 
@@ -107,8 +107,6 @@ def read_report(line: bytes) -> StepReport | CostReport | str:
         return "it is no JSON object of the known form"
 
 
-PRICE_OF = {"input tokens": "input", "cached input tokens": "cached_input", "output tokens": "output"}
-"""Unit → field of TokenPrice."""
 TOKENS_OF_A_PRICE = 10**6
 
 
@@ -122,16 +120,14 @@ class UsagePrices:
         """Dollars per unit, and where they are from; None where the job states its dollars or nobody knows."""
         if charge.usd is not None or charge.usd_per_unit is not None:
             return charge.usd_per_unit, charge.source or "the job"
-        field = PRICE_OF.get(charge.unit) if charge.cost == "tokens" else None
-        if field is None:
+        if charge.cost != "tokens" or charge.unit not in TOKEN_COLUMNS:
             return None, "the job states no price"
         if isinstance(self._tokens, str):
             return None, self._tokens
         stated = (api for api in _apis(self._spec) if api.name == charge.name)
-        price = self._tokens.find(next(stated, ApiModel.model_construct(name=charge.name)))
-        usd = getattr(price, field)
+        price = self._tokens.find(next(stated, ApiModel.model_construct(name=charge.name)), charge.unit)
         source = price.source + (f" of {price.as_of}" if price.as_of else "")
-        return None if usd is None else Decimal(str(usd)) / TOKENS_OF_A_PRICE, source
+        return None if price.usd is None else Decimal(str(price.usd)) / TOKENS_OF_A_PRICE, source
 
     @cached_property
     def _tokens(self) -> TokenPrices | str:

@@ -61,11 +61,10 @@ def check_money(
             hint="choose:\n  state the price: usd_per_hour under fleet.machines, or prices.rates\n"
             f"  --allow-unknown-price: start all the same; it {stop}",
         )
-    oldest = plan.prices.oldest
-    days = (now.date() - oldest).days if oldest is not None else 0
-    if days > PRICE_OLD_DAYS and not allowed.old_prices:
+    problem = plan.prices.too_old(PRICE_OLD_DAYS, today=now.date())
+    if problem is not None and not allowed.old_prices:
         raise PriceError(
-            f"the prices of `{plan.name}` are {days} days old; more than {PRICE_OLD_DAYS} are too many",
+            f"`{plan.name}`: {problem}; more than {PRICE_OLD_DAYS} days are too many",
             hint="choose:\n  `clusterctl prices refresh`, and plan again\n"
             "  --allow-old-prices: start all the same; the bill is reckoned at the old prices",
         )

@@ -36,7 +36,8 @@ def preview_text(plan: Plan, launch: Launch, limits: RunLimits, use: Usage, last
     rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
     mark = "+" if launch.deed is UpAction.START else " "
     rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
-    least, hour = ("at least ", "unknown") if plan.at_least else ("", unit_price(plan.usd_per_hour))
+    least = "at least " if plan.at_least else ""
+    hour = UNKNOWN if plan.at_least or plan.usd_per_hour is None else unit_price(plan.usd_per_hour)
     usd = [charged_usd(value) for value in (plan.usd.p50, plan.usd.p10, plan.usd.p90)]
     took = [elapsed(3600 * value) for value in (plan.hours.p50, plan.hours.p10, plan.hours.p90)]
     money = f"{least}{usd[0]} (P10 {usd[1]}, P90 {usd[2]})" if plan.usd.p90 or not plan.at_least else "unknown"

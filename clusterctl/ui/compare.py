@@ -13,6 +13,7 @@ from clusterctl.ui.formats import (
     duration_unit,
     exact_usd,
     hours_band,
+    least_usd,
     number,
     signed,
     signed_hours,
@@ -63,7 +64,7 @@ def render_differences(found: Sequence[Difference], terminal: Terminal, *, verbo
 
 
 def _figures(plan: Plan) -> list[Cell]:
-    return [" ".join(hours_band(plan.hours)), usd(plan.usd.p50)]
+    return [" ".join(hours_band(plan.hours)), least_usd(plan.usd.p50, at_least=plan.at_least)]
 
 
 def _alone(found: Difference, name: str) -> list[Cell]:
@@ -76,14 +77,16 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
     """`what if steps=200: −$7,400 and −15 h against rlcef.yaml`."""
     base, other = found.base, found.other
     money, time = found.usd_change, found.hours_change
-    priced = " (priced lines only)" if other.at_least or base.at_least else ""
+    figures = [least_usd(plan.usd.p50, at_least=plan.at_least) for plan in (base, other)]
+    known = f" ({' → '.join(figures)})" if set(figures) != {UNKNOWN} else ""
+    dollars = f"dollars unknown{known}" if money is None else _said(signed_usd(money), "dollars")
     head = line(
         Span(found.other_label, Style.STRONG),
         " against ",
         Span(found.base_label, Style.STRONG),
         ": ",
-        Span(_said(signed_usd(money), "dollars"), better(money, Style.STRONG)),
-        f"{priced}, ",
+        Span(dollars, Style.WARN if money is None else better(money, Style.STRONG)),
+        ", ",
         Span(_said(signed_hours(time), "time"), better(time, Style.STRONG)),
     )
     lines = wrap(head, cells, indent=2)

@@ -60,9 +60,9 @@ class Difference:
     fields: tuple[FieldChange, ...]
 
     @property
-    def usd_change(self) -> float:
-        """Dollars of the run, at the P50."""
-        return self.other.usd.p50 - self.base.usd.p50
+    def usd_change(self) -> float | None:
+        """Dollars of the run, at the P50; None where a price of either is unknown."""
+        return None if self.other.at_least or self.base.at_least else self.other.usd.p50 - self.base.usd.p50
 
     @property
     def hours_change(self) -> float:
@@ -129,9 +129,9 @@ TOTALS: tuple[tuple[str, str, Callable[[Plan], float | None]], ...] = (
     ("time", "h", lambda plan: plan.hours.p50),
     ("time, P10", "h", lambda plan: plan.hours.p10),
     ("time, P90", "h", lambda plan: plan.hours.p90),
-    ("dollars", "USD", lambda plan: plan.usd.p50),
-    ("dollars, P10", "USD", lambda plan: plan.usd.p10),
-    ("dollars, P90", "USD", lambda plan: plan.usd.p90),
+    ("dollars", "USD", lambda plan: None if plan.at_least else plan.usd.p50),
+    ("dollars, P10", "USD", lambda plan: None if plan.at_least else plan.usd.p10),
+    ("dollars, P90", "USD", lambda plan: None if plan.at_least else plan.usd.p90),
     ("cost per hour", "USD/h", lambda plan: plan.usd_per_hour),
     ("GPUs", "GPUs", _gpus),
     ("GPU-hours", "GPU-h", gpu_hours),

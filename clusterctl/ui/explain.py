@@ -6,7 +6,6 @@ The arithmetic of one number as a tree: value, formula, source, then the numbers
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -29,23 +28,8 @@ def render_explanation(
     if wanted is None:
         lines = stacked([_rejections(plan, view), _assumptions(plan, view), _ids(plan, view)])
     else:
-        lines = draw_tree(explained_terms(plan), wanted, view.cells, whole=verbose)
+        lines = draw_tree(plan.terms, wanted, view.cells, whole=verbose)
     return paint(lines, colour=terminal.colour)
-
-
-def explained_terms(plan: Plan) -> dict[str, Term]:
-    """Terms by id: the planner's, and one for each outcome's dollars."""
-    outcomes = {f"usd.{_slug(outcome.name)}": outcome for outcome in plan.economics}
-    return plan.terms | {
-        identity: Term(
-            id=identity, label=f"dollars {outcome.name}", value=outcome.usd, unit="USD", formula=outcome.formula
-        )
-        for identity, outcome in outcomes.items()
-    }
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _rejections(plan: Plan, view: View) -> list[Line]:
@@ -67,7 +51,7 @@ def _assumptions(plan: Plan, view: View) -> list[Line]:
 
 
 def _ids(plan: Plan, view: View) -> list[Line]:
-    terms = explained_terms(plan)
+    terms = plan.terms
     command = Span(f"{view.command} --explain ID", Style.COMMAND)
     head = line(Span("numbers that can be explained: ", Style.STRONG), command)
     shown = list(terms) if view.verbose else list(terms)[:SHOWN_IDS]

@@ -58,6 +58,13 @@ def usd(value: float | None, digits: int = 3) -> str:
     return f"{sign}${round(size, decimals):,.{max(decimals, 0)}f}"
 
 
+def least_usd(value: float | None, *, at_least: bool) -> str:
+    """`$15,400`; where a price is unknown, `at least $15,400`, or `unknown` if nothing has one."""
+    if value is None or (at_least and value == 0):
+        return UNKNOWN
+    return f"at least {usd(value)}" if at_least else usd(value)
+
+
 def exact_usd(amount: Decimal | float | None, places: int | None = None) -> str:
     """`$13,650`, `$30.56`, `$0.0021`, `−$480`: with `places` decimals.
 
@@ -99,8 +106,10 @@ def signed(text: str, value: float) -> str:
     return f"{MINUS if value < 0 else '+'}{text}"
 
 
-def signed_usd(value: float) -> str:
+def signed_usd(value: float | None) -> str:
     """`+$2,900` or `−$480`; `=` when nothing differs."""
+    if value is None:
+        return UNKNOWN
     size = abs(value)
     return "=" if size < 0.005 else signed(f"${size:.2f}" if size < 100 else usd(size), value)
 
@@ -210,9 +219,11 @@ def hours_band(band: Band, unit: DurationUnit | None = None) -> tuple[str, str]:
     return f"{middle} {unit.name}", f"({low}–{high})"
 
 
-def usd_band(band: Band) -> tuple[str, str]:
-    """`$15,400` and `($13,100–$20,300)`."""
-    return usd(band.p50), f"({usd(band.p10)}–{usd(band.p90)})"
+def usd_band(band: Band | None, *, at_least: bool = False) -> tuple[str, str]:
+    """`$15,400` and `($13,100–$20,300)`; `at_least`: of what has a price, `unknown` and nothing if nothing has."""
+    if band is None or (at_least and band.p90 == 0):
+        return UNKNOWN, ""
+    return least_usd(band.p50, at_least=at_least), f"({usd(band.p10)}–{usd(band.p90)})"
 
 
 def column(values: Iterable[float]) -> list[str]:

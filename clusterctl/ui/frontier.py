@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from clusterctl.ui.formats import DurationUnit, duration_unit, hours_band, usd
+from clusterctl.ui.formats import DurationUnit, duration_unit, hours_band, usd, usd_band
 from clusterctl.ui.plan_page.alternatives import labels_of
 from clusterctl.ui.plan_page.summary import price_age
 from planners.plan.value import Alternative, Plan
@@ -45,9 +45,11 @@ def draw_frontier(plan: Plan, source: str) -> Any:
     _axes(axes, shown, scale)
     axes.set_xlabel(f"{unit.word} from start to end")
     axes.set_ylabel("dollars of the whole run")
-    at_least = "at least " if plan.at_least else ""
-    axes.set_title(f"{source}: {at_least}{usd(plan.usd.p50)} in {hours_band(plan.hours)[0]}", loc="left")
+    money = usd_band(plan.usd, at_least=plan.at_least)[0].replace("unknown", "unknown dollars")
+    axes.set_title(f"{source}: {money} in {hours_band(plan.hours)[0]}", loc="left")
     caption = f"Crosses: 80 % bands. Hollow: one interruption or more is expected. {price_age(plan).text}."
+    if any(other.at_least for other in shown):
+        caption += " Arrows: at least these dollars, since a price is unknown."
     figure.text(0.01, -0.03, caption, fontsize=8, color="#555555")
     _list(beside, shown, plan, unit)
     _numbers(figure, axes, shown, plan, scale)
@@ -72,6 +74,7 @@ def _as_alternative(plan: Plan) -> Alternative:
         sandbox_nodes=0,
         hours=plan.hours,
         usd=plan.usd,
+        at_least=plan.at_least,
         interruptions=0.0,
     )
 
@@ -94,7 +97,7 @@ def _point(axes: Any, other: Alternative, plan: Plan, scale: float) -> None:
     axes.plot(
         [x],
         [y],
-        marker="*" if is_choice else "o",
+        marker="^" if other.at_least else "*" if is_choice else "o",
         markersize=17 if is_choice else 8,
         color=colour,
         linestyle="none",
@@ -108,7 +111,8 @@ def _point(axes: Any, other: Alternative, plan: Plan, scale: float) -> None:
 def _front(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
     """A thin line through the fleets that no other beats in both dollars and hours."""
     best: list[Alternative] = []
-    for other in sorted(shown, key=lambda each: (each.hours.p50, each.usd.p50)):
+    priced = [other for other in shown if not other.at_least]
+    for other in sorted(priced, key=lambda each: (each.hours.p50, each.usd.p50)):
         if not best or other.usd.p50 < best[-1].usd.p50:
             best.append(other)
     x, y = [other.hours.p50 * scale for other in best], [other.usd.p50 for other in best]
@@ -149,7 +153,8 @@ def _list(beside: Any, shown: Sequence[Alternative], plan: Plan, unit: DurationU
         name = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
         style = {"va": "top", "color": CHOSEN if is_choice else "#222222", "transform": beside.transAxes}
         top = 1.0 - row * step
-        head = f"{name}: {usd(other.usd.p50)}" if name else usd(other.usd.p50)
+        money = usd_band(other.usd, at_least=other.at_least)[0]
+        head = f"{name}: {money}" if name else money
         beside.text(-0.12, top, f"{other.number}", fontsize=9, fontweight="bold", **style)
         beside.text(0.0, top, f"{head} in {hours_band(other.hours, unit)[0]}", fontsize=9, fontweight="bold", **style)
         beside.text(0.0, top - 0.34 * step, _place(other), fontsize=8, **style)

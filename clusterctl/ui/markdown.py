@@ -21,6 +21,7 @@ from clusterctl.ui.formats import (
     expected,
     hours,
     hours_band,
+    least_usd,
     number,
     percent,
     phase_unit,
@@ -66,13 +67,14 @@ def marker(plan: Plan) -> str:
 
 
 def _verdict(plan: Plan, found: Difference | None) -> str:
-    at_least = "at least " if plan.at_least else ""
-    result = f"{at_least}{usd(plan.usd.p50)} in {hours_band(plan.hours)[0]}"
+    money = usd_band(plan.usd, at_least=plan.at_least)[0].replace("unknown", "unknown dollars")
+    result = f"{money} in {hours_band(plan.hours)[0]}"
     if not plan.feasible:
         return f"not feasible as specified; the nearest feasible plan takes {result}"
     if found is None:
         return result
-    changes = [text for text in (signed_usd(found.usd_change), signed_hours(found.hours_change)) if text != "="]
+    money_change = "Δ$ unknown" if found.usd_change is None else signed_usd(found.usd_change)
+    changes = [text for text in (money_change, signed_hours(found.hours_change)) if text != "="]
     return f"{result} ({', '.join(changes)})" if changes else f"{result}, no change"
 
 
@@ -91,18 +93,19 @@ def _run_table(plan: Plan, found: Difference | None) -> str:
     header = ["Run", *(["Baseline"] if base else []), "P50", "P10–P90", *(["Δ$", "Δ%"] if base else [])]
     header += ["Hours", "GPU-h", "$/h"]
     rows = [_stage_row(plan, stage, comparing=base is not None) for stage in plan.stages if len(plan.stages) > 1]
-    money, money_band = usd_band(plan.usd)
+    money, money_band = usd_band(plan.usd, at_least=plan.at_least)
     time, time_band = hours_band(plan.hours)
+    burn = least_usd(plan.known_usd_per_hour, at_least=plan.usd_per_hour is None)
     rows.append(
         [
             f"**{escape(plan.name)}**",
-            *([usd(base.usd.p50)] if base else []),
-            f"**{'at least ' if plan.at_least else ''}{money}**",
+            *([least_usd(base.usd.p50, at_least=base.at_least)] if base else []),
+            f"**{money}**",
             money_band.strip("()"),
             *(_changes(plan, base) if base else []),
             f"**{time}** {time_band}",
             number(gpu_hours(plan)),
-            f"{usd(plan.usd_per_hour)}/h",
+            burn if burn == "unknown" else f"{burn}/h",
         ]
     )
     for item in plan.unpriced:
@@ -112,12 +115,14 @@ def _run_table(plan: Plan, found: Difference | None) -> str:
 
 
 def _changes(plan: Plan, base: Plan) -> list[str]:
+    if plan.at_least or base.at_least:
+        return ["unknown", ""]
     ratio = plan.usd.p50 / base.usd.p50 if base.usd.p50 else None
     return [signed_usd(plan.usd.p50 - base.usd.p50), "" if ratio is None else signed_percent(ratio)]
 
 
 def _stage_row(plan: Plan, stage: StagePlan, *, comparing: bool) -> list[str]:
-    money, money_band = usd_band(stage.usd) if stage.usd else ("unknown", "")
+    money, money_band = usd_band(stage.usd, at_least=stage.at_least)
     time, time_band = hours_band(stage.hours)
     pools = [pool for pool in plan.pools if pool.stage == stage.name]
     held = sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in pools)
@@ -223,8 +228,8 @@ def _alternatives(plan: Plan) -> str:
             escape(f"{other.cloud} {other.region}, {other.capacity_type.replace('_', ' ')}"),
             escape(other.fleet),
             " ".join(hours_band(other.hours)),
-            " ".join(usd_band(other.usd)),
-            signed_usd(other.usd.p50 - plan.usd.p50),
+            " ".join(usd_band(other.usd, at_least=other.at_least)).strip(),
+            signed_usd(None if other.at_least or plan.at_least else other.usd.p50 - plan.usd.p50),
             signed_hours(other.hours.p50 - plan.hours.p50),
             expected(other.interruptions),
         ]
@@ -239,7 +244,7 @@ def _sensitivity(plan: Plan) -> str:
         [
             escape(row.input),
             f"{escape(row.low)} to {escape(row.high)}",
-            f"{usd(row.usd_low)} to {usd(row.usd_high)}",
+            "unknown" if row.usd_low is None else f"{usd(row.usd_low)} to {usd(row.usd_high)}",
             f"{hours(row.hours_low)} to {hours(row.hours_high)}",
         ]
         for row in plan.movers

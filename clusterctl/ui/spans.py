@@ -42,9 +42,9 @@ class Span(NamedTuple):
 Line = list[Span]
 
 
-def better(change: float, otherwise: Style = Style.PLAIN) -> Style:
-    """Of a number that changes: less is better."""
-    return Style.GOOD if change < 0 else otherwise
+def better(change: float | None, otherwise: Style = Style.PLAIN) -> Style:
+    """Of a number that changes: less is better; nobody knows of an unknown one."""
+    return Style.GOOD if change is not None and change < 0 else otherwise
 
 
 def stacked(sections: Iterable[list[Line]]) -> list[Line]:

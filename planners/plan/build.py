@@ -110,16 +110,19 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
     hours = added([plan.hours for plan in plans])
     usd = added([plan.usd for plan in plans if plan.usd is not None])
     pools = pools_of(stages)
-    age = price_age(stages, lines, world, at.now)
+    age = price_age(costs, world, at.now)
     demands = [stage.picks.demand for stage in stages]
-    usd_by_stage = [plan.usd.p50 if plan.usd else 0.0 for plan in plans]
     at_least = any(line.usd is None for line in lines)
     learned = any(phase.own and phase.own.runs for plan in plans for phase in plan.phases)
     calibration = world.calibration.identity + (f"+{world.factors.identity}" if learned else "")
     terms = Terms()
     for stage, plan in zip(stages, plans, strict=True):
         stage_terms(terms, plan, stage, world.calibration)
-    run_terms(terms, plans=plans, lines=lines, costs=costs, pools=pools, hours=hours.p50, usd=usd.p50)
+    known_usd = usd.p50 if usd.p50 or not at_least else None
+    unit_costs = economics([(s.picks.demand, s.known_usd, s.at_least) for s in stages], spec.economics)
+    run_terms(
+        terms, plans=plans, lines=lines, costs=costs, pools=pools, unit_costs=unit_costs, hours=hours.p50, usd=known_usd
+    )
     return value.Plan(
         id="",
         created_at=at.now,
@@ -132,7 +135,7 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
         hours=hours,
         usd=usd,
         at_least=at_least,
-        usd_per_hour=max(_burn(stage) for stage in stages),
+        usd_per_hour=_usd_per_hour(stages),
         stages=plans,
         pools=pools,
         lines=lines,
@@ -148,10 +151,10 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
         )
         + learned_rows(plans, world.factors),
         unpriced=unpriced_of(lines, at.found),
-        economics=economics(demands, usd_by_stage, spec.economics),
+        economics=unit_costs,
         warnings=(
-            *limit_warnings(spec, hours, usd, at_least=at_least),
-            *price_warnings(age),
+            *limit_warnings(spec, hours, usd, stages),
+            *price_warnings(age, lines, at.now),
             *stage_warnings(plans, stages),
         ),
         terms=terms.by_id,
@@ -168,8 +171,11 @@ def _fleet_line(stages: list[ChosenStage]) -> str:
     return "API only"
 
 
-def _burn(stage: ChosenStage) -> float:
-    return sum(m.burn_usd_per_hour for m in (stage.fleet.gpus, stage.fleet.sandbox) if m is not None)
+def _usd_per_hour(stages: list[ChosenStage]) -> float | None:
+    """Dollars per hour of the machines of the stage that costs most; None when the price of a machine is unknown."""
+    rates = [[machines.all_usd_per_hour for machines in stage.fleet.machines] for stage in stages]
+    known = [[rate for rate in of_stage if rate is not None] for of_stage in rates]
+    return max(sum(of_stage) for of_stage in known) if known == rates else None
 
 
 def _lines(costs: list[CostLine]) -> tuple[value.Line, ...]:
@@ -214,7 +220,8 @@ def _stage_plan(stage: ChosenStage, world: PlanInputs) -> value.StagePlan:
         units=demand.units,
         seconds_per_unit=band(one(own.unit_seconds), log_half),
         hours=hours,
-        usd=stage_usd(stage.lines, stage.fleet, log_half),
+        usd=None if stage.at_least and not stage.known_usd else stage_usd(stage.lines, stage.fleet, log_half),
+        at_least=stage.at_least,
         layout=layout(stage.mine),
         phases=rows,
         demand=amounts(stage.mine, stage.fleet, own),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planners.plan.cost_lines import total_usd
+from planners.plan.cost_lines import total_usd, unpriced_lines
 
 if TYPE_CHECKING:
     from planners.plan.cost_lines import CostLine
@@ -27,6 +27,16 @@ class ChosenStage:
     own: StageEstimate
     lines: list[CostLine]
     hours: float
+
+    @property
+    def at_least(self) -> bool:
+        """Whether a line has no known price, so that dollars are a lower bound."""
+        return unpriced_lines(self.lines) > 0
+
+    @property
+    def known_usd(self) -> float:
+        """Dollars of the lines that have a price."""
+        return total_usd(self.lines)
 
     def usd(self, hours: float, *, more: float = 0.0) -> float:
         """Dollars of the stage if it took `hours`, and `more` besides."""

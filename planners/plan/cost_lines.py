@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from planners.search.own_prices import YOURS
 from planners.units import GB, GIB, HOURS_PER_MONTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
-    from planners.plan.unit_prices import ExtraPrices, TokenPrice, TokenPrices
+    from planners.plan.unit_prices import ExtraPrices, TokenPrices
     from planners.search.fleets import Machines, StageFleet
     from planners.workload.stage_work import ApiUse, StageWork
 
@@ -23,7 +24,6 @@ SANDBOX_DISK_GIB = 200.0
 """Boot disks per node: images, checkpoints in flight.  Assumption; agent-sandbox: 150-250 GiB on dense nodes."""
 CHECKPOINT_BYTES_PER_PARAM = 14.0
 """bf16 weights and the fp32 master copy with both Adam moments."""
-API_UNIT = "million tokens"
 CAPACITY_BLOCK_HOURS = 24.0
 """AWS sells capacity blocks by the day."""
 
@@ -50,7 +50,7 @@ def stage_lines(demand: StageWork, fleet: StageFleet, hours: float, prices: Pric
         lines += _place_lines(demand, here, hours, prices.extras)
     if fleet.gpus is not None and not fleet.gpus.owned:
         lines += _weight_lines(demand, fleet.gpus, hours, prices.extras)
-    lines += [line for use in demand.apis for line in _api_lines(demand, use, prices.tokens.find(use.api))]
+    lines += [line for use in demand.apis for line in _api_lines(demand, use, prices.tokens)]
     return lines
 
 
@@ -66,6 +66,8 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
             usd_per_unit=machines.usd_per_hour,
             source=f"{machines.quality}: {machines.source}",
             as_of=machines.as_of,
+            stated=machines.quality == YOURS and machines.as_of is None,
+            spot=machines.capacity_type == "spot",
             amount=f"{machines.nodes} nodes × hours of the stage",
         )
     ]
@@ -80,6 +82,7 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
                 usd_per_unit=machines.usd_per_hour,
                 source=machines.source,
                 as_of=machines.as_of,
+                stated=machines.quality == YOURS and machines.as_of is None,
                 scales_with_hours=False,
                 amount=f"{machines.nodes} nodes × hours to the end of the last day",
             )
@@ -158,28 +161,32 @@ def _extra_line(stage: str, home: Machines, extras: ExtraPrices, row: _Extra) ->
     )
 
 
-def _api_lines(demand: StageWork, use: ApiUse, price: TokenPrice) -> list[CostLine]:
+def _api_lines(demand: StageWork, use: ApiUse, prices: TokenPrices) -> list[CostLine]:
     """Tokens by kind of price."""
-    rows = [
-        ("input tokens", use.input_tokens, price.input),
-        ("cached input tokens", use.cached_input_tokens, price.cached_input),
-        ("output tokens", use.output_tokens, price.output),
-    ]
-    return [
-        CostLine(
-            name=f"{use.role}: {use.api.name}, {kind}",
-            stage=demand.stage,
-            unit=API_UNIT,
-            quantity=tokens * demand.units / 1e6,
-            usd_per_unit=usd,
-            source=price.source,
-            as_of=price.as_of,
-            scales_with_hours=False,
-            amount=f"the spec: {kind} per {demand.unit} × {demand.units:g} {demand.unit}s",
-        )
-        for kind, tokens, usd in rows
-        if tokens > 0
-    ]
+    amounts = {
+        "input tokens": use.input_tokens,
+        "cached input tokens": use.cached_input_tokens,
+        "output tokens": use.output_tokens,
+    }
+    lines = []
+    for kind, tokens in amounts.items():
+        if tokens > 0:
+            price = prices.find(use.api, kind)
+            lines.append(
+                CostLine(
+                    name=f"{use.role}: {use.api.name}, {kind}",
+                    stage=demand.stage,
+                    unit=price.unit,
+                    quantity=tokens * demand.units / 1e6,
+                    usd_per_unit=price.usd,
+                    source=price.source,
+                    as_of=price.as_of,
+                    stated=price.stated,
+                    scales_with_hours=False,
+                    amount=f"the spec: {kind} per {demand.unit} × {demand.units:g} {demand.unit}s",
+                )
+            )
+    return lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +205,9 @@ class CostLine:
     """Where the quantity comes from, in words."""
     scales_with_hours: bool = True
     """Whether the quantity grows with the length of the run: what a band of hours stretches."""
+    stated: bool = False
+    """Whether the user states the price: it has no age."""
+    spot: bool = False
 
     @property
     def usd(self) -> float | None:
@@ -208,3 +218,8 @@ class CostLine:
 def total_usd(lines: Iterable[CostLine]) -> float:
     """Dollars of all lines with a price."""
     return sum(line.usd for line in lines if line.usd is not None)
+
+
+def unpriced_lines(lines: Iterable[CostLine]) -> int:
+    """Lines whose price is unknown: with one the bill is at least `total_usd`."""
+    return sum(line.usd is None for line in lines)

@@ -5,6 +5,7 @@ Where the hours of a stage come from: seconds per unit, phases, inputs, constant
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from planners.physics.constants import Constants
     from planners.plan.chosen_stage import ChosenStage
     from planners.plan.cost_lines import CostLine
-    from planners.plan.value import Line, Phase, Pool, StagePlan
+    from planners.plan.value import Line, Phase, Pool, StagePlan, UnitCost
     from planners.search.evaluate import Shortlist
     from planners.workload.stage_work import Generation, StageWork
 
@@ -145,16 +146,26 @@ def run_terms(
     lines: Sequence[Line],
     costs: Sequence[CostLine],
     pools: Sequence[Pool],
+    unit_costs: Sequence[UnitCost],
     hours: float,
-    usd: float,
+    usd: float | None,
 ) -> None:
     """The two headline numbers, the bill (`lines` are `costs` with an id, in the same order) and the pools."""
     ids = [f"hours.{plan.name}" for plan in plans]
     terms.add("hours", "hours of the run", hours, "hours", formula="stages, one after the other", inputs=ids)
     line_ids = [line_terms(terms, line, cost) for line, cost in zip(lines, costs, strict=True)]
-    terms.add("usd", "dollars of the run", usd, "USD", formula="sum of the lines of the bill", inputs=line_ids)
+    label, formula = "dollars of the run", "sum of the lines of the bill"
+    if any(line.usd is None for line in lines):
+        label, formula = f"{label}, at least", f"{formula} that have a price"
+    terms.add("usd", label, usd, "USD", formula=formula, inputs=line_ids)
     for pool in pools:
         pool_terms(terms, pool)
+    for cost in unit_costs:
+        stage = cost.name.partition(": ")[0]
+        inputs = [line.id for line in lines if line.stage == stage] or ["usd"]
+        identity = "usd." + re.sub(r"[^a-z0-9]+", "_", cost.name.lower()).strip("_")
+        label = f"{cost.name}, at least" if cost.at_least else cost.name
+        terms.add(identity, label, cost.usd, "USD", formula=cost.formula, inputs=inputs)
     for plan in plans:
         idle_terms(terms, plan, pools)
 

@@ -48,12 +48,11 @@ def idle(picks: Shortlist, fleet: StageFleet, constants: Constants, result: Stag
     without = _unhindered_seconds(wanted, picks, constants, result)
     lost_seconds = one(result.unit_seconds) - without
     gpu_hours = one(picks.layouts.gpus) * lost_seconds * demand.units / SECONDS_PER_HOUR
-    per_gpu_hour = fleet.gpus.burn_usd_per_hour / max(one(picks.layouts.gpus), 1.0)
-    priced = fleet.gpus.usd_per_hour is not None
+    rate = fleet.gpus.all_usd_per_hour
     nodes, cost = _cure(fleet.sandbox, picks, constants, result, hours)
     return Idle(
         gpu_hours=gpu_hours,
-        usd=gpu_hours * per_gpu_hour if priced else None,
+        usd=None if rate is None else gpu_hours * rate / max(one(picks.layouts.gpus), 1.0),
         cure_nodes=nodes,
         cure_usd=cost,
         slots_busy_share=_busy_share(wanted, picks, result),

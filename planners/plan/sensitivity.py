@@ -9,7 +9,8 @@ import numpy as np
 
 from planners.physics.columns import one
 from planners.physics.constants import PRIORS, Constants
-from planners.plan.cost_lines import API_UNIT, total_usd
+from planners.plan.cost_lines import total_usd
+from planners.plan.unit_prices import API_UNIT
 from planners.plan.value import Sensitivity
 from planners.search.evaluate import outcome
 
@@ -54,31 +55,34 @@ class _Move(NamedTuple):
 
 
 def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: int) -> tuple[Sensitivity, ...]:
-    """The `count` inputs with the widest swing in dollars (hours where nothing costs), if they move anything."""
+    """The `count` inputs with the widest swing, if they move anything: in dollars, else in hours.
+
+    Hours come first where a price is unknown: what the dollars do then is not known either.
+    """
     total_hours = sum(stage.hours for stage in stages)
-    whole_usd = sum(stage.usd(stage.hours) for stage in stages)
-    found = []
+    whole_usd = sum(stage.known_usd for stage in stages)
+    at_least = any(stage.at_least for stage in stages)
+    found: list[tuple[float, float, Sensitivity]] = []
     for stage in stages:
         rest_hours, rest_usd = total_hours - stage.hours, whole_usd - stage.usd(stage.hours)
         for move in _moves(stage, calibration):
             (hours_low, hours_high), (more_low, more_high) = move.hours, move.more_usd
-            found.append(
-                Sensitivity(
-                    input=move.input,
-                    low=move.low,
-                    high=move.high,
-                    hours_low=rest_hours + hours_low,
-                    hours_high=rest_hours + hours_high,
-                    usd_low=rest_usd + stage.usd(hours_low, more=more_low),
-                    usd_high=rest_usd + stage.usd(hours_high, more=more_high),
-                )
+            usd_low, usd_high = stage.usd(hours_low, more=more_low), stage.usd(hours_high, more=more_high)
+            row = Sensitivity(
+                input=move.input,
+                low=move.low,
+                high=move.high,
+                hours_low=rest_hours + hours_low,
+                hours_high=rest_hours + hours_high,
+                usd_low=rest_usd + usd_low if whole_usd or not at_least else None,
+                usd_high=rest_usd + usd_high if whole_usd or not at_least else None,
             )
-    moving = [m for m in found if max(_swing(m)[0] / (whole_usd or 1.0), _swing(m)[1] / total_hours) > NOTHING]
-    return tuple(sorted(moving, key=_swing, reverse=True)[:count])
-
-
-def _swing(mover: Sensitivity) -> tuple[float, float]:
-    return abs(mover.usd_high - mover.usd_low), abs(mover.hours_high - mover.hours_low)
+            found.append((abs(usd_high - usd_low), abs(hours_high - hours_low), row))
+    moving = [
+        (usd, hours, row) for usd, hours, row in found if max(usd / (whole_usd or 1.0), hours / total_hours) > NOTHING
+    ]
+    moving.sort(key=lambda each: (each[1], each[0]) if at_least else each[:2], reverse=True)
+    return tuple(row for *_, row in moving[:count])
 
 
 def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
@@ -102,7 +106,7 @@ def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
         name = f"{demand.stage}.API tokens"
         rows.append(_Move(name, f"÷ {GIVEN_FACTOR:g}", f"× {GIVEN_FACTOR:g}", (low, high), more))
     if stage.fleet.gpus is not None and stage.fleet.gpus.capacity_type == "spot":
-        spot = stage.hours * stage.fleet.gpus.burn_usd_per_hour
+        spot = stage.hours * (stage.fleet.gpus.all_usd_per_hour or 0.0)
         more = spot / SPOT_FACTOR - spot, spot * SPOT_FACTOR - spot
         name = f"spot price ({demand.stage})"
         rows.append(_Move(name, f"÷ {SPOT_FACTOR:g}", f"× {SPOT_FACTOR:g}", (stage.hours, stage.hours), more))

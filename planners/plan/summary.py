@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.plan import value
-from planners.plan.cost_lines import stage_lines, total_usd
+from planners.plan.cost_lines import stage_lines, total_usd, unpriced_lines
 from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, added, band
 from planners.plan.value import UnitCost
 from planners.search.fleets import fleet_of
 from planners.search.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
+from planners.search.own_prices import YOURS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ def alternatives_of(at: Context, stages: Sequence[ChosenStage]) -> tuple[value.A
     """Every named fleet with its own band and bill; number 1 is the choice."""
     rows = []
     for number, (run, label) in enumerate(zip(at.choice.rows, at.choice.labels, strict=True)):
-        hours, dollars, risk = [], [], 0.0
+        hours, dollars, risk, unpriced = [], [], 0.0, 0
         fleets = [fleet_of(at.found, int(run), index) for index in range(len(stages))]
         biggest = max(fleets, key=lambda fleet: fleet.num_gpus)
         sandboxes = [fleet.sandbox for fleet in fleets if fleet.sandbox is not None]
@@ -96,7 +97,9 @@ def alternatives_of(at: Context, stages: Sequence[ChosenStage]) -> tuple[value.A
         for fleet, stage in zip(fleets, stages, strict=True):
             total, log_half = float(stage.result.hours[number]), float(stage.width.log_half[number])
             hours.append(band(total, log_half))
-            dollars.append(stage_usd(stage_lines(stage.picks.demand, fleet, total, at.prices), fleet, log_half))
+            lines = stage_lines(stage.picks.demand, fleet, total, at.prices)
+            dollars.append(stage_usd(lines, fleet, log_half))
+            unpriced += unpriced_lines(lines)
             risk += float(stage.result.interruptions[number])
         home = biggest.gpus or biggest.sandbox
         rows.append(
@@ -112,6 +115,7 @@ def alternatives_of(at: Context, stages: Sequence[ChosenStage]) -> tuple[value.A
                 sandbox_nodes=sandbox.nodes if sandbox else 0,
                 hours=added(hours),
                 usd=added(dollars),
+                at_least=unpriced > 0,
                 interruptions=risk,
             )
         )
@@ -146,25 +150,30 @@ def rejections_of(found: SearchResult) -> tuple[value.Rejection, ...]:
 
 def unpriced_of(lines: Sequence[value.Line], found: SearchResult) -> tuple[value.Unpriced, ...]:
     """Lines without a price, and offers that were left out because nobody knows their price."""
-    rows = [value.Unpriced(name=line.name, why=line.source or "no price known") for line in lines if line.usd is None]
+    rows = [value.Unpriced(name=line.name, why=_why(line.source)) for line in lines if line.usd is None]
     for rejected in found.sieve.rejected:
         if rejected.rule in (UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE):
             rows.append(value.Unpriced(name=", ".join(rejected.examples), why=f"left out: {rejected.reason}"))
     return tuple(rows)
 
 
-def price_age(
-    stages: Sequence[ChosenStage], lines: Sequence[value.Line], world: PlanInputs, now: datetime
-) -> value.PriceAge:
-    """Dates of the prices that bill the chosen machines."""
-    machines = [m for stage in stages for m in (stage.fleet.gpus, stage.fleet.sandbox) if m is not None]
-    dates = [m.as_of for m in machines if m.as_of is not None] or [line.as_of for line in lines if line.as_of]
-    spot = [m.as_of for m in machines if m.as_of is not None and m.capacity_type == "spot"]
+def _why(source: str) -> str:
+    own = source == f"{YOURS}: {YOURS}"
+    return "state usd_per_hour of the machines under fleet.machines" if own else source or "no price known"
+
+
+def price_age(costs: Sequence[CostLine], world: PlanInputs, now: datetime) -> value.PriceAge:
+    """Age of every price that bills the run, but for those that the user states; of equal age the dearest is named."""
+    priced = [line for line in costs if line.usd is not None and not line.stated]
+    dated = sorted((line.as_of, -(line.usd or 0.0), line.name) for line in priced if line.as_of is not None)
+    spot = [line.as_of for line in priced if line.as_of is not None and line.spot]
     today = now.date()
     return value.PriceAge(
-        newest=max(dates, default=None),
-        oldest=min(dates, default=None),
-        age_days=(today - min(dates)).days if dates else None,
+        newest=dated[-1][0] if dated else None,
+        oldest=dated[0][0] if dated else None,
+        age_days=(today - dated[0][0]).days if dated else None,
+        oldest_line=dated[0][-1] if dated else None,
+        undated=tuple(dict.fromkeys(line.name for line in priced if line.as_of is None)),
         spot_age_days=(today - min(spot)).days if spot else None,
         book=world.book,
     )
@@ -176,7 +185,7 @@ SPOT_OLD_DAYS = 14
 MUCH_IDLE_SHARE = 0.1
 
 
-def limit_warnings(spec: RunSpec, hours: Band, usd: Band, *, at_least: bool) -> list[str]:
+def limit_warnings(spec: RunSpec, hours: Band, usd: Band, stages: Sequence[ChosenStage]) -> list[str]:
     """Limits that hold for the middle of the band and not for its end, or for what has a price only."""
     said = []
     limits = spec.limits
@@ -184,16 +193,32 @@ def limit_warnings(spec: RunSpec, hours: Band, usd: Band, *, at_least: bool) -> 
         said.append(f"may exceed limits.hours: P90 is {hours.p90:,.0f} h against {limits.hours:g} h")
     if limits.usd and usd.p90 > limits.usd:
         said.append(f"may exceed limits.usd: P90 is ${usd.p90:,.0f} against ${limits.usd:,.0f}")
-    if limits.usd and at_least:
-        said.append("limits.usd was held against the priced lines alone; others have no known price")
+    unpriced = "nobody knows whether the run keeps {}: {} no known price"
+    lines = [line.name for stage in stages for line in stage.lines if line.usd is None]
+    if limits.usd and lines:
+        said.append(unpriced.format("limits.usd", _have(lines)))
+    machines = [m.instance_type for stage in stages for m in stage.fleet.machines if m.usd_per_hour is None]
+    if limits.usd_per_hour and machines:
+        said.append(unpriced.format("limits.usd_per_hour", _have(machines)))
     return said
 
 
-def price_warnings(age: PriceAge) -> list[str]:
-    """Prices too old to spend on."""
+def _have(names: Sequence[str]) -> str:
+    """`a has`, `a and 2 more have`."""
+    distinct = list(dict.fromkeys(names))
+    return f"{distinct[0]} has" if len(distinct) == 1 else f"{distinct[0]} and {len(distinct) - 1} more have"
+
+
+def price_warnings(age: PriceAge, lines: Sequence[value.Line], now: datetime) -> list[str]:
+    """Prices too old to spend on, with their share of the dollars."""
     said = []
-    if age.age_days is not None and age.age_days > PRICE_OLD_DAYS:
-        said.append(f"prices are {age.age_days} days old; `clusterctl prices refresh` reads new ones")
+    old = [line for line in lines if line.usd and line.as_of and (now.date() - line.as_of).days > PRICE_OLD_DAYS]
+    if old and age.age_days is not None:
+        names = {line.name for line in old}
+        more = f", and {len(names) - 1} more are over {PRICE_OLD_DAYS}" if len(names) > 1 else ""
+        share = sum(line.usd or 0.0 for line in old) / sum(line.usd or 0.0 for line in lines)
+        part = f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+        said.append(f"the price of {age.oldest_line} is {age.age_days} days old{more}: {part} of the dollars")
     if age.spot_age_days is not None and age.spot_age_days > SPOT_OLD_DAYS:
         said.append(f"the spot price is {age.spot_age_days} days old; spot prices move within hours")
     return said
@@ -224,35 +249,41 @@ PER = {
 }
 
 
-def economics(demands: Sequence[StageWork], usd_by_stage: Sequence[float], worth: OutcomeValue) -> tuple[UnitCost, ...]:
-    """Unit economics of every stage, dollars per feature, and how many outcomes pay for the run.
+def economics(stages: Sequence[tuple[StageWork, float, bool]], worth: OutcomeValue) -> tuple[UnitCost, ...]:
+    """Unit costs of every stage, dollars per feature, and how many outcomes pay for the run.
 
-    Dollars are those of the stage alone; the break-even uses the whole run.  Formula of each in its `formula`.
+    stages: each with the dollars of what has a price, and whether something has none.  Dollars are those of the stage
+    alone; the break-even uses the whole run, and is unknown where a price is.  Formula of each in its `formula`.
     """
-    rows = []
-    solved = None
-    for demand, usd in zip(demands, usd_by_stage, strict=True):
+    rows, features = [], []
+    for demand, usd, at_least in stages:
         for outcome, count in demand.outcomes.items():
-            name, per = PER[outcome]
             if count <= 0:
                 continue
-            text = f"${usd:,.2f} of stage {demand.stage} / {count:,.0f} {outcome}" + (
-                f" × {per:,.0f}" if per > 1 else ""
-            )
-            rows.append(UnitCost(name=f"{demand.stage}: {name}", usd=usd / count * per, formula=text))
-            if outcome == "solved tasks":
-                solved = usd / count
-    if solved is not None and worth.tasks_per_feature:
-        tasks = worth.tasks_per_feature
-        rows.append(UnitCost(name="per feature", usd=solved * tasks, formula=f"${solved:,.2f} × {tasks} solved tasks"))
+            name, per = PER[outcome]
+            formula = f"{_usd_text(usd, at_least)} of stage {demand.stage} / {count:,.0f} {outcome}"
+            formula += f" × {per:,.0f}" if per > 1 else ""
+            rows.append(_unit_cost(f"{demand.stage}: {name}", usd / count * per, at_least, formula))
+            if outcome == "solved tasks" and worth.tasks_per_feature:
+                solved, tasks = usd / count, worth.tasks_per_feature
+                formula = f"{_usd_text(solved, at_least)} × {tasks} solved tasks"
+                features = [_unit_cost("per feature", solved * tasks, at_least, formula)]
+    rows += features
     if worth.usd_per_outcome:
-        total = sum(usd_by_stage)
-        count = total / worth.usd_per_outcome
-        rows.append(
-            UnitCost(
-                name=f"break-even: {count:,.1f} × {worth.outcome}",
-                usd=worth.usd_per_outcome,
-                formula=f"${total:,.2f} of the run / ${worth.usd_per_outcome:,.2f} per {worth.outcome}",
-            )
-        )
+        total, at_least = sum(usd for _, usd, _ in stages), any(at_least for *_, at_least in stages)
+        needed = "unknown" if at_least else f"{total / worth.usd_per_outcome:,.1f}"
+        formula = f"{_usd_text(total, at_least)} of the run / ${worth.usd_per_outcome:,.2f} per {worth.outcome}"
+        name = f"break-even: {needed} × {worth.outcome}"
+        rows.append(UnitCost(name=name, usd=worth.usd_per_outcome, formula=formula))
     return tuple(rows)
+
+
+def _unit_cost(name: str, usd: float, at_least: bool, formula: str) -> UnitCost:
+    return UnitCost(name=name, usd=usd if usd or not at_least else None, at_least=at_least, formula=formula)
+
+
+def _usd_text(usd: float, at_least: bool) -> str:
+    """`$12.30`, `at least $12.30` or `unknown dollars`."""
+    if at_least and not usd:
+        return "unknown dollars"
+    return f"{'at least ' if at_least else ''}${usd:,.2f}"

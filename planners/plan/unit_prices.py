@@ -35,13 +35,15 @@ ITEMS = {what: dict(zip(CLOUDS, items, strict=True)) for what, items in _ITEMS.i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExtraPrice:
-    """A unit price with its provenance; `usd` None = not in the book."""
+class UnitPrice:
+    """Dollars per unit with where they are from; `usd` None = unknown."""
 
     usd: float | None
     unit: str
-    as_of: date | None
     source: str
+    as_of: date | None
+    stated: bool = False
+    """Whether the spec states it: it has no age."""
 
 
 class ExtraPrices:
@@ -52,7 +54,7 @@ class ExtraPrices:
         self._rows = {row[:3]: row[3:] for row in extras.select(columns).rows()}
         self._anywhere = {(cloud, item): region for cloud, region, item in sorted(self._rows, reverse=True)}
 
-    def find(self, what: str, cloud: str, region: str) -> ExtraPrice:
+    def find(self, what: str, cloud: str, region: str) -> UnitPrice:
         """The price of `what` in a region; else the cloud-wide one; else another's, as its source says."""
         item = ITEMS[what].get(cloud)
         if item is not None:
@@ -61,55 +63,40 @@ class ExtraPrices:
                     usd, unit, as_of, source = self._rows[cloud, where, item]
                     here = where in (region, "*", "us/eu")
                     note = source if here else f"price of {where}; the book has none for {region} ({source})"
-                    return ExtraPrice(usd=usd, unit=unit, as_of=as_of, source=note)
-        return ExtraPrice(usd=None, unit="", as_of=None, source="not in the price book")
+                    return UnitPrice(usd=usd, unit=unit, as_of=as_of, source=note)
+        return UnitPrice(usd=None, unit="", as_of=None, source="not in the price book")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenPrice:
-    """Dollars per million tokens; None = unknown.  Cached input falls back to the uncached price, the safe side."""
-
-    input: float | None
-    cached_input: float | None
-    output: float | None
-    source: str
-    as_of: date | None
+TOKEN_COLUMNS = {
+    "input tokens": "input_usd_per_million_tokens",
+    "cached input tokens": "cached_input_usd_per_million_tokens",
+    "output tokens": "output_usd_per_million_tokens",
+}
+"""What an API bills by → its price, both in a spec and in the price book."""
+API_UNIT = "million tokens"
 
 
 class TokenPrices:
     """Look-up over the token prices of the price book (TOKEN_SCHEMA of the shell)."""
 
     def __init__(self, tokens: pl.DataFrame) -> None:
-        columns = (
-            "model",
-            "input_usd_per_million_tokens",
-            "cached_input_usd_per_million_tokens",
-            "output_usd_per_million_tokens",
-            "as_of",
-            "source",
-        )
-        self._rows = {_words(row[0]): row[1:] for row in tokens.select(columns).rows()}
+        columns = ("model", "as_of", "source", *TOKEN_COLUMNS.values())
+        self._rows = {_words(row["model"]): row for row in tokens.select(columns).iter_rows(named=True)}
 
-    def find(self, api: ApiModel) -> TokenPrice:
-        """The prices of one API model, field by field from the spec or the book."""
-        listed = self._rows.get(_words(api.name), (None, None, None, None, ""))
-        stated = (
-            api.input_usd_per_million_tokens,
-            api.cached_input_usd_per_million_tokens,
-            api.output_usd_per_million_tokens,
-        )
-        fresh, cached, output = (
-            mine if mine is not None else theirs for mine, theirs in zip(stated, listed[:3], strict=True)
-        )
-        own = any(price is not None for price in stated)
-        source = "the run spec" if own else listed[4] or "not in the price book; state it in the run spec"
-        return TokenPrice(
-            input=fresh,
-            cached_input=fresh if cached is None else cached,
-            output=output,
-            source=source,
-            as_of=None if own else listed[3],
-        )
+    def find(self, api: ApiModel, kind: str) -> UnitPrice:
+        """Dollars per million tokens of a kind (a key of TOKEN_COLUMNS): the spec's, else the book's.
+
+        Cached input without a price costs what other input does, which is never less.
+        """
+        column = TOKEN_COLUMNS[kind]
+        stated, listed = getattr(api, column), self._rows.get(_words(api.name), {})
+        if stated is not None:
+            return UnitPrice(usd=stated, unit=API_UNIT, source="the run spec", as_of=None, stated=True)
+        if listed.get(column) is not None:
+            return UnitPrice(usd=listed[column], unit=API_UNIT, source=listed["source"], as_of=listed["as_of"])
+        if kind == "cached input tokens":
+            return self.find(api, "input tokens")
+        return UnitPrice(usd=None, unit=API_UNIT, source="not in the price book; state it in the run spec", as_of=None)
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -145,6 +145,9 @@ class StagePlan(Value):
     seconds_per_unit: Band
     hours: Band
     usd: Band | None
+    """Of what has a price; None where nothing has."""
+    at_least: bool = False
+    """True when a line of the stage has no price."""
     layout: dict[str, float | str]
     phases: tuple[Phase, ...]
     demand: dict[str, float]
@@ -185,6 +188,9 @@ class Alternative(Value):
     sandbox_nodes: int
     hours: Band
     usd: Band
+    """Of what has a price."""
+    at_least: bool = False
+    """True when a line of its bill has no price."""
     interruptions: float
     """Expected failures and preemptions of the run: the risk axis."""
 
@@ -199,13 +205,16 @@ class Rejection(Value):
 
 
 class Sensitivity(Value):
-    """An input that moves the result: what the run costs and takes at its low and its high end."""
+    """An input that moves the result: what the run costs and takes at its low and its high end.
+
+    Dollars are those of what has a price, as in `Plan.usd`; None where nothing has.
+    """
 
     input: str
     low: str
     high: str
-    usd_low: float
-    usd_high: float
+    usd_low: float | None
+    usd_high: float | None
     hours_low: float
     hours_high: float
 
@@ -229,7 +238,10 @@ class UnitCost(Value):
     """Dollars per outcome."""
 
     name: str
-    usd: float
+    usd: float | None
+    """Of what has a price; None where nothing has."""
+    at_least: bool = False
+    """True when a line that it depends on has no price."""
     formula: str
 
 
@@ -247,14 +259,31 @@ class Term(Value):
 
 
 class PriceAge(Value):
-    """Which prices were used and how old they are."""
+    """How old the prices of the bill are: of machines, disks, storage, network, control planes and tokens.
+
+    Prices that the user states have no age: they are the user's own.
+    """
 
     newest: date | None
     oldest: date | None
     age_days: int | None
-    """Age of the oldest price that the chosen fleet is billed by."""
+    """Age of the oldest price."""
+    oldest_line: str | None = None
+    """Name of the line of the bill with the oldest price."""
+    undated: tuple[str, ...] = ()
+    """Names of lines whose price nobody dated."""
     spot_age_days: int | None = None
     book: str
+
+    def too_old(self, max_days: int, *, today: date) -> str | None:
+        """Which price of the bill is older than `max_days` or of unknown age, in words; None where none is."""
+        days = (today - self.oldest).days if self.oldest is not None else 0
+        if days > max_days:
+            return f"the price of {self.oldest_line or 'a line'} is {days} days old"
+        if self.undated:
+            more = f" (and of {len(self.undated) - 1} more lines)" if len(self.undated) > 1 else ""
+            return f"the price of {self.undated[0]}{more} is of unknown age"
+        return None
 
 
 class Plan(Value):
@@ -277,7 +306,8 @@ class Plan(Value):
     usd: Band
     at_least: bool
     """True when a line has no price: the real bill is higher than `usd`."""
-    usd_per_hour: float
+    usd_per_hour: float | None
+    """Of the machines of the stage that costs most per hour; None when the price of a machine is unknown."""
     stages: tuple[StagePlan, ...]
     pools: tuple[Pool, ...]
     lines: tuple[Line, ...]
@@ -292,3 +322,13 @@ class Plan(Value):
     economics: tuple[UnitCost, ...]
     warnings: tuple[str, ...]
     terms: dict[str, Term]
+
+    @property
+    def known_usd_per_hour(self) -> float:
+        """`usd_per_hour`, or what the machines with a price cost where another has none."""
+        if self.usd_per_hour is not None:
+            return self.usd_per_hour
+        by_stage = dict.fromkeys((pool.stage for pool in self.pools), 0.0)
+        for pool in self.pools:
+            by_stage[pool.stage] += pool.nodes * (pool.usd_per_node_hour or 0.0)
+        return max(by_stage.values(), default=0.0)

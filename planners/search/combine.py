@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.columns import Table
-from planners.search.pareto import pareto_front
+from planners.search.pareto import pareto_front, ranked_usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,16 @@ class Runs(Table):
     offer: NDArray[np.int64]
     rows: NDArray[np.int64]
     usd: Array
+    """Of what has a price."""
+    unpriced: Array
+    """Parts without a known price: the run then costs at least `usd`."""
     hours: Array
     interruptions: Array
+
+    @property
+    def ranked_usd(self) -> Array:
+        """Dollars for comparing: unknown ranks behind known."""
+        return ranked_usd(self.usd, self.unpriced)
 
 
 def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] | None]) -> Runs:
@@ -46,7 +54,8 @@ def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] |
     fronts offer by offer is exact up to FRONT_LIMIT.
     """
     none, number = np.empty(0, dtype=np.int64), np.empty(0)
-    parts = [Runs(offer=none, rows=none.reshape(0, len(stages)), usd=number, hours=number, interruptions=number)]
+    rows_of_none = none.reshape(0, len(stages))
+    parts = [Runs(offer=none, rows=rows_of_none, usd=number, unpriced=number, hours=number, interruptions=number)]
     tied = [set(keys.tolist()) for keys in offer_of_stage if keys is not None]
     offers = sorted(set.intersection(*tied)) if tied else [NO_OFFER]
     grouped = [None if keys is None else _by_offer(keys) for keys in offer_of_stage]
@@ -71,12 +80,13 @@ def _by_offer(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
 
 def _extend(part: Runs | None, rows: Rows, mine: NDArray[np.int64], offer: int) -> Runs:
     """`part` with one more stage, reduced to its front."""
-    front = mine[pareto_front(rows.usd[mine], rows.hours[mine])]
+    front = mine[pareto_front(rows.ranked_usd[mine], rows.hours[mine])]
     if part is None:
         return Runs(
             offer=np.full(len(front), offer),
             rows=front[:, None],
             usd=rows.usd[front],
+            unpriced=rows.unpriced[front],
             hours=rows.hours[front],
             interruptions=rows.interruptions[front],
         )
@@ -84,12 +94,14 @@ def _extend(part: Runs | None, rows: Rows, mine: NDArray[np.int64], offer: int) 
     left, right = (index.ravel() for index in np.indices((len(part.offer), len(front))))
     row = front[right]
     usd, hours = part.usd[left] + rows.usd[row], part.hours[left] + rows.hours[row]
-    kept = _thinned(pareto_front(usd, hours))
+    unpriced = part.unpriced[left] + rows.unpriced[row]
+    kept = _thinned(pareto_front(ranked_usd(usd, unpriced), hours))
     left, row = left[kept], row[kept]
     return Runs(
         offer=part.offer[left],
         rows=np.column_stack((part.rows[left], row)),
         usd=usd[kept],
+        unpriced=unpriced[kept],
         hours=hours[kept],
         interruptions=part.interruptions[left] + rows.interruptions[row],
     )
@@ -107,10 +119,11 @@ def score(runs: Runs, objective: str) -> Array:
     """What the objective makes small: dollars, hours, or their product ("balanced": 1 % of either weighs the same).
 
     "time" takes the cheapest of the runs within FASTEST_SLACK of the fastest: the last minutes cost the most.
+    A run with an unknown price loses to every run whose price is known, except in "time" to slower ones.
     """
     if objective == "time":
         quick = runs.hours <= (1.0 + FASTEST_SLACK) * runs.hours.min()
-        return np.where(quick, runs.usd, np.inf)
+        return np.where(quick, runs.ranked_usd, np.inf)
     if objective == "balanced":
-        return np.log(np.maximum(runs.usd, 1e-9)) + np.log(runs.hours)
-    return runs.usd + 1e-6 * runs.hours
+        return ranked_usd(np.log(np.maximum(runs.usd, 1e-9)) + np.log(runs.hours), runs.unpriced)
+    return runs.ranked_usd + 1e-6 * runs.hours

@@ -36,9 +36,9 @@ class Machines:
     slots_per_node: int = 0
 
     @property
-    def burn_usd_per_hour(self) -> float:
-        """Dollars per hour of all nodes; an unknown price counts as 0 here and is reported elsewhere."""
-        return self.nodes * (self.usd_per_hour or 0.0)
+    def all_usd_per_hour(self) -> float | None:
+        """Dollars per hour of all nodes; None = unknown."""
+        return None if self.usd_per_hour is None else self.nodes * self.usd_per_hour
 
     @property
     def owned(self) -> bool:
@@ -52,6 +52,11 @@ class StageFleet:
 
     gpus: Machines | None
     sandbox: Machines | None
+
+    @property
+    def machines(self) -> list[Machines]:
+        """GPU and sandbox machines, as far as there are any."""
+        return [machines for machines in (self.gpus, self.sandbox) if machines is not None]
 
     @property
     def num_gpus(self) -> int:

@@ -10,6 +10,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def ranked_usd(usd: NDArray[np.float64], unpriced: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Dollars for comparing only: what has an unknown price ranks behind everything whose price is known.
+
+    usd: what is known; unpriced: how many parts have no price.  Fewer unknown parts first, then fewer known dollars.
+    """
+    if not unpriced.any():
+        return usd
+    finite = np.abs(usd[np.isfinite(usd)])
+    return np.asarray(usd + (1.0 + 2.0 * finite.max(initial=0.0)) * unpriced)
+
+
 def best_by_group(group: NDArray[np.int64], cost: NDArray[np.float64]) -> NDArray[np.int64]:
     """Row number of the smallest finite `cost` in each group, groups ascending; groups without one are left out.
 

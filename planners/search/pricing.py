@@ -9,6 +9,7 @@ import numpy as np
 
 from planners.physics.columns import Table
 from planners.physics.overhead import OWN_START_UP_HOURS, START_UP_HOURS, Lost, lost_to_interruptions
+from planners.search.pareto import ranked_usd
 from planners.spec.fleet import CLOUDS
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Market:
 
     machine: NDArray[np.int64]
     usd_per_hour: Array
+    """NaN = unknown."""
     spot: Array
     place: NDArray[np.int64]
     """Row of the sandbox places; -1 = no sandbox machines there."""
@@ -49,11 +51,19 @@ class Rows(Table):
     hours: Array
     """From the request for machines to the end."""
     usd: Array
-    """Machines only."""
+    """Machines only, of those that have a price."""
     usd_per_hour: Array
+    """Of the machines that have a price."""
+    unpriced: Array
+    """Kinds of machines without a known price: 0, 1 or 2."""
     gpus: Array
     interruptions: Array
     sandbox_nodes: Array
+
+    @property
+    def ranked_usd(self) -> Array:
+        """Dollars for comparing: unknown ranks behind known."""
+        return ranked_usd(self.usd, self.unpriced)
 
 
 def start_up_hours(cloud: str, host: HostWork | None) -> float:
@@ -96,17 +106,19 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
     offer, candidate = pair(market.machine, candidates.machine)
     nodes, gpus = candidates.nodes[candidate], candidates.gpus[candidate]
     wish = candidates.wish[candidate]
-    if places is None:
-        sandbox_usd, sandbox_nodes = np.zeros(len(offer)), np.zeros(len(offer))
-    else:
+    price = market.usd_per_hour[offer]
+    unpriced = np.isnan(price).astype(np.float64)
+    sandbox_usd, sandbox_nodes = np.zeros(len(offer)), np.zeros(len(offer))
+    if places is not None:
         at = market.place[offer]
         there = at >= 0
-        sandbox_usd, sandbox_nodes = np.full(len(offer), np.inf), np.zeros(len(offer))
+        sandbox_usd[~there] = np.inf
         sandbox_usd[there] = places.usd_per_hour[at[there], wish[there]]
         sandbox_nodes[there] = places.nodes[at[there], wish[there]]
+        unpriced[there] += places.unpriced[at[there], wish[there]]
     lost = interrupted(candidates.hours[candidate], gpus=gpus, nodes=nodes, spot=market.spot[offer])
     hours = candidates.hours[candidate] + lost.hours + market.start_up_hours[offer]
-    rate = nodes * market.usd_per_hour[offer] + sandbox_usd
+    rate = nodes * np.nan_to_num(price) + sandbox_usd
     allowed = (nodes <= market.max_nodes[offer]) & (gpus <= market.max_gpus[offer])
     return Rows(
         offer=offer,
@@ -114,6 +126,7 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
         hours=hours,
         usd=np.where(allowed, hours * rate, np.inf),
         usd_per_hour=rate,
+        unpriced=unpriced,
         gpus=gpus,
         interruptions=lost.interruptions,
         sandbox_nodes=sandbox_nodes,
@@ -121,7 +134,7 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
 
 
 def within(rows: Rows, sieve: Rejections, *, max_usd_per_hour: float | None, name: str) -> Rows:
-    """The rows that can be bought at all and stay under the burn limit."""
+    """The rows that can be bought at all and stay under the burn limit, as far as their prices are known."""
     alive = np.ones(len(rows.offer), dtype=bool)
 
     def label(row: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from planners.domain import CapacityType
 from planners.search.search import explore
-from planners.search.selection import NoFleetError, choose
+from planners.search.selection import NoFleetError, choose, run_usd
 
 if TYPE_CHECKING:
     from planners.inputs import PlanInputs
@@ -72,7 +72,7 @@ def _least_burn(found: SearchResult) -> float | None:
 
 def _named(found: SearchResult, row: int) -> str:
     runs = found.runs
-    money = f"${runs.usd[row]:,.0f} in {runs.hours[row]:,.1f} hours"
+    money = f"{run_usd(runs, row)} in {runs.hours[row]:,.1f} hours"
     if runs.offer[row] < 0:
         return money
     offer = found.offers.row(int(runs.offer[row]), named=True)

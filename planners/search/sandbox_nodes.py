@@ -10,6 +10,7 @@ import polars as pl
 
 from planners.physics.sandbox import slots_per_node
 from planners.search.offers import PRICED, UNKNOWN_SANDBOX_PRICE, cheapest_zone, matches, may_be_bought, place_rules
+from planners.search.pareto import ranked_usd
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,12 +31,15 @@ class SandboxPlaces:
     offer: NDArray[np.int64]
     nodes: Array
     usd_per_hour: Array
+    """Infinite where no offer has as many slots; 0 where the price is unknown."""
+    unpriced: Array
+    """1 where the price is unknown, else 0."""
 
     @property
     def cheapest(self) -> int:
         """The place that serves most of the wishes, and of those the cheapest: for GPUs that have none beside them."""
         served = np.isfinite(self.usd_per_hour)
-        usd = np.where(served, self.usd_per_hour, 0.0).sum(axis=1)
+        usd = np.where(served, ranked_usd(self.usd_per_hour, self.unpriced), 0.0).sum(axis=1)
         return int(np.lexsort((usd, -served.sum(axis=1)))[0])
 
 
@@ -72,22 +76,24 @@ def place_sandboxes(offers: pl.DataFrame, wishes: Array, max_nodes: Array) -> Sa
     """The cheapest offer and its nodes for each place and each wished number of slots (ascending or not).
 
     nodes = ceil(wish / slots per node), at most `max_nodes` of each offer (infinite dollars where no offer of a place
-    has as many); cost = nodes × price, owned machines of unknown price counting as free.
+    has as many); cost = nodes × price; machines of unknown price are taken only where no other is.
     """
     places: dict[tuple[str, str], int] = {}
     keys = offers.select("cloud", "region").rows()
     place = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)
     slots = offers["slots"].to_numpy()
     price = offers["usd_per_hour"].fill_null(0.0).to_numpy()
+    unknown = offers["usd_per_hour"].is_null().cast(pl.Float64).to_numpy()
     shape = (len(places), len(wishes))
     best = np.zeros(shape, dtype=np.int64)
-    nodes, usd = np.zeros(shape), np.full(shape, np.inf)
+    nodes, usd, unpriced = np.zeros(shape), np.full(shape, np.inf), np.zeros(shape)
     wanted = np.ceil(wishes[None, :] / slots[:, None]) if len(keys) else np.empty((0, len(wishes)))
     cost = np.where(wanted <= max_nodes[:, None], wanted * price[:, None], np.inf) if len(keys) else wanted
     for index in range(len(places)):
         rows = np.flatnonzero(place == index)
-        winner = rows[np.argmin(cost[rows], axis=0)]
+        winner = rows[np.argmin(ranked_usd(cost[rows], unknown[rows, None]), axis=0)]
         best[index] = winner
         nodes[index] = wanted[winner, np.arange(len(wishes))]
         usd[index] = cost[winner, np.arange(len(wishes))]
-    return SandboxPlaces(places=places, offers=offers, offer=best, nodes=nodes, usd_per_hour=usd)
+        unpriced[index] = unknown[winner]
+    return SandboxPlaces(places=places, offers=offers, offer=best, nodes=nodes, usd_per_hour=usd, unpriced=unpriced)

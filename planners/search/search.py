@@ -200,7 +200,7 @@ def _market(
     names = offers.select("cloud", "region", "instance_type", "gpu", "capacity_type").rows()
     return Market(
         machine=offers["machine"].to_numpy(),
-        usd_per_hour=offers["usd_per_hour"].fill_null(0.0).to_numpy(),
+        usd_per_hour=offers["usd_per_hour"].fill_null(np.nan).to_numpy(),
         spot=(offers["capacity_type"] == "spot").cast(pl.Float64).to_numpy(),
         place=np.array([known.get((cloud, region), anywhere) for cloud, region, *_ in names], dtype=np.int64),
         max_nodes=np.array(

@@ -67,7 +67,7 @@ def choose(spec: RunSpec, found: SearchResult, *, pick: int | None = None, margi
 
 
 def _inside(spec: RunSpec, runs: Runs, margin: float) -> NDArray[np.bool_]:
-    """Runs within the limits, inside the margin if any is."""
+    """Runs within the limits, inside the margin if any is.  An unknown price neither keeps nor breaks a limit."""
     hours = spec.limits.hours or LONGEST_HOURS
     usd = spec.limits.usd or np.inf
     spare = (runs.hours <= margin * hours) & (runs.usd <= margin * usd)
@@ -79,24 +79,25 @@ def _alternatives(
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """The pick, then cheapest, fastest, less risk, each cloud's best, then the front spread by hours."""
     named: dict[int, str] = {best: "picked"}
-    usd, hours, risk = runs.usd[allowed], runs.hours[allowed], runs.interruptions[allowed]
-    _name(named, runs, int(allowed[np.argmin(usd)]), "cheapest")
-    _name(named, runs, int(allowed[np.argmin(hours + 1e-9 * usd)]), "fastest")
+    usd, hours, risk = runs.ranked_usd[allowed], runs.hours[allowed], runs.interruptions[allowed]
+    if not runs.unpriced[allowed].all():
+        _name(named, runs, int(allowed[np.argmin(usd)]), "cheapest")
+    _name(named, runs, int(allowed[np.lexsort((usd, hours))[0]]), "fastest")
     if runs.interruptions[best] > RISKY:
-        near = usd <= 2.0 * runs.usd[best]
+        near = usd <= 2.0 * runs.ranked_usd[best]
         _name(named, runs, int(allowed[np.flatnonzero(near)[np.argmin(risk[near])]]), "less risk")
     for cloud, rows in found.by_cloud(allowed).items():
         if best in rows:
             continue
         same_pace = rows[runs.hours[rows] <= 1.25 * runs.hours[best]]
         if len(same_pace):
-            _name(named, runs, int(same_pace[np.argmin(runs.usd[same_pace])]), f"best on {cloud}")
+            _name(named, runs, int(same_pace[np.argmin(runs.ranked_usd[same_pace])]), f"best on {cloud}")
     front = allowed[pareto_front(usd, hours)]
     for row in front[np.argsort(np.abs(np.log(runs.hours[front] / runs.hours[best])))]:
         if len(named) >= MAX_ALTERNATIVES:
             break
         _name(named, runs, int(row), "")
-    rest = sorted((row for row in named if row != best), key=lambda row: (float(runs.usd[row]), row))
+    rest = sorted((row for row in named if row != best), key=lambda row: (float(runs.ranked_usd[row]), row))
     rows = np.array([best, *rest], dtype=np.int64)
     return rows, tuple(named[int(row)] for row in rows)
 
@@ -105,7 +106,7 @@ def _name(named: dict[int, str], runs: Runs, row: int, label: str) -> None:
     """Adds a row unless it is close to one that is there."""
     for other in named:
         same_place = runs.offer[row] == runs.offer[other] or not label.startswith("best on")
-        close = _close(runs.usd[row], runs.usd[other]) and _close(runs.hours[row], runs.hours[other])
+        close = _close(runs.ranked_usd[row], runs.ranked_usd[other]) and _close(runs.hours[row], runs.hours[other])
         if close and same_place:
             return
     named[row] = label
@@ -125,15 +126,23 @@ def _over_limits(spec: RunSpec, found: SearchResult) -> tuple[str, str]:
     in_time, in_budget = runs.hours <= hours, runs.usd <= (limits.usd or np.inf)
     said = []
     if in_time.any():
-        said.append(f"within {hours:g} hours the cheapest costs {_said(runs, in_time, runs.usd)}")
+        said.append(f"within {hours:g} hours the cheapest costs {_said(runs, in_time, runs.ranked_usd)}")
     if in_budget.any() and limits.usd:
         said.append(f"within ${limits.usd:,.6g} the fastest takes {_said(runs, in_budget, runs.hours)}")
     if not said:
-        said.append(f"the cheapest is {_said(runs, np.ones(len(runs.usd), dtype=bool), runs.usd)}")
+        said.append(f"the cheapest is {_said(runs, np.ones(len(runs.usd), dtype=bool), runs.ranked_usd)}")
     return f"no fleet stays within {' and '.join(parts)}", "; ".join(said)
 
 
 def _said(runs: Runs, among: NDArray[np.bool_], small: Array) -> str:
     rows = np.flatnonzero(among)
     row = int(rows[np.argmin(small[rows])])
-    return f"${runs.usd[row]:,.0f} in {runs.hours[row]:,.1f} hours"
+    return f"{run_usd(runs, row)} in {runs.hours[row]:,.1f} hours"
+
+
+def run_usd(runs: Runs, row: int) -> str:
+    """`$1,234`, `at least $1,234` or `an unknown price`."""
+    known = f"${runs.usd[row]:,.0f}"
+    if not runs.unpriced[row]:
+        return known
+    return f"at least {known}" if runs.usd[row] > 0 else "an unknown price"

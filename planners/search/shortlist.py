@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.plan.cost_lines import stage_lines, total_usd
+from planners.plan.cost_lines import stage_lines, total_usd, unpriced_lines
 from planners.search.combine import LONGEST_HOURS, Runs, score
 from planners.search.evaluate import outcome
 from planners.search.fleets import fleet_of, picks_of
@@ -39,18 +39,20 @@ def refined(spec: RunSpec, found: SearchResult, prices: Prices, constants: Const
         return found
     rows = shortlist(spec, found)
     choice = Selection(rows=rows, labels=("",) * len(rows))
-    hours, usd, risk = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows))
+    hours, usd, unpriced, risk = np.zeros((4, len(rows)))
     for stage, search in enumerate(found.stages):
         result = outcome(picks_of(found, choice, stage, year=year), constants)
         taken = np.asarray(result.hours)
         hours += taken
         risk += np.asarray(result.interruptions)
-        usd += [
-            total_usd(stage_lines(search.demand, fleet_of(found, int(run), stage), float(each), prices))
+        bills = [
+            stage_lines(search.demand, fleet_of(found, int(run), stage), float(each), prices)
             for run, each in zip(rows, taken, strict=True)
         ]
+        usd += [total_usd(lines) for lines in bills]
+        unpriced += [unpriced_lines(lines) for lines in bills]
     runs = found.runs.take(rows)
-    exact = Runs(offer=runs.offer, rows=runs.rows, usd=usd, hours=hours, interruptions=risk)
+    exact = Runs(offer=runs.offer, rows=runs.rows, usd=usd, unpriced=unpriced, hours=hours, interruptions=risk)
     return dataclasses.replace(found, runs=exact)
 
 
@@ -70,7 +72,7 @@ def shortlist(spec: RunSpec, found: SearchResult) -> NDArray[np.int64]:
 
 def _spread(runs: Runs, among: NDArray[np.int64]) -> set[int]:
     """The front of some runs, at most SPREAD points, ends included; and the one with the least risk."""
-    front = among[pareto_front(runs.usd[among], runs.hours[among])]
+    front = among[pareto_front(runs.ranked_usd[among], runs.hours[among])]
     picks = np.linspace(0, len(front) - 1, min(SPREAD, len(front))).round().astype(np.int64)
     calm = among[np.argmin(runs.interruptions[among])]
     return {*front[picks].tolist(), int(calm)}

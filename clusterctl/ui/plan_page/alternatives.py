@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from clusterctl.ui.formats import (
+    UNKNOWN,
     DurationUnit,
     count,
     duration_unit,
@@ -61,8 +62,9 @@ def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Cel
     is_choice = other.number == plan.frontier_chosen
     base = next((option for option in plan.alternatives if option.number == plan.frontier_chosen), plan)
     time, time_band = hours_band(other.hours, unit)
-    money, money_band = usd_band(other.usd)
-    more_usd, more_hours = other.usd.p50 - base.usd.p50, other.hours.p50 - base.hours.p50
+    money, money_band = usd_band(other.usd, at_least=other.at_least)
+    more_usd = None if other.at_least or base.at_least else other.usd.p50 - base.usd.p50
+    more_hours = other.hours.p50 - base.hours.p50
     style = Style.STRONG if is_choice else Style.PLAIN
     capacity = other.capacity_type.replace("_", " ")
     label = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
@@ -89,15 +91,17 @@ def sensitivity(plan: Plan, view: View) -> list[Line]:
     """The inputs to which the result is most sensitive, each over its own range; then what would narrow the band."""
     shown = plan.movers if view.verbose else plan.movers[:SHOWN_INPUTS]
     bar_cells = 16 if view.cells < 120 else 28
-    ends = [plan.usd.p50, *(end for row in shown for end in (row.usd_low, row.usd_high))]
+    ends = [plan.usd.p50, *(end for row in shown for end in (row.usd_low, row.usd_high) if end is not None)]
     rows = [_sensitivity(row, plan, (min(ends), max(ends)), bar_cells) for row in shown]
     return draw(SENSITIVITY_COLUMNS, rows, view.cells) + _narrow(plan, view)
 
 
 def _sensitivity(row: Sensitivity, plan: Plan, span: tuple[float, float], bar_cells: int) -> list[Cell]:
-    low, high = sorted((row.usd_low, row.usd_high))
     unit = duration_unit(plan.hours.p50 * 3600)
     times = f"{unit.of(row.hours_low * 3600)} – {unit.text(row.hours_high * 3600)}"
+    if row.usd_low is None or row.usd_high is None:
+        return [row.input, row.low, row.high, "", UNKNOWN, "", times]
+    low, high = sorted((row.usd_low, row.usd_high))
     drawn = cell(range_bar(low, plan.usd.p50, high, span, bar_cells), Style.GPU_TIME)
     return [row.input, row.low, row.high, f"{usd(row.usd_low)} –", usd(row.usd_high), drawn, times]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clusterctl.ui.formats import count, exact_usd, number, percent, unit_price, usd
+from clusterctl.ui.formats import count, exact_usd, least_usd, number, percent, unit_price
 from clusterctl.ui.plan_page.view import View, labelled
 from clusterctl.ui.spans import Line, Span, Style, line
 from clusterctl.ui.table import Cell, Column, cell, draw, right
@@ -45,9 +45,8 @@ def bill(plan: Plan, view: View) -> list[Line]:
 def outcome_text(plan: Plan, outcome: UnitCost) -> str:
     """`$18.57 per 1,000 rewarded samples`, without the stage's name where there is but one stage."""
     name = outcome.name.removeprefix(f"{plan.stages[0].name}: ") if len(plan.stages) == 1 else outcome.name
-    if "per " in name:
-        return f"{usd(outcome.usd)} {name}"
-    return f"{name} at {usd(outcome.usd)}"
+    cost = least_usd(outcome.usd, at_least=outcome.at_least)
+    return f"{cost} {name}" if "per " in name else f"{name} at {cost}"
 
 
 def total_usd(lines: Sequence[BillLine]) -> float:

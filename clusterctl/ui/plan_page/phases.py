@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from clusterctl.ui.formats import (
-    UNKNOWN,
     DurationUnit,
     column,
     count,
@@ -69,7 +68,7 @@ def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list
         stage.name,
         stage.kind,
         *hours_band(stage.hours, unit),
-        *(usd_band(stage.usd) if stage.usd else (UNKNOWN, "")),
+        *usd_band(stage.usd, at_least=stage.at_least),
         percent(share),
         cell(bar(share, 12), Style.GPU_TIME),
         sure,

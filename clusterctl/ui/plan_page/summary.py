@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clusterctl.ui.formats import count, hours_band, number, percent, usd, usd_band
+from clusterctl.ui.formats import UNKNOWN, count, hours_band, number, percent, usd, usd_band
 from clusterctl.ui.plan_page.view import View, flow, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, line_width, wrap
 from planners.plan.value import Plan
@@ -30,14 +30,16 @@ def price_age(plan: Plan) -> Span:
     """`prices of 2026-11-01, 22 days old`, coloured when old; `your prices` where the spec states all of them."""
     prices = plan.prices
     if prices.oldest is None or prices.newest is None or prices.age_days is None:
-        if plan.lines and all(bill_line.source.startswith("your price") for bill_line in plan.lines):
-            return Span("your prices", Style.DIM)
-        return Span("prices of unknown age", Style.WARN)
+        if prices.undated:
+            return Span("prices of unknown age", Style.WARN)
+        is_priced = any(bill_line.usd is not None for bill_line in plan.lines)
+        return Span("your prices", Style.DIM) if is_priced else Span("no known price", Style.WARN)
     days = "today" if prices.age_days == 0 else f"{count(prices.age_days, 'day')} old"
     if prices.oldest == prices.newest:
         text = f"prices of {prices.oldest}, {days}"
     else:
         text = f"prices of {prices.oldest} to {prices.newest}, up to {days}"
+    text += f"; {len(prices.undated)} of unknown age" if prices.undated else ""
     old = prices.age_days > OLD_DAYS or (prices.spot_age_days or 0) > OLD_SPOT_DAYS
     return Span(text, Style.WARN if old else Style.DIM)
 
@@ -45,12 +47,11 @@ def price_age(plan: Plan) -> Span:
 def choice(plan: Plan, view: View) -> list[Line]:
     """Where, how long, how much, how sure; then the limits and what the calibration doesn't cover."""
     time, time_band = hours_band(plan.hours)
-    money, money_band = usd_band(plan.usd)
-    at_least = [Span("at least ", Style.WARN)] if plan.at_least else []
+    money, money_band = usd_band(plan.usd, at_least=plan.at_least)
     parts = [
         line(Span(plan.fleet, Style.STRONG)),
         line(Span(time, Style.STRONG), f" {time_band}"),
-        [*at_least, Span(money, Style.STRONG), Span(f" {money_band}")],
+        _money(money, money_band),
         [how_sure(plan)],
     ]
     lines: list[Line] = []
@@ -62,6 +63,14 @@ def choice(plan: Plan, view: View) -> list[Line]:
     if outside:
         lines += labelled("outside", [line("the calibrated range: ", Span("; ".join(outside), Style.WARN))], view.cells)
     return lines + labelled("limits", _limits(plan), view.cells)
+
+
+def _money(money: str, money_band: str) -> Line:
+    """`at least $9,900 ($8,100–$14,800)`, or that nobody knows."""
+    if money == UNKNOWN:
+        return line(Span("unknown dollars", Style.WARN))
+    known = money.removeprefix("at least ")
+    return line(Span(money.removesuffix(known), Style.WARN), Span(known, Style.STRONG), f" {money_band}")
 
 
 def _spread(parts: list[Line], cells: int) -> list[Line]:
@@ -96,20 +105,24 @@ def _limits(plan: Plan) -> list[Line]:
     limits = plan.spec.get("limits")
     if not isinstance(limits, dict):
         return []
+    no_rate = plan.usd_per_hour is None
     pairs = (
-        ("usd", usd, plan.usd.p90, "P90 "),
-        ("hours", lambda value: f"{number(value)} h", plan.hours.p90, "P90 "),
-        ("usd_per_hour", lambda value: f"{usd(value)}/h", plan.usd_per_hour, ""),
+        ("usd", usd, plan.usd.p90, "P90 ", plan.at_least),
+        ("hours", lambda value: f"{number(value)} h", plan.hours.p90, "P90 ", False),
+        ("usd_per_hour", lambda value: f"{usd(value)}/h", plan.known_usd_per_hour, "", no_rate),
     )
     out: list[Line] = []
-    for name, text, used, which in pairs:
+    for name, text, used, which, unpriced in pairs:
         limit = limits.get(name)
         if not isinstance(limit, int | float) or limit <= 0:
             continue
         share = used / limit
         style = Style.WARN if share > 1 else Style.PLAIN
         said = f"is {percent(share - 1)} over" if share > 1 else f"uses {percent(share)}"
-        out.append(line(f"{text(float(limit))}: ", Span(f"{which}{said}", style)))
+        if unpriced:
+            style, rest = Style.WARN, "what has no price comes on top"
+            said = f"{said}; {rest}" if used else f"unknown; {rest}"
+        out.append(line(f"{text(float(limit))}: ", Span(f"{which if used else ''}{said}", style)))
     return out
 
 

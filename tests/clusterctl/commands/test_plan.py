@@ -186,8 +186,10 @@ def test_what_cannot_be_had_exits_3_and_names_the_nearest(plan: Plan, tmp_path: 
 def test_old_prices_are_refused_when_asked(plan: Plan) -> None:
     done = plan("rlcef", "--max-price-age", "1", *DAY)
     assert (done.code, done.out) == (4, "")
-    assert re.match(r"error: the oldest price of this plan is \d+ days old; --max-price-age allows 1\n", done.err)
+    assert re.match(r"error: the price of .+ is \d+ days old; --max-price-age allows 1\n", done.err)
     assert plan("rlcef", "--max-price-age", "100000", *DAY).code == 0
+    machines = plan("rlcef", "--max-price-age", "400", *DAY)
+    assert (machines.code, "boot disks" in machines.err) == (4, True), "disks of 2024 count as machines do"
 
 
 def test_an_edited_plan_exits_5(plan: Plan, tmp_path: Path) -> None:

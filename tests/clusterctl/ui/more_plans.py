@@ -119,6 +119,11 @@ def unpriced_plan() -> Plan:
         fleet="gcp us-central1, spot",
         at_least=True,
         usd=band(8_100, 9_900, 14_800),
+        usd_per_hour=None,
+        economics=(
+            UnitCost(name="per 1,000 rewarded samples", usd=12.08, at_least=True, formula="9,900 / 819.2 thousand"),
+            UnitCost(name="break-even: unknown × solved task", usd=3.0, formula="at least $9,900 / $3"),
+        ),
         prices=PriceAge(
             newest=date(2026, 11, 1), oldest=spot, age_days=174, spot_age_days=174, book="embedded, 2026-11-01"
         ),

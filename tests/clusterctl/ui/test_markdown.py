@@ -29,7 +29,7 @@ def test_a_comparison_names_the_baseline(golden: Golden) -> None:
         rlcef_plan(), unpriced_plan(), base_label="main", other_label="branch", titles=("main", "branch")
     )
     text = render_markdown(unpriced_plan(), source="run.yaml", found=found)
-    assert "### run.yaml: at least $9,900 in 31 h (−$5,540)" in text
+    assert "### run.yaml: at least $9,900 in 31 h (Δ$ unknown)" in text
     golden("plan/comment_compared.md", text)
 
 

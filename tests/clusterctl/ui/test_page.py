@@ -114,6 +114,10 @@ def test_wide_letters_keep_the_columns_straight() -> None:
 
 def test_equal_age_is_said_in_the_first_line() -> None:
     plan = rlcef_plan()
-    unknown = plan.prices.model_copy(update={"newest": None, "oldest": None, "age_days": None})
+    own = plan.prices.model_copy(update={"newest": None, "oldest": None, "age_days": None})
+    unknown = own.model_copy(update={"undated": ("boot disks",)})
     assert "prices of 2026-11-01, 22 days old" in page(plan).splitlines()[0]
     assert "prices of unknown age" in page(plan.model_copy(update={"prices": unknown}))
+    assert "your prices" in page(plan.model_copy(update={"prices": own})).splitlines()[0]
+    partly = plan.prices.model_copy(update={"undated": ("boot disks",)})
+    assert "22 days old; 1 of unknown age" in page(plan.model_copy(update={"prices": partly}), 140)

@@ -11,8 +11,8 @@ from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESI
 
 from planners.inputs import PlanInputs
 from planners.plan.build import build_plan
-from planners.plan.cost_lines import API_UNIT, Prices
-from planners.plan.unit_prices import ExtraPrices, TokenPrices
+from planners.plan.cost_lines import Prices
+from planners.plan.unit_prices import API_UNIT, ExtraPrices, TokenPrices
 from planners.plan.value import Plan
 from planners.search.fleets import Machines, StageFleet
 
@@ -296,7 +296,7 @@ def test_machines_burn_by_node_and_own_ones_are_not_in_a_cloud() -> None:
         gpu="H100",
         gpus_per_node=8,
     )
-    assert machines.burn_usd_per_hour == 150.0
+    assert machines.all_usd_per_hour == 150.0
     assert not machines.owned
     assert dataclasses.replace(machines, cloud="slurm:x").owned
     assert StageFleet(gpus=machines, sandbox=None).num_gpus == 24

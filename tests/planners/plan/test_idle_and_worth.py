@@ -97,7 +97,7 @@ def test_dollars_per_outcome_and_break_even(usd: float, solved: float, worth: fl
         outcomes={"attempts": 2 * solved, "solved tasks": solved},
     )
     stated = OutcomeValue(outcome="solved issue", usd_per_outcome=worth, tasks_per_feature=tasks)
-    rows = {row.name.split(":")[-1].strip(): row for row in economics([demand], [usd], stated)}
+    rows = {row.name.split(":")[-1].strip(): row for row in economics([(demand, usd, False)], stated)}
     assert rows["per solved task"].usd == pytest.approx(usd / solved)
     assert rows["per attempt"].usd == pytest.approx(usd / solved / 2)
     assert rows["per feature"].usd == pytest.approx(usd / solved * tasks)

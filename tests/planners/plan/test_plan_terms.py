@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -43,7 +44,11 @@ def test_every_number_has_a_term(made: Plan) -> None:
         shown |= {f"idle.{stage.name}"} if stage.idle else set()
         shown |= {f"waste.{stage.name}.{kind.replace(' ', '-')}" for kind in stage.waste_hours}
         assert len({phase.id for phase in stage.phases}) == len(stage.phases)
+    shown |= {"usd." + re.sub(r"[^a-z0-9]+", "_", cost.name.lower()).strip("_") for cost in made.economics}
     assert shown <= set(made.terms)
+    assert not [identity for identity in made.terms if identity.count("phase.") > 1]
+    for cost in made.economics:
+        assert any(term.value == cost.usd and term.formula == cost.formula for term in made.terms.values())
 
 
 def test_inputs_exist_and_lead_to_sources(made: Plan) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from clusterctl.catalog.book_folder import embedded_dir
 from clusterctl.catalog.price_book import load_book
-from planners.plan.unit_prices import TokenPrices
+from planners.plan.unit_prices import TOKEN_COLUMNS, TokenPrices
 from planners.spec.models import ApiModel
 
 
@@ -26,22 +26,24 @@ def prices() -> TokenPrices:
     ],
 )
 def test_tolerant_names(prices: TokenPrices, name: str, usd: float) -> None:
-    found = prices.find(ApiModel(name=name))
-    assert found.input == usd
+    found = prices.find(ApiModel(name=name), "input tokens")
+    assert found.usd == usd
     assert found.as_of is not None
 
 
 @pytest.mark.parametrize("name", ["claude", "my-own-model", "gpt-5-mini-and-more", "///"])
 def test_an_unknown_model_has_no_price(prices: TokenPrices, name: str) -> None:
-    found = prices.find(ApiModel(name=name))
-    assert (found.input, found.cached_input, found.output) == (None, None, None)
+    assert [prices.find(ApiModel(name=name), kind).usd for kind in TOKEN_COLUMNS] == [None, None, None]
 
 
-def test_stated_prices_win_field_by_field(prices: TokenPrices) -> None:
-    found = prices.find(ApiModel(name="claude-sonnet-4.5", input_usd_per_million_tokens=2.0))
-    assert (found.input, found.source) == (2.0, "the run spec")
-    assert found.output == 15.0
+def test_stated_prices_win_kind_by_kind(prices: TokenPrices) -> None:
+    model = ApiModel(name="claude-sonnet-4.5", input_usd_per_million_tokens=2.0)
+    stated, listed = prices.find(model, "input tokens"), prices.find(model, "output tokens")
+    assert (stated.usd, stated.source, stated.as_of, stated.stated) == (2.0, "the run spec", None, True)
+    assert (listed.usd, listed.stated) == (15.0, False)
+    assert listed.as_of is not None, "a price of the book keeps its day beside one that the spec states"
 
 
 def test_cached_input_without_a_price_is_billed_uncached(prices: TokenPrices) -> None:
-    assert prices.find(ApiModel(name="my-own-model", input_usd_per_million_tokens=2.0)).cached_input == 2.0
+    model = ApiModel(name="my-own-model", input_usd_per_million_tokens=2.0)
+    assert prices.find(model, "cached input tokens").usd == 2.0

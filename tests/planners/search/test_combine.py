@@ -19,12 +19,14 @@ STAGE = st.lists(ROW, max_size=8)
 
 
 def rows_of(stage: list[tuple[int, float, float, float]]) -> Rows:
-    columns = np.array(stage, dtype=np.float64).reshape(-1, 4).T
+    columns = np.array(stage, dtype=np.float64).reshape(len(stage), -1).T if stage else np.empty((5, 0))
     zeros = np.zeros(len(stage))
+    unpriced = columns[4] if len(columns) > 4 else zeros
     return Rows(
         offer=columns[0].astype(np.int64),
         candidate=np.arange(len(stage)),
         usd=columns[1],
+        unpriced=unpriced,
         hours=columns[2],
         interruptions=columns[3],
         usd_per_hour=zeros,
@@ -63,6 +65,7 @@ def test_the_best_run_is_the_best_of_all_combinations(
         offer=np.zeros(len(usd), dtype=np.int64),
         rows=np.zeros((len(usd), len(stages)), dtype=np.int64),
         usd=usd,
+        unpriced=np.zeros(len(usd)),
         hours=hours,
         interruptions=usd,
     )
@@ -74,6 +77,24 @@ def test_the_best_run_is_the_best_of_all_combinations(
         assert runs.interruptions[run] == pytest.approx(sum(float(rows.interruptions[0]) for rows in chosen))
         offers = {int(rows.offer[0]) for rows, on_gpus in zip(chosen, tied, strict=True) if on_gpus}
         assert offers <= {int(runs.offer[run])}
+
+
+@given(
+    stages=st.lists(st.lists(st.tuples(*[st.integers(0, 2)] * 5), min_size=1, max_size=6), min_size=1, max_size=2),
+    objective=st.sampled_from(["cost", "time", "balanced"]),
+)
+def test_an_unknown_price_never_wins_over_a_known_one(stages: list[list[tuple[int, ...]]], objective: str) -> None:
+    each = [rows_of([(0, 10.0 * row[1], 1.0 + row[2], 0.0, float(row[4] > 1)) for row in stage]) for stage in stages]
+    runs = combine(each, [rows.offer for rows in each])
+    is_priced = runs.unpriced == 0
+    possible = all((rows.unpriced == 0).any() for rows in each)
+    assert is_priced.any() == possible, "the cheapest whose price is known stays on the front"
+    if possible:
+        assert runs.usd[is_priced].min() == sum(rows.usd[rows.unpriced == 0].min() for rows in each)
+    best = int(np.argmin(score(runs, objective)))
+    rivals = is_priced & (runs.hours <= (1 + FASTEST_SLACK) * runs.hours.min()) if objective == "time" else is_priced
+    assert is_priced[best] or not rivals.any()
+    assert not (rivals & (runs.usd < runs.usd[best]) & (runs.hours <= runs.hours[best])).any()
 
 
 def test_long_fronts_are_thinned_and_keep_their_ends() -> None:
@@ -89,7 +110,12 @@ def test_objectives_pick_what_they_say(data: list[tuple[float, float]]) -> None:
     usd, hours = np.array(data).T
     none = np.zeros(len(data))
     runs = Runs(
-        offer=none.astype(np.int64), rows=none.astype(np.int64)[:, None], usd=usd, hours=hours, interruptions=none
+        offer=none.astype(np.int64),
+        rows=none.astype(np.int64)[:, None],
+        usd=usd,
+        unpriced=none,
+        hours=hours,
+        interruptions=none,
     )
     assert usd[np.argmin(score(runs, "cost"))] == pytest.approx(usd.min(), rel=1e-3)
     quick = hours <= (1 + FASTEST_SLACK) * hours.min()

@@ -90,6 +90,7 @@ def test_rows_that_cannot_be_bought_are_counted(usd: list[float], limit: float |
         hours=each,
         usd=each,
         usd_per_hour=each,
+        unpriced=np.zeros(len(usd)),
         gpus=each,
         interruptions=each,
         sandbox_nodes=np.zeros(len(usd)),

@@ -83,11 +83,13 @@ def test_each_place_gets_its_cheapest_machines_as_brute_force_finds_them(
     for place, index in placed.places.items():
         for number, wish in enumerate(wishes):
             costs = [
-                nodes * (usd or 0.0)
+                (usd is None, nodes * (usd or 0.0))
                 for cloud, region, slots, usd, limit in offers
                 if (cloud, region) == place and (nodes := -(-wish // slots)) <= limit
             ]
-            assert placed.usd_per_hour[index, number] == pytest.approx(min(costs, default=np.inf))
+            is_unpriced, usd = min(costs, default=(False, np.inf))  # a known price wins over an unknown one
+            assert placed.usd_per_hour[index, number] == pytest.approx(usd)
+            assert placed.unpriced[index, number] == is_unpriced or not costs
             if costs:
                 chosen = offers[int(placed.offer[index, number])]
                 assert chosen[:2] == place
@@ -97,7 +99,12 @@ def test_each_place_gets_its_cheapest_machines_as_brute_force_finds_them(
 def test_the_cheapest_place_serves_most_wishes_first() -> None:
     usd = np.array([[1.0, np.inf], [5.0, 9.0], [4.0, 11.0]])
     places = SandboxPlaces(
-        places={}, offers=pl.DataFrame(), offer=np.zeros((3, 2), dtype=np.int64), nodes=usd, usd_per_hour=usd
+        places={},
+        offers=pl.DataFrame(),
+        offer=np.zeros((3, 2), dtype=np.int64),
+        nodes=usd,
+        usd_per_hour=usd,
+        unpriced=np.zeros((3, 2)),
     )
     assert places.cheapest == 1
 
