@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 import typer
 
 from clusterctl import failure
-from clusterctl.errors import ClusterctlError, Infeasible, PriceError, SpecError, StateError
+from clusterctl.errors import (
+    ClusterctlError,
+    Infeasible,
+    Interrupted,
+    MachineError,
+    OutputClosed,
+    OutputError,
+    PriceError,
+    RunEnded,
+    SpecError,
+    StateError,
+)
+
+
+class PanicException(BaseException):
+    """As polars raises it: no Exception."""
 
 
 def _raise(error: BaseException) -> object:
@@ -21,6 +38,15 @@ def _raise(error: BaseException) -> object:
         (Infeasible("x"), 3),
         (PriceError("x"), 4),
         (StateError("x"), 5),
+        (RunEnded("x"), 6),
+        (MachineError("x"), 71),
+        (MemoryError(), 71),
+        (PermissionError(errno.EACCES, "Permission denied", "/f"), 71),
+        (PanicException("index out of bounds"), 70),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/f"), 70),
+        (OutputError(OSError(errno.ENOSPC, "No space left on device")), 74),
+        (Interrupted("x"), 130),
+        (OutputClosed(), 141),
         (ZeroDivisionError("x"), 70),
         (KeyboardInterrupt(), 130),
         (typer.Abort(), 130),
@@ -68,3 +94,36 @@ def test_debug_before_the_command_shows_the_cause_of_our_own_errors(
 def test_a_commands_own_exit_code_is_kept() -> None:
     assert failure.exit_code_of(lambda: 3, []) == 3
     assert failure.exit_code_of(lambda: None, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "hint"),
+    [
+        (MemoryError(), "there is no memory left", failure.NO_MEMORY),
+        (ImportError("x.so: failed to map segment from shared object"), "there is no memory left", failure.NO_MEMORY),
+        (RuntimeError("can't start new thread"), "this user may start no further thread", failure.NO_THREADS),
+        (
+            PanicException("could not spawn threads: code: 11"),
+            "this user may start no further thread",
+            failure.NO_THREADS,
+        ),
+        (BlockingIOError(errno.EAGAIN, "Try again", "/bin/x"), "/bin/x: Try again", failure.NO_THREADS),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device", failure.NO_ROOM),
+        (OSError(errno.EROFS, "Read-only file system", "/x"), "/x: Read-only file system", failure.NO_ROOM),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+            "no temporary file can be written: [Errno 2] No usable temporary directory found in ['/tmp']",
+            "make room, or name a folder with TMPDIR",
+        ),
+    ],
+)
+def test_what_the_machine_refuses_is_no_bug_of_ours(
+    error: BaseException, message: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failure.exit_code_of(lambda: _raise(error), ["plan"]) == 71
+    assert capsys.readouterr().err == f"error: {message}\n\nhint: {hint}\n"
+
+
+def test_a_reader_who_has_gone_is_told_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert failure.exit_code_of(lambda: _raise(OutputClosed()), []) == 141
+    assert capsys.readouterr() == ("", "")
