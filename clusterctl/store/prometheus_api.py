@@ -72,13 +72,13 @@ class PrometheusApi:
 
         forms: what the API takes, of a range query if it has a step.
         """
-        said: dict[str, None] = {}
+        found_problems: dict[str, None] = {}
 
         def answer(form: Mapping[str, str]) -> list[Series]:
             try:
-                return self._one(client, form, said)
+                return self._one(client, form, found_problems)
             except _NoAnswerError as error:
-                said.setdefault(f"{self.where} {error}")
+                found_problems.setdefault(f"{self.where} {error}")
                 return []
 
         with (
@@ -88,10 +88,10 @@ class PrometheusApi:
             ThreadPoolExecutor(AT_ONCE) as pool,
         ):
             answers = dict(zip(forms, pool.map(answer, forms.values()), strict=True))
-        self._problems[about] = tuple(said)
+        self._problems[about] = tuple(found_problems)
         return answers
 
-    def _one(self, client: httpx.Client, form: Mapping[str, str], said: dict[str, None]) -> list[Series]:
+    def _one(self, client: httpx.Client, form: Mapping[str, str], found_problems: dict[str, None]) -> list[Series]:
         url = f"{self.where}/api/v1/{'query_range' if 'step' in form else 'query'}"
         content = bytearray()
         try:
@@ -108,7 +108,7 @@ class PrometheusApi:
         try:
             answer = json.loads(content)
             if answer["status"] == "success":
-                said |= dict.fromkeys(f"{self.where} warns: {text}" for text in answer.get("warnings") or ())
+                found_problems |= dict.fromkeys(f"{self.where} warns: {text}" for text in answer.get("warnings") or ())
                 return series.parse(answer["data"])
             why = f" {answer.get('errorType')}: {answer['error']}"[:200]
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:

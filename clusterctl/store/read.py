@@ -1,4 +1,4 @@
-"""Reading a store: which files answer a question, and what to do when some can't be read."""
+"""Reading a store: which files hold the rows that are asked for, and what to do when some can't be read."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from clusterctl.store.object_store import Entry, ObjectStore
 
 UNREADABLE = (OSError, pl.exceptions.PolarsError)
-MOST_KEPT = 4000
+MAX_KEPT_BATCHES = 4000
 """Batches whose rows stay in memory, some 15 KB each: opening a small file takes longer than all else."""
 THREADS = 4
-LOOKS = 5
-"""How often a reader looks again when what it was about to read was replaced or has expired."""
+MAX_ATTEMPTS = 5
+"""A reader lists the files again when those that it was about to read were replaced or have expired."""
 
 
 class Reader:
@@ -36,10 +36,10 @@ class Reader:
         self._problems: dict[str, str] = {}
         """By key of the object, or by what failed."""
         self._damaged: set[str] = set()
-        self._whole: set[str] = set()
+        self._verified: set[str] = set()
         self._manifests: dict[str, partitions.Manifest] = {}
         self._kept: dict[str, pl.DataFrame] = {}
-        """Rows of batches that were read lately."""
+        """Rows of the last batches that were read."""
 
     def read(
         self,
@@ -61,25 +61,27 @@ class Reader:
             level = partitions.level_for(table, step_seconds, columns)
             step = -(-step_seconds // abs(level)) * abs(level)
             start, end = whole_steps(start, end, step)
-        wanted = (pl.col("at") > start) & (pl.col("at") <= end)
+        condition = (pl.col("at") > start) & (pl.col("at") <= end)
         if run is not None:
-            wanted &= pl.col("run") == run
+            condition &= pl.col("run") == run
         if nodes is not None:
-            wanted &= pl.col("node").is_in(list(nodes))
+            condition &= pl.col("node").is_in(list(nodes))
 
-        def answer(files: Mapping[str, Path]) -> pl.DataFrame:
-            rows = self._scan(files, table).filter(wanted)
+        def query(files: Mapping[str, Path]) -> pl.DataFrame:
+            rows = self._scan(files, table).filter(condition)
             if step:
                 return roll_up(rows, table, step_seconds=step, columns=columns).collect(engine="streaming")
             kept = [name for name in TABLES[table] if columns is None or name == "at" or name in columns]
             return rows.select(kept).collect()
 
-        for look in range(LOOKS):
+        for attempt in range(MAX_ATTEMPTS):
             try:
-                return self._answer(answer, table, self._keys(table, start, end, level, nodes), last=look == LOOKS - 1)
+                return self._run_query(
+                    query, table, self._keys(table, start, end, level, nodes), last=attempt == MAX_ATTEMPTS - 1
+                )
             except FileNotFoundError:
-                time.sleep(0.05 * look)
-        raise AssertionError("the last look leaves out what is gone")
+                time.sleep(0.05 * attempt)
+        raise AssertionError("the last attempt leaves out what is gone")
 
     def span(self) -> tuple[datetime, datetime] | None:
         """See `Source.span`."""
@@ -97,11 +99,11 @@ class Reader:
         return tuple(self._problems.values())
 
     def problem(self, about: str, text: str) -> None:
-        """Remember what could not be done, until it is `solved`."""
+        """Remember a problem, until it is `solved`."""
         self._problems[about] = text
 
     def solved(self, about: str) -> None:
-        """It could be done now."""
+        """Forget a problem."""
         self._problems.pop(about, None)
 
     def unreadable(self, key: str, error: Exception) -> None:
@@ -168,10 +170,10 @@ class Reader:
 
     def _keys(self, table: str, start: datetime, end: datetime, level: int, nodes: Collection[str] | None) -> list[str]:
         """The files that hold these rows, at this level where it is there."""
-        answering = self.partitions_of(table, start, end)
-        self.object_store.bring(each.folder + name for each in answering for name in each.manifests()[-1:])
+        asked = self.partitions_of(table, start, end)
+        self.object_store.bring(each.folder + name for each in asked for name in each.manifests()[-1:])
         keys = []
-        for partition in answering:
+        for partition in asked:
             manifest = self.manifest(partition)
             files = manifest.files.get(level) or manifest.files.get(abs(level), ())
             names = [file.name for file in files if file.may_hold(start, end, nodes)]
@@ -180,8 +182,8 @@ class Reader:
             keys += [partition.folder + name for name in names]
         return keys
 
-    def _answer(
-        self, answer: Callable[[Mapping[str, Path]], pl.DataFrame], table: str, keys: list[str], *, last: bool
+    def _run_query(
+        self, query: Callable[[Mapping[str, Path]], pl.DataFrame], table: str, keys: list[str], *, last: bool
     ) -> pl.DataFrame:
         keys = [key for key in keys if key not in self._damaged]
         try:
@@ -189,27 +191,27 @@ class Reader:
             self.solved("reading")
         except OSError as error:
             self.problem("reading", f"{self.where} can't be read: {error.strerror or error}")
-            return answer({})
+            return query({})
         with ThreadPoolExecutor(THREADS) as pool:  # a file is large, and its checksum needs no interpreter lock
             list(pool.map(lambda key: self._checked(key, last=last), (key for key in keys if "/c-" in key)))
         files = {key: file for key in keys if (file := self._checked(key, last=last)) is not None}
         try:
-            return answer(files)
+            return query(files)
         except UNREADABLE as error:
             if isinstance(error, FileNotFoundError) and not last:
                 raise
-        return answer({key: files[key] for key in self.frames(table, files)})
+        return query({key: files[key] for key in self.frames(table, files)})
 
     def _scan(self, files: Mapping[str, Path], table: str) -> pl.LazyFrame:
         batches = {str(file): key for key, file in files.items() if "/s-" in key}
-        if not batches or len(batches) > MOST_KEPT:
+        if not batches or len(batches) > MAX_KEPT_BATCHES:
             return scan(files.values(), table)
         found = {key: self._kept[key] for key in batches.values() if key in self._kept}
         new = [Path(file) for file, key in batches.items() if key not in found]
         if new:
             read = scan(new, table, file_column="file").collect().partition_by("file", as_dict=True, include_key=False)
             found |= {batches[str(file)]: rows for (file,), rows in read.items()}
-            self._kept = dict(list((self._kept | found).items())[-MOST_KEPT:])
+            self._kept = dict(list((self._kept | found).items())[-MAX_KEPT_BATCHES:])
         compacted = scan([file for key, file in files.items() if "/s-" not in key], table)
         return pl.concat([compacted, pl.concat(found.values()).lazy()]) if found else compacted
 
@@ -227,14 +229,14 @@ class Reader:
         return frames
 
     def _checked(self, key: str, *, last: bool) -> Path | None:
-        """The file, unless its content is not what its name says; looked at once, for it never changes."""
+        """The file, unless its checksum differs from that in its name; checked once, for a file never changes."""
         try:
             file = self.object_store.local(key)
-            if key not in self._whole:
+            if key not in self._verified:
                 with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
                     if not partitions.is_whole(key, memoryview(content)):
                         raise ValueError("its checksum differs")
-                self._whole.add(key)
+                self._verified.add(key)
         except (OSError, ValueError) as error:
             if isinstance(error, FileNotFoundError) and not last:
                 raise

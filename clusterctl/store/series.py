@@ -59,19 +59,19 @@ def rows(
     interval = [intervals[one.labels.get("job")] for one in answers["present"] for _ in one.values]
     seconds = pl.col("value") * pl.Series("interval", interval, dtype=pl.Float64)
     present = ids.frame(answers["present"]).with_columns(seconds=seconds.clip(upper_bound=float(step_seconds)))
-    whole = present.group_by("id", "at").agg(pl.col("seconds").max())
+    frame = present.group_by("id", "at").agg(pl.col("seconds").max())
     columns = [name for name in QUERIES[table] if answers.get(name)]
     for name in columns:
         values = ids.frame(answers[name]).group_by("id", "at").agg(pl.col("value").max().alias(name))
-        whole = whole.join(values, on=["id", "at"], how="left")
-    whole = whole.join(ids.owners(), on="id").filter(pl.col("seconds") > 0)
+        frame = frame.join(values, on=["id", "at"], how="left")
+    frame = frame.join(ids.owners(), on="id").filter(pl.col("seconds") > 0)
     best = [pl.col("rank").min().over("node", "gpu", "at"), pl.col("job").min().over("node", "gpu", "rank", "at")]
-    whole = whole.filter(pl.col("rank") == best[0]).filter(pl.col("job") == best[1])
+    frame = frame.filter(pl.col("rank") == best[0]).filter(pl.col("job") == best[1])
     if table == "gpu":
-        if "energy_j" in whole.columns:
-            whole = whole.with_columns(_energy(step_seconds, "power_w" in whole.columns))
-        whole = _with_reasons(whole, ids.frame(answers.get("idle", ()), with_reason=True))
-    return whole.select(_typed(name, whole.columns, table) for name in TABLES[table])
+        if "energy_j" in frame.columns:
+            frame = frame.with_columns(_energy(step_seconds, "power_w" in frame.columns))
+        frame = _with_reasons(frame, ids.frame(answers.get("idle", ()), with_reason=True))
+    return frame.select(_typed(name, frame.columns, table) for name in TABLES[table])
 
 
 def devices(answers: Mapping[str, Sequence[Series]], at: datetime) -> pl.DataFrame:
@@ -160,29 +160,29 @@ def _energy(step_seconds: int, has_power: bool) -> pl.Expr:
     )
 
 
-def _with_reasons(whole: pl.DataFrame, idle: pl.DataFrame) -> pl.DataFrame:
+def _with_reasons(frame: pl.DataFrame, idle: pl.DataFrame) -> pl.DataFrame:
     """Split each row into what worked and what idled for each reason.
 
     What no agent watches has no reasons: it idles, for an unknown one, in steps in which it did nothing.
     """
     known = idle.filter(pl.col("value") > 0).group_by("id", "at", "reason").agg(pl.col("value").sum())
-    parts = whole.join(known, on=["id", "at"], how="inner")
-    told = pl.col("value").sum().over("id", "at")
+    parts = frame.join(known, on=["id", "at"], how="inner")
+    idle_seconds = pl.col("value").sum().over("id", "at")
     # Prometheus extrapolates increases: what idled nearly all the time, or more, idled all of it
-    factor = pl.when(told > ALL_RATIO * pl.col("seconds")).then(pl.col("seconds") / told).otherwise(1.0)
+    factor = pl.when(idle_seconds > ALL_RATIO * pl.col("seconds")).then(pl.col("seconds") / idle_seconds).otherwise(1.0)
     parts = parts.with_columns(part=pl.col("value") * factor)
     idled = parts.group_by("id", "at").agg(pl.col("part").sum().alias("idled"))
-    rest = whole.join(idled, on=["id", "at"], how="left").with_columns(
+    rest = frame.join(idled, on=["id", "at"], how="left").with_columns(
         part=pl.col("seconds") - pl.col("idled").fill_null(0.0)
     )
-    util = pl.col("gpu_util_pct") if "gpu_util_pct" in whole.columns else pl.lit(None, pl.Float64)
+    util = pl.col("gpu_util_pct") if "gpu_util_pct" in frame.columns else pl.lit(None, pl.Float64)
     nothing = pl.col("idled").is_null() & (util < BUSY_UTIL_PCT)
     rest = rest.with_columns(reason=pl.when(nothing).then(pl.lit(Idle.UNKNOWN.value)))
     rest = rest.filter(pl.col("part") > 1e-6)
-    both = pl.concat([parts.select(*whole.columns, "reason", "part"), rest.select(*whole.columns, "reason", "part")])
-    sums = [name for name in ("energy_j", "ecc_errors") if name in whole.columns]
+    split = pl.concat([parts.select(*frame.columns, "reason", "part"), rest.select(*frame.columns, "reason", "part")])
+    sums = [name for name in ("energy_j", "ecc_errors") if name in frame.columns]
     share = pl.col("part") / pl.col("seconds")
-    return both.with_columns(*((pl.col(name) * share).alias(name) for name in sums), pl.col("part").alias("seconds"))
+    return split.with_columns(*((pl.col(name) * share).alias(name) for name in sums), pl.col("part").alias("seconds"))
 
 
 def _typed(name: str, columns: Sequence[str], table: str) -> pl.Expr:

@@ -1,6 +1,6 @@
-"""What runs on a node and what it does, measured by a small agent; and how a job tells what it is doing and has used.
+"""Measuring a node; and the two calls by which a job reports its phase and what it has used.
 
-`from clusterctl.telemetry import phase, report_cost` imports nothing else, so that any job can.
+`from clusterctl.telemetry import phase, report_cost` imports nothing else, so that any job can call them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MARKS_VARIABLE = "CLUSTERCTL_MARKS"
 
 
 def phase(name: str) -> None:
-    """Say what this process does from now on: `phase("generate")`.  Never fails, never waits, costs microseconds.
+    """Report the phase that this process is in: `phase("generate")`.  Never fails, never waits, costs microseconds.
 
-    One datagram, `NAME [RUN [ROLE]]`, which any language can send; names as in plans: generate, sandbox, train,
-    weight sync.  It is what tells the reason when a GPU idles.
+    Sends one datagram, `NAME [RUN [ROLE]]`, which any language can; names as in plans: generate, sandbox, train,
+    weight sync.  The agent works out from it why a GPU idles.
     """
     with contextlib.suppress(Exception):
         path = os.environ.get(PHASES_VARIABLE)
@@ -37,7 +37,7 @@ def phase(name: str) -> None:
 
 
 def report_cost(kind: str, quantity: object, unit: str, **more: object) -> None:
-    """Say what was used beside the machine since the last report: `report_cost("tokens", 5200, "output tokens",
+    """Report what was used beside the machine since the last report: `report_cost("tokens", 5200, "output tokens",
     name="gpt-5")`.
 
     kind: tokens, storage or egress.  more: name, role, provider, source, and usd or usd_per_unit; docs/runs.md says

@@ -1,4 +1,4 @@
-"""One node, measured: every tick each GPU and the host; rows for the store, samples for Prometheus."""
+"""Measures a node: each GPU and the host once a tick; rows for the store, samples for Prometheus."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 MAX_TICKS = 3
 """A reading stands for the time since the one before, at most for so many ticks: the rest is a gap, not a guess."""
 ANNOUNCE_SECONDS = 3600.0
-"""What GPUs are and lack is said again so often, so that every window of the store knows."""
+"""Descriptions of GPUs are written again so often, so that every window of the store has them."""
 MEASURED = tuple(name for name, column in GPU.items() if column.roll_up is not RollUp.KEY and name != "seconds")
 
 
 class Collector:
-    """`tick` once a second; `rows` collects what is to be written.  A lock guards what other threads read."""
+    """Call `tick` once a second.  A lock guards what the threads of the Prometheus page read."""
 
     def __init__(
         self,
@@ -42,17 +42,17 @@ class Collector:
         add: Callable[..., None],
         note: Callable[[str, str, str], None],
     ) -> None:
-        """add(table, **columns) takes a row; run: whose node this is, where it is one run's."""
+        """add(table, **columns) takes a row; run: the run that has the node to itself, if any."""
         self.gpus = Gpus(note)
         self._node, self._run, self._add, self._note = node, run, add, note
         self._processes, self._phases, self._host = processes, phases, Host(Path("/"))
         self._lock = threading.Lock()
         self._last: dict[str, tuple[Reading, dict[str, float], dict[str, str]]] = {}
-        self._held: set[str] = set()
+        self._used: set[str] = set()
         self._xid: dict[str, int] = {}
         self._idle: dict[tuple[tuple[str, str], ...], tuple[float, float]] = {}
-        """Seconds by labels, and when they last rose: what hasn't for an hour is forgotten."""
-        self._said: set[tuple[Any, ...]] = set()
+        """Seconds by labels, and when they last rose; labels that did not rise for an hour are dropped."""
+        self._announced_rows: set[tuple[Any, ...]] = set()
         self._began = self._announced = time.monotonic()
 
     def tick(self, interval_seconds: float) -> None:
@@ -68,35 +68,35 @@ class Collector:
             try:
                 row = self._host.row()
             except (OSError, ValueError, LookupError, RuntimeError) as error:
-                self._once("absent", "host", f"it can't be measured: {error}")
+                self._note_once("absent", "host", f"it can't be measured: {error}")
             else:
                 if row is not None:
                     self._add("host", **row)
 
     def announce(self) -> None:
-        """Say what GPUs are, and what they don't tell, when it is new and once an hour."""
+        """Write what GPUs are, and which values they lack, when it is new and once an hour."""
         with self._lock:
             if time.monotonic() - self._announced > ANNOUNCE_SECONDS:
-                self._said.clear()
+                self._announced_rows.clear()
                 self._announced = now = time.monotonic()
                 self._idle = {key: kept for key, kept in self._idle.items() if kept[1] > now - ANNOUNCE_SECONDS}
             lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-            for reading, _, _ in self._fresh():
+            for reading, _, _ in self._last_readings():
                 gpu = reading.gpu
                 row = dcgm.device_row(gpu)
-                if (known := ("device", *row.values())) not in self._said:
-                    self._said.add(known)
+                if (known := ("device", *row.values())) not in self._announced_rows:
+                    self._announced_rows.add(known)
                     self._add("devices", **row)
                 if not gpu.instances:
                     for column, reason in dcgm.absent(gpu, reading.failed, dict.fromkeys(MEASURED)).items():
                         lacking[column, reason].append(gpu.name)
             for (column, reason), names in lacking.items():
-                self._once("absent", column, f"GPU {', '.join(names)}: {reason}")
+                self._note_once("absent", column, f"GPU {', '.join(names)}: {reason}")
 
     def expose(self, families: Families) -> None:
         """Add this node's samples."""
         with self._lock:
-            for _, columns, labels in self._fresh():
+            for _, columns, labels in self._last_readings():
                 dcgm.expose(families, columns, labels)
             for key, (seconds, _) in self._idle.items():
                 add_sample(families, IDLE_SAMPLE, dict(key), seconds)
@@ -105,15 +105,15 @@ class Collector:
                     value = self._host.values[column] * factor
                     add_sample(families, (name, kind, words), {"hostname": self._node}, value)
 
-    def _fresh(self) -> list[tuple[Reading, dict[str, float], dict[str, str]]]:
-        """The last reading of what is there and answers."""
+    def _last_readings(self) -> list[tuple[Reading, dict[str, float], dict[str, str]]]:
+        """The last reading of each GPU that is there and answers."""
         there = {one.uuid for gpu in self.gpus.present.values() for one in (gpu, *gpu.instances)}
         oldest = time.monotonic() - SLOW_SECONDS
         return [last for uuid, last in self._last.items() if uuid in there and last[0].at > oldest]
 
-    def _once(self, *note: str) -> None:
-        if note not in self._said:
-            self._said.add(note)
+    def _note_once(self, *note: str) -> None:
+        if note not in self._announced_rows:
+            self._announced_rows.add(note)
             self._note(*note)
 
     def _gpu(self, reading: Reading, most_seconds: float, *, new_xids: dict[str, int]) -> None:
@@ -126,9 +126,9 @@ class Collector:
         process = self._processes.owner(reading.processes)
         labels = dcgm.labels(gpu, self._node)
         if process is not None:
-            said = (("run", process.run), ("role", process.role), ("pod", process.pod))
-            labels |= {name: text for name, text in said if text}
-            self._held.add(gpu.uuid)
+            owner = (("run", process.run), ("role", process.role), ("pod", process.pod))
+            labels |= {name: text for name, text in owner if text}
+            self._used.add(gpu.uuid)
         self._last[gpu.uuid] = (reading, columns, labels)
         if before is None or gpu.instances:
             return
@@ -163,7 +163,7 @@ class Collector:
         if unseen:  # somebody may hold it, in a place that we can't look into
             held = Held(role=None, age_seconds=float("inf"), phase=None, run_phases={})
             return why_idle(gpu_util_pct, held)
-        expected = None if self._run is None or gpu.uuid in self._held else time.monotonic() - self._began
+        expected = None if self._run is None or gpu.uuid in self._used else time.monotonic() - self._began
         return why_idle(gpu_util_pct, None, expected_seconds=expected)
 
 

@@ -70,7 +70,7 @@ SOURCES = {
 
 
 def measured(reading: Reading, before: Reading) -> dict[str, float]:
-    """Columns of the table `gpu` for the time between two readings of a GPU; what can't be said is left out.
+    """Columns of the table `gpu` for the time between two readings of a GPU; what is unknown is left out.
 
     A counter that fell was reset: nothing is known of that interval.
     """
@@ -130,8 +130,8 @@ def labels(gpu: Gpu, node: str) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def expose(families: Families, values: Mapping[str, float], of: Mapping[str, str]) -> None:
+def expose(families: Families, values: Mapping[str, float], labels: Mapping[str, str]) -> None:
     """Add a GPU's values as samples with these labels."""
     for name, about in SAMPLES.items():
         if name in values:
-            add_sample(families, about, of, values[name] * FACTORS.get(name, 1.0))
+            add_sample(families, about, labels, values[name] * FACTORS.get(name, 1.0))

@@ -23,7 +23,7 @@ EVENTS = "events"
 
 
 class Gpus:
-    """`poll` once a tick.  `note(kind, subject, text)` hears of all that is no number."""
+    """Call `poll` once a tick; `note(kind, subject, text)` gets all that is no number."""
 
     def __init__(self, note: Callable[[str, str, str], None]) -> None:
         self.present: dict[str, Gpu] = {}
@@ -50,7 +50,7 @@ class Gpus:
         nvml, now = self._nvml, time.monotonic()
         if nvml is None:
             return [], []
-        self._look(nvml, now, wait_seconds)
+        self._scan_when_due(nvml, now, wait_seconds)
         for uuid, gpu in self.present.items():
             if uuid not in self._reads:
                 self._reads[uuid] = (self._pool.submit(_read, nvml, gpu), now)
@@ -60,7 +60,7 @@ class Gpus:
         readings, xids = [], []
         for key, (future, since) in list(self._reads.items()):
             if not future.done():
-                self._hangs(key, now - since)
+                self._note_hang(key, now - since)
                 continue
             del self._reads[key]
             got = self._result(key, future)
@@ -70,8 +70,8 @@ class Gpus:
                 readings += got
         return readings, xids
 
-    def _look(self, nvml: Nvml, now: float, wait_seconds: float) -> None:
-        """From time to time: what is there?"""
+    def _scan_when_due(self, nvml: Nvml, now: float, wait_seconds: float) -> None:
+        """Look for GPUs that came or went, from time to time."""
         if self._scan is None and now >= self._scan_at:
             self._scan, self._scan_at = self._pool.submit(_scan, nvml, bool(self._down)), now + SCAN_SECONDS
             if not self.present:
@@ -99,7 +99,7 @@ class Gpus:
             return result if gpu or key == EVENTS else []
         return []
 
-    def _hangs(self, key: str, seconds: float) -> None:
+    def _note_hang(self, key: str, seconds: float) -> None:
         if seconds > SLOW_SECONDS and key not in self._slow:
             self._slow.add(key)
             subject = self.present[key].name if key in self.present else key

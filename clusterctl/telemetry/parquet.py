@@ -1,4 +1,4 @@
-"""Rows of telemetry as a Parquet file, without polars: it alone is more memory than the agent may have."""
+"""Rows of telemetry as a Parquet file, without polars, which alone takes more memory than the agent may have."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def to_parquet(table: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def batches(table: str, rows: Sequence[Mapping[str, Any]]) -> list[Batch]:
-    """What a store takes: rows of a table that counts seconds are merged by key, all are split by partition."""
+    """Rows of a table as batches, one per partition; those of tables with seconds are merged by key first."""
     parts: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in merge(table, rows) if "seconds" in TABLES[table] else rows:
         parts[_utc(row["at"] - 1).strftime(partitions.partition_format(table))].append(row)

@@ -1,4 +1,4 @@
-"""The phases that jobs say they are in: datagrams `NAME [RUN [ROLE]]` on a socket of this node."""
+"""The phases that jobs report: datagrams `NAME [RUN [ROLE]]` to a socket of this node."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Phases:
 
     def __init__(self, processes: GpuProcesses) -> None:
         self._processes = processes
-        self._said: dict[tuple[str, str | None], tuple[str, float]] = {}
+        self._phases: dict[tuple[str, str | None], tuple[str, float]] = {}
         self._lock = threading.Lock()
 
     def listen(self, path: Path) -> None:
@@ -53,8 +53,8 @@ class Phases:
         path.chmod(0o666)  # jobs of every user may say their phase; it changes the reason of idleness, never money
         threading.Thread(target=self._receive, args=(ours,), daemon=True, name="phases").start()
 
-    def hear(self, line: str, pid: int, at: float) -> None:
-        """One datagram at a moment since boot.  Who doesn't say its run is known by its process."""
+    def record(self, line: str, pid: int, at: float) -> None:
+        """Keep one datagram; at: seconds since boot.  Without a run in it, the sender's process tells the run."""
         words = line.split()
         if not words or not (name := phase_name(words[0])):
             return
@@ -65,21 +65,22 @@ class Phases:
                 return
             run, role = sender.run, sender.role
         with self._lock:
-            self._said.pop((run, role), None)
-            self._said[run, role] = (name, at)
-            while len(self._said) > MAX_KNOWN:
-                del self._said[next(iter(self._said))]
+            self._phases.pop((run, role), None)
+            self._phases[run, role] = (name, at)
+            while len(self._phases) > MAX_KNOWN:
+                del self._phases[next(iter(self._phases))]
 
     def of(self, run: str, role: str | None, since: float) -> tuple[str | None, dict[str, str]]:
-        """(the last that the role said after the moment `since`, the last of each other role of the run, latest
-        first)."""
+        """(phase of the role, if reported after `since`; phase of each other role of the run, latest first)."""
         with self._lock:
-            said = [(key[1], *told) for key, told in self._said.items() if key[0] == run]
-        own = next((name for who, name, at in said if who == role and at >= since), None)
-        return own, {str(who): name for who, name, _ in reversed(said) if who != role}
+            reported = [(key[1], *told) for key, told in self._phases.items() if key[0] == run]
+        own = next((name for who, name, at in reported if who == role and at >= since), None)
+        return own, {str(who): name for who, name, _ in reversed(reported) if who != role}
 
     def _receive(self, ours: socket.socket) -> None:
         while True:
             line, extra, _, _ = ours.recvmsg(MAX_DATAGRAM, socket.CMSG_SPACE(_CREDENTIALS.size))
             pids = [_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0] for _, _, data in extra]
-            self.hear(line.decode("utf-8", "replace"), pids[0] if pids else 0, time.clock_gettime(time.CLOCK_BOOTTIME))
+            self.record(
+                line.decode("utf-8", "replace"), pids[0] if pids else 0, time.clock_gettime(time.CLOCK_BOOTTIME)
+            )

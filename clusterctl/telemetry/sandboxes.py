@@ -1,4 +1,4 @@
-"""What a sandbox server did: its /metrics, read every few seconds, as rows and as samples that carry its run."""
+"""Scrapes a sandbox server's /metrics: rows of what it did, and its samples to pass on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent is told, and the process that it becomes.  Cheap to import: commands and runs start agents."""
+"""The settings of an agent, and the command that starts it.  Cheap to import: commands and runs start agents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OFF = "off"
 
 
 def written_store() -> str:
-    """The default store; none where that is a Prometheus, which keeps what it scrapes."""
+    """The default store; off where that is a Prometheus, which keeps what it scrapes."""
     url = default_store_url()
     return OFF if url.startswith("prometheus+") else url
 
@@ -25,7 +25,7 @@ def installed() -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the command line says; no secrets, since every user of the machine can read it."""
+    """Without secrets, since every user of the machine can read the command line."""
 
     store: str
     """Folder or bucket URL; `off`: rows are written nowhere."""
@@ -41,11 +41,11 @@ class Settings:
     """Patterns of files in Prometheus' text format that are passed on."""
 
     def command(self) -> list[str]:
-        """Of the process that runs with these settings."""
+        """The command of an agent with these settings."""
         return [sys.executable, "-P", "-m", "clusterctl.telemetry.agent", json.dumps(asdict(self))]
 
     @staticmethod
     def parse(text: str) -> Settings:
-        """As the process finds them."""
+        """From the argument of that command."""
         given = json.loads(text)
         return Settings(**given | {name: tuple(given[name]) for name in ("sandboxes", "metrics_files")})

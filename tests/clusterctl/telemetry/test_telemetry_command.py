@@ -48,8 +48,8 @@ def test_what_was_measured_is_printed(clusterctl: Callable[..., object], tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("export", "gpus"), "there is no table gpus"),
-        (("export", "gpu", "--since", "soon"), "--since soon: no duration"),
+        (("export", "gpus"), "unknown table gpus"),
+        (("export", "gpu", "--since", "soon"), "--since soon: not a duration"),
         (("agent", "--listen", "0.0.0.0:9400"), "0.0.0.0 can be reached from outside this machine"),
         (("agent", "--listen", "off", "--store", "ftp://x"), "no store is kept at ftp://"),
     ],
