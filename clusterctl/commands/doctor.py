@@ -16,6 +16,9 @@ from typer import Option
 
 from clusterctl import __version__, paths
 from clusterctl.errors import ClusterctlError, StateError
+from clusterctl.ui.streams import emit
+from clusterctl.ui.table import Column, draw_text
+from clusterctl.ui.terminal import terminal
 
 EXTRAS = {
     "plot": "matplotlib", "postgresql": "psycopg", "aws": "boto3", "gcp": "google.cloud.compute",
@@ -48,15 +51,18 @@ def doctor(
     if as_json:
         typer.echo(json.dumps({"version": __version__, "checks": [check._asdict() for check in checks]}, indent=2))
     else:
-        for check in checks:
-            typer.echo(f"{check.status:<8}{check.name:<22}{check.detail}")
-            if check.fix:
-                typer.echo(f"{'':<8}{'':<22}→ {check.fix}")
+        rows = [row for check in checks for row in _rows(check)]
+        emit(draw_text(("status", "check", Column("detail", prose=True)), rows, terminal()))
     broken = [check.name for check in checks if check.status == "broken"]
     if broken:
         raise StateError(
             f"this installation is broken: {', '.join(broken)}", hint="reinstall clusterctl in a venv of its own"
         )
+
+
+def _rows(check: Check) -> list[list[str]]:
+    """The check, and below it the way to mend it."""
+    return [[check.status, check.name, check.detail], *([["", "", f"→ {check.fix}"]] if check.fix else [])]
 
 
 def _package() -> Check:

@@ -12,6 +12,9 @@ from typer import Argument, Option
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.paths import bundle_root
 from clusterctl.specfile.write import write_atomic
+from clusterctl.ui.streams import emit
+from clusterctl.ui.table import Column, draw_text
+from clusterctl.ui.terminal import terminal
 
 TEMPLATE_OF_KIND = {
     "rlcef": "rlcef", "synthesize": "synthetic-triples", "sft": "opencodeinterpreter-sft",
@@ -63,13 +66,9 @@ def description_of(template: Path) -> str:
 
 def _list(templates: dict[str, Path], *, as_json: bool) -> None:
     if as_json:
-        described = {name: description_of(path) for name, path in templates.items()}
-        typer.echo(json.dumps({"kinds": TEMPLATE_OF_KIND, "templates": described}, indent=2))
+        found = {name: description_of(path) for name, path in templates.items()}
+        typer.echo(json.dumps({"kinds": TEMPLATE_OF_KIND, "templates": found}, indent=2))
         return
-    width = max(len(name) for name in templates)
-    typer.echo("kinds")
-    for kind, name in TEMPLATE_OF_KIND.items():
-        typer.echo(f"  {kind:<{width}}  template {name}")
-    typer.echo("templates")
-    for name, path in templates.items():
-        typer.echo(f"  {name:<{width}}  {description_of(path)}")
+    kinds = draw_text(("kind", "template"), list(TEMPLATE_OF_KIND.items()), terminal())
+    described = [(name, description_of(path)) for name, path in templates.items()]
+    emit(f"{kinds}\n{draw_text(('template', Column('description', prose=True)), described, terminal())}")
