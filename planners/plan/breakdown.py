@@ -1,4 +1,4 @@
-"""The chosen fleet of one stage, spelled out: phases with what bounds them, memory, layout, demand."""
+"""The chosen fleet of one stage, spelled out: phases with what bounds them, memory, layout, amounts."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _Row = tuple[str, str, float, str, dict[str, float]]
 
 def phases(picks: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
     """Rows of the page: what a unit spends its seconds on.  `picks` holds one fleet."""
-    stage, timing = picks.demand.stage, result.timing
+    stage, timing = picks.work.stage, result.timing
     rows: list[_Row] = []
-    for serving, generated in timing.generations:
+    for generation, generated in timing.generations:
         parts = _seconds(generated.parts)
-        rows.append(("rollout", serving.role, one(generated.makespan_seconds), _bound(parts), parts))
+        rows.append(("rollout", generation.role, one(generated.makespan_seconds), _bound(parts), parts))
     if timing.step is not None:
         rows[0] = ("rollout", "generate", one(timing.generate), rows[0][3], rows[0][4])
     judged = one(timing.judging) - sum(one(g.makespan_seconds) for s, g in timing.generations[1:] if timing.step)
     if timing.step is not None and judged > 0:
         rows.append(("rollout", "outcome critic", judged, "compute", {}))
-    host = picks.demand.host
+    host = picks.work.host
     if host is not None:
         rows.append(("trainer", "generate", one(timing.generate), "one CPU core", {}))
     if one(timing.api) > 0:
         rows.append(("api", "API calls", one(timing.api), "requests in flight that the provider allows", {}))
-    if picks.demand.sandboxing is not None:
+    if picks.work.sandbox_work is not None:
         rows.append(
-            ("sandbox", "sandbox", one(result.exposed), sandbox_bound(picks.demand.sandboxing, picks, result), {})
+            ("sandbox", "sandbox", one(result.exposed), sandbox_bound(picks.work.sandbox_work, picks, result), {})
         )
     rows += _trainer_rows(result)
     return _placed(stage, rows, result)
@@ -119,11 +119,11 @@ def _bound(parts: dict[str, float]) -> str:
 
 def memory(picks: Shortlist, constants: Constants) -> Memory | None:
     """GiB per GPU by what fills them.  `picks` holds one fleet."""
-    if not picks.demand.needs_gpus:
+    if not picks.work.needs_gpus:
         return None
     at = picks.situation(constants, grid_points=2)
-    train = train_memory(picks.demand, at).parts if picks.demand.learning else {}
-    rollout = rollout_memory(picks.demand, 0, at).parts if picks.demand.servings else {}
+    train = train_memory(picks.work, at).parts if picks.work.training else {}
+    rollout = rollout_memory(picks.work, 0, at).parts if picks.work.generations else {}
     return Memory(
         hbm_gib=one(np.asarray(at.gpu.hbm_bytes)) / GIB,
         train_gib={name: one(size) / GIB for name, size in train.items()},
@@ -133,48 +133,48 @@ def memory(picks: Shortlist, constants: Constants) -> Memory | None:
 
 def layout(picks: Shortlist) -> dict[str, float | str]:
     """The chosen layout in the field's words."""
-    lay, demand = picks.layouts, picks.demand
+    lay, work = picks.layouts, picks.work
     shown: dict[str, float | str] = {}
-    if demand.learning is not None:
+    if work.training is not None:
         shown |= {"sharding": picks.sharding(0), "dp": one(lay.dp)}
         degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
         shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
         shown["recompute"] = _RECOMPUTES[one(lay.recompute)]
-    if demand.learning is not None and demand.learning.rl:
+    if work.training is not None and work.training.rl:
         shown = {"schedule": _SCHEDULES[one(lay.schedule)], **shown}
-    if demand.servings:
+    if work.generations:
         replicas = round(one(lay.rollout_gpus) // one(lay.replica))
         many = "" if replicas == 1 else "s"
         shown["rollout"] = f"rollout TP {one(lay.replica):g} × {replicas:,} replica{many}"
-    if demand.learning is not None and one(lay.schedule) != COLOCATED:
+    if work.training is not None and one(lay.schedule) != COLOCATED:
         shown |= {"train GPUs": one(lay.train_gpus), "rollout GPUs": one(lay.rollout_gpus)}
     return shown
 
 
 def amounts(picks: Shortlist, fleet: StageFleet, result: StageEstimate) -> dict[str, float]:
     """Tokens, GPU-hours, sandbox-hours and starts of the whole stage."""
-    demand, total = picks.demand, one(result.hours)
+    work, total = picks.work, one(result.hours)
     shown: dict[str, float] = {}
-    for serving, generated in result.timing.generations:
-        written = serving.samples * serving.generated_per_used * one(generated.mean_response_tokens) * demand.units
-        shown[f"{serving.role} tokens"] = written
-        shown[f"{serving.role} prompt tokens"] = serving.samples * serving.prompt_tokens * demand.units
+    for generation, generated in result.timing.generations:
+        written = generation.samples * generation.generated_per_used * one(generated.mean_response_tokens) * work.units
+        shown[f"{generation.role} tokens"] = written
+        shown[f"{generation.role} prompt tokens"] = generation.samples * generation.prompt_tokens * work.units
     if result.timing.step is not None:
-        shown["trained tokens"] = one(result.timing.step.trained_tokens) * demand.units
-    elif demand.learning is not None:
-        shown["trained tokens"] = demand.learning.batch_sequences * demand.learning.seq_len * demand.units
-    for use in demand.apis:
-        shown[f"{use.role} API input tokens"] = (use.input_tokens + use.cached_input_tokens) * demand.units
-        shown[f"{use.role} API output tokens"] = use.output_tokens * demand.units
+        shown["trained tokens"] = one(result.timing.step.trained_tokens) * work.units
+    elif work.training is not None:
+        shown["trained tokens"] = work.training.batch_sequences * work.training.seq_len * work.units
+    for use in work.apis:
+        shown[f"{use.role} API input tokens"] = (use.input_tokens + use.cached_input_tokens) * work.units
+        shown[f"{use.role} API output tokens"] = use.output_tokens * work.units
     if fleet.gpus is not None:
         shown["GPU-hours"] = one(picks.layouts.gpus) * total
-    wanted = demand.sandboxing
+    wanted = work.sandbox_work
     if wanted is not None:
         runs = wanted.trajectories if wanted.stateful else wanted.calls
         each = one(result.unit_seconds) if wanted.stateful else wanted.service.mean_seconds
-        shown["sandbox runs"] = runs * demand.units
+        shown["sandbox runs"] = runs * work.units
         shown["sandbox-hours used"] = (
-            min(runs * each, one(picks.usable_slots) * one(result.unit_seconds)) * demand.units / 3600.0
+            min(runs * each, one(picks.usable_slots) * one(result.unit_seconds)) * work.units / 3600.0
         )
         shown["sandbox-hours paid"] = one(picks.slots) * total
         shown["sandbox starts per second"] = starts_per_second(wanted, result)

@@ -85,7 +85,7 @@ def build_plan(spec: RunSpec, world: PlanInputs, *, now: datetime, pick: int | N
 def _stage(at: Context, number: int) -> ChosenStage:
     picks = picks_of(at.found, at.choice, number, year=at.year)
     constants = at.world.calibration.constants
-    assumed = any(row.name.endswith("sandbox.seconds") for row in picks.demand.assumed)
+    assumed = any(row.name.endswith("sandbox.seconds") for row in picks.work.assumed)
     fleet = fleet_of(at.found, int(at.choice.rows[0]), number)
     mine = picks.only(0)
     own = outcome(mine, constants)
@@ -97,7 +97,7 @@ def _stage(at: Context, number: int) -> ChosenStage:
         fleet=fleet,
         mine=mine,
         own=own,
-        lines=stage_lines(picks.demand, fleet, hours, at.prices),
+        lines=stage_lines(picks.work, fleet, hours, at.prices),
         hours=hours,
     )
 
@@ -111,7 +111,7 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
     usd = added([plan.usd for plan in plans if plan.usd is not None])
     pools = pools_of(stages)
     age = price_age(costs, world, at.now)
-    demands = [stage.picks.demand for stage in stages]
+    works = [stage.picks.work for stage in stages]
     at_least = any(line.usd is None for line in lines)
     learned = any(phase.own and phase.own.runs for plan in plans for phase in plan.phases)
     calibration = world.calibration.identity + (f"+{world.factors.identity}" if learned else "")
@@ -119,7 +119,7 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
     for stage, plan in zip(stages, plans, strict=True):
         stage_terms(terms, plan, stage, world.calibration)
     known_usd = usd.p50 if usd.p50 or not at_least else None
-    unit_costs = economics([(s.picks.demand, s.known_usd, s.at_least) for s in stages], spec.economics)
+    unit_costs = economics([(s.picks.work, s.known_usd, s.at_least) for s in stages], spec.economics)
     run_terms(
         terms, plans=plans, lines=lines, costs=costs, pools=pools, unit_costs=unit_costs, hours=hours.p50, usd=known_usd
     )
@@ -146,8 +146,8 @@ def _plan(at: Context, stages: list[ChosenStage]) -> value.Plan:
         movers=movers(stages, world.calibration, count=MOVERS_SHOWN),
         assumptions=tuple(
             value.Assumption(name=row.name, value=row.value, source=row.source)
-            for demand in demands
-            for row in demand.assumed
+            for work in works
+            for row in work.assumed
         )
         + learned_rows(plans, world.factors),
         unpriced=unpriced_of(lines, at.found),
@@ -196,7 +196,7 @@ def _lines(costs: list[CostLine]) -> tuple[value.Line, ...]:
 
 
 def _stage_plan(stage: ChosenStage, world: PlanInputs) -> value.StagePlan:
-    demand, own, constants = stage.picks.demand, stage.own, world.calibration.constants
+    work, own, constants = stage.picks.work, stage.own, world.calibration.constants
     log_half = float(stage.width.log_half[0])
     hours = band(stage.hours, log_half)
     match = stage.width.match
@@ -213,11 +213,11 @@ def _stage_plan(stage: ChosenStage, world: PlanInputs) -> value.StagePlan:
     )
     runs = {run for row in rows if row.own and not row.own.other_gpus for run in row.own.runs}
     return value.StagePlan(
-        name=demand.stage,
-        kind=demand.kind,
-        title=demand.title,
-        unit=demand.unit,
-        units=demand.units,
+        name=work.stage,
+        kind=work.kind,
+        title=work.title,
+        unit=work.unit,
+        units=work.units,
         seconds_per_unit=band(one(own.unit_seconds), log_half),
         hours=hours,
         usd=None if stage.at_least and not stage.known_usd else stage_usd(stage.lines, stage.fleet, log_half),

@@ -36,21 +36,21 @@ class Prices:
     tokens: TokenPrices
 
 
-def stage_lines(demand: StageWork, fleet: StageFleet, hours: float, prices: Prices) -> list[CostLine]:
+def stage_lines(work: StageWork, fleet: StageFleet, hours: float, prices: Prices) -> list[CostLine]:
     """Every line of one stage that takes `hours` from request to end."""
     lines = []
     for role, machines in (("GPU nodes", fleet.gpus), ("sandbox nodes", fleet.sandbox)):
         if machines is not None:
-            lines += _machine_lines(demand.stage, role, machines, hours, prices.extras)
+            lines += _machine_lines(work.stage, role, machines, hours, prices.extras)
     homes: dict[tuple[str, str], list[Machines]] = {}
     for machines in (fleet.gpus, fleet.sandbox):
         if machines is not None and not machines.owned:
             homes.setdefault((machines.cloud, machines.region), []).append(machines)
     for here in homes.values():
-        lines += _place_lines(demand, here, hours, prices.extras)
+        lines += _place_lines(work, here, hours, prices.extras)
     if fleet.gpus is not None and not fleet.gpus.owned:
-        lines += _weight_lines(demand, fleet.gpus, hours, prices.extras)
-    lines += [line for use in demand.apis for line in _api_lines(demand, use, prices.tokens)]
+        lines += _weight_lines(work, fleet.gpus, hours, prices.extras)
+    lines += [line for use in work.apis for line in _api_lines(work, use, prices.tokens)]
     return lines
 
 
@@ -105,27 +105,27 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
     return lines
 
 
-def _place_lines(demand: StageWork, here: list[Machines], hours: float, extras: ExtraPrices) -> list[CostLine]:
+def _place_lines(work: StageWork, here: list[Machines], hours: float, extras: ExtraPrices) -> list[CostLine]:
     """What a region costs besides the stage's machines there: control plane, NAT, image pulls."""
     nodes = sum(machines.nodes for machines in here)
-    pulled = nodes * (demand.sandboxing.image_gib if demand.sandboxing else 10.0) * GIB / GB
+    pulled = nodes * (work.sandbox_work.image_gib if work.sandbox_work else 10.0) * GIB / GB
     wanted = [
         _Extra("control plane", "Kubernetes control plane", hours, "hours of the stage", True),
         _Extra("NAT gateway", "NAT gateway", hours, "hours of the stage", True),
         _Extra("NAT data", "image pulls through NAT", pulled, f"{nodes} nodes × image size", False),
     ]
-    return [_extra_line(demand.stage, here[0], extras, row) for row in wanted]
+    return [_extra_line(work.stage, here[0], extras, row) for row in wanted]
 
 
-def _weight_lines(demand: StageWork, home: Machines, hours: float, extras: ExtraPrices) -> list[CostLine]:
+def _weight_lines(work: StageWork, home: Machines, hours: float, extras: ExtraPrices) -> list[CostLine]:
     """Checkpoints beside the GPUs, and the final weights going out once."""
-    if demand.learning is None:
+    if work.training is None:
         return []
-    params = demand.learning.model.params_total
-    share = 0.02 if demand.learning.options.lora_rank else 1.0
-    kept = demand.pauses.checkpoints_kept * CHECKPOINT_BYTES_PER_PARAM * params * share / GB
+    params = work.training.model.params_total
+    share = 0.02 if work.training.options.lora_rank else 1.0
+    kept = work.pauses.checkpoints_kept * CHECKPOINT_BYTES_PER_PARAM * params * share / GB
     small = " × 2 % (LoRA)" if share < 1.0 else ""
-    number = f"{demand.pauses.checkpoints_kept:g} checkpoints"
+    number = f"{work.pauses.checkpoints_kept:g} checkpoints"
     states = f"{number} × {CHECKPOINT_BYTES_PER_PARAM:g} bytes × parameters{small} × hours of the stage / 730"
     wanted = [
         _Extra("object storage", "checkpoints", kept * hours / HOURS_PER_MONTH, states, True),
@@ -133,7 +133,7 @@ def _weight_lines(demand: StageWork, home: Machines, hours: float, extras: Extra
             "internet egress", "checkpoint egress", 2.0 * params * share / GB, f"2 bytes × parameters{small}", False
         ),
     ]
-    return [_extra_line(demand.stage, home, extras, row) for row in wanted]
+    return [_extra_line(work.stage, home, extras, row) for row in wanted]
 
 
 class _Extra(NamedTuple):
@@ -161,7 +161,7 @@ def _extra_line(stage: str, home: Machines, extras: ExtraPrices, row: _Extra) ->
     )
 
 
-def _api_lines(demand: StageWork, use: ApiUse, prices: TokenPrices) -> list[CostLine]:
+def _api_lines(work: StageWork, use: ApiUse, prices: TokenPrices) -> list[CostLine]:
     """Tokens by kind of price."""
     amounts = {
         "input tokens": use.input_tokens,
@@ -175,15 +175,15 @@ def _api_lines(demand: StageWork, use: ApiUse, prices: TokenPrices) -> list[Cost
             lines.append(
                 CostLine(
                     name=f"{use.role}: {use.api.name}, {kind}",
-                    stage=demand.stage,
+                    stage=work.stage,
                     unit=price.unit,
-                    quantity=tokens * demand.units / 1e6,
+                    quantity=tokens * work.units / 1e6,
                     usd_per_unit=price.usd,
                     source=price.source,
                     as_of=price.as_of,
                     stated=price.stated,
                     scales_with_hours=False,
-                    amount=f"the spec: {kind} per {demand.unit} × {demand.units:g} {demand.unit}s",
+                    amount=f"the spec: {kind} per {work.unit} × {work.units:g} {work.unit}s",
                 )
             )
     return lines

@@ -205,7 +205,7 @@ WASTE_SOURCES = {
 def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: Calibration) -> str:
     """Records everything behind `hours.<stage>` and returns that id."""
     name = plan.name
-    shared = _inputs(terms, stage.picks.demand, stage.mine.gpu(0))
+    shared = _inputs(terms, stage.picks.work, stage.mine.gpu(0))
     phase_ids = [_phase(terms, phase, shared, stage.mine, calibration.constants) for phase in plan.phases]
     split = plan.layout.get("schedule") in ("disaggregated", "async")
     formula = "max(rollout side, trainer side), smoothed, + weight sync" if split else "phases, one after the other"
@@ -234,7 +234,7 @@ def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: 
     )
 
 
-def _inputs(terms: Terms, demand: StageWork, gpu: GpuSpec | None) -> list[str]:
+def _inputs(terms: Terms, work: StageWork, gpu: GpuSpec | None) -> list[str]:
     """Data sheet, lengths and parameters that every phase on GPUs starts from."""
     rows: list[tuple[str, str, float, str, str]] = []
     if gpu is not None:
@@ -242,9 +242,9 @@ def _inputs(terms: Terms, demand: StageWork, gpu: GpuSpec | None) -> list[str]:
             (f"gpu.{gpu.name}.flops", f"{gpu.name} dense bf16 peak", gpu.bf16_flops, "FLOP/s", gpu.source),
             (f"gpu.{gpu.name}.hbm", f"{gpu.name} HBM bandwidth", gpu.hbm_bytes_per_s, "bytes/s", gpu.source),
         ]
-    if demand.servings:
-        rows += _serving(demand, demand.servings[0])
-    model = demand.learning.model if demand.learning else (demand.servings[0].model if demand.servings else None)
+    if work.generations:
+        rows += _generation(work, work.generations[0])
+    model = work.training.model if work.training else (work.generations[0].model if work.generations else None)
     if model is not None:
         name, active = f"model.{model.name}", model.params_matmul_active
         rows += [
@@ -254,14 +254,14 @@ def _inputs(terms: Terms, demand: StageWork, gpu: GpuSpec | None) -> list[str]:
     return [terms.add(identity, label, value, unit, source=source) for identity, label, value, unit, source in rows]
 
 
-def _serving(demand: StageWork, main: Generation) -> list[tuple[str, str, float, str, str]]:
+def _generation(work: StageWork, main: Generation) -> list[tuple[str, str, float, str, str]]:
     """Samples and lengths, each from the spec or assumed."""
-    stage = demand.stage
+    stage = work.stage
     stated = f"the spec: stage {stage}"
     known = main.response_tokens == main.response_tokens
     length = stated if known else "unknown: a fitted share of the longest response; docs/ACCURACY.md"
     return [
-        (f"input.{stage}.samples", f"samples per {demand.unit}", main.samples, "samples", stated),
+        (f"input.{stage}.samples", f"samples per {work.unit}", main.samples, "samples", stated),
         (f"input.{stage}.prompt_tokens", "prompt tokens, mean", main.prompt_tokens, "tokens", stated),
         (f"input.{stage}.response_tokens", "response tokens, mean", main.response_tokens, "tokens", length),
     ]
@@ -286,21 +286,21 @@ def _phase(terms: Terms, phase: Phase, shared: Sequence[str], picks: Shortlist, 
 
 def _of_this_stack(constant: str, picks: Shortlist) -> str:
     """The constant of this GPU generation and engine, where PHASE_FORMULAS names that of the H100 and vLLM."""
-    gpu, servings = picks.gpu(0), picks.demand.servings
+    gpu, generations = picks.gpu(0), picks.work.generations
     if gpu is not None:
         constant = constant.replace("_hopper", f"_{gpu.generation}")
-    engine = servings[0].options.engine if servings else "vllm"
+    engine = generations[0].options.engine if generations else "vllm"
     return constant.replace("_vllm", "_trtllm") if engine == "trtllm" else constant
 
 
 def _sandbox(terms: Terms, picks: Shortlist) -> list[str]:
-    demand, wanted = picks.demand, picks.demand.sandboxing
+    work, wanted = picks.work, picks.work.sandbox_work
     if wanted is None:
         return []
-    source, at = f"the spec or profile {wanted.profile}", f"input.{demand.stage}.sandbox"
+    source, at = f"the spec or profile {wanted.profile}", f"input.{work.stage}.sandbox"
     slots = one(picks.usable_slots)
     return [
-        terms.add(f"{at}.runs", f"judging runs per {demand.unit}", wanted.calls, "runs", source=source),
+        terms.add(f"{at}.runs", f"judging runs per {work.unit}", wanted.calls, "runs", source=source),
         terms.add(f"{at}.seconds", "seconds per run, mean", wanted.service.mean_seconds, "s", source=source),
         terms.add(f"{at}.slots", "concurrent sandboxes", slots, "sandboxes", source="chosen by the search"),
     ]

@@ -42,12 +42,12 @@ def sandbox_bound(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) 
 
 def idle(picks: Shortlist, fleet: StageFleet, constants: Constants, result: StageEstimate, hours: float) -> Idle | None:
     """GPU time that the sandbox fleet costs, in dollars, and the sandbox nodes that would remove it."""
-    demand, wanted = picks.demand, picks.demand.sandboxing
+    work, wanted = picks.work, picks.work.sandbox_work
     if fleet.gpus is None or fleet.sandbox is None or wanted is None:
         return None
     without = _unhindered_seconds(wanted, picks, constants, result)
     lost_seconds = one(result.unit_seconds) - without
-    gpu_hours = one(picks.layouts.gpus) * lost_seconds * demand.units / SECONDS_PER_HOUR
+    gpu_hours = one(picks.layouts.gpus) * lost_seconds * work.units / SECONDS_PER_HOUR
     rate = fleet.gpus.all_usd_per_hour
     nodes, cost = _cure(fleet.sandbox, picks, constants, result, hours)
     return Idle(

@@ -86,66 +86,66 @@ def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: in
 
 
 def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
-    constants, picks, demand = calibration.constants, stage.mine, stage.mine.demand
+    constants, picks, work = calibration.constants, stage.mine, stage.mine.work
     rows = []
     for name, low, high, change in _inputs(picks, constants):
         ends = _hours(picks, constants, change(low)), _hours(picks, constants, change(high))
-        rows.append(_Move(f"{demand.stage}.{name}", _shown(low), _shown(high), ends))
-    if demand.needs_gpus:
+        rows.append(_Move(f"{work.stage}.{name}", _shown(low), _shown(high), ends))
+    if work.needs_gpus:
         narrowed = float(stage.width.log_half[0] / stage.width.log_half_before[0])  # by own runs
         for group, prefixes in GROUPS.items():
             slow, fast = _moved(calibration, prefixes)
             swings = [one(outcome(picks, moved).hours) / stage.hours for moved in (fast, slow)]
             quick, long = (stage.hours * swing**narrowed for swing in swings)
-            rows.append(_Move(f"{group} ({demand.stage})", "80 % fast end", "80 % slow end", (quick, long)))
-    if demand.apis:
+            rows.append(_Move(f"{group} ({work.stage})", "80 % fast end", "80 % slow end", (quick, long)))
+    if work.apis:
         factors = 1.0 / GIVEN_FACTOR, GIVEN_FACTOR
-        low, high = (_hours(picks, constants, _with_tokens(demand, factor)) for factor in factors)
+        low, high = (_hours(picks, constants, _with_tokens(work, factor)) for factor in factors)
         tokens = total_usd(line for line in stage.lines if line.unit == API_UNIT)
         more = factors[0] * tokens - tokens, factors[1] * tokens - tokens
-        name = f"{demand.stage}.API tokens"
+        name = f"{work.stage}.API tokens"
         rows.append(_Move(name, f"÷ {GIVEN_FACTOR:g}", f"× {GIVEN_FACTOR:g}", (low, high), more))
     if stage.fleet.gpus is not None and stage.fleet.gpus.capacity_type == "spot":
         spot = stage.hours * (stage.fleet.gpus.all_usd_per_hour or 0.0)
         more = spot / SPOT_FACTOR - spot, spot * SPOT_FACTOR - spot
-        name = f"spot price ({demand.stage})"
+        name = f"spot price ({work.stage})"
         rows.append(_Move(name, f"÷ {SPOT_FACTOR:g}", f"× {SPOT_FACTOR:g}", (stage.hours, stage.hours), more))
     return rows
 
 
 def _inputs(picks: Shortlist, constants: Constants) -> list[tuple[str, float, float, Callable[[float], StageWork]]]:
-    """Inputs of the spec with their low and high ends, and the demand at a value."""
-    demand = picks.demand
+    """Inputs of the spec with their low and high ends, and the work at a value."""
+    work = picks.work
     rows: list[tuple[str, float, float, Callable[[float], StageWork]]] = []
-    if demand.servings:
-        main = demand.servings[0]
+    if work.generations:
+        main = work.generations[0]
         prompt, tool = main.prompt_tokens, main.tool_seconds
         middle = one(outcome(picks, constants).timing.generations[0][1].mean_response_tokens)
         factor = ASSUMED_FACTOR if np.isnan(main.response_tokens) else GIVEN_FACTOR
         ends = middle / factor, min(middle * factor, main.max_response_tokens)
-        rows.append(("response_tokens.mean", *ends, lambda value: _with_length(demand, value)))
+        rows.append(("response_tokens.mean", *ends, lambda value: _with_length(work, value)))
         ends = prompt / GIVEN_FACTOR, prompt * GIVEN_FACTOR
-        rows.append(("prompt_tokens.mean", *ends, lambda value: _with_main(demand, prompt_tokens=value)))
+        rows.append(("prompt_tokens.mean", *ends, lambda value: _with_main(work, prompt_tokens=value)))
         if tool > 0:
             ends = tool / ASSUMED_FACTOR, tool * ASSUMED_FACTOR
-            rows.append(("tool_seconds.mean", *ends, lambda value: _with_main(demand, tool_seconds=value)))
-    wanted = demand.sandboxing
+            rows.append(("tool_seconds.mean", *ends, lambda value: _with_main(work, tool_seconds=value)))
+    wanted = work.sandbox_work
     if wanted is not None:
-        assumed = any(row.name.endswith("sandbox.seconds") for row in demand.assumed)
+        assumed = any(row.name.endswith("sandbox.seconds") for row in work.assumed)
         factor = ASSUMED_FACTOR if assumed else GIVEN_FACTOR
         mean = wanted.service.mean_seconds
         rows.append(
-            ("sandbox.seconds.mean", mean / factor, mean * factor, lambda value: _with_service(demand, value / mean))
+            ("sandbox.seconds.mean", mean / factor, mean * factor, lambda value: _with_service(work, value / mean))
         )
     return rows
 
 
-def _with_main(demand: StageWork, **changes: float) -> StageWork:
-    main = dataclasses.replace(demand.servings[0], **changes)  # type: ignore[arg-type]  # floats of Serving
-    return dataclasses.replace(demand, servings=(main, *demand.servings[1:]))
+def _with_main(work: StageWork, **changes: float) -> StageWork:
+    main = dataclasses.replace(work.generations[0], **changes)  # type: ignore[arg-type]  # floats of Serving
+    return dataclasses.replace(work, generations=(main, *work.generations[1:]))
 
 
-def _with_tokens(demand: StageWork, factor: float) -> StageWork:
+def _with_tokens(work: StageWork, factor: float) -> StageWork:
     """Every API call with `factor` times the tokens."""
     apis = tuple(
         dataclasses.replace(
@@ -154,22 +154,22 @@ def _with_tokens(demand: StageWork, factor: float) -> StageWork:
             cached_input_tokens=factor * use.cached_input_tokens,
             output_tokens=factor * use.output_tokens,
         )
-        for use in demand.apis
+        for use in work.apis
     )
-    return dataclasses.replace(demand, apis=apis)
+    return dataclasses.replace(work, apis=apis)
 
 
-def _with_length(demand: StageWork, mean: float) -> StageWork:
-    changed = _with_main(demand, response_tokens=mean)
-    learning = demand.learning
-    if learning is None:
+def _with_length(work: StageWork, mean: float) -> StageWork:
+    changed = _with_main(work, response_tokens=mean)
+    training = work.training
+    if training is None:
         return changed
-    main = demand.servings[0]
-    return dataclasses.replace(changed, learning=dataclasses.replace(learning, seq_len=main.prompt_tokens + mean))
+    main = work.generations[0]
+    return dataclasses.replace(changed, training=dataclasses.replace(training, seq_len=main.prompt_tokens + mean))
 
 
-def _with_service(demand: StageWork, factor: float) -> StageWork:
-    wanted = demand.sandboxing
+def _with_service(work: StageWork, factor: float) -> StageWork:
+    wanted = work.sandbox_work
     assert wanted is not None
     old = wanted.service
     mean = old.mean_seconds * factor
@@ -177,11 +177,11 @@ def _with_service(demand: StageWork, factor: float) -> StageWork:
     service = dataclasses.replace(
         old, mean_seconds=mean, p95_seconds=min(old.p95_seconds * factor, limit), limit_seconds=limit
     )
-    return dataclasses.replace(demand, sandboxing=dataclasses.replace(wanted, service=service))
+    return dataclasses.replace(work, sandbox_work=dataclasses.replace(wanted, service=service))
 
 
-def _hours(picks: Shortlist, constants: Constants, demand: StageWork) -> float:
-    return one(outcome(dataclasses.replace(picks, demand=demand), constants).hours)
+def _hours(picks: Shortlist, constants: Constants, work: StageWork) -> float:
+    return one(outcome(dataclasses.replace(picks, work=work), constants).hours)
 
 
 def _moved(calibration: Calibration, prefixes: tuple[str, ...]) -> tuple[Constants, Constants]:

@@ -39,7 +39,7 @@ def pools_of(stages: Sequence[ChosenStage]) -> tuple[value.Pool, ...]:
     """GPU and sandbox pools of every stage; split schedules have a trainer and a rollout pool on the same machines."""
     pools = []
     for stage in stages:
-        name = stage.picks.demand.stage
+        name = stage.picks.work.stage
         for role, machines, nodes in _roles(stage):
             known = machines.usd_per_hour
             slots = machines.slots_per_node * nodes if role == "sandbox" else None
@@ -70,11 +70,11 @@ def _roles(stage: ChosenStage) -> list[tuple[str, Machines, int]]:
     rows: list[tuple[str, Machines, int]] = []
     gpus, sandbox = stage.fleet.gpus, stage.fleet.sandbox
     if gpus is not None:
-        layouts, demand = stage.mine.layouts, stage.picks.demand
+        layouts, work = stage.mine.layouts, stage.picks.work
         rollout = round(float(layouts.rollout_gpus[0]) / max(gpus.gpus_per_node, 1))
-        if demand.learning is None:
+        if work.training is None:
             rows.append(("rollout", gpus, gpus.nodes))
-        elif not demand.learning.rl:
+        elif not work.training.rl:
             rows.append(("trainer", gpus, gpus.nodes))
         elif rollout >= gpus.nodes:
             rows.append(("trainer+rollout", gpus, gpus.nodes))
@@ -97,7 +97,7 @@ def alternatives_of(at: Context, stages: Sequence[ChosenStage]) -> tuple[value.A
         for fleet, stage in zip(fleets, stages, strict=True):
             total, log_half = float(stage.result.hours[number]), float(stage.width.log_half[number])
             hours.append(band(total, log_half))
-            lines = stage_lines(stage.picks.demand, fleet, total, at.prices)
+            lines = stage_lines(stage.picks.work, fleet, total, at.prices)
             dollars.append(stage_usd(lines, fleet, log_half))
             unpriced += unpriced_lines(lines)
             risk += float(stage.result.interruptions[number])
@@ -228,7 +228,7 @@ def stage_warnings(plans: Sequence[StagePlan], stages: Sequence[ChosenStage]) ->
     """Known traps of a stage."""
     said = []
     for plan, stage in zip(plans, stages, strict=True):
-        wanted = stage.picks.demand.sandboxing
+        wanted = stage.picks.work.sandbox_work
         if wanted is not None and wanted.serial:
             said.append(f"{plan.name}: serial reward code; the GPUs wait for one sandbox at a time")
         gpu_hours = plan.demand.get("GPU-hours", 0.0)
@@ -256,14 +256,14 @@ def economics(stages: Sequence[tuple[StageWork, float, bool]], worth: OutcomeVal
     alone; the break-even uses the whole run, and is unknown where a price is.  Formula of each in its `formula`.
     """
     rows, features = [], []
-    for demand, usd, at_least in stages:
-        for outcome, count in demand.outcomes.items():
+    for work, usd, at_least in stages:
+        for outcome, count in work.outcomes.items():
             if count <= 0:
                 continue
             name, per = PER[outcome]
-            formula = f"{_usd_text(usd, at_least)} of stage {demand.stage} / {count:,.0f} {outcome}"
+            formula = f"{_usd_text(usd, at_least)} of stage {work.stage} / {count:,.0f} {outcome}"
             formula += f" × {per:,.0f}" if per > 1 else ""
-            rows.append(_unit_cost(f"{demand.stage}: {name}", usd / count * per, at_least, formula))
+            rows.append(_unit_cost(f"{work.stage}: {name}", usd / count * per, at_least, formula))
             if outcome == "solved tasks" and worth.tasks_per_feature:
                 solved, tasks = usd / count, worth.tasks_per_feature
                 formula = f"{_usd_text(solved, at_least)} × {tasks} solved tasks"

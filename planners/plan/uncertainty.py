@@ -55,25 +55,25 @@ class Width:
 
 def widths(picks: Shortlist, calibration: Calibration, *, sandbox_assumed: bool) -> Width:
     """Band widths of one stage on the fleets of `picks`."""
-    demand = picks.demand
-    kind = WORK[demand.kind]
-    if not demand.needs_gpus:
+    work = picks.work
+    kind = WORK[work.kind]
+    if not work.needs_gpus:
         flat = np.full(len(picks.layouts), Z80 * API_LOG_SD)
         return _learned(picks, calibration, flat, {}, None)
 
-    plain = dataclasses.replace(picks, demand=dataclasses.replace(demand, factors=NO_FACTORS))
+    plain = dataclasses.replace(picks, work=dataclasses.replace(work, factors=NO_FACTORS))
 
     def hours(constants: Constants) -> Array:
         return outcome(plain, constants).hours
 
     variance = calibration.log_variance(hours)
-    matches = [matched(demand, picks, calibration, row) for row in range(len(picks.layouts))]
+    matches = [matched(work, picks, calibration, row) for row in range(len(picks.layouts))]
     outside = np.array([match.log_variance for match in matches])
-    missing: dict[str, Column] = {name: sd**2 for name, sd in demand.missing.items()}
-    if sandbox_assumed and demand.sandboxing is not None:
+    missing: dict[str, Column] = {name: sd**2 for name, sd in work.missing.items()}
+    if sandbox_assumed and work.sandbox_work is not None:
         now = outcome(plain, calibration.constants)
         share = np.clip(now.exposed / np.maximum(now.unit_seconds, 1e-9), 0.0, 1.0)
-        missing[f"{demand.stage}.sandbox.seconds"] = (share * SANDBOX_LOG_SD) ** 2
+        missing[f"{work.stage}.sandbox.seconds"] = (share * SANDBOX_LOG_SD) ** 2
     extra = outside + sum(missing.values())
     halves = {
         name: calibration.half_width(kind, variance, np.maximum(extra - part, 0.0)) for name, part in missing.items()
@@ -89,13 +89,13 @@ def _learned(
     ln(hours) moves by w_p for a relative change of phase p.  Half a band = z80 sum(w_p sd_p) + (1 - sum(w_p)) x half
     without own runs: phases err together, the safe assumption.  Never narrower than +-20 %.
     """
-    demand, share, own = picks.demand, np.zeros(len(picks.layouts)), np.zeros(len(picks.layouts))
-    for phase in sorted({place.phase for place in demand.factors.by_place}):
+    work, share, own = picks.work, np.zeros(len(picks.layouts)), np.zeros(len(picks.layouts))
+    for phase in sorted({place.phase for place in work.factors.by_place}):
         found = [factor_on(picks, phase, row) for row in range(len(picks.layouts))]
         if not any(found):
             continue
-        moved = dataclasses.replace(demand, factors=demand.factors.moved(phase, STEP))
-        ends = [outcome(dataclasses.replace(picks, demand=d), calibration.constants).hours for d in (demand, moved)]
+        moved = dataclasses.replace(work, factors=work.factors.moved(phase, STEP))
+        ends = [outcome(dataclasses.replace(picks, work=d), calibration.constants).hours for d in (work, moved)]
         weight = np.where([f is not None for f in found], np.log(ends[1] / ends[0]) / STEP, 0.0)
         share, own = share + weight, own + weight * np.array([0.0 if f is None else f.log_sd for f in found])
     if not share.any():
@@ -112,16 +112,16 @@ def _learned(
     )
 
 
-def matched(demand: StageWork, picks: Shortlist, calibration: Calibration, row: int) -> Match:
+def matched(work: StageWork, picks: Shortlist, calibration: Calibration, row: int) -> Match:
     """Which published cases speak for this stage on the fleet with this number."""
     gpu = picks.gpu(row)
     assert gpu is not None
-    model = demand.learning.model if demand.learning else demand.servings[0].model
-    serving = demand.servings[0].options.engine if demand.servings else None
-    engine = {"sglang": "vllm"}.get(serving, serving) if serving else None
-    sharding = picks.sharding(row) if demand.learning else None
+    model = work.training.model if work.training else work.generations[0].model
+    generation = work.generations[0].options.engine if work.generations else None
+    engine = {"sglang": "vllm"}.get(generation, generation) if generation else None
+    sharding = picks.sharding(row) if work.training else None
     return calibration.matching(
-        WORK[demand.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(picks.layouts.gpus[row])
+        WORK[work.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(picks.layouts.gpus[row])
     )
 
 
@@ -151,11 +151,11 @@ NAMED_RUNS = 5
 
 def own_runs(picks: Shortlist, phase: str, *, prior_log_sd: float) -> OwnRuns | None:
     """Where a run on the fleet `picks` (one) counts, and the factor that its seconds hold."""
-    place = place_of(picks.demand, phase, picks.sharding(0))
+    place = place_of(picks.work, phase, picks.sharding(0))
     if place is None:
         return None
     gpu = picks.gpu_name(0) if uses_gpu(place) else ""
-    found = picks.demand.factors.find(place, gpu)
+    found = picks.work.factors.find(place, gpu)
     return OwnRuns(
         work=place.work,
         model_class=place.model_class,
@@ -203,4 +203,4 @@ def named(own: OwnRuns) -> str:
 
 def factor_on(picks: Shortlist, phase: str, row: int) -> Factor | None:
     """What own runs say of a phase on the fleet with this number."""
-    return find_factor(picks.demand, phase, gpu=picks.gpu_name(row), sharding=picks.sharding(row))
+    return find_factor(picks.work, phase, gpu=picks.gpu_name(row), sharding=picks.sharding(row))

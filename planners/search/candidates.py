@@ -21,7 +21,7 @@ from planners.search.search_space import NO_GPUS, enumerate_layouts, layout_opti
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.factor_lookup import find_factor
 from planners.workload.layouts import TimingContext
-from planners.workload.timing import time_demand
+from planners.workload.timing import time_work
 from planners.workload.work_columns import replica_gpus
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ class Candidates:
     """Slots."""
 
 
-def exposed_seconds(demand: StageWork, timing: Timing, slots: Array) -> Array:
+def exposed_seconds(work: StageWork, timing: Timing, slots: Array) -> Array:
     """Seconds per unit in which nothing hides the sandboxes.  Broadcasts timing (layouts) against slots.
 
     Judging after generation, plus starts where trajectories hold their sandbox.  With k steps of staleness a share
     k/(1+k) of the wait for the last runs is hidden, as the schedule hides the tail of generation; what remains is the
     backlog. What own runs taught of the sandboxes multiplies the result.
     """
-    wanted = demand.sandboxing
+    wanted = work.sandbox_work
     if wanted is None:
         return np.zeros(np.broadcast_shapes(np.shape(timing.generate), np.shape(slots)))
     plain = timing.by_physics or timing
@@ -89,16 +89,16 @@ def exposed_seconds(demand: StageWork, timing: Timing, slots: Array) -> Array:
             starts_per_second_per_node=wanted.starts_per_second_per_node,
             seconds_per_start=wanted.start_seconds.mean,
         )
-    stale = demand.staleness_steps
+    stale = work.staleness_steps
     hidden = np.where(np.equal(timing.schedule, ASYNC), stale / (1.0 + stale), 0.0)
     backlog = np.maximum(wanted.calls * wanted.service.mean_seconds / slots - beside, 0.0)
     exposed = (1.0 - hidden) * judged + hidden * np.minimum(backlog, judged)
-    learned = find_factor(demand, "sandbox", gpu="", sharding="")
+    learned = find_factor(work, "sandbox", gpu="", sharding="")
     return np.asarray(exposed if learned is None else exposed * np.exp(learned.log_factor))
 
 
 def stage_candidates(
-    demand: StageWork,
+    work: StageWork,
     machines: Sequence[Machine],
     allowed: NodeRange,
     constants: Constants,
@@ -108,21 +108,21 @@ def stage_candidates(
     owned_slots: Sequence[float] = (),
 ) -> Candidates:
     """Every machine, node count and number of slots with its fastest layout that fits.  Rejections go to `sieve`."""
-    wanted = demand.sandboxing
-    whole_job = demand.unit == "job"
+    wanted = work.sandbox_work
+    whole_job = work.unit == "job"
     wishes = wishes_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
-    needs_gpus = demand.needs_gpus
-    layouts = enumerate_layouts(machines, layout_options(demand), allowed) if needs_gpus else NO_GPUS
+    needs_gpus = work.needs_gpus
+    layouts = enumerate_layouts(machines, layout_options(work), allowed) if needs_gpus else NO_GPUS
 
     def surroundings(some: Layouts) -> TimingContext:
         return situation(machines, some, constants, year=year, grid_points=SEARCH_GRID_POINTS)
 
     if needs_gpus:
-        at = _whole_replicas(demand, machines, surroundings(layouts))
-        layouts = fitting(demand, machines, at, sieve)
+        at = _whole_replicas(work, machines, surroundings(layouts))
+        layouts = fitting(work, machines, at, sieve)
     blocks = np.split(np.arange(len(layouts)), range(BLOCK_ROWS, len(layouts), BLOCK_ROWS))
-    seconds = np.concatenate([_unit_seconds(demand, surroundings(layouts.take(block)), wishes) for block in blocks])
-    productive = seconds * demand.units / SECONDS_PER_HOUR
+    seconds = np.concatenate([_unit_seconds(work, surroundings(layouts.take(block)), wishes) for block in blocks])
+    productive = seconds * work.units / SECONDS_PER_HOUR
     hours = productive * run_waste(constants, productive * layouts.gpus[:, None])
     rows, wish = np.indices(hours.shape).reshape(2, -1)
     group = _groups(layouts, rows, wish, len(wishes))
@@ -160,23 +160,23 @@ def situation(
     )
 
 
-def _unit_seconds(demand: StageWork, at: TimingContext, wishes: Array) -> Array:
+def _unit_seconds(work: StageWork, at: TimingContext, wishes: Array) -> Array:
     """(layouts, wishes) seconds per unit.  Held sandboxes limit the live trajectories, so each wish is timed anew."""
-    if demand.sandboxing is None or not demand.sandboxing.stateful:
-        timing = time_demand(demand, at).upright()
-        return timing.unit_seconds(exposed_seconds(demand, timing, wishes[None, :]))
+    if work.sandbox_work is None or not work.sandbox_work.stateful:
+        timing = time_work(work, at).upright()
+        return timing.unit_seconds(exposed_seconds(work, timing, wishes[None, :]))
     columns = []
     for slots in wishes:
-        timing = time_demand(demand, dataclasses.replace(at, slots=float(slots)))
-        columns.append(timing.unit_seconds(exposed_seconds(demand, timing, np.full(len(at.layouts), slots))))
+        timing = time_work(work, dataclasses.replace(at, slots=float(slots)))
+        columns.append(timing.unit_seconds(exposed_seconds(work, timing, np.full(len(at.layouts), slots))))
     return np.stack(columns, axis=1)
 
 
-def _whole_replicas(demand: StageWork, machines: Sequence[Machine], at: TimingContext) -> TimingContext:
+def _whole_replicas(work: StageWork, machines: Sequence[Machine], at: TimingContext) -> TimingContext:
     """Replicas widened until the main model's weights fit; layouts that they then do not divide are dropped."""
-    if not demand.servings:
+    if not work.generations:
         return at
-    replica = replica_gpus(at, demand.servings[0])
+    replica = replica_gpus(at, work.generations[0])
     layouts = dataclasses.replace(at.layouts, replica=replica)
     whole = layouts.take(np.mod(layouts.rollout_gpus, replica) == 0)
     return situation(machines, whole, at.constants, year=at.year, grid_points=at.grid_points)

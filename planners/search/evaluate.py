@@ -13,7 +13,7 @@ from planners.physics.step import run_waste
 from planners.search.candidates import exposed_seconds, situation
 from planners.search.pricing import interrupted
 from planners.units import SECONDS_PER_HOUR
-from planners.workload.timing import time_demand
+from planners.workload.timing import time_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Shortlist:
     """One stage on m fleets.  Arrays of shape (m,)."""
 
-    demand: StageWork
+    work: StageWork
     machines: Sequence[Machine]
     layouts: Layouts
     slots: Array
@@ -46,13 +46,13 @@ class Shortlist:
     def situation(self, constants: Constants, *, grid_points: int = 33) -> TimingContext:
         """The physics' surroundings."""
         at = situation(self.machines, self.layouts, constants, year=self.year, grid_points=grid_points)
-        held = self.demand.sandboxing is not None and self.demand.sandboxing.stateful
+        held = self.work.sandbox_work is not None and self.work.sandbox_work.stateful
         return dataclasses.replace(at, slots=self.usable_slots) if held else at
 
     @property
     def usable_slots(self) -> Array:
         """Sandboxes that run at once: those that the nodes hold, as far as the stage lets them."""
-        wanted = self.demand.sandboxing
+        wanted = self.work.sandbox_work
         return self.slots if wanted is None else np.minimum(self.slots, wanted.most_at_once)
 
     def gpu(self, row: int) -> GpuSpec | None:
@@ -108,22 +108,22 @@ class StageEstimate:
 
 def outcome(picks: Shortlist, constants: Constants) -> StageEstimate:
     """Hours of the stage on every fleet of `picks`."""
-    demand = picks.demand
+    work = picks.work
     at = picks.situation(constants)
-    timing = time_demand(demand, at)
-    exposed = exposed_seconds(demand, timing, picks.usable_slots)
+    timing = time_work(work, at)
+    exposed = exposed_seconds(work, timing, picks.usable_slots)
     unit = timing.unit_seconds(exposed)
-    work = unit * demand.units / SECONDS_PER_HOUR
+    productive = unit * work.units / SECONDS_PER_HOUR
     gpus = picks.layouts.gpus
-    pauses = _pause_hours(demand, at)
-    overhead = (work + pauses) * (run_waste(constants, work * gpus) - 1.0)
-    useful = work + pauses + overhead
+    pauses = _pause_hours(work, at)
+    overhead = (productive + pauses) * (run_waste(constants, productive * gpus) - 1.0)
+    useful = productive + pauses + overhead
     lost = interrupted(useful, gpus=gpus, nodes=picks.layouts.nodes, spot=picks.spot)
     return StageEstimate(
         timing=timing,
         exposed=exposed,
         unit_seconds=unit,
-        work_hours=work,
+        work_hours=productive,
         pause_hours=np.asarray(pauses),
         overhead_hours=overhead,
         lost_hours=lost.hours,
@@ -132,11 +132,11 @@ def outcome(picks: Shortlist, constants: Constants) -> StageEstimate:
     )
 
 
-def _pause_hours(demand: StageWork, at: TimingContext) -> Column:
+def _pause_hours(work: StageWork, at: TimingContext) -> Column:
     """Hours of evaluations inside the stage: the trainer waits for each."""
-    pauses = demand.pauses
+    pauses = work.pauses
     if pauses.evaluation is None or not pauses.evaluate_every:
         return 0.0
-    alone = dataclasses.replace(demand, servings=(pauses.evaluation,), learning=None, sandboxing=None, apis=())
-    seconds = time_demand(alone, at).unit_seconds(0.0)
-    return seconds * (demand.units // pauses.evaluate_every) / SECONDS_PER_HOUR
+    alone = dataclasses.replace(work, generations=(pauses.evaluation,), training=None, sandbox_work=None, apis=())
+    seconds = time_work(alone, at).unit_seconds(0.0)
+    return seconds * (work.units // pauses.evaluate_every) / SECONDS_PER_HOUR

@@ -8,7 +8,7 @@ import numpy as np
 
 from planners.physics.memory import host_need_bytes, rollout_need, train_need
 from planners.units import GIB
-from planners.workload.work_columns import micro_batch, rl_workload, serving_workload, supervised_workload
+from planners.workload.work_columns import generation_workload, micro_batch, rl_workload, supervised_workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,23 +25,23 @@ HOST_SHARE = 0.9
 """Of a node's memory that offloaded states may fill.  Assumption."""
 
 
-def train_memory(demand: StageWork, at: TimingContext) -> Need:
-    """Bytes per training GPU of a demand that trains."""
-    learning = demand.learning
-    assert learning is not None
-    work = rl_workload(demand, at) if learning.rl else supervised_workload(demand, at)
-    tokens = np.maximum(micro_batch(learning, at) * learning.seq_len, learning.seq_len)
-    return train_need(work, micro_batch_tokens=tokens, offload=float(learning.options.optimizer_offload))
+def train_memory(work: StageWork, at: TimingContext) -> Need:
+    """Bytes per training GPU of a stage that trains."""
+    training = work.training
+    assert training is not None
+    workload = rl_workload(work, at) if training.rl else supervised_workload(work, at)
+    tokens = np.maximum(micro_batch(training, at) * training.seq_len, training.seq_len)
+    return train_need(workload, micro_batch_tokens=tokens, offload=float(training.options.optimizer_offload))
 
 
-def rollout_memory(demand: StageWork, number: int, at: TimingContext) -> Need:
-    """Bytes per rollout GPU of the demand's serving with this number."""
-    serving = demand.servings[number]
-    main = number == 0 and demand.learning is not None
-    return rollout_need(rl_workload(demand, at) if main else serving_workload(demand, serving, at))
+def rollout_memory(work: StageWork, number: int, at: TimingContext) -> Need:
+    """Bytes per rollout GPU of the generation with this number."""
+    generation = work.generations[number]
+    main = number == 0 and work.training is not None
+    return rollout_need(rl_workload(work, at) if main else generation_workload(work, generation, at))
 
 
-def fitting(demand: StageWork, machines: Sequence[Machine], at: TimingContext, sieve: Rejections) -> Layouts:
+def fitting(work: StageWork, machines: Sequence[Machine], at: TimingContext, sieve: Rejections) -> Layouts:
     """The layouts of `at` whose training, rollout and host memory fit."""
     layouts = at.layouts
     alive = np.ones(len(layouts), dtype=bool)
@@ -51,16 +51,16 @@ def fitting(demand: StageWork, machines: Sequence[Machine], at: TimingContext, s
         degrees = f"tp{layouts.tp[row]:.0f} pp{layouts.pp[row]:.0f} ep{layouts.ep[row]:.0f}"
         return f"{layouts.gpus[row]:.0f} × {gpu}, {degrees}, replica of {layouts.replica[row]:.0f}"
 
-    if demand.learning is not None:
-        need = train_memory(demand, at)
+    if work.training is not None:
+        need = train_memory(work, at)
         alive = sieve.rows(alive, "training memory", _most(need), need.fits, name)
-    if demand.learning is not None and demand.learning.rl:
-        host = host_need_bytes(rl_workload(demand, at))
+    if work.training is not None and work.training.rl:
+        host = host_need_bytes(rl_workload(work, at))
         room = np.array([machine.memory_gib for machine in machines])[layouts.machine] * GIB * HOST_SHARE
         alive = sieve.rows(alive, "host memory", "offloaded states exceed the node's memory", host <= room, name)
-    for number, serving in enumerate(demand.servings):
-        need = rollout_memory(demand, number, at)
-        alive = sieve.rows(alive, f"{serving.role} memory", _most(need), need.fits, name)
+    for number, generation in enumerate(work.generations):
+        need = rollout_memory(work, number, at)
+        alive = sieve.rows(alive, f"{generation.role} memory", _most(need), need.fits, name)
     return layouts.take(_small_replicas(layouts, alive))
 
 

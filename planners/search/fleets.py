@@ -73,20 +73,20 @@ def picks_of(found: SearchResult, choice: Selection, stage: int, *, year: float)
     spot = [float(f.gpus is not None and f.gpus.capacity_type == "spot") for f in fleets]
     slots = [float(f.sandbox.nodes * f.sandbox.slots_per_node) if f.sandbox else 0.0 for f in fleets]
     return Shortlist(
-        demand=search.demand,
+        work=search.work,
         machines=found.machines,
         layouts=search.candidates.layouts.take(search.candidates.layout[candidate]),
         slots=np.array(slots),
         sandbox_nodes=search.rows.sandbox_nodes[row],
         spot=np.array(spot),
-        start_up_hours=np.array([_start_up_hours(fleet, search.demand) for fleet in fleets]),
+        start_up_hours=np.array([_start_up_hours(fleet, search.work) for fleet in fleets]),
         year=year,
     )
 
 
-def _start_up_hours(fleet: StageFleet, demand: StageWork) -> float:
+def _start_up_hours(fleet: StageFleet, work: StageWork) -> float:
     home = fleet.gpus or fleet.sandbox
-    return start_up_hours(home.cloud, demand.host) if home is not None else 0.0
+    return start_up_hours(home.cloud, work.host) if home is not None else 0.0
 
 
 def fleet_of(found: SearchResult, run: int, stage: int) -> StageFleet:
@@ -95,7 +95,7 @@ def fleet_of(found: SearchResult, run: int, stage: int) -> StageFleet:
     row = int(found.runs.rows[run, stage])
     candidate = int(search.rows.candidate[row])
     gpus = None
-    if search.demand.needs_gpus:
+    if search.work.needs_gpus:
         offer = found.offers.row(int(search.rows.offer[row]), named=True)
         gpus = _machines(offer, int(search.candidates.nodes[candidate]))
     sandbox = None

@@ -59,10 +59,10 @@ def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: floa
 
 def _least_burn(found: SearchResult) -> float | None:
     """Dollars per hour of the fleet that burns least: stages on GPUs share an offer, and follow each other."""
-    free = [float(s.rows.usd_per_hour.min(initial=np.inf)) for s in found.stages if not s.demand.needs_gpus]
+    free = [float(s.rows.usd_per_hour.min(initial=np.inf)) for s in found.stages if not s.work.needs_gpus]
     offers = np.zeros(found.offers.height)
     for stage in found.stages:
-        if stage.demand.needs_gpus:
+        if stage.work.needs_gpus:
             least = np.full(len(offers), np.inf)
             np.minimum.at(least, stage.rows.offer, stage.rows.usd_per_hour)
             offers = np.maximum(offers, least)

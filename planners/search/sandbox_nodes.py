@@ -43,7 +43,7 @@ class SandboxPlaces:
         return int(np.lexsort((usd, -served.sum(axis=1)))[0])
 
 
-def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: SandboxWork, sieve: Rejections) -> pl.DataFrame:
+def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, work: SandboxWork, sieve: Rejections) -> pl.DataFrame:
     """CPU offers that the spec allows, with `slots` per node; machines too small for one sandbox are rejected."""
     targets = list(fleet.sandbox.targets or fleet.targets)
     capacities = [str(capacity) for capacity in fleet.sandbox.capacity]
@@ -62,12 +62,12 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, demand: SandboxWork, 
     slots = slots_per_node(
         vcpus=offers["vcpus"].to_numpy(),
         memory_gib=offers["memory_gib"].to_numpy(),
-        cpus=demand.cpus,
-        sandbox_memory_gib=demand.memory_gib,
-        max_per_node=demand.max_per_node,
+        cpus=work.cpus,
+        sandbox_memory_gib=work.memory_gib,
+        max_per_node=work.max_per_node,
     )
     sized = offers.with_columns(pl.Series("slots", slots.tolist(), dtype=pl.Float64))
-    need = f"{demand.cpus:g} vCPU and {demand.memory_gib:g} GiB"
+    need = f"{work.cpus:g} vCPU and {work.memory_gib:g} GiB"
     fitting = sieve.offers(sized, "sandbox size", f"no room for one sandbox of {need}", pl.col("slots") >= 1)
     return cheapest_zone(fitting)
 

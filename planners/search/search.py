@@ -17,7 +17,7 @@ from planners.search.pricing import Market, price_rows, start_up_hours, within
 from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import place_sandboxes, sandbox_offers
 from planners.search.search_space import NodeRange
-from planners.workload.build import stage_demand
+from planners.workload.build import stage_work
 from planners.workload.sandboxes import with_starts
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ MOST_GPUS_PER_NODE = 16
 class StageSearch:
     """One stage, searched."""
 
-    demand: StageWork
+    work: StageWork
     candidates: Candidates
     places: SandboxPlaces | None
     rows: Rows
@@ -74,18 +74,17 @@ class SearchResult:
 def explore(spec: RunSpec, world: PlanInputs, *, year: float) -> SearchResult:
     """Everything that could run `spec` within its fleet, quota and burn limit; dollars and hours are limited later."""
     sieve = Rejections()
-    demands = [
-        replace(with_starts(stage_demand(stage, world.find_model), world.sandbox_starts), factors=world.factors)
+    works = [
+        replace(with_starts(stage_work(stage, world.find_model), world.sandbox_starts), factors=world.factors)
         for stage in spec.stages
     ]
-    offers = _allowed_gpus(spec, world, sieve, needed=any(d.needs_gpus for d in demands))
+    offers = _allowed_gpus(spec, world, sieve, needed=any(d.needs_gpus for d in works))
     offers, machines = machines_of(offers, world.gpus)
     cpus = _cpu_offers(spec, world)
     stages = [
-        _stage(demand, spec, world, offers=offers, machines=machines, cpus=cpus, year=year, sieve=sieve)
-        for demand in demands
+        _stage(work, spec, world, offers=offers, machines=machines, cpus=cpus, year=year, sieve=sieve) for work in works
     ]
-    keys = [stage.rows.offer if stage.demand.needs_gpus else None for stage in stages]
+    keys = [stage.rows.offer if stage.work.needs_gpus else None for stage in stages]
     return SearchResult(
         offers=offers,
         machines=machines,
@@ -97,7 +96,7 @@ def explore(spec: RunSpec, world: PlanInputs, *, year: float) -> SearchResult:
 
 
 def _stage(
-    demand: StageWork,
+    work: StageWork,
     spec: RunSpec,
     world: PlanInputs,
     *,
@@ -110,22 +109,22 @@ def _stage(
     """One stage on everything."""
     allowed = _node_range(spec, world)
     constants = world.calibration.constants
-    frame = sandbox_offers(cpus, spec.fleet, demand.sandboxing, sieve) if demand.sandboxing else cpus.clear()
+    frame = sandbox_offers(cpus, spec.fleet, work.sandbox_work, sieve) if work.sandbox_work else cpus.clear()
     most = _most_nodes(frame, spec)
-    slots = (most * frame["slots"].to_numpy()) if demand.sandboxing else most
+    slots = (most * frame["slots"].to_numpy()) if work.sandbox_work else most
     candidates = stage_candidates(
-        demand, machines, allowed, constants, year=year, sieve=sieve, owned_slots=slots[np.isfinite(slots)].tolist()
+        work, machines, allowed, constants, year=year, sieve=sieve, owned_slots=slots[np.isfinite(slots)].tolist()
     )
-    places = place_sandboxes(frame, candidates.wishes, most) if demand.sandboxing else None
-    market = _market(demand, offers, places, spec, world)
+    places = place_sandboxes(frame, candidates.wishes, most) if work.sandbox_work else None
+    market = _market(work, offers, places, spec, world)
     rows = price_rows(candidates, market, places)
     compared = len(rows.offer)
     if machines:
         per_machine = np.bincount(market.machine[market.machine >= 0], minlength=len(machines))
         layouts = np.bincount(candidates.layouts.machine.clip(0), minlength=len(machines))
         compared = int((per_machine * layouts[: len(machines)]).sum()) * len(candidates.wishes)
-    rows = within(rows, sieve, max_usd_per_hour=spec.limits.usd_per_hour, name=demand.stage)
-    return StageSearch(demand=demand, candidates=candidates, places=places, rows=rows, combinations=compared)
+    rows = within(rows, sieve, max_usd_per_hour=spec.limits.usd_per_hour, name=work.stage)
+    return StageSearch(work=work, candidates=candidates, places=places, rows=rows, combinations=compared)
 
 
 def _allowed_gpus(spec: RunSpec, world: PlanInputs, sieve: Rejections, *, needed: bool) -> pl.DataFrame:
@@ -172,11 +171,11 @@ def _node_range(spec: RunSpec, world: PlanInputs) -> NodeRange:
 
 
 def _market(
-    demand: StageWork, offers: pl.DataFrame, places: SandboxPlaces | None, spec: RunSpec, world: PlanInputs
+    work: StageWork, offers: pl.DataFrame, places: SandboxPlaces | None, spec: RunSpec, world: PlanInputs
 ) -> Market:
     """The offers as arrays for one stage.  A stage without GPUs gets one row per sandbox place."""
     known = places.places if places else {}
-    if not demand.needs_gpus:
+    if not work.needs_gpus:
         zeros = np.zeros(len(known))
         return Market(
             machine=np.full(len(known), -1, dtype=np.int64),
@@ -185,7 +184,7 @@ def _market(
             place=np.arange(len(known)),
             max_nodes=zeros + np.inf,
             max_gpus=zeros + np.inf,
-            start_up_hours=np.array([start_up_hours(cloud, demand.host) for cloud, _ in known]),
+            start_up_hours=np.array([start_up_hours(cloud, work.host) for cloud, _ in known]),
         )
     anywhere = -1
     if spec.fleet.sandbox.targets is not None and places is not None and known:

@@ -1,4 +1,4 @@
-"""What the search varies for a demand: layouts and numbers of sandboxes.
+"""What the search varies for a stage: layouts and numbers of sandboxes.
 
 Candidate layouts as columns: machines × nodes × (schedule, split, tp, pp, ep, recompute, replica size).
 """
@@ -34,35 +34,35 @@ LARGE_MODEL_PARAMS = 10e9
 MANY_EXPERTS_PARAMS = 80e9
 
 
-def layout_options(demand: StageWork) -> Options:
-    """What may vary for a demand: stated degrees are kept, the rest is searched."""
-    learning = demand.learning
-    if learning is None:
-        fixed = demand.servings[0].options.tp if demand.servings else None
+def layout_options(work: StageWork) -> Options:
+    """What may vary for a stage: stated degrees are kept, the rest is searched."""
+    training = work.training
+    if training is None:
+        fixed = work.generations[0].options.tp if work.generations else None
         replicas = (fixed,) if fixed else REPLICAS
-        return Options(trains=False, generates=bool(demand.servings), replicas=replicas)
-    options = learning.options
-    big = learning.model.params_total >= LARGE_MODEL_PARAMS
-    moe = learning.model.experts is not None
+        return Options(trains=False, generates=bool(work.generations), replicas=replicas)
+    options = training.options
+    big = training.model.params_total >= LARGE_MODEL_PARAMS
+    moe = training.model.experts is not None
     shardings: tuple[float, ...] = (FSDP, MEGATRON) if big or moe else (FSDP,)
     if options.sharding in SHARDINGS:
         shardings = (SHARDINGS[options.sharding],)
     if any(degree and degree > 1 for degree in (options.tp, options.pp, options.ep)):
         shardings = tuple(s for s in shardings if s != FSDP) or shardings
-    recomputes: tuple[float, ...] = (1.0, 0.1) if not learning.rl else (1.0,)
+    recomputes: tuple[float, ...] = (1.0, 0.1) if not training.rl else (1.0,)
     if options.recompute in RECOMPUTES:
         recomputes = (RECOMPUTES[options.recompute],)
-    replica = demand.servings[0].options.tp if demand.servings else None
+    replica = work.generations[0].options.tp if work.generations else None
     return Options(
         trains=True,
-        generates=bool(demand.servings),
-        schedules=demand.schedules or (COLOCATED,),
-        rollout_shares=(demand.rollout_share,) if demand.rollout_share else (0.25, 0.5, 0.75),
+        generates=bool(work.generations),
+        schedules=work.schedules or (COLOCATED,),
+        rollout_shares=(work.rollout_share,) if work.rollout_share else (0.25, 0.5, 0.75),
         shardings=shardings,
         tps=(options.tp,) if options.tp else (1, 2, 4, 8),
-        pps=(options.pp,) if options.pp else ((1, 2, 4, 8, 16) if learning.model.params_total > 60e9 else (1, 2, 4)),
-        cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if learning.seq_len > 16_384 else (1,)),
-        eps=(options.ep,) if options.ep else _expert_degrees(learning.model),
+        pps=(options.pp,) if options.pp else ((1, 2, 4, 8, 16) if training.model.params_total > 60e9 else (1, 2, 4)),
+        cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if training.seq_len > 16_384 else (1,)),
+        eps=(options.ep,) if options.ep else _expert_degrees(training.model),
         recomputes=recomputes,
         replicas=(replica,) if replica else REPLICAS,
     )
@@ -77,15 +77,15 @@ def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
     return tuple(degree for degree in usual if degree <= model.experts) or (1,)
 
 
-def wishes_for(demand: SandboxWork, *, whole_job: bool, owned_slots: Sequence[float] = ()) -> Array:
+def wishes_for(work: SandboxWork, *, whole_job: bool, owned_slots: Sequence[float] = ()) -> Array:
     """Numbers of slots to try, ascending and distinct; `owned_slots`: what pools that exist already hold."""
-    most = min(demand.most_at_once, demand.trajectories if demand.stateful else max(demand.calls, 1.0))
-    if demand.stateful:
-        wanted = np.array([share * demand.trajectories for share in HELD_SHARES])
+    most = min(work.most_at_once, work.trajectories if work.stateful else max(work.calls, 1.0))
+    if work.stateful:
+        wanted = np.array([share * work.trajectories for share in HELD_SHARES])
     else:
-        work = demand.calls * demand.service.mean_seconds
+        busy_seconds = work.calls * work.service.mean_seconds
         targets = [h * SECONDS_PER_HOUR for h in JOB_TARGET_HOURS] if whole_job else JUDGE_TARGET_SECONDS
-        wanted = np.array([work / seconds for seconds in targets])
+        wanted = np.array([busy_seconds / seconds for seconds in targets])
     wanted = np.concatenate([np.ceil(wanted), np.asarray(owned_slots, dtype=np.float64)])
     return np.array(sorted(set(np.clip(wanted, 1.0, np.ceil(most)).tolist())))
 

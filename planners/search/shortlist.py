@@ -46,7 +46,7 @@ def refined(spec: RunSpec, found: SearchResult, prices: Prices, constants: Const
         hours += taken
         risk += np.asarray(result.interruptions)
         bills = [
-            stage_lines(search.demand, fleet_of(found, int(run), stage), float(each), prices)
+            stage_lines(search.work, fleet_of(found, int(run), stage), float(each), prices)
             for run, each in zip(rows, taken, strict=True)
         ]
         usd += [total_usd(lines) for lines in bills]

@@ -17,7 +17,7 @@ from planners.spec.stages_rl import needs_reference
 from planners.validation.layout import context_of
 from planners.workload.data import PRETRAIN_BATCH_TOKENS, SFT_BATCH_SEQUENCES
 from planners.workload.stage_work import Generation, StageWork, Training
-from planners.workload.work_columns import rl_workload, serving_workload, supervised_workload, usual_live_sequences
+from planners.workload.work_columns import generation_workload, rl_workload, supervised_workload, usual_live_sequences
 
 if TYPE_CHECKING:
     from planners.domain import ModelShape
@@ -53,8 +53,8 @@ def workload_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) 
         title=case.id,
         unit="step",
         units=case.steps or 1.0,
-        servings=(generation,),
-        learning=training,
+        generations=(generation,),
+        training=training,
         staleness_steps=float(case.schedule == "async") if staleness is None else staleness,
     )
     if case.is_rl:
@@ -62,7 +62,7 @@ def workload_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) 
     elif training is not None:
         workload = supervised_workload(work, at)
     else:
-        workload = serving_workload(work, generation, at)
+        workload = generation_workload(work, generation, at)
     return replace(take_rows(workload, 0), environment_seconds=_environment_seconds(case, generation.samples))
 
 

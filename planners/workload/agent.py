@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planners.spec.benchmarks import TasksNeed, evaluate_need
 from planners.spec.lengths import Durations
 from planners.spec.profiles import Assumed, sandbox_need
-from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandboxing
+from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandbox_work
 from planners.workload.served_model import TAIL_FACTOR, length_fields, shown
 from planners.workload.stage_work import ApiUse, Generation, StageWork
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from planners.workload.served_model import FindModel
 
 
-def rollout_demand(stage: RolloutStage, find_model: FindModel) -> StageWork:
+def agent_work(stage: RolloutStage, find_model: FindModel) -> StageWork:
     """Agents on tasks: tasks × attempts trajectories of many turns, each holding a sandbox."""
     sandbox = sandbox_need(stage.sandbox, default_profile="swe")
     tool = () if stage.tool_seconds else (Assumed(name="tool_seconds", value=f"{TOOL_SECONDS:g}", source="assumption"),)
@@ -39,7 +39,7 @@ def rollout_demand(stage: RolloutStage, find_model: FindModel) -> StageWork:
     return _demand(stage, need, find_model, title=title, outcomes={"attempts": attempts} | solved, longest=longest)
 
 
-def evaluate_demand(stage: EvaluateStage, find_model: FindModel) -> StageWork:
+def evaluate_work(stage: EvaluateStage, find_model: FindModel) -> StageWork:
     """A benchmark: tasks × samples, single-turn or agentic by benchmark."""
     need = evaluate_need(stage)
     if need.turns == 1:
@@ -61,30 +61,32 @@ def _demand(
     longest: float,
 ) -> StageWork:
     """longest: tokens of a trajectory."""
-    servings: tuple[Generation, ...] = ()
+    generations: tuple[Generation, ...] = ()
     apis: tuple[ApiUse, ...] = ()
     if stage.api is not None:
         apis = (_api_use(stage, need),)
         name = stage.api.name
     else:
         assert stage.model is not None
-        servings = (_serving(stage, need, find_model, longest),)
-        name = shown(stage.model, servings[0].model)
+        generations = (_generation(stage, need, find_model, longest),)
+        name = shown(stage.model, generations[0].model)
     return StageWork(
         stage=stage.name,
         kind=stage.kind,
         title=f"{title} with {name}",
         unit="job",
         units=1.0,
-        servings=servings,
-        sandboxing=sandboxing(need.sandbox, samples=float(need.tasks * need.samples)),
+        generations=generations,
+        sandbox_work=sandbox_work(need.sandbox, samples=float(need.tasks * need.samples)),
         apis=apis,
         assumed=assumed_rows(stage.name, need.assumed),
         outcomes=outcomes,
     )
 
 
-def _serving(stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: FindModel, longest: float) -> Generation:
+def _generation(
+    stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: FindModel, longest: float
+) -> Generation:
     assert stage.model is not None
     total = need.response_tokens.mean * need.turns
     _, spread, one_turn = length_fields(need.response_tokens, longest)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planners.workload.agent import evaluate_demand, rollout_demand
-from planners.workload.data import reward_model_demand, supervised_demand, synthesize_demand
-from planners.workload.rl import rlcef_demand
+from planners.workload.agent import agent_work, evaluate_work
+from planners.workload.data import reward_model_work, supervised_work, synthesize_work
+from planners.workload.rl import rlcef_work
 
 if TYPE_CHECKING:
     from planners.spec.run import Stage
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from planners.workload.stage_work import StageWork
 
 
-def stage_demand(stage: Stage, find_model: FindModel) -> StageWork:
+def stage_work(stage: Stage, find_model: FindModel) -> StageWork:
     """The work of a stage.  Raises whatever `find_model` raises for an unknown model."""
     match stage.kind:
         case "rlcef":
-            return rlcef_demand(stage, find_model)
+            return rlcef_work(stage, find_model)
         case "synthesize":
-            return synthesize_demand(stage, find_model)
+            return synthesize_work(stage, find_model)
         case "sft" | "pretrain":
-            return supervised_demand(stage, find_model)
+            return supervised_work(stage, find_model)
         case "reward-model":
-            return reward_model_demand(stage, find_model)
+            return reward_model_work(stage, find_model)
         case "rollout":
-            return rollout_demand(stage, find_model)
+            return agent_work(stage, find_model)
         case "evaluate":
-            return evaluate_demand(stage, find_model)
+            return evaluate_work(stage, find_model)

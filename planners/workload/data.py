@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planners.spec.profiles import Assumed, sandbox_need
-from planners.workload.sandboxes import assumed_rows, sandboxing
-from planners.workload.served_model import ServedModel, by_home, shown
+from planners.workload.sandboxes import assumed_rows, sandbox_work
+from planners.workload.served_model import ServedModel, hosted, shown
 from planners.workload.stage_work import Pauses, StageWork, Training
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SFT_BATCH_SEQUENCES = 256.0
 """Sequences per update where fine-tuning states none (OpenCodeInterpreter-class recipes).  Assumption."""
 
 
-def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> StageWork:
+def synthesize_work(stage: SynthesizeStage, find_model: FindModel) -> StageWork:
     """The whole job is the unit: all candidates written, tried and verified."""
     candidates = float(stage.candidates or -(-(stage.items or 1) // max(stage.kept_share, 1e-6)))
     item_tokens = stage.response_tokens.mean + (stage.reasoning_tokens.mean if stage.reasoning_tokens else 0.0)
@@ -31,7 +31,7 @@ def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> StageWor
         lengths = stage.student.response_tokens or stage.response_tokens
         writes.append(ServedModel("student", stage.student, attempts, prompt, lengths.mean, lengths))
         runs += attempts
-    servings, apis = by_home(writes, find_model, stage.rollout)
+    generations, apis = hosted(writes, find_model, stage.rollout)
     need = sandbox_need(stage.sandbox, default_profile="judge")
     accepted = candidates * stage.kept_share
     rows = (
@@ -45,15 +45,15 @@ def synthesize_demand(stage: SynthesizeStage, find_model: FindModel) -> StageWor
         title=f"{accepted:,.0f} accepted items from {candidates:,.0f} candidates",
         unit="job",
         units=1.0,
-        servings=servings,
-        sandboxing=sandboxing(need, samples=runs),
+        generations=generations,
+        sandbox_work=sandbox_work(need, samples=runs),
         apis=apis,
         assumed=(*rows, *assumed_rows(stage.name, need.assumed)),
         outcomes={"accepted items": accepted},
     )
 
 
-def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) -> StageWork:
+def supervised_work(stage: SftStage | PretrainStage, find_model: FindModel) -> StageWork:
     """One optimizer update is the unit."""
     model = find_model(stage.model)
     pretrain = stage.kind == "pretrain"
@@ -70,7 +70,7 @@ def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) ->
         title=f"{verb} of {shown(stage.model, model)}, {_count(tokens * stage.epochs)} tokens",
         unit="optimizer step",
         units=units,
-        learning=Training(
+        training=Training(
             model=model,
             options=stage.train,
             rl=False,
@@ -85,7 +85,7 @@ def supervised_demand(stage: SftStage | PretrainStage, find_model: FindModel) ->
     )
 
 
-def reward_model_demand(stage: RewardModelStage, find_model: FindModel) -> StageWork:
+def reward_model_work(stage: RewardModelStage, find_model: FindModel) -> StageWork:
     """One optimizer update is the unit; samples are padded to their own length, so tokens are samples × mean."""
     model = find_model(stage.model)
     tokens = float(stage.samples) * stage.sample_tokens.mean * stage.epochs
@@ -98,7 +98,7 @@ def reward_model_demand(stage: RewardModelStage, find_model: FindModel) -> Stage
         title=f"outcome critic {shown(stage.model, model)} on {stage.samples:,} samples",
         unit="optimizer step",
         units=units,
-        learning=Training(model=model, options=stage.train, rl=False, seq_len=seq, batch_sequences=batch),
+        training=Training(model=model, options=stage.train, rl=False, seq_len=seq, batch_sequences=batch),
         pauses=_pauses(stage.checkpoint.every_steps, stage.checkpoint.keep, units),
         assumed=assumed,
         outcomes={"labelled samples": float(stage.samples)},

@@ -31,27 +31,27 @@ SIZES_B = (1, 3, 10, 30, 100, 300)
 """Ends of the size classes, in billions of parameters: within three times of each other, as `Calibration.matching`."""
 
 
-def place_of(demand: StageWork, phase: str, sharding: str) -> FactorKey | None:
+def place_of(work: StageWork, phase: str, sharding: str) -> FactorKey | None:
     """The key of a phase; None where nothing can be learned: API calls run at the speed of their provider."""
-    work = WORK[demand.kind]
-    if phase == "sandbox" and demand.sandboxing is not None:
-        stated = demand.sandboxing.seconds_stated
+    kind = WORK[work.kind]
+    if phase == "sandbox" and work.sandbox_work is not None:
+        stated = work.sandbox_work.seconds_stated
         inputs = "" if stated is None else f"{stated:g} s a run"
-        return FactorKey(work, phase, sandbox_profile=demand.sandboxing.profile, inputs=inputs)
-    if demand.host is not None:
-        return FactorKey(work, phase, "host")
-    inputs = ", ".join(sorted(name.partition(".")[2] + " unknown" for name in demand.missing))
-    if demand.learning is not None and phase in TRAINER_PHASES:
-        adapter = " LoRA" if demand.learning.options.lora_rank else ""
-        return FactorKey(work, phase, model_class(demand.learning.model) + adapter, sharding, inputs=inputs)
-    model = next((serving.model for serving in demand.servings if serving.role == phase), None)
+        return FactorKey(kind, phase, sandbox_profile=work.sandbox_work.profile, inputs=inputs)
+    if work.host is not None:
+        return FactorKey(kind, phase, "host")
+    inputs = ", ".join(sorted(name.partition(".")[2] + " unknown" for name in work.missing))
+    if work.training is not None and phase in TRAINER_PHASES:
+        adapter = " LoRA" if work.training.options.lora_rank else ""
+        return FactorKey(kind, phase, model_class(work.training.model) + adapter, sharding, inputs=inputs)
+    model = next((generation.model for generation in work.generations if generation.role == phase), None)
     if phase == "outcome critic":
-        model = demand.critic_forward
+        model = work.critic_forward
     if model is None:
         return None
     # evaluations inside a stage have no phase of their own: they generate as the stage does
-    named = "generate" if phase == "evaluate" and work != "generate" else phase
-    return FactorKey(work, named, model_class(model), demand.servings[0].options.engine, inputs=inputs)
+    named = "generate" if phase == "evaluate" and kind != "generate" else phase
+    return FactorKey(kind, named, model_class(model), work.generations[0].options.engine, inputs=inputs)
 
 
 def model_class(model: ModelShape) -> str:
@@ -63,10 +63,10 @@ def model_class(model: ModelShape) -> str:
     return f"{'moe' if model.experts else 'dense'} {size}"
 
 
-def find_factor(demand: StageWork, phase: str, *, gpu: str, sharding: str) -> Factor | None:
+def find_factor(work: StageWork, phase: str, *, gpu: str, sharding: str) -> Factor | None:
     """The factor of a phase on one fleet."""
-    place = place_of(demand, phase, sharding) if demand.factors else None
-    return None if place is None else demand.factors.find(place, gpu if uses_gpu(place) else "")
+    place = place_of(work, phase, sharding) if work.factors else None
+    return None if place is None else work.factors.find(place, gpu if uses_gpu(place) else "")
 
 
 def uses_gpu(place: FactorKey) -> bool:
@@ -74,17 +74,17 @@ def uses_gpu(place: FactorKey) -> bool:
     return bool(place.engine)
 
 
-def factor_column(demand: StageWork, phase: str, at: TimingContext) -> Column:
+def factor_column(work: StageWork, phase: str, at: TimingContext) -> Column:
     """Factors of a phase on every layout of `at`; 1 where no run gives one."""
-    if not demand.factors:
+    if not work.factors:
         return 1.0
     if not at.gpu_names:
-        found = find_factor(demand, phase, gpu="", sharding="")
+        found = find_factor(work, phase, gpu="", sharding="")
         return 1.0 if found is None else float(np.exp(found.log_factor))
     table = np.zeros((len(at.gpu_names), len(SHARDING_NAMES)))
     for column, sharding in enumerate(SHARDING_NAMES):
-        place = place_of(demand, phase, sharding)
-        if place is not None and place in demand.factors.by_place:
-            known = [demand.factors.find(place, gpu) for gpu in at.gpu_names]
+        place = place_of(work, phase, sharding)
+        if place is not None and place in work.factors.by_place:
+            known = [work.factors.find(place, gpu) for gpu in at.gpu_names]
             table[:, column] = [0.0 if found is None else found.log_factor for found in known]
     return np.asarray(np.exp(table[at.layouts.machine, at.layouts.sharding.astype(np.int64)]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from planners.physics.columns import COLOCATED
 from planners.spec.profiles import sandbox_need
-from planners.workload.sandboxes import assumed_rows, sandboxing
+from planners.workload.sandboxes import assumed_rows, sandbox_work
 from planners.workload.stage_work import HostWork, Pauses, StageWork
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ HOST_SPEEDS = {
 MEASURED = "measured on 2 vCPUs, tools/benchmarks/results/quickstart.md"
 
 
-def quickstart_demand(stage: RlcefStage) -> StageWork:
+def quickstart_work(stage: RlcefStage) -> StageWork:
     """One RL step is the unit.  Its seconds are proportional to the samples; the sandboxes are the larger part."""
     speed = HOST_SPEEDS[str(stage.model)]
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
@@ -48,7 +48,7 @@ def quickstart_demand(stage: RlcefStage) -> StageWork:
         title=f"GRPO on a policy for this machine, {stage.steps:,} steps",
         unit="step",
         units=float(stage.steps),
-        sandboxing=replace(sandboxing(need, samples=samples), overlap_share=0.0),  # judged when all are written
+        sandbox_work=replace(sandbox_work(need, samples=samples), overlap_share=0.0),  # judged when all are written
         host=HostWork(
             generate_seconds=samples * speed.generate_seconds_per_sample,
             train_seconds=samples * speed.train_seconds_per_sample,

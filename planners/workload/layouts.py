@@ -40,7 +40,7 @@ class Layouts(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimingContext:
-    """Everything besides the demand that decides how long it takes."""
+    """Everything besides its work that decides how long it takes."""
 
     constants: Constants
     gpu: GpuColumns

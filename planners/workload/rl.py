@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from planners.physics.columns import COLOCATED, SCHEDULES
 from planners.spec.profiles import Assumed, sandbox_need
-from planners.workload.host import HOST_SPEEDS, quickstart_demand
-from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandboxing
-from planners.workload.served_model import ServedModel, by_home, length_fields, shown
+from planners.workload.host import HOST_SPEEDS, quickstart_work
+from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandbox_work
+from planners.workload.served_model import ServedModel, hosted, length_fields, shown
 from planners.workload.stage_work import Generation, Pauses, StageWork, Training
 
 if TYPE_CHECKING:
@@ -23,18 +23,18 @@ RESPONSE_UNKNOWN_SD = 1.1
 """Log standard deviation of an RL step's time when no response length is given (docs/ACCURACY.md, partial cases)."""
 
 
-def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> StageWork:
+def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
     """Everything one RL step needs.  Raises whatever `find_model` raises for an unknown model."""
     if str(stage.model) in HOST_SPEEDS:
-        return quickstart_demand(stage)
+        return quickstart_work(stage)
     model = find_model(stage.model)
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
     main = _generate(stage, model, samples)
     critic = stage.outcome_critic
     need = sandbox_need(stage.sandbox, default_profile="judge" if stage.turns == 1 else "swe")
     replaced = critic.replaced_share if critic else 0.0
-    wanted = sandboxing(need, samples=samples * stage.oversampling, replaced_share=replaced)
-    judges, apis = by_home(_judges(stage, samples), find_model, stage.rollout)
+    wanted = sandbox_work(need, samples=samples * stage.oversampling, replaced_share=replaced)
+    judges, apis = hosted(_judges(stage, samples), find_model, stage.rollout)
     schedules = tuple(SCHEDULES.values()) if stage.schedule == "auto" else (SCHEDULES[stage.schedule],)
     if stage.schedule == "auto" and stage.staleness_steps == 0:
         schedules = (COLOCATED,)  # two pools overlap only when training may lag: nobody asked for stale samples
@@ -51,9 +51,9 @@ def rlcef_demand(stage: RlcefStage, find_model: FindModel) -> StageWork:
         title=f"{stage.algorithm.upper()} on {shown(stage.model, model)}, {stage.steps:,} steps",
         unit="step",
         units=float(stage.steps),
-        servings=(main, *judges),
-        learning=_learning(stage, model, main),
-        sandboxing=wanted,
+        generations=(main, *judges),
+        training=_learning(stage, model, main),
+        sandbox_work=wanted,
         apis=apis,
         critic_forward=find_model(critic.model) if critic else None,
         schedules=schedules,

@@ -29,7 +29,7 @@ TOOL_SECONDS = 2.0
 MAX_FAILURE_SHARE = 0.99
 
 
-def sandboxing(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0) -> SandboxWork:
+def sandbox_work(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0) -> SandboxWork:
     """The sandbox work of `samples` per unit.
 
     replaced_share: of the runs that an outcome critic makes unnecessary.  Runs that fail for no fault of the code are
@@ -64,20 +64,20 @@ class SandboxStarts:
     source: str
 
 
-def with_starts(demand: StageWork, starts: SandboxStarts | None) -> StageWork:
-    """`demand` with measured starts, where the spec leaves them to profile `judge`: others start more."""
-    wanted = demand.sandboxing
+def with_starts(work: StageWork, starts: SandboxStarts | None) -> StageWork:
+    """`work` with measured starts, where the spec leaves them to profile `judge`: others start more."""
+    wanted = work.sandbox_work
     if starts is None or wanted is None or wanted.profile != "judge":
-        return demand
-    start, rate = (f"{demand.stage}.sandbox.{field}" for field in ("start_seconds", "starts_per_second_per_node"))
+        return work
+    start, rate = (f"{work.stage}.sandbox.{field}" for field in ("start_seconds", "starts_per_second_per_node"))
     measured = {start: starts.start_seconds, rate: starts.per_second_per_node}
-    assumed = {row.name for row in demand.assumed}
+    assumed = {row.name for row in work.assumed}
     if starts.start_seconds is not None and start in assumed:
         wanted = replace(wanted, start_seconds=starts.start_seconds)
     if starts.per_second_per_node is not None and rate in assumed:
         wanted = replace(wanted, starts_per_second_per_node=starts.per_second_per_node)
     return replace(
-        demand, sandboxing=wanted, assumed=tuple(_as_measured(row, measured, starts) for row in demand.assumed)
+        work, sandbox_work=wanted, assumed=tuple(_as_measured(row, measured, starts) for row in work.assumed)
     )
 
 

@@ -33,11 +33,11 @@ class ServedModel(NamedTuple):
     lengths: Lengths
 
 
-def by_home(
+def hosted(
     writes: Iterable[ServedModel], find_model: FindModel, options: RolloutOptions
 ) -> tuple[tuple[Generation, ...], tuple[ApiUse, ...]]:
     """Self-hosted models as generations, the others as API uses."""
-    servings: list[Generation] = []
+    generations: list[Generation] = []
     apis: list[ApiUse] = []
     for role, served, samples, prompt, response, lengths in writes:
         if served.api is not None:
@@ -53,7 +53,7 @@ def by_home(
             )
         elif served.model is not None:
             _, spread, longest = length_fields(lengths, response * TAIL_FACTOR)
-            servings.append(
+            generations.append(
                 Generation(
                     role=role,
                     model=find_model(served.model),
@@ -65,7 +65,7 @@ def by_home(
                     max_response_tokens=max(longest, response, 1.0),
                 )
             )
-    return tuple(servings), tuple(apis)
+    return tuple(generations), tuple(apis)
 
 
 def short(name: str) -> str:

@@ -143,9 +143,9 @@ class StageWork:
     title: str
     unit: str
     units: float
-    servings: tuple[Generation, ...] = ()
-    learning: Training | None = None
-    sandboxing: SandboxWork | None = None
+    generations: tuple[Generation, ...] = ()
+    training: Training | None = None
+    sandbox_work: SandboxWork | None = None
     apis: tuple[ApiUse, ...] = ()
     host: HostWork | None = None
     critic_forward: ModelShape | None = None
@@ -165,4 +165,4 @@ class StageWork:
     @property
     def needs_gpus(self) -> bool:
         """Whether the stage needs GPUs (one that only calls APIs does not)."""
-        return bool(self.servings) or self.learning is not None
+        return bool(self.generations) or self.training is not None

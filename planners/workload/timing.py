@@ -12,7 +12,7 @@ from planners.physics.columns import COLOCATED
 from planners.physics.generate import GenerateTime, generate
 from planners.physics.step import TRAINER_PHASES, StepTime, compose_step, predict, supervised_seconds
 from planners.workload.factor_lookup import factor_column
-from planners.workload.work_columns import rl_workload, serving_workload, supervised_workload
+from planners.workload.work_columns import generation_workload, rl_workload, supervised_workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,35 +61,35 @@ class Timing:
         return compose_step(schedule=self.schedule, rollout_side=rollout, trainer_side=self.trainer, sync=self.sync)
 
 
-def time_demand(demand: StageWork, at: TimingContext) -> Timing:
-    """Seconds of one unit of `demand` on every layout of `at`, by physics and by factors of earlier runs."""
-    timing = _time_by_physics(demand, at)
-    if not demand.factors:
+def time_work(work: StageWork, at: TimingContext) -> Timing:
+    """Seconds of one unit of `work` on every layout of `at`, by physics and by factors of earlier runs."""
+    timing = _time_by_physics(work, at)
+    if not work.factors:
         return timing
-    return dataclasses.replace(_with_factors(timing, demand, at), by_physics=timing)
+    return dataclasses.replace(_with_factors(timing, work, at), by_physics=timing)
 
 
-def _time_by_physics(demand: StageWork, at: TimingContext) -> Timing:
+def _time_by_physics(work: StageWork, at: TimingContext) -> Timing:
     lay = at.layouts
     zero = np.zeros(len(lay))
-    api = np.asarray(_api_seconds(demand, at.slots) + zero)
-    if demand.learning is not None and not demand.learning.rl:
-        update = supervised_seconds(at.constants, supervised_workload(demand, at))
+    api = np.asarray(_api_seconds(work, at.slots) + zero)
+    if work.training is not None and not work.training.rl:
+        update = supervised_seconds(at.constants, supervised_workload(work, at))
         return Timing(
             schedule=COLOCATED, generate=zero, judging=zero, trainer=update.seconds, api=zero, supervised=update
         )
-    if demand.host is not None:
-        made, learned = demand.host.generate_seconds, demand.host.train_seconds
+    if work.host is not None:
+        made, learned = work.host.generate_seconds, work.host.train_seconds
         return Timing(schedule=COLOCATED, generate=zero + made, judging=zero, trainer=zero + learned, api=api)
-    beside = demand.servings if demand.learning is None else demand.servings[1:]
-    generations = tuple((serving, _generate(demand, serving, at)) for serving in beside)
-    if demand.learning is None:
+    beside = work.generations if work.training is None else work.generations[1:]
+    generations = tuple((generation, _generate(work, generation, at)) for generation in beside)
+    if work.training is None:
         seconds = sum((g.makespan_seconds for _, g in generations), zero)
         return Timing(
             schedule=COLOCATED, generate=seconds, judging=zero, trainer=zero, api=api, generations=generations
         )
-    step = predict(at.constants, rl_workload(demand, at), grid_points=at.grid_points)
-    judging = sum((g.makespan_seconds for _, g in generations), zero) + _critic_forward(demand, at)
+    step = predict(at.constants, rl_workload(work, at), grid_points=at.grid_points)
+    judging = sum((g.makespan_seconds for _, g in generations), zero) + _critic_forward(work, at)
     return Timing(
         schedule=lay.schedule,
         generate=step.exposed_generate_seconds,
@@ -98,24 +98,24 @@ def _time_by_physics(demand: StageWork, at: TimingContext) -> Timing:
         sync=step.sync_seconds,
         api=api,
         step=step,
-        generations=((demand.servings[0], step.generate), *generations),
+        generations=((work.generations[0], step.generate), *generations),
     )
 
 
-def _generate(demand: StageWork, serving: Generation, at: TimingContext) -> GenerateTime:
-    return generate(at.constants, serving_workload(demand, serving, at), grid_points=at.grid_points)
+def _generate(work: StageWork, generation: Generation, at: TimingContext) -> GenerateTime:
+    return generate(at.constants, generation_workload(work, generation, at), grid_points=at.grid_points)
 
 
-def _critic_forward(demand: StageWork, at: TimingContext) -> Column:
+def _critic_forward(work: StageWork, at: TimingContext) -> Column:
     """Seconds in which the outcome critic reads every sample once: a prefill without an answer."""
-    if demand.critic_forward is None:
+    if work.critic_forward is None:
         return 0.0
-    main = demand.servings[0]
+    main = work.generations[0]
     response = main.response_tokens if main.response_tokens == main.response_tokens else main.max_response_tokens / 2
     reading = dataclasses.replace(
         main,
         role="outcome critic",
-        model=demand.critic_forward,
+        model=work.critic_forward,
         prompt_tokens=main.prompt_tokens + response,
         response_tokens=1.0,
         max_response_tokens=1.0,
@@ -124,19 +124,19 @@ def _critic_forward(demand: StageWork, at: TimingContext) -> Column:
         tool_seconds=0.0,
         tool_tokens=0.0,
     )
-    return generate(at.constants, serving_workload(demand, reading, at), grid_points=2).makespan_seconds
+    return generate(at.constants, generation_workload(work, reading, at), grid_points=2).makespan_seconds
 
 
-def _api_seconds(demand: StageWork, slots: Column) -> Column:
+def _api_seconds(work: StageWork, slots: Column) -> Column:
     """Seconds for all API requests of a unit, limited by requests in flight (and held sandboxes)."""
     total: Column = 0.0
-    for use in demand.apis:
+    for use in work.apis:
         speed = use.api.output_tokens_per_second or API_TOKENS_PER_SECOND
         writing = use.output_tokens / max(use.requests, 1.0) / speed
         seconds = writing + use.turns_per_request * (API_LATENCY_SECONDS + use.tool_seconds)
         allowed = float(use.api.requests_in_flight or API_REQUESTS_IN_FLIGHT)
         in_flight: Column = min(allowed, use.concurrency or allowed)
-        if not demand.servings:
+        if not work.generations:
             in_flight = np.fmin(in_flight, slots)
         waves = np.maximum(use.requests / np.maximum(in_flight, 1.0), 1.0)
         quickest = (use.input_tokens + use.output_tokens) / (use.api.tokens_per_minute or np.inf) * 60.0
@@ -144,13 +144,15 @@ def _api_seconds(demand: StageWork, slots: Column) -> Column:
     return total
 
 
-def _with_factors(timing: Timing, demand: StageWork, at: TimingContext) -> Timing:
+def _with_factors(timing: Timing, work: StageWork, at: TimingContext) -> Timing:
     """`timing` with each phase times its factor, parts included.  The sandbox's is applied where it is exposed."""
 
     def factor(phase: str) -> Column:
-        return factor_column(demand, phase, at)
+        return factor_column(work, phase, at)
 
-    generations = tuple((serving, _generation(time, factor(serving.role))) for serving, time in timing.generations)
+    generations = tuple(
+        (generation, _generation(time, factor(generation.role))) for generation, time in timing.generations
+    )
     beside = timing.generations if timing.step is None else timing.generations[1:]
     more = sum(
         (new.makespan_seconds - old.makespan_seconds)

@@ -43,36 +43,36 @@ SERVING_MEMORY_SHARE = 0.9
 NO_ROLLOUT = RolloutWork(samples=0.0, prompt_tokens=1.0, max_response_tokens=1.0, response_tokens=1.0)
 
 
-def rl_workload(demand: StageWork, at: TimingContext) -> Workload:
+def rl_workload(work: StageWork, at: TimingContext) -> Workload:
     """The physics' view of one RL step."""
-    assert demand.learning is not None
-    main = demand.servings[0]
-    rollout = rollout_work(main, at, rl=True, staleness_steps=demand.staleness_steps)
-    train = train_work(demand.learning, at, main)
-    return _workload(at, main.model, _layout(at, main, demand.learning), train, rollout)
+    assert work.training is not None
+    main = work.generations[0]
+    rollout = rollout_work(main, at, rl=True, staleness_steps=work.staleness_steps)
+    train = train_work(work.training, at, main)
+    return _workload(at, main.model, _layout(at, main, work.training), train, rollout)
 
 
-def supervised_workload(demand: StageWork, at: TimingContext) -> Workload:
+def supervised_workload(work: StageWork, at: TimingContext) -> Workload:
     """The physics' view of one optimizer update."""
-    learning = demand.learning
-    assert learning is not None
-    return _workload(at, learning.model, _layout(at, None, learning), train_work(learning, at, None), NO_ROLLOUT)
+    training = work.training
+    assert training is not None
+    return _workload(at, training.model, _layout(at, None, training), train_work(training, at, None), NO_ROLLOUT)
 
 
-def serving_workload(demand: StageWork, serving: Generation, at: TimingContext) -> Workload:
+def generation_workload(work: StageWork, generation: Generation, at: TimingContext) -> Workload:
     """The physics' view of one generation beside (or without) training: an older RL stack decodes eagerly."""
-    rl = demand.learning is not None
-    rollout = rollout_work(serving, at, rl=rl, staleness_steps=0.0)
+    rl = work.training is not None
+    rollout = rollout_work(generation, at, rl=rl, staleness_steps=0.0)
     train = TrainWork(seq_len=1.0, rl=float(rl))
-    return _workload(at, serving.model, _layout(at, serving, None), train, rollout)
+    return _workload(at, generation.model, _layout(at, generation, None), train, rollout)
 
 
 def _workload(at: TimingContext, model: ModelShape, layout: Layout, train: TrainWork, rollout: RolloutWork) -> Workload:
     return Workload(model=model_columns(model), gpu=at.gpu, layout=layout, train=train, rollout=rollout, year=at.year)
 
 
-def _layout(at: TimingContext, serving: Generation | None, learning: Training | None) -> Layout:
-    """Layout columns; a serving gets the candidate's replica size (its own model's where it is not the main one)."""
+def _layout(at: TimingContext, generation: Generation | None, training: Training | None) -> Layout:
+    """Layout columns; a generation gets the candidate's replica size (its own model's where it is not the main one)."""
     lay = at.layouts
     return Layout(
         gpus=lay.gpus,
@@ -85,59 +85,59 @@ def _layout(at: TimingContext, serving: Generation | None, learning: Training | 
         ep=lay.ep,
         dp=lay.dp,
         sharding=lay.sharding,
-        rollout_gpus_per_replica=lay.replica if serving is None else replica_gpus(at, serving),
-        rollout_attention_dp=0.0 if serving is None else float(serving.attention_dp),
-        virtual_stages=UNKNOWN if learning is None else learning.virtual_stages,
+        rollout_gpus_per_replica=lay.replica if generation is None else replica_gpus(at, generation),
+        rollout_attention_dp=0.0 if generation is None else float(generation.attention_dp),
+        virtual_stages=UNKNOWN if training is None else training.virtual_stages,
     )
 
 
-def replica_gpus(at: TimingContext, serving: Generation) -> Array:
+def replica_gpus(at: TimingContext, generation: Generation) -> Array:
     """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.6 of the memory at most."""
-    if serving.options.tp is not None:
-        return np.minimum(float(serving.options.tp), at.layouts.rollout_gpus)
-    weights = serving.model.params_total * (1.0 if serving.options.precision == "fp8" else 2.0)
+    if generation.options.tp is not None:
+        return np.minimum(float(generation.options.tp), at.layouts.rollout_gpus)
+    weights = generation.model.params_total * (1.0 if generation.options.precision == "fp8" else 2.0)
     needed = 2.0 ** np.ceil(np.log2(np.maximum(weights / (0.6 * np.asarray(at.gpu.hbm_bytes)), 1.0)))
     return np.minimum(np.maximum(at.layouts.replica, needed), at.layouts.rollout_gpus)
 
 
-def rollout_work(serving: Generation, at: TimingContext, *, rl: bool, staleness_steps: float) -> RolloutWork:
+def rollout_work(generation: Generation, at: TimingContext, *, rl: bool, staleness_steps: float) -> RolloutWork:
     """One generation on the candidates of `at`."""
-    engine = ENGINES[serving.options.engine]
-    fp8 = 1.0 if serving.options.precision == "fp8" else 0.0
+    engine = ENGINES[generation.options.engine]
+    fp8 = 1.0 if generation.options.precision == "fp8" else 0.0
     schedule = at.layouts.schedule
     beside_trainer = (schedule == COLOCATED) & rl
-    hit = serving.options.prefix_cache_hit_share
+    hit = generation.options.prefix_cache_hit_share
     return RolloutWork(
-        samples=serving.samples,
-        prompt_tokens=serving.prompt_tokens,
-        max_response_tokens=serving.max_response_tokens,
-        response_tokens=serving.response_tokens,
-        response_log_sd=serving.response_log_sd,
-        fixed_length=float(serving.fixed_length),
-        samples_per_prompt=serving.samples_per_prompt,
-        turns=serving.turns,
-        tool_seconds_per_turn=serving.tool_seconds,
-        tool_tokens_per_turn=serving.tool_tokens,
+        samples=generation.samples,
+        prompt_tokens=generation.prompt_tokens,
+        max_response_tokens=generation.max_response_tokens,
+        response_tokens=generation.response_tokens,
+        response_log_sd=generation.response_log_sd,
+        fixed_length=float(generation.fixed_length),
+        samples_per_prompt=generation.samples_per_prompt,
+        turns=generation.turns,
+        tool_seconds_per_turn=generation.tool_seconds,
+        tool_tokens_per_turn=generation.tool_tokens,
         prefix_cache_hit=1.0 if hit is None else hit,
         engine=engine,
-        eager=UNKNOWN if serving.options.eager is None else float(serving.options.eager),
+        eager=UNKNOWN if generation.options.eager is None else float(generation.options.eager),
         weight_bytes=2.0 - fp8,
         fp8=fp8 * np.asarray(at.gpu.has_fp8),
         kv_bytes=1.0 if fp8 and engine == TRTLLM else 2.0,
-        max_live_sequences=_live_limit(serving, at, engine, rl=rl),
+        max_live_sequences=_live_limit(generation, at, engine, rl=rl),
         memory_share=np.where(beside_trainer, COLOCATED_MEMORY_SHARE, SERVING_MEMORY_SHARE),
         schedule=schedule,
         staleness_steps=staleness_steps,
-        generated_per_used=serving.generated_per_used,
+        generated_per_used=generation.generated_per_used,
     )
 
 
-def _live_limit(serving: Generation, at: TimingContext, engine: float, *, rl: bool) -> Column:
+def _live_limit(generation: Generation, at: TimingContext, engine: float, *, rl: bool) -> Column:
     """Sequences at once per replica: the engine's limit, the user's, or the sandboxes that trajectories hold."""
-    stated = serving.options.concurrency
+    stated = generation.options.concurrency
     per_replica: Column = float(stated) if stated is not None else usual_live_sequences(engine, rl=rl)
     replicas = np.maximum(np.floor(at.layouts.rollout_gpus / at.layouts.replica), 1.0)
-    total = np.fmin(serving.concurrency or np.inf, at.slots if serving.turns > 1 else np.inf)
+    total = np.fmin(generation.concurrency or np.inf, at.slots if generation.turns > 1 else np.inf)
     return np.maximum(np.fmin(per_replica, np.fmin(total, 1e9) / replicas), 1.0)
 
 
@@ -148,45 +148,45 @@ def usual_live_sequences(engine: float, *, rl: bool) -> float:
     return LIVE_SEQUENCES_RL if rl else LIVE_SEQUENCES_SERVING
 
 
-def micro_batch(learning: Training, at: TimingContext) -> Array:
+def micro_batch(training: Training, at: TimingContext) -> Array:
     """Sequences per micro batch and rank: stated; else one with Megatron, about 8,192 tokens with FSDP."""
-    stated = learning.options.micro_batch_samples
+    stated = training.options.micro_batch_samples
     if stated is not None:
         return np.full(len(at.layouts), float(stated))
-    usual = max(1.0, float(round(MICRO_BATCH_TOKENS / max(learning.seq_len, 1.0))))
+    usual = max(1.0, float(round(MICRO_BATCH_TOKENS / max(training.seq_len, 1.0))))
     return np.where(at.layouts.sharding == MEGATRON, 1.0, usual)
 
 
-def train_work(learning: Training, at: TimingContext, main: Generation | None) -> TrainWork:
+def train_work(training: Training, at: TimingContext, main: Generation | None) -> TrainWork:
     """Training on the candidates of `at`; `main` is the generation that feeds an RL step."""
-    options = learning.options
+    options = training.options
     stated_micro = options.micro_batch_samples is not None
     packed = np.ones(len(at.layouts))
-    if learning.packed is not None:
-        packed = np.full(len(at.layouts), float(learning.packed))
+    if training.packed is not None:
+        packed = np.full(len(at.layouts), float(training.packed))
     elif main is not None:
         longest = min(4.0 * main.prompt_tokens, 1024.0) + main.max_response_tokens
         pads = (longest <= PACKING_FROM_TOKENS) & ((at.layouts.sharding == FSDP) | stated_micro)
         packed = np.where(pads, 0.0, 1.0)
     return TrainWork(
-        seq_len=learning.seq_len,
-        batch_sequences=learning.batch_sequences,
-        updates_per_step=learning.updates,
-        epochs=learning.epochs,
-        micro_batch_samples=micro_batch(learning, at),
+        seq_len=training.seq_len,
+        batch_sequences=training.batch_sequences,
+        updates_per_step=training.updates,
+        epochs=training.epochs,
+        micro_batch_samples=micro_batch(training, at),
         packed=packed,
-        fills_seq_len=np.where((at.layouts.sharding != FSDP) & (not stated_micro) & learning.rl, 1.0, 0.0),
+        fills_seq_len=np.where((at.layouts.sharding != FSDP) & (not stated_micro) & training.rl, 1.0, 0.0),
         fp8=float(options.precision == "fp8") * np.asarray(at.gpu.has_fp8),
         lora=float(options.lora_rank is not None),
         recompute=at.layouts.recompute,
-        rl=float(learning.rl),
-        post_training=float(learning.post_training),
-        reference=float(learning.reference),
-        critic=float(learning.critic),
-        exports_weights=float(learning.exports_weights),
-        flops_per_token=learning.flops_per_token,
-        attention_speed=attention_speed(learning.attention_kernel, at.gpu) if learning.attention_kernel else 1.0,
-        elementwise_traffic=COMPILED_TRAFFIC if learning.compiled else 1.0,
-        host_speed=COMPILED_HOST_SPEED if learning.compiled else 1.0,
-        evaluation_share=learning.evaluation_share,
+        rl=float(training.rl),
+        post_training=float(training.post_training),
+        reference=float(training.reference),
+        critic=float(training.critic),
+        exports_weights=float(training.exports_weights),
+        flops_per_token=training.flops_per_token,
+        attention_speed=attention_speed(training.attention_kernel, at.gpu) if training.attention_kernel else 1.0,
+        elementwise_traffic=COMPILED_TRAFFIC if training.compiled else 1.0,
+        host_speed=COMPILED_HOST_SPEED if training.compiled else 1.0,
+        evaluation_share=training.evaluation_share,
     )

@@ -72,7 +72,7 @@ def test_more_sandbox_nodes_never_lengthen_a_unit(stage: dict[str, Any]) -> None
     found = explore(run, world(), year=float(NOW.year))
     picks = picks_of(found, choose(run, found), 0, year=float(NOW.year)).only(0)
     constants = world().calibration.constants
-    held = picks.demand.sandboxing is not None and picks.demand.sandboxing.stateful
+    held = picks.work.sandbox_work is not None and picks.work.sandbox_work.stateful
     first_wave = 0.002 if held else 1e-9  # more sandboxes that start at once on a node
     before = None
     for factor in (0.25, 0.5, 1.0, 2.0, 4.0, 16.0):
@@ -88,7 +88,7 @@ def test_more_sandbox_nodes_never_lengthen_a_unit(stage: dict[str, Any]) -> None
 
 @given(usd=st.floats(0, 1e7), solved=st.floats(0.1, 1e6), worth=st.floats(0.01, 1e5), tasks=st.integers(1, 100))
 def test_dollars_per_outcome_and_break_even(usd: float, solved: float, worth: float, tasks: int) -> None:
-    demand = StageWork(
+    work = StageWork(
         stage="rollout",
         kind="rollout",
         title="",
@@ -97,7 +97,7 @@ def test_dollars_per_outcome_and_break_even(usd: float, solved: float, worth: fl
         outcomes={"attempts": 2 * solved, "solved tasks": solved},
     )
     stated = OutcomeValue(outcome="solved issue", usd_per_outcome=worth, tasks_per_feature=tasks)
-    rows = {row.name.split(":")[-1].strip(): row for row in economics([(demand, usd, False)], stated)}
+    rows = {row.name.split(":")[-1].strip(): row for row in economics([(work, usd, False)], stated)}
     assert rows["per solved task"].usd == pytest.approx(usd / solved)
     assert rows["per attempt"].usd == pytest.approx(usd / solved / 2)
     assert rows["per feature"].usd == pytest.approx(usd / solved * tasks)

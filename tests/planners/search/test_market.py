@@ -119,8 +119,8 @@ def test_stated_degrees_are_kept() -> None:
         rollout={"tp": 4},
         train={"sharding": "megatron", "tp": 4, "pp": 2},
     )
-    demand = found(stage, fleet={"gpus": ["H100"]}).stages[0].demand
-    options = layout_options(demand)
+    work = found(stage, fleet={"gpus": ["H100"]}).stages[0].work
+    options = layout_options(work)
     assert (options.tps, options.pps, options.replicas) == ((4,), (2,), (4,))
     lay = found(stage, fleet={"gpus": ["H100"]}).stages[0].candidates.layouts
     assert set(zip(lay.tp.tolist(), lay.pp.tolist(), lay.replica.tolist(), strict=True)) == {(4.0, 2.0, 4.0)}
@@ -128,10 +128,10 @@ def test_stated_degrees_are_kept() -> None:
 
 @pytest.mark.parametrize("stage", [RLCEF, ROLLOUT, EVALUATE], ids=lambda stage: stage["kind"])
 def test_wishes_are_distinct_whole_and_no_more_than_needed(stage: dict[str, Any]) -> None:
-    demand = found(stage).stages[0].demand
-    wanted = demand.sandboxing
+    work = found(stage).stages[0].work
+    wanted = work.sandbox_work
     assert wanted is not None
-    wishes = wishes_for(wanted, whole_job=demand.unit == "job", owned_slots=(5.0, 1e9)).tolist()
+    wishes = wishes_for(wanted, whole_job=work.unit == "job", owned_slots=(5.0, 1e9)).tolist()
     assert wishes == sorted(set(wishes))
     assert all(wish >= 1 and wish == int(wish) for wish in wishes)
     assert 5.0 in wishes

@@ -16,7 +16,7 @@ from planners.search.selection import NoFleetError
 from planners.spec.fleet import FleetSpec
 from planners.spec.options import SandboxSpec
 from planners.spec.profiles import sandbox_need
-from planners.workload.sandboxes import sandboxing
+from planners.workload.sandboxes import sandbox_work
 
 OWN_GPUS = {"gpu": "H100", "nodes": 4, "vcpus": 192, "memory_gib": 2048}
 OWN_CPUS = {"name": "cpu", "nodes": 2, "vcpus": 16, "memory_gib": 64}
@@ -25,7 +25,7 @@ OWN_CPUS = {"name": "cpu", "nodes": 2, "vcpus": 16, "memory_gib": 64}
 def offered(fleet: FleetSpec | None = None, **sandbox: object) -> tuple[pl.DataFrame, Rejections]:
     sieve = Rejections()
     need = sandbox_need(SandboxSpec.model_validate(sandbox), default_profile="judge")
-    return sandbox_offers(cpu_offers(), fleet or FleetSpec(), sandboxing(need, samples=100.0), sieve), sieve
+    return sandbox_offers(cpu_offers(), fleet or FleetSpec(), sandbox_work(need, samples=100.0), sieve), sieve
 
 
 def sandbox_pool(a_plan: Plan, stage: int = 0) -> Pool:

@@ -12,31 +12,31 @@ from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, c
 
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
 from planners.spec.lengths import Durations
-from planners.workload.build import stage_demand
+from planners.workload.build import stage_work
 from planners.workload.sandboxes import SECONDS_P95_RATIO, STREAMED_OVERLAP, SandboxStarts, with_starts
 from planners.workload.stage_work import StageWork
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 
 
-def demand(stage: dict[str, Any], **fields: Any) -> StageWork:
-    return stage_demand(spec(changed(stage, **fields)).stages[0], world().find_model)
+def work(stage: dict[str, Any], **fields: Any) -> StageWork:
+    return stage_work(spec(changed(stage, **fields)).stages[0], world().find_model)
 
 
 # ---- rlcef
 
 
 def test_a_step_of_rlcef() -> None:
-    step = demand(RLCEF)
-    main = step.servings[0]
+    step = work(RLCEF)
+    main = step.generations[0]
     assert (step.unit, step.units) == ("step", 100)
     assert (main.samples, main.samples_per_prompt, main.turns) == (512, 8, 1)
     assert (main.prompt_tokens, main.response_tokens, main.max_response_tokens) == (400, 1000, 8192)
     assert np.exp(1.645 * main.response_log_sd - main.response_log_sd**2 / 2) == pytest.approx(3.0, rel=0.01)
-    assert step.learning is not None
-    assert step.learning.seq_len == 1400
-    assert step.learning.reference
-    assert not step.learning.critic
+    assert step.training is not None
+    assert step.training.seq_len == 1400
+    assert step.training.reference
+    assert not step.training.critic
     assert step.schedules == (COLOCATED,), "nobody asked for stale samples"
     assert step.outcomes == {"rewarded samples": 51_200}
     assert step.missing == {}
@@ -44,7 +44,7 @@ def test_a_step_of_rlcef() -> None:
 
 
 def test_algorithms_bring_their_models() -> None:
-    ppo, dapo = demand(RLCEF, algorithm="ppo").learning, demand(RLCEF, algorithm="dapo").learning
+    ppo, dapo = work(RLCEF, algorithm="ppo").training, work(RLCEF, algorithm="dapo").training
     assert ppo is not None
     assert dapo is not None
     assert (ppo.critic, ppo.reference) == (True, True)
@@ -52,31 +52,31 @@ def test_algorithms_bring_their_models() -> None:
 
 
 def test_schedules_follow_what_is_asked() -> None:
-    assert demand(RLCEF, staleness_steps=2).schedules == (COLOCATED, DISAGGREGATED, ASYNC)
-    assert demand(RLCEF, schedule="async", staleness_steps=2).schedules == (ASYNC,)
-    assert demand(RLCEF, schedule="disaggregated").schedules == (DISAGGREGATED,)
-    assert demand(RLCEF, schedule="async", staleness_steps=2).staleness_steps == 2
+    assert work(RLCEF, staleness_steps=2).schedules == (COLOCATED, DISAGGREGATED, ASYNC)
+    assert work(RLCEF, schedule="async", staleness_steps=2).schedules == (ASYNC,)
+    assert work(RLCEF, schedule="disaggregated").schedules == (DISAGGREGATED,)
+    assert work(RLCEF, schedule="async", staleness_steps=2).staleness_steps == 2
 
 
 def test_oversampling_a_critic_and_failures_change_the_runs_in_sandboxes() -> None:
     box = {"seconds": {"mean": 3, "p95": 10}, "failure_share": 0.0}
-    plain = demand(RLCEF, sandbox=box).sandboxing
+    plain = work(RLCEF, sandbox=box).sandbox_work
     assert plain is not None
     assert plain.calls == 512
-    over = demand(RLCEF, sandbox=box, oversampling=1.5).sandboxing
-    twice = demand(RLCEF, sandbox=box | {"calls_per_sample": 2}).sandboxing
-    failing = demand(RLCEF, sandbox=box | {"failure_share": 0.2}).sandboxing
+    over = work(RLCEF, sandbox=box, oversampling=1.5).sandbox_work
+    twice = work(RLCEF, sandbox=box | {"calls_per_sample": 2}).sandbox_work
+    failing = work(RLCEF, sandbox=box | {"failure_share": 0.2}).sandbox_work
     critic = {"model": QWEN, "replaced_share": 0.75}
-    replaced = demand(RLCEF, sandbox=box, outcome_critic=critic)
+    replaced = work(RLCEF, sandbox=box, outcome_critic=critic)
     assert [need.calls for need in (over, twice, failing) if need] == [768, 1024, pytest.approx(640)]
-    assert replaced.sandboxing is not None
-    assert replaced.sandboxing.calls == 128
+    assert replaced.sandbox_work is not None
+    assert replaced.sandbox_work.calls == 128
     assert replaced.critic_forward is not None
 
 
 def test_the_unknown_length_is_unknown_and_said() -> None:
-    unknown = demand(RLCEF, response_tokens=None)
-    assert np.isnan(unknown.servings[0].response_tokens)
+    unknown = work(RLCEF, response_tokens=None)
+    assert np.isnan(unknown.generations[0].response_tokens)
     assert list(unknown.missing) == ["rlcef.response_tokens"]
     assert "rlcef.response_tokens" in {row.name for row in unknown.assumed}
 
@@ -84,15 +84,15 @@ def test_the_unknown_length_is_unknown_and_said() -> None:
 def test_judges_run_on_their_share_here_or_behind_an_api() -> None:
     here = {"name": "style", "model": QWEN, "prompt_tokens": 1500, "response_tokens": 100, "share": 0.5}
     api = {"name": "safety", "api": {"name": "acme-coder-1"}, "prompt_tokens": 2000, "response_tokens": 50}
-    step = demand(RLCEF, judges=[here, api, here])
-    assert [serving.role for serving in step.servings] == ["generate", "judge style", "judge 3"]
-    assert (step.servings[1].samples, step.servings[1].prompt_tokens) == (256, 1500)
+    step = work(RLCEF, judges=[here, api, here])
+    assert [generation.role for generation in step.generations] == ["generate", "judge style", "judge 3"]
+    assert (step.generations[1].samples, step.generations[1].prompt_tokens) == (256, 1500)
     use = step.apis[0]
     assert (use.role, use.requests, use.input_tokens, use.output_tokens) == ("judge safety", 512, 512 * 2000, 512 * 50)
 
 
 def test_evaluations_and_checkpoints_pause_the_run() -> None:
-    pauses = demand(
+    pauses = work(
         RLCEF, evaluate={"every_steps": 10, "prompts": 500, "samples": 4}, checkpoint={"every_steps": 30, "keep": 0}
     ).pauses
     assert pauses.evaluate_every == 10
@@ -105,7 +105,7 @@ def test_evaluations_and_checkpoints_pause_the_run() -> None:
 
 
 def test_synthesis_writes_tries_and_keeps() -> None:
-    job = demand(
+    job = work(
         SYNTHESIZE,
         candidates=None,
         items=9000,
@@ -113,13 +113,13 @@ def test_synthesis_writes_tries_and_keeps() -> None:
         student={"model": QWEN, "attempts": 4, "response_tokens": 700},
         reasoning_tokens=500,
     )
-    teacher, student = job.servings
+    teacher, student = job.generations
     assert job.units == 1
     assert teacher.samples == pytest.approx(20_000)
     assert teacher.response_tokens == 2000
     assert (student.role, student.samples, student.response_tokens) == ("student", pytest.approx(80_000), 700)
-    assert job.sandboxing is not None
-    assert job.sandboxing.trajectories == pytest.approx(100_000)
+    assert job.sandbox_work is not None
+    assert job.sandbox_work.trajectories == pytest.approx(100_000)
     assert job.outcomes["accepted items"] == pytest.approx(9000)
 
 
@@ -133,7 +133,7 @@ def test_synthesis_writes_tries_and_keeps() -> None:
 def test_updates_cover_the_tokens_with_their_padding(
     tokens: int, seq_len: int, batch: int, epochs: float, share: float
 ) -> None:
-    update = demand(
+    update = work(
         SFT,
         samples=None,
         sample_tokens=None,
@@ -143,26 +143,26 @@ def test_updates_cover_the_tokens_with_their_padding(
         epochs=epochs,
         packing_share=share,
     )
-    assert update.learning is not None
+    assert update.training is not None
     slots = max(tokens * epochs / share, seq_len)
-    assert update.units * update.learning.batch_sequences * seq_len == pytest.approx(slots)
-    assert update.learning.batch_sequences <= batch
+    assert update.units * update.training.batch_sequences * seq_len == pytest.approx(slots)
+    assert update.training.batch_sequences <= batch
     assert update.units >= 1
     assert update.outcomes["million tokens"] == pytest.approx(tokens * epochs / 1e6)
 
 
 def test_batches_that_are_not_stated_are_assumed_and_said() -> None:
     stage = {"kind": "pretrain", "model": QWEN, "tokens": 10**11, "seq_len": 4096}
-    update = demand(stage)
-    assert update.learning is not None
-    assert update.learning.batch_sequences * 4096 == pytest.approx(4e6, rel=0.01)
+    update = work(stage)
+    assert update.training is not None
+    assert update.training.batch_sequences * 4096 == pytest.approx(4e6, rel=0.01)
     assert [row.name for row in update.assumed] == ["pretrain.global_batch_samples"]
-    assert not update.learning.post_training
+    assert not update.training.post_training
 
 
 def test_a_reward_model_reads_its_samples() -> None:
     stage = {"kind": "reward-model", "model": QWEN, "samples": 100_000, "sample_tokens": 1500, "seq_len": 4096}
-    update = demand(stage, global_batch_samples=100)
+    update = work(stage, global_batch_samples=100)
     assert update.units == pytest.approx(1000)
     assert update.outcomes == {"labelled samples": 100_000}
 
@@ -171,25 +171,25 @@ def test_a_reward_model_reads_its_samples() -> None:
 
 
 def test_agents_hold_a_sandbox_for_all_their_turns() -> None:
-    job = demand(ROLLOUT)
-    main = job.servings[0]
+    job = work(ROLLOUT)
+    main = job.generations[0]
     assert (main.samples, main.samples_per_prompt, main.turns) == (400, 2, 30)
     assert main.response_tokens == 30 * 300
     assert main.max_response_tokens == 32_768
-    assert job.sandboxing is not None
-    assert job.sandboxing.stateful
-    assert job.sandboxing.trajectories == 400
+    assert job.sandbox_work is not None
+    assert job.sandbox_work.stateful
+    assert job.sandbox_work.trajectories == 400
     assert job.outcomes == {"attempts": 400, "solved tasks": pytest.approx(120)}
 
 
 def test_lengths_of_one_turn_do_not_cut_the_whole_attempt() -> None:
-    measured = demand(ROLLOUT, response_tokens={"mean": 300, "p95": 900, "max": 2000, "measured": 500})
-    assert measured.servings[0].max_response_tokens == 32_768
+    measured = work(ROLLOUT, response_tokens={"mean": 300, "p95": 900, "max": 2000, "measured": 500})
+    assert measured.generations[0].max_response_tokens == 32_768
     benchmark = changed(EVALUATE, benchmark="swebench-verified", response_tokens={"mean": 300, "p95": 900, "max": 2000})
-    turns = demand(benchmark).servings[0]
+    turns = work(benchmark).generations[0]
     assert turns.max_response_tokens == turns.turns * 2000
-    single = demand(EVALUATE, response_tokens={"mean": 300, "p95": 900, "max": 2000})
-    assert single.servings[0].max_response_tokens == 2000
+    single = work(EVALUATE, response_tokens={"mean": 300, "p95": 900, "max": 2000})
+    assert single.generations[0].max_response_tokens == 2000
 
 
 @given(
@@ -202,7 +202,7 @@ def test_lengths_of_one_turn_do_not_cut_the_whole_attempt() -> None:
 def test_an_api_bills_the_history_again_in_every_turn(
     turns: int, prompt: int, response: int, answer: int, attempts: int
 ) -> None:
-    job = demand(
+    job = work(
         API_ROLLOUT,
         turns=turns,
         prompt_tokens=prompt,
@@ -221,7 +221,7 @@ def test_an_api_bills_the_history_again_in_every_turn(
     assert use.input_tokens == pytest.approx(samples * fresh)
     assert use.output_tokens == samples * turns * response
     assert not job.needs_gpus
-    stated = demand(API_ROLLOUT, turns=turns, cached_share=0.25).apis[0]
+    stated = work(API_ROLLOUT, turns=turns, cached_share=0.25).apis[0]
     assert stated.cached_input_tokens == pytest.approx(stated.input_tokens / 3)
 
 
@@ -229,18 +229,18 @@ def test_an_api_bills_the_history_again_in_every_turn(
 
 
 def test_seconds_without_a_tail_get_one_and_limits_cut_it() -> None:
-    need = demand(RLCEF, sandbox={"seconds": 3, "time_limit_seconds": 60}).sandboxing
+    need = work(RLCEF, sandbox={"seconds": 3, "time_limit_seconds": 60}).sandbox_work
     assert need is not None
     assert need.service.p95_seconds == 3 * SECONDS_P95_RATIO
-    cut = demand(RLCEF, sandbox={"seconds": {"mean": 3, "p95": 50}, "time_limit_seconds": 10}).sandboxing
+    cut = work(RLCEF, sandbox={"seconds": {"mean": 3, "p95": 50}, "time_limit_seconds": 10}).sandbox_work
     assert cut is not None
     assert cut.service.p95_seconds == cut.service.limit_seconds == 10
 
 
 def test_serial_code_overlaps_nothing_and_runs_alone() -> None:
-    serial = demand(RLCEF, sandbox={"serial": True, "concurrency": 64}).sandboxing
-    streamed = demand(RLCEF, sandbox={"concurrency": 64}).sandboxing
-    free = demand(RLCEF).sandboxing
+    serial = work(RLCEF, sandbox={"serial": True, "concurrency": 64}).sandbox_work
+    streamed = work(RLCEF, sandbox={"concurrency": 64}).sandbox_work
+    free = work(RLCEF).sandbox_work
     assert serial is not None
     assert streamed is not None
     assert free is not None
@@ -251,26 +251,26 @@ def test_serial_code_overlaps_nothing_and_runs_alone() -> None:
 
 def test_measured_starts_fill_what_a_process_sandbox_leaves_open() -> None:
     starts = SandboxStarts(start_seconds=Durations(mean=0.02, p95=0.03), per_second_per_node=150.0, source="measured")
-    filled = with_starts(demand(RLCEF, sandbox={"start_seconds": 0.5}), starts)
-    assert filled.sandboxing is not None
-    assert (filled.sandboxing.start_seconds.mean, filled.sandboxing.starts_per_second_per_node) == (0.5, 150.0)
+    filled = with_starts(work(RLCEF, sandbox={"start_seconds": 0.5}), starts)
+    assert filled.sandbox_work is not None
+    assert (filled.sandbox_work.start_seconds.mean, filled.sandbox_work.starts_per_second_per_node) == (0.5, 150.0)
     assert [(row.name, row.value) for row in filled.assumed if row.source == "measured"] == [
         ("rlcef.sandbox.starts_per_second_per_node", "150")
     ]
-    both = with_starts(demand(RLCEF), starts)
-    assert both.sandboxing is not None
-    assert (both.sandboxing.start_seconds.mean, len([row for row in both.assumed if row.source == "measured"])) == (
+    both = with_starts(work(RLCEF), starts)
+    assert both.sandbox_work is not None
+    assert (both.sandbox_work.start_seconds.mean, len([row for row in both.assumed if row.source == "measured"])) == (
         0.02,
         2,
     )
 
 
 def test_starts_that_nobody_measured_are_said_to_be_so() -> None:
-    asked = demand(RLCEF)
+    asked = work(RLCEF)
     said = with_starts(asked, SandboxStarts(source="not measured"))
-    assert said.sandboxing == asked.sandboxing
+    assert said.sandbox_work == asked.sandbox_work
     assert len([row for row in said.assumed if row.source.endswith("; not measured")]) == 2
     for untouched in (with_starts(asked, None), asked):
         assert untouched.assumed == asked.assumed
-    held = demand(ROLLOUT)
+    held = work(ROLLOUT)
     assert with_starts(held, SandboxStarts(source="not measured")) == held, "containers, not processes"

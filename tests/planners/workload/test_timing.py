@@ -13,18 +13,18 @@ from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGA
 from planners.search.candidates import situation
 from planners.search.machines import Machine
 from planners.search.search_space import NO_GPUS, NodeRange, Options, enumerate_layouts
-from planners.workload.build import stage_demand
+from planners.workload.build import stage_work
 from planners.workload.layouts import TimingContext
 from planners.workload.stage_work import StageWork
-from planners.workload.timing import API_LATENCY_SECONDS, API_REQUESTS_IN_FLIGHT, API_TOKENS_PER_SECOND, time_demand
+from planners.workload.timing import API_LATENCY_SECONDS, API_REQUESTS_IN_FLIGHT, API_TOKENS_PER_SECOND, time_work
 from planners.workload.work_columns import replica_gpus, rollout_work, train_work
 
 H100 = Machine(gpu=find_gpu("H100"), gpus_per_node=8, network_gbps=3200.0, memory_gib=2048.0, vcpus=192.0)
 CONSTANTS = world().calibration.constants
 
 
-def demand(stage: dict[str, Any], **fields: Any) -> StageWork:
-    return stage_demand(spec(changed(stage, **fields)).stages[0], world().find_model)
+def work(stage: dict[str, Any], **fields: Any) -> StageWork:
+    return stage_work(spec(changed(stage, **fields)).stages[0], world().find_model)
 
 
 def on(nodes: int, **options: Any) -> TimingContext:
@@ -34,17 +34,17 @@ def on(nodes: int, **options: Any) -> TimingContext:
 
 
 def seconds(asked: StageWork, at: TimingContext) -> float:
-    return float(np.asarray(time_demand(asked, at).unit_seconds(0.0)).reshape(-1)[0])
+    return float(np.asarray(time_work(asked, at).unit_seconds(0.0)).reshape(-1)[0])
 
 
 @pytest.mark.parametrize("stage", [RLCEF, SFT, EVALUATE, ROLLOUT], ids=lambda stage: stage["kind"])
 def test_more_nodes_are_never_slower(stage: dict[str, Any]) -> None:
-    times = [seconds(demand(stage), on(nodes)) for nodes in (1, 2, 4, 8)]
+    times = [seconds(work(stage), on(nodes)) for nodes in (1, 2, 4, 8)]
     assert times == sorted(times, reverse=True)
 
 
 def test_a_colocated_step_is_its_phases() -> None:
-    timing = time_demand(demand(RLCEF), on(2))
+    timing = time_work(work(RLCEF), on(2))
     total = timing.generate + timing.judging + timing.trainer + timing.sync
     assert float(timing.unit_seconds(0.0)[0]) == pytest.approx(float(np.asarray(total)[0]))
     assert float(timing.unit_seconds(7.0)[0]) == pytest.approx(float(np.asarray(total)[0]) + 7.0)
@@ -53,8 +53,8 @@ def test_a_colocated_step_is_its_phases() -> None:
 def test_a_split_step_takes_at_least_what_each_pool_needs_and_staleness_helps() -> None:
     def at(schedule: float, stale: int) -> tuple[float, float]:
         kind = {DISAGGREGATED: "disaggregated", ASYNC: "async"}[schedule]
-        asked = demand(RLCEF, schedule=kind, staleness_steps=stale)
-        timing = time_demand(asked, on(4, schedules=(schedule,), rollout_shares=(0.5,)))
+        asked = work(RLCEF, schedule=kind, staleness_steps=stale)
+        timing = time_work(asked, on(4, schedules=(schedule,), rollout_shares=(0.5,)))
         alone = max(float(np.asarray(timing.generate)[0]), float(np.asarray(timing.trainer)[0]))
         unit = float(timing.unit_seconds(0.0)[0])
         assert unit >= alone + float(np.asarray(timing.sync)[0])
@@ -68,9 +68,9 @@ def test_a_split_step_takes_at_least_what_each_pool_needs_and_staleness_helps() 
 def test_judges_and_critics_cost_time_beside_the_rollout() -> None:
     judge = {"model": "Qwen/Qwen2.5-7B-Instruct", "prompt_tokens": 1500, "response_tokens": 50}
     critic = {"model": "Qwen/Qwen2.5-7B-Instruct", "replaced_share": 0.5}
-    plain = time_demand(demand(RLCEF), on(2))
+    plain = time_work(work(RLCEF), on(2))
     for added in ({"judges": [judge]}, {"outcome_critic": critic}):
-        more = time_demand(demand(RLCEF, **added), on(2))
+        more = time_work(work(RLCEF, **added), on(2))
         assert float(np.asarray(more.judging)[0]) > float(np.asarray(plain.judging)[0]) == 0.0
         assert float(np.asarray(more.generate)[0]) == pytest.approx(float(np.asarray(plain.generate)[0]))
 
@@ -84,7 +84,7 @@ def api_seconds(**fields: Any) -> float:
     at = TimingContext(
         constants=CONSTANTS, gpu=at.gpu, layouts=at.layouts, gpus_per_node=at.gpus_per_node, year=2026.0, slots=slots
     )
-    return float(np.asarray(time_demand(demand(API_ROLLOUT, **fields), at).unit_seconds(0.0)).reshape(-1)[0])
+    return float(np.asarray(time_work(work(API_ROLLOUT, **fields), at).unit_seconds(0.0)).reshape(-1)[0])
 
 
 def test_api_calls_take_waves_of_what_the_account_allows() -> None:
@@ -99,7 +99,7 @@ def test_api_calls_take_waves_of_what_the_account_allows() -> None:
 
 
 def test_tokens_per_minute_bind_where_they_are_few() -> None:
-    asked = demand(API_ROLLOUT, api={"name": "acme-coder-1", "tokens_per_minute": 1000})
+    asked = work(API_ROLLOUT, api={"name": "acme-coder-1", "tokens_per_minute": 1000})
     use = asked.apis[0]
     assert api_seconds(api={"name": "acme-coder-1", "tokens_per_minute": 1000}) == pytest.approx(
         (use.input_tokens + use.output_tokens) / 1000 * 60
@@ -111,11 +111,11 @@ def test_tokens_per_minute_bind_where_they_are_few() -> None:
 
 def test_replicas_grow_until_the_weights_fill_no_more_than_the_share() -> None:
     at = on(2, replicas=(1, 2, 4, 8))
-    small = replica_gpus(at, demand(EVALUATE).servings[0])
-    large = replica_gpus(at, demand(EVALUATE, model="meta-llama/Llama-3.1-70B").servings[0])
+    small = replica_gpus(at, work(EVALUATE).generations[0])
+    large = replica_gpus(at, work(EVALUATE, model="meta-llama/Llama-3.1-70B").generations[0])
     assert small.tolist() == at.layouts.replica.tolist()
     assert (large >= 4).all()
-    fixed = replica_gpus(at, demand(EVALUATE, rollout={"tp": 2}).servings[0])
+    fixed = replica_gpus(at, work(EVALUATE, rollout={"tp": 2}).generations[0])
     assert set(fixed.tolist()) == {2.0}
 
 
@@ -124,22 +124,22 @@ def test_concurrency_is_shared_by_the_replicas() -> None:
     assert (
         np.asarray(
             rollout_work(
-                demand(ROLLOUT, concurrency=64).servings[0], at, rl=False, staleness_steps=0.0
+                work(ROLLOUT, concurrency=64).generations[0], at, rl=False, staleness_steps=0.0
             ).max_live_sequences
         )
         == 4
     ).all()
-    stated = rollout_work(demand(EVALUATE, rollout={"concurrency": 7}).servings[0], at, rl=False, staleness_steps=0.0)
+    stated = rollout_work(work(EVALUATE, rollout={"concurrency": 7}).generations[0], at, rl=False, staleness_steps=0.0)
     assert (np.asarray(stated.max_live_sequences) == 7).all()
 
 
 def test_training_pads_only_short_unpacked_rollouts() -> None:
     at = on(1, shardings=(FSDP, MEGATRON))
-    short = demand(RLCEF, max_response_tokens=2000)
-    assert short.learning is not None
-    packed = np.asarray(train_work(short.learning, at, short.servings[0]).packed)
+    short = work(RLCEF, max_response_tokens=2000)
+    assert short.training is not None
+    packed = np.asarray(train_work(short.training, at, short.generations[0]).packed)
     assert packed.tolist() == np.where(at.layouts.sharding == FSDP, 0.0, 1.0).tolist()
-    stated = demand(RLCEF, max_response_tokens=2000, train={"packing": True})
-    assert stated.learning is not None
-    assert (np.asarray(train_work(stated.learning, at, stated.servings[0]).packed) == 1.0).all()
+    stated = work(RLCEF, max_response_tokens=2000, train={"packing": True})
+    assert stated.training is not None
+    assert (np.asarray(train_work(stated.training, at, stated.generations[0]).packed) == 1.0).all()
     assert (at.layouts.schedule == COLOCATED).all()
