@@ -22,16 +22,25 @@ from clusterctl.errors import ClusterctlError, Interrupted, MachineError, Output
 USAGE = 2
 BUG = 70
 """EX_SOFTWARE of sysexits.h: the program, not its input, is at fault."""
-OF_THE_MACHINE = frozenset(
-    {
-        errno.EACCES, errno.EAGAIN, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
-        errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
-    }
-)  # fmt: skip
-"""What the operating system refuses: no program can do anything about it."""
 NO_MEMORY = "free memory, or raise the limit: `ulimit -v` and `ulimit -d` show it"
 NO_THREADS = "end processes of this user, or raise the limit: `ulimit -u` shows it, a container has its own"
+NO_FILES = "close files, or raise the limit: `ulimit -n` shows it"
 NO_ROOM = "make room, or give this user the right to write there; CLUSTERCTL_HOME names another data folder"
+REFUSED_BY_CODE = {
+    errno.ENOMEM: NO_MEMORY, errno.EAGAIN: NO_THREADS, errno.EMFILE: NO_FILES, errno.ENFILE: NO_FILES,
+    errno.EACCES: NO_ROOM, errno.EPERM: NO_ROOM, errno.EROFS: NO_ROOM, errno.ENOTDIR: NO_ROOM,
+    errno.ENOSPC: NO_ROOM, errno.EDQUOT: NO_ROOM, errno.EFBIG: NO_ROOM, errno.EIO: NO_ROOM,
+}  # fmt: skip
+"""Code of an OSError that no program can do anything about → hint."""
+REFUSED_IN_WORDS = {
+    "annot allocate memory": ("there is no memory left", NO_MEMORY),
+    "failed to map segment": ("there is no memory left", NO_MEMORY),
+    "can't start new thread": ("this user may start no further thread", NO_THREADS),
+    "could not spawn threads": ("this user may start no further thread", NO_THREADS),
+    "failed to spawn": ("this user may start no further thread", NO_THREADS),
+    "No usable temporary directory": ("no temporary file can be written", "make room, or name a folder with TMPDIR"),
+}
+"""What an import that fails, Python or a panic of polars says → message and hint."""
 
 
 def exit_code_of(run: Callable[[], object], args: Sequence[str]) -> int:
@@ -50,38 +59,27 @@ def exit_code_of(run: Callable[[], object], args: Sequence[str]) -> int:
         return _usage(error)
     except (KeyboardInterrupt, Abort):
         result = Interrupted.exit_code
-    except (SystemExit, GeneratorExit):
+    except SystemExit:
         raise
-    except BaseException as error:  # noqa: BLE001 - a panic of polars is no Exception; no traceback reaches a person unasked
-        refused = of_the_machine(error)
+    except BaseException as error:  # noqa: BLE001 - no traceback reaches a person unasked; a panic of polars is no Exception
+        refused = _refused_by_the_machine(error)
         return _bug(error, args) if refused is None else _known(refused, args)
     if result == Interrupted.exit_code:
         report("interrupted", None)
     return result if isinstance(result, int) else 0
 
 
-def of_the_machine(error: BaseException) -> MachineError | None:
-    """What the machine refused, as an error with a way out; None where it refused nothing.
-
-    A panic of polars and an import that fails say it in words only.
-    """
-    words, refused = str(error), None
-    if isinstance(error, MemoryError) or any(
-        each in words for each in ("annot allocate memory", "failed to map segment")
-    ):
-        refused = MachineError("there is no memory left", hint=NO_MEMORY)
-    elif "can't start new thread" in words or "could not spawn threads" in words or "failed to spawn" in words:
-        refused = MachineError("this user may start no further thread", hint=NO_THREADS)
-    elif "No usable temporary directory" in words:
-        refused = MachineError(
-            f"no temporary file can be written: {words}", hint="make room, or name a folder with TMPDIR"
-        )
-    elif isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
-        hint = NO_MEMORY if error.errno == errno.ENOMEM else NO_THREADS if error.errno == errno.EAGAIN else NO_ROOM
-        where = f"{error.filename}: " if error.filename is not None else ""
-        refused = MachineError(f"{where}{error.strerror}", hint=hint)
-    if refused is not None:
-        refused.__cause__ = error
+def _refused_by_the_machine(error: BaseException) -> MachineError | None:
+    """What the machine refused, with a way out; None where it refused nothing."""
+    words = "Cannot allocate memory" if isinstance(error, MemoryError) else str(error)
+    message, hint = next((found for part, found in REFUSED_IN_WORDS.items() if part in words), (None, None))
+    if message is None and isinstance(error, OSError) and error.errno in REFUSED_BY_CODE:
+        where = "" if error.filename is None else f"{error.filename}: "
+        message, hint = f"{where}{error.strerror}", REFUSED_BY_CODE[error.errno]
+    if message is None:
+        return None
+    refused = MachineError(message, hint=hint)
+    refused.__cause__ = error
     return refused
 
 

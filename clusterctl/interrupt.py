@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -42,8 +43,14 @@ class Interrupt:
     def _on(self, number: int, _: FrameType | None) -> None:
         if self.asked:
             # no exception: it could be caught, or wait for a lock.  The next command completes what was in progress
-            os.write(sys.stderr.fileno(), f"\n{Interrupted.word}: {AT_ONCE}\n".encode())
+            _tell(f"{Interrupted.word}: {AT_ONCE}")
             os._exit(Interrupted.exit_code)
         self.asked = True
         if number == signal.SIGINT:
-            os.write(sys.stderr.fileno(), b"\nfinishing what is in progress; Ctrl-C again stops at once\n")
+            _tell("finishing what is in progress; Ctrl-C again stops at once")
+
+
+def _tell(text: str) -> None:
+    """On stderr, past its buffer, which the signal may have found half written.  It may be closed."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"\n{text}\n".encode())

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import sys
 
 import pytest
 
+from clusterctl.interrupt import Interrupt
 from clusterctl.ui.terminal import MAX_COLUMNS, MIN_COLUMNS, PIPED_COLUMNS, progress, terminal
 
 
@@ -82,3 +86,13 @@ def test_nobody_watching_means_no_progress() -> None:
         clock.seconds = 30.0
         advance(1)
     assert stream.getvalue() == ""
+
+
+def test_ctrl_c_is_heard_though_stderr_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed, Interrupt() as interrupt:
+        monkeypatch.setattr(sys, "stderr", closed)
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.undo()
+        assert interrupt.asked

@@ -108,11 +108,12 @@ def test_a_commands_own_exit_code_is_kept() -> None:
             failure.NO_THREADS,
         ),
         (BlockingIOError(errno.EAGAIN, "Try again", "/bin/x"), "/bin/x: Try again", failure.NO_THREADS),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "there is no memory left", failure.NO_MEMORY),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device", failure.NO_ROOM),
         (OSError(errno.EROFS, "Read-only file system", "/x"), "/x: Read-only file system", failure.NO_ROOM),
         (
             FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
-            "no temporary file can be written: [Errno 2] No usable temporary directory found in ['/tmp']",
+            "no temporary file can be written",
             "make room, or name a folder with TMPDIR",
         ),
     ],
