@@ -63,3 +63,19 @@ def test_runs_in_a_folder_whose_names_are_ours(clusterctl: Run, tmp_path: Path, 
         )
     done = clusterctl(*args.split())
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_quickstarts_trainer_runs_by_path(scripts: Path, tmp_path: Path) -> None:
+    root = Path(python(scripts, "from clusterctl.paths import bundle_root; print(bundle_root())", tmp_path).strip())
+    trainer = root / "examples" / "quickstart" / "trainer.py"
+    nobody = ["--run-dir", tmp_path, "--sandbox-url", "http://127.0.0.1:9", "--patience-seconds", "0.1"]
+    done = subprocess.run(
+        [scripts / "python", "-P", trainer, *nobody],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the sandbox at http://127.0.0.1:9 failed for 0.1 s")
