@@ -167,6 +167,18 @@ def real_tree(opened: set[str]) -> set[str]:
     }
 
 
+def test_architecture_names_real_files_and_every_package() -> None:
+    page = (REPO / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", page))
+    assert [path for path in named if not (REPO / path).exists()] == []
+    packages = {
+        f"{file.parent.relative_to(REPO)}/"
+        for name in ("clusterctl", "planners")
+        for file in REPO.glob(f"{name}/*/__init__.py")
+    }
+    assert packages <= named
+
+
 def test_the_index_leads_to_every_page() -> None:
     index = REPO / "docs" / "index.md"
     linked = set(re.findall(r"\]\(([^)#]+\.md)", index.read_text(encoding="utf-8")))
