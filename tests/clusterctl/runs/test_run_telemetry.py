@@ -16,7 +16,7 @@ from clusterctl.store import open_store
 from clusterctl.targets.base import Job
 from clusterctl.targets.processes import tagged
 from clusterctl.telemetry.exposition import parse, samples
-from clusterctl.telemetry.run_metrics import run_metrics
+from clusterctl.telemetry.run_metrics import RunMetrics, run_metrics
 from clusterctl.telemetry.settings import Settings
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -92,3 +92,9 @@ def test_what_is_unknown_has_no_sample(tmp_path: Path, ledger: Ledger, monkeypat
     watch(run)
     families = run_metrics(run, NOW)
     assert {"clusterctl_run_cost_dollars", "clusterctl_node_price_dollars_per_hour"}.isdisjoint(families)
+
+
+def test_a_folder_in_place_of_the_file_of_metrics_ends_no_run(run: OpenRun) -> None:
+    run.folder.metrics.mkdir(parents=True)
+    RunMetrics(run).update()
+    assert list(run.folder.path.glob("metrics.prom*")) == [run.folder.metrics]

@@ -254,7 +254,6 @@ def test_plain_users_need_no_rights() -> None:
     code = (
         "import os, sys, encodings.idna, resource\n"
         "from clusterctl.sandbox.run import run_program\nfrom clusterctl.sandbox.verdict import Request\n"
-        "import clusterctl.sandbox.go_cache\n"
         "if os.geteuid() == 0:\n    os.setgroups([]); os.setgid(5432); os.setuid(5432)\n"
         "for language, code in (('python', 'import os; print(os.getuid())'), ('bash', 'echo $((2 * 21))')):\n"
         "    verdict = run_program(Request(language=language, code=code))\n"
