@@ -14,6 +14,7 @@ from app.data import BY_KEY
 from clusterctl.costs import queries
 from clusterctl.costs.queries import Account
 from clusterctl.ledger.rows import LIVE
+from clusterctl.runs.forecast import hourly_rate, run_forecast, stages_of
 from planners.costs.allocate import allocate
 from planners.costs.summary import within
 from planners.costs.tables import GPU_USAGE, MACHINE, Purpose
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from app.data import View
     from planners.plan.value import Plan, StagePlan
-    from planners.runs.forecast import Forecast, Runway
+    from planners.runs.forecast import Forecast
+    from planners.runs.limits import Rate
 
 BUSY, UNMEASURED = "busy", "unmeasured"
 PAID = (BUSY, UNMEASURED)
@@ -110,46 +112,42 @@ def _unmeasured(view: View, charges: pl.DataFrame, measured: pl.DataFrame) -> pl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """What the view's run (or all runs) has cost since its start and will cost.  None = unknown."""
+    """What the view's run (or all runs) has cost since its start and will cost."""
 
     spent: Decimal
     """Of everything with a known price."""
     unpriced: tuple[str, ...]
-    """Resources whose price nobody knows: the true sum is higher."""
-    usd_per_hour: Decimal | None
-    """Of what is live now."""
+    """What has no known price: the true sum is higher."""
+    rate: Rate
+    """What an hour costs now."""
     forecast: Forecast | None
-    limit: Decimal | None
-    runway: Runway | None
+    """None where several runs are looked at."""
     prices: str
     """Where the prices are from, and of which day."""
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def money(view: View) -> Money:
-    """Spend, burn, forecast and budget as of now."""
+    """Spend, rate and forecast as of now."""
     ledger, run = data.ledger(view.data), view.run
     spend = queries.account(ledger, None, run=view.run_id).spend
-    burn = queries.burn(ledger, run=view.run_id)
-    plan = data.plan_of(view)
-    ahead = None if run is None or plan is None else queries.outlook(ledger, run, plan, spend.known_usd, view.now)
+    ahead = None if run is None else run_forecast(ledger, run, data.plan_of(view), view.now)
+    rate = ahead.rate if ahead is not None else hourly_rate(ledger)
     sources = data.charges(view)["source"].unique().drop_nulls().sort().to_list()
     return Money(
         spent=spend.known_usd,
-        unpriced=tuple({*spend.unpriced, *burn.unpriced}),
-        usd_per_hour=burn.usd_per_hour,
-        forecast=ahead.forecast if ahead and run and run.state in LIVE else None,
-        limit=run.limit_usd if run else None,
-        runway=ahead.runway if ahead else None,
+        unpriced=tuple(dict.fromkeys((*spend.unpriced, *rate.unpriced))),
+        rate=rate,
+        forecast=ahead,
         prices="; ".join(sources[:2]) + (f" and {len(sources) - 2} more" if len(sources) > 2 else "") or "none known",
     )
 
 
 def done_at(view: View, found: Money) -> datetime | None:
-    """When the run is done, at the forecast's middle and today's burn."""
-    if found.forecast is None or not found.usd_per_hour:
+    """When the run is done, at the forecast's middle; None once it has ended."""
+    if view.run is None or view.run.state not in LIVE or found.forecast is None or found.forecast.seconds_left is None:
         return None
-    return view.now + timedelta(hours=float((found.forecast.p50 - found.spent) / found.usd_per_hour))
+    return view.now + timedelta(seconds=found.forecast.seconds_left.p50)
 
 
 def idle(parts: pl.DataFrame) -> pl.DataFrame:
@@ -177,5 +175,4 @@ def parts_of(view: View, stage: StagePlan) -> float:
 
 def step_seconds(view: View, plan: Plan, stage: StagePlan) -> list[float]:
     """Seconds from step to step of a stage."""
-    found = queries.progress(plan, data.steps(view.data, view.run_id or ""))
-    return list(found[plan.stages.index(stage)].unit_seconds)
+    return list(stages_of(plan, data.steps(view.data, view.run_id or ""))[plan.stages.index(stage)].seen_seconds)

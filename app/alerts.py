@@ -42,15 +42,15 @@ def alerts(view: View, money: Money) -> list[Alert]:
 
 
 def _money(view: View, money: Money) -> Iterator[Alert]:
-    if money.runway is not None and money.limit is not None:
-        end = accounts.done_at(view, money)
-        out = money.runway.at
-        if money.runway.left_usd <= 0:
-            yield Alert(level="bad", text=f"The budget of {ui.usd(money.limit)} is spent", page="allocation")
+    ahead = money.forecast
+    if ahead is not None and ahead.left_usd is not None:
+        end, out, limit = accounts.done_at(view, money), ahead.limit_at, ui.usd(ahead.limits.usd)
+        if ahead.left_usd <= 0:
+            yield Alert(level="bad", text=f"The budget of {limit} is spent", page="allocation")
         elif out is not None and end is not None and out < end:
             early = (end - out).total_seconds() / 3600
             when = f"{ui.clock(out, view.now)}, {formats.hours(early)} before the end"
-            text = f"The budget of {ui.usd(money.limit)} runs out at {when}"
+            text = f"The budget of {limit} runs out at {when}"
             yield Alert(level="bad", text=text, page="plan")
     if money.unpriced:
         text = f"unpriced: {formats.count(len(money.unpriced), 'resource')}; the true bill is higher"
@@ -70,9 +70,10 @@ def _leftovers(view: View) -> Iterator[Alert]:
     rows = data.leftovers(view.data)
     if rows:
         priced = [r.usd_per_hour for r in rows if r.usd_per_hour is not None]
-        a_day = sum(priced, Decimal(0)) * 24
+        known = sum(priced, Decimal(0)) * 24
+        a_day = ui.at_least(known if len(priced) == len(rows) else None, known)
         noun = "resource is" if len(rows) == 1 else "resources are"
-        yield Alert(level="warn", text=f"{len(rows)} {noun} left over, {ui.usd(a_day)} a day", page="orphans")
+        yield Alert(level="warn", text=f"{len(rows)} {noun} left over, {a_day} a day", page="orphans")
 
 
 def _hardware(view: View) -> Iterator[Alert]:

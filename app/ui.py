@@ -40,6 +40,11 @@ def usd(amount: Decimal | float | None, *, cents: bool = False) -> str:
     return formats.exact_usd(amount, 2 if cents and amount is not None and not -100 < amount < 100 else None)
 
 
+def at_least(amount: Decimal | None, known: Decimal) -> str:
+    """`$12.40`; of an unknown amount the part that is known: `at least $12.40`."""
+    return usd(amount) if amount is not None or not known else f"at least {usd(known)}"
+
+
 def number(value: float | None, unit: str = "", places: int = 1) -> str:
     """`12.3 s`; unknown where nobody knows."""
     return UNKNOWN if value is None else f"{value:,.{places}f}{f' {unit}' if unit else ''}"

@@ -65,9 +65,10 @@ def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
         name=pl.concat_str(words, separator=" · ", ignore_nulls=True),
     )
     top = worded.head(MOST_ROWS).with_columns(
-        pl.col("usd").cast(pl.Float64), text=pl.col("usd").map_elements(ui.usd, return_dtype=pl.String)
+        pl.col("known_usd").cast(pl.Float64),
+        text=pl.Series([ui.at_least(row["usd"], row["known_usd"]) for row in worded.head(MOST_ROWS).to_dicts()]),
     )
-    st.altair_chart(charts.bars(top, value="usd", label="name", text="text"))
+    st.altair_chart(charts.bars(top, value="known_usd", label="name", text="text"))
     if rows.height > MOST_ROWS:
         st.caption(f"The {MOST_ROWS} largest of {rows.height:,}; the table has all")
     shown = worded.head(1000).with_columns(

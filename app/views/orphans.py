@@ -31,7 +31,7 @@ def recorded() -> None:
         )
         ui.figure(
             "A day",
-            ("at least " if unknown else "") + ui.usd(a_day),
+            ui.at_least(None if unknown else a_day, a_day),
             bad=True,
             delta="until it is removed",
             help="Sum of price per hour x 24." + (f" {unknown} have no known price." if unknown else ""),

@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, alerts, charts, data, ui
+from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 from planners.costs.tables import Purpose
 
@@ -97,41 +98,44 @@ def gpus(use: pl.DataFrame) -> None:
 
 def money(found: accounts.Money) -> None:
     """What it costs, will cost, and how long the budget lasts."""
-    end, left = accounts.done_at(view, found), found.runway
+    end, ahead = accounts.done_at(view, found), found.forecast
     with ui.figures():
         progress()
         ui.figure(
             "Spent",
-            ("at least " if found.unpriced else "") + ui.usd(found.spent),
+            ui.at_least(None if found.unpriced else found.spent, found.spent),
             delta="since the start",
             help=f"Sum over machines: hours x price per hour; an estimate until invoiced. Prices: {found.prices}.",
         )
-        rate = formats.UNKNOWN if found.usd_per_hour is None else f"{ui.usd(found.usd_per_hour)}/h"
+        rate = ui.at_least(found.rate.usd_per_hour, found.rate.known_usd_per_hour)
         ui.figure(
             "Burn",
-            rate,
+            rate if rate == formats.UNKNOWN else f"{rate}/h",
             delta="what is live now",
-            help=f"Sum of the hourly prices of what is live. Prices: {found.prices}.",
+            help=f"Sum of the hourly prices of what is live, or will be. Prices: {found.prices}.",
         )
         completion(found)
-        if left is None or found.limit is None:
+        if ahead is None or ahead.left_usd is None:
             ui.figure("Budget left", "no limit", delta="limits.usd sets one", help="Set limits.usd in the run spec.")
             return
         ui.figure(
             "Budget left",
-            ui.usd(left.left_usd),
-            bad=bool(left.at and end and left.at < end) or left.left_usd < 0,
-            delta=f"lasts until {ui.clock(left.at, view.now)}" if left.at else "nothing is charged now",
-            help=f"Limit {ui.usd(found.limit)} - spent {ui.usd(found.spent)}; it lasts (limit - spent) / burn.",
+            ("at most " if ahead.spent.unpriced else "") + ui.usd(ahead.left_usd),
+            bad=bool(ahead.limit_at and end and ahead.limit_at < end) or ahead.left_usd < 0,
+            delta=f"lasts until {ui.clock(ahead.limit_at, view.now)}" if ahead.limit_at else "nothing is charged now",
+            help=f"Limit {ui.usd(ahead.limits.usd)} - spent {ui.usd(ahead.spent.known_usd)}; "
+            "it lasts (limit - spent) / burn.",
         )
 
 
 def completion(found: accounts.Money) -> None:
     """What the run will have cost."""
-    coming, run = found.forecast, view.run
-    if run is not None and run.ended_at is not None:
-        ui.figure("At completion", ui.usd(found.spent), delta=f"the run has {run.state}", help="Its total cost.")
-    elif coming is None:
+    ahead, run = found.forecast, view.run
+    band = ahead.known_usd if ahead is not None else None
+    if run is not None and run.state not in LIVE:
+        cost = ui.at_least(None if found.unpriced else found.spent, found.spent)
+        ui.figure("At completion", cost, delta=f"the run has {run.state}", help="Its total cost.")
+    elif ahead is None or band is None:
         ui.figure(
             "At completion",
             formats.UNKNOWN,
@@ -142,9 +146,10 @@ def completion(found: accounts.Money) -> None:
         ends = ui.clock(accounts.done_at(view, found), view.now)
         ui.figure(
             "At completion",
-            ui.usd(coming.p50),
-            delta=f"80 %: {ui.usd(coming.p10)} – {ui.usd(coming.p90)}",
-            help=f"Spent + steps left x seconds per step x burn, from {coming.basis}. Ends {ends}.",
+            ui.at_least(ahead.usd_at_end, band.p50),
+            delta=f"80 %: {ui.usd(band.p10)} – {ui.usd(band.p90)}",
+            help=f"Spent + steps left x seconds per step x burn, from {ahead.basis}. Ends {ends}."
+            + (" Only what has a known price." if ahead.unpriced else ""),
         )
 
 

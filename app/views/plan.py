@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -9,6 +10,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
+from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 
 if TYPE_CHECKING:
@@ -163,13 +165,13 @@ def body() -> None:
         return
     found = accounts.money(view)
     with ui.figures():
-        coming = found.forecast
-        ends = ui.usd(coming.p50) if coming else ui.usd(found.spent)
+        coming = found.forecast if view.run.state in LIVE else None
+        known = (coming.known_usd_at_end if coming else None) or found.spent
         ui.figure(
             "Dollars at the end" if coming else "Dollars",
-            ends,
-            delta=f"planned {'at least ' if plan.at_least else ''}{ui.usd(plan.usd.p50)}",
-            bad=(not plan.at_least and float(coming.p50 if coming else found.spent) > plan.usd.p50 * OFF) or None,
+            ui.at_least(None if (coming.unpriced if coming else found.unpriced) else known, known),
+            delta=f"planned {ui.at_least(None if plan.at_least else Decimal(plan.usd.p50), Decimal(plan.usd.p50))}",
+            bad=(not plan.at_least and float(known) > plan.usd.p50 * OFF) or None,
             help=f"Plan {plan.id}, band {ui.usd(plan.usd.p10)} to {ui.usd(plan.usd.p90)}, "
             f"prices of {plan.prices.oldest}. Actual: spent, or its forecast while the run is live.",
         )

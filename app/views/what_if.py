@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -10,6 +11,7 @@ import streamlit as st
 from app import charts, data, planning, ui
 from clusterctl.specfile.plan_file import plan_text
 from clusterctl.ui import formats
+from planners.runs.limits import planned_rate
 
 if TYPE_CHECKING:
     from planners.plan.value import Plan
@@ -93,7 +95,7 @@ def answer(base: Plan, other: Plan) -> None:
             bad=_worse(change),
             help=f"P50; 80 %: {formats.hours(other.hours.p10)} to {formats.hours(other.hours.p90)}.",
         )
-        ui.figure("Burn", f"{ui.usd(other.usd_per_hour)}/h", delta=f"now {ui.usd(base.usd_per_hour)}/h", help=prices)
+        ui.figure("Burn", _rate(other), delta=f"now {_rate(base)}", help=prices)
         ui.figure("GPUs", f"{gpus(other):,}", delta=other.fleet, help="GPUs of the first stage, and where.")
         ui.figure(
             "Expected interruptions",
@@ -107,9 +109,14 @@ def answer(base: Plan, other: Plan) -> None:
 
 def _dollars(plan: Plan) -> str:
     """The P50; `at least` where a price is unknown."""
-    if not plan.at_least:
-        return ui.usd(plan.usd.p50)
-    return f"at least {ui.usd(plan.usd.p50)}" if plan.usd.p50 else formats.UNKNOWN
+    usd = Decimal(plan.usd.p50)
+    return ui.at_least(None if plan.at_least else usd, usd)
+
+
+def _rate(plan: Plan) -> str:
+    """`$36.00/h`, `at least $36.00/h`."""
+    rate = planned_rate(plan)
+    return f"{ui.at_least(rate.usd_per_hour, rate.known_usd_per_hour)}/h"
 
 
 def _worse(change: float) -> bool | None:

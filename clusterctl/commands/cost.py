@@ -97,15 +97,16 @@ def _write_focus(
 
 def _page(ledger: Ledger, row: Run | None, by: list[str], since: datetime | None, until: datetime | None) -> Page:
     from clusterctl.costs.page import Page
-    from clusterctl.costs.queries import account, outlook, split
+    from clusterctl.costs.queries import account, split
+    from clusterctl.runs.forecast import run_forecast
 
     found = account(ledger, open_source(), run=row.run_id if row else None, since=since, until=until)
     columns, rows = split(ledger, found.parts, by)
     plan = _plan(ledger, row) if row is not None else None
     ahead = None
     if row is not None and since is None and until is None:
-        ahead = outlook(ledger, row, plan, found.spend.known_usd, datetime.now(tz=UTC))
-    return Page(account=found, columns=columns, rows=rows, run=row, plan=plan, outlook=ahead, since=since, until=until)
+        ahead = run_forecast(ledger, row, plan, ledger.now())
+    return Page(account=found, columns=columns, rows=rows, run=row, plan=plan, forecast=ahead, since=since, until=until)
 
 
 def _plan(ledger: Ledger, row: Run) -> Plan | None:

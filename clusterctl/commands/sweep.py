@@ -19,8 +19,7 @@ from clusterctl.ui.formats import charged_usd, elapsed, size
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import draw_text, right
 from clusterctl.ui.terminal import ask, terminal
-from planners.runs.limits import owed
-from planners.runs.outlook import SECONDS_PER_HOUR
+from planners.runs.limits import SECONDS_PER_HOUR, owed
 
 
 def sweep(

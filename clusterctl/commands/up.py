@@ -20,14 +20,16 @@ from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs.follow import follow
-from clusterctl.runs.preflight import Allowed, RunLimits, check_money
-from clusterctl.runs.recorder import use_of
+from clusterctl.runs.forecast import planned_forecast, run_forecast
+from clusterctl.runs.preflight import Allowed, check_money
 from clusterctl.runs.render import preview_text
 from clusterctl.runs.run import open_run, target_of
 from clusterctl.runs.up import Launch, UpAction, check_limits_left, decide, ensure_supervisor, prepare
 from clusterctl.telemetry.settings import installed
 from clusterctl.ui.terminal import ask
 from planners.plan.value import Plan
+from planners.runs.forecast import Forecast
+from planners.runs.limits import RunLimits
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -71,13 +73,14 @@ def up(
         limits = RunLimits.of(plan, usd=usd, hours=hours)
         if (run := launch.run) is not None:  # they win over the run's, and those over the spec's
             limits = RunLimits(usd=usd or run.limit_usd, hours=hours or run.limit_hours)
-        _show(ledger, plan, launch, limits, as_json=as_json)
+        ahead = planned_forecast(plan, limits, now)
+        if run is not None:
+            ahead = run_forecast(ledger, run, plan, now, limits=limits, goes_on=True)
+        _show(plan, launch, ahead, as_json=as_json)
         if launch.deed is not UpAction.FOLLOW:
             check_packages(plan)
-            used, last = use_of(ledger, launch.run_id), next(iter(ledger.steps(launch.run_id, last=1)), None)
-            check_limits_left(used, launch, limits)
-            left = 1.0 - last.step / last.of if last is not None else 1.0
-            check_money(plan, allowed, limits, now=now, used=used, left=left)
+            check_limits_left(ahead.spent, launch, limits)
+            check_money(plan, allowed, ahead, now=now)
         if dry_run:
             return
         question = "start it?" if launch.deed is UpAction.START else "go on with it?"
@@ -124,12 +127,12 @@ def _meant(ledger: Ledger, store: Path, what: str, now: datetime) -> tuple[Plan,
     return open_run(ledger, store, run.run_id).plan, run
 
 
-def _show(ledger: Ledger, plan: Plan, launch: Launch, limits: RunLimits, *, as_json: bool) -> None:
+def _show(plan: Plan, launch: Launch, ahead: Forecast, *, as_json: bool) -> None:
     """What will be done, and the money."""
-    use, last = use_of(ledger, launch.run_id), ledger.steps(launch.run_id, last=1)
     if not as_json:
-        typer.echo(preview_text(plan, launch, limits, use, last[0] if last else None))
+        typer.echo(preview_text(plan, launch, ahead))
         return
+    limits, spent, rate = ahead.limits, ahead.spent, ahead.rate
     money: dict[str, Any] = {"usd": plan.usd.model_dump(), "hours": plan.hours.model_dump(), "at_least": plan.at_least}
     row = {
         "kind": "plan",
@@ -141,7 +144,10 @@ def _show(ledger: Ledger, plan: Plan, launch: Launch, limits: RunLimits, *, as_j
         "pools": [pool.model_dump(mode="json") for pool in plan.pools],
         "limit_usd": limits.usd and str(limits.usd),
         "limit_hours": limits.hours and str(limits.hours),
-        "spent_usd": None if use.unpriced else str(use.priced_usd),
-        "step": last[0].step if last else 0,
+        "usd_per_hour": None if rate.usd_per_hour is None else str(rate.usd_per_hour),
+        "known_usd_per_hour": str(rate.known_usd_per_hour),
+        "spent_usd": None if spent.usd is None else str(spent.usd),
+        "known_spent_usd": str(spent.known_usd),
+        "step": ahead.step,
     }
     typer.echo(json.dumps(row))

@@ -17,7 +17,7 @@ from clusterctl.costs.load import frame, read_estimates, read_lines
 from clusterctl.costs.page import MOST_LINES, NOBODY, rows_of
 from clusterctl.ledger.rows import ImportedBill, ImportedLine
 from clusterctl.ledger.tables import RESOURCES, RUNS
-from clusterctl.ui.formats import exact_usd, signed_percent
+from clusterctl.ui.formats import UNKNOWN, charged_usd, exact_usd, signed_percent
 from clusterctl.ui.spans import Line, Span, Style, clean, line
 from clusterctl.ui.table import Column, cell, draw
 from planners.costs.invoices import LINES, match_lines, reconcile
@@ -39,7 +39,7 @@ class Reconciled:
     bill: ImportedBill
     runs: pl.DataFrame
     """As `planners.costs.invoices.reconcile` gives them: by run estimated, billed, difference, and what is missing."""
-    strangers: pl.DataFrame
+    unmatched: pl.DataFrame
     """LINES without a run of ours: with an address if a tag names a run that the ledger does not know."""
 
 
@@ -106,12 +106,12 @@ def reconciled(ledger: Ledger) -> tuple[Reconciled, ...]:
     for bill in bills:
         mine = lines.filter(pl.col("bill") == bill.bill_id)
         ours = within(estimates.filter(pl.col("provider") == bill.provider), bill.period_from, bill.period_to)
-        strangers = mine.filter(pl.col("run").is_null()).sort("usd", descending=True)
-        found.append(Reconciled(bill=bill, runs=reconcile(ours, mine), strangers=strangers))
+        unmatched = mine.filter(pl.col("run").is_null()).sort("usd", descending=True)
+        found.append(Reconciled(bill=bill, runs=reconcile(ours, mine), unmatched=unmatched))
     return tuple(found)
 
 
-STRANGERS = 5
+UNMATCHED_SHOWN = 5
 """Lines of a bill that are not ours, shown before the rest is one line."""
 
 
@@ -122,15 +122,11 @@ def bill_lines(found: Reconciled, columns: int) -> list[Line]:
         f"invoice {clean(bill.invoice)}" if bill.invoice else "not final: no invoice yet, so its runs stay estimates"
     )
     out = [line(Span(clean(bill.bill_id), Style.STRONG), f"   {standing}"), []]
-    billed, estimated = _sum(found.runs, "billed_usd"), _sum(found.runs, "estimated_usd")
-    rows = [
-        [cell(clean(row["run"])), *_amounts(row["estimated_usd"], row["billed_usd"], unpriced=row["unpriced"])]
-        for row in found.runs.head(MOST_LINES).iter_rows(named=True)
-    ]
+    rows = [[cell(clean(run["run"].item())), *_amounts(run)] for run in found.runs.head(MOST_LINES).iter_slices(1)]
     rest = found.runs.slice(MOST_LINES)
     if rest.height:
-        rows.append([cell(f"{rest.height:,} more"), *_amounts(_sum(rest, "estimated_usd"), _sum(rest, "billed_usd"))])
-    rows.append([cell("in all", Style.STRONG), *_amounts(estimated, billed)])
+        rows.append([cell(f"{rest.height:,} more"), *_amounts(rest)])
+    rows.append([cell("in all", Style.STRONG), *_amounts(found.runs)])
     heads = [
         Column(title="run"),
         *(Column(title=name, align="right") for name in ("estimated", "billed", "difference", "")),
@@ -138,15 +134,15 @@ def bill_lines(found: Reconciled, columns: int) -> list[Line]:
     out += draw(heads, rows, columns)
     missing = found.runs["missing"].explode().drop_nulls()
     if missing.len():
-        names = ", ".join(map(clean, missing.head(STRANGERS))) + (" …" if missing.len() > STRANGERS else "")
+        names = ", ".join(map(clean, missing.head(UNMATCHED_SHOWN))) + (" …" if missing.len() > UNMATCHED_SHOWN else "")
         out.append(line(Span(f"  estimated, and not on the bill ({missing.len()}): ", Style.WARN), names))
-    others = found.strangers
+    others = found.unmatched
     if others.height:
         total = exact_usd(_sum(others, "usd"), 2)
         out += [[], line(f"  on the bill, and of no run here: {total} in {others['rows'].sum():,} rows")]
         body = [
             [cell(clean(row["description"])), cell(clean(row["address"] or NOBODY)), cell(exact_usd(row["usd"], 2))]
-            for row in others.head(STRANGERS).iter_rows(named=True)
+            for row in others.head(UNMATCHED_SHOWN).iter_rows(named=True)
         ]
         out += draw([Column(prose=True), Column(drop=1), Column(align="right")], body, columns, indent=4)
     return [*out, []]
@@ -157,11 +153,13 @@ def _sum(rows: pl.DataFrame, name: str) -> Decimal:
     return whole
 
 
-def _amounts(estimated: Decimal, billed: Decimal, *, unpriced: int = 0) -> list[Line]:
-    difference = billed - estimated
-    ratio = signed_percent(float(billed / estimated)) if estimated > 0 and not unpriced else ""
-    before = f"over {exact_usd(estimated, 2)}" if unpriced else exact_usd(estimated, 2)
-    return [cell(before), cell(exact_usd(billed, 2)), cell(exact_usd(difference, 2)), cell(ratio)]
+def _amounts(runs: pl.DataFrame) -> list[Line]:
+    """Estimated, billed, difference and ratio of some runs together."""
+    known, billed = _sum(runs, "known_usd"), _sum(runs, "billed_usd")
+    if runs["unpriced"].sum():
+        return [cell(charged_usd(None, known=known, places=2)), cell(exact_usd(billed, 2)), cell(UNKNOWN), cell("")]
+    ratio = signed_percent(float(billed / known)) if known > 0 else ""
+    return [cell(exact_usd(known, 2)), cell(exact_usd(billed, 2)), cell(exact_usd(billed - known, 2)), cell(ratio)]
 
 
 def as_data(found: Reconciled) -> dict[str, Any]:
@@ -176,6 +174,6 @@ def as_data(found: Reconciled) -> dict[str, Any]:
         "files": bill.files,
         "imported_at": bill.imported_at.isoformat(),
         "runs": rows_of(found.runs),
-        "unmatched": rows_of(found.strangers.select("description", "address", "kind", "usd", "rows")),
-        "unmatched_usd": str(_sum(found.strangers, "usd")),
+        "unmatched": rows_of(found.unmatched.select("description", "address", "kind", "usd", "rows")),
+        "unmatched_usd": str(_sum(found.unmatched, "usd")),
     }

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from clusterctl.costs.queries import Account, Outlook
+    from clusterctl.costs.queries import Account
     from clusterctl.ledger.rows import Run
     from planners.plan.value import Plan
+    from planners.runs.forecast import Forecast, UsdBand
 
 MOST_LINES = 50
 HANGING = 14
@@ -46,7 +47,7 @@ class Page:
     """As `planners.costs.summary.by` gives them."""
     run: Run | None = None
     plan: Plan | None = None
-    outlook: Outlook | None = None
+    forecast: Forecast | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -62,10 +63,12 @@ def page_lines(page: Page, columns: int) -> list[Line]:
     so_far = line(
         "  so far      ", Span(charged_usd(spent.usd, known=spent.known_usd, places=page.places), Style.STRONG)
     )
-    if page.run is not None and page.run.limit_usd is not None and page.outlook is not None and page.outlook.runway:
-        left = exact_usd(page.outlook.runway.left_usd, page.places)
-        so_far += line(f" of {exact_usd(page.run.limit_usd, 2)}; {left} left")
-    head = [_title(page), [], so_far, *(_ahead(page, page.outlook) if page.outlook else []), []]
+    ahead = page.forecast
+    if ahead is not None and ahead.limits.usd is not None:
+        most = "at most " if ahead.spent.unpriced else ""
+        left = exact_usd(ahead.left_usd, page.places)
+        so_far += line(f" of {exact_usd(ahead.limits.usd, 2)}; {most}{left} left")
+    head = [_title(page), [], so_far, *(_ahead(page, ahead) if ahead else []), []]
     table = _table(page, columns) if page.rows.height else [line(Span("  nothing has been charged", Style.DIM))]
     foot = [line(Span("  not read: ", Style.WARN), clean(problem)) for problem in page.account.problems]
     if spent.unpriced:
@@ -80,23 +83,29 @@ def _title(page: Page) -> Line:
     name = "all runs" if page.run is None else f"{clean(page.run.run_id)}, {page.run.state}"
     for word, moment in (("since", page.since), ("until", page.until)):
         name += f", {word} {_moment(moment)}" if moment else ""
-    standing = page.account.standing
+    standing = page.account.status
     words = {"billed": "billed", "estimate": "an estimate: no invoice is imported"}.get(standing, standing)
     return line(Span(name, Style.STRONG), Span(f"   {words}", Style.PLAIN if standing == "billed" else Style.WARN))
 
 
-def _ahead(page: Page, ahead: Outlook) -> list[Line]:
-    """Burn, forecast and plan of one run."""
+def _ahead(page: Page, ahead: Forecast) -> list[Line]:
+    """Rate, forecast and plan of one run."""
     found: list[Line] = []
-    if ahead.burn.known_usd_per_hour or ahead.burn.unpriced:
-        rate = charged_usd(ahead.burn.usd_per_hour, known=ahead.burn.known_usd_per_hour, places=2)
+    if ahead.rate.known_usd_per_hour or ahead.rate.unpriced:
+        rate = charged_usd(ahead.rate.usd_per_hour, known=ahead.rate.known_usd_per_hour, places=2)
         found.append(line(f"  burns       {rate} per hour"))
-        if ahead.runway is not None and ahead.runway.at is not None:
-            found[-1].append(Span(f"; the limit is reached at {_moment(ahead.runway.at)}", Style.WARN))
-    band = ahead.forecast
+        if ahead.limit_at is not None:
+            how = "before" if ahead.rate.unpriced or ahead.spent.unpriced else "at"
+            found[-1].append(Span(f"; the limit is reached {how} {_moment(ahead.limit_at)}", Style.WARN))
+    band = ahead.known_usd
     if band is not None and band.p10 != band.p90:
-        low, middle, high = (exact_usd(amount, page.places) for amount in (band.p10, band.p50, band.p90))
-        found.append(line("  at the end  ", Span(middle, Style.STRONG), f" ({low} to {high}, 80 %; by {band.basis})"))
+        known = [None if ahead.unpriced else amount for amount in (band.p10, band.p50, band.p90)]
+        low, middle, high = (
+            charged_usd(amount, known=part, places=page.places)
+            for amount, part in zip(known, (band.p10, band.p50, band.p90), strict=True)
+        )
+        range_ = f"{low} to {high}, 80 %; by {ahead.basis}"
+        found.append(line("  at the end  ", Span(middle, Style.STRONG), f" ({range_})"))
     if page.plan is not None and not page.plan.at_least:
         planned = page.plan.usd
         low, middle, high = (
@@ -109,9 +118,9 @@ def _ahead(page: Page, ahead: Outlook) -> list[Line]:
 def _table(page: Page, columns: int) -> list[Line]:
     """The split, the dearest first, and its sum; what goes beyond MOST_LINES is one line."""
     shown, rest, spent = page.rows.head(MOST_LINES), page.rows.slice(MOST_LINES), page.account.spend
-    amounts: list[Decimal | None] = shown["usd"].to_list()
+    amounts: list[Decimal | None] = shown["known_usd"].to_list()
     if rest.height:
-        amounts.append(spent.known_usd - sum(shown["usd"], Decimal(0)))
+        amounts.append(spent.known_usd - sum(shown["known_usd"], Decimal(0)))
     amounts = rounded(amounts, page.places)
     names = [name.replace("use", "went to") for name in page.columns if name != "reason"]
     blank = [cell("")] * (len(names) - 1)
@@ -120,14 +129,15 @@ def _table(page: Page, columns: int) -> list[Line]:
         for row, amount in zip(shown.iter_rows(named=True), amounts, strict=False)
     ]
     if rest.height:
-        sums = {name: rest[name].sum() for name in ("unpriced", "share", "gpu_hours", "idle_usd")}
+        sums: dict[str, Any] = {name: rest[name].sum() for name in ("unpriced", "gpu_hours")}
+        sums |= {name: None if rest[name].has_nulls() else rest[name].sum() for name in ("share", "idle_usd")}
         body.append([cell(f"{rest.height:,} more"), *blank, *_figures(sums, amounts[-1], page.places)])
     whole = {"unpriced": len(spent.unpriced), "gpu_hours": spent.gpu_hours or None, "idle_usd": spent.idle_usd}
     body.append([cell("in all", Style.STRONG), *blank, *_figures(whole, spent.known_usd, page.places)])
     heads = [Column(title=name) for name in names] + [Column(title=name, align="right") for name in ("$", "share")]
     heads.append(Column(title="GPU-hours", align="right", drop=2))
     heads.append(Column(title="of it idle", align="right", drop=1))
-    figures = {"GPU-hours": spent.gpu_hours, "of it idle": spent.idle_usd and "use" not in page.columns}
+    figures = {"GPU-hours": spent.gpu_hours, "of it idle": spent.idle_usd != 0 and "use" not in page.columns}
     return draw(heads, body, columns, hide={title for title, amount in figures.items() if not amount})
 
 
@@ -153,7 +163,7 @@ def _figures(row: Mapping[str, Any], amount: Decimal | None, places: int) -> lis
         cell(charged_usd(None if row["unpriced"] else known, known=known, places=places)),
         cell("" if share is None else percent(share)),
         cell("" if gpu_hours is None else f"{gpu_hours:,.2f}"),
-        cell(exact_usd(idle, places) if idle else ""),
+        cell("" if idle == 0 else exact_usd(idle, places)),
     ]
 
 
@@ -203,9 +213,9 @@ SCHEMA = "clusterctl.cost/1"
 
 def as_json(page: Page) -> dict[str, Any]:
     """The page as data."""
-    spent, run, ahead, plan = page.account.spend, page.run, page.outlook, page.plan
+    spent, run, ahead, plan = page.account.spend, page.run, page.forecast, page.plan
     known_plan = None if plan is None or plan.at_least else plan.usd
-    band, left = (ahead.forecast, ahead.runway) if ahead else (None, None)
+    certain = ahead if ahead and not ahead.spent.unpriced else None
     return {
         "schema": SCHEMA,
         "run": run and run.run_id,
@@ -213,24 +223,32 @@ def as_json(page: Page) -> dict[str, Any]:
         "since": _iso(page.since),
         "until": _iso(page.until),
         "charged_until": _iso(spent.until),
-        "status": page.account.standing,
+        "status": page.account.status,
         "usd": _text(spent.usd),
         "known_usd": _text(spent.known_usd),
         "idle_usd": _text(spent.idle_usd),
         "gpu_hours": spent.gpu_hours,
         "unpriced": list(spent.unpriced),
-        "usd_per_hour": _text(ahead.burn.usd_per_hour) if ahead else None,
-        "usd_at_end": band and {name: str(getattr(band, name)) for name in ("p10", "p50", "p90", "basis")},
+        "usd_per_hour": _text(ahead.rate.usd_per_hour) if ahead else None,
+        "known_usd_per_hour": _text(ahead.rate.known_usd_per_hour) if ahead else None,
+        "usd_at_end": _band(ahead, ahead.usd) if ahead else None,
+        "known_usd_at_end": _band(ahead, ahead.known_usd) if ahead else None,
         "planned_usd": known_plan and known_plan.model_dump(),
         "limit_usd": _text(run.limit_usd if run else None),
-        "left_usd": _text(left.left_usd if left else None),
-        "limit_at": _iso(left.at if left else None),
+        "left_usd": _text(certain.left_usd if certain else None),
+        "limit_at": _iso(certain.limit_at if certain and not certain.rate.unpriced else None),
         "by": list(page.columns),
         "rows": rows_of(page.rows),
         "formulas": {use: FORMULAS[use] for use in FORMULAS if use in page.account.parts["use"]},
         "prices": rows_of(by_price(page.account.parts)),
         "problems": list(page.account.problems),
     }
+
+
+def _band(ahead: Forecast, band: UsdBand | None) -> dict[str, str] | None:
+    if band is None:
+        return None
+    return {"p10": str(band.p10), "p50": str(band.p50), "p90": str(band.p90), "basis": ahead.basis}
 
 
 def as_csv(page: Page) -> str:

@@ -145,11 +145,14 @@ class ResourceBook(Store):
 
         self.write(act)
 
+    def costs(self, run_id: str) -> tuple[Cost, ...]:
+        """Every interval of every resource of the run, by its beginning."""
+        return self.rows(Cost, select(COSTS).where(COSTS.c.run_id == run_id).order_by(COSTS.c.from_at))
+
     def bill(self, run_id: str) -> Bill:
         """What the run has cost, by resource."""
-        query = select(COSTS).where(COSTS.c.run_id == run_id).order_by(COSTS.c.from_at)
         intervals: dict[str, list[Cost]] = {}
-        for cost in self.rows(Cost, query):
+        for cost in self.costs(run_id):
             intervals.setdefault(cost.resource_id, []).append(cost)
         lines = tuple(
             _line(resource, intervals.get(resource.resource_id, []))

@@ -11,8 +11,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from planners.runs.limits import REPORTED
-
 RunState = Literal["wanted", "starting", "running", "stopping", "stopped", "finished", "failed"]
 Desired = Literal["up", "down"]
 ResourceState = Literal["intended", "live", "gone"]
@@ -175,13 +173,6 @@ class Bill:
     usd: Decimal | None
     unpriced: tuple[str, ...]
     """Resources with an interval whose price is unknown."""
-
-    @property
-    def reported_usd_per_hour(self) -> Decimal:
-        """What the job reports, on average over the hours of the machine that was paid longest; of the known part."""
-        seconds = max((line.seconds for line in self.lines if line.kind not in REPORTED), default=0.0)
-        usd = sum((line.known_usd for line in self.lines if line.kind in REPORTED), Decimal(0))
-        return (usd * 3600 / Decimal(str(seconds))).quantize(Decimal("0.000001")) if seconds else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

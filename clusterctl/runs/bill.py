@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 
 from clusterctl.ledger.rows import CostLine
-from clusterctl.runs.recorder import use_of
+from clusterctl.runs.forecast import usage
 from clusterctl.runs.run import LINES, MACHINE_UNIT, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
 from planners.runs.limits import REPORTED
@@ -45,7 +45,7 @@ def planned_against_actual(run: OpenRun) -> list[BillLine]:
             kind="hours",
             name="hours",
             planned=plan.hours.p50,
-            actual=float(use_of(run.ledger, run.run_id).hours),
+            actual=float(usage(run.ledger, run.run_id).hours),
             unit="h",
         ),
         *_by_phase(run),

@@ -17,11 +17,12 @@ from clusterctl.errors import Interrupted, RunEnded
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger.rows import LIVE, Event, Step
 from clusterctl.runs.bill import planned_against_actual
-from clusterctl.runs.render import METRIC_WORDS, bill_text, event_text, saved_text, step_text
+from clusterctl.runs.forecast import run_forecast
+from clusterctl.runs.render import METRIC_WORDS, bill_text, event_text, rate_text, saved_text, step_text
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.status import RunState, as_data, state_of
 from clusterctl.runs.up import ensure_supervisor
-from clusterctl.ui.formats import charged_usd, elapsed, unit_price
+from clusterctl.ui.formats import charged_usd, elapsed
 from clusterctl.ui.streams import draw, printable
 from clusterctl.ui.terminal import terminal
 
@@ -65,10 +66,9 @@ def follow(run: OpenRun, store: Path, interrupt: Interrupt, *, since_seq: int, s
 
 
 def _interrupted(run: OpenRun) -> Interrupted:
-    price = run.usd_per_hour
-    cost = "" if price is None else f", at {unit_price(price)} an hour"
+    rate = run_forecast(run.ledger, run.ledger.get_run(run.run_id), run.plan, run.clock.now()).rate
     return Interrupted(
-        f"{run.run_id} keeps running{cost}",
+        f"{run.run_id} keeps running; an hour costs {rate_text(rate)}",
         hint=f"`clusterctl up {run.run_id}` follows it again\n      `clusterctl down {run.run_id}` ends it",
     )
 
@@ -147,10 +147,10 @@ class LiveLine:
 
 def progress_text(state: RunState, columns: int) -> str:
     """`step 12/40 ██████░░░░  reward 0.41  pass@1 38%  $0.0006 of ~$0.0021  38 s left`, as much as fits."""
-    ahead, money = state.outlook, state.spending
-    share = ahead.done / ahead.of if ahead.of else 0.0
+    ahead = state.forecast
+    share = ahead.step / ahead.steps if ahead.steps else 0.0
     bar = ("█" * round(share * BAR_COLUMNS)).ljust(BAR_COLUMNS, "░")
-    spent = charged_usd(money.usd, known=money.known_usd)
+    spent = charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)
     total = f" of ~{charged_usd(ahead.usd_at_end)}" if ahead.usd_at_end is not None else ""
     metrics = state.step.metrics if state.step else {}
     values = [
@@ -159,12 +159,12 @@ def progress_text(state: RunState, columns: int) -> str:
         if (value := metrics.get(name)) is not None
     ]
     waiting = "" if state.step else f"{state.row.state}: {', '.join(state.roles) or 'nothing yet'}"
-    left = f"{elapsed(ahead.seconds_left)} left"
+    left = "" if state.seconds_left is None else f"{elapsed(state.seconds_left)} left"
     if ahead.overdue_seconds:
         left = f"no step for {elapsed(ahead.overdue_seconds)}"
     # the rightmost that doesn't fit is left out first
-    order = [f"step {ahead.done}/{ahead.of}", f"{spent}{total}", left, *values[:1], bar, *values[1:]]
-    shown = [f"step {ahead.done}/{ahead.of}", bar, waiting, *values, f"{spent}{total}", left]
+    order = [f"step {ahead.step}/{ahead.steps}", f"{spent}{total}", left, *values[:1], bar, *values[1:]]
+    shown = [f"step {ahead.step}/{ahead.steps}", bar, waiting, *values, f"{spent}{total}", left]
     while len("  ".join(filter(None, shown))) > columns and order:
         dropped = order.pop()
         shown = [text for text in shown if text != dropped]

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from clusterctl.errors import Infeasible, PriceError
 from planners.plan.summary import PRICE_OLD_DAYS
-from planners.plan.value import Band, Plan
-from planners.runs.limits import Usage
+from planners.plan.value import Plan
+from planners.runs.forecast import Forecast
+from planners.runs.limits import RunLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,38 +22,12 @@ class Allowed:
     old_prices: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLimits:
-    """What the run may use: the spec's limits, or those of the command line.  None = no limit."""
-
-    usd: Decimal | None
-    hours: Decimal | None
-
-    def __str__(self) -> str:
-        """`$1, 0.5 h`."""
-        usd = f"${self.usd.normalize():,f}" if self.usd else ""
-        return ", ".join(filter(None, (usd, f"{self.hours.normalize():f} h" if self.hours else ""))) or "none"
-
-    @classmethod
-    def of(cls, plan: Plan, *, usd: Decimal | None = None, hours: Decimal | None = None) -> RunLimits:
-        """Those of the plan's spec, where nothing else is asked for."""
-        stated = plan.spec.get("limits", {})
-        return cls(usd=usd or exact(stated.get("usd")), hours=hours or exact(stated.get("hours")))
-
-
-def exact(value: float | None) -> Decimal | None:
-    """A number as a person wrote it."""
-    return None if value is None else Decimal(str(value))
-
-
-def check_money(
-    plan: Plan, allowed: Allowed, limits: RunLimits, *, now: datetime, used: Usage | None = None, left: float = 1.0
-) -> None:
+def check_money(plan: Plan, allowed: Allowed, ahead: Forecast, *, now: datetime) -> None:
     """Refuses a plan whose prices are unknown or old, or whose P90 breaks its limits, unless that was accepted.
 
-    used, left: of a run that goes on, what it has used and the share of its work that is left.
-    Raises PriceError or Infeasible, with the choices.
+    ahead: how the run will go under its limits.  Raises PriceError or Infeasible, with the choices.
     """
+    limits = ahead.limits
     if plan.at_least and not allowed.unknown_price:
         names = ", ".join(line.name for line in plan.lines if line.usd is None)
         stop = f"is stopped after {limits.hours:g} h" if limits.hours else "has no limit in hours: nothing stops it"
@@ -68,36 +43,41 @@ def check_money(
             hint="choose:\n  `clusterctl prices refresh`, and plan again\n"
             "  --allow-old-prices: start all the same; the bill is reckoned at the old prices",
         )
-    spent = (float(used.priced_usd), float(used.hours)) if used is not None else (0.0, 0.0)
-    bands = (
-        ("usd", _from_here(plan.usd, spent[0], left), limits.usd),
-        ("hours", _from_here(plan.hours, spent[1], left), limits.hours),
-    )
-    over = [(name, band, float(limit)) for name, band, limit in bands if limit is not None and band.p90 > limit]
+    bands = (("usd", ahead.known_usd, limits.usd), ("hours", ahead.hours, limits.hours))
+    over = [
+        _Over(name=name, p50=float(band.p50), p90=float(band.p90), limit=float(limit))
+        for name, band, limit in bands
+        if band is not None and limit is not None and band.p90 > limit
+    ]
     if over and not allowed.over_limit:
         said = "; ".join(
-            f"P90 is {_amount(name, band.p90)} (P50 {_amount(name, band.p50)}) against limits.{name} of "
-            f"{_amount(name, limit)}"
-            for name, band, limit in over
+            f"P90 is {_amount(one.name, one.p90)} (P50 {_amount(one.name, one.p50)}) against limits.{one.name} of "
+            f"{_amount(one.name, one.limit)}"
+            for one in over
         )
         raise Infeasible(
             f"`{plan.name}` may break its limits: {said}", hint="choose:\n" + "\n".join(_choices(plan, limits, over))
         )
 
 
-def _from_here(band: Band, used: float, left: float) -> Band:
-    """What the whole run will have used at its end."""
-    return Band(p10=used + left * band.p10, p50=used + left * band.p50, p90=used + left * band.p90)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Over:
+    """A limit that may be broken."""
+
+    name: str
+    p50: float
+    p90: float
+    limit: float
 
 
-def _choices(plan: Plan, limits: RunLimits, over: list[tuple[str, Band, float]]) -> list[str]:
+def _choices(plan: Plan, limits: RunLimits, over: list[_Over]) -> list[str]:
     """What a person can do about a plan that may break its limits."""
     units = plan.stages[0].units
-    share = min(limit / band.p90 for _, band, limit in over)
+    share = min(one.limit / one.p90 for one in over)
     stop = "which is hardly before its end" if share > 0.99 else f"about {share:.0%} through at the P90"
     if len(plan.stages) == 1:
         stop += f" ({plan.stages[0].unit} {units * share:,.0f} of {units:,.0f})"
-    raised = " ".join(f"--limit-{name} {above(band.p90)}" for name, band, _ in over)
+    raised = " ".join(f"--limit-{one.name} {above(one.p90)}" for one in over)
     found = [
         f"  --allow-over-limit: start all the same; its work is saved and it is stopped at the limit, {stop}",
         f"  {raised}: let it use as much as it may need",

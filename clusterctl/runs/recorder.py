@@ -4,36 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import Intent, Resource
 from clusterctl.runs.job_reports import MOST_USD, CostReport, UsagePrices
 from clusterctl.runs.run import LINES, NODE, PROCESS, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
 from planners.costs.tables import MACHINE
-from planners.runs.limits import Usage
-from planners.runs.outlook import SECONDS_PER_HOUR
 from planners.runs.reconcile import Action, Change, Instance, RoleHistory, resource_id
-
-if TYPE_CHECKING:
-    from clusterctl.ledger import Ledger
-
 
 NOBODY = "unknown"
 """Provider of what a job reports without naming one."""
-
-
-def use_of(ledger: Ledger, run_id: str) -> Usage:
-    """Hours and dollars of a run so far.  Hours between two times that it was up don't count."""
-    bill = ledger.bill(run_id)
-    seconds = sum((Decimal(str(line.seconds)) for line in bill.lines if line.kind == MACHINE), Decimal(0))
-    return Usage(
-        hours=seconds / SECONDS_PER_HOUR,
-        priced_usd=bill.known_usd,
-        unpriced=bill.unpriced,
-        reported_usd_per_hour=bill.reported_usd_per_hour,
-    )
 
 
 def pasts(resources: Sequence[Resource], *, since: datetime) -> dict[str, RoleHistory]:

@@ -1,7 +1,4 @@
-"""What people read of a run: steps, events, the bill, what was saved.  Times are in the reader's zone.
-
-`status` as people read it: a table of runs, or all about one; below each what is wrong and what fixes it.
-"""
+"""A run as people read it: the preview of `up`, a step, an event, `status`, the bill.  Times are in their zone."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from clusterctl.ledger.rows import Event, Step
 from clusterctl.runs.bill import BillLine
 from clusterctl.runs.folder import RunFolder
-from clusterctl.runs.preflight import RunLimits
 from clusterctl.runs.status import RunState
 from clusterctl.runs.up import Launch, UpAction
 from clusterctl.ui.formats import UNKNOWN, charged_usd, elapsed, size, unit_price, when
@@ -18,8 +14,9 @@ from clusterctl.ui.spans import Line, Span, Style, line, paint, wrap
 from clusterctl.ui.streams import printable
 from clusterctl.ui.table import Cell, cell, draw, draw_text, right
 from clusterctl.ui.terminal import Terminal
-from planners.plan.value import Plan
-from planners.runs.limits import Usage, idle_seconds
+from planners.plan.value import Band, Plan
+from planners.runs.forecast import Forecast
+from planners.runs.limits import Rate, idle_seconds
 
 METRIC_WORDS = {
     "reward": "reward",
@@ -30,26 +27,39 @@ METRIC_WORDS = {
 """Of a step's metrics, those that a line has room for, and what it calls them; `--json` holds all."""
 
 
-def preview_text(plan: Plan, launch: Launch, limits: RunLimits, use: Usage, last: Step | None) -> str:
+def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
     """What `up` will do, and the money."""
     deed = {UpAction.START: "starts", UpAction.RESUME: "goes on with", UpAction.FOLLOW: "follows"}[launch.deed]
-    rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
     mark = "+" if launch.deed is UpAction.START else " "
+    rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
     rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
-    least = "at least " if plan.at_least else ""
-    hour = UNKNOWN if plan.at_least or plan.usd_per_hour is None else unit_price(plan.usd_per_hour)
-    usd = [charged_usd(value) for value in (plan.usd.p50, plan.usd.p10, plan.usd.p90)]
-    took = [elapsed(3600 * value) for value in (plan.hours.p50, plan.hours.p10, plan.hours.p90)]
-    money = f"{least}{usd[0]} (P10 {usd[1]}, P90 {usd[2]})" if plan.usd.p90 or not plan.at_least else "unknown"
-    rows += [f"  dollars  {money}; an hour costs {hour}", f"  time     {took[0]} (P10 {took[1]}, P90 {took[2]})"]
+    usd = [charged_usd(None if plan.at_least else value, known=value) for value in _band(plan.usd)]
+    money = f"{usd[0]} (P10 {usd[1]}, P90 {usd[2]})" if plan.usd.p90 or not plan.at_least else UNKNOWN
+    took = [elapsed(3600 * value) for value in _band(plan.hours)]
+    rows += [f"  dollars  {money}; an hour costs {rate_text(ahead.rate)}"]
+    rows += [f"  time     {took[0]} (P10 {took[1]}, P90 {took[2]})"]
     if launch.deed is not UpAction.START:
-        done = f"step {last.step} of {last.of}" if last else "no step done"
-        spent = charged_usd(None if use.unpriced else use.priced_usd, known=use.priced_usd)
-        rows.append(f"  so far   {done}, {spent}, {elapsed(float(use.hours) * 3600)}")
+        spent, done = ahead.spent, f"step {ahead.step} of {ahead.steps}" if ahead.step else "no step done"
+        cost = charged_usd(spent.usd, known=spent.known_usd)
+        rows.append(f"  so far   {done}, {cost}, {elapsed(float(spent.hours) * 3600)}")
     idle = plan.spec.get("limits", {}).get("idle_minutes")
     patience = idle_seconds(idle, max(stage.seconds_per_unit.p90 for stage in plan.stages))
-    rows.append(f"  limits   {limits}; warns at 80 %, stops at 100 %, or after {elapsed(patience)} idle")
+    rows.append(f"  limits   {ahead.limits}; warns at 80 %, stops at 100 %, or after {elapsed(patience)} idle")
+    if plan.at_least and ahead.limits.usd is not None:
+        names = ", ".join(line.name for line in plan.lines if line.usd is None)
+        rows.append(f"           the limit in dollars does not count {names}: no known price")
     return "\n".join(rows)
+
+
+def _band(band: Band) -> tuple[float, float, float]:
+    return band.p50, band.p10, band.p90
+
+
+def rate_text(rate: Rate) -> str:
+    """`$0.08`, `at least $0.08`, `unknown`."""
+    if not rate.unpriced:
+        return unit_price(rate.known_usd_per_hour)
+    return f"at least {unit_price(rate.known_usd_per_hour)}" if rate.known_usd_per_hour else UNKNOWN
 
 
 def metrics_text(metrics: Mapping[str, float | None]) -> str:
@@ -129,41 +139,35 @@ def _state_style(state: RunState) -> Style:
 
 
 def _cells(state: RunState) -> list[Cell]:
-    ahead, money, row = state.outlook, state.spending, state.row
+    row, ahead = state.row, state.forecast
     return [
         row.run_id,
         cell(row.state, _state_style(state)),
-        f"{ahead.done}/{ahead.of}",
+        f"{ahead.step}/{ahead.steps}",
         when(row.started_at, state.now) if row.started_at else "-",
-        elapsed(float(money.hours) * 3600),
-        elapsed(ahead.seconds_left) if state.is_live else "-",
-        charged_usd(money.usd, known=money.known_usd),
-        charged_usd(ahead.usd_at_end) if state.is_live else "-",
+        elapsed(float(ahead.spent.hours) * 3600),
+        "-" if state.seconds_left is None else elapsed(state.seconds_left),
+        charged_usd(ahead.spent.usd, known=ahead.spent.known_usd),
+        charged_usd(ahead.usd_at_end, known=ahead.known_usd_at_end) if state.is_live else "-",
     ]
 
 
 def page(state: RunState, at: Terminal) -> str:
     """All about one run."""
-    row, ahead, money = state.row, state.outlook, state.spending
-    share = ahead.done / ahead.of if ahead.of else 0.0
+    row, ahead = state.row, state.forecast
     began = f"since {when(row.started_at, state.now)}" if row.started_at else "not started yet"
     ended = f", ended {when(row.ended_at, state.now)}" if row.ended_at else ""
-    left = ""
-    if ahead.overdue_seconds:
-        left = f"; no step for {elapsed(ahead.overdue_seconds)}"
-    elif state.ends_at is not None:
-        left = f", about {elapsed(ahead.seconds_left)} left: done at {when(state.ends_at, state.now)}"
-    cost = f"{charged_usd(money.usd, known=money.known_usd)} so far"
+    cost = f"{charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)} so far"
     if state.is_live:
-        cost += f", about {charged_usd(ahead.usd_at_end)} at the end"
+        cost += f", about {charged_usd(ahead.usd_at_end, known=ahead.known_usd_at_end)} at the end"
+        cost += f"; an hour costs {rate_text(ahead.rate)}"
     rows = {
-        "when": f"{began}{ended}; it ran {elapsed(float(money.hours) * 3600)}",
-        "step": f"{ahead.done} of {ahead.of} ({share:.0%}){left}",
+        "when": f"{began}{ended}; it ran {elapsed(float(ahead.spent.hours) * 3600)}",
+        "step": _step(state),
         "metrics": metrics_text(state.step.metrics) if state.step else "none yet",
         "cost": cost,
-        "plan": f"{charged_usd(state.planned_usd)}, {elapsed(state.planned_hours * 3600)}; "
-        f"an hour costs {unit_price(money.usd_per_hour)}",
-        "limits": _limits(state),
+        "plan": f"{charged_usd(state.planned_usd)}, {elapsed(state.planned_hours * 3600)}",
+        "limits": _limits(ahead),
         "live": ", ".join(state.roles) or "nothing",
     }
     title = line(f"{row.run_id}  ", Span(row.state, _state_style(state)), f"  on {row.target}, plan {row.plan_id}")
@@ -172,13 +176,26 @@ def page(state: RunState, at: Terminal) -> str:
     return paint([title, *about, *problems], colour=at.colour).rstrip("\n")
 
 
-def _limits(state: RunState) -> str:
-    money = state.spending
-    shown = []
-    if money.limit_usd:
-        shown.append(f"{unit_price(money.limit_usd)} ({money.known_usd / money.limit_usd:.0%} used)")
-    if money.limit_hours:
-        shown.append(f"{money.limit_hours.normalize():f} h ({money.hours / money.limit_hours:.0%} used)")
+def _step(state: RunState) -> str:
+    ahead = state.forecast
+    text = f"{ahead.step} of {ahead.steps} ({ahead.step / ahead.steps if ahead.steps else 0.0:.0%})"
+    if ahead.overdue_seconds:
+        return f"{text}; no step for {elapsed(ahead.overdue_seconds)}"
+    if state.seconds_left is None or state.ends_at is None:
+        return text
+    return f"{text}, about {elapsed(state.seconds_left)} left: done at {when(state.ends_at, state.now)}"
+
+
+def _limits(ahead: Forecast) -> str:
+    """`$10.00 (at least 12% used), 5 h (40% used)`."""
+    shown, spent, limits = [], ahead.spent, ahead.limits
+    if limits.usd:
+        share = f"{spent.known_usd / limits.usd:.0%} used"
+        if spent.unpriced:
+            share = f"at least {share}" if spent.known_usd else "use unknown"
+        shown.append(f"{unit_price(limits.usd)} ({share})")
+    if limits.hours:
+        shown.append(f"{limits.hours.normalize():f} h ({spent.hours / limits.hours:.0%} used)")
     return ", ".join(shown) or "none"
 
 

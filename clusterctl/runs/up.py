@@ -14,14 +14,13 @@ from clusterctl.errors import ClusterctlError, Infeasible, StateError
 from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.runs.folder import RunFolder
-from clusterctl.runs.preflight import RunLimits, exact
 from clusterctl.runs.run import LOCAL, open_run, run_id_of
 from clusterctl.specfile.plan_file import write_plan
 from clusterctl.targets.local import SUPERVISOR, LocalTarget, log_file
 from clusterctl.targets.log_times import last_error
 from clusterctl.targets.processes import running, spawn
 from planners.plan.value import Plan
-from planners.runs.limits import LimitState, Usage, check_limits
+from planners.runs.limits import LimitState, RunLimits, Usage, check_limits, planned_rate
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -129,7 +128,7 @@ def prepare(ledger: Ledger, store: Path, plan: Plan, launch: Launch, limits: Run
                 created_at=ledger.now(),
                 limit_usd=limits.usd,
                 limit_hours=limits.hours,
-                usd_per_hour=None if plan.at_least else exact(plan.usd_per_hour),
+                usd_per_hour=planned_rate(plan).usd_per_hour,
                 labels=plan.spec.get("labels", {}),
             )
         )

@@ -15,12 +15,12 @@ from decimal import Decimal
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Run, RunState
-from clusterctl.runs.recorder import Records, use_of
+from clusterctl.runs.forecast import usage
+from clusterctl.runs.recorder import Records
 from clusterctl.runs.run import OpenRun
 from clusterctl.targets.log_times import last_error, note_times
 from clusterctl.telemetry.run_metrics import RunMetrics
-from planners.runs.limits import LimitState, Usage, check_limits, idle_seconds
-from planners.runs.outlook import SECONDS_PER_HOUR
+from planners.runs.limits import SECONDS_PER_HOUR, LimitState, Usage, check_limits, idle_seconds
 from planners.runs.reconcile import Action, Change, Instance, reconcile
 
 STOP_GRACE_SECONDS = 30.0
@@ -99,7 +99,7 @@ class Watch:
         run, (row, use, at) = self.run, self._known
         hours = Decimal(str((run.clock.now() - at).total_seconds())) / SECONDS_PER_HOUR
         dollars = hours * (run.usd_per_hour or Decimal(0))  # what has no known price is no proof
-        use = replace(use, hours=use.hours + hours, priced_usd=use.priced_usd + dollars)
+        use = replace(use, hours=use.hours + hours, known_usd=use.known_usd + dollars)
         verdict = check_limits(use, limit_usd=row.limit_usd, limit_hours=row.limit_hours)
         if verdict.standing is LimitState.STOP:
             seen = run.target.observe(run.ref)
@@ -124,7 +124,7 @@ class Watch:
     def _stop_reason(self, row: Run, *, lost: bool) -> str:
         """Why the run must end now: its limits, or that nothing happens; empty while it may go on.  Warns at 80 %."""
         run, now = self.run, self.run.clock.now()
-        use = use_of(self.ledger, run.run_id)
+        use = usage(self.ledger, run.run_id)
         self._known = (row, use, now)
         verdict = check_limits(use, limit_usd=row.limit_usd, limit_hours=row.limit_hours)
         limits = (row.limit_usd, row.limit_hours)

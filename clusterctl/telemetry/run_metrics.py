@@ -16,10 +16,15 @@ from prometheus_client import write_to_textfile
 from clusterctl.telemetry.exposition import About, Families, Page, add_sample
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from clusterctl.runs.run import OpenRun
 
 WRITE_SECONDS = 10.0
 COST = ("clusterctl_run_cost_dollars_total", "counter", "Dollars that the run has cost so far.")
+RATE = ("clusterctl_run_dollars_per_hour", "gauge", "Dollars that an hour of the run costs now.")
+FORECAST = ("clusterctl_run_forecast_dollars", "gauge", "Dollars that the run will have cost at its end.")
+QUANTILES = {"0.1": "p10", "0.5": "p50", "0.9": "p90"}
 PRICE = ("clusterctl_node_price_dollars_per_hour", "gauge", "Price of one node.")
 PLAN_RATIO = ("clusterctl_plan_ratio", "gauge", "Actual over planned seconds of a phase, on average.")
 PRICE_AGE = ("clusterctl_price_age_seconds", "gauge", "Since the oldest of the run's prices was true.")
@@ -43,18 +48,21 @@ class RunMetrics:
 def run_metrics(run: OpenRun, now: datetime) -> Families:
     """Dollars so far, prices and their age, actual ÷ planned seconds by phase; what isn't known has no sample."""
     from clusterctl.runs.bill import planned_against_actual
+    from clusterctl.runs.forecast import run_forecast
 
     families: Families = {}
 
-    def add(about: About, labels: dict[str, str], value: float | None) -> None:
+    def add(about: About, labels: dict[str, str], value: float | Decimal | None) -> None:
         if value is not None:
-            add_sample(families, about, {"run": run.run_id, **labels}, value)
+            add_sample(families, about, {"run": run.run_id, **labels}, float(value))
 
-    lines = planned_against_actual(run)
-    for line in lines:
-        if line.kind == "total":
-            add(COST, {}, line.actual)
-        elif line.kind == "phase" and line.planned and line.actual is not None:
+    ahead = run_forecast(run.ledger, run.ledger.get_run(run.run_id), run.plan, run.clock.now())
+    add(COST, {}, ahead.spent.usd)
+    add(RATE, {}, ahead.rate.usd_per_hour)
+    for quantile, name in QUANTILES.items():
+        add(FORECAST, {"quantile": quantile}, getattr(ahead.usd, name, None))
+    for line in planned_against_actual(run):
+        if line.kind == "phase" and line.planned and line.actual is not None:
             add(PLAN_RATIO, {"phase": line.name.partition(" per ")[0]}, line.actual / line.planned)
     for pool in run.plan.pools:
         labels = {"role": pool.role, "instance_type": pool.instance_type, "region": pool.region}

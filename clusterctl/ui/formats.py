@@ -81,10 +81,10 @@ def exact_usd(amount: Decimal | float | None, places: int | None = None) -> str:
 def charged_usd(
     amount: Decimal | float | None, *, known: Decimal | float | None = None, places: int | None = None
 ) -> str:
-    """`$3.2000`: what was charged; of an unknown amount the part that is known: `over $3.2000`, or `unknown`."""
+    """`$3.2000`: what was charged; of an unknown amount the part that is known: `at least $3.2000`, or `unknown`."""
     if amount is not None:
         return exact_usd(amount, charged_places(amount) if places is None else places)
-    return f"over {charged_usd(known, places=places)}" if known else UNKNOWN
+    return f"at least {charged_usd(known, places=places)}" if known else UNKNOWN
 
 
 def charged_places(amount: Decimal | float) -> int:

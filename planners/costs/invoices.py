@@ -84,8 +84,9 @@ def _as_charges(lines: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
 
 
 def reconcile(charges: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """By run: run, estimated_usd (the known part), unpriced (resources without a price), billed_usd, difference_usd
-    (billed - estimated), missing (resources with a cost that the bill does not have).
+    """By run: run, estimated_usd (null = a resource has no known price), known_usd (the known part of it), unpriced
+    (how many resources have no known price), billed_usd, difference_usd (billed - estimated, null = unknown), missing
+    (resources with a cost that the bill does not have).
 
     charges: estimates within the bill's period and of its provider.  Runs that one side lacks are there, with 0.
     """
@@ -93,16 +94,17 @@ def reconcile(charges: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     missing = charges.join(billed.drop_nulls("resource"), on="resource", how="anti").filter(pl.col("usd") > 0)
     none = pl.col("usd").is_null()
     ours = charges.group_by("run").agg(
-        estimated_usd=pl.col("usd").sum(), unpriced=pl.col("resource").filter(none).n_unique()
+        known_usd=pl.col("usd").sum(), unpriced=pl.col("resource").filter(none).n_unique()
     )
     theirs = billed.group_by("run").agg(billed_usd=pl.col("usd").sum().round(6).cast(USD))
     gone = missing.group_by("run").agg(missing=pl.col("resource").unique().sort())
     rows = ours.join(theirs, on="run", how="full", coalesce=True).join(gone, on="run", how="left")
-    none_at_all = pl.lit(0).cast(USD)
     rows = rows.with_columns(
-        pl.col("estimated_usd", "billed_usd").fill_null(none_at_all),
+        pl.col("known_usd", "billed_usd").fill_null(pl.lit(0).cast(USD)),
         pl.col("unpriced").fill_null(0),
         pl.col("missing").fill_null([]),
     )
-    difference = pl.col("billed_usd") - pl.col("estimated_usd")
-    return rows.with_columns(difference_usd=difference).sort("billed_usd", "run", descending=[True, False])
+    rows = rows.with_columns(estimated_usd=pl.when(pl.col("unpriced") == 0).then("known_usd"))
+    rows = rows.with_columns(difference_usd=pl.col("billed_usd") - pl.col("estimated_usd"))
+    columns = ("run", "estimated_usd", "known_usd", "unpriced", "billed_usd", "difference_usd", "missing")
+    return rows.select(columns).sort("billed_usd", "run", descending=[True, False])

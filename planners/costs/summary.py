@@ -21,8 +21,8 @@ class Spend:
     known_usd: Decimal
     unpriced: tuple[str, ...]
     """Resources with an unknown price."""
-    idle_usd: Decimal
-    """Of `known_usd`, what idle GPUs cost."""
+    idle_usd: Decimal | None
+    """What idle GPUs cost; None while the price of one is unknown."""
     gpu_hours: float
     """Of GPUs that were paid, as far as anybody knows how many."""
     until: datetime | None
@@ -65,9 +65,10 @@ def within(charges: pl.DataFrame, since: datetime | None, until: datetime | None
 
 def spend(parts: pl.DataFrame) -> Spend:
     """How much the parts are."""
+    idle = pl.col("usd").filter(pl.col("use") == Purpose.IDLE)
     known, idle, gpu_hours, until = parts.select(
         pl.col("usd").sum(),
-        pl.col("usd").filter(pl.col("use") == Purpose.IDLE).sum().alias("idle"),
+        pl.when(idle.null_count() == 0).then(idle.sum()).alias("idle"),
         pl.col("gpu_hours").sum(),
         pl.col("to_at").max(),
     ).row(0)
@@ -76,18 +77,21 @@ def spend(parts: pl.DataFrame) -> Spend:
 
 
 def by(parts: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    """Dollars by the columns `keys`: usd (the known part), unpriced (resources without a price), gpu_hours (null =
-    nobody knows), idle_usd, share (of all known dollars); the dearest first.  The rows add up to the whole exactly."""
-    whole = float(parts["usd"].sum())
-    dollars = pl.col("usd")
+    """Dollars by the columns `keys`, the dearest first: usd (null = a part has no known price), known_usd, unpriced
+    (resources without a price), gpu_hours (null = nobody knows), idle_usd (null = an idle part has no known price),
+    share (of all dollars; null while they are not all known).  `known_usd` adds up to the whole exactly."""
+    dollars, idle = pl.col("usd"), pl.col("usd").filter(pl.col("use") == Purpose.IDLE)
     rows = parts.group_by(*keys).agg(
-        usd=dollars.sum(),
+        usd=pl.when(dollars.null_count() == 0).then(dollars.sum()),
+        known_usd=dollars.sum(),
         unpriced=pl.col("resource").filter(dollars.is_null()).n_unique(),
         gpu_hours=pl.when(pl.col("gpu_hours").is_not_null().any()).then(pl.col("gpu_hours").sum()),
-        idle_usd=dollars.filter(pl.col("use") == Purpose.IDLE).sum(),
+        idle_usd=pl.when(idle.null_count() == 0).then(idle.sum()),
     )
+    whole = None if parts["usd"].has_nulls() else float(parts["usd"].sum())
     share = dollars.cast(pl.Float64) / whole if whole else pl.lit(None, dtype=pl.Float64)
-    return rows.with_columns(share=share).sort("usd", *keys, descending=[True, *(False for _ in keys)], nulls_last=True)
+    order = ["known_usd", *keys]
+    return rows.with_columns(share=share).sort(order, descending=[True, *(False for _ in keys)], nulls_last=True)
 
 
 def by_price(parts: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,7 @@
-"""What a run will have cost at its end, how fast it burns money, and when its budget is gone.  docs/cost.md states the
-formulas."""
+"""What a run will have taken and cost at its end, which limit stops it before, and how long its budget lasts.
+
+Pure: `clusterctl.runs.forecast` reads the inputs from the ledger and the plan.
+"""
 
 from __future__ import annotations
 
@@ -11,84 +13,205 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+from planners.plan.value import Band
+from planners.runs.limits import SECONDS_PER_HOUR, Rate, RunLimits, Usage
 
-    from planners.plan.value import Band
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
 Z90 = 1.2815515655446004
 """90th percentile of the standard normal: p90 = median x exp(Z90 x sigma)."""
-SECONDS_PER_HOUR = Decimal(3600)
-MICROSECONDS_PER_SECOND = Decimal(1_000_000)
+QUANTILES = ("p10", "p50", "p90")
+OVERDUE_STEPS = 3.0
+OVERDUE_SECONDS = 10.0
+"""A step that takes so many times its median, and so much longer, is overdue; a restart or a slow batch is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageProgress:
-    """One stage of a run: what was planned for a unit of its work, and how long the finished ones took."""
+    """One stage of a run: what was planned, how many of its steps are done, and how long they took."""
 
-    planned_seconds: Band
-    """Of one unit (a step)."""
-    planned_usd: Band | None
-    """Of the whole stage; None = a price was unknown."""
-    units: float
-    done: float
-    unit_seconds: Sequence[float] = ()
-    """Seconds of each finished unit, in order."""
+    name: str
+    step_seconds: Band
+    """Of one step, as planned."""
+    hours: Band
+    """Of the whole stage, as planned: with start-up and restarts."""
+    usd: Band
+    """Of the whole stage, as planned: what has a price."""
+    unpriced: tuple[str, ...] = ()
+    """What the plan knows no price of."""
+    steps: float
+    done: float = 0.0
+    seen_seconds: Sequence[float] = ()
+    """Seconds of each finished step, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
-    """Dollars at completion: 10th, 50th and 90th percentile.  Never below what was spent."""
+class Progress:
+    """How far a run is.  No stages = nobody knows its plan."""
+
+    stages: Sequence[StageProgress]
+    now: datetime
+    seconds_since_step: float | None = None
+    """How long the step under way has taken; None while nothing of the run is live."""
+    ended: bool = False
+    """Whether nothing more will happen, however much is left to do."""
+
+    @property
+    def current(self) -> StageProgress | None:
+        """The first stage that is not done, else the last."""
+        return next((stage for stage in self.stages if stage.done < stage.steps), None) or next(
+            reversed(self.stages), None
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsdBand:
+    """Dollars: 10th, 50th and 90th percentile."""
 
     p10: Decimal
     p50: Decimal
     p90: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitStop:
+    """The limit that stops a run before it is done, at the median pace."""
+
+    limit: str
+    """`usd` or `hours`."""
+    stage: str
+    step: int
+    """The last one that will be finished."""
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """How a run goes on, and the inputs that say so."""
+
+    spent: Usage
+    rate: Rate
+    limits: RunLimits
+    step: int
+    """Of the stage under way: how many steps are done …"""
+    steps: int
+    """… of how many."""
+    seconds_left: Band | None
+    """None = the run has no plan; so for the next two."""
+    hours: Band | None
+    """Of the whole run, at its end."""
+    known_usd: UsdBand | None
+    """Of the whole run, at its end: what has a price.  Never below what was spent."""
+    unpriced: tuple[str, ...]
+    """What has no known price: the true dollars are more than `known_usd`."""
+    overdue_seconds: float
+    """How long the step under way takes, where that is far longer than its median; else 0."""
+    stop: LimitStop | None
+    left_usd: Decimal | None
+    """Of the limit in dollars, by what has a price: the most that it can be.  Negative once it is overspent."""
+    limit_at: datetime | None
+    """When the limit in dollars is reached at the present rate, at the latest; None while nothing is paid."""
     basis: str
     """In words: the plan, or the plan and how many steps."""
 
+    @property
+    def usd(self) -> UsdBand | None:
+        """Of the whole run, at its end; None while a part of it has no known price."""
+        return None if self.unpriced else self.known_usd
 
-def forecast(spent_usd: Decimal, usd_per_hour: Decimal | None, stages: Sequence[StageProgress]) -> Forecast | None:
-    """At completion = spent + what is left of each stage; None while neither plan nor pace knows a price.
+    @property
+    def usd_at_end(self) -> Decimal | None:
+        """P50 of `usd`."""
+        return self.usd.p50 if self.usd is not None else None
 
-    Of the stage under way: left = units left x seconds of a unit x dollars per hour now; of those after it, and before
-    anything burns: the plan's dollars.  Seconds of a unit: the plan's band (a log-normal, sigma = ln(p90/p10) / 2 Z90)
-    updated by the mean of the finished units, whose variance is that of their logarithms / n_eff; the plan's sigma
-    counts as one unit of scatter, so that few steps that happen to agree don't look sure.  Steps drift, so
-    n_eff = n (1 - rho)/(1 + rho), rho = their lag-1 correlation (Bartlett 1946; Priestley, Spectral Analysis and Time
-    Series, 5.3.2).  So the band is the plan's before the first step, narrows with the steps, and has no width at the
-    end.  The stages' percentiles are added, as if all were late together: too wide rather than too narrow.
+    @property
+    def known_usd_at_end(self) -> Decimal | None:
+        """P50 of `known_usd`."""
+        return self.known_usd.p50 if self.known_usd is not None else None
+
+
+def forecast(progress: Progress, spent: Usage, rate: Rate, limits: RunLimits) -> Forecast:
+    """At completion = spent + what is left of each stage, in hours and dollars.
+
+    Of the stage under way: seconds left = steps left x seconds of a step - seconds since the last step (at most those
+    of one step); dollars left = hours left x `rate`.  Of the stages after it, and before anything is live: the plan's
+    hours and dollars, by the share of steps that is left.
+
+    Seconds of a step: the plan's band (a log-normal, sigma = ln(p90/p10) / 2 Z90) updated by the mean of the finished
+    steps, whose variance is that of their logarithms / n_eff; the plan's sigma counts as one step of scatter, so that
+    few steps that happen to agree don't look sure.  Steps drift, so n_eff = n (1 - rho)/(1 + rho), rho = their lag-1
+    correlation (Bartlett 1946; Priestley, Spectral Analysis and Time Series, 5.3.2).  So the band is the plan's before
+    the first step, narrows with the steps, and has no width at the end.  The stages' percentiles are added, as if all
+    were late together: too wide rather than too narrow.
     """
-    if not stages:
-        return None
-    left: list[tuple[float, float, float]] = []
-    burns = usd_per_hour
-    for stage in stages:
-        if stage.done < stage.units:
-            band = _left(stage, burns)
-            if band is None:
-                return None
-            left.append(band)
-            burns = None
-    sums = [sum(band[index] for band in left) for index in range(3)]
-    low, middle, high = (spent_usd + Decimal(f"{amount:.6f}") for amount in sums)
-    seen = sum(len(stage.unit_seconds) for stage in stages)
-    return Forecast(p10=low, p50=middle, p90=high, basis=f"the plan and {seen} steps" if seen else "the plan")
+    left = [] if progress.ended else list(_left(progress, rate))
+    current, since = progress.current, progress.seconds_since_step or 0.0
+    unpriced = {*spent.unpriced, *(name for stage in left for name in stage.unpriced)}
+    seconds_left = _added([stage.seconds for stage in left])
+    usd_left = _added([stage.usd for stage in left])
+    hours = {name: float(spent.hours) + getattr(seconds_left, name) / float(SECONDS_PER_HOUR) for name in QUANTILES}
+    usd = {name: spent.known_usd + Decimal(f"{getattr(usd_left, name):.9f}") for name in QUANTILES}
+    median = 0.0 if current is None else step_seconds(current.step_seconds, current.seen_seconds)[0]
+    seen = sum(len(stage.seen_seconds) for stage in progress.stages)
+    planned = f"the plan and {seen} steps" if seen else "the plan"
+    return Forecast(
+        spent=spent,
+        rate=rate,
+        limits=limits,
+        step=round(current.done) if current else 0,
+        steps=round(current.steps) if current else 0,
+        seconds_left=seconds_left if current else None,
+        hours=Band(**hours) if current else None,
+        known_usd=UsdBand(**usd) if current or progress.ended else None,
+        unpriced=tuple(sorted(unpriced)),
+        overdue_seconds=since if since > OVERDUE_STEPS * median + OVERDUE_SECONDS else 0.0,
+        stop=_stop(left, spent, limits),
+        left_usd=None if limits.usd is None else limits.usd - spent.known_usd,
+        limit_at=_limit_at(progress, spent, rate, limits),
+        basis="the run has ended" if progress.ended else planned,
+    )
 
 
-def _left(stage: StageProgress, usd_per_hour: Decimal | None) -> tuple[float, float, float] | None:
-    """p10, p50, p90 of the dollars that a stage still needs; usd_per_hour: what it burns, if it is under way."""
-    share = 1.0 - stage.done / stage.units
-    if usd_per_hour:
-        middle, sigma = unit_seconds(stage.planned_seconds, stage.unit_seconds)
-        usd = share * stage.units * middle / 3600 * float(usd_per_hour)
-        return usd * math.exp(-Z90 * sigma), usd, usd * math.exp(Z90 * sigma)
-    planned = stage.planned_usd
-    return None if planned is None else (share * planned.p10, share * planned.p50, share * planned.p90)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StageLeft:
+    """What a stage still needs."""
+
+    stage: StageProgress
+    step_seconds: float
+    """Of one step, at the median."""
+    seconds: Band
+    usd: Band
+    unpriced: tuple[str, ...]
 
 
-def unit_seconds(planned: Band, seen: Sequence[float]) -> tuple[float, float]:
-    """Median and sigma (of the logarithm) of a unit's seconds: the plan's band, updated by the units seen."""
+def _left(progress: Progress, rate: Rate) -> Iterator[_StageLeft]:
+    since = progress.seconds_since_step
+    for stage in progress.stages:
+        if stage.done >= stage.steps:
+            continue
+        if stage is progress.current and (since is not None or stage.seen_seconds):
+            median, sigma = step_seconds(stage.step_seconds, stage.seen_seconds)
+            factors = (math.exp(-Z90 * sigma), 1.0, math.exp(Z90 * sigma))
+            steps = stage.steps - stage.done
+            seconds = _band(steps * median * factor - min(since or 0.0, median * factor) for factor in factors)
+            usd = _scaled(seconds, float(rate.known_usd_per_hour / SECONDS_PER_HOUR))
+            yield _StageLeft(stage=stage, step_seconds=median, seconds=seconds, usd=usd, unpriced=rate.unpriced)
+        else:
+            share = 1.0 - stage.done / stage.steps
+            whole = _scaled(stage.hours, float(SECONDS_PER_HOUR))
+            yield _StageLeft(
+                stage=stage,
+                step_seconds=whole.p50 / stage.steps,
+                seconds=_scaled(whole, share),
+                usd=_scaled(stage.usd, share),
+                unpriced=stage.unpriced,
+            )
+
+
+def step_seconds(planned: Band, seen: Sequence[float]) -> tuple[float, float]:
+    """Median and sigma (of the logarithm) of a step's seconds: the plan's band, updated by the steps seen."""
     prior, sigma = math.log(planned.p50), math.log(planned.p90 / planned.p10) / (2 * Z90)
     logs = np.log(np.maximum(np.asarray(seen, dtype=float), 1e-9))
     if not len(logs) or sigma == 0.0:
@@ -102,25 +225,47 @@ def unit_seconds(planned: Band, seen: Sequence[float]) -> tuple[float, float]:
     return math.exp(prior + weight * (float(logs.mean()) - prior)), math.sqrt(sigma**2 * error / (sigma**2 + error))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runway:
-    """What is left of a budget, and until when at the present burn."""
+def _stop(left: Sequence[_StageLeft], spent: Usage, limits: RunLimits) -> LimitStop | None:
+    """The limit that is reached first, at the medians; in dollars by what has a price, as the limit itself is."""
+    room = {
+        name: float(limit - used)
+        for name, limit, used in (("usd", limits.usd, spent.known_usd), ("hours", limits.hours, spent.hours))
+        if limit is not None
+    }
+    for rest in left:
+        needed = {"usd": rest.usd.p50, "hours": rest.seconds.p50 / float(SECONDS_PER_HOUR)}
+        short = [name for name in room if needed[name] > room[name]]
+        shares = {name: max(room[name], 0.0) / needed[name] if needed[name] else 0.0 for name in short}
+        if shares:
+            limit = min(shares, key=lambda name: shares[name])
+            steps = round(rest.stage.steps)
+            missing = (
+                math.ceil((1.0 - shares[limit]) * rest.seconds.p50 / rest.step_seconds) if rest.step_seconds else 1
+            )
+            step = max(steps - max(missing, 1), round(rest.stage.done))
+            return LimitStop(limit=limit, stage=rest.stage.name, step=step, steps=steps)
+        room = {name: room[name] - needed[name] for name in room}
+    return None
 
-    left_usd: Decimal
-    """Negative once it is overspent."""
-    hours: Decimal | None
-    """None while nothing burns, or nobody knows how much."""
-    at: datetime | None
 
-
-def runway(limit_usd: Decimal, spent_usd: Decimal, usd_per_hour: Decimal | None, now: datetime) -> Runway:
-    """hours = (limit - spent) / dollars per hour now; 0 once it is overspent."""
-    left = limit_usd - spent_usd
-    if not usd_per_hour:
-        return Runway(left_usd=left, hours=None, at=None)
-    hours = max(left, Decimal(0)) / usd_per_hour
+def _limit_at(progress: Progress, spent: Usage, rate: Rate, limits: RunLimits) -> datetime | None:
+    """now + (limit - spent) / dollars per hour; now, once it is overspent."""
+    if limits.usd is None or not rate.known_usd_per_hour or progress.seconds_since_step is None:
+        return None
+    hours = max(limits.usd - spent.known_usd, Decimal(0)) / rate.known_usd_per_hour
     try:
-        at = now + timedelta(microseconds=int(hours * SECONDS_PER_HOUR * MICROSECONDS_PER_SECOND))
+        return progress.now + timedelta(microseconds=int(hours * SECONDS_PER_HOUR * 1_000_000))
     except OverflowError:
-        at = None
-    return Runway(left_usd=left, hours=hours, at=at)
+        return None  # beyond the calendar
+
+
+def _band(values: Iterator[float]) -> Band:
+    return Band(**dict(zip(QUANTILES, (max(value, 0.0) for value in values), strict=True)))
+
+
+def _scaled(band: Band, factor: float) -> Band:
+    return _band(getattr(band, name) * factor for name in QUANTILES)
+
+
+def _added(bands: Sequence[Band]) -> Band:
+    return _band(sum(getattr(band, name) for band in bands) for name in QUANTILES)

@@ -1,11 +1,19 @@
-"""Limits during a run: warn at 80 %, stop at 100 % of what can be proved if a price is unknown, stop what is idle."""
+"""What a run has used and may use: warn at 80 % of a limit, stop at 100 %, stop what is idle.
+
+Where a price is unknown, a limit in dollars counts what has one: the true bill is never lower.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from planners.plan.value import Plan
+
+SECONDS_PER_HOUR = Decimal(3600)
 WARN_SHARE = Decimal("0.8")
 REPORTED = ("tokens", "storage", "egress")
 """Kinds of resource whose costs a job reports."""
@@ -25,15 +33,70 @@ class LimitState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a run has used so far.  Hours are counted by a clock that cannot jump."""
+    """What a run has used so far."""
 
-    hours: Decimal
-    priced_usd: Decimal
+    hours: Decimal = Decimal(0)
+    """During which at least one of its machines was paid."""
+    known_usd: Decimal = Decimal(0)
     """Dollars of everything with a known price: a proof, not an estimate."""
     unpriced: tuple[str, ...] = ()
-    """What runs without a known price."""
-    reported_usd_per_hour: Decimal = Decimal(0)
-    """What the job reports beside its machine, on average; part of `priced_usd`."""
+    """What was used at an unknown price."""
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The whole; None while a part of it has no known price."""
+        return None if self.unpriced else self.known_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What an hour costs: the sum over what is live, or planned."""
+
+    known_usd_per_hour: Decimal = Decimal(0)
+    unpriced: tuple[str, ...] = ()
+    """What has no known price."""
+
+    @property
+    def usd_per_hour(self) -> Decimal | None:
+        """The whole; None while a part of it has no known price."""
+        return None if self.unpriced else self.known_usd_per_hour
+
+
+def planned_rate(plan: Plan, stage: str | None = None) -> Rate:
+    """Sum over the pools of a stage of nodes x dollars per node-hour; of no stage in particular: the dearest."""
+    rates: dict[str, Rate] = {}
+    for pool in plan.pools:
+        if stage in (None, pool.stage):
+            so_far, usd = rates.get(pool.stage, Rate()), Decimal(str(pool.usd_per_node_hour or 0))
+            rates[pool.stage] = Rate(
+                known_usd_per_hour=so_far.known_usd_per_hour + pool.nodes * usd,
+                unpriced=so_far.unpriced if pool.usd_per_node_hour is not None else (*so_far.unpriced, pool.id),
+            )
+    return max(rates.values(), key=lambda rate: (bool(rate.unpriced), rate.known_usd_per_hour), default=Rate())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What a run may use; None = no limit."""
+
+    usd: Decimal | None = None
+    hours: Decimal | None = None
+
+    def __str__(self) -> str:
+        """`$1, 0.5 h`."""
+        usd = f"${self.usd.normalize():,f}" if self.usd else ""
+        return ", ".join(filter(None, (usd, f"{self.hours.normalize():f} h" if self.hours else ""))) or "none"
+
+    @classmethod
+    def of(cls, plan: Plan, *, usd: Decimal | None = None, hours: Decimal | None = None) -> RunLimits:
+        """Those of the plan's spec, where nothing else is asked for."""
+        stated = plan.spec.get("limits", {})
+        return cls(usd=usd or exact(stated.get("usd")), hours=hours or exact(stated.get("hours")))
+
+
+def exact(value: float | None) -> Decimal | None:
+    """A number as a person wrote it."""
+    return None if value is None else Decimal(str(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +109,10 @@ class LimitCheck:
 
 def check_limits(use: Usage, *, limit_usd: Decimal | None, limit_hours: Decimal | None) -> LimitCheck:
     """Where the run stands.  Dollars count what has a price: the true bill is never lower, so a stop is right."""
-    note = f" (and {', '.join(use.unpriced)} without a known price)" if use.unpriced else ""
+    least, note = ("at least ", f" ({', '.join(use.unpriced)} without a known price)") if use.unpriced else ("", "")
     checks = [
-        (use.priced_usd, limit_usd, f"${use.priced_usd:,.4f} of ${limit_usd:,.4f}{note}" if limit_usd else ""),
-        (use.hours, limit_hours, f"{_time(use.hours)} of {_time(limit_hours)}" if limit_hours else ""),
+        (use.known_usd, limit_usd, f"{least}${use.known_usd:,.4f} of ${limit_usd or 0:,.4f}{note}"),
+        (use.hours, limit_hours, f"{_time(use.hours)} of {_time(limit_hours or use.hours)}"),
     ]
     worst = LimitCheck(standing=LimitState.FINE)
     for used, limit, text in checks:

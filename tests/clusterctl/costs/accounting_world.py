@@ -39,9 +39,10 @@ def add_charge(
     usd_per_hour: str | None = "98.32",
     hours: float = 2,
     live: bool = False,
+    begins: float = 0,
     **changes: Any,
 ) -> str:
-    """A resource from T0 on, paid for `hours`.  Tags are given without their prefix."""
+    """A resource that lives from hour `begins` on, paid until `hours`.  Tags are given without their prefix."""
     tags = {"node": f"node-{name}", "gpus": "8"} | changes.pop("tags", {})
     given: dict[str, Any] = {
         "resource_id": f"{run_id}/{name}",
@@ -53,8 +54,8 @@ def add_charge(
         "price_source": "AWS list price",
     } | changes
     intent = Intent(tags={f"clusterctl.dev/{key}": value for key, value in tags.items() if value is not None}, **given)
-    ledger.intend(intent, at=T0)
-    ledger.mark_live(intent.resource_id, address=f"i-{intent.resource_id}", at=T0)
+    ledger.intend(intent, at=at(begins))
+    ledger.mark_live(intent.resource_id, address=f"i-{intent.resource_id}", at=at(begins))
     ledger.extend_cost(intent.resource_id, until=at(hours))
     if not live:
         ledger.mark_gone(intent.resource_id, at=at(hours))

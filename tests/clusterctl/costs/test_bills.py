@@ -55,19 +55,19 @@ def test_every_shape_says_the_same(filled: Ledger, tmp_path: Path, shape: str) -
     assert found.runs.select("run", "estimated_usd", "billed_usd", "difference_usd", "missing").rows() == [
         ("rlcef-1", Decimal("199.64"), Decimal("196.256914"), Decimal("-3.383086"), ["rlcef-1/sandbox/1"])
     ]
-    assert found.strangers.select(pl.col("usd").sum()).item() == Decimal("1242.5")
-    assert found.strangers.select("address", "rows").rows() == [(None, 2), ("i-lost", 1)]
+    assert found.unmatched.select(pl.col("usd").sum()).item() == Decimal("1242.5")
+    assert found.unmatched.select("address", "rows").rows() == [(None, 2), ("i-lost", 1)]
 
 
 def test_a_final_bill_turns_estimates_into_what_was_billed(filled: Ledger, tmp_path: Path) -> None:
     before = account(filled, None)
-    assert before.standing == "estimate"
+    assert before.status == "estimate"
     billed(filled, tmp_path, cur_2(BILL))
     node = "node-trainer/1"
     source = Telemetry(*((node, str(gpu), 0, 1, "rlcef-1", "trainer", None) for gpu in range(8)))
     after = account(filled, source, run="rlcef-1")
     assert after.spend.usd == Decimal("196.246914") + Decimal("0.01") + 3
-    assert after.standing == "partly billed", "the sandbox node is not on the bill"
+    assert after.status == "partly billed", "the sandbox node is not on the bill"
     rows = after.parts.select("resource", "use", "usd", "status", "source").sort("usd", descending=True).rows()
     assert rows == [
         ("rlcef-1/trainer/1", "busy", Decimal("98.123457"), "billed", "invoice INV-7 of aws"),
@@ -82,8 +82,8 @@ def test_a_final_bill_turns_estimates_into_what_was_billed(filled: Ledger, tmp_p
         ),
     ]
     billed(filled, tmp_path, cur_2([*BILL, row("i-rlcef-1/sandbox/1", "2.9")]))
-    assert account(filled, None, run="rlcef-1").standing == "billed"
-    assert account(filled, None, run="elsewhere").standing == "estimate"
+    assert account(filled, None, run="rlcef-1").status == "billed"
+    assert account(filled, None, run="elsewhere").status == "estimate"
     half = account(filled, None, run="rlcef-1", since=at(1)).spend.usd
     assert half == Decimal("98.123457") + Decimal("1.45") + Decimal("0.005"), (
         "a window of a billed charge is its share of it"
@@ -93,9 +93,9 @@ def test_a_final_bill_turns_estimates_into_what_was_billed(filled: Ledger, tmp_p
 def test_an_unfinished_month_is_shown_and_changes_nothing(filled: Ledger, tmp_path: Path) -> None:
     billed(filled, tmp_path, cur_2([given | {"invoice": ""} for given in BILL]))
     assert reconciled(filled)[0].bill.invoice is None
-    assert account(filled, None).standing == "estimate"
+    assert account(filled, None).status == "estimate"
     billed(filled, tmp_path, focus(BILL, invoices=False), now=datetime(2026, 3, 20, tzinfo=UTC))
-    assert account(filled, None).standing == "estimate"
+    assert account(filled, None).status == "estimate"
 
 
 def test_twice_is_once_and_a_new_delivery_replaces(filled: Ledger, tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_twice_is_once_and_a_new_delivery_replaces(filled: Ledger, tmp_path: Pat
     )
     assert reconciled(filled)[0].bill == lines[0].bill
     assert billed(filled, tmp_path, cur_2(TRAINER)) == ("aws/123456789012/2026-03",)
-    assert reconciled(filled)[0].strangers.is_empty()
+    assert reconciled(filled)[0].unmatched.is_empty()
     filled.drop_bill("aws/123456789012/2026-03")
     assert reconciled(filled) == ()
-    assert account(filled, None).standing == "estimate"
+    assert account(filled, None).status == "estimate"
     with pytest.raises(SpecError, match="no bill is called"):
         filled.drop_bill("aws/123456789012/2026-03")
 

@@ -107,18 +107,19 @@ def test_it_fits(
 
 def test_an_unknown_price_is_said_and_never_zero(world: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     page = told(capsys, "--by", "run")
-    assert "so far      over $199.64" in page
+    assert "so far      at least $199.64" in page
     assert "unknown" in next(line for line in page.splitlines() if line.startswith("  odd"))
     assert "no known price (1): odd/trainer/1" in page
 
 
 def test_json_and_csv_say_the_same_and_survive_any_label(world: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(told(capsys, "--json", "--by", "team"))
-    assert {row["team"]: row["usd"] for row in found["rows"]} == {"ml": "199.640000", ODD: "0.000000"}
+    assert {row["team"]: row["usd"] for row in found["rows"]} == {"ml": "199.640000", ODD: None}
+    assert {row["team"]: row["known_usd"] for row in found["rows"]} == {"ml": "199.640000", ODD: "0.000000"}
     assert {row["team"]: row["unpriced"] for row in found["rows"]} == {"ml": 0, ODD: 1}
     assert (found["usd"], found["known_usd"], found["unpriced"]) == (None, "199.640000", ["odd/trainer/1"])
     rows = list(csv.DictReader(io.StringIO(told(capsys, "--csv", "--by", "team"))))
-    assert [(row["team"], Decimal(row["usd"])) for row in rows] == [("ml", Decimal("199.64")), (ODD, Decimal(0))]
+    assert [(row["team"], row["usd"]) for row in rows] == [("ml", "199.640000"), (ODD, "")]
     labels = json.loads(told(capsys, "--json", "--by", 'label:exp"$.'))
     assert {row['label:exp"$.']: row["unpriced"] for row in labels["rows"]} == {None: 0, "x": 1}
 
@@ -151,7 +152,8 @@ def test_windows_and_models(world: Ledger, capsys: pytest.CaptureFixture[str]) -
         add_run(ledger, "planned", plan_id="p1")
         add_charge(ledger, "planned", usd_per_hour="1")
     rows = json.loads(told(capsys, "--json", "--by", "model"))["rows"]
-    assert {row["model"]: row["usd"] for row in rows} == {None: "199.640000", "Qwen/Q + own": "2.000000"}
+    assert {row["model"]: row["known_usd"] for row in rows} == {None: "199.640000", "Qwen/Q + own": "2.000000"}
+    assert {row["model"]: row["usd"] for row in rows} == {None: None, "Qwen/Q + own": "2.000000"}
     hour = json.loads(told(capsys, "planned", "--json", "--since", at(0.5).isoformat(), "--until", at(1).isoformat()))
     assert hour["usd"] == "0.500000"
 
@@ -175,4 +177,4 @@ def test_what_is_wrong_is_said(
 def test_an_empty_ledger(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing has been charged" in told(capsys)
     assert json.loads(told(capsys, "--json"))["usd"] == "0.000000"
-    assert told(capsys, "--csv") == "run,usd,unpriced,gpu_hours,idle_usd,share\n"
+    assert told(capsys, "--csv") == "run,usd,known_usd,unpriced,gpu_hours,idle_usd,share\n"

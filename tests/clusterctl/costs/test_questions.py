@@ -11,13 +11,15 @@ import pytest
 from accounting_world import T0, Telemetry, add_charge, add_run, at
 
 from clusterctl.costs.load import read_charges
-from clusterctl.costs.queries import account, burn, outlook, progress
+from clusterctl.costs.queries import account
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.plan_service import Planner, open_source
+from clusterctl.runs.forecast import hourly_rate, run_forecast, run_progress, usage
 from clusterctl.specfile.plan_file import parse_plan
 from planners.costs.summary import by
 from planners.costs.tables import CHARGES
 from planners.plan.value import Plan
+from planners.runs.limits import planned_rate
 
 NODE = "node-trainer/1"
 
@@ -79,37 +81,91 @@ def test_labels_hold_any_character(ledger: Ledger) -> None:
     assert by(account(ledger, None).parts, "team")["team"].to_list() == [team]
 
 
-def test_burn_is_what_lives_now(ledger: Ledger) -> None:
+def test_the_rate_is_the_sum_over_what_lives_now(ledger: Ledger) -> None:
     add_run(ledger)
     add_charge(ledger, live=True)
     add_charge(ledger, name="trainer/2")
-    assert burn(ledger).usd_per_hour == Decimal("98.32")
+    assert hourly_rate(ledger).usd_per_hour == Decimal("98.32")
     add_charge(ledger, name="trainer/3", usd_per_hour=None, live=True)
-    unknown = burn(ledger, run="rlcef-1")
+    unknown = hourly_rate(ledger, "rlcef-1")
     assert (unknown.usd_per_hour, unknown.known_usd_per_hour) == (None, Decimal("98.32"))
     assert unknown.unpriced == ("rlcef-1/trainer/3",)
-    assert burn(ledger, run="nobody").usd_per_hour == 0
+    assert hourly_rate(ledger, "nobody").usd_per_hour == 0
 
 
-def test_the_outlook_of_a_run(ledger: Ledger, plan: Plan) -> None:
+def test_three_nodes_cost_three_prices_and_their_hours_count_once(ledger: Ledger) -> None:
+    """From 0 to 2 h, from 0 to 1 h, from 1.5 to 3 h: 3 hours of the run, 4.5 of nodes."""
+    add_run(ledger, state="running", ended_at=None)
+    add_charge(ledger, name="node/1", usd_per_hour="2", hours=2, live=True)
+    add_charge(ledger, name="node/2", usd_per_hour="2", hours=1)
+    third = add_charge(ledger, name="node/3", usd_per_hour="2", hours=0, live=True, begins=1.5)
+    ledger.extend_cost(third, until=at(3))
+    used = usage(ledger, "rlcef-1")
+    assert (used.hours, used.usd) == (3, 9)
+    assert ledger.bill("rlcef-1").usd == 9
+    assert hourly_rate(ledger, "rlcef-1").usd_per_hour == 4
+
+
+def test_the_rate_of_a_plan_is_that_of_all_its_nodes(plan: Plan) -> None:
+    (pool,) = plan.pools
+    three = plan.model_copy(update={"pools": (pool.model_copy(update={"nodes": 3}),)})
+    assert planned_rate(three).usd_per_hour == Decimal("0.24")
+    other = pool.model_copy(update={"id": "other", "usd_per_node_hour": None})
+    unknown = planned_rate(plan.model_copy(update={"pools": (*three.pools, other)}))
+    assert (unknown.usd_per_hour, unknown.known_usd_per_hour, unknown.unpriced) == (None, Decimal("0.24"), ("other",))
+    later = pool.model_copy(update={"stage": "later", "nodes": 2})
+    both = plan.model_copy(update={"pools": (*three.pools, later)})
+    assert planned_rate(both).usd_per_hour == Decimal("0.24"), "stages come one after the other"
+    assert planned_rate(both, "later").usd_per_hour == Decimal("0.16")
+
+
+def test_the_forecast_of_a_run(ledger: Ledger, plan: Plan) -> None:
     run = add_run(ledger, state="running", ended_at=None, limit_usd=Decimal("0.01"))
     add_charge(ledger, usd_per_hour="0.08", hours=10 / 3600, live=True)
     for step in range(1, 5):
         ledger.record_step("rlcef-1", "rlcef", step, of=40, at=T0 + timedelta(seconds=2 + 2 * step), metrics={})
-    stage = progress(plan, ledger.steps("rlcef-1"))[0]
-    assert (stage.units, stage.done, stage.unit_seconds) == (40, 4, [2.0, 2.0, 2.0])
+    now = T0 + timedelta(seconds=10)
+    (stage,) = run_progress(ledger, run, plan, now).stages
+    assert (stage.steps, stage.done, stage.seen_seconds) == (40, 4, [2.0, 2.0, 2.0])
     spent = account(ledger, None, run="rlcef-1").spend.known_usd
-    found = outlook(ledger, run, plan, spent, at(0))
-    assert found.forecast is not None
-    assert found.runway is not None
-    assert float(found.forecast.p50) == pytest.approx(float(spent) + 36 * 1.95 / 3600 * 0.08, rel=0.05)
-    assert found.forecast.p10 < found.forecast.p50 < found.forecast.p90
-    assert found.runway.left_usd == Decimal("0.01") - spent
-    assert found.runway.at == T0 + timedelta(microseconds=int(found.runway.left_usd / Decimal("0.08") * 3_600_000_000))
+    found = run_forecast(ledger, run, plan, now)
+    assert found.usd is not None
+    assert found.left_usd is not None
+    assert found.spent.usd == spent
+    assert float(found.usd.p50) == pytest.approx(float(spent) + 36 * 1.95 / 3600 * 0.08, rel=0.05)
+    assert found.usd.p10 < found.usd.p50 < found.usd.p90
+    assert found.left_usd == Decimal("0.01") - spent
+    assert found.limit_at == now + timedelta(microseconds=int(found.left_usd / Decimal("0.08") * 3_600_000_000))
     ledger.set_state("rlcef-1", "stopped", at=at(1))
-    over = outlook(ledger, ledger.get_run("rlcef-1"), plan, spent, at(1))
-    assert over.forecast is not None
-    assert {over.forecast.p10, over.forecast.p90} == {spent}
+    over = run_forecast(ledger, ledger.get_run("rlcef-1"), plan, at(1))
+    assert over.usd is not None
+    assert {over.usd.p10, over.usd.p90} == {spent}
+    more = run_forecast(ledger, ledger.get_run("rlcef-1"), plan, at(1), goes_on=True)
+    assert more.usd_at_end is not None
+    assert more.usd_at_end > spent
+
+
+def test_steps_during_which_a_machine_started_say_nothing_of_the_pace(ledger: Ledger, plan: Plan) -> None:
+    run = add_run(ledger, state="running", ended_at=None)
+    add_charge(ledger, name="node/1", hours=0.001)
+    for step, seconds in enumerate((2, 4, 6, 908, 910), 1):
+        ledger.record_step("rlcef-1", "rlcef", step, of=40, at=T0 + timedelta(seconds=seconds), metrics={})
+    add_charge(ledger, name="node/2", hours=0.3, live=True, begins=900 / 3600)
+    now = T0 + timedelta(seconds=910)
+    (stage,) = run_progress(ledger, run, plan, now).stages
+    assert stage.seen_seconds == [2.0, 2.0, 2.0]
+
+
+def test_a_job_may_report_a_unit_of_work_in_several_steps(ledger: Ledger, plan: Plan) -> None:
+    """Half of the 40 planned steps at a time: one of the job's steps is 20 of the plan's."""
+    run = add_run(ledger, state="running", ended_at=None)
+    add_charge(ledger, live=True)
+    ledger.record_step("rlcef-1", "rlcef", 1, of=2, at=T0, metrics={})
+    (stage,) = run_progress(ledger, run, plan, T0).stages
+    assert stage.step_seconds.p50 == pytest.approx(20 * plan.stages[0].seconds_per_unit.p50)
+    ahead = run_forecast(ledger, run, plan, T0)
+    assert ahead.seconds_left is not None
+    assert ahead.seconds_left.p50 == pytest.approx(20 * plan.stages[0].seconds_per_unit.p50)
 
 
 def test_a_stored_plan_can_be_read_again(plan: Plan) -> None:

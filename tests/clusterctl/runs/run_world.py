@@ -15,11 +15,11 @@ import pytest
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs import run as run_module
-from clusterctl.runs.preflight import RunLimits
 from clusterctl.runs.up import decide, prepare
 from clusterctl.runs.watch import Watch
 from clusterctl.targets.base import Job
 from planners.plan.value import Plan
+from planners.runs.limits import RunLimits
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SPEC = """

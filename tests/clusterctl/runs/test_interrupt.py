@@ -101,7 +101,7 @@ def test_once_while_it_follows_and_later_down(
     up.press(CTRL_C)
     assert up.end() == 130
     assert "finishing what is in progress; Ctrl-C again stops at once" in up.text
-    assert "keeps running, at $0.08 an hour" in up.text
+    assert "keeps running; an hour costs $0.08" in up.text
     assert "`clusterctl down killed-" in up.text
     assert "trainer" in {process.tags["CLUSTERCTL_ROLE"] for process in tagged(home)}
     again = in_terminal("up", "killed")

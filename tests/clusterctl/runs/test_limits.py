@@ -15,7 +15,7 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs import run as run_module
 from clusterctl.runs import watch as watching
 from clusterctl.runs.clock import SteadyClock
-from clusterctl.runs.recorder import use_of
+from clusterctl.runs.forecast import usage
 from clusterctl.runs.status import state_of
 from clusterctl.runs.watch import Watch
 
@@ -50,14 +50,14 @@ def test_without_a_price_the_limit_in_hours_stops_it(tmp_path: Path, ledger: Led
     assert row.note.startswith("the limit is reached: 0.0")
     assert (row.usd_per_hour, bill.usd, bill.known_usd) == (None, None, 0)
     assert bill.unpriced == (f"{run.run_id}/node/1",)
-    assert state_of(run).spending.usd is None
+    assert state_of(run).forecast.spent.usd is None
 
 
 def test_what_has_a_price_still_counts(tmp_path: Path, ledger: Ledger, monkeypatch: Monkey) -> None:
     """The price is lost in the middle: what was proved until then is the bill's known part."""
     run = slow(tmp_path, ledger, monkeypatch)
     watched = Watch(run)
-    while use_of(ledger, run.run_id).hours < Decimal("0.0002"):
+    while usage(ledger, run.run_id).hours < Decimal("0.0002"):
         watched.tick()
     ledger.set_price(f"{run.run_id}/node/1", None, source="lost")
     known = ledger.bill(run.run_id).known_usd
@@ -121,7 +121,7 @@ def test_limits_hold_when_the_clock_jumps(tmp_path: Path, ledger: Ledger, monkey
     run = slow(tmp_path, ledger, monkeypatch)
     ledger.set_limits(run.run_id, usd=Decimal("0.003"), hours=None)  # three seconds
     watched = Watch(run)
-    while use_of(ledger, run.run_id).hours < Decimal("0.0003"):
+    while usage(ledger, run.run_id).hours < Decimal("0.0003"):
         watched.tick()
     before = ledger.bill(run.run_id).known_usd
     jumped = SteadyClock(run.folder.beat, wall=lambda: datetime.now(tz=UTC) + timedelta(days=days))

@@ -13,10 +13,10 @@ from clusterctl.errors import Infeasible, StateError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs import run as run_module
 from clusterctl.runs.down import end_run
-from clusterctl.runs.preflight import RunLimits
-from clusterctl.runs.recorder import use_of
+from clusterctl.runs.forecast import usage
 from clusterctl.runs.up import UpAction, check_limits_left, decide, prepare
 from clusterctl.runs.watch import Watch
+from planners.runs.limits import RunLimits
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(
@@ -26,7 +26,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(
     run = opened(tmp_path, ledger)
     assert watch(run, until=2)
     end_run(run)
-    first = use_of(run.ledger, run.run_id)
+    first = usage(run.ledger, run.run_id)
     assert decide(run.ledger, tmp_path, run.plan).deed is UpAction.RESUME
     assert wanted(run.ledger, tmp_path, run.plan) == run.run_id
     watch(run_module.open_run(run.ledger, tmp_path, run.run_id))
@@ -34,7 +34,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(
     assert (row.state, [step.step for step in run.ledger.steps(run.run_id)]) == ("finished", [1, 2, 3, 4])
     nodes = [line for line in run.ledger.bill(run.run_id).lines if line.role == run_module.NODE]
     assert [line.resource_id for line in nodes] == [f"{run.run_id}/node/1", f"{run.run_id}/node/2"]
-    assert use_of(run.ledger, run.run_id).hours > first.hours
+    assert usage(run.ledger, run.run_id).hours > first.hours
     assert kinds(run).count("end") == 2
 
 
@@ -83,7 +83,7 @@ def test_used_up_limits_must_be_raised_first(tmp_path: Path, ledger: Ledger, mon
     run.ledger.set_limits(run.run_id, usd=Decimal("0.0001"), hours=None)
     watch(run)
     launch = decide(run.ledger, tmp_path, run.plan)
-    spent = use_of(run.ledger, run.run_id)
+    spent = usage(run.ledger, run.run_id)
     with pytest.raises(Infeasible, match="can't go on: the limit is reached") as caught:
         check_limits_left(spent, launch, RunLimits(usd=Decimal("0.0001"), hours=None))
     assert "--limit-usd" in str(caught.value.hint)

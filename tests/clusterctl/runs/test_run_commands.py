@@ -130,11 +130,13 @@ def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) 
     assert re.search(r"the limit is reached: [0-9.]+ min of 0\.05 min", up.stderr)
     assert "A price is not known; what has one comes to $0.0000." in up.stdout
     (row,) = json.loads(clusterctl("status", "small", "--json").stdout)
-    assert (row["usd"], row["known_usd"], row["usd_at_end"], row["usd_per_hour"]) == (None, "0", None, None)
+    assert (row["usd"], row["known_usd"], row["usd_at_end"], row["usd_per_hour"]) == (None, "0", None, "0")
     refused = clusterctl("up", "small", "--yes", "--allow-unknown-price")
     assert (refused.returncode, "can't go on: the limit is reached" in refused.stderr) == (3, True)
     on = clusterctl("up", "small", "--yes", "--allow-unknown-price", "--limit-hours", "0.5", "--detach")
     assert on.returncode == 0, on.stderr
+    (row,) = json.loads(clusterctl("status", "small", "--json").stdout)
+    assert (row["usd_at_end"], row["usd_per_hour"], row["known_usd_per_hour"]) == (None, None, "0")
     down = clusterctl("down", "small")
     assert (down.returncode, "in all" in down.stdout, "of 400 steps; what is planned is for all" in down.stdout) == (
         0,

@@ -56,8 +56,9 @@ def test_unknown_is_said_and_what_is_known_with_it(
     assert "unknown so far" in page(state, plain(100))
     assert "nothing but idleness can stop it" in page(state, plain(100))
     assert json.loads(json.dumps(as_data(state)))["usd"] is None
-    known = dataclasses.replace(state.spending, known_usd=Decimal("1.5"))
-    assert "over $1.5000 so far" in page(dataclasses.replace(state, spending=known), plain(100))
+    known = dataclasses.replace(state.forecast.spent, known_usd=Decimal("1.5"))
+    more = dataclasses.replace(state, forecast=dataclasses.replace(state.forecast, spent=known))
+    assert "at least $1.5000 so far" in page(more, plain(100))
     assert "A price is not known; what has one comes to $0.0000." in bill_text(planned_against_actual(run), state.step)
 
 

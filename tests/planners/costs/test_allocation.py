@@ -96,7 +96,8 @@ def test_an_unknown_price_stays_unknown_and_is_listed() -> None:
     )
     whole = spend(parts)
     assert (whole.usd, whole.known_usd, whole.unpriced) == (None, 36, ("r/node/2",))
-    assert by(parts, "node").select("node", "usd", "unpriced").rows() == [("n1", Decimal(36), 0), ("n2", Decimal(0), 1)]
+    found = by(parts, "node").select("node", "usd", "known_usd", "unpriced", "share").rows()
+    assert found == [("n1", Decimal(36), Decimal(36), 0, None), ("n2", None, Decimal(0), 1, None)]
 
 
 def test_another_runs_seconds_are_its_own_cost_unless_it_pays_itself() -> None:
@@ -194,8 +195,8 @@ def test_parts_add_up_to_the_whole(rows: list[dict[str, Any]], uses: list[dict[s
         assert spend(parts).usd == paid["usd"].sum(), "nothing becomes unknown by being split"
     for keys in (("run",), ("role", "team"), ("use", "reason")):
         groups = by(parts, *keys)
-        assert groups["usd"].sum() == paid["usd"].sum()
-        cents = rounded(groups["usd"].to_list(), 2)
+        assert groups["known_usd"].sum() == paid["usd"].sum()
+        cents = rounded(groups["known_usd"].to_list(), 2)
         assert sum(cents, Decimal(0)) == paid["usd"].sum().quantize(Decimal("0.01")), "and in print, to the cent"
     moment = T0 + cut * HOUR
     windows = [allocate(within(paid, *window), use(*uses)) for window in ((None, moment), (moment, None))]
