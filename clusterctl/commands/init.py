@@ -12,7 +12,7 @@ from typer import Argument, Option
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.paths import bundle_root
 from clusterctl.specfile.write import write_atomic
-from clusterctl.ui.streams import emit
+from clusterctl.ui.streams import emit, emit_data
 from clusterctl.ui.table import Column, draw_text
 from clusterctl.ui.terminal import terminal
 
@@ -44,7 +44,7 @@ def init(
         raise SpecError(f"unknown kind or template {kind!r}{near}", hint=f"known: {', '.join(known)}")
     text = templates[name].read_text("utf-8")
     if out is None:
-        typer.echo(text, nl=False)
+        emit_data(text)
         return
     if out.exists() and not force:
         raise ClusterctlError(f"{out} exists", hint="--force overwrites it")

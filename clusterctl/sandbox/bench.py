@@ -22,6 +22,7 @@ from clusterctl.sandbox.leftovers import left_by
 from clusterctl.sandbox.measured import SandboxProfile, this_machine, write_profile
 from clusterctl.sandbox.process import run_phase
 from clusterctl.sandbox.verdict import Policy
+from clusterctl.ui.streams import emit
 from clusterctl.ui.table import Column, draw_text, right
 from clusterctl.ui.terminal import progress, terminal
 from planners.spec.lengths import Durations
@@ -161,4 +162,4 @@ def _print(measured: list[Speed]) -> None:
         share = f"{one.starts_per_second / of_bare:.0%}" if of_bare else ""
         rows.append([one.program, one.by, str(one.concurrency), f"{one.starts_per_second:.0f}", *times, share])
     columns: list[Column | str] = ["program", "by", *(right(title) for title in titles)]
-    typer.echo(draw_text(columns, rows, terminal()), nl=False)
+    emit(draw_text(columns, rows, terminal()))

@@ -1,8 +1,8 @@
 """stdout and stderr of a command: what is written to them can neither control the terminal nor fail on its encoding.
 
 Text that isn't ours (logs, notes, labels, names of files, a provider's words) reaches the terminal only through
-`printable`.  Whatever is written to stdout passes it; `emit` and `draw` are for text that has passed it already and has
-colours or moves the cursor.
+`printable`.  All that is written to stdout and stderr passes it, but for what `emit` and `draw` write: there the
+foreign parts have passed it already, and the rest is ours, with colours and moves of the cursor.
 """
 
 from __future__ import annotations
@@ -127,8 +127,11 @@ def safe_streams() -> Iterator[None]:
 
 
 def _open_what_is_closed() -> None:
-    """Take the numbers 0, 1 and 2 where they are free (`>&-`): else the next file that is opened gets them, the ledger
-    say, and is written into.  stdin is empty then, stderr goes nowhere, writing to stdout fails."""
+    """Open /dev/null in place of a standard stream that is closed (`>&-`): stdin is empty then, stderr goes nowhere,
+    and writing to stdout fails.
+
+    Else the next file that is opened, the ledger say, gets the stream's number, and what is printed is written into it.
+    """
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -135,3 +137,11 @@ def test_the_streams_are_put_back() -> None:
         assert isinstance(sys.stdout, SafeStream)
         assert os.fstat(sys.stdout.fileno())
     assert (sys.stdout, sys.stderr) == before
+
+
+def test_coloured_pages_are_emitted(repo: Path) -> None:
+    """`typer.echo` would have their colours shown by signs."""
+    echoed = re.compile(r"typer\.echo\([^\n]*\b(paint|draw_text)\(")
+    assert [
+        file for file in (repo / "clusterctl").rglob("*.py") if echoed.search(file.read_text(encoding="utf-8"))
+    ] == []
