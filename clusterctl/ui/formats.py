@@ -15,7 +15,6 @@ from planners.plan.value import Band
 
 UNKNOWN = "unknown"
 MINUS = "\N{MINUS SIGN}"
-SMALL_CELL = "<{}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -233,8 +232,7 @@ def column(values: Iterable[float]) -> list[str]:
     decimals = 0 if largest == 0 else min(max(2 - math.floor(math.log10(largest)), 0), 4)
     smallest = 10**-decimals
     return [
-        SMALL_CELL.format(f"{smallest:.{decimals}f}") if 0 < abs(value) < smallest / 2 else f"{value:,.{decimals}f}"
-        for value in listed
+        f"<{smallest:.{decimals}f}" if 0 < abs(value) < smallest / 2 else f"{value:,.{decimals}f}" for value in listed
     ]
 
 

@@ -2,40 +2,17 @@
 
 The first line is a marker by which a later comment of the same run finds and replaces this one, and `valid-at` lets a
 slow job see that a newer comment is there already.
-
-The folded blocks of the pull-request comment, the most wanted first: a long comment loses its last ones.
-
-Markdown that survives foreign text: escaped cells, tables, folded blocks.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 
-from clusterctl.ui.compare import sides
 from clusterctl.ui.difference import Difference, gpu_hours
-from clusterctl.ui.formats import (
-    column,
-    exact_usd,
-    expected,
-    hours,
-    hours_band,
-    least_usd,
-    number,
-    percent,
-    phase_unit,
-    signed_hours,
-    signed_percent,
-    signed_usd,
-    unit_price,
-    usd,
-    usd_band,
-)
-from clusterctl.ui.plan_page.bill import outcome_text
+from clusterctl.ui.formats import hours_band, least_usd, number, signed_hours, signed_percent, signed_usd, usd, usd_band
+from clusterctl.ui.markdown_blocks import details, escape, table
 from clusterctl.ui.plan_page.pools import pool_contents
 from clusterctl.ui.plan_page.summary import how_sure, price_age, title
-from clusterctl.ui.spans import clean
 from planners.plan.value import Plan, StagePlan
 
 MAX_CHARACTERS = 60_000
@@ -152,146 +129,3 @@ def _footer(plan: Plan) -> str:
         f"<sub>{escape(price_age(plan).text)} ({escape(plan.prices.book)})"
         f" · calibration {escape(plan.calibration)} · plan {escape(plan.id)} · P10–P90 is an 80% band</sub>"
     )
-
-
-MAX_ROWS = 60
-"""Rows of one block; the rest is counted."""
-
-
-def details(plan: Plan, found: Difference | None) -> Iterator[tuple[str, str]]:
-    """Name and Markdown of each block; blocks without rows don't appear."""
-    blocks = (
-        ("what changed", _difference(found) if found else ""),
-        ("phases", "\n\n".join(_phases(stage, many=len(plan.stages) > 1) for stage in plan.stages)),
-        ("bill", _bill(plan)),
-        ("alternatives", _alternatives(plan)),
-        ("sensitivity", _sensitivity(plan)),
-        ("assumptions", _assumptions(plan)),
-    )
-    for name, body in blocks:
-        if body:
-            yield name, folded(f"{name[0].upper()}{name[1:]}", body)
-
-
-def _limited(header: list[str], rows: list[list[str]], right: set[int]) -> str:
-    text = table(header, rows[:MAX_ROWS], right=right)
-    return text if len(rows) <= MAX_ROWS else f"{text}\n\n…and {len(rows) - MAX_ROWS} more"
-
-
-def _difference(found: Difference) -> str:
-    fields = [[f"`{change.field}`", escape(change.base), escape(change.other)] for change in found.fields]
-    rows = [[escape(row.name), *sides(row)] for row in found.rows if row.differs]
-    header = [escape(title) for title in found.titles]
-    parts = [_limited(["spec", *header], fields, set())] if fields else []
-    parts += [_limited(["", *header], rows, {1, 2})] if rows else []
-    return "\n\n".join(parts)
-
-
-def _phases(stage: StagePlan, *, many: bool) -> str:
-    unit = phase_unit(stage.seconds_per_unit.p50)
-    written = column([phase.seconds / unit.seconds for phase in stage.phases])
-    rows = [
-        [escape(phase.name), seconds, percent(phase.share), escape(phase.bound_by)]
-        for phase, seconds in zip(stage.phases, written, strict=True)
-    ]
-    total = sum(stage.waste_hours.values())
-    overhead = ", ".join(f"{escape(name)} {hours(value)}" for name, value in stage.waste_hours.items() if value > 0)
-    heading = f"**{escape(stage.name)}**: {escape(stage.title)}\n\n" if many else ""
-    listed = _limited(["phase", f"{unit.name}/{escape(stage.unit)}", "share", "bound by"], rows, {1, 2})
-    return f"{heading}{listed}" + (f"\n\nOverhead {hours(total)}: {overhead}" if overhead else "")
-
-
-def _bill(plan: Plan) -> str:
-    ordered = sorted(plan.lines, key=lambda line: (line.usd is not None, -(line.usd or 0.0)))
-    rows = [
-        [
-            escape(line.name),
-            f"{number(line.quantity)} {escape(line.unit)}",
-            unit_price(line.usd_per_unit),
-            exact_usd(line.usd),
-            escape(f"{line.source}" if line.source else "unpriced"),
-        ]
-        for line in ordered
-    ]
-    each = " · ".join(escape(outcome_text(plan, outcome)) for outcome in plan.economics)
-    listed = _limited(["line", "quantity", "price", "dollars", "source"], rows, {1, 2, 3})
-    return (listed if rows else "") + (f"\n\n{each}" if each and rows else each)
-
-
-def _alternatives(plan: Plan) -> str:
-    if len(plan.alternatives) < 2:
-        return ""
-    rows = [
-        [
-            f"{other.number}",
-            escape("this plan" if other.number == plan.frontier_chosen else other.label),
-            escape(f"{other.cloud} {other.region}, {other.capacity_type.replace('_', ' ')}"),
-            escape(other.fleet),
-            " ".join(hours_band(other.hours)),
-            " ".join(usd_band(other.usd, at_least=other.at_least)).strip(),
-            signed_usd(None if other.at_least or plan.at_least else other.usd.p50 - plan.usd.p50),
-            signed_hours(other.hours.p50 - plan.hours.p50),
-            expected(other.interruptions),
-        ]
-        for other in plan.alternatives
-    ]
-    header = ["#", "", "where", "fleet", "time", "dollars", "Δ$", "Δtime", "expected interruptions"]
-    return _limited(header, rows, {4, 5, 6, 7, 8})
-
-
-def _sensitivity(plan: Plan) -> str:
-    rows = [
-        [
-            escape(row.input),
-            f"{escape(row.low)} to {escape(row.high)}",
-            "unknown" if row.usd_low is None else f"{usd(row.usd_low)} to {usd(row.usd_high)}",
-            f"{hours(row.hours_low)} to {hours(row.hours_high)}",
-        ]
-        for row in plan.movers
-    ]
-    return _limited(["input", "range", "dollars", "time"], rows, {2, 3}) if rows else ""
-
-
-def _assumptions(plan: Plan) -> str:
-    rows = [[escape(found.name), escape(found.value), escape(found.source)] for found in plan.assumptions]
-    return _limited(["assumption", "value", "source"], rows, set()) if rows else ""
-
-
-MAX_CELL = 200
-"""Longer cells are cut in the middle: both ends of a name tell most."""
-_ENTITIES = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    "|": "&#124;",
-    "`": "&#96;",
-    "*": "&#42;",
-    "[": "&#91;",
-    "]": "&#93;",
-    "@": "&#64;",
-    "#": "&#35;",
-    "~": "&#126;",
-}
-_TABLE = str.maketrans(_ENTITIES)
-_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-"""Inside a word it is no mark-up."""
-
-
-def escape(text: str) -> str:
-    """Text that shows as itself: no mark-up, no mention of people, no line break."""
-    text = clean(text)
-    if len(text) > MAX_CELL:
-        half = MAX_CELL // 2 - 1
-        text = f"{text[:half]}…{text[-half:]}"
-    return _UNDERSCORE.sub("&#95;", text.translate(_TABLE))
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> str:
-    """A table of ready Markdown cells; `right` are the columns of numbers."""
-    rule = ["---:" if index in right else "---" for index in range(len(header))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
-
-
-def folded(summary: str, body: str) -> str:
-    """A block that opens on a click."""
-    return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"

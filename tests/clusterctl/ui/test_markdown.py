@@ -12,7 +12,8 @@ from more_plans import infeasible_plan, two_stage_plan, unpriced_plan
 from sample_plan import line, rlcef_plan
 
 from clusterctl.ui.difference import difference
-from clusterctl.ui.markdown import MAX_CHARACTERS, escape, render_markdown
+from clusterctl.ui.markdown import MAX_CHARACTERS, render_markdown
+from clusterctl.ui.markdown_blocks import escape
 from planners.plan.value import Alternative, Assumption, Plan
 
 Golden = Callable[[str, str], None]
