@@ -20,6 +20,10 @@ class CapacityType(StrEnum):
     CAPACITY_BLOCK = "capacity_block"
 
 
+QUALITY_WORDS = {"derived_linear": "scaled", "component_sum": "sum of parts"}
+"""What people read instead of a price's `quality`, where that is no plain word."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuSpec:
     """One GPU.  FLOP/s are dense peaks; bandwidths are bytes per second, one direction."""

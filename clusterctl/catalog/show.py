@@ -20,6 +20,7 @@ from clusterctl.catalog.refresh.run import Report
 from clusterctl.ui.formats import UNKNOWN, number, unit_price, usd
 from clusterctl.ui.table import Column, draw_text, right
 from clusterctl.ui.terminal import Terminal
+from planners.domain import QUALITY_WORDS
 
 SCHEMA = "clusterctl.prices/1"
 TABLE_ROWS = 20
@@ -56,6 +57,7 @@ TEXTS: dict[str, Callable[[Offer], str]] = {
     "$/GPU-h": lambda offer: "-" if offer["gpu"] is None else usd(offer["usd_per_gpu_hour"]),
     "× cheapest": lambda offer: UNKNOWN if offer["times_cheapest"] is None else f"{offer['times_cheapest']:.2f}",
     "age": lambda offer: age(offer["age_days"]),
+    "quality": lambda offer: QUALITY_WORDS.get(offer["quality"], str(offer["quality"])),
 }
 """Title of a column → what it says of an offer; the others say the field of their name."""
 HISTORY_COLUMNS = (

@@ -167,7 +167,7 @@ def _fleet_line(stages: list[ChosenStage]) -> str:
         home = stage.fleet.gpus or stage.fleet.sandbox
         if home is not None:
             place = home.cloud if home.owned else f"{home.cloud} {home.region}"
-            return f"{place}, {home.capacity_type.replace('_', ' ')}"
+            return f"{place}, {home.capacity}"
     return "API only"
 
 

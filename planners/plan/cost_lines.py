@@ -56,7 +56,7 @@ def stage_lines(work: StageWork, fleet: StageFleet, hours: float, prices: Prices
 
 def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extras: ExtraPrices) -> list[CostLine]:
     """The nodes, the unused rest of a capacity block, the disks."""
-    what = f"{role}, {machines.nodes} × {machines.instance_type} {machines.capacity_type.replace('_', ' ')}"
+    what = f"{role}, {machines.nodes} × {machines.instance_type} {machines.capacity}"
     lines = [
         CostLine(
             name=what,
@@ -64,7 +64,7 @@ def _machine_lines(stage: str, role: str, machines: Machines, hours: float, extr
             unit="node-hours",
             quantity=machines.nodes * hours,
             usd_per_unit=machines.usd_per_hour,
-            source=f"{machines.quality}: {machines.source}",
+            source=machines.price_source,
             as_of=machines.as_of,
             stated=machines.quality == YOURS and machines.as_of is None,
             spot=machines.capacity_type == "spot",

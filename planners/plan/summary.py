@@ -58,7 +58,7 @@ def pools_of(stages: Sequence[ChosenStage]) -> tuple[value.Pool, ...]:
                     slots=slots,
                     usd_per_node_hour=known,
                     price_as_of=machines.as_of,
-                    price_source=f"{machines.quality}: {machines.source}",
+                    price_source=machines.price_source,
                     hours=stage.hours,
                     usd=None if known is None else known * nodes * stage.hours,
                 )
@@ -158,7 +158,7 @@ def unpriced_of(lines: Sequence[value.Line], found: SearchResult) -> tuple[value
 
 
 def _why(source: str) -> str:
-    own = source == f"{YOURS}: {YOURS}"
+    own = source == YOURS
     return "state usd_per_hour of the machines under fleet.machines" if own else source or "no price known"
 
 

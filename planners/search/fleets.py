@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from planners.domain import QUALITY_WORDS
 from planners.search.evaluate import Shortlist
+from planners.search.own_prices import RESERVED, YOURS
 from planners.search.pricing import start_up_hours
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machines:
-    """Equal nodes at a price."""
+    """Identical nodes and their hourly price."""
 
     cloud: str
     region: str
@@ -39,6 +41,19 @@ class Machines:
     def all_usd_per_hour(self) -> float | None:
         """Dollars per hour of all nodes; None = unknown."""
         return None if self.usd_per_hour is None else self.nodes * self.usd_per_hour
+
+    @property
+    def price_source(self) -> str:
+        """`scaled: aws-price-list@2026-07-20`, `your price`: what kind of price it is, and where it comes from."""
+        kind = QUALITY_WORDS.get(self.quality, self.quality)
+        return kind if self.source == self.quality else f"{kind}: {self.source}"
+
+    @property
+    def capacity(self) -> str:
+        """`spot`, `on demand`, `your reservation`: how they are bought, in words."""
+        if self.quality == YOURS and self.capacity_type == RESERVED:
+            return "your reservation"
+        return self.capacity_type.replace("_", " ")
 
     @property
     def owned(self) -> bool:

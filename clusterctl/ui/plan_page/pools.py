@@ -43,7 +43,8 @@ def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
     price = None if pool.usd_per_node_hour is None else pool.usd_per_node_hour * pool.nodes
     style = Style.WARN if price is None else Style.PLAIN
     per_gpu = usd(pool.usd_per_node_hour / pool.gpus_per_node) if pool.gpu and pool.usd_per_node_hour else ""
-    capacity = pool.capacity_type.replace("_", " ")
+    reserved = pool.price_source == "your price" and pool.capacity_type.startswith("reserved")
+    capacity = "your reservation" if reserved else pool.capacity_type.replace("_", " ")
     return [
         f"{pool.stage}: {pool.role}" if many else pool.role,
         f"{pool.nodes:,} ×",

@@ -180,7 +180,7 @@ def test_own_machines_of_unknown_price_are_never_free() -> None:
     priced_plan = plan(fleet={"targets": ["slurm:big"], "machines": known})
     assert not priced_plan.at_least
     assert priced_plan.usd.p50 == pytest.approx(sum(pool.nodes * pool.hours * 20.0 for pool in priced_plan.pools))
-    assert {line.source for line in priced_plan.lines} == {"your price: your price"}
+    assert {line.source for line in priced_plan.lines} == {"your price"}
 
 
 def test_own_machines_beside_a_cloud_are_compared_without_a_warning() -> None:
@@ -257,16 +257,10 @@ def test_a_rate_a_discount_and_a_reservation_win() -> None:
         return pool.usd_per_node_hour, pool.price_source, pool.capacity_type
 
     assert gpu_price({})[0] == 56.0
-    assert gpu_price({"discounts": [{"cloud": "aws", "percent": 25.0}]}) == (
-        42.0,
-        "your price: your price",
-        "on_demand",
-    )
+    assert gpu_price({"discounts": [{"cloud": "aws", "percent": 25.0}]}) == (42.0, "your price", "on_demand")
     assert gpu_price({"rates": [key | {"usd_per_hour": 30.0}]})[0] == 30.0
     reserved = {"reservations": [key | {"region": "us-east-2", "nodes": 2, "usd_per_hour": 10.0}]}
-    assert gpu_price(reserved) == (10.0, "your price: your price", "reserved_1y"), (
-        "what is reserved may be used without asking"
-    )
+    assert gpu_price(reserved) == (10.0, "your price", "reserved_1y"), "what is reserved may be used without asking"
     for objective in ("cost", "time"):
         made = plan(fleet=fleet, prices=reserved, objective=objective)
         assert all(pool.nodes <= 2 for pool in made.pools if pool.capacity_type == "reserved_1y")
