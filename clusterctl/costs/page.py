@@ -69,11 +69,11 @@ def page_lines(page: Page, columns: int) -> list[Line]:
         left = exact_usd(ahead.left_usd, page.places)
         so_far += line(f" of {exact_usd(ahead.limits.usd, 2)}; {most}{left} left")
     head = [_title(page), [], so_far, *(_ahead(page, ahead) if ahead else []), []]
-    table = _table(page, columns) if page.rows.height else [line(Span("  nothing has been charged", Style.DIM))]
-    foot = [line(Span("  not read: ", Style.WARN), clean(problem)) for problem in page.account.problems]
+    table = _table(page, columns) if page.rows.height else [line(Span("  no charges", Style.DIM))]
+    foot = [line(Span("  not readable: ", Style.WARN), clean(problem)) for problem in page.account.problems]
     if spent.unpriced:
         names = ", ".join(map(clean, spent.unpriced[:5])) + (" …" if len(spent.unpriced) > 5 else "")
-        foot.append(line(Span(f"  no known price ({len(spent.unpriced)}): ", Style.WARN), names))
+        foot.append(line(Span(f"  unpriced ({len(spent.unpriced)}): ", Style.WARN), names))
     wrapped = [[one for given in lines for one in wrap(given, columns, HANGING)] for lines in (head, foot)]
     return [*wrapped[0], *table, *wrapped[1]]
 
@@ -93,7 +93,7 @@ def _ahead(page: Page, ahead: Forecast) -> list[Line]:
     found: list[Line] = []
     if ahead.rate.known_usd_per_hour or ahead.rate.unpriced:
         rate = charged_usd(ahead.rate.usd_per_hour, known=ahead.rate.known_usd_per_hour, places=2)
-        found.append(line(f"  burns       {rate} per hour"))
+        found.append(line(f"  per hour    {rate}"))
         if ahead.limit_at is not None:
             how = "before" if ahead.rate.unpriced or ahead.spent.unpriced else "at"
             found[-1].append(Span(f"; the limit is reached {how} {_moment(ahead.limit_at)}", Style.WARN))
@@ -105,7 +105,7 @@ def _ahead(page: Page, ahead: Forecast) -> list[Line]:
             for amount, part in zip(known, (band.p10, band.p50, band.p90), strict=True)
         )
         range_ = f"{low} to {high}, 80 %; by {ahead.basis}"
-        found.append(line("  at the end  ", Span(middle, Style.STRONG), f" ({range_})"))
+        found.append(line("  forecast    ", Span(middle, Style.STRONG), f" ({range_})"))
     if page.plan is not None and not page.plan.at_least:
         planned = page.plan.usd
         low, middle, high = (
@@ -116,13 +116,13 @@ def _ahead(page: Page, ahead: Forecast) -> list[Line]:
 
 
 def _table(page: Page, columns: int) -> list[Line]:
-    """The split, the dearest first, and its sum; what goes beyond MOST_LINES is one line."""
+    """The split, the most expensive first, and its sum; what goes beyond MOST_LINES is one line."""
     shown, rest, spent = page.rows.head(MOST_LINES), page.rows.slice(MOST_LINES), page.account.spend
     amounts: list[Decimal | None] = shown["known_usd"].to_list()
     if rest.height:
         amounts.append(spent.known_usd - sum(shown["known_usd"], Decimal(0)))
     amounts = rounded(amounts, page.places)
-    names = [name.replace("use", "went to") for name in page.columns if name != "reason"]
+    names = [name.replace("use", "purpose") for name in page.columns if name != "reason"]
     blank = [cell("")] * (len(names) - 1)
     body = [
         [*_names(row, page.columns), *_figures(row, amount, page.places)]
@@ -133,11 +133,11 @@ def _table(page: Page, columns: int) -> list[Line]:
         sums |= {name: None if rest[name].has_nulls() else rest[name].sum() for name in ("share", "idle_usd")}
         body.append([cell(f"{rest.height:,} more"), *blank, *_figures(sums, amounts[-1], page.places)])
     whole = {"unpriced": len(spent.unpriced), "gpu_hours": spent.gpu_hours or None, "idle_usd": spent.idle_usd}
-    body.append([cell("in all", Style.STRONG), *blank, *_figures(whole, spent.known_usd, page.places)])
+    body.append([cell("total", Style.STRONG), *blank, *_figures(whole, spent.known_usd, page.places)])
     heads = [Column(title=name) for name in names] + [Column(title=name, align="right") for name in ("$", "share")]
     heads.append(Column(title="GPU-hours", align="right", drop=2))
-    heads.append(Column(title="of it idle", align="right", drop=1))
-    figures = {"GPU-hours": spent.gpu_hours, "of it idle": spent.idle_usd != 0 and "use" not in page.columns}
+    heads.append(Column(title="of which idle", align="right", drop=1))
+    figures = {"GPU-hours": spent.gpu_hours, "of which idle": spent.idle_usd != 0 and "use" not in page.columns}
     return draw(heads, body, columns, hide={title for title, amount in figures.items() if not amount})
 
 
@@ -171,11 +171,7 @@ def explanation_lines(page: Page, columns: int) -> list[Line]:
     """Where the figures come from: the formula of each use, and each price with its source and age."""
     parts = page.account.parts
     uses = [[cell(use), cell(FORMULAS[Purpose(use)])] for use in parts["use"].unique().sort()]
-    found = [
-        [],
-        line(Span("  how they come about", Style.STRONG)),
-        *draw([Column(), Column(prose=True)], uses, columns),
-    ]
+    found = [[], line(Span("  formulas", Style.STRONG)), *draw([Column(), Column(prose=True)], uses, columns)]
     prices = by_price(parts).head(MOST_LINES).rows(named=True)
     rows = [
         (
@@ -200,7 +196,7 @@ def _rate(row: Mapping[str, Any]) -> str:
     """Per hour, or how much was reported and what it cost."""
     if row.get("unit") is not None:
         return f"{number(row['quantity'])} {row['unit']}: {exact_usd(row['usd'], 6)}"
-    return "no rate" if row["usd_per_hour"] is None else f"{unit_price(row['usd_per_hour'])}/h"
+    return "no hourly rate" if row["usd_per_hour"] is None else f"{unit_price(row['usd_per_hour'])}/h"
 
 
 def _moment(moment: datetime) -> str:

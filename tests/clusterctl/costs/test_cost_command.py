@@ -78,14 +78,14 @@ def test_a_run_by_what_it_went_to(
 rlcef-1, running   an estimate: no invoice is imported
 
   so far      $199.64 of $500.00; $300.36 left
-  burns       $99.82 per hour; the limit is reached at WHEN
+  per hour    $99.82; the limit is reached at WHEN
 
-  went to                      $  share  GPU-hours
+  purpose                      $  share  GPU-hours
   unmeasured              $98.32    49%       8.00
   busy                    $73.74    37%       6.00
   idle: waiting sandbox   $24.58    12%       2.00
   sandbox                  $3.00   1.5%
-  in all                 $199.64             16.00
+  total                  $199.64             16.00
 """
     )
 
@@ -109,7 +109,7 @@ def test_an_unknown_price_is_said_and_never_zero(world: Ledger, capsys: pytest.C
     page = told(capsys, "--by", "run")
     assert "so far      at least $199.64" in page
     assert "unknown" in next(line for line in page.splitlines() if line.startswith("  odd"))
-    assert "no known price (1): odd/trainer/1" in page
+    assert "unpriced (1): odd/trainer/1" in page
 
 
 def test_json_and_csv_say_the_same_and_survive_any_label(world: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,6 +175,6 @@ def test_what_is_wrong_is_said(
 
 
 def test_an_empty_ledger(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "nothing has been charged" in told(capsys)
+    assert "no charges" in told(capsys)
     assert json.loads(told(capsys, "--json"))["usd"] == "0.000000"
     assert told(capsys, "--csv") == "run,usd,known_usd,unpriced,gpu_hours,idle_usd,share\n"
