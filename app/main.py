@@ -7,9 +7,9 @@ from pathlib import Path
 import streamlit as st
 
 from app import data, ui
+from clusterctl.access import is_loopback
 from clusterctl.dashboard import login
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.listen import is_loopback
 
 PAGES = {
     "overview": ("Overview", ":material/monitoring:"), "plan": ("Plan vs actual", ":material/fact_check:"),

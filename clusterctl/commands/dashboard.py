@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from clusterctl.access import is_loopback
 from clusterctl.dashboard import server
-from clusterctl.listen import is_loopback
 from clusterctl.paths import user_data_dir
 
 STOP = "clusterctl dashboard --stop"

@@ -38,7 +38,7 @@ def serve(
     unsafe_no_sandbox: Unsafe = False,
 ) -> None:
     """Serve SandboxFusion's interface (POST /run_code) until stopped; prints its address."""
-    from clusterctl.listen import read_token
+    from clusterctl.access import read_token
     from clusterctl.sandbox.server import SandboxServer
     from clusterctl.sandbox.verdict import Policy
 

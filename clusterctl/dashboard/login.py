@@ -6,8 +6,8 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from clusterctl.access import is_loopback
 from clusterctl.errors import SpecError
-from clusterctl.listen import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -22,8 +22,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from pydantic import ValidationError
 
 from clusterctl import __version__
+from clusterctl.access import require_token
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.listen import require_token
 from clusterctl.sandbox.fusion import RunCodeRequest, response
 from clusterctl.sandbox.isolation import Isolation
 from clusterctl.sandbox.languages import LANGUAGES, languages

@@ -5,6 +5,7 @@ Nothing is removed by the compaction that replaces it, but by a later one: a rea
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from clusterctl.store import partitions
-from clusterctl.store.writer import to_parquet
 from planners.telemetry.roll_up import roll_up
 from planners.telemetry.tables import TABLES
 
@@ -33,6 +33,8 @@ EVERY = timedelta(minutes=9)
 """Helpers of agents, which come every ten minutes, leave a folder alone that another has looked after so recently."""
 FILE_ROWS = 2**19
 """Rows of a file: 7 MB of all GPU columns; who asks for one node reads one of an hour's many."""
+ROW_GROUP = 2**16
+"""Rows: one node's day is read in milliseconds, and the footer stays small; tools/benchmarks/results/store.md."""
 ABANDONED = timedelta(hours=1)
 """A file that no manifest names after this long was replaced, or its compaction was killed."""
 
@@ -52,6 +54,13 @@ def compact(reader: Reader, now: datetime) -> None:
                 reader.problem("compaction", f"{reader.where} can't be compacted: {error.strerror or error}")
                 return
     reader.solved("compaction")
+
+
+def to_parquet(frame: pl.DataFrame) -> bytes:
+    """As batches and files are kept: dictionaries, zstd, and each row group's extremes, so that readers skip it."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=True, row_group_size=ROW_GROUP)
+    return buffer.getvalue()
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 
+from clusterctl.access import read_token
 from clusterctl.errors import SpecError
 from clusterctl.store import series
 
@@ -53,7 +53,8 @@ class PrometheusApi:
         self.where = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
         self._timeout_seconds, self._headers = timeout_seconds, {"User-Agent": "clusterctl"}
         self._auth: httpx.Auth | None = None
-        token = _token()
+        file = os.environ.get(TOKEN_FILE)
+        token = read_token(file) if file else os.environ.get(TOKEN)
         if parts.username is not None:
             self._auth = httpx.BasicAuth(unquote(parts.username), token or "")
         elif token:
@@ -116,14 +117,3 @@ class PrometheusApi:
                 raise _NoAnswerError("answers, but not as a Prometheus does") from error
             why = ""
         raise _NoAnswerError(f"refuses: {response.status_code} {response.reason_phrase}{why}")
-
-
-def _token() -> str | None:
-    file = os.environ.get(TOKEN_FILE)
-    if not file:
-        return os.environ.get(TOKEN) or None
-    try:
-        return Path(file).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", error)
-        raise SpecError(f"{file}: the token can't be read: {reason}", hint=URL_HINT) from error

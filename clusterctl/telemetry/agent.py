@@ -22,11 +22,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from clusterctl.access import read_token
 from clusterctl.errors import ClusterctlError
-from clusterctl.listen import read_token
 from clusterctl.paths import user_data_dir
 from clusterctl.store import open_object_store
-from clusterctl.store.batches import BatchWriter
+from clusterctl.store.writer import Writer
 from clusterctl.telemetry import serve
 from clusterctl.telemetry.collector import Collector
 from clusterctl.telemetry.exposition import Families, merge, read_file, write
@@ -63,10 +63,10 @@ class Agent:
         self.run = os.environ.get("CLUSTERCTL_RUN") or None
         self._rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self._lock = threading.Lock()
-        self._batches: BatchWriter | None = None
+        self._writer: Writer | None = None
         if settings.store != OFF:
             object_store = open_object_store(settings.store)
-            self._batches = BatchWriter(object_store, node=settings.node, max_bytes=MAX_WAITING_BYTES)
+            self._writer = Writer(object_store, node=settings.node, max_bytes=MAX_WAITING_BYTES)
         self._collector: Collector | None = None
         token = read_token(settings.sandbox_token_file)
         self._sandboxes = [SandboxServer(url, token) for url in settings.sandboxes]
@@ -133,12 +133,12 @@ class Agent:
             self._collector.announce()
         with self._lock:
             rows, self._rows = self._rows, defaultdict(list)
-        if self._batches is not None:
-            rows["notes"] += [gap | {"at": _ms(gap["at"].timestamp())} for gap in self._batches.gaps()]
+        if self._writer is not None:
+            rows["notes"] += [gap | {"at": _ms(gap["at"].timestamp())} for gap in self._writer.gaps()]
             for table, added in rows.items():
                 try:
                     for batch in batches(table, added):
-                        self._batches.add(batch)
+                        self._writer.add(batch)
                 except Exception as error:  # noqa: BLE001 - one wrong value must not cost the other tables
                     self._failed(table, f"{type(error).__name__}: {error}")
         self._due.set()
@@ -206,10 +206,10 @@ class Agent:
             self._compact()
 
     def _send(self) -> None:
-        if self._batches is not None:
-            self._batches.send()
-            if self._batches.failure:
-                self._failed("store", self._batches.failure)
+        if self._writer is not None:
+            self._writer.send()
+            if self._writer.failure:
+                self._failed("store", self._writer.failure)
             else:
                 self._went_well("store")
 

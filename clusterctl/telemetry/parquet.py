@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.store import partitions
-from clusterctl.store.batches import Batch
+from clusterctl.store.writer import Batch
 from planners.telemetry.merge import merge
 from planners.telemetry.tables import TABLES
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
+from clusterctl.access import require_token
 from clusterctl.errors import SpecError
-from clusterctl.listen import require_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from clusterctl.access import is_loopback
 from clusterctl.dashboard.login import may_enter, missing, providers, public_url
-from clusterctl.listen import is_loopback
 
 AUTH = {
     "redirect_uri": "https://d.example.com/oauth2callback",

@@ -17,9 +17,9 @@ from test_store import LATER, NOON, everything, gpu_rows
 
 from clusterctl.errors import StateError
 from clusterctl.store import open_store
-from clusterctl.store.batches import BatchWriter
 from clusterctl.store.bucket import Bucket
 from clusterctl.store.store import Store
+from clusterctl.store.writer import Writer
 
 
 class Server:
@@ -65,7 +65,7 @@ class Server:
 def quick(bucket: Server, tmp_path: Path, name: str = "quick", **options: int) -> Store:
     """A store in the bucket, of another machine than that of `open_store`, with little patience."""
     store = Store(Bucket(bucket.store, folder=tmp_path / name, timeout=timedelta(seconds=0.5)), node=name)
-    store._writer.batches = BatchWriter(store.object_store, node=name, **options)
+    store._writer = Writer(store.object_store, node=name, **options)
     return store
 
 

@@ -46,5 +46,5 @@ def test_a_url_that_is_no_bucket_is_refused() -> None:
 
 
 def test_segments_need_no_polars() -> None:
-    code = "import sys; import clusterctl.store.batches, clusterctl.store.bucket; sys.exit('polars' in sys.modules)"
+    code = "import sys; import clusterctl.store.writer, clusterctl.store.bucket; sys.exit('polars' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,7 +18,7 @@ from test_store import LATER, NOON, age, everything, gpu_rows
 
 from clusterctl.errors import StateError
 from clusterctl.store import open_store
-from clusterctl.store.batches import BatchWriter
+from clusterctl.store.writer import Writer
 
 SMALL_FILES = 1000
 """Bytes that a file may have, where a disk is to be full: less than a batch's."""
@@ -58,7 +58,7 @@ def test_a_full_disk_loses_nothing_that_fits_in_memory(tmp_path: Path, full_disk
 
 def test_what_does_not_fit_in_memory_becomes_a_gap_that_is_noted(tmp_path: Path, full_disk) -> None:
     store = open_store(str(tmp_path), node="node-1")
-    store._writer.batches = BatchWriter(store.object_store, node="node-1", max_bytes=40_000)
+    store._writer = Writer(store.object_store, node="node-1", max_bytes=40_000)
     full_disk(True)
     for number in range(20):
         store.append("gpu", gpu_rows(100, start=NOON + timedelta(seconds=1000 * number)))

@@ -178,7 +178,7 @@ def test_files_of_metrics_are_passed_on_while_they_are_fresh(
     [
         ({"listen": "0.0.0.0:0"}, "0.0.0.0 can be reached from outside this machine"),
         ({"listen": "nonsense"}, "no port"),
-        ({"token_file": "/nowhere"}, "/nowhere: cannot be read"),
+        ({"token_file": "/nowhere"}, "/nowhere: the token can't be read"),
         ({"store": "ftp://x"}, "no store is kept at ftp://"),
     ],
 )

@@ -32,8 +32,8 @@ def test_after_a_driver_upgrade_the_agent_becomes_a_new_one(agent: Agent, monkey
     agent.add("host", seconds=1.0)
     agent.flush()
     assert [Settings.parse(command[-1]) for command in started] == [agent.settings]
-    assert agent._batches is not None
-    assert agent._batches.waiting_rows() == 0, "what was measured is written first"
+    assert agent._writer is not None
+    assert agent._writer.waiting_rows() == 0, "what was measured is written first"
 
 
 def test_a_clock_that_goes_back_is_noted_and_rows_are_written_at_once(
@@ -71,8 +71,8 @@ def test_a_name_of_a_file_is_no_escape_and_costs_no_rows(
     agent = Agent(Settings(store=str(tmp_path / "store"), node="n", metrics_files=(str(tmp_path / "*.prom"),)))
     agent.page()
     agent.flush()
-    assert agent._batches is not None
-    assert agent._batches.waiting_rows() == 1
+    assert agent._writer is not None
+    assert agent._writer.waiting_rows() == 1
     assert "\x1b" not in capsys.readouterr().out
 
 
@@ -80,6 +80,6 @@ def test_a_row_that_can_not_be_encoded_costs_no_other_table(agent: Agent) -> Non
     agent.add("devices", gpu=object())
     agent.add("host", seconds=1.0)
     agent.flush()
-    assert agent._batches is not None
-    assert agent._batches.waiting_rows() == 1
+    assert agent._writer is not None
+    assert agent._writer.waiting_rows() == 1
     assert [note["subject"] for note in agent._rows["notes"]] == ["devices"]

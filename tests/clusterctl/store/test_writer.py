@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clusterctl.store import open_object_store
-from clusterctl.store.batches import Batch, BatchWriter
+from clusterctl.store.writer import Batch, Writer
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -28,35 +28,35 @@ def batch(hour: int, *, size: int = 10) -> Batch:
 
 def test_what_failed_is_written_later_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     object_store = open_object_store(str(tmp_path))
-    batch_writer = BatchWriter(object_store, node="n/1")
+    writer = Writer(object_store, node="n/1")
     with monkeypatch.context() as full:
         full.setattr(object_store, "put", _full)
-        batch_writer.add(batch(0))
-        batch_writer.add(batch(1))
-        batch_writer.send()
-        assert batch_writer.failure == f"{tmp_path} can't be written: No space left on device"
-        assert batch_writer.waiting_rows() == 16
-    batch_writer.send()
-    batch_writer.send()
-    assert (batch_writer.failure, batch_writer.waiting_rows(), batch_writer.gaps()) == (None, 0, [])
+        writer.add(batch(0))
+        writer.add(batch(1))
+        writer.send()
+        assert writer.failure == f"{tmp_path} can't be written: No space left on device"
+        assert writer.waiting_rows() == 16
+    writer.send()
+    writer.send()
+    assert (writer.failure, writer.waiting_rows(), writer.gaps()) == (None, 0, [])
     names = sorted(file.name for file in tmp_path.rglob("*.parquet"))
-    assert [name.rpartition("-")[0] for name in names] == [f"s-{batch_writer.name}-00000{number}" for number in (1, 2)]
-    assert batch_writer.name.startswith("n_1-")
+    assert [name.rpartition("-")[0] for name in names] == [f"s-{writer.name}-00000{number}" for number in (1, 2)]
+    assert writer.name.startswith("n_1-")
 
 
 def test_the_oldest_is_dropped_and_becomes_one_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     object_store = open_object_store(str(tmp_path))
     monkeypatch.setattr(object_store, "put", _full)
-    batch_writer = BatchWriter(object_store, node="n", max_bytes=25)
+    writer = Writer(object_store, node="n", max_bytes=25)
     for hour in range(4):
-        batch_writer.add(batch(hour))
-        batch_writer.send()
-    assert batch_writer.waiting_rows() == 16
-    (gap,) = batch_writer.gaps()
+        writer.add(batch(hour))
+        writer.send()
+    assert writer.waiting_rows() == 16
+    (gap,) = writer.gaps()
     assert gap["at"] == NOON + timedelta(hours=1, minutes=1)
     assert (gap["kind"], gap["subject"], gap["node"]) == ("gap", "gpu", "n")
     assert gap["text"].startswith("16 rows from 2026-05-04 12:00:00 UTC on were dropped: ")
-    assert batch_writer.gaps() == []
+    assert writer.gaps() == []
 
 
 def _full(*_: object) -> bool:

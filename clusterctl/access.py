@@ -1,4 +1,4 @@
-"""Who may reach a server of ours: this machine alone, or whoever knows a token."""
+"""Access to servers: from this machine alone, or with a token that a file holds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_token(file: str | Path | None) -> str | None:
         token = Path(file).read_text("utf-8").strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SpecError(f"{file}: cannot be read: {reason}") from error
+        raise SpecError(f"{file}: the token can't be read: {reason}") from error
     if not token:
         raise SpecError(f"{file} is empty", hint="write a long random word into it")
     return token
