@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,6 @@ from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import place_sandboxes, sandbox_offers
 from planners.search.search_space import NodeRange
 from planners.workload.build import stage_work
-from planners.workload.sandboxes import with_starts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,8 +74,7 @@ def explore(spec: RunSpec, world: PlanInputs, *, year: float) -> SearchResult:
     """Everything that could run `spec` within its fleet, quota and burn limit; dollars and hours are limited later."""
     sieve = Rejections()
     works = [
-        replace(with_starts(stage_work(stage, world.find_model), world.sandbox_starts), factors=world.factors)
-        for stage in spec.stages
+        stage_work(stage, world.find_model, starts=world.sandbox_starts, factors=world.factors) for stage in spec.stages
     ]
     offers = _allowed_gpus(spec, world, sieve, needed=any(d.needs_gpus for d in works))
     offers, machines = machines_of(offers, world.gpus)

@@ -9,8 +9,8 @@ from planners.spec.benchmarks import TasksNeed, evaluate_need
 from planners.spec.lengths import Durations
 from planners.spec.profiles import Assumed, sandbox_need
 from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandbox_work
-from planners.workload.served_model import TAIL_FACTOR, length_fields, shown
-from planners.workload.stage_work import ApiUse, Generation, StageWork
+from planners.workload.served_model import TAIL_FACTOR, ServedModel, hosted, shown
+from planners.workload.stage_work import StageWork
 
 if TYPE_CHECKING:
     from planners.spec.stages_agent import EvaluateStage, RolloutStage
@@ -61,15 +61,24 @@ def _demand(
     longest: float,
 ) -> StageWork:
     """longest: tokens of a trajectory."""
-    generations: tuple[Generation, ...] = ()
-    apis: tuple[ApiUse, ...] = ()
-    if stage.api is not None:
-        apis = (_api_use(stage, need),)
-        name = stage.api.name
-    else:
-        assert stage.model is not None
-        generations = (_generation(stage, need, find_model, longest),)
-        name = shown(stage.model, generations[0].model)
+    samples = float(need.tasks * need.samples)
+    model = ServedModel(
+        role="generate",
+        served=stage,
+        samples=samples,
+        prompt_tokens=need.prompt_tokens.mean,
+        response_tokens=need.response_tokens.mean,
+        lengths=need.response_tokens,
+        longest=longest,
+        samples_per_prompt=float(need.samples),
+        turns=float(need.turns),
+        observation_tokens=need.observation_tokens.mean,
+        tool_seconds=need.tool_seconds.mean,
+        concurrency=stage.concurrency,
+        cached_share=stage.cached_share,
+    )
+    generations, apis = hosted([model], find_model, stage.rollout)
+    name = stage.api.name if stage.api else shown(stage.model or "", generations[0].model)
     return StageWork(
         stage=stage.name,
         kind=stage.kind,
@@ -77,57 +86,8 @@ def _demand(
         unit="job",
         units=1.0,
         generations=generations,
-        sandbox_work=sandbox_work(need.sandbox, samples=float(need.tasks * need.samples)),
+        sandbox_work=sandbox_work(need.sandbox, samples=samples),
         apis=apis,
         assumed=assumed_rows(stage.name, need.assumed),
         outcomes=outcomes,
-    )
-
-
-def _generation(
-    stage: RolloutStage | EvaluateStage, need: TasksNeed, find_model: FindModel, longest: float
-) -> Generation:
-    assert stage.model is not None
-    total = need.response_tokens.mean * need.turns
-    _, spread, one_turn = length_fields(need.response_tokens, longest)
-    return Generation(
-        role="generate",
-        model=find_model(stage.model),
-        options=stage.rollout,
-        samples=float(need.tasks * need.samples),
-        prompt_tokens=max(need.prompt_tokens.mean, 1.0),
-        response_tokens=max(total, 1.0),
-        response_log_sd=spread if need.turns == 1 else 0.5,
-        max_response_tokens=max(longest if need.turns > 1 else one_turn, total, 1.0),
-        samples_per_prompt=float(need.samples),
-        turns=float(need.turns),
-        tool_seconds=need.tool_seconds.mean,
-        tool_tokens=need.observation_tokens.mean,
-        concurrency=stage.concurrency,
-    )
-
-
-def _api_use(stage: RolloutStage | EvaluateStage, need: TasksNeed) -> ApiUse:
-    """Tokens that the provider bills.  Every turn sends the whole context again; all but its newest part is cached.
-
-    input = Σ over turns of (prompt + (response + observation) × turns before) = T·p + (r + o)·T(T-1)/2; what was sent
-    in the turn before is cached unless `cached_share` says otherwise.
-    """
-    assert stage.api is not None
-    samples, turns = float(need.tasks * need.samples), float(need.turns)
-    prompt, response = need.prompt_tokens.mean, need.response_tokens.mean
-    growth = response + need.observation_tokens.mean
-    each = turns * prompt + growth * turns * (turns - 1) / 2.0
-    fresh = prompt + growth * (turns - 1)
-    share = 1.0 - fresh / each if stage.cached_share is None else stage.cached_share
-    return ApiUse(
-        role="generate",
-        api=stage.api,
-        input_tokens=samples * each * (1.0 - share),
-        cached_input_tokens=samples * each * share,
-        output_tokens=samples * response * turns,
-        requests=samples,
-        turns_per_request=turns,
-        tool_seconds=need.tool_seconds.mean,
-        concurrency=None if stage.concurrency is None else float(stage.concurrency),
     )

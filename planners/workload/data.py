@@ -24,14 +24,32 @@ def synthesize_work(stage: SynthesizeStage, find_model: FindModel) -> StageWork:
     candidates = float(stage.candidates or -(-(stage.items or 1) // max(stage.kept_share, 1e-6)))
     item_tokens = stage.response_tokens.mean + (stage.reasoning_tokens.mean if stage.reasoning_tokens else 0.0)
     prompt = stage.prompt_tokens.mean
-    writes = [ServedModel("teacher", stage.teacher, candidates, prompt, item_tokens, stage.response_tokens)]
+    models = [
+        ServedModel(
+            role="teacher",
+            served=stage.teacher,
+            samples=candidates,
+            prompt_tokens=prompt,
+            response_tokens=item_tokens,
+            lengths=stage.response_tokens,
+        )
+    ]
     runs = candidates
     if stage.student is not None:
         attempts = candidates * stage.student.attempts
         lengths = stage.student.response_tokens or stage.response_tokens
-        writes.append(ServedModel("student", stage.student, attempts, prompt, lengths.mean, lengths))
+        models.append(
+            ServedModel(
+                role="student",
+                served=stage.student,
+                samples=attempts,
+                prompt_tokens=prompt,
+                response_tokens=lengths.mean,
+                lengths=lengths,
+            )
+        )
         runs += attempts
-    generations, apis = hosted(writes, find_model, stage.rollout)
+    generations, apis = hosted(models, find_model, stage.rollout)
     need = sandbox_need(stage.sandbox, default_profile="judge")
     accepted = candidates * stage.kept_share
     rows = (

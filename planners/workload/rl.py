@@ -106,8 +106,14 @@ def _learning(stage: RlcefStage, model: ModelShape, main: Generation) -> Trainin
 def _judges(stage: RlcefStage, samples: float) -> Iterator[ServedModel]:
     for number, judge in enumerate(stage.judges, 1):
         named = [other.name for other in stage.judges[:number]].count(judge.name) == 1 and judge.name
-        prompt, response = judge.prompt_tokens.mean, judge.response_tokens
-        yield ServedModel(f"judge {named or number}", judge, samples * judge.share, prompt, response.mean, response)
+        yield ServedModel(
+            role=f"judge {named or number}",
+            served=judge,
+            samples=samples * judge.share,
+            prompt_tokens=judge.prompt_tokens.mean,
+            response_tokens=judge.response_tokens.mean,
+            lengths=judge.response_tokens,
+        )
 
 
 def _evaluation(stage: RlcefStage, main: Generation) -> Generation:

@@ -6,15 +6,13 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from planners.physics.sandbox import Service
-from planners.spec.profiles import shown
 from planners.workload.stage_work import SandboxWork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from planners.spec.lengths import Durations
     from planners.spec.profiles import Assumed, SandboxNeed
-    from planners.workload.stage_work import StageWork
 
 STREAMED_OVERLAP = 0.8
 """Share of the generation time in which finished samples are judged: rewards stream while others are still being
@@ -62,28 +60,3 @@ class SandboxStarts:
     """None: not measured there; `source` says so."""
     per_second_per_node: float | None = None
     source: str
-
-
-def with_starts(work: StageWork, starts: SandboxStarts | None) -> StageWork:
-    """`work` with measured starts, where the spec leaves them to profile `judge`: others start more."""
-    wanted = work.sandbox_work
-    if starts is None or wanted is None or wanted.profile != "judge":
-        return work
-    start, rate = (f"{work.stage}.sandbox.{field}" for field in ("start_seconds", "starts_per_second_per_node"))
-    measured = {start: starts.start_seconds, rate: starts.per_second_per_node}
-    assumed = {row.name for row in work.assumed}
-    if starts.start_seconds is not None and start in assumed:
-        wanted = replace(wanted, start_seconds=starts.start_seconds)
-    if starts.per_second_per_node is not None and rate in assumed:
-        wanted = replace(wanted, starts_per_second_per_node=starts.per_second_per_node)
-    return replace(
-        work, sandbox_work=wanted, assumed=tuple(_as_measured(row, measured, starts) for row in work.assumed)
-    )
-
-
-def _as_measured(row: Assumed, measured: Mapping[str, object], starts: SandboxStarts) -> Assumed:
-    if row.name not in measured:
-        return row
-    if measured[row.name] is None:
-        return replace(row, source=f"{row.source}; {starts.source}")
-    return replace(row, value=shown(measured[row.name]), source=starts.source)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from planners.physics.columns import UNKNOWN
 from planners.physics.lengths import log_sd_from_p95
@@ -13,17 +14,20 @@ if TYPE_CHECKING:
 
     from planners.domain import ModelShape
     from planners.spec.lengths import Lengths
-    from planners.spec.models import ModelRef, Served
+    from planners.spec.models import ApiModel, ModelRef, Served
     from planners.spec.options import RolloutOptions
 
     FindModel = Callable[[ModelRef], ModelShape]
 
 TAIL_FACTOR = 4.0
 """Longest over mean of a generation without a stated cap.  Assumption."""
+TURNS_LOG_SD = 0.5
+"""Log standard deviation of the tokens of a trajectory of many turns.  Assumption."""
 
 
-class ServedModel(NamedTuple):
-    """One model and what it generates: tokens read and written per sample; `lengths`: of one part of the response."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """One model and what it generates.  Tokens are means per sample and turn."""
 
     role: str
     served: Served
@@ -31,41 +35,74 @@ class ServedModel(NamedTuple):
     prompt_tokens: float
     response_tokens: float
     lengths: Lengths
+    """Of the response, or of its main part."""
+    longest: float | None = None
+    """Tokens of the longest response of all turns; None = TAIL_FACTOR times the mean."""
+    samples_per_prompt: float = 1.0
+    turns: float = 1.0
+    observation_tokens: float = 0.0
+    tool_seconds: float = 0.0
+    concurrency: int | None = None
+    cached_share: float | None = None
+    """Of the input tokens of an API, where the user states it."""
 
 
 def hosted(
-    writes: Iterable[ServedModel], find_model: FindModel, options: RolloutOptions
+    models: Iterable[ServedModel], find_model: FindModel, options: RolloutOptions
 ) -> tuple[tuple[Generation, ...], tuple[ApiUse, ...]]:
     """Self-hosted models as generations, the others as API uses."""
     generations: list[Generation] = []
     apis: list[ApiUse] = []
-    for role, served, samples, prompt, response, lengths in writes:
-        if served.api is not None:
-            apis.append(
-                ApiUse(
-                    role=role,
-                    api=served.api,
-                    input_tokens=samples * prompt,
-                    cached_input_tokens=0.0,
-                    output_tokens=samples * response,
-                    requests=samples,
-                )
-            )
-        elif served.model is not None:
-            _, spread, longest = length_fields(lengths, response * TAIL_FACTOR)
-            generations.append(
-                Generation(
-                    role=role,
-                    model=find_model(served.model),
-                    options=options,
-                    samples=samples,
-                    prompt_tokens=max(prompt, 1.0),
-                    response_tokens=max(response, 1.0),
-                    response_log_sd=spread,
-                    max_response_tokens=max(longest, response, 1.0),
-                )
-            )
+    for model in models:
+        if model.served.api is not None:
+            apis.append(_api_use(model, model.served.api))
+        elif model.served.model is not None:
+            generations.append(_generation(model, find_model(model.served.model), options))
     return tuple(generations), tuple(apis)
+
+
+def _generation(model: ServedModel, shape: ModelShape, options: RolloutOptions) -> Generation:
+    one_turn, total = model.turns == 1, model.response_tokens * model.turns
+    limit = model.response_tokens * TAIL_FACTOR if model.longest is None else model.longest
+    _, log_sd, longest = length_fields(model.lengths, limit)
+    return Generation(
+        role=model.role,
+        model=shape,
+        options=options,
+        samples=model.samples,
+        prompt_tokens=max(model.prompt_tokens, 1.0),
+        response_tokens=max(total, 1.0),
+        response_log_sd=log_sd if one_turn else TURNS_LOG_SD,
+        max_response_tokens=max(longest if one_turn else limit, total, 1.0),
+        samples_per_prompt=model.samples_per_prompt,
+        turns=model.turns,
+        tool_seconds=model.tool_seconds,
+        tool_tokens=model.observation_tokens,
+        concurrency=model.concurrency,
+    )
+
+
+def _api_use(model: ServedModel, api: ApiModel) -> ApiUse:
+    """Tokens that the provider bills.  Every turn sends the whole context again; all but its newest part is cached.
+
+    input = Σ over turns of (prompt + (response + observation) × turns before) = T·p + (r + o)·T(T-1)/2; what was sent
+    in the turn before is cached unless `cached_share` says otherwise.
+    """
+    turns, growth = model.turns, model.response_tokens + model.observation_tokens
+    tokens = turns * model.prompt_tokens + growth * turns * (turns - 1) / 2.0
+    fresh = model.prompt_tokens + growth * (turns - 1)
+    share = 1.0 - fresh / max(tokens, 1e-9) if model.cached_share is None and turns > 1 else model.cached_share or 0.0
+    return ApiUse(
+        role=model.role,
+        api=api,
+        input_tokens=model.samples * tokens * (1.0 - share),
+        cached_input_tokens=model.samples * tokens * share,
+        output_tokens=model.samples * model.response_tokens * turns,
+        requests=model.samples,
+        turns_per_request=turns,
+        tool_seconds=model.tool_seconds,
+        concurrency=None if model.concurrency is None else float(model.concurrency),
+    )
 
 
 def short(name: str) -> str:
