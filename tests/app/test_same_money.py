@@ -18,7 +18,7 @@ from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Intent
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs.clock import SteadyClock
-from clusterctl.runs.follow import progress_text
+from clusterctl.runs.render import progress_text
 from clusterctl.runs.run import open_run
 from clusterctl.runs.status import state_of
 from clusterctl.runs.up import decide, prepare
