@@ -13,7 +13,7 @@ from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Job
 from clusterctl.targets.local import SANDBOX, TELEMETRY, TRAINER
 from clusterctl.telemetry import MARKS_VARIABLE, PHASES_VARIABLE
-from clusterctl.telemetry.phases import socket_path
+from clusterctl.telemetry.phase_socket import socket_path
 from clusterctl.telemetry.settings import Settings, installed, written_store
 from planners.plan.value import Plan
 from planners.spec.profiles import sandbox_need

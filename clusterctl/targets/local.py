@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from clusterctl.sandbox.orphans import orphans
+from clusterctl.sandbox.orphaned_sandboxes import orphans
 from clusterctl.targets.base import Job, Leftover, LogLine, RunRef
 from clusterctl.targets.log_times import read_times
 from clusterctl.targets.processes import (
