@@ -4,67 +4,104 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
 
-from clusterctl.errors import Interrupted, StateError
+from clusterctl.errors import ClusterctlError, Interrupted, StateError
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.bill import planned_against_actual
-from clusterctl.runs.down import end_run, look
-from clusterctl.runs.render import bill_text, saved_text
-from clusterctl.runs.run import open_run
-from clusterctl.runs.up import ensure_supervisor
-from clusterctl.ui.terminal import terminal
+from clusterctl.runs.down import end_run, end_tagged, look, tagged_things
+from clusterctl.runs.forecast import run_forecast
+from clusterctl.runs.render import bill_text, ending_text, saved_text
+from clusterctl.runs.run import OpenRun, open_run
+from clusterctl.runs.status import live_slots
+from clusterctl.runs.watching import ensure_watched
+from clusterctl.ui.terminal import ask, terminal
+
+if TYPE_CHECKING:
+    from clusterctl.ledger.ledger import Ledger
 
 
 def down(
     run: Annotated[str, Argument(help="Run: its id, the start of it, or its name.")],
     *,
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """End a run, whatever state it is in, and print planned against actual.
+    """End a run: its jobs save their work and end, then its machines are released; planned against actual.
 
-    Its jobs are asked to save their work and end; logs and results stay, and `clusterctl up RUN` goes on. It does not
-    ask, and may be repeated.
+    Shows what it will end, and asks. Logs, checkpoint and results are kept; `clusterctl up RUN` goes on from them.
+    May be repeated, from any state.
     """
     store = user_data_dir()
-    with open_ledger() as ledger, Interrupt() as interrupt:
-        row = ledger.get_run(run)
-        opened = open_run(ledger, store, row.run_id)
+    try:
+        ledger = open_ledger()
+    except StateError as error:
+        _end_without_ledger(store, run, error, yes=yes)
+        return
+    with ledger, Interrupt() as interrupt:
+        opened = open_run(ledger, store, ledger.get_run(run).run_id)
+        row = ledger.get_run(opened.run_id)
         if row.state in LIVE:
-            typer.echo(f"{row.run_id}: its jobs are asked to save their work and end", err=True)
+            ahead = run_forecast(ledger, row, opened.plan, opened.clock.now())
+            typer.echo(ending_text(row, live_slots(ledger, row.run_id), ahead), err=True)
+            if not ask("end it?", yes=yes):
+                raise ClusterctlError("not ended")
             if not end_run(opened, go_on=interrupt.wanted):
-                ensure_supervisor(ledger, store, row.run_id)
+                ensure_watched(opened)
                 raise Interrupted(
-                    f"{row.run_id} is being ended by its supervisor",
-                    hint=f"`clusterctl down {row.run_id}` waits for it and prints the bill",
+                    f"{opened.run_id} is being ended by its supervisor",
+                    hint=f"`clusterctl down {opened.run_id}` waits for it and prints the bill",
                 )
-        left = look(opened)
-        if left:
-            names = ", ".join(f"{item.role or item.kind} {item.address}" for item in left)
-            raise StateError(
-                f"{row.run_id}: still there: {names}", hint="`clusterctl down` again, or `clusterctl sweep`"
-            )
-        lines, ended = planned_against_actual(opened), ledger.get_run(row.run_id)
-        if as_json:
-            shown = {
-                "run": row.run_id,
-                "state": ended.state,
-                "note": ended.note,
-                "left": [],
-                "folder": str(opened.folder.path),
-                "lines": [asdict(line) for line in lines],
-            }
-            typer.echo(json.dumps(shown, indent=2))
-            return
-        done = next(iter(ledger.steps(row.run_id, last=1)), None)
-        note = f": {ended.note}" if ended.note else ""
-        typer.echo(
-            f"{row.run_id} has {ended.state}{note}; nothing left running; its folder is kept\n\n"
-            f"{bill_text(lines, done, columns=terminal().columns)}\n\n{saved_text(opened.folder)}"
-        )
+        _show_end(ledger, opened, as_json=as_json)
+
+
+def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:
+    """The bill, once nothing of the run is left.  Raises StateError where something is."""
+    left = look(opened)
+    if left:
+        names = ", ".join(f"{item.role or item.kind} {item.address}" for item in left)
+        hint = "`clusterctl down` again, or `clusterctl sweep`"
+        raise StateError(f"{opened.run_id}: still there: {names}", hint=hint)
+    lines, ended = planned_against_actual(opened), ledger.get_run(opened.run_id)
+    if as_json:
+        shown = {
+            "run": ended.run_id,
+            "state": ended.state,
+            "note": ended.note,
+            "left": [],
+            "folder": str(opened.folder.path),
+            "lines": [asdict(line) for line in lines],
+        }
+        typer.echo(json.dumps(shown, indent=2))
+        return
+    done = next(iter(ledger.steps(ended.run_id, last=1)), None)
+    note = f": {ended.note}" if ended.note else ""
+    typer.echo(
+        f"{ended.run_id} has {ended.state}{note}; nothing left running; its folder is kept\n\n"
+        f"{bill_text(lines, done, columns=terminal().columns)}\n\n{saved_text(opened.folder)}"
+    )
+
+
+def _end_without_ledger(store: Path, run: str, error: StateError, *, yes: bool) -> None:
+    """The ledger can't be read: what carries the run's tags is ended all the same.  Raises the error after that."""
+    things = tagged_things(store, run)
+    if not things:
+        raise error
+    names = ", ".join(f"{thing.role or thing.kind} {thing.address}" for thing in things)
+    typer.echo(f"{error.message}\nthese carry the tags of {run}: {names}", err=True)
+    if not ask("end them?", yes=yes):
+        raise ClusterctlError("not ended")
+    end_tagged(store, things)
+    left = tagged_things(store, run)
+    raise StateError(
+        f"{error.message}; {len(things) - len(left)} of {len(things)} processes of {run} were ended by their tags, "
+        "and its bill is not closed",
+        hint=f"{error.hint}, then `clusterctl down {run}` again",
+    )

@@ -17,8 +17,7 @@ from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.time_options import moment
-from clusterctl.targets.base import LogLine
-from clusterctl.targets.local import SUPERVISOR
+from clusterctl.targets.base import SUPERVISOR, LogLine
 from clusterctl.ui.streams import printable
 
 FOLLOW_SECONDS = 0.3

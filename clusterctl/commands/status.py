@@ -16,7 +16,7 @@ from clusterctl.paths import user_data_dir
 from clusterctl.runs.render import page, table
 from clusterctl.runs.run import open_run
 from clusterctl.runs.status import RunState, as_data, state_of
-from clusterctl.runs.up import ensure_supervisor
+from clusterctl.runs.watching import Watched, ensure_watched
 from clusterctl.ui.formats import when
 from clusterctl.ui.streams import emit, printable
 from clusterctl.ui.terminal import Redrawn, terminal
@@ -60,8 +60,8 @@ def _states(ledger: Ledger, runs: list[Run], *, closely: bool) -> tuple[list[Run
     for row in runs:
         try:
             opened = open_run(ledger, store, row.run_id)
-            adopted = row.state in LIVE and ensure_supervisor(ledger, store, row.run_id) and row.started_at is not None
-            states.append(state_of(opened, adopted=adopted, closely=closely))
+            watched = ensure_watched(opened) if row.state in LIVE else Watched.YES
+            states.append(state_of(opened, watched=watched, closely=closely))
         except ClusterctlError as error:
             problem = {"what": error.message, "fix": error.hint or ""}
             broken.append({"run": row.run_id, "name": row.name, "state": row.state, "problems": [problem]})

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 from typer import Option
 
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import LIVE, Run
+from clusterctl.ledger.rows import LIVE, Resource, Run
 from clusterctl.paths import user_data_dir
+from clusterctl.targets import targets
 from clusterctl.targets.base import Leftover
-from clusterctl.targets.local import LocalTarget
 from clusterctl.ui.formats import charged_usd, elapsed, size
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import draw_text, right
 from clusterctl.ui.terminal import ask, terminal
+from planners.costs.tables import MACHINE
 from planners.runs.limits import SECONDS_PER_HOUR, owed
 
 
@@ -35,34 +37,41 @@ def sweep(
     """
     with open_ledger() as ledger:
         runs = {run.run_id: run for run in ledger.runs()}
-    target = LocalTarget(user_data_dir())
+        prices = {name: _usd_per_hour(ledger.resources(name)) for name in runs}
+    places = targets(user_data_dir())
     live = frozenset(name for name, run in runs.items() if run.state in LIVE)
-    found = target.leftovers(live, frozenset(runs))
+    found = [(place, item) for place in places for item in place.leftovers(live, frozenset(runs))]
     now = datetime.now(tz=UTC)
-    rows = [_row(item, runs.get(item.run_id), now) for item in found]
+    items = [item for _, item in found]
+    rows = [_row(item, runs.get(item.run_id), prices.get(item.run_id), now) for item in items]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        emit(f"{_text(found, rows)}\n")
+        emit(f"{_text(items, rows)}\n")
     if not found or (as_json and not yes):
         return
     if ask(f"remove {'it' if len(found) == 1 else f'all {len(found)}'}?", yes=yes):
-        for item in found:
-            target.remove(item)
-        left = [item for item in target.leftovers(live, frozenset(runs)) if item in found]
+        for place, item in found:
+            place.remove(item)
+        left = [item for place in places for item in place.leftovers(live, frozenset(runs)) if item in items]
         typer.echo(f"removed {len(found) - len(left)} of {len(found)}", err=as_json)
 
 
-def _row(item: Leftover, run: Run | None, now: datetime) -> dict[str, Any]:
+def _usd_per_hour(resources: Sequence[Resource]) -> Decimal | None:
+    """Of the machines that a run had last; None while a price is unknown, or where it had none."""
+    last = {r.resource_id.rpartition("/")[0]: r.usd_per_hour for r in resources if r.kind == MACHINE}
+    known = [price for price in last.values() if price is not None]
+    return sum(known, Decimal(0)) if last and len(known) == len(last) else None
+
+
+def _row(item: Leftover, run: Run | None, usd_per_hour: Decimal | None, now: datetime) -> dict[str, Any]:
     """One leftover as data.  Its cost is that of the machine since the run's bill ended, or since it began; null =
     unknown."""
     since = max(item.since, run.ended_at) if run is not None and run.ended_at else item.since
     seconds = max((now - since).total_seconds(), 0.0)
     usd = None
-    if item.kind == "process" and run is not None:
-        from decimal import Decimal
-
-        usd = owed(Decimal(str(seconds)) / SECONDS_PER_HOUR, run.usd_per_hour)
+    if item.kind in {"process", "machine"} and run is not None:
+        usd = owed(Decimal(str(seconds)) / SECONDS_PER_HOUR, usd_per_hour)
     return {
         "kind": item.kind,
         "role": item.role,

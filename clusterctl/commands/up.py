@@ -13,7 +13,6 @@ from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.interrupt import Interrupt
-from clusterctl.jobs.quickstart import check_packages
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.locks import run_lock
 from clusterctl.ledger.rows import Run
@@ -23,8 +22,10 @@ from clusterctl.runs.follow import follow
 from clusterctl.runs.forecast import planned_forecast, run_forecast
 from clusterctl.runs.preflight import Allowed, check_money
 from clusterctl.runs.render import preview_text
-from clusterctl.runs.run import open_run, target_of
-from clusterctl.runs.up import Launch, UpAction, check_limits_left, decide, ensure_supervisor, prepare
+from clusterctl.runs.run import open_run
+from clusterctl.runs.up import Launch, UpAction, check_limits_left, decide, prepare
+from clusterctl.runs.watching import ensure_watched
+from clusterctl.targets import target_of
 from clusterctl.telemetry.settings import installed
 from clusterctl.ui.terminal import ask
 from planners.plan.value import Plan
@@ -68,7 +69,7 @@ def up(
     usd, hours = _amount("--limit-usd", limit_usd), _amount("--limit-hours", limit_hours)
     with open_ledger() as ledger:
         plan, only = _meant(ledger, store, what, now)
-        target_of(plan, store)
+        target_of(plan, store).check(plan)
         launch = decide(ledger, store, plan, only=only, again=again)
         limits = RunLimits.of(plan, usd=usd, hours=hours)
         if (run := launch.run) is not None:  # they win over the run's, and those over the spec's
@@ -77,21 +78,20 @@ def up(
         if run is not None:
             ahead = run_forecast(ledger, run, plan, now, limits=limits, goes_on=True)
         _show(plan, launch, ahead, as_json=as_json)
-        if launch.deed is not UpAction.FOLLOW:
-            check_packages(plan)
+        if launch.action is not UpAction.FOLLOW:
             check_limits_left(ahead.spent, launch, limits)
             check_money(plan, allowed, ahead, now=now)
         if dry_run:
             return
-        question = "start it?" if launch.deed is UpAction.START else "go on with it?"
-        if launch.deed is not UpAction.FOLLOW and not ask(question, yes=yes):
+        question = "start it?" if launch.action is UpAction.START else "go on with it?"
+        if launch.action is not UpAction.FOLLOW and not ask(question, yes=yes):
             raise ClusterctlError("not started")
         with Interrupt() as interrupt:
             with run_lock(ledger, plan.name, "up", wait_seconds=LOCK_SECONDS):
-                launch = decide(ledger, store, plan, only=only, again=again and launch.deed is UpAction.START)
+                launch = decide(ledger, store, plan, only=only, again=again and launch.action is UpAction.START)
                 seen = ledger.events(launch.run_id)
                 prepare(ledger, store, plan, launch, limits)
-                ensure_supervisor(ledger, store, launch.run_id, wait=True)
+                ensure_watched(open_run(ledger, store, launch.run_id), wait=True)
             if not installed():
                 typer.echo("not measured: `pip install 'clusterctl[telemetry]'` adds telemetry", err=True)
             if detach:
@@ -101,7 +101,6 @@ def up(
             steps = ledger.steps(launch.run_id, last=1)
             follow(
                 open_run(ledger, store, launch.run_id),
-                store,
                 interrupt,
                 as_json=as_json,
                 since_seq=seen[-1].seq if seen else 0,
@@ -136,7 +135,7 @@ def _show(plan: Plan, launch: Launch, ahead: Forecast, *, as_json: bool) -> None
     money: dict[str, Any] = {"usd": plan.usd.model_dump(), "hours": plan.hours.model_dump(), "at_least": plan.at_least}
     row = {
         "kind": "plan",
-        "action": launch.deed.value,
+        "action": launch.action.value,
         "run": launch.run_id,
         "plan": plan.id,
         "name": plan.name,

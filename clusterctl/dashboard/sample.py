@@ -98,7 +98,6 @@ def _record_run(ledger: Ledger, run: dict[str, Any]) -> None:
             created_at=created_at,
             limit_usd=_decimal(run["limit_usd"]),
             limit_hours=_decimal(run["limit_hours"]),
-            usd_per_hour=_decimal(run["usd_per_hour"]),
             labels={"team": run["team"], "simulated": "true"},
         )
     )

@@ -1,19 +1,18 @@
-"""The commands that a run's roles execute on this machine."""
+"""The commands of a quickstart's roles on this machine."""
 
 from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.paths import bundle_root, user_data_dir
-from clusterctl.runs.folder import RunFolder
-from clusterctl.specfile.write import write_atomic
-from clusterctl.targets.base import Job
-from clusterctl.targets.local import SANDBOX, TELEMETRY, TRAINER
-from clusterctl.telemetry import MARKS_VARIABLE, PHASES_VARIABLE
-from clusterctl.telemetry.phase_socket import socket_path
+from clusterctl.jobs import Job
+from clusterctl.paths import bundle_root
+from clusterctl.telemetry import PHASES_VARIABLE, REPORTS_VARIABLE
+from clusterctl.telemetry.phases import socket_path
 from clusterctl.telemetry.settings import Settings, installed, written_store
 from planners.plan.value import Plan
 from planners.spec.profiles import sandbox_need
@@ -38,8 +37,8 @@ def quickstart_stage(spec: RunSpec) -> RlcefStage:
     )
 
 
-def check_packages(plan: Plan) -> None:
-    """Raises ClusterctlError where the plan's trainer needs packages that this installation lacks."""
+def check_quickstart(plan: Plan) -> None:
+    """Raises SpecError for another kind of run, ClusterctlError where its trainer needs packages that are missing."""
     if quickstart_stage(RunSpec.model_validate(plan.spec)).model == QUICKSTART_LLAMA:
         needed = ("datasets", "torch", "transformers", "trl")
         if absent := [package for package in needed if find_spec(package) is None]:
@@ -49,54 +48,51 @@ def check_packages(plan: Plan) -> None:
             )
 
 
-def local_jobs(spec: RunSpec, folder: RunFolder) -> dict[str, Job]:
-    """Command of every role: telemetry where its extra is installed.  The sandbox's port is chosen once and kept."""
+def quickstart_jobs(plan: Plan, folder: Path, *, store: Path, port: str | None) -> Mapping[str, Job]:
+    """Command of every role; telemetry where its extra is installed.
+
+    folder: the run's; port: of the sandbox's last start, so that a trainer finds the next one; None = choose one.
+    """
+    spec = RunSpec.model_validate(plan.spec)
     stage = quickstart_stage(spec)
     need = sandbox_need(stage.sandbox, default_profile="judge")
-    port = _port(folder)
+    port = port or _free_port()
     workers = max(1, round(spec.fleet.machines[0].vcpus / need.cpus)) if spec.fleet.machines else 2
     memory_mib = max(round(need.memory_gib * MIB_PER_GIB), LEAST_MEMORY_MIB)
-    python, sandbox_url = (sys.executable, "-P", "-m"), f"http://127.0.0.1:{port}"
-    agent = Settings(
-        store=written_store(),
-        node=socket.gethostname(),
-        listen="127.0.0.1:0",
-        sandboxes=(sandbox_url,),
-        metrics_files=(str(folder.metrics),),
-    )
-    return ({TELEMETRY: Job(command=tuple(agent.command()))} if installed() else {}) | {
-        SANDBOX: Job(command=(*python, "clusterctl.jobs.sandbox_role", str(port), str(workers), str(memory_mib))),
-        TRAINER: Job(
-            command=(
-                sys.executable,
-                "-P",
-                str(bundle_root() / "examples" / "quickstart" / "trainer.py"),
-                "--run-dir",
-                str(folder.path),
-                "--sandbox-url",
-                sandbox_url,
-                "--steps",
-                str(stage.steps),
-                "--prompts",
-                str(stage.prompts_per_step),
-                "--samples",
-                str(stage.samples_per_prompt),
-                *(["--trl"] if stage.model == QUICKSTART_LLAMA else []),
-            ),
-            environment={
-                "PYTHONPATH": str(bundle_root()),
-                PHASES_VARIABLE: str(socket_path(user_data_dir())),
-                MARKS_VARIABLE: str(folder.marks),
-            },
-        ),
+    sandbox_url = f"http://127.0.0.1:{port}"
+    sandbox = (sys.executable, "-P", "-m", "clusterctl.jobs.sandbox_role", port, str(workers), str(memory_mib))
+    trainer = {
+        "--run-dir": str(folder),
+        "--sandbox-url": sandbox_url,
+        "--steps": str(stage.steps),
+        "--prompts": str(stage.prompts_per_step),
+        "--samples": str(stage.samples_per_prompt),
     }
+    script = str(bundle_root() / "examples" / "quickstart" / "trainer.py")
+    options = [word for option in trainer.items() for word in option]
+    options += ["--trl"] if stage.model == QUICKSTART_LLAMA else []
+    environment = {
+        "PYTHONPATH": str(bundle_root()),
+        PHASES_VARIABLE: str(socket_path(store)),
+        REPORTS_VARIABLE: str(folder / "reports.jsonl"),
+    }
+    jobs = {
+        "sandbox": Job(command=sandbox, tags={"port": port}),
+        "trainer": Job(command=(sys.executable, "-P", script, *options), environment=environment),
+    }
+    if installed():
+        agent = Settings(
+            store=written_store(),
+            node=socket.gethostname(),
+            listen="127.0.0.1:0",
+            sandboxes=(sandbox_url,),
+            metrics_files=(str(folder / "metrics.prom"),),
+        )
+        jobs["telemetry"] = Job(command=tuple(agent.command()))
+    return jobs
 
 
-def _port(folder: RunFolder) -> int:
-    if folder.port.exists():
-        return int(folder.port.read_text("ascii"))
+def _free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    write_atomic(folder.port, str(port))
-    return port
+        return str(probe.getsockname()[1])

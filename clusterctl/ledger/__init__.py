@@ -11,6 +11,7 @@ from clusterctl.paths import user_data_dir
 
 if TYPE_CHECKING:
     from clusterctl.ledger.ledger import Ledger as Ledger
+    from clusterctl.ledger.store import Store
 
 
 def _utc_now() -> datetime:
@@ -20,6 +21,13 @@ def _utc_now() -> datetime:
 def ledger_url() -> str:
     """CLUSTERCTL_LEDGER, else `ledger.db` in the user's data folder."""
     return os.environ.get("CLUSTERCTL_LEDGER") or str(user_data_dir() / "ledger.db")
+
+
+def lock_store(url: str | None = None) -> Store:
+    """The ledger's database for its locks alone: it need not be readable yet.  Raises SpecError."""
+    from clusterctl.ledger.store import Store, parse_url
+
+    return Store(parse_url(url or ledger_url()), wait_seconds=5.0, now=_utc_now)
 
 
 def open_ledger(url: str | None = None, *, wait_seconds: float = 5.0, now: Callable[[], datetime] = _utc_now) -> Ledger:

@@ -14,8 +14,8 @@ from sqlalchemy import func, or_, select, update
 
 from clusterctl.errors import SpecError, StateError
 from clusterctl.ledger.books import BillBook, FactorBook
-from clusterctl.ledger.resources import ResourceBook
-from clusterctl.ledger.rows import LIVE, Desired, Event, Phase, Run, RunState, Step, StoredPlan
+from clusterctl.ledger.resources import ResourceBook, book_costs
+from clusterctl.ledger.rows import LIVE, Desired, Event, Phase, ReportBatch, Run, RunState, Step, StoredPlan
 from clusterctl.ledger.store import insert_once, upsert, values_of
 from clusterctl.ledger.tables import EVENTS, PHASES, PLANS, RUNS, STEPS
 
@@ -93,7 +93,7 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         """What has become of the run.  Its first start and, once it has ended, its first end are kept."""
         changes: dict[str, Any] = {"state": state, "note": RUNS.c.note if note is None else note, "ended_at": None}
         moment = at or self.now()
-        if state in {"starting", "running"}:
+        if state in LIVE and state not in {"wanted", "stopping"}:
             changes["started_at"] = func.coalesce(RUNS.c.started_at, moment)
         if state not in LIVE:
             changes["ended_at"] = func.coalesce(RUNS.c.ended_at, moment)
@@ -162,6 +162,46 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         row = Step(run_id=run_id, stage=stage, step=step, of=of, at=at, metrics=finite)
         self.write(lambda connection: upsert(connection, STEPS, values_of(row), "run_id", "stage", "step"))
 
+    def record_phase(self, run_id: str, stage: str, phase: str, step: int, *, seconds: float, at: datetime) -> None:
+        """A phase of a step took so long; done again after a recovery, the later one counts."""
+        row = Phase(run_id=run_id, stage=stage, phase=phase, step=step, seconds=seconds, at=at)
+        self.write(lambda connection: upsert(connection, PHASES, values_of(row), "run_id", "stage", "phase", "step"))
+
+    def record_reports(self, run_id: str, batch: ReportBatch) -> bool:
+        """What a job has reported, with the position up to which it was read: all of it or nothing.
+
+        Whether it was recorded: a batch that begins elsewhere than the last one ended has been recorded by another.
+        A step that is done again after a recovery replaces the earlier one.
+        """
+
+        def act(connection: Connection) -> bool:
+            mine = select(RUNS.c.reports_byte).where(RUNS.c.run_id == run_id).with_for_update()
+            if connection.scalar(mine) != batch.from_byte:
+                return False
+            for table, rows, keys in (
+                (STEPS, batch.steps, ("run_id", "stage", "step")),
+                (PHASES, batch.phases, ("run_id", "stage", "phase", "step")),
+            ):
+                newest = {tuple(getattr(row, key) for key in keys): row for row in rows}
+                for row in newest.values():
+                    upsert(connection, table, values_of(row), *keys)
+            book_costs(connection, batch)
+            changes: dict[str, Any] = {"reports_byte": batch.to_byte}
+            if batch.progress_at is not None:
+                changes["progress_at"] = batch.progress_at
+            connection.execute(update(RUNS).where(RUNS.c.run_id == run_id).values(changes))
+            return True
+
+        return self.write(act)
+
+    def beat(self, run_id: str, *, at: datetime, boot_id: str, uptime_seconds: float) -> None:
+        """Somebody watches the run at this moment."""
+        self._change_run(run_id, {"beat_at": at, "beat_boot_id": boot_id, "beat_uptime_seconds": uptime_seconds})
+
+    def set_alternative(self, run_id: str, number: int) -> None:
+        """The run goes on with this alternative of its plan; 0 = the plan's own fleet."""
+        self._change_run(run_id, {"alternative": number})
+
     def steps(self, run_id: str, *, last: int | None = None, after: datetime | None = None) -> tuple[Step, ...]:
         """The run's steps, or its last ones, or those done after a moment, in the order in which they were done."""
         query = select(STEPS).where(STEPS.c.run_id == run_id).order_by(STEPS.c.at.desc(), STEPS.c.step.desc())
@@ -172,11 +212,6 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         """When the last step was done; None before the first."""
         last = select(STEPS).where(STEPS.c.run_id == run_id).order_by(STEPS.c.at.desc()).limit(1)
         return next((step.at for step in self.rows(Step, last)), None)
-
-    def record_phase(self, run_id: str, stage: str, phase: str, step: int, *, seconds: float, at: datetime) -> None:
-        """A phase of a step took so long; done again after a recovery, the later one counts."""
-        row = Phase(run_id=run_id, stage=stage, phase=phase, step=step, seconds=seconds, at=at)
-        self.write(lambda connection: upsert(connection, PHASES, values_of(row), "run_id", "stage", "phase", "step"))
 
     def phases(self, run_id: str, phase: str | None = None) -> tuple[Phase, ...]:
         """The run's phases, or those of one name, in the order in which they were done."""

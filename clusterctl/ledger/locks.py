@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from clusterctl.errors import StateError
-from clusterctl.ledger.store import process_name
 
 if TYPE_CHECKING:
     from clusterctl.ledger.store import Store
@@ -26,6 +26,15 @@ PAUSE_SECONDS = 0.05
 
 class LockHeldError(StateError):
     """Another live process holds the lock."""
+
+
+class LockLostError(StateError):
+    """The lock went with the server that had it; another may have it now."""
+
+
+def process_name() -> str:
+    """This process as others are told of it."""
+    return f"clusterctl process {os.getpid()} on {socket.gethostname()}"
 
 
 @contextlib.contextmanager
@@ -86,7 +95,10 @@ def _server_lock(store: Store, name: str, wait_seconds: float) -> Iterator[Check
                 return session.scalar(text(query), {"key": key})
 
         def check() -> None:
-            ask("SELECT :key")  # this very session: it is never opened anew
+            try:
+                ask("SELECT :key")  # this very session: it is never opened anew
+            except StateError as error:
+                raise LockLostError(error.message, hint=error.hint) from error
 
         _wait(lambda: bool(ask("SELECT pg_try_advisory_lock(:key)")), lambda: str(ask(owner) or ""), name, wait_seconds)
         try:

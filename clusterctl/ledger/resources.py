@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from clusterctl.errors import StateError
-from clusterctl.ledger.rows import LIVE, Bill, Cost, CostLine, Intent, Resource
+from clusterctl.ledger.rows import LIVE, Bill, Cost, CostLine, Intent, ReportBatch, ReportedCost, Resource
 from clusterctl.ledger.store import Store, insert_once, upsert, values_of
 from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
 from planners.runs.limits import owed
@@ -52,10 +52,15 @@ class ResourceBook(Store):
             )
         return stored
 
-    def mark_gone(self, resource_id: str, *, at: datetime | None = None) -> Resource:
+    def ask_stop(self, resource_id: str, *, at: datetime) -> Resource:
+        """It was asked to end at this moment; the first one counts."""
+        query = update(RESOURCES).where(RESOURCES.c.stop_asked_at.is_(None))
+        return self._change(resource_id, query.values(stop_asked_at=at))
+
+    def mark_gone(self, resource_id: str, *, at: datetime | None = None, cause: str = "") -> Resource:
         """It is no longer there, or was never made.  Call `extend_cost` as well where it is billed."""
         query = update(RESOURCES).where(RESOURCES.c.state != "gone")
-        return self._change(resource_id, query.values(state="gone", gone_at=at or self.now()))
+        return self._change(resource_id, query.values(state="gone", gone_at=at or self.now(), cause=cause))
 
     def set_price(self, resource_id: str, usd_per_hour: Decimal | None, *, source: str) -> Resource:
         """From the end of its last interval on it costs this; None = unknown."""
@@ -104,46 +109,9 @@ class ResourceBook(Store):
         self.get_resource(resource_id)
         return self.write(act)
 
-    def charge(
-        self,
-        intent: Intent,
-        *,
-        quantity: Decimal,
-        usd_per_unit: Decimal | None,
-        usd: Decimal | None,
-        mark: int,
-        since: datetime,
-        at: datetime,
-    ) -> None:
-        """Charge what a job reports at `at`: `quantity` at a price, or for `usd`, or at an unknown price.
-
-        mark: where the report ends in the run's marks; one that was counted changes nothing.  since: when the first
-        interval begins.  One interval grows while price and hour stay.  The resource is nothing that could be ended.
-        """
-        given = {field.name: getattr(intent, field.name) for field in fields(Intent)}
-        resource = Resource(**given, state="gone", intended_at=since, live_at=since, gone_at=since)
-
-        def act(connection: Connection) -> None:
-            insert_once(connection, RESOURCES, values_of(resource))
-            mine = select(COSTS).where(COSTS.c.resource_id == resource.resource_id).order_by(COSTS.c.from_at.desc())
-            row = connection.execute(mine.limit(1)).first()
-            last = None if row is None else Cost(**row._asdict())
-            if last is None or (last.mark or 0) < mark:
-                new = Cost(
-                    run_id=resource.run_id,
-                    resource_id=resource.resource_id,
-                    source=resource.price_source,
-                    from_at=max(since, last.to_at) if last else since,
-                    to_at=at,
-                    usd_per_hour=None,
-                    usd=usd,
-                    quantity=quantity,
-                    usd_per_unit=usd_per_unit,
-                    mark=mark,
-                )
-                upsert(connection, COSTS, values_of(_reported(new, last)), "resource_id", "from_at")
-
-        self.write(act)
+    def reported_costs(self, run_id: str) -> tuple[Cost, ...]:
+        """The intervals of what the run's job has reported."""
+        return self.rows(Cost, select(COSTS).where(COSTS.c.run_id == run_id, COSTS.c.quantity.is_not(None)))
 
     def costs(self, run_id: str) -> tuple[Cost, ...]:
         """Every interval of every resource of the run, by its beginning."""
@@ -189,18 +157,50 @@ def _extended(resource: Resource, last: Cost | None, until: datetime) -> Cost | 
     )
 
 
-def _reported(new: Cost, last: Cost | None) -> Cost:
-    """The new report, in one with the last interval if that is at the same price and of the same hour."""
-    quantity, usd = new.quantity or Decimal(0), new.usd
-    if last is not None and last.quantity is not None and new.to_at - last.from_at < REPORTS_TIME:
-        how = [(cost.usd_per_unit, cost.source, cost.usd is None and cost.usd_per_unit is None) for cost in (new, last)]
-        if how[0] == how[1]:
-            quantity += last.quantity
+def book_costs(connection: Connection, batch: ReportBatch) -> None:
+    """Charge what a job has reported, in order.  One interval grows while its price and hour stay."""
+    last: dict[str, Cost | None] = {}
+    changed: dict[tuple[str, datetime], Cost] = {}
+    for report in batch.costs:
+        identity = report.intent.resource_id
+        if identity not in last:
+            _book_resource(connection, report.intent, batch.since)
+            mine = select(COSTS).where(COSTS.c.resource_id == identity).order_by(COSTS.c.from_at.desc())
+            row = connection.execute(mine.limit(1)).first()
+            last[identity] = None if row is None else Cost(**row._asdict())
+        cost = last[identity] = _reported(report, last[identity], batch.since)
+        changed[identity, cost.from_at] = cost
+    for cost in changed.values():
+        upsert(connection, COSTS, values_of(cost), "resource_id", "from_at")
+
+
+def _book_resource(connection: Connection, intent: Intent, since: datetime) -> None:
+    given = {field.name: getattr(intent, field.name) for field in fields(Intent)}
+    resource = Resource(**given, state="gone", intended_at=since, live_at=since, gone_at=since)
+    insert_once(connection, RESOURCES, values_of(resource))
+
+
+def _reported(report: ReportedCost, last: Cost | None, since: datetime) -> Cost:
+    """The report's interval, in one with the last if that is at the same price and of the same hour."""
+    intent, quantity, usd = report.intent, report.quantity, report.usd
+    from_at, to_at = max(since, last.to_at) if last else since, report.at
+    if last is not None and last.quantity is not None and to_at - last.from_at < REPORTS_TIME:
+        unpriced = usd is None and report.usd_per_unit is None
+        same = (last.usd_per_unit, last.source, last.usd is None and last.usd_per_unit is None)
+        if same == (report.usd_per_unit, intent.price_source, unpriced):
+            from_at, to_at, quantity = last.from_at, max(to_at, last.to_at), quantity + last.quantity
             usd = None if usd is None or last.usd is None else usd + last.usd
-            new = replace(new, from_at=last.from_at, to_at=max(new.to_at, last.to_at))
-    if new.usd_per_unit is not None:
-        usd = owed(quantity, new.usd_per_unit)
-    return replace(new, quantity=quantity, usd=usd, to_at=max(new.to_at, new.from_at + timedelta.resolution))
+    return Cost(
+        run_id=intent.run_id,
+        resource_id=intent.resource_id,
+        source=intent.price_source,
+        from_at=from_at,
+        to_at=max(to_at, from_at + timedelta.resolution),
+        usd_per_hour=None,
+        usd=usd if report.usd_per_unit is None else owed(quantity, report.usd_per_unit),
+        quantity=quantity,
+        usd_per_unit=report.usd_per_unit,
+    )
 
 
 def _line(resource: Resource, intervals: list[Cost]) -> CostLine:

@@ -11,18 +11,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-RunState = Literal["wanted", "starting", "running", "stopping", "stopped", "finished", "failed"]
+from planners.runs.limits import REPORTED
+
+RunState = Literal["wanted", "provisioning", "queued", "running", "stopping", "stopped", "finished", "failed"]
 Desired = Literal["up", "down"]
 ResourceState = Literal["intended", "live", "gone"]
 Signed = Decimal
 """An amount that may be negative: a credit on a bill."""
-LIVE: tuple[RunState, ...] = ("wanted", "starting", "running", "stopping")
+LIVE: tuple[RunState, ...] = ("wanted", "provisioning", "queued", "running", "stopping")
 """States in which a run owns its name and may own resources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run.  `started_at` is set by the first `starting` or `running`, `ended_at` by a state that isn't live."""
+    """One run.  `started_at` is set by the first live state after `wanted`, `ended_at` by a state that isn't live."""
 
     run_id: str
     name: str
@@ -35,9 +37,18 @@ class Run:
     ended_at: datetime | None = None
     limit_usd: Decimal | None = None
     limit_hours: Decimal | None = None
-    usd_per_hour: Decimal | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    alternative: int = 0
+    """Number of the plan's alternative that it runs on; 0 = the plan's own fleet."""
+    reports_byte: int = 0
+    """How much of what its job reports has been recorded."""
+    progress_at: datetime | None = None
+    """When its last step was recorded."""
+    beat_at: datetime | None = None
+    """When somebody last watched it, by the run's clock; with the boot and the uptime of the machine that did."""
+    beat_boot_id: str = ""
+    beat_uptime_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +83,11 @@ class Resource(Intent):
     state: ResourceState = "intended"
     intended_at: datetime
     live_at: datetime | None = None
+    stop_asked_at: datetime | None = None
+    """When it was asked to save its work and end."""
     gone_at: datetime | None = None
+    cause: str = ""
+    """Why it ended: a Cause of `planners.runs.reconcile`, or empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +163,32 @@ class Cost:
     quantity: Decimal | None = None
     """Of what a job reports: how much, in the unit that the resource's tag names."""
     usd_per_unit: Decimal | None = None
-    mark: int | None = None
-    """Where in the run's marks the last report ends that is in it: what lies before has been counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedCost:
+    """What a job has used beside its machines: `quantity` at a price, or for `usd`, or at an unknown price."""
+
+    intent: Intent
+    """The resource that stands for it: nothing that could be ended."""
+    quantity: Decimal
+    usd_per_unit: Decimal | None
+    usd: Decimal | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportBatch:
+    """What a job has reported between two positions of its reports."""
+
+    from_byte: int
+    to_byte: int
+    steps: tuple[Step, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    costs: tuple[ReportedCost, ...] = ()
+    since: datetime
+    """When the first interval of a cost begins."""
+    progress_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +212,13 @@ class Bill:
     usd: Decimal | None
     unpriced: tuple[str, ...]
     """Resources with an interval whose price is unknown."""
+
+    @property
+    def reported_usd_per_hour(self) -> Decimal:
+        """What the job reports, on average over the hours of the machine that was paid longest; of the known part."""
+        seconds = max((line.seconds for line in self.lines if line.kind not in REPORTED), default=0.0)
+        usd = sum((line.known_usd for line in self.lines if line.kind in REPORTED), Decimal(0))
+        return (usd * 3600 / Decimal(str(seconds))).quantize(Decimal("0.000001")) if seconds else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,20 @@
-"""`down`: stop what runs and look at what is left.  Idempotent, from any state, with or without a supervisor."""
+"""`down`: stop what runs and look at what is left.  Idempotent, from any state, with or without a supervisor, whatever
+the run's folder looks like; without a readable ledger what carries the run's tags is ended."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from clusterctl.errors import StateError
 from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.watch import STOP_GRACE_SECONDS, Watch
-from clusterctl.targets.base import Leftover
-from clusterctl.targets.local import SUPERVISOR
+from clusterctl.runs.watching import HUNG_SECONDS, fence
+from clusterctl.targets import targets
+from clusterctl.targets.base import SUPERVISOR, Leftover
 
 POLL_SECONDS = 0.1
 SUPERVISOR_LEAVES_SECONDS = 5.0
@@ -19,13 +22,13 @@ SUPERVISOR_LEAVES_SECONDS = 5.0
 
 
 def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
-    """Ends everything of the run.  A live supervisor does it; without one this process takes its place.
+    """Ends everything of the run.  A live supervisor does it; without one, or where it hangs, this process does.
 
     go_on: asked between two acts; False leaves the rest to whoever comes next.  Whether the run has ended.
-    Raises StateError when a live supervisor doesn't finish in time.
+    Raises StateError when it has not ended in time.
     """
     run.ledger.set_desired(run.run_id, "down")
-    patience = STOP_GRACE_SECONDS * (len(run.roles) + 1)
+    patience = HUNG_SECONDS + STOP_GRACE_SECONDS * (len(run.roles) + 1)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if run.ledger.get_run(run.run_id).state not in LIVE:
@@ -35,15 +38,16 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
         try:
             with run_lock(run.ledger, run.run_id, SUPERVISOR):
                 watch = Watch(run)
-                while watch.tick():
+                while watch.tick() and time.monotonic() < deadline:
                     if not go_on():
                         return False
                     time.sleep(POLL_SECONDS)
         except LockHeldError:
-            time.sleep(POLL_SECONDS)  # the supervisor holds the lock and is ending the run
+            fence(run)
+            time.sleep(POLL_SECONDS)  # the supervisor that holds the lock is ending the run
     raise StateError(
-        f"the supervisor of {run.run_id} has not ended the run within {patience:.0f} s",
-        hint=f"`clusterctl logs {run.run_id} --role supervisor` says what it is doing; `clusterctl down` again goes on",
+        f"{run.run_id} has not ended within {patience:.0f} s",
+        hint=f"`clusterctl events {run.run_id}` says what was tried; `clusterctl down {run.run_id}` goes on",
     )
 
 
@@ -56,3 +60,20 @@ def look(run: OpenRun) -> Sequence[Leftover]:
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(POLL_SECONDS)
+
+
+def tagged_things(store: Path, text: str) -> Sequence[Leftover]:
+    """What lives and carries the tags of the run with this id, or of the runs whose id begins so: without a ledger."""
+    folders = store / "runs"
+    names = [folder.name for folder in folders.iterdir()] if folders.is_dir() else []
+    runs = frozenset([text, *(name for name in names if name.startswith(f"{text}-"))])
+    left = [item for target in targets(store) for item in target.leftovers(frozenset(), runs)]
+    mine = [item for item in left if item.run_id in runs and item.kind != "folder"]
+    return sorted(mine, key=lambda item: item.role != SUPERVISOR)  # it would start again what is ended before it
+
+
+def end_tagged(store: Path, things: Sequence[Leftover]) -> None:
+    """Ends them."""
+    for target in targets(store):
+        for thing in things:
+            target.remove(thing)

@@ -1,13 +1,19 @@
-"""A run's folder: plan, locks, logs, marks, checkpoint, result.  The job writes marks; everything else reads them."""
+"""A run's folder: plan, logs, job reports, checkpoint, result.
+
+The job writes here, so nothing here is believed: whatever a file has become (gone, a folder, a pipe, garbage, not
+readable) is an answer and never an error.  What the run needs to be ended is in the ledger and in the place itself.
+"""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clusterctl.runs.job_reports import CostReport, StepReport, read_report
+from clusterctl.foreign_files import opened, read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,23 +24,13 @@ class RunFolder:
 
     @property
     def plan(self) -> Path:
-        """The plan that is being run."""
+        """The plan that is being run: a copy for people, the ledger has the one that counts."""
         return self.path / "plan.json"
-
-    @property
-    def beat(self) -> Path:
-        """The supervisor's last beat."""
-        return self.path / "beat.json"
 
     @property
     def logs(self) -> Path:
         """A log for each role, and when it grew."""
         return self.path / "logs"
-
-    @property
-    def port(self) -> Path:
-        """Port of the sandbox server: chosen once, so that a restarted server is found again."""
-        return self.path / "sandbox.port"
 
     @property
     def metrics(self) -> Path:
@@ -52,37 +48,45 @@ class RunFolder:
         return self.path / "ended"
 
     @property
-    def marks(self) -> Path:
-        """A line for each step and reported cost, written by the job."""
-        return self.path / "marks.jsonl"
+    def reports(self) -> Path:
+        """A line for each step and cost, written by the job."""
+        return self.path / "reports.jsonl"
 
-    def read_marks(self, since_byte: int = 0) -> Iterator[tuple[int, StepReport | CostReport | str]]:
-        """(position after it, what it says or why it says nothing) of every whole line from `since_byte` on; a torn
-        last line waits for its end."""
-        if not self.marks.exists():
-            return
-        with self.marks.open("rb") as lines:
-            position = since_byte if since_byte <= self.marks.stat().st_size else 0  # a file that was cut is read anew
-            lines.seek(position)
-            for line in lines:
-                if not line.endswith(b"\n"):
-                    return
-                position += len(line)
-                yield position, read_report(line)
+    def report_lines(self, since_byte: int, *, most: int) -> Iterator[tuple[int, bytes]]:
+        """(position after it, line) of at most `most` whole lines of the reports from `since_byte` on.
 
-    def marks_line(self, position: int) -> int:
-        """Number of the line that ends at this position."""
-        with self.marks.open("rb") as lines:
-            return lines.read(position).count(b"\n")
+        A torn last line waits for its end.  Of a file that has become shorter nothing is read again: what it held
+        has been recorded.
+        """
+        for position, line in read_lines(self.reports, since_byte):
+            if most <= 0:
+                return
+            most -= 1
+            yield position, line
+
+    def reports_size(self) -> int | None:
+        """Bytes of the reports; None where they can't be read."""
+        with opened(self.reports) as file:
+            return None if file is None else os.fstat(file).st_size
+
+    def report_number(self, position: int) -> int:
+        """Number of the line of the reports that ends at this position."""
+        return sum(1 for after, _ in read_lines(self.reports, 0) if after <= position)
 
     def last_sign(self) -> datetime | None:
         """The last moment at which the job wrote anything."""
-        times = [
-            file.stat().st_mtime
-            for file in self.path.rglob("*")
-            if file.is_file()
-            and not file.is_symlink()
-            and not file.name.startswith(("supervisor", self.beat.name))
-            and file.suffix != ".times"
-        ]
-        return datetime.fromtimestamp(max(times)).astimezone() if times else None
+        times = []
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                if not name.startswith(("supervisor", "lease.json")) and not name.endswith(".times"):
+                    times.append(_written_at(Path(folder) / name))
+        newest = max((at for at in times if at is not None), default=None)
+        return None if newest is None else datetime.fromtimestamp(newest).astimezone()
+
+
+def _written_at(path: Path) -> float | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_mtime if stat.S_ISREG(found.st_mode) else None

@@ -1,26 +1,16 @@
-"""What a job writes into its run's `marks.jsonl`: a line for each step that is done, and for each cost that it reports.
+"""What a job writes into its run's `reports.jsonl`: a line for each step that is done, and for each cost.
 
 A job's bug must not end its run: a line that can't be read is a reason in words, and counts for nothing.
-
-Prices of what a job reports: what the job or the run's spec states, then the price book, else unknown.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic import model_validator as check
-
-from clusterctl.catalog.price_book import load_book
-from clusterctl.errors import ClusterctlError
-from planners.plan.unit_prices import TOKEN_COLUMNS, TokenPrices
-from planners.plan.value import Plan
-from planners.spec.models import ApiModel
 
 MOST_BYTES = 1 << 20
 """Of a line."""
@@ -105,42 +95,3 @@ def read_report(line: bytes) -> StepReport | CostReport | str:
         return f"{where}: {first['msg']}" if where else str(first["msg"])
     except (ValueError, ArithmeticError, AttributeError, RecursionError):
         return "it is no JSON object of the known form"
-
-
-TOKENS_OF_A_PRICE = 10**6
-
-
-class UsagePrices:
-    """Prices for the charges of one plan's run.  The book is opened when the first one is asked for."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._spec = plan.spec
-
-    def of(self, charge: CostReport) -> tuple[Decimal | None, str]:
-        """Dollars per unit, and where they are from; None where the job states its dollars or nobody knows."""
-        if charge.usd is not None or charge.usd_per_unit is not None:
-            return charge.usd_per_unit, charge.source or "the job"
-        if charge.cost != "tokens" or charge.unit not in TOKEN_COLUMNS:
-            return None, "the job states no price"
-        if isinstance(self._tokens, str):
-            return None, self._tokens
-        stated = (api for api in _apis(self._spec) if api.name == charge.name)
-        price = self._tokens.find(next(stated, ApiModel.model_construct(name=charge.name)), charge.unit)
-        source = price.source + (f" of {price.as_of}" if price.as_of else "")
-        return None if price.usd is None else Decimal(str(price.usd)) / TOKENS_OF_A_PRICE, source
-
-    @cached_property
-    def _tokens(self) -> TokenPrices | str:
-        try:
-            return TokenPrices(load_book().token_prices())
-        except ClusterctlError as error:  # the run goes on, at an unknown price
-            return error.message
-
-
-def _apis(spec: Any) -> Iterator[ApiModel]:
-    """The models behind APIs that a spec names, wherever."""
-    for key, inner in spec.items() if isinstance(spec, dict) else enumerate(spec if isinstance(spec, list) else ()):
-        if key == "api" and isinstance(inner, dict):
-            yield ApiModel.model_validate(inner)
-        else:
-            yield from _apis(inner)

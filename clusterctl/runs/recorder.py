@@ -1,160 +1,300 @@
-"""What the watcher of a run writes down: the job's marks, what has gone, the bill."""
+"""What the watcher of a run writes down: what its job reports, what has gone, the bill."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from clusterctl.ledger.rows import Intent, Resource
-from clusterctl.runs.job_reports import MOST_USD, CostReport, UsagePrices
-from clusterctl.runs.run import LINES, NODE, PROCESS, OpenRun
-from clusterctl.targets.base import TAG_PREFIX
+from clusterctl.ledger.rows import Intent, Phase, ReportBatch, ReportedCost, Resource, Run, Step
+from clusterctl.runs.job_reports import MOST_USD, CostReport, StepReport, read_report
+from clusterctl.runs.run import LINES, PROCESS, OpenRun
+from clusterctl.runs.usage_prices import UsagePrices
+from clusterctl.targets.base import TAG_PREFIX, Machine, MachineRequest, Observed
 from planners.costs.tables import MACHINE
-from planners.runs.reconcile import Action, Change, Instance, RoleHistory, resource_id
+from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, RoleHistory
+from planners.runs.reconcile import Phase as Stage
 
-NOBODY = "unknown"
+if TYPE_CHECKING:
+    pass
+
+UNKNOWN_PROVIDER = "unknown"
 """Provider of what a job reports without naming one."""
+REPORTS_AT_ONCE = 20_000
+"""Lines that one transaction takes: a second's work, so that the limits are looked at in between."""
 
 
-def pasts(resources: Sequence[Resource], *, since: datetime) -> dict[str, RoleHistory]:
-    """By role: its starts, those after `since`, and when it was last seen."""
-    past: dict[str, RoleHistory] = {}
+def slot_of(resource: Resource) -> str:
+    """Slot of an instance or a machine, as its id names it."""
+    return resource.resource_id.split("/")[1]
+
+
+def histories(resources: Sequence[Resource], *, since: datetime) -> dict[str, RoleHistory]:
+    """By slot: its starts, those after `since` that nobody but the role is to blame for, and when it was last seen."""
+    found: dict[str, RoleHistory] = {}
     for resource in resources:
         if resource.kind == PROCESS:
-            old = past.get(resource.role, RoleHistory())
-            fruitless = old.fruitless + (1 if resource.intended_at > since else 0)
-            past[resource.role] = RoleHistory(
-                starts=old.starts + 1, fruitless=fruitless, last_seen=resource.gone_at or resource.live_at
+            old = found.get(slot_of(resource), RoleHistory())
+            in_vain = resource.intended_at > since and resource.cause not in NOBODYS_FAULT
+            found[slot_of(resource)] = RoleHistory(
+                starts=old.starts + 1,
+                restarts_without_progress=old.restarts_without_progress + (1 if in_vain else 0),
+                last_seen=resource.gone_at or resource.live_at,
             )
-    return past
+    return found
 
 
-def fruitless_starts(run: OpenRun) -> dict[str, int]:
-    """How often each role has been started since the run last made progress."""
-    records = Records(run)
-    return {role: past.fruitless for role, past in records.past().items()}
+def restarts_without_progress(run: OpenRun) -> dict[str, int]:
+    """How often each slot has been started since the run last made progress."""
+    return {slot: past.restarts_without_progress for slot, past in Recorder(run).history().items()}
 
 
-class Records:
+class Recorder:
     """The ledger's side of one run under watch."""
 
     def __init__(self, run: OpenRun) -> None:
         self.run, self.ledger = run, run.ledger
         row = self.ledger.get_run(run.run_id)
         wanted = self.ledger.events(run.run_id, kind="wanted")
-        self.stretch = len(wanted)
+        self.times_wanted = len(wanted)
         """How often the run was asked for."""
         self.wanted_at = max([row.created_at, *(event.at for event in wanted)])
         """When the run was last asked for: what went wrong before that is forgiven."""
         self._last_step_at = self.ledger.last_step_at(run.run_id) or row.created_at
         self._prices = UsagePrices(run.plan)
-        self._alone = True
-        """Nobody has watched since the last beat: what happened meanwhile is known by its traces only."""
+        self._missed: dict[str, tuple[datetime, int]] = {}
+        """By resource: since when, and in how many observations, it is not shown."""
+        self._reread: tuple[int, datetime] | None = None
+        """Of reports that were cut: up to where they are read again, and after when their costs count."""
 
-    def read_marks(self) -> None:
-        """New marks into the ledger.  A mark whose clock is wrong is dated by ours; one that says nothing is named."""
-        run, clock = self.run, self.run.clock
-        for position, mark in run.folder.read_marks(clock.marks_byte):
-            now = clock.now()
-            clock.marks_byte = position
-            if isinstance(mark, str):
-                self._event_of(position, mark)
-                continue
-            at = mark.at if self._last_step_at <= mark.at <= now else now
-            if isinstance(mark, CostReport):
-                self._charge(position, mark, at)
-                continue
-            self.ledger.record_step(run.run_id, mark.stage, mark.step, of=mark.of, at=at, metrics=mark.metrics)
-            for phase, seconds in mark.phases.items():
-                self.ledger.record_phase(run.run_id, mark.stage, phase, mark.step, seconds=seconds, at=at)
-            clock.progress_at, self._last_step_at = now, at
+    def read_reports(self) -> bool:
+        """New job reports into the ledger, many in one transaction, with the position up to which they are read.
 
-    def _event_of(self, position: int, why: str) -> None:
-        """A line that counts for nothing; of those with one reason the first."""
-        where = f"{self.run.folder.marks}, line {self.run.folder.marks_line(position)}"
-        self.ledger.record_event(
-            self.run.run_id,
-            "mark",
-            f"{where} does not count, nor do more like it: {why}",
-            event_id=f"mark:{why[:200]}",
-            at=self.run.clock.now(),
+        Whether there may be more.  A report whose clock is wrong is dated by ours; one that says nothing is named.
+        """
+        run, row = self.run, self.ledger.get_run(self.run.run_id)
+        begin, now = self._begin(row), run.clock.now()
+        end, steps, phases, costs, progress = begin, [], [], [], None
+        for position, line in run.folder.report_lines(begin, most=REPORTS_AT_ONCE):
+            end, report = position, read_report(line)
+            if isinstance(report, str):
+                self._report_problem(position, report)
+                continue
+            at = report.at if self._last_step_at <= report.at <= now else now
+            if isinstance(report, CostReport):
+                costs += self._cost(position, report, at)
+                continue
+            steps.append(_step(run.run_id, report, at))
+            phases += _phases(run.run_id, report, at)
+            progress = self._last_step_at = at
+        if end == row.reports_byte == begin:
+            return False
+        self.ledger.record_reports(
+            run.run_id,
+            ReportBatch(
+                from_byte=row.reports_byte,
+                to_byte=end,
+                steps=tuple(steps),
+                phases=tuple(phases),
+                costs=tuple(costs),
+                since=self.wanted_at,
+                progress_at=None if progress is None else now,
+            ),
         )
+        return end > begin
 
-    def _charge(self, position: int, said: CostReport, at: datetime) -> None:
+    def _begin(self, row: Run) -> int:
+        """Where to read on.  Reports that have become shorter are read again: steps count once by their number, costs
+        by their time."""
+        size = self.run.folder.reports_size()
+        if size is None or size >= row.reports_byte:
+            return row.reports_byte
+        counted = [cost.to_at for cost in self.ledger.reported_costs(self.run.run_id)]
+        self._reread = (size, max(counted, default=row.created_at))
+        self._event("reports", f"{self.run.folder.reports} was cut; what was recorded stays", f"cut:{row.reports_byte}")
+        return 0
+
+    def _report_problem(self, position: int, why: str) -> None:
+        """A line that counts for nothing; of those with one reason the first."""
+        where = f"{self.run.folder.reports}, line {self.run.folder.report_number(position)}"
+        self._event("report", f"{where} does not count, nor do more like it: {why}", f"report:{why[:200]}")
+
+    def _cost(self, position: int, report: CostReport, at: datetime) -> list[ReportedCost]:
         """What the job says that it has used beside its machine, once."""
         run = self.run
-        usd_per_unit, source = self._prices.of(said)
-        if usd_per_unit is not None and usd_per_unit * said.quantity > MOST_USD:
-            self._event_of(position, f"it comes to more than ${MOST_USD:,}")
-            return
-        what = ": ".join(filter(None, (said.role, said.name)))  # as a plan's lines call tokens
-        lines = "+".join(line.id for line in run.plan.lines if line.name == f"{what}, {said.unit}")
-        own = {"role": said.role, "unit": said.unit, LINES: lines}
+        if self._reread is not None and position <= self._reread[0] and report.at <= self._reread[1]:
+            return []
+        usd_per_unit, source = self._prices.of(report)
+        if usd_per_unit is not None and usd_per_unit * report.quantity > MOST_USD:
+            self._report_problem(position, f"it comes to more than ${MOST_USD:,}")
+            return []
+        what = ": ".join(filter(None, (report.role, report.name)))  # as a plan's lines call tokens
+        lines = "+".join(line.id for line in run.plan.lines if line.name == f"{what}, {report.unit}")
+        own = {"role": report.role, "unit": report.unit, LINES: lines}
         intent = Intent(
-            resource_id="/".join(filter(None, (run.run_id, said.role, said.cost, said.name, said.unit))),
+            resource_id="/".join(filter(None, (run.run_id, report.role, report.cost, report.name, report.unit))),
             run_id=run.run_id,
-            role=said.role,
-            kind=said.cost,
-            provider=said.provider or NOBODY,
+            role=report.role,
+            kind=report.cost,
+            provider=report.provider or UNKNOWN_PROVIDER,
             price_source=source,
             tags={**run.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}},
         )
-        self.ledger.charge(
-            intent,
-            quantity=said.quantity,
-            usd_per_unit=usd_per_unit,
-            usd=said.usd,
-            mark=position,
-            since=self.wanted_at,
-            at=at,
-        )
+        return [ReportedCost(intent=intent, quantity=report.quantity, usd_per_unit=usd_per_unit, usd=report.usd, at=at)]
 
-    def settle_gone(self, seen: Sequence[Instance]) -> None:
-        """Resources that the ledger holds for live and the target does not see have gone."""
-        run, ids = self.run, {instance.resource_id for instance in seen}
-        for resource in self.ledger.live_resources(run.run_id):
-            if resource.kind == MACHINE or resource.resource_id in ids:
-                continue
-            left = Change(action=Action.STOP, role=resource.role, resource_id=resource.resource_id, reason="gone")
-            run.target.stop(run.ref, left, grace_seconds=0.0)
-            self.ledger.mark_gone(resource.resource_id, at=run.clock.now())
-            what = "ended" if resource.state == "live" else "was never started"
-            self.ledger.record_event(
-                run.run_id,
-                "gone",
-                f"{resource.role} {what}",
-                role=resource.role,
-                event_id=f"gone:{resource.resource_id}",
-                at=run.clock.now(),
-            )
+    def present(self, observed: Observed) -> tuple[Instance, ...]:
+        """What is there: what the place shows, and what was launched and may not be shown yet, or not any more.
 
-    def past(self) -> dict[str, RoleHistory]:
-        """Starts of every role, and how many of them brought no step."""
-        return pasts(self.ledger.resources(self.run.run_id), since=max(self.wanted_at, self._last_step_at))
-
-    def bill(self, live: Sequence[Instance], *, held: bool, now: datetime) -> None:
-        """The node is paid from the first live role to the end; between two watchers, to the last sign of life.
-
-        held: the run wants the node although nothing lives on it just now, as between two starts of a job.
+        An instance that the ledger holds for live has gone when two complete observations and a look-up by its own
+        name don't show it.  An instance that was asked to end is ending until it has gone.
         """
-        nodes = [resource for resource in self.ledger.resources(self.run.run_id) if resource.kind == MACHINE]
-        node = nodes[-1] if nodes and nodes[-1].state != "gone" else None
-        if node is not None and not live and (self._alone or not held):
-            self._close(node, self._last_sign() if self._alone else now)
-        elif node is not None or live:
-            identity = node.resource_id if node else resource_id(self.run.run_id, NODE, len(nodes) + 1)
-            if node is None or node.state == "intended":
-                self.ledger.intend(self.run.intent(identity, NODE), at=now)
-                self.ledger.mark_live(identity, address=self.run.run_id, at=now)
-            self.ledger.extend_cost(identity, until=now)
-        self._alone = False
+        run = self.run
+        shown = {instance.resource_id: instance for instance in observed.instances if instance.phase is not Stage.ENDED}
+        ended = {instance.resource_id: instance for instance in observed.instances if instance.phase is Stage.ENDED}
+        found = [instance for instance in shown.values() if not self._is_recorded(instance.resource_id)]
+        for resource in self.ledger.live_resources(run.run_id):
+            if resource.kind == MACHINE:
+                continue
+            instance = shown.get(resource.resource_id)
+            if instance is None and self._has_gone(resource, observed, ended.get(resource.resource_id)):
+                self._settle(resource, ended.get(resource.resource_id))
+                continue
+            found.append(_as_recorded(instance, resource))
+        return tuple(found)
 
-    def _close(self, node: Resource, until: datetime) -> None:
-        self.ledger.extend_cost(node.resource_id, until=until)
-        self.ledger.mark_gone(node.resource_id, at=max(until, node.live_at or until))
+    def _is_recorded(self, identity: str) -> bool:
+        return any(resource.resource_id == identity for resource in self.ledger.live_resources(self.run.run_id))
+
+    def _has_gone(self, resource: Resource, observed: Observed, ended: Instance | None) -> bool:
+        pace = self.run.target.pace
+        if ended is not None:
+            return True
+        launched = resource.live_at or resource.intended_at
+        if resource.stop_asked_at is None and (observed.at - launched).total_seconds() < pace.appear_seconds:
+            return False
+        since, times = self._missed.get(resource.resource_id, (observed.at, 0))
+        if times == 0 or (observed.at - since).total_seconds() >= pace.observe_seconds * times:
+            self._missed[resource.resource_id] = (since, times + 1)
+        if times + 1 < 2 or self.run.target.find(self.run.ref, resource.resource_id):
+            return False
+        self._missed.pop(resource.resource_id, None)
+        return True
+
+    def _settle(self, resource: Resource, ended: Instance | None) -> None:
+        """It has gone: what it has left behind is ended, too."""
+        run, now = self.run, self.run.clock.now()
+        left = Change(action=Action.STOP, role=resource.role, resource_id=resource.resource_id, reason="gone")
+        run.target.stop(run.ref, left, force=True)
+        cause = ended.cause if ended is not None else Cause.NONE
+        if resource.stop_asked_at is not None:
+            cause = Cause.STOPPED
+        self.ledger.mark_gone(resource.resource_id, at=now, cause=cause)
+        slot = slot_of(resource)
+        if resource.stop_asked_at is not None:
+            took = (now - resource.stop_asked_at).total_seconds()
+            self._event(
+                "stop", f"{slot} ended {took:.1f} s after it was asked to", f"stopped:{resource.resource_id}", slot
+            )
+            return
+        what = "ended" if resource.state == "live" else "was never started"
+        why = ": ".join(filter(None, (cause, ended.message))) if ended is not None else ""
+        said = f"{slot} {what}" + (f" ({why})" if why else "")
+        self._event("gone", said, f"gone:{resource.resource_id}", slot)
+
+    def history(self) -> dict[str, RoleHistory]:
+        """Starts of every slot, and how many of them brought no step."""
+        since = max(self.wanted_at, self._last_step_at)
+        return histories(self.ledger.resources(self.run.run_id), since=since)
+
+    def request_machines(self, *, make: bool) -> list[MachineRequest]:
+        """The nodes that the run has; make: and those that it lacks, each recorded before it is asked for.
+
+        What is not rented is paid from here on: before the first role starts on it.
+        """
+        run, now = self.run, self.run.clock.now()
+        resources = self.ledger.resources(run.run_id)
+        requests = run.machine_requests(resources, now)
+        if not make:
+            there = {resource.resource_id for resource in resources if resource.state != "gone"}
+            return [request for request in requests if request.resource_id in there]
+        for request in requests:
+            resource = self.ledger.intend(run.machine_intent(request), at=now)
+            if resource.state == "intended" and not run.target.rented:
+                self.ledger.mark_live(request.resource_id, address=run.run_id, at=now)
+        return requests
+
+    def bill(self, machines: Sequence[Machine], *, now: datetime, complete: bool = True) -> None:
+        """Each machine is paid from its allocation to its release, under its own price.
+
+        complete: machines that are not among these have been released; else nobody knows, and they are paid on.
+        """
+        shown = {machine.resource_id: machine for machine in machines}
+        for resource in self.ledger.live_resources(self.run.run_id):
+            if resource.kind != MACHINE:
+                continue
+            machine = shown.get(resource.resource_id)
+            if machine is not None and machine.since is not None and resource.state == "intended":
+                address = machine.address or resource.resource_id
+                self.ledger.mark_live(resource.resource_id, address=address, at=min(machine.since, now))
+            released = machine.until if machine is not None else (now if complete else None)
+            self.ledger.extend_cost(resource.resource_id, until=released or now)
+            over = machine is not None and machine.phase is Stage.ENDED
+            if released is not None or over:
+                self._release(resource, machine, at=released or now)
+
+    def _release(self, resource: Resource, machine: Machine | None, *, at: datetime) -> None:
+        cause = machine.cause if machine is not None else Cause.STOPPED
+        self.ledger.mark_gone(resource.resource_id, at=max(at, resource.live_at or at), cause=cause)
+        if cause in {Cause.NO_CAPACITY, Cause.PREEMPTED, Cause.NODE_LOST, Cause.REFUSED}:
+            kind = "capacity" if cause is Cause.NO_CAPACITY else "machine"
+            what = ": ".join(filter(None, (f"{slot_of(resource)}: {cause}", machine.message if machine else "")))
+            self._event(kind, what, f"{kind}:{resource.resource_id}")
+
+    def close_unwatched(self) -> None:
+        """At the start of a watch, where nothing lives: machines that are paid only while the run uses them were used
+        up to the last sign of life."""
+        if self.run.target.rented:
+            return
+        for resource in self.ledger.live_resources(self.run.run_id):
+            if resource.kind == MACHINE:
+                until = self._last_sign()
+                self.ledger.extend_cost(resource.resource_id, until=until)
+                self.ledger.mark_gone(resource.resource_id, at=max(until, resource.live_at or until))
 
     def _last_sign(self) -> datetime:
         """When the run was last known to live: a watcher's beat or anything the job wrote, if its clock was right."""
         now, beat = self.run.clock.now(), self.run.clock.last
         signs = [moment for moment in (self.run.folder.last_sign(), beat.at if beat else None) if moment is not None]
         return max((moment for moment in signs if moment <= now), default=now)
+
+    def _event(self, kind: str, message: str, identity: str, role: str | None = None) -> None:
+        self.ledger.record_event(self.run.run_id, kind, message, role=role, event_id=identity, at=self.run.clock.now())
+
+
+def _as_recorded(instance: Instance | None, resource: Resource) -> Instance:
+    """An instance as the place shows it, else as the ledger knows it; ending once it was asked to."""
+    phase = Stage.STARTING if instance is None else instance.phase
+    index = int(slot.rpartition("-")[2]) - 1 if (slot := slot_of(resource)) != resource.role else 0
+    return Instance(
+        role=resource.role,
+        index=index,
+        resource_id=resource.resource_id,
+        address=(instance.address if instance else resource.address) or "",
+        started_at=instance.started_at if instance else resource.intended_at,
+        phase=phase if resource.stop_asked_at is None else Stage.ENDING,
+        cause=instance.cause if instance else Cause.NONE,
+        message=instance.message if instance else "",
+    )
+
+
+def _step(run_id: str, report: StepReport, at: datetime) -> Step:
+    metrics = {name: value if math.isfinite(value) else None for name, value in report.metrics.items()}
+    return Step(run_id=run_id, stage=report.stage, step=report.step, of=report.of, at=at, metrics=metrics)
+
+
+def _phases(run_id: str, report: StepReport, at: datetime) -> list[Phase]:
+    return [
+        Phase(run_id=run_id, stage=report.stage, phase=phase, step=report.step, seconds=seconds, at=at)
+        for phase, seconds in report.phases.items()
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from clusterctl.ledger.rows import Event, Step
+from clusterctl.ledger.rows import Event, Run, Step
 from clusterctl.runs.bill import BillLine
 from clusterctl.runs.folder import RunFolder
 from clusterctl.runs.status import RunState
@@ -25,13 +25,12 @@ METRIC_WORDS = {
     "visible_hidden_gap": "gap",
 }
 """Of a step's metrics, those that a line has room for, and what it calls them; `--json` holds all."""
-BAR_COLUMNS = 12
 
 
 def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
     """What `up` will do, and the money."""
-    deed = {UpAction.START: "starts", UpAction.RESUME: "goes on with", UpAction.FOLLOW: "follows"}[launch.deed]
-    mark = "+" if launch.deed is UpAction.START else " "
+    deed = {UpAction.START: "starts", UpAction.RESUME: "goes on with", UpAction.FOLLOW: "follows"}[launch.action]
+    mark = "+" if launch.action is UpAction.START else " "
     rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
     rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
     usd = [charged_usd(None if plan.at_least else value, known=value) for value in _band(plan.usd)]
@@ -39,7 +38,7 @@ def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
     took = [elapsed(3600 * value) for value in _band(plan.hours)]
     rows += [f"  dollars  {money}; an hour costs {rate_text(ahead.rate)}"]
     rows += [f"  time     {took[0]} (P10 {took[1]}, P90 {took[2]})"]
-    if launch.deed is not UpAction.START:
+    if launch.action is not UpAction.START:
         spent, done = ahead.spent, f"step {ahead.step} of {ahead.steps}" if ahead.step else "no step done"
         cost = charged_usd(spent.usd, known=spent.known_usd)
         rows.append(f"  so far   {done}, {cost}, {elapsed(float(spent.hours) * 3600)}")
@@ -50,6 +49,16 @@ def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
         names = ", ".join(line.name for line in plan.lines if line.usd is None)
         rows.append(f"           the limit in dollars does not count {names}: no known price")
     return "\n".join(rows)
+
+
+def ending_text(row: Run, slots: Sequence[str], ahead: Forecast) -> str:
+    """What `down` will end, and what it has cost."""
+    done = f"step {ahead.step} of {ahead.steps}" if ahead.step else "no step done"
+    cost = charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)
+    return (
+        f"{row.run_id}: ends {', '.join(slots) or 'nothing: no role runs'}; its jobs save their work first\n"
+        f"  so far   {done}, {cost}, {elapsed(float(ahead.spent.hours) * 3600)}; an hour costs {rate_text(ahead.rate)}"
+    )
 
 
 def _band(band: Band) -> tuple[float, float, float]:
@@ -79,39 +88,13 @@ def step_text(step: Step) -> str:
     return f"step {step.step:>{len(str(step.of))}}/{step.of}  {metrics_text(step.metrics)}"
 
 
-def progress_text(state: RunState, columns: int) -> str:
-    """`step 12/40 ██████░░░░  reward 0.41  pass@1 38%  $0.0006 of ~$0.0021  38 s left`, as much as fits."""
-    ahead = state.forecast
-    share = ahead.step / ahead.steps if ahead.steps else 0.0
-    bar = ("█" * round(share * BAR_COLUMNS)).ljust(BAR_COLUMNS, "░")
-    spent = charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)
-    total = f" of ~{charged_usd(ahead.usd_at_end)}" if ahead.usd_at_end is not None else ""
-    metrics = state.step.metrics if state.step else {}
-    values = [
-        f"{word} {value:.2f}" if name == "reward" else f"{word} {value:.0%}"
-        for name, word in METRIC_WORDS.items()
-        if (value := metrics.get(name)) is not None
-    ]
-    waiting = "" if state.step else f"{state.row.state}: {', '.join(state.roles) or 'nothing yet'}"
-    left = "" if state.seconds_left is None else f"{elapsed(state.seconds_left)} left"
-    if ahead.overdue_seconds:
-        left = f"no step for {elapsed(ahead.overdue_seconds)}"
-    # the rightmost that doesn't fit is left out first
-    order = [f"step {ahead.step}/{ahead.steps}", f"{spent}{total}", left, *values[:1], bar, *values[1:]]
-    shown = [f"step {ahead.step}/{ahead.steps}", bar, waiting, *values, f"{spent}{total}", left]
-    while len("  ".join(filter(None, shown))) > columns and order:
-        dropped = order.pop()
-        shown = [text for text in shown if text != dropped]
-    return "  ".join(filter(None, shown))[:columns]
-
-
 def event_text(event: Event) -> str:
     """`20:14:03  launch  trainer: wanted`"""
     return f"{event.at.astimezone():%H:%M:%S}  {event.kind:<7} {printable(event.message)}"
 
 
 def bill_text(lines: Sequence[BillLine], done: Step | None, *, columns: int = 80) -> str:
-    """Planned against actual, a line each; of what is unknown the part that is known.
+    """Planned against actual, a line each; what nobody knows says so, with what is known of it below.
 
     done: the last step; None = none was finished.
     """
@@ -122,20 +105,21 @@ def bill_text(lines: Sequence[BillLine], done: Step | None, *, columns: int = 80
     text = draw_text(heads, rows, Terminal(columns=columns, colour=False, interactive=False))
     if done is not None and done.step < done.of:
         text += f"\nIt did {done.step} of {done.of} steps; what is planned is for all of them.\n"
-    if any(line.kind == "total" and line.actual is None for line in lines):
-        text += "\nA price is not known, so the true bill is higher.\n"
+    total = next(line for line in lines if line.kind == "total")
+    if total.actual is None:
+        text += f"\nA price is not known; what has one comes to {charged_usd(total.known or 0.0)}.\n"
     return text.rstrip("\n")
 
 
 def _bill_row(line: BillLine) -> list[str]:
     ratio = f"{line.actual / line.planned:.2f}" if line.planned and line.actual is not None else "-"
-    return [line.name, _amount(line.planned, line.unit), _amount(line.actual, line.unit, known=line.known), ratio]
+    return [line.name, _amount(line.planned, line.unit), _amount(line.actual, line.unit), ratio]
 
 
-def _amount(value: float | None, unit: str, *, known: float | None = None) -> str:
-    if unit == "USD":
-        return charged_usd(value, known=known)
-    return UNKNOWN if value is None else f"{value:,.3g} {unit}"
+def _amount(value: float | None, unit: str) -> str:
+    if value is None:
+        return UNKNOWN
+    return charged_usd(value) if unit == "USD" else f"{value:,.3g} {unit}"
 
 
 def saved_text(folder: RunFolder) -> str:

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterctl.errors import SpecError
-from clusterctl.jobs.quickstart import local_jobs
+from clusterctl.clock import Beat, SteadyClock
+from clusterctl.jobs import Job
 from clusterctl.ledger.rows import Intent, Run
-from clusterctl.runs.clock import SteadyClock
+from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.runs.folder import RunFolder
-from clusterctl.specfile.plan_file import parse_plan, read_plan
-from clusterctl.targets.base import TAG_PREFIX, Job, RunRef, Target
-from clusterctl.targets.local import LocalTarget
+from clusterctl.targets import target_of
+from clusterctl.targets.base import TAG_PREFIX, MachineRequest, RunRef, Target
 from planners.costs.tables import MACHINE
-from planners.plan.value import Plan
-from planners.runs.reconcile import Role
+from planners.plan.value import Plan, Pool
+from planners.runs.reconcile import Role, resource_id
 from planners.spec.run import RunSpec
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
+    from clusterctl.ledger.rows import Resource
 
 NODE = "node"
-"""Role of the resource that is billed: the machine itself."""
-LOCAL = "local"
+"""Role of the resources that are billed: the machines themselves."""
 LINES = "lines"
 """Tag of a machine: the lines of the plan that it stands for, joined by +."""
 MACHINE_UNIT = "node-hours"
@@ -42,7 +40,7 @@ FREE = Decimal(0)
 PROCESS = "process"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OpenRun:
     """Everything that acting on a run needs."""
 
@@ -55,45 +53,86 @@ class OpenRun:
     ref: RunRef
     clock: SteadyClock
 
-    @property
-    def usd_per_hour(self) -> Decimal | None:
-        """Price of the machine as planned, exactly as written; None = unknown."""
-        prices = [pool.usd_per_node_hour for pool in self.plan.pools]
-        known = [Decimal(str(price)) for price in prices if price is not None]
-        return sum(known, Decimal(0)) if known and len(known) == len(prices) else None
-
-    @property
+    @cached_property
     def jobs(self) -> Mapping[str, Job]:
         """How each role is started."""
-        return local_jobs(self.spec, self.folder)
+        return self.target.jobs(self.ref, self._kept_tags())
 
-    @property
+    @cached_property
     def roles(self) -> Sequence[Role]:
         """The target's roles that this run has a job for."""
-        jobs = self.jobs
-        return [role for role in self.target.roles() if role.name in jobs]
+        return [role for role in self.target.roles(self.plan) if role.name in self.jobs]
 
     @property
     def planned_step_seconds(self) -> float:
         """The longest of its stages' units of work, at the plan's P90."""
         return max(stage.seconds_per_unit.p90 for stage in self.plan.stages)
 
-    def intent(self, identity: str, role: str) -> Intent:
-        """A resource as it is written before the act."""
-        gpus = max((pool.gpus_per_node for pool in self.plan.pools), default=0)
-        lines = "+".join(line.id for line in self.plan.lines if line.unit == MACHINE_UNIT)
-        machine = {"node": socket.gethostname(), "gpus": str(gpus), LINES: lines}
-        own = {"role": role} | (machine if role == NODE else {})
+    @property
+    def pools(self) -> Sequence[Pool]:
+        """The pools that it runs on."""
+        return self.plan.pools
+
+    def machine_requests(self, resources: Sequence[Resource], now: datetime) -> list[MachineRequest]:
+        """A request for each node of each pool: the one that is recorded and not gone, else the next of its slot."""
+        requests = []
+        for pool in self.pools:
+            for index in range(pool.nodes):
+                slot = pool.id if index == 0 else f"{pool.id}-{index + 1}"
+                mine = [r for r in resources if r.kind == MACHINE and r.resource_id.split("/")[1] == slot]
+                last = mine[-1] if mine and mine[-1].state != "gone" else None
+                identity = last.resource_id if last else resource_id(self.run_id, slot, len(mine) + 1)
+                since = last.intended_at if last else now
+                requests.append(MachineRequest(resource_id=identity, pool=pool, index=index, since=since))
+        return requests
+
+    def machine_intent(self, request: MachineRequest) -> Intent:
+        """A node of a pool as it is written before it is asked for: it is billed under its own price."""
+        pool = request.pool
+        lines = [line for line in self.plan.lines if line.unit == MACHINE_UNIT and line.stage in {pool.stage, ""}]
+        return Intent(
+            resource_id=request.resource_id,
+            run_id=self.run_id,
+            role=NODE,
+            kind=MACHINE,
+            provider=pool.cloud,
+            tags=self._tags_of(
+                {
+                    "role": NODE,
+                    "pool": pool.id,
+                    "node": f"{pool.instance_type}-{request.index + 1}",
+                    "gpus": str(pool.gpus_per_node),
+                    LINES: "+".join(line.id for line in lines),
+                }
+            ),
+            usd_per_hour=None if pool.usd_per_node_hour is None else Decimal(str(pool.usd_per_node_hour)),
+            price_source="the plan",
+        )
+
+    def instance_intent(self, identity: str, role: str) -> Intent:
+        """An instance of a role as it is written before it is launched."""
+        job = self.jobs.get(role)
         return Intent(
             resource_id=identity,
             run_id=self.run_id,
             role=role,
-            kind=MACHINE if role == NODE else PROCESS,
-            provider=LOCAL,
-            tags={**self.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}},
-            usd_per_hour=self.usd_per_hour if role == NODE else FREE,
+            kind=PROCESS,
+            provider=self.pools[0].cloud,
+            tags=self._tags_of({"role": role, **(job.tags if job else {})}),
+            usd_per_hour=FREE,
             price_source="the plan",
         )
+
+    def _tags_of(self, own: Mapping[str, str]) -> dict[str, str]:
+        return {**self.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}}
+
+    def _kept_tags(self) -> dict[str, Mapping[str, str]]:
+        """By role, the tags of its last start, without their prefix."""
+        kept: dict[str, Mapping[str, str]] = {}
+        for resource in self.ledger.resources(self.run_id):
+            if resource.kind == PROCESS:
+                kept[resource.role] = {name.rpartition("/")[2]: value for name, value in resource.tags.items()}
+        return kept
 
 
 def run_id_of(plan: Plan, *, again: int = 1) -> str:
@@ -103,27 +142,30 @@ def run_id_of(plan: Plan, *, again: int = 1) -> str:
 
 
 def open_run(ledger: Ledger, store: Path, run_id: str) -> OpenRun:
-    """The run with this id.  Raises SpecError for an unknown one, StateError when its plan can't be read."""
+    """The run with this id, by the ledger alone.
+
+    Raises SpecError for an unknown one, StateError when its plan can't be read.
+    """
     row, folder = ledger.get_run(run_id), RunFolder(store / "runs" / run_id)
-    plan = read_plan(folder.plan) if folder.plan.exists() else _recorded_plan(ledger, row)
-    spec, clock = RunSpec.model_validate(plan.spec), SteadyClock(folder.beat)
+    plan, clock = stored_plan(ledger, row), SteadyClock(last_beat(row))
+    ref = RunRef(run_id=run_id, plan=plan, folder=folder.path, tags=_tags(row, clock.now()))
     return OpenRun(
         run_id=run_id,
         ledger=ledger,
         plan=plan,
-        spec=spec,
+        spec=RunSpec.model_validate(plan.spec),
         target=target_of(plan, store),
         folder=folder,
         clock=clock,
-        ref=RunRef(run_id=run_id, folder=folder.path, tags=_tags(row, clock.now())),
+        ref=ref,
     )
 
 
-def _recorded_plan(ledger: Ledger, row: Run) -> Plan:
-    """The plan as the ledger keeps it, where the run's folder has been deleted."""
-    stored = ledger.get_plan(row.plan_id or "")
-    content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
-    return parse_plan(json.dumps(content), name=f"the plan of {row.run_id} in the ledger")
+def last_beat(run: Run) -> Beat | None:
+    """When the run was last watched."""
+    if run.beat_at is None:
+        return None
+    return Beat(at=run.beat_at, boot_id=run.beat_boot_id, uptime_seconds=run.beat_uptime_seconds)
 
 
 def _tags(row: Run, now: datetime) -> dict[str, str]:
@@ -140,14 +182,3 @@ def _tags(row: Run, now: datetime) -> dict[str, str]:
         "expires-at": NONE if expires_at is None else expires_at.isoformat(timespec="seconds"),
     }
     return {f"{TAG_PREFIX}/{name}": value for name, value in (dict(row.labels) | ours).items()}
-
-
-def target_of(plan: Plan, store: Path) -> Target:
-    """The target that a plan chose.  Raises SpecError for one that this version can plan and not run."""
-    clouds = {pool.cloud for pool in plan.pools}
-    if clouds == {LOCAL}:
-        return LocalTarget(store)
-    raise SpecError(
-        f"this version runs plans on this machine only, and `{plan.name}` is planned on {', '.join(sorted(clouds))}",
-        hint="`clusterctl init quickstart` writes a spec that runs here",
-    )

@@ -1,4 +1,4 @@
-"""What is true of a run now: how far it is, what it costs and will cost, what is wrong and what fixes it."""
+"""What is true of a run now, by the ledger: how far it is, what it costs, what is wrong and what fixes it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.ledger.rows import LIVE, Run, Step
 from clusterctl.runs.alerts import alert_text, run_alerts
 from clusterctl.runs.forecast import run_forecast
 from clusterctl.runs.preflight import above
-from clusterctl.runs.recorder import fruitless_starts
-from clusterctl.runs.run import OpenRun
-from clusterctl.targets.log_times import last_error
+from clusterctl.runs.recorder import restarts_without_progress, slot_of
+from clusterctl.runs.run import PROCESS, OpenRun
+from clusterctl.runs.watching import HUNG_SECONDS, Watched
+from clusterctl.targets.logs import last_error
 from planners.runs.forecast import Forecast
 from planners.runs.limits import WARN_SHARE, idle_seconds
 
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
+
 LITTLE_ROOM_MIB = 100
 """Less than a few checkpoints of a small policy and their ledger need.  Assumption."""
+RECENT_SECONDS = 60.0
+"""So long ago what went wrong still counts as going on."""
 MIB = 1 << 20
-FRUITLESS_SHOWN = 2
+RESTARTS_SHOWN = 2
 """A role that is started a second time without a step in between is worth a word."""
 
 
@@ -40,7 +46,7 @@ class RunState:
 
     row: Run
     roles: tuple[str, ...]
-    """What is live of it, as its target sees it."""
+    """What is live of it, as its supervisor last saw it."""
     step: Step | None
     """The last that was done."""
     forecast: Forecast
@@ -67,29 +73,57 @@ class RunState:
         return None if self.seconds_left is None else self.now + timedelta(seconds=self.seconds_left)
 
 
-def state_of(run: OpenRun, *, adopted: bool = False, closely: bool = False) -> RunState:
+def state_of(run: OpenRun, *, watched: Watched = Watched.YES, closely: bool = False) -> RunState:
     """The run, now.
 
-    adopted: its supervisor had died, and a new one has just been started.  closely: once it has ended, say too what
-    its steps warn of.
+    watched: whether its supervisor lived when it was looked for.  closely: once it has ended, say too what its steps
+    warn of.
     """
     ledger, row, now = run.ledger, run.ledger.get_run(run.run_id), run.clock.now()
     state = RunState(
         row=row,
-        roles=tuple(sorted(instance.role for instance in run.target.observe(run.ref))),
+        roles=live_slots(ledger, run.run_id),
         step=next(iter(ledger.steps(run.run_id, last=1)), None),
         forecast=run_forecast(ledger, row, run.plan, now),
         planned_usd=None if run.plan.at_least else run.plan.usd.p50,
         planned_hours=run.plan.hours.p50,
         now=now,
     )
-    problems = [Problem(what="its supervisor had died; a new one has taken over")] if adopted else []
+    problems = list(_of_supervisor(run, state, watched))
     problems += _of_live(run, state) if state.is_live else _of_ended(run, state)
-    problems += [Problem(what=event.message) for event in ledger.events(run.run_id, kind="mark")]
+    problems += [Problem(what=event.message) for event in ledger.events(run.run_id, kind="report")]
     if state.is_live or closely:
         warned = run_alerts(ledger, run.run_id, run.folder.path)
         problems += [Problem(what=alert_text(alert), fix=alert.advice) for alert in warned]
     return replace(state, problems=tuple(problems))
+
+
+def live_slots(ledger: Ledger, run_id: str) -> tuple[str, ...]:
+    """Slots of the instances that the ledger holds for live."""
+    live = [r for r in ledger.live_resources(run_id) if r.kind == PROCESS and r.state == "live"]
+    return tuple(sorted(slot_of(resource) for resource in live))
+
+
+def _of_supervisor(run: OpenRun, state: RunState, watched: Watched) -> Iterator[Problem]:
+    """Whether it was dead or hung, and what it last could not do."""
+    identity = state.row.run_id
+    if not state.is_live:
+        return
+    if watched is Watched.NO and state.row.started_at is not None:
+        yield Problem(what="its supervisor had died; a new one has taken over")
+    if watched is Watched.HANGS:
+        yield Problem(
+            what=f"its supervisor gave no sign for over {HUNG_SECONDS:.0f} s; a new one takes over",
+            fix=f"clusterctl logs {identity} --role supervisor --tail 20",
+        )
+    last = next(iter(run.ledger.events(run.run_id, kind="unreachable")[-1:]), None)
+    if last is not None and state.row.beat_at is not None and (state.now - last.at).total_seconds() < RECENT_SECONDS:
+        yield Problem(what=f"its machines can't be reached: {last.message}; they are billed on")
+    capacity = run.ledger.events(run.run_id, kind="capacity")[-1:]
+    if capacity and state.row.state in {"wanted", "provisioning", "queued"}:
+        yield Problem(what=f"waits for machines: {capacity[0].message}")
+    for event in run.ledger.events(run.run_id, kind="problem")[-3:]:
+        yield Problem(what=event.message, fix=f"clusterctl logs {identity} --role supervisor --tail 20")
 
 
 def as_data(state: RunState) -> dict[str, Any]:
@@ -152,15 +186,15 @@ def _of_live(run: OpenRun, state: RunState) -> Iterator[Problem]:
     free_mib = _free_mib(run)
     if free_mib is not None and free_mib < LITTLE_ROOM_MIB:
         yield Problem(what=f"the disk of {run.folder.path} has {free_mib:.0f} MiB left", fix="clusterctl sweep")
-    for role, starts in fruitless_starts(run).items():
-        if starts >= FRUITLESS_SHOWN:
+    for role, starts in restarts_without_progress(run).items():
+        if starts >= RESTARTS_SHOWN:
             said = last_error(run.folder.logs / f"{role}.log")
             yield Problem(
                 what=f"{role} has been started {starts} times without a finished step: {said}",
                 fix=f"clusterctl logs {identity} --role {role} --tail 20",
             )
     patience = idle_seconds(run.spec.limits.idle_minutes, run.planned_step_seconds)
-    idle = (state.now - run.clock.progress_at).total_seconds() if run.clock.progress_at else 0.0
+    idle = (state.now - state.row.progress_at).total_seconds() if state.row.progress_at else 0.0
     if idle > patience / 2:
         yield Problem(
             what=f"no step for {idle / 60:.0f} minutes; it is stopped after {patience / 60:.3g}",
@@ -173,8 +207,8 @@ def _of_limits(state: RunState) -> Iterator[Problem]:
     ahead, up = state.forecast, f"clusterctl up {state.row.run_id}"
     near = _near_limit(ahead) if state.row.desired == "up" else ""
     if ahead.stop is not None:
-        at = f"step {ahead.stop.step} of {ahead.stop.steps} of {ahead.stop.stage}"
-        yield Problem(what=f"at this pace its limit in {ahead.stop.limit} stops it at {at}", fix=up + _raised(ahead))
+        of = f"step {ahead.stop.step} of {ahead.stop.steps}"
+        yield Problem(what=f"at this pace its limit in {ahead.stop.limit} stops it at {of}", fix=up + _raised(ahead))
     elif near:
         yield Problem(what=near, fix=up + _raised(ahead))
     if ahead.rate.unpriced and ahead.limits.hours is None:

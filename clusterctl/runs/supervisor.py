@@ -1,6 +1,7 @@
 """Watches one run until it has ended: `python -m clusterctl.runs.supervisor STORE RUN`.  Detached; needs no terminal.
 
-A ledger that is full, locked or out of reach ends nothing: it is tried again, and the limits hold meanwhile.
+One supervisor a run: it takes the run's lock first, and keeps it while a ledger that is full, locked or out of reach is
+tried again; the limits hold meanwhile.  One whose lock is held leaves, unless the holder hangs: then it takes over.
 """
 
 from __future__ import annotations
@@ -8,15 +9,21 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.ledger import open_ledger
-from clusterctl.ledger.locks import LockHeldError, run_lock
+from clusterctl.ledger import lock_store, open_ledger
+from clusterctl.ledger.locks import LockHeldError, LockLostError, run_lock
 from clusterctl.runs.run import open_run
 from clusterctl.runs.watch import Watch
-from clusterctl.targets.local import SUPERVISOR
+from clusterctl.runs.watching import fence
+from clusterctl.targets.base import SUPERVISOR
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 TICK_SECONDS = 0.25
 RETRY_SECONDS = 2.0
@@ -24,28 +31,65 @@ LOCK_SECONDS = 1.0
 """Whoever only asks whether the run is watched holds its lock for a moment."""
 
 
-def supervise(store: Path, run_id: str) -> None:
-    """Ticks until the run has ended.  A second supervisor of the same run leaves at once."""
-    with open_ledger() as ledger:
-        watch, said = None, ""
+class Supervisor:
+    """The supervisor of one run."""
+
+    def __init__(self, store: Path, run_id: str) -> None:
+        self._store, self._run_id = store, run_id
+        self._ledger: Ledger | None = None
+        self._watch: Watch | None = None
+        self._said = ""
+
+    def run(self) -> None:
+        """Ticks until the run has ended.  A second supervisor of the same run leaves at once."""
         while True:
             try:
-                with run_lock(ledger, run_id, SUPERVISOR, wait_seconds=LOCK_SECONDS) as check:
-                    watch = watch or Watch(open_run(ledger, store, run_id))
-                    while watch.tick():
-                        check()
-                        said = ""
-                        time.sleep(TICK_SECONDS)
+                with (
+                    lock_store() as locks,
+                    run_lock(locks, self._run_id, SUPERVISOR, wait_seconds=LOCK_SECONDS) as check,
+                ):
+                    self._watch_under_lock(check)
                     return
-            except (LockHeldError, SpecError):
+            except LockHeldError:
+                if not self._fence():
+                    return
+            except ClusterctlError as error:  # the server that has the lock is away, and the lock with it
+                self._failed(error)
+
+    def _watch_under_lock(self, check: Callable[[], None]) -> None:
+        """Until the run has ended.  Raises LockLostError when another may have the lock."""
+        while True:
+            try:
+                check()
+                self._ledger = self._ledger or open_ledger()
+                self._watch = self._watch or Watch(open_run(self._ledger, self._store, self._run_id))
+                while self._watch.tick():
+                    check()
+                    self._said = ""
+                    time.sleep(TICK_SECONDS)
                 return
+            except LockLostError:
+                raise
+            except SpecError:
+                return  # no such run
             except (ClusterctlError, OSError) as error:
-                if str(error) != said:
-                    said = str(error)
-                    _say(f"{said}; trying again, and holding the limits meanwhile")
-                if watch is not None:
-                    watch.hold()
-                time.sleep(RETRY_SECONDS)
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        if str(error) != self._said:
+            self._said = str(error)
+            _say(f"{error}; trying again, and holding the limits meanwhile")
+        if self._watch is not None:
+            self._watch.hold()
+        time.sleep(RETRY_SECONDS)
+
+    def _fence(self) -> bool:
+        """Ends the supervisor that holds the lock if it hangs; whether it did."""
+        try:
+            with open_ledger() as ledger:
+                return fence(open_run(ledger, self._store, self._run_id))
+        except ClusterctlError:
+            return False  # nobody can say how long ago it beat
 
 
 def _say(text: str) -> None:
@@ -55,4 +99,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    supervise(Path(sys.argv[1]), sys.argv[2])
+    Supervisor(Path(sys.argv[1]), sys.argv[2]).run()

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import time
+import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, Infeasible, StateError
-from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.runs.folder import RunFolder
-from clusterctl.runs.run import LOCAL, open_run, run_id_of
+from clusterctl.runs.run import open_run, run_id_of
 from clusterctl.specfile.plan_file import write_plan
-from clusterctl.targets.local import SUPERVISOR, LocalTarget, log_file
-from clusterctl.targets.log_times import last_error
-from clusterctl.targets.processes import running, spawn
 from planners.plan.value import Plan
-from planners.runs.limits import LimitState, RunLimits, Usage, check_limits, planned_rate
+from planners.runs.limits import LimitState, RunLimits, Usage, check_limits
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
-
-SUPERVISOR_VARIABLES = (
-    "CLUSTERCTL_LEDGER",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGSERVICE",
-    "PGSERVICEFILE",
-    "PGSSLMODE",
-    "PGSSLROOTCERT",
-    "PGSSLCERT",
-    "PGSSLKEY",
-)
-"""What the supervisor needs to reach the ledger.  Never an argument, and no role's: it may hold a password."""
-SUPERVISOR_SECONDS = 60.0
-"""For a new supervisor to take its lock: an interpreter's start on a very busy machine.  A dead one is noticed."""
 
 
 class UpAction(StrEnum):
@@ -53,7 +32,7 @@ class UpAction(StrEnum):
 class Launch:
     """The run that a plan means, and what `up` does to it."""
 
-    deed: UpAction
+    action: UpAction
     run_id: str
     run: Run | None
     """As it is recorded; None for one that is not."""
@@ -75,23 +54,23 @@ def decide(ledger: Ledger, store: Path, plan: Plan, *, only: Run | None = None, 
     mine = [only] if only is not None else runs
     latest = next((run for run in mine if run.state in LIVE), mine[0] if mine else None)
     if latest is not None and latest.state in LIVE:
-        return Launch(deed=UpAction.FOLLOW, run_id=latest.run_id, run=latest)
+        return Launch(action=UpAction.FOLLOW, run_id=latest.run_id, run=latest)
     if latest is None or again:
         known, number = {run.run_id for run in runs}, 1
         while run_id_of(plan, again=number) in known:
             number += 1
-        return Launch(deed=UpAction.START, run_id=run_id_of(plan, again=number), run=None)
+        return Launch(action=UpAction.START, run_id=run_id_of(plan, again=number), run=None)
     if latest.state == "finished":
         raise StateError(
             f"this plan has been run: {latest.run_id} has finished",
             hint=f"`clusterctl cost {latest.run_id}` shows its bill; `--again` runs the plan once more",
         )
-    if not RunFolder(store / "runs" / latest.run_id).plan.exists():
+    if not RunFolder(store / "runs" / latest.run_id).path.is_dir():
         raise StateError(
             f"{latest.run_id} can't go on: its folder, with its checkpoint, is gone",
             hint="`--again` starts another run of the plan from the beginning",
         )
-    return Launch(deed=UpAction.RESUME, run_id=latest.run_id, run=latest)
+    return Launch(action=UpAction.RESUME, run_id=latest.run_id, run=latest)
 
 
 def check_limits_left(use: Usage, launch: Launch, limits: RunLimits) -> None:
@@ -116,19 +95,18 @@ def prepare(ledger: Ledger, store: Path, plan: Plan, launch: Launch, limits: Run
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ClusterctlError(f"{folder.path} can't be made: {error.strerror}", hint="make room, then again") from error
-    if not folder.plan.exists():
+    with contextlib.suppress(ClusterctlError):  # a copy for people
         write_plan(folder.plan, plan)
-    if launch.deed is UpAction.START:
+    if launch.action is UpAction.START:
         ledger.add_run(
             Run(
                 run_id=run_id,
                 name=plan.name,
-                target=LOCAL,
+                target=plan.pools[0].cloud,
                 plan_id=plan.id,
                 created_at=ledger.now(),
                 limit_usd=limits.usd,
                 limit_hours=limits.hours,
-                usd_per_hour=planned_rate(plan).usd_per_hour,
                 labels=plan.spec.get("labels", {}),
             )
         )
@@ -138,50 +116,7 @@ def prepare(ledger: Ledger, store: Path, plan: Plan, launch: Launch, limits: Run
     if run is not None and (run.limit_usd, run.limit_hours) != (limits.usd, limits.hours):
         ledger.set_limits(run_id, usd=limits.usd, hours=limits.hours)
         ledger.record_event(run_id, "limits", f"now {limits}")
-    if launch.deed is UpAction.RESUME or (run is not None and run.desired == "down"):
+    if launch.action is UpAction.RESUME or (run is not None and run.desired == "down"):
         at = open_run(ledger, store, run_id).clock.now()
         ledger.record_event(run_id, "wanted", "up again", event_id=f"wanted:{run_id}:{number}", at=at)
         ledger.reopen(run_id)
-
-
-def is_watched(ledger: Ledger, run_id: str) -> bool:
-    """Whether a live supervisor watches the run."""
-    try:
-        with run_lock(ledger, run_id, SUPERVISOR):
-            return False
-    except LockHeldError:
-        return True
-
-
-def ensure_supervisor(ledger: Ledger, store: Path, run_id: str, *, wait: bool = False) -> bool:
-    """Starts the run's supervisor, detached, unless one is live; whether it did.  Two at once is harmless: the second
-    leaves.
-
-    wait: until it watches the run.  Raises ClusterctlError where it does not.
-    """
-    if is_watched(ledger, run_id):
-        return False
-    run = open_run(ledger, store, run_id)
-    target = run.target
-    if not isinstance(target, LocalTarget):
-        raise ClusterctlError(f"{run_id} does not run on this machine")
-    environment = target.environment(run.ref, SUPERVISOR, f"{run_id}/{SUPERVISOR}")
-    environment |= {name: os.environ[name] for name in SUPERVISOR_VARIABLES if name in os.environ}
-    log = log_file(run.folder.path, SUPERVISOR)
-    pid = spawn(
-        [sys.executable, "-P", "-m", "clusterctl.runs.supervisor", str(store), run_id],
-        folder=store,
-        environment=environment,
-        log=log,
-    )
-    deadline = time.monotonic() + SUPERVISOR_SECONDS
-    while wait and not is_watched(ledger, run_id) and ledger.get_run(run_id).state in LIVE:
-        if time.monotonic() > deadline or not running(pid):
-            if is_watched(ledger, run_id) or ledger.get_run(run_id).state not in LIVE:
-                break  # by another, that was a moment earlier; or it was a short run
-            raise ClusterctlError(
-                f"the supervisor of {run_id} has not started: {last_error(log) or 'it said nothing'}",
-                hint=f"`clusterctl up {run_id}` tries again; `clusterctl down {run_id}` ends what has been started",
-            )
-        time.sleep(0.05)
-    return True

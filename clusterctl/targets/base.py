@@ -1,25 +1,89 @@
-"""What a place must be able to do so that a run can live there.  Everything else is the same for all places."""
+"""What a place must be able to do so that a run can live there.  Everything else is the same for all places.
+
+docs/adr/0004-the-seam.md says why it is cut here, and where the supervisor of a run on other machines lives.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
-from planners.runs.reconcile import Change, Instance, Role
+from clusterctl.errors import ClusterctlError
+from clusterctl.jobs import Job
+from planners.plan.value import Plan, Pool
+from planners.runs.reconcile import Cause, Change, Instance, Phase, Role
 
 TAG_PREFIX = "clusterctl.dev"
 """Tags on everything that we start: /run, /role, /team, /plan-id, /budget, /expires-at, and the spec's labels."""
+SUPERVISOR = "supervisor"
+"""Role of the process that watches a run."""
+
+
+class Unreachable(ClusterctlError):  # noqa: N818 - the word that people read
+    """The place can't be asked now.  Nobody knows what is there: neither that something lives nor that it has gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """How to start a role: the command, its environment (no secrets: they are read by name), its folder."""
+class Pace:
+    """How a place is asked."""
 
-    command: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    observe_seconds: float
+    """Between two observations."""
+    bound_seconds: float
+    """A call that has not returned by then is waited for in the background."""
+    appear_seconds: float
+    """From a launch that was accepted until the place must show it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineRequest:
+    """A node of a pool that the run wants, under the id by which it is billed."""
+
+    resource_id: str
+    pool: Pool
+    index: int
+    since: datetime
+    """When it was first asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What is paid: one node, from its allocation to its release, whatever runs on it."""
+
+    resource_id: str
+    phase: Phase
+    cause: Cause = Cause.NONE
+    since: datetime | None
+    """From when on it is paid; None while it is queued, or where it was never had."""
+    until: datetime | None = None
+    """When it was released."""
+    address: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """All that is there of a run: complete, or `Unreachable` is raised instead.
+
+    What has ended may be shown, with its cause and when; what is not shown is not there.
+    """
+
+    at: datetime
+    instances: tuple[Instance, ...] = ()
+    machines: tuple[Machine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What `apply` would make, and what that costs.  Making it has no side effect."""
+
+    resources: tuple[str, ...]
+    usd_per_hour: Decimal | None
+    """Of all machines; None = a price is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +91,9 @@ class RunRef:
     """A run as a target sees it."""
 
     run_id: str
+    plan: Plan
     folder: Path
-    """Where logs, marks, checkpoints and results of the run lie."""
+    """Where logs, reports, checkpoints and results of the run lie on the machine of its supervisor."""
     tags: Mapping[str, str]
 
 
@@ -37,7 +102,7 @@ class Leftover:
     """Something of ours that belongs to no live run."""
 
     kind: str
-    """process, sandbox, folder …"""
+    """process, machine, sandbox, folder …"""
     address: str
     run_id: str
     """Empty where nobody can say."""
@@ -58,24 +123,78 @@ class LogLine:
     """Where the log goes on after it."""
 
 
+class SupervisorHome(Protocol):
+    """Where the supervisor of a run lives."""
+
+    def start(self, run: RunRef, environment: Mapping[str, str]) -> str:
+        """Start a supervisor and return its address.  A second one leaves by itself: the run's lock is held."""
+
+    def find(self, run_id: str) -> Sequence[str]:
+        """Addresses of the run's supervisors, also of one that has been stopped or hangs."""
+
+    def age_seconds(self, address: str) -> float:
+        """How long ago it was started."""
+
+    def alive(self, address: str) -> bool:
+        """Whether it still runs."""
+
+    def end(self, address: str) -> None:
+        """End one that hangs, at once.  What it watches goes on."""
+
+
 class Target(Protocol):
-    """A place.  Every method may be called again after a crash in the middle of the last call."""
+    """A place.  Every method may be called again after a crash in the middle of the last call; none waits for long.
 
-    def roles(self) -> Sequence[Role]:
-        """The roles that a run has here."""
+    What takes minutes begins here and goes on in the place; `observe` shows how far it is.  Raises Unreachable.
+    """
 
-    def observe(self, run: RunRef) -> Sequence[Instance]:
-        """What is live of the run.  Reads the place itself, never a note of ours."""
+    @property
+    def pace(self) -> Pace:
+        """How it is asked."""
+
+    @property
+    def rented(self) -> bool:
+        """Whether its machines are paid until they are released, or only while the run uses them (this machine)."""
+
+    @property
+    def home(self) -> SupervisorHome:
+        """Where the supervisors of its runs live."""
+
+    def check(self, plan: Plan) -> None:
+        """Raises ClusterctlError where the plan can't be run here, with what would help."""
+
+    def roles(self, plan: Plan) -> Sequence[Role]:
+        """The roles that a run of the plan has here."""
+
+    def jobs(self, run: RunRef, kept: Mapping[str, Mapping[str, str]]) -> Mapping[str, Job]:
+        """How each role is started.  kept: tags of each role's last start."""
+
+    def preview(self, plan: Plan, pools: Sequence[Pool]) -> Preview:
+        """What `apply` would make."""
+
+    def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
+        """Begin to release machines that are not named; make: and to make those that are named and missing."""
+
+    def observe(self, run: RunRef) -> Observed:
+        """What is there of the run.  Reads the place itself, never a note of ours."""
+
+    def find(self, run: RunRef, resource_id: str) -> bool:
+        """Whether an instance of this id is there, looked up by its own name: the second opinion on a listing."""
 
     def launch(self, run: RunRef, change: Change, job: Job) -> str:
-        """Starts an instance and returns its address as soon as it is accepted.  Starting what is live already is a
-        no-op."""
+        """Begin to start an instance and return its address.  Starting what is there already is a no-op."""
 
-    def stop(self, run: RunRef, change: Change, *, grace_seconds: float) -> bool:
-        """Asks an instance to save its work and end; after the grace ends it, with everything that it started.
+    def stop(self, run: RunRef, change: Change, *, force: bool) -> None:
+        """Ask an instance to save its work and end; force: end it now, with everything that it started."""
 
-        Whether it ended within the grace; what is gone already has.
+    def set_deadline(self, run: RunRef, deadline: datetime | None, now: datetime) -> None:
+        """From then on the place itself ends the run's instances, although none of us is alive; None = never.
+
+        deadline, now: by the run's clock.
         """
+
+    def fetch(self, run: RunRef) -> None:
+        """Bring job reports, logs and result into the run's folder, from where the last call ended."""
 
     def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
         """Whole lines that the role has written after a position, kept after the run has ended."""
@@ -87,4 +206,4 @@ class Target(Protocol):
         """
 
     def remove(self, leftover: Leftover) -> None:
-        """Removes one; what is gone already is success."""
+        """Remove one; what is gone already is success."""

@@ -3,129 +3,148 @@ remote."""
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import os
 import shutil
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
-from clusterctl.sandbox.orphaned_sandboxes import orphans
-from clusterctl.targets.base import Job, Leftover, LogLine, RunRef
-from clusterctl.targets.log_times import read_times
+from clusterctl.errors import ClusterctlError
+from clusterctl.jobs import Job
+from clusterctl.jobs.quickstart import check_quickstart, quickstart_jobs
+from clusterctl.paths import user_data_dir
+from clusterctl.sandbox.orphans import orphans
+from clusterctl.targets.base import (
+    SUPERVISOR,
+    Leftover,
+    LogLine,
+    Machine,
+    MachineRequest,
+    Observed,
+    Pace,
+    Preview,
+    RunRef,
+    Unreachable,
+)
+from clusterctl.targets.holder import NAME
+from clusterctl.targets.home import ThisMachine, environment_of, supervisor_command, supervisor_environment
+from clusterctl.targets.lease import write_lease
+from clusterctl.targets.logs import log_file, log_lines
 from clusterctl.targets.processes import (
-    POLL_SECONDS,
     RESOURCE_TAG,
     ROLE_TAG,
     RUN_TAG,
-    STORE_TAG,
+    Process,
     address_of,
+    ask,
     end,
     kill,
-    running,
+    log_or_nothing,
     spawn,
+    started_at,
     tagged,
 )
-from planners.runs.reconcile import Change, Instance, Role
+from planners.plan.value import Plan, Pool
+from planners.runs.reconcile import Change, Instance, Phase, Role
 
-SANDBOX = "sandbox"
-TRAINER = "trainer"
-TELEMETRY = "telemetry"
-SUPERVISOR = "supervisor"
-LAUNCH_SECONDS = 10.0
-"""For a new process to take its lock: an interpreter's start on a busy machine."""
-KEPT_ENVIRONMENT = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TMPDIR",
-    "PYTHONPATH",
-    "VIRTUAL_ENV",
-    "SYSTEMROOT",
-    "XDG_DATA_HOME",
-    "CLUSTERCTL_TELEMETRY",
-)
-"""What a role inherits.  Nothing else: credentials of the terminal have no business in a job."""
+SANDBOX, TRAINER, TELEMETRY = "sandbox", "trainer", "telemetry"
+HOLDER = Path(__file__).with_name("holder.py")
+KEPT_MARK = "ended"
+"""File that says: this run has ended and its folder is kept for its logs and results."""
 
 
 class LocalTarget:
     """Runs live in folders of `store`; their processes carry its path as a tag, so that stores don't see each
     other's runs."""
 
-    def __init__(self, store: Path) -> None:
-        self.store = store
+    pace = Pace(observe_seconds=0.0, bound_seconds=10.0, appear_seconds=0.0)
+    rented = False
 
-    def roles(self) -> Sequence[Role]:
+    def __init__(self, store: Path) -> None:
+        self.store, self.home = store, ThisMachine(store)
+        self._machines: dict[str, tuple[MachineRequest, ...]] = {}
+
+    def check(self, plan: Plan) -> None:
+        """Refuses what needs more than this machine, or another trainer than the quickstart's."""
+        nodes = sum(pool.nodes for pool in plan.pools)
+        if nodes > 1:
+            raise ClusterctlError(
+                f"`{plan.name}` is planned on {nodes} machines, and `local` is this machine alone",
+                hint="set nodes: 1 under fleet.machines, or plan it for a cluster",
+            )
+        check_quickstart(plan)
+
+    def roles(self, plan: Plan) -> Sequence[Role]:  # noqa: ARG002 - other places have as many as the plan says
         """A sandbox server, an agent that measures, and a trainer that asks the sandbox."""
         trainer = Role(name=TRAINER, after=(SANDBOX,), until_done=True)
         return (Role(name=SANDBOX), Role(name=TELEMETRY, vital=False), trainer)
 
-    def observe(self, run: RunRef) -> Sequence[Instance]:
-        """The processes that hold their role's lock.  What they have started themselves carries their tags and is no
-        instance."""
-        return [
-            Instance(
-                role=p.tags[ROLE_TAG],
-                resource_id=p.tags.get(RESOURCE_TAG, ""),
-                address=p.address,
-                started_at=p.started_at,
+    def jobs(self, run: RunRef, kept: Mapping[str, Mapping[str, str]]) -> Mapping[str, Job]:
+        """The quickstart's commands.  The sandbox's port is chosen once and kept with its resource."""
+        return quickstart_jobs(run.plan, run.folder, store=user_data_dir(), port=kept.get(SANDBOX, {}).get("port"))
+
+    def preview(self, plan: Plan, pools: Sequence[Pool]) -> Preview:  # noqa: ARG002 - other places make resources
+        """Nothing is made; this machine costs what the spec says."""
+        prices = [pool.usd_per_node_hour for pool in pools]
+        known = [Decimal(str(price)) for price in prices if price is not None]
+        return Preview(resources=(), usd_per_hour=sum(known, Decimal(0)) if len(known) == len(prices) else None)
+
+    def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:  # noqa: ARG002
+        """This machine is there already: it is the run's from when it was asked for until it is released."""
+        self._machines[run.run_id] = tuple(machines)
+
+    def observe(self, run: RunRef) -> Observed:
+        """The session leaders of its roles.  What they have started themselves is no instance."""
+        now = datetime.now(tz=UTC)
+        machines = tuple(
+            Machine(
+                resource_id=request.resource_id, phase=Phase.READY, since=request.since, address=os.uname().nodename
             )
-            for p in tagged(self.store)
-            if p.tags.get(RUN_TAG) == run.run_id and p.address == _holder(run.folder, p.tags.get(ROLE_TAG, ""))
-        ]
+            for request in self._machines.get(run.run_id, ())
+        )
+        instances = tuple(_instance(process) for process in self._processes(run) if process.leads)
+        return Observed(at=now, instances=instances, machines=machines)
+
+    def find(self, run: RunRef, resource_id: str) -> bool:
+        """Whether a process of this resource lives."""
+        return any(p.leads and p.tags.get(RESOURCE_TAG) == resource_id for p in self._processes(run))
 
     def launch(self, run: RunRef, change: Change, job: Job) -> str:
-        """Starts the role in a session of its own, and waits until it holds the role's lock, which no second one
-        can."""
-        for instance in self.observe(run):
-            if instance.role == change.role:
-                return instance.address
-        lock = run.folder / f"{change.role}.lock"
-        command = [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(lock), *job.command]
-        environment = self.environment(run, change.role, change.resource_id) | dict(job.environment)
-        pid = spawn(command, folder=run.folder, environment=environment, log=log_file(run.folder, change.role))
-        deadline = time.monotonic() + LAUNCH_SECONDS
-        while time.monotonic() < deadline:
-            held = _holder(run.folder, change.role)
-            if held.partition(":")[0] == str(pid) or not running(pid):
-                return held
-            time.sleep(POLL_SECONDS)
-        return f"{pid}:0"
+        """Starts the role's holder in a session of its own.  It takes the role's lock, which no second one can."""
+        for process in self._processes(run):
+            if process.leads and process.tags.get(RESOURCE_TAG) == change.resource_id:
+                return process.address
+        environment = environment_of(run, self.store, change.role, change.resource_id)
+        environment |= supervisor_environment() | dict(job.environment)
+        command = [sys.executable, "-S", str(HOLDER), self._lock(run, change.role), str(run.folder / "lease.json")]
+        command += ["--", *supervisor_command(self.store, run.run_id), "--", *job.command]
+        log = log_or_nothing(log_file(run.folder, change.role))
+        return address_of(spawn(command, folder=run.folder, environment=environment, log=log))
 
-    def environment(self, run: RunRef, role: str, resource_id: str) -> dict[str, str]:
-        """Tags and the little that a process needs of this terminal's environment."""
-        kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        own = {RUN_TAG: run.run_id, ROLE_TAG: role, RESOURCE_TAG: resource_id, STORE_TAG: str(self.store)}
-        tags = {f"CLUSTERCTL_TAG_{variable(name)}": value for name, value in run.tags.items()}
-        return kept | tags | own | {"CLUSTERCTL_HOME": str(self.store), "PYTHONUNBUFFERED": "1"}
-
-    def stop(self, run: RunRef, change: Change, *, grace_seconds: float) -> bool:
-        """TERM to the whole session, KILL after the grace, then whatever else of the role is left."""
-        itself = end(change.address, grace_seconds=grace_seconds) if change.address else True
-        for process in tagged(self.store):
-            if process.tags.get(RUN_TAG) == run.run_id and process.tags.get(RESOURCE_TAG) == change.resource_id:
+    def stop(self, run: RunRef, change: Change, *, force: bool) -> None:
+        """TERM to the whole session; force: KILL, and whatever else of the instance is left."""
+        if not force:
+            ask(change.address)
+            return
+        if change.address:
+            end(change.address, grace_seconds=0.0)
+        for process in self._processes(run):
+            if process.tags.get(RESOURCE_TAG) == change.resource_id:
                 kill(process)
-        return itself
+
+    def set_deadline(self, run: RunRef, deadline: datetime | None, now: datetime) -> None:
+        """Into the lease, which each role's holder reads."""
+        write_lease(run.folder / "lease.json", None if deadline is None else (deadline - now).total_seconds())
+
+    def fetch(self, run: RunRef) -> None:
+        """Jobs write into the run's folder themselves."""
 
     def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
         """Lines of the role's log file, dated by what its supervisor has noted beside it."""
-        path = log_file(run.folder, role)
-        if not path.exists():
-            return
-        times, number = read_times(path), 0
-        with path.open("rb") as lines:
-            lines.seek(after)
-            for line in lines:
-                if not line.endswith(b"\n"):
-                    return
-                while number < len(times) and times[number][0] <= after:
-                    number += 1
-                at = times[number][1] if number < len(times) else None
-                after += len(line)
-                yield LogLine(role=role, text=line.decode("utf-8", "replace").rstrip(), at=at, position=after)
+        return log_lines(run.folder, role, after=after)
 
     def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
         """Processes of no live run, sandboxes whose owner is no more, folders without a run.
@@ -135,32 +154,27 @@ class LocalTarget:
         mine = [process for process in tagged(self.store) if RUN_TAG in process.tags]
         others = {p.tags[RUN_TAG] for p in mine if p.tags.get(ROLE_TAG) == SUPERVISOR} - known_runs
         kept = live_runs | others
-        found = [
+        left = [
             Leftover(
                 kind="process",
-                address=p.address,
-                run_id=p.tags[RUN_TAG],
-                role=p.tags.get(ROLE_TAG, ""),
-                since=p.started_at,
+                address=process.address,
+                run_id=process.tags[RUN_TAG],
+                role=process.tags.get(ROLE_TAG, ""),
+                since=process.started_at,
             )
-            for p in mine
-            if p.tags[RUN_TAG] not in kept
+            for process in mine
+            if process.tags[RUN_TAG] not in kept
         ]
-        found += [
-            Leftover(kind="sandbox", address=address, run_id="", since=since)
-            for address, since in map(address_of, orphans())
+        left += [
+            Leftover(kind="sandbox", address=address, run_id="", since=started_at(address))
+            for address in map(address_of, orphans())
             if address
         ]
         folders = self.store / "runs"
         for folder in sorted(folders.iterdir()) if folders.is_dir() else ():
             if folder.name not in kept | known_runs and not (folder / KEPT_MARK).exists():
-                since = datetime.fromtimestamp(folder.stat().st_mtime, tz=UTC)
-                found.append(
-                    Leftover(
-                        kind="folder", address=str(folder), run_id=folder.name, since=since, size_bytes=_size(folder)
-                    )
-                )
-        return found
+                left.append(_folder_left(folder))
+        return left
 
     def remove(self, leftover: Leftover) -> None:
         """Ends a process with its session, or a sandbox, or deletes a folder of this store."""
@@ -171,27 +185,31 @@ class LocalTarget:
         if folder.parent == self.store / "runs" and folder.exists():
             shutil.rmtree(folder)
 
+    def _processes(self, run: RunRef) -> list[Process]:
+        """All live processes of the run but its supervisors.  Raises Unreachable where they can't be listed."""
+        try:
+            found = [process for process in tagged(self.store) if process.tags.get(RUN_TAG) == run.run_id]
+        except OSError as error:
+            raise Unreachable(f"the processes of this machine can't be listed: {error.strerror}") from error
+        return [process for process in found if process.tags.get(ROLE_TAG) != SUPERVISOR]
 
-def variable(tag: str) -> str:
-    """`clusterctl.dev/plan-id` as a part of a variable's name: PLAN_ID."""
-    return tag.rpartition("/")[2].upper().replace("-", "_")
-
-
-def _holder(folder: Path, role: str) -> str:
-    """Address of the process that holds, or was the last to hold, a role's lock; empty where nobody ever did."""
-    with contextlib.suppress(OSError):
-        return (folder / f"{role}.lock").read_text("ascii")
-    return ""
-
-
-KEPT_MARK = "ended"
-"""File that says: this run has ended and its folder is kept for its logs and results."""
+    def _lock(self, run: RunRef, role: str) -> str:
+        """Name of the role's lock: the same for all who know the store and the run, and short enough for a socket."""
+        return "clusterctl/" + hashlib.sha256(f"{self.store}\0{run.run_id}\0{role}".encode()).hexdigest()[:32]
 
 
-def log_file(folder: Path, role: str) -> Path:
-    """Where a role's output is kept."""
-    return folder / "logs" / f"{role}.log"
+def _instance(process: Process) -> Instance:
+    """A session leader as an instance: ready once it holds its role."""
+    return Instance(
+        role=process.tags.get(ROLE_TAG, ""),
+        resource_id=process.tags.get(RESOURCE_TAG, ""),
+        address=process.address,
+        started_at=process.started_at,
+        phase=Phase.READY if process.name == NAME.decode() else Phase.STARTING,
+    )
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+def _folder_left(folder: Path) -> Leftover:
+    since = datetime.fromtimestamp(folder.stat().st_mtime, tz=UTC)
+    size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+    return Leftover(kind="folder", address=str(folder), run_id=folder.name, since=since, size_bytes=size_bytes)

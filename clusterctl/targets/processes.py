@@ -25,6 +25,7 @@ POLL_SECONDS = 0.02
 KILLED_SECONDS = 10.0
 """For a killed process to go: it may hang in the kernel, waiting for a disk."""
 PROC = Path("/proc")
+NOWHERE = Path(os.devnull)
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,6 +36,8 @@ class Process:
     pid: int
     session: int
     start_ticks: int
+    name: str
+    """What the kernel calls it."""
     tags: dict[str, str]
     started_at: datetime
 
@@ -59,7 +62,6 @@ def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], 
     Raises ClusterctlError where the disk is full or there may be no further process.
     """
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             child = subprocess.Popen(  # noqa: S603 - arguments as a list, no shell
                 list(command),
@@ -89,7 +91,10 @@ def running(pid: int) -> bool:
 
 
 def tagged(store: Path) -> Iterator[Process]:
-    """All live processes that carry the tags of this store.  Processes of other users are not seen."""
+    """All live processes that carry the tags of this store.  Processes of other users are not seen.
+
+    Raises OSError where processes can't be listed: an empty answer would mean that nothing lives.
+    """
     _reap()
     boot = _boot_time()
     wanted = f"{STORE_TAG}={store}".encode()
@@ -107,6 +112,7 @@ def tagged(store: Path) -> Iterator[Process]:
                 pid=int(entry.name),
                 session=session,
                 start_ticks=ticks,
+                name=(entry / "comm").read_text("utf-8", "replace").strip(),
                 tags=_tags(environment),
                 started_at=datetime.fromtimestamp(boot + ticks / CLOCK_TICKS, tz=UTC),
             )
@@ -141,13 +147,35 @@ def alive(address: str) -> bool:
     return state not in "ZX" and str(now) == ticks
 
 
-def address_of(pid: int) -> tuple[str, datetime]:
-    """Address of a live process, and when it started; an empty address where there is none."""
+def address_of(pid: int) -> str:
+    """Address of a live process; empty where there is none."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return f"{pid}:{_stat(PROC / str(pid))[2]}"
+    return ""
+
+
+def started_at(address: str) -> datetime:
+    """When the process of an address started."""
+    return datetime.fromtimestamp(_boot_time() + int(address.partition(":")[2] or 0) / CLOCK_TICKS, tz=UTC)
+
+
+def log_or_nothing(log: Path) -> Path:
+    """The log if it can be written, else the null device: what must run runs without a log, too."""
     try:
-        _, _, ticks = _stat(PROC / str(pid))
-    except (OSError, ValueError, IndexError):
-        return "", datetime.now(tz=UTC)
-    return f"{pid}:{ticks}", datetime.fromtimestamp(_boot_time() + ticks / CLOCK_TICKS, tz=UTC)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists() and not log.is_file():
+            return NOWHERE
+        with log.open("ab"):
+            return log
+    except OSError:
+        return NOWHERE
+
+
+def ask(address: str) -> None:
+    """TERM to the session that the process leads."""
+    if alive(address):
+        for number in (signal.SIGTERM, signal.SIGCONT):  # one that was stopped gets to save its work, too
+            _signal_group(int(address.partition(":")[0]), number)
 
 
 def end(address: str, *, grace_seconds: float) -> bool:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 PHASES_VARIABLE = "CLUSTERCTL_PHASES"
 """Path of the agent's socket; without it `phase` does nothing."""
-MARKS_VARIABLE = "CLUSTERCTL_MARKS"
-"""Path of the run's marks; without it `report_cost` does nothing."""
+REPORTS_VARIABLE = "CLUSTERCTL_REPORTS"
+"""Path of the run's reports; without it `report_cost` does nothing."""
 
 
 def phase(name: str) -> None:
@@ -43,7 +43,7 @@ def report_cost(kind: str, quantity: object, unit: str, **more: object) -> None:
     kind: tokens, storage or egress.  more: name, role, provider, source, and usd or usd_per_unit; docs/runs.md says
     what they mean.  A call is a cost of its own, counted once.  Raises OSError where the line can't be written.
     """
-    path = os.environ.get(MARKS_VARIABLE)
+    path = os.environ.get(REPORTS_VARIABLE)
     if path:
         role = os.environ.get("CLUSTERCTL_ROLE") or "trainer"
         said = {"cost": kind, "at": datetime.now(UTC).isoformat(), "quantity": quantity, "unit": unit, "role": role}

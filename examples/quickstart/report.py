@@ -19,7 +19,7 @@ from examples.quickstart.judge import Verdict, reward
 from examples.quickstart.problems import Problem
 
 STAGE = "rlcef"
-MARKS = "marks.jsonl"
+MARKS = "reports.jsonl"
 """In the run's folder: a line per step."""
 ENDS = 5
 """Steps at the start and at the end over which the result takes means."""

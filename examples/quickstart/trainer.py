@@ -1,8 +1,8 @@
 """The quickstart's trainer: `python examples/quickstart/trainer.py --run-dir DIR --sandbox-url URL`, with the folder of
 `examples` on PYTHONPATH.
 
-One line per step on stdout, one mark per step in DIR/marks.jsonl, a checkpoint after every step, DIR/result.json at the
-end.  It may be killed at any moment: started again, it goes on after the last step that was marked.  SIGTERM abandons
+One line per step on stdout, one report per step in DIR/reports.jsonl, a checkpoint after every step, DIR/result.json at
+the end.  It may be killed at any moment: started again, it goes on after the last reported step.  SIGTERM abandons
 the step in progress; exit code 0.
 """
 

@@ -1,8 +1,8 @@
 """(wanted, seen, now) -> changes.  The same function starts, resumes, adopts, repairs and ends a run on every target.
 
-Words: a *role* is a job of the run (sandbox, trainer); an *instance* is one live thing that plays it, with the id of
-the resource it was started as.  Ids are deterministic, so that an act that was recorded and not done, or done and not
-recorded, is recognised.
+Words: a *role* is a job of the run (sandbox, trainer) with a number of *instances*; an instance is one thing that
+plays it, with the id of the resource it was started as.  Ids are deterministic, so that an act that was recorded and
+not done, or done and not recorded, is recognised.
 """
 
 from __future__ import annotations
@@ -16,9 +16,36 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_RESTARTS = 5
-"""A role that died this often without any progress of the run is not started again: the run has failed."""
+"""An instance that ended this often without any progress of the run is not started again: the run has failed."""
 RESTART_WAIT_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0)
-"""Before each restart, so that a role that cannot start does not burn the machine."""
+"""Before each restart, so that an instance that cannot start does not burn the machine."""
+
+
+class Phase(StrEnum):
+    """How far an instance or a machine is.  QUEUED costs nothing."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    READY = "ready"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+class Cause(StrEnum):
+    """Why an instance or a machine ended."""
+
+    NONE = ""
+    DONE = "done"
+    FAILED = "failed"
+    PREEMPTED = "preempted"
+    NODE_LOST = "node lost"
+    NO_CAPACITY = "no capacity"
+    REFUSED = "refused"
+    STOPPED = "stopped"
+
+
+NOBODYS_FAULT = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.NO_CAPACITY, Cause.STOPPED})
+"""Ends that say nothing about whether the role can run: they don't count as restarts without progress."""
 
 
 class Action(StrEnum):
@@ -34,8 +61,12 @@ class Role:
     """A job that the run needs."""
 
     name: str
+    count: int = 1
+    """Instances that run at once."""
+    pool_id: str = ""
+    """Pool of the plan whose machines it runs on."""
     after: tuple[str, ...] = ()
-    """Roles that must be live before this one starts."""
+    """Roles whose instances must all be ready before this one starts."""
     until_done: bool = False
     """True: it ends by itself when its work is done (a trainer); False: it serves until it is stopped."""
     vital: bool = True
@@ -44,21 +75,32 @@ class Role:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """Something live that plays a role, as the target sees it."""
+    """Something that plays a role, as the target sees it."""
 
     role: str
+    index: int = 0
+    """From 0 to the role's count - 1."""
     resource_id: str
     address: str
     """Where it is: pid and start time here, a cloud's id elsewhere."""
     started_at: datetime
+    phase: Phase = Phase.READY
+    cause: Cause = Cause.NONE
+    message: str = ""
+    """What the target says of it: a scheduler's reason, the last line of an error."""
+
+    @property
+    def slot(self) -> str:
+        """Role and index."""
+        return slot_name(self.role, self.index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleHistory:
-    """What the ledger knows of a role: how often it was started, and when one was last seen live."""
+    """What the ledger knows of an instance's slot: how often it was started, and when one was last seen."""
 
     starts: int = 0
-    fruitless: int = 0
+    restarts_without_progress: int = 0
     """Starts since the run last made progress."""
     last_seen: datetime | None = None
 
@@ -69,6 +111,7 @@ class Change:
 
     action: Action
     role: str
+    index: int = 0
     resource_id: str
     reason: str
     address: str = ""
@@ -88,9 +131,14 @@ class Changes:
         return all(change.action is Action.KEEP for change in self.changes)
 
 
-def resource_id(run_id: str, role: str, start: int) -> str:
-    """Id of the nth start (from 1) of a role: the same before and after a crash."""
-    return f"{run_id}/{role}/{start}"
+def slot_name(role: str, index: int) -> str:
+    """`trainer`, `sandbox-2`: the first instance is called like its role."""
+    return role if index == 0 else f"{role}-{index + 1}"
+
+
+def resource_id(run_id: str, slot: str, start: int) -> str:
+    """Id of the nth start (from 1) of an instance or a machine: the same before and after a crash."""
+    return f"{run_id}/{slot}/{start}"
 
 
 def reconcile(
@@ -98,72 +146,128 @@ def reconcile(
     seen: Sequence[Instance],
     *,
     run_id: str,
-    past: Mapping[str, RoleHistory],
+    history: Mapping[str, RoleHistory],
     done: bool,
     now: datetime,
     end: bool = False,
 ) -> Changes:
     """What to do to make `seen` become `roles`, or nothing where the run must `end`.  Pure: same input, same answer.
 
-    past: by role name; done: the work itself is complete, so nothing is started any more.
-    Of several instances of a role the oldest is kept.  Launches wait for the roles they come after, and for their
-    restart delay; who needs others ends before them.
+    history: by slot; done: the work itself is complete, so nothing is started any more.  What is queued, starting or
+    ending is there: no second one is launched; only what is ready lets those start that come after it.  Of several
+    instances of a slot a ready one is kept, among equals the oldest.  What others come after ends after them.
     """
-    wanted = {} if end else {role.name: role for role in roles}
+    wanted = {} if end else {slot_name(role.name, i): role for role in roles for i in range(role.count)}
     acts: list[Change] = []
-    live: dict[str, Instance] = {}
-    for instance in sorted(seen, key=lambda i: (i.started_at, i.resource_id, i.address)):
-        reason = _why_not(instance, wanted, live, done=done)
-        if reason:
-            acts.append(_act(Action.STOP, instance, reason))
-        else:
-            live[instance.role] = instance
-            acts.append(_act(Action.KEEP, instance, ""))
-    failed = ""
-    for role in wanted.values():
-        if role.name in live or done:
-            continue
-        before = past.get(role.name, RoleHistory())
-        if before.fruitless > MAX_RESTARTS:
-            failed = failed or (f"{role.name} ended {before.fruitless} times without progress" if role.vital else "")
-        elif all(name in live for name in role.after) and _rested(before, now):
-            reason = "wanted" if before.starts == 0 else f"gone; start {before.starts + 1}"
-            launched = resource_id(run_id, role.name, before.starts + 1)
-            acts.append(Change(action=Action.LAUNCH, role=role.name, resource_id=launched, reason=reason))
+    present: dict[str, Instance] = {}
+    for instance in sorted((i for i in seen if i.phase is not Phase.ENDED), key=_keep_first):
+        reason = _why_not(instance, wanted, present, done=done)
+        if not reason:
+            present[instance.slot] = instance
+        stops = reason and instance.phase is not Phase.ENDING
+        acts.append(_act(Action.STOP if stops else Action.KEEP, instance, reason if stops else ""))
+    failed = "" if done else _failed(wanted, present, history)
     if failed:
-        acts = [
-            act if act.action is Action.STOP else replace(act, action=Action.STOP, reason="the run has failed")
-            for act in acts
-            if act.action is not Action.LAUNCH
-        ]
-    return Changes(changes=_in_order(acts, roles), failed=failed)
+        acts = [_stop(act, seen) for act in acts]
+    elif not done:
+        acts += _launches(wanted, present, roles, run_id=run_id, history=history, now=now)
+    return Changes(changes=_in_order(acts, roles, seen), failed=failed)
 
 
-def _in_order(acts: Sequence[Change], roles: Sequence[Role]) -> tuple[Change, ...]:
-    """Ends come before launches; who needs others ends before them, and who is no role first of all."""
-    place = {role.name: number for number, role in enumerate(roles)}
-    ends = [act for act in acts if act.action is Action.STOP]
-    ends.sort(key=lambda act: -place.get(act.role, len(place)))
-    return (*ends, *(act for act in acts if act.action is not Action.STOP))
+def _keep_first(instance: Instance) -> tuple[bool, datetime, str, str]:
+    return (instance.phase is not Phase.READY, instance.started_at, instance.resource_id, instance.address)
 
 
-def _why_not(instance: Instance, wanted: Mapping[str, Role], live: Mapping[str, Instance], *, done: bool) -> str:
+def _why_not(instance: Instance, wanted: Mapping[str, Role], present: Mapping[str, Instance], *, done: bool) -> str:
     """Why an instance must end; empty if it may stay."""
-    role = wanted.get(instance.role)
+    role = wanted.get(instance.slot)
     if role is None:
         return "not wanted" if wanted else "the run is to end"
-    if instance.role in live:
-        return f"second {instance.role}"
+    if instance.slot in present:
+        return f"second {instance.slot}"
     return "the work is done" if done and not role.until_done else ""
 
 
-def _rested(past: RoleHistory, now: datetime) -> bool:
-    if past.fruitless == 0 or past.last_seen is None:
+def _failed(wanted: Mapping[str, Role], present: Mapping[str, Instance], history: Mapping[str, RoleHistory]) -> str:
+    """Why the run cannot go on: a vital instance that is not there and has been started too often in vain."""
+    for slot, role in wanted.items():
+        tried = history.get(slot, RoleHistory()).restarts_without_progress
+        if role.vital and slot not in present and tried > MAX_RESTARTS:
+            return f"{slot} ended {tried} times without progress"
+    return ""
+
+
+def _launches(
+    wanted: Mapping[str, Role],
+    present: Mapping[str, Instance],
+    roles: Sequence[Role],
+    *,
+    run_id: str,
+    history: Mapping[str, RoleHistory],
+    now: datetime,
+) -> list[Change]:
+    """Launches of what is missing, has rested, and comes after roles that are ready."""
+    ready = {
+        role.name
+        for role in roles
+        if all(_is_ready(present.get(slot_name(role.name, index))) for index in range(role.count))
+    }
+    launches = []
+    for slot, role in wanted.items():
+        before = history.get(slot, RoleHistory())
+        spent = before.restarts_without_progress > MAX_RESTARTS
+        if slot not in present and not spent and ready.issuperset(role.after) and _rested(before, now):
+            index = next(i for i in range(role.count) if slot_name(role.name, i) == slot)
+            launches.append(
+                Change(
+                    action=Action.LAUNCH,
+                    role=role.name,
+                    index=index,
+                    resource_id=resource_id(run_id, slot, before.starts + 1),
+                    reason="wanted" if before.starts == 0 else f"gone; start {before.starts + 1}",
+                )
+            )
+    return launches
+
+
+def _is_ready(instance: Instance | None) -> bool:
+    return instance is not None and instance.phase is Phase.READY
+
+
+def _rested(history: RoleHistory, now: datetime) -> bool:
+    if history.restarts_without_progress == 0 or history.last_seen is None:
         return True
-    wait = RESTART_WAIT_SECONDS[min(past.fruitless, len(RESTART_WAIT_SECONDS)) - 1]
-    return (now - past.last_seen).total_seconds() >= wait
+    wait = RESTART_WAIT_SECONDS[min(history.restarts_without_progress, len(RESTART_WAIT_SECONDS)) - 1]
+    return (now - history.last_seen).total_seconds() >= wait
+
+
+def _stop(act: Change, seen: Sequence[Instance]) -> Change:
+    """A stop in place of a keep, unless the instance is ending already."""
+    ending = any(i.address == act.address and i.phase is Phase.ENDING for i in seen)
+    return act if ending or act.action is Action.STOP else replace(act, action=Action.STOP, reason="the run has failed")
+
+
+def _in_order(acts: Sequence[Change], roles: Sequence[Role], seen: Sequence[Instance]) -> tuple[Change, ...]:
+    """Stops before launches.  A role is stopped only when no instance is left of the roles that come after it."""
+    there = {instance.role for instance in seen if instance.phase is not Phase.ENDED}
+    needed = {name for role in roles if role.name in there for name in role.after}
+    stops, rest = [], []
+    for act in acts:
+        if act.action is Action.STOP and act.role in needed and not act.reason.startswith("second"):
+            rest.append(replace(act, action=Action.KEEP, reason="until what comes after it has ended"))
+        elif act.action is Action.STOP:
+            stops.append(act)
+        else:
+            rest.append(act)
+    return (*stops, *rest)
 
 
 def _act(action: Action, instance: Instance, reason: str) -> Change:
-    where = {"role": instance.role, "resource_id": instance.resource_id, "address": instance.address}
-    return Change(action=action, reason=reason, **where)
+    return Change(
+        action=action,
+        role=instance.role,
+        index=instance.index,
+        resource_id=instance.resource_id,
+        address=instance.address,
+        reason=reason,
+    )

@@ -11,7 +11,7 @@ from planners.spec.base import Count, Cpus, Gbps, Gib, Hours, Minutes, SpecModel
 
 CLOUDS = ("aws", "gcp", "azure")
 Target = Annotated[
-    str, StringConstraints(max_length=200, pattern=r"^(aws|gcp|azure|local|slurm:[^\s:]+|kubernetes:\S+)$")
+    str, StringConstraints(max_length=200, pattern=r"^(aws|gcp|azure|local|fake|slurm:[^\s:]+|kubernetes:\S+)$")
 ]
 _Capacities = Annotated[tuple[CapacityType, ...], Field(min_length=1)]
 _Words = Annotated[tuple[Word, ...], Field(max_length=500)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clusterctl.runs.clock import SteadyClock
 from dashboard_pages import OpenPage, figures
 
 from clusterctl.cli import main
@@ -17,13 +18,12 @@ from clusterctl.commands import status as status_command
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Intent
 from clusterctl.plan_service import Planner, open_source
-from clusterctl.runs.clock import SteadyClock
-from clusterctl.runs.render import progress_text
+from clusterctl.runs.follow import progress_text
+from clusterctl.runs.metrics import run_metrics
 from clusterctl.runs.run import open_run
 from clusterctl.runs.status import state_of
 from clusterctl.runs.up import decide, prepare
 from clusterctl.telemetry.exposition import samples
-from clusterctl.telemetry.run_metrics import run_metrics
 from planners.runs.limits import RunLimits
 
 T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -73,9 +73,9 @@ def test_real_runs_teach_the_next_plan(say: Say, tmp_path: Path) -> None:
     first = [ran(say), ran(say, "--again")]
     say("up", "taught.yaml", "--yes", "--again", "--detach")  # and one that is interrupted
     folder = next(f for f in (tmp_path / "home" / "runs").iterdir() if f.name not in {bill["run"] for bill in first})
-    while not (folder / "marks.jsonl").exists() or (folder / "marks.jsonl").read_bytes().count(b"\n") < 2:
+    while not (folder / "reports.jsonl").exists() or (folder / "reports.jsonl").read_bytes().count(b"\n") < 2:
         time.sleep(0.05)
-    say("down", folder.name)
+    say("down", "--yes", folder.name)
 
     shown = json.loads(say("calibrate", "--json"))
     assert (shown["in_use"], json.loads(say("plan", "taught.yaml", "--json"))["hours"]) == (None, raw["hours"])

@@ -47,7 +47,7 @@ def clusterctl(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 def marks(store: Path) -> list[dict[str, Any]]:
     lines = [
-        line for file in store.glob("runs/*/marks.jsonl") for line in file.read_text(encoding="utf-8").splitlines()
+        line for file in store.glob("runs/*/reports.jsonl") for line in file.read_text(encoding="utf-8").splitlines()
     ]
     return [json.loads(line) for line in lines]
 
@@ -88,7 +88,7 @@ def test_the_log_says_that_it_went_on_and_how_large_the_model_is(store: Path) ->
 
 
 def test_down_shows_planned_against_actual_by_phase(store: Path) -> None:
-    shown = json.loads(clusterctl(store, "down", "quickstart-trl", "--json").stdout)
+    shown = json.loads(clusterctl(store, "down", "--yes", "quickstart-trl", "--json").stdout)
     lines = {line["name"]: line for line in shown["lines"]}
     assert shown["state"] == "finished"
     for phase in ("generate", "sandbox", "train"):

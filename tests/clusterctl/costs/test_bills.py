@@ -20,7 +20,7 @@ from clusterctl.costs.invoices import import_bills, reconciled
 from clusterctl.costs.queries import account
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.ledger.rows import Intent
+from clusterctl.ledger.rows import Intent, ReportBatch, ReportedCost
 
 NOW = datetime(2026, 4, 10, tzinfo=UTC)
 SHAPES: dict[str, tuple[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]]] = {
@@ -209,7 +209,8 @@ def test_what_a_job_reported_costs_what_the_bill_says(filled: Ledger, tmp_path: 
         price_source="my contract",
         tags={"clusterctl.dev/unit": "GiB-months"},
     )
-    filled.charge(intent, quantity=Decimal(2), usd_per_unit=Decimal("0.023"), usd=None, mark=1, since=at(0), at=at(2))
+    report = ReportedCost(intent=intent, quantity=Decimal(2), usd_per_unit=Decimal("0.023"), usd=None, at=at(2))
+    filled.record_reports("rlcef-1", ReportBatch(from_byte=0, to_byte=1, costs=(report,), since=at(0)))
     bucket = row("b", "0.04", service="AmazonS3", usage="TimedStorage-ByteHrs", tags={"clusterctl.dev/run": "rlcef-1"})
     billed(filled, tmp_path, cur_2([*TRAINER, bucket]))
     assert reconciled(filled)[0].runs["missing"].to_list() == [["rlcef-1/sandbox/1"]]

@@ -12,7 +12,7 @@ from ledger_world import a_machine, a_run, at
 from sqlalchemy import select
 
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.ledger.rows import Cost
+from clusterctl.ledger.rows import Cost, Intent, ReportBatch, ReportedCost
 from clusterctl.ledger.tables import COSTS
 
 RUN_NUMBERS = count()
@@ -136,24 +136,30 @@ def test_reports_are_counted_once_and_add_up(
     ledger.add_run(a_run(run_id, name=run_id))
     seconds, owed = 0.0, Decimal(0)
 
-    def say(number: int) -> None:
+    def say(number: int) -> bool:
         quantity, millis, how = reports[number]
-        ledger.charge(
-            a_machine(f"{run_id}/egress", run_id, kind="egress", usd_per_hour=None, price_source=how),
+        report = ReportedCost(
+            intent=Intent(
+                resource_id=f"{run_id}/egress",
+                run_id=run_id,
+                role="trainer",
+                kind="egress",
+                provider="local",
+                price_source=how,
+            ),
             quantity=quantity,
-            mark=number + 1,
             usd=quantity if how == "usd" else None,
             usd_per_unit=Decimal(2) if how == "unit" else None,
-            since=at(0),
             at=at(seconds + millis / 1000),
         )
+        batch = ReportBatch(from_byte=number, to_byte=number + 1, costs=(report,), since=at(0))
+        return ledger.record_reports(run_id, batch)
 
     for number, (quantity, millis, how) in enumerate(reports):
-        say(number)
+        assert say(number)
         seconds += millis / 1000
         owed += {"usd": quantity, "unit": 2 * quantity, "none": Decimal(0)}[how]
-        for again in range(data.draw(st.integers(0, number)), number + 1):
-            say(again)
+        assert not say(data.draw(st.integers(0, number)))
     costs, bill = intervals(ledger, run_id), ledger.bill(run_id)
     assert (bill.known_usd, sum(cost.quantity or 0 for cost in costs)) == (
         owed,

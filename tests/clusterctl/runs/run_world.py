@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from clusterctl.jobs import Job
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs import run as run_module
+from clusterctl.runs.preflight import RunLimits
 from clusterctl.runs.up import decide, prepare
 from clusterctl.runs.watch import Watch
-from clusterctl.targets.base import Job
+from clusterctl.targets import local
 from planners.plan.value import Plan
-from planners.runs.limits import RunLimits
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SPEC = """
@@ -40,7 +41,7 @@ TRAINER = textwrap.dedent("""
             sys.exit(0)
     if at_term != "dies":
         signal.signal(signal.SIGTERM, term)
-    marks = folder / "marks.jsonl"
+    marks = folder / "reports.jsonl"
     done = marks.read_text().count('"step"') if marks.exists() else 0
     print("starts after step", done, flush=True)
     for step in range(done + 1, 5):
@@ -79,12 +80,12 @@ def stand_in_jobs(
 ) -> None:
     """seconds: of a step; year: of the job's clock; at_term: dies, saves or ignores."""
 
-    def jobs(_: object, folder: object) -> dict[str, Job]:
-        command = (sys.executable, "-c", trainer, str(folder.path), str(seconds), str(year), at_term)  # type: ignore[attr-defined]
+    def jobs(plan: object, folder: Path, **_: object) -> dict[str, Job]:
+        command = (sys.executable, "-c", trainer, str(folder), str(seconds), str(year), at_term)
         serve = (sys.executable, "-c", "import time; time.sleep(600)")
         return {"sandbox": Job(command=serve), "trainer": Job(command=command)}
 
-    monkeypatch.setattr(run_module, "local_jobs", jobs)
+    monkeypatch.setattr(local, "quickstart_jobs", jobs)
 
 
 def opened(store: Path, ledger: Ledger, spec: str = SPEC) -> run_module.OpenRun:
@@ -98,7 +99,7 @@ def watch(run: run_module.OpenRun, *, seconds: float = 240.0, until: int | None 
     The stand-in does its third step when the run is watched to its end, so that a slow machine misses nothing.
     """
     watched = Watch(run)
-    if until is None and run.folder.plan.exists():  # else its folder has been deleted
+    if until is None and run.folder.path.is_dir():  # else it has been deleted
         (run.folder.path / "go").touch()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -111,11 +112,11 @@ def watch(run: run_module.OpenRun, *, seconds: float = 240.0, until: int | None 
 
 
 def live_roles(run: run_module.OpenRun) -> list[str]:
-    return sorted(instance.role for instance in run.target.observe(run.ref))
+    return sorted(instance.role for instance in run.target.observe(run.ref).instances)
 
 
 def kill_role(run: run_module.OpenRun, role: str) -> None:
-    for instance in run.target.observe(run.ref):
+    for instance in run.target.observe(run.ref).instances:
         if instance.role == role:
             os.kill(int(instance.address.partition(":")[0]), signal.SIGKILL)
 

@@ -113,7 +113,7 @@ def test_once_while_it_follows_and_later_down(
     status.press(CTRL_C)
     assert status.end() == 130
     assert "\x1b[2J" not in status.text, "written over, not cleared"
-    down = clusterctl("down", "killed")
+    down = clusterctl("down", "--yes", "killed")
     assert (down.returncode, "nothing left running" in down.stdout) == (0, True)
 
 
@@ -130,17 +130,17 @@ def test_twice_at_any_moment_of_the_start(
     assert up.end() in (130, -signal.SIGINT), "a shell says 130 to both"
     on = clusterctl("up", "killed.yaml", "--yes", "--detach")
     assert on.returncode == 0, on.stderr
-    assert clusterctl("down", "killed").returncode == 0
+    assert clusterctl("down", "--yes", "killed").returncode == 0
     assert list(tagged(home)) == []
 
 
 def test_once_while_down_waits(in_terminal: Callable[..., Terminal], home: Path, clusterctl: Run) -> None:
     assert clusterctl("up", "killed.yaml", "--yes", "--detach").returncode == 0
-    down = in_terminal("down", "killed")
+    down = in_terminal("down", "--yes", "killed")
     down.read("are asked to save their work")
     down.press(CTRL_C)
     assert down.end() in (0, 130)
     if "interrupted" in down.text:
         assert "`clusterctl down killed-" in down.text
-    assert clusterctl("down", "killed").returncode == 0
+    assert clusterctl("down", "--yes", "killed").returncode == 0
     assert list(tagged(home)) == []

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,12 +20,14 @@ from hypothesis import strategies as st
 from run_world import SPEC, opened, stand_in_jobs, watch
 
 from clusterctl.costs.queries import account
+from clusterctl.errors import StateError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs import run as run_module
 from clusterctl.runs.bill import planned_against_actual
 from clusterctl.runs.forecast import hourly_rate, run_forecast
 from clusterctl.runs.job_reports import CostReport, StepReport, read_report
 from clusterctl.runs.status import state_of
+from clusterctl.runs.watch import Watch
 from clusterctl.telemetry import report_cost
 from planners.costs.summary import by
 
@@ -43,7 +46,7 @@ KNOWN = Decimal("3.342503")
 
 def report(run: run_module.OpenRun, monkeypatch: Monkey, *costs: Any) -> None:
     run.folder.path.mkdir(parents=True, exist_ok=True)
-    monkeypatch.setenv("CLUSTERCTL_MARKS", str(run.folder.marks))
+    monkeypatch.setenv("CLUSTERCTL_REPORTS", str(run.folder.reports))
     for kind, quantity, unit, more in costs:
         report_cost(kind, quantity, unit, **more)
 
@@ -69,7 +72,7 @@ def test_each_kind_is_priced_and_counted(run: run_module.OpenRun, monkeypatch: M
     assert found.spend.known_usd == run.ledger.bill(run.run_id).known_usd
     uses = {row["use"]: row["usd"] for row in by(found.parts, "use").iter_rows(named=True)}
     assert {use: uses[use] for use in ("tokens", "storage", "egress")} == {
-        "tokens": Decimal("6.015006"),
+        "tokens": None,
         "storage": Decimal("0.0575"),
         "egress": Decimal("0.27"),
     }
@@ -113,32 +116,69 @@ def test_the_limit_in_dollars_counts_it(tmp_path: Path, ledger: Ledger, monkeypa
     assert row.note.startswith("the limit is reached: at least $3.3")
 
 
-@pytest.mark.parametrize("lost", ["the position", "everything but the marks"])
-def test_marks_that_are_read_again_count_once(
-    run: run_module.OpenRun, tmp_path: Path, monkeypatch: Monkey, lost: str
+def test_nothing_is_lost_while_the_ledger_is_away(run: run_module.OpenRun, monkeypatch: Monkey) -> None:
+    """What was read and could not be written is read again: the position is written with it."""
+    assert watch(run, until=1)
+    report(run, monkeypatch, ("egress", 1, "GiB", {"usd": Decimal("12.50")}))
+    watched = Watch(run)
+    with pytest.MonkeyPatch.context() as away:
+
+        def gone(*_: object, **__: object) -> None:
+            raise StateError("the ledger can't be reached")
+
+        away.setattr(type(run.ledger), "record_reports", gone)
+        with pytest.raises(StateError):
+            watched.tick()
+    watched.tick()
+    assert reported(run) == {"trainer/egress/GiB": Decimal("12.50")}
+
+
+def test_a_ledger_that_was_restored_from_a_copy_reads_on_from_there(
+    run: run_module.OpenRun, tmp_path: Path, monkeypatch: Monkey
 ) -> None:
-    """A supervisor that was killed before its beat reads them again, from where the last beat stood or from the start."""
     report(run, monkeypatch, *COSTS)
     assert watch(run, until=1)
-    before = run.ledger.bill(run.run_id)
-    if lost == "the position":
-        run.clock.marks_byte = 0
-        run.clock.beat()
-    else:
-        run.folder.beat.unlink()
-    again = run_module.open_run(run.ledger, tmp_path, run.run_id)
-    report(again, monkeypatch, COSTS[3])
-    assert watch(again, until=2)
-    assert reported(again) == {
-        line.resource_id.partition("/")[2]: line.usd
-        for line in before.lines
-        if "/" in line.resource_id and line.kind not in ("machine", "process")
-    } | {"trainer/egress/GiB": Decimal("0.54")}
+    with sqlite3.connect(run.ledger.where) as now, sqlite3.connect(tmp_path / "copy.db") as copy:
+        now.backup(copy)
+    report(run, monkeypatch, *COSTS)
+    assert watch(run, until=2)
+    before = reported(run)
+    with sqlite3.connect(tmp_path / "copy.db") as copy, sqlite3.connect(run.ledger.where) as now:
+        copy.backup(now)
+    watch(run_module.open_run(run.ledger, tmp_path, run.run_id))
+    assert reported(run) == before
+    assert [step.step for step in run.ledger.steps(run.run_id)] == [1, 2, 3, 4]
+
+
+def test_reports_that_were_cut_count_once(run: run_module.OpenRun, monkeypatch: Monkey) -> None:
+    report(run, monkeypatch, COSTS[3], COSTS[3])
+    assert watch(run, until=1)
+    whole = run.folder.reports.read_bytes()
+    run.folder.reports.write_bytes(whole[: whole.index(b"\n") + 1])
+    assert watch(run, until=2)
+    report(run, monkeypatch, COSTS[3])
+    watch(run)
+    assert reported(run) == {"trainer/egress/GiB": Decimal("0.81")}
+
+
+def test_a_burst_does_not_blind_the_limits(tmp_path: Path, ledger: Ledger, monkeypatch: Monkey) -> None:
+    stand_in_jobs(monkeypatch, seconds=30.0)
+    run = opened(tmp_path, ledger)
+    ledger.set_limits(run.run_id, usd=Decimal("0.2"), hours=None)
+    line = {"cost": "egress", "at": "2026-11-29T12:00:00Z", "quantity": 1, "unit": "GiB", "usd": "0.0001"}
+    run.folder.reports.write_text(6000 * (json.dumps(line) + "\n"), encoding="utf-8")
+    watched, ticks = Watch(run), 0
+    while ledger.get_run(run.run_id).desired == "up":
+        watched.tick()
+        ticks += 1
+    assert ticks <= 2
+    assert reported(run) == {"trainer/egress/GiB": Decimal("0.6")}
+    watch(run)
 
 
 def test_a_line_that_was_torn_spoils_no_other(run: run_module.OpenRun, monkeypatch: Monkey) -> None:
     run.folder.path.mkdir(parents=True, exist_ok=True)
-    run.folder.marks.write_text('{"cost": "egr', encoding="utf-8")
+    run.folder.reports.write_text('{"cost": "egr', encoding="utf-8")
     report(run, monkeypatch, COSTS[3])
     assert watch(run, until=1)
     assert reported(run) == {"trainer/egress/GiB": Decimal("0.27")}
@@ -169,15 +209,15 @@ def test_mistakes_are_said_once_and_end_nothing(run: run_module.OpenRun, monkeyp
         for wrong, _ in BAD.values()
     ]
     lines += ["not JSON", '{"steps": 1}', json.dumps(good), lines[0], "[" * 100_000]
-    run.folder.marks.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    run.folder.reports.write_text("\n".join(lines) + "\n", encoding="utf-8")
     watch(run)
     assert run.ledger.get_run(run.run_id).state == "finished"
     assert reported(run) == {"trainer/egress/GiB": Decimal("0.5")}
-    said = [event.message for event in run.ledger.events(run.run_id, kind="mark")]
+    said = [event.message for event in run.ledger.events(run.run_id, kind="report")]
     for number, (_, why) in enumerate(BAD.values(), 1):
         (message,) = [message for message in said if f"line {number} " in message]
         assert why in message
-        assert str(run.folder.marks) in message
+        assert str(run.folder.reports) in message
     assert len(said) == len(BAD) + 2, "one for each reason"
     assert any(problem.what == said[0] for problem in state_of(run).problems)
 
@@ -233,11 +273,11 @@ def test_a_real_run_that_reports_is_shown_everywhere(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", f"from decimal import Decimal\n{job}"],
         check=True,
-        env=environment | {"CLUSTERCTL_MARKS": str(folder / "marks.jsonl")},
+        env=environment | {"CLUSTERCTL_REPORTS": str(folder / "reports.jsonl")},
     )
     while Decimal(json.loads(said("status", folder.name, "--json"))[0]["known_usd"]) < KNOWN:
         time.sleep(0.2)
-    assert "judge/tokens" in said("down", folder.name)
+    assert "judge/tokens" in said("down", "--yes", folder.name)
     cost = json.loads(said("cost", folder.name, "--json", "--by", "role"))
     node = sum(Decimal(row["usd"]) for row in cost["rows"]) - KNOWN
     assert (cost["usd"], Decimal(cost["known_usd"]), len(cost["unpriced"])) == (None, KNOWN + node, 1)

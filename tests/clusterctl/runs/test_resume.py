@@ -27,13 +27,16 @@ def test_a_stopped_run_goes_on_where_it_stopped(
     assert watch(run, until=2)
     end_run(run)
     first = usage(run.ledger, run.run_id)
-    assert decide(run.ledger, tmp_path, run.plan).deed is UpAction.RESUME
+    assert decide(run.ledger, tmp_path, run.plan).action is UpAction.RESUME
     assert wanted(run.ledger, tmp_path, run.plan) == run.run_id
     watch(run_module.open_run(run.ledger, tmp_path, run.run_id))
     row = run.ledger.get_run(run.run_id)
     assert (row.state, [step.step for step in run.ledger.steps(run.run_id)]) == ("finished", [1, 2, 3, 4])
     nodes = [line for line in run.ledger.bill(run.run_id).lines if line.role == run_module.NODE]
-    assert [line.resource_id for line in nodes] == [f"{run.run_id}/node/1", f"{run.run_id}/node/2"]
+    assert [line.resource_id for line in nodes] == [
+        f"{run.run_id}/pool.rlcef.sandbox/1",
+        f"{run.run_id}/pool.rlcef.sandbox/2",
+    ]
     assert usage(run.ledger, run.run_id).hours > first.hours
     assert kinds(run).count("end") == 2
 

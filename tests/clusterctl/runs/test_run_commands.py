@@ -75,7 +75,7 @@ def test_a_run_from_up_to_down(clusterctl: Run, home: Path) -> None:
     assert json.loads(clusterctl("cost", "small", "--json").stdout)["usd"] == bill["usd"]
 
     for _ in range(2):
-        down = clusterctl("down", "small")
+        down = clusterctl("down", "--yes", "small")
         assert down.returncode == 0
         assert "nothing left running; its folder is kept" in down.stdout
         assert "result.json" in down.stdout
@@ -128,8 +128,7 @@ def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) 
     up = clusterctl("up", "run.yaml", "--yes", "--allow-unknown-price", "--allow-over-limit", "--limit-hours", "0.0008")
     assert up.returncode == 6, up.stdout + up.stderr
     assert re.search(r"the limit is reached: [0-9.]+ min of 0\.05 min", up.stderr)
-    assert "A price is not known, so the true bill is higher." in up.stdout
-    assert re.search(r"in all +unknown +unknown", up.stdout)
+    assert "A price is not known; what has one comes to $0.0000." in up.stdout
     (row,) = json.loads(clusterctl("status", "small", "--json").stdout)
     assert (row["usd"], row["known_usd"], row["usd_at_end"], row["usd_per_hour"]) == (None, "0", None, "0")
     refused = clusterctl("up", "small", "--yes", "--allow-unknown-price")
@@ -138,7 +137,7 @@ def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) 
     assert on.returncode == 0, on.stderr
     (row,) = json.loads(clusterctl("status", "small", "--json").stdout)
     assert (row["usd_at_end"], row["usd_per_hour"], row["known_usd_per_hour"]) == (None, None, "0")
-    down = clusterctl("down", "small")
+    down = clusterctl("down", "--yes", "small")
     assert (down.returncode, "in all" in down.stdout, "of 400 steps; what is planned is for all" in down.stdout) == (
         0,
         True,

@@ -64,7 +64,7 @@ def run_id(command: Command) -> str:
 
 
 def test_supervisor_and_roles_mean_the_same_place(run_id: str, command: Command, folder: Path) -> None:
-    assert run_id in command("down", run_id)
+    assert run_id in command("down", "--yes", run_id)
     assert list(tagged(folder / "data")) == []
     made = {path.name.partition("-")[0] for path in folder.iterdir()}
     assert made == {"book.db", "data", "killed.yaml", "locks", "other"}

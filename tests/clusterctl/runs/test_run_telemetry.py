@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from run_world import SPEC, opened, stand_in_jobs, watch
 
-from clusterctl.jobs.quickstart import local_jobs
+from clusterctl.jobs import Job
+from clusterctl.jobs.quickstart import quickstart_jobs
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.runs import run as run_module
+from clusterctl.runs.metrics import RunMetrics, run_metrics
 from clusterctl.runs.run import OpenRun
 from clusterctl.store import open_store
-from clusterctl.targets.base import Job
+from clusterctl.targets import local
 from clusterctl.targets.processes import tagged
 from clusterctl.telemetry.exposition import parse, samples
-from clusterctl.telemetry.run_metrics import RunMetrics, run_metrics
 from clusterctl.telemetry.settings import Settings
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -53,9 +53,9 @@ def test_a_run_goes_on_without_an_agent_that_cannot_start(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in_jobs(monkeypatch, seconds=0.3)
-    jobs = run_module.local_jobs
+    jobs = local.quickstart_jobs
     broken = {"telemetry": Job(command=("false",))}
-    monkeypatch.setattr(run_module, "local_jobs", lambda spec, folder: jobs(spec, folder) | broken)
+    monkeypatch.setattr(local, "quickstart_jobs", lambda *plan, **how: {**jobs(*plan, **how), **broken})
     run = opened(tmp_path, ledger)
     watch(run)
     assert ledger.get_run(run.run_id).state == "finished"
@@ -64,10 +64,10 @@ def test_a_run_goes_on_without_an_agent_that_cannot_start(
 def test_without_the_extra_there_is_no_agent(run: OpenRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLUSTERCTL_HOME", str(tmp_path))
     monkeypatch.setattr("clusterctl.jobs.quickstart.installed", lambda: False)
-    assert set(local_jobs(run.spec, run.folder)) == {"sandbox", "trainer"}
+    assert set(quickstart_jobs(run.plan, run.folder.path, store=tmp_path, port=None)) == {"sandbox", "trainer"}
     monkeypatch.setattr("clusterctl.jobs.quickstart.installed", lambda: True)
     monkeypatch.setenv("CLUSTERCTL_TELEMETRY", "prometheus+http://127.0.0.1:9090")
-    jobs = local_jobs(run.spec, run.folder)
+    jobs = quickstart_jobs(run.plan, run.folder.path, store=tmp_path, port="9999")
     assert jobs["trainer"].environment["CLUSTERCTL_PHASES"].endswith(".sock")
     settings = Settings.parse(jobs["telemetry"].command[-1])
     assert (settings.store, settings.metrics_files) == ("off", (str(run.folder.metrics),))

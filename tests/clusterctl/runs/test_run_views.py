@@ -17,12 +17,13 @@ from run_world import UNPRICED, kill_role, opened, stand_in_jobs, watch
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs.bill import planned_against_actual
-from clusterctl.runs.render import bill_text, page, progress_text, table
+from clusterctl.runs.follow import progress_text
+from clusterctl.runs.render import bill_text, page, table
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.status import as_data, state_of
 from clusterctl.runs.time_options import moment
 from clusterctl.runs.watch import Watch
-from clusterctl.targets.log_times import last_error, note_times, read_times
+from clusterctl.targets.logs import last_error, note_times, read_times
 from clusterctl.ui.formats import charged_usd, elapsed, when
 from clusterctl.ui.terminal import Terminal
 
@@ -58,7 +59,7 @@ def test_unknown_is_said_and_what_is_known_with_it(
     known = dataclasses.replace(state.forecast.spent, known_usd=Decimal("1.5"))
     more = dataclasses.replace(state, forecast=dataclasses.replace(state.forecast, spent=known))
     assert "at least $1.5000 so far" in page(more, plain(100))
-    assert "A price is not known, so the true bill is higher." in bill_text(planned_against_actual(run), state.step)
+    assert "A price is not known; what has one comes to $0.0000." in bill_text(planned_against_actual(run), state.step)
 
 
 def test_a_role_that_does_not_stay_up_is_a_problem_with_a_command(run: OpenRun) -> None:
@@ -109,7 +110,7 @@ def test_logs_know_their_time_and_their_last_error(tmp_path: Path) -> None:
 def test_sweep_shows_age_and_cost_and_asks(clusterctl: Run, tmp_path: Path) -> None:
     home = tmp_path / ".local" / "share" / "clusterctl"
     (home / "runs" / "lost-123456").mkdir(parents=True)
-    (home / "runs" / "lost-123456" / "marks.jsonl").write_text("x" * 2048)
+    (home / "runs" / "lost-123456" / "reports.jsonl").write_text("x" * 2048)
     tags = {"CLUSTERCTL_STORE": str(home), "CLUSTERCTL_RUN": "gone-654321", "CLUSTERCTL_ROLE": "trainer"}
     with subprocess.Popen(["sleep", "600"], env=os.environ | tags, start_new_session=True) as left:
         refused = clusterctl("sweep")

@@ -39,7 +39,7 @@ def test_no_secret_is_kept_or_shown(clusterctl: Run, tmp_path: Path) -> None:
             ("status", "--json"),
             ("logs", "killed"),
             ("events", "killed"),
-            ("down", "killed"),
+            ("down", "--yes", "killed"),
             ("cost", "killed", "--json"),
             ("sweep", "--json"),
         ):
@@ -54,7 +54,7 @@ def test_no_secret_is_kept_or_shown(clusterctl: Run, tmp_path: Path) -> None:
     assert SECRET not in arguments
     assert SECRET not in of_roles, "a role inherits what it needs and no credential"
     files = [file for file in home.rglob("*") if file.is_file()]
-    assert {"ledger.db", "plan.json", "trainer.log", "supervisor.log", "marks.jsonl"} <= {file.name for file in files}
+    assert {"ledger.db", "plan.json", "trainer.log", "supervisor.log", "reports.jsonl"} <= {file.name for file in files}
     assert [file for file in files if SECRET.encode() in file.read_bytes()] == []
 
 

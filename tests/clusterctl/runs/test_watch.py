@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -50,10 +49,10 @@ def test_a_killed_trainer_is_started_again_and_goes_on(run: run_module.OpenRun) 
 
 def test_a_new_supervisor_takes_over_what_runs(run: run_module.OpenRun, tmp_path: Path) -> None:
     assert watch(run, until=1)
-    before = {instance.address for instance in run.target.observe(run.ref)}
+    before = {instance.address for instance in run.target.observe(run.ref).instances}
     again = run_module.open_run(run.ledger, tmp_path, run.run_id)
     assert watch(again, until=2)
-    assert {instance.address for instance in again.target.observe(again.ref)} == before
+    assert {instance.address for instance in again.target.observe(again.ref).instances} == before
     watch(again)
     assert len(again.ledger.events(again.run_id, kind="launch")) == 2
 
@@ -107,7 +106,7 @@ def test_when_everything_dies_at_once_the_bill_goes_on(run: run_module.OpenRun) 
 
 def test_a_folder_that_is_deleted_under_a_live_run_ends_it(run: run_module.OpenRun, tmp_path: Path) -> None:
     assert watch(run, until=1)
-    shutil.rmtree(run.folder.path)
+    run.folder.path.rename(tmp_path / "away")  # at once: its job goes on writing
     watch(run)
     row = run.ledger.get_run(run.run_id)
     assert (row.state, row.note) == ("failed", f"failed: its folder {run.folder.path} has been deleted")

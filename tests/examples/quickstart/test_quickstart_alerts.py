@@ -38,7 +38,7 @@ class Judge(Protocol):
 def train(folder: Path, judge: Judge, steps: int) -> tuple[Alert, ...]:
     """The warnings of a run of so many steps, as status and dashboard get them."""
     asyncio.run(loop.run(folder, judge, SETTINGS, steps))  # type: ignore[arg-type]  # a stand-in of the client
-    marks = [json.loads(line) for line in (folder / "marks.jsonl").read_text().splitlines()]
+    marks = [json.loads(line) for line in (folder / "reports.jsonl").read_text().splitlines()]
     now = datetime.now(tz=UTC)
     done = [Step(run_id="r", stage=m["stage"], step=m["step"], of=200, at=now, metrics=m["metrics"]) for m in marks]
     phases = [

@@ -28,7 +28,7 @@ def train(folder: Path, sandbox: SandboxHere, steps: int, settings: Settings = S
 
 
 def marks(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "marks.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "reports.jsonl").read_text().splitlines()]
 
 
 def learned(folder: Path) -> dict[str, np.ndarray]:

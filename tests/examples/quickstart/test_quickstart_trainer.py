@@ -37,7 +37,7 @@ def trainer(folder: Path, *args: str) -> subprocess.Popen[str]:
 
 
 def steps_marked(folder: Path) -> list[int]:
-    return [json.loads(line)["step"] for line in (folder / "marks.jsonl").read_text().splitlines()]
+    return [json.loads(line)["step"] for line in (folder / "reports.jsonl").read_text().splitlines()]
 
 
 def test_a_run_killed_at_random_moments_equals_one_that_was_not(tmp_path: Path, sandbox_url: str) -> None:
@@ -107,7 +107,7 @@ def test_without_a_sandbox_it_ends_with_one_message_after_its_patience(tmp_path:
     assert process.returncode == 1
     assert errors.startswith(f"error: the sandbox at {NOBODY} failed for 0.3 s: ")
     assert errors.count("error:") == errors.count("hint:") == 1
-    assert not (tmp_path / "run" / "marks.jsonl").exists()
+    assert not (tmp_path / "run" / "reports.jsonl").exists()
 
 
 @pytest.mark.parametrize(

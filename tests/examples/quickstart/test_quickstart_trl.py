@@ -37,7 +37,7 @@ def test_completions_are_judged_as_programs_and_a_saved_step_is_marked(tmp_path:
     assert prompt_of(PROBLEMS[0]).endswith("\ndef solve(xs):")
     assert steps.rewards([body, "\n    return 0\n"], number=[0, 0], prompts=[]) == [1.0, 0.0]
     steps.saved(1, 0.5)
-    (mark,) = [json.loads(line) for line in (tmp_path / "marks.jsonl").read_text().splitlines()]
+    (mark,) = [json.loads(line) for line in (tmp_path / "reports.jsonl").read_text().splitlines()]
     assert (mark["step"], mark["of"], list(mark["phases"])) == (1, 3, ["generate", "sandbox", "train"])
     assert (mark["metrics"]["reward"], mark["metrics"]["entropy_nats"]) == (0.5, 0.5)
 
@@ -46,14 +46,14 @@ def test_a_mark_that_a_kill_took_comes_back_from_the_checkpoint(tmp_path: Path, 
     steps = loop(tmp_path, sandbox)
     steps.rewards(["\n    return 0\n"], number=[0])
     steps.saved(1, 0.5)
-    whole = (tmp_path / "marks.jsonl").read_bytes()
+    whole = (tmp_path / "reports.jsonl").read_bytes()
     settings = {"prompts": 2, "samples": 2, "seed": 0}
     for torn in (b"", whole[:30]):
-        (tmp_path / "marks.jsonl").write_bytes(torn)
+        (tmp_path / "reports.jsonl").write_bytes(torn)
         state = last_state(tmp_path / CHECKPOINT, load_progress, settings)
         assert isinstance(state, Progress)
         assert state.steps_done == 1
-        assert (tmp_path / "marks.jsonl").read_bytes() == whole
+        assert (tmp_path / "reports.jsonl").read_bytes() == whole
     with pytest.raises(StateError, match="belongs to another run"):
         last_state(tmp_path / CHECKPOINT, load_progress, settings | {"seed": 1})
     for damaged in ("", "{}", "[1]", '{"steps": 1}'):

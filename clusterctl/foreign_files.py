@@ -1,0 +1,61 @@
+"""Reading files that a job can have made into anything: gone, a folder, a pipe, endless, not text.
+
+None of that is an error: what can't be read is empty.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+MOST_LINE_BYTES = 1 << 21
+"""A longer line comes in pieces, so that no line fills the memory."""
+
+
+class opened:  # noqa: N801 - reads like `open`
+    """A context with the descriptor of a regular file to read from, or None: never waits for a pipe, never raises."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, -1
+
+    def __enter__(self) -> int | None:
+        try:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return self._file if stat.S_ISREG(os.fstat(self._file).st_mode) else None
+        except (OSError, ValueError):
+            return None
+
+    def __exit__(self, *_: object) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+
+
+def read_lines(path: Path, since_byte: int) -> Iterator[tuple[int, bytes]]:
+    """(position after it, line) of each whole line from `since_byte` on; nothing where the file can't be read."""
+    with opened(path) as file:
+        if file is None or since_byte > os.fstat(file).st_size:
+            return
+        with os.fdopen(os.dup(file), "rb") as lines:
+            try:
+                lines.seek(since_byte)
+                while line := lines.readline(MOST_LINE_BYTES):
+                    if not line.endswith(b"\n") and len(line) < MOST_LINE_BYTES:
+                        return
+                    since_byte += len(line)
+                    yield since_byte, line
+            except OSError:
+                return
+
+
+def read_tail(path: Path, num_bytes: int) -> str:
+    """The last bytes of a file as text; empty where it can't be read."""
+    with opened(path) as file:
+        if file is None:
+            return ""
+        try:
+            os.lseek(file, max(os.fstat(file).st_size - num_bytes, 0), os.SEEK_SET)
+            return os.read(file, num_bytes).decode("utf-8", "replace")
+        except OSError:
+            return ""

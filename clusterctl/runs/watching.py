@@ -1,0 +1,98 @@
+"""Whether somebody watches a run, and seeing to it that somebody does."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from clusterctl.clock import seconds_since
+from clusterctl.errors import ClusterctlError
+from clusterctl.ledger.locks import LockHeldError, run_lock
+from clusterctl.ledger.rows import LIVE
+from clusterctl.runs.run import last_beat
+from clusterctl.targets.base import SUPERVISOR
+from clusterctl.targets.home import supervisor_environment
+from clusterctl.targets.logs import last_error, log_file
+
+if TYPE_CHECKING:
+    from clusterctl.runs.run import OpenRun
+
+HUNG_SECONDS = 30.0
+"""A supervisor beats every second.  One that has not for so long hangs, was stopped, or can't reach the ledger."""
+START_SECONDS = 60.0
+"""For a new supervisor to take its lock: an interpreter's start on a very busy machine.  A dead one is noticed."""
+POLL_SECONDS = 0.05
+
+
+class Watched(StrEnum):
+    """Whether somebody watches a run."""
+
+    NO = "nobody"
+    YES = "watched"
+    HANGS = "hangs"
+
+
+def watched(run: OpenRun) -> Watched:
+    """Whether a live supervisor holds the run's lock, and whether it has beaten lately."""
+    try:
+        with run_lock(run.ledger, run.run_id, SUPERVISOR):
+            return Watched.NO
+    except LockHeldError:
+        return Watched.HANGS if silent_seconds(run) > HUNG_SECONDS else Watched.YES
+
+
+def silent_seconds(run: OpenRun) -> float:
+    """Since the supervisor's last sign: its last beat, or its start where that is later."""
+    beat = last_beat(run.ledger.get_run(run.run_id))
+    signs = [seconds_since(beat)] if beat is not None else []
+    signs += [run.target.home.age_seconds(address) for address in run.target.home.find(run.run_id)]
+    return min(signs, default=0.0)
+
+
+def fence(run: OpenRun) -> bool:
+    """Ends the supervisors of a run whose supervisor hangs; what they watch goes on.  Whether one was ended."""
+    if watched(run) is not Watched.HANGS:
+        return False
+    hanging = run.target.home.find(run.run_id)
+    silent = silent_seconds(run)
+    for address in hanging:
+        run.target.home.end(address)
+    if hanging:
+        message = f"its supervisor gave no sign for {silent:.0f} s and was ended"
+        run.ledger.record_event(run.run_id, "fence", message, role=SUPERVISOR)
+    return bool(hanging)
+
+
+def ensure_watched(run: OpenRun, *, wait: bool = False) -> Watched:
+    """Starts the run's supervisor unless one watches; what was found.  One that hangs is ended first.
+
+    wait: until the new one watches the run.  Raises ClusterctlError where it does not.
+    """
+    found = watched(run)
+    if found is Watched.YES:
+        return found
+    if found is Watched.HANGS and not fence(run):
+        return found  # it hangs elsewhere: its own place ends it
+    home = run.target.home
+    starting: list[str] = []
+    if found is Watched.NO:
+        starting = [a for a in home.find(run.run_id) if home.age_seconds(a) < START_SECONDS]
+    address = starting[0] if starting else home.start(run.ref, supervisor_environment())
+    if wait:
+        _wait_until_watched(run, address)
+    return Watched.YES if starting else found
+
+
+def _wait_until_watched(run: OpenRun, address: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while watched(run) is Watched.NO and run.ledger.get_run(run.run_id).state in LIVE:
+        if time.monotonic() > deadline or not run.target.home.alive(address):
+            if watched(run) is not Watched.NO or run.ledger.get_run(run.run_id).state not in LIVE:
+                return  # by another, that was a moment earlier; or it was a short run
+            log = log_file(run.folder.path, SUPERVISOR)
+            raise ClusterctlError(
+                f"the supervisor of {run.run_id} has not started: {last_error(log) or 'it said nothing'}",
+                hint=f"`clusterctl up {run.run_id}` tries again; `clusterctl down {run.run_id}` ends what was started",
+            )
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,90 @@
+"""Where the supervisor of a run lives when it is a process of this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from clusterctl.targets.base import SUPERVISOR, RunRef
+from clusterctl.targets.processes import (
+    RESOURCE_TAG,
+    ROLE_TAG,
+    RUN_TAG,
+    STORE_TAG,
+    address_of,
+    alive,
+    end,
+    log_or_nothing,
+    spawn,
+    started_at,
+    tagged,
+)
+
+KEPT_ENVIRONMENT = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT", "XDG_DATA_HOME",
+    "CLUSTERCTL_TELEMETRY",
+)  # fmt: skip
+"""What a process of a run inherits.  Nothing else: credentials of the terminal have no business in a job."""
+SUPERVISOR_VARIABLES = (
+    "CLUSTERCTL_LEDGER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSSLMODE",
+    "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY",
+)  # fmt: skip
+"""What a supervisor needs to reach the ledger.  Never an argument, and no role's: it may hold a password."""
+
+
+class ThisMachine:
+    """Supervisors are detached processes, found by the tags in their environment."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+
+    def start(self, run: RunRef, environment: Mapping[str, str]) -> str:
+        """Start one, detached, its output in the run's log of it where that can be written."""
+        own = environment_of(run, self.store, SUPERVISOR, f"{run.run_id}/{SUPERVISOR}") | dict(environment)
+        log = log_or_nothing(run.folder / "logs" / f"{SUPERVISOR}.log")
+        return address_of(
+            spawn(supervisor_command(self.store, run.run_id), folder=self.store, environment=own, log=log)
+        )
+
+    def find(self, run_id: str) -> Sequence[str]:
+        """Addresses of the run's supervisors, the oldest first."""
+        found = [p for p in tagged(self.store) if (p.tags.get(RUN_TAG), p.tags.get(ROLE_TAG)) == (run_id, SUPERVISOR)]
+        return [process.address for process in sorted(found, key=lambda process: process.started_at)]
+
+    def age_seconds(self, address: str) -> float:
+        """Since it was started."""
+        return (datetime.now(tz=UTC) - started_at(address)).total_seconds()
+
+    def alive(self, address: str) -> bool:
+        """Whether it still runs."""
+        return alive(address)
+
+    def end(self, address: str) -> None:
+        """KILL, which also ends one that was stopped."""
+        end(address, grace_seconds=0.0)
+
+
+def supervisor_command(store: Path, run_id: str) -> list[str]:
+    """How a supervisor is started."""
+    return [sys.executable, "-P", "-m", "clusterctl.runs.supervisor", str(store), run_id]
+
+
+def supervisor_environment() -> dict[str, str]:
+    """What of this process's environment a supervisor needs besides."""
+    return {name: os.environ[name] for name in SUPERVISOR_VARIABLES if name in os.environ}
+
+
+def environment_of(run: RunRef, store: Path, role: str, resource_id: str) -> dict[str, str]:
+    """Tags, and the little that a process needs of this terminal's environment."""
+    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+    own = {RUN_TAG: run.run_id, ROLE_TAG: role, RESOURCE_TAG: resource_id, STORE_TAG: str(store)}
+    tags = {f"CLUSTERCTL_TAG_{variable(name)}": value for name, value in run.tags.items()}
+    return kept | tags | own | {"CLUSTERCTL_HOME": str(store), "PYTHONUNBUFFERED": "1"}
+
+
+def variable(tag: str) -> str:
+    """`clusterctl.dev/plan-id` as a part of a variable's name: PLAN_ID."""
+    return tag.rpartition("/")[2].upper().replace("-", "_")

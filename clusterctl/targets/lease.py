@@ -1,0 +1,23 @@
+"""The lease of a run's roles on this machine: until when they may live, and that somebody watches.
+
+`holder.py` reads it; it is by the machine's uptime, so that no clock that jumps shortens or prolongs it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from clusterctl.clock import uptime
+
+
+def write_lease(path: Path, seconds_left: float | None) -> None:
+    """Renew it.  seconds_left: until the run's limit is reached; None = it has none.  Raises OSError."""
+    now = uptime()
+    row = {
+        "expires_uptime_seconds": None if seconds_left is None else now + seconds_left,
+        "watched_uptime_seconds": now,
+    }
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(row), "ascii")  # replaced whole, and not worth waiting for the disk
+    part.replace(path)
