@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clusterctl.store import partitions
 from clusterctl.store.writer import Batch
-from planners.telemetry.merge import merge
-from planners.telemetry.tables import TABLES
+from planners.telemetry.tables import TABLES, merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

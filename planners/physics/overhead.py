@@ -1,4 +1,4 @@
-"""Hours that are paid for and make no progress: start-up, failures and preemptions."""
+"""Hours that are paid for and make no progress: start-up, failures, preemptions, evaluation and checkpoints."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planners.physics.columns import Column
+    from planners.physics.constants import Constants
 
 GPU_HOURS_PER_FAILURE = 50_700.0
 """Mean between unexpected interruptions: 419 in 54 days on 16,384 H100 (Llama 3, arXiv:2407.21783, section 3.3.4)."""
@@ -49,3 +50,11 @@ def lost_to_interruptions(
     share = np.minimum(rate * (np.asarray(restart_hours) + np.asarray(checkpoint_hours) / 2.0), 0.9)
     wall = useful / (1.0 - share)
     return Lost(hours=wall - useful, interruptions=wall * rate)
+
+
+def run_waste(c: Constants, gpu_hours: Column) -> Column:
+    """Factor from productive to whole-run GPU-hours: restarts, evaluation, checkpoints.
+
+    (1 + fixed) (1 + per decade x log10(1 + hours/100)); from the few runs that publish both, so a wide band.
+    """
+    return (1 + c.waste_fixed) * (1 + c.waste_per_decade * np.log10(1 + gpu_hours / 100))

@@ -151,14 +151,6 @@ def supervised_seconds(c: Constants, w: Workload) -> TrainTime:
     return TrainTime(seconds=update.seconds + export, parts=update.parts | {"weight export": export})
 
 
-def run_waste(c: Constants, gpu_hours: Column) -> Column:
-    """Factor from productive to whole-run GPU-hours: restarts, evaluation, checkpoints.
-
-    (1 + fixed) (1 + per decade x log10(1 + hours/100)); from the few runs that publish both, so a wide band.
-    """
-    return (1 + c.waste_fixed) * (1 + c.waste_per_decade * np.log10(1 + gpu_hours / 100))
-
-
 LORA_SHARE = 0.02
 """Share of the weights that a LoRA adapter is."""
 HOST_OFFLOAD_BYTES_PER_S = 20e9

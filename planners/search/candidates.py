@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.columns import ASYNC
+from planners.physics.overhead import run_waste
 from planners.physics.sandbox import judge_exposed_seconds, start_seconds
-from planners.physics.step import run_waste
 from planners.search.feasible import fitting
 from planners.search.machines import machine_columns
 from planners.search.pareto import best_by_group

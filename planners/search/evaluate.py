@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.columns import SHARDING_NAMES
-from planners.physics.step import run_waste
+from planners.physics.overhead import run_waste
 from planners.search.candidates import exposed_seconds, situation
 from planners.search.pricing import interrupted
 from planners.units import SECONDS_PER_HOUR

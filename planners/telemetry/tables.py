@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import polars as pl
 
 TypeName = Literal["Timestamp", "String", "Float32", "Float64", "UInt8", "UInt16", "UInt32", "UInt64"]
@@ -125,3 +127,34 @@ def schema(table: str) -> pl.Schema:
     import polars as pl
 
     return pl.Schema({name: column.dtype for name, column in TABLES[table].items()})
+
+
+def merge(table: str, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per key, in order of appearance; `at` is the last.  Absent values don't count; all absent stays absent.
+
+    Sum, mean (weighted by `seconds`) and maximum as the table's columns say, like `planners.telemetry.roll_up`,
+    but without polars: the agent does so before it writes.
+    """
+    columns = [(name, column.roll_up) for name, column in TABLES[table].items()]
+    keys = [name for name, how in columns if how is RollUp.KEY and name != "at"]
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.get(key) for key in keys), []).append(row)
+    merged = []
+    for values, group in groups.items():
+        one = dict(zip(keys, values, strict=True)) | {"at": max(row["at"] for row in group)}
+        for name, how in columns:
+            if how is not RollUp.KEY:
+                pairs = [(row[name], row["seconds"]) for row in group if row.get(name) is not None]
+                one[name] = _combined(pairs, how) if pairs else None
+        merged.append(one)
+    return merged
+
+
+def _combined(pairs: list[tuple[float, float]], how: RollUp) -> float:
+    if how is RollUp.SUM:
+        return sum(value for value, _ in pairs)
+    if how is RollUp.MAX:
+        return max(value for value, _ in pairs)
+    seconds = sum(weight for _, weight in pairs)
+    return sum(value * weight for value, weight in pairs) / seconds if seconds else pairs[-1][0]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.constants import Constants
+from planners.physics.overhead import run_waste
 from planners.physics.rows import stack
-from planners.physics.step import predict, run_waste, supervised_seconds
+from planners.physics.step import predict, supervised_seconds
 from planners.units import SECONDS_PER_HOUR
 from planners.validation.work import sandbox_seconds
 

@@ -13,8 +13,9 @@ from workloads import PRIOR, changed, rl_workload
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
 from planners.physics.constants import PRIORS, Constants
 from planners.physics.generate import generate
+from planners.physics.overhead import run_waste
 from planners.physics.rows import distinct_rows, stack, take_rows
-from planners.physics.step import predict, run_waste, sync_seconds
+from planners.physics.step import predict, sync_seconds
 
 
 def test_colocated_phases_add_up() -> None:

@@ -6,9 +6,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.telemetry.merge import merge
 from planners.telemetry.roll_up import roll_up
-from planners.telemetry.tables import schema
+from planners.telemetry.tables import merge, schema
 
 ROWS = st.lists(
     st.fixed_dictionaries(
