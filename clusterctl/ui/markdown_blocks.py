@@ -119,7 +119,7 @@ def _sensitivity(plan: Plan) -> str:
             "unknown" if row.usd_low is None else f"{usd(row.usd_low)} to {usd(row.usd_high)}",
             f"{hours(row.hours_low)} to {hours(row.hours_high)}",
         ]
-        for row in plan.movers
+        for row in plan.sensitivity
     ]
     return _limited(["input", "range", "dollars", "time"], rows, {2, 3}) if rows else ""
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from planners.domain import GpuSpec
     from planners.physics.calibration import Calibration
     from planners.physics.constants import Constants
-    from planners.plan.chosen_stage import ChosenStage
     from planners.plan.cost_lines import CostLine
+    from planners.plan.options import ChosenStage
     from planners.plan.value import Line, Phase, Pool, StagePlan, UnitCost
     from planners.search.evaluate import Shortlist
     from planners.workload.stage_work import Generation, StageWork
@@ -205,8 +205,8 @@ WASTE_SOURCES = {
 def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: Calibration) -> str:
     """Records everything behind `hours.<stage>` and returns that id."""
     name = plan.name
-    shared = _inputs(terms, stage.picks.work, stage.mine.gpu(0))
-    phase_ids = [_phase(terms, phase, shared, stage.mine, calibration.constants) for phase in plan.phases]
+    shared = _inputs(terms, stage.work, stage.shortlist.gpu(0))
+    phase_ids = [_phase(terms, phase, shared, stage.shortlist, calibration.constants) for phase in plan.phases]
     split = plan.layout.get("schedule") in ("disaggregated", "async")
     formula = "max(rollout side, trainer side), smoothed, + weight sync" if split else "phases, one after the other"
     each = terms.add(
@@ -216,7 +216,7 @@ def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: 
     work = terms.add(
         f"work.{name}",
         "work",
-        one(stage.own.work_hours),
+        one(stage.estimate.work_hours),
         "hours",
         formula="units × seconds per unit / 3600",
         inputs=(units, each),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from planners.physics.calibration import Z80
 from planners.physics.columns import one
 from planners.physics.constants import PRIORS, Constants
 from planners.plan.cost_lines import total_usd
+from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, sandbox_assumed
 from planners.plan.unit_prices import API_UNIT
 from planners.plan.value import Sensitivity
 from planners.search.evaluate import outcome
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from planners.physics.calibration import Calibration
-    from planners.plan.chosen_stage import ChosenStage
+    from planners.plan.options import ChosenStage
     from planners.search.evaluate import Shortlist
     from planners.workload.stage_work import StageWork
 
@@ -26,9 +28,8 @@ GIVEN_FACTOR = 1.25
 """An input that is given by its mean alone may be off by a quarter."""
 ASSUMED_FACTOR = 2.0
 """An input that is assumed may be off by two."""
-SPOT_FACTOR = 1.47
-"""80 % of what spot prices do between planning and running (bands.SPOT_PRICE_LOG_SD)."""
-Z80 = 1.2816
+SPOT_FACTOR = round(float(np.exp(Z80 * SPOT_PRICE_LOG_SD)), 2)
+"""80 % of what spot prices do between planning and running."""
 MATTERING = 4
 """Constants of a group that decide one run: those of its GPU, precision and stack; the others do not touch it."""
 NOTHING = 1e-4
@@ -54,7 +55,7 @@ class _Move(NamedTuple):
     more_usd: tuple[float, float] = (0.0, 0.0)
 
 
-def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: int) -> tuple[Sensitivity, ...]:
+def sensitivity(stages: Sequence[ChosenStage], calibration: Calibration, *, count: int) -> tuple[Sensitivity, ...]:
     """The `count` inputs with the widest swing, if they move anything: in dollars, else in hours.
 
     Hours come first where a price is unknown: what the dollars do then is not known either.
@@ -86,7 +87,7 @@ def movers(stages: Sequence[ChosenStage], calibration: Calibration, *, count: in
 
 
 def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
-    constants, picks, work = calibration.constants, stage.mine, stage.mine.work
+    constants, picks, work = calibration.constants, stage.shortlist, stage.work
     rows = []
     for name, low, high, change in _inputs(picks, constants):
         ends = _hours(picks, constants, change(low)), _hours(picks, constants, change(high))
@@ -131,8 +132,7 @@ def _inputs(picks: Shortlist, constants: Constants) -> list[tuple[str, float, fl
             rows.append(("tool_seconds.mean", *ends, lambda value: _with_main(work, tool_seconds=value)))
     wanted = work.sandbox_work
     if wanted is not None:
-        assumed = any(row.name.endswith("sandbox.seconds") for row in work.assumed)
-        factor = ASSUMED_FACTOR if assumed else GIVEN_FACTOR
+        factor = ASSUMED_FACTOR if sandbox_assumed(work) else GIVEN_FACTOR
         mean = wanted.service.mean_seconds
         rows.append(
             ("sandbox.seconds.mean", mean / factor, mean * factor, lambda value: _with_service(work, value / mean))

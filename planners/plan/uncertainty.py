@@ -53,7 +53,7 @@ class Width:
     """On the first fleet."""
 
 
-def widths(picks: Shortlist, calibration: Calibration, *, sandbox_assumed: bool) -> Width:
+def widths(picks: Shortlist, calibration: Calibration) -> Width:
     """Band widths of one stage on the fleets of `picks`."""
     work = picks.work
     kind = WORK[work.kind]
@@ -70,7 +70,7 @@ def widths(picks: Shortlist, calibration: Calibration, *, sandbox_assumed: bool)
     matches = [matched(work, picks, calibration, row) for row in range(len(picks.layouts))]
     outside = np.array([match.log_variance for match in matches])
     missing: dict[str, Column] = {name: sd**2 for name, sd in work.missing.items()}
-    if sandbox_assumed and work.sandbox_work is not None:
+    if work.sandbox_work is not None and sandbox_assumed(work):
         now = outcome(plain, calibration.constants)
         share = np.clip(now.exposed / np.maximum(now.unit_seconds, 1e-9), 0.0, 1.0)
         missing[f"{work.stage}.sandbox.seconds"] = (share * SANDBOX_LOG_SD) ** 2
@@ -79,6 +79,11 @@ def widths(picks: Shortlist, calibration: Calibration, *, sandbox_assumed: bool)
         name: calibration.half_width(kind, variance, np.maximum(extra - part, 0.0)) for name, part in missing.items()
     }
     return _learned(picks, calibration, calibration.half_width(kind, variance, extra), halves, matches[0])
+
+
+def sandbox_assumed(work: StageWork) -> bool:
+    """Whether a profile supplied the seconds of a sandbox run."""
+    return any(row.name.endswith("sandbox.seconds") for row in work.assumed)
 
 
 def _learned(

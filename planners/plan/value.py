@@ -316,7 +316,7 @@ class Plan(Value):
     """Number of the alternative that is this plan; the choice is one of `alternatives`."""
     rejections: tuple[Rejection, ...]
     candidates: int
-    movers: tuple[Sensitivity, ...]
+    sensitivity: tuple[Sensitivity, ...]
     assumptions: tuple[Assumption, ...]
     unpriced: tuple[Unpriced, ...]
     economics: tuple[UnitCost, ...]

@@ -69,10 +69,6 @@ class Shortlist:
         """Sharding class of the trainer on the fleet with this number."""
         return SHARDING_NAMES[int(self.layouts.sharding[row])]
 
-    def only(self, row: int) -> Shortlist:
-        """The fleet with this number alone."""
-        return self.take(np.array([row]))
-
     def take(self, rows: NDArray[np.int64]) -> Shortlist:
         """The fleets with these numbers; a number may be there twice."""
         return dataclasses.replace(

@@ -15,9 +15,9 @@ from planners.search.pricing import start_up_hours
 if TYPE_CHECKING:
     from datetime import date
 
+    from numpy.typing import NDArray
+
     from planners.search.search import SearchResult
-    from planners.search.selection import Selection
-    from planners.workload.stage_work import StageWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,16 @@ class StageFleet:
     sandbox: Machines | None
 
     @property
+    def home(self) -> Machines | None:
+        """The machines that say where the stage lives; None where it only calls APIs."""
+        return self.gpus or self.sandbox
+
+    @property
+    def cloud(self) -> str:
+        """Where the stage lives; empty where it only calls APIs."""
+        return self.home.cloud if self.home is not None else ""
+
+    @property
     def machines(self) -> list[Machines]:
         """GPU and sandbox machines, as far as there are any."""
         return [machines for machines in (self.gpus, self.sandbox) if machines is not None]
@@ -79,29 +89,26 @@ class StageFleet:
         return self.gpus.nodes * self.gpus.gpus_per_node if self.gpus is not None else 0
 
 
-def picks_of(found: SearchResult, choice: Selection, stage: int, *, year: float) -> Shortlist:
-    """One stage on all chosen runs, as columns."""
+def stage_on(
+    found: SearchResult, runs: NDArray[np.int64], stage: int, *, year: float
+) -> tuple[list[StageFleet], Shortlist]:
+    """The fleets of one stage in the runs with these numbers, in plain words and as columns."""
     search = found.stages[stage]
-    row = found.runs.rows[choice.rows, stage]
+    row = found.runs.rows[runs, stage]
     candidate = search.rows.candidate[row]
-    fleets = [fleet_of(found, int(run), stage) for run in choice.rows]
+    fleets = [fleet_of(found, int(run), stage) for run in runs]
     spot = [float(f.gpus is not None and f.gpus.capacity_type == "spot") for f in fleets]
     slots = [float(f.sandbox.nodes * f.sandbox.slots_per_node) if f.sandbox else 0.0 for f in fleets]
-    return Shortlist(
+    return fleets, Shortlist(
         work=search.work,
         machines=found.machines,
         layouts=search.candidates.layouts.take(search.candidates.layout[candidate]),
         slots=np.array(slots),
         sandbox_nodes=search.rows.sandbox_nodes[row],
         spot=np.array(spot),
-        start_up_hours=np.array([_start_up_hours(fleet, search.work) for fleet in fleets]),
+        start_up_hours=np.array([start_up_hours(fleet.cloud, search.work.host) for fleet in fleets]),
         year=year,
     )
-
-
-def _start_up_hours(fleet: StageFleet, work: StageWork) -> float:
-    home = fleet.gpus or fleet.sandbox
-    return start_up_hours(home.cloud, work.host) if home is not None else 0.0
 
 
 def fleet_of(found: SearchResult, run: int, stage: int) -> StageFleet:

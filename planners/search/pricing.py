@@ -67,7 +67,10 @@ class Rows(Table):
 
 
 def start_up_hours(cloud: str, host: HostWork | None) -> float:
-    """From the request for machines to the first step, in a cloud, on machines that exist, or as processes here."""
+    """From the request for machines to the first step: in a cloud, on machines that exist, as processes here, or
+    nowhere (an empty cloud)."""
+    if not cloud:
+        return 0.0
     if cloud in CLOUDS:
         return START_UP_HOURS
     return OWN_START_UP_HOURS if host is None else host.start_seconds / 3600.0

@@ -1,4 +1,4 @@
-"""Which of the runs: limits, the objective's pick, the alternatives worth naming, the nearest where none is allowed."""
+"""Which of the runs: those worth a closer look, the objective's pick within the limits, alternatives worth naming."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ APART = 0.06
 """Two fleets closer than this in dollars and in hours are one alternative."""
 
 
+ROOM = 1.25
+"""Runs that the search puts over a limit by up to this factor are looked at too: it errs on the long side."""
+BEST = 12
+SPREAD = 12
+"""Runs that are looked at: the objective's best, and points spread over the front."""
+
+
 class NoFleetError(ValueError):
     """Nothing satisfies the spec.  `nearest`: what would, in words; empty when nothing is known."""
 
@@ -37,10 +44,32 @@ class NoFleetError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Rows of `Exploration.runs`: the pick first, then alternatives by dollars; labels beside them."""
+    """Rows of `SearchResult.runs`: the pick first, then alternatives by dollars; labels beside them."""
 
     rows: NDArray[np.int64]
     labels: tuple[str, ...]
+
+
+def shortlist_rows(spec: RunSpec, found: SearchResult) -> NDArray[np.int64]:
+    """Rows of the runs worth a closer look, ascending: the objective's best, the ends and the front of everything and
+    of each cloud, inside the limits with ROOM and, where nothing is, of all runs."""
+    runs = found.runs
+    inside = (runs.hours <= ROOM * (spec.limits.hours or LONGEST_HOURS)) & (
+        runs.usd <= ROOM * (spec.limits.usd or np.inf)
+    )
+    among = np.flatnonzero(inside) if inside.any() else np.arange(len(runs.offer))
+    rows = set(among[np.argsort(score(runs.take(among), spec.objective), kind="stable")[:BEST]].tolist())
+    for part in (among, *found.by_cloud(among).values(), np.arange(len(runs.offer))):
+        rows |= _spread(runs, part)
+    return np.array(sorted(rows), dtype=np.int64)
+
+
+def _spread(runs: Runs, among: NDArray[np.int64]) -> set[int]:
+    """The front of some runs, at most SPREAD points, ends included; and the one with the least risk."""
+    front = among[pareto_front(runs.ranked_usd[among], runs.hours[among])]
+    picks = np.linspace(0, len(front) - 1, min(SPREAD, len(front))).round().astype(np.int64)
+    calm = among[np.argmin(runs.interruptions[among])]
+    return {*front[picks].tolist(), int(calm)}
 
 
 def choose(spec: RunSpec, found: SearchResult, *, pick: int | None = None, margin: float = MARGIN) -> Selection:

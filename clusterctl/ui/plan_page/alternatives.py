@@ -89,7 +89,7 @@ def labels_of(other: Alternative, *, is_choice: bool) -> list[str]:
 
 def sensitivity(plan: Plan, view: View) -> list[Line]:
     """The inputs to which the result is most sensitive, each over its own range; then what would narrow the band."""
-    shown = plan.movers if view.verbose else plan.movers[:SHOWN_INPUTS]
+    shown = plan.sensitivity if view.verbose else plan.sensitivity[:SHOWN_INPUTS]
     bar_cells = 16 if view.cells < 120 else 28
     ends = [plan.usd.p50, *(end for row in shown for end in (row.usd_low, row.usd_high) if end is not None)]
     rows = [_sensitivity(row, plan, (min(ends), max(ends)), bar_cells) for row in shown]

@@ -252,7 +252,7 @@ def api_plan() -> Plan:
         ),
         spec={"name": "swe-api", "stages": [{"kind": "rollout"}]},
         alternatives=(),
-        movers=(
+        sensitivity=(
             Sensitivity(
                 input="rollout.turns.mean",
                 low="31",

@@ -326,7 +326,7 @@ def rlcef_plan(**changes: Any) -> Plan:
         "frontier_chosen": 1,
         "rejections": REJECTIONS,
         "candidates": 1_204_117,
-        "movers": RLCEF_MOVERS,
+        "sensitivity": RLCEF_MOVERS,
         "assumptions": (
             Assumption(name="rlcef.prompt_tokens.mean", value="400", source="default: HumanEval-size prompts"),
             Assumption(name="rlcef.engine", value="vllm", source="default"),

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, plan, spec, world
 
-from planners.plan.summary import economics
+from planners.plan.unit_costs import unit_costs
 from planners.plan.value import Plan
 from planners.search.evaluate import outcome
-from planners.search.fleets import picks_of
+from planners.search.fleets import stage_on
 from planners.search.search import explore
 from planners.search.selection import choose
 from planners.spec.fleet import OutcomeValue
@@ -70,7 +70,7 @@ def test_stages_without_gpus_or_sandboxes_have_no_idle_gpus() -> None:
 def test_more_sandbox_nodes_never_lengthen_a_unit(stage: dict[str, Any]) -> None:
     run = spec(stage)
     found = explore(run, world(), year=float(NOW.year))
-    picks = picks_of(found, choose(run, found), 0, year=float(NOW.year)).only(0)
+    picks = stage_on(found, choose(run, found).rows[:1], 0, year=float(NOW.year))[1]
     constants = world().calibration.constants
     held = picks.work.sandbox_work is not None and picks.work.sandbox_work.stateful
     first_wave = 0.002 if held else 1e-9  # more sandboxes that start at once on a node
@@ -97,7 +97,7 @@ def test_dollars_per_outcome_and_break_even(usd: float, solved: float, worth: fl
         outcomes={"attempts": 2 * solved, "solved tasks": solved},
     )
     stated = OutcomeValue(outcome="solved issue", usd_per_outcome=worth, tasks_per_feature=tasks)
-    rows = {row.name.split(":")[-1].strip(): row for row in economics([(work, usd, False)], stated)}
+    rows = {row.name.split(":")[-1].strip(): row for row in unit_costs([(work, usd, False)], stated)}
     assert rows["per solved task"].usd == pytest.approx(usd / solved)
     assert rows["per attempt"].usd == pytest.approx(usd / solved / 2)
     assert rows["per feature"].usd == pytest.approx(usd / solved * tasks)

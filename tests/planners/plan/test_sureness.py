@@ -123,11 +123,11 @@ def test_covered_and_uncovered_stages_say_so() -> None:
 @pytest.mark.parametrize("stage", STAGES, ids=KINDS)
 def test_movers_are_sorted_by_swing_and_all_move(stage: dict[str, Any]) -> None:
     made = plan(stage, SFT | {"name": "later"})
-    swings = [abs(row.usd_high - row.usd_low) for row in made.movers]
+    swings = [abs(row.usd_high - row.usd_low) for row in made.sensitivity]
     assert swings == sorted(swings, reverse=True)
-    assert 1 <= len(made.movers) <= 6
-    assert len({row.input for row in made.movers}) == len(made.movers)
-    for row in made.movers:
+    assert 1 <= len(made.sensitivity) <= 6
+    assert len({row.input for row in made.sensitivity}) == len(made.sensitivity)
+    for row in made.sensitivity:
         assert row.usd_high != row.usd_low or row.hours_high != row.hours_low
         assert min(row.usd_low, row.usd_high) <= made.usd.p50 * (1 + 1e-9)
         assert max(row.usd_low, row.usd_high) >= made.usd.p50 * (1 - 1e-9)
@@ -138,15 +138,15 @@ def test_movers_are_sorted_by_swing_and_all_move(stage: dict[str, Any]) -> None:
 @pytest.mark.parametrize("stage", [RLCEF, ROLLOUT, SYNTHESIZE], ids=lambda stage: stage["kind"])
 def test_the_response_length_moves_whatever_generates(stage: dict[str, Any]) -> None:
     made = plan(stage)
-    mover = {row.input: row for row in made.movers}[f"{made.stages[0].name}.response_tokens.mean"]
+    mover = {row.input: row for row in made.sensitivity}[f"{made.stages[0].name}.response_tokens.mean"]
     assert mover.usd_low < made.usd.p50 < mover.usd_high
     unknown = plan(changed(RLCEF, response_tokens=None))
-    assert unknown.movers[0].input == "rlcef.response_tokens.mean"
+    assert unknown.sensitivity[0].input == "rlcef.response_tokens.mean"
 
 
 def test_a_mover_is_what_the_changed_spec_would_cost() -> None:
     base = with_length({"mean": 1000, "p95": 3000})
-    mover = {row.input: row for row in base.movers}["rlcef.response_tokens.mean"]
+    mover = {row.input: row for row in base.sensitivity}["rlcef.response_tokens.mean"]
     assert (mover.low, mover.high) == ("800", "1,250")
     longer = with_length({"mean": 1250, "p95": 3750})
     if longer.stages[0].layout == base.stages[0].layout and longer.pools[-1].nodes == base.pools[-1].nodes:
@@ -156,14 +156,14 @@ def test_a_mover_is_what_the_changed_spec_would_cost() -> None:
 
 def test_tokens_move_what_an_api_costs() -> None:
     made = plan(API_ROLLOUT)
-    mover = {row.input: row for row in made.movers}["rollout.API tokens"]
+    mover = {row.input: row for row in made.sensitivity}["rollout.API tokens"]
     tokens = sum(line.usd or 0.0 for line in made.lines if line.unit == "million tokens")
     assert mover.usd_high - mover.usd_low >= (1.25 - 0.8) * tokens * 0.999
 
 
 def test_the_spot_price_moves_the_gpus_alone() -> None:
     made = plan(changed(RLCEF, steps=500), fleet={"capacity": ["spot"]})
-    mover = {row.input: row for row in made.movers}["spot price (rlcef)"]
+    mover = {row.input: row for row in made.sensitivity}["spot price (rlcef)"]
     gpus = sum(pool.usd or 0.0 for pool in made.pools if pool.gpu)
     assert mover.usd_high - made.usd.p50 == pytest.approx(0.47 * gpus)
     assert mover.hours_low == mover.hours_high == pytest.approx(made.hours.p50)

@@ -36,7 +36,7 @@ def test_a_run_of_unpriced_machines_costs_nobody_knows_what(objective: str) -> N
     assert all(other.at_least for other in made.alternatives)
     assert not any("cheapest" in other.label for other in made.alternatives), "nobody knows which is"
     assert made.terms["usd"].value is None
-    assert {(row.usd_low, row.usd_high) for row in made.movers} == {(None, None)}
+    assert {(row.usd_low, row.usd_high) for row in made.sensitivity} == {(None, None)}
     costs = {row.name: row.usd for row in made.economics}
     assert costs == {"rlcef: per 1,000 rewarded samples": None, "break-even: unknown × solved task": 3.0}
     said = " ".join(made.warnings)
@@ -46,7 +46,7 @@ def test_a_run_of_unpriced_machines_costs_nobody_knows_what(objective: str) -> N
 
 
 def test_inputs_of_an_unpriced_run_are_ordered_by_their_hours() -> None:
-    swings = [abs(row.hours_high - row.hours_low) for row in own().movers]
+    swings = [abs(row.hours_high - row.hours_low) for row in own().sensitivity]
     assert swings == sorted(swings, reverse=True)
     assert swings[0] > 0
 

@@ -12,7 +12,7 @@ from tiny_world import EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, 
 
 from planners.physics.overhead import START_UP_HOURS
 from planners.search.evaluate import outcome
-from planners.search.fleets import fleet_of, picks_of
+from planners.search.fleets import fleet_of, stage_on
 from planners.search.pricing import Rows, within
 from planners.search.rejections import Rejections
 from planners.search.search import SearchResult, explore
@@ -67,7 +67,7 @@ def test_a_closer_look_agrees_with_the_search(stage: dict[str, Any]) -> None:
     run = spec(stage)
     search = explore(run, world(), year=YEAR)
     choice = choose(run, search)
-    picks = picks_of(search, choice, 0, year=YEAR)
+    _, picks = stage_on(search, choice.rows, 0, year=YEAR)
     result = outcome(picks, world().calibration.constants)
     for row, (number, hours) in enumerate(zip(choice.rows, result.hours, strict=True)):
         fleet = fleet_of(search, int(number), 0)
@@ -75,7 +75,7 @@ def test_a_closer_look_agrees_with_the_search(stage: dict[str, Any]) -> None:
         assert picks.layouts.gpus[row] == fleet.num_gpus
         assert float(hours) <= 1.1 * search.runs.hours[number], "whole nodes hold more sandboxes than were wished for"
         assert float(hours) >= 0.3 * search.runs.hours[number]
-    assert picks.only(0).slots.tolist() == picks.slots[:1].tolist()
+    assert picks.take(np.array([0])).slots.tolist() == picks.slots[:1].tolist()
 
 
 @given(

@@ -1,0 +1,124 @@
+"""Fleets of a plan for people: the pools of the chosen one, and the alternatives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planners.physics.calibration import Z80
+from planners.plan import value
+from planners.plan.cost_lines import total_usd, unpriced_lines
+from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, added, band
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from planners.plan.cost_lines import CostLine
+    from planners.plan.options import ChosenStage
+    from planners.search.fleets import Machines, StageFleet
+
+
+def pools_of(stages: Sequence[ChosenStage]) -> tuple[value.Pool, ...]:
+    """GPU and sandbox pools of every stage; split schedules have a trainer and a rollout pool on the same machines."""
+    pools = []
+    for stage in stages:
+        name = stage.work.stage
+        for role, machines, nodes in _roles(stage):
+            known = machines.usd_per_hour
+            slots = machines.slots_per_node * nodes if role == "sandbox" else None
+            pools.append(
+                value.Pool(
+                    id=f"pool.{name}.{role}",
+                    stage=name,
+                    role=role,
+                    cloud=machines.cloud,
+                    region=machines.region,
+                    instance_type=machines.instance_type,
+                    capacity_type=machines.capacity_type,
+                    nodes=nodes,
+                    gpu=machines.gpu,
+                    gpus_per_node=machines.gpus_per_node,
+                    slots=slots,
+                    usd_per_node_hour=known,
+                    price_as_of=machines.as_of,
+                    price_source=machines.price_source,
+                    hours=stage.hours,
+                    usd=None if known is None else known * nodes * stage.hours,
+                )
+            )
+    return tuple(pools)
+
+
+def _roles(stage: ChosenStage) -> list[tuple[str, Machines, int]]:
+    rows: list[tuple[str, Machines, int]] = []
+    gpus, sandbox = stage.fleet.gpus, stage.fleet.sandbox
+    if gpus is not None:
+        layouts, work = stage.shortlist.layouts, stage.work
+        rollout = round(float(layouts.rollout_gpus[0]) / max(gpus.gpus_per_node, 1))
+        if work.training is None:
+            rows.append(("rollout", gpus, gpus.nodes))
+        elif not work.training.rl:
+            rows.append(("trainer", gpus, gpus.nodes))
+        elif rollout >= gpus.nodes:
+            rows.append(("trainer+rollout", gpus, gpus.nodes))
+        else:
+            rows += [("trainer", gpus, gpus.nodes - rollout), ("rollout", gpus, rollout)]
+    if sandbox is not None:
+        rows.append(("sandbox", sandbox, sandbox.nodes))
+    return rows
+
+
+def alternatives_of(stages: Sequence[ChosenStage], labels: Sequence[str]) -> tuple[value.Alternative, ...]:
+    """Every named fleet with its own band and bill; number 1 is the choice."""
+    return tuple(_alternative(stages, number, label) for number, label in enumerate(labels))
+
+
+def _alternative(stages: Sequence[ChosenStage], row: int, label: str) -> value.Alternative:
+    fleets = [stage.options.fleets[row] for stage in stages]
+    bills = [stage.options.bills[row] for stage in stages]
+    log_half = [float(stage.width.log_half[row]) for stage in stages]
+    biggest = max(fleets, key=lambda fleet: fleet.num_gpus)
+    sandboxes = [fleet.sandbox for fleet in fleets if fleet.sandbox is not None]
+    sandbox = max(sandboxes, key=lambda machines: machines.nodes, default=None)
+    shown = [machines for machines in (biggest.gpus, sandbox) if machines is not None]
+    return value.Alternative(
+        number=row + 1,
+        label=label,
+        fleet=" + ".join(f"{machines.nodes} × {machines.instance_type}" for machines in shown),
+        cloud=biggest.cloud,
+        region=biggest.home.region if biggest.home else "",
+        capacity_type=biggest.home.capacity_type if biggest.home else "",
+        gpu=(biggest.gpus.gpu or "") if biggest.gpus else "",
+        gpus=biggest.num_gpus,
+        sandbox_nodes=sandbox.nodes if sandbox else 0,
+        hours=added([band(float(s.options.hours[row]), half) for s, half in zip(stages, log_half, strict=True)]),
+        usd=added([usd_band(bill, fleet, half) for bill, fleet, half in zip(bills, fleets, log_half, strict=True)]),
+        at_least=any(unpriced_lines(bill) for bill in bills),
+        interruptions=sum(float(stage.options.interruptions[row]) for stage in stages),
+    )
+
+
+def usd_band(lines: Sequence[CostLine], fleet: StageFleet, log_half: float) -> value.Band:
+    """Dollars of a stage: lines that scale with hours follow their band (spot prices widen it), the rest stays."""
+    scaling = total_usd(line for line in lines if line.scales_with_hours)
+    fixed = total_usd(line for line in lines if not line.scales_with_hours)
+    spot = SPOT_PRICE_LOG_SD if fleet.gpus is not None and fleet.gpus.capacity_type == "spot" else 0.0
+    stretched = band(scaling, float(np.hypot(log_half, Z80 * spot)))
+    return value.Band(p10=fixed + stretched.p10, p50=fixed + scaling, p90=fixed + stretched.p90)
+
+
+def fleet_line(stages: Sequence[ChosenStage]) -> str:
+    """Where the run lives, in one line."""
+    for home in (stage.fleet.home for stage in stages):
+        if home is not None:
+            place = home.cloud if home.owned else f"{home.cloud} {home.region}"
+            return f"{place}, {home.capacity}"
+    return "API only"
+
+
+def usd_per_hour(stages: Sequence[ChosenStage]) -> float | None:
+    """Dollars per hour of the machines of the stage that costs most; None when the price of a machine is unknown."""
+    rates = [[machines.all_usd_per_hour for machines in stage.fleet.machines] for stage in stages]
+    known = [[rate for rate in of_stage if rate is not None] for of_stage in rates]
+    return max(sum(of_stage) for of_stage in known) if known == rates else None
