@@ -175,15 +175,14 @@ def body() -> None:
             help=f"Plan {plan.id}, band {ui.usd(plan.usd.p10)} to {ui.usd(plan.usd.p90)}, "
             f"prices of {plan.prices.oldest}. Actual: spent, or its forecast while the run is live.",
         )
-        began = view.run.started_at or view.run.created_at
-        end = view.run.ended_at or accounts.done_at(view, found)
-        took = None if end is None else (end - began).total_seconds() / 3600
+        took = found.forecast.hours.p50 if found.forecast and found.forecast.hours else None
         ui.figure(
             "Hours at the end",
             formats.hours(took),
             delta=f"planned {formats.hours(plan.hours.p50)}",
             bad=(took is not None and took > plan.hours.p50 * OFF) or None,
-            help=f"Band of the plan: {formats.hours(plan.hours.p10)} to {formats.hours(plan.hours.p90)}.",
+            help="During which a machine was or will be paid. "
+            f"Band of the plan: {formats.hours(plan.hours.p10)} to {formats.hours(plan.hours.p90)}.",
         )
     for stage in plan.stages:
         stage_part(plan, stage, view.run.run_id)

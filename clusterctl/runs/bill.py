@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -11,6 +11,7 @@ from clusterctl.ledger.rows import CostLine
 from clusterctl.runs.forecast import usage
 from clusterctl.runs.run import LINES, MACHINE_UNIT, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
+from planners.plan.value import Line
 from planners.runs.limits import REPORTED
 
 
@@ -53,46 +54,38 @@ def planned_against_actual(run: OpenRun) -> list[BillLine]:
 
 
 def _by_line(run: OpenRun, costs: Sequence[CostLine]) -> list[BillLine]:
-    """The plan's lines.  A resource names the lines that it stands for; several lines of one resource are one here."""
+    """The plan's lines, then what the job reported and the plan does not know.
+
+    A resource names the lines that it stands for; several lines of one resource are one here.
+    """
     tag = f"{TAG_PREFIX}/{LINES}"
-    names = {resource.resource_id: resource.tags.get(tag, "") for resource in run.ledger.resources(run.run_id)}
+    tags = {resource.resource_id: resource.tags.get(tag, "") for resource in run.ledger.resources(run.run_id)}
     spent: dict[str, list[CostLine]] = {}
     for cost in costs:
-        spent.setdefault(names[cost.resource_id], []).append(cost)
-    shared = {identity: key for key in spent if key for identity in key.split("+")}
-    groups: dict[str, list[str]] = {}
+        spent.setdefault(tags[cost.resource_id], []).append(cost)
+    shared = {line_id: joined for joined in spent if joined for line_id in joined.split("+")}
+    groups: dict[str, list[Line]] = {}
     for line in run.plan.lines:
-        groups.setdefault(shared.get(line.id, line.id), []).append(line.id)
-    rows = []
-    for key, ids in groups.items():
-        lines = [line for line in run.plan.lines if line.id in ids]
-        mine = spent.get(key, [])
-        known = float(sum((cost.known_usd for cost in mine), Decimal(0)))
-        never_made = not mine and lines[0].unit == MACHINE_UNIT
-        unknown = any(cost.usd is None for cost in mine) or (not mine and not never_made)
-        priced = [line.usd for line in lines if line.usd is not None]
-        rows.append(
-            BillLine(
-                kind="line",
-                name=" + ".join(line.name for line in lines),
-                unit="USD",
-                known=known,
-                planned=sum(priced) if len(priced) == len(lines) else None,
-                actual=None if unknown else known,
-            )
-        )
-    return rows + [
-        BillLine(
-            kind="line",
-            name=cost.resource_id.removeprefix(f"{run.run_id}/"),
-            unit="USD",
-            planned=0.0,
-            actual=None if cost.usd is None else float(cost.usd),
-            known=float(cost.known_usd),
-        )
-        for cost in spent.get("", [])
-        if cost.kind in REPORTED
+        groups.setdefault(shared.get(line.id, line.id), []).append(line)
+    unplanned = [cost for cost in spent.get("", []) if cost.kind in REPORTED]
+    return [
+        *(_planned_line(lines, spent.get(joined, [])) for joined, lines in groups.items()),
+        *(_line(cost.resource_id.removeprefix(f"{run.run_id}/"), 0.0, [cost]) for cost in unplanned),
     ]
+
+
+def _planned_line(lines: Sequence[Line], costs: Sequence[CostLine]) -> BillLine:
+    usd = [line.usd for line in lines if line.usd is not None]
+    planned = sum(usd) if len(usd) == len(lines) else None
+    line = _line(" + ".join(line.name for line in lines), planned, costs)
+    never_made = not costs and lines[0].unit == MACHINE_UNIT
+    return line if costs or never_made else replace(line, actual=None)
+
+
+def _line(name: str, planned: float | None, costs: Sequence[CostLine]) -> BillLine:
+    known = float(sum((cost.known_usd for cost in costs), Decimal(0)))
+    actual = None if any(cost.usd is None for cost in costs) else known
+    return BillLine(kind="line", name=name, unit="USD", planned=planned, actual=actual, known=known)
 
 
 def _by_phase(run: OpenRun) -> list[BillLine]:
