@@ -52,8 +52,11 @@ OWN_NODES = {
 }
 OWN_CPUS = {"target": "local", "vcpus": 96.0, "memory_gib": 384.0}
 AGENT = changed(RLCEF, turns=4, tool_seconds=2, observation_tokens=500, sandbox={"profile": "swe"})
+ONE_CLOUD = {"gpus": ["H100"], "targets": ["aws"]}
+"""Of specs that name no fleet: a small search."""
 BASES: dict[str, dict[str, Any]] = {
     "rl": {"stages": [RLCEF]},
+    "any fleet": {"stages": [RLCEF], "fleet": {}},
     "all kept": {"stages": [changed(RLCEF, checkpoint={"every_steps": 10, "keep": 0})]},
     "agent": {"stages": [AGENT]},
     "megatron": {"stages": [changed(RLCEF, train={"sharding": "megatron", "pp": 2})]},
@@ -212,7 +215,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
     (lengths.Lengths, "stages.0.response_tokens"): {"rl": {"mean": 500, "p95": 7000, "max": 4096}},
     (lengths.Durations, "stages.0.sandbox.seconds"): {"rl": {"mean": 9, "p95": 25}},
     (fleet.FleetSpec, "fleet"): {
-        "rl": {
+        "any fleet": {
             "targets": ["gcp"], "regions": ["eu-*"], "gpus": ["H200"], "capacity": ["spot"],
             "instance_types": ["nd-*"], "exclude": ["aws", "us-east-2"], "max_gpus": 8, "nodes": 3, "quota": {"H100": 8},
             "sandbox.instance_types": ["m7i.*"],
@@ -221,7 +224,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
     },
     (fleet.NodeCount, "fleet.nodes"): {"nodes": {"min": 2, "max": 1}},
     (fleet.SandboxFleet, "fleet.sandbox"): {
-        "rl": {"targets": ["gcp"], "capacity": ["spot"], "instance_types": ["m7i.*"]},
+        "any fleet": {"targets": ["gcp"], "capacity": ["spot"], "instance_types": ["m7i.*"]},
     },
     (fleet.Machines, "fleet.machines.0"): {
         "own machines": {
@@ -230,7 +233,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
         },
     },
     (fleet.Machines, "fleet.machines.1"): {"own machines": {"vcpus": 8.0}},
-    (fleet.Limits, "limits"): {"limited": {"usd": 800.0, "hours": 0.05, "gpus": 8, "usd_per_hour": 70.0}},
+    (fleet.Limits, "limits"): {"limited": {"usd": 5.0, "hours": 0.05, "gpus": 8, "usd_per_hour": 70.0}},
     (fleet.OutcomeValue, "economics"): {"valued": {"outcome": "merged change", "usd_per_outcome": 9.0, "tasks_per_feature": 5}},
     (fleet.OwnPrices, "prices"): {
         "own rate": {"rates": [AWS_RATE | {"usd_per_hour": 1.0}], "discounts": [{"percent": 5.0}]},
@@ -293,7 +296,7 @@ def cases() -> Iterator[Any]:
 @cache
 def planned(base: str, path: str = "", value: str = "") -> str:
     """The plan without the spec that it repeats; `value` is the repr of what stands at `path`."""
-    spec = {"name": "run"} | copy.deepcopy(BASES[base])
+    spec = copy.deepcopy({"name": "run", "fleet": ONE_CLOUD} | BASES[base])
     if path:
         put(spec, path, eval(value))
     try:
