@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from clusterctl.errors import StateError
+from clusterctl.ledger.store import process_name
 
 if TYPE_CHECKING:
     from clusterctl.ledger.store import Store
@@ -30,11 +30,6 @@ class LockHeldError(StateError):
 
 class LockLostError(StateError):
     """The lock went with the server that had it; another may have it now."""
-
-
-def process_name() -> str:
-    """This process as others are told of it."""
-    return f"clusterctl process {os.getpid()} on {socket.gethostname()}"
 
 
 @contextlib.contextmanager

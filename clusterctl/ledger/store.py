@@ -6,6 +6,8 @@ What a database's error means to a person: one message and the way on.  Never sh
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
@@ -18,7 +20,6 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
 
 from clusterctl.errors import SpecError, StateError
-from clusterctl.ledger.locks import process_name
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -130,6 +131,11 @@ def _sqlite(file: Path, url: URL, wait_seconds: float) -> Engine:
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
     return engine
+
+
+def process_name() -> str:
+    """This process as others are told of it."""
+    return f"clusterctl process {os.getpid()} on {socket.gethostname()}"
 
 
 def _postgresql(url: URL, wait_seconds: float) -> Engine:
