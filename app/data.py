@@ -30,7 +30,7 @@ from clusterctl.paths import user_data_dir
 from clusterctl.runs.alerts import run_alerts
 from clusterctl.specfile.plan_file import parse_plan
 from clusterctl.store import open_source
-from clusterctl.targets.local import LocalTarget
+from clusterctl.targets import targets
 from clusterctl.ui.formats import count
 from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD
 from planners.telemetry.tables import TABLES
@@ -319,11 +319,12 @@ def step_rows(data: Data, run_id: str) -> pl.DataFrame:
 
 
 @st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
-def local_leftovers() -> tuple[Leftover, ...]:
-    """Processes and folders of this machine that no live run owns."""
+def things_left() -> tuple[Leftover, ...]:
+    """What no live run owns, in every place of this data folder."""
     known = ledger("live").runs()
     live = frozenset(run.run_id for run in known if run.state in LIVE)
-    return tuple(LocalTarget(user_data_dir()).leftovers(live, frozenset(run.run_id for run in known)))
+    names = frozenset(run.run_id for run in known)
+    return tuple(item for target in targets(user_data_dir()) for item in target.leftovers(live, names))
 
 
 @st.cache_resource(ttl=600, show_spinner=False)

@@ -71,7 +71,7 @@ def found_here() -> None:
     if view.simulated:
         ui.gap("Processes and folders", "a simulated day has none")
         return
-    rows = data.local_leftovers()
+    rows = data.things_left()
     if not rows:
         st.markdown(":green[:material/check_circle:] No process and no unfinished folder is left here.")
         return

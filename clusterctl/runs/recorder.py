@@ -224,6 +224,11 @@ class Recorder:
                 self.ledger.mark_live(request.resource_id, address=run.run_id, at=now)
         return requests
 
+    def lost_machine(self, machines: Sequence[Machine]) -> bool:
+        """Whether one of the machines has ended that the ledger holds for there."""
+        over = {machine.resource_id for machine in machines if machine.phase is Stage.ENDED}
+        return bool(over) and any(r.resource_id in over for r in self.ledger.live_resources(self.run.run_id))
+
     def bill(self, machines: Sequence[Machine], *, now: datetime, complete: bool = True) -> None:
         """Each machine is paid from its allocation to its release, under its own price.
 

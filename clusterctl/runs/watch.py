@@ -25,7 +25,7 @@ from clusterctl.runs.run import OpenRun
 from clusterctl.targets.base import Observed, Unreachable
 from clusterctl.targets.logs import last_error, note_times
 from planners.runs.limits import SECONDS_PER_HOUR, LimitState, Rate, Usage, check_limits, idle_seconds
-from planners.runs.reconcile import Action, Change, Instance, Phase, reconcile
+from planners.runs.reconcile import Action, Cause, Change, Instance, Phase, reconcile
 
 STOP_GRACE_SECONDS = 30.0
 """From TERM, which asks a role to save its work and end, to KILL: terminationGracePeriodSeconds of Kubernetes,
@@ -77,13 +77,15 @@ class Watch:
         if look.observed is None:
             self._unreachable(row, look)
             return True
+        done = done or self._is_done(look.observed)
+        wanted = wanted and not done
         present = self.recorder.present(look.observed)
         self._nothing_lives = not present
         if not wanted:
             self._act(present, done=done, end=row.desired == "down")
         self._keep_books(look.observed, wanted=wanted)
-        if wanted and not self._stop_reason(row, present) and (machines_ready or present):
-            self._act(present, done=False, end=False)
+        if wanted and not self._stop_reason(row, present):
+            self._act(present, done=False, end=False, launch=machines_ready)
         self._move(row, present, look.observed)
         if present or (self.ledger.get_run(self.run.run_id).desired == "up" and not done):
             return True
@@ -110,19 +112,26 @@ class Watch:
         ready = {machine.resource_id for machine in self.observer.machines() if machine.phase is Phase.READY}
         return look, make and ready.issuperset(request.resource_id for request in requests)
 
+    def _is_done(self, observed: Observed) -> bool:
+        """Whether the place says that every role that ends by itself has done its work."""
+        done = {instance.role for instance in observed.instances if instance.cause is Cause.DONE}
+        ending = [role.name for role in self.run.roles if role.until_done]
+        return bool(ending) and done.issuperset(ending)
+
     def _next_try(self) -> datetime:
         """When machines may be asked for again."""
         refusals = self.ledger.events(self.run.run_id, kind="capacity")
         return next_try(refusals, since=self.recorder.wanted_at)
 
-    def _act(self, present: Sequence[Instance], *, done: bool, end: bool) -> None:
-        """Does what must be done."""
+    def _act(self, present: Sequence[Instance], *, done: bool, end: bool, launch: bool = False) -> None:
+        """Does what must be done.  launch: there are machines to launch on."""
         run, now = self.run, self.run.clock.now()
         decided = reconcile(
             run.roles, present, run_id=run.run_id, history=self.recorder.history(), done=done, now=now, end=end
         )
         for change in decided.changes:
-            self._do(change)
+            if launch or change.action is not Action.LAUNCH:
+                self._do(change)
         for instance in present:
             self._end_late(instance, now)
         if decided.failed and not end:
@@ -174,7 +183,7 @@ class Watch:
         """Job reports, bill, beat, times of the logs, metrics: now or when it is time."""
         run = self.run
         self.recorder.read_reports()
-        if time.monotonic() - self._written < WRITE_SECONDS:
+        if time.monotonic() - self._written < WRITE_SECONDS and not self.recorder.lost_machine(observed.machines):
             return
         self._written = time.monotonic()
         now = self._held[1] if self._held else run.clock.now()

@@ -261,7 +261,7 @@ class FakeTarget:
         for mine in settings.errors:
             if {**mine, "times": 0} == {**error, "times": 0}:
                 mine["times"] = mine.get("times", 1) - 1
-        settings.errors = [mine for mine in settings.errors if mine["times"] > 0]
+        settings.errors = [mine for mine in settings.errors if mine.get("times", 1) > 0]
         write_atomic(self.folder / "settings.json", json.dumps(asdict(settings)))
 
     def _advance(self, run: RunRef, place: _Place, settings: Settings, now: float) -> None:
