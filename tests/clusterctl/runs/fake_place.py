@@ -88,11 +88,12 @@ class FakePlace:
     victims = (SUPERVISOR, "node", "trainer", "sandbox")
     spec = f"""
 name: {RUN_NAME}
+objective: time
 stages:
   - kind: rlcef
     model: clusterctl/quickstart
     steps: 12
-    prompts_per_step: 2
+    prompts_per_step: 3
     samples_per_prompt: 2
     sandbox: {{cpus: 1, memory_gib: 0.25, seconds: {{mean: 0.1, p95: 0.3}}, time_limit_seconds: 2}}
 fleet: {{targets: [fake], machines: [{{target: fake, name: {INSTANCE_TYPE}, nodes: 3, vcpus: 2, memory_gib: 8, usd_per_hour: 0.08}}]}}

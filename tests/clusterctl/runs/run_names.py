@@ -20,10 +20,10 @@ HOLDER_PROGRAM, SUPERVISOR_PROGRAM = (
 RUN_NAME = "killed"
 UP = ("up", f"{RUN_NAME}.yaml", "--yes")
 UP_AGAIN = ("up", RUN_NAME, "--yes", "--detach")
-DOWN = ("down", "--yes", RUN_NAME)
+DOWN = ("down", RUN_NAME, "--yes")
 
 RUNS_FOLDER = "runs"
-REPORT_FILES = ("reports.jsonl", "reports.jsonl")
+REPORT_FILES = ("reports.jsonl", "marks.jsonl")
 """What a job reports lies in the first of these that there is."""
 LIVE_STATES = ("wanted", "starting", "provisioning", "queued", "running", "stopping")
 MACHINE = "machine"
