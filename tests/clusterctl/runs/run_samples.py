@@ -23,8 +23,9 @@ LOOK_SECONDS = 0.1
 GAP_SECONDS = 1.5
 """What was seen at two looks so far apart, and at none between them, counts as live in between: looks are late when the
 machine is busy."""
-OVERLAP_SECONDS = {SUPERVISOR: 6.0}
-"""So long may a second supervisor live until it has found the lock taken and left."""
+OVERLAP_SECONDS = {SUPERVISOR: 15.0}
+"""So long may a second supervisor live until it has found the lock taken and left: an interpreter's start on a very busy
+machine."""
 DYING_SECONDS = 0.5
 """So long may a killed process take to go while its successor starts."""
 
