@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
 from damage_harness import damage_many, some_of
 from kill_harness import ThisMachine
 
-CASES = 40
+CASES = 25
 
 
 def test_down_ends_a_run_whatever_its_folder_looks_like(tmp_path: Path) -> None:

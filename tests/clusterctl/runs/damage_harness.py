@@ -64,8 +64,7 @@ def disturbed(bench: Bench, fault: Fault, *, down_codes: Sequence[int] = (0,)) -
         bench.tally.wrong.append("there was nothing to damage")
     if not goes_on(bench) and not says_so(bench):
         bench.tally.wrong.append(f"does not go on, and `status` says nothing within {NOTICED_SECONDS:.0f} s")
-    for command in ("logs", "events", "cost"):
-        bench.say(command, RUN_NAME, allowed=SPOILED_CODES)
+    bench.say(bench.chance.choice(("logs", "events", "cost")), RUN_NAME, allowed=SPOILED_CODES)
     began = time.monotonic()
     bench.down(allowed=down_codes)
     if time.monotonic() - began > DOWN_SECONDS:

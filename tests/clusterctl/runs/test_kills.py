@@ -1,13 +1,14 @@
-"""A few kills and faults, in two stores side by side: `make test-engines` does hundreds."""
+"""A few kills and faults, on this machine and in the simulated place side by side: `make test-engines` does hundreds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from fake_place import FakePlace
 from kill_harness import ThisMachine, kill_many
 
 
 def test_a_few_kills_and_faults(tmp_path: Path) -> None:
-    tally = kill_many([ThisMachine()], tmp_path, kills=8, seed=20261123, stores=2, per_round=4, fault_share=0.0)
+    tally = kill_many([ThisMachine(), FakePlace()], tmp_path, kills=8, seed=20261123, stores=2, per_round=5)
     assert tally.kills >= 8
     assert tally.wrong == []
