@@ -23,8 +23,7 @@ UP_AGAIN = ("up", RUN_NAME, "--yes", "--detach")
 DOWN = ("down", RUN_NAME, "--yes")
 
 RUNS_FOLDER = "runs"
-REPORT_FILES = ("reports.jsonl", "marks.jsonl")
-"""What a job reports lies in the first of these that there is."""
+REPORTS_FILE = "reports.jsonl"
 LIVE_STATES = ("wanted", "starting", "provisioning", "queued", "running", "stopping")
 MACHINE = "machine"
 """Kind of the resources that are billed by the hour."""
@@ -38,7 +37,7 @@ def folders(store: Path) -> list[Path]:
 
 def reports(folder: Path) -> Path:
     """Where the run's job writes its reports."""
-    return next((folder / name for name in REPORT_FILES if (folder / name).exists()), folder / REPORT_FILES[-1])
+    return folder / REPORTS_FILE
 
 
 def instance_of(tags: Mapping[str, str]) -> tuple[str, str]:

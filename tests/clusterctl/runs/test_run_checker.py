@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from fake_place import FakePlace
 from run_checker import Expected, check, machine_usd, minus, reported_usd
-from run_names import REPORT_FILES
+from run_names import REPORTS_FILE
 from run_samples import History, Sampler, processes
 
 SCHEMA = """
@@ -66,7 +66,7 @@ def written(store: Path, change: str = "") -> str:
     """A store with that run, and its ledger with a change."""
     folder = store / "runs" / "r"
     folder.mkdir(parents=True)
-    (folder / REPORT_FILES[0]).write_text("".join(json.dumps(row) + "\n" for row in REPORTS), encoding="utf-8")
+    (folder / REPORTS_FILE).write_text("".join(json.dumps(row) + "\n" for row in REPORTS), encoding="utf-8")
     with contextlib.closing(sqlite3.connect(store / "ledger.db")) as database:
         database.executescript(SCHEMA + change)
     return str(store / "ledger.db")
