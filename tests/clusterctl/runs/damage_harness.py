@@ -62,7 +62,7 @@ def disturbed(bench: Bench, fault: Fault, *, down_codes: Sequence[int] = (0,)) -
     started(bench)
     if not bench.inject(fault):
         bench.tally.wrong.append("there was nothing to damage")
-    if not goes_on(bench) and not says_so(bench):
+    if not noticed(bench):
         bench.tally.wrong.append(f"does not go on, and `status` says nothing within {NOTICED_SECONDS:.0f} s")
     bench.say(bench.chance.choice(("logs", "events", "cost")), RUN_NAME, allowed=SPOILED_CODES)
     began = time.monotonic()
@@ -78,24 +78,20 @@ def disturbed(bench: Bench, fault: Fault, *, down_codes: Sequence[int] = (0,)) -
     bench.check()
 
 
-def goes_on(bench: Bench) -> bool:
-    """Whether the run does further steps, or ends by itself, soon."""
+def noticed(bench: Bench) -> bool:
+    """Whether in time the run does further steps or ends by itself, or else `status` says that something is wrong."""
     before = bench.steps()
 
     def on() -> bool:
         return bench.steps() >= before + GOES_ON_STEPS or any(row["state"] == "finished" for row in bench.runs())
 
-    return bench.until(on, NOTICED_SECONDS / 5)
-
-
-def says_so(bench: Bench) -> bool:
-    """Whether `status` says in time that something is wrong."""
-
     def said() -> bool:
         code, out, _ = bench.say("status", RUN_NAME, "--json", allowed=SPOILED_CODES)
         return code != 0 or any(row["problems"] or row["state"] in ("failed", "stopped") for row in json.loads(out))
 
-    return bench.until(said, NOTICED_SECONDS, pause_seconds=2.0)
+    return bench.until(on, NOTICED_SECONDS / 5) or bench.until(
+        lambda: on() or said(), NOTICED_SECONDS, pause_seconds=2.0
+    )
 
 
 def some_of(files: Sequence[str], *, most: int, seed: int) -> list[Case]:

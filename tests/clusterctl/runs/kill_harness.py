@@ -192,9 +192,14 @@ class Bench:
 
     def run(self, name: str, *, disturbed: bool = False) -> None:
         """An ordinary command.  2: a kill so early that the run isn't known yet; 5: the run has finished meanwhile."""
-        finished = any(row["state"] in ("finished", "failed") for row in self.runs())
-        codes = (0, 2, *((5,) if finished else ()))
-        self.say(*COMMANDS[name], allowed=SPOILED_CODES if disturbed or self.spoiled["run"] else codes)
+        had_ended = self._has_ended()
+        wrong = len(self.tally.wrong)
+        code, _, _ = self.say(*COMMANDS[name], allowed=SPOILED_CODES if disturbed or self.spoiled["run"] else (0, 2))
+        if code == 5 and (had_ended or self._has_ended()):
+            del self.tally.wrong[wrong:]
+
+    def _has_ended(self) -> bool:
+        return any(row["state"] in ("finished", "failed") for row in self.runs())
 
     def runs(self) -> Sequence[Mapping[str, object]]:
         """Rows of the ledger's runs; empty where it can't be read."""
