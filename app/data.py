@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from clusterctl.ledger import Ledger
     from clusterctl.ledger.rows import Bill, FactorRow, Phase, Resource, Run, Step
-    from clusterctl.store import Source
+    from clusterctl.store import TelemetrySource
     from clusterctl.targets.base import Leftover
     from planners.alerts.check import Alert
     from planners.plan.value import Plan
@@ -129,7 +129,7 @@ def ledger(data: Data) -> Ledger:
 
 
 @st.cache_resource(show_spinner=False)
-def store(data: Data) -> Source:
+def store(data: Data) -> TelemetrySource:
     """The telemetry store, or the Prometheus that stands for one."""
     return open_source(f"{_home(data)}/telemetry" if data == "simulated" else None)
 

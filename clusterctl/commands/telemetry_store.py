@@ -13,7 +13,7 @@ from typer import Option
 
 from clusterctl.errors import StateError
 from clusterctl.store import open_source, open_store
-from clusterctl.store.store import Store, TableSize
+from clusterctl.store.store import TableSize, TelemetryStore
 from clusterctl.ui.terminal import terminal
 
 Url = Annotated[str | None, Option("--store", help="Folder or bucket URL (default: CLUSTERCTL_TELEMETRY).")]
@@ -53,7 +53,7 @@ def compact(
 def status(*, store: Url = None, as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False) -> None:
     """Show what telemetry is stored: since when, how much, how much is not compacted, what cannot be read."""
     source = open_source(store)
-    tables = source.inventory() if isinstance(source, Store) else []
+    tables = source.inventory() if isinstance(source, TelemetryStore) else []
     span = source.span()
     if as_json:
         document = {
@@ -80,7 +80,7 @@ def status(*, store: Url = None, as_json: Annotated[bool, Option("--json", help=
     _warn(source.problems())
 
 
-def _totals(store: Store) -> tuple[int, int]:
+def _totals(store: TelemetryStore) -> tuple[int, int]:
     tables = store.inventory()
     return (
         sum(each.files + each.batches for each in tables),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clusterctl.ledger import Ledger
-    from clusterctl.store import Source
+    from clusterctl.store import TelemetrySource
 
 TAGS = {"region": "region", "zone": "zone", "sku": "instance-type", "gpus": "gpus"}
 """Attribute of a resource → the tag that says it."""
@@ -32,7 +32,7 @@ TAGS = {"region": "region", "zone": "zone", "sku": "instance-type", "gpus": "gpu
 
 def focus_rows(
     ledger: Ledger,
-    source: Source,
+    source: TelemetrySource,
     version: str,
     *,
     run: str | None = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
 
     from clusterctl.ledger import Ledger
-    from clusterctl.store import Source
+    from clusterctl.store import TelemetrySource
 
 STEPS_SECONDS = (10, 60, 600)
 MOST_ROWS = 600_000
@@ -96,7 +96,7 @@ def read_estimates(
     )
 
 
-def read_use(source: Source, charges: pl.DataFrame) -> pl.DataFrame:
+def read_use(source: TelemetrySource, charges: pl.DataFrame) -> pl.DataFrame:
     """GPU_USAGE of the charges' machines, while they were paid."""
     machines = charges.filter(pl.col("node").is_not_null(), pl.col("gpus").fill_null(1) > 0)
     if machines.is_empty():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clusterctl.ledger import Ledger
-    from clusterctl.store import Source
+    from clusterctl.store import TelemetrySource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Account:
 
 def account(
     ledger: Ledger,
-    source: Source | None,
+    source: TelemetrySource | None,
     *,
     run: str | None = None,
     since: datetime | None = None,

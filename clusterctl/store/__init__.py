@@ -11,8 +11,8 @@ from clusterctl.paths import user_data_dir
 
 if TYPE_CHECKING:
     from clusterctl.store.object_store import ObjectStore
-    from clusterctl.store.source import Source as Source
-    from clusterctl.store.store import Store as Store
+    from clusterctl.store.source import TelemetrySource as TelemetrySource
+    from clusterctl.store.store import TelemetryStore as TelemetryStore
 
 BUCKETS = ("s3", "gs", "az")
 URL_HINT = "a folder, or `s3://bucket/folder`, `gs://bucket/folder`, `az://container/folder`"
@@ -23,21 +23,21 @@ def default_store_url() -> str:
     return os.environ.get("CLUSTERCTL_TELEMETRY") or str(user_data_dir() / "telemetry")
 
 
-def open_store(url: str | None = None, *, node: str | None = None) -> Store:
+def open_store(url: str | None = None, *, node: str | None = None) -> TelemetryStore:
     """The store at `url` (else at `default_store_url()`): a bucket, or a folder, which is made when written to.
 
     node: whose name its batches and notes carry; else this machine's.
     Raises SpecError for a URL that is none; ClusterctlError when a bucket's package is missing.
     """
-    from clusterctl.store.store import Store
+    from clusterctl.store.store import TelemetryStore
 
-    return Store(open_object_store(url), node=node)
+    return TelemetryStore(open_object_store(url), node=node)
 
 
-def open_source(url: str | None = None) -> Source:
+def open_source(url: str | None = None) -> TelemetrySource:
     """What answers at `url` (else at `default_store_url()`): a store, or `prometheus+http://host:9090`.
 
-    Raises as `open_store` does.  That a server does not answer is no error here: `Source.problems` says it.
+    Raises as `open_store` does.  That a server does not answer is no error here: `TelemetrySource.problems` says it.
     """
     from clusterctl.store.prometheus import Prometheus
 

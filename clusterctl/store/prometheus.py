@@ -1,4 +1,4 @@
-"""A `Source` that asks a Prometheus for what agents, or DCGM exporters, told it."""
+"""A `TelemetrySource` that asks a Prometheus for what agents, or DCGM exporters, told it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Prometheus:
         nodes: Collection[str] | None = None,
         columns: Collection[str] | None = None,
     ) -> pl.DataFrame:
-        """See `Source.read`.  Without a step, rows are of a minute, or of so many that one query can answer.
+        """See `TelemetrySource.read`.  Without a step, rows are of a minute, or of so many that one query can answer.
 
         Where a run or a reason changed within a step, each gets its seconds, and its share of what adds up; means and
         maxima are the whole step's.
@@ -79,7 +79,7 @@ class Prometheus:
         return rows.select(name for name in TABLES[table] if columns is None or name == "at" or name in columns)
 
     def span(self) -> tuple[datetime, datetime] | None:
-        """See `Source.span`; to the hour, and no further back than 90 days."""
+        """See `TelemetrySource.span`; to the hour, and no further back than 90 days."""
         now = datetime.now(tz=UTC)
         start, end = whole_steps(now - HISTORY, now, 3600)
         names = [name for query in promql.PRESENT.values() for name in promql.metrics(query)]
@@ -91,7 +91,7 @@ class Prometheus:
         return first - timedelta(hours=1), min(last, now)
 
     def problems(self) -> tuple[str, ...]:
-        """See `Source.problems`."""
+        """See `TelemetrySource.problems`."""
         return self._api.problems()
 
     def _intervals(self, table: str, answers: Mapping[str, list[Series]], step_seconds: int) -> dict[str | None, float]:

@@ -52,7 +52,7 @@ class Reader:
         nodes: Collection[str] | None = None,
         columns: Collection[str] | None = None,
     ) -> pl.DataFrame:
-        """See `Source.read`."""
+        """See `TelemetrySource.read`."""
         unknown = set(columns or ()) - set(TABLES[table])
         if unknown:
             raise ValueError(f"the table {table} has no column {', '.join(sorted(unknown))}")
@@ -84,7 +84,7 @@ class Reader:
         raise AssertionError("the last attempt leaves out what is gone")
 
     def span(self) -> tuple[datetime, datetime] | None:
-        """See `Source.span`."""
+        """See `TelemetrySource.span`."""
         found: list[datetime] = []
         for table in ("gpu", "host", "sandbox"):
             existing = self.partitions_of(table)
@@ -95,7 +95,7 @@ class Reader:
         return (min(found), max(found)) if found else None
 
     def problems(self) -> tuple[str, ...]:
-        """See `Source.problems`."""
+        """See `TelemetrySource.problems`."""
         return tuple(self._problems.values())
 
     def problem(self, about: str, text: str) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class Source(Protocol):
+class TelemetrySource(Protocol):
     """Telemetry that can be read."""
 
     where: str

@@ -12,7 +12,7 @@ import polars as pl
 from clusterctl.errors import StateError
 from clusterctl.store import compact, partitions
 from clusterctl.store.read import Reader
-from clusterctl.store.writer import Batch, Writer
+from clusterctl.store.writer import RowBatch, Writer
 from planners.telemetry.tables import TABLES, schema
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ MAX_APPENDED_BYTES = 256 * 2**20
 """What may wait for a flush: then `append` encodes it itself."""
 
 
-class Store(Reader):
-    """A `Source` that can be written; what is not flushed is not seen.  Threads may share it; each process opens its
-    own."""
+class TelemetryStore(Reader):
+    """A `TelemetrySource` that can be written; what is not flushed is not seen.
+
+    Threads may share it; each process opens its own.
+    """
 
     def __init__(self, object_store: ObjectStore, *, node: str | None = None) -> None:
         super().__init__(object_store)
@@ -73,7 +75,7 @@ class Store(Reader):
             self._writer.send()
 
     def problems(self) -> tuple[str, ...]:
-        """See `Source.problems`."""
+        """See `TelemetrySource.problems`."""
         failure = self._writer.failure
         return (*super().problems(), *((failure,) if failure else ()))
 
@@ -132,7 +134,7 @@ class Store(Reader):
             for part in typed.with_columns(day_or_hour.alias("partition")).partition_by("partition"):
                 batch = part.drop("partition")
                 self._writer.add(
-                    Batch(
+                    RowBatch(
                         table=table,
                         partition=part["partition"][0],
                         content=compact.to_parquet(batch),

@@ -28,7 +28,7 @@ MAX_SPOOL_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class RowBatch:
     """Rows of one table and partition, encoded."""
 
     table: str
@@ -70,11 +70,11 @@ class Writer:
         """Why the last `send` failed; None when it did not."""
         self._max_bytes, self._max_spool_bytes = max_bytes, max_spool_bytes
         self._lock, self._sending = threading.Lock(), threading.Lock()
-        self._waiting: deque[tuple[str, Batch]] = deque()
+        self._waiting: deque[tuple[str, RowBatch]] = deque()
         self._number = self._bytes = 0
         self._dropped: dict[str, _Dropped] = {}
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: RowBatch) -> None:
         """Queue; the oldest are dropped while too many bytes wait."""
         with self._lock:
             self._number += 1
@@ -148,7 +148,7 @@ class Writer:
     def _failed(self, disk: ObjectStore, error: OSError) -> None:
         self.failure = self.failure or f"{disk.where} can't be written: {error.strerror or error}"
 
-    def _remove(self) -> Batch:
+    def _remove(self) -> RowBatch:
         batch = self._waiting.popleft()[1]
         self._bytes -= len(batch.content)
         return batch

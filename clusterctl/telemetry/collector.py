@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clusterctl.telemetry import dcgm
 from clusterctl.telemetry.exposition import Families, add_sample
 from clusterctl.telemetry.gpus import SLOW_SECONDS, Gpus
-from clusterctl.telemetry.host import Host
+from clusterctl.telemetry.host_usage import Host
 from planners.telemetry.idle import Held, why_idle
 from planners.telemetry.tables import GPU, Idle, RollUp
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.store import partitions
-from clusterctl.store.writer import Batch
+from clusterctl.store.writer import RowBatch
 from planners.telemetry.tables import TABLES, merge
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ def to_parquet(table: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     return file.getvalue()
 
 
-def batches(table: str, rows: Sequence[Mapping[str, Any]]) -> list[Batch]:
+def batches(table: str, rows: Sequence[Mapping[str, Any]]) -> list[RowBatch]:
     """Rows of a table as batches, one per partition; those of tables with seconds are merged by key first."""
     parts: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in merge(table, rows) if "seconds" in TABLES[table] else rows:
         parts[_utc(row["at"] - 1).strftime(partitions.partition_format(table))].append(row)
     return [
-        Batch(
+        RowBatch(
             table=table,
             partition=partition,
             content=to_parquet(table, part),

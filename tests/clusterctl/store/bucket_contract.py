@@ -18,7 +18,7 @@ from test_store import LATER, NOON, everything, gpu_rows
 from clusterctl.errors import StateError
 from clusterctl.store import open_store
 from clusterctl.store.bucket import Bucket
-from clusterctl.store.store import Store
+from clusterctl.store.store import TelemetryStore
 from clusterctl.store.writer import Writer
 
 
@@ -62,9 +62,9 @@ class Server:
         self.process.wait()
 
 
-def quick(bucket: Server, tmp_path: Path, name: str = "quick", **options: int) -> Store:
+def quick(bucket: Server, tmp_path: Path, name: str = "quick", **options: int) -> TelemetryStore:
     """A store in the bucket, of another machine than that of `open_store`, with little patience."""
-    store = Store(Bucket(bucket.store, folder=tmp_path / name, timeout=timedelta(seconds=0.5)), node=name)
+    store = TelemetryStore(Bucket(bucket.store, folder=tmp_path / name, timeout=timedelta(seconds=0.5)), node=name)
     store._writer = Writer(store.object_store, node=name, **options)
     return store
 

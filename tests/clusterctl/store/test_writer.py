@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from clusterctl.store import open_object_store
-from clusterctl.store.writer import Batch, Writer
+from clusterctl.store.writer import RowBatch, Writer
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-def batch(hour: int, *, size: int = 10) -> Batch:
+def batch(hour: int, *, size: int = 10) -> RowBatch:
     first = NOON + timedelta(hours=hour)
-    return Batch(
+    return RowBatch(
         table="gpu",
         partition=f"2026-05-04/{12 + hour}",
         content=b"x" * size,

@@ -21,7 +21,7 @@ from clusterctl.telemetry.exposition import (
     samples,
     write,
 )
-from clusterctl.telemetry.host import Host
+from clusterctl.telemetry.host_usage import Host
 from clusterctl.telemetry.sandboxes import SandboxServer, quantile
 
 
