@@ -27,9 +27,9 @@ _Row = tuple[str, str, float, str, dict[str, float]]
 """Pool, phase, seconds, what bounds it, seconds by cause."""
 
 
-def phases(picks: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
-    """Rows of the page: what a unit spends its seconds on.  `picks` holds one fleet."""
-    stage, timing = picks.work.stage, result.timing
+def phases(shortlist: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
+    """Rows of the page: what a unit spends its seconds on.  `shortlist` holds one fleet."""
+    stage, timing = shortlist.work.stage, result.timing
     rows: list[_Row] = []
     for generation, generated in timing.generations:
         parts = _seconds(generated.parts)
@@ -39,14 +39,20 @@ def phases(picks: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
     judged = one(timing.judging) - sum(one(g.makespan_seconds) for s, g in timing.generations[1:] if timing.step)
     if timing.step is not None and judged > 0:
         rows.append(("rollout", "outcome critic", judged, "compute", {}))
-    host = picks.work.host
+    host = shortlist.work.host
     if host is not None:
         rows.append(("trainer", "generate", one(timing.generate), "one CPU core", {}))
     if one(timing.api) > 0:
         rows.append(("api", "API calls", one(timing.api), "requests in flight that the provider allows", {}))
-    if picks.work.sandbox_work is not None:
+    if shortlist.work.sandbox_work is not None:
         rows.append(
-            ("sandbox", "sandbox", one(result.exposed), sandbox_bound(picks.work.sandbox_work, picks, result), {})
+            (
+                "sandbox",
+                "sandbox",
+                one(result.exposed),
+                sandbox_bound(shortlist.work.sandbox_work, shortlist, result),
+                {},
+            )
         )
     rows += _trainer_rows(result)
     return _placed(stage, rows, result)
@@ -117,13 +123,13 @@ def _bound(parts: dict[str, float]) -> str:
     return "; ".join(named)
 
 
-def memory(picks: Shortlist, constants: Constants) -> Memory | None:
-    """GiB per GPU by what fills them.  `picks` holds one fleet."""
-    if not picks.work.needs_gpus:
+def memory(shortlist: Shortlist, constants: Constants) -> Memory | None:
+    """GiB per GPU by what fills them.  `shortlist` holds one fleet."""
+    if not shortlist.work.needs_gpus:
         return None
-    at = picks.situation(constants, grid_points=2)
-    train = train_memory(picks.work, at).parts if picks.work.training else {}
-    rollout = rollout_memory(picks.work, 0, at).parts if picks.work.generations else {}
+    at = shortlist.timing_context(constants, grid_points=2)
+    train = train_memory(shortlist.work, at).parts if shortlist.work.training else {}
+    rollout = rollout_memory(shortlist.work, 0, at).parts if shortlist.work.generations else {}
     return Memory(
         hbm_gib=one(np.asarray(at.gpu.hbm_bytes)) / GIB,
         train_gib={name: one(size) / GIB for name, size in train.items()},
@@ -131,12 +137,12 @@ def memory(picks: Shortlist, constants: Constants) -> Memory | None:
     )
 
 
-def layout(picks: Shortlist) -> dict[str, float | str]:
+def layout(shortlist: Shortlist) -> dict[str, float | str]:
     """The chosen layout in the field's words."""
-    lay, work = picks.layouts, picks.work
+    lay, work = shortlist.layouts, shortlist.work
     shown: dict[str, float | str] = {}
     if work.training is not None:
-        shown |= {"sharding": picks.sharding(0), "dp": one(lay.dp)}
+        shown |= {"sharding": shortlist.sharding(0), "dp": one(lay.dp)}
         degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
         shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
         shown["recompute"] = _RECOMPUTES[one(lay.recompute)]
@@ -151,9 +157,9 @@ def layout(picks: Shortlist) -> dict[str, float | str]:
     return shown
 
 
-def amounts(picks: Shortlist, fleet: StageFleet, result: StageEstimate) -> dict[str, float]:
+def amounts(shortlist: Shortlist, fleet: StageFleet, result: StageEstimate) -> dict[str, float]:
     """Tokens, GPU-hours, sandbox-hours and starts of the whole stage."""
-    work, total = picks.work, one(result.hours)
+    work, total = shortlist.work, one(result.hours)
     shown: dict[str, float] = {}
     for generation, generated in result.timing.generations:
         written = generation.samples * generation.generated_per_used * one(generated.mean_response_tokens) * work.units
@@ -167,18 +173,18 @@ def amounts(picks: Shortlist, fleet: StageFleet, result: StageEstimate) -> dict[
         shown[f"{use.role} API input tokens"] = (use.input_tokens + use.cached_input_tokens) * work.units
         shown[f"{use.role} API output tokens"] = use.output_tokens * work.units
     if fleet.gpus is not None:
-        shown["GPU-hours"] = one(picks.layouts.gpus) * total
+        shown["GPU-hours"] = one(shortlist.layouts.gpus) * total
     wanted = work.sandbox_work
     if wanted is not None:
         runs = wanted.trajectories if wanted.stateful else wanted.calls
         each = one(result.unit_seconds) if wanted.stateful else wanted.service.mean_seconds
         shown["sandbox runs"] = runs * work.units
         shown["sandbox-hours used"] = (
-            min(runs * each, one(picks.usable_slots) * one(result.unit_seconds)) * work.units / 3600.0
+            min(runs * each, one(shortlist.usable_slots) * one(result.unit_seconds)) * work.units / 3600.0
         )
-        shown["sandbox-hours paid"] = one(picks.slots) * total
+        shown["sandbox-hours paid"] = one(shortlist.slots) * total
         shown["sandbox starts per second"] = starts_per_second(wanted, result)
-        wait = steady_wait_seconds(wanted, picks, result)
+        wait = steady_wait_seconds(wanted, shortlist, result)
         if wait is not None:
             shown["seconds a sandbox run waits"] = wait
     return shown

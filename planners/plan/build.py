@@ -28,7 +28,7 @@ from planners.plan.sensitivity import sensitivity
 from planners.plan.uncertainty import added, band, learned_rows, narrowing, own_runs, widths
 from planners.plan.unit_costs import unit_costs
 from planners.plan.unit_prices import ExtraPrices, TokenPrices
-from planners.search.evaluate import outcome
+from planners.search.evaluate import estimate_stage
 from planners.search.relax import nearest
 from planners.search.search import explore
 from planners.search.selection import NoFleetError, choose
@@ -71,7 +71,7 @@ def _chosen(options: StageOptions, calibration: Calibration) -> ChosenStage:
         options=options,
         width=widths(options.shortlist, calibration),
         shortlist=alone,
-        estimate=outcome(alone, calibration.constants),
+        estimate=estimate_stage(alone, calibration.constants),
     )
 
 
@@ -120,14 +120,14 @@ def _plan(
         lines=lines,
         alternatives=alternatives_of(stages, labels),
         frontier_chosen=1,
-        rejections=rejections_of(result.sieve.rejected),
+        rejections=rejections_of(result.rejections.rejected),
         candidates=result.combinations,
         sensitivity=sensitivity(stages, inputs.calibration, count=SENSITIVITY_ROWS),
         assumptions=(
             *(value.Assumption(name=row.name, value=row.value, source=row.source) for row in assumed),
             *learned_rows(plans, inputs.factors),
         ),
-        unpriced=unpriced_of(costs, result.sieve.rejected),
+        unpriced=unpriced_of(costs, result.rejections.rejected),
         economics=economics,
         warnings=(
             *limit_warnings(spec, hours, usd, stages),

@@ -14,7 +14,7 @@ import numpy as np
 
 from planners.plan.cost_lines import stage_lines, total_usd, unpriced_lines
 from planners.search.combine import Runs
-from planners.search.evaluate import outcome
+from planners.search.evaluate import estimate_stage
 from planners.search.fleets import stage_on
 from planners.search.selection import shortlist_rows
 
@@ -129,7 +129,7 @@ def _options(
     found: SearchResult, rows: NDArray[np.int64], stage: int, prices: Prices, constants: Constants, *, year: float
 ) -> StageOptions:
     fleets, shortlist = stage_on(found, rows, stage, year=year)
-    result = outcome(shortlist, constants)
+    result = estimate_stage(shortlist, constants)
     hours = np.asarray(result.hours)
     bills = [stage_lines(shortlist.work, fleet, float(h), prices) for fleet, h in zip(fleets, hours, strict=True)]
     return StageOptions(

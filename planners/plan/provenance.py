@@ -267,11 +267,11 @@ def _generation(work: StageWork, main: Generation) -> list[tuple[str, str, float
     ]
 
 
-def _phase(terms: Terms, phase: Phase, shared: Sequence[str], picks: Shortlist, constants: Constants) -> str:
+def _phase(terms: Terms, phase: Phase, shared: Sequence[str], shortlist: Shortlist, constants: Constants) -> str:
     formula, names = PHASE_FORMULAS.get(phase.name, PHASE_FORMULAS["generate"])
-    inputs = [*shared, *terms.constants([_of_this_stack(name, picks) for name in names], constants)]
+    inputs = [*shared, *terms.constants([_of_this_stack(name, shortlist) for name in names], constants)]
     if phase.name in ("sandbox", "API calls"):
-        inputs = _sandbox(terms, picks) if phase.name == "sandbox" else []
+        inputs = _sandbox(terms, shortlist) if phase.name == "sandbox" else []
     note = "part of the phase; parts overlap"
     parts = [
         terms.add(f"{phase.id}.{part.replace(' ', '-').replace(',', '')}", part, seconds, "s", source=note)
@@ -284,21 +284,21 @@ def _phase(terms: Terms, phase: Phase, shared: Sequence[str], picks: Shortlist, 
     return terms.add(phase.id, phase.name, phase.seconds, "s", formula=formula, inputs=(*parts, *inputs))
 
 
-def _of_this_stack(constant: str, picks: Shortlist) -> str:
+def _of_this_stack(constant: str, shortlist: Shortlist) -> str:
     """The constant of this GPU generation and engine, where PHASE_FORMULAS names that of the H100 and vLLM."""
-    gpu, generations = picks.gpu(0), picks.work.generations
+    gpu, generations = shortlist.gpu(0), shortlist.work.generations
     if gpu is not None:
         constant = constant.replace("_hopper", f"_{gpu.generation}")
     engine = generations[0].options.engine if generations else "vllm"
     return constant.replace("_vllm", "_trtllm") if engine == "trtllm" else constant
 
 
-def _sandbox(terms: Terms, picks: Shortlist) -> list[str]:
-    work, wanted = picks.work, picks.work.sandbox_work
+def _sandbox(terms: Terms, shortlist: Shortlist) -> list[str]:
+    work, wanted = shortlist.work, shortlist.work.sandbox_work
     if wanted is None:
         return []
     source, at = f"the spec or profile {wanted.profile}", f"input.{work.stage}.sandbox"
-    slots = one(picks.usable_slots)
+    slots = one(shortlist.usable_slots)
     return [
         terms.add(f"{at}.runs", f"judging runs per {work.unit}", wanted.calls, "runs", source=source),
         terms.add(f"{at}.seconds", "seconds per run, mean", wanted.service.mean_seconds, "s", source=source),

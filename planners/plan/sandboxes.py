@@ -10,7 +10,7 @@ import numpy as np
 from planners.physics.columns import one
 from planners.physics.sandbox import queue_wait_seconds, simulate_judges
 from planners.plan.value import Idle
-from planners.search.evaluate import outcome
+from planners.search.evaluate import estimate_stage
 from planners.units import SECONDS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ CURED = 0.75
 """Share of the removable idle time that counts as removing it."""
 
 
-def sandbox_bound(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) -> str:
+def sandbox_bound(wanted: SandboxWork, shortlist: Shortlist, result: StageEstimate) -> str:
     """Why sandboxes are exposed: serial code, too few held sandboxes, a backlog, or the slowest tests."""
-    slots = max(one(picks.usable_slots), 1.0)
+    slots = max(one(shortlist.usable_slots), 1.0)
     if wanted.serial:
         return "reward code calls one sample at a time"
     if wanted.stateful and slots < wanted.trajectories:
@@ -40,45 +40,49 @@ def sandbox_bound(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) 
     return "queue: more runs than concurrent sandboxes" if backlog > 0.1 * one(result.exposed) else "slowest tests"
 
 
-def idle(picks: Shortlist, fleet: StageFleet, constants: Constants, result: StageEstimate, hours: float) -> Idle | None:
+def idle(
+    shortlist: Shortlist, fleet: StageFleet, constants: Constants, result: StageEstimate, hours: float
+) -> Idle | None:
     """GPU time that the sandbox fleet costs, in dollars, and the sandbox nodes that would remove it."""
-    work, wanted = picks.work, picks.work.sandbox_work
+    work, wanted = shortlist.work, shortlist.work.sandbox_work
     if fleet.gpus is None or fleet.sandbox is None or wanted is None:
         return None
-    without = _unhindered_seconds(wanted, picks, constants, result)
+    without = _unhindered_seconds(wanted, shortlist, constants, result)
     lost_seconds = one(result.unit_seconds) - without
-    gpu_hours = one(picks.layouts.gpus) * lost_seconds * work.units / SECONDS_PER_HOUR
+    gpu_hours = one(shortlist.layouts.gpus) * lost_seconds * work.units / SECONDS_PER_HOUR
     rate = fleet.gpus.all_usd_per_hour
-    nodes, cost = _cure(fleet.sandbox, picks, constants, result, hours)
+    nodes, cost = _cure(fleet.sandbox, shortlist, constants, result, hours)
     return Idle(
         gpu_hours=gpu_hours,
-        usd=None if rate is None else gpu_hours * rate / max(one(picks.layouts.gpus), 1.0),
+        usd=None if rate is None else gpu_hours * rate / max(one(shortlist.layouts.gpus), 1.0),
         cure_nodes=nodes,
         cure_usd=cost,
-        slots_busy_share=_busy_share(wanted, picks, result),
+        slots_busy_share=_busy_share(wanted, shortlist, result),
         starts_per_second=starts_per_second(wanted, result),
-        reason=sandbox_bound(wanted, picks, result),
+        reason=sandbox_bound(wanted, shortlist, result),
     )
 
 
-def _unhindered_seconds(wanted: SandboxWork, picks: Shortlist, constants: Constants, result: StageEstimate) -> float:
+def _unhindered_seconds(
+    wanted: SandboxWork, shortlist: Shortlist, constants: Constants, result: StageEstimate
+) -> float:
     """Seconds of a unit if sandboxes cost no time: nothing waits for them, and every trajectory has one."""
     if wanted.stateful:
-        enough = np.maximum(picks.slots, wanted.trajectories)
-        result = outcome(dataclasses.replace(picks, slots=enough), constants)
+        enough = np.maximum(shortlist.slots, wanted.trajectories)
+        result = estimate_stage(dataclasses.replace(shortlist, slots=enough), constants)
     return one(result.timing.unit_seconds(0.0))
 
 
 def _cure(
-    sandbox: Machines, picks: Shortlist, constants: Constants, result: StageEstimate, hours: float
+    sandbox: Machines, shortlist: Shortlist, constants: Constants, result: StageEstimate, hours: float
 ) -> tuple[int | None, float | None]:
     """The fewest further nodes that remove most of the removable idle time, with their dollars over the run."""
     have, per_node = sandbox.nodes, max(sandbox.slots_per_node, 1)
     now = one(result.unit_seconds)
     more = sorted({*(int(np.ceil(have * share)) for share in CURE_SHARES), have + 1})
-    same = picks.take(np.zeros(len(more), dtype=np.int64))
+    same = shortlist.take(np.zeros(len(more), dtype=np.int64))
     larger = dataclasses.replace(same, slots=np.array([float(nodes * per_node) for nodes in more]))
-    seconds = outcome(larger, constants).unit_seconds.tolist()
+    seconds = estimate_stage(larger, constants).unit_seconds.tolist()
     best = min(seconds)
     if now - best < 0.01 * now:
         return None, None
@@ -95,9 +99,9 @@ def starts_per_second(wanted: SandboxWork, result: StageEstimate) -> float:
     return starts / max(one(result.unit_seconds), 1e-9)
 
 
-def _busy_share(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) -> float:
+def _busy_share(wanted: SandboxWork, shortlist: Shortlist, result: StageEstimate) -> float:
     """Busy share of the slots while there is work."""
-    slots = max(one(picks.usable_slots), 1.0)
+    slots = max(one(shortlist.usable_slots), 1.0)
     if wanted.stateful:
         return min(1.0, wanted.trajectories / slots)
     scale = min(1.0, SIMULATED_CALLS / max(wanted.calls, 1.0))
@@ -109,10 +113,10 @@ def _busy_share(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) ->
     return min(busy, 1.0)
 
 
-def steady_wait_seconds(wanted: SandboxWork, picks: Shortlist, result: StageEstimate) -> float | None:
+def steady_wait_seconds(wanted: SandboxWork, shortlist: Shortlist, result: StageEstimate) -> float | None:
     """Mean wait of a run if samples arrived evenly over the unit; None where sandboxes are held, or a backlog grows."""
     if wanted.stateful:
         return None
     rate = wanted.calls / max(one(result.unit_seconds), 1e-9)
-    wait = one(queue_wait_seconds(arrivals_per_second=rate, service=wanted.service, slots=picks.usable_slots))
+    wait = one(queue_wait_seconds(arrivals_per_second=rate, service=wanted.service, slots=shortlist.usable_slots))
     return wait if np.isfinite(wait) else None

@@ -14,7 +14,7 @@ from planners.plan.cost_lines import total_usd
 from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, sandbox_assumed
 from planners.plan.unit_prices import API_UNIT
 from planners.plan.value import Sensitivity
-from planners.search.evaluate import outcome
+from planners.search.evaluate import estimate_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,21 +87,21 @@ def sensitivity(stages: Sequence[ChosenStage], calibration: Calibration, *, coun
 
 
 def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
-    constants, picks, work = calibration.constants, stage.shortlist, stage.work
+    constants, shortlist, work = calibration.constants, stage.shortlist, stage.work
     rows = []
-    for name, low, high, change in _inputs(picks, constants):
-        ends = _hours(picks, constants, change(low)), _hours(picks, constants, change(high))
+    for name, low, high, change in _inputs(shortlist, constants):
+        ends = _hours(shortlist, constants, change(low)), _hours(shortlist, constants, change(high))
         rows.append(_Move(f"{work.stage}.{name}", _shown(low), _shown(high), ends))
     if work.needs_gpus:
         narrowed = float(stage.width.log_half[0] / stage.width.log_half_before[0])  # by own runs
         for group, prefixes in GROUPS.items():
             slow, fast = _moved(calibration, prefixes)
-            swings = [one(outcome(picks, moved).hours) / stage.hours for moved in (fast, slow)]
+            swings = [one(estimate_stage(shortlist, moved).hours) / stage.hours for moved in (fast, slow)]
             quick, long = (stage.hours * swing**narrowed for swing in swings)
             rows.append(_Move(f"{group} ({work.stage})", "80 % fast end", "80 % slow end", (quick, long)))
     if work.apis:
         factors = 1.0 / GIVEN_FACTOR, GIVEN_FACTOR
-        low, high = (_hours(picks, constants, _with_tokens(work, factor)) for factor in factors)
+        low, high = (_hours(shortlist, constants, _with_tokens(work, factor)) for factor in factors)
         tokens = total_usd(line for line in stage.lines if line.unit == API_UNIT)
         more = factors[0] * tokens - tokens, factors[1] * tokens - tokens
         name = f"{work.stage}.API tokens"
@@ -114,14 +114,14 @@ def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
     return rows
 
 
-def _inputs(picks: Shortlist, constants: Constants) -> list[tuple[str, float, float, Callable[[float], StageWork]]]:
+def _inputs(shortlist: Shortlist, constants: Constants) -> list[tuple[str, float, float, Callable[[float], StageWork]]]:
     """Inputs of the spec with their low and high ends, and the work at a value."""
-    work = picks.work
+    work = shortlist.work
     rows: list[tuple[str, float, float, Callable[[float], StageWork]]] = []
     if work.generations:
         main = work.generations[0]
         prompt, tool = main.prompt_tokens, main.tool_seconds
-        middle = one(outcome(picks, constants).timing.generations[0][1].mean_response_tokens)
+        middle = one(estimate_stage(shortlist, constants).timing.generations[0][1].mean_response_tokens)
         factor = ASSUMED_FACTOR if np.isnan(main.response_tokens) else GIVEN_FACTOR
         ends = middle / factor, min(middle * factor, main.max_response_tokens)
         rows.append(("response_tokens.mean", *ends, lambda value: _with_length(work, value)))
@@ -180,8 +180,8 @@ def _with_service(work: StageWork, factor: float) -> StageWork:
     return dataclasses.replace(work, sandbox_work=dataclasses.replace(wanted, service=service))
 
 
-def _hours(picks: Shortlist, constants: Constants, work: StageWork) -> float:
-    return one(outcome(dataclasses.replace(picks, work=work), constants).hours)
+def _hours(shortlist: Shortlist, constants: Constants, work: StageWork) -> float:
+    return one(estimate_stage(dataclasses.replace(shortlist, work=work), constants).hours)
 
 
 def _moved(calibration: Calibration, prefixes: tuple[str, ...]) -> tuple[Constants, Constants]:

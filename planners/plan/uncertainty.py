@@ -13,7 +13,7 @@ import numpy as np
 
 from planners.physics.calibration import NARROWEST_LOG, Z80
 from planners.plan.value import Assumption, Band, Narrow, OwnRuns
-from planners.search.evaluate import outcome
+from planners.search.evaluate import estimate_stage
 from planners.workload.factor_lookup import WORK, find_factor, place_of, uses_gpu
 from planners.workload.factors import NO_FACTORS, FactorKey
 
@@ -53,32 +53,32 @@ class Width:
     """On the first fleet."""
 
 
-def widths(picks: Shortlist, calibration: Calibration) -> Width:
-    """Band widths of one stage on the fleets of `picks`."""
-    work = picks.work
+def widths(shortlist: Shortlist, calibration: Calibration) -> Width:
+    """Band widths of one stage on the fleets of `shortlist`."""
+    work = shortlist.work
     kind = WORK[work.kind]
     if not work.needs_gpus:
-        flat = np.full(len(picks.layouts), Z80 * API_LOG_SD)
-        return _learned(picks, calibration, flat, {}, None)
+        flat = np.full(len(shortlist.layouts), Z80 * API_LOG_SD)
+        return _learned(shortlist, calibration, flat, {}, None)
 
-    plain = dataclasses.replace(picks, work=dataclasses.replace(work, factors=NO_FACTORS))
+    plain = dataclasses.replace(shortlist, work=dataclasses.replace(work, factors=NO_FACTORS))
 
     def hours(constants: Constants) -> Array:
-        return outcome(plain, constants).hours
+        return estimate_stage(plain, constants).hours
 
     variance = calibration.log_variance(hours)
-    matches = [matched(work, picks, calibration, row) for row in range(len(picks.layouts))]
+    matches = [matched(work, shortlist, calibration, row) for row in range(len(shortlist.layouts))]
     outside = np.array([match.log_variance for match in matches])
     missing: dict[str, Column] = {name: sd**2 for name, sd in work.missing.items()}
     if work.sandbox_work is not None and sandbox_assumed(work):
-        now = outcome(plain, calibration.constants)
+        now = estimate_stage(plain, calibration.constants)
         share = np.clip(now.exposed / np.maximum(now.unit_seconds, 1e-9), 0.0, 1.0)
         missing[f"{work.stage}.sandbox.seconds"] = (share * SANDBOX_LOG_SD) ** 2
     extra = outside + sum(missing.values())
     halves = {
         name: calibration.half_width(kind, variance, np.maximum(extra - part, 0.0)) for name, part in missing.items()
     }
-    return _learned(picks, calibration, calibration.half_width(kind, variance, extra), halves, matches[0])
+    return _learned(shortlist, calibration, calibration.half_width(kind, variance, extra), halves, matches[0])
 
 
 def sandbox_assumed(work: StageWork) -> bool:
@@ -87,20 +87,22 @@ def sandbox_assumed(work: StageWork) -> bool:
 
 
 def _learned(
-    picks: Shortlist, calibration: Calibration, before: Array, halves: dict[str, Array], match: Match | None
+    shortlist: Shortlist, calibration: Calibration, before: Array, halves: dict[str, Array], match: Match | None
 ) -> Width:
     """The width where own runs speak for some phases.
 
     ln(hours) moves by w_p for a relative change of phase p.  Half a band = z80 sum(w_p sd_p) + (1 - sum(w_p)) x half
     without own runs: phases err together, the safe assumption.  Never narrower than +-20 %.
     """
-    work, share, own = picks.work, np.zeros(len(picks.layouts)), np.zeros(len(picks.layouts))
+    work, share, own = shortlist.work, np.zeros(len(shortlist.layouts)), np.zeros(len(shortlist.layouts))
     for phase in sorted({place.phase for place in work.factors.by_place}):
-        found = [factor_on(picks, phase, row) for row in range(len(picks.layouts))]
+        found = [factor_on(shortlist, phase, row) for row in range(len(shortlist.layouts))]
         if not any(found):
             continue
         moved = dataclasses.replace(work, factors=work.factors.moved(phase, STEP))
-        ends = [outcome(dataclasses.replace(picks, work=d), calibration.constants).hours for d in (work, moved)]
+        ends = [
+            estimate_stage(dataclasses.replace(shortlist, work=d), calibration.constants).hours for d in (work, moved)
+        ]
         weight = np.where([f is not None for f in found], np.log(ends[1] / ends[0]) / STEP, 0.0)
         share, own = share + weight, own + weight * np.array([0.0 if f is None else f.log_sd for f in found])
     if not share.any():
@@ -117,16 +119,16 @@ def _learned(
     )
 
 
-def matched(work: StageWork, picks: Shortlist, calibration: Calibration, row: int) -> Match:
+def matched(work: StageWork, shortlist: Shortlist, calibration: Calibration, row: int) -> Match:
     """Which published cases speak for this stage on the fleet with this number."""
-    gpu = picks.gpu(row)
+    gpu = shortlist.gpu(row)
     assert gpu is not None
     model = work.training.model if work.training else work.generations[0].model
     generation = work.generations[0].options.engine if work.generations else None
     engine = {"sglang": "vllm"}.get(generation, generation) if generation else None
-    sharding = picks.sharding(row) if work.training else None
+    sharding = shortlist.sharding(row) if work.training else None
     return calibration.matching(
-        WORK[work.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(picks.layouts.gpus[row])
+        WORK[work.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(shortlist.layouts.gpus[row])
     )
 
 
@@ -154,13 +156,13 @@ def narrowing(width: Width, row: int) -> tuple[Narrow, ...]:
 NAMED_RUNS = 5
 
 
-def own_runs(picks: Shortlist, phase: str, *, prior_log_sd: float) -> OwnRuns | None:
-    """Where a run on the fleet `picks` (one) counts, and the factor that its seconds hold."""
-    place = place_of(picks.work, phase, picks.sharding(0))
+def own_runs(shortlist: Shortlist, phase: str, *, prior_log_sd: float) -> OwnRuns | None:
+    """Where a run on the fleet `shortlist` (one) counts, and the factor that its seconds hold."""
+    place = place_of(shortlist.work, phase, shortlist.sharding(0))
     if place is None:
         return None
-    gpu = picks.gpu_name(0) if uses_gpu(place) else ""
-    found = picks.work.factors.find(place, gpu)
+    gpu = shortlist.gpu_name(0) if uses_gpu(place) else ""
+    found = shortlist.work.factors.find(place, gpu)
     return OwnRuns(
         work=place.work,
         model_class=place.model_class,
@@ -206,6 +208,6 @@ def named(own: OwnRuns) -> str:
     return f"your {'runs' if len(own.runs) > 1 else 'run'} {names}" + (" on other GPUs" if own.other_gpus else "")
 
 
-def factor_on(picks: Shortlist, phase: str, row: int) -> Factor | None:
+def factor_on(shortlist: Shortlist, phase: str, row: int) -> Factor | None:
     """What own runs say of a phase on the fleet with this number."""
-    return find_factor(picks.work, phase, gpu=picks.gpu_name(row), sharding=picks.sharding(row))
+    return find_factor(shortlist.work, phase, gpu=shortlist.gpu_name(row), sharding=shortlist.sharding(row))

@@ -17,7 +17,7 @@ from planners.physics.sandbox import judge_exposed_seconds, start_seconds
 from planners.search.feasible import fitting
 from planners.search.machines import machine_columns
 from planners.search.pareto import best_by_group
-from planners.search.search_space import NO_GPUS, enumerate_layouts, layout_options, wishes_for
+from planners.search.search_space import NO_GPUS, enumerate_layouts, layout_options, slot_counts_for
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.factor_lookup import find_factor
 from planners.workload.layouts import TimingContext
@@ -52,14 +52,14 @@ class Candidates:
     machine: NDArray[np.int64]
     nodes: Array
     gpus: Array
-    wish: NDArray[np.int64]
-    """Row of `wishes`; -1 = the stage needs no sandbox."""
+    slots_row: NDArray[np.int64]
+    """Row of `slot_counts`; -1 = the stage needs no sandbox."""
     hours: Array
     """Work of the whole stage, without start-up and interruptions."""
     layout: NDArray[np.int64]
     """Row of `layouts`."""
     layouts: Layouts
-    wishes: Array
+    slot_counts: Array
     """Slots."""
 
 
@@ -104,43 +104,43 @@ def stage_candidates(
     constants: Constants,
     *,
     year: float,
-    sieve: Rejections,
+    rejections: Rejections,
     owned_slots: Sequence[float] = (),
 ) -> Candidates:
-    """Every machine, node count and number of slots with its fastest layout that fits.  Rejections go to `sieve`."""
+    """Every machine, node count and number of slots with its fastest layout that fits.  Rejections go to `rejections`."""
     wanted = work.sandbox_work
     whole_job = work.unit == "job"
-    wishes = wishes_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
+    slot_counts = slot_counts_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
     needs_gpus = work.needs_gpus
     layouts = enumerate_layouts(machines, layout_options(work), allowed) if needs_gpus else NO_GPUS
 
     def surroundings(some: Layouts) -> TimingContext:
-        return situation(machines, some, constants, year=year, grid_points=SEARCH_GRID_POINTS)
+        return timing_context(machines, some, constants, year=year, grid_points=SEARCH_GRID_POINTS)
 
     if needs_gpus:
         at = _whole_replicas(work, machines, surroundings(layouts))
-        layouts = fitting(work, machines, at, sieve)
+        layouts = fitting(work, machines, at, rejections)
     blocks = np.split(np.arange(len(layouts)), range(BLOCK_ROWS, len(layouts), BLOCK_ROWS))
-    seconds = np.concatenate([_unit_seconds(work, surroundings(layouts.take(block)), wishes) for block in blocks])
+    seconds = np.concatenate([_unit_seconds(work, surroundings(layouts.take(block)), slot_counts) for block in blocks])
     productive = seconds * work.units / SECONDS_PER_HOUR
     hours = productive * run_waste(constants, productive * layouts.gpus[:, None])
-    rows, wish = np.indices(hours.shape).reshape(2, -1)
-    group = _groups(layouts, rows, wish, len(wishes))
+    rows, slots_row = np.indices(hours.shape).reshape(2, -1)
+    group = _groups(layouts, rows, slots_row, len(slot_counts))
     kept = best_by_group(group, hours.ravel())
     row = rows[kept].astype(np.int64)
     return Candidates(
         machine=layouts.machine[row],
         nodes=layouts.nodes[row],
         gpus=layouts.gpus[row],
-        wish=wish[kept].astype(np.int64) if wanted else np.full(len(kept), -1, dtype=np.int64),
+        slots_row=slots_row[kept].astype(np.int64) if wanted else np.full(len(kept), -1, dtype=np.int64),
         hours=hours.ravel()[kept],
         layout=row,
         layouts=layouts,
-        wishes=wishes,
+        slot_counts=slot_counts,
     )
 
 
-def situation(
+def timing_context(
     machines: Sequence[Machine], layouts: Layouts, constants: Constants, *, year: float, grid_points: int
 ) -> TimingContext:
     """The physics' surroundings of some layouts.  A stage without GPUs gets a stand-in that nothing reads."""
@@ -160,13 +160,13 @@ def situation(
     )
 
 
-def _unit_seconds(work: StageWork, at: TimingContext, wishes: Array) -> Array:
-    """(layouts, wishes) seconds per unit.  Held sandboxes limit the live trajectories, so each wish is timed anew."""
+def _unit_seconds(work: StageWork, at: TimingContext, slot_counts: Array) -> Array:
+    """(layouts, slot_counts) seconds per unit.  Held sandboxes limit the live trajectories: each count is timed anew."""
     if work.sandbox_work is None or not work.sandbox_work.stateful:
         timing = time_work(work, at).upright()
-        return timing.unit_seconds(exposed_seconds(work, timing, wishes[None, :]))
+        return timing.unit_seconds(exposed_seconds(work, timing, slot_counts[None, :]))
     columns = []
-    for slots in wishes:
+    for slots in slot_counts:
         timing = time_work(work, dataclasses.replace(at, slots=float(slots)))
         columns.append(timing.unit_seconds(exposed_seconds(work, timing, np.full(len(at.layouts), slots))))
     return np.stack(columns, axis=1)
@@ -179,11 +179,13 @@ def _whole_replicas(work: StageWork, machines: Sequence[Machine], at: TimingCont
     replica = replica_gpus(at, work.generations[0])
     layouts = dataclasses.replace(at.layouts, replica=replica)
     whole = layouts.take(np.mod(layouts.rollout_gpus, replica) == 0)
-    return situation(machines, whole, at.constants, year=at.year, grid_points=at.grid_points)
+    return timing_context(machines, whole, at.constants, year=at.year, grid_points=at.grid_points)
 
 
-def _groups(layouts: Layouts, rows: NDArray[np.intp], wish: NDArray[np.intp], num_wishes: int) -> NDArray[np.int64]:
-    """A number per (machine, nodes, wish)."""
+def _groups(
+    layouts: Layouts, rows: NDArray[np.intp], slots_row: NDArray[np.intp], num_slot_counts: int
+) -> NDArray[np.int64]:
+    """A number per (machine, nodes, slots)."""
     nodes = layouts.nodes[rows].astype(np.int64)
     most = int(nodes.max(initial=0)) + 1
-    return np.asarray(((layouts.machine[rows] + 1) * most + nodes) * num_wishes + wish, dtype=np.int64)
+    return np.asarray(((layouts.machine[rows] + 1) * most + nodes) * num_slot_counts + slots_row, dtype=np.int64)

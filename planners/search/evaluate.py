@@ -10,7 +10,7 @@ import numpy as np
 
 from planners.physics.columns import SHARDING_NAMES
 from planners.physics.overhead import run_waste
-from planners.search.candidates import exposed_seconds, situation
+from planners.search.candidates import exposed_seconds, timing_context
 from planners.search.pricing import interrupted
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.timing import time_work
@@ -43,9 +43,9 @@ class Shortlist:
     start_up_hours: Array
     year: float
 
-    def situation(self, constants: Constants, *, grid_points: int = 33) -> TimingContext:
+    def timing_context(self, constants: Constants, *, grid_points: int = 33) -> TimingContext:
         """The physics' surroundings."""
-        at = situation(self.machines, self.layouts, constants, year=self.year, grid_points=grid_points)
+        at = timing_context(self.machines, self.layouts, constants, year=self.year, grid_points=grid_points)
         held = self.work.sandbox_work is not None and self.work.sandbox_work.stateful
         return dataclasses.replace(at, slots=self.usable_slots) if held else at
 
@@ -102,10 +102,10 @@ class StageEstimate:
     """From the request for machines to the end."""
 
 
-def outcome(picks: Shortlist, constants: Constants) -> StageEstimate:
+def estimate_stage(picks: Shortlist, constants: Constants) -> StageEstimate:
     """Hours of the stage on every fleet of `picks`."""
     work = picks.work
-    at = picks.situation(constants)
+    at = picks.timing_context(constants)
     timing = time_work(work, at)
     exposed = exposed_seconds(work, timing, picks.usable_slots)
     unit = timing.unit_seconds(exposed)

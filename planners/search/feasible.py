@@ -41,7 +41,7 @@ def rollout_memory(work: StageWork, number: int, at: TimingContext) -> Need:
     return rollout_need(rl_workload(work, at) if main else generation_workload(work, generation, at))
 
 
-def fitting(work: StageWork, machines: Sequence[Machine], at: TimingContext, sieve: Rejections) -> Layouts:
+def fitting(work: StageWork, machines: Sequence[Machine], at: TimingContext, rejections: Rejections) -> Layouts:
     """The layouts of `at` whose training, rollout and host memory fit."""
     layouts = at.layouts
     alive = np.ones(len(layouts), dtype=bool)
@@ -53,14 +53,14 @@ def fitting(work: StageWork, machines: Sequence[Machine], at: TimingContext, sie
 
     if work.training is not None:
         need = train_memory(work, at)
-        alive = sieve.rows(alive, "training memory", _most(need), need.fits, name)
+        alive = rejections.rows(alive, "training memory", _most(need), need.fits, name)
     if work.training is not None and work.training.rl:
         host = host_need_bytes(rl_workload(work, at))
         room = np.array([machine.memory_gib for machine in machines])[layouts.machine] * GIB * HOST_SHARE
-        alive = sieve.rows(alive, "host memory", "offloaded states exceed the node's memory", host <= room, name)
+        alive = rejections.rows(alive, "host memory", "offloaded states exceed the node's memory", host <= room, name)
     for number, generation in enumerate(work.generations):
         need = rollout_memory(work, number, at)
-        alive = sieve.rows(alive, f"{generation.role} memory", _most(need), need.fits, name)
+        alive = rejections.rows(alive, f"{generation.role} memory", _most(need), need.fits, name)
     return layouts.take(_small_replicas(layouts, alive))
 
 

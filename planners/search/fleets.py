@@ -128,9 +128,9 @@ def fleet_of(found: SearchResult, run: int, stage: int) -> StageFleet:
             place = places.places.get((gpus.cloud, gpus.region))
         if place is None:
             place = places.cheapest
-        wish = int(search.candidates.wish[candidate])
-        offer = places.offers.row(int(places.offer[place, wish]), named=True)
-        sandbox = _machines(offer, int(places.nodes[place, wish]))
+        slots_row = int(search.candidates.slots_row[candidate])
+        offer = places.offers.row(int(places.offer[place, slots_row]), named=True)
+        sandbox = _machines(offer, int(places.nodes[place, slots_row]))
     return StageFleet(gpus=gpus, sandbox=sandbox)
 
 

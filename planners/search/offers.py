@@ -116,7 +116,7 @@ _TEXT = {
 _SCHEMA = {name: pl.Date if name == "as_of" else pl.String if name in _TEXT else pl.Float64 for name in OFFER_COLUMNS}
 
 
-def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], sieve: Rejections) -> pl.DataFrame:
+def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], rejections: Rejections) -> pl.DataFrame:
     """GPU offers that the spec allows, each with a price; of a spot offer the cheapest zone."""
     rules: list[tuple[str, str, pl.Expr]] = [
         ("cloud", f"not among targets {', '.join(fleet.targets)}", pl.col("cloud").is_in(list(fleet.targets))),
@@ -129,7 +129,7 @@ def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], si
         rules.append(("instance type", "not among instance_types", matches("instance_type", fleet.instance_types)))
     rules.append((UNKNOWN_PRICE, "the price book has no price; give one under prices.rates", PRICED))
     for rule, reason, keep in rules:
-        offers = sieve.offers(offers, rule, reason, keep)
+        offers = rejections.offers(offers, rule, reason, keep)
     return cheapest_zone(offers)
 
 

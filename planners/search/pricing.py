@@ -108,7 +108,7 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
     """
     offer, candidate = pair(market.machine, candidates.machine)
     nodes, gpus = candidates.nodes[candidate], candidates.gpus[candidate]
-    wish = candidates.wish[candidate]
+    slots_row = candidates.slots_row[candidate]
     price = market.usd_per_hour[offer]
     unpriced = np.isnan(price).astype(np.float64)
     sandbox_usd, sandbox_nodes = np.zeros(len(offer)), np.zeros(len(offer))
@@ -116,9 +116,9 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
         at = market.place[offer]
         there = at >= 0
         sandbox_usd[~there] = np.inf
-        sandbox_usd[there] = places.usd_per_hour[at[there], wish[there]]
-        sandbox_nodes[there] = places.nodes[at[there], wish[there]]
-        unpriced[there] += places.unpriced[at[there], wish[there]]
+        sandbox_usd[there] = places.usd_per_hour[at[there], slots_row[there]]
+        sandbox_nodes[there] = places.nodes[at[there], slots_row[there]]
+        unpriced[there] += places.unpriced[at[there], slots_row[there]]
     lost = interrupted(candidates.hours[candidate], gpus=gpus, nodes=nodes, spot=market.spot[offer])
     hours = candidates.hours[candidate] + lost.hours + market.start_up_hours[offer]
     rate = nodes * np.nan_to_num(price) + sandbox_usd
@@ -136,7 +136,7 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
     )
 
 
-def within(rows: Rows, sieve: Rejections, *, max_usd_per_hour: float | None, name: str) -> Rows:
+def within(rows: Rows, rejections: Rejections, *, max_usd_per_hour: float | None, name: str) -> Rows:
     """The rows that can be bought at all and stay under the burn limit, as far as their prices are known."""
     alive = np.ones(len(rows.offer), dtype=bool)
 
@@ -144,8 +144,8 @@ def within(rows: Rows, sieve: Rejections, *, max_usd_per_hour: float | None, nam
         return f"{name}: {rows.gpus[row]:.0f} GPUs, {rows.sandbox_nodes[row]:.0f} sandbox nodes"
 
     reason = "no sandbox machines there, or more nodes than there are or the quota allows"
-    alive = sieve.rows(alive, "place and quota", reason, np.isfinite(rows.usd), label)
+    alive = rejections.rows(alive, "place and quota", reason, np.isfinite(rows.usd), label)
     if max_usd_per_hour is not None:
         over = f"over limits.usd_per_hour of ${max_usd_per_hour:,.0f}"
-        alive = sieve.rows(alive, "dollars per hour", over, rows.usd_per_hour <= max_usd_per_hour, label)
+        alive = rejections.rows(alive, "dollars per hour", over, rows.usd_per_hour <= max_usd_per_hour, label)
     return rows.take(alive)

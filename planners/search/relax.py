@@ -53,7 +53,7 @@ def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: floa
         except NoFleetError:
             continue
         return f"with {words} there is one: {_named(other, row)}"
-    reasons = sorted(found.sieve.rejected, key=lambda r: -r.count)[:3]
+    reasons = sorted(found.rejections.rejected, key=lambda r: -r.count)[:3]
     return "; ".join(f"{r.rule}: {r.reason} ({r.count:,})" for r in reasons) or "no offer matches the fleet"
 
 

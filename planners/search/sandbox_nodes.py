@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxPlaces:
-    """Offer, nodes and dollars for each place (cloud, region) and wished number of slots: shape (places, wishes)."""
+    """Offer, nodes and dollars for each place (cloud, region) and number of slots: shape (places, slot_counts)."""
 
     places: dict[tuple[str, str], int]
     offers: pl.DataFrame
@@ -37,13 +37,13 @@ class SandboxPlaces:
 
     @property
     def cheapest(self) -> int:
-        """The place that serves most of the wishes, and of those the cheapest: for GPUs that have none beside them."""
+        """The place that serves most numbers of slots, and of those the cheapest: for GPUs without one beside them."""
         served = np.isfinite(self.usd_per_hour)
         usd = np.where(served, ranked_usd(self.usd_per_hour, self.unpriced), 0.0).sum(axis=1)
         return int(np.lexsort((usd, -served.sum(axis=1)))[0])
 
 
-def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, work: SandboxWork, sieve: Rejections) -> pl.DataFrame:
+def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, work: SandboxWork, rejections: Rejections) -> pl.DataFrame:
     """CPU offers that the spec allows, with `slots` per node; machines too small for one sandbox are rejected."""
     targets = list(fleet.sandbox.targets or fleet.targets)
     capacities = [str(capacity) for capacity in fleet.sandbox.capacity]
@@ -58,7 +58,7 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, work: SandboxWork, si
         rules.append(("sandbox instance type", "not among sandbox.instance_types", named))
     rules.append((UNKNOWN_SANDBOX_PRICE, "the price book has no price", PRICED))
     for rule, reason, keep in rules:
-        offers = sieve.offers(offers, rule, reason, keep)
+        offers = rejections.offers(offers, rule, reason, keep)
     slots = slots_per_node(
         vcpus=offers["vcpus"].to_numpy(),
         memory_gib=offers["memory_gib"].to_numpy(),
@@ -68,14 +68,14 @@ def sandbox_offers(offers: pl.DataFrame, fleet: FleetSpec, work: SandboxWork, si
     )
     sized = offers.with_columns(pl.Series("slots", slots.tolist(), dtype=pl.Float64))
     need = f"{work.cpus:g} vCPU and {work.memory_gib:g} GiB"
-    fitting = sieve.offers(sized, "sandbox size", f"no room for one sandbox of {need}", pl.col("slots") >= 1)
+    fitting = rejections.offers(sized, "sandbox size", f"no room for one sandbox of {need}", pl.col("slots") >= 1)
     return cheapest_zone(fitting)
 
 
-def place_sandboxes(offers: pl.DataFrame, wishes: Array, max_nodes: Array) -> SandboxPlaces:
-    """The cheapest offer and its nodes for each place and each wished number of slots (ascending or not).
+def place_sandboxes(offers: pl.DataFrame, slot_counts: Array, max_nodes: Array) -> SandboxPlaces:
+    """The cheapest offer and its nodes for each place and each number of slots (ascending or not).
 
-    nodes = ceil(wish / slots per node), at most `max_nodes` of each offer (infinite dollars where no offer of a place
+    nodes = ceil(slots / slots per node), at most `max_nodes` of each offer (infinite dollars where no offer of a place
     has as many); cost = nodes × price; machines of unknown price are taken only where no other is.
     """
     places: dict[tuple[str, str], int] = {}
@@ -84,16 +84,16 @@ def place_sandboxes(offers: pl.DataFrame, wishes: Array, max_nodes: Array) -> Sa
     slots = offers["slots"].to_numpy()
     price = offers["usd_per_hour"].fill_null(0.0).to_numpy()
     unknown = offers["usd_per_hour"].is_null().cast(pl.Float64).to_numpy()
-    shape = (len(places), len(wishes))
+    shape = (len(places), len(slot_counts))
     best = np.zeros(shape, dtype=np.int64)
     nodes, usd, unpriced = np.zeros(shape), np.full(shape, np.inf), np.zeros(shape)
-    wanted = np.ceil(wishes[None, :] / slots[:, None]) if len(keys) else np.empty((0, len(wishes)))
+    wanted = np.ceil(slot_counts[None, :] / slots[:, None]) if len(keys) else np.empty((0, len(slot_counts)))
     cost = np.where(wanted <= max_nodes[:, None], wanted * price[:, None], np.inf) if len(keys) else wanted
     for index in range(len(places)):
         rows = np.flatnonzero(place == index)
         winner = rows[np.argmin(ranked_usd(cost[rows], unknown[rows, None]), axis=0)]
         best[index] = winner
-        nodes[index] = wanted[winner, np.arange(len(wishes))]
-        usd[index] = cost[winner, np.arange(len(wishes))]
+        nodes[index] = wanted[winner, np.arange(len(slot_counts))]
+        usd[index] = cost[winner, np.arange(len(slot_counts))]
         unpriced[index] = unknown[winner]
     return SandboxPlaces(places=places, offers=offers, offer=best, nodes=nodes, usd_per_hour=usd, unpriced=unpriced)

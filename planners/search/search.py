@@ -60,7 +60,7 @@ class SearchResult:
     runs: Runs
     """Before limits on dollars and hours."""
     combinations: int
-    sieve: Rejections
+    rejections: Rejections
 
     def by_cloud(self, runs: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         """These runs by the cloud of their GPUs, sorted; empty where none are rented."""
@@ -72,15 +72,16 @@ class SearchResult:
 
 def explore(spec: RunSpec, world: PlanInputs, *, year: float) -> SearchResult:
     """Everything that could run `spec` within its fleet, quota and burn limit; dollars and hours are limited later."""
-    sieve = Rejections()
+    rejections = Rejections()
     works = [
         stage_work(stage, world.find_model, starts=world.sandbox_starts, factors=world.factors) for stage in spec.stages
     ]
-    offers = _allowed_gpus(spec, world, sieve, needed=any(d.needs_gpus for d in works))
+    offers = _allowed_gpus(spec, world, rejections, needed=any(d.needs_gpus for d in works))
     offers, machines = machines_of(offers, world.gpus)
     cpus = _cpu_offers(spec, world)
     stages = [
-        _stage(work, spec, world, offers=offers, machines=machines, cpus=cpus, year=year, sieve=sieve) for work in works
+        _stage(work, spec, world, offers=offers, machines=machines, cpus=cpus, year=year, rejections=rejections)
+        for work in works
     ]
     keys = [stage.rows.offer if stage.work.needs_gpus else None for stage in stages]
     return SearchResult(
@@ -89,7 +90,7 @@ def explore(spec: RunSpec, world: PlanInputs, *, year: float) -> SearchResult:
         stages=tuple(stages),
         runs=combine([stage.rows for stage in stages], keys),
         combinations=sum(stage.combinations for stage in stages),
-        sieve=sieve,
+        rejections=rejections,
     )
 
 
@@ -102,30 +103,31 @@ def _stage(
     machines: list[Machine],
     cpus: pl.DataFrame,
     year: float,
-    sieve: Rejections,
+    rejections: Rejections,
 ) -> StageSearch:
     """One stage on everything."""
     allowed = _node_range(spec, world)
     constants = world.calibration.constants
-    frame = sandbox_offers(cpus, spec.fleet, work.sandbox_work, sieve) if work.sandbox_work else cpus.clear()
+    frame = sandbox_offers(cpus, spec.fleet, work.sandbox_work, rejections) if work.sandbox_work else cpus.clear()
     most = _most_nodes(frame, spec)
     slots = (most * frame["slots"].to_numpy()) if work.sandbox_work else most
+    owned_slots = slots[np.isfinite(slots)].tolist()
     candidates = stage_candidates(
-        work, machines, allowed, constants, year=year, sieve=sieve, owned_slots=slots[np.isfinite(slots)].tolist()
+        work, machines, allowed, constants, year=year, rejections=rejections, owned_slots=owned_slots
     )
-    places = place_sandboxes(frame, candidates.wishes, most) if work.sandbox_work else None
+    places = place_sandboxes(frame, candidates.slot_counts, most) if work.sandbox_work else None
     market = _market(work, offers, places, spec, world)
     rows = price_rows(candidates, market, places)
     compared = len(rows.offer)
     if machines:
         per_machine = np.bincount(market.machine[market.machine >= 0], minlength=len(machines))
         layouts = np.bincount(candidates.layouts.machine.clip(0), minlength=len(machines))
-        compared = int((per_machine * layouts[: len(machines)]).sum()) * len(candidates.wishes)
-    rows = within(rows, sieve, max_usd_per_hour=spec.limits.usd_per_hour, name=work.stage)
+        compared = int((per_machine * layouts[: len(machines)]).sum()) * len(candidates.slot_counts)
+    rows = within(rows, rejections, max_usd_per_hour=spec.limits.usd_per_hour, name=work.stage)
     return StageSearch(work=work, candidates=candidates, places=places, rows=rows, combinations=compared)
 
 
-def _allowed_gpus(spec: RunSpec, world: PlanInputs, sieve: Rejections, *, needed: bool) -> pl.DataFrame:
+def _allowed_gpus(spec: RunSpec, world: PlanInputs, rejections: Rejections, *, needed: bool) -> pl.DataFrame:
     """GPU offers of the price book and of the user, own prices applied, fleet rules applied."""
     own = owned_offers(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
     own = own.with_columns(pl.Series("gpu", [world.find_gpu(name).name for name in own["gpu"]], dtype=pl.String))
@@ -134,7 +136,7 @@ def _allowed_gpus(spec: RunSpec, world: PlanInputs, sieve: Rejections, *, needed
     if not needed:
         return offers.clear()
     names = {world.find_gpu(name).name for name in spec.fleet.gpus} or set(world.gpus)
-    return gpu_offers(offers, spec.fleet, names, sieve)
+    return gpu_offers(offers, spec.fleet, names, rejections)
 
 
 def _cpu_offers(spec: RunSpec, world: PlanInputs) -> pl.DataFrame:

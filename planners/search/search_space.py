@@ -77,7 +77,7 @@ def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
     return tuple(degree for degree in usual if degree <= model.experts) or (1,)
 
 
-def wishes_for(work: SandboxWork, *, whole_job: bool, owned_slots: Sequence[float] = ()) -> Array:
+def slot_counts_for(work: SandboxWork, *, whole_job: bool, owned_slots: Sequence[float] = ()) -> Array:
     """Numbers of slots to try, ascending and distinct; `owned_slots`: what pools that exist already hold."""
     most = min(work.most_at_once, work.trajectories if work.stateful else max(work.calls, 1.0))
     if work.stateful:
@@ -91,38 +91,9 @@ def wishes_for(work: SandboxWork, *, whole_job: bool, owned_slots: Sequence[floa
 
 
 GPU_COUNTS = (
-    1,
-    2,
-    4,
-    8,
-    16,
-    24,
-    32,
-    48,
-    64,
-    80,
-    96,
-    128,
-    160,
-    192,
-    256,
-    320,
-    384,
-    512,
-    768,
-    1024,
-    1536,
-    2048,
-    3072,
-    4096,
-    6144,
-    8192,
-    10240,
-    12288,
-    16384,
-    24576,
-    32768,
-)
+    1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144,
+    8192, 10240, 12288, 16384, 24576, 32768,
+)  # fmt: skip
 """Totals that are tried; an exact number of nodes in the spec replaces them."""
 
 REPLICAS = (1, 2, 4, 8, 16, 32)

@@ -12,7 +12,7 @@ from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESI
 
 from planners.plan.unit_costs import unit_costs
 from planners.plan.value import Plan
-from planners.search.evaluate import outcome
+from planners.search.evaluate import estimate_stage
 from planners.search.fleets import stage_on
 from planners.search.search import explore
 from planners.search.selection import choose
@@ -77,7 +77,7 @@ def test_more_sandbox_nodes_never_lengthen_a_unit(stage: dict[str, Any]) -> None
     before = None
     for factor in (0.25, 0.5, 1.0, 2.0, 4.0, 16.0):
         more = dataclasses.replace(picks, slots=picks.slots * factor, sandbox_nodes=picks.sandbox_nodes * factor)
-        seconds = float(outcome(more, constants).unit_seconds[0])
+        seconds = float(estimate_stage(more, constants).unit_seconds[0])
         if before is not None:
             assert seconds <= before * (1 + first_wave)
         before = seconds

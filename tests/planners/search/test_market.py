@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tiny_world import EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, spec, world
 
 from planners.physics.overhead import START_UP_HOURS
-from planners.search.evaluate import outcome
+from planners.search.evaluate import estimate_stage
 from planners.search.fleets import fleet_of, stage_on
 from planners.search.pricing import Rows, within
 from planners.search.rejections import Rejections
 from planners.search.search import SearchResult, explore
-from planners.search.search_space import layout_options, wishes_for
+from planners.search.search_space import layout_options, slot_counts_for
 from planners.search.selection import choose
 
 YEAR = float(NOW.year)
@@ -54,7 +54,7 @@ def test_dollars_are_hours_times_everything_that_runs(stage: dict[str, Any]) -> 
 def test_of_equal_machines_and_nodes_the_fastest_layout_is_kept(stage: dict[str, Any]) -> None:
     search = found(stage, fleet={"gpus": ["H100"], "targets": ["aws"], "max_gpus": 32})
     candidates = search.stages[0].candidates
-    keys = list(zip(candidates.machine.tolist(), candidates.nodes.tolist(), candidates.wish.tolist(), strict=True))
+    keys = list(zip(candidates.machine.tolist(), candidates.nodes.tolist(), candidates.slots_row.tolist(), strict=True))
     assert len(set(keys)) == len(keys)
     lay = candidates.layouts.take(candidates.layout)
     assert (lay.nodes == candidates.nodes).all()
@@ -68,7 +68,7 @@ def test_a_closer_look_agrees_with_the_search(stage: dict[str, Any]) -> None:
     search = explore(run, world(), year=YEAR)
     choice = choose(run, search)
     _, picks = stage_on(search, choice.rows, 0, year=YEAR)
-    result = outcome(picks, world().calibration.constants)
+    result = estimate_stage(picks, world().calibration.constants)
     for row, (number, hours) in enumerate(zip(choice.rows, result.hours, strict=True)):
         fleet = fleet_of(search, int(number), 0)
         assert fleet.gpus is not None
@@ -95,15 +95,15 @@ def test_rows_that_cannot_be_bought_are_counted(usd: list[float], limit: float |
         interruptions=each,
         sandbox_nodes=np.zeros(len(usd)),
     )
-    sieve = Rejections()
-    kept = within(rows, sieve, max_usd_per_hour=limit, name="rlcef")
+    rejections = Rejections()
+    kept = within(rows, rejections, max_usd_per_hour=limit, name="rlcef")
     assert kept.usd.tolist() == [price for price in usd if np.isfinite(price) and (limit is None or price <= limit)]
-    assert sum(row.count for row in sieve.rejected) == len(usd) - len(kept.usd)
+    assert sum(row.count for row in rejections.rejected) == len(usd) - len(kept.usd)
 
 
 def test_what_does_not_fit_the_memory_is_said_with_what_fills_it() -> None:
     search = found(changed(RLCEF, model="meta-llama/Llama-3.1-70B"), fleet={"gpus": ["H100", "L40S"], "max_gpus": 64})
-    rules = {row.rule: row for row in search.sieve.rejected}
+    rules = {row.rule: row for row in search.rejections.rejected}
     assert "mostly" in rules["training memory"].reason
     assert rules["training memory"].count > 0
     assert all("× H100" in name or "× L40S" in name for name in rules["training memory"].examples)
@@ -131,8 +131,8 @@ def test_wishes_are_distinct_whole_and_no_more_than_needed(stage: dict[str, Any]
     work = found(stage).stages[0].work
     wanted = work.sandbox_work
     assert wanted is not None
-    wishes = wishes_for(wanted, whole_job=work.unit == "job", owned_slots=(5.0, 1e9)).tolist()
-    assert wishes == sorted(set(wishes))
-    assert all(wish >= 1 and wish == int(wish) for wish in wishes)
-    assert 5.0 in wishes
-    assert max(wishes) <= (wanted.trajectories if wanted.stateful else np.ceil(wanted.calls))
+    slot_counts = slot_counts_for(wanted, whole_job=work.unit == "job", owned_slots=(5.0, 1e9)).tolist()
+    assert slot_counts == sorted(set(slot_counts))
+    assert all(slots_row >= 1 and slots_row == int(slots_row) for slots_row in slot_counts)
+    assert 5.0 in slot_counts
+    assert max(slot_counts) <= (wanted.trajectories if wanted.stateful else np.ceil(wanted.calls))

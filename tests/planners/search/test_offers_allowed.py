@@ -22,9 +22,9 @@ ALL = tuple(world().gpus)
 
 
 def allowed(offers: pl.DataFrame | None = None, **fleet: object) -> tuple[pl.DataFrame, Rejections]:
-    sieve = Rejections()
+    rejections = Rejections()
     spec = FleetSpec.model_validate(fleet)
-    return gpu_offers(book() if offers is None else offers, spec, spec.gpus or ALL, sieve), sieve
+    return gpu_offers(book() if offers is None else offers, spec, spec.gpus or ALL, rejections), rejections
 
 
 @given(
@@ -38,8 +38,8 @@ def test_patterns_are_those_of_a_shell(words: list[str], patterns: list[str]) ->
 
 
 def test_everything_is_kept_or_rejected_by_a_rule() -> None:
-    kept, sieve = allowed(targets=["aws"], capacity=["on_demand", "spot"], exclude=["g6e*"])
-    counted = {row.rule: row.count for row in sieve.rejected}
+    kept, rejections = allowed(targets=["aws"], capacity=["on_demand", "spot"], exclude=["g6e*"])
+    counted = {row.rule: row.count for row in rejections.rejected}
     assert counted == {"cloud": 4, "capacity type": 1, "excluded": 1, "unknown price": 1}
     zones = 1  # two zones sell the same spot machine
     assert kept.height + sum(counted.values()) + zones == book().height
@@ -66,9 +66,9 @@ def test_the_cheapest_zone_is_kept_and_unknown_prices_come_last(prices: list[flo
 
 def test_parts_of_gpus_are_not_whole_ones() -> None:
     half = book().head(1).with_columns(num_gpus=pl.lit(0.5))
-    kept, sieve = allowed(half)
+    kept, rejections = allowed(half)
     assert kept.is_empty()
-    assert [row.rule for row in sieve.rejected] == ["shared GPU"]
+    assert [row.rule for row in rejections.rejected] == ["shared GPU"]
 
 
 def test_own_machines_stand_beside_the_clouds() -> None:

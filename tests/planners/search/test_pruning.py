@@ -47,4 +47,4 @@ def test_blocks_change_nothing(stage: Mapping[str, Any], monkeypatch: pytest.Mon
     monkeypatch.setattr(candidates, "BLOCK_ROWS", 7)
     blocks = searched(stage)
     assert front(blocks) == pytest.approx(np.array(front(whole)), rel=1e-12)
-    assert blocks.sieve.rejected == whole.sieve.rejected
+    assert blocks.rejections.rejected == whole.rejections.rejected

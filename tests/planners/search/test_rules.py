@@ -1,4 +1,4 @@
-"""What a sieve keeps and what it rejects is all there was, and it is counted."""
+"""What a rejections keeps and what it rejects is all there was, and it is counted."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ROWS = st.lists(
 def test_a_frame_loses_and_invents_nothing(rows: list[tuple[str, str, float | None]], limits: list[float]) -> None:
     kinds = {"cloud": pl.String, "instance_type": pl.String, "usd": pl.Float64}
     frame = pl.DataFrame(rows, schema=kinds, orient="row").with_row_index("number")
-    sieve, kept = Rejections(), frame
+    rejections, kept = Rejections(), frame
     for number, limit in enumerate(limits):
-        kept = sieve.offers(kept, f"rule {number}", "too dear", pl.col("usd") <= limit)
+        kept = rejections.offers(kept, f"rule {number}", "too dear", pl.col("usd") <= limit)
     expected = [n for n, row in enumerate(rows) if all(row[2] is not None and row[2] <= limit for limit in limits)]
     assert kept["number"].to_list() == expected
-    assert kept.height + sum(row.count for row in sieve.rejected) == frame.height
-    for row in sieve.rejected:
+    assert kept.height + sum(row.count for row in rejections.rejected) == frame.height
+    for row in rejections.rejected:
         assert 1 <= len(row.examples) <= min(row.count, EXAMPLES)
         assert len(set(row.examples)) == len(row.examples)
         assert set(row.examples) <= {f"{cloud} {kind}" for cloud, kind, _ in rows}
@@ -44,20 +44,22 @@ def test_rows_are_counted_by_the_first_rule_that_rejects_them(
     first: list[bool], second: list[bool], third: list[bool]
 ) -> None:
     size = len(first)
-    sieve = Rejections()
+    rejections = Rejections()
     alive = np.array(first, dtype=bool)
     started = int(alive.sum())
     for number, keep in enumerate((second, third)):
-        alive = sieve.rows(alive, f"rule {number}", "why", np.array(keep[:size], dtype=bool), lambda row: f"row {row}")
+        alive = rejections.rows(
+            alive, f"rule {number}", "why", np.array(keep[:size], dtype=bool), lambda row: f"row {row}"
+        )
     expected = [a and b and c for a, b, c in zip(first, second, third, strict=False)]
     assert alive.tolist() == expected
-    assert int(alive.sum()) + sum(row.count for row in sieve.rejected) == started
-    named = {example for row in sieve.rejected for example in row.examples}
+    assert int(alive.sum()) + sum(row.count for row in rejections.rejected) == started
+    named = {example for row in rejections.rejected for example in row.examples}
     assert named <= {f"row {n}" for n in range(size) if first[n] and not expected[n]}
 
 
 def test_nothing_rejected_is_not_mentioned() -> None:
-    sieve = Rejections()
+    rejections = Rejections()
     frame = pl.DataFrame({"cloud": ["aws"], "instance_type": ["a"], "usd": [1.0]})
-    assert sieve.offers(frame, "rule", "why", pl.col("usd") < 2).height == 1
-    assert sieve.rejected == []
+    assert rejections.offers(frame, "rule", "why", pl.col("usd") < 2).height == 1
+    assert rejections.rejected == []

@@ -23,9 +23,9 @@ OWN_CPUS = {"name": "cpu", "nodes": 2, "vcpus": 16, "memory_gib": 64}
 
 
 def offered(fleet: FleetSpec | None = None, **sandbox: object) -> tuple[pl.DataFrame, Rejections]:
-    sieve = Rejections()
+    rejections = Rejections()
     need = sandbox_need(SandboxSpec.model_validate(sandbox), default_profile="judge")
-    return sandbox_offers(cpu_offers(), fleet or FleetSpec(), sandbox_work(need, samples=100.0), sieve), sieve
+    return sandbox_offers(cpu_offers(), fleet or FleetSpec(), sandbox_work(need, samples=100.0), rejections), rejections
 
 
 def sandbox_pool(a_plan: Plan, stage: int = 0) -> Pool:
@@ -36,14 +36,14 @@ def sandbox_pool(a_plan: Plan, stage: int = 0) -> Pool:
 
 
 def test_only_x86_machines_of_the_allowed_capacity_that_hold_one_sandbox() -> None:
-    frame, sieve = offered()
+    frame, rejections = offered()
     assert set(frame["instance_type"]) == {"c7i.24xlarge", "m7i.8xlarge", "c3-standard-88", "D96s"}
     assert set(frame["capacity_type"]) == {"on_demand"}
-    assert {row.rule for row in sieve.rejected} == {"sandbox capacity type", "sandbox architecture"}
-    big, sieve = offered(cpus=64, memory_gib=128)
+    assert {row.rule for row in rejections.rejected} == {"sandbox capacity type", "sandbox architecture"}
+    big, rejections = offered(cpus=64, memory_gib=128)
     assert "m7i.8xlarge" not in set(big["instance_type"])
-    assert sieve.rejected[-1].rule == "sandbox size"
-    assert "64 vCPU and 128 GiB" in sieve.rejected[-1].reason
+    assert rejections.rejected[-1].rule == "sandbox size"
+    assert "64 vCPU and 128 GiB" in rejections.rejected[-1].reason
 
 
 def test_spot_machines_and_named_types_where_the_spec_says_so() -> None:
@@ -69,23 +69,23 @@ def test_spot_machines_and_named_types_where_the_spec_says_so() -> None:
         ),
         max_size=12,
     ),
-    wishes=st.lists(st.integers(1, 5000), min_size=1, max_size=5),
+    slot_counts=st.lists(st.integers(1, 5000), min_size=1, max_size=5),
 )
 def test_each_place_gets_its_cheapest_machines_as_brute_force_finds_them(
-    offers: list[tuple[str, str, int, float | None, float]], wishes: list[int]
+    offers: list[tuple[str, str, int, float | None, float]], slot_counts: list[int]
 ) -> None:
     names = ("cloud", "region", "slots", "usd_per_hour")
     kinds = {"cloud": pl.String, "region": pl.String, "slots": pl.Float64, "usd_per_hour": pl.Float64}
     frame = pl.DataFrame([row[:4] for row in offers], schema={name: kinds[name] for name in names}, orient="row")
     most = np.array([row[4] for row in offers], dtype=np.float64)
-    placed = place_sandboxes(frame, np.array(wishes, dtype=np.float64), most)
+    placed = place_sandboxes(frame, np.array(slot_counts, dtype=np.float64), most)
     assert set(placed.places) == {row[:2] for row in offers}
     for place, index in placed.places.items():
-        for number, wish in enumerate(wishes):
+        for number, slots_row in enumerate(slot_counts):
             costs = [
                 (usd is None, nodes * (usd or 0.0))
                 for cloud, region, slots, usd, limit in offers
-                if (cloud, region) == place and (nodes := -(-wish // slots)) <= limit
+                if (cloud, region) == place and (nodes := -(-slots_row // slots)) <= limit
             ]
             is_unpriced, usd = min(costs, default=(False, np.inf))  # a known price wins over an unknown one
             assert placed.usd_per_hour[index, number] == pytest.approx(usd)
@@ -93,7 +93,7 @@ def test_each_place_gets_its_cheapest_machines_as_brute_force_finds_them(
             if costs:
                 chosen = offers[int(placed.offer[index, number])]
                 assert chosen[:2] == place
-                assert placed.nodes[index, number] == -(-wish // chosen[2]) <= chosen[4]
+                assert placed.nodes[index, number] == -(-slots_row // chosen[2]) <= chosen[4]
 
 
 def test_the_cheapest_place_serves_most_wishes_first() -> None:

@@ -10,7 +10,7 @@ from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, changed, spec
 
 from clusterctl.catalog.models import find_gpu
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
-from planners.search.candidates import situation
+from planners.search.candidates import timing_context
 from planners.search.machines import Machine
 from planners.search.search_space import NO_GPUS, NodeRange, Options, enumerate_layouts
 from planners.workload.build import stage_work
@@ -30,7 +30,7 @@ def work(stage: dict[str, Any], **fields: Any) -> StageWork:
 def on(nodes: int, **options: Any) -> TimingContext:
     wanted = {"trains": True, "generates": True, "replicas": (1,), "tps": (1,), "pps": (1,)} | options
     lay = enumerate_layouts([H100], Options(**wanted), NodeRange(max_gpus=10**6, min_nodes=nodes, max_nodes=nodes))
-    return situation([H100], lay, CONSTANTS, year=2026.0, grid_points=33)
+    return timing_context([H100], lay, CONSTANTS, year=2026.0, grid_points=33)
 
 
 def seconds(asked: StageWork, at: TimingContext) -> float:
@@ -79,7 +79,7 @@ def test_judges_and_critics_cost_time_beside_the_rollout() -> None:
 
 
 def api_seconds(**fields: Any) -> float:
-    at = situation([], NO_GPUS, CONSTANTS, year=2026.0, grid_points=2)
+    at = timing_context([], NO_GPUS, CONSTANTS, year=2026.0, grid_points=2)
     slots = fields.pop("slots", float("nan"))
     at = TimingContext(
         constants=CONSTANTS, gpu=at.gpu, layouts=at.layouts, gpus_per_node=at.gpus_per_node, year=2026.0, slots=slots
