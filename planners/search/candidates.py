@@ -107,7 +107,7 @@ def stage_candidates(
     rejections: Rejections,
     owned_slots: Sequence[float] = (),
 ) -> Candidates:
-    """Every machine, node count and number of slots with its fastest layout that fits.  Rejections go to `rejections`."""
+    """Every machine, node count and number of slots with its fastest layout that fits."""
     wanted = work.sandbox_work
     whole_job = work.unit == "job"
     slot_counts = slot_counts_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
@@ -161,7 +161,7 @@ def timing_context(
 
 
 def _unit_seconds(work: StageWork, at: TimingContext, slot_counts: Array) -> Array:
-    """(layouts, slot_counts) seconds per unit.  Held sandboxes limit the live trajectories: each count is timed anew."""
+    """(layouts, slot_counts) seconds per unit.  Held sandboxes limit the live trajectories; each is timed anew."""
     if work.sandbox_work is None or not work.sandbox_work.stateful:
         timing = time_work(work, at).upright()
         return timing.unit_seconds(exposed_seconds(work, timing, slot_counts[None, :]))
