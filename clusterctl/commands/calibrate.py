@@ -35,17 +35,17 @@ def calibrate(
     *,
     apply_: Annotated[bool, Option("--apply", help="Let plans use the proposed factors.")] = False,
     revert: Annotated[
-        str | None, Option(metavar="ID", help="Take a calibration out of use; the one before returns.")
+        str | None, Option(metavar="ID", help="Revert this calibration; the one before it is used again.")
     ] = None,
-    listed: Annotated[bool, Option("--list", help="Calibrations that were applied.")] = False,
+    listed: Annotated[bool, Option("--list", help="List the calibrations that were applied.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what your ended runs took over what was planned, as factors for the next plan.
+    """Show what your ended runs took relative to their plans, as factors for the next plan.
 
     Nothing is used before --apply.  See docs/calibrate.md.
     """
     if sum((apply_, revert is not None, listed)) > 1:
-        raise SpecError("--apply, --revert and --list are three things", hint="ask for one of them")
+        raise SpecError("--apply, --revert and --list exclude each other", hint="give one of them")
     with open_ledger() as ledger:
         if revert is not None:
             ledger.revert_factors(revert)
@@ -68,7 +68,7 @@ def _text(found: Calibrated, used: Factors) -> str:
     screen = terminal()
     lines: list[Line] = draw(COLUMNS, [_row(factor, used) for factor in _all(found.factors)], screen.columns)
     if not lines:
-        lines = [line("no ended run has taught anything yet; `clusterctl up SPEC` starts one")]
+        lines = [line("no ended run can be used for calibration yet; `clusterctl up SPEC` starts a run")]
     if found.unused:
         rows = [[cell(text, Style.DIM) for text in (row.run, row.phase, row.reason)] for row in found.unused]
         lines += [[], *draw(("not counted", "", Column("why", prose=True)), rows, screen.columns)]

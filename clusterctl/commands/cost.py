@@ -34,14 +34,16 @@ class FocusVersion(StrEnum):
 
 
 def cost(
-    run: Annotated[str | None, Argument(help="Run: its id, the start of it, or its name; else all.")] = None,
+    run: Annotated[
+        str | None, Argument(help="Run: its id, the start of its id, or its name (default: all runs).")
+    ] = None,
     *,
     by: Annotated[
         list[str] | None,
         Option(help="Split by use, run, role, team, model, provider, resource or label:NAME; repeatable."),
     ] = None,
-    since: Annotated[str | None, Option(help="From then on: 7d, 14:05, 2026-11-23.")] = None,
-    until: Annotated[str | None, Option(help="Up to then.")] = None,
+    since: Annotated[str | None, Option(help="Start of the window: 7d, 14:05, 2026-11-23.")] = None,
+    until: Annotated[str | None, Option(help="End of the window.")] = None,
     explain: Annotated[bool, Option("--explain", help="Add formulas, prices, their sources and ages.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON; money is a decimal string, null = unknown.")] = False,
     as_csv: Annotated[bool, Option("--csv", help="Print the split as CSV.")] = False,
@@ -50,7 +52,7 @@ def cost(
     ] = None,
     focus_version: Annotated[FocusVersion, Option(help="Version of FOCUS.")] = FocusVersion.NEW,
 ) -> None:
-    """Show what runs have cost, who used it and for what, and how it goes on."""
+    """Show what runs have cost, by whom and for what, and the forecast."""
     if as_json and as_csv:
         raise SpecError("--json and --csv exclude each other")
     from clusterctl.costs.page import as_csv as csv_of
@@ -92,7 +94,7 @@ def _write_focus(
         typer.echo(f"{to}: {rows.height:,} rows of FOCUS {version}", err=True)
     if unpriced:
         names = ", ".join(unpriced[:5]) + (" …" if len(unpriced) > 5 else "")
-        typer.echo(f"left out, as FOCUS knows no unknown price ({len(unpriced)}): {names}", err=True)
+        typer.echo(f"left out, as FOCUS has no unknown price ({len(unpriced)}): {names}", err=True)
 
 
 def _page(ledger: Ledger, row: Run | None, by: list[str], since: datetime | None, until: datetime | None) -> Page:

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 
 def down(
-    run: Annotated[str, Argument(help="Run: its id, the start of it, or its name.")],
+    run: Annotated[str, Argument(help="Run: its id, the start of its id, or its name.")],
     *,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """End a run: its jobs save their work and end, then its machines are released; planned against actual.
+    """End a run: its jobs save their work and end, its machines are released; print planned and actual costs.
 
-    Shows what it will end, and asks. Logs, checkpoint and results are kept; `clusterctl up RUN` goes on from them.
-    May be repeated, from any state.
+    Shows what it will end, and asks. Logs, checkpoint and results are kept; `clusterctl up RUN` resumes from them.
+    It may be repeated, in any state of the run.
     """
     store = user_data_dir()
     try:

@@ -18,15 +18,15 @@ from clusterctl.runs.time_options import moment
 
 
 def events(
-    run: Annotated[str, Argument(help="Run: its id, the start of it, or its name.")],
+    run: Annotated[str, Argument(help="Run: its id, the start of its id, or its name.")],
     *,
     kind: Annotated[
         str | None, Option(help="Only this kind: wanted, launch, stop, gone, warn, limit, limits, end.")
     ] = None,
     role: Annotated[str | None, Option("--role", "-r", help="Only this role.")] = None,
-    since: Annotated[str | None, Option(help="Only those since then: 10m, 2h, 14:05, or an ISO time.")] = None,
-    follow: Annotated[bool, Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    as_json: Annotated[bool, Option("--json", help="Print JSON; with --follow a line for each.")] = False,
+    since: Annotated[str | None, Option(help="Only events since then: 10m, 2h, 14:05, or an ISO time.")] = None,
+    follow: Annotated[bool, Option("--follow", "-f", help="Follow until the run has ended.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON; with --follow one line per event.")] = False,
 ) -> None:
     """Print what happened to a run: every launch, stop, warning and limit.  Times are in your zone."""
     start = None if since is None else moment("--since", since, datetime.now(tz=UTC))

@@ -24,13 +24,13 @@ FOLLOW_SECONDS = 0.3
 
 
 def logs(
-    run: Annotated[str, Argument(help="Run: its id, the start of it, or its name.")],
+    run: Annotated[str, Argument(help="Run: its id, the start of its id, or its name.")],
     *,
-    role: Annotated[list[str] | None, Option("--role", "-r", help="Only this role; repeat it.")] = None,
+    role: Annotated[list[str] | None, Option("--role", "-r", help="Only this role; repeatable.")] = None,
     since: Annotated[str | None, Option(help="Only lines since then: 10m, 2h, 14:05, or an ISO time.")] = None,
     until: Annotated[str | None, Option(help="Only lines until then.")] = None,
-    tail: Annotated[int | None, Option("--tail", "-n", min=0, help="Only the last lines.")] = None,
-    follow: Annotated[bool, Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    tail: Annotated[int | None, Option("--tail", "-n", min=0, help="Only this many last lines.")] = None,
+    follow: Annotated[bool, Option("--follow", "-f", help="Follow until the run has ended.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Print the logs of a run, in the order in which they were written: time, role, line.

@@ -28,13 +28,15 @@ WATCH_SECONDS = 1.0
 
 
 def status(
-    run: Annotated[str | None, Argument(help="All about this run: its id, the start of it, or its name.")] = None,
+    run: Annotated[
+        str | None, Argument(help="Show this run in full: its id, the start of its id, or its name.")
+    ] = None,
     *,
-    everything: Annotated[bool, Option("--all", help="Ended runs too.")] = False,
-    watch: Annotated[bool, Option("--watch", "-w", help="Again every second until nothing is live.")] = False,
-    as_json: Annotated[bool, Option("--json", help="Print JSON; with --watch a line for each look.")] = False,
+    everything: Annotated[bool, Option("--all", help="Include ended runs.")] = False,
+    watch: Annotated[bool, Option("--watch", "-w", help="Refresh every second until no run is live.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON; with --watch one line per refresh.")] = False,
 ) -> None:
-    """Show the live runs: how far they are, what they cost and will cost, what is wrong and what fixes it.
+    """Show the live runs: progress, cost so far and forecast, problems and their fixes.
 
     A run whose supervisor has died gets a new one, which takes its processes over.
     """

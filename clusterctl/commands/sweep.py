@@ -26,12 +26,12 @@ from planners.runs.limits import SECONDS_PER_HOUR, owed
 
 def sweep(
     *,
-    yes: Annotated[bool, Option("--yes", "-y", help="Remove everything that is found, without asking.")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="Remove everything that is found without asking.")] = False,
     as_json: Annotated[
         bool, Option("--json", help="Print what is found as JSON; remove nothing without --yes.")
     ] = False,
 ) -> None:
-    """Look for processes, sandboxes and folders that no live run owns, and remove them once you say so.
+    """Find processes, sandboxes and folders that belong to no live run, and remove them after asking.
 
     The folders of runs that have ended are kept: they hold logs and results.
     """

@@ -40,29 +40,33 @@ LOCK_SECONDS = 10.0
 
 
 def up(
-    what: Annotated[str, Argument(metavar="SPEC", help="Run spec (YAML), plan.json, or a run to go on with.")],
+    what: Annotated[str, Argument(metavar="SPEC", help="Run spec (YAML), plan.json, or a run to resume.")],
     *,
     yes: Annotated[bool, Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[
-        bool, Option("--dry-run", help="Show what would be done and what it costs; do nothing.")
+        bool, Option("--dry-run", help="Show what would be done and what it costs, without doing it.")
     ] = False,
-    detach: Annotated[bool, Option("--detach", "-d", help="Return as soon as the run is under way.")] = False,
-    again: Annotated[bool, Option("--again", help="Another run of a plan that has been run.")] = False,
-    limit_usd: Annotated[float | None, Option(help="Most dollars, instead of the spec's; also of a live run.")] = None,
-    limit_hours: Annotated[float | None, Option(help="Most hours, instead of the spec's; also of a live run.")] = None,
+    detach: Annotated[bool, Option("--detach", "-d", help="Return as soon as the run has started.")] = False,
+    again: Annotated[bool, Option("--again", help="Run a finished plan once more.")] = False,
+    limit_usd: Annotated[
+        float | None, Option(help="Limit in dollars instead of the spec's; also changes that of a live run.")
+    ] = None,
+    limit_hours: Annotated[
+        float | None, Option(help="Limit in hours instead of the spec's; also changes that of a live run.")
+    ] = None,
     allow_unknown_price: Annotated[bool, Option("--allow-unknown-price", help="Start without a known price.")] = False,
     allow_over_limit: Annotated[
-        bool, Option("--allow-over-limit", help="Start although the plan's P90 breaks a limit.")
+        bool, Option("--allow-over-limit", help="Start although the plan's P90 exceeds a limit.")
     ] = False,
     allow_old_prices: Annotated[
-        bool, Option("--allow-old-prices", help="Start on prices over half a year old.")
+        bool, Option("--allow-old-prices", help="Start with prices that are more than half a year old.")
     ] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON lines: plan, events, steps, bill.")] = False,
 ) -> None:
-    """Start a run, or go on with it where it stopped.
+    """Start a run, or resume it where it stopped.
 
-    The same plan again follows its live run, and resumes its stopped or failed one. Ctrl-C once stops following: the
-    run goes on, and `clusterctl down` ends it. Ctrl-C twice stops at once.
+    The same plan again follows its live run, and resumes its stopped or failed one. Ctrl-C stops following: the run
+    keeps running, and `clusterctl down` ends it. A second Ctrl-C stops at once.
     """
     store, now = user_data_dir(), datetime.now(tz=UTC)
     allowed = Allowed(unknown_price=allow_unknown_price, over_limit=allow_over_limit, old_prices=allow_old_prices)
@@ -83,7 +87,7 @@ def up(
             check_money(plan, allowed, ahead, now=now)
         if dry_run:
             return
-        question = "start it?" if launch.action is UpAction.START else "go on with it?"
+        question = "start it?" if launch.action is UpAction.START else "resume it?"
         if launch.action is not UpAction.FOLLOW and not ask(question, yes=yes):
             raise ClusterctlError("not started")
         with Interrupt() as interrupt:

@@ -84,7 +84,7 @@ def split(ledger: Ledger, parts: pl.DataFrame, keys: Sequence[str]) -> tuple[lis
             parts = _with(parts, key, _labels(ledger, key.removeprefix(LABEL)))
         elif key not in COLUMNS:
             raise SpecError(
-                f"--by: `{key[:40]}` is nothing to split by", hint=f"one of {', '.join(COLUMNS)}, label:NAME"
+                f"--by: `{key[:40]}` is not something to split by", hint=f"one of {', '.join(COLUMNS)}, label:NAME"
             )
         elif key == "model":
             parts = _with(parts, key, _models(ledger))

@@ -151,7 +151,7 @@ def _free_port(host: str, wanted: int | None) -> int:
                 probe.bind((host, port))
                 return int(probe.getsockname()[1])
         except socket.gaierror:
-            raise SpecError(f"--host {host} is no address of this machine") from None
+            raise SpecError(f"--host {host} is not an address of this machine") from None
         except OSError as error:
             reason = error.strerror
     tried = f"port {wanted}" if wanted is not None else f"each port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1}"

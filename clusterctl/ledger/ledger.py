@@ -59,7 +59,7 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         if len(begun) == 1:
             return begun[0]
         if begun:
-            raise SpecError(f"`{text}` fits {', '.join(run.run_id for run in begun[:5])}", hint="write more of the id")
+            raise SpecError(f"`{text}` fits {', '.join(run.run_id for run in begun[:5])}", hint="give more of the id")
         names = self.transact(lambda connection: connection.scalars(select(RUNS.c.name).distinct()).all())
         near = get_close_matches(text, names, n=1)
         hint = f"did you mean `{near[0]}`?" if near else "`clusterctl status` lists the runs"

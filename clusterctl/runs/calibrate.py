@@ -84,7 +84,7 @@ def _seconds(ledger: Ledger, run_id: str) -> Mapping[tuple[str, str], Sequence[f
 def apply(ledger: Ledger, factors: Factors) -> None:
     """Into the ledger: the next plan uses them.  Raises SpecError when there are none."""
     if not factors:
-        raise SpecError("no run has taught anything yet", hint="`clusterctl calibrate` says why of each ended run")
+        raise SpecError("no run can be used for calibration yet", hint="`clusterctl calibrate` says why for each run")
     now = ledger.now()
     ledger.put_factors(
         [

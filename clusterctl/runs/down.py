@@ -47,7 +47,7 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
             time.sleep(POLL_SECONDS)  # the supervisor that holds the lock is ending the run
     raise StateError(
         f"{run.run_id} has not ended within {patience:.0f} s",
-        hint=f"`clusterctl events {run.run_id}` says what was tried; `clusterctl down {run.run_id}` goes on",
+        hint=f"`clusterctl events {run.run_id}` says what was tried; then repeat `clusterctl down {run.run_id}`",
     )
 
 

@@ -82,7 +82,7 @@ def _end(run: OpenRun, live: LiveLine, *, as_json: bool) -> None:
         live.say(f"\n{bill_text(lines, state.step, columns=terminal().columns)}\n\n{saved_text(run.folder)}")
     if row.state != "finished":
         fix = next((problem.fix for problem in state.problems if problem.fix), f"clusterctl up {row.run_id}")
-        further = "" if fix.startswith("clusterctl up") else f"; `clusterctl up {row.run_id}` goes on"
+        further = "" if fix.startswith("clusterctl up") else f"; `clusterctl up {row.run_id}` resumes it"
         raise RunEnded(
             f"{row.run_id} has {row.state} before its work was done" + (f": {row.note}" if row.note else ""),
             hint=f"`{fix}`{further}",

@@ -32,16 +32,16 @@ def check_money(plan: Plan, allowed: Allowed, ahead: Forecast, *, now: datetime)
         names = ", ".join(line.name for line in plan.lines if line.usd is None)
         stop = f"is stopped after {limits.hours:g} h" if limits.hours else "has no limit in hours: nothing stops it"
         raise PriceError(
-            f"`{plan.name}` has no known price for {names}: nobody can say what it will cost",
+            f"`{plan.name}` has no known price for {names}: its cost is unknown",
             hint="choose:\n  state the price: usd_per_hour under fleet.machines, or prices.rates\n"
-            f"  --allow-unknown-price: start all the same; it {stop}",
+            f"  --allow-unknown-price: start anyway; it {stop}",
         )
     problem = plan.prices.too_old(PRICE_OLD_DAYS, today=now.date())
     if problem is not None and not allowed.old_prices:
         raise PriceError(
-            f"`{plan.name}`: {problem}; more than {PRICE_OLD_DAYS} days are too many",
+            f"`{plan.name}`: {problem}; at most {PRICE_OLD_DAYS} days are allowed",
             hint="choose:\n  `clusterctl prices refresh`, and plan again\n"
-            "  --allow-old-prices: start all the same; the bill is reckoned at the old prices",
+            "  --allow-old-prices: start anyway; the bill uses the old prices",
         )
     bands = (("usd", ahead.known_usd, limits.usd), ("hours", ahead.hours, limits.hours))
     over = [
@@ -56,7 +56,7 @@ def check_money(plan: Plan, allowed: Allowed, ahead: Forecast, *, now: datetime)
             for one in over
         )
         raise Infeasible(
-            f"`{plan.name}` may break its limits: {said}", hint="choose:\n" + "\n".join(_choices(plan, limits, over))
+            f"`{plan.name}` may exceed its limits: {said}", hint="choose:\n" + "\n".join(_choices(plan, limits, over))
         )
 
 
@@ -71,16 +71,16 @@ class _Over:
 
 
 def _choices(plan: Plan, limits: RunLimits, over: list[_Over]) -> list[str]:
-    """What a person can do about a plan that may break its limits."""
+    """What a person can do about a plan that may exceed its limits."""
     units = plan.stages[0].units
     share = min(one.limit / one.p90 for one in over)
-    stop = "which is hardly before its end" if share > 0.99 else f"about {share:.0%} through at the P90"
+    stop = "shortly before its end" if share > 0.99 else f"about {share:.0%} through at the P90"
     if len(plan.stages) == 1:
         stop += f" ({plan.stages[0].unit} {units * share:,.0f} of {units:,.0f})"
     raised = " ".join(f"--limit-{one.name} {above(one.p90)}" for one in over)
     found = [
-        f"  --allow-over-limit: start all the same; its work is saved and it is stopped at the limit, {stop}",
-        f"  {raised}: let it use as much as it may need",
+        f"  --allow-over-limit: start anyway; at the limit its work is saved and it is stopped, {stop}",
+        f"  {raised}: raise the limit to what it may need",
     ]
     for other in plan.alternatives:
         fits = (limits.usd is None or other.usd.p90 <= limits.usd) and (

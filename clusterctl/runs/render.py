@@ -9,7 +9,7 @@ from clusterctl.runs.bill import BillLine
 from clusterctl.runs.folder import RunFolder
 from clusterctl.runs.status import RunState
 from clusterctl.runs.up import Launch, UpAction
-from clusterctl.ui.formats import UNKNOWN, charged_usd, elapsed, size, unit_price, when
+from clusterctl.ui.formats import UNKNOWN, charged_usd, count, elapsed, size, unit_price, when
 from clusterctl.ui.spans import Line, Span, Style, line, paint, wrap
 from clusterctl.ui.streams import printable
 from clusterctl.ui.table import Cell, cell, draw, draw_text, right
@@ -29,7 +29,7 @@ METRIC_WORDS = {
 
 def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
     """What `up` will do, and the money."""
-    deed = {UpAction.START: "starts", UpAction.RESUME: "goes on with", UpAction.FOLLOW: "follows"}[launch.action]
+    deed = {UpAction.START: "starts", UpAction.RESUME: "resumes", UpAction.FOLLOW: "follows"}[launch.action]
     mark = "+" if launch.action is UpAction.START else " "
     rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
     rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
@@ -104,7 +104,7 @@ def bill_text(lines: Sequence[BillLine], done: Step | None, *, columns: int = 80
     heads = ("", right("planned"), right("actual"), right("ratio"))
     text = draw_text(heads, rows, Terminal(columns=columns, colour=False, interactive=False))
     if done is not None and done.step < done.of:
-        text += f"\nIt did {done.step} of {done.of} steps; what is planned is for all of them.\n"
+        text += f"\n{done.step} of {done.of} steps were done; the planned amounts are for all of them.\n"
     total = next(line for line in lines if line.kind == "total")
     if total.actual is None:
         text += f"\nA price is not known; what has one comes to {charged_usd(total.known or 0.0)}.\n"
@@ -127,7 +127,7 @@ def saved_text(folder: RunFolder) -> str:
     files = [file for file in sorted(folder.path.glob("*")) if file.is_file() and file.suffix not in {".lock", ".port"}]
     kept = [f"{file.name} {size(file.stat().st_size)}" for file in files if file.name not in {"ended", "beat.json"}]
     logs = sum(1 for _ in folder.logs.glob("*.log"))
-    return f"saved in {folder.path}: {', '.join(kept) or 'nothing'}, {logs} logs"
+    return f"saved in {folder.path}: {', '.join(kept) or 'nothing'}, {count(logs, 'log')}"
 
 
 COLUMNS = ("run", "state", "step", "since", "for", "left", "cost", "at end")
@@ -181,7 +181,7 @@ def page(state: RunState, at: Terminal) -> str:
         "live": ", ".join(state.roles) or "nothing",
     }
     title = line(f"{row.run_id}  ", Span(row.state, _state_style(state)), f"  on {row.target}, plan {row.plan_id}")
-    problems = problem_lines(state, at) or [line("  nothing is wrong")]
+    problems = problem_lines(state, at) or [line("  no problems")]
     about = [line(f"  {name:<8} {text}") for name, text in rows.items()]
     return paint([title, *about, *problems], colour=at.colour).rstrip("\n")
 

@@ -22,5 +22,5 @@ def moment(option: str, text: str, now: datetime) -> datetime:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise SpecError(
-            f"{option}: `{text[:40]}` is no moment", hint="such as 10m, 2h, 14:05 or 2026-11-23T14:05"
+            f"{option}: `{text[:40]}` is not a time", hint="such as 10m, 2h, 14:05 or 2026-11-23T14:05"
         ) from None

@@ -62,12 +62,12 @@ def decide(ledger: Ledger, store: Path, plan: Plan, *, only: Run | None = None, 
         return Launch(action=UpAction.START, run_id=run_id_of(plan, again=number), run=None)
     if latest.state == "finished":
         raise StateError(
-            f"this plan has been run: {latest.run_id} has finished",
+            f"this plan was run already: {latest.run_id} has finished",
             hint=f"`clusterctl cost {latest.run_id}` shows its bill; `--again` runs the plan once more",
         )
     if not RunFolder(store / "runs" / latest.run_id).path.is_dir():
         raise StateError(
-            f"{latest.run_id} can't go on: its folder, with its checkpoint, is gone",
+            f"{latest.run_id} can't be resumed: its folder with the checkpoint is gone",
             hint="`--again` starts another run of the plan from the beginning",
         )
     return Launch(action=UpAction.RESUME, run_id=latest.run_id, run=latest)
@@ -78,8 +78,8 @@ def check_limits_left(use: Usage, launch: Launch, limits: RunLimits) -> None:
     verdict = check_limits(use, limit_usd=limits.usd, limit_hours=limits.hours)
     if launch.run is not None and verdict.standing is LimitState.STOP:
         raise Infeasible(
-            f"{launch.run_id} can't go on: {verdict.reason}",
-            hint=f"`clusterctl up {launch.run_id} --limit-usd N` (or --limit-hours N) gives it more",
+            f"{launch.run_id} can't be resumed: {verdict.reason}",
+            hint=f"`clusterctl up {launch.run_id} --limit-usd N` (or --limit-hours N) raises it",
         )
 
 

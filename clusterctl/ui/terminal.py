@@ -70,7 +70,7 @@ def ask(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise SpecError("nobody is there to ask", hint="pass --yes to go on without asking")
+        raise SpecError("cannot ask: stdin is not a terminal", hint="pass --yes to go on without asking")
     import typer
 
     signal.siginterrupt(signal.SIGINT, True)  # polars has it restart what it interrupts: Ctrl-C would wait for Enter

@@ -82,7 +82,7 @@ def test_real_runs_teach_the_next_plan(say: Say, tmp_path: Path) -> None:
     for row in shown["factors"]:
         assert set(row["actual_over_planned"]) == {folder.name, *(bill["run"] for bill in first)}
     say("calibrate", "--apply")
-    assert "calibrated by 3 of your runs" in " ".join(say("plan", "taught.yaml").split())
+    assert "calibrated on 3 of your runs" in " ".join(say("plan", "taught.yaml").split())
     learned = json.loads(say("plan", "taught.yaml", "--json"))
     assert learned["hours"]["p90"] / learned["hours"]["p10"] < raw["hours"]["p90"] / raw["hours"]["p10"]
     assert off_by(ran(say)) < min(off_by(bill) for bill in first) / 2

@@ -74,9 +74,9 @@ def hours(call: Call) -> dict[str, float]:
 
 
 def test_without_runs_it_says_what_starts_one(call: Call) -> None:
-    assert "no ended run has taught anything yet" in call("calibrate").out
+    assert "no ended run can be used for calibration yet" in call("calibrate").out
     done = call("calibrate", "--apply")
-    assert (done.code, "no run has taught anything yet" in done.err) == (2, True)
+    assert (done.code, "no run can be used for calibration yet" in done.err) == (2, True)
     assert call("calibrate", "--list").out == "nothing was applied yet\n"
     assert json.loads(call("calibrate", "--json").out) == {
         "in_use": None,
@@ -96,7 +96,7 @@ def test_factors_are_shown_then_used_then_reverted(call: Call, ledger: Ledger) -
     assert hours(call) == raw, "shown, not used"
     assert call("calibrate", "--apply").code == 0
     page = call("plan", SPEC).out
-    assert "calibrated by 3 of your runs" in " ".join(page.split())
+    assert "calibrated on 3 of your runs" in " ".join(page.split())
     learned = hours(call)
     assert learned["p50"] == pytest.approx(1.7 * raw["p50"], rel=0.1)
     assert learned["p90"] / learned["p10"] < raw["p90"] / raw["p10"]
@@ -147,5 +147,5 @@ def test_runs_that_teach_nothing_are_named_and_the_rest_counts(call: Call, ledge
 
 def test_three_wishes_at_once_are_refused(call: Call) -> None:
     done = call("calibrate", "--apply", "--list")
-    assert (done.code, "are three things" in done.err) == (2, True)
+    assert (done.code, "exclude each other" in done.err) == (2, True)
     assert "no calibration is called `abc`" in call("calibrate", "--revert", "abc").err

@@ -76,7 +76,7 @@ def test_without_its_folder_a_run_cannot_go_on(run: run_module.OpenRun, tmp_path
     assert watch(run, until=1)
     end_run(run)
     shutil.rmtree(run.folder.path)
-    with pytest.raises(StateError, match="its folder, with its checkpoint, is gone"):
+    with pytest.raises(StateError, match="its folder with the checkpoint is gone"):
         decide(run.ledger, tmp_path, run.plan)
 
 
@@ -87,7 +87,7 @@ def test_used_up_limits_must_be_raised_first(tmp_path: Path, ledger: Ledger, mon
     watch(run)
     launch = decide(run.ledger, tmp_path, run.plan)
     spent = usage(run.ledger, run.run_id)
-    with pytest.raises(Infeasible, match="can't go on: the limit is reached") as caught:
+    with pytest.raises(Infeasible, match="can't be resumed: the limit is reached") as caught:
         check_limits_left(spent, launch, RunLimits(usd=Decimal("0.0001"), hours=None))
     assert "--limit-usd" in str(caught.value.hint)
     more = RunLimits(usd=Decimal(1), hours=None)

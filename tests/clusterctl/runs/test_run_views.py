@@ -114,7 +114,7 @@ def test_sweep_shows_age_and_cost_and_asks(clusterctl: Run, tmp_path: Path) -> N
     tags = {"CLUSTERCTL_STORE": str(home), "CLUSTERCTL_RUN": "gone-654321", "CLUSTERCTL_ROLE": "trainer"}
     with subprocess.Popen(["sleep", "600"], env=os.environ | tags, start_new_session=True) as left:
         refused = clusterctl("sweep")
-        assert (refused.returncode, "nobody is there to ask" in refused.stderr) == (2, True)
+        assert (refused.returncode, "cannot ask: stdin is not a terminal" in refused.stderr) == (2, True)
         for words in ("process trainer", "gone-654321", "unknown", "folder", "lost-123456", "2 KiB"):
             assert words in refused.stdout
         assert (len(json.loads(clusterctl("sweep", "--json").stdout)), left.poll()) == (2, None)
