@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from planners.physics.step import LORA_SHARE
 from planners.search.own_prices import YOURS
 from planners.units import GB, GIB, HOURS_PER_MONTH
 
@@ -122,7 +123,7 @@ def _weight_lines(work: StageWork, home: Machines, hours: float, extras: ExtraPr
     if work.training is None:
         return []
     params = work.training.model.params_total
-    share = 0.02 if work.training.options.lora_rank else 1.0
+    share = LORA_SHARE if work.training.options.lora_rank else 1.0
     kept = work.pauses.checkpoints_kept * CHECKPOINT_BYTES_PER_PARAM * params * share / GB
     small = " × 2 % (LoRA)" if share < 1.0 else ""
     number = f"{work.pauses.checkpoints_kept:g} checkpoints"

@@ -11,6 +11,7 @@ from planners.validation.case import Case, Unreadable
 from planners.validation.generic import generic_shape
 from planners.validation.layout import layout_is_stated
 from planners.validation.work import workload_of
+from planners.workload.rl import RESPONSE_UNKNOWN_SD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ PER_GPU_METRICS = ("tokens_per_second_per_gpu", "mfu", "gpu_hours", "usd", "solu
 """Metrics that depend little on how many GPUs share the work."""
 
 MISSING_LOG_SD = {
-    "response length": 1.1,
+    "response length": RESPONSE_UNKNOWN_SD,
     "batch": 1.0,
     "steps": 1.0,
     "tokens": 1.6,
