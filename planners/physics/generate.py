@@ -48,7 +48,7 @@ class GenerateTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lengths:
+class LengthGrid:
     """Discretised response lengths.  Arrays have a last axis of `grid_points` (or one less) entries."""
 
     x: Array
@@ -73,7 +73,7 @@ def mean_response(c: Constants, w: Workload) -> Column:
     return known(w.rollout.response_tokens, c.default_length_share * longest * (1 + longest / 8192) ** -0.8)
 
 
-def discretise(c: Constants, w: Workload, mean: Column, grid_points: int) -> Lengths:
+def discretise(c: Constants, w: Workload, mean: Column, grid_points: int) -> LengthGrid:
     """The clipped log-normal on `grid_points` positions M (j/J)^1.5, denser where samples end early."""
     r = w.rollout
     fixed = (np.asarray(r.fixed_length) > 0) | (np.asarray(mean / r.max_response_tokens) > 0.97)
@@ -90,7 +90,7 @@ def discretise(c: Constants, w: Workload, mean: Column, grid_points: int) -> Len
     area = (between * step).sum(-1)
     top = np.where(fixed, longest, longest * longest_of(r.samples * r.generated_per_used, u, log_sd))
     reached = np.clip((np.asarray(top)[..., None] - x[..., :-1]) / np.maximum(step, 1e-9), 0.0, 1.0)
-    return Lengths(
+    return LengthGrid(
         x=x,
         step=step,
         middle=middle,
@@ -176,7 +176,7 @@ def token_seconds(costs: DecodeCosts, live: Column, context: Column, wait: Colum
 def _makespans(
     costs: DecodeCosts,
     w: Workload,
-    lengths: Lengths,
+    lengths: LengthGrid,
     *,
     per_replica: Column,
     capacity: Column,
