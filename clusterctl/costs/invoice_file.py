@@ -1,8 +1,6 @@
-"""Reads a bill.  Every value is checked before anything is imported; the first wrong one is named by file, line and
-field.
+"""Reads a bill: an AWS Cost and Usage Report (2.0 or legacy) or a FOCUS file (1.0, 1.2).
 
-What bills look like: AWS Cost and Usage Reports (2.0 and legacy) and FOCUS (1.0, 1.2); where tags, kinds and final
-amounts stand in them.
+Every value is checked before anything is imported; the first wrong one is named by file, line and field.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import csv
 import gzip
 import json
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -23,25 +20,13 @@ from planners.costs.invoices import EXACT, LINES
 from planners.costs.tables import MOMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
 
 MONEY, MOMENTS = ("usd", "savings_usd", "reserved_usd"), ("period_from", "period_to", "from_at", "to_at")
-THING = (
-    "bill",
-    "provider",
-    "account",
-    "period_from",
-    "period_to",
-    "run",
-    "resource",
-    "role",
-    "address",
-    "kind",
-    "description",
-)
-"""Rows that agree in these are one line."""
+SAME = tuple(name for name in LINES.names() if name not in {"invoice", "from_at", "to_at", "usd", "rows"})
+"""Rows that are the same in these are one line."""
 AGAIN = "nothing was imported; fetch the file again"
 
 
@@ -51,8 +36,8 @@ def read_bill(path: Path, now: datetime) -> pl.DataFrame:
     now: a file that has no invoice ids counts as final once its period is over.
     """
     rows = _read(path)
-    columns = columns_of(rows.columns, path)
-    tags = tags_of(rows, path)
+    columns = _columns(rows.columns, path)
+    tags = _tags(rows, path)
     missing = {name: pl.lit(None, dtype=pl.String) for name in OPTIONAL if name not in columns | tags}
     found = rows.select(**{field: pl.col(name) for field, name in columns.items()}, **tags, **missing)
     if "provider" not in columns:
@@ -137,7 +122,7 @@ def _line(path: Path, number: int) -> str:
 def _lines(rows: pl.DataFrame, now: datetime, *, has_invoices: bool) -> pl.DataFrame:
     """Rows of one thing added up; the invoice only of bills that are final: every row that costs anything has one."""
     account = pl.col("account").cast(pl.String)
-    rows = rows.with_columns(provider(), kind_of_use(), effective_usd(), account)
+    rows = rows.with_columns(_provider(), _kind(), _effective_usd(), account)
     month = pl.col("period_from").dt.strftime("%Y-%m")
     rows = rows.with_columns(bill=pl.format("{}/{}/{}", "provider", "account", month))
     invoice = pl.col("invoice").cast(pl.String)
@@ -150,54 +135,44 @@ def _lines(rows: pl.DataFrame, now: datetime, *, has_invoices: bool) -> pl.DataF
         resource=pl.col("resource"),
     )
     end = pl.max_horizontal(pl.col("to_at").max(), pl.col("from_at").max().dt.offset_by("1s"))
-    lines = rows.group_by(*THING, maintain_order=True).agg(
+    lines = rows.group_by(*SAME, maintain_order=True).agg(
         pl.col("invoice").first(), pl.col("from_at").min(), to_at=end, usd=pl.col("usd").sum(), rows=pl.len()
     )
     return lines.select(LINES.names()).cast(LINES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """One kind of bill: our field → its column.  Fields with `?` may be missing."""
-
-    columns: Mapping[str, str]
-
-
-CUR = Format(
-    columns={
-        "account": "bill_payer_account_id",
-        "invoice?": "bill_invoice_id",
-        "period_from": "bill_billing_period_start_date",
-        "period_to": "bill_billing_period_end_date",
-        "from_at": "line_item_usage_start_date",
-        "to_at": "line_item_usage_end_date",
-        "usd": "line_item_unblended_cost",
-        "currency": "line_item_currency_code",
-        "address?": "line_item_resource_id",
-        "item?": "line_item_line_item_type",
-        "service": "line_item_product_code",
-        "usage": "line_item_usage_type",
-        "savings_usd?": "savings_plan_savings_plan_effective_cost",
-        "reserved_usd?": "reservation_effective_cost",
-    }
-)
-"""Names of 2.0 (AWS Data Exports, table dictionary); legacy ones (`lineItem/UnblendedCost`) differ in spelling only."""
-FOCUS = Format(
-    columns={
-        "provider": "ProviderName",
-        "account": "BillingAccountId",
-        "invoice?": "InvoiceId",
-        "period_from": "BillingPeriodStart",
-        "period_to": "BillingPeriodEnd",
-        "from_at": "ChargePeriodStart",
-        "to_at": "ChargePeriodEnd",
-        "usd": "EffectiveCost",
-        "currency": "BillingCurrency",
-        "address?": "ResourceId",
-        "service": "ServiceName",
-        "usage": "ServiceCategory",
-    }
-)
+CUR = {
+    "account": "bill_payer_account_id",
+    "invoice?": "bill_invoice_id",
+    "period_from": "bill_billing_period_start_date",
+    "period_to": "bill_billing_period_end_date",
+    "from_at": "line_item_usage_start_date",
+    "to_at": "line_item_usage_end_date",
+    "usd": "line_item_unblended_cost",
+    "currency": "line_item_currency_code",
+    "address?": "line_item_resource_id",
+    "item?": "line_item_line_item_type",
+    "service": "line_item_product_code",
+    "usage": "line_item_usage_type",
+    "savings_usd?": "savings_plan_savings_plan_effective_cost",
+    "reserved_usd?": "reservation_effective_cost",
+}
+"""Our field → its column; fields with `?` may be missing.  Names of 2.0 (AWS Data Exports, table dictionary); legacy
+ones (`lineItem/UnblendedCost`) differ in spelling only."""
+FOCUS = {
+    "provider": "ProviderName",
+    "account": "BillingAccountId",
+    "invoice?": "InvoiceId",
+    "period_from": "BillingPeriodStart",
+    "period_to": "BillingPeriodEnd",
+    "from_at": "ChargePeriodStart",
+    "to_at": "ChargePeriodEnd",
+    "usd": "EffectiveCost",
+    "currency": "BillingCurrency",
+    "address?": "ResourceId",
+    "service": "ServiceName",
+    "usage": "ServiceCategory",
+}
 TAG_COLUMNS = ("resource_tags", "tags", "Tags")
 """Columns that hold all tags of a row: JSON in CSV, a map or JSON in Parquet."""
 TAGS = ("run", "resource", "role")
@@ -214,12 +189,12 @@ KINDS = {
 OTHER_KIND = "other"
 
 
-def columns_of(there: list[str], path: Path) -> dict[str, str]:
+def _columns(there: list[str], path: Path) -> dict[str, str]:
     """Our field → the file's column.  Raises SpecError for a file that lacks one."""
-    kind = FOCUS if FOCUS.columns["period_from"] in there else CUR
+    kind = FOCUS if FOCUS["period_from"] in there else CUR
     plain = {_plain(name): name for name in there}
-    found = {field.rstrip("?"): plain.get(_plain(name)) for field, name in kind.columns.items()}
-    for field, name in kind.columns.items():
+    found = {field.rstrip("?"): plain.get(_plain(name)) for field, name in kind.items()}
+    for field, name in kind.items():
         if not field.endswith("?") and found[field] is None:
             near = get_close_matches(name, there, n=1)
             raise SpecError(
@@ -234,7 +209,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def tags_of(rows: pl.DataFrame, path: Path) -> dict[str, pl.Expr]:
+def _tags(rows: pl.DataFrame, path: Path) -> dict[str, pl.Expr]:
     """run, resource and role as the tags say: columns of their own (legacy reports), or all tags in one column."""
     found: dict[str, list[pl.Expr]] = {
         tag: [pl.col(name).cast(pl.String) for name in rows.columns if _plain(name).endswith(OUR_TAG + tag)]
@@ -265,21 +240,21 @@ def _own_tags(text: str, name: str, path: Path) -> dict[str, str]:
     return {tag: value for tag in TAGS for key, value in plain.items() if key.endswith(OUR_TAG + tag)}
 
 
-def provider() -> pl.Expr:
+def _provider() -> pl.Expr:
     """aws, gcp, azure, or the provider's own name in small letters."""
     name = pl.col("provider").str.to_lowercase()
     known = [pl.when(name.str.contains(word, literal=True)).then(pl.lit(ours)) for word, ours in PROVIDERS.items()]
     return pl.coalesce(*known, name).alias("provider")
 
 
-def kind_of_use() -> pl.Expr:
+def _kind() -> pl.Expr:
     """Kind of resource by service and usage."""
     said = pl.concat_str("service", "usage", separator=" ", ignore_nulls=True)
     known = [pl.when(said.str.contains(word, literal=True)).then(pl.lit(kind)) for word, kind in KINDS.items()]
     return pl.coalesce(*known, pl.lit(OTHER_KIND)).alias("kind")
 
 
-def effective_usd() -> pl.Expr:
+def _effective_usd() -> pl.Expr:
     """What a row really cost: usage under a savings plan or a reservation at its share of that, so the row that takes
     its list price back is 0.  As AWS defines amortized cost; FOCUS' EffectiveCost is that already."""
     item, planned = pl.col("item"), pl.col("savings_usd").is_not_null()

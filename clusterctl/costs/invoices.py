@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from sqlalchemy import select
 
-from clusterctl.costs.invoice_file import read_bill
+from clusterctl.costs.invoice_file import SAME, read_bill
 from clusterctl.costs.load import frame, read_estimates, read_lines
 from clusterctl.costs.page import MOST_LINES, NOBODY, rows_of
 from clusterctl.ledger.rows import ImportedBill, ImportedLine
@@ -59,15 +59,14 @@ def import_bills(ledger: Ledger, files: Sequence[Path], now: datetime) -> tuple[
     runs = frame(ledger, select(RUNS.c.run_id.label("run")))["run"]
     found = match_lines(lines, frame(ledger, resources), runs)
     strange = found["run"].is_null() & lines["run"].is_null()
-    keys = [name for name in LINES.names() if name not in {"from_at", "to_at", "usd", "rows", "invoice"}]
     found = found.with_columns(address=pl.when(~strange).then("address"), role=pl.when(~strange).then("role"))
-    found = found.group_by(*keys, maintain_order=True).agg(
+    found = found.group_by(*SAME, maintain_order=True).agg(
         pl.col("from_at").min(), pl.col("to_at").max(), pl.col("usd", "rows").sum(), pl.col("invoice").first()
     )
     return ledger.put_bills(
         dict(
             _stored(rows, ", ".join(file.name for file in files), now)
-            for rows in found.sort(*keys).partition_by("bill", maintain_order=True)
+            for rows in found.sort(*SAME).partition_by("bill", maintain_order=True)
         )
     )
 

@@ -94,7 +94,7 @@ def event_text(event: Event) -> str:
 
 
 def bill_text(lines: Sequence[BillLine], done: Step | None, *, columns: int = 80) -> str:
-    """Planned against actual, a line each; what nobody knows says so, with what is known of it below.
+    """Planned against actual, a line each; of what is unknown the part that is known.
 
     done: the last step; None = none was finished.
     """
@@ -105,21 +105,20 @@ def bill_text(lines: Sequence[BillLine], done: Step | None, *, columns: int = 80
     text = draw_text(heads, rows, Terminal(columns=columns, colour=False, interactive=False))
     if done is not None and done.step < done.of:
         text += f"\n{done.step} of {done.of} steps were done; the planned amounts are for all of them.\n"
-    total = next(line for line in lines if line.kind == "total")
-    if total.actual is None:
-        text += f"\nA price is not known; what has one comes to {charged_usd(total.known or 0.0)}.\n"
+    if any(line.kind == "total" and line.actual is None for line in lines):
+        text += "\nA price is not known, so the true bill is higher.\n"
     return text.rstrip("\n")
 
 
 def _bill_row(line: BillLine) -> list[str]:
     ratio = f"{line.actual / line.planned:.2f}" if line.planned and line.actual is not None else "-"
-    return [line.name, _amount(line.planned, line.unit), _amount(line.actual, line.unit), ratio]
+    return [line.name, _amount(line.planned, line.unit), _amount(line.actual, line.unit, known=line.known), ratio]
 
 
-def _amount(value: float | None, unit: str) -> str:
-    if value is None:
-        return UNKNOWN
-    return charged_usd(value) if unit == "USD" else f"{value:,.3g} {unit}"
+def _amount(value: float | None, unit: str, *, known: float | None = None) -> str:
+    if unit == "USD":
+        return charged_usd(value, known=known)
+    return UNKNOWN if value is None else f"{value:,.3g} {unit}"
 
 
 def saved_text(folder: RunFolder) -> str:

@@ -207,8 +207,8 @@ def _of_limits(state: RunState) -> Iterator[Problem]:
     ahead, up = state.forecast, f"clusterctl up {state.row.run_id}"
     near = _near_limit(ahead) if state.row.desired == "up" else ""
     if ahead.stop is not None:
-        of = f"step {ahead.stop.step} of {ahead.stop.steps}"
-        yield Problem(what=f"at this pace its limit in {ahead.stop.limit} stops it at {of}", fix=up + _raised(ahead))
+        at = f"step {ahead.stop.step} of {ahead.stop.steps} of {ahead.stop.stage}"
+        yield Problem(what=f"at this pace its limit in {ahead.stop.limit} stops it at {at}", fix=up + _raised(ahead))
     elif near:
         yield Problem(what=near, fix=up + _raised(ahead))
     if ahead.rate.unpriced and ahead.limits.hours is None:

@@ -59,7 +59,7 @@ def test_unknown_is_said_and_what_is_known_with_it(
     known = dataclasses.replace(state.forecast.spent, known_usd=Decimal("1.5"))
     more = dataclasses.replace(state, forecast=dataclasses.replace(state.forecast, spent=known))
     assert "at least $1.5000 so far" in page(more, plain(100))
-    assert "A price is not known; what has one comes to $0.0000." in bill_text(planned_against_actual(run), state.step)
+    assert "A price is not known, so the true bill is higher." in bill_text(planned_against_actual(run), state.step)
 
 
 def test_a_role_that_does_not_stay_up_is_a_problem_with_a_command(run: OpenRun) -> None:
