@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Z90 = 1.2815515655446004
 """90th percentile of the standard normal: p90 = median x exp(Z90 x sigma)."""
-QUANTILES = ("p10", "p50", "p90")
 OVERDUE_STEPS = 3.0
 OVERDUE_SECONDS = 10.0
 """A step that takes so many times its median, and so much longer, is overdue; a restart or a slow batch is not."""
@@ -148,11 +147,9 @@ def forecast(progress: Progress, spent: Usage, rate: Rate, limits: RunLimits) ->
     """
     left = [] if progress.ended else list(_left(progress, rate))
     current, since = progress.current, progress.seconds_since_step or 0.0
-    unpriced = {*spent.unpriced, *(name for stage in left for name in stage.unpriced)}
-    seconds_left = _added([stage.seconds for stage in left])
-    usd_left = _added([stage.usd for stage in left])
-    hours = {name: float(spent.hours) + getattr(seconds_left, name) / float(SECONDS_PER_HOUR) for name in QUANTILES}
-    usd = {name: spent.known_usd + Decimal(f"{getattr(usd_left, name):.9f}") for name in QUANTILES}
+    unpriced = {*spent.unpriced, *(name for rest in left for name in rest.unpriced)}
+    seconds_left = sum((rest.seconds for rest in left), np.zeros(3))
+    usd = [spent.known_usd + Decimal(f"{amount:.9f}") for amount in sum((rest.usd for rest in left), np.zeros(3))]
     median = 0.0 if current is None else step_seconds(current.step_seconds, current.seen_seconds)[0]
     seen = sum(len(stage.seen_seconds) for stage in progress.stages)
     planned = f"the plan and {seen} steps" if seen else "the plan"
@@ -162,9 +159,9 @@ def forecast(progress: Progress, spent: Usage, rate: Rate, limits: RunLimits) ->
         limits=limits,
         step=round(current.done) if current else 0,
         steps=round(current.steps) if current else 0,
-        seconds_left=seconds_left if current else None,
-        hours=Band(**hours) if current else None,
-        known_usd=UsdBand(**usd) if current or progress.ended else None,
+        seconds_left=_band(seconds_left) if current else None,
+        hours=_band(seconds_left / 3600 + float(spent.hours)) if current else None,
+        known_usd=UsdBand(p10=usd[0], p50=usd[1], p90=usd[2]) if current or progress.ended else None,
         unpriced=tuple(sorted(unpriced)),
         overdue_seconds=since if since > OVERDUE_STEPS * median + OVERDUE_SECONDS else 0.0,
         stop=_stop(left, spent, limits),
@@ -176,13 +173,13 @@ def forecast(progress: Progress, spent: Usage, rate: Rate, limits: RunLimits) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StageLeft:
-    """What a stage still needs."""
+    """What a stage still needs.  Arrays: P10, P50, P90."""
 
     stage: StageProgress
     step_seconds: float
     """Of one step, at the median."""
-    seconds: Band
-    usd: Band
+    seconds: np.ndarray
+    usd: np.ndarray
     unpriced: tuple[str, ...]
 
 
@@ -193,21 +190,14 @@ def _left(progress: Progress, rate: Rate) -> Iterator[_StageLeft]:
             continue
         if stage is progress.current and (since is not None or stage.seen_seconds):
             median, sigma = step_seconds(stage.step_seconds, stage.seen_seconds)
-            factors = (math.exp(-Z90 * sigma), 1.0, math.exp(Z90 * sigma))
-            steps = stage.steps - stage.done
-            seconds = _band(steps * median * factor - min(since or 0.0, median * factor) for factor in factors)
-            usd = _scaled(seconds, float(rate.known_usd_per_hour / SECONDS_PER_HOUR))
-            yield _StageLeft(stage=stage, step_seconds=median, seconds=seconds, usd=usd, unpriced=rate.unpriced)
+            step = median * np.exp(Z90 * sigma * np.array([-1.0, 0.0, 1.0]))
+            seconds = np.maximum((stage.steps - stage.done) * step - np.minimum(since or 0.0, step), 0.0)
+            usd, unpriced = seconds * float(rate.known_usd_per_hour) / 3600, rate.unpriced
         else:
-            share = 1.0 - stage.done / stage.steps
-            whole = _scaled(stage.hours, float(SECONDS_PER_HOUR))
-            yield _StageLeft(
-                stage=stage,
-                step_seconds=whole.p50 / stage.steps,
-                seconds=_scaled(whole, share),
-                usd=_scaled(stage.usd, share),
-                unpriced=stage.unpriced,
-            )
+            share, median = 1.0 - stage.done / stage.steps, 3600 * stage.hours.p50 / stage.steps
+            seconds, usd = (share * np.array([b.p10, b.p50, b.p90]) for b in (stage.hours, stage.usd))
+            seconds, unpriced = seconds * 3600, stage.unpriced
+        yield _StageLeft(stage=stage, step_seconds=median, seconds=seconds, usd=usd, unpriced=unpriced)
 
 
 def step_seconds(planned: Band, seen: Sequence[float]) -> tuple[float, float]:
@@ -233,15 +223,13 @@ def _stop(left: Sequence[_StageLeft], spent: Usage, limits: RunLimits) -> LimitS
         if limit is not None
     }
     for rest in left:
-        needed = {"usd": rest.usd.p50, "hours": rest.seconds.p50 / float(SECONDS_PER_HOUR)}
+        needed = {"usd": float(rest.usd[1]), "hours": float(rest.seconds[1]) / 3600}
         short = [name for name in room if needed[name] > room[name]]
         shares = {name: max(room[name], 0.0) / needed[name] if needed[name] else 0.0 for name in short}
         if shares:
             limit = min(shares, key=lambda name: shares[name])
             steps = round(rest.stage.steps)
-            missing = (
-                math.ceil((1.0 - shares[limit]) * rest.seconds.p50 / rest.step_seconds) if rest.step_seconds else 1
-            )
+            missing = math.ceil((1.0 - shares[limit]) * rest.seconds[1] / rest.step_seconds) if rest.step_seconds else 0
             step = max(steps - max(missing, 1), round(rest.stage.done))
             return LimitStop(limit=limit, stage=rest.stage.name, step=step, steps=steps)
         room = {name: room[name] - needed[name] for name in room}
@@ -259,13 +247,6 @@ def _limit_at(progress: Progress, spent: Usage, rate: Rate, limits: RunLimits) -
         return None  # beyond the calendar
 
 
-def _band(values: Iterator[float]) -> Band:
-    return Band(**dict(zip(QUANTILES, (max(value, 0.0) for value in values), strict=True)))
-
-
-def _scaled(band: Band, factor: float) -> Band:
-    return _band(getattr(band, name) * factor for name in QUANTILES)
-
-
-def _added(bands: Sequence[Band]) -> Band:
-    return _band(sum(getattr(band, name) for band in bands) for name in QUANTILES)
+def _band(amounts: np.ndarray) -> Band:
+    p10, p50, p90 = (float(amount) for amount in amounts)
+    return Band(p10=p10, p50=p50, p90=p90)
