@@ -1,7 +1,4 @@
-"""Following a run until it ends: its events and steps, the bill, and an exit code that says how it ended.
-
-The line at the bottom of the terminal while a run is followed; lines above it scroll.
-"""
+"""Follow a run until it ends: print its events and steps, then its bill, and say by an error how it ended."""
 
 from __future__ import annotations
 
@@ -17,11 +14,10 @@ from clusterctl.interrupt import Interrupt
 from clusterctl.ledger.rows import LIVE, Event, Step
 from clusterctl.runs.bill import planned_against_actual
 from clusterctl.runs.forecast import run_forecast
-from clusterctl.runs.render import METRIC_WORDS, bill_text, event_text, rate_text, saved_text, step_text
+from clusterctl.runs.render import bill_text, event_text, progress_text, rate_text, saved_text, step_text
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.status import RunState, as_data, state_of
 from clusterctl.runs.watching import ensure_watched
-from clusterctl.ui.formats import charged_usd, elapsed
 from clusterctl.ui.streams import draw, printable
 from clusterctl.ui.terminal import terminal
 
@@ -100,7 +96,6 @@ def step_data(step: Step) -> dict[str, Any]:
     return {"kind": "step", **about, "metrics": dict(step.metrics)}
 
 
-BAR_COLUMNS = 12
 CLEAR = "\r\x1b[K"
 
 
@@ -142,29 +137,3 @@ class LiveLine:
         if self.watched and self._line:
             draw(sys.stderr, f"{CLEAR}{printable(self._line)}")
             sys.stderr.flush()
-
-
-def progress_text(state: RunState, columns: int) -> str:
-    """`step 12/40 ██████░░░░  reward 0.41  pass@1 38%  $0.0006 of ~$0.0021  38 s left`, as much as fits."""
-    ahead = state.forecast
-    share = ahead.step / ahead.steps if ahead.steps else 0.0
-    bar = ("█" * round(share * BAR_COLUMNS)).ljust(BAR_COLUMNS, "░")
-    spent = charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)
-    total = f" of ~{charged_usd(ahead.usd_at_end)}" if ahead.usd_at_end is not None else ""
-    metrics = state.step.metrics if state.step else {}
-    values = [
-        f"{word} {value:.2f}" if name == "reward" else f"{word} {value:.0%}"
-        for name, word in METRIC_WORDS.items()
-        if (value := metrics.get(name)) is not None
-    ]
-    waiting = "" if state.step else f"{state.row.state}: {', '.join(state.roles) or 'nothing yet'}"
-    left = "" if state.seconds_left is None else f"{elapsed(state.seconds_left)} left"
-    if ahead.overdue_seconds:
-        left = f"no step for {elapsed(ahead.overdue_seconds)}"
-    # the rightmost that doesn't fit is left out first
-    order = [f"step {ahead.step}/{ahead.steps}", f"{spent}{total}", left, *values[:1], bar, *values[1:]]
-    shown = [f"step {ahead.step}/{ahead.steps}", bar, waiting, *values, f"{spent}{total}", left]
-    while len("  ".join(filter(None, shown))) > columns and order:
-        dropped = order.pop()
-        shown = [text for text in shown if text != dropped]
-    return "  ".join(filter(None, shown))[:columns]

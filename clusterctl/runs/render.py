@@ -25,6 +25,7 @@ METRIC_WORDS = {
     "visible_hidden_gap": "gap",
 }
 """Of a step's metrics, those that a line has room for, and what it calls them; `--json` holds all."""
+BAR_COLUMNS = 12
 
 
 def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
@@ -86,6 +87,32 @@ def metrics_text(metrics: Mapping[str, float | None]) -> str:
 def step_text(step: Step) -> str:
     """`step 12/40  reward 0.41  pass@1 38%  hidden 31%`"""
     return f"step {step.step:>{len(str(step.of))}}/{step.of}  {metrics_text(step.metrics)}"
+
+
+def progress_text(state: RunState, columns: int) -> str:
+    """`step 12/40 ██████░░░░  reward 0.41  pass@1 38%  $0.0006 of ~$0.0021  38 s left`, as much as fits."""
+    ahead = state.forecast
+    share = ahead.step / ahead.steps if ahead.steps else 0.0
+    bar = ("█" * round(share * BAR_COLUMNS)).ljust(BAR_COLUMNS, "░")
+    spent = charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)
+    total = f" of ~{charged_usd(ahead.usd_at_end)}" if ahead.usd_at_end is not None else ""
+    metrics = state.step.metrics if state.step else {}
+    values = [
+        f"{word} {value:.2f}" if name == "reward" else f"{word} {value:.0%}"
+        for name, word in METRIC_WORDS.items()
+        if (value := metrics.get(name)) is not None
+    ]
+    waiting = "" if state.step else f"{state.row.state}: {', '.join(state.roles) or 'nothing yet'}"
+    left = "" if state.seconds_left is None else f"{elapsed(state.seconds_left)} left"
+    if ahead.overdue_seconds:
+        left = f"no step for {elapsed(ahead.overdue_seconds)}"
+    # the rightmost that doesn't fit is left out first
+    order = [f"step {ahead.step}/{ahead.steps}", f"{spent}{total}", left, *values[:1], bar, *values[1:]]
+    shown = [f"step {ahead.step}/{ahead.steps}", bar, waiting, *values, f"{spent}{total}", left]
+    while len("  ".join(filter(None, shown))) > columns and order:
+        dropped = order.pop()
+        shown = [text for text in shown if text != dropped]
+    return "  ".join(filter(None, shown))[:columns]
 
 
 def event_text(event: Event) -> str:

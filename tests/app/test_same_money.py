@@ -18,8 +18,8 @@ from clusterctl.commands import status as status_command
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Intent
 from clusterctl.plan_service import Planner, open_source
-from clusterctl.runs.follow import progress_text
 from clusterctl.runs.metrics import run_metrics
+from clusterctl.runs.render import progress_text
 from clusterctl.runs.run import open_run
 from clusterctl.runs.status import state_of
 from clusterctl.runs.up import decide, prepare

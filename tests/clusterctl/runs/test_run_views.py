@@ -17,8 +17,7 @@ from run_world import UNPRICED, kill_role, opened, stand_in_jobs, watch
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs.bill import planned_against_actual
-from clusterctl.runs.follow import progress_text
-from clusterctl.runs.render import bill_text, page, table
+from clusterctl.runs.render import bill_text, page, progress_text, table
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.status import as_data, state_of
 from clusterctl.runs.time_options import moment
