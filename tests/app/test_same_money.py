@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusterctl.runs.clock import SteadyClock
 from dashboard_pages import OpenPage, figures
 
 from clusterctl.cli import main
+from clusterctl.clock import SteadyClock
 from clusterctl.commands import cost as cost_command
 from clusterctl.commands import status as status_command
 from clusterctl.ledger import open_ledger
@@ -23,6 +23,7 @@ from clusterctl.runs.render import progress_text
 from clusterctl.runs.run import open_run
 from clusterctl.runs.status import state_of
 from clusterctl.runs.up import decide, prepare
+from clusterctl.runs.watching import Watched
 from clusterctl.telemetry.exposition import samples
 from planners.runs.limits import RunLimits
 
@@ -46,7 +47,7 @@ def run_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         return open_ledger(*given, now=lambda: NOW)
 
     monkeypatch.setattr(cost_command, "open_ledger", open_now)
-    monkeypatch.setattr(status_command, "ensure_supervisor", lambda *_: False)
+    monkeypatch.setattr(status_command, "ensure_watched", lambda *_: Watched.YES)
     monkeypatch.setattr(SteadyClock, "now", lambda _: NOW)
     monkeypatch.setattr("app.data.now_of", lambda _: NOW)
     (home / "spec.yaml").write_text(SPEC, encoding="utf-8")
