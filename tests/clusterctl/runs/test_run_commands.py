@@ -174,10 +174,11 @@ def test_old_prices(clusterctl: Run, home: Path, tmp_path: Path) -> None:
 
     assert clusterctl("plan", "run.yaml", "--out", "plan.json").returncode == 0
     plan = read_plan(tmp_path / "plan.json")
-    age = plan.prices.model_copy(update={"oldest": date(2020, 1, 1), "age_days": 1})
+    age = plan.prices.model_copy(update={"oldest": date(2020, 1, 1), "age_days": 1, "oldest_line": "boot disks"})
     old = with_id(plan.model_copy(update={"prices": age}))
     (tmp_path / "plan.json").write_text(plan_text(old), "utf-8")
     refused = clusterctl("up", "plan.json", "--yes")
+    assert "the price of boot disks is" in refused.stderr
     assert (refused.returncode, "days old" in refused.stderr, "--allow-old-prices" in refused.stderr) == (4, True, True)
     assert clusterctl("up", "plan.json", "--yes", "--allow-old-prices").returncode == 0
 

@@ -117,11 +117,11 @@ def test_covered_and_uncovered_stages_say_so() -> None:
     assert plan(API_ROLLOUT).stages[0].calibrated.cases == 0
 
 
-# ---- movers
+# ---- sensitivity
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=KINDS)
-def test_movers_are_sorted_by_swing_and_all_move(stage: dict[str, Any]) -> None:
+def test_inputs_are_sorted_by_swing_and_all_move_the_result(stage: dict[str, Any]) -> None:
     made = plan(stage, SFT | {"name": "later"})
     swings = [abs(row.usd_high - row.usd_low) for row in made.sensitivity]
     assert swings == sorted(swings, reverse=True)
