@@ -28,8 +28,6 @@ GRACE_SECONDS = 30.0
 """From TERM, at the deadline, to KILL: as when a supervisor ends a role."""
 UNWATCHED_SECONDS = 60.0
 """Without a beat of the supervisor: it is dead or hangs, and another is started, which looks first."""
-SUPERVISOR_ONLY = ("CLUSTERCTL_LEDGER", "PG")
-"""Beginnings of variables that a supervisor needs and a role must not have: they may hold a password."""
 SET_NAME, SET_PARENT_DEATH_SIGNAL = 15, 1
 
 
@@ -71,7 +69,6 @@ def uptime() -> float:
 
 def start(command: list[str], lock: socket.socket) -> int:
     """The command as our child, in our session; it keeps the lock and dies with us."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(SUPERVISOR_ONLY)}
     libc, me = ctypes.CDLL(None), os.getpid()
     child = os.fork()
     if child == 0:
@@ -81,14 +78,14 @@ def start(command: list[str], lock: socket.socket) -> int:
                 os._exit(1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.set_inheritable(lock.fileno(), True)
-            os.execvpe(command[0], command, environment)  # noqa: S606 - no shell, arguments as a list
+            os.execvp(command[0], command)  # noqa: S606 - no shell, arguments as a list
         except OSError as error:
             os.write(2, f"error: {command[0]} can't be started: {error.strerror}\n".encode())
         os._exit(127)
     return child
 
 
-def hold(child: int, lease: Lease, supervisor: list[str]) -> int:
+def hold(child: int, lease: Lease, supervisor: list[str], secrets: dict[str, str]) -> int:
     """Watches the command until it has ended; its exit code."""
     asked_at: float | None = None
     helper = 0
@@ -108,16 +105,16 @@ def hold(child: int, lease: Lease, supervisor: list[str]) -> int:
             helper = 0
         if not helper and supervisor and now - lease.watched > UNWATCHED_SECONDS:
             lease.watched = now
-            helper = _spawn(supervisor)
+            helper = _spawn(supervisor, secrets)
         time.sleep(POLL_SECONDS)
 
 
-def _spawn(command: list[str]) -> int:
+def _spawn(command: list[str], secrets: dict[str, str]) -> int:
     """The supervisor, in a session of its own: it outlives us."""
     child = os.fork()
     if child == 0:
         os.setsid()
-        environment = dict(os.environ, CLUSTERCTL_ROLE="supervisor")
+        environment = os.environ | secrets | {"CLUSTERCTL_ROLE": "supervisor"}
         environment.pop("CLUSTERCTL_RESOURCE", None)
         with contextlib.suppress(OSError):
             os.execvpe(command[0], command, environment)  # noqa: S606 - no shell, arguments as a list
@@ -125,8 +122,19 @@ def _spawn(command: list[str]) -> int:
     return child
 
 
+def read_secrets() -> dict[str, str]:
+    """What a supervisor needs to reach the ledger, from standard input: it may be a password, so no role has it, nor
+    this process in its environment."""
+    content = b""
+    while piece := os.read(0, 65536):
+        content += piece
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    return {str(name): str(value) for name, value in json.loads(content or b"{}").items()}
+
+
 def main() -> int:
     """Takes the lock and holds the role."""
+    secrets = read_secrets()
     name, lease_path, *rest = sys.argv[1:]
     supervisor, command = rest[1 : rest.index("--", 1)], rest[rest.index("--", 1) + 1 :]
     lock = take_lock(name)
@@ -136,7 +144,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the whole session gets it: the command ends, and we with it
     child = start(command, lock)
     ctypes.CDLL(None).prctl(SET_NAME, NAME)
-    return hold(child, Lease(lease_path), supervisor)
+    return hold(child, Lease(lease_path), supervisor, secrets)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ remote."""
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -118,11 +119,12 @@ class LocalTarget:
             if process.leads and process.tags.get(RESOURCE_TAG) == change.resource_id:
                 return process.address
         environment = environment_of(run, self.store, change.role, change.resource_id)
-        environment |= supervisor_environment() | dict(job.environment)
+        environment |= dict(job.environment)
         command = [sys.executable, "-S", str(HOLDER), self._lock(run, change.role), str(run.folder / "lease.json")]
         command += ["--", *supervisor_command(self.store, run.run_id), "--", *job.command]
         log = log_or_nothing(log_file(run.folder, change.role))
-        return address_of(spawn(command, folder=run.folder, environment=environment, log=log))
+        told = json.dumps(supervisor_environment()).encode()
+        return address_of(spawn(command, folder=run.folder, environment=environment, log=log, told=told))
 
     def stop(self, run: RunRef, change: Change, *, force: bool) -> None:
         """TERM to the whole session; force: KILL, and whatever else of the instance is left."""

@@ -56,9 +56,10 @@ _started: list[subprocess.Popen[bytes]] = []
 """Our own children: they must be reaped, or they stay as zombies while we live."""
 
 
-def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], log: Path) -> int:
+def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], log: Path, told: bytes = b"") -> int:
     """Starts a command in a session of its own, its output in `log`; returns its pid.  It outlives this process.
 
+    told: what it reads from standard input, which nobody else can read.
     Raises ClusterctlError where the disk is full or there may be no further process.
     """
     try:
@@ -67,12 +68,15 @@ def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], 
                 list(command),
                 cwd=folder,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if told else subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 close_fds=True,
             )
+        if child.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), child.stdin as pipe:  # it is dead already
+                pipe.write(told)
     except OSError as error:
         raise ClusterctlError(f"{log.stem} can't be started: {error.strerror} ({error.filename or log})") from error
     _started.append(child)
