@@ -1,4 +1,4 @@
-"""The loop: the policy writes programs, the sandbox judges them, GRPO updates the policy; marks, log and result."""
+"""The loop: the policy writes programs, the sandbox judges them, GRPO updates the policy; reports, log and result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from examples.quickstart.grpo import Adam, learn
 from examples.quickstart.judge import reward
 from examples.quickstart.policy import Vocabulary, new_parameters, write_programs
 from examples.quickstart.problems import PROBLEMS, Problem
-from examples.quickstart.report import Phases, mark_of, measure, readable, samples_of, say, write_result, write_samples
+from examples.quickstart.report import (
+    Phases,
+    measure,
+    readable,
+    report_of,
+    samples_of,
+    say,
+    write_result,
+    write_samples,
+)
 from examples.quickstart.run_state import CHECKPOINT, RunState, last_state
 
 if TYPE_CHECKING:
@@ -51,17 +60,17 @@ async def run(run_dir: Path, sandbox: SandboxClient, settings: Settings, steps: 
         state = RunState(settings=asdict(settings), parameters=new_parameters(_VOCABULARY, rng), adam=Adam())
         state.save(run_dir)
     while state.steps_done < steps:
-        mark = await one_step(state, sandbox, settings, steps)
+        report = await one_step(state, sandbox, settings, steps)
         state.save(run_dir)
-        write_samples(run_dir, mark["samples"])
-        say(readable(mark))
+        write_samples(run_dir, report["samples"])
+        say(readable(report))
     programs, _ = write_programs(state.parameters, _VOCABULARY, PROBLEMS, None)
     verdicts = await sandbox.judge(PROBLEMS, programs)
     write_result(run_dir, state.settings, zip(PROBLEMS, programs, verdicts, strict=True))
 
 
 async def one_step(state: RunState, sandbox: SandboxClient, settings: Settings, steps: int) -> dict[str, Any]:
-    """One RL step: its mark, with the first program for each problem as `samples`.  Changes `state` only after its
+    """One RL step: its report, with the first program for each problem as `samples`.  Changes `state` only after its
     last wait, so that an abandoned step leaves nothing behind."""
     phases = Phases("generate")
     problems = [p for p in problems_of_step(settings, state.steps_done) for _ in range(settings.samples)]
@@ -73,6 +82,6 @@ async def one_step(state: RunState, sandbox: SandboxClient, settings: Settings, 
     rewards = np.array([reward(verdict.visible) for verdict in verdicts]).reshape(-1, settings.samples)
     entropy = learn(state.parameters, state.adam, choices, rewards)
     state.steps_done += 1
-    mark = mark_of(state.steps_done, steps, phases.end(), measure(verdicts) | {"entropy_nats": entropy})
-    state.last_mark = json.dumps(mark)
-    return mark | {"samples": samples_of(state.steps_done, problems, programs, every=settings.samples)}
+    report = report_of(state.steps_done, steps, phases.end(), measure(verdicts) | {"entropy_nats": entropy})
+    state.last_report = json.dumps(report)
+    return report | {"samples": samples_of(state.steps_done, problems, programs, every=settings.samples)}

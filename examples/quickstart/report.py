@@ -1,4 +1,4 @@
-"""What a loop says: the metrics and the mark of a step, its line in the log, the result of the run."""
+"""What a loop says: the metrics and the report of a step, its line in the log, the result of the run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from examples.quickstart.judge import Verdict, reward
 from examples.quickstart.problems import Problem
 
 STAGE = "rlcef"
-MARKS = "reports.jsonl"
+REPORTS = "reports.jsonl"
 """In the run's folder: a line per step."""
 ENDS = 5
 """Steps at the start and at the end over which the result takes means."""
@@ -62,7 +62,7 @@ class Phases:
         return self._seconds
 
 
-def mark_of(step: int, steps: int, phases: dict[str, float], metrics: dict[str, float]) -> dict[str, Any]:
+def report_of(step: int, steps: int, phases: dict[str, float], metrics: dict[str, float]) -> dict[str, Any]:
     """What a step leaves for its supervisor; `phases` in seconds."""
     at = datetime.now(tz=UTC).isoformat()
     return {"at": at, "stage": STAGE, "step": step, "of": steps, "phases": phases, "metrics": metrics}
@@ -86,11 +86,11 @@ def measure(verdicts: Sequence[Verdict]) -> dict[str, float]:
     }
 
 
-def readable(mark: dict[str, Any]) -> str:
-    """A mark as a line of the log."""
-    m, seconds = mark["metrics"], mark["phases"]
+def readable(report: dict[str, Any]) -> str:
+    """A report as a line of the log."""
+    m, seconds = report["metrics"], report["phases"]
     return (
-        f"step {mark['step']:>3}/{mark['of']}  reward {m['reward']:5.2f}  pass@1 {m['pass_at_1_visible']:4.0%} "
+        f"step {report['step']:>3}/{report['of']}  reward {m['reward']:5.2f}  pass@1 {m['pass_at_1_visible']:4.0%} "
         f"hidden {m['pass_at_1_hidden']:4.0%}  not compiled {m['not_compiled_share']:3.0%} "
         f"error {m['error_share']:3.0%} time limit {m['time_limit_share']:3.0%}  "
         f"entropy {m['entropy_nats']:.2f}  {sum(seconds.values()):.1f} s"
@@ -110,20 +110,20 @@ def write_samples(run_dir: Path, samples: Sequence[dict[str, Any]]) -> None:
 
 def write_result(run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[Problem, str, Verdict]]) -> None:
     """Means of the first and last steps, seconds by phase, and `final`: what the policy now writes for each problem."""
-    lines = (run_dir / MARKS).read_text("utf-8", "replace").splitlines()
-    marks = [json.loads(line) for line in lines if '"phases"' in line]  # others report costs
+    lines = (run_dir / REPORTS).read_text("utf-8", "replace").splitlines()
+    reports = [json.loads(line) for line in lines if '"phases"' in line]  # others report costs
 
     def means(part: list[dict[str, Any]], key: str) -> dict[str, float]:
-        return {name: float(np.mean([mark[key][name] for mark in part])) for name in marks[0][key]}
+        return {name: float(np.mean([report[key][name] for report in part])) for name in reports[0][key]}
 
-    first, last = means(marks[:ENDS], "metrics"), means(marks[-ENDS:], "metrics")
+    first, last = means(reports[:ENDS], "metrics"), means(reports[-ENDS:], "metrics")
     result = {
         "stage": STAGE,
-        "steps": len(marks),
+        "steps": len(reports),
         "settings": settings,
         "first": first,
         "last": last,
-        "seconds_per_step": means(marks, "phases"),
+        "seconds_per_step": means(reports, "phases"),
         "problems": [
             {
                 "name": problem.name,

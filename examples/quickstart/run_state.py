@@ -1,4 +1,4 @@
-"""What survives a kill: a checkpoint after every step, and one mark per step, each written exactly once."""
+"""What survives a kill: a checkpoint after every step, and one report per step, each written exactly once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from clusterctl.errors import StateError
 from clusterctl.specfile.write import write_atomic
 from examples.quickstart.grpo import Adam
-from examples.quickstart.report import MARKS, append_line, say
+from examples.quickstart.report import REPORTS, append_line, say
 
 if TYPE_CHECKING:
     from examples.quickstart.policy import Parameters
@@ -32,7 +32,7 @@ class Progress:
     settings: dict[str, Any]
     """What must be the same when the run goes on."""
     steps_done: int = 0
-    last_mark: str = ""
+    last_report: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,11 +43,11 @@ class RunState(Progress):
     adam: Adam
 
     def save(self, run_dir: Path) -> None:
-        """The checkpoint first, then the mark: whatever is marked is in the checkpoint."""
+        """The checkpoint first, then the report: whatever is reported is in the checkpoint."""
         about = {
             "settings": self.settings,
             "steps_done": self.steps_done,
-            "last_mark": self.last_mark,
+            "last_report": self.last_report,
             "updates": self.adam.updates,
         }
         arrays: dict[str, Any] = {
@@ -58,8 +58,8 @@ class RunState(Progress):
         stream = io.BytesIO()
         np.savez(stream, about=np.array(json.dumps(about)), **arrays)
         write_atomic(run_dir / CHECKPOINT, stream.getvalue())
-        if self.last_mark:
-            append_line(run_dir / MARKS, self.last_mark)
+        if self.last_report:
+            append_line(run_dir / REPORTS, self.last_report)
 
     @classmethod
     def load(cls, file: Path) -> Self:
@@ -79,15 +79,15 @@ State = TypeVar("State", bound=Progress)
 
 
 def last_state(file: Path, load: Callable[[Path], State], settings: dict[str, Any]) -> State | None:
-    """The state that the checkpoint `file` holds, the marks beside it completed; None where there is none.
+    """The state that the checkpoint `file` holds, the reports beside it completed; None where there is none.
 
-    Raises StateError where it belongs to another run, can't be read, or is gone although there are marks.
+    Raises StateError where it belongs to another run, can't be read, or is gone although there are reports.
     """
-    marks = file.with_name(MARKS)
-    content = marks.read_bytes() if marks.exists() else b""
+    reports = file.with_name(REPORTS)
+    content = reports.read_bytes() if reports.exists() else b""
     if not file.exists():
         if b'"step"' in content:
-            raise StateError(f"{marks} has steps, but {file.name} is gone", hint="start again in a new folder")
+            raise StateError(f"{reports} has steps, but {file.name} is gone", hint="start again in a new folder")
         return None
     try:
         state = load(file)
@@ -100,8 +100,8 @@ def last_state(file: Path, load: Callable[[Path], State], settings: dict[str, An
         )
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
-        os.truncate(marks, len(whole))  # in place: other processes of the run append their costs
-    if state.last_mark and f"{state.last_mark}\n".encode() not in whole:
-        append_line(marks, state.last_mark)
+        os.truncate(reports, len(whole))  # in place: other processes of the run append their costs
+    if state.last_report and f"{state.last_report}\n".encode() not in whole:
+        append_line(reports, state.last_report)
     say(f"goes on after step {state.steps_done}")
     return state

@@ -1,6 +1,6 @@
 """The same loop by TRL's GRPOTrainer on a tiny Llama, on CPU; needs the extra `train`.
 
-TRL saves a checkpoint after every step; a small file beside them says which is the last whole one, and holds its mark.
+TRL saves a checkpoint after every step; a small file beside them says which is the last whole one, with its report.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from examples.quickstart.judge import Verdict, reward
 from examples.quickstart.loop import Settings, problems_of_step
 from examples.quickstart.problems import PROBLEMS, Problem
 from examples.quickstart.report import (
-    MARKS,
+    REPORTS,
     Phases,
     append_line,
-    mark_of,
     measure,
     readable,
+    report_of,
     samples_of,
     say,
     write_result,
@@ -49,7 +49,7 @@ ENVIRONMENT = {
 
 @dataclass(slots=True, kw_only=True)
 class Loop:
-    """What happens around TRL: phases are timed, programs judged, and a step is marked once it is saved."""
+    """What happens around TRL: phases are timed, programs judged, and a step is reported once it is saved."""
 
     run_dir: Path
     judge: Judge
@@ -76,13 +76,13 @@ class Loop:
         return [reward(verdict.visible) for verdict in verdicts]
 
     def saved(self, step: int, entropy_nats: float) -> None:
-        """TRL's checkpoint of the step is whole: say so, then mark it."""
-        mark = mark_of(step, self.steps, self.phases.end(), self.metrics | {"entropy_nats": entropy_nats})
-        now = Progress(settings=asdict(self.settings), steps_done=step, last_mark=json.dumps(mark))
+        """TRL's checkpoint of the step is whole: say so, then report it."""
+        report = report_of(step, self.steps, self.phases.end(), self.metrics | {"entropy_nats": entropy_nats})
+        now = Progress(settings=asdict(self.settings), steps_done=step, last_report=json.dumps(report))
         write_atomic(self.run_dir / CHECKPOINT, json.dumps(asdict(now)))
-        append_line(self.run_dir / MARKS, now.last_mark)
+        append_line(self.run_dir / REPORTS, now.last_report)
         write_samples(self.run_dir, samples_of(step, *self.written, every=self.settings.samples))
-        say(readable(mark))
+        say(readable(report))
 
 
 def load_progress(file: Path) -> Progress:

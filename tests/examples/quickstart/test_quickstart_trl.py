@@ -14,13 +14,11 @@ from clusterctl.errors import ClusterctlError, StateError
 from clusterctl.jobs import quickstart
 from clusterctl.paths import bundle_root
 from clusterctl.plan_service import Planner, open_source
-from clusterctl.runs.folder import RunFolder
 from examples.quickstart.loop import Settings
 from examples.quickstart.problems import PROBLEMS
 from examples.quickstart.run_state import Progress, last_state
 from examples.quickstart.tiny_llama import prompt_of
 from examples.quickstart.trl_loop import CHECKPOINT, Loop, load_progress
-from planners.spec.run import RunSpec
 
 TEMPLATE = bundle_root() / "templates" / "specs" / "quickstart-trl.yaml"
 SETTINGS = Settings(prompts=2, samples=2, seed=0)
@@ -71,14 +69,14 @@ def test_packages_that_are_missing_are_named_before_anything_starts(
     plan = Planner(now=datetime.now(tz=UTC)).plan(open_source(str(TEMPLATE)))
     monkeypatch.setattr(quickstart, "find_spec", lambda package: None if package in absent else object())
     if said is None:
-        quickstart.check_packages(plan)
+        quickstart.check_quickstart(plan)
         return
     with pytest.raises(ClusterctlError, match=f"missing: {said}$") as caught:
-        quickstart.check_packages(plan)
+        quickstart.check_quickstart(plan)
     assert caught.value.hint == "pip install 'clusterctl[train]'"
 
 
 def test_the_trainer_of_the_template_is_told_to_use_trl(tmp_path: Path) -> None:
     plan = Planner(now=datetime.now(tz=UTC)).plan(open_source(str(TEMPLATE)))
-    trainer = quickstart.local_jobs(RunSpec.model_validate(plan.spec), RunFolder(tmp_path))["trainer"]
+    trainer = quickstart.quickstart_jobs(plan, tmp_path, store=tmp_path, port=None)["trainer"]
     assert "--trl" in trainer.command
