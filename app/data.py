@@ -7,7 +7,6 @@ are kept, and not for long.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -23,12 +22,11 @@ from clusterctl.catalog.models import load_calibration
 from clusterctl.catalog.price_book import load_book
 from clusterctl.costs.load import read_charges
 from clusterctl.dashboard.sample import END, START, ensure_sample
-from clusterctl.errors import StateError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
+from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.alerts import run_alerts
-from clusterctl.specfile.plan_file import parse_plan
 from clusterctl.store import open_source
 from clusterctl.targets import targets
 from clusterctl.ui.formats import count
@@ -188,12 +186,7 @@ def _newest(data: Data) -> Run | None:
 @st.cache_resource(show_spinner=False, max_entries=50)
 def plan(data: Data, plan_id: str) -> Plan:
     """The plan of a run.  Raises SpecError or StateError."""
-    stored = ledger(data).get_plan(plan_id)
-    try:
-        content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
-    except (ValueError, TypeError):
-        raise StateError(f"the plan {plan_id} in the ledger is damaged") from None
-    return parse_plan(json.dumps(content), name=f"the plan {plan_id} in the ledger")
+    return stored_plan(ledger(data), plan_id, name=f"the plan {plan_id}")
 
 
 def plan_of(view: View) -> Plan | None:

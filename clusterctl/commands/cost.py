@@ -113,14 +113,12 @@ def _page(ledger: Ledger, row: Run | None, by: list[str], since: datetime | None
 
 def _plan(ledger: Ledger, row: Run) -> Plan | None:
     """The run's plan as the ledger keeps it; None for a run without one, or with one of another version."""
-    from clusterctl.specfile.plan_file import parse_plan
+    from clusterctl.ledger.stored_plan import stored_plan
 
     if row.plan_id is None:
         return None
-    stored = ledger.get_plan(row.plan_id)
-    content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
     try:
-        return parse_plan(json.dumps(content), name=f"the plan of {row.run_id}")
+        return stored_plan(ledger, row.plan_id, name=f"the plan of {row.run_id}")
     except ClusterctlError as error:
         typer.echo(f"warning: without the plan: {error.message}", err=True)
         return None

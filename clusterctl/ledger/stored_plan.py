@@ -10,14 +10,19 @@ from clusterctl.specfile.plan_file import parse_plan
 
 if TYPE_CHECKING:
     from clusterctl.ledger.ledger import Ledger
-    from clusterctl.ledger.rows import Run
     from planners.plan.value import Plan
 
 
-def stored_plan(ledger: Ledger, run: Run) -> Plan:
-    """The plan that the run is of.  Raises StateError for a run without one, or with one of another version."""
-    if run.plan_id is None:
-        raise StateError(f"{run.run_id} has no plan")
-    stored = ledger.get_plan(run.plan_id)
-    content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
-    return parse_plan(json.dumps(content), name=f"the plan of {run.run_id} in the ledger")
+def stored_plan(ledger: Ledger, plan_id: str | None, *, name: str) -> Plan:
+    """The plan with this id, which messages call `name`.
+
+    Raises SpecError for an unknown one; StateError where there is none, or one that is damaged or of another version.
+    """
+    if plan_id is None:
+        raise StateError(f"{name}: there is none")
+    stored = ledger.get_plan(plan_id)
+    try:
+        content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
+    except (ValueError, TypeError):
+        raise StateError(f"{name} in the ledger is damaged") from None
+    return parse_plan(json.dumps(content), name=f"{name} in the ledger")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from clusterctl.errors import SpecError
+from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.ledger.rows import FactorRow, Run, RunState
+from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.ui.terminal import progress
 from planners.learn.fit import Observation, fit
 from planners.learn.observe import Unused, observe
-from planners.plan.value import SCHEMA, Plan
+from planners.plan.value import Plan
 from planners.workload.factors import Factors
 
 if TYPE_CHECKING:
@@ -59,18 +57,10 @@ def _why(unused: Sequence[Unused]) -> str:
 
 def _plan(ledger: Ledger, run: Run) -> Plan | str:
     """The plan of a run, or why there is none."""
-    if run.plan_id is None:
-        return "it has no plan"
     try:
-        stored = ledger.get_plan(run.plan_id)
-    except SpecError as error:
+        return stored_plan(ledger, run.plan_id, name="its plan")
+    except ClusterctlError as error:
         return error.message
-    if stored.schema != SCHEMA:
-        return f"its plan is {stored.schema}, this clusterctl reads {SCHEMA}"
-    try:
-        return Plan.model_validate({"created_at": stored.created_at} | json.loads(stored.content))
-    except (ValidationError, ValueError):
-        return "its plan can't be read"
 
 
 def _seconds(ledger: Ledger, run_id: str) -> Mapping[tuple[str, str], Sequence[float]]:

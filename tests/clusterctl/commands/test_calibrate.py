@@ -122,7 +122,7 @@ def test_what_an_input_moves_keeps_what_runs_taught(call: Call, ledger: Ledger) 
     ran(ledger, call, "slow", times=3.0)
     call("calibrate", "--apply")
     plan = json.loads(call("plan", SPEC, "--json").out)
-    (moved,) = [row for row in plan["movers"] if row["input"] == "rlcef.sandbox.seconds.mean"]
+    (moved,) = [row for row in plan["sensitivity"] if row["input"] == "rlcef.sandbox.seconds.mean"]
     assert moved["hours_low"] < plan["hours"]["p50"] < moved["hours_high"]
 
 
