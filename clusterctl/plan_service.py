@@ -23,7 +23,7 @@ from clusterctl.catalog.price_book import load_book
 from clusterctl.errors import Infeasible, PriceError, SpecError, StateError
 from clusterctl.ledger import ledger_url, open_ledger
 from clusterctl.ledger.rows import FactorRow
-from clusterctl.sandbox.measured import starts_here
+from clusterctl.sandbox.start_profile import starts_here
 from clusterctl.specfile.plan_file import MAX_BYTES, looks_like_plan, parse_plan
 from clusterctl.specfile.spec_file import check_spec
 from clusterctl.specfile.yaml_file import MAX_BYTES as MAX_SPEC_BYTES

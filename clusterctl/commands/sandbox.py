@@ -69,12 +69,12 @@ def run(
     as_json: Annotated[bool, Option("--json", help="Print verdict and output as JSON.")] = False,
 ) -> None:
     """Run one program; exit with its exit code, 124 after the time limit, 137 after the memory limit."""
-    from clusterctl.sandbox.run import run_program
-    from clusterctl.sandbox.verdict import Policy, Request, Status
+    from clusterctl.sandbox.program import run_program
+    from clusterctl.sandbox.verdict import Policy, ProgramRequest, Status
 
     code = (sys.stdin.buffer.read() if file == "-" else _read(Path(file))).decode(errors="surrogateescape")
     given = b"" if stdin is None else _read(stdin)
-    request = Request(language=_language(language, file), code=code, stdin=given, run_seconds=time_limit)
+    request = ProgramRequest(language=_language(language, file), code=code, stdin=given, run_seconds=time_limit)
     isolation = _isolation(unsafe_no_sandbox)
     verdict = run_program(request, Policy(memory_mib=memory_mib, max_seconds=max(time_limit, 60.0)), isolation)
     if verdict.status is Status.SANDBOX_ERROR:

@@ -12,7 +12,7 @@ from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.jobs import Job
 from clusterctl.paths import bundle_root
 from clusterctl.telemetry import PHASES_VARIABLE, REPORTS_VARIABLE
-from clusterctl.telemetry.phases import socket_path
+from clusterctl.telemetry.phase_socket import socket_path
 from clusterctl.telemetry.settings import Settings, installed, written_store
 from planners.plan.value import Plan
 from planners.spec.profiles import sandbox_need

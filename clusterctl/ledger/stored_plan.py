@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from planners.plan.value import Plan
 
 
-def stored_plan(ledger: Ledger, plan_id: str | None, *, name: str) -> Plan:
+def stored_plan(ledger: Ledger, plan_id: str, *, name: str) -> Plan:
     """The plan with this id, which messages call `name`.
 
-    Raises SpecError for an unknown one; StateError where there is none, or one that is damaged or of another version.
+    Raises SpecError for an unknown one; StateError for one that is damaged or of another version.
     """
-    if plan_id is None:
-        raise StateError(f"{name}: there is none")
     stored = ledger.get_plan(plan_id)
     try:
         content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}

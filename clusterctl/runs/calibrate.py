@@ -57,6 +57,8 @@ def _why(unused: Sequence[Unused]) -> str:
 
 def _plan(ledger: Ledger, run: Run) -> Plan | str:
     """The plan of a run, or why there is none."""
+    if run.plan_id is None:
+        return "it has no plan"
     try:
         return stored_plan(ledger, run.plan_id, name="its plan")
     except ClusterctlError as error:

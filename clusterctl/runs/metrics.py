@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import write_to_textfile
 
-from clusterctl.telemetry.exposition import About, Families, Page, add_sample
+from clusterctl.telemetry.exposition import About, Families, MetricsPage, add_sample
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -40,7 +40,7 @@ class RunMetrics:
         """Write when it is time; a file that can't be written is no reason to end a run."""
         if time.monotonic() - self._written > WRITE_SECONDS:
             self._written = time.monotonic()
-            page = Page(run_metrics(self._run, datetime.now(tz=UTC)))
+            page = MetricsPage(run_metrics(self._run, datetime.now(tz=UTC)))
             with contextlib.suppress(OSError):
                 write_to_textfile(str(self._run.folder.metrics), page)
 

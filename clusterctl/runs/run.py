@@ -147,7 +147,7 @@ def open_run(ledger: Ledger, store: Path, run_id: str) -> OpenRun:
     Raises SpecError for an unknown one, StateError when its plan can't be read.
     """
     row, folder = ledger.get_run(run_id), RunFolder(store / "runs" / run_id)
-    plan, clock = stored_plan(ledger, row.plan_id, name=f"the plan of {row.run_id}"), SteadyClock(last_beat(row))
+    plan, clock = stored_plan(ledger, row.plan_id or "", name=f"the plan of {row.run_id}"), SteadyClock(last_beat(row))
     ref = RunRef(run_id=run_id, plan=plan, folder=folder.path, tags=_tags(row, clock.now()))
     return OpenRun(
         run_id=run_id,

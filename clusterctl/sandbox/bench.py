@@ -19,8 +19,8 @@ from clusterctl.sandbox.commands import Task
 from clusterctl.sandbox.isolation import BUBBLEWRAP, Isolation
 from clusterctl.sandbox.languages import toolchain
 from clusterctl.sandbox.leftovers import left_by
-from clusterctl.sandbox.measured import SandboxProfile, this_machine, write_profile
 from clusterctl.sandbox.process import run_phase
+from clusterctl.sandbox.start_profile import SandboxProfile, this_machine, write_profile
 from clusterctl.sandbox.verdict import Policy
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import Column, draw_text, right

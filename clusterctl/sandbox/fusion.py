@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, NonNegativeFloat
 
 from clusterctl.errors import SpecError
-from clusterctl.sandbox.verdict import Phase, Request, Status, Verdict
+from clusterctl.sandbox.verdict import PhaseResult, ProgramRequest, Status, Verdict
 
 _LIMITS = {
     Status.MEMORY_LIMIT: (137, "\nsandbox: killed, over its memory limit\n"),
@@ -33,7 +33,7 @@ class RunCodeRequest(BaseModel):
     """Path → content in base64; null is left out."""
     fetch_files: list[str] = []
 
-    def request(self) -> Request:
+    def request(self) -> ProgramRequest:
         """The same in our words.  Raises SpecError for what is no base64, or no path inside the working folder."""
         try:
             files = {
@@ -41,7 +41,7 @@ class RunCodeRequest(BaseModel):
             }
         except binascii.Error as error:
             raise SpecError(f"a file's content is not base64: {error}") from error
-        return Request(
+        return ProgramRequest(
             language=self.language,
             code=self.code,
             stdin=(self.stdin or "").encode(errors="surrogatepass"),
@@ -67,7 +67,7 @@ def response(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _command(phase: Phase | None) -> dict[str, Any] | None:
+def _command(phase: PhaseResult | None) -> dict[str, Any] | None:
     if phase is None:
         return None
     code, note = _LIMITS.get(phase.status, (phase.exit_code, ""))

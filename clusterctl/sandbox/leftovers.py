@@ -12,10 +12,10 @@ from pathlib import Path
 from clusterctl import paths
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox.isolation import Isolation
-from clusterctl.sandbox.orphans import owner_mark
-from clusterctl.sandbox.run import run_program
+from clusterctl.sandbox.orphaned_sandboxes import owner_mark
+from clusterctl.sandbox.program import run_program
 from clusterctl.sandbox.user_namespaces import kept_namespaces
-from clusterctl.sandbox.verdict import Request
+from clusterctl.sandbox.verdict import ProgramRequest
 
 
 def left_by(
@@ -26,7 +26,7 @@ def left_by(
     code = f"(exec -a {mark} sleep 600) & echo > left"
 
     def one(_: int) -> None:
-        verdict = run_program(Request(language="bash", code=code), isolation=isolation)
+        verdict = run_program(ProgramRequest(language="bash", code=code), isolation=isolation)
         if verdict.run is None or not verdict.run.ok:
             raise ClusterctlError(f"a program ended with: {verdict.status.value} {verdict.message}")
         advance(1)

@@ -18,11 +18,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from clusterctl.sandbox import commands
-from clusterctl.sandbox.orphans import owner_mark
+from clusterctl.sandbox.orphaned_sandboxes import owner_mark
+from clusterctl.sandbox.running_sandbox import RunningSandbox
 from clusterctl.sandbox.syscall_filter import filter_program
 from clusterctl.sandbox.user_namespaces import lent_namespace
-from clusterctl.sandbox.verdict import Phase, Policy, Status
-from clusterctl.sandbox.watch import Watch
+from clusterctl.sandbox.verdict import PhaseResult, Policy, Status
 
 _CPU_LIMIT_CODE = 128 + signal.SIGXCPU
 _KILLED_CODE = 128 + signal.SIGKILL
@@ -34,7 +34,7 @@ _ENVIRON = {"HOME": commands.WORK, "TMPDIR": commands.WORK, "USER": "sandbox", "
 _ENVIRON |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # not one for each core of the machine
 
 
-def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task, policy: Policy) -> Phase:
+def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task, policy: Policy) -> PhaseResult:
     """Run `task` in a sandbox that `command` starts.  What the program does, or a failing start, is in the answer."""
     asked_at = time.monotonic()
     with ExitStack() as ours, ExitStack() as theirs:
@@ -52,7 +52,7 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
         pid = _spawn(command(box), _ENVIRON | {"PATH": task.toolchain.path} | task.environ, numbers)
         try:
             theirs.close()
-            watch = Watch(
+            watch = RunningSandbox(
                 pid=pid,
                 isolated=command is not commands.unprotected,
                 asked_at=asked_at,
@@ -78,7 +78,7 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
     cpu_seconds = usage.ru_utime + usage.ru_stime
     code = os.waitstatus_to_exitcode(state)
     status = _status(watch, task, code=code, cpu_seconds=cpu_seconds, stderr=stderr)
-    return Phase(
+    return PhaseResult(
         status=status,
         exit_code=code if status is Status.FINISHED else None,
         stdout=stdout,
@@ -91,7 +91,7 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
     )
 
 
-def _status(watch: Watch, task: commands.Task, *, code: int, cpu_seconds: float, stderr: bytes) -> Status:
+def _status(watch: RunningSandbox, task: commands.Task, *, code: int, cpu_seconds: float, stderr: bytes) -> Status:
     """How it ended: by us, not at all, by the kernel's CPU limit, for lack of memory, or by itself."""
     if watch.stopped is not None:
         return watch.stopped

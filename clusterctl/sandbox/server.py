@@ -27,9 +27,9 @@ from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.sandbox.fusion import RunCodeRequest, response
 from clusterctl.sandbox.isolation import Isolation
 from clusterctl.sandbox.languages import LANGUAGES, languages
-from clusterctl.sandbox.orphans import end_orphans
-from clusterctl.sandbox.run import run_program
-from clusterctl.sandbox.verdict import Policy, Request, Verdict
+from clusterctl.sandbox.orphaned_sandboxes import end_orphans
+from clusterctl.sandbox.program import run_program
+from clusterctl.sandbox.verdict import Policy, ProgramRequest, Verdict
 
 MAX_REQUEST_BYTES = 64 << 20
 IDLE_SECONDS = 60
@@ -104,7 +104,7 @@ class SandboxServer(ThreadingHTTPServer):
         self._num_inside, self._room = 0, workers + queue
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         try:
-            super().__init__(address, _Handler)
+            super().__init__(address, _SandboxHandler)
         except OSError as error:
             where = f"{address[0]}:{address[1]}"
             raise SpecError(
@@ -132,7 +132,7 @@ class SandboxServer(ThreadingHTTPServer):
             self.metrics.cpu_seconds.inc(phase.cpu_seconds or 0.0)
         return json.dumps(response(verdict))
 
-    def _in_turn(self, request: Request, is_gone: Callable[[], bool]) -> Verdict:
+    def _in_turn(self, request: ProgramRequest, is_gone: Callable[[], bool]) -> Verdict:
         with self._lock:
             if self._num_inside == self._room:  # verl asks again after this status, and after no other
                 raise _Refused(HTTPStatus.GATEWAY_TIMEOUT, "the queue is full; come again")
@@ -162,7 +162,7 @@ class SandboxServer(ThreadingHTTPServer):
         raise _Refused(HTTPStatus.NOT_FOUND, f"no page {path}")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _SandboxHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = f"clusterctl/{__version__}"
     timeout = IDLE_SECONDS

@@ -42,7 +42,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class ProgramRequest:
     """One program.  Raises SpecError for too many files, or paths that aren't relative to its working folder."""
 
     language: str
@@ -65,7 +65,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class PhaseResult:
     """One sandbox: the compiler's or the program's."""
 
     status: Status
@@ -93,7 +93,7 @@ class Verdict:
     """What became of a program.  `run` is None when it did not compile; `message` says why the sandbox failed."""
 
     status: Status
-    compile: Phase | None = None
-    run: Phase | None = None
+    compile: PhaseResult | None = None
+    run: PhaseResult | None = None
     isolation: str
     message: str = ""

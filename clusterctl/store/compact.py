@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def _compact_partition(
-    reader: Reader, table: str, partition: partitions.Partition, manifest: partitions.Manifest, now: datetime
+    reader: Reader, table: str, partition: partitions.Partition, manifest: partitions.PartitionManifest, now: datetime
 ) -> None:
     batches = partition.batches()
     fresh = [name for name, batch in batches.items() if not manifest.holds(*batch)]
@@ -97,7 +97,7 @@ def _compact_partition(
         return
     levels = [level for level in partitions.levels(table) if not kept or level in kept]  # an older version kept fewer
     files = _write_files(reader, table, partition, pl.concat(rows.values()), levels)
-    newer = partitions.Manifest(
+    newer = partitions.PartitionManifest(
         number=manifest.number + 1,
         files={level: (*kept.get(level, ()), *made) for level, made in files.items()},
         merged=manifest.merged_with(read.values()),
@@ -132,7 +132,7 @@ def _write_files(
     return files
 
 
-def _sweep(reader: Reader, partition: partitions.Partition, manifest: partitions.Manifest) -> None:
+def _sweep(reader: Reader, partition: partitions.Partition, manifest: partitions.PartitionManifest) -> None:
     """Remove what is not read any more: batches that the files hold, manifests and files that were replaced, and what
     a killed writer or compaction left.
     """

@@ -101,7 +101,7 @@ class StoredFile(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class PartitionManifest:
     """What counts in a partition."""
 
     number: int = 0
@@ -136,14 +136,14 @@ class Manifest:
         return line + _checksum(line).encode() + b"\n"
 
     @staticmethod
-    def from_json(number: int, content: bytes) -> Manifest:
+    def from_json(number: int, content: bytes) -> PartitionManifest:
         """Raises ValueError for what is damaged."""
         line, _, checksum = content.partition(b"\n")
         if _checksum(line + b"\n").encode() != checksum.strip():
             raise ValueError("its checksum differs")
         try:
             kept = json.loads(line)
-            return Manifest(
+            return PartitionManifest(
                 number=number,
                 files={int(level): tuple(StoredFile(*file) for file in each) for level, each in kept["parts"].items()},
                 merged={writer: tuple((a, b) for a, b in runs) for writer, runs in kept["merged"].items()},

@@ -15,7 +15,7 @@ from planners.telemetry.tables import TABLES, schema
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from clusterctl.store.series import Series
+    from clusterctl.store.series import PrometheusSeries
 
 MAX_STEPS = 10_000
 """Of one query; Prometheus refuses more than 11,000."""
@@ -94,7 +94,9 @@ class Prometheus:
         """See `TelemetrySource.problems`."""
         return self._api.problems()
 
-    def _intervals(self, table: str, answers: Mapping[str, list[Series]], step_seconds: int) -> dict[str | None, float]:
+    def _intervals(
+        self, table: str, answers: Mapping[str, list[PrometheusSeries]], step_seconds: int
+    ) -> dict[str | None, float]:
         """Seconds between two samples, by job: of its fullest series in its fullest step, as it was scraped."""
         (metric,) = promql.metrics(promql.PRESENT[table])
         found = {}

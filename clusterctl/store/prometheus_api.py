@@ -22,7 +22,7 @@ from clusterctl.store import series
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clusterctl.store.series import Series
+    from clusterctl.store.series import PrometheusSeries
 
 TOKEN, TOKEN_FILE = "CLUSTERCTL_PROMETHEUS_TOKEN", "CLUSTERCTL_PROMETHEUS_TOKEN_FILE"
 URL_HINT = f"`prometheus+http://host:9090`; a token goes into {TOKEN} or the file that {TOKEN_FILE} names"
@@ -68,14 +68,14 @@ class PrometheusApi:
         found = self._problems.values() if about is None else [self._problems.get(about, ())]
         return tuple(dict.fromkeys(text for texts in found for text in texts))
 
-    def ask(self, about: str, forms: Mapping[str, Mapping[str, str]]) -> dict[str, list[Series]]:
+    def ask(self, about: str, forms: Mapping[str, Mapping[str, str]]) -> dict[str, list[PrometheusSeries]]:
         """The answers, by name; none for what could not be answered, which becomes a problem about this.
 
         forms: what the API takes, of a range query if it has a step.
         """
         found_problems: dict[str, None] = {}
 
-        def answer(form: Mapping[str, str]) -> list[Series]:
+        def answer(form: Mapping[str, str]) -> list[PrometheusSeries]:
             try:
                 return self._one(client, form, found_problems)
             except _NoAnswerError as error:
@@ -92,7 +92,9 @@ class PrometheusApi:
         self._problems[about] = tuple(found_problems)
         return answers
 
-    def _one(self, client: httpx.Client, form: Mapping[str, str], found_problems: dict[str, None]) -> list[Series]:
+    def _one(
+        self, client: httpx.Client, form: Mapping[str, str], found_problems: dict[str, None]
+    ) -> list[PrometheusSeries]:
         url = f"{self.where}/api/v1/{'query_range' if 'step' in form else 'query'}"
         content = bytearray()
         try:

@@ -37,7 +37,7 @@ class Reader:
         """By key of the object, or by what failed."""
         self._damaged: set[str] = set()
         self._verified: set[str] = set()
-        self._manifests: dict[str, partitions.Manifest] = {}
+        self._manifests: dict[str, partitions.PartitionManifest] = {}
         self._kept: dict[str, pl.DataFrame] = {}
         """Rows of the last batches that were read."""
 
@@ -140,7 +140,7 @@ class Reader:
             return found
         return [each for each in found if each.start < end and each.start + partitions.span_of(table) > start]
 
-    def manifest(self, partition: partitions.Partition) -> partitions.Manifest:
+    def manifest(self, partition: partitions.Partition) -> partitions.PartitionManifest:
         """The newest manifest of a partition that can be read; an empty one when there is none.
 
         Raises FileNotFoundError when it has been replaced or has expired.
@@ -150,14 +150,14 @@ class Reader:
             if key not in self._manifests:
                 try:
                     content = self.object_store.local(key).read_bytes()
-                    self._manifests[key] = partitions.Manifest.from_json(int(name[2:8]), content)
+                    self._manifests[key] = partitions.PartitionManifest.from_json(int(name[2:8]), content)
                 except FileNotFoundError:
                     raise
                 except (OSError, ValueError) as error:
                     self.unreadable(key, error)
                     continue
             return self._manifests[key]
-        return partitions.Manifest()
+        return partitions.PartitionManifest()
 
     def _look_for_other_versions(self) -> None:
         for name in self.object_store.folders(""):

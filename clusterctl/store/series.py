@@ -25,7 +25,7 @@ ALL_RATIO = 0.98
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class PrometheusSeries:
     """One series of an answer."""
 
     labels: dict[str, str]
@@ -34,7 +34,7 @@ class Series:
     values: list[float]
 
 
-def parse(data: Mapping[str, Any]) -> list[Series]:
+def parse(data: Mapping[str, Any]) -> list[PrometheusSeries]:
     """The series of an answer, a matrix or a vector.  Raises ValueError, TypeError or LookupError for what is none."""
     found = []
     for one in data["result"]:
@@ -43,12 +43,16 @@ def parse(data: Mapping[str, Any]) -> list[Series]:
         if not all(0 < at < YEAR_3000 for at, _ in pairs):
             raise ValueError("a time that is none")
         labels = {str(name): str(text) for name, text in one["metric"].items()}
-        found.append(Series(labels=labels, ats=[at for at, _ in pairs], values=[value for _, value in pairs]))
+        found.append(PrometheusSeries(labels=labels, ats=[at for at, _ in pairs], values=[value for _, value in pairs]))
     return found
 
 
 def rows(
-    table: str, answers: Mapping[str, Sequence[Series]], *, intervals: Mapping[str | None, float], step_seconds: int
+    table: str,
+    answers: Mapping[str, Sequence[PrometheusSeries]],
+    *,
+    intervals: Mapping[str | None, float],
+    step_seconds: int,
 ) -> pl.DataFrame:
     """Rows of a table: one per step, owner and reason.
 
@@ -74,7 +78,7 @@ def rows(
     return frame.select(_typed(name, frame.columns, table) for name in TABLES[table])
 
 
-def devices(answers: Mapping[str, Sequence[Series]], at: datetime) -> pl.DataFrame:
+def devices(answers: Mapping[str, Sequence[PrometheusSeries]], at: datetime) -> pl.DataFrame:
     """A row for each GPU: its labels, and the sum of its used, free and reserved memory."""
     found: dict[tuple[str | None, str | None], dict[str, Any]] = {}
     for position, one in ((position, one) for position, answer in answers.items() for one in answer):
@@ -101,7 +105,7 @@ class _Ids:
         self._table = table
         self._ids: dict[tuple[object, ...], int] = {}
 
-    def frame(self, answer: Sequence[Series], *, with_reason: bool = False) -> pl.DataFrame:
+    def frame(self, answer: Sequence[PrometheusSeries], *, with_reason: bool = False) -> pl.DataFrame:
         """Columns id, at, value, and reason: a row per sample."""
         ids = [self._id(one.labels) for one in answer]
         counts = np.array([len(one.values) for one in answer], np.int64)
@@ -132,9 +136,9 @@ class _Ids:
         return self._ids.setdefault(key, len(self._ids))
 
 
-def fullest(present: Sequence[Series]) -> dict[str | None, tuple[Series, float]]:
+def fullest(present: Sequence[PrometheusSeries]) -> dict[str | None, tuple[PrometheusSeries, float]]:
     """By job: the series with the most samples in a step, and that step's end."""
-    found: dict[str | None, tuple[float, Series, float]] = {}
+    found: dict[str | None, tuple[float, PrometheusSeries, float]] = {}
     for one in present:
         most, at = max(zip(one.values, one.ats, strict=True), default=(0.0, 0.0))
         if most > found.get(one.labels.get("job"), (0.0,))[0]:
@@ -142,7 +146,7 @@ def fullest(present: Sequence[Series]) -> dict[str | None, tuple[Series, float]]
     return {job: (one, at) for job, (_, one, at) in found.items()}
 
 
-def interval_seconds(samples: Sequence[Series]) -> float:
+def interval_seconds(samples: Sequence[PrometheusSeries]) -> float:
     """The usual time between two samples; where there are not two, what Prometheus scrapes at by default."""
     steps = [step for one in samples for step in np.diff(one.ats)]
     return float(np.median(steps)) if steps else 60.0

@@ -17,7 +17,7 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.jobs import Job
 from clusterctl.jobs.quickstart import check_quickstart, quickstart_jobs
 from clusterctl.paths import user_data_dir
-from clusterctl.sandbox.orphans import orphans
+from clusterctl.sandbox.orphaned_sandboxes import orphans
 from clusterctl.targets.base import (
     SUPERVISOR,
     Leftover,

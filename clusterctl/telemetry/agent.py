@@ -27,13 +27,13 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.paths import user_data_dir
 from clusterctl.store import open_object_store
 from clusterctl.store.writer import Writer
-from clusterctl.telemetry import serve
+from clusterctl.telemetry import metrics_server
 from clusterctl.telemetry.collector import Collector
 from clusterctl.telemetry.exposition import Families, merge, read_file, write
 from clusterctl.telemetry.gpu_processes import GpuProcesses
 from clusterctl.telemetry.parquet import batches
-from clusterctl.telemetry.phases import Phases, socket_path
-from clusterctl.telemetry.sandboxes import TIMEOUT_SECONDS, SandboxServer
+from clusterctl.telemetry.phase_socket import Phases, socket_path
+from clusterctl.telemetry.sandbox_scraper import TIMEOUT_SECONDS, SandboxScraper
 from clusterctl.telemetry.settings import OFF, Settings
 
 MAX_WAITING_BYTES = 8 * 2**20
@@ -69,7 +69,7 @@ class Agent:
             self._writer = Writer(object_store, node=settings.node, max_bytes=MAX_WAITING_BYTES)
         self._collector: Collector | None = None
         token = read_token(settings.sandbox_token_file)
-        self._sandboxes = [SandboxServer(url, token) for url in settings.sandboxes]
+        self._sandboxes = [SandboxScraper(url, token) for url in settings.sandboxes]
         self._failures: dict[str, str] = {}
         self._due = threading.Event()
         self._wall_seconds = 0.0
@@ -82,7 +82,7 @@ class Agent:
         """Until `stopping` is set; then the last rows are written."""
         settings = self.settings
         if settings.listen:
-            say(f"metrics on {serve.start(settings.listen, read_token(settings.token_file), self.page)}")
+            say(f"metrics on {metrics_server.start(settings.listen, read_token(settings.token_file), self.page)}")
         threading.Thread(target=self._send_when_due, daemon=True).start()
         scrapes = [threading.Thread(target=self._scrape, args=(one,), daemon=True) for one in self._sandboxes]
         for scrape in scrapes:
@@ -225,7 +225,7 @@ class Agent:
             except OSError as error:
                 self._failed("compaction", str(error.strerror))
 
-    def _scrape(self, server: SandboxServer) -> None:
+    def _scrape(self, server: SandboxScraper) -> None:
         last, answered = False, False
         while not last:
             last = self.stopping.wait(SCRAPE_SECONDS if answered else FIRST_SECONDS)

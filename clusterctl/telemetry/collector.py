@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clusterctl.telemetry import dcgm
 from clusterctl.telemetry.exposition import Families, add_sample
-from clusterctl.telemetry.gpus import SLOW_SECONDS, Gpus
+from clusterctl.telemetry.gpu_poller import SLOW_SECONDS, GpuPoller
 from clusterctl.telemetry.host_usage import Host
 from planners.telemetry.idle import Held, why_idle
 from planners.telemetry.tables import GPU, Idle, RollUp
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clusterctl.telemetry.gpu_processes import GpuProcess, GpuProcesses
-    from clusterctl.telemetry.nvml_values import Reading
-    from clusterctl.telemetry.phases import Phases
+    from clusterctl.telemetry.nvml_values import GpuReading
+    from clusterctl.telemetry.phase_socket import Phases
 
 MAX_TICKS = 3
 """A reading stands for the time since the one before, at most for so many ticks: the rest is a gap, not a guess."""
@@ -43,11 +43,11 @@ class Collector:
         note: Callable[[str, str, str], None],
     ) -> None:
         """add(table, **columns) takes a row; run: the run that has the node to itself, if any."""
-        self.gpus = Gpus(note)
+        self.gpus = GpuPoller(note)
         self._node, self._run, self._add, self._note = node, run, add, note
         self._processes, self._phases, self._host = processes, phases, Host(Path("/"))
         self._lock = threading.Lock()
-        self._last: dict[str, tuple[Reading, dict[str, float], dict[str, str]]] = {}
+        self._last: dict[str, tuple[GpuReading, dict[str, float], dict[str, str]]] = {}
         self._used: set[str] = set()
         self._xid: dict[str, int] = {}
         self._idle: dict[tuple[tuple[str, str], ...], tuple[float, float]] = {}
@@ -105,7 +105,7 @@ class Collector:
                     value = self._host.values[column] * factor
                     add_sample(families, (name, kind, words), {"hostname": self._node}, value)
 
-    def _last_readings(self) -> list[tuple[Reading, dict[str, float], dict[str, str]]]:
+    def _last_readings(self) -> list[tuple[GpuReading, dict[str, float], dict[str, str]]]:
         """The last reading of each GPU that is there and answers."""
         there = {one.uuid for gpu in self.gpus.present.values() for one in (gpu, *gpu.instances)}
         oldest = time.monotonic() - SLOW_SECONDS
@@ -116,7 +116,7 @@ class Collector:
             self._announced_rows.add(note)
             self._note(*note)
 
-    def _gpu(self, reading: Reading, most_seconds: float, *, new_xids: dict[str, int]) -> None:
+    def _gpu(self, reading: GpuReading, most_seconds: float, *, new_xids: dict[str, int]) -> None:
         """A row for the time since the reading before.  A GPU in MIG mode has rows for its instances only."""
         gpu = reading.gpu
         before = self._last.get(gpu.uuid)
@@ -150,7 +150,7 @@ class Collector:
             **row,
         )
 
-    def _reason(self, reading: Reading, process: GpuProcess | None, gpu_util_pct: float | None) -> Idle | None:
+    def _reason(self, reading: GpuReading, process: GpuProcess | None, gpu_util_pct: float | None) -> Idle | None:
         if process is not None:
             age = process.age_seconds()
             phase, run_phases = None, dict[str, str]()

@@ -9,7 +9,7 @@ from clusterctl.telemetry.exposition import About, Families, add_sample
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clusterctl.telemetry.nvml_values import Gpu, Reading
+    from clusterctl.telemetry.nvml_values import Gpu, GpuReading
 
 SAMPLES: dict[str, About] = {
     "gpu_util_pct": ("DCGM_FI_DEV_GPU_UTIL", "gauge", "GPU utilization (in %)."),
@@ -69,7 +69,7 @@ SOURCES = {
 """Of a column that isn't a value itself: the value that it needs."""
 
 
-def measured(reading: Reading, before: Reading) -> dict[str, float]:
+def measured(reading: GpuReading, before: GpuReading) -> dict[str, float]:
     """Columns of the table `gpu` for the time between two readings of a GPU; what is unknown is left out.
 
     A counter that fell was reset: nothing is known of that interval.

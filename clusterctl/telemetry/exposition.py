@@ -25,7 +25,7 @@ About = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Collector):
+class MetricsPage(Collector):
     """Families as prometheus_client's writers take them."""
 
     families: Families
@@ -58,7 +58,7 @@ def samples(families: Families, name: str) -> list[tuple[dict[str, str], float]]
 
 def write(families: Families) -> str:
     """The page that Prometheus reads."""
-    return generate_latest(Page(families)).decode()
+    return generate_latest(MetricsPage(families)).decode()
 
 
 def parse(text: str) -> Families:

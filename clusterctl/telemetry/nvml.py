@@ -1,6 +1,6 @@
 """NVML asked for one GPU or MIG instance: values by name, and for each that is missing, why.
 
-Every call here may block in the driver for as long as it likes: `clusterctl.telemetry.gpus` runs them in threads.
+Every call here may block in the driver for as long as it likes: `clusterctl.telemetry.gpu_poller` runs them in threads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from clusterctl.telemetry.nvml_values import CALLS, FIELDS, GPM, MIB, VALUE_MEMBERS, Gpu, Reading, pcie_rates
+from clusterctl.telemetry.nvml_values import CALLS, FIELDS, GPM, MIB, VALUE_MEMBERS, Gpu, GpuReading, pcie_rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +84,7 @@ class Nvml:
                 silent.append(f"{index}: {lost}")
         return found, silent
 
-    def read(self, gpu: Gpu) -> Reading:
+    def read(self, gpu: Gpu) -> GpuReading:
         """All values that the GPU has now."""
         n, values, failed = self.n, dict[str, float](), dict[str, str]()
 
@@ -101,7 +101,7 @@ class Nvml:
         if "engine_active_pct" not in gpu.absent:
             self._try(gpu, tuple(GPM), failed, lambda: self._gpm(gpu, values))
         at = time.monotonic()
-        return Reading(gpu=gpu, at=at, values=values, processes=self._processes(gpu, failed), failed=failed)
+        return GpuReading(gpu=gpu, at=at, values=values, processes=self._processes(gpu, failed), failed=failed)
 
     def xids(self) -> list[tuple[str, int]]:
         """uuid and number of each Xid error since the last call.  Raises NVMLError where events aren't offered."""

@@ -39,7 +39,7 @@ class Gpu:
 
 
 @dataclass(slots=True, kw_only=True)
-class Reading:
+class GpuReading:
     """One GPU at one moment."""
 
     gpu: Gpu

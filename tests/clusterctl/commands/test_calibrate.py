@@ -141,7 +141,7 @@ def test_runs_that_teach_nothing_are_named_and_the_rest_counts(call: Call, ledge
     assert {row["run"]: row["reason"] for row in found["not_counted"]} == {
         "nothing-done": "not measured: no step completed it",
         "no-plan": "it has no plan",
-        "odd": "its plan is clusterctl.plan/0, this clusterctl reads clusterctl.plan/1",
+        "odd": "its plan in the ledger: has no schema_name; this clusterctl reads 'clusterctl.plan/1'",
     }
 
 

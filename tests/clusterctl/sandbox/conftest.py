@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from clusterctl.sandbox.isolation import BUBBLEWRAP, UNSHARE, Isolation, find_isolation, why_not
-from clusterctl.sandbox.run import run_program
-from clusterctl.sandbox.verdict import Policy, Request, Verdict
+from clusterctl.sandbox.program import run_program
+from clusterctl.sandbox.verdict import Policy, ProgramRequest, Verdict
 
 Judge = Callable[..., Verdict]
 
@@ -33,7 +33,7 @@ def judge(isolation: Isolation) -> Judge:
         seconds: float = 5.0,
         **policy: int,
     ) -> Verdict:
-        request = Request(
+        request = ProgramRequest(
             language=language, code=code, stdin=stdin, files=files or {}, fetch=fetch, run_seconds=seconds
         )
         return run_program(request, Policy(**policy), isolation)

@@ -15,7 +15,7 @@ import sandbox_fusion as fusion
 from sandbox_fusion import CommandRunStatus, RunCodeRequest, RunStatus, SummaryMapping
 from sandbox_serving import serving
 
-from clusterctl.sandbox import run
+from clusterctl.sandbox import program
 from clusterctl.sandbox.languages import LANGUAGES, toolchain
 
 PROGRAMS = {
@@ -45,7 +45,7 @@ def asked(code: str, language: str = "python", **fields: object) -> RunCodeReque
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_that_is_here(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_GO_PACKAGES", "fmt")  # the whole library takes half a minute
+    monkeypatch.setattr(program, "_GO_PACKAGES", "fmt")  # the whole library takes half a minute
     absent = toolchain(language).absent
     if language not in ("python", "cpp", "bash") and absent:
         pytest.skip(absent)

@@ -14,8 +14,8 @@ import pytest
 from clusterctl.sandbox import bench, leftovers
 from clusterctl.sandbox.isolation import Isolation
 from clusterctl.sandbox.leftovers import left_by
-from clusterctl.sandbox.measured import SandboxProfile, this_machine, write_profile
-from clusterctl.sandbox.verdict import Phase, Status, Verdict
+from clusterctl.sandbox.start_profile import SandboxProfile, this_machine, write_profile
+from clusterctl.sandbox.verdict import PhaseResult, Status, Verdict
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -88,7 +88,7 @@ def test_nothing_is_left_behind(isolation: Isolation) -> None:
 
 def test_what_is_left_behind_is_found(isolation: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
     processes, descriptors = list[subprocess.Popen[bytes]](), list[int]()
-    phase = Phase(
+    phase = PhaseResult(
         status=Status.FINISHED,
         exit_code=0,
         stdout=b"",

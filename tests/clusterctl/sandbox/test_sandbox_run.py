@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.sandbox import commands, isolation, orphans, run, watch
+from clusterctl.sandbox import commands, isolation, orphaned_sandboxes, program, running_sandbox
 from clusterctl.sandbox.isolation import UNPROTECTED, Isolation, find_isolation
 from clusterctl.sandbox.languages import LANGUAGES, languages, toolchain
 from clusterctl.sandbox.process import _unpack
-from clusterctl.sandbox.run import run_program
-from clusterctl.sandbox.verdict import Policy, Request, Status, Verdict
+from clusterctl.sandbox.program import run_program
+from clusterctl.sandbox.verdict import Policy, ProgramRequest, Status, Verdict
 
 Judge = Callable[..., Verdict]
 
@@ -72,8 +72,8 @@ def test_the_sandboxs_own_tools_are_those_of_the_machine() -> None:
 
 def test_any_descriptors_may_be_taken_already(isolation: Isolation) -> None:
     code = (
-        "import os\nfrom clusterctl.sandbox import isolation, user_namespaces\nfrom clusterctl.sandbox.run import run_program\n"
-        "from clusterctl.sandbox.verdict import Request\nrequest = Request(language='bash', code='echo in')\n"
+        "import os\nfrom clusterctl.sandbox import isolation, user_namespaces\nfrom clusterctl.sandbox.program import run_program\n"
+        "from clusterctl.sandbox.verdict import ProgramRequest\nrequest = ProgramRequest(language='bash', code='echo in')\n"
         "for _ in range(9):\n    os.open('/dev/null', os.O_RDONLY)\n    user_namespaces._idle.clear()\n"
         f"    verdict = run_program(request, None, isolation.{isolation.name.upper()})\n"
         "    print(verdict.status.value, verdict.message)\n"
@@ -84,9 +84,9 @@ def test_any_descriptors_may_be_taken_already(isolation: Isolation) -> None:
 
 def test_other_children_keep_our_standard_streams(isolation: Isolation) -> None:
     code = (
-        "import subprocess\nfrom clusterctl.sandbox import isolation\nfrom clusterctl.sandbox.run import run_program\n"
-        "from clusterctl.sandbox.verdict import Request\n"
-        f"run_program(Request(language='bash', code='true'), None, isolation.{isolation.name.upper()})\n"
+        "import subprocess\nfrom clusterctl.sandbox import isolation\nfrom clusterctl.sandbox.program import run_program\n"
+        "from clusterctl.sandbox.verdict import ProgramRequest\n"
+        f"run_program(ProgramRequest(language='bash', code='true'), None, isolation.{isolation.name.upper()})\n"
         "subprocess.run(['sh', '-c', 'cat; cat >&2 /dev/null'], check=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], input="through", capture_output=True, text=True, check=False)
@@ -102,14 +102,14 @@ def test_an_unknown_language_is_no_fault_of_the_program(judge: Judge) -> None:
 def test_a_sandbox_that_cannot_begin_says_why(
     judge: Judge, isolation: Isolation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "START_SECONDS", 0.0)
-    monkeypatch.setattr(run, "START_SECONDS", 0.0)
+    monkeypatch.setattr(running_sandbox, "START_SECONDS", 0.0)
+    monkeypatch.setattr(program, "START_SECONDS", 0.0)
     verdict = judge("print(1)")
     assert verdict.status is Status.SANDBOX_ERROR
     assert "too much at once" in verdict.message
     monkeypatch.undo()
     killing = replace(isolation, command=lambda box: ["/bin/sh", "-c", "kill -9 $$"])
-    verdict = run_program(Request(language="python", code=""), None, killing)
+    verdict = run_program(ProgramRequest(language="python", code=""), None, killing)
     assert (verdict.status, verdict.message) == (
         Status.SANDBOX_ERROR,
         "the sandbox was killed from outside, for lack of memory?",
@@ -119,14 +119,14 @@ def test_a_sandbox_that_cannot_begin_says_why(
 @pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../b", "a//b", "./a", "", "a\0b", "a\nb", "-rf", "a/"])
 def test_paths_outside_the_working_folder_are_refused(name: str) -> None:
     with pytest.raises(SpecError, match="no path inside"):
-        Request(language="python", code="", files={name: b""})
+        ProgramRequest(language="python", code="", files={name: b""})
     with pytest.raises(SpecError, match="no path inside"):
-        Request(language="python", code="", fetch=(name,))
+        ProgramRequest(language="python", code="", fetch=(name,))
 
 
 def test_too_many_files_are_refused() -> None:
     with pytest.raises(SpecError, match="more than 200"):
-        Request(language="python", code="", files={str(number): b"" for number in range(201)})
+        ProgramRequest(language="python", code="", files={str(number): b"" for number in range(201)})
 
 
 @given(st.binary(max_size=4000))
@@ -188,7 +188,7 @@ def test_without_bubblewrap_the_next_best_is_taken_and_says_what_is_weaker(hidde
     found = find_isolation()
     assert found.name == "unshare"
     assert "system-call filter" in found.weaker
-    verdict = run_program(Request(language="python", code="import os; print(os.listdir('/'))"))
+    verdict = run_program(ProgramRequest(language="python", code="import os; print(os.listdir('/'))"))
     assert verdict.isolation == "unshare"
     assert verdict.run is not None
     assert b"home" not in verdict.run.stdout
@@ -197,7 +197,7 @@ def test_without_bubblewrap_the_next_best_is_taken_and_says_what_is_weaker(hidde
 def test_without_any_tool_nothing_runs_unprotected(hidden: Callable[..., None]) -> None:
     hidden("bwrap", "unshare")
     with pytest.raises(ClusterctlError, match=r"bwrap is not installed.*unshare is not installed") as raised:
-        run_program(Request(language="python", code="print(1)"))
+        run_program(ProgramRequest(language="python", code="print(1)"))
     assert "--unsafe-no-sandbox" in (raised.value.hint or "")
 
 
@@ -206,11 +206,11 @@ def test_unprotected_only_when_asked_for_and_leaves_no_folder() -> None:
     assert found is UNPROTECTED
     assert found.weaker
     code = "import os; open('left', 'w'); print(os.getcwd())"
-    verdict = run_program(Request(language="python", code=code), Policy(), found)
+    verdict = run_program(ProgramRequest(language="python", code=code), Policy(), found)
     assert verdict.run is not None
     assert not Path(verdict.run.stdout.decode().strip()).exists()
     assert (
-        run_program(Request(language="python", code="while True: pass", run_seconds=0.3), Policy(), found).status
+        run_program(ProgramRequest(language="python", code="while True: pass", run_seconds=0.3), Policy(), found).status
         is Status.TIME_LIMIT
     )
 
@@ -253,10 +253,10 @@ def test_bubblewrap_is_installed_by_the_systems_package_manager(
 def test_plain_users_need_no_rights() -> None:
     code = (
         "import os, sys, encodings.idna, resource\n"
-        "from clusterctl.sandbox.run import run_program\nfrom clusterctl.sandbox.verdict import Request\n"
+        "from clusterctl.sandbox.program import run_program\nfrom clusterctl.sandbox.verdict import ProgramRequest\n"
         "if os.geteuid() == 0:\n    os.setgroups([]); os.setgid(5432); os.setuid(5432)\n"
         "for language, code in (('python', 'import os; print(os.getuid())'), ('bash', 'echo $((2 * 21))')):\n"
-        "    verdict = run_program(Request(language=language, code=code))\n"
+        "    verdict = run_program(ProgramRequest(language=language, code=code))\n"
         "    print(verdict.status.value, verdict.run.stdout.decode().strip(), verdict.message)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
@@ -270,15 +270,15 @@ def test_plain_users_need_no_rights() -> None:
 def test_sandboxes_die_with_their_owner(isolation: Isolation) -> None:
     mark = f"orphan-{os.getpid()}"
     code = (
-        "import sys, threading\nfrom clusterctl.sandbox import isolation\nfrom clusterctl.sandbox.run import run_program\n"
-        "from clusterctl.sandbox.verdict import Request\n"
-        f"request = Request(language='bash', code='exec -a {mark} sleep 300', run_seconds=60)\n"
+        "import sys, threading\nfrom clusterctl.sandbox import isolation\nfrom clusterctl.sandbox.program import run_program\n"
+        "from clusterctl.sandbox.verdict import ProgramRequest\n"
+        f"request = ProgramRequest(language='bash', code='exec -a {mark} sleep 300', run_seconds=60)\n"
         f"arguments = (request, None, isolation.{isolation.name.upper()})\n"
         "for _ in range(3):\n    threading.Thread(target=lambda: print(run_program(*arguments), flush=True)).start()\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as owner:
         try:
-            launchers = orphans.owner_mark(owner.pid)
+            launchers = orphaned_sandboxes.owner_mark(owner.pid)
             _wait(lambda: len(_named(mark)) == 3)
         finally:
             owner.kill()
@@ -288,12 +288,12 @@ def test_sandboxes_die_with_their_owner(isolation: Isolation) -> None:
 
 def test_a_launcher_whose_owner_is_gone_is_an_orphan_and_is_ended() -> None:
     with subprocess.Popen(["sleep", "0"]) as gone:
-        mark = orphans.owner_mark(gone.pid)
-    alive = orphans.owner_mark(os.getpid())
+        mark = orphaned_sandboxes.owner_mark(gone.pid)
+    alive = orphaned_sandboxes.owner_mark(os.getpid())
     processes = [subprocess.Popen([name, "60"], executable="/bin/sleep") for name in (mark, alive)]
     try:
         _wait(lambda: bool(_named(mark)) or processes[0].poll() is not None)  # a program's name comes a moment after it
-        orphans.end_orphans()  # or another test's server does
+        orphaned_sandboxes.end_orphans()  # or another test's server does
         assert processes[0].wait(timeout=120) == -9
         assert processes[1].poll() is None
     finally:

@@ -13,7 +13,7 @@ import pytest
 
 from clusterctl.telemetry import phase
 from clusterctl.telemetry.gpu_processes import GpuProcesses
-from clusterctl.telemetry.phases import MAX_SOCKET_PATH, Phases, socket_path
+from clusterctl.telemetry.phase_socket import MAX_SOCKET_PATH, Phases, socket_path
 
 STAT = "{pid} (my (odd) name) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks}" + " 0" * 30
 POD = "1f0c9a3e-0b1d-4c0e-9f55-2d9a5b1c7e01"

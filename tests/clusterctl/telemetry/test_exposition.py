@@ -22,7 +22,7 @@ from clusterctl.telemetry.exposition import (
     write,
 )
 from clusterctl.telemetry.host_usage import Host
-from clusterctl.telemetry.sandboxes import SandboxServer, quantile
+from clusterctl.telemetry.sandbox_scraper import SandboxScraper, quantile
 
 
 @given(
@@ -83,8 +83,8 @@ def test_the_sandbox_servers_own_page_is_understood() -> None:
 
 
 def test_a_sandbox_row_is_what_happened_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics, server = Metrics(workers=4), SandboxServer("http://127.0.0.1:1")
-    monkeypatch.setattr("clusterctl.telemetry.sandboxes._get", lambda *_: metrics.page())
+    metrics, server = Metrics(workers=4), SandboxScraper("http://127.0.0.1:1")
+    monkeypatch.setattr("clusterctl.telemetry.sandbox_scraper._get", lambda *_: metrics.page())
     metrics.running.set(2)
     metrics.queued.set(7)
     metrics.requests.labels("python", "finished").inc(5)
@@ -107,7 +107,7 @@ def test_a_sandbox_row_is_what_happened_in_between(monkeypatch: pytest.MonkeyPat
 
 def test_a_server_that_is_away_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="refused"):
-        SandboxServer("http://127.0.0.1:9").row(0.0)
+        SandboxScraper("http://127.0.0.1:9").row(0.0)
 
 
 def test_quantiles_as_prometheus_has_them() -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from standin import Script
 
-from clusterctl.telemetry import dcgm, gpus
-from clusterctl.telemetry.gpus import Gpus
-from clusterctl.telemetry.nvml_values import Reading
+from clusterctl.telemetry import dcgm, gpu_poller
+from clusterctl.telemetry.gpu_poller import GpuPoller
+from clusterctl.telemetry.nvml_values import GpuReading
 
 UUID = "GPU-00000000-0000-0000-0000-{:012d}"
 
@@ -20,9 +20,9 @@ class Watch:
 
     def __init__(self) -> None:
         self.notes: list[tuple[str, str, str]] = []
-        self.gpus = Gpus(lambda *note: self.notes.append(note))
+        self.gpus = GpuPoller(lambda *note: self.notes.append(note))
 
-    def poll(self, wait: float = 5.0) -> dict[str, Reading]:
+    def poll(self, wait: float = 5.0) -> dict[str, GpuReading]:
         self.xids: list[tuple[str, int]]
         readings, self.xids = self.gpus.poll(wait)
         return {reading.gpu.name: reading for reading in readings}
@@ -33,7 +33,7 @@ class Watch:
 
 @pytest.fixture(autouse=True)
 def scans_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "SCAN_SECONDS", 0.05)
+    monkeypatch.setattr(gpu_poller, "SCAN_SECONDS", 0.05)
 
 
 def until(done: Callable[[], object], seconds: float = 120.0) -> None:
@@ -196,7 +196,7 @@ def test_without_nvml_the_agent_says_so_once(script: Script, monkeypatch: pytest
 
 
 def test_a_slow_gpu_holds_up_no_other(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(gpu_poller, "SLOW_SECONDS", 0.2)
     script.set("gpus 2")
     watch = Watch()
     assert len(watch.poll()) == 2

@@ -31,7 +31,7 @@ def start(listen: str, token: str | None, page: Callable[[], str]) -> str:
     if not port.isdecimal() or int(port) > 65535:
         raise SpecError(f"--listen {listen}: no port", hint="write HOST:PORT, such as 127.0.0.1:9400")
     require_token(host, token)
-    handler = type("Handler", (_Handler,), {"page": staticmethod(page), "token": token})
+    handler = type("Handler", (_MetricsHandler,), {"page": staticmethod(page), "token": token})
     try:
         server = ThreadingHTTPServer((host, int(port)), handler)
     except OSError as error:
@@ -41,7 +41,7 @@ def start(listen: str, token: str | None, page: Callable[[], str]) -> str:
     return f"http://{host}:{server.server_port}/metrics"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _MetricsHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
     page: Callable[[], str]

@@ -25,7 +25,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 @dataclass(slots=True, kw_only=True)
-class Watch:
+class RunningSandbox:
     """What is known of a running sandbox; `until_gone` fills it."""
 
     pid: int

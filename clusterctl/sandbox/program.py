@@ -15,8 +15,8 @@ from clusterctl.sandbox.commands import Task
 from clusterctl.sandbox.isolation import UNPROTECTED, Isolation, find_isolation
 from clusterctl.sandbox.languages import LANGUAGES, toolchain
 from clusterctl.sandbox.process import run_phase
-from clusterctl.sandbox.verdict import Phase, Policy, Request, Status, Verdict
-from clusterctl.sandbox.watch import START_SECONDS
+from clusterctl.sandbox.running_sandbox import START_SECONDS
+from clusterctl.sandbox.verdict import PhaseResult, Policy, ProgramRequest, Status, Verdict
 
 _HEAP_SHARE = 0.6
 """Of the memory limit: what a runtime that has to be told may use for objects; the rest is its own."""
@@ -27,7 +27,7 @@ regexp slices sort strconv strings sync/atomic time unicode/utf8
 _building = threading.Lock()
 
 
-def run_program(request: Request, policy: Policy | None = None, isolation: Isolation | None = None) -> Verdict:
+def run_program(request: ProgramRequest, policy: Policy | None = None, isolation: Isolation | None = None) -> Verdict:
     """Compile and run `request` within `policy`; the mechanism is the best of this machine unless one is given.
 
     Never raises for what the program does.  Raises ClusterctlError when no sandbox works here.
@@ -77,7 +77,7 @@ def _with_cache(compiler: Task, isolation: Isolation) -> Task:
     return replace(compiler, toolchain=shown, environ=compiler.environ | {"GOCACHE": "/go-cache"})
 
 
-def _why(phase: Phase) -> str:
+def _why(phase: PhaseResult) -> str:
     if phase.status is not Status.SANDBOX_ERROR:
         return ""
     if phase.start_seconds >= START_SECONDS:

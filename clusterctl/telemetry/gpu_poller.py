@@ -11,7 +11,7 @@ from clusterctl.telemetry.nvml import DriverGone, GpuLost, Nvml
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clusterctl.telemetry.nvml_values import Gpu, Reading
+    from clusterctl.telemetry.nvml_values import Gpu, GpuReading
 
 SCAN_SECONDS = 10.0
 """Between looks for GPUs that came or went, and between attempts to open NVML."""
@@ -22,7 +22,7 @@ MAX_THREADS = 40
 EVENTS = "events"
 
 
-class Gpus:
+class GpuPoller:
     """Call `poll` once a tick; `note(kind, subject, text)` gets all that is no number."""
 
     def __init__(self, note: Callable[[str, str, str], None]) -> None:
@@ -45,7 +45,7 @@ class Gpus:
             self._nvml = None
             note("absent", "nvml", "nvidia-ml-py is not installed: pip install 'clusterctl[telemetry]'")
 
-    def poll(self, wait_seconds: float) -> tuple[list[Reading], list[tuple[str, int]]]:
+    def poll(self, wait_seconds: float) -> tuple[list[GpuReading], list[tuple[str, int]]]:
         """Readings that are done, of GPUs and MIG instances; and (uuid, number) of new Xid errors.  Never raises."""
         nvml, now = self._nvml, time.monotonic()
         if nvml is None:
@@ -152,5 +152,5 @@ def _scan(nvml: Nvml, anew: bool) -> tuple[list[Gpu], list[str]]:
     return nvml.scan()
 
 
-def _read(nvml: Nvml, gpu: Gpu) -> list[Reading]:
+def _read(nvml: Nvml, gpu: Gpu) -> list[GpuReading]:
     return [nvml.read(one) for one in (gpu, *gpu.instances)]

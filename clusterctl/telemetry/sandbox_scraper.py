@@ -24,7 +24,7 @@ ENDED = {
 """`result` of the server's requests by column; the others were refused before a program ran."""
 
 
-class SandboxServer:
+class SandboxScraper:
     """One server, scraped; `row` is what it did since it was last asked."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
