@@ -248,7 +248,7 @@ class Bench:
         """A fault, a command while it lasts, and its end."""
         fault = self.place.fault(self.store, Path(self.ledger), self.chance)
         name = type(fault).__name__
-        if isinstance(fault, LedgerRestored) and not self.steps():  # the copy would not know the run
+        if isinstance(fault, LedgerRestored) and not self._newest_has_steps():  # the copy would not know the run
             return
         if not self.inject(fault):
             return
@@ -256,6 +256,13 @@ class Bench:
         time.sleep(self.chance.uniform(0.3, 2.0))
         self.run(self.chance.choice(("status", "up", "cost")), disturbed=True)
         fault.undo()
+
+    def _newest_has_steps(self) -> bool:
+        """Whether the newest folder's run is in the ledger, with a step."""
+        with contextlib.suppress(Exception):  # there is no ledger yet
+            newest = max(folders(self.store), key=lambda folder: folder.stat().st_ctime).name
+            return any(row["run_id"] == newest for row in read_tables(self.ledger).steps)
+        return False
 
     def inject(self, fault: Fault) -> bool:
         """Whether there was something that the fault could happen to; what it may spoil is remembered."""

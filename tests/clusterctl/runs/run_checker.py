@@ -119,7 +119,7 @@ def _ended(run: Row, tables: Tables, history: History) -> Iterable[str]:
             yield f"{row['resource_id']} is {row['state']} after down"
     end = moment(run["ended_at"])
     if end is not None and history.all and history.all[-1][1] > end + ENDED_SECONDS:
-        yield f"a process lived {history.all[-1][1] - end:.1f} s after the run's end"
+        yield f"a process lived {history.all[-1][1] - end:.1f} s after the run's end: {', '.join(history.last)}"
 
 
 def _money(tables: Tables, expected: Expected) -> Iterable[str]:

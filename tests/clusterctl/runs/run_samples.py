@@ -143,6 +143,8 @@ class History:
     """When any process lived."""
     addresses: set[str] = field(default_factory=set)
     """Every process that was ever seen."""
+    last: tuple[str, ...] = ()
+    """What lived when it was last seen."""
 
 
 class Sampler:
@@ -169,7 +171,7 @@ class Sampler:
         """What was seen of a run so far."""
         with self._lock:
             seen = self._histories[str(store), run]
-            return History(jobs=list(seen.jobs), all=list(seen.all), addresses=set(seen.addresses))
+            return History(jobs=list(seen.jobs), all=list(seen.all), addresses=set(seen.addresses), last=seen.last)
 
     def take_doubles(self, store: Path) -> list[str]:
         """What was there twice in a store, and has not been asked for yet."""
@@ -194,6 +196,9 @@ class Sampler:
         with self._lock:
             for process in seen:
                 history = self._histories[process.store, process.run]
+                if not history.all or history.all[-1][1] != now:
+                    history.last = ()
+                history.last += (f"{process.role} {process.address}",)
                 history.addresses.add(process.address)
                 _extend(history.all, now)
                 if process.role != SUPERVISOR:
