@@ -380,6 +380,17 @@ def a_limit_holds_while_the_place_can_not_be_asked(bench: Bench) -> None:
     ends_well(bench)
 
 
+@kind(on=FakePlace())
+def a_listing_that_lags_makes_no_node_twice(bench: Bench) -> None:
+    """What was asked for and is not shown yet is there: it is neither made again nor taken for released."""
+    PlaceBehaves({"lag_seconds": 0.7}).inject(bench.store)
+    start(bench)
+    assert go_on(bench)
+    assert bench.place.wrong(bench.store) == []
+    assert len([row for row in read_tables(bench.ledger).resources if row["kind"] == MACHINE]) == 3
+    ends_well(bench)
+
+
 @kind(
     on=FakePlace(), no_capacity={"settings": {"no_capacity": ["here"]}}, late={"settings": {"machine_seconds": 300.0}}
 )
