@@ -181,7 +181,7 @@ def _command(folder: DashboardFolder, host: str, port: int, public: str | None) 
         flags += [part for name in ("localhost", "127.0.0.1", "::1") for part in ("--server.allowedHosts", name)]
     script = "main.py" if public is None else "behind_login.py"
     program = [sys.executable, "-P", str(bundle_root() / "app" / "serve.py"), script, *flags]
-    return [sys.executable, "-P", "-m", "clusterctl.targets.holder", str(folder.lock), *program]
+    return [sys.executable, "-P", "-m", "clusterctl.dashboard.lock_holder", str(folder.lock), *program]
 
 
 def _environment() -> dict[str, str]:

@@ -149,22 +149,17 @@ class Recorder:
         An instance that the ledger holds for live has gone when two complete observations and a look-up by its own
         name don't show it.  An instance that was asked to end is ending until it has gone.
         """
-        run = self.run
-        shown = {instance.resource_id: instance for instance in observed.instances if instance.phase is not Stage.ENDED}
-        ended = {instance.resource_id: instance for instance in observed.instances if instance.phase is Stage.ENDED}
-        found = [instance for instance in shown.values() if not self._is_recorded(instance.resource_id)]
-        for resource in self.ledger.live_resources(run.run_id):
-            if resource.kind == MACHINE:
-                continue
+        shown = {i.resource_id: i for i in observed.instances if i.phase is not Stage.ENDED}
+        ended = {i.resource_id: i for i in observed.instances if i.phase is Stage.ENDED}
+        recorded = [r for r in self.ledger.live_resources(self.run.run_id) if r.kind != MACHINE]
+        found = [shown[identity] for identity in shown.keys() - {resource.resource_id for resource in recorded}]
+        for resource in recorded:
             instance = shown.get(resource.resource_id)
             if instance is None and self._has_gone(resource, observed, ended.get(resource.resource_id)):
                 self._settle(resource, ended.get(resource.resource_id))
-                continue
-            found.append(_as_recorded(instance, resource))
+            else:
+                found.append(_as_recorded(instance, resource))
         return tuple(found)
-
-    def _is_recorded(self, identity: str) -> bool:
-        return any(resource.resource_id == identity for resource in self.ledger.live_resources(self.run.run_id))
 
     def _has_gone(self, resource: Resource, observed: Observed, ended: Instance | None) -> bool:
         pace = self.run.target.pace

@@ -60,7 +60,7 @@ class Watch:
         self._written = float("-inf")
         self._all_ready_at: datetime | None = None
         self._asked: dict[str, datetime] = {}
-        """What `hold` has asked to end, by resource, and when."""
+        """What this watcher has asked to end, by resource, and when."""
 
     def tick(self) -> bool:
         """Looks, decides, does.  False when the run has ended and nothing of it is left."""
@@ -132,8 +132,7 @@ class Watch:
         for change in decided.changes:
             if launch or change.action is not Action.LAUNCH:
                 self._do(change)
-        for instance in present:
-            self._end_late(instance, now)
+        self._end_late(present, now)
         if decided.failed and not end:
             self.ledger.set_desired(run.run_id, "down", note="failed: " + self._why(decided.failed))
 
@@ -145,6 +144,7 @@ class Watch:
                 run.target.stop(run.ref, change, force=False)
             except Unreachable:
                 return  # asked again at the next tick
+            self._asked.setdefault(change.resource_id, now)
             if any(resource.resource_id == change.resource_id for resource in ledger.live_resources(run.run_id)):
                 ledger.ask_stop(change.resource_id, at=now)
             self._event("stop", f"{change.role}: {change.reason}", f"stop:{change.resource_id}", change.role)
@@ -162,20 +162,15 @@ class Watch:
             ledger.mark_live(change.resource_id, address=address, at=now)
             self._event("launch", f"{change.role}: {change.reason}", f"launch:{change.resource_id}", change.role)
 
-    def _end_late(self, instance: Instance, now: datetime) -> None:
+    def _end_late(self, present: Sequence[Instance], now: datetime) -> None:
         """What was asked to end and has not within its grace is ended."""
-        if instance.phase is not Phase.ENDING:
-            return
-        asked_at = self.ledger.get_resource(instance.resource_id).stop_asked_at
-        if asked_at is not None and (now - asked_at).total_seconds() >= STOP_GRACE_SECONDS:
-            late = Change(
-                action=Action.STOP,
-                role=instance.role,
-                resource_id=instance.resource_id,
-                address=instance.address,
-                reason="late",
-            )
-            self.run.target.stop(self.run.ref, late, force=True)
+        asked = {r.resource_id: r.stop_asked_at for r in self.ledger.live_resources(self.run.run_id)}
+        for instance in present:
+            asked_at = asked.get(instance.resource_id) or self._asked.get(instance.resource_id)
+            if asked_at is None or (now - asked_at).total_seconds() < STOP_GRACE_SECONDS:
+                continue
+            with contextlib.suppress(Unreachable):  # again at the next tick
+                self.run.target.stop(self.run.ref, _stop_of(instance, "late"), force=True)
             said = f"{instance.slot} was killed: it did not end within {STOP_GRACE_SECONDS:.0f} s"
             self._event("stop", said, f"killed:{instance.resource_id}", instance.slot)
 
@@ -322,18 +317,8 @@ class Watch:
                 asked_at = self._asked.setdefault(instance.resource_id, now)
                 late = (now - asked_at).total_seconds() >= STOP_GRACE_SECONDS
                 if late or asked_at == now:
-                    self._hold_stop(instance, force=late)
-
-    def _hold_stop(self, instance: Instance, *, force: bool) -> None:
-        stop = Change(
-            action=Action.STOP,
-            role=instance.role,
-            resource_id=instance.resource_id,
-            address=instance.address,
-            reason="the limit is reached",
-        )
-        with contextlib.suppress(ClusterctlError):
-            self.run.target.stop(self.run.ref, stop, force=force)
+                    with contextlib.suppress(ClusterctlError):
+                        run.target.stop(run.ref, _stop_of(instance, "the limit is reached"), force=late)
 
     def _why(self, failed: str) -> str:
         """With what the role said last: where to look is worth more than that it failed."""
@@ -351,3 +336,14 @@ class Watch:
         """Once for each time that the run was asked for."""
         event_id = f"{identity}:{self.run.run_id}:{self.recorder.times_wanted}"
         self.ledger.record_event(self.run.run_id, kind, message, role=role, event_id=event_id, at=self.run.clock.now())
+
+
+def _stop_of(instance: Instance, reason: str) -> Change:
+    return Change(
+        action=Action.STOP,
+        role=instance.role,
+        index=instance.index,
+        resource_id=instance.resource_id,
+        address=instance.address,
+        reason=reason,
+    )
