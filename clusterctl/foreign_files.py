@@ -1,6 +1,6 @@
-"""Reading files that a job can have made into anything: gone, a folder, a pipe, endless, not text.
+"""Files that a job can have made into anything: gone, a folder, a pipe, endless, not text.
 
-None of that is an error: what can't be read is empty.
+None of that is an error to a reader: what can't be read is empty.  A writer gets an OSError and never waits.
 """
 
 from __future__ import annotations
@@ -59,3 +59,22 @@ def read_tail(path: Path, num_bytes: int) -> str:
             return os.read(file, num_bytes).decode("utf-8", "replace")
         except OSError:
             return ""
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to a regular file, made if need be.  Raises OSError for anything else, and never waits for a pipe."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(f"{path} is no file")
+        os.write(file, content)
+    finally:
+        os.close(file)
+
+
+def replace_whole(path: Path, content: bytes) -> None:
+    """Write the file anew, whole or not at all; not worth waiting for the disk.  Raises OSError."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    append(part, content)
+    part.replace(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from clusterctl.errors import ClusterctlError, Interrupted, StateError
+from clusterctl.errors import ClusterctlError, Interrupted, SpecError, StateError
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
@@ -46,7 +46,11 @@ def down(
         _end_without_ledger(store, run, error, yes=yes)
         return
     with ledger, Interrupt() as interrupt:
-        opened = open_run(ledger, store, ledger.get_run(run).run_id)
+        try:
+            opened = open_run(ledger, store, ledger.get_run(run).run_id)
+        except (SpecError, StateError) as error:  # the ledger is another, or was lost
+            _end_without_ledger(store, run, error, yes=yes)
+            return
         row = ledger.get_run(opened.run_id)
         if row.state in LIVE:
             ahead = run_forecast(ledger, row, opened.plan, opened.clock.now())
@@ -89,7 +93,7 @@ def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:
     )
 
 
-def _end_without_ledger(store: Path, run: str, error: StateError, *, yes: bool) -> None:
+def _end_without_ledger(store: Path, run: str, error: SpecError | StateError, *, yes: bool) -> None:
     """The ledger can't be read: what carries the run's tags is ended all the same.  Raises the error after that."""
     things = tagged_things(store, run)
     if not things:
@@ -103,5 +107,5 @@ def _end_without_ledger(store: Path, run: str, error: StateError, *, yes: bool) 
     raise StateError(
         f"{error.message}; {len(things) - len(left)} of {len(things)} processes of {run} were ended by their tags, "
         "and its bill is not closed",
-        hint=f"{error.hint}, then `clusterctl down {run}` again",
+        hint=error.hint,
     )

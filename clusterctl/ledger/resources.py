@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from clusterctl.errors import StateError
 from clusterctl.ledger.rows import LIVE, Bill, Cost, CostLine, Intent, ReportBatch, ReportedCost, Resource
@@ -109,6 +109,21 @@ class ResourceBook(Store):
         self.get_resource(resource_id)
         return self.write(act)
 
+    def settle_cost(self, resource_id: str, *, until: datetime) -> None:
+        """It was released at this moment: what was charged beyond, while nobody could ask, is taken back."""
+
+        def act(connection: Connection) -> None:
+            mine = select(COSTS).where(COSTS.c.resource_id == resource_id, COSTS.c.to_at > until)
+            for row in connection.execute(mine).all():
+                cost = Cost(**row._asdict())
+                key = (COSTS.c.resource_id == resource_id, COSTS.c.from_at == cost.from_at)
+                connection.execute(delete(COSTS).where(*key))
+                if cost.from_at < until:
+                    usd = owed(_hours(cost.from_at, until), cost.usd_per_hour)
+                    connection.execute(insert(COSTS), values_of(replace(cost, to_at=until, usd=usd)))
+
+        self.write(act)
+
     def reported_costs(self, run_id: str) -> tuple[Cost, ...]:
         """The intervals of what the run's job has reported."""
         return self.rows(Cost, select(COSTS).where(COSTS.c.run_id == run_id, COSTS.c.quantity.is_not(None)))
@@ -145,16 +160,21 @@ def _extended(resource: Resource, last: Cost | None, until: datetime) -> Cost | 
         begin = last.from_at if same else last.to_at
     if begin is None or end <= (begin if last is None else last.to_at):
         return last
-    microseconds = (end - begin).days * 86_400_000_000 + (end - begin).seconds * 1_000_000 + (end - begin).microseconds
     return Cost(
         run_id=resource.run_id,
         resource_id=resource.resource_id,
         from_at=begin,
         to_at=end,
         usd_per_hour=resource.usd_per_hour,
-        usd=owed(microseconds / MICROSECONDS_PER_HOUR, resource.usd_per_hour),
+        usd=owed(_hours(begin, end), resource.usd_per_hour),
         source=resource.price_source,
     )
+
+
+def _hours(begin: datetime, end: datetime) -> Decimal:
+    span = end - begin
+    microseconds = span.days * 86_400_000_000 + span.seconds * 1_000_000 + span.microseconds
+    return microseconds / MICROSECONDS_PER_HOUR
 
 
 def book_costs(connection: Connection, batch: ReportBatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from clusterctl.runs.run import LINES, PROCESS, OpenRun
 from clusterctl.runs.usage_prices import UsagePrices
 from clusterctl.targets.base import TAG_PREFIX, Machine, MachineRequest, Observed
 from planners.costs.tables import MACHINE
+from planners.runs.offers import CHOICE
 from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, RoleHistory
 from planners.runs.reconcile import Phase as Stage
 
@@ -63,8 +64,8 @@ class Recorder:
         """When the run was last asked for: what went wrong before that is forgiven."""
         self._last_step_at = self.ledger.last_step_at(run.run_id) or row.created_at
         self._prices = UsagePrices(run.plan)
-        self._missed: dict[str, tuple[datetime, int]] = {}
-        """By resource: since when, and in how many observations, it is not shown."""
+        self._missed: dict[str, tuple[datetime, datetime]] = {}
+        """By resource: the first and the last observation that did not show it."""
         self._reread: tuple[int, datetime] | None = None
         """Of reports that were cut: up to where they are read again, and after when their costs count."""
 
@@ -155,6 +156,8 @@ class Recorder:
         found = [shown[identity] for identity in shown.keys() - {resource.resource_id for resource in recorded}]
         for resource in recorded:
             instance = shown.get(resource.resource_id)
+            if instance is not None:
+                self._missed.pop(resource.resource_id, None)
             if instance is None and self._has_gone(resource, observed, ended.get(resource.resource_id)):
                 self._settle(resource, ended.get(resource.resource_id))
             else:
@@ -162,19 +165,21 @@ class Recorder:
         return tuple(found)
 
     def _has_gone(self, resource: Resource, observed: Observed, ended: Instance | None) -> bool:
-        pace = self.run.target.pace
+        """Whether an instance has ended, or is missing and can't be found by its own name either."""
         if ended is not None:
             return True
-        launched = resource.live_at or resource.intended_at
-        if resource.stop_asked_at is None and (observed.at - launched).total_seconds() < pace.appear_seconds:
+        return self._is_missing(resource, observed) and not self.run.target.find(self.run.ref, resource.resource_id)
+
+    def _is_missing(self, resource: Resource, observed: Observed) -> bool:
+        """Whether two complete observations don't show it, although it has had the time to appear."""
+        pace, asked_at = self.run.target.pace, resource.live_at or resource.intended_at
+        if resource.stop_asked_at is None and (observed.at - asked_at).total_seconds() < pace.appear_seconds:
             return False
-        since, times = self._missed.get(resource.resource_id, (observed.at, 0))
-        if times == 0 or (observed.at - since).total_seconds() >= pace.observe_seconds * times:
-            self._missed[resource.resource_id] = (since, times + 1)
-        if times + 1 < 2 or self.run.target.find(self.run.ref, resource.resource_id):
-            return False
-        self._missed.pop(resource.resource_id, None)
-        return True
+        since, last = self._missed.setdefault(resource.resource_id, (observed.at, observed.at))
+        if observed.at > last and (observed.at - since).total_seconds() >= pace.observe_seconds:
+            return True
+        self._missed[resource.resource_id] = (since, observed.at)
+        return not self.run.target.rented and resource.kind == MACHINE
 
     def _settle(self, resource: Resource, ended: Instance | None) -> None:
         """It has gone: what it has left behind is ended, too."""
@@ -209,7 +214,8 @@ class Recorder:
         """
         run, now = self.run, self.run.clock.now()
         resources = self.ledger.resources(run.run_id)
-        requests = run.machine_requests(resources, now)
+        alternative = self.ledger.get_run(run.run_id).alternative
+        requests = run.machine_requests(resources, now, alternative=alternative)
         if not make:
             there = {resource.resource_id for resource in resources if resource.state != "gone"}
             return [request for request in requests if request.resource_id in there]
@@ -224,12 +230,12 @@ class Recorder:
         over = {machine.resource_id for machine in machines if machine.phase is Stage.ENDED}
         return bool(over) and any(r.resource_id in over for r in self.ledger.live_resources(self.run.run_id))
 
-    def bill(self, machines: Sequence[Machine], *, now: datetime, complete: bool = True) -> None:
+    def bill(self, observed: Observed | None, *, now: datetime) -> None:
         """Each machine is paid from its allocation to its release, under its own price.
 
-        complete: machines that are not among these have been released; else nobody knows, and they are paid on.
+        observed: None = nobody knows what is there, and machines are paid on.
         """
-        shown = {machine.resource_id: machine for machine in machines}
+        shown = {machine.resource_id: machine for machine in observed.machines} if observed else {}
         for resource in self.ledger.live_resources(self.run.run_id):
             if resource.kind != MACHINE:
                 continue
@@ -237,19 +243,21 @@ class Recorder:
             if machine is not None and machine.since is not None and resource.state == "intended":
                 address = machine.address or resource.resource_id
                 self.ledger.mark_live(resource.resource_id, address=address, at=min(machine.since, now))
-            released = machine.until if machine is not None else (now if complete else None)
+            gone = observed is not None and machine is None and self._is_missing(resource, observed)
+            released = machine.until if machine is not None else now if gone else None
             self.ledger.extend_cost(resource.resource_id, until=released or now)
-            over = machine is not None and machine.phase is Stage.ENDED
-            if released is not None or over:
+            if released is not None or (machine is not None and machine.phase is Stage.ENDED):
                 self._release(resource, machine, at=released or now)
 
     def _release(self, resource: Resource, machine: Machine | None, *, at: datetime) -> None:
         cause = machine.cause if machine is not None else Cause.STOPPED
+        self.ledger.settle_cost(resource.resource_id, until=at)
         self.ledger.mark_gone(resource.resource_id, at=max(at, resource.live_at or at), cause=cause)
         if cause in {Cause.NO_CAPACITY, Cause.PREEMPTED, Cause.NODE_LOST, Cause.REFUSED}:
             kind = "capacity" if cause is Cause.NO_CAPACITY else "machine"
             what = ": ".join(filter(None, (f"{slot_of(resource)}: {cause}", machine.message if machine else "")))
-            self._event(kind, what, f"{kind}:{resource.resource_id}")
+            alternative = self.ledger.get_run(self.run.run_id).alternative or CHOICE
+            self._event(kind, what, f"{kind}:{resource.resource_id}", data={"alternative": alternative})
 
     def close_unwatched(self) -> None:
         """At the start of a watch, where nothing lives: machines that are paid only while the run uses them were used
@@ -268,8 +276,12 @@ class Recorder:
         signs = [moment for moment in (self.run.folder.last_sign(), beat.at if beat else None) if moment is not None]
         return max((moment for moment in signs if moment <= now), default=now)
 
-    def _event(self, kind: str, message: str, identity: str, role: str | None = None) -> None:
-        self.ledger.record_event(self.run.run_id, kind, message, role=role, event_id=identity, at=self.run.clock.now())
+    def _event(
+        self, kind: str, message: str, identity: str, role: str | None = None, *, data: Mapping[str, int] | None = None
+    ) -> None:
+        self.ledger.record_event(
+            self.run.run_id, kind, message, role=role, data=data, event_id=identity, at=self.run.clock.now()
+        )
 
 
 def _as_recorded(instance: Instance | None, resource: Resource) -> Instance:

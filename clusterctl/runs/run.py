@@ -19,7 +19,8 @@ from clusterctl.runs.folder import RunFolder
 from clusterctl.targets import target_of
 from clusterctl.targets.base import TAG_PREFIX, MachineRequest, RunRef, Target
 from planners.costs.tables import MACHINE
-from planners.plan.value import Plan, Pool
+from planners.plan.value import Plan
+from planners.runs.offers import pools_on
 from planners.runs.reconcile import Role, resource_id
 from planners.spec.run import RunSpec
 
@@ -68,15 +69,15 @@ class OpenRun:
         """The longest of its stages' units of work, at the plan's P90."""
         return max(stage.seconds_per_unit.p90 for stage in self.plan.stages)
 
-    @property
-    def pools(self) -> Sequence[Pool]:
-        """The pools that it runs on."""
-        return self.plan.pools
+    def machine_requests(
+        self, resources: Sequence[Resource], now: datetime, *, alternative: int
+    ) -> list[MachineRequest]:
+        """A request for each node of each pool: the one that is recorded and not gone, else the next of its slot.
 
-    def machine_requests(self, resources: Sequence[Resource], now: datetime) -> list[MachineRequest]:
-        """A request for each node of each pool: the one that is recorded and not gone, else the next of its slot."""
+        alternative: number of the plan's alternative that the run is on; 0 = the plan's own fleet.
+        """
         requests = []
-        for pool in self.pools:
+        for pool in pools_on(self.plan, alternative):
             for index in range(pool.nodes):
                 slot = pool.id if index == 0 else f"{pool.id}-{index + 1}"
                 mine = [r for r in resources if r.kind == MACHINE and r.resource_id.split("/")[1] == slot]
@@ -117,7 +118,7 @@ class OpenRun:
             run_id=self.run_id,
             role=role,
             kind=PROCESS,
-            provider=self.pools[0].cloud,
+            provider=self.plan.pools[0].cloud,
             tags=self._tags_of({"role": role, **(job.tags if job else {})}),
             usd_per_hour=FREE,
             price_source="the plan",

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Run, RunState
-from clusterctl.runs.capacity import next_try
+from clusterctl.runs.capacity import next_try, refused
 from clusterctl.runs.forecast import hourly_rate, usage
 from clusterctl.runs.metrics import RunMetrics
 from clusterctl.runs.observer import Look, Observer
@@ -25,6 +25,7 @@ from clusterctl.runs.run import OpenRun
 from clusterctl.targets.base import Observed, Unreachable
 from clusterctl.targets.logs import last_error, note_times
 from planners.runs.limits import SECONDS_PER_HOUR, LimitState, Rate, Usage, check_limits, idle_seconds
+from planners.runs.offers import CHOICE, next_alternative
 from planners.runs.reconcile import Action, Cause, Change, Instance, Phase, reconcile
 
 STOP_GRACE_SECONDS = 30.0
@@ -101,7 +102,7 @@ class Watch:
             if not look.observed.instances:
                 self.recorder.close_unwatched()
             self._first = False
-        make = wanted and run.clock.now() >= self._next_try()
+        make = wanted and self._may_ask()
         leave = not wanted and self._nothing_lives
         requests = () if leave else self.recorder.request_machines(make=make)
         try:
@@ -118,10 +119,21 @@ class Watch:
         ending = [role.name for role in self.run.roles if role.until_done]
         return bool(ending) and done.issuperset(ending)
 
-    def _next_try(self) -> datetime:
-        """When machines may be asked for again."""
-        refusals = self.ledger.events(self.run.run_id, kind="capacity")
-        return next_try(refusals, since=self.recorder.wanted_at)
+    def _may_ask(self) -> bool:
+        """Whether machines may be asked for: after a refusal not before its pause is over, and then for the next offer
+        of the plan, if one is within what was agreed to."""
+        run, now = self.run, self.run.clock.now()
+        refusals = self.ledger.events(run.run_id, kind="capacity")
+        if now < next_try(refusals, since=self.recorder.wanted_at):
+            return False
+        row, gone = self.ledger.get_run(run.run_id), refused(refusals, now=now)
+        if (row.alternative or CHOICE) in gone:
+            offer = next_alternative(run.plan, refused=gone, limit_usd=row.limit_usd)
+            if offer is not None:
+                self.ledger.set_alternative(run.run_id, offer.number)
+                said = f"no capacity for what it has asked for: it goes on with {offer.fleet} in {offer.region}"
+                self._event("offer", said, f"offer:{len(refusals)}")
+        return True
 
     def _act(self, present: Sequence[Instance], *, done: bool, end: bool, launch: bool = False) -> None:
         """Does what must be done.  launch: there are machines to launch on."""
@@ -182,7 +194,7 @@ class Watch:
             return
         self._written = time.monotonic()
         now = self._held[1] if self._held else run.clock.now()
-        self.recorder.bill(observed.machines, now=now)
+        self.recorder.bill(observed, now=now)
         beat = run.clock.beat()
         self.ledger.beat(run.run_id, at=beat.at, boot_id=beat.boot_id, uptime_seconds=beat.uptime_seconds)
         self._try("folder", lambda: self._renew(wanted=wanted))
@@ -268,7 +280,9 @@ class Watch:
         if any(machine.phase is not Phase.ENDED for machine in observed.machines):
             return True
         now = self._held[1] if self._held else run.clock.now()
-        self.recorder.bill(observed.machines, now=now)
+        self.recorder.bill(observed, now=now)
+        if self.ledger.live_resources(run.run_id):
+            return True  # a machine that was asked for and may yet appear
         row = self.ledger.get_run(run.run_id)
         if row.desired == "up" and not done:
             return True  # wanted again meanwhile
@@ -286,7 +300,7 @@ class Watch:
             self._stop_reason(row, ())
         if time.monotonic() - self._written >= WRITE_SECONDS:
             self._written = time.monotonic()
-            self.recorder.bill((), now=self.run.clock.now(), complete=False)
+            self.recorder.bill(None, now=self.run.clock.now())
             beat = self.run.clock.beat()
             self.ledger.beat(self.run.run_id, at=beat.at, boot_id=beat.boot_id, uptime_seconds=beat.uptime_seconds)
 
@@ -297,6 +311,7 @@ class Watch:
             return
         run, now = self.run, self.run.clock.now()
         with contextlib.suppress(ClusterctlError, OSError):
+            run.target.home.note(run.run_id)
             run.target.set_deadline(run.ref, self._deadline(), now)
         hours = Decimal(str((now - known.at).total_seconds())) / SECONDS_PER_HOUR
         used = replace(

@@ -43,21 +43,25 @@ def watched(run: OpenRun) -> Watched:
 
 
 def silent_seconds(run: OpenRun) -> float:
-    """Since the supervisor's last sign: its last beat, or its start where that is later."""
-    beat = last_beat(run.ledger.get_run(run.run_id))
+    """Since the supervisor's last sign: its last beat, what it noted while the ledger was away, or its start.
+
+    Of several supervisors the oldest holds the lock: a younger one waits for it, or is this process.
+    """
+    beat, noted = last_beat(run.ledger.get_run(run.run_id)), run.target.home.noted_seconds(run.run_id)
     signs = [seconds_since(beat)] if beat is not None else []
-    signs += [run.target.home.age_seconds(address) for address in run.target.home.find(run.run_id)]
-    return min(signs, default=0.0)
+    signs += [noted] if noted is not None else []
+    ages = [run.target.home.age_seconds(address) for address in run.target.home.find(run.run_id)]
+    return min([*signs, *([max(ages)] if ages else [])], default=0.0)
 
 
 def fence(run: OpenRun) -> bool:
     """Ends the supervisors of a run whose supervisor hangs; what they watch goes on.  Whether one was ended."""
     if watched(run) is not Watched.HANGS:
         return False
-    hanging = run.target.home.find(run.run_id)
-    silent = silent_seconds(run)
+    home, silent = run.target.home, silent_seconds(run)
+    hanging = [address for address in home.find(run.run_id) if home.age_seconds(address) > HUNG_SECONDS]
     for address in hanging:
-        run.target.home.end(address)
+        home.end(address)
     if hanging:
         message = f"its supervisor gave no sign for {silent:.0f} s and was ended"
         run.ledger.record_event(run.run_id, "fence", message, role=SUPERVISOR)

@@ -141,6 +141,12 @@ class SupervisorHome(Protocol):
     def end(self, address: str) -> None:
         """End one that hangs, at once.  What it watches goes on."""
 
+    def note(self, run_id: str) -> None:
+        """The supervisor lives, although it can't write that into the ledger.  Raises OSError."""
+
+    def noted_seconds(self, run_id: str) -> float | None:
+        """How long ago it last noted that; None where it never had to."""
+
 
 class Target(Protocol):
     """A place.  Every method may be called again after a crash in the middle of the last call; none waits for long.

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.foreign_files import append
 from clusterctl.jobs import Job
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import (
@@ -336,11 +337,11 @@ def _billed(identity: str, thing: _Thing, now: float) -> Machine:
 
 
 def _append_new(source: Path, target: Path) -> None:
-    """Bytes of the source that the target has not."""
+    """Bytes of the source that the target has not.  Raises OSError where the target is no file."""
     if not source.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     have = target.stat().st_size if target.exists() else 0
-    with source.open("rb") as more, target.open("ab") as out:
+    with source.open("rb") as more:
         more.seek(have)
-        out.write(more.read())
+        append(target, more.read())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clusterctl.clock import this_boot, uptime
+from clusterctl.foreign_files import read_tail, replace_whole
 from clusterctl.targets.base import SUPERVISOR, RunRef
 from clusterctl.targets.processes import (
     RESOURCE_TAG,
@@ -65,6 +68,22 @@ class ThisMachine:
     def end(self, address: str) -> None:
         """KILL, which also ends one that was stopped."""
         end(address, grace_seconds=0.0)
+
+    def note(self, run_id: str) -> None:
+        """The moment, by this machine's uptime, in a file beside the runs' folders."""
+        file = self._note_of(run_id)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        replace_whole(file, f"{this_boot()} {uptime()}".encode("ascii"))
+
+    def noted_seconds(self, run_id: str) -> float | None:
+        """Of this boot; None where it is of another, or there is none."""
+        boot_id, _, noted = read_tail(self._note_of(run_id), 100).rpartition(" ")
+        with contextlib.suppress(ValueError):
+            return max(uptime() - float(noted), 0.0) if noted and boot_id == this_boot() else None
+        return None
+
+    def _note_of(self, run_id: str) -> Path:
+        return self.store / "supervisors" / run_id
 
 
 def supervisor_command(store: Path, run_id: str) -> list[str]:

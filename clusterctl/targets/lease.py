@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from clusterctl.clock import uptime
+from clusterctl.foreign_files import replace_whole
 
 
 def write_lease(path: Path, seconds_left: float | None) -> None:
@@ -18,6 +19,4 @@ def write_lease(path: Path, seconds_left: float | None) -> None:
         "expires_uptime_seconds": None if seconds_left is None else now + seconds_left,
         "watched_uptime_seconds": now,
     }
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(row), "ascii")  # replaced whole, and not worth waiting for the disk
-    part.replace(path)
+    replace_whole(path, json.dumps(row).encode("ascii"))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from clusterctl.foreign_files import read_lines, read_tail
+from clusterctl.foreign_files import append, read_lines, read_tail
 from clusterctl.targets.base import LogLine
 
 TAIL_BYTES = 4096
@@ -40,8 +40,7 @@ def note_times(logs: Path, now: datetime) -> None:
         times = log.with_suffix(".times")
         size = log.stat().st_size
         if log.is_file() and size > _last_size(times):
-            with times.open("a", encoding="ascii") as out:
-                out.write(f"{size} {now.isoformat()}\n")
+            append(times, f"{size} {now.isoformat()}\n".encode("ascii"))
 
 
 def read_times(log: Path) -> list[tuple[int, datetime]]:

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from planners.search.fleets import Machines, StageFleet
 
 
-def pools_of(stages: Sequence[ChosenStage]) -> tuple[value.Pool, ...]:
-    """GPU and sandbox pools of every stage; split schedules have a trainer and a rollout pool on the same machines."""
+def pools_of(stages: Sequence[ChosenStage], row: int = 0) -> tuple[value.Pool, ...]:
+    """GPU and sandbox pools of every stage; split schedules have a trainer and a rollout pool on the same machines.
+
+    row: of the stages' options; the first is the choice.
+    """
     pools = []
     for stage in stages:
-        name = stage.work.stage
-        for role, machines, nodes in _roles(stage):
+        name, hours = stage.work.stage, float(stage.options.hours[row])
+        for role, machines, nodes in _roles(stage, row):
             known = machines.usd_per_hour
             slots = machines.slots_per_node * nodes if role == "sandbox" else None
             pools.append(
@@ -43,19 +46,19 @@ def pools_of(stages: Sequence[ChosenStage]) -> tuple[value.Pool, ...]:
                     usd_per_node_hour=known,
                     price_as_of=machines.as_of,
                     price_source=machines.price_source,
-                    hours=stage.hours,
-                    usd=None if known is None else known * nodes * stage.hours,
+                    hours=hours,
+                    usd=None if known is None else known * nodes * hours,
                 )
             )
     return tuple(pools)
 
 
-def _roles(stage: ChosenStage) -> list[tuple[str, Machines, int]]:
+def _roles(stage: ChosenStage, row: int) -> list[tuple[str, Machines, int]]:
     rows: list[tuple[str, Machines, int]] = []
-    gpus, sandbox = stage.fleet.gpus, stage.fleet.sandbox
+    gpus, sandbox = stage.options.fleets[row].gpus, stage.options.fleets[row].sandbox
     if gpus is not None:
-        layouts, work = stage.shortlist.layouts, stage.work
-        rollout = round(float(layouts.rollout_gpus[0]) / max(gpus.gpus_per_node, 1))
+        layouts, work = stage.options.shortlist.layouts, stage.work
+        rollout = round(float(layouts.rollout_gpus[row]) / max(gpus.gpus_per_node, 1))
         if work.training is None:
             rows.append(("rollout", gpus, gpus.nodes))
         elif not work.training.rl:
@@ -96,6 +99,7 @@ def _alternative(stages: Sequence[ChosenStage], row: int, label: str) -> value.A
         usd=added([usd_band(bill, fleet, half) for bill, fleet, half in zip(bills, fleets, log_half, strict=True)]),
         at_least=any(unpriced_lines(bill) for bill in bills),
         interruptions=sum(float(stage.options.interruptions[row]) for stage in stages),
+        pools=pools_of(stages, row),
     )
 
 

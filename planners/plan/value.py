@@ -193,6 +193,8 @@ class Alternative(Value):
     """True when a line of its bill has no price."""
     interruptions: float
     """Expected failures and preemptions of the run: the risk axis."""
+    pools: tuple[Pool, ...] = ()
+    """Its machines: what a run asks for where those of the plan can't be had."""
 
 
 class Rejection(Value):

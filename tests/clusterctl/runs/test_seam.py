@@ -41,7 +41,7 @@ def behave(store: Path, **settings: object) -> None:
 
 @pytest.fixture
 def far(tmp_path: Path, ledger: Ledger) -> OpenRun:
-    behave(tmp_path, step_seconds=0.1, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)
+    behave(tmp_path, step_seconds=0.5, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)
     return opened(tmp_path, ledger, SPEC)
 
 
@@ -154,6 +154,27 @@ def test_no_capacity_is_an_answer_and_no_failure(tmp_path: Path, far: OpenRun, m
     behave(tmp_path, step_seconds=0.1, machine_seconds=0.2)
     watch_until(far, lambda: ended(far))
     assert far.ledger.get_run(far.run_id).state == "finished"
+
+
+def test_where_there_is_no_capacity_the_next_offer_within_the_limit_is_asked_for(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = "{target: fake, name: %s, vcpus: %s, memory_gib: 8, usd_per_hour: %s}"
+    both = f"[{machine % ('cheap', 2, 0.36)}, {machine % ('dear', 8, 3.6)}]"
+    spec = (
+        SPEC[: SPEC.index("fleet:")].replace("objective: time\n", "")
+        + f"fleet: {{targets: [fake], machines: {both}}}\n"
+    )
+    behave(tmp_path, step_seconds=0.1, machine_seconds=0.2, start_seconds=0.1, no_capacity=["cheap"])
+    monkeypatch.setattr("clusterctl.runs.capacity.FIRST_PAUSE_SECONDS", 0.2)
+    run = opened(tmp_path, ledger, spec)
+    watch_until(run, lambda: kinds(run).count("capacity") >= 2)
+    assert "offer" not in kinds(run), "nobody has agreed to more dollars"
+    ledger.set_limits(run.run_id, usd=Decimal(1), hours=None)
+    watch_until(run, lambda: ended(run))
+    assert ledger.get_run(run.run_id).state == "finished"
+    assert "goes on with 1 × dear" in ledger.events(run.run_id, kind="offer")[0].message
+    assert [r.usd_per_hour for r in ledger.resources(run.run_id) if r.role == NODE][-1] == Decimal("3.6")
 
 
 def test_pauses_grow_from_half_a_minute_to_ten(far: OpenRun) -> None:

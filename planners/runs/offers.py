@@ -1,0 +1,42 @@
+"""Which machines a run asks for where those of its plan can't be had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from decimal import Decimal
+
+    from planners.plan.value import Alternative, Plan, Pool
+
+CHOICE = 1
+"""Number of the alternative that is the plan itself."""
+
+
+def pools_on(plan: Plan, number: int) -> Sequence[Pool]:
+    """The pools of an alternative of the plan; 0 or an unknown number: the plan's own."""
+    return next((a.pools for a in plan.alternatives if a.number == number and a.pools), plan.pools)
+
+
+def next_alternative(plan: Plan, *, refused: Collection[int], limit_usd: Decimal | None) -> Alternative | None:
+    """The alternative with the least dollars (P50) that nobody has refused, in the same kind of place.
+
+    Nobody is asked again, so it costs no more than was agreed to: its P90 is within the run's limit in dollars, else
+    within the plan's own P90; one with an unknown price never takes over.
+    """
+    agreed_usd = plan.usd.p90 if limit_usd is None else float(limit_usd)
+    fitting = [
+        alternative
+        for alternative in plan.alternatives
+        if alternative.number not in refused
+        and alternative.pools
+        and _kinds(alternative.pools) == _kinds(plan.pools)
+        and not alternative.at_least
+        and alternative.usd.p90 <= agreed_usd
+    ]
+    return min(fitting, key=lambda alternative: alternative.usd.p50, default=None)
+
+
+def _kinds(pools: Sequence[Pool]) -> set[str]:
+    return {pool.cloud.partition(":")[0] for pool in pools}
