@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import resource
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,3 +75,8 @@ def check_machine() -> None:
     finally:
         for thread in started:
             thread.join()
+
+
+def process_name() -> str:
+    """This process as others are told of it."""
+    return f"clusterctl process {os.getpid()} on {socket.gethostname()}"

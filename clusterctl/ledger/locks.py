@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from clusterctl.errors import StateError
-from clusterctl.ledger.store import process_name
+from clusterctl.machine import process_name
 
 if TYPE_CHECKING:
     from clusterctl.ledger.store import Store

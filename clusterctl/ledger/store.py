@@ -6,8 +6,6 @@ What a database's error means to a person: one message and the way on.  Never sh
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
@@ -20,6 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
 
 from clusterctl.errors import SpecError, StateError
+from clusterctl.machine import process_name
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -131,11 +130,6 @@ def _sqlite(file: Path, url: URL, wait_seconds: float) -> Engine:
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
     return engine
-
-
-def process_name() -> str:
-    """This process as others are told of it."""
-    return f"clusterctl process {os.getpid()} on {socket.gethostname()}"
 
 
 def _postgresql(url: URL, wait_seconds: float) -> Engine:

@@ -64,7 +64,7 @@ def test_run_gives_input_and_prints_json(in_process: Run, tmp_path: Path) -> Non
         (("run", "-", "--time-limit", "0"), "--time-limit"),
         (("run", "-", "--memory-mib", "1"), "--memory-mib"),
         (("serve", "--host", "example.org"), "example.org can be reached from outside"),
-        (("serve", "--token-file", "absent"), "absent: cannot be read"),
+        (("serve", "--token-file", "absent"), "absent: the token can't be read: No such file"),
         (("bench", "--concurrency", "0"), "--concurrency"),
     ],
 )

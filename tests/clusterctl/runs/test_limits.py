@@ -32,13 +32,13 @@ def slow(store: Path, ledger: Ledger, monkeypatch: Monkey, spec: str = SPEC, **h
 def test_the_limit_in_dollars_warns_and_stops(tmp_path: Path, ledger: Ledger, monkeypatch: Monkey) -> None:
     monkeypatch.setattr(watching, "WRITE_SECONDS", 0.05)
     run = slow(tmp_path, ledger, monkeypatch)
-    ledger.set_limits(run.run_id, usd=Decimal("0.002"), hours=None)  # two seconds
+    ledger.set_limits(run.run_id, usd=Decimal("0.008"), hours=None)  # eight seconds
     watch(run)
     row = ledger.get_run(run.run_id)
     assert row.state == "stopped"
-    assert row.note.startswith("the limit is reached: $0.002")
+    assert row.note.startswith("the limit is reached: $0.008")
     assert [kind for kind in kinds(run) if kind in ("warn", "limit")] == ["warn", "limit"]
-    assert Decimal("0.002") <= ledger.bill(run.run_id).known_usd < Decimal("0.005")
+    assert Decimal("0.008") <= ledger.bill(run.run_id).known_usd < Decimal("0.014")
     (problem,) = state_of(run).problems
     assert problem.fix.startswith(f"clusterctl up {run.run_id} --limit-usd ")
 
