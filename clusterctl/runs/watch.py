@@ -58,6 +58,8 @@ class Watch:
         self._held: tuple[str, datetime] | None = None
         """Why and when the run was ended while the ledger was away."""
         self._first, self._ending, self._nothing_lives = True, False, False
+        self._released = False
+        """Whether the place was asked at this tick to release all machines."""
         self._written = float("-inf")
         self._all_ready_at: datetime | None = None
         self._asked: dict[str, datetime] = {}
@@ -103,12 +105,13 @@ class Watch:
                 self.recorder.close_unwatched()
             self._first = False
         make = wanted and self._may_ask()
-        leave = not wanted and self._nothing_lives
+        leave, self._released = not wanted and self._nothing_lives, False
         requests = () if leave else self.recorder.request_machines(make=make)
         try:
             run.target.apply(run.ref, requests, make=make)
         except Unreachable as error:
             return Look(observed=None, why=error.message, since=run.clock.now()), False
+        self._released = leave
         look = self.observer.look(anew=not run.target.rented)
         ready = {machine.resource_id for machine in self.observer.machines() if machine.phase is Phase.READY}
         return look, make and ready.issuperset(request.resource_id for request in requests)
@@ -277,7 +280,7 @@ class Watch:
         run = self.run
         while self.recorder.read_reports():  # a job that was asked to end may have finished its step
             pass
-        if any(machine.phase is not Phase.ENDED for machine in observed.machines):
+        if not self._released or any(machine.phase is not Phase.ENDED for machine in observed.machines):
             return True
         now = self._held[1] if self._held else run.clock.now()
         self.recorder.bill(observed, now=now)

@@ -107,7 +107,7 @@ class _Place:
 class FakeTarget:
     """Places in `fake/` of the data folder, one file a run."""
 
-    pace = Pace(observe_seconds=0.1, bound_seconds=5.0, appear_seconds=1.0)
+    pace = Pace(observe_seconds=0.1, bound_seconds=5.0, appear_seconds=3.0)
     rented = True
 
     def __init__(self, store: Path) -> None:

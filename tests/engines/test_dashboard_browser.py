@@ -140,7 +140,7 @@ def truth(home: Path) -> dict[str, dict[str, str]]:
         "allocation": {"Idle GPUs": f"${idle * USD_PER_GPU_HOUR:,.0f}"},
         "orphans": {"Left over": "1", "A day": f"${5.44 * 24:,.0f}"},
         "outcomes": {"Per solved task": f"${float(evaluation) / solved:.2f}"},
-        "quality": {"GPU time measured": f"{100 * rows['seconds'].sum() / (64 * HOURS):.1f} %"},
+        "quality": {"GPU time measured": f"{100 * rows['seconds'].sum() / (64 * HOURS):.1f}%"},
     }
 
 
