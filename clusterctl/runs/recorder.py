@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import Intent, Phase, ReportBatch, ReportedCost, Resource, Run, Step
 from clusterctl.runs.job_reports import MOST_USD, CostReport, StepReport, read_report
@@ -16,9 +15,6 @@ from planners.costs.tables import MACHINE
 from planners.runs.offers import CHOICE
 from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, RoleHistory
 from planners.runs.reconcile import Phase as Stage
-
-if TYPE_CHECKING:
-    pass
 
 UNKNOWN_PROVIDER = "unknown"
 """Provider of what a job reports without naming one."""
@@ -240,6 +236,8 @@ class Recorder:
             if resource.kind != MACHINE:
                 continue
             machine = shown.get(resource.resource_id)
+            if machine is not None:
+                self._missed.pop(resource.resource_id, None)
             if machine is not None and machine.since is not None and resource.state == "intended":
                 address = machine.address or resource.resource_id
                 self.ledger.mark_live(resource.resource_id, address=address, at=min(machine.since, now))
