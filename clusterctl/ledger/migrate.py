@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+UNRELEASED = frozenset({"0001", "0002", "0003", "0004"})
+"""Revisions of development versions, whose runs held one machine each: no later version reads them."""
 
 
 def ensure_current(store: Store) -> None:
@@ -23,8 +26,28 @@ def ensure_current(store: Store) -> None:
         return  # without importing Alembic, which takes longer than all the rest
     with run_lock(store, "ledger", "migrate", wait_seconds=store.wait_seconds):
         if store.file is not None:  # the file remembers: readers and one writer work side by side
+            if store.transact(version) in UNRELEASED:
+                set_aside(store, store.file)
             store.transact(lambda _: None, begin="PRAGMA journal_mode = WAL")
         store.transact(lambda connection: upgrade(connection, store.where), begin=WRITE)
+
+
+def set_aside(store: Store, file: Path) -> None:
+    """Rename the file of a development version, so that a new ledger takes its place; the caller holds the lock."""
+    store.close()
+    kept = file.with_name(f"{file.name}.before-{store.now():%Y%m%dT%H%M%S}")
+    try:
+        for suffix in ("-wal", "-shm", ""):  # the database last: a kill in the middle leaves it to the next command
+            if (part := file.with_name(file.name + suffix)).exists():
+                part.rename(kept.with_name(kept.name + suffix))
+    except OSError as error:
+        raise StateError(
+            f"the ledger {file} of a development version can't be renamed: {error.strerror}",
+            hint="move it away, or name another ledger with CLUSTERCTL_LEDGER",
+        ) from error
+    logging.getLogger(__name__).warning(
+        "the ledger of a development version is kept as %s; a new one begins without its runs", kept
+    )
 
 
 def upgrade(connection: Connection, where: str, revision: str = "head") -> None:
@@ -36,6 +59,11 @@ def upgrade(connection: Connection, where: str, revision: str = "head") -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     found = version(connection)
+    if found in UNRELEASED:
+        raise StateError(
+            f"the ledger {where} is of a development version, which this one doesn't read",
+            hint="name another database with CLUSTERCTL_LEDGER; nothing was changed",
+        )
     if found not in {None, *(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())}:
         raise StateError(
             f"the ledger {where} was written by a newer clusterctl: it has version {found}, this one knows {HEAD}",

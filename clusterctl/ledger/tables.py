@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
 
-HEAD = "0001"
+HEAD = "0005"
 """Newest revision in migrations/versions."""
 VERSION_TABLE = "ledger_version"
 """Ours alone: the database may be shared with a program that has an `alembic_version`."""

@@ -98,7 +98,7 @@ def contents(store: Store) -> dict[str, list[Any]]:
 
 def at_first_revision(url: str) -> Store:
     store = Store(parse_url(url), wait_seconds=5, now=lambda: T0)
-    store.write(lambda connection: upgrade(connection, "", "0001"))
+    store.write(lambda connection: upgrade(connection, "", "0005"))
     return store
 
 
@@ -148,6 +148,26 @@ def test_a_ledger_of_a_newer_version_is_left_alone(url: str) -> None:
     assert "upgrade clusterctl" in str(caught.value.hint)
     assert contents(ledger) == before
     ledger.close()
+
+
+def test_a_ledger_of_a_development_version_is_kept_and_a_new_one_begins(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_ledger(url) as ledger:
+        fill(ledger)
+        file, before = ledger.file, contents(ledger)
+        with ledger.engine.begin() as connection:
+            connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0004'"))
+    if file is None:
+        with pytest.raises(StateError, match="is of a development version"):
+            open_ledger(url)
+        return
+    with open_ledger(url) as ledger:
+        assert ledger.runs() == ()
+    [kept] = file.parent.glob(f"{file.name}.before-????????T??????")
+    assert str(kept) in caplog.text
+    with Store(parse_url(str(kept)), wait_seconds=1, now=lambda: T0) as store:
+        assert contents(store) == before
 
 
 def test_a_database_of_another_program_is_left_alone(url: str) -> None:

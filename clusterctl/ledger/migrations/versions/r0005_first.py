@@ -1,10 +1,13 @@
-"""The first tables.  A released revision is never edited: the next one is a file beside it."""
+"""The first tables.  A released revision is never edited: the next one is a file beside it.
+
+0001 to 0004 were tables of development versions; see migrate.py.
+"""
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0001"
+revision = "0005"
 down_revision = None
 
 TYPES = {
