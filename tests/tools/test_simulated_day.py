@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from clusterctl.dashboard.sample import RUNS, TABLES, sample_data
+from clusterctl.dashboard.sample import LEDGER, TABLES, load_sample, sample_data
+from clusterctl.ledger import open_ledger
 from planners.plan.value import Plan
 from planners.telemetry.tables import schema
 from tools.simulated_day.frames import GPUS_PER_NODE, INTERVAL_SECONDS, Pool, gpu_frame, host_frame, sandbox_frame
 from tools.simulated_day.incidents import Incident, apply, notes
+from tools.simulated_day.ledger_rows import ledger_sql
 from tools.simulated_day.make import make_day
 from tools.simulated_day.timeline import Day, Outage, Scenario, Slowdown, simulate
 
@@ -118,13 +121,15 @@ def test_incidents_leave_gaps_and_notes_never_zeros() -> None:
     assert host_frame(kept, seed=1).schema == schema("host")
 
 
-def test_the_day_that_ships_is_the_one_that_its_plans_make() -> None:
+def test_the_day_that_ships_is_the_one_that_its_plans_make(tmp_path: Path) -> None:
     """After a change of the generator or of the plan's form: `python tools/simulated_day/make.py`."""
-    shipped = json.loads((sample_data() / RUNS).read_text("utf-8"))
-    plans = {run["run_id"]: Plan.model_validate(run["plan"] | {"created_at": START}) for run in shipped}
+    load_sample(tmp_path)
+    with open_ledger(str(tmp_path / "ledger.db")) as ledger:
+        stored = {run.run_id: json.loads(ledger.get_plan(run.plan_id or "").content) for run in ledger.runs()}
+    plans = {run_id: Plan.model_validate(plan | {"created_at": START}) for run_id, plan in stored.items()}
     runs, telemetry = make_day(plans)
-    for made, ours in zip(json.loads(json.dumps(runs)), shipped, strict=True):
-        assert {**made, "plan": ours["plan"]} == ours
+    rows = [{**json.loads(json.dumps(run)), "plan": stored[run["run_id"]]} for run in runs]
+    assert ledger_sql(rows) == (sample_data() / LEDGER).read_text("utf-8")
     assert set(telemetry) == set(TABLES)
     for table, frame in telemetry.items():
         assert_frame_equal(frame, pl.read_parquet(sample_data() / f"{table}.parquet"), abs_tol=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from clusterctl.dashboard.sample import RUNS, START, sample_data
+from clusterctl.dashboard.sample import LEDGER, START, sample_data
 from clusterctl.paths import bundle_root
 from clusterctl.plan_service import load_world, open_source
 from clusterctl.specfile.spec_file import check_spec
@@ -22,6 +21,7 @@ from planners.workload.factors import NO_FACTORS
 from tools.simulated_day.frames import GPUS_PER_NODE, Pool, gpu_frame, host_frame, sandbox_frame
 from tools.simulated_day.incidents import apply, devices, notes
 from tools.simulated_day.learning import step_metrics
+from tools.simulated_day.ledger_rows import ledger_sql
 from tools.simulated_day.record import Recorded, StepDone, run_row
 from tools.simulated_day.smaller import evaluation, synthesis
 from tools.simulated_day.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, SYNTHESIZE, scenario
@@ -59,8 +59,7 @@ def write_day(folder: Path) -> None:
     """Plan the runs and write the day's files."""
     runs, telemetry = make_day({run_id: new_plan(run_id) for run_id in SPECS})
     folder.mkdir(exist_ok=True)
-    lines = ",\n".join(json.dumps(run, separators=(",", ":")) for run in runs)
-    (folder / RUNS).write_text(f"[{lines}]\n", "utf-8")
+    (folder / LEDGER).write_text(ledger_sql(runs), "utf-8")
     for table, frame in telemetry.items():
         frame.write_parquet(folder / f"{table}.parquet", compression="zstd", compression_level=19)
 

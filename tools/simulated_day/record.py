@@ -1,4 +1,4 @@
-"""A simulated run as data: what `clusterctl/dashboard/sample.py` puts into a ledger."""
+"""A simulated run as data: what `ledger_rows.py` puts into a ledger."""
 
 from __future__ import annotations
 
