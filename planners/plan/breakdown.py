@@ -36,9 +36,8 @@ def phases(shortlist: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
         rows.append(("rollout", generation.role, one(generated.makespan_seconds), _bound(parts), parts))
     if timing.step is not None:
         rows[0] = ("rollout", "generate", one(timing.generate), rows[0][3], rows[0][4])
-    judged = one(timing.judging) - sum(one(g.makespan_seconds) for s, g in timing.generations[1:] if timing.step)
-    if timing.step is not None and judged > 0:
-        rows.append(("rollout", "outcome critic", judged, "compute", {}))
+    if one(timing.critic) > 0:
+        rows.append(("rollout", "outcome critic", one(timing.critic), "compute", {}))
     host = shortlist.work.host
     if host is not None:
         rows.append(("trainer", "generate", one(timing.generate), "one CPU core", {}))

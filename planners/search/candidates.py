@@ -163,8 +163,8 @@ def timing_context(
 def _unit_seconds(work: StageWork, at: TimingContext, slot_counts: Array) -> Array:
     """(layouts, slot_counts) seconds per unit.  Held sandboxes limit the live trajectories; each is timed anew."""
     if work.sandbox_work is None or not work.sandbox_work.stateful:
-        timing = time_work(work, at).upright()
-        return timing.unit_seconds(exposed_seconds(work, timing, slot_counts[None, :]))
+        timing = time_work(work, at)
+        return timing.unit_seconds(exposed_seconds(work, timing, slot_counts[:, None])).T
     columns = []
     for slots in slot_counts:
         timing = time_work(work, dataclasses.replace(at, slots=float(slots)))

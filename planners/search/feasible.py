@@ -8,7 +8,7 @@ import numpy as np
 
 from planners.physics.memory import host_need_bytes, rollout_need, train_need
 from planners.units import GIB
-from planners.workload.work_columns import generation_workload, micro_batch, rl_workload, supervised_workload
+from planners.workload.work_columns import generation_workload, micro_batch, training_workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,16 +29,16 @@ def train_memory(work: StageWork, at: TimingContext) -> Need:
     """Bytes per training GPU of a stage that trains."""
     training = work.training
     assert training is not None
-    workload = rl_workload(work, at) if training.rl else supervised_workload(work, at)
     tokens = np.maximum(micro_batch(training, at) * training.seq_len, training.seq_len)
-    return train_need(workload, micro_batch_tokens=tokens, offload=float(training.options.optimizer_offload))
+    offload = float(training.options.optimizer_offload)
+    return train_need(training_workload(work, at), micro_batch_tokens=tokens, offload=offload)
 
 
 def rollout_memory(work: StageWork, number: int, at: TimingContext) -> Need:
     """Bytes per rollout GPU of the generation with this number."""
     generation = work.generations[number]
     main = number == 0 and work.training is not None
-    return rollout_need(rl_workload(work, at) if main else generation_workload(work, generation, at))
+    return rollout_need(training_workload(work, at) if main else generation_workload(work, generation, at))
 
 
 def fitting(work: StageWork, machines: Sequence[Machine], at: TimingContext, rejections: Rejections) -> Layouts:
@@ -55,7 +55,7 @@ def fitting(work: StageWork, machines: Sequence[Machine], at: TimingContext, rej
         need = train_memory(work, at)
         alive = rejections.rows(alive, "training memory", _most(need), need.fits, name)
     if work.training is not None and work.training.rl:
-        host = host_need_bytes(rl_workload(work, at))
+        host = host_need_bytes(training_workload(work, at))
         room = np.array([machine.memory_gib for machine in machines])[layouts.machine] * GIB * HOST_SHARE
         alive = rejections.rows(alive, "host memory", "offloaded states exceed the node's memory", host <= room, name)
     for number, generation in enumerate(work.generations):

@@ -149,7 +149,8 @@ def _benchmarks() -> str:
     lines = ["## Benchmarks", "", "| benchmark | problems | turns | tokens in | tokens out | judging | source |"]
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for name, found in BENCHMARKS.items():
-        cells = (found.tasks, found.turns, found.prompt_tokens, found.response_tokens, found.judge_seconds)
+        names = ("tasks", "turns", "prompt_tokens", "response_tokens")
+        cells = (*(found.fields.get(name) for name in names), found.judge_seconds)
         lines.append(f"| `{name}` | {' | '.join(_shown(cell) for cell in cells)} | {found.source} |")
     return "\n".join([*lines, ""])
 

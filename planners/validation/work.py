@@ -17,7 +17,7 @@ from planners.spec.stages_rl import needs_reference
 from planners.validation.layout import context_of
 from planners.workload.data import PRETRAIN_BATCH_TOKENS, SFT_BATCH_SEQUENCES
 from planners.workload.stage_work import Generation, StageWork, Training
-from planners.workload.work_columns import generation_workload, rl_workload, supervised_workload, usual_live_sequences
+from planners.workload.work_columns import generation_workload, training_workload, usual_live_sequences
 
 if TYPE_CHECKING:
     from planners.domain import ModelShape
@@ -57,12 +57,7 @@ def workload_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) 
         training=training,
         staleness_steps=float(case.schedule == "async") if staleness is None else staleness,
     )
-    if case.is_rl:
-        workload = rl_workload(work, at)
-    elif training is not None:
-        workload = supervised_workload(work, at)
-    else:
-        workload = generation_workload(work, generation, at)
+    workload = generation_workload(work, generation, at) if training is None else training_workload(work, at)
     return replace(take_rows(workload, 0), environment_seconds=_environment_seconds(case, generation.samples))
 
 

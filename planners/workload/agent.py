@@ -3,77 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from planners.spec.benchmarks import TasksNeed, evaluate_need
-from planners.spec.lengths import Durations
-from planners.spec.profiles import Assumed, sandbox_need
-from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandbox_work
+from planners.spec.benchmarks import BENCHMARKS
+from planners.spec.lengths import Durations, Lengths
+from planners.spec.options import SandboxSpec
+from planners.spec.profiles import Assumed
+from planners.spec.stages_agent import RolloutStage
+from planners.workload.sandboxes import TOOL_SECONDS, sandbox_work
 from planners.workload.served_model import TAIL_FACTOR, ServedModel, hosted, shown
 from planners.workload.stage_work import StageWork
 
 if TYPE_CHECKING:
-    from planners.spec.stages_agent import EvaluateStage, RolloutStage
+    from planners.spec.stages_agent import EvaluateStage
     from planners.workload.served_model import FindModel
 
 
 def agent_work(stage: RolloutStage, find_model: FindModel) -> StageWork:
     """Agents on tasks: tasks × attempts trajectories of many turns, each holding a sandbox."""
-    sandbox = sandbox_need(stage.sandbox, default_profile="swe")
-    tool = () if stage.tool_seconds else (Assumed(name="tool_seconds", value=f"{TOOL_SECONDS:g}", source="assumption"),)
-    need = TasksNeed(
-        tasks=stage.tasks,
-        samples=stage.attempts,
-        turns=stage.turns,
-        prompt_tokens=stage.prompt_tokens,
-        response_tokens=stage.response_tokens,
-        observation_tokens=stage.observation_tokens,
-        tool_seconds=stage.tool_seconds or Durations(mean=TOOL_SECONDS),
-        sandbox=sandbox,
-        assumed=(*tool, *sandbox.assumed),
-    )
     attempts = float(stage.tasks * stage.attempts)
     solved = {"solved tasks": attempts * stage.resolve_rate} if stage.resolve_rate else {}
     title = f"{stage.tasks:,} tasks × {stage.attempts} attempts, {stage.turns} turns"
-    longest = float(stage.max_context_tokens)
-    return _demand(stage, need, find_model, title=title, outcomes={"attempts": attempts} | solved, longest=longest)
+    return _rollout(stage, find_model, title, {"attempts": attempts} | solved)
 
 
 def evaluate_work(stage: EvaluateStage, find_model: FindModel) -> StageWork:
-    """A benchmark: tasks × samples, single-turn or agentic by benchmark."""
-    need = evaluate_need(stage)
-    if need.turns == 1:
-        need = replace(need, tool_seconds=Durations(mean=0))
-    solved = {"solved tasks": need.tasks * stage.resolve_rate} if stage.resolve_rate else {}
-    title = f"{stage.benchmark}, {need.tasks:,} problems × {need.samples} samples"
-    longest = (need.response_tokens.max or need.response_tokens.mean * TAIL_FACTOR) * need.turns
-    outcomes = {"samples": float(need.tasks * need.samples)} | solved
-    return _demand(stage, need, find_model, title=title, outcomes=outcomes, longest=longest)
+    """A benchmark is a rollout of tasks × samples, single-turn or agentic by benchmark."""
+    rollout, assumed = benchmark_rollout(stage)
+    solved = {"solved tasks": rollout.tasks * stage.resolve_rate} if stage.resolve_rate else {}
+    title = f"{stage.benchmark}, {rollout.tasks:,} problems × {stage.samples} samples"
+    work = _rollout(rollout, find_model, title, {"samples": float(rollout.tasks * stage.samples)} | solved)
+    return replace(work, kind=stage.kind, assumed=(*assumed, *work.assumed))
 
 
-def _demand(
-    stage: RolloutStage | EvaluateStage,
-    need: TasksNeed,
-    find_model: FindModel,
-    *,
-    title: str,
-    outcomes: dict[str, float],
-    longest: float,
-) -> StageWork:
-    """longest: tokens of a trajectory."""
-    samples = float(need.tasks * need.samples)
+def _rollout(stage: RolloutStage, find_model: FindModel, title: str, outcomes: dict[str, float]) -> StageWork:
+    samples = float(stage.tasks * stage.attempts)
+    sandboxes = sandbox_work(stage.sandbox, "swe", samples=samples)
+    tool = () if stage.tool_seconds else (Assumed(name="tool_seconds", value=f"{TOOL_SECONDS:g}", source="assumption"),)
     model = ServedModel(
-        role="generate",
-        served=stage,
-        samples=samples,
-        prompt_tokens=need.prompt_tokens.mean,
-        response_tokens=need.response_tokens.mean,
-        lengths=need.response_tokens,
-        longest=longest,
-        samples_per_prompt=float(need.samples),
-        turns=float(need.turns),
-        observation_tokens=need.observation_tokens.mean,
-        tool_seconds=need.tool_seconds.mean,
+        "generate",
+        stage,
+        samples,
+        stage.prompt_tokens,
+        stage.response_tokens,
+        longest=float(stage.max_context_tokens),
+        samples_per_prompt=float(stage.attempts),
+        turns=float(stage.turns),
+        observation_tokens=stage.observation_tokens.mean,
+        tool_seconds=stage.tool_seconds.mean if stage.tool_seconds else TOOL_SECONDS,
         concurrency=stage.concurrency,
         cached_share=stage.cached_share,
     )
@@ -86,8 +63,53 @@ def _demand(
         unit="job",
         units=1.0,
         generations=generations,
-        sandbox_work=sandbox_work(need.sandbox, samples=samples),
+        sandbox_work=sandboxes,
         apis=apis,
-        assumed=assumed_rows(stage.name, need.assumed),
+        assumed=(*tool, *sandboxes.assumed),
         outcomes=outcomes,
     )
+
+
+def benchmark_rollout(stage: EvaluateStage) -> tuple[RolloutStage, tuple[Assumed, ...]]:
+    """`stage` with every gap filled from its benchmark, and a row with its source for each filled field."""
+    benchmark = BENCHMARKS[stage.benchmark]
+    assumed: list[Assumed] = []
+
+    def filled(field: str, stated: Any, default: Any) -> Any:
+        if stated is not None:
+            return stated
+        value = f"{default.mean:g}" if isinstance(default, Lengths | Durations) else str(default)
+        assumed.append(Assumed(name=field, value=value, source=benchmark.source))
+        return default
+
+    def field(name: str) -> Any:
+        return filled(name, getattr(stage, name), benchmark.fields.get(name))
+
+    spec = stage.sandbox or SandboxSpec()
+    sandbox: dict[str, Any] = {"profile": spec.profile or benchmark.profile}
+    sandbox["seconds"] = filled("sandbox.seconds", spec.seconds, benchmark.judge_seconds)
+    tasks = field("tasks")
+    if benchmark.profile == "swe":  # every issue has an image of its own
+        sandbox["images"] = filled("sandbox.images", spec.images, tasks)
+    turns, prompt, response = field("turns"), field("prompt_tokens"), field("response_tokens")
+    observation, tool = field("observation_tokens"), field("tool_seconds")
+    rollout = RolloutStage.model_construct(
+        kind="rollout",
+        name=stage.name,
+        model=stage.model,
+        api=stage.api,
+        tasks=tasks,
+        attempts=stage.samples,
+        turns=turns,
+        prompt_tokens=prompt,
+        response_tokens=response,
+        observation_tokens=observation,
+        max_context_tokens=round((response.max or response.mean * TAIL_FACTOR) * turns),
+        tool_seconds=tool if turns > 1 else Durations(mean=0),
+        cached_share=stage.cached_share,
+        resolve_rate=stage.resolve_rate,
+        concurrency=stage.concurrency,
+        rollout=stage.rollout,
+        sandbox=spec.model_copy(update=sandbox),
+    )
+    return rollout, tuple(assumed)

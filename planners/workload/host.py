@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planners.physics.columns import COLOCATED
-from planners.spec.profiles import sandbox_need
-from planners.workload.sandboxes import assumed_rows, sandbox_work
-from planners.workload.stage_work import HostWork, Pauses, StageWork
+from planners.workload.sandboxes import sandbox_work
+from planners.workload.stage_work import HostWork, StageWork
 
 if TYPE_CHECKING:
     from planners.spec.stages_rl import RlcefStage
@@ -18,45 +17,30 @@ QUICKSTART_LLAMA = "clusterctl/quickstart-llama"
 """The same loop by TRL's trainer on a tiny Llama."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostSpeed:
-    """How fast one CPU core is at a policy's work, and how long it takes to begin."""
-
-    generate_seconds_per_sample: float
-    train_seconds_per_sample: float
-    start_seconds: float
-
-
-HOST_SPEEDS = {
-    QUICKSTART: HostSpeed(generate_seconds_per_sample=7.0e-5, train_seconds_per_sample=2.7e-4, start_seconds=1.0),
-    QUICKSTART_LLAMA: HostSpeed(
-        generate_seconds_per_sample=1.9e-3, train_seconds_per_sample=1.9e-3, start_seconds=33.0
-    ),
-}
-"""By model.  A core makes samples one after the other, so its seconds grow with their number."""
 MEASURED = "measured on 2 vCPUs, tools/benchmarks/results/quickstart.md"
+HOST_SPEEDS = {
+    QUICKSTART: HostWork(generate_seconds=7.0e-5, train_seconds=2.7e-4, start_seconds=1.0, source=MEASURED),
+    QUICKSTART_LLAMA: HostWork(generate_seconds=1.9e-3, train_seconds=1.9e-3, start_seconds=33.0, source=MEASURED),
+}
+"""By model, for one sample.  A core makes samples one after the other, so its seconds grow with their number."""
 
 
 def quickstart_work(stage: RlcefStage) -> StageWork:
     """One RL step is the unit.  Its seconds are proportional to the samples; the sandboxes are the larger part."""
     speed = HOST_SPEEDS[str(stage.model)]
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
-    need = sandbox_need(stage.sandbox, default_profile="judge")
+    sandboxes = sandbox_work(stage.sandbox, "judge", samples=samples)
     return StageWork(
         stage=stage.name,
         kind=stage.kind,
         title=f"GRPO on a policy for this machine, {stage.steps:,} steps",
         unit="step",
         units=float(stage.steps),
-        sandbox_work=replace(sandbox_work(need, samples=samples), overlap_share=0.0),  # judged when all are written
-        host=HostWork(
-            generate_seconds=samples * speed.generate_seconds_per_sample,
-            train_seconds=samples * speed.train_seconds_per_sample,
-            start_seconds=speed.start_seconds,
-            source=MEASURED,
+        sandbox_work=replace(sandboxes, overlap_share=0.0),  # judged when all are written
+        host=replace(
+            speed, generate_seconds=samples * speed.generate_seconds, train_seconds=samples * speed.train_seconds
         ),
         schedules=(COLOCATED,),
-        pauses=Pauses(),
-        assumed=assumed_rows(stage.name, need.assumed),
+        assumed=sandboxes.assumed,
         outcomes={"rewarded samples": samples * stage.steps},
     )

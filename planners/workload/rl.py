@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planners.physics.columns import COLOCATED, SCHEDULES
-from planners.spec.profiles import Assumed, sandbox_need
+from planners.spec.profiles import Assumed
 from planners.workload.host import HOST_SPEEDS, quickstart_work
-from planners.workload.sandboxes import TOOL_SECONDS, assumed_rows, sandbox_work
+from planners.workload.sandboxes import TOOL_SECONDS, sandbox_work
 from planners.workload.served_model import ServedModel, hosted, length_fields, shown
 from planners.workload.stage_work import Generation, Pauses, StageWork, Training
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from planners.domain import ModelShape
+    from planners.spec.options import ProfileName
     from planners.spec.stages_rl import RlcefStage
     from planners.workload.served_model import FindModel
 
@@ -31,20 +32,21 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
     main = _generate(stage, model, samples)
     critic = stage.outcome_critic
-    need = sandbox_need(stage.sandbox, default_profile="judge" if stage.turns == 1 else "swe")
+    profile: ProfileName = "judge" if stage.turns == 1 else "swe"
     replaced = critic.replaced_share if critic else 0.0
-    wanted = sandbox_work(need, samples=samples * stage.oversampling, replaced_share=replaced)
+    sandboxes = sandbox_work(stage.sandbox, profile, samples=samples * stage.oversampling, replaced_share=replaced)
     judges, apis = hosted(_judges(stage, samples), find_model, stage.rollout)
     schedules = tuple(SCHEDULES.values()) if stage.schedule == "auto" else (SCHEDULES[stage.schedule],)
     if stage.schedule == "auto" and stage.staleness_steps == 0:
         schedules = (COLOCATED,)  # two pools overlap only when training may lag: nobody asked for stale samples
-    evaluation = stage.evaluate
     pauses = Pauses(
-        evaluate_every=float(evaluation.every_steps) if evaluation else None,
-        evaluation=_evaluation(stage, main) if evaluation else None,
         checkpoint_every=float(stage.checkpoint.every_steps),
         checkpoints_kept=float(stage.checkpoint.keep or stage.steps // stage.checkpoint.every_steps),
     )
+    if stage.evaluate is not None:
+        each, every = float(stage.evaluate.samples), float(stage.evaluate.every_steps)
+        problems = replace(main, role="evaluate", samples=stage.evaluate.prompts * each, samples_per_prompt=each)
+        pauses = replace(pauses, evaluate_every=every, evaluation=replace(problems, generated_per_used=1.0))
     return StageWork(
         stage=stage.name,
         kind=stage.kind,
@@ -53,15 +55,15 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
         units=float(stage.steps),
         generations=(main, *judges),
         training=_learning(stage, model, main),
-        sandbox_work=wanted,
+        sandbox_work=sandboxes,
         apis=apis,
         critic_forward=find_model(critic.model) if critic else None,
         schedules=schedules,
         rollout_share=stage.rollout_share,
         staleness_steps=float(stage.staleness_steps),
         pauses=pauses,
-        assumed=(*_assumed(stage), *assumed_rows(stage.name, need.assumed)),
-        missing={} if stage.response_tokens else {f"{stage.name}.response_tokens": RESPONSE_UNKNOWN_SD},
+        assumed=(*_assumed(stage), *sandboxes.assumed),
+        missing={} if stage.response_tokens else {"response_tokens": RESPONSE_UNKNOWN_SD},
         outcomes={"rewarded samples": samples * stage.steps},
     )
 
@@ -88,12 +90,11 @@ def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Generatio
 
 
 def _learning(stage: RlcefStage, model: ModelShape, main: Generation) -> Training:
-    mean = main.response_tokens if main.response_tokens == main.response_tokens else main.max_response_tokens / 2
     return Training(
         model=model,
         options=stage.train,
         rl=True,
-        seq_len=main.prompt_tokens + mean,
+        seq_len=main.prompt_tokens + main.likely_response_tokens,
         batch_sequences=0.0,
         updates=float(stage.optimizer_steps_per_step),
         epochs=float(stage.epochs_per_step),
@@ -106,22 +107,8 @@ def _learning(stage: RlcefStage, model: ModelShape, main: Generation) -> Trainin
 def _judges(stage: RlcefStage, samples: float) -> Iterator[ServedModel]:
     for number, judge in enumerate(stage.judges, 1):
         named = [other.name for other in stage.judges[:number]].count(judge.name) == 1 and judge.name
-        yield ServedModel(
-            role=f"judge {named or number}",
-            served=judge,
-            samples=samples * judge.share,
-            prompt_tokens=judge.prompt_tokens.mean,
-            response_tokens=judge.response_tokens.mean,
-            lengths=judge.response_tokens,
-        )
-
-
-def _evaluation(stage: RlcefStage, main: Generation) -> Generation:
-    assert stage.evaluate is not None
-    problems, samples = stage.evaluate.prompts, float(stage.evaluate.samples)
-    return replace(
-        main, role="evaluate", samples=problems * samples, samples_per_prompt=samples, generated_per_used=1.0
-    )
+        role = f"judge {named or number}"
+        yield ServedModel(role, judge, samples * judge.share, judge.prompt_tokens, judge.response_tokens)
 
 
 def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:
@@ -136,4 +123,4 @@ def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:
         rows.append(("tool_seconds", f"{TOOL_SECONDS:g}", "assumption"))
     if stage.train.recompute == "auto":
         rows.append(("train.recompute", "full with FSDP; selective or full with Megatron", "usual of RL trainers"))
-    return tuple(Assumed(name=f"{stage.name}.{name}", value=value, source=source) for name, value, source in rows)
+    return tuple(Assumed(name=name, value=value, source=source) for name, value, source in rows)

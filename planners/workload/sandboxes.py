@@ -6,13 +6,13 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from planners.physics.sandbox import Service
+from planners.spec.profiles import sandbox_need, shown
 from planners.workload.stage_work import SandboxWork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from planners.spec.lengths import Durations
-    from planners.spec.profiles import Assumed, SandboxNeed
+    from planners.spec.options import ProfileName, SandboxSpec
+    from planners.workload.stage_work import StageWork
 
 STREAMED_OVERLAP = 0.8
 """Share of the generation time in which finished samples are judged: rewards stream while others are still being
@@ -27,12 +27,15 @@ TOOL_SECONDS = 2.0
 MAX_FAILURE_SHARE = 0.99
 
 
-def sandbox_work(need: SandboxNeed, *, samples: float, replaced_share: float = 0.0) -> SandboxWork:
-    """The sandbox work of `samples` per unit.
+def sandbox_work(
+    spec: SandboxSpec | None, default_profile: ProfileName, *, samples: float, replaced_share: float = 0.0
+) -> SandboxWork:
+    """The sandbox work of `samples` per unit, gaps filled from the profile.
 
     replaced_share: of the runs that an outcome critic makes unnecessary.  Runs that fail for no fault of the code are
     repeated: calls / (1 - failure share).
     """
+    need = sandbox_need(spec, default_profile=default_profile)
     mean = max(need.seconds.mean, 1e-3)
     limit = max(need.time_limit_seconds, mean)
     p95 = need.seconds.p95 if need.seconds.p95 is not None else mean * SECONDS_P95_RATIO
@@ -47,11 +50,6 @@ def sandbox_work(need: SandboxNeed, *, samples: float, replaced_share: float = 0
     )
 
 
-def assumed_rows(stage: str, filled: Iterable[Assumed]) -> tuple[Assumed, ...]:
-    """Defaults that a profile or benchmark supplied, with the name of the stage before theirs."""
-    return tuple(replace(row, name=f"{stage}.{row.name}") for row in filled)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxStarts:
     """How fast sandboxes start on the machine that a plan is for."""
@@ -60,3 +58,23 @@ class SandboxStarts:
     """None: not measured there; `source` says so."""
     per_second_per_node: float | None = None
     source: str
+
+
+def with_starts(work: StageWork, starts: SandboxStarts) -> StageWork:
+    """`work` with measured starts, where the spec leaves them to profile `judge`: others start more."""
+    wanted = work.sandbox_work
+    if wanted is None or wanted.profile != "judge":
+        return work
+    measured = {
+        "sandbox.start_seconds": starts.start_seconds,
+        "sandbox.starts_per_second_per_node": starts.per_second_per_node,
+    }
+    rows = {row.name: row for row in work.assumed}
+    for name in measured.keys() & rows.keys():
+        row, value = rows[name], measured[name]
+        if value is None:
+            rows[name] = replace(row, source=f"{row.source}; {starts.source}")
+            continue
+        rows[name] = replace(row, value=shown(value), source=starts.source)
+        wanted = replace(wanted, **{name.removeprefix("sandbox."): value})  # type: ignore[arg-type]  # fields of it
+    return replace(work, sandbox_work=wanted, assumed=tuple(rows.values()))

@@ -25,17 +25,17 @@ TURNS_LOG_SD = 0.5
 """Log standard deviation of the tokens of a trajectory of many turns.  Assumption."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One model and what it generates.  Tokens are means per sample and turn."""
+    """One model and what it generates.  Tokens are per sample and turn."""
 
     role: str
     served: Served
     samples: float
-    prompt_tokens: float
-    response_tokens: float
-    lengths: Lengths
-    """Of the response, or of its main part."""
+    prompt_tokens: Lengths
+    response_tokens: Lengths
+    reasoning_tokens: float = 0.0
+    """Written beside the response."""
     longest: float | None = None
     """Tokens of the longest response of all turns; None = TAIL_FACTOR times the mean."""
     samples_per_prompt: float = 1.0
@@ -45,6 +45,11 @@ class ServedModel:
     concurrency: int | None = None
     cached_share: float | None = None
     """Of the input tokens of an API, where the user states it."""
+
+    @property
+    def written(self) -> float:
+        """Mean tokens per sample and turn."""
+        return self.response_tokens.mean + self.reasoning_tokens
 
 
 def hosted(
@@ -62,15 +67,15 @@ def hosted(
 
 
 def _generation(model: ServedModel, shape: ModelShape, options: RolloutOptions) -> Generation:
-    one_turn, total = model.turns == 1, model.response_tokens * model.turns
-    limit = model.response_tokens * TAIL_FACTOR if model.longest is None else model.longest
-    _, log_sd, longest = length_fields(model.lengths, limit)
+    one_turn, total = model.turns == 1, model.written * model.turns
+    limit = model.written * TAIL_FACTOR if model.longest is None else model.longest
+    _, log_sd, longest = length_fields(model.response_tokens, limit)
     return Generation(
         role=model.role,
         model=shape,
         options=options,
         samples=model.samples,
-        prompt_tokens=max(model.prompt_tokens, 1.0),
+        prompt_tokens=max(model.prompt_tokens.mean, 1.0),
         response_tokens=max(total, 1.0),
         response_log_sd=log_sd if one_turn else TURNS_LOG_SD,
         max_response_tokens=max(longest if one_turn else limit, total, 1.0),
@@ -88,16 +93,16 @@ def _api_use(model: ServedModel, api: ApiModel) -> ApiUse:
     input = Σ over turns of (prompt + (response + observation) × turns before) = T·p + (r + o)·T(T-1)/2; what was sent
     in the turn before is cached unless `cached_share` says otherwise.
     """
-    turns, growth = model.turns, model.response_tokens + model.observation_tokens
-    tokens = turns * model.prompt_tokens + growth * turns * (turns - 1) / 2.0
-    fresh = model.prompt_tokens + growth * (turns - 1)
+    turns, growth, prompt = model.turns, model.written + model.observation_tokens, model.prompt_tokens.mean
+    tokens = turns * prompt + growth * turns * (turns - 1) / 2.0
+    fresh = prompt + growth * (turns - 1)
     share = 1.0 - fresh / max(tokens, 1e-9) if model.cached_share is None and turns > 1 else model.cached_share or 0.0
     return ApiUse(
         role=model.role,
         api=api,
         input_tokens=model.samples * tokens * (1.0 - share),
         cached_input_tokens=model.samples * tokens * share,
-        output_tokens=model.samples * model.response_tokens * turns,
+        output_tokens=model.samples * model.written * turns,
         requests=model.samples,
         turns_per_request=turns,
         tool_seconds=model.tool_seconds,
@@ -105,14 +110,10 @@ def _api_use(model: ServedModel, api: ApiModel) -> ApiUse:
     )
 
 
-def short(name: str) -> str:
-    """A model's name without its organisation."""
-    return name.rsplit("/", 1)[-1]
-
-
 def shown(ref: ModelRef, model: ModelShape) -> str:
     """A model as the user wrote it: several models share a shape."""
-    return short(ref) if isinstance(ref, str) and not ref.endswith(".json") else short(model.name)
+    name = ref if isinstance(ref, str) and not ref.endswith(".json") else model.name
+    return name.rsplit("/", 1)[-1]
 
 
 def length_fields(lengths: Lengths | None, limit: float) -> tuple[float, float, float]:

@@ -6,6 +6,7 @@ Amounts are per unit of work: an RL step, an optimizer update, or the whole job.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isnan
 from typing import TYPE_CHECKING
 
 from planners.physics.columns import UNKNOWN
@@ -14,6 +15,7 @@ from planners.workload.factors import NO_FACTORS, Factors
 
 if TYPE_CHECKING:
     from planners.domain import ModelShape
+    from planners.physics.columns import Column
     from planners.physics.sandbox import Service
     from planners.spec.models import ApiModel
     from planners.spec.options import RolloutOptions, TrainOptions
@@ -45,6 +47,11 @@ class Generation:
     """Every sample has the mean length (benchmarks)."""
     attention_dp: bool = False
     """Attention data parallel, experts parallel: each GPU keeps whole KV caches (MoE serving by TensorRT-LLM)."""
+
+    @property
+    def likely_response_tokens(self) -> float:
+        """The mean, or half of the longest where the mean is unknown."""
+        return self.max_response_tokens / 2 if isnan(self.response_tokens) else self.response_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +124,8 @@ class ApiUse:
 class HostWork:
     """A policy so small that the machine's own CPUs generate and train it.  Seconds per unit, measured."""
 
-    generate_seconds: float
-    train_seconds: float
+    generate_seconds: Column
+    train_seconds: Column
     start_seconds: float
     """From the start of the run to its first unit."""
     source: str

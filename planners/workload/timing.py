@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from planners.physics.columns import COLOCATED
 from planners.physics.generate import GenerateTime, generate
 from planners.physics.step import TRAINER_PHASES, StepTime, compose_step, predict, supervised_seconds
+from planners.physics.train import TrainTime
 from planners.workload.factor_lookup import factor_column
-from planners.workload.work_columns import generation_workload, rl_workload, supervised_workload
+from planners.workload.work_columns import generation_workload, training_workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from planners.physics.columns import Array, Column
-    from planners.physics.train import TrainTime
     from planners.workload.layouts import TimingContext
-    from planners.workload.stage_work import Generation, StageWork
+    from planners.workload.stage_work import Generation, HostWork, StageWork
 
 API_TOKENS_PER_SECOND = 60.0
 """Output speed of one request to a hosted model.  Assumption; `output_tokens_per_second` replaces it."""
@@ -28,32 +25,54 @@ API_LATENCY_SECONDS = 1.0
 """Time to the first token of one request.  Assumption."""
 API_REQUESTS_IN_FLIGHT = 64.0
 """Requests at once that an account allows.  Assumption; `requests_in_flight` replaces it."""
+Seconds = TypeVar("Seconds", GenerateTime, TrainTime)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """Seconds per unit without sandboxes.  Columns over the layouts."""
 
-    schedule: Column
-    generate: Column
-    """The main generation, as the schedule exposes it."""
-    judging: Column
-    """Judge models and the outcome critic, after generation on the rollout GPUs."""
-    trainer: Column
-    sync: Column = 0.0
+    schedule: Array
     api: Column
     """Seconds in which API calls keep the unit waiting, beside the GPUs."""
-    step: StepTime | None = None
     generations: tuple[tuple[Generation, GenerateTime], ...] = ()
+    step: StepTime | None = None
+    """Of an RL step; its main generation is the first of `generations`."""
     supervised: TrainTime | None = None
+    host: HostWork | None = None
+    critic: Column = 0.0
+    """Seconds in which the outcome critic reads every sample once."""
     by_physics: Timing | None = None
     """The same without factors, where there are any: the sandbox factor is on seconds exposed beside these."""
 
-    def upright(self) -> Timing:
-        """The same as columns of shape (n, 1), to broadcast against a row of slots."""
-        names = ("schedule", "generate", "judging", "trainer", "sync", "api")
-        columns: dict[str, Any] = {name: np.reshape(np.asarray(getattr(self, name)), (-1, 1)) for name in names}
-        return dataclasses.replace(self, **columns, by_physics=self.by_physics and self.by_physics.upright())
+    @property
+    def generate(self) -> Column:
+        """The main generation, as the schedule exposes it; all generations of a stage that trains nothing."""
+        if self.step is not None:
+            return self.step.exposed_generate_seconds
+        return self._makespans(0) + (self.host.generate_seconds if self.host else 0.0)
+
+    @property
+    def judging(self) -> Column:
+        """Judge models and the outcome critic, after generation on the rollout GPUs."""
+        return self._makespans(1) + self.critic if self.step is not None else np.zeros(len(self.schedule))
+
+    @property
+    def trainer(self) -> Column:
+        """All phases of the trainer but the sync."""
+        if self.step is not None:
+            return self.step.trainer_seconds
+        if self.supervised is not None:
+            return self.supervised.seconds
+        return np.zeros(len(self.schedule)) + (self.host.train_seconds if self.host else 0.0)
+
+    @property
+    def sync(self) -> Column:
+        """The new weights go into the rollout engine."""
+        return 0.0 if self.step is None else self.step.sync_seconds
+
+    def _makespans(self, first: int) -> Column:
+        return sum((time.makespan_seconds for _, time in self.generations[first:]), np.zeros(len(self.schedule)))
 
     def unit_seconds(self, exposed: Column) -> Array:
         """Seconds of a unit in which the sandboxes are exposed for `exposed` seconds.  Broadcasts."""
@@ -64,59 +83,42 @@ class Timing:
 def time_work(work: StageWork, at: TimingContext) -> Timing:
     """Seconds of one unit of `work` on every layout of `at`, by physics and by factors of earlier runs."""
     timing = _time_by_physics(work, at)
-    if not work.factors:
-        return timing
-    return dataclasses.replace(_with_factors(timing, work, at), by_physics=timing)
+    return replace(_with_factors(timing, work, at), by_physics=timing) if work.factors else timing
 
 
 def _time_by_physics(work: StageWork, at: TimingContext) -> Timing:
-    lay = at.layouts
-    zero = np.zeros(len(lay))
-    api = np.asarray(_api_seconds(work, at.slots) + zero)
-    if work.training is not None and not work.training.rl:
-        update = supervised_seconds(at.constants, supervised_workload(work, at))
-        return Timing(
-            schedule=COLOCATED, generate=zero, judging=zero, trainer=update.seconds, api=zero, supervised=update
-        )
-    if work.host is not None:
-        made, learned = work.host.generate_seconds, work.host.train_seconds
-        return Timing(schedule=COLOCATED, generate=zero + made, judging=zero, trainer=zero + learned, api=api)
-    beside = work.generations if work.training is None else work.generations[1:]
-    generations = tuple((generation, _generate(work, generation, at)) for generation in beside)
-    if work.training is None:
-        seconds = sum((g.makespan_seconds for _, g in generations), zero)
-        return Timing(
-            schedule=COLOCATED, generate=seconds, judging=zero, trainer=zero, api=api, generations=generations
-        )
-    step = predict(at.constants, rl_workload(work, at), grid_points=at.grid_points)
-    judging = sum((g.makespan_seconds for _, g in generations), zero) + _critic_forward(work, at)
+    constants, grid_points, step, supervised = at.constants, at.grid_points, None, None
+    if work.training is not None and work.training.rl:
+        step = predict(constants, training_workload(work, at), grid_points=grid_points)
+    elif work.training is not None:
+        supervised = supervised_seconds(constants, training_workload(work, at))
+    generations = tuple(
+        (each, step.generate)
+        if step is not None and number == 0
+        else (each, generate(constants, generation_workload(work, each, at), grid_points=grid_points))
+        for number, each in enumerate(work.generations)
+    )
     return Timing(
-        schedule=lay.schedule,
-        generate=step.exposed_generate_seconds,
-        judging=judging,
-        trainer=step.trainer_seconds,
-        sync=step.sync_seconds,
-        api=api,
+        schedule=np.full(len(at.layouts), COLOCATED) if step is None else at.layouts.schedule,
+        api=_api_seconds(work, at.slots),
+        generations=generations,
         step=step,
-        generations=((work.generations[0], step.generate), *generations),
+        supervised=supervised,
+        host=work.host,
+        critic=_critic_seconds(work, at),
     )
 
 
-def _generate(work: StageWork, generation: Generation, at: TimingContext) -> GenerateTime:
-    return generate(at.constants, generation_workload(work, generation, at), grid_points=at.grid_points)
-
-
-def _critic_forward(work: StageWork, at: TimingContext) -> Column:
+def _critic_seconds(work: StageWork, at: TimingContext) -> Column:
     """Seconds in which the outcome critic reads every sample once: a prefill without an answer."""
     if work.critic_forward is None:
         return 0.0
     main = work.generations[0]
-    response = main.response_tokens if main.response_tokens == main.response_tokens else main.max_response_tokens / 2
-    reading = dataclasses.replace(
+    reading = replace(
         main,
         role="outcome critic",
         model=work.critic_forward,
-        prompt_tokens=main.prompt_tokens + response,
+        prompt_tokens=main.prompt_tokens + main.likely_response_tokens,
         response_tokens=1.0,
         max_response_tokens=1.0,
         samples_per_prompt=1.0,
@@ -150,49 +152,27 @@ def _with_factors(timing: Timing, work: StageWork, at: TimingContext) -> Timing:
     def factor(phase: str) -> Column:
         return factor_column(work, phase, at)
 
-    generations = tuple(
-        (generation, _generation(time, factor(generation.role))) for generation, time in timing.generations
-    )
-    beside = timing.generations if timing.step is None else timing.generations[1:]
-    more = sum(
-        (new.makespan_seconds - old.makespan_seconds)
-        for (_, old), (_, new) in zip(beside, generations[len(generations) - len(beside) :], strict=True)
-    )
-    if timing.supervised is not None:
-        supervised = _training(timing.supervised, factor("train"))
-        return dataclasses.replace(timing, trainer=supervised.seconds, supervised=supervised)
-    if timing.step is None:
-        generate = timing.generate + more if beside else timing.generate * factor("generate")
-        trainer = timing.trainer * factor("train")
-        return dataclasses.replace(timing, generate=generate, trainer=trainer, generations=generations)
-    step = _step(timing.step, factor)
-    critic = timing.judging - sum(time.makespan_seconds for _, time in beside)
-    return dataclasses.replace(
+    step, supervised, host = timing.step, timing.supervised, timing.host
+    if step is not None:
+        phases = {"generate": "exposed_generate_seconds", **TRAINER_PHASES}
+        seconds = {name: getattr(step, name) * factor(phase) for phase, name in phases.items()}
+        train, log_prob = _scaled(step.train, factor("train")), _scaled(step.log_prob, factor("log-prob"))
+        step = replace(step, **seconds, train=train, log_prob=log_prob)
+    if host is not None:
+        generating, training = host.generate_seconds * factor("generate"), host.train_seconds * factor("train")
+        host = replace(host, generate_seconds=generating, train_seconds=training)
+    return replace(
         timing,
-        generate=timing.generate * factor("generate"),
-        trainer=step.trainer_seconds,
-        sync=step.sync_seconds,
-        judging=timing.judging + more + critic * (factor("outcome critic") - 1.0),
+        generations=tuple((each, _scaled(time, factor(each.role))) for each, time in timing.generations),
         step=step,
-        generations=generations,
+        supervised=None if supervised is None else _scaled(supervised, factor("train")),
+        host=host,
+        critic=timing.critic * factor("outcome critic"),
     )
 
 
-def _step(step: StepTime, factor: Callable[[str], Column]) -> StepTime:
-    seconds = {name: getattr(step, name) * factor(phase) for phase, name in TRAINER_PHASES.items()}
-    train, log_prob = _training(step.train, factor("train")), _training(step.log_prob, factor("log-prob"))
-    return dataclasses.replace(step, **seconds, train=train, log_prob=log_prob)
-
-
-def _training(time: TrainTime, factor: Column) -> TrainTime:
-    parts = {name: seconds * factor for name, seconds in time.parts.items()}
-    return dataclasses.replace(time, seconds=time.seconds * factor, parts=parts)
-
-
-def _generation(time: GenerateTime, factor: Column) -> GenerateTime:
-    return dataclasses.replace(
-        time,
-        makespan_seconds=time.makespan_seconds * factor,
-        throughput_seconds=time.throughput_seconds * factor,
-        parts={name: seconds * factor for name, seconds in time.parts.items()},
-    )
+def _scaled(time: Seconds, factor: Column) -> Seconds:
+    """The seconds of a phase, parts included, times `factor`."""
+    names = ("makespan_seconds", "throughput_seconds") if isinstance(time, GenerateTime) else ("seconds",)
+    changed = {name: getattr(time, name) * factor for name in names}
+    return replace(time, **changed, parts={name: seconds * factor for name, seconds in time.parts.items()})

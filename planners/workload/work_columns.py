@@ -22,7 +22,6 @@ from planners.physics.rates import COMPILED_HOST_SPEED, COMPILED_TRAFFIC, attent
 from planners.physics.shape import model_columns
 
 if TYPE_CHECKING:
-    from planners.domain import ModelShape
     from planners.physics.columns import Array, Column
     from planners.workload.layouts import TimingContext
     from planners.workload.stage_work import Generation, StageWork, Training
@@ -43,32 +42,32 @@ SERVING_MEMORY_SHARE = 0.9
 NO_ROLLOUT = RolloutWork(samples=0.0, prompt_tokens=1.0, max_response_tokens=1.0, response_tokens=1.0)
 
 
-def rl_workload(work: StageWork, at: TimingContext) -> Workload:
-    """The physics' view of one RL step."""
-    assert work.training is not None
-    main = work.generations[0]
-    rollout = rollout_work(main, at, rl=True, staleness_steps=work.staleness_steps)
-    train = train_work(work.training, at, main)
-    return _workload(at, main.model, _layout(at, main, work.training), train, rollout)
-
-
-def supervised_workload(work: StageWork, at: TimingContext) -> Workload:
-    """The physics' view of one optimizer update."""
+def training_workload(work: StageWork, at: TimingContext) -> Workload:
+    """The physics' view of one unit that trains: an RL step with its main generation, or an optimizer update."""
     training = work.training
     assert training is not None
-    return _workload(at, training.model, _layout(at, None, training), train_work(training, at, None), NO_ROLLOUT)
+    main = work.generations[0] if training.rl else None
+    return Workload(
+        model=model_columns(training.model),
+        gpu=at.gpu,
+        layout=_layout(at, main, training),
+        train=train_work(training, at, main),
+        rollout=rollout_work(main, at, rl=True, staleness_steps=work.staleness_steps) if main else NO_ROLLOUT,
+        year=at.year,
+    )
 
 
 def generation_workload(work: StageWork, generation: Generation, at: TimingContext) -> Workload:
     """The physics' view of one generation beside (or without) training: an older RL stack decodes eagerly."""
     rl = work.training is not None
-    rollout = rollout_work(generation, at, rl=rl, staleness_steps=0.0)
-    train = TrainWork(seq_len=1.0, rl=float(rl))
-    return _workload(at, generation.model, _layout(at, generation, None), train, rollout)
-
-
-def _workload(at: TimingContext, model: ModelShape, layout: Layout, train: TrainWork, rollout: RolloutWork) -> Workload:
-    return Workload(model=model_columns(model), gpu=at.gpu, layout=layout, train=train, rollout=rollout, year=at.year)
+    return Workload(
+        model=model_columns(generation.model),
+        gpu=at.gpu,
+        layout=_layout(at, generation, None),
+        train=TrainWork(seq_len=1.0, rl=float(rl)),
+        rollout=rollout_work(generation, at, rl=rl, staleness_steps=0.0),
+        year=at.year,
+    )
 
 
 def _layout(at: TimingContext, generation: Generation | None, training: Training | None) -> Layout:

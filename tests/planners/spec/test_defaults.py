@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
-from planners.spec.benchmarks import BENCHMARKS, evaluate_need
+from planners.spec.benchmarks import BENCHMARKS
 from planners.spec.lengths import Durations
 from planners.spec.options import SandboxSpec
-from planners.spec.profiles import PROFILES, SandboxNeed, sandbox_need
-from planners.spec.stages_agent import BenchmarkName, EvaluateStage
+from planners.spec.profiles import PROFILES, Assumed, SandboxNeed, sandbox_need
+from planners.spec.stages_agent import BenchmarkName, EvaluateStage, RolloutStage
+from planners.workload.agent import benchmark_rollout
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -34,24 +36,34 @@ def test_the_spec_chooses_the_profile_over_the_stage() -> None:
     assert sandbox_need(None, default_profile="swe").stateful is True
 
 
+def rollout(benchmark: BenchmarkName, **stated: Any) -> tuple[RolloutStage, tuple[Assumed, ...], SandboxNeed]:
+    """The rollout that an evaluation stands for, what was assumed, and its sandbox."""
+    stage, assumed = benchmark_rollout(EvaluateStage(kind="evaluate", model="m", benchmark=benchmark, **stated))
+    sandbox = sandbox_need(stage.sandbox, default_profile="swe")
+    return stage, (*assumed, *sandbox.assumed), sandbox
+
+
 @pytest.mark.parametrize("benchmark", [name for name in BENCHMARKS if name != "custom"])
 def test_a_benchmark_needs_only_its_name(benchmark: BenchmarkName) -> None:
-    need = evaluate_need(EvaluateStage(kind="evaluate", model="m", benchmark=benchmark))
-    assert need.tasks > 0
-    assert need.response_tokens.mean > 0
-    assert all(assumed.source for assumed in need.assumed)
-    assert need.sandbox.stateful is benchmark.startswith("swebench")
+    stage, assumed, sandbox = rollout(benchmark)
+    assert stage.tasks > 0
+    assert stage.response_tokens.mean > 0
+    assert all(row.source for row in assumed)
+    assert sandbox.stateful is benchmark.startswith("swebench")
+
+
+def test_a_benchmark_becomes_a_whole_rollout() -> None:
+    stage, _, _ = rollout("swebench-lite")
+    assert RolloutStage.model_validate(stage.model_dump()) == stage
 
 
 def test_every_issue_has_an_image_of_its_own() -> None:
-    assert evaluate_need(EvaluateStage(kind="evaluate", model="m", benchmark="swebench-lite")).sandbox.images == 300
-    stated = EvaluateStage(kind="evaluate", model="m", benchmark="swebench-lite", sandbox=SandboxSpec(images=12))
-    assert evaluate_need(stated).sandbox.images == 12
+    assert rollout("swebench-lite")[2].images == 300
+    assert rollout("swebench-lite", sandbox=SandboxSpec(images=12))[2].images == 12
 
 
 def test_a_benchmark_gives_way_to_what_is_stated() -> None:
     sandbox = SandboxSpec(seconds=Durations(mean=7), cpus=4)
-    stage = EvaluateStage(kind="evaluate", model="m", benchmark="humaneval", tasks=10, samples=3, sandbox=sandbox)
-    need = evaluate_need(stage)
-    assert (need.tasks, need.samples, need.sandbox.seconds.mean, need.sandbox.cpus) == (10, 3, 7, 4)
-    assert {"tasks", "sandbox.seconds", "sandbox.cpus"}.isdisjoint(assumed.name for assumed in need.assumed)
+    stage, assumed, need = rollout("humaneval", tasks=10, samples=3, sandbox=sandbox)
+    assert (stage.tasks, stage.attempts, need.seconds.mean, need.cpus) == (10, 3, 7, 4)
+    assert {"tasks", "sandbox.seconds", "sandbox.cpus"}.isdisjoint(row.name for row in assumed)

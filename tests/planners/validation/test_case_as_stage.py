@@ -17,7 +17,7 @@ from planners.validation.case import Case, read_case
 from planners.validation.layout import context_of
 from planners.validation.work import workload_of
 from planners.workload.build import stage_work
-from planners.workload.work_columns import rl_workload, supervised_workload
+from planners.workload.work_columns import training_workload
 
 MODEL = "Qwen/Qwen2.5-7B-Instruct"
 RL_CASE: dict[str, Any] = {
@@ -77,7 +77,7 @@ def test_a_case_and_a_stage_that_say_the_same_become_the_same_columns(
     gpu, model = gpu_columns(find_gpu("H100")), find_model(MODEL)
     at = context_of(case, model, gpu, year=2026.0)
     work = stage_work(spec(stage).stages[0], find_model)
-    from_stage = rl_workload(work, at) if case.is_rl else supervised_workload(work, at)
+    from_stage = training_workload(work, at)
     assert _values(workload_of(case, model, gpu, year=2026.0)) == _values(take_rows(from_stage, 0))
 
 

@@ -12,15 +12,15 @@ from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, c
 
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
 from planners.spec.lengths import Durations
-from planners.workload.build import stage_work, with_starts
+from planners.workload.build import stage_work
 from planners.workload.sandboxes import SECONDS_P95_RATIO, STREAMED_OVERLAP, SandboxStarts
 from planners.workload.stage_work import StageWork
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 
 
-def work(stage: dict[str, Any], **fields: Any) -> StageWork:
-    return stage_work(spec(changed(stage, **fields)).stages[0], world().find_model)
+def work(stage: dict[str, Any], *, starts: SandboxStarts | None = None, **fields: Any) -> StageWork:
+    return stage_work(spec(changed(stage, **fields)).stages[0], world().find_model, starts=starts)
 
 
 # ---- rlcef
@@ -251,13 +251,13 @@ def test_serial_code_overlaps_nothing_and_runs_alone() -> None:
 
 def test_measured_starts_fill_what_a_process_sandbox_leaves_open() -> None:
     starts = SandboxStarts(start_seconds=Durations(mean=0.02, p95=0.03), per_second_per_node=150.0, source="measured")
-    filled = with_starts(work(RLCEF, sandbox={"start_seconds": 0.5}), starts)
+    filled = work(RLCEF, starts=starts, sandbox={"start_seconds": 0.5})
     assert filled.sandbox_work is not None
     assert (filled.sandbox_work.start_seconds.mean, filled.sandbox_work.starts_per_second_per_node) == (0.5, 150.0)
     assert [(row.name, row.value) for row in filled.assumed if row.source == "measured"] == [
         ("rlcef.sandbox.starts_per_second_per_node", "150")
     ]
-    both = with_starts(work(RLCEF), starts)
+    both = work(RLCEF, starts=starts)
     assert both.sandbox_work is not None
     assert (both.sandbox_work.start_seconds.mean, len([row for row in both.assumed if row.source == "measured"])) == (
         0.02,
@@ -267,10 +267,8 @@ def test_measured_starts_fill_what_a_process_sandbox_leaves_open() -> None:
 
 def test_starts_that_nobody_measured_are_said_to_be_so() -> None:
     asked = work(RLCEF)
-    said = with_starts(asked, SandboxStarts(source="not measured"))
+    said = work(RLCEF, starts=SandboxStarts(source="not measured"))
     assert said.sandbox_work == asked.sandbox_work
     assert len([row for row in said.assumed if row.source.endswith("; not measured")]) == 2
-    for untouched in (with_starts(asked, None), asked):
-        assert untouched.assumed == asked.assumed
-    held = work(ROLLOUT)
-    assert with_starts(held, SandboxStarts(source="not measured")) == held, "containers, not processes"
+    held = work(ROLLOUT, starts=SandboxStarts(source="not measured"))
+    assert held == work(ROLLOUT), "containers, not processes"
