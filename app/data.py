@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 import streamlit as st
 
-from clusterctl.catalog.models import load_calibration
+from clusterctl.catalog.lookup import load_calibration
 from clusterctl.catalog.price_book import load_book
 from clusterctl.costs.load import read_charges
 from clusterctl.dashboard.sample import END, START, ensure_sample

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from clusterctl.catalog.models import load_gpus
+from clusterctl.catalog.lookup import load_gpus
 from clusterctl.catalog.price_book import load_book
 from clusterctl.paths import bundle_root
 from clusterctl.plan_service import Planner, Source, open_source

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from clusterctl.catalog.models import find_gpu, find_model, load_calibration, load_gpus
+from clusterctl.catalog.lookup import find_gpu, find_model, load_calibration, load_gpus
 from clusterctl.catalog.price_book import load_book
 from clusterctl.errors import Infeasible, PriceError, SpecError, StateError
 from clusterctl.ledger import ledger_url, open_ledger

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from clusterctl.catalog.models import find_gpu, find_model, load_gpus, load_models
+from clusterctl.catalog.lookup import find_gpu, find_model, load_gpus, load_models
 from clusterctl.errors import SpecError
 from planners.domain import GpuSpec, ModelShape
 

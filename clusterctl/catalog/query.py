@@ -11,7 +11,7 @@ from typing import Literal
 
 import polars as pl
 
-from clusterctl.catalog.models import find_gpu
+from clusterctl.catalog.lookup import find_gpu
 from clusterctl.catalog.price_book import PriceBook
 from clusterctl.errors import SpecError
 from planners.domain import CapacityType

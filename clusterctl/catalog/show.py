@@ -14,9 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from clusterctl.catalog.check import Finding
+from clusterctl.catalog.check_book import Finding
 from clusterctl.catalog.refresh.merge import Changes
-from clusterctl.catalog.refresh.run import Report
+from clusterctl.catalog.refresh.refresh_book import Report
 from clusterctl.ui.formats import UNKNOWN, number, unit_price, usd
 from clusterctl.ui.table import Column, draw_text, right
 from clusterctl.ui.terminal import Terminal

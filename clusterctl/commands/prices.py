@@ -126,8 +126,8 @@ def check_prices(*, book: Book = None, as_json: AsJson = False) -> None:
 
     Exit code 4 if a rule is broken; notes do not count.
     """
-    from clusterctl.catalog.check import check_book
-    from clusterctl.catalog.models import load_gpus
+    from clusterctl.catalog.check_book import check_book
+    from clusterctl.catalog.lookup import load_gpus
 
     findings = check_book(load_book(book).frames(), known_gpus=load_gpus().keys(), today=_today())
     if as_json:
@@ -159,7 +159,7 @@ def refresh_prices(
     AWS and Azure need no account; Google needs an API key in GOOGLE_API_KEY and is left out without one unless it is
     requested.  After a failure the old book is unchanged (exit code 4); run the command again to continue.
     """
-    from clusterctl.catalog.refresh.run import Request, refresh
+    from clusterctl.catalog.refresh.refresh_book import Request, refresh
     from clusterctl.catalog.show import report_json, report_text
 
     clouds, notes = _clouds_to_refresh(cloud or [])

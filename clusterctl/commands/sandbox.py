@@ -39,7 +39,7 @@ def serve(
 ) -> None:
     """Serve SandboxFusion's interface (POST /run_code) until stopped; prints its address."""
     from clusterctl.access import read_token
-    from clusterctl.sandbox.server import SandboxServer
+    from clusterctl.sandbox.sandbox_server import SandboxServer
     from clusterctl.sandbox.verdict import Policy
 
     token = read_token(token_file)

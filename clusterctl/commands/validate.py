@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from clusterctl.catalog.models import load_calibration
+from clusterctl.catalog.lookup import load_calibration
 from clusterctl.catalog.published_names import published_gpu, published_model
 from clusterctl.errors import SpecError
 from clusterctl.specfile.yaml_file import read_yaml

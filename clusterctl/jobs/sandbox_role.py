@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from clusterctl.sandbox.isolation import find_isolation
-from clusterctl.sandbox.server import SandboxServer
+from clusterctl.sandbox.sandbox_server import SandboxServer
 from clusterctl.sandbox.verdict import Policy
 
 QUEUE = 1024

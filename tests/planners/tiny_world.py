@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from clusterctl.catalog.models import find_gpu, find_model, load_calibration, load_gpus
+from clusterctl.catalog.lookup import find_gpu, find_model, load_calibration, load_gpus
 from planners.domain import OFFER_COLUMNS
 from planners.inputs import PlanInputs
 from planners.plan.build import build_plan

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterctl.catalog import find_gpu, find_model, load_gpus, load_models
-from clusterctl.catalog.models import model_rows
+from clusterctl.catalog.lookup import model_rows
 from clusterctl.errors import SpecError
 from planners.spec.models import InlineModel
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clusterctl.catalog.book_folder import embedded_dir
-from clusterctl.catalog.check import check_book
-from clusterctl.catalog.models import load_gpus
+from clusterctl.catalog.check_book import check_book
+from clusterctl.catalog.lookup import load_gpus
 from clusterctl.catalog.price_book import UNKNOWN_REGION, PriceBook, load_book
 from clusterctl.catalog.price_files import (
     EXTRA_SCHEMA,

@@ -9,7 +9,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from clusterctl.catalog.check import check_book
+from clusterctl.catalog.check_book import check_book
 from clusterctl.catalog.price_files import (
     EXTRA_SCHEMA,
     PRICE_SCHEMA,

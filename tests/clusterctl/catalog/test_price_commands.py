@@ -19,7 +19,7 @@ from test_price_book import TODAY
 
 from clusterctl.catalog import show
 from clusterctl.catalog.book_folder import embedded_dir
-from clusterctl.catalog.check import check_book
+from clusterctl.catalog.check_book import check_book
 from clusterctl.catalog.price_book import load_book
 from clusterctl.catalog.query import Filters, comparison, listing, series
 from clusterctl.ui.formats import unit_price

@@ -15,8 +15,8 @@ from fake_clouds import Reply
 
 from clusterctl.catalog.book_folder import embedded_dir, refreshed_dir
 from clusterctl.catalog.price_book import load_book
-from clusterctl.catalog.refresh import run
-from clusterctl.catalog.refresh.run import Report
+from clusterctl.catalog.refresh import refresh_book
+from clusterctl.catalog.refresh.refresh_book import Report
 from clusterctl.errors import ClusterctlError, PriceError, StateError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -51,7 +51,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Callable[..., contextmanager[fake
 
 
 def refresh(*clouds: str, pauses: list[float], **asked: object) -> Report:
-    return run.refresh(run.Request(clouds=clouds, **asked), now=NOW, sleep=pauses.append)  # type: ignore[arg-type]
+    return refresh_book.refresh(refresh_book.Request(clouds=clouds, **asked), now=NOW, sleep=pauses.append)  # type: ignore[arg-type]
 
 
 def price(**key: str | None) -> float:

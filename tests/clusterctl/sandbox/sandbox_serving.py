@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from clusterctl.sandbox.isolation import find_isolation
-from clusterctl.sandbox.server import SandboxServer
+from clusterctl.sandbox.sandbox_server import SandboxServer
 from clusterctl.sandbox.verdict import Policy
 
 

@@ -10,7 +10,7 @@ from sandbox_serving import serving
 
 from clusterctl.errors import SpecError
 from clusterctl.sandbox.isolation import find_isolation
-from clusterctl.sandbox.server import SandboxServer
+from clusterctl.sandbox.sandbox_server import SandboxServer
 from clusterctl.sandbox.verdict import Policy
 
 

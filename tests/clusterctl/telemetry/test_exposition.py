@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterctl.sandbox.server import Metrics
+from clusterctl.sandbox.sandbox_server import Metrics
 from clusterctl.telemetry.exposition import (
     MAX_PAGE_BYTES,
     Families,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from workloads import rl_workload
 
 from clusterctl.catalog import find_gpu, find_model
-from clusterctl.catalog.models import load_calibration
+from clusterctl.catalog.lookup import load_calibration
 from clusterctl.paths import facts_dir
 from planners.physics.calibration import NARROWEST_LOG, Calibration
 from planners.physics.constants import PRIORS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterctl.catalog.models import find_gpu
+from clusterctl.catalog.lookup import find_gpu
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
 from planners.search.machines import Machine, machine_columns
 from planners.search.search_space import GPU_COUNTS, NO_GPUS, NodeRange, Options, enumerate_layouts, node_counts

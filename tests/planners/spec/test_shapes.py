@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterctl.catalog.models import find_model, model_rows
+from clusterctl.catalog.lookup import find_model, model_rows
 from planners.spec.hf_config import inline_from_config
 from planners.spec.models import InlineModel
 from planners.spec.shapes import count_params, shape_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_world import spec
 
-from clusterctl.catalog.models import find_gpu, find_model
+from clusterctl.catalog.lookup import find_gpu, find_model
 from planners.physics.columns import Workload
 from planners.physics.rows import GROUPS, take_rows
 from planners.physics.shape import gpu_columns

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from clusterctl.catalog.models import load_calibration
+from clusterctl.catalog.lookup import load_calibration
 from clusterctl.catalog.published_names import published_gpu, published_model
 from planners.physics.constants import PRIORS, Constants
 from planners.validation.case import Case, read_case

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, changed, spec, world
 
-from clusterctl.catalog.models import find_gpu
+from clusterctl.catalog.lookup import find_gpu
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
 from planners.search.candidates import timing_context
 from planners.search.machines import Machine

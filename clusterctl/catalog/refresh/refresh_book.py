@@ -16,8 +16,8 @@ from pathlib import Path
 import polars as pl
 
 from clusterctl.catalog.book_folder import embedded_dir, open_volume, refreshed_dir
-from clusterctl.catalog.check import check_book
-from clusterctl.catalog.models import load_gpus
+from clusterctl.catalog.check_book import check_book
+from clusterctl.catalog.lookup import load_gpus
 from clusterctl.catalog.price_book import PriceBook, load_book
 from clusterctl.catalog.price_files import BookFrames, write_book
 from clusterctl.catalog.refresh.aws import read_aws
