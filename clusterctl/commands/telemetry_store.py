@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -61,11 +60,7 @@ def status(*, store: Url = None, as_json: Annotated[bool, Option("--json", help=
             "first": span and span[0].isoformat(),
             "last": span and span[1].isoformat(),
             "tables": [
-                {
-                    name: value.isoformat() if isinstance(value, datetime) else value
-                    for name, value in asdict(each).items()
-                }
-                for each in tables
+                each._asdict() | {"first": each.first.isoformat(), "last": each.last.isoformat()} for each in tables
             ],
             "problems": source.problems(),
         }

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterctl.errors import SpecError
+from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.paths import user_data_dir
 
 if TYPE_CHECKING:
@@ -39,10 +39,12 @@ def open_source(url: str | None = None) -> TelemetrySource:
 
     Raises as `open_store` does.  That a server does not answer is no error here: `TelemetrySource.problems` says it.
     """
+    where = url or default_store_url()
+    if not where.startswith("prometheus+"):
+        return open_store(where)
     from clusterctl.store.prometheus import Prometheus
 
-    where = url or default_store_url()
-    return Prometheus(where) if where.startswith("prometheus+") else open_store(where)
+    return Prometheus(where)
 
 
 def open_object_store(url: str | None = None) -> ObjectStore:
@@ -52,8 +54,11 @@ def open_object_store(url: str | None = None) -> ObjectStore:
     where = url or default_store_url()
     scheme = where.partition("://")[0] if "://" in where else ""
     if scheme in BUCKETS:
-        from clusterctl.store.bucket import Bucket
-
+        try:
+            from clusterctl.store.bucket import Bucket
+        except ModuleNotFoundError as error:
+            hint = "pip install 'clusterctl[telemetry]'"
+            raise ClusterctlError("a bucket needs the package obstore", hint=hint) from error
         return Bucket(where, folder=user_data_dir())
     if scheme:
         read_only = "; it can be read" if scheme.startswith("prometheus+") else ""

@@ -10,15 +10,17 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from clusterctl.errors import ClusterctlError, SpecError
+import obstore
+import obstore.exceptions
+import obstore.store
+
+from clusterctl.errors import SpecError
 from clusterctl.store import URL_HINT
 from clusterctl.store.object_store import Entry, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-
-    from obstore.store import ObjectStore
 
 TIMEOUT = timedelta(seconds=20)
 """Of one request: a compacted hour of 10,000 GPUs is 55 MB, which 25 Mbit/s bring in that time."""
@@ -33,21 +35,14 @@ AT_ONCE = 32
 class Bucket:
     """A bucket, or a folder in one.  Credentials come from the environment, as the cloud's own tools take them.
 
-    folder: of this machine; cache and spool lie in it.  Raises SpecError for a URL that is none; ClusterctlError when
-    the package is missing.
+    folder: of this machine; cache and spool lie in it.  Raises SpecError for a URL that is none.
     """
 
     def __init__(self, url: str, *, folder: Path, timeout: timedelta = TIMEOUT) -> None:
-        try:
-            from obstore import store as obstore
-        except ModuleNotFoundError as error:
-            raise ClusterctlError(
-                "a bucket needs the package obstore", hint="pip install 'clusterctl[telemetry]'"
-            ) from error
         self.where = re.sub(r"//[^/@]*@|\?.*", lambda match: "//" if match[0].startswith("//") else "", url)
         allow_http = os.environ.get(f"{CLOUDS[url.partition('://')[0]]}_ALLOW_HTTP", "")
         try:
-            self._store: ObjectStore = obstore.from_url(
+            self._store = obstore.store.from_url(
                 url,
                 client_options={
                     "timeout": timeout,
@@ -65,8 +60,6 @@ class Bucket:
         self._cache = Folder(folder / "telemetry-cache" / name)
 
     def entries(self, prefix: str) -> list[Entry]:
-        import obstore
-
         with _as_os_error():
             return [
                 Entry(key=each["path"], size_bytes=each["size"], modified=each["last_modified"])
@@ -75,16 +68,12 @@ class Bucket:
             ]
 
     def folders(self, prefix: str) -> list[str]:
-        import obstore
-
         with _as_os_error():
             found = obstore.list_with_delimiter(self._store, prefix.rstrip("/") or None)["common_prefixes"]
         return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
 
     def put(self, key: str, content: bytes, *, new: bool = False) -> bool:
         """Write; with `new`, False when it is there already."""
-        import obstore
-
         with _as_os_error():
             try:
                 obstore.put(self._store, key, content, mode="create" if new else "overwrite")
@@ -94,8 +83,6 @@ class Bucket:
 
     def local(self, key: str) -> Path:
         """The file in the cache, fetched if need be."""
-        import obstore
-
         path = self._cache.local(key)
         if not path.exists():
             with _as_os_error():
@@ -120,8 +107,6 @@ class Bucket:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove; what is gone already is fine."""
-        import obstore
-
         gone = list(keys)
         if gone:
             with _as_os_error(), suppress(FileNotFoundError):
@@ -145,11 +130,9 @@ class Bucket:
 @contextmanager
 def _as_os_error() -> Iterator[None]:
     """obstore's errors as OSError, which says what a folder's would."""
-    from obstore.exceptions import BaseError
-
     try:
         yield
-    except (BaseError, ValueError) as error:
+    except (obstore.exceptions.BaseError, ValueError) as error:
         raise OSError(_first_line(error)) from error
 
 

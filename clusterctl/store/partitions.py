@@ -17,6 +17,7 @@ import re
 import secrets
 import zlib
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -65,9 +66,15 @@ def partition_format(table: str) -> str:
     return "%Y-%m-%d/%H" if "seconds" in TABLES[table] else "%Y-%m-%d"
 
 
-def batch_key(table: str, partition: str, writer: str, number: int, content: bytes) -> str:
-    """Where a flush goes."""
-    return f"{VERSION}/{table}/{partition}/s-{writer}-{number:06d}-{_checksum(content)}.parquet"
+def partition_of(table: str, at: datetime) -> str:
+    """The partition of a row that ends at `at`, in UTC: the one in which it ends."""
+    return (at - timedelta(milliseconds=1)).strftime(partition_format(table))
+
+
+def batch_key(table: str, at: datetime, writer: str, number: int, content: bytes) -> str:
+    """Where a batch goes, one of whose rows ends at `at`."""
+    name = f"s-{writer}-{number:06d}-{_checksum(content)}.parquet"
+    return f"{VERSION}/{table}/{partition_of(table, at)}/{name}"
 
 
 def file_name(level: int, content: bytes) -> str:
@@ -130,9 +137,8 @@ class PartitionManifest:
 
     def to_json(self) -> bytes:
         """As kept: a line of JSON, in which files are called parts, and a line with its checksum."""
-        line = (
-            json.dumps({"parts": self.files, "merged": self.merged, "is_in_pieces": self.is_in_pieces}).encode() + b"\n"
-        )
+        kept = {"parts": self.files, "merged": self.merged, "is_in_pieces": self.is_in_pieces}
+        line = json.dumps(kept).encode() + b"\n"
         return line + _checksum(line).encode() + b"\n"
 
     @staticmethod
@@ -185,12 +191,10 @@ def partitions(table: str, entries: Iterable[Entry]) -> list[Partition]:
         by_folder[folder][name] = entry
     found = []
     for folder, named in by_folder.items():
-        try:
+        with suppress(ValueError):
             text = folder.removeprefix(f"{VERSION}/{table}/")
             start = datetime.strptime(text, partition_format(table)).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-        found.append(Partition(folder=f"{folder}/", start=start, entries=named))
+            found.append(Partition(folder=f"{folder}/", start=start, entries=named))
     return sorted(found, key=lambda partition: partition.start)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from clusterctl.store import partitions
+from clusterctl.store.source import TelemetrySource
 from planners.telemetry.roll_up import roll_up, whole_steps
 from planners.telemetry.tables import TABLES, schema
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from clusterctl.store.object_store import Entry, ObjectStore
+    from clusterctl.store.source import TelemetryQuery
 
 UNREADABLE = (OSError, pl.exceptions.PolarsError)
 MAX_KEPT_BATCHES = 4000
@@ -28,7 +31,7 @@ MAX_ATTEMPTS = 5
 """A reader lists the files again when those that it was about to read were replaced or have expired."""
 
 
-class Reader:
+class Reader(TelemetrySource):
     """Reads one store.  Threads may share it."""
 
     def __init__(self, object_store: ObjectStore) -> None:
@@ -41,50 +44,28 @@ class Reader:
         self._kept: dict[str, pl.DataFrame] = {}
         """Rows of the last batches that were read."""
 
-    def read(
-        self,
-        table: str,
-        *,
-        start: datetime,
-        end: datetime,
-        step_seconds: int = 0,
-        run: str | None = None,
-        nodes: Collection[str] | None = None,
-        columns: Collection[str] | None = None,
-    ) -> pl.DataFrame:
-        """See `TelemetrySource.read`."""
-        unknown = set(columns or ()) - set(TABLES[table])
-        if unknown:
-            raise ValueError(f"the table {table} has no column {', '.join(sorted(unknown))}")
-        level, step = partitions.levels(table)[0], 0
-        if step_seconds and "seconds" in TABLES[table]:
-            level = partitions.level_for(table, step_seconds, columns)
-            step = -(-step_seconds // abs(level)) * abs(level)
-            start, end = whole_steps(start, end, step)
-        condition = (pl.col("at") > start) & (pl.col("at") <= end)
-        if run is not None:
-            condition &= pl.col("run") == run
-        if nodes is not None:
-            condition &= pl.col("node").is_in(list(nodes))
+    def answer(self, query: TelemetryQuery) -> pl.DataFrame:
+        table, level, step = query.table, partitions.levels(query.table)[0], 0
+        if query.step_seconds and "seconds" in TABLES[table]:
+            level = partitions.level_for(table, query.step_seconds, query.columns)
+            step = -(-query.step_seconds // abs(level)) * abs(level)
+            start, end = whole_steps(query.start, query.end, step)
+            query = replace(query, start=start, end=end)
 
-        def query(files: Mapping[str, Path]) -> pl.DataFrame:
-            rows = self._scan(files, table).filter(condition)
+        def collect(files: Mapping[str, Path]) -> pl.DataFrame:
+            rows = self._scan(files, table).filter(query.condition())
             if step:
-                return roll_up(rows, table, step_seconds=step, columns=columns).collect(engine="streaming")
-            kept = [name for name in TABLES[table] if columns is None or name == "at" or name in columns]
-            return rows.select(kept).collect()
+                return roll_up(rows, table, step_seconds=step, columns=query.columns).collect(engine="streaming")
+            return rows.select(query.selected()).collect()
 
         for attempt in range(MAX_ATTEMPTS):
             try:
-                return self._run_query(
-                    query, table, self._keys(table, start, end, level, nodes), last=attempt == MAX_ATTEMPTS - 1
-                )
+                return self._collected(collect, table, self._keys(query, level), last=attempt == MAX_ATTEMPTS - 1)
             except FileNotFoundError:
                 time.sleep(0.05 * attempt)
         raise AssertionError("the last attempt leaves out what is gone")
 
     def span(self) -> tuple[datetime, datetime] | None:
-        """See `TelemetrySource.span`."""
         found: list[datetime] = []
         for table in ("gpu", "host", "sandbox"):
             existing = self.partitions_of(table)
@@ -95,7 +76,6 @@ class Reader:
         return (min(found), max(found)) if found else None
 
     def problems(self) -> tuple[str, ...]:
-        """See `TelemetrySource.problems`."""
         return tuple(self._problems.values())
 
     def problem(self, about: str, text: str) -> None:
@@ -168,39 +148,40 @@ class Reader:
                     f"clusterctl does not read: it reads version {partitions.VERSION[1:]}",
                 )
 
-    def _keys(self, table: str, start: datetime, end: datetime, level: int, nodes: Collection[str] | None) -> list[str]:
+    def _keys(self, query: TelemetryQuery, level: int) -> list[str]:
         """The files that hold these rows, at this level where it is there."""
-        asked = self.partitions_of(table, start, end)
+        asked = self.partitions_of(query.table, query.start, query.end)
         self.object_store.bring(each.folder + name for each in asked for name in each.manifests()[-1:])
         keys = []
         for partition in asked:
             manifest = self.manifest(partition)
             files = manifest.files.get(level) or manifest.files.get(abs(level), ())
-            names = [file.name for file in files if file.may_hold(start, end, nodes)]
+            names = [file.name for file in files if file.may_hold(query.start, query.end, query.nodes)]
             batches = partition.batches()
             names += [name for name, batch in batches.items() if not manifest.holds(*batch)]
             keys += [partition.folder + name for name in names]
         return keys
 
-    def _run_query(
-        self, query: Callable[[Mapping[str, Path]], pl.DataFrame], table: str, keys: list[str], *, last: bool
+    def _collected(
+        self, collect: Callable[[Mapping[str, Path]], pl.DataFrame], table: str, keys: list[str], *, last: bool
     ) -> pl.DataFrame:
+        """What `collect` makes of those files that can be read.  Raises FileNotFoundError, but not the last time."""
         keys = [key for key in keys if key not in self._damaged]
         try:
             self.object_store.bring(keys)
             self.solved("reading")
         except OSError as error:
             self.problem("reading", f"{self.where} can't be read: {error.strerror or error}")
-            return query({})
+            return collect({})
         with ThreadPoolExecutor(THREADS) as pool:  # a file is large, and its checksum needs no interpreter lock
             list(pool.map(lambda key: self._checked(key, last=last), (key for key in keys if "/c-" in key)))
         files = {key: file for key in keys if (file := self._checked(key, last=last)) is not None}
         try:
-            return query(files)
+            return collect(files)
         except UNREADABLE as error:
             if isinstance(error, FileNotFoundError) and not last:
                 raise
-        return query({key: files[key] for key in self.frames(table, files)})
+        return collect({key: files[key] for key in self.frames(table, files)})
 
     def _scan(self, files: Mapping[str, Path], table: str) -> pl.LazyFrame:
         batches = {str(file): key for key, file in files.items() if "/s-" in key}

@@ -10,14 +10,13 @@ import numpy as np
 import polars as pl
 
 from clusterctl.store.promql import NODE_LABELS, QUERIES
+from planners.telemetry.idle import BUSY_UTIL_PCT
 from planners.telemetry.tables import TABLES, Idle, schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-BUSY_UTIL_PCT = 1.0
-"""As the agent has it: below it, no kernel ran."""
 YEAR_3000 = 32_503_680_000
 """Unix seconds; later ones don't fit everywhere."""
 ALL_RATIO = 0.98
@@ -38,43 +37,39 @@ def parse(data: Mapping[str, Any]) -> list[PrometheusSeries]:
     """The series of an answer, a matrix or a vector.  Raises ValueError, TypeError or LookupError for what is none."""
     found = []
     for one in data["result"]:
-        sampled = one["values"] if data["resultType"] == "matrix" else [one["value"]]
-        pairs = [(float(at), float(value)) for at, value in sampled]
-        if not all(0 < at < YEAR_3000 for at, _ in pairs):
+        pairs = one["values"] if data["resultType"] == "matrix" else [one["value"]]
+        ats, values = [float(at) for at, _ in pairs], [float(value) for _, value in pairs]
+        if not all(0 < at < YEAR_3000 for at in ats):
             raise ValueError("a time that is none")
         labels = {str(name): str(text) for name, text in one["metric"].items()}
-        found.append(PrometheusSeries(labels=labels, ats=[at for at, _ in pairs], values=[value for _, value in pairs]))
+        found.append(PrometheusSeries(labels=labels, ats=ats, values=values))
     return found
 
 
 def rows(
-    table: str,
-    answers: Mapping[str, Sequence[PrometheusSeries]],
-    *,
-    intervals: Mapping[str | None, float],
-    step_seconds: int,
+    table: str, answers: Mapping[str, Sequence[PrometheusSeries]], *, intervals: Mapping[str, float], step_seconds: int
 ) -> pl.DataFrame:
     """Rows of a table: one per step, owner and reason.
 
     answers: by column, with `present` (samples in a step) and, for GPUs, `idle` (seconds in a step, by reason).
     intervals: seconds between two samples, by job; an owner that came within a step gets its samples' share of it.
     """
-    ids = _Ids(table)
-    interval = [intervals[one.labels.get("job")] for one in answers["present"] for _ in one.values]
-    seconds = pl.col("value") * pl.Series("interval", interval, dtype=pl.Float64)
-    present = ids.frame(answers["present"]).with_columns(seconds=seconds.clip(upper_bound=float(step_seconds)))
-    frame = present.group_by("id", "at").agg(pl.col("seconds").max())
-    columns = [name for name in QUERIES[table] if answers.get(name)]
-    for name in columns:
-        values = ids.frame(answers[name]).group_by("id", "at").agg(pl.col("value").max().alias(name))
-        frame = frame.join(values, on=["id", "at"], how="left")
-    frame = frame.join(ids.owners(), on="id").filter(pl.col("seconds") > 0)
+    owners = _Owners(table)
+    present = owners.samples(answers["present"]).group_by("id", "at").agg(pl.col("value").max())
+    frame = present.join(owners.frame(), on="id")
+    interval = pl.col("job").replace_strict(dict(intervals), default=None, return_dtype=pl.Float64)
+    frame = frame.with_columns(seconds=(pl.col("value") * interval).clip(upper_bound=float(step_seconds)))
+    frame = frame.drop("value").filter(pl.col("seconds") > 0)
+    for name in QUERIES[table]:
+        if answers.get(name):
+            values = owners.samples(answers[name]).group_by("id", "at").agg(pl.col("value").max().alias(name))
+            frame = frame.join(values, on=["id", "at"], how="left")
     best = [pl.col("rank").min().over("node", "gpu", "at"), pl.col("job").min().over("node", "gpu", "rank", "at")]
     frame = frame.filter(pl.col("rank") == best[0]).filter(pl.col("job") == best[1])
     if table == "gpu":
         if "energy_j" in frame.columns:
             frame = frame.with_columns(_energy(step_seconds, "power_w" in frame.columns))
-        frame = _with_reasons(frame, ids.frame(answers.get("idle", ()), with_reason=True))
+        frame = _with_reasons(frame, owners.samples(answers.get("idle", ())))
     return frame.select(_typed(name, frame.columns, table) for name in TABLES[table])
 
 
@@ -98,51 +93,43 @@ def devices(answers: Mapping[str, Sequence[PrometheusSeries]], at: datetime) -> 
     return pl.DataFrame(list(found.values()), schema=schema("devices"))
 
 
-class _Ids:
-    """Numbers for whose GPU, host or sandbox it is, as the labels of series say it."""
+class _Owners:
+    """Numbers for whose GPU, host or sandbox it is, as the labels of series say it: joins compare one column."""
 
     def __init__(self, table: str) -> None:
         self._table = table
         self._ids: dict[tuple[object, ...], int] = {}
 
-    def frame(self, answer: Sequence[PrometheusSeries], *, with_reason: bool = False) -> pl.DataFrame:
-        """Columns id, at, value, and reason: a row per sample."""
-        ids = [self._id(one.labels) for one in answer]
-        counts = np.array([len(one.values) for one in answer], np.int64)
-        data: dict[str, Any] = {
-            "id": pl.Series(np.repeat(np.array(ids, np.uint32), counts)),
-            "at": pl.Series([round(at * 1000) for one in answer for at in one.ats], dtype=pl.Int64),
-            "value": pl.Series([value for one in answer for value in one.values], dtype=pl.Float64),
+    def samples(self, answer: Sequence[PrometheusSeries]) -> pl.DataFrame:
+        """Columns id, reason, at (ms) and value: a row per sample."""
+        columns = {
+            "id": pl.Series([self._id(one.labels) for one in answer], dtype=pl.UInt32),
+            "reason": pl.Series([one.labels.get("reason", "") for one in answer], dtype=pl.String),
+            "at": pl.Series([one.ats for one in answer], dtype=pl.List(pl.Float64)),
+            "value": pl.Series([one.values for one in answer], dtype=pl.List(pl.Float64)),
         }
-        if with_reason:
-            reasons = [one.labels.get("reason", "") for one in answer]
-            data["reason"] = pl.Series(
-                [r for r, count in zip(reasons, counts, strict=True) for _ in range(count)], dtype=pl.String
-            )
-        return pl.DataFrame(data)
+        samples = pl.DataFrame(columns).explode("at", "value").drop_nulls("at")
+        return samples.with_columns((pl.col("at") * 1000).round().cast(pl.Int64))
 
-    def owners(self) -> pl.DataFrame:
+    def frame(self) -> pl.DataFrame:
         """Columns id, node, gpu, run, role, job, rank: of two exporters of one GPU, the agent comes first."""
         columns = dict.fromkeys(("node", "gpu", "run", "role", "job", "instance"), pl.String) | {"rank": pl.Int64}
-        return pl.DataFrame(list(self._ids), schema=columns, orient="row").with_columns(
-            pl.Series("id", list(self._ids.values()), dtype=pl.UInt32), pl.col("job").fill_null("")
-        )
+        return pl.DataFrame(list(self._ids), schema=columns, orient="row").with_row_index("id")
 
     def _id(self, labels: dict[str, str]) -> int:
         gpu = gpu_of(labels) if self._table == "gpu" else None
         run, role = owner_of(labels) if self._table != "host" else (None, None)
-        job = labels.get("job")
-        key = (node_of(labels), gpu, run, role, job, labels.get("instance"), int("model" not in labels))
+        key = (node_of(labels), gpu, run, role, job_of(labels), labels.get("instance"), int("model" not in labels))
         return self._ids.setdefault(key, len(self._ids))
 
 
-def fullest(present: Sequence[PrometheusSeries]) -> dict[str | None, tuple[PrometheusSeries, float]]:
+def fullest(present: Sequence[PrometheusSeries]) -> dict[str, tuple[PrometheusSeries, float]]:
     """By job: the series with the most samples in a step, and that step's end."""
-    found: dict[str | None, tuple[float, PrometheusSeries, float]] = {}
+    found: dict[str, tuple[float, PrometheusSeries, float]] = {}
     for one in present:
         most, at = max(zip(one.values, one.ats, strict=True), default=(0.0, 0.0))
-        if most > found.get(one.labels.get("job"), (0.0,))[0]:
-            found[one.labels.get("job")] = most, one, at
+        if most > found.get(job_of(one.labels), (0.0,))[0]:
+            found[job_of(one.labels)] = most, one, at
     return {job: (one, at) for job, (_, one, at) in found.items()}
 
 
@@ -208,6 +195,11 @@ def node_of(labels: dict[str, str]) -> str | None:
     named = next((labels[label] for label in NODE_LABELS if labels.get(label)), None)
     instance = labels.get("exported_instance") or labels.get("instance", "")
     return named or re.sub(r":\d+$", "", instance) or None
+
+
+def job_of(labels: dict[str, str]) -> str:
+    """Which scrape job told it; empty where none is named."""
+    return labels.get("job", "")
 
 
 def gpu_of(labels: dict[str, str]) -> str | None:

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    import polars as pl
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryQuery:
+    """What `TelemetrySource.read` is asked."""
+
+    table: str
+    start: datetime
+    end: datetime
+    step_seconds: int = 0
+    run: str | None = None
+    nodes: Collection[str] | None = None
+    columns: Collection[str] | None = None
+
+    def selected(self) -> list[str]:
+        """The columns of the answer."""
+        return [name for name in TABLES[self.table] if self.columns is None or name == "at" or name in self.columns]
+
+    def condition(self) -> pl.Expr:
+        """Which rows it asks for."""
+        condition = (pl.col("at") > self.start) & (pl.col("at") <= self.end)
+        if self.run is not None and "run" in TABLES[self.table]:
+            condition &= pl.col("run") == self.run
+        return condition if self.nodes is None else condition & pl.col("node").is_in(list(self.nodes))
 
 
-class TelemetrySource(Protocol):
+class TelemetrySource(ABC):
     """Telemetry that can be read."""
 
     where: str
@@ -34,14 +62,31 @@ class TelemetrySource(Protocol):
         `at` = its end; start and end are widened to whole buckets.
         columns: only these, and `at`; with a step, keys that are left out are rolled up over (`seconds` becomes
         GPU-seconds), so columns=["reason", "seconds"] asks how long GPUs idled and why.
-        Nothing there is an empty frame.  What can't be read is left out, and `problems` says so.
+        Nothing there is an empty frame.  What can't be read is left out, and `problems` says so.  Raises ValueError for
+        a column that the table has not.
         """
-        ...
+        refuse_unknown(table, columns or ())
+        return self.answer(
+            TelemetryQuery(
+                table=table, start=start, end=end, step_seconds=step_seconds, run=run, nodes=nodes, columns=columns
+            )
+        )
 
+    @abstractmethod
+    def answer(self, query: TelemetryQuery) -> pl.DataFrame:
+        """What `read` returns."""
+
+    @abstractmethod
     def span(self) -> tuple[datetime, datetime] | None:
         """The first and last `at` of GPUs, hosts and sandboxes; None when there is nothing."""
-        ...
 
+    @abstractmethod
     def problems(self) -> tuple[str, ...]:
         """What could not be read or written so far: one message each, shown beside the rest."""
-        ...
+
+
+def refuse_unknown(table: str, columns: Collection[str]) -> None:
+    """Raises ValueError for a column that the table has not."""
+    unknown = set(columns) - set(TABLES[table])
+    if unknown:
+        raise ValueError(f"the table {table} has no column {', '.join(sorted(unknown))}")

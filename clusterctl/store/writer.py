@@ -32,11 +32,11 @@ class RowBatch:
     """Rows of one table and partition, encoded."""
 
     table: str
-    partition: str
     content: bytes
     rows: int
     first: datetime
     last: datetime
+    """`at` of its first and last rows, in UTC."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Writer:
         """Queue; the oldest are dropped while too many bytes wait."""
         with self._lock:
             self._number += 1
-            key = partitions.batch_key(batch.table, batch.partition, self.name, self._number, batch.content)
+            key = partitions.batch_key(batch.table, batch.last, self.name, self._number, batch.content)
             self._waiting.append((key, batch))
             self._bytes += len(batch.content)
             while self._bytes > self._max_bytes:

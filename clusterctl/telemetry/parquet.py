@@ -7,7 +7,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from clusterctl.store import partitions
+from clusterctl.store.partitions import partition_of
 from clusterctl.store.writer import RowBatch
 from planners.telemetry.tables import TABLES, merge
 
@@ -46,19 +46,10 @@ def batches(table: str, rows: Sequence[Mapping[str, Any]]) -> list[RowBatch]:
     """Rows of a table as batches, one per partition; those of tables with seconds are merged by key first."""
     parts: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in merge(table, rows) if "seconds" in TABLES[table] else rows:
-        parts[_utc(row["at"] - 1).strftime(partitions.partition_format(table))].append(row)
-    return [
-        RowBatch(
-            table=table,
-            partition=partition,
-            content=to_parquet(table, part),
-            rows=len(part),
-            first=_utc(min(row["at"] for row in part)),
-            last=_utc(max(row["at"] for row in part)),
-        )
-        for partition, part in parts.items()
-    ]
-
-
-def _utc(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, tz=UTC)
+        parts[partition_of(table, datetime.fromtimestamp(row["at"] / 1000, tz=UTC))].append(row)
+    made = []
+    for part in parts.values():
+        ats = sorted(datetime.fromtimestamp(row["at"] / 1000, tz=UTC) for row in part)
+        content = to_parquet(table, part)
+        made.append(RowBatch(table=table, content=content, rows=len(part), first=ats[0], last=ats[-1]))
+    return made

@@ -16,14 +16,7 @@ NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 def batch(hour: int, *, size: int = 10) -> RowBatch:
     first = NOON + timedelta(hours=hour)
-    return RowBatch(
-        table="gpu",
-        partition=f"2026-05-04/{12 + hour}",
-        content=b"x" * size,
-        rows=8,
-        first=first,
-        last=first + timedelta(minutes=1),
-    )
+    return RowBatch(table="gpu", content=b"x" * size, rows=8, first=first, last=first + timedelta(minutes=1))
 
 
 def test_what_failed_is_written_later_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterctl.store.partitions import partition_of
 from clusterctl.telemetry import agent as agent_module
 from clusterctl.telemetry.agent import Agent
 from clusterctl.telemetry.parquet import batches
@@ -51,9 +52,15 @@ def test_a_clock_that_goes_back_is_noted_and_rows_are_written_at_once(
 def test_rows_are_split_where_the_hour_or_the_day_ends() -> None:
     noon = int(datetime(2026, 5, 4, 12, tzinfo=UTC).timestamp() * 1000)
     rows = [{"at": noon + ms, "node": "n", "gpu": str(ms), "seconds": 1.0} for ms in (-5, 0, 5)]
-    assert [(one.partition, one.rows) for one in batches("gpu", rows)] == [("2026-05-04/11", 2), ("2026-05-04/12", 1)]
+    assert [(partition_of("gpu", one.last), one.rows) for one in batches("gpu", rows)] == [
+        ("2026-05-04/11", 2),
+        ("2026-05-04/12", 1),
+    ]
     notes = [{"at": noon + ms, "node": "n", "kind": "gap"} for ms in (0, 12 * 3_600_000, 12 * 3_600_000 + 1)]
-    assert [(one.partition, one.rows) for one in batches("notes", notes)] == [("2026-05-04", 2), ("2026-05-05", 1)]
+    assert [(partition_of("notes", one.last), one.rows) for one in batches("notes", notes)] == [
+        ("2026-05-04", 2),
+        ("2026-05-05", 1),
+    ]
 
 
 def test_a_log_that_can_not_be_written_stops_nothing(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
