@@ -6,14 +6,17 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from clusterctl.errors import SpecError, StateError
 from clusterctl.paths import facts_dir
 from planners.domain import GpuSpec, ModelShape
 from planners.physics.calibration import Calibration
 from planners.spec.models import InlineModel
+
+Fact = TypeVar("Fact", GpuSpec, ModelShape)
 
 
 @cache
@@ -30,26 +33,6 @@ def load_calibration() -> Calibration:
 _FOR_CHECKS_ONLY = ("params_stated", "params_active_stated")
 """Published totals kept beside the shape: tests compare them, the planner must not."""
 
-_MODEL_FIELDS_WITHOUT_DEFAULT = (
-    "layers",
-    "hidden",
-    "heads",
-    "kv_heads",
-    "head_dim",
-    "ffn",
-    "ffn_matrices",
-    "vocab",
-    "tied_embeddings",
-)
-_GPU_FIELDS_WITHOUT_DEFAULT = (
-    "fp8_flops",
-    "scale_up_bytes_per_s",
-    "scale_out_bytes_per_s",
-    "board_watts",
-    "reference_watts",
-)
-"""Fields that the facts leave out when unknown."""
-
 _TUNING_SUFFIX = re.compile(r"[-_](instruct|base|chat|it|hf|fp8|bf16|awq|gptq|int4|int8)$")
 _GPU_NOISE = re.compile(r"\bnvidia[- ]|\bamd[- ]|\binstinct[- ]|[- _]")
 
@@ -63,20 +46,16 @@ def model_rows() -> tuple[dict[str, Any], ...]:
 @cache
 def load_models() -> dict[str, ModelShape]:
     """Every known model by its name and by each alias (several keys share one shape)."""
-    found: dict[str, ModelShape] = {}
-    for row in model_rows():
-        shape = _model_of(row)
-        for name in (shape.name, *shape.aliases):
-            found[name] = shape
-    return found
+    rows = [{key: value for key, value in row.items() if key not in _FOR_CHECKS_ONLY} for row in model_rows()]
+    shapes = [_fact(ModelShape, row) for row in rows]
+    return {name: shape for shape in shapes for name in (shape.name, *shape.aliases)}
 
 
 @cache
 def load_gpus() -> dict[str, GpuSpec]:
     """Every known GPU by its canonical name only; `find_gpu` also knows the aliases."""
     rows = json.loads((facts_dir() / "gpus.json").read_text("utf-8"))
-    unknown: dict[str, Any] = dict.fromkeys(_GPU_FIELDS_WITHOUT_DEFAULT)
-    return {row["name"]: GpuSpec(**unknown | row | {"aliases": tuple(row.get("aliases", ()))}) for row in rows}
+    return {row["name"]: _fact(GpuSpec, row) for row in rows}
 
 
 def find_model(model: str | InlineModel) -> ModelShape:
@@ -109,10 +88,10 @@ def find_gpu(name: str) -> GpuSpec:
     raise SpecError(f"unknown GPU {name!r}{_nearest(_gpu_key(name), labels)}", hint="known: " + ", ".join(known))
 
 
-def _model_of(row: Mapping[str, Any]) -> ModelShape:
-    nullable: dict[str, Any] = dict.fromkeys(_MODEL_FIELDS_WITHOUT_DEFAULT)
-    known = {key: value for key, value in row.items() if key not in _FOR_CHECKS_ONLY}
-    return ModelShape(**{**nullable, **known, "aliases": tuple(row.get("aliases", ()))})
+def _fact(kind: type[Fact], row: Mapping[str, Any]) -> Fact:
+    """A row of a file of facts; what it leaves out is unknown, or what `kind` says by default."""
+    unknown = {field.name: None for field in fields(kind) if field.default is MISSING}
+    return kind(**{**unknown, **row, "aliases": tuple(row.get("aliases", ()))})
 
 
 def _bare(name: str) -> str:

@@ -7,7 +7,6 @@ depend only on the rows and on the polars version: no clock, no host, sorted row
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,48 +23,49 @@ USD_DECIMALS = 6
 PRICE_KEY = ("cloud", "region", "zone", "instance_type", "capacity_type")
 """What makes a price row unique."""
 
-PRICE_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "cloud": pl.String, "region": pl.String, "zone": pl.String, "instance_type": pl.String,
-    "capacity_type": pl.String, "usd_per_hour": pl.Float64, "as_of": pl.Date, "source": pl.String,
-    "quality": pl.String,
-}  # fmt: skip
+Columns = dict[str, type[pl.DataType]]
+
+
+def _columns(dtype: type[pl.DataType], *names: str) -> Columns:
+    return dict.fromkeys(names, dtype)
+
+
+PRICE_SCHEMA: Columns = (
+    _columns(pl.String, "cloud", "region", "zone", "instance_type", "capacity_type")
+    | {"usd_per_hour": pl.Float64, "as_of": pl.Date}
+    | _columns(pl.String, "source", "quality")
+)
 """One price: dollars per hour of the whole instance.  zone: spot only; as_of null = unknown day."""
 
-SHAPE_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "cloud": pl.String, "instance_type": pl.String, "vcpus": pl.Float64, "memory_gib": pl.Float64,
-    "accelerator": pl.String, "gpu": pl.String, "num_gpus": pl.Float64, "hbm_gib": pl.Float64,
-    "network_gbps": pl.Float64, "interconnect": pl.String, "local_nvme_gib": pl.Float64, "arch": pl.String,
-    "shape_source": pl.String,
-}  # fmt: skip
+SHAPE_SCHEMA: Columns = (
+    _columns(pl.String, "cloud", "instance_type")
+    | _columns(pl.Float64, "vcpus", "memory_gib")
+    | _columns(pl.String, "accelerator", "gpu")
+    | _columns(pl.Float64, "num_gpus", "hbm_gib", "network_gbps")
+    | {"interconnect": pl.String, "local_nvme_gib": pl.Float64, "arch": pl.String, "shape_source": pl.String}
+)
 """One instance type.  accelerator = the source's word, gpu = ours; both null without a GPU; hbm_gib per GPU."""
 
-EXTRA_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "cloud": pl.String,
-    "region": pl.String,
-    "item": pl.String,
-    "unit": pl.String,
-    "usd": pl.Float64,
-    "as_of": pl.Date,
-    "source": pl.String,
-    "verified": pl.String,
-    "note": pl.String,
-}
+EXTRA_SCHEMA: Columns = (
+    _columns(pl.String, "cloud", "region", "item", "unit")
+    | {"usd": pl.Float64, "as_of": pl.Date}
+    | _columns(pl.String, "source", "verified", "note")
+)
 """Disks, object storage, egress, NAT, control planes.  region `*` = everywhere; verified `memory` = no source read."""
 
-TOKEN_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "provider": pl.String, "model": pl.String, "name": pl.String, "input_usd_per_million_tokens": pl.Float64,
-    "cached_input_usd_per_million_tokens": pl.Float64, "output_usd_per_million_tokens": pl.Float64, "as_of": pl.Date,
-    "source": pl.String, "quality": pl.String,
-}  # fmt: skip
+_PER_MILLION = ("input_usd_per_million_tokens", "cached_input_usd_per_million_tokens", "output_usd_per_million_tokens")
+TOKEN_SCHEMA: Columns = (
+    _columns(pl.String, "provider", "model", "name")
+    | _columns(pl.Float64, *_PER_MILLION)
+    | {"as_of": pl.Date, "source": pl.String, "quality": pl.String}
+)
 """A model behind an API.  Cached input null = the source names no such price (it may exist)."""
 
-SOURCE_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "source_id": pl.String,
-    "full_source": pl.String,
-    "as_of_min": pl.Date,
-    "as_of_max": pl.Date,
-    "upstream_license": pl.String,
-}
+SOURCE_SCHEMA: Columns = (
+    _columns(pl.String, "source_id", "full_source")
+    | _columns(pl.Date, "as_of_min", "as_of_max")
+    | _columns(pl.String, "upstream_license")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

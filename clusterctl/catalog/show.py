@@ -27,25 +27,13 @@ TABLE_ROWS = 20
 Offer = dict[str, Any]
 """A polars row of mixed types."""
 
-CLOUD, REGION, AGE = Column("cloud"), Column("region"), right("age")
-CAPACITY, INSTANCE = Column("capacity"), Column("instance", prose=True)
-LIST_COLUMNS = (
-    CLOUD, REGION, Column("zone", drop=3), INSTANCE, CAPACITY, Column("GPUs"), right("vCPU", drop=1),
-    right("GiB", drop=2), right("$/h"), right("$/GPU-h"), AGE, Column("quality", drop=4),
-    Column("source", drop=5, prose=True),
-)  # fmt: skip
-COMPARE_COLUMNS = (
-    CLOUD,
-    REGION,
-    CAPACITY,
-    INSTANCE,
-    Column("GPUs"),
-    right("$/GPU-h"),
-    right("× cheapest", drop=1),
-    right("$/h", drop=2),
-    AGE,
-    Column("quality", drop=3),
-)
+CLOUD, REGION, AGE, GPUS = Column("cloud"), Column("region"), right("age"), Column("GPUs")
+CAPACITY, INSTANCE, QUALITY = Column("capacity"), Column("instance", prose=True), Column("quality", drop=4)
+HOUR, GPU_HOUR, TIMES = right("$/h"), right("$/GPU-h"), right("× cheapest", drop=1)
+MACHINE = (GPUS, right("vCPU", drop=1), right("GiB", drop=2))
+ZONE, SOURCE = Column("zone", drop=3), Column("source", drop=5, prose=True)
+LIST_COLUMNS = (CLOUD, REGION, ZONE, INSTANCE, CAPACITY, *MACHINE, HOUR, GPU_HOUR, AGE, QUALITY, SOURCE)
+COMPARE_COLUMNS = (CLOUD, REGION, CAPACITY, INSTANCE, GPUS, GPU_HOUR, TIMES, right("$/h", drop=2), AGE, QUALITY)
 TEXTS: dict[str, Callable[[Offer], str]] = {
     "zone": lambda offer: offer["zone"] or "-",
     "instance": lambda offer: offer["instance_type"],
@@ -60,18 +48,8 @@ TEXTS: dict[str, Callable[[Offer], str]] = {
     "quality": lambda offer: QUALITY_WORDS.get(offer["quality"], str(offer["quality"])),
 }
 """Title of a column → what it says of an offer; the others say the field of their name."""
-HISTORY_COLUMNS = (
-    Column("cloud", drop=1),
-    REGION,
-    CAPACITY,
-    right("from", drop=2),
-    right("$/h"),
-    right("to"),
-    right("$/h"),
-    right("change"),
-    right("prices", drop=3),
-    Column("over time"),
-)
+ENDS = (right("from", drop=2), HOUR, right("to"), HOUR, right("change"), right("prices", drop=3))
+HISTORY_COLUMNS = (Column("cloud", drop=1), REGION, CAPACITY, *ENDS, Column("over time"))
 
 
 def offers_table(

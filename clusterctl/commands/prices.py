@@ -159,12 +159,11 @@ def refresh_prices(
     AWS and Azure need no account; Google needs an API key in GOOGLE_API_KEY and is left out without one unless it is
     requested.  After a failure the old book is unchanged (exit code 4); run the command again to continue.
     """
-    from clusterctl.catalog.refresh.refresh_book import Request, refresh
+    from clusterctl.catalog.refresh.refresh_book import refresh
     from clusterctl.catalog.show import report_json, report_text
 
     clouds, notes = _clouds_to_refresh(cloud or [])
-    request = Request(clouds=clouds, regions=region or None, out=out, dry_run=dry_run)
-    report = refresh(request, now=datetime.now(UTC))
+    report = refresh(clouds, regions=region or None, out=out, dry_run=dry_run, now=datetime.now(UTC))
     emit_json(report_json(report, notes)) if as_json else emit(report_text(report, notes, terminal()))
 
 

@@ -1,15 +1,16 @@
 """Google Cloud Billing Catalog: SKU pages by nextPageToken, with an API key sent as a header.
 
 The catalog prices parts (a core, a GiB of memory, a GPU, local SSD); a machine's price is the sum of its parts (quality
-`component_sum`), and a machine one of whose parts has no price gets none.  Descriptions and units are those of the
-public catalog, cross-read with the mapping of Cyclenerd/google-cloud-pricing-cost-calculator (build/mapping.csv).
+`component_sum`), and a machine one of whose parts has no price gets none.  `gcp.toml` has the words of the catalog.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from functools import partial
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from clusterctl.catalog.refresh.reading import Asked, Reading, Row, field, linked, usd
 from clusterctl.errors import PriceError
@@ -26,6 +27,9 @@ OWN_FAMILY = {"a3-megagpu": "a3-mega", "a3-ultragpu": "a3-ultra"}
 OWN_GPU = {"a3-megagpu": "H100 mega"}
 SLICED = {"a4"}
 """Families that are priced per GPU with its share of cores and memory; local SSD comes on top."""
+
+WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+PATTERNS = tuple((each["part"], re.compile(each["description"])) for each in WORDS["patterns"])
 
 Parts = dict[tuple[str, str, str, str], float]
 """(part, name, capacity type, region) -> dollars per hour."""
@@ -45,7 +49,7 @@ def read_gcp(asked: Asked) -> Reading:
         (region, shape["instance_type"], capacity_type, price)
         for shape in asked.shapes.iter_rows(named=True)
         for region in wanted
-        for capacity_type in CAPACITY_TYPES.values()
+        for capacity_type in WORDS["capacity_types"].values()
         if (price := machine_usd(shape, capacity_type, region, parts)) is not None
     ]
     full_source = "Google Cloud Billing Catalog, service 6F81-5844-456A"
@@ -102,49 +106,6 @@ def _notes(without: list[str]) -> tuple[str, ...]:
     return (f"no complete price for {shown}: their old prices stay",)
 
 
-Part = Literal["core", "ram", "gpu", "ssd", "slice"]
-"""ram and ssd: per GiB.  slice: a GPU with its share of cores and memory."""
-
-FAMILIES = {
-    "E2": "e2",
-    "N2": "n2",
-    "N2D AMD": "n2d",
-    "N4": "n4",
-    "T2D AMD": "t2d",
-    "C2D AMD": "c2d",
-    "C3": "c3",
-    "C3D": "c3d",
-    "C4": "c4",
-    "G2": "g2",
-    "A2": "a2",
-    "A3": "a3",
-    "A3Plus": "a3-mega",
-    "A3Ultra": "a3-ultra",
-}
-"""Name in descriptions -> billing family."""
-GPUS = {
-    "Nvidia L4": "L4", "Nvidia Tesla A100": "A100-40", "Nvidia Tesla A100 80GB": "A100-80",
-    "Nvidia H100 80GB": "H100", "Nvidia H100 80GB Mega": "H100 mega", "Nvidia H100 80GB Plus": "H100 mega",
-    "H200 141GB": "H200",
-}  # fmt: skip
-CAPACITY_TYPES = {
-    "OnDemand": "on_demand",
-    "Preemptible": "spot",
-    "Commit1Yr": "reserved_1y",
-    "Commit3Yr": "reserved_3y",
-}
-_COMMIT = r"^Commitment v1: (?P<name>.+?)"
-_TERM = r" for \d Years?$"
-PATTERNS: tuple[tuple[Part | None, re.Pattern[str]], ...] = (
-    (None, re.compile(r"^(?:Spot Preemptible )?(?P<name>.+?) Instance (?P<part>Core|Ram) running in ")),
-    (None, re.compile(_COMMIT + r" (?P<part>Cpu|Ram) in .+" + _TERM)),
-    ("slice", re.compile(r"^(?P<name>A4) Nvidia B200 \(1 gpu slice\)")),
-    ("gpu", re.compile(r"^(?P<name>.+?)(?: GPU)? (?:running in|attached to Spot Preemptible VMs running in) ")),
-    ("gpu", re.compile(_COMMIT + r"(?: GPU)?(?: running)? in .+" + _TERM)),
-    ("ssd", re.compile(r"^SSD backed Local Storage(?P<name>)(?: attached to Spot Preemptible VMs)?(?: in .+)?$")),
-    ("ssd", re.compile(r"^(?:Spot Preemptible )?(?P<name>C4) Instance Local SSD running in ")),
-    ("ssd", re.compile(r"^Commitment v1: (?:(?P<name>C4) )?Local SSD [Ii]n .+" + _TERM)),
-)
 HOURS_PER_UNIT = {"h": 1.0, "GiBy.h": 1.0, "GBy.h": GIB / GB, "GiBy.mo": 1 / HOURS_PER_MONTH}
 """Unit -> what to multiply the price with for an hour of a core, a GPU or a GiB."""
 
@@ -152,7 +113,7 @@ HOURS_PER_UNIT = {"h": 1.0, "GiBy.h": 1.0, "GBy.h": GIB / GB, "GiBy.mo": 1 / HOU
 class PartPrice(NamedTuple):
     """A part in some regions: dollars per hour of one core, GiB or GPU."""
 
-    part: Part
+    part: str
     name: str
     """Family, GPU, or "" for the local SSD that most families share."""
     capacity_type: str
@@ -169,7 +130,7 @@ def part_price(sku: object) -> PartPrice | None:
         return None
     part, name = named
     where = f"gcp SKU {field(sku, ['skuId'], str, where)}"
-    capacity_type = CAPACITY_TYPES.get(field(sku, ["category", "usageType"], str, where))
+    capacity_type = WORDS["capacity_types"].get(field(sku, ["category", "usageType"], str, where))
     regions = field(sku, ["serviceRegions"], list, where)
     if capacity_type is None or not all(isinstance(region, str) for region in regions):
         return None
@@ -185,17 +146,17 @@ def part_price(sku: object) -> PartPrice | None:
     return PartPrice(part, name, capacity_type, tuple(regions), (whole + nanos / 1e9) * HOURS_PER_UNIT[unit])
 
 
-def _named(description: str) -> tuple[Part, str] | None:
+def _named(description: str) -> tuple[str, str] | None:
     """(part, family or GPU) of a description, by the first pattern that names something we know."""
     for part, pattern in PATTERNS:
-        found = pattern.match(description)
-        if found is None:
+        match = pattern.match(description)
+        if match is None:
             continue
-        name = found["name"] or ""
-        if part is None and name in FAMILIES:
-            return ("ram" if found["part"] == "Ram" else "core"), FAMILIES[name]
-        if part == "gpu" and name in GPUS:
-            return "gpu", GPUS[name]
+        name = match["name"] or ""
+        if part == "machine" and name in WORDS["families"]:
+            return ("ram" if match["part"] == "Ram" else "core"), WORDS["families"][name]
+        if part == "gpu" and name in WORDS["gpus"]:
+            return "gpu", WORDS["gpus"][name]
         if part in {"ssd", "slice"}:
             return part, name.lower()
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -14,6 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
+from filelock import FileLock, Timeout
 
 from clusterctl.catalog.book_folder import embedded_dir, open_volume, refreshed_dir
 from clusterctl.catalog.check_book import check_book
@@ -35,16 +35,6 @@ SOFT_RULES = {"spot ≤ on-demand", "reserved ≤ on-demand"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What to refresh.  `regions` None = all; `out` None = this user's book folder."""
-
-    clouds: Sequence[str]
-    regions: Collection[str] | None = None
-    out: Path | None = None
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What a refresh did.  `book` None: a dry run wrote nothing."""
 
@@ -54,37 +44,48 @@ class Report:
     notes: tuple[str, ...]
 
 
-def refresh(request: Request, *, now: datetime, sleep: Callable[[float], None] = time.sleep) -> Report:
-    """Read the clouds' prices and write a new dated book.
+def refresh(
+    clouds: Sequence[str],
+    *,
+    now: datetime,
+    regions: Collection[str] | None = None,
+    out: Path | None = None,
+    dry_run: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Report:
+    """Read the clouds' prices, in all or these regions, and write a new dated book to `out`, else to this user's books.
 
     Raises PriceError (a price source failed or sent nonsense) or StateError (another refresh is running); then
     every book is as it was, and pages that were read are kept for a rerun on the same day.
     """
-    endpoints = [endpoint(cloud) for cloud in request.clouds]
-    target = _target(request, now)
+    endpoints = [endpoint(cloud) for cloud in clouds]
+    target = _target(out, now)
     with _alone():
         book, notes = _old_book()
         old = book.frames()
         unfinished = _unfinished(now)
-        transports = [Transport(found, sleep=sleep) for found in endpoints]
-        readings = [_read(transport, request, old.shapes, unfinished, now.date()) for transport in transports]
+        readings = [
+            _read(Transport(one, sleep=sleep), regions, old.shapes.filter(cloud=one.cloud), unfinished, now.date())
+            for one in endpoints
+        ]
         new, changes, movers = merge(old, readings)
         _refuse_broken(new, now)
-        if not request.dry_run:
+        if not dry_run:
             _write(new, target)
             shutil.rmtree(unfinished)
-    return Report(book=None if request.dry_run else target, changes=changes, movers=movers, notes=notes)
+    return Report(book=None if dry_run else target, changes=changes, movers=movers, notes=notes)
 
 
 READERS = {"aws": read_aws, "azure": read_azure, "gcp": read_gcp}
 
 
-def _read(transport: Transport, request: Request, shapes: pl.DataFrame, unfinished: Path, today: date) -> Reading:
-    found = transport.endpoint
-    mine = shapes.filter(cloud=found.cloud)
-    question = "\n".join([found.base_url, *mine["instance_type"].sort()])
-    cache = Cache(unfinished / f"{found.cloud}-{hashlib.sha256(question.encode()).hexdigest()[:12]}")
-    with closing(transport), progress(f"reading {found.cloud} prices", total=100) as draw:
+def _read(
+    transport: Transport, regions: Collection[str] | None, shapes: pl.DataFrame, unfinished: Path, today: date
+) -> Reading:
+    cloud = transport.endpoint.cloud
+    question = "\n".join([transport.endpoint.base_url, *shapes["instance_type"].sort()])
+    cache = Cache(unfinished / f"{cloud}-{hashlib.sha256(question.encode()).hexdigest()[:12]}")
+    with closing(transport), progress(f"reading {cloud} prices", total=100) as draw:
         shown = 0
 
         def advance(done: int, total: int) -> None:
@@ -93,10 +94,9 @@ def _read(transport: Transport, request: Request, shapes: pl.DataFrame, unfinish
             draw(percent - shown)
             shown = percent
 
-        asked = Asked(
-            transport=transport, cache=cache, shapes=mine, regions=request.regions, today=today, advance=advance
+        return READERS[cloud](
+            Asked(transport=transport, cache=cache, shapes=shapes, regions=regions, today=today, advance=advance)
         )
-        return READERS[found.cloud](asked)
 
 
 def _old_book() -> tuple[PriceBook, tuple[str, ...]]:
@@ -107,15 +107,15 @@ def _old_book() -> tuple[PriceBook, tuple[str, ...]]:
         return load_book(embedded_dir()), (f"started from the embedded book: {error.message}",)
 
 
-def _target(request: Request, now: datetime) -> Path:
+def _target(out: Path | None, now: datetime) -> Path:
     """Folder of the new book.  Raises PriceError when it is taken or belongs to the package."""
-    if request.out is None:
+    if out is None:
         return refreshed_dir() / f"prices-{now:%Y-%m-%dT%H%M%SZ}"
-    target = request.out.absolute()
+    target = out.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise PriceError(f"{request.out} exists and isn't an empty folder", hint="choose another --out")
+        raise PriceError(f"{out} exists and isn't an empty folder", hint="choose another --out")
     if target.is_relative_to(embedded_dir().parent.parent):
-        raise PriceError(f"{request.out} lies inside the installed package", hint="choose another --out")
+        raise PriceError(f"{out} lies inside the installed package", hint="choose another --out")
     return target
 
 
@@ -157,12 +157,10 @@ def _alone() -> Iterator[None]:
     folder = refreshed_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        held = FileLock(folder / ".lock", blocking=False).acquire()
+    except Timeout as error:
+        raise StateError("another `prices refresh` is running", hint="wait until it is done") from error
     except OSError as error:
         raise StateError(f"cannot write {folder}: {error.strerror}", hint="set CLUSTERCTL_HOME") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StateError("another `prices refresh` is running", hint="wait until it is done") from error
+    with held:
         yield

@@ -51,7 +51,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Callable[..., contextmanager[fake
 
 
 def refresh(*clouds: str, pauses: list[float], **asked: object) -> Report:
-    return refresh_book.refresh(refresh_book.Request(clouds=clouds, **asked), now=NOW, sleep=pauses.append)  # type: ignore[arg-type]
+    return refresh_book.refresh(clouds, now=NOW, sleep=pauses.append, **asked)  # type: ignore[arg-type]
 
 
 def price(**key: str | None) -> float:
