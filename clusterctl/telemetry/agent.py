@@ -17,6 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,12 @@ from clusterctl.store.writer import Writer
 from clusterctl.telemetry import metrics_server
 from clusterctl.telemetry.collector import Collector
 from clusterctl.telemetry.exposition import Families, merge, read_file, write
-from clusterctl.telemetry.gpu_processes import GpuProcesses
 from clusterctl.telemetry.parquet import batches
-from clusterctl.telemetry.phase_socket import Phases, socket_path
 from clusterctl.telemetry.sandbox_scraper import TIMEOUT_SECONDS, SandboxScraper
 from clusterctl.telemetry.settings import OFF, Settings
 
 MAX_WAITING_BYTES = 8 * 2**20
 """Batches that wait for a store that can't be written; a day of 8 GPUs at 10 s is half of it."""
-SCRAPE_SECONDS = 5.0
-FIRST_SECONDS = 1.0
-PATIENCE_SECONDS = 15.0
-"""A server that starts beside the agent is asked every second, and not missed for so long."""
 STALE_SECONDS = 60.0
 """A file of metrics that was not written for so long says nothing about now."""
 FINAL_SECONDS = 5.0
@@ -65,16 +60,15 @@ class Agent:
         self._lock = threading.Lock()
         self._writer: Writer | None = None
         if settings.store != OFF:
-            object_store = open_object_store(settings.store)
-            self._writer = Writer(object_store, node=settings.node, max_bytes=MAX_WAITING_BYTES)
+            store = open_object_store(settings.store)
+            self._writer = Writer(store, node=settings.node, max_bytes=MAX_WAITING_BYTES)
         self._collector: Collector | None = None
         token = read_token(settings.sandbox_token_file)
         self._sandboxes = [SandboxScraper(url, token) for url in settings.sandboxes]
-        self._failures: dict[str, str] = {}
+        self._failures: dict[str, str | None] = {}
         self._due = threading.Event()
         self._wall_seconds = 0.0
-        self._waits = False
-        """For another agent to end."""
+        self._waits = False  # for another agent to end
         self._began = self._compacted = time.monotonic()
         self._compaction: subprocess.Popen[bytes] | None = None
 
@@ -84,7 +78,8 @@ class Agent:
         if settings.listen:
             say(f"metrics on {metrics_server.start(settings.listen, read_token(settings.token_file), self.page)}")
         threading.Thread(target=self._send_when_due, daemon=True).start()
-        scrapes = [threading.Thread(target=self._scrape, args=(one,), daemon=True) for one in self._sandboxes]
+        follow = (self.stopping, partial(self.add, "sandbox", run=self.run), self._went)
+        scrapes = [threading.Thread(target=one.follow, args=follow, daemon=True) for one in self._sandboxes]
         for scrape in scrapes:
             scrape.start()
         lock = FileLock(user_data_dir() / "telemetry-agent.lock", blocking=False)
@@ -93,11 +88,11 @@ class Agent:
             next_tick = max(next_tick + settings.interval_seconds, time.monotonic())
             try:
                 if self._collector is None and self._is_first(lock):
-                    self._collector = self._measure()
+                    self._collector = Collector(node=settings.node, run=self.run, add=self.add, note=self.note)
                 if self._collector is not None:
                     self._collector.tick(settings.interval_seconds)
             except Exception as error:  # noqa: BLE001 - whatever goes wrong once, the next measurement may go well
-                self._failed("agent", f"{type(error).__name__}: {error}")
+                self._went("agent", f"{type(error).__name__}: {error}")
             if not self._clock_holds() or time.time() >= next_write:
                 next_write = self._next_write()
                 self.flush()
@@ -122,9 +117,9 @@ class Agent:
         for file in sorted(file for pattern in self.settings.metrics_files for file in glob.glob(pattern)):  # noqa: PTH207
             try:
                 merge(families, read_file(Path(file), max_age_seconds=STALE_SECONDS), {})
-                self._went_well(file)
+                self._went(file)
             except (OSError, ValueError) as error:
-                self._failed(file, str(error))
+                self._went(file, str(error))
         return write(families)
 
     def flush(self) -> None:
@@ -134,34 +129,34 @@ class Agent:
         with self._lock:
             rows, self._rows = self._rows, defaultdict(list)
         if self._writer is not None:
-            rows["notes"] += [gap | {"at": _ms(gap["at"].timestamp())} for gap in self._writer.gaps()]
+            rows["notes"] += [gap | {"at": round(1000 * gap["at"].timestamp())} for gap in self._writer.gaps()]
             for table, added in rows.items():
                 try:
                     for batch in batches(table, added):
                         self._writer.add(batch)
                 except Exception as error:  # noqa: BLE001 - one wrong value must not cost the other tables
-                    self._failed(table, f"{type(error).__name__}: {error}")
+                    self._went(table, f"{type(error).__name__}: {error}")
         self._due.set()
-        gpus = self._collector.gpus if self._collector else None
-        if gpus is not None and gpus.replaced and time.monotonic() - self._began > STALE_SECONDS:
+        old_driver = self._collector is not None and self._collector.gpus.replaced
+        if old_driver and time.monotonic() - self._began > STALE_SECONDS:
             say("the driver was replaced: starting anew with its library")
             self._send()
             os.execv(sys.executable, self.settings.command())  # noqa: S606 - our own command, as a list
 
     def add(self, table: str, **columns: Any) -> None:
         """A row as of now; any thread may."""
-        row = {"at": _ms(time.time()), "node": self.settings.node, **columns}
+        row = {"at": round(1000 * time.time()), "node": self.settings.node, **columns}
         with self._lock:
             self._rows[table].append(row)
 
     def note(self, kind: str, subject: str, text: str) -> None:
         """What is no number: into the store and the log, without escapes that a file's name or a server may hold."""
-        subject, text = (_printable(words) for words in (subject, text))
+        subject, text = ("".join(c if c.isprintable() else "\ufffd" for c in words) for words in (subject, text))
         say(f"{kind} {subject}: {text}")
         self.add("notes", kind=kind, subject=subject, text=text)
 
     def _next_write(self) -> float:
-        """At whole multiples of `write_seconds`, in Unix seconds: rows of all nodes end at the same moments."""
+        """Unix seconds; a whole multiple of `write_seconds`: rows of all nodes end at the same moments."""
         return self.settings.write_seconds * (time.time() // self.settings.write_seconds + 1)
 
     def _is_first(self, lock: FileLock) -> bool:
@@ -175,19 +170,6 @@ class Agent:
             self._waits = True
             return False
         return True
-
-    def _measure(self) -> Collector:
-        """This agent is the one that measures the node; it hears the phases too."""
-        processes = GpuProcesses()
-        phases = Phases(processes)
-        path = socket_path(user_data_dir())
-        try:
-            phases.listen(path)
-        except OSError as error:
-            self.note("error", "phases", f"{path}: {error.strerror}: nobody can say its phase")
-        return Collector(
-            node=self.settings.node, run=self.run, processes=processes, phases=phases, add=self.add, note=self.note
-        )
 
     def _clock_holds(self) -> bool:
         """Whether the wall clock has not gone back since this was last asked."""
@@ -208,10 +190,7 @@ class Agent:
     def _send(self) -> None:
         if self._writer is not None:
             self._writer.send()
-            if self._writer.failure:
-                self._failed("store", self._writer.failure)
-            else:
-                self._went_well("store")
+            self._went("store", self._writer.failure)
 
     def _compact(self) -> None:
         if "://" in self.settings.store or time.monotonic() < self._compacted + COMPACT_SECONDS:
@@ -223,32 +202,13 @@ class Agent:
             try:
                 self._compaction = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)  # noqa: S603 - a list
             except OSError as error:
-                self._failed("compaction", str(error.strerror))
+                self._went("compaction", str(error.strerror))
 
-    def _scrape(self, server: SandboxScraper) -> None:
-        last, answered = False, False
-        while not last:
-            last = self.stopping.wait(SCRAPE_SECONDS if answered else FIRST_SECONDS)
-            try:
-                row = server.row(time.monotonic())
-            except (OSError, ValueError) as error:
-                if answered or time.monotonic() - self._began > PATIENCE_SECONDS:
-                    self._failed(f"sandbox {server.url}", str(error))
-            else:
-                answered = True
-                self._went_well(f"sandbox {server.url}")
-                if row is not None:
-                    self.add("sandbox", run=self.run, **row)
-
-    def _failed(self, subject: str, why: str) -> None:
-        """Noted once, until it goes well again."""
-        if self._failures.get(subject) != why:
-            self._failures[subject] = why
-            self.note("error", subject, why)
-
-    def _went_well(self, subject: str) -> None:
-        if self._failures.pop(subject, None):
-            self.note("error", subject, "works again")
+    def _went(self, subject: str, failure: str | None = None) -> None:
+        """Note a failure once, and once that it works again."""
+        if self._failures.get(subject) != failure:
+            self._failures[subject] = failure
+            self.note("error", subject, failure or "works again")
 
 
 def say(line: str) -> None:
@@ -260,14 +220,6 @@ def say(line: str) -> None:
         time_of_day = f"{datetime.now().astimezone():%H:%M:%S} " if sys.stdout.isatty() else ""
         sys.stdout.write(f"{time_of_day}{line}\n")
         sys.stdout.flush()
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
 
 
 def main() -> int:

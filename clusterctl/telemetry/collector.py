@@ -8,19 +8,21 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clusterctl.paths import user_data_dir
 from clusterctl.telemetry import dcgm
-from clusterctl.telemetry.exposition import Families, add_sample
+from clusterctl.telemetry.exposition import Families, expose
 from clusterctl.telemetry.gpu_poller import SLOW_SECONDS, GpuPoller
+from clusterctl.telemetry.gpu_processes import GpuProcesses
 from clusterctl.telemetry.host_usage import Host
+from clusterctl.telemetry.phase_socket import Phases, socket_path
 from planners.telemetry.idle import Held, why_idle
 from planners.telemetry.tables import GPU, Idle, RollUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clusterctl.telemetry.gpu_processes import GpuProcess, GpuProcesses
+    from clusterctl.telemetry.gpu_processes import GpuProcess
     from clusterctl.telemetry.nvml_values import GpuReading
-    from clusterctl.telemetry.phase_socket import Phases
 
 MAX_TICKS = 3
 """A reading stands for the time since the one before, at most for so many ticks: the rest is a gap, not a guess."""
@@ -33,19 +35,17 @@ class Collector:
     """Call `tick` once a second.  A lock guards what the threads of the Prometheus page read."""
 
     def __init__(
-        self,
-        *,
-        node: str,
-        run: str | None,
-        processes: GpuProcesses,
-        phases: Phases,
-        add: Callable[..., None],
-        note: Callable[[str, str, str], None],
+        self, *, node: str, run: str | None, add: Callable[..., None], note: Callable[[str, str, str], None]
     ) -> None:
         """add(table, **columns) takes a row; run: the run that has the node to itself, if any."""
         self.gpus = GpuPoller(note)
         self._node, self._run, self._add, self._note = node, run, add, note
-        self._processes, self._phases, self._host = processes, phases, Host(Path("/"))
+        self._processes, self._host = GpuProcesses(), Host(Path("/"))
+        self._phases, path = Phases(self._processes), socket_path(user_data_dir())
+        try:
+            self._phases.listen(path)
+        except OSError as error:
+            note("error", "phases", f"{path}: {error.strerror}: nobody can say its phase")
         self._lock = threading.Lock()
         self._last: dict[str, tuple[GpuReading, dict[str, float], dict[str, str]]] = {}
         self._used: set[str] = set()
@@ -97,13 +97,10 @@ class Collector:
         """Add this node's samples."""
         with self._lock:
             for _, columns, labels in self._last_readings():
-                dcgm.expose(families, columns, labels)
+                expose(families, columns, labels)
             for key, (seconds, _) in self._idle.items():
-                add_sample(families, IDLE_SAMPLE, dict(key), seconds)
-            for column, (factor, name, kind, words) in HOST_SAMPLES.items():
-                if column in self._host.values:
-                    value = self._host.values[column] * factor
-                    add_sample(families, (name, kind, words), {"hostname": self._node}, value)
+                expose(families, {"idle_seconds": seconds}, dict(key))
+            expose(families, self._host.values, {"hostname": self._node})
 
     def _last_readings(self) -> list[tuple[GpuReading, dict[str, float], dict[str, str]]]:
         """The last reading of each GPU that is there and answers."""
@@ -165,15 +162,3 @@ class Collector:
             return why_idle(gpu_util_pct, held)
         expected = None if self._run is None or gpu.uuid in self._used else time.monotonic() - self._began
         return why_idle(gpu_util_pct, None, expected_seconds=expected)
-
-
-IDLE_SAMPLE = ("clusterctl_gpu_idle_seconds_total", "counter", "Seconds that GPUs did no work, by reason.")
-HOST_SAMPLES = {
-    "memory_used_mib": (2.0**20, "clusterctl_host_memory_used_bytes", "gauge", "Memory that is not available."),
-    "disk_used_mib": (2.0**20, "clusterctl_host_disk_used_bytes", "gauge", "Used on the root file system."),
-    "disk_bytes": (1.0, "clusterctl_host_disk_bytes_total", "counter", "Read from and written to whole disks."),
-    "network_bytes": (1.0, "clusterctl_host_network_bytes_total", "counter", "Received and sent, without loopback."),
-    "cpu_busy_seconds": (1.0, "clusterctl_host_cpu_busy_seconds_total", "counter", "Of all cores together."),
-    "cpu_seconds": (1.0, "clusterctl_host_cpu_seconds_total", "counter", "Of all cores together."),
-}
-"""Factor, name, type and help of each value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import stat
 import time
@@ -22,6 +23,12 @@ Families = dict[str, Metric]
 """A counter's family has no `_total` in its name; its samples have."""
 About = tuple[str, str, str]
 """Of a sample: name, type (counter, gauge, untyped), help text."""
+with Path(__file__).with_name("samples.csv").open(encoding="utf-8") as _lines:
+    SAMPLES: dict[str, tuple[float, About]] = {
+        row["value"]: (float(row["factor"]), (row["sample"], row["type"], row["help"]))
+        for row in csv.DictReader(line for line in _lines if not line.startswith("#"))
+    }
+"""By value: the factor from our unit to the sample's, and the sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,13 @@ def add_sample(families: Families, about: About, labels: Mapping[str, str], valu
     if family not in families:
         families[family] = Metric(family, words, kind)
     families[family].samples.append(Sample(name, dict(labels), value))
+
+
+def expose(families: Families, values: Mapping[str, float], labels: Mapping[str, str]) -> None:
+    """Add those of these values that are samples (SAMPLES), with these labels."""
+    for value, (factor, about) in SAMPLES.items():
+        if value in values:
+            add_sample(families, about, labels, values[value] * factor)
 
 
 def merge(families: Families, more: Families, labels: Mapping[str, str]) -> None:

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+GONE = "UNINITIALIZED DRIVER_NOT_LOADED LIBRARY_NOT_FOUND LIB_RM_VERSION_MISMATCH"
+LOST = "GPU_IS_LOST RESET_REQUIRED"
+NEVER = """
+NOT_SUPPORTED FUNCTION_NOT_FOUND NO_PERMISSION ARGUMENT_VERSION_MISMATCH
+DEPRECATED INVALID_ARGUMENT VGPU_ECC_NOT_SUPPORTED
+"""
+"""Errors of NVML that say: the driver is gone; this GPU is; it will never offer this value."""
+
+
 class DriverGone(Exception):  # noqa: N818 - an event that is dealt with
     """The driver was unloaded, restarted or replaced, or isn't there; NVML must be opened anew."""
 
@@ -39,22 +48,9 @@ class Nvml:
         self._open = False
         self._events: Any = None
         self._watched: set[str] = set()
-        self._gone = {
-            pynvml.NVML_ERROR_UNINITIALIZED,
-            pynvml.NVML_ERROR_DRIVER_NOT_LOADED,
-            pynvml.NVML_ERROR_LIBRARY_NOT_FOUND,
-            pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
-        }
-        self._lost = {pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED}
-        self._never = {
-            pynvml.NVML_ERROR_NOT_SUPPORTED,
-            pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
-            pynvml.NVML_ERROR_NO_PERMISSION,
-            pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
-            pynvml.NVML_ERROR_DEPRECATED,
-            pynvml.NVML_ERROR_INVALID_ARGUMENT,
-            pynvml.NVML_ERROR_VGPU_ECC_NOT_SUPPORTED,
-        }
+        self._gone, self._lost, self._never = (
+            {getattr(pynvml, f"NVML_ERROR_{name}") for name in names.split()} for names in (GONE, LOST, NEVER)
+        )
 
     def close(self) -> None:
         """So that `scan` opens it anew."""
@@ -70,7 +66,7 @@ class Nvml:
             if not self._open:
                 n.nvmlInit()
                 self._open = True
-                self.driver = _text(n.nvmlSystemGetDriverVersion())
+                self.driver = n.nvmlSystemGetDriverVersion()
             count = n.nvmlDeviceGetCount()
         except n.NVMLError as error:
             gone = DriverGone(str(error))
@@ -112,24 +108,24 @@ class Nvml:
             except n.NVMLError_Timeout:
                 break
             except n.NVMLError as error:
-                raise self._raised(error) from error
-            seen.append((_text(n.nvmlDeviceGetUUID(event.device)), int(event.eventData)))
+                self._unless_gone(error)
+                raise
+            seen.append((n.nvmlDeviceGetUUID(event.device), int(event.eventData)))
         return seen
 
-    def _raised(self, error: Any) -> Any:
-        """What an error means: the driver is gone, this GPU is, or just this value."""
+    def _unless_gone(self, error: Any) -> None:
+        """Raises DriverGone or GpuLost where the error of a call means that."""
         if error.value in self._gone:
-            return DriverGone(str(error))
-        return GpuLost(str(error)) if error.value in self._lost else error
+            raise DriverGone(str(error)) from error
+        if error.value in self._lost:
+            raise GpuLost(str(error)) from error
 
     def _try(self, gpu: Gpu, names: tuple[str, ...], failed: dict[str, str], call: Callable[[], Any]) -> Any:
         """What the call returns; None where it fails, and why is noted."""
         try:
             return call()
         except self.n.NVMLError as error:
-            raised = self._raised(error)
-            if raised is not error:
-                raise raised from error
+            self._unless_gone(error)
             where = gpu.absent if error.value in self._never else failed
             where.update(dict.fromkeys(names, self._why(error)))
             return None
@@ -143,10 +139,10 @@ class Nvml:
         n = self.n
         names = [name for name in FIELDS if name not in gpu.absent]
         asked = [(getattr(n, FIELDS[name][0]), FIELDS[name][1]) for name in names]
-        got = (
-            self._try(gpu, tuple(names), failed, lambda: n.nvmlDeviceGetFieldValues(gpu.handle, asked)) if names else ()
-        )
-        for name, one in zip(names, got or (), strict=False):
+        if not asked:
+            return
+        answers = self._try(gpu, tuple(names), failed, lambda: n.nvmlDeviceGetFieldValues(gpu.handle, asked))
+        for name, one in zip(names, answers or (), strict=False):
             if one.nvmlReturn == n.NVML_SUCCESS:
                 values[name] = getattr(one.value, VALUE_MEMBERS[one.valueType])
             else:
@@ -203,13 +199,13 @@ class Nvml:
                         gpu.instances.append(self._described(str(index), instance, gpu))
             self._watch(gpu)
         except n.NVMLError as error:
-            raised = self._raised(error)
-            raise (raised if isinstance(raised, DriverGone) else GpuLost(str(error))) from error
+            self._unless_gone(error)
+            raise GpuLost(str(error)) from error
         return gpu
 
     def _described(self, name: str, handle: Any, whole: Gpu | None = None) -> Gpu:
         n = self.n
-        model = _text(n.nvmlDeviceGetName(handle))
+        model = n.nvmlDeviceGetName(handle)
         limit = self._optional(lambda: n.nvmlDeviceGetEnforcedPowerLimit(handle))
         total = self._optional(lambda: n.nvmlDeviceGetMemoryInfo(handle).total)
         instance_id = n.nvmlDeviceGetGpuInstanceId(handle) if whole else None
@@ -217,9 +213,9 @@ class Nvml:
             name=f"{name}:{instance_id}" if whole else name,
             handle=handle,
             driver=self.driver,
-            uuid=_text(n.nvmlDeviceGetUUID(handle)),
+            uuid=n.nvmlDeviceGetUUID(handle),
             model=whole.model if whole else model,
-            pci_bus_id=whole.pci_bus_id if whole else _text(n.nvmlDeviceGetPciInfo(handle).busId),
+            pci_bus_id=whole.pci_bus_id if whole else n.nvmlDeviceGetPciInfo(handle).busId,
             minor=whole.minor if whole else self._optional(lambda: n.nvmlDeviceGetMinorNumber(handle)),
             mig_profile=model.rpartition("MIG ")[2] if whole else None,
             instance_id=instance_id,
@@ -233,9 +229,7 @@ class Nvml:
         try:
             return call()
         except self.n.NVMLError as error:
-            raised = self._raised(error)
-            if raised is not error:
-                raise raised from error
+            self._unless_gone(error)
             return None
 
     def _watch(self, gpu: Gpu) -> None:
@@ -249,11 +243,5 @@ class Nvml:
             n.nvmlDeviceRegisterEvents(gpu.handle, n.nvmlEventTypeXidCriticalError, self._events)
             self._watched.add(gpu.uuid)
         except n.NVMLError as error:
-            raised = self._raised(error)
-            if raised is not error:
-                raise raised from error
+            self._unless_gone(error)
             gpu.absent["xid"] = self._why(error)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import http.client
+import time
 import urllib.parse
 from typing import TYPE_CHECKING
 
 from clusterctl.telemetry.exposition import MAX_PAGE_BYTES, Families, parse, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from threading import Event
 
 TIMEOUT_SECONDS = 2.0
+SCRAPE_SECONDS = 5.0
+FIRST_SECONDS = 1.0
+PATIENCE_SECONDS = 15.0
+"""A server that starts beside the agent is asked every second, and not missed for so long."""
 PREFIX = "clusterctl_sandbox_"
 ENDED = {
     "finished": "finished",
@@ -31,6 +37,22 @@ class SandboxScraper:
         self.url, self._token = url, token
         self.families: Families = {}
         self._before: tuple[float, dict[str, float], dict[str, dict[float, float]]] | None = None
+
+    def follow(self, stopping: Event, add: Callable[..., None], went: Callable[[str, str | None], None]) -> None:
+        """Ask until `stopping`, and once more.  `add` takes rows; `went` hears why asking failed, or None."""
+        began, last, answered = time.monotonic(), False, False
+        while not last:
+            last = stopping.wait(SCRAPE_SECONDS if answered else FIRST_SECONDS)
+            try:
+                row = self.row(time.monotonic())
+            except (OSError, ValueError) as error:
+                if answered or time.monotonic() - began > PATIENCE_SECONDS:
+                    went(f"sandbox {self.url}", str(error))
+                continue
+            answered = True
+            went(f"sandbox {self.url}", None)
+            if row is not None:
+                add(**row)
 
     def row(self, at: float) -> dict[str, float] | None:
         """A row of the table `sandbox` without time, node and run; None at first and after a restart.
