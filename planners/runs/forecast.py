@@ -1,7 +1,4 @@
-"""What a run will have taken and cost at its end, which limit stops it before, and how long its budget lasts.
-
-Pure: `clusterctl.runs.forecast` reads the inputs from the ledger and the plan.
-"""
+"""What a run will have taken and cost at its end, which limit stops it before, and how long its budget lasts."""
 
 from __future__ import annotations
 

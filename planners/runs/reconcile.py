@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 MAX_RESTARTS = 5
@@ -63,14 +63,17 @@ class Role:
     name: str
     count: int = 1
     """Instances that run at once."""
-    pool_id: str = ""
-    """Pool of the plan whose machines it runs on."""
     after: tuple[str, ...] = ()
     """Roles whose instances must all be ready before this one starts."""
     until_done: bool = False
     """True: it ends by itself when its work is done (a trainer); False: it serves until it is stopped."""
     vital: bool = True
     """False: the run goes on without it when it can't be started."""
+
+    @property
+    def slots(self) -> list[str]:
+        """Names of its instances, by index."""
+        return [slot_name(self.name, index) for index in range(self.count)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +128,6 @@ class Changes:
     failed: str = ""
     """Why the run cannot go on; empty while it can."""
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is left to do."""
-        return all(change.action is Action.KEEP for change in self.changes)
-
 
 def slot_name(role: str, index: int) -> str:
     """`trainer`, `sandbox-2`: the first instance is called like its role."""
@@ -157,25 +155,20 @@ def reconcile(
     ending is there: no second one is launched; only what is ready lets those start that come after it.  Of several
     instances of a slot a ready one is kept, among equals the oldest.  What others come after ends after them.
     """
-    wanted = {} if end else {slot_name(role.name, i): role for role in roles for i in range(role.count)}
-    acts: list[Change] = []
+    wanted = {} if end else {slot: role for role in roles for slot in role.slots}
     present: dict[str, Instance] = {}
-    for instance in sorted((i for i in seen if i.phase is not Phase.ENDED), key=_keep_first):
+    reasons: list[tuple[Instance, str]] = []
+    there = [instance for instance in seen if instance.phase is not Phase.ENDED]
+    for instance in sorted(there, key=lambda i: (i.phase is not Phase.READY, i.started_at, i.resource_id, i.address)):
         reason = _why_not(instance, wanted, present, done=done)
         if not reason:
             present[instance.slot] = instance
-        stops = reason and instance.phase is not Phase.ENDING
-        acts.append(_act(Action.STOP if stops else Action.KEEP, instance, reason if stops else ""))
+        reasons.append((instance, reason))
     failed = "" if done else _failed(wanted, present, history)
-    if failed:
-        acts = [_stop(act, seen) for act in acts]
-    elif not done:
-        acts += _launches(wanted, present, roles, run_id=run_id, history=history, now=now)
+    acts = [_keep_or_stop(instance, reason or (failed and "the run has failed")) for instance, reason in reasons]
+    if not failed and not done and not end:
+        acts += _launches(roles, present, run_id=run_id, history=history, now=now)
     return Changes(changes=_in_order(acts, roles, seen), failed=failed)
-
-
-def _keep_first(instance: Instance) -> tuple[bool, datetime, str, str]:
-    return (instance.phase is not Phase.READY, instance.started_at, instance.resource_id, instance.address)
 
 
 def _why_not(instance: Instance, wanted: Mapping[str, Role], present: Mapping[str, Instance], *, done: bool) -> str:
@@ -188,6 +181,19 @@ def _why_not(instance: Instance, wanted: Mapping[str, Role], present: Mapping[st
     return "the work is done" if done and not role.until_done else ""
 
 
+def _keep_or_stop(instance: Instance, reason: str) -> Change:
+    """A stop for a reason, unless the instance is ending already."""
+    stops = bool(reason) and instance.phase is not Phase.ENDING
+    return Change(
+        action=Action.STOP if stops else Action.KEEP,
+        role=instance.role,
+        index=instance.index,
+        resource_id=instance.resource_id,
+        address=instance.address,
+        reason=reason if stops else "",
+    )
+
+
 def _failed(wanted: Mapping[str, Role], present: Mapping[str, Instance], history: Mapping[str, RoleHistory]) -> str:
     """Why the run cannot go on: a vital instance that is not there and has been started too often in vain."""
     for slot, role in wanted.items():
@@ -198,40 +204,29 @@ def _failed(wanted: Mapping[str, Role], present: Mapping[str, Instance], history
 
 
 def _launches(
-    wanted: Mapping[str, Role],
-    present: Mapping[str, Instance],
     roles: Sequence[Role],
+    present: Mapping[str, Instance],
     *,
     run_id: str,
     history: Mapping[str, RoleHistory],
     now: datetime,
-) -> list[Change]:
+) -> Iterator[Change]:
     """Launches of what is missing, has rested, and comes after roles that are ready."""
-    ready = {
-        role.name
-        for role in roles
-        if all(_is_ready(present.get(slot_name(role.name, index))) for index in range(role.count))
-    }
-    launches = []
-    for slot, role in wanted.items():
-        before = history.get(slot, RoleHistory())
-        spent = before.restarts_without_progress > MAX_RESTARTS
-        if slot not in present and not spent and ready.issuperset(role.after) and _rested(before, now):
-            index = next(i for i in range(role.count) if slot_name(role.name, i) == slot)
-            launches.append(
-                Change(
+    ready_slots = {slot for slot, instance in present.items() if instance.phase is Phase.READY}
+    ready = {role.name for role in roles if ready_slots.issuperset(role.slots)}
+    for role in roles:
+        for index, slot in enumerate(role.slots):
+            before = history.get(slot, RoleHistory())
+            spent = before.restarts_without_progress > MAX_RESTARTS
+            if slot not in present and not spent and ready.issuperset(role.after) and _rested(before, now):
+                start = before.starts + 1
+                yield Change(
                     action=Action.LAUNCH,
                     role=role.name,
                     index=index,
-                    resource_id=resource_id(run_id, slot, before.starts + 1),
-                    reason="wanted" if before.starts == 0 else f"gone; start {before.starts + 1}",
+                    resource_id=resource_id(run_id, slot, start),
+                    reason="wanted" if start == 1 else f"gone; start {start}",
                 )
-            )
-    return launches
-
-
-def _is_ready(instance: Instance | None) -> bool:
-    return instance is not None and instance.phase is Phase.READY
 
 
 def _rested(history: RoleHistory, now: datetime) -> bool:
@@ -241,33 +236,14 @@ def _rested(history: RoleHistory, now: datetime) -> bool:
     return (now - history.last_seen).total_seconds() >= wait
 
 
-def _stop(act: Change, seen: Sequence[Instance]) -> Change:
-    """A stop in place of a keep, unless the instance is ending already."""
-    ending = any(i.address == act.address and i.phase is Phase.ENDING for i in seen)
-    return act if ending or act.action is Action.STOP else replace(act, action=Action.STOP, reason="the run has failed")
-
-
 def _in_order(acts: Sequence[Change], roles: Sequence[Role], seen: Sequence[Instance]) -> tuple[Change, ...]:
     """Stops before launches.  A role is stopped only when no instance is left of the roles that come after it."""
     there = {instance.role for instance in seen if instance.phase is not Phase.ENDED}
     needed = {name for role in roles if role.name in there for name in role.after}
-    stops, rest = [], []
-    for act in acts:
-        if act.action is Action.STOP and act.role in needed and not act.reason.startswith("second"):
-            rest.append(replace(act, action=Action.KEEP, reason="until what comes after it has ended"))
-        elif act.action is Action.STOP:
-            stops.append(act)
-        else:
-            rest.append(act)
-    return (*stops, *rest)
-
-
-def _act(action: Action, instance: Instance, reason: str) -> Change:
-    return Change(
-        action=action,
-        role=instance.role,
-        index=instance.index,
-        resource_id=instance.resource_id,
-        address=instance.address,
-        reason=reason,
-    )
+    ordered = [
+        replace(act, action=Action.KEEP, reason="until what comes after it has ended")
+        if act.action is Action.STOP and act.role in needed and not act.reason.startswith("second")
+        else act
+        for act in acts
+    ]
+    return tuple(sorted(ordered, key=lambda act: act.action is not Action.STOP))
