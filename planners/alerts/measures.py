@@ -15,12 +15,9 @@ import numpy as np
 from planners.alerts.thresholds import SURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    from collections.abc import Sequence
 
 MOST_LOOKS = 200
 """Moments at which it is asked since when something holds."""
@@ -47,7 +44,7 @@ class Series:
     """Values of one quantity at ascending steps, without gaps."""
 
     step: NDArray[np.int64]
-    value: Floats
+    value: NDArray[np.float64]
     least: int = 5
     """Fewest values of a window."""
 
@@ -55,9 +52,9 @@ class Series:
         return len(self.value)
 
     @property
-    def enough(self) -> bool:
-        """Whether first and last values can be told apart."""
-        return len(self) >= 3 * self.least
+    def log(self) -> Series:
+        """Natural logarithms of the values."""
+        return Series(step=self.step, value=np.log(np.maximum(self.value, 1e-12)), least=self.least)
 
     @property
     def width(self) -> int:
@@ -90,9 +87,19 @@ class Series:
         return int(np.argmin(means) if lowest else np.argmax(means))
 
 
+def aligned(rows: Sequence[tuple[float | None, ...]], *, least: int = 5) -> list[Series]:
+    """(step, value, value …) as one series per value, without rows that are not finite; none where too few are left."""
+    table = np.array(rows, dtype=float)
+    if len(table) >= 3 * least:
+        table = table[np.isfinite(table).all(axis=1)]
+    if len(table) < 3 * least:
+        return []
+    return [Series(step=table[:, 0].astype(np.int64), value=column, least=least) for column in table[:, 1:].T]
+
+
 def since(series: Series, holds: Callable[[Series], bool]) -> int | None:
     """The step since which `holds` is true at every look back; None where it is false now."""
-    if not series.enough or not holds(series):
+    if len(series) < 3 * series.least or not holds(series):
         return None
     looks = np.unique(np.linspace(3 * series.least, len(series), MOST_LOOKS).astype(int))
     begun = len(series)
@@ -105,6 +112,7 @@ def since(series: Series, holds: Callable[[Series], bool]) -> int | None:
 
 BLOCK = 24
 """Texts that are looked at together: shares in steps of 4 %, and every block as large, as distinct n-grams need."""
+MOST_BLOCKS = 40
 MOST_TOKENS = 400
 """Of a text."""
 NGRAM, SHINGLE = 3, 5
@@ -141,6 +149,13 @@ def near_duplicate_share(samples: Sequence[Sample]) -> float:
     alike = (signatures[:, None, :] == signatures[None, :, :]).mean(axis=2) >= SIMILAR
     names = np.array([sample.problem or f"#{number}" for number, sample in enumerate(samples)])
     return float((alike & (names[:, None] != names[None, :])).any(axis=1).mean())
+
+
+def by_block(samples: Sequence[Sample], measure: Callable[[Sequence[Sample]], float]) -> list[Series]:
+    """A measure of BLOCK samples at a time, at most MOST_BLOCKS of them, spread over the run."""
+    whole = [samples[i : i + BLOCK] for i in range(0, len(samples) - BLOCK + 1, BLOCK)]
+    picked = sorted({round(i) for i in np.linspace(0, len(whole) - 1, MOST_BLOCKS).tolist()}) if whole else []
+    return aligned([(whole[i][-1].step, measure(whole[i])) for i in picked], least=2)
 
 
 def _grams(text: str, size: int) -> list[tuple[str, ...]]:
