@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from planners.inputs import PlanInputs
     from planners.physics.calibration import Calibration
-    from planners.plan.cost_lines import CostLine
+    from planners.plan.cost_lines import EstimateLine
     from planners.plan.options import StageOptions
     from planners.search.search import SearchResult
     from planners.spec.run import RunSpec
@@ -138,17 +138,17 @@ def _plan(
     )
 
 
-def _line(identity: str, cost: CostLine) -> value.Line:
+def _line(identity: str, cost: EstimateLine) -> value.Line:
     return value.Line(
         id=identity,
         stage=cost.stage,
         name=cost.name,
-        unit=cost.unit,
+        unit=cost.price.unit,
         quantity=cost.quantity,
-        usd_per_unit=cost.usd_per_unit,
+        usd_per_unit=cost.price.usd,
         usd=cost.usd,
-        as_of=cost.as_of,
-        source=cost.source,
+        as_of=cost.price.as_of,
+        source=cost.price.source,
     )
 
 

@@ -14,9 +14,9 @@ from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, added, band
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planners.plan.cost_lines import CostLine
+    from planners.plan.cost_lines import EstimateLine
     from planners.plan.options import ChosenStage
-    from planners.search.fleets import Machines, StageFleet
+    from planners.search.fleets import NodeGroup, StageFleet
 
 
 def pools_of(stages: Sequence[ChosenStage], row: int = 0) -> tuple[value.Pool, ...]:
@@ -53,8 +53,8 @@ def pools_of(stages: Sequence[ChosenStage], row: int = 0) -> tuple[value.Pool, .
     return tuple(pools)
 
 
-def _roles(stage: ChosenStage, row: int) -> list[tuple[str, Machines, int]]:
-    rows: list[tuple[str, Machines, int]] = []
+def _roles(stage: ChosenStage, row: int) -> list[tuple[str, NodeGroup, int]]:
+    rows: list[tuple[str, NodeGroup, int]] = []
     gpus, sandbox = stage.options.fleets[row].gpus, stage.options.fleets[row].sandbox
     if gpus is not None:
         layouts, work = stage.options.shortlist.layouts, stage.work
@@ -103,7 +103,7 @@ def _alternative(stages: Sequence[ChosenStage], row: int, label: str) -> value.A
     )
 
 
-def usd_band(lines: Sequence[CostLine], fleet: StageFleet, log_half: float) -> value.Band:
+def usd_band(lines: Sequence[EstimateLine], fleet: StageFleet, log_half: float) -> value.Band:
     """Dollars of a stage: lines that scale with hours follow their band (spot prices widen it), the rest stays."""
     scaling = total_usd(line for line in lines if line.scales_with_hours)
     fixed = total_usd(line for line in lines if not line.scales_with_hours)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from planners.physics.columns import Array
     from planners.physics.constants import Constants
-    from planners.plan.cost_lines import CostLine, Prices
+    from planners.plan.cost_lines import EstimateLine, Prices
     from planners.plan.uncertainty import Width
     from planners.search.evaluate import Shortlist, StageEstimate
     from planners.search.fleets import StageFleet
@@ -38,7 +38,7 @@ class StageOptions:
 
     shortlist: Shortlist
     fleets: list[StageFleet]
-    bills: list[list[CostLine]]
+    bills: list[list[EstimateLine]]
     hours: Array
     interruptions: Array
 
@@ -77,7 +77,7 @@ class ChosenStage:
         return self.options.fleets[0]
 
     @property
-    def lines(self) -> list[CostLine]:
+    def lines(self) -> list[EstimateLine]:
         """Its bill."""
         return self.options.bills[0]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from planners.plan.cost_lines import CostLine
+    from planners.plan.cost_lines import EstimateLine
     from planners.plan.options import ChosenStage
     from planners.plan.value import Band, PriceAge, StagePlan
     from planners.search.rejections import Rejected
@@ -36,9 +36,9 @@ def rejections_of(rejected: Sequence[Rejected]) -> tuple[value.Rejection, ...]:
     return tuple(sorted(merged.values(), key=lambda row: (-row.count, row.rule)))
 
 
-def unpriced_of(lines: Sequence[CostLine], rejected: Sequence[Rejected]) -> tuple[value.Unpriced, ...]:
+def unpriced_of(lines: Sequence[EstimateLine], rejected: Sequence[Rejected]) -> tuple[value.Unpriced, ...]:
     """Lines without a price, and offers that were left out because nobody knows their price."""
-    rows = [value.Unpriced(name=line.name, why=_why(line.source)) for line in lines if line.usd is None]
+    rows = [value.Unpriced(name=line.name, why=_why(line.price.source)) for line in lines if line.usd is None]
     for row in rejected:
         if row.rule in (UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE):
             rows.append(value.Unpriced(name=", ".join(row.examples), why=f"left out: {row.reason}"))
@@ -50,17 +50,17 @@ def _why(source: str) -> str:
     return "state usd_per_hour of the machines under fleet.machines" if own else source or "no price known"
 
 
-def price_age(lines: Sequence[CostLine], *, book: str, today: date) -> value.PriceAge:
+def price_age(lines: Sequence[EstimateLine], *, book: str, today: date) -> value.PriceAge:
     """Age of every price that bills the run, but for those that the user states; of equal age the dearest is named."""
-    priced = [line for line in lines if line.usd is not None and not line.stated]
-    dated = sorted((line.as_of, -(line.usd or 0.0), line.name) for line in priced if line.as_of is not None)
-    spot = [line.as_of for line in priced if line.as_of is not None and line.spot]
+    priced = [line for line in lines if line.usd is not None and not line.price.stated]
+    dated = sorted((at, -(line.usd or 0.0), line.name) for line in priced if (at := line.price.as_of) is not None)
+    spot = [at for line in priced if line.spot and (at := line.price.as_of) is not None]
     return value.PriceAge(
         newest=dated[-1][0] if dated else None,
         oldest=dated[0][0] if dated else None,
         age_days=(today - dated[0][0]).days if dated else None,
         oldest_line=dated[0][-1] if dated else None,
-        undated=tuple(dict.fromkeys(line.name for line in priced if line.as_of is None)),
+        undated=tuple(dict.fromkeys(line.name for line in priced if line.price.as_of is None)),
         spot_age_days=(today - min(spot)).days if spot else None,
         book=book,
     )
@@ -90,10 +90,11 @@ def _have(names: Sequence[str]) -> str:
     return f"{distinct[0]} has" if len(distinct) == 1 else f"{distinct[0]} and {len(distinct) - 1} more have"
 
 
-def price_warnings(age: PriceAge, lines: Sequence[CostLine], today: date) -> list[str]:
+def price_warnings(age: PriceAge, lines: Sequence[EstimateLine], today: date) -> list[str]:
     """Prices too old to spend on, with their share of the dollars."""
     said = []
-    old = [line for line in lines if line.usd and line.as_of and (today - line.as_of).days > PRICE_OLD_DAYS]
+    dated = [(line, line.price.as_of) for line in lines if line.usd]
+    old = [line for line, as_of in dated if as_of and (today - as_of).days > PRICE_OLD_DAYS]
     if old and age.age_days is not None:
         names = {line.name for line in old}
         more = f", and {len(names) - 1} more are over {PRICE_OLD_DAYS}" if len(names) > 1 else ""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from planners.domain import GpuSpec
     from planners.physics.calibration import Calibration
     from planners.physics.constants import Constants
-    from planners.plan.cost_lines import CostLine
+    from planners.plan.cost_lines import EstimateLine
     from planners.plan.options import ChosenStage
     from planners.plan.value import Line, Phase, Pool, StagePlan, UnitCost
     from planners.search.evaluate import Shortlist
@@ -73,7 +73,7 @@ class Terms:
         ]
 
 
-def line_terms(terms: Terms, line: Line, cost: CostLine) -> str:
+def line_terms(terms: Terms, line: Line, cost: EstimateLine) -> str:
     """A line of the bill: quantity × price, with where the quantity comes from and the price's source and date."""
     dated = f"{line.source}, {line.as_of:%Y-%m-%d}" if line.as_of else line.source
     price = terms.add(
@@ -144,7 +144,7 @@ def run_terms(
     *,
     plans: Sequence[StagePlan],
     lines: Sequence[Line],
-    costs: Sequence[CostLine],
+    costs: Sequence[EstimateLine],
     pools: Sequence[Pool],
     unit_costs: Sequence[UnitCost],
     hours: float,

@@ -16,7 +16,7 @@ from planners.units import SECONDS_PER_HOUR
 if TYPE_CHECKING:
     from planners.physics.constants import Constants
     from planners.search.evaluate import Shortlist, StageEstimate
-    from planners.search.fleets import Machines, StageFleet
+    from planners.search.fleets import NodeGroup, StageFleet
     from planners.workload.stage_work import SandboxWork
 
 SIMULATED_CALLS = 4096
@@ -74,7 +74,7 @@ def _unhindered_seconds(
 
 
 def _cure(
-    sandbox: Machines, shortlist: Shortlist, constants: Constants, result: StageEstimate, hours: float
+    sandbox: NodeGroup, shortlist: Shortlist, constants: Constants, result: StageEstimate, hours: float
 ) -> tuple[int | None, float | None]:
     """The fewest further nodes that remove most of the removable idle time, with their dollars over the run."""
     have, per_node = sandbox.nodes, max(sandbox.slots_per_node, 1)

@@ -102,7 +102,7 @@ def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
     if work.apis:
         factors = 1.0 / GIVEN_FACTOR, GIVEN_FACTOR
         low, high = (_hours(shortlist, constants, _with_tokens(work, factor)) for factor in factors)
-        tokens = total_usd(line for line in stage.lines if line.unit == API_UNIT)
+        tokens = total_usd(line for line in stage.lines if line.price.unit == API_UNIT)
         more = factors[0] * tokens - tokens, factors[1] * tokens - tokens
         name = f"{work.stage}.API tokens"
         rows.append(_Move(name, f"÷ {GIVEN_FACTOR:g}", f"× {GIVEN_FACTOR:g}", (low, high), more))

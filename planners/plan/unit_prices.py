@@ -64,7 +64,8 @@ class ExtraPrices:
                     here = where in (region, "*", "us/eu")
                     note = source if here else f"price of {where}; the book has none for {region} ({source})"
                     return UnitPrice(usd=usd, unit=unit, as_of=as_of, source=note)
-        return UnitPrice(usd=None, unit="", as_of=None, source="not in the price book")
+        unit = "GiB-month" if what == "disk" else "unit"
+        return UnitPrice(usd=None, unit=unit, as_of=None, source="not in the price book")
 
 
 TOKEN_COLUMNS = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machines:
+class NodeGroup:
     """Identical nodes and their hourly price."""
 
     cloud: str
@@ -65,11 +65,11 @@ class Machines:
 class StageFleet:
     """One stage's machines in one run."""
 
-    gpus: Machines | None
-    sandbox: Machines | None
+    gpus: NodeGroup | None
+    sandbox: NodeGroup | None
 
     @property
-    def home(self) -> Machines | None:
+    def home(self) -> NodeGroup | None:
         """The machines that say where the stage lives; None where it only calls APIs."""
         return self.gpus or self.sandbox
 
@@ -79,7 +79,7 @@ class StageFleet:
         return self.home.cloud if self.home is not None else ""
 
     @property
-    def machines(self) -> list[Machines]:
+    def machines(self) -> list[NodeGroup]:
         """GPU and sandbox machines, as far as there are any."""
         return [machines for machines in (self.gpus, self.sandbox) if machines is not None]
 
@@ -134,8 +134,8 @@ def fleet_of(found: SearchResult, run: int, stage: int) -> StageFleet:
     return StageFleet(gpus=gpus, sandbox=sandbox)
 
 
-def _machines(offer: dict[str, Any], nodes: int) -> Machines:
-    return Machines(
+def _machines(offer: dict[str, Any], nodes: int) -> NodeGroup:
+    return NodeGroup(
         cloud=offer["cloud"],
         region=offer["region"],
         instance_type=offer["instance_type"],

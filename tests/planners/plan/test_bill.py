@@ -14,7 +14,7 @@ from planners.plan.build import build_plan
 from planners.plan.cost_lines import Prices
 from planners.plan.unit_prices import API_UNIT, ExtraPrices, TokenPrices
 from planners.plan.value import Plan
-from planners.search.fleets import Machines, StageFleet
+from planners.search.fleets import NodeGroup, StageFleet
 
 RUNS: dict[str, tuple[dict[str, Any], ...]] = {
     "rlcef": (RLCEF,), "several": (SYNTHESIZE, SFT, EVALUATE), "agents": (ROLLOUT,), "API": (API_ROLLOUT,),
@@ -277,7 +277,7 @@ def test_an_unknown_price_that_the_user_states_is_used() -> None:
 
 
 def test_machines_burn_by_node_and_own_ones_are_not_in_a_cloud() -> None:
-    machines = Machines(
+    machines = NodeGroup(
         cloud="aws",
         region="us-east-2",
         instance_type="p5.48xlarge",
