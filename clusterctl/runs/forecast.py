@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import LIVE, Cost, Resource, Run, Step
 from planners.costs.tables import MACHINE
-from planners.plan.value import Band, Plan, StagePlan
+from planners.plan.plan_rows import Band
+from planners.plan.value import Plan, StagePlan
 from planners.runs.forecast import Forecast, Progress, StageProgress, forecast
 from planners.runs.limits import REPORTED, SECONDS_PER_HOUR, Rate, RunLimits, Usage, planned_rate
 

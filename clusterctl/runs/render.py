@@ -14,7 +14,8 @@ from clusterctl.ui.spans import Line, Span, Style, line, paint, wrap
 from clusterctl.ui.streams import printable
 from clusterctl.ui.table import Cell, cell, draw, draw_text, right
 from clusterctl.ui.terminal import Terminal
-from planners.plan.value import Band, Plan
+from planners.plan.plan_rows import Band
+from planners.plan.value import Plan
 from planners.runs.forecast import Forecast
 from planners.runs.limits import Rate, idle_seconds
 

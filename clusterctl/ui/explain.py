@@ -15,7 +15,8 @@ from clusterctl.ui.plan_page.view import View, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, paint, stacked, wrap
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from clusterctl.ui.terminal import Terminal
-from planners.plan.value import Plan, Term
+from planners.plan.plan_rows import Term
+from planners.plan.value import Plan
 
 SHOWN_IDS = 60
 

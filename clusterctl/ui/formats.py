@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from planners.plan.value import Band
+from planners.plan.plan_rows import Band
 
 UNKNOWN = "unknown"
 MINUS = "\N{MINUS SIGN}"

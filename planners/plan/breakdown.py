@@ -8,8 +8,9 @@ import numpy as np
 
 from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, one
 from planners.physics.step import TRAINER_PHASES
+from planners.plan.plan_rows import Memory
 from planners.plan.sandboxes import sandbox_bound, starts_per_second, steady_wait_seconds
-from planners.plan.value import Memory, Phase
+from planners.plan.value import Phase
 from planners.search.feasible import rollout_memory, train_memory
 from planners.units import GIB
 

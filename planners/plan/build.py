@@ -8,12 +8,12 @@ import numpy as np
 
 from planners.physics.calibration import Z80
 from planners.physics.columns import one
-from planners.plan import value
 from planners.plan.breakdown import amounts, layout, memory, phases
 from planners.plan.cost_lines import Prices
 from planners.plan.fleet_rows import alternatives_of, fleet_line, pools_of, usd_band, usd_per_hour
 from planners.plan.identity import with_id
 from planners.plan.options import ChosenStage, closer_look
+from planners.plan.plan_rows import Assumption, Calibrated
 from planners.plan.plan_warnings import (
     limit_warnings,
     price_age,
@@ -22,12 +22,13 @@ from planners.plan.plan_warnings import (
     stage_warnings,
     unpriced_of,
 )
-from planners.plan.provenance import Terms, run_terms, stage_terms
+from planners.plan.provenance import terms_of
 from planners.plan.sandboxes import idle
 from planners.plan.sensitivity import sensitivity
 from planners.plan.uncertainty import added, band, learned_rows, narrowing, own_runs, widths
 from planners.plan.unit_costs import unit_costs
 from planners.plan.unit_prices import ExtraPrices, TokenPrices
+from planners.plan.value import Line, Plan, StagePlan
 from planners.search.evaluate import estimate_stage
 from planners.search.relax import nearest
 from planners.search.search import explore
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 SENSITIVITY_ROWS = 6
 
 
-def build_plan(spec: RunSpec, inputs: PlanInputs, *, now: datetime, pick: int | None = None) -> value.Plan:
+def build_plan(spec: RunSpec, inputs: PlanInputs, *, now: datetime, pick: int | None = None) -> Plan:
     """The plan of a spec on the prices and the calibration of `inputs`.
 
     Raises NoFleetError when nothing satisfies the spec (with the nearest that would), and whatever `inputs.find_model`
@@ -83,7 +84,7 @@ def _plan(
     *,
     labels: Sequence[str],
     now: datetime,
-) -> value.Plan:
+) -> Plan:
     costs = [line for stage in stages for line in stage.lines]
     lines = tuple(_line(f"line.{number}", cost) for number, cost in enumerate(costs, 1))
     plans = tuple(_stage_plan(stage, inputs.calibration) for stage in stages)
@@ -93,16 +94,9 @@ def _plan(
     pools = pools_of(stages)
     age = price_age(costs, book=inputs.book, today=now.date())
     economics = unit_costs([(stage.work, stage.known_usd, stage.at_least) for stage in stages], spec.economics)
-    terms = Terms()
-    for stage, plan in zip(stages, plans, strict=True):
-        stage_terms(terms, plan, stage, inputs.calibration)
-    known_usd = usd.p50 if usd.p50 or not at_least else None
-    run_terms(
-        terms, plans=plans, lines=lines, costs=costs, pools=pools, unit_costs=economics, hours=hours.p50, usd=known_usd
-    )
     learned = any(phase.own and phase.own.runs for plan in plans for phase in plan.phases)
     assumed = [row for stage in stages for row in stage.work.assumed]
-    return value.Plan(
+    plan = Plan(
         id="",
         created_at=now,
         name=spec.name,
@@ -124,7 +118,7 @@ def _plan(
         candidates=result.combinations,
         sensitivity=sensitivity(stages, inputs.calibration, count=SENSITIVITY_ROWS),
         assumptions=(
-            *(value.Assumption(name=row.name, value=row.value, source=row.source) for row in assumed),
+            *(Assumption(name=row.name, value=row.value, source=row.source) for row in assumed),
             *learned_rows(plans, inputs.factors),
         ),
         unpriced=unpriced_of(costs, result.rejections.rejected),
@@ -134,12 +128,13 @@ def _plan(
             *price_warnings(age, costs, now.date()),
             *stage_warnings(plans, stages),
         ),
-        terms=terms.by_id,
+        terms={},
     )
+    return plan.model_copy(update={"terms": terms_of(plan, stages, inputs.calibration)})
 
 
-def _line(identity: str, cost: EstimateLine) -> value.Line:
-    return value.Line(
+def _line(identity: str, cost: EstimateLine) -> Line:
+    return Line(
         id=identity,
         stage=cost.stage,
         name=cost.name,
@@ -152,7 +147,7 @@ def _line(identity: str, cost: EstimateLine) -> value.Line:
     )
 
 
-def _stage_plan(stage: ChosenStage, calibration: Calibration) -> value.StagePlan:
+def _stage_plan(stage: ChosenStage, calibration: Calibration) -> StagePlan:
     work, estimate, shortlist = stage.work, stage.estimate, stage.shortlist
     log_half = float(stage.width.log_half[0])
     match = stage.width.match
@@ -168,7 +163,7 @@ def _stage_plan(stage: ChosenStage, calibration: Calibration) -> value.StagePlan
         for row in phases(shortlist, estimate)
     )
     runs = {run for row in rows if row.own and not row.own.other_gpus for run in row.own.runs}
-    return value.StagePlan(
+    return StagePlan(
         name=work.stage,
         kind=work.kind,
         title=work.title,
@@ -184,7 +179,7 @@ def _stage_plan(stage: ChosenStage, calibration: Calibration) -> value.StagePlan
         waste_hours={name: amount for name, amount in waste.items() if amount > 0},
         memory=memory(shortlist, calibration.constants),
         idle=idle(shortlist, stage.fleet, calibration.constants, estimate, stage.hours),
-        calibrated=value.Calibrated(
+        calibrated=Calibrated(
             cases=match.cases if match else 0, own_runs=len(runs), outside=match.outside if match and not runs else ()
         ),
         narrow=narrowing(stage.width, 0),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.calibration import Z80
-from planners.plan import value
 from planners.plan.cost_lines import total_usd, unpriced_lines
+from planners.plan.plan_rows import Band
 from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, added, band
+from planners.plan.value import Alternative, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from planners.search.fleets import NodeGroup, StageFleet
 
 
-def pools_of(stages: Sequence[ChosenStage], row: int = 0) -> tuple[value.Pool, ...]:
+def pools_of(stages: Sequence[ChosenStage], row: int = 0) -> tuple[Pool, ...]:
     """GPU and sandbox pools of every stage; split schedules have a trainer and a rollout pool on the same machines.
 
     row: of the stages' options; the first is the choice.
@@ -31,7 +32,7 @@ def pools_of(stages: Sequence[ChosenStage], row: int = 0) -> tuple[value.Pool, .
             known = machines.usd_per_hour
             slots = machines.slots_per_node * nodes if role == "sandbox" else None
             pools.append(
-                value.Pool(
+                Pool(
                     id=f"pool.{name}.{role}",
                     stage=name,
                     role=role,
@@ -72,12 +73,12 @@ def _roles(stage: ChosenStage, row: int) -> list[tuple[str, NodeGroup, int]]:
     return rows
 
 
-def alternatives_of(stages: Sequence[ChosenStage], labels: Sequence[str]) -> tuple[value.Alternative, ...]:
+def alternatives_of(stages: Sequence[ChosenStage], labels: Sequence[str]) -> tuple[Alternative, ...]:
     """Every named fleet with its own band and bill; number 1 is the choice."""
     return tuple(_alternative(stages, number, label) for number, label in enumerate(labels))
 
 
-def _alternative(stages: Sequence[ChosenStage], row: int, label: str) -> value.Alternative:
+def _alternative(stages: Sequence[ChosenStage], row: int, label: str) -> Alternative:
     fleets = [stage.options.fleets[row] for stage in stages]
     bills = [stage.options.bills[row] for stage in stages]
     log_half = [float(stage.width.log_half[row]) for stage in stages]
@@ -85,7 +86,7 @@ def _alternative(stages: Sequence[ChosenStage], row: int, label: str) -> value.A
     sandboxes = [fleet.sandbox for fleet in fleets if fleet.sandbox is not None]
     sandbox = max(sandboxes, key=lambda machines: machines.nodes, default=None)
     shown = [machines for machines in (biggest.gpus, sandbox) if machines is not None]
-    return value.Alternative(
+    return Alternative(
         number=row + 1,
         label=label,
         fleet=" + ".join(f"{machines.nodes} × {machines.instance_type}" for machines in shown),
@@ -103,13 +104,13 @@ def _alternative(stages: Sequence[ChosenStage], row: int, label: str) -> value.A
     )
 
 
-def usd_band(lines: Sequence[EstimateLine], fleet: StageFleet, log_half: float) -> value.Band:
+def usd_band(lines: Sequence[EstimateLine], fleet: StageFleet, log_half: float) -> Band:
     """Dollars of a stage: lines that scale with hours follow their band (spot prices widen it), the rest stays."""
     scaling = total_usd(line for line in lines if line.scales_with_hours)
     fixed = total_usd(line for line in lines if not line.scales_with_hours)
     spot = SPOT_PRICE_LOG_SD if fleet.gpus is not None and fleet.gpus.capacity_type == "spot" else 0.0
     stretched = band(scaling, float(np.hypot(log_half, Z80 * spot)))
-    return value.Band(p10=fixed + stretched.p10, p50=fixed + scaling, p90=fixed + stretched.p90)
+    return Band(p10=fixed + stretched.p10, p50=fixed + scaling, p90=fixed + stretched.p90)
 
 
 def fleet_line(stages: Sequence[ChosenStage]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planners.plan import value
+from planners.plan.plan_rows import Rejection, Unpriced
+from planners.plan.value import PriceAge
 from planners.search.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
 from planners.search.own_prices import YOURS
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
     from planners.plan.cost_lines import EstimateLine
     from planners.plan.options import ChosenStage
-    from planners.plan.value import Band, PriceAge, StagePlan
+    from planners.plan.plan_rows import Band
+    from planners.plan.value import StagePlan
     from planners.search.rejections import Rejected
     from planners.spec.run import RunSpec
 
@@ -24,24 +26,24 @@ SPOT_OLD_DAYS = 14
 MUCH_IDLE_SHARE = 0.1
 
 
-def rejections_of(rejected: Sequence[Rejected]) -> tuple[value.Rejection, ...]:
+def rejections_of(rejected: Sequence[Rejected]) -> tuple[Rejection, ...]:
     """Rejections by rule, the most frequent first; equal rules and reasons of several stages are added up."""
-    merged: dict[tuple[str, str], value.Rejection] = {}
+    merged: dict[tuple[str, str], Rejection] = {}
     for row in rejected:
         key = (row.rule, row.reason)
         old = merged.get(key)
         count = row.count + (old.count if old else 0)
         examples = old.examples if old else row.examples
-        merged[key] = value.Rejection(rule=row.rule, count=count, reason=row.reason, examples=examples)
+        merged[key] = Rejection(rule=row.rule, count=count, reason=row.reason, examples=examples)
     return tuple(sorted(merged.values(), key=lambda row: (-row.count, row.rule)))
 
 
-def unpriced_of(lines: Sequence[EstimateLine], rejected: Sequence[Rejected]) -> tuple[value.Unpriced, ...]:
+def unpriced_of(lines: Sequence[EstimateLine], rejected: Sequence[Rejected]) -> tuple[Unpriced, ...]:
     """Lines without a price, and offers that were left out because nobody knows their price."""
-    rows = [value.Unpriced(name=line.name, why=_why(line.price.source)) for line in lines if line.usd is None]
+    rows = [Unpriced(name=line.name, why=_why(line.price.source)) for line in lines if line.usd is None]
     for row in rejected:
         if row.rule in (UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE):
-            rows.append(value.Unpriced(name=", ".join(row.examples), why=f"left out: {row.reason}"))
+            rows.append(Unpriced(name=", ".join(row.examples), why=f"left out: {row.reason}"))
     return tuple(rows)
 
 
@@ -50,12 +52,12 @@ def _why(source: str) -> str:
     return "state usd_per_hour of the machines under fleet.machines" if own else source or "no price known"
 
 
-def price_age(lines: Sequence[EstimateLine], *, book: str, today: date) -> value.PriceAge:
+def price_age(lines: Sequence[EstimateLine], *, book: str, today: date) -> PriceAge:
     """Age of every price that bills the run, but for those that the user states; of equal age the dearest is named."""
     priced = [line for line in lines if line.usd is not None and not line.price.stated]
     dated = sorted((at, -(line.usd or 0.0), line.name) for line in priced if (at := line.price.as_of) is not None)
     spot = [at for line in priced if line.spot and (at := line.price.as_of) is not None]
-    return value.PriceAge(
+    return PriceAge(
         newest=dated[-1][0] if dated else None,
         oldest=dated[0][0] if dated else None,
         age_days=(today - dated[0][0]).days if dated else None,

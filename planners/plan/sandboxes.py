@@ -9,7 +9,7 @@ import numpy as np
 
 from planners.physics.columns import one
 from planners.physics.sandbox import queue_wait_seconds, simulate_judges
-from planners.plan.value import Idle
+from planners.plan.plan_rows import Idle
 from planners.search.evaluate import estimate_stage
 from planners.units import SECONDS_PER_HOUR
 

@@ -11,9 +11,9 @@ from planners.physics.calibration import Z80
 from planners.physics.columns import one
 from planners.physics.constants import PRIORS, Constants
 from planners.plan.cost_lines import total_usd
+from planners.plan.plan_rows import Sensitivity
 from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, sandbox_assumed
 from planners.plan.unit_prices import API_UNIT
-from planners.plan.value import Sensitivity
 from planners.search.evaluate import estimate_stage
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.calibration import NARROWEST_LOG, Z80
-from planners.plan.value import Assumption, Band, Narrow, OwnRuns
+from planners.plan.plan_rows import Assumption, Band, Narrow, OwnRuns
 from planners.search.evaluate import estimate_stage
 from planners.workload.factor_lookup import WORK, find_factor, place_of, uses_gpu
 from planners.workload.factors import NO_FACTORS, FactorKey

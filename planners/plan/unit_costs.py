@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planners.plan.value import UnitCost
+from planners.plan.plan_rows import UnitCost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,24 +9,26 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from planners.plan.plan_rows import (
+    Assumption,
+    Band,
+    Calibrated,
+    Idle,
+    Memory,
+    Narrow,
+    OwnRuns,
+    Rejection,
+    Sensitivity,
+    Term,
+    UnitCost,
+    Unpriced,
+    Value,
+)
 
 SCHEMA: Literal["clusterctl.plan/1"] = "clusterctl.plan/1"
 """Name and version of the plan file; a reader refuses any other version."""
-
-
-class Value(BaseModel):
-    """Base of everything in a plan: frozen, nothing extra, finite numbers only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Band(Value):
-    """An 80 % band: the 10th, 50th and 90th percentile."""
-
-    p10: float
-    p50: float
-    p90: float
 
 
 class Pool(Value):
@@ -52,28 +54,6 @@ class Pool(Value):
     usd: float | None
 
 
-class OwnRuns(Value):
-    """Where a run of this plan will count for later plans, and what earlier runs changed in this one."""
-
-    work: str
-    """rl_step, sft, pretrain or generate."""
-    model_class: str
-    engine: str
-    """Inference engine of a rollout phase, sharding of a trainer's."""
-    sandbox_profile: str
-    inputs: str
-    """Decisive inputs that the spec leaves open, or states where a run would correct them."""
-    gpu: str
-    prior_log_sd: float
-    """Spread of ln(actual / planned) without own runs."""
-    factor: float = 1.0
-    """Part of the phase's seconds: seconds / factor is what is planned without own runs."""
-    runs: tuple[str, ...] = ()
-    """Runs behind the factor."""
-    other_gpus: bool = False
-    """The runs were on other GPUs."""
-
-
 class Phase(Value):
     """One phase of a unit of work (an RL step, an optimizer step, the whole pass over the tasks)."""
 
@@ -92,46 +72,6 @@ class Phase(Value):
     """When in the unit it begins; None means right after the exposed part of the phase before it."""
     own: OwnRuns | None = None
     """None where own runs teach nothing, such as an API's speed."""
-
-
-class Idle(Value):
-    """GPU time lost to a slow sandbox fleet, and what would remove it."""
-
-    gpu_hours: float
-    usd: float | None
-    cure_nodes: int | None = None
-    """Further sandbox nodes that remove (nearly) all of it; None when no number of nodes does."""
-    cure_usd: float | None = None
-    slots_busy_share: float | None = None
-    starts_per_second: float | None = None
-    reason: str = ""
-
-
-class Memory(Value):
-    """GiB per GPU at the worst moment, by what fills it."""
-
-    hbm_gib: float
-    train_gib: dict[str, float]
-    rollout_gib: dict[str, float]
-
-
-class Calibrated(Value):
-    """How well published runs or own runs cover this stage."""
-
-    cases: int
-    own_runs: int = 0
-    """Runs on the same GPU, model class, engine or sandbox profile whose seconds are in the plan."""
-    outside: tuple[str, ...] = ()
-    """Inputs outside the calibrated range, each as a short phrase."""
-
-
-class Narrow(Value):
-    """An input that is not given; stating it would narrow the band."""
-
-    input: str
-    width_now: float
-    """p90 / p10 of the hours."""
-    width_then: float
 
 
 class StagePlan(Value):
@@ -195,69 +135,6 @@ class Alternative(Value):
     """Expected failures and preemptions of the run: the risk axis."""
     pools: tuple[Pool, ...] = ()
     """Its machines: what a run asks for where those of the plan can't be had."""
-
-
-class Rejection(Value):
-    """Why offers or layouts were left out."""
-
-    rule: str
-    count: int
-    reason: str
-    examples: tuple[str, ...] = ()
-
-
-class Sensitivity(Value):
-    """An input that moves the result: what the run costs and takes at its low and its high end.
-
-    Dollars are those of what has a price, as in `Plan.usd`; None where nothing has.
-    """
-
-    input: str
-    low: str
-    high: str
-    usd_low: float | None
-    usd_high: float | None
-    hours_low: float
-    hours_high: float
-
-
-class Assumption(Value):
-    """A number that the user did not give."""
-
-    name: str
-    value: str
-    source: str
-
-
-class Unpriced(Value):
-    """Something without a price; the total is then "at least"."""
-
-    name: str
-    why: str
-
-
-class UnitCost(Value):
-    """Dollars per outcome."""
-
-    name: str
-    usd: float | None
-    """Of what has a price; None where nothing has."""
-    at_least: bool = False
-    """True when a line that it depends on has no price."""
-    formula: str
-
-
-class Term(Value):
-    """A number and its arithmetic: value = formula(inputs)."""
-
-    id: str
-    label: str
-    value: float | str | None
-    unit: str
-    formula: str = ""
-    source: str = ""
-    inputs: tuple[str, ...] = ()
-    """Ids of further terms."""
 
 
 class PriceAge(Value):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.plan.value import Band
+from planners.plan.plan_rows import Band
 from planners.runs.limits import SECONDS_PER_HOUR, Rate, RunLimits, Usage
 
 if TYPE_CHECKING:

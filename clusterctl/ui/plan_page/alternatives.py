@@ -20,7 +20,8 @@ from clusterctl.ui.formats import (
 from clusterctl.ui.plan_page.view import View, labelled
 from clusterctl.ui.spans import Line, Span, Style, better, line
 from clusterctl.ui.table import Cell, Column, cell, draw, range_bar, right
-from planners.plan.value import Alternative, Narrow, Plan, Sensitivity
+from planners.plan.plan_rows import Narrow, Sensitivity
+from planners.plan.value import Alternative, Plan
 
 SHOWN_INPUTS = 3
 SHOWN_NARROW = 2

@@ -8,8 +8,9 @@ from clusterctl.ui.formats import count, exact_usd, least_usd, number, percent, 
 from clusterctl.ui.plan_page.view import View, labelled
 from clusterctl.ui.spans import Line, Span, Style, line
 from clusterctl.ui.table import Cell, Column, cell, draw, right
+from planners.plan.plan_rows import UnitCost
 from planners.plan.value import Line as BillLine
-from planners.plan.value import Plan, UnitCost
+from planners.plan.value import Plan
 
 SHOWN_LINES = 3
 COLUMNS = (

@@ -20,7 +20,8 @@ from clusterctl.ui.formats import (
 from clusterctl.ui.plan_page.view import View, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, wrap
 from clusterctl.ui.table import Cell, Column, bar, cell, draw, right
-from planners.plan.value import Idle, Phase, Plan, Pool, StagePlan
+from planners.plan.plan_rows import Idle
+from planners.plan.value import Phase, Plan, Pool, StagePlan
 
 SHOWN_OVERHEAD = 4
 NEGLIGIBLE = 0.005
