@@ -15,7 +15,6 @@ from planners.search.sandbox_nodes import SandboxPlaces, place_sandboxes, sandbo
 from planners.search.selection import NoFleetError
 from planners.spec.fleet import FleetSpec
 from planners.spec.options import SandboxSpec
-from planners.spec.profiles import sandbox_need
 from planners.workload.sandboxes import sandbox_work
 
 OWN_GPUS = {"gpu": "H100", "nodes": 4, "vcpus": 192, "memory_gib": 2048}
@@ -24,8 +23,8 @@ OWN_CPUS = {"name": "cpu", "nodes": 2, "vcpus": 16, "memory_gib": 64}
 
 def offered(fleet: FleetSpec | None = None, **sandbox: object) -> tuple[pl.DataFrame, Rejections]:
     rejections = Rejections()
-    need = sandbox_need(SandboxSpec.model_validate(sandbox), default_profile="judge")
-    return sandbox_offers(cpu_offers(), fleet or FleetSpec(), sandbox_work(need, samples=100.0), rejections), rejections
+    work = sandbox_work(SandboxSpec.model_validate(sandbox), "judge", samples=100.0)
+    return sandbox_offers(cpu_offers(), fleet or FleetSpec(), work, rejections), rejections
 
 
 def sandbox_pool(a_plan: Plan, stage: int = 0) -> Pool:
