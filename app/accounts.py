@@ -10,7 +10,7 @@ import polars as pl
 import streamlit as st
 
 from app import data
-from app.data import BY_KEY
+from app.view import BY_KEY
 from clusterctl.costs import queries
 from clusterctl.costs.queries import Account
 from clusterctl.ledger.rows import LIVE
@@ -22,7 +22,7 @@ from planners.costs.tables import GPU_USAGE, MACHINE, Purpose
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from app.data import View
+    from app.view import View
     from planners.plan.value import Plan, StagePlan
     from planners.runs.forecast import Forecast
     from planners.runs.limits import Rate

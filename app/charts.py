@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import polars as pl
-
-from app import ui
+import streamlit as st
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,34 +19,35 @@ STATES: dict[str, tuple[str, str]] = {
     "unknown": ("idle, reason unknown", "#D55E00"), "unmeasured": ("not measured", "#6B6B6B"),
 }  # fmt: skip
 """What a GPU does → words and colour."""
-BLUE, ORANGE, GREEN, SKY, VERMILION, PINK, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#56B4E9",
-    "#D55E00",
-    "#CC79A7",
-    "#999999",
-)
-HEIGHT = 240
-GRADIENT = alt.Legend(orient="bottom", gradientLength=160)
-
-
+BLUE, ORANGE, GREEN, SKY = "#0072B2", "#E69F00", "#009E73", "#56B4E9"
+VERMILION, PINK, GREY = "#D55E00", "#CC79A7", "#999999"
+LINES = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION)
+DASHES: list[Sequence[int]] = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3]]
+HEIGHT, LOW = 240, 180
 CLOCK = "timeFormat(datum.value, hours(datum.value) + minutes(datum.value) ? '%H:%M' : '%-d %b')"
 """Labels of a time axis; the browser draws moments in its own zone, which is the viewer's."""
 MOMENT = "%-d %b %H:%M"
 
 
-def at(field: str = "at", title: str | None = None) -> alt.X:
-    """The time axis."""
-    return alt.X(f"{field}:T", title=title, axis=alt.Axis(labelOverlap=True, labelExpr=CLOCK, grid=False, tickCount=8))
+def words_colour() -> str:
+    """Colour of words inside a picture, readable on the viewer's background."""
+    return "#FAFAFA" if st.context.theme.type == "dark" else "#31333F"
+
+
+def legend(names: Mapping[str, str]) -> None:
+    """Colours with their names, in as many lines as the screen needs: Vega's own legend is cut off on a phone."""
+    marks = " ".join(
+        f'<span style="white-space:nowrap;margin-right:1em"><span style="color:{color}">&#9632;</span> '
+        f"{html.escape(name)}</span>"
+        for name, color in names.items()
+    )
+    st.html(f'<div style="font-size:0.85em;line-height:1.5">{marks}</div>')
 
 
 def colour(field: str, names: Mapping[str, str]) -> alt.Color:
-    """A colour per name, the same on every page.  `ui.legend` names them: Vega's own is cut off on a phone."""
-    return alt.Color(
-        f"{field}:N", scale=alt.Scale(domain=list(names), range=list(names.values())), legend=None, sort=list(names)
-    )
+    """A colour per name, the same on every page."""
+    scale = alt.Scale(domain=list(names), range=list(names.values()))
+    return alt.Color(f"{field}:N", scale=scale, legend=None, sort=list(names))
 
 
 def states(frame: pl.DataFrame, column: str = "reason") -> pl.DataFrame:
@@ -62,145 +63,122 @@ def state_colours(frame: pl.DataFrame) -> dict[str, str]:
     return known | dict.fromkeys(sorted(found - set(known)), GREY)
 
 
+def _time_axis(field: str = "at") -> alt.X:
+    axis = alt.Axis(labelOverlap=True, labelExpr=CLOCK, grid=False, tickCount=8)
+    return alt.X(f"{field}:T", title=None, axis=axis)
+
+
+def _buckets(frame: pl.DataFrame, step_seconds: int) -> pl.DataFrame:
+    """With the beginning of each bucket, whose end is `at`."""
+    return frame.with_columns(begin=pl.col("at").dt.offset_by(f"-{step_seconds}s"))
+
+
 def stacked(
+    title: str,
     frame: pl.DataFrame,
     *,
     value: str,
-    title: str,
+    axis: str,
     step_seconds: int,
     height: int = HEIGHT,
     colours: Mapping[str, str] | None = None,
-) -> alt.Chart:
+) -> None:
     """`value` over time by state, as columns that stand on each other: a gap in the data is a gap in the picture."""
-    names = state_colours(frame) if colours is None else colours
+    names = colours or state_colours(frame)
     order = {name: position for position, name in enumerate(names)}
-    shown = frame.with_columns(
-        begin=pl.col("at").dt.offset_by(f"-{step_seconds}s"), order=pl.col("state").replace_strict(order, default=99)
+    shown = _buckets(frame, step_seconds).with_columns(order=pl.col("state").replace_strict(order, default=99))
+    tooltip = [
+        alt.Tooltip("at:T", title="up to", format=MOMENT),
+        alt.Tooltip("state:N", title="what"),
+        alt.Tooltip(f"sum({value}):Q", title=axis, format=",.1f"),
+    ]
+    chart = alt.Chart(shown).mark_bar(stroke=None, binSpacing=0)
+    chart = chart.encode(
+        x=_time_axis("begin"),
+        x2="at",
+        y=alt.Y(f"sum({value}):Q", title=axis, stack="zero"),
+        color=colour("state", names),
+        order="order:Q",
+        tooltip=tooltip,
     )
-    chart: alt.Chart = (
-        alt.Chart(shown)
-        .mark_bar(stroke=None, binSpacing=0)
-        .encode(
-            x=at("begin"),
-            x2="at",
-            y=alt.Y(f"sum({value}):Q", title=title, stack="zero"),
-            color=colour("state", names),
-            order="order:Q",
-            tooltip=[
-                alt.Tooltip("at:T", title="up to", format=MOMENT),
-                alt.Tooltip("state:N", title="what"),
-                alt.Tooltip(f"sum({value}):Q", title=title, format=",.1f"),
-            ],
-        )
-        .properties(height=height)
-    )
-    return chart
+    st.caption(title)
+    legend(names)
+    st.altair_chart(chart.properties(height=height))
 
 
-def bars(
-    frame: pl.DataFrame, *, value: str, label: str, text: str, colours: Mapping[str, str] | None = None
-) -> alt.LayerChart | alt.FacetChart:
+def bars(frame: pl.DataFrame, *, value: str, label: str, text: str, colours: Mapping[str, str] | None = None) -> None:
     """Lying columns with their amounts written beside them: the longest first."""
-    order = frame[label].to_list()
-    y = alt.Y(f"{label}:N", sort=order, title=None, axis=alt.Axis(labelLimit=170, ticks=False, domain=False))
-    base = alt.Chart(frame).encode(
-        y=y, x=alt.X(f"{value}:Q", title=None, axis=None, scale=alt.Scale(domain=[0, _room(frame, value)]))
-    )
-    drawn = (
-        base.mark_bar(cornerRadiusEnd=2)
-        if colours is None
-        else base.mark_bar(cornerRadiusEnd=2).encode(color=colour(label, colours))
-    )
-    words = base.mark_text(align="left", dx=5, fontWeight="bold", color=ui.words_colour()).encode(text=f"{text}:N")
-    return alt.layer(drawn, words).properties(height=34 * max(1, frame.height) + 8)
-
-
-def _room(frame: pl.DataFrame, value: str) -> float:
-    top = frame[value].max()
-    return (float(top) if isinstance(top, int | float) else 0.0) * 1.35 or 1.0
+    axis = alt.Axis(labelLimit=170, ticks=False, domain=False)
+    y = alt.Y(f"{label}:N", sort=frame[label].to_list(), title=None, axis=axis)
+    longest = max(frame[value].drop_nulls(), default=0.0)
+    x = alt.X(f"{value}:Q", title=None, axis=None, scale=alt.Scale(domain=[0, longest * 1.35 or 1.0]))
+    base = alt.Chart(frame).encode(y=y, x=x)
+    drawn = base.mark_bar(cornerRadiusEnd=2)
+    words = base.mark_text(align="left", dx=5, fontWeight="bold", color=words_colour()).encode(text=f"{text}:N")
+    layers = alt.layer(drawn.encode(color=colour(label, colours)) if colours else drawn, words)
+    st.altair_chart(layers.properties(height=34 * max(1, frame.height) + 8))
 
 
 def lines(
-    frame: pl.DataFrame,
-    *,
-    values: Mapping[str, str],
-    title: str,
-    x: str = "at",
-    height: int = HEIGHT,
-    zero: bool = True,
-) -> alt.Chart:
+    title: str, frame: pl.DataFrame, values: Mapping[str, str], *, axis: str = "", x: str = "at", zero: bool = True
+) -> None:
     """Columns of a frame as lines: name in words → column.  Nulls break a line; its dash tells it from the others."""
     order = list(values)
+    palette = dict(zip(order, LINES, strict=False))
     long = frame.select(x, *(pl.col(column).cast(pl.Float64).alias(name) for name, column in values.items()))
     long = long.unpivot(index=x, variable_name="what", value_name="value")
-    timed = frame.schema[x].is_temporal()
-    axis = at(x) if timed else alt.X(f"{x}:Q", title=x, scale=alt.Scale(nice=False, zero=False))
-    palette = line_colours(values)
-    moment = alt.Tooltip(f"{x}:T", title="at", format=MOMENT) if timed else alt.Tooltip(f"{x}:Q", title=x)
-    chart: alt.Chart = (
-        alt.Chart(long)
-        .mark_line(strokeWidth=2, clip=True)
-        .encode(
-            x=axis,
-            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=zero)),
-            color=colour("what", palette),
-            strokeDash=alt.StrokeDash(
-                "what:N", sort=order, legend=None, scale=alt.Scale(domain=order, range=DASHES[: len(order)])
-            ),
-            tooltip=[moment, alt.Tooltip("what:N", title="what"), alt.Tooltip("value:Q", title=title, format=",.4~g")],
-        )
-        .properties(height=height)
+    if frame.schema[x].is_temporal():
+        x_axis, moment = _time_axis(x), alt.Tooltip(f"{x}:T", title="at", format=MOMENT)
+    else:
+        x_axis = alt.X(f"{x}:Q", title=x, scale=alt.Scale(nice=False, zero=False))
+        moment = alt.Tooltip(f"{x}:Q", title=x)
+    dashes = alt.Scale(domain=order, range=DASHES[: len(order)])
+    chart = alt.Chart(long).mark_line(strokeWidth=2, clip=True)
+    chart = chart.encode(
+        x=x_axis,
+        y=alt.Y("value:Q", title=axis, scale=alt.Scale(zero=zero)),
+        color=colour("what", palette),
+        strokeDash=alt.StrokeDash("what:N", sort=order, legend=None, scale=dashes),
+        tooltip=[moment, alt.Tooltip("what:N", title="what"), alt.Tooltip("value:Q", title=axis, format=",.4~g")],
     )
-    return chart
-
-
-def line_colours(values: Mapping[str, str]) -> dict[str, str]:
-    """Colours of the lines of `lines`, by name."""
-    return dict(zip(values, (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION), strict=False))
-
-
-DASHES: list[Sequence[int]] = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3]]
+    st.caption(title)
+    legend(palette)
+    st.altair_chart(chart.properties(height=LOW))
 
 
 def heat(
     frame: pl.DataFrame,
     *,
-    row: str,
     value: str,
     title: str,
     step_seconds: int,
-    domain: tuple[float, float] | None = None,
-    rows: Sequence[str] = (),
-) -> alt.Chart:
-    """Rows x time: what has no data stays empty.  Viridis is ordered by brightness, so it needs no colour vision."""
-    shown = frame.with_columns(begin=pl.col("at").dt.offset_by(f"-{step_seconds}s"))
-    scale: Any = (
-        alt.Scale(scheme="viridis") if domain is None else alt.Scale(scheme="viridis", domain=list(domain), clamp=True)
+    domain: tuple[float, float] | None,
+    rows: Sequence[str],
+) -> None:
+    """Column `row` x time: what has no data stays empty.  Viridis is ordered by brightness, so it needs no colour
+    vision."""
+    limits: dict[str, Any] = {} if domain is None else {"domain": list(domain), "clamp": True}
+    gradient = alt.Legend(orient="bottom", gradientLength=160)
+    tooltip = [
+        alt.Tooltip("row:N", title="GPU"),
+        alt.Tooltip("at:T", title="up to", format=MOMENT),
+        alt.Tooltip(f"{value}:Q", title=title, format=",.4~g"),
+    ]
+    chart = alt.Chart(_buckets(frame, step_seconds)).mark_rect(stroke=None)
+    chart = chart.encode(
+        x=_time_axis("begin"),
+        x2="at",
+        y=alt.Y("row:N", title=None, sort=list(rows), axis=alt.Axis(labelOverlap=True)),
+        color=alt.Color(f"{value}:Q", title=title, scale=alt.Scale(scheme="viridis", **limits), legend=gradient),
+        tooltip=tooltip,
     )
-    names = list(rows) or frame[row].unique().sort().to_list()
-    chart: alt.Chart = (
-        alt.Chart(shown)
-        .mark_rect(stroke=None)
-        .encode(
-            x=at("begin"),
-            x2="at",
-            y=alt.Y(f"{row}:N", title=None, sort=names, axis=alt.Axis(labelOverlap=True)),
-            color=alt.Color(f"{value}:Q", title=title, scale=scale, legend=GRADIENT),
-            tooltip=[
-                alt.Tooltip(f"{row}:N", title="GPU"),
-                alt.Tooltip("at:T", title="up to", format=MOMENT),
-                alt.Tooltip(f"{value}:Q", title=title, format=",.4~g"),
-            ],
-        )
-        .properties(height=13 * len(names) + 130)
-    )
-    return chart
+    st.altair_chart(chart.properties(height=13 * len(rows) + 130))
 
 
-def frontier(frame: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
+def frontier(frame: pl.DataFrame) -> None:
     """Fleets: hours, usd, usd_low, usd_high, interruptions, what (alternative, this plan, as planned), name."""
-    words = ui.words_colour()
-    tips: list[Any] = [
+    words = words_colour()
+    tooltip: list[Any] = [
         "name",
         "what",
         alt.Tooltip("hours", format=",.1f"),
@@ -208,20 +186,15 @@ def frontier(frame: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
         alt.Tooltip("interruptions", title="expected interruptions", format=".2g"),
     ]
     hours = alt.X("hours:Q", title="hours", scale=alt.Scale(zero=False, padding=20), axis=alt.Axis(tickCount=8))
-    base = alt.Chart(frame).encode(x=hours, tooltip=tips)
+    base = alt.Chart(frame).encode(x=hours, tooltip=tooltip)
     y = alt.Y("usd:Q", title="dollars", scale=alt.Scale(zero=False), axis=alt.Axis(format="$~s"))
-    risk = alt.Color(
-        "interruptions:Q",
-        scale=alt.Scale(range=[SKY, ORANGE, VERMILION]),
-        legend=alt.Legend(title="expected interruptions", orient="bottom", gradientLength=160),
-    )
-
-    marks = {"this plan": "diamond", "as planned": "cross"}
+    legend_ = alt.Legend(title="expected interruptions", orient="bottom", gradientLength=160)
+    risk = alt.Color("interruptions:Q", scale=alt.Scale(range=[SKY, ORANGE, VERMILION]), legend=legend_)
     drawn = [
         base.mark_rule(color=words, opacity=0.5).encode(y=alt.Y("usd_low:Q", title="dollars"), y2="usd_high:Q"),
         base.mark_point(size=120, filled=True, opacity=1).encode(y=y, color=risk),
     ]
-    for what, shape in marks.items():
-        mark = base.mark_point(size=320, shape=shape, color=words, strokeWidth=2, angle=45 if shape == "cross" else 0)
+    for what, shape, angle in (("this plan", "diamond", 0), ("as planned", "cross", 45)):
+        mark = base.mark_point(size=320, shape=shape, color=words, strokeWidth=2, angle=angle)
         drawn.append(mark.encode(y=y).transform_filter(alt.datum.what == what))
-    return alt.layer(*drawn).properties(height=320)
+    st.altair_chart(alt.layer(*drawn).properties(height=320))

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 import polars as pl
 import streamlit as st
 
+from app.view import BY_KEY, FRESH_SECONDS, STEPS, WINDOWS, View
 from clusterctl.catalog.lookup import load_calibration
 from clusterctl.catalog.price_book import load_book
 from clusterctl.costs.load import read_charges
 from clusterctl.dashboard.sample import END, START, ensure_sample
 from clusterctl.ledger import open_ledger
+from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.paths import user_data_dir
@@ -34,85 +35,41 @@ from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD
 from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import date
 
-    from clusterctl.ledger import Ledger
-    from clusterctl.ledger.rows import Bill, FactorRow, Phase, Resource, Run, Step
+    from app.view import Data
+    from clusterctl.ledger.rows import FactorRow, Run
     from clusterctl.store import TelemetrySource
     from clusterctl.targets.base import Leftover
     from planners.alerts.check import Alert
     from planners.plan.value import Plan
 
-Data = Literal["live", "simulated"]
 ALL_RUNS = "all"
 NEWEST = "newest"
 PICKABLE = 50
 """Runs that the picker lists; any other is found by typing the beginning of its id."""
-FRESH_SECONDS = 5.0
-"""Live data may be this old on a page."""
-BUCKETS = {False: 150, True: 50}
-"""Most buckets of a time axis, by whether the view is large: a day of 1,250 machines in 50 is read in half a second."""
 LARGE_MACHINES = 200
 RECENT = timedelta(minutes=2)
 """How far back the newest row is looked for to the second: twelve intervals of the agent."""
-STEPS = (10, 60, 600, 1800, 3600, 21_600, 86_400)
-WINDOWS: dict[str, timedelta | None] = {
-    "1h": timedelta(hours=1),
-    "6h": timedelta(hours=6),
-    "24h": timedelta(hours=24),
-    "7d": timedelta(days=7),
-    "all": None,
-}
-SECONDS_PER_HOUR = 3600.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What is looked at.  `run` None = all runs; nothing is read before `start` or after `end`."""
-
-    data: Data
-    run: Run | None
-    start: datetime
-    end: datetime
-    now: datetime
-    large: bool = False
-    """Whether so many machines are looked at that time is divided more coarsely."""
-
-    @property
-    def run_id(self) -> str | None:
-        """Id of the run, None = all."""
-        return None if self.run is None else self.run.run_id
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the data is invented."""
-        return self.data == "simulated"
-
-    @property
-    def live(self) -> bool:
-        """Whether new data may come."""
-        return self.data == "live" and (self.run is None or self.run.state in LIVE)
-
-    @property
-    def step_seconds(self) -> int:
-        """Width of a bucket of a time axis."""
-        wanted = (self.end - self.start).total_seconds() / BUCKETS[self.large]
-        return next((step for step in STEPS if step >= wanted), STEPS[-1])
-
-    @property
-    def key(self) -> tuple[str, str | None, datetime, datetime]:
-        """What a cache goes by: live moments in steps of FRESH_SECONDS."""
-        return self.data, self.run_id, _tick(self.start), _tick(self.end)
+def fresh(question: Callable[P, T]) -> Callable[P, T]:
+    """Remember the answers of FRESH_SECONDS."""
+    return st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)(question)
 
 
-BY_KEY: dict[str | type, Callable[[Any], Any]] = {View: lambda view: view.key}
-"""How Streamlit's caches tell views apart."""
+def _of_ledger(question: Callable[Concatenate[Ledger, P], T]) -> Callable[Concatenate[Data, P], T]:
+    """The question of a ledger as one of live or simulated data, whose answers are kept for FRESH_SECONDS."""
 
+    @wraps(question)  # by its name Streamlit tells one from the other
+    def ask(data: Data, /, *args: P.args, **options: P.kwargs) -> T:
+        return question(ledger(data), *args, **options)
 
-def _tick(moment: datetime) -> datetime:
-    seconds = moment.timestamp() // FRESH_SECONDS * FRESH_SECONDS
-    return datetime.fromtimestamp(seconds, tz=UTC)
+    return fresh(ask)
 
 
 @st.cache_resource(show_spinner="making the simulated day …")
@@ -159,22 +116,30 @@ def view(data: Data, run: str, window: str) -> View:
     return View(data=data, run=chosen, start=begin, end=end, now=now, large=large)
 
 
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
+run_count = _of_ledger(Ledger.run_count)
+steps = _of_ledger(Ledger.steps)
+phases = _of_ledger(Ledger.phases)
+bill = _of_ledger(Ledger.bill)
+resources = _of_ledger(Ledger.resources)
+leftovers = _of_ledger(Ledger.leftovers)
+
+
+@fresh
 def runs(data: Data) -> tuple[Run, ...]:
     """The newest runs, PICKABLE of them."""
     return ledger(data).runs(limit=PICKABLE)
 
 
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
-def run_count(data: Data) -> int:
-    """How many runs there are."""
-    return ledger(data).run_count()
-
-
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
+@fresh
 def live_runs(data: Data) -> tuple[Run, ...]:
     """The runs that are live, the newest first."""
     return ledger(data).runs(states=LIVE)
+
+
+@fresh
+def factors(data: Data) -> tuple[FactorRow, ...]:
+    """What own runs taught, as far as it is in use."""
+    return ledger(data).factors(in_use=True)
 
 
 def _newest(data: Data) -> Run | None:
@@ -194,18 +159,6 @@ def plan_of(view: View) -> Plan | None:
     return None if view.run is None or view.run.plan_id is None else plan(view.data, view.run.plan_id)
 
 
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
-def steps(data: Data, run_id: str) -> tuple[Step, ...]:
-    """Steps of a run."""
-    return ledger(data).steps(run_id)
-
-
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
-def phases(data: Data, run_id: str) -> tuple[Phase, ...]:
-    """Seconds by phase and step."""
-    return ledger(data).phases(run_id)
-
-
 def reported(data: Data, run_id: str) -> tuple[Alert, ...]:
     """What a run's steps and samples warn of, the worst first."""
     return _reported(data, run_id, ledger(data).last_step_at(run_id))
@@ -214,30 +167,6 @@ def reported(data: Data, run_id: str) -> tuple[Alert, ...]:
 @st.cache_resource(show_spinner=False, max_entries=200)
 def _reported(data: Data, run_id: str, last_step_at: datetime | None) -> tuple[Alert, ...]:  # noqa: ARG001 - a key
     return run_alerts(ledger(data), run_id, Path(_home(data)) / "runs" / run_id)
-
-
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
-def bill(data: Data, run_id: str) -> Bill:
-    """What a run has cost."""
-    return ledger(data).bill(run_id)
-
-
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
-def resources(data: Data, run_id: str | None) -> tuple[Resource, ...]:
-    """What was made."""
-    return ledger(data).resources(run_id)
-
-
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
-def factors(data: Data) -> tuple[FactorRow, ...]:
-    """What own runs taught, as far as it is in use."""
-    return ledger(data).factors(in_use=True)
-
-
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
-def leftovers(data: Data) -> tuple[Resource, ...]:
-    """Resources that may exist and whose run has ended."""
-    return ledger(data).leftovers()
 
 
 def gpu_seconds(view: View) -> pl.DataFrame:
@@ -286,15 +215,15 @@ def _few(names: Sequence[str]) -> str:
 
 def mean(rows: pl.DataFrame, column: str, last: int | None = None) -> float | None:
     """Mean of a column's values, or of its last ones; None where nobody reports it."""
-    values = rows[column].drop_nulls() if column in rows.columns else pl.Series([])
-    value = (values if last is None else values.tail(last)).mean()
-    return float(value) if isinstance(value, int | float) else None
+    if column not in rows.columns:
+        return None
+    values = rows[column].drop_nulls().cast(pl.Float64)
+    return cast("float | None", values.tail(last or rows.height).mean())
 
 
 def highest(rows: pl.DataFrame, column: str) -> float | None:
     """The highest value of a column; None where nobody reports it."""
-    value = rows[column].max()
-    return float(value) if isinstance(value, int | float) else None
+    return cast("float | None", rows[column].cast(pl.Float64).max())
 
 
 def phase_mean(view: View, phase: str, last: int) -> float | None:
@@ -303,7 +232,7 @@ def phase_mean(view: View, phase: str, last: int) -> float | None:
     return sum(seconds) / len(seconds) if seconds else None
 
 
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=50)
+@fresh
 def step_rows(data: Data, run_id: str) -> pl.DataFrame:
     """Steps as rows: stage, step, at, and every metric as a column."""
     rows = [{"stage": s.stage, "step": s.step, "at": s.at} | dict(s.metrics) for s in steps(data, run_id)]
@@ -311,7 +240,7 @@ def step_rows(data: Data, run_id: str) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=none)
 
 
-@st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False)
+@fresh
 def things_left() -> tuple[Leftover, ...]:
     """What no live run owns, in every place of this data folder."""
     known = ledger("live").runs()
@@ -330,7 +259,7 @@ def price_ages(today: date) -> pl.DataFrame:
 
 @st.cache_resource(show_spinner=False)
 def calibration_scores() -> tuple[str, pl.DataFrame]:
-    """(id of the calibration, kind of work, its published cases, half of the narrowest 80 % band in per cent)."""
+    """(id of the calibration, kind of work, its published cases, half of the narrowest 80% band in percent)."""
     found = load_calibration()
     rows = [
         (

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import data, ui
+from app.view import WINDOWS, Data, View
 from clusterctl.access import is_loopback
 from clusterctl.dashboard import login
 from clusterctl.errors import ClusterctlError, SpecError
@@ -71,7 +72,7 @@ def choose() -> None:
             bind="query-params",
             help="Your own runs, or a recorded day of a simulated 64-GPU run.",
         )
-        where: data.Data = "simulated" if chosen == "simulated" else "live"
+        where: Data = "simulated" if chosen == "simulated" else "live"
         ids, count = [run.run_id for run in data.runs(where)], data.run_count(where)
         more = f" Listed: the {len(ids)} newest of {count:,}." if count > len(ids) else ""
         run = st.selectbox(
@@ -84,8 +85,8 @@ def choose() -> None:
         )
         window = st.selectbox(
             "Window",
-            list(data.WINDOWS),
-            index=list(data.WINDOWS).index("24h"),
+            list(WINDOWS),
+            index=list(WINDOWS).index("24h"),
             key="window",
             bind="query-params",
             help="Back from now, or from the end of the run.",
@@ -93,13 +94,13 @@ def choose() -> None:
     try:
         st.session_state["view"] = data.view(where, run or data.NEWEST, window or "24h")
     except SpecError as error:
-        ui.problem(error)
+        ui.problem(error.message, error.hint)
         st.session_state["view"] = data.view(where, data.NEWEST, window or "24h")
 
 
 def header(title: str) -> None:
     """Which run, which window, and whether anything of it is real."""
-    view: data.View = st.session_state["view"]
+    view: View = st.session_state["view"]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(title, anchor=False, width="content")
         if view.simulated:
@@ -131,7 +132,7 @@ def main() -> None:
     try:
         choose()
     except ClusterctlError as error:
-        ui.problem(error)
+        ui.problem(error.message, error.hint)
         st.stop()
     if has_logged_in:
         st.sidebar.button("Log out", on_click=st.logout, help=ui.md(st.user.get("email")))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import re
+import tomllib
 from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,17 +18,18 @@ from clusterctl.ui import formats
 from clusterctl.ui.formats import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from decimal import Decimal
+    from collections.abc import Callable, Iterable, Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from app.data import View
+    from app.view import View
+    from clusterctl.ledger.rows import Resource
 
 LIVE_SECONDS = 10.0
 """How often a page of a live run looks again."""
 SHORT_TABLE = 20
 """Rows above which a table scrolls."""
+LABELS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("labels.toml").read_text("utf-8"))
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^=])")
 
 
@@ -43,6 +46,13 @@ def usd(amount: Decimal | float | None, *, cents: bool = False) -> str:
 def at_least(amount: Decimal | None, known: Decimal) -> str:
     """`$12.40`; of an unknown amount the part that is known: `at least $12.40`."""
     return usd(amount) if amount is not None or not known else f"at least {usd(known)}"
+
+
+def a_day(resources: Sequence[Resource]) -> str:
+    """What resources cost in a day, as far as their prices are known."""
+    prices = [row.usd_per_hour for row in resources if row.usd_per_hour is not None]
+    known = sum(prices, Decimal(0)) * 24
+    return at_least(known if len(prices) == len(resources) else None, known)
 
 
 def number(value: float | None, unit: str = "", places: int = 1) -> str:
@@ -77,10 +87,14 @@ def age(moment: datetime | None, now: datetime) -> str:
     return f"{seconds:.0f} s ago"
 
 
-def figure(label: str, value: str, *, help: str, delta: str | None = None, bad: bool | None = None) -> None:  # noqa: A002 - Streamlit's word
-    """One number: what it is on top, how it is computed on hover.  `bad` colours the delta, which also says why."""
+def figure(name: str, value: str, *, delta: str | None = None, bad: bool | None = None, **words: str) -> None:
+    """A figure of labels.toml: what it is on top, how it is computed on hover, with `words` filled into either.
+
+    `bad` colours the delta, which also says why.
+    """
     color: Any = {True: "red", False: "green", None: "off"}[bad]
-    text = help.replace("$", r"\$")
+    label, text = (LABELS["figures"][name][part].format(**words) for part in ("label", "help"))
+    text = text.replace("$", r"\$")
     st.metric(label, value, delta, delta_color=color, delta_arrow="off", help=text, border=True, width="stretch")
 
 
@@ -95,16 +109,20 @@ def gap(what: str, reason: str) -> None:
         st.markdown(f":gray[:material/hide_source: **{md(what)}**: {md(reason)}]")
 
 
-def problem(error: ClusterctlError) -> None:
+def problem(text: str, hint: str | None = None) -> None:
     """One clear message and the way on; the rest of the page is still shown."""
-    hint = f"\n\n{md(error.hint)}" if error.hint else ""
-    st.warning(md(error.message) + hint, icon=":material/warning:")
+    st.warning(md(text) + (f"\n\n{md(hint)}" if hint else ""), icon=":material/warning:")
 
 
 def problems(texts: Iterable[str]) -> None:
     """What can't be read, beside what can."""
     for text in texts:
-        st.warning(md(text), icon=":material/warning:")
+        problem(text)
+
+
+def fine(text: str, help: str | None = None) -> None:  # noqa: A002 - Streamlit's word
+    """Nothing needs to be done here."""
+    st.markdown(f":green[:material/check_circle:] {text}", help=help)
 
 
 def guarded(draw: Callable[[], None]) -> None:
@@ -112,7 +130,7 @@ def guarded(draw: Callable[[], None]) -> None:
     try:
         draw()
     except ClusterctlError as error:
-        problem(error)
+        problem(error.message, error.hint)
 
 
 def live(draw: Callable[[], None], *, again: bool) -> None:
@@ -120,33 +138,31 @@ def live(draw: Callable[[], None], *, again: bool) -> None:
     st.fragment(lambda: guarded(draw), run_every=LIVE_SECONDS if again else None)()
 
 
-def table(rows: pl.DataFrame, **columns: str | tuple[str, str]) -> None:
-    """Rows as a table: column → title, or (title, help); columns that are not named are left out.
+def table(name: str, rows: pl.DataFrame, first: Iterable[str] = ()) -> None:
+    """Rows as a table of labels.toml, after the columns `first`, which are called as they are; others are left out.
 
     A title that begins with `$` is dollars; moments are shown in the viewer's zone; null is a dash.
     """
-    titles = {name: (title, None) if isinstance(title, str) else title for name, title in columns.items()}
-    config = {name: _column(rows.schema[name], title, text) for name, (title, text) in titles.items()}
-    height: Any = "content" if rows.height <= SHORT_TABLE else 36 * SHORT_TABLE
-    st.dataframe(
-        rows.select(list(titles)),
-        hide_index=True,
-        column_config=config,
-        width="stretch",
-        height=height,
-        placeholder="–",
+    labels = {column: {"title": column} for column in first} | LABELS["tables"][name]
+    columns: dict[str, dict[str, Any]] = {
+        column: {"title": said} if isinstance(said, str) else said for column, said in labels.items()
+    }
+    shown = rows.select(
+        pl.col(column).round(said["places"]) if "places" in said else pl.col(column) for column, said in columns.items()
     )
+    height: Any = "content" if rows.height <= SHORT_TABLE else 36 * SHORT_TABLE
+    config = {column: _column(rows.schema[column], said["title"], said.get("help")) for column, said in columns.items()}
+    st.dataframe(shown, hide_index=True, column_config=config, width="stretch", height=height, placeholder="–")
 
 
 def _column(dtype: pl.DataType, title: str, text: str | None) -> Any:  # Streamlit's columns share no type
-    if dtype.is_temporal() and dtype != pl.Date:
-        return st.column_config.DatetimeColumn(title, help=text, format="D MMM HH:mm:ss", timezone=zone().key)
     if dtype == pl.Date:
         return st.column_config.DateColumn(title, help=text, format="D MMM YYYY")
+    if dtype.is_temporal():
+        return st.column_config.DatetimeColumn(title, help=text, format="D MMM HH:mm:ss", timezone=zone().key)
     if dtype.is_numeric():
-        return st.column_config.NumberColumn(
-            title, help=text, format="dollar" if title.startswith("$") else "localized"
-        )
+        unit = "dollar" if title.startswith("$") else "localized"
+        return st.column_config.NumberColumn(title, help=text, format=unit)
     return st.column_config.Column(title, help=text)
 
 
@@ -157,28 +173,8 @@ def window_text(start: datetime, end: datetime) -> str:
     return f"{length} up to {there.day} {there:%b %H:%M} ({zone().key})"
 
 
-def legend(names: Mapping[str, str]) -> None:
-    """Colours with their names, in as many lines as the screen needs."""
-    marks = " ".join(
-        f'<span style="white-space:nowrap;margin-right:1em"><span style="color:{color}">&#9632;</span> '
-        f"{html.escape(name)}</span>"
-        for name, color in names.items()
-    )
-    st.html(f'<div style="font-size:0.85em;line-height:1.5">{marks}</div>')
-
-
-def strip(parts: Iterable[tuple[str, str]]) -> None:
-    """How old everything on the page is: (what, age)."""
-    st.caption(" · ".join(f"{md(what)}: {md(text)}" for what, text in parts))
-
-
 def need_run(view: View) -> bool:
     """Whether one run is chosen; else says that one must be."""
     if view.run is None:
         st.info("Choose one run on the left: this page is about a single run.", icon=":material/arrow_back:")
     return view.run is not None
-
-
-def words_colour() -> str:
-    """Colour of words inside a picture, readable on the viewer's background."""
-    return "#FAFAFA" if st.context.theme.type == "dark" else "#31333F"

@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
+from app.view import View
 from clusterctl.costs.page import csv_text
 from clusterctl.costs.queries import COLUMNS, LABEL, split
 from clusterctl.ui import formats
@@ -13,35 +14,14 @@ from planners.costs.rounding import rounded
 from planners.costs.summary import by
 from planners.costs.tables import Purpose
 
-view: data.View = st.session_state["view"]
+view: View = st.session_state["view"]
 MOST_ROWS = 15
 FORMULA = (
     "A machine's cost is split by GPU-seconds: busy and idle go to the run and role that held the GPU; what nobody"
     " measured stays with the run that pays. Cost that serves all roles of a run is spread over them in proportion to"
     " their own. Idle cost is never spread. The parts add up to the whole to the cent."
 )
-
-
-def totals(parts: pl.DataFrame) -> None:
-    """What the money of the window went to."""
-    whole = float(accounts.usd(parts))
-    with ui.figures():
-        for use, (label, meaning) in USES.items():
-            mine = parts.filter(pl.col("use") == use)
-            if mine.is_empty():
-                continue
-            amount = accounts.usd(mine)
-            share = formats.percent(float(amount) / whole) if whole else "no share"
-            ui.figure(
-                label,
-                ui.usd(amount),
-                delta=f"{share} of the window",
-                help=f"{meaning} {FORMULA}",
-                bad=True if use is Purpose.IDLE and whole and float(amount) / whole > 0.1 else None,
-            )
-
-
-USES: dict[Purpose, tuple[str, str]] = {
+PURPOSES: dict[Purpose, tuple[str, str]] = {
     Purpose.BUSY: ("Working GPUs", "GPUs that worked."),
     Purpose.IDLE: ("Idle GPUs", "GPUs that were held and did not work."),
     Purpose.UNMEASURED: ("Not measured", "GPUs that were paid while no telemetry says what they did."),
@@ -52,6 +32,23 @@ USES: dict[Purpose, tuple[str, str]] = {
     Purpose.TOKENS: ("API tokens", "Tokens of models behind an API."),
 }  # fmt: skip
 REASONS = {name: words for name, (words, _) in charts.STATES.items()}
+LOUD_SHARE = 0.1
+"""Idle dollars above this share are coloured."""
+
+
+def totals(parts: pl.DataFrame) -> None:
+    """What the money of the window went to."""
+    whole = float(accounts.usd(parts))
+    with ui.figures():
+        for purpose, (label, meaning) in PURPOSES.items():
+            mine = parts.filter(pl.col("use") == purpose)
+            if mine.height:
+                amount = accounts.usd(mine)
+                share = float(amount) / whole if whole else None
+                loud = purpose is Purpose.IDLE and share is not None and share > LOUD_SHARE
+                delta = f"{'no share' if share is None else formats.percent(share)} of the window"
+                words = {"purpose": label, "meaning": meaning, "formula": FORMULA}
+                ui.figure("purpose", ui.usd(amount), delta=delta, bad=loud or None, **words)
 
 
 def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
@@ -63,26 +60,15 @@ def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
     worded = worded.with_columns(
         pl.Series("exact", rounded(rows["usd"].to_list(), 2), dtype=pl.Decimal(38, 2)),
         name=pl.concat_str(words, separator=" · ", ignore_nulls=True),
+        share=pl.col("share") * 100,
     )
-    top = worded.head(MOST_ROWS).with_columns(
-        pl.col("known_usd").cast(pl.Float64),
-        text=pl.Series([ui.at_least(row["usd"], row["known_usd"]) for row in worded.head(MOST_ROWS).to_dicts()]),
-    )
-    st.altair_chart(charts.bars(top, value="known_usd", label="name", text="text"))
+    top = worded.head(MOST_ROWS)
+    texts = [ui.at_least(usd, known) for usd, known in top.select("usd", "known_usd").iter_rows()]
+    top = top.with_columns(pl.col("known_usd").cast(pl.Float64), text=pl.Series(texts))
+    charts.bars(top, value="known_usd", label="name", text="text")
     if rows.height > MOST_ROWS:
         st.caption(f"The {MOST_ROWS} largest of {rows.height:,}; the table has all")
-    shown = worded.head(1000).with_columns(
-        (pl.col("share") * 100).round(1), pl.col("gpu_hours").round(1), idle=pl.col("idle_usd").round(2)
-    )
-    ui.table(
-        shown,
-        **{column: column for column in columns},
-        exact=("$", "Rounded so that they add up to the cent"),
-        share="%",
-        gpu_hours="GPU-hours",
-        idle="$ idle",
-        unpriced=("unpriced", "Resources without a known price"),
-    )
+    ui.table("allocation", worded.head(1000), first=columns)
     st.download_button("CSV", csv_text(rows), "allocation.csv", "text/csv", icon=":material/download:")
 
 
@@ -92,18 +78,11 @@ def capacity(parts: pl.DataFrame) -> None:
     st.subheader("Spot and reservations", anchor=False)
     if not kinds & {"spot", "reserved"} and parts.filter(pl.col("use") == Purpose.UNUSED).is_empty():
         ui.gap("Spot and reservations", "everything in this window was bought on demand")
-        return
-    rows = by(parts.filter(pl.col("capacity_type").is_not_null()), "capacity_type")
-    ui.table(
-        rows.with_columns(pl.col("usd").round(2), pl.col("gpu_hours").round(1)),
-        capacity_type="capacity",
-        usd="$",
-        gpu_hours="GPU-hours",
-    )
+    else:
+        ui.table("capacity", by(parts.filter(pl.col("capacity_type").is_not_null()), "capacity_type"))
 
 
 def body() -> None:
-    """The page."""
     found = accounts.account(view)
     ui.problems(found.problems)
     if found.parts.is_empty():

@@ -6,8 +6,9 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
+from app.view import View
 
-view: data.View = st.session_state["view"]
+view: View = st.session_state["view"]
 MOST_ROWS = 64
 """Rows of a heat map that a person can still read."""
 METRICS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
@@ -22,10 +23,10 @@ METRICS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
     "PCIe": ("pcie_rx_kib_per_s", "PCIe received, KiB/s", None),
     "ECC errors": ("ecc_errors", "uncorrected ECC errors", None),
 }
-WORK = {"gpu_util_pct": "utilisation, %", "tensor_active_pct": "tensor cores, %", "memory_util_pct": "memory, %"}
+WORK = ("gpu_util_pct", "tensor_active_pct", "memory_util_pct")
 WORK_HELP = (
     "Utilisation: time in which any kernel ran, also one that only waits for other GPUs. Tensor cores: cycles in which"
-    " they worked. Near 100 % of the first with 5 % of the others is wasted; generation is bound by memory instead."
+    " they worked. Near 100% of the first with 5% of the others is wasted; generation is bound by memory instead."
 )
 
 
@@ -39,14 +40,15 @@ def heat(metric: str) -> None:
     if frame.is_empty():
         ui.gap("GPUs", "no telemetry of GPUs in this window")
         return
+    missing = data.absent(view, column)
     name = pl.col("node") if many else pl.concat_str("node", pl.lit(":"), "gpu")
     frame = frame.with_columns(row=name).drop_nulls(column)
+    if frame.is_empty():
+        ui.gap(title, missing or "no GPU of this window reports it")
+        return
     if shared:
         mean = (pl.col(column).cast(pl.Float64) * pl.col("seconds")).sum() / pl.col("seconds").sum()
         frame = frame.group_by("at", "row").agg(mean.alias(column))
-    if frame.is_empty():
-        ui.gap(title, data.absent(view, column) or "no GPU of this window reports it")
-        return
     rows = sorted(frame["row"].unique().to_list(), key=data.natural)
     if len(rows) > MOST_ROWS:
         worst = worst_nodes().head(MOST_ROWS)["node"].to_list()
@@ -54,26 +56,17 @@ def heat(metric: str) -> None:
         rows = worst
         frame = frame.filter(pl.col("row").is_in(rows))
     st.caption(f"{title}. Empty = not measured; the reasons are below")
-    st.altair_chart(
-        charts.heat(
-            frame, row="row", value=column, title=title, step_seconds=view.step_seconds, domain=domain, rows=rows
-        )
-    )
-    missing = data.absent(view, column)
+    charts.heat(frame, value=column, title=title, step_seconds=view.step_seconds, domain=domain, rows=rows)
     if missing:
         ui.gap(title, missing)
 
 
 def worst_nodes() -> pl.DataFrame:
     """node, idle_hours, idle_usd, gpu_hours, first (its dearest reason): the dearest first."""
-    use = accounts.gpu_use(view)
-    idle = use.filter(~pl.col("reason").is_in(["busy", "unmeasured"]))
-    by = idle.group_by("node", "reason").agg(pl.col("gpu_hours").sum(), pl.col("usd").sum()).sort("gpu_hours")
-    first = (
-        charts.states(by)
-        .group_by("node")
-        .agg(idle_hours=pl.col("gpu_hours").sum(), idle_usd=pl.col("usd").sum(), first=pl.col("state").last())
-    )
+    use, sums = accounts.gpu_use(view), pl.col("gpu_hours", "usd").sum()
+    by = use.filter(~pl.col("reason").is_in(accounts.PAID)).group_by("node", "reason").agg(sums).sort("gpu_hours")
+    idle = {"idle_hours": pl.col("gpu_hours").sum(), "idle_usd": pl.col("usd").sum()}
+    first = charts.states(by).group_by("node").agg(**idle, first=pl.col("state").last())
     rows = first.join(use.group_by("node").agg(pl.col("gpu_hours").sum()), on="node", how="right").fill_null(0)
     return rows.sort("idle_usd", "idle_hours", "node", descending=[True, True, False])
 
@@ -83,18 +76,15 @@ def idle() -> None:
     use = accounts.gpu_use(view)
     if use.is_empty():
         return
-    by = charts.states(use.group_by("reason").agg(pl.col("gpu_hours").sum(), pl.col("usd").sum()))
-    by = by.with_columns(share=100 * pl.col("gpu_hours") / pl.col("gpu_hours").sum()).sort("gpu_hours", descending=True)
+    by = charts.states(use.group_by("reason").agg(pl.col("gpu_hours", "usd").sum()))
+    by = by.with_columns(share=100 * pl.col("gpu_hours") / pl.col("gpu_hours").sum())
     left, right = st.columns([2, 3])
     with left:
         st.caption("By what they did")
-        shown = by.with_columns(pl.col("gpu_hours", "share").round(1), pl.col("usd").round(2))
-        formula = "GPU-hours x price of the machine per hour / its GPUs"
-        ui.table(shown, state="GPUs", gpu_hours="GPU-hours", share="%", usd=("$", formula))
+        ui.table("idle_by_reason", by.sort("gpu_hours", descending=True))
     with right:
         st.caption("By node, the most idle dollars first")
-        nodes = worst_nodes().head(200).with_columns(pl.col("idle_hours").round(1), pl.col("idle_usd").round(2))
-        ui.table(nodes, node="node", idle_usd="$ idle", idle_hours="idle GPU-hours", first="most of it")
+        ui.table("idle_by_node", worst_nodes().head(200))
 
 
 def work() -> None:
@@ -104,16 +94,13 @@ def work() -> None:
     if busy.is_empty():
         return
     seconds = pl.col("seconds")
-    means = [
-        ((pl.col(name) * seconds).sum() / seconds.filter(pl.col(name).is_not_null()).sum()).round(0).alias(name)
-        for name in WORK
-    ]
-    by = busy.group_by("run", "role").agg((seconds.sum() / 3600).round(1).alias("hours"), *means)
+    means = {name: (pl.col(name) * seconds).sum() / seconds.filter(pl.col(name).is_not_null()).sum() for name in WORK}
+    by = busy.group_by("run", "role").agg(hours=seconds.sum() / 3600, **means)
     st.caption("What busy GPUs do", help=WORK_HELP)
-    ui.table(by.sort("hours", descending=True).fill_nan(None), run="run", role="role", hours="busy GPU-hours", **WORK)
+    ui.table("busy_gpus", by.sort("hours", descending=True).fill_nan(None))
     missing = data.absent(view, "tensor_active_pct")
     if missing:
-        ui.gap(WORK["tensor_active_pct"], missing)
+        ui.gap("tensor cores, %", missing)
 
 
 def broken() -> None:
@@ -123,17 +110,14 @@ def broken() -> None:
     notes = notes.filter(pl.col("node").is_in(mine.implode())).sort("at", descending=True).head(500)
     st.caption("What broke, and what is missing and why")
     if notes.is_empty():
-        st.markdown(":green[:material/check_circle:] Nothing in this window.")
-        return
-    ui.table(notes, at="when", node="node", subject="GPU or column", kind="kind", text="what")
+        ui.fine("Nothing in this window.")
+    else:
+        ui.table("gpu_notes", notes)
 
 
 def body() -> None:
-    """The page."""
-    ui.guarded(lambda: heat(metric))
-    ui.guarded(idle)
-    ui.guarded(work)
-    ui.guarded(broken)
+    for part in (lambda: heat(metric), idle, work, broken):
+        ui.guarded(part)
 
 
 metric = st.selectbox("Metric", list(METRICS), key="metric", bind="query-params") or "utilisation"

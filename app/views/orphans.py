@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import polars as pl
 import streamlit as st
 
 from app import data, ui
+from app.view import View
 
-view: data.View = st.session_state["view"]
+view: View = st.session_state["view"]
 COMMAND = "clusterctl sweep"
 
 
@@ -17,50 +16,24 @@ def recorded() -> None:
     """Resources of the ledger whose run has ended."""
     rows = data.leftovers(view.data)
     if not rows:
-        st.markdown(":green[:material/check_circle:] No machine or process of an ended run is left in the ledger.")
+        ui.fine("No machine or process of an ended run is left in the ledger.")
         return
-    priced = [row.usd_per_hour for row in rows if row.usd_per_hour is not None]
-    a_day, unknown = sum(priced, Decimal(0)) * 24, len(rows) - len(priced)
     with ui.figures():
-        ui.figure(
-            "Left over",
-            f"{len(rows):,}",
-            delta="run has ended",
-            bad=True,
-            help="Live or intended in the ledger, and its run has finished, failed or was stopped.",
+        ui.figure("left_over", f"{len(rows):,}", delta="run has ended", bad=True)
+        unknown = sum(row.usd_per_hour is None for row in rows)
+        words = f" {unknown} have no known price." if unknown else ""
+        ui.figure("left_a_day", ui.a_day(rows), delta="until it is removed", bad=True, unpriced=words)
+    names = ("resource", "kind", "provider", "address", "run", "age", "a_day")
+    cells = [
+        (
+            *(row.resource_id, row.kind, row.provider, row.address or "not known", row.run_id),
+            ui.age(row.live_at or row.intended_at, view.now),
+            None if row.usd_per_hour is None else float(row.usd_per_hour * 24),
         )
-        ui.figure(
-            "A day",
-            ui.at_least(None if unknown else a_day, a_day),
-            bad=True,
-            delta="until it is removed",
-            help="Sum of price per hour x 24." + (f" {unknown} have no known price." if unknown else ""),
-        )
-    table = pl.DataFrame(
-        [
-            {
-                "resource": row.resource_id,
-                "kind": row.kind,
-                "provider": row.provider,
-                "address": row.address or "not known",
-                "run": row.run_id,
-                "age": ui.age(row.live_at or row.intended_at, view.now),
-                "a_day": None if row.usd_per_hour is None else float(row.usd_per_hour * 24),
-            }
-            for row in rows[:1000]
-        ]
-    )
-    table = table.sort("a_day", descending=True, nulls_last=True)
-    ui.table(
-        table,
-        resource="resource",
-        kind="kind",
-        provider="where",
-        address="address",
-        run="run",
-        age="made",
-        a_day=("$ a day", "price per hour x 24"),
-    )
+        for row in rows[:1000]
+    ]
+    table = pl.DataFrame(cells, schema=names, orient="row")
+    ui.table("leftovers", table.sort("a_day", descending=True, nulls_last=True))
     st.caption("This asks before it removes anything:")
     st.code(COMMAND, language="sh")
 
@@ -73,23 +46,10 @@ def found_here() -> None:
         return
     rows = data.things_left()
     if not rows:
-        st.markdown(":green[:material/check_circle:] No process and no unfinished folder is left here.")
+        ui.fine("No process and no unfinished folder is left here.")
         return
-    table = pl.DataFrame(
-        [
-            {
-                "kind": r.kind,
-                "address": r.address,
-                "run": r.run_id,
-                "since": ui.age(r.since, view.now),
-                "mib": r.size_bytes / 2**20,
-            }
-            for r in rows
-        ]
-    )
-    ui.table(
-        table.with_columns(pl.col("mib").round(1)), kind="kind", address="address", run="run", since="since", mib="MiB"
-    )
+    cells = [(r.kind, r.address, r.run_id, ui.age(r.since, view.now), r.size_bytes / 2**20) for r in rows]
+    ui.table("found_here", pl.DataFrame(cells, schema=["kind", "address", "run", "since", "mib"], orient="row"))
     st.code(COMMAND, language="sh")
 
 

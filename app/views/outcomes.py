@@ -8,13 +8,15 @@ import polars as pl
 import streamlit as st
 
 from app import charts, data, ui
+from app.view import View
 from clusterctl.ui import formats
 
 if TYPE_CHECKING:
     from clusterctl.ledger.rows import Run
     from planners.plan.value import Plan
 
-view: data.View = st.session_state["view"]
+view: View = st.session_state["view"]
+DIVERSITY = {"near duplicates": "near_duplicate_share", "distinct n-grams": "distinct_ngram_share"}
 
 
 def total(rows: pl.DataFrame, column: str) -> float | None:
@@ -39,76 +41,50 @@ def planned(plan: Plan | None, words: str) -> str:
 
 def synthesis(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
     """Dollars per accepted triple, the yield of each filter, and diversity."""
-    accepted, written = total(rows, "items_accepted"), total(rows, "items_written")
-    formula = f"Bill of the run / accepted items. {ui.usd(data.bill(view.data, run.run_id).usd)} in all."
+    accepted, written, tokens = (total(rows, name) for name in ("items_accepted", "items_written", "teacher_tokens"))
     with ui.figures():
-        ui.figure("Per accepted triple", per(run, accepted), delta=planned(plan, "per accepted item"), help=formula)
-        ui.figure(
-            "Accepted",
-            ui.number(accepted, places=0),
-            delta=f"of {ui.number(written, places=0)} written",
-            help="Items that passed every filter.",
-        )
-        tokens = total(rows, "teacher_tokens")
-        ui.figure(
-            "Teacher tokens",
-            formats.UNKNOWN if tokens is None else f"{tokens / 1e6:,.1f} M",
-            delta=f"{per(run, tokens, times=1_000_000)} per million",
-            help="Tokens that the teacher wrote; bill of the run / tokens.",
-        )
-    filters = [name for name in rows.columns if name.startswith("yield_")]
+        in_all = ui.usd(data.bill(view.data, run.run_id).usd)
+        ui.figure("accepted_usd", per(run, accepted), delta=planned(plan, "per accepted item"), usd=in_all)
+        ui.figure("accepted", ui.number(accepted, places=0), delta=f"of {ui.number(written, places=0)} written")
+        millions = formats.UNKNOWN if tokens is None else f"{tokens / 1e6:,.1f} M"
+        ui.figure("teacher_tokens", millions, delta=f"{per(run, tokens, times=1_000_000)} per million")
+    yields(plan, rows)
+    shares = {name: column for name, column in DIVERSITY.items() if column in rows.columns}
+    if shares:
+        title = "Diversity: near duplicates rising and distinct n-grams falling is a collapse"
+        charts.lines(title, rows, shares, axis="share", x="step")
+    else:
+        ui.gap("Diversity", "the job reports neither near duplicates nor distinct n-grams")
+
+
+def yields(plan: Plan | None, rows: pl.DataFrame) -> None:
+    """What each filter keeps, against what the spec assumed."""
+    filters = {name.removeprefix("yield_"): name for name in rows.columns if name.startswith("yield_")}
     if not filters:
         ui.gap("Yield per filter", "the job does not report it")
-    else:
-        spec = (plan.spec["stages"][0].get("yields") or {}) if plan else {}
-        shares = [
-            (f.removeprefix("yield_"), data.mean(rows, f, rows.height), spec.get(f.removeprefix("yield_")))
-            for f in filters
-        ]
-        table = pl.DataFrame(shares, schema=["filter", "kept", "planned"], orient="row").with_columns(
-            (pl.col("kept", "planned") * 100).round(1)
-        )
-        left, right = st.columns(2)
-        with left:
-            st.caption("Yield per filter")
-            ui.table(table, filter="filter", kept="kept %", planned="planned %")
-        with right:
-            values = {f.removeprefix("yield_").replace("_", " "): f for f in filters}
-            st.caption("Yield over the batches")
-            ui.legend(charts.line_colours(values))
-            st.altair_chart(charts.lines(rows, values=values, title="", x="step", height=180))
-    diversity(rows)
-
-
-def diversity(rows: pl.DataFrame) -> None:
-    """What collapses first."""
-    values = {"near duplicates": "near_duplicate_share", "distinct n-grams": "distinct_ngram_share"}
-    have = {name: column for name, column in values.items() if column in rows.columns}
-    if not have:
-        ui.gap("Diversity", "the job reports neither near duplicates nor distinct n-grams")
         return
-    st.caption("Diversity: near duplicates rising and distinct n-grams falling is a collapse")
-    ui.legend(charts.line_colours(have))
-    st.altair_chart(charts.lines(rows, values=have, title="share", x="step", height=180))
+    spec = (plan.spec["stages"][0].get("yields") or {}) if plan else {}
+    shares = [(name, data.mean(rows, column, rows.height), spec.get(name)) for name, column in filters.items()]
+    table = pl.DataFrame(shares, schema=["filter", "kept", "planned"], orient="row")
+    left, right = st.columns(2)
+    with left:
+        st.caption("Yield per filter")
+        ui.table("yields", table.with_columns(pl.col("kept", "planned") * 100))
+    with right:
+        lines = {name.replace("_", " "): column for name, column in filters.items()}
+        charts.lines("Yield over the batches", rows, lines, x="step")
 
 
 def evaluation(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
     """Dollars per benchmark run and per solved task."""
     tasks, solved = total(rows, "tasks"), total(rows, "solved")
-    bill = data.bill(view.data, run.run_id)
     with ui.figures():
-        ui.figure("This evaluation", ui.usd(bill.usd), delta=f"{ui.number(tasks, 'tasks', 0)}", help="Bill of the run.")
-        ui.figure("Per task", per(run, tasks), delta=planned(plan, "per evaluated sample"), help="Bill / tasks.")
-        ui.figure(
-            "Per solved task", per(run, solved), delta=planned(plan, "per solved task"), help="Bill / solved tasks."
-        )
-        share = None if not tasks or solved is None else solved / tasks
-        ui.figure(
-            "Solved",
-            formats.percent(share),
-            delta=f"{ui.number(solved, places=0)} of {ui.number(tasks, places=0)}",
-            help="Solved tasks / tasks so far.",
-        )
+        usd = ui.usd(data.bill(view.data, run.run_id).usd)
+        ui.figure("evaluation", usd, delta=ui.number(tasks, "tasks", 0))
+        ui.figure("task_usd", per(run, tasks), delta=planned(plan, "per evaluated sample"))
+        ui.figure("solved_usd", per(run, solved), delta=planned(plan, "per solved task"))
+        share = formats.percent(None if not tasks or solved is None else solved / tasks)
+        ui.figure("solved", share, delta=f"{ui.number(solved, places=0)} of {ui.number(tasks, places=0)}")
 
 
 def reports(run: Run) -> bool:

@@ -6,11 +6,12 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, alerts, charts, data, ui
+from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 from planners.costs.tables import Purpose
 
-view: data.View = st.session_state["view"]
+view: View = st.session_state["view"]
 FORMULA = "GPU-hours that were idle for this reason x price of their machine per hour / its GPUs"
 LOUD_SHARE = 0.1
 """Idle time above this share is coloured: a step's sync and tail alone rarely take more."""
@@ -37,20 +38,15 @@ def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
     share = wasted / total
     left, right = st.columns([2, 3])
     with left:
-        worst = f"; first: {by['state'][0]}" if by.height else ""
-        known = not idle["usd"].has_nulls()
-        ui.figure(
-            "Paid for idle GPUs",
-            ui.usd(accounts.usd(idle)) if known else f"{wasted:,.0f} GPU-hours",
-            delta=f"{formats.percent(share)} of GPU time{worst}",
-            bad=share > LOUD_SHARE,
-            help=f"{FORMULA}, in the window: {wasted:,.0f} of {total:,.0f} GPU-hours.",
-        )
+        cost = f"{wasted:,.0f} GPU-hours" if idle["usd"].has_nulls() else ui.usd(accounts.usd(idle))
+        worst = f"{formats.percent(share)} of GPU time" + (f"; first: {by['state'][0]}" if by.height else "")
+        hours = {"idle": f"{wasted:,.0f}", "held": f"{total:,.0f}"}
+        ui.figure("idle", cost, delta=worst, bad=share > LOUD_SHARE, formula=FORMULA, **hours)
         gpus(use)
     with right, st.container(border=True, height="stretch"):
         st.caption("Idle dollars by reason", help=FORMULA)
         if by.height:
-            st.altair_chart(charts.bars(by, value="usd", label="state", text="text", colours=charts.state_colours(by)))
+            charts.bars(by, value="usd", label="state", text="text", colours=charts.state_colours(by))
 
 
 def phases() -> None:
@@ -60,27 +56,22 @@ def phases() -> None:
         rows = pl.DataFrame(seconds, schema=["phase", "seconds"], orient="row").group_by("phase").mean().sort("seconds")
         rows = rows.reverse().with_columns(text=pl.format("{} s", pl.col("seconds").round(1)))
         st.caption("Seconds of a step by phase", help="Mean over the steps of the run.")
-        st.altair_chart(charts.bars(rows, value="seconds", label="phase", text="text"))
+        charts.bars(rows, value="seconds", label="phase", text="text")
 
 
 def progress() -> None:
     """How far the run is, and whether it learns; of all runs, how many are live."""
     if view.run is None:
         live, count = len(data.live_runs(view.data)), data.run_count(view.data)
-        ui.figure("Live runs", f"{live:,}", delta=f"of {count:,}", help="Runs of the ledger in a live state.")
+        ui.figure("live_runs", f"{live:,}", delta=f"of {count:,}")
         return
     steps = data.steps(view.data, view.run.run_id)
     if not steps:
-        ui.figure("Steps", "none yet", help="Steps that the job has reported as done.")
+        ui.figure("no_steps", "none yet")
         return
     rewards = [value for step in steps if (value := step.metrics.get("reward")) is not None]
-    last = steps[-1]
-    ui.figure(
-        "Steps",
-        f"{last.step:,} of {last.of:,}",
-        delta=f"reward {rewards[-1]:.2f}" if rewards else None,
-        help="Steps that are done, and the reward of the last.",
-    )
+    reward = f"reward {rewards[-1]:.2f}" if rewards else None
+    ui.figure("steps", f"{steps[-1].step:,} of {steps[-1].of:,}", delta=reward)
 
 
 def gpus(use: pl.DataFrame) -> None:
@@ -88,12 +79,8 @@ def gpus(use: pl.DataFrame) -> None:
     last = use.filter(pl.col("at") == pl.col("at").max())
     scale = 3600.0 / view.step_seconds
     held, busy = (scale * float(rows["gpu_hours"].sum()) for rows in (last, last.filter(pl.col("reason") == "busy")))
-    ui.figure(
-        "Busy GPUs now",
-        f"{busy:,.0f} of {held:,.0f}",
-        delta=f"{formats.percent(busy / held if held else None)} busy",
-        help=f"Mean of the last {view.step_seconds:,} s: GPU-seconds by what they did / seconds.",
-    )
+    share = f"{formats.percent(busy / held if held else None)} busy"
+    ui.figure("busy_now", f"{busy:,.0f} of {held:,.0f}", delta=share, seconds=f"{view.step_seconds:,}")
 
 
 def money(found: accounts.Money) -> None:
@@ -101,31 +88,27 @@ def money(found: accounts.Money) -> None:
     end, ahead = accounts.done_at(view, found), found.forecast
     with ui.figures():
         progress()
-        ui.figure(
-            "Spent",
-            ui.at_least(None if found.unpriced else found.spent, found.spent),
-            delta="since the start",
-            help=f"Sum over machines: hours x price per hour; an estimate until invoiced. Prices: {found.prices}.",
-        )
+        ui.figure("spent", spent(found), delta="since the start", prices=found.prices)
         rate = ui.at_least(found.rate.usd_per_hour, found.rate.known_usd_per_hour)
-        ui.figure(
-            "Burn",
-            rate if rate == formats.UNKNOWN else f"{rate}/h",
-            delta="what is live now",
-            help=f"Sum of the hourly prices of what is live, or will be. Prices: {found.prices}.",
-        )
+        an_hour = rate if rate == formats.UNKNOWN else f"{rate}/h"
+        ui.figure("burn", an_hour, delta="what is live now", prices=found.prices)
         completion(found)
         if ahead is None or ahead.left_usd is None:
-            ui.figure("Budget left", "no limit", delta="limits.usd sets one", help="Set limits.usd in the run spec.")
+            ui.figure("no_budget", "no limit", delta="limits.usd sets one")
             return
         ui.figure(
-            "Budget left",
+            "budget",
             ("at most " if ahead.spent.unpriced else "") + ui.usd(ahead.left_usd),
             bad=bool(ahead.limit_at and end and ahead.limit_at < end) or ahead.left_usd < 0,
             delta=f"lasts until {ui.clock(ahead.limit_at, view.now)}" if ahead.limit_at else "nothing is charged now",
-            help=f"Limit {ui.usd(ahead.limits.usd)} - spent {ui.usd(ahead.spent.known_usd)}; "
-            "it lasts (limit - spent) / burn.",
+            limit=ui.usd(ahead.limits.usd),
+            spent=ui.usd(ahead.spent.known_usd),
         )
+
+
+def spent(found: accounts.Money) -> str:
+    """What has been charged, as far as prices are known."""
+    return ui.at_least(None if found.unpriced else found.spent, found.spent)
 
 
 def completion(found: accounts.Money) -> None:
@@ -133,23 +116,17 @@ def completion(found: accounts.Money) -> None:
     ahead, run = found.forecast, view.run
     band = ahead.known_usd if ahead is not None else None
     if run is not None and run.state not in LIVE:
-        cost = ui.at_least(None if found.unpriced else found.spent, found.spent)
-        ui.figure("At completion", cost, delta=f"the run has {run.state}", help="Its total cost.")
+        ui.figure("ended", spent(found), delta=f"the run has {run.state}")
     elif ahead is None or band is None:
-        ui.figure(
-            "At completion",
-            formats.UNKNOWN,
-            delta="choose one run" if run is None else "it has no plan",
-            help="A forecast needs one live run that was started from a plan.",
-        )
+        ui.figure("no_forecast", formats.UNKNOWN, delta="choose one run" if run is None else "it has no plan")
     else:
-        ends = ui.clock(accounts.done_at(view, found), view.now)
         ui.figure(
-            "At completion",
+            "completion",
             ui.at_least(ahead.usd_at_end, band.p50),
-            delta=f"80 %: {ui.usd(band.p10)} – {ui.usd(band.p90)}",
-            help=f"Spent + steps left x seconds per step x burn, from {ahead.basis}. Ends {ends}."
-            + (" Only what has a known price." if ahead.unpriced else ""),
+            delta=f"80%: {ui.usd(band.p10)} – {ui.usd(band.p90)}",
+            basis=ahead.basis,
+            ends=ui.clock(accounts.done_at(view, found), view.now),
+            unpriced=" Only what has a known price." if ahead.unpriced else "",
         )
 
 
@@ -158,7 +135,7 @@ def warnings(found: accounts.Money) -> None:
     rows = alerts.alerts(view, found)
     with st.container(border=True, gap="xxsmall"):
         if not rows:
-            st.markdown(":green[:material/check_circle:] No alerts.")
+            ui.fine("No alerts.")
         for alert in rows:
             colour, icon = {"bad": ("red", ":material/error:"), "warn": ("orange", ":material/warning:")}[alert.level]
             text, link = st.columns([11, 1], vertical_alignment="center", gap="small")
@@ -167,27 +144,23 @@ def warnings(found: accounts.Money) -> None:
 
 
 def body() -> None:
-    """The page."""
     use, found, account = accounts.gpu_use(view), accounts.money(view), accounts.account(view)
     waste(account.parts, use)
     money(found)
     warnings(found)
     if not use.is_empty():
         rate = charts.states(use.group_by("at", "reason").agg(pl.col("usd").sum() * 3600.0 / view.step_seconds))
-        st.caption("Dollars per hour, by what the GPUs did")
-        ui.legend(charts.state_colours(rate))
-        st.altair_chart(charts.stacked(rate, value="usd", title="$ per hour", step_seconds=view.step_seconds))
+        title = "Dollars per hour, by what the GPUs did"
+        charts.stacked(title, rate, value="usd", axis="$ per hour", step_seconds=view.step_seconds)
     ui.problems(account.problems)
-    last = data.last_seen(view, "gpu")
     steps = data.steps(view.data, view.run_id) if view.run_id else ()
-    ui.strip(
-        [
-            ("GPU telemetry", ui.age(last, view.now)),
-            ("last step", ui.age(steps[-1].at if steps else None, view.now)),
-            ("prices", found.prices),
-            ("page", "refreshes every 10 s" if view.live else "final"),
-        ]
-    )
+    ages = {
+        "GPU telemetry": ui.age(data.last_seen(view, "gpu"), view.now),
+        "last step": ui.age(steps[-1].at if steps else None, view.now),
+        "prices": found.prices,
+        "page": "refreshes every 10 s" if view.live else "final",
+    }
+    st.caption(" · ".join(f"{ui.md(what)}: {ui.md(text)}" for what, text in ages.items()))
 
 
 if data.runs(view.data):

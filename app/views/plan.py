@@ -10,15 +10,16 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, charts, data, ui
+from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 
 if TYPE_CHECKING:
     from planners.plan.value import Plan, StagePlan
 
-view: data.View = st.session_state["view"]
+view: View = st.session_state["view"]
 OFF = 1.15
-"""A phase that took 15 % more or less than planned is worth a look: the narrowest band of a plan is 20 %."""
+"""A phase that took 15% more or less than planned is worth a look: the narrowest band of a plan is 20%."""
 
 
 def by_phase(stage: StagePlan, run_id: str) -> pl.DataFrame:
@@ -36,21 +37,20 @@ def by_phase(stage: StagePlan, run_id: str) -> pl.DataFrame:
     return both.with_columns(ratio=pl.col("actual") / pl.col("planned"))
 
 
-def picture(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
+def picture(rows: pl.DataFrame) -> None:
     """Planned as an outline, actual as a column in it, with the range of the steps."""
-    order = rows["phase"].to_list()
-    y = alt.Y("phase:N", sort=order, title=None)
-    tips: list[Any] = [
-        "phase",
-        *(alt.Tooltip(name, format=",.1f") for name in ("planned", "actual", "low", "high", "ratio")),
-    ]
+    numbers = ("planned", "actual", "low", "high", "ratio")
+    tips: list[Any] = ["phase", *(alt.Tooltip(name, format=",.1f") for name in numbers)]
+    y = alt.Y("phase:N", sort=rows["phase"].to_list(), title=None)
     base = alt.Chart(rows).encode(y=y, tooltip=tips)
-    words = ui.words_colour()
-    return alt.layer(
-        base.mark_bar(size=20, fill=None, stroke=words, strokeWidth=1.5).encode(x=alt.X("planned:Q", title="seconds")),
+    outline = base.mark_bar(size=20, fill=None, stroke=charts.words_colour(), strokeWidth=1.5)
+    layers = alt.layer(
+        outline.encode(x=alt.X("planned:Q", title="seconds")),
         base.mark_bar(size=10, color=charts.BLUE).encode(x="actual:Q"),
         base.mark_rule(color=charts.ORANGE, strokeWidth=3).encode(x="low:Q", x2="high:Q"),
-    ).properties(height=34 * len(order) + 40)
+    )
+    st.caption("Seconds per phase: outline = planned, blue = actual, orange = 80% of the steps")
+    st.altair_chart(layers.properties(height=34 * rows.height + 40))
 
 
 def assumptions(plan: Plan, stage: StagePlan, run_id: str) -> pl.DataFrame:
@@ -79,51 +79,24 @@ def stage_part(plan: Plan, stage: StagePlan, run_id: str) -> None:
         ui.gap("Steps", f"no step of stage {stage.name} is done yet, so there is nothing to compare")
         return
     parts = accounts.parts_of(view, stage)
-    planned, actual = stage.seconds_per_unit.p50 / parts, sum(found) / len(found)
+    low, planned, high = (seconds / parts for seconds in stage.seconds_per_unit.percentiles)
+    actual = sum(found) / len(found)
     with ui.figures():
-        unit = stage.unit if parts == 1 else "part"
-        band = f"{stage.seconds_per_unit.p10 / parts:,.0f} to {stage.seconds_per_unit.p90 / parts:,.0f} s"
-        ui.figure(
-            f"Seconds per {unit}",
-            f"{actual:,.0f} s",
-            bad=actual > planned * OFF or None,
-            delta=f"{actual / planned:.2f} x the planned {planned:,.0f} s",
-            help=f"Mean time from {unit} to {unit}, of {len(found)}; planned: P50, band {band}.",
-        )
+        words = {"unit": stage.unit if parts == 1 else "part", "count": f"{len(found)}"}
+        band = {"low": f"{low:,.0f}", "high": f"{high:,.0f}"}
+        ratio = f"{actual / planned:.2f} x the planned {planned:,.0f} s"
+        ui.figure("unit_seconds", f"{actual:,.0f} s", delta=ratio, bad=actual > planned * OFF or None, **words, **band)
         worst = rows.drop_nulls("ratio").with_columns(more=pl.col("actual") - pl.col("planned")).sort("more")
-        if worst.height:
-            row = worst.row(-1, named=True)
-            ui.figure(
-                "Largest overrun",
-                row["phase"],
-                bad=row["ratio"] > OFF or None,
-                delta=f"{row['more']:+,.0f} s: {row['ratio']:.2f} x planned",
-                help="The phase whose mean exceeds its planned seconds by most.",
-            )
-    st.caption("Seconds per phase: outline = planned, blue = actual, orange = 80 % of the steps")
-    st.altair_chart(picture(rows))
+        for row in worst.tail(1).iter_rows(named=True):
+            more = f"{row['more']:+,.0f} s: {row['ratio']:.2f} x planned"
+            ui.figure("overrun", row["phase"], delta=more, bad=row["ratio"] > OFF or None)
+    picture(rows)
     waterfall(rows, planned, actual)
-    shown = rows.with_columns(pl.col("planned", "actual", "low", "high").round(1), pl.col("ratio").round(2))
-    ui.table(
-        shown,
-        phase="phase",
-        planned="planned s",
-        actual="actual s",
-        low="P10",
-        high="P90",
-        steps="steps",
-        ratio=("ratio", "actual / planned"),
-    )
+    ui.table("phases", rows)
     off = assumptions(plan, stage, run_id)
     if off.height:
         st.caption("Which assumption is off: the spec's number against the mean of the last 20 steps")
-        ui.table(
-            off.with_columns(pl.col("ratio").round(2), pl.col("actual").round(2)),
-            assumption="assumption",
-            planned="planned",
-            actual="actual",
-            ratio="ratio",
-        )
+        ui.table("assumptions", off)
 
 
 def waterfall(rows: pl.DataFrame, planned: float, actual: float) -> None:
@@ -137,53 +110,43 @@ def waterfall(rows: pl.DataFrame, planned: float, actual: float) -> None:
     bars.append(("actual", 0.0, actual, "total"))
     frame = pl.DataFrame(bars, schema=["what", "from", "to", "kind"], orient="row")
     colours = {"total": charts.GREY, "longer": charts.VERMILION, "shorter": charts.GREEN}
-    st.caption(
-        "From the planned to the actual step",
-        help="Phases of different pools overlap: what is hidden behind "
-        "another phase, or is waiting, stands in the last column but one.",
+    overlap = (
+        "Phases of different pools overlap: what is hidden behind another phase, or is waiting, stands in the last"
     )
-    ui.legend(colours)
-    chart = (
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=alt.X("what:N", sort=frame["what"].to_list(), title=None, axis=alt.Axis(labelAngle=-30)),
-            y=alt.Y("from:Q", title="seconds"),
-            y2="to",
-            color=charts.colour("kind", colours),
-            tooltip=["what", alt.Tooltip("from", format=",.1f"), alt.Tooltip("to", format=",.1f")],
-        )
-    )
+    st.caption("From the planned to the actual step", help=f"{overlap} column but one.")
+    charts.legend(colours)
+    x = alt.X("what:N", sort=frame["what"].to_list(), title=None, axis=alt.Axis(labelAngle=-30))
+    y = alt.Y("from:Q", title="seconds")
+    tips = ["what", alt.Tooltip("from", format=",.1f"), alt.Tooltip("to", format=",.1f")]
+    chart = alt.Chart(frame).mark_bar().encode(x=x, y=y, y2="to", color=charts.colour("kind", colours), tooltip=tips)
     st.altair_chart(chart.properties(height=charts.HEIGHT))
 
 
 def body() -> None:
-    """The page."""
     plan = data.plan_of(view)
     if plan is None or view.run is None:
         ui.gap("Plan", "this run was started without a plan")
         return
     found = accounts.money(view)
+    coming = found.forecast if view.run.state in LIVE else None
+    known = (coming.known_usd_at_end if coming else None) or found.spent
     with ui.figures():
-        coming = found.forecast if view.run.state in LIVE else None
-        known = (coming.known_usd_at_end if coming else None) or found.spent
+        p50 = Decimal(plan.usd.p50)
         ui.figure(
-            "Dollars at the end" if coming else "Dollars",
-            ui.at_least(None if (coming.unpriced if coming else found.unpriced) else known, known),
-            delta=f"planned {ui.at_least(None if plan.at_least else Decimal(plan.usd.p50), Decimal(plan.usd.p50))}",
+            "plan_usd",
+            ui.at_least(None if (coming or found).unpriced else known, known),
+            delta=f"planned {ui.at_least(None if plan.at_least else p50, p50)}",
             bad=(not plan.at_least and float(known) > plan.usd.p50 * OFF) or None,
-            help=f"Plan {plan.id}, band {ui.usd(plan.usd.p10)} to {ui.usd(plan.usd.p90)}, "
-            f"prices of {plan.prices.oldest}. Actual: spent, or its forecast while the run is live.",
+            label="Dollars at the end" if coming else "Dollars",
+            plan=plan.id,
+            low=ui.usd(plan.usd.p10),
+            high=ui.usd(plan.usd.p90),
+            prices=f"{plan.prices.oldest}",
         )
         took = found.forecast.hours.p50 if found.forecast and found.forecast.hours else None
-        ui.figure(
-            "Hours at the end",
-            formats.hours(took),
-            delta=f"planned {formats.hours(plan.hours.p50)}",
-            bad=(took is not None and took > plan.hours.p50 * OFF) or None,
-            help="During which a machine was or will be paid. "
-            f"Band of the plan: {formats.hours(plan.hours.p10)} to {formats.hours(plan.hours.p90)}.",
-        )
+        late = (took is not None and took > plan.hours.p50 * OFF) or None
+        low, middle, high = map(formats.hours, plan.hours.percentiles)
+        ui.figure("plan_hours", formats.hours(took), delta=f"planned {middle}", bad=late, low=low, high=high)
     for stage in plan.stages:
         stage_part(plan, stage, view.run.run_id)
 

@@ -8,10 +8,11 @@ import polars as pl
 import streamlit as st
 
 from app import accounts, data, ui
+from app.view import View
 from clusterctl.ui import formats
 from planners.costs.tables import Purpose
 
-view: data.View = st.session_state["view"]
+view: View = st.session_state["view"]
 OLD_DAYS = 90
 """List prices of GPU machines changed several times in most years; a quarter is worth a refresh."""
 
@@ -20,27 +21,17 @@ def prices() -> None:
     """Age of the price book by cloud, and what runs without a price."""
     st.subheader("Prices", anchor=False)
     rows = data.price_ages(view.now.date())
-    ui.table(
-        rows,
-        cloud="cloud",
-        kind="kind",
-        prices="prices",
-        newest="newest",
-        oldest="oldest",
-        age_days=("age, days", "of the newest price"),
-    )
-    old = rows.filter(pl.col("age_days") > OLD_DAYS)
+    ui.table("prices", rows)
+    old = rows.filter(pl.col("age_days") > OLD_DAYS).select("cloud", "kind")
     if old.height:
-        names = ", ".join(
-            f"{cloud} {kind.replace('_', ' ')}" for cloud, kind in old.select("cloud", "kind").iter_rows()
-        )
+        names = ", ".join(f"{cloud} {kind.replace('_', ' ')}" for cloud, kind in old.iter_rows())
         st.markdown(f":orange[:material/warning:] Older than {OLD_DAYS} days: {ui.md(names)}.")
         st.code("clusterctl prices refresh", language="sh")
     unpriced = accounts.money(view).unpriced
     if unpriced:
         ui.gap(f"{formats.count(len(unpriced), 'resource')} without a price", ", ".join(unpriced[:10]))
     else:
-        st.markdown(":green[:material/check_circle:] Everything that was paid has a known price.")
+        ui.fine("Everything that was paid has a known price.")
 
 
 def telemetry() -> None:
@@ -50,29 +41,23 @@ def telemetry() -> None:
     ui.problems(account.problems)
     whole, lost = accounts.gpu_hours(account.parts), accounts.gpu_hours(account.parts, Purpose.UNMEASURED)
     with ui.figures():
+        share = lost / whole if whole else None
         ui.figure(
-            "GPU time measured",
-            formats.percent(1 - lost / whole if whole else None),
-            bad=bool(whole and lost / whole > 0.01) or None,
+            "measured",
+            formats.percent(None if share is None else 1 - share),
             delta=f"{lost:,.1f} of {whole:,.0f} GPU-hours missing",
-            help="Measured / paid GPU-hours of the window.",
+            bad=bool(share and share > 0.01) or None,
         )
-        for table, name in (("gpu", "GPUs"), ("host", "hosts"), ("sandbox", "sandboxes")):
+        for table, what in (("gpu", "GPUs"), ("host", "hosts"), ("sandbox", "sandboxes")):
             last = data.last_seen(view, table)
-            ui.figure(
-                f"Newest row of {name}",
-                ui.age(last, view.now) if last else "none in the window",
-                help=f"End of the newest interval in table {table}.",
-            )
-    notes = data.standing(view, "notes").filter(
-        pl.col("kind").is_in(["gap", "error", "restart", "lost"]) & (pl.col("at") > view.start)
-        | (pl.col("kind") == "absent")
-    )
+            ui.figure("newest_row", ui.age(last, view.now) if last else "none in the window", what=what, table=table)
+    notes, kind = data.standing(view, "notes"), pl.col("kind")
+    in_window = kind.is_in(["gap", "error", "restart", "lost"]) & (pl.col("at") > view.start)
+    notes = notes.filter(in_window | (kind == "absent"))
     if notes.is_empty():
-        st.markdown(":green[:material/check_circle:] No agent reports a gap or an absent value.")
-        return
-    shown = notes.sort("at", descending=True).head(500)
-    ui.table(shown, at="since", node="node", kind="kind", subject="what", text="why")
+        ui.fine("No agent reports a gap or an absent value.")
+    else:
+        ui.table("gaps", notes.sort("at", descending=True).head(500))
 
 
 def calibration() -> None:
@@ -80,52 +65,27 @@ def calibration() -> None:
     st.subheader("Calibration", anchor=False)
     identity, rows = data.calibration_scores()
     st.caption(f"Calibration {ui.md(identity)}, of published runs; each plan names the one that it used")
-    ui.table(
-        rows.with_columns(pl.col("band_pct").round(0)),
-        kind="kind of work",
-        cases="published cases",
-        band_pct=("narrowest band, ± %", "Half of the narrowest 80 % band of a plan of this kind"),
-    )
+    ui.table("calibration", rows)
 
 
 def own_runs() -> None:
     """What own runs taught: actual over planned, by phase and place; the next plans use it."""
-    rows = data.factors(view.data)
-    if not rows:
+    names = ("phase", "work", "model", "gpu", "engine", "factor", "spread", "runs")
+    rows = [
+        (
+            *(row.phase, row.work, row.model_class, row.gpu, row.engine),
+            *(math.exp(row.log_factor), 100 * (math.exp(row.log_sd) - 1), len(row.ratios)),
+        )
+        for row in data.factors(view.data)
+    ]
+    if rows:
+        st.caption("Factors of your own runs: seconds of a phase over what is planned without them")
+        ui.table("factors", pl.DataFrame(rows, schema=names, orient="row"))
+    else:
         st.caption("No factors of your own runs are in use; `clusterctl calibrate` makes them from ended runs")
-        return
-    table = pl.DataFrame(
-        [
-            {
-                "phase": row.phase,
-                "work": row.work,
-                "model": row.model_class,
-                "gpu": row.gpu,
-                "engine": row.engine,
-                "factor": round(math.exp(row.log_factor), 2),
-                "spread": round(100 * (math.exp(row.log_sd) - 1)),
-                "runs": len(row.ratios),
-            }
-            for row in rows
-        ]
-    )
-    st.caption("Factors of your own runs: seconds of a phase over what is planned without them")
-    spread = ("± %", "One standard deviation of the next run")
-    ui.table(
-        table,
-        phase="phase",
-        work="kind of work",
-        model="model",
-        gpu="GPU",
-        engine="engine",
-        factor="actual / planned",
-        spread=spread,
-        runs="runs",
-    )
 
 
 def body() -> None:
-    """The page."""
     for part in (telemetry, prices, calibration, own_runs):
         ui.guarded(part)
 

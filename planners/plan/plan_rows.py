@@ -18,6 +18,11 @@ class Band(Value):
     p50: float
     p90: float
 
+    @property
+    def percentiles(self) -> tuple[float, float, float]:
+        """All three, rising."""
+        return self.p10, self.p50, self.p90
+
 
 class OwnRuns(Value):
     """Where a run of this plan will count for later plans, and what earlier runs changed in this one."""

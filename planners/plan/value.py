@@ -53,6 +53,16 @@ class Pool(Value):
     hours: float
     usd: float | None
 
+    @property
+    def gpus(self) -> int:
+        """GPUs of all nodes."""
+        return self.nodes * self.gpus_per_node
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPU-hours while the pool is held."""
+        return self.gpus * self.hours
+
 
 class Phase(Value):
     """One phase of a unit of work (an RL step, an optimizer step, the whole pass over the tasks)."""

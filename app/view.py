@@ -1,0 +1,76 @@
+"""What is looked at: which data, which run, which window of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from clusterctl.ledger.rows import LIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clusterctl.ledger.rows import Run
+
+Data = Literal["live", "simulated"]
+FRESH_SECONDS = 5.0
+"""Live data may be this old on a page."""
+BUCKETS = {False: 150, True: 50}
+"""Most buckets of a time axis, by whether the view is large: a day of 1,250 machines in 50 is read in half a second."""
+STEPS = (10, 60, 600, 1800, 3600, 21_600, 86_400)
+WINDOWS: dict[str, timedelta | None] = {
+    "1h": timedelta(hours=1),
+    "6h": timedelta(hours=6),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "all": None,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What is looked at.  `run` None = all runs; nothing is read before `start` or after `end`."""
+
+    data: Data
+    run: Run | None
+    start: datetime
+    end: datetime
+    now: datetime
+    large: bool = False
+    """Whether so many machines are looked at that time is divided more coarsely."""
+
+    @property
+    def run_id(self) -> str | None:
+        """Id of the run, None = all."""
+        return None if self.run is None else self.run.run_id
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the data is invented."""
+        return self.data == "simulated"
+
+    @property
+    def live(self) -> bool:
+        """Whether new data may come."""
+        return self.data == "live" and (self.run is None or self.run.state in LIVE)
+
+    @property
+    def step_seconds(self) -> int:
+        """Width of a bucket of a time axis."""
+        wanted = (self.end - self.start).total_seconds() / BUCKETS[self.large]
+        return next((step for step in STEPS if step >= wanted), STEPS[-1])
+
+    @property
+    def key(self) -> tuple[str, str | None, datetime, datetime]:
+        """What a cache goes by: live moments in steps of FRESH_SECONDS."""
+        return self.data, self.run_id, _tick(self.start), _tick(self.end)
+
+
+BY_KEY: dict[str | type, Callable[[Any], Any]] = {View: lambda view: view.key}
+"""How Streamlit's caches tell views apart."""
+
+
+def _tick(moment: datetime) -> datetime:
+    seconds = moment.timestamp() // FRESH_SECONDS * FRESH_SECONDS
+    return datetime.fromtimestamp(seconds, tz=UTC)
