@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import polars as pl
 import streamlit as st
 
-from app import data
+from app import data, measurements
 from app.view import BY_KEY
 from clusterctl.costs import queries
 from clusterctl.costs.queries import Account
@@ -39,7 +39,7 @@ def account(view: View) -> Account:
     if not view.large:
         return queries.account(ledger, store, run=view.run_id, since=view.start, until=view.end)
     charges = within(data.charges(view), view.start, view.end)
-    if charges.filter(pl.col("kind") == MACHINE)["gpus"].has_nulls() or data.splits_gpus(view):
+    if charges.filter(pl.col("kind") == MACHINE)["gpus"].has_nulls() or measurements.splits_gpus(view):
         return queries.account(ledger, store, run=view.run_id, since=view.start, until=view.end)
     return Account(parts=allocate(charges, _use_by_node(view)), problems=store.problems())
 
@@ -48,7 +48,7 @@ def _use_by_node(view: View) -> pl.DataFrame:
     """GPU_USAGE with the GPUs of a node added up, each bucket at its middle: hundreds of times fewer rows."""
     half = pl.duration(seconds=view.step_seconds // 2)
     of_row = pl.duration(milliseconds=(pl.col("seconds") * 500).cast(pl.Int64))
-    rows = data.gpu_seconds(view)
+    rows = measurements.gpu_seconds(view)
     return (
         rows.with_columns(gpu=pl.lit("all"), at=pl.col("at") - half + of_row).select(GPU_USAGE.names()).cast(GPU_USAGE)
     )
@@ -61,7 +61,7 @@ def gpu_use(view: View) -> pl.DataFrame:
     For pictures: dollars here are floats, and a bucket's seconds are all paid at the price of its end.
     """
     charges = _gpu_charges(view)
-    measured = data.gpu_seconds(view)
+    measured = measurements.gpu_seconds(view)
     if view.run_id is not None:
         measured = measured.filter(pl.col("run").is_null() | (pl.col("run") == view.run_id))
     prices = charges.sort("from_at").select("node", "from_at", "payer", "pays_as", "price")

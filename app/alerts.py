@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import polars as pl
 
-from app import accounts, data, ui
+from app import accounts, data, measurements, ui
 from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.alerts import alert_text
 from clusterctl.ui import formats
@@ -69,11 +69,11 @@ def _leftovers(view: View) -> Iterator[PageAlert]:
 
 
 def _hardware(view: View) -> Iterator[PageAlert]:
-    notes = data.standing(view, "notes").filter(pl.col("at") > view.start, pl.col("kind").is_in(list(WORDS)))
+    notes = measurements.standing(view, "notes").filter(pl.col("at") > view.start, pl.col("kind").is_in(list(WORDS)))
     by = notes.group_by("kind", maintain_order=True).agg(pl.len(), pl.col("node", "text").last())
     for kind, count, node, text in by.iter_rows():
         yield PageAlert("warn", f"{count} {WORDS[kind][count > 1]}, the last on {node}: {text}", "gpus")
     if view.live and view.run is not None and view.run.state in LIVE:
-        last = data.last_seen(view, "gpu")
-        if last is not None and view.now - last > data.RECENT:
+        last = measurements.last_seen(view, "gpu")
+        if last is not None and view.now - last > measurements.RECENT:
             yield PageAlert("warn", f"No telemetry of its GPUs since {ui.age(last, view.now)}", "quality")

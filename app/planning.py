@@ -1,21 +1,24 @@
-"""Questions to the planner, remembered."""
+"""Questions to the planner and to what it knows, remembered."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import streamlit as st
 
-from clusterctl.catalog.lookup import load_gpus
+from clusterctl.catalog.lookup import load_calibration, load_gpus
 from clusterctl.catalog.price_book import load_book
 from clusterctl.paths import bundle_root
 from clusterctl.plan_service import Planner, Source, open_source
 from clusterctl.specfile.yaml_file import parse_yaml
+from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from planners.plan.value import Plan
 
@@ -49,6 +52,30 @@ def gpus() -> list[str]:
 def regions() -> list[str]:
     """Regions in which a GPU has a price."""
     return sorted(load_book().offers(kind="gpu")["region"].unique())
+
+
+@st.cache_resource(ttl=600, show_spinner=False)
+def price_ages(today: date) -> pl.DataFrame:
+    """cloud, kind, prices, newest, oldest, age_days (of the newest): what the price book in use holds."""
+    rows = load_book().prices().group_by("cloud", kind="capacity_type")
+    found = rows.agg(prices=pl.len(), newest=pl.col("as_of").max(), oldest=pl.col("as_of").min())
+    return found.with_columns(age_days=(pl.lit(today) - pl.col("newest")).dt.total_days()).sort("cloud", "kind")
+
+
+@st.cache_resource(show_spinner=False)
+def calibration_scores() -> tuple[str, pl.DataFrame]:
+    """(id of the calibration, kind of work, its published cases, half of the narrowest 80% band in percent)."""
+    found = load_calibration()
+    rows = [
+        (
+            kind,
+            sum(case.kind == kind for case in found.cases),
+            100 * (math.exp(max(score * SCATTER_LOG_SD, NARROWEST_LOG)) - 1),
+        )
+        for kind, score in found.scores.items()
+        if kind != "other"
+    ]
+    return found.identity, pl.DataFrame(rows, schema=["kind", "cases", "band_pct"], orient="row")
 
 
 def _specs() -> Path:

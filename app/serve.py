@@ -25,14 +25,14 @@ def warm() -> None:
     import altair as alt
     import polars as pl
 
-    from app import accounts, data
+    from app import accounts, data, measurements
 
     alt.Chart(pl.DataFrame({"x": [1.0]})).mark_bar().encode(x="x:Q").to_dict()  # the first picture loads the schema
     with contextlib.suppress(ClusterctlError):  # the page says it
         view = data.view("live", data.ALL_RUNS, "24h")
         accounts.account(view), accounts.gpu_use(view)
         for table in ("gpu", "host", "sandbox"):
-            data.last_seen(view, table)
+            measurements.last_seen(view, table)
         for run in data.live_runs("live"):
             data.reported("live", run.run_id)
 

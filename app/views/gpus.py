@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, ui
+from app import accounts, charts, measurements, ui
 from app.view import View
 
 view: View = st.session_state["view"]
@@ -33,14 +33,14 @@ WORK_HELP = (
 def heat(metric: str) -> None:
     """GPU x time; nodes instead of GPUs where there are too many."""
     column, title, domain = METRICS[metric]
-    many = data.gpu_count(view) > MOST_ROWS
+    many = measurements.gpu_count(view) > MOST_ROWS
     keys = ("node",) if many else ("node", "gpu")
     shared = many and column == "gpu_util_pct"
-    frame = data.gpu_seconds(view) if shared else data.telemetry(view, "gpu", *keys, column, "seconds")
+    frame = measurements.gpu_seconds(view) if shared else measurements.window(view, "gpu", *keys, column, "seconds")
     if frame.is_empty():
         ui.gap("GPUs", "no telemetry of GPUs in this window")
         return
-    missing = data.absent(view, column)
+    missing = measurements.absent(view, column)
     name = pl.col("node") if many else pl.concat_str("node", pl.lit(":"), "gpu")
     frame = frame.with_columns(row=name).drop_nulls(column)
     if frame.is_empty():
@@ -49,7 +49,7 @@ def heat(metric: str) -> None:
     if shared:
         mean = (pl.col(column).cast(pl.Float64) * pl.col("seconds")).sum() / pl.col("seconds").sum()
         frame = frame.group_by("at", "row").agg(mean.alias(column))
-    rows = sorted(frame["row"].unique().to_list(), key=data.natural)
+    rows = sorted(frame["row"].unique().to_list(), key=measurements.natural)
     if len(rows) > MOST_ROWS:
         worst = worst_nodes().head(MOST_ROWS)["node"].to_list()
         st.caption(f"The {len(worst)} of {len(rows):,} nodes whose idling cost most")
@@ -89,7 +89,7 @@ def idle() -> None:
 
 def work() -> None:
     """Whether GPUs that are busy compute: by run and role, how much their parts do."""
-    rows = data.telemetry(view, "gpu", "run", "role", "reason", "seconds", *WORK)
+    rows = measurements.window(view, "gpu", "run", "role", "reason", "seconds", *WORK)
     busy = rows.filter(pl.col("reason").is_null(), pl.col("run").is_not_null())
     if busy.is_empty():
         return
@@ -98,15 +98,15 @@ def work() -> None:
     by = busy.group_by("run", "role").agg(hours=seconds.sum() / 3600, **means)
     st.caption("What busy GPUs do", help=WORK_HELP)
     ui.table("busy_gpus", by.sort("hours", descending=True).fill_nan(None))
-    missing = data.absent(view, "tensor_active_pct")
+    missing = measurements.absent(view, "tensor_active_pct")
     if missing:
         ui.gap("tensor cores, %", missing)
 
 
 def broken() -> None:
     """Errors, losses and gaps of the window, each with its words."""
-    notes = data.standing(view, "notes").filter((pl.col("at") > view.start) | (pl.col("kind") == "absent"))
-    mine = data.gpu_seconds(view)["node"].unique()
+    notes = measurements.standing(view, "notes").filter((pl.col("at") > view.start) | (pl.col("kind") == "absent"))
+    mine = measurements.gpu_seconds(view)["node"].unique()
     notes = notes.filter(pl.col("node").is_in(mine.implode())).sort("at", descending=True).head(500)
     st.caption("What broke, and what is missing and why")
     if notes.is_empty():

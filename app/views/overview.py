@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app import accounts, alerts, charts, data, ui
+from app import accounts, alerts, charts, data, measurements, ui
 from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
@@ -155,7 +155,7 @@ def body() -> None:
     ui.problems(account.problems)
     steps = data.steps(view.data, view.run_id) if view.run_id else ()
     ages = {
-        "GPU telemetry": ui.age(data.last_seen(view, "gpu"), view.now),
+        "GPU telemetry": ui.age(measurements.last_seen(view, "gpu"), view.now),
         "last step": ui.age(steps[-1].at if steps else None, view.now),
         "prices": found.prices,
         "page": "refreshes every 10 s" if view.live else "final",

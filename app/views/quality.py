@@ -7,7 +7,7 @@ import math
 import polars as pl
 import streamlit as st
 
-from app import accounts, data, ui
+from app import accounts, data, measurements, planning, ui
 from app.view import View
 from clusterctl.ui import formats
 from planners.costs.tables import Purpose
@@ -20,7 +20,7 @@ OLD_DAYS = 90
 def prices() -> None:
     """Age of the price book by cloud, and what runs without a price."""
     st.subheader("Prices", anchor=False)
-    rows = data.price_ages(view.now.date())
+    rows = planning.price_ages(view.now.date())
     ui.table("prices", rows)
     old = rows.filter(pl.col("age_days") > OLD_DAYS).select("cloud", "kind")
     if old.height:
@@ -34,7 +34,7 @@ def prices() -> None:
         ui.fine("Everything that was paid has a known price.")
 
 
-def telemetry() -> None:
+def measured() -> None:
     """How much of the paid GPU time was measured, and what the agents say is missing."""
     st.subheader("Telemetry", anchor=False)
     account = accounts.account(view)
@@ -49,9 +49,9 @@ def telemetry() -> None:
             bad=bool(share and share > 0.01) or None,
         )
         for table, what in (("gpu", "GPUs"), ("host", "hosts"), ("sandbox", "sandboxes")):
-            last = data.last_seen(view, table)
+            last = measurements.last_seen(view, table)
             ui.figure("newest_row", ui.age(last, view.now) if last else "none in the window", what=what, table=table)
-    notes, kind = data.standing(view, "notes"), pl.col("kind")
+    notes, kind = measurements.standing(view, "notes"), pl.col("kind")
     in_window = kind.is_in(["gap", "error", "restart", "lost"]) & (pl.col("at") > view.start)
     notes = notes.filter(in_window | (kind == "absent"))
     if notes.is_empty():
@@ -63,7 +63,7 @@ def telemetry() -> None:
 def calibration() -> None:
     """How sure plans can be, by kind of work."""
     st.subheader("Calibration", anchor=False)
-    identity, rows = data.calibration_scores()
+    identity, rows = planning.calibration_scores()
     st.caption(f"Calibration {ui.md(identity)}, of published runs; each plan names the one that it used")
     ui.table("calibration", rows)
 
@@ -86,7 +86,7 @@ def own_runs() -> None:
 
 
 def body() -> None:
-    for part in (telemetry, prices, calibration, own_runs):
+    for part in (measured, prices, calibration, own_runs):
         ui.guarded(part)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, ui
+from app import accounts, charts, data, measurements, ui
 from app.view import View
 from clusterctl.ui import formats
 from planners.costs.tables import Purpose
@@ -43,7 +43,7 @@ def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
         ui.figure("running", running, delta=f"{last['queued']:,} queued", bad=bool(last["queued"]) or None)
         ui.figure("programs", f"{done:,}", delta=f"{done / seconds:,.1f} per second")
         for name, text in (("start", "Start"), ("request", "Whole request")):
-            p50, p95 = data.mean(frame, f"{name}_p50_ms"), data.highest(frame, f"{name}_p95_ms")
+            p50, p95 = data.mean(frame, f"{name}_p50_ms"), measurements.highest(frame, f"{name}_p95_ms")
             worst = f"worst P95 {formats.duration(p95 and p95 / 1000)}"
             ui.figure("sandbox_seconds", formats.duration(p50 and p50 / 1000), delta=worst, what=text)
         share, errors = failed / done if done else None, f"{failed:,} errors of the sandbox"
@@ -77,10 +77,10 @@ def servers(rows: pl.DataFrame) -> None:
 
 
 def body() -> None:
-    rows = data.telemetry(view, "sandbox")
+    rows = measurements.window(view, "sandbox")
     if rows.is_empty():
         nodes = [r.address or "" for r in data.resources(view.data, view.run_id) if r.role == "sandbox"]
-        ui.gap("Sandboxes", data.absent(view, "sandbox", nodes) or "no sandbox server reported in this window")
+        ui.gap("Sandboxes", measurements.absent(view, "sandbox", nodes) or "no sandbox server reported in this window")
         return
     frame = fleet(rows)
     figures(frame, accounts.gpu_use(view))

@@ -139,7 +139,7 @@ def page_seconds(page: str, window: str) -> dict[str, Any]:
     from streamlit import config
     from streamlit.testing.v1 import AppTest
 
-    from app import data, serve
+    from app import data, serve, view
 
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     config.set_option("server.address", "127.0.0.1")
@@ -161,13 +161,13 @@ def page_seconds(page: str, window: str) -> dict[str, Any]:
         assert len(app.main) > 1, "an empty page"
         return took
 
-    time.sleep(data.FRESH_SECONDS)
+    time.sleep(view.FRESH_SECONDS)
     moment[0] += timedelta(seconds=10)
     found: dict[str, Any] = {"view": PAGES[page], "start": start, "first": asked(), "refresh": [], "again": []}
     for name in ("refresh", "again"):
         for _ in range(TURNS):
             if name == "refresh":
-                time.sleep(data.FRESH_SECONDS)
+                time.sleep(view.FRESH_SECONDS)
                 moment[0] += timedelta(seconds=10)
             found[name].append(asked())
     return found
