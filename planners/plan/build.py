@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,7 @@ from planners.plan.value import Line, Plan, StagePlan
 from planners.search.evaluate import estimate_stage
 from planners.search.relax import nearest
 from planners.search.search import explore
-from planners.search.selection import NoFleetError, choose
+from planners.search.selection import NoFleetError, choose, elsewhere, shortlist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from planners.physics.calibration import Calibration
     from planners.plan.cost_lines import EstimateLine
     from planners.plan.options import StageOptions
+    from planners.plan.value import Alternative
     from planners.search.search import SearchResult
     from planners.spec.run import RunSpec
 
@@ -57,13 +59,23 @@ def build_plan(spec: RunSpec, inputs: PlanInputs, *, now: datetime, pick: int | 
     year = float(now.year)
     prices = Prices(extras=ExtraPrices(inputs.extras), tokens=TokenPrices(inputs.token_prices))
     searched = explore(spec, inputs, year=year)
-    result, options = closer_look(spec, searched, prices, inputs.calibration.constants, year=year)
+    look = partial(closer_look, searched, prices=prices, constants=inputs.calibration.constants, year=year)
+    result, options = look(shortlist(spec, searched))
     try:
         selection = choose(spec, result, pick=pick, margin=1.0)
     except NoFleetError as error:
         raise NoFleetError(str(error), error.nearest or nearest(spec, inputs, result, year=year)) from None
     stages = [_chosen(stage.take(selection.rows), inputs.calibration) for stage in options]
-    return with_id(_plan(spec, inputs, result, stages, labels=selection.labels, now=now))
+    plan = _plan(spec, inputs, result, stages, labels=selection.labels, now=now)
+    _, others = look(elsewhere(spec, searched, result.runs.take(selection.rows)))
+    return with_id(plan.model_copy(update={"elsewhere": _elsewhere(plan, stages, others)}))
+
+
+def _elsewhere(plan: Plan, stages: Sequence[ChosenStage], others: Sequence[StageOptions]) -> tuple[Alternative, ...]:
+    """The same machines elsewhere: as sure as the choice, since the layout is the same."""
+    count = len(others[0].hours) if others else 0
+    halves = [np.full(count, stage.width.log_half[0]) for stage in stages]
+    return alternatives_of(others, halves, [""] * count, first=len(plan.alternatives) + 1)
 
 
 def _chosen(options: StageOptions, calibration: Calibration) -> ChosenStage:
@@ -91,7 +103,8 @@ def _plan(
     hours = added([plan.hours for plan in plans])
     usd = added([plan.usd for plan in plans if plan.usd is not None])
     at_least = any(stage.at_least for stage in stages)
-    pools = pools_of(stages)
+    options = [stage.options for stage in stages]
+    pools = pools_of(options)
     age = price_age(costs, book=inputs.book, today=now.date())
     economics = unit_costs([(stage.work, stage.known_usd, stage.at_least) for stage in stages], spec.economics)
     learned = any(phase.own and phase.own.runs for plan in plans for phase in plan.phases)
@@ -112,7 +125,7 @@ def _plan(
         stages=plans,
         pools=pools,
         lines=lines,
-        alternatives=alternatives_of(stages, labels),
+        alternatives=alternatives_of(options, [stage.width.log_half for stage in stages], labels),
         frontier_chosen=1,
         rejections=rejections_of(result.rejections.rejected),
         candidates=result.combinations,

@@ -15,19 +15,20 @@ from planners.plan.value import Alternative, Pool
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planners.physics.columns import Array
     from planners.plan.cost_lines import EstimateLine
-    from planners.plan.options import ChosenStage
+    from planners.plan.options import ChosenStage, StageOptions
     from planners.search.fleets import NodeGroup, StageFleet
 
 
-def pools_of(stages: Sequence[ChosenStage], row: int = 0) -> tuple[Pool, ...]:
+def pools_of(stages: Sequence[StageOptions], row: int = 0) -> tuple[Pool, ...]:
     """GPU and sandbox pools of every stage; split schedules have a trainer and a rollout pool on the same machines.
 
-    row: of the stages' options; the first is the choice.
+    row: of the options; the first is the choice.
     """
     pools = []
     for stage in stages:
-        name, hours = stage.work.stage, float(stage.options.hours[row])
+        name, hours = stage.shortlist.work.stage, float(stage.hours[row])
         for role, machines, nodes in _roles(stage, row):
             known = machines.usd_per_hour
             slots = machines.slots_per_node * nodes if role == "sandbox" else None
@@ -54,11 +55,11 @@ def pools_of(stages: Sequence[ChosenStage], row: int = 0) -> tuple[Pool, ...]:
     return tuple(pools)
 
 
-def _roles(stage: ChosenStage, row: int) -> list[tuple[str, NodeGroup, int]]:
+def _roles(stage: StageOptions, row: int) -> list[tuple[str, NodeGroup, int]]:
     rows: list[tuple[str, NodeGroup, int]] = []
-    gpus, sandbox = stage.options.fleets[row].gpus, stage.options.fleets[row].sandbox
+    gpus, sandbox = stage.fleets[row].gpus, stage.fleets[row].sandbox
     if gpus is not None:
-        layouts, work = stage.options.shortlist.layouts, stage.work
+        layouts, work = stage.shortlist.layouts, stage.shortlist.work
         rollout = round(float(layouts.rollout_gpus[row]) / max(gpus.gpus_per_node, 1))
         if work.training is None:
             rows.append(("rollout", gpus, gpus.nodes))
@@ -73,21 +74,28 @@ def _roles(stage: ChosenStage, row: int) -> list[tuple[str, NodeGroup, int]]:
     return rows
 
 
-def alternatives_of(stages: Sequence[ChosenStage], labels: Sequence[str]) -> tuple[Alternative, ...]:
-    """Every named fleet with its own band and bill; number 1 is the choice."""
-    return tuple(_alternative(stages, number, label) for number, label in enumerate(labels))
+def alternatives_of(
+    stages: Sequence[StageOptions], log_halves: Sequence[Array], labels: Sequence[str], *, first: int = 1
+) -> tuple[Alternative, ...]:
+    """Every fleet with its own band and bill, numbered from `first` on.  log_halves: of each stage, on each fleet."""
+    halves = np.transpose(log_halves).tolist()
+    return tuple(
+        _alternative(stages, row, log_half, label, first + row)
+        for row, (log_half, label) in enumerate(zip(halves, labels, strict=True))
+    )
 
 
-def _alternative(stages: Sequence[ChosenStage], row: int, label: str) -> Alternative:
-    fleets = [stage.options.fleets[row] for stage in stages]
-    bills = [stage.options.bills[row] for stage in stages]
-    log_half = [float(stage.width.log_half[row]) for stage in stages]
+def _alternative(
+    stages: Sequence[StageOptions], row: int, log_half: Sequence[float], label: str, number: int
+) -> Alternative:
+    fleets = [stage.fleets[row] for stage in stages]
+    bills = [stage.bills[row] for stage in stages]
     biggest = max(fleets, key=lambda fleet: fleet.num_gpus)
     sandboxes = [fleet.sandbox for fleet in fleets if fleet.sandbox is not None]
     sandbox = max(sandboxes, key=lambda machines: machines.nodes, default=None)
     shown = [machines for machines in (biggest.gpus, sandbox) if machines is not None]
     return Alternative(
-        number=row + 1,
+        number=number,
         label=label,
         fleet=" + ".join(f"{machines.nodes} × {machines.instance_type}" for machines in shown),
         cloud=biggest.cloud,
@@ -96,10 +104,10 @@ def _alternative(stages: Sequence[ChosenStage], row: int, label: str) -> Alterna
         gpu=(biggest.gpus.gpu or "") if biggest.gpus else "",
         gpus=biggest.num_gpus,
         sandbox_nodes=sandbox.nodes if sandbox else 0,
-        hours=added([band(float(s.options.hours[row]), half) for s, half in zip(stages, log_half, strict=True)]),
+        hours=added([band(float(s.hours[row]), half) for s, half in zip(stages, log_half, strict=True)]),
         usd=added([usd_band(bill, fleet, half) for bill, fleet, half in zip(bills, fleets, log_half, strict=True)]),
         at_least=any(unpriced_lines(bill) for bill in bills),
-        interruptions=sum(float(stage.options.interruptions[row]) for stage in stages),
+        interruptions=sum(float(stage.interruptions[row]) for stage in stages),
         pools=pools_of(stages, row),
     )
 

@@ -16,7 +16,6 @@ from planners.plan.cost_lines import stage_lines, total_usd, unpriced_lines
 from planners.search.combine import Runs
 from planners.search.evaluate import estimate_stage
 from planners.search.fleets import stage_on
-from planners.search.selection import shortlist_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from planners.search.evaluate import Shortlist, StageEstimate
     from planners.search.fleets import StageFleet
     from planners.search.search import SearchResult
-    from planners.spec.run import RunSpec
     from planners.workload.stage_work import StageWork
 
 
@@ -103,15 +101,13 @@ class ChosenStage:
 
 
 def closer_look(
-    spec: RunSpec, found: SearchResult, prices: Prices, constants: Constants, *, year: float
+    found: SearchResult, runs: Runs, prices: Prices, constants: Constants, *, year: float
 ) -> tuple[SearchResult, list[StageOptions]]:
-    """`found` with only the runs worth a closer look, each with exact hours, risk and dollars of the whole bill; and
-    every stage on them."""
-    if not len(found.runs.offer):
+    """`found` with only these runs, each with exact hours, risk and dollars of the whole bill; every stage on them."""
+    found = dataclasses.replace(found, runs=runs)
+    if not len(runs.offer):
         return found, []
-    rows = shortlist_rows(spec, found)
-    options = [_options(found, rows, stage, prices, constants, year=year) for stage in range(len(found.stages))]
-    runs = found.runs.take(rows)
+    options = [_options(found, stage, prices, constants, year=year) for stage in range(len(found.stages))]
     bills = zip(*(stage.bills for stage in options), strict=True)
     whole = [[line for bill in of_run for line in bill] for of_run in bills]
     exact = Runs(
@@ -125,10 +121,8 @@ def closer_look(
     return dataclasses.replace(found, runs=exact), options
 
 
-def _options(
-    found: SearchResult, rows: NDArray[np.int64], stage: int, prices: Prices, constants: Constants, *, year: float
-) -> StageOptions:
-    fleets, shortlist = stage_on(found, rows, stage, year=year)
+def _options(found: SearchResult, stage: int, prices: Prices, constants: Constants, *, year: float) -> StageOptions:
+    fleets, shortlist = stage_on(found, np.arange(len(found.runs.offer)), stage, year=year)
     result = estimate_stage(shortlist, constants)
     hours = np.asarray(result.hours)
     bills = [stage_lines(shortlist.work, fleet, float(h), prices) for fleet, h in zip(fleets, hours, strict=True)]

@@ -203,6 +203,9 @@ class Plan(Value):
     alternatives: tuple[Alternative, ...]
     frontier_chosen: int
     """Number of the alternative that is this plan; the choice is one of `alternatives`."""
+    elsewhere: tuple[Alternative, ...] = Field(default=(), exclude_if=lambda found: not found)
+    """The machines of the plan in other regions and of other capacity types: where there is no capacity for the plan,
+    its run may turn to these too.  Numbered after `alternatives`; a page does not show them.  Absent = none."""
     rejections: tuple[Rejection, ...]
     candidates: int
     sensitivity: tuple[Sensitivity, ...]

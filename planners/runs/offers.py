@@ -16,7 +16,7 @@ CHOICE = 1
 
 def pools_on(plan: Plan, number: int) -> Sequence[Pool]:
     """The pools of an alternative of the plan; 0 or an unknown number: the plan's own."""
-    return next((a.pools for a in plan.alternatives if a.number == number and a.pools), plan.pools)
+    return next((a.pools for a in _all(plan) if a.number == number and a.pools), plan.pools)
 
 
 def next_alternative(plan: Plan, *, refused: Collection[int], limit_usd: Decimal | None) -> Alternative | None:
@@ -28,7 +28,7 @@ def next_alternative(plan: Plan, *, refused: Collection[int], limit_usd: Decimal
     agreed_usd = plan.usd.p90 if limit_usd is None else float(limit_usd)
     fitting = [
         alternative
-        for alternative in plan.alternatives
+        for alternative in _all(plan)
         if alternative.number not in refused
         and alternative.pools
         and _kinds(alternative.pools) == _kinds(plan.pools)
@@ -36,6 +36,10 @@ def next_alternative(plan: Plan, *, refused: Collection[int], limit_usd: Decimal
         and alternative.usd.p90 <= agreed_usd
     ]
     return min(fitting, key=lambda alternative: alternative.usd.p50, default=None)
+
+
+def _all(plan: Plan) -> Sequence[Alternative]:
+    return (*plan.alternatives, *plan.elsewhere)
 
 
 def _kinds(pools: Sequence[Pool]) -> set[str]:

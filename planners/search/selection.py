@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.search.combine import LONGEST_HOURS, score
+from planners.search.combine import LONGEST_HOURS, Runs, score
 from planners.search.pareto import pareto_front
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from planners.physics.columns import Array
-    from planners.search.combine import Runs
     from planners.search.search import SearchResult
     from planners.spec.run import RunSpec
 
@@ -29,6 +28,8 @@ APART = 0.06
 
 ROOM = 1.25
 """Runs that the search puts over a limit by up to this factor are looked at too: it errs on the long side."""
+ELSEWHERE = 4
+"""Runs on the machines of the choice elsewhere, of each capacity type."""
 BEST = 12
 SPREAD = 12
 """Runs that are looked at: the objective's best, and points spread over the front."""
@@ -50,18 +51,55 @@ class Selection:
     labels: tuple[str, ...]
 
 
-def shortlist_rows(spec: RunSpec, found: SearchResult) -> NDArray[np.int64]:
-    """Rows of the runs worth a closer look, ascending: the objective's best, the ends and the front of everything and
-    of each cloud, inside the limits with ROOM and, where nothing is, of all runs."""
+def shortlist(spec: RunSpec, found: SearchResult) -> Runs:
+    """The runs worth a closer look, in the order of the search: the objective's best, the ends and the front of
+    everything and of each cloud, inside the limits with ROOM and, where nothing is, of all runs."""
     runs = found.runs
     inside = (runs.hours <= ROOM * (spec.limits.hours or LONGEST_HOURS)) & (
         runs.usd <= ROOM * (spec.limits.usd or np.inf)
     )
     among = np.flatnonzero(inside) if inside.any() else np.arange(len(runs.offer))
+    if not len(among):
+        return runs
     rows = set(among[np.argsort(score(runs.take(among), spec.objective), kind="stable")[:BEST]].tolist())
     for part in (among, *found.by_cloud(among).values(), np.arange(len(runs.offer))):
         rows |= _spread(runs, part)
-    return np.array(sorted(rows), dtype=np.int64)
+    return runs.take(np.array(sorted(rows), dtype=np.int64))
+
+
+def elsewhere(spec: RunSpec, found: SearchResult, chosen: Runs) -> Runs:
+    """The first of the chosen runs on the same kind and number of machines in other regions and of other capacity
+    types, within the limits: the cheapest of each capacity type, without those that are among the chosen.
+
+    The fronts mostly lack them, since machines like those of the choice differ from it in nothing but dollars.
+    """
+    home, runs_on = int(chosen.offer[0]), []
+    kinds = found.offers.select("cloud", "instance_type").rows()
+    for number, stage in enumerate(found.stages):
+        row = int(chosen.rows[0, number])
+        same = np.flatnonzero(stage.rows.candidate == stage.rows.candidate[row])
+        by_offer = dict(zip(stage.rows.offer[same].tolist(), same.tolist(), strict=True))
+        runs_on.append(by_offer if stage.work.needs_gpus else dict.fromkeys(range(len(kinds)), row))
+    like_home = [offer for offer, kind in enumerate(kinds) if home >= 0 and kind == kinds[home]]
+    offers = [offer for offer in like_home if all(offer in by_offer for by_offer in runs_on)]
+    rows = np.array([[by_offer[offer] for by_offer in runs_on] for offer in offers], dtype=np.int64)
+    rows = rows.reshape(len(offers), len(runs_on))
+    parts = [stage.rows.take(rows[:, number]) for number, stage in enumerate(found.stages)]
+    runs = Runs(
+        offer=np.array(offers, dtype=np.int64),
+        rows=rows,
+        usd=np.sum([part.usd for part in parts], axis=0),
+        unpriced=np.sum([part.unpriced for part in parts], axis=0),
+        hours=np.sum([part.hours for part in parts], axis=0),
+        interruptions=np.sum([part.interruptions for part in parts], axis=0),
+    )
+    known = chosen.rows.tolist()
+    new = np.array([run not in known for run in rows.tolist()], dtype=bool)
+    kept = np.flatnonzero(new & _inside(spec, runs, 1.0) & (runs.unpriced == 0))
+    by_usd = kept[np.argsort(runs.usd[kept], kind="stable")]
+    capacity = np.array(found.offers["capacity_type"].to_list(), dtype=str)[runs.offer[by_usd]]
+    cheapest = [row for kind in np.unique(capacity) for row in by_usd[capacity == kind][:ELSEWHERE].tolist()]
+    return runs.take(np.array(sorted(cheapest, key=by_usd.tolist().index), dtype=np.int64))
 
 
 def _spread(runs: Runs, among: NDArray[np.int64]) -> set[int]:

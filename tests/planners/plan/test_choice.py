@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESI
 
 from planners.plan.build import build_plan
 from planners.plan.value import Plan, Pool
+from planners.runs.offers import next_alternative, pools_on
 from planners.search.selection import NoFleetError
 
 STAGES = [RLCEF, SFT, EVALUATE, ROLLOUT, API_ROLLOUT, SYNTHESIZE]
@@ -238,3 +240,43 @@ def test_a_model_too_large_for_the_fleet_says_so() -> None:
     with pytest.raises(NoFleetError) as error:
         plan(large, fleet={"gpus": ["L40S"], "max_gpus": 8, "quota": {"L40S": 8}})
     assert "any GPU in any region, in any number" in error.value.nearest
+
+
+# ---- where there is no capacity for the choice
+
+
+@pytest.mark.parametrize("stages", [(RLCEF,), (RLCEF, API_ROLLOUT), (SFT, EVALUATE)])
+def test_the_same_machines_elsewhere_are_kept_for_a_run_without_capacity(stages: tuple[dict[str, Any], ...]) -> None:
+    made = plan(*stages, fleet={"targets": ["aws"], "gpus": ["H100"], "capacity": ["on_demand", "capacity_block"]})
+    shown = len(made.alternatives)
+    assert made.elsewhere
+    assert [row.number for row in made.elsewhere] == list(range(shown + 1, shown + 1 + len(made.elsewhere)))
+    machines = [(pool.stage, pool.role, pool.instance_type, pool.nodes) for pool in gpu_pools(made)]
+    places = {(pool.region, pool.capacity_type) for pool in gpu_pools(made)}
+    for row in made.elsewhere:
+        pools = [pool for pool in row.pools if pool.gpu]
+        assert [(pool.stage, pool.role, pool.instance_type, pool.nodes) for pool in pools] == machines
+        assert {(row.region, row.capacity_type)} == {(pool.region, pool.capacity_type) for pool in pools}
+        assert (row.region, row.capacity_type) not in places
+        assert row.pools not in [other.pools for other in made.alternatives]
+        places.add((row.region, row.capacity_type))
+
+
+def test_a_run_turns_to_the_same_machines_elsewhere_within_what_was_agreed() -> None:
+    made = plan(fleet={"targets": ["aws"], "gpus": ["H100"], "capacity": ["on_demand"]})
+    shown = [row.number for row in made.alternatives]
+    (row,) = made.elsewhere
+    assert row.region == "eu-west-1"
+    assert row.usd.p50 > made.usd.p50
+    enough = Decimal(str(row.usd.p90 + 1.0))
+    assert next_alternative(made, refused=shown, limit_usd=enough) == row
+    assert pools_on(made, row.number) == row.pools
+    assert next_alternative(made, refused=[*shown, row.number], limit_usd=enough) is None
+    assert next_alternative(made, refused=shown, limit_usd=Decimal(str(row.usd.p90 - 1.0))) is None
+
+
+@pytest.mark.parametrize("stage", [API_ROLLOUT, SFT])
+def test_no_machines_elsewhere_beyond_the_limits(stage: dict[str, Any]) -> None:
+    free = plan(stage, fleet={"targets": ["aws"], "gpus": ["H100"]})
+    capped = plan(stage, fleet={"targets": ["aws"], "gpus": ["H100"]}, limits={"usd": 1.01 * free.usd.p50})
+    assert capped.elsewhere == ()
