@@ -12,7 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from planners.spec.options import Precision
 
-KINDS = ("rl_step", "rl_run", "pretrain", "sft", "generate", "evaluate", "sandbox")
+OUTSIDE_KINDS = ("evaluate", "sandbox")
+"""Kinds whose seconds come from the sandbox, not from a model."""
+KINDS = ("rl_step", "rl_run", "pretrain", "sft", "generate", *OUTSIDE_KINDS)
 
 
 def _not_boolean(value: object) -> object:
@@ -128,12 +130,18 @@ class Published(Section):
     phases: dict[str, float | None] | None = None
 
 
-class Case(Section):
-    """One published figure."""
+class Entry(Section):
+    """What every answer to an entry of a cases file repeats."""
 
     id: str
     kind: str
     quality: str | None = None
+    published: Published = Published()
+
+
+class Case(Entry):
+    """One published figure."""
+
     family: str | None = None
     year: Year | None = None
     model: str | None = None
@@ -142,7 +150,6 @@ class Case(Section):
     rollout: Rollout = Rollout()
     sandbox: Sandbox | None = None
     steps: Count | None = None
-    published: Published = Published()
     gaps: tuple[str, ...] = ()
 
     @property
@@ -160,38 +167,45 @@ class Case(Section):
         """The schedule of an RL step; colocated where nothing is said."""
         return self.rollout.schedule or "colocated"
 
+    @property
+    def requests_are_counted(self) -> bool:
+        """Does the case say how much is generated?"""
+        return self.rollout.requests is not None or self.rollout.output_tokens_total is not None
 
-class Unreadable(Section):
-    """A case that cannot be read, and why."""
+    @property
+    def sandbox_seconds(self) -> float | None:
+        """Seconds in the sandbox per rollout or instance; None where nothing is said."""
+        sandbox = self.sandbox or Sandbox()
+        if sandbox.seconds_per_rollout_mean is not None or sandbox.seconds_per_call_mean is None:
+            return sandbox.seconds_per_rollout_mean
+        return sandbox.seconds_per_call_mean * (sandbox.calls_per_rollout or 1.0)
 
-    id: str
-    kind: str
-    quality: str | None = None
+
+class Unreadable(Entry):
+    """A case that cannot be read or predicted, and why."""
+
     reason: str
 
 
 def read_case(raw: object, position: int) -> Case | Unreadable:
     """The case at `position` (from 0) of a file, or what is wrong with it."""
-    name = f"case {position + 1}"
     if not isinstance(raw, dict):
-        return Unreadable(id=name, kind="unknown", reason=f"a mapping is needed, not {type(raw).__name__}")
-    fields: dict[str, Any] = {str(key): value for key, value in raw.items()}
-    identity = fields.get("id")
-    name = str(identity) if isinstance(identity, str | int | float) else name
-    kind, quality = fields.get("kind"), fields.get("quality")
-    shown = kind if isinstance(kind, str) else "unknown"
-    quality = quality if isinstance(quality, str) else None
-    for section in ("cluster", "train", "rollout", "published"):
-        if fields.get(section, 0) is None:
-            del fields[section]
-    fields["gaps"] = tuple(str(gap) for gap in gaps) if isinstance(gaps := fields.get("gaps"), list) else ()
+        reason = f"a mapping is needed, not {type(raw).__name__}"
+        return Unreadable(id=f"case {position + 1}", kind="unknown", reason=reason)
+    fields: dict[str, Any] = {str(key): value for key, value in raw.items() if value is not None}
+    identity, kind, quality, gaps = (fields.get(name) for name in ("id", "kind", "quality", "gaps"))
+    entry = {
+        "id": str(identity) if isinstance(identity, str | int | float) else f"case {position + 1}",
+        "kind": kind if isinstance(kind, str) else "unknown",
+        "quality": quality if isinstance(quality, str) else None,
+    }
+    named_gaps = [str(gap) for gap in gaps] if isinstance(gaps, list) else ()
     try:
-        case = Case.model_validate(fields | {"id": name, "kind": shown})
+        case = Case.model_validate(fields | entry | {"gaps": named_gaps})
     except ValidationError as error:
-        return Unreadable(id=name, kind=shown, quality=quality, reason=_first_reason(error))
+        return Unreadable(**entry, reason=_first_reason(error))
     if case.kind not in KINDS:
-        reason = f"kind {shown!r} is not one of {', '.join(KINDS)}"
-        return Unreadable(id=name, kind=shown, quality=quality, reason=reason)
+        return Unreadable(**entry, reason=f"kind {case.kind!r} is not one of {', '.join(KINDS)}")
     return case
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planners.physics.columns import Array, Column
 from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
 from planners.physics.rows import stack
 from planners.physics.step import predict, supervised_seconds
 from planners.units import SECONDS_PER_HOUR
-from planners.validation.work import sandbox_seconds
+from planners.validation.case import OUTSIDE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from planners.physics.columns import Array, Column, Workload
     from planners.validation.case import Case
     from planners.validation.prepare import Prepared
 
@@ -37,9 +37,8 @@ class Quantities:
     """What the physics says about all cases at once; last axis = case."""
 
     step: Array
-    sync: Array
-    train_phase: Array
     phases: dict[str, Array]
+    """Seconds of the phases of a step, by their names in published cases."""
     update: Array
     output_tokens_per_second: Array
     response_tokens: Array
@@ -47,23 +46,18 @@ class Quantities:
     """The constants without the case axis."""
 
 
+@np.errstate(all="ignore")  # supervised cases generate nothing: 0 / 0, which nobody reads
 def quantities(c: Constants, prepared: Sequence[Prepared]) -> Quantities:
     """Evaluates RL steps, supervised updates and generation for every case (constants may be columns (k, 1))."""
     w = stack([p.workload for p in prepared])
-    with np.errstate(all="ignore"):  # supervised cases generate nothing: 0 / 0, which nobody reads
-        return _quantities(c, w, prepared)
-
-
-def _quantities(c: Constants, w: Workload, prepared: Sequence[Prepared]) -> Quantities:
     rl = predict(c, w)
     made = rl.generate
-    requests = np.array([p.case.rollout.requests is not None or _counts(p.case) for p in prepared])
+    counted = np.array([p.case.is_rl or p.case.requests_are_counted for p in prepared])
     finite = w.rollout.samples * made.mean_response_tokens / made.makespan_seconds
     endless = made.steady_samples_per_second * made.mean_response_tokens
+    constants = {f.name: np.asarray(getattr(c, f.name)) for f in fields(c)}
     return Quantities(
         step=np.asarray(rl.step_seconds),
-        sync=np.asarray(rl.sync_seconds),
-        train_phase=np.asarray(rl.train_seconds),
         phases={
             "generate_s": np.asarray(rl.exposed_generate_seconds + rl.controller_seconds),
             "log_prob_s": np.asarray(rl.log_prob_seconds),
@@ -74,19 +68,10 @@ def _quantities(c: Constants, w: Workload, prepared: Sequence[Prepared]) -> Quan
             "sync_s": np.asarray(rl.sync_seconds),
         },
         update=np.asarray(supervised_seconds(c, w).seconds),
-        output_tokens_per_second=np.where(requests, finite, endless),
+        output_tokens_per_second=np.where(counted, finite, endless),
         response_tokens=np.asarray(made.mean_response_tokens),
-        per_case=_without_last_axis(c),
+        per_case=Constants(**{name: v[..., 0] if v.ndim else v for name, v in constants.items()}),
     )
-
-
-def _without_last_axis(c: Constants) -> Constants:
-    values = {f.name: getattr(c, f.name) for f in fields(c)}
-    return Constants(**{name: v if np.ndim(v) == 0 else np.asarray(v)[..., 0] for name, v in values.items()})
-
-
-def _counts(case: Case) -> bool:
-    return case.is_rl or case.rollout.output_tokens_total is not None
 
 
 def predict_cases(c: Constants, prepared: Sequence[Prepared]) -> tuple[Array, list[str | None]]:
@@ -113,96 +98,81 @@ def _in_metric(q: Quantities, i: int, p: Prepared) -> tuple[Column, str | None]:
     case, metric = p.case, p.case.published.metric
     if metric is None:
         return math.nan, "published.metric: not stated"
-    if case.is_rl:
-        value, reason = _rl_metric(q, i, p, metric)
-    elif case.is_supervised:
-        value, reason = _supervised_metric(q, i, p, metric)
-    elif case.kind == "generate":
-        value, reason = _generate_metric(q, i, p, metric), None
-    else:
+    if case.kind in OUTSIDE_KINDS:
         return _outside_metric(case, metric)
-    if value is None:
-        return math.nan, f"published.metric: {metric!r} is not predicted for kind {case.kind!r}"
-    return value, reason
-
-
-def _rl_metric(q: Quantities, i: int, p: Prepared, metric: str) -> tuple[Column | None, str | None]:
-    per_step = {"step_seconds": q.step, "sync_seconds": q.sync, "train_phase_seconds": q.train_phase}
-    if metric in per_step:
-        return per_step[metric][..., i], None
-    if metric == "tokens_per_second_per_gpu":
-        w = p.workload
-        tokens = w.rollout.samples * (w.rollout.prompt_tokens + q.response_tokens[..., i])
-        return tokens / q.step[..., i] / w.layout.gpus, None
-    steps = p.case.steps or DEFAULT_RL_STEPS
-    hours = steps * q.step[..., i] / SECONDS_PER_HOUR
-    hours = hours * run_waste(q.per_case, hours * p.workload.layout.gpus)
-    reason = None if p.case.steps else f"steps: not stated, {DEFAULT_RL_STEPS:.0f} assumed"
-    return _of_hours(hours, p.workload.layout.gpus, p, metric), reason
-
-
-def _supervised_metric(q: Quantities, i: int, p: Prepared, metric: str) -> tuple[Column | None, str | None]:
-    w, train = p.workload, p.case.train
-    update = q.update[..., i]
-    tokens_per_update = w.train.batch_sequences * w.train.seq_len
-    rate = tokens_per_update / update / w.layout.train_gpus
-    if metric == "tokens_per_second_per_gpu":
-        return rate, None
-    if metric == "mfu":
-        attention = 6 * w.train.seq_len * w.model.attention_width * w.model.attention_layers
-        return rate * (6 * w.model.params_matmul + attention) / w.gpu.bf16_flops, None
-    if metric in ("step_seconds", "train_phase_seconds"):
-        return update, None
-    reason = None
-    tokens: Column | None = train.tokens
-    if tokens is None:
-        steps = p.case.steps
-        reason = (
-            "train.tokens: not stated, full batches assumed"
-            if steps
-            else f"train.tokens and steps: not stated, {DEFAULT_SUPERVISED_STEPS:.0f} steps assumed"
-        )
-        tokens = (steps or DEFAULT_SUPERVISED_STEPS) * tokens_per_update
-    gpu_hours = tokens / rate / SECONDS_PER_HOUR
-    gpu_hours = gpu_hours * run_waste(q.per_case, gpu_hours)
-    return _of_hours(gpu_hours / w.layout.train_gpus, w.layout.train_gpus, p, metric), reason
-
-
-def _generate_metric(q: Quantities, i: int, p: Prepared, metric: str) -> Column | None:
-    w = p.workload
-    gpus, response = w.layout.rollout_gpus, q.response_tokens[..., i]
-    per_second = q.output_tokens_per_second[..., i]
-    rates = {
-        "output_tokens_per_second": per_second,
-        "tokens_per_second_per_gpu": per_second / gpus,
-        "solutions_per_hour_per_gpu": per_second / response * SECONDS_PER_HOUR / gpus,
-    }
+    rates, hours, gpus, reason = (_rl if case.is_rl else _supervised if case.is_supervised else _generated)(q, i, p)
     if metric in rates:
-        return rates[metric]
-    total = p.case.rollout.output_tokens_total
-    tokens = w.rollout.samples * response if total is None else total
-    hours = tokens / per_second / SECONDS_PER_HOUR
-    return _of_hours(hours, gpus, p, metric)
-
-
-def _of_hours(hours: Column, gpus: Column, p: Prepared, metric: str) -> Column | None:
-    """Wall-clock hours in the metric of a whole run; None where the metric is another one."""
-    price = USD_PER_GPU_HOUR[int(float(p.workload.gpu.generation))]
-    factors: dict[str, Column] = {
+        return rates[metric], None
+    usd_per_hour = gpus * USD_PER_GPU_HOUR[int(float(p.workload.gpu.generation))]
+    per_hour: dict[str, Column] = {
         "wall_clock_hours": 1.0,
         "gpu_hours": gpus,
-        "usd": gpus * price,
-        "usd_per_day": 24 * gpus * price / hours,
+        "usd": usd_per_hour,
+        "usd_per_day": 24 * usd_per_hour / hours,
         "minutes": 60.0,
         "seconds": SECONDS_PER_HOUR,
         "step_seconds": SECONDS_PER_HOUR,
     }
-    return hours * factors[metric] if metric in factors else None
+    if metric not in per_hour:
+        return math.nan, f"published.metric: {metric!r} is not predicted for kind {case.kind!r}"
+    return hours * per_hour[metric], reason
+
+
+_Metrics = tuple[dict[str, Column], Column, Column, str | None]
+"""Rates and times of a part by metric; then of the whole run: hours, GPUs, and what was assumed for them."""
+
+
+def _rl(q: Quantities, i: int, p: Prepared) -> _Metrics:
+    w, step = p.workload, q.step[..., i]
+    gpus, tokens = w.layout.gpus, w.rollout.samples * (w.rollout.prompt_tokens + q.response_tokens[..., i])
+    rates: dict[str, Column] = {
+        "step_seconds": step,
+        "sync_seconds": q.phases["sync_s"][..., i],
+        "train_phase_seconds": q.phases["train_s"][..., i],
+        "tokens_per_second_per_gpu": tokens / step / gpus,
+    }
+    hours = (p.case.steps or DEFAULT_RL_STEPS) * step / SECONDS_PER_HOUR
+    reason = None if p.case.steps else f"steps: not stated, {DEFAULT_RL_STEPS:.0f} assumed"
+    return rates, hours * run_waste(q.per_case, hours * gpus), gpus, reason
+
+
+def _supervised(q: Quantities, i: int, p: Prepared) -> _Metrics:
+    w, update = p.workload, q.update[..., i]
+    per_update = w.train.batch_sequences * w.train.seq_len
+    rate = per_update / update / w.layout.train_gpus
+    attention = 6 * w.train.seq_len * w.model.attention_width * w.model.attention_layers
+    rates: dict[str, Column] = {
+        "tokens_per_second_per_gpu": rate,
+        "mfu": rate * (6 * w.model.params_matmul + attention) / w.gpu.bf16_flops,
+        "step_seconds": update,
+        "train_phase_seconds": update,
+    }
+    tokens, steps, reason = p.case.train.tokens, p.case.steps, None
+    if tokens is None and steps is None:
+        reason = f"train.tokens and steps: not stated, {DEFAULT_SUPERVISED_STEPS:.0f} steps assumed"
+    elif tokens is None:
+        reason = "train.tokens: not stated, full batches assumed"
+    gpu_hours = (tokens or (steps or DEFAULT_SUPERVISED_STEPS) * per_update) / rate / SECONDS_PER_HOUR
+    gpu_hours = gpu_hours * run_waste(q.per_case, gpu_hours)
+    return rates, gpu_hours / w.layout.train_gpus, w.layout.train_gpus, reason
+
+
+def _generated(q: Quantities, i: int, p: Prepared) -> _Metrics:
+    gpus, response = p.workload.layout.rollout_gpus, q.response_tokens[..., i]
+    per_second = q.output_tokens_per_second[..., i]
+    rates: dict[str, Column] = {
+        "output_tokens_per_second": per_second,
+        "tokens_per_second_per_gpu": per_second / gpus,
+        "solutions_per_hour_per_gpu": per_second / response * SECONDS_PER_HOUR / gpus,
+    }
+    total = p.case.rollout.output_tokens_total
+    tokens = p.workload.rollout.samples * response if total is None else total
+    return rates, tokens / per_second / SECONDS_PER_HOUR, gpus, None
 
 
 def _outside_metric(case: Case, metric: str) -> tuple[Column, str | None]:
     """Harness time as rounds through the slots; dollars per instance x instances; start time by isolation."""
-    sandbox, seconds = case.sandbox, sandbox_seconds(case.sandbox)
+    sandbox, seconds = case.sandbox, case.sandbox_seconds
     per = {"minutes": 60.0, "seconds": 1.0, "wall_clock_hours": SECONDS_PER_HOUR}.get(metric)
     if per and sandbox is not None and seconds:
         count = sandbox.instances or sandbox.rollouts or 1.0

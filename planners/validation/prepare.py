@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planners.physics.shape import gpu_columns
-from planners.validation.case import Case, Unreadable
+from planners.validation.case import OUTSIDE_KINDS, Case, Unreadable
 from planners.validation.generic import generic_shape
 from planners.validation.layout import layout_is_stated
 from planners.validation.work import workload_of
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     FindGpu = Callable[[str], GpuSpec | None]
 
 DEFAULT_YEAR = 2025.0
-OUTSIDE_KINDS = ("evaluate", "sandbox")
-"""Kinds whose seconds come from the sandbox, not from a model."""
 OUTSIDE_METRICS = ("reward_share", "fraction", "usd_per_instance")
 PLACEHOLDER_MODEL = "7B"
 PER_GPU_METRICS = ("tokens_per_second_per_gpu", "mfu", "gpu_hours", "usd", "solutions_per_hour_per_gpu")
@@ -96,7 +94,7 @@ def missing_inputs(case: Case) -> tuple[str, ...]:
     generates = case.is_rl or case.kind == "generate"
     supervised = case.is_supervised
     rate = published.metric in ("tokens_per_second_per_gpu", "mfu", "step_seconds", "train_phase_seconds")
-    batch = rollout.requests is not None or (rollout.output_tokens_total is not None and not case.is_rl)
+    batch = rollout.requests is not None if case.is_rl else case.requests_are_counted
     batch = batch or (case.is_rl and (rollout.prompts_per_step is not None or published.phases is not None))
     unsized = case.kind not in OUTSIDE_KINDS and cluster.gpus is None and not cluster.train_gpus
     per_gpu = published.metric in PER_GPU_METRICS
@@ -124,4 +122,4 @@ def _tools_untold(case: Case) -> bool:
 
 
 def _refuse(case: Case, reason: str) -> Unreadable:
-    return Unreadable(id=case.id, kind=case.kind, quality=case.quality, reason=reason)
+    return Unreadable(id=case.id, kind=case.kind, quality=case.quality, published=case.published, reason=reason)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.validation.case import Case, Published, Unreadable, read_case
+from planners.validation.case import Case, read_case
 from planners.validation.predict import predict_cases
 from planners.validation.prepare import Prepared, prepare
 
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from planners.physics.calibration import Calibration
+    from planners.validation.case import Entry
     from planners.validation.prepare import FindGpu, FindModel
 
 OUTSIDE_SPREAD = 0.35
 """ln spread of queue arithmetic for `evaluate`: set-up, stragglers and retries are not in it."""
+MOST_WIDTH = 20.0
+"""ln half width of a band beyond which a prediction says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,43 +82,30 @@ def answer_cases(
         _answer(p, float(value), reason, float(variance), calibration)
         for p, value, reason, variance in zip(ready, values, reasons, variances, strict=True)
     )
-    return [
-        next(answers) if isinstance(p, Prepared) else _unanswered(p, case)
-        for p, case in zip(prepared, cases, strict=True)
-    ]
+    return [next(answers) if isinstance(p, Prepared) else _answer_to(p, p.reason) for p in prepared]
 
 
 def _answer(p: Prepared, value: float, reason: str | None, variance: float, calibration: Calibration) -> Answer:
-    case = p.case
-    published = case.published
-    usable = bool(np.isfinite(value)) and value > 0
-    width = 0.0
-    if usable:
-        extra = OUTSIDE_SPREAD**2 if case.kind == "evaluate" else 0.0
-        width = float(calibration.half_width(case.kind, variance, p.missing_variance + extra))
-        usable = width < 20
-    return Answer(
-        id=case.id,
-        kind=case.kind,
-        quality=case.quality,
-        predicted=value if usable else None,
-        published=published.value,
-        p10=float(value * np.exp(-width)) if usable else None,
-        p90=float(value * np.exp(width)) if usable else None,
-        unit=published.unit,
-        reason=reason if usable or reason else "the inputs lead to no finite prediction",
-    )
+    width = math.inf
+    if math.isfinite(value) and value > 0:
+        extra = OUTSIDE_SPREAD**2 if p.case.kind == "evaluate" else 0.0
+        width = float(calibration.half_width(p.case.kind, variance, p.missing_variance + extra))
+    if width >= MOST_WIDTH:
+        return _answer_to(p.case, reason or "the inputs lead to no finite prediction")
+    band = {"p10": float(value * np.exp(-width)), "p90": float(value * np.exp(width))}
+    return _answer_to(p.case, reason, predicted=value, **band)
 
 
-def _unanswered(refused: Unreadable, case: Case | Unreadable) -> Answer:
-    published = case.published if isinstance(case, Case) else Published()
+def _answer_to(entry: Entry, reason: str | None, **prediction: float) -> Answer:
+    published = entry.published
     return Answer(
-        id=refused.id,
-        kind=refused.kind,
-        quality=refused.quality,
+        id=entry.id,
+        kind=entry.kind,
+        quality=entry.quality,
         published=published.value,
         unit=published.unit,
-        reason=refused.reason,
+        reason=reason,
+        **prediction,
     )
 
 

@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from planners.physics.columns import ENGINES, MEGATRON, TRANSFORMERS, TRTLLM, UNKNOWN, VLLM
-from planners.physics.lengths import log_sd_from_p95
 from planners.physics.rows import take_rows
+from planners.spec.lengths import Lengths
 from planners.spec.options import RolloutOptions, TrainOptions
 from planners.spec.stages_rl import needs_reference
 from planners.validation.layout import context_of
-from planners.workload.data import PRETRAIN_BATCH_TOKENS, SFT_BATCH_SEQUENCES
+from planners.workload.data import usual_batch
+from planners.workload.served_model import length_fields
 from planners.workload.stage_work import Generation, StageWork, Training
 from planners.workload.work_columns import generation_workload, training_workload, usual_live_sequences
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from planners.domain import ModelShape
     from planners.physics.columns import GpuColumns, Workload
     from planners.spec.options import Engine
-    from planners.validation.case import Case, Sandbox
+    from planners.validation.case import Case
     from planners.workload.layouts import TimingContext
 
 PROMPTS_PER_STEP, SAMPLES_PER_PROMPT = 128.0, 8.0
@@ -33,7 +34,6 @@ LONGEST_OVER_MEAN = 3.0
 MEAN_OVER_LONGEST = 0.35
 """Of a response whose mean is not stated, for choices of micro batch and packing width; the physics has its own."""
 OUTPUT_TOKENS = 800.0
-REQUESTS = 1000.0
 SEQ_LEN = 4096.0
 SATURATING_WAVES = 8.0
 """A benchmark without a request count keeps the engine full: this many times its slots."""
@@ -64,7 +64,6 @@ def workload_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) 
 def _generation(case: Case, model: ModelShape, at: TimingContext) -> Generation:
     """Generation of one step or job."""
     rollout, rl = case.rollout, case.is_rl
-    prompt, response, longest = _lengths(case)
     engine = ENGINES.get((rollout.engine or "vllm").lower(), VLLM)
     replica = float(at.layouts.replica[0])
     replicas = max(1.0, float(at.layouts.rollout_gpus[0]) // replica)
@@ -74,80 +73,72 @@ def _generation(case: Case, model: ModelShape, at: TimingContext) -> Generation:
         live *= replica
     if rollout.concurrency is not None:
         live = max(1.0, rollout.concurrency / replicas)
-    log_sd = UNKNOWN
-    if rollout.response_tokens_p95 and response:
-        log_sd = log_sd_from_p95(response, rollout.response_tokens_p95)
-    samples, stated = _samples(case)
+    options = {"precision": rollout.arithmetic, "tp": rollout.tp and replica, "eager": rollout.eager}
+    prompt, longest = _prompt_and_longest(case)
+    lengths = None
+    if rollout.response_tokens:
+        lengths = Lengths.model_construct(mean=rollout.response_tokens, p95=rollout.response_tokens_p95)
+    mean, log_sd, longest = length_fields(lengths, longest)
+    each = max(1.0, rollout.samples_per_prompt or SAMPLES_PER_PROMPT)
     return Generation(
         role="generate",
         model=model,
-        options=_unchecked(
-            RolloutOptions,
-            engine=ENGINE_NAMES[engine],
-            precision=rollout.arithmetic,
-            tp=None if rollout.tp is None else replica,
-            eager=rollout.eager,
-            concurrency=live,
-        ),
-        samples=samples if stated or case.kind != "generate" else replicas * live * SATURATING_WAVES,
+        options=_unchecked(RolloutOptions, engine=ENGINE_NAMES[engine], concurrency=live, **options),
+        samples=_samples(case) or replicas * live * SATURATING_WAVES,
         prompt_tokens=prompt,
-        response_tokens=response or UNKNOWN,
+        response_tokens=mean,
         response_log_sd=log_sd,
-        fixed_length=not rl and response is not None,
+        fixed_length=not rl and lengths is not None,
         max_response_tokens=longest,
-        samples_per_prompt=max(1.0, rollout.samples_per_prompt or SAMPLES_PER_PROMPT) if rl else 1.0,
+        samples_per_prompt=each if rl else 1.0,
         generated_per_used=rollout.generated_per_used or 1.0,
         concurrency=rollout.concurrency,
         attention_dp=attention_dp,
     )
 
 
-def _lengths(case: Case) -> tuple[float, float | None, float]:
-    """(prompt, mean response, longest response) in tokens; `max_tokens` of a total context loses the prompt."""
+def _prompt_and_longest(case: Case) -> tuple[float, float]:
+    """Tokens of the prompt and of the longest response; `max_tokens` of a total context loses the prompt."""
     rollout, rl = case.rollout, case.is_rl
-    response, prompt, longest = rollout.response_tokens, rollout.prompt_tokens, rollout.max_tokens
+    prompt = rollout.prompt_tokens
     if prompt is None:
         prompt = RL_PROMPT_TOKENS if rl else PROMPT_TOKENS
-    if longest is None:
-        usual = RL_LONGEST_TOKENS if rl else LONGEST_TOKENS
-        longest = LONGEST_OVER_MEAN * response if response else usual
-    elif rollout.max_tokens_is == "total":
-        longest = longest - prompt
-    return prompt, response or None, max(longest, response or 0.0, 1.0)
+    if rollout.max_tokens is not None:
+        return prompt, max(rollout.max_tokens - prompt * (rollout.max_tokens_is == "total"), 1.0)
+    usual = RL_LONGEST_TOKENS if rl else LONGEST_TOKENS
+    return prompt, LONGEST_OVER_MEAN * rollout.response_tokens if rollout.response_tokens else usual
 
 
-def _samples(case: Case) -> tuple[float, bool]:
-    """(samples per step or per job, whether the case says so)."""
+def _samples(case: Case) -> float | None:
+    """Samples per step or per job; None where a job does not say it."""
     rollout = case.rollout
     if rollout.requests is not None:
-        return rollout.requests, True
+        return rollout.requests
     if case.is_rl:
-        prompts, each = rollout.prompts_per_step or PROMPTS_PER_STEP, rollout.samples_per_prompt or SAMPLES_PER_PROMPT
-        return prompts * each, True
-    if rollout.output_tokens_total is not None:
-        return rollout.output_tokens_total / max(1.0, rollout.response_tokens or OUTPUT_TOKENS), True
-    return REQUESTS, False
+        return (rollout.prompts_per_step or PROMPTS_PER_STEP) * (rollout.samples_per_prompt or SAMPLES_PER_PROMPT)
+    total = rollout.output_tokens_total
+    return None if total is None else total / max(1.0, rollout.response_tokens or OUTPUT_TOKENS)
 
 
 def _training(case: Case, model: ModelShape, generation: Generation, at: TimingContext) -> Training:
     """The trainer's work of one step (RL) or one update."""
     train, rl = case.train, case.is_rl
-    megatron = float(at.layouts.sharding[0]) == MEGATRON
     algorithm = train.algorithm or ("grpo" if rl else "pretrain")
-    _, response, longest = _lengths(case)
-    context = generation.prompt_tokens + (MEAN_OVER_LONGEST * longest if response is None else response)
-    seq_len = (train.seq_len if megatron else None) or context if rl else train.seq_len or SEQ_LEN
+    seq_len = train.seq_len or SEQ_LEN
+    if rl and (train.seq_len is None or float(at.layouts.sharding[0]) != MEGATRON):
+        known = case.rollout.response_tokens
+        seq_len = generation.prompt_tokens + (known or MEAN_OVER_LONGEST * generation.max_response_tokens)
+    options = {
+        "precision": train.arithmetic,
+        "micro_batch_samples": train.micro_batch_samples,
+        "lora_rank": 1 if train.lora_rank is not None or algorithm == "lora" else None,
+    }
     return Training(
         model=model,
-        options=_unchecked(
-            TrainOptions,
-            precision=train.arithmetic,
-            micro_batch_samples=train.micro_batch_samples,
-            lora_rank=1 if train.lora_rank is not None or algorithm == "lora" else None,
-        ),
+        options=_unchecked(TrainOptions, **options),
         rl=rl,
         seq_len=seq_len,
-        batch_sequences=0.0 if rl else _batch_sequences(case, seq_len, at),
+        batch_sequences=0.0 if rl else train.global_batch_samples or _usual_batch(case.kind, seq_len, at),
         updates=train.optimizer_steps_per_rl_step or 1.0,
         epochs=train.epochs_per_step or 1.0,
         critic=bool(train.critic),
@@ -159,18 +150,15 @@ def _training(case: Case, model: ModelShape, generation: Generation, at: TimingC
         flops_per_token=train.flops_per_token_stated or UNKNOWN,
         evaluation_share=train.evaluation_share or 0.0,
         exports_weights=algorithm == "grpo_trainer",
-        virtual_stages=UNKNOWN if train.virtual_stages is None else train.virtual_stages,
+        virtual_stages=train.virtual_stages or UNKNOWN,
     )
 
 
-def _batch_sequences(case: Case, seq_len: float, at: TimingContext) -> float:
-    """Sequences per update: stated; else the tokens of pretraining or the sequences of fine-tuning, one a rank."""
-    if case.train.global_batch_samples is not None:
-        return case.train.global_batch_samples
+def _usual_batch(kind: str, seq_len: float, at: TimingContext) -> float:
+    """Sequences per update as of a stage, but at least one a rank, two a pipeline stage in pretraining."""
     ranks, stages = float(at.layouts.dp[0]), float(at.layouts.pp[0])
-    if case.kind == "pretrain":
-        return max(float(round(PRETRAIN_BATCH_TOKENS / seq_len)), ranks * 2 * max(1.0, stages))
-    return max(SFT_BATCH_SEQUENCES, ranks)
+    least = ranks * 2 * max(1.0, stages) if kind == "pretrain" else ranks
+    return max(usual_batch(kind, seq_len), least)
 
 
 def _unchecked(options: type[Options], **values: Any) -> Options:
@@ -178,20 +166,9 @@ def _unchecked(options: type[Options], **values: Any) -> Options:
     return options.model_construct(**values)
 
 
-def sandbox_seconds(sandbox: Sandbox | None) -> float | None:
-    """Seconds in the sandbox per rollout or instance; None where nothing is said."""
-    if sandbox is None:
-        return None
-    if sandbox.seconds_per_rollout_mean is not None:
-        return sandbox.seconds_per_rollout_mean
-    if sandbox.seconds_per_call_mean is not None:
-        return sandbox.seconds_per_call_mean * (sandbox.calls_per_rollout or 1.0)
-    return None
-
-
 def _environment_seconds(case: Case, samples: float) -> float:
     """Seconds per step that sandboxes expose: all rollouts through the slots, or one where no slots are stated."""
-    sandbox, seconds = case.sandbox, sandbox_seconds(case.sandbox)
+    sandbox, seconds = case.sandbox, case.sandbox_seconds
     if sandbox is None or seconds is None:
         return 0.0
     rounds = max(1.0, (sandbox.rollouts or samples) / sandbox.parallel) if sandbox.parallel else 1.0

@@ -140,7 +140,7 @@ class Problem:
 
 def _phase_seconds(q: Quantities, phase: Phase) -> Array:
     seconds = q.phases[phase.name][..., phase.row]
-    return seconds + q.sync[..., phase.row] if phase.with_sync else seconds
+    return seconds + q.phases["sync_s"][..., phase.row] if phase.with_sync else seconds
 
 
 def robust(r: Array) -> Array:
