@@ -7,41 +7,12 @@ type can be wrong, so programs that don't compile, that raise and that never end
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
-_BRANCH = "    if {TEST}{COLON}\n        return {VALUE}\n"
-_START = "    acc = {START}\n"
-_PLAIN = "{COLON}\n        {STEP}\n    return acc\n"
-_GUARDED = "{COLON}\n        if {CHECK}{COLON}\n            {STEP}\n    return acc\n"
-_LISTING = "{COLON}\n        {STEP}\n        out.append({LISTED})\n    return out\n"
-RULES: dict[str, tuple[str, ...]] = {
-    "BODY": (
-        "    return {VALUE}\n",
-        "n a?" + _BRANCH + "    return {VALUE}\n",
-        "n a?" + _BRANCH * 2 + "    return {VALUE}\n",
-        "xs?" + _START + "    for x in xs" + _PLAIN,
-        "xs?" + _START + "    for x in xs" + _GUARDED,
-        "xs?    out = []\n" + _START + "    for x in xs" + _LISTING,
-        "xs?" + _START + "    while xs{COLON}\n        {TAKE}\n    return acc\n",
-        "s?" + _START + "    for x in s" + _PLAIN,
-        "s?" + _START + "    for x in s" + _GUARDED,
-        "n?" + _START + "    while {UNTIL}{COLON}\n        {COUNT}\n        n {CHANGE}\n    return acc\n",
-    ),
-    "COLON": (":", ":", ""),
-    "START": ("0", "1", "''", "xs?xs[0]"),
-    "STEP": ("acc += {ITEM}", "acc *= {ITEM}", "acc = {ITEM}"),
-    "ITEM": ("x", "1", "n", "x + x", "x + acc"),
-    "LISTED": ("x", "acc", "x + x"),
-    "CHECK": ("x > 0", "x = 0", "x > acc", "s?x in 'aeiou'"),
-    "TAKE": ("acc += xs.pop()", "acc *= xs.pop()", "acc = xs.pop()", "acc += xs[0]", "acc += 1"),
-    "UNTIL": ("n > 0", "n > 1", "n = 0"),
-    "COUNT": ("acc += n", "acc *= n", "acc += 1", "acc += x"),
-    "CHANGE": ("-= 1", "+= 1"),
-    "TEST": ("{NAME} > {NAME}", "{NAME} < {NAME}", "n?n % 3 == 0", "n?n = 3"),
-    "VALUE": ("n a?{NAME}", "n a?{NAME} - {NAME}", "n?'fizz'", "xs?xs[0]", "s?s"),
-    "NAME": ("n?n", "a?a", "b?b"),
-}
+RULES: dict[str, list[str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 """Productions by rule, with holes in braces.  `n a?` in front: only where there is an argument n or a."""
 _HOLE = re.compile(r"\{([A-Z]+)\}")
 

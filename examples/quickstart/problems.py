@@ -3,27 +3,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Case = tuple[tuple[Any, ...], Any]
 """Arguments of one call, and what it must return."""
-
-_VISIBLE: dict[str, tuple[tuple[Any, ...], ...]] = {
-    "xs": (([2, 3],), ([-1, 5, 2],), ([1, 4, 4],), ([3, -2, 0, 6, 1],)),
-    "s": (("tree",), ("ab",), ("stone",), ("program",)),
-    "n": ((3,), (4,), (5,), (9,)),
-    "a, b": ((2, 1), (1, 4), (-3, -5), (6, 9)),
-    "n, a, b": ((5, 1, 9), (0, 2, 4), (12, 3, 8), (-4, -6, -2)),
-}
-_HIDDEN: dict[str, tuple[tuple[Any, ...], ...]] = {
-    "xs": (([7],), ([9, 1],), ([-4, -8, -6],), ([5, 5, 8, 2],), ([2, 0, -7, 4, 10, 3],), ([6, 3, 1],)),
-    "s": (("k",), ("oo",), ("queue",), ("rhythm",), ("education",), ("sandbox",)),
-    "n": ((2,), (5,), (6,), (7,), (9,), (15,)),
-    "a, b": ((1, 1), (-2, 7), (8, 3), (0, -9), (3, 11), (-6, -4)),
-    "n, a, b": ((1, 1, 2), (7, 8, 20), (30, 10, 15), (6, -5, 6), (-9, -8, 0), (3, 0, 5)),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,79 +31,24 @@ class Problem:
         return frozenset({*self.prompt.lower().replace(",", "").split(), f"({self.arguments})"})
 
 
-def _problem(
-    name: str, arguments: str, prompt: str, body: str, visible: tuple[tuple[Any, ...], ...] | None = None
-) -> Problem:
-    """`body`: the answer's lines after its `def`."""
-    answer, space = f"def solve({arguments}):\n{body}", dict[str, Any]()
-    exec(answer, space)  # noqa: S102 - a constant of this file
+def _problem(row: dict[str, Any], calls: dict[str, dict[str, list[list[Any]]]]) -> Problem:
+    """A problem as `problems.toml` writes it; `calls`: its tables of arguments."""
+    arguments = row["arguments"]
+    answer, space = f"def solve({arguments}):\n{row['answer']}", dict[str, Any]()
+    exec(answer, space)  # noqa: S102 - a file beside this one
 
-    def cases(calls: tuple[tuple[Any, ...], ...]) -> tuple[Case, ...]:
-        return tuple((call, space["solve"](*deepcopy(call))) for call in calls)
+    def cases(calls: list[list[Any]]) -> tuple[Case, ...]:
+        return tuple((tuple(call), space["solve"](*deepcopy(call))) for call in calls)
 
     return Problem(
-        name=name,
-        prompt=prompt,
+        name=row["name"],
+        prompt=row["prompt"],
         arguments=arguments,
         answer=answer,
-        visible=cases(visible or _VISIBLE[arguments]),
-        hidden=cases(_HIDDEN[arguments]),
+        visible=cases(row.get("visible", calls["visible"][arguments])),
+        hidden=cases(calls["hidden"][arguments]),
     )
 
 
-PROBLEMS: tuple[Problem, ...] = (
-    _problem("sum", "xs", "sum of the list", "    acc = 0\n    for x in xs:\n        acc += x\n    return acc\n"),
-    _problem(
-        "product", "xs", "product of the list", "    acc = 1\n    for x in xs:\n        acc *= x\n    return acc\n"
-    ),
-    _problem(
-        "count-positive", "xs", "count numbers above zero in the list",
-        "    acc = 0\n    for x in xs:\n        if x > 0:\n            acc += 1\n    return acc\n",
-    ),
-    _problem(
-        "largest", "xs", "largest number of the list",
-        "    acc = xs[0]\n    for x in xs:\n        if x > acc:\n            acc = x\n    return acc\n",
-        (([4],), ([2, 3],), ([-1, 2, 5],), ([0, 1, 3, 6],)),
-    ),
-    _problem(
-        "double-each", "xs", "new list with every number doubled",
-        "    out = []\n    acc = 0\n    for x in xs:\n        acc = x\n        out.append(x + x)\n    return out\n",
-    ),
-    _problem(
-        "running-sum", "xs", "new list with the running sum",
-        "    out = []\n    acc = 0\n    for x in xs:\n        acc += x\n        out.append(acc)\n    return out\n",
-    ),
-    _problem(
-        "count-vowels", "s", "count vowels in the text",
-        "    acc = 0\n    for x in s:\n        if x in 'aeiou':\n            acc += 1\n    return acc\n",
-    ),
-    _problem(
-        "reverse", "s", "reverse the text",
-        "    acc = ''\n    for x in s:\n        acc = x + acc\n    return acc\n",
-    ),
-    _problem(
-        "factorial", "n", "product of the numbers from one to n",
-        "    acc = 1\n    while n > 0:\n        acc *= n\n        n -= 1\n    return acc\n",
-    ),
-    _problem(
-        "sum-to", "n", "sum of the numbers from one to n",
-        "    acc = 0\n    while n > 0:\n        acc += n\n        n -= 1\n    return acc\n",
-    ),
-    _problem(
-        "fizz", "n", "fizz if n divides by three else n", "    if n % 3 == 0:\n        return 'fizz'\n    return n\n"
-    ),
-    _problem(
-        "larger", "a, b", "larger of two numbers", "    if a > b:\n        return a\n    return b\n",
-        ((2, 1), (4, 1), (-3, -5), (9, 6)),
-    ),
-    _problem(
-        "difference", "a, b", "difference of two numbers without sign",
-        "    if a > b:\n        return a - b\n    return b - a\n",
-    ),
-    _problem(
-        "clamp", "n, a, b", "clamp n between a and b",
-        "    if n < a:\n        return a\n    if n > b:\n        return b\n    return n\n",
-    ),
-)  # fmt: skip
-"""The visible tests of `largest` and `larger` are weak on purpose: the last number of each list is its largest, the
-first of two the larger.  A program that takes just that number earns the whole reward; only the hidden tests tell."""
+_FILE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+PROBLEMS: tuple[Problem, ...] = tuple(_problem(row, _FILE) for row in _FILE["problem"])
