@@ -12,7 +12,7 @@ from typer import Option
 
 from clusterctl.errors import StateError
 from clusterctl.store import open_source, open_store
-from clusterctl.store.telemetry_store import TableSize, TelemetryStore
+from clusterctl.store.parquet_store import TableSize, TelemetryStore
 from clusterctl.ui.terminal import terminal
 
 Url = Annotated[str | None, Option("--store", help="Folder or bucket URL (default: CLUSTERCTL_TELEMETRY).")]

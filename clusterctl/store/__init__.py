@@ -11,8 +11,8 @@ from clusterctl.paths import user_data_dir
 
 if TYPE_CHECKING:
     from clusterctl.store.object_store import ObjectStore
+    from clusterctl.store.parquet_store import TelemetryStore as TelemetryStore
     from clusterctl.store.source import TelemetrySource as TelemetrySource
-    from clusterctl.store.telemetry_store import TelemetryStore as TelemetryStore
 
 BUCKETS = ("s3", "gs", "az")
 URL_HINT = "a folder, or `s3://bucket/folder`, `gs://bucket/folder`, `az://container/folder`"
@@ -29,7 +29,7 @@ def open_store(url: str | None = None, *, node: str | None = None) -> TelemetryS
     node: whose name its batches and notes carry; else this machine's.
     Raises SpecError for a URL that is none; ClusterctlError when a bucket's package is missing.
     """
-    from clusterctl.store.telemetry_store import TelemetryStore
+    from clusterctl.store.parquet_store import TelemetryStore
 
     return TelemetryStore(open_object_store(url), node=node)
 

@@ -18,7 +18,7 @@ from test_store import LATER, NOON, everything, gpu_rows
 from clusterctl.errors import StateError
 from clusterctl.store import open_store
 from clusterctl.store.bucket import Bucket
-from clusterctl.store.telemetry_store import TelemetryStore
+from clusterctl.store.parquet_store import TelemetryStore
 from clusterctl.store.writer import Writer
 
 
