@@ -14,7 +14,7 @@ from typing import Literal
 import polars as pl
 
 from clusterctl.catalog.book_folder import Volume, embedded_dir, newest_refreshed, open_volume
-from clusterctl.catalog.price_files import PRICE_KEY, PRICE_SCHEMA, BookFrames
+from clusterctl.catalog.price_files import EXTRA_KEY, PRICE_KEY, PRICE_SCHEMA, BookFrames
 from planners.domain import OFFER_COLUMNS
 
 MachineKind = Literal["gpu", "cpu"]
@@ -115,7 +115,7 @@ class PriceBook:
 
     def extras(self) -> pl.DataFrame:
         """Disks, storage, egress, NAT and control planes in EXTRA_SCHEMA; a free item is absent, not 0."""
-        return self._newest("extras", "cloud", "region", "item", "unit")
+        return self._newest("extras", *EXTRA_KEY)
 
     def sources(self) -> pl.DataFrame:
         """Source ids with full source, dates and licence (SOURCE_SCHEMA)."""

@@ -46,8 +46,9 @@ SHAPE_SCHEMA: Columns = (
 )
 """One instance type.  accelerator = the source's word, gpu = ours; both null without a GPU; hbm_gib per GPU."""
 
+EXTRA_KEY = ("cloud", "region", "item", "unit")
 EXTRA_SCHEMA: Columns = (
-    _columns(pl.String, "cloud", "region", "item", "unit")
+    _columns(pl.String, *EXTRA_KEY)
     | {"usd": pl.Float64, "as_of": pl.Date}
     | _columns(pl.String, "source", "verified", "note")
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from clusterctl.catalog.price_files import PRICE_KEY, PRICE_SCHEMA, BookFrames
+from clusterctl.catalog.price_files import EXTRA_KEY, PRICE_KEY, PRICE_SCHEMA, BookFrames
 from clusterctl.catalog.refresh.reading import Reading
 
 SAME_WITHIN = 1e-4
@@ -64,12 +64,14 @@ def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tup
                 notes=reading.notes,
             )
         )
-    sources = pl.concat([reading.source for reading in readings] + [old.sources])
+    sources = pl.concat([*(reading.source for reading in readings), old.sources])
+    extras = pl.concat([*(reading.extras for reading in readings), old.extras])
     new = replace(
         old,
         prices=prices,
         history=pl.concat(history).unique(maintain_order=True),
         sources=sources.unique("source_id", keep="first", maintain_order=True),
+        extras=extras.unique(EXTRA_KEY, keep="first", maintain_order=True),
     )
     return new, tuple(changes), _movers(moved)
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from clusterctl.catalog.price_files import PRICE_KEY, PRICE_SCHEMA, SOURCE_SCHEMA
+from clusterctl.catalog.price_files import EXTRA_SCHEMA, PRICE_KEY, PRICE_SCHEMA, SOURCE_SCHEMA
 from clusterctl.catalog.refresh.transport import Transport
 from clusterctl.errors import PriceError
 
@@ -21,6 +21,8 @@ HOURS_PER_YEAR = 8760
 T = TypeVar("T")
 Row = tuple[str, str, str, float]
 """region, instance type, capacity type, dollars per hour."""
+ExtraRow = tuple[str, str, str, float]
+"""region, item, unit, dollars per unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,8 @@ class Reading:
 
     cloud: str
     prices: pl.DataFrame
+    extras: pl.DataFrame
+    """In EXTRA_SCHEMA; an old one that was not read stays."""
     source: pl.DataFrame
     """Rows for the book's list of sources."""
     authority: tuple[str, ...]
@@ -77,6 +81,7 @@ class Asked:
         authority: tuple[str, ...],
         quality: str = "list",
         notes: Iterable[str] = (),
+        extras: Iterable[ExtraRow] = (),
     ) -> Reading:
         """Rows of today as a reading.  Of several prices for one thing the highest, so that a plan never pays more than
         said; `source` becomes `source@today`."""
@@ -96,15 +101,16 @@ class Asked:
             .unique(PRICE_KEY, keep="first", maintain_order=True)
             .select(*PRICE_SCHEMA)
         )
-        about = (
-            source,
-            f"{full_source}, read {self.today}",
-            self.today,
-            self.today,
-            "the provider's public price list",
+        more = [(cloud, *row, self.today, source, "read", None) for row in extras]
+        about = (source, f"{full_source}, read {self.today}", *[self.today] * 2, "the provider's public price list")
+        return Reading(
+            cloud=cloud,
+            prices=prices,
+            extras=pl.DataFrame(more, schema=EXTRA_SCHEMA, orient="row"),
+            source=pl.DataFrame([about], schema=SOURCE_SCHEMA, orient="row"),
+            authority=authority,
+            notes=tuple(notes),
         )
-        listed = pl.DataFrame([about], schema=dict(SOURCE_SCHEMA), orient="row")
-        return Reading(cloud=cloud, prices=prices, source=listed, authority=authority, notes=tuple(notes))
 
 
 class Cache:

@@ -20,7 +20,7 @@ AWS_HEADER = next(
             "Currency,RelatedTo,LeaseContractLength,PurchaseOption,OfferingClass,Product Family,serviceCode,Location,"
             "Location Type,Instance Type,Current Generation,Instance Family,vCPU,Physical Processor,Clock Speed,Memory,Storage,"
             "Network Performance,Processor Architecture,Tenancy,Operating System,License Model,usageType,operation,"
-            "CapacityStatus,GPU,GPU Memory,MarketOption,Pre Installed S/W,Region Code,serviceName"
+            "CapacityStatus,GPU,GPU Memory,MarketOption,Pre Installed S/W,Region Code,serviceName,Volume API Name,Transfer Type"
         ]
     )
 )
@@ -160,23 +160,25 @@ def aws_csv(*rows: list[str], header: list[str] = AWS_HEADER) -> bytes:
     return "".join(",".join(f'"{cell}"' for cell in row) + "\n" for row in [*meta, header, *rows]).encode()
 
 
-def aws_path(region: str) -> str:
-    return f"/offers/v1.0/aws/AmazonEC2/20261120000000/{region}/index"
+def aws_path(region: str, service: str = "AmazonEC2") -> str:
+    return f"/offers/v1.0/aws/{service}/20261120000000/{region}/index"
 
 
-def aws_answers(files: dict[str, bytes], *, compressed: bool = True) -> Callable[[Request], Reply]:
-    """The region index and one CSV per region, with ETag and ranges."""
-    index = {
-        "formatVersion": "v1.0",
-        "publicationDate": "2026-11-20T00:00:00Z",
-        "regions": {name: {"regionCode": name, "currentVersionUrl": f"{aws_path(name)}.json"} for name in files},
-    }
+def aws_answers(
+    files: dict[str, bytes], *, compressed: bool = True, **services: dict[str, bytes]
+) -> Callable[[Request], Reply]:
+    """The region index and one CSV per region of AmazonEC2 and other services, with ETag and ranges."""
+    services["AmazonEC2"] = files
 
     def answer(request: Request) -> Reply:
+        service = request.path.split("/")[4]
+        if service not in services:
+            return Reply(status=404)
         if request.path.endswith("/region_index.json"):
-            return as_json(index)
+            paths = {name: {"currentVersionUrl": f"{aws_path(name, service)}.json"} for name in services[service]}
+            return as_json({"formatVersion": "v1.0", "publicationDate": "2026-11-20T00:00:00Z", "regions": paths})
         region = request.path.split("/")[-2]
-        plain = files[region]
+        plain = services[service][region]
         encoding = {"Content-Encoding": "gzip"} if compressed else {}
         return ranged(gzip.compress(plain, mtime=0) if compressed else plain, request, etag=f'"{region}-1"', **encoding)
 

@@ -89,7 +89,7 @@ def test_any_aws_file(rows: list[list[str]], cell: tuple[int, str]) -> None:
     row[cell[0]] = cell[1]
     lines = io.StringIO(fake.aws_csv(row, *rows).decode())
     try:
-        kept, _ = aws.parse(lines, {"p5.48xlarge"}, where="aws us-east-1")
+        kept, _, _ = aws.parse(lines, {"p5.48xlarge"}, where="aws us-east-1")
     except (PriceError, csv.Error):  # the caller says both in words
         return
     assert all(price > 0 for _, _, price in kept)

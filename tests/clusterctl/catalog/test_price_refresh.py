@@ -18,6 +18,7 @@ from clusterctl.catalog.price_book import load_book
 from clusterctl.catalog.refresh import refresh_book
 from clusterctl.catalog.refresh.refresh_book import Report
 from clusterctl.errors import ClusterctlError, PriceError, StateError
+from planners.plan.unit_prices import ITEMS, ExtraPrices
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 23)
@@ -116,6 +117,76 @@ def test_aws_region_that_was_read_replaces_old_prices_and_others_stay(served, pa
     assert changes.num_kept_old == old.filter(~here).height
     gone = load_book().history().filter(instance_type="c6i.large", region="us-east-1")
     assert gone.height > 0, "what is gone stays in the history"
+
+
+def extra_row(usd: str, usage: str, **cells: str) -> list[str]:
+    return fake.aws_row("", usd, usageType=usage, operation="", **{"Operating System": "", "Tenancy": ""} | cells)
+
+
+def test_aws_disks_nat_storage_control_planes_and_egress_are_renewed_too(served, pauses) -> None:
+    disk = {"Product Family": "Storage", "Volume API Name": "gp3", "Unit": "GB-Mo"}
+    nat, s3, eks = ({"Product Family": name} for name in ("NAT Gateway", "Storage", "Compute"))
+    out = {"Product Family": "Data Transfer", "Transfer Type": "AWS Outbound"}
+    machines = fake.aws_csv(
+        fake.aws_row("p5.48xlarge", "50.0"),
+        extra_row("0.088", "EUW2-EBS:VolumeUsage.gp3", **disk),
+        extra_row("0.2", "EUW2-EBS:VolumeUsage.gp3", **disk | {"Location Type": "AWS Local Zone"}),
+        extra_row("0.3", "EUW2-EBS:VolumeUsage.gp2", **disk | {"Volume API Name": "gp2"}),
+        extra_row("0.05", "EUW2-NatGateway-Hours", **nat),
+        extra_row("0.09", "EUW2-RegionalNatGateway-Hours", **nat),
+        extra_row("0.051", "NatGateway-Bytes", Unit="GB", **nat),
+    )
+    objects = fake.aws_csv(
+        extra_row("0.024", "EUW2-TimedStorage-ByteHrs", EndingRange="51200", **s3),
+        extra_row("0.023", "EUW2-TimedStorage-ByteHrs", StartingRange="51200", EndingRange="512000", **s3),
+        extra_row("0.0131", "EUW2-TimedStorage-SIA-ByteHrs", EndingRange="51200", **s3),
+    )
+    clusters = fake.aws_csv(
+        extra_row("0.10", "EUW2-AmazonEKS-Hours:perCluster", **eks),
+        extra_row("0.50", "EUW2-AmazonEKS-Hours:extendedSupport", **eks),
+    )
+    egress = fake.aws_csv(
+        extra_row("0.09", "EUW2-DataTransfer-Out-Bytes", EndingRange="10240", **out),
+        extra_row("0.07", "EUW2-DataTransfer-Out-Bytes", StartingRange="51200", EndingRange="153600", **out),
+        extra_row("0.02", "EUW2-USE1-AWS-Out-Bytes", EndingRange="10240", **out | {"Transfer Type": "InterRegion"}),
+    )
+    services = {"AmazonS3": objects, "AmazonEKS": clusters, "AWSDataTransfer": egress}
+    answer = fake.aws_answers(
+        {"eu-west-2": machines}, **{service: {"eu-west-2": body} for service, body in services.items()}
+    )
+    before = load_book().extras()
+    with served("aws", answer):
+        report = refresh("aws", pauses=pauses)
+    book = load_book().extras()
+    read = book.filter(pl.col("as_of") == TODAY)
+    assert set(read.select("region", "verified", "source").rows()) == {("eu-west-2", "read", f"aws-price-list@{TODAY}")}
+    assert dict(read.select("item", "usd").rows()) == {
+        "block_gp3_storage": 0.088,
+        "nat_gateway_hour": 0.05,
+        "nat_gateway_data": 0.051,
+        "object_storage_standard_first_50tb": 0.024,
+        "k8s_control_plane_standard_support": 0.1,
+        "internet_egress_first_10tb": 0.09,
+    }
+    assert before.join(book, on=before.columns, how="anti", nulls_equal=True).is_empty(), "other regions keep theirs"
+    said = report.changes[0].notes
+    assert "6 prices beside machines read: disks, NAT, object storage, control planes, egress" in said
+    assert not any("left as they were: aws" in note for note in said)
+    planned = [ExtraPrices(book).find(what, "aws", "eu-west-2") for what in ITEMS]
+    assert {each.as_of for each in planned} == {TODAY}, "every line of a plan beside machines is dated anew"
+
+
+def test_a_list_beside_machines_that_aws_does_not_serve_keeps_old_prices_and_is_said(served, pauses) -> None:
+    old = load_book().extras()
+    with served("aws", fake.aws_answers({"us-east-1": fake.aws_csv(fake.aws_row("p5.48xlarge", "50.0"))})):
+        report = refresh("aws", pauses=pauses)
+    assert load_book().extras().equals(old)
+    said = [note for note in report.changes[0].notes if "left as they were: " in note]
+    assert [note.split()[2] for note in said if note.startswith("prices of")] == [
+        "AmazonS3",
+        "AmazonEKS",
+        "AWSDataTransfer",
+    ]
 
 
 def test_azure_pages_become_prices(served, pauses) -> None:
@@ -382,7 +453,7 @@ def test_a_rerun_continues_with_the_pages_it_has(served, pauses) -> None:
         first = len(server.requests)
         down = False
         refresh("aws", pauses=pauses)
-        paths = [request.path for request in server.requests[first:]]
+        paths = [request.path for request in server.requests[first:] if request.path.endswith(".csv")]
     assert paths == [f"{fake.aws_path(name)}.csv" for name in ("us-east-1", "us-west-2")]
 
 
