@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from clusterctl.specfile.manual import run_spec_manual
 from clusterctl.specfile.write import write_atomic
 from clusterctl.ui.streams import emit, emit_json
-from planners.spec.manual import run_spec_manual
 from planners.spec.run import run_spec_schema
 
 

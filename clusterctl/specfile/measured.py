@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,7 @@ def read_measured(path: Path, column: str | None = None) -> dict[str, float | in
     values = sorted(_number(value, name, line) for line, value in rows)
     if not values:
         raise SpecError(f"{name}: holds no values")
-    rank = 0.95 * (len(values) - 1)
-    low = math.floor(rank)
-    high = min(low + 1, len(values) - 1)
-    p95 = values[low] + (rank - low) * (values[high] - values[low])
+    p95 = statistics.quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
     mean = math.fsum(values) / len(values)
     measured: dict[str, float | int] = {"mean": mean, "max": values[-1], "measured": len(values)}
     return measured | ({"p95": p95} if p95 >= mean else {})

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from clusterctl.errors import SpecError
 from clusterctl.specfile.spec_errors import dotted, nearest
 from clusterctl.specfile.yaml_file import parse_yaml
-from planners.spec.fields import Path, all_paths
+from planners.spec.fields import Path, all_paths, value_at
 from planners.spec.run import RunSpec
 
 
@@ -45,15 +45,11 @@ def _path(data: Any, key: str, value: Any, asked: str) -> Path:
         known = sorted({str(path[-1]) for path in all_paths(data) if isinstance(path[-1], str)})
         raise SpecError(f"{asked}: no field {key.strip()[:60]!r}{nearest(steps[-1] if steps else '', known)}")
     best = _best(data, ends, steps)
-    if len(best) == 1 and (len(ends) == 1 or _is_valid(_with(data, best[0], value))):
-        return best[0]
-    least = min(len(path) for path in ends)
-    others = best if len(best) > 1 else [path for path in ends if len(path) == least]
-    valid = [path for path in others if _is_valid(_with(data, path, value))]
-    if len(valid) == 1:
-        return valid[0]
-    if len(best) == 1:
-        return best[0]
+    valid = [path for path in best if _is_valid(_with(data, path, value))]
+    if len(best) == 1 and not valid:
+        valid = [path for path in _least_deep(ends) if _is_valid(_with(data, path, value))]
+    if len(valid) == 1 or len(best) == 1:
+        return valid[0] if len(valid) == 1 else best[0]
     names = ", ".join(dotted(path) for path in valid or best)
     raise SpecError(f"{asked}: the key fits several fields: {names}", hint="give more of the path")
 
@@ -67,14 +63,17 @@ def _best(data: Any, ends: list[Path], steps: list[str]) -> list[Path]:
     whole = [path for path in ends if len(path) == len(steps)]
     if whole:
         return whole[:1]
-    stated = [path for path in ends if _is_stated(data, path)] or ends
-    least = min(len(path) for path in stated)
-    return [path for path in stated if len(path) == least]
+    return _least_deep([path for path in ends if _is_stated(data, path)] or ends)
+
+
+def _least_deep(paths: list[Path]) -> list[Path]:
+    least = min(len(path) for path in paths)
+    return [path for path in paths if len(path) == least]
 
 
 def _paths(data: Any) -> list[Path]:
     paths = list(all_paths(data))
-    free = [(*path, key) for path in paths if isinstance(found := _value(data, path), dict) for key in found]
+    free = [(*path, key) for path in paths if isinstance(found := value_at(data, path), dict) for key in found]
     return list(dict.fromkeys([*paths, *free]))
 
 
@@ -89,24 +88,13 @@ def _is_step(data: Any, path: Path, step: str) -> bool:
     """A step is a key, an index, or the name of the stage at that index."""
     if str(path[-1]) == step:
         return True
-    stage = _value(data, path) if isinstance(path[-1], int) else None
+    stage = value_at(data, path) if isinstance(path[-1], int) else None
     return isinstance(stage, dict) and stage.get("name", stage.get("kind")) == step
 
 
 def _is_stated(data: Any, path: Path) -> bool:
-    parent = _value(data, path[:-1])
+    parent = value_at(data, path[:-1])
     return isinstance(parent, dict) and path[-1] in parent
-
-
-def _value(data: Any, path: Path) -> Any:
-    for step in path:
-        if isinstance(data, dict) and step in data:
-            data = data[str(step)]
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        else:
-            return None
-    return data
 
 
 def _is_valid(data: Any) -> bool:

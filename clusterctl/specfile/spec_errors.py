@@ -76,7 +76,7 @@ _Sentence = tuple[str, str | None]
 
 def _problems(error: ValidationError, data: Any, where: Where) -> Iterable[_Sentence]:
     findings = error.errors(include_url=False)
-    paths = [_real_path(finding["loc"], data) for finding in findings]
+    paths = [tuple(step for index, step in enumerate(f["loc"]) if not _is_branch(f["loc"], index)) for f in findings]
     for finding, path in zip(findings, paths, strict=True):
         has_inner = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
         if finding["type"] == "too_short" and has_inner:
@@ -84,6 +84,13 @@ def _problems(error: ValidationError, data: Any, where: Where) -> Iterable[_Sent
         found = _Found(finding["type"], finding["input"], finding.get("ctx", {}), path, data)
         sentence, hint = _SPECIAL.get(found.kind, _expected)(found)
         yield f"{where(path, found.kind == 'extra_forbidden')}: {sentence}", hint
+
+
+def _is_branch(location: Path, index: int) -> bool:
+    """Whether a step of pydantic's location names a branch of a union, which no file contains."""
+    step = location[index]
+    is_stage_kind = index == 2 and location[0] == "stages"
+    return isinstance(step, str) and (step.startswith("<") or step == "[key]" or is_stage_kind)
 
 
 def _expected(found: _Found) -> _Sentence:
@@ -161,26 +168,6 @@ def _limit(found: _Found) -> str:
         unit = "character" if kind.startswith("string") else "item"
         return f"must have {'at least' if few else 'at most'} {size:,} {unit}{'' if size == 1 else 's'}"
     return f"is not valid ({kind}): {shown(value)}"
-
-
-def _real_path(location: Sequence[str | int], data: Any) -> Path:
-    """pydantic's location without the names of union branches, which no file contains."""
-    path: list[str | int] = []
-    here = data
-    for index, step in enumerate(location):
-        is_branch = isinstance(step, str) and (
-            step.startswith("<") or step == "[key]" or (index == 2 and location[0] == "stages")
-        )
-        if is_branch:
-            continue
-        path.append(step)
-        if isinstance(here, dict):
-            here = here.get(step)
-        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
-            here = here[step]
-        else:
-            here = None
-    return tuple(path)
 
 
 def _description(found: _Found) -> str | None:

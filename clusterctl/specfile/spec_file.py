@@ -70,25 +70,12 @@ class _Reader:
 
     def resolve_files(self, data: dict[str, Any]) -> None:
         """Replace, in place, measured files and config.json paths inside the stages."""
-        stages = data.get("stages")
-        if isinstance(stages, list):
-            for index, stage in enumerate(stages):
-                self._resolve_below(stage, ("stages", index))
-
-    def _resolve_below(self, value: Any, path: Steps) -> None:
-        items: Iterator[tuple[Any, Any]] = iter(())
-        if isinstance(value, dict):
-            items = iter(list(value.items()))
-        elif isinstance(value, list):
-            items = iter(list(enumerate(value)))
-        for key, inner in items:
-            here = (*path, key)
+        for parent, key, path in _walk(data.get("stages"), ("stages",)):
+            inner = parent[key]
             if isinstance(inner, dict) and isinstance(inner.get("file"), str) and set(inner) <= {"file", "column"}:
-                value[key] = self._measured(inner, here)
+                parent[key] = self._measured(inner, path)
             elif key == "model" and isinstance(inner, str) and (config := self._config_path(inner)):
-                value[key] = self._config(config, here)
-            else:
-                self._resolve_below(inner, here)
+                parent[key] = self._config(config, path)
 
     def _measured(self, reference: dict[str, Any], path: Steps) -> dict[str, Any]:
         column = reference.get("column")
@@ -124,8 +111,10 @@ class _Reader:
 
     def check_names(self, spec: RunSpec) -> None:
         """Every model and GPU named in the spec is known.  Raises SpecError at its position."""
-        for path, model in _models(spec.model_dump(include={"stages"}, exclude_none=True), ()):
-            self._check(path, _known_model, model)
+        stages = spec.model_dump(include={"stages"}, exclude_none=True)["stages"]
+        for parent, key, path in _walk(stages, ("stages",)):
+            if key == "model":
+                self._check(path, _known_model, parent[key])
         gpus: list[tuple[Steps, str]] = [(("fleet", "gpus", i), gpu) for i, gpu in enumerate(spec.fleet.gpus)]
         gpus += [(("fleet", "machines", i, "gpu"), m.gpu) for i, m in enumerate(spec.fleet.machines) if m.gpu]
         gpus += [(("fleet", "quota", key), key.rsplit(":", 1)[-1]) for key in spec.fleet.quota]
@@ -144,11 +133,9 @@ def _known_model(model: str | dict[str, Any]) -> object:
     return find_model(model if isinstance(model, str) else InlineModel.model_validate(model))
 
 
-def _models(value: Any, path: Steps) -> Iterator[tuple[Steps, str | dict[str, Any]]]:
-    """Every `model:`, by name or written out, with its path."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, tuple | list) else ()
-    for key, inner in items:
-        if key == "model":
-            yield (*path, key), inner
-        else:
-            yield from _models(inner, (*path, key))
+def _walk(value: Any, path: Steps) -> Iterator[tuple[Any, Any, Steps]]:
+    """Every place inside plain data, outer ones first: what holds it, its key there, and its path."""
+    items = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list | tuple) else ()
+    for key in list(items):
+        yield value, key, (*path, key)
+        yield from _walk(value[key], (*path, key))

@@ -12,16 +12,26 @@ from planners.spec.run import RunSpec
 Path = tuple[str | int, ...]
 
 
+def value_at(data: Any, path: Sequence[str | int]) -> Any:
+    """What stands at `path` in plain data; None where it leads nowhere."""
+    for step in path:
+        if isinstance(data, dict):
+            data = data.get(step)
+        elif isinstance(data, list | tuple) and isinstance(step, int) and 0 <= step < len(data):
+            data = data[step]
+        else:
+            return None
+    return data
+
+
 def fields_at(data: Any, path: Sequence[str | int]) -> dict[str, FieldInfo]:
     """Fields of the mapping at `path` in `data`; empty where the mapping has free keys or `path` leads nowhere."""
     models: list[type[SpecModel]] = [RunSpec]
-    here = data
-    for step in path:
-        annotations = [field.annotation for model in models if (field := model.model_fields.get(str(step)))]
-        here = here[step] if _has(here, step) else None
+    for depth, step in enumerate(path, 1):
         if isinstance(step, str):
+            annotations = [field.annotation for model in models if (field := model.model_fields.get(step))]
             models = [found for annotation in annotations for found in _models_in(annotation)]
-        models = _of_kind(models, here)
+        models = _of_kind(models, value_at(data, path[:depth]))
     return {name: field for model in models for name, field in model.model_fields.items()}
 
 
@@ -67,9 +77,3 @@ def _is_list(annotation: Any) -> bool:
     if get_origin(annotation) in (Union, UnionType):
         return any(_is_list(part) for part in get_args(annotation))
     return get_origin(annotation) is tuple
-
-
-def _has(data: Any, step: str | int) -> bool:
-    if isinstance(data, dict):
-        return step in data
-    return isinstance(data, list | tuple) and isinstance(step, int) and 0 <= step < len(data)

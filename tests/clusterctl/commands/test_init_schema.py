@@ -12,8 +12,8 @@ import pytest
 from clusterctl.commands.init import TEMPLATE_OF_KIND, init, template_paths
 from clusterctl.commands.schema import schema
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.specfile.manual import run_spec_manual
 from clusterctl.specfile.spec_file import read_spec
-from planners.spec.manual import run_spec_manual
 from planners.spec.run import STAGE_KINDS
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from planners.spec.manual import run_spec_manual
+from clusterctl.specfile.manual import run_spec_manual
 from planners.spec.run import STAGE_KINDS, run_spec_schema
 
 REPO = Path(__file__).resolve().parents[3]
