@@ -151,7 +151,8 @@ def plan_of(view: View) -> Plan | None:
 
 def reported(data: Data, run_id: str) -> tuple[Alert, ...]:
     """What a run's steps and samples warn of, the worst first."""
-    return _reported(data, run_id, ledger(data).last_step_at(run_id))
+    last = ledger(data).last_step(run_id)
+    return _reported(data, run_id, last and last.at)
 
 
 @st.cache_resource(show_spinner=False, max_entries=200)

@@ -130,5 +130,4 @@ def _planned_against_actual(ledger: Ledger, row: Run) -> str:
     from clusterctl.runs.run import open_run
 
     lines = planned_against_actual(open_run(ledger, user_data_dir(), row.run_id))
-    done = next(iter(ledger.steps(row.run_id, last=1)), None)
-    return "\n" + bill_text(lines, done, columns=terminal().columns)
+    return "\n" + bill_text(lines, ledger.last_step(row.run_id), columns=terminal().columns)

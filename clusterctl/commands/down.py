@@ -85,11 +85,10 @@ def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:
         }
         typer.echo(json.dumps(shown, indent=2))
         return
-    done = next(iter(ledger.steps(ended.run_id, last=1)), None)
     note = f": {ended.note}" if ended.note else ""
     typer.echo(
         f"{ended.run_id} has {ended.state}{note}; nothing left running; its folder is kept\n\n"
-        f"{bill_text(lines, done, columns=terminal().columns)}\n\n{saved_text(opened.folder)}"
+        f"{bill_text(lines, ledger.last_step(ended.run_id), columns=terminal().columns)}\n\n{saved_text(opened.folder)}"
     )
 
 

@@ -102,13 +102,13 @@ def up(
                 hint = f"`clusterctl status {launch.run_id}` shows it, `clusterctl down {launch.run_id}` ends it"
                 typer.echo(f"{launch.run_id} is under way; {hint}", err=as_json)
                 return
-            steps = ledger.steps(launch.run_id, last=1)
+            last = ledger.last_step(launch.run_id)
             follow(
                 open_run(ledger, store, launch.run_id),
                 interrupt,
                 as_json=as_json,
                 since_seq=seen[-1].seq if seen else 0,
-                since=steps[0].at if steps else datetime.min.replace(tzinfo=UTC),
+                since=last.at if last else datetime.min.replace(tzinfo=UTC),
             )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, or_, select, update
@@ -15,7 +16,7 @@ from sqlalchemy import func, or_, select, update
 from clusterctl.errors import SpecError, StateError
 from clusterctl.ledger.books import BillBook, FactorBook
 from clusterctl.ledger.resources import ResourceBook, book_costs
-from clusterctl.ledger.rows import LIVE, Desired, Event, Phase, ReportBatch, Run, RunState, Step, StoredPlan
+from clusterctl.ledger.rows import LIVE, Desired, Event, PhaseSeconds, ReportBatch, Run, RunState, Step, StoredPlan
 from clusterctl.ledger.store import insert_once, upsert, values_of
 from clusterctl.ledger.tables import EVENTS, PHASES, PLANS, RUNS, STEPS
 
@@ -29,6 +30,12 @@ NEWEST = select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id)
 def _storable(text: str) -> str:
     """Text of any origin without the NUL and half characters that databases refuse."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _finite(step: Step) -> Step:
+    """The step with None for each metric that is no finite number, which JSON can't hold."""
+    known = {name: value if value is not None and isfinite(value) else None for name, value in step.metrics.items()}
+    return replace(step, metrics=known)
 
 
 class Ledger(ResourceBook, FactorBook, BillBook):
@@ -154,19 +161,6 @@ class Ledger(ResourceBook, FactorBook, BillBook):
             query = query if value is None else query.where(column == value)
         return self.rows(Event, query)
 
-    def record_step(
-        self, run_id: str, stage: str, step: int, *, of: int, at: datetime, metrics: Mapping[str, float | None]
-    ) -> None:
-        """A step is done; done again after a recovery, the later one counts."""
-        finite = {name: None if value is None or not math.isfinite(value) else value for name, value in metrics.items()}
-        row = Step(run_id=run_id, stage=stage, step=step, of=of, at=at, metrics=finite)
-        self.write(lambda connection: upsert(connection, STEPS, values_of(row), "run_id", "stage", "step"))
-
-    def record_phase(self, run_id: str, stage: str, phase: str, step: int, *, seconds: float, at: datetime) -> None:
-        """A phase of a step took so long; done again after a recovery, the later one counts."""
-        row = Phase(run_id=run_id, stage=stage, phase=phase, step=step, seconds=seconds, at=at)
-        self.write(lambda connection: upsert(connection, PHASES, values_of(row), "run_id", "stage", "phase", "step"))
-
     def record_reports(self, run_id: str, batch: ReportBatch) -> bool:
         """What a job has reported, with the position up to which it was read: all of it or nothing.
 
@@ -178,13 +172,10 @@ class Ledger(ResourceBook, FactorBook, BillBook):
             mine = select(RUNS.c.reports_byte).where(RUNS.c.run_id == run_id).with_for_update()
             if connection.scalar(mine) != batch.from_byte:
                 return False
-            for table, rows, keys in (
-                (STEPS, batch.steps, ("run_id", "stage", "step")),
-                (PHASES, batch.phases, ("run_id", "stage", "phase", "step")),
-            ):
-                newest = {tuple(getattr(row, key) for key in keys): row for row in rows}
-                for row in newest.values():
-                    upsert(connection, table, values_of(row), *keys)
+            for step in {(step.stage, step.step): step for step in batch.steps}.values():
+                upsert(connection, STEPS, values_of(_finite(step)), "run_id", "stage", "step")
+            for phase in {(phase.stage, phase.phase, phase.step): phase for phase in batch.phases}.values():
+                upsert(connection, PHASES, values_of(phase), "run_id", "stage", "phase", "step")
             book_costs(connection, batch)
             changes: dict[str, Any] = {"reports_byte": batch.to_byte}
             if batch.progress_at is not None:
@@ -208,12 +199,11 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         query = query if after is None else query.where(STEPS.c.at > after)
         return self.rows(Step, query.limit(last))[::-1]
 
-    def last_step_at(self, run_id: str) -> datetime | None:
-        """When the last step was done; None before the first."""
-        last = select(STEPS).where(STEPS.c.run_id == run_id).order_by(STEPS.c.at.desc()).limit(1)
-        return next((step.at for step in self.rows(Step, last)), None)
+    def last_step(self, run_id: str) -> Step | None:
+        """The step that was done last; None before the first."""
+        return next(iter(self.steps(run_id, last=1)), None)
 
-    def phases(self, run_id: str, phase: str | None = None) -> tuple[Phase, ...]:
+    def phases(self, run_id: str, phase: str | None = None) -> tuple[PhaseSeconds, ...]:
         """The run's phases, or those of one name, in the order in which they were done."""
         query = select(PHASES).where(PHASES.c.run_id == run_id).order_by(PHASES.c.at, PHASES.c.step)
-        return self.rows(Phase, query if phase is None else query.where(PHASES.c.phase == phase))
+        return self.rows(PhaseSeconds, query if phase is None else query.where(PHASES.c.phase == phase))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select, update
 
 from clusterctl.errors import StateError
-from clusterctl.ledger.rows import LIVE, Bill, Cost, CostLine, Intent, ReportBatch, ReportedCost, Resource
+from clusterctl.ledger.rows import LIVE, Bill, Cost, Intent, ReportBatch, ReportedCost, Resource, ResourceCost
 from clusterctl.ledger.store import Store, insert_once, upsert, values_of
 from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
 from planners.runs.limits import owed
@@ -33,8 +33,7 @@ class ResourceBook(Store):
 
         The answer may be `live` or `gone` already.  Raises StateError when the id names something else.
         """
-        given = {field.name: getattr(intent, field.name) for field in fields(Intent)}
-        row = Resource(**given, intended_at=at or self.now())
+        row = _resource(intent, at or self.now())
         self.write(lambda connection: insert_once(connection, RESOURCES, values_of(row)))
         stored = self.get_resource(intent.resource_id)
         if any(getattr(stored, name) != getattr(row, name) for name in FIXED):
@@ -98,9 +97,7 @@ class ResourceBook(Store):
         def act(connection: Connection) -> Cost | None:
             locked = select(RESOURCES).where(RESOURCES.c.resource_id == resource_id).with_for_update()
             resource = Resource(**connection.execute(locked).one()._asdict())
-            mine = select(COSTS).where(COSTS.c.resource_id == resource_id).order_by(COSTS.c.from_at.desc())
-            row = connection.execute(mine.limit(1)).first()
-            last = None if row is None else Cost(**row._asdict())
+            last = _last_cost(connection, resource_id)
             cost = _extended(resource, last, until)
             if cost is not None and cost != last:
                 upsert(connection, COSTS, values_of(cost), "resource_id", "from_at")
@@ -151,6 +148,12 @@ class ResourceBook(Store):
         return self.get_resource(resource_id)
 
 
+def _last_cost(connection: Connection, resource_id: str) -> Cost | None:
+    mine = select(COSTS).where(COSTS.c.resource_id == resource_id).order_by(COSTS.c.from_at.desc())
+    row = connection.execute(mine.limit(1)).first()
+    return None if row is None else Cost(**row._asdict())
+
+
 def _extended(resource: Resource, last: Cost | None, until: datetime) -> Cost | None:
     """The last interval as it is to be, or a new one after it."""
     end = until if resource.gone_at is None else min(until, resource.gone_at)
@@ -172,9 +175,7 @@ def _extended(resource: Resource, last: Cost | None, until: datetime) -> Cost | 
 
 
 def _hours(begin: datetime, end: datetime) -> Decimal:
-    span = end - begin
-    microseconds = span.days * 86_400_000_000 + span.seconds * 1_000_000 + span.microseconds
-    return microseconds / MICROSECONDS_PER_HOUR
+    return (end - begin) // timedelta.resolution / MICROSECONDS_PER_HOUR
 
 
 def book_costs(connection: Connection, batch: ReportBatch) -> None:
@@ -184,20 +185,18 @@ def book_costs(connection: Connection, batch: ReportBatch) -> None:
     for report in batch.costs:
         identity = report.intent.resource_id
         if identity not in last:
-            _book_resource(connection, report.intent, batch.since)
-            mine = select(COSTS).where(COSTS.c.resource_id == identity).order_by(COSTS.c.from_at.desc())
-            row = connection.execute(mine.limit(1)).first()
-            last[identity] = None if row is None else Cost(**row._asdict())
+            resource = _resource(report.intent, batch.since)
+            never_live = replace(resource, state="gone", live_at=batch.since, gone_at=batch.since)
+            insert_once(connection, RESOURCES, values_of(never_live))
+            last[identity] = _last_cost(connection, identity)
         cost = last[identity] = _reported(report, last[identity], batch.since)
         changed[identity, cost.from_at] = cost
     for cost in changed.values():
         upsert(connection, COSTS, values_of(cost), "resource_id", "from_at")
 
 
-def _book_resource(connection: Connection, intent: Intent, since: datetime) -> None:
-    given = {field.name: getattr(intent, field.name) for field in fields(Intent)}
-    resource = Resource(**given, state="gone", intended_at=since, live_at=since, gone_at=since)
-    insert_once(connection, RESOURCES, values_of(resource))
+def _resource(intent: Intent, intended_at: datetime) -> Resource:
+    return Resource(**{field.name: getattr(intent, field.name) for field in fields(Intent)}, intended_at=intended_at)
 
 
 def _reported(report: ReportedCost, last: Cost | None, since: datetime) -> Cost:
@@ -223,9 +222,9 @@ def _reported(report: ReportedCost, last: Cost | None, since: datetime) -> Cost:
     )
 
 
-def _line(resource: Resource, intervals: list[Cost]) -> CostLine:
+def _line(resource: Resource, intervals: list[Cost]) -> ResourceCost:
     known_usd = sum((cost.usd for cost in intervals if cost.usd is not None), Decimal(0))
-    return CostLine(
+    return ResourceCost(
         resource_id=resource.resource_id,
         role=resource.role,
         kind=resource.kind,

@@ -11,8 +11,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from planners.runs.limits import REPORTED
-
 RunState = Literal["wanted", "provisioning", "queued", "running", "stopping", "stopped", "finished", "failed"]
 Desired = Literal["up", "down"]
 ResourceState = Literal["intended", "live", "gone"]
@@ -105,7 +103,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class PhaseSeconds:
     """Seconds that one phase of one step took."""
 
     run_id: str
@@ -181,10 +179,10 @@ class ReportedCost:
 class ReportBatch:
     """What a job has reported between two positions of its reports."""
 
-    from_byte: int
-    to_byte: int
+    from_byte: int = 0
+    to_byte: int = 0
     steps: tuple[Step, ...] = ()
-    phases: tuple[Phase, ...] = ()
+    phases: tuple[PhaseSeconds, ...] = ()
     costs: tuple[ReportedCost, ...] = ()
     since: datetime
     """When the first interval of a cost begins."""
@@ -192,7 +190,7 @@ class ReportBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CostLine:
+class ResourceCost:
     """All intervals of one resource; `known_usd` adds those with a price, `usd` is None if one has none."""
 
     resource_id: str
@@ -207,18 +205,11 @@ class CostLine:
 class Bill:
     """The lines of a run and their sums.  `usd` is None as soon as one line is; `known_usd` is a proof."""
 
-    lines: tuple[CostLine, ...]
+    lines: tuple[ResourceCost, ...]
     known_usd: Decimal
     usd: Decimal | None
     unpriced: tuple[str, ...]
     """Resources with an interval whose price is unknown."""
-
-    @property
-    def reported_usd_per_hour(self) -> Decimal:
-        """What the job reports, on average over the hours of the machine that was paid longest; of the known part."""
-        seconds = max((line.seconds for line in self.lines if line.kind not in REPORTED), default=0.0)
-        usd = sum((line.known_usd for line in self.lines if line.kind in REPORTED), Decimal(0))
-        return (usd * 3600 / Decimal(str(seconds))).quantize(Decimal("0.000001")) if seconds else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

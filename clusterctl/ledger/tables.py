@@ -15,7 +15,7 @@ from clusterctl.ledger.rows import (
     FactorRow,
     ImportedBill,
     ImportedLine,
-    Phase,
+    PhaseSeconds,
     Resource,
     Run,
     Step,
@@ -94,7 +94,7 @@ def _table(name: str, row: type[Any]) -> TableClause:
 
 PLANS, RUNS, RESOURCES = _table("plans", StoredPlan), _table("runs", Run), _table("resources", Resource)
 EVENTS, PHASES, STEPS, COSTS = (
-    _table(name, row) for name, row in {"events": Event, "phases": Phase, "steps": Step, "costs": Cost}.items()
+    _table(name, row) for name, row in {"events": Event, "phases": PhaseSeconds, "steps": Step, "costs": Cost}.items()
 )
 FACTORS = _table("factors", FactorRow)
 BILLS, BILL_LINES = _table("bills", ImportedBill), _table("bill_lines", ImportedLine)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterctl.ledger.rows import Phase, Step
+from clusterctl.ledger.rows import PhaseSeconds, Step
 from planners.alerts.check import Alert, Report, alerts
 from planners.alerts.measures import Sample
 
@@ -27,7 +27,7 @@ def run_alerts(ledger: Ledger, run_id: str, folder: Path) -> tuple[Alert, ...]:
     return alerts_of(ledger.steps(run_id), ledger.phases(run_id, "sandbox"), folder)  # no other phase is looked at
 
 
-def alerts_of(steps: Sequence[Step], phases: Sequence[Phase], folder: Path) -> tuple[Alert, ...]:
+def alerts_of(steps: Sequence[Step], phases: Sequence[PhaseSeconds], folder: Path) -> tuple[Alert, ...]:
     """The same of rows that are at hand."""
     seconds: dict[tuple[str, int], dict[str, float]] = {}
     for phase in phases:

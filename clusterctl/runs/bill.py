@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from clusterctl.ledger.rows import CostLine
+from clusterctl.ledger.rows import ResourceCost
 from clusterctl.runs.forecast import usage
 from clusterctl.runs.run import LINES, MACHINE_UNIT, OpenRun
 from clusterctl.targets.base import TAG_PREFIX
@@ -53,14 +53,14 @@ def planned_against_actual(run: OpenRun) -> list[BillLine]:
     ]
 
 
-def _by_line(run: OpenRun, costs: Sequence[CostLine]) -> list[BillLine]:
+def _by_line(run: OpenRun, costs: Sequence[ResourceCost]) -> list[BillLine]:
     """The plan's lines, then what the job reported and the plan does not know.
 
     A resource names the lines that it stands for; several lines of one resource are one here.
     """
     tag = f"{TAG_PREFIX}/{LINES}"
     tags = {resource.resource_id: resource.tags.get(tag, "") for resource in run.ledger.resources(run.run_id)}
-    spent: dict[str, list[CostLine]] = {}
+    spent: dict[str, list[ResourceCost]] = {}
     for cost in costs:
         spent.setdefault(tags[cost.resource_id], []).append(cost)
     shared = {line_id: joined for joined in spent if joined for line_id in joined.split("+")}
@@ -74,7 +74,7 @@ def _by_line(run: OpenRun, costs: Sequence[CostLine]) -> list[BillLine]:
     ]
 
 
-def _planned_line(lines: Sequence[Line], costs: Sequence[CostLine]) -> BillLine:
+def _planned_line(lines: Sequence[Line], costs: Sequence[ResourceCost]) -> BillLine:
     usd = [line.usd for line in lines if line.usd is not None]
     planned = sum(usd) if len(usd) == len(lines) else None
     line = _line(" + ".join(line.name for line in lines), planned, costs)
@@ -82,7 +82,7 @@ def _planned_line(lines: Sequence[Line], costs: Sequence[CostLine]) -> BillLine:
     return line if costs or never_made else replace(line, actual=None)
 
 
-def _line(name: str, planned: float | None, costs: Sequence[CostLine]) -> BillLine:
+def _line(name: str, planned: float | None, costs: Sequence[ResourceCost]) -> BillLine:
     known = float(sum((cost.known_usd for cost in costs), Decimal(0)))
     actual = None if any(cost.usd is None for cost in costs) else known
     return BillLine(kind="line", name=name, unit="USD", planned=planned, actual=actual, known=known)

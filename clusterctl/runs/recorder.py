@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from clusterctl.ledger.rows import Intent, Phase, ReportBatch, ReportedCost, Resource, Run, Step
-from clusterctl.runs.job_reports import MOST_USD, CostReport, StepReport, read_report
+from clusterctl.ledger.rows import Intent, PhaseSeconds, ReportBatch, ReportedCost, Resource, Run, Step
+from clusterctl.runs.job_reports import MOST_USD, CostReport, read_report
 from clusterctl.runs.run import LINES, PROCESS, OpenRun
 from clusterctl.runs.usage_prices import UsagePrices
 from clusterctl.targets.base import TAG_PREFIX, Machine, MachineRequest, Observed
 from planners.costs.tables import MACHINE
 from planners.runs.offers import CHOICE
-from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, RoleHistory
-from planners.runs.reconcile import Phase as Stage
+from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, Phase, RoleHistory
 
 UNKNOWN_PROVIDER = "unknown"
 """Provider of what a job reports without naming one."""
@@ -58,7 +56,7 @@ class Recorder:
         """How often the run was asked for."""
         self.wanted_at = max([row.created_at, *(event.at for event in wanted)])
         """When the run was last asked for: what went wrong before that is forgiven."""
-        self._last_step_at = self.ledger.last_step_at(run.run_id) or row.created_at
+        self._last_step_at = last.at if (last := self.ledger.last_step(run.run_id)) else row.created_at
         self._prices = UsagePrices(run.plan)
         self._missed: dict[str, tuple[datetime, datetime]] = {}
         """By resource: the first and the last observation that did not show it."""
@@ -82,8 +80,14 @@ class Recorder:
             if isinstance(report, CostReport):
                 costs += self._cost(position, report, at)
                 continue
-            steps.append(_step(run.run_id, report, at))
-            phases += _phases(run.run_id, report, at)
+            step = Step(
+                run_id=run.run_id, stage=report.stage, step=report.step, of=report.of, at=at, metrics=report.metrics
+            )
+            steps.append(step)
+            phases += [
+                PhaseSeconds(run_id=run.run_id, stage=step.stage, phase=phase, step=step.step, seconds=seconds, at=at)
+                for phase, seconds in report.phases.items()
+            ]
             progress = self._last_step_at = at
         if end == row.reports_byte == begin:
             return False
@@ -146,8 +150,8 @@ class Recorder:
         An instance that the ledger holds for live has gone when two complete observations and a look-up by its own
         name don't show it.  An instance that was asked to end is ending until it has gone.
         """
-        shown = {i.resource_id: i for i in observed.instances if i.phase is not Stage.ENDED}
-        ended = {i.resource_id: i for i in observed.instances if i.phase is Stage.ENDED}
+        shown = {i.resource_id: i for i in observed.instances if i.phase is not Phase.ENDED}
+        ended = {i.resource_id: i for i in observed.instances if i.phase is Phase.ENDED}
         recorded = [r for r in self.ledger.live_resources(self.run.run_id) if r.kind != MACHINE]
         found = [shown[identity] for identity in shown.keys() - {resource.resource_id for resource in recorded}]
         for resource in recorded:
@@ -223,7 +227,7 @@ class Recorder:
 
     def lost_machine(self, machines: Sequence[Machine]) -> bool:
         """Whether one of the machines has ended that the ledger holds for there."""
-        over = {machine.resource_id for machine in machines if machine.phase is Stage.ENDED}
+        over = {machine.resource_id for machine in machines if machine.phase is Phase.ENDED}
         return bool(over) and any(r.resource_id in over for r in self.ledger.live_resources(self.run.run_id))
 
     def bill(self, observed: Observed | None, *, now: datetime) -> None:
@@ -244,7 +248,7 @@ class Recorder:
             gone = observed is not None and machine is None and self._is_missing(resource, observed)
             released = machine.until if machine is not None else now if gone else None
             self.ledger.extend_cost(resource.resource_id, until=released or now)
-            if released is not None or (machine is not None and machine.phase is Stage.ENDED):
+            if released is not None or (machine is not None and machine.phase is Phase.ENDED):
                 self._release(resource, machine, at=released or now)
 
     def _release(self, resource: Resource, machine: Machine | None, *, at: datetime) -> None:
@@ -284,7 +288,7 @@ class Recorder:
 
 def _as_recorded(instance: Instance | None, resource: Resource) -> Instance:
     """An instance as the place shows it, else as the ledger knows it; ending once it was asked to."""
-    phase = Stage.STARTING if instance is None else instance.phase
+    phase = Phase.STARTING if instance is None else instance.phase
     index = int(slot.rpartition("-")[2]) - 1 if (slot := slot_of(resource)) != resource.role else 0
     return Instance(
         role=resource.role,
@@ -292,19 +296,7 @@ def _as_recorded(instance: Instance | None, resource: Resource) -> Instance:
         resource_id=resource.resource_id,
         address=(instance.address if instance else resource.address) or "",
         started_at=instance.started_at if instance else resource.intended_at,
-        phase=phase if resource.stop_asked_at is None else Stage.ENDING,
+        phase=phase if resource.stop_asked_at is None else Phase.ENDING,
         cause=instance.cause if instance else Cause.NONE,
         message=instance.message if instance else "",
     )
-
-
-def _step(run_id: str, report: StepReport, at: datetime) -> Step:
-    metrics = {name: value if math.isfinite(value) else None for name, value in report.metrics.items()}
-    return Step(run_id=run_id, stage=report.stage, step=report.step, of=report.of, at=at, metrics=metrics)
-
-
-def _phases(run_id: str, report: StepReport, at: datetime) -> list[Phase]:
-    return [
-        Phase(run_id=run_id, stage=report.stage, phase=phase, step=report.step, seconds=seconds, at=at)
-        for phase, seconds in report.phases.items()
-    ]

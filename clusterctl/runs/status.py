@@ -83,7 +83,7 @@ def state_of(run: OpenRun, *, watched: Watched = Watched.YES, closely: bool = Fa
     state = RunState(
         row=row,
         roles=live_slots(ledger, run.run_id),
-        step=next(iter(ledger.steps(run.run_id, last=1)), None),
+        step=ledger.last_step(run.run_id),
         forecast=run_forecast(ledger, row, run.plan, now),
         planned_usd=None if run.plan.at_least else run.plan.usd.p50,
         planned_hours=run.plan.hours.p50,

@@ -16,7 +16,7 @@ from clusterctl.clock import SteadyClock
 from clusterctl.commands import cost as cost_command
 from clusterctl.commands import status as status_command
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import Intent
+from clusterctl.ledger.rows import Intent, ReportBatch, Step
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs.metrics import run_metrics
 from clusterctl.runs.render import progress_text
@@ -69,7 +69,8 @@ def run_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         at = T0 + timedelta(seconds=100)
         for step, seconds in enumerate((0, *SECONDS), 1):
             at += timedelta(seconds=seconds)
-            ledger.record_step(launch.run_id, "rlcef", step, of=40, at=at, metrics={})
+            done = Step(run_id=launch.run_id, stage="rlcef", step=step, of=40, at=at, metrics={})
+            ledger.record_reports(launch.run_id, ReportBatch(steps=(done,), since=T0))
         ledger.extend_cost(machine.resource_id, until=NOW)
     return launch.run_id
 

@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from clusterctl.dashboard.sample import END, START, ensure_sample
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import Run
+from clusterctl.ledger.rows import ReportBatch, Run, Step
 from clusterctl.store import open_store
 from tools.simulated_day.story import EVALUATE, HOURS, RLCEF
 
@@ -217,7 +217,9 @@ def test_a_live_page_changes_in_place(browser: Browser, address: str, home: Path
     assert figures(page)["Steps"] == "none yet"
     page.evaluate("window.neverReloaded = true")
     with open_ledger(str(home / "ledger.db")) as ledger:
-        ledger.record_step("live-run", "rlcef", 1, of=9, at=datetime.now(tz=UTC), metrics={"reward": 0.5})
+        now = datetime.now(tz=UTC)
+        step = Step(run_id="live-run", stage="rlcef", step=1, of=9, at=now, metrics={"reward": 0.5})
+        ledger.record_reports("live-run", ReportBatch(steps=(step,), since=now))
     steps = page.locator("[data-testid=stMetric]", has_text="Steps")
     expect(steps.locator("[data-testid=stMetricValue]")).to_have_text("1 of 9", timeout=PATIENCE_MS)
     assert page.evaluate("window.neverReloaded") is True

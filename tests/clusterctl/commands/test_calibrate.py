@@ -13,7 +13,7 @@ import pytest
 from clusterctl import cli
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.ledger.rows import Run, RunState
+from clusterctl.ledger.rows import PhaseSeconds, ReportBatch, Run, RunState
 from clusterctl.specfile.plan_file import read_plan
 
 T0 = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -60,11 +60,13 @@ def ran(ledger: Ledger, call: Call, name: str, *, times: float, state: RunState 
     plan = read_plan(f"{name}.json")
     ledger.put_plan(plan.id, schema=plan.schema_name, content=plan.model_dump_json(exclude={"created_at"}))
     ledger.add_run(Run(run_id=name, name=name, target="local", plan_id=plan.id, created_at=T0))
+    phases: list[PhaseSeconds] = []
     for step in range(1, steps + 1):
         for phase in plan.stages[0].phases:
             assert phase.own
-            seconds = times * phase.seconds / phase.own.factor
-            ledger.record_phase(name, "rlcef", phase.name, step, seconds=seconds, at=T0 + timedelta(seconds=step))
+            seconds, at = times * phase.seconds / phase.own.factor, T0 + timedelta(seconds=step)
+            phases.append(PhaseSeconds(run_id=name, stage="rlcef", phase=phase.name, step=step, seconds=seconds, at=at))
+    ledger.record_reports(name, ReportBatch(phases=tuple(phases), since=T0))
     ledger.set_state(name, state)
 
 

@@ -13,6 +13,7 @@ from accounting_world import T0, Telemetry, add_charge, add_run, at
 from clusterctl.costs.load import read_charges
 from clusterctl.costs.queries import account
 from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.rows import ReportBatch, Step
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs.forecast import hourly_rate, run_forecast, run_progress, usage
 from clusterctl.specfile.plan_file import parse_plan
@@ -28,6 +29,11 @@ NODE = "node-trainer/1"
 def plan() -> Plan:
     spec = Path(__file__).parents[3] / "templates" / "specs" / "quickstart.yaml"
     return Planner(now=datetime(2026, 11, 23, tzinfo=UTC)).plan(open_source(str(spec)))
+
+
+def do_step(ledger: Ledger, number: int, *, of: int, at: datetime) -> None:
+    step = Step(run_id="rlcef-1", stage="rlcef", step=number, of=of, at=at, metrics={})
+    ledger.record_reports("rlcef-1", ReportBatch(steps=(step,), since=T0))
 
 
 def test_charges_are_the_ledgers_own_bill(ledger: Ledger) -> None:
@@ -123,7 +129,7 @@ def test_the_forecast_of_a_run(ledger: Ledger, plan: Plan) -> None:
     run = add_run(ledger, state="running", ended_at=None, limit_usd=Decimal("0.01"))
     add_charge(ledger, usd_per_hour="0.08", hours=10 / 3600, live=True)
     for step in range(1, 5):
-        ledger.record_step("rlcef-1", "rlcef", step, of=40, at=T0 + timedelta(seconds=2 + 2 * step), metrics={})
+        do_step(ledger, step, of=40, at=T0 + timedelta(seconds=2 + 2 * step))
     now = T0 + timedelta(seconds=10)
     (stage,) = run_progress(ledger, run, plan, now).stages
     assert (stage.steps, stage.done, stage.seen_seconds) == (40, 4, [2.0, 2.0, 2.0])
@@ -149,7 +155,7 @@ def test_steps_during_which_a_machine_started_say_nothing_of_the_pace(ledger: Le
     run = add_run(ledger, state="running", ended_at=None)
     add_charge(ledger, name="node/1", hours=0.001)
     for step, seconds in enumerate((2, 4, 6, 908, 910), 1):
-        ledger.record_step("rlcef-1", "rlcef", step, of=40, at=T0 + timedelta(seconds=seconds), metrics={})
+        do_step(ledger, step, of=40, at=T0 + timedelta(seconds=seconds))
     add_charge(ledger, name="node/2", hours=0.3, live=True, begins=900 / 3600)
     now = T0 + timedelta(seconds=910)
     (stage,) = run_progress(ledger, run, plan, now).stages
@@ -160,7 +166,7 @@ def test_a_job_may_report_a_unit_of_work_in_several_steps(ledger: Ledger, plan: 
     """Half of the 40 planned steps at a time: one of the job's steps is 20 of the plan's."""
     run = add_run(ledger, state="running", ended_at=None)
     add_charge(ledger, live=True)
-    ledger.record_step("rlcef-1", "rlcef", 1, of=2, at=T0, metrics={})
+    do_step(ledger, 1, of=2, at=T0)
     (stage,) = run_progress(ledger, run, plan, T0).stages
     assert stage.step_seconds.p50 == pytest.approx(20 * plan.stages[0].seconds_per_unit.p50)
     ahead = run_forecast(ledger, run, plan, T0)

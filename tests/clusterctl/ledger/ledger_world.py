@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from clusterctl.ledger.rows import Intent, Run
+from clusterctl.ledger.rows import Intent, PhaseSeconds, ReportBatch, Run, Step
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -30,3 +30,12 @@ def a_machine(resource_id: str = "rlcef-1/node/1", run_id: str = "rlcef-1", **ch
         "price_source": "you",
     }
     return Intent(**given | changes)
+
+
+def a_batch(
+    number: int, *, of: int, at: datetime, rollout_seconds: float, run_id: str = "rlcef-1", **metrics: float | None
+) -> ReportBatch:
+    """One step of stage `rl` with its one phase."""
+    step = Step(run_id=run_id, stage="rl", step=number, of=of, at=at, metrics=metrics)
+    phase = PhaseSeconds(run_id=run_id, stage="rl", phase="rollout", step=number, seconds=rollout_seconds, at=at)
+    return ReportBatch(steps=(step,), phases=(phase,), since=T0)

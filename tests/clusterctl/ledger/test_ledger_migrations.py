@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from ledger_world import T0, a_machine, a_run, at
+from ledger_world import T0, a_batch, a_machine, a_run, at
 from sqlalchemy import inspect, text
 
 from clusterctl.errors import StateError
@@ -22,7 +22,7 @@ from clusterctl.ledger.rows import (
     FactorRow,
     ImportedBill,
     ImportedLine,
-    Phase,
+    PhaseSeconds,
     Resource,
     Run,
     Step,
@@ -36,7 +36,7 @@ ROWS: dict[str, Any] = {
     "plans": StoredPlan,
     "resources": Resource,
     "events": Event,
-    "phases": Phase,
+    "phases": PhaseSeconds,
     "steps": Step,
     "costs": Cost,
 }
@@ -79,8 +79,7 @@ def fill(ledger: Ledger) -> None:
     with ledger.engine.begin() as connection:
         connection.execute(text(COST))
     ledger.record_event("rlcef-1", "launch", "m", event_id="e", at=at(2))
-    ledger.record_step("rlcef-1", "rl", 1, of=2, at=at(3), metrics={"reward": 0.5})
-    ledger.record_phase("rlcef-1", "rl", "rollout", 1, seconds=1.5, at=at(3))
+    ledger.record_reports("rlcef-1", a_batch(1, of=2, at=at(3), reward=0.5, rollout_seconds=1.5))
 
 
 def contents(store: Store) -> dict[str, list[Any]]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from ledger_world import T0, a_machine, a_run, at
+from ledger_world import T0, a_batch, a_machine, a_run, at
 
 from clusterctl.errors import SpecError, StateError
 from clusterctl.ledger import open_ledger
@@ -180,11 +180,11 @@ def test_an_event_with_an_id_is_recorded_once(ledger: Ledger) -> None:
 
 def test_steps_and_phases_are_kept_once_and_the_last_counts(ledger: Ledger) -> None:
     ledger.add_run(a_run())
-    assert ledger.last_step_at("rlcef-1") is None
+    assert ledger.last_step("rlcef-1") is None
     for reward in (0.25, float("nan")):
         for step in (1, 2, 2):
-            ledger.record_step("rlcef-1", "rl", step, of=9, at=at(step), metrics={"reward": reward, "gap": None})
-            ledger.record_phase("rlcef-1", "rl", "rollout", step, seconds=1 / 3, at=at(step))
+            batch = a_batch(step, of=9, at=at(step), reward=reward, gap=None, rollout_seconds=1 / 3)
+            assert ledger.record_reports("rlcef-1", batch)
     steps = ledger.steps("rlcef-1")
     assert [(step.step, step.of, step.metrics) for step in steps] == [
         (n, 9, {"reward": None, "gap": None}) for n in (1, 2)
@@ -193,7 +193,8 @@ def test_steps_and_phases_are_kept_once_and_the_last_counts(ledger: Ledger) -> N
         ("rollout", 1, 1 / 3),
         ("rollout", 2, 1 / 3),
     ]
-    assert ledger.last_step_at("rlcef-1") == at(2)
+    assert ledger.last_step("rlcef-1") == steps[-1]
+    assert steps[-1].at == at(2)
 
 
 def test_the_clock_is_asked_only_where_no_moment_is_given(url: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from run_world import opened
 
 from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.rows import ReportBatch, Step
 from clusterctl.runs.render import page
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.status import as_data, state_of
@@ -20,7 +21,8 @@ def report(run: OpenRun, *, hidden: float) -> None:
     for step in range(1, 41):
         metrics = {"pass_at_1_visible": 0.9, "pass_at_1_hidden": hidden + 0.01 * (step % 2)}
         at = now + timedelta(seconds=step)
-        run.ledger.record_step(run.run_id, "rlcef", step, of=100, at=at, metrics=metrics)
+        done = Step(run_id=run.run_id, stage="rlcef", step=step, of=100, at=at, metrics=metrics)
+        run.ledger.record_reports(run.run_id, ReportBatch(steps=(done,), since=now))
 
 
 def said(run: OpenRun, *, closely: bool = False) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 from sandbox_here import SandboxHere
 
-from clusterctl.ledger.rows import Phase, Step
+from clusterctl.ledger.rows import PhaseSeconds, Step
 from clusterctl.runs.alerts import SAMPLES, alerts_of, read_samples
 from examples.quickstart import loop
 from examples.quickstart.judge import Outcome, Status, Verdict
@@ -42,7 +42,9 @@ def train(folder: Path, judge: Judge, steps: int) -> tuple[Alert, ...]:
     now = datetime.now(tz=UTC)
     done = [Step(run_id="r", stage=m["stage"], step=m["step"], of=200, at=now, metrics=m["metrics"]) for m in marks]
     phases = [
-        Phase(run_id="r", stage=m["stage"], phase="generate", step=m["step"], seconds=m["phases"]["generate"], at=now)
+        PhaseSeconds(
+            run_id="r", stage=m["stage"], phase="generate", step=m["step"], seconds=m["phases"]["generate"], at=now
+        )
         for m in marks
     ]
     return alerts_of(done, phases, folder)
