@@ -87,6 +87,11 @@ class Resource(Intent):
     cause: str = ""
     """Why it ended: a Cause of `planners.runs.reconcile`, or empty where nobody knows."""
 
+    @property
+    def slot(self) -> str:
+        """Slot of an instance or a machine, as its id names it: run/slot/start."""
+        return self.resource_id.split("/")[1]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

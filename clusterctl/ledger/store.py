@@ -23,7 +23,6 @@ from clusterctl.machine import process_name
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from sqlalchemy import Connection, Engine, Executable, TableClause
-    from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
 PAUSE_SECONDS = 0.1
@@ -192,14 +191,18 @@ ABSENT = ("does not exist", f"make the database with `createdb`, {ELSEWHERE}")
 UNREACHABLE = ("can't be reached", f"start the server, or correct host and port in CLUSTERCTL_LEDGER; {AGAIN}")
 FOREIGN = ("holds tables that aren't ours", "name a database or file of its own with CLUSTERCTL_LEDGER")
 CONTRADICTION = ("refuses what contradicts its records", "`clusterctl status` shows them; nothing was changed")
-BY_CODE = {
-    "SQLITE_BUSY": LOCKED, "SQLITE_LOCKED": LOCKED, "SQLITE_FULL": FULL, "SQLITE_IOERR": FULL,
-    "SQLITE_NOTADB": DAMAGED, "SQLITE_CORRUPT": DAMAGED, "SQLITE_READONLY": READ_ONLY, "SQLITE_CANTOPEN": READ_ONLY,
-    "SQLITE_PERM": READ_ONLY, "SQLITE_AUTH": READ_ONLY, "SQLITE_CONSTRAINT": CONTRADICTION, "SQLITE_ERROR": FOREIGN,
-    "08": UNREACHABLE, "23": CONTRADICTION, "25006": READ_ONLY, "28": REFUSED, "3D": ABSENT, "42": FOREIGN,
-    "42501": READ_ONLY, "53": FULL, "533": UNREACHABLE, "55P03": LOCKED, "57P": UNREACHABLE, "XX": DAMAGED,
-}  # fmt: skip
-"""Beginning of SQLite's error name or PostgreSQL's SQLSTATE → message and hint; the longest that fits counts."""
+CODES = {
+    LOCKED: ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03"),
+    FULL: ("SQLITE_FULL", "SQLITE_IOERR", "53"),
+    DAMAGED: ("SQLITE_NOTADB", "SQLITE_CORRUPT", "XX"),
+    READ_ONLY: ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "25006", "42501"),
+    REFUSED: ("28",),
+    ABSENT: ("3D",),
+    UNREACHABLE: ("08", "533", "57P"),
+    FOREIGN: ("SQLITE_ERROR", "42"),
+    CONTRADICTION: ("SQLITE_CONSTRAINT", "23"),
+}
+"""Message and hint → beginnings of SQLite's error names and PostgreSQL's SQLSTATEs; the longest that fits counts."""
 BY_WORDS = {
     "authentication failed": REFUSED,
     "password supplied": REFUSED,
@@ -216,10 +219,8 @@ def meaning(error: DBAPIError) -> tuple[str, str]:
     code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
     if code is None:
         return next(found for words, found in BY_WORDS.items() if words in str(error.orig))
-    fitting = [prefix for prefix in BY_CODE if code.startswith(prefix)]
-    return (
-        BY_CODE[max(fitting, key=len)] if fitting else (f"failed with {code}", "`--debug` shows what the database says")
-    )
+    fitting = [(len(start), found) for found, starts in CODES.items() for start in starts if code.startswith(start)]
+    return max(fitting)[1] if fitting else (f"failed with {code}", "`--debug` shows what the database says")
 
 
 def state_error(error: DBAPIError, where: str) -> StateError:

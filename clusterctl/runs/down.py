@@ -10,8 +10,9 @@ from pathlib import Path
 from clusterctl.errors import StateError
 from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE
+from clusterctl.runs.apply_changes import STOP_GRACE_SECONDS
 from clusterctl.runs.run import OpenRun
-from clusterctl.runs.watch import STOP_GRACE_SECONDS, Watch
+from clusterctl.runs.watch import Watch
 from clusterctl.runs.watching import HUNG_SECONDS, fence
 from clusterctl.targets import targets
 from clusterctl.targets.base import SUPERVISOR, Leftover

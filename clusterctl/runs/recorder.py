@@ -1,52 +1,21 @@
-"""What the watcher of a run writes down: what its job reports, what has gone, the bill."""
+"""What the watcher of a run writes down: what has gone, which machines the run has, and the bill."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-from clusterctl.ledger.rows import Intent, PhaseSeconds, ReportBatch, ReportedCost, Resource, Run, Step
-from clusterctl.runs.job_reports import MOST_USD, CostReport, read_report
-from clusterctl.runs.run import LINES, PROCESS, OpenRun
-from clusterctl.runs.usage_prices import UsagePrices
-from clusterctl.targets.base import TAG_PREFIX, Machine, MachineRequest, Observed
+from clusterctl.ledger.rows import Resource, Run
+from clusterctl.runs.report_reader import ReportReader
+from clusterctl.runs.run import PROCESS, OpenRun
+from clusterctl.targets.base import Machine, MachineRequest, Observed
 from planners.costs.tables import MACHINE
 from planners.runs.offers import CHOICE
 from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, Phase, RoleHistory
 
-UNKNOWN_PROVIDER = "unknown"
-"""Provider of what a job reports without naming one."""
-REPORTS_AT_ONCE = 20_000
-"""Lines that one transaction takes: a second's work, so that the limits are looked at in between."""
-
-
-def slot_of(resource: Resource) -> str:
-    """Slot of an instance or a machine, as its id names it."""
-    return resource.resource_id.split("/")[1]
-
-
-def histories(resources: Sequence[Resource], *, since: datetime) -> dict[str, RoleHistory]:
-    """By slot: its starts, those after `since` that nobody but the role is to blame for, and when it was last seen."""
-    found: dict[str, RoleHistory] = {}
-    for resource in resources:
-        if resource.kind == PROCESS:
-            old = found.get(slot_of(resource), RoleHistory())
-            in_vain = resource.intended_at > since and resource.cause not in NOBODYS_FAULT
-            found[slot_of(resource)] = RoleHistory(
-                starts=old.starts + 1,
-                restarts_without_progress=old.restarts_without_progress + (1 if in_vain else 0),
-                last_seen=resource.gone_at or resource.live_at,
-            )
-    return found
-
-
-def restarts_without_progress(run: OpenRun) -> dict[str, int]:
-    """How often each slot has been started since the run last made progress."""
-    return {slot: past.restarts_without_progress for slot, past in Recorder(run).history().items()}
-
 
 class Recorder:
-    """The ledger's side of one run under watch."""
+    """The ledger's side of one run under watch, since it was last asked for."""
 
     def __init__(self, run: OpenRun) -> None:
         self.run, self.ledger = run, run.ledger
@@ -56,93 +25,9 @@ class Recorder:
         """How often the run was asked for."""
         self.wanted_at = max([row.created_at, *(event.at for event in wanted)])
         """When the run was last asked for: what went wrong before that is forgiven."""
-        self._last_step_at = last.at if (last := self.ledger.last_step(run.run_id)) else row.created_at
-        self._prices = UsagePrices(run.plan)
+        self.reports = ReportReader(run, row, self.wanted_at)
         self._missed: dict[str, tuple[datetime, datetime]] = {}
         """By resource: the first and the last observation that did not show it."""
-        self._reread: tuple[int, datetime] | None = None
-        """Of reports that were cut: up to where they are read again, and after when their costs count."""
-
-    def read_reports(self) -> bool:
-        """New job reports into the ledger, many in one transaction, with the position up to which they are read.
-
-        Whether there may be more.  A report whose clock is wrong is dated by ours; one that says nothing is named.
-        """
-        run, row = self.run, self.ledger.get_run(self.run.run_id)
-        begin, now = self._begin(row), run.clock.now()
-        end, steps, phases, costs, progress = begin, [], [], [], None
-        for position, line in run.folder.report_lines(begin, most=REPORTS_AT_ONCE):
-            end, report = position, read_report(line)
-            if isinstance(report, str):
-                self._report_problem(position, report)
-                continue
-            at = report.at if self._last_step_at <= report.at <= now else now
-            if isinstance(report, CostReport):
-                costs += self._cost(position, report, at)
-                continue
-            step = Step(
-                run_id=run.run_id, stage=report.stage, step=report.step, of=report.of, at=at, metrics=report.metrics
-            )
-            steps.append(step)
-            phases += [
-                PhaseSeconds(run_id=run.run_id, stage=step.stage, phase=phase, step=step.step, seconds=seconds, at=at)
-                for phase, seconds in report.phases.items()
-            ]
-            progress = self._last_step_at = at
-        if end == row.reports_byte == begin:
-            return False
-        self.ledger.record_reports(
-            run.run_id,
-            ReportBatch(
-                from_byte=row.reports_byte,
-                to_byte=end,
-                steps=tuple(steps),
-                phases=tuple(phases),
-                costs=tuple(costs),
-                since=self.wanted_at,
-                progress_at=None if progress is None else now,
-            ),
-        )
-        return end > begin
-
-    def _begin(self, row: Run) -> int:
-        """Where to read on.  Reports that have become shorter are read again: steps count once by their number, costs
-        by their time."""
-        size = self.run.folder.reports_size()
-        if size is None or size >= row.reports_byte:
-            return row.reports_byte
-        counted = [cost.to_at for cost in self.ledger.reported_costs(self.run.run_id)]
-        self._reread = (size, max(counted, default=row.created_at))
-        self._event("reports", f"{self.run.folder.reports} was cut; what was recorded stays", f"cut:{row.reports_byte}")
-        return 0
-
-    def _report_problem(self, position: int, why: str) -> None:
-        """A line that counts for nothing; of those with one reason the first."""
-        where = f"{self.run.folder.reports}, line {self.run.folder.report_number(position)}"
-        self._event("report", f"{where} does not count, nor do more like it: {why}", f"report:{why[:200]}")
-
-    def _cost(self, position: int, report: CostReport, at: datetime) -> list[ReportedCost]:
-        """What the job says that it has used beside its machine, once."""
-        run = self.run
-        if self._reread is not None and position <= self._reread[0] and report.at <= self._reread[1]:
-            return []
-        usd_per_unit, source = self._prices.of(report)
-        if usd_per_unit is not None and usd_per_unit * report.quantity > MOST_USD:
-            self._report_problem(position, f"it comes to more than ${MOST_USD:,}")
-            return []
-        what = ": ".join(filter(None, (report.role, report.name)))  # as a plan's lines call tokens
-        lines = "+".join(line.id for line in run.plan.lines if line.name == f"{what}, {report.unit}")
-        own = {"role": report.role, "unit": report.unit, LINES: lines}
-        intent = Intent(
-            resource_id="/".join(filter(None, (run.run_id, report.role, report.cost, report.name, report.unit))),
-            run_id=run.run_id,
-            role=report.role,
-            kind=report.cost,
-            provider=report.provider or UNKNOWN_PROVIDER,
-            price_source=source,
-            tags={**run.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}},
-        )
-        return [ReportedCost(intent=intent, quantity=report.quantity, usd_per_unit=usd_per_unit, usd=report.usd, at=at)]
 
     def present(self, observed: Observed) -> tuple[Instance, ...]:
         """What is there: what the place shows, and what was launched and may not be shown yet, or not any more.
@@ -190,32 +75,41 @@ class Recorder:
         if resource.stop_asked_at is not None:
             cause = Cause.STOPPED
         self.ledger.mark_gone(resource.resource_id, at=now, cause=cause)
-        slot = slot_of(resource)
+        slot = resource.slot
         if resource.stop_asked_at is not None:
             took = (now - resource.stop_asked_at).total_seconds()
-            self._event(
-                "stop", f"{slot} ended {took:.1f} s after it was asked to", f"stopped:{resource.resource_id}", slot
-            )
+            text = f"{slot} ended {took:.1f} s after it was asked to"
+            self.run.event("stop", text, f"stopped:{resource.resource_id}", slot)
             return
         what = "ended" if resource.state == "live" else "was never started"
         why = ": ".join(filter(None, (cause, ended.message))) if ended is not None else ""
-        said = f"{slot} {what}" + (f" ({why})" if why else "")
-        self._event("gone", said, f"gone:{resource.resource_id}", slot)
+        text = f"{slot} {what}" + (f" ({why})" if why else "")
+        self.run.event("gone", text, f"gone:{resource.resource_id}", slot)
 
     def history(self) -> dict[str, RoleHistory]:
-        """Starts of every slot, and how many of them brought no step."""
-        since = max(self.wanted_at, self._last_step_at)
-        return histories(self.ledger.resources(self.run.run_id), since=since)
+        """By slot: its starts, those since the last step that nobody but the role is to blame for, and when it was last
+        seen."""
+        since = max(self.wanted_at, self.reports.last_step_at)
+        found: dict[str, RoleHistory] = {}
+        for resource in self.ledger.resources(self.run.run_id):
+            if resource.kind == PROCESS:
+                old = found.get(resource.slot, RoleHistory())
+                in_vain = resource.intended_at > since and resource.cause not in NOBODYS_FAULT
+                found[resource.slot] = RoleHistory(
+                    starts=old.starts + 1,
+                    restarts_without_progress=old.restarts_without_progress + in_vain,
+                    last_seen=resource.gone_at or resource.live_at,
+                )
+        return found
 
-    def request_machines(self, *, make: bool) -> list[MachineRequest]:
+    def request_machines(self, row: Run, *, make: bool) -> list[MachineRequest]:
         """The nodes that the run has; make: and those that it lacks, each recorded before it is asked for.
 
         What is not rented is paid from here on: before the first role starts on it.
         """
         run, now = self.run, self.run.clock.now()
         resources = self.ledger.resources(run.run_id)
-        alternative = self.ledger.get_run(run.run_id).alternative
-        requests = run.machine_requests(resources, now, alternative=alternative)
+        requests = run.machine_requests(resources, now, alternative=row.alternative)
         if not make:
             there = {resource.resource_id for resource in resources if resource.state != "gone"}
             return [request for request in requests if request.resource_id in there]
@@ -257,9 +151,9 @@ class Recorder:
         self.ledger.mark_gone(resource.resource_id, at=max(at, resource.live_at or at), cause=cause)
         if cause in {Cause.NO_CAPACITY, Cause.PREEMPTED, Cause.NODE_LOST, Cause.REFUSED}:
             kind = "capacity" if cause is Cause.NO_CAPACITY else "machine"
-            what = ": ".join(filter(None, (f"{slot_of(resource)}: {cause}", machine.message if machine else "")))
+            what = ": ".join(filter(None, (f"{resource.slot}: {cause}", machine.message if machine else "")))
             alternative = self.ledger.get_run(self.run.run_id).alternative or CHOICE
-            self._event(kind, what, f"{kind}:{resource.resource_id}", data={"alternative": alternative})
+            self.run.event(kind, what, f"{kind}:{resource.resource_id}", data={"alternative": alternative})
 
     def close_unwatched(self) -> None:
         """At the start of a watch, where nothing lives: machines that are paid only while the run uses them were used
@@ -278,18 +172,11 @@ class Recorder:
         signs = [moment for moment in (self.run.folder.last_sign(), beat.at if beat else None) if moment is not None]
         return max((moment for moment in signs if moment <= now), default=now)
 
-    def _event(
-        self, kind: str, message: str, identity: str, role: str | None = None, *, data: Mapping[str, int] | None = None
-    ) -> None:
-        self.ledger.record_event(
-            self.run.run_id, kind, message, role=role, data=data, event_id=identity, at=self.run.clock.now()
-        )
-
 
 def _as_recorded(instance: Instance | None, resource: Resource) -> Instance:
     """An instance as the place shows it, else as the ledger knows it; ending once it was asked to."""
     phase = Phase.STARTING if instance is None else instance.phase
-    index = int(slot.rpartition("-")[2]) - 1 if (slot := slot_of(resource)) != resource.role else 0
+    index = int(slot.rpartition("-")[2]) - 1 if (slot := resource.slot) != resource.role else 0
     return Instance(
         role=resource.role,
         index=index,

@@ -80,7 +80,7 @@ class OpenRun:
         for pool in pools_on(self.plan, alternative):
             for index in range(pool.nodes):
                 slot = pool.id if index == 0 else f"{pool.id}-{index + 1}"
-                mine = [r for r in resources if r.kind == MACHINE and r.resource_id.split("/")[1] == slot]
+                mine = [r for r in resources if r.kind == MACHINE and r.slot == slot]
                 last = mine[-1] if mine and mine[-1].state != "gone" else None
                 identity = last.resource_id if last else resource_id(self.run_id, slot, len(mine) + 1)
                 since = last.intended_at if last else now
@@ -97,7 +97,7 @@ class OpenRun:
             role=NODE,
             kind=MACHINE,
             provider=pool.cloud,
-            tags=self._tags_of(
+            tags=self.tags(
                 {
                     "role": NODE,
                     "pool": pool.id,
@@ -119,13 +119,21 @@ class OpenRun:
             role=role,
             kind=PROCESS,
             provider=self.plan.pools[0].cloud,
-            tags=self._tags_of({"role": role, **(job.tags if job else {})}),
+            tags=self.tags({"role": role, **(job.tags if job else {})}),
             usd_per_hour=FREE,
             price_source="the plan",
         )
 
-    def _tags_of(self, own: Mapping[str, str]) -> dict[str, str]:
+    def tags(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Tags of a resource of the run: the run's, and its own, which come without their prefix."""
         return {**self.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}}
+
+    def event(
+        self, kind: str, message: str, event_id: str, role: str | None = None, *, data: Mapping[str, int] | None = None
+    ) -> None:
+        """Record what happens now; with an id that is recorded already nothing."""
+        at = self.clock.now()
+        self.ledger.record_event(self.run_id, kind, message, role=role, data=data, event_id=event_id, at=at)
 
     def _kept_tags(self) -> dict[str, Mapping[str, str]]:
         """By role, the tags of its last start, without their prefix."""

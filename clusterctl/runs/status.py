@@ -13,7 +13,7 @@ from clusterctl.ledger.rows import LIVE, Run, Step
 from clusterctl.runs.alerts import alert_text, run_alerts
 from clusterctl.runs.forecast import run_forecast
 from clusterctl.runs.preflight import above
-from clusterctl.runs.recorder import restarts_without_progress, slot_of
+from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import PROCESS, OpenRun
 from clusterctl.runs.watching import HUNG_SECONDS, Watched
 from clusterctl.targets.logs import last_error
@@ -101,7 +101,7 @@ def state_of(run: OpenRun, *, watched: Watched = Watched.YES, closely: bool = Fa
 def live_slots(ledger: Ledger, run_id: str) -> tuple[str, ...]:
     """Slots of the instances that the ledger holds for live."""
     live = [r for r in ledger.live_resources(run_id) if r.kind == PROCESS and r.state == "live"]
-    return tuple(sorted(slot_of(resource) for resource in live))
+    return tuple(sorted(resource.slot for resource in live))
 
 
 def _of_supervisor(run: OpenRun, state: RunState, watched: Watched) -> Iterator[Problem]:
@@ -186,7 +186,8 @@ def _of_live(run: OpenRun, state: RunState) -> Iterator[Problem]:
     free_mib = _free_mib(run)
     if free_mib is not None and free_mib < LITTLE_ROOM_MIB:
         yield Problem(what=f"the disk of {run.folder.path} has {free_mib:.0f} MiB left", fix="clusterctl sweep")
-    for role, starts in restarts_without_progress(run).items():
+    for role, history in Recorder(run).history().items():
+        starts = history.restarts_without_progress
         if starts >= RESTARTS_SHOWN:
             said = last_error(run.folder.logs / f"{role}.log")
             yield Problem(

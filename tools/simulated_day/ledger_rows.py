@@ -14,14 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from clusterctl.dashboard.sample import END, START
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import Intent, Phase, Run, Step
-from clusterctl.ledger.store import upsert, values_of
-from clusterctl.ledger.tables import PHASES, STEPS
+from clusterctl.ledger.rows import Intent, PhaseSeconds, ReportBatch, Run, Step
 from clusterctl.targets.base import TAG_PREFIX
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from clusterctl.ledger import Ledger
 
 LEDGER_TABLES = ("plans", "runs", "resources", "costs", "events", "steps", "phases")
@@ -72,7 +68,7 @@ def _record_run(ledger: Ledger, run: dict[str, Any]) -> None:
     )
     ledger.record_event(run_id, "wanted", f"up of plan {plan['id']}", at=created_at, event_id=f"wanted:{run_id}")
     ledger.set_state(run_id, "running", at=created_at, note="simulated")
-    ledger.write(lambda connection: _record_steps(connection, run_id, run["steps"]))
+    ledger.record_reports(run_id, _steps(run_id, run["steps"], created_at))
     for node in run["nodes"]:
         _record_node(ledger, run, node, created_at, ended_at)
     for event in run["events"]:
@@ -111,15 +107,17 @@ def _record_node(
         ledger.mark_gone(resource_id, at=ended_at)
 
 
-def _record_steps(connection: Connection, run_id: str, steps: list[dict[str, Any]]) -> None:
-    """All in one transaction: `record_step` waits for the disk each time."""
-    for row in steps:
+def _steps(run_id: str, rows: list[dict[str, Any]], since: datetime) -> ReportBatch:
+    steps: list[Step] = []
+    phases: list[PhaseSeconds] = []
+    for row in rows:
         stage, number, at = row["stage"], row["step"], datetime.fromisoformat(row["at"])
-        step = Step(run_id=run_id, stage=stage, step=number, of=row["of"], at=at, metrics=row["metrics"])
-        upsert(connection, STEPS, values_of(step), "run_id", "stage", "step")
-        for name, seconds in row["phases"].items():
-            phase = Phase(run_id=run_id, stage=stage, phase=name, step=number, seconds=seconds, at=at)
-            upsert(connection, PHASES, values_of(phase), "run_id", "stage", "phase", "step")
+        steps.append(Step(run_id=run_id, stage=stage, step=number, of=row["of"], at=at, metrics=row["metrics"]))
+        phases += [
+            PhaseSeconds(run_id=run_id, stage=stage, phase=name, step=number, seconds=seconds, at=at)
+            for name, seconds in row["phases"].items()
+        ]
+    return ReportBatch(steps=tuple(steps), phases=tuple(phases), since=since)
 
 
 def _decimal(value: float | None) -> Decimal | None:

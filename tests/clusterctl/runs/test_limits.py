@@ -14,6 +14,7 @@ from run_world import SPEC, UNPRICED, kinds, live_roles, opened, stand_in_jobs, 
 from clusterctl.clock import SteadyClock
 from clusterctl.errors import StateError
 from clusterctl.ledger.ledger import Ledger
+from clusterctl.runs import apply_changes
 from clusterctl.runs import run as run_module
 from clusterctl.runs import watch as watching
 from clusterctl.runs.forecast import usage
@@ -74,7 +75,7 @@ def test_what_has_a_price_still_counts(tmp_path: Path, ledger: Ledger, monkeypat
 def test_the_job_is_asked_to_save_before_it_is_killed(
     tmp_path: Path, ledger: Ledger, monkeypatch: Monkey, at_term: str, saved: bool
 ) -> None:
-    monkeypatch.setattr(watching, "STOP_GRACE_SECONDS", 2.0)
+    monkeypatch.setattr(apply_changes, "STOP_GRACE_SECONDS", 2.0)
     run = slow(tmp_path, ledger, monkeypatch, at_term=at_term)
     watched, log = Watch(run), run.folder.logs / "trainer.log"
     while not (log.exists() and log.read_text().startswith("starts")):  # from now on it hears TERM
@@ -146,7 +147,7 @@ def test_limits_hold_while_the_ledger_is_away(tmp_path: Path, ledger: Ledger, mo
     run = slow(tmp_path, ledger, monkeypatch)
     ledger.set_limits(run.run_id, usd=Decimal("0.002"), hours=None)
     watched = Watch(run)
-    while "trainer" not in live_roles(run) or watched._known is None:
+    while "trainer" not in live_roles(run) or watched.limits.known is None:
         watched.tick()
 
     def away(*_: object, **__: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from clusterctl.runs.capacity import next_try
 from clusterctl.runs.forecast import hourly_rate, usage
 from clusterctl.runs.run import NODE, OpenRun, open_run
 from clusterctl.runs.watch import Watch
+from clusterctl.targets.base import Unreachable
 from clusterctl.targets.fake import FakeTarget
 from clusterctl.targets.local import LocalTarget
 from planners.runs.reconcile import Cause, Phase
@@ -52,9 +54,9 @@ def watch_until(run: OpenRun, reached: Callable[[], bool], *, seconds: float = 6
         assert time.monotonic() < deadline, f"not reached: {kinds(run)}"
         if not watched.tick():
             break
-        observed = watched.observer.look().observed
-        slots = [i.slot for i in observed.instances if i.phase is not Phase.ENDED] if observed else []
-        assert len(slots) == len(set(slots)), "never two of a slot"
+        with suppress(Unreachable):
+            slots = [i.slot for i in watched.observer.observe().instances if i.phase is not Phase.ENDED]
+            assert len(slots) == len(set(slots)), "never two of a slot"
         time.sleep(0.02)
     return watched
 

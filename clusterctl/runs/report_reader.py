@@ -1,0 +1,102 @@
+"""What a run's job reports, from its file into the ledger: many lines in one transaction, each once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from clusterctl.ledger.rows import Intent, PhaseSeconds, ReportBatch, ReportedCost, Run, Step
+from clusterctl.runs.job_reports import MOST_USD, CostReport, read_report
+from clusterctl.runs.run import LINES, OpenRun
+from clusterctl.runs.usage_prices import UsagePrices
+
+UNKNOWN_PROVIDER = "unknown"
+"""Provider of what a job reports without naming one."""
+REPORTS_AT_ONCE = 20_000
+"""Lines that one transaction takes: a second's work, so that the limits are looked at in between."""
+
+
+class ReportReader:
+    """Reads the reports of one run on.  since: when the run was last asked for; the first costs are counted from it."""
+
+    def __init__(self, run: OpenRun, row: Run, since: datetime) -> None:
+        self._run, self._since = run, since
+        last = run.ledger.last_step(run.run_id)
+        self.last_step_at = last.at if last else row.created_at
+        self._prices = UsagePrices(run.plan)
+        self._reread: tuple[int, datetime] | None = None
+        """Of reports that were cut: up to where they are read again, and after when their costs count."""
+
+    def read(self, row: Run) -> bool:
+        """New job reports into the ledger, with the position up to which they are read.
+
+        Whether there may be more.  A report whose clock is wrong is dated by ours; one that says nothing is named.
+        """
+        run, now, begin = self._run, self._run.clock.now(), self._begin(row)
+        end, steps, phases, costs, progress_at = begin, [], [], [], None
+        for position, line in run.folder.report_lines(begin, most=REPORTS_AT_ONCE):
+            end, report = position, read_report(line)
+            if isinstance(report, str):
+                self._problem(position, report)
+                continue
+            at = report.at if self.last_step_at <= report.at <= now else now
+            if isinstance(report, CostReport):
+                costs += self._cost(position, report, at)
+                continue
+            same: dict[str, Any] = {"run_id": run.run_id, "stage": report.stage, "step": report.step, "at": at}
+            steps.append(Step(**same, of=report.of, metrics=report.metrics))
+            phases += [PhaseSeconds(**same, phase=phase, seconds=took) for phase, took in report.phases.items()]
+            self.last_step_at, progress_at = at, now
+        if end == row.reports_byte == begin:
+            return False
+        batch = ReportBatch(
+            from_byte=row.reports_byte,
+            to_byte=end,
+            steps=tuple(steps),
+            phases=tuple(phases),
+            costs=tuple(costs),
+            since=self._since,
+            progress_at=progress_at,
+        )
+        run.ledger.record_reports(run.run_id, batch)
+        return end > begin
+
+    def _begin(self, row: Run) -> int:
+        """Where to read on.  Reports that have become shorter are read again: steps count once by their number, costs
+        by their time."""
+        run = self._run
+        size = run.folder.reports_size()
+        if size is None or size >= row.reports_byte:
+            return row.reports_byte
+        counted = [cost.to_at for cost in run.ledger.reported_costs(run.run_id)]
+        self._reread = (size, max(counted, default=row.created_at))
+        run.event("reports", f"{run.folder.reports} was cut; what was recorded stays", f"cut:{row.reports_byte}")
+        return 0
+
+    def _problem(self, position: int, why: str) -> None:
+        """A line that counts for nothing; of those with one reason the first."""
+        folder = self._run.folder
+        where = f"{folder.reports}, line {folder.report_number(position)}"
+        self._run.event("report", f"{where} does not count, nor do more like it: {why}", f"report:{why[:200]}")
+
+    def _cost(self, position: int, report: CostReport, at: datetime) -> list[ReportedCost]:
+        """What the job says that it has used beside its machine, once."""
+        run = self._run
+        if self._reread is not None and position <= self._reread[0] and report.at <= self._reread[1]:
+            return []
+        usd_per_unit, source = self._prices.of(report)
+        if usd_per_unit is not None and usd_per_unit * report.quantity > MOST_USD:
+            self._problem(position, f"it comes to more than ${MOST_USD:,}")
+            return []
+        what = ": ".join(filter(None, (report.role, report.name)))  # as a plan's lines call tokens
+        lines = "+".join(line.id for line in run.plan.lines if line.name == f"{what}, {report.unit}")
+        intent = Intent(
+            resource_id="/".join(filter(None, (run.run_id, report.role, report.cost, report.name, report.unit))),
+            run_id=run.run_id,
+            role=report.role,
+            kind=report.cost,
+            provider=report.provider or UNKNOWN_PROVIDER,
+            price_source=source,
+            tags=run.tags({"role": report.role, "unit": report.unit, LINES: lines}),
+        )
+        return [ReportedCost(intent=intent, quantity=report.quantity, usd_per_unit=usd_per_unit, usd=report.usd, at=at)]
