@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from typer import Option
@@ -12,11 +13,12 @@ from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import FactorRow
 from clusterctl.plan_service import factors_of
-from clusterctl.runs.calibrate import Calibrated, apply, learn
+from clusterctl.runs.calibrate import apply, learn
 from clusterctl.ui.spans import Line, Span, Style, line, paint
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from clusterctl.ui.terminal import terminal
+from planners.learn.observe import Unused
 from planners.physics.calibration import Z80
 from planners.workload.factors import ANY_GPU, Factor, Factors
 
@@ -53,26 +55,27 @@ def calibrate(
             rows = ledger.factors()
             emit(json.dumps(_list_json(rows), indent=2) if as_json else _list_text(rows))
             return
-        found, used = learn(ledger), factors_of(ledger.factors(in_use=True))
+        proposed, unused = learn(ledger)
+        used = factors_of(ledger.factors(in_use=True))
         if apply_:
-            apply(ledger, found.factors)
-            used = found.factors
-    emit(json.dumps(_json(found, used), indent=2) + "\n" if as_json else _text(found, used))
+            apply(ledger, proposed)
+            used = proposed
+    emit(json.dumps(_json(proposed, unused, used), indent=2) + "\n" if as_json else _text(proposed, unused, used))
 
 
 def _all(factors: Factors) -> list[Factor]:
     return [factor for by_gpu in factors.by_place.values() for factor in by_gpu.values()]
 
 
-def _text(found: Calibrated, used: Factors) -> str:
+def _text(proposed: Factors, unused: Sequence[Unused], used: Factors) -> str:
     screen = terminal()
-    lines: list[Line] = draw(COLUMNS, [_row(factor, used) for factor in _all(found.factors)], screen.columns)
+    lines: list[Line] = draw(COLUMNS, [_row(factor, used) for factor in _all(proposed)], screen.columns)
     if not lines:
         lines = [line("no ended run can be used for calibration yet; `clusterctl up SPEC` starts a run")]
-    if found.unused:
-        rows = [[cell(text, Style.DIM) for text in (row.run, row.phase, row.reason)] for row in found.unused]
+    if unused:
+        rows = [[cell(text, Style.DIM) for text in (row.run, row.phase, row.reason)] for row in unused]
         lines += [[], *draw(("not counted", "", Column("why", prose=True)), rows, screen.columns)]
-    return paint([*lines, [], *_next(found.factors, used)], colour=screen.colour)
+    return paint([*lines, [], *_next(proposed, used)], colour=screen.colour)
 
 
 def _next(proposed: Factors, used: Factors) -> list[Line]:
@@ -109,10 +112,10 @@ def _row(factor: Factor, used: Factors) -> list[Cell]:
     ]
 
 
-def _json(found: Calibrated, used: Factors) -> dict[str, Any]:
+def _json(proposed: Factors, unused: Sequence[Unused], used: Factors) -> dict[str, Any]:
     return {
         "in_use": used.identity or None,
-        "proposed": found.factors.identity or None,
+        "proposed": proposed.identity or None,
         "factors": [
             {
                 **factor.place._asdict(),
@@ -121,9 +124,9 @@ def _json(found: Calibrated, used: Factors) -> dict[str, Any]:
                 "log_sd": factor.log_sd,
                 "actual_over_planned": dict(factor.ratios),
             }
-            for factor in _all(found.factors)
+            for factor in _all(proposed)
         ],
-        "not_counted": [row._asdict() for row in found.unused],
+        "not_counted": [row._asdict() for row in unused],
     }
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -21,7 +20,7 @@ from clusterctl.dashboard.login import require_login
 from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.paths import bundle_root
 from clusterctl.specfile.write import write_atomic
-from clusterctl.targets.processes import alive, end, running, spawn
+from clusterctl.targets.processes import alive, ask, end, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,8 +105,8 @@ def start(folder: DashboardFolder, *, host: str, port: int | None, sample: bool)
         folder.clear()
         chosen = _free_port(host, port)
         command = _command(folder, host, chosen, public)
-        pid = spawn(command, folder=folder.path, environment=_environment(), log=folder.log)
-        address = _wait(folder, pid, host, chosen)
+        process = spawn(command, folder=folder.path, environment=_environment(), log=folder.log)
+        address = _wait(folder, process, host, chosen)
         started = RunningDashboard(url=public or _url(host, chosen), host=host, port=chosen, address=address)
         write_atomic(folder.path / "dashboard.json", json.dumps(asdict(started)) + "\n")
         return _for(started, sample=sample), True
@@ -190,19 +189,17 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(bundle_root()), "PYTHONUNBUFFERED": "1"}
 
 
-def _wait(folder: DashboardFolder, pid: int, host: str, port: int) -> str:
+def _wait(folder: DashboardFolder, process: str, host: str, port: int) -> str:
     """The address of the process, once it answers."""
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     url = f"{_url(local, port)}/_stcore/health"
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and running(pid):
+    while time.monotonic() < deadline and alive(process):
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1.0) as answer:  # noqa: S310 - http
             if answer.status == 200:
                 return folder.lock.read_text("ascii")
         time.sleep(POLL_SECONDS)
-    if running(pid):
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            os.killpg(pid, 15)
+    ask(process)
     raise ClusterctlError("the dashboard did not start", hint=f"{folder.log} says why: {_tail(folder.log)}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
@@ -23,17 +22,8 @@ MOST_RUNS = 200
 """The newest ended runs that are read: software moves on, and a minute of reading is enough."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibrated:
-    """What the runs taught."""
-
-    observations: Sequence[Observation]
-    unused: Sequence[Unused]
-    factors: Factors
-
-
-def learn(ledger: Ledger) -> Calibrated:
-    """Factors from all ended runs of the ledger.  A run that teaches nothing is named with the reason."""
+def learn(ledger: Ledger) -> tuple[Factors, Sequence[Unused]]:
+    """Factors from all ended runs of the ledger; and what taught nothing, with the reason."""
     seen: list[Observation] = []
     unused: list[Unused] = []
     runs = ledger.runs(states=ENDED, limit=MOST_RUNS)
@@ -45,14 +35,10 @@ def learn(ledger: Ledger) -> Calibrated:
             else:
                 mine, rest = observe(run.run_id, plan, _seconds(ledger, run.run_id))
                 seen += mine
-                unused += rest if mine else [Unused(run.run_id, "", _why(rest))]
+                why = rest[0].reason if rest else "its plan has no phases"
+                unused += rest if mine else [Unused(run.run_id, "", why)]
             advance(1)
-    return Calibrated(observations=seen, unused=unused, factors=fit(seen))
-
-
-def _why(unused: Sequence[Unused]) -> str:
-    """One reason for all, or the first."""
-    return unused[0].reason if unused else "its plan has no phases"
+    return fit(seen), unused
 
 
 def _plan(ledger: Ledger, run: Run) -> Plan | str:

@@ -9,48 +9,29 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from clusterctl.foreign_files import opened, read_lines
 
 
-@dataclass(frozen=True, slots=True)
 class RunFolder:
     """Paths and contents of one run's folder."""
 
-    path: Path
-
-    @property
-    def plan(self) -> Path:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.plan = path / "plan.json"
         """The plan that is being run: a copy for people, the ledger has the one that counts."""
-        return self.path / "plan.json"
-
-    @property
-    def logs(self) -> Path:
+        self.logs = path / "logs"
         """A log for each role, and when it grew."""
-        return self.path / "logs"
-
-    @property
-    def metrics(self) -> Path:
+        self.metrics = path / "metrics.prom"
         """Cost and progress in Prometheus' format, written by the supervisor, passed on by agents."""
-        return self.path / "metrics.prom"
-
-    @property
-    def result(self) -> Path:
-        """Written by the job when its work is complete."""
-        return self.path / "result.json"
-
-    @property
-    def ended(self) -> Path:
-        """Says that the run has ended and the folder is kept for its logs and results."""
-        return self.path / "ended"
-
-    @property
-    def reports(self) -> Path:
+        self.reports = path / "reports.jsonl"
         """A line for each step and cost, written by the job."""
-        return self.path / "reports.jsonl"
+        self.result = path / "result.json"
+        """Written by the job when its work is complete."""
+        self.ended = path / "ended"
+        """Says that the run has ended and the folder is kept for its logs and results."""
 
     def report_lines(self, since_byte: int, *, most: int) -> Iterator[tuple[int, bytes]]:
         """(position after it, line) of at most `most` whole lines of the reports from `since_byte` on.

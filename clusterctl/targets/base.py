@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
@@ -75,15 +74,6 @@ class Observed:
     at: datetime
     instances: tuple[Instance, ...] = ()
     machines: tuple[Machine, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What `apply` would make, and what that costs.  Making it has no side effect."""
-
-    resources: tuple[str, ...]
-    usd_per_hour: Decimal | None
-    """Of all machines; None = a price is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +164,6 @@ class Target(Protocol):
 
     def jobs(self, run: RunRef, kept: Mapping[str, Mapping[str, str]]) -> Mapping[str, Job]:
         """How each role is started.  kept: tags of each role's last start."""
-
-    def preview(self, plan: Plan, pools: Sequence[Pool]) -> Preview:
-        """What `apply` would make."""
 
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
         """Begin to release machines that are not named; make: and to make those that are named and missing."""

@@ -11,20 +11,9 @@ from pathlib import Path
 
 from clusterctl.clock import this_boot, uptime
 from clusterctl.foreign_files import read_tail, replace_whole
+from clusterctl.targets import processes
 from clusterctl.targets.base import SUPERVISOR, RunRef
-from clusterctl.targets.processes import (
-    RESOURCE_TAG,
-    ROLE_TAG,
-    RUN_TAG,
-    STORE_TAG,
-    address_of,
-    alive,
-    end,
-    log_or_nothing,
-    spawn,
-    started_at,
-    tagged,
-)
+from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, STORE_TAG, tagged
 
 KEPT_ENVIRONMENT = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT", "XDG_DATA_HOME",
@@ -47,10 +36,9 @@ class ThisMachine:
     def start(self, run: RunRef, environment: Mapping[str, str]) -> str:
         """Start one, detached, its output in the run's log of it where that can be written."""
         own = environment_of(run, self.store, SUPERVISOR, f"{run.run_id}/{SUPERVISOR}") | dict(environment)
-        log = log_or_nothing(run.folder / "logs" / f"{SUPERVISOR}.log")
-        return address_of(
-            spawn(supervisor_command(self.store, run.run_id), folder=self.store, environment=own, log=log)
-        )
+        log = processes.log_or_nothing(run.folder / "logs" / f"{SUPERVISOR}.log")
+        command = supervisor_command(self.store, run.run_id)
+        return processes.spawn(command, folder=self.store, environment=own, log=log)
 
     def find(self, run_id: str) -> Sequence[str]:
         """Addresses of the run's supervisors, the oldest first."""
@@ -59,15 +47,15 @@ class ThisMachine:
 
     def age_seconds(self, address: str) -> float:
         """Since it was started."""
-        return (datetime.now(tz=UTC) - started_at(address)).total_seconds()
+        return (datetime.now(tz=UTC) - processes.started_at(address)).total_seconds()
 
     def alive(self, address: str) -> bool:
         """Whether it still runs."""
-        return alive(address)
+        return processes.alive(address)
 
     def end(self, address: str) -> None:
         """KILL, which also ends one that was stopped."""
-        end(address, grace_seconds=0.0)
+        processes.end(address, grace_seconds=0.0)
 
     def note(self, run_id: str) -> None:
         """The moment, by this machine's uptime, in a file beside the runs' folders."""

@@ -10,7 +10,6 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 from clusterctl.errors import ClusterctlError
@@ -18,6 +17,7 @@ from clusterctl.jobs import Job
 from clusterctl.jobs.quickstart import check_quickstart, quickstart_jobs
 from clusterctl.paths import user_data_dir
 from clusterctl.sandbox.orphaned_sandboxes import orphans
+from clusterctl.targets import processes
 from clusterctl.targets.base import (
     SUPERVISOR,
     Leftover,
@@ -26,7 +26,6 @@ from clusterctl.targets.base import (
     MachineRequest,
     Observed,
     Pace,
-    Preview,
     RunRef,
     Unreachable,
 )
@@ -34,21 +33,8 @@ from clusterctl.targets.holder import NAME
 from clusterctl.targets.home import ThisMachine, environment_of, supervisor_command, supervisor_environment
 from clusterctl.targets.lease import write_lease
 from clusterctl.targets.logs import log_file, log_lines
-from clusterctl.targets.processes import (
-    RESOURCE_TAG,
-    ROLE_TAG,
-    RUN_TAG,
-    Process,
-    address_of,
-    ask,
-    end,
-    kill,
-    log_or_nothing,
-    spawn,
-    started_at,
-    tagged,
-)
-from planners.plan.value import Plan, Pool
+from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, Process, tagged
+from planners.plan.value import Plan
 from planners.runs.reconcile import Change, Instance, Phase, Role
 
 SANDBOX, TRAINER, TELEMETRY = "sandbox", "trainer", "telemetry"
@@ -87,12 +73,6 @@ class LocalTarget:
         """The quickstart's commands.  The sandbox's port is chosen once and kept with its resource."""
         return quickstart_jobs(run.plan, run.folder, store=user_data_dir(), port=kept.get(SANDBOX, {}).get("port"))
 
-    def preview(self, plan: Plan, pools: Sequence[Pool]) -> Preview:  # noqa: ARG002 - other places make resources
-        """Nothing is made; this machine costs what the spec says."""
-        prices = [pool.usd_per_node_hour for pool in pools]
-        known = [Decimal(str(price)) for price in prices if price is not None]
-        return Preview(resources=(), usd_per_hour=sum(known, Decimal(0)) if len(known) == len(prices) else None)
-
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:  # noqa: ARG002
         """This machine is there already: it is the run's from when it was asked for until it is released."""
         self._machines[run.run_id] = tuple(machines)
@@ -100,11 +80,9 @@ class LocalTarget:
     def observe(self, run: RunRef) -> Observed:
         """The session leaders of its roles.  What they have started themselves is no instance."""
         now = datetime.now(tz=UTC)
+        here, asked = os.uname().nodename, self._machines.get(run.run_id, ())
         machines = tuple(
-            Machine(
-                resource_id=request.resource_id, phase=Phase.READY, since=request.since, address=os.uname().nodename
-            )
-            for request in self._machines.get(run.run_id, ())
+            Machine(resource_id=m.resource_id, phase=Phase.READY, since=m.since, address=here) for m in asked
         )
         instances = tuple(_instance(process) for process in self._processes(run) if process.leads)
         return Observed(at=now, instances=instances, machines=machines)
@@ -122,20 +100,20 @@ class LocalTarget:
         environment |= dict(job.environment)
         command = [sys.executable, "-S", str(HOLDER), self._lock(run, change.role), str(run.folder / "lease.json")]
         command += ["--", *supervisor_command(self.store, run.run_id), "--", *job.command]
-        log = log_or_nothing(log_file(run.folder, change.role))
+        log = processes.log_or_nothing(log_file(run.folder, change.role))
         told = json.dumps(supervisor_environment()).encode()
-        return address_of(spawn(command, folder=run.folder, environment=environment, log=log, told=told))
+        return processes.spawn(command, folder=run.folder, environment=environment, log=log, told=told)
 
     def stop(self, run: RunRef, change: Change, *, force: bool) -> None:
         """TERM to the whole session; force: KILL, and whatever else of the instance is left."""
         if not force:
-            ask(change.address)
+            processes.ask(change.address)
             return
         if change.address:
-            end(change.address, grace_seconds=0.0)
+            processes.end(change.address, grace_seconds=0.0)
         for process in self._processes(run):
             if process.tags.get(RESOURCE_TAG) == change.resource_id:
-                kill(process)
+                processes.kill(process)
 
     def set_deadline(self, run: RunRef, deadline: datetime | None, now: datetime) -> None:
         """Into the lease, which each role's holder reads."""
@@ -156,20 +134,10 @@ class LocalTarget:
         mine = [process for process in tagged(self.store) if RUN_TAG in process.tags]
         others = {p.tags[RUN_TAG] for p in mine if p.tags.get(ROLE_TAG) == SUPERVISOR} - known_runs
         kept = live_runs | others
-        left = [
-            Leftover(
-                kind="process",
-                address=process.address,
-                run_id=process.tags[RUN_TAG],
-                role=process.tags.get(ROLE_TAG, ""),
-                since=process.started_at,
-            )
-            for process in mine
-            if process.tags[RUN_TAG] not in kept
-        ]
+        left = [_process_left(process) for process in mine if process.tags[RUN_TAG] not in kept]
         left += [
-            Leftover(kind="sandbox", address=address, run_id="", since=started_at(address))
-            for address in map(address_of, orphans())
+            Leftover(kind="sandbox", address=address, run_id="", since=processes.started_at(address))
+            for address in map(processes.address_of, orphans())
             if address
         ]
         folders = self.store / "runs"
@@ -181,7 +149,7 @@ class LocalTarget:
     def remove(self, leftover: Leftover) -> None:
         """Ends a process with its session, or a sandbox, or deletes a folder of this store."""
         if leftover.kind != "folder":
-            end(leftover.address, grace_seconds=2.0 if leftover.kind == "process" else 0.0)
+            processes.end(leftover.address, grace_seconds=2.0 if leftover.kind == "process" else 0.0)
             return
         folder = Path(leftover.address)
         if folder.parent == self.store / "runs" and folder.exists():
@@ -209,6 +177,11 @@ def _instance(process: Process) -> Instance:
         started_at=process.started_at,
         phase=Phase.READY if process.name == NAME.decode() else Phase.STARTING,
     )
+
+
+def _process_left(process: Process) -> Leftover:
+    role, since = process.tags.get(ROLE_TAG, ""), process.started_at
+    return Leftover(kind="process", address=process.address, run_id=process.tags[RUN_TAG], role=role, since=since)
 
 
 def _folder_left(folder: Path) -> Leftover:

@@ -56,8 +56,8 @@ _started: list[subprocess.Popen[bytes]] = []
 """Our own children: they must be reaped, or they stay as zombies while we live."""
 
 
-def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], log: Path, told: bytes = b"") -> int:
-    """Starts a command in a session of its own, its output in `log`; returns its pid.  It outlives this process.
+def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], log: Path, told: bytes = b"") -> str:
+    """Starts a command in a session of its own, its output in `log`; returns its address.  It outlives this process.
 
     told: what it reads from standard input, which nobody else can read.
     Raises ClusterctlError where the disk is full or there may be no further process.
@@ -80,18 +80,12 @@ def spawn(command: Sequence[str], *, folder: Path, environment: dict[str, str], 
     except OSError as error:
         raise ClusterctlError(f"{log.stem} can't be started: {error.strerror} ({error.filename or log})") from error
     _started.append(child)
-    return child.pid
+    return address_of(child.pid)
 
 
 def _reap() -> None:
     """Forgets the children that have ended."""
     _started[:] = [child for child in _started if child.poll() is None]
-
-
-def running(pid: int) -> bool:
-    """Whether our child with this pid still runs."""
-    _reap()
-    return any(child.pid == pid for child in _started)
 
 
 def tagged(store: Path) -> Iterator[Process]:

@@ -1,0 +1,170 @@
+"""What is there of a run in the simulated place: machines and instances with their moments, and the work of a trainer.
+
+A place is a file: whatever has happened since it was last looked at is worked out when it is opened.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from clusterctl.errors import ClusterctlError
+from clusterctl.specfile.write import write_atomic
+from clusterctl.targets.base import Machine, MachineRequest
+from planners.plan.value import Plan
+from planners.runs.reconcile import Cause, Instance, Phase
+
+SANDBOX, TRAINER = "sandbox", "trainer"
+
+
+class PlaceSettings(BaseModel):
+    """How the place behaves; `fake/settings.json` overrides any of it at any moment."""
+
+    machine_seconds: float = 0.3
+    """From a request to a node that is there; the first half of it is spent in a queue, unpaid."""
+    start_seconds: float = 0.2
+    """From a launch to an instance that is ready."""
+    step_seconds: float = 0.3
+    end_seconds: float = 0.2
+    """From a stop to the end."""
+    lag_seconds: float = 0.0
+    """So old is what a listing shows."""
+    no_capacity: list[str] = []
+    """Instance types of which none can be had."""
+    errors: list[dict[str, Any]] = []
+    """The next errors: {"on": "observe", "error": "credentials have expired", "times": 3}; `after: true` raises once
+    the act is done, as a time-out after creation does."""
+
+    @classmethod
+    def read(cls, file: Path) -> PlaceSettings:
+        """Those of a file, if there is one.  Raises ClusterctlError where it can't be read."""
+        try:
+            return cls.model_validate_json(file.read_bytes()) if file.exists() else cls()
+        except (OSError, ValidationError) as error:
+            raise ClusterctlError(f"{file} can't be read: {error}") from error
+
+
+class Thing(BaseModel):
+    """A machine or an instance of the place, with its moments (seconds since 1970)."""
+
+    name: str
+    index: int = 0
+    asked_at: float
+    ready_at: float
+    ends_at: float | None = None
+    cause: str = ""
+
+    def phase(self, now: float) -> Phase:
+        """How far it is at a moment."""
+        if self.ends_at is not None and now >= self.ends_at:
+            return Phase.ENDED
+        if self.ends_at is not None and self.cause == Cause.STOPPED:
+            return Phase.ENDING
+        return Phase.READY if now >= self.ready_at else Phase.STARTING
+
+    def end(self, at: float, cause: Cause) -> None:
+        """Ends it then, unless it ends before."""
+        if self.ends_at is None or at < self.ends_at:
+            self.ends_at, self.cause = at, cause
+
+    def as_instance(self, identity: str, now: float) -> Instance:
+        """As a listing shows it."""
+        return Instance(
+            role=self.name,
+            index=self.index,
+            resource_id=identity,
+            address=f"fake:{identity}",
+            started_at=moment_of(self.asked_at),
+            phase=self.phase(now),
+            cause=Cause(self.cause) if self.phase(now) is Phase.ENDED else Cause.NONE,
+        )
+
+    def as_machine(self, identity: str, now: float) -> Machine:
+        """The same: queued for the first half of its coming, paid from then on until its end."""
+        paid_from = self.asked_at + (self.ready_at - self.asked_at) / 2
+        phase = self.phase(now)
+        ended, had = phase is Phase.ENDED, self.ends_at is None or self.ends_at > paid_from
+        return Machine(
+            resource_id=identity,
+            phase=Phase.QUEUED if phase is Phase.STARTING and now < paid_from else phase,
+            cause=Cause(self.cause) if ended else Cause.NONE,
+            since=moment_of(paid_from) if had and now >= paid_from else None,
+            until=moment_of(self.ends_at) if self.ends_at and ended else None,
+            address=f"fake:{identity}",
+        )
+
+
+class Place(BaseModel):
+    """Everything that is there of one run."""
+
+    machines: dict[str, Thing] = {}
+    instances: dict[str, Thing] = {}
+    steps: int = 0
+    """How many the trainer has done, over all its starts: its checkpoint."""
+    worked_until: float = 0.0
+    deadline: float | None = None
+
+    def request(self, wanted: MachineRequest, settings: PlaceSettings, now: float) -> None:
+        """A machine that is not there yet."""
+        ready_at = now + settings.machine_seconds
+        machine = Thing(name=wanted.pool.id, index=wanted.index, asked_at=now, ready_at=ready_at)
+        if wanted.pool.instance_type in settings.no_capacity:
+            machine.end(now, Cause.NO_CAPACITY)
+        self.machines.setdefault(wanted.resource_id, machine)
+
+    def advance(self, plan: Plan, files: Path, settings: PlaceSettings, now: float) -> None:
+        """What has happened since: steps, the end of the work, the deadline.  files: where the trainer writes."""
+        for thing in self.instances.values():
+            if self.deadline is not None and now >= self.deadline:
+                thing.end(self.deadline, Cause.STOPPED)
+            if thing.name == TRAINER:
+                self._work(plan, files, thing, settings.step_seconds, min(now, thing.ends_at or now))
+
+    def _work(self, plan: Plan, files: Path, trainer: Thing, step_seconds: float, until: float) -> None:
+        """The steps that a trainer has done up to a moment."""
+        total = round(plan.stages[0].units)
+        at = max(trainer.ready_at, self.worked_until)
+        while self.steps < total and at + step_seconds <= until:
+            at += step_seconds
+            self.steps, self.worked_until = self.steps + 1, at
+            done = {"at": moment_of(at).isoformat(), "stage": plan.stages[0].name, "step": self.steps, "of": total}
+            _write_line(files / "reports.jsonl", json.dumps(done | {"phases": {"generate": step_seconds}}))
+            _write_line(files / "logs" / "trainer.log", f"step {self.steps}/{total}")
+        if self.steps >= total and trainer.ends_at is None:
+            trainer.end(self.worked_until, Cause.DONE)
+            write_atomic(files / "result.json", json.dumps({"steps": total}))
+
+
+@contextmanager
+def open_place(file: Path) -> Iterator[tuple[Place, float]]:
+    """The place that a file holds, and now; kept afterwards.  Others wait for it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        place = read_place(file) if file.exists() else Place()
+        yield place, time.time()
+        write_atomic(file, place.model_dump_json())
+
+
+def read_place(file: Path) -> Place:
+    """The place that a file holds, as it was last left."""
+    return Place.model_validate_json(file.read_bytes())
+
+
+def moment_of(seconds: float) -> datetime:
+    """Seconds since 1970 as a moment."""
+    return datetime.fromtimestamp(seconds, tz=UTC)
+
+
+def _write_line(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(f"{text}\n")
