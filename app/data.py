@@ -152,7 +152,7 @@ def plan_of(view: View) -> Plan | None:
 def reported(data: Data, run_id: str) -> tuple[Alert, ...]:
     """What a run's steps and samples warn of, the worst first."""
     last = ledger(data).last_step(run_id)
-    return _reported(data, run_id, last and last.at)
+    return _reported(data, run_id, last.at if last else None)
 
 
 @st.cache_resource(show_spinner=False, max_entries=200)
