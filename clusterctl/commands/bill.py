@@ -15,7 +15,7 @@ from clusterctl.ui.streams import emit
 from clusterctl.ui.terminal import terminal
 
 if TYPE_CHECKING:
-    from clusterctl.costs.invoices import Reconciled
+    from clusterctl.costs.imported_bills import Reconciled
 
 app = typer.Typer(help="Import what a provider billed, and compare it with the estimates.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import bills; the runs that they cover then show billed amounts instead of estimates."""
-    from clusterctl.costs.invoices import import_bills, reconciled
+    from clusterctl.costs.imported_bills import import_bills, reconciled
 
     with open_ledger() as ledger:
         changed = import_bills(ledger, [Path(file) for file in files], datetime.now(tz=UTC))
@@ -41,7 +41,7 @@ def import_(
 @app.command()
 def show(*, as_json: Json = False) -> None:
     """Show every imported bill: estimated and billed amounts by run."""
-    from clusterctl.costs.invoices import reconciled
+    from clusterctl.costs.imported_bills import reconciled
 
     with open_ledger() as ledger:
         found = reconciled(ledger)
@@ -58,7 +58,7 @@ def remove(bill: Annotated[str, Argument(help="Id of the bill, as `clusterctl bi
 
 
 def _print(found: list[Reconciled], *, as_json: bool) -> None:
-    from clusterctl.costs.invoices import as_data, bill_lines
+    from clusterctl.costs.imported_bills import as_data, bill_lines
     from clusterctl.ui.spans import paint
 
     if as_json:

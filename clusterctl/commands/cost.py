@@ -55,9 +55,8 @@ def cost(
     """Show what runs have cost, by whom and for what, and the forecast."""
     if as_json and as_csv:
         raise SpecError("--json and --csv exclude each other")
-    from clusterctl.costs.page import as_csv as csv_of
     from clusterctl.costs.page import as_json as json_of
-    from clusterctl.costs.page import explanation_lines, page_lines
+    from clusterctl.costs.page import csv_text, explanation_lines, page_lines
     from clusterctl.ui.spans import paint
 
     now, window = datetime.now(tz=UTC), terminal()
@@ -72,7 +71,7 @@ def cost(
         if as_json:
             typer.echo(json.dumps(json_of(page), indent=2))
         elif as_csv:
-            emit_data(csv_of(page))
+            emit_data(csv_text(page.rows))
         else:
             lines = page_lines(page, window.columns) + (explanation_lines(page, window.columns) if explain else [])
             emit(paint(lines, colour=window.colour))

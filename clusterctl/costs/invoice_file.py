@@ -10,7 +10,9 @@ import csv
 import gzip
 import json
 import re
+import tomllib
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -22,7 +24,6 @@ from planners.costs.tables import MOMENT
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-    from pathlib import Path
 
 MONEY, MOMENTS = ("usd", "savings_usd", "reserved_usd"), ("period_from", "period_to", "from_at", "to_at")
 SAME = tuple(name for name in LINES.names() if name not in {"invoice", "from_at", "to_at", "usd", "rows"})
@@ -85,21 +86,14 @@ def _checked(rows: pl.DataFrame, path: Path, columns: dict[str, str]) -> pl.Data
     read = rows.with_columns(*money, *(_moment(rows, name) for name in MOMENTS))
     checks = [(name, "amount", read[name].is_null() & (rows[name].is_not_null() | (name == "usd"))) for name in MONEY]
     checks += [(name, "moment", read[name].is_null()) for name in MOMENTS]
-    checks += [
-        ("account", "account", rows["account"].is_null()),
-        ("currency", "currency", rows["currency"].ne_missing("USD")),
-    ]
+    checks += [("account", "account", rows["account"].is_null())]
+    checks += [("currency", "currency", rows["currency"].ne_missing("USD"))]
     for name, word, wrong in checks:
         number = wrong.arg_true().min()
         if isinstance(number, int):
             given = rows[name][number]
-            what = (
-                "is missing"
-                if given is None
-                else f"`{given}` is no {word}"
-                if name != "currency"
-                else f"is in {given}, not USD"
-            )
+            what = f"is in {given}, not USD" if name == "currency" else f"`{given}` is no {word}"
+            what = "is missing" if given is None else what
             more = f" (so are {wrong.sum() - 1:,} more)" if wrong.sum() > 1 else ""
             raise SpecError(f"{path}:{_line(path, number)}: {columns[name]}: {what}{more}", hint=AGAIN)
     return read
@@ -121,19 +115,22 @@ def _line(path: Path, number: int) -> str:
 
 def _lines(rows: pl.DataFrame, now: datetime, *, has_invoices: bool) -> pl.DataFrame:
     """Rows of one thing added up; the invoice only of bills that are final: every row that costs anything has one."""
-    account = pl.col("account").cast(pl.String)
-    rows = rows.with_columns(_provider(), _kind(), _effective_usd(), account)
+    provider = pl.col("provider").str.to_lowercase()
+    service = pl.concat_str("service", "usage", separator=" ", ignore_nulls=True)
+    rows = rows.with_columns(
+        _effective_usd(),
+        pl.col("account").cast(pl.String),
+        provider=_translated(provider, WORDS["providers"], provider),
+        kind=_translated(service, WORDS["kinds"], pl.lit("other")),
+        description=service,
+    )
     month = pl.col("period_from").dt.strftime("%Y-%m")
     rows = rows.with_columns(bill=pl.format("{}/{}/{}", "provider", "account", month))
     invoice = pl.col("invoice").cast(pl.String)
     if not has_invoices:
         invoice = pl.when(pl.col("period_to") <= now).then(pl.format("of {}", month))
     final = (invoice.is_not_null() | (pl.col("usd") == 0)).all().over("bill")
-    rows = rows.with_columns(
-        invoice=pl.when(final).then(invoice.drop_nulls().first().over("bill")),
-        description=pl.concat_str("service", "usage", separator=" ", ignore_nulls=True),
-        resource=pl.col("resource"),
-    )
+    rows = rows.with_columns(invoice=pl.when(final).then(invoice.drop_nulls().first().over("bill")))
     end = pl.max_horizontal(pl.col("to_at").max(), pl.col("from_at").max().dt.offset_by("1s"))
     lines = rows.group_by(*SAME, maintain_order=True).agg(
         pl.col("invoice").first(), pl.col("from_at").min(), to_at=end, usd=pl.col("usd").sum(), rows=pl.len()
@@ -141,67 +138,28 @@ def _lines(rows: pl.DataFrame, now: datetime, *, has_invoices: bool) -> pl.DataF
     return lines.select(LINES.names()).cast(LINES)
 
 
-CUR = {
-    "account": "bill_payer_account_id",
-    "invoice?": "bill_invoice_id",
-    "period_from": "bill_billing_period_start_date",
-    "period_to": "bill_billing_period_end_date",
-    "from_at": "line_item_usage_start_date",
-    "to_at": "line_item_usage_end_date",
-    "usd": "line_item_unblended_cost",
-    "currency": "line_item_currency_code",
-    "address?": "line_item_resource_id",
-    "item?": "line_item_line_item_type",
-    "service": "line_item_product_code",
-    "usage": "line_item_usage_type",
-    "savings_usd?": "savings_plan_savings_plan_effective_cost",
-    "reserved_usd?": "reservation_effective_cost",
-}
-"""Our field → its column; fields with `?` may be missing.  Names of 2.0 (AWS Data Exports, table dictionary); legacy
-ones (`lineItem/UnblendedCost`) differ in spelling only."""
-FOCUS = {
-    "provider": "ProviderName",
-    "account": "BillingAccountId",
-    "invoice?": "InvoiceId",
-    "period_from": "BillingPeriodStart",
-    "period_to": "BillingPeriodEnd",
-    "from_at": "ChargePeriodStart",
-    "to_at": "ChargePeriodEnd",
-    "usd": "EffectiveCost",
-    "currency": "BillingCurrency",
-    "address?": "ResourceId",
-    "service": "ServiceName",
-    "usage": "ServiceCategory",
-}
 TAG_COLUMNS = ("resource_tags", "tags", "Tags")
 """Columns that hold all tags of a row: JSON in CSV, a map or JSON in Parquet."""
 TAGS = ("run", "resource", "role")
 OUR_TAG = "clusterctldev"
 """`clusterctl.dev/` as any cloud spells it: `user:clusterctl.dev/`, `user_clusterctl_dev_`, `clusterctl-dev_`."""
 OPTIONAL = ("invoice", "address", "item", "savings_usd", "reserved_usd", *TAGS)
-PROVIDERS = {"amazon": "aws", "aws": "aws", "google": "gcp", "microsoft": "azure", "azure": "azure"}
-KINDS = {
-    "EBS:": "disk", "TimedStorage": "storage", "DataTransfer": "egress", "NatGateway": "network",
-    "LoadBalancer": "network", "EKS": "control_plane", "okens": "tokens", "BoxUsage": "machine", "SpotUsage": "machine",
-    "Storage": "storage", "Networking": "egress", "AI and Machine": "tokens", "Compute": "machine",
-}  # fmt: skip
-"""Word in an AWS usage type or a FOCUS service category → kind of resource; the first that fits counts."""
-OTHER_KIND = "other"
+"""Fields that a bill may lack."""
+WORDS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("bill_columns.toml").read_text("utf-8"))
 
 
 def _columns(there: list[str], path: Path) -> dict[str, str]:
     """Our field → the file's column.  Raises SpecError for a file that lacks one."""
-    kind = FOCUS if FOCUS["period_from"] in there else CUR
+    known = WORDS["focus" if WORDS["focus"]["period_from"] in there else "cur"]
     plain = {_plain(name): name for name in there}
-    found = {field.rstrip("?"): plain.get(_plain(name)) for field, name in kind.items()}
-    for field, name in kind.items():
-        if not field.endswith("?") and found[field] is None:
+    for field, name in known.items():
+        if field not in OPTIONAL and _plain(name) not in plain:
             near = get_close_matches(name, there, n=1)
             raise SpecError(
                 f"{path}: has no column {name}" + (f"; is it `{near[0]}`?" if near else ""),
                 hint="import an AWS Cost and Usage Report with resource ids, or a FOCUS 1.0 or 1.2 file",
             )
-    return {field: name for field, name in found.items() if name is not None}
+    return {field: plain[_plain(name)] for field, name in known.items() if _plain(name) in plain}
 
 
 def _plain(name: str) -> str:
@@ -221,11 +179,8 @@ def _tags(rows: pl.DataFrame, path: Path) -> dict[str, pl.Expr]:
             text = pl.format("[{}]", text.list.eval(pl.element().struct.json_encode()).list.join(","))
         said = {value: _own_tags(value, name, path) for value in rows.select(text).to_series().drop_nulls().unique()}
         for tag, given in found.items():
-            values = (
-                pl.Series(list(said), dtype=pl.String),
-                pl.Series([tags.get(tag) for tags in said.values()], dtype=pl.String),
-            )
-            given.append(text.replace_strict(*values, default=None))
+            values = {whole: tags.get(tag) for whole, tags in said.items()}
+            given.append(text.replace_strict(values, default=None, return_dtype=pl.String))
     return {tag: pl.coalesce(given) for tag, given in found.items() if given}
 
 
@@ -240,18 +195,10 @@ def _own_tags(text: str, name: str, path: Path) -> dict[str, str]:
     return {tag: value for tag in TAGS for key, value in plain.items() if key.endswith(OUR_TAG + tag)}
 
 
-def _provider() -> pl.Expr:
-    """aws, gcp, azure, or the provider's own name in small letters."""
-    name = pl.col("provider").str.to_lowercase()
-    known = [pl.when(name.str.contains(word, literal=True)).then(pl.lit(ours)) for word, ours in PROVIDERS.items()]
-    return pl.coalesce(*known, name).alias("provider")
-
-
-def _kind() -> pl.Expr:
-    """Kind of resource by service and usage."""
-    said = pl.concat_str("service", "usage", separator=" ", ignore_nulls=True)
-    known = [pl.when(said.str.contains(word, literal=True)).then(pl.lit(kind)) for word, kind in KINDS.items()]
-    return pl.coalesce(*known, pl.lit(OTHER_KIND)).alias("kind")
+def _translated(text: pl.Expr, words: dict[str, str], otherwise: pl.Expr) -> pl.Expr:
+    """The translation of the first word that the text contains."""
+    known = [pl.when(text.str.contains(word, literal=True)).then(pl.lit(ours)) for word, ours in words.items()]
+    return pl.coalesce(*known, otherwise)
 
 
 def _effective_usd() -> pl.Expr:

@@ -26,6 +26,8 @@ MOST_ROWS = 600_000
 MB, and half a second to allocate."""
 GPUS_PER_NODE = 8
 """To guess how many rows a node has: as many as the usual machines carry."""
+TAGS = ("node", "gpus", "capacity-type", "reservation", "nodes", "unit")
+"""Of a resource: columns of CHARGES."""
 NUMBERS, MOMENTS = {"nodes", "gpus"}, {"from_at", "to_at", "period_from", "period_to"}
 
 
@@ -66,17 +68,7 @@ def read_estimates(
         .order_by(COSTS.c.run_id, COSTS.c.resource_id, COSTS.c.from_at)
     )
     rows = frame(ledger, query)
-    own = {
-        name: pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']")
-        for name, tag in {
-            "node": "node",
-            "gpus": "gpus",
-            "capacity_type": "capacity-type",
-            "reservation": "reservation",
-            "nodes": "nodes",
-            "unit": "unit",
-        }.items()
-    }
+    own = {tag.replace("-", "_"): pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']") for tag in TAGS}
     return (
         rows.with_columns(
             from_at=_moment(rows, "from_at"),

@@ -1,6 +1,6 @@
-"""An account as a person reads it: what it is so far, how it goes on, what it went to.
+"""An account as people read it: what it is so far, how it goes on, what it went to; and as JSON and CSV.
 
-An account as programs read it: JSON and CSV.  Money is exact decimal text, null or an empty cell = unknown.
+In JSON and CSV money is exact decimal text, null or an empty cell = unknown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import polars as pl
 
 from clusterctl.ui.formats import charged_places, charged_usd, exact_usd, number, percent, unit_price
 from clusterctl.ui.spans import Line, Span, Style, clean, line, wrap
-from clusterctl.ui.table import Column, cell, draw
+from clusterctl.ui.table import Cell, Column, cell, draw, right
 from planners.costs.rounding import rounded
 from planners.costs.summary import by_price
 from planners.costs.tables import FORMULAS, Purpose
@@ -21,9 +21,6 @@ from planners.costs.tables import FORMULAS, Purpose
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from decimal import Decimal
-
-    import polars as pl
 
     from clusterctl.costs.queries import Account
     from clusterctl.ledger.rows import Run
@@ -99,18 +96,13 @@ def _ahead(page: Page, ahead: Forecast) -> list[Line]:
             found[-1].append(Span(f"; the limit is reached {how} {_moment(ahead.limit_at)}", Style.WARN))
     band = ahead.known_usd
     if band is not None and band.p10 != band.p90:
-        known = [None if ahead.unpriced else amount for amount in (band.p10, band.p50, band.p90)]
         low, middle, high = (
-            charged_usd(amount, known=part, places=page.places)
-            for amount, part in zip(known, (band.p10, band.p50, band.p90), strict=True)
+            charged_usd(None if ahead.unpriced else usd, known=usd, places=page.places)
+            for usd in (band.p10, band.p50, band.p90)
         )
-        range_ = f"{low} to {high}, 80 %; by {ahead.basis}"
-        found.append(line("  forecast    ", Span(middle, Style.STRONG), f" ({range_})"))
+        found.append(line("  forecast    ", Span(middle, Style.STRONG), f" ({low} to {high}, 80%; by {ahead.basis})"))
     if page.plan is not None and not page.plan.at_least:
-        planned = page.plan.usd
-        low, middle, high = (
-            exact_usd(Decimal(str(usd)), page.places) for usd in (planned.p10, planned.p50, planned.p90)
-        )
+        low, middle, high = (exact_usd(Decimal(str(usd)), page.places) for usd in page.plan.usd.percentiles)
         found.append(line(f"  planned     {middle} ({low} to {high})"))
     return found
 
@@ -123,8 +115,8 @@ def _table(page: Page, columns: int) -> list[Line]:
         amounts.append(spent.known_usd - sum(shown["known_usd"], Decimal(0)))
     amounts = rounded(amounts, page.places)
     names = [name.replace("use", "purpose") for name in page.columns if name != "reason"]
-    blank = [cell("")] * (len(names) - 1)
-    body = [
+    blank = [""] * (len(names) - 1)
+    body: list[list[Cell]] = [
         [*_names(row, page.columns), *_figures(row, amount, page.places)]
         for row, amount in zip(shown.iter_rows(named=True), amounts, strict=False)
     ]
@@ -134,26 +126,27 @@ def _table(page: Page, columns: int) -> list[Line]:
         body.append([cell(f"{rest.height:,} more"), *blank, *_figures(sums, amounts[-1], page.places)])
     whole = {"unpriced": len(spent.unpriced), "gpu_hours": spent.gpu_hours or None, "idle_usd": spent.idle_usd}
     body.append([cell("total", Style.STRONG), *blank, *_figures(whole, spent.known_usd, page.places)])
-    heads = [Column(title=name) for name in names] + [Column(title=name, align="right") for name in ("$", "share")]
-    heads.append(Column(title="GPU-hours", align="right", drop=2))
-    heads.append(Column(title="of which idle", align="right", drop=1))
+    heads: list[Column | str] = [
+        *names,
+        right("$"),
+        right("share"),
+        right("GPU-hours", drop=2),
+        right("of which idle", drop=1),
+    ]
     figures = {"GPU-hours": spent.gpu_hours, "of which idle": spent.idle_usd != 0 and "use" not in page.columns}
     return draw(heads, body, columns, hide={title for title, amount in figures.items() if not amount})
 
 
 def _names(row: Mapping[str, Any], columns: Sequence[str]) -> list[Line]:
     """The key cells of a row; a reason stands behind its use."""
+    style = Style.WARN if row.get("use") in {Purpose.IDLE, Purpose.UNUSED} else Style.PLAIN
     found: list[Line] = []
     for name in columns:
         if name == "reason":
             found[-1] += [Span(f": {row[name].replace('_', ' ')}")] if row[name] is not None else []
         else:
-            found.append(cell(NOBODY if row[name] is None else clean(row[name]), _style(row)))
+            found.append(cell(NOBODY if row[name] is None else clean(row[name]), style))
     return found
-
-
-def _style(row: Mapping[str, Any]) -> Style:
-    return Style.WARN if row.get("use") in {Purpose.IDLE, Purpose.UNUSED} else Style.PLAIN
 
 
 def _figures(row: Mapping[str, Any], amount: Decimal | None, places: int) -> list[Line]:
@@ -170,26 +163,20 @@ def _figures(row: Mapping[str, Any], amount: Decimal | None, places: int) -> lis
 def explanation_lines(page: Page, columns: int) -> list[Line]:
     """Where the figures come from: the formula of each use, and each price with its source and age."""
     parts = page.account.parts
-    uses = [[cell(use), cell(FORMULAS[Purpose(use)])] for use in parts["use"].unique().sort()]
-    found = [[], line(Span("  formulas", Style.STRONG)), *draw([Column(), Column(prose=True)], uses, columns)]
-    prices = by_price(parts).head(MOST_LINES).rows(named=True)
-    rows = [
-        (
-            f"{row['provider']} {row['kind']}",
-            _rate(row),
-            f"{row['status']}, {row['source']}",
-            f"charged since {_moment(row['since'])}",
-        )
-        for row in prices
-    ]
+    uses: list[list[Cell]] = [[use, FORMULAS[Purpose(use)]] for use in parts["use"].unique().sort()]
+    found = [[], line(Span("  formulas", Style.STRONG)), *draw(["", Column(prose=True)], uses, columns)]
+    rows = []
+    for row in by_price(parts).head(MOST_LINES).iter_rows(named=True):
+        source, since = f"{row['status']}, {row['source']}", f"charged since {_moment(row['since'])}"
+        rows.append((f"{row['provider']} {row['kind']}", _rate(row), source, since))
     for pool in page.plan.pools if page.plan else ():
         age = f"price of {pool.price_as_of}" if pool.price_as_of else "undated price"
         rate = _rate({"usd_per_hour": pool.usd_per_node_hour})
         rows.append((f"{pool.cloud} {pool.role}", rate, f"planned, {pool.price_source}", age))
-    body = [[cell(clean(text)) for text in row] for row in rows]
+    body: list[list[Cell]] = [[clean(text) for text in row] for row in rows]
     until = page.account.spend.until
     found += [[], line(Span("  prices", Style.STRONG), f", charged until {_moment(until)}" if until else "")]
-    return found + draw([Column(), Column(align="right"), Column(prose=True), Column(drop=1)], body, columns)
+    return found + draw(["", right(), Column(prose=True), Column(drop=1)], body, columns)
 
 
 def _rate(row: Mapping[str, Any]) -> str:
@@ -245,11 +232,6 @@ def _band(ahead: Forecast, band: UsdBand | None) -> dict[str, str] | None:
     if band is None:
         return None
     return {"p10": str(band.p10), "p50": str(band.p50), "p90": str(band.p90), "basis": ahead.basis}
-
-
-def as_csv(page: Page) -> str:
-    """The rows of the split, with a header."""
-    return csv_text(page.rows)
 
 
 def csv_text(rows: pl.DataFrame) -> str:

@@ -16,7 +16,7 @@ from bill_world import BILL, TRAINER, cur_2, focus, legacy, row, write
 
 from clusterctl.cli import main
 from clusterctl.costs.focus_file import focus_rows
-from clusterctl.costs.invoices import import_bills, reconciled
+from clusterctl.costs.imported_bills import import_bills, reconciled
 from clusterctl.costs.queries import account
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger

@@ -1,7 +1,4 @@
-"""Imports bills into the ledger and sets them beside what was estimated.
-
-A bill beside our estimates, as people and programs read it.
-"""
+"""Imports bills into the ledger and sets them beside what was estimated, for people and programs."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from clusterctl.ledger.rows import ImportedBill, ImportedLine
 from clusterctl.ledger.tables import RESOURCES, RUNS
 from clusterctl.ui.formats import UNKNOWN, charged_usd, exact_usd, signed_percent
 from clusterctl.ui.spans import Line, Span, Style, clean, line
-from clusterctl.ui.table import Column, cell, draw
+from clusterctl.ui.table import Cell, Column, cell, draw, right
 from planners.costs.invoices import LINES, match_lines, reconcile
 from planners.costs.summary import within
 
@@ -50,12 +47,8 @@ def import_bills(ledger: Ledger, files: Sequence[Path], now: datetime) -> tuple[
     SpecError for a file that can't be read or holds a wrong value; nothing is imported then.
     """
     lines = pl.concat([read_bill(file, now) for file in files])
-    resources = select(
-        RESOURCES.c.resource_id.label("resource"),
-        RESOURCES.c.run_id.label("run"),
-        RESOURCES.c.address,
-        RESOURCES.c.kind,
-    )
+    of_resource = (RESOURCES.c.resource_id.label("resource"), RESOURCES.c.run_id.label("run"))
+    resources = select(*of_resource, RESOURCES.c.address, RESOURCES.c.kind)
     runs = frame(ledger, select(RUNS.c.run_id.label("run")))["run"]
     found = match_lines(lines, frame(ledger, resources), runs)
     strange = found["run"].is_null() & lines["run"].is_null()
@@ -72,27 +65,18 @@ def import_bills(ledger: Ledger, files: Sequence[Path], now: datetime) -> tuple[
 
 
 def _stored(rows: pl.DataFrame, files: str, now: datetime) -> tuple[ImportedBill, list[ImportedLine]]:
-    first = rows.row(0, named=True)
-    content = rows.select(LINES.names()).write_csv()
-    bill = ImportedBill(
-        bill_id=first["bill"],
-        files=files,
-        imported_at=now,
-        digest=hashlib.sha256(content.encode()).hexdigest(),
-        **{name: first[name] for name in ("provider", "account", "period_from", "period_to", "invoice")},
+    """One bill and its lines as the ledger keeps them."""
+    first, digest = rows.row(0, named=True), hashlib.sha256(rows.select(LINES.names()).write_csv().encode())
+    of_bill = {name: first[name] for name in ("provider", "account", "period_from", "period_to", "invoice")}
+    bill = ImportedBill(bill_id=first["bill"], files=files, imported_at=now, digest=digest.hexdigest(), **of_bill)
+    columns = rows.select(
+        *("role", "address", "kind", "description", "from_at", "to_at", "usd", "rows"),
+        bill_id="bill",
+        run_id="run",
+        resource_id="resource",
+        line=pl.int_range(1, pl.len() + 1),
     )
-    return bill, [_line(bill.bill_id, number, row) for number, row in enumerate(rows.iter_rows(named=True), 1)]
-
-
-def _line(bill_id: str, number: int, row: dict[str, Any]) -> ImportedLine:
-    same = ("role", "address", "kind", "description", "from_at", "to_at", "usd", "rows")
-    return ImportedLine(
-        bill_id=bill_id,
-        line=number,
-        run_id=row["run"],
-        resource_id=row["resource"],
-        **{name: row[name] for name in same},
-    )
+    return bill, [ImportedLine(**row) for row in columns.iter_rows(named=True)]
 
 
 def reconciled(ledger: Ledger) -> tuple[Reconciled, ...]:
@@ -117,20 +101,17 @@ UNMATCHED_SHOWN = 5
 def bill_lines(found: Reconciled, columns: int) -> list[Line]:
     """The bill for a terminal of so many columns."""
     bill = found.bill
-    standing = (
-        f"invoice {clean(bill.invoice)}" if bill.invoice else "not final: no invoice yet, so its runs stay estimates"
-    )
+    not_final = "not final: no invoice yet, so its runs stay estimates"
+    standing = f"invoice {clean(bill.invoice)}" if bill.invoice else not_final
     out = [line(Span(clean(bill.bill_id), Style.STRONG), f"   {standing}"), []]
-    rows = [[cell(clean(run["run"].item())), *_amounts(run)] for run in found.runs.head(MOST_LINES).iter_slices(1)]
+    rows: list[list[Cell]] = [
+        [clean(run["run"].item()), *_amounts(run)] for run in found.runs.head(MOST_LINES).iter_slices(1)
+    ]
     rest = found.runs.slice(MOST_LINES)
     if rest.height:
-        rows.append([cell(f"{rest.height:,} more"), *_amounts(rest)])
+        rows.append([f"{rest.height:,} more", *_amounts(rest)])
     rows.append([cell("in all", Style.STRONG), *_amounts(found.runs)])
-    heads = [
-        Column(title="run"),
-        *(Column(title=name, align="right") for name in ("estimated", "billed", "difference", "")),
-    ]
-    out += draw(heads, rows, columns)
+    out += draw(["run", *map(right, ("estimated", "billed", "difference", ""))], rows, columns)
     missing = found.runs["missing"].explode().drop_nulls()
     if missing.len():
         names = ", ".join(map(clean, missing.head(UNMATCHED_SHOWN))) + (" …" if missing.len() > UNMATCHED_SHOWN else "")
@@ -139,11 +120,9 @@ def bill_lines(found: Reconciled, columns: int) -> list[Line]:
     if others.height:
         total = exact_usd(_sum(others, "usd"), 2)
         out += [[], line(f"  on the bill, and of no run here: {total} in {others['rows'].sum():,} rows")]
-        body = [
-            [cell(clean(row["description"])), cell(clean(row["address"] or NOBODY)), cell(exact_usd(row["usd"], 2))]
-            for row in others.head(UNMATCHED_SHOWN).iter_rows(named=True)
-        ]
-        out += draw([Column(prose=True), Column(drop=1), Column(align="right")], body, columns, indent=4)
+        shown = others.select("description", "address", "usd").head(UNMATCHED_SHOWN)
+        body = [[clean(what), clean(address or NOBODY), exact_usd(usd, 2)] for what, address, usd in shown.iter_rows()]
+        out += draw([Column(prose=True), Column(drop=1), right()], body, columns, indent=4)
     return [*out, []]
 
 
@@ -152,13 +131,13 @@ def _sum(rows: pl.DataFrame, name: str) -> Decimal:
     return whole
 
 
-def _amounts(runs: pl.DataFrame) -> list[Line]:
+def _amounts(runs: pl.DataFrame) -> list[Cell]:
     """Estimated, billed, difference and ratio of some runs together."""
     known, billed = _sum(runs, "known_usd"), _sum(runs, "billed_usd")
     if runs["unpriced"].sum():
-        return [cell(charged_usd(None, known=known, places=2)), cell(exact_usd(billed, 2)), cell(UNKNOWN), cell("")]
+        return [charged_usd(None, known=known, places=2), exact_usd(billed, 2), cell(UNKNOWN), ""]
     ratio = signed_percent(float(billed / known)) if known > 0 else ""
-    return [cell(exact_usd(known, 2)), cell(exact_usd(billed, 2)), cell(exact_usd(billed - known, 2)), cell(ratio)]
+    return [exact_usd(known, 2), exact_usd(billed, 2), exact_usd(billed - known, 2), ratio]
 
 
 def as_data(found: Reconciled) -> dict[str, Any]:
