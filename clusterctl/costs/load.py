@@ -44,35 +44,19 @@ def read_estimates(
     ledger: Ledger, *, run: str | None = None, since: datetime | None = None, until: datetime | None = None
 ) -> pl.DataFrame:
     """CHARGES at the prices that the ledger knows.  All charges of resources that a bill has, whatever their time."""
-    tags = cast(RESOURCES.c.tags, Text)
-    query = (
-        select(
-            COSTS.c.run_id.label("run"),
-            COSTS.c.resource_id.label("resource"),
-            type_coerce(COSTS.c.from_at, Text).label("from_at"),
-            type_coerce(COSTS.c.to_at, Text).label("to_at"),
-            cast(COSTS.c.usd_per_hour, Text).label("usd_per_hour"),
-            cast(COSTS.c.usd, Text).label("usd"),
-            cast(COSTS.c.quantity, Text).label("quantity"),
-            COSTS.c.source,
-            RESOURCES.c.role,
-            RESOURCES.c.kind,
-            RESOURCES.c.provider,
-            RESOURCES.c.address,
-            tags.label("tags"),
-            cast(RUNS.c.labels, Text).label("labels"),
-        )
-        .join_from(COSTS, RESOURCES, RESOURCES.c.resource_id == COSTS.c.resource_id)
-        .join(RUNS, RUNS.c.run_id == COSTS.c.run_id)
-        .where(*_wanted(run, since, until))
-        .order_by(COSTS.c.run_id, COSTS.c.resource_id, COSTS.c.from_at)
-    )
-    rows = frame(ledger, query)
+    costs, made = COSTS.c, RESOURCES.c
+    query = select(
+        costs.run_id.label("run"),
+        costs.resource_id.label("resource"),
+        *_moments(costs.from_at, costs.to_at),
+        *_texts(costs.usd_per_hour, costs.usd, costs.quantity, made.tags, RUNS.c.labels),
+        *(costs.source, made.role, made.kind, made.provider, made.address),
+    ).join_from(COSTS, RESOURCES, made.resource_id == costs.resource_id)
+    query = query.join(RUNS, RUNS.c.run_id == costs.run_id).where(*_wanted(run, since, until))
+    rows = frame(ledger, query.order_by(costs.run_id, costs.resource_id, costs.from_at))
     own = {tag.replace("-", "_"): pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']") for tag in TAGS}
     return (
         rows.with_columns(
-            from_at=_moment(rows, "from_at"),
-            to_at=_moment(rows, "to_at"),
             usd_per_hour=pl.col("usd_per_hour").cast(PRICE),
             usd=pl.col("usd").cast(USD),
             team=pl.col("labels").str.json_path_match("$.team"),
@@ -127,37 +111,34 @@ def _wanted(run: str | None, since: datetime | None, until: datetime | None) -> 
 
 def read_lines(ledger: Ledger, *, run: str | None = None) -> pl.DataFrame:
     """LINES of the imported bills: those of a run, or all."""
-    moments = (BILLS.c.period_from, BILLS.c.period_to, BILL_LINES.c.from_at, BILL_LINES.c.to_at)
+    bills, lines = BILLS.c, BILL_LINES.c
     query = select(
-        BILLS.c.bill_id.label("bill"),
-        BILLS.c.provider,
-        BILLS.c.account,
-        BILLS.c.invoice,
-        *(type_coerce(moment, Text).label(moment.name) for moment in moments),
-        BILL_LINES.c.run_id.label("run"),
-        BILL_LINES.c.resource_id.label("resource"),
-        BILL_LINES.c.role,
-        BILL_LINES.c.address,
-        BILL_LINES.c.kind,
-        BILL_LINES.c.description,
-        cast(BILL_LINES.c.usd, Text).label("usd"),
-        cast(BILL_LINES.c.rows, Text).label("rows"),
-    ).join_from(BILLS, BILL_LINES, BILL_LINES.c.bill_id == BILLS.c.bill_id)
-    rows = frame(ledger, query if run is None else query.where(BILL_LINES.c.run_id == run))
-    return rows.with_columns(*(_moment(rows, moment.name) for moment in moments)).select(LINES.names()).cast(LINES)
+        *(bills.bill_id.label("bill"), bills.provider, bills.account, bills.invoice),
+        *_moments(bills.period_from, bills.period_to, lines.from_at, lines.to_at),
+        *(lines.run_id.label("run"), lines.resource_id.label("resource")),
+        *(lines.role, lines.address, lines.kind, lines.description),
+        *_texts(lines.usd, lines.rows),
+    ).join_from(BILLS, BILL_LINES, lines.bill_id == bills.bill_id)
+    rows = frame(ledger, query if run is None else query.where(lines.run_id == run))
+    return rows.select(LINES.names()).cast(LINES)
+
+
+def _texts(*columns: ColumnElement[Any]) -> list[ColumnElement[str]]:
+    """The columns as the database writes them: exact amounts, JSON."""
+    return [cast(column, Text).label(column.key) for column in columns]
+
+
+def _moments(*columns: ColumnElement[Any]) -> list[ColumnElement[str]]:
+    """Moments as the driver gives them: SQLite keeps them as text."""
+    return [type_coerce(column, Text).label(column.key) for column in columns]
 
 
 def frame(ledger: Ledger, query: Select[Any]) -> pl.DataFrame:
-    """Rows as a frame of text, or of what the driver gives; SQLAlchemy's types would cost seconds for 100,000 runs."""
+    """Rows as a frame of text, and of MOMENTS; SQLAlchemy's types would cost seconds for 100,000 runs."""
     rows = ledger.transact(lambda connection: [tuple(row) for row in connection.execute(query)])
     names = [str(column.key) for column in query.selected_columns]
     schema = {name: None if name in MOMENTS else pl.String for name in names}
-    return pl.DataFrame(rows, schema=schema, orient="row", infer_schema_length=None)
-
-
-def _moment(rows: pl.DataFrame, name: str) -> pl.Expr:
-    """SQLite keeps moments as text."""
-    column = pl.col(name)
-    if rows.schema[name] == pl.String:
-        return column.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC")
-    return column.cast(MOMENT)
+    found = pl.DataFrame(rows, schema=schema, orient="row", infer_schema_length=None)
+    texts = pl.col(name for name in MOMENTS if found.schema.get(name) == pl.String)
+    found = found.with_columns(texts.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC"))
+    return found.with_columns(pl.col(name for name in MOMENTS if name in names).cast(MOMENT))
