@@ -21,7 +21,7 @@ from clusterctl.ui.formats import (
     signed_usd,
     usd,
 )
-from clusterctl.ui.plan_page.view import labelled
+from clusterctl.ui.plan_page.context import labelled
 from clusterctl.ui.spans import Line, Span, Style, better, line, paint, stacked, wrap
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from clusterctl.ui.terminal import Terminal

@@ -106,13 +106,13 @@ def _gpus(plan: Plan) -> int:
     """GPUs held at once: of the stage that holds most, since stages run one after another."""
     by_stage = Counter[str]()
     for pool in plan.pools:
-        by_stage[pool.stage] += pool.nodes * pool.gpus_per_node
+        by_stage[pool.stage] += pool.gpus
     return max(by_stage.values(), default=0)
 
 
 def gpu_hours(plan: Plan) -> float:
     """GPU-hours of all pools."""
-    return sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in plan.pools)
+    return sum(pool.gpu_hours for pool in plan.pools)
 
 
 def _idle_usd(plan: Plan) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from clusterctl.errors import SpecError
 from clusterctl.ui.formats import UNKNOWN, count, number, unit_price, usd
-from clusterctl.ui.plan_page.view import View, labelled
+from clusterctl.ui.plan_page.context import PageContext, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, paint, stacked, wrap
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from clusterctl.ui.terminal import Terminal
@@ -25,45 +25,45 @@ def render_explanation(
     plan: Plan, terminal: Terminal, *, source: str, wanted: str | None = None, verbose: bool = False
 ) -> str:
     """The tree of the id `wanted`, else the overview.  Raises SpecError for an unknown id."""
-    view = View(source=source, cells=terminal.columns, verbose=verbose)
+    page = PageContext(source=source, cells=terminal.columns, verbose=verbose)
     if wanted is None:
-        lines = stacked([_rejections(plan, view), _assumptions(plan, view), _ids(plan, view)])
+        lines = stacked([_rejections(plan, page), _assumptions(plan, page), _ids(plan, page)])
     else:
-        lines = draw_tree(plan.terms, wanted, view.cells, whole=verbose)
+        lines = draw_tree(plan.terms, wanted, page.cells, whole=verbose)
     return paint(lines, colour=terminal.colour)
 
 
-def _rejections(plan: Plan, view: View) -> list[Line]:
+def _rejections(plan: Plan, page: PageContext) -> list[Line]:
     rejected = sum(rejection.count for rejection in plan.rejections)
     head = line(Span(f"{rejected:,} offers and layouts rejected; {count(plan.candidates, 'candidate')}", Style.STRONG))
     rows: list[list[Cell]] = []
     for found in sorted(plan.rejections, key=lambda found: -found.count):
         rows.append([found.rule, f"{found.count:,}", found.reason])
-        examples = found.examples if view.verbose else found.examples[:2]
+        examples = found.examples if page.verbose else found.examples[:2]
         rows += [["", "", cell(example, Style.DIM)] for example in examples]
-    return [head, *draw(("rule", right("rejected"), Column("why, and for example", prose=True)), rows, view.cells)]
+    return [head, *draw(("rule", right("rejected"), Column("why, and for example", prose=True)), rows, page.cells)]
 
 
-def _assumptions(plan: Plan, view: View) -> list[Line]:
+def _assumptions(plan: Plan, page: PageContext) -> list[Line]:
     head = line(Span(f"{count(len(plan.assumptions), 'assumption')}, for what the spec leaves open", Style.STRONG))
     columns = [Column(title, prose=True) for title in ("what", "value", "source")]
     rows: list[list[Cell]] = [[found.name, found.value, cell(found.source, Style.DIM)] for found in plan.assumptions]
-    return [head, *draw(columns, rows, view.cells)] if rows else []
+    return [head, *draw(columns, rows, page.cells)] if rows else []
 
 
-def _ids(plan: Plan, view: View) -> list[Line]:
+def _ids(plan: Plan, page: PageContext) -> list[Line]:
     terms = plan.terms
-    command = Span(f"{view.command} --explain ID", Style.COMMAND)
+    command = Span(f"{page.command} --explain ID", Style.COMMAND)
     head = line(Span("numbers that can be explained: ", Style.STRONG), command)
-    shown = list(terms) if view.verbose else list(terms)[:SHOWN_IDS]
+    shown = list(terms) if page.verbose else list(terms)[:SHOWN_IDS]
     width = max((len(known) for known in shown), default=0) + 2
-    per_line = max((view.cells - 2) // width, 1)
+    per_line = max((page.cells - 2) // width, 1)
     lines = [
         line("  ", *(Span(known.ljust(width)) for known in shown[start : start + per_line]))
         for start in range(0, len(shown), per_line)
     ]
     if len(terms) > len(shown):
-        lines += labelled("", [line(Span(f"and {len(terms) - len(shown):,} more: --verbose", Style.DIM))], view.cells)
+        lines += labelled("", [line(Span(f"and {len(terms) - len(shown):,} more: --verbose", Style.DIM))], page.cells)
     return [head, *lines]
 
 

@@ -164,7 +164,6 @@ UNITS = (
     DurationUnit("h", "hours", 3600.0, 48 * 3600),
     DurationUnit("d", "days", 86400.0, math.inf),
 )
-SECONDS = UNITS[1]
 
 
 def duration_unit(seconds: float) -> DurationUnit:
@@ -174,7 +173,7 @@ def duration_unit(seconds: float) -> DurationUnit:
 
 def phase_unit(seconds: float) -> DurationUnit:
     """The unit for phases of something that takes `seconds`: seconds up to ten minutes."""
-    return SECONDS if SECONDS.seconds <= seconds < 600 else duration_unit(seconds)
+    return UNITS[1] if 1 <= seconds < 600 else duration_unit(seconds)
 
 
 def duration(seconds: float | None) -> str:
@@ -214,7 +213,7 @@ def signed_hours(value: float) -> str:
 def hours_band(band: Band, unit: DurationUnit | None = None) -> tuple[str, str]:
     """`31 h` and `(27–40)`: the middle and the band in one unit."""
     unit = unit or duration_unit(band.p50 * 3600)
-    low, middle, high = (unit.of(value * 3600) for value in (band.p10, band.p50, band.p90))
+    low, middle, high = (unit.of(value * 3600) for value in band.percentiles)
     return f"{middle} {unit.name}", f"({low}–{high})"
 
 
@@ -228,12 +227,10 @@ def usd_band(band: Band | None, *, at_least: bool = False) -> tuple[str, str]:
 def column(values: Iterable[float]) -> list[str]:
     """Numbers of one column with equal decimals, three significant digits in the largest; small ones as `<0.1`."""
     listed = list(values)
-    largest = max((abs(value) for value in listed), default=0.0)
+    largest = max(map(abs, listed), default=0.0)
     decimals = 0 if largest == 0 else min(max(2 - math.floor(math.log10(largest)), 0), 4)
-    smallest = 10**-decimals
-    return [
-        f"<{smallest:.{decimals}f}" if 0 < abs(value) < smallest / 2 else f"{value:,.{decimals}f}" for value in listed
-    ]
+    least = 10**-decimals
+    return [f"<{least}" if 0 < abs(value) < least / 2 else f"{value:,.{decimals}f}" for value in listed]
 
 
 def expected(count_of_events: float) -> str:

@@ -1,4 +1,4 @@
-"""The picture of the frontier: dollars against hours of each alternative, with its 80 % band.
+"""The picture of the frontier: dollars against hours of each alternative, with its 80% band.
 
 Points carry the numbers that `--pick` takes; a list beside the picture says what they are.
 """
@@ -47,7 +47,7 @@ def draw_frontier(plan: Plan, source: str) -> Any:
     axes.set_ylabel("dollars of the whole run")
     money = usd_band(plan.usd, at_least=plan.at_least)[0].replace("unknown", "unknown dollars")
     axes.set_title(f"{source}: {money} in {hours_band(plan.hours)[0]}", loc="left")
-    caption = f"Crosses: 80 % bands. Hollow: one interruption or more is expected. {price_age(plan).text}."
+    caption = f"Crosses: 80% bands. Hollow: one interruption or more is expected. {price_age(plan).text}."
     if any(other.at_least for other in shown):
         caption += " Arrows: at least these dollars, since a price is unknown."
     figure.text(0.01, -0.03, caption, fontsize=8, color="#555555")
@@ -60,17 +60,13 @@ def _as_alternative(plan: Plan) -> Alternative:
     """A plan without a frontier is its own only point."""
     from planners.plan.value import Alternative
 
-    gpus = sum(pool.nodes * pool.gpus_per_node for pool in plan.pools)
-    kinds = [pool.gpu for pool in plan.pools if pool.gpu]
+    nowhere = dict.fromkeys(("label", "cloud", "region", "capacity_type"), "")
     return Alternative(
+        **nowhere,
         number=plan.frontier_chosen,
-        label="",
         fleet=plan.fleet,
-        cloud="",
-        region="",
-        capacity_type="",
-        gpu=kinds[0] if kinds else "",
-        gpus=gpus,
+        gpu=next((pool.gpu for pool in plan.pools if pool.gpu), ""),
+        gpus=sum(pool.gpus for pool in plan.pools),
         sandbox_nodes=0,
         hours=plan.hours,
         usd=plan.usd,
@@ -81,31 +77,16 @@ def _as_alternative(plan: Plan) -> Alternative:
 
 def _point(axes: Any, other: Alternative, plan: Plan, scale: float) -> None:
     is_choice = other.number == plan.frontier_chosen
+    left, x, right = (hours * scale for hours in other.hours.percentiles)
+    low, y, high = other.usd.percentiles
+    ends = {"xerr": [[max(x - left, 0)], [max(right - x, 0)]], "yerr": [[max(y - low, 0)], [max(high - y, 0)]]}
+    cross = {"ecolor": CHOSEN, "elinewidth": 1.6} if is_choice else {"ecolor": BAND, "elinewidth": 0.9}
+    axes.errorbar([x], [y], **ends, **cross, capsize=2.5, fmt="none", zorder=2)
     colour = CHOSEN if is_choice else DOT
-    x, y = other.hours.p50 * scale, other.usd.p50
-    axes.errorbar(
-        [x],
-        [y],
-        xerr=[[max(x - other.hours.p10 * scale, 0)], [max(other.hours.p90 * scale - x, 0)]],
-        yerr=[[max(y - other.usd.p10, 0)], [max(other.usd.p90 - y, 0)]],
-        ecolor=CHOSEN if is_choice else BAND,
-        elinewidth=1.6 if is_choice else 0.9,
-        capsize=2.5,
-        fmt="none",
-        zorder=2,
-    )
-    axes.plot(
-        [x],
-        [y],
-        marker="^" if other.at_least else "*" if is_choice else "o",
-        markersize=17 if is_choice else 8,
-        color=colour,
-        linestyle="none",
-        markerfacecolor="white" if other.interruptions >= RISKY else colour,
-        markeredgecolor=colour,
-        markeredgewidth=1.4,
-        zorder=4,
-    )
+    inside = "white" if other.interruptions >= RISKY else colour
+    mark = {"marker": "^" if other.at_least else "*" if is_choice else "o", "markersize": 17 if is_choice else 8}
+    edge = {"markerfacecolor": inside, "markeredgecolor": colour, "markeredgewidth": 1.4}
+    axes.plot([x], [y], **mark, **edge, color=colour, linestyle="none", zorder=4)
 
 
 def _front(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
@@ -121,8 +102,8 @@ def _front(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
 
 def _axes(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
     """Limits with room for all bands; a logarithmic axis where they span much, else from zero where that is near."""
-    hours = [end * scale for other in shown for end in (other.hours.p10, other.hours.p90)]
-    dollars = [end for other in shown for end in (other.usd.p10, other.usd.p90)]
+    hours = [hour * scale for other in shown for hour in other.hours.percentiles]
+    dollars = [amount for other in shown for amount in other.usd.percentiles]
     _axis(axes.set_xscale, axes.set_xlim, axes.xaxis, hours, "{:g}".format)
     _axis(axes.set_yscale, axes.set_ylim, axes.yaxis, dollars, usd)
     axes.grid(visible=True, color="#e6e6e6", linewidth=0.8)
@@ -177,16 +158,13 @@ def _numbers(figure: Any, axes: Any, shown: Sequence[Alternative], plan: Plan, s
         best = max(offsets, key=lambda offset: _room(point + offset, taken, pixels) - abs(offset) / 4)
         taken.append(point + best)
         is_far = abs(best) > 1.5 * DISTANCES[0] * pixels
+        bold = {"fontsize": 10, "fontweight": "bold", "ha": "center", "va": "center", "zorder": 6}
         axes.annotate(
             f"{other.number}",
             (other.hours.p50 * scale, other.usd.p50),
-            zorder=6,
-            fontsize=10,
-            fontweight="bold",
+            **bold,
             xytext=(best.real / pixels, best.imag / pixels),
             textcoords="offset points",
-            ha="center",
-            va="center",
             color=CHOSEN if other.number == plan.frontier_chosen else "#222222",
             arrowprops={"arrowstyle": "-", "color": "#555555", "linewidth": 0.7} if is_far else None,
         )

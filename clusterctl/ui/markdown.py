@@ -64,49 +64,47 @@ def _what(plan: Plan) -> str:
     return f"{escape(title(plan))} on **{escape(plan.fleet)}**: {escape(' + '.join(pools))}. {escape(sure)}."
 
 
+COLUMNS = ("Run", "Baseline", "P50", "P10–P90", "Δ$", "Δ%", "Hours", "GPU-h", "$/h")
+COMPARING = {"Baseline", "Δ$", "Δ%"}
+"""Columns of a comparison only."""
+
+
 def _run_table(plan: Plan, found: Difference | None) -> str:
     """One row per stage if there are several, one for the run, one for everything unpriced."""
-    base = None if found is None else found.base
-    header = ["Run", *(["Baseline"] if base else []), "P50", "P10–P90", *(["Δ$", "Δ%"] if base else [])]
-    header += ["Hours", "GPU-h", "$/h"]
-    rows = [_stage_row(plan, stage, comparing=base is not None) for stage in plan.stages if len(plan.stages) > 1]
+    rows = [_stage_row(plan, stage) for stage in plan.stages if len(plan.stages) > 1]
+    rows.append(_run_row(plan, None if found is None else found.base))
+    for item in plan.unpriced:
+        rows.append([f"unpriced: {escape(item.name)}", "", "unknown", escape(item.why), *[""] * 5])
+    shown = [index for index, name in enumerate(COLUMNS) if found is not None or name not in COMPARING]
+    header, *body = [[row[index] for index in shown] for row in (list(COLUMNS), *rows)]
+    return table(header, body, right=set(range(1, len(header))))
+
+
+def _run_row(plan: Plan, base: Plan | None) -> list[str]:
     money, money_band = usd_band(plan.usd, at_least=plan.at_least)
     time, time_band = hours_band(plan.hours)
     burn = least_usd(plan.known_usd_per_hour, at_least=plan.usd_per_hour is None)
-    rows.append(
-        [
-            f"**{escape(plan.name)}**",
-            *([least_usd(base.usd.p50, at_least=base.at_least)] if base else []),
-            f"**{money}**",
-            money_band.strip("()"),
-            *(_changes(plan, base) if base else []),
-            f"**{time}** {time_band}",
-            number(gpu_hours(plan)),
-            burn if burn == "unknown" else f"{burn}/h",
-        ]
-    )
-    for item in plan.unpriced:
-        unknown = [f"unpriced: {escape(item.name)}", *([""] if base else []), "unknown", escape(item.why)]
-        rows.append([*unknown, *[""] * (len(header) - len(unknown))])
-    return table(header, rows, right=set(range(1, len(header))))
+    before = "" if base is None else least_usd(base.usd.p50, at_least=base.at_least)
+    changes = ["", ""] if base is None else _changes(plan, base)
+    front = [f"**{escape(plan.name)}**", before, f"**{money}**", money_band.strip("()"), *changes]
+    return [*front, f"**{time}** {time_band}", number(gpu_hours(plan)), burn if burn == "unknown" else f"{burn}/h"]
 
 
 def _changes(plan: Plan, base: Plan) -> list[str]:
     if plan.at_least or base.at_least:
         return ["unknown", ""]
-    ratio = plan.usd.p50 / base.usd.p50 if base.usd.p50 else None
-    return [signed_usd(plan.usd.p50 - base.usd.p50), "" if ratio is None else signed_percent(ratio)]
+    percent = signed_percent(plan.usd.p50 / base.usd.p50) if base.usd.p50 else ""
+    return [signed_usd(plan.usd.p50 - base.usd.p50), percent]
 
 
-def _stage_row(plan: Plan, stage: StagePlan, *, comparing: bool) -> list[str]:
+def _stage_row(plan: Plan, stage: StagePlan) -> list[str]:
     money, money_band = usd_band(stage.usd, at_least=stage.at_least)
-    time, time_band = hours_band(stage.hours)
     pools = [pool for pool in plan.pools if pool.stage == stage.name]
-    held = sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in pools)
     prices = [pool.nodes * pool.usd_per_node_hour for pool in pools if pool.usd_per_node_hour is not None]
     burn = f"{usd(sum(prices))}/h" if len(prices) == len(pools) else "unknown"
-    front = [escape(stage.name), *([""] if comparing else []), money, money_band.strip("()")]
-    return [*front, *(["", ""] if comparing else []), f"{time} {time_band}", number(held), burn]
+    held = number(sum(pool.gpu_hours for pool in pools))
+    front = [escape(stage.name), "", money, money_band.strip("()"), "", ""]
+    return [*front, " ".join(hours_band(stage.hours)), held, burn]
 
 
 def _idle(plan: Plan) -> str:

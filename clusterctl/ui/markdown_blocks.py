@@ -81,7 +81,7 @@ def _bill(plan: Plan) -> str:
             f"{number(line.quantity)} {escape(line.unit)}",
             unit_price(line.usd_per_unit),
             exact_usd(line.usd),
-            escape(f"{line.source}" if line.source else "unpriced"),
+            escape(line.source or "unpriced"),
         ]
         for line in ordered
     ]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from clusterctl.ui.plan_page.alternatives import alternatives, footer, sensitivity
 from clusterctl.ui.plan_page.bill import bill, unpriced
+from clusterctl.ui.plan_page.context import PageContext
 from clusterctl.ui.plan_page.phases import stages_and_phases
 from clusterctl.ui.plan_page.pools import pools
 from clusterctl.ui.plan_page.summary import choice, header, warnings
-from clusterctl.ui.plan_page.view import View
 from clusterctl.ui.spans import paint, stacked
 from clusterctl.ui.terminal import Terminal
 from planners.plan.value import Plan
@@ -23,7 +23,7 @@ MAX_CELLS = 160
 
 def render_page(plan: Plan, terminal: Terminal, *, source: str, verbose: bool = False) -> str:
     """The page as text.  `source` is the file as the person typed it; `verbose` unfolds what is folded."""
-    view = View(source=source, cells=min(terminal.columns, MAX_CELLS), verbose=verbose)
+    page = PageContext(source=source, cells=min(terminal.columns, MAX_CELLS), verbose=verbose)
     at_the_top = () if plan.feasible else (warnings,)
-    sections = [section(plan, view) for section in SECTIONS if section not in at_the_top]
+    sections = [section(plan, page) for section in SECTIONS if section not in at_the_top]
     return paint(stacked(sections), colour=terminal.colour)

@@ -17,7 +17,7 @@ from clusterctl.ui.formats import (
     usd,
     usd_band,
 )
-from clusterctl.ui.plan_page.view import View, labelled
+from clusterctl.ui.plan_page.context import PageContext, labelled
 from clusterctl.ui.spans import Line, Span, Style, better, line
 from clusterctl.ui.table import Cell, Column, cell, draw, range_bar, right
 from planners.plan.plan_rows import Narrow, Sensitivity
@@ -51,12 +51,12 @@ SENSITIVITY_COLUMNS = (
 )
 
 
-def alternatives(plan: Plan, view: View) -> list[Line]:
+def alternatives(plan: Plan, page: PageContext) -> list[Line]:
     """The frontier: each fleet with its differences against the choice, which is marked."""
     if len(plan.alternatives) < 2:
         return []
     unit = duration_unit(plan.hours.p50 * 3600)
-    return draw(OPTION_COLUMNS, [_alternative(other, plan, unit) for other in plan.alternatives], view.cells)
+    return draw(OPTION_COLUMNS, [_alternative(other, plan, unit) for other in plan.alternatives], page.cells)
 
 
 def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Cell]:
@@ -88,13 +88,13 @@ def labels_of(other: Alternative, *, is_choice: bool) -> list[str]:
     return [label for label in other.label.split(", ") if label and not (is_choice and label == "picked")]
 
 
-def sensitivity(plan: Plan, view: View) -> list[Line]:
+def sensitivity(plan: Plan, page: PageContext) -> list[Line]:
     """The inputs to which the result is most sensitive, each over its own range; then what would narrow the band."""
-    shown = plan.sensitivity if view.verbose else plan.sensitivity[:SHOWN_INPUTS]
-    bar_cells = 16 if view.cells < 120 else 28
+    shown = plan.sensitivity if page.verbose else plan.sensitivity[:SHOWN_INPUTS]
+    bar_cells = 16 if page.cells < 120 else 28
     ends = [plan.usd.p50, *(end for row in shown for end in (row.usd_low, row.usd_high) if end is not None)]
     rows = [_sensitivity(row, plan, (min(ends), max(ends)), bar_cells) for row in shown]
-    return draw(SENSITIVITY_COLUMNS, rows, view.cells) + _narrow(plan, view)
+    return draw(SENSITIVITY_COLUMNS, rows, page.cells) + _narrow(plan, page)
 
 
 def _sensitivity(row: Sensitivity, plan: Plan, span: tuple[float, float], bar_cells: int) -> list[Cell]:
@@ -107,12 +107,12 @@ def _sensitivity(row: Sensitivity, plan: Plan, span: tuple[float, float], bar_ce
     return [row.input, row.low, row.high, f"{usd(row.usd_low)} –", usd(row.usd_high), drawn, times]
 
 
-def _narrow(plan: Plan, view: View) -> list[Line]:
+def _narrow(plan: Plan, page: PageContext) -> list[Line]:
     """`to narrow  state attention_kernel: ±22% becomes ±17%` (of the hours)."""
     narrows = [narrow for stage in plan.stages for narrow in stage.narrow]
     narrows.sort(key=lambda narrow: narrow.width_then / narrow.width_now)
-    parts = [_narrow_part(narrow) for narrow in (narrows if view.verbose else narrows[:SHOWN_NARROW])]
-    return labelled("to narrow", [line("state ", *parts[0]), *parts[1:]], view.cells) if parts else []
+    parts = [_narrow_part(narrow) for narrow in (narrows if page.verbose else narrows[:SHOWN_NARROW])]
+    return labelled("to narrow", [line("state ", *parts[0]), *parts[1:]], page.cells) if parts else []
 
 
 def _narrow_part(narrow: Narrow) -> Line:
@@ -120,7 +120,7 @@ def _narrow_part(narrow: Narrow) -> Line:
     return line(Span(narrow.input, Style.STRONG), f": {now} becomes {then}")
 
 
-def footer(plan: Plan, view: View) -> list[Line]:
+def footer(plan: Plan, page: PageContext) -> list[Line]:
     """Assumptions and rejections with the way to list them, and the other things that a plan can do."""
     rejected = sum(rejection.count for rejection in plan.rejections)
     counted = "; ".join(
@@ -130,9 +130,9 @@ def footer(plan: Plan, view: View) -> list[Line]:
             f"{rejected:,} offers and layouts rejected",
         )
     )
-    explain = line(Span(f"{view.command} --explain", Style.COMMAND))
-    lines = labelled("based on", [line(counted), explain], view.cells)
+    explain = line(Span(f"{page.command} --explain", Style.COMMAND))
+    lines = labelled("based on", [line(counted), explain], page.cells)
     other = next((option.number for option in plan.alternatives if option.number != plan.frontier_chosen), None)
     flags = ["--explain usd", *([f"--pick {other}"] if other else []), "--what-if KEY=VALUE", "--compare FILE"]
-    flags += ["--plot FOLDER", "--out plan.json"] + ([] if view.verbose else ["--verbose"])
-    return lines + labelled("next", [line(Span(flag, Style.COMMAND)) for flag in flags], view.cells)
+    flags += ["--plot FOLDER", "--out plan.json"] + ([] if page.verbose else ["--verbose"])
+    return lines + labelled("next", [line(Span(flag, Style.COMMAND)) for flag in flags], page.cells)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clusterctl.ui.formats import count, exact_usd, least_usd, number, percent, unit_price
-from clusterctl.ui.plan_page.view import View, labelled
+from clusterctl.ui.plan_page.context import PageContext, labelled
 from clusterctl.ui.spans import Line, Span, Style, line
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from planners.plan.plan_rows import UnitCost
@@ -24,11 +24,11 @@ COLUMNS = (
 )
 
 
-def bill(plan: Plan, view: View) -> list[Line]:
+def bill(plan: Plan, page: PageContext) -> list[Line]:
     """The largest lines, the rest in one row, the total, and what an outcome costs."""
     priced = sorted((bill_line for bill_line in plan.lines if bill_line.usd is not None), key=lambda x: -(x.usd or 0))
     total = total_usd(priced)
-    shown = priced if view.verbose or len(priced) == SHOWN_LINES + 1 else priced[:SHOWN_LINES]
+    shown = priced if page.verbose or len(priced) == SHOWN_LINES + 1 else priced[:SHOWN_LINES]
     rows = [_row(bill_line, total, many=len(plan.stages) > 1) for bill_line in shown]
     rest = priced[len(shown) :]
     if rest:
@@ -38,9 +38,9 @@ def bill(plan: Plan, view: View) -> list[Line]:
     if rows:
         name = cell("total of priced lines" if plan.at_least else "total", Style.DIM)
         rows.append([name, "", "", "", cell(exact_usd(total), Style.STRONG), "", "usd"])
-    lines = draw(COLUMNS, rows, view.cells, hide=() if view.verbose else {"explain with"})
+    lines = draw(COLUMNS, rows, page.cells, hide=() if page.verbose else {"explain with"})
     each = [line(outcome_text(plan, outcome)) for outcome in plan.economics]
-    return lines + labelled("unit cost", each, view.cells)
+    return lines + labelled("unit cost", each, page.cells)
 
 
 def outcome_text(plan: Plan, outcome: UnitCost) -> str:
@@ -71,10 +71,10 @@ def _row(bill_line: BillLine, total: float, *, many: bool) -> list[Cell]:
     ]
 
 
-def unpriced(plan: Plan, view: View) -> list[Line]:
+def unpriced(plan: Plan, page: PageContext) -> list[Line]:
     """What the total leaves out, with the reason."""
     lines: list[Line] = []
     for item in plan.unpriced:
         label = "" if lines else "unpriced"
-        lines += labelled(label, [line(Span(item.name, Style.WARN), f": {item.why}")], view.cells, Style.WARN)
+        lines += labelled(label, [line(Span(item.name, Style.WARN), f": {item.why}")], page.cells, Style.WARN)
     return lines

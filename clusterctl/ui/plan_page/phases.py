@@ -17,7 +17,7 @@ from clusterctl.ui.formats import (
     usd,
     usd_band,
 )
-from clusterctl.ui.plan_page.view import View, labelled
+from clusterctl.ui.plan_page.context import PageContext, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, wrap
 from clusterctl.ui.table import Cell, Column, bar, cell, draw, right
 from planners.plan.plan_rows import Idle
@@ -28,17 +28,17 @@ NEGLIGIBLE = 0.005
 """Share of the GPU-hours below which waiting for the sandbox fleet isn't worth curing."""
 
 
-def stages_and_phases(plan: Plan, view: View) -> list[Line]:
+def stages_and_phases(plan: Plan, page: PageContext) -> list[Line]:
     """Several stages: a table of them and the phases of the dearest; `verbose` shows the phases of all."""
     if len(plan.stages) == 1:
-        return stage_phases(plan, plan.stages[0], view)
-    lines = _stages(plan, view)
+        return stage_phases(plan, plan.stages[0], page)
+    lines = _stages(plan, page)
     dearest = max(plan.stages, key=lambda stage: (stage.usd.p50 if stage.usd else 0.0, stage.hours.p50))
-    for stage in plan.stages if view.verbose else (dearest,):
-        folded = "" if view.verbose else " (the most expensive stage; --verbose shows all)"
+    for stage in plan.stages if page.verbose else (dearest,):
+        folded = "" if page.verbose else " (the most expensive stage; --verbose shows all)"
         named = line("  ", Span(stage.name, Style.STRONG), f": {stage.title}", Span(folded, Style.DIM))
-        lines += [[], *wrap(named, view.cells, indent=2)]
-        lines += stage_phases(plan, stage, view)
+        lines += [[], *wrap(named, page.cells, indent=2)]
+        lines += stage_phases(plan, stage, page)
     return lines
 
 
@@ -55,10 +55,10 @@ STAGE_COLUMNS = (
 )
 
 
-def _stages(plan: Plan, view: View) -> list[Line]:
+def _stages(plan: Plan, page: PageContext) -> list[Line]:
     total = sum(stage.hours.p50 for stage in plan.stages)
     unit = duration_unit(max(stage.hours.p50 for stage in plan.stages) * 3600)
-    return draw(STAGE_COLUMNS, [_stage_row(stage, total, unit) for stage in plan.stages], view.cells)
+    return draw(STAGE_COLUMNS, [_stage_row(stage, total, unit) for stage in plan.stages], page.cells)
 
 
 def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list[Cell]:
@@ -76,16 +76,16 @@ def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list
     ]
 
 
-def stage_phases(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
+def stage_phases(plan: Plan, stage: StagePlan, page: PageContext) -> list[Line]:
     """One row per phase, the sum, then the idle line and the overhead."""
-    lines = _phases(stage, view) + _idle(plan, stage, view) + _overhead(stage, view)
-    return lines + _memory(stage, view) + _demand(stage, view) if view.verbose else lines
+    lines = _phases(stage, page) + _idle(plan, stage, page) + _overhead(stage, page)
+    return lines + _memory(stage, page) + _demand(stage, page) if page.verbose else lines
 
 
-def _phases(stage: StagePlan, view: View) -> list[Line]:
+def _phases(stage: StagePlan, page: PageContext) -> list[Line]:
     total = stage.seconds_per_unit.p50
     unit = phase_unit(total)
-    bar_cells = 10 if view.cells < 100 else 16 if view.cells < 140 else 24
+    bar_cells = 10 if page.cells < 100 else 16 if page.cells < 140 else 24
     columns = (
         "phase",
         right(f"{unit.name}/{stage.unit}"),
@@ -100,7 +100,7 @@ def _phases(stage: StagePlan, view: View) -> list[Line]:
             seconds,
             percent(phase.share),
             cell(bar(phase.share, bar_cells), Style.SANDBOX_TIME if phase.pool == "sandbox" else Style.GPU_TIME),
-            _bound_by(phase, view),
+            _bound_by(phase, page),
         ]
         for phase, seconds in zip(stage.phases, written, strict=False)
     ]
@@ -111,40 +111,40 @@ def _phases(stage: StagePlan, view: View) -> list[Line]:
         all_hours = stage.units * total / 3600
         times += f" = {hours(all_hours)}" if all_hours <= stage.hours.p50 else ""  # units may run side by side
     rows.append([cell(stage.unit, Style.DIM), cell(written[-1], Style.STRONG), "", "", cell(times, Style.DIM)])
-    return draw(columns, rows, view.cells)
+    return draw(columns, rows, page.cells)
 
 
-def _bound_by(phase: Phase, view: View) -> str:
+def _bound_by(phase: Phase, page: PageContext) -> str:
     text = phase.bound_by
     if phase.exposed_seconds < phase.seconds * 0.995:
         text += "; overlapped"
         text += f" except {duration(phase.exposed_seconds)}" if phase.exposed_seconds > phase.seconds * 0.005 else ""
-    if view.verbose and phase.parts:
+    if page.verbose and phase.parts:
         parts = (f"{name} {duration(seconds)}" for name, seconds in phase.parts.items())
         text += f" [{', '.join(parts)}]"
     return text
 
 
-def _idle(plan: Plan, stage: StagePlan, view: View) -> list[Line]:
+def _idle(plan: Plan, stage: StagePlan, page: PageContext) -> list[Line]:
     """`idle  GPUs wait for the sandbox fleet: $2,840 (412 GPU-h, 21%); 4 more nodes (+$531) remove it`."""
     if stage.idle is None:
         return []
     pools = [pool for pool in plan.pools if pool.stage == stage.name]
-    gpu_hours = sum(pool.nodes * pool.gpus_per_node * pool.hours for pool in pools)
+    gpu_hours = sum(pool.gpu_hours for pool in pools)
     idle = stage.idle
     share = idle.gpu_hours / gpu_hours if gpu_hours else 0.0
     if share < NEGLIGIBLE:
         text = line(f"GPUs wait less than {percent(NEGLIGIBLE)} of their time for the sandbox fleet")
-        return labelled("idle", [text], view.cells)
+        return labelled("idle", [text], page.cells)
     text = line(
         "GPUs wait for the sandbox fleet: ",
         Span(usd(idle.usd) if idle.usd is not None else "price unknown", Style.WARN),
         f" ({number(idle.gpu_hours)} GPU-h, {percent(share)}); ",
         *_cure(idle, pools),
     )
-    if view.verbose and idle.reason:
+    if page.verbose and idle.reason:
         text.append(Span(f"; cause: {idle.reason}", Style.DIM))
-    return labelled("idle", [text], view.cells, Style.WARN)
+    return labelled("idle", [text], page.cells, Style.WARN)
 
 
 def _cure(idle: Idle, pools: list[Pool]) -> Line:
@@ -156,12 +156,12 @@ def _cure(idle: Idle, pools: list[Pool]) -> Line:
     return line(Span(f"{idle.cure_nodes:,} more {sandbox}{price} {verb} it", Style.STRONG))
 
 
-def _overhead(stage: StagePlan, view: View) -> list[Line]:
+def _overhead(stage: StagePlan, page: PageContext) -> list[Line]:
     """`overhead  1.9 h (6%): evaluation 1.1 h, …`."""
     named = sorted(((name, value) for name, value in stage.waste_hours.items() if value > 0), key=lambda x: -x[1])
     if not named:
         return []
-    shown = named if view.verbose else named[:SHOWN_OVERHEAD]
+    shown = named if page.verbose else named[:SHOWN_OVERHEAD]
     total = sum(stage.waste_hours.values())
     unit = duration_unit(total * 3600)
     texts = [f"{name} {_amount(value, unit)}" for name, value in shown]
@@ -169,7 +169,7 @@ def _overhead(stage: StagePlan, view: View) -> list[Line]:
         rest = sum(value for _, value in named[len(shown) :])
         texts.append(f"{len(named) - len(shown)} more {_amount(rest, unit)}")
     share = total / stage.hours.p50 if stage.hours.p50 else 0.0
-    return labelled("overhead", [line(f"{hours(total)} ({percent(share)}): {', '.join(texts)}")], view.cells)
+    return labelled("overhead", [line(f"{hours(total)} ({percent(share)}): {', '.join(texts)}")], page.cells)
 
 
 def _amount(hours_of_it: float, unit: DurationUnit) -> str:
@@ -177,7 +177,7 @@ def _amount(hours_of_it: float, unit: DurationUnit) -> str:
     return unit.of(hours_of_it * 3600) if hours_of_it * 3600 >= 0.095 * unit.seconds else "<0.1"
 
 
-def _memory(stage: StagePlan, view: View) -> list[Line]:
+def _memory(stage: StagePlan, page: PageContext) -> list[Line]:
     if stage.memory is None:
         return []
     lines: list[Line] = []
@@ -185,10 +185,10 @@ def _memory(stage: StagePlan, view: View) -> list[Line]:
         if parts:
             listed = ", ".join(f"{part} {number(gib)}" for part, gib in parts.items())
             text = f"{name} {number(sum(parts.values()))} of {number(stage.memory.hbm_gib)} GiB per GPU: {listed}"
-            lines += labelled("" if lines else "memory", [line(text)], view.cells)
+            lines += labelled("" if lines else "memory", [line(text)], page.cells)
     return lines
 
 
-def _demand(stage: StagePlan, view: View) -> list[Line]:
+def _demand(stage: StagePlan, page: PageContext) -> list[Line]:
     text = " · ".join(f"{name} {number(amount)}" for name, amount in stage.demand.items())
-    return labelled("workload", [line(text)], view.cells) if text else []
+    return labelled("workload", [line(text)], page.cells) if text else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clusterctl.ui.formats import UNKNOWN, count, hours, number, usd
-from clusterctl.ui.plan_page.view import View, labelled
+from clusterctl.ui.plan_page.context import PageContext, labelled
 from clusterctl.ui.spans import Line, Style
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from planners.plan.value import Plan, Pool
@@ -22,20 +22,20 @@ POOL_COLUMNS = (
 )
 
 
-def pools(plan: Plan, view: View) -> list[Line]:
+def pools(plan: Plan, page: PageContext) -> list[Line]:
     """One row per pool, then the layout of the models on the GPUs."""
     many = len(plan.stages) > 1
     one_place = len({(pool.cloud, pool.region, pool.capacity_type) for pool in plan.pools}) == 1
     hidden = set[str]()
-    if not view.verbose:
+    if not page.verbose:
         hidden = {"price of", "dollars", *(["where"] if one_place else []), *([] if many else ["hours"])}
     if not any(pool.gpu for pool in plan.pools):
         hidden.add("$/GPU-h")
-    lines = draw(POOL_COLUMNS, [_pool_row(pool, many=many) for pool in plan.pools], view.cells, hide=hidden)
-    for stage in plan.stages if not many or view.verbose else ():
+    lines = draw(POOL_COLUMNS, [_pool_row(pool, many=many) for pool in plan.pools], page.cells, hide=hidden)
+    for stage in plan.stages if not many or page.verbose else ():
         # `colocated`, `train tp 8`: a word says what it is, a number needs its name
         named = (value if isinstance(value, str) else f"{key} {number(value)}" for key, value in stage.layout.items())
-        lines += labelled(stage.name if many else "layout", [cell(text, Style.DIM) for text in named], view.cells)
+        lines += labelled(stage.name if many else "layout", [cell(text, Style.DIM) for text in named], page.cells)
     return lines
 
 
@@ -63,4 +63,4 @@ def pool_contents(pool: Pool) -> str:
     """`64 H100`, `1,152 sandboxes` (at once), or nothing."""
     if pool.slots is not None:
         return count(pool.slots, "sandbox", "sandboxes")
-    return f"{pool.nodes * pool.gpus_per_node:,} {pool.gpu}" if pool.gpu else ""
+    return f"{pool.gpus:,} {pool.gpu}" if pool.gpu else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clusterctl.ui.formats import UNKNOWN, count, hours_band, number, percent, usd, usd_band
-from clusterctl.ui.plan_page.view import View, flow, labelled
+from clusterctl.ui.plan_page.context import PageContext, flow, labelled
 from clusterctl.ui.spans import Line, Span, Style, line, line_width, wrap
 from planners.plan.value import Plan
 
@@ -13,10 +13,10 @@ OLD_SPOT_DAYS = 7
 FIRST_LINE_GAP = 4
 
 
-def header(plan: Plan, view: View) -> list[Line]:
+def header(plan: Plan, page: PageContext) -> list[Line]:
     """`rlcef.yaml · GRPO on …, 400 steps · prices of 2026-11-01, 22 days old`."""
-    parts = [line(Span(view.source, Style.STRONG)), line(title(plan)), [price_age(plan)]]
-    return flow(parts, view.cells)
+    parts = [line(Span(page.source, Style.STRONG)), line(title(plan)), [price_age(plan)]]
+    return flow(parts, page.cells)
 
 
 def title(plan: Plan) -> str:
@@ -44,7 +44,7 @@ def price_age(plan: Plan) -> Span:
     return Span(text, Style.WARN if old else Style.DIM)
 
 
-def choice(plan: Plan, view: View) -> list[Line]:
+def choice(plan: Plan, page: PageContext) -> list[Line]:
     """Where, how long, how much, how sure; then the limits and what the calibration doesn't cover."""
     time, time_band = hours_band(plan.hours)
     money, money_band = usd_band(plan.usd, at_least=plan.at_least)
@@ -57,12 +57,12 @@ def choice(plan: Plan, view: View) -> list[Line]:
     lines: list[Line] = []
     if not plan.feasible:
         text = line(Span("Not feasible as specified", Style.BAD), "; the nearest feasible plan follows.")
-        lines += [*wrap(text, view.cells, indent=2), *warnings(plan, view), []]
-    lines += _spread(parts, view.cells)
+        lines += [*wrap(text, page.cells, indent=2), *warnings(plan, page), []]
+    lines += _spread(parts, page.cells)
     outside = [phrase for stage in plan.stages for phrase in stage.calibrated.outside]
     if outside:
-        lines += labelled("outside", [line("the calibrated range: ", Span("; ".join(outside), Style.WARN))], view.cells)
-    return lines + labelled("limits", _limits(plan), view.cells)
+        lines += labelled("outside", [line("the calibrated range: ", Span("; ".join(outside), Style.WARN))], page.cells)
+    return lines + labelled("limits", _limits(plan), page.cells)
 
 
 def _money(money: str, money_band: str) -> Line:
@@ -126,6 +126,6 @@ def _limits(plan: Plan) -> list[Line]:
     return out
 
 
-def warnings(plan: Plan, view: View) -> list[Line]:
+def warnings(plan: Plan, page: PageContext) -> list[Line]:
     """One line per warning."""
-    return [part for text in plan.warnings for part in labelled("warning", [line(text)], view.cells, Style.WARN)]
+    return [part for text in plan.warnings for part in labelled("warning", [line(text)], page.cells, Style.WARN)]

@@ -9,7 +9,7 @@ from clusterctl.ui.spans import Line, Span, Style, line_width, wrap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class PageContext:
     """What the person asked for."""
 
     source: str
