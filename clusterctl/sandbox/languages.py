@@ -5,41 +5,28 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 SYSTEM = Path("/usr")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_NO_DOWNLOADS = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOTELEMETRY": "off", "CGO_ENABLED": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Language:
-    """Command lines are run in the working folder; HEAP stands for the MiB of objects that a runtime may hold."""
+    """As `languages.toml` says it."""
 
     source: str
     compile: str = ""
     artifact: str = ""
-    """What compiling leaves for the run: a file or a folder."""
     run: str = "./main"
     environ: dict[str, str] = field(default_factory=dict)
 
 
-LANGUAGES = {
-    "python": Language(source="main.py", run="python3 -B main.py"),
-    "cpp": Language(source="main.cpp", compile="g++ -std=c++17 -O2 -pthread -o main main.cpp", artifact="main"),
-    "bash": Language(source="main.sh", run="bash main.sh"),
-    "nodejs": Language(source="main.js", run="node --max-old-space-size=HEAP main.js"),
-    "go": Language(source="main.go", compile="go build -o main main.go", artifact="main", environ=_NO_DOWNLOADS),
-    "rust": Language(source="main.rs", compile="rustc --edition=2021 -O -o main main.rs", artifact="main"),
-    "java": Language(
-        source="Main.java",
-        compile="javac -J-XmxHEAPm -J-XX:+UseSerialGC -d classes Main.java",
-        artifact="classes",
-        run="java -XmxHEAPm -XX:+UseSerialGC -ea -cp classes:. Main",
-    ),
-}
+_FILE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+LANGUAGES = {name: Language(**row) for name, row in _FILE.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
