@@ -15,8 +15,8 @@ from typing import Any
 import polars as pl
 
 from clusterctl.catalog.check_book import Finding
-from clusterctl.catalog.refresh.merge import Changes
-from clusterctl.catalog.refresh.refresh_book import Report
+from clusterctl.catalog.refresh.merge import PriceChanges
+from clusterctl.catalog.refresh.refresh_book import RefreshReport
 from clusterctl.ui.formats import UNKNOWN, number, unit_price, usd
 from clusterctl.ui.table import Column, draw_text, right
 from clusterctl.ui.terminal import Terminal
@@ -133,9 +133,9 @@ MOVERS_IN_JSON = 100
 MOVER_COLUMNS = (CLOUD, REGION, INSTANCE, CAPACITY, right("was $/h"), right("now $/h"), right("change"))
 
 
-def report_text(report: Report, notes: tuple[str, ...], terminal: Terminal) -> str:
+def report_text(report: RefreshReport, notes: tuple[str, ...], terminal: Terminal) -> str:
     """Counts per cloud, the biggest movers, where the book is."""
-    counts = [field.name for field in fields(Changes) if field.name.startswith("num_")]
+    counts = [field.name for field in fields(PriceChanges) if field.name.startswith("num_")]
     columns = (Column("cloud"), *(right(name.removeprefix("num_").replace("_", " ")) for name in counts))
     text = draw_text(
         columns, [(each.cloud, *(f"{getattr(each, n):,}" for n in counts)) for each in report.changes], terminal
@@ -153,7 +153,7 @@ def _mover(row: dict[str, Any]) -> list[str]:
     return [*place, unit_price(row["old_usd_per_hour"]), unit_price(row["usd_per_hour"]), f"{row['change_ratio']:+.1%}"]
 
 
-def report_json(report: Report, notes: tuple[str, ...]) -> str:
+def report_json(report: RefreshReport, notes: tuple[str, ...]) -> str:
     """The report as JSON."""
     clouds, movers = [asdict(found) for found in report.changes], report.movers.head(MOVERS_IN_JSON).to_dicts()
     return as_json(

@@ -17,7 +17,7 @@ from typer import Argument, Option
 from clusterctl.commands import telemetry_store
 from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.store import open_source
-from clusterctl.telemetry.settings import OFF, Settings, installed, written_store
+from clusterctl.telemetry.settings import OFF, AgentSettings, installed, written_store
 from clusterctl.ui.streams import emit_data
 
 app = typer.Typer(help="Measure a node; show what was measured.", no_args_is_help=True)
@@ -50,7 +50,7 @@ def agent(
     """Measure this node until stopped: GPUs and the runs that hold them, why a GPU idles, host, sandboxes."""
     if not installed():
         raise ClusterctlError("the agent needs the extra `telemetry`", hint="pip install 'clusterctl[telemetry]'")
-    settings = Settings(
+    settings = AgentSettings(
         store=_absolute(store or written_store()),
         node=node or socket.gethostname(),
         interval_seconds=interval,

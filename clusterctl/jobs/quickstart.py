@@ -13,7 +13,7 @@ from clusterctl.jobs import Job
 from clusterctl.paths import bundle_root
 from clusterctl.telemetry import PHASES_VARIABLE, REPORTS_VARIABLE
 from clusterctl.telemetry.phase_socket import socket_path
-from clusterctl.telemetry.settings import Settings, installed, written_store
+from clusterctl.telemetry.settings import AgentSettings, installed, written_store
 from planners.plan.value import Plan
 from planners.spec.profiles import sandbox_need
 from planners.spec.run import RunSpec
@@ -81,7 +81,7 @@ def quickstart_jobs(plan: Plan, folder: Path, *, store: Path, port: str | None) 
         "trainer": Job(command=(sys.executable, "-P", script, *options), environment=environment),
     }
     if installed():
-        agent = Settings(
+        agent = AgentSettings(
             store=written_store(),
             node=socket.gethostname(),
             listen="127.0.0.1:0",

@@ -33,7 +33,7 @@ from clusterctl.telemetry.collector import Collector
 from clusterctl.telemetry.exposition import Families, merge, read_file, write
 from clusterctl.telemetry.parquet import batches
 from clusterctl.telemetry.sandbox_scraper import TIMEOUT_SECONDS, SandboxScraper
-from clusterctl.telemetry.settings import OFF, Settings
+from clusterctl.telemetry.settings import OFF, AgentSettings
 
 MAX_WAITING_BYTES = 8 * 2**20
 """Batches that wait for a store that can't be written; a day of 8 GPUs at 10 s is half of it."""
@@ -51,7 +51,7 @@ CLOCK_SECONDS = 1.0
 class Agent:
     """Holds the pieces together: one thread measures; others listen, serve, scrape and send."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AgentSettings) -> None:
         """Raises SpecError."""
         self.settings = settings
         self.stopping = threading.Event()
@@ -226,7 +226,7 @@ def main() -> int:
     """Runs with the settings that are given as JSON; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # where it can take ASCII only
-    settings = Settings.parse(sys.argv[1])
+    settings = AgentSettings.parse(sys.argv[1])
     try:
         agent = Agent(settings)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -24,7 +24,7 @@ def installed() -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class AgentSettings:
     """Without secrets, since every user of the machine can read the command line."""
 
     store: str
@@ -45,7 +45,7 @@ class Settings:
         return [sys.executable, "-P", "-m", "clusterctl.telemetry.agent", json.dumps(asdict(self))]
 
     @staticmethod
-    def parse(text: str) -> Settings:
+    def parse(text: str) -> AgentSettings:
         """From the argument of that command."""
         given = json.loads(text)
-        return Settings(**given | {name: tuple(given[name]) for name in ("sandboxes", "metrics_files")})
+        return AgentSettings(**given | {name: tuple(given[name]) for name in ("sandboxes", "metrics_files")})

@@ -15,7 +15,7 @@ SAME_WITHIN = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class PriceChanges:
     """What one cloud's refresh changed, in numbers of prices."""
 
     cloud: str
@@ -30,7 +30,7 @@ class Changes:
     notes: tuple[str, ...]
 
 
-def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tuple[Changes, ...], pl.DataFrame]:
+def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tuple[PriceChanges, ...], pl.DataFrame]:
     """The new book, the changes per cloud, and the prices that moved (PRICE_KEY, `old_usd_per_hour`, `usd_per_hour`,
     `change_ratio`), biggest change first.
 
@@ -38,7 +38,7 @@ def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tup
     to the history under its own date.
     """
     prices, history = old.prices, [old.history]
-    changes: list[Changes] = []
+    changes: list[PriceChanges] = []
     moved: list[pl.DataFrame] = []
     for reading in readings:
         mine = prices.filter(pl.col("cloud") == reading.cloud)
@@ -52,7 +52,7 @@ def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tup
         moved.append(different)
         prices = pl.concat([prices.filter(pl.col("cloud") != reading.cloud), kept, reading.prices])
         changes.append(
-            Changes(
+            PriceChanges(
                 cloud=reading.cloud,
                 num_read=reading.prices.height,
                 num_added=reading.prices.height - both.height,

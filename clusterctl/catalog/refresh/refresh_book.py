@@ -24,7 +24,7 @@ from clusterctl.catalog.refresh.aws import read_aws
 from clusterctl.catalog.refresh.azure import read_azure
 from clusterctl.catalog.refresh.endpoint import endpoint
 from clusterctl.catalog.refresh.gcp import read_gcp
-from clusterctl.catalog.refresh.merge import Changes, merge
+from clusterctl.catalog.refresh.merge import PriceChanges, merge
 from clusterctl.catalog.refresh.reading import Asked, Cache, Reading, stays
 from clusterctl.catalog.refresh.transport import Transport
 from clusterctl.errors import PriceError, StateError
@@ -35,11 +35,11 @@ SOFT_RULES = {"spot ≤ on-demand", "reserved ≤ on-demand"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class RefreshReport:
     """What a refresh did.  `book` None: a dry run wrote nothing."""
 
     book: Path | None
-    changes: tuple[Changes, ...]
+    changes: tuple[PriceChanges, ...]
     movers: pl.DataFrame
     notes: tuple[str, ...]
 
@@ -52,7 +52,7 @@ def refresh(
     out: Path | None = None,
     dry_run: bool = False,
     sleep: Callable[[float], None] = time.sleep,
-) -> Report:
+) -> RefreshReport:
     """Read the clouds' prices, in all or these regions, and write a new dated book to `out`, else to this user's books.
 
     Raises PriceError (a price source failed or sent nonsense) or StateError (another refresh is running); then
@@ -73,7 +73,7 @@ def refresh(
         if not dry_run:
             _write(new, target)
             shutil.rmtree(unfinished)
-    return Report(book=None if dry_run else target, changes=changes, movers=movers, notes=notes)
+    return RefreshReport(book=None if dry_run else target, changes=changes, movers=movers, notes=notes)
 
 
 READERS = {"aws": read_aws, "azure": read_azure, "gcp": read_gcp}

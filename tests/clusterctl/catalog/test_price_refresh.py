@@ -16,7 +16,7 @@ from fake_clouds import Reply
 from clusterctl.catalog.book_folder import embedded_dir, refreshed_dir
 from clusterctl.catalog.price_book import load_book
 from clusterctl.catalog.refresh import refresh_book
-from clusterctl.catalog.refresh.refresh_book import Report
+from clusterctl.catalog.refresh.refresh_book import RefreshReport
 from clusterctl.errors import ClusterctlError, PriceError, StateError
 from planners.plan.unit_prices import ITEMS, ExtraPrices
 
@@ -51,7 +51,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Callable[..., contextmanager[fake
     return serving
 
 
-def refresh(*clouds: str, pauses: list[float], **asked: object) -> Report:
+def refresh(*clouds: str, pauses: list[float], **asked: object) -> RefreshReport:
     return refresh_book.refresh(clouds, now=NOW, sleep=pauses.append, **asked)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from clusterctl.store import open_store
 from clusterctl.telemetry import agent
-from clusterctl.telemetry.agent import Agent, Settings
+from clusterctl.telemetry.agent import Agent, AgentSettings
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_an_agent_compacts_its_folder_now_and_then(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CLUSTERCTL_HOME", str(tmp_path))
-    running = Agent(Settings(store=str(folder), node="n"))
+    running = Agent(AgentSettings(store=str(folder), node="n"))
     running._compact()
     assert running._compaction is None  # not yet
     monkeypatch.setattr(agent, "COMPACT_SECONDS", 0.0)

@@ -17,7 +17,7 @@ from clusterctl.store import open_store
 from clusterctl.targets import local
 from clusterctl.targets.processes import tagged
 from clusterctl.telemetry.exposition import parse, samples
-from clusterctl.telemetry.settings import Settings
+from clusterctl.telemetry.settings import AgentSettings
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SMALL = """
@@ -69,7 +69,7 @@ def test_without_the_extra_there_is_no_agent(run: OpenRun, monkeypatch: pytest.M
     monkeypatch.setenv("CLUSTERCTL_TELEMETRY", "prometheus+http://127.0.0.1:9090")
     jobs = quickstart_jobs(run.plan, run.folder.path, store=tmp_path, port="9999")
     assert jobs["trainer"].environment["CLUSTERCTL_PHASES"].endswith(".sock")
-    settings = Settings.parse(jobs["telemetry"].command[-1])
+    settings = AgentSettings.parse(jobs["telemetry"].command[-1])
     assert (settings.store, settings.metrics_files) == ("off", (str(run.folder.metrics),))
 
 

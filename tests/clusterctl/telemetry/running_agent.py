@@ -18,7 +18,7 @@ import polars as pl
 from standin import Script, library
 
 from clusterctl.store import open_store
-from clusterctl.telemetry.settings import Settings
+from clusterctl.telemetry.settings import AgentSettings
 
 
 class RunningAgent:
@@ -38,7 +38,7 @@ class RunningAgent:
         if script is not None:
             environment |= {"NVML_SCRIPT": str(script.file), "LD_LIBRARY_PATH": str(library())}
         with self.log.open("wb") as log:
-            command = Settings(**(given | settings)).command()  # type: ignore[arg-type]
+            command = AgentSettings(**(given | settings)).command()  # type: ignore[arg-type]
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def said(self) -> str:

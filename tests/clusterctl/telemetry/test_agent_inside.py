@@ -14,12 +14,12 @@ from clusterctl.store.partitions import partition_of
 from clusterctl.telemetry import agent as agent_module
 from clusterctl.telemetry.agent import Agent
 from clusterctl.telemetry.parquet import batches
-from clusterctl.telemetry.settings import Settings
+from clusterctl.telemetry.settings import AgentSettings
 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Agent:
-    return Agent(Settings(store=str(tmp_path / "store"), node="n"))
+    return Agent(AgentSettings(store=str(tmp_path / "store"), node="n"))
 
 
 def test_after_a_driver_upgrade_the_agent_becomes_a_new_one(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +32,7 @@ def test_after_a_driver_upgrade_the_agent_becomes_a_new_one(agent: Agent, monkey
     agent._began -= 3600
     agent.add("host", seconds=1.0)
     agent.flush()
-    assert [Settings.parse(command[-1]) for command in started] == [agent.settings]
+    assert [AgentSettings.parse(command[-1]) for command in started] == [agent.settings]
     assert agent._writer is not None
     assert agent._writer.waiting_rows() == 0, "what was measured is written first"
 
@@ -75,7 +75,7 @@ def test_a_name_of_a_file_is_no_escape_and_costs_no_rows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / os.fsdecode(b"a\x1b[2J\xff.prom")).write_text("what is this\n")
-    agent = Agent(Settings(store=str(tmp_path / "store"), node="n", metrics_files=(str(tmp_path / "*.prom"),)))
+    agent = Agent(AgentSettings(store=str(tmp_path / "store"), node="n", metrics_files=(str(tmp_path / "*.prom"),)))
     agent.page()
     agent.flush()
     assert agent._writer is not None
