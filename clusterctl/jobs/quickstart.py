@@ -18,7 +18,7 @@ from planners.plan.value import Plan
 from planners.spec.profiles import sandbox_need
 from planners.spec.run import RunSpec
 from planners.spec.stages_rl import RlcefStage
-from planners.workload.host import HOST_SPEEDS, QUICKSTART_LLAMA
+from planners.workload.rl import HOST_SPEEDS, QUICKSTART_LLAMA
 
 MIB_PER_GIB = 1024
 LEAST_MEMORY_MIB = 512

@@ -141,7 +141,7 @@ def _weight_rows(work: StageWork, hours: float) -> list[_Row]:
         return []
     share = LORA_SHARE if work.training.options.lora_rank else 1.0
     params, small = work.training.model.params_total, " × 2 % (LoRA)" if share < 1.0 else ""
-    kept, size = work.pauses.checkpoints_kept, CHECKPOINT_BYTES_PER_PARAM
+    kept, size = work.checkpoints_kept, CHECKPOINT_BYTES_PER_PARAM
     kept_gb = kept * size * params * share / GB
     states = f"{kept:g} checkpoints × {size:g} bytes × parameters{small} × hours of the stage / 730"
     return [

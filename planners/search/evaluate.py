@@ -130,9 +130,8 @@ def estimate_stage(picks: Shortlist, constants: Constants) -> StageEstimate:
 
 def _pause_hours(work: StageWork, at: TimingContext) -> Column:
     """Hours of evaluations inside the stage: the trainer waits for each."""
-    pauses = work.pauses
-    if pauses.evaluation is None or not pauses.evaluate_every:
+    if work.evaluation is None:
         return 0.0
-    alone = dataclasses.replace(work, generations=(pauses.evaluation,), training=None, sandbox_work=None, apis=())
+    alone = dataclasses.replace(work, generations=(work.evaluation,), training=None, sandbox_work=None, apis=())
     seconds = time_work(alone, at).unit_seconds(0.0)
-    return seconds * (work.units // pauses.evaluate_every) / SECONDS_PER_HOUR
+    return seconds * (work.units // work.evaluate_every) / SECONDS_PER_HOUR

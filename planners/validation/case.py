@@ -130,7 +130,7 @@ class Published(Section):
     phases: dict[str, float | None] | None = None
 
 
-class Entry(Section):
+class CaseEntry(Section):
     """What every answer to an entry of a cases file repeats."""
 
     id: str
@@ -139,7 +139,7 @@ class Entry(Section):
     published: Published = Published()
 
 
-class Case(Entry):
+class Case(CaseEntry):
     """One published figure."""
 
     family: str | None = None
@@ -181,7 +181,7 @@ class Case(Entry):
         return sandbox.seconds_per_call_mean * (sandbox.calls_per_rollout or 1.0)
 
 
-class Unreadable(Entry):
+class Unreadable(CaseEntry):
     """A case that cannot be read or predicted, and why."""
 
     reason: str

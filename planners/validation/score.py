@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from planners.physics.calibration import Calibration
-    from planners.validation.case import Entry
+    from planners.validation.case import CaseEntry
     from planners.validation.prepare import FindGpu, FindModel
 
 OUTSIDE_SPREAD = 0.35
@@ -96,7 +96,7 @@ def _answer(p: Prepared, value: float, reason: str | None, variance: float, cali
     return _answer_to(p.case, reason, predicted=value, **band)
 
 
-def _answer_to(entry: Entry, reason: str | None, **prediction: float) -> Answer:
+def _answer_to(entry: CaseEntry, reason: str | None, **prediction: float) -> Answer:
     published = entry.published
     return Answer(
         id=entry.id,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planners.spec.profiles import Assumed
 from planners.workload.sandboxes import sandbox_work
 from planners.workload.served_model import ServedModel, hosted, shown
-from planners.workload.stage_work import Pauses, StageWork, Training
+from planners.workload.stage_work import StageWork, Training
 
 if TYPE_CHECKING:
     from planners.domain import ModelShape
@@ -94,7 +94,7 @@ def _updates(
             batch_sequences=batch,
             post_training=stage.kind != "pretrain",
         ),
-        pauses=Pauses(checkpoint_every=float(every), checkpoints_kept=float(keep or max(units // every, 1.0))),
+        checkpoints_kept=float(keep or max(units // every, 1.0)),
         assumed=assumed,
     )
 

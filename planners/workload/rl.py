@@ -1,4 +1,4 @@
-"""The work of stage `rlcef`: one RL step is the unit."""
+"""The work of stage `rlcef`, on GPUs or, with the quickstart's policies, on this machine: one RL step is the unit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from planners.physics.columns import COLOCATED, SCHEDULES
 from planners.spec.profiles import Assumed
-from planners.workload.host import HOST_SPEEDS, quickstart_work
 from planners.workload.sandboxes import TOOL_SECONDS, sandbox_work
 from planners.workload.served_model import ServedModel, hosted, length_fields, shown
-from planners.workload.stage_work import Generation, Pauses, StageWork, Training
+from planners.workload.stage_work import Generation, HostWork, StageWork, Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +22,23 @@ if TYPE_CHECKING:
 RESPONSE_UNKNOWN_SD = 1.1
 """Log standard deviation of an RL step's time when no response length is given (docs/ACCURACY.md, partial cases)."""
 
+QUICKSTART = "clusterctl/quickstart"
+QUICKSTART_LLAMA = "clusterctl/quickstart-llama"
+"""The same loop by TRL's trainer on a tiny Llama."""
+
+
+MEASURED = "measured on 2 vCPUs, tools/benchmarks/results/quickstart.md"
+HOST_SPEEDS = {
+    QUICKSTART: HostWork(generate_seconds=7.0e-5, train_seconds=2.7e-4, start_seconds=1.0, source=MEASURED),
+    QUICKSTART_LLAMA: HostWork(generate_seconds=1.9e-3, train_seconds=1.9e-3, start_seconds=33.0, source=MEASURED),
+}
+"""By model, for one sample.  A core makes samples one after the other, so its seconds grow with their number."""
+
 
 def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
     """Everything one RL step needs.  Raises whatever `find_model` raises for an unknown model."""
     if str(stage.model) in HOST_SPEEDS:
-        return quickstart_work(stage)
+        return _quickstart_work(stage)
     model = find_model(stage.model)
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
     main = _generate(stage, model, samples)
@@ -39,14 +50,11 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
     schedules = tuple(SCHEDULES.values()) if stage.schedule == "auto" else (SCHEDULES[stage.schedule],)
     if stage.schedule == "auto" and stage.staleness_steps == 0:
         schedules = (COLOCATED,)  # two pools overlap only when training may lag: nobody asked for stale samples
-    pauses = Pauses(
-        checkpoint_every=float(stage.checkpoint.every_steps),
-        checkpoints_kept=float(stage.checkpoint.keep or stage.steps // stage.checkpoint.every_steps),
-    )
+    evaluation = None
     if stage.evaluate is not None:
-        each, every = float(stage.evaluate.samples), float(stage.evaluate.every_steps)
+        each = float(stage.evaluate.samples)
         problems = replace(main, role="evaluate", samples=stage.evaluate.prompts * each, samples_per_prompt=each)
-        pauses = replace(pauses, evaluate_every=every, evaluation=replace(problems, generated_per_used=1.0))
+        evaluation = replace(problems, generated_per_used=1.0)
     return StageWork(
         stage=stage.name,
         kind=stage.kind,
@@ -61,9 +69,32 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
         schedules=schedules,
         rollout_share=stage.rollout_share,
         staleness_steps=float(stage.staleness_steps),
-        pauses=pauses,
+        evaluation=evaluation,
+        evaluate_every=float(stage.evaluate.every_steps) if stage.evaluate else 0.0,
+        checkpoints_kept=float(stage.checkpoint.keep or stage.steps // stage.checkpoint.every_steps),
         assumed=(*_assumed(stage), *sandboxes.assumed),
         missing={} if stage.response_tokens else {"response_tokens": RESPONSE_UNKNOWN_SD},
+        outcomes={"rewarded samples": samples * stage.steps},
+    )
+
+
+def _quickstart_work(stage: RlcefStage) -> StageWork:
+    """One RL step is the unit.  Its seconds are proportional to the samples; the sandboxes are the larger part."""
+    speed = HOST_SPEEDS[str(stage.model)]
+    samples = float(stage.prompts_per_step * stage.samples_per_prompt)
+    sandboxes = sandbox_work(stage.sandbox, "judge", samples=samples)
+    return StageWork(
+        stage=stage.name,
+        kind=stage.kind,
+        title=f"GRPO on a policy for this machine, {stage.steps:,} steps",
+        unit="step",
+        units=float(stage.steps),
+        sandbox_work=replace(sandboxes, overlap_share=0.0),  # judged when all are written
+        host=replace(
+            speed, generate_seconds=samples * speed.generate_seconds, train_seconds=samples * speed.train_seconds
+        ),
+        schedules=(COLOCATED,),
+        assumed=sandboxes.assumed,
         outcomes={"rewarded samples": samples * stage.steps},
     )
 

@@ -132,16 +132,6 @@ class HostWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pauses:
-    """What interrupts a stage: evaluations and checkpoints, and the units between two of them."""
-
-    evaluate_every: float | None = None
-    evaluation: Generation | None = None
-    checkpoint_every: float | None = None
-    checkpoints_kept: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StageWork:
     """The work of a stage, ready to be timed on any fleet."""
 
@@ -160,7 +150,10 @@ class StageWork:
     schedules: tuple[float, ...] = ()
     rollout_share: float | None = None
     staleness_steps: float = 0.0
-    pauses: Pauses = field(default_factory=Pauses)
+    evaluation: Generation | None = None
+    """For which training waits, every `evaluate_every` units."""
+    evaluate_every: float = 0.0
+    checkpoints_kept: float = 0.0
     assumed: tuple[Assumed, ...] = ()
     missing: dict[str, float] = field(default_factory=dict)
     """Decisive inputs that are not given -> log standard deviation that their absence adds to the time."""

@@ -92,13 +92,13 @@ def test_judges_run_on_their_share_here_or_behind_an_api() -> None:
 
 
 def test_evaluations_and_checkpoints_pause_the_run() -> None:
-    pauses = work(
+    run = work(
         RLCEF, evaluate={"every_steps": 10, "prompts": 500, "samples": 4}, checkpoint={"every_steps": 30, "keep": 0}
-    ).pauses
-    assert pauses.evaluate_every == 10
-    assert pauses.evaluation is not None
-    assert (pauses.evaluation.samples, pauses.evaluation.samples_per_prompt) == (2000, 4)
-    assert (pauses.checkpoint_every, pauses.checkpoints_kept) == (30, 3)
+    )
+    assert run.evaluate_every == 10
+    assert run.evaluation is not None
+    assert (run.evaluation.samples, run.evaluation.samples_per_prompt) == (2000, 4)
+    assert run.checkpoints_kept == 3
 
 
 # ---- data
