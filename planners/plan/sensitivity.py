@@ -120,7 +120,7 @@ def _inputs(shortlist: Shortlist, constants: Constants) -> list[tuple[str, float
     rows: list[tuple[str, float, float, Callable[[float], StageWork]]] = []
     if work.generations:
         main = work.generations[0]
-        prompt, tool = main.prompt_tokens, main.tool_seconds
+        prompt, tool = main.prompt_tokens, main.tool_seconds_per_turn
         middle = one(estimate_stage(shortlist, constants).timing.generations[0][1].mean_response_tokens)
         factor = ASSUMED_FACTOR if np.isnan(main.response_tokens) else GIVEN_FACTOR
         ends = middle / factor, min(middle * factor, main.max_response_tokens)
@@ -129,7 +129,7 @@ def _inputs(shortlist: Shortlist, constants: Constants) -> list[tuple[str, float
         rows.append(("prompt_tokens.mean", *ends, lambda value: _with_main(work, prompt_tokens=value)))
         if tool > 0:
             ends = tool / ASSUMED_FACTOR, tool * ASSUMED_FACTOR
-            rows.append(("tool_seconds.mean", *ends, lambda value: _with_main(work, tool_seconds=value)))
+            rows.append(("tool_seconds.mean", *ends, lambda value: _with_main(work, tool_seconds_per_turn=value)))
     wanted = work.sandbox_work
     if wanted is not None:
         factor = ASSUMED_FACTOR if sandbox_assumed(work) else GIVEN_FACTOR

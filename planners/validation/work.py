@@ -139,7 +139,7 @@ def _training(case: Case, model: ModelShape, generation: Generation, at: TimingC
         rl=rl,
         seq_len=seq_len,
         batch_sequences=0.0 if rl else train.global_batch_samples or _usual_batch(case.kind, seq_len, at),
-        updates=train.optimizer_steps_per_rl_step or 1.0,
+        updates_per_step=train.optimizer_steps_per_rl_step or 1.0,
         epochs=train.epochs_per_step or 1.0,
         critic=bool(train.critic),
         reference=rl and (needs_reference(algorithm) if train.reference is None else train.reference),

@@ -114,8 +114,8 @@ def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Generatio
         max_response_tokens=longest,
         samples_per_prompt=float(stage.samples_per_prompt),
         turns=turns,
-        tool_seconds=tool if turns > 1 else 0.0,
-        tool_tokens=stage.observation_tokens.mean if stage.observation_tokens else 0.0,
+        tool_seconds_per_turn=tool if turns > 1 else 0.0,
+        tool_tokens_per_turn=stage.observation_tokens.mean if stage.observation_tokens else 0.0,
         generated_per_used=stage.oversampling,
     )
 
@@ -127,7 +127,7 @@ def _learning(stage: RlcefStage, model: ModelShape, main: Generation) -> Trainin
         rl=True,
         seq_len=main.prompt_tokens + main.likely_response_tokens,
         batch_sequences=0.0,
-        updates=float(stage.optimizer_steps_per_step),
+        updates_per_step=float(stage.optimizer_steps_per_step),
         epochs=float(stage.epochs_per_step),
         critic=stage.trains_critic,
         reference=stage.uses_reference,

@@ -81,8 +81,8 @@ def _generation(model: ServedModel, shape: ModelShape, options: RolloutOptions) 
         max_response_tokens=max(longest if one_turn else limit, total, 1.0),
         samples_per_prompt=model.samples_per_prompt,
         turns=model.turns,
-        tool_seconds=model.tool_seconds,
-        tool_tokens=model.observation_tokens,
+        tool_seconds_per_turn=model.tool_seconds,
+        tool_tokens_per_turn=model.observation_tokens,
         concurrency=model.concurrency,
     )
 

@@ -38,8 +38,8 @@ class Generation:
     max_response_tokens: float
     samples_per_prompt: float = 1.0
     turns: float = 1.0
-    tool_seconds: float = 0.0
-    tool_tokens: float = 0.0
+    tool_seconds_per_turn: float = 0.0
+    tool_tokens_per_turn: float = 0.0
     generated_per_used: float = 1.0
     concurrency: float | None = None
     """Samples in flight over all replicas, where the user limits them."""
@@ -64,7 +64,7 @@ class Training:
     seq_len: float
     batch_sequences: float
     """Sequences per optimizer update (supervised); 0 in RL, where they come from the rollouts."""
-    updates: float = 1.0
+    updates_per_step: float = 1.0
     """Optimizer updates per unit."""
     epochs: float = 1.0
     critic: bool = False

@@ -123,8 +123,8 @@ def _critic_seconds(work: StageWork, at: TimingContext) -> Column:
         max_response_tokens=1.0,
         samples_per_prompt=1.0,
         turns=1.0,
-        tool_seconds=0.0,
-        tool_tokens=0.0,
+        tool_seconds_per_turn=0.0,
+        tool_tokens_per_turn=0.0,
     )
     return generate(at.constants, generation_workload(work, reading, at), grid_points=2).makespan_seconds
 

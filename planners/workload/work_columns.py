@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -39,6 +40,7 @@ PACKING_FROM_TOKENS = 4096.0
 COLOCATED_MEMORY_SHARE = 0.65
 SERVING_MEMORY_SHARE = 0.9
 
+Group = TypeVar("Group", Layout, TrainWork, RolloutWork)
 NO_ROLLOUT = RolloutWork(samples=0.0, prompt_tokens=1.0, max_response_tokens=1.0, response_tokens=1.0)
 
 
@@ -70,21 +72,20 @@ def generation_workload(work: StageWork, generation: Generation, at: TimingConte
     )
 
 
+def _with_same_names(group: type[Group], source: object, **others: Column) -> Group:
+    """A group of columns: `others`, and what `source` holds under the names of the group; yes and no as 1 and 0."""
+    same = {f.name: getattr(source, f.name) for f in fields(group) if hasattr(source, f.name)}
+    same = {name: float(value) if isinstance(value, bool) else value for name, value in same.items()}
+    return group(**same | others)
+
+
 def _layout(at: TimingContext, generation: Generation | None, training: Training | None) -> Layout:
     """Layout columns; a generation gets the candidate's replica size (its own model's where it is not the main one)."""
-    lay = at.layouts
-    return Layout(
-        gpus=lay.gpus,
-        train_gpus=lay.train_gpus,
-        rollout_gpus=lay.rollout_gpus,
+    return _with_same_names(
+        Layout,
+        at.layouts,
         gpus_per_node=at.gpus_per_node,
-        tp=lay.tp,
-        pp=lay.pp,
-        cp=lay.cp,
-        ep=lay.ep,
-        dp=lay.dp,
-        sharding=lay.sharding,
-        rollout_gpus_per_replica=lay.replica if generation is None else replica_gpus(at, generation),
+        rollout_gpus_per_replica=at.layouts.replica if generation is None else replica_gpus(at, generation),
         rollout_attention_dp=0.0 if generation is None else float(generation.attention_dp),
         virtual_stages=UNKNOWN if training is None else training.virtual_stages,
     )
@@ -106,17 +107,9 @@ def rollout_work(generation: Generation, at: TimingContext, *, rl: bool, stalene
     schedule = at.layouts.schedule
     beside_trainer = (schedule == COLOCATED) & rl
     hit = generation.options.prefix_cache_hit_share
-    return RolloutWork(
-        samples=generation.samples,
-        prompt_tokens=generation.prompt_tokens,
-        max_response_tokens=generation.max_response_tokens,
-        response_tokens=generation.response_tokens,
-        response_log_sd=generation.response_log_sd,
-        fixed_length=float(generation.fixed_length),
-        samples_per_prompt=generation.samples_per_prompt,
-        turns=generation.turns,
-        tool_seconds_per_turn=generation.tool_seconds,
-        tool_tokens_per_turn=generation.tool_tokens,
+    return _with_same_names(
+        RolloutWork,
+        generation,
         prefix_cache_hit=1.0 if hit is None else hit,
         engine=engine,
         eager=UNKNOWN if generation.options.eager is None else float(generation.options.eager),
@@ -127,7 +120,6 @@ def rollout_work(generation: Generation, at: TimingContext, *, rl: bool, stalene
         memory_share=np.where(beside_trainer, COLOCATED_MEMORY_SHARE, SERVING_MEMORY_SHARE),
         schedule=schedule,
         staleness_steps=staleness_steps,
-        generated_per_used=generation.generated_per_used,
     )
 
 
@@ -167,25 +159,16 @@ def train_work(training: Training, at: TimingContext, main: Generation | None) -
         longest = min(4.0 * main.prompt_tokens, 1024.0) + main.max_response_tokens
         pads = (longest <= PACKING_FROM_TOKENS) & ((at.layouts.sharding == FSDP) | stated_micro)
         packed = np.where(pads, 0.0, 1.0)
-    return TrainWork(
-        seq_len=training.seq_len,
-        batch_sequences=training.batch_sequences,
-        updates_per_step=training.updates,
-        epochs=training.epochs,
+    return _with_same_names(
+        TrainWork,
+        training,
         micro_batch_samples=micro_batch(training, at),
         packed=packed,
         fills_seq_len=np.where((at.layouts.sharding != FSDP) & (not stated_micro) & training.rl, 1.0, 0.0),
         fp8=float(options.precision == "fp8") * np.asarray(at.gpu.has_fp8),
         lora=float(options.lora_rank is not None),
         recompute=at.layouts.recompute,
-        rl=float(training.rl),
-        post_training=float(training.post_training),
-        reference=float(training.reference),
-        critic=float(training.critic),
-        exports_weights=float(training.exports_weights),
-        flops_per_token=training.flops_per_token,
         attention_speed=attention_speed(training.attention_kernel, at.gpu) if training.attention_kernel else 1.0,
         elementwise_traffic=COMPILED_TRAFFIC if training.compiled else 1.0,
         host_speed=COMPILED_HOST_SPEED if training.compiled else 1.0,
-        evaluation_share=training.evaluation_share,
     )
