@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from planners.domain import GpuSpec, ModelShape
     from planners.physics.calibration import Calibration
     from planners.spec.models import ModelRef
-    from planners.workload.sandboxes import SandboxStarts
+    from planners.workload.sandbox_work import SandboxStarts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from clusterctl import paths
 from clusterctl.errors import StateError
 from clusterctl.specfile.write import write_atomic
 from planners.spec.lengths import Durations
-from planners.workload.sandboxes import SandboxStarts
+from planners.workload.sandbox_work import SandboxStarts
 
 BENCH = "`clusterctl sandbox bench`"
 

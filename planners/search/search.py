@@ -17,7 +17,7 @@ from planners.search.pricing import Market, price_rows, start_up_hours, within
 from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import place_sandboxes, sandbox_offers
 from planners.search.search_space import NodeRange
-from planners.workload.build import stage_work
+from planners.workload.stage_builder import stage_work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

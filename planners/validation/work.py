@@ -15,9 +15,9 @@ from planners.spec.lengths import Lengths
 from planners.spec.options import RolloutOptions, TrainOptions
 from planners.spec.stages_rl import needs_reference
 from planners.validation.layout import context_of
-from planners.workload.data import usual_batch
 from planners.workload.served_model import length_fields
 from planners.workload.stage_work import Generation, StageWork, Training
+from planners.workload.supervised import usual_batch
 from planners.workload.work_columns import generation_workload, training_workload, usual_live_sequences
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from planners.physics.columns import COLOCATED, SCHEDULES
 from planners.spec.profiles import Assumed
-from planners.workload.sandboxes import TOOL_SECONDS, sandbox_work
+from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work
 from planners.workload.served_model import ServedModel, hosted, length_fields, shown
 from planners.workload.stage_work import Generation, HostWork, StageWork, Training
 

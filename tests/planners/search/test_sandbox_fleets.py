@@ -15,7 +15,7 @@ from planners.search.sandbox_nodes import SandboxPlaces, place_sandboxes, sandbo
 from planners.search.selection import NoFleetError
 from planners.spec.fleet import FleetSpec
 from planners.spec.options import SandboxSpec
-from planners.workload.sandboxes import sandbox_work
+from planners.workload.sandbox_work import sandbox_work
 
 OWN_GPUS = {"gpu": "H100", "nodes": 4, "vcpus": 192, "memory_gib": 2048}
 OWN_CPUS = {"name": "cpu", "nodes": 2, "vcpus": 16, "memory_gib": 64}

@@ -12,7 +12,7 @@ from planners.spec.lengths import Durations
 from planners.spec.options import SandboxSpec
 from planners.spec.profiles import PROFILES, Assumed, SandboxNeed, sandbox_need
 from planners.spec.stages_agent import BenchmarkName, EvaluateStage, RolloutStage
-from planners.workload.agent import benchmark_rollout
+from planners.workload.rollouts import benchmark_rollout
 
 
 @pytest.mark.parametrize("profile", PROFILES)

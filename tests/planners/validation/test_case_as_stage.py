@@ -16,7 +16,7 @@ from planners.physics.shape import gpu_columns
 from planners.validation.case import Case, read_case
 from planners.validation.layout import context_of
 from planners.validation.work import workload_of
-from planners.workload.build import stage_work
+from planners.workload.stage_builder import stage_work
 from planners.workload.work_columns import training_workload
 
 MODEL = "Qwen/Qwen2.5-7B-Instruct"

@@ -12,8 +12,8 @@ from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, c
 
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
 from planners.spec.lengths import Durations
-from planners.workload.build import stage_work
-from planners.workload.sandboxes import SECONDS_P95_RATIO, STREAMED_OVERLAP, SandboxStarts
+from planners.workload.sandbox_work import SECONDS_P95_RATIO, STREAMED_OVERLAP, SandboxStarts
+from planners.workload.stage_builder import stage_work
 from planners.workload.stage_work import StageWork
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"

@@ -13,8 +13,8 @@ from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGA
 from planners.search.candidates import timing_context
 from planners.search.machines import Machine
 from planners.search.search_space import NO_GPUS, NodeRange, Options, enumerate_layouts
-from planners.workload.build import stage_work
 from planners.workload.layouts import TimingContext
+from planners.workload.stage_builder import stage_work
 from planners.workload.stage_work import StageWork
 from planners.workload.timing import API_LATENCY_SECONDS, API_REQUESTS_IN_FLIGHT, API_TOKENS_PER_SECOND, time_work
 from planners.workload.work_columns import replica_gpus, rollout_work, train_work

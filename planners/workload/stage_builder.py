@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from planners.workload.agent import agent_work, evaluate_work
-from planners.workload.data import reward_model_work, supervised_work, synthesize_work
 from planners.workload.factors import NO_FACTORS, Factors
 from planners.workload.rl import rlcef_work
-from planners.workload.sandboxes import SandboxStarts, with_starts
+from planners.workload.rollouts import agent_work, evaluate_work, synthesize_work
+from planners.workload.sandbox_work import SandboxStarts, with_starts
+from planners.workload.supervised import reward_model_work, supervised_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable

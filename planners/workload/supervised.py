@@ -1,4 +1,4 @@
-"""The work of stages that make data or train on it: `synthesize`, `sft`, `pretrain`, `reward-model`."""
+"""The work of stages that train on data: `sft`, `pretrain`, `reward-model`.  One optimizer update is the unit."""
 
 from __future__ import annotations
 
@@ -6,46 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planners.spec.profiles import Assumed
-from planners.workload.sandboxes import sandbox_work
-from planners.workload.served_model import ServedModel, hosted, shown
+from planners.workload.served_model import shown
 from planners.workload.stage_work import StageWork, Training
 
 if TYPE_CHECKING:
     from planners.domain import ModelShape
-    from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage, SynthesizeStage
+    from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage
     from planners.workload.served_model import FindModel
 
 PRETRAIN_BATCH_TOKENS = 4e6
 """Tokens per update where pretraining states none: Llama 2 and 3 start at 4 M (arXiv:2307.09288, 2407.21783)."""
 SFT_BATCH_SEQUENCES = 256.0
 """Sequences per update where fine-tuning states none (OpenCodeInterpreter-class recipes).  Assumption."""
-
-
-def synthesize_work(stage: SynthesizeStage, find_model: FindModel) -> StageWork:
-    """The whole job is the unit: all candidates written, tried and verified."""
-    candidates = float(stage.candidates or -(-(stage.items or 1) // max(stage.kept_share, 1e-6)))
-    reasoning = stage.reasoning_tokens.mean if stage.reasoning_tokens else 0.0
-    prompt, item = stage.prompt_tokens, stage.response_tokens
-    models = [ServedModel("teacher", stage.teacher, candidates, prompt, item, reasoning_tokens=reasoning)]
-    if stage.student is not None:
-        attempts = candidates * stage.student.attempts
-        models.append(ServedModel("student", stage.student, attempts, prompt, stage.student.response_tokens or item))
-    generations, apis = hosted(models, find_model, stage.rollout)
-    sandboxes = sandbox_work(stage.sandbox, "judge", samples=sum(model.samples for model in models))
-    accepted = candidates * stage.kept_share
-    unfiltered = Assumed(name="yields", value="every candidate kept", source="no filter stated")
-    return StageWork(
-        stage=stage.name,
-        kind=stage.kind,
-        title=f"{accepted:,.0f} accepted items from {candidates:,.0f} candidates",
-        unit="job",
-        units=1.0,
-        generations=generations,
-        sandbox_work=sandboxes,
-        apis=apis,
-        assumed=(*(() if stage.yields else (unfiltered,)), *sandboxes.assumed),
-        outcomes={"accepted items": accepted},
-    )
 
 
 def supervised_work(stage: SftStage | PretrainStage, find_model: FindModel) -> StageWork:

@@ -1,4 +1,4 @@
-"""The work of stages that only generate: agent rollouts and benchmarks.  The whole job is the unit."""
+"""The work of stages that only generate: synthesis, agent rollouts, benchmarks.  The whole job is the unit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,41 @@ from planners.spec.lengths import Durations, Lengths
 from planners.spec.options import SandboxSpec
 from planners.spec.profiles import Assumed
 from planners.spec.stages_agent import RolloutStage
-from planners.workload.sandboxes import TOOL_SECONDS, sandbox_work
+from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work
 from planners.workload.served_model import TAIL_FACTOR, ServedModel, hosted, shown
 from planners.workload.stage_work import StageWork
 
 if TYPE_CHECKING:
     from planners.spec.stages_agent import EvaluateStage
+    from planners.spec.stages_data import SynthesizeStage
     from planners.workload.served_model import FindModel
+
+
+def synthesize_work(stage: SynthesizeStage, find_model: FindModel) -> StageWork:
+    """All candidates written, tried and verified."""
+    candidates = float(stage.candidates or -(-(stage.items or 1) // max(stage.kept_share, 1e-6)))
+    reasoning = stage.reasoning_tokens.mean if stage.reasoning_tokens else 0.0
+    prompt, item = stage.prompt_tokens, stage.response_tokens
+    models = [ServedModel("teacher", stage.teacher, candidates, prompt, item, reasoning_tokens=reasoning)]
+    if stage.student is not None:
+        attempts = candidates * stage.student.attempts
+        models.append(ServedModel("student", stage.student, attempts, prompt, stage.student.response_tokens or item))
+    generations, apis = hosted(models, find_model, stage.rollout)
+    sandboxes = sandbox_work(stage.sandbox, "judge", samples=sum(model.samples for model in models))
+    accepted = candidates * stage.kept_share
+    unfiltered = Assumed(name="yields", value="every candidate kept", source="no filter stated")
+    return StageWork(
+        stage=stage.name,
+        kind=stage.kind,
+        title=f"{accepted:,.0f} accepted items from {candidates:,.0f} candidates",
+        unit="job",
+        units=1.0,
+        generations=generations,
+        sandbox_work=sandboxes,
+        apis=apis,
+        assumed=(*(() if stage.yields else (unfiltered,)), *sandboxes.assumed),
+        outcomes={"accepted items": accepted},
+    )
 
 
 def agent_work(stage: RolloutStage, find_model: FindModel) -> StageWork:
