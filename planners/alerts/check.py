@@ -6,13 +6,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from planners.alerts import thresholds as t
-from planners.alerts.measures import Series, aligned, by_block, distinct_ngram_share, near_duplicate_share, since
-
-if TYPE_CHECKING:
-    from planners.alerts.measures import Sample
+from planners.alerts.measures import (
+    Sample,
+    Series,
+    aligned,
+    by_block,
+    distinct_ngram_share,
+    near_duplicate_share,
+    since,
+)
 
 Kind = Literal["reward hacking", "collapse", "entropy", "length", "sandbox"]
 LENGTHS = ("response_tokens_mean", "response_tokens")

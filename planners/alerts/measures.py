@@ -6,18 +6,15 @@ Diversity is measured without embeddings: by distinct n-grams, and by near-dupli
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planners.alerts.thresholds import SURE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
 
 MOST_LOOKS = 200
 """Moments at which it is asked since when something holds."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Decimal
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from planners.costs.tables import USD
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def prorate(frame: pl.DataFrame, *, total: str, weight: str, over: str, into: str = "usd") -> pl.DataFrame:

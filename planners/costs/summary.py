@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from decimal import Decimal
 
 import polars as pl
 
 from planners.costs.tables import MOMENT, USD, Purpose
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

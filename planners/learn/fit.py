@@ -12,19 +12,14 @@ Two unknowns only, so the posterior is summed on a grid: exact, without iteratio
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planners.physics.calibration import OUTSIDE_LOG_SD, SCATTER_LOG_SD, Z80
-from planners.workload.factors import ANY_GPU, Factor, Factors, collect
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from planners.physics.columns import Array
-    from planners.workload.factors import FactorKey
+from planners.physics.columns import Array
+from planners.workload.factors import ANY_GPU, Factor, FactorKey, Factors, collect
 
 NU = 3.0
 """Degrees of freedom.  Chosen with SCATTER_SPREAD on simulated runs (tests/planners/learn/): bands hold what they

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from planners.learn.fit import Observation
+from planners.plan.value import Phase, Plan, StagePlan
 from planners.workload.factors import FactorKey
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from planners.plan.value import Phase, Plan, StagePlan
 
 WARM_UP_STEPS = 1
 """Steps at the start that compile, fill caches and start servers: not counted where three or more are done."""

@@ -7,18 +7,15 @@ the posterior mean and covariance of the fit, priors included; constants that no
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from planners.domain import GpuSpec, ModelShape
+from planners.physics.columns import Array, Column
 from planners.physics.constants import PRIORS, Constants
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from planners.domain import GpuSpec, ModelShape
-    from planners.physics.columns import Array, Column
 
 SCHEMA = 1
 Z80 = 1.2815515655446004

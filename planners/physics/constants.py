@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from planners.physics.columns import Column
+from planners.physics.columns import Column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

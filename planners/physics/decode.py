@@ -7,19 +7,14 @@ from the experts touched, so the coefficients are computed once per row and the 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.physics.columns import FSDP, TRANSFORMERS, TRTLLM, known, smooth_max
+from planners.physics.columns import FSDP, TRANSFORMERS, TRTLLM, Array, Column, Workload, known, smooth_max
+from planners.physics.constants import Constants
 from planners.physics.rates import link_bytes_per_s
 from planners.units import GIB
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Array, Column, Workload
-    from planners.physics.constants import Constants
 
 WORKSPACE_GIB = 4.0
 EXCHANGE_WORKSPACE_GIB = 10.0

@@ -6,17 +6,13 @@ Legend: N samples, n0 samples per replica, M longest response, m mean response, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import TRTLLM, known
+from planners.physics.columns import TRTLLM, Array, Column, Workload, known
+from planners.physics.constants import Constants
 from planners.physics.decode import DecodeCosts, collective_seconds_per_token, decode_costs, live_capacity
 from planners.physics.lengths import location, longest_of, survival
-
-if TYPE_CHECKING:
-    from planners.physics.columns import Array, Column, Workload
-    from planners.physics.constants import Constants
 
 TOOL_WAIT_ITERATIONS = 4
 QUEUE_BLEND = 0.25

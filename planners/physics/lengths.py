@@ -7,12 +7,10 @@ A synchronous step waits for its longest sample, so a length is a distribution. 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from planners.physics.columns import Array, Column
+from planners.physics.columns import Array, Column
 
 P95_QUANTILE = 1.6448536269514722
 _LOGIT_STEP, _LOGIT_LOWEST, _LOGIT_POINTS = 0.1, -7.0, 141

@@ -6,18 +6,13 @@ Symbols: P parameters, b·s tokens per micro batch, h hidden, L layers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.physics.columns import COLOCATED, FSDP, MEGATRON
+from planners.physics.columns import COLOCATED, FSDP, MEGATRON, Array, Column, Workload
 from planners.physics.decode import kv_bytes_per_token, weight_copies, workspace_bytes
 from planners.units import GIB
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Array, Column, Workload
 
 CONTEXT_BYTES = 3.0 * GIB
 """CUDA context, NCCL buffers, allocator slack of a training GPU.  Assumption; AIConfigurator: 3.5 GB on H100."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Column
-    from planners.physics.constants import Constants
+from planners.physics.columns import Column
+from planners.physics.constants import Constants
 
 GPU_HOURS_PER_FAILURE = 50_700.0
 """Mean between unexpected interruptions: 419 in 54 days on 16,384 H100 (Llama 3, arXiv:2407.21783, section 3.3.4)."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import ADA, AMPERE, BLACKWELL, HOPPER, HOPPER_CUT
-
-if TYPE_CHECKING:
-    from planners.physics.columns import Column, GpuColumns, Workload
-    from planners.physics.constants import Constants
+from planners.physics.columns import ADA, AMPERE, BLACKWELL, HOPPER, HOPPER_CUT, Column, GpuColumns, Workload
+from planners.physics.constants import Constants
 
 HOPPER_ATTENTION = {"fa2": 0.75, "fa3": 1.25, "vendor": 1.25, "sdpa": 0.75, "eager": 0.2}
 """FlashAttention-3 reaches 1.5-2.0 x FlashAttention-2 forward and 1.5-1.75 x backward on H100

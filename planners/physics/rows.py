@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from planners.physics.columns import Column, Workload
+from planners.physics.constants import Constants
 from planners.physics.generate import GenerateTime, generate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Column, Workload
-    from planners.physics.constants import Constants
 
 GROUPS = ("model", "gpu", "layout", "train", "rollout")
 """Fields of a workload that hold columns; the others are columns themselves."""

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import exp, log
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from planners.physics.columns import Array, Column
+from planners.physics.columns import Array, Column
 
 _NORMAL = NormalDist()
 Z95 = _NORMAL.inv_cdf(0.95)

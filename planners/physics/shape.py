@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from planners.domain import GpuSpec, ModelShape
 from planners.physics.columns import GENERATIONS, GpuColumns, ModelColumns
 from planners.units import GIB
-
-if TYPE_CHECKING:
-    from planners.domain import GpuSpec, ModelShape
 
 PCIE_BYTES_PER_S = 25e9
 """PCIe 4.0 x16, one direction, as collectives reach it: the link of GPUs without NVLink or Infinity Fabric."""

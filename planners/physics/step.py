@@ -7,19 +7,15 @@ sync: the trainer's new weights go into the rollout engine.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import ASYNC, COLOCATED, smooth_max
+from planners.physics.columns import ASYNC, COLOCATED, Array, Column, Workload, smooth_max
+from planners.physics.constants import Constants
 from planners.physics.generate import GenerateTime, mean_response
 from planners.physics.rates import link_bytes_per_s
 from planners.physics.rows import generate_distinct
 from planners.physics.train import FORWARD, Batch, TrainTime, train_time, training_passes, weight_export_seconds
-
-if TYPE_CHECKING:
-    from planners.physics.columns import Array, Column, Workload
-    from planners.physics.constants import Constants
 
 TRAINER_PHASES = {
     "log-prob": "log_prob_seconds",

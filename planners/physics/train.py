@@ -7,16 +7,12 @@ The structure, what each term is worth and what was tried instead: docs/ACCURACY
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import BLACKWELL, FSDP, MEGATRON, ZERO1, known, smooth_max
+from planners.physics.columns import BLACKWELL, FSDP, MEGATRON, ZERO1, Column, Workload, known, smooth_max
+from planners.physics.constants import Constants
 from planners.physics.rates import link_bytes_per_s, training_rates
-
-if TYPE_CHECKING:
-    from planners.physics.columns import Column, Workload
-    from planners.physics.constants import Constants
 
 WEIGHT_EXPORT_BYTES_PER_S = 2e9
 WEIGHT_EXPORT_FIXED_SECONDS = 0.5

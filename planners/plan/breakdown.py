@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, one
+from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, Column, one
+from planners.physics.constants import Constants
 from planners.physics.step import TRAINER_PHASES
 from planners.plan.plan_rows import Memory
 from planners.plan.sandboxes import sandbox_bound, starts_per_second, steady_wait_seconds
 from planners.plan.value import Phase
+from planners.search.evaluate import Shortlist, StageEstimate
 from planners.search.feasible import rollout_memory, train_memory
+from planners.search.fleets import StageFleet
 from planners.units import GIB
-
-if TYPE_CHECKING:
-    from planners.physics.columns import Column
-    from planners.physics.constants import Constants
-    from planners.search.evaluate import Shortlist, StageEstimate
-    from planners.search.fleets import StageFleet
 
 _SCHEDULES = {code: name for name, code in SCHEDULES.items()}
 _RECOMPUTES = {share: name.replace("none", "no") + " recompute" for name, share in RECOMPUTES.items()}

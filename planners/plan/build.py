@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.calibration import Z80
+from planners.inputs import PlanInputs
+from planners.physics.calibration import Z80, Calibration
 from planners.physics.columns import one
 from planners.plan.breakdown import amounts, layout, memory, phases
-from planners.plan.cost_lines import Prices
+from planners.plan.cost_lines import EstimateLine, Prices
 from planners.plan.fleet_rows import alternatives_of, fleet_line, pools_of, usd_band, usd_per_hour
 from planners.plan.identity import with_id
-from planners.plan.options import ChosenStage, closer_look
+from planners.plan.options import ChosenStage, StageOptions, closer_look
 from planners.plan.plan_rows import Assumption, Calibrated
 from planners.plan.plan_warnings import (
     limit_warnings,
@@ -29,23 +31,12 @@ from planners.plan.sensitivity import sensitivity
 from planners.plan.uncertainty import added, band, learned_rows, narrowing, own_runs, widths
 from planners.plan.unit_costs import unit_costs
 from planners.plan.unit_prices import ExtraPrices, TokenPrices
-from planners.plan.value import Line, Plan, StagePlan
+from planners.plan.value import Alternative, Line, Plan, StagePlan
 from planners.search.evaluate import estimate_stage
 from planners.search.relax import nearest
-from planners.search.search import explore
+from planners.search.search import SearchResult, explore
 from planners.search.selection import NoFleetError, choose, elsewhere, shortlist
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from planners.inputs import PlanInputs
-    from planners.physics.calibration import Calibration
-    from planners.plan.cost_lines import EstimateLine
-    from planners.plan.options import StageOptions
-    from planners.plan.value import Alternative
-    from planners.search.search import SearchResult
-    from planners.spec.run import RunSpec
+from planners.spec.run import RunSpec
 
 SENSITIVITY_ROWS = 6
 

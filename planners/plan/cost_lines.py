@@ -5,20 +5,15 @@ A cost is a list of lines; a line without a price makes the total "at least", ne
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from planners.physics.step import LORA_SHARE
-from planners.plan.unit_prices import TOKEN_COLUMNS, UnitPrice
+from planners.plan.unit_prices import TOKEN_COLUMNS, ExtraPrices, TokenPrices, UnitPrice
+from planners.search.fleets import NodeGroup, StageFleet
 from planners.search.own_prices import YOURS
 from planners.units import GB, GIB, HOURS_PER_MONTH
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from planners.plan.unit_prices import ExtraPrices, TokenPrices
-    from planners.search.fleets import NodeGroup, StageFleet
-    from planners.workload.stage_work import ApiUse, StageWork
+from planners.workload.stage_work import ApiUse, StageWork
 
 GPU_DISK_GIB = 500.0
 SANDBOX_DISK_GIB = 200.0

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from planners.physics.calibration import Z80
-from planners.plan.cost_lines import total_usd, unpriced_lines
+from planners.physics.columns import Array
+from planners.plan.cost_lines import EstimateLine, total_usd, unpriced_lines
+from planners.plan.options import ChosenStage, StageOptions
 from planners.plan.plan_rows import Band
 from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, added, band
 from planners.plan.value import Alternative, Pool
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from planners.physics.columns import Array
-    from planners.plan.cost_lines import EstimateLine
-    from planners.plan.options import ChosenStage, StageOptions
-    from planners.search.fleets import NodeGroup, StageFleet
+from planners.search.fleets import NodeGroup, StageFleet
 
 
 def pools_of(stages: Sequence[StageOptions], row: int = 0) -> tuple[Pool, ...]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from planners.plan.value import Plan
+from planners.plan.value import Plan
 
 ID_DIGITS = 16
 UNHASHED = ("id", "created_at")

@@ -8,26 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.plan.cost_lines import stage_lines, total_usd, unpriced_lines
+from planners.physics.columns import Array
+from planners.physics.constants import Constants
+from planners.plan.cost_lines import EstimateLine, Prices, stage_lines, total_usd, unpriced_lines
+from planners.plan.uncertainty import Width
 from planners.search.combine import Runs
-from planners.search.evaluate import estimate_stage
-from planners.search.fleets import stage_on
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Array
-    from planners.physics.constants import Constants
-    from planners.plan.cost_lines import EstimateLine, Prices
-    from planners.plan.uncertainty import Width
-    from planners.search.evaluate import Shortlist, StageEstimate
-    from planners.search.fleets import StageFleet
-    from planners.search.search import SearchResult
-    from planners.workload.stage_work import StageWork
+from planners.search.evaluate import Shortlist, StageEstimate, estimate_stage
+from planners.search.fleets import StageFleet, stage_on
+from planners.search.search import SearchResult
+from planners.workload.stage_work import StageWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

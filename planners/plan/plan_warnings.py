@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import date
 
-from planners.plan.plan_rows import Rejection, Unpriced
-from planners.plan.value import PriceAge
+from planners.plan.cost_lines import EstimateLine
+from planners.plan.options import ChosenStage
+from planners.plan.plan_rows import Band, Rejection, Unpriced
+from planners.plan.value import PriceAge, StagePlan
 from planners.search.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
 from planners.search.own_prices import YOURS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date
-
-    from planners.plan.cost_lines import EstimateLine
-    from planners.plan.options import ChosenStage
-    from planners.plan.plan_rows import Band
-    from planners.plan.value import StagePlan
-    from planners.search.rejections import Rejected
-    from planners.spec.run import RunSpec
+from planners.search.rejections import Rejected
+from planners.spec.run import RunSpec
 
 PRICE_OLD_DAYS = 180
 SPOT_OLD_DAYS = 14

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import date
 
+from planners.physics.calibration import Calibration
+from planners.plan.cost_lines import EstimateLine
+from planners.plan.options import ChosenStage
+from planners.plan.plan_rows import Term
 from planners.plan.stage_terms import Terms, stage_terms
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date
-
-    from planners.physics.calibration import Calibration
-    from planners.plan.cost_lines import EstimateLine
-    from planners.plan.options import ChosenStage
-    from planners.plan.plan_rows import Term
-    from planners.plan.value import Line, Plan, Pool, StagePlan
+from planners.plan.value import Line, Plan, Pool, StagePlan
 
 
 def terms_of(plan: Plan, stages: Sequence[ChosenStage], calibration: Calibration) -> dict[str, Term]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planners.physics.columns import one
+from planners.physics.constants import Constants
 from planners.physics.sandbox import queue_wait_seconds, simulate_judges
 from planners.plan.plan_rows import Idle
-from planners.search.evaluate import estimate_stage
+from planners.search.evaluate import Shortlist, StageEstimate, estimate_stage
+from planners.search.fleets import NodeGroup, StageFleet
 from planners.units import SECONDS_PER_HOUR
-
-if TYPE_CHECKING:
-    from planners.physics.constants import Constants
-    from planners.search.evaluate import Shortlist, StageEstimate
-    from planners.search.fleets import NodeGroup, StageFleet
-    from planners.workload.stage_work import SandboxWork
+from planners.workload.stage_work import SandboxWork
 
 SIMULATED_CALLS = 4096
 """Judging runs that the event simulation follows; larger steps are scaled down with their slots."""

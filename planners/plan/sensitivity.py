@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from planners.physics.calibration import Z80
+from planners.physics.calibration import Z80, Calibration
 from planners.physics.columns import one
 from planners.physics.constants import PRIORS, Constants
 from planners.plan.cost_lines import total_usd
+from planners.plan.options import ChosenStage
 from planners.plan.plan_rows import Sensitivity
 from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, sandbox_assumed
 from planners.plan.unit_prices import API_UNIT
-from planners.search.evaluate import estimate_stage
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from planners.physics.calibration import Calibration
-    from planners.plan.options import ChosenStage
-    from planners.search.evaluate import Shortlist
-    from planners.workload.stage_work import StageWork
+from planners.search.evaluate import Shortlist, estimate_stage
+from planners.workload.stage_work import StageWork
 
 GIVEN_FACTOR = 1.25
 """An input that is given by its mean alone may be off by a quarter."""

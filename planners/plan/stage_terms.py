@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from planners.domain import GpuSpec
+from planners.physics.calibration import Calibration
 from planners.physics.columns import one
-from planners.physics.constants import PRIORS
+from planners.physics.constants import PRIORS, Constants
+from planners.plan.options import ChosenStage
 from planners.plan.plan_rows import Term
 from planners.plan.uncertainty import named
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from planners.domain import GpuSpec
-    from planners.physics.calibration import Calibration
-    from planners.physics.constants import Constants
-    from planners.plan.options import ChosenStage
-    from planners.plan.value import Phase, StagePlan
-    from planners.search.evaluate import Shortlist
-    from planners.workload.stage_work import Generation, StageWork
+from planners.plan.value import Phase, StagePlan
+from planners.search.evaluate import Shortlist
+from planners.workload.stage_work import Generation, StageWork
 
 ACCURACY = "fitted on published runs, docs/ACCURACY.md"
 

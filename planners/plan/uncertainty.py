@@ -6,27 +6,20 @@ What own runs changed in a plan, and where a run of it will count.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.calibration import NARROWEST_LOG, Z80
+from planners.physics.calibration import NARROWEST_LOG, Z80, Calibration, Match
+from planners.physics.columns import Array, Column
+from planners.physics.constants import Constants
 from planners.plan.plan_rows import Assumption, Band, Narrow, OwnRuns
-from planners.search.evaluate import estimate_stage
+from planners.plan.value import StagePlan
+from planners.search.evaluate import Shortlist, estimate_stage
 from planners.workload.factor_lookup import WORK, find_factor, place_of, uses_gpu
-from planners.workload.factors import NO_FACTORS, FactorKey
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from planners.physics.calibration import Calibration, Match
-    from planners.physics.columns import Array, Column
-    from planners.physics.constants import Constants
-    from planners.plan.value import StagePlan
-    from planners.search.evaluate import Shortlist
-    from planners.workload.factors import Factor, Factors
-    from planners.workload.stage_work import StageWork
+from planners.workload.factors import NO_FACTORS, Factor, FactorKey, Factors
+from planners.workload.stage_work import StageWork
 
 API_LOG_SD = 0.4
 """Time of a stage that only calls APIs: speed and limits of providers vary.  Assumption."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from planners.plan.plan_rows import UnitCost
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from planners.spec.fleet import OutcomeValue
-    from planners.workload.stage_work import StageWork
+from planners.spec.fleet import OutcomeValue
+from planners.workload.stage_work import StageWork
 
 PER = {
     "rewarded samples": ("per 1,000 rewarded samples", 1000.0),

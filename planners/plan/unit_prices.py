@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import date
+
+import polars as pl
 
 from planners.spec.fleet import CLOUDS
-
-if TYPE_CHECKING:
-    from datetime import date
-
-    import polars as pl
-
-    from planners.spec.models import ApiModel
+from planners.spec.models import ApiModel
 
 _ITEMS = {
     "disk": ("block_gp3_storage", "block_pd_balanced", "block_premium_ssd_v2_storage"),

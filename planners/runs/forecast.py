@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planners.plan.plan_rows import Band
 from planners.runs.limits import SECONDS_PER_HOUR, Rate, RunLimits, Usage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
 
 Z90 = 1.2815515655446004
 """90th percentile of the standard normal: p90 = median x exp(Z90 x sigma)."""

@@ -7,13 +7,10 @@ not done, or done and not recorded, is recognised.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
 MAX_RESTARTS = 5
 """An instance that ended this often without any progress of the run is not started again: the run has failed."""

@@ -6,37 +6,27 @@ That is exact: a slower layout on the same machines costs more and takes longer,
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.physics.columns import ASYNC
+from planners.physics.columns import ASYNC, Array
+from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
 from planners.physics.sandbox import judge_exposed_seconds, start_seconds
 from planners.search.feasible import fitting
-from planners.search.machines import machine_columns
+from planners.search.machines import Machine, machine_columns
 from planners.search.pareto import best_by_group
-from planners.search.search_space import NO_GPUS, enumerate_layouts, layout_options, slot_counts_for
+from planners.search.rejections import Rejections
+from planners.search.search_space import NO_GPUS, NodeRange, enumerate_layouts, layout_options, slot_counts_for
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.factor_lookup import find_factor
-from planners.workload.layouts import TimingContext
-from planners.workload.timing import time_work
+from planners.workload.layouts import Layouts, TimingContext
+from planners.workload.stage_work import StageWork
+from planners.workload.timing import Timing, time_work
 from planners.workload.work_columns import replica_gpus
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Array
-    from planners.physics.constants import Constants
-    from planners.search.machines import Machine
-    from planners.search.rejections import Rejections
-    from planners.search.search_space import NodeRange
-    from planners.workload.layouts import Layouts
-    from planners.workload.stage_work import StageWork
-    from planners.workload.timing import Timing
 
 SEARCH_GRID_POINTS = 9
 BLOCK_ROWS = 16_384

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.physics.columns import Table
+from planners.physics.columns import Array, Table
 from planners.search.pareto import pareto_front, ranked_usd
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Array
-    from planners.search.pricing import Rows
+from planners.search.pricing import Rows
 
 FRONT_LIMIT = 48
 """Points of a stage's or partial run's front that are combined further; more would not be told apart on a page."""

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.physics.columns import SHARDING_NAMES
+from planners.domain import GpuSpec
+from planners.physics.columns import SHARDING_NAMES, Array, Column
+from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
 from planners.search.candidates import exposed_seconds, timing_context
+from planners.search.machines import Machine
 from planners.search.pricing import interrupted
 from planners.units import SECONDS_PER_HOUR
-from planners.workload.timing import time_work
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from planners.domain import GpuSpec
-    from planners.physics.columns import Array, Column
-    from planners.physics.constants import Constants
-    from planners.search.machines import Machine
-    from planners.workload.layouts import Layouts, TimingContext
-    from planners.workload.stage_work import StageWork
-    from planners.workload.timing import Timing
+from planners.workload.layouts import Layouts, TimingContext
+from planners.workload.stage_work import StageWork
+from planners.workload.timing import Timing, time_work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.physics.memory import host_need_bytes, rollout_need, train_need
+from planners.physics.memory import Need, host_need_bytes, rollout_need, train_need
+from planners.search.machines import Machine
+from planners.search.rejections import Rejections
 from planners.units import GIB
+from planners.workload.layouts import Layouts, TimingContext
+from planners.workload.stage_work import StageWork
 from planners.workload.work_columns import generation_workload, micro_batch, training_workload
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from planners.physics.memory import Need
-    from planners.search.machines import Machine
-    from planners.search.rejections import Rejections
-    from planners.workload.layouts import Layouts, TimingContext
-    from planners.workload.stage_work import StageWork
 
 HOST_SHARE = 0.9
 """Of a node's memory that offloaded states may fill.  Assumption."""

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planners.domain import QUALITY_WORDS
 from planners.search.evaluate import Shortlist
 from planners.search.own_prices import RESERVED, YOURS
 from planners.search.pricing import start_up_hours
-
-if TYPE_CHECKING:
-    from datetime import date
-
-    from numpy.typing import NDArray
-
-    from planners.search.search import SearchResult
+from planners.search.search import SearchResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from planners.domain import GpuSpec
 from planners.physics.columns import GpuColumns
 from planners.physics.shape import gpu_columns
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from planners.domain import GpuSpec
 
 MACHINE_KEY = ("gpu", "num_gpus", "network_gbps", "memory_gib", "vcpus")
 GBPS_BYTES = 1e9 / 8

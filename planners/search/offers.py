@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import polars as pl
 
 from planners.domain import OFFER_COLUMNS
 from planners.search.own_prices import RESERVED, YOURS
-from planners.spec.fleet import CLOUDS
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-
-    from planners.search.rejections import Rejections
-    from planners.spec.fleet import FleetSpec, Machines
+from planners.search.rejections import Rejections
+from planners.spec.fleet import CLOUDS, FleetSpec, Machines
 
 RESTRICTED: dict[str, tuple[str, ...]] = {
     "aws": (

@@ -5,14 +5,12 @@ Whatever the user states wins, and says so: `source` and `quality` become YOURS.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
 from planners.domain import OFFER_COLUMNS, CapacityType
-
-if TYPE_CHECKING:
-    from planners.spec.fleet import Discount, OwnPrices
+from planners.spec.fleet import Discount, OwnPrices
 
 YOURS = "your price"
 UNKNOWN_REGION = "unknown"

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.physics.columns import Table
+from planners.physics.columns import Array, Column, Table
 from planners.physics.overhead import OWN_START_UP_HOURS, START_UP_HOURS, Lost, lost_to_interruptions
+from planners.search.candidates import Candidates
 from planners.search.pareto import ranked_usd
+from planners.search.rejections import Rejections
+from planners.search.sandbox_nodes import SandboxPlaces
 from planners.spec.fleet import CLOUDS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Array, Column
-    from planners.search.candidates import Candidates
-    from planners.search.rejections import Rejections
-    from planners.search.sandbox_nodes import SandboxPlaces
-    from planners.workload.stage_work import HostWork
+from planners.workload.stage_work import HostWork
 
 RESTART_HOURS = 0.25
 """From an interruption to the next useful step: detect, replace the node, load the checkpoint.  Assumption."""

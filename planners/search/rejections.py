@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import polars as pl
-    from numpy.typing import NDArray
+import polars as pl
+from numpy.typing import NDArray
 
 EXAMPLES = 3
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from planners.domain import CapacityType
-from planners.search.search import explore
+from planners.inputs import PlanInputs
+from planners.search.search import SearchResult, explore
 from planners.search.selection import NoFleetError, choose, run_usd
-
-if TYPE_CHECKING:
-    from planners.inputs import PlanInputs
-    from planners.search.search import SearchResult
-    from planners.spec.run import RunSpec
+from planners.spec.run import RunSpec
 
 MOST_GPUS = 32_768
 """Largest fleet that is tried when the number of GPUs is what stands in the way."""

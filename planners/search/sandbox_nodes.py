@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from planners.physics.columns import Array
 from planners.physics.sandbox import slots_per_node
 from planners.search.offers import PRICED, UNKNOWN_SANDBOX_PRICE, cheapest_zone, matches, may_be_bought, place_rules
 from planners.search.pareto import ranked_usd
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Array
-    from planners.search.rejections import Rejections
-    from planners.spec.fleet import FleetSpec
-    from planners.workload.stage_work import SandboxWork
+from planners.search.rejections import Rejections
+from planners.spec.fleet import FleetSpec
+from planners.workload.stage_work import SandboxWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from planners.search.candidates import stage_candidates
-from planners.search.combine import combine
-from planners.search.machines import machines_of
+from planners.inputs import PlanInputs
+from planners.physics.columns import Array
+from planners.search.candidates import Candidates, stage_candidates
+from planners.search.combine import Runs, combine
+from planners.search.machines import Machine, machines_of
 from planners.search.offers import gpu_offers, owned_nodes, owned_offers
 from planners.search.own_prices import RESERVED, apply_own_prices, reserved_nodes
-from planners.search.pricing import Market, price_rows, start_up_hours, within
+from planners.search.pricing import Market, Rows, price_rows, start_up_hours, within
 from planners.search.rejections import Rejections
-from planners.search.sandbox_nodes import place_sandboxes, sandbox_offers
+from planners.search.sandbox_nodes import SandboxPlaces, place_sandboxes, sandbox_offers
 from planners.search.search_space import NodeRange
+from planners.spec.run import RunSpec
 from planners.workload.stage_builder import stage_work
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from planners.inputs import PlanInputs
-    from planners.physics.columns import Array
-    from planners.search.candidates import Candidates
-    from planners.search.combine import Runs
-    from planners.search.machines import Machine
-    from planners.search.pricing import Rows
-    from planners.search.sandbox_nodes import SandboxPlaces
-    from planners.spec.run import RunSpec
-    from planners.workload.stage_work import StageWork
+from planners.workload.stage_work import StageWork
 
 DEFAULT_MAX_GPUS = 2048
 """Largest fleet that is tried when the spec names no limit, quota or number of nodes.  Assumption."""

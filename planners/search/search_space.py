@@ -6,22 +6,17 @@ Candidate layouts as columns: machines × nodes × (schedule, split, tp, pp, ep,
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS
+from planners.domain import ModelShape
+from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, Array
+from planners.search.machines import Machine
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.layouts import Layouts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from planners.domain import ModelShape
-    from planners.physics.columns import Array
-    from planners.search.machines import Machine
-    from planners.workload.stage_work import SandboxWork, StageWork
+from planners.workload.stage_work import SandboxWork, StageWork
 
 JUDGE_TARGET_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 900.0)
 """Sandbox fleets are tried that would judge all samples of a unit in these many seconds."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from planners.physics.columns import Array
 from planners.search.combine import LONGEST_HOURS, Runs, score
 from planners.search.pareto import pareto_front
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Array
-    from planners.search.search import SearchResult
-    from planners.spec.run import RunSpec
+from planners.search.search import SearchResult
+from planners.spec.run import RunSpec
 
 MAX_ALTERNATIVES = 8
 MARGIN = 0.96
@@ -98,7 +94,7 @@ def elsewhere(spec: RunSpec, found: SearchResult, chosen: Runs) -> Runs:
     kept = np.flatnonzero(new & _inside(spec, runs, 1.0) & (runs.unpriced == 0))
     by_usd = kept[np.argsort(runs.usd[kept], kind="stable")]
     capacity = np.array(found.offers["capacity_type"].to_list(), dtype=str)[runs.offer[by_usd]]
-    cheapest = [row for kind in np.unique(capacity) for row in by_usd[capacity == kind][:ELSEWHERE].tolist()]
+    cheapest = [row for kind in sorted(set(capacity.tolist())) for row in by_usd[capacity == kind][:ELSEWHERE].tolist()]
     return runs.take(np.array(sorted(cheapest, key=by_usd.tolist().index), dtype=np.int64))
 
 

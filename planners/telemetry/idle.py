@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from planners.telemetry.tables import Idle
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 BUSY_UTIL_PCT = 1
 """A GPU works when any kernel ran in NVML's last sample period, which is a sixth of a second to a second

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from planners.telemetry.tables import TABLES, RollUp
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 def bucket_end(step_seconds: int) -> pl.Expr:
