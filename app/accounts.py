@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from decimal import Decimal
+from typing import cast
 
 import polars as pl
 import streamlit as st
 
 from app import data, measurements
-from app.view import BY_KEY
+from app.view import BY_KEY, View
 from clusterctl.costs import queries
 from clusterctl.costs.queries import Account
 from clusterctl.ledger.rows import LIVE
@@ -18,14 +19,9 @@ from clusterctl.runs.forecast import hourly_rate, run_forecast, stages_of
 from planners.costs.allocate import allocate
 from planners.costs.summary import within
 from planners.costs.tables import GPU_USAGE, MACHINE, Purpose
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from app.view import View
-    from planners.plan.value import Plan, StagePlan
-    from planners.runs.forecast import Forecast
-    from planners.runs.limits import Rate
+from planners.plan.value import Plan, StagePlan
+from planners.runs.forecast import Forecast
+from planners.runs.limits import Rate
 
 BUSY, UNMEASURED = "busy", "unmeasured"
 PAID = (BUSY, UNMEASURED)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 import polars as pl
 
 from app import accounts, data, measurements, ui
+from app.accounts import Money
+from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.alerts import alert_text
 from clusterctl.ui import formats
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from app.accounts import Money
-    from app.view import View
 
 WORDS = {"lost": ("GPU was lost", "GPUs were lost"), "xid": ("Xid error", "Xid errors")}
 """Kinds of note that mean broken hardware: one, several."""

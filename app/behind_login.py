@@ -7,18 +7,15 @@ what Streamlit tells or takes beside pages (counters, uploads, programs as visit
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import streamlit as st
 from starlette.middleware import Middleware
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 
 from clusterctl.dashboard import login
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CORE = "/_stcore/"
 OPEN = {f"{CORE}{name}" for name in ("health", "host-config", "stream")}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import polars as pl
 import streamlit as st
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 STATES: dict[str, tuple[str, str]] = {
     "busy": ("busy", "#009E73"), "waiting_rollout": ("waits for rollouts", "#0072B2"),

@@ -7,35 +7,30 @@ are kept, and not for long.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import polars as pl
 import streamlit as st
 
-from app.view import BY_KEY, FRESH_SECONDS, STEPS, WINDOWS, View
+from app.view import BY_KEY, FRESH_SECONDS, STEPS, WINDOWS, Data, View
 from clusterctl.costs.load import read_charges
 from clusterctl.dashboard.sample import END, START, ensure_sample
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.ledger.rows import LIVE
+from clusterctl.ledger.rows import LIVE, FactorRow, Run
 from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.alerts import run_alerts
 from clusterctl.store import open_source
+from clusterctl.store.source import TelemetrySource
 from clusterctl.targets import targets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from app.view import Data
-    from clusterctl.ledger.rows import FactorRow, Run
-    from clusterctl.store import TelemetrySource
-    from clusterctl.targets.base import Leftover
-    from planners.alerts.check import Alert
-    from planners.plan.value import Plan
+from clusterctl.targets.base import Leftover
+from planners.alerts.check import Alert
+from planners.plan.value import Plan
 
 ALL_RUNS = "all"
 NEWEST = "newest"

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import polars as pl
 import streamlit as st
 
 from app import data
-from app.view import STEPS
+from app.view import STEPS, Data, View
 from clusterctl.ui.formats import count
 from planners.telemetry.tables import TABLES
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from app.view import Data, View
 
 RECENT = timedelta(minutes=2)
 """How far back the newest row is looked for to the second: twelve intervals of the agent."""

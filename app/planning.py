@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 import streamlit as st
@@ -16,11 +16,7 @@ from clusterctl.paths import bundle_root
 from clusterctl.plan_service import Planner, Source, open_source
 from clusterctl.specfile.yaml_file import parse_yaml
 from planners.physics.calibration import NARROWEST_LOG, SCATTER_LOG_SD
-
-if TYPE_CHECKING:
-    from datetime import date, datetime
-
-    from planners.plan.value import Plan
+from planners.plan.value import Plan
 
 
 @st.cache_data(show_spinner="planning …", max_entries=200)

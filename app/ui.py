@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from app.view import View
 from clusterctl.errors import ClusterctlError
+from clusterctl.ledger.rows import Resource
 from clusterctl.ui import formats
 from clusterctl.ui.formats import UNKNOWN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from streamlit.delta_generator import DeltaGenerator
-
-    from app.view import View
-    from clusterctl.ledger.rows import Resource
 
 LIVE_SECONDS = 10.0
 """How often a page of a live run looks again."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from clusterctl.ledger.rows import LIVE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from clusterctl.ledger.rows import Run
+from clusterctl.ledger.rows import LIVE, Run
 
 Data = Literal["live", "simulated"]
 FRESH_SECONDS = 5.0

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 import streamlit as st
 
 from app import charts, data, ui
 from app.view import View
+from clusterctl.ledger.rows import Run
 from clusterctl.ui import formats
-
-if TYPE_CHECKING:
-    from clusterctl.ledger.rows import Run
-    from planners.plan.value import Plan
+from planners.plan.value import Plan
 
 view: View = st.session_state["view"]
 DIVERSITY = {"near duplicates": "near_duplicate_share", "distinct n-grams": "distinct_ngram_share"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -13,9 +13,7 @@ from app import accounts, charts, data, ui
 from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
-
-if TYPE_CHECKING:
-    from planners.plan.value import Plan, StagePlan
+from planners.plan.value import Plan, StagePlan
 
 view: View = st.session_state["view"]
 OFF = 1.15

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import streamlit as st
@@ -12,10 +12,8 @@ from app import charts, data, planning, ui
 from app.view import View
 from clusterctl.specfile.plan_file import plan_text
 from clusterctl.ui import formats
+from planners.plan.value import Plan
 from planners.runs.limits import planned_rate
-
-if TYPE_CHECKING:
-    from planners.plan.value import Plan
 
 view: View = st.session_state["view"]
 AS_PLANNED = "as planned"
