@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 from sqlalchemy import Text, cast, select
 
 from clusterctl.costs.load import frame, in_plan, read_charges, read_lines, read_use
+from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.tables import PLANS, RESOURCES, RUNS
 from clusterctl.specfile.write import write_atomic
+from clusterctl.store.source import TelemetrySource
 from clusterctl.targets.base import TAG_PREFIX
 from planners.costs.allocate import allocate
 from planners.costs.focus import ATTRIBUTES, INVOICES, focus
 from planners.costs.focus import RUNS as PLANNED
 from planners.costs.summary import within
 from planners.costs.tables import PARTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-    from pathlib import Path
-
-    from clusterctl.ledger import Ledger
-    from clusterctl.store import TelemetrySource
 
 TAGS = {"region": "region", "zone": "zone", "sku": "instance-type", "gpus": "gpus"}
 """Attribute of a resource → the tag that says it."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 from sqlalchemy import select
@@ -12,6 +16,7 @@ from sqlalchemy import select
 from clusterctl.costs.invoice_file import SAME, read_bill
 from clusterctl.costs.load import frame, read_estimates, read_lines
 from clusterctl.costs.page import MOST_LINES, NOBODY, rows_of
+from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import ImportedBill, ImportedLine
 from clusterctl.ledger.tables import RESOURCES, RUNS
 from clusterctl.ui.formats import UNKNOWN, charged_usd, exact_usd, signed_percent
@@ -19,14 +24,6 @@ from clusterctl.ui.spans import Line, Span, Style, clean, line
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from planners.costs.invoices import LINES, match_lines, reconcile
 from planners.costs.summary import within
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-    from decimal import Decimal
-    from pathlib import Path
-
-    from clusterctl.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

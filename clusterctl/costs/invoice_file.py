@@ -11,19 +11,16 @@ import gzip
 import json
 import re
 import tomllib
+from collections.abc import Iterator
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from clusterctl.errors import SpecError
 from planners.costs.invoices import EXACT, LINES
 from planners.costs.tables import MOMENT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
 
 MONEY, MOMENTS = ("usd", "savings_usd", "reserved_usd"), ("period_from", "period_to", "from_at", "to_at")
 SAME = tuple(name for name in LINES.names() if name not in {"invoice", "from_at", "to_at", "usd", "rows"})

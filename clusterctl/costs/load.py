@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import polars as pl
-from sqlalchemy import JSON, Text, cast, func, or_, select, type_coerce
+from sqlalchemy import JSON, ColumnElement, Select, Text, cast, func, or_, select, type_coerce
 
+from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.tables import BILL_LINES, BILLS, COSTS, PLANS, RESOURCES, RUNS
+from clusterctl.store.source import TelemetrySource
 from clusterctl.targets.base import TAG_PREFIX
 from planners.costs.invoices import LINES, settle
 from planners.costs.tables import CHARGES, ESTIMATE, GPU_USAGE, MACHINE, MOMENT, PRICE, USD
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sqlalchemy import ColumnElement, Select
-
-    from clusterctl.ledger import Ledger
-    from clusterctl.store import TelemetrySource
 
 STEPS_SECONDS = (10, 60, 600)
 MOST_ROWS = 600_000

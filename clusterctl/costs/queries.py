@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import polars as pl
 from sqlalchemy import select
 
 from clusterctl.costs.load import in_plan, read_charges, read_use
 from clusterctl.errors import SpecError
+from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.tables import PLANS, RUNS
+from clusterctl.store.source import TelemetrySource
 from planners.costs.allocate import allocate
 from planners.costs.summary import Spend, by, spend, within
 from planners.costs.tables import BILLED, ESTIMATE, GPU_USAGE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from clusterctl.ledger import Ledger
-    from clusterctl.store import TelemetrySource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

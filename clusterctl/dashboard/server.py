@@ -9,9 +9,9 @@ import socket
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
@@ -21,9 +21,6 @@ from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.paths import bundle_root
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.processes import alive, ask, end, spawn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FIRST_PORT, PORTS = 8501, 20
 """Streamlit's own port, and how many after it are tried when none is asked for."""
