@@ -5,22 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from clusterctl.ui import formats
 from clusterctl.ui.difference import Difference, Row
-from clusterctl.ui.formats import (
-    UNKNOWN,
-    DurationUnit,
-    count,
-    duration_unit,
-    exact_usd,
-    hours_band,
-    least_usd,
-    number,
-    signed,
-    signed_hours,
-    signed_percent,
-    signed_usd,
-    usd,
-)
 from clusterctl.ui.plan_page.context import labelled
 from clusterctl.ui.spans import Line, Span, Style, better, line, paint, stacked, wrap
 from clusterctl.ui.table import Cell, Column, cell, draw, right
@@ -33,21 +19,18 @@ SHOWN_FIELDS = 12
 ABSENT = "none"
 
 
-def render_difference(found: Difference, terminal: Terminal, *, verbose: bool = False) -> str:
-    """The comparison as text."""
-    cells = terminal.columns
-    sections = [_verdict(found, cells), _fields(found, cells, verbose=verbose)]
-    for group, title in (("total", "whole run"), ("phase", "seconds per unit"), ("bill", "bill")):
-        rows = [row for row in found.rows if row.group == group]
-        sections.append(_rows(rows, title, found, cells, verbose=verbose))
-    return paint(stacked(sections), colour=terminal.colour)
-
-
 def render_differences(found: Sequence[Difference], terminal: Terminal, *, verbose: bool = False) -> str:
     """The last difference in full; if there are several, what each change does alone stands first."""
-    whole = render_difference(found[-1], terminal, verbose=verbose)
-    if len(found) == 1:
-        return whole
+    alone = [*_each_alone(found, terminal.columns), []] if len(found) > 1 else []
+    last, cells = found[-1], terminal.columns
+    sections = [_verdict(last, cells), _fields(last, cells, verbose=verbose)]
+    for group, title in (("total", "whole run"), ("phase", "seconds per unit"), ("bill", "bill")):
+        rows = [row for row in last.rows if row.group == group]
+        sections.append(_rows(rows, title, last, cells, verbose=verbose))
+    return paint([*alone, *stacked(sections)], colour=terminal.colour)
+
+
+def _each_alone(found: Sequence[Difference], cells: int) -> list[Line]:
     columns = (
         Column(prose=True),
         right("time"),
@@ -60,16 +43,16 @@ def render_differences(found: Sequence[Difference], terminal: Terminal, *, verbo
     rows = [[f"{found[0].base_label} as it is", *_figures(first), "", "", cell(first.fleet, Style.DIM)]]
     rows += [_alone(each, f"{each.other_label} alone") for each in found[:-1]]
     rows.append(_alone(found[-1], "all together"))
-    return paint([*draw(columns, rows, terminal.columns, indent=0), []], colour=terminal.colour) + whole
+    return draw(columns, rows, cells, indent=0)
 
 
 def _figures(plan: Plan) -> list[Cell]:
-    return [" ".join(hours_band(plan.hours)), least_usd(plan.usd.p50, at_least=plan.at_least)]
+    return [" ".join(formats.hours_band(plan.hours)), formats.least_usd(plan.usd.p50, at_least=plan.at_least)]
 
 
 def _alone(found: Difference, name: str) -> list[Cell]:
     money, time = found.usd_change, found.hours_change
-    changes = [cell(signed_usd(money), better(money)), cell(signed_hours(time), better(time))]
+    changes = [cell(formats.signed_usd(money), better(money)), cell(formats.signed_hours(time), better(time))]
     return [name, *_figures(found.other), *changes, cell(found.other.fleet, Style.DIM)]
 
 
@@ -77,9 +60,9 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
     """`what if steps=200: −$7,400 and −15 h against rlcef.yaml`."""
     base, other = found.base, found.other
     money, time = found.usd_change, found.hours_change
-    figures = [least_usd(plan.usd.p50, at_least=plan.at_least) for plan in (base, other)]
-    known = f" ({' → '.join(figures)})" if set(figures) != {UNKNOWN} else ""
-    dollars = f"dollars unknown{known}" if money is None else _said(signed_usd(money), "dollars")
+    figures = [formats.least_usd(plan.usd.p50, at_least=plan.at_least) for plan in (base, other)]
+    known = f" ({' → '.join(figures)})" if set(figures) != {formats.UNKNOWN} else ""
+    dollars = f"dollars unknown{known}" if money is None else _said(formats.signed_usd(money), "dollars")
     head = line(
         Span(found.other_label, Style.STRONG),
         " against ",
@@ -87,7 +70,7 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
         ": ",
         Span(dollars, Style.WARN if money is None else better(money, Style.STRONG)),
         ", ",
-        Span(_said(signed_hours(time), "time"), better(time, Style.STRONG)),
+        Span(_said(formats.signed_hours(time), "time"), better(time, Style.STRONG)),
     )
     lines = wrap(head, cells, indent=2)
     if not other.feasible:
@@ -107,7 +90,7 @@ def _fields(found: Difference, cells: int, *, verbose: bool) -> list[Line]:
     shown = found.fields if verbose else found.fields[:SHOWN_FIELDS]
     lines = draw(columns, [[field, base, cell(other, Style.STRONG)] for field, base, other in shown], cells)
     if len(found.fields) > len(shown):
-        more = f"{count(len(found.fields) - len(shown), 'more field')} differ: --verbose"
+        more = f"{formats.count(len(found.fields) - len(shown), 'more field')} differ: --verbose"
         lines += [line("  ", Span(more, Style.DIM))]
     return lines
 
@@ -139,7 +122,7 @@ def _row(row: Row) -> list[Cell]:
     if row.base is None or row.other is None:
         return [*shown, "", ""]
     change = row.other - row.base
-    percent = signed_percent(row.other / row.base) if row.base else ""
+    percent = formats.signed_percent(row.other / row.base) if row.base else ""
     return [*shown, cell(_change(row, change), better(change)), percent]
 
 
@@ -153,22 +136,24 @@ def sides(row: Row) -> tuple[str, str]:
 def _amount(value: float | None, row: Row) -> str:
     """A number of a row in its unit."""
     if value is None:
-        return UNKNOWN
+        return formats.UNKNOWN
     if row.unit == "h":
         return _time_unit(row).text(value * 3600)
     if row.unit == "USD":
-        return exact_usd(value) if row.group == "bill" else usd(value)
-    return f"{usd(value)}/h" if row.unit == "USD/h" else number(value)
+        return formats.exact_usd(value) if row.group == "bill" else formats.usd(value)
+    return f"{formats.usd(value)}/h" if row.unit == "USD/h" else formats.number(value)
 
 
-def _time_unit(row: Row) -> DurationUnit:
+def _time_unit(row: Row) -> formats.DurationUnit:
     """One unit for both sides: that of the shorter time."""
-    return duration_unit(min(row.base or 0.0, row.other or 0.0) * 3600)
+    return formats.duration_unit(min(row.base or 0.0, row.other or 0.0) * 3600)
 
 
 def _change(row: Row, change: float) -> str:
     if not row.differs:
         return "="
     if row.unit == "h":
-        return signed(_time_unit(row).text(abs(change) * 3600), change)
-    return signed_usd(change) if row.unit in ("USD", "USD/h") else signed(number(abs(change)), change)
+        return formats.signed(_time_unit(row).text(abs(change) * 3600), change)
+    if row.unit in ("USD", "USD/h"):
+        return formats.signed_usd(change)
+    return formats.signed(formats.number(abs(change)), change)

@@ -5,23 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from clusterctl.ui import formats
 from clusterctl.ui.compare import sides
 from clusterctl.ui.difference import Difference
-from clusterctl.ui.formats import (
-    column,
-    exact_usd,
-    expected,
-    hours,
-    hours_band,
-    number,
-    percent,
-    phase_unit,
-    signed_hours,
-    signed_usd,
-    unit_price,
-    usd,
-    usd_band,
-)
 from clusterctl.ui.plan_page.bill import outcome_text
 from clusterctl.ui.spans import clean
 from planners.plan.value import Plan, StagePlan
@@ -60,17 +46,18 @@ def _difference(found: Difference) -> str:
 
 
 def _phases(stage: StagePlan, *, many: bool) -> str:
-    unit = phase_unit(stage.seconds_per_unit.p50)
-    written = column([phase.seconds / unit.seconds for phase in stage.phases])
+    unit = formats.phase_unit(stage.seconds_per_unit.p50)
+    written = formats.column([phase.seconds / unit.seconds for phase in stage.phases])
     rows = [
-        [escape(phase.name), seconds, percent(phase.share), escape(phase.bound_by)]
+        [escape(phase.name), seconds, formats.percent(phase.share), escape(phase.bound_by)]
         for phase, seconds in zip(stage.phases, written, strict=True)
     ]
-    total = sum(stage.waste_hours.values())
-    overhead = ", ".join(f"{escape(name)} {hours(value)}" for name, value in stage.waste_hours.items() if value > 0)
     heading = f"**{escape(stage.name)}**: {escape(stage.title)}\n\n" if many else ""
     listed = _limited(["phase", f"{unit.name}/{escape(stage.unit)}", "share", "bound by"], rows, {1, 2})
-    return f"{heading}{listed}" + (f"\n\nOverhead {hours(total)}: {overhead}" if overhead else "")
+    waste = stage.waste_hours
+    parts = ", ".join(f"{escape(name)} {formats.hours(value)}" for name, value in waste.items())
+    overhead = f"\n\nOverhead {formats.hours(sum(waste.values()))}: {parts}" if waste else ""
+    return f"{heading}{listed}{overhead}"
 
 
 def _bill(plan: Plan) -> str:
@@ -78,9 +65,9 @@ def _bill(plan: Plan) -> str:
     rows = [
         [
             escape(line.name),
-            f"{number(line.quantity)} {escape(line.unit)}",
-            unit_price(line.usd_per_unit),
-            exact_usd(line.usd),
+            f"{formats.number(line.quantity)} {escape(line.unit)}",
+            formats.unit_price(line.usd_per_unit),
+            formats.exact_usd(line.usd),
             escape(line.source or "unpriced"),
         ]
         for line in ordered
@@ -99,11 +86,11 @@ def _alternatives(plan: Plan) -> str:
             escape("this plan" if other.number == plan.frontier_chosen else other.label),
             escape(f"{other.cloud} {other.region}, {other.capacity_type.replace('_', ' ')}"),
             escape(other.fleet),
-            " ".join(hours_band(other.hours)),
-            " ".join(usd_band(other.usd, at_least=other.at_least)).strip(),
-            signed_usd(None if other.at_least or plan.at_least else other.usd.p50 - plan.usd.p50),
-            signed_hours(other.hours.p50 - plan.hours.p50),
-            expected(other.interruptions),
+            " ".join(formats.hours_band(other.hours)),
+            " ".join(formats.usd_band(other.usd, at_least=other.at_least)).strip(),
+            formats.signed_usd(None if other.at_least or plan.at_least else other.usd.p50 - plan.usd.p50),
+            formats.signed_hours(other.hours.p50 - plan.hours.p50),
+            formats.expected(other.interruptions),
         ]
         for other in plan.alternatives
     ]
@@ -116,8 +103,8 @@ def _sensitivity(plan: Plan) -> str:
         [
             escape(row.input),
             f"{escape(row.low)} to {escape(row.high)}",
-            "unknown" if row.usd_low is None else f"{usd(row.usd_low)} to {usd(row.usd_high)}",
-            f"{hours(row.hours_low)} to {hours(row.hours_high)}",
+            "unknown" if row.usd_low is None else f"{formats.usd(row.usd_low)} to {formats.usd(row.usd_high)}",
+            f"{formats.hours(row.hours_low)} to {formats.hours(row.hours_high)}",
         ]
         for row in plan.sensitivity
     ]

@@ -4,19 +4,7 @@ from __future__ import annotations
 
 import math
 
-from clusterctl.ui.formats import (
-    UNKNOWN,
-    DurationUnit,
-    count,
-    duration_unit,
-    expected,
-    hours_band,
-    percent,
-    signed_hours,
-    signed_usd,
-    usd,
-    usd_band,
-)
+from clusterctl.ui import formats
 from clusterctl.ui.plan_page.context import PageContext, labelled
 from clusterctl.ui.spans import Line, Span, Style, better, line
 from clusterctl.ui.table import Cell, Column, cell, draw, range_bar, right
@@ -55,15 +43,15 @@ def alternatives(plan: Plan, page: PageContext) -> list[Line]:
     """The frontier: each fleet with its differences against the choice, which is marked."""
     if len(plan.alternatives) < 2:
         return []
-    unit = duration_unit(plan.hours.p50 * 3600)
+    unit = formats.duration_unit(plan.hours.p50 * 3600)
     return draw(OPTION_COLUMNS, [_alternative(other, plan, unit) for other in plan.alternatives], page.cells)
 
 
-def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Cell]:
+def _alternative(other: Alternative, plan: Plan, unit: formats.DurationUnit) -> list[Cell]:
     is_choice = other.number == plan.frontier_chosen
     base = next((option for option in plan.alternatives if option.number == plan.frontier_chosen), plan)
-    time, time_band = hours_band(other.hours, unit)
-    money, money_band = usd_band(other.usd, at_least=other.at_least)
+    time, time_band = formats.hours_band(other.hours, unit)
+    money, money_band = formats.usd_band(other.usd, at_least=other.at_least)
     more_usd = None if other.at_least or base.at_least else other.usd.p50 - base.usd.p50
     more_hours = other.hours.p50 - base.hours.p50
     style = Style.STRONG if is_choice else Style.PLAIN
@@ -71,15 +59,15 @@ def _alternative(other: Alternative, plan: Plan, unit: DurationUnit) -> list[Cel
     label = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
     gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "none"
     number = f"{'▸' if is_choice else ''}{other.number}"
-    where, sandbox = f"{other.cloud} {other.region}, {capacity}", count(other.sandbox_nodes, "node")
+    where, sandbox = f"{other.cloud} {other.region}, {capacity}", formats.count(other.sandbox_nodes, "node")
     return [
         *(cell(text, style) for text in (number, label, where, other.fleet, gpus, sandbox, time)),
         cell(time_band, Style.DIM),
         cell(money, style),
         cell(money_band, Style.DIM),
-        "" if is_choice else cell(signed_usd(more_usd), better(more_usd)),
-        "" if is_choice else cell(signed_hours(more_hours), better(more_hours)),
-        cell(expected(other.interruptions), Style.WARN if other.interruptions >= 1 else style),
+        "" if is_choice else cell(formats.signed_usd(more_usd), better(more_usd)),
+        "" if is_choice else cell(formats.signed_hours(more_hours), better(more_hours)),
+        cell(formats.expected(other.interruptions), Style.WARN if other.interruptions >= 1 else style),
     ]
 
 
@@ -98,13 +86,13 @@ def sensitivity(plan: Plan, page: PageContext) -> list[Line]:
 
 
 def _sensitivity(row: Sensitivity, plan: Plan, span: tuple[float, float], bar_cells: int) -> list[Cell]:
-    unit = duration_unit(plan.hours.p50 * 3600)
+    unit = formats.duration_unit(plan.hours.p50 * 3600)
     times = f"{unit.of(row.hours_low * 3600)} – {unit.text(row.hours_high * 3600)}"
     if row.usd_low is None or row.usd_high is None:
-        return [row.input, row.low, row.high, "", UNKNOWN, "", times]
+        return [row.input, row.low, row.high, "", formats.UNKNOWN, "", times]
     low, high = sorted((row.usd_low, row.usd_high))
     drawn = cell(range_bar(low, plan.usd.p50, high, span, bar_cells), Style.GPU_TIME)
-    return [row.input, row.low, row.high, f"{usd(row.usd_low)} –", usd(row.usd_high), drawn, times]
+    return [row.input, row.low, row.high, f"{formats.usd(row.usd_low)} –", formats.usd(row.usd_high), drawn, times]
 
 
 def _narrow(plan: Plan, page: PageContext) -> list[Line]:
@@ -116,7 +104,7 @@ def _narrow(plan: Plan, page: PageContext) -> list[Line]:
 
 
 def _narrow_part(narrow: Narrow) -> Line:
-    now, then = (f"±{percent(math.sqrt(width) - 1)}" for width in (narrow.width_now, narrow.width_then))
+    now, then = (f"±{formats.percent(math.sqrt(width) - 1)}" for width in (narrow.width_now, narrow.width_then))
     return line(Span(narrow.input, Style.STRONG), f": {now} becomes {then}")
 
 
@@ -125,8 +113,8 @@ def footer(plan: Plan, page: PageContext) -> list[Line]:
     rejected = sum(rejection.count for rejection in plan.rejections)
     counted = "; ".join(
         (
-            count(len(plan.assumptions), "assumption"),
-            count(plan.candidates, "candidate"),
+            formats.count(len(plan.assumptions), "assumption"),
+            formats.count(plan.candidates, "candidate"),
             f"{rejected:,} offers and layouts rejected",
         )
     )

@@ -158,7 +158,7 @@ def _cure(idle: Idle, pools: list[Pool]) -> Line:
 
 def _overhead(stage: StagePlan, page: PageContext) -> list[Line]:
     """`overhead  1.9 h (6%): evaluation 1.1 h, …`."""
-    named = sorted(((name, value) for name, value in stage.waste_hours.items() if value > 0), key=lambda x: -x[1])
+    named = sorted(stage.waste_hours.items(), key=lambda part: -part[1])
     if not named:
         return []
     shown = named if page.verbose else named[:SHOWN_OVERHEAD]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from more_plans import api_plan, infeasible_plan, two_stage_plan, uncalibrated_plan, unpriced_plan
 from sample_plan import RLCEF_SPEC, rlcef_plan
 
-from clusterctl.ui.compare import render_difference, render_differences
+from clusterctl.ui.compare import render_differences
 from clusterctl.ui.difference import Difference, difference, file_title
 from clusterctl.ui.spans import width
 from clusterctl.ui.terminal import Terminal
@@ -26,7 +26,7 @@ def between(base: Plan, other: Plan) -> Difference:
 
 
 def drawn(found: Difference, columns: int = 100, *, verbose: bool = False) -> str:
-    return render_difference(found, Terminal(columns=columns, colour=False, interactive=False), verbose=verbose)
+    return render_differences([found], Terminal(columns=columns, colour=False, interactive=False), verbose=verbose)
 
 
 @pytest.mark.parametrize("other", [uncalibrated_plan, unpriced_plan, two_stage_plan])
