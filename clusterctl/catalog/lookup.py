@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, TypeVar
@@ -61,7 +61,12 @@ def load_gpus() -> dict[str, GpuSpec]:
 def find_model(model: str | InlineModel) -> ModelShape:
     """The shape of a model by a tolerant name, or as a spec writes it out.  Raises SpecError with the nearest."""
     if isinstance(model, str):
-        return _find_model(model)
+        shape = _models_by_key().get(model.strip().lower()) or _models_by_key().get(_bare(model))
+        if shape is not None:
+            return shape
+        hint = "`model:` also takes a shape ({name, layers, hidden, heads, ...}) or the path of a config.json"
+        labels = {_bare(name): name for name in load_models()}
+        raise SpecError(f"unknown model {model!r}{_nearest(_bare(model), labels)}", hint=hint)
     from planners.spec.shapes import shape_of  # pydantic is not needed to look up names
 
     try:
@@ -70,22 +75,14 @@ def find_model(model: str | InlineModel) -> ModelShape:
         raise SpecError(f"model {error}") from error
 
 
-def _find_model(name: str) -> ModelShape:
-    shape = _models_by_key().get(name.strip().lower()) or _models_by_key().get(_bare(name))
-    if shape is not None:
-        return shape
-    hint = "`model:` also takes a shape ({name, layers, hidden, heads, ...}) or the path of a config.json"
-    raise SpecError(f"unknown model {name!r}{_nearest(_bare(name), _model_labels())}", hint=hint)
-
-
 def find_gpu(name: str) -> GpuSpec:
     """A GPU by its own, its driver's or a cloud's name.  Raises SpecError with the nearest."""
     gpu = _gpus_by_key().get(_gpu_key(name))
-    if gpu is not None:
-        return gpu
-    known = load_gpus()
-    labels = {_gpu_key(key): key for key in known}
-    raise SpecError(f"unknown GPU {name!r}{_nearest(_gpu_key(name), labels)}", hint="known: " + ", ".join(known))
+    if gpu is None:
+        labels = {_gpu_key(known): known for known in load_gpus()}
+        hint = "known: " + ", ".join(load_gpus())
+        raise SpecError(f"unknown GPU {name!r}{_nearest(_gpu_key(name), labels)}", hint=hint)
+    return gpu
 
 
 def _fact(kind: type[Fact], row: Mapping[str, Any]) -> Fact:
@@ -114,16 +111,10 @@ def _models_by_key() -> dict[str, ModelShape]:
 
 
 @cache
-def _model_labels() -> dict[str, str]:
-    return {_bare(name): name for name in load_models()}
-
-
-@cache
 def _gpus_by_key() -> dict[str, GpuSpec]:
     return {_gpu_key(name): gpu for gpu in load_gpus().values() for name in (gpu.name, *gpu.aliases)}
 
 
 def _nearest(key: str, labels: Mapping[str, str]) -> str:
-    close: Iterable[str] = difflib.get_close_matches(key, labels, n=3, cutoff=0.5)
-    named = [labels[match] for match in close]
+    named = [labels[match] for match in difflib.get_close_matches(key, labels, n=3, cutoff=0.5)]
     return f"; nearest: {', '.join(named)}" if named else ""

@@ -18,6 +18,7 @@ from clusterctl.catalog.price_files import EXTRA_KEY, PRICE_KEY, PRICE_SCHEMA, B
 from planners.domain import OFFER_COLUMNS
 
 MachineKind = Literal["gpu", "cpu"]
+MIN_VCPUS, KEPT_PER_GROUP = 4, 2
 OFFER_ORDER = ("cloud", "region", "instance_type", "capacity_type", "zone")
 
 UNKNOWN_REGION = "unknown"
@@ -79,21 +80,15 @@ class PriceBook:
         return offers.select(OFFER_COLUMNS).sort(*OFFER_ORDER)
 
     def sandbox_offers(
-        self,
-        clouds: Collection[str] | None = None,
-        *,
-        regions: Collection[str] | None = None,
-        capacity_types: Collection[str] | None = None,
-        min_vcpus: float = 4,
-        keep_per_group: int = 2,
+        self, clouds: Collection[str] | None = None, *, capacity_types: Collection[str] | None = None
     ) -> pl.DataFrame:
         """The useful CPU machines, in `OFFER_COLUMNS`.
 
-        Per cloud, region, capacity type, architecture and GiB per vCPU the `keep_per_group` cheapest per vCPU
-        (ties: the bigger machine).  Machines under `min_vcpus` are left out: the smallest share their cores.
+        Per cloud, region, capacity type, architecture and GiB per vCPU the KEPT_PER_GROUP cheapest per vCPU
+        (ties: the bigger machine).  Machines under MIN_VCPUS are left out: the smallest share their cores.
         """
-        wanted = {"cloud": clouds, "region": regions, "capacity_type": capacity_types}
-        shapes = _keep(self.shapes(), wanted).filter(pl.col("gpu").is_null(), pl.col("vcpus") >= min_vcpus)
+        wanted = {"cloud": clouds, "capacity_type": capacity_types}
+        shapes = _keep(self.shapes(), wanted).filter(pl.col("gpu").is_null(), pl.col("vcpus") >= MIN_VCPUS)
         priced = _keep(self._prices("cpu.parquet"), wanted).filter(pl.col("usd_per_hour").is_not_null())
         group = ["cloud", "region", "capacity_type", "arch", "gib_per_vcpu"]
         return (
@@ -104,7 +99,7 @@ class PriceBook:
             .with_columns(usd_per_vcpu_hour=(pl.col("usd_per_hour") / pl.col("vcpus")).round(5))
             .sort(["usd_per_vcpu_hour", "vcpus"], descending=[False, True], maintain_order=True)
             .group_by(group, maintain_order=True)
-            .head(keep_per_group)
+            .head(KEPT_PER_GROUP)
             .select(OFFER_COLUMNS)
             .sort(*OFFER_ORDER)
         )

@@ -38,11 +38,8 @@ def published_gpu(name: str) -> GpuSpec | None:
     memory = _MEMORY.search(text)
     bare = re.sub(r"[\s_-]+", "", _FORM.sub("", _MEMORY.sub("", text)))
     suffixes = (f"-{memory.group(1)}", "") if memory else ("", "-80")
-    for suffix in suffixes:
-        found = _gpus_by_core().get(f"{bare}{suffix}".replace("-", ""))
-        if found is not None:
-            return found
-    return None
+    found = (_gpus_by_core().get(f"{bare}{suffix}".replace("-", "")) for suffix in suffixes)
+    return next(filter(None, found), None)
 
 
 def _core(name: str) -> str:
