@@ -86,9 +86,8 @@ class Transport:
         try:
             return retrying(once)
         except Passing as error:
-            raise PriceError(
-                f"{self.endpoint.cloud}: {_named(url)}: {error}, {ATTEMPTS} times in a row", hint=RERUN
-            ) from error
+            said = f"{self.endpoint.cloud}: {_named(url)}: {error}, {ATTEMPTS} times in a row"
+            raise PriceError(said, hint=RERUN) from error
 
     def _page_once(self, url: str, params: Mapping[str, str] | None) -> object:
         with self._get(url, params=params) as response:
@@ -101,13 +100,13 @@ class Transport:
 
     def _continue(self, url: str, to: Path) -> str | None:
         """One request for what `to` still lacks.  None: cut after it brought something; ask again."""
-        part = Part.of(to)
+        part = Part(to)
         if part.complete:
             return part.encoding
         received = 0
         try:
             with self._get(url, headers=part.range_headers()) as response:
-                part = part.answered(response, url)
+                part.answered(response, url)
                 with to.open("ab") as file:
                     for chunk in _limited(response.iter_raw(), MAX_FILE_BYTES, url, seconds=None):
                         received += file.write(chunk)
@@ -115,7 +114,7 @@ class Transport:
             if received and part.etag:
                 return None
             raise
-        part.finished()
+        part.save(complete=True)
         return part.encoding
 
     @contextmanager
@@ -126,7 +125,14 @@ class Transport:
         sent = {**self.endpoint.headers, **(headers or {})}
         try:
             with self._client.stream("GET", url, params=params or None, headers=sent) as response:
-                _accept(response, url, self.endpoint.cloud)
+                status, where = response.status_code, f"{self.endpoint.cloud}: {_named(url)}"
+                if status in PASSING:
+                    raise Passing(f"HTTP {status}", retry_after_seconds=_retry_after_seconds(response, where))
+                if status in {401, 403}:
+                    hint = "check the API key and what it may call"
+                    raise PriceError(f"{where} refuses (HTTP {status})", hint=hint)
+                if status not in {200, 206}:
+                    raise PriceError(f"{where} answers HTTP {status}", hint="the price interface may have moved")
                 yield response
         except httpx.TransportError as error:
             raise Passing(f"the connection failed ({type(error).__name__})") from error
@@ -134,19 +140,7 @@ class Transport:
             raise Passing(f"the answer can't be decoded ({type(error).__name__})") from error
 
 
-def _accept(response: httpx.Response, url: str, cloud: str) -> None:
-    status = response.status_code
-    if status in PASSING:
-        raise Passing(f"HTTP {status}", retry_after_seconds=_retry_after_seconds(response, url, cloud))
-    if status in {401, 403}:
-        raise PriceError(
-            f"{cloud}: {_named(url)} refuses (HTTP {status})", hint="check the API key and what it may call"
-        )
-    if status not in {200, 206}:
-        raise PriceError(f"{cloud}: {_named(url)} answers HTTP {status}", hint="the price interface may have moved")
-
-
-def _retry_after_seconds(response: httpx.Response, url: str, cloud: str) -> float | None:
+def _retry_after_seconds(response: httpx.Response, where: str) -> float | None:
     """What Retry-After asks for, as seconds from now; PriceError when it is longer than we wait."""
     text = response.headers.get("Retry-After", "").strip()
     if not text:
@@ -160,7 +154,7 @@ def _retry_after_seconds(response: httpx.Response, url: str, cloud: str) -> floa
             return None
         seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     if seconds > LONGEST_RETRY_AFTER_SECONDS:
-        raise PriceError(f"{cloud}: {_named(url)} asks to wait {seconds:.0f} s", hint=f"wait, then {RERUN}")
+        raise PriceError(f"{where} asks to wait {seconds:.0f} s", hint=f"wait, then {RERUN}")
     return max(seconds, 0.0)
 
 
@@ -177,9 +171,8 @@ def _limited(chunks: Iterator[bytes], most: int, url: str, *, seconds: float | N
     for chunk in chunks:
         size += len(chunk)
         if size > most:
-            raise PriceError(
-                f"{_named(url)} sends more than {most:,} bytes", hint="the price interface may have changed"
-            )
+            hint = "the price interface may have changed"
+            raise PriceError(f"{_named(url)} sends more than {most:,} bytes", hint=hint)
         if seconds is not None and time.monotonic() - started > seconds:
             raise Passing(f"the page took more than {seconds:.0f} s")
         yield chunk
