@@ -70,8 +70,6 @@ def read_aws(asked: Asked) -> Reading:
             notes.append(f"prices of {service} left as they were: {error.message}")
     if strangers:
         notes.append(f"GPU machines that the book has no shape of: {', '.join(sorted(strangers))}")
-    if extras:
-        notes.append(f"{len(extras)} prices beside machines read: disks, NAT, object storage, control planes, egress")
     full_source = f"AWS Price List bulk files {', '.join(SERVICES)}, CSV per region"
     authority = ("region", "capacity_type")
     return asked.reading(rows, "aws-price-list", full_source, authority=authority, notes=notes, extras=extras)

@@ -101,7 +101,9 @@ class Asked:
             .unique(PRICE_KEY, keep="first", maintain_order=True)
             .select(*PRICE_SCHEMA)
         )
-        more = [(cloud, *row, self.today, source, "read", None) for row in extras]
+        more, said = [(cloud, *row, self.today, source, "read", None) for row in extras], list(notes)
+        if more:
+            said.append(f"{len(more)} prices beside machines read: disks, NAT, object storage, control planes, egress")
         about = (source, f"{full_source}, read {self.today}", *[self.today] * 2, "the provider's public price list")
         return Reading(
             cloud=cloud,
@@ -109,7 +111,7 @@ class Asked:
             extras=pl.DataFrame(more, schema=EXTRA_SCHEMA, orient="row"),
             source=pl.DataFrame([about], schema=SOURCE_SCHEMA, orient="row"),
             authority=authority,
-            notes=tuple(notes),
+            notes=tuple(said),
         )
 
 

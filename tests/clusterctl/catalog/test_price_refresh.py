@@ -176,6 +176,67 @@ def test_aws_disks_nat_storage_control_planes_and_egress_are_renewed_too(served,
     assert {each.as_of for each in planned} == {TODAY}, "every line of a plan beside machines is dated anew"
 
 
+def test_azure_disks_nat_storage_control_planes_and_egress_are_renewed_too(served, pauses) -> None:
+    def meter(service: str, product: str, name: str, usd: float, **fields: object) -> dict[str, object]:
+        words = {"serviceName": service, "productName": product, "meterName": name}
+        return fake.azure_item("", usd, **words | fields)
+
+    blob, nat = ("Storage", "General Block Blob v2", "Hot LRS Data Stored"), ("NAT Gateway", "NAT Gateway")
+    out = ("Bandwidth", "Rtn Preference: MGN", "Standard Data Transfer Out")
+    items = [
+        fake.azure_item("Standard_ND96isr_H100_v5", 90.0),
+        meter(
+            "Storage", "Azure Premium SSD v2", "Premium LRS Provisioned Capacity", 0.0001, unitOfMeasure="1 GiB/Hour"
+        ),
+        meter("Storage", "Azure Premium SSD v2", "Premium LRS Provisioned IOPS", 0.5),
+        meter(*blob, 0.0191, tierMinimumUnits=51200.0),
+        meter(*blob, 0.02),
+        meter(*blob, 0.019, armRegionName="usgovvirginia"),
+        meter(*blob, 0.001, effectiveStartDate="2027-01-01T00:00:00Z"),
+        meter("Storage", "Blob Storage", "Hot LRS Data Stored", 9.0),
+        meter("Azure Kubernetes Service", "Azure Kubernetes Service", "Standard Uptime SLA", 0.11),
+        meter(*nat, "Standard Gateway", 0.046, armRegionName="Global"),
+        meter(*nat, "Standard Data Processed", 0.047, armRegionName="Global"),
+        meter(*out, 0.0),
+        meter(*out, 0.088, tierMinimumUnits=100.0),
+        meter(*out, 0.07, tierMinimumUnits=51200.0),
+        meter(*out, 0.01, type="DevTestConsumption"),
+    ]
+
+    def answer(request: fake.Request) -> Reply:
+        return fake.as_json(fake.azure_page(items))
+
+    with served("azure", answer) as server:
+        report = refresh("azure", pauses=pauses)
+    assert any(
+        "serviceName eq 'NAT Gateway' and meterName eq 'Standard Gateway'" in str(r.query) for r in server.requests
+    )
+    read = load_book().extras().filter(pl.col("as_of") == TODAY)
+    assert {row[:2]: pytest.approx(row[2]) for row in read.select("region", "item", "usd").rows()} == {
+        ("eastus", "block_premium_ssd_v2_storage"): 0.073,
+        ("eastus", "object_storage_hot_lrs_first_50tb"): 0.02,
+        ("eastus", "k8s_control_plane_standard"): 0.11,
+        ("*", "nat_gateway_hour"): 0.046,
+        ("*", "nat_gateway_data"): 0.047,
+        ("eastus", "internet_egress_100gb_to_10tb"): 0.088,
+    }
+    assert not any("left as they were" in note for note in report.changes[0].notes)
+
+
+def test_a_meter_that_azure_answers_wrongly_keeps_its_old_price_and_is_said(served, pauses) -> None:
+    page = fake.azure_page([fake.azure_item("Standard_ND96isr_H100_v5", 90.0)])
+
+    def answer(request: fake.Request) -> Reply:
+        return fake.as_json({"Items": 1} if "NAT Gateway" in str(request.query) else page)
+
+    old = load_book().extras()
+    with served("azure", answer):
+        report = refresh("azure", pauses=pauses)
+    assert load_book().extras().equals(old)
+    said = report.changes[0].notes
+    assert [note.partition(" left")[0] for note in said] == ["prices of nat_gateway_hour", "prices of nat_gateway_data"]
+
+
 def test_a_list_beside_machines_that_aws_does_not_serve_keeps_old_prices_and_is_said(served, pauses) -> None:
     old = load_book().extras()
     with served("aws", fake.aws_answers({"us-east-1": fake.aws_csv(fake.aws_row("p5.48xlarge", "50.0"))})):
