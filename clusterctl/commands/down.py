@@ -18,11 +18,11 @@ from clusterctl.paths import user_data_dir
 from clusterctl.runs.bill import planned_against_actual
 from clusterctl.runs.down import end_run, end_tagged, look, tagged_things
 from clusterctl.runs.forecast import run_forecast
-from clusterctl.runs.render import bill_text, ending_text, saved_text
+from clusterctl.runs.render import ending_text, final_bill
 from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.status import live_slots
 from clusterctl.runs.watching import ensure_watched
-from clusterctl.ui.terminal import ask, terminal
+from clusterctl.ui.terminal import ask
 
 if TYPE_CHECKING:
     from clusterctl.ledger.ledger import Ledger
@@ -73,22 +73,15 @@ def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:
         names = ", ".join(f"{item.role or item.kind} {item.address}" for item in left)
         hint = "`clusterctl down` again, or `clusterctl sweep`"
         raise StateError(f"{opened.run_id}: still there: {names}", hint=hint)
-    lines, ended = planned_against_actual(opened), ledger.get_run(opened.run_id)
+    ended = ledger.get_run(opened.run_id)
     if as_json:
-        shown = {
-            "run": ended.run_id,
-            "state": ended.state,
-            "note": ended.note,
-            "left": [],
-            "folder": str(opened.folder.path),
-            "lines": [asdict(line) for line in lines],
-        }
-        typer.echo(json.dumps(shown, indent=2))
+        shown = {"run": ended.run_id, "state": ended.state, "note": ended.note, "left": []}
+        lines = [asdict(line) for line in planned_against_actual(opened)]
+        typer.echo(json.dumps({**shown, "folder": str(opened.folder.path), "lines": lines}, indent=2))
         return
     note = f": {ended.note}" if ended.note else ""
     typer.echo(
-        f"{ended.run_id} has {ended.state}{note}; nothing left running; its folder is kept\n\n"
-        f"{bill_text(lines, ledger.last_step(ended.run_id), columns=terminal().columns)}\n\n{saved_text(opened.folder)}"
+        f"{ended.run_id} has {ended.state}{note}; nothing left running; its folder is kept\n\n{final_bill(opened)}"
     )
 
 

@@ -15,7 +15,7 @@ from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.render import page, table
 from clusterctl.runs.run import open_run
-from clusterctl.runs.status import RunState, as_data, state_of
+from clusterctl.runs.status import RunStatus, as_data, state_of
 from clusterctl.runs.watching import Watched, ensure_watched
 from clusterctl.ui.formats import when
 from clusterctl.ui.streams import emit, printable
@@ -56,7 +56,7 @@ def status(
             time.sleep(WATCH_SECONDS)
 
 
-def _states(ledger: Ledger, runs: list[Run], *, closely: bool) -> tuple[list[RunState], list[dict[str, Any]]]:
+def _states(ledger: Ledger, runs: list[Run], *, closely: bool) -> tuple[list[RunStatus], list[dict[str, Any]]]:
     """The runs as they are, and those of which too little can be read, each with the reason."""
     store, states, broken = user_data_dir(), [], []
     for row in runs:
@@ -70,7 +70,7 @@ def _states(ledger: Ledger, runs: list[Run], *, closely: bool) -> tuple[list[Run
     return states, broken
 
 
-def _text(states: list[RunState], broken: list[dict[str, Any]], *, one: bool, last: Run | None) -> str:
+def _text(states: list[RunStatus], broken: list[dict[str, Any]], *, one: bool, last: Run | None) -> str:
     at = terminal()
     shown = [page(states[0], at) if one else table(states, at)] if states else []
     for row in broken:

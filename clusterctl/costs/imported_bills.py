@@ -107,7 +107,7 @@ def bill_lines(found: Reconciled, columns: int) -> list[Line]:
     rest = found.runs.slice(MOST_LINES)
     if rest.height:
         rows.append([f"{rest.height:,} more", *_amounts(rest)])
-    rows.append([cell("in all", Style.STRONG), *_amounts(found.runs)])
+    rows.append([cell("total", Style.STRONG), *_amounts(found.runs)])
     out += draw(["run", *map(right, ("estimated", "billed", "difference", ""))], rows, columns)
     missing = found.runs["missing"].explode().drop_nulls()
     if missing.len():

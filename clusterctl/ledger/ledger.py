@@ -23,6 +23,8 @@ from clusterctl.ledger.tables import EVENTS, PHASES, PLANS, RUNS, STEPS
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from clusterctl.clock import Beat
+
 
 NEWEST = select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id)
 
@@ -185,9 +187,10 @@ class Ledger(ResourceBook, FactorBook, BillBook):
 
         return self.write(act)
 
-    def beat(self, run_id: str, *, at: datetime, boot_id: str, uptime_seconds: float) -> None:
+    def beat(self, run_id: str, beat: Beat) -> None:
         """Somebody watches the run at this moment."""
-        self._change_run(run_id, {"beat_at": at, "beat_boot_id": boot_id, "beat_uptime_seconds": uptime_seconds})
+        changes = {"beat_at": beat.at, "beat_boot_id": beat.boot_id, "beat_uptime_seconds": beat.uptime_seconds}
+        self._change_run(run_id, changes)
 
     def set_alternative(self, run_id: str, number: int) -> None:
         """The run goes on with this alternative of its plan; 0 = the plan's own fleet."""

@@ -1,4 +1,4 @@
-"""What a run has cost, planned against actual: by line, in all, and by phase."""
+"""What a run has cost, planned against actual: by line, in total, and by phase."""
 
 from __future__ import annotations
 
@@ -29,26 +29,14 @@ class BillLine:
 
 
 def planned_against_actual(run: OpenRun) -> list[BillLine]:
-    """Dollars by line of the plan and in all, hours, and mean seconds by phase: the plan's middle beside the ledger."""
+    """Dollars by line and in total, hours, mean seconds by phase: the plan's middle beside the ledger."""
     bill, plan = run.ledger.bill(run.run_id), run.plan
     planned = None if plan.at_least else sum(line.usd or 0.0 for line in plan.lines)
+    total, hours = _line("total", planned, bill.lines), float(usage(run.ledger, run.run_id).hours)
     return [
         *_by_line(run, bill.lines),
-        BillLine(
-            kind="total",
-            name="in all",
-            planned=planned,
-            unit="USD",
-            known=float(bill.known_usd),
-            actual=None if bill.usd is None else float(bill.usd),
-        ),
-        BillLine(
-            kind="hours",
-            name="hours",
-            planned=plan.hours.p50,
-            actual=float(usage(run.ledger, run.run_id).hours),
-            unit="h",
-        ),
+        replace(total, kind="total"),
+        BillLine(kind="hours", name="hours", planned=plan.hours.p50, actual=hours, unit="h"),
         *_by_phase(run),
     ]
 

@@ -14,9 +14,9 @@ from clusterctl.interrupt import Interrupt
 from clusterctl.ledger.rows import LIVE, Event, Step
 from clusterctl.runs.bill import planned_against_actual
 from clusterctl.runs.forecast import run_forecast
-from clusterctl.runs.render import bill_text, event_text, progress_text, rate_text, saved_text, step_text
+from clusterctl.runs.render import event_text, final_bill, progress_text, rate_text, step_text
 from clusterctl.runs.run import OpenRun
-from clusterctl.runs.status import RunState, as_data, state_of
+from clusterctl.runs.status import RunStatus, as_data, state_of
 from clusterctl.runs.watching import ensure_watched
 from clusterctl.ui.streams import draw, printable
 from clusterctl.ui.terminal import terminal
@@ -69,13 +69,14 @@ def _interrupted(run: OpenRun) -> Interrupted:
 
 
 def _end(run: OpenRun, live: LiveLine, *, as_json: bool) -> None:
-    state, lines = state_of(run), planned_against_actual(run)
+    state = state_of(run)
     row = state.row
     live.finish()
     if as_json:
-        live.say(json.dumps({"kind": "bill", **as_data(state), "lines": [asdict(line) for line in lines]}))
+        lines = [asdict(line) for line in planned_against_actual(run)]
+        live.say(json.dumps({"kind": "bill", **as_data(state), "lines": lines}))
     else:
-        live.say(f"\n{bill_text(lines, state.step, columns=terminal().columns)}\n\n{saved_text(run.folder)}")
+        live.say(f"\n{final_bill(run)}")
     if row.state != "finished":
         fix = next((problem.fix for problem in state.problems if problem.fix), f"clusterctl up {row.run_id}")
         further = "" if fix.startswith("clusterctl up") else f"; `clusterctl up {row.run_id}` resumes it"
@@ -118,7 +119,7 @@ class LiveLine:
         sys.stdout.flush()
         self._draw()
 
-    def show(self, state: RunState) -> None:
+    def show(self, state: RunStatus) -> None:
         """The line that changes."""
         self._line = progress_text(state, self._terminal.columns - 1)
         self._draw()

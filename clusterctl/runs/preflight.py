@@ -43,41 +43,34 @@ def check_money(plan: Plan, allowed: Allowed, ahead: Forecast, *, now: datetime)
             hint="choose:\n  `clusterctl prices refresh`, and plan again\n"
             "  --allow-old-prices: start anyway; the bill uses the old prices",
         )
-    bands = (("usd", ahead.known_usd, limits.usd), ("hours", ahead.hours, limits.hours))
-    over = [
-        _Over(name=name, p50=float(band.p50), p90=float(band.p90), limit=float(limit))
-        for name, band, limit in bands
+    bands = {"usd": (ahead.known_usd, limits.usd), "hours": (ahead.hours, limits.hours)}
+    over = {
+        name: (float(band.p50), float(band.p90), float(limit))
+        for name, (band, limit) in bands.items()
         if band is not None and limit is not None and band.p90 > limit
-    ]
+    }
     if over and not allowed.over_limit:
-        said = "; ".join(
-            f"P90 is {_amount(one.name, one.p90)} (P50 {_amount(one.name, one.p50)}) against limits.{one.name} of "
-            f"{_amount(one.name, one.limit)}"
-            for one in over
-        )
+        texts = [
+            f"P90 is {_amount(name, p90)} (P50 {_amount(name, p50)}) against limits.{name} of {_amount(name, limit)}"
+            for name, (p50, p90, limit) in over.items()
+        ]
+        raised = " ".join(f"--limit-{name} {above(p90)}" for name, (_, p90, _) in over.items())
+        share = min(limit / p90 for _, p90, limit in over.values())
         raise Infeasible(
-            f"`{plan.name}` may exceed its limits: {said}", hint="choose:\n" + "\n".join(_choices(plan, limits, over))
+            f"`{plan.name}` may exceed its limits: {'; '.join(texts)}",
+            hint="choose:\n" + "\n".join(_choices(plan, limits, raised, share)),
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Over:
-    """A limit that may be broken."""
+def _choices(plan: Plan, limits: RunLimits, raised: str, share: float) -> list[str]:
+    """What a person can do about a plan that may exceed its limits.
 
-    name: str
-    p50: float
-    p90: float
-    limit: float
-
-
-def _choices(plan: Plan, limits: RunLimits, over: list[_Over]) -> list[str]:
-    """What a person can do about a plan that may exceed its limits."""
+    raised: the options that raise them; share: of the work that is done at the limit, at the P90.
+    """
     units = plan.stages[0].units
-    share = min(one.limit / one.p90 for one in over)
     stop = "shortly before its end" if share > 0.99 else f"about {share:.0%} through at the P90"
     if len(plan.stages) == 1:
         stop += f" ({plan.stages[0].unit} {units * share:,.0f} of {units:,.0f})"
-    raised = " ".join(f"--limit-{one.name} {above(one.p90)}" for one in over)
     found = [
         f"  --allow-over-limit: start anyway; at the limit its work is saved and it is stopped, {stop}",
         f"  {raised}: raise the limit to what it may need",

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from clusterctl.ledger.rows import Event, Run, Step
-from clusterctl.runs.bill import BillLine
+from clusterctl.runs.bill import BillLine, planned_against_actual
 from clusterctl.runs.folder import RunFolder
-from clusterctl.runs.status import RunState
+from clusterctl.runs.run import OpenRun
+from clusterctl.runs.status import RunStatus
 from clusterctl.runs.up import Launch, UpAction
 from clusterctl.ui.formats import UNKNOWN, charged_usd, count, elapsed, size, unit_price, when
 from clusterctl.ui.spans import Line, Span, Style, line, paint, wrap
 from clusterctl.ui.streams import printable
 from clusterctl.ui.table import Cell, cell, draw, draw_text, right
-from clusterctl.ui.terminal import Terminal
-from planners.plan.plan_rows import Band
+from clusterctl.ui.terminal import Terminal, terminal
 from planners.plan.value import Plan
 from planners.runs.forecast import Forecast
 from planners.runs.limits import Rate, idle_seconds
@@ -35,15 +35,13 @@ def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
     mark = "+" if launch.action is UpAction.START else " "
     rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
     rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
-    usd = [charged_usd(None if plan.at_least else value, known=value) for value in _band(plan.usd)]
+    band = plan.usd
+    usd = [charged_usd(None if plan.at_least else value, known=value) for value in (band.p50, band.p10, band.p90)]
     money = f"{usd[0]} (P10 {usd[1]}, P90 {usd[2]})" if plan.usd.p90 or not plan.at_least else UNKNOWN
-    took = [elapsed(3600 * value) for value in _band(plan.hours)]
+    took = [elapsed(3600 * value) for value in (plan.hours.p50, plan.hours.p10, plan.hours.p90)]
     rows += [f"  dollars  {money}; an hour costs {rate_text(ahead.rate)}"]
     rows += [f"  time     {took[0]} (P10 {took[1]}, P90 {took[2]})"]
-    if launch.action is not UpAction.START:
-        spent, done = ahead.spent, f"step {ahead.step} of {ahead.steps}" if ahead.step else "no step done"
-        cost = charged_usd(spent.usd, known=spent.known_usd)
-        rows.append(f"  so far   {done}, {cost}, {elapsed(float(spent.hours) * 3600)}")
+    rows += [_so_far(ahead)] if launch.action is not UpAction.START else []
     idle = plan.spec.get("limits", {}).get("idle_minutes")
     patience = idle_seconds(idle, max(stage.seconds_per_unit.p90 for stage in plan.stages))
     rows.append(f"  limits   {ahead.limits}; warns at 80 %, stops at 100 %, or after {elapsed(patience)} idle")
@@ -55,16 +53,22 @@ def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
 
 def ending_text(row: Run, slots: Sequence[str], ahead: Forecast) -> str:
     """What `down` will end, and what it has cost."""
+    ends = ", ".join(slots) or "nothing: no role runs"
+    so_far = f"{_so_far(ahead)}; an hour costs {rate_text(ahead.rate)}"
+    return f"{row.run_id}: ends {ends}; its jobs save their work first\n{so_far}"
+
+
+def _so_far(ahead: Forecast) -> str:
     done = f"step {ahead.step} of {ahead.steps}" if ahead.step else "no step done"
-    cost = charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)
-    return (
-        f"{row.run_id}: ends {', '.join(slots) or 'nothing: no role runs'}; its jobs save their work first\n"
-        f"  so far   {done}, {cost}, {elapsed(float(ahead.spent.hours) * 3600)}; an hour costs {rate_text(ahead.rate)}"
-    )
+    return f"  so far   {done}, {_spent(ahead)}, {_ran(ahead)}"
 
 
-def _band(band: Band) -> tuple[float, float, float]:
-    return band.p50, band.p10, band.p90
+def _spent(ahead: Forecast) -> str:
+    return charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)
+
+
+def _ran(ahead: Forecast) -> str:
+    return elapsed(float(ahead.spent.hours) * 3600)
 
 
 def rate_text(rate: Rate) -> str:
@@ -76,13 +80,16 @@ def rate_text(rate: Rate) -> str:
 
 def metrics_text(metrics: Mapping[str, float | None]) -> str:
     """`reward 0.41  pass@1 38 %  hidden 31 %  gap 7 %`; other jobs' metrics by their own names."""
-    words = METRIC_WORDS if METRIC_WORDS.keys() & metrics.keys() else {name: name.replace("_", " ") for name in metrics}
-    found = ((name, word, metrics.get(name)) for name, word in words.items())
-    return "  ".join(
+    own = _metrics(metrics, METRIC_WORDS)
+    return "  ".join(own or _metrics(metrics, {name: name.replace("_", " ") for name in metrics}))
+
+
+def _metrics(metrics: Mapping[str, float | None], words: Mapping[str, str]) -> list[str]:
+    return [
         f"{word} {value:.2f}" if name not in METRIC_WORDS or name == "reward" else f"{word} {value:.0%}"
-        for name, word, value in found
-        if value is not None
-    )
+        for name, word in words.items()
+        if (value := metrics.get(name)) is not None
+    ]
 
 
 def step_text(step: Step) -> str:
@@ -90,26 +97,20 @@ def step_text(step: Step) -> str:
     return f"step {step.step:>{len(str(step.of))}}/{step.of}  {metrics_text(step.metrics)}"
 
 
-def progress_text(state: RunState, columns: int) -> str:
+def progress_text(state: RunStatus, columns: int) -> str:
     """`step 12/40 ██████░░░░  reward 0.41  pass@1 38%  $0.0006 of ~$0.0021  38 s left`, as much as fits."""
     ahead = state.forecast
     share = ahead.step / ahead.steps if ahead.steps else 0.0
     bar = ("█" * round(share * BAR_COLUMNS)).ljust(BAR_COLUMNS, "░")
-    spent = charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)
-    total = f" of ~{charged_usd(ahead.usd_at_end)}" if ahead.usd_at_end is not None else ""
-    metrics = state.step.metrics if state.step else {}
-    values = [
-        f"{word} {value:.2f}" if name == "reward" else f"{word} {value:.0%}"
-        for name, word in METRIC_WORDS.items()
-        if (value := metrics.get(name)) is not None
-    ]
+    cost = _spent(ahead) + (f" of ~{charged_usd(ahead.usd_at_end)}" if ahead.usd_at_end is not None else "")
+    values = _metrics(state.step.metrics if state.step else {}, METRIC_WORDS)
     waiting = "" if state.step else f"{state.row.state}: {', '.join(state.roles) or 'nothing yet'}"
     left = "" if state.seconds_left is None else f"{elapsed(state.seconds_left)} left"
     if ahead.overdue_seconds:
         left = f"no step for {elapsed(ahead.overdue_seconds)}"
     # the rightmost that doesn't fit is left out first
-    order = [f"step {ahead.step}/{ahead.steps}", f"{spent}{total}", left, *values[:1], bar, *values[1:]]
-    shown = [f"step {ahead.step}/{ahead.steps}", bar, waiting, *values, f"{spent}{total}", left]
+    order = [f"step {ahead.step}/{ahead.steps}", cost, left, *values[:1], bar, *values[1:]]
+    shown = [f"step {ahead.step}/{ahead.steps}", bar, waiting, *values, cost, left]
     while len("  ".join(filter(None, shown))) > columns and order:
         dropped = order.pop()
         shown = [text for text in shown if text != dropped]
@@ -138,6 +139,12 @@ def bill_text(lines: Sequence[BillLine], done: Step | None, *, columns: int = 80
     return text.rstrip("\n")
 
 
+def final_bill(run: OpenRun) -> str:
+    """The bill of a run as it is now, and what is saved of it."""
+    lines, last = planned_against_actual(run), run.ledger.last_step(run.run_id)
+    return f"{bill_text(lines, last, columns=terminal().columns)}\n\n{saved_text(run.folder)}"
+
+
 def _bill_row(line: BillLine) -> list[str]:
     ratio = f"{line.actual / line.planned:.2f}" if line.planned and line.actual is not None else "-"
     return [line.name, _amount(line.planned, line.unit), _amount(line.actual, line.unit, known=line.known), ratio]
@@ -153,8 +160,8 @@ def saved_text(folder: RunFolder) -> str:
     """Where logs and results lie, and what is there."""
     files = [file for file in sorted(folder.path.glob("*")) if file.is_file() and file.suffix not in {".lock", ".port"}]
     kept = [f"{file.name} {size(file.stat().st_size)}" for file in files if file.name not in {"ended", "beat.json"}]
-    logs = sum(1 for _ in folder.logs.glob("*.log"))
-    return f"saved in {folder.path}: {', '.join(kept) or 'nothing'}, {count(logs, 'log')}"
+    logs = count(len(list(folder.logs.glob("*.log"))), "log")
+    return f"saved in {folder.path}: {', '.join(kept) or 'nothing'}, {logs}"
 
 
 COLUMNS = ("run", "state", "step", "since", "for", "left", "cost", "at end")
@@ -162,7 +169,7 @@ STATE_STYLES = {"running": Style.GOOD, "finished": Style.GOOD, "failed": Style.B
 """Green goes as it should, red failed; what ends or was ended is yellow."""
 
 
-def table(states: Sequence[RunState], at: Terminal) -> str:
+def table(states: Sequence[RunStatus], at: Terminal) -> str:
     """A line for each run, below it what is wrong."""
     head, *lines = draw(COLUMNS, [_cells(state) for state in states], at.columns, indent=0)
     shown = [head]
@@ -171,35 +178,31 @@ def table(states: Sequence[RunState], at: Terminal) -> str:
     return paint(shown, colour=at.colour).rstrip("\n")
 
 
-def _state_style(state: RunState) -> Style:
-    return STATE_STYLES.get(state.row.state, Style.WARN)
-
-
-def _cells(state: RunState) -> list[Cell]:
+def _cells(state: RunStatus) -> list[Cell]:
     row, ahead = state.row, state.forecast
     return [
         row.run_id,
-        cell(row.state, _state_style(state)),
+        cell(row.state, STATE_STYLES.get(row.state, Style.WARN)),
         f"{ahead.step}/{ahead.steps}",
         when(row.started_at, state.now) if row.started_at else "-",
-        elapsed(float(ahead.spent.hours) * 3600),
+        _ran(ahead),
         "-" if state.seconds_left is None else elapsed(state.seconds_left),
-        charged_usd(ahead.spent.usd, known=ahead.spent.known_usd),
+        _spent(ahead),
         charged_usd(ahead.usd_at_end, known=ahead.known_usd_at_end) if state.is_live else "-",
     ]
 
 
-def page(state: RunState, at: Terminal) -> str:
+def page(state: RunStatus, at: Terminal) -> str:
     """All about one run."""
     row, ahead = state.row, state.forecast
     began = f"since {when(row.started_at, state.now)}" if row.started_at else "not started yet"
     ended = f", ended {when(row.ended_at, state.now)}" if row.ended_at else ""
-    cost = f"{charged_usd(ahead.spent.usd, known=ahead.spent.known_usd)} so far"
+    cost = f"{_spent(ahead)} so far"
     if state.is_live:
         cost += f", about {charged_usd(ahead.usd_at_end, known=ahead.known_usd_at_end)} at the end"
         cost += f"; an hour costs {rate_text(ahead.rate)}"
     rows = {
-        "when": f"{began}{ended}; it ran {elapsed(float(ahead.spent.hours) * 3600)}",
+        "when": f"{began}{ended}; it ran {_ran(ahead)}",
         "step": _step(state),
         "metrics": metrics_text(state.step.metrics) if state.step else "none yet",
         "cost": cost,
@@ -207,13 +210,14 @@ def page(state: RunState, at: Terminal) -> str:
         "limits": _limits(ahead),
         "live": ", ".join(state.roles) or "nothing",
     }
-    title = line(f"{row.run_id}  ", Span(row.state, _state_style(state)), f"  on {row.target}, plan {row.plan_id}")
+    style = STATE_STYLES.get(row.state, Style.WARN)
+    title = line(f"{row.run_id}  ", Span(row.state, style), f"  on {row.target}, plan {row.plan_id}")
     problems = problem_lines(state, at) or [line("  no problems")]
     about = [line(f"  {name:<8} {text}") for name, text in rows.items()]
     return paint([title, *about, *problems], colour=at.colour).rstrip("\n")
 
 
-def _step(state: RunState) -> str:
+def _step(state: RunStatus) -> str:
     ahead = state.forecast
     text = f"{ahead.step} of {ahead.steps} ({ahead.step / ahead.steps if ahead.steps else 0.0:.0%})"
     if ahead.overdue_seconds:
@@ -236,7 +240,7 @@ def _limits(ahead: Forecast) -> str:
     return ", ".join(shown) or "none"
 
 
-def problem_lines(state: RunState, at: Terminal) -> list[Line]:
+def problem_lines(state: RunStatus, at: Terminal) -> list[Line]:
     """What is wrong, and the command that fixes it, on lines of their own."""
     lines: list[Line] = []
     for problem in state.problems:

@@ -41,7 +41,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunState:
+class RunStatus:
     """One run, now."""
 
     row: Run
@@ -73,14 +73,14 @@ class RunState:
         return None if self.seconds_left is None else self.now + timedelta(seconds=self.seconds_left)
 
 
-def state_of(run: OpenRun, *, watched: Watched = Watched.YES, closely: bool = False) -> RunState:
+def state_of(run: OpenRun, *, watched: Watched = Watched.YES, closely: bool = False) -> RunStatus:
     """The run, now.
 
     watched: whether its supervisor lived when it was looked for.  closely: once it has ended, say too what its steps
     warn of.
     """
     ledger, row, now = run.ledger, run.ledger.get_run(run.run_id), run.clock.now()
-    state = RunState(
+    state = RunStatus(
         row=row,
         roles=live_slots(ledger, run.run_id),
         step=ledger.last_step(run.run_id),
@@ -104,7 +104,7 @@ def live_slots(ledger: Ledger, run_id: str) -> tuple[str, ...]:
     return tuple(sorted(resource.slot for resource in live))
 
 
-def _of_supervisor(run: OpenRun, state: RunState, watched: Watched) -> Iterator[Problem]:
+def _of_supervisor(run: OpenRun, state: RunStatus, watched: Watched) -> Iterator[Problem]:
     """Whether it was dead or hung, and what it last could not do."""
     identity = state.row.run_id
     if not state.is_live:
@@ -126,7 +126,7 @@ def _of_supervisor(run: OpenRun, state: RunState, watched: Watched) -> Iterator[
         yield Problem(what=event.message, fix=f"clusterctl logs {identity} --role supervisor --tail 20")
 
 
-def as_data(state: RunState) -> dict[str, Any]:
+def as_data(state: RunStatus) -> dict[str, Any]:
     """What `--json` prints: money as decimal strings, null = unknown, with the known part beside it."""
     row, ahead = state.row, state.forecast
     moments = {name: getattr(row, name) for name in ("created_at", "started_at", "ended_at")}
@@ -166,7 +166,7 @@ def _text(amount: Decimal | None) -> str | None:
     return None if amount is None else str(amount)
 
 
-def _of_ended(run: OpenRun, state: RunState) -> Iterator[Problem]:
+def _of_ended(run: OpenRun, state: RunStatus) -> Iterator[Problem]:
     identity, note = state.row.run_id, state.row.note
     if state.roles:
         yield Problem(what=f"still there: {', '.join(state.roles)}", fix=f"clusterctl down {identity}")
@@ -180,7 +180,7 @@ def _of_ended(run: OpenRun, state: RunState) -> Iterator[Problem]:
         yield Problem(what=note, fix=f"clusterctl up {identity}{more}")
 
 
-def _of_live(run: OpenRun, state: RunState) -> Iterator[Problem]:
+def _of_live(run: OpenRun, state: RunStatus) -> Iterator[Problem]:
     """The worst first."""
     identity = state.row.run_id
     free_mib = _free_mib(run)
@@ -204,7 +204,7 @@ def _of_live(run: OpenRun, state: RunState) -> Iterator[Problem]:
     yield from _of_limits(state)
 
 
-def _of_limits(state: RunState) -> Iterator[Problem]:
+def _of_limits(state: RunStatus) -> Iterator[Problem]:
     ahead, up = state.forecast, f"clusterctl up {state.row.run_id}"
     near = _near_limit(ahead) if state.row.desired == "up" else ""
     if ahead.stop is not None:

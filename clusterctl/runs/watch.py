@@ -148,8 +148,7 @@ class Watch:
     def _bill_and_beat(self, observed: Observed | None, now: datetime) -> None:
         self._written = time.monotonic()
         self.recorder.bill(observed, now=now)
-        beat = self.run.clock.beat()
-        self.ledger.beat(self.run.run_id, at=beat.at, boot_id=beat.boot_id, uptime_seconds=beat.uptime_seconds)
+        self.ledger.beat(self.run.run_id, self.run.clock.beat())
 
     def _renew(self, *, wanted: bool) -> None:
         """The moment from which on the place ends the run by itself."""

@@ -269,7 +269,7 @@ aws/123456789012/2026-03   invoice INV-7
 
   run      estimated   billed  difference
   rlcef-1    $199.64  $196.26      −$3.38  −1.7%
-  in all     $199.64  $196.26      −$3.38  −1.7%
+  total      $199.64  $196.26      −$3.38  −1.7%
   estimated, and not on the bill (1): rlcef-1/sandbox/1
 
   on the bill, and of no run here: $1,242.50 in 3 rows

@@ -129,7 +129,7 @@ def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) 
     assert up.returncode == 6, up.stdout + up.stderr
     assert re.search(r"the limit is reached: [0-9.]+ min of 0\.05 min", up.stderr)
     assert "A price is not known, so the true bill is higher." in up.stdout
-    assert re.search(r"in all +unknown +unknown", up.stdout)
+    assert re.search(r"total +unknown +unknown", up.stdout)
     (row,) = json.loads(clusterctl("status", "small", "--json").stdout)
     assert (row["usd"], row["known_usd"], row["usd_at_end"], row["usd_per_hour"]) == (None, "0", None, "0")
     refused = clusterctl("up", "small", "--yes", "--allow-unknown-price")
@@ -141,7 +141,7 @@ def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) 
     down = clusterctl("down", "--yes", "small")
     assert (
         down.returncode,
-        "in all" in down.stdout,
+        "total" in down.stdout,
         "of 400 steps were done; the planned amounts are for all" in down.stdout,
     ) == (0, True, True)
 

@@ -35,7 +35,7 @@ def test_the_bill_is_the_hours_times_the_price(run: run_module.OpenRun) -> None:
     assert 0.3 < node.seconds <= took + 0.5
     assert node.usd is not None
     assert abs(node.usd - Decimal(str(node.seconds)) * Decimal("3.6") / 3600) < Decimal("0.0001")
-    assert {line.name for line in planned_against_actual(run)} >= {"in all", "hours", "generate per step"}
+    assert {line.name for line in planned_against_actual(run)} >= {"total", "hours", "generate per step"}
 
 
 def test_a_killed_trainer_is_started_again_and_goes_on(run: run_module.OpenRun) -> None:
