@@ -220,11 +220,14 @@ def _from_sqlite(file: Path) -> Factors:
 
 def _factors(rows: Any) -> Factors:
     """Any: rows as the two drivers give them."""
-    by_place: dict[FactorKey, dict[str, Factor]] = {}
-    identity = ""
-    for row in rows:
-        identity, place = row["calibration_id"], FactorKey(*(row[name] for name in FactorKey._fields))
-        by_place.setdefault(place, {})[row["gpu"]] = Factor(
-            place=place, gpu=row["gpu"], log_factor=row["log_factor"], log_sd=row["log_sd"], ratios=row["ratios"]
-        )
-    return Factors(identity=identity, by_place=by_place)
+    found = list(rows)
+    return Factors(
+        identity=found[-1]["calibration_id"] if found else "",
+        rows=tuple(
+            Factor(
+                place=FactorKey(*(row[name] for name in FactorKey._fields)),
+                **{name: row[name] for name in ("gpu", "log_factor", "log_sd", "ratios")},
+            )
+            for row in found
+        ),
+    )

@@ -63,13 +63,9 @@ def calibrate(
     emit(json.dumps(_json(proposed, unused, used), indent=2) + "\n" if as_json else _text(proposed, unused, used))
 
 
-def _all(factors: Factors) -> list[Factor]:
-    return [factor for by_gpu in factors.by_place.values() for factor in by_gpu.values()]
-
-
 def _text(proposed: Factors, unused: Sequence[Unused], used: Factors) -> str:
     screen = terminal()
-    lines: list[Line] = draw(COLUMNS, [_row(factor, used) for factor in _all(proposed)], screen.columns)
+    lines: list[Line] = draw(COLUMNS, [_row(factor, used) for factor in proposed.rows], screen.columns)
     if not lines:
         lines = [line("no ended run can be used for calibration yet; `clusterctl up SPEC` starts a run")]
     if unused:
@@ -98,7 +94,7 @@ def _where(factor: Factor) -> str:
 def _row(factor: Factor, used: Factors) -> list[Cell]:
     ratios = sorted(factor.ratios.values())
     spread = f"{ratios[0]:.2f}–{ratios[-1]:.2f}" if len(ratios) > 1 else f"{ratios[0]:.2f}"
-    now = used.by_place.get(factor.place, {}).get(factor.gpu)
+    now = used.by_gpu(factor.place).get(factor.gpu)
     half = Z80 * factor.log_sd
     low, high = math.exp(factor.log_factor - half), math.exp(factor.log_factor + half)
     return [
@@ -124,7 +120,7 @@ def _json(proposed: Factors, unused: Sequence[Unused], used: Factors) -> dict[st
                 "log_sd": factor.log_sd,
                 "actual_over_planned": dict(factor.ratios),
             }
-            for factor in _all(proposed)
+            for factor in proposed.rows
         ],
         "not_counted": [row._asdict() for row in unused],
     }

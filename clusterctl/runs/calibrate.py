@@ -75,7 +75,6 @@ def apply(ledger: Ledger, factors: Factors) -> None:
                 log_sd=factor.log_sd,
                 ratios=factor.ratios,
             )
-            for by_gpu in factors.by_place.values()
-            for factor in by_gpu.values()
+            for factor in factors.rows
         ]
     )

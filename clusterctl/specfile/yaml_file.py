@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,38 @@ STDIN = "-"
 
 def read_yaml(path: str | Path, *, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALUES) -> Document:
     """Read one YAML document from a file, or from standard input for `-`.  Raises SpecError."""
-    name = "<stdin>" if str(path) == STDIN else str(path)
-    text = read_text(path, max_bytes=max_bytes)
     folder = Path() if str(path) == STDIN else Path(path).parent
-    return parse_yaml(text, name=name, folder=folder, max_values=max_values)
+    text = read_text(path, max_bytes=max_bytes)
+    return parse_yaml(text, name=shown_name(path), folder=folder, max_values=max_values)
 
 
 def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
     """The UTF-8 text of a file, or of standard input for `-`.  Raises SpecError."""
-    name = "<stdin>" if str(path) == STDIN else str(path)
-    return _decode(_read_bytes(path, name, max_bytes), name)
+    name = shown_name(path)
+    try:
+        with nullcontext(sys.stdin.buffer) if str(path) == STDIN else Path(path).open("rb") as stream:
+            content = stream.read(max_bytes + 1)
+    except FileNotFoundError as error:
+        raise SpecError(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise SpecError(f"{name}: is a folder, not a file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SpecError(f"{name}: cannot be read: {reason}") from error
+    if len(content) > max_bytes:
+        raise SpecError(f"{name}: is larger than {max_bytes // 1024:,} KiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        byte = f"byte 0x{content[error.start]:02x} is not UTF-8"
+        raise SpecError(f"{name}:{line}:{column}: {byte}", hint="save the file as UTF-8") from error
+
+
+def shown_name(path: str | Path) -> str:
+    """What messages call a file."""
+    return "<stdin>" if str(path) == STDIN else str(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,36 +104,6 @@ def parse_yaml(text: str, *, name: str, folder: Path | None = None, max_values: 
         raise SpecError(f"{name}: is empty", hint="`clusterctl init KIND` writes a commented spec")
     data = Values(name, max_values).of(root)
     return Document(name=name, folder=folder or Path(), data=data, root=root)
-
-
-def _read_bytes(path: str | Path, name: str, max_bytes: int) -> bytes:
-    try:
-        if str(path) == STDIN:
-            content = sys.stdin.buffer.read(max_bytes + 1)
-        else:
-            with Path(path).open("rb") as stream:
-                content = stream.read(max_bytes + 1)
-    except FileNotFoundError as error:
-        raise SpecError(f"{name}: no such file") from error
-    except IsADirectoryError as error:
-        raise SpecError(f"{name}: is a folder, not a file") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SpecError(f"{name}: cannot be read: {reason}") from error
-    if len(content) > max_bytes:
-        raise SpecError(f"{name}: is larger than {max_bytes // 1024:,} KiB")
-    return content
-
-
-def _decode(content: bytes, name: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - content.rfind(b"\n", 0, error.start)
-        raise SpecError(
-            f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8", hint="save the file as UTF-8"
-        ) from error
 
 
 def _syntax_error(error: yaml.YAMLError, text: str, name: str) -> SpecError:

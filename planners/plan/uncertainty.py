@@ -88,7 +88,7 @@ def _learned(
     without own runs: phases err together, the safe assumption.  Never narrower than +-20 %.
     """
     work, share, own = shortlist.work, np.zeros(len(shortlist.layouts)), np.zeros(len(shortlist.layouts))
-    for phase in sorted({place.phase for place in work.factors.by_place}):
+    for phase in sorted({row.place.phase for row in work.factors.rows}):
         found = [factor_on(shortlist, phase, row) for row in range(len(shortlist.layouts))]
         if not any(found):
             continue
@@ -188,7 +188,7 @@ def learned_rows(plans: Sequence[StagePlan], factors: Factors) -> tuple[Assumpti
 
 def _left(own: OwnRuns, phase: str, factors: Factors) -> str:
     mine = FactorKey(own.work, phase, own.model_class, own.engine, own.sandbox_profile, own.inputs)
-    others = sorted(place.inputs for place in factors.by_place if place._replace(inputs=own.inputs) == mine)
+    others = sorted({row.place.inputs for row in factors.rows if row.place._replace(inputs=own.inputs) == mine})
     return f"as planned: learned with {others[0] or 'other inputs'}, not {own.inputs or 'these'}" if others else ""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from planners.physics.columns import SHARDING_NAMES
 from planners.physics.step import TRAINER_PHASES
-from planners.workload.factors import FactorKey
+from planners.workload.factors import ANY_GPU, FactorKey
 
 if TYPE_CHECKING:
     from planners.domain import ModelShape
@@ -84,7 +84,8 @@ def factor_column(work: StageWork, phase: str, at: TimingContext) -> Column:
     table = np.zeros((len(at.gpu_names), len(SHARDING_NAMES)))
     for column, sharding in enumerate(SHARDING_NAMES):
         place = place_of(work, phase, sharding)
-        if place is not None and place in work.factors.by_place:
-            known = [work.factors.find(place, gpu) for gpu in at.gpu_names]
+        if place is not None:
+            by_gpu = work.factors.by_gpu(place)
+            known = [by_gpu.get(gpu) or by_gpu.get(ANY_GPU) for gpu in at.gpu_names]
             table[:, column] = [0.0 if found is None else found.log_factor for found in known]
     return np.asarray(np.exp(table[at.layouts.machine, at.layouts.sharding.astype(np.int64)]))

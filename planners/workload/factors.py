@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -54,26 +54,28 @@ class Factors:
     """The factors in use, under one id."""
 
     identity: str = ""
-    by_place: Mapping[FactorKey, Mapping[str, Factor]] = field(default_factory=dict)
+    rows: tuple[Factor, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.by_place)
+        return bool(self.rows)
+
+    def by_gpu(self, place: FactorKey) -> dict[str, Factor]:
+        """The factors of a place."""
+        return {row.gpu: row for row in self.rows if row.place == place}
 
     def find(self, place: FactorKey, gpu: str) -> Factor | None:
         """The factor of this GPU, else the one that runs on others suggest."""
-        known = self.by_place.get(place, {})
+        known = self.by_gpu(place)
         return known.get(gpu) or (known.get(ANY_GPU) if gpu else None)
 
     def moved(self, phase: str, log_step: float) -> Factors:
         """The same with every factor of a phase larger by `log_step`."""
-        changed = {
-            place: {
-                gpu: replace(factor, log_factor=factor.log_factor + log_step * (place.phase == phase))
-                for gpu, factor in by_gpu.items()
-            }
-            for place, by_gpu in self.by_place.items()
-        }
-        return Factors(identity=self.identity, by_place=changed)
+        return replace(
+            self,
+            rows=tuple(
+                replace(row, log_factor=row.log_factor + log_step * (row.place.phase == phase)) for row in self.rows
+            ),
+        )
 
 
 NO_FACTORS = Factors()
@@ -81,9 +83,6 @@ NO_FACTORS = Factors()
 
 def collect(factors: Iterable[Factor]) -> Factors:
     """Factors with the hash of their content as identity: the same runs give the same identity."""
-    rows = sorted(factors, key=lambda factor: factor.key)
+    rows = sorted(factors, key=lambda row: row.key)
     text = "\n".join(f"{row.key} {row.log_factor:.6f} {row.log_sd:.6f} {sorted(row.ratios)}" for row in rows)
-    by_place: dict[FactorKey, dict[str, Factor]] = {}
-    for row in rows:
-        by_place.setdefault(row.place, {})[row.gpu] = row
-    return Factors(identity=hashlib.sha256(text.encode()).hexdigest()[:8] if rows else "", by_place=by_place)
+    return Factors(identity=hashlib.sha256(text.encode()).hexdigest()[:8] if rows else "", rows=tuple(rows))

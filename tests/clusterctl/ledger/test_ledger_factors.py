@@ -87,9 +87,8 @@ def test_a_plan_reads_what_the_ledger_holds(url: str, ledger: Ledger, monkeypatc
     assert load_factors() == factors_of(ledger.factors(in_use=True))
     found = load_factors()
     assert found.identity == "new"
-    (place,) = [place for place in found.by_place if place.phase == "train"]
-    assert found.by_place[place]["H100"].log_factor == 0.5
-    assert found.by_place[place]["H100"].ratios == {"run-1": 1.3}
+    (train,) = [factor for factor in found.rows if factor.place.phase == "train"]
+    assert (train.gpu, train.log_factor, train.ratios) == ("H100", 0.5, {"run-1": 1.3})
     ledger.put_factors([dataclasses.replace(row("old", at(3)))])
     assert load_factors().identity == "old"
 

@@ -57,11 +57,10 @@ def test_the_80_percent_range_of_a_factor_holds_the_next_run_in_70_to_95_of_100(
     held, missed, plain = [], [], []
     for seed in range(60):
         site = Site(base, 1000 + seed)
-        factors = fit(site.observations(runs, wrong=wrong)).by_place
-        for place, by_gpu in factors.items():
-            if place.phase == "sandbox":
+        for found in fit(site.observations(runs, wrong=wrong)).rows:
+            place = found.place
+            if place.phase == "sandbox" or found.gpu != "H100":
                 continue
-            found = by_gpu["H100"]
             actual = site.off[place.phase] + site.rng.normal(0, 0.10) + site.rng.normal(0, 0.07)
             held.append(abs(actual - found.log_factor) <= Z80 * found.log_sd)
             missed.append(abs(site.off[place.phase] - found.log_factor))
@@ -100,8 +99,8 @@ def test_a_run_elsewhere_says_less_and_of_another_model_nothing(base: Plan) -> N
     site = Site(base, 5)
     site.off = dict.fromkeys(site.off, 0.6)
     factors = fit(site.observations(5))
-    place = next(place for place in factors.by_place if place.phase == "train")
-    here, there = factors.by_place[place]["H100"], factors.by_place[place][ANY_GPU]
+    place = next(row.place for row in factors.rows if row.place.phase == "train")
+    here, there = factors.by_gpu(place)["H100"], factors.by_gpu(place)[ANY_GPU]
     assert 0.2 < there.log_factor < here.log_factor - 0.05, "not measured is not free of what was measured"
     assert there.log_sd > here.log_sd + 0.1
     h200 = planned(factors, fleet={"gpus": ["H200"], "targets": ["aws"]})
