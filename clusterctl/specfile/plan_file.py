@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from clusterctl.errors import SpecError, StateError
 from clusterctl.specfile.spec_errors import dotted, shown
 from clusterctl.specfile.write import write_atomic
-from clusterctl.specfile.yaml_file import parse_yaml, read_text, shown_name
+from clusterctl.specfile.yaml_file import parse_yaml
 from planners.plan.identity import file_id
 from planners.plan.value import SCHEMA, Plan
 
@@ -30,11 +30,6 @@ def plan_text(plan: Plan) -> str:
 def write_plan(path: Path, plan: Plan) -> None:
     """Write the whole file or none.  Raises ClusterctlError."""
     write_atomic(path, plan_text(plan))
-
-
-def read_plan(path: str | Path) -> Plan:
-    """The plan in a file (`-` reads standard input).  Raises SpecError (no such file) or StateError (no such plan)."""
-    return parse_plan(read_text(path, max_bytes=MAX_BYTES), name=shown_name(path))
 
 
 def looks_like_plan(text: str) -> bool:

@@ -113,7 +113,6 @@ class Sandbox(Section):
     calls_per_rollout: Amount | None = None
     seconds_per_call_mean: Amount | None = None
     seconds_per_rollout_mean: Amount | None = None
-    setup_seconds: Amount | None = None
     parallel: Count | None = None
     rollouts: Count | None = None
     instances: Count | None = None

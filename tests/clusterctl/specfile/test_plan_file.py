@@ -14,7 +14,8 @@ from more_plans import api_plan, infeasible_plan, two_stage_plan, uncalibrated_p
 from sample_plan import rlcef_plan
 
 from clusterctl.errors import ClusterctlError, SpecError, StateError
-from clusterctl.specfile.plan_file import AGAIN, looks_like_plan, parse_plan, plan_text, read_plan, write_plan
+from clusterctl.specfile.plan_file import AGAIN, looks_like_plan, parse_plan, plan_text, write_plan
+from clusterctl.specfile.yaml_file import read_text
 from planners.plan.identity import content_id
 from planners.plan.value import Plan
 
@@ -36,8 +37,9 @@ def refused(text: str) -> str:
 @pytest.mark.parametrize("make", PLANS)
 def test_what_is_written_is_read_again(make: Callable[[], Plan], tmp_path: Path) -> None:
     write_plan(tmp_path / "plan.json", make())
-    assert read_plan(tmp_path / "plan.json") == make()
-    assert looks_like_plan((tmp_path / "plan.json").read_text())
+    text = read_text(tmp_path / "plan.json")
+    assert parse_plan(text, name="plan.json") == make()
+    assert looks_like_plan(text)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_files_that_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "bytes.json").write_bytes(b'{"schema_name": "\xff\xfe"}')
     for name, message in (("none.json", "no such file"), (".", "is a folder"), ("bytes.json", "is not UTF-8")):
         with pytest.raises(SpecError, match=message):
-            read_plan(tmp_path / name)
+            read_text(tmp_path / name)
 
 
 def test_a_spec_in_json_is_no_plan() -> None:
