@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planners.physics.columns import ADA, AMPERE, BLACKWELL, HOPPER, HOPPER_CUT, Column, GpuColumns, Workload
+from planners.physics.columns import ADA, AMPERE, HOPPER_CUT, Column, GpuColumns, Workload
 from planners.physics.constants import Constants
 
 HOPPER_ATTENTION = {"fa2": 0.75, "fa3": 1.25, "vendor": 1.25, "sdpa": 0.75, "eager": 0.2}
@@ -92,13 +92,15 @@ def training_rates(c: Constants, w: Workload) -> TrainingRates:
     )
 
 
-def attention_speed(kernel: str | None, gpu: GpuColumns) -> float:
-    """Speed of an attention kernel against the usual one of the GPU's generation; 1 where unknown.
+def attention_speed(kernel: str, gpu: GpuColumns) -> Column:
+    """Speed of an attention kernel against the usual one of the GPU's generation; 1 for one that is not known.
 
     From kernel papers and release notes: the calibration cases name their kernels only in prose.
     """
-    by_kernel = {HOPPER: HOPPER_ATTENTION, BLACKWELL: BLACKWELL_ATTENTION}.get(float(gpu.generation), OTHER_ATTENTION)
-    return by_kernel.get(kernel.lower(), 1.0) if kernel else 1.0
+    hopper, blackwell, other = (
+        speeds.get(kernel.lower(), 1.0) for speeds in (HOPPER_ATTENTION, BLACKWELL_ATTENTION, OTHER_ATTENTION)
+    )
+    return by_generation(gpu.generation, (other, hopper, blackwell, other, other, other))
 
 
 def link_bytes_per_s(w: Workload, ranks: Column) -> Column:

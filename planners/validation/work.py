@@ -131,6 +131,9 @@ def _training(case: Case, model: ModelShape, generation: Generation, at: TimingC
     options = {
         "precision": train.arithmetic,
         "micro_batch_samples": train.micro_batch_samples,
+        "packing": train.packed,
+        "attention": train.attention_kernel or "auto",
+        "compile": train.compiled,
         "lora_rank": 1 if train.lora_rank is not None or algorithm == "lora" else None,
     }
     return Training(
@@ -144,9 +147,6 @@ def _training(case: Case, model: ModelShape, generation: Generation, at: TimingC
         critic=bool(train.critic),
         reference=rl and (needs_reference(algorithm) if train.reference is None else train.reference),
         post_training=case.kind != "pretrain",
-        packed=train.packed,
-        attention_kernel=train.attention_kernel,
-        compiled=bool(train.compiled),
         flops_per_token=train.flops_per_token_stated or UNKNOWN,
         evaluation_share=train.evaluation_share or 0.0,
         exports_weights=algorithm == "grpo_trainer",

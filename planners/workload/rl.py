@@ -131,7 +131,6 @@ def _learning(stage: RlcefStage, model: ModelShape, main: Generation) -> Trainin
         epochs=float(stage.epochs_per_step),
         critic=stage.trains_critic,
         reference=stage.uses_reference,
-        packed=stage.train.packing,
     )
 
 

@@ -70,10 +70,6 @@ class Training:
     critic: bool = False
     reference: bool = False
     post_training: bool = True
-    packed: bool | None = None
-    attention_kernel: str | None = None
-    """fa2, fa3, vendor, sdpa or eager; None = the usual one of the GPU."""
-    compiled: bool = False
     flops_per_token: float = UNKNOWN
     """Where a publisher states them (unusual architectures)."""
     evaluation_share: float = 0.0

@@ -153,8 +153,8 @@ def train_work(training: Training, at: TimingContext, main: Generation | None) -
     options = training.options
     stated_micro = options.micro_batch_samples is not None
     packed = np.ones(len(at.layouts))
-    if training.packed is not None:
-        packed = np.full(len(at.layouts), float(training.packed))
+    if options.packing is not None:
+        packed = np.full(len(at.layouts), float(options.packing))
     elif main is not None:
         longest = min(4.0 * main.prompt_tokens, 1024.0) + main.max_response_tokens
         pads = (longest <= PACKING_FROM_TOKENS) & ((at.layouts.sharding == FSDP) | stated_micro)
@@ -168,7 +168,7 @@ def train_work(training: Training, at: TimingContext, main: Generation | None) -
         fp8=float(options.precision == "fp8") * np.asarray(at.gpu.has_fp8),
         lora=float(options.lora_rank is not None),
         recompute=at.layouts.recompute,
-        attention_speed=attention_speed(training.attention_kernel, at.gpu) if training.attention_kernel else 1.0,
-        elementwise_traffic=COMPILED_TRAFFIC if training.compiled else 1.0,
-        host_speed=COMPILED_HOST_SPEED if training.compiled else 1.0,
+        attention_speed=attention_speed(options.attention, at.gpu),
+        elementwise_traffic=COMPILED_TRAFFIC if options.compile else 1.0,
+        host_speed=COMPILED_HOST_SPEED if options.compile else 1.0,
     )

@@ -159,7 +159,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
     (options.TrainOptions, "stages.0.train"): {
         "rl": {
             "sharding": "megatron", "precision": "fp8", "cp": 8, "micro_batch_samples": 64, "recompute": "none",
-            "lora_rank": 16, "packing": False, "optimizer_offload": True,
+            "lora_rank": 16, "packing": False, "optimizer_offload": True, "attention": "fa2", "compile": True,
         },
         "megatron": {"tp": 8, "pp": 4},
         "moe": {"ep": 16},
@@ -279,7 +279,7 @@ ELSEWHERE = {
 """Fields that act elsewhere than in the plan."""
 
 WITHOUT_EFFECT_YET = {
-    "TrainOptions.pipeline_schedule", "TrainOptions.attention", "TrainOptions.compile", "OutcomeCritic.accuracy",
+    "TrainOptions.pipeline_schedule", "OutcomeCritic.accuracy",
     "RewardModelStage.accuracy", "RewardModelStage.replaced_share", "SandboxSpec.disk_gib", "SandboxSpec.images", "Durations.max",
 }  # fmt: skip
 """Fields that the planner accepts and ignores.  Each that gets an effect, or goes, leaves this set."""

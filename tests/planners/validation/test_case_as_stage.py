@@ -56,7 +56,15 @@ SFT_CASE: dict[str, Any] = {
     "kind": "sft",
     "model": MODEL,
     "cluster": {"gpu": "H100", "gpus": 8},
-    "train": {"sharding": "zero1", "precision": "fp8", "seq_len": 2048, "global_batch_samples": 64, "lora_rank": 16},
+    "train": {
+        "sharding": "zero1",
+        "precision": "fp8",
+        "seq_len": 2048,
+        "global_batch_samples": 64,
+        "lora_rank": 16,
+        "attention_kernel": "fa2",
+        "compiled": True,
+    },
 }
 SFT_STAGE: dict[str, Any] = {
     "kind": "sft",
@@ -64,7 +72,7 @@ SFT_STAGE: dict[str, Any] = {
     "tokens": 10**8,
     "seq_len": 2048,
     "global_batch_samples": 64,
-    "train": {"sharding": "zero1", "precision": "fp8", "lora_rank": 16},
+    "train": {"sharding": "zero1", "precision": "fp8", "lora_rank": 16, "attention": "fa2", "compile": True},
 }
 
 
