@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -90,11 +90,11 @@ def absent(view: View, subject: str, nodes: Collection[str] | None = None) -> st
     notes = standing(view, "notes").filter(pl.col("kind") == "absent", pl.col("subject") == subject)
     notes = notes if nodes is None else notes.filter(pl.col("node").is_in(list(nodes)))
     said = notes.group_by("text").agg(pl.col("node").unique().sort()).sort("text").iter_rows()
-    return "; ".join(f"{_few(nodes)}: {text}" for text, nodes in said) or None
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {count(len(names) - 3, 'more node')}" if len(names) > 3 else "")
+    texts = []
+    for text, names in said:
+        more = f" and {count(len(names) - 3, 'more node')}" if len(names) > 3 else ""
+        texts.append(f"{', '.join(names[:3])}{more}: {text}")
+    return "; ".join(texts) or None
 
 
 def highest(rows: pl.DataFrame, column: str) -> float | None:

@@ -10,12 +10,11 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import Text, cast, select
 
-from clusterctl.costs.load import frame, in_plan, read_charges, read_lines, read_use
+from clusterctl.costs.load import frame, in_plan, read_charges, read_lines, read_use, tag
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.tables import PLANS, RESOURCES, RUNS
 from clusterctl.specfile.write import write_atomic
 from clusterctl.store.source import TelemetrySource
-from clusterctl.targets.base import TAG_PREFIX
 from planners.costs.allocate import allocate
 from planners.costs.focus import ATTRIBUTES, INVOICES, focus
 from planners.costs.focus import RUNS as PLANNED
@@ -72,10 +71,13 @@ def _months(charges: pl.DataFrame) -> Iterator[tuple[datetime, datetime]]:
 
 def _attributes(ledger: Ledger) -> pl.DataFrame:
     """ATTRIBUTES of every resource."""
-    tags = cast(RESOURCES.c.tags, Text).label("tags")
-    rows = frame(ledger, select(RESOURCES.c.resource_id.label("resource"), RESOURCES.c.address, tags))
-    said = {name: pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']") for name, tag in TAGS.items()}
-    return rows.with_columns(**said).select(ATTRIBUTES.names()).cast(ATTRIBUTES, strict=False)
+    own = RESOURCES.c
+    rows = frame(ledger, select(own.resource_id.label("resource"), own.address, cast(own.tags, Text).label("tags")))
+    return (
+        rows.with_columns(**{name: tag(word) for name, word in TAGS.items()})
+        .select(ATTRIBUTES.names())
+        .cast(ATTRIBUTES, strict=False)
+    )
 
 
 def _invoices(ledger: Ledger) -> pl.DataFrame:

@@ -49,7 +49,7 @@ def read_estimates(
     ).join_from(COSTS, RESOURCES, made.resource_id == costs.resource_id)
     query = query.join(RUNS, RUNS.c.run_id == costs.run_id).where(*_wanted(run, since, until))
     rows = frame(ledger, query.order_by(costs.run_id, costs.resource_id, costs.from_at))
-    own = {tag.replace("-", "_"): pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{tag}']") for tag in TAGS}
+    own = {name.replace("-", "_"): tag(name) for name in TAGS}
     return (
         rows.with_columns(
             usd_per_hour=pl.col("usd_per_hour").cast(PRICE),
@@ -116,6 +116,11 @@ def read_lines(ledger: Ledger, *, run: str | None = None) -> pl.DataFrame:
     ).join_from(BILLS, BILL_LINES, lines.bill_id == bills.bill_id)
     rows = frame(ledger, query if run is None else query.where(lines.run_id == run))
     return rows.select(LINES.names()).cast(LINES)
+
+
+def tag(name: str) -> pl.Expr:
+    """A tag of ours, of a resource whose column `tags` is JSON."""
+    return pl.col("tags").str.json_path_match(f"$['{TAG_PREFIX}/{name}']")
 
 
 def _texts(*columns: ColumnElement[Any]) -> list[ColumnElement[str]]:

@@ -105,11 +105,9 @@ def _models(ledger: Ledger) -> dict[str, str | None]:
         RUNS, PLANS, PLANS.c.plan_id == RUNS.c.plan_id
     )
     rows = ledger.transact(lambda connection: connection.execute(query).all())
-    named: dict[str | None, str | None] = {text: _named(text) for text in {text for _, text in rows}}
+    named: dict[str | None, str | None] = {}
+    for stages in {text for _, text in rows}:
+        refs = [stage.get("model") for stage in json.loads(stages or "[]")]
+        names = dict.fromkeys(ref if isinstance(ref, str) else ref.get("name", "unnamed") for ref in refs if ref)
+        named[stages] = " + ".join(names) or None
     return {run: named[text] for run, text in rows}
-
-
-def _named(stages: str | None) -> str | None:
-    refs = [stage.get("model") for stage in json.loads(stages or "[]")]
-    names = dict.fromkeys(ref if isinstance(ref, str) else ref.get("name", "unnamed") for ref in refs if ref)
-    return " + ".join(names) or None

@@ -121,10 +121,6 @@ def _idle_usd(plan: Plan) -> float | None:
     return None if any(usd is None for usd in idles) else sum(usd or 0.0 for usd in idles)
 
 
-def _sandboxes(plan: Plan) -> float:
-    return float(max((pool.slots for pool in plan.pools if pool.slots is not None), default=0))
-
-
 TOTALS: tuple[tuple[str, str, Callable[[Plan], float | None]], ...] = (
     ("time", "h", lambda plan: plan.hours.p50),
     ("time, P10", "h", lambda plan: plan.hours.p10),
@@ -135,7 +131,7 @@ TOTALS: tuple[tuple[str, str, Callable[[Plan], float | None]], ...] = (
     ("cost per hour", "USD/h", lambda plan: plan.usd_per_hour),
     ("GPUs", "GPUs", _gpus),
     ("GPU-hours", "GPU-h", gpu_hours),
-    ("concurrent sandboxes", "sandboxes", _sandboxes),
+    ("concurrent sandboxes", "sandboxes", lambda plan: max((pool.slots or 0 for pool in plan.pools), default=0)),
     ("GPUs wait for sandboxes", "USD", _idle_usd),
 )
 """Name, unit and amount of the rows of a whole run."""

@@ -138,13 +138,9 @@ def _list(beside: Any, shown: Sequence[Alternative], plan: Plan, unit: DurationU
         head = f"{name}: {money}" if name else money
         beside.text(-0.12, top, f"{other.number}", fontsize=9, fontweight="bold", **style)
         beside.text(0.0, top, f"{head} in {hours_band(other.hours, unit)[0]}", fontsize=9, fontweight="bold", **style)
-        beside.text(0.0, top - 0.34 * step, _place(other), fontsize=8, **style)
-
-
-def _place(other: Alternative) -> str:
-    gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "no GPUs"
-    where = f"{other.cloud} {other.region}".strip()
-    return ", ".join(filter(None, (gpus, where, other.capacity_type.replace("_", " "))))
+        gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "no GPUs"
+        place = (gpus, f"{other.cloud} {other.region}".strip(), other.capacity_type.replace("_", " "))
+        beside.text(0.0, top - 0.34 * step, ", ".join(filter(None, place)), fontsize=8, **style)
 
 
 def _numbers(figure: Any, axes: Any, shown: Sequence[Alternative], plan: Plan, scale: float) -> None:

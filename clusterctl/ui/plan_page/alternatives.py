@@ -8,7 +8,7 @@ from clusterctl.ui import formats
 from clusterctl.ui.plan_page.context import PageContext, labelled
 from clusterctl.ui.spans import Line, Span, Style, better, line
 from clusterctl.ui.table import Cell, Column, cell, draw, range_bar, right
-from planners.plan.plan_rows import Narrow, Sensitivity
+from planners.plan.plan_rows import Sensitivity
 from planners.plan.value import Alternative, Plan
 
 SHOWN_INPUTS = 3
@@ -99,13 +99,11 @@ def _narrow(plan: Plan, page: PageContext) -> list[Line]:
     """`to narrow  state attention_kernel: ±22% becomes ±17%` (of the hours)."""
     narrows = [narrow for stage in plan.stages for narrow in stage.narrow]
     narrows.sort(key=lambda narrow: narrow.width_then / narrow.width_now)
-    parts = [_narrow_part(narrow) for narrow in (narrows if page.verbose else narrows[:SHOWN_NARROW])]
-    return labelled("to narrow", [line("state ", *parts[0]), *parts[1:]], page.cells) if parts else []
-
-
-def _narrow_part(narrow: Narrow) -> Line:
-    now, then = (f"±{formats.percent(math.sqrt(width) - 1)}" for width in (narrow.width_now, narrow.width_then))
-    return line(Span(narrow.input, Style.STRONG), f": {now} becomes {then}")
+    parts: list[Line] = []
+    for narrow in narrows if page.verbose else narrows[:SHOWN_NARROW]:
+        now, then = (f"±{formats.percent(math.sqrt(width) - 1)}" for width in (narrow.width_now, narrow.width_then))
+        parts.append(line("" if parts else "state ", Span(narrow.input, Style.STRONG), f": {now} becomes {then}"))
+    return labelled("to narrow", parts, page.cells)
 
 
 def footer(plan: Plan, page: PageContext) -> list[Line]:

@@ -32,7 +32,9 @@ def stages_and_phases(plan: Plan, page: PageContext) -> list[Line]:
     """Several stages: a table of them and the phases of the dearest; `verbose` shows the phases of all."""
     if len(plan.stages) == 1:
         return stage_phases(plan, plan.stages[0], page)
-    lines = _stages(plan, page)
+    total = sum(stage.hours.p50 for stage in plan.stages)
+    unit = duration_unit(max(stage.hours.p50 for stage in plan.stages) * 3600)
+    lines = draw(STAGE_COLUMNS, [_stage_row(stage, total, unit) for stage in plan.stages], page.cells)
     dearest = max(plan.stages, key=lambda stage: (stage.usd.p50 if stage.usd else 0.0, stage.hours.p50))
     for stage in plan.stages if page.verbose else (dearest,):
         folded = "" if page.verbose else " (the most expensive stage; --verbose shows all)"
@@ -55,12 +57,6 @@ STAGE_COLUMNS = (
 )
 
 
-def _stages(plan: Plan, page: PageContext) -> list[Line]:
-    total = sum(stage.hours.p50 for stage in plan.stages)
-    unit = duration_unit(max(stage.hours.p50 for stage in plan.stages) * 3600)
-    return draw(STAGE_COLUMNS, [_stage_row(stage, total, unit) for stage in plan.stages], page.cells)
-
-
 def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list[Cell]:
     share = stage.hours.p50 / total_hours if total_hours else 0.0
     cases = stage.calibrated.cases + stage.calibrated.own_runs
@@ -79,7 +75,10 @@ def _stage_row(stage: StagePlan, total_hours: float, unit: DurationUnit) -> list
 def stage_phases(plan: Plan, stage: StagePlan, page: PageContext) -> list[Line]:
     """One row per phase, the sum, then the idle line and the overhead."""
     lines = _phases(stage, page) + _idle(plan, stage, page) + _overhead(stage, page)
-    return lines + _memory(stage, page) + _demand(stage, page) if page.verbose else lines
+    if not page.verbose:
+        return lines
+    amounts = " · ".join(f"{name} {number(amount)}" for name, amount in stage.demand.items())
+    return lines + _memory(stage, page) + labelled("workload", [line(amounts)] if amounts else [], page.cells)
 
 
 def _phases(stage: StagePlan, page: PageContext) -> list[Line]:
@@ -187,8 +186,3 @@ def _memory(stage: StagePlan, page: PageContext) -> list[Line]:
             text = f"{name} {number(sum(parts.values()))} of {number(stage.memory.hbm_gib)} GiB per GPU: {listed}"
             lines += labelled("" if lines else "memory", [line(text)], page.cells)
     return lines
-
-
-def _demand(stage: StagePlan, page: PageContext) -> list[Line]:
-    text = " · ".join(f"{name} {number(amount)}" for name, amount in stage.demand.items())
-    return labelled("workload", [line(text)], page.cells) if text else []
