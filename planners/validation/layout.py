@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.columns import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SCHEDULES, SHARDINGS
+from planners.domain import ModelShape
+from planners.physics.columns import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SCHEDULES, SHARDINGS, GpuColumns
 from planners.physics.constants import Constants
 from planners.physics.shape import model_columns
+from planners.validation.case import Case
 from planners.workload.layouts import Layouts, TimingContext
-
-if TYPE_CHECKING:
-    from planners.domain import ModelShape
-    from planners.physics.columns import GpuColumns
-    from planners.validation.case import Case
 
 SPLIT_SCHEDULES = ("async", "disaggregated")
 MEGATRON_FROM_PARAMS = 40e9

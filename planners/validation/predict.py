@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +14,8 @@ from planners.physics.overhead import run_waste
 from planners.physics.rows import stack
 from planners.physics.step import predict, supervised_seconds
 from planners.units import SECONDS_PER_HOUR
-from planners.validation.case import OUTSIDE_KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from planners.validation.case import Case
-    from planners.validation.prepare import Prepared
+from planners.validation.case import OUTSIDE_KINDS, Case
+from planners.validation.prepare import Prepared
 
 DEFAULT_RL_STEPS = 600.0
 DEFAULT_SUPERVISED_STEPS = 1000.0

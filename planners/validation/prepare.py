@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from planners.domain import GpuSpec, ModelShape
+from planners.physics.columns import Workload
 from planners.physics.shape import gpu_columns
 from planners.validation.case import OUTSIDE_KINDS, Case, Unreadable
 from planners.validation.generic import generic_shape
@@ -13,14 +15,9 @@ from planners.validation.layout import layout_is_stated
 from planners.validation.work import workload_of
 from planners.workload.rl import RESPONSE_UNKNOWN_SD
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+FindModel = Callable[[str], ModelShape | None]
 
-    from planners.domain import GpuSpec, ModelShape
-    from planners.physics.columns import Workload
-
-    FindModel = Callable[[str], ModelShape | None]
-    FindGpu = Callable[[str], GpuSpec | None]
+FindGpu = Callable[[str], GpuSpec | None]
 
 DEFAULT_YEAR = 2025.0
 OUTSIDE_METRICS = ("reward_share", "fraction", "usd_per_instance")

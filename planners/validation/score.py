@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.validation.case import Case, read_case
+from planners.physics.calibration import Calibration
+from planners.validation.case import Case, CaseEntry, read_case
 from planners.validation.predict import predict_cases
-from planners.validation.prepare import Prepared, prepare
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from planners.physics.calibration import Calibration
-    from planners.validation.case import CaseEntry
-    from planners.validation.prepare import FindGpu, FindModel
+from planners.validation.prepare import FindGpu, FindModel, Prepared, prepare
 
 OUTSIDE_SPREAD = 0.35
 """ln spread of queue arithmetic for `evaluate`: set-up, stragglers and retries are not in it."""

@@ -7,25 +7,21 @@ way of every stage: `planners.workload` turns its work into the columns that the
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from planners.physics.columns import ENGINES, MEGATRON, TRANSFORMERS, TRTLLM, UNKNOWN, VLLM
+from planners.domain import ModelShape
+from planners.physics.columns import ENGINES, MEGATRON, TRANSFORMERS, TRTLLM, UNKNOWN, VLLM, GpuColumns, Workload
 from planners.physics.rows import take_rows
 from planners.spec.lengths import Lengths
-from planners.spec.options import RolloutOptions, TrainOptions
+from planners.spec.options import Engine, RolloutOptions, TrainOptions
 from planners.spec.stages_rl import needs_reference
+from planners.validation.case import Case
 from planners.validation.layout import context_of
+from planners.workload.layouts import TimingContext
 from planners.workload.served_model import length_fields
 from planners.workload.stage_work import Generation, StageWork, Training
 from planners.workload.supervised import usual_batch
 from planners.workload.work_columns import generation_workload, training_workload, usual_live_sequences
-
-if TYPE_CHECKING:
-    from planners.domain import ModelShape
-    from planners.physics.columns import GpuColumns, Workload
-    from planners.spec.options import Engine
-    from planners.validation.case import Case
-    from planners.workload.layouts import TimingContext
 
 PROMPTS_PER_STEP, SAMPLES_PER_PROMPT = 128.0, 8.0
 RL_PROMPT_TOKENS, PROMPT_TOKENS = 150.0, 1000.0

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from planners.physics.columns import SHARDING_NAMES
+from planners.domain import ModelShape
+from planners.physics.columns import SHARDING_NAMES, Column
 from planners.physics.step import TRAINER_PHASES
-from planners.workload.factors import ANY_GPU, FactorKey
-
-if TYPE_CHECKING:
-    from planners.domain import ModelShape
-    from planners.physics.columns import Column
-    from planners.workload.factors import Factor
-    from planners.workload.layouts import TimingContext
-    from planners.workload.stage_work import StageWork
+from planners.workload.factors import ANY_GPU, Factor, FactorKey
+from planners.workload.layouts import TimingContext
+from planners.workload.stage_work import StageWork
 
 WORK = {
     "rlcef": "rl_step",

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from planners.physics.columns import UNKNOWN, Table
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from planners.physics.columns import Array, Column, GpuColumns
-    from planners.physics.constants import Constants
+from planners.physics.columns import UNKNOWN, Array, Column, GpuColumns, Table
+from planners.physics.constants import Constants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from planners.domain import ModelShape
 from planners.physics.columns import COLOCATED, SCHEDULES
+from planners.spec.options import ProfileName
 from planners.spec.profiles import Assumed
+from planners.spec.stages_rl import RlcefStage
 from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work
-from planners.workload.served_model import ServedModel, hosted, length_fields, shown
+from planners.workload.served_model import FindModel, ServedModel, hosted, length_fields, shown
 from planners.workload.stage_work import Generation, HostWork, StageWork, Training
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from planners.domain import ModelShape
-    from planners.spec.options import ProfileName
-    from planners.spec.stages_rl import RlcefStage
-    from planners.workload.served_model import FindModel
 
 RESPONSE_UNKNOWN_SD = 1.1
 """Log standard deviation of an RL step's time when no response length is given (docs/ACCURACY.md, partial cases)."""

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from planners.spec.benchmarks import BENCHMARKS
 from planners.spec.lengths import Durations, Lengths
 from planners.spec.options import SandboxSpec
 from planners.spec.profiles import Assumed
-from planners.spec.stages_agent import RolloutStage
+from planners.spec.stages_agent import EvaluateStage, RolloutStage
+from planners.spec.stages_data import SynthesizeStage
 from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work
-from planners.workload.served_model import TAIL_FACTOR, ServedModel, hosted, shown
+from planners.workload.served_model import TAIL_FACTOR, FindModel, ServedModel, hosted, shown
 from planners.workload.stage_work import StageWork
-
-if TYPE_CHECKING:
-    from planners.spec.stages_agent import EvaluateStage
-    from planners.spec.stages_data import SynthesizeStage
-    from planners.workload.served_model import FindModel
 
 
 def synthesize_work(stage: SynthesizeStage, find_model: FindModel) -> StageWork:

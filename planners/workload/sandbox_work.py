@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
 
 from planners.physics.sandbox import Service
+from planners.spec.lengths import Durations
+from planners.spec.options import ProfileName, SandboxSpec
 from planners.spec.profiles import sandbox_need, shown
-from planners.workload.stage_work import SandboxWork
-
-if TYPE_CHECKING:
-    from planners.spec.lengths import Durations
-    from planners.spec.options import ProfileName, SandboxSpec
-    from planners.workload.stage_work import StageWork
+from planners.workload.stage_work import SandboxWork, StageWork
 
 STREAMED_OVERLAP = 0.8
 """Share of the generation time in which finished samples are judged: rewards stream while others are still being

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from planners.domain import ModelShape
 from planners.physics.columns import UNKNOWN
 from planners.physics.lengths import log_sd_from_p95
+from planners.spec.lengths import Lengths
+from planners.spec.models import ApiModel, ModelRef, Served
+from planners.spec.options import RolloutOptions
 from planners.workload.stage_work import ApiUse, Generation
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from planners.domain import ModelShape
-    from planners.spec.lengths import Lengths
-    from planners.spec.models import ApiModel, ModelRef, Served
-    from planners.spec.options import RolloutOptions
-
-    FindModel = Callable[[ModelRef], ModelShape]
+FindModel = Callable[[ModelRef], ModelShape]
 
 TAIL_FACTOR = 4.0
 """Longest over mean of a generation without a stated cap.  Assumption."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from planners.spec.run import Stage
 from planners.workload.factors import NO_FACTORS, Factors
 from planners.workload.rl import rlcef_work
 from planners.workload.rollouts import agent_work, evaluate_work, synthesize_work
 from planners.workload.sandbox_work import SandboxStarts, with_starts
+from planners.workload.served_model import FindModel
+from planners.workload.stage_work import StageWork
 from planners.workload.supervised import reward_model_work, supervised_work
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from planners.spec.run import Stage
-    from planners.workload.served_model import FindModel
-    from planners.workload.stage_work import StageWork
 
 _BUILDERS: dict[str, Callable[[Any, FindModel], StageWork]] = {
     "rlcef": rlcef_work,

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import isnan
-from typing import TYPE_CHECKING
 
-from planners.physics.columns import UNKNOWN
-from planners.spec.profiles import SandboxNeed
+from planners.domain import ModelShape
+from planners.physics.columns import UNKNOWN, Column
+from planners.physics.sandbox import Service
+from planners.spec.models import ApiModel
+from planners.spec.options import RolloutOptions, TrainOptions
+from planners.spec.profiles import Assumed, SandboxNeed
 from planners.workload.factors import NO_FACTORS, Factors
-
-if TYPE_CHECKING:
-    from planners.domain import ModelShape
-    from planners.physics.columns import Column
-    from planners.physics.sandbox import Service
-    from planners.spec.models import ApiModel
-    from planners.spec.options import RolloutOptions, TrainOptions
-    from planners.spec.profiles import Assumed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

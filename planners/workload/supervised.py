@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from planners.domain import ModelShape
 from planners.spec.profiles import Assumed
-from planners.workload.served_model import shown
+from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage
+from planners.workload.served_model import FindModel, shown
 from planners.workload.stage_work import StageWork, Training
-
-if TYPE_CHECKING:
-    from planners.domain import ModelShape
-    from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage
-    from planners.workload.served_model import FindModel
 
 PRETRAIN_BATCH_TOKENS = 4e6
 """Tokens per update where pretraining states none: Llama 2 and 3 start at 4 M (arXiv:2307.09288, 2407.21783)."""

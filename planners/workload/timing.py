@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from planners.physics.columns import COLOCATED
+from planners.physics.columns import COLOCATED, Array, Column
 from planners.physics.generate import GenerateTime, generate
 from planners.physics.step import TRAINER_PHASES, StepTime, compose_step, predict, supervised_seconds
 from planners.physics.train import TrainTime
 from planners.workload.factor_lookup import factor_column
+from planners.workload.layouts import TimingContext
+from planners.workload.stage_work import Generation, HostWork, StageWork
 from planners.workload.work_columns import generation_workload, training_workload
-
-if TYPE_CHECKING:
-    from planners.physics.columns import Array, Column
-    from planners.workload.layouts import TimingContext
-    from planners.workload.stage_work import Generation, HostWork, StageWork
 
 API_TOKENS_PER_SECOND = 60.0
 """Output speed of one request to a hosted model.  Assumption; `output_tokens_per_second` replaces it."""

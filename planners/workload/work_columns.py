@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from planners.physics.columns import (
     MEGATRON,
     TRTLLM,
     UNKNOWN,
+    Array,
+    Column,
     Layout,
     RolloutWork,
     TrainWork,
@@ -21,11 +23,8 @@ from planners.physics.columns import (
 )
 from planners.physics.rates import COMPILED_HOST_SPEED, COMPILED_TRAFFIC, attention_speed
 from planners.physics.shape import model_columns
-
-if TYPE_CHECKING:
-    from planners.physics.columns import Array, Column
-    from planners.workload.layouts import TimingContext
-    from planners.workload.stage_work import Generation, StageWork, Training
+from planners.workload.layouts import TimingContext
+from planners.workload.stage_work import Generation, StageWork, Training
 
 LIVE_SEQUENCES_RL = 1024.0
 LIVE_SEQUENCES_SERVING = 256.0
