@@ -13,7 +13,6 @@ import polars as pl
 from planners.costs.rounding import prorate
 from planners.costs.tables import BILLED, MOMENT, PRICE, USD, Purpose, text
 
-VERSIONS = ("1.2", "1.0")
 SINCE_1_2 = {
     "CapacityReservationId",
     "CapacityReservationStatus",

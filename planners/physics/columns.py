@@ -57,7 +57,7 @@ VLLM, TRTLLM, TRANSFORMERS = 0.0, 1.0, 2.0
 COLOCATED, DISAGGREGATED, ASYNC = 0.0, 1.0, 2.0
 """Schedules: phases take turns on the same GPUs; two pools in lockstep; two pools `staleness_steps` apart."""
 
-GENERATIONS = {
+GENERATIONS = {  # in the order of the codes
     "ampere": AMPERE,
     "hopper": HOPPER,
     "blackwell": BLACKWELL,

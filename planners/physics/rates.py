@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from planners.physics.columns import ADA, AMPERE, HOPPER_CUT, Column, GpuColumns, Workload
+from planners.physics.columns import ADA, AMPERE, GENERATIONS, HOPPER_CUT, Column, GpuColumns, Workload
 from planners.physics.constants import Constants
 
 HOPPER_ATTENTION = {"fa2": 0.75, "fa3": 1.25, "vendor": 1.25, "sdpa": 0.75, "eager": 0.2}
@@ -30,11 +31,15 @@ class TrainingRates:
     attention: Column
 
 
-def by_generation(code: Column, choices: tuple[Column, ...]) -> Column:
-    """The choice of each row's generation; `choices` in the order of the codes in `columns.py`."""
-    if np.ndim(code) == 0:
-        return choices[int(code)]
-    return np.choose(np.asarray(code).astype(np.intp), [np.asarray(choice) for choice in choices])
+FP8_CONSTANTS = {"ampere": "gemm_bf16_ampere", "hopper_cut": "gemm_fp8_hopper"}
+"""Where a generation has no constant of its own for fp8."""
+
+
+def by_generation(c: Constants, code: Column, quantity: str, others: Mapping[str, str] | None = None) -> Column:
+    """The constant `<quantity>_<generation>` of each row's generation; `others` names those called otherwise."""
+    names = [(others or {}).get(name, f"{quantity}_{name}") for name in GENERATIONS]
+    choices = [np.asarray(getattr(c, name)) for name in names]
+    return getattr(c, names[int(code)]) if np.ndim(code) == 0 else np.choose(np.asarray(code).astype(np.intp), choices)
 
 
 def training_rates(c: Constants, w: Workload) -> TrainingRates:
@@ -46,39 +51,9 @@ def training_rates(c: Constants, w: Workload) -> TrainingRates:
     FlashAttention-3 and vendor kernels 55-75 % forward (arXiv:2407.08608); Ampere's were mature in 2023.
     """
     g = w.gpu
-    bf16 = by_generation(
-        g.generation,
-        (
-            c.gemm_bf16_ampere,
-            c.gemm_bf16_hopper,
-            c.gemm_bf16_blackwell,
-            c.gemm_bf16_cdna3,
-            c.gemm_bf16_hopper_cut,
-            c.gemm_bf16_ada,
-        ),
-    )
-    fp8 = by_generation(
-        g.generation,
-        (
-            c.gemm_bf16_ampere,
-            c.gemm_fp8_hopper,
-            c.gemm_fp8_blackwell,
-            c.gemm_fp8_cdna3,
-            c.gemm_fp8_hopper,
-            c.gemm_fp8_ada,
-        ),
-    )
-    attention = by_generation(
-        g.generation,
-        (
-            c.attention_ampere,
-            c.attention_hopper,
-            c.attention_blackwell,
-            c.attention_cdna3,
-            c.attention_hopper_cut,
-            c.attention_ada,
-        ),
-    )
+    bf16 = by_generation(c, g.generation, "gemm_bf16")
+    fp8 = by_generation(c, g.generation, "gemm_fp8", FP8_CONSTANTS)
+    attention = by_generation(c, g.generation, "attention")
     power = g.power_ratio**c.power_exponent
     mature = np.equal(g.generation, AMPERE) | np.equal(g.generation, ADA) | np.equal(g.generation, HOPPER_CUT)
     drift = c.attention_drift ** np.clip(w.year - 2025.0, -3.0, 1.0)

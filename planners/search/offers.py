@@ -70,45 +70,27 @@ def owned_nodes(
 def owned_offers(machines: Sequence[Machines], targets: Sequence[str], *, with_gpus: bool) -> pl.DataFrame:
     """Machines that exist already, as offers: cloud = the target, region = "own"; one row per pool and target."""
     rows = [
-        (
-            target,
-            OWN_REGION,
-            None,
-            name,
-            OWNED_CAPACITY,
-            machine.usd_per_hour,
-            None,
-            YOURS,
-            YOURS,
-            float(machine.vcpus),
-            machine.memory_gib,
-            machine.gpu,
-            float(machine.gpus_per_node) if machine.gpu else 0.0,
-            None,
-            machine.network_gbps,
-            None,
-            None,
-            "x86_64",
-        )
+        {
+            "cloud": target,
+            "region": OWN_REGION,
+            "instance_type": name,
+            "capacity_type": OWNED_CAPACITY,
+            "usd_per_hour": machine.usd_per_hour,
+            "source": YOURS,
+            "quality": YOURS,
+            "vcpus": machine.vcpus,
+            "memory_gib": machine.memory_gib,
+            "gpu": machine.gpu,
+            "num_gpus": machine.gpus_per_node if machine.gpu else 0,
+            "network_gbps": machine.network_gbps,
+            "arch": "x86_64",
+        }
         for target, name, machine in _pools(machines, targets)
         if (machine.gpu is not None) == with_gpus
     ]
-    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
-
-
-_TEXT = {
-    "cloud",
-    "region",
-    "zone",
-    "instance_type",
-    "capacity_type",
-    "source",
-    "quality",
-    "gpu",
-    "interconnect",
-    "arch",
-}
-_SCHEMA = {name: pl.Date if name == "as_of" else pl.String if name in _TEXT else pl.Float64 for name in OFFER_COLUMNS}
+    numbers = ("usd_per_hour", "vcpus", "memory_gib", "num_gpus", "hbm_gib", "network_gbps", "local_nvme_gib")
+    schema = dict.fromkeys(OFFER_COLUMNS, pl.String) | {"as_of": pl.Date} | dict.fromkeys(numbers, pl.Float64)
+    return pl.DataFrame(rows, schema=schema)
 
 
 def gpu_offers(offers: pl.DataFrame, fleet: FleetSpec, gpus: Collection[str], rejections: Rejections) -> pl.DataFrame:

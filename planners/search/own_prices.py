@@ -5,12 +5,10 @@ Whatever the user states wins, and says so: `source` and `quality` become YOURS.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import polars as pl
 
 from planners.domain import OFFER_COLUMNS, CapacityType
-from planners.spec.fleet import Discount, OwnPrices
+from planners.spec.fleet import Discount, OwnPrices, Rate, Reservation
 
 YOURS = "your price"
 UNKNOWN_REGION = "unknown"
@@ -18,16 +16,6 @@ RESERVED = CapacityType.RESERVED_1Y
 """Capacity type under which a user's reservation is offered; its term doesn't matter, it is paid already."""
 _OFFER_KEY = ["cloud", "instance_type", "region", "capacity_type"]
 _MACHINE_COLUMNS = ("cloud", "instance_type", *OFFER_COLUMNS[OFFER_COLUMNS.index("quality") + 1 :])
-
-
-class _Stated(NamedTuple):
-    """A price that the user pays: a rate or a reservation."""
-
-    cloud: str
-    instance_type: str
-    region: str | None
-    capacity_type: str
-    usd_per_hour: float | None
 
 
 def apply_own_prices(offers: pl.DataFrame, own: OwnPrices) -> pl.DataFrame:
@@ -99,20 +87,19 @@ def _matches(rule: Discount) -> pl.Expr:
     return pl.all_horizontal(pl.lit(value=True), *tests).fill_null(value=False)
 
 
-def _stated_prices(own: OwnPrices) -> list[_Stated]:
+def _stated_prices(own: OwnPrices) -> list[Rate | Reservation]:
     """Rates, then reservations: the later one wins."""
-    rates = [_Stated(r.cloud, r.instance_type, r.region, r.capacity.value, r.usd_per_hour) for r in own.rates]
-    reserved = [_Stated(r.cloud, r.instance_type, r.region, RESERVED.value, r.usd_per_hour) for r in own.reservations]
-    return rates + reserved
+    return [*own.rates, *own.reservations]
 
 
-def _rows_of(rule: _Stated, offers: pl.DataFrame) -> pl.DataFrame:
+def _rows_of(rule: Rate | Reservation, offers: pl.DataFrame) -> pl.DataFrame:
     """The offers (OFFER_COLUMNS) that one stated price makes: one per region."""
+    capacity = rule.capacity if isinstance(rule, Rate) else RESERVED
     same = offers.filter(pl.col("cloud") == rule.cloud, pl.col("instance_type") == rule.instance_type)
     machine = same.select(_MACHINE_COLUMNS).head(1)
     known = [region for region in same["region"].unique().sort() if region != UNKNOWN_REGION]
     regions = [rule.region] if rule.region is not None else known or [UNKNOWN_REGION]
-    text = {"zone": None, "capacity_type": rule.capacity_type, "source": YOURS, "quality": YOURS}
+    text = {"zone": None, "capacity_type": capacity.value, "source": YOURS, "quality": YOURS}
     priced = pl.DataFrame({"region": regions}, schema={"region": pl.String}).with_columns(
         usd_per_hour=pl.lit(rule.usd_per_hour, pl.Float64),
         as_of=pl.lit(None, pl.Date),

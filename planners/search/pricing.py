@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,14 +74,14 @@ def start_up_hours(cloud: str, host: HostWork | None) -> float:
 
 def interrupted(useful_hours: Column, *, gpus: Column, nodes: Column, spot: Column) -> Lost:
     """Hours that preemptions lose, and how often nodes are preempted or fail: what failures lose is in `run_waste`."""
-    both: dict[str, Column] = {
-        "useful_hours": useful_hours,
-        "nodes": nodes,
-        "checkpoint_hours": CHECKPOINT_HOURS,
-        "restart_hours": RESTART_HOURS,
-    }
-    preempted = lost_to_interruptions(**both, gpus=0.0, spot=spot)
-    failed = lost_to_interruptions(**both, gpus=gpus, spot=0.0)
+    lost = partial(
+        lost_to_interruptions,
+        useful_hours=useful_hours,
+        nodes=nodes,
+        checkpoint_hours=CHECKPOINT_HOURS,
+        restart_hours=RESTART_HOURS,
+    )
+    preempted, failed = lost(gpus=0.0, spot=spot), lost(gpus=gpus, spot=0.0)
     return Lost(hours=preempted.hours, interruptions=preempted.interruptions + failed.interruptions)
 
 

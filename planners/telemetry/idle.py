@@ -19,11 +19,15 @@ START_SECONDS = BOOT_SECONDS + 180.0
 """A GPU that its node's run has not yet held boots for so long: the same, after images were pulled
 (`PULL_SECONDS`)."""
 
-SANDBOX_PHASES = frozenset({"sandbox", "environment", "reward", "judge", "tool"})
-ROLLOUT_PHASES = frozenset({"generate", "rollout", "teacher"})
-SYNC_PHASES = frozenset({"weight_sync", "sync"})
-BOOT_PHASES = frozenset({"boot", "load", "compile"})
 ROLLOUT_ROLES = frozenset({"rollout", "teacher"})
+ROLLOUT_PHASES = frozenset({"generate", *ROLLOUT_ROLES})
+PHASE_WAITS = {
+    **dict.fromkeys(("sandbox", "environment", "reward", "judge", "tool"), Idle.WAITING_SANDBOX),
+    **dict.fromkeys(("weight_sync", "sync"), Idle.WAITING_SYNC),
+    **dict.fromkeys(("boot", "load", "compile"), Idle.BOOTING),
+    **{reason.value: reason for reason in Idle},
+}
+"""What every GPU waits for in a phase; a phase may also be the reason itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +70,9 @@ def why_idle(gpu_util_pct: float | None, held: Held | None, *, expected_seconds:
 
 
 def _waits_for(phase: str, role: str | None) -> Idle:
-    """What an idle GPU of `role` waits for while its run is in `phase`; a phase may also be the reason itself."""
-    if phase in set(Idle):
-        return Idle(phase)
-    if phase in SANDBOX_PHASES:
-        return Idle.WAITING_SANDBOX
-    if phase in SYNC_PHASES:
-        return Idle.WAITING_SYNC
-    if phase in BOOT_PHASES:
-        return Idle.BOOTING
+    """What an idle GPU of `role` waits for while its run is in `phase`."""
+    if phase in PHASE_WAITS:
+        return PHASE_WAITS[phase]
     if phase in ROLLOUT_PHASES:
         return Idle.UNKNOWN if role in ROLLOUT_ROLES else Idle.WAITING_ROLLOUT
     return Idle.WAITING_SYNC if role in ROLLOUT_ROLES else Idle.UNKNOWN
