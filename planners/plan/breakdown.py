@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 
 from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, Column, one
@@ -19,94 +21,76 @@ _SCHEDULES = {code: name for name, code in SCHEDULES.items()}
 _RECOMPUTES = {share: name.replace("none", "no") + " recompute" for name, share in RECOMPUTES.items()}
 
 
-_Row = tuple[str, str, float, str, dict[str, float]]
-"""Pool, phase, seconds, what bounds it, seconds by cause."""
+_Row = tuple[str, str, Column, str, Mapping[str, Column]]
+"""Pool, phase, seconds, what bounds it (empty = the largest of its causes), seconds by cause."""
 
 
 def phases(shortlist: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
-    """Rows of the page: what a unit spends its seconds on.  `shortlist` holds one fleet."""
-    stage, timing = shortlist.work.stage, result.timing
-    rows: list[_Row] = []
-    for generation, generated in timing.generations:
-        parts = _seconds(generated.parts)
-        rows.append(("rollout", generation.role, one(generated.makespan_seconds), _bound(parts), parts))
-    if timing.step is not None:
-        rows[0] = ("rollout", "generate", one(timing.generate), rows[0][3], rows[0][4])
-    if one(timing.critic) > 0:
-        rows.append(("rollout", "outcome critic", one(timing.critic), "compute", {}))
-    host = shortlist.work.host
-    if host is not None:
-        rows.append(("trainer", "generate", one(timing.generate), "one CPU core", {}))
-    if one(timing.api) > 0:
-        rows.append(("api", "API calls", one(timing.api), "requests in flight that the provider allows", {}))
-    if shortlist.work.sandbox_work is not None:
-        rows.append(
-            (
-                "sandbox",
-                "sandbox",
-                one(result.exposed),
-                sandbox_bound(shortlist.work.sandbox_work, shortlist, result),
-                {},
-            )
-        )
-    rows += _trainer_rows(result)
-    return _placed(stage, rows, result)
+    """Rows of the page: what a unit spends its seconds on.  `shortlist` holds one fleet.
 
-
-def _seconds(parts: dict[str, Column]) -> dict[str, float]:
-    return {name: one(seconds) for name, seconds in parts.items()}
-
-
-def _trainer_rows(result: StageEstimate) -> list[_Row]:
-    timing = result.timing
-    if timing.supervised is not None:
-        parts = _seconds(timing.supervised.parts)
-        return [("trainer", "train", one(timing.supervised.seconds), _bound(parts), parts)]
-    step = timing.step
-    if step is None:
-        seconds = one(timing.trainer)
-        return [("trainer", "train", seconds, "one CPU core", {})] if seconds > 0 else []
-    train, forward = _seconds(step.train.parts), _seconds(step.log_prob.parts)
-    rows = [
-        ("trainer", phase, seconds, _bound(parts), parts)
-        for phase, name in TRAINER_PHASES.items()
-        if phase != "weight sync" and (seconds := one(getattr(step, name))) > 0
-        for parts in (train if "train" in phase else forward,)
-    ]
-    link = "NIC-bound broadcast" + (", then reshard" if one(timing.schedule) == COLOCATED else "")
-    return [*rows, ("trainer", "weight sync", one(step.sync_seconds), link, {})]
-
-
-def _placed(stage: str, rows: list[_Row], result: StageEstimate) -> tuple[Phase, ...]:
-    """Starts and exposed seconds: in turn when colocated; the shorter of two pools is hidden behind the other."""
+    They take turns when colocated; the shorter of two pools is hidden behind the other.
+    """
+    rows = [*_rollout_rows(shortlist, result), *_trainer_rows(result)]
     unit = one(result.unit_seconds)
     split = result.timing.step is not None and one(result.timing.schedule) != COLOCATED
-    rollout = sum(seconds for pool, name, seconds, _, _ in rows if pool != "trainer")
-    trainer = sum(seconds for pool, name, seconds, _, _ in rows if pool == "trainer" and name != "weight sync")
+    rollout = sum(one(seconds) for pool, _, seconds, *_ in rows if pool != "trainer")
+    trainer = sum(one(seconds) for pool, name, seconds, *_ in rows if pool == "trainer" and name != "weight sync")
     clock = {"trainer": 0.0, "rollout": 0.0}
     placed = []
-    for pool, name, seconds, bound, parts in rows:
+    for pool, name, column, bound, causes in rows:
+        seconds, parts = one(column), {cause: one(part) for cause, part in causes.items()}
         lane = "trainer" if pool == "trainer" and split else "rollout"
-        start = unit - seconds if name == "weight sync" else clock[lane]
         hidden = split and name != "weight sync" and (pool == "trainer") == (trainer < rollout)
         beside = pool == "api" and result.timing.generations
         exposed = 0.0 if hidden or beside else seconds
-        placed.append(
-            Phase(
-                id=f"phase.{stage}.{name.replace(' ', '-')}",
-                name=name,
-                seconds=seconds,
-                exposed_seconds=exposed,
-                share=exposed / max(unit, 1e-9),
-                bound_by=bound,
-                parts=parts,
-                pool=pool,
-                start_seconds=start,
-            )
+        phase = Phase(
+            id=f"phase.{shortlist.work.stage}.{name.replace(' ', '-')}",
+            name=name,
+            seconds=seconds,
+            exposed_seconds=exposed,
+            share=exposed / max(unit, 1e-9),
+            bound_by=bound or _bound(parts),
+            parts=parts,
+            pool=pool,
+            start_seconds=unit - seconds if name == "weight sync" else clock[lane],
         )
+        placed.append(phase)
         if name != "weight sync" and not beside:
             clock[lane] += seconds
     return tuple(placed)
+
+
+def _rollout_rows(shortlist: Shortlist, result: StageEstimate) -> Iterator[_Row]:
+    timing, wanted = result.timing, shortlist.work.sandbox_work
+    for number, (generation, generated) in enumerate(timing.generations):
+        if number == 0 and timing.step is not None:
+            yield "rollout", "generate", timing.generate, "", generated.parts
+        else:
+            yield "rollout", generation.role, generated.makespan_seconds, "", generated.parts
+    if one(timing.critic) > 0:
+        yield "rollout", "outcome critic", timing.critic, "compute", {}
+    if shortlist.work.host is not None:
+        yield "trainer", "generate", timing.generate, "one CPU core", {}
+    if one(timing.api) > 0:
+        yield "api", "API calls", timing.api, "requests in flight that the provider allows", {}
+    if wanted is not None:
+        yield "sandbox", "sandbox", result.exposed, sandbox_bound(wanted, shortlist, result), {}
+
+
+def _trainer_rows(result: StageEstimate) -> Iterator[_Row]:
+    timing, step = result.timing, result.timing.step
+    if timing.supervised is not None:
+        yield "trainer", "train", timing.supervised.seconds, "", timing.supervised.parts
+    elif step is None and one(timing.trainer) > 0:
+        yield "trainer", "train", timing.trainer, "one CPU core", {}
+    if step is None or timing.supervised is not None:
+        return
+    for phase, name in TRAINER_PHASES.items():
+        if phase != "weight sync" and one(getattr(step, name)) > 0:
+            parts = step.train.parts if "train" in phase else step.log_prob.parts
+            yield "trainer", phase, getattr(step, name), "", parts
+    link = "NIC-bound broadcast" + (", then reshard" if one(timing.schedule) == COLOCATED else "")
+    yield "trainer", "weight sync", step.sync_seconds, link, {}
 
 
 def _bound(parts: dict[str, float]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -21,52 +21,43 @@ def pools_of(stages: Sequence[StageOptions], row: int = 0) -> tuple[Pool, ...]:
 
     row: of the options; the first is the choice.
     """
-    pools = []
-    for stage in stages:
-        name, hours = stage.shortlist.work.stage, float(stage.hours[row])
-        for role, machines, nodes in _roles(stage, row):
-            known = machines.usd_per_hour
-            slots = machines.slots_per_node * nodes if role == "sandbox" else None
-            pools.append(
-                Pool(
-                    id=f"pool.{name}.{role}",
-                    stage=name,
-                    role=role,
-                    cloud=machines.cloud,
-                    region=machines.region,
-                    instance_type=machines.instance_type,
-                    capacity_type=machines.capacity_type,
-                    nodes=nodes,
-                    gpu=machines.gpu,
-                    gpus_per_node=machines.gpus_per_node,
-                    slots=slots,
-                    usd_per_node_hour=known,
-                    price_as_of=machines.as_of,
-                    price_source=machines.price_source,
-                    hours=hours,
-                    usd=None if known is None else known * nodes * hours,
-                )
-            )
-    return tuple(pools)
+    return tuple(
+        Pool(
+            id=f"pool.{stage.shortlist.work.stage}.{role}",
+            stage=stage.shortlist.work.stage,
+            role=role,
+            cloud=group.cloud,
+            region=group.region,
+            instance_type=group.instance_type,
+            capacity_type=group.capacity_type,
+            nodes=nodes,
+            gpu=group.gpu,
+            gpus_per_node=group.gpus_per_node,
+            slots=group.slots_per_node * nodes if role == "sandbox" else None,
+            usd_per_node_hour=group.usd_per_hour,
+            price_as_of=group.as_of,
+            price_source=group.price_source,
+            hours=float(stage.hours[row]),
+            usd=None if group.usd_per_hour is None else group.usd_per_hour * nodes * float(stage.hours[row]),
+        )
+        for stage in stages
+        for role, group, nodes in _roles(stage, row)
+    )
 
 
-def _roles(stage: StageOptions, row: int) -> list[tuple[str, NodeGroup, int]]:
-    rows: list[tuple[str, NodeGroup, int]] = []
-    gpus, sandbox = stage.fleets[row].gpus, stage.fleets[row].sandbox
+def _roles(stage: StageOptions, row: int) -> Iterator[tuple[str, NodeGroup, int]]:
+    """Role, machines and how many of them."""
+    gpus, sandbox, training = stage.fleets[row].gpus, stage.fleets[row].sandbox, stage.shortlist.work.training
     if gpus is not None:
-        layouts, work = stage.shortlist.layouts, stage.shortlist.work
-        rollout = round(float(layouts.rollout_gpus[row]) / max(gpus.gpus_per_node, 1))
-        if work.training is None:
-            rows.append(("rollout", gpus, gpus.nodes))
-        elif not work.training.rl:
-            rows.append(("trainer", gpus, gpus.nodes))
-        elif rollout >= gpus.nodes:
-            rows.append(("trainer+rollout", gpus, gpus.nodes))
+        rollout = round(float(stage.shortlist.layouts.rollout_gpus[row]) / max(gpus.gpus_per_node, 1))
+        if training is not None and training.rl and rollout < gpus.nodes:
+            yield "trainer", gpus, gpus.nodes - rollout
+            yield "rollout", gpus, rollout
         else:
-            rows += [("trainer", gpus, gpus.nodes - rollout), ("rollout", gpus, rollout)]
+            role = "rollout" if training is None else "trainer+rollout" if training.rl else "trainer"
+            yield role, gpus, gpus.nodes
     if sandbox is not None:
-        rows.append(("sandbox", sandbox, sandbox.nodes))
-    return rows
+        yield "sandbox", sandbox, sandbox.nodes
 
 
 def alternatives_of(

@@ -111,37 +111,25 @@ def fleet_of(found: SearchResult, run: int, stage: int) -> StageFleet:
     """The machines of one stage in the run with this number."""
     search = found.stages[stage]
     row = int(found.runs.rows[run, stage])
-    candidate = int(search.rows.candidate[row])
+    candidate, offer = int(search.rows.candidate[row]), int(search.rows.offer[row])
     gpus = None
     if search.work.needs_gpus:
-        offer = found.offers.row(int(search.rows.offer[row]), named=True)
-        gpus = _machines(offer, int(search.candidates.nodes[candidate]))
-    sandbox = None
+        gpus = _nodes(found.offers.row(offer, named=True), search.candidates.nodes[candidate])
     places = search.places
-    if places is not None:
-        place: int | None = int(search.rows.offer[row])
-        if gpus is not None:
-            place = places.places.get((gpus.cloud, gpus.region))
-        if place is None:
-            place = places.cheapest
-        slots_row = int(search.candidates.slots_row[candidate])
-        offer = places.offers.row(int(places.offer[place, slots_row]), named=True)
-        sandbox = _machines(offer, int(places.nodes[place, slots_row]))
-    return StageFleet(gpus=gpus, sandbox=sandbox)
+    if places is None:
+        return StageFleet(gpus=gpus, sandbox=None)
+    place = offer if gpus is None else places.places.get((gpus.cloud, gpus.region), places.cheapest)
+    at = place, int(search.candidates.slots_row[candidate])
+    return StageFleet(gpus=gpus, sandbox=_nodes(places.offers.row(int(places.offer[at]), named=True), places.nodes[at]))
 
 
-def _machines(offer: dict[str, Any], nodes: int) -> NodeGroup:
+def _nodes(offer: dict[str, Any], count: float) -> NodeGroup:
+    same = ("cloud", "region", "instance_type", "capacity_type", "usd_per_hour", "as_of", "gpu")
     return NodeGroup(
-        cloud=offer["cloud"],
-        region=offer["region"],
-        instance_type=offer["instance_type"],
-        capacity_type=offer["capacity_type"],
-        nodes=nodes,
-        usd_per_hour=offer["usd_per_hour"],
-        as_of=offer["as_of"],
+        **{name: offer[name] for name in same},
+        nodes=int(count),
         source=offer["source"] or "",
         quality=offer["quality"] or "",
-        gpu=offer["gpu"],
         gpus_per_node=int(offer["num_gpus"] or 0),
         slots_per_node=int(offer.get("slots") or 0),
     )
