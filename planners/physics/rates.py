@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,15 +31,21 @@ class TrainingRates:
     attention: Column
 
 
-FP8_CONSTANTS = {"ampere": "gemm_bf16_ampere", "hopper_cut": "gemm_fp8_hopper"}
-"""Where a generation has no constant of its own for fp8."""
+INSTEAD = {"gemm_fp8_ampere": "gemm_bf16_ampere", "gemm_fp8_hopper_cut": "gemm_fp8_hopper"}
+"""Constants that a generation does not have of its own."""
 
 
-def by_generation(c: Constants, code: Column, quantity: str, others: Mapping[str, str] | None = None) -> Column:
-    """The constant `<quantity>_<generation>` of each row's generation; `others` names those called otherwise."""
-    names = [(others or {}).get(name, f"{quantity}_{name}") for name in GENERATIONS]
-    choices = [np.asarray(getattr(c, name)) for name in names]
-    return getattr(c, names[int(code)]) if np.ndim(code) == 0 else np.choose(np.asarray(code).astype(np.intp), choices)
+def by_generation(code: Column, choices: Sequence[Column]) -> Column:
+    """The choice of each row's generation; `choices` in the order of GENERATIONS."""
+    if np.ndim(code) == 0:
+        return choices[int(code)]
+    return np.choose(np.asarray(code).astype(np.intp), [np.asarray(choice) for choice in choices])
+
+
+def _constants(c: Constants, quantity: str) -> list[Column]:
+    """The constants `<quantity>_<generation>`, in the order of GENERATIONS."""
+    names = [f"{quantity}_{name}" for name in GENERATIONS]
+    return [getattr(c, INSTEAD.get(name, name)) for name in names]
 
 
 def training_rates(c: Constants, w: Workload) -> TrainingRates:
@@ -51,9 +57,9 @@ def training_rates(c: Constants, w: Workload) -> TrainingRates:
     FlashAttention-3 and vendor kernels 55-75 % forward (arXiv:2407.08608); Ampere's were mature in 2023.
     """
     g = w.gpu
-    bf16 = by_generation(c, g.generation, "gemm_bf16")
-    fp8 = by_generation(c, g.generation, "gemm_fp8", FP8_CONSTANTS)
-    attention = by_generation(c, g.generation, "attention")
+    bf16 = by_generation(g.generation, _constants(c, "gemm_bf16"))
+    fp8 = by_generation(g.generation, _constants(c, "gemm_fp8"))
+    attention = by_generation(g.generation, _constants(c, "attention"))
     power = g.power_ratio**c.power_exponent
     mature = np.equal(g.generation, AMPERE) | np.equal(g.generation, ADA) | np.equal(g.generation, HOPPER_CUT)
     drift = c.attention_drift ** np.clip(w.year - 2025.0, -3.0, 1.0)
