@@ -47,7 +47,7 @@ def down(
         return
     with ledger, Interrupt() as interrupt:
         try:
-            opened = open_run(ledger, store, ledger.get_run(run).run_id)
+            opened = open_run(ledger, store, run)
         except (SpecError, StateError) as error:  # the ledger is another, or was lost
             _end_without_ledger(store, run, error, yes=yes)
             return

@@ -41,16 +41,15 @@ def logs(
     start = None if since is None else moment("--since", since, now)
     end = None if until is None else moment("--until", until, now)
     with open_ledger() as ledger:
-        row = ledger.get_run(run)
-        opened = open_run(ledger, user_data_dir(), row.run_id)
+        opened = open_run(ledger, user_data_dir(), run)
         known = [*(r.name for r in opened.roles), SUPERVISOR]
         wanted = list(dict.fromkeys(role or known))
         if strange := [name for name in wanted if name not in known]:
-            raise SpecError(f"--role: `{strange[0]}` is no role of {row.run_id}", hint=f"known: {', '.join(known)}")
+            raise SpecError(f"--role: `{strange[0]}` is no role of {opened.run_id}", hint=f"known: {', '.join(known)}")
         positions = dict.fromkeys(wanted, 0)
         first = True
         while True:
-            live = ledger.get_run(row.run_id).state in LIVE
+            live = ledger.get_run(opened.run_id).state in LIVE
             lines = _new_lines(opened, positions, settled=not live or not follow)
             lines = [line for line in lines if _within(line, start, end)]
             for line in lines[max(len(lines) - tail, 0) :] if first and tail is not None else lines:

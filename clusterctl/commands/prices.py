@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 import typer
@@ -28,22 +28,16 @@ def _split(values: list[str] | None) -> list[str]:
     return [part.strip() for value in values or () for part in value.split(",") if part.strip()]
 
 
-Clouds = Annotated[
-    list[str] | None, Option("--cloud", callback=_split, help="aws, gcp or azure; repeatable, or comma-separated.")
-]
-Regions = Annotated[
-    list[str] | None, Option("--region", callback=_split, help="Region; repeatable, or comma-separated.")
-]
-Gpus = Annotated[
-    list[str] | None, Option("--gpu", callback=_split, help="GPU, such as H100; repeatable, or comma-separated.")
-]
-Instances = Annotated[
-    list[str] | None, Option("--instance", callback=_split, help="Instance type; `*` matches any text.")
-]
-Capacities = Annotated[
-    list[str] | None,
-    Option("--capacity", callback=_split, help="on_demand, spot, reserved_1y, reserved_3y, capacity_block."),
-]
+def _several(name: str, text: str) -> Any:  # any: what typer calls its options is private
+    return Option(name, callback=_split, help=text)
+
+
+Clouds = Annotated[list[str] | None, _several("--cloud", "aws, gcp or azure; repeatable, or comma-separated.")]
+Regions = Annotated[list[str] | None, _several("--region", "Region; repeatable, or comma-separated.")]
+Gpus = Annotated[list[str] | None, _several("--gpu", "GPU, such as H100; repeatable, or comma-separated.")]
+Instances = Annotated[list[str] | None, _several("--instance", "Instance type; `*` matches any text.")]
+CAPACITIES = "on_demand, spot, reserved_1y, reserved_3y, capacity_block."
+Capacities = Annotated[list[str] | None, _several("--capacity", CAPACITIES)]
 MinGpus = Annotated[float | None, Option("--min-gpus", min=0, help="Minimum number of GPUs per machine.")]
 Limit = Annotated[
     int | None, Option("--limit", min=1, help="Maximum number of rows (default: 20 in a table; all in JSON and CSV).")

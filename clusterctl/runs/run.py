@@ -150,12 +150,13 @@ def run_id_of(plan: Plan, *, again: int = 1) -> str:
     return f"{plan.name}-{digits}"
 
 
-def open_run(ledger: Ledger, store: Path, run_id: str) -> OpenRun:
-    """The run with this id, by the ledger alone.
+def open_run(ledger: Ledger, store: Path, name: str) -> OpenRun:
+    """The run of this id or name, by the ledger alone.
 
     Raises SpecError for an unknown one, StateError when its plan can't be read.
     """
-    row, folder = ledger.get_run(run_id), RunFolder(store / "runs" / run_id)
+    row = ledger.get_run(name)
+    run_id, folder = row.run_id, RunFolder(store / "runs" / row.run_id)
     plan, clock = stored_plan(ledger, row.plan_id or "", name=f"the plan of {row.run_id}"), SteadyClock(last_beat(row))
     ref = RunRef(run_id=run_id, plan=plan, folder=folder.path, tags=_tags(row, clock.now()))
     return OpenRun(

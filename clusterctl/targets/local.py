@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clusterctl.clock import uptime
 from clusterctl.errors import ClusterctlError
+from clusterctl.foreign_files import replace_whole
 from clusterctl.jobs import Job
 from clusterctl.jobs.quickstart import check_quickstart, quickstart_jobs
 from clusterctl.paths import user_data_dir
@@ -31,7 +33,6 @@ from clusterctl.targets.base import (
 )
 from clusterctl.targets.holder import NAME
 from clusterctl.targets.home import ThisMachine, environment_of, supervisor_command, supervisor_environment
-from clusterctl.targets.lease import write_lease
 from clusterctl.targets.logs import log_file, log_lines
 from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, Process, tagged
 from planners.plan.value import Plan
@@ -116,8 +117,12 @@ class LocalTarget:
                 processes.kill(process)
 
     def set_deadline(self, run: RunRef, deadline: datetime | None, now: datetime) -> None:
-        """Into the lease, which each role's holder reads."""
-        write_lease(run.folder / "lease.json", None if deadline is None else (deadline - now).total_seconds())
+        """Into the lease, which each role's holder reads: until when it may live, and that somebody watches, by the
+        machine's uptime, so that no clock that jumps shortens or prolongs it."""
+        here = uptime()
+        expires = None if deadline is None else here + (deadline - now).total_seconds()
+        row = {"expires_uptime_seconds": expires, "watched_uptime_seconds": here}
+        replace_whole(run.folder / "lease.json", json.dumps(row).encode("ascii"))
 
     def fetch(self, run: RunRef) -> None:
         """Jobs write into the run's folder themselves."""

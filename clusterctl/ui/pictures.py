@@ -6,6 +6,7 @@ The same plan gives the same bytes: fixed salt, no date, text as text.
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ METADATA = {"Date": None, "Creator": "clusterctl"}
 
 def write_pictures(plan: Plan, folder: Path, *, source: str) -> list[Path]:
     """Write frontier.svg and, for each stage, step-STAGE.svg; returns their paths.  Raises ClusterctlError."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it can't keep its cache concerns nobody here
     try:
         import matplotlib as mpl
     except ImportError as error:

@@ -176,6 +176,12 @@ def test_pictures_are_written(plan: Plan, tmp_path: Path) -> None:
     assert (tmp_path / "pictures" / "frontier.svg").is_file()
 
 
+def test_pictures_from_a_home_that_cannot_be_written_warn_of_nothing(clusterctl: Run, tmp_path: Path) -> None:
+    assert clusterctl("init", "quickstart", "--out", "run.yaml").returncode == 0
+    done = clusterctl("plan", "run.yaml", "--plot", "pictures", HOME="/proc/nowhere", CLUSTERCTL_HOME=str(tmp_path))
+    assert done.stderr == "wrote pictures/frontier.svg\nwrote pictures/step-rlcef.svg\n"
+
+
 def test_what_cannot_be_had_exits_3_and_names_the_nearest(plan: Plan, tmp_path: Path) -> None:
     done = plan("rlcef", "--what-if", "limits.hours=0.5", "--out", "plan.json", *DAY)
     assert (done.code, done.out) == (3, "")
