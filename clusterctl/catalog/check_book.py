@@ -88,7 +88,7 @@ def _discount_rules(prices: pl.DataFrame) -> Iterator[Finding]:
     yield _must("spot ≤ on-demand", spot, usd > list_usd * SPOT_ROUNDING)
     yield _must("reserved ≤ on-demand", committed, usd > list_usd)
     yield _note("spot at the on-demand price", spot, (usd >= list_usd) & (usd <= list_usd * SPOT_ROUNDING))
-    yield _note("spot far under on-demand (below 12 %)", spot, usd < list_usd * SUSPICIOUS_SPOT_SHARE)
+    yield _note("spot far under on-demand (below 12%)", spot, usd < list_usd * SUSPICIOUS_SPOT_SHARE)
     yield _note("spot or reserved without an on-demand price beside it", other, list_usd.is_null())
 
 

@@ -29,7 +29,7 @@ COLUMNS = (
     right("actual/planned"),
     right("in use"),
     right("proposed"),
-    right("80 % of runs"),
+    right("80% of runs"),
 )
 
 

@@ -30,7 +30,7 @@ def validate(
     kind: Annotated[list[str] | None, Option(help=f"Only this kind; repeatable. One of {', '.join(KINDS)}.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Predict published runs with the functions that `plan` uses: ratio, 80 % band and summary.
+    """Predict published runs with the functions that `plan` uses: ratio, 80% band and summary.
 
     Each case gets a prediction, or the reason why there is none; the exit code is 0 either way.
     """
@@ -91,7 +91,7 @@ def _case_lines(answers: Sequence[Answer], columns: int) -> list[Line]:
         right("published"),
         Column("unit", drop=4),
         right("ratio"),
-        Column("80 % band", drop=1),
+        Column("80% band", drop=1),
         "",
         Column("note", drop=5, prose=True),
     )
@@ -118,7 +118,7 @@ def _case_lines(answers: Sequence[Answer], columns: int) -> list[Line]:
 def _score_lines(scores: Sequence[Score], columns: int) -> list[Line]:
     from clusterctl.ui.table import draw, right
 
-    numbers = ("n", "median |error|", "p90 |error|", "median ratio", "in 80 % band")
+    numbers = ("n", "median |error|", "p90 |error|", "median ratio", "in 80% band")
     rows = [
         [
             score.kind,

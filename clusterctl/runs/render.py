@@ -44,7 +44,7 @@ def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
     rows += [_so_far(ahead)] if launch.action is not UpAction.START else []
     idle = plan.spec.get("limits", {}).get("idle_minutes")
     patience = idle_seconds(idle, max(stage.seconds_per_unit.p90 for stage in plan.stages))
-    rows.append(f"  limits   {ahead.limits}; warns at 80 %, stops at 100 %, or after {elapsed(patience)} idle")
+    rows.append(f"  limits   {ahead.limits}; warns at 80%, stops at 100%, or after {elapsed(patience)} idle")
     if plan.at_least and ahead.limits.usd is not None:
         names = ", ".join(line.name for line in plan.lines if line.usd is None)
         rows.append(f"           the limit in dollars does not count {names}: no known price")
@@ -79,7 +79,7 @@ def rate_text(rate: Rate) -> str:
 
 
 def metrics_text(metrics: Mapping[str, float | None]) -> str:
-    """`reward 0.41  pass@1 38 %  hidden 31 %  gap 7 %`; other jobs' metrics by their own names."""
+    """`reward 0.41  pass@1 38%  hidden 31%  gap 7%`; other jobs' metrics by their own names."""
     own = _metrics(metrics, METRIC_WORDS)
     return "  ".join(own or _metrics(metrics, {name: name.replace("_", " ") for name in metrics}))
 

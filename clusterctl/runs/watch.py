@@ -157,7 +157,7 @@ class Watch:
         self.run.target.set_deadline(self.run.ref, self.limits.deadline(), self.run.clock.now())
 
     def _must_stop(self, row: Run, present: Sequence[Instance]) -> bool:
-        """Whether the run must end now: its limits, or that nothing happens.  Warns at 80 %."""
+        """Whether the run must end now: its limits, or that nothing happens.  Warns at 80%."""
         run = self.run
         check = self.limits.check(row)
         if check.standing is LimitState.WARN:

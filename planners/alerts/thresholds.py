@@ -13,7 +13,7 @@ class Threshold(NamedTuple):
 
 
 FAILED_HIDDEN = Threshold(
-    0.289, "EvalPlus (arXiv:2305.01210): 80 times the tests cost models that were not trained on them at most 28.9 %"
+    0.289, "EvalPlus (arXiv:2305.01210): 80 times the tests cost models that were not trained on them at most 28.9%"
 )
 """Share of the samples that pass the visible tests and fail the hidden ones."""
 HIDDEN_FALLS = Threshold(
@@ -33,7 +33,7 @@ LENGTH_DRIFT = Threshold(
 )
 """Response tokens over those of the first steps, or the other way round, without a gain in reward."""
 NEAR_DUPLICATES = Threshold(
-    0.1363, "Lee et al. (arXiv:2107.06499): 13.63 % in RealNews, the most of four corpora that they measured"
+    0.1363, "Lee et al. (arXiv:2107.06499): 13.63% in RealNews, the most of four corpora that they measured"
 )
 """Share of texts with a near-duplicate among those for other problems: 5-gram Jaccard of 0.8 or more, as there."""
 DUPLICATES_RISE = Threshold(0.1, "our convention: a young policy repeats itself too; a collapse is a change")
@@ -45,7 +45,7 @@ SANDBOX_SHARE = Threshold(
     0.05, "our convention: one run in twenty is a tenth of a step's signal at a pass rate of a half"
 )
 """Rise of the share of sandbox runs that time out or err."""
-SANDBOX_SLOWS = Threshold(1.5, "our convention: above the drift of 10-30 % that plans allow for")
+SANDBOX_SLOWS = Threshold(1.5, "our convention: above the drift of 10-30% that plans allow for")
 """Seconds of the sandbox phase over those of the first steps."""
 SURE = Threshold(4.0, "1 in 30,000 by chance for one look at normal noise; a run is looked at at every step")
 """Standard errors by which a mean must lie beyond its threshold."""

@@ -135,7 +135,7 @@ def _weight_rows(work: StageWork, hours: float) -> list[_Row]:
     if work.training is None:
         return []
     share = LORA_SHARE if work.training.options.lora_rank else 1.0
-    params, small = work.training.model.params_total, " × 2 % (LoRA)" if share < 1.0 else ""
+    params, small = work.training.model.params_total, " × 2% (LoRA)" if share < 1.0 else ""
     kept, size = work.checkpoints_kept, CHECKPOINT_BYTES_PER_PARAM
     kept_gb = kept * size * params * share / GB
     states = f"{kept:g} checkpoints × {size:g} bytes × parameters{small} × hours of the stage / 730"

@@ -12,7 +12,7 @@ class Value(BaseModel):
 
 
 class Band(Value):
-    """An 80 % band: the 10th, 50th and 90th percentile."""
+    """An 80% band: the 10th, 50th and 90th percentile."""
 
     p10: float
     p50: float

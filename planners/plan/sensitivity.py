@@ -24,7 +24,7 @@ GIVEN_FACTOR = 1.25
 ASSUMED_FACTOR = 2.0
 """An input that is assumed may be off by two."""
 SPOT_FACTOR = round(float(np.exp(Z80 * SPOT_PRICE_LOG_SD)), 2)
-"""80 % of what spot prices do between planning and running."""
+"""80% of what spot prices do between planning and running."""
 MATTERING = 4
 """Constants of a group that decide one run: those of its GPU, precision and stack; the others do not touch it."""
 NOTHING = 1e-4
@@ -37,7 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "weight sync": ("sync_", "colocated_"),
     "overhead of long runs": ("waste_", "straggler_"),
 }  # fmt: skip
-"""Constants that people think of as one thing; moved together to their 80 % ends."""
+"""Constants that people think of as one thing; moved together to their 80% ends."""
 
 
 class _Move(NamedTuple):
@@ -93,7 +93,7 @@ def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
             slow, fast = _moved(calibration, prefixes)
             swings = [one(estimate_stage(shortlist, moved).hours) / stage.hours for moved in (fast, slow)]
             quick, long = (stage.hours * swing**narrowed for swing in swings)
-            rows.append(_Move(f"{group} ({work.stage})", "80 % fast end", "80 % slow end", (quick, long)))
+            rows.append(_Move(f"{group} ({work.stage})", "80% fast end", "80% slow end", (quick, long)))
     if work.apis:
         factors = 1.0 / GIVEN_FACTOR, GIVEN_FACTOR
         low, high = (_hours(shortlist, constants, _with_tokens(work, factor)) for factor in factors)
@@ -180,10 +180,10 @@ def _hours(shortlist: Shortlist, constants: Constants, work: StageWork) -> float
 
 
 def _moved(calibration: Calibration, prefixes: tuple[str, ...]) -> tuple[Constants, Constants]:
-    """(slow, fast): the group's constants moved together by an 80 % step of the group's own posterior.
+    """(slow, fast): the group's constants moved together by an 80% step of the group's own posterior.
 
     The step along each constant is Z80 × its posterior sd / √(constants of the group that matter), so that a group of
-    independent constants moves by about its own 80 % range; efficiencies fall when times rise.
+    independent constants moves by about its own 80% range; efficiencies fall when times rise.
     """
     sds = np.sqrt((calibration.cholesky**2).sum(axis=1))
     members = [(n, prior) for n, prior in enumerate(PRIORS) if prior.name.startswith(prefixes)]

@@ -118,7 +118,7 @@ def stage_terms(terms: Terms, plan: StagePlan, stage: ChosenStage, calibration: 
     low, high = plan.hours.p10 / plan.hours.p50, plan.hours.p90 / plan.hours.p50
     width = f"calibration {calibration.identity}: residuals of left-out published runs; docs/ACCURACY.md"
     width += f"; narrowed by {plan.calibrated.own_runs} of your runs" if plan.calibrated.own_runs else ""
-    terms.add(f"band.{name}", "80 % band of the hours, as factors", f"× {low:.2f} to × {high:.2f}", "", source=width)
+    terms.add(f"band.{name}", "80% band of the hours, as factors", f"× {low:.2f} to × {high:.2f}", "", source=width)
     return terms.add(
         f"hours.{name}", f"hours of {name}", plan.hours.p50, "hours", formula="work + overhead", inputs=(work, *wastes)
     )

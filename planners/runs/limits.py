@@ -1,4 +1,4 @@
-"""What a run has used and may use: warn at 80 % of a limit, stop at 100 %, stop what is idle.
+"""What a run has used and may use: warn at 80% of a limit, stop at 100%, stop what is idle.
 
 Where a price is unknown, a limit in dollars counts what has one: the true bill is never lower.
 """
@@ -121,7 +121,7 @@ def check_limits(use: Usage, *, limit_usd: Decimal | None, limit_hours: Decimal 
         if used >= limit:
             return LimitCheck(standing=LimitState.STOP, reason=f"the limit is reached: {text}")
         if used >= WARN_SHARE * limit:
-            worst = LimitCheck(standing=LimitState.WARN, reason=f"80 % of the limit: {text}")
+            worst = LimitCheck(standing=LimitState.WARN, reason=f"80% of the limit: {text}")
     return worst
 
 

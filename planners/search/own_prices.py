@@ -51,7 +51,7 @@ def reserved_nodes(own: OwnPrices) -> pl.DataFrame:
 def unmatched(offers: pl.DataFrame, own: OwnPrices) -> tuple[str, ...]:
     """Each discount, rate and reservation that matches no row of `offers`, in words for a person."""
     idle = [
-        f"discount of {discount.percent:g} % on {' '.join(_fields(discount).values()) or 'everything'}"
+        f"discount of {discount.percent:g}% on {' '.join(_fields(discount).values()) or 'everything'}"
         for discount in own.discounts
         if offers.filter(_matches(discount)).is_empty()
     ]

@@ -15,7 +15,7 @@ LEVEL = 0.80
 SHRINK_FAMILIES = 3.0
 SCORED = ("rl_step", "rl_run", "pretrain", "sft", "generate")
 FIRST_VERSION_QUANTILE = {"rl_step": 0.48, "pretrain": 0.36, "sft": 0.30, "generate": 0.30}
-"""80 % quantile of left-out |ln ratio| of the first version of this model, written before any residual had been
+"""80% quantile of left-out |ln ratio| of the first version of this model, written before any residual had been
 computed.  The structure was chosen while looking at these residuals, so left-out residuals of the present version
 flatter it; a band for a source that nobody has seen must be as wide as this."""
 

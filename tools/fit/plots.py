@@ -20,7 +20,7 @@ UNITS = {"rl_step": "s per step", "pretrain": "metric of the case", "sft": "metr
 
 
 def plot_predictions(results: Results, folder: Path) -> None:
-    """Writes KIND.svg: left-out predictions (by publisher) with 80 % bands against published values."""
+    """Writes KIND.svg: left-out predictions (by publisher) with 80% bands against published values."""
     folder.mkdir(parents=True, exist_ok=True)
     mpl.rcParams.update({"svg.hashsalt": "clusterctl", "font.size": 9, "svg.fonttype": "none"})
     for kind in KINDS:

@@ -43,7 +43,7 @@ class Results:
 
     @property
     def half_widths(self) -> Array:
-        """Half 80 % bands in ln, per case."""
+        """Half 80% bands in ln, per case."""
         prepared = self.problem.prepared
         return np.array(
             [
@@ -68,7 +68,7 @@ def accuracy_page(results: Results) -> str:
 def _measured_table(results: Results) -> str:
     lines = [
         "| kind | quality | cases | families | family left out: median, p90 | publisher left out: median, p90 "
-        "| bias | 80 % band covers | in sample: median, p90 |",
+        "| bias | 80% band covers | in sample: median, p90 |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kind in KINDS:
@@ -100,7 +100,7 @@ def _errors(results: Results, logs: Array, rows: NDArray[np.bool_]) -> str:
 
 
 def _score_table(results: Results) -> str:
-    lines = ["| kind | typical 80 % band | score |", "| --- | --- | --- |"]
+    lines = ["| kind | typical 80% band | score |", "| --- | --- | --- |"]
     kinds = np.array([class_of(p.case.kind) for p in results.problem.prepared])
     full = np.array([p.case.quality == "full" for p in results.problem.prepared])
     for kind in FIRST_VERSION_QUANTILE:
@@ -110,7 +110,7 @@ def _score_table(results: Results) -> str:
 
 
 def _constant_table(results: Results, *, fitted: bool) -> str:
-    lines = ["| constant | meaning | unit | prior | used | 80 % range |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| constant | meaning | unit | prior | used | 80% range |", "| --- | --- | --- | --- | --- | --- |"]
     deviations = np.sqrt(np.diag(results.spread))
     for prior, value, deviation in zip(PRIORS, np.exp(results.mode), deviations, strict=True):
         if prior.fitted != fitted:

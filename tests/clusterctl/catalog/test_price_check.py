@@ -146,7 +146,7 @@ def test_notes_are_no_faults() -> None:
     assert set(found.values()) == {"note"}
     assert set(found) == {
         "spot at the on-demand price",
-        "spot far under on-demand (below 12 %)",
+        "spot far under on-demand (below 12%)",
         "spot or reserved without an on-demand price beside it",
         "older than 180 days",
         "day unknown",

@@ -146,7 +146,7 @@ def test_rules_that_match_nothing_are_named() -> None:
         discounts=(Discount(cloud="gcp", percent=5.0), Discount(cloud="aws", percent=5.0)),
         rates=(Rate(cloud="aws", instance_type="p9.large", usd_per_hour=1.0),),
     )
-    assert unmatched(OFFERS, own) == ("discount of 5 % on gcp", "price of aws p9.large")
+    assert unmatched(OFFERS, own) == ("discount of 5% on gcp", "price of aws p9.large")
     assert apply_own_prices(OFFERS, own).height == OFFERS.height
 
 
