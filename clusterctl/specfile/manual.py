@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from planners.spec.benchmarks import BENCHMARKS
-from planners.spec.lengths import Durations, Lengths
-from planners.spec.profiles import PROFILES
+from planners.spec.profiles import PROFILES, shown
 from planners.spec.run import run_spec_schema
 
 _WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
@@ -91,7 +90,7 @@ def _scalar(field: dict[str, Any]) -> str:
 
 def _profiles() -> str:
     rows = [
-        (f"`{profile}`", f"`{name}`", _shown(value), source)
+        (f"`{profile}`", f"`{name}`", shown(value), source)
         for profile, fields in PROFILES.items()
         for name, (value, source) in fields.items()
     ]
@@ -103,16 +102,7 @@ def _benchmarks() -> str:
     header = "benchmark | problems | turns | tokens in | tokens out | judging | source"
     names = ("tasks", "turns", "prompt_tokens", "response_tokens")
     rows = [
-        (f"`{name}`", *(_shown(found.fields.get(field)) for field in names), _shown(found.judge_seconds), found.source)
+        (f"`{name}`", *(shown(found.fields.get(field)) for field in names), shown(found.judge_seconds), found.source)
         for name, found in BENCHMARKS.items()
     ]
     return _table("Benchmarks", "", header, rows)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Lengths | Durations):
-        tail = "" if value.p95 is None else f" (p95 {value.p95:g})"
-        return f"{value.mean:g}{tail}{' s' if isinstance(value, Durations) else ''}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "-" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)

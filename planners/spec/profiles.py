@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from planners.spec.lengths import Durations
+from planners.spec.lengths import Durations, Lengths
 from planners.spec.options import ProfileName, SandboxSpec
 
 
@@ -102,7 +102,10 @@ def sandbox_need(spec: SandboxSpec | None, *, default_profile: ProfileName) -> S
 
 
 def shown(value: object) -> str:
-    """A field's value as plans print it."""
-    if isinstance(value, Durations):
-        return f"{value.mean:g} s" + ("" if value.p95 is None else f" (p95 {value.p95:g} s)")
+    """A field's value as plans and the manual print it."""
+    if isinstance(value, Lengths | Durations):
+        unit = " s" if isinstance(value, Durations) else ""
+        return f"{value.mean:g}{unit}" + ("" if value.p95 is None else f" (p95 {value.p95:g}{unit})")
+    if isinstance(value, bool):
+        return str(value).lower()
     return "none" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)
