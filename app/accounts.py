@@ -21,7 +21,7 @@ from planners.costs.summary import within
 from planners.costs.tables import GPU_USAGE, MACHINE, Purpose
 from planners.plan.value import Plan, StagePlan
 from planners.runs.forecast import Forecast
-from planners.runs.limits import Rate
+from planners.runs.limits import RunRate
 
 BUSY, UNMEASURED = "busy", "unmeasured"
 PAID = (BUSY, UNMEASURED)
@@ -52,7 +52,7 @@ def _use_by_node(view: View) -> pl.DataFrame:
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def gpu_use(view: View) -> pl.DataFrame:
-    """at, node, run, role, reason ("busy", an Idle, or "unmeasured"), gpu_hours, usd: what GPUs did in each bucket.
+    """at, node, run, role, reason ("busy", why idle, or "unmeasured"), gpu_hours, usd: what GPUs did in each bucket.
 
     For pictures: dollars here are floats, and a bucket's seconds are all paid at the price of its end.
     """
@@ -114,7 +114,7 @@ class Money:
     """Of everything with a known price."""
     unpriced: tuple[str, ...]
     """What has no known price: the true sum is higher."""
-    rate: Rate
+    rate: RunRate
     """What an hour costs now."""
     forecast: Forecast | None
     """None where several runs are looked at."""

@@ -18,7 +18,7 @@ from planners.costs.tables import MACHINE
 from planners.plan.plan_rows import Band
 from planners.plan.value import Plan, StagePlan
 from planners.runs.forecast import Forecast, Progress, StageProgress, forecast
-from planners.runs.limits import REPORTED, SECONDS_PER_HOUR, Rate, RunLimits, Usage, planned_rate
+from planners.runs.limits import REPORTED, SECONDS_PER_HOUR, RunLimits, RunRate, Usage, planned_rate
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -31,7 +31,7 @@ def usage(ledger: Ledger, run_id: str) -> Usage:
     return _usage(ledger.costs(run_id), _ids(ledger.resources(run_id), MACHINE))
 
 
-def hourly_rate(ledger: Ledger, run_id: str | None = None) -> Rate:
+def hourly_rate(ledger: Ledger, run_id: str | None = None) -> RunRate:
     """What an hour costs now, of a run or all: the prices of what is live, and what its job reports on average."""
     if run_id is None:
         runs = [hourly_rate(ledger, run.run_id) for run in ledger.runs(states=LIVE)]
@@ -130,26 +130,26 @@ def _usage(costs: Sequence[Cost], machines: frozenset[str]) -> Usage:
     )
 
 
-def _reported(ledger: Ledger, run_id: str, resources: Iterable[Resource], reports: frozenset[str]) -> Rate:
+def _reported(ledger: Ledger, run_id: str, resources: Iterable[Resource], reports: frozenset[str]) -> RunRate:
     """What the job reports, on average over the run's hours."""
     costs = ledger.costs(run_id)
     hours = _usage(costs, _ids(resources, MACHINE)).hours
     used = _usage([cost for cost in costs if cost.resource_id in reports], frozenset())
     a_hour = (used.known_usd / hours).quantize(MILLIONTH) if hours else Decimal(0)
-    return Rate(known_usd_per_hour=a_hour, unpriced=used.unpriced)
+    return RunRate(known_usd_per_hour=a_hour, unpriced=used.unpriced)
 
 
-def _prices(live: Iterable[Resource]) -> Rate:
+def _prices(live: Iterable[Resource]) -> RunRate:
     prices = {resource.resource_id: resource.usd_per_hour for resource in live if resource.state == "live"}
-    return Rate(
+    return RunRate(
         known_usd_per_hour=sum((price for price in prices.values() if price is not None), Decimal(0)),
         unpriced=tuple(sorted(name for name, price in prices.items() if price is None)),
     )
 
 
-def _added(rates: Sequence[Rate]) -> Rate:
+def _added(rates: Sequence[RunRate]) -> RunRate:
     known = sum((rate.known_usd_per_hour for rate in rates), Decimal(0))
-    return Rate(known_usd_per_hour=known, unpriced=tuple(name for rate in rates for name in rate.unpriced))
+    return RunRate(known_usd_per_hour=known, unpriced=tuple(name for rate in rates for name in rate.unpriced))
 
 
 def _ids(resources: Iterable[Resource], *kinds: str) -> frozenset[str]:

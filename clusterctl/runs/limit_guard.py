@@ -10,7 +10,7 @@ from decimal import Decimal
 from clusterctl.ledger.rows import Run
 from clusterctl.runs.forecast import hourly_rate, usage
 from clusterctl.runs.run import OpenRun
-from planners.runs.limits import SECONDS_PER_HOUR, LimitCheck, LimitState, Rate, Usage, check_limits
+from planners.runs.limits import SECONDS_PER_HOUR, LimitCheck, LimitState, RunRate, Usage, check_limits
 
 DEADLINE_GRACE = timedelta(seconds=60)
 """From the moment at which a limit must be reached to that at which the place ends the run by itself."""
@@ -22,7 +22,7 @@ class _Known:
 
     row: Run
     used: Usage
-    rate: Rate
+    rate: RunRate
     at: datetime
 
 

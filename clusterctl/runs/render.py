@@ -17,7 +17,7 @@ from clusterctl.ui.table import Cell, cell, draw, draw_text, right
 from clusterctl.ui.terminal import Terminal, terminal
 from planners.plan.value import Plan
 from planners.runs.forecast import Forecast
-from planners.runs.limits import Rate, idle_seconds
+from planners.runs.limits import RunRate, idle_seconds
 
 METRIC_WORDS = {
     "reward": "reward",
@@ -71,7 +71,7 @@ def _ran(ahead: Forecast) -> str:
     return elapsed(float(ahead.spent.hours) * 3600)
 
 
-def rate_text(rate: Rate) -> str:
+def rate_text(rate: RunRate) -> str:
     """`$0.08`, `at least $0.08`, `unknown`."""
     if not rate.unpriced:
         return unit_price(rate.known_usd_per_hour)

@@ -11,7 +11,7 @@ import polars as pl
 
 from clusterctl.store.promql import NODE_LABELS, QUERIES
 from planners.telemetry.idle import BUSY_UTIL_PCT
-from planners.telemetry.tables import TABLES, Idle, schema
+from planners.telemetry.tables import TABLES, IdleReason, schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,7 +168,7 @@ def _with_reasons(frame: pl.DataFrame, idle: pl.DataFrame) -> pl.DataFrame:
     )
     util = pl.col("gpu_util_pct") if "gpu_util_pct" in frame.columns else pl.lit(None, pl.Float64)
     nothing = pl.col("idled").is_null() & (util < BUSY_UTIL_PCT)
-    rest = rest.with_columns(reason=pl.when(nothing).then(pl.lit(Idle.UNKNOWN.value)))
+    rest = rest.with_columns(reason=pl.when(nothing).then(pl.lit(IdleReason.UNKNOWN.value)))
     rest = rest.filter(pl.col("part") > 1e-6)
     split = pl.concat([parts.select(*frame.columns, "reason", "part"), rest.select(*frame.columns, "reason", "part")])
     sums = [name for name in ("energy_j", "ecc_errors") if name in frame.columns]

@@ -16,7 +16,7 @@ from clusterctl.telemetry.gpu_processes import GpuProcesses
 from clusterctl.telemetry.host_usage import Host
 from clusterctl.telemetry.phase_socket import Phases, socket_path
 from planners.telemetry.idle import Held, why_idle
-from planners.telemetry.tables import GPU, Idle, RollUp
+from planners.telemetry.tables import GPU, IdleReason, RollUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +147,7 @@ class Collector:
             **row,
         )
 
-    def _reason(self, reading: GpuReading, process: GpuProcess | None, gpu_util_pct: float | None) -> Idle | None:
+    def _reason(self, reading: GpuReading, process: GpuProcess | None, gpu_util_pct: float | None) -> IdleReason | None:
         if process is not None:
             age = process.age_seconds()
             phase, run_phases = None, dict[str, str]()

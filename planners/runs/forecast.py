@@ -11,7 +11,7 @@ from decimal import Decimal
 import numpy as np
 
 from planners.plan.plan_rows import Band
-from planners.runs.limits import SECONDS_PER_HOUR, Rate, RunLimits, Usage
+from planners.runs.limits import SECONDS_PER_HOUR, RunLimits, RunRate, Usage
 
 Z90 = 1.2815515655446004
 """90th percentile of the standard normal: p90 = median x exp(Z90 x sigma)."""
@@ -84,7 +84,7 @@ class Forecast:
     """How a run goes on, and the inputs that say so."""
 
     spent: Usage
-    rate: Rate
+    rate: RunRate
     limits: RunLimits
     step: int
     """Of the stage under way: how many steps are done …"""
@@ -124,7 +124,7 @@ class Forecast:
         return self.known_usd.p50 if self.known_usd is not None else None
 
 
-def forecast(progress: Progress, spent: Usage, rate: Rate, limits: RunLimits) -> Forecast:
+def forecast(progress: Progress, spent: Usage, rate: RunRate, limits: RunLimits) -> Forecast:
     """At completion = spent + what is left of each stage, in hours and dollars.
 
     Of the stage under way: seconds left = steps left x seconds of a step - seconds since the last step (at most those
@@ -176,7 +176,7 @@ class _StageLeft:
     unpriced: tuple[str, ...]
 
 
-def _left(progress: Progress, rate: Rate) -> Iterator[_StageLeft]:
+def _left(progress: Progress, rate: RunRate) -> Iterator[_StageLeft]:
     since = progress.seconds_since_step
     for stage in progress.stages:
         if stage.done >= stage.steps:
@@ -229,7 +229,7 @@ def _stop(left: Sequence[_StageLeft], spent: Usage, limits: RunLimits) -> LimitS
     return None
 
 
-def _limit_at(progress: Progress, spent: Usage, rate: Rate, limits: RunLimits) -> datetime | None:
+def _limit_at(progress: Progress, spent: Usage, rate: RunRate, limits: RunLimits) -> datetime | None:
     """now + (limit - spent) / dollars per hour; now, once it is overspent."""
     if limits.usd is None or not rate.known_usd_per_hour or progress.seconds_since_step is None:
         return None

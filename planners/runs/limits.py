@@ -49,7 +49,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
+class RunRate:
     """What an hour costs: the sum over what is live, or planned."""
 
     known_usd_per_hour: Decimal = Decimal(0)
@@ -62,17 +62,17 @@ class Rate:
         return None if self.unpriced else self.known_usd_per_hour
 
 
-def planned_rate(plan: Plan, stage: str | None = None) -> Rate:
+def planned_rate(plan: Plan, stage: str | None = None) -> RunRate:
     """Sum over the pools of a stage of nodes x dollars per node-hour; of no stage in particular: the dearest."""
-    rates: dict[str, Rate] = {}
+    rates: dict[str, RunRate] = {}
     for pool in plan.pools:
         if stage in (None, pool.stage):
-            so_far, usd = rates.get(pool.stage, Rate()), Decimal(str(pool.usd_per_node_hour or 0))
-            rates[pool.stage] = Rate(
+            so_far, usd = rates.get(pool.stage, RunRate()), Decimal(str(pool.usd_per_node_hour or 0))
+            rates[pool.stage] = RunRate(
                 known_usd_per_hour=so_far.known_usd_per_hour + pool.nodes * usd,
                 unpriced=so_far.unpriced if pool.usd_per_node_hour is not None else (*so_far.unpriced, pool.id),
             )
-    return max(rates.values(), key=lambda rate: (bool(rate.unpriced), rate.known_usd_per_hour), default=Rate())
+    return max(rates.values(), key=lambda rate: (bool(rate.unpriced), rate.known_usd_per_hour), default=RunRate())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

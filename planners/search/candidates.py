@@ -17,7 +17,7 @@ from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
 from planners.physics.sandbox import judge_exposed_seconds, start_seconds
 from planners.search.feasible import fitting
-from planners.search.machines import Machine, machine_columns
+from planners.search.machines import MachineKind, machine_columns
 from planners.search.pareto import best_by_group
 from planners.search.rejections import Rejections
 from planners.search.search_space import NO_GPUS, NodeRange, enumerate_layouts, layout_options, slot_counts_for
@@ -89,7 +89,7 @@ def exposed_seconds(work: StageWork, timing: Timing, slots: Array) -> Array:
 
 def stage_candidates(
     work: StageWork,
-    machines: Sequence[Machine],
+    machines: Sequence[MachineKind],
     allowed: NodeRange,
     constants: Constants,
     *,
@@ -131,7 +131,7 @@ def stage_candidates(
 
 
 def timing_context(
-    machines: Sequence[Machine], layouts: Layouts, constants: Constants, *, year: float, grid_points: int
+    machines: Sequence[MachineKind], layouts: Layouts, constants: Constants, *, year: float, grid_points: int
 ) -> TimingContext:
     """The physics' surroundings of some layouts.  A stage without GPUs gets a stand-in that nothing reads."""
     if len(machines) and (layouts.machine >= 0).all():
@@ -162,7 +162,7 @@ def _unit_seconds(work: StageWork, at: TimingContext, slot_counts: Array) -> Arr
     return np.stack(columns, axis=1)
 
 
-def _whole_replicas(work: StageWork, machines: Sequence[Machine], at: TimingContext) -> TimingContext:
+def _whole_replicas(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> TimingContext:
     """Replicas widened until the main model's weights fit; layouts that they then do not divide are dropped."""
     if not work.generations:
         return at

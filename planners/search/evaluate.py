@@ -14,7 +14,7 @@ from planners.physics.columns import SHARDING_NAMES, Array, Column
 from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
 from planners.search.candidates import exposed_seconds, timing_context
-from planners.search.machines import Machine
+from planners.search.machines import MachineKind
 from planners.search.pricing import interrupted
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.layouts import Layouts, TimingContext
@@ -27,7 +27,7 @@ class Shortlist:
     """One stage on m fleets.  Arrays of shape (m,)."""
 
     work: StageWork
-    machines: Sequence[Machine]
+    machines: Sequence[MachineKind]
     layouts: Layouts
     slots: Array
     """Sandboxes that the sandbox nodes hold; 0 where the stage needs none."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planners.physics.memory import Need, host_need_bytes, rollout_need, train_need
-from planners.search.machines import Machine
+from planners.search.machines import MachineKind
 from planners.search.rejections import Rejections
 from planners.units import GIB
 from planners.workload.layouts import Layouts, TimingContext
@@ -35,7 +35,7 @@ def rollout_memory(work: StageWork, number: int, at: TimingContext) -> Need:
     return rollout_need(training_workload(work, at) if main else generation_workload(work, generation, at))
 
 
-def fitting(work: StageWork, machines: Sequence[Machine], at: TimingContext, rejections: Rejections) -> Layouts:
+def fitting(work: StageWork, machines: Sequence[MachineKind], at: TimingContext, rejections: Rejections) -> Layouts:
     """The layouts of `at` whose training, rollout and host memory fit."""
     layouts = at.layouts
     alive = np.ones(len(layouts), dtype=bool)

@@ -20,7 +20,7 @@ GBPS_BYTES = 1e9 / 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class MachineKind:
     """A kind of node; several instance types and clouds may sell it."""
 
     gpu: GpuSpec
@@ -30,7 +30,7 @@ class Machine:
     vcpus: float
 
 
-def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.DataFrame, list[Machine]]:
+def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.DataFrame, list[MachineKind]]:
     """GPU offers with a column `machine` (row number in the list), and the distinct machines.
 
     Raises KeyError when the frame names a GPU that `gpus` lacks; filter first.
@@ -38,13 +38,13 @@ def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.D
     distinct = offers.select(MACHINE_KEY).unique(maintain_order=True).with_row_index("machine")
     joined = offers.join(distinct, on=MACHINE_KEY, how="left", nulls_equal=True, maintain_order="left")
     machines = [
-        Machine(gpu=gpus[gpu], gpus_per_node=int(count), network_gbps=network, memory_gib=memory, vcpus=vcpus)
+        MachineKind(gpu=gpus[gpu], gpus_per_node=int(count), network_gbps=network, memory_gib=memory, vcpus=vcpus)
         for gpu, count, network, memory, vcpus in distinct.select(MACHINE_KEY).rows()
     ]
     return joined.with_columns(pl.col("machine").cast(pl.Int64)), machines
 
 
-def machine_columns(machines: list[Machine], rows: NDArray[np.int64]) -> GpuColumns:
+def machine_columns(machines: list[MachineKind], rows: NDArray[np.int64]) -> GpuColumns:
     """GPU columns of shape (n,) for rows that name machines.
 
     The network per GPU is the offer's (Gb/s over the GPUs of the node) where it is known, else the GPU's usual one.
@@ -53,7 +53,7 @@ def machine_columns(machines: list[Machine], rows: NDArray[np.int64]) -> GpuColu
 
 
 @lru_cache(maxsize=16)
-def _table(machines: tuple[Machine, ...]) -> dict[str, NDArray[np.float64]]:
+def _table(machines: tuple[MachineKind, ...]) -> dict[str, NDArray[np.float64]]:
     """GPU columns with a row per machine.  A plan asks for the same machines dozens of times."""
     each = []
     for machine in machines:

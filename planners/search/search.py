@@ -12,7 +12,7 @@ from planners.inputs import PlanInputs
 from planners.physics.columns import Array
 from planners.search.candidates import Candidates, stage_candidates
 from planners.search.combine import Runs, combine
-from planners.search.machines import Machine, machines_of
+from planners.search.machines import MachineKind, machines_of
 from planners.search.offers import gpu_offers, owned_nodes, owned_offers
 from planners.search.own_prices import RESERVED, apply_own_prices, reserved_nodes
 from planners.search.pricing import Market, Rows, price_rows, start_up_hours, within
@@ -46,7 +46,7 @@ class SearchResult:
 
     offers: pl.DataFrame
     """GPU offers that are allowed, with a column `machine`; empty when no stage rents GPUs."""
-    machines: list[Machine]
+    machines: list[MachineKind]
     stages: tuple[StageSearch, ...]
     runs: Runs
     """Before limits on dollars and hours."""
@@ -91,7 +91,7 @@ def _stage(
     world: PlanInputs,
     *,
     offers: pl.DataFrame,
-    machines: list[Machine],
+    machines: list[MachineKind],
     cpus: pl.DataFrame,
     year: float,
     rejections: Rejections,

@@ -13,7 +13,7 @@ import numpy as np
 
 from planners.domain import ModelShape
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, Array
-from planners.search.machines import Machine
+from planners.search.machines import MachineKind
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.layouts import Layouts
 from planners.workload.stage_work import SandboxWork, StageWork
@@ -133,7 +133,7 @@ class NodeRange:
     """By GPU name."""
 
 
-def node_counts(machine: Machine, allowed: NodeRange) -> Sequence[int]:
+def node_counts(machine: MachineKind, allowed: NodeRange) -> Sequence[int]:
     """Node counts to try for a machine, ascending."""
     limit = min(allowed.max_gpus, allowed.quota_gpus.get(machine.gpu.name, allowed.max_gpus))
     most = limit // machine.gpus_per_node
@@ -171,7 +171,7 @@ def _templates(options: Options) -> Array:
     return np.array(rows, dtype=np.float64)
 
 
-def enumerate_layouts(machines: Sequence[Machine], options: Options, allowed: NodeRange) -> Layouts:
+def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed: NodeRange) -> Layouts:
     """Every layout whose degrees divide its GPUs.  Not yet checked for memory.
 
     tp divides a node; a replica divides a node or is whole nodes; tp·pp·cp divides the training GPUs; a replica

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from planners.telemetry.tables import Idle
+from planners.telemetry.tables import IdleReason
 
 BUSY_UTIL_PCT = 1
 """A GPU works when any kernel ran in NVML's last sample period, which is a sixth of a second to a second
@@ -22,10 +22,10 @@ START_SECONDS = BOOT_SECONDS + 180.0
 ROLLOUT_ROLES = frozenset({"rollout", "teacher"})
 ROLLOUT_PHASES = frozenset({"generate", *ROLLOUT_ROLES})
 PHASE_WAITS = {
-    **dict.fromkeys(("sandbox", "environment", "reward", "judge", "tool"), Idle.WAITING_SANDBOX),
-    **dict.fromkeys(("weight_sync", "sync"), Idle.WAITING_SYNC),
-    **dict.fromkeys(("boot", "load", "compile"), Idle.BOOTING),
-    **{reason.value: reason for reason in Idle},
+    **dict.fromkeys(("sandbox", "environment", "reward", "judge", "tool"), IdleReason.WAITING_SANDBOX),
+    **dict.fromkeys(("weight_sync", "sync"), IdleReason.WAITING_SYNC),
+    **dict.fromkeys(("boot", "load", "compile"), IdleReason.BOOTING),
+    **{reason.value: reason for reason in IdleReason},
 }
 """What every GPU waits for in a phase; a phase may also be the reason itself."""
 
@@ -47,7 +47,9 @@ def phase_name(said: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", said.lower()).strip("_")[:64]
 
 
-def why_idle(gpu_util_pct: float | None, held: Held | None, *, expected_seconds: float | None = None) -> Idle | None:
+def why_idle(
+    gpu_util_pct: float | None, held: Held | None, *, expected_seconds: float | None = None
+) -> IdleReason | None:
     """None while the GPU works, else the reason.
 
     gpu_util_pct: None where the driver doesn't say (MIG without GPM): then a phase that the holder does itself counts
@@ -61,18 +63,18 @@ def why_idle(gpu_util_pct: float | None, held: Held | None, *, expected_seconds:
         return None
     if held is None:
         boots = expected_seconds is not None and expected_seconds < START_SECONDS
-        return Idle.BOOTING if boots else Idle.NO_PROCESS
+        return IdleReason.BOOTING if boots else IdleReason.NO_PROCESS
     phase = held.phase or next(iter(held.run_phases.values()), None)
     if phase is None:
-        return Idle.BOOTING if held.age_seconds < BOOT_SECONDS else Idle.UNKNOWN
+        return IdleReason.BOOTING if held.age_seconds < BOOT_SECONDS else IdleReason.UNKNOWN
     reason = _waits_for(phase, held.role)
-    return None if reason is Idle.UNKNOWN and gpu_util_pct is None and held.phase is not None else reason
+    return None if reason is IdleReason.UNKNOWN and gpu_util_pct is None and held.phase is not None else reason
 
 
-def _waits_for(phase: str, role: str | None) -> Idle:
+def _waits_for(phase: str, role: str | None) -> IdleReason:
     """What an idle GPU of `role` waits for while its run is in `phase`."""
     if phase in PHASE_WAITS:
         return PHASE_WAITS[phase]
     if phase in ROLLOUT_PHASES:
-        return Idle.UNKNOWN if role in ROLLOUT_ROLES else Idle.WAITING_ROLLOUT
-    return Idle.WAITING_SYNC if role in ROLLOUT_ROLES else Idle.UNKNOWN
+        return IdleReason.UNKNOWN if role in ROLLOUT_ROLES else IdleReason.WAITING_ROLLOUT
+    return IdleReason.WAITING_SYNC if role in ROLLOUT_ROLES else IdleReason.UNKNOWN

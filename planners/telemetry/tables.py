@@ -20,7 +20,7 @@ TypeName = Literal["Timestamp", "String", "Float32", "Float64", "UInt8", "UInt16
 """Names of Arrow types; a timestamp counts milliseconds, in UTC."""
 
 
-class Idle(StrEnum):
+class IdleReason(StrEnum):
     """Why a GPU does no work."""
 
     WAITING_SANDBOX = "waiting_sandbox"
@@ -43,7 +43,7 @@ class RollUp(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class ColumnType:
     """Type and roll-up of one column; its unit is in its name."""
 
     type_name: TypeName
@@ -57,15 +57,15 @@ class Column:
         return pl.Datetime("ms", "UTC") if self.type_name == "Timestamp" else getattr(pl, self.type_name)()
 
 
-_AT = {"at": Column(type_name="Timestamp", roll_up=RollUp.KEY)}
-_SECONDS = {"seconds": Column(type_name="Float64", roll_up=RollUp.SUM)}
+_AT = {"at": ColumnType(type_name="Timestamp", roll_up=RollUp.KEY)}
+_SECONDS = {"seconds": ColumnType(type_name="Float64", roll_up=RollUp.SUM)}
 
 
-def _columns(type_name: TypeName, roll_up: RollUp, *names: str) -> dict[str, Column]:
-    return {name: Column(type_name=type_name, roll_up=roll_up) for name in names}
+def _columns(type_name: TypeName, roll_up: RollUp, *names: str) -> dict[str, ColumnType]:
+    return {name: ColumnType(type_name=type_name, roll_up=roll_up) for name in names}
 
 
-GPU: dict[str, Column] = (
+GPU: dict[str, ColumnType] = (
     _AT
     | _columns("String", RollUp.KEY, "node", "gpu", "run", "role", "reason")
     | _SECONDS
@@ -78,11 +78,11 @@ GPU: dict[str, Column] = (
     | _columns("UInt64", RollUp.SUM, "ecc_errors")
     | _columns("UInt16", RollUp.MAX, "xid")
 )
-"""One GPU or MIG instance (`gpu` = "3", "3:1").  `run` and `role` are null while nobody holds it; `reason` (an `Idle`)
-is null while it works.  `energy_j` and `ecc_errors` are what the interval added, `xid` the last Xid in it.
-`gpu_util_pct` is the time in which any kernel ran, `tensor_active_pct` the cycles in which tensor cores worked."""
+"""One GPU or MIG instance (`gpu` = "3", "3:1").  `run` and `role` are null while nobody holds it; `reason` (an
+`IdleReason`) is null while it works.  `energy_j` and `ecc_errors` are what the interval added, `xid` the last Xid in
+it.  `gpu_util_pct` is the time in which any kernel ran, `tensor_active_pct` the cycles in which tensor cores worked."""
 
-HOST: dict[str, Column] = (
+HOST: dict[str, ColumnType] = (
     _AT
     | _columns("String", RollUp.KEY, "node")
     | _SECONDS
@@ -92,7 +92,7 @@ HOST: dict[str, Column] = (
 )
 """One node; `cpu_pct` is of all its cores together."""
 
-SANDBOX: dict[str, Column] = (
+SANDBOX: dict[str, ColumnType] = (
     _AT
     | _columns("String", RollUp.KEY, "node", "run")
     | _SECONDS
@@ -103,17 +103,17 @@ SANDBOX: dict[str, Column] = (
 )
 """One sandbox server: programs that ended in the interval by how, and how long starts and requests took."""
 
-DEVICES: dict[str, Column] = (
+DEVICES: dict[str, ColumnType] = (
     _AT
     | _columns("String", RollUp.KEY, "node", "gpu", "uuid", "model", "driver", "mig_profile")
     | _columns("UInt32", RollUp.KEY, "fb_total_mib", "power_limit_w")
 )
 """What a GPU is; a row when it appears or changes."""
 
-NOTES: dict[str, Column] = _AT | _columns("String", RollUp.KEY, "node", "kind", "subject", "text")
+NOTES: dict[str, ColumnType] = _AT | _columns("String", RollUp.KEY, "node", "kind", "subject", "text")
 """What can't be a number: `kind` is absent (subject = a column), gap, appeared, lost, xid, restart, error."""
 
-TABLES: dict[str, dict[str, Column]] = {
+TABLES: dict[str, dict[str, ColumnType]] = {
     "gpu": GPU,
     "host": HOST,
     "sandbox": SANDBOX,

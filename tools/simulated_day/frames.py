@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from planners.telemetry.tables import Idle, schema
+from planners.telemetry.tables import IdleReason, schema
 from tools.simulated_day.timeline import FIRST_ARRIVAL_SHARE, served_per_second
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ MIN_SEGMENT_SECONDS = 0.05
 class State:
     """What a GPU of the H100 SXM class reports in a state; a 700 W part that idles near 110 W."""
 
-    reason: Idle | None
+    reason: IdleReason | None
     util_pct: float
     memory_pct: float
     power_w: float
@@ -49,12 +49,12 @@ STATES: dict[str, State] = {
     "log-prob": State(reason=None, util_pct=96, memory_pct=44, power_w=610, tensor_pct=52, link_kib_per_s=3e7),
     "reference": State(reason=None, util_pct=96, memory_pct=44, power_w=610, tensor_pct=52, link_kib_per_s=3e7),
     "train": State(reason=None, util_pct=97, memory_pct=48, power_w=655, tensor_pct=46, link_kib_per_s=6e7),
-    "wait_sandbox": State(reason=Idle.WAITING_SANDBOX, util_pct=1, memory_pct=0, power_w=132),
-    "wait_rollout": State(reason=Idle.WAITING_ROLLOUT, util_pct=1, memory_pct=0, power_w=132),
-    "sync": State(reason=Idle.WAITING_SYNC, util_pct=3, memory_pct=6, power_w=165, link_kib_per_s=4e7),
-    "hang": State(reason=Idle.UNKNOWN, util_pct=0, memory_pct=0, power_w=140),
-    "down": State(reason=Idle.NO_PROCESS, util_pct=0, memory_pct=0, power_w=112, held=False),
-    "boot": State(reason=Idle.BOOTING, util_pct=0, memory_pct=0, power_w=112, held=False),
+    "wait_sandbox": State(reason=IdleReason.WAITING_SANDBOX, util_pct=1, memory_pct=0, power_w=132),
+    "wait_rollout": State(reason=IdleReason.WAITING_ROLLOUT, util_pct=1, memory_pct=0, power_w=132),
+    "sync": State(reason=IdleReason.WAITING_SYNC, util_pct=3, memory_pct=6, power_w=165, link_kib_per_s=4e7),
+    "hang": State(reason=IdleReason.UNKNOWN, util_pct=0, memory_pct=0, power_w=140),
+    "down": State(reason=IdleReason.NO_PROCESS, util_pct=0, memory_pct=0, power_w=112, held=False),
+    "boot": State(reason=IdleReason.BOOTING, util_pct=0, memory_pct=0, power_w=112, held=False),
 }
 """Generation is bound by memory, training by arithmetic: its utilisation, power and tensor activity are higher."""
 _NAMES = tuple(STATES)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from planners.plan.value import Band
 from planners.runs.forecast import Forecast, Progress, StageProgress, UsdBand, forecast, step_seconds
-from planners.runs.limits import Rate, RunLimits, Usage
+from planners.runs.limits import RunLimits, RunRate, Usage
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PLANNED = Band(p10=60.0, p50=100.0, p90=100.0 / 0.6)
 HOURS = Band(p10=6000 / 3600, p50=10_000 / 3600, p90=10_000 / 0.6 / 3600)
 USD = Band(p10=600.0, p50=1000.0, p90=1000.0 / 0.6)
-BURN = Rate(known_usd_per_hour=Decimal(360))
+BURN = RunRate(known_usd_per_hour=Decimal(360))
 """$10 for a step of 100 s."""
 
 
@@ -40,7 +40,7 @@ def stage(
 
 def ahead(
     spent: Decimal | int = 0,
-    rate: Rate = BURN,
+    rate: RunRate = BURN,
     *stages: StageProgress,
     since: float | None = 0.0,
     hours: Decimal | int = 0,
@@ -105,7 +105,7 @@ def test_what_is_unknown_stays_unknown_and_the_known_part_is_told() -> None:
     assert ahead(5, BURN).known_usd is None, "without a plan nobody knows"
     planned = ahead(5, BURN, stage(0, unpriced=("sandbox nodes",)), since=None)
     assert (planned.usd, planned.known_usd_at_end, planned.unpriced) == (None, 1005, ("sandbox nodes",))
-    half = Rate(known_usd_per_hour=Decimal(360), unpriced=("node/2",))
+    half = RunRate(known_usd_per_hour=Decimal(360), unpriced=("node/2",))
     live = ahead(5, half, stage(10, [100.0] * 10))
     assert (live.usd_at_end, live.unpriced) == (None, ("node/2",))
     assert live.known_usd_at_end == pytest.approx(Decimal(905), abs=Decimal("0.01"))
@@ -138,7 +138,7 @@ def test_a_run_that_was_stopped_goes_on_at_the_pace_that_was_seen() -> None:
 def test_never_less_than_what_was_spent(
     spent: Decimal, burn: Decimal, done: int, seconds: list[float], since: float | None
 ) -> None:
-    found = ahead(spent, Rate(known_usd_per_hour=burn), stage(done, seconds), since=since).usd
+    found = ahead(spent, RunRate(known_usd_per_hour=burn), stage(done, seconds), since=since).usd
     assert found is not None
     assert spent <= found.p10 <= found.p50 <= found.p90
 
@@ -146,7 +146,7 @@ def test_never_less_than_what_was_spent(
 def budget(
     limit: int, spent: int, usd_per_hour: str, *, since: float | None = 0.0
 ) -> tuple[Decimal | None, datetime | None]:
-    rate, limits = Rate(known_usd_per_hour=Decimal(usd_per_hour)), RunLimits(usd=Decimal(limit))
+    rate, limits = RunRate(known_usd_per_hour=Decimal(usd_per_hour)), RunLimits(usd=Decimal(limit))
     found = ahead(spent, rate, stage(0), limits=limits, since=since)
     return found.left_usd, found.limit_at
 
@@ -162,7 +162,7 @@ def test_the_hour_at_which_a_budget_runs_out() -> None:
 
 EVEN = Band(p10=360.0, p50=360.0, p90=360.0)
 """A step of six minutes, for sure."""
-THREE = Rate(known_usd_per_hour=Decimal(3))
+THREE = RunRate(known_usd_per_hour=Decimal(3))
 
 
 def test_time_and_dollars_at_the_end() -> None:

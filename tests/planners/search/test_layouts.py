@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from clusterctl.catalog.lookup import find_gpu
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
-from planners.search.machines import Machine, machine_columns
+from planners.search.machines import MachineKind, machine_columns
 from planners.search.search_space import GPU_COUNTS, NO_GPUS, NodeRange, Options, enumerate_layouts, node_counts
 
 
-def machine(gpu: str = "H100", gpus: int = 8, network: float | None = 3200.0) -> Machine:
-    return Machine(gpu=find_gpu(gpu), gpus_per_node=gpus, network_gbps=network, memory_gib=2048.0, vcpus=192.0)
+def machine(gpu: str = "H100", gpus: int = 8, network: float | None = 3200.0) -> MachineKind:
+    return MachineKind(gpu=find_gpu(gpu), gpus_per_node=gpus, network_gbps=network, memory_gib=2048.0, vcpus=192.0)
 
 
 DEGREES = st.lists(st.sampled_from([1, 2, 3, 4, 8, 16, 32]), min_size=1, max_size=3, unique=True).map(tuple)

@@ -11,7 +11,7 @@ from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, changed, spec
 from clusterctl.catalog.lookup import find_gpu
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
 from planners.search.candidates import timing_context
-from planners.search.machines import Machine
+from planners.search.machines import MachineKind
 from planners.search.search_space import NO_GPUS, NodeRange, Options, enumerate_layouts
 from planners.workload.layouts import TimingContext
 from planners.workload.stage_builder import stage_work
@@ -19,7 +19,7 @@ from planners.workload.stage_work import StageWork
 from planners.workload.timing import API_LATENCY_SECONDS, API_REQUESTS_IN_FLIGHT, API_TOKENS_PER_SECOND, time_work
 from planners.workload.work_columns import replica_gpus, rollout_work, train_work
 
-H100 = Machine(gpu=find_gpu("H100"), gpus_per_node=8, network_gbps=3200.0, memory_gib=2048.0, vcpus=192.0)
+H100 = MachineKind(gpu=find_gpu("H100"), gpus_per_node=8, network_gbps=3200.0, memory_gib=2048.0, vcpus=192.0)
 CONSTANTS = world().calibration.constants
 
 
