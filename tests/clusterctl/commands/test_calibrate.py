@@ -14,7 +14,7 @@ from clusterctl import cli
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import PhaseSeconds, ReportBatch, Run, RunState
-from clusterctl.specfile.plan_file import read_plan
+from clusterctl.specfile.plan_file import parse_plan
 
 T0 = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SPEC = "templates/specs/quickstart.yaml"
@@ -57,7 +57,7 @@ def ledger(call: Call) -> Iterator[Ledger]:
 def ran(ledger: Ledger, call: Call, name: str, *, times: float, state: RunState = "finished", steps: int = 20) -> None:
     """A run of the quickstart whose phases took `times` as long as planned without own runs."""
     call("plan", SPEC, "--out", f"{name}.json")
-    plan = read_plan(f"{name}.json")
+    plan = parse_plan(Path(f"{name}.json").read_text("utf-8"), name=name)
     ledger.put_plan(plan.id, schema=plan.schema_name, content=plan.model_dump_json(exclude={"created_at"}))
     ledger.add_run(Run(run_id=name, name=name, target="local", plan_id=plan.id, created_at=T0))
     phases: list[PhaseSeconds] = []

@@ -13,7 +13,7 @@ import pytest
 
 from clusterctl import cli
 from clusterctl.commands.plan import with_bare_explain
-from clusterctl.specfile.plan_file import parse_plan, read_plan
+from clusterctl.specfile.plan_file import parse_plan
 from clusterctl.ui.spans import width
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -119,7 +119,7 @@ def test_a_number_is_explained_down_to_its_source(plan: Plan) -> None:
 
 def test_every_id_of_a_real_plan_can_be_explained(plan: Plan, tmp_path: Path) -> None:
     plan("synthetic-triples", "--out", "plan.json", *DAY)
-    made = read_plan(tmp_path / "plan.json")
+    made = parse_plan((tmp_path / "plan.json").read_text("utf-8"), name="plan.json")
     assert not [inner for term in made.terms.values() for inner in term.inputs if inner not in made.terms]
     for stage in made.stages:
         assert plan("plan.json", "--explain", f"hours.{stage.name}").code == 0

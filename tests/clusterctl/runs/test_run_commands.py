@@ -169,11 +169,11 @@ def test_a_plan_that_may_break_its_limits(clusterctl: Run, home: Path, tmp_path:
 
 def test_old_prices(clusterctl: Run, home: Path, tmp_path: Path) -> None:
     """A plan file ages: what counts is how old its prices are now, not when it was made."""
-    from clusterctl.specfile.plan_file import plan_text, read_plan
+    from clusterctl.specfile.plan_file import parse_plan, plan_text
     from planners.plan.identity import with_id
 
     assert clusterctl("plan", "run.yaml", "--out", "plan.json").returncode == 0
-    plan = read_plan(tmp_path / "plan.json")
+    plan = parse_plan((tmp_path / "plan.json").read_text("utf-8"), name="plan.json")
     age = plan.prices.model_copy(update={"oldest": date(2020, 1, 1), "age_days": 1, "oldest_line": "boot disks"})
     old = with_id(plan.model_copy(update={"prices": age}))
     (tmp_path / "plan.json").write_text(plan_text(old), "utf-8")
