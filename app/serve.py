@@ -14,7 +14,7 @@ from streamlit.web import cli
 
 from clusterctl.errors import ClusterctlError
 
-MODULES = ("app.alerts", "app.charts", "app.planning", "pandas", "pyarrow")
+MODULES = ("app.page_alerts", "app.charts", "app.planning", "pandas", "pyarrow")
 """With all that they import; Streamlit itself would import the last two when it draws the first table."""
 
 

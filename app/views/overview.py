@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app import accounts, alerts, charts, data, measurements, ui
+from app import accounts, charts, data, measurements, page_alerts, ui
 from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
@@ -132,7 +132,7 @@ def completion(found: accounts.Money) -> None:
 
 def warnings(found: accounts.Money) -> None:
     """What needs a person; each line leads to the page that shows more."""
-    rows = alerts.alerts(view, found)
+    rows = page_alerts.alerts(view, found)
     with st.container(border=True, gap="xxsmall"):
         if not rows:
             ui.fine("No alerts.")

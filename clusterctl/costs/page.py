@@ -5,7 +5,9 @@ In JSON and CSV money is exact decimal text, null or an empty cell = unknown.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +21,6 @@ from planners.costs.summary import by_price
 from planners.costs.tables import FORMULAS, Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
     from clusterctl.costs.queries import Account
     from clusterctl.ledger.rows import Run
     from planners.plan.value import Plan
@@ -57,14 +56,12 @@ class Page:
 def page_lines(page: Page, columns: int) -> list[Line]:
     """The page for a terminal of so many columns."""
     spent = page.account.spend
-    so_far = line(
-        "  so far      ", Span(charged_usd(spent.usd, known=spent.known_usd, places=page.places), Style.STRONG)
-    )
+    charged = charged_usd(spent.usd, known=spent.known_usd, places=page.places)
+    so_far = line("  so far      ", Span(charged, Style.STRONG))
     ahead = page.forecast
     if ahead is not None and ahead.limits.usd is not None:
-        most = "at most " if ahead.spent.unpriced else ""
-        left = exact_usd(ahead.left_usd, page.places)
-        so_far += line(f" of {exact_usd(ahead.limits.usd, 2)}; {most}{left} left")
+        left = ("at most " if ahead.spent.unpriced else "") + exact_usd(ahead.left_usd, page.places)
+        so_far += line(f" of {exact_usd(ahead.limits.usd, 2)}; {left} left")
     head = [_title(page), [], so_far, *(_ahead(page, ahead) if ahead else []), []]
     table = _table(page, columns) if page.rows.height else [line(Span("  no charges", Style.DIM))]
     foot = [line(Span("  not readable: ", Style.WARN), clean(problem)) for problem in page.account.problems]
@@ -195,9 +192,7 @@ SCHEMA = "clusterctl.cost/1"
 
 
 def as_json(page: Page) -> dict[str, Any]:
-    """The page as data."""
     spent, run, ahead, plan = page.account.spend, page.run, page.forecast, page.plan
-    known_plan = None if plan is None or plan.at_least else plan.usd
     certain = ahead if ahead and not ahead.spent.unpriced else None
     return {
         "schema": SCHEMA,
@@ -216,7 +211,7 @@ def as_json(page: Page) -> dict[str, Any]:
         "known_usd_per_hour": _text(ahead.rate.known_usd_per_hour) if ahead else None,
         "usd_at_end": _band(ahead, ahead.usd) if ahead else None,
         "known_usd_at_end": _band(ahead, ahead.known_usd) if ahead else None,
-        "planned_usd": known_plan and known_plan.model_dump(),
+        "planned_usd": plan.usd.model_dump() if plan and not plan.at_least else None,
         "limit_usd": _text(run.limit_usd if run else None),
         "left_usd": _text(certain.left_usd if certain else None),
         "limit_at": _iso(certain.limit_at if certain and not certain.rate.unpriced else None),

@@ -21,8 +21,6 @@ def number(value: float | None, digits: int = 3) -> str:
     """`1,152`, `61.4`, `0.0042`, `2.46 G`: `digits` significant digits; whole numbers below a million in full."""
     if value is None:
         return UNKNOWN
-    if value == 0:
-        return "0"
     size = abs(value)
     for factor, suffix in ((1e12, " T"), (1e9, " G"), (1e6, " M")):
         if size >= factor * (1 - 0.5 * 10**-digits):
@@ -146,8 +144,6 @@ class DurationUnit(NamedTuple):
     def of(self, seconds: float) -> str:
         """The amount without the unit, two significant digits, three from 100 on."""
         value = seconds / self.seconds
-        if value == 0:
-            return "0"
         if value >= 9.95:
             return f"{value:,.0f}"
         return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"
