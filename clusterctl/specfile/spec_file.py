@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,18 @@ class _Reader:
             elif key == "model" and isinstance(inner, str) and (config := self._config_path(inner)):
                 parent[key] = self._config(config, path)
 
-    def _measured(self, reference: dict[str, Any], path: Steps) -> dict[str, Any]:
-        column = reference.get("column")
+    @contextmanager
+    def _at(self, path: Steps) -> Iterator[None]:
+        """Puts the place and the field before what is wrong with a value."""
         try:
-            return read_measured(self._near(reference["file"]), None if column is None else str(column))
+            yield
         except SpecError as error:
             raise SpecError(f"{self.where(path)}: {dotted(path)}: {error.message}", hint=error.hint) from error
+
+    def _measured(self, reference: dict[str, Any], path: Steps) -> dict[str, Any]:
+        column = reference.get("column")
+        with self._at(path):
+            return read_measured(self._near(reference["file"]), None if column is None else str(column))
 
     def _config_path(self, name: str) -> Path | None:
         if name.endswith(".json"):
@@ -92,18 +99,17 @@ class _Reader:
         return None
 
     def _config(self, config: Path, path: Steps) -> dict[str, Any]:
-        where = self.where(path)
-        try:
-            content = json.loads(read_text(config))
-            if not isinstance(content, dict):
-                raise SpecError(f"{config}: is not a JSON object")
-            inline = inline_from_config(content, name=config.parent.name or config.stem)
-        except SpecError as error:
-            raise SpecError(f"{where}: {dotted(path)}: {error.message}") from error
-        except (ValidationError, ValueError, RecursionError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            raise SpecError(f"{where}: {dotted(path)}: {config}: {reason}") from error
-        return inline.model_dump(exclude_none=True)
+        with self._at(path):
+            text = read_text(config)
+            try:
+                content = json.loads(text)
+                if not isinstance(content, dict):
+                    raise SpecError(f"{config}: is not a JSON object")
+                inline = inline_from_config(content, name=config.parent.name or config.stem)
+            except (ValidationError, ValueError, RecursionError) as error:
+                reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+                raise SpecError(f"{config}: {reason}") from error
+            return inline.model_dump(exclude_none=True)
 
     def _near(self, name: str) -> Path:
         """A path relative to the spec's folder."""
@@ -114,23 +120,16 @@ class _Reader:
         stages = spec.model_dump(include={"stages"}, exclude_none=True)["stages"]
         for parent, key, path in _walk(stages, ("stages",)):
             if key == "model":
-                self._check(path, _known_model, parent[key])
+                with self._at(path):
+                    model = parent[key]
+                    find_model(model if isinstance(model, str) else InlineModel.model_validate(model))
         gpus: list[tuple[Steps, str]] = [(("fleet", "gpus", i), gpu) for i, gpu in enumerate(spec.fleet.gpus)]
         gpus += [(("fleet", "machines", i, "gpu"), m.gpu) for i, m in enumerate(spec.fleet.machines) if m.gpu]
         gpus += [(("fleet", "quota", key), key.rsplit(":", 1)[-1]) for key in spec.fleet.quota]
         gpus += [(("prices", "discounts", i, "gpu"), d.gpu) for i, d in enumerate(spec.prices.discounts) if d.gpu]
         for path, gpu in gpus:
-            self._check(path, find_gpu, gpu)
-
-    def _check(self, path: Steps, find: Callable[[Any], object], name: object) -> None:
-        try:
-            find(name)
-        except SpecError as error:
-            raise SpecError(f"{self.where(path)}: {dotted(path)}: {error.message}", hint=error.hint) from error
-
-
-def _known_model(model: str | dict[str, Any]) -> object:
-    return find_model(model if isinstance(model, str) else InlineModel.model_validate(model))
+            with self._at(path):
+                find_gpu(gpu)
 
 
 def _walk(value: Any, path: Steps) -> Iterator[tuple[Any, Any, Steps]]:
