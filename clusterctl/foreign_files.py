@@ -8,28 +8,25 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MOST_LINE_BYTES = 1 << 21
 """A longer line comes in pieces, so that no line fills the memory."""
 
 
-class opened:  # noqa: N801 - reads like `open`
-    """A context with the descriptor of a regular file to read from, or None: never waits for a pipe, never raises."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._file = path, -1
-
-    def __enter__(self) -> int | None:
-        try:
-            self._file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            return self._file if stat.S_ISREG(os.fstat(self._file).st_mode) else None
-        except (OSError, ValueError):
-            return None
-
-    def __exit__(self, *_: object) -> None:
-        if self._file >= 0:
-            os.close(self._file)
+@contextmanager
+def opened(path: Path) -> Iterator[int | None]:
+    """The descriptor of a regular file to read from, or None: never waits for a pipe, never raises."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        yield None
+        return
+    try:
+        yield file if stat.S_ISREG(os.fstat(file).st_mode) else None
+    finally:
+        os.close(file)
 
 
 def read_lines(path: Path, since_byte: int) -> Iterator[tuple[int, bytes]]:

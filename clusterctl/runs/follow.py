@@ -114,27 +114,23 @@ class LiveLine:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._clear()
+        line = self._line
+        self.finish()
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
-        self._draw()
+        self._draw(line)
 
     def show(self, state: RunStatus) -> None:
         """The line that changes."""
-        self._line = progress_text(state, self._terminal.columns - 1)
-        self._draw()
+        self._draw(progress_text(state, self._terminal.columns - 1))
 
     def finish(self) -> None:
         """Take the line away for good."""
-        self._clear()
-        self._line = ""
+        if self._line:
+            self._draw("")
 
-    def _clear(self) -> None:
-        if self.watched and self._line:
-            draw(sys.stderr, CLEAR)
+    def _draw(self, line: str) -> None:
+        if self.watched and (line or self._line):
+            draw(sys.stderr, CLEAR + printable(line))
             sys.stderr.flush()
-
-    def _draw(self) -> None:
-        if self.watched and self._line:
-            draw(sys.stderr, f"{CLEAR}{printable(self._line)}")
-            sys.stderr.flush()
+        self._line = line

@@ -89,10 +89,13 @@ def ensure_watched(run: OpenRun, *, wait: bool = False) -> Watched:
 
 
 def _wait_until_watched(run: OpenRun, address: str) -> None:
+    def is_unwatched() -> bool:
+        return watched(run) is Watched.NO and run.ledger.get_run(run.run_id).state in LIVE
+
     deadline = time.monotonic() + START_SECONDS
-    while watched(run) is Watched.NO and run.ledger.get_run(run.run_id).state in LIVE:
+    while is_unwatched():
         if time.monotonic() > deadline or not run.target.home.alive(address):
-            if watched(run) is not Watched.NO or run.ledger.get_run(run.run_id).state not in LIVE:
+            if not is_unwatched():
                 return  # by another, that was a moment earlier; or it was a short run
             log = log_file(run.folder.path, SUPERVISOR)
             raise ClusterctlError(

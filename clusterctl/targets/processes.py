@@ -176,19 +176,14 @@ def ask(address: str) -> None:
             _signal_group(int(address.partition(":")[0]), number)
 
 
-def end(address: str, *, grace_seconds: float) -> bool:
-    """Ends the session that the process leads: TERM, then KILL after the grace; returns when it is gone.
-
-    Whether it ended within the grace.
-    """
+def end(address: str, *, grace_seconds: float) -> None:
+    """Ends the session that the process leads: TERM, then KILL after the grace; returns when it is gone."""
     pid = int(address.partition(":")[0])
     if grace_seconds > 0 and alive(address):
         _signal_group(pid, signal.SIGTERM)
-    if _gone(address, grace_seconds):
-        return True
-    _signal_group(pid, signal.SIGKILL)
-    _gone(address, KILLED_SECONDS)
-    return False
+    if not _gone(address, grace_seconds):
+        _signal_group(pid, signal.SIGKILL)
+        _gone(address, KILLED_SECONDS)
 
 
 def _gone(address: str, seconds: float) -> bool:
