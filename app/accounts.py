@@ -15,7 +15,7 @@ from app.view import BY_KEY, View
 from clusterctl.costs import queries
 from clusterctl.costs.queries import Account
 from clusterctl.ledger.rows import LIVE
-from clusterctl.runs.forecast import hourly_rate, run_forecast, stages_of
+from clusterctl.runs.run_forecast import hourly_rate, run_forecast, stages_of
 from planners.costs.allocate import allocate
 from planners.costs.summary import within
 from planners.costs.tables import GPU_USAGE, MACHINE, Purpose

@@ -24,7 +24,7 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import LIVE, FactorRow, Run
 from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.paths import user_data_dir
-from clusterctl.runs.alerts import run_alerts
+from clusterctl.runs.run_alerts import run_alerts
 from clusterctl.store import open_source
 from clusterctl.store.source import TelemetrySource
 from clusterctl.targets import targets

@@ -11,7 +11,7 @@ from app import accounts, data, measurements, ui
 from app.accounts import Money
 from app.view import View
 from clusterctl.ledger.rows import LIVE
-from clusterctl.runs.alerts import alert_text
+from clusterctl.runs.run_alerts import alert_text
 from clusterctl.ui import formats
 
 WORDS = {"lost": ("GPU was lost", "GPUs were lost"), "xid": ("Xid error", "Xid errors")}

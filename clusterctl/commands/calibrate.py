@@ -13,7 +13,7 @@ from clusterctl.errors import SpecError
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import FactorRow
 from clusterctl.plan_service import factors_of
-from clusterctl.runs.calibrate import apply, learn
+from clusterctl.runs.lessons import apply, learn
 from clusterctl.ui.spans import Line, Span, Style, line, paint
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import Cell, Column, cell, draw, right

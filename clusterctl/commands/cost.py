@@ -99,7 +99,7 @@ def _write_focus(
 def _page(ledger: Ledger, row: Run | None, by: list[str], since: datetime | None, until: datetime | None) -> Page:
     from clusterctl.costs.page import Page
     from clusterctl.costs.queries import account, split
-    from clusterctl.runs.forecast import run_forecast
+    from clusterctl.runs.run_forecast import run_forecast
 
     found = account(ledger, open_source(), run=row.run_id if row else None, since=since, until=until)
     columns, rows = split(ledger, found.parts, by)
@@ -124,7 +124,7 @@ def _plan(ledger: Ledger, row: Run) -> Plan | None:
 
 
 def _planned_against_actual(ledger: Ledger, row: Run) -> str:
-    from clusterctl.runs.bill import planned_against_actual
+    from clusterctl.runs.planned_actual import planned_against_actual
     from clusterctl.runs.render import bill_text
     from clusterctl.runs.run import open_run
 

@@ -15,12 +15,12 @@ from clusterctl.interrupt import Interrupt
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
-from clusterctl.runs.bill import planned_against_actual
-from clusterctl.runs.down import end_run, end_tagged, look, tagged_things
-from clusterctl.runs.forecast import run_forecast
+from clusterctl.runs.ending import end_run, end_tagged, look, tagged_things
+from clusterctl.runs.planned_actual import planned_against_actual
 from clusterctl.runs.render import ending_text, final_bill
 from clusterctl.runs.run import OpenRun, open_run
-from clusterctl.runs.status import live_slots
+from clusterctl.runs.run_forecast import run_forecast
+from clusterctl.runs.run_status import live_slots
 from clusterctl.runs.watching import ensure_watched
 from clusterctl.ui.terminal import ask
 

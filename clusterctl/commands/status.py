@@ -15,7 +15,7 @@ from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.render import page, table
 from clusterctl.runs.run import open_run
-from clusterctl.runs.status import RunStatus, as_data, state_of
+from clusterctl.runs.run_status import RunStatus, as_data, state_of
 from clusterctl.runs.watching import Watched, ensure_watched
 from clusterctl.ui.formats import when
 from clusterctl.ui.streams import emit, printable

@@ -19,11 +19,11 @@ from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs.follow import follow
-from clusterctl.runs.forecast import planned_forecast, run_forecast
 from clusterctl.runs.preflight import Allowed, check_money
 from clusterctl.runs.render import preview_text
 from clusterctl.runs.run import open_run
-from clusterctl.runs.up import Launch, UpAction, check_limits_left, decide, prepare
+from clusterctl.runs.run_forecast import planned_forecast, run_forecast
+from clusterctl.runs.starting import Launch, UpAction, check_limits_left, decide, prepare
 from clusterctl.runs.watching import ensure_watched
 from clusterctl.targets import target_of
 from clusterctl.telemetry.settings import installed

@@ -12,7 +12,7 @@ from sqlalchemy import Text, cast, select
 
 from clusterctl.costs.load import frame, in_plan, read_charges, read_lines, read_use, tag
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.ledger.tables import PLANS, RESOURCES, RUNS
+from clusterctl.ledger.ledger_tables import PLANS, RESOURCES, RUNS
 from clusterctl.specfile.write import write_atomic
 from clusterctl.store.source import TelemetrySource
 from planners.costs.allocate import allocate

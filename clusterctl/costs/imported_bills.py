@@ -17,8 +17,8 @@ from clusterctl.costs.invoice_file import SAME, read_bill
 from clusterctl.costs.load import frame, read_estimates, read_lines
 from clusterctl.costs.page import MOST_LINES, NOBODY, rows_of
 from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.ledger_tables import RESOURCES, RUNS
 from clusterctl.ledger.rows import ImportedBill, ImportedLine
-from clusterctl.ledger.tables import RESOURCES, RUNS
 from clusterctl.ui.formats import UNKNOWN, charged_usd, exact_usd, signed_percent
 from clusterctl.ui.spans import Line, Span, Style, clean, line
 from clusterctl.ui.table import Cell, Column, cell, draw, right

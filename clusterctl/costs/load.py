@@ -9,7 +9,7 @@ import polars as pl
 from sqlalchemy import JSON, ColumnElement, Select, Text, cast, func, or_, select, type_coerce
 
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.ledger.tables import BILL_LINES, BILLS, COSTS, PLANS, RESOURCES, RUNS
+from clusterctl.ledger.ledger_tables import BILL_LINES, BILLS, COSTS, PLANS, RESOURCES, RUNS
 from clusterctl.store.source import TelemetrySource
 from clusterctl.targets.base import TAG_PREFIX
 from planners.costs.invoices import LINES, settle

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from clusterctl.costs.load import in_plan, read_charges, read_use
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.ledger.tables import PLANS, RUNS
+from clusterctl.ledger.ledger_tables import PLANS, RUNS
 from clusterctl.store.source import TelemetrySource
 from planners.costs.allocate import allocate
 from planners.costs.summary import Spend, by, spend, within

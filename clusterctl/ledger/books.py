@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select, update
 
 from clusterctl.errors import SpecError
+from clusterctl.ledger.ledger_tables import BILL_LINES, BILLS, FACTORS
 from clusterctl.ledger.rows import FactorRow, ImportedBill, ImportedLine
 from clusterctl.ledger.store import Store, upsert, values_of
-from clusterctl.ledger.tables import BILL_LINES, BILLS, FACTORS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

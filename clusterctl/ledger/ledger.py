@@ -15,10 +15,10 @@ from sqlalchemy import func, or_, select, update
 
 from clusterctl.errors import SpecError, StateError
 from clusterctl.ledger.books import BillBook, FactorBook
+from clusterctl.ledger.ledger_tables import EVENTS, PHASES, PLANS, RUNS, STEPS
 from clusterctl.ledger.resources import ResourceBook, book_costs
 from clusterctl.ledger.rows import LIVE, Desired, Event, PhaseSeconds, ReportBatch, Run, RunState, Step, StoredPlan
 from clusterctl.ledger.store import insert_once, upsert, values_of
-from clusterctl.ledger.tables import EVENTS, PHASES, PLANS, RUNS, STEPS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import StateError
+from clusterctl.ledger.ledger_tables import HEAD, VERSION_TABLE
 from clusterctl.ledger.locks import run_lock
 from clusterctl.ledger.store import WRITE, Store
-from clusterctl.ledger.tables import HEAD, VERSION_TABLE
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

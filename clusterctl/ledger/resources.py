@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select, update
 
 from clusterctl.errors import StateError
+from clusterctl.ledger.ledger_tables import COSTS, RESOURCES, RUNS
 from clusterctl.ledger.rows import LIVE, Bill, Cost, Intent, ReportBatch, ReportedCost, Resource, ResourceCost
 from clusterctl.ledger.store import Store, insert_once, upsert, values_of
-from clusterctl.ledger.tables import COSTS, RESOURCES, RUNS
 from planners.runs.limits import owed
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import Any
 from clusterctl.errors import Interrupted, RunEnded
 from clusterctl.interrupt import Interrupt
 from clusterctl.ledger.rows import LIVE, Event, Step
-from clusterctl.runs.bill import planned_against_actual
-from clusterctl.runs.forecast import run_forecast
+from clusterctl.runs.planned_actual import planned_against_actual
 from clusterctl.runs.render import event_text, final_bill, progress_text, rate_text, step_text
 from clusterctl.runs.run import OpenRun
-from clusterctl.runs.status import RunStatus, as_data, state_of
+from clusterctl.runs.run_forecast import run_forecast
+from clusterctl.runs.run_status import RunStatus, as_data, state_of
 from clusterctl.runs.watching import ensure_watched
 from clusterctl.ui.streams import draw, printable
 from clusterctl.ui.terminal import terminal

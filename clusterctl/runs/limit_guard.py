@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from clusterctl.ledger.rows import Run
-from clusterctl.runs.forecast import hourly_rate, usage
 from clusterctl.runs.run import OpenRun
+from clusterctl.runs.run_forecast import hourly_rate, usage
 from planners.runs.limits import SECONDS_PER_HOUR, LimitCheck, LimitState, RunRate, Usage, check_limits
 
 DEADLINE_GRACE = timedelta(seconds=60)

@@ -47,8 +47,8 @@ class RunMetrics:
 
 def run_metrics(run: OpenRun, now: datetime) -> Families:
     """Dollars so far, prices and their age, actual ÷ planned seconds by phase; what isn't known has no sample."""
-    from clusterctl.runs.bill import planned_against_actual
-    from clusterctl.runs.forecast import run_forecast
+    from clusterctl.runs.planned_actual import planned_against_actual
+    from clusterctl.runs.run_forecast import run_forecast
 
     families: Families = {}
 

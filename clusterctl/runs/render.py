@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from clusterctl.ledger.rows import Event, Run, Step
-from clusterctl.runs.bill import BillLine, planned_against_actual
 from clusterctl.runs.folder import RunFolder
+from clusterctl.runs.planned_actual import BillLine, planned_against_actual
 from clusterctl.runs.run import OpenRun
-from clusterctl.runs.status import RunStatus
-from clusterctl.runs.up import Launch, UpAction
+from clusterctl.runs.run_status import RunStatus
+from clusterctl.runs.starting import Launch, UpAction
 from clusterctl.ui.formats import UNKNOWN, charged_usd, count, elapsed, size, unit_price, when
 from clusterctl.ui.spans import Line, Span, Style, line, paint, wrap
 from clusterctl.ui.streams import printable

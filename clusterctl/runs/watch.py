@@ -23,7 +23,7 @@ from clusterctl.runs.observer import Observer
 from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import OpenRun
 from clusterctl.targets.base import Observed, Unreachable
-from clusterctl.targets.logs import last_error, note_times
+from clusterctl.targets.role_logs import last_error, note_times
 from planners.runs.limits import LimitState, idle_seconds
 from planners.runs.offers import CHOICE, next_alternative
 from planners.runs.reconcile import Cause, Instance, Phase, reconcile

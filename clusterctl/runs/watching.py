@@ -13,7 +13,7 @@ from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.run import last_beat
 from clusterctl.targets.base import SUPERVISOR
 from clusterctl.targets.home import supervisor_environment
-from clusterctl.targets.logs import last_error, log_file
+from clusterctl.targets.role_logs import last_error, log_file
 
 if TYPE_CHECKING:
     from clusterctl.runs.run import OpenRun

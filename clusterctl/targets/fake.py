@@ -19,7 +19,7 @@ from clusterctl.jobs import Job
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, RunRef, Unreachable
 from clusterctl.targets.home import ThisMachine
-from clusterctl.targets.logs import log_lines
+from clusterctl.targets.role_logs import log_lines
 from clusterctl.targets.simulated_place import (
     SANDBOX,
     TRAINER,

@@ -33,8 +33,8 @@ from clusterctl.targets.base import (
 )
 from clusterctl.targets.holder import NAME
 from clusterctl.targets.home import ThisMachine, environment_of, supervisor_command, supervisor_environment
-from clusterctl.targets.logs import log_file, log_lines
 from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, Process, tagged
+from clusterctl.targets.role_logs import log_file, log_lines
 from planners.plan.value import Plan
 from planners.runs.reconcile import Change, Instance, Phase, Role
 

@@ -11,9 +11,9 @@ from dashboard_pages import PAGES, OpenPage, figures, words
 from sqlalchemy import insert
 
 from clusterctl.ledger import open_ledger
+from clusterctl.ledger.ledger_tables import RUNS
 from clusterctl.ledger.rows import Intent, Run
 from clusterctl.ledger.store import values_of
-from clusterctl.ledger.tables import RUNS
 
 NOW = datetime.now(tz=UTC)
 ODD = "a**b**`c`$1$<script>alert(1)</script>[x](javascript:alert(1)):red[y]"

@@ -21,8 +21,8 @@ from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs.metrics import run_metrics
 from clusterctl.runs.render import progress_text
 from clusterctl.runs.run import open_run
-from clusterctl.runs.status import state_of
-from clusterctl.runs.up import decide, prepare
+from clusterctl.runs.run_status import state_of
+from clusterctl.runs.starting import decide, prepare
 from clusterctl.runs.watching import Watched
 from clusterctl.telemetry.exposition import samples
 from planners.runs.limits import RunLimits

@@ -61,9 +61,9 @@ def make_ledger(home: Path, folder: Path) -> int:
 
     from clusterctl.dashboard import sample as simulated
     from clusterctl.ledger import open_ledger
+    from clusterctl.ledger.ledger_tables import COSTS, PHASES, RESOURCES, RUNS, STEPS
     from clusterctl.ledger.rows import Cost, Resource, Run
     from clusterctl.ledger.store import values_of
-    from clusterctl.ledger.tables import COSTS, PHASES, RESOURCES, RUNS, STEPS
     from clusterctl.store import open_store
 
     payer = []

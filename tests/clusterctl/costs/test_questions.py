@@ -15,7 +15,7 @@ from clusterctl.costs.queries import account
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import ReportBatch, Step
 from clusterctl.plan_service import Planner, open_source
-from clusterctl.runs.forecast import hourly_rate, run_forecast, run_progress, usage
+from clusterctl.runs.run_forecast import hourly_rate, run_forecast, run_progress, usage
 from clusterctl.specfile.plan_file import parse_plan
 from planners.costs.summary import by
 from planners.costs.tables import CHARGES

@@ -12,8 +12,8 @@ from ledger_world import a_machine, a_run, at
 from sqlalchemy import select
 
 from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.ledger_tables import COSTS
 from clusterctl.ledger.rows import Cost, Intent, ReportBatch, ReportedCost
-from clusterctl.ledger.tables import COSTS
 
 RUN_NUMBERS = count()
 PRICES = st.none() | st.decimals(min_value=0, max_value=1000, places=6)

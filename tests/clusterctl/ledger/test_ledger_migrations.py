@@ -15,6 +15,7 @@ from sqlalchemy import inspect, text
 from clusterctl.errors import StateError
 from clusterctl.ledger import migrate, open_ledger
 from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.ledger_tables import HEAD, VERSION_TABLE
 from clusterctl.ledger.migrate import upgrade
 from clusterctl.ledger.rows import (
     Cost,
@@ -29,7 +30,6 @@ from clusterctl.ledger.rows import (
     StoredPlan,
 )
 from clusterctl.ledger.store import Store, parse_url
-from clusterctl.ledger.tables import HEAD, VERSION_TABLE
 
 ROWS: dict[str, Any] = {
     "runs": Run,

@@ -17,7 +17,7 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs import run as run_module
 from clusterctl.runs.preflight import RunLimits
-from clusterctl.runs.up import decide, prepare
+from clusterctl.runs.starting import decide, prepare
 from clusterctl.runs.watch import Watch
 from clusterctl.targets import local
 from planners.plan.value import Plan

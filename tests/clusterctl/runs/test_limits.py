@@ -17,8 +17,8 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs import apply_changes
 from clusterctl.runs import run as run_module
 from clusterctl.runs import watch as watching
-from clusterctl.runs.forecast import usage
-from clusterctl.runs.status import state_of
+from clusterctl.runs.run_forecast import usage
+from clusterctl.runs.run_status import state_of
 from clusterctl.runs.watch import Watch
 
 Monkey = pytest.MonkeyPatch

@@ -23,10 +23,10 @@ from clusterctl.costs.queries import account
 from clusterctl.errors import StateError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs import run as run_module
-from clusterctl.runs.bill import planned_against_actual
-from clusterctl.runs.forecast import hourly_rate, run_forecast
 from clusterctl.runs.job_reports import CostReport, StepReport, read_report
-from clusterctl.runs.status import state_of
+from clusterctl.runs.planned_actual import planned_against_actual
+from clusterctl.runs.run_forecast import hourly_rate, run_forecast
+from clusterctl.runs.run_status import state_of
 from clusterctl.runs.watch import Watch
 from clusterctl.telemetry import report_cost
 from planners.costs.summary import by

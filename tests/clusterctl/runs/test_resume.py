@@ -12,9 +12,9 @@ from run_world import kinds, opened, planned, stand_in_jobs, wanted, watch
 from clusterctl.errors import Infeasible, StateError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs import run as run_module
-from clusterctl.runs.down import end_run
-from clusterctl.runs.forecast import usage
-from clusterctl.runs.up import UpAction, check_limits_left, decide, prepare
+from clusterctl.runs.ending import end_run
+from clusterctl.runs.run_forecast import usage
+from clusterctl.runs.starting import UpAction, check_limits_left, decide, prepare
 from clusterctl.runs.watch import Watch
 from planners.runs.limits import RunLimits
 

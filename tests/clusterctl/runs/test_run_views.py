@@ -16,13 +16,13 @@ from run_world import UNPRICED, kill_role, opened, stand_in_jobs, watch
 
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.runs.bill import planned_against_actual
+from clusterctl.runs.planned_actual import planned_against_actual
 from clusterctl.runs.render import bill_text, page, progress_text, table
 from clusterctl.runs.run import OpenRun
-from clusterctl.runs.status import as_data, state_of
+from clusterctl.runs.run_status import as_data, state_of
 from clusterctl.runs.time_options import moment
 from clusterctl.runs.watch import Watch
-from clusterctl.targets.logs import last_error, note_times, read_times
+from clusterctl.targets.role_logs import last_error, note_times, read_times
 from clusterctl.ui.formats import charged_usd, elapsed, when
 from clusterctl.ui.terminal import Terminal
 

@@ -11,7 +11,7 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import ReportBatch, Step
 from clusterctl.runs.render import page
 from clusterctl.runs.run import OpenRun
-from clusterctl.runs.status import as_data, state_of
+from clusterctl.runs.run_status import as_data, state_of
 from clusterctl.ui.terminal import Terminal
 
 

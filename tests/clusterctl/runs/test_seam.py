@@ -16,8 +16,8 @@ from run_world import kinds, opened
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs.capacity import next_try
-from clusterctl.runs.forecast import hourly_rate, usage
 from clusterctl.runs.run import NODE, OpenRun, open_run
+from clusterctl.runs.run_forecast import hourly_rate, usage
 from clusterctl.runs.watch import Watch
 from clusterctl.targets.base import Unreachable
 from clusterctl.targets.fake import FakeTarget
@@ -223,7 +223,7 @@ def test_this_machine_refuses_more_than_itself(tmp_path: Path, ledger: Ledger) -
 def _intervals(run: OpenRun, resource_id: str) -> list[tuple[object, object]]:
     from sqlalchemy import select
 
-    from clusterctl.ledger.tables import COSTS
+    from clusterctl.ledger.ledger_tables import COSTS
 
     query = select(COSTS.c.from_at, COSTS.c.to_at).where(COSTS.c.resource_id == resource_id)
     return run.ledger.transact(lambda connection: [tuple(row) for row in connection.execute(query)])

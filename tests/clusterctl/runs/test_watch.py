@@ -10,9 +10,9 @@ import pytest
 from run_world import kill_role, live_roles, stand_in_jobs, watch
 
 from clusterctl.runs import run as run_module
-from clusterctl.runs.bill import planned_against_actual
-from clusterctl.runs.down import end_run, look
-from clusterctl.runs.status import state_of
+from clusterctl.runs.ending import end_run, look
+from clusterctl.runs.planned_actual import planned_against_actual
+from clusterctl.runs.run_status import state_of
 from clusterctl.targets.local import LocalTarget
 from clusterctl.targets.processes import tagged
 

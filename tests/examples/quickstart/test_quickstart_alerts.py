@@ -14,7 +14,7 @@ import pytest
 from sandbox_here import SandboxHere
 
 from clusterctl.ledger.rows import PhaseSeconds, Step
-from clusterctl.runs.alerts import SAMPLES, alerts_of, read_samples
+from clusterctl.runs.run_alerts import SAMPLES, alerts_of, read_samples
 from examples.quickstart import loop
 from examples.quickstart.judge import Outcome, Status, Verdict
 from examples.quickstart.problems import PROBLEMS, Problem

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Literal
 
 from clusterctl.ledger.rows import ResourceCost
-from clusterctl.runs.forecast import usage
 from clusterctl.runs.run import LINES, MACHINE_UNIT, OpenRun
+from clusterctl.runs.run_forecast import usage
 from clusterctl.targets.base import TAG_PREFIX
 from planners.plan.value import Line
 from planners.runs.limits import REPORTED

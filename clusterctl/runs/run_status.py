@@ -10,13 +10,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from clusterctl.ledger.rows import LIVE, Run, Step
-from clusterctl.runs.alerts import alert_text, run_alerts
-from clusterctl.runs.forecast import run_forecast
 from clusterctl.runs.preflight import above
 from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import PROCESS, OpenRun
+from clusterctl.runs.run_alerts import alert_text, run_alerts
+from clusterctl.runs.run_forecast import run_forecast
 from clusterctl.runs.watching import HUNG_SECONDS, Watched
-from clusterctl.targets.logs import last_error
+from clusterctl.targets.role_logs import last_error
 from planners.runs.forecast import Forecast
 from planners.runs.limits import WARN_SHARE, idle_seconds
 
