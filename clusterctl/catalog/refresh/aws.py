@@ -151,17 +151,18 @@ def _wanted_lines(
 ) -> Iterator[tuple[str | None, dict[str, str]]]:
     """(item, line) of extras, and (None, line) of Linux machines."""
     of_machines = [(at[name], set(values)) for name, values in LINES["machines"].items() if name in at]
-    of_extras = [
-        (extra["item"], [(at[name], re.compile(pattern)) for name, pattern in extra["lines"].items()])
-        for extra in LINES["extras"]
-        if extra["service"] == service and extra["lines"].keys() <= at.keys()
-    ]
+    of_families: dict[str, list[tuple[str, list[tuple[int, re.Pattern[str]]]]]] = defaultdict(list)
+    for extra in LINES["extras"]:
+        if extra["service"] == service and extra["lines"].keys() <= at.keys():
+            tests = [(at[name], re.compile(pattern)) for name, pattern in extra["lines"].items()]
+            of_families[extra["lines"]["Product Family"]].append((extra["item"], tests))
+    family = at.get("Product Family", 0)
     for number, row in enumerate(reader, start=1):
         if len(row) != len(at):
             raise PriceError(f"{where}: price line {number} has {len(row)} of {len(at)} cells", hint="run it again")
         if service == MACHINES and all(not row[index] or row[index] in values for index, values in of_machines):
             yield None, {name: row[index] for name, index in at.items()}
-        for item, tests in of_extras:
+        for item, tests in of_families.get(row[family], ()):
             if all(pattern.fullmatch(row[index]) for index, pattern in tests):
                 yield item, {name: row[index] for name, index in at.items()}
 
