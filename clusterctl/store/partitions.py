@@ -1,6 +1,6 @@
 """Where everything lies: partitions of an hour or a day, batches as written, files as compacted, manifests.
 
-v1/gpu/2026-05-04/12/s-node-1-5f3a02c1-000017-8c1f22ab.parquet  a batch: one flush of one writer
+v1/gpu/2026-05-04/12/s-node-1-5f3a02c1-000017-8c1f22ab.parquet  a batch: what one writer wrote at once
 v1/gpu/2026-05-04/12/c-600-1f0c5d9be2a47366-77e0a3d1.parquet    a file: many batches, rolled up to 600 s
 v1/gpu/2026-05-04/12/m-000003.json                              the third manifest: which files count, which batches
                                                                 they hold

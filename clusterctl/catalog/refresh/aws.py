@@ -59,7 +59,9 @@ def read_aws(asked: Asked) -> Reading:
             wanted = wanted or sorted(each for each in files if asked.wants(each) and not RESTRICTED.match(each))
             for done, region in enumerate(filter(files.__contains__, wanted), start=1):
                 path = files[region]
-                kept, unknown, usd_of = asked.cache.once(path, partial(_region, asked, service, region, path))
+                kept, unknown, usd_of = asked.cache.once(
+                    f"{service} {path}", partial(_region, asked, service, region, path)
+                )
                 rows += [(region, *row) for row in kept]
                 extras += [(region, item, UNITS[item], price) for item, price in usd_of.items()]
                 strangers.update(unknown)
