@@ -13,16 +13,7 @@ from examples.quickstart.grpo import Adam, learn
 from examples.quickstart.judge import reward
 from examples.quickstart.policy import Vocabulary, new_parameters, write_programs
 from examples.quickstart.problems import PROBLEMS, Problem
-from examples.quickstart.report import (
-    Phases,
-    measure,
-    readable,
-    report_of,
-    samples_of,
-    say,
-    write_result,
-    write_samples,
-)
+from examples.quickstart.report import Phases, measure, report_of, show_step, write_result
 from examples.quickstart.run_state import CHECKPOINT, RunState, last_state
 
 if TYPE_CHECKING:
@@ -60,18 +51,19 @@ async def run(run_dir: Path, sandbox: SandboxClient, settings: Settings, steps: 
         state = RunState(settings=asdict(settings), parameters=new_parameters(_VOCABULARY, rng), adam=Adam())
         state.save(run_dir)
     while state.steps_done < steps:
-        report = await one_step(state, sandbox, settings, steps)
+        report, problems, programs = await one_step(state, sandbox, settings, steps)
         state.save(run_dir)
-        write_samples(run_dir, report["samples"])
-        say(readable(report))
+        show_step(run_dir, report, problems, programs, every=settings.samples)
     programs, _ = write_programs(state.parameters, _VOCABULARY, PROBLEMS, None)
     verdicts = await sandbox.judge(PROBLEMS, programs)
     write_result(run_dir, state.settings, zip(PROBLEMS, programs, verdicts, strict=True))
 
 
-async def one_step(state: RunState, sandbox: SandboxClient, settings: Settings, steps: int) -> dict[str, Any]:
-    """One RL step: its report, with the first program for each problem as `samples`.  Changes `state` only after its
-    last wait, so that an abandoned step leaves nothing behind."""
+async def one_step(
+    state: RunState, sandbox: SandboxClient, settings: Settings, steps: int
+) -> tuple[dict[str, Any], list[Problem], list[str]]:
+    """One RL step: its report, and programs with their problems.  Changes `state` only after its last wait, so that an
+    abandoned step leaves nothing behind."""
     phases = Phases("generate")
     problems = [p for p in problems_of_step(settings, state.steps_done) for _ in range(settings.samples)]
     rng = np.random.default_rng([settings.seed, _SAMPLES, state.steps_done])
@@ -84,4 +76,4 @@ async def one_step(state: RunState, sandbox: SandboxClient, settings: Settings, 
     state.steps_done += 1
     report = report_of(state.steps_done, steps, phases.end(), measure(verdicts) | {"entropy_nats": entropy})
     state.last_report = json.dumps(report)
-    return report | {"samples": samples_of(state.steps_done, problems, programs, every=settings.samples)}
+    return report, problems, programs

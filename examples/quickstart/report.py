@@ -86,26 +86,20 @@ def measure(verdicts: Sequence[Verdict]) -> dict[str, float]:
     }
 
 
-def readable(report: dict[str, Any]) -> str:
-    """A report as a line of the log."""
+def show_step(
+    run_dir: Path, report: dict[str, Any], problems: Sequence[Problem], programs: Sequence[str], *, every: int
+) -> None:
+    """Of a step that is reported: the first of `every` programs for each problem, and a line on stdout."""
+    texts = zip(problems[::every], programs[::every], strict=True)
+    rows = [{"step": report["step"], "problem": problem.name, "text": program} for problem, program in texts]
+    append_line(run_dir / "samples.jsonl", "\n".join(json.dumps(row) for row in rows))
     m, seconds = report["metrics"], report["phases"]
-    return (
+    say(
         f"step {report['step']:>3}/{report['of']}  reward {m['reward']:5.2f}  pass@1 {m['pass_at_1_visible']:4.0%} "
         f"hidden {m['pass_at_1_hidden']:4.0%}  not compiled {m['not_compiled_share']:3.0%} "
         f"error {m['error_share']:3.0%} time limit {m['time_limit_share']:3.0%}  "
         f"entropy {m['entropy_nats']:.2f}  {sum(seconds.values()):.1f} s"
     )
-
-
-def samples_of(step: int, problems: Sequence[Problem], programs: Sequence[str], *, every: int) -> list[dict[str, Any]]:
-    """The first of `every` programs for each problem, as rows."""
-    texts = zip(problems[::every], programs[::every], strict=True)
-    return [{"step": step, "problem": problem.name, "text": program} for problem, program in texts]
-
-
-def write_samples(run_dir: Path, samples: Sequence[dict[str, Any]]) -> None:
-    """Appends them to the run's folder, for whoever watches what is written."""
-    append_line(run_dir / "samples.jsonl", "\n".join(json.dumps(sample) for sample in samples))
 
 
 def write_result(run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[Problem, str, Verdict]]) -> None:

@@ -18,18 +18,7 @@ from clusterctl.specfile.write import write_atomic
 from examples.quickstart.judge import Verdict, reward
 from examples.quickstart.loop import Settings, problems_of_step
 from examples.quickstart.problems import PROBLEMS, Problem
-from examples.quickstart.report import (
-    REPORTS,
-    Phases,
-    append_line,
-    measure,
-    readable,
-    report_of,
-    samples_of,
-    say,
-    write_result,
-    write_samples,
-)
+from examples.quickstart.report import REPORTS, Phases, append_line, measure, report_of, say, show_step, write_result
 from examples.quickstart.run_state import Progress, last_state
 from examples.quickstart.tiny_llama import MAX_TOKENS, base_model, likeliest_programs, program_of, prompt_of
 
@@ -81,8 +70,7 @@ class Loop:
         now = Progress(settings=asdict(self.settings), steps_done=step, last_report=json.dumps(report))
         write_atomic(self.run_dir / CHECKPOINT, json.dumps(asdict(now)))
         append_line(self.run_dir / REPORTS, now.last_report)
-        write_samples(self.run_dir, samples_of(step, *self.written, every=self.settings.samples))
-        say(readable(report))
+        show_step(self.run_dir, report, *self.written, every=self.settings.samples)
 
 
 def load_progress(file: Path) -> Progress:
