@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from clusterctl.store import partitions
+from clusterctl.store.partitions import Partition, PartitionManifest, StoredFile
 from planners.telemetry.roll_up import roll_up
 from planners.telemetry.tables import TABLES
 
@@ -47,7 +48,7 @@ def compact(reader: Reader, now: datetime) -> None:
                 manifest = reader.manifest(partition)
                 if manifest.number == partition.last_number():  # else the newest is damaged: leave all as it is
                     _sweep(reader, partition, manifest)
-                    _compact_partition(reader, table, partition, manifest, now)
+                    _compact_partition(reader, partition, manifest, now)
             except FileNotFoundError:
                 continue  # another compaction was quicker
             except OSError as error:
@@ -78,12 +79,10 @@ def main() -> None:
         compact(reader, now)
 
 
-def _compact_partition(
-    reader: Reader, table: str, partition: partitions.Partition, manifest: partitions.PartitionManifest, now: datetime
-) -> None:
-    batches = partition.batches()
+def _compact_partition(reader: Reader, partition: Partition, manifest: PartitionManifest, now: datetime) -> None:
+    table, batches = partition.table, partition.batches()
     fresh = [name for name, batch in batches.items() if not manifest.holds(*batch)]
-    closed = now > partition.start + partitions.span_of(table) + LATE
+    closed = now > partition.end + LATE
     kept = {} if closed else manifest.files
     old = [file.name for file in manifest.files.get(partitions.levels(table)[0], ())] if closed else []
     if not (closed and (fresh or manifest.is_in_pieces)) and len(fresh) < MANY_BATCHES:
@@ -96,8 +95,8 @@ def _compact_partition(
     if not read and (kept or not rows):
         return
     levels = [level for level in partitions.levels(table) if not kept or level in kept]  # an older version kept fewer
-    files = _write_files(reader, table, partition, pl.concat(rows.values()), levels)
-    newer = partitions.PartitionManifest(
+    files = _write_files(reader, partition, pl.concat(rows.values()), levels)
+    newer = PartitionManifest(
         number=manifest.number + 1,
         files={level: (*kept.get(level, ()), *made) for level, made in files.items()},
         merged=manifest.merged_with(read.values()),
@@ -114,13 +113,13 @@ def _compact_partition(
 
 
 def _write_files(
-    reader: Reader, table: str, partition: partitions.Partition, rows: pl.DataFrame, levels: Iterable[int]
-) -> dict[int, list[partitions.StoredFile]]:
-    files: dict[int, list[partitions.StoredFile]] = {}
+    reader: Reader, partition: Partition, rows: pl.DataFrame, levels: Iterable[int]
+) -> dict[int, list[StoredFile]]:
+    files: dict[int, list[StoredFile]] = {}
     for level in levels:
         if level:
-            columns = None if level > 0 else [name for name in TABLES[table] if name != "gpu"]
-            rows = roll_up(rows.lazy(), table, step_seconds=abs(level), columns=columns).collect()
+            columns = None if level > 0 else [name for name in TABLES[partition.table] if name != "gpu"]
+            rows = roll_up(rows.lazy(), partition.table, step_seconds=abs(level), columns=columns).collect()
         rows = rows.sort([name for name in partitions.SORT if name in rows.columns])
         files[level] = []
         for piece in rows.iter_slices(FILE_ROWS):
@@ -128,11 +127,11 @@ def _write_files(
             name = partitions.file_name(level, content)
             reader.object_store.put(partition.folder + name, content)
             nodes, ats = piece["node"].fill_null(""), piece["at"].dt.timestamp("ms") / 1000
-            files[level].append(partitions.StoredFile(name, nodes[0], nodes[-1], ats.min(), ats.max()))  # type: ignore[arg-type]
+            files[level].append(StoredFile(name, nodes[0], nodes[-1], ats.min(), ats.max()))  # type: ignore[arg-type]
     return files
 
 
-def _sweep(reader: Reader, partition: partitions.Partition, manifest: partitions.PartitionManifest) -> None:
+def _sweep(reader: Reader, partition: Partition, manifest: PartitionManifest) -> None:
     """Remove what is not read any more: batches that the files hold, manifests and files that were replaced, and what
     a killed writer or compaction left.
     """
@@ -154,7 +153,7 @@ def expire(reader: Reader, now: datetime, *, max_age: timedelta | None, max_byte
     rest.  What devices there are is kept: it is small, and said only when it changes.
     """
     found = [
-        (each.start + partitions.span_of(table), sum(entry.size_bytes for entry in each.entries.values()), each)
+        (each.end, sum(entry.size_bytes for entry in each.entries.values()), each)
         for table in TABLES
         if table != "devices"
         for each in reader.partitions_of(table)

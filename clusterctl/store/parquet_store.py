@@ -85,8 +85,8 @@ class TelemetryStore(Reader):
                 batches = [each.entries[name].size_bytes for each in there for name in each.batches()]
                 entries = [entry.size_bytes for each in there for entry in each.entries.values()]
                 files, file_bytes = len(entries) - len(batches), sum(entries) - sum(batches)
-                first, last = there[0].start, there[-1].start + partitions.span_of(table)
-                sizes.append(TableSize(table, first, last, files, file_bytes, len(batches), sum(batches)))
+                counts = (files, file_bytes, len(batches), sum(batches))
+                sizes.append(TableSize(table, there[0].start, there[-1].end, *counts))
         return sizes
 
     def close(self) -> None:

@@ -163,11 +163,17 @@ class PartitionManifest:
 class Partition:
     """What lies in one partition's folder."""
 
+    table: str
     folder: str
     """Key of the folder, with its trailing slash."""
     start: datetime
     entries: Mapping[str, Entry]
     """By file name."""
+
+    @property
+    def end(self) -> datetime:
+        """Its rows end no later."""
+        return self.start + span_of(self.table)
 
     def batches(self) -> dict[str, tuple[str, int]]:
         """Writer and number by file name."""
@@ -194,7 +200,7 @@ def partitions(table: str, entries: Iterable[Entry]) -> list[Partition]:
         with suppress(ValueError):
             text = folder.removeprefix(f"{VERSION}/{table}/")
             start = datetime.strptime(text, partition_format(table)).replace(tzinfo=UTC)
-            found.append(Partition(folder=f"{folder}/", start=start, entries=named))
+            found.append(Partition(table=table, folder=f"{folder}/", start=start, entries=named))
     return sorted(found, key=lambda partition: partition.start)
 
 

@@ -70,8 +70,7 @@ class Reader(TelemetrySource):
         for table in ("gpu", "host", "sandbox"):
             existing = self.partitions_of(table)
             for partition in existing[:1] + existing[-1:]:
-                last = partition.start + partitions.span_of(table)
-                ats = self.read(table, start=partition.start, end=last, columns=["at"])["at"]
+                ats = self.read(table, start=partition.start, end=partition.end, columns=["at"])["at"]
                 found += [at for at in (ats.min(), ats.max()) if isinstance(at, datetime)]
         return (min(found), max(found)) if found else None
 
@@ -118,7 +117,7 @@ class Reader(TelemetrySource):
         found = partitions.partitions(table, entries)
         if start is None or end is None:
             return found
-        return [each for each in found if each.start < end and each.start + partitions.span_of(table) > start]
+        return [each for each in found if each.start < end and each.end > start]
 
     def manifest(self, partition: partitions.Partition) -> partitions.PartitionManifest:
         """The newest manifest of a partition that can be read; an empty one when there is none.
