@@ -55,7 +55,7 @@ def read_aws(asked: Asked) -> Reading:
     notes = ["spot and capacity blocks left as they were: AWS publishes them only to accounts"]
     for number, service in enumerate(SERVICES):
         try:
-            files = asked.page(asked.transport.endpoint.url(INDEX.format(service)), None, _region_files)
+            files = asked.page(asked.transport.url(INDEX.format(service)), None, _region_files)
             wanted = wanted or sorted(each for each in files if asked.wants(each) and not RESTRICTED.match(each))
             for done, region in enumerate(filter(files.__contains__, wanted), start=1):
                 path = files[region]
@@ -92,7 +92,7 @@ def _region_files(index: object) -> dict[str, str]:
 
 def _region(asked: Asked, service: str, region: str, path: str) -> Kept:
     file = asked.cache.folder / f"{service}-{region}.csv"
-    encoding = asked.transport.download(asked.transport.endpoint.url(path), file)
+    encoding = asked.transport.download(asked.transport.url(path), file)
     try:
         with _opened(file, encoding) as lines:
             return parse(lines, asked.known, where=f"aws {region}", service=service)

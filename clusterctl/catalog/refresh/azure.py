@@ -72,12 +72,12 @@ def _extras(asked: Asked) -> tuple[list[ExtraRow], list[str]]:
 
 def _pages(asked: Asked, condition: str, parse: Callable[[object], tuple[Dated, str]]) -> Iterator[Dated]:
     """Every page of one query."""
-    first = asked.transport.endpoint.url(PATH)
+    first = asked.transport.url(PATH)
     query = {"api-version": API_VERSION, "$filter": condition}
 
     def read(url: str) -> tuple[Dated, str]:
         rows, following = asked.page(url, query if url == first else None, parse)
-        if following and not asked.transport.endpoint.same_origin(following):
+        if following and not asked.transport.same_origin(following):
             raise stays("azure: the next page is on another server")
         return rows, following
 

@@ -85,7 +85,7 @@ def machine_usd(shape: dict[str, object], capacity_type: str, region: str, parts
 
 def _page(asked: Asked, token: str) -> tuple[list[PartPrice], str]:
     params = {"pageSize": str(PAGE_SIZE), "currencyCode": "USD"} | ({"pageToken": token} if token else {})
-    parts, following = asked.page(asked.transport.endpoint.url(PATH), params, parse)
+    parts, following = asked.page(asked.transport.url(PATH), params, parse)
     return [PartPrice(*part) for part in parts], following
 
 

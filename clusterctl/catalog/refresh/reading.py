@@ -85,7 +85,7 @@ class Asked:
     ) -> Reading:
         """Rows of today as a reading.  Of several prices for one thing the highest, so that a plan never pays more than
         said; `source` becomes `source@today`."""
-        cloud, source = self.transport.endpoint.cloud, f"{source}@{self.today}"
+        cloud, source = self.transport.cloud, f"{source}@{self.today}"
         schema = {name: PRICE_SCHEMA[name] for name in ("region", "instance_type", "capacity_type", "usd_per_hour")}
         prices = (
             pl.DataFrame(list(rows), schema=schema, orient="row")

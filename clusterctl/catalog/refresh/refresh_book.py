@@ -22,7 +22,7 @@ from clusterctl.catalog.price_book import PriceBook, load_book
 from clusterctl.catalog.price_files import BookFrames, write_book
 from clusterctl.catalog.refresh.aws import read_aws
 from clusterctl.catalog.refresh.azure import read_azure
-from clusterctl.catalog.refresh.endpoint import endpoint
+from clusterctl.catalog.refresh.endpoint import transport_to
 from clusterctl.catalog.refresh.gcp import read_gcp
 from clusterctl.catalog.refresh.merge import PriceChanges, merge
 from clusterctl.catalog.refresh.reading import Asked, Cache, Reading, stays
@@ -58,15 +58,14 @@ def refresh(
     Raises PriceError (a price source failed or sent nonsense) or StateError (another refresh is running); then
     every book is as it was, and pages that were read are kept for a rerun on the same day.
     """
-    endpoints = [endpoint(cloud) for cloud in clouds]
+    transports = [transport_to(cloud, sleep=sleep) for cloud in clouds]
     target = _target(out, now)
     with _alone():
         book, notes = _old_book()
         old = book.frames()
         unfinished = _unfinished(now)
         readings = [
-            _read(Transport(one, sleep=sleep), regions, old.shapes.filter(cloud=one.cloud), unfinished, now.date())
-            for one in endpoints
+            _read(each, regions, old.shapes.filter(cloud=each.cloud), unfinished, now.date()) for each in transports
         ]
         new, changes, movers = merge(old, readings)
         _refuse_broken(new, now)
@@ -82,8 +81,8 @@ READERS = {"aws": read_aws, "azure": read_azure, "gcp": read_gcp}
 def _read(
     transport: Transport, regions: Collection[str] | None, shapes: pl.DataFrame, unfinished: Path, today: date
 ) -> Reading:
-    cloud = transport.endpoint.cloud
-    question = "\n".join([transport.endpoint.base_url, *shapes["instance_type"].sort()])
+    cloud = transport.cloud
+    question = "\n".join([transport.base_url, *shapes["instance_type"].sort()])
     cache = Cache(unfinished / f"{cloud}-{hashlib.sha256(question.encode()).hexdigest()[:12]}")
     with closing(transport), progress(f"reading {cloud} prices", total=100) as draw:
         shown = 0

@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from clusterctl.catalog.refresh.download import Part
-from clusterctl.catalog.refresh.endpoint import Endpoint
 from clusterctl.errors import PriceError
 
 T = TypeVar("T")
@@ -49,12 +49,23 @@ class Passing(Exception):  # noqa: N818 - a condition, not always an error
 
 
 class Transport:
-    """Reads pages and files of one endpoint.  `sleep` is an argument so that tests need not wait."""
+    """Reads pages and files of one cloud.  `sleep` is an argument so that tests need not wait.
 
-    def __init__(self, endpoint: Endpoint, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.endpoint = endpoint
-        self._sleep = sleep
+    base_url: without trailing slash.  headers: sent there and nowhere else; they may hold a key.
+    """
+
+    def __init__(self, cloud: str, base_url: str, headers: Mapping[str, str], sleep: Callable[[float], None]) -> None:
+        self.cloud, self.base_url = cloud, base_url
+        self._headers, self._sleep = headers, sleep
         self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False, headers={"User-Agent": "clusterctl"})
+
+    def url(self, path: str) -> str:
+        """A path below the base URL."""
+        return f"{self.base_url}{path}"
+
+    def same_origin(self, url: str) -> bool:
+        """Whether `url` leads to the base URL's scheme, host and port."""
+        return _origin(url) == _origin(self.base_url)
 
     def close(self) -> None:
         """Close the connections."""
@@ -73,7 +84,7 @@ class Transport:
             encoding = self._retried(url, lambda: self._continue(url, to))
             if encoding is not None:
                 return encoding
-        raise PriceError(f"{self.endpoint.cloud}: {_named(url)} was cut {MAX_RESUMES} times", hint=RERUN)
+        raise PriceError(f"{self.cloud}: {_named(url)} was cut {MAX_RESUMES} times", hint=RERUN)
 
     def _retried(self, url: str, once: Callable[[], T]) -> T:
         retrying = Retrying(
@@ -86,7 +97,7 @@ class Transport:
         try:
             return retrying(once)
         except Passing as error:
-            said = f"{self.endpoint.cloud}: {_named(url)}: {error}, {ATTEMPTS} times in a row"
+            said = f"{self.cloud}: {_named(url)}: {error}, {ATTEMPTS} times in a row"
             raise PriceError(said, hint=RERUN) from error
 
     def _page_once(self, url: str, params: Mapping[str, str] | None) -> object:
@@ -122,10 +133,10 @@ class Transport:
         self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> Iterator[httpx.Response]:
         """A response whose status is success.  Raises Passing or PriceError."""
-        sent = {**self.endpoint.headers, **(headers or {})}
+        sent = {**self._headers, **(headers or {})}
         try:
             with self._client.stream("GET", url, params=params or None, headers=sent) as response:
-                status, where = response.status_code, f"{self.endpoint.cloud}: {_named(url)}"
+                status, where = response.status_code, f"{self.cloud}: {_named(url)}"
                 if status in PASSING:
                     raise Passing(f"HTTP {status}", retry_after_seconds=_retry_after_seconds(response, where))
                 if status in {401, 403}:
@@ -185,3 +196,11 @@ def _no_constant(name: str) -> None:
 def _named(url: str) -> str:
     """The URL as far as it may be printed: no query."""
     return url.partition("?")[0]
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return "", None, None

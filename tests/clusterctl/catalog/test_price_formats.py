@@ -6,6 +6,7 @@ import copy
 import csv
 import io
 from datetime import date
+from time import sleep
 from typing import Any
 
 import fake_clouds as fake
@@ -14,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterctl.catalog.refresh import aws, azure, gcp
-from clusterctl.catalog.refresh.endpoint import Endpoint
 from clusterctl.catalog.refresh.gcp import part_price
 from clusterctl.catalog.refresh.reading import usd
+from clusterctl.catalog.refresh.transport import Transport
 from clusterctl.errors import PriceError
 
 TODAY = date(2026, 11, 23)
@@ -168,8 +169,8 @@ def test_what_is_no_price(value: object) -> None:
     ],
 )
 def test_the_next_page_must_be_on_the_same_server(url: str, same: bool) -> None:
-    assert Endpoint(cloud="azure", base_url="https://prices.azure.com").same_origin(url) is same
+    assert Transport("azure", "https://prices.azure.com", {}, sleep).same_origin(url) is same
 
 
 def test_a_key_is_not_in_the_repr() -> None:
-    assert "sesame" not in repr(Endpoint(cloud="gcp", base_url="https://x", headers={"X-Goog-Api-Key": "sesame"}))
+    assert "sesame" not in repr(Transport("gcp", "https://x", {"X-Goog-Api-Key": "sesame"}, sleep))
