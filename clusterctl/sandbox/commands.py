@@ -24,49 +24,10 @@ INNER_ID, OUTER_ID = 1000, 65534
 """User and group in the sandbox, and outside of it when we are root: root's files stay out of reach."""
 ETC = Path(__file__).parent / "etc"
 
-_INIT = """
-ulimit -c 0 && ulimit -n "$1" && ulimit -f "$2" && ulimit -d "$3" && ulimit -t "$(($4 + 1))" && ulimit -S -t "$4" &&
-{ ulimit -u "$5" 2>/dev/null || ulimit -p "$5"; } && echo ready >&9 || exit 125
-become=$6 fetch=$7
-shift 7
-$become "$@" 9>&-
-code=$?
-[ -z "$fetch" ] || printf '%s\\n' "$fetch" | $become tar -cf - -T - >&9 2>/dev/null
-exit $code
-"""
-_COPY = """
-while [ "$1" != -- ]; do mkdir -p "$(dirname "$1")" && cp "/proc/self/fd/$2" "$1" && chmod 777 "$1"; shift 2; done
-shift
-"""
-_SETUP = """
-set -e
-size=$1 shm=$2
-shift 2
-mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /sys  # a folder that is always there and that no sandbox needs
-cd /sys
-mkdir -p proc dev/shm tmp etc old
-while [ "$1" != -- ]; do
-    if ! [ -e "$1" ]; then shift 2; continue; fi
-    if [ -d "$1" ]; then mkdir -p ".$2"; else : > ".$2"; fi
-    mount --rbind "$1" ".$2"
-    mount -o remount,bind,ro,nosuid ".$2"
-    shift 2
-done
-shift
-for name in bin sbin lib lib32 lib64; do if [ -L "/$name" ]; then ln -s "$(readlink "/$name")" "$name"; fi; done
-for name in null zero full random urandom; do : > "dev/$name"; mount --bind "/dev/$name" "dev/$name"; done
-ln -s /proc/self/fd dev/fd
-echo "sandbox:x:0:0:sandbox:/tmp:/bin/sh" > etc/passwd
-echo "127.0.0.1 localhost" > etc/hosts
-mount -t tmpfs -o "size=$shm,mode=777,nosuid,nodev" tmpfs dev/shm
-mount -t tmpfs -o "size=$size,mode=777,nosuid,nodev" tmpfs tmp
-mount -t proc -o nosuid,nodev,noexec proc proc
-pivot_root . old
-umount -l /old
-echo 0 > /proc/sys/user/max_user_namespaces
-mount -o remount,bind,ro tmpfs /
-cd /tmp
-"""
+_INIT, _COPY, _SETUP = (
+    (Path(__file__).parent / "scripts" / f"{name}.sh").read_text("utf-8") for name in ("init", "copy", "setup")
+)
+"""The first process of every sandbox; what copies a task's files into it; what builds the root of `unshare`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
