@@ -35,7 +35,7 @@ from planners.plan.build import build_plan
 from planners.plan.value import Plan
 from planners.search.selection import NoFleetError
 from planners.spec.fleet import CLOUDS
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 from planners.workload.factors import NO_FACTORS, Factor, FactorKey, Factors
 
 

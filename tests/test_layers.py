@@ -15,8 +15,8 @@ PLANNERS_MAY_IMPORT = {"numpy", "polars", "pydantic", "planners"}
 
 
 BREACHES = {
-    "planners/physics/rates.py": "from planners.spec.base import SpecModel",
-    "planners/spec/base.py": "from planners.spec.run import RunSpec",
+    "planners/physics/rates.py": "from planners.spec.spec_model import SpecModel",
+    "planners/spec/spec_model.py": "from planners.spec.run_spec import RunSpec",
     "planners/units.py": "import subprocess",
     "clusterctl/errors.py": "from clusterctl.ledger.store import Store",
     "clusterctl/runs/follow.py": "from clusterctl.commands import up",

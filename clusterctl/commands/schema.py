@@ -10,7 +10,7 @@ from typer import Option
 from clusterctl.specfile.manual import run_spec_manual
 from clusterctl.specfile.write import write_atomic
 from clusterctl.ui.streams import emit, emit_json
-from planners.spec.run import run_spec_schema
+from planners.spec.run_spec import run_spec_schema
 
 
 def schema(

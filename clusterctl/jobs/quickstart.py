@@ -16,7 +16,7 @@ from clusterctl.telemetry.phase_socket import socket_path
 from clusterctl.telemetry.settings import AgentSettings, installed, written_store
 from planners.plan.value import Plan
 from planners.spec.profiles import sandbox_need
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 from planners.spec.stages_rl import RlcefStage
 from planners.workload.rl import HOST_SPEEDS, QUICKSTART_LLAMA
 

@@ -22,7 +22,7 @@ from planners.costs.tables import MACHINE
 from planners.plan.value import Plan
 from planners.runs.offers import pools_on
 from planners.runs.reconcile import Role, resource_id
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger

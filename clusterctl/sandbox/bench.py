@@ -25,7 +25,7 @@ from clusterctl.sandbox.verdict import Policy
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import Column, draw_text, right
 from clusterctl.ui.terminal import progress, terminal
-from planners.spec.lengths import Durations
+from planners.spec.distributions import Durations
 
 ROUNDS = 4
 """What is compared takes turns, so that both see the same machine."""

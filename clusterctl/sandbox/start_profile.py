@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 from clusterctl import paths
 from clusterctl.errors import StateError
 from clusterctl.specfile.write import write_atomic
-from planners.spec.lengths import Durations
+from planners.spec.distributions import Durations
 from planners.workload.sandbox_work import SandboxStarts
 
 BENCH = "`clusterctl sandbox bench`"

@@ -8,7 +8,7 @@ from typing import Any
 
 from planners.spec.benchmarks import BENCHMARKS
 from planners.spec.profiles import PROFILES, shown
-from planners.spec.run import run_spec_schema
+from planners.spec.run_spec import run_spec_schema
 
 _WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
 _BOUNDS = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))

@@ -11,7 +11,7 @@ from clusterctl.errors import SpecError
 from clusterctl.specfile.spec_errors import dotted, nearest
 from clusterctl.specfile.yaml_file import parse_yaml
 from planners.spec.fields import Path, all_paths, value_at
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 
 class Override(NamedTuple):

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from clusterctl.errors import SpecError
 from planners.spec.fields import fields_at
-from planners.spec.run import STAGE_KINDS
+from planners.spec.run_spec import STAGE_KINDS
 
 Path = tuple[str | int, ...]
 Where = Callable[[Path, bool], str]

@@ -19,7 +19,7 @@ from clusterctl.specfile.spec_errors import dotted, spec_error
 from clusterctl.specfile.yaml_file import Document, read_text, read_yaml
 from planners.spec.hf_config import inline_from_config
 from planners.spec.models import InlineModel
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 Steps = tuple[str | int, ...]
 

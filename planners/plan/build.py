@@ -36,7 +36,7 @@ from planners.search.evaluate import estimate_stage
 from planners.search.relax import nearest
 from planners.search.search import SearchResult, explore
 from planners.search.selection import NoFleetError, choose, elsewhere, shortlist
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 SENSITIVITY_ROWS = 6
 

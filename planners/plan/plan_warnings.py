@@ -12,7 +12,7 @@ from planners.plan.value import PriceAge, StagePlan
 from planners.search.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
 from planners.search.own_prices import YOURS
 from planners.search.rejections import Rejected
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 PRICE_OLD_DAYS = 180
 SPOT_OLD_DAYS = 14

@@ -10,7 +10,7 @@ from planners.domain import CapacityType
 from planners.inputs import PlanInputs
 from planners.search.search import SearchResult, explore
 from planners.search.selection import NoFleetError, choose, run_usd
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 MOST_GPUS = 32_768
 """Largest fleet that is tried when the number of GPUs is what stands in the way."""

@@ -19,7 +19,7 @@ from planners.search.pricing import Market, Rows, price_rows, start_up_hours, wi
 from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import SandboxPlaces, place_sandboxes, sandbox_offers
 from planners.search.search_space import NodeRange
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 from planners.workload.stage_builder import stage_work
 from planners.workload.stage_work import StageWork
 

@@ -11,7 +11,7 @@ from planners.physics.columns import Array
 from planners.search.combine import LONGEST_HOURS, Runs, score
 from planners.search.pareto import pareto_front
 from planners.search.search import SearchResult
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 MAX_ALTERNATIVES = 8
 MARGIN = 0.96

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from planners.spec.lengths import Durations, Lengths
-from planners.spec.options import ProfileName
+from planners.spec.distributions import Durations, Lengths
+from planners.spec.stage_options import ProfileName
 from planners.spec.stages_agent import BenchmarkName
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from planners.spec.base import SpecModel
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
+from planners.spec.spec_model import SpecModel
 
 Path = tuple[str | int, ...]
 

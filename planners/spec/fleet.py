@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from planners.domain import CapacityType
-from planners.spec.base import Count, Cpus, Gbps, Gib, Hours, Minutes, SpecModel, Text, Usd, UsdPerHour, Word
+from planners.spec.spec_model import Count, Cpus, Gbps, Gib, Hours, Minutes, SpecModel, Text, Usd, UsdPerHour, Word
 
 CLOUDS = ("aws", "gcp", "azure")
 Target = Annotated[

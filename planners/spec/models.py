@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from planners.spec.base import Count, CountOrZero, PerSecond, SpecModel, UsdPerMillionTokens, Word
+from planners.spec.spec_model import Count, CountOrZero, PerSecond, SpecModel, UsdPerMillionTokens, Word
 
 _Size = Annotated[int, Field(strict=True, ge=1, le=10**8)]
 _Heads = Annotated[int, Field(strict=True, ge=1, le=4096)]

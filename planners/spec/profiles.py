@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from planners.spec.lengths import Durations, Lengths
-from planners.spec.options import ProfileName, SandboxSpec
+from planners.spec.distributions import Durations, Lengths
+from planners.spec.stage_options import ProfileName, SandboxSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

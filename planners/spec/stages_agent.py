@@ -4,10 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from planners.spec.base import Count, Share, Slug, TokenLimit
-from planners.spec.lengths import Lengths, SecondsSpread, TokenCount
+from planners.spec.distributions import Lengths, SecondsSpread, TokenCount
 from planners.spec.models import Served
-from planners.spec.options import RolloutOptions, SandboxSpec
+from planners.spec.spec_model import Count, Share, Slug, TokenLimit
+from planners.spec.stage_options import RolloutOptions, SandboxSpec
 
 BenchmarkName = Literal[
     "humaneval", "evalplus", "mbpp", "livecodebench", "swebench-lite", "swebench-verified", "custom"

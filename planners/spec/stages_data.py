@@ -4,10 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from planners.spec.base import Count, Share, Slug, SomeShare, SpecModel, TokenLimit, TokenTotal
-from planners.spec.lengths import Lengths, TokenCount
+from planners.spec.distributions import Lengths, TokenCount
 from planners.spec.models import ModelRef, Served, check_one_of
-from planners.spec.options import Checkpointing, RolloutOptions, SandboxSpec, TrainOptions
+from planners.spec.spec_model import Count, Share, Slug, SomeShare, SpecModel, TokenLimit, TokenTotal
+from planners.spec.stage_options import Checkpointing, RolloutOptions, SandboxSpec, TrainOptions
 
 FilterName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 

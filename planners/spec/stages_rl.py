@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from planners.spec.base import Count, Factor, OpenShare, Share, Slug, SomeShare, SpecModel, TokenLimit
-from planners.spec.lengths import Lengths, SecondsSpread, TokenCount
+from planners.spec.distributions import Lengths, SecondsSpread, TokenCount
 from planners.spec.models import ModelRef, Served
-from planners.spec.options import Checkpointing, Evaluation, RolloutOptions, SandboxSpec, Schedule, TrainOptions
+from planners.spec.spec_model import Count, Factor, OpenShare, Share, Slug, SomeShare, SpecModel, TokenLimit
+from planners.spec.stage_options import Checkpointing, Evaluation, RolloutOptions, SandboxSpec, Schedule, TrainOptions
 
 Algorithm = Literal["grpo", "ppo", "rloo", "reinforce++", "dapo", "gspo"]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from planners.spec.options import Precision
+from planners.spec.stage_options import Precision
 
 OUTSIDE_KINDS = ("evaluate", "sandbox")
 """Kinds whose seconds come from the sandbox, not from a model."""

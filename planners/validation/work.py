@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from planners.domain import ModelShape
 from planners.physics.columns import ENGINES, MEGATRON, TRANSFORMERS, TRTLLM, UNKNOWN, VLLM, GpuColumns, Workload
 from planners.physics.rows import take_rows
-from planners.spec.lengths import Lengths
-from planners.spec.options import Engine, RolloutOptions, TrainOptions
+from planners.spec.distributions import Lengths
+from planners.spec.stage_options import Engine, RolloutOptions, TrainOptions
 from planners.spec.stages_rl import needs_reference
 from planners.validation.case import Case
 from planners.validation.layout import context_of

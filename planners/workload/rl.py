@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from planners.domain import ModelShape
 from planners.physics.columns import COLOCATED, SCHEDULES
-from planners.spec.options import ProfileName
 from planners.spec.profiles import Assumed
+from planners.spec.stage_options import ProfileName
 from planners.spec.stages_rl import RlcefStage
 from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work
 from planners.workload.served_model import FindModel, ServedModel, hosted, length_fields, shown

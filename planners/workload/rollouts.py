@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from planners.spec.benchmarks import BENCHMARKS
-from planners.spec.lengths import Durations, Lengths
-from planners.spec.options import SandboxSpec
+from planners.spec.distributions import Durations, Lengths
 from planners.spec.profiles import Assumed
+from planners.spec.stage_options import SandboxSpec
 from planners.spec.stages_agent import EvaluateStage, RolloutStage
 from planners.spec.stages_data import SynthesizeStage
 from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from planners.physics.sandbox import Service
-from planners.spec.lengths import Durations
-from planners.spec.options import ProfileName, SandboxSpec
+from planners.spec.distributions import Durations
 from planners.spec.profiles import sandbox_need, shown
+from planners.spec.stage_options import ProfileName, SandboxSpec
 from planners.workload.stage_work import SandboxWork, StageWork
 
 STREAMED_OVERLAP = 0.8

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from planners.domain import ModelShape
 from planners.physics.columns import UNKNOWN
 from planners.physics.lengths import log_sd_from_p95
-from planners.spec.lengths import Lengths
+from planners.spec.distributions import Lengths
 from planners.spec.models import ApiModel, ModelRef, Served
-from planners.spec.options import RolloutOptions
+from planners.spec.stage_options import RolloutOptions
 from planners.workload.stage_work import ApiUse, Generation
 
 FindModel = Callable[[ModelRef], ModelShape]

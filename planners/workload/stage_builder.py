@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from planners.spec.run import Stage
+from planners.spec.run_spec import Stage
 from planners.workload.factors import NO_FACTORS, Factors
 from planners.workload.rl import rlcef_work
 from planners.workload.rollouts import agent_work, evaluate_work, synthesize_work

@@ -12,8 +12,8 @@ from planners.domain import ModelShape
 from planners.physics.columns import UNKNOWN, Column
 from planners.physics.sandbox import Service
 from planners.spec.models import ApiModel
-from planners.spec.options import RolloutOptions, TrainOptions
 from planners.spec.profiles import Assumed, SandboxNeed
+from planners.spec.stage_options import RolloutOptions, TrainOptions
 from planners.workload.factors import NO_FACTORS, Factors
 
 

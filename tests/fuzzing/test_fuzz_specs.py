@@ -18,7 +18,7 @@ from mutations import VALUES, broken
 
 from clusterctl.errors import SpecError
 from clusterctl.specfile.spec_file import read_spec
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 REPO = Path(__file__).resolve().parents[2]
 TEMPLATES = [path.read_bytes() for path in sorted((REPO / "templates" / "specs").glob("*.yaml"))]

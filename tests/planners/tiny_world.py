@@ -15,7 +15,7 @@ from planners.inputs import PlanInputs
 from planners.plan.build import build_plan
 from planners.plan.unit_prices import ITEMS
 from planners.plan.value import Plan
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 NOW = datetime(2026, 8, 20, tzinfo=UTC)
 DAY = date(2026, 8, 1)

@@ -14,7 +14,7 @@ from clusterctl.commands.schema import schema
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.specfile.manual import run_spec_manual
 from clusterctl.specfile.spec_file import read_spec
-from planners.spec.run import STAGE_KINDS
+from planners.spec.run_spec import STAGE_KINDS
 
 
 @pytest.mark.parametrize("kind", STAGE_KINDS)

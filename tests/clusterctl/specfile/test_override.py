@@ -13,7 +13,7 @@ from mistakes import RIGHT
 from clusterctl.errors import SpecError
 from clusterctl.specfile.override import override
 from clusterctl.specfile.yaml_file import parse_yaml
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 DATA = parse_yaml(RIGHT, name="run.yaml").data
 

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from clusterctl.specfile.spec_file import read_spec
 from clusterctl.specfile.yaml_file import read_yaml
-from planners.spec.run import STAGE_KINDS, RunSpec, run_spec_schema
+from planners.spec.run_spec import STAGE_KINDS, RunSpec, run_spec_schema
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates"
 SPECS = sorted((TEMPLATES / "specs").glob("*.yaml"))

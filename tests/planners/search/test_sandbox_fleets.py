@@ -14,7 +14,7 @@ from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import SandboxPlaces, place_sandboxes, sandbox_offers
 from planners.search.selection import NoFleetError
 from planners.spec.fleet import FleetSpec
-from planners.spec.options import SandboxSpec
+from planners.spec.stage_options import SandboxSpec
 from planners.workload.sandbox_work import sandbox_work
 
 OWN_GPUS = {"gpu": "H100", "nodes": 4, "vcpus": 192, "memory_gib": 2048}

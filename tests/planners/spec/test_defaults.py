@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from planners.spec.benchmarks import BENCHMARKS
-from planners.spec.lengths import Durations
-from planners.spec.options import SandboxSpec
+from planners.spec.distributions import Durations
 from planners.spec.profiles import PROFILES, Assumed, SandboxNeed, sandbox_need
+from planners.spec.stage_options import SandboxSpec
 from planners.spec.stages_agent import BenchmarkName, EvaluateStage, RolloutStage
 from planners.workload.rollouts import benchmark_rollout
 

@@ -12,9 +12,9 @@ from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESI
 
 from planners.plan.build import build_plan
 from planners.search.selection import NoFleetError
-from planners.spec import fleet, lengths, models, options, stages_agent, stages_data, stages_rl
-from planners.spec.base import SpecModel
-from planners.spec.run import RunSpec
+from planners.spec import distributions, fleet, models, stage_options, stages_agent, stages_data, stages_rl
+from planners.spec.run_spec import RunSpec
+from planners.spec.spec_model import SpecModel
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 LARGER = "Qwen/Qwen2.5-14B-Instruct"
@@ -150,13 +150,13 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
         },
     },
     (stages_rl.OutcomeCritic, "stages.0.outcome_critic"): {"critic": {"model": LARGER, "replaced_share": 0.9}},
-    (options.Evaluation, "stages.0.evaluate"): {"evaluated": {"every_steps": 5, "prompts": 5000, "samples": 8}},
-    (options.Checkpointing, "stages.0.checkpoint"): {"rl": {"keep": 50}, "all kept": {"every_steps": 7}},
-    (options.RolloutOptions, "stages.0.rollout"): {
+    (stage_options.Evaluation, "stages.0.evaluate"): {"evaluated": {"every_steps": 5, "prompts": 5000, "samples": 8}},
+    (stage_options.Checkpointing, "stages.0.checkpoint"): {"rl": {"keep": 50}, "all kept": {"every_steps": 7}},
+    (stage_options.RolloutOptions, "stages.0.rollout"): {
         "rl": {"engine": "hf", "precision": "fp8", "tp": 8, "eager": True, "concurrency": 4},
         "agent": {"prefix_cache_hit_share": 0.1},
     },
-    (options.TrainOptions, "stages.0.train"): {
+    (stage_options.TrainOptions, "stages.0.train"): {
         "rl": {
             "sharding": "megatron", "precision": "fp8", "cp": 8, "micro_batch_samples": 64, "recompute": "none",
             "lora_rank": 16, "packing": False, "optimizer_offload": True, "attention": "fa2", "compile": True,
@@ -164,7 +164,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
         "megatron": {"tp": 8, "pp": 4},
         "moe": {"ep": 16},
     },
-    (options.SandboxSpec, "stages.0.sandbox"): {
+    (stage_options.SandboxSpec, "stages.0.sandbox"): {
         "rl": {
             "profile": "swe", "cpus": 8, "memory_gib": 32, "seconds": 20, "time_limit_seconds": 5, "calls_per_sample": 4,
             "stateful": True, "serial": True, "failure_share": 0.5, "concurrency": 2, "start_seconds": SPREAD,
@@ -212,8 +212,8 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
         | {"api": {"name": "acme-coder-1"}, "benchmark": "mbpp", "tasks": 900, "samples": 9},
         "evaluate by api": {"cached_share": 0.1},
     },
-    (lengths.Lengths, "stages.0.response_tokens"): {"rl": {"mean": 500, "p95": 7000, "max": 4096}},
-    (lengths.Durations, "stages.0.sandbox.seconds"): {"rl": {"mean": 9, "p95": 25}},
+    (distributions.Lengths, "stages.0.response_tokens"): {"rl": {"mean": 500, "p95": 7000, "max": 4096}},
+    (distributions.Durations, "stages.0.sandbox.seconds"): {"rl": {"mean": 9, "p95": 25}},
     (fleet.FleetSpec, "fleet"): {
         "any fleet": {
             "targets": ["gcp"], "regions": ["eu-*"], "gpus": ["H200"], "capacity": ["spot"],

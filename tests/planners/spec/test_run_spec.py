@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from planners.spec.run import RunSpec
+from planners.spec.run_spec import RunSpec
 
 COUNT = st.integers(1, 10**6)
 SHARE = st.floats(0.01, 0.99)

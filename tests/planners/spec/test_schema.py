@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from clusterctl.specfile.manual import run_spec_manual
-from planners.spec.run import STAGE_KINDS, run_spec_schema
+from planners.spec.run_spec import STAGE_KINDS, run_spec_schema
 
 REPO = Path(__file__).resolve().parents[3]
 SCHEMA = run_spec_schema()

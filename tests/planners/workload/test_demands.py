@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, spec, world
 
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
-from planners.spec.lengths import Durations
+from planners.spec.distributions import Durations
 from planners.workload.sandbox_work import SECONDS_P95_RATIO, STREAMED_OVERLAP, SandboxStarts
 from planners.workload.stage_builder import stage_work
 from planners.workload.stage_work import StageWork

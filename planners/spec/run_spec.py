@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from planners.spec.base import Slug, SpecModel, Text
 from planners.spec.fleet import FleetSpec, Limits, OutcomeValue, OwnPrices
+from planners.spec.spec_model import Slug, SpecModel, Text
 from planners.spec.stages_agent import EvaluateStage, RolloutStage
 from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage, SynthesizeStage
 from planners.spec.stages_rl import RlcefStage

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from planners.spec.base import Count, Seconds, SpecModel, TokenLength, Word
+from planners.spec.spec_model import Count, Seconds, SpecModel, TokenLength, Word
 
 
 class MeasuredFile(SpecModel):

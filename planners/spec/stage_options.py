@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from planners.spec.base import (
+from planners.spec.distributions import SecondsSpread
+from planners.spec.spec_model import (
     Count,
     CountOrZero,
     Cpus,
@@ -22,7 +23,6 @@ from planners.spec.base import (
     Share,
     SpecModel,
 )
-from planners.spec.lengths import SecondsSpread
 
 Precision = Literal["bf16", "fp8"]
 Engine = Literal["vllm", "sglang", "trtllm", "hf"]
