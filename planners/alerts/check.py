@@ -9,15 +9,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from planners.alerts import thresholds as t
-from planners.alerts.measures import (
-    Sample,
-    Series,
-    aligned,
-    by_block,
-    distinct_ngram_share,
-    near_duplicate_share,
-    since,
-)
+from planners.alerts.measures import Sample, Series, aligned, blocks, distinct_ngram_share, near_duplicate_share, since
 
 Kind = Literal["reward hacking", "collapse", "entropy", "length", "sandbox"]
 LENGTHS = ("response_tokens_mean", "response_tokens")
@@ -170,14 +162,14 @@ def _falls(left: t.Threshold, part: Series) -> bool:
 def _duplicates(seen: _Seen) -> _Finding | None:
     name, words = "near_duplicate_share", "{last:.0%} of the texts are near-duplicates of others (at first {first:.0%})"
     least, rise = t.NEAR_DUPLICATES.value, t.DUPLICATES_RISE.value
-    alike = seen.metrics(name) or by_block(seen.samples, near_duplicate_share)
+    alike = seen.metrics(name) or blocks(seen.samples, near_duplicate_share)
     found = _drift(alike, lambda part: part.last.above(least) and part.last.above_by(part.first, rise), name, words)
     return found and found._replace(bad=found.numbers[name] >= t.DUPLICATES_BAD.value)
 
 
 def _ngrams(seen: _Seen) -> _Finding | None:
     name, words = "distinct_ngram_share", "distinct n-grams have fallen from {first:.0%} to {last:.0%}"
-    grams = seen.metrics(name) or by_block(seen.samples, lambda block: distinct_ngram_share([s.text for s in block]))
+    grams = seen.metrics(name) or blocks(seen.samples, lambda block: distinct_ngram_share([s.text for s in block]))
     return _drift(grams, partial(_falls, t.DISTINCT_LEFT), name, words)
 
 

@@ -148,7 +148,7 @@ def near_duplicate_share(samples: Sequence[Sample]) -> float:
     return float((alike & (names[:, None] != names[None, :])).any(axis=1).mean())
 
 
-def by_block(samples: Sequence[Sample], measure: Callable[[Sequence[Sample]], float]) -> list[Series]:
+def blocks(samples: Sequence[Sample], measure: Callable[[Sequence[Sample]], float]) -> list[Series]:
     """A measure of BLOCK samples at a time, at most MOST_BLOCKS of them, spread over the run."""
     whole = [samples[i : i + BLOCK] for i in range(0, len(samples) - BLOCK + 1, BLOCK)]
     picked = sorted({round(i) for i in np.linspace(0, len(whole) - 1, MOST_BLOCKS).tolist()}) if whole else []
