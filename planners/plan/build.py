@@ -186,5 +186,5 @@ def _stage_plan(stage: ChosenStage, calibration: Calibration) -> StagePlan:
         calibrated=Calibrated(
             cases=match.cases if match else 0, own_runs=len(runs), outside=match.outside if match and not runs else ()
         ),
-        narrow=narrowing(stage.width, 0),
+        narrow=narrowing(stage.width),
     )

@@ -142,15 +142,8 @@ def _with_main(work: StageWork, **changes: float) -> StageWork:
 
 def _with_tokens(work: StageWork, factor: float) -> StageWork:
     """Every API call with `factor` times the tokens."""
-    apis = tuple(
-        dataclasses.replace(
-            use,
-            input_tokens=factor * use.input_tokens,
-            cached_input_tokens=factor * use.cached_input_tokens,
-            output_tokens=factor * use.output_tokens,
-        )
-        for use in work.apis
-    )
+    kinds = ("input_tokens", "cached_input_tokens", "output_tokens")
+    apis = tuple(dataclasses.replace(use, **{kind: factor * getattr(use, kind) for kind in kinds}) for use in work.apis)
     return dataclasses.replace(work, apis=apis)
 
 

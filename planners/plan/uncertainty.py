@@ -18,7 +18,7 @@ from planners.plan.plan_rows import Assumption, Band, Narrow, OwnRuns
 from planners.plan.value import StagePlan
 from planners.search.evaluate import Shortlist, estimate_stage
 from planners.workload.factor_lookup import WORK, find_factor, place_of, uses_gpu
-from planners.workload.factors import NO_FACTORS, Factor, FactorKey, Factors
+from planners.workload.factors import NO_FACTORS, FactorKey, Factors
 from planners.workload.stage_work import StageWork
 
 API_LOG_SD = 0.4
@@ -89,7 +89,10 @@ def _learned(
     """
     work, share, own = shortlist.work, np.zeros(len(shortlist.layouts)), np.zeros(len(shortlist.layouts))
     for phase in sorted({row.place.phase for row in work.factors.rows}):
-        found = [factor_on(shortlist, phase, row) for row in range(len(shortlist.layouts))]
+        found = [
+            find_factor(work, phase, gpu=shortlist.gpu_name(row), sharding=shortlist.sharding(row))
+            for row in range(len(shortlist.layouts))
+        ]
         if not any(found):
             continue
         moved = dataclasses.replace(work, factors=work.factors.moved(phase, STEP))
@@ -135,14 +138,13 @@ def added(bands: list[Band]) -> Band:
     return Band(p10=sum(b.p10 for b in bands), p50=sum(b.p50 for b in bands), p90=sum(b.p90 for b in bands))
 
 
-def narrowing(width: Width, row: int) -> tuple[Narrow, ...]:
+def narrowing(width: Width) -> tuple[Narrow, ...]:
     """Inputs that are not given and would narrow the band, with its width now and if that input were given."""
+    now = float(width.log_half[0])
     return tuple(
-        Narrow(
-            input=name, width_now=float(np.exp(2.0 * width.log_half[row])), width_then=float(np.exp(2.0 * then[row]))
-        )
+        Narrow(input=name, width_now=float(np.exp(2.0 * now)), width_then=float(np.exp(2.0 * then[0])))
         for name, then in width.log_half_with.items()
-        if then[row] < (1.0 - NOTICEABLE) * width.log_half[row]
+        if then[0] < (1.0 - NOTICEABLE) * now
     )
 
 
@@ -199,8 +201,3 @@ def named(own: OwnRuns) -> str:
     more = len(own.runs) - NAMED_RUNS
     names = ", ".join(own.runs[:NAMED_RUNS]) + (f" and {more} more" if more > 0 else "")
     return f"your {'runs' if len(own.runs) > 1 else 'run'} {names}" + (" on other GPUs" if own.other_gpus else "")
-
-
-def factor_on(shortlist: Shortlist, phase: str, row: int) -> Factor | None:
-    """What own runs say of a phase on the fleet with this number."""
-    return find_factor(shortlist.work, phase, gpu=shortlist.gpu_name(row), sharding=shortlist.sharding(row))

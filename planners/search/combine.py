@@ -47,20 +47,34 @@ def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] |
     goes with every offer.  Hours and dollars add up, since stages follow each other; so do interruptions.  Combining
     fronts offer by offer is exact up to FRONT_LIMIT.
     """
-    none, number = np.empty(0, dtype=np.int64), np.empty(0)
-    rows_of_none = none.reshape(0, len(stages))
-    parts = [Runs(offer=none, rows=rows_of_none, usd=number, unpriced=number, hours=number, interruptions=number)]
     tied = [set(keys.tolist()) for keys in offer_of_stage if keys is not None]
     offers = sorted(set.intersection(*tied)) if tied else [NO_OFFER]
     grouped = [None if keys is None else _by_offer(keys) for keys in offer_of_stage]
+    ranked = [stage.ranked_usd for stage in stages]
+    parts = [runs_of(np.empty(0, dtype=np.int64), np.empty((0, len(stages)), dtype=np.int64), stages)]
     for offer in offers:
-        part: Runs | None = None
-        for rows, groups in zip(stages, grouped, strict=True):
-            mine = np.arange(len(rows.offer)) if groups is None else groups[offer]
-            part = _extend(part, rows, mine, offer)
-        if part is not None:
-            parts.append(part)
+        rows = np.empty((1, 0), dtype=np.int64)
+        for number, (stage, groups) in enumerate(zip(stages, grouped, strict=True)):
+            mine = np.arange(len(stage.offer)) if groups is None else groups[offer]
+            front = mine[pareto_front(ranked[number][mine], stage.hours[mine])]
+            if number == 0:
+                rows = front[:, None]
+                continue
+            left, right = (index.ravel() for index in np.indices((len(rows), min(len(front), FRONT_LIMIT))))
+            rows = np.column_stack((rows[left], _thinned(front)[right]))
+            pairs = runs_of(np.full(len(rows), offer), rows, stages[: number + 1])
+            rows = rows[_thinned(pareto_front(pairs.ranked_usd, pairs.hours))]
+        parts.append(runs_of(np.full(len(rows), offer), rows, stages))
     return Runs(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in Runs.__dataclass_fields__})
+
+
+def runs_of(offer: NDArray[np.int64], rows: NDArray[np.int64], stages: Sequence[Rows]) -> Runs:
+    """Whole runs from `rows` of each stage: hours, dollars and interruptions add up."""
+    sums = {
+        name: np.sum([getattr(stage, name)[rows[:, number]] for number, stage in enumerate(stages)], axis=0)
+        for name in ("usd", "unpriced", "hours", "interruptions")
+    }
+    return Runs(offer=offer, rows=rows, **sums)
 
 
 def _by_offer(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
@@ -70,35 +84,6 @@ def _by_offer(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
     values, starts = np.unique(keys[order], return_index=True)
     pieces = np.split(order, starts[1:])
     return {int(value): piece for value, piece in zip(values, pieces, strict=True)}
-
-
-def _extend(part: Runs | None, rows: Rows, mine: NDArray[np.int64], offer: int) -> Runs:
-    """`part` with one more stage, reduced to its front."""
-    front = mine[pareto_front(rows.ranked_usd[mine], rows.hours[mine])]
-    if part is None:
-        return Runs(
-            offer=np.full(len(front), offer),
-            rows=front[:, None],
-            usd=rows.usd[front],
-            unpriced=rows.unpriced[front],
-            hours=rows.hours[front],
-            interruptions=rows.interruptions[front],
-        )
-    front = _thinned(front)
-    left, right = (index.ravel() for index in np.indices((len(part.offer), len(front))))
-    row = front[right]
-    usd, hours = part.usd[left] + rows.usd[row], part.hours[left] + rows.hours[row]
-    unpriced = part.unpriced[left] + rows.unpriced[row]
-    kept = _thinned(pareto_front(ranked_usd(usd, unpriced), hours))
-    left, row = left[kept], row[kept]
-    return Runs(
-        offer=part.offer[left],
-        rows=np.column_stack((part.rows[left], row)),
-        usd=usd[kept],
-        unpriced=unpriced[kept],
-        hours=hours[kept],
-        interruptions=part.interruptions[left] + rows.interruptions[row],
-    )
 
 
 def _thinned(front: NDArray[np.int64]) -> NDArray[np.int64]:

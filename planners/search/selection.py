@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planners.physics.columns import Array
-from planners.search.combine import LONGEST_HOURS, Runs, score
+from planners.search.combine import LONGEST_HOURS, Runs, runs_of, score
 from planners.search.pareto import pareto_front
 from planners.search.search import SearchResult
 from planners.spec.run_spec import RunSpec
@@ -80,15 +80,7 @@ def elsewhere(spec: RunSpec, found: SearchResult, chosen: Runs) -> Runs:
     offers = [offer for offer in like_home if all(offer in by_offer for by_offer in runs_on)]
     rows = np.array([[by_offer[offer] for by_offer in runs_on] for offer in offers], dtype=np.int64)
     rows = rows.reshape(len(offers), len(runs_on))
-    parts = [stage.rows.take(rows[:, number]) for number, stage in enumerate(found.stages)]
-    runs = Runs(
-        offer=np.array(offers, dtype=np.int64),
-        rows=rows,
-        usd=np.sum([part.usd for part in parts], axis=0),
-        unpriced=np.sum([part.unpriced for part in parts], axis=0),
-        hours=np.sum([part.hours for part in parts], axis=0),
-        interruptions=np.sum([part.interruptions for part in parts], axis=0),
-    )
+    runs = runs_of(np.array(offers, dtype=np.int64), rows, [stage.rows for stage in found.stages])
     known = chosen.rows.tolist()
     new = np.array([run not in known for run in rows.tolist()], dtype=bool)
     kept = np.flatnonzero(new & _inside(spec, runs, 1.0) & (runs.unpriced == 0))
