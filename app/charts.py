@@ -10,12 +10,9 @@ import altair as alt
 import polars as pl
 import streamlit as st
 
-STATES: dict[str, tuple[str, str]] = {
-    "busy": ("busy", "#009E73"), "waiting_rollout": ("waits for rollouts", "#0072B2"),
-    "waiting_sandbox": ("waits for sandboxes", "#E69F00"), "waiting_sync": ("waits for weights", "#56B4E9"),
-    "no_process": ("no process", "#999999"), "booting": ("boots", "#CC79A7"),
-    "unknown": ("idle, reason unknown", "#D55E00"), "unmeasured": ("not measured", "#6B6B6B"),
-}  # fmt: skip
+from app.ui import LABELS
+
+STATES: dict[str, tuple[str, str]] = LABELS["states"]
 """What a GPU does → words and colour."""
 BLUE, ORANGE, GREEN, SKY = "#0072B2", "#E69F00", "#009E73", "#56B4E9"
 VERMILION, PINK, GREY = "#D55E00", "#CC79A7", "#999999"
@@ -150,7 +147,7 @@ def heat(
     value: str,
     title: str,
     step_seconds: int,
-    domain: tuple[float, float] | None,
+    domain: Sequence[float] | None,
     rows: Sequence[str],
 ) -> None:
     """Column `row` x time: what has no data stays empty.  Viridis is ordered by brightness, so it needs no colour

@@ -12,21 +12,6 @@ from clusterctl.access import is_loopback
 from clusterctl.dashboard import login
 from clusterctl.errors import ClusterctlError, SpecError
 
-PAGES = {
-    "overview": ("Overview", ":material/monitoring:"), "plan": ("Plan vs actual", ":material/fact_check:"),
-    "gpus": ("GPU fleet", ":material/memory:"), "pipeline": ("RL pipeline", ":material/sync_alt:"),
-    "sandboxes": ("Sandboxes", ":material/terminal:"), "allocation": ("Allocation", ":material/pie_chart:"),
-    "what_if": ("What if", ":material/tune:"), "orphans": ("Orphans", ":material/delete_sweep:"),
-    "outcomes": ("Data and evaluation", ":material/dataset:"), "quality": ("Data quality", ":material/verified:"),
-}  # fmt: skip
-
-
-FAILURES = {
-    "unreachable": "The identity provider can't be reached, or does not answer as one.",
-    "refused": "The login failed: you or the identity provider refused it, or it knows this dashboard by another "
-    "client_id, client_secret or redirect_uri.",
-}
-
 
 def guard() -> bool:
     """Whoever is not on this machine logs in, however Streamlit was started; whether somebody has."""
@@ -41,7 +26,7 @@ def guard() -> bool:
         )
         st.stop()
     if not st.user.is_logged_in:
-        failure = FAILURES.get(st.query_params.get("login", ""))
+        failure = ui.LABELS["login_failures"].get(st.query_params.get("login", ""))
         if failure:
             st.error(f"{failure} `dashboard.log` in the dashboard's folder says why.")
         for name in login.providers(secrets[login.SECTION]):
@@ -68,8 +53,7 @@ def choose() -> None:
             ["live", "simulated"],
             default="live",
             required=True,
-            key="data",
-            bind="query-params",
+            **ui.kept("data"),
             help="Your own runs, or a recorded day of a simulated 64-GPU run.",
         )
         where: Data = "simulated" if chosen == "simulated" else "live"
@@ -78,8 +62,7 @@ def choose() -> None:
         run = st.selectbox(
             "Run",
             [data.NEWEST, data.ALL_RUNS, *ids],
-            key="run",
-            bind="query-params",
+            **ui.kept("run"),
             accept_new_options=True,
             help=f"Type the beginning of any other id.{more}",
         )
@@ -87,8 +70,7 @@ def choose() -> None:
             "Window",
             list(WINDOWS),
             index=list(WINDOWS).index("24h"),
-            key="window",
-            bind="query-params",
+            **ui.kept("window"),
             help="Back from now, or from the end of the run.",
         )
     try:
@@ -126,7 +108,7 @@ def main() -> None:
     has_logged_in = guard()
     pages = [
         st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "overview")
-        for name, (title, icon) in PAGES.items()
+        for name, (title, icon) in ui.LABELS["pages"].items()
     ]
     page = st.navigation(pages)
     try:

@@ -25,7 +25,7 @@ LIVE_SECONDS = 10.0
 """How often a page of a live run looks again."""
 SHORT_TABLE = 20
 """Rows above which a table scrolls."""
-LABELS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("labels.toml").read_text("utf-8"))
+LABELS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("labels.toml").read_text("utf-8"))
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^=])")
 
 
@@ -167,6 +167,11 @@ def window_text(start: datetime, end: datetime) -> str:
     there = end.astimezone(zone())
     length = formats.hours((end - start) / timedelta(hours=1))
     return f"{length} up to {there.day} {there:%b %H:%M} ({zone().key})"
+
+
+def kept(name: str) -> dict[str, Any]:
+    """Options of a widget whose value the address keeps."""
+    return {"key": name, "bind": "query-params"}
 
 
 def need_run(view: View) -> bool:

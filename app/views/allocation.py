@@ -21,16 +21,6 @@ FORMULA = (
     " measured stays with the run that pays. Cost that serves all roles of a run is spread over them in proportion to"
     " their own. Idle cost is never spread. The parts add up to the whole to the cent."
 )
-PURPOSES: dict[Purpose, tuple[str, str]] = {
-    Purpose.BUSY: ("Working GPUs", "GPUs that worked."),
-    Purpose.IDLE: ("Idle GPUs", "GPUs that were held and did not work."),
-    Purpose.UNMEASURED: ("Not measured", "GPUs that were paid while no telemetry says what they did."),
-    Purpose.SANDBOX: ("Sandboxes", "Machines that run the generated code."),
-    Purpose.UNUSED: ("Reserved, unused", "Reserved capacity in which no machine ran."),
-    Purpose.MACHINE: ("Other machines", "Machines without a GPU."),
-    Purpose.STORAGE: ("Storage", "Disks and buckets."), Purpose.EGRESS: ("Egress", "Traffic that leaves the cloud."),
-    Purpose.TOKENS: ("API tokens", "Tokens of models behind an API."),
-}  # fmt: skip
 REASONS = {name: words for name, (words, _) in charts.STATES.items()}
 LOUD_SHARE = 0.1
 """Idle dollars above this share are coloured."""
@@ -40,12 +30,12 @@ def totals(parts: pl.DataFrame) -> None:
     """What the money of the window went to."""
     whole = float(accounts.usd(parts))
     with ui.figures():
-        for purpose, (label, meaning) in PURPOSES.items():
+        for purpose, (label, meaning) in ui.LABELS["purposes"].items():
             mine = parts.filter(pl.col("use") == purpose)
             if mine.height:
                 amount = accounts.usd(mine)
                 share = float(amount) / whole if whole else None
-                loud = purpose is Purpose.IDLE and share is not None and share > LOUD_SHARE
+                loud = purpose == Purpose.IDLE and share is not None and share > LOUD_SHARE
                 delta = f"{'no share' if share is None else formats.percent(share)} of the window"
                 words = {"purpose": label, "meaning": meaning, "formula": FORMULA}
                 ui.figure("purpose", ui.usd(amount), delta=delta, bad=loud or None, **words)
@@ -97,5 +87,5 @@ def body() -> None:
 
 labels = sorted({f"{LABEL}{name}" for run in data.runs(view.data) for name in run.labels})
 options = list(dict.fromkeys([*COLUMNS, *labels]))
-keys = st.multiselect("Split by", options, default=["team", "role", "use"], key="by", bind="query-params") or ["run"]
+keys = st.multiselect("Split by", options, default=["team", "role", "use"], **ui.kept("by")) or ["run"]
 ui.live(body, again=view.live)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 import streamlit as st
 
@@ -11,18 +13,7 @@ from app.view import View
 view: View = st.session_state["view"]
 MOST_ROWS = 64
 """Rows of a heat map that a person can still read."""
-METRICS: dict[str, tuple[str, str, tuple[float, float] | None]] = {
-    "utilisation": ("gpu_util_pct", "GPU utilisation, %", (0, 100)),
-    "tensor cores": ("tensor_active_pct", "tensor cores active, %", (0, 100)),
-    "memory": ("fb_used_mib", "memory used, MiB", None),
-    "memory bandwidth": ("memory_util_pct", "memory controller busy, %", (0, 100)),
-    "power": ("power_w", "power, W", None),
-    "temperature": ("temperature_c", "temperature, °C", None),
-    "clock": ("sm_clock_mhz", "SM clock, MHz", None),
-    "NVLink": ("nvlink_kib_per_s", "NVLink, KiB/s", None),
-    "PCIe": ("pcie_rx_kib_per_s", "PCIe received, KiB/s", None),
-    "ECC errors": ("ecc_errors", "uncorrected ECC errors", None),
-}
+METRICS: dict[str, dict[str, Any]] = ui.LABELS["gpu_metrics"]
 WORK = ("gpu_util_pct", "tensor_active_pct", "memory_util_pct")
 WORK_HELP = (
     "Utilisation: time in which any kernel ran, also one that only waits for other GPUs. Tensor cores: cycles in which"
@@ -32,7 +23,8 @@ WORK_HELP = (
 
 def heat(metric: str) -> None:
     """GPU x time; nodes instead of GPUs where there are too many."""
-    column, title, domain = METRICS[metric]
+    known = METRICS[metric]
+    column, title = known["column"], known["title"]
     many = measurements.gpu_count(view) > MOST_ROWS
     keys = ("node",) if many else ("node", "gpu")
     shared = many and column == "gpu_util_pct"
@@ -56,7 +48,9 @@ def heat(metric: str) -> None:
         rows = worst
         frame = frame.filter(pl.col("row").is_in(rows))
     st.caption(f"{title}. Empty = not measured; the reasons are below")
-    charts.heat(frame, value=column, title=title, step_seconds=view.step_seconds, domain=domain, rows=rows)
+    charts.heat(
+        frame, value=column, title=title, step_seconds=view.step_seconds, domain=METRICS[metric].get("range"), rows=rows
+    )
     if missing:
         ui.gap(title, missing)
 
@@ -120,5 +114,5 @@ def body() -> None:
         ui.guarded(part)
 
 
-metric = st.selectbox("Metric", list(METRICS), key="metric", bind="query-params") or "utilisation"
+metric = st.selectbox("Metric", list(METRICS), **ui.kept("metric")) or "utilisation"
 ui.live(body, again=view.live)

@@ -23,21 +23,6 @@ METRICS = (
     ("discarded", "discarded_rollouts", "", "per step"),
 )
 """Figure, the metric of a step ("" = seconds of phase sandbox), its unit, and what stands under it."""
-CURVES = {
-    "Reward and tests passed": {
-        "reward": "reward",
-        "visible tests": "pass_at_1_visible",
-        "hidden tests": "pass_at_1_hidden",
-    },
-    "Entropy, nats": {"entropy": "entropy_nats"},
-    "Tokens per response": {"mean": "response_tokens_mean"},
-    "Share of answers": {
-        "do not compile": "not_compiled_share",
-        "time limit": "time_limit_share",
-        "cut off": "truncated_share",
-    },
-}
-"""Whether it learns, and what drifts: title of a picture → its lines → metric of a step."""
 SPLIT_FORMULA = (
     "Busy GPU-seconds of trainer and rollout stay what they are and divide over the GPUs that do them; a step then"
     " takes the longer of both. True as long as work scales with GPUs, and in whole nodes."
@@ -94,9 +79,9 @@ def split(use: pl.DataFrame) -> None:
 
 
 def curves(frame: pl.DataFrame) -> None:
-    """The pictures of CURVES, in two columns."""
+    """Whether it learns, and what drifts, in two columns."""
     columns = st.columns(2)
-    for position, (title, lines) in enumerate(CURVES.items()):
+    for position, (title, lines) in enumerate(ui.LABELS["curves"].items()):
         with columns[position % 2]:
             have = {name: column for name, column in lines.items() if column in frame.columns}
             if have:

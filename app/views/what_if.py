@@ -39,13 +39,13 @@ def questions(spec: dict[str, Any]) -> tuple[str, ...]:
     with middle:
         changes += _listed("Clouds", "fleet.targets", ["aws", "gcp", "azure"], key="clouds")
         changes += _listed("Regions", "fleet.regions", planning.regions())
-        capacity = st.selectbox("Capacity", list(CAPACITY), key="capacity", bind="query-params")
+        capacity = st.selectbox("Capacity", list(CAPACITY), **ui.kept("capacity"))
         changes += [f"fleet.capacity={CAPACITY[capacity]}"] if CAPACITY[capacity] else []
     with right:
         if stage["kind"] != "rlcef":
             ui.gap("Split, group and turns", f"stage {stage.get('name', stage['kind'])} has none: it is no RL loop")
             return tuple(changes)
-        schedule = st.selectbox("Schedule", SCHEDULES, key="schedule", bind="query-params")
+        schedule = st.selectbox("Schedule", SCHEDULES, **ui.kept("schedule"))
         share = _slid("GPUs that generate, %", "share", SHARES)
         group = _slid("Samples per prompt", "group", GROUPS)
         turns = _slid("Turns", "turns", TURNS)
@@ -61,13 +61,13 @@ def questions(spec: dict[str, Any]) -> tuple[str, ...]:
 def _listed(label: str, field: str, options: list[str], key: str | None = None) -> list[str]:
     """The change of a field to the list that the viewer picks; none if it is empty.  key: of the address."""
     key = key or field.removeprefix("fleet.")
-    picked = st.multiselect(label, options, key=key, bind="query-params", placeholder=AS_PLANNED)
+    picked = st.multiselect(label, options, **ui.kept(key), placeholder=AS_PLANNED)
     return [f"{field}=[{', '.join(picked)}]"] if picked else []
 
 
 def _slid(label: str, key: str, options: list[str | int]) -> str | int | None:
     """What the viewer slides to; None = as planned."""
-    value = st.select_slider(label, options, key=key, bind="query-params")
+    value = st.select_slider(label, options, **ui.kept(key))
     return None if value == AS_PLANNED else value
 
 
@@ -143,7 +143,7 @@ def apply(other: Plan, changes: tuple[str, ...]) -> None:
 def page() -> None:
     plan = data.plan_of(view)
     if plan is None:
-        name = st.selectbox("Run spec", planning.templates(), key="spec", bind="query-params")
+        name = st.selectbox("Run spec", planning.templates(), **ui.kept("spec"))
         plan = planning.template(name or planning.templates()[0], view.now)
     changes = questions(plan.spec)
     other = planning.what_if(plan, changes, view.now) if changes else plan
