@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from clusterctl.catalog.refresh.reading import HOURS_PER_YEAR, Asked, ExtraRow, Reading, Row, field, linked, stays, usd
 from clusterctl.errors import PriceError
@@ -25,7 +26,7 @@ TERM_HOURS = {"1 Year": ("reserved_1y", HOURS_PER_YEAR), "3 Years": ("reserved_3
 WHERE = "azure price page"
 EXTRAS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["extras"]
 
-Dated = list[list[object]]
+Dated = list[list[Any]]
 """[region, instance type, capacity type, dollars per hour, first day of that price] rows."""
 
 
@@ -39,9 +40,8 @@ def read_azure(asked: Asked) -> Reading:
         machines = partial(parse, today=asked.today, known=query)
         for page in _pages(asked, f"serviceName eq 'Virtual Machines' and ({any_of})", machines):
             for region, kind, capacity_type, price, since in page:
-                key = (str(region), str(kind), str(capacity_type))
-                candidate = (str(since), float(str(price)))
-                newest[key] = max(candidate, newest.get(key, candidate))
+                key = (region, kind, capacity_type)
+                newest[key] = max((since, price), newest.get(key, (since, price)))
         asked.advance(done, len(queries))
     rows: list[Row] = [(*key, price) for key, (_, price) in newest.items() if asked.wants(key[0])]
     extras, notes = _extras(asked)
@@ -54,17 +54,17 @@ def _extras(asked: Asked) -> tuple[list[ExtraRow], list[str]]:
     rows: list[ExtraRow] = []
     notes: list[str] = []
     for extra in EXTRAS:
-        cheapest: dict[str, tuple[float, float]] = {}
+        first: dict[str, tuple[float, float]] = {}
         condition = " and ".join(f"{name} eq '{value}'" for name, value in extra["meter"].items())
         try:
             for page in _pages(asked, condition, partial(parse_meter, today=asked.today, meter=extra["meter"])):
                 for region, from_units, price in page:
-                    tier = (float(str(from_units)), -float(str(price)))  # of two prices of a tier the higher
-                    cheapest[str(region)] = min(tier, cheapest.get(str(region), tier))
+                    tier = (from_units, -price)  # of two prices of a tier the higher
+                    first[region] = min(tier, first.get(region, tier))
         except PriceError as error:
             notes.append(f"prices of {extra['item']} left as they were: {error.message}")
             continue
-        prices = {region: -price * extra.get("times", 1) for region, (_, price) in cheapest.items()}
+        prices = {region: -price * extra.get("times", 1) for region, (_, price) in first.items()}
         wanted = (region for region in prices if region == "*" or asked.wants(region))
         rows += [(region, extra["item"], extra["unit"], prices[region]) for region in wanted]
     return rows, notes
@@ -88,7 +88,7 @@ def parse(page: object, *, today: date, known: Collection[str]) -> tuple[Dated, 
     """Rows of one page and the link to the next ("" at the end).  Raises PriceError for a malformed page."""
     items, following = _items(page)
     rows = [row for item in items if (row := _row(item, WHERE)) is not None]
-    return [row for row in rows if row[1] in known and str(row[4]) <= today.isoformat()], following
+    return [row for row in rows if row[1] in known and row[4] <= today.isoformat()], following
 
 
 def parse_meter(page: object, *, today: date, meter: Mapping[str, str]) -> tuple[Dated, str]:
@@ -118,7 +118,7 @@ def _items(page: object) -> tuple[list[object], str]:
     return items, following or ""
 
 
-def _row(item: object, where: str) -> list[object] | None:
+def _row(item: object, where: str) -> list[Any] | None:
     """One price of a Linux machine; None for what isn't one (Windows, low priority, dev/test, cloud services)."""
     words = {
         name: field(item, [name], str, where)
