@@ -86,28 +86,19 @@ class Asked:
         """Rows of today as a reading.  Of several prices for one thing the highest, so that a plan never pays more than
         said; `source` becomes `source@today`."""
         cloud, source = self.transport.cloud, f"{source}@{self.today}"
-        schema = {name: PRICE_SCHEMA[name] for name in ("region", "instance_type", "capacity_type", "usd_per_hour")}
-        prices = (
-            pl.DataFrame(list(rows), schema=schema, orient="row")
-            .filter(pl.col("usd_per_hour") > 0)
-            .with_columns(
-                cloud=pl.lit(cloud),
-                zone=pl.lit(None, pl.String),
-                as_of=pl.lit(self.today),
-                source=pl.lit(source),
-                quality=pl.lit(quality),
-            )
-            .sort("usd_per_hour", descending=True)
-            .unique(PRICE_KEY, keep="first", maintain_order=True)
-            .select(*PRICE_SCHEMA)
-        )
+        priced = [
+            (cloud, region, None, kind, capacity_type, usd_per_hour, self.today, source, quality)
+            for region, kind, capacity_type, usd_per_hour in rows
+            if usd_per_hour > 0
+        ]
+        prices = pl.DataFrame(priced, schema=PRICE_SCHEMA, orient="row").sort("usd_per_hour", descending=True)
         more, said = [(cloud, *row, self.today, source, "read", None) for row in extras], list(notes)
         if more:
             said.append(f"{len(more)} prices beside machines read: disks, NAT, object storage, control planes, egress")
         about = (source, f"{full_source}, read {self.today}", *[self.today] * 2, "the provider's public price list")
         return Reading(
             cloud=cloud,
-            prices=prices,
+            prices=prices.unique(PRICE_KEY, keep="first", maintain_order=True),
             extras=pl.DataFrame(more, schema=EXTRA_SCHEMA, orient="row"),
             source=pl.DataFrame([about], schema=SOURCE_SCHEMA, orient="row"),
             authority=authority,
