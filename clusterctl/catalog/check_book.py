@@ -108,10 +108,8 @@ def _age_notes(prices: pl.DataFrame, frames: BookFrames, today: date) -> Iterato
 
 
 def _bad_region() -> pl.Expr:
-    good = pl.lit(value=False)
-    for cloud, pattern in REGION_PATTERN.items():
-        good = good | ((pl.col("cloud") == cloud) & pl.col("region").str.contains(pattern))
-    return ~good.fill_null(value=False)
+    good = [(pl.col("cloud") == cloud) & pl.col("region").str.contains(it) for cloud, it in REGION_PATTERN.items()]
+    return ~pl.any_horizontal(good).fill_null(value=False)
 
 
 def _must(rule: str, rows: pl.DataFrame, broken: pl.Expr) -> Finding:

@@ -73,7 +73,6 @@ class Bucket:
         return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
 
     def put(self, key: str, content: bytes, *, new: bool = False) -> bool:
-        """Write; with `new`, False when it is there already."""
         with _as_os_error():
             try:
                 obstore.put(self._store, key, content, mode="create" if new else "overwrite")
@@ -97,16 +96,9 @@ class Bucket:
             return
         self._make_room()
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            fetched = [pool.submit(self._bring_one, key) for key in missing]
-            try:
-                for each in fetched:
-                    each.result()
-            except OSError:
-                pool.shutdown(cancel_futures=True)
-                raise
+            list(pool.map(self._bring_one, missing))  # which cancels those to come when one fails
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove; what is gone already is fine."""
         gone = list(keys)
         if gone:
             with _as_os_error(), suppress(FileNotFoundError):
