@@ -13,7 +13,7 @@ from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.apply_changes import STOP_GRACE_SECONDS
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.watch import Watch
-from clusterctl.runs.watching import HUNG_SECONDS, fence
+from clusterctl.runs.watching import HUNG_SECONDS, Watched, fence, silent_seconds, watched
 from clusterctl.targets import targets
 from clusterctl.targets.base import SUPERVISOR, Leftover
 
@@ -28,7 +28,7 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
     go_on: asked between two acts; False leaves the rest to whoever comes next.  Whether the run has ended.
     Raises StateError when it has not ended in time.
     """
-    run.ledger.set_desired(run.run_id, "down")
+    _want_down(run)
     patience = HUNG_SECONDS + STOP_GRACE_SECONDS * (len(run.roles) + 1)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
@@ -50,6 +50,22 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
         f"{run.run_id} has not ended within {patience:.0f} s",
         hint=f"`clusterctl events {run.run_id}` says what was tried; then repeat `clusterctl down {run.run_id}`",
     )
+
+
+def _want_down(run: OpenRun) -> None:
+    """Notes that the run is to end.  A supervisor that hangs in the middle of a write locks the ledger: it is ended.
+
+    Raises StateError where the ledger can't be written for another reason.
+    """
+    deadline = time.monotonic() + HUNG_SECONDS + run.ledger.wait_seconds
+    while True:
+        try:
+            return run.ledger.set_desired(run.run_id, "down")
+        except StateError:
+            beats = silent_seconds(run) < run.ledger.wait_seconds
+            if beats or watched(run) is Watched.NO or time.monotonic() > deadline:
+                raise
+            fence(run)
 
 
 def look(run: OpenRun) -> Sequence[Leftover]:

@@ -133,6 +133,32 @@ def a_supervisor_that_hangs_is_seen_and_ended_by_down(bench: Bench) -> None:
     ends_well(bench)
 
 
+@kind(down={"ended_by": "down"}, its_successor={"ended_by": "its successor"})
+def a_supervisor_that_hangs_in_the_middle_of_a_write_locks_nobody_out(bench: Bench, *, ended_by: str) -> None:
+    start(bench)
+    (hung,) = supervisors(bench)
+    assert bench.until(lambda: stopped_in_a_write(bench), SEEN_SECONDS, pause_seconds=0), "it never wrote"
+    if ended_by == "its successor":
+        assert bench.until(lambda: not alive(hung), 2 * SEEN_SECONDS), "it still hangs"
+        assert go_on(bench)
+    ends_well(bench)
+    assert not alive(hung)
+
+
+def stopped_in_a_write(bench: Bench) -> bool:
+    """Stops the supervisor for a moment; lets it go on unless it has the ledger's lock."""
+    fault = Stopped(SUPERVISOR)
+    fault.inject(bench.store)
+    try:
+        with closing(sqlite3.connect(bench.ledger, timeout=0, isolation_level=None)) as ledger:
+            ledger.execute("BEGIN IMMEDIATE")
+            ledger.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return True
+    fault.undo()
+    return False
+
+
 @kind()
 def a_supervisor_that_hangs_is_ended_when_nobody_looks(bench: Bench) -> None:
     start(bench)
