@@ -98,7 +98,6 @@ def header(title: str) -> None:
 
 
 def main() -> None:
-    """One run of the script."""
     st.set_page_config(
         page_title="clusterctl",
         page_icon=str(Path(__file__).with_name("icon.svg")),

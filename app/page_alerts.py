@@ -21,8 +21,6 @@ PAGES = {"collapse": "outcomes", "sandbox": "sandboxes"}
 
 
 class PageAlert(NamedTuple):
-    """One thing that needs a person."""
-
     level: Literal["bad", "warn"]
     text: str
     page: str

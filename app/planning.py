@@ -28,7 +28,6 @@ def what_if(plan: Plan, changes: tuple[str, ...], now: datetime) -> Plan:
 
 @st.cache_data(show_spinner="planning …", max_entries=50)
 def template(name: str, now: datetime) -> Plan:
-    """The plan of a bundled run spec."""
     return Planner(now=now).plan(open_source(str(_specs() / f"{name}.yaml")))
 
 

@@ -117,7 +117,6 @@ def problems(texts: Iterable[str]) -> None:
 
 
 def fine(text: str, help: str | None = None) -> None:  # noqa: A002 - Streamlit's word
-    """Nothing needs to be done here."""
     st.markdown(f":green[:material/check_circle:] {text}", help=help)
 
 

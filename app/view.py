@@ -38,7 +38,6 @@ class View:
 
     @property
     def run_id(self) -> str | None:
-        """Id of the run, None = all."""
         return None if self.run is None else self.run.run_id
 
     @property

@@ -46,7 +46,6 @@ def focus_rows(
 
 
 def focus_bytes(rows: pl.DataFrame, *, parquet: bool) -> bytes:
-    """The rows as a file's content."""
     content = io.BytesIO()
     if parquet:
         rows.write_parquet(content)
@@ -70,7 +69,6 @@ def _months(charges: pl.DataFrame) -> Iterator[tuple[datetime, datetime]]:
 
 
 def _attributes(ledger: Ledger) -> pl.DataFrame:
-    """ATTRIBUTES of every resource."""
     own = RESOURCES.c
     rows = frame(ledger, select(own.resource_id.label("resource"), own.address, cast(own.tags, Text).label("tags")))
     return (

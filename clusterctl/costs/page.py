@@ -49,7 +49,6 @@ class Page:
 
     @property
     def places(self) -> int:
-        """Decimals of its dollars."""
         return charged_places(self.account.spend.known_usd)
 
 

@@ -31,7 +31,6 @@ class Account:
 
     @property
     def spend(self) -> Spend:
-        """How much it is."""
         return spend(self.parts)
 
     @property

@@ -31,8 +31,6 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningDashboard:
-    """A dashboard that people can open."""
-
     url: str
     host: str
     port: int
@@ -53,7 +51,6 @@ class DashboardFolder:
 
     @property
     def log(self) -> Path:
-        """What Streamlit says."""
         return self.path / "dashboard.log"
 
     def secrets(self) -> tuple[Path, Path]:
@@ -75,7 +72,6 @@ class DashboardFolder:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """One start or stop at a time."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = FileLock(self.path / "starting.lock").acquire()

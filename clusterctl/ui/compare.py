@@ -134,7 +134,6 @@ def sides(row: Row) -> tuple[str, str]:
 
 
 def _amount(value: float | None, row: Row) -> str:
-    """A number of a row in its unit."""
     if value is None:
         return formats.UNKNOWN
     if row.unit == "h":

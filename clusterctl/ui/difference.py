@@ -47,8 +47,6 @@ class FieldChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Two plans side by side."""
-
     base_label: str
     """What the first plan is called in the table: its file, or `as written`."""
     other_label: str
@@ -70,7 +68,6 @@ class Difference:
         return self.other.hours.p50 - self.base.hours.p50
 
     def as_json(self) -> str:
-        """The document `clusterctl.difference/1`."""
         content = {
             "schema_name": SCHEMA,
             "base": {"label": self.base_label, "name": self.base.name, "id": self.base.id},
@@ -111,7 +108,6 @@ def _gpus(plan: Plan) -> int:
 
 
 def gpu_hours(plan: Plan) -> float:
-    """GPU-hours of all pools."""
     return sum(pool.gpu_hours for pool in plan.pools)
 
 

@@ -116,7 +116,6 @@ class _Tree:
     seen: set[str] = field(default_factory=set)
 
     def drawn(self, wanted: str) -> list[Line]:
-        """The lines of the tree."""
         self._grow(wanted, ("", ""), 0, self.trunk)
         return self.lines
 

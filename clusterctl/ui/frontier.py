@@ -31,7 +31,6 @@ ANGLES = [math.radians(angle) for angle in (35, -35, 145, -145, 65, -65, 115, -1
 
 
 def draw_frontier(plan: Plan, source: str) -> Any:
-    """A matplotlib figure."""
     from matplotlib.figure import Figure
 
     shown = list(plan.alternatives) or [_as_alternative(plan)]

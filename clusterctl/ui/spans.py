@@ -33,8 +33,6 @@ class Style(Enum):
 
 
 class Span(NamedTuple):
-    """A piece of a line."""
-
     text: str
     style: Style = Style.PLAIN
 
@@ -56,7 +54,6 @@ def stacked(sections: Iterable[list[Line]]) -> list[Line]:
 
 
 def line(*parts: str | Span) -> Line:
-    """A line of plain strings and spans."""
     return [part if isinstance(part, Span) else Span(part) for part in parts]
 
 
@@ -76,7 +73,6 @@ def width(text: str) -> int:
 
 
 def line_width(spans: Line) -> int:
-    """Cells that a line takes."""
     return sum(width(span.text) for span in spans)
 
 

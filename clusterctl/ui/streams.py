@@ -89,12 +89,10 @@ class SafeStream:
         return len(text)
 
     def write_bytes(self, content: bytes) -> None:
-        """Write bytes as they are."""
         self.flush()
         self._attempt(lambda: self._stream.buffer.write(content))
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
         self._attempt(self._stream.flush)
 
     def _attempt(self, act: Callable[[], object]) -> None:

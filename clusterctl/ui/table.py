@@ -28,8 +28,6 @@ Cell = str | Line
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table."""
-
     title: str = ""
     _: KW_ONLY
     align: Literal["left", "right"] = "left"
@@ -47,7 +45,6 @@ def right(title: str = "", *, drop: int = 0) -> Column:
 def draw_text(
     columns: Sequence[Column | str], rows: Sequence[Sequence[Cell]], terminal: Terminal, *, indent: int = 0
 ) -> str:
-    """The table as text for a terminal."""
     return paint(draw(columns, rows, terminal.columns, indent=indent), colour=terminal.colour)
 
 
@@ -121,7 +118,6 @@ def _row(
 
 
 def cell(text: str, style: Style = Style.PLAIN) -> Line:
-    """A table cell of one span."""
     return [Span(text, style)]
 
 

@@ -32,8 +32,6 @@ BAR_COLUMNS = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """What a stream can show."""
-
     columns: int
     """Between MIN_COLUMNS and MAX_COLUMNS, whatever the window's real width."""
     colour: bool

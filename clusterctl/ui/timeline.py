@@ -69,7 +69,6 @@ def gaps(bars: Sequence[Bar], lane: int, until: float) -> list[tuple[float, floa
 
 
 def draw_timeline(plan: Plan, stage: StagePlan) -> Any:
-    """A matplotlib figure."""
     from matplotlib.figure import Figure
 
     lanes, bars = lanes_and_bars(plan, stage)

@@ -15,7 +15,6 @@ class PageContext:
     source: str
     """The file as typed, for the first line and for commands to copy."""
     cells: int
-    """Width of the page."""
     verbose: bool = False
 
     @property

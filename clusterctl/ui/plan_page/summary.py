@@ -127,5 +127,4 @@ def _limits(plan: Plan) -> list[Line]:
 
 
 def warnings(plan: Plan, page: PageContext) -> list[Line]:
-    """One line per warning."""
     return [part for text in plan.warnings for part in labelled("warning", [line(text)], page.cells, Style.WARN)]
