@@ -13,7 +13,7 @@ from planners.physics.calibration import Z80, Calibration
 from planners.physics.columns import one
 from planners.plan.breakdown import amounts, layout, memory, phases
 from planners.plan.cost_lines import EstimateLine, Prices
-from planners.plan.fleet_rows import alternatives_of, fleet_line, pools_of, usd_band, usd_per_hour
+from planners.plan.fleet_rows import alternatives_of, fleet_line, pools_of, usd_band
 from planners.plan.identity import with_id
 from planners.plan.options import ChosenStage, StageOptions, closer_look
 from planners.plan.plan_rows import Assumption, Calibrated
@@ -31,7 +31,7 @@ from planners.plan.sensitivity import sensitivity
 from planners.plan.uncertainty import added, band, learned_rows, narrowing, own_runs, widths
 from planners.plan.unit_costs import unit_costs
 from planners.plan.unit_prices import ExtraPrices, TokenPrices
-from planners.plan.value import Alternative, Line, Plan, StagePlan
+from planners.plan.value import Alternative, Line, Plan, StagePlan, known_usd_per_hour
 from planners.search.evaluate import estimate_stage
 from planners.search.relax import nearest
 from planners.search.search import SearchResult, explore
@@ -112,7 +112,7 @@ def _plan(
         hours=hours,
         usd=usd,
         at_least=at_least,
-        usd_per_hour=usd_per_hour(stages),
+        usd_per_hour=None if any(pool.usd_per_node_hour is None for pool in pools) else known_usd_per_hour(pools),
         stages=plans,
         pools=pools,
         lines=lines,

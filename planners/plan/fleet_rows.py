@@ -114,10 +114,3 @@ def fleet_line(stages: Sequence[ChosenStage]) -> str:
             place = home.cloud if home.owned else f"{home.cloud} {home.region}"
             return f"{place}, {home.capacity}"
     return "API only"
-
-
-def usd_per_hour(stages: Sequence[ChosenStage]) -> float | None:
-    """Dollars per hour of the machines of the stage that costs most; None when the price of a machine is unknown."""
-    rates = [[machines.all_usd_per_hour for machines in stage.fleet.machines] for stage in stages]
-    known = [[rate for rate in of_stage if rate is not None] for of_stage in rates]
-    return max(sum(of_stage) for of_stage in known) if known == rates else None

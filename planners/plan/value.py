@@ -6,6 +6,7 @@ Money is US dollars as floats (an estimate; bills are decimals elsewhere); None 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -220,7 +221,12 @@ class Plan(Value):
         """`usd_per_hour`, or what the machines with a price cost where another has none."""
         if self.usd_per_hour is not None:
             return self.usd_per_hour
-        by_stage = dict.fromkeys((pool.stage for pool in self.pools), 0.0)
-        for pool in self.pools:
-            by_stage[pool.stage] += pool.nodes * (pool.usd_per_node_hour or 0.0)
-        return max(by_stage.values(), default=0.0)
+        return known_usd_per_hour(self.pools)
+
+
+def known_usd_per_hour(pools: Iterable[Pool]) -> float:
+    """Dollars per hour of the machines that have a price, in the stage that costs most."""
+    by_stage: dict[str, float] = {}
+    for pool in pools:
+        by_stage[pool.stage] = by_stage.get(pool.stage, 0.0) + pool.nodes * (pool.usd_per_node_hour or 0.0)
+    return max(by_stage.values(), default=0.0)

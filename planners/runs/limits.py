@@ -137,5 +137,5 @@ def idle_seconds(idle_minutes: float | None, planned_step_seconds: float) -> flo
 
 
 def owed(hours: Decimal, usd_per_hour: Decimal | None) -> Decimal | None:
-    """Dollars of an interval, to a hundredth of a cent; None while the price is unknown."""
+    """Dollars of an interval, to the millionth; None while the price is unknown."""
     return None if usd_per_hour is None else (hours * usd_per_hour).quantize(Decimal("0.000001"))

@@ -34,7 +34,7 @@ class Market:
     place: NDArray[np.int64]
     """Row of the sandbox places; -1 = no sandbox machines there."""
     max_nodes: Array
-    max_gpus: Array
+    """That exist, or that the quota allows."""
     start_up_hours: Array
 
 
@@ -118,12 +118,11 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
     lost = interrupted(candidates.hours[candidate], gpus=gpus, nodes=nodes, spot=market.spot[offer])
     hours = candidates.hours[candidate] + lost.hours + market.start_up_hours[offer]
     rate = nodes * np.nan_to_num(price) + sandbox_usd
-    allowed = (nodes <= market.max_nodes[offer]) & (gpus <= market.max_gpus[offer])
     return Rows(
         offer=offer,
         candidate=candidate,
         hours=hours,
-        usd=np.where(allowed, hours * rate, np.inf),
+        usd=np.where(nodes <= market.max_nodes[offer], hours * rate, np.inf),
         usd_per_hour=rate,
         unpriced=unpriced,
         gpus=gpus,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -174,7 +175,6 @@ def _market(
             spot=zeros,
             place=np.arange(len(known)),
             max_nodes=zeros + np.inf,
-            max_gpus=zeros + np.inf,
             start_up_hours=np.array([start_up_hours(cloud, work.host) for cloud, _ in known]),
         )
     anywhere = -1
@@ -187,18 +187,20 @@ def _market(
     }
     owned = owned_nodes(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
     reserved = {(c, r, k): float(n) for c, r, k, _, n in reserved_nodes(spec.prices).rows()}
-    names = offers.select("cloud", "region", "instance_type", "gpu", "capacity_type").rows()
+
+    def most_nodes(offer: dict[str, Any]) -> float:
+        cloud, kind = offer["cloud"], offer["instance_type"]
+        there = owned.get((cloud, kind), np.inf)
+        if offer["capacity_type"] == RESERVED:
+            there = reserved.get((cloud, offer["region"], kind), np.inf)
+        return float(min(there, quota.get((cloud, offer["gpu"]), np.inf) / offer["num_gpus"]))
+
+    homes = offers.select("cloud", "region").rows()
     return Market(
         machine=offers["machine"].to_numpy(),
         usd_per_hour=offers["usd_per_hour"].fill_null(np.nan).to_numpy(),
         spot=(offers["capacity_type"] == "spot").cast(pl.Float64).to_numpy(),
-        place=np.array([known.get((cloud, region), anywhere) for cloud, region, *_ in names], dtype=np.int64),
-        max_nodes=np.array(
-            [
-                reserved.get((cloud, region, kind), np.inf) if bought == RESERVED else owned.get((cloud, kind), np.inf)
-                for cloud, region, kind, _, bought in names
-            ]
-        ),
-        max_gpus=np.array([quota.get((cloud, gpu), np.inf) for cloud, _, _, gpu, _ in names]),
-        start_up_hours=np.array([start_up_hours(cloud, None) for cloud, *_ in names]),
+        place=np.array([known.get(home, anywhere) for home in homes], dtype=np.int64),
+        max_nodes=np.array([most_nodes(offer) for offer in offers.iter_rows(named=True)]),
+        start_up_hours=np.array([start_up_hours(cloud, None) for cloud, _ in homes]),
     )
