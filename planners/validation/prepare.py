@@ -16,7 +16,6 @@ from planners.validation.work import workload_of
 from planners.workload.rl import RESPONSE_UNKNOWN_SD
 
 FindModel = Callable[[str], ModelShape | None]
-
 FindGpu = Callable[[str], GpuSpec | None]
 
 DEFAULT_YEAR = 2025.0

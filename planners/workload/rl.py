@@ -20,8 +20,6 @@ RESPONSE_UNKNOWN_SD = 1.1
 QUICKSTART = "clusterctl/quickstart"
 QUICKSTART_LLAMA = "clusterctl/quickstart-llama"
 """The same loop by TRL's trainer on a tiny Llama."""
-
-
 MEASURED = "measured on 2 vCPUs, tools/benchmarks/results/quickstart.md"
 HOST_SPEEDS = {
     QUICKSTART: HostWork(generate_seconds=7.0e-5, train_seconds=2.7e-4, start_seconds=1.0, source=MEASURED),

@@ -167,6 +167,13 @@ def test_a_reward_model_reads_its_samples() -> None:
     assert update.outcomes == {"labelled samples": 100_000}
 
 
+def test_no_update_of_a_reward_model_trains_on_more_samples_than_there_are() -> None:
+    stage = {"kind": "reward-model", "model": QWEN, "samples": 100, "sample_tokens": 1500, "seq_len": 4096}
+    update = work(stage, global_batch_samples=256)
+    assert update.training is not None
+    assert (update.units, update.training.batch_sequences) == (1, 100)
+
+
 # ---- agents
 
 
