@@ -1,10 +1,7 @@
-"""From what a person names (a run spec or a plan file) to a plan: reads files, calls the planner.
+"""From what a person names (a run spec or a plan file) to a plan: reads files, facts, prices and what own runs taught.
 
-Reads what the planner knows besides the spec: facts, prices, calibration, what own runs taught.
-
-What own runs taught, from the ledger into a plan: without loading a database toolkit, and only if there is a ledger.
-
-`plan` is short, and reading two rows must not cost it a quarter of a second: SQLite is read with Python's own driver.
+`plan` is short, and reading two rows of what own runs taught must not cost it a quarter of a second: SQLite is read
+with Python's own driver, without a database toolkit.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument
 
@@ -12,15 +11,7 @@ REQUEST = "_CLUSTERCTL_COMPLETE"
 """typer's own protocol: with this variable set, its root prints a script, or completions, instead of running."""
 
 
-class Shell(StrEnum):
-    """Shells that typer can complete in."""
-
-    BASH = "bash"
-    ZSH = "zsh"
-    FISH = "fish"
-
-
-def completion(shell: Annotated[Shell, Argument(help="Your shell.")]) -> None:
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Argument(help="Your shell.")]) -> None:
     """Print the completion script of a shell.
 
     bash: add `eval "$(clusterctl completion bash)"` to ~/.bashrc.
@@ -31,7 +22,7 @@ def completion(shell: Annotated[Shell, Argument(help="Your shell.")]) -> None:
     """
     from clusterctl.cli import root
 
-    os.environ[REQUEST] = f"source_{shell.value}"
+    os.environ[REQUEST] = f"source_{shell}"
     try:
         root().main([], prog_name="clusterctl")  # answers the request and exits
     finally:

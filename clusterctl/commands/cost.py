@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -26,13 +25,6 @@ if TYPE_CHECKING:
     from planners.plan.value import Plan
 
 
-class FocusVersion(StrEnum):
-    """Versions of FOCUS that can be written."""
-
-    NEW = "1.2"
-    OLD = "1.0"
-
-
 def cost(
     run: Annotated[
         str | None, Argument(help="Run: its id, the start of its id, or its name (default: all runs).")
@@ -50,7 +42,7 @@ def cost(
     focus: Annotated[
         str | None, Option(help="Write a FOCUS data set instead: FILE.csv, FILE.parquet, - for stdout.")
     ] = None,
-    focus_version: Annotated[FocusVersion, Option(help="Version of FOCUS.")] = FocusVersion.NEW,
+    focus_version: Annotated[Literal["1.2", "1.0"], Option(help="Version of FOCUS.")] = "1.2",
 ) -> None:
     """Show what runs have cost, by whom and for what, and the forecast."""
     if as_json and as_csv:

@@ -17,6 +17,7 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError, StateError
+from clusterctl.runs.time_options import UNIT_SECONDS
 from clusterctl.store import open_source, open_store
 from clusterctl.store.parquet_store import TableSize, TelemetryStore
 from clusterctl.telemetry.settings import OFF, AgentSettings, installed, written_store
@@ -28,7 +29,6 @@ app = typer.Typer(help="Measure a node; show what was measured.", no_args_is_hel
 Url = Annotated[str | None, Option("--store", help="Folder or bucket URL (default: CLUSTERCTL_TELEMETRY).")]
 GIB, MIB = 2**30, 2**20
 LONGEST_SECONDS = 100 * 365 * 86400
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @app.command()
@@ -147,7 +147,7 @@ def export(
     if match is None:
         raise SpecError(f"--since {since}: not a duration", hint="such as 90s, 15m, 2h or 7d")
     now = datetime.now(tz=UTC)
-    start = now - timedelta(seconds=min(float(match[1]) * UNITS[match[2]], LONGEST_SECONDS))
+    start = now - timedelta(seconds=min(float(match[1]) * UNIT_SECONDS[match[2]], LONGEST_SECONDS))
     source = open_source(store)
     frame = source.read(table, start=start, end=now, step_seconds=step, run=run)
     problems = source.problems()

@@ -153,7 +153,7 @@ class Recorder:
             kind = "capacity" if cause is Cause.NO_CAPACITY else "machine"
             what = ": ".join(filter(None, (f"{resource.slot}: {cause}", machine.message if machine else "")))
             alternative = self.ledger.get_run(self.run.run_id).alternative or CHOICE
-            self.run.event(kind, what, f"{kind}:{resource.resource_id}", data={"alternative": alternative})
+            self.run.event(kind, what, f"{kind}:{resource.resource_id}", alternative=alternative)
 
     def close_unwatched(self) -> None:
         """At the start of a watch, where nothing lives: machines that are paid only while the run uses them were used

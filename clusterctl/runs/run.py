@@ -128,9 +128,7 @@ class OpenRun:
         """Tags of a resource of the run: the run's, and its own, which come without their prefix."""
         return {**self.ref.tags, **{f"{TAG_PREFIX}/{name}": value for name, value in own.items()}}
 
-    def event(
-        self, kind: str, message: str, event_id: str, role: str | None = None, *, data: Mapping[str, int] | None = None
-    ) -> None:
+    def event(self, kind: str, message: str, event_id: str, role: str | None = None, **data: int) -> None:
         """Record what happens now; with an id that is recorded already nothing."""
         at = self.clock.now()
         self.ledger.record_event(self.run_id, kind, message, role=role, data=data, event_id=event_id, at=at)
