@@ -17,18 +17,22 @@ IDLE_SANDBOX = "#8a8a8a"
 """Idle GPUs are what costs; idle sandboxes are drawn quieter."""
 DARK = ("#0072B2", "#009E73")
 """Colours that carry white text."""
+FILLED = {"edgecolor": "white", "linewidth": 1.0, "zorder": 3}
+HATCHED = {"facecolor": "white", "hatch": "////", "linewidth": 0.8, "zorder": 2}
+BEHIND_NAME = {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.9}
 LETTER = 0.0105
 """Width of a letter as a share of the picture: a name that doesn't fit its bar stands above it."""
 
 
 class Bar(NamedTuple):
-    """One phase in one lane; seconds from the beginning of the unit."""
+    """One phase, or one gap, in one lane; seconds from the beginning of the unit."""
 
     name: str
     lane: int
     start: float
     seconds: float
     colour: str
+    is_idle: bool = False
 
 
 class Callout(NamedTuple):
@@ -78,11 +82,11 @@ def draw_timeline(plan: Plan, stage: StagePlan) -> Any:
     rows = max(len(lanes), 1)
     figure = Figure(figsize=(9.0, 1.5 + 0.95 * rows), layout="constrained")
     axes = figure.add_subplot()
-    callouts = [_phase(axes, bar, total, scale) for bar in bars]
+    callouts = [_draw(axes, bar, total, scale) for bar in bars]
     for lane in range(rows):
         colour = IDLE if not lanes or lanes[lane].gpu else IDLE_SANDBOX
-        idle = [Bar("idle", lane, start, seconds, colour) for start, seconds in gaps(bars, lane, total)]
-        callouts += [_idle(axes, bar, total, scale) for bar in idle]
+        idle = [Bar("idle", lane, start, seconds, colour, is_idle=True) for start, seconds in gaps(bars, lane, total)]
+        callouts += [_draw(axes, bar, total, scale) for bar in idle]
     _write_callouts(axes, [callout for callout in callouts if callout is not None], total * scale)
     axes.set_ylim(rows - 0.35, -0.75)
     axes.set_xlim(0, total * scale)
@@ -96,31 +100,19 @@ def draw_timeline(plan: Plan, stage: StagePlan) -> Any:
     return figure
 
 
-def _phase(axes: Any, bar: Bar, total: float, scale: float) -> Callout | None:
-    colours = ("white" if bar.colour in DARK else "black", "#222222")
-    filled = {"color": bar.colour, "edgecolor": "white", "linewidth": 1.0, "zorder": 3}
-    return _draw(axes, bar, total, scale, colours=colours, style=filled)
-
-
-def _idle(axes: Any, bar: Bar, total: float, scale: float) -> Callout | None:
-    hatched = {"facecolor": "white", "edgecolor": bar.colour, "hatch": "////", "linewidth": 0.8, "zorder": 2}
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.9}
-    return _draw(axes, bar, total, scale, colours=(bar.colour, bar.colour), style=hatched, box=box)
-
-
-def _draw(
-    axes: Any, bar: Bar, total: float, scale: float, *, colours: tuple[str, str], style: dict[str, Any], box: Any = None
-) -> Callout | None:
-    """Draw a bar with its name in it; where that doesn't fit, return what is to be written above.
-
-    colours: of a name in the bar, and above it.
-    """
+def _draw(axes: Any, bar: Bar, total: float, scale: float) -> Callout | None:
+    """Draw a bar with its name in it; where that doesn't fit, return what is to be written above."""
+    style = HATCHED | {"edgecolor": bar.colour} if bar.is_idle else FILLED | {"color": bar.colour}
     axes.barh(bar.lane, bar.seconds * scale, left=bar.start * scale, height=0.5, **style)
     share, middle = bar.seconds / total, (bar.start + bar.seconds / 2) * scale
     if share < len(bar.name) * LETTER:
-        return Callout(bar.lane, middle, f"{bar.name} {percent(share)}", colours[1])
-    text = f"{bar.name}\n{percent(share)}"
-    axes.text(middle, bar.lane, text, ha="center", va="center", fontsize=8.5, color=colours[0], zorder=4, bbox=box)
+        return Callout(bar.lane, middle, f"{bar.name} {percent(share)}", bar.colour if bar.is_idle else "#222222")
+    text, colour = (
+        f"{bar.name}\n{percent(share)}",
+        bar.colour if bar.is_idle else "white" if bar.colour in DARK else "black",
+    )
+    place = {"ha": "center", "va": "center", "zorder": 4, "bbox": BEHIND_NAME if bar.is_idle else None}
+    axes.text(middle, bar.lane, text, fontsize=8.5, color=colour, **place)
     return None
 
 
