@@ -194,5 +194,5 @@ def machines(data: Data, run_id: str | None) -> tuple[str, ...]:
 
 @st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def charges(view: View) -> pl.DataFrame:
-    """CHARGES of `planners.costs.tables` that touch the window, uncut."""
+    """CHARGES of `planners.costs.cost_tables` that touch the window, uncut."""
     return read_charges(ledger(view.data), run=view.run_id, since=view.start, until=view.end)

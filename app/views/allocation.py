@@ -10,9 +10,9 @@ from app.view import View
 from clusterctl.costs.page import csv_text
 from clusterctl.costs.queries import COLUMNS, LABEL, split
 from clusterctl.ui import formats
+from planners.costs.cost_tables import Purpose
 from planners.costs.rounding import rounded
-from planners.costs.summary import by
-from planners.costs.tables import Purpose
+from planners.costs.spend import by
 
 view: View = st.session_state["view"]
 MOST_ROWS = 15

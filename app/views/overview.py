@@ -9,7 +9,7 @@ from app import accounts, charts, data, measurements, page_alerts, ui
 from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
-from planners.costs.tables import Purpose
+from planners.costs.cost_tables import Purpose
 
 view: View = st.session_state["view"]
 FORMULA = "GPU-hours that were idle for this reason x price of their machine per hour / its GPUs"

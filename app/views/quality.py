@@ -10,7 +10,7 @@ import streamlit as st
 from app import accounts, data, measurements, planning, ui
 from app.view import View
 from clusterctl.ui import formats
-from planners.costs.tables import Purpose
+from planners.costs.cost_tables import Purpose
 
 view: View = st.session_state["view"]
 OLD_DAYS = 90

@@ -8,7 +8,7 @@ import streamlit as st
 from app import accounts, charts, data, measurements, ui
 from app.view import View
 from clusterctl.ui import formats
-from planners.costs.tables import Purpose
+from planners.costs.cost_tables import Purpose
 
 view: View = st.session_state["view"]
 ENDS = {"done": "done", "time_limits": "time limit", "memory_limits": "memory limit", "errors": "error"}

@@ -20,7 +20,7 @@ from clusterctl.ui.formats import charged_usd, elapsed, size
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import draw_text, right
 from clusterctl.ui.terminal import ask, terminal
-from planners.costs.tables import MACHINE
+from planners.costs.cost_tables import MACHINE
 from planners.runs.limits import SECONDS_PER_HOUR, owed
 
 

@@ -16,10 +16,10 @@ from clusterctl.ledger.ledger_tables import PLANS, RESOURCES, RUNS
 from clusterctl.specfile.write import write_atomic
 from clusterctl.store.source import TelemetrySource
 from planners.costs.allocate import allocate
+from planners.costs.cost_tables import PARTS
 from planners.costs.focus import ATTRIBUTES, INVOICES, focus
 from planners.costs.focus import RUNS as PLANNED
-from planners.costs.summary import within
-from planners.costs.tables import PARTS
+from planners.costs.spend import within
 
 TAGS = {"region": "region", "zone": "zone", "sku": "instance-type", "gpus": "gpus"}
 """Attribute of a resource → the tag that says it."""

@@ -23,7 +23,7 @@ from clusterctl.ui.formats import UNKNOWN, charged_usd, exact_usd, signed_percen
 from clusterctl.ui.spans import Line, Span, Style, clean, line
 from clusterctl.ui.table import Cell, Column, cell, draw, right
 from planners.costs.invoices import LINES, match_lines, reconcile
-from planners.costs.summary import within
+from planners.costs.spend import within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

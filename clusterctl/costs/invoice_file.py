@@ -19,8 +19,8 @@ from pathlib import Path
 import polars as pl
 
 from clusterctl.errors import SpecError
+from planners.costs.cost_tables import MOMENT
 from planners.costs.invoices import EXACT, LINES
-from planners.costs.tables import MOMENT
 
 MONEY, MOMENTS = ("usd", "savings_usd", "reserved_usd"), ("period_from", "period_to", "from_at", "to_at")
 SAME = tuple(name for name in LINES.names() if name not in {"invoice", "from_at", "to_at", "usd", "rows"})

@@ -16,9 +16,9 @@ import polars as pl
 from clusterctl.ui.formats import charged_places, charged_usd, exact_usd, number, percent, unit_price
 from clusterctl.ui.spans import Line, Span, Style, clean, line, wrap
 from clusterctl.ui.table import Cell, Column, cell, draw, right
+from planners.costs.cost_tables import FORMULAS, Purpose
 from planners.costs.rounding import rounded
-from planners.costs.summary import by_price
-from planners.costs.tables import FORMULAS, Purpose
+from planners.costs.spend import by_price
 
 if TYPE_CHECKING:
     from clusterctl.costs.queries import Account
@@ -40,7 +40,7 @@ class Page:
     columns: Sequence[str]
     """The leading columns of `rows`."""
     rows: pl.DataFrame
-    """As `planners.costs.summary.by` gives them."""
+    """As `planners.costs.spend.by` gives them."""
     run: Run | None = None
     plan: Plan | None = None
     forecast: Forecast | None = None

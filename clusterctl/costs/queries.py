@@ -16,16 +16,16 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.ledger_tables import PLANS, RUNS
 from clusterctl.store.source import TelemetrySource
 from planners.costs.allocate import allocate
-from planners.costs.summary import Spend, by, spend, within
-from planners.costs.tables import BILLED, ESTIMATE, GPU_USAGE
+from planners.costs.cost_tables import BILLED, ESTIMATE, GPU_USAGE
+from planners.costs.spend import Spend, by, spend, within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Who used the money and for what.  `planners.costs.summary.by(account.parts, "team", "use")` groups it."""
+    """Who used the money and for what.  `planners.costs.spend.by(account.parts, "team", "use")` groups it."""
 
     parts: pl.DataFrame
-    """PARTS of `planners.costs.tables`."""
+    """PARTS of `planners.costs.cost_tables`."""
     problems: tuple[str, ...]
     """What of the telemetry could not be read: these seconds are unmeasured."""
 
@@ -69,7 +69,7 @@ LABEL = "label:"
 
 
 def split(ledger: Ledger, parts: pl.DataFrame, keys: Sequence[str]) -> tuple[list[str], pl.DataFrame]:
-    """The columns that `keys` mean, and the parts grouped by them (`planners.costs.summary.by`).
+    """The columns that `keys` mean, and the parts grouped by them (`planners.costs.spend.by`).
 
     keys: those of COLUMNS, or `label:NAME` of the runs' labels.  Raises SpecError.
     """

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import LIVE, Cost, Resource, Run, Step
-from planners.costs.tables import MACHINE
+from planners.costs.cost_tables import MACHINE
 from planners.plan.plan_rows import Band
 from planners.plan.value import Plan, StagePlan
 from planners.runs.forecast import Forecast, Progress, StageProgress, forecast

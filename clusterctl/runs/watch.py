@@ -25,7 +25,7 @@ from clusterctl.runs.run import OpenRun
 from clusterctl.targets.base import Observed, Unreachable
 from clusterctl.targets.role_logs import last_error, note_times
 from planners.runs.limits import LimitState, idle_seconds
-from planners.runs.offers import CHOICE, next_alternative
+from planners.runs.next_offer import CHOICE, next_alternative
 from planners.runs.reconcile import Cause, Instance, Phase, reconcile
 
 WRITE_SECONDS = 1.0

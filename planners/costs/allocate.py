@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from planners.costs.rounding import prorate
-from planners.costs.tables import (
+from planners.costs.cost_tables import (
     CHARGES,
     GPU_USAGE,
     MACHINE,
@@ -22,6 +21,7 @@ from planners.costs.tables import (
     SANDBOX_ROLE,
     Purpose,
 )
+from planners.costs.rounding import prorate
 
 CHARGE = "charge"
 SECONDS_PER_HOUR = 3600.0

@@ -10,8 +10,8 @@ from decimal import Decimal
 
 import polars as pl
 
+from planners.costs.cost_tables import BILLED, MOMENT, PRICE, USD, Purpose, text
 from planners.costs.rounding import prorate
-from planners.costs.tables import BILLED, MOMENT, PRICE, USD, Purpose, text
 
 SINCE_1_2 = {
     "CapacityReservationId",

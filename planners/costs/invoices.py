@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from planners.costs.cost_tables import BILLED, CHARGES, MOMENT, PRICE, USD, text
 from planners.costs.rounding import prorate
-from planners.costs.summary import within
-from planners.costs.tables import BILLED, CHARGES, MOMENT, PRICE, USD, text
+from planners.costs.spend import within
 from planners.runs.limits import REPORTED
 
 EXACT = pl.Decimal(38, 12)

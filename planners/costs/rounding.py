@@ -7,7 +7,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 import polars as pl
 
-from planners.costs.tables import USD
+from planners.costs.cost_tables import USD
 
 
 def prorate(frame: pl.DataFrame, *, total: str, weight: str, over: str, into: str = "usd") -> pl.DataFrame:

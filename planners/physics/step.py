@@ -14,8 +14,8 @@ from planners.physics.columns import ASYNC, COLOCATED, Array, Column, Workload, 
 from planners.physics.constants import Constants
 from planners.physics.generate import GenerateTime, mean_response
 from planners.physics.rates import link_bytes_per_s
-from planners.physics.rows import generate_distinct
 from planners.physics.train import FORWARD, Batch, TrainTime, train_time, training_passes, weight_export_seconds
+from planners.physics.workload_rows import generate_distinct
 
 TRAINER_PHASES = {
     "log-prob": "log_prob_seconds",

@@ -10,7 +10,7 @@ from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES,
 from planners.physics.constants import Constants
 from planners.physics.step import TRAINER_PHASES
 from planners.plan.plan_rows import Memory
-from planners.plan.sandboxes import sandbox_bound, starts_per_second, steady_wait_seconds
+from planners.plan.sandbox_waits import sandbox_bound, starts_per_second, steady_wait_seconds
 from planners.plan.value import Phase
 from planners.search.evaluate import Shortlist, StageEstimate
 from planners.search.feasible import rollout_memory, train_memory

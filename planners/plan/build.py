@@ -26,7 +26,7 @@ from planners.plan.plan_warnings import (
     unpriced_of,
 )
 from planners.plan.provenance import terms_of
-from planners.plan.sandboxes import idle
+from planners.plan.sandbox_waits import idle
 from planners.plan.sensitivity import sensitivity
 from planners.plan.uncertainty import added, band, learned_rows, narrowing, own_runs, widths
 from planners.plan.unit_costs import unit_costs

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from planners.physics.columns import ASYNC, Array
 from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
-from planners.physics.sandbox import judge_exposed_seconds, start_seconds
+from planners.physics.sandbox_times import judge_exposed_seconds, start_seconds
 from planners.search.feasible import fitting
 from planners.search.machines import MachineKind, machine_columns
 from planners.search.pareto import best_by_group

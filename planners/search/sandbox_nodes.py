@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from planners.physics.columns import Array
-from planners.physics.sandbox import slots_per_node
+from planners.physics.sandbox_times import slots_per_node
 from planners.search.offers import PRICED, UNKNOWN_SANDBOX_PRICE, cheapest_zone, matches, may_be_bought, place_rules
 from planners.search.pareto import ranked_usd
 from planners.search.rejections import Rejections

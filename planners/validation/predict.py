@@ -11,8 +11,8 @@ import numpy as np
 from planners.physics.columns import Array, Column
 from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
-from planners.physics.rows import stack
 from planners.physics.step import predict, supervised_seconds
+from planners.physics.workload_rows import stack
 from planners.units import SECONDS_PER_HOUR
 from planners.validation.case import OUTSIDE_KINDS, Case
 from planners.validation.prepare import Prepared

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from planners.domain import ModelShape
 from planners.physics.columns import ENGINES, MEGATRON, TRANSFORMERS, TRTLLM, UNKNOWN, VLLM, GpuColumns, Workload
-from planners.physics.rows import take_rows
+from planners.physics.workload_rows import take_rows
 from planners.spec.distributions import Lengths
 from planners.spec.stage_options import Engine, RolloutOptions, TrainOptions
 from planners.spec.stages_rl import needs_reference

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from planners.physics.sandbox import Service
+from planners.physics.sandbox_times import Service
 from planners.spec.distributions import Durations
 from planners.spec.profiles import sandbox_need, shown
 from planners.spec.stage_options import ProfileName, SandboxSpec

@@ -10,7 +10,7 @@ from math import isnan
 
 from planners.domain import ModelShape
 from planners.physics.columns import UNKNOWN, Column
-from planners.physics.sandbox import Service
+from planners.physics.sandbox_times import Service
 from planners.spec.models import ApiModel
 from planners.spec.profiles import Assumed, SandboxNeed
 from planners.spec.stage_options import RolloutOptions, TrainOptions

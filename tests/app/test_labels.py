@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from planners.costs.tables import Purpose
+from planners.costs.cost_tables import Purpose
 
 APP = Path(__file__).resolve().parents[2] / "app"
 LABELS = tomllib.loads((APP / "labels.toml").read_text("utf-8"))

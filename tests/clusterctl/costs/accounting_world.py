@@ -10,7 +10,7 @@ import polars as pl
 
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import Intent, Run
-from planners.costs.tables import GPU_USAGE
+from planners.costs.cost_tables import GPU_USAGE
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -17,8 +17,8 @@ from clusterctl.ledger.rows import ReportBatch, Step
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs.run_forecast import hourly_rate, run_forecast, run_progress, usage
 from clusterctl.specfile.plan_file import parse_plan
-from planners.costs.summary import by
-from planners.costs.tables import CHARGES
+from planners.costs.cost_tables import CHARGES
+from planners.costs.spend import by
 from planners.plan.value import Plan
 from planners.runs.limits import planned_rate
 

@@ -29,7 +29,7 @@ from clusterctl.runs.run_forecast import hourly_rate, run_forecast
 from clusterctl.runs.run_status import state_of
 from clusterctl.runs.watch import Watch
 from clusterctl.telemetry import report_cost
-from planners.costs.summary import by
+from planners.costs.spend import by
 
 Monkey = pytest.MonkeyPatch
 MODEL = "claude-sonnet-4.5"

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planners.costs.allocate import allocate
+from planners.costs.cost_tables import CHARGES, GPU_USAGE, PARTS, USD
 from planners.costs.rounding import prorate, rounded
-from planners.costs.summary import by, spend, within
-from planners.costs.tables import CHARGES, GPU_USAGE, PARTS, USD
+from planners.costs.spend import by, spend, within
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_allocation import HOUR, T0, charge, charges
 
 from planners.costs.invoices import LINES, match_lines, settle
-from planners.costs.summary import within
+from planners.costs.spend import within
 
 MARCH, APRIL, MAY = (datetime(2026, month, 1, tzinfo=UTC) for month in (3, 4, 5))
 RESOURCES = pl.DataFrame(

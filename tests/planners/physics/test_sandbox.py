@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.physics.sandbox import (
+from planners.physics.sandbox_times import (
     Service,
     judge_exposed_seconds,
     queue_wait_seconds,

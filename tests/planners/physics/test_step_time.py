@@ -14,8 +14,8 @@ from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
 from planners.physics.constants import PRIORS, Constants
 from planners.physics.generate import generate
 from planners.physics.overhead import run_waste
-from planners.physics.rows import distinct_rows, stack, take_rows
 from planners.physics.step import predict, sync_seconds
+from planners.physics.workload_rows import distinct_rows, stack, take_rows
 
 
 def test_colocated_phases_add_up() -> None:

@@ -10,7 +10,7 @@ from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESI
 
 from planners.plan.build import build_plan
 from planners.plan.value import Plan, Pool
-from planners.runs.offers import next_alternative, pools_on
+from planners.runs.next_offer import next_alternative, pools_on
 from planners.search.selection import NoFleetError
 
 STAGES = [RLCEF, SFT, EVALUATE, ROLLOUT, API_ROLLOUT, SYNTHESIZE]

@@ -11,8 +11,8 @@ from tiny_world import spec
 
 from clusterctl.catalog.lookup import find_gpu, find_model
 from planners.physics.columns import Workload
-from planners.physics.rows import GROUPS, take_rows
 from planners.physics.shape import gpu_columns
+from planners.physics.workload_rows import GROUPS, take_rows
 from planners.validation.case import Case, read_case
 from planners.validation.layout import context_of
 from planners.validation.work import workload_of

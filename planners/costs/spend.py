@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from planners.costs.tables import MOMENT, USD, Purpose
+from planners.costs.cost_tables import MOMENT, USD, Purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

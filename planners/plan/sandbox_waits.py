@@ -8,7 +8,7 @@ import numpy as np
 
 from planners.physics.columns import one
 from planners.physics.constants import Constants
-from planners.physics.sandbox import queue_wait_seconds, simulate_judges
+from planners.physics.sandbox_times import queue_wait_seconds, simulate_judges
 from planners.plan.plan_rows import Idle
 from planners.search.evaluate import Shortlist, StageEstimate, estimate_stage
 from planners.search.fleets import NodeGroup, StageFleet
