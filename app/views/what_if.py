@@ -19,11 +19,7 @@ view: View = st.session_state["view"]
 AS_PLANNED = "as planned"
 SCHEDULES = [AS_PLANNED, "colocated", "disaggregated", "async"]
 CAPACITY = {AS_PLANNED: None, "on demand": "[on_demand]", "spot": "[spot]", "either": "[on_demand, spot]"}
-NODES: list[str | int] = [AS_PLANNED, "any", 1, 2, 4, 8, 16, 32, 64]
 ANY_NODES = "fleet.nodes=null"
-SHARES: list[str | int] = [AS_PLANNED, 20, 30, 40, 50, 60, 70, 80]
-GROUPS: list[str | int] = [AS_PLANNED, 2, 4, 8, 16, 32, 64]
-TURNS: list[str | int] = [AS_PLANNED, 1, 2, 4, 8, 16, 32, 64]
 
 
 def questions(spec: dict[str, Any]) -> tuple[str, ...]:
@@ -33,7 +29,7 @@ def questions(spec: dict[str, Any]) -> tuple[str, ...]:
     left, middle, right = st.columns(3)
     with left:
         changes += _listed("GPUs", "fleet.gpus", planning.gpus())
-        nodes = _slid("GPU nodes, at most", "nodes", NODES)
+        nodes = _slid("GPU nodes, at most", "nodes", "any", 1, 2, 4, 8, 16, 32, 64)
         if nodes is not None:
             changes.append(ANY_NODES if nodes == "any" else f"fleet.nodes={{min: 1, max: {nodes}}}")
     with middle:
@@ -46,9 +42,9 @@ def questions(spec: dict[str, Any]) -> tuple[str, ...]:
             ui.gap("Split, group and turns", f"stage {stage.get('name', stage['kind'])} has none: it is no RL loop")
             return tuple(changes)
         schedule = st.selectbox("Schedule", SCHEDULES, **ui.kept("schedule"))
-        share = _slid("GPUs that generate, %", "share", SHARES)
-        group = _slid("Samples per prompt", "group", GROUPS)
-        turns = _slid("Turns", "turns", TURNS)
+        share = _slid("GPUs that generate, %", "share", 20, 30, 40, 50, 60, 70, 80)
+        group = _slid("Samples per prompt", "group", 2, 4, 8, 16, 32, 64)
+        turns = _slid("Turns", "turns", 1, 2, 4, 8, 16, 32, 64)
     changes += [f"schedule={schedule}"] if schedule != AS_PLANNED else []
     changes += [f"rollout_share={share / 100}"] if isinstance(share, int) and schedule != "colocated" else []
     changes += [f"samples_per_prompt={group}"] if group is not None else []
@@ -65,9 +61,9 @@ def _listed(label: str, field: str, options: list[str], key: str | None = None) 
     return [f"{field}=[{', '.join(picked)}]"] if picked else []
 
 
-def _slid(label: str, key: str, options: list[str | int]) -> str | int | None:
+def _slid(label: str, key: str, *options: str | int) -> str | int | None:
     """What the viewer slides to; None = as planned."""
-    value = st.select_slider(label, options, **ui.kept(key))
+    value = st.select_slider(label, [AS_PLANNED, *options], **ui.kept(key))
     return None if value == AS_PLANNED else value
 
 
