@@ -31,7 +31,6 @@ class Shortlist:
     layouts: Layouts
     slots: Array
     """Sandboxes that the sandbox nodes hold; 0 where the stage needs none."""
-    sandbox_nodes: Array
     spot: Array
     start_up_hours: Array
     year: float
@@ -68,7 +67,6 @@ class Shortlist:
             self,
             layouts=self.layouts.take(rows),
             slots=self.slots[rows],
-            sandbox_nodes=self.sandbox_nodes[rows],
             spot=self.spot[rows],
             start_up_hours=self.start_up_hours[rows],
         )

@@ -100,7 +100,6 @@ def stage_on(
         machines=found.machines,
         layouts=search.candidates.layouts.take(search.candidates.layout[candidate]),
         slots=np.array(slots),
-        sandbox_nodes=search.rows.sandbox_nodes[row],
         spot=np.array(spot),
         start_up_hours=np.array([start_up_hours(fleet.cloud, search.work.host) for fleet in fleets]),
         year=year,

