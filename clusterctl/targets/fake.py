@@ -20,16 +20,7 @@ from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, RunRef, Unreachable
 from clusterctl.targets.home import ThisMachine
 from clusterctl.targets.role_logs import log_lines
-from clusterctl.targets.simulated_place import (
-    SANDBOX,
-    TRAINER,
-    Place,
-    PlaceSettings,
-    Thing,
-    moment_of,
-    open_place,
-    read_place,
-)
+from clusterctl.targets.simulated_place import SANDBOX, TRAINER, Place, PlaceSettings, Thing, moment_of, open_place
 from planners.plan.value import Plan
 from planners.runs.reconcile import Cause, Change, Phase, Role
 
@@ -122,7 +113,7 @@ class FakeTarget:
                 continue
             left += [
                 Leftover(kind="machine", address=identity, run_id=run_id, since=moment_of(machine.asked_at))
-                for identity, machine in read_place(file).machines.items()
+                for identity, machine in Place.read(file).machines.items()
                 if machine.phase(now) is not Phase.ENDED
             ]
         return left

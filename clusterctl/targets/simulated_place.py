@@ -112,6 +112,11 @@ class Place(BaseModel):
     worked_until: float = 0.0
     deadline: float | None = None
 
+    @classmethod
+    def read(cls, file: Path) -> Place:
+        """The place that a file holds, as it was last left; an empty one where there is none."""
+        return cls.model_validate_json(file.read_bytes()) if file.exists() else cls()
+
     def request(self, wanted: MachineRequest, settings: PlaceSettings, now: float) -> None:
         """A machine that is not there yet."""
         ready_at = now + settings.machine_seconds
@@ -149,14 +154,9 @@ def open_place(file: Path) -> Iterator[tuple[Place, float]]:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        place = read_place(file) if file.exists() else Place()
+        place = Place.read(file)
         yield place, time.time()
         write_atomic(file, place.model_dump_json())
-
-
-def read_place(file: Path) -> Place:
-    """The place that a file holds, as it was last left."""
-    return Place.model_validate_json(file.read_bytes())
 
 
 def moment_of(seconds: float) -> datetime:

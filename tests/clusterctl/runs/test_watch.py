@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from run_world import kill_role, live_roles, stand_in_jobs, watch
 
+from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.rows import Run
 from clusterctl.runs import run as run_module
 from clusterctl.runs.ending import end_run, look
 from clusterctl.runs.planned_actual import planned_against_actual
 from clusterctl.runs.run_status import state_of
+from clusterctl.runs.watch import Watch
 from clusterctl.targets.local import LocalTarget
 from clusterctl.targets.processes import tagged
 
@@ -55,6 +58,22 @@ def test_a_new_supervisor_takes_over_what_runs(run: run_module.OpenRun, tmp_path
     assert {instance.address for instance in again.target.observe(again.ref).instances} == before
     watch(again)
     assert len(again.ledger.events(again.run_id, kind="launch")) == 2
+
+
+def test_a_tick_reads_the_row_of_its_run_once(run: run_module.OpenRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched, read = Watch(run), type(run.ledger).get_run
+    while "trainer" not in live_roles(run):
+        watched.tick()
+    reads: list[str] = []
+
+    def counted(ledger: Ledger, text: str) -> Run:
+        reads.append(text)
+        return read(ledger, text)
+
+    monkeypatch.setattr("clusterctl.runs.metrics.WRITE_SECONDS", 1e9)
+    monkeypatch.setattr(type(run.ledger), "get_run", counted)
+    assert watched.tick()
+    assert reads == [run.run_id]
 
 
 def test_a_second_instance_cannot_start(run: run_module.OpenRun) -> None:
