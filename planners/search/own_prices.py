@@ -5,6 +5,8 @@ Whatever the user states wins, and says so: `source` and `quality` become YOURS.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import polars as pl
 
 from planners.domain import OFFER_COLUMNS, CapacityType
@@ -40,12 +42,12 @@ def apply_own_prices(offers: pl.DataFrame, own: OwnPrices) -> pl.DataFrame:
     return pl.concat([kept, last])
 
 
-def reserved_nodes(own: OwnPrices) -> pl.DataFrame:
-    """Nodes that the user has reserved: cloud, region, instance_type, capacity_type, nodes (summed)."""
-    schema = dict.fromkeys(("cloud", "region", "instance_type", "capacity_type"), pl.String) | {"nodes": pl.Int64}
-    rows = [(r.cloud, r.region, r.instance_type, RESERVED.value, r.nodes) for r in own.reservations]
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    return frame.group_by(frame.columns[:-1], maintain_order=True).agg(pl.col("nodes").sum())
+def reserved_nodes(own: OwnPrices) -> Counter[tuple[str, str, str]]:
+    """Nodes that the user has reserved, summed, by cloud, region and instance type."""
+    nodes: Counter[tuple[str, str, str]] = Counter()
+    for reservation in own.reservations:
+        nodes[reservation.cloud, reservation.region, reservation.instance_type] += reservation.nodes
+    return nodes
 
 
 def unmatched(offers: pl.DataFrame, own: OwnPrices) -> tuple[str, ...]:

@@ -186,7 +186,7 @@ def _market(
         if ":" in key
     }
     owned = owned_nodes(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
-    reserved = {(c, r, k): float(n) for c, r, k, _, n in reserved_nodes(spec.prices).rows()}
+    reserved = reserved_nodes(spec.prices)
 
     def most_nodes(offer: dict[str, Any]) -> float:
         cloud, kind = offer["cloud"], offer["instance_type"]

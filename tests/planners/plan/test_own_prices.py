@@ -137,8 +137,8 @@ def test_reservations_are_offers_with_a_number_of_nodes() -> None:
     frame = apply_own_prices(OFFERS, own)
     assert usd(frame, "us-east-1", "p5.48xlarge", "reserved_1y") == [28.0]
     assert usd(frame, "us-west-2", "p5.48xlarge", "reserved_1y") == [None], "no price stated is unknown, not 0"
-    assert reserved_nodes(own)["nodes"].to_list() == [6, 1]
-    assert reserved_nodes(OwnPrices()).is_empty()
+    assert list(reserved_nodes(own).values()) == [6, 1]
+    assert reserved_nodes(OwnPrices()) == {}
 
 
 def test_rules_that_match_nothing_are_named() -> None:
