@@ -136,21 +136,15 @@ def _show(plan: Plan, launch: Launch, ahead: Forecast, *, as_json: bool) -> None
         typer.echo(preview_text(plan, launch, ahead))
         return
     limits, spent, rate = ahead.limits, ahead.spent, ahead.rate
-    money: dict[str, Any] = {"usd": plan.usd.model_dump(), "hours": plan.hours.model_dump(), "at_least": plan.at_least}
-    row = {
-        "kind": "plan",
-        "action": launch.action.value,
-        "run": launch.run_id,
-        "plan": plan.id,
-        "name": plan.name,
-        **money,
-        "pools": [pool.model_dump(mode="json") for pool in plan.pools],
-        "limit_usd": limits.usd and str(limits.usd),
-        "limit_hours": limits.hours and str(limits.hours),
-        "usd_per_hour": None if rate.usd_per_hour is None else str(rate.usd_per_hour),
-        "known_usd_per_hour": str(rate.known_usd_per_hour),
-        "spent_usd": None if spent.usd is None else str(spent.usd),
-        "known_spent_usd": str(spent.known_usd),
-        "step": ahead.step,
+    about = {"action": launch.action.value, "run": launch.run_id, "plan": plan.id, "name": plan.name}
+    planned: dict[str, Any] = plan.model_dump(mode="json", include={"usd", "hours", "at_least", "pools"})
+    money = {
+        "limit_usd": limits.usd,
+        "limit_hours": limits.hours,
+        "usd_per_hour": rate.usd_per_hour,
+        "known_usd_per_hour": rate.known_usd_per_hour,
+        "spent_usd": spent.usd,
+        "known_spent_usd": spent.known_usd,
     }
-    typer.echo(json.dumps(row))
+    amounts = {name: None if amount is None else str(amount) for name, amount in money.items()}
+    typer.echo(json.dumps({"kind": "plan", **about, **planned, **amounts, "step": ahead.step}))

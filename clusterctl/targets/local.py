@@ -19,18 +19,8 @@ from clusterctl.jobs import Job
 from clusterctl.jobs.quickstart import check_quickstart, quickstart_jobs
 from clusterctl.paths import user_data_dir
 from clusterctl.sandbox.orphaned_sandboxes import orphans
-from clusterctl.targets import processes
-from clusterctl.targets.base import (
-    SUPERVISOR,
-    Leftover,
-    LogLine,
-    Machine,
-    MachineRequest,
-    Observed,
-    Pace,
-    RunRef,
-    Unreachable,
-)
+from clusterctl.targets import base, processes
+from clusterctl.targets.base import SUPERVISOR, Leftover, LogLine, Machine, Observed, Pace, RunRef, Unreachable
 from clusterctl.targets.holder import NAME
 from clusterctl.targets.home import ThisMachine, environment_of, supervisor_command, supervisor_environment
 from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, Process, tagged
@@ -53,7 +43,7 @@ class LocalTarget:
 
     def __init__(self, store: Path) -> None:
         self.store, self.home = store, ThisMachine(store)
-        self._machines: dict[str, tuple[MachineRequest, ...]] = {}
+        self._machines: dict[str, tuple[base.MachineRequest, ...]] = {}
 
     def check(self, plan: Plan) -> None:
         """Refuses what needs more than this machine, or another trainer than the quickstart's."""
@@ -74,7 +64,7 @@ class LocalTarget:
         """The quickstart's commands.  The sandbox's port is chosen once and kept with its resource."""
         return quickstart_jobs(run.plan, run.folder, store=user_data_dir(), port=kept.get(SANDBOX, {}).get("port"))
 
-    def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:  # noqa: ARG002
+    def apply(self, run: RunRef, machines: Sequence[base.MachineRequest], *, make: bool) -> None:  # noqa: ARG002
         """This machine is there already: it is the run's from when it was asked for until it is released."""
         self._machines[run.run_id] = tuple(machines)
 
