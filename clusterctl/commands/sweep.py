@@ -47,7 +47,7 @@ def sweep(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        emit(f"{_text(items, rows)}\n")
+        emit(f"{_text(rows)}\n")
     if not found or (as_json and not yes):
         return
     if ask(f"remove {'it' if len(found) == 1 else f'all {len(found)}'}?", yes=yes):
@@ -83,17 +83,13 @@ def _row(item: Leftover, run: Run | None, usd_per_hour: Decimal | None, now: dat
     }
 
 
-def _text(found: Sequence[Leftover], rows: Sequence[dict[str, Any]]) -> str:
+def _text(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return "nothing is left over"
-    cells = [
-        [
-            f"{item.kind} {item.role}".strip(),
-            row["run"] or "-",
-            elapsed(row["age_seconds"]),
-            size(item.size_bytes) if item.kind == "folder" else charged_usd(row["usd"] and float(row["usd"])),
-            item.address,
-        ]
-        for item, row in zip(found, rows, strict=True)
-    ]
+    cells = []
+    for row in rows:
+        what, age = f"{row['kind']} {row['role']}".strip(), elapsed(row["age_seconds"])
+        usd = charged_usd(row["usd"] and float(row["usd"]))
+        cost = size(row["size_bytes"]) if row["kind"] == "folder" else usd
+        cells.append([what, row["run"] or "-", age, cost, row["address"]])
     return draw_text(("what", "run", right("age"), right("cost"), "where"), cells, terminal()).rstrip("\n")

@@ -99,18 +99,9 @@ def _case_lines(answers: Sequence[Answer], columns: int) -> list[Line]:
     def row(answer: Answer) -> list[Cell]:
         band = "" if answer.p10 is None else f"{number(answer.p10)} to {number(answer.p90)}"
         ratio = "-" if answer.ratio is None else f"{answer.ratio:.2f}"
-        return [
-            answer.id,
-            answer.kind,
-            answer.quality or "-",
-            number(answer.predicted),
-            number(answer.published),
-            answer.unit or "-",
-            ratio,
-            band,
-            verdicts[answer.inside],
-            cell(answer.reason or "", Style.DIM),
-        ]
+        about = [answer.id, answer.kind, answer.quality or "-"]
+        figures = [number(answer.predicted), number(answer.published), answer.unit or "-", ratio, band]
+        return [*about, *figures, verdicts[answer.inside], cell(answer.reason or "", Style.DIM)]
 
     return draw(titles, [row(answer) for answer in answers], columns, indent=0)
 
@@ -119,16 +110,8 @@ def _score_lines(scores: Sequence[Score], columns: int) -> list[Line]:
     from clusterctl.ui.table import draw, right
 
     numbers = ("n", "median |error|", "p90 |error|", "median ratio", "in 80% band")
-    rows = [
-        [
-            score.kind,
-            score.quality or "-",
-            str(score.n),
-            f"{score.median_abs_error:.3f}",
-            f"{score.p90_abs_error:.2f}",
-            f"{score.median_ratio:.2f}",
-            f"{score.band80_coverage:.2f}",
-        ]
-        for score in scores
-    ]
+    rows = []
+    for score in scores:
+        ratios = [f"{value:.2f}" for value in (score.p90_abs_error, score.median_ratio, score.band80_coverage)]
+        rows.append([score.kind, score.quality or "-", str(score.n), f"{score.median_abs_error:.3f}", *ratios])
     return draw(["kind", "quality", *map(right, numbers)], rows, columns, indent=0)
