@@ -97,15 +97,10 @@ def _row(factor: Factor, used: Factors) -> list[Cell]:
     now = used.by_gpu(factor.place).get(factor.gpu)
     half = Z80 * factor.log_sd
     low, high = math.exp(factor.log_factor - half), math.exp(factor.log_factor + half)
-    return [
-        factor.place.phase,
-        _where(factor),
-        str(len(ratios)),
-        spread,
-        "-" if now is None else f"× {math.exp(now.log_factor):.2f}",
-        cell(f"× {math.exp(factor.log_factor):.2f}", Style.STRONG),
-        f"{low:.2f}–{high:.2f}",
-    ]
+    in_use = "-" if now is None else f"× {math.exp(now.log_factor):.2f}"
+    proposed = cell(f"× {math.exp(factor.log_factor):.2f}", Style.STRONG)
+    about: list[Cell] = [factor.place.phase, _where(factor), str(len(ratios)), spread]
+    return [*about, in_use, proposed, f"{low:.2f}–{high:.2f}"]
 
 
 def _json(proposed: Factors, unused: Sequence[Unused], used: Factors) -> dict[str, Any]:

@@ -42,12 +42,10 @@ def status(*, store: Url = None, as_json: Annotated[bool, Option("--json", help=
             "store": source.where,
             "first": span and span[0].isoformat(),
             "last": span and span[1].isoformat(),
-            "tables": [
-                each._asdict() | {"first": each.first.isoformat(), "last": each.last.isoformat()} for each in tables
-            ],
+            "tables": [each._asdict() for each in tables],
             "problems": source.problems(),
         }
-        typer.echo(json.dumps(document, indent=2))
+        typer.echo(json.dumps(document, indent=2, default=datetime.isoformat))
         return
     when = "unknown" if source.problems() else "nothing yet"
     if span:
@@ -177,16 +175,10 @@ def _draw(tables: list[TableSize]) -> None:
     from clusterctl.ui.table import draw_text, right
 
     columns = ("table", "since", right("MiB"), right("not compacted", drop=1), right("files", drop=2))
-    rows = [
-        [
-            each.table,
-            f"{each.first:%Y-%m-%d %H:%M}",
-            f"{(each.file_bytes + each.batch_bytes) / MIB:,.1f}",
-            f"{each.batch_bytes / MIB:,.1f}",
-            f"{each.files + each.batches:,}",
-        ]
-        for each in tables
-    ]
+    rows = []
+    for each in tables:
+        mib = [f"{size / MIB:,.1f}" for size in (each.file_bytes + each.batch_bytes, each.batch_bytes)]
+        rows.append([each.table, f"{each.first:%Y-%m-%d %H:%M}", *mib, f"{each.files + each.batches:,}"])
     emit(draw_text(columns, rows, terminal(), indent=2))
 
 

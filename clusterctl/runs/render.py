@@ -180,16 +180,11 @@ def table(states: Sequence[RunStatus], at: Terminal) -> str:
 
 def _cells(state: RunStatus) -> list[Cell]:
     row, ahead = state.row, state.forecast
-    return [
-        row.run_id,
-        cell(row.state, STATE_STYLES.get(row.state, Style.WARN)),
-        f"{ahead.step}/{ahead.steps}",
-        when(row.started_at, state.now) if row.started_at else "-",
-        _ran(ahead),
-        "-" if state.seconds_left is None else elapsed(state.seconds_left),
-        _spent(ahead),
-        charged_usd(ahead.usd_at_end, known=ahead.known_usd_at_end) if state.is_live else "-",
-    ]
+    since = when(row.started_at, state.now) if row.started_at else "-"
+    left = "-" if state.seconds_left is None else elapsed(state.seconds_left)
+    at_end = charged_usd(ahead.usd_at_end, known=ahead.known_usd_at_end) if state.is_live else "-"
+    shown = cell(row.state, STATE_STYLES.get(row.state, Style.WARN))
+    return [row.run_id, shown, f"{ahead.step}/{ahead.steps}", since, _ran(ahead), left, _spent(ahead), at_end]
 
 
 def page(state: RunStatus, at: Terminal) -> str:
