@@ -64,7 +64,7 @@ class Recorder:
         if observed.at > last and (observed.at - since).total_seconds() >= pace.observe_seconds:
             return True
         self._missed[resource.resource_id] = (since, observed.at)
-        return not self.run.target.rented and resource.kind == MACHINE
+        return self.run.target.standing_machine is not None and resource.kind == MACHINE
 
     def _settle(self, resource: Resource, ended: Instance | None) -> None:
         """It has gone: what it has left behind is ended, too."""
@@ -115,8 +115,8 @@ class Recorder:
             return [request for request in requests if request.resource_id in there]
         for request in requests:
             resource = self.ledger.intend(run.machine_intent(request), at=now)
-            if resource.state == "intended" and not run.target.rented:
-                self.ledger.mark_live(request.resource_id, address=run.run_id, at=now)
+            if resource.state == "intended" and (here := run.target.standing_machine) is not None:
+                self.ledger.mark_live(request.resource_id, address=here, at=now)
         return requests
 
     def lost_machine(self, machines: Sequence[Machine]) -> bool:
@@ -158,7 +158,7 @@ class Recorder:
     def close_unwatched(self) -> None:
         """At the start of a watch, where nothing lives: machines that are paid only while the run uses them were used
         up to the last sign of life."""
-        if self.run.target.rented:
+        if self.run.target.standing_machine is None:
             return
         for resource in self.ledger.live_resources(self.run.run_id):
             if resource.kind == MACHINE:

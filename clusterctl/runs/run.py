@@ -101,7 +101,6 @@ class OpenRun:
                 {
                     "role": NODE,
                     "pool": pool.id,
-                    "node": f"{pool.instance_type}-{request.index + 1}",
                     "gpus": str(pool.gpus_per_node),
                     LINES: "+".join(line.id for line in lines),
                 }

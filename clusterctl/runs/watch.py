@@ -93,7 +93,7 @@ class Watch:
         requests = () if leave else self.recorder.request_machines(offer or row, make=offer is not None)
         run.target.apply(run.ref, requests, make=offer is not None)
         self._released = leave
-        observed = self.observer.observe(anew=not run.target.rented)
+        observed = self.observer.observe(anew=run.target.standing_machine is not None)
         ready = {machine.resource_id for machine in observed.machines if machine.phase is Phase.READY}
         return observed, offer is not None and ready.issuperset(request.resource_id for request in requests)
 

@@ -149,8 +149,9 @@ class Target(Protocol):
         """How it is asked."""
 
     @property
-    def rented(self) -> bool:
-        """Whether its machines are paid until they are released, or only while the run uses them (this machine)."""
+    def standing_machine(self) -> str | None:
+        """The machine that is here before anybody asks for it, by the name under which telemetry knows it: it is paid
+        only while a run uses it.  None where machines are rented: they are paid until they are released."""
 
     @property
     def home(self) -> SupervisorHome:

@@ -29,7 +29,7 @@ class FakeTarget:
     """Places in `fake/` of the data folder, one file a run."""
 
     pace = Pace(observe_seconds=0.1, bound_seconds=5.0, appear_seconds=3.0)
-    rented = True
+    standing_machine = None
 
     def __init__(self, store: Path) -> None:
         self.store, self.home = store, ThisMachine(store)

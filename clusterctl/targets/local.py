@@ -39,10 +39,9 @@ class LocalTarget:
     other's runs."""
 
     pace = Pace(observe_seconds=0.0, bound_seconds=10.0, appear_seconds=0.0)
-    rented = False
 
     def __init__(self, store: Path) -> None:
-        self.store, self.home = store, ThisMachine(store)
+        self.store, self.home, self.standing_machine = store, ThisMachine(store), os.uname().nodename
         self._machines: dict[str, tuple[base.MachineRequest, ...]] = {}
 
     def check(self, plan: Plan) -> None:
@@ -70,8 +69,7 @@ class LocalTarget:
 
     def observe(self, run: RunRef) -> Observed:
         """The session leaders of its roles.  What they have started themselves is no instance."""
-        now = datetime.now(tz=UTC)
-        here, asked = os.uname().nodename, self._machines.get(run.run_id, ())
+        now, here, asked = datetime.now(tz=UTC), self.standing_machine, self._machines.get(run.run_id, ())
         machines = tuple(
             Machine(resource_id=m.resource_id, phase=Phase.READY, since=m.since, address=here) for m in asked
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from run_world import SPEC, opened, stand_in_jobs, watch
 
+from clusterctl.costs.load import read_charges
 from clusterctl.jobs import Job
 from clusterctl.jobs.quickstart import quickstart_jobs
 from clusterctl.ledger.ledger import Ledger
@@ -43,6 +44,7 @@ def test_a_run_is_measured_from_its_start_to_its_end(
         notes = store.read("notes", **span)
         assert store.problems() == ()
     assert 0 < host["seconds"].sum() < 240
+    assert set(host["node"]) == set(read_charges(ledger)["node"]), "its money and its use are of the same machine"
     assert set(sandbox["run"]) == {run.run_id}
     assert sandbox["finished"].sum() > 0
     assert set(notes.filter(kind="error")["subject"]) == set()
