@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import quote
 
 from clusterctl.errors import StateError
@@ -53,7 +54,7 @@ def _file_lock(path: Path, name: str, wait_seconds: float) -> Iterator[Check]:
     """flock on a file, which stays: whoever removed it would let two processes lock two files of one name."""
     try:
         path.parent.mkdir(exist_ok=True, mode=0o700)
-        file = path.open("a+", encoding="utf-8")
+        file = _open_lock_file(path)
     except OSError as error:
         raise StateError(
             f"{path} can't be locked: {error.strerror}", hint="see to it that you may write there"
@@ -66,11 +67,24 @@ def _file_lock(path: Path, name: str, wait_seconds: float) -> Iterator[Check]:
         return False
 
     with file:
-        _wait(acquire, lambda: path.read_text("utf-8"), name, wait_seconds)
+        _wait(acquire, lambda: os.pread(file.fileno(), 200, 0).decode("utf-8", "replace"), name, wait_seconds)
         with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), process_name().encode())
         yield lambda: None
+
+
+def _open_lock_file(path: Path) -> TextIO:
+    """The file; where a folder, a pipe or the like lies in its place, all processes take the same next name."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    names = (path, *itertools.islice(numbered, 9))
+    free = next((each for each in names if each.is_file() or not os.path.lexists(each)), path)
+    try:
+        return free.open("a+", encoding="utf-8")
+    except PermissionError:
+        if not free.is_file():
+            raise
+        return free.open(encoding="utf-8")  # immutable: it can be locked, if not written
 
 
 @contextlib.contextmanager

@@ -75,6 +75,27 @@ def test_the_lock_of_a_killed_owner_is_free(url: str, ledger: Ledger) -> None:
         pass
 
 
+@pytest.mark.parametrize("damage", ["a folder", "a pipe", "a broken link", "garbage", "read only"])
+def test_a_lock_whose_file_was_damaged_is_held_by_one_all_the_same(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "locks" / "rlcef-1.up.lock"
+    file.parent.mkdir()
+    if damage == "a folder":
+        (file / "inside").mkdir(parents=True)
+    elif damage == "a pipe":
+        os.mkfifo(file)
+    elif damage == "a broken link":
+        file.symlink_to("nowhere")
+    else:
+        file.write_bytes(b"\xff\0\xfe")
+        file.chmod(0o400 if damage == "read only" else 0o600)
+    with open_ledger(str(tmp_path / "ledger.db")) as ledger, run_lock(ledger, "rlcef-1", "up"):
+        with pytest.raises(LockHeldError, match=r"rlcef-1\.up is locked by "), run_lock(ledger, "rlcef-1", "up"):
+            pass
+        assert file.exists() or damage == "a broken link"
+    with open_ledger(str(tmp_path / "ledger.db")) as ledger, run_lock(ledger, "rlcef-1", "up"):
+        pass
+
+
 def test_a_ledger_that_another_holds_too_long(url: str, ledger: Ledger) -> None:
     ledger.add_run(a_run())
     with open_ledger(url, wait_seconds=0.1) as other:
