@@ -33,6 +33,7 @@ class GpuSpec:
     bf16_flops: float
     fp8_flops: float | None
     hbm_gib: float
+    """What the driver reports (nvidia-smi, with ECC on), which is up to 6 % less than the makers' GB."""
     hbm_bytes_per_s: float
     scale_up_bytes_per_s: float | None
     """NVLink or Infinity Fabric per GPU; None where GPUs only share PCIe."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from clusterctl.ledger import Ledger
 from clusterctl.ledger.rows import LIVE, Run, Step
 from clusterctl.runs.preflight import above
 from clusterctl.runs.recorder import Recorder
@@ -19,9 +20,6 @@ from clusterctl.runs.watching import HUNG_SECONDS, Watched
 from clusterctl.targets.role_logs import last_error
 from planners.runs.forecast import Forecast
 from planners.runs.limits import WARN_SHARE, idle_seconds
-
-if TYPE_CHECKING:
-    from clusterctl.ledger import Ledger
 
 LITTLE_ROOM_MIB = 100
 """Less than a few checkpoints of a small policy and their ledger need.  Assumption."""

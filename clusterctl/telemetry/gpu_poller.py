@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clusterctl.telemetry.nvml import DriverGone, GpuLost, Nvml
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from clusterctl.telemetry.nvml_values import Gpu, GpuReading
+from clusterctl.telemetry.nvml_values import Gpu, GpuReading
 
 SCAN_SECONDS = 10.0
 """Between looks for GPUs that came or went, and between attempts to open NVML."""

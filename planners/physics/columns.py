@@ -44,30 +44,30 @@ def smooth_max(a: Column, b: Column, power: Column) -> Column:
     return largest * ((a / largest) ** power + (b / largest) ** power) ** (1 / power)
 
 
+def runs_like_fsdp(sharding: Column) -> NDArray[np.bool_]:
+    """Trainers on PyTorch's own modules (FSDP, ZeRO-2, DDP): equal launches, packing and overheads."""
+    return np.isin(sharding, (FSDP, ZERO2, DDP))
+
+
 def one(column: Column) -> float:
     """The only value of a column of shape (1,), or the scalar."""
     return float(np.asarray(column).reshape(-1)[0])
 
 
 AMPERE, HOPPER, BLACKWELL, CDNA3, HOPPER_CUT, ADA = 0.0, 1.0, 2.0, 3.0, 4.0, 5.0
-MEGATRON, FSDP, ZERO1 = 0.0, 1.0, 2.0
-"""Sharding classes.  FSDP: weights sharded too (FSDP, ZeRO-2/3, DDP); ZERO1: optimizer states only."""
+MEGATRON, FSDP, ZERO1, ZERO2, DDP = 0.0, 1.0, 2.0, 3.0, 4.0
+"""What data-parallel ranks share.  MEGATRON and ZERO1: optimizer states; ZERO2: gradients too; FSDP (ZeRO-3): weights
+too; DDP: nothing.  ZeRO: arXiv:1910.02054."""
 VLLM, TRTLLM, TRANSFORMERS = 0.0, 1.0, 2.0
 """Rollout engines.  VLLM stands for vLLM and SGLang."""
 COLOCATED, DISAGGREGATED, ASYNC = 0.0, 1.0, 2.0
 """Schedules: phases take turns on the same GPUs; two pools in lockstep; two pools `staleness_steps` apart."""
 
-GENERATIONS = {  # in the order of the codes
-    "ampere": AMPERE,
-    "hopper": HOPPER,
-    "blackwell": BLACKWELL,
-    "cdna3": CDNA3,
-    "hopper_cut": HOPPER_CUT,
-    "ada": ADA,
-}
-SHARDING_NAMES = ("megatron", "fsdp", "zero1")
+_GENERATION_NAMES = ("ampere", "hopper", "blackwell", "cdna3", "hopper_cut", "ada")
+GENERATIONS = {name: float(code) for code, name in enumerate(_GENERATION_NAMES)}
+SHARDING_NAMES = ("megatron", "fsdp", "zero1", "zero2", "ddp")
 """By code."""
-SHARDINGS = {"megatron": MEGATRON, "fsdp": FSDP, "zero1": ZERO1, "zero2": FSDP, "zero3": FSDP, "ddp": FSDP}
+SHARDINGS = {name: float(code) for code, name in enumerate(SHARDING_NAMES)} | {"zero3": FSDP}
 ENGINES = {
     "vllm": VLLM,
     "sglang": VLLM,
@@ -177,6 +177,8 @@ class TrainWork:
     """1 for SFT, LoRA, reward models and RL."""
     reference: Column = 0.0
     critic: Column = 0.0
+    offload: Column = 0.0
+    """1: optimizer states live in host memory and the CPUs update them."""
     exports_weights: Column = 0.0
     """1: an RL trainer measured alone still writes its weights for the engine each step."""
     flops_per_token: Column = UNKNOWN
@@ -224,6 +226,8 @@ class RolloutWork:
     """Per replica: the engine's limit, or the stated concurrency."""
     memory_share: Column = 0.9
     """Share of HBM that the engine may use."""
+    resident_bytes: Column = 0.0
+    """Per GPU, of other models that are served beside this one: judges, reward models."""
     schedule: Column = COLOCATED
     staleness_steps: Column = 0.0
     generated_per_used: Column = 1.0

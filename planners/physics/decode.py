@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import FSDP, TRANSFORMERS, TRTLLM, Array, Column, Workload, known, smooth_max
+from planners.physics.columns import TRANSFORMERS, TRTLLM, Array, Column, Workload, known, runs_like_fsdp, smooth_max
 from planners.physics.constants import Constants
 from planners.physics.rates import link_bytes_per_s
 from planners.units import GIB
@@ -122,7 +122,7 @@ def _host_factor(c: Constants, w: Workload) -> Column:
     """Host time against today's vLLM: eager decoding (as stated; else FSDP-class RL stacks up to 2025), older
     engines, plain Hugging Face generation."""
     r = w.rollout
-    usual = (np.asarray(w.train.rl) > 0) & np.equal(w.layout.sharding, FSDP) & (np.asarray(w.year) <= 2025)
+    usual = (np.asarray(w.train.rl) > 0) & runs_like_fsdp(w.layout.sharding) & (np.asarray(w.year) <= 2025)
     eager = known(r.eager, np.where(usual, 1.0, 0.0))
     age = np.where(np.equal(r.engine, TRTLLM), 1.0, c.engine_drift ** -np.clip(w.year - 2025.0, -2.0, 1.0))
     plain = np.where(np.equal(r.engine, TRANSFORMERS), TRANSFORMERS_HOST_PENALTY, 1.0)
@@ -159,11 +159,12 @@ def kv_bytes_per_token(w: Workload) -> Column:
 def live_capacity(w: Workload, context: Column) -> Column:
     """Sequences that a replica can hold at once: the engine's limit or the memory left after the weights.
 
-    free = R x (HBM x share - workspace) - weights (dense weights R times with attention data parallelism), at the
-    least 5 % of HBM; divided by KV bytes per token x `context`.
+    free = R x (HBM x share - workspace - other models) - weights (dense weights R times with attention data
+    parallelism), at the least 5 % of HBM; divided by KV bytes per token x `context`.
     """
     m, gpus = w.model, w.layout.rollout_gpus_per_replica
     weights = (m.params_total + (weight_copies(w) - 1.0) * (m.params_total - m.params_expert)) * w.rollout.weight_bytes
-    free = gpus * (w.gpu.hbm_bytes * w.rollout.memory_share - workspace_bytes(w)) - weights
+    usable = w.gpu.hbm_bytes * w.rollout.memory_share - workspace_bytes(w) - w.rollout.resident_bytes
+    free = gpus * usable - weights
     free = np.maximum(free, gpus * w.gpu.hbm_bytes * 0.05)
     return np.maximum(1.0, np.minimum(w.rollout.max_live_sequences, free / (kv_bytes_per_token(w) * context)))

@@ -10,18 +10,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import COLOCATED, FSDP, MEGATRON, Array, Column, Workload
+from planners.physics.columns import COLOCATED, DDP, FSDP, MEGATRON, ZERO2, Array, Column, Workload
 from planners.physics.decode import kv_bytes_per_token, weight_copies, workspace_bytes
 from planners.units import GIB
 
 CONTEXT_BYTES = 3.0 * GIB
-"""CUDA context, NCCL buffers, allocator slack of a training GPU.  Assumption; AIConfigurator: 3.5 GB on H100."""
+"""CUDA context and NCCL buffers of a training GPU.  Assumption; AIConfigurator: 3.5 GB on H100."""
 
-USABLE_SHARE = 0.94
-"""Of HBM, before fragmentation makes an allocator fail.  Assumption."""
+ALLOCATOR_SLACK = 1.1
+"""Memory held over memory in use, for tensors that come and go.  Assumption; weights and states are allocated once."""
+
+FULL_SHARE = 0.98
+"""Of HBM, from which a plan warns: activations are known within about 30 %, so a fuller GPU may not hold the run."""
 
 MIN_LIVE_SEQUENCES = 4.0
 """A rollout replica whose KV cache holds fewer whole sequences than this is rejected: it decodes one at a time."""
+
+HOST_ADAM_STATE_BYTES = 16.0
+"""Host memory per parameter of an offloaded Adam: fp32 weight, gradient and two moments (arXiv:2101.06840)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,71 +43,97 @@ class Need:
         return np.asarray(sum(self.parts.values()), dtype=np.float64)
 
     @property
+    def missing_bytes(self) -> Array:
+        """How much the sum is above what is available; negative where it fits."""
+        return self.total_bytes - self.available_bytes
+
+    @property
     def fits(self) -> NDArray[np.bool_]:
         """True where the sum is within what is available."""
         return self.total_bytes <= self.available_bytes
 
 
-def train_need(w: Workload, *, micro_batch_tokens: Column, offload: Column = 0.0) -> Need:
-    """Bytes per training GPU at the worst moment.
+def _states(w: Workload) -> dict[str, Array]:
+    """Bytes per GPU of weights, gradients and Adam states of one trained model, resident from step to step.
 
-    weights 2P, gradients 2P (FSDP) or 4P (Megatron accumulates in fp32), Adam in fp32 12P (ZeRO, arXiv:1910.02054
-    section 3.1); fully sharded: all over every GPU plus two gathered layers; else weights and gradients over tp·pp
-    (experts also over ep), Adam over dp too. Activations per layer and token: 34h bytes with flash attention, 2h with
-    full recomputation plus one layer's 34h (Korthikanti et al., arXiv:2205.05198), over tp with sequence parallelism;
-    pp micro batches live at once. Logits: 6V bytes per token. LoRA keeps 2P of frozen weights and nothing else of
-    them.  `offload`: 1 moves the Adam states to host memory. Known error: activations within about 30 % (allocator,
-    kernels' workspaces); that is what USABLE_SHARE is for.
+    Per parameter: weights 2, gradients 2 (Megatron accumulates in fp32: 4), Adam in fp32 12 (ZeRO, arXiv:1910.02054
+    section 3.1).  Each is held once per tp·pp group (experts once per ep of its ranks) or, where the sharding says so,
+    divided over all GPUs: FSDP everything, ZeRO-2 gradients and Adam, ZeRO-1 and Megatron Adam, DDP nothing.  What is
+    divided over all GPUs is P / (tp·pp·dp·cp), experts or not.  LoRA keeps 2P of frozen weights and nothing else.
     """
     m, lay = w.model, w.layout
     shards, data_ranks = lay.tp * lay.pp, lay.dp * lay.cp
-    full = np.equal(lay.sharding, FSDP)
     over_experts = shards * np.maximum(1.0, np.minimum(lay.ep, data_ranks))
-    split = (m.params_total - m.params_expert) / shards + m.params_expert / over_experts
-    whole = m.params_total / (shards * data_ranks)
+    per_group = (m.params_total - m.params_expert) / shards + m.params_expert / over_experts
+    divided = m.params_total / (shards * data_ranks)
     trained = 1.0 - w.train.lora
+    gradient_bytes = np.where(np.equal(lay.sharding, MEGATRON), 4.0, 2.0) * trained
+    on_gpu = trained * (1.0 - w.train.offload)
+    return {
+        "weights": 2.0 * np.where(np.equal(lay.sharding, FSDP), divided, per_group),
+        "gradients": gradient_bytes * np.where(np.isin(lay.sharding, (FSDP, ZERO2)), divided, per_group),
+        "optimizer": 12.0 * on_gpu * np.where(np.equal(lay.sharding, DDP), per_group, divided),
+    }
+
+
+def train_need(w: Workload, *, micro_batch_tokens: Column) -> Need:
+    """Bytes per training GPU at the worst moment.
+
+    States of the policy and, with PPO, of a critic of the same shape; 2P of a frozen reference (LoRA's is its own
+    base); where FSDP shards the weights, two gathered layers and the gradients of one.  Activations per layer and
+    token: 34h bytes with flash attention, 2h with full recomputation plus one layer's 34h (Korthikanti et al.,
+    arXiv:2205.05198), over tp with sequence parallelism; pp micro batches live at once.  Logits: 6V bytes per token.
+    Known error: activations within about 30 % (kernels' workspaces).
+    """
+    m, lay = w.model, w.layout
+    states = _states(w)
     layer = 2.0 * m.params_total / np.maximum(m.layers, 1.0) / lay.tp
-    held = np.where(full, whole, split)
-    gradient_bytes = np.where(np.equal(lay.sharding, MEGATRON), 4.0, 2.0)
-    tokens = micro_batch_tokens / lay.cp
+    tokens = ALLOCATOR_SLACK * micro_batch_tokens / lay.cp
     per_layer = np.where(np.greater_equal(w.train.recompute, 1.0), 2.0, 34.0) * m.hidden
     kept = per_layer * (m.layers / lay.pp) * np.minimum(lay.pp, 16.0)
-    return Need(
-        parts={
-            "weights": 2.0 * held + np.where(full, 2.0 * layer, 0.0),
-            "gradients": gradient_bytes * held * trained,
-            "optimizer": 12.0 * trained * (1.0 - offload) * np.where(full, whole, split / data_ranks),
-            "activations": np.asarray(tokens * (kept + 34.0 * m.hidden) / lay.tp),
-            "logits": np.asarray(6.0 * tokens * m.vocab / lay.tp),
-            "context": CONTEXT_BYTES + 0.0 * held,
-        },
-        available_bytes=USABLE_SHARE * w.gpu.hbm_bytes + 0.0 * held,
-    )
+    parts = states | {
+        "critic": np.asarray(w.train.critic * sum(states.values())),
+        "reference": np.asarray(w.train.reference * (1.0 - w.train.lora) * states["weights"]),
+        "gathered layers": np.where(np.equal(lay.sharding, FSDP), (3.0 - w.train.lora) * layer, 0.0),
+        "activations": np.asarray(tokens * (kept + 34.0 * m.hidden) / lay.tp),
+        "logits": np.asarray(6.0 * tokens * m.vocab / lay.tp),
+        "context": np.asarray(CONTEXT_BYTES),
+    }
+    used = {name: part for name, part in parts.items() if name in states or np.any(part)}
+    return Need(parts=used, available_bytes=w.gpu.hbm_bytes + 0.0 * states["weights"])
 
 
 def rollout_need(w: Workload) -> Need:
-    """Bytes per rollout GPU: weights over the replica, workspace, and KV caches of MIN_LIVE_SEQUENCES longest
-    sequences.  Available is what the engine may use (`memory_share`).  Source: PagedAttention, arXiv:2309.06180.
+    """Bytes per rollout GPU: weights over the replica, workspace, KV caches of MIN_LIVE_SEQUENCES longest sequences,
+    and the other models that are served there.  Available is what the engine may use (`memory_share`).  Source:
+    PagedAttention, arXiv:2309.06180.
     """
     m, work, replica = w.model, w.rollout, np.asarray(w.layout.rollout_gpus_per_replica)
     dense = m.params_total - m.params_expert
     longest = work.prompt_tokens + work.max_response_tokens
-    return Need(
-        parts={
-            "weights": (dense * weight_copies(w) + m.params_expert) * work.weight_bytes / replica,
-            "workspace": workspace_bytes(w) + 0.0 * replica,
-            "KV cache": MIN_LIVE_SEQUENCES * longest * kv_bytes_per_token(w) / replica,
-        },
-        available_bytes=w.gpu.hbm_bytes * work.memory_share + 0.0 * replica,
-    )
+    parts = {
+        "weights": (dense * weight_copies(w) + m.params_expert) * work.weight_bytes / replica,
+        "workspace": workspace_bytes(w) + 0.0 * replica,
+        "KV cache": MIN_LIVE_SEQUENCES * longest * kv_bytes_per_token(w) / replica,
+    }
+    if np.any(work.resident_bytes):
+        parts["other models"] = work.resident_bytes + 0.0 * replica
+    return Need(parts=parts, available_bytes=w.gpu.hbm_bytes * work.memory_share + 0.0 * replica)
 
 
 def host_need_bytes(w: Workload) -> Array:
-    """Bytes of host memory per node: colocated runs move 16P over the training GPUs out while they generate, plus 2P
-    of weights.
+    """Bytes of host memory per node.
 
-    Source: sleep mode of vLLM with offloaded FSDP states as verl and NeMo RL run it (16 bytes per parameter: 2
-    weights, 2 gradients, 12 Adam).
+    Colocated RL moves what the trainer and the served models hold out while the other side works: 16 bytes per trained
+    parameter (2 weights, 2 gradients, 12 Adam: sleep mode of vLLM with offloaded FSDP states as verl and NeMo RL run
+    it), the frozen weights, and 2P of the weights on their way to the engine.  Offloaded Adam states stay there.
     """
-    moved = 16.0 * w.model.params_total / w.layout.train_gpus * w.layout.gpus_per_node
-    return np.asarray(np.equal(w.rollout.schedule, COLOCATED) * moved + 2.0 * w.model.params_total, dtype=np.float64)
+    params, trained, offload = w.model.params_total, 1.0 - w.train.lora, w.train.offload
+    per_node = np.minimum(w.layout.gpus_per_node, w.layout.train_gpus) / w.layout.train_gpus
+    models = 1.0 + w.train.critic
+    frozen = 2.0 * (w.train.reference * trained + w.train.lora * models)
+    states = (4.0 + 12.0 * (1.0 - offload)) * trained * models
+    moved = (states + frozen) * params * per_node + w.rollout.resident_bytes * w.layout.gpus_per_node
+    colocated = np.equal(w.rollout.schedule, COLOCATED) & (np.asarray(w.train.rl) > 0)
+    kept = HOST_ADAM_STATE_BYTES * offload * trained * models * params * per_node
+    return np.asarray(np.where(colocated, moved, 0.0) + kept + 2.0 * params * w.train.rl)

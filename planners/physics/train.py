@@ -10,13 +10,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planners.physics.columns import BLACKWELL, FSDP, MEGATRON, ZERO1, Column, Workload, known, smooth_max
+from planners.physics.columns import (
+    BLACKWELL,
+    DDP,
+    FSDP,
+    MEGATRON,
+    ZERO1,
+    ZERO2,
+    Column,
+    Workload,
+    known,
+    runs_like_fsdp,
+    smooth_max,
+)
 from planners.physics.constants import Constants
 from planners.physics.rates import link_bytes_per_s, training_rates
+from planners.physics.shape import PCIE_BYTES_PER_S
 
 WEIGHT_EXPORT_BYTES_PER_S = 2e9
 WEIGHT_EXPORT_FIXED_SECONDS = 0.5
 """An RL trainer that hands its weights to the engine through files: about 8 GB in 4 s (Prime-RL's tables)."""
+
+
+HOST_ADAM_BYTES = 28.0
+"""DRAM traffic of Adam on the CPU per parameter: reads weight, gradient and both moments in fp32, writes all but the
+gradient (ZeRO-Offload, arXiv:2101.06840)."""
+HOST_MEMORY_BYTES_PER_S = 100e9
+"""DRAM bandwidth of a node that a CPU optimizer reaches.  Assumption: a sixth of the peak of two sockets with eight
+channels of DDR5-4800; one measured stack was 2-4 times slower still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +99,7 @@ def train_time(c: Constants, w: Workload, batch: Batch, passes: Passes) -> Train
 
     micro_batches = np.maximum(1.0, batch.tokens / batch.updates / lay.dp / batch.micro_batch_tokens)
     launches = batch.updates * micro_batches * passes.elementwise / (lay.pp * train.host_speed)
-    per_layer = np.where(np.equal(lay.sharding, FSDP), c.launch_fsdp_seconds, c.launch_megatron_seconds)
+    per_layer = np.where(runs_like_fsdp(lay.sharding), c.launch_fsdp_seconds, c.launch_megatron_seconds)
     dense_launch = launches * m.layers * per_layer
     moe_launch = launches * m.moe_layers * c.launch_moe_seconds * moe_rl
     core = smooth_max(core, dense_launch, 3.0) + moe_launch
@@ -171,8 +192,9 @@ def _virtual_stages(c: Constants, w: Workload) -> Column:
 def _data_parallel_seconds(c: Constants, w: Workload, batch: Batch, micro_batches: Column, passes: Passes) -> Column:
     """Seconds of data-parallel collectives per GPU.
 
-    FSDP gathers its weights twice and scatters gradients once per micro batch (2 bytes each); the others reduce 4 bytes
-    and gather 2 bytes per parameter and update.  LoRA has no gradients to speak of; a forward pass only gathers.
+    FSDP gathers its weights twice and scatters gradients once per micro batch (2 bytes each).  Per parameter and update
+    Megatron and ZeRO-1 reduce 4 bytes and gather 2; ZeRO-2 scatters 2 per micro batch and gathers 2; DDP all-reduces 2,
+    there and back.  LoRA has no gradients to speak of; a forward pass only gathers.
     """
     m, lay = w.model, w.layout
     full = 1.0 - w.train.lora
@@ -185,14 +207,16 @@ def _data_parallel_seconds(c: Constants, w: Workload, batch: Batch, micro_batche
     if passes.backward:
         experts = m.params_expert / (split * np.maximum(1.0, np.minimum(lay.ep, lay.dp * lay.cp)))
         dense = (m.params_total - m.params_expert) / split
-        replicated = batch.updates * (dense + experts) * 6 * full * (1 - 1 / np.maximum(lay.dp, 1.0))
+        each = np.where(np.equal(lay.sharding, ZERO2), 2 * micro_batches + 2, 6)
+        each = np.where(np.equal(lay.sharding, DDP), 4, each)
+        replicated = batch.updates * (dense + experts) * each * full * (1 - 1 / np.maximum(lay.dp, 1.0))
     return np.where(np.equal(lay.sharding, FSDP), sharded, replicated) / bandwidth
 
 
 def _stack_factor(c: Constants, w: Workload) -> Column:
     """Overhead of the stack: class, post-training, untuned hardware, age of the software, stragglers."""
     lay, train = w.layout, w.train
-    fsdp = np.equal(lay.sharding, FSDP)
+    fsdp = runs_like_fsdp(lay.sharding)
     post = fsdp & (np.asarray(train.post_training) > 0)
     by_class = np.where(fsdp, c.fsdp_overhead, np.where(np.equal(lay.sharding, ZERO1), c.zero1_overhead, 1.0))
     by_use = np.where(
@@ -205,9 +229,14 @@ def _stack_factor(c: Constants, w: Workload) -> Column:
 
 
 def _optimizer_seconds(c: Constants, w: Workload, batch: Batch) -> Column:
-    """Fixed time per update plus 30 bytes of optimizer state per parameter through HBM, sharded over the GPUs."""
-    states = (1.0 - w.train.lora) * w.model.params_total * 30 / (w.layout.train_gpus * w.gpu.hbm_bytes_per_s)
-    return batch.updates * (c.optimizer_step_seconds + states)
+    """Fixed time per update plus 30 bytes of optimizer state per parameter through HBM, sharded over the GPUs; for
+    offloaded states the CPUs' time, and gradients and weights (2 bytes each) over the PCIe links of the GPUs."""
+    lay, trained = w.layout, (1.0 - w.train.lora) * w.model.params_total
+    sharing = np.where(np.equal(lay.sharding, DDP), lay.tp * lay.pp, lay.train_gpus)
+    in_hbm = trained * 30 / (sharing * w.gpu.hbm_bytes_per_s)
+    per_node = trained / sharing * np.minimum(lay.gpus_per_node, lay.train_gpus)
+    on_host = per_node * HOST_ADAM_BYTES / HOST_MEMORY_BYTES_PER_S + trained / sharing * 4 / PCIE_BYTES_PER_S
+    return batch.updates * (c.optimizer_step_seconds + np.where(np.asarray(w.train.offload) > 0, on_host, in_hbm))
 
 
 def weight_export_seconds(w: Workload) -> Column:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from planners.physics.memory import FULL_SHARE
 from planners.plan.cost_lines import EstimateLine
 from planners.plan.options import ChosenStage
 from planners.plan.plan_rows import Band, Rejection, Unpriced
@@ -109,6 +110,9 @@ def stage_warnings(plans: Sequence[StagePlan], stages: Sequence[ChosenStage]) ->
         wanted = stage.work.sandbox_work
         if wanted is not None and wanted.serial:
             said.append(f"{plan.name}: serial reward code; the GPUs wait for one sandbox at a time")
+        if plan.memory is not None and sum(plan.memory.train_gib.values()) > FULL_SHARE * plan.memory.hbm_gib:
+            full = sum(plan.memory.train_gib.values()) / plan.memory.hbm_gib
+            said.append(f"{plan.name}: training fills {full:.1%} of the GPUs' memory: it may run out of it")
         gpu_hours = plan.demand.get("GPU-hours", 0.0)
         if plan.idle and gpu_hours and plan.idle.gpu_hours > MUCH_IDLE_SHARE * gpu_hours:
             share = plan.idle.gpu_hours / gpu_hours

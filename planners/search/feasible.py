@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.memory import Need, host_need_bytes, rollout_need, train_need
+from planners.physics.memory import FULL_SHARE, Need, host_need_bytes, rollout_need, train_need
 from planners.search.machines import MachineKind
 from planners.search.rejections import Rejections
 from planners.units import GIB
@@ -17,6 +17,10 @@ from planners.workload.work_columns import generation_workload, micro_batch, tra
 
 HOST_SHARE = 0.9
 """Of a node's memory that offloaded states may fill.  Assumption."""
+MEMORY = " memory"
+"""What the names of these rules end in."""
+TRAINING_MEMORY = f"training{MEMORY}"
+SHOWN_PARTS = 3
 
 
 def train_memory(work: StageWork, at: TimingContext) -> Need:
@@ -24,8 +28,7 @@ def train_memory(work: StageWork, at: TimingContext) -> Need:
     training = work.training
     assert training is not None
     tokens = np.maximum(micro_batch(training, at) * training.seq_len, training.seq_len)
-    offload = float(training.options.optimizer_offload)
-    return train_need(training_workload(work, at), micro_batch_tokens=tokens, offload=offload)
+    return train_need(training_workload(work, at), micro_batch_tokens=tokens)
 
 
 def rollout_memory(work: StageWork, number: int, at: TimingContext) -> Need:
@@ -35,49 +38,57 @@ def rollout_memory(work: StageWork, number: int, at: TimingContext) -> Need:
     return rollout_need(training_workload(work, at) if main else generation_workload(work, generation, at))
 
 
+def memory_needs(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> Iterator[tuple[str, Need]]:
+    """Every memory that a stage fills, by the rule that rejects what does not fit it."""
+    if work.training is not None:
+        yield TRAINING_MEMORY, train_memory(work, at)
+    if work.training is not None and (work.training.rl or work.training.options.optimizer_offload):
+        room = np.array([machine.memory_gib for machine in machines])[at.layouts.machine] * GIB * HOST_SHARE
+        states = host_need_bytes(training_workload(work, at)) + 0.0 * room
+        yield f"host{MEMORY}", Need(parts={"states outside the GPUs, per node": states}, available_bytes=room)
+    for number, generation in enumerate(work.generations):
+        yield f"{generation.role}{MEMORY}", rollout_memory(work, number, at)
+
+
 def fitting(work: StageWork, machines: Sequence[MachineKind], at: TimingContext, rejections: Rejections) -> Layouts:
     """The layouts of `at` whose training, rollout and host memory fit."""
     layouts = at.layouts
-    alive = np.ones(len(layouts), dtype=bool)
+    alive, full = np.ones(len(layouts), dtype=bool), np.zeros(len(layouts), dtype=bool)
 
     def name(row: int) -> str:
         gpu = machines[int(layouts.machine[row])].gpu.name
         degrees = f"tp{layouts.tp[row]:.0f} pp{layouts.pp[row]:.0f} ep{layouts.ep[row]:.0f}"
         return f"{layouts.gpus[row]:.0f} × {gpu}, {degrees}, replica of {layouts.replica[row]:.0f}"
 
-    if work.training is not None:
-        need = train_memory(work, at)
-        alive = rejections.rows(alive, "training memory", _most(need), need.fits, name)
-    if work.training is not None and work.training.rl:
-        host = host_need_bytes(training_workload(work, at))
-        room = np.array([machine.memory_gib for machine in machines])[layouts.machine] * GIB * HOST_SHARE
-        alive = rejections.rows(alive, "host memory", "offloaded states exceed the node's memory", host <= room, name)
-    for number, generation in enumerate(work.generations):
-        need = rollout_memory(work, number, at)
-        alive = rejections.rows(alive, f"{generation.role} memory", _most(need), need.fits, name)
-    return layouts.take(_small_replicas(layouts, alive))
+    for rule, need in memory_needs(work, machines, at):
+        misses = alive & ~need.fits
+        if misses.any():
+            alive = rejections.rows(alive, rule, shortage(need, misses), need.fits, name)
+        if rule == TRAINING_MEMORY:
+            full = need.total_bytes > FULL_SHARE * need.available_bytes
+    return layouts.take(_sensible(layouts, alive, full))
 
 
-def _small_replicas(layouts: Layouts, alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keeps replicas up to four times the smallest that fits on the same machines: larger ones only add traffic."""
+def _sensible(layouts: Layouts, alive: NDArray[np.bool_], full: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`alive` without what something on the same machines makes needless: layouts that leave the GPUs `full`, and
+    replicas over four times the smallest that fits, since larger ones only add traffic."""
     key = layouts.machine * 1_000_003 + layouts.nodes.astype(np.int64)
     _, inverse = np.unique(key, return_inverse=True)
-    smallest = np.full(int(inverse.max(initial=0)) + 1, np.inf)
+    count = int(inverse.max(initial=0)) + 1
+    roomy = np.bincount(inverse[alive & ~full], minlength=count) > 0
+    alive = alive & ~(full & roomy[inverse])
+    smallest = np.full(count, np.inf)
     np.minimum.at(smallest, inverse[alive], layouts.replica[alive])
     return alive & (layouts.replica <= 4.0 * smallest[inverse])
 
 
-def _most(need: Need) -> str:
-    """What fills most of the memory, over the rows that do not fit."""
-    bad = ~need.fits
-    if not bad.any():
-        return "memory"
-    sizes = {part: _median(np.broadcast_to(amount, bad.shape)[bad]) for part, amount in need.parts.items()}
-    part = max(sizes, key=lambda name: sizes[name])
-    return f"does not fit the HBM; mostly {part}"
-
-
-def _median(values: NDArray[np.float64]) -> float:
-    """The same as `np.median`, which would import numpy's masked arrays first: 20 ms."""
-    ordered, count = np.sort(values), len(values)
-    return float((ordered[(count - 1) // 2] + ordered[count // 2]) / 2)
+def shortage(need: Need, rows: NDArray[np.bool_]) -> str:
+    """How much is missing on the row (of those given) that misses least, and what fills its memory."""
+    missing = np.where(rows, need.missing_bytes, np.inf)
+    row = int(np.argmin(missing))
+    gib = {part: float(np.broadcast_to(size, missing.shape)[row]) / GIB for part, size in need.parts.items()}
+    listed = ", ".join(
+        f"{part} {size:.1f}" for part, size in sorted(gib.items(), key=lambda item: -item[1])[:SHOWN_PARTS]
+    )
+    have = float(need.available_bytes[row]) / GIB
+    return f"{missing[row] / GIB:.1f} GiB missing at best: {sum(gib.values()):.1f} of {have:.1f} GiB ({listed})"

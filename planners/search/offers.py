@@ -122,8 +122,7 @@ def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
         here = matches("region", fleet.regions) | (pl.col("region") == OWN_REGION)
         rules.append(("region", f"not among regions {', '.join(fleet.regions)}", here))
     if fleet.exclude:
-        named = [matches(column, fleet.exclude) for column in ("cloud", "region", "instance_type")]
-        excluded = pl.any_horizontal(named)
+        excluded = matches("instance_type", fleet.exclude) | matches("region", fleet.exclude)
         rules.append(("excluded", "named under exclude", ~excluded))
     return rules
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from planners.domain import CapacityType
 from planners.inputs import PlanInputs
+from planners.search.feasible import MEMORY
 from planners.search.search import SearchResult, explore
 from planners.search.selection import NoFleetError, choose, run_usd
-from planners.spec.run_spec import RunSpec
+from planners.spec.run_spec import RunSpec, Stage
 
 MOST_GPUS = 32_768
 """Largest fleet that is tried when the number of GPUs is what stands in the way."""
@@ -28,6 +30,18 @@ RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     }),
 )  # fmt: skip
 """Changes to `fleet` that are tried in turn, the smallest first."""
+LIGHTER: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("rollout.tp {tp:g}", "rollout", {"tp": None}),
+    ("rollout.precision fp8", "rollout", {"precision": "fp8"}),
+    (
+        "another layout of the trainer",
+        "train",
+        {"sharding": "auto", "tp": None, "pp": None, "ep": None, "recompute": "auto"},
+    ),
+    ("train.micro_batch_samples 1", "train", {"micro_batch_samples": 1}),
+    ("train.optimizer_offload", "train", {"optimizer_offload": True}),
+)
+"""What needs less memory, by section of a stage and its fields; all are tried where memory is what lacks."""
 
 
 def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: float) -> str:
@@ -38,20 +52,44 @@ def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: floa
         if burn is not None and burn > spec.limits.usd_per_hour:
             enough = f"${np.ceil(100.0 * burn) / 100.0:,.2f}"
             return f"with limits.usd_per_hour of {enough} there is one: the fleet that burns least per hour"
+    full = [stage for stage in found.stages if stage.work.needs_gpus and not len(stage.candidates.layouts)]
+    reasons = [row for row in found.rejections.rejected if full and row.rule.endswith(MEMORY)]
+    said = [f"{row.rule}: {row.reason}" for row in reasons]
+    for words, section, change in LIGHTER if reasons else ():
+        stages = tuple(_with_section(stage, section, change) for stage in spec.stages)
+        said += _tried(spec.model_copy(update={"stages": stages}), spec, words, world, year=year)
     for words, change in RELAXATIONS:
-        fleet = spec.fleet.model_copy(update=change)
-        if fleet == spec.fleet:
-            continue
         limits = spec.limits.model_copy(update={"gpus": None} if "max_gpus" in change else {})
-        relaxed = spec.model_copy(update={"fleet": fleet, "limits": limits})
-        other = explore(relaxed, world, year=year)
-        try:
-            row = int(choose(relaxed, other).rows[0])
-        except NoFleetError:
-            continue
-        return f"with {words} there is one: {_named(other, row)}"
-    reasons = sorted(found.rejections.rejected, key=lambda r: -r.count)[:3]
-    return "; ".join(f"{r.rule}: {r.reason} ({r.count:,})" for r in reasons) or "no offer matches the fleet"
+        relaxed = {"fleet": spec.fleet.model_copy(update=change), "limits": limits}
+        feasible = _tried(spec.model_copy(update=relaxed), spec, words, world, year=year, smallest=bool(reasons))
+        if feasible:
+            return "; ".join(said + feasible)
+    most = sorted(found.rejections.rejected, key=lambda row: -row.count)[:3]
+    said = said or [f"{row.rule}: {row.reason} ({row.count:,})" for row in most]
+    return "; ".join(said) or "no offer matches the fleet"
+
+
+def _with_section(stage: Stage, section: str, change: dict[str, Any]) -> Stage:
+    """A stage with some fields of its `train` or `rollout` changed, as far as it has them."""
+    options = getattr(stage, section, None)
+    return stage if options is None else stage.model_copy(update={section: options.model_copy(update=change)})
+
+
+def _tried(
+    relaxed: RunSpec, spec: RunSpec, words: str, world: PlanInputs, *, year: float, smallest: bool = False
+) -> list[str]:
+    """The fleet that the relaxed spec gets, in words; empty where it gets none or is the spec itself."""
+    if relaxed == spec:
+        return []
+    other = explore(relaxed, world, year=year)
+    if smallest and len(other.runs.offer):
+        nodes = np.array([_nodes(other, run) for run in range(len(other.runs.offer))])
+        other = replace(other, runs=other.runs.take(np.flatnonzero(nodes == nodes.min())))
+    try:
+        row = int(choose(relaxed, other).rows[0])
+    except NoFleetError:
+        return []
+    return [f"with {words.format(tp=_replica(other, row))} there is one: {_named(other, row)}"]
 
 
 def _least_burn(found: SearchResult) -> float | None:
@@ -73,7 +111,19 @@ def _named(found: SearchResult, row: int) -> str:
     if runs.offer[row] < 0:
         return money
     offer = found.offers.row(int(runs.offer[row]), named=True)
-    nodes = max(int(s.candidates.nodes[s.rows.candidate[r]]) for s, r in zip(found.stages, runs.rows[row], strict=True))
-    return (
-        f"{nodes} × {offer['instance_type']} in {offer['cloud']} {offer['region']}, {offer['capacity_type']}, {money}"
-    )
+    machines = f"{_nodes(found, row)} × {offer['instance_type']} in {offer['cloud']} {offer['region']}"
+    return f"{machines}, {offer['capacity_type']}, {money}"
+
+
+def _replica(found: SearchResult, run: int) -> float:
+    """GPUs per replica of the first stage that generates; 1 without."""
+    for stage, row in zip(found.stages, found.runs.rows[run], strict=True):
+        if stage.work.generations:
+            return float(stage.candidates.layouts.replica[stage.candidates.layout[stage.rows.candidate[row]]])
+    return 1.0
+
+
+def _nodes(found: SearchResult, run: int) -> int:
+    """GPU nodes of a run: those of its largest stage."""
+    stages = zip(found.stages, found.runs.rows[run], strict=True)
+    return max(int(stage.candidates.nodes[stage.rows.candidate[row]]) for stage, row in stages)

@@ -46,7 +46,11 @@ class RolloutOptions(SpecModel):
 class TrainOptions(SpecModel):
     """How the model trains."""
 
-    sharding: Sharding = Field("auto", description="Framework family and sharding of the optimizer.")
+    sharding: Sharding = Field(
+        "auto",
+        description="What data-parallel ranks share: zero1 and megatron optimizer states, zero2 gradients too, "
+        "fsdp and zero3 weights too, ddp nothing.",
+    )
     precision: Precision = Field("bf16", description="Precision of the matrix products.")
     tp: Degree | None = Field(None, description="Tensor-parallel degree; default: searched.")
     pp: Degree | None = Field(None, description="Pipeline-parallel degree; default: searched.")
@@ -62,7 +66,7 @@ class TrainOptions(SpecModel):
     packing: bool | None = Field(None, description="Sequences packed without padding; unknown = by framework.")
     attention: Literal["auto", "fa2", "fa3"] = Field("auto", description="Attention kernel.")
     compile: bool | None = Field(None, description="torch.compile or an equivalent; unknown = by framework.")
-    optimizer_offload: bool = Field(False, description="Optimizer states live in host memory.")
+    optimizer_offload: bool = Field(False, description="Optimizer states live in host memory; the CPUs update them.")
     pipeline_schedule: Literal["auto", "1f1b", "interleaved", "zero_bubble"] = Field(
         "auto", description="Pipeline schedule, where pp > 1."
     )

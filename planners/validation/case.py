@@ -69,6 +69,7 @@ class Train(_Computing):
     sharding: str | None = None
     micro_batch_samples: Count | None = None
     lora_rank: Count | None = None
+    optimizer_offload: bool | None = None
     seq_len: Count | None = None
     global_batch_samples: Count | None = None
     optimizer_steps_per_rl_step: Count | None = None

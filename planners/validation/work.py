@@ -130,6 +130,7 @@ def _training(case: Case, model: ModelShape, generation: Generation, at: TimingC
         "packing": train.packed,
         "attention": train.attention_kernel or "auto",
         "compile": train.compiled,
+        "optimizer_offload": bool(train.optimizer_offload),
         "lora_rank": 1 if train.lora_rank is not None or algorithm == "lora" else None,
     }
     return Training(

@@ -11,7 +11,7 @@ from planners.spec.profiles import Assumed
 from planners.spec.stage_options import ProfileName
 from planners.spec.stages_rl import RlcefStage
 from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work
-from planners.workload.served_model import LENGTHS, FindModel, ServedModel, hosted, length_fields, shown, unstated
+from planners.workload.served_model import FindModel, ServedModel, hosted, length_fields, shown
 from planners.workload.stage_work import Generation, HostWork, StageWork, Training
 
 RESPONSE_UNKNOWN_SD = 1.1
@@ -54,7 +54,7 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
         title=f"{stage.algorithm.upper()} on {shown(stage.model, model)}, {stage.steps:,} steps",
         unit="step",
         units=float(stage.steps),
-        generations=(main, *judges),
+        generations=(main, *(judge.beside_another() for judge in judges)),
         training=_learning(stage, model, main),
         sandbox_work=sandboxes,
         apis=apis,
@@ -131,14 +131,7 @@ def _judges(stage: RlcefStage, samples: float) -> Iterator[ServedModel]:
     for number, judge in enumerate(stage.judges, 1):
         named = [other.name for other in stage.judges[:number]].count(judge.name) == 1 and judge.name
         role = f"judge {named or number}"
-        yield ServedModel(
-            role,
-            judge,
-            samples * judge.share,
-            judge.prompt_tokens,
-            judge.response_tokens,
-            assumed=unstated(judge, *LENGTHS),
-        )
+        yield ServedModel(role, judge, samples * judge.share, judge.prompt_tokens, judge.response_tokens)
 
 
 def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:

@@ -5,7 +5,7 @@ Amounts are per unit of work: an RL step, an optimizer update, or the whole job.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan
 
 from planners.domain import ModelShape
@@ -42,6 +42,12 @@ class Generation:
     """Every sample has the mean length (benchmarks)."""
     attention_dp: bool = False
     """Attention data parallel, experts parallel: each GPU keeps whole KV caches (MoE serving by TensorRT-LLM)."""
+    is_beside_another: bool = False
+    """Served on GPUs that serve another model too: spread further, whatever tp that one has."""
+
+    def beside_another(self) -> Generation:
+        """The same, served beside another model: a judge, a reward model, the outcome critic."""
+        return replace(self, is_beside_another=True, options=self.options.model_copy(update={"tp": None}))
 
     @property
     def likely_response_tokens(self) -> float:
@@ -102,12 +108,8 @@ class ApiUse:
     role: str
     api: ApiModel
     input_tokens: float
-    """Uncached, of which `cache_write_tokens` go into the provider's cache."""
     cached_input_tokens: float
     output_tokens: float
-    cache_write_tokens: float = 0.0
-    assumed: bool = False
-    """Whether lengths or turns are defaults that nobody stated."""
     requests: float
     turns_per_request: float = 1.0
     tool_seconds: float = 0.0
@@ -156,6 +158,25 @@ class StageWork:
     """Factors learned from earlier runs."""
     outcomes: dict[str, float] = field(default_factory=dict)
     """Units of output of the whole stage: "rewarded samples", "accepted items", "solved tasks" -> count."""
+
+    @property
+    def outcome_critic(self) -> Generation | None:
+        """The outcome critic as one more model that is served: a prefill of every sample without an answer."""
+        if self.critic_forward is None:
+            return None
+        main = self.generations[0].beside_another()
+        return replace(
+            main,
+            role="outcome critic",
+            model=self.critic_forward,
+            prompt_tokens=main.prompt_tokens + main.likely_response_tokens,
+            response_tokens=1.0,
+            max_response_tokens=1.0,
+            samples_per_prompt=1.0,
+            turns=1.0,
+            tool_seconds_per_turn=0.0,
+            tool_tokens_per_turn=0.0,
+        )
 
     @property
     def needs_gpus(self) -> bool:

@@ -10,7 +10,6 @@ import numpy as np
 from planners.physics.columns import (
     COLOCATED,
     ENGINES,
-    FSDP,
     MEGATRON,
     TRTLLM,
     UNKNOWN,
@@ -20,9 +19,12 @@ from planners.physics.columns import (
     RolloutWork,
     TrainWork,
     Workload,
+    runs_like_fsdp,
 )
+from planners.physics.decode import WORKSPACE_GIB
 from planners.physics.rates import COMPILED_HOST_SPEED, COMPILED_TRAFFIC, attention_speed
 from planners.physics.shape import model_columns
+from planners.units import GIB
 from planners.workload.layouts import TimingContext
 from planners.workload.stage_work import Generation, StageWork, Training
 
@@ -53,20 +55,19 @@ def training_workload(work: StageWork, at: TimingContext) -> Workload:
         gpu=at.gpu,
         layout=_layout(at, main, training),
         train=train_work(training, at, main),
-        rollout=rollout_work(main, at, rl=True, staleness_steps=work.staleness_steps) if main else NO_ROLLOUT,
+        rollout=rollout_work(main, work, at, staleness_steps=work.staleness_steps) if main else NO_ROLLOUT,
         year=at.year,
     )
 
 
 def generation_workload(work: StageWork, generation: Generation, at: TimingContext) -> Workload:
     """The physics' view of one generation beside (or without) training: an older RL stack decodes eagerly."""
-    rl = work.training is not None
     return Workload(
         model=model_columns(generation.model),
         gpu=at.gpu,
         layout=_layout(at, generation, None),
-        train=TrainWork(seq_len=1.0, rl=float(rl)),
-        rollout=rollout_work(generation, at, rl=rl, staleness_steps=0.0),
+        train=TrainWork(seq_len=1.0, rl=float(work.training is not None)),
+        rollout=rollout_work(generation, work, at, staleness_steps=0.0),
         year=at.year,
     )
 
@@ -91,16 +92,34 @@ def _layout(at: TimingContext, generation: Generation | None, training: Training
 
 
 def replica_gpus(at: TimingContext, generation: Generation) -> Array:
-    """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.6 of the memory at most."""
+    """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.6 of the memory at most
+    (0.3 beside another model)."""
     if generation.options.tp is not None:
         return np.minimum(float(generation.options.tp), at.layouts.rollout_gpus)
-    weights = generation.model.params_total * (1.0 if generation.options.precision == "fp8" else 2.0)
-    needed = 2.0 ** np.ceil(np.log2(np.maximum(weights / (0.6 * np.asarray(at.gpu.hbm_bytes)), 1.0)))
+    share = 0.3 if generation.is_beside_another else 0.6
+    least = weight_bytes(generation) / (share * np.asarray(at.gpu.hbm_bytes))
+    needed = 2.0 ** np.ceil(np.log2(np.maximum(least, 1.0)))
     return np.minimum(np.maximum(at.layouts.replica, needed), at.layouts.rollout_gpus)
 
 
-def rollout_work(generation: Generation, at: TimingContext, *, rl: bool, staleness_steps: float) -> RolloutWork:
-    """One generation on the candidates of `at`."""
+def resident_bytes(generation: Generation, work: StageWork, at: TimingContext) -> Column:
+    """Per rollout GPU, weights and workspaces of the models that an RL step serves beside `generation`.
+
+    Judges and the outcome critic stay loaded from step to step; stages that only generate load one model at a time.
+    """
+    served = (*work.generations, work.outcome_critic) if work.training is not None else ()
+    others = [other for other in served if other is not None and other.role != generation.role]
+    return sum((weight_bytes(other) / replica_gpus(at, other) + WORKSPACE_GIB * GIB for other in others), 0.0)
+
+
+def weight_bytes(generation: Generation) -> float:
+    """Of all weights, at the precision in which they are served."""
+    return generation.model.params_total * (1.0 if generation.options.precision == "fp8" else 2.0)
+
+
+def rollout_work(generation: Generation, work: StageWork, at: TimingContext, *, staleness_steps: float) -> RolloutWork:
+    """One generation of `work` on the candidates of `at`."""
+    rl = work.training is not None
     engine = ENGINES[generation.options.engine]
     fp8 = 1.0 if generation.options.precision == "fp8" else 0.0
     schedule = at.layouts.schedule
@@ -117,6 +136,7 @@ def rollout_work(generation: Generation, at: TimingContext, *, rl: bool, stalene
         kv_bytes=1.0 if fp8 and engine == TRTLLM else 2.0,
         max_live_sequences=_live_limit(generation, at, engine, rl=rl),
         memory_share=np.where(beside_trainer, COLOCATED_MEMORY_SHARE, SERVING_MEMORY_SHARE),
+        resident_bytes=resident_bytes(generation, work, at),
         schedule=schedule,
         staleness_steps=staleness_steps,
     )
@@ -156,16 +176,17 @@ def train_work(training: Training, at: TimingContext, main: Generation | None) -
         packed = np.full(len(at.layouts), float(options.packing))
     elif main is not None:
         longest = min(4.0 * main.prompt_tokens, 1024.0) + main.max_response_tokens
-        pads = (longest <= PACKING_FROM_TOKENS) & ((at.layouts.sharding == FSDP) | stated_micro)
+        pads = (longest <= PACKING_FROM_TOKENS) & (runs_like_fsdp(at.layouts.sharding) | stated_micro)
         packed = np.where(pads, 0.0, 1.0)
     return _with_same_names(
         TrainWork,
         training,
         micro_batch_samples=micro_batch(training, at),
         packed=packed,
-        fills_seq_len=np.where((at.layouts.sharding != FSDP) & (not stated_micro) & training.rl, 1.0, 0.0),
+        fills_seq_len=np.where(~runs_like_fsdp(at.layouts.sharding) & (not stated_micro) & training.rl, 1.0, 0.0),
         fp8=float(options.precision == "fp8") * np.asarray(at.gpu.has_fp8),
         lora=float(options.lora_rank is not None),
+        offload=float(options.optimizer_offload),
         recompute=at.layouts.recompute,
         attention_speed=attention_speed(options.attention, at.gpu),
         elementwise_traffic=COMPILED_TRAFFIC if options.compile else 1.0,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from planners.physics.calibration import SCHEMA
-from planners.physics.columns import ENGINES, FSDP, GENERATIONS, MEGATRON, SHARDINGS, TRANSFORMERS, TRTLLM, VLLM, ZERO1
+from planners.physics.columns import ENGINES, GENERATIONS, SHARDING_NAMES, TRANSFORMERS, TRTLLM, VLLM
 from planners.physics.constants import PRIORS
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from planners.validation.prepare import Prepared
     from tools.fit.problem import Array, Problem
 
-SHARDING_NAMES = {MEGATRON: "megatron", FSDP: "fsdp", ZERO1: "zero1"}
 ENGINE_NAMES = {VLLM: "vllm", TRTLLM: "trtllm", TRANSFORMERS: "transformers"}
-assert set(SHARDING_NAMES) == set(SHARDINGS.values())
 assert set(ENGINE_NAMES) == set(ENGINES.values())
 GENERATION_NAMES = {code: name for name, code in GENERATIONS.items()}
 
@@ -61,5 +59,5 @@ def _reduced(p: Prepared) -> dict[str, Any]:
         "generation": GENERATION_NAMES[float(w.gpu.generation)],
         "gpus": float(w.layout.gpus),
         "engine": ENGINE_NAMES[float(w.rollout.engine)] if generates else None,
-        "sharding": SHARDING_NAMES[float(w.layout.sharding)] if trains else None,
+        "sharding": SHARDING_NAMES[int(w.layout.sharding)] if trains else None,
     }

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workloads import PRIOR, changed, pretrain_workload, rl_workload
 
-from planners.physics.columns import FSDP
+from planners.physics.columns import DDP, FSDP, MEGATRON, ZERO1, ZERO2
 from planners.physics.step import supervised_seconds
+from planners.physics.train import HOST_ADAM_BYTES, HOST_MEMORY_BYTES_PER_S
 
 
 @given(st.sampled_from([128.0, 512.0, 2048.0]))
@@ -105,3 +106,26 @@ def test_fully_sharded_small_batches_wait_for_the_network() -> None:
     )
     time = supervised_seconds(PRIOR, changed(w, "train", batch_sequences=64.0, seq_len=512.0))
     assert max(time.parts, key=lambda name: float(time.parts[name])) == "data-parallel traffic"
+
+
+@pytest.mark.parametrize("sharding", [MEGATRON, FSDP, ZERO1, ZERO2, DDP])
+def test_an_offloaded_optimizer_is_never_faster(sharding: float) -> None:
+    w = changed(pretrain_workload(), "layout", sharding=sharding)
+    there, here = (supervised_seconds(PRIOR, changed(w, "train", offload=each)) for each in (1.0, 0.0))
+    assert there.seconds > here.seconds
+    updated = float(w.model.params_total) / (2 if sharding != DDP else 0.125)
+    least = updated * HOST_ADAM_BYTES / HOST_MEMORY_BYTES_PER_S
+    assert there.parts["optimizer step"] > least, "the parameters of a node, 8 of 16 GPUs, pass its DRAM"
+    adapters = changed(changed(w, "train", lora=1.0), "train", offload=1.0)
+    assert supervised_seconds(PRIOR, adapters).parts["optimizer step"] == PRIOR.optimizer_step_seconds
+
+
+def test_data_parallel_traffic_follows_the_sharding() -> None:
+    """With many micro batches FSDP moves weights and gradients in each, ZeRO-2 gradients, the others nothing."""
+    w = changed(pretrain_workload(), "train", batch_sequences=1024.0)
+    fsdp, zero2, zero1, ddp = (
+        supervised_seconds(PRIOR, changed(w, "layout", sharding=each)) for each in (FSDP, ZERO2, ZERO1, DDP)
+    )
+    traffic = [float(each.parts["data-parallel traffic"]) for each in (fsdp, zero2, zero1, ddp)]
+    assert traffic == sorted(traffic, reverse=True)
+    assert traffic[0] == pytest.approx(3 * traffic[1], rel=0.05)

@@ -142,7 +142,7 @@ def test_a_quota_counts_by_any_name_of_a_gpu() -> None:
 
 
 def test_dollars_per_hour_stay_within_their_limit() -> None:
-    for limit in (15.0, 70.0, 200.0):
+    for limit in (20.0, 70.0, 200.0):
         fast = plan(RLCEF, SFT, objective="time", limits={"usd_per_hour": limit})
         assert fast.usd_per_hour <= limit
         for stage in fast.stages:

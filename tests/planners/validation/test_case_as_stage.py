@@ -97,3 +97,10 @@ def _values(workload: Workload) -> dict[str, float | None]:
         for field in fields(getattr(workload, group))
     }
     return {name: None if np.isnan(value) else value for name, value in columns.items()}
+
+
+@pytest.mark.parametrize("offload", [True, False])
+def test_an_offloaded_optimizer_of_a_case_counts(offload: bool) -> None:
+    case = read_case(SFT_CASE | {"train": SFT_CASE["train"] | {"optimizer_offload": offload}}, 0)
+    assert isinstance(case, Case)
+    assert workload_of(case, find_model(MODEL), gpu_columns(find_gpu("H100")), year=2026.0).train.offload == offload

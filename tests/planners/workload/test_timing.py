@@ -121,16 +121,9 @@ def test_replicas_grow_until_the_weights_fill_no_more_than_the_share() -> None:
 
 def test_concurrency_is_shared_by_the_replicas() -> None:
     at = on(2)
-    assert (
-        np.asarray(
-            rollout_work(
-                work(ROLLOUT, concurrency=64).generations[0], at, rl=False, staleness_steps=0.0
-            ).max_live_sequences
-        )
-        == 4
-    ).all()
-    stated = rollout_work(work(EVALUATE, rollout={"concurrency": 7}).generations[0], at, rl=False, staleness_steps=0.0)
-    assert (np.asarray(stated.max_live_sequences) == 7).all()
+    for job, each in ((work(ROLLOUT, concurrency=64), 4), (work(EVALUATE, rollout={"concurrency": 7}), 7)):
+        columns = rollout_work(job.generations[0], job, at, staleness_steps=0.0)
+        assert (np.asarray(columns.max_live_sequences) == each).all()
 
 
 def test_training_pads_only_short_unpacked_rollouts() -> None:

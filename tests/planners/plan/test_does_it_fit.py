@@ -1,0 +1,166 @@
+"""What fits which GPUs: inputs that plans got wrong, and the least hardware that frameworks publish for their recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny_world import EVALUATE, NOW, RLCEF, SFT, changed, plan, world
+
+from planners.plan.build import build_plan
+from planners.plan.value import Plan
+from planners.search.selection import NoFleetError
+from planners.spec.run_spec import RunSpec
+
+CASES = Path(__file__).parents[2] / "data" / "plan_cases"
+
+
+def case(name: str, **train: Any) -> Plan:
+    document = yaml.safe_load((CASES / f"{name}.yaml").read_text("utf-8"))
+    document["fleet"]["targets"] = ["aws"]
+    for stage in document["stages"]:
+        stage["train"] = stage.get("train", {}) | train
+    return build_plan(RunSpec.model_validate(document), world(), now=NOW)
+
+
+def seconds(found: Plan, phase: str, part: str) -> float:
+    return next(row.parts[part] for row in found.stages[0].phases if row.name == phase)
+
+
+def test_adam_states_of_a_mixture_of_experts_fill_32_gpus() -> None:
+    with pytest.raises(NoFleetError) as error:
+        case("moe-optimizer-does-not-fit")
+    said = error.value.nearest
+    assert "training memory" in said
+    assert "GiB missing" in said
+    assert "optimizer 82.1" in said, "12 bytes x 235e9 / 32"
+    for cure in ("with train.optimizer_offload there is one: 4 × p5en.48xlarge", "with any number of nodes"):
+        assert cure in said
+    assert said.count("$") >= 2, "each with its price"
+
+
+def test_an_offloaded_optimizer_takes_the_time_of_the_cpus_and_of_pcie() -> None:
+    found = case("offload-takes-time")
+    params = 235.1e9
+    least = params / 4 * 28 / 100e9 + params / 32 * 4 / 25e9
+    assert seconds(found, "train", "optimizer step") == pytest.approx(least, rel=0.05)
+    memory = found.stages[0].memory
+    assert memory
+    assert memory.train_gib["optimizer"] == 0
+
+
+def test_states_that_do_not_fit_the_nodes_memory_are_not_offloaded() -> None:
+    with pytest.raises(NoFleetError) as error:
+        trains("Qwen/Qwen2.5-72B", {"optimizer_offload": True}, gpus=8, memory_gib=512)
+    assert "host memory" in error.value.nearest
+
+
+def test_actor_and_critic_of_70b_do_not_fit_24_gpus() -> None:
+    with pytest.raises(NoFleetError) as error:
+        case("ppo-critic-holds-memory")
+    assert "training memory" in error.value.nearest
+    assert "critic" in error.value.nearest
+
+
+def test_a_critic_and_a_reference_hold_memory_beside_the_policy() -> None:
+    fleet = {"gpus": ["H100"], "nodes": 2}
+    sizes = []
+    for fields in ({"reference": False}, {"reference": True}, {"algorithm": "ppo"}):
+        memory = plan(changed(RLCEF, **fields), fleet=fleet).stages[0].memory
+        assert memory
+        sizes.append(memory.train_gib)
+    alone, scored, ppo = sizes
+    assert set(ppo) - set(alone) == {"critic", "reference"}
+    assert scored["reference"] == pytest.approx(scored["weights"])
+    assert ppo["critic"] == pytest.approx(sum(ppo[name] for name in ("weights", "gradients", "optimizer")))
+
+
+def test_judges_hold_memory_on_the_gpus_that_generate() -> None:
+    fleet = {"gpus": ["H100"], "nodes": 1}
+    judged = {"judges": [{"model": "Qwen/Qwen2.5-7B-Instruct"}]}
+    memory = plan(changed(RLCEF, **judged), fleet=fleet).stages[0].memory
+    assert memory
+    assert memory.rollout_gib["other models"] > 4.0
+    critic = {"outcome_critic": {"model": "Qwen/Qwen2.5-7B-Instruct", "replaced_share": 0.5}}
+    both = plan(changed(RLCEF, **judged, **critic), fleet=fleet).stages[0].memory
+    assert both
+    assert both.rollout_gib["other models"] > 1.5 * memory.rollout_gib["other models"]
+    with pytest.raises(NoFleetError) as error:
+        plan(changed(RLCEF, judges=[{"model": "deepseek-ai/DeepSeek-V3"}]), fleet=fleet)
+    assert "(other models 160." in error.value.nearest, "two bytes of 671e9 parameters over 8 GPUs, and a workspace"
+
+
+# ---- the least hardware that frameworks publish
+
+
+def machines(gpus: int, gpu: str, memory_gib: float) -> dict[str, Any]:
+    nodes = max(gpus // 8, 1)
+    owned = {"gpu": gpu, "gpus_per_node": min(gpus, 8), "nodes": nodes, "vcpus": 96, "memory_gib": memory_gib}
+    return {"targets": ["local"], "nodes": nodes, "machines": [owned, {"vcpus": 96, "memory_gib": 512, "nodes": 4}]}
+
+
+def trains(
+    model: str, train: dict[str, Any], *, gpus: int, gpu: str = "H100", memory_gib: float = 2048, **stage: Any
+) -> Plan:
+    """RL of the recipes: prompts of 512 tokens, answers of up to 1,024, one sequence a micro batch."""
+    short = {
+        "prompt_tokens": 512,
+        "response_tokens": 800,
+        "max_response_tokens": 1024,
+        "train": {"micro_batch_samples": 1} | train,
+    }
+    rlcef = changed(RLCEF, model=model, **(short | stage))
+    return plan(rlcef, fleet=machines(gpus, gpu, memory_gib), limits={"hours": 1e6})
+
+
+FULL = {"Qwen/Qwen2.5-7B": 2, "Qwen/Qwen3-14B": 4, "Qwen/Qwen2.5-32B": 8, "Qwen/Qwen2.5-72B": 32}
+LORA = {"Qwen/Qwen2.5-7B": 1, "Qwen/Qwen3-14B": 2, "Qwen/Qwen2.5-32B": 4, "Qwen/Qwen2.5-72B": 8}
+
+
+@pytest.mark.parametrize(("model", "gpus"), FULL.items())
+def test_rl_of_all_weights_fits_the_recipes_hardware_and_not_half_of_it(model: str, gpus: int) -> None:
+    assert trains(model, {}, gpus=gpus).stages
+    with pytest.raises(NoFleetError) as error:
+        trains(model, {}, gpus=gpus // 2 if gpus < 32 else 8)
+    assert "training memory" in error.value.nearest
+
+
+@pytest.mark.parametrize(("model", "gpus"), LORA.items())
+def test_rl_of_adapters_fits_the_recipes_hardware(model: str, gpus: int) -> None:
+    assert trains(model, {"lora_rank": 32}, gpus=gpus).stages
+
+
+def test_235b_needs_its_optimizer_on_the_cpus_of_4_nodes_and_not_of_32() -> None:
+    model = "Qwen/Qwen3-235B-A22B"
+    with pytest.raises(NoFleetError):
+        trains(model, {}, gpus=32)
+    assert trains(model, {"optimizer_offload": True}, gpus=32).stages
+    assert trains(model, {}, gpus=256).stages
+
+
+@pytest.mark.parametrize(("gpus", "gpu", "fits"), [(8, "H200", True), (16, "H100", True), (8, "H100", False)])
+def test_671b_in_fp8_is_served_by_8_h200_or_16_h100(gpus: int, gpu: str, fits: bool) -> None:
+    stage = changed(EVALUATE, model="deepseek-ai/DeepSeek-V3", rollout={"precision": "fp8"})
+    fleet = machines(gpus, gpu, 2048)
+    if fits:
+        assert plan(stage, fleet=fleet).stages
+        return
+    with pytest.raises(NoFleetError) as error:
+        plan(stage, fleet=fleet)
+    assert "generate memory" in error.value.nearest
+
+
+@pytest.mark.parametrize(("gpus", "offload", "fits"), [(8, False, False), (8, True, True), (16, False, True)])
+def test_70b_is_fine_tuned_on_16_h100_or_with_offload_on_8(gpus: int, offload: bool, fits: bool) -> None:
+    train = {"sharding": "fsdp", "micro_batch_samples": 1, "recompute": "full", "optimizer_offload": offload}
+    stage = changed(SFT, model="meta-llama/Llama-3.1-70B", sample_tokens=1000, seq_len=2048, train=train)
+    fleet = machines(gpus, "H100", 2048)
+    if not fits:
+        with pytest.raises(NoFleetError, match="no fleet"):
+            plan(stage, fleet=fleet)
+        return
+    found = plan(stage, fleet=fleet, limits={"hours": 1e6})
+    full = [warning for warning in found.warnings if "of the GPUs' memory" in warning]
+    assert bool(full) == (gpus == 16), "more than 98 % full"
