@@ -69,7 +69,7 @@ class Planner:
         if source.plan is not None and not overrides and wishes == (None, None, None):
             return source.plan
         chosen_by = [] if self.objective is None else [f"objective={self.objective}"]
-        spec = check_spec(source.document, [*overrides, *chosen_by])
+        spec = check_spec(source.document, [*overrides, *chosen_by], book=self.book)
         try:
             return build_plan(spec, load_world(spec, book=self.book), now=self.now, pick=self.pick)
         except NoFleetError as error:

@@ -15,11 +15,14 @@ import tempfile
 import tokenize
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 HERE = Path(__file__).resolve().parents[1]
 PRODUCT = ("planners", "clusterctl", "infra", "app")

@@ -9,7 +9,7 @@ from typing import Literal
 
 import polars as pl
 
-from clusterctl.catalog.price_files import PRICE_KEY, BookFrames
+from clusterctl.catalog.price_files import PRICE_KEY, TOKEN_KEY, BookFrames
 from planners.domain import CapacityType
 
 OLD_AFTER_DAYS = 180
@@ -75,7 +75,7 @@ def _token_rules(frames: BookFrames) -> Iterator[Finding]:
     dear_cache = pl.col("cached_input_usd_per_million_tokens") > pl.col("input_usd_per_million_tokens")
     broken = not_positive.fill_null(value=False) | unpriced | dear_cache.fill_null(value=False)
     yield _must("token prices > 0, cached ≤ uncached", frames.tokens, broken)
-    yield _must("no duplicate token price", frames.tokens, pl.struct("provider", "model").is_duplicated())
+    yield _must("no duplicate token price", frames.tokens, pl.struct(*TOKEN_KEY).is_duplicated())
 
 
 def _discount_rules(prices: pl.DataFrame) -> Iterator[Finding]:

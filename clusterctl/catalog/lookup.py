@@ -79,10 +79,31 @@ def find_gpu(name: str) -> GpuSpec:
     """A GPU by its own, its driver's or a cloud's name.  Raises SpecError with the nearest."""
     gpu = _gpus_by_key().get(_gpu_key(name))
     if gpu is None:
+        if family := _family(name):
+            forms = ", ".join(one.name for one in family)
+            raise SpecError(
+                f"GPU {name!r} comes in several forms: {forms}", hint="name the one that these machines have"
+            )
         labels = {_gpu_key(known): known for known in load_gpus()}
         hint = "known: " + ", ".join(load_gpus())
         raise SpecError(f"unknown GPU {name!r}{_nearest(_gpu_key(name), labels)}", hint=hint)
     return gpu
+
+
+def find_gpus(name: str) -> tuple[GpuSpec, ...]:
+    """The GPUs that a name stands for: one, or each of a family that comes in several forms (`A100`).  Raises
+    SpecError."""
+    if family := _family(name):
+        return family
+    return (find_gpu(name),)
+
+
+def _family(name: str) -> tuple[GpuSpec, ...]:
+    """The forms of a GPU that has no form of just that name."""
+    key = _gpu_key(name)
+    if key in _gpus_by_key():
+        return ()
+    return tuple(gpu for gpu in load_gpus().values() if gpu.name.partition("-")[0].lower() == key)
 
 
 def _fact(kind: type[Fact], row: Mapping[str, Any]) -> Fact:

@@ -14,7 +14,7 @@ from typing import Literal
 import polars as pl
 
 from clusterctl.catalog.book_folder import Volume, embedded_dir, newest_refreshed, open_volume
-from clusterctl.catalog.price_files import EXTRA_KEY, PRICE_KEY, PRICE_SCHEMA, BookFrames
+from clusterctl.catalog.price_files import EXTRA_KEY, PRICE_KEY, PRICE_SCHEMA, TOKEN_KEY, BookFrames
 from planners.domain import OFFER_COLUMNS
 
 MachineKind = Literal["gpu", "cpu"]
@@ -117,8 +117,8 @@ class PriceBook:
         return self._newest("sources", "source_id")
 
     def token_prices(self) -> pl.DataFrame:
-        """Dollars per million tokens of models behind APIs (TOKEN_SCHEMA); cached input null = not known."""
-        return self._newest("tokens", "provider", "model")
+        """Dollars per million tokens of models behind APIs (TOKEN_SCHEMA); null = not known."""
+        return self._newest("tokens", *TOKEN_KEY)
 
     def _newest(self, name: str, *key: str) -> pl.DataFrame:
         """The rows of all volumes, of several with one key the first."""

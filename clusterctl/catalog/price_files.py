@@ -15,7 +15,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "book.json"
 USD_DECIMALS = 6
 """Decimals that a packed price keeps: every list price seen has at most six."""
@@ -54,13 +54,15 @@ EXTRA_SCHEMA: Columns = (
 )
 """Disks, object storage, egress, NAT, control planes.  region `*` = everywhere; verified `memory` = no source read."""
 
-_PER_MILLION = ("input_usd_per_million_tokens", "cached_input_usd_per_million_tokens", "output_usd_per_million_tokens")
+TOKEN_KEY = ("provider", "model", "from_input_tokens")
+_KINDS = ("input", "cached_input", "cache_write", "output", "batch_input", "batch_output")
 TOKEN_SCHEMA: Columns = (
     _columns(pl.String, "provider", "model", "name")
-    | _columns(pl.Float64, *_PER_MILLION)
+    | _columns(pl.Float64, "from_input_tokens", *(f"{kind}_usd_per_million_tokens" for kind in _KINDS))
     | {"as_of": pl.Date, "source": pl.String, "quality": pl.String}
 )
-"""A model behind an API.  Cached input null = the source names no such price (it may exist)."""
+"""A model behind an API; one row per size of request from which other prices hold (the first: 0).  Null = the source
+names no such price (it may exist)."""
 
 SOURCE_SCHEMA: Columns = (
     _columns(pl.String, "source_id", "full_source")
@@ -107,7 +109,7 @@ def write_book(frames: BookFrames, out_folder: Path, *, base: str | None = None)
         "history.parquet": _packed_prices(frames.history),
         "shapes.parquet": frames.shapes.sort(keys),
         "extras.parquet": frames.extras.sort("cloud", "item", "region", "unit"),
-        "tokens.parquet": frames.tokens.sort("provider", "model"),
+        "tokens.parquet": frames.tokens.sort(TOKEN_KEY),
         "sources.parquet": frames.sources.sort("source_id"),
     }
     sha256 = {name: _write(frame, out_folder / name) for name, frame in files.items()}

@@ -11,7 +11,7 @@ from typing import Literal
 
 import polars as pl
 
-from clusterctl.catalog.lookup import find_gpu
+from clusterctl.catalog.lookup import find_gpus
 from clusterctl.catalog.price_book import PriceBook
 from clusterctl.errors import SpecError
 from planners.domain import CapacityType
@@ -41,7 +41,7 @@ def listing(book: PriceBook, filters: Filters, *, today: date, sort: SortBy) -> 
     rows = book.offers(
         _known("--cloud", filters.cloud, shapes["cloud"].unique().to_list()),
         regions=_known("--region", filters.region, regions),
-        gpus=[find_gpu(name).name for name in filters.gpu or ()] or None,
+        gpus=[gpu.name for name in filters.gpu or () for gpu in find_gpus(name)] or None,
         instance_types=_known("--instance", filters.instance, shapes["instance_type"].to_list()),
         capacity_types=_known("--capacity", filters.capacity, [kind.value for kind in CapacityType]),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError
-from clusterctl.ledger import Ledger, open_ledger
+from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.render import page, table
@@ -20,6 +20,9 @@ from clusterctl.runs.watching import Watched, ensure_watched
 from clusterctl.ui.formats import when
 from clusterctl.ui.streams import emit, printable
 from clusterctl.ui.terminal import Redrawn, terminal
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 WATCH_SECONDS = 1.0
 

@@ -6,14 +6,14 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.interrupt import Interrupt
-from clusterctl.ledger import Ledger, open_ledger
+from clusterctl.ledger import open_ledger
 from clusterctl.ledger.locks import run_lock
 from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
@@ -31,6 +31,9 @@ from clusterctl.ui.terminal import ask
 from planners.plan.value import Plan
 from planners.runs.forecast import Forecast
 from planners.runs.limits import RunLimits
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 LOCK_SECONDS = 10.0
 """Of two at once the second waits so long for the first to have written its intent, and then follows the same run."""

@@ -6,13 +6,17 @@ Factors that own runs taught: calibrations, applied one after the other, any of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger_tables import BILL_LINES, BILLS, FACTORS
 from clusterctl.ledger.rows import FactorRow, ImportedBill, ImportedLine
 from clusterctl.ledger.store import Store, upsert, values_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 class BillBook(Store):

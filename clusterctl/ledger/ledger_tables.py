@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, Integer, Numeric, TableClause, Text, TypeDecorator, column, table
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import JSON, DateTime, Float, Integer, Numeric, TableClause, Text, TypeDecorator, column, table
 
 from clusterctl.ledger.rows import (
     Cost,
@@ -22,6 +21,10 @@ from clusterctl.ledger.rows import (
     Step,
     StoredPlan,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+    from sqlalchemy.types import TypeEngine
 
 HEAD = "0005"
 """Newest revision in migrations/versions."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from clusterctl.errors import StateError
 from clusterctl.ledger.ledger_tables import HEAD, VERSION_TABLE
 from clusterctl.ledger.locks import run_lock
 from clusterctl.ledger.store import WRITE, Store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNRELEASED = frozenset({"0001", "0002", "0003", "0004"})

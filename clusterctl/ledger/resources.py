@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Update, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from clusterctl.errors import StateError
 from clusterctl.ledger.ledger_tables import COSTS, RESOURCES, RUNS
 from clusterctl.ledger.rows import LIVE, Bill, Cost, Intent, ReportBatch, ReportedCost, Resource, ResourceCost
 from clusterctl.ledger.store import Store, insert_once, upsert, values_of
 from planners.runs.limits import owed
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Update
 
 MICROSECONDS_PER_HOUR = Decimal(3_600_000_000)
 REPORTS_TIME = timedelta(hours=1)

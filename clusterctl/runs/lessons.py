@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.ledger import Ledger
 from clusterctl.ledger.rows import FactorRow, Run, RunState
 from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.ui.terminal import progress
@@ -13,6 +13,9 @@ from planners.learn.fit import Observation, fit
 from planners.learn.observe import Unused, observe
 from planners.plan.value import Plan
 from planners.workload.factors import Factors
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 ENDED: tuple[RunState, ...] = ("stopped", "finished", "failed")
 MOST_RUNS = 200

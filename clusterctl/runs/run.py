@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clusterctl.clock import Beat, SteadyClock
 from clusterctl.jobs import Job
-from clusterctl.ledger import Ledger
-from clusterctl.ledger.rows import Intent, Resource, Run
+from clusterctl.ledger.rows import Intent, Run
 from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.runs.folder import RunFolder
 from clusterctl.targets import target_of
@@ -23,6 +23,10 @@ from planners.plan.value import Plan
 from planners.runs.next_offer import pools_on
 from planners.runs.reconcile import Role, resource_id
 from planners.spec.run_spec import RunSpec
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
+    from clusterctl.ledger.rows import Resource
 
 NODE = "node"
 """Role of the resources that are billed: the machines themselves."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from clusterctl.ledger import Ledger
 from clusterctl.ledger.rows import PhaseSeconds, Step
 from planners.alerts.check import Alert, Report, alerts
 from planners.alerts.measures import Sample
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 SAMPLES = "samples.jsonl"
 """In a run's folder, by its job: a line {"step": 3, "text": "...", "problem": "..."} for some texts of a step."""

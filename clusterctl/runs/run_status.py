@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clusterctl.ledger import Ledger
 from clusterctl.ledger.rows import LIVE, Run, Step
 from clusterctl.runs.preflight import above
 from clusterctl.runs.recorder import Recorder
@@ -20,6 +19,9 @@ from clusterctl.runs.watching import HUNG_SECONDS, Watched
 from clusterctl.targets.role_logs import last_error
 from planners.runs.forecast import Forecast
 from planners.runs.limits import WARN_SHARE, idle_seconds
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 LITTLE_ROOM_MIB = 100
 """Less than a few checkpoints of a small policy and their ledger need.  Assumption."""

@@ -6,15 +6,18 @@ import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, Infeasible, StateError
-from clusterctl.ledger import Ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.runs.folder import RunFolder
 from clusterctl.runs.run import open_run, run_id_of
 from clusterctl.specfile.plan_file import write_plan
 from planners.plan.value import Plan
 from planners.runs.limits import LimitState, RunLimits, Usage, check_limits
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 
 class UpAction(StrEnum):

@@ -12,14 +12,18 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.ledger import Ledger, lock_store, open_ledger
+from clusterctl.ledger import lock_store, open_ledger
 from clusterctl.ledger.locks import LockHeldError, LockLostError, run_lock
 from clusterctl.runs.run import open_run
 from clusterctl.runs.watch import Watch
 from clusterctl.runs.watching import fence
 from clusterctl.targets.base import SUPERVISOR
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 TICK_SECONDS = 0.25
 RETRY_SECONDS = 2.0

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from clusterctl.clock import seconds_since
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE
-from clusterctl.runs.run import OpenRun, last_beat
+from clusterctl.runs.run import last_beat
 from clusterctl.targets.base import SUPERVISOR
 from clusterctl.targets.home import supervisor_environment
 from clusterctl.targets.role_logs import last_error, log_file
+
+if TYPE_CHECKING:
+    from clusterctl.runs.run import OpenRun
 
 HUNG_SECONDS = 30.0
 """A supervisor beats every second.  One that has not for so long hangs, was stopped, or can't reach the ledger."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
 from clusterctl.errors import SpecError
 from planners.spec.fields import fields_at
 from planners.spec.run_spec import STAGE_KINDS
+from planners.spec.stages_rl import Algorithm
 
 Path = tuple[str | int, ...]
 Where = Callable[[Path, bool], str]
@@ -34,10 +35,23 @@ _EXPECTED = {
     "dict_type": "a mapping", "tuple_type": "a list", "list_type": "a list", "finite_number": "a finite number",
 }  # fmt: skip
 
+KIND_WORDS = {
+    "finetune": "sft", "finetuning": "sft", "instructiontuning": "sft", "lora": "sft", "qlora": "sft",
+    "continuedpretraining": "pretrain", "cpt": "pretrain", "rewardmodeling": "reward-model", "critic": "reward-model",
+    "rm": "reward-model", "agent": "rollout", "inference": "rollout", "eval": "evaluate", "benchmark": "evaluate",
+    "datagen": "synthesize", "distill": "synthesize", "rlhf": "rlcef", "reinforcementlearning": "rlcef",
+    "preference": "dpo", "orpo": "dpo", "ipo": "dpo", "kto": "dpo",
+}  # fmt: skip
+"""What people call a kind of stage, in letters alone -> the kind that does it."""
+
 
 def spec_error(error: ValidationError, data: Any, where: Where) -> SpecError:
     """One SpecError that lists up to five findings, in the order of the fields."""
-    problems = list(_problems(error, data, where))
+    return all_problems(list(_problems(error, data, where)))
+
+
+def all_problems(problems: Sequence[tuple[str, str | None]]) -> SpecError:
+    """One SpecError of sentences with their hints: the first five."""
     if len(problems) == 1:
         return SpecError(problems[0][0], hint=problems[0][1])
     lines = [f"{len(problems)} problems in the run spec"]
@@ -127,8 +141,15 @@ def _not_allowed(found: _Found) -> _Sentence:
     expected = str(found.context.get("expected_tags") or found.context.get("expected", ""))
     allowed = re.findall(r"'([^']*)'", expected) or [expected]
     given = found.context.get("tag", found.value)
-    name = f"{found.field}.kind" if "tag" in found.context else found.field
-    return f"{name} {shown(given)} is not allowed{nearest(given, allowed)}", f"allowed: {', '.join(allowed)}"
+    if "tag" not in found.context:
+        return f"{found.field} {shown(given)} is not allowed{nearest(given, allowed)}", f"allowed: {', '.join(allowed)}"
+    sentence = f"{found.field}.kind {shown(given)} is not allowed"
+    if str(given).lower() in get_args(Algorithm):
+        return sentence, f"{given} is an algorithm: write kind: rlcef and algorithm: {str(given).lower()}"
+    meant = KIND_WORDS.get(re.sub(r"[^a-z]", "", str(given).lower()))
+    return sentence + (
+        f"; did you mean {meant}?" if meant else nearest(given, allowed)
+    ), f"allowed: {', '.join(STAGE_KINDS)}"
 
 
 def _pattern(found: _Found) -> _Sentence:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from clusterctl.catalog import find_gpu, find_model
+from clusterctl.catalog import find_gpu, find_gpus, find_model
+from clusterctl.catalog.price_book import load_book
 from clusterctl.errors import SpecError
+from clusterctl.specfile.market_names import unknown_names
 from clusterctl.specfile.measured import read_measured
 from clusterctl.specfile.override import Override, override
-from clusterctl.specfile.spec_errors import dotted, spec_error
+from clusterctl.specfile.spec_errors import all_problems, dotted, spec_error
 from clusterctl.specfile.yaml_file import Document, read_text, read_yaml
 from planners.spec.hf_config import inline_from_config
 from planners.spec.models import InlineModel
@@ -34,8 +36,11 @@ def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> RunSpec:
     return check_spec(document, overrides)
 
 
-def check_spec(document: Document, overrides: Sequence[str] = ()) -> RunSpec:
-    """The run spec in a parsed document.  Raises SpecError."""
+def check_spec(document: Document, overrides: Sequence[str] = (), *, book: Path | None = None) -> RunSpec:
+    """The run spec in a parsed document, its names checked against the price book `book`, or the one in use.
+
+    Raises SpecError.
+    """
     if not isinstance(document.data, dict):
         raise SpecError(
             f"{document.where()}: a run spec is a mapping, with name and stages", hint="see `clusterctl init`"
@@ -50,8 +55,8 @@ def check_spec(document: Document, overrides: Sequence[str] = ()) -> RunSpec:
         spec = RunSpec.model_validate(data)
     except ValidationError as error:
         raise spec_error(error, data, reader.where) from error
-    reader.check_names(spec)
-    return spec
+    reader.check_names(spec, book)
+    return _whole_families(spec)
 
 
 class _Reader:
@@ -115,21 +120,58 @@ class _Reader:
         """A path relative to the spec's folder."""
         return self._document.folder / Path(name).expanduser()
 
-    def check_names(self, spec: RunSpec) -> None:
-        """Every model and GPU named in the spec is known.  Raises SpecError at its position."""
-        stages = spec.model_dump(include={"stages"}, exclude_none=True)["stages"]
-        for parent, key, path in _walk(stages, ("stages",)):
-            if key == "model":
-                with self._at(path):
-                    model = parent[key]
-                    find_model(model if isinstance(model, str) else InlineModel.model_validate(model))
-        gpus: list[tuple[Steps, str]] = [(("fleet", "gpus", i), gpu) for i, gpu in enumerate(spec.fleet.gpus)]
-        gpus += [(("fleet", "machines", i, "gpu"), m.gpu) for i, m in enumerate(spec.fleet.machines) if m.gpu]
-        gpus += [(("fleet", "quota", key), key.rsplit(":", 1)[-1]) for key in spec.fleet.quota]
-        gpus += [(("prices", "discounts", i, "gpu"), d.gpu) for i, d in enumerate(spec.prices.discounts) if d.gpu]
-        for path, gpu in gpus:
-            with self._at(path):
-                find_gpu(gpu)
+    def check_names(self, spec: RunSpec, book: Path | None) -> None:
+        """Every model, GPU, region and instance type named in the spec is known.  Raises SpecError with all that are
+        not, at their positions."""
+        problems: list[tuple[str, str | None]] = []
+        for path, name, find in _facts_named(spec):
+            try:
+                find(name)
+            except SpecError as error:
+                problems.append((f"{self.where(path)}: {dotted(path)}: {error.message}", error.hint))
+        for path, sentence, hint in unknown_names(spec, lambda: load_book(book)):
+            problems.append((f"{self.where(path)}: {dotted(path)}: {sentence}", hint))
+        if problems:
+            raise all_problems(problems)
+
+
+def _facts_named(spec: RunSpec) -> Iterator[tuple[Steps, Any, Callable[[Any], object]]]:
+    """Path, name and look-up of each model and GPU in the spec."""
+    stages = spec.model_dump(include={"stages"}, exclude_none=True)["stages"]
+    for parent, key, path in _walk(stages, ("stages",)):
+        if key == "model":
+            model = parent[key]
+            yield path, model if isinstance(model, str) else InlineModel.model_validate(model), find_model
+    fleet = spec.fleet
+    yield from ((("fleet", "gpus", i), gpu, find_gpus) for i, gpu in enumerate(fleet.gpus))
+    yield from ((("fleet", "machines", i, "gpu"), m.gpu, find_gpu) for i, m in enumerate(fleet.machines) if m.gpu)
+    yield from ((("fleet", "quota", key), key.rsplit(":", 1)[-1], find_gpus) for key in fleet.quota)
+    discounts = spec.prices.discounts
+    yield from ((("prices", "discounts", i, "gpu"), d.gpu, find_gpus) for i, d in enumerate(discounts) if d.gpu)
+
+
+def _whole_families(spec: RunSpec) -> RunSpec:
+    """`A100` under gpus, quota and discounts becomes each A100 that there is; other names stay as they are written."""
+
+    def each(name: str) -> list[str]:
+        cloud, colon, gpu = name.rpartition(":")
+        found = find_gpus(gpu)
+        return [name] if len(found) == 1 else [f"{cloud}{colon}{one.name}" for one in found]
+
+    fleet, prices = spec.fleet, spec.prices
+    gpus = tuple(name for gpu in fleet.gpus for name in each(gpu))
+    quota = {name: limit for key, limit in fleet.quota.items() for name in each(key)}
+    discounts = tuple(
+        rule.model_copy(update={"gpu": name}) if name else rule
+        for rule in prices.discounts
+        for name in (each(rule.gpu) if rule.gpu else [None])
+    )
+    return spec.model_copy(
+        update={
+            "fleet": fleet.model_copy(update={"gpus": gpus, "quota": quota}),
+            "prices": prices.model_copy(update={"discounts": discounts}),
+        }
+    )
 
 
 def _walk(value: Any, path: Steps) -> Iterator[tuple[Any, Any, Steps]]:

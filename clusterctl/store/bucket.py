@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 import obstore.exceptions
@@ -18,6 +17,10 @@ import obstore.store
 from clusterctl.errors import SpecError
 from clusterctl.store import URL_HINT
 from clusterctl.store.object_store import Entry, Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 TIMEOUT = timedelta(seconds=20)
 """Of one request: a compacted hour of 10,000 GPUs is 55 MB, which 25 Mbit/s bring in that time."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import polars as pl
 
 from clusterctl.errors import StateError
 from clusterctl.store import compact, partitions
-from clusterctl.store.object_store import ObjectStore
 from clusterctl.store.read import Reader
 from clusterctl.store.source import refuse_unknown
 from clusterctl.store.writer import RowBatch, Writer
 from planners.telemetry.tables import TABLES, schema
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from clusterctl.store.object_store import ObjectStore
 
 
 class TelemetryStore(Reader):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from clusterctl.store import promql, series
 from clusterctl.store.prometheus_api import TIMEOUT_SECONDS, PrometheusApi
 from clusterctl.store.promql import QUERIES
-from clusterctl.store.series import PrometheusSeries
 from clusterctl.store.source import TelemetryQuery, TelemetrySource
 from planners.telemetry.roll_up import roll_up, whole_steps
 from planners.telemetry.tables import TABLES, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from clusterctl.store.series import PrometheusSeries
 
 MAX_STEPS = 10_000
 """Of one query; Prometheus refuses more than 11,000."""

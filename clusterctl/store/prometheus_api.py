@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
@@ -18,7 +18,11 @@ import httpx
 from clusterctl.access import read_token
 from clusterctl.errors import SpecError
 from clusterctl.store import series
-from clusterctl.store.series import PrometheusSeries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from clusterctl.store.series import PrometheusSeries
 
 TOKEN, TOKEN_FILE = "CLUSTERCTL_PROMETHEUS_TOKEN", "CLUSTERCTL_PROMETHEUS_TOKEN_FILE"
 URL_HINT = f"`prometheus+http://host:9090`; a token goes into {TOKEN} or the file that {TOKEN_FILE} names"

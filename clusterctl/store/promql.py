@@ -6,8 +6,11 @@ import itertools
 import json
 import re
 import tomllib
-from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
 
 QUERIES: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 """By table and column; in `present` and `idle`, by table."""

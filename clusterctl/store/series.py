@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +12,10 @@ import polars as pl
 from clusterctl.store.promql import NODE_LABELS, QUERIES
 from planners.telemetry.idle import BUSY_UTIL_PCT
 from planners.telemetry.tables import TABLES, IdleReason, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
 YEAR_3000 = 32_503_680_000
 """Unix seconds; later ones don't fit everywhere."""

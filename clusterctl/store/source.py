@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from planners.telemetry.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

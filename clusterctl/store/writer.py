@@ -13,10 +13,13 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.store import partitions
-from clusterctl.store.object_store import UNFINISHED, Folder, ObjectStore
+from clusterctl.store.object_store import UNFINISHED
+
+if TYPE_CHECKING:
+    from clusterctl.store.object_store import Folder, ObjectStore
 
 MAX_WAITING_BYTES = 64 * 2**20
 """What waits in memory for a disk that is full: weeks of one node with 8 GPUs at 10 s."""

@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.paths import user_data_dir
 from clusterctl.telemetry import dcgm
 from clusterctl.telemetry.exposition import Families, expose
 from clusterctl.telemetry.gpu_poller import SLOW_SECONDS, GpuPoller
-from clusterctl.telemetry.gpu_processes import GpuProcess, GpuProcesses
+from clusterctl.telemetry.gpu_processes import GpuProcesses
 from clusterctl.telemetry.host_usage import Host
-from clusterctl.telemetry.nvml_values import GpuReading
 from clusterctl.telemetry.phase_socket import Phases, socket_path
 from planners.telemetry.idle import Held, why_idle
 from planners.telemetry.tables import GPU, IdleReason, RollUp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clusterctl.telemetry.gpu_processes import GpuProcess
+    from clusterctl.telemetry.nvml_values import GpuReading
 
 MAX_TICKS = 3
 """A reading stands for the time since the one before, at most for so many ticks: the rest is a gap, not a guess."""

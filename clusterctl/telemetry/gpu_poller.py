@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.telemetry.nvml import DriverGone, GpuLost, Nvml
-from clusterctl.telemetry.nvml_values import Gpu, GpuReading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clusterctl.telemetry.nvml_values import Gpu, GpuReading
 
 SCAN_SECONDS = 10.0
 """Between looks for GPUs that came or went, and between attempts to open NVML."""

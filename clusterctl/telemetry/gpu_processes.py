@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_KNOWN = 1024
 """Processes that are remembered; more are forgotten all at once, and looked up again."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from clusterctl.access import require_token
 from clusterctl.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 IDLE_SECONDS = 60
 """A connection that sends nothing for so long is closed."""

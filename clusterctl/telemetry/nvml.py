@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.telemetry.nvml_values import CALLS, FIELDS, GPM, MIB, VALUE_MEMBERS, Gpu, GpuReading, pcie_rates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 GONE = "UNINITIALIZED DRIVER_NOT_LOADED LIBRARY_NOT_FOUND LIB_RM_VERSION_MISMATCH"
 LOST = "GPU_IS_LOST RESET_REQUIRED"

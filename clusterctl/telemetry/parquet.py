@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.store.partitions import partition_of
 from clusterctl.store.writer import RowBatch
 from planners.telemetry.tables import TABLES, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 COMPRESSION = "zstd(3)"
 """zstd's own default level."""

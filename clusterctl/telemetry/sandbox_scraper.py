@@ -5,10 +5,13 @@ from __future__ import annotations
 import http.client
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
-from threading import Event
+from typing import TYPE_CHECKING
 
 from clusterctl.telemetry.exposition import MAX_PAGE_BYTES, Families, parse, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from threading import Event
 
 TIMEOUT_SECONDS = 2.0
 SCRAPE_SECONDS = 5.0

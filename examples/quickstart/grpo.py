@@ -7,10 +7,14 @@ nothing, so there is no reference worth staying near.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.quickstart.policy import Choices, Floats, Parameters, forward
+from examples.quickstart.policy import forward
+
+if TYPE_CHECKING:
+    from examples.quickstart.policy import Choices, Floats, Parameters
 
 CLIP = 0.2
 ENTROPY_WEIGHT = 0.05

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,8 +16,11 @@ import numpy as np
 from clusterctl.errors import StateError
 from clusterctl.specfile.write import write_atomic
 from examples.quickstart.grpo import Adam
-from examples.quickstart.policy import Parameters
 from examples.quickstart.report import REPORTS, append_line, say
+
+if TYPE_CHECKING:
+    from examples.quickstart.policy import Parameters
+
 
 CHECKPOINT = "checkpoint.npz"
 

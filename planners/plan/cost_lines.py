@@ -20,6 +20,10 @@ SANDBOX_DISK_GIB = 200.0
 """Boot disks per node: images, checkpoints in flight.  Assumption; agent-sandbox: 150-250 GiB on dense nodes."""
 CHECKPOINT_BYTES_PER_PARAM = 14.0
 """bf16 weights and the fp32 master copy with both Adam moments."""
+GIVEN_FACTOR = 1.25
+"""An input that is given by its mean alone may be off by a quarter."""
+ASSUMED_FACTOR = 2.0
+"""An input that is assumed may be off by two."""
 CAPACITY_BLOCK_HOURS = 24.0
 """AWS sells capacity blocks by the day."""
 
@@ -45,6 +49,8 @@ class EstimateLine:
     scales_with_hours: bool = True
     """Whether the quantity grows with the length of the run: what a band of hours stretches."""
     spot: bool = False
+    factor_80: float = 1.0
+    """The quantity lies within ÷ and × this, whatever the hours, in 80% of the cases."""
 
     @property
     def usd(self) -> float | None:
@@ -146,16 +152,21 @@ def _weight_rows(work: StageWork, hours: float) -> list[_Row]:
 
 
 def _api_lines(work: StageWork, use: ApiUse, prices: TokenPrices) -> Iterator[EstimateLine]:
-    """Tokens by kind of price."""
-    for kind, tokens in zip(TOKEN_COLUMNS, (use.input_tokens, use.cached_input_tokens, use.output_tokens), strict=True):
+    """Tokens by kind of price.  Where nobody lists a price of cache writes, what is written is plain input."""
+    request = (use.input_tokens + use.cached_input_tokens) / max(use.requests * use.turns_per_request, 1.0)
+    price = {kind: prices.find(use.api, kind, request_tokens=request) for kind in TOKEN_COLUMNS}
+    written = 0.0 if price["cache write tokens"].usd is None else use.cache_write_tokens
+    amounts = (use.input_tokens - written, use.cached_input_tokens, written, use.output_tokens)
+    for kind, tokens in zip(TOKEN_COLUMNS, amounts, strict=True):
         if tokens > 0:
             yield EstimateLine(
                 stage=work.stage,
-                name=f"{use.role}: {use.api.name}, {kind}",
+                name=f"{use.role}: {use.api.name}, {kind}{' in batches' if use.api.batch else ''}",
                 quantity=tokens * work.units / 1e6,
-                price=prices.find(use.api, kind),
+                price=price[kind],
                 amount=f"the spec: {kind} per {work.unit} × {work.units:g} {work.unit}s",
                 scales_with_hours=False,
+                factor_80=ASSUMED_FACTOR if use.assumed else GIVEN_FACTOR,
             )
 
 

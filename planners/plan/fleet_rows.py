@@ -99,12 +99,14 @@ def _alternative(
 
 
 def usd_band(lines: Sequence[EstimateLine], fleet: StageFleet, log_half: float) -> Band:
-    """Dollars of a stage: lines that scale with hours follow their band (spot prices widen it), the rest stays."""
+    """Dollars of a stage: lines that scale with hours follow their band (spot prices widen it), others their own."""
     scaling = total_usd(line for line in lines if line.scales_with_hours)
-    fixed = total_usd(line for line in lines if not line.scales_with_hours)
+    fixed = added(
+        [band(line.usd, float(np.log(line.factor_80))) for line in lines if line.usd and not line.scales_with_hours]
+    )
     spot = SPOT_PRICE_LOG_SD if fleet.gpus is not None and fleet.gpus.capacity_type == "spot" else 0.0
     stretched = band(scaling, float(np.hypot(log_half, Z80 * spot)))
-    return Band(p10=fixed + stretched.p10, p50=fixed + scaling, p90=fixed + stretched.p90)
+    return added([fixed, stretched])
 
 
 def fleet_line(stages: Sequence[ChosenStage]) -> str:

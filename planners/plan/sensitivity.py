@@ -11,18 +11,13 @@ import numpy as np
 from planners.physics.calibration import Z80, Calibration
 from planners.physics.columns import one
 from planners.physics.constants import PRIORS, Constants
-from planners.plan.cost_lines import total_usd
+from planners.plan.cost_lines import ASSUMED_FACTOR, GIVEN_FACTOR
 from planners.plan.options import ChosenStage
 from planners.plan.plan_rows import Sensitivity
 from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, sandbox_assumed
-from planners.plan.unit_prices import API_UNIT
 from planners.search.evaluate import Shortlist, estimate_stage
 from planners.workload.stage_work import StageWork
 
-GIVEN_FACTOR = 1.25
-"""An input that is given by its mean alone may be off by a quarter."""
-ASSUMED_FACTOR = 2.0
-"""An input that is assumed may be off by two."""
 SPOT_FACTOR = round(float(np.exp(Z80 * SPOT_PRICE_LOG_SD)), 2)
 """80% of what spot prices do between planning and running."""
 MATTERING = 4
@@ -95,17 +90,18 @@ def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
             quick, long = (stage.hours * swing**narrowed for swing in swings)
             rows.append(_Move(f"{group} ({work.stage})", "80% fast end", "80% slow end", (quick, long)))
     if work.apis:
-        factors = 1.0 / GIVEN_FACTOR, GIVEN_FACTOR
+        most = max(line.factor_80 for line in stage.lines)
+        factors = 1.0 / most, most
         low, high = (_hours(shortlist, constants, _with_tokens(work, factor)) for factor in factors)
-        tokens = total_usd(line for line in stage.lines if line.price.unit == API_UNIT)
-        more = factors[0] * tokens - tokens, factors[1] * tokens - tokens
+        each = [(line.usd or 0.0, line.factor_80) for line in stage.lines]
+        less, more = sum(usd / factor - usd for usd, factor in each), sum(usd * factor - usd for usd, factor in each)
         name = f"{work.stage}.API tokens"
-        rows.append(_Move(name, f"÷ {GIVEN_FACTOR:g}", f"× {GIVEN_FACTOR:g}", (low, high), more))
+        rows.append(_Move(name, f"÷ {most:g}", f"× {most:g}", (low, high), (less, more)))
     if stage.fleet.gpus is not None and stage.fleet.gpus.capacity_type == "spot":
         spot = stage.hours * (stage.fleet.gpus.all_usd_per_hour or 0.0)
-        more = spot / SPOT_FACTOR - spot, spot * SPOT_FACTOR - spot
+        ends = spot / SPOT_FACTOR - spot, spot * SPOT_FACTOR - spot
         name = f"spot price ({work.stage})"
-        rows.append(_Move(name, f"÷ {SPOT_FACTOR:g}", f"× {SPOT_FACTOR:g}", (stage.hours, stage.hours), more))
+        rows.append(_Move(name, f"÷ {SPOT_FACTOR:g}", f"× {SPOT_FACTOR:g}", (stage.hours, stage.hours), ends))
     return rows
 
 
@@ -142,7 +138,7 @@ def _with_main(work: StageWork, **changes: float) -> StageWork:
 
 def _with_tokens(work: StageWork, factor: float) -> StageWork:
     """Every API call with `factor` times the tokens."""
-    kinds = ("input_tokens", "cached_input_tokens", "output_tokens")
+    kinds = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens")
     apis = tuple(dataclasses.replace(use, **{kind: factor * getattr(use, kind) for kind in kinds}) for use in work.apis)
     return dataclasses.replace(work, apis=apis)
 

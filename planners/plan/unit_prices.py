@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -67,9 +68,14 @@ class ExtraPrices:
 TOKEN_COLUMNS = {
     "input tokens": "input_usd_per_million_tokens",
     "cached input tokens": "cached_input_usd_per_million_tokens",
+    "cache write tokens": "cache_write_usd_per_million_tokens",
     "output tokens": "output_usd_per_million_tokens",
 }
 """What an API bills by → its price, both in a spec and in the price book."""
+_BATCH_COLUMNS = {
+    "input tokens": "batch_input_usd_per_million_tokens",
+    "output tokens": "batch_output_usd_per_million_tokens",
+}
 API_UNIT = "million tokens"
 
 
@@ -77,27 +83,33 @@ class TokenPrices:
     """Look-up over the token prices of the price book (TOKEN_SCHEMA of the shell)."""
 
     def __init__(self, tokens: pl.DataFrame) -> None:
-        columns = ("model", "as_of", "source", *TOKEN_COLUMNS.values())
-        self._rows = {_words(row["model"]): row for row in tokens.select(columns).iter_rows(named=True)}
+        prices = (*TOKEN_COLUMNS.values(), *_BATCH_COLUMNS.values())
+        columns = ("model", "from_input_tokens", "as_of", "source", *prices)
+        self._rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        dated_first = pl.col("model").str.len_chars()  # of names that mean the same the one without a date wins
+        ordered = tokens.select(columns).sort("from_input_tokens", dated_first, descending=[False, True])
+        for row in ordered.iter_rows(named=True):
+            self._rows.setdefault(_words(row["model"]), []).append(row)
 
-    def find(self, api: ApiModel, kind: str) -> UnitPrice:
-        """Dollars per million tokens of a kind (a key of TOKEN_COLUMNS): the spec's, else the book's.
+    def find(self, api: ApiModel, kind: str, *, request_tokens: float = 0.0) -> UnitPrice:
+        """Dollars per million tokens of a kind (a key of TOKEN_COLUMNS): the spec's, else the book's, else unknown.
 
-        Cached input without a price costs what other input does, which is never less.
+        request_tokens: input of a mean request; some models cost more from a size on.
         """
-        column = TOKEN_COLUMNS[kind]
-        stated, listed = getattr(api, column), self._rows.get(_words(api.name), {})
+        stated = getattr(api, TOKEN_COLUMNS[kind])
         if stated is not None:
             return UnitPrice(usd=stated, unit=API_UNIT, source="the run spec", as_of=None, stated=True)
-        if listed.get(column) is not None:
-            return UnitPrice(usd=listed[column], unit=API_UNIT, source=listed["source"], as_of=listed["as_of"])
-        if kind == "cached input tokens":
-            return self.find(api, "input tokens")
+        column = (_BATCH_COLUMNS if api.batch else TOKEN_COLUMNS).get(kind, "")
+        rows = [row for row in self._rows.get(_words(api.name), []) if row["from_input_tokens"] <= request_tokens]
+        if rows and rows[-1].get(column) is not None:
+            return UnitPrice(usd=rows[-1][column], unit=API_UNIT, source=rows[-1]["source"], as_of=rows[-1]["as_of"])
         return UnitPrice(usd=None, unit=API_UNIT, source="not in the price book; state it in the run spec", as_of=None)
 
 
 def _words(name: str) -> tuple[str, ...]:
-    """Upper case, a provider before a slash, dots for dashes, the order of words and a date at the end don't matter:
-    `anthropic/claude-sonnet-4-5-20250929` is `claude-sonnet-4.5`."""
-    words = re.split(r"[-._: ]+", name.rpartition("/")[2].lower())
-    return tuple(sorted(word for word in words if word and not re.fullmatch(r"20\d{6}", word)))
+    """Upper case, a provider before a slash, dots for dashes, a date at the end and the order of words don't matter,
+    but for the numbers: `anthropic/claude-4.5-sonnet-20250929` is `claude-sonnet-4-5`, gpt-4.5 isn't gpt-5.4."""
+    words = [word for word in re.split(r"[-._: ]+", name.rpartition("/")[2].lower()) if word]
+    words = [word for word in words if not re.fullmatch(r"20\d{6}", word)]
+    numbers = [word for word in words if word.isdigit()]
+    return (*sorted(word for word in words if not word.isdigit()), *numbers)

@@ -122,7 +122,8 @@ def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
         here = matches("region", fleet.regions) | (pl.col("region") == OWN_REGION)
         rules.append(("region", f"not among regions {', '.join(fleet.regions)}", here))
     if fleet.exclude:
-        excluded = matches("instance_type", fleet.exclude) | matches("region", fleet.exclude)
+        named = [matches(column, fleet.exclude) for column in ("cloud", "region", "instance_type")]
+        excluded = pl.any_horizontal(named)
         rules.append(("excluded", "named under exclude", ~excluded))
     return rules
 

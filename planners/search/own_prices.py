@@ -30,7 +30,7 @@ def apply_own_prices(offers: pl.DataFrame, own: OwnPrices) -> pl.DataFrame:
     `reserved_1y`; how many nodes it covers is in `reserved_nodes`.  An unknown price stays unknown.
 
     Units: dollars per hour of the whole instance.  `as_of` of a discounted price stays the day of its list price;
-    of a stated price it is null.  A rule for an instance type that `offers` lacks changes nothing: see `unmatched`.
+    of a stated price it is null.  A rule for an instance type that `offers` lacks changes nothing.
     """
     rows = _discounted(offers, own)
     stated = [_rows_of(rule, offers) for rule in _stated_prices(own)]
@@ -48,21 +48,6 @@ def reserved_nodes(own: OwnPrices) -> Counter[tuple[str, str, str]]:
     for reservation in own.reservations:
         nodes[reservation.cloud, reservation.region, reservation.instance_type] += reservation.nodes
     return nodes
-
-
-def unmatched(offers: pl.DataFrame, own: OwnPrices) -> tuple[str, ...]:
-    """Each discount, rate and reservation that matches no row of `offers`, in words for a person."""
-    idle = [
-        f"discount of {discount.percent:g}% on {' '.join(_fields(discount).values()) or 'everything'}"
-        for discount in own.discounts
-        if offers.filter(_matches(discount)).is_empty()
-    ]
-    strange = [
-        f"price of {rule.cloud} {rule.instance_type}"
-        for rule in _stated_prices(own)
-        if _rows_of(rule, offers).is_empty()
-    ]
-    return (*idle, *strange)
 
 
 def _discounted(offers: pl.DataFrame, own: OwnPrices) -> pl.DataFrame:

@@ -72,7 +72,7 @@ class FleetSpec(SpecModel):
     gpus: _Words = Field((), description="GPUs allowed, by name; default: all that fit.")
     capacity: _Capacities = Field((CapacityType.ON_DEMAND,), description="Capacity types allowed.")
     instance_types: _Words = Field((), description="GPU instance types allowed (patterns with *); default: all.")
-    exclude: _Words = Field((), description="Instance types or regions never used (patterns with *).")
+    exclude: _Words = Field((), description="Clouds, regions or instance types never used (patterns with *).")
     max_gpus: Count | None = Field(None, description="Most GPUs in any candidate.")
     nodes: Nodes | None = Field(None, description="GPU nodes: a number, or {min, max}; default: searched.")
     quota: Annotated[dict[Word, Annotated[int, Field(strict=True, ge=0, le=10**7)]], Field(max_length=200)] = Field(

@@ -63,9 +63,13 @@ class ApiModel(SpecModel):
     name: Word = Field(description="Name of the model at its provider, e.g. claude-sonnet-4-5.")
     input_usd_per_million_tokens: UsdPerMillionTokens | None = Field(None, description="Uncached input.")
     cached_input_usd_per_million_tokens: UsdPerMillionTokens | None = Field(
-        None, description="Input read from the provider's prompt cache; default: the uncached price."
+        None, description="Input read from the provider's prompt cache."
+    )
+    cache_write_usd_per_million_tokens: UsdPerMillionTokens | None = Field(
+        None, description="Input written to the cache; where nobody lists a price, what is written is plain input."
     )
     output_usd_per_million_tokens: UsdPerMillionTokens | None = Field(None, description="Output.")
+    batch: bool = Field(False, description="Sent as batches: at batch prices, each answered within a day.")
     output_tokens_per_second: PerSecond | None = Field(None, description="Speed of one request.")
     requests_in_flight: Count | None = Field(None, description="Requests at once that the account allows.")
     tokens_per_minute: Count | None = Field(None, description="The account's rate limit, input and output.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from planners.spec.distributions import Lengths, SecondsSpread, TokenCount
 from planners.spec.models import ModelRef, Served
@@ -42,7 +42,9 @@ class OutcomeCritic(SpecModel):
 class RlcefStage(SpecModel):
     """One loop: generate, run the code, reward, train, sync weights."""
 
-    kind: Literal["rlcef"] = Field(description="Reinforcement learning from code-execution feedback.")
+    kind: Annotated[Literal["rlcef", "rl", "rlvr"], AfterValidator(lambda _: "rlcef")] = Field(
+        description="Reinforcement learning from code-execution feedback; `rl` and `rlvr` are the same."
+    )
     name: Slug = Field("rlcef", description="Name of the stage, unique in the run.")
     model: ModelRef
     algorithm: Algorithm = Field("grpo", description="Algorithm; ppo trains a critic beside the policy.")

@@ -11,7 +11,7 @@ from planners.spec.profiles import Assumed
 from planners.spec.stage_options import ProfileName
 from planners.spec.stages_rl import RlcefStage
 from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work
-from planners.workload.served_model import FindModel, ServedModel, hosted, length_fields, shown
+from planners.workload.served_model import LENGTHS, FindModel, ServedModel, hosted, length_fields, shown, unstated
 from planners.workload.stage_work import Generation, HostWork, StageWork, Training
 
 RESPONSE_UNKNOWN_SD = 1.1
@@ -131,7 +131,14 @@ def _judges(stage: RlcefStage, samples: float) -> Iterator[ServedModel]:
     for number, judge in enumerate(stage.judges, 1):
         named = [other.name for other in stage.judges[:number]].count(judge.name) == 1 and judge.name
         role = f"judge {named or number}"
-        yield ServedModel(role, judge, samples * judge.share, judge.prompt_tokens, judge.response_tokens)
+        yield ServedModel(
+            role,
+            judge,
+            samples * judge.share,
+            judge.prompt_tokens,
+            judge.response_tokens,
+            assumed=unstated(judge, *LENGTHS),
+        )
 
 
 def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:

@@ -12,7 +12,7 @@ from planners.spec.stage_options import SandboxSpec
 from planners.spec.stages_agent import EvaluateStage, RolloutStage
 from planners.spec.stages_data import SynthesizeStage
 from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work
-from planners.workload.served_model import TAIL_FACTOR, FindModel, ServedModel, hosted, shown
+from planners.workload.served_model import LENGTHS, TAIL_FACTOR, FindModel, ServedModel, hosted, shown, unstated
 from planners.workload.stage_work import StageWork
 
 
@@ -21,10 +21,14 @@ def synthesize_work(stage: SynthesizeStage, find_model: FindModel) -> StageWork:
     candidates = float(stage.candidates or -(-(stage.items or 1) // max(stage.kept_share, 1e-6)))
     reasoning = stage.reasoning_tokens.mean if stage.reasoning_tokens else 0.0
     prompt, item = stage.prompt_tokens, stage.response_tokens
-    models = [ServedModel("teacher", stage.teacher, candidates, prompt, item, reasoning_tokens=reasoning)]
+    assumed = unstated(stage, *LENGTHS)
+    models = [
+        ServedModel("teacher", stage.teacher, candidates, prompt, item, reasoning_tokens=reasoning, assumed=assumed)
+    ]
     if stage.student is not None:
         attempts = candidates * stage.student.attempts
-        models.append(ServedModel("student", stage.student, attempts, prompt, stage.student.response_tokens or item))
+        answer = stage.student.response_tokens or item
+        models.append(ServedModel("student", stage.student, attempts, prompt, answer, assumed=assumed))
     generations, apis = hosted(models, find_model, stage.rollout)
     sandboxes = sandbox_work(stage.sandbox, "judge", samples=sum(model.samples for model in models))
     accepted = candidates * stage.kept_share
@@ -77,6 +81,7 @@ def _rollout(stage: RolloutStage, find_model: FindModel, title: str, outcomes: d
         tool_seconds=stage.tool_seconds.mean if stage.tool_seconds else TOOL_SECONDS,
         concurrency=stage.concurrency,
         cached_share=stage.cached_share,
+        assumed=unstated(stage, *LENGTHS, *(("turns",) if stage.turns > 1 else ())),
     )
     generations, apis = hosted([model], find_model, stage.rollout)
     name = stage.api.name if stage.api else shown(stage.model or "", generations[0].model)
@@ -118,6 +123,7 @@ def benchmark_rollout(stage: EvaluateStage) -> tuple[RolloutStage, tuple[Assumed
     turns, prompt, response = field("turns"), field("prompt_tokens"), field("response_tokens")
     observation, tool = field("observation_tokens"), field("tool_seconds")
     rollout = RolloutStage.model_construct(
+        _fields_set=stage.model_fields_set,
         kind="rollout",
         name=stage.name,
         model=stage.model,

@@ -10,6 +10,7 @@ from planners.physics.columns import UNKNOWN
 from planners.physics.lengths import log_sd_from_p95
 from planners.spec.distributions import Lengths
 from planners.spec.models import ApiModel, ModelRef, Served
+from planners.spec.spec_model import SpecModel
 from planners.spec.stage_options import RolloutOptions
 from planners.workload.stage_work import ApiUse, Generation
 
@@ -41,6 +42,8 @@ class ServedModel:
     concurrency: int | None = None
     cached_share: float | None = None
     """Of the input tokens of an API, where the user states it."""
+    assumed: bool = False
+    """Whether tokens or turns are defaults that nobody stated."""
 
     @property
     def written(self) -> float:
@@ -87,16 +90,20 @@ def _api_use(model: ServedModel, api: ApiModel) -> ApiUse:
     """Tokens that the provider bills.  Every turn sends the whole context again; all but its newest part is cached.
 
     input = Σ over turns of (prompt + (response + observation) × turns before) = T·p + (r + o)·T(T-1)/2; what was sent
-    in the turn before is cached unless `cached_share` says otherwise.
+    in the turn before is cached unless `cached_share` says otherwise.  What is not read from the cache is written to
+    it, but for what the last turn adds: nobody reads that again.
     """
     turns, growth, prompt = model.turns, model.written + model.observation_tokens, model.prompt_tokens.mean
     tokens = turns * prompt + growth * turns * (turns - 1) / 2.0
     fresh = prompt + growth * (turns - 1)
     share = 1.0 - fresh / max(tokens, 1e-9) if model.cached_share is None and turns > 1 else model.cached_share or 0.0
+    written = max(tokens * (1.0 - share) - growth, 0.0) if turns > 1 and share > 0 else 0.0
     return ApiUse(
         role=model.role,
         api=api,
         input_tokens=model.samples * tokens * (1.0 - share),
+        cache_write_tokens=model.samples * written,
+        assumed=model.assumed,
         cached_input_tokens=model.samples * tokens * share,
         output_tokens=model.samples * model.written * turns,
         requests=model.samples,
@@ -104,6 +111,14 @@ def _api_use(model: ServedModel, api: ApiModel) -> ApiUse:
         tool_seconds=model.tool_seconds,
         concurrency=None if model.concurrency is None else float(model.concurrency),
     )
+
+
+LENGTHS = ("prompt_tokens", "response_tokens")
+
+
+def unstated(part: SpecModel, *names: str) -> bool:
+    """Whether one of these fields of the spec is a default."""
+    return not set(names) <= part.model_fields_set
 
 
 def shown(ref: ModelRef, model: ModelShape) -> str:

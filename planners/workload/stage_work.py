@@ -108,8 +108,12 @@ class ApiUse:
     role: str
     api: ApiModel
     input_tokens: float
+    """Uncached, of which `cache_write_tokens` go into the provider's cache."""
     cached_input_tokens: float
     output_tokens: float
+    cache_write_tokens: float = 0.0
+    assumed: bool = False
+    """Whether lengths or turns are defaults that nobody stated."""
     requests: float
     turns_per_request: float = 1.0
     tool_seconds: float = 0.0

@@ -20,6 +20,9 @@ API_TOKENS_PER_SECOND = 60.0
 """Output speed of one request to a hosted model.  Assumption; `output_tokens_per_second` replaces it."""
 API_LATENCY_SECONDS = 1.0
 """Time to the first token of one request.  Assumption."""
+BATCH_SECONDS = 24 * 3600.0
+"""Until a batch of requests is answered, at most: Gemini, developers.googleblog.com/scale-your-ai-workloads-batch-mode-
+gemini-api (2025-07-07); OpenAI and Anthropic promise the same."""
 API_REQUESTS_IN_FLIGHT = 64.0
 """Requests at once that an account allows.  Assumption; `requests_in_flight` replaces it."""
 Seconds = TypeVar("Seconds", GenerateTime, TrainTime)
@@ -126,6 +129,9 @@ def _api_seconds(work: StageWork, slots: Column) -> Column:
         if not work.generations:
             in_flight = np.fmin(in_flight, slots)
         waves = np.maximum(use.requests / np.maximum(in_flight, 1.0), 1.0)
+        if use.api.batch:
+            total = total + use.turns_per_request * BATCH_SECONDS
+            continue
         quickest = (use.input_tokens + use.output_tokens) / (use.api.tokens_per_minute or np.inf) * 60.0
         total = total + np.maximum(waves * seconds, quickest)
     return total

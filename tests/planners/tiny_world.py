@@ -142,9 +142,13 @@ def token_prices() -> pl.DataFrame:
     return pl.DataFrame(
         {
             "model": ["acme-coder-1"],
+            "from_input_tokens": [0.0],
             "input_usd_per_million_tokens": [2.0],
             "cached_input_usd_per_million_tokens": [0.2],
+            "cache_write_usd_per_million_tokens": [2.5],
             "output_usd_per_million_tokens": [10.0],
+            "batch_input_usd_per_million_tokens": [1.0],
+            "batch_output_usd_per_million_tokens": [5.0],
             "as_of": [DAY],
             "source": ["book"],
         }

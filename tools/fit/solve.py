@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import least_squares
 
-from tools.fit.problem import FIT_SPREADS, MEANS, SPREADS, Array, Problem, publisher_of
+from tools.fit.problem import FIT_SPREADS, MEANS, SPREADS, publisher_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tools.fit.problem import Array, Problem
 
 STEP = 1e-3
 MOVING = np.flatnonzero(FIT_SPREADS > 0.01)

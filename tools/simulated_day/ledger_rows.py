@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.dashboard.sample import END, START
-from clusterctl.ledger import Ledger, open_ledger
+from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Intent, PhaseSeconds, ReportBatch, Run, Step
 from clusterctl.targets.base import TAG_PREFIX
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 LEDGER_TABLES = ("plans", "runs", "resources", "costs", "events", "steps", "phases")
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clusterctl.dashboard.sample import START
-from planners.plan.value import Plan, StagePlan
 from tools.simulated_day.frames import Pool, gpu_frame
 from tools.simulated_day.incidents import Incident
 from tools.simulated_day.record import Recorded, StepDone
 from tools.simulated_day.story import EVALUATE, HOURS, SEED, SYNTHESIZE
 from tools.simulated_day.timeline import Lane
+
+if TYPE_CHECKING:
+    from planners.plan.value import Plan, StagePlan
 
 BATCHES = 20
 """Both runs report their work in so many parts."""

@@ -6,10 +6,13 @@ The sandbox is a queue: samples arrive while the rollout pool generates, and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FIRST_ARRIVAL_SHARE = 0.25
 """Of the seconds of `generate`: when the first sample is complete and reaches the sandbox."""

@@ -113,11 +113,13 @@ def test_the_price_cut_of_june_2025_is_in_the_history(book: PriceBook) -> None:
 
 def test_token_prices_cached_and_not(book: PriceBook) -> None:
     tokens = book.token_prices()
-    row = tokens.filter(provider="deepseek", model="deepseek-v4-pro").row(0, named=True)
-    assert row["input_usd_per_million_tokens"] == 1.74
-    assert row["cached_input_usd_per_million_tokens"] == 0.145
-    assert row["output_usd_per_million_tokens"] == 3.48
-    assert tokens.height == 137
+    row = tokens.filter(model="claude-sonnet-4-5", from_input_tokens=0).row(0, named=True)
+    assert row["input_usd_per_million_tokens"] == 3.0
+    assert row["cached_input_usd_per_million_tokens"] == 0.3
+    assert row["cache_write_usd_per_million_tokens"] == 3.75
+    assert row["output_usd_per_million_tokens"] == 15.0
+    assert row["batch_input_usd_per_million_tokens"] is None, "no source names it"
+    assert tokens.height == 492
     assert set(tokens["source"]) <= set(book.sources()["source_id"])
 
 

@@ -54,7 +54,11 @@ def sound() -> BookFrames:
         history=prices(),
         shapes=pl.DataFrame([shape, cpu], schema=dict(SHAPE_SCHEMA), orient="row"),
         tokens=pl.DataFrame(
-            [("lab", "m", "M", 3.0, 0.3, 15.0, DAY, "s", "list"), ("lab", "n", "N", 3.0, None, 15.0, DAY, "s", "list")],
+            [
+                ("lab", "m", "M", 0.0, 3.0, 0.3, 3.75, 15.0, 1.5, 7.5, DAY, "s", "list"),
+                ("lab", "m", "M", 2e5, 6.0, 0.6, None, 22.5, None, None, DAY, "s", "list"),
+                ("lab", "n", "N", 0.0, 3.0, None, None, 15.0, None, None, DAY, "s", "list"),
+            ],
             schema=dict(TOKEN_SCHEMA),
             orient="row",
         ),
@@ -123,10 +127,19 @@ def test_a_bad_shape_breaks_its_rule(rule: str, column: str, value: object) -> N
 @pytest.mark.parametrize(
     ("rule", "row"),
     [
-        ("token prices > 0, cached ≤ uncached", ("lab", "o", "O", 0.0, None, 15.0, DAY, "s", "list")),
-        ("token prices > 0, cached ≤ uncached", ("lab", "o", "O", 3.0, 4.0, 15.0, DAY, "s", "list")),
-        ("token prices > 0, cached ≤ uncached", ("lab", "o", "O", 3.0, None, None, DAY, "s", "list")),
-        ("no duplicate token price", ("lab", "m", "M", 3.0, None, 15.0, DAY, "s", "list")),
+        (
+            "token prices > 0, cached ≤ uncached",
+            ("lab", "o", "O", 0.0, 0.0, None, None, 15.0, None, None, DAY, "s", "list"),
+        ),
+        (
+            "token prices > 0, cached ≤ uncached",
+            ("lab", "o", "O", 0.0, 3.0, 4.0, None, 15.0, None, None, DAY, "s", "list"),
+        ),
+        (
+            "token prices > 0, cached ≤ uncached",
+            ("lab", "o", "O", 0.0, 3.0, None, None, None, None, None, DAY, "s", "list"),
+        ),
+        ("no duplicate token price", ("lab", "m", "M", 0.0, 3.0, None, None, 15.0, None, None, DAY, "s", "list")),
     ],
 )
 def test_a_bad_token_price_breaks_its_rule(rule: str, row: tuple[object, ...]) -> None:

@@ -12,7 +12,7 @@ from tiny_world import API_ROLLOUT, EVALUATE, NOW, RLCEF, ROLLOUT, SFT, SYNTHESI
 from planners.inputs import PlanInputs
 from planners.plan.build import build_plan
 from planners.plan.cost_lines import Prices
-from planners.plan.unit_prices import API_UNIT, ExtraPrices, TokenPrices
+from planners.plan.unit_prices import API_UNIT, TOKEN_COLUMNS, ExtraPrices, TokenPrices
 from planners.plan.value import Plan
 from planners.search.fleets import NodeGroup, StageFleet
 
@@ -224,25 +224,28 @@ def test_lora_keeps_small_checkpoints() -> None:
 
 def test_cached_and_fresh_tokens_are_billed_apart() -> None:
     half = plan(changed(API_ROLLOUT, cached_share=0.5))
-    fresh, cached, output = (
-        next(line for line in half.lines if line.name.endswith(f"acme-coder-1, {kind}"))
-        for kind in ("input tokens", "cached input tokens", "output tokens")
+    fresh, cached, written, output = (
+        next(line for line in half.lines if line.name.endswith(f"acme-coder-1, {kind}")) for kind in TOKEN_COLUMNS
     )
-    assert fresh.quantity == pytest.approx(cached.quantity)
-    assert [line.usd_per_unit for line in (fresh, cached, output)] == [2.0, 0.2, 10.0]
+    assert fresh.quantity + written.quantity == pytest.approx(cached.quantity)
+    assert [line.usd_per_unit for line in (fresh, cached, written, output)] == [2.0, 0.2, 2.5, 10.0]
     stage = half.stages[0].demand
-    assert (fresh.quantity + cached.quantity) * 1e6 == pytest.approx(stage["generate API input tokens"])
+    assert (fresh.quantity + written.quantity + cached.quantity) * 1e6 == pytest.approx(
+        stage["generate API input tokens"]
+    )
     assert output.quantity * 1e6 == pytest.approx(200 * 30 * 300)
     stated = plan(changed(API_ROLLOUT, api={"name": "acme-coder-1", "output_usd_per_million_tokens": 99.0}))
     line = next(line for line in stated.lines if line.name.endswith("output tokens"))
     assert (line.usd_per_unit, line.source) == (99.0, "the run spec")
 
 
-def test_only_what_scales_with_hours_is_stretched_by_their_band() -> None:
-    made = plan(API_ROLLOUT)
+@pytest.mark.parametrize(("lengths", "factor"), [({}, 2.0), ({"prompt_tokens": 5000, "response_tokens": 300}, 1.25)])
+def test_tokens_are_as_uncertain_as_their_lengths_whatever_the_hours(lengths: dict[str, Any], factor: float) -> None:
+    made = plan(changed(API_ROLLOUT, **lengths))
     tokens = sum(line.usd or 0.0 for line in made.lines if line.unit == API_UNIT)
-    assert tokens < made.usd.p10
-    assert made.usd.p90 - tokens < 3 * (made.usd.p50 - tokens)
+    rest = made.usd.p50 - tokens
+    assert rest / 3 < made.usd.p10 - tokens / factor < rest
+    assert rest < made.usd.p90 - tokens * factor < 3 * rest
 
 
 # ---- own prices win

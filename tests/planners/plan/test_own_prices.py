@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planners.domain import OFFER_COLUMNS, CapacityType
-from planners.search.own_prices import YOURS, apply_own_prices, reserved_nodes, unmatched
+from planners.search.own_prices import YOURS, apply_own_prices, reserved_nodes
 from planners.spec.fleet import Discount, OwnPrices, Rate, Reservation
 
 DAY = date(2026, 8, 1)
@@ -141,12 +141,8 @@ def test_reservations_are_offers_with_a_number_of_nodes() -> None:
     assert reserved_nodes(OwnPrices()) == {}
 
 
-def test_rules_that_match_nothing_are_named() -> None:
-    own = OwnPrices(
-        discounts=(Discount(cloud="gcp", percent=5.0), Discount(cloud="aws", percent=5.0)),
-        rates=(Rate(cloud="aws", instance_type="p9.large", usd_per_hour=1.0),),
-    )
-    assert unmatched(OFFERS, own) == ("discount of 5% on gcp", "price of aws p9.large")
+def test_a_rate_of_an_unknown_machine_adds_no_offer() -> None:
+    own = OwnPrices(rates=(Rate(cloud="aws", instance_type="p9.large", usd_per_hour=1.0),))
     assert apply_own_prices(OFFERS, own).height == OFFERS.height
 
 

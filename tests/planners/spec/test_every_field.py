@@ -123,6 +123,8 @@ API_PRICES: Mapping[str, Any] = {
     "name": "other",
     "input_usd_per_million_tokens": 9.0,
     "cached_input_usd_per_million_tokens": 5.0,
+    "cache_write_usd_per_million_tokens": 7.0,
+    "batch": True,
     "output_usd_per_million_tokens": 50.0,
     "output_tokens_per_second": 5.0,
     "requests_in_flight": 2,

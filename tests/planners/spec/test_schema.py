@@ -20,7 +20,7 @@ def test_it_is_a_valid_schema_with_an_id() -> None:
         "https://json-schema.org/draft/2020-12/schema",
         "urn:clusterctl:run-spec:1",
     )
-    assert set(SCHEMA["properties"]["stages"]["items"]["discriminator"]["mapping"]) == set(STAGE_KINDS)
+    assert set(SCHEMA["properties"]["stages"]["items"]["discriminator"]["mapping"]) == {*STAGE_KINDS, "rl", "rlvr"}
 
 
 @pytest.mark.parametrize("name", SCHEMA["$defs"])
