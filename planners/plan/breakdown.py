@@ -8,6 +8,7 @@ import numpy as np
 
 from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, Column, one
 from planners.physics.constants import Constants
+from planners.physics.memory import host_need_bytes
 from planners.physics.step import TRAINER_PHASES
 from planners.plan.plan_rows import Memory
 from planners.plan.sandbox_waits import sandbox_bound, starts_per_second, steady_wait_seconds
@@ -16,6 +17,7 @@ from planners.search.evaluate import Shortlist, StageEstimate
 from planners.search.feasible import rollout_memory, train_memory
 from planners.search.fleets import StageFleet
 from planners.units import GIB
+from planners.workload.work_columns import training_workload
 
 _SCHEDULES = {code: name for name, code in SCHEDULES.items()}
 _RECOMPUTES = {share: name.replace("none", "no") + " recompute" for name, share in RECOMPUTES.items()}
@@ -107,12 +109,14 @@ def memory(shortlist: Shortlist, constants: Constants) -> Memory | None:
     if not shortlist.work.needs_gpus:
         return None
     at = shortlist.timing_context(constants, grid_points=2)
-    train = train_memory(shortlist.work, at).parts if shortlist.work.training else {}
-    rollout = rollout_memory(shortlist.work, 0, at).parts if shortlist.work.generations else {}
+    work = shortlist.work
+    train = train_memory(work, at).parts if work.training else {}
+    rollout = rollout_memory(work, 0, at).parts if work.generations else {}
     return Memory(
         hbm_gib=one(np.asarray(at.gpu.hbm_bytes)) / GIB,
         train_gib={name: one(size) / GIB for name, size in train.items()},
         rollout_gib={name: one(size) / GIB for name, size in rollout.items()},
+        host_gib=one(host_need_bytes(training_workload(work, at))) / GIB if work.training else 0.0,
     )
 
 

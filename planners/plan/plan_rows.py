@@ -63,8 +63,11 @@ class Memory(Value):
     """GiB per GPU at the worst moment, by what fills it."""
 
     hbm_gib: float
+    """What the driver reports."""
     train_gib: dict[str, float]
     rollout_gib: dict[str, float]
+    host_gib: float = 0.0
+    """Per node: states that are offloaded, or moved out of the GPUs while these generate."""
 
 
 class Calibrated(Value):

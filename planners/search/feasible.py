@@ -42,10 +42,11 @@ def memory_needs(work: StageWork, machines: Sequence[MachineKind], at: TimingCon
     """Every memory that a stage fills, by the rule that rejects what does not fit it."""
     if work.training is not None:
         yield TRAINING_MEMORY, train_memory(work, at)
-    if work.training is not None and (work.training.rl or work.training.options.optimizer_offload):
-        room = np.array([machine.memory_gib for machine in machines])[at.layouts.machine] * GIB * HOST_SHARE
-        states = host_need_bytes(training_workload(work, at)) + 0.0 * room
-        yield f"host{MEMORY}", Need(parts={"states outside the GPUs, per node": states}, available_bytes=room)
+        states = host_need_bytes(training_workload(work, at))
+        if np.any(states):
+            room = np.array([machine.memory_gib for machine in machines])[at.layouts.machine] * GIB * HOST_SHARE
+            parts = {"states outside the GPUs, per node": states + 0.0 * room}
+            yield f"host{MEMORY}", Need(parts=parts, available_bytes=room)
     for number, generation in enumerate(work.generations):
         yield f"{generation.role}{MEMORY}", rollout_memory(work, number, at)
 

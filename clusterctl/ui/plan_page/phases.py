@@ -185,4 +185,7 @@ def _memory(stage: StagePlan, page: PageContext) -> list[Line]:
             listed = ", ".join(f"{part} {number(gib)}" for part, gib in parts.items())
             text = f"{name} {number(sum(parts.values()))} of {number(stage.memory.hbm_gib)} GiB per GPU: {listed}"
             lines += labelled("" if lines else "memory", [line(text)], page.cells)
+    if stage.memory.host_gib:
+        text = f"host {number(stage.memory.host_gib)} GiB per node: states outside the GPUs"
+        lines += labelled("", [line(text)], page.cells)
     return lines

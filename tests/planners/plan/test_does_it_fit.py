@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def test_an_offloaded_optimizer_takes_the_time_of_the_cpus_and_of_pcie() -> None
     memory = found.stages[0].memory
     assert memory
     assert memory.train_gib["optimizer"] == 0
+    assert memory.host_gib > params / 4 * 16 / 2**30
 
 
 def test_states_that_do_not_fit_the_nodes_memory_are_not_offloaded() -> None:
@@ -164,3 +166,13 @@ def test_70b_is_fine_tuned_on_16_h100_or_with_offload_on_8(gpus: int, offload: b
     found = plan(stage, fleet=fleet, limits={"hours": 1e6})
     full = [warning for warning in found.warnings if "of the GPUs' memory" in warning]
     assert bool(full) == (gpus == 16), "more than 98 % full"
+
+
+def test_a_replica_that_is_too_small_names_the_degree_that_fits() -> None:
+    stage = changed(EVALUATE, model="meta-llama/Llama-3.1-70B", rollout={"tp": 1})
+    with pytest.raises(NoFleetError) as error:
+        plan(stage, fleet={"gpus": ["H100"], "nodes": 1})
+    said = error.value.nearest
+    assert "GiB missing at best: 137.1 of 71.7 GiB (weights 131.4" in said
+    assert re.search(r"with rollout\.tp [248] there is one: 1 × p5\.48xlarge .*\$", said)
+    assert "with rollout.precision fp8 there is one" in said
