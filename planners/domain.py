@@ -10,6 +10,10 @@ Generation = Literal["ampere", "ada", "hopper", "hopper_cut", "blackwell", "cdna
 """GPU families that share efficiency constants.  `hopper_cut` = H20: Hopper memory, an eighth of the compute."""
 
 
+WeightDtype = Literal["bf16", "fp8", "int8", "int4", "mxfp4", "nvfp4"]
+"""How the weights of a checkpoint are stored."""
+
+
 class CapacityType(StrEnum):
     """How a machine is bought.  GCP's preemptible and Azure's low priority map to `spot`."""
 
@@ -76,12 +80,26 @@ class ModelShape:
     moe_layers: int | None = None
     attention: Literal["mha", "gqa", "mqa", "mla", "hybrid"]
     attention_layers: int | None = None
-    """Layers whose KV cache grows with the context."""
+    """Layers with a KV cache; it grows with the context, in `window_layers` of them up to `window` tokens."""
+    window: int | None = None
+    window_layers: int | None = None
+    state_bytes: float | None = None
+    """State per sequence of linear-attention and state-space layers, whatever the context."""
     kv_lora_rank: int | None = None
     rope_dim: int | None = None
     q_lora_rank: int | None = None
     nope_dim: int | None = None
     v_dim: int | None = None
+    weight_dtype: WeightDtype | None = None
+    """Of the published checkpoint; None = 16 bits."""
+    weight_group: int | None = None
+    """Quantized weights that share a scale, where the format does not fix it."""
+    unquantized_params: float | None = None
+    """Parameters that a quantized checkpoint keeps at 16 bits; None = embeddings and output head."""
+    kv_dtype: Literal["bf16", "fp8"] | None = None
+    """KV cache that the checkpoint is published with; None = 16 bits."""
+    max_context: int | None = None
+    """Tokens that positions reach, scaled (YaRN) or not."""
     params_from: Literal["shape", "stated"] = "shape"
     aliases: tuple[str, ...] = ()
     source: str

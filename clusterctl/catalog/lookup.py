@@ -6,13 +6,13 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from functools import cache
 from typing import Any, TypeVar
 
 from clusterctl.errors import SpecError, StateError
 from clusterctl.paths import facts_dir
-from planners.domain import GpuSpec, ModelShape
+from planners.domain import GpuSpec, ModelShape, WeightDtype
 from planners.physics.calibration import Calibration
 from planners.spec.models import InlineModel
 
@@ -33,7 +33,12 @@ def load_calibration() -> Calibration:
 _FOR_CHECKS_ONLY = ("params_stated", "params_active_stated")
 """Published totals kept beside the shape: tests compare them, the planner must not."""
 
-_TUNING_SUFFIX = re.compile(r"[-_](instruct|base|chat|it|hf|fp8|bf16|awq|gptq|int4|int8)$")
+_FORMATS: dict[str, WeightDtype] = {
+    "fp8": "fp8", "fp8-dynamic": "fp8", "bf16": "bf16", "awq": "int4", "gptq": "int4", "int4": "int4", "w4a16": "int4",
+    "int8": "int8", "w8a8": "int8", "w8a16": "int8", "mxfp4": "mxfp4", "nvfp4": "nvfp4", "fp4": "nvfp4",
+}  # fmt: skip
+"""How checkpoints are named -> how their weights are stored."""
+_TUNING_SUFFIX = re.compile(rf"[-_.](instruct|base|chat|it|hf|quantized|{'|'.join(_FORMATS)})$")
 _GPU_NOISE = re.compile(r"\bnvidia[- ]|\bamd[- ]|\binstinct[- ]|[- _]")
 
 
@@ -61,9 +66,11 @@ def load_gpus() -> dict[str, GpuSpec]:
 def find_model(model: str | InlineModel) -> ModelShape:
     """The shape of a model by a tolerant name, or as a spec writes it out.  Raises SpecError with the nearest."""
     if isinstance(model, str):
-        shape = _models_by_key().get(model.strip().lower()) or _models_by_key().get(_bare(model))
-        if shape is not None:
-            return shape
+        exact, tuned = _models_by_key().get(model.strip().lower()), _models_by_key().get(_bare(model))
+        if exact is not None:
+            return exact
+        if tuned is not None:
+            return _as_named(tuned, model)
         hint = "`model:` also takes a shape ({name, layers, hidden, heads, ...}) or the path of a config.json"
         labels = {_bare(name): name for name in load_models()}
         raise SpecError(f"unknown model {model!r}{_nearest(_bare(model), labels)}", hint=hint)
@@ -110,6 +117,12 @@ def _fact(kind: type[Fact], row: Mapping[str, Any]) -> Fact:
     """A row of a file of facts; what it leaves out is unknown, or what `kind` says by default."""
     unknown = {field.name: None for field in fields(kind) if field.default is MISSING}
     return kind(**{**unknown, **row, "aliases": tuple(row.get("aliases", ()))})
+
+
+def _as_named(shape: ModelShape, name: str) -> ModelShape:
+    """A known shape with its weights stored as the name says: Qwen3-32B-FP8, Qwen2.5-72B-Instruct-GPTQ-Int8."""
+    suffixes = re.findall(rf"[-_.]({'|'.join(_FORMATS)})(?=$|[-_.])", name.strip().lower())
+    return replace(shape, weight_dtype=_FORMATS[suffixes[-1]], weight_group=None) if suffixes else shape
 
 
 def _bare(name: str) -> str:

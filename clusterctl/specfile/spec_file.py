@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +20,11 @@ from clusterctl.specfile.measured import read_measured
 from clusterctl.specfile.override import Override, override
 from clusterctl.specfile.spec_errors import all_problems, dotted, spec_error
 from clusterctl.specfile.yaml_file import Document, read_text, read_yaml
+from planners.spec.fields import value_at
 from planners.spec.hf_config import inline_from_config
 from planners.spec.models import InlineModel
 from planners.spec.run_spec import RunSpec
+from planners.spec.shapes import tensor_parallel_error
 
 Steps = tuple[str | int, ...]
 
@@ -99,8 +102,9 @@ class _Reader:
     def _config_path(self, name: str) -> Path | None:
         if name.endswith(".json"):
             return self._near(name)
-        if name.startswith(("./", "../", "/", "~")):
-            return self._near(name) / "config.json"
+        folder = self._near(name) / "config.json"
+        if name.startswith(("./", "../", "/", "~")) or os.path.isfile(folder):  # noqa: PTH113  # never raises
+            return folder
         return None
 
     def _config(self, config: Path, path: Steps) -> dict[str, Any]:
@@ -142,12 +146,26 @@ def _facts_named(spec: RunSpec) -> Iterator[tuple[Steps, Any, Callable[[Any], ob
         if key == "model":
             model = parent[key]
             yield path, model if isinstance(model, str) else InlineModel.model_validate(model), find_model
+            for options in ("rollout", "train") if len(path) == 3 else ("rollout",):
+                degree = value_at(stages, (path[1], options, "tp"))
+                yield (*path[:2], options, "tp"), (model, degree), _check_degree
     fleet = spec.fleet
     yield from ((("fleet", "gpus", i), gpu, find_gpus) for i, gpu in enumerate(fleet.gpus))
     yield from ((("fleet", "machines", i, "gpu"), m.gpu, find_gpu) for i, m in enumerate(fleet.machines) if m.gpu)
     yield from ((("fleet", "quota", key), key.rsplit(":", 1)[-1], find_gpus) for key in fleet.quota)
     discounts = spec.prices.discounts
     yield from ((("prices", "discounts", i, "gpu"), d.gpu, find_gpus) for i, d in enumerate(discounts) if d.gpu)
+
+
+def _check_degree(stated: tuple[Any, int | None]) -> None:
+    """A stated tensor-parallel degree divides the heads of the model; an unknown model is reported by itself."""
+    model, degree = stated
+    try:
+        shape = find_model(model if isinstance(model, str) else InlineModel.model_validate(model))
+    except SpecError:
+        return
+    if refusal := tensor_parallel_error(shape, degree):
+        raise SpecError(refusal)
 
 
 def _whole_families(spec: RunSpec) -> RunSpec:

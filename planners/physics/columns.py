@@ -9,7 +9,7 @@ is wider.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +18,6 @@ Array: TypeAlias = NDArray[np.float64]
 Column: TypeAlias = Array | float
 
 UNKNOWN = float("nan")
-
-
-class Table:
-    """Base of dataclasses whose fields are all arrays with one entry per row."""
-
-    __slots__ = ()
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
-        """The given rows; one may be there twice."""
-        return type(self)(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
 def known(column: Column, otherwise: Column) -> Column:
@@ -94,6 +83,12 @@ class ModelColumns:
     """Routed experts that one token visits."""
     layers: Column
     attention_layers: Column
+    window: Column
+    """Tokens that a windowed layer sees; infinite without windows."""
+    window_share: Column
+    """Of the attention layers, those with a window."""
+    state_bytes: Column
+    """Per sequence, of linear-attention and state-space layers."""
     hidden: Column
     attention_width: Column
     """Query heads x head size: attention FLOPs per token and layer = 4 * context * width (forward)."""
@@ -147,6 +142,8 @@ class Layout:
     dp: Column
     sharding: Column = FSDP
     rollout_gpus_per_replica: Column = 1.0
+    rollout_pp: Column = 1.0
+    """Pipeline stages of a replica; the rest of its GPUs is tensor parallel."""
     rollout_attention_dp: Column = 0.0
     """1: attention data parallel, experts parallel (MoE serving): each GPU keeps whole KV caches."""
     virtual_stages: Column = UNKNOWN
@@ -219,6 +216,8 @@ class RolloutWork:
     eager: Column = UNKNOWN
     """1: decoding without CUDA graphs.  Unknown: what stacks of that year did."""
     weight_bytes: Column = 2.0
+    """Of a parameter outside routed experts."""
+    expert_weight_bytes: Column = 2.0
     fp8: Column = 0.0
     """1: fp8 matrix multiplications."""
     kv_bytes: Column = 2.0

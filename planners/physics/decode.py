@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from planners.physics.columns import TRANSFORMERS, TRTLLM, Array, Column, Workload, known, runs_like_fsdp, smooth_max
 from planners.physics.constants import Constants
+from planners.physics.lengths import attended
 from planners.physics.rates import link_bytes_per_s
 from planners.units import GIB
 
@@ -27,8 +28,8 @@ TRANSFORMERS_HOST_PENALTY = 4.0
 class DecodeCosts:
     """Coefficients of an iteration.  Seconds, per replica; n sequences, c tokens of context each.
 
-    bandwidth = weights + experts * (1 - untouched^n) + kv * n * c
-    compute   = n * (compute + attention * c)
+    bandwidth = weights + experts * (1 - untouched^n) + n * (state + kv * c)
+    compute   = n * (compute + attention * c), c without what lies outside a layer's window
     t         = smooth_max(bandwidth, compute) + collective + host + n * (collective_per_sequence + host_per_sequence)
     """
 
@@ -37,6 +38,10 @@ class DecodeCosts:
     untouched: Column
     """Share of experts that one token leaves alone."""
     kv: Column
+    state: Column
+    """Of linear attention, read and written by each token."""
+    window: Column
+    window_share: Column
     compute: Column
     attention: Column
     collective: Column
@@ -51,7 +56,8 @@ class DecodeCosts:
 
     def seconds(self, live: Column, context: Column) -> Column:
         """Seconds of one iteration with `live` sequences of mean `context` tokens."""
-        bandwidth = self.weights + live * context * self.kv
+        context = attended(context, self.window, self.window_share)
+        bandwidth = self.weights + live * (self.state + context * self.kv)
         if np.any(self.experts):
             bandwidth = bandwidth + self.experts * (1 - self.untouched**live)
         compute = live * (self.compute + context * self.attention)
@@ -61,9 +67,10 @@ class DecodeCosts:
     def parts(self, live: Column, context: Column) -> dict[str, Column]:
         """What an iteration's seconds consist of, each as if nothing overlapped."""
         touched = self.experts * (1 - self.untouched**live)
+        context = attended(context, self.window, self.window_share)
         return {
             "HBM bandwidth, weights": self.weights + touched,
-            "HBM bandwidth, KV cache": live * context * self.kv,
+            "HBM bandwidth, KV cache": live * (self.state + context * self.kv),
             "compute": live * (self.compute + context * self.attention),
             "tensor-parallel traffic": self.collective + live * self.collective_per_sequence,
             "kernel launch": self.host + live * self.host_per_sequence,
@@ -76,32 +83,37 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
     Weights: dense bytes once (R times with attention data parallelism), each expert that some sequence visits;
     KV: 2 x width x layers x bytes, replicated where heads cannot be split; compute: 2 FLOPs per active parameter
     at `decode_compute` of the raw peak; collectives: two per layer, latency + 4h bytes per sequence (divided by
-    R/k with attention data parallelism, where only chosen experts' GPUs get the token).
+    R/k with attention data parallelism, where only chosen experts' GPUs get the token).  A pipeline of p stages runs p
+    micro-batches at a time, so that an iteration reads the weights as slowly as R/p GPUs do.
     Source: docs/ACCURACY.md; against an iteration-level simulation 1.00-1.03 without queueing.
     """
     m, g, r = w.model, w.gpu, w.rollout
-    gpus = w.layout.rollout_gpus_per_replica
+    gpus, stages = w.layout.rollout_gpus_per_replica, w.layout.rollout_pp
     trtllm = np.equal(r.engine, TRTLLM)
     hbm = gpus * g.hbm_bytes_per_s * np.where(trtllm, c.decode_hbm_trtllm, c.decode_hbm_vllm)
     dense = (m.params_total - m.params_expert) * weight_copies(w)
     peak = np.where(np.asarray(r.fp8) > 0, g.fp8_flops, g.bf16_flops)
     rate = gpus * c.decode_compute
     flops = 2 * (m.params_matmul - m.params_expert_active) + 2 * m.params_expert_active * c.decode_moe_penalty
-    across = gpus > g.scale_up_domain
+    across = gpus / stages > g.scale_up_domain
     latency = np.where(across, c.allreduce_scale_out_seconds, c.allreduce_scale_up_seconds)
     host = _host_factor(c, w)
     return DecodeCosts(
-        weights=dense * r.weight_bytes / hbm,
-        experts=m.params_expert * r.weight_bytes / hbm,
-        untouched=1 - m.experts_per_token / np.maximum(m.experts, 1.0),
+        weights=dense * r.weight_bytes / hbm * stages,
+        experts=m.params_expert * r.expert_weight_bytes / hbm * stages,
+        untouched=(1 - m.experts_per_token / np.maximum(m.experts, 1.0)) ** (1 / np.asarray(stages)),
         kv=kv_bytes_per_token(w) / hbm,
+        state=2 * m.state_bytes / hbm,
+        window=m.window,
+        window_share=m.window_share,
         compute=flops / (peak * rate),
         attention=4 * m.decode_attention_width * m.attention_layers / (g.bf16_flops * rate),
-        collective=np.where(gpus > 1, m.layers * 2 * latency, 0.0),
+        collective=np.where(gpus > stages, m.layers * 2 * latency, 0.0)
+        + np.where(np.asarray(stages) > 1, stages * c.allreduce_scale_out_seconds, 0.0),
         collective_per_sequence=collective_seconds_per_token(w),
         host=host
         * (
-            np.where(trtllm, c.iteration_trtllm_seconds, c.iteration_vllm_seconds)
+            stages * np.where(trtllm, c.iteration_trtllm_seconds, c.iteration_vllm_seconds)
             + m.layers * c.decode_layer_seconds
             + m.moe_layers * c.decode_moe_layer_seconds
         ),
@@ -111,11 +123,12 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
 
 
 def collective_seconds_per_token(w: Workload) -> Column:
-    """Bandwidth part of a replica's collectives per token: 2 per layer of 4h bytes (1 - 1/R)."""
-    m, gpus = w.model, w.layout.rollout_gpus_per_replica
+    """Bandwidth part of a replica's collectives per token: 2 per layer of 4h bytes (1 - 1/tp), in p stages at once."""
+    m, stages = w.model, w.layout.rollout_pp
+    gpus = w.layout.rollout_gpus_per_replica / stages
     fewer = np.where(attention_alone(w), gpus / np.maximum(m.experts_per_token, 1.0), 1.0)
     payload = m.layers * 2 * m.hidden * 4 * (1 - 1 / np.maximum(gpus, 1.0))
-    return np.where(gpus > 1, payload / link_bytes_per_s(w, gpus) / fewer, 0.0)
+    return np.where(gpus > 1, payload / link_bytes_per_s(w, gpus) / fewer / stages, 0.0)
 
 
 def _host_factor(c: Constants, w: Workload) -> Column:
@@ -144,27 +157,43 @@ def workspace_bytes(w: Workload) -> Array:
     return np.where(attention_alone(w), EXCHANGE_WORKSPACE_GIB, WORKSPACE_GIB) * GIB
 
 
-def kv_bytes_per_token(w: Workload) -> Column:
-    """Bytes of KV cache per token of context over the whole replica, copies on several GPUs counted.
+def kv_copies(w: Workload) -> Array:
+    """GPUs that hold the same part of the KV cache.
 
     Tensor parallelism splits KV heads; beyond their number, and always for MLA, GPUs hold copies.  Attention data
     parallelism keeps each sequence on one GPU.
     """
-    m, gpus = w.model, w.layout.rollout_gpus_per_replica
-    copies = np.where(np.asarray(m.is_mla) > 0, gpus, np.maximum(1.0, gpus / m.kv_heads))
-    copies = np.where(attention_alone(w), 1.0, copies)
-    return 2 * m.kv_width * m.attention_layers * w.rollout.kv_bytes * copies
+    tp = w.layout.rollout_gpus_per_replica / w.layout.rollout_pp
+    copies = np.where(np.asarray(w.model.is_mla) > 0, tp, np.maximum(1.0, tp / w.model.kv_heads))
+    return np.where(attention_alone(w), 1.0, copies)
+
+
+def kv_bytes_per_token(w: Workload) -> Column:
+    """Bytes of KV cache per token of context over the whole replica, copies on several GPUs counted."""
+    m = w.model
+    return 2 * m.kv_width * m.attention_layers * w.rollout.kv_bytes * kv_copies(w)
+
+
+def cache_bytes(w: Workload, context: Column) -> Column:
+    """Bytes that one sequence of `context` tokens holds over the whole replica: KV cache and linear-attention state."""
+    seen = attended(context, w.model.window, w.model.window_share)
+    return kv_bytes_per_token(w) * seen + w.model.state_bytes
+
+
+def replica_weight_bytes(w: Workload) -> Column:
+    """Bytes of weights over the whole replica; dense ones once per GPU with attention data parallelism."""
+    dense = (w.model.params_total - w.model.params_expert) * weight_copies(w) * w.rollout.weight_bytes
+    return dense + w.model.params_expert * w.rollout.expert_weight_bytes
 
 
 def live_capacity(w: Workload, context: Column) -> Column:
     """Sequences that a replica can hold at once: the engine's limit or the memory left after the weights.
 
-    free = R x (HBM x share - workspace - other models) - weights (dense weights R times with attention data
-    parallelism), at the least 5 % of HBM; divided by KV bytes per token x `context`.
+    free = R x (HBM x share - workspace - other models) - weights, at the least 5 % of HBM; divided by the bytes of a
+    sequence.
     """
-    m, gpus = w.model, w.layout.rollout_gpus_per_replica
-    weights = (m.params_total + (weight_copies(w) - 1.0) * (m.params_total - m.params_expert)) * w.rollout.weight_bytes
+    gpus = w.layout.rollout_gpus_per_replica
     usable = w.gpu.hbm_bytes * w.rollout.memory_share - workspace_bytes(w) - w.rollout.resident_bytes
-    free = gpus * usable - weights
+    free = gpus * usable - replica_weight_bytes(w)
     free = np.maximum(free, gpus * w.gpu.hbm_bytes * 0.05)
-    return np.maximum(1.0, np.minimum(w.rollout.max_live_sequences, free / (kv_bytes_per_token(w) * context)))
+    return np.maximum(1.0, np.minimum(w.rollout.max_live_sequences, free / cache_bytes(w, context)))

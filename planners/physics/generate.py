@@ -12,7 +12,7 @@ import numpy as np
 from planners.physics.columns import TRTLLM, Array, Column, Workload, known
 from planners.physics.constants import Constants
 from planners.physics.decode import DecodeCosts, collective_seconds_per_token, decode_costs, live_capacity
-from planners.physics.lengths import location, longest_of, survival
+from planners.physics.lengths import attended, attended_causally, location, longest_of, survival
 
 TOOL_WAIT_ITERATIONS = 4
 QUEUE_BLEND = 0.25
@@ -213,7 +213,9 @@ def _prefill_seconds_per_sample(c: Constants, w: Workload, mean: Column) -> Colu
     halfway = r.prompt_tokens + (mean + later * r.tool_tokens_per_turn) / 2
     again = later * (r.tool_tokens_per_turn + (1 - r.prefix_cache_hit) * halfway)
     first = r.prompt_tokens / r.samples_per_prompt
-    compute = first * (linear + r.prompt_tokens * attention) + again * (linear + halfway * attention)
+    prompt = attended_causally(r.prompt_tokens, m.window, m.window_share)
+    halfway = attended(halfway, m.window, m.window_share)
+    compute = first * (linear + prompt * attention) + again * (linear + halfway * attention)
     return compute / rate + (first + again) * collective_seconds_per_token(w)
 
 

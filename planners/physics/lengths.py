@@ -86,3 +86,15 @@ def longest_of(samples: Column, u: Column, log_sd: Column) -> Array:
     """Typical longest of `samples` responses, as a share of M (the median of the maximum)."""
     quantile = normal_quantile(np.clip(1 - 0.56 / np.maximum(samples, 1.12), 0.5, 1 - 1e-9))
     return np.minimum(1.0, np.exp(u + log_sd * quantile))
+
+
+def attended(context: Column, window: Column, share: Column) -> Column:
+    """Tokens of a context that a layer sees in the mean, where `share` of the layers see the last `window` only."""
+    if not np.any(share):
+        return context
+    return context - share * np.maximum(context - window, 0.0)
+
+
+def attended_causally(sequence: Column, window: Column, share: Column) -> Column:
+    """The length of an unwindowed sequence with the same causal attention work: s - share x (s - window)^2 / s."""
+    return sequence - share * np.maximum(sequence - window, 0.0) ** 2 / sequence

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planners.physics.columns import COLOCATED, DDP, FSDP, MEGATRON, ZERO2, Array, Column, Workload
-from planners.physics.decode import kv_bytes_per_token, weight_copies, workspace_bytes
+from planners.physics.decode import cache_bytes, replica_weight_bytes, workspace_bytes
 from planners.units import GIB
 
 CONTEXT_BYTES = 3.0 * GIB
@@ -108,13 +108,12 @@ def rollout_need(w: Workload) -> Need:
     and the other models that are served there.  Available is what the engine may use (`memory_share`).  Source:
     PagedAttention, arXiv:2309.06180.
     """
-    m, work, replica = w.model, w.rollout, np.asarray(w.layout.rollout_gpus_per_replica)
-    dense = m.params_total - m.params_expert
+    work, replica = w.rollout, np.asarray(w.layout.rollout_gpus_per_replica)
     longest = work.prompt_tokens + work.max_response_tokens
     parts = {
-        "weights": (dense * weight_copies(w) + m.params_expert) * work.weight_bytes / replica,
+        "weights": replica_weight_bytes(w) / replica,
         "workspace": workspace_bytes(w) + 0.0 * replica,
-        "KV cache": MIN_LIVE_SEQUENCES * longest * kv_bytes_per_token(w) / replica,
+        "KV cache": MIN_LIVE_SEQUENCES * cache_bytes(w, longest) / replica,
     }
     if np.any(work.resident_bytes):
         parts["other models"] = work.resident_bytes + 0.0 * replica

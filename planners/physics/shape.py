@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from planners.domain import GpuSpec, ModelShape
 from planners.physics.columns import GENERATIONS, GpuColumns, ModelColumns
 from planners.units import GIB
@@ -40,7 +42,8 @@ def model_columns(shape: ModelShape) -> ModelColumns:
     heads = shape.heads or max(1, hidden // 128)
     head_dim = shape.head_dim or 128
     attention_layers = layers if shape.attention_layers is None else shape.attention_layers
-    mla = shape.attention == "mla"
+    window_layers = (shape.window_layers or attention_layers) if shape.window else 0
+    mla = shape.kv_lora_rank is not None
     if mla:
         latent, rope = float(shape.kv_lora_rank or 512), float(shape.rope_dim or 64)
         width = heads * ((shape.nope_dim or 128) + rope + (shape.v_dim or 128)) / 2
@@ -63,6 +66,9 @@ def model_columns(shape: ModelShape) -> ModelColumns:
         params_expert_active=float(chosen * per_expert),
         layers=float(layers),
         attention_layers=float(attention_layers),
+        window=float(shape.window or np.inf),
+        window_share=window_layers / max(attention_layers, 1),
+        state_bytes=shape.state_bytes or 0.0,
         hidden=float(hidden),
         attention_width=float(width),
         decode_attention_width=float(decode_width),

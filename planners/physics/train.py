@@ -24,6 +24,7 @@ from planners.physics.columns import (
     smooth_max,
 )
 from planners.physics.constants import Constants
+from planners.physics.lengths import attended_causally
 from planners.physics.rates import link_bytes_per_s, training_rates
 from planners.physics.shape import PCIE_BYTES_PER_S
 
@@ -123,7 +124,7 @@ def _compute_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     """GPU-seconds of matrix multiplications, attention and elementwise kernels.
 
     linear = 2 x passes x T x parameters / rate, experts slower by `moe_gemm_penalty`, the output head in bf16;
-    attention = 2 x passes x T x s x width x layers / rate (causal: half of 4);
+    attention = 2 x passes x T x s x width x layers / rate (causal: half of 4; a window w leaves s - (s - w)^2 / s);
     elementwise = 2 bytes x passes x T x (elements x traffic + 4 vocab) / HBM bandwidth.
     """
     m, train = w.model, w.train
@@ -137,7 +138,7 @@ def _compute_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
         2
         * passes.attention
         * batch.tokens
-        * batch.mean_sequence
+        * attended_causally(batch.mean_sequence, m.window, m.window_share)
         * m.attention_width
         * m.attention_layers
         / (rates.attention * train.attention_speed)

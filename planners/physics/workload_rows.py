@@ -71,8 +71,8 @@ def generate_distinct(c: Constants, w: Workload, *, grid_points: int) -> Generat
     """
     lay = w.layout
     columns = [getattr(group, f.name) for group in (w.model, w.gpu, w.rollout) for f in fields(group)]
-    columns += [lay.rollout_gpus, lay.rollout_gpus_per_replica, lay.rollout_attention_dp, lay.gpus_per_node]
-    columns += [lay.sharding, w.train.rl, w.year]
+    columns += [lay.rollout_gpus, lay.rollout_gpus_per_replica, lay.rollout_pp, lay.rollout_attention_dp]
+    columns += [lay.gpus_per_node, lay.sharding, w.train.rl, w.year]
     plain = not any(np.ndim(getattr(c, f.name)) for f in fields(c)) and all(np.ndim(column) < 2 for column in columns)
     found = distinct_rows(columns) if plain else None
     if found is None or 2 * len(found[0]) > len(found[1]):

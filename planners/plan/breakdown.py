@@ -8,13 +8,14 @@ import numpy as np
 
 from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, Column, one
 from planners.physics.constants import Constants
+from planners.physics.decode import kv_copies
 from planners.physics.memory import host_need_bytes
 from planners.physics.step import TRAINER_PHASES
 from planners.plan.plan_rows import Memory
 from planners.plan.sandbox_waits import sandbox_bound, starts_per_second, steady_wait_seconds
 from planners.plan.value import Phase
 from planners.search.evaluate import Shortlist, StageEstimate
-from planners.search.feasible import rollout_memory, train_memory
+from planners.search.feasible import rollout_memory, serving, train_memory
 from planners.search.fleets import StageFleet
 from planners.units import GIB
 from planners.workload.work_columns import training_workload
@@ -120,7 +121,7 @@ def memory(shortlist: Shortlist, constants: Constants) -> Memory | None:
     )
 
 
-def layout(shortlist: Shortlist) -> dict[str, float | str]:
+def layout(shortlist: Shortlist, constants: Constants) -> dict[str, float | str]:
     """The chosen layout in the field's words."""
     lay, work = shortlist.layouts, shortlist.work
     shown: dict[str, float | str] = {}
@@ -134,7 +135,11 @@ def layout(shortlist: Shortlist) -> dict[str, float | str]:
     if work.generations:
         replicas = round(one(lay.rollout_gpus) // one(lay.replica))
         many = "" if replicas == 1 else "s"
-        shown["rollout"] = f"rollout TP {one(lay.replica):g} × {replicas:,} replica{many}"
+        engine = serving(work, 0, shortlist.timing_context(constants, grid_points=2))
+        stages, copies = one(engine.layout.rollout_pp), one(kv_copies(engine))
+        tp = f"TP {one(lay.replica) / stages:g}" + (f" × PP {stages:g}" if stages > 1 else "")
+        held = f", each KV head on {copies:g} GPUs" if copies > 1 else ""
+        shown["rollout"] = f"rollout {tp} × {replicas:,} replica{many}{held}"
     if work.training is not None and one(lay.schedule) != COLOCATED:
         shown |= {"train GPUs": one(lay.train_gpus), "rollout GPUs": one(lay.rollout_gpus)}
     return shown

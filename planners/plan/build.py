@@ -177,7 +177,7 @@ def _stage_plan(stage: ChosenStage, calibration: Calibration) -> StagePlan:
         hours=band(stage.hours, log_half),
         usd=None if stage.at_least and not stage.known_usd else usd_band(stage.lines, stage.fleet, log_half),
         at_least=stage.at_least,
-        layout=layout(shortlist),
+        layout=layout(shortlist, calibration.constants),
         phases=rows,
         demand=amounts(shortlist, stage.fleet, estimate),
         waste_hours={name: amount for name, amount in waste.items() if amount > 0},

@@ -14,6 +14,8 @@ from planners.search.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
 from planners.search.own_prices import YOURS
 from planners.search.rejections import Rejected
 from planners.spec.run_spec import RunSpec
+from planners.spec.shapes import FROM_SPEC
+from planners.workload.stage_work import StageWork
 
 PRICE_OLD_DAYS = 180
 SPOT_OLD_DAYS = 14
@@ -103,10 +105,24 @@ def price_warnings(age: PriceAge, lines: Sequence[EstimateLine], today: date) ->
     return said
 
 
+def _model_warnings(work: StageWork) -> list[str]:
+    """What of the models in the spec is not counted, and contexts that their positions do not reach."""
+    trained = [work.training.model] if work.training else []
+    models = dict.fromkeys((*trained, *(generation.model for generation in work.generations)))
+    said = [f"{model.name}: {model.note}" for model in models if model.note and model.source == FROM_SPEC]
+    for generation in work.generations:
+        prompt = generation.prompt_tokens if generation.turns == 1 else 0.0  # turns are limited as a whole
+        longest, reach = (prompt + generation.max_response_tokens, generation.model.max_context)
+        if reach and longest > reach:
+            said.append(f"{generation.model.name} reaches {reach:,} tokens; the longest sample has {longest:,.0f}")
+    return said
+
+
 def stage_warnings(plans: Sequence[StagePlan], stages: Sequence[ChosenStage]) -> list[str]:
     """Known traps of a stage."""
     said = []
     for plan, stage in zip(plans, stages, strict=True):
+        said += [f"{plan.name}: {warning}" for warning in _model_warnings(stage.work)]
         wanted = stage.work.sandbox_work
         if wanted is not None and wanted.serial:
             said.append(f"{plan.name}: serial reward code; the GPUs wait for one sandbox at a time")

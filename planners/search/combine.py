@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import Array, Table
+from planners.physics.columns import Array
 from planners.search.pareto import pareto_front, ranked_usd
 from planners.search.pricing import Rows
+from planners.workload.layouts import Table
 
 FRONT_LIMIT = 48
 """Points of a stage's or partial run's front that are combined further; more would not be told apart on a page."""

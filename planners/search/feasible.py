@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from planners.physics.columns import Workload
 from planners.physics.memory import FULL_SHARE, Need, host_need_bytes, rollout_need, train_need
 from planners.search.machines import MachineKind
 from planners.search.rejections import Rejections
@@ -33,9 +34,13 @@ def train_memory(work: StageWork, at: TimingContext) -> Need:
 
 def rollout_memory(work: StageWork, number: int, at: TimingContext) -> Need:
     """Bytes per rollout GPU of the generation with this number."""
-    generation = work.generations[number]
+    return rollout_need(serving(work, number, at))
+
+
+def serving(work: StageWork, number: int, at: TimingContext) -> Workload:
+    """The physics' view of the generation with this number."""
     main = number == 0 and work.training is not None
-    return rollout_need(training_workload(work, at) if main else generation_workload(work, generation, at))
+    return training_workload(work, at) if main else generation_workload(work, work.generations[number], at)
 
 
 def memory_needs(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> Iterator[tuple[str, Need]]:

@@ -16,7 +16,12 @@ from planners.physics.columns import GpuColumns
 from planners.physics.shape import gpu_columns
 
 MACHINE_KEY = ("gpu", "num_gpus", "network_gbps", "memory_gib", "vcpus")
+ABOUT_AS_MUCH = 1.25
+"""Price per GPU of a whole node, over that of a single-GPU machine, up to which models are spread over nodes only:
+single machines lack NVLink and have a share of the network.  Assumption."""
 GBPS_BYTES = 1e9 / 8
+MOST_GPUS_PER_NODE = 16
+"""A larger scale-up domain is a rack (GB200 NVL72), whose links join nodes; else they end at the node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,8 @@ class MachineKind:
     network_gbps: float | None
     memory_gib: float
     vcpus: float
+    shards: bool = True
+    """Whether a model may be spread over several of these: no where a node with more of the GPU costs about as much."""
 
 
 def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.DataFrame, list[MachineKind]]:
@@ -35,11 +42,21 @@ def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.D
 
     Raises KeyError when the frame names a GPU that `gpus` lacks; filter first.
     """
-    distinct = offers.select(MACHINE_KEY).unique(maintain_order=True).with_row_index("machine")
-    joined = offers.join(distinct, on=MACHINE_KEY, how="left", nulls_equal=True, maintain_order="left")
+    per_gpu = (pl.col("usd_per_hour") / pl.col("num_gpus")).min().alias("usd")
+    distinct = offers.group_by(MACHINE_KEY, maintain_order=True).agg(per_gpu).with_row_index("machine")
+    nodes = distinct.filter(pl.col("num_gpus") > 1).group_by("gpu").agg(pl.col("usd").min())
+    node_usd = dict(nodes.drop_nulls().rows())
+    joined = offers.join(distinct.drop("usd"), on=MACHINE_KEY, how="left", nulls_equal=True, maintain_order="left")
     machines = [
-        MachineKind(gpu=gpus[gpu], gpus_per_node=int(count), network_gbps=network, memory_gib=memory, vcpus=vcpus)
-        for gpu, count, network, memory, vcpus in distinct.select(MACHINE_KEY).rows()
+        MachineKind(
+            gpu=gpus[gpu],
+            gpus_per_node=int(count),
+            network_gbps=network,
+            memory_gib=memory,
+            vcpus=vcpus,
+            shards=count > 1 or usd is None or node_usd.get(gpu, np.inf) > ABOUT_AS_MUCH * usd,
+        )
+        for gpu, count, network, memory, vcpus, usd in distinct.select(*MACHINE_KEY, "usd").rows()
     ]
     return joined.with_columns(pl.col("machine").cast(pl.Int64)), machines
 
@@ -61,7 +78,9 @@ def _table(machines: tuple[MachineKind, ...]) -> dict[str, NDArray[np.float64]]:
         if machine.network_gbps:
             per_gpu = machine.network_gbps * GBPS_BYTES / machine.gpus_per_node
             columns = dataclasses.replace(columns, scale_out_bytes_per_s=per_gpu)
-        domain = max(float(machine.gpus_per_node), min(float(columns.scale_up_domain), 72.0))
+        domain = float(machine.gpus_per_node)
+        if machine.gpu.scale_up_domain > MOST_GPUS_PER_NODE:
+            domain = max(domain, float(machine.gpu.scale_up_domain))
         each.append(dataclasses.replace(columns, scale_up_domain=domain))
     return {
         field.name: np.array([float(getattr(columns, field.name)) for columns in each])

@@ -8,13 +8,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import Array, Column, Table
+from planners.physics.columns import Array, Column
 from planners.physics.overhead import OWN_START_UP_HOURS, START_UP_HOURS, Lost, lost_to_interruptions
 from planners.search.candidates import Candidates
 from planners.search.pareto import ranked_usd
 from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import SandboxPlaces
 from planners.spec.fleet import CLOUDS
+from planners.workload.layouts import Table
 from planners.workload.stage_work import HostWork
 
 RESTART_HOURS = 0.25

@@ -13,7 +13,7 @@ from planners.inputs import PlanInputs
 from planners.physics.columns import Array
 from planners.search.candidates import Candidates, stage_candidates
 from planners.search.combine import Runs, combine
-from planners.search.machines import MachineKind, machines_of
+from planners.search.machines import MOST_GPUS_PER_NODE, MachineKind, machines_of
 from planners.search.offers import gpu_offers, owned_nodes, owned_offers
 from planners.search.own_prices import RESERVED, apply_own_prices, reserved_nodes
 from planners.search.pricing import Market, Rows, price_rows, start_up_hours, within
@@ -26,7 +26,6 @@ from planners.workload.stage_work import StageWork
 
 DEFAULT_MAX_GPUS = 2048
 """Largest fleet that is tried when the spec names no limit, quota or number of nodes.  Assumption."""
-MOST_GPUS_PER_NODE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

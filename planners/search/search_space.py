@@ -14,6 +14,7 @@ import numpy as np
 from planners.domain import ModelShape
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, Array
 from planners.search.machines import MachineKind
+from planners.spec.shapes import tensor_parallel_degrees
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.layouts import Layouts
 from planners.workload.stage_work import SandboxWork, StageWork
@@ -54,13 +55,18 @@ def layout_options(work: StageWork) -> Options:
         schedules=work.schedules or (COLOCATED,),
         rollout_shares=(work.rollout_share,) if work.rollout_share else (0.25, 0.5, 0.75),
         shardings=shardings,
-        tps=(options.tp,) if options.tp else (1, 2, 4, 8),
+        tps=(options.tp,) if options.tp else _training_tps(training.model),
         pps=(options.pp,) if options.pp else ((1, 2, 4, 8, 16) if training.model.params_total > 60e9 else (1, 2, 4)),
         cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if training.seq_len > 16_384 else (1,)),
         eps=(options.ep,) if options.ep else _expert_degrees(training.model),
         recomputes=recomputes,
         replicas=(replica,) if replica else REPLICAS,
     )
+
+
+def _training_tps(model: ModelShape) -> tuple[int, ...]:
+    allowed = tensor_parallel_degrees(model)
+    return tuple(tp for tp in (1, 2, 4, 8) if not allowed or tp in allowed)
 
 
 def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
@@ -175,7 +181,8 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
     """Every layout whose degrees divide its GPUs.  Not yet checked for memory.
 
     tp divides a node; a replica divides a node or is whole nodes; tp·pp·cp divides the training GPUs; a replica
-    divides the rollout GPUs; split schedules need whole nodes on both sides.
+    divides the rollout GPUs; split schedules need whole nodes on both sides.  Nothing is sharded over machines that are
+    not meant for it (`MachineKind.shards`).
     """
     base = [(i, machine.gpus_per_node, n) for i, machine in enumerate(machines) for n in node_counts(machine, allowed)]
     templates = _templates(options)
@@ -192,6 +199,8 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
         valid &= (np.mod(train_gpus, ranks) == 0) & (np.mod(rollout_gpus, replica) == 0)
         valid &= (ep <= 1) | (np.mod(train_gpus / pp, ep) == 0)
         valid &= (np.mod(per_node, replica) == 0) | (np.mod(replica, per_node) == 0)
+    shards = np.array([m.shards for m in machines], dtype=bool)[machine.astype(np.int64)]
+    valid &= shards | ((replica <= per_node) & ((train_nodes <= 1) | (not options.trains)))
     fleet, way = np.nonzero(valid)
     gpus = nodes * per_node
     return Layouts(

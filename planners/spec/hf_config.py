@@ -1,39 +1,115 @@
 """Read a model's shape from a Hugging Face config.json (its parsed content; reading the file is the shell's work)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from planners.spec.hf_layers import (
+    FULL,
+    LINEAR,
+    WINDOW,
+    check_layers_are_told,
+    layer_kinds,
+    linear_layer,
+    moe_layer_count,
+    window_of,
+)
+from planners.spec.hf_quantization import quantization_fields
 from planners.spec.models import InlineModel
+from planners.spec.shapes import attention_params, count_params, size_of
 
-_TIED_BY_DEFAULT = frozenset({"gemma", "gemma2", "gemma3_text", "starcoder2", "gpt_bigcode", "gpt2"})
+_TIED_BY_DEFAULT = frozenset(
+    {
+        "gemma",
+        "gemma2",
+        "gemma3",
+        "gemma3_text",
+        "starcoder2",
+        "gpt_bigcode",
+        "gpt2",
+        "cohere",
+        "cohere2",
+        "opt",
+        "bloom",
+    }
+)
 """Model types whose config classes tie the embeddings unless the file says otherwise."""
 
-_PLAIN_FFN = frozenset({"starcoder2", "gpt_bigcode", "gpt_neox", "gpt2", "phi", "bloom", "mpt"})
+_PLAIN_FFN = frozenset(
+    {"starcoder2", "gpt_bigcode", "gpt_neox", "gpt2", "phi", "bloom", "mpt", "opt", "falcon", "nemotron", "nemotron_h"}
+)
 """Model types with two feed-forward matrices; all others read here are gated (three)."""
 
-_NOT_A_TRANSFORMER = ("linear_num_key_heads", "mamba_num_heads", "ssm_state_size", "state_size")
-"""Keys of linear-attention and state-space layers, whose parameters this module does not count."""
+_NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
+"""Where multimodal configs keep the language model."""
+
+_NO_SIZE = re.compile(
+    r"(n_group|topk_group|num_expert_group|rotary_dim|qk_head_dim|no_rope_layers|no_rope_layer_interval|max_window_layers"
+    r"|num_nextn_predict_layers|mtp_num_hidden_layers|.*chunk_size|ep_size|expand|time_step_rank|tokenizer_vocab_size"
+    r"|num_logits_to_keep|type_vocab_size|experts_per_token|sliding_window|intermediate_size_mlp)"
+)
+"""Keys that say nothing of what is held: routing groups, kernels' blocks, the MTP module, which engines leave out."""
+
+_LOOKS_LIKE_A_SIZE = re.compile(
+    r"(^|_)(size|sizes|dim|dims|rank|layers?|heads?|experts?|windows?|groups?|intermediate|state|width|depth|blocks?"
+    r"|expand|kernel|interval|period|pattern|shared|topk|num)(_|$)|block_configs"
+)
+
+
+class _Reads(dict[str, Any]):
+    """A config that remembers which of its fields were read."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self.read: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of a dict."""
+        self.read.add(key)
+        return super().get(key, default)
 
 
 def inline_from_config(config: Mapping[str, Any], *, name: str) -> InlineModel:
-    """The shape in a Hugging Face config.json (llama, qwen, mistral, mixtral, deepseek, gpt_neox, gpt_bigcode, ...).
+    """The shape in a Hugging Face config.json: dense, experts, MLA, windows, linear attention, quantized weights.
 
-    Raises ValueError that names the missing key, or pydantic's ValidationError for a value out of range.
+    Fields that look like sizes and are not understood stand in `note`.  Raises ValueError that names the missing key,
+    or pydantic's ValidationError for a value out of range.
     """
-    text = config.get("text_config")
-    if isinstance(text, Mapping):
-        config = {**text, "model_type": text.get("model_type", config.get("model_type"))}
-    strange = next((key for key in _NOT_A_TRANSFORMER if config.get(key)), None)
-    if strange:
-        raise ValueError(f"{strange!r} means linear-attention or state-space layers; give the shape with params_total")
+    try:
+        return _read(_Reads(_language_part(config)), name)
+    except (TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
+        raise ValueError(f"a field is missing or of another type than usual: {error}") from error
+
+
+def _language_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The language model of a multimodal config, with what the outer part says for both."""
+    for key in _NESTED:
+        if isinstance(inner := config.get(key), Mapping):
+            shared = ("model_type", "tie_word_embeddings", "quantization_config", "compression_config")
+            outer = {key: config[key] for key in shared if key in config}
+            return _language_part({**outer, **{key: value for key, value in inner.items() if value is not None}})
+    return config
+
+
+def _read(config: _Reads, name: str) -> InlineModel:
+    check_layers_are_told(config)
     kind = str(config.get("model_type", "")).lower()
     hidden = _first(config, "hidden_size", "n_embd", "d_model")
     heads = _first(config, "num_attention_heads", "n_head", "n_heads")
+    layers = _first(config, "num_hidden_layers", "n_layer", "n_layers")
     multi_query = 1 if config.get("multi_query") else None
     ffn = config.get("intermediate_size") or config.get("n_inner") or (4 * hidden if kind in _PLAIN_FFN else None)
+    kinds = layer_kinds(config, layers)
+    if FULL not in kinds and WINDOW not in kinds:
+        raise ValueError("no layer has attention; give the shape with params_total")
+    window, windowed = window_of(config), kinds.count(WINDOW)
     fields = {
         "name": name,
-        "layers": _first(config, "num_hidden_layers", "n_layer", "n_layers"),
+        "layers": layers,
         "hidden": hidden,
         "heads": heads,
         "head_dim": config.get("head_dim"),
@@ -42,25 +118,78 @@ def inline_from_config(config: Mapping[str, Any], *, name: str) -> InlineModel:
         "kv_heads": config.get("num_key_value_heads") or multi_query or heads,
         "ffn_matrices": 2 if kind in _PLAIN_FFN else 3,
         "tied_embeddings": bool(config.get("tie_word_embeddings", kind in _TIED_BY_DEFAULT)),
+        "attention_layers": kinds.count(FULL) + windowed,
+        "window": window if windowed else None,
+        "window_layers": windowed if window and windowed else None,
+        "max_context": _max_context(config),
     }
-    return InlineModel.model_validate(fields | _moe_fields(config, ffn) | _mla_fields(config))
+    fields |= _moe_fields(config, layers, ffn) | _mla_fields(config)
+    model = InlineModel.model_validate(fields)
+    counted = _counted(config, model, kinds)
+    quantized = quantization_fields(config, _parts(model), layers)
+    notes = [quantized.pop("note", None), _unread(config)]
+    note = "; ".join(filter(None, notes)) or None
+    return InlineModel.model_validate(fields | counted | quantized | {"note": note})
 
 
-def _moe_fields(config: Mapping[str, Any], dense_ffn: Any) -> dict[str, Any]:
+def _counted(config: Mapping[str, Any], model: InlineModel, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """Parameters and state of a model with layers of other kinds than attention with a feed-forward behind it."""
+    gate = bool(config.get("attn_output_gate", config.get("full_attention_interval")))
+    if not gate and set(kinds) <= {FULL, WINDOW}:
+        return {}
+    counted = count_params(model)
+    hidden, heads = size_of(model, "hidden"), size_of(model, "heads")
+    head_dim = model.head_dim or hidden // heads
+    attention = attention_params(model)
+    change, state = kinds.count("none") * -attention, None
+    if LINEAR in kinds:
+        linear = linear_layer(config, hidden=hidden, heads=heads, head_dim=head_dim)
+        change += kinds.count(LINEAR) * (linear.params - attention)
+        state = kinds.count(LINEAR) * linear.state_bytes
+    if gate:
+        change += kinds.count(FULL) * hidden * heads * head_dim
+    if config.get("hybrid_override_pattern"):  # a block is a mixer or a feed-forward, never both
+        without = kinds.count(LINEAR) + kinds.count(FULL)
+        change -= without * model.ffn_matrices * hidden * (model.dense_ffn or size_of(model, "ffn"))
+    total, active = counted.total + change, counted.active + change
+    return {"params_total": total, "params_active": active, "state_bytes": state}
+
+
+def _parts(model: InlineModel) -> dict[str, float]:
+    """Parameters by what a quantized checkpoint may leave at 16 bits."""
+    layers, hidden, ffn = (size_of(model, field) for field in ("layers", "hidden", "ffn"))
+    one = model.ffn_matrices * hidden
+    dense_layers = layers if model.experts is None else model.dense_layers or 0
+    moe_layers = layers - dense_layers
+    embedding = float(size_of(model, "vocab") * hidden)
+    return {
+        "attention": float(layers * attention_params(model)),
+        "dense": float(dense_layers * one * (model.dense_ffn or ffn)),
+        "shared": float(moe_layers * (model.shared_experts or 0) * one * (model.shared_ffn or ffn)),
+        "experts": float(moe_layers * (model.experts or 0) * one * ffn),
+        "head": 0.0 if model.tied_embeddings else embedding,
+        "embedding": embedding,
+    }
+
+
+def _moe_fields(config: Mapping[str, Any], layers: int, dense_ffn: Any) -> dict[str, Any]:
     experts = config.get("n_routed_experts") or config.get("num_experts") or config.get("num_local_experts")
-    if not experts:
+    if not experts or experts == 1:
         return {}
     expert_ffn = config.get("moe_intermediate_size") or dense_ffn
-    dense_layers = config.get("first_k_dense_replace") or len(config.get("mlp_only_layers") or ())
-    shared_ffn = config.get("shared_expert_intermediate_size")
+    dense_layers = layers - moe_layer_count(config, layers)
+    shared_keys = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size")
+    shared_ffn = next((config[key] for key in shared_keys if config.get(key)), None)
+    llama4 = str(config.get("model_type", "")).startswith("llama4")
+    shared = config.get("n_shared_experts") or config.get("num_shared_experts") or (1 if shared_ffn or llama4 else None)
     return {
         "ffn": expert_ffn,
         "experts": experts,
         "experts_per_token": _first(config, "num_experts_per_tok", "num_experts_per_token", "moe_topk"),
-        "shared_experts": config.get("n_shared_experts") or (1 if shared_ffn else None),
-        "shared_ffn": shared_ffn or None,
+        "shared_experts": shared,
+        "shared_ffn": shared_ffn,
         "dense_layers": dense_layers or None,
-        "dense_ffn": dense_ffn if dense_layers else None,
+        "dense_ffn": (config.get("intermediate_size_mlp") or dense_ffn) if dense_layers else None,
     }
 
 
@@ -71,6 +200,32 @@ def _mla_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     sizes = {field: _first(config, key) for field, key in named.items()}
     ranks = {"kv_lora_rank": config["kv_lora_rank"], "q_lora_rank": config.get("q_lora_rank")}
     return ranks | sizes | {"head_dim": None, "kv_heads": None}
+
+
+def _max_context(config: Mapping[str, Any]) -> Any:
+    """Longest context: the positions, or what YaRN stretches the original ones to (arXiv:2309.00071)."""
+    longest = config.get("max_position_embeddings") or config.get("n_positions")
+    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not longest or scaling.get("rope_type", scaling.get("type")) != "yarn":
+        return longest
+    original = scaling.get("original_max_position_embeddings") or longest
+    return max(longest, round(original * float(scaling.get("factor") or 1.0)))
+
+
+def _unread(config: _Reads) -> str | None:
+    """Fields that look like sizes and that nothing here reads."""
+    strange = [
+        key
+        for key, value in config.items()
+        if key not in config.read
+        and not _NO_SIZE.fullmatch(key)
+        and _LOOKS_LIKE_A_SIZE.search(key)
+        and (
+            (isinstance(value, int) and not isinstance(value, bool) and value > 1)
+            or (isinstance(value, list) and value)
+        )
+    ]
+    return f"fields of config.json that may change its size are not read: {', '.join(strange)}" if strange else None
 
 
 def _first(config: Mapping[str, Any], *keys: str) -> Any:

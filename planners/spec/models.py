@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from planners.spec.spec_model import Count, CountOrZero, PerSecond, SpecModel, UsdPerMillionTokens, Word
+from planners.domain import WeightDtype
+from planners.spec.spec_model import Count, CountOrZero, PerSecond, SpecModel, Text, UsdPerMillionTokens, Word
 
 _Size = Annotated[int, Field(strict=True, ge=1, le=10**8)]
 _Heads = Annotated[int, Field(strict=True, ge=1, le=4096)]
@@ -31,7 +32,12 @@ class InlineModel(SpecModel):
     dense_layers: CountOrZero | None = Field(None, description="Layers with a dense feed-forward in a MoE.")
     dense_ffn: _Size | None = Field(None, description="Feed-forward size of those layers.")
     attention_layers: Count | None = Field(
-        None, description="Layers whose KV cache grows with the context (hybrids); default: all."
+        None, description="Layers with a KV cache (the others: linear attention, state space); default: all."
+    )
+    window: Count | None = Field(None, description="Tokens that a layer with sliding-window attention sees.")
+    window_layers: Count | None = Field(None, description="Layers with such a window; default: all with a KV cache.")
+    state_bytes: Annotated[float, Field(strict=True, gt=0, le=1e12, json_schema_extra={"unit": "bytes"})] | None = (
+        Field(None, description="State per sequence of linear-attention or state-space layers.")
     )
     kv_lora_rank: Count | None = Field(None, description="Latent KV size (multi-head latent attention).")
     q_lora_rank: Count | None = Field(None, description="Latent query size (MLA).")
@@ -40,6 +46,14 @@ class InlineModel(SpecModel):
     v_dim: Count | None = Field(None, description="Value size of a head (MLA).")
     params_total: _Params | None = Field(None, description="Parameters; default: computed from the shape.")
     params_active: _Params | None = Field(None, description="Parameters that one token uses.")
+    weight_dtype: WeightDtype | None = Field(None, description="How the checkpoint stores its weights; default: bf16.")
+    weight_group: Count | None = Field(None, description="Quantized weights that share a scale; default: by format.")
+    unquantized_params: _Params | None = Field(
+        None, description="Parameters that stay at 16 bits in a quantized checkpoint; default: the embeddings."
+    )
+    kv_dtype: Literal["bf16", "fp8"] | None = Field(None, description="KV cache that the checkpoint asks for.")
+    max_context: Count | None = Field(None, description="Longest context that the positions reach.")
+    note: Text | None = Field(None, description="What of the model is not counted; a warning of the plan.")
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -52,6 +66,8 @@ class InlineModel(SpecModel):
             raise ValueError(f"experts_per_token ({self.experts_per_token}) is above experts ({self.experts})")
         if self.params_total and self.params_active and self.params_active > self.params_total:
             raise ValueError("params_active is above params_total")
+        if self.window_layers and not self.window:
+            raise ValueError("window_layers needs window")
         if self.kv_lora_rank and not (self.rope_dim and self.nope_dim and self.v_dim):
             raise ValueError("kv_lora_rank (MLA) also needs rope_dim, nope_dim and v_dim")
         return self

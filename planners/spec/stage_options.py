@@ -34,7 +34,12 @@ class RolloutOptions(SpecModel):
     """How the model generates."""
 
     engine: Engine = Field("vllm", description="Inference engine.")
-    precision: Precision = Field("bf16", description="Precision of weights and arithmetic while generating.")
+    precision: Precision | None = Field(
+        None, description="Precision of weights and arithmetic while generating; default: as the model is published."
+    )
+    kv_cache_dtype: Precision | None = Field(
+        None, description="Precision of the KV cache; default: as the model is published."
+    )
     tp: Degree | None = Field(None, description="Tensor-parallel degree of a replica; default: searched.")
     eager: bool | None = Field(None, description="Eager mode (no CUDA graphs); unknown = assumed off.")
     concurrency: Count | None = Field(None, description="Sequences at once per replica; default: by memory.")

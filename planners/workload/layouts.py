@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import UNKNOWN, Array, Column, GpuColumns, Table
+from planners.physics.columns import UNKNOWN, Array, Column, GpuColumns
 from planners.physics.constants import Constants
+
+
+class Table:
+    """Base of dataclasses whose fields are all arrays with one entry per row."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
+        """The given rows; one may be there twice."""
+        return type(self)(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

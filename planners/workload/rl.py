@@ -99,6 +99,7 @@ def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Generatio
     return Generation(
         role="generate",
         model=model,
+        policy=True,
         options=stage.rollout,
         samples=samples,
         prompt_tokens=max(stage.prompt_tokens.mean, 1.0),

@@ -40,6 +40,8 @@ class Generation:
     """Samples in flight over all replicas, where the user limits them."""
     fixed_length: bool = False
     """Every sample has the mean length (benchmarks)."""
+    policy: bool = False
+    """The model that the stage trains: its weights change every step."""
     attention_dp: bool = False
     """Attention data parallel, experts parallel: each GPU keeps whole KV caches (MoE serving by TensorRT-LLM)."""
     is_beside_another: bool = False

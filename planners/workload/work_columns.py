@@ -19,14 +19,17 @@ from planners.physics.columns import (
     RolloutWork,
     TrainWork,
     Workload,
+    one,
     runs_like_fsdp,
 )
 from planners.physics.decode import WORKSPACE_GIB
 from planners.physics.rates import COMPILED_HOST_SPEED, COMPILED_TRAFFIC, attention_speed
 from planners.physics.shape import model_columns
+from planners.spec.shapes import tensor_parallel_degrees
 from planners.units import GIB
 from planners.workload.layouts import TimingContext
 from planners.workload.stage_work import Generation, StageWork, Training
+from planners.workload.weight_formats import kv_bytes, served_weights
 
 LIVE_SEQUENCES_RL = 1024.0
 LIVE_SEQUENCES_SERVING = 256.0
@@ -40,6 +43,9 @@ PACKING_FROM_TOKENS = 4096.0
 
 COLOCATED_MEMORY_SHARE = 0.65
 SERVING_MEMORY_SHARE = 0.9
+
+UNLIMITED_TP = 1024
+"""Of a model whose heads are unknown."""
 
 Group = TypeVar("Group", Layout, TrainWork, RolloutWork)
 NO_ROLLOUT = RolloutWork(samples=0.0, prompt_tokens=1.0, max_response_tokens=1.0, response_tokens=1.0)
@@ -80,12 +86,21 @@ def _with_same_names(group: type[Group], source: object, **others: Column) -> Gr
 
 
 def _layout(at: TimingContext, generation: Generation | None, training: Training | None) -> Layout:
-    """Layout columns; a generation gets the candidate's replica size (its own model's where it is not the main one)."""
+    """Layout columns; a generation gets the candidate's replica size (its own model's where it is not the main one).
+
+    Unless `tp` is stated, tensor parallelism ends at the scale-up domain and at what divides the heads; a replica that
+    needs more GPUs is a pipeline.
+    """
+    replica = at.layouts.replica if generation is None else replica_gpus(at, generation)
+    stages: Column = 1.0
+    if generation is not None and generation.options.tp is None and not generation.attention_dp:
+        stages = np.maximum(replica / np.minimum(at.gpu.scale_up_domain, widest_tp(generation)), 1.0)
     return _with_same_names(
         Layout,
         at.layouts,
         gpus_per_node=at.gpus_per_node,
-        rollout_gpus_per_replica=at.layouts.replica if generation is None else replica_gpus(at, generation),
+        rollout_gpus_per_replica=replica,
+        rollout_pp=stages,
         rollout_attention_dp=0.0 if generation is None else float(generation.attention_dp),
         virtual_stages=UNKNOWN if training is None else training.virtual_stages,
     )
@@ -99,7 +114,14 @@ def replica_gpus(at: TimingContext, generation: Generation) -> Array:
     share = 0.3 if generation.is_beside_another else 0.6
     least = weight_bytes(generation) / (share * np.asarray(at.gpu.hbm_bytes))
     needed = 2.0 ** np.ceil(np.log2(np.maximum(least, 1.0)))
-    return np.minimum(np.maximum(at.layouts.replica, needed), at.layouts.rollout_gpus)
+    widest = np.minimum(at.layouts.replica, np.minimum(at.gpu.scale_up_domain, widest_tp(generation)))
+    return np.minimum(np.maximum(widest, needed), at.layouts.rollout_gpus)
+
+
+def widest_tp(generation: Generation) -> float:
+    """The largest power of two that tensor parallelism of this model may reach."""
+    degrees = tensor_parallel_degrees(generation.model)
+    return float(max((d for d in degrees if d & (d - 1) == 0), default=UNLIMITED_TP))
 
 
 def resident_bytes(generation: Generation, work: StageWork, at: TimingContext) -> Column:
@@ -114,14 +136,16 @@ def resident_bytes(generation: Generation, work: StageWork, at: TimingContext) -
 
 def weight_bytes(generation: Generation) -> float:
     """Of all weights, at the precision in which they are served."""
-    return generation.model.params_total * (1.0 if generation.options.precision == "fp8" else 2.0)
+    model = model_columns(generation.model)
+    held = served_weights(generation.model, generation.options.precision, policy=generation.policy)
+    return one((model.params_total - model.params_expert) * held.dense + model.params_expert * held.expert)
 
 
 def rollout_work(generation: Generation, work: StageWork, at: TimingContext, *, staleness_steps: float) -> RolloutWork:
     """One generation of `work` on the candidates of `at`."""
     rl = work.training is not None
     engine = ENGINES[generation.options.engine]
-    fp8 = 1.0 if generation.options.precision == "fp8" else 0.0
+    weights = served_weights(generation.model, generation.options.precision, policy=generation.policy)
     schedule = at.layouts.schedule
     beside_trainer = (schedule == COLOCATED) & rl
     hit = generation.options.prefix_cache_hit_share
@@ -131,9 +155,10 @@ def rollout_work(generation: Generation, work: StageWork, at: TimingContext, *, 
         prefix_cache_hit=1.0 if hit is None else hit,
         engine=engine,
         eager=UNKNOWN if generation.options.eager is None else float(generation.options.eager),
-        weight_bytes=2.0 - fp8,
-        fp8=fp8 * np.asarray(at.gpu.has_fp8),
-        kv_bytes=1.0 if fp8 and engine == TRTLLM else 2.0,
+        weight_bytes=weights.dense,
+        expert_weight_bytes=weights.expert,
+        fp8=float(weights.fp8) * np.asarray(at.gpu.has_fp8),
+        kv_bytes=kv_bytes(generation.model, generation.options, engine),
         max_live_sequences=_live_limit(generation, at, engine, rl=rl),
         memory_share=np.where(beside_trainer, COLOCATED_MEMORY_SHARE, SERVING_MEMORY_SHARE),
         resident_bytes=resident_bytes(generation, work, at),

@@ -91,7 +91,7 @@ def test_judges_hold_memory_on_the_gpus_that_generate() -> None:
     assert both.rollout_gib["other models"] > 1.5 * memory.rollout_gib["other models"]
     with pytest.raises(NoFleetError) as error:
         plan(changed(RLCEF, judges=[{"model": "deepseek-ai/DeepSeek-V3"}]), fleet=fleet)
-    assert "(other models 160." in error.value.nearest, "two bytes of 671e9 parameters over 8 GPUs, and a workspace"
+    assert "(other models 82." in error.value.nearest, "671e9 parameters in FP8 over 8 GPUs, and a workspace"
 
 
 # ---- the least hardware that frameworks publish

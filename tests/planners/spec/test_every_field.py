@@ -40,6 +40,8 @@ MOE = {
     "nope_dim": 128,
     "v_dim": 128,
 }
+SMALL = {"name": "small", "layers": 32, "hidden": 4096, "heads": 32, "ffn": 11_008, "vocab": 32_000}
+QUANTIZED = SMALL | {"weight_dtype": "int4", "window": 2048}
 AWS_RATE = {"cloud": "aws", "instance_type": "p5.48xlarge", "usd_per_hour": 40.0}
 OWN_NODES = {
     "target": "local",
@@ -65,14 +67,8 @@ BASES: dict[str, dict[str, Any]] = {
     "critic": {"stages": [changed(RLCEF, outcome_critic={"model": QWEN, "replaced_share": 0.5})]},
     "evaluated": {"stages": [changed(RLCEF, evaluate={"every_steps": 10})]},
     "moe": {"stages": [changed(SFT, model=MOE)]},
-    "hybrid": {
-        "stages": [
-            changed(
-                RLCEF,
-                model={"name": "small", "layers": 32, "hidden": 4096, "heads": 32, "ffn": 11_008, "vocab": 32_000},
-            )
-        ]
-    },
+    "hybrid": {"stages": [changed(RLCEF, model=SMALL)]},
+    "quantized": {"stages": [changed(ROLLOUT, model=QUANTIZED)]},
     "sft": {"stages": [SFT]},
     "sft by tokens": {"stages": [changed(SFT, tokens=10**8, samples=None, sample_tokens=None)]},
     "pretrain": {"stages": [changed(SFT, kind="pretrain", tokens=10**9, samples=None, sample_tokens=None)]},
@@ -155,7 +151,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
     (stage_options.Evaluation, "stages.0.evaluate"): {"evaluated": {"every_steps": 5, "prompts": 5000, "samples": 8}},
     (stage_options.Checkpointing, "stages.0.checkpoint"): {"rl": {"keep": 50}, "all kept": {"every_steps": 7}},
     (stage_options.RolloutOptions, "stages.0.rollout"): {
-        "rl": {"engine": "hf", "precision": "fp8", "tp": 8, "eager": True, "concurrency": 4},
+        "rl": {"engine": "hf", "precision": "fp8", "kv_cache_dtype": "fp8", "tp": 4, "eager": True, "concurrency": 4},
         "agent": {"prefix_cache_hit_share": 0.1},
     },
     (stage_options.TrainOptions, "stages.0.train"): {
@@ -181,6 +177,10 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
             "nope_dim": 256, "v_dim": 256, "params_total": 9e10, "params_active": 9e9,
         },
         "hybrid": {"kv_heads": 4, "head_dim": 64, "attention_layers": 4},
+        "quantized": {
+            "weight_dtype": "fp8", "weight_group": 16, "unquantized_params": 5e9, "kv_dtype": "fp8", "window": 256,
+            "window_layers": 4, "state_bytes": 1e9, "max_context": 1000, "note": "one tower is left out",
+        },
     },
     (models.ApiModel, "stages.0.api"): {"api": API_PRICES},
     (models.Served, "stages.0.teacher"): {"synthesize": {"model": LARGER, "api": {"name": "acme-coder-1"}}},

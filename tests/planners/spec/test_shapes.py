@@ -76,6 +76,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "kv_lora_rank": 512, "moe_intermediate_size": 2048, "n_routed_experts": 256, "n_shared_experts": 1,
         "num_attention_heads": 128, "num_experts_per_tok": 8, "num_hidden_layers": 61, "num_key_value_heads": 128,
         "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "vocab_size": 129280,
+        "n_group": 8, "topk_group": 4, "num_nextn_predict_layers": 1,
+        "quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]},
     },
     "EleutherAI/pythia-6.9b": {
         "model_type": "gpt_neox", "hidden_size": 4096, "intermediate_size": 16384, "num_attention_heads": 32,
@@ -83,11 +85,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "bigcode/starcoder2-7b": {
         "model_type": "starcoder2", "hidden_size": 4608, "intermediate_size": 18432, "num_attention_heads": 36,
-        "num_hidden_layers": 32, "num_key_value_heads": 4, "vocab_size": 49152,
+        "num_hidden_layers": 32, "num_key_value_heads": 4, "vocab_size": 49152, "sliding_window": 4096,
     },
     "google/gemma-2-2b-it": {
         "model_type": "gemma2", "head_dim": 256, "hidden_size": 2304, "intermediate_size": 9216,
         "num_attention_heads": 8, "num_hidden_layers": 26, "num_key_value_heads": 4, "vocab_size": 256000,
+        "sliding_window": 4096,
     },
 }  # fmt: skip
 
