@@ -26,8 +26,8 @@ FULL_SHARE = 0.98
 MIN_LIVE_SEQUENCES = 4.0
 """A rollout replica whose KV cache holds fewer whole sequences than this is rejected: it decodes one at a time."""
 
-HOST_ADAM_STATE_BYTES = 16.0
-"""Host memory per parameter of an offloaded Adam: fp32 weight, gradient and two moments (arXiv:2101.06840)."""
+HOST_ADAM_BYTES = 16.0
+"""Host memory per parameter of an offloaded Adam: fp32 weight, gradient and two moments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Need:
 
 
 def _states(w: Workload) -> dict[str, Array]:
-    """Bytes per GPU of weights, gradients and Adam states of one trained model, resident from step to step.
+    """Bytes per GPU of weights, gradients and Adam states of one trained model, wherever they live.
 
     Per parameter: weights 2, gradients 2 (Megatron accumulates in fp32: 4), Adam in fp32 12 (ZeRO, arXiv:1910.02054
     section 3.1).  Each is held once per tp·pp group (experts once per ep of its ranks) or, where the sharding says so,
@@ -68,11 +68,10 @@ def _states(w: Workload) -> dict[str, Array]:
     divided = m.params_total / (shards * data_ranks)
     trained = 1.0 - w.train.lora
     gradient_bytes = np.where(np.equal(lay.sharding, MEGATRON), 4.0, 2.0) * trained
-    on_gpu = trained * (1.0 - w.train.offload)
     return {
         "weights": 2.0 * np.where(np.equal(lay.sharding, FSDP), divided, per_group),
         "gradients": gradient_bytes * np.where(np.isin(lay.sharding, (FSDP, ZERO2)), divided, per_group),
-        "optimizer": 12.0 * on_gpu * np.where(np.equal(lay.sharding, DDP), per_group, divided),
+        "optimizer": 12.0 * trained * np.where(np.equal(lay.sharding, DDP), per_group, divided),
     }
 
 
@@ -87,6 +86,7 @@ def train_need(w: Workload, *, micro_batch_tokens: Column) -> Need:
     """
     m, lay = w.model, w.layout
     states = _states(w)
+    states["optimizer"] = states["optimizer"] * (1.0 - w.train.offload)
     layer = 2.0 * m.params_total / np.maximum(m.layers, 1.0) / lay.tp
     tokens = ALLOCATOR_SLACK * micro_batch_tokens / lay.cp
     per_layer = np.where(np.greater_equal(w.train.recompute, 1.0), 2.0, 34.0) * m.hidden
@@ -123,16 +123,17 @@ def rollout_need(w: Workload) -> Need:
 def host_need_bytes(w: Workload) -> Array:
     """Bytes of host memory per node.
 
-    Colocated RL moves what the trainer and the served models hold out while the other side works: 16 bytes per trained
-    parameter (2 weights, 2 gradients, 12 Adam: sleep mode of vLLM with offloaded FSDP states as verl and NeMo RL run
-    it), the frozen weights, and 2P of the weights on their way to the engine.  Offloaded Adam states stay there.
+    Colocated RL moves out what the trainer and the served models hold while the other side works: weights and Adam
+    states of the policy and the critic, the reference, the judges (sleep mode of vLLM with offloaded FSDP states, as
+    verl and NeMo RL run it; gradients are dropped), and 2P of the weights on their way to the engine.  Offloaded Adam
+    states stay there, with gradients in fp32 (arXiv:2101.06840).
     """
-    params, trained, offload = w.model.params_total, 1.0 - w.train.lora, w.train.offload
-    per_node = np.minimum(w.layout.gpus_per_node, w.layout.train_gpus) / w.layout.train_gpus
+    states, offload = _states(w), w.train.offload
+    gpus = np.minimum(w.layout.gpus_per_node, w.layout.train_gpus)
     models = 1.0 + w.train.critic
-    frozen = 2.0 * (w.train.reference * trained + w.train.lora * models)
-    states = (4.0 + 12.0 * (1.0 - offload)) * trained * models
-    moved = (states + frozen) * params * per_node + w.rollout.resident_bytes * w.layout.gpus_per_node
+    reference = w.train.reference * (1.0 - w.train.lora) * states["weights"]
+    moved = (states["weights"] + (1.0 - offload) * states["optimizer"]) * models + reference
     colocated = np.equal(w.rollout.schedule, COLOCATED) & (np.asarray(w.train.rl) > 0)
-    kept = HOST_ADAM_STATE_BYTES * offload * trained * models * params * per_node
-    return np.asarray(np.where(colocated, moved, 0.0) + kept + 2.0 * params * w.train.rl)
+    out = np.where(colocated, gpus * moved + w.layout.gpus_per_node * w.rollout.resident_bytes, 0.0)
+    kept = HOST_ADAM_BYTES / 12.0 * offload * states["optimizer"] * models * gpus
+    return np.asarray(out + kept + 2.0 * w.model.params_total * w.train.rl)

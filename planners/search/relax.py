@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from planners.inputs import PlanInputs
 from planners.search.feasible import MEMORY
 from planners.search.search import SearchResult, explore
 from planners.search.selection import NoFleetError, choose, run_usd
+from planners.spec.fleet import NodeCount
 from planners.spec.run_spec import RunSpec, Stage
 
 MOST_GPUS = 32_768
@@ -58,10 +58,11 @@ def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: floa
     for words, section, change in LIGHTER if reasons else ():
         stages = tuple(_with_section(stage, section, change) for stage in spec.stages)
         said += _tried(spec.model_copy(update={"stages": stages}), spec, words, world, year=year)
+    said += _fewest_nodes(spec, world, year=year) if reasons else []
+    if len(said) > len(reasons):
+        return "; ".join(said)
     for words, change in RELAXATIONS:
-        limits = spec.limits.model_copy(update={"gpus": None} if "max_gpus" in change else {})
-        relaxed = {"fleet": spec.fleet.model_copy(update=change), "limits": limits}
-        feasible = _tried(spec.model_copy(update=relaxed), spec, words, world, year=year, smallest=bool(reasons))
+        feasible = _tried(_with_fleet(spec, change), spec, words, world, year=year)
         if feasible:
             return "; ".join(said + feasible)
     most = sorted(found.rejections.rejected, key=lambda row: -row.count)[:3]
@@ -75,16 +76,27 @@ def _with_section(stage: Stage, section: str, change: dict[str, Any]) -> Stage:
     return stage if options is None else stage.model_copy(update={section: options.model_copy(update=change)})
 
 
-def _tried(
-    relaxed: RunSpec, spec: RunSpec, words: str, world: PlanInputs, *, year: float, smallest: bool = False
-) -> list[str]:
+def _with_fleet(spec: RunSpec, change: dict[str, Any]) -> RunSpec:
+    """The spec with some fields of its fleet changed; `limits.gpus` goes where the number of GPUs is free."""
+    limits = spec.limits.model_copy(update={"gpus": None} if "max_gpus" in change else {})
+    return spec.model_copy(update={"fleet": spec.fleet.model_copy(update=change), "limits": limits})
+
+
+def _fewest_nodes(spec: RunSpec, world: PlanInputs, *, year: float) -> list[str]:
+    """The smallest fleet of the same machines whose memory holds the spec, in words; empty where there is none."""
+    change = {"nodes": None, "max_gpus": MOST_GPUS}
+    found = explore(_with_fleet(spec, change), world, year=year)
+    nodes = [int(stage.candidates.nodes.min(initial=MOST_GPUS)) for stage in found.stages if stage.work.needs_gpus]
+    words = f"{max(nodes)} nodes"
+    relaxed = _with_fleet(spec, change | {"nodes": NodeCount(min=max(nodes), max=max(nodes))})
+    return _tried(relaxed, spec, words, world, year=year)
+
+
+def _tried(relaxed: RunSpec, spec: RunSpec, words: str, world: PlanInputs, *, year: float) -> list[str]:
     """The fleet that the relaxed spec gets, in words; empty where it gets none or is the spec itself."""
     if relaxed == spec:
         return []
     other = explore(relaxed, world, year=year)
-    if smallest and len(other.runs.offer):
-        nodes = np.array([_nodes(other, run) for run in range(len(other.runs.offer))])
-        other = replace(other, runs=other.runs.take(np.flatnonzero(nodes == nodes.min())))
     try:
         row = int(choose(relaxed, other).rows[0])
     except NoFleetError:
@@ -111,7 +123,8 @@ def _named(found: SearchResult, row: int) -> str:
     if runs.offer[row] < 0:
         return money
     offer = found.offers.row(int(runs.offer[row]), named=True)
-    machines = f"{_nodes(found, row)} × {offer['instance_type']} in {offer['cloud']} {offer['region']}"
+    nodes = max(int(s.candidates.nodes[s.rows.candidate[r]]) for s, r in zip(found.stages, runs.rows[row], strict=True))
+    machines = f"{nodes} × {offer['instance_type']} in {offer['cloud']} {offer['region']}"
     return f"{machines}, {offer['capacity_type']}, {money}"
 
 
@@ -121,9 +134,3 @@ def _replica(found: SearchResult, run: int) -> float:
         if stage.work.generations:
             return float(stage.candidates.layouts.replica[stage.candidates.layout[stage.rows.candidate[row]]])
     return 1.0
-
-
-def _nodes(found: SearchResult, run: int) -> int:
-    """GPU nodes of a run: those of its largest stage."""
-    stages = zip(found.stages, found.runs.rows[run], strict=True)
-    return max(int(stage.candidates.nodes[stage.rows.candidate[row]]) for stage, row in stages)
