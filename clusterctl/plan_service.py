@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from clusterctl.catalog.lookup import find_gpu, find_model, load_calibration, load_gpus
-from clusterctl.catalog.price_book import load_book
+from clusterctl.catalog.price_book import load_availability, load_book
 from clusterctl.errors import Infeasible, PriceError, SpecError, StateError
 from clusterctl.ledger import ledger_url, open_ledger
 from clusterctl.ledger.rows import FactorRow
@@ -165,6 +165,7 @@ def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = Fa
         extras=prices.extras(),
         token_prices=prices.token_prices(),
         calibration=load_calibration(),
+        availability=load_availability(),
         book=prices.book_id,
         sandbox_starts=starts_here() if is_here else None,
         factors=load_factors(),

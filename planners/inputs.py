@@ -36,5 +36,7 @@ class PlanInputs:
     """Identifies the price book."""
     sandbox_starts: SandboxStarts | None = None
     """Of this machine, for plans that live on it; None for all others."""
+    availability: pl.DataFrame | None = None
+    """How instance types are sold: cloud, instance_type, purchase, can_be_bought; None = nothing is known."""
     factors: Factors = NO_FACTORS
     """What own runs taught."""

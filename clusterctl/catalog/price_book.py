@@ -15,6 +15,7 @@ import polars as pl
 
 from clusterctl.catalog.book_folder import Volume, embedded_dir, newest_refreshed, open_volume
 from clusterctl.catalog.price_files import EXTRA_KEY, PRICE_KEY, PRICE_SCHEMA, TOKEN_KEY, BookFrames
+from clusterctl.paths import facts_dir
 from planners.domain import OFFER_COLUMNS
 
 MachineKind = Literal["gpu", "cpu"]
@@ -168,6 +169,11 @@ def load_book(path: Path | None = None) -> PriceBook:
     if refreshed.manifest.base == embedded.manifest.book_id:
         return PriceBook(volumes=(refreshed,))
     return PriceBook(volumes=(refreshed, embedded))
+
+
+def load_availability() -> pl.DataFrame:
+    """How instance types are sold, each row with its source and day: `can_be_bought` is yes, no or quote."""
+    return pl.read_csv(facts_dir() / "availability.csv", infer_schema=False)
 
 
 def _keep(frame: pl.DataFrame, wanted: Mapping[str, Collection[str] | None]) -> pl.DataFrame:

@@ -78,7 +78,7 @@ def _verdict(found: Difference, cells: int) -> list[Line]:
         lines += labelled("", [text], cells)
     if base.fleet != other.fleet:
         lines += labelled("fleet", [line(base.fleet, " → ", Span(other.fleet, Style.STRONG))], cells)
-    return lines
+    return lines + labelled("decides", [line(Span(text, Style.WARN)) for text in other.decided_by], cells)
 
 
 def _said(change: str, what: str) -> str:

@@ -18,7 +18,8 @@ from planners.plan.value import Alternative, Plan
 BAND = "#9aa7b8"
 DOT = "#0072B2"
 CHOSEN = "#D55E00"
-"""Blue and vermillion of Okabe and Ito: told apart with any colour vision; the choice is a star besides."""
+LIMIT = "#CC79A7"
+"""Blue, vermillion and purple of Okabe and Ito: told apart with any colour vision; the choice is a star besides."""
 RISKY = 1.0
 """Expected interruptions from which a fleet is drawn hollow."""
 WIDE = 4.0
@@ -42,6 +43,7 @@ def draw_frontier(plan: Plan, source: str) -> Any:
         _point(axes, other, plan, scale)
     _front(axes, shown, scale)
     _axes(axes, shown, scale)
+    _limits(axes, plan, scale)
     axes.set_xlabel(f"{unit.word} from start to end")
     axes.set_ylabel("dollars of the whole run")
     money = usd_band(plan.usd, at_least=plan.at_least)[0].replace("unknown", "unknown dollars")
@@ -97,6 +99,20 @@ def _front(axes: Any, shown: Sequence[Alternative], scale: float) -> None:
             best.append(other)
     x, y = [other.hours.p50 * scale for other in best], [other.usd.p50 for other in best]
     axes.plot(x, y, color="#b8c4d0", linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+
+
+def _limits(axes: Any, plan: Plan, scale: float) -> None:
+    """The spec's limits as lines with their names."""
+    limits = plan.spec.get("limits") or {}
+    style = {"color": LIMIT, "linewidth": 1.4, "linestyle": (0, (1, 1.5)), "zorder": 1}
+    text = {"color": LIMIT, "fontsize": 8, "zorder": 5}
+    if limits.get("hours") and axes.get_xlim()[0] < limits["hours"] * scale < axes.get_xlim()[1]:
+        axes.axvline(limits["hours"] * scale, **style)
+        top = axes.get_xaxis_transform()
+        axes.text(limits["hours"] * scale, 0.99, " limits.hours", transform=top, va="top", rotation=90, **text)
+    if limits.get("usd") and axes.get_ylim()[0] < limits["usd"] < axes.get_ylim()[1]:
+        axes.axhline(limits["usd"], **style)
+        axes.text(0.99, limits["usd"], "limits.usd", transform=axes.get_yaxis_transform(), ha="right", **text)
 
 
 def _axes(axes: Any, shown: Sequence[Alternative], scale: float) -> None:

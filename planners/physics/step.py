@@ -57,18 +57,19 @@ class StepTime:
 
 
 def compose_step(*, schedule: Column, rollout_side: Column, trainer_side: Column, sync: Column) -> Array:
-    """Seconds of a step.  Colocated: rollout + trainer + sync.  Two pools: smooth_max(rollout, trainer; 8) + sync.
+    """Seconds of a step: rollout + trainer + sync.  Two pools some steps apart: smooth_max(rollout, trainer; 8) + sync.
 
+    Two pools in lockstep do not overlap: training waits for the samples of this step, and they for its weights.
     rollout_side: generation as the schedule exposes it, judging, environment; trainer_side: log-probs and training.
     """
-    split = smooth_max(rollout_side, trainer_side, 8.0)
-    return np.asarray(np.where(np.equal(schedule, COLOCATED), rollout_side + trainer_side, split) + sync)
+    beside = smooth_max(rollout_side, trainer_side, 8.0)
+    return np.asarray(np.where(np.equal(schedule, ASYNC), beside, rollout_side + trainer_side) + sync)
 
 
 def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
     """Seconds of one RL step.
 
-    Colocated: generate + environment + trainer phases + sync.  Two pools: smooth_max(generate, trainer; 8) + sync,
+    Generate + environment + trainer phases + sync.  Two pools k steps apart: smooth_max(generate, trainer; 8) + sync,
     where staleness k replaces a share k/(1+k) of the makespan by throughput-limited generation.
     Error on families left out: docs/ACCURACY.md, kind rl_step.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -13,11 +14,12 @@ from planners.physics.calibration import Z80, Calibration
 from planners.physics.columns import one
 from planners.plan.breakdown import amounts, layout, memory, phases
 from planners.plan.cost_lines import EstimateLine, Prices
-from planners.plan.fleet_rows import alternatives_of, fleet_line, pools_of, usd_band
+from planners.plan.fleet_rows import alternatives_of, fleet_line, limit_figures, pools_of, usd_band
 from planners.plan.identity import with_id
 from planners.plan.options import ChosenStage, StageOptions, closer_look
 from planners.plan.plan_rows import Assumption, Calibrated
 from planners.plan.plan_warnings import (
+    floor_price_warnings,
     limit_warnings,
     price_age,
     price_warnings,
@@ -29,13 +31,13 @@ from planners.plan.provenance import terms_of
 from planners.plan.sandbox_waits import idle
 from planners.plan.sensitivity import sensitivity
 from planners.plan.uncertainty import added, band, learned_rows, narrowing, own_runs, widths
-from planners.plan.unit_costs import unit_costs
+from planners.plan.unit_costs import beyond_reservations, unit_costs
 from planners.plan.unit_prices import ExtraPrices, TokenPrices
 from planners.plan.value import Alternative, Line, Plan, StagePlan, known_usd_per_hour
 from planners.search.evaluate import estimate_stage
-from planners.search.relax import nearest
+from planners.search.relax import deciding_fleet_limits, nearest
 from planners.search.search import SearchResult, explore
-from planners.search.selection import NoFleetError, choose, elsewhere, shortlist
+from planners.search.selection import NoFleetError, Selection, best_inside, choose, elsewhere, shortlist
 from planners.spec.run_spec import RunSpec
 
 SENSITIVITY_ROWS = 6
@@ -48,16 +50,26 @@ def build_plan(spec: RunSpec, inputs: PlanInputs, *, now: datetime, pick: int | 
     or `inputs.find_gpu` raise for unknown names.
     """
     year = float(now.year)
-    prices = Prices(extras=ExtraPrices(inputs.extras), tokens=TokenPrices(inputs.token_prices))
+    prices = Prices(
+        extras=ExtraPrices(inputs.extras),
+        tokens=TokenPrices(inputs.token_prices),
+        reservations=spec.prices.reservations,
+    )
     searched = explore(spec, inputs, year=year)
     look = partial(closer_look, searched, prices=prices, constants=inputs.calibration.constants, year=year)
-    result, options = look(shortlist(spec, searched))
+    stretch = 1.0
+    if (spec.limits.hours or spec.limits.usd) and len(searched.runs.offer):
+        _, first = look(searched.runs.take(best_inside(spec, searched)))
+        stretch = max(float(np.exp(widths(stage.shortlist, inputs.calibration).log_half[0])) for stage in first)
+    result, options = look(shortlist(spec, searched, stretch=stretch))
     try:
-        selection = choose(spec, result, pick=pick, margin=1.0)
+        figures = limit_figures(spec, result.runs, options, inputs.calibration)
+        selection = choose(spec, result, pick=pick, figures=figures)
     except NoFleetError as error:
         raise NoFleetError(str(error), error.nearest or nearest(spec, inputs, result, year=year)) from None
     stages = [_chosen(stage.take(selection.rows), inputs.calibration) for stage in options]
-    plan = _plan(spec, inputs, result, stages, labels=selection.labels, now=now)
+    decided_by = selection.decided_by + deciding_fleet_limits(spec, inputs, searched, year=year)
+    plan = _plan(spec, inputs, result, stages, selection=replace(selection, decided_by=decided_by), now=now)
     _, others = look(elsewhere(spec, searched, result.runs.take(selection.rows)))
     return with_id(plan.model_copy(update={"elsewhere": _elsewhere(plan, stages, others)}))
 
@@ -85,7 +97,7 @@ def _plan(
     result: SearchResult,
     stages: Sequence[ChosenStage],
     *,
-    labels: Sequence[str],
+    selection: Selection,
     now: datetime,
 ) -> Plan:
     costs = [line for stage in stages for line in stage.lines]
@@ -116,8 +128,9 @@ def _plan(
         stages=plans,
         pools=pools,
         lines=lines,
-        alternatives=alternatives_of(options, [stage.width.log_half for stage in stages], labels),
+        alternatives=alternatives_of(options, [stage.width.log_half for stage in stages], selection.labels),
         frontier_chosen=1,
+        decided_by=selection.decided_by,
         rejections=rejections_of(result.rejections.rejected),
         candidates=result.combinations,
         sensitivity=sensitivity(stages, inputs.calibration, count=SENSITIVITY_ROWS),
@@ -126,9 +139,11 @@ def _plan(
             *learned_rows(plans, inputs.factors),
         ),
         unpriced=unpriced_of(costs, result.rejections.rejected),
-        economics=economics,
+        economics=economics + beyond_reservations(costs),
         warnings=(
+            *selection.warnings,
             *limit_warnings(spec, hours, usd, stages),
+            *floor_price_warnings(stages),
             *price_warnings(age, costs, now.date()),
             *stage_warnings(plans, stages),
         ),

@@ -5,6 +5,7 @@ A cost is a list of lines; a line without a price makes the total "at least", ne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from planners.physics.step import LORA_SHARE
 from planners.plan.unit_prices import TOKEN_COLUMNS, ExtraPrices, TokenPrices, UnitPrice
 from planners.search.fleets import NodeGroup, StageFleet
 from planners.search.own_prices import YOURS
+from planners.spec.fleet import Reservation
 from planners.units import GB, GIB, HOURS_PER_MONTH
 from planners.workload.stage_work import ApiUse, StageWork
 
@@ -34,6 +36,8 @@ class Prices:
 
     extras: ExtraPrices
     tokens: TokenPrices
+    reservations: tuple[Reservation, ...] = ()
+    """The user's: all of them are billed while the run lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,8 @@ class EstimateLine:
     spot: bool = False
     factor_80: float = 1.0
     """The quantity lies within ÷ and × this, whatever the hours, in 80% of the cases."""
+    sunk: bool = False
+    """Whether it is paid without this run too: the user's reservations."""
 
     @property
     def usd(self) -> float | None:
@@ -61,6 +67,7 @@ class EstimateLine:
 def stage_lines(work: StageWork, fleet: StageFleet, hours: float, prices: Prices) -> list[EstimateLine]:
     """Every line of one stage that takes `hours` from request to end."""
     lines: list[EstimateLine] = []
+    lines += _unused_reservations(work.stage, fleet, hours, prices)
     homes: dict[tuple[str, str], int] = {}  # nodes by cloud and region
     for role, nodes in (("GPU nodes", fleet.gpus), ("sandbox nodes", fleet.sandbox)):
         if nodes is not None:
@@ -109,6 +116,7 @@ def _node_lines(stage: str, role: str, group: NodeGroup, hours: float) -> Iterat
         price=price,
         amount=f"{group.nodes} nodes × hours of the stage",
         spot=group.capacity_type == "spot",
+        sunk=group.reserved,
     )
     if group.capacity_type == "capacity_block":
         yield EstimateLine(
@@ -119,6 +127,24 @@ def _node_lines(stage: str, role: str, group: NodeGroup, hours: float) -> Iterat
             amount=f"{group.nodes} nodes × hours to the end of the last day",
             scales_with_hours=False,
         )
+
+
+def _unused_reservations(stage: str, fleet: StageFleet, hours: float, prices: Prices) -> Iterator[EstimateLine]:
+    """Nodes that the user has reserved and the stage leaves idle."""
+    used = Counter({(g.cloud, g.region, g.instance_type): g.nodes for g in fleet.machines if g.reserved})
+    for rule in prices.reservations:
+        key = (rule.cloud, rule.region, rule.instance_type)
+        taken = min(used[key], rule.nodes)
+        used[key] -= taken
+        if taken < rule.nodes:
+            yield EstimateLine(
+                stage=stage,
+                name=f"your reservation, unused: {rule.nodes - taken} × {rule.instance_type} in {rule.region}",
+                quantity=(rule.nodes - taken) * hours,
+                price=UnitPrice(usd=rule.usd_per_hour, unit="node-hours", source=YOURS, as_of=None, stated=True),
+                amount=f"{rule.nodes} reserved nodes - {taken} used × hours of the stage",
+                sunk=True,
+            )
 
 
 _Row = tuple[str, str, float, str, bool]

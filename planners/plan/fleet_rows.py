@@ -6,14 +6,36 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from planners.physics.calibration import Z80
+from planners.physics.calibration import Z80, Calibration
 from planners.physics.columns import Array
 from planners.plan.cost_lines import EstimateLine, total_usd, unpriced_lines
 from planners.plan.options import ChosenStage, StageOptions
 from planners.plan.plan_rows import Band
-from planners.plan.uncertainty import SPOT_PRICE_LOG_SD, added, band
+from planners.plan.uncertainty import added, band, spot_price_log_sd, widths
 from planners.plan.value import Alternative, Pool
+from planners.search.combine import Runs
 from planners.search.fleets import NodeGroup, StageFleet
+from planners.search.limits_kept import Figures
+from planners.spec.run_spec import RunSpec
+
+
+def limit_figures(
+    spec: RunSpec, runs: Runs, stages: Sequence[StageOptions], calibration: Calibration
+) -> tuple[Figures, ...]:
+    """Hours and dollars by which runs must keep the limits of the spec: at P90, then at P50."""
+    numbers = range(len(runs.offer))
+    middle = (runs.hours, np.array([_usd(stages, row).p50 for row in numbers]))
+    if not (spec.limits.hours or spec.limits.usd):
+        return (middle,)
+    halves = [widths(stage.shortlist, calibration).log_half for stage in stages]
+    hours = np.sum([stage.hours * np.exp(half) for stage, half in zip(stages, halves, strict=True)], axis=0)
+    return (hours, np.array([_usd(stages, row, [half[row] for half in halves]).p90 for row in numbers])), middle
+
+
+def _usd(stages: Sequence[StageOptions], row: int, log_halves: Sequence[float] | None = None) -> Band:
+    """Dollars of the whole run on the fleet with this number."""
+    each = zip(stages, log_halves or [0.0] * len(stages), strict=True)
+    return added([usd_band(stage.bills[row], stage.fleets[row], half) for stage, half in each])
 
 
 def pools_of(stages: Sequence[StageOptions], row: int = 0) -> tuple[Pool, ...]:
@@ -79,11 +101,13 @@ def _alternative(
     biggest = max(fleets, key=lambda fleet: fleet.num_gpus)
     sandboxes = [fleet.sandbox for fleet in fleets if fleet.sandbox is not None]
     sandbox = max(sandboxes, key=lambda machines: machines.nodes, default=None)
-    shown = [machines for machines in (biggest.gpus, sandbox) if machines is not None]
+    distinct = dict.fromkeys(f"{f.gpus.nodes} × {f.gpus.instance_type}" for f in fleets if f.gpus is not None)
+    shown = [" → ".join(distinct)] if distinct else []
+    shown += [f"{sandbox.nodes} × {sandbox.instance_type}"] if sandbox is not None else []
     return Alternative(
         number=number,
         label=label,
-        fleet=" + ".join(f"{machines.nodes} × {machines.instance_type}" for machines in shown),
+        fleet=" + ".join(shown),
         cloud=biggest.cloud,
         region=biggest.home.region if biggest.home else "",
         capacity_type=biggest.home.capacity_type if biggest.home else "",
@@ -104,7 +128,7 @@ def usd_band(lines: Sequence[EstimateLine], fleet: StageFleet, log_half: float) 
     fixed = added(
         [band(line.usd, float(np.log(line.factor_80))) for line in lines if line.usd and not line.scales_with_hours]
     )
-    spot = SPOT_PRICE_LOG_SD if fleet.gpus is not None and fleet.gpus.capacity_type == "spot" else 0.0
+    spot = spot_price_log_sd(fleet.gpus) if fleet.gpus is not None else 0.0
     stretched = band(scaling, float(np.hypot(log_half, Z80 * spot)))
     return added([fixed, stretched])
 

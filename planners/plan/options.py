@@ -96,18 +96,19 @@ class ChosenStage:
 def closer_look(
     found: SearchResult, runs: Runs, prices: Prices, constants: Constants, *, year: float
 ) -> tuple[SearchResult, list[StageOptions]]:
-    """`found` with only these runs, each with exact hours, risk and dollars of the whole bill; every stage on them."""
+    """`found` with only these runs, each with exact hours, risk and dollars of the whole bill but for reservations,
+    which are paid anyway; every stage on them."""
     found = dataclasses.replace(found, runs=runs)
     if not len(runs.offer):
         return found, []
     options = [_options(found, stage, prices, constants, year=year) for stage in range(len(found.stages))]
     bills = zip(*(stage.bills for stage in options), strict=True)
-    whole = [[line for bill in of_run for line in bill] for of_run in bills]
+    added = [[line for bill in of_run for line in bill if not line.sunk] for of_run in bills]
     exact = Runs(
         offer=runs.offer,
         rows=runs.rows,
-        usd=np.array([total_usd(lines) for lines in whole]),
-        unpriced=np.array([float(unpriced_lines(lines)) for lines in whole]),
+        usd=np.array([total_usd(lines) for lines in added]),
+        unpriced=np.array([float(unpriced_lines(lines)) for lines in added]),
         hours=np.sum([stage.hours for stage in options], axis=0),
         interruptions=np.sum([stage.interruptions for stage in options], axis=0),
     )

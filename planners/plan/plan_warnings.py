@@ -9,6 +9,7 @@ from planners.physics.memory import FULL_SHARE
 from planners.plan.cost_lines import EstimateLine
 from planners.plan.options import ChosenStage
 from planners.plan.plan_rows import Band, Rejection, Unpriced
+from planners.plan.uncertainty import USUAL_SPOT_SHARE
 from planners.plan.value import PriceAge, StagePlan
 from planners.search.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
 from planners.search.own_prices import YOURS
@@ -81,6 +82,16 @@ def limit_warnings(spec: RunSpec, hours: Band, usd: Band, stages: Sequence[Chose
     if limits.usd_per_hour and machines:
         said.append(unpriced.format("limits.usd_per_hour", _have(machines)))
     return said
+
+
+def floor_price_warnings(stages: Sequence[ChosenStage]) -> list[str]:
+    """Spot prices so far below list that nobody should count on them."""
+    floors = [m for stage in stages for m in stage.fleet.machines if m.floor_share is not None]
+    return [
+        f"the spot price of {m.instance_type} in {m.region} is {m.floor_share:.0%} of the list price: a floor price, "
+        f"so the band reaches to {USUAL_SPOT_SHARE:.0%} of list"
+        for m in dict.fromkeys(floors)
+    ]
 
 
 def _have(names: Sequence[str]) -> str:

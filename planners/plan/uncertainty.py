@@ -17,6 +17,7 @@ from planners.physics.constants import Constants
 from planners.plan.plan_rows import Assumption, Band, Narrow, OwnRuns
 from planners.plan.value import StagePlan
 from planners.search.evaluate import Shortlist, estimate_stage
+from planners.search.fleets import NodeGroup
 from planners.workload.factor_lookup import WORK, find_factor, place_of, uses_gpu
 from planners.workload.factors import NO_FACTORS, FactorKey, Factors
 from planners.workload.stage_work import StageWork
@@ -31,6 +32,19 @@ NOTICEABLE = 0.01
 """Of the band's width: inputs that would narrow it by less are not named."""
 SPOT_PRICE_LOG_SD = 0.3
 """Spot prices between planning and running: a3-highgpu-8g moved by 2.5 in eight months (price history)."""
+
+USUAL_SPOT_SHARE = 0.4
+"""Of the list price: what a floor price may rise to.  The dear end of Google's range, 60 % less than on demand
+(cloud.google.com/compute/docs/instances/spot)."""
+
+
+def spot_price_log_sd(machines: NodeGroup) -> float:
+    """Spread of ln(price) of spot machines until they are bought: P90 of a floor price is a usual spot price."""
+    if machines.capacity_type != "spot":
+        return 0.0
+    if machines.floor_share is None:
+        return SPOT_PRICE_LOG_SD
+    return float(np.log(USUAL_SPOT_SHARE / machines.floor_share)) / Z80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planners.plan.cost_lines import EstimateLine, total_usd, unpriced_lines
 from planners.plan.plan_rows import UnitCost
 from planners.spec.fleet import OutcomeValue
 from planners.workload.stage_work import StageWork
@@ -46,6 +47,16 @@ def unit_costs(stages: Sequence[tuple[StageWork, float, bool]], worth: OutcomeVa
         name = f"break-even: {needed} × {worth.outcome}"
         rows.append(UnitCost(name=name, usd=worth.usd_per_outcome, formula=formula))
     return tuple(rows)
+
+
+def beyond_reservations(lines: Sequence[EstimateLine]) -> tuple[UnitCost, ...]:
+    """What the run costs besides the user's reservations, which are paid whether it runs or not."""
+    if not any(line.sunk for line in lines):
+        return ()
+    added = [line for line in lines if not line.sunk]
+    usd, at_least = total_usd(added), unpriced_lines(added) > 0
+    formula = f"the bill without your reservations, which are paid anyway: {len(added)} of {len(lines)} lines"
+    return (_unit_cost("marginal: beyond your reservations", usd, at_least, formula),)
 
 
 def _unit_cost(name: str, usd: float, at_least: bool, formula: str) -> UnitCost:

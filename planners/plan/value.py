@@ -207,6 +207,8 @@ class Plan(Value):
     elsewhere: tuple[Alternative, ...] = Field(default=(), exclude_if=lambda found: not found)
     """The machines of the plan in other regions and of other capacity types: where there is no capacity for the plan,
     its run may turn to these too.  Numbered after `alternatives`; a page does not show them.  Absent = none."""
+    decided_by: tuple[str, ...] = Field(default=(), exclude_if=lambda found: not found)
+    """Limits of the spec without which another fleet would be the plan, and that fleet.  Absent = none."""
     rejections: tuple[Rejection, ...]
     candidates: int
     sensitivity: tuple[Sensitivity, ...]

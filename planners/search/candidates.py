@@ -16,11 +16,18 @@ from planners.physics.columns import ASYNC, Array
 from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
 from planners.physics.sandbox_times import judge_exposed_seconds, start_seconds
-from planners.search.feasible import fitting
+from planners.search.feasible import fitting, train_memory
 from planners.search.machines import MachineKind, machine_columns
 from planners.search.pareto import best_by_group
 from planners.search.rejections import Rejections
-from planners.search.search_space import NO_GPUS, NodeRange, enumerate_layouts, layout_options, slot_counts_for
+from planners.search.search_space import (
+    NO_GPUS,
+    NodeRange,
+    enumerate_layouts,
+    layout_options,
+    recomputes_of,
+    slot_counts_for,
+)
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.factor_lookup import find_factor
 from planners.workload.layouts import Layouts, TimingContext
@@ -109,7 +116,7 @@ def stage_candidates(
 
     if needs_gpus:
         at = _whole_replicas(work, machines, surroundings(layouts))
-        layouts = fitting(work, machines, at, rejections)
+        layouts = fitting(work, machines, _least_recompute(work, at), rejections)
     blocks = np.split(np.arange(len(layouts)), range(BLOCK_ROWS, len(layouts), BLOCK_ROWS))
     seconds = np.concatenate([_unit_seconds(work, surroundings(layouts.take(block)), slot_counts) for block in blocks])
     productive = seconds * work.units / SECONDS_PER_HOUR
@@ -170,6 +177,18 @@ def _whole_replicas(work: StageWork, machines: Sequence[MachineKind], at: Timing
     layouts = dataclasses.replace(at.layouts, replica=replica)
     whole = layouts.take(np.mod(layouts.rollout_gpus, replica) == 0)
     return timing_context(machines, whole, at.constants, year=at.year, grid_points=at.grid_points)
+
+
+def _least_recompute(work: StageWork, at: TimingContext) -> TimingContext:
+    """Each layout with the least recomputation of activations whose memory fits: more of it only costs time."""
+    if work.training is None:
+        return at
+    chosen: Array = np.zeros(len(at.layouts))
+    for recompute in reversed(recomputes_of(work.training.options)):
+        tried = dataclasses.replace(at.layouts, recompute=np.full(len(at.layouts), recompute))
+        fits = train_memory(work, dataclasses.replace(at, layouts=tried)).fits
+        chosen = np.where(fits, recompute, np.maximum(chosen, recompute))
+    return dataclasses.replace(at, layouts=dataclasses.replace(at.layouts, recompute=chosen))
 
 
 def _groups(

@@ -17,7 +17,11 @@ FRONT_LIMIT = 48
 """Points of a stage's or partial run's front that are combined further; more would not be told apart on a page."""
 NO_OFFER = -1
 """Offer number of a run that rents no GPUs."""
-FASTEST_SLACK = 0.05
+NEAR_EQUAL = 0.05
+"""Dollars (or hours) this close are the same to a decision, since bands are several times wider.  Assumption."""
+SMALL_USD = 0.01
+PREFERS_CHEAP = 1e-6
+"""Dollars weigh this much more than hours: of two runs that are equally good, the cheaper one."""
 LONGEST_HOURS = 720.0
 """Fleets that need more than 30 days are not offered unless limits.hours allows it.  Assumption."""
 
@@ -96,14 +100,31 @@ def _thinned(front: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def score(runs: Runs, objective: str) -> Array:
-    """What the objective makes small: dollars, hours, or their product ("balanced": 1 % of either weighs the same).
+    """What the objective makes small.  Near-equals lie within NEAR_EQUAL of each other.
 
-    "time" takes the cheapest of the runs within FASTEST_SLACK of the fastest: the last minutes cost the most.
-    A run with an unknown price loses to every run whose price is known, except in "time" to slower ones.
+    "cost": of the runs that cost nearly as little as the cheapest, the one with the fewest dollars × hours: a run that
+    is much faster for 2 % more is the better buy.  "time": the cheapest of the runs that are nearly as fast as the
+    fastest, since the last minutes cost the most.  "balanced": the knee of the front between what "cost" and "time"
+    take: the run farthest below the line between these two, on logarithmic axes (Satopaa et al., "Finding a 'Kneedle'
+    in a Haystack", 2011; docs/reading-a-plan.md).  A run with an unknown price loses to every run whose price is
+    known, except in "time" to slower ones.
     """
     if objective == "time":
-        quick = runs.hours <= (1.0 + FASTEST_SLACK) * runs.hours.min()
+        quick = runs.hours <= (1.0 + NEAR_EQUAL) * runs.hours.min()
         return np.where(quick, runs.ranked_usd, np.inf)
+    priced = runs.unpriced == runs.unpriced.min()
     if objective == "balanced":
-        return ranked_usd(np.log(np.maximum(runs.usd, 1e-9)) + np.log(runs.hours), runs.unpriced)
-    return runs.ranked_usd + 1e-6 * runs.hours
+        return ranked_usd(_knee(runs, np.flatnonzero(priced)), runs.unpriced)
+    near = priced & (runs.usd <= (1.0 + NEAR_EQUAL) * runs.usd[priced].min())
+    product = (runs.usd + SMALL_USD) ** (1.0 + PREFERS_CHEAP) * runs.hours
+    return np.where(near, -1.0 / (1.0 + product), runs.ranked_usd)
+
+
+def _knee(runs: Runs, priced: NDArray[np.int64]) -> Array:
+    """Logarithms of dollars and of hours, each from 0 to 1 between what "cost" and "time" take, added up."""
+    cheap, fast = (priced[np.argmin(score(runs.take(priced), end))] for end in ("cost", "time"))
+    usd, hours = np.log(runs.usd + SMALL_USD), np.log(runs.hours)
+    least = np.log1p(NEAR_EQUAL)
+    dollars = (usd - usd[cheap]) / max(usd[fast] - usd[cheap], least)
+    time = (hours - hours[fast]) / max(hours[cheap] - hours[fast], least)
+    return np.asarray((1.0 + PREFERS_CHEAP) * np.maximum(dollars, 0.0) + np.maximum(time, 0.0))

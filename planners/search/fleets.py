@@ -10,10 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planners.domain import QUALITY_WORDS
+from planners.search.availability import LIST_USD
 from planners.search.evaluate import Shortlist
 from planners.search.own_prices import RESERVED, YOURS
 from planners.search.pricing import start_up_hours
 from planners.search.search import SearchResult
+
+FLOOR_SHARE = 0.15
+"""Of the list price.  Google sells spot machines at 60 to 91 % less than on demand
+(cloud.google.com/compute/docs/instances/spot); a price near that end is a floor that is seldom had for long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,16 @@ class NodeGroup:
     gpu: str | None = None
     gpus_per_node: int = 0
     slots_per_node: int = 0
+    list_usd_per_hour: float | None = None
+    """Of GPU machines: the lowest price on demand."""
+
+    @property
+    def floor_share(self) -> float | None:
+        """A spot price as a share of the list price, where it is so low that it is a floor; else None."""
+        usd, usual = self.usd_per_hour, self.list_usd_per_hour
+        if self.capacity_type != "spot" or not usd or not usual:
+            return None
+        return usd / usual if usd <= FLOOR_SHARE * usual else None
 
     @property
     def all_usd_per_hour(self) -> float | None:
@@ -45,9 +60,14 @@ class NodeGroup:
         return kind if self.source == self.quality else f"{kind}: {self.source}"
 
     @property
+    def reserved(self) -> bool:
+        """Whether the user has reserved them: they are paid whether used or not."""
+        return self.quality == YOURS and self.capacity_type == RESERVED
+
+    @property
     def capacity(self) -> str:
         """`spot`, `on demand`, `your reservation`: how they are bought, in words."""
-        if self.quality == YOURS and self.capacity_type == RESERVED:
+        if self.reserved:
             return "your reservation"
         return self.capacity_type.replace("_", " ")
 
@@ -131,4 +151,5 @@ def _nodes(offer: dict[str, Any], count: float) -> NodeGroup:
         quality=offer["quality"] or "",
         gpus_per_node=int(offer["num_gpus"] or 0),
         slots_per_node=int(offer.get("slots") or 0),
+        list_usd_per_hour=offer.get(LIST_USD),
     )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import polars as pl
 
 from planners.domain import OFFER_COLUMNS
-from planners.search.own_prices import RESERVED, YOURS
+from planners.search.own_prices import RESERVATION, YOURS
 from planners.search.rejections import Rejections
 from planners.spec.fleet import CLOUDS, FleetSpec, Machines
 
@@ -130,8 +130,7 @@ def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
 
 def may_be_bought(capacities: Sequence[str]) -> pl.Expr:
     """True for the allowed capacity types, and for what the user has reserved already."""
-    reserved = (pl.col("capacity_type") == RESERVED) & (pl.col("quality") == YOURS)
-    return pl.col("capacity_type").is_in(capacities) | reserved
+    return pl.col("capacity_type").is_in(capacities) | RESERVATION
 
 
 def cheapest_zone(offers: pl.DataFrame) -> pl.DataFrame:

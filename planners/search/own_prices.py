@@ -16,6 +16,8 @@ YOURS = "your price"
 UNKNOWN_REGION = "unknown"
 RESERVED = CapacityType.RESERVED_1Y
 """Capacity type under which a user's reservation is offered; its term doesn't matter, it is paid already."""
+RESERVATION = (pl.col("capacity_type") == RESERVED) & (pl.col("quality") == YOURS)
+"""True for what the user has reserved."""
 _OFFER_KEY = ["cloud", "instance_type", "region", "capacity_type"]
 _MACHINE_COLUMNS = ("cloud", "instance_type", *OFFER_COLUMNS[OFFER_COLUMNS.index("quality") + 1 :])
 

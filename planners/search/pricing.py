@@ -18,6 +18,7 @@ from planners.spec.fleet import CLOUDS
 from planners.workload.layouts import Table
 from planners.workload.stage_work import HostWork
 
+BURN_RULE = "dollars per hour"
 RESTART_HOURS = 0.25
 """From an interruption to the next useful step: detect, replace the node, load the checkpoint.  Assumption."""
 CHECKPOINT_HOURS = 0.5
@@ -36,6 +37,8 @@ class Market:
     """Row of the sandbox places; -1 = no sandbox machines there."""
     max_nodes: Array
     """That exist, or that the quota allows."""
+    sunk: Array
+    """1 where the nodes are the user's reservation: paid whether used or not, so that using them costs nothing more."""
     start_up_hours: Array
 
 
@@ -48,7 +51,7 @@ class Rows(Table):
     hours: Array
     """From the request for machines to the end."""
     usd: Array
-    """Machines only, of those that have a price."""
+    """Machines only, of those that have a price; without reservations, which are paid anyway."""
     usd_per_hour: Array
     """Of the machines that have a price."""
     unpriced: Array
@@ -107,7 +110,8 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
     nodes, gpus = candidates.nodes[candidate], candidates.gpus[candidate]
     slots_row = candidates.slots_row[candidate]
     price = market.usd_per_hour[offer]
-    unpriced = np.isnan(price).astype(np.float64)
+    bought = 1.0 - market.sunk[offer]
+    unpriced = np.isnan(price) * bought
     sandbox_usd, sandbox_nodes = np.zeros(len(offer)), np.zeros(len(offer))
     if places is not None:
         at = market.place[offer]
@@ -118,13 +122,13 @@ def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | N
         unpriced[there] += places.unpriced[at[there], slots_row[there]]
     lost = interrupted(candidates.hours[candidate], gpus=gpus, nodes=nodes, spot=market.spot[offer])
     hours = candidates.hours[candidate] + lost.hours + market.start_up_hours[offer]
-    rate = nodes * np.nan_to_num(price) + sandbox_usd
+    machines = nodes * np.nan_to_num(price)
     return Rows(
         offer=offer,
         candidate=candidate,
         hours=hours,
-        usd=np.where(nodes <= market.max_nodes[offer], hours * rate, np.inf),
-        usd_per_hour=rate,
+        usd=np.where(nodes <= market.max_nodes[offer], hours * (bought * machines + sandbox_usd), np.inf),
+        usd_per_hour=machines + sandbox_usd,
         unpriced=unpriced,
         gpus=gpus,
         interruptions=lost.interruptions,
@@ -143,5 +147,5 @@ def within(rows: Rows, rejections: Rejections, *, max_usd_per_hour: float | None
     alive = rejections.rows(alive, "place and quota", reason, np.isfinite(rows.usd), label)
     if max_usd_per_hour is not None:
         over = f"over limits.usd_per_hour of ${max_usd_per_hour:,.0f}"
-        alive = rejections.rows(alive, "dollars per hour", over, rows.usd_per_hour <= max_usd_per_hour, label)
+        alive = rejections.rows(alive, BURN_RULE, over, rows.usd_per_hour <= max_usd_per_hour, label)
     return rows.take(alive)

@@ -8,9 +8,12 @@ import numpy as np
 
 from planners.domain import CapacityType
 from planners.inputs import PlanInputs
+from planners.search.combine import NEAR_EQUAL
 from planners.search.feasible import MEMORY
+from planners.search.limits_kept import decides, gain, usd_and_hours
+from planners.search.pricing import BURN_RULE
 from planners.search.search import SearchResult, explore
-from planners.search.selection import NoFleetError, choose, run_usd
+from planners.search.selection import NoFleetError, best_inside, choose
 from planners.spec.fleet import NodeCount
 from planners.spec.run_spec import RunSpec, Stage
 
@@ -104,6 +107,25 @@ def _tried(relaxed: RunSpec, spec: RunSpec, words: str, world: PlanInputs, *, ye
     return [f"with {words.format(tp=_replica(other, row))} there is one: {_named(other, row)}"]
 
 
+def deciding_fleet_limits(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: float) -> tuple[str, ...]:
+    """The limits on GPUs and on dollars per hour without which a better run would be first, and that run, in words."""
+    limits, best = spec.limits, int(best_inside(spec, found)[0])
+    burns = any(row.rule == BURN_RULE for row in found.rejections.rejected)
+    shown = {
+        "usd_per_hour": f"limits.usd_per_hour of ${limits.usd_per_hour or 0:,.10g}" if burns else "",
+        "gpus": f"limits.gpus of {limits.gpus}" if limits.gpus and 2 * found.gpus[best] > limits.gpus else "",
+    }
+    rows = []
+    for name, text in shown.items():
+        if text:
+            freed = spec.model_copy(update={"limits": limits.model_copy(update={name: None})})
+            other = explore(freed, world, year=year)
+            row = int(best_inside(spec, other)[0])
+            if gain(spec.objective, (other.runs, row), (found.runs, best)) > NEAR_EQUAL:
+                rows.append(decides(text, other, row))
+    return tuple(rows)
+
+
 def _least_burn(found: SearchResult) -> float | None:
     """Dollars per hour of the fleet that burns least: stages on GPUs share an offer, and follow each other."""
     free = [float(s.rows.usd_per_hour.min(initial=np.inf)) for s in found.stages if not s.work.needs_gpus]
@@ -119,7 +141,7 @@ def _least_burn(found: SearchResult) -> float | None:
 
 def _named(found: SearchResult, row: int) -> str:
     runs = found.runs
-    money = f"{run_usd(runs, row)} in {runs.hours[row]:,.1f} hours"
+    money = usd_and_hours(runs, row)
     if runs.offer[row] < 0:
         return money
     offer = found.offers.row(int(runs.offer[row]), named=True)

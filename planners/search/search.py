@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from planners.inputs import PlanInputs
 from planners.physics.columns import Array
+from planners.search.availability import MOST_GPUS, sold_offers, with_list_prices
 from planners.search.candidates import Candidates, stage_candidates
 from planners.search.combine import Runs, combine
 from planners.search.machines import MOST_GPUS_PER_NODE, MachineKind, machines_of
 from planners.search.offers import gpu_offers, owned_nodes, owned_offers
-from planners.search.own_prices import RESERVED, apply_own_prices, reserved_nodes
+from planners.search.own_prices import RESERVATION, RESERVED, apply_own_prices, reserved_nodes
 from planners.search.pricing import Market, Rows, price_rows, start_up_hours, within
 from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import SandboxPlaces, place_sandboxes, sandbox_offers
@@ -52,6 +53,20 @@ class SearchResult:
     """Before limits on dollars and hours."""
     combinations: int
     rejections: Rejections
+
+    @property
+    def gpus(self) -> Array:
+        """GPUs of each run: of its largest stage."""
+        each = [stage.rows.gpus[self.runs.rows[:, number]] for number, stage in enumerate(self.stages)]
+        return np.max(each, axis=0, initial=0.0)
+
+    @property
+    def sold_today(self) -> NDArray[np.bool_]:
+        """Which runs ask for no more GPUs than are sold without a reservation or a quote."""
+        if not self.offers.height:
+            return np.ones(len(self.runs.offer), dtype=bool)
+        most = self.offers[MOST_GPUS].to_numpy()
+        return np.asarray(self.gpus <= most[self.runs.offer])
 
     def by_cloud(self, runs: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         """These runs by the cloud of their GPUs, sorted; empty where none are rented."""
@@ -127,7 +142,9 @@ def _allowed_gpus(spec: RunSpec, world: PlanInputs, rejections: Rejections, *, n
     if not needed:
         return offers.clear()
     names = {world.find_gpu(name).name for name in spec.fleet.gpus} or set(world.gpus)
-    return gpu_offers(offers, spec.fleet, names, rejections)
+    allowed = gpu_offers(offers, spec.fleet, names, rejections)
+    granted = {world.find_gpu(key.rpartition(":")[2]).name: limit for key, limit in spec.fleet.quota.items()}
+    return with_list_prices(sold_offers(allowed, world.availability, granted, rejections), book)
 
 
 def _cpu_offers(spec: RunSpec, world: PlanInputs) -> pl.DataFrame:
@@ -141,10 +158,12 @@ def _sandbox_targets(spec: RunSpec) -> tuple[str, ...]:
 
 
 def _most_nodes(sandboxes: pl.DataFrame, spec: RunSpec) -> Array:
-    """Nodes that there are of each sandbox offer: infinite in the clouds."""
+    """Nodes that there are of each sandbox offer: infinite in the clouds, but for reservations."""
     owned = owned_nodes(spec.fleet.machines, _sandbox_targets(spec), with_gpus=False)
-    names = sandboxes.select("cloud", "instance_type").rows()
-    return np.array([owned.get(name, np.inf) for name in names], dtype=np.float64)
+    reserved = reserved_nodes(spec.prices)
+    rows = sandboxes.select("cloud", "region", "instance_type", RESERVATION.alias("reserved")).rows()
+    most = [reserved[row[:3]] if row[3] else owned.get((row[0], row[2]), np.inf) for row in rows]
+    return np.array(most, dtype=np.float64)
 
 
 def _node_range(spec: RunSpec, world: PlanInputs) -> NodeRange:
@@ -156,8 +175,13 @@ def _node_range(spec: RunSpec, world: PlanInputs) -> NodeRange:
         most = max(most, fleet.nodes.max * MOST_GPUS_PER_NODE)
     quota = {world.find_gpu(key).name: limit for key, limit in fleet.quota.items() if ":" not in key}
     nodes = fleet.nodes
+    owned = owned_nodes(fleet.machines, fleet.targets, with_gpus=True).values()
     return NodeRange(
-        max_gpus=most, min_nodes=nodes.min if nodes else 1, max_nodes=nodes.max if nodes else None, quota_gpus=quota
+        max_gpus=most,
+        min_nodes=nodes.min if nodes else 1,
+        max_nodes=nodes.max if nodes else None,
+        whole_pools=tuple({*(int(count) for count in owned), *reserved_nodes(spec.prices).values()}),
+        quota_gpus=quota,
     )
 
 
@@ -174,6 +198,7 @@ def _market(
             spot=zeros,
             place=np.arange(len(known)),
             max_nodes=zeros + np.inf,
+            sunk=zeros,
             start_up_hours=np.array([start_up_hours(cloud, work.host) for cloud, _ in known]),
         )
     anywhere = -1
@@ -200,6 +225,7 @@ def _market(
         usd_per_hour=offers["usd_per_hour"].fill_null(np.nan).to_numpy(),
         spot=(offers["capacity_type"] == "spot").cast(pl.Float64).to_numpy(),
         place=np.array([known.get(home, anywhere) for home in homes], dtype=np.int64),
+        sunk=offers.select(RESERVATION.cast(pl.Float64)).to_series().to_numpy(),
         max_nodes=np.array([most_nodes(offer) for offer in offers.iter_rows(named=True)]),
         start_up_hours=np.array([start_up_hours(cloud, None) for cloud, _ in homes]),
     )

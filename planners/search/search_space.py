@@ -15,6 +15,7 @@ from planners.domain import ModelShape
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, Array
 from planners.search.machines import MachineKind
 from planners.spec.shapes import tensor_parallel_degrees
+from planners.spec.stage_options import TrainOptions
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.layouts import Layouts
 from planners.workload.stage_work import SandboxWork, StageWork
@@ -45,9 +46,6 @@ def layout_options(work: StageWork) -> Options:
         shardings = (SHARDINGS[options.sharding],)
     if any(degree and degree > 1 for degree in (options.tp, options.pp, options.ep)):
         shardings = tuple(s for s in shardings if s != FSDP) or shardings
-    recomputes: tuple[float, ...] = (1.0, 0.1) if not training.rl else (1.0,)
-    if options.recompute in RECOMPUTES:
-        recomputes = (RECOMPUTES[options.recompute],)
     replica = work.generations[0].options.tp if work.generations else None
     return Options(
         trains=True,
@@ -56,10 +54,10 @@ def layout_options(work: StageWork) -> Options:
         rollout_shares=(work.rollout_share,) if work.rollout_share else (0.25, 0.5, 0.75),
         shardings=shardings,
         tps=(options.tp,) if options.tp else _training_tps(training.model),
-        pps=(options.pp,) if options.pp else ((1, 2, 4, 8, 16) if training.model.params_total > 60e9 else (1, 2, 4)),
+        pps=(options.pp,) if options.pp else (1, 2, 4, 8, 16),
         cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if training.seq_len > 16_384 else (1,)),
         eps=(options.ep,) if options.ep else _expert_degrees(training.model),
-        recomputes=recomputes,
+        recompute=recomputes_of(options)[0],
         replicas=(replica,) if replica else REPLICAS,
     )
 
@@ -67,6 +65,11 @@ def layout_options(work: StageWork) -> Options:
 def _training_tps(model: ModelShape) -> tuple[int, ...]:
     allowed = tensor_parallel_degrees(model)
     return tuple(tp for tp in (1, 2, 4, 8) if not allowed or tp in allowed)
+
+
+def recomputes_of(options: TrainOptions) -> tuple[float, ...]:
+    """Activation recomputation that may be used, the fastest first."""
+    return tuple(sorted(RECOMPUTES.values())) if options.recompute == "auto" else (RECOMPUTES[options.recompute],)
 
 
 def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
@@ -115,7 +118,7 @@ class Options:
     pps: tuple[int, ...] = (1, 2, 4, 8)
     cps: tuple[int, ...] = (1,)
     eps: tuple[int, ...] = (1,)
-    recomputes: tuple[float, ...] = (1.0,)
+    recompute: float = 1.0
     replicas: tuple[int, ...] = REPLICAS
 
 
@@ -135,6 +138,8 @@ class NodeRange:
     max_gpus: int
     min_nodes: int = 1
     max_nodes: int | None = None
+    whole_pools: tuple[int, ...] = ()
+    """Nodes of the user's own pools and reservations: each number is tried, since all of them are there."""
     quota_gpus: dict[str, int] = field(default_factory=dict)
     """By GPU name."""
 
@@ -148,6 +153,7 @@ def node_counts(machine: MachineKind, allowed: NodeRange) -> Sequence[int]:
     if allowed.min_nodes == allowed.max_nodes:
         return [allowed.min_nodes] if allowed.min_nodes <= most else []
     counts = {total // machine.gpus_per_node for total in GPU_COUNTS if total % machine.gpus_per_node == 0}
+    counts.update(allowed.whole_pools)
     return sorted(
         {*(n for n in counts if allowed.min_nodes <= n <= most), *([most] if most >= allowed.min_nodes else [])}
     )
@@ -169,9 +175,8 @@ def _templates(options: Options) -> Array:
                 (1,) if fixed else options.pps,
                 options.cps,
                 (1,) if fixed else options.eps,
-                options.recomputes,
             )
-            trains += [(sharding, *axis) for axis in itertools.product(*axes)]
+            trains += [(sharding, *axis, options.recompute) for axis in itertools.product(*axes)]
     replicas = options.replicas if options.generates else (1,)
     rows = [(*split, *train, replica) for split in splits for train in trains for replica in replicas]
     return np.array(rows, dtype=np.float64)

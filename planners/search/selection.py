@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planners.physics.columns import Array
+from planners.search.availability import MOST_GPUS
 from planners.search.combine import LONGEST_HOURS, Runs, runs_of, score
+from planners.search.limits_kept import Figures, Mask, alike, deciding_limits, inside, usd_and_hours
 from planners.search.pareto import pareto_front
 from planners.search.search import SearchResult
 from planners.spec.run_spec import RunSpec
@@ -18,10 +21,6 @@ MARGIN = 0.96
 """The search leaves disks, network and pauses out: rarely more than 4 % of the hours or dollars."""
 RISKY = 0.5
 """Expected interruptions from which a fleet with less risk is named."""
-APART = 0.06
-"""Two fleets closer than this in dollars and in hours are one alternative."""
-
-
 ROOM = 1.25
 """Runs that the search puts over a limit by up to this factor are looked at too: it errs on the long side."""
 ELSEWHERE = 4
@@ -45,21 +44,38 @@ class Selection:
 
     rows: NDArray[np.int64]
     labels: tuple[str, ...]
+    decided_by: tuple[str, ...] = ()
+    """Limits without which another run would be first, in words."""
+    warnings: tuple[str, ...] = ()
 
 
-def shortlist(spec: RunSpec, found: SearchResult) -> Runs:
+def best_inside(spec: RunSpec, found: SearchResult) -> NDArray[np.int64]:
+    """The number of the objective's best run within the limits, as the search sees them; of all where none is."""
+    among = np.flatnonzero(inside(spec, found.runs))
+    among = among if len(among) else np.arange(len(found.runs.offer))
+    return among[[np.argmin(score(found.runs.take(among), spec.objective))]]
+
+
+def shortlist(spec: RunSpec, found: SearchResult, *, stretch: float = 1.0) -> Runs:
     """The runs worth a closer look, in the order of the search: the objective's best, the ends and the front of
-    everything and of each cloud, inside the limits with ROOM and, where nothing is, of all runs."""
+    everything and of each cloud, inside the limits with ROOM and, where nothing is, of all runs.
+
+    stretch: about P90 / P50 of such a run.  Runs that keep the limits when stretched are looked at as well.
+    """
     runs = found.runs
-    inside = (runs.hours <= ROOM * (spec.limits.hours or LONGEST_HOURS)) & (
-        runs.usd <= ROOM * (spec.limits.usd or np.inf)
-    )
-    among = np.flatnonzero(inside) if inside.any() else np.arange(len(runs.offer))
-    if not len(among):
+    everything = np.arange(len(runs.offer))
+    if not len(everything):
         return runs
-    rows = set(among[np.argsort(score(runs.take(among), spec.objective), kind="stable")[:BEST]].tolist())
-    for part in (among, *found.by_cloud(among).values(), np.arange(len(runs.offer))):
-        rows |= _spread(runs, part)
+    rows: set[int] = set()
+    for room in dict.fromkeys((ROOM, ROOM / stretch, MARGIN / stretch)):
+        among = np.flatnonzero(inside(spec, runs, (runs.hours / room, runs.usd / room)))
+        if not len(among) and room == ROOM:
+            among = everything
+        if len(among):
+            rows |= set(among[np.argsort(score(runs.take(among), spec.objective), kind="stable")[:BEST]].tolist())
+            for part in (among, *found.by_cloud(among).values()):
+                rows |= _spread(runs, part)
+    rows |= _spread(runs, everything)
     return runs.take(np.array(sorted(rows), dtype=np.int64))
 
 
@@ -83,7 +99,7 @@ def elsewhere(spec: RunSpec, found: SearchResult, chosen: Runs) -> Runs:
     runs = runs_of(np.array(offers, dtype=np.int64), rows, [stage.rows for stage in found.stages])
     known = chosen.rows.tolist()
     new = np.array([run not in known for run in rows.tolist()], dtype=bool)
-    kept = np.flatnonzero(new & _inside(spec, runs, 1.0) & (runs.unpriced == 0))
+    kept = np.flatnonzero(new & inside(spec, runs) & (runs.unpriced == 0))
     by_usd = kept[np.argsort(runs.usd[kept], kind="stable")]
     capacity = np.array(found.offers["capacity_type"].to_list(), dtype=str)[runs.offer[by_usd]]
     cheapest = [row for kind in sorted(set(capacity.tolist())) for row in by_usd[capacity == kind][:ELSEWHERE].tolist()]
@@ -98,19 +114,25 @@ def _spread(runs: Runs, among: NDArray[np.int64]) -> set[int]:
     return {*front[picks].tolist(), int(calm)}
 
 
-def choose(spec: RunSpec, found: SearchResult, *, pick: int | None = None, margin: float = MARGIN) -> Selection:
+def choose(
+    spec: RunSpec, found: SearchResult, *, pick: int | None = None, figures: Sequence[Figures] = ()
+) -> Selection:
     """The run that the objective picks within the limits, and named alternatives from the whole front.
 
-    pick: number of an alternative (from 1) that the user prefers to the objective's.  margin: share of the limits
-    that runs should keep to, if any can; 1 where hours and dollars are exact.  Raises NoFleetError.
+    pick: number of an alternative (from 1) that the user prefers to the objective's.  figures: by which runs must keep
+    the limits, the strictest first (P90, then P50): the first that any run keeps count, and of those runs the ones
+    that can be had today.  Without them the search's own figures decide.  Raises NoFleetError.
     """
     runs = found.runs
     if not len(runs.offer):
         raise NoFleetError("no fleet can run this spec", "")
-    inside = _inside(spec, runs, margin)
-    if not inside.any():
+    figures = figures or ((runs.hours / MARGIN, runs.usd / MARGIN), (runs.hours, runs.usd))
+    strictest = next((each for each in figures if inside(spec, runs, each).any()), None)
+    if strictest is None:
         raise NoFleetError(*_over_limits(spec, found))
-    allowed = np.flatnonzero(inside)
+    keeps = inside(spec, runs, strictest)
+    today = keeps & found.sold_today
+    allowed = np.flatnonzero(today if today.any() else keeps)
     best = int(allowed[np.argmin(score(runs.take(allowed), spec.objective))])
     rows, labels = _alternatives(runs, allowed, best, found)
     if pick is not None:
@@ -118,15 +140,8 @@ def choose(spec: RunSpec, found: SearchResult, *, pick: int | None = None, margi
             raise NoFleetError(f"there is no alternative {pick}", f"alternatives 1 to {len(rows)}")
         order = [pick - 1, *(n for n in range(len(rows)) if n != pick - 1)]
         rows, labels = rows[order], tuple(labels[n] for n in order)
-    return Selection(rows=rows, labels=labels)
-
-
-def _inside(spec: RunSpec, runs: Runs, margin: float) -> NDArray[np.bool_]:
-    """Runs within the limits, inside the margin if any is.  An unknown price neither keeps nor breaks a limit."""
-    hours = spec.limits.hours or LONGEST_HOURS
-    usd = spec.limits.usd or np.inf
-    spare = (runs.hours <= margin * hours) & (runs.usd <= margin * usd)
-    return spare if spare.any() else (runs.hours <= hours) & (runs.usd <= usd)
+    decided_by = deciding_limits(spec, found, strictest, best)
+    return Selection(rows=rows, labels=labels, decided_by=decided_by, warnings=_needs_a_quote(found, int(rows[0])))
 
 
 def _alternatives(
@@ -152,24 +167,40 @@ def _alternatives(
         if len(named) >= MAX_ALTERNATIVES:
             break
         _name(named, runs, int(row), "")
+    if not found.sold_today[best] and found.sold_today.any():
+        named[_largest_today(found)] = "largest today"
     rest = sorted((row for row in named if row != best), key=lambda row: (float(runs.ranked_usd[row]), row))
     rows = np.array([best, *rest], dtype=np.int64)
-    return rows, tuple(named[int(row)] for row in rows)
+    quote = {row: "" if found.sold_today[row] else "needs a quote" for row in named}
+    return rows, tuple(", ".join(filter(None, (named[row], quote[row]))) for row in rows.tolist())
 
 
 def _name(named: dict[int, str], runs: Runs, row: int, label: str) -> None:
     """Adds a row unless it is close to one that is there."""
     for other in named:
         same_place = runs.offer[row] == runs.offer[other] or not label.startswith("best on")
-        close = _close(runs.ranked_usd[row], runs.ranked_usd[other]) and _close(runs.hours[row], runs.hours[other])
-        if close and same_place:
+        if same_place and alike(runs, row, other):
             return
     named[row] = label
 
 
-def _close(one: float, other: float) -> bool:
-    """Within APART of each other; zero dollars (own machines) are close to zero only."""
-    return one == other or (min(one, other) > 0 and bool(abs(np.log(one / other)) < APART))
+def _largest_today(found: SearchResult) -> int:
+    """The run with the most GPUs of those that are sold without a contract; of equal ones the cheapest."""
+    today = np.flatnonzero(found.sold_today)
+    return int(today[np.lexsort((found.runs.ranked_usd[today], -found.gpus[today]))[0]])
+
+
+def _needs_a_quote(found: SearchResult, row: int) -> tuple[str, ...]:
+    """That a run needs a contract, and the largest that can be had today."""
+    if found.sold_today[row]:
+        return ()
+    offer = found.offers.row(int(found.runs.offer[row]), named=True)
+    asked = f"{found.gpus[row]:,.0f} {offer['gpu']} in {offer['region']} {offer['capacity_type'].replace('_', ' ')}"
+    text = f"needs a reservation or a quote: {asked} are more than the {offer[MOST_GPUS]:,.0f} that are sold today"
+    if found.sold_today.any():
+        largest = _largest_today(found)
+        text += f"; the largest that can be had has {found.gpus[largest]:,.0f}: {usd_and_hours(found.runs, largest)}"
+    return (text,)
 
 
 def _over_limits(spec: RunSpec, found: SearchResult) -> tuple[str, str]:
@@ -177,27 +208,18 @@ def _over_limits(spec: RunSpec, found: SearchResult) -> tuple[str, str]:
     runs, limits = found.runs, spec.limits
     hours = limits.hours or LONGEST_HOURS
     default = "" if limits.hours else " (the default; limits.hours allows more)"
-    parts = [f"{hours:g} hours{default}"] + ([f"${limits.usd:,.6g}"] if limits.usd else [])
+    parts = [f"{hours:g} hours{default}"] + ([f"${limits.usd:,.10g}"] if limits.usd else [])
     in_time, in_budget = runs.hours <= hours, runs.usd <= (limits.usd or np.inf)
-    said = []
+    hints = []
     if in_time.any():
-        said.append(f"within {hours:g} hours the cheapest costs {_said(runs, in_time, runs.ranked_usd)}")
+        hints.append(f"within {hours:g} hours the cheapest costs {_least(runs, in_time, runs.ranked_usd)}")
     if in_budget.any() and limits.usd:
-        said.append(f"within ${limits.usd:,.6g} the fastest takes {_said(runs, in_budget, runs.hours)}")
-    if not said:
-        said.append(f"the cheapest is {_said(runs, np.ones(len(runs.usd), dtype=bool), runs.ranked_usd)}")
-    return f"no fleet stays within {' and '.join(parts)}", "; ".join(said)
+        hints.append(f"within ${limits.usd:,.10g} the fastest takes {_least(runs, in_budget, runs.hours)}")
+    if not hints:
+        hints.append(f"the cheapest is {_least(runs, np.ones(len(runs.usd), dtype=bool), runs.ranked_usd)}")
+    return f"no fleet stays within {' and '.join(parts)}", "; ".join(hints)
 
 
-def _said(runs: Runs, among: NDArray[np.bool_], small: Array) -> str:
+def _least(runs: Runs, among: Mask, small: Array) -> str:
     rows = np.flatnonzero(among)
-    row = int(rows[np.argmin(small[rows])])
-    return f"{run_usd(runs, row)} in {runs.hours[row]:,.1f} hours"
-
-
-def run_usd(runs: Runs, row: int) -> str:
-    """`$1,234`, `at least $1,234` or `an unknown price`."""
-    known = f"${runs.usd[row]:,.0f}"
-    if not runs.unpriced[row]:
-        return known
-    return f"at least {known}" if runs.usd[row] > 0 else "an unknown price"
+    return usd_and_hours(runs, int(rows[np.argmin(small[rows])]))

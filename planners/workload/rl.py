@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from planners.domain import ModelShape
-from planners.physics.columns import COLOCATED, SCHEDULES
+from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, SCHEDULES
 from planners.spec.profiles import Assumed
 from planners.spec.stage_options import ProfileName
 from planners.spec.stages_rl import RlcefStage
@@ -42,7 +42,9 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
     judges, apis = hosted(_judges(stage, samples), find_model, stage.rollout)
     schedules = tuple(SCHEDULES.values()) if stage.schedule == "auto" else (SCHEDULES[stage.schedule],)
     if stage.schedule == "auto" and stage.staleness_steps == 0:
-        schedules = (COLOCATED,)  # two pools overlap only when training may lag: nobody asked for stale samples
+        schedules = (COLOCATED,)  # pools in lockstep wait for each other: half the GPUs of each phase gain nothing
+    elif stage.staleness_steps == 0 and ASYNC in schedules:
+        schedules = (DISAGGREGATED,)  # pools that may not lag behind each other run in lockstep
     evaluation = None
     if stage.evaluate is not None:
         each = float(stage.evaluate.samples)
@@ -152,6 +154,4 @@ def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:
         rows.append(("response_tokens.p95", "a log standard deviation of 0.8", "docs/ACCURACY.md, response_log_sd"))
     if stage.turns > 1 and stage.tool_seconds is None:
         rows.append(("tool_seconds", f"{TOOL_SECONDS:g}", "assumption"))
-    if stage.train.recompute == "auto":
-        rows.append(("train.recompute", "full with FSDP; selective or full with Megatron", "usual of RL trainers"))
     return tuple(Assumed(name=name, value=value, source=source) for name, value, source in rows)

@@ -62,7 +62,8 @@ def choice(plan: Plan, page: PageContext) -> list[Line]:
     outside = [phrase for stage in plan.stages for phrase in stage.calibrated.outside]
     if outside:
         lines += labelled("outside", [line("the calibrated range: ", Span("; ".join(outside), Style.WARN))], page.cells)
-    return lines + labelled("limits", _limits(plan), page.cells)
+    lines += labelled("limits", _limits(plan), page.cells)
+    return lines + labelled("decides", [line(Span(text, Style.WARN)) for text in plan.decided_by], page.cells)
 
 
 def _money(money: str, money_band: str) -> Line:
