@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,8 +68,11 @@ def shortlist(spec: RunSpec, found: SearchResult, *, stretch: float = 1.0) -> Ru
     if not len(everything):
         return runs
     rows: set[int] = set()
-    for room in dict.fromkeys((ROOM, ROOM / stretch, MARGIN / stretch)):
-        among = np.flatnonzero(inside(spec, runs, (runs.hours / room, runs.usd / room)))
+    every_sale = np.ones(len(everything), dtype=bool)
+    for room, sale in itertools.product(
+        dict.fromkeys((ROOM, ROOM / stretch, MARGIN / stretch)), (found.sold_today, every_sale)
+    ):
+        among = np.flatnonzero(inside(spec, runs, (runs.hours / room, runs.usd / room)) & sale)
         if not len(among) and room == ROOM:
             among = everything
         if len(among):

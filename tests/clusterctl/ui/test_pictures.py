@@ -85,6 +85,7 @@ def test_gaps_and_bars_fill_the_lane(spans: list[tuple[float, float]]) -> None:
 @pytest.mark.parametrize("make", [rlcef_plan, two_stage_plan])
 def test_numbers_of_points_never_cover_each_other(make: Callable[[], Plan]) -> None:
     texts = draw_frontier(make(), "run.yaml").axes[0].texts
+    texts = [text for text in texts if "limits." not in text.get_text()]
     assert sorted(text.get_text() for text in texts) == sorted(str(each.number) for each in make().alternatives)
     for one, other in itertools.combinations(texts, 2):
         assert not one.get_window_extent().overlaps(other.get_window_extent())

@@ -36,7 +36,7 @@ def test_pricing_every_candidate_finds_the_same_front(
     monkeypatch.setattr(candidates, "best_by_group", lambda _, cost: np.flatnonzero(np.isfinite(cost)))
     every = searched(stage, **fields)
     num_every, num_pruned = (len(found.stages[0].rows.offer) for found in (every, pruned))
-    assert num_every > num_pruned
+    assert num_every > num_pruned or stage is SFT, "a small model's training has one layout on each fleet"
     assert front(every) == front(pruned)
     assert every.combinations == pruned.combinations
 
