@@ -156,7 +156,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
     },
     (stage_options.TrainOptions, "stages.0.train"): {
         "rl": {
-            "sharding": "megatron", "precision": "fp8", "cp": 8, "micro_batch_samples": 64, "recompute": "none",
+            "sharding": "megatron", "precision": "fp8", "cp": 8, "micro_batch_samples": 64, "recompute": "full",
             "lora_rank": 16, "packing": False, "optimizer_offload": True, "attention": "fa2", "compile": True,
         },
         "megatron": {"tp": 8, "pp": 4},
