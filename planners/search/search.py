@@ -58,7 +58,7 @@ class SearchResult:
     def gpus(self) -> Array:
         """GPUs of each run: of its largest stage."""
         each = [stage.rows.gpus[self.runs.rows[:, number]] for number, stage in enumerate(self.stages)]
-        return np.max(each, axis=0, initial=0.0)
+        return np.asarray(np.max(each, axis=0, initial=0.0))
 
     @property
     def sold_today(self) -> NDArray[np.bool_]:
