@@ -19,7 +19,7 @@ from clusterctl.ui.terminal import terminal
 TEMPLATE_OF_KIND = {
     "rlcef": "rlcef", "synthesize": "synthetic-triples", "sft": "opencodeinterpreter-sft",
     "pretrain": "codellama-pretrain", "reward-model": "deepseek-coder-v2-critic", "rollout": "swe-agent-selfhosted",
-    "evaluate": "humaneval",
+    "evaluate": "humaneval", "dpo": "tulu3-dpo",
 }  # fmt: skip
 """Kind of stage -> the template that shows it; a template's own name works too."""
 

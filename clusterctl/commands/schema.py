@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from clusterctl.specfile.editor_schema import editor_schema
 from clusterctl.specfile.manual import run_spec_manual
 from clusterctl.specfile.write import write_atomic
 from clusterctl.ui.streams import emit, emit_json
-from planners.spec.run_spec import run_spec_schema
 
 
 def schema(
@@ -23,7 +23,7 @@ def schema(
     Editors with a YAML language server complete and check a spec whose first line is
     `# yaml-language-server: $schema=run-spec.schema.json`.
     """
-    text = run_spec_manual() if markdown else json.dumps(run_spec_schema(), indent=2, ensure_ascii=False) + "\n"
+    text = run_spec_manual() if markdown else json.dumps(editor_schema(), indent=2, ensure_ascii=False) + "\n"
     if out is None:
         emit(text) if markdown else emit_json(text)
         return

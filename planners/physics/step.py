@@ -131,9 +131,10 @@ def rl_batch(c: Constants, w: Workload) -> Batch:
 
 
 def supervised_seconds(c: Constants, w: Workload) -> TrainTime:
-    """Seconds of one optimizer update of pretraining, SFT, LoRA or a reward model.
+    """Seconds of one optimizer update of pretraining, SFT, LoRA, a reward model or DPO.
 
-    `batch_sequences` full sequences of `seq_len` tokens; tokens/s = batch_sequences x seq_len / seconds.
+    `batch_sequences` full sequences of `seq_len` tokens; tokens/s = batch_sequences x seq_len / seconds.  DPO's frozen
+    reference reads each once (arXiv:2305.18290).
     Error on families left out: docs/ACCURACY.md, kinds pretrain and sft.
     """
     train = w.train
@@ -144,8 +145,10 @@ def supervised_seconds(c: Constants, w: Workload) -> TrainTime:
         micro_batch_tokens=train.micro_batch_samples * train.seq_len,
     )
     update = train_time(c, w, batch, training_passes(w))
+    reference = train_time(c, w, batch, FORWARD).seconds * train.reference if np.any(train.reference) else 0.0
     export = weight_export_seconds(w)
-    return TrainTime(seconds=update.seconds + export, parts=update.parts | {"weight export": export})
+    more = {"reference": reference, "weight export": export}
+    return TrainTime(seconds=update.seconds + reference + export, parts=update.parts | more)
 
 
 LORA_SHARE = 0.02

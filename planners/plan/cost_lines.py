@@ -73,7 +73,7 @@ def stage_lines(work: StageWork, fleet: StageFleet, hours: float, prices: Prices
         if nodes is not None:
             lines += _node_lines(work.stage, role, nodes, hours)
         if nodes is not None and not nodes.owned:
-            gib = GPU_DISK_GIB if nodes.gpu else SANDBOX_DISK_GIB
+            gib = GPU_DISK_GIB if nodes.gpu else _sandbox_disk_gib(work, nodes)
             disks = EstimateLine(
                 stage=work.stage,
                 name=f"boot disks of {role}, {gib:.0f} GiB each",
@@ -98,6 +98,12 @@ def stage_lines(work: StageWork, fleet: StageFleet, hours: float, prices: Prices
         for (cloud, region), (what, name, quantity, amount, scales) in places
     ]
     return lines + [line for use in work.apis for line in _api_lines(work, use, prices.tokens)]
+
+
+def _sandbox_disk_gib(work: StageWork, nodes: NodeGroup) -> float:
+    """Boot disk of a node: the usual one, or what the sandboxes write that run on it at once, where that is more."""
+    each = work.sandbox_work.disk_gib if work.sandbox_work else None
+    return max(SANDBOX_DISK_GIB, nodes.slots_per_node * (each or 0.0))
 
 
 def _node_lines(stage: str, role: str, group: NodeGroup, hours: float) -> Iterator[EstimateLine]:

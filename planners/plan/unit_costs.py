@@ -16,6 +16,7 @@ PER = {
     "attempts": ("per attempt", 1.0),
     "samples": ("per evaluated sample", 1.0),
     "million tokens": ("per million tokens", 1.0),
+    "preference pairs": ("per 1,000 preference pairs", 1000.0),
     "labelled samples": ("per 1,000 labelled samples", 1000.0),
 }
 

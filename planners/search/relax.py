@@ -22,14 +22,14 @@ MOST_GPUS = 32_768
 RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("any region", {"regions": ()}),
     ("any instance type", {"instance_types": (), "exclude": ()}),
-    ("any number of nodes", {"nodes": None, "max_gpus": MOST_GPUS}),
+    ("any number of nodes", {"nodes": None, "num_gpus": None, "max_gpus": MOST_GPUS}),
     ("a larger quota", {"quota": {}}),
     ("any GPU", {"gpus": ()}),
     ("every capacity type", {"capacity": tuple(CapacityType)}),
     ("every cloud", {"targets": ("aws", "gcp", "azure")}),
     ("any GPU in any region, in any number", {
-        "gpus": (), "regions": (), "instance_types": (), "exclude": (), "nodes": None, "max_gpus": MOST_GPUS,
-        "quota": {},
+        "gpus": (), "regions": (), "instance_types": (), "exclude": (), "nodes": None, "num_gpus": None,
+        "max_gpus": MOST_GPUS, "quota": {},
     }),
 )  # fmt: skip
 """Changes to `fleet` that are tried in turn, the smallest first."""

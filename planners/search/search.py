@@ -170,7 +170,7 @@ def _node_range(spec: RunSpec, world: PlanInputs) -> NodeRange:
     """How many nodes may be tried: limits, quota by GPU, or the exact number that the spec states."""
     fleet = spec.fleet
     stated = [limit for limit in (fleet.max_gpus, spec.limits.gpus) if limit is not None]
-    most = min(stated) if stated else DEFAULT_MAX_GPUS
+    most = min(stated) if stated else max(DEFAULT_MAX_GPUS, fleet.num_gpus or 0)
     if fleet.nodes is not None and not stated:
         most = max(most, fleet.nodes.max * MOST_GPUS_PER_NODE)
     quota = {world.find_gpu(key).name: limit for key, limit in fleet.quota.items() if ":" not in key}
@@ -178,6 +178,7 @@ def _node_range(spec: RunSpec, world: PlanInputs) -> NodeRange:
     owned = owned_nodes(fleet.machines, fleet.targets, with_gpus=True).values()
     return NodeRange(
         max_gpus=most,
+        num_gpus=fleet.num_gpus,
         min_nodes=nodes.min if nodes else 1,
         max_nodes=nodes.max if nodes else None,
         whole_pools=tuple({*(int(count) for count in owned), *reserved_nodes(spec.prices).values()}),

@@ -136,6 +136,8 @@ class NodeRange:
     """How many nodes may be bought: exact, or up to a number of GPUs."""
 
     max_gpus: int
+    num_gpus: int | None = None
+    """Exactly."""
     min_nodes: int = 1
     max_nodes: int | None = None
     whole_pools: tuple[int, ...] = ()
@@ -152,6 +154,9 @@ def node_counts(machine: MachineKind, allowed: NodeRange) -> Sequence[int]:
         most = min(most, allowed.max_nodes)
     if allowed.min_nodes == allowed.max_nodes:
         return [allowed.min_nodes] if allowed.min_nodes <= most else []
+    if allowed.num_gpus is not None:
+        nodes, rest = divmod(allowed.num_gpus, machine.gpus_per_node)
+        return [nodes] if nodes and not rest and nodes <= most else []
     counts = {total // machine.gpus_per_node for total in GPU_COUNTS if total % machine.gpus_per_node == 0}
     counts.update(allowed.whole_pools)
     return sorted(

@@ -74,6 +74,7 @@ class FleetSpec(SpecModel):
     instance_types: _Words = Field((), description="GPU instance types allowed (patterns with *); default: all.")
     exclude: _Words = Field((), description="Clouds, regions or instance types never used (patterns with *).")
     max_gpus: Count | None = Field(None, description="Most GPUs in any candidate.")
+    num_gpus: Count | None = Field(None, description="GPUs, exactly this many; default: searched.")
     nodes: Nodes | None = Field(None, description="GPU nodes: a number, or {min, max}; default: searched.")
     quota: Annotated[dict[Word, Annotated[int, Field(strict=True, ge=0, le=10**7)]], Field(max_length=200)] = Field(
         {}, description="GPUs that an account may hold, by GPU or cloud:GPU, e.g. {'aws:H100': 64}."
@@ -82,6 +83,14 @@ class FleetSpec(SpecModel):
     machines: Annotated[tuple[Machines, ...], Field(max_length=100)] = Field(
         (), description="Machines that exist already; needed by local, slurm and kubernetes."
     )
+
+    @model_validator(mode="after")
+    def _one_number_of_gpus(self) -> Self:
+        if self.num_gpus is not None and self.nodes is not None:
+            raise ValueError("give either num_gpus or nodes, not both")
+        if self.num_gpus is not None and self.max_gpus is not None and self.num_gpus > self.max_gpus:
+            raise ValueError(f"num_gpus ({self.num_gpus}) is above max_gpus ({self.max_gpus})")
+        return self
 
     @model_validator(mode="after")
     def _existing_targets_state_machines(self) -> Self:

@@ -7,14 +7,21 @@ from pydantic import Field, model_validator
 from planners.spec.fleet import FleetSpec, Limits, OutcomeValue, OwnPrices
 from planners.spec.spec_model import Slug, SpecModel, Text
 from planners.spec.stages_agent import EvaluateStage, RolloutStage
-from planners.spec.stages_data import PretrainStage, RewardModelStage, SftStage, SynthesizeStage
+from planners.spec.stages_data import DpoStage, PretrainStage, RewardModelStage, SftStage, SynthesizeStage
 from planners.spec.stages_rl import RlcefStage
 
 Stage = Annotated[
-    RlcefStage | SynthesizeStage | SftStage | PretrainStage | RewardModelStage | RolloutStage | EvaluateStage,
+    RlcefStage
+    | SynthesizeStage
+    | SftStage
+    | PretrainStage
+    | RewardModelStage
+    | DpoStage
+    | RolloutStage
+    | EvaluateStage,
     Field(discriminator="kind"),
 ]
-STAGE_KINDS = ("rlcef", "synthesize", "sft", "pretrain", "reward-model", "rollout", "evaluate")
+STAGE_KINDS = ("rlcef", "synthesize", "sft", "pretrain", "reward-model", "dpo", "rollout", "evaluate")
 Objective = Literal["cost", "time", "balanced"]
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z][a-z0-9_-]*$")]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9_.-]*$")]

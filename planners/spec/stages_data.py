@@ -1,4 +1,4 @@
-"""Stages that make data or train on it: `synthesize`, `sft`, `pretrain`, `reward-model`."""
+"""Stages that make data or train on it: `synthesize`, `sft`, `pretrain`, `reward-model`, `dpo`."""
 
 from typing import Annotated, Literal, Self
 
@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from planners.spec.distributions import Lengths, TokenCount
 from planners.spec.models import ModelRef, Served, check_one_of
-from planners.spec.spec_model import Count, Share, Slug, SomeShare, SpecModel, TokenLimit, TokenTotal
+from planners.spec.spec_model import Count, Slug, SomeShare, SpecModel, TokenLimit, TokenTotal
 from planners.spec.stage_options import Checkpointing, RolloutOptions, SandboxSpec, TrainOptions
 
 FilterName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -101,5 +101,15 @@ class RewardModelStage(_TrainingStage):
     sample_tokens: TokenCount = Field(Lengths(mean=2000), description="Tokens per sample.")
     seq_len: TokenLimit = Field(4096, description="Sequence length.")
     global_batch_samples: Count | None = Field(None, description="Sequences per optimizer update.")
-    accuracy: SomeShare | None = Field(None, description="Expected accuracy on held-out runs.")
-    replaced_share: Share | None = Field(None, description="Share of later runs that it replaces.")
+
+
+class DpoStage(_TrainingStage):
+    """Direct preference optimization on pairs of a chosen and a rejected answer."""
+
+    kind: Literal["dpo"] = Field(description="Direct preference optimization (DPO) on pairs of answers.")
+    name: Slug = Field("dpo", description="Name of the stage, unique in the run.")
+    samples: Count = Field(description="Pairs of a chosen and a rejected answer.")
+    sample_tokens: TokenCount = Field(Lengths(mean=1000), description="Tokens of a prompt with one of its answers.")
+    seq_len: TokenLimit = Field(2048, description="Longest prompt with an answer.")
+    global_batch_samples: Count | None = Field(None, description="Pairs per optimizer update.")
+    reference: bool = Field(True, description="A frozen reference model scores each pair; false: ORPO, SimPO.")

@@ -36,7 +36,6 @@ class OutcomeCritic(SpecModel):
 
     model: ModelRef = Field(description="Critic model.")
     replaced_share: Share = Field(description="Share of the runs that its prediction replaces.")
-    accuracy: SomeShare | None = Field(None, description="How often its prediction is right.")
 
 
 class RlcefStage(SpecModel):

@@ -15,6 +15,7 @@ WORK = {
     "rlcef": "rl_step",
     "sft": "sft",
     "reward-model": "sft",
+    "dpo": "sft",
     "pretrain": "pretrain",
     "synthesize": "generate",
     "rollout": "generate",

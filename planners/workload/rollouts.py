@@ -118,8 +118,6 @@ def benchmark_rollout(stage: EvaluateStage) -> tuple[RolloutStage, tuple[Assumed
     sandbox: dict[str, Any] = {"profile": spec.profile or benchmark.profile}
     sandbox["seconds"] = filled("sandbox.seconds", spec.seconds, benchmark.judge_seconds)
     tasks = field("tasks")
-    if benchmark.profile == "swe":  # every issue has an image of its own
-        sandbox["images"] = filled("sandbox.images", spec.images, tasks)
     turns, prompt, response = field("turns"), field("prompt_tokens"), field("response_tokens")
     observation, tool = field("observation_tokens"), field("tool_seconds")
     rollout = RolloutStage.model_construct(

@@ -33,7 +33,7 @@ def sandbox_work(
     """
     need = sandbox_need(spec, default_profile=default_profile)
     mean = max(need.seconds.mean, 1e-3)
-    limit = max(need.time_limit_seconds, mean)
+    limit = max(min(need.time_limit_seconds, need.seconds.max or need.time_limit_seconds), mean)
     p95 = need.seconds.p95 if need.seconds.p95 is not None else mean * SECONDS_P95_RATIO
     repeated = 1.0 / (1.0 - min(need.failure_share, MAX_FAILURE_SHARE))
     return SandboxWork(

@@ -13,7 +13,7 @@ from planners.workload.rollouts import agent_work, evaluate_work, synthesize_wor
 from planners.workload.sandbox_work import SandboxStarts, with_starts
 from planners.workload.served_model import FindModel
 from planners.workload.stage_work import StageWork
-from planners.workload.supervised import reward_model_work, supervised_work
+from planners.workload.supervised import dpo_work, reward_model_work, supervised_work
 
 _BUILDERS: dict[str, Callable[[Any, FindModel], StageWork]] = {
     "rlcef": rlcef_work,
@@ -21,6 +21,7 @@ _BUILDERS: dict[str, Callable[[Any, FindModel], StageWork]] = {
     "sft": supervised_work,
     "pretrain": supervised_work,
     "reward-model": reward_model_work,
+    "dpo": dpo_work,
     "rollout": agent_work,
     "evaluate": evaluate_work,
 }

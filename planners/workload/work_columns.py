@@ -102,8 +102,19 @@ def _layout(at: TimingContext, generation: Generation | None, training: Training
         rollout_gpus_per_replica=replica,
         rollout_pp=stages,
         rollout_attention_dp=0.0 if generation is None else float(generation.attention_dp),
-        virtual_stages=UNKNOWN if training is None else training.virtual_stages,
+        virtual_stages=UNKNOWN if training is None else _virtual_stages(training),
     )
+
+
+PIPELINE_STAGES = {"auto": UNKNOWN, "1f1b": 1.0, "interleaved": 4.0, "zero_bubble": 3.0}
+"""Schedule -> by how much its bubble is smaller than that of 1F1B: interleaved by its stages per GPU, as the physics
+assumes in pretraining (arXiv:2104.04473); zero bubble, at the memory of 1F1B, to a third (ZB-H1, arXiv:2401.10241)."""
+
+
+def _virtual_stages(training: Training) -> float:
+    """As a published run states them, else by the spec's schedule."""
+    stated = training.virtual_stages
+    return PIPELINE_STAGES[training.options.pipeline_schedule] if np.isnan(stated) else stated
 
 
 def replica_gpus(at: TimingContext, generation: Generation) -> Array:

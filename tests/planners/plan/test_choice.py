@@ -282,3 +282,11 @@ def test_no_machines_elsewhere_beyond_the_limits(stage: dict[str, Any]) -> None:
     free = plan(stage, fleet={"targets": ["aws"], "gpus": ["H100"]})
     capped = plan(stage, fleet={"targets": ["aws"], "gpus": ["H100"]}, limits={"usd": 1.01 * free.usd.p50})
     assert capped.elsewhere == ()
+
+
+def test_an_exact_number_of_gpus_is_had_on_every_machine_that_divides_it() -> None:
+    made = plan(SFT, fleet={"num_gpus": 24})
+    assert {alternative.gpus for alternative in made.alternatives} == {24}
+    with pytest.raises(NoFleetError) as caught:
+        plan(SFT, fleet={"num_gpus": 23, "instance_types": ["p5.48xlarge"]})
+    assert "23 × " in caught.value.nearest, "on machines of one GPU"

@@ -17,9 +17,9 @@ from planners.workload.rollouts import benchmark_rollout
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_profile_fills_every_field(profile: str) -> None:
-    stated = {"profile", "serial", "concurrency", "assumed"}
+    stated = {"profile", "disk_gib", "serial", "concurrency", "assumed"}
     assert set(PROFILES[profile]) == {field.name for field in fields(SandboxNeed)} - stated  # type: ignore[index]  # the keys are the profiles
-    assert set(PROFILES[profile]) == set(SandboxSpec.model_fields) - {"profile", "serial", "concurrency"}  # type: ignore[index]
+    assert set(PROFILES[profile]) == set(SandboxSpec.model_fields) - stated  # type: ignore[index]
 
 
 def test_what_is_stated_wins_and_the_rest_is_named_with_its_source() -> None:
@@ -55,11 +55,6 @@ def test_a_benchmark_needs_only_its_name(benchmark: BenchmarkName) -> None:
 def test_a_benchmark_becomes_a_whole_rollout() -> None:
     stage, _, _ = rollout("swebench-lite")
     assert RolloutStage.model_validate(stage.model_dump()) == stage
-
-
-def test_every_issue_has_an_image_of_its_own() -> None:
-    assert rollout("swebench-lite")[2].images == 300
-    assert rollout("swebench-lite", sandbox=SandboxSpec(images=12))[2].images == 12
 
 
 def test_a_benchmark_gives_way_to_what_is_stated() -> None:

@@ -136,7 +136,8 @@ def stages(draw: st.DrawFn) -> dict[str, Any]:
         },
         "sft": {"tokens": draw(COUNT), "epochs": draw(st.floats(0.1, 10))},
         "pretrain": {"samples": draw(COUNT), "sample_tokens": lengths},
-        "reward-model": {"samples": draw(COUNT), "accuracy": draw(SHARE)},
+        "reward-model": {"samples": draw(COUNT)},
+        "dpo": {"samples": draw(COUNT), "reference": draw(st.booleans())},
         "rollout": {"tasks": draw(COUNT), "turns": draw(COUNT), "observation_tokens": lengths},
         "evaluate": {"samples": draw(COUNT), "benchmark": "humaneval"},
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from clusterctl.specfile.editor_schema import editor_schema
 from clusterctl.specfile.manual import run_spec_manual
 from planners.spec.run_spec import STAGE_KINDS, run_spec_schema
 
@@ -82,3 +83,20 @@ def test_the_manual_names_every_field() -> None:
         for field in definition.get("properties", {}):
             assert f"`{field}`" in manual
     assert "| any |" not in manual
+
+
+def test_an_editor_completes_models_and_gpus_and_accepts_others() -> None:
+    schema = editor_schema()
+    Draft202012Validator.check_schema(schema)
+    fields = {name: schema["$defs"][name]["properties"] for name in ("SftStage", "FleetSpec", "Machines", "Discount")}
+    offered = {
+        "model": str(fields["SftStage"]["model"]),
+        "gpus": str(fields["FleetSpec"]["gpus"]),
+        "gpu": str(fields["Machines"]["gpu"]),
+        "discount": str(fields["Discount"]["gpu"]),
+    }
+    assert "'meta-llama/Llama-3.1-8B'" in offered["model"]
+    assert all("'A100'" in offered[name] and "'A100-80'" in offered[name] for name in ("gpus", "gpu", "discount"))
+    stage = {"kind": "sft", "model": "my/own", "tokens": 10**9}
+    own = {"name": "x", "stages": [stage], "fleet": {"gpus": ["nvidia-h100-80gb"]}}
+    assert not list(Draft202012Validator(schema).iter_errors(own))
