@@ -175,4 +175,11 @@ def test_a_replica_that_is_too_small_names_the_degree_that_fits() -> None:
     said = error.value.nearest
     assert "GiB missing at best: 137.1 of 71.7 GiB (weights 131.4" in said
     assert re.search(r"with rollout\.tp [248] there is one: 1 × p5\.48xlarge .*\$", said)
-    assert "with rollout.precision fp8 there is one" in said
+
+
+def test_a_model_that_fits_in_fp8_alone_says_so() -> None:
+    stage = changed(EVALUATE, model="Qwen/Qwen3-Coder-480B-A35B-Instruct")
+    with pytest.raises(NoFleetError) as error:
+        plan(stage, fleet={"gpus": ["H100"], "nodes": 1})
+    assert "with rollout.precision fp8 there is one: 1 × p5.48xlarge" in error.value.nearest
+    assert "with 2 nodes there is one: 2 × p5.48xlarge" in error.value.nearest
