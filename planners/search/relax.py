@@ -19,19 +19,20 @@ from planners.spec.run_spec import RunSpec, Stage
 
 MOST_GPUS = 32_768
 """Largest fleet that is tried when the number of GPUs is what stands in the way."""
+ANY_NUMBER = {"nodes": None, "num_gpus": None, "max_gpus": MOST_GPUS}
 RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("any region", {"regions": ()}),
     ("any instance type", {"instance_types": (), "exclude": ()}),
-    ("any number of nodes", {"nodes": None, "num_gpus": None, "max_gpus": MOST_GPUS}),
+    ("any number of nodes", ANY_NUMBER),
     ("a larger quota", {"quota": {}}),
     ("any GPU", {"gpus": ()}),
     ("every capacity type", {"capacity": tuple(CapacityType)}),
     ("every cloud", {"targets": ("aws", "gcp", "azure")}),
-    ("any GPU in any region, in any number", {
-        "gpus": (), "regions": (), "instance_types": (), "exclude": (), "nodes": None, "num_gpus": None,
-        "max_gpus": MOST_GPUS, "quota": {},
-    }),
-)  # fmt: skip
+    (
+        "any GPU in any region, in any number",
+        ANY_NUMBER | {"gpus": (), "regions": (), "instance_types": (), "exclude": (), "quota": {}},
+    ),
+)
 """Changes to `fleet` that are tried in turn, the smallest first."""
 LIGHTER: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("rollout.tp {tp:g}", "rollout", {"tp": None}),
@@ -87,11 +88,10 @@ def _with_fleet(spec: RunSpec, change: dict[str, Any]) -> RunSpec:
 
 def _fewest_nodes(spec: RunSpec, world: PlanInputs, *, year: float) -> list[str]:
     """The smallest fleet of the same machines whose memory holds the spec, in words; empty where there is none."""
-    change = {"nodes": None, "max_gpus": MOST_GPUS}
-    found = explore(_with_fleet(spec, change), world, year=year)
+    found = explore(_with_fleet(spec, ANY_NUMBER), world, year=year)
     nodes = [int(stage.candidates.nodes.min(initial=MOST_GPUS)) for stage in found.stages if stage.work.needs_gpus]
     words = f"{max(nodes)} nodes"
-    relaxed = _with_fleet(spec, change | {"nodes": NodeCount(min=max(nodes), max=max(nodes))})
+    relaxed = _with_fleet(spec, ANY_NUMBER | {"nodes": NodeCount(min=max(nodes), max=max(nodes))})
     return _tried(relaxed, spec, words, world, year=year)
 
 

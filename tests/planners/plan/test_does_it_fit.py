@@ -180,6 +180,6 @@ def test_a_replica_that_is_too_small_names_the_degree_that_fits() -> None:
 def test_a_model_that_fits_in_fp8_alone_says_so() -> None:
     stage = changed(EVALUATE, model="Qwen/Qwen3-Coder-480B-A35B-Instruct")
     with pytest.raises(NoFleetError) as error:
-        plan(stage, fleet={"gpus": ["H100"], "nodes": 1})
+        plan(stage, fleet={"gpus": ["H100"], "num_gpus": 8})
     assert "with rollout.precision fp8 there is one: 1 × p5.48xlarge" in error.value.nearest
     assert "with 2 nodes there is one: 2 × p5.48xlarge" in error.value.nearest
