@@ -18,6 +18,7 @@ from planners.search.evaluate import Shortlist, StageEstimate
 from planners.search.feasible import rollout_memory, serving, train_memory
 from planners.search.fleets import StageFleet
 from planners.units import GIB
+from planners.workload.weight_formats import served_weights
 from planners.workload.work_columns import training_workload
 
 _SCHEDULES = {code: name for name, code in SCHEDULES.items()}
@@ -139,7 +140,10 @@ def layout(shortlist: Shortlist, constants: Constants) -> dict[str, float | str]
         stages, copies = one(engine.layout.rollout_pp), one(kv_copies(engine))
         tp = f"TP {one(lay.replica) / stages:g}" + (f" × PP {stages:g}" if stages > 1 else "")
         held = f", each KV head on {copies:g} GPUs" if copies > 1 else ""
-        shown["rollout"] = f"rollout {tp} × {replicas:,} replica{many}{held}"
+        main = work.generations[0]
+        dtype = served_weights(main.model, main.options.precision, policy=main.policy).dtype
+        weights = f", weights in {dtype}" if dtype != "bf16" else ""
+        shown["rollout"] = f"rollout {tp} × {replicas:,} replica{many}{held}{weights}"
     if work.training is not None and one(lay.schedule) != COLOCATED:
         shown |= {"train GPUs": one(lay.train_gpus), "rollout GPUs": one(lay.rollout_gpus)}
     return shown

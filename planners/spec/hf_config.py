@@ -46,13 +46,13 @@ _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 _NO_SIZE = re.compile(
     r"(n_group|topk_group|num_expert_group|rotary_dim|qk_head_dim|no_rope_layers|no_rope_layer_interval|max_window_layers"
     r"|num_nextn_predict_layers|mtp_num_hidden_layers|.*chunk_size|ep_size|expand|time_step_rank|tokenizer_vocab_size"
-    r"|num_logits_to_keep|type_vocab_size|experts_per_token|sliding_window|intermediate_size_mlp)"
+    r"|num_logits_to_keep|layer_switch|type_vocab_size|experts_per_token|sliding_window|intermediate_size_mlp)"
 )
 """Keys that say nothing of what is held: routing groups, kernels' blocks, the MTP module, which engines leave out."""
 
 _LOOKS_LIKE_A_SIZE = re.compile(
     r"(^|_)(size|sizes|dim|dims|rank|layers?|heads?|experts?|windows?|groups?|intermediate|state|width|depth|blocks?"
-    r"|expand|kernel|interval|period|pattern|shared|topk|num)(_|$)|block_configs"
+    r"|expand|kernel|interval|period|pattern|shared|topk|num|types?)(_|$)|block_configs|(attn|attention|ffn|moe|ssm|mamba|linear|expert|hybrid)\w*_(config|cfg)$"
 )
 
 
@@ -100,9 +100,10 @@ def _read(config: _Reads, name: str) -> InlineModel:
     kind = str(config.get("model_type", "")).lower()
     hidden = _first(config, "hidden_size", "n_embd", "d_model")
     heads = _first(config, "num_attention_heads", "n_head", "n_heads")
-    layers = _first(config, "num_hidden_layers", "n_layer", "n_layers")
+    layers = _first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
     multi_query = 1 if config.get("multi_query") else None
-    ffn = config.get("intermediate_size") or config.get("n_inner") or (4 * hidden if kind in _PLAIN_FFN else None)
+    ffn = _any(config, "intermediate_size", "n_inner", "ffn_hidden_size", "ff_intermediate_size")
+    kv_heads = _any(config, "num_key_value_heads", "num_kv_heads", "multi_query_group_num", "n_head_kv")
     kinds = layer_kinds(config, layers)
     if FULL not in kinds and WINDOW not in kinds:
         raise ValueError("no layer has attention; give the shape with params_total")
@@ -112,10 +113,10 @@ def _read(config: _Reads, name: str) -> InlineModel:
         "layers": layers,
         "hidden": hidden,
         "heads": heads,
-        "head_dim": config.get("head_dim"),
-        "ffn": ffn,
-        "vocab": _first(config, "vocab_size"),
-        "kv_heads": config.get("num_key_value_heads") or multi_query or heads,
+        "head_dim": _any(config, "head_dim", "kv_channels"),
+        "ffn": ffn or (4 * hidden if kind in _PLAIN_FFN else None),
+        "vocab": _first(config, "vocab_size", "padded_vocab_size"),
+        "kv_heads": kv_heads or multi_query or heads,
         "ffn_matrices": 2 if kind in _PLAIN_FFN else 3,
         "tied_embeddings": bool(config.get("tie_word_embeddings", kind in _TIED_BY_DEFAULT)),
         "attention_layers": kinds.count(FULL) + windowed,
@@ -134,7 +135,8 @@ def _read(config: _Reads, name: str) -> InlineModel:
 
 def _counted(config: Mapping[str, Any], model: InlineModel, kinds: tuple[str, ...]) -> dict[str, Any]:
     """Parameters and state of a model with layers of other kinds than attention with a feed-forward behind it."""
-    gate = bool(config.get("attn_output_gate", config.get("full_attention_interval")))
+    kind = str(config.get("model_type", "")).lower()
+    gate = bool(config.get("attn_output_gate", kind.startswith(("qwen3_next", "qwen3_5"))))
     if not gate and set(kinds) <= {FULL, WINDOW}:
         return {}
     counted = count_params(model)
@@ -173,20 +175,20 @@ def _parts(model: InlineModel) -> dict[str, float]:
 
 
 def _moe_fields(config: Mapping[str, Any], layers: int, dense_ffn: Any) -> dict[str, Any]:
-    experts = config.get("n_routed_experts") or config.get("num_experts") or config.get("num_local_experts")
+    experts = _any(config, "n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
     if not experts or experts == 1:
         return {}
     expert_ffn = config.get("moe_intermediate_size") or dense_ffn
     dense_layers = layers - moe_layer_count(config, layers)
     shared_keys = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size")
-    shared_ffn = next((config[key] for key in shared_keys if config.get(key)), None)
+    shared_ffn = _any(config, *shared_keys)
     llama4 = str(config.get("model_type", "")).startswith("llama4")
-    shared = config.get("n_shared_experts") or config.get("num_shared_experts") or (1 if shared_ffn or llama4 else None)
+    shared = _any(config, "n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
     return {
         "ffn": expert_ffn,
         "experts": experts,
-        "experts_per_token": _first(config, "num_experts_per_tok", "num_experts_per_token", "moe_topk"),
-        "shared_experts": shared,
+        "experts_per_token": _first(config, "num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k"),
+        "shared_experts": shared or (1 if shared_ffn or llama4 else None),
         "shared_ffn": shared_ffn,
         "dense_layers": dense_layers or None,
         "dense_ffn": (config.get("intermediate_size_mlp") or dense_ffn) if dense_layers else None,
@@ -220,12 +222,13 @@ def _unread(config: _Reads) -> str | None:
         if key not in config.read
         and not _NO_SIZE.fullmatch(key)
         and _LOOKS_LIKE_A_SIZE.search(key)
-        and (
-            (isinstance(value, int) and not isinstance(value, bool) and value > 1)
-            or (isinstance(value, list) and value)
-        )
+        and (value > 1 if type(value) is int else isinstance(value, list | dict) and value)
     ]
     return f"fields of config.json that may change its size are not read: {', '.join(strange)}" if strange else None
+
+
+def _any(config: Mapping[str, Any], *keys: str) -> Any:
+    return next((value for value in [config.get(key) for key in keys] if value), None)
 
 
 def _first(config: Mapping[str, Any], *keys: str) -> Any:

@@ -97,7 +97,7 @@ def linear_layer(config: Mapping[str, Any], *, hidden: int, heads: int, head_dim
         params = hidden * (2 * keys + 3 * values + 2 * value_heads) + (2 * keys + values) * width
         state = value_heads * value_dim * config["linear_key_head_dim"]
         return LinearLayer(params, 4.0 * state + 2.0 * (2 * keys + values) * (width - 1))
-    if config.get("attn_type_list"):
+    if config.get("attn_type_list") or str(config.get("model_type", "")).lower().startswith("minimax"):
         return LinearLayer(5 * hidden * heads * head_dim, 4.0 * heads * head_dim * head_dim)
     mixers = config.get("mamba_num_heads") or config.get("mamba_n_heads")
     head_size = config.get("mamba_head_dim") or config.get("mamba_d_head")

@@ -25,6 +25,8 @@ def quantization_fields(config: Mapping[str, Any], parts: Mapping[str, float], l
     quantization = config.get("quantization_config") or config.get("compression_config")
     if not isinstance(quantization, Mapping):
         return {}
+    if isinstance(inner := quantization.get("quantization"), Mapping):  # ModelOpt's own file, taken over
+        quantization = {**quantization, **inner}
     scheme = _scheme(quantization)
     dtype, group = _weights(quantization, scheme)
     if dtype is None:
@@ -35,11 +37,14 @@ def quantization_fields(config: Mapping[str, Any], parts: Mapping[str, float], l
     kept["embedding"] = 1.0
     if quantization.get("quant_method") != "compressed-tensors" and not quantization.get("lm_head"):
         kept["head"] = 1.0
+    groups = quantization.get("config_groups")
+    formats = {str(group.get("weights")) for group in groups.values()} if isinstance(groups, Mapping) else set()
     is_usual = all(share == (part in ("head", "embedding")) for part, share in kept.items())
     return {
         "weight_dtype": dtype,
         "weight_group": group,
         "unquantized_params": None if is_usual else sum(parts[part] * share for part, share in kept.items()),
+        "note": f"weights of several formats: all count as {dtype}" if len(formats) > 1 else None,
         "kv_dtype": "fp8" if _has_fp8_cache(quantization) else None,
     }
 

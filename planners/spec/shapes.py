@@ -121,11 +121,12 @@ def size_of(model: InlineModel, field: str) -> int:
 def tensor_parallel_degrees(model: ModelShape) -> tuple[int, ...]:
     """Degrees that engines and trainers accept, ascending; empty where the heads are unknown.
 
-    The degree divides the query heads; KV heads are divided, or each is held by several GPUs (vLLM's QKVParallelLinear,
-    SGLang, Megatron-Core).
+    The degree divides the query heads and the feed-forward of dense models; KV heads are divided, or each is held by
+    several GPUs (vLLM's QKVParallelLinear, SGLang, Megatron-Core).
     """
     heads, kv_heads = model.heads or 0, model.kv_heads
-    whole = [degree for degree in range(1, heads + 1) if heads % degree == 0]
+    ffn = 0 if model.experts else model.ffn or 0
+    whole = [degree for degree in range(1, heads + 1) if heads % degree == 0 and ffn % degree == 0]
     return tuple(d for d in whole if kv_heads is None or kv_heads % d == 0 or d % kv_heads == 0)
 
 

@@ -16,11 +16,11 @@ OCP Microscaling Formats v1.0, NVFP4.  Scales of 8-bit formats stay below 0.1 %.
 
 
 class Weights(NamedTuple):
-    """Bytes per parameter, scales included, and whether products are FP8."""
+    """Bytes per parameter, scales included, and the format of what is quantized."""
 
     dense: float
     expert: float
-    fp8: bool
+    dtype: WeightDtype
 
 
 def served_weights(model: ModelShape, precision: Precision | None, *, policy: bool) -> Weights:
@@ -32,7 +32,7 @@ def served_weights(model: ModelShape, precision: Precision | None, *, policy: bo
     """
     dtype: WeightDtype = precision or model.weight_dtype or "bf16"
     if dtype == "bf16" or (policy and dtype != "fp8"):
-        return Weights(2.0, 2.0, fp8=False)
+        return Weights(2.0, 2.0, "bf16")
     scale_bits, group = SCALES.get(dtype, (0.0, 1))
     quantized = (BITS[dtype] + scale_bits / (model.weight_group or group)) / 8.0
     experts = one(model_columns(model).params_expert)
@@ -44,7 +44,7 @@ def served_weights(model: ModelShape, precision: Precision | None, *, policy: bo
     return Weights(
         dense=quantized + (2.0 - quantized) * kept_dense / max(dense, 1.0),
         expert=quantized + (2.0 - quantized) * (kept - kept_dense) / max(experts, 1.0),
-        fp8=dtype == "fp8",
+        dtype=dtype,
     )
 
 

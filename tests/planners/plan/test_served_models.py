@@ -92,10 +92,10 @@ def test_a_model_beyond_one_node_is_a_pipeline_of_nodes_unless_tp_is_stated() ->
     """DeepSeek-V3 in its published FP8 (627 GiB) needs 16 H100; vLLM's advice: tensor parallelism within a node,
     pipeline parallelism across nodes."""
     assert planned(model="deepseek-ai/DeepSeek-V3").layout["rollout"] == (
-        "rollout TP 8 × PP 2 × 1 replica, each KV head on 8 GPUs"
+        "rollout TP 8 × PP 2 × 1 replica, each KV head on 8 GPUs, weights in fp8"
     )
     asked = planned(model="deepseek-ai/DeepSeek-V3", rollout={"tp": 16}).layout["rollout"]
-    assert asked == "rollout TP 16 × 1 replica, each KV head on 16 GPUs"
+    assert asked == "rollout TP 16 × 1 replica, each KV head on 16 GPUs, weights in fp8"
 
 
 def test_replicas_end_at_what_divides_the_heads() -> None:

@@ -210,7 +210,20 @@ def test_yarn_stretches_the_context() -> None:
     [
         ({"index_head_dim": 128, "index_topk": 2048}, "index_head_dim, index_topk"),
         ({"num_kv_shared_layers": 10}, "num_kv_shared_layers"),
+        ({"ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16}}, "ffn_config"),
         ({"quantization_config": {"quant_method": "vptq"}}, "'vptq' is not understood"),
+        (
+            {
+                "quantization_config": {
+                    "quant_method": "compressed-tensors",
+                    "config_groups": {
+                        "a": {"weights": {"num_bits": 8, "type": "float"}},
+                        "b": {"weights": {"num_bits": 4, "type": "int"}},
+                    },
+                }
+            },
+            "several formats",
+        ),
     ],
 )
 def test_a_field_that_may_change_sizes_and_is_not_read_is_said(change: dict[str, Any], said: str) -> None:
@@ -236,3 +249,13 @@ def test_what_is_read_is_not_complained_of(config: dict[str, Any]) -> None:
 def test_layers_that_are_not_understood_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"params_total|valid integer|of another type"):
         inline_from_config(LLAMA_70B | change, name="x")
+
+
+def test_names_of_other_families_are_read() -> None:
+    """ChatGLM, Falcon and ERNIE name the same sizes otherwise."""
+    glm = {"num_layers": 40, "ffn_hidden_size": 13696, "multi_query_group_num": 2, "kv_channels": 128,
+           "padded_vocab_size": 151552, "hidden_size": 4096, "num_attention_heads": 32}  # fmt: skip
+    shape = read(glm)
+    assert (shape.layers, shape.ffn, shape.kv_heads, shape.head_dim, shape.vocab) == (40, 13696, 2, 128, 151552)
+    ernie = LLAMA_70B | {"moe_num_experts": 64, "moe_k": 6, "moe_intermediate_size": 1536, "moe_num_shared_experts": 2}
+    assert (read(ernie).experts, read(ernie).experts_per_token, read(ernie).shared_experts) == (64, 6, 2)
