@@ -170,12 +170,14 @@ def _unit_seconds(work: StageWork, at: TimingContext, slot_counts: Array) -> Arr
 
 
 def _whole_replicas(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> TimingContext:
-    """Replicas widened until the main model's weights fit; layouts that they then do not divide are dropped."""
+    """Replicas widened until the main model's weights fit; layouts that they then do not divide, or that spread over
+    machines not meant for it, are dropped."""
     if not work.generations:
         return at
     replica = replica_gpus(at, work.generations[0])
     layouts = dataclasses.replace(at.layouts, replica=replica)
-    whole = layouts.take(np.mod(layouts.rollout_gpus, replica) == 0)
+    shards = np.array([machine.shards for machine in machines], dtype=bool)[layouts.machine]
+    whole = layouts.take((np.mod(layouts.rollout_gpus, replica) == 0) & (shards | (replica <= at.gpus_per_node)))
     return timing_context(machines, whole, at.constants, year=at.year, grid_points=at.grid_points)
 
 

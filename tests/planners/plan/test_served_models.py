@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,14 @@ def test_nothing_is_spread_over_single_gpu_machines_where_a_node_costs_about_as_
         return {machine.gpus_per_node: machine.shards for machine in machines}
 
     assert shards(7.0) == {8: True, 1: False}
+    both = node.vstack(node.with_columns(usd_per_hour=pl.lit(7.0), **alone).select(node.columns))
+    spec = {
+        "name": "x",
+        "stages": [dict(changed(ROLLOUT, model="meta-llama/Llama-3.1-70B"))],
+        "fleet": {"gpus": ["H100"]},
+    }
+    found = build_plan(RunSpec.model_validate(spec), replace(world(), gpu_offers=both), now=NOW).stages[0]
+    assert "PP" not in str(found.layout["rollout"]), "four single machines would hold it too"
     assert shards(3.0) == {8: True, 1: True}, "a node at more than twice the price per GPU"
 
 
