@@ -31,7 +31,7 @@ from planners.inputs import PlanInputs
 from planners.plan.build import build_plan
 from planners.plan.value import Plan
 from planners.search.selection import NoFleetError
-from planners.spec.fleet import CLOUDS
+from planners.spec.fleet import CLOUDS, is_cloud
 from planners.spec.run_spec import RunSpec
 from planners.workload.factors import NO_FACTORS, Factor, FactorKey, Factors
 
@@ -152,8 +152,9 @@ def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = Fa
     Raises StateError when a file of ours is damaged or of another version.
     """
     prices = load_book(book)
-    clouds = [cloud for cloud in CLOUDS if everywhere or cloud in spec.fleet.targets] or list(CLOUDS)
-    sandbox_clouds = sorted({*clouds, *(t for t in spec.fleet.sandbox.targets or () if t in CLOUDS)})
+    named = [*(CLOUDS if everywhere else ()), *(target for target in spec.fleet.targets if is_cloud(target))]
+    clouds = list(dict.fromkeys(named)) or list(CLOUDS)
+    sandbox_clouds = sorted({*clouds, *(t for t in spec.fleet.sandbox.targets or () if is_cloud(t))})
     is_here = {*spec.fleet.targets, *(spec.fleet.sandbox.targets or ())} == {"local"}
     capacities = [str(capacity) for capacity in spec.fleet.sandbox.capacity]
     return PlanInputs(

@@ -17,6 +17,7 @@ SPOT_ROUNDING = 1.0001
 """Spot is stored with fewer decimals than on-demand, so the same price can look a hair above it."""
 SUSPICIOUS_SPOT_SHARE = 0.12
 REGION_PATTERN = {"aws": r"^[a-z]{2}(-[a-z]+)+-\d$", "gcp": r"^[a-z]+-[a-z]+\d+$", "azure": r"^[a-z]+\d?$"}
+OTHER_REGION_PATTERN = r"^[a-z0-9-]+$"
 NUM_EXAMPLES = 3
 
 Level = Literal["ok", "note", "broken"]
@@ -63,8 +64,9 @@ def _shape_rules(shapes: pl.DataFrame, known_gpus: Collection[str]) -> Iterator[
     none = gpu.is_null() & (count.fill_null(0) == 0) & hbm.is_null()
     yield _must("GPU fields all or none", shapes, ~(whole | none).fill_null(value=False))
     yield _must("every GPU known", shapes, gpu.is_not_null() & ~gpu.is_in(list(known_gpus)))
+    big_three = pl.col("cloud").is_in(list(REGION_PATTERN))  # others leave sizes of GPU machines out
     bad_size = (pl.col("vcpus") <= 0) | (pl.col("memory_gib") <= 0)
-    yield _must("vCPUs and memory > 0", shapes, bad_size.fill_null(value=True))
+    yield _must("vCPUs and memory > 0", shapes, bad_size.fill_null(pl.col("gpu").is_null() | big_three))
     yield _must("no duplicate shape", shapes, pl.struct("cloud", "instance_type").is_duplicated())
 
 
@@ -109,7 +111,8 @@ def _age_notes(prices: pl.DataFrame, frames: BookFrames, today: date) -> Iterato
 
 def _bad_region() -> pl.Expr:
     good = [(pl.col("cloud") == cloud) & pl.col("region").str.contains(it) for cloud, it in REGION_PATTERN.items()]
-    return ~pl.any_horizontal(good).fill_null(value=False)
+    other = ~pl.col("cloud").is_in(list(REGION_PATTERN)) & pl.col("region").str.contains(OTHER_REGION_PATTERN)
+    return ~pl.any_horizontal(*good, other).fill_null(value=False)
 
 
 def _must(rule: str, rows: pl.DataFrame, broken: pl.Expr) -> Finding:

@@ -1,4 +1,4 @@
-"""`clusterctl prices`: look into the price book, check it, refresh it."""
+"""`clusterctl prices`: look into the price book, check it, refresh it, extend it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clusterctl.ui.formats import count
 from clusterctl.ui.streams import emit, emit_data, emit_json
 from clusterctl.ui.terminal import terminal
 
-app = typer.Typer(help="Query, check and refresh the price book.", no_args_is_help=True)
+app = typer.Typer(help="Query, check, refresh and extend the price book.", no_args_is_help=True)
 
 
 def _split(values: list[str] | None) -> list[str]:
@@ -32,7 +32,7 @@ def _several(name: str, text: str) -> Any:  # any: what typer calls its options 
     return Option(name, callback=_split, help=text)
 
 
-Clouds = Annotated[list[str] | None, _several("--cloud", "aws, gcp or azure; repeatable, or comma-separated.")]
+Clouds = Annotated[list[str] | None, _several("--cloud", "aws, lambda, ...; repeatable, or comma-separated.")]
 Regions = Annotated[list[str] | None, _several("--region", "Region; repeatable, or comma-separated.")]
 Gpus = Annotated[list[str] | None, _several("--gpu", "GPU, such as H100; repeatable, or comma-separated.")]
 Instances = Annotated[list[str] | None, _several("--instance", "Instance type; `*` matches any text.")]
@@ -159,6 +159,26 @@ def refresh_prices(
     clouds, notes = _clouds_to_refresh(cloud or [])
     report = refresh(clouds, regions=region or None, out=out, dry_run=dry_run, now=datetime.now(UTC))
     emit_json(report_json(report, notes)) if as_json else emit(report_text(report, notes, terminal()))
+
+
+@app.command("import")
+def import_prices(
+    file: Annotated[Path, Argument(help="CSV file of offers; docs/prices.md has its columns.", show_default=False)],
+    *,
+    out: Annotated[Path | None, Option(help="Write the book to this folder instead.")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Read and compare, write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take offers from a CSV file into the price book.
+
+    Writes a dated book in which they replace the prices of the same machines: any cloud, each price with its source
+    and date. A run spec that names the cloud under fleet.targets then plans with them.
+    """
+    from clusterctl.catalog.refresh.refresh_book import import_offers
+    from clusterctl.catalog.show import report_json, report_text
+
+    report = import_offers(file, now=datetime.now(UTC), out=out, dry_run=dry_run)
+    emit_json(report_json(report, ())) if as_json else emit(report_text(report, (), terminal()))
 
 
 def _clouds_to_refresh(asked: list[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import polars as pl
 
 from clusterctl.catalog.price_book import PriceBook
-from planners.spec.fleet import CLOUDS, OwnPrices
+from planners.search.offers import ANY_REGION
+from planners.spec.fleet import CLOUDS, OwnPrices, is_cloud
 from planners.spec.run_spec import RunSpec
 
 Steps = tuple[str | int, ...]
@@ -28,8 +29,8 @@ class _Named(NamedTuple):
     word: str
     what: str
     """`region`, `instance type` or `cloud`."""
-    clouds: Sequence[str]
-    """In which it must exist."""
+    clouds: Sequence[str] = ()
+    """In which it must exist; none = in any."""
     has_patterns: bool = False
 
 
@@ -39,49 +40,63 @@ def unknown_names(spec: RunSpec, open_book: Callable[[], PriceBook]) -> Iterator
     if not named:
         return
     book = open_book()
-    known = {
-        "region": _by_cloud(book.prices(), "region"),
-        "instance type": _by_cloud(book.shapes(), "instance_type"),
-        "cloud": {cloud: [cloud] for cloud in CLOUDS},
-    }
+    known = {"region": _by_cloud(book.prices(), "region"), "instance type": _by_cloud(book.shapes(), "instance_type")}
+    known["cloud"] = {cloud: [cloud] for cloud in known["instance type"]}
     own = {machine.name for machine in spec.fleet.machines if machine.name}
     for name in named:
         kinds = known if name.what.startswith("cloud, ") else {name.what: known[name.what]}
-        there = {word for kind in kinds.values() for cloud in name.clouds for word in kind.get(cloud, ())} | own
-        if not _is_among(name, there):
+        clouds = name.clouds or list(known["cloud"])
+        there = {word for kind in kinds.values() for cloud in clouds for word in kind.get(cloud, ())} | own
+        there |= {"local"} if name.what == "cloud" else set()
+        if not _is_among(name, there) and not (name.what == "region" and ANY_REGION in there):
             everywhere = [c for kind in kinds.values() for c, words in kind.items() if _is_among(name, words)]
-            where = "" if "cloud" in name.what else f" in {_listed(name.clouds)}"
+            where = f" in {_listed(name.clouds)}" if name.clouds else ""
             hint = f"{_listed(everywhere)} has it, and is not among the clouds" if everywhere else None
+            if name.what == "cloud":
+                hint = f"known: {', '.join(known['cloud'])}, local, slurm:NAME, kubernetes:CONTEXT"
             yield name.path, f"no {name.what} {name.word!r}{where}{_near(name.word, there)}", hint
 
 
 def _names_of(spec: RunSpec) -> Iterator[_Named]:
     fleet = spec.fleet
-    clouds = [target for target in fleet.targets if target in CLOUDS]
-    beside = [target for target in fleet.sandbox.targets or fleet.targets if target in CLOUDS]
+    clouds = [target for target in fleet.targets if is_cloud(target)]
+    beside = [target for target in fleet.sandbox.targets or fleet.targets if is_cloud(target)]
     lists = (
         (("fleet", "regions"), fleet.regions, "region", list(dict.fromkeys([*clouds, *beside])) if clouds else []),
         (("fleet", "instance_types"), fleet.instance_types, "instance type", clouds),
         (("fleet", "sandbox", "instance_types"), fleet.sandbox.instance_types, "instance type", beside),
-        (("fleet", "exclude"), fleet.exclude, "cloud, region or instance type", CLOUDS),
+    )
+    for where, targets in ((("fleet",), fleet.targets), (("fleet", "sandbox"), fleet.sandbox.targets or ())):
+        others = [(n, word) for n, word in enumerate(targets) if _is_other(word)]
+        yield from (_Named((*where, "targets", n), word, "cloud") for n, word in others)
+    excluded = "cloud, region or instance type"
+    yield from (
+        _Named(("fleet", "exclude", n), word, excluded, has_patterns=True) for n, word in enumerate(fleet.exclude)
     )
     for path, words, what, among in lists:
         if among:
             yield from (_Named((*path, n), word, what, among, has_patterns=True) for n, word in enumerate(words))
     for key in fleet.quota:
         if ":" in key:
-            yield _Named(("fleet", "quota", key), key.split(":", 1)[0], "cloud", CLOUDS)
+            yield _Named(("fleet", "quota", key), key.split(":", 1)[0], "cloud")
     yield from _own_prices(spec.prices)
 
 
 def _own_prices(own: OwnPrices) -> Iterator[_Named]:
     for name in ("rates", "discounts", "reservations"):
         for number, rule in enumerate(getattr(own, name)):
-            clouds = [rule.cloud] if rule.cloud else CLOUDS
+            if rule.cloud and _is_other(rule.cloud):
+                yield _Named(("prices", name, number, "cloud"), rule.cloud, "cloud")
+            clouds = [rule.cloud] if rule.cloud else []
             for field in ("region", "instance_type"):
                 word = getattr(rule, field)
                 if word is not None:
                     yield _Named(("prices", name, number, field), word, field.replace("_", " "), clouds)
+
+
+def _is_other(target: str) -> bool:
+    """Whether it is a cloud besides the three that every book has."""
+    return is_cloud(target) and target not in CLOUDS
 
 
 def _by_cloud(frame: pl.DataFrame, column: str) -> _Names:

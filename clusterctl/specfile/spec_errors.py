@@ -24,7 +24,7 @@ Where = Callable[[Path, bool], str]
 MAX_SHOWN = 5
 _PATTERNS = {
     "^[a-z0-9]": "lower-case letters, digits and hyphens",
-    "^(aws|": "aws, gcp, azure, local, slurm:NAME or kubernetes:CONTEXT",
+    "^([a-z]": "a cloud, local, slurm:NAME or kubernetes:CONTEXT",
     "^[a-z][a-z0-9_-]": "lower-case letters, digits, _ and -, starting with a letter",
     "^[A-Za-z0-9_.-]": "letters, digits, _, . and -",
 }

@@ -6,13 +6,13 @@ Prices of tokens behind APIs: what the spec states wins, then the price book, el
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 import polars as pl
 
-from planners.spec.fleet import CLOUDS
+from planners.spec.fleet import CLOUDS, is_cloud
 from planners.spec.models import ApiModel
 
 _ITEMS = {
@@ -52,7 +52,8 @@ class ExtraPrices:
         self._anywhere = {(cloud, item): region for cloud, region, item in sorted(self._rows, reverse=True)}
 
     def find(self, what: str, cloud: str, region: str) -> UnitPrice:
-        """The price of `what` in a region; else the cloud-wide one; else another's, as its source says."""
+        """The price of `what` in a region; else the cloud-wide one; else another region's; of a cloud without extras in
+        the book the dearest of other clouds.  The source says which."""
         item = ITEMS[what].get(cloud)
         if item is not None:
             for where in (region, "*", "us/eu", self._anywhere.get((cloud, item))):
@@ -61,6 +62,11 @@ class ExtraPrices:
                     here = where in (region, "*", "us/eu")
                     note = source if here else f"price of {where}; the book has none for {region} ({source})"
                     return UnitPrice(usd=usd, unit=unit, as_of=as_of, source=note)
+        if item is None and is_cloud(cloud):
+            known = [self.find(what, other, "*") for other in ITEMS[what]]
+            dearest = max(known, key=lambda price: price.usd or 0.0)
+            if dearest.usd is not None:
+                return replace(dearest, source=f"the dearest of other clouds; the book has none for {cloud}")
         unit = "GiB-month" if what == "disk" else "unit"
         return UnitPrice(usd=None, unit=unit, as_of=None, source="not in the price book")
 

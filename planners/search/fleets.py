@@ -15,6 +15,7 @@ from planners.search.evaluate import Shortlist
 from planners.search.own_prices import RESERVED, YOURS
 from planners.search.pricing import start_up_hours
 from planners.search.search import SearchResult
+from planners.spec.fleet import is_cloud
 
 FLOOR_SHARE = 0.15
 """Of the list price.  Google sells spot machines at 60 to 91 % less than on demand
@@ -74,7 +75,7 @@ class NodeGroup:
     @property
     def owned(self) -> bool:
         """Whether these machines exist already, outside the clouds."""
-        return self.cloud not in ("aws", "gcp", "azure")
+        return not is_cloud(self.cloud)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,8 @@ class MachineKind:
     gpus_per_node: int
     network_gbps: float | None
     memory_gib: float
-    vcpus: float
+    """Infinite where nobody states it: nothing is refused for what is not known."""
+    vcpus: float | None
     shards: bool = True
     """Whether a model may be spread over several of these: no where a node with more of the GPU costs about as much."""
 
@@ -52,7 +53,7 @@ def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.D
             gpu=gpus[gpu],
             gpus_per_node=int(count),
             network_gbps=network,
-            memory_gib=memory,
+            memory_gib=float("inf") if memory is None else memory,
             vcpus=vcpus,
             shards=count > 1 or usd is None or node_usd.get(gpu, np.inf) > ABOUT_AS_MUCH * usd,
         )

@@ -9,7 +9,7 @@ import polars as pl
 from planners.domain import OFFER_COLUMNS
 from planners.search.own_prices import RESERVATION, YOURS
 from planners.search.rejections import Rejections
-from planners.spec.fleet import CLOUDS, FleetSpec, Machines
+from planners.spec.fleet import FleetSpec, Machines, is_cloud
 
 RESTRICTED: dict[str, tuple[str, ...]] = {
     "aws": (
@@ -29,6 +29,8 @@ regions"); a spec that names a region under `fleet.regions` uses it whatever thi
 OWNED_CAPACITY = "on_demand"
 OWN_REGION = "own"
 """Region of machines that exist already."""
+ANY_REGION = "any"
+"""Region of a price that holds wherever a cloud has the machine."""
 UNKNOWN_PRICE = "unknown price"
 UNKNOWN_SANDBOX_PRICE = "sandbox price"
 PRICED = pl.col("usd_per_hour").is_not_null() | (pl.col("quality") == YOURS)
@@ -49,7 +51,7 @@ def _regex(pattern: str) -> str:
 
 def _pools(machines: Sequence[Machines], targets: Sequence[str]) -> Iterator[tuple[str, str, Machines]]:
     """(target, name, machines) of what exists already; a pool without a target exists on every such target."""
-    owned = [target for target in targets if target not in CLOUDS]
+    owned = [target for target in targets if not is_cloud(target)]
     for number, machine in enumerate(machines, 1):
         name = machine.name or f"{machine.gpu or 'cpu'}-nodes-{number}"
         for target in [machine.target] if machine.target else owned:
@@ -119,7 +121,7 @@ def place_rules(fleet: FleetSpec) -> list[tuple[str, str, pl.Expr]]:
         )
         rules.append(("restricted region", "needs opt-in or approval; name it under regions to use it", ~closed))
     if fleet.regions:
-        here = matches("region", fleet.regions) | (pl.col("region") == OWN_REGION)
+        here = matches("region", fleet.regions) | pl.col("region").is_in([OWN_REGION, ANY_REGION])
         rules.append(("region", f"not among regions {', '.join(fleet.regions)}", here))
     if fleet.exclude:
         named = [matches(column, fleet.exclude) for column in ("cloud", "region", "instance_type")]

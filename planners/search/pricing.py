@@ -14,7 +14,7 @@ from planners.search.candidates import Candidates
 from planners.search.pareto import ranked_usd
 from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import SandboxPlaces
-from planners.spec.fleet import CLOUDS
+from planners.spec.fleet import is_cloud
 from planners.workload.layouts import Table
 from planners.workload.stage_work import HostWork
 
@@ -71,7 +71,7 @@ def start_up_hours(cloud: str, host: HostWork | None) -> float:
     nowhere (an empty cloud)."""
     if not cloud:
         return 0.0
-    if cloud in CLOUDS:
+    if is_cloud(cloud):
         return START_UP_HOURS
     return OWN_START_UP_HOURS if host is None else host.start_seconds / 3600.0
 
@@ -143,7 +143,7 @@ def within(rows: Rows, rejections: Rejections, *, max_usd_per_hour: float | None
     def label(row: int) -> str:
         return f"{name}: {rows.gpus[row]:.0f} GPUs, {rows.sandbox_nodes[row]:.0f} sandbox nodes"
 
-    reason = "no sandbox machines there, or more nodes than there are or the quota allows"
+    reason = "no sandbox machines there (fleet.sandbox.targets names other clouds), or more nodes than the quota allows"
     alive = rejections.rows(alive, "place and quota", reason, np.isfinite(rows.usd), label)
     if max_usd_per_hour is not None:
         over = f"over limits.usd_per_hour of ${max_usd_per_hour:,.0f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
@@ -10,9 +10,15 @@ from planners.domain import CapacityType
 from planners.spec.spec_model import Count, Cpus, Gbps, Gib, Hours, Minutes, SpecModel, Text, Usd, UsdPerHour, Word
 
 CLOUDS = ("aws", "gcp", "azure")
-Target = Annotated[
-    str, StringConstraints(max_length=200, pattern=r"^(aws|gcp|azure|local|fake|slurm:[^\s:]+|kubernetes:\S+)$")
-]
+"""Where a run may live when nothing is said; other clouds of the price book are used when a spec names them."""
+Target = Annotated[str, StringConstraints(max_length=200, pattern=r"^([a-z][a-z0-9-]*|slurm:[^\s:]+|kubernetes:\S+)$")]
+
+
+def is_cloud(target: str) -> bool:
+    """Whether machines are rented there; elsewhere they exist already."""
+    return target not in ("local", "fake", "own", "") and ":" not in target
+
+
 _Capacities = Annotated[tuple[CapacityType, ...], Field(min_length=1)]
 _Words = Annotated[tuple[Word, ...], Field(max_length=500)]
 
@@ -66,7 +72,9 @@ class FleetSpec(SpecModel):
     """Which clouds, regions, GPUs and capacity types may be used."""
 
     targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=16)] = Field(
-        CLOUDS, description="aws, gcp, azure, local, slurm:NAME, kubernetes:CONTEXT."
+        CLOUDS,
+        description="aws, gcp, azure, other clouds of the price book (lambda, coreweave, ...), local, slurm:NAME, "
+        "kubernetes:CONTEXT.",
     )
     regions: _Words = Field((), description="Regions allowed (patterns with *, e.g. us-*); default: all.")
     gpus: _Words = Field((), description="GPUs allowed, by name; default: all that fit.")
@@ -94,7 +102,7 @@ class FleetSpec(SpecModel):
 
     @model_validator(mode="after")
     def _existing_targets_state_machines(self) -> Self:
-        existing = [target for target in self.targets if target not in CLOUDS]
+        existing = [target for target in self.targets if not is_cloud(target)]
         if existing and not self.machines:
             raise ValueError(f"target {existing[0]} needs machines: what nodes it has")
         return self
@@ -121,7 +129,7 @@ class OutcomeValue(SpecModel):
     tasks_per_feature: Count | None = Field(None, description="Solved tasks that make one feature.")
 
 
-Cloud = Literal["aws", "gcp", "azure"]
+Cloud = Annotated[str, StringConstraints(max_length=100, pattern=r"^[a-z][a-z0-9-]*$")]
 
 
 class Discount(SpecModel):

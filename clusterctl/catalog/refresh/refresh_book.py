@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from clusterctl.catalog.refresh.azure import read_azure
 from clusterctl.catalog.refresh.endpoint import transport_to
 from clusterctl.catalog.refresh.gcp import read_gcp
 from clusterctl.catalog.refresh.merge import PriceChanges, merge
+from clusterctl.catalog.refresh.offer_file import read_offer_file, with_shapes
 from clusterctl.catalog.refresh.reading import Asked, Cache, Reading, stays
 from clusterctl.catalog.refresh.transport import Transport
 from clusterctl.errors import PriceError, StateError
@@ -75,6 +76,24 @@ def refresh(
     return RefreshReport(book=None if dry_run else target, changes=changes, movers=movers, notes=notes)
 
 
+def import_offers(path: Path, *, now: datetime, out: Path | None = None, dry_run: bool = False) -> RefreshReport:
+    """Put the offers of a CSV file into a new dated book: they replace the prices of the same machines.
+
+    Raises PriceError (a line is wrong, or the book would be) or StateError (a refresh is running); then every book is
+    as it was.
+    """
+    offers = read_offer_file(path)
+    target = _target(out, now)
+    with _alone():
+        book, notes = _old_book()
+        old = book.frames()
+        new, changes, movers = merge(replace(old, shapes=with_shapes(old.shapes, offers.shapes)), offers.readings)
+        _refuse_broken(new, now, whose=str(path))
+        if not dry_run:
+            _write(new, target)
+    return RefreshReport(book=None if dry_run else target, changes=changes, movers=movers, notes=notes)
+
+
 READERS = {"aws": read_aws, "azure": read_azure, "gcp": read_gcp}
 
 
@@ -118,11 +137,11 @@ def _target(out: Path | None, now: datetime) -> Path:
     return target
 
 
-def _refuse_broken(new: BookFrames, now: datetime) -> None:
+def _refuse_broken(new: BookFrames, now: datetime, *, whose: str = "what the clouds sent") -> None:
     findings = check_book(new, known_gpus=load_gpus().keys(), today=now.date())
     for finding in findings:
         if finding.level == "broken" and finding.rule not in SOFT_RULES:
-            raise stays(f"what the clouds sent breaks the rule `{finding.rule}`: {finding.detail}")
+            raise stays(f"{whose} breaks the rule `{finding.rule}`: {finding.detail}")
 
 
 def _write(new: BookFrames, target: Path) -> None:

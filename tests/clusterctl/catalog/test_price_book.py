@@ -58,13 +58,13 @@ def test_every_rule_holds_over_the_whole_book(frames: BookFrames) -> None:
 
 
 def test_nothing_was_lost_on_the_way(frames: BookFrames, book: PriceBook) -> None:
-    assert frames.prices.height == 44_914
+    assert frames.prices.height == 45_016
     assert frames.history.height == 956
-    assert frames.shapes.height == 628
+    assert frames.shapes.height == 719
     assert frames.extras.height == 386
     per_cloud = dict(frames.prices.group_by("cloud").len().rows())
-    assert per_cloud == {"aws": 1204, "azure": 9518, "gcp": 34_192}
-    assert book.priced_at == (date(2024, 12, 13), date(2026, 8, 3))
+    assert {cloud: per_cloud[cloud] for cloud in ("aws", "azure", "gcp")} == {"aws": 1204, "azure": 9518, "gcp": 34_192}
+    assert book.priced_at == (date(2024, 12, 13), date(2026, 11, 9))
 
 
 def test_book_is_small() -> None:
@@ -140,7 +140,7 @@ def test_offers_have_the_columns_that_the_planner_reads(book: PriceBook) -> None
 def test_no_instance_type_vanishes_because_it_has_no_price(book: PriceBook) -> None:
     offers = book.offers()
     unknown = offers.filter(pl.col("usd_per_hour").is_null())
-    assert sorted(unknown["instance_type"]) == ["a4-highgpu-8g", "a4x-highgpu-4g", "p5e.48xlarge"]
+    assert sorted(unknown["instance_type"]) == ["HGX-B300 x8", "a4-highgpu-8g", "a4x-highgpu-4g", "p5e.48xlarge"]
     assert unknown["region"].unique().to_list() == [UNKNOWN_REGION]
     assert unknown["quality"].unique().to_list() == ["unknown"]
     shapes = book.shapes().select("cloud", "instance_type")
@@ -177,7 +177,7 @@ def test_sandbox_offers_are_the_cheapest_of_their_kind(book: PriceBook) -> None:
     big = cpu.filter(pl.col("vcpus") >= 4)
     assert useful.select(per_vcpu).item() == pytest.approx(big.select(per_vcpu).item(), abs=1e-5)
     assert useful["vcpus"].min() >= 4
-    assert set(book.sandbox_offers()["cloud"].unique()) == {"aws", "azure", "gcp"}
+    assert set(book.sandbox_offers()["cloud"].unique()) == {"aws", "azure", "gcp", "coreweave", "lambda", "nebius"}
 
 
 # --- loading ---------------------------------------------------------------------------------------------------------
@@ -243,18 +243,18 @@ def test_any_damage_is_a_state_error(name: str, at: float, junk: bytes, tmp_path
 
 def test_refreshed_book_wins(frames: BookFrames, book: PriceBook, tmp_path: Path) -> None:
     refreshed(tmp_path, "prices-2026-10-01T000000Z", newer(frames, 40.0, date(2026, 10, 1)), base=book.book_id)
-    refreshed(tmp_path, "prices-2026-11-01T000000Z", newer(frames, 50.0, date(2026, 11, 1)), base=book.book_id)
+    refreshed(tmp_path, "prices-2026-11-01T000000Z", newer(frames, 50.0, date(2026, 11, 20)), base=book.book_id)
     (tmp_path / "home" / "prices" / ".prices-2026-12-01.123").mkdir()
     assert p5_usd() == 50.0
-    assert load_book().priced_at[1] == date(2026, 11, 1)
+    assert load_book().priced_at[1] == date(2026, 11, 20)
     assert load_book(embedded_dir()).book_id == book.book_id
 
 
 def test_after_an_upgrade_the_newest_price_wins_row_by_row(frames: BookFrames, tmp_path: Path) -> None:
-    refreshed(tmp_path, "prices-2026-11-01", newer(frames, 50.0, date(2026, 11, 1)), base="an older wheel")
+    refreshed(tmp_path, "prices-2026-11-20", newer(frames, 50.0, date(2026, 11, 20)), base="an older wheel")
     assert p5_usd() == 50.0
-    assert load_book().prices().height == 44_914
-    refreshed(tmp_path, "prices-2026-11-02", newer(frames, 60.0, date(2026, 1, 1)), base="an older wheel")
+    assert load_book().prices().height == 45_016
+    refreshed(tmp_path, "prices-2026-11-22", newer(frames, 60.0, date(2026, 1, 1)), base="an older wheel")
     assert p5_usd() == 55.04, "the embedded price is of 2026-07-20"
 
 

@@ -88,7 +88,7 @@ def test_a_sound_book_has_nothing_to_say() -> None:
         ("capacity type known", ("aws", "us-east-2", None, "c7i.large", "preemptible", 0.2, DAY, "s", "list")),
         ("zone only for spot", ("aws", "us-east-2", "use2-az1", "c7i.large", "on_demand", 0.2, DAY, "s", "list")),
         ("region well formed", ("aws", "US East", None, "c7i.large", "on_demand", 0.2, DAY, "s", "list")),
-        ("region well formed", ("ibm", "us-east-2", None, "c7i.large", "on_demand", 0.2, DAY, "s", "list")),
+        ("region well formed", ("ibm", "US East", None, "c7i.large", "on_demand", 0.2, DAY, "s", "list")),
         (
             "day not in the future",
             ("aws", "us-east-2", None, "c7i.large", "on_demand", 0.2, date(2027, 1, 1), "s", "list"),

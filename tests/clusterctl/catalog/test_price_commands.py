@@ -42,7 +42,7 @@ def test_list_as_table_json_and_csv_agree(in_process: Run) -> None:
     page = in_process(*asked, "--limit", "5")
     assert page.returncode == 0, page.stderr
     assert re.search(
-        r"shown 5 of \d+ offers · prices of 2024-12-13 to 2026-08-03 · 1 without a known price", page.stdout
+        r"shown 5 of \d+ offers · prices of 2024-12-13 to 2026-11-09 · 1 without a known price", page.stdout
     )
     data = json.loads(in_process(*asked, "--json").stdout)
     rows = list(csv.DictReader(io.StringIO(in_process(*asked, "--csv").stdout)))

@@ -48,3 +48,13 @@ def test_what_the_book_lacks_is_unknown() -> None:
     missing = prices.find("control plane", "slurm:big", "own")
     assert missing.usd is None
     assert missing.source == "not in the price book"
+
+
+def test_a_cloud_without_extras_in_the_book_pays_what_the_dearest_asks() -> None:
+    prices = ExtraPrices(load_book(None).extras())
+    found, asked = (
+        prices.find("internet egress", "lambda", "any"),
+        [prices.find("internet egress", cloud, "*").usd or 0.0 for cloud in ("aws", "gcp", "azure")],
+    )
+    assert found.usd == max(asked)
+    assert found.source == "the dearest of other clouds; the book has none for lambda"

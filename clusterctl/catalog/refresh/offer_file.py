@@ -1,0 +1,132 @@
+"""Offers from one CSV file that people maintain by hand: `neoclouds.csv` ships, `prices import` reads any other."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from clusterctl.catalog.lookup import find_gpu
+from clusterctl.catalog.price_files import EXTRA_SCHEMA, PRICE_SCHEMA, SHAPE_SCHEMA, SOURCE_SCHEMA
+from clusterctl.catalog.refresh.reading import Reading
+from clusterctl.errors import PriceError, SpecError
+from planners.domain import CapacityType
+
+NEEDED = ("cloud", "region", "instance_type", "capacity_type", "usd_per_hour", "as_of", "source")
+OPTIONAL = (
+    "quality", "gpu", "num_gpus", "vcpus", "memory_gib", "network_gbps", "local_nvme_gib", "arch", "zone",
+)  # fmt: skip
+"""Columns of the file, in any order.  usd_per_hour: of the whole instance; as_of: YYYY-MM-DD; source: where the price
+was read; region `any`: one price everywhere; an empty cell is unknown."""
+KEY = ["cloud", "instance_type"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferFile:
+    """What a file offers: a reading per cloud, and the shapes of its machines (SHAPE_SCHEMA)."""
+
+    readings: tuple[Reading, ...]
+    shapes: pl.DataFrame
+
+
+def read_offer_file(path: Path) -> OfferFile:
+    """The offers in a CSV file.  Raises PriceError with the line of what is wrong."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PriceError(f"cannot read {path}: {error}") from error
+    columns = set(lines[0]) if lines else set()
+    wrong = [name for name in NEEDED if name not in columns] or sorted(columns - {*NEEDED, *OPTIONAL}, key=str)
+    if wrong:
+        raise PriceError(f"{path}: column {wrong[0]} is {'unknown' if lines and wrong[0] in columns else 'missing'}",
+                         hint=f"columns: {', '.join(NEEDED)}; and, where known, {', '.join(OPTIONAL)}")  # fmt: skip
+    rows = [_Row(path, number, line) for number, line in enumerate(lines, 2)]
+    prices = pl.DataFrame([row.price() for row in rows], schema=PRICE_SCHEMA, orient="row")
+    shapes = pl.DataFrame([row.shape() for row in rows], schema=SHAPE_SCHEMA, orient="row")
+    return OfferFile(readings=tuple(_readings(prices)), shapes=shapes.unique(KEY, keep="first", maintain_order=True))
+
+
+def with_shapes(known: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+    """`known` shapes, those of `more` in place of the same machines."""
+    return pl.concat([known.join(more, on=KEY, how="anti"), more])
+
+
+def _readings(prices: pl.DataFrame) -> Iterator[Reading]:
+    for (cloud,), rows in prices.sort("cloud").group_by(["cloud"], maintain_order=True):
+        days = rows.group_by("source", maintain_order=True).agg(low=pl.col("as_of").min(), high=pl.col("as_of").max())
+        about = [(source, source, low, high, "not checked") for source, low, high in days.rows()]
+        yield Reading(
+            cloud=str(cloud),
+            prices=rows,
+            extras=pl.DataFrame(schema=EXTRA_SCHEMA),
+            source=pl.DataFrame(about, schema=SOURCE_SCHEMA, orient="row"),
+            authority=("instance_type", "capacity_type"),
+        )
+
+
+class _Row:
+    """One line of the file."""
+
+    def __init__(self, path: Path, number: int, line: dict[str, str]) -> None:
+        self._where = f"{path}:{number}"
+        self._cells = {name: (text or "").strip() for name, text in line.items()}
+
+    def price(self) -> tuple[object, ...]:
+        """In PRICE_SCHEMA."""
+        capacity = self._text("capacity_type")
+        if capacity not in list(CapacityType):
+            raise self._error("capacity_type", capacity, f"one of {', '.join(CapacityType)}")
+        day = self._text("as_of")
+        try:
+            as_of = date.fromisoformat(day)
+        except ValueError:
+            raise self._error("as_of", day, "a day, YYYY-MM-DD") from None
+        place = (self._text("cloud"), self._text("region"), self._cells.get("zone") or None)
+        usd = self._number("usd_per_hour")
+        if not usd:
+            raise self._error("usd_per_hour", self._cells["usd_per_hour"], "dollars, more than 0")
+        quality = self._cells.get("quality") or "list"
+        return (*place, self._text("instance_type"), capacity, usd, as_of, self._text("source"), quality)
+
+    def shape(self) -> tuple[object, ...]:
+        """In SHAPE_SCHEMA; the GPU by the catalog's name and memory."""
+        name, gpu = self._cells.get("gpu", ""), None
+        if name:
+            try:
+                gpu = find_gpu(name)
+            except SpecError as error:
+                raise PriceError(f"{self._where}: {error.message}", hint=error.hint) from error
+        sizes = (self._number("vcpus"), self._number("memory_gib"))
+        if gpu is None and None in sizes:
+            raise PriceError(f"{self._where}: a machine without a GPU needs vcpus and memory_gib")
+        gpus = (name or None, gpu.name if gpu else None, (self._number("num_gpus") or 1.0) if gpu else 0.0)
+        rest = (self._number("network_gbps"), None, self._number("local_nvme_gib"))
+        machine = (self._text("cloud"), self._text("instance_type"))
+        arch = self._cells.get("arch") or "x86_64"
+        return (*machine, *sizes, *gpus, gpu.hbm_gib if gpu else None, *rest, arch, self._text("source"))
+
+    def _text(self, column: str) -> str:
+        text = self._cells[column]
+        if not text:
+            raise self._error(column, "nothing", "text")
+        return text
+
+    def _number(self, column: str) -> float | None:
+        text = self._cells.get(column, "")
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < 1e9:
+            raise self._error(column, text, "a number")
+        return value
+
+    def _error(self, column: str, given: str, expected: str) -> PriceError:
+        return PriceError(f"{self._where}: {column} is {given[:60]}; expected {expected}")
