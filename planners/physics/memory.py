@@ -5,7 +5,7 @@ Symbols: P parameters, b·s tokens per micro batch, h hidden, L layers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ ALLOCATOR_SLACK = 1.1
 FULL_SHARE = 0.98
 """Of HBM, from which a plan warns: activations are known within about 30 %, so a fuller GPU may not hold the run."""
 
-MIN_LIVE_SEQUENCES = 4.0
-"""A rollout replica whose KV cache holds fewer whole sequences than this is rejected: it decodes one at a time."""
+FEW_SEQUENCES = 4.0
+"""Longest sequences for which a rollout replica should have room; with less it runs, but slowly, and a plan warns."""
 
 HOST_ADAM_BYTES = 16.0
 """Host memory per parameter of an offloaded Adam: fp32 weight, gradient and two moments."""
@@ -36,11 +36,18 @@ class Need:
 
     parts: dict[str, Array]
     available_bytes: Array
+    few_sequences: NDArray[np.bool_] | bool = False
+    """Rollout: true where there is room for less than FEW_SEQUENCES."""
 
     @property
     def total_bytes(self) -> Array:
         """Sum of the parts."""
         return np.asarray(sum(self.parts.values()), dtype=np.float64)
+
+    @property
+    def tight(self) -> NDArray[np.bool_]:
+        """True where it fits, but only just: what else fits is better."""
+        return np.asarray(self.few_sequences | (self.total_bytes > FULL_SHARE * self.available_bytes))
 
     @property
     def missing_bytes(self) -> Array:
@@ -104,20 +111,24 @@ def train_need(w: Workload, *, micro_batch_tokens: Column) -> Need:
 
 
 def rollout_need(w: Workload) -> Need:
-    """Bytes per rollout GPU: weights over the replica, workspace, KV caches of MIN_LIVE_SEQUENCES longest sequences,
-    and the other models that are served there.  Available is what the engine may use (`memory_share`).  Source:
-    PagedAttention, arXiv:2309.06180.
+    """Bytes per rollout GPU: weights over the replica, workspace, the other models that are served there, and KV caches
+    of FEW_SEQUENCES longest sequences, or of as many as there is room for, at least one.  Available is what the engine
+    may use (`memory_share`).  Source: PagedAttention, arXiv:2309.06180.
     """
     work, replica = w.rollout, np.asarray(w.layout.rollout_gpus_per_replica)
-    longest = work.prompt_tokens + work.max_response_tokens
-    parts = {
-        "weights": replica_weight_bytes(w) / replica,
-        "workspace": workspace_bytes(w) + 0.0 * replica,
-        "KV cache": MIN_LIVE_SEQUENCES * cache_bytes(w, longest) / replica,
-    }
+    parts = {"weights": replica_weight_bytes(w) / replica, "workspace": workspace_bytes(w) + 0.0 * replica}
     if np.any(work.resident_bytes):
         parts["other models"] = work.resident_bytes + 0.0 * replica
-    return Need(parts=parts, available_bytes=w.gpu.hbm_bytes * work.memory_share + 0.0 * replica)
+    need = Need(parts=parts, available_bytes=w.gpu.hbm_bytes * work.memory_share + 0.0 * replica)
+    each = longest_sequence_bytes(w)
+    held = np.clip(np.floor(-need.missing_bytes / each), 1.0, FEW_SEQUENCES)
+    return replace(need, parts=parts | {"KV cache": held * each}, few_sequences=held < FEW_SEQUENCES)
+
+
+def longest_sequence_bytes(w: Workload) -> Array:
+    """Bytes per rollout GPU of the cache of one sequence of the longest length."""
+    longest = w.rollout.prompt_tokens + w.rollout.max_response_tokens
+    return np.asarray(cache_bytes(w, longest) / np.asarray(w.layout.rollout_gpus_per_replica), dtype=np.float64)
 
 
 def host_need_bytes(w: Workload) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, Column, one
 from planners.physics.constants import Constants
 from planners.physics.decode import kv_copies
-from planners.physics.memory import host_need_bytes
+from planners.physics.memory import FEW_SEQUENCES, host_need_bytes, longest_sequence_bytes
 from planners.physics.step import TRAINER_PHASES
 from planners.plan.plan_rows import Memory
 from planners.plan.sandbox_waits import sandbox_bound, starts_per_second, steady_wait_seconds
@@ -114,11 +114,13 @@ def memory(shortlist: Shortlist, constants: Constants) -> Memory | None:
     work = shortlist.work
     train = train_memory(work, at).parts if work.training else {}
     rollout = rollout_memory(work, 0, at).parts if work.generations else {}
+    sequences = one(rollout["KV cache"] / longest_sequence_bytes(serving(work, 0, at))) if rollout else FEW_SEQUENCES
     return Memory(
         hbm_gib=one(np.asarray(at.gpu.hbm_bytes)) / GIB,
         train_gib={name: one(size) / GIB for name, size in train.items()},
         rollout_gib={name: one(size) / GIB for name, size in rollout.items()},
         host_gib=one(host_need_bytes(training_workload(work, at))) / GIB if work.training else 0.0,
+        rollout_sequences=round(sequences) if sequences < FEW_SEQUENCES else None,
     )
 
 

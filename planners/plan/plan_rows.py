@@ -68,6 +68,8 @@ class Memory(Value):
     rollout_gib: dict[str, float]
     host_gib: float = 0.0
     """Per node: states that are offloaded, or moved out of the GPUs while these generate."""
+    rollout_sequences: float | None = None
+    """Sequences of the longest length for which a rollout replica has room, where that is less than four."""
 
 
 class Calibrated(Value):

@@ -140,6 +140,9 @@ def stage_warnings(plans: Sequence[StagePlan], stages: Sequence[ChosenStage]) ->
         if plan.memory is not None and sum(plan.memory.train_gib.values()) > FULL_SHARE * plan.memory.hbm_gib:
             full = sum(plan.memory.train_gib.values()) / plan.memory.hbm_gib
             said.append(f"{plan.name}: training fills {full:.1%} of the GPUs' memory: it may run out of it")
+        if plan.memory is not None and plan.memory.rollout_sequences is not None:
+            few = plan.memory.rollout_sequences
+            said.append(f"{plan.name}: a rollout replica runs {few:g} sequences of the longest length at a time")
         gpu_hours = plan.demand.get("GPU-hours", 0.0)
         if plan.idle and gpu_hours and plan.idle.gpu_hours > MUCH_IDLE_SHARE * gpu_hours:
             share = plan.idle.gpu_hours / gpu_hours

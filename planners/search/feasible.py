@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planners.physics.columns import Workload
-from planners.physics.memory import FULL_SHARE, Need, host_need_bytes, rollout_need, train_need
+from planners.physics.memory import Need, host_need_bytes, rollout_need, train_need
 from planners.search.machines import MachineKind
 from planners.search.rejections import Rejections
 from planners.units import GIB
@@ -20,7 +20,6 @@ HOST_SHARE = 0.9
 """Of a node's memory that offloaded states may fill.  Assumption."""
 MEMORY = " memory"
 """What the names of these rules end in."""
-TRAINING_MEMORY = f"training{MEMORY}"
 SHOWN_PARTS = 3
 
 
@@ -46,7 +45,7 @@ def serving(work: StageWork, number: int, at: TimingContext) -> Workload:
 def memory_needs(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> Iterator[tuple[str, Need]]:
     """Every memory that a stage fills, by the rule that rejects what does not fit it."""
     if work.training is not None:
-        yield TRAINING_MEMORY, train_memory(work, at)
+        yield f"training{MEMORY}", train_memory(work, at)
         states = host_need_bytes(training_workload(work, at))
         if np.any(states):
             room = np.array([machine.memory_gib for machine in machines])[at.layouts.machine] * GIB * HOST_SHARE
@@ -59,7 +58,7 @@ def memory_needs(work: StageWork, machines: Sequence[MachineKind], at: TimingCon
 def fitting(work: StageWork, machines: Sequence[MachineKind], at: TimingContext, rejections: Rejections) -> Layouts:
     """The layouts of `at` whose training, rollout and host memory fit."""
     layouts = at.layouts
-    alive, full = np.ones(len(layouts), dtype=bool), np.zeros(len(layouts), dtype=bool)
+    alive, tight = np.ones(len(layouts), dtype=bool), np.zeros(len(layouts), dtype=bool)
 
     def name(row: int) -> str:
         gpu = machines[int(layouts.machine[row])].gpu.name
@@ -70,19 +69,18 @@ def fitting(work: StageWork, machines: Sequence[MachineKind], at: TimingContext,
         misses = alive & ~need.fits
         if misses.any():
             alive = rejections.rows(alive, rule, shortage(need, misses), need.fits, name)
-        if rule == TRAINING_MEMORY:
-            full = need.total_bytes > FULL_SHARE * need.available_bytes
-    return layouts.take(_sensible(layouts, alive, full))
+        tight |= need.tight
+    return layouts.take(_sensible(layouts, alive, tight))
 
 
-def _sensible(layouts: Layouts, alive: NDArray[np.bool_], full: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`alive` without what something on the same machines makes needless: layouts that leave the GPUs `full`, and
+def _sensible(layouts: Layouts, alive: NDArray[np.bool_], tight: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`alive` without what something on the same machines makes needless: layouts whose memory is `tight`, and
     replicas over four times the smallest that fits, since larger ones only add traffic."""
     key = layouts.machine * 1_000_003 + layouts.nodes.astype(np.int64)
     _, inverse = np.unique(key, return_inverse=True)
     count = int(inverse.max(initial=0)) + 1
-    roomy = np.bincount(inverse[alive & ~full], minlength=count) > 0
-    alive = alive & ~(full & roomy[inverse])
+    roomy = np.bincount(inverse[alive & ~tight], minlength=count) > 0
+    alive = alive & ~(tight & roomy[inverse])
     smallest = np.full(count, np.inf)
     np.minimum.at(smallest, inverse[alive], layouts.replica[alive])
     return alive & (layouts.replica <= 4.0 * smallest[inverse])

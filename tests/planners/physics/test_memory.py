@@ -12,8 +12,16 @@ from workloads import changed, rl_workload
 
 from clusterctl.catalog import find_model
 from clusterctl.catalog.lookup import load_gpus, load_models
-from planners.physics.columns import ASYNC, DDP, FSDP, MEGATRON, ZERO1, ZERO2, Layout, RolloutWork, TrainWork
-from planners.physics.memory import CONTEXT_BYTES, MIN_LIVE_SEQUENCES, Need, host_need_bytes, rollout_need, train_need
+from planners.physics.columns import ASYNC, DDP, FSDP, MEGATRON, ZERO1, ZERO2, Layout, RolloutWork, TrainWork, Workload
+from planners.physics.memory import (
+    CONTEXT_BYTES,
+    FEW_SEQUENCES,
+    Need,
+    host_need_bytes,
+    longest_sequence_bytes,
+    rollout_need,
+    train_need,
+)
 from planners.physics.shape import model_columns
 from planners.units import GIB
 
@@ -174,9 +182,13 @@ def test_a_7b_model_trains_on_eight_gpus_and_not_on_one() -> None:
 # ---- rollout
 
 
-def rollout(
+def rollout(model: str = MODELS[0], **fields: float) -> Need:
+    return rollout_need(serving(model, **fields))
+
+
+def serving(
     model: str = MODELS[0], *, replica: float = 1.0, longest: float = 8192.0, alone: float = 0.0, **work: float
-) -> Need:
+) -> Workload:
     layout = Layout(
         gpus=16.0,
         train_gpus=16.0,
@@ -186,15 +198,34 @@ def rollout(
         rollout_attention_dp=alone,
     )
     columns = RolloutWork(samples=64.0, prompt_tokens=512.0, max_response_tokens=longest, **work)
-    return rollout_need(replace(rl_workload(model), layout=layout, rollout=columns))
+    return replace(rl_workload(model), layout=layout, rollout=columns)
 
 
 @given(model=st.sampled_from(MODELS), longest=st.floats(1, 1e6), replica=st.sampled_from([1.0, 2.0, 4.0, 8.0, 16.0]))
 def test_longer_answers_need_more_and_larger_replicas_less(model: str, longest: float, replica: float) -> None:
-    need = total(rollout(model, replica=replica, longest=longest))
-    assert total(rollout(model, replica=replica, longest=2 * longest)) > need
-    assert total(rollout(model, replica=2 * replica, longest=longest)) <= need
-    assert total(rollout(model, replica=replica, longest=longest, weight_bytes=1.0)) < need
+    """Of a sequence's cache: how many sequences a replica holds depends on the room that there is."""
+
+    def least(**fields: float) -> float:
+        parts, each = rollout(model, **fields).parts, longest_sequence_bytes(serving(model, **fields))
+        return float(parts["weights"] + parts["workspace"] + each)
+
+    need = least(replica=replica, longest=longest)
+    assert least(replica=replica, longest=2 * longest) > need
+    assert least(replica=2 * replica, longest=longest) <= need
+    assert least(replica=replica, longest=longest, weight_bytes=1.0, expert_weight_bytes=1.0) < need
+    for smaller, larger in ((replica, 2 * replica), (2 * replica, 4 * replica)):
+        assert bool(rollout(model, replica=larger, longest=longest).fits) >= bool(
+            rollout(model, replica=smaller, longest=longest).fits
+        )
+
+
+def test_a_replica_with_little_room_runs_fewer_sequences_and_at_least_one() -> None:
+    held = [
+        float(rollout(longest=longest).parts["KV cache"] / longest_sequence_bytes(serving(longest=longest)))
+        for longest in (1e5, 2.5e5, 3.5e5, 9e5)
+    ]
+    assert held == pytest.approx([4.0, 3.0, 2.0, 1.0])
+    assert [bool(rollout(longest=longest).fits) for longest in (1e5, 9e5, 2e6)] == [True, True, False]
 
 
 def test_a_replica_holds_its_weights_and_a_few_whole_sequences() -> None:
@@ -205,7 +236,7 @@ def test_a_replica_holds_its_weights_and_a_few_whole_sequences() -> None:
     assert model.kv_heads
     assert model.head_dim
     per_token = 2 * 2 * model.layers * model.kv_heads * model.head_dim
-    assert float(need.parts["KV cache"]) == pytest.approx(MIN_LIVE_SEQUENCES * 8192 * per_token / 2)
+    assert float(need.parts["KV cache"]) == pytest.approx(FEW_SEQUENCES * 8192 * per_token / 2)
     assert float(need.available_bytes) == pytest.approx(0.9 * 79.65 * GIB)
 
 
