@@ -20,6 +20,8 @@ ABOUT_AS_MUCH = 1.25
 """Price per GPU of a whole node, over that of a single-GPU machine, up to which models are spread over nodes only:
 single machines lack NVLink and have a share of the network.  Assumption."""
 GBPS_BYTES = 1e9 / 8
+UNSTATED_GIB = 1e6
+"""Memory of a machine of which nobody states it: nothing is refused for what is not known."""
 MOST_GPUS_PER_NODE = 16
 """A larger scale-up domain is a rack (GB200 NVL72), whose links join nodes; else they end at the node."""
 
@@ -32,7 +34,7 @@ class MachineKind:
     gpus_per_node: int
     network_gbps: float | None
     memory_gib: float
-    """Infinite where nobody states it: nothing is refused for what is not known."""
+    """UNSTATED_GIB where nobody states it."""
     vcpus: float | None
     shards: bool = True
     """Whether a model may be spread over several of these: no where a node with more of the GPU costs about as much."""
@@ -53,7 +55,7 @@ def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.D
             gpu=gpus[gpu],
             gpus_per_node=int(count),
             network_gbps=network,
-            memory_gib=float("inf") if memory is None else memory,
+            memory_gib=UNSTATED_GIB if memory is None else memory,
             vcpus=vcpus,
             shards=count > 1 or usd is None or node_usd.get(gpu, np.inf) > ABOUT_AS_MUCH * usd,
         )

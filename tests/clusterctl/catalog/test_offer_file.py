@@ -87,3 +87,14 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(text: str, expected: st
         import_offers(path, now=NOW, out=tmp_path / "book")
     assert expected in caught.value.message
     assert not (tmp_path / "book").exists()
+
+
+def test_a_machine_whose_memory_nobody_states_is_not_refused_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "name: run\n"
+        "stages: [{kind: rl, model: Qwen/Qwen2.5-7B-Instruct, steps: 10, response_tokens: 2000}]\n"
+        "fleet: {targets: [runpod], sandbox: {targets: [aws]}, gpus: [H100], num_gpus: 16}\n"
+    )
+    plan = Planner(now=NOW).plan(open_source(str(path)))
+    assert {(pool.role, pool.cloud) for pool in plan.pools} == {("trainer+rollout", "runpod"), ("sandbox", "aws")}
