@@ -118,15 +118,17 @@ def _virtual_stages(training: Training) -> float:
 
 
 def replica_gpus(at: TimingContext, generation: Generation) -> Array:
-    """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.6 of the memory at most
-    (0.3 beside another model)."""
+    """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.8 of the memory at most (0.6
+    beside their trainer, 0.3 beside another model); above what tensor parallelism reaches only where that is needed."""
     if generation.options.tp is not None:
         return np.minimum(float(generation.options.tp), at.layouts.rollout_gpus)
-    share = 0.3 if generation.is_beside_another else 0.6
+    beside_trainer = (at.layouts.schedule == COLOCATED) & generation.policy
+    share = 0.3 if generation.is_beside_another else np.where(beside_trainer, 0.6, 0.8)
     least = weight_bytes(generation) / (share * np.asarray(at.gpu.hbm_bytes))
     needed = 2.0 ** np.ceil(np.log2(np.maximum(least, 1.0)))
-    widest = np.minimum(at.layouts.replica, np.minimum(at.gpu.scale_up_domain, widest_tp(generation)))
-    return np.minimum(np.maximum(widest, needed), at.layouts.rollout_gpus)
+    limit = np.minimum(at.gpu.scale_up_domain, widest_tp(generation))
+    wanted = np.where(needed > limit, at.layouts.replica, np.minimum(at.layouts.replica, limit))
+    return np.minimum(np.maximum(wanted, needed), at.layouts.rollout_gpus)
 
 
 def widest_tp(generation: Generation) -> float:

@@ -99,6 +99,16 @@ def test_a_model_beyond_one_node_is_a_pipeline_of_nodes_unless_tp_is_stated() ->
     assert asked == "rollout TP 16 × 1 replica, each KV head on 16 GPUs, weights in fp8"
 
 
+def test_mxfp4_experts_let_a_large_model_run_on_one_gpu() -> None:
+    """arXiv:2508.10925: gpt-oss-120b (60.8 GiB) fits a single 80 GB GPU; the same in 16 bits takes 218 GiB."""
+    assert planned(model="openai/gpt-oss-120b", rollout={"tp": 1}).memory
+    searched = planned(model="openai/gpt-oss-120b", tasks=5, attempts=1).layout["rollout"]
+    assert "weights in mxfp4" in str(searched)
+    in_16_bits = planned(model="openai/gpt-oss-120b", rollout={"precision": "bf16", "tp": 8}).memory
+    assert in_16_bits is not None
+    assert in_16_bits.rollout_gib["weights"] * 8 == pytest.approx(217.5, abs=0.1)
+
+
 def test_replicas_end_at_what_divides_the_heads() -> None:
     """Qwen2.5-7B: 28 heads and 4 KV heads; 8 does not divide 28."""
     assert "TP 8" not in str(planned().layout["rollout"])
