@@ -19,7 +19,7 @@ from planners.search.feasible import rollout_memory, serving, train_memory
 from planners.search.fleets import StageFleet
 from planners.units import GIB
 from planners.workload.weight_formats import served_weights
-from planners.workload.work_columns import training_workload
+from planners.workload.work_columns import micro_batch, training_workload
 
 _SCHEDULES = {code: name for name, code in SCHEDULES.items()}
 _RECOMPUTES = {share: name.replace("none", "no") + " recompute" for name, share in RECOMPUTES.items()}
@@ -133,6 +133,8 @@ def layout(shortlist: Shortlist, constants: Constants) -> dict[str, float | str]
         degrees = {"tp": one(lay.tp), "pp": one(lay.pp), "cp": one(lay.cp), "ep": one(lay.ep)}
         shown |= {name: degree for name, degree in degrees.items() if degree > 1 or one(lay.sharding) == MEGATRON}
         shown["recompute"] = _RECOMPUTES[one(lay.recompute)]
+    if work.training is not None and not work.training.rl:
+        shown["micro batch"] = one(micro_batch(work.training, shortlist.timing_context(constants, grid_points=2)))
     if work.training is not None and work.training.rl:
         shown = {"schedule": _SCHEDULES[one(lay.schedule)], **shown}
     if work.generations:

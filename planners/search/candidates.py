@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planners.physics.columns import ASYNC, Array
 from planners.physics.constants import Constants
+from planners.physics.memory import FULL_SHARE
 from planners.physics.overhead import run_waste
 from planners.physics.sandbox_times import judge_exposed_seconds, start_seconds
 from planners.search.feasible import fitting, train_memory
@@ -182,14 +183,18 @@ def _whole_replicas(work: StageWork, machines: Sequence[MachineKind], at: Timing
 
 
 def _least_recompute(work: StageWork, at: TimingContext) -> TimingContext:
-    """Each layout with the least recomputation of activations whose memory fits: more of it only costs time."""
+    """Each layout with the least recomputation of activations that leaves some memory free, else with the least that
+    fits: more of it only costs time."""
     if work.training is None:
         return at
-    chosen: Array = np.zeros(len(at.layouts))
+    roomy: Array = np.full(len(at.layouts), np.nan)
+    fits: Array = np.zeros(len(at.layouts))
     for recompute in reversed(recomputes_of(work.training.options)):
         tried = dataclasses.replace(at.layouts, recompute=np.full(len(at.layouts), recompute))
-        fits = train_memory(work, dataclasses.replace(at, layouts=tried)).fits
-        chosen = np.where(fits, recompute, np.maximum(chosen, recompute))
+        need = train_memory(work, dataclasses.replace(at, layouts=tried))
+        fits = np.where(need.fits, recompute, np.maximum(fits, recompute))
+        roomy = np.where(need.total_bytes <= FULL_SHARE * need.available_bytes, recompute, roomy)
+    chosen = np.where(np.isnan(roomy), fits, roomy)
     return dataclasses.replace(at, layouts=dataclasses.replace(at.layouts, recompute=chosen))
 
 

@@ -26,8 +26,8 @@ JOB_TARGET_HOURS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """The same for stages whose unit is the whole job."""
 HELD_SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Of the trajectories of a unit, that hold a sandbox at once."""
-LARGE_MODEL_PARAMS = 10e9
-"""From here on Megatron-class layouts are tried beside FSDP."""
+MICRO_BATCHES = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Sequences per micro batch and rank that are tried; 0 = what trainers usually take."""
 MANY_EXPERTS_PARAMS = 80e9
 
 
@@ -39,14 +39,13 @@ def layout_options(work: StageWork) -> Options:
         replicas = (fixed,) if fixed else REPLICAS
         return Options(trains=False, generates=bool(work.generations), replicas=replicas)
     options = training.options
-    big = training.model.params_total >= LARGE_MODEL_PARAMS
-    moe = training.model.experts is not None
-    shardings: tuple[float, ...] = (FSDP, MEGATRON) if big or moe else (FSDP,)
+    shardings: tuple[float, ...] = tuple(sorted(set(SHARDINGS.values())))
     if options.sharding in SHARDINGS:
         shardings = (SHARDINGS[options.sharding],)
     if any(degree and degree > 1 for degree in (options.tp, options.pp, options.ep)):
         shardings = tuple(s for s in shardings if s != FSDP) or shardings
     replica = work.generations[0].options.tp if work.generations else None
+    usual_micro_batches = (0.0,) if training.rl else MICRO_BATCHES
     return Options(
         trains=True,
         generates=bool(work.generations),
@@ -58,6 +57,8 @@ def layout_options(work: StageWork) -> Options:
         cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if training.seq_len > 16_384 else (1,)),
         eps=(options.ep,) if options.ep else _expert_degrees(training.model),
         recompute=recomputes_of(options)[0],
+        micro_batches=(float(options.micro_batch_samples),) if options.micro_batch_samples else usual_micro_batches,
+        batch_sequences=float("inf") if training.rl else training.batch_sequences,
         replicas=(replica,) if replica else REPLICAS,
     )
 
@@ -73,11 +74,10 @@ def recomputes_of(options: TrainOptions) -> tuple[float, ...]:
 
 
 def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
-    """Expert-parallel degrees: what calibrated MoE trainers use.  With fewer ranks each expert sees too few tokens for
-    an efficient GEMM, which the physics leaves out."""
+    """Expert-parallel degrees: none, and those around what calibrated MoE trainers use."""
     if model.experts is None:
         return (1,)
-    usual = (8,) if model.params_total < MANY_EXPERTS_PARAMS else (16, 32, 64)
+    usual = (1, 2, 4, 8) if model.params_total < MANY_EXPERTS_PARAMS else (1, 8, 16, 32, 64)
     return tuple(degree for degree in usual if degree <= model.experts) or (1,)
 
 
@@ -119,6 +119,9 @@ class Options:
     cps: tuple[int, ...] = (1,)
     eps: tuple[int, ...] = (1,)
     recompute: float = 1.0
+    micro_batches: tuple[float, ...] = (0.0,)
+    batch_sequences: float = float("inf")
+    """Sequences per update: micro batches of all ranks hold no more."""
     replicas: tuple[int, ...] = REPLICAS
 
 
@@ -165,12 +168,12 @@ def node_counts(machine: MachineKind, allowed: NodeRange) -> Sequence[int]:
 
 
 def _templates(options: Options) -> Array:
-    """(k, 9) array of schedule, rollout share, sharding, tp, pp, cp, ep, recompute, replica."""
+    """(k, 10) array of schedule, rollout share, sharding, tp, pp, cp, ep, recompute, micro batch, replica."""
     splits: list[tuple[float, float]] = []
     for schedule in options.schedules:
         shares = options.rollout_shares if schedule in (DISAGGREGATED, ASYNC) else (1.0,)
         splits += [(schedule, share) for share in shares]
-    trains: list[tuple[float, ...]] = [(FSDP, 1, 1, 1, 1, 0.0)]
+    trains: list[tuple[float, ...]] = [(FSDP, 1, 1, 1, 1, 0.0, 0.0)]
     if options.trains:
         trains = []
         for sharding in options.shardings:
@@ -181,7 +184,8 @@ def _templates(options: Options) -> Array:
                 options.cps,
                 (1,) if fixed else options.eps,
             )
-            trains += [(sharding, *axis, options.recompute) for axis in itertools.product(*axes)]
+            rest = ((options.recompute,), options.micro_batches)
+            trains += [(sharding, *axis) for axis in itertools.product(*axes, *rest)]
     replicas = options.replicas if options.generates else (1,)
     rows = [(*split, *train, replica) for split in splits for train in trains for replica in replicas]
     return np.array(rows, dtype=np.float64)
@@ -198,7 +202,7 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
     templates = _templates(options)
     # Fleets downwards, templates across: most combinations don't divide, and only the others become rows.
     machine, per_node, nodes = np.array(base, dtype=np.float64).reshape(-1, 3).T[:, :, None]
-    schedule, share, sharding, tp, pp, cp, ep, recompute, replica = templates.T[:, None, :]
+    schedule, share, sharding, tp, pp, cp, ep, recompute, micro, replica = templates.T[:, None, :]
     split = schedule != COLOCATED
     rollout_nodes = np.where(split, np.maximum(np.round(nodes * share), 1.0), nodes)
     train_nodes = np.where(split, nodes - rollout_nodes, nodes)
@@ -207,6 +211,7 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
     with np.errstate(invalid="ignore"):
         valid = (train_nodes >= 1) & (np.mod(per_node, tp) == 0)
         valid &= (np.mod(train_gpus, ranks) == 0) & (np.mod(rollout_gpus, replica) == 0)
+        valid &= (micro <= 1) | (micro * train_gpus / ranks <= np.maximum(options.batch_sequences, micro))
         valid &= (ep <= 1) | (np.mod(train_gpus / pp, ep) == 0)
         valid &= (np.mod(per_node, replica) == 0) | (np.mod(replica, per_node) == 0)
     shards = np.array([m.shards for m in machines], dtype=bool)[machine.astype(np.int64)]
@@ -227,5 +232,6 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
         ep=ep[0, way],
         dp=train_gpus[valid] / ranks[0, way],
         recompute=recompute[0, way],
+        micro_batch=micro[0, way],
         replica=replica[0, way],
     )

@@ -44,6 +44,7 @@ def context_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) -
         "cp": cp,
         "ep": train.ep or min(64.0 if params > 80e9 else 8.0, float(model.experts or 1)),
         "dp": train.dp or max(1.0, train_gpus / (tp * pp * cp)),
+        "micro_batch": 0.0,
         "recompute": _recompute(case, megatron=sharding == MEGATRON),
         "replica": min(replica * (rollout.pp or 1.0), rollout_gpus),
     }

@@ -40,6 +40,8 @@ class Layouts(Table):
     ep: Array
     dp: Array
     recompute: Array
+    micro_batch: Array
+    """Sequences per micro batch and rank; 0 = what trainers usually take."""
     replica: Array
 
     def __len__(self) -> int:

@@ -197,12 +197,13 @@ def usual_live_sequences(engine: float, *, rl: bool) -> float:
 
 
 def micro_batch(training: Training, at: TimingContext) -> Array:
-    """Sequences per micro batch and rank: stated; else one with Megatron, about 8,192 tokens with FSDP."""
+    """Sequences per micro batch and rank: stated; else the layout's; else one with Megatron, 8,192 tokens with FSDP."""
     stated = training.options.micro_batch_samples
     if stated is not None:
         return np.full(len(at.layouts), float(stated))
     usual = max(1.0, float(round(MICRO_BATCH_TOKENS / max(training.seq_len, 1.0))))
-    return np.where(at.layouts.sharding == MEGATRON, 1.0, usual)
+    usually = np.where(at.layouts.sharding == MEGATRON, 1.0, usual)
+    return np.where(at.layouts.micro_batch > 0, at.layouts.micro_batch, usually)
 
 
 def train_work(training: Training, at: TimingContext, main: Generation | None) -> TrainWork:

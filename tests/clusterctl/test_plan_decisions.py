@@ -130,3 +130,21 @@ def test_an_unknown_price_stays_unknown_and_never_wins_on_cost() -> None:
     assert any("unknown" in row.name for row in plan.economics), "the break-even"
     free = case("unpriced-machines", "limits={}")
     assert not free.at_least
+
+
+SUPERVISED = """
+name: supervised
+stages: [{kind: pretrain, model: Qwen/Qwen3-30B-A3B, tokens: 1.0e+11, seq_len: 4096}]
+fleet: {targets: [aws], gpus: [H100]}
+"""
+
+
+@pytest.mark.parametrize("objective", ["cost", "time"])
+@pytest.mark.parametrize("field", ["micro_batch_samples=2", "micro_batch_samples=4", "sharding=zero1", "ep=1", "ep=8"])
+def test_no_stated_value_beats_auto_in_pretraining(objective: str, field: str, tmp_path: Path) -> None:
+    file = tmp_path / "supervised.yaml"
+    file.write_text(SUPERVISED, "utf-8")
+    auto = planned(file, f"objective={objective}")
+    other = planned(file, f"objective={objective}", f"stages.0.train.{field}")
+    measure = {"cost": lambda plan: plan.usd.p50, "time": lambda plan: plan.hours.p50}[objective]
+    assert measure(other) >= measure(auto) / (1 + NEAR_EQUAL)
