@@ -45,7 +45,7 @@ class NodeGroup:
     def floor_share(self) -> float | None:
         """A spot price as a share of the list price, where it is so low that it is a floor; else None."""
         usd, usual = self.usd_per_hour, self.list_usd_per_hour
-        if self.capacity_type != "spot" or not usd or not usual:
+        if self.capacity_type != "spot" or self.quality == YOURS or not usd or not usual:
             return None
         return usd / usual if usd <= FLOOR_SHARE * usual else None
 

@@ -82,6 +82,11 @@ def test_gaps_and_bars_fill_the_lane(spans: list[tuple[float, float]]) -> None:
     assert covered >= until - sum(seconds for _, seconds in spans) - until * 1e-3 * (len(spans) + 1)
 
 
+def test_limits_are_drawn_where_they_fall_into_the_picture() -> None:
+    axes = draw_frontier(rlcef_plan(), "run.yaml").axes[0]
+    assert any("limits." in text.get_text() for text in axes.texts)
+
+
 @pytest.mark.parametrize("make", [rlcef_plan, two_stage_plan])
 def test_numbers_of_points_never_cover_each_other(make: Callable[[], Plan]) -> None:
     texts = draw_frontier(make(), "run.yaml").axes[0].texts

@@ -244,6 +244,47 @@ def test_a_model_too_large_for_the_fleet_says_so() -> None:
     assert "any GPU in any region, in any number" in error.value.nearest
 
 
+# ---- what can be had today, and for how much
+
+
+def test_a_fleet_larger_than_is_sold_needs_a_quote_and_the_largest_today_is_named() -> None:
+    long = changed(SFT, samples=400_000_000)
+    fleet = {"targets": ["aws"], "gpus": ["H100"]}
+    free = plan(long, fleet=fleet, limits={"hours": 2000.0})
+    assert num_gpus(free, "sft") <= 512
+    made = plan(long, fleet=fleet, limits={"hours": free.hours.p50 / 4.0})
+    if num_gpus(made, "sft") > 512:
+        assert any(text.startswith("needs a reservation or a quote") for text in made.warnings)
+        assert "needs a quote" in made.alternatives[0].label
+        assert any(row.label == "largest today" and row.gpus == 512 for row in made.alternatives)
+    assert num_gpus(made, "sft") > num_gpus(free, "sft")
+    granted = plan(long, fleet=fleet | {"quota": {"H100": 4096}}, limits={"hours": free.hours.p50 / 4.0})
+    assert not any("quote" in text for text in granted.warnings)
+
+
+def test_a_spot_price_at_the_floor_is_said_and_widens_the_band() -> None:
+    import dataclasses
+
+    import polars as pl
+
+    tenth = (
+        pl.when(pl.col("capacity_type") == "spot").then(pl.col("usd_per_hour") / 5).otherwise(pl.col("usd_per_hour"))
+    )
+    cheap = dataclasses.replace(world(), gpu_offers=world().gpu_offers.with_columns(usd_per_hour=tenth))
+    fleet = {"targets": ["aws"], "gpus": ["H100"], "capacity": ["spot"]}
+    usual, floor = plan(SFT, fleet=fleet), build_plan(spec(SFT, fleet=fleet), cheap, now=NOW)
+    assert any("floor price" in text for text in floor.warnings)
+    assert not any("floor price" in text for text in usual.warnings)
+    assert floor.usd.p90 / floor.usd.p50 > 1.5 * usual.usd.p90 / usual.usd.p50
+
+
+def test_the_fleets_of_several_stages_are_told_apart() -> None:
+    made = plan(RLCEF, changed(SFT, samples=5_000_000), fleet={"targets": ["aws"], "gpus": ["H100"]})
+    nodes = list(dict.fromkeys(f"{pool.nodes} × {pool.instance_type}" for pool in gpu_pools(made)))
+    assert len(nodes) == 2
+    assert made.alternatives[0].fleet.startswith(" → ".join(nodes))
+
+
 # ---- where there is no capacity for the choice
 
 
