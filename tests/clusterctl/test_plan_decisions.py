@@ -140,7 +140,9 @@ fleet: {targets: [aws], gpus: [H100]}
 
 
 @pytest.mark.parametrize("objective", ["cost", "time"])
-@pytest.mark.parametrize("field", ["micro_batch_samples=2", "micro_batch_samples=4", "sharding=megatron", "ep=1", "ep=8"])
+@pytest.mark.parametrize(
+    "field", ["micro_batch_samples=2", "micro_batch_samples=4", "sharding=megatron", "ep=1", "ep=8"]
+)
 def test_no_stated_value_beats_auto_in_pretraining(objective: str, field: str, tmp_path: Path) -> None:
     file = tmp_path / "supervised.yaml"
     file.write_text(SUPERVISED, "utf-8")
