@@ -77,7 +77,7 @@ def test_each_kind_is_priced_and_counted(run: run_module.OpenRun, monkeypatch: M
         "egress": Decimal("0.27"),
     }
     source = by(found.parts.filter(found.parts["unit"] == "input tokens"), "source")["source"].item()
-    assert source.startswith("llm-prices@")
+    assert source.startswith("genai-prices@")
     assert found.parts.filter(found.parts["unit"] == "input tokens")["quantity"].sum() == 2_000_002
 
 

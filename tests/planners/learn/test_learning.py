@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from simulated_runs import Site
-from tiny_world import API_ROLLOUT, NOW, RLCEF, SFT, changed, spec, world
+from tiny_world import API_ROLLOUT, NOW, SFT, changed, spec, world
+from tiny_world import RLCEF as ANY_RLCEF
 
 from planners.learn.fit import fit
 from planners.learn.observe import observe
@@ -18,6 +19,8 @@ from planners.plan.build import build_plan
 from planners.plan.value import Plan
 from planners.workload.factors import ANY_GPU, NO_FACTORS, Factors
 
+RLCEF = changed(ANY_RLCEF, train={"sharding": "fsdp"})
+"""Of one sharding: a factor is of one, and a plan may choose another."""
 H100 = {"gpus": ["H100"], "targets": ["aws"]}
 SEEDS = range(20)
 

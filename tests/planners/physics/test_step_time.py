@@ -24,9 +24,12 @@ def test_colocated_phases_add_up() -> None:
     assert float(step.step_seconds) == pytest.approx(float(total))
 
 
-def test_two_pools_overlap() -> None:
+def test_two_pools_add_up_in_lockstep_and_overlap_a_step_apart() -> None:
     w = changed(rl_workload(), "layout", train_gpus=8.0, rollout_gpus=8.0, dp=8.0)
     step = predict(PRIOR, changed(w, "rollout", schedule=DISAGGREGATED))
+    total = step.generate.makespan_seconds + step.controller_seconds + step.trainer_seconds + step.sync_seconds
+    assert float(step.step_seconds) == pytest.approx(float(total))
+    step = predict(PRIOR, changed(w, "rollout", schedule=ASYNC))
     longest = max(float(step.generate.makespan_seconds), float(step.trainer_seconds))
     assert (
         longest < float(step.step_seconds) < step.generate.makespan_seconds + step.trainer_seconds + step.sync_seconds

@@ -82,6 +82,7 @@ def test_the_named_parts_are_the_ones_a_plan_speaks_of() -> None:
         "pipeline bubble",
         "data-parallel traffic",
         "optimizer step",
+        "reference",
         "weight export",
     }
     assert all(np.all(np.asarray(seconds) >= 0) for seconds in parts.values())
