@@ -94,5 +94,6 @@ def shortage(need: Need, rows: NDArray[np.bool_]) -> str:
     listed = ", ".join(
         f"{part} {size:.1f}" for part, size in sorted(gib.items(), key=lambda item: -item[1])[:SHOWN_PARTS]
     )
-    have = float(need.available_bytes[row]) / GIB
-    return f"{missing[row] / GIB:.1f} GiB missing at best: {sum(gib.values()):.1f} of {have:.1f} GiB ({listed})"
+    have, lacking = float(need.available_bytes[row]) / GIB, missing[row] / GIB
+    amount = "less than 0.1" if lacking < 0.05 else f"{lacking:.1f}"
+    return f"{amount} GiB missing at best: {sum(gib.values()):.1f} of {have:.1f} GiB ({listed})"
