@@ -32,8 +32,10 @@ class LimitGuard:
     def __init__(self, run: OpenRun) -> None:
         self._run = run
         self.known: _Known | None = None
-        self.held: tuple[str, datetime] | None = None
-        """Why and when the run was ended while the ledger was away."""
+        self.held: str | None = None
+        """Why the run was ended while the ledger was away."""
+        self.gone_at: datetime | None = None
+        """When nothing of such a run was there any more: it is paid until then."""
 
     def check(self, row: Run) -> LimitCheck:
         """Where the run stands, by the ledger."""
@@ -70,5 +72,10 @@ class LimitGuard:
         )
         check = check_limits(used, limit_usd=known.row.limit_usd, limit_hours=known.row.limit_hours)
         if check.standing is LimitState.STOP and self.held is None:
-            self.held = (f"{check.reason}, while the ledger was away", now)
+            self.held = f"{check.reason}, while the ledger was away"
         return check.standing is LimitState.STOP
+
+    def seen(self, now: datetime, *, there: bool) -> None:
+        """A look at a run that is ended while the ledger is away."""
+        if self.held is not None and not there:
+            self.gone_at = self.gone_at or now

@@ -139,7 +139,7 @@ class Watch:
         self.recorder.reports.read(row)
         if time.monotonic() - self._written < WRITE_SECONDS and not self.recorder.lost_machine(observed.machines):
             return
-        now = self.limits.held[1] if self.limits.held else run.clock.now()
+        now = self.limits.gone_at or run.clock.now()
         self._bill_and_beat(observed, now)
         self._try("folder", lambda: self._renew(wanted=wanted))
         self._try("times of the logs", lambda: note_times(run.folder.logs, now))
@@ -167,7 +167,7 @@ class Watch:
         if not run.folder.path.is_dir():
             reason = f"failed: its folder {run.folder.path} has been deleted"
         elif self.limits.held is not None:
-            reason = self.limits.held[0]
+            reason = self.limits.held
         elif check.standing is LimitState.STOP:
             reason = check.reason
         elif idle is not None and idle > patience:
@@ -194,7 +194,7 @@ class Watch:
             pass  # a job that was asked to end may have finished its step
         if not self._released or any(machine.phase is not Phase.ENDED for machine in observed.machines):
             return True
-        self.recorder.bill(observed, now=self.limits.held[1] if self.limits.held else run.clock.now())
+        self.recorder.bill(observed, now=self.limits.gone_at or run.clock.now())
         if self.ledger.live_resources(run.run_id):
             return True  # a machine that was asked for and may yet appear
         row = self.ledger.get_run(run.run_id)
@@ -227,7 +227,9 @@ class Watch:
         if not self.limits.must_be_reached():
             return
         with contextlib.suppress(Unreachable):
-            self._applier.end_all(self.observer.observe(anew=True).instances)
+            there = self.observer.observe(anew=True).instances
+            self.limits.seen(self.run.clock.now(), there=bool(there))
+            self._applier.end_all(there)
 
     def _try(self, what: str, act: Callable[[], object]) -> None:
         """Book-keeping in the run's folder, which the job can have made unusable: said once, and tried again."""
