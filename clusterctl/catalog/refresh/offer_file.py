@@ -43,8 +43,9 @@ def read_offer_file(path: Path) -> OfferFile:
     columns = set(lines[0]) if lines else set()
     wrong = [name for name in NEEDED if name not in columns] or sorted(columns - {*NEEDED, *OPTIONAL}, key=str)
     if wrong:
-        raise PriceError(f"{path}: column {wrong[0]} is {'unknown' if lines and wrong[0] in columns else 'missing'}",
-                         hint=f"columns: {', '.join(NEEDED)}; and, where known, {', '.join(OPTIONAL)}")  # fmt: skip
+        what = "unknown" if lines and wrong[0] in columns else "missing"
+        hint = f"columns: {', '.join(NEEDED)}; and, where known, {', '.join(OPTIONAL)}"
+        raise PriceError(f"{path}: column {wrong[0]} is {what}", hint=hint)
     rows = [_Row(path, number, line) for number, line in enumerate(lines, 2)]
     prices = pl.DataFrame([row.price() for row in rows], schema=PRICE_SCHEMA, orient="row")
     shapes = pl.DataFrame([row.shape() for row in rows], schema=SHAPE_SCHEMA, orient="row")
