@@ -35,16 +35,13 @@ def layout_options(work: StageWork) -> Options:
     """What may vary for a stage: stated degrees are kept, the rest is searched."""
     training = work.training
     if training is None:
-        fixed = work.generations[0].options.tp if work.generations else None
-        replicas = (fixed,) if fixed else REPLICAS
-        return Options(trains=False, generates=bool(work.generations), replicas=replicas)
+        return Options(trains=False, generates=bool(work.generations), replicas=_replicas(work))
     options = training.options
     shardings: tuple[float, ...] = (FSDP, MEGATRON)  # what published runs cover; others where they are stated
     if options.sharding in SHARDINGS:
         shardings = (SHARDINGS[options.sharding],)
     if any(degree and degree > 1 for degree in (options.tp, options.pp, options.ep)):
         shardings = tuple(s for s in shardings if s != FSDP) or shardings
-    replica = work.generations[0].options.tp if work.generations else None
     usual_micro_batches = (0.0,) if training.rl else MICRO_BATCHES
     return Options(
         trains=True,
@@ -59,8 +56,14 @@ def layout_options(work: StageWork) -> Options:
         recompute=recomputes_of(options)[0],
         micro_batches=(float(options.micro_batch_samples),) if options.micro_batch_samples else usual_micro_batches,
         batch_sequences=float("inf") if training.rl else training.batch_sequences,
-        replicas=(replica,) if replica else REPLICAS,
+        replicas=_replicas(work),
     )
+
+
+def _replicas(work: StageWork) -> tuple[int, ...]:
+    """GPUs per rollout replica: tp x pp where tp is stated."""
+    options = work.generations[0].options if work.generations else None
+    return (options.tp * (options.pp or 1),) if options and options.tp else REPLICAS
 
 
 def _training_tps(model: ModelShape) -> tuple[int, ...]:

@@ -41,6 +41,9 @@ class RolloutOptions(SpecModel):
         None, description="Precision of the KV cache; default: as the model is published."
     )
     tp: Degree | None = Field(None, description="Tensor-parallel degree of a replica; default: searched.")
+    pp: Degree | None = Field(
+        None, description="Pipeline stages of a replica; default: 1 with a stated tp, else as many as the weights need."
+    )
     eager: bool | None = Field(None, description="Eager mode (no CUDA graphs); unknown = assumed off.")
     concurrency: Count | None = Field(None, description="Sequences at once per replica; default: by memory.")
     prefix_cache_hit_share: Share | None = Field(

@@ -1,17 +1,20 @@
-"""The GPUs of a case and their layout, with the usual answer where the case says nothing."""
+"""The GPUs of a case and their layout: as stated, else a guess about somebody else's run, where a plan would search."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from planners.domain import ModelShape
-from planners.physics.columns import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SCHEDULES, SHARDINGS, GpuColumns
+from planners.physics.columns import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, GpuColumns
 from planners.physics.constants import Constants
 from planners.physics.shape import model_columns
 from planners.validation.case import Case
 from planners.workload.layouts import Layouts, TimingContext
+from planners.workload.stage_work import StageWork
+from planners.workload.work_columns import replica_gpus
 
 SPLIT_SCHEDULES = ("async", "disaggregated")
 MEGATRON_FROM_PARAMS = 40e9
@@ -19,9 +22,9 @@ MEGATRON_FROM_PARAMS = 40e9
 LAST_YEAR_OF_FULL_RECOMPUTE = 2022
 
 
-def context_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) -> TimingContext:
+def context_of(case: Case, work: StageWork, model: ModelShape, gpu: GpuColumns, *, year: float) -> TimingContext:
     """The one layout of a case; degrees that are not stated get the smallest that fits."""
-    train, rollout, params = case.train, case.rollout, model.params_total
+    train, params = case.train, model.params_total
     total, train_gpus, rollout_gpus = _gpus(case, params)
     usual_sharding = "fsdp" if params < MEGATRON_FROM_PARAMS and case.kind != "pretrain" else "megatron"
     sharding = SHARDINGS.get((train.sharding or usual_sharding).lower(), FSDP)
@@ -29,33 +32,34 @@ def context_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) -
     if sharding == MEGATRON and tp is None and pp is None:
         tp, pp = _model_parallel_that_fits(model, gpu)
     tp, pp, cp = tp or 1.0, pp or 1.0, train.cp or 1.0
-    weight_bytes = 1.0 if case.rollout.arithmetic == "fp8" else 2.0
-    replica = rollout.tp or power_of_two(params * weight_bytes / (0.5 * float(gpu.hbm_bytes)))
     per_node = case.cluster.gpus_per_node or min(8.0, float(gpu.scale_up_domain))
     columns = {
         "nodes": total / per_node,
         "gpus": total,
         "train_gpus": train_gpus,
         "rollout_gpus": rollout_gpus,
-        "schedule": SCHEDULES.get(case.schedule, COLOCATED),
+        "schedule": work.schedules[0] if work.schedules else COLOCATED,
         "sharding": sharding,
         "tp": tp,
         "pp": pp,
         "cp": cp,
-        "ep": train.ep or min(64.0 if params > 80e9 else 8.0, float(model.experts or 1)),
+        "ep": train.ep or (_usual_experts(model) if sharding == MEGATRON else 1.0),
         "dp": train.dp or max(1.0, train_gpus / (tp * pp * cp)),
         "micro_batch": 0.0,
         "recompute": _recompute(case, megatron=sharding == MEGATRON),
-        "replica": min(replica * (rollout.pp or 1.0), rollout_gpus),
+        "replica": 1.0,
     }
     one_row = {name: np.array([value]) for name, value in columns.items()}
-    return TimingContext(
-        constants=Constants(),
-        gpu=gpu,
-        layouts=Layouts(machine=np.zeros(1, dtype=np.int64), **one_row),
-        gpus_per_node=np.array([per_node]),
-        year=year,
-    )
+    layouts = Layouts(machine=np.zeros(1, dtype=np.int64), **one_row)
+    at = TimingContext(constants=Constants(), gpu=gpu, layouts=layouts, gpus_per_node=np.array([per_node]), year=year)
+    if not work.generations:
+        return at
+    return replace(at, layouts=replace(layouts, replica=replica_gpus(at, work.generations[0])))
+
+
+def _usual_experts(model: ModelShape) -> float:
+    """Expert-parallel degree of Megatron-class trainers that state none."""
+    return min(64.0 if model.params_total > 80e9 else 8.0, float(model.experts or 1))
 
 
 def power_of_two(x: float) -> float:

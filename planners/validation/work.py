@@ -1,166 +1,216 @@
-"""A published case as the work of a stage on one layout, with the usual answer where the case says nothing.
+"""A published case as the work of a stage: built as from a run spec, so that every default is the spec's.
 
-These answers guess what somebody else ran; the defaults of a run spec say what will run.  From here on a case goes the
-way of every stage: `planners.workload` turns its work into the columns that the physics reads.
+What stands here beside that is what a case can say and a spec can't, and guesses about somebody else's run: how large
+a batch so many GPUs need, and that a benchmark without a request count keeps its engine full.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from planners.domain import ModelShape
-from planners.physics.columns import ENGINES, MEGATRON, TRANSFORMERS, TRTLLM, UNKNOWN, VLLM, GpuColumns, Workload
+from planners.physics.columns import MEGATRON, UNKNOWN, GpuColumns, Workload
 from planners.physics.workload_rows import take_rows
 from planners.spec.distributions import Lengths
+from planners.spec.models import Served
+from planners.spec.spec_model import SpecModel
 from planners.spec.stage_options import Engine, RolloutOptions, TrainOptions
-from planners.spec.stages_rl import needs_reference
+from planners.spec.stages_data import DpoStage, PretrainStage, SftStage, SynthesizeStage
+from planners.spec.stages_rl import RlcefStage
 from planners.validation.case import Case
 from planners.validation.layout import context_of
 from planners.workload.layouts import TimingContext
-from planners.workload.served_model import length_fields
-from planners.workload.stage_work import Generation, StageWork, Training
-from planners.workload.supervised import usual_batch
-from planners.workload.work_columns import generation_workload, training_workload, usual_live_sequences
+from planners.workload.rl import rlcef_work
+from planners.workload.served_model import TAIL_FACTOR, ServedModel, hosted
+from planners.workload.stage_work import StageWork, Training
+from planners.workload.supervised import dpo_work, supervised_work
+from planners.workload.work_columns import generation_workload, training_workload
 
-PROMPTS_PER_STEP, SAMPLES_PER_PROMPT = 128.0, 8.0
-RL_PROMPT_TOKENS, PROMPT_TOKENS = 150.0, 1000.0
-RL_LONGEST_TOKENS, LONGEST_TOKENS = 8192.0, 1000.0
-LONGEST_OVER_MEAN = 3.0
-MEAN_OVER_LONGEST = 0.35
-"""Of a response whose mean is not stated, for choices of micro batch and packing width; the physics has its own."""
-OUTPUT_TOKENS = 800.0
-SEQ_LEN = 4096.0
-SATURATING_WAVES = 8.0
-"""A benchmark without a request count keeps the engine full: this many times its slots."""
-Options = TypeVar("Options", RolloutOptions, TrainOptions)
-ENGINE_NAMES: dict[float, Engine] = {VLLM: "vllm", TRTLLM: "trtllm", TRANSFORMERS: "hf"}
+ENDLESS_REQUESTS = 1e9
+"""Of a benchmark that states none: its engine is full all the time, and its rate is what is published."""
+WHOLE_RUN_TOKENS = 1e18
+"""Of a training run that states none: only an update is predicted."""
+ENGINES: dict[str, Engine] = {
+    "vllm": "vllm",
+    "sglang": "sglang",
+    "trtllm": "trtllm",
+    "tensorrt-llm": "trtllm",
+    "hf": "hf",
+    "transformers": "hf",
+}
 
 
 def workload_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) -> Workload:
     """What the physics reads of a case: one row of scalars."""
-    at = context_of(case, model, gpu, year=year)
-    generation = _generation(case, model, at)
-    training = _training(case, model, generation, at) if case.is_rl or case.is_supervised else None
-    staleness = case.rollout.staleness_steps
-    work = StageWork(
-        stage=case.id,
-        kind=case.kind,
-        title=case.id,
-        unit="step",
-        units=case.steps or 1.0,
-        generations=(generation,),
-        training=training,
-        staleness_steps=float(case.schedule == "async") if staleness is None else staleness,
+    work = stage_work_of(case, model)
+    at = context_of(case, work, model, gpu, year=year)
+    if work.training is None:
+        workload = generation_workload(work, work.generations[0], at)
+    else:
+        workload = training_workload(replace(work, training=_at_this_size(case, work.training, at)), at)
+    samples = work.generations[0].samples if work.generations else 1.0
+    return replace(take_rows(workload, 0), environment_seconds=_environment_seconds(case, samples))
+
+
+def stage_work_of(case: Case, model: ModelShape) -> StageWork:
+    """The work of one RL step, one optimizer update or one job."""
+    work = _rl(case, model) if case.is_rl else _supervised(case, model) if case.is_supervised else _job(case, model)
+    return work if work.training is None else replace(work, training=_with_facts(case, work.training))
+
+
+def _rl(case: Case, model: ModelShape) -> StageWork:
+    rollout, train = case.rollout, case.train
+    stage = _unchecked(
+        RlcefStage,
+        kind="rlcef",
+        model=model.name,
+        algorithm=train.algorithm,
+        steps=case.steps or 1.0,
+        prompts_per_step=rollout.prompts_per_step,
+        samples_per_prompt=rollout.samples_per_prompt,
+        prompt_tokens=_lengths(rollout.prompt_tokens),
+        response_tokens=_lengths(rollout.response_tokens, rollout.response_tokens_p95),
+        turns=_turns(case),
+        epochs_per_step=train.epochs_per_step,
+        optimizer_steps_per_step=train.optimizer_steps_per_rl_step,
+        critic=train.critic,
+        reference=train.reference,
+        oversampling=rollout.generated_per_used,
+        schedule=case.schedule,
+        staleness_steps=rollout.staleness_steps,
+        rollout=_rollout_options(case),
+        train=_train_options(case),
     )
-    workload = generation_workload(work, generation, at) if training is None else training_workload(work, at)
-    return replace(take_rows(workload, 0), environment_seconds=_environment_seconds(case, generation.samples))
-
-
-def _generation(case: Case, model: ModelShape, at: TimingContext) -> Generation:
-    """Generation of one step or job."""
-    rollout, rl = case.rollout, case.is_rl
-    engine = ENGINES.get((rollout.engine or "vllm").lower(), VLLM)
-    replica = float(at.layouts.replica[0])
-    replicas = max(1.0, float(at.layouts.rollout_gpus[0]) // replica)
-    attention_dp = engine == TRTLLM and bool(model.experts)
-    live = usual_live_sequences(engine, rl=rl)
-    if attention_dp or (model.experts and rollout.ep and engine != TRTLLM and not rl):
-        live *= replica
-    if rollout.concurrency is not None:
-        live = max(1.0, rollout.concurrency / replicas)
-    options = {"precision": rollout.arithmetic, "tp": rollout.tp and replica, "eager": rollout.eager}
-    prompt, longest = _prompt_and_longest(case)
-    lengths = None
-    if rollout.response_tokens:
-        lengths = Lengths.model_construct(mean=rollout.response_tokens, p95=rollout.response_tokens_p95)
-    mean, log_sd, longest = length_fields(lengths, longest)
-    each = max(1.0, rollout.samples_per_prompt or SAMPLES_PER_PROMPT)
-    return Generation(
-        role="generate",
-        model=model,
-        options=_unchecked(RolloutOptions, engine=ENGINE_NAMES[engine], concurrency=live, **options),
-        samples=_samples(case) or replicas * live * SATURATING_WAVES,
-        prompt_tokens=prompt,
-        response_tokens=mean,
-        response_log_sd=log_sd,
-        fixed_length=not rl and lengths is not None,
-        max_response_tokens=longest,
-        samples_per_prompt=each if rl else 1.0,
-        generated_per_used=rollout.generated_per_used or 1.0,
-        concurrency=rollout.concurrency,
-        attention_dp=attention_dp,
-    )
-
-
-def _prompt_and_longest(case: Case) -> tuple[float, float]:
-    """Tokens of the prompt and of the longest response; `max_tokens` of a total context loses the prompt."""
-    rollout, rl = case.rollout, case.is_rl
-    prompt = rollout.prompt_tokens
-    if prompt is None:
-        prompt = RL_PROMPT_TOKENS if rl else PROMPT_TOKENS
-    if rollout.max_tokens is not None:
-        return prompt, max(rollout.max_tokens - prompt * (rollout.max_tokens_is == "total"), 1.0)
-    usual = RL_LONGEST_TOKENS if rl else LONGEST_TOKENS
-    return prompt, LONGEST_OVER_MEAN * rollout.response_tokens if rollout.response_tokens else usual
-
-
-def _samples(case: Case) -> float | None:
-    """Samples per step or per job; None where a job does not say it."""
-    rollout = case.rollout
+    cap, mean = float(stage.max_response_tokens), rollout.response_tokens or 0.0
+    usual = TAIL_FACTOR * mean if mean > cap else cap
+    changes = {"max_response_tokens": _longest_response(case, stage.prompt_tokens.mean) or usual}
     if rollout.requests is not None:
-        return rollout.requests
-    if case.is_rl:
-        return (rollout.prompts_per_step or PROMPTS_PER_STEP) * (rollout.samples_per_prompt or SAMPLES_PER_PROMPT)
-    total = rollout.output_tokens_total
-    return None if total is None else total / max(1.0, rollout.response_tokens or OUTPUT_TOKENS)
+        changes["prompts_per_step"] = rollout.requests / stage.samples_per_prompt
+    work = rlcef_work(stage.model_copy(update=changes), lambda _: model)
+    return replace(work, generations=(replace(work.generations[0], concurrency=rollout.concurrency),))
 
 
-def _training(case: Case, model: ModelShape, generation: Generation, at: TimingContext) -> Training:
-    """The trainer's work of one step (RL) or one update."""
-    train, rl = case.train, case.is_rl
-    algorithm = train.algorithm or ("grpo" if rl else "pretrain")
-    seq_len = train.seq_len or SEQ_LEN
-    if rl and (train.seq_len is None or float(at.layouts.sharding[0]) != MEGATRON):
-        known = case.rollout.response_tokens
-        seq_len = generation.prompt_tokens + (known or MEAN_OVER_LONGEST * generation.max_response_tokens)
-    options = {
-        "precision": train.arithmetic,
-        "micro_batch_samples": train.micro_batch_samples,
-        "packing": train.packed,
-        "attention": train.attention_kernel or "auto",
-        "compile": train.compiled,
-        "optimizer_offload": bool(train.optimizer_offload),
-        "lora_rank": 1 if train.lora_rank is not None or algorithm == "lora" else None,
-    }
-    return Training(
-        model=model,
-        options=_unchecked(TrainOptions, **options),
-        rl=rl,
-        seq_len=seq_len,
-        batch_sequences=0.0 if rl else train.global_batch_samples or _usual_batch(case.kind, seq_len, at),
-        updates_per_step=train.optimizer_steps_per_rl_step or 1.0,
-        epochs=train.epochs_per_step or 1.0,
-        critic=bool(train.critic),
-        reference=rl and (needs_reference(algorithm) if train.reference is None else train.reference),
-        post_training=case.kind != "pretrain",
+def _job(case: Case, model: ModelShape) -> StageWork:
+    """Generation alone.  A benchmark that states only the mean response has answers of that length."""
+    rollout = case.rollout
+    prompt = _lengths(rollout.prompt_tokens) or SynthesizeStage.model_fields["prompt_tokens"].default
+    usual: Lengths = SynthesizeStage.model_fields["response_tokens"].default
+    response = _lengths(rollout.response_tokens, rollout.response_tokens_p95)
+    longest, total = _longest_response(case, prompt.mean), (response or usual).mean
+    if longest is None and response is not None and response.p95 is None:
+        longest = total
+    samples = rollout.requests
+    if samples is None and rollout.output_tokens_total is not None:
+        samples = rollout.output_tokens_total / max(total, 1.0)
+    served = ServedModel(
+        "generate",
+        _unchecked(Served, model=model.name),
+        samples or ENDLESS_REQUESTS,
+        prompt,
+        None if response is None else response.model_copy(update={"mean": response.mean / _turns(case)}),
+        longest=longest or TAIL_FACTOR * total,
+        samples_per_prompt=max(rollout.samples_per_prompt or 1.0, 1.0),
+        turns=_turns(case),
+        concurrency=rollout.concurrency,
+    )
+    generations, _ = hosted([served], lambda _: model, _rollout_options(case))
+    return StageWork(stage=case.id, kind="synthesize", title=case.id, unit="job", units=1.0, generations=generations)
+
+
+def _supervised(case: Case, model: ModelShape) -> StageWork:
+    train = case.train
+    batch, tokens = train.global_batch_samples, train.tokens or WHOLE_RUN_TOKENS
+    fields = {"kind": case.kind, "model": model.name, "seq_len": train.seq_len, "train": _train_options(case)}
+    if train.algorithm != "dpo":
+        kind: type[PretrainStage | SftStage] = PretrainStage if case.kind == "pretrain" else SftStage
+        stage = _unchecked(kind, **fields, tokens=tokens, global_batch_samples=batch)
+        return supervised_work(stage, lambda _: model)
+    length = train.seq_len or DpoStage.model_fields["seq_len"].default
+    pairs = _unchecked(
+        DpoStage,
+        **fields | {"kind": "dpo"},
+        samples=tokens / length / 2,
+        sample_tokens=_lengths(length),
+        global_batch_samples=batch and batch / 2,
+        reference=train.reference,
+    )
+    return dpo_work(pairs, lambda _: model)
+
+
+Part = TypeVar("Part", bound=SpecModel)
+
+
+def _unchecked(part: type[Part], **fields: Any) -> Part:
+    """A part of a spec with the case's figures as they are: published degrees may be fractions.  None = default."""
+    return cast("Part", part.model_construct(**{name: value for name, value in fields.items() if value is not None}))
+
+
+def _lengths(mean: float | None, p95: float | None = None) -> Lengths | None:
+    return None if mean is None else Lengths.model_construct(mean=mean, p95=p95)
+
+
+def _turns(case: Case) -> float:
+    return max(case.rollout.turns or 1.0, 1.0)
+
+
+def _longest_response(case: Case, prompt_tokens: float) -> float | None:
+    """Tokens of the longest response; `max_tokens` of a total context loses the prompt."""
+    rollout = case.rollout
+    if rollout.max_tokens is None:
+        return None
+    return max(rollout.max_tokens - prompt_tokens * (rollout.max_tokens_is == "total"), 1.0)
+
+
+def _rollout_options(case: Case) -> RolloutOptions:
+    rollout = case.rollout
+    return _unchecked(
+        RolloutOptions,
+        engine=ENGINES.get((rollout.engine or "vllm").lower(), "vllm"),
+        precision=rollout.arithmetic if rollout.precision else None,
+        tp=rollout.tp,
+        pp=rollout.pp,
+        eager=rollout.eager,
+    )
+
+
+def _train_options(case: Case) -> TrainOptions:
+    train = case.train
+    return _unchecked(
+        TrainOptions,
+        precision=train.arithmetic,
+        micro_batch_samples=train.micro_batch_samples,
+        packing=train.packed,
+        attention=train.attention_kernel,
+        compile=train.compiled,
+        optimizer_offload=train.optimizer_offload,
+        lora_rank=1 if train.lora_rank is not None or train.algorithm == "lora" else None,
+    )
+
+
+def _with_facts(case: Case, training: Training) -> Training:
+    """What a publisher states and a spec can't."""
+    train = case.train
+    return replace(
+        training,
         flops_per_token=train.flops_per_token_stated or UNKNOWN,
         evaluation_share=train.evaluation_share or 0.0,
-        exports_weights=algorithm == "grpo_trainer",
+        exports_weights=train.algorithm == "grpo_trainer",
         virtual_stages=train.virtual_stages or UNKNOWN,
     )
 
 
-def _usual_batch(kind: str, seq_len: float, at: TimingContext) -> float:
-    """Sequences per update as of a stage, but at least one a rank, two a pipeline stage in pretraining."""
+def _at_this_size(case: Case, training: Training, at: TimingContext) -> Training:
+    """Megatron packs to the sequence length that is stated; a batch that isn't has at least one sequence a rank, two a
+    pipeline stage in pretraining."""
+    train = case.train
+    if training.rl:
+        packs = train.seq_len is not None and float(at.layouts.sharding[0]) == MEGATRON
+        return replace(training, seq_len=train.seq_len) if packs else training  # type: ignore[arg-type]  # not None
     ranks, stages = float(at.layouts.dp[0]), float(at.layouts.pp[0])
-    least = ranks * 2 * max(1.0, stages) if kind == "pretrain" else ranks
-    return max(usual_batch(kind, seq_len), least)
-
-
-def _unchecked(options: type[Options], **values: Any) -> Options:
-    """Options with the case's figures as they are: published degrees and limits may be fractions."""
-    return options.model_construct(**values)
+    least = ranks * 2 * max(1.0, stages) if case.kind == "pretrain" else ranks
+    stated = train.global_batch_samples is not None
+    return training if stated else replace(training, batch_sequences=max(training.batch_sequences, least))
 
 
 def _environment_seconds(case: Case, samples: float) -> float:

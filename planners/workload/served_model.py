@@ -30,16 +30,18 @@ class ServedModel:
     served: Served
     samples: float
     prompt_tokens: Lengths
-    response_tokens: Lengths
+    response_tokens: Lengths | None
+    """None = unknown."""
     reasoning_tokens: float = 0.0
     """Written beside the response."""
     longest: float | None = None
-    """Tokens of the longest response of all turns; None = TAIL_FACTOR times the mean."""
+    """Tokens after the prompt of the longest sample, all turns; None = the largest that is stated, else TAIL_FACTOR
+    times the mean."""
     samples_per_prompt: float = 1.0
     turns: float = 1.0
     observation_tokens: float = 0.0
     tool_seconds: float = 0.0
-    concurrency: int | None = None
+    concurrency: float | None = None
     cached_share: float | None = None
     """Of the input tokens of an API, where the user states it."""
     assumed: bool = False
@@ -48,7 +50,7 @@ class ServedModel:
     @property
     def written(self) -> float:
         """Mean tokens per sample and turn."""
-        return self.response_tokens.mean + self.reasoning_tokens
+        return UNKNOWN if self.response_tokens is None else self.response_tokens.mean + self.reasoning_tokens
 
 
 def hosted(
@@ -66,18 +68,19 @@ def hosted(
 
 
 def _generation(model: ServedModel, shape: ModelShape, options: RolloutOptions) -> Generation:
-    one_turn, total = model.turns == 1, model.written * model.turns
-    limit = model.written * TAIL_FACTOR if model.longest is None else model.longest
-    _, log_sd, longest = length_fields(model.response_tokens, limit)
+    lengths, total = model.response_tokens, model.written * model.turns
+    largest = lengths.max if lengths and model.turns == 1 else None
+    limits = [model.longest, largest and largest + model.reasoning_tokens]
+    longest = min((limit for limit in limits if limit), default=TAIL_FACTOR * total)
     return Generation(
         role=model.role,
         model=shape,
         options=options,
         samples=model.samples,
         prompt_tokens=max(model.prompt_tokens.mean, 1.0),
-        response_tokens=max(total, 1.0),
-        response_log_sd=log_sd if one_turn else TURNS_LOG_SD,
-        max_response_tokens=max(longest if one_turn else limit, total, 1.0),
+        response_tokens=max(total, 1.0),  # NaN, unknown, stays NaN where it stands first, and is ignored where last
+        response_log_sd=response_log_sd(lengths) if model.turns == 1 else TURNS_LOG_SD,
+        max_response_tokens=max(longest, 1.0, total),
         samples_per_prompt=model.samples_per_prompt,
         turns=model.turns,
         tool_seconds_per_turn=model.tool_seconds,
@@ -131,6 +134,12 @@ def length_fields(lengths: Lengths | None, limit: float) -> tuple[float, float, 
     """(mean, log standard deviation, longest) of a response; NaN where not given."""
     if lengths is None:
         return UNKNOWN, UNKNOWN, limit
-    spread = log_sd_from_p95(lengths.mean, lengths.p95) if lengths.p95 and lengths.mean > 0 else UNKNOWN
     longest = min(limit, lengths.max) if lengths.max else limit
-    return max(lengths.mean, 1.0), spread, max(longest, lengths.mean, 1.0)
+    return max(lengths.mean, 1.0), response_log_sd(lengths), max(longest, lengths.mean, 1.0)
+
+
+def response_log_sd(lengths: Lengths | None) -> float:
+    """Log standard deviation of a response; NaN where its 95th percentile is not given."""
+    if lengths is None or not lengths.p95 or lengths.mean <= 0:
+        return UNKNOWN
+    return log_sd_from_p95(lengths.mean, lengths.p95)

@@ -38,18 +38,14 @@ class Generation:
     generated_per_used: float = 1.0
     concurrency: float | None = None
     """Samples in flight over all replicas, where the user limits them."""
-    fixed_length: bool = False
-    """Every sample has the mean length (benchmarks)."""
     policy: bool = False
     """The model that the stage trains: its weights change every step."""
-    attention_dp: bool = False
-    """Attention data parallel, experts parallel: each GPU keeps whole KV caches (MoE serving by TensorRT-LLM)."""
     is_beside_another: bool = False
     """Served on GPUs that serve another model too: spread further, whatever tp that one has."""
 
     def beside_another(self) -> Generation:
         """The same, served beside another model: a judge, a reward model, the outcome critic."""
-        return replace(self, is_beside_another=True, options=self.options.model_copy(update={"tp": None}))
+        return replace(self, is_beside_another=True, options=self.options.model_copy(update={"tp": None, "pp": None}))
 
     @property
     def likely_response_tokens(self) -> float:

@@ -47,9 +47,10 @@ class Timing:
 
     @property
     def generate(self) -> Column:
-        """The main generation, as the schedule exposes it; all generations of a stage that trains nothing."""
+        """The main generation, as the schedule exposes it, and the RL controller's time for its samples; all
+        generations of a stage that trains nothing."""
         if self.step is not None:
-            return self.step.exposed_generate_seconds
+            return self.step.exposed_generate_seconds + self.step.controller_seconds
         return self._makespans(0) + (self.host.generate_seconds if self.host else 0.0)
 
     @property
@@ -145,8 +146,8 @@ def _with_factors(timing: Timing, work: StageWork, at: TimingContext) -> Timing:
 
     step, supervised, host = timing.step, timing.supervised, timing.host
     if step is not None:
-        phases = {"generate": "exposed_generate_seconds", **TRAINER_PHASES}
-        seconds = {name: getattr(step, name) * factor(phase) for phase, name in phases.items()}
+        phases = [("generate", "exposed_generate_seconds"), ("generate", "controller_seconds"), *TRAINER_PHASES.items()]
+        seconds = {name: getattr(step, name) * factor(phase) for phase, name in phases}
         train, log_prob = _scaled(step.train, factor("train")), _scaled(step.log_prob, factor("log-prob"))
         step = replace(step, **seconds, train=train, log_prob=log_prob)
     if host is not None:

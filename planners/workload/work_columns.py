@@ -92,18 +92,31 @@ def _layout(at: TimingContext, generation: Generation | None, training: Training
     needs more GPUs is a pipeline.
     """
     replica = at.layouts.replica if generation is None else replica_gpus(at, generation)
-    stages: Column = 1.0
-    if generation is not None and generation.options.tp is None and not generation.attention_dp:
-        stages = np.maximum(replica / np.minimum(at.gpu.scale_up_domain, widest_tp(generation)), 1.0)
     return _with_same_names(
         Layout,
         at.layouts,
         gpus_per_node=at.gpus_per_node,
         rollout_gpus_per_replica=replica,
-        rollout_pp=stages,
-        rollout_attention_dp=0.0 if generation is None else float(generation.attention_dp),
+        rollout_pp=1.0 if generation is None else _pipeline_stages(at, generation, replica),
+        rollout_attention_dp=0.0 if generation is None else attention_alone(generation),
         virtual_stages=UNKNOWN if training is None else _virtual_stages(training),
     )
+
+
+def attention_alone(generation: Generation) -> float:
+    """1 where each GPU of a replica runs attention for its own sequences and experts are spread over all: how
+    TensorRT-LLM serves mixtures of experts."""
+    return float(ENGINES[generation.options.engine] == TRTLLM and bool(generation.model.experts))
+
+
+def _pipeline_stages(at: TimingContext, generation: Generation, replica: Array) -> Column:
+    """As stated; 1 with a stated tp; else as many as tensor parallelism leaves of the replica."""
+    options = generation.options
+    if options.pp is not None:
+        return np.minimum(float(options.pp), replica)
+    if options.tp is not None or attention_alone(generation):
+        return 1.0
+    return np.maximum(replica / np.minimum(at.gpu.scale_up_domain, widest_tp(generation)), 1.0)
 
 
 PIPELINE_STAGES = {"auto": UNKNOWN, "1f1b": 1.0, "interleaved": 4.0, "zero_bubble": 3.0}
@@ -120,15 +133,16 @@ def _virtual_stages(training: Training) -> float:
 def replica_gpus(at: TimingContext, generation: Generation) -> Array:
     """GPUs per replica: as stated, else the candidate's, doubled until the weights fill 0.8 of the memory at most (0.6
     beside their trainer, 0.3 beside another model); above what tensor parallelism reaches only where that is needed."""
+    pipeline = float(generation.options.pp or 1)
     if generation.options.tp is not None:
-        return np.minimum(float(generation.options.tp), at.layouts.rollout_gpus)
+        return np.minimum(generation.options.tp * pipeline, at.layouts.rollout_gpus)
     beside_trainer = (at.layouts.schedule == COLOCATED) & generation.policy
     share = 0.3 if generation.is_beside_another else np.where(beside_trainer, 0.6, 0.8)
     least = weight_bytes(generation) / (share * np.asarray(at.gpu.hbm_bytes))
     needed = 2.0 ** np.ceil(np.log2(np.maximum(least, 1.0)))
     limit = np.minimum(at.gpu.scale_up_domain, widest_tp(generation))
-    wanted = np.where(needed > limit, at.layouts.replica, np.minimum(at.layouts.replica, limit))
-    return np.minimum(np.maximum(wanted, needed), at.layouts.rollout_gpus)
+    wanted = np.where(needed > limit, at.layouts.replica, np.minimum(at.layouts.replica, limit * pipeline))
+    return np.minimum(np.maximum(np.maximum(wanted, needed), pipeline), at.layouts.rollout_gpus)
 
 
 def widest_tp(generation: Generation) -> float:
@@ -181,19 +195,19 @@ def rollout_work(generation: Generation, work: StageWork, at: TimingContext, *, 
 
 
 def _live_limit(generation: Generation, at: TimingContext, engine: float, *, rl: bool) -> Column:
-    """Sequences at once per replica: the engine's limit, the user's, or the sandboxes that trajectories hold."""
-    stated = generation.options.concurrency
-    per_replica: Column = float(stated) if stated is not None else usual_live_sequences(engine, rl=rl)
-    replicas = np.maximum(np.floor(at.layouts.rollout_gpus / at.layouts.replica), 1.0)
+    """Sequences at once per replica: as stated, for a replica or for all; else the engine's usual limit (max_num_seqs
+    of the calibrated stacks), for each GPU where attention runs alone.  Trajectories may not exceed their sandboxes."""
+    replica = replica_gpus(at, generation)
+    per_replica: Column = np.inf
+    if generation.options.concurrency is not None:
+        per_replica = float(generation.options.concurrency)
+    elif generation.concurrency is None:
+        usual = LIVE_SEQUENCES_RL if rl else LIVE_SEQUENCES_SERVING
+        usual = LIVE_SEQUENCES_TRTLLM if engine == TRTLLM else usual
+        per_replica = usual * (replica if attention_alone(generation) else 1.0)
+    replicas = np.maximum(np.floor(at.layouts.rollout_gpus / replica), 1.0)
     total = np.fmin(generation.concurrency or np.inf, at.slots if generation.turns > 1 else np.inf)
-    return np.maximum(np.fmin(per_replica, np.fmin(total, 1e9) / replicas), 1.0)
-
-
-def usual_live_sequences(engine: float, *, rl: bool) -> float:
-    """Sequences that a replica runs at once when nobody limits it (max_num_seqs of the calibrated stacks)."""
-    if engine == TRTLLM:
-        return LIVE_SEQUENCES_TRTLLM
-    return LIVE_SEQUENCES_RL if rl else LIVE_SEQUENCES_SERVING
+    return np.maximum(np.fmin(per_replica, total / replicas), 1.0)
 
 
 def micro_batch(training: Training, at: TimingContext) -> Array:

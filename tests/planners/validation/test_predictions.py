@@ -32,7 +32,7 @@ GOLDEN = {
     "primerl-rl-qwen3-4b-8h100-lora-16384-fa3": 8474.9,
     "trtllm-llama31-8b-fp8-1h100-2048-2048": 8600.4,
     "trtllm-qwen3-235b-fp8-8h200-128-2048": 40363.5,
-    "cosmopedia-mixtral-synthetic": 7570.7,
+    "cosmopedia-mixtral-synthetic": 8217.5,
 }
 """Predictions at the prior constants, in the metric of the case: change them only with a reason in ACCURACY.md."""
 

@@ -182,7 +182,7 @@ def test_agents_hold_a_sandbox_for_all_their_turns() -> None:
     main = job.generations[0]
     assert (main.samples, main.samples_per_prompt, main.turns) == (400, 2, 30)
     assert main.response_tokens == 30 * 300
-    assert main.max_response_tokens == 32_768
+    assert main.max_response_tokens == 32_768 - 5000, "the prompt is part of the context"
     assert job.sandbox_work is not None
     assert job.sandbox_work.stateful
     assert job.sandbox_work.trajectories == 400
@@ -191,7 +191,7 @@ def test_agents_hold_a_sandbox_for_all_their_turns() -> None:
 
 def test_lengths_of_one_turn_do_not_cut_the_whole_attempt() -> None:
     measured = work(ROLLOUT, response_tokens={"mean": 300, "p95": 900, "max": 2000, "measured": 500})
-    assert measured.generations[0].max_response_tokens == 32_768
+    assert measured.generations[0].max_response_tokens == 32_768 - 5000
     benchmark = changed(EVALUATE, benchmark="swebench-verified", response_tokens={"mean": 300, "p95": 900, "max": 2000})
     turns = work(benchmark).generations[0]
     assert turns.max_response_tokens == turns.turns * 2000
