@@ -187,13 +187,12 @@ def replica_weight_bytes(w: Workload) -> Column:
 
 
 def live_capacity(w: Workload, context: Column) -> Column:
-    """Sequences that a replica can hold at once: the engine's limit or the memory left after the weights.
+    """Sequences that a replica can hold at once: the engine's limit or the memory left after the weights, at least 1.
 
-    free = R x (HBM x share - workspace - other models) - weights, at the least 5 % of HBM; divided by the bytes of a
-    sequence.
+    free = R x (HBM x share - workspace - other models) - weights; divided by the bytes of a sequence.  What cannot hold
+    one whole sequence does not fit (`memory.rollout_need`); of a published run, one runs all the same.
     """
     gpus = w.layout.rollout_gpus_per_replica
     usable = w.gpu.hbm_bytes * w.rollout.memory_share - workspace_bytes(w) - w.rollout.resident_bytes
     free = gpus * usable - replica_weight_bytes(w)
-    free = np.maximum(free, gpus * w.gpu.hbm_bytes * 0.05)
     return np.maximum(1.0, np.minimum(w.rollout.max_live_sequences, free / cache_bytes(w, context)))

@@ -12,7 +12,7 @@ import numpy as np
 from planners.physics.columns import TRTLLM, Array, Column, Workload, known
 from planners.physics.constants import Constants
 from planners.physics.decode import DecodeCosts, collective_seconds_per_token, decode_costs, live_capacity
-from planners.physics.lengths import attended, attended_causally, location, longest_of, survival
+from planners.physics.lengths import attended, attended_causally, location, longest_of, survival, usual_response_tokens
 
 TOOL_WAIT_ITERATIONS = 4
 QUEUE_BLEND = 0.25
@@ -61,12 +61,9 @@ class LengthGrid:
 
 
 def mean_response(c: Constants, w: Workload) -> Column:
-    """Mean response tokens: as given, or `default_length_share` x M x (1 + M/8192)^-0.8: long caps rarely bind.
-
-    Error of the default: a factor of three either way; measured lengths are the best input a user can give.
-    """
-    longest = w.rollout.max_response_tokens
-    return known(w.rollout.response_tokens, c.default_length_share * longest * (1 + longest / 8192) ** -0.8)
+    """Mean response tokens: as given, or the usual share of the longest."""
+    usual = usual_response_tokens(c.default_length_share, w.rollout.max_response_tokens)
+    return known(w.rollout.response_tokens, usual)
 
 
 def discretise(c: Constants, w: Workload, mean: Column, grid_points: int) -> LengthGrid:

@@ -33,6 +33,14 @@ def normal_quantile(p: Column) -> Array:
     return np.asarray(t - top / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308))))
 
 
+def usual_response_tokens(share: Column, longest: Column) -> Column:
+    """Mean response where nobody states one: share x M x (1 + M/8192)^-0.8, since long caps rarely bind.
+
+    Error: a factor of three either way; a measured length is the best input that a user can give.
+    """
+    return share * longest * (1 + longest / 8192) ** -0.8
+
+
 def log_sd_from_p95(mean_tokens: float, p95_tokens: float) -> float:
     """Log standard deviation of a log-normal with this mean and 95th percentile; 0.1 at the least.
 

@@ -90,8 +90,10 @@ def missing_inputs(case: Case) -> tuple[str, ...]:
     generates = case.is_rl or case.kind == "generate"
     supervised = case.is_supervised
     rate = published.metric in ("tokens_per_second_per_gpu", "mfu", "step_seconds", "train_phase_seconds")
-    batch = rollout.requests is not None if case.is_rl else case.requests_are_counted
-    batch = batch or (case.is_rl and (rollout.prompts_per_step is not None or published.phases is not None))
+    if case.is_rl:
+        batch = any(told is not None for told in (rollout.requests, rollout.prompts_per_step, published.phases))
+    else:
+        batch = case.requests_are_counted or rollout.concurrency is not None
     unsized = case.kind not in OUTSIDE_KINDS and cluster.gpus is None and not cluster.train_gpus
     per_gpu = published.metric in PER_GPU_METRICS
     inferred = any("cluster" in gap and "gpu" in gap and "gpus" not in gap for gap in case.gaps)

@@ -22,7 +22,7 @@ from planners.validation.case import Case
 from planners.validation.layout import context_of
 from planners.workload.layouts import TimingContext
 from planners.workload.rl import rlcef_work
-from planners.workload.served_model import TAIL_FACTOR, ServedModel, hosted
+from planners.workload.served_model import TAIL_FACTOR, ServedModel, hosted, response_log_sd
 from planners.workload.stage_work import StageWork, Training
 from planners.workload.supervised import dpo_work, supervised_work
 from planners.workload.work_columns import generation_workload, training_workload
@@ -114,8 +114,10 @@ def _job(case: Case, model: ModelShape) -> StageWork:
         turns=_turns(case),
         concurrency=rollout.concurrency,
     )
-    generations, _ = hosted([served], lambda _: model, _rollout_options(case))
-    return StageWork(stage=case.id, kind="synthesize", title=case.id, unit="job", units=1.0, generations=generations)
+    (generation,), _ = hosted([served], lambda _: model, _rollout_options(case))
+    if response is not None and response.p95 is not None:
+        generation = replace(generation, response_log_sd=response_log_sd(response))  # of all turns together
+    return StageWork(stage=case.id, kind="synthesize", title=case.id, unit="job", units=1.0, generations=(generation,))
 
 
 def _supervised(case: Case, model: ModelShape) -> StageWork:

@@ -6,10 +6,11 @@ Amounts are per unit of work: an RL step, an optimizer update, or the whole job.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import isnan
 
 from planners.domain import ModelShape
-from planners.physics.columns import UNKNOWN, Column
+from planners.physics.columns import UNKNOWN, Column, known
+from planners.physics.constants import Constants
+from planners.physics.lengths import usual_response_tokens
 from planners.physics.sandbox_times import Service
 from planners.spec.models import ApiModel
 from planners.spec.profiles import Assumed, SandboxNeed
@@ -49,8 +50,9 @@ class Generation:
 
     @property
     def likely_response_tokens(self) -> float:
-        """The mean, or half of the longest where the mean is unknown."""
-        return self.max_response_tokens / 2 if isnan(self.response_tokens) else self.response_tokens
+        """The mean, as stated or as the physics assumes before it is fitted: for what is decided before any timing."""
+        usual = usual_response_tokens(Constants().default_length_share, self.max_response_tokens)
+        return float(known(self.response_tokens, usual))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

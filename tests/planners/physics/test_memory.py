@@ -13,6 +13,7 @@ from workloads import changed, rl_workload
 from clusterctl.catalog import find_model
 from clusterctl.catalog.lookup import load_gpus, load_models
 from planners.physics.columns import ASYNC, DDP, FSDP, MEGATRON, ZERO1, ZERO2, Layout, RolloutWork, TrainWork, Workload
+from planners.physics.decode import live_capacity
 from planners.physics.memory import (
     CONTEXT_BYTES,
     FEW_SEQUENCES,
@@ -226,6 +227,16 @@ def test_a_replica_with_little_room_runs_fewer_sequences_and_at_least_one() -> N
     ]
     assert held == pytest.approx([4.0, 3.0, 2.0, 1.0])
     assert [bool(rollout(longest=longest).fits) for longest in (1e5, 9e5, 2e6)] == [True, True, False]
+
+
+@given(model=st.sampled_from(MODELS), longest=st.floats(1, 2e6), replica=st.sampled_from([1.0, 2.0, 4.0, 8.0, 16.0]))
+def test_the_time_counts_on_no_more_sequences_than_the_memory_holds(model: str, longest: float, replica: float) -> None:
+    """Near-full replicas had 5 % of the memory for caches in the time, whatever was left."""
+    work, need = serving(model, replica=replica, longest=longest), rollout(model, replica=replica, longest=longest)
+    without_cache = need.total_bytes - need.parts["KV cache"]
+    room = float((need.available_bytes - without_cache) / longest_sequence_bytes(work))
+    assert bool(need.fits) == (room >= 1.0)
+    assert float(live_capacity(work, 512.0 + longest)) == pytest.approx(float(np.clip(room, 1.0, 256.0)))
 
 
 def test_a_replica_holds_its_weights_and_a_few_whole_sequences() -> None:

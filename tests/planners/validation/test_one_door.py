@@ -229,6 +229,22 @@ def test_generation_with_a_stated_concurrency(concurrency: int) -> None:
         same(raw, stage | {"rollout": {"tp": 1, "concurrency": concurrency // 2}})
 
 
+def test_a_stated_p95_counts_whatever_generates() -> None:
+    """The longer the tail, the longer the last samples take."""
+    for turns in (1, 10):
+        job, step = JOB_IN_CASE | {"turns": turns}, STEP_IN_CASE | {"turns": turns}
+        for kind, metric, told in (("generate", "seconds", job), ("rl_step", "step_seconds", step)):
+            short, long = (
+                case_seconds(a_case(kind, metric, DENSE, gpus=16, rollout=told | {"response_tokens_p95": p95}))
+                for p95 in (1600, 4000)
+            )
+            assert long > 1.02 * short
+    stage = {"kind": "synthesize", "candidates": 4000, "teacher": {"model": DENSE}, "prompt_tokens": 700}
+    raw = a_case("generate", "seconds", DENSE, gpus=16, rollout=JOB_IN_CASE)
+    short, long = (spec_seconds(stage | {"response_tokens": LENGTHS | {"p95": p95}}, raw) for p95 in (1000.0, 2500.0))
+    assert long > 1.02 * short
+
+
 def test_generation_of_unstated_length() -> None:
     """A cap without a mean: the longest response is four times the mean, the mean is the spec's."""
     usual = spec({"kind": "synthesize", "candidates": 1, "teacher": {"model": DENSE}}).stages[0]

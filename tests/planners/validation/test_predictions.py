@@ -15,7 +15,7 @@ from clusterctl.catalog.published_names import published_gpu, published_model
 from planners.physics.constants import PRIORS, Constants
 from planners.validation.case import Case, read_case
 from planners.validation.predict import predict_cases
-from planners.validation.prepare import Prepared, prepare
+from planners.validation.prepare import Prepared, missing_inputs, prepare
 from planners.validation.score import Answer, answer_cases, summarise
 
 CASES = Path(__file__).resolve().parents[3] / "tools" / "fit" / "cases" / "cases.yaml"
@@ -111,6 +111,16 @@ def test_measured_lengths_narrow_the_band() -> None:
     assert p95.predicted is not None
     assert mean.predicted is not None
     assert p95.predicted < mean.predicted
+
+
+def test_a_benchmark_at_a_stated_concurrency_misses_no_batch() -> None:
+    rollout = {"prompt_tokens": 1000, "response_tokens": 1000, "max_tokens": 1000}
+    base = UNMEASURED | {"kind": "generate", "published": {"metric": "output_tokens_per_second", "value": 1}}
+    unknown, known = (read_case(base | {"rollout": rollout | {"concurrency": at_once}}, 0) for at_once in (None, 64))
+    assert isinstance(unknown, Case)
+    assert isinstance(known, Case)
+    assert missing_inputs(unknown) == ("batch",)
+    assert missing_inputs(known) == ()
 
 
 def test_a_missing_batch_or_step_count_widens_the_band(raw_cases: list[dict[str, Any]]) -> None:
