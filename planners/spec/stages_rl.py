@@ -75,10 +75,8 @@ class RlcefStage(SpecModel):
     schedule: Schedule = Field(
         "auto", description="colocated: same GPUs in turn; disaggregated: two pools in step; async: overlapped."
     )
-    staleness_steps: Annotated[int, Field(strict=True, ge=0, le=64)] | None = Field(
-        None,
-        description="Most steps between the policy that generated and the one that trains; default: 1 with schedule "
-        "async, else 0.",
+    staleness_steps: Annotated[int, Field(strict=True, ge=0, le=64)] = Field(
+        0, description="Most steps between the policy that generated and the one that trains (async)."
     )
     rollout_share: OpenShare | None = Field(None, description="Share of the GPUs that generate; default: searched.")
     sandbox: SandboxSpec | None = Field(None, description="Where the code runs; default: profile judge.")
@@ -94,11 +92,6 @@ class RlcefStage(SpecModel):
     def uses_reference(self) -> bool:
         """Whether a frozen reference model scores each sample."""
         return needs_reference(self.algorithm) if self.reference is None else self.reference
-
-    @property
-    def staleness(self) -> float:
-        """Most steps between the policy that generated and the one that trains."""
-        return float(self.schedule == "async") if self.staleness_steps is None else float(self.staleness_steps)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,7 +1,8 @@
 """A published case as the work of a stage: built as from a run spec, so that every default is the spec's.
 
 What stands here beside that is what a case can say and a spec can't, and guesses about somebody else's run: how large
-a batch so many GPUs need, and that a benchmark without a request count keeps its engine full.
+a batch so many GPUs need, that a benchmark without a request count keeps its engine full, that its answers have the
+length that it states, and that "asynchronous" means one step behind.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from planners.workload.work_columns import generation_workload, training_workloa
 
 ENDLESS_REQUESTS = 1e9
 """Of a benchmark that states none: its engine is full all the time, and its rate is what is published."""
+STEPS_BEHIND = 1.0
+"""Of a run that its publisher calls asynchronous; a spec that wants it says so."""
 WHOLE_RUN_TOKENS = 1e18
 """Of a training run that states none: only an update is predicted."""
 ENGINES: dict[str, Engine] = {
@@ -61,6 +64,7 @@ def stage_work_of(case: Case, model: ModelShape) -> StageWork:
 
 def _rl(case: Case, model: ModelShape) -> StageWork:
     rollout, train = case.rollout, case.train
+    not_told = rollout.staleness_steps is None
     stage = _unchecked(
         RlcefStage,
         kind="rlcef",
@@ -78,7 +82,7 @@ def _rl(case: Case, model: ModelShape) -> StageWork:
         reference=train.reference,
         oversampling=rollout.generated_per_used,
         schedule=case.schedule,
-        staleness_steps=rollout.staleness_steps,
+        staleness_steps=STEPS_BEHIND if case.schedule == "async" and not_told else rollout.staleness_steps,
         rollout=_rollout_options(case),
         train=_train_options(case),
     )

@@ -41,9 +41,9 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
     sandboxes = sandbox_work(stage.sandbox, profile, samples=samples * stage.oversampling, replaced_share=replaced)
     judges, apis = hosted(_judges(stage, samples), find_model, stage.rollout)
     schedules = tuple(SCHEDULES.values()) if stage.schedule == "auto" else (SCHEDULES[stage.schedule],)
-    if stage.schedule == "auto" and stage.staleness == 0:
+    if stage.schedule == "auto" and stage.staleness_steps == 0:
         schedules = (COLOCATED,)  # pools in lockstep wait for each other: half the GPUs of each phase gain nothing
-    elif stage.staleness == 0 and ASYNC in schedules:
+    elif stage.staleness_steps == 0 and ASYNC in schedules:
         schedules = (DISAGGREGATED,)  # pools that may not lag behind each other run in lockstep
     evaluation = None
     if stage.evaluate is not None:
@@ -63,7 +63,7 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
         critic_forward=find_model(critic.model) if critic else None,
         schedules=schedules,
         rollout_share=stage.rollout_share,
-        staleness_steps=float(stage.staleness),
+        staleness_steps=float(stage.staleness_steps),
         evaluation=evaluation,
         evaluate_every=float(stage.evaluate.every_steps) if stage.evaluate else 0.0,
         checkpoints_kept=float(stage.checkpoint.keep or stage.steps // stage.checkpoint.every_steps),

@@ -39,7 +39,6 @@ SHARDINGS = ("fsdp", "megatron", "zero1", "zero2", "ddp")
 SCHEDULES: dict[str, dict[str, Any]] = {
     "colocated": {"schedule": "colocated"},
     "lockstep": {"schedule": "disaggregated"},
-    "async": {"schedule": "async"},
     "async, no step behind": {"schedule": "async", "staleness_steps": 0},
     "async, 1 step behind": {"schedule": "async", "staleness_steps": 1},
     "async, 2 steps behind": {"schedule": "async", "staleness_steps": 2},
@@ -301,6 +300,15 @@ def test_an_update_of_a_reward_model_and_of_dpo() -> None:
     raw = a_case("sft", "step_seconds", DENSE, gpus=8, train=told | {"algorithm": "reward_model", "seq_len": 1500})
     stage = {"kind": "reward-model", "model": DENSE, "samples": 10**6, "sample_tokens": 1500, "train": {}}
     same(raw, stage | {"global_batch_samples": 64})
+
+
+def test_a_run_that_is_published_as_asynchronous_is_one_step_behind() -> None:
+    rollout = STEP_IN_CASE | {"schedule": "async"}
+    seconds = [
+        case_seconds(a_case("rl_step", "step_seconds", DENSE, rollout=rollout | {"staleness_steps": told}))
+        for told in (None, 1)
+    ]
+    assert seconds[0] == seconds[1]
 
 
 def test_a_packing_width_and_facts_that_only_a_case_states_count() -> None:
