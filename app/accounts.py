@@ -17,11 +17,11 @@ from clusterctl.costs.queries import Account
 from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.run_forecast import hourly_rate, run_forecast, stages_of
 from planners.costs.allocate import allocate
-from planners.costs.cost_tables import GPU_USAGE, MACHINE, Purpose
+from planners.costs.cost_tables import GPU_USAGE, Purpose
 from planners.costs.spend import within
 from planners.plan.value import Plan, StagePlan
 from planners.runs.forecast import Forecast
-from planners.runs.limits import RunRate
+from planners.runs.limits import MACHINE, RunRate
 
 BUSY, UNMEASURED = "busy", "unmeasured"
 PAID = (BUSY, UNMEASURED)

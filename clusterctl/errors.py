@@ -14,6 +14,12 @@ ClusterctlError            exit 1   anything else that went wrong; always one me
 
 from __future__ import annotations
 
+NO_MEMORY = "free memory, or raise the limit: `ulimit -v` and `ulimit -d` show it"
+NO_THREADS = "end processes of this user, or raise the limit: `ulimit -u` shows it, a container has its own"
+NO_FILES = "close files, or raise the limit: `ulimit -n` shows it"
+NO_ROOM = "make room, or give this user the right to write there; CLUSTERCTL_HOME names another data folder"
+"""What helps where the machine refuses something."""
+
 
 class ClusterctlError(Exception):
     """Printed as `error: …` and `hint: …`, never as a traceback."""

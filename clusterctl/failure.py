@@ -17,15 +17,20 @@ from pathlib import Path
 
 from typer.exceptions import Abort, TyperException
 
-from clusterctl.errors import ClusterctlError, Interrupted, MachineError, OutputClosed
+from clusterctl.errors import (
+    NO_FILES,
+    NO_MEMORY,
+    NO_ROOM,
+    NO_THREADS,
+    ClusterctlError,
+    Interrupted,
+    MachineError,
+    OutputClosed,
+)
 
 USAGE = 2
 BUG = 70
 """EX_SOFTWARE of sysexits.h: the program, not its input, is at fault."""
-NO_MEMORY = "free memory, or raise the limit: `ulimit -v` and `ulimit -d` show it"
-NO_THREADS = "end processes of this user, or raise the limit: `ulimit -u` shows it, a container has its own"
-NO_FILES = "close files, or raise the limit: `ulimit -n` shows it"
-NO_ROOM = "make room, or give this user the right to write there; CLUSTERCTL_HOME names another data folder"
 REFUSED_BY_CODE = {
     errno.ENOMEM: NO_MEMORY, errno.EAGAIN: NO_THREADS, errno.EMFILE: NO_FILES, errno.ENFILE: NO_FILES,
     errno.EACCES: NO_ROOM, errno.EPERM: NO_ROOM, errno.EROFS: NO_ROOM, errno.ENOTDIR: NO_ROOM,

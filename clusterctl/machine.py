@@ -11,8 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clusterctl.errors import MachineError
-from clusterctl.failure import NO_MEMORY, NO_THREADS
+from clusterctl.errors import NO_MEMORY, NO_THREADS, MachineError
 
 ALLOCATIONS_PER_COLLECTION = 100_000
 """Starting up makes fewer objects than this, nearly all of which live until the end.  Python's default of 700 looks

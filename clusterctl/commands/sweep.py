@@ -20,8 +20,7 @@ from clusterctl.ui.formats import charged_usd, elapsed, size
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import draw_text, right
 from clusterctl.ui.terminal import ask, terminal
-from planners.costs.cost_tables import MACHINE
-from planners.runs.limits import SECONDS_PER_HOUR, owed
+from planners.runs.limits import MACHINE, SECONDS_PER_HOUR, owed
 
 
 def sweep(

@@ -12,8 +12,9 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.ledger_tables import BILL_LINES, BILLS, COSTS, PLANS, RESOURCES, RUNS
 from clusterctl.store.source import TelemetrySource
 from clusterctl.targets.base import TAG_PREFIX
-from planners.costs.cost_tables import CHARGES, ESTIMATE, GPU_USAGE, MACHINE, MOMENT, PRICE, USD
+from planners.costs.cost_tables import CHARGES, ESTIMATE, GPU_USAGE, MOMENT, PRICE, USD
 from planners.costs.invoices import LINES, settle
+from planners.runs.limits import MACHINE
 
 STEPS_SECONDS = (10, 60, 600)
 MOST_ROWS = 600_000

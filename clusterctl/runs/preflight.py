@@ -7,8 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from clusterctl.errors import Infeasible, PriceError
-from planners.plan.plan_warnings import PRICE_OLD_DAYS
-from planners.plan.value import Plan
+from planners.plan.value import PRICE_OLD_DAYS, Plan
 from planners.runs.forecast import Forecast
 from planners.runs.limits import RunLimits
 

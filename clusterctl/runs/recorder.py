@@ -9,7 +9,7 @@ from clusterctl.ledger.rows import Resource, Run
 from clusterctl.runs.report_reader import ReportReader
 from clusterctl.runs.run import PROCESS, OpenRun
 from clusterctl.targets.base import Machine, MachineRequest, Observed
-from planners.costs.cost_tables import MACHINE
+from planners.runs.limits import MACHINE
 from planners.runs.next_offer import CHOICE
 from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, Phase, RoleHistory
 

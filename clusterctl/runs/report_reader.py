@@ -8,7 +8,6 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from clusterctl.catalog.price_book import load_book
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import Intent, PhaseSeconds, ReportBatch, ReportedCost, Run, Step
 from clusterctl.runs.job_reports import MOST_USD, CostReport, read_report
@@ -131,6 +130,8 @@ class UsagePrices:
 
     @cached_property
     def _tokens(self) -> TokenPrices | str:
+        from clusterctl.catalog.price_book import load_book
+
         try:
             return TokenPrices(load_book().token_prices())
         except ClusterctlError as error:  # the run goes on, at an unknown price

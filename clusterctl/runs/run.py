@@ -18,8 +18,8 @@ from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.runs.folder import RunFolder
 from clusterctl.targets import target_of
 from clusterctl.targets.base import TAG_PREFIX, MachineRequest, RunRef, Target
-from planners.costs.cost_tables import MACHINE
 from planners.plan.value import Plan
+from planners.runs.limits import MACHINE
 from planners.runs.next_offer import pools_on
 from planners.runs.reconcile import Role, resource_id
 from planners.spec.run_spec import RunSpec

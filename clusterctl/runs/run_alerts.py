@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import PhaseSeconds, Step
-from planners.alerts.check import Alert, Report, alerts
-from planners.alerts.measures import Sample
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
+    from planners.alerts.check import Alert
+    from planners.alerts.measures import Sample
 
 SAMPLES = "samples.jsonl"
 """In a run's folder, by its job: a line {"step": 3, "text": "...", "problem": "..."} for some texts of a step."""
@@ -29,6 +29,8 @@ def run_alerts(ledger: Ledger, run_id: str, folder: Path) -> tuple[Alert, ...]:
 
 def alerts_of(steps: Sequence[Step], phases: Sequence[PhaseSeconds], folder: Path) -> tuple[Alert, ...]:
     """The same of rows that are at hand."""
+    from planners.alerts.check import Report, alerts
+
     seconds: dict[tuple[str, int], dict[str, float]] = {}
     for phase in phases:
         seconds.setdefault((phase.stage, phase.step), {})[phase.phase] = phase.seconds
@@ -38,6 +40,8 @@ def alerts_of(steps: Sequence[Step], phases: Sequence[PhaseSeconds], folder: Pat
 
 def read_samples(file: Path) -> Iterator[Sample]:
     """The texts of a job; a line that is none is left out, and so is a file that isn't there or can't be read."""
+    from planners.alerts.measures import Sample
+
     try:
         with file.open("rb") as stream:
             content = stream.read(HEAD_BYTES)

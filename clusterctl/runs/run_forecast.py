@@ -14,11 +14,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import LIVE, Cost, Resource, Run, Step
-from planners.costs.cost_tables import MACHINE
 from planners.plan.plan_rows import Band
 from planners.plan.value import Plan, StagePlan
 from planners.runs.forecast import Forecast, Progress, StageProgress, forecast
-from planners.runs.limits import REPORTED, SECONDS_PER_HOUR, RunLimits, RunRate, Usage, planned_rate
+from planners.runs.limits import MACHINE, REPORTED, SECONDS_PER_HOUR, RunLimits, RunRate, Usage, planned_rate
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger

@@ -13,7 +13,6 @@ import polars as pl
 from planners.costs.cost_tables import (
     CHARGES,
     GPU_USAGE,
-    MACHINE,
     MOMENT,
     PARTS,
     PURPOSE_OF_KIND,
@@ -22,6 +21,7 @@ from planners.costs.cost_tables import (
     Purpose,
 )
 from planners.costs.rounding import prorate
+from planners.runs.limits import MACHINE
 
 CHARGE = "charge"
 SECONDS_PER_HOUR = 3600.0

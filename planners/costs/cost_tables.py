@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import polars as pl
 
+from planners.runs.limits import MACHINE
 from planners.telemetry.tables import GPU
 
 USD = pl.Decimal(38, 6)
@@ -50,14 +51,14 @@ FORMULAS = {
 }  # fmt: skip
 """How the dollars of each use come about, in words."""
 
-MACHINE, RESERVATION = "machine", "reservation"
-"""Kinds of resource that are treated specially."""
+RESERVATION = "reservation"
+"""Kind of resource that is paid for whether machines run in it or not."""
 ESTIMATE, BILLED = "estimate", "billed"
 """Status of a charge: at the price in the price book, or as an imported invoice states it."""
 PURPOSE_OF_KIND = {
-    "machine": Purpose.MACHINE,
+    MACHINE: Purpose.MACHINE,
     "process": Purpose.MACHINE,
-    "reservation": Purpose.UNUSED,
+    RESERVATION: Purpose.UNUSED,
     "storage": Purpose.STORAGE,
     "disk": Purpose.STORAGE,
     "egress": Purpose.EGRESS,

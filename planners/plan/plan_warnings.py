@@ -10,7 +10,7 @@ from planners.plan.cost_lines import EstimateLine
 from planners.plan.options import ChosenStage
 from planners.plan.plan_rows import Band, Rejection, Unpriced
 from planners.plan.uncertainty import USUAL_SPOT_SHARE
-from planners.plan.value import PriceAge, StagePlan
+from planners.plan.value import PRICE_OLD_DAYS, PriceAge, StagePlan
 from planners.search.offers import UNKNOWN_PRICE, UNKNOWN_SANDBOX_PRICE
 from planners.search.own_prices import YOURS
 from planners.search.rejections import Rejected
@@ -18,9 +18,8 @@ from planners.spec.run_spec import RunSpec
 from planners.spec.shapes import FROM_SPEC
 from planners.workload.stage_work import StageWork
 
-PRICE_OLD_DAYS = 180
 SPOT_OLD_DAYS = 14
-"""Ages from which a plan warns: list prices change a few times a year, spot prices by the hour.  Assumption."""
+"""Age from which a plan warns: spot prices change by the hour.  Assumption."""
 MUCH_IDLE_SHARE = 0.1
 
 

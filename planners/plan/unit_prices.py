@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from planners.spec.fleet import CLOUDS, is_cloud
 from planners.spec.models import ApiModel
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _ITEMS = {
     "disk": ("block_gp3_storage", "block_pd_balanced", "block_premium_ssd_v2_storage"),
@@ -92,9 +93,9 @@ class TokenPrices:
         prices = (*TOKEN_COLUMNS.values(), *_BATCH_COLUMNS.values())
         columns = ("model", "from_input_tokens", "as_of", "source", *prices)
         self._rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-        dated_first = pl.col("model").str.len_chars()  # of names that mean the same the one without a date wins
-        ordered = tokens.select(columns).sort("from_input_tokens", dated_first, descending=[False, True])
-        for row in ordered.iter_rows(named=True):
+        rows = tokens.select(columns).rows(named=True)
+        for row in sorted(rows, key=lambda row: (row["from_input_tokens"], -len(row["model"]))):
+            # of names that mean the same the one without a date wins: it comes last
             self._rows.setdefault(_words(row["model"]), []).append(row)
 
     def find(self, api: ApiModel, kind: str, *, request_tokens: float = 0.0) -> UnitPrice:

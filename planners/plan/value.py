@@ -30,6 +30,8 @@ from planners.plan.plan_rows import (
 
 SCHEMA: Literal["clusterctl.plan/1"] = "clusterctl.plan/1"
 """Name and version of the plan file; a reader refuses any other version."""
+PRICE_OLD_DAYS = 180
+"""Age of the oldest price from which a plan warns and `up` asks: list prices change a few times a year.  Assumption."""
 
 
 class Pool(Value):

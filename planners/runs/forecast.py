@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-
-import numpy as np
+from itertools import pairwise
 
 from planners.plan.plan_rows import Band
 from planners.runs.limits import SECONDS_PER_HOUR, RunLimits, RunRate, Usage
@@ -141,8 +140,8 @@ def forecast(progress: Progress, spent: Usage, rate: RunRate, limits: RunLimits)
     left = [] if progress.ended else list(_left(progress, rate))
     current, since = progress.current, progress.seconds_since_step or 0.0
     unpriced = {*spent.unpriced, *(name for rest in left for name in rest.unpriced)}
-    seconds_left = sum((rest.seconds for rest in left), np.zeros(3))
-    usd = [spent.known_usd + Decimal(f"{amount:.9f}") for amount in sum((rest.usd for rest in left), np.zeros(3))]
+    seconds_left = _added(rest.seconds for rest in left)
+    usd = [spent.known_usd + Decimal(f"{amount:.9f}") for amount in _added(rest.usd for rest in left)]
     median = 0.0 if current is None else step_seconds(current.step_seconds, current.seen_seconds)[0]
     seen = sum(len(stage.seen_seconds) for stage in progress.stages)
     planned = f"the plan and {seen} steps" if seen else "the plan"
@@ -153,7 +152,7 @@ def forecast(progress: Progress, spent: Usage, rate: RunRate, limits: RunLimits)
         step=round(current.done) if current else 0,
         steps=round(current.steps) if current else 0,
         seconds_left=_band(seconds_left) if current else None,
-        hours=_band(seconds_left / 3600 + float(spent.hours)) if current else None,
+        hours=_band([seconds / 3600 + float(spent.hours) for seconds in seconds_left]) if current else None,
         known_usd=UsdBand(p10=usd[0], p50=usd[1], p90=usd[2]) if current or progress.ended else None,
         unpriced=tuple(sorted(unpriced)),
         overdue_seconds=since if since > OVERDUE_STEPS * median + OVERDUE_SECONDS else 0.0,
@@ -166,13 +165,13 @@ def forecast(progress: Progress, spent: Usage, rate: RunRate, limits: RunLimits)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _StageLeft:
-    """What a stage still needs.  Arrays: P10, P50, P90."""
+    """What a stage still needs, at P10, P50 and P90."""
 
     stage: StageProgress
     step_seconds: float
     """Of one step, at the median."""
-    seconds: np.ndarray
-    usd: np.ndarray
+    seconds: Sequence[float]
+    usd: Sequence[float]
     unpriced: tuple[str, ...]
 
 
@@ -183,29 +182,30 @@ def _left(progress: Progress, rate: RunRate) -> Iterator[_StageLeft]:
             continue
         if stage is progress.current and (since is not None or stage.seen_seconds):
             median, sigma = step_seconds(stage.step_seconds, stage.seen_seconds)
-            step = median * np.exp(Z90 * sigma * np.array([-1.0, 0.0, 1.0]))
-            seconds = np.maximum((stage.steps - stage.done) * step - np.minimum(since or 0.0, step), 0.0)
-            usd, unpriced = seconds * float(rate.known_usd_per_hour) / 3600, rate.unpriced
+            steps = [median * math.exp(sign * Z90 * sigma) for sign in (-1, 0, 1)]
+            seconds = [max((stage.steps - stage.done) * step - min(since or 0.0, step), 0.0) for step in steps]
+            usd, unpriced = [part * float(rate.known_usd_per_hour) / 3600 for part in seconds], rate.unpriced
         else:
             share, median = 1.0 - stage.done / stage.steps, 3600 * stage.hours.p50 / stage.steps
-            seconds, usd = (share * np.array([b.p10, b.p50, b.p90]) for b in (stage.hours, stage.usd))
-            seconds, unpriced = seconds * 3600, stage.unpriced
+            seconds = [3600 * share * hours for hours in (stage.hours.p10, stage.hours.p50, stage.hours.p90)]
+            usd, unpriced = [share * usd for usd in (stage.usd.p10, stage.usd.p50, stage.usd.p90)], stage.unpriced
         yield _StageLeft(stage=stage, step_seconds=median, seconds=seconds, usd=usd, unpriced=unpriced)
 
 
 def step_seconds(planned: Band, seen: Sequence[float]) -> tuple[float, float]:
     """Median and sigma (of the logarithm) of a step's seconds: the plan's band, updated by the steps seen."""
     prior, sigma = math.log(planned.p50), math.log(planned.p90 / planned.p10) / (2 * Z90)
-    logs = np.log(np.maximum(np.asarray(seen, dtype=float), 1e-9))
-    if not len(logs) or sigma == 0.0:
+    if not seen or sigma == 0.0:
         return planned.p50, sigma
-    spread = logs - logs.mean()
-    squares = float(spread @ spread)
+    logs = [math.log(max(seconds, 1e-9)) for seconds in seen]
+    mean = math.fsum(logs) / len(logs)
+    spread = [log - mean for log in logs]
+    squares = math.fsum(part * part for part in spread)
     variance = (sigma**2 + squares) / len(logs)
-    rho = max(0.0, float(spread[1:] @ spread[:-1]) / squares) if squares else 0.0
+    rho = max(0.0, math.fsum(one * next_one for one, next_one in pairwise(spread)) / squares) if squares else 0.0
     error = variance / max(len(logs) * (1 - rho) / (1 + rho), 1.0)
     weight = sigma**2 / (sigma**2 + error)
-    return math.exp(prior + weight * (float(logs.mean()) - prior)), math.sqrt(sigma**2 * error / (sigma**2 + error))
+    return math.exp(prior + weight * (mean - prior)), math.sqrt(sigma**2 * error / (sigma**2 + error))
 
 
 def _stop(left: Sequence[_StageLeft], spent: Usage, limits: RunLimits) -> LimitStop | None:
@@ -216,7 +216,7 @@ def _stop(left: Sequence[_StageLeft], spent: Usage, limits: RunLimits) -> LimitS
         if limit is not None
     }
     for rest in left:
-        needed = {"usd": float(rest.usd[1]), "hours": float(rest.seconds[1]) / 3600}
+        needed = {"usd": rest.usd[1], "hours": rest.seconds[1] / 3600}
         short = [name for name in room if needed[name] > room[name]]
         shares = {name: max(room[name], 0.0) / needed[name] if needed[name] else 0.0 for name in short}
         if shares:
@@ -240,6 +240,10 @@ def _limit_at(progress: Progress, spent: Usage, rate: RunRate, limits: RunLimits
         return None  # beyond the calendar
 
 
-def _band(amounts: np.ndarray) -> Band:
-    p10, p50, p90 = (float(amount) for amount in amounts)
+def _added(parts: Iterable[Sequence[float]]) -> list[float]:
+    return [sum(column) for column in zip((0.0, 0.0, 0.0), *parts, strict=True)]
+
+
+def _band(amounts: Sequence[float]) -> Band:
+    p10, p50, p90 = amounts
     return Band(p10=p10, p50=p50, p90=p90)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SECONDS_PER_HOUR = Decimal(3600)
 WARN_SHARE = Decimal("0.8")
+MACHINE = "machine"
+"""Kind of resource that is paid for by the hour."""
 REPORTED = ("tokens", "storage", "egress")
 """Kinds of resource whose costs a job reports."""
 IDLE_MINUTES = 30.0
