@@ -24,10 +24,10 @@ SHOWN_PARTS = 3
 
 
 def train_memory(work: StageWork, at: TimingContext) -> Need:
-    """Bytes per training GPU of a stage that trains."""
+    """Bytes per training GPU of a stage that trains.  A micro batch holds the longest sequence at the least."""
     training = work.training
     assert training is not None
-    tokens = np.maximum(micro_batch(training, at) * training.seq_len, training.seq_len)
+    tokens = np.maximum(micro_batch(training, at) * training.seq_len, training.longest_sequence)
     return train_need(training_workload(work, at), micro_batch_tokens=tokens)
 
 

@@ -51,7 +51,7 @@ def layout_options(work: StageWork) -> Options:
         shardings=shardings,
         tps=(options.tp,) if options.tp else _training_tps(training.model),
         pps=(options.pp,) if options.pp else (1, 2, 4, 8, 16),
-        cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if training.seq_len > 16_384 else (1,)),
+        cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if training.longest_sequence > 16_384 else (1,)),
         eps=(options.ep,) if options.ep else _expert_degrees(training.model),
         recompute=recomputes_of(options)[0],
         micro_batches=(float(options.micro_batch_samples),) if options.micro_batch_samples else usual_micro_batches,

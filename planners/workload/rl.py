@@ -122,6 +122,7 @@ def _learning(stage: RlcefStage, model: ModelShape, main: Generation) -> Trainin
         options=stage.train,
         rl=True,
         seq_len=main.prompt_tokens + main.likely_response_tokens,
+        longest_sequence=main.prompt_tokens + main.max_response_tokens + (main.turns - 1.0) * main.tool_tokens_per_turn,
         batch_sequences=0.0,
         updates_per_step=float(stage.optimizer_steps_per_step),
         epochs=float(stage.epochs_per_step),

@@ -63,6 +63,9 @@ class Training:
     options: TrainOptions
     rl: bool
     seq_len: float
+    """Mean tokens of a sequence, or what sequences are packed to."""
+    longest_sequence: float
+    """Tokens that a micro batch must hold at the least."""
     batch_sequences: float
     """Sequences per optimizer update (supervised); 0 in RL, where they come from the rollouts."""
     updates_per_step: float = 1.0

@@ -81,6 +81,7 @@ def _updates(
             options=stage.train,
             rl=False,
             seq_len=sequence,
+            longest_sequence=float(stage.seq_len),
             batch_sequences=batch,
             post_training=stage.kind != "pretrain",
         ),

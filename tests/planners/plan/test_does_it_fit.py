@@ -79,6 +79,15 @@ def test_a_critic_and_a_reference_hold_memory_beside_the_policy() -> None:
     assert ppo["critic"] == pytest.approx(sum(ppo[name] for name in ("weights", "gradients", "optimizer")))
 
 
+def test_a_micro_batch_holds_the_longest_sample_whatever_the_mean() -> None:
+    """6 bytes of logits for each of 152,064 tokens of the vocabulary, 1.1 times for the allocator."""
+    fleet, train = {"gpus": ["H200"], "nodes": 1}, {"sharding": "fsdp", "micro_batch_samples": 1}
+    for longest in (8192, 65_536 - 400):
+        memory = plan(changed(RLCEF, max_response_tokens=longest, train=train), fleet=fleet).stages[0].memory
+        assert memory
+        assert memory.train_gib["logits"] == pytest.approx(1.1 * 6 * 152_064 * (400 + longest) / 2**30, rel=1e-6)
+
+
 def test_judges_hold_memory_on_the_gpus_that_generate() -> None:
     fleet = {"gpus": ["H100"], "nodes": 1}
     judged = {"judges": [{"model": "Qwen/Qwen2.5-7B-Instruct"}]}
