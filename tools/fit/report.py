@@ -11,6 +11,7 @@ import numpy as np
 
 from planners.physics.constants import PRIORS
 from tools.fit.bands import FIRST_VERSION_QUANTILE, class_of
+from tools.fit.rankings import rankings_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +59,7 @@ def accuracy_page(results: Results) -> str:
     return Template(TEXT.read_text("utf-8")).substitute(
         measured=_measured_table(results),
         scores=_score_table(results),
+        rankings=rankings_table(results.calibration),
         fitted=_constant_table(results, fitted=True),
         held=_constant_table(results, fitted=False),
         identity=results.calibration.identity,
