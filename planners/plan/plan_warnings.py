@@ -121,8 +121,7 @@ def _model_warnings(work: StageWork) -> list[str]:
     models = dict.fromkeys((*trained, *(generation.model for generation in work.generations)))
     said = [f"{model.name}: {model.note}" for model in models if model.note and model.source == FROM_SPEC]
     for generation in work.generations:
-        prompt = generation.prompt_tokens if generation.turns == 1 else 0.0  # turns are limited as a whole
-        longest, reach = (prompt + generation.max_response_tokens, generation.model.max_context)
+        longest, reach = generation.prompt_tokens + generation.max_response_tokens, generation.model.max_context
         if reach and longest > reach:
             said.append(f"{generation.model.name} reaches {reach:,} tokens; the longest sample has {longest:,.0f}")
     return said
@@ -141,7 +140,8 @@ def stage_warnings(plans: Sequence[StagePlan], stages: Sequence[ChosenStage]) ->
             said.append(f"{plan.name}: training fills {full:.1%} of the GPUs' memory: it may run out of it")
         if plan.memory is not None and plan.memory.rollout_sequences is not None:
             few = plan.memory.rollout_sequences
-            said.append(f"{plan.name}: a rollout replica runs {few:g} sequences of the longest length at a time")
+            sequences = "1 sequence" if few == 1 else f"{few:g} sequences"
+            said.append(f"{plan.name}: a rollout replica runs {sequences} of the longest length at a time")
         gpu_hours = plan.demand.get("GPU-hours", 0.0)
         if plan.idle and gpu_hours and plan.idle.gpu_hours > MUCH_IDLE_SHARE * gpu_hours:
             share = plan.idle.gpu_hours / gpu_hours

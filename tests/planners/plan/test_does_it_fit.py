@@ -53,6 +53,14 @@ def test_an_offloaded_optimizer_takes_the_time_of_the_cpus_and_of_pcie() -> None
     assert memory.host_gib > params / 4 * 16 / 2**30
 
 
+@pytest.mark.parametrize("stage", [RLCEF, SFT], ids=lambda stage: stage["kind"])
+def test_offloading_what_fits_is_never_cheaper_or_faster(stage: dict[str, Any]) -> None:
+    fleet = {"gpus": ["H100"], "nodes": 1}
+    there, away = (plan(changed(stage, train={"optimizer_offload": away}), fleet=fleet) for away in (False, True))
+    assert away.usd.p50 > there.usd.p50
+    assert away.hours.p50 > there.hours.p50
+
+
 def test_states_that_do_not_fit_the_nodes_memory_are_not_offloaded() -> None:
     with pytest.raises(NoFleetError) as error:
         trains("Qwen/Qwen2.5-72B", {"optimizer_offload": True}, gpus=8, memory_gib=512)
@@ -62,8 +70,11 @@ def test_states_that_do_not_fit_the_nodes_memory_are_not_offloaded() -> None:
 def test_actor_and_critic_of_70b_do_not_fit_24_gpus() -> None:
     with pytest.raises(NoFleetError) as error:
         case("ppo-critic-holds-memory")
-    assert "training memory" in error.value.nearest
-    assert "critic" in error.value.nearest
+    said = error.value.nearest
+    assert "training memory" in said
+    held = {part: float(gib) for part, gib in re.findall(r"(critic|optimizer) ([\d.]+)", said)}
+    states = 70.55e9 / 24 / 2**30
+    assert held == {"critic": pytest.approx(16 * states, abs=0.1), "optimizer": pytest.approx(12 * states, abs=0.1)}
 
 
 def test_a_critic_and_a_reference_hold_memory_beside_the_policy() -> None:
@@ -195,10 +206,18 @@ def test_a_model_that_fits_in_fp8_alone_says_so() -> None:
 
 
 def test_a_replica_with_room_for_few_sequences_runs_and_says_so() -> None:
-    long = {"max_context_tokens": 200_000, "turns": 40, "prompt_tokens": 4000}
-    stage = changed(ROLLOUT, model="meta-llama/Llama-3.1-70B", rollout={"tp": 4}, **long)
-    found = plan(stage, fleet={"gpus": ["H100"], "nodes": 1}, limits={"hours": 1e6})
-    memory = found.stages[0].memory
-    assert memory
-    assert memory.rollout_sequences == 2
-    assert any("runs 2 sequences of the longest length at a time" in warning for warning in found.warnings)
+    hours = []
+    for longest, room in ((30_000, None), (200_000, 2), (400_000, 1)):
+        long = {"max_context_tokens": longest, "turns": 40, "prompt_tokens": 4000}
+        stage = changed(ROLLOUT, model="meta-llama/Llama-3.1-70B", rollout={"tp": 4}, **long)
+        found = plan(stage, fleet={"gpus": ["H100"], "nodes": 1}, limits={"hours": 1e6})
+        memory = found.stages[0].memory
+        assert memory
+        assert memory.rollout_sequences == room
+        said = f"runs {room} sequence{'' if room == 1 else 's'} of the longest length at a time"
+        assert any(said in warning for warning in found.warnings) == (room is not None)
+        hours.append(found.hours.p50)
+    assert hours == sorted(hours)
+    with pytest.raises(NoFleetError) as error:
+        plan(changed(stage, max_context_tokens=600_000), fleet={"gpus": ["H100"], "nodes": 1}, limits={"hours": 1e6})
+    assert "generate memory" in error.value.nearest
