@@ -18,6 +18,13 @@ def planned(name: str, *changes: str) -> Plan:
     return planner.plan(open_source(str(CASES / f"{name}.yaml")), changes)
 
 
+def test_every_input_has_its_test() -> None:
+    tests = "".join(file.read_text("utf-8") for file in CASES.parents[1].rglob("test_*.py"))
+    inputs = [path.stem for path in [*CASES.glob("*.yaml"), *(CASES / "config").iterdir()]]
+    assert len(inputs) == 12
+    assert [name for name in inputs if f'"{name}' not in tests] == []
+
+
 def test_cached_input_costs_what_reading_the_cache_costs() -> None:
     """500 SWE-bench issues, 50 turns: 58,900 tokens new and 1,538,600 read again in each, 15,000 written.
 

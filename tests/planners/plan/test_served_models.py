@@ -99,6 +99,12 @@ def test_a_model_beyond_one_node_is_a_pipeline_of_nodes_unless_tp_is_stated() ->
     assert asked == "rollout TP 16 × 1 replica, each KV head on 16 GPUs, weights in fp8"
 
 
+def test_pipeline_stages_of_a_replica_can_be_stated() -> None:
+    two_nodes = planned(model="meta-llama/Llama-3.1-405B", rollout={"tp": 8, "pp": 2}).layout["rollout"]
+    assert two_nodes == "rollout TP 8 × PP 2 × 1 replica"
+    assert "TP 4 × PP 2" in str(planned(model="meta-llama/Llama-3.1-70B", rollout={"pp": 2}).layout["rollout"])
+
+
 def test_mxfp4_experts_let_a_large_model_run_on_one_gpu() -> None:
     """arXiv:2508.10925: gpt-oss-120b (60.8 GiB) fits a single 80 GB GPU; the same in 16 bits takes 218 GiB."""
     assert planned(model="openai/gpt-oss-120b", rollout={"tp": 1}).memory

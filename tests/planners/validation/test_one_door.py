@@ -136,6 +136,7 @@ def test_an_rl_step_of_every_sharding_and_schedule(sharding: str, schedule: str)
     [
         {"rollout": {"tp": 2}},
         {"rollout": {"tp": 4, "pp": 2}},
+        {"rollout": {"tp": 1}, "case": {"rollout": {"concurrency": 64 * 8}}, "stage": {"rollout": {"tp": 1, "concurrency": 8}}},
         {"rollout": {"precision": "fp8"}},
         {"rollout": {"eager": True}},
         {"rollout": {"eager": False}},
@@ -226,6 +227,14 @@ def test_generation_with_a_stated_concurrency(concurrency: int) -> None:
     same(raw, stage | {"concurrency": concurrency})
     if concurrency > 1:
         same(raw, stage | {"rollout": {"tp": 1, "concurrency": concurrency // 2}})
+
+
+def test_generation_of_many_turns() -> None:
+    """Tokens of all turns together in a case, of one turn in a rollout."""
+    raw = a_case("generate", "seconds", DENSE, gpus=16, rollout=JOB_IN_CASE | {"turns": 5, "response_tokens_p95": None})
+    told = {"model": DENSE, "tasks": 4000, "turns": 5, "prompt_tokens": 700, "response_tokens": 180.0}
+    stage = told | {"observation_tokens": 0.0, "tool_seconds": 0.0, "max_context_tokens": 4096 + 700}
+    same(raw, {"kind": "rollout"} | stage)
 
 
 def test_a_stated_p95_counts_whatever_generates() -> None:
