@@ -14,31 +14,20 @@ from numpy.typing import NDArray
 
 from planners.physics.columns import ASYNC, Array
 from planners.physics.constants import Constants
-from planners.physics.memory import FULL_SHARE
 from planners.physics.overhead import run_waste
 from planners.physics.sandbox_times import judge_exposed_seconds, start_seconds
-from planners.search.feasible import fitting, train_memory
-from planners.search.machines import MachineKind, machine_columns
+from planners.search.layout_search import fitting_layouts
+from planners.search.machines import MachineKind, timing_context
 from planners.search.pareto import best_by_group
 from planners.search.rejections import Rejections
-from planners.search.search_space import (
-    NO_GPUS,
-    NodeRange,
-    enumerate_layouts,
-    layout_options,
-    recomputes_of,
-    slot_counts_for,
-)
+from planners.search.search_space import NO_GPUS, NodeRange, slot_counts_for
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.factor_lookup import find_factor
 from planners.workload.layouts import Layouts, TimingContext
 from planners.workload.stage_work import StageWork
 from planners.workload.timing import Timing, time_work
-from planners.workload.work_columns import replica_gpus
 
 SEARCH_GRID_POINTS = 9
-BLOCK_ROWS = 16_384
-"""Layouts that are timed at once: few enough for their columns to stay in the processor's cache."""
 SLOTS_PER_NODE = 64.0
 """Sandboxes per node for the start budget, before the machines are chosen.  Assumption."""
 
@@ -57,6 +46,8 @@ class Candidates:
     layout: NDArray[np.int64]
     """Row of `layouts`."""
     layouts: Layouts
+    compared: NDArray[np.int64]
+    """Machine of every layout that fits."""
     slot_counts: Array
     """Slots."""
 
@@ -109,18 +100,16 @@ def stage_candidates(
     wanted = work.sandbox_work
     whole_job = work.unit == "job"
     slot_counts = slot_counts_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
-    needs_gpus = work.needs_gpus
-    layouts = enumerate_layouts(machines, layout_options(work), allowed) if needs_gpus else NO_GPUS
 
     def surroundings(some: Layouts) -> TimingContext:
         return timing_context(machines, some, constants, year=year, grid_points=SEARCH_GRID_POINTS)
 
-    if needs_gpus:
-        at = _whole_replicas(work, machines, surroundings(layouts))
-        layouts = fitting(work, machines, _least_recompute(work, at), rejections)
-    blocks = np.split(np.arange(len(layouts)), range(BLOCK_ROWS, len(layouts), BLOCK_ROWS))
-    seconds = np.concatenate([_unit_seconds(work, surroundings(layouts.take(block)), slot_counts) for block in blocks])
-    productive = seconds * work.units / SECONDS_PER_HOUR
+    layouts, compared = NO_GPUS, NO_GPUS.machine
+    if work.needs_gpus:
+        layouts, compared = fitting_layouts(
+            work, machines, allowed, at=surroundings, slots=slot_counts, rejections=rejections
+        )
+    productive = _unit_seconds(work, surroundings(layouts), slot_counts) * work.units / SECONDS_PER_HOUR
     hours = productive * run_waste(constants, productive * layouts.gpus[:, None])
     rows, slots_row = np.indices(hours.shape).reshape(2, -1)
     group = _groups(layouts, rows, slots_row, len(slot_counts))
@@ -134,27 +123,8 @@ def stage_candidates(
         hours=hours.ravel()[kept],
         layout=row,
         layouts=layouts,
+        compared=compared,
         slot_counts=slot_counts,
-    )
-
-
-def timing_context(
-    machines: Sequence[MachineKind], layouts: Layouts, constants: Constants, *, year: float, grid_points: int
-) -> TimingContext:
-    """The physics' surroundings of some layouts.  A stage without GPUs gets a stand-in that nothing reads."""
-    if len(machines) and (layouts.machine >= 0).all():
-        gpu = machine_columns(list(machines), layouts.machine)
-        per_node = np.array([float(machine.gpus_per_node) for machine in machines])[layouts.machine]
-    else:
-        gpu, per_node = machine_columns([], layouts.machine[:0]), np.ones(len(layouts))
-    return TimingContext(
-        constants=constants,
-        gpu=gpu,
-        layouts=layouts,
-        gpus_per_node=per_node,
-        year=year,
-        grid_points=grid_points,
-        gpu_names=tuple(machine.gpu.name for machine in machines),
     )
 
 
@@ -168,34 +138,6 @@ def _unit_seconds(work: StageWork, at: TimingContext, slot_counts: Array) -> Arr
         timing = time_work(work, dataclasses.replace(at, slots=float(slots)))
         columns.append(timing.unit_seconds(exposed_seconds(work, timing, np.full(len(at.layouts), slots))))
     return np.stack(columns, axis=1)
-
-
-def _whole_replicas(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> TimingContext:
-    """Replicas widened until the main model's weights fit; layouts that they then do not divide, or that spread over
-    machines not meant for it, are dropped."""
-    if not work.generations:
-        return at
-    replica = replica_gpus(at, work.generations[0])
-    layouts = dataclasses.replace(at.layouts, replica=replica)
-    shards = np.array([machine.shards for machine in machines], dtype=bool)[layouts.machine]
-    whole = layouts.take((np.mod(layouts.rollout_gpus, replica) == 0) & (shards | (replica <= at.gpus_per_node)))
-    return timing_context(machines, whole, at.constants, year=at.year, grid_points=at.grid_points)
-
-
-def _least_recompute(work: StageWork, at: TimingContext) -> TimingContext:
-    """Each layout with the least recomputation of activations that leaves some memory free, else with the least that
-    fits: more of it only costs time."""
-    if work.training is None:
-        return at
-    roomy: Array = np.full(len(at.layouts), np.nan)
-    fits: Array = np.zeros(len(at.layouts))
-    for recompute in reversed(recomputes_of(work.training.options)):
-        tried = dataclasses.replace(at.layouts, recompute=np.full(len(at.layouts), recompute))
-        need = train_memory(work, dataclasses.replace(at, layouts=tried))
-        fits = np.where(need.fits, recompute, np.maximum(fits, recompute))
-        roomy = np.where(need.total_bytes <= FULL_SHARE * need.available_bytes, recompute, roomy)
-    chosen = np.where(np.isnan(roomy), fits, roomy)
-    return dataclasses.replace(at, layouts=dataclasses.replace(at.layouts, recompute=chosen))
 
 
 def _groups(

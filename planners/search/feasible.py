@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import Workload
+from planners.physics.columns import Array, Workload
 from planners.physics.memory import Need, host_need_bytes, rollout_need, train_need
 from planners.search.machines import MachineKind
 from planners.search.rejections import Rejections
@@ -24,11 +24,15 @@ SHOWN_PARTS = 3
 
 
 def train_memory(work: StageWork, at: TimingContext) -> Need:
-    """Bytes per training GPU of a stage that trains.  A micro batch holds the longest sequence at the least."""
+    """Bytes per training GPU of a stage that trains."""
+    return train_need(training_workload(work, at), micro_batch_tokens=micro_batch_tokens(work, at))
+
+
+def micro_batch_tokens(work: StageWork, at: TimingContext) -> Array:
+    """Tokens of the largest micro batch of a stage that trains: the longest sequence at the least."""
     training = work.training
     assert training is not None
-    tokens = np.maximum(micro_batch(training, at) * training.seq_len, training.longest_sequence)
-    return train_need(training_workload(work, at), micro_batch_tokens=tokens)
+    return np.maximum(micro_batch(training, at) * training.seq_len, training.longest_sequence)
 
 
 def rollout_memory(work: StageWork, number: int, at: TimingContext) -> Need:
@@ -42,22 +46,29 @@ def serving(work: StageWork, number: int, at: TimingContext) -> Workload:
     return training_workload(work, at) if main else generation_workload(work, work.generations[number], at)
 
 
-def memory_needs(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> Iterator[tuple[str, Need]]:
-    """Every memory that a stage fills, by the rule that rejects what does not fit it."""
-    if work.training is not None:
-        yield f"training{MEMORY}", train_memory(work, at)
-        states = host_need_bytes(training_workload(work, at))
-        if np.any(states):
-            room = np.array([machine.memory_gib for machine in machines])[at.layouts.machine] * GIB * HOST_SHARE
-            parts = {"states outside the GPUs, per node": states + 0.0 * room}
-            yield f"host{MEMORY}", Need(parts=parts, available_bytes=room)
+Needs = Iterator[tuple[str, Need]]
+"""Memory that a stage fills, by the rule that rejects what does not fit it."""
+
+
+def training_needs(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> Needs:
+    """Memory of the trainer, on GPUs and on hosts."""
+    trained = training_workload(work, at)
+    yield f"training{MEMORY}", train_need(trained, micro_batch_tokens=micro_batch_tokens(work, at))
+    states = host_need_bytes(trained)
+    if np.any(states):
+        room = np.array([machine.memory_gib for machine in machines])[at.layouts.machine] * GIB * HOST_SHARE
+        parts = {"states outside the GPUs, per node": states + 0.0 * room}
+        yield f"host{MEMORY}", Need(parts=parts, available_bytes=room)
+
+
+def serving_needs(work: StageWork, at: TimingContext) -> Needs:
+    """Memory of every model that generates."""
     for number, generation in enumerate(work.generations):
         yield f"{generation.role}{MEMORY}", rollout_memory(work, number, at)
 
 
-def fitting(work: StageWork, machines: Sequence[MachineKind], at: TimingContext, rejections: Rejections) -> Layouts:
-    """The layouts of `at` whose training, rollout and host memory fit."""
-    layouts = at.layouts
+def fitting(layouts: Layouts, needs: Needs, machines: Sequence[MachineKind], rejections: Rejections) -> Layouts:
+    """The layouts whose memory fits."""
     alive, tight = np.ones(len(layouts), dtype=bool), np.zeros(len(layouts), dtype=bool)
 
     def name(row: int) -> str:
@@ -65,25 +76,31 @@ def fitting(work: StageWork, machines: Sequence[MachineKind], at: TimingContext,
         degrees = f"tp{layouts.tp[row]:.0f} pp{layouts.pp[row]:.0f} ep{layouts.ep[row]:.0f}"
         return f"{layouts.gpus[row]:.0f} × {gpu}, {degrees}, replica of {layouts.replica[row]:.0f}"
 
-    for rule, need in memory_needs(work, machines, at):
-        misses = alive & ~need.fits
+    for rule, need in needs:
+        fits = need.fits
+        misses = alive & ~fits
         if misses.any():
-            alive = rejections.rows(alive, rule, shortage(need, misses), need.fits, name)
+            alive = rejections.rows(alive, rule, shortage(need, misses), fits, name)
         tight |= need.tight
     return layouts.take(_sensible(layouts, alive, tight))
 
 
 def _sensible(layouts: Layouts, alive: NDArray[np.bool_], tight: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`alive` without what something on the same machines makes needless: layouts whose memory is `tight`, and
-    replicas over four times the smallest that fits, since larger ones only add traffic."""
-    key = layouts.machine * 1_000_003 + layouts.nodes.astype(np.int64)
-    _, inverse = np.unique(key, return_inverse=True)
+    """`alive` without what something on the same machines, in the same schedule, makes needless: layouts whose memory
+    is `tight`, and replicas over four times the smallest that fits, since larger ones only add traffic."""
+    _, inverse = np.unique(pools_key(layouts), return_inverse=True)
     count = int(inverse.max(initial=0)) + 1
     roomy = np.bincount(inverse[alive & ~tight], minlength=count) > 0
     alive = alive & ~(tight & roomy[inverse])
     smallest = np.full(count, np.inf)
     np.minimum.at(smallest, inverse[alive], layouts.replica[alive])
     return alive & (layouts.replica <= 4.0 * smallest[inverse])
+
+
+def pools_key(layouts: Layouts) -> NDArray[np.int64]:
+    """A number per machine, nodes, schedule and rollout GPUs."""
+    nodes, rollout_nodes = layouts.nodes.astype(np.int64), layouts.rollout_gpus.astype(np.int64)
+    return ((layouts.machine * 65_537 + nodes) * 4 + layouts.schedule.astype(np.int64)) * 1_000_003 + rollout_nodes
 
 
 def shortage(need: Need, rows: NDArray[np.bool_]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from planners.domain import GpuSpec
 from planners.physics.columns import GpuColumns
+from planners.physics.constants import Constants
 from planners.physics.shape import gpu_columns
+from planners.workload.layouts import Layouts, TimingContext
 
 MACHINE_KEY = ("gpu", "num_gpus", "network_gbps", "memory_gib", "vcpus")
 ABOUT_AS_MUCH = 1.25
@@ -70,6 +72,26 @@ def machine_columns(machines: list[MachineKind], rows: NDArray[np.int64]) -> Gpu
     The network per GPU is the offer's (Gb/s over the GPUs of the node) where it is known, else the GPU's usual one.
     """
     return GpuColumns(**{name: values[rows] for name, values in _table(tuple(machines)).items()})
+
+
+def timing_context(
+    machines: Sequence[MachineKind], layouts: Layouts, constants: Constants, *, year: float, grid_points: int
+) -> TimingContext:
+    """The physics' surroundings of some layouts.  A stage without GPUs gets a stand-in that nothing reads."""
+    if len(machines) and (layouts.machine >= 0).all():
+        gpu = machine_columns(list(machines), layouts.machine)
+        per_node = np.array([float(machine.gpus_per_node) for machine in machines])[layouts.machine]
+    else:
+        gpu, per_node = machine_columns([], layouts.machine[:0]), np.ones(len(layouts))
+    return TimingContext(
+        constants=constants,
+        gpu=gpu,
+        layouts=layouts,
+        gpus_per_node=per_node,
+        year=year,
+        grid_points=grid_points,
+        gpu_names=tuple(machine.gpu.name for machine in machines),
+    )
 
 
 @lru_cache(maxsize=16)

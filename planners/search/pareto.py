@@ -1,4 +1,4 @@
-"""Which rows are worth showing: the best of a group, and what nothing beats in two columns."""
+"""Which rows are worth showing: the best of a group, and what nothing beats in two columns; and pairs of rows."""
 
 from __future__ import annotations
 
@@ -39,3 +39,14 @@ def pareto_front(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDA
     ordered = second[order]
     before = np.concatenate(([np.inf], np.minimum.accumulate(ordered)[:-1]))
     return np.asarray(order[ordered < before], dtype=np.int64)
+
+
+def pair(left: NDArray[np.int64], right: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All (i, j) with left[i] == right[j], as two arrays of row numbers, i ascending."""
+    order = np.argsort(right, kind="stable")
+    ordered = right[order]
+    start = np.searchsorted(ordered, left, side="left")
+    count = np.searchsorted(ordered, left, side="right") - start
+    i = np.repeat(np.arange(len(left)), count)
+    within = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count)
+    return i, order[np.repeat(start, count) + within]

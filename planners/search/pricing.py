@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from planners.physics.columns import Array, Column
 from planners.physics.overhead import OWN_START_UP_HOURS, START_UP_HOURS, Lost, lost_to_interruptions
 from planners.search.candidates import Candidates
-from planners.search.pareto import ranked_usd
+from planners.search.pareto import pair, ranked_usd
 from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import SandboxPlaces
 from planners.spec.fleet import is_cloud
@@ -87,17 +87,6 @@ def interrupted(useful_hours: Column, *, gpus: Column, nodes: Column, spot: Colu
     )
     preempted, failed = lost(gpus=0.0, spot=spot), lost(gpus=gpus, spot=0.0)
     return Lost(hours=preempted.hours, interruptions=preempted.interruptions + failed.interruptions)
-
-
-def pair(left: NDArray[np.int64], right: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All (i, j) with left[i] == right[j], as two arrays of row numbers, i ascending."""
-    order = np.argsort(right, kind="stable")
-    ordered = right[order]
-    start = np.searchsorted(ordered, left, side="left")
-    count = np.searchsorted(ordered, left, side="right") - start
-    i = np.repeat(np.arange(len(left)), count)
-    within = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count)
-    return i, order[np.repeat(start, count) + within]
 
 
 def price_rows(candidates: Candidates, market: Market, places: SandboxPlaces | None) -> Rows:

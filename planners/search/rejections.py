@@ -20,6 +20,8 @@ class Rejected:
     reason: str
     count: int
     examples: tuple[str, ...] = ()
+    left: int = 0
+    """Rows that the rule kept."""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,9 @@ class Rejections:
         if count:
             sample = frame.filter(~keep.fill_null(value=False)).unique(["cloud", "instance_type"], maintain_order=True)
             names = [f"{cloud} {kind}" for cloud, kind in sample.select("cloud", "instance_type").head(EXAMPLES).rows()]
-            self.rejected.append(Rejected(rule=rule, reason=reason, count=count, examples=tuple(names)))
+            self.rejected.append(
+                Rejected(rule=rule, reason=reason, count=count, examples=tuple(names), left=kept.height)
+            )
         return kept
 
     def rows(
@@ -45,7 +49,8 @@ class Rejections:
         lost = np.flatnonzero(alive & ~keep)
         if len(lost):
             examples = dict.fromkeys(name(int(row)) for row in lost[: EXAMPLES * 20])
+            left = int((alive & keep).sum())
             self.rejected.append(
-                Rejected(rule=rule, reason=reason, count=len(lost), examples=tuple(examples)[:EXAMPLES])
+                Rejected(rule=rule, reason=reason, count=len(lost), examples=tuple(examples)[:EXAMPLES], left=left)
             )
         return alive & keep

@@ -57,7 +57,7 @@ def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: floa
             enough = f"${np.ceil(100.0 * burn) / 100.0:,.2f}"
             return f"with limits.usd_per_hour of {enough} there is one: the fleet that burns least per hour"
     full = [stage for stage in found.stages if stage.work.needs_gpus and not len(stage.candidates.layouts)]
-    reasons = [row for row in found.rejections.rejected if full and row.rule.endswith(MEMORY)]
+    reasons = [row for row in found.rejections.rejected if full and row.rule.endswith(MEMORY) and not row.left]
     said = [f"{row.rule}: {row.reason}" for row in reasons]
     for words, section, change in LIGHTER if reasons else ():
         stages = tuple(_with_section(stage, section, change) for stage in spec.stages)

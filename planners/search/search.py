@@ -127,7 +127,7 @@ def _stage(
     compared = len(rows.offer)
     if machines:
         per_machine = np.bincount(market.machine[market.machine >= 0], minlength=len(machines))
-        layouts = np.bincount(candidates.layouts.machine.clip(0), minlength=len(machines))
+        layouts = np.bincount(candidates.compared.clip(0), minlength=len(machines))
         compared = int((per_machine * layouts[: len(machines)]).sum()) * len(candidates.slot_counts)
     rows = within(rows, rejections, max_usd_per_hour=spec.limits.usd_per_hour, name=work.stage)
     return StageSearch(work=work, candidates=candidates, places=places, rows=rows, combinations=compared)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import log2
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from planners.spec.shapes import tensor_parallel_degrees
 from planners.spec.stage_options import TrainOptions
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.layouts import Layouts
-from planners.workload.stage_work import SandboxWork, StageWork
+from planners.workload.stage_work import SandboxWork, StageWork, Training
 
 JUDGE_TARGET_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 900.0)
 """Sandbox fleets are tried that would judge all samples of a unit in these many seconds."""
@@ -26,8 +27,8 @@ JOB_TARGET_HOURS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """The same for stages whose unit is the whole job."""
 HELD_SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Of the trajectories of a unit, that hold a sandbox at once."""
-MICRO_BATCHES = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Sequences per micro batch and rank that are tried; 0 = what trainers usually take."""
+MICRO_BATCH_TOKENS = (1.0, 2.0**13, 2.0**14, 2.0**16)
+"""Tokens per micro batch and rank that are tried, in whole sequences; and what trainers usually take."""
 MANY_EXPERTS_PARAMS = 80e9
 
 
@@ -42,7 +43,6 @@ def layout_options(work: StageWork) -> Options:
         shardings = (SHARDINGS[options.sharding],)
     if any(degree and degree > 1 for degree in (options.tp, options.pp, options.ep)):
         shardings = tuple(s for s in shardings if s != FSDP) or shardings
-    usual_micro_batches = (0.0,) if training.rl else MICRO_BATCHES
     return Options(
         trains=True,
         generates=bool(work.generations),
@@ -54,8 +54,10 @@ def layout_options(work: StageWork) -> Options:
         cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if training.longest_sequence > 16_384 else (1,)),
         eps=(options.ep,) if options.ep else _expert_degrees(training.model),
         recompute=recomputes_of(options)[0],
-        micro_batches=(float(options.micro_batch_samples),) if options.micro_batch_samples else usual_micro_batches,
-        batch_sequences=float("inf") if training.rl else training.batch_sequences,
+        micro_batches=(float(options.micro_batch_samples),)
+        if options.micro_batch_samples
+        else _usual_micro_batches(training),
+        batch_sequences=sequences_per_update(work),
         replicas=_replicas(work),
     )
 
@@ -74,6 +76,20 @@ def _training_tps(model: ModelShape) -> tuple[int, ...]:
 def recomputes_of(options: TrainOptions) -> tuple[float, ...]:
     """Activation recomputation that may be used, the fastest first."""
     return tuple(sorted(RECOMPUTES.values())) if options.recompute == "auto" else (RECOMPUTES[options.recompute],)
+
+
+def _usual_micro_batches(training: Training) -> tuple[float, ...]:
+    """Sequences per micro batch and rank: powers of two; 0 = what trainers usually take."""
+    sequences = {2.0 ** max(round(log2(tokens / training.seq_len)), 0) for tokens in MICRO_BATCH_TOKENS}
+    return (0.0, *sorted(sequences))
+
+
+def sequences_per_update(work: StageWork) -> float:
+    """Sequences per optimizer update: micro batches of all ranks hold no more."""
+    training = work.training
+    if training is None or not training.rl:
+        return training.batch_sequences if training else float("inf")
+    return work.generations[0].samples / training.updates_per_step if work.generations else float("inf")
 
 
 def _expert_degrees(model: ModelShape) -> tuple[int, ...]:
@@ -171,11 +187,7 @@ def node_counts(machine: MachineKind, allowed: NodeRange) -> Sequence[int]:
 
 
 def _templates(options: Options) -> Array:
-    """(k, 10) array of schedule, rollout share, sharding, tp, pp, cp, ep, recompute, micro batch, replica."""
-    splits: list[tuple[float, float]] = []
-    for schedule in options.schedules:
-        shares = options.rollout_shares if schedule in (DISAGGREGATED, ASYNC) else (1.0,)
-        splits += [(schedule, share) for share in shares]
+    """(k, 8) array of sharding, tp, pp, cp, ep, recompute, micro batch, replica."""
     trains: list[tuple[float, ...]] = [(FSDP, 1, 1, 1, 1, 0.0, 0.0)]
     if options.trains:
         trains = []
@@ -187,11 +199,28 @@ def _templates(options: Options) -> Array:
                 options.cps,
                 (1,) if fixed else options.eps,
             )
-            rest = ((options.recompute,), options.micro_batches)
+            rest = ((options.recompute,), _micro_batches(options, sharding))
             trains += [(sharding, *axis) for axis in itertools.product(*axes, *rest)]
     replicas = options.replicas if options.generates else (1,)
-    rows = [(*split, *train, replica) for split in splits for train in trains for replica in replicas]
-    return np.array(rows, dtype=np.float64)
+    return np.array([(*train, replica) for train in trains for replica in replicas], dtype=np.float64)
+
+
+def _micro_batches(options: Options, sharding: float) -> tuple[float, ...]:
+    """Micro batches to try; Megatron's usual one is one sequence already."""
+    return tuple(micro for micro in options.micro_batches if micro != 1.0 or sharding != MEGATRON) or (1.0,)
+
+
+def _pools(machines: Sequence[MachineKind], options: Options, allowed: NodeRange) -> Array:
+    """(n, 5) array of machine, GPUs per node, nodes, schedule and rollout nodes; no split twice."""
+    shares = dict.fromkeys((DISAGGREGATED, ASYNC), options.rollout_shares)
+    splits = [(schedule, share) for schedule in options.schedules for share in shares.get(schedule, (1.0,))]
+    rows = {
+        (i, machine.gpus_per_node, n, schedule, n if schedule == COLOCATED else max(round(n * share), 1))
+        for i, machine in enumerate(machines)
+        for n in node_counts(machine, allowed)
+        for schedule, share in splits
+    }
+    return np.array(sorted(rows), dtype=np.float64).reshape(-1, 5)
 
 
 def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed: NodeRange) -> Layouts:
@@ -201,14 +230,10 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
     divides the rollout GPUs; split schedules need whole nodes on both sides.  Nothing is sharded over machines that are
     not meant for it (`MachineKind.shards`).
     """
-    base = [(i, machine.gpus_per_node, n) for i, machine in enumerate(machines) for n in node_counts(machine, allowed)]
-    templates = _templates(options)
-    # Fleets downwards, templates across: most combinations don't divide, and only the others become rows.
-    machine, per_node, nodes = np.array(base, dtype=np.float64).reshape(-1, 3).T[:, :, None]
-    schedule, share, sharding, tp, pp, cp, ep, recompute, micro, replica = templates.T[:, None, :]
-    split = schedule != COLOCATED
-    rollout_nodes = np.where(split, np.maximum(np.round(nodes * share), 1.0), nodes)
-    train_nodes = np.where(split, nodes - rollout_nodes, nodes)
+    # Pools downwards, templates across: most combinations don't divide, and only the others become rows.
+    machine, per_node, nodes, schedule, rollout_nodes = _pools(machines, options, allowed).T[:, :, None]
+    sharding, tp, pp, cp, ep, recompute, micro, replica = _templates(options).T[:, None, :]
+    train_nodes = np.where(schedule == COLOCATED, nodes, nodes - rollout_nodes)
     train_gpus, rollout_gpus = train_nodes * per_node, rollout_nodes * per_node
     ranks = tp * pp * cp
     with np.errstate(invalid="ignore"):
@@ -219,21 +244,21 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
         valid &= (np.mod(per_node, replica) == 0) | (np.mod(replica, per_node) == 0)
     shards = np.array([m.shards for m in machines], dtype=bool)[machine.astype(np.int64)]
     valid &= shards | ((replica <= per_node) & ((train_nodes <= 1) | (not options.trains)))
-    fleet, way = np.nonzero(valid)
+    pool, way = np.nonzero(valid)
     gpus = nodes * per_node
     return Layouts(
-        machine=machine[fleet, 0].astype(np.int64),
-        nodes=nodes[fleet, 0],
-        gpus=gpus[fleet, 0],
-        train_gpus=train_gpus[valid],
-        rollout_gpus=rollout_gpus[valid],
-        schedule=schedule[0, way],
+        machine=machine[pool, 0].astype(np.int64),
+        nodes=nodes[pool, 0],
+        gpus=gpus[pool, 0],
+        train_gpus=train_gpus[pool, 0],
+        rollout_gpus=rollout_gpus[pool, 0],
+        schedule=schedule[pool, 0],
         sharding=sharding[0, way],
         tp=tp[0, way],
         pp=pp[0, way],
         cp=cp[0, way],
         ep=ep[0, way],
-        dp=train_gpus[valid] / ranks[0, way],
+        dp=train_gpus[pool, 0] / ranks[0, way],
         recompute=recompute[0, way],
         micro_batch=micro[0, way],
         replica=replica[0, way],

@@ -41,10 +41,8 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
     sandboxes = sandbox_work(stage.sandbox, profile, samples=samples * stage.oversampling, replaced_share=replaced)
     judges, apis = hosted(_judges(stage, samples), find_model, stage.rollout)
     schedules = tuple(SCHEDULES.values()) if stage.schedule == "auto" else (SCHEDULES[stage.schedule],)
-    if stage.schedule == "auto" and stage.staleness_steps == 0:
-        schedules = (COLOCATED,)  # pools in lockstep wait for each other: half the GPUs of each phase gain nothing
-    elif stage.staleness_steps == 0 and ASYNC in schedules:
-        schedules = (DISAGGREGATED,)  # pools that may not lag behind each other run in lockstep
+    if stage.staleness_steps == 0:  # pools that may not lag behind each other run in lockstep
+        schedules = tuple(dict.fromkeys(DISAGGREGATED if each == ASYNC else each for each in schedules))
     evaluation = None
     if stage.evaluate is not None:
         each = float(stage.evaluate.samples)

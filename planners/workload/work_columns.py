@@ -223,20 +223,20 @@ def micro_batch(training: Training, at: TimingContext) -> Array:
 def train_work(training: Training, at: TimingContext, main: Generation | None) -> TrainWork:
     """Training on the candidates of `at`; `main` is the generation that feeds an RL step."""
     options = training.options
-    stated_micro = options.micro_batch_samples is not None
+    counts_samples = (options.micro_batch_samples is not None) | (at.layouts.micro_batch > 0)
     packed = np.ones(len(at.layouts))
     if options.packing is not None:
         packed = np.full(len(at.layouts), float(options.packing))
     elif main is not None:
         longest = min(4.0 * main.prompt_tokens, 1024.0) + main.max_response_tokens
-        pads = (longest <= PACKING_FROM_TOKENS) & (runs_like_fsdp(at.layouts.sharding) | stated_micro)
+        pads = (longest <= PACKING_FROM_TOKENS) & (runs_like_fsdp(at.layouts.sharding) | counts_samples)
         packed = np.where(pads, 0.0, 1.0)
     return _with_same_names(
         TrainWork,
         training,
         micro_batch_samples=micro_batch(training, at),
         packed=packed,
-        fills_seq_len=np.where(~runs_like_fsdp(at.layouts.sharding) & (not stated_micro) & training.rl, 1.0, 0.0),
+        fills_seq_len=np.where(~runs_like_fsdp(at.layouts.sharding) & ~counts_samples & training.rl, 1.0, 0.0),
         fp8=float(options.precision == "fp8") * np.asarray(at.gpu.has_fp8),
         lora=float(options.lora_rank is not None),
         offload=float(options.optimizer_offload),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from planners.search.combine import FRONT_LIMIT, NEAR_EQUAL, Runs, combine, score
-from planners.search.pricing import Rows, pair
+from planners.search.pareto import pair
+from planners.search.pricing import Rows
 
 ROW = st.tuples(
     st.integers(0, 3), st.integers(1, 30).map(float), st.integers(1, 30).map(float), st.integers(0, 3).map(float)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_world import EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, spec, world
 
-from planners.search import candidates
+from planners.search import candidates, layout_search
 from planners.search.pareto import pareto_front
 from planners.search.search import SearchResult, explore
 
@@ -33,18 +33,19 @@ def test_pricing_every_candidate_finds_the_same_front(
     stage: Mapping[str, Any], fields: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pruned = searched(stage, **fields)
-    monkeypatch.setattr(candidates, "best_by_group", lambda _, cost: np.flatnonzero(np.isfinite(cost)))
+    for module in (candidates, layout_search):
+        monkeypatch.setattr(module, "best_by_group", lambda _, cost: np.flatnonzero(np.isfinite(cost)))
     every = searched(stage, **fields)
     num_every, num_pruned = (len(found.stages[0].rows.offer) for found in (every, pruned))
     assert num_every > num_pruned or stage is SFT, "a small model's training has one layout on each fleet"
     assert front(every) == front(pruned)
-    assert every.combinations == pruned.combinations
+    assert every.combinations >= pruned.combinations
 
 
 @pytest.mark.parametrize("stage", [RLCEF, ROLLOUT], ids=["judged", "held"])
 def test_blocks_change_nothing(stage: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = searched(stage)
-    monkeypatch.setattr(candidates, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(layout_search, "BLOCK_ROWS", 7)
     blocks = searched(stage)
     assert front(blocks) == pytest.approx(np.array(front(whole)), rel=1e-12)
     assert blocks.rejections.rejected == whole.rejections.rejected

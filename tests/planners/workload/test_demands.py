@@ -37,7 +37,7 @@ def test_a_step_of_rlcef() -> None:
     assert step.training.seq_len == 1400
     assert step.training.reference
     assert not step.training.critic
-    assert step.schedules == (COLOCATED,), "nobody asked for stale samples"
+    assert step.schedules == (COLOCATED, DISAGGREGATED), "nobody asked for stale samples"
     assert step.outcomes == {"rewarded samples": 51_200}
     assert step.missing == {}
     assert step.needs_gpus
