@@ -20,6 +20,7 @@ HOST_SHARE = 0.9
 """Of a node's memory that offloaded states may fill.  Assumption."""
 MEMORY = " memory"
 """What the names of these rules end in."""
+HOST_RULE = f"host{MEMORY}"
 SHOWN_PARTS = 3
 
 
@@ -58,7 +59,7 @@ def training_needs(work: StageWork, machines: Sequence[MachineKind], at: TimingC
     if np.any(states):
         room = np.array([machine.memory_gib for machine in machines])[at.layouts.machine] * GIB * HOST_SHARE
         parts = {"states outside the GPUs, per node": states + 0.0 * room}
-        yield f"host{MEMORY}", Need(parts=parts, available_bytes=room)
+        yield HOST_RULE, Need(parts=parts, available_bytes=room)
 
 
 def serving_needs(work: StageWork, at: TimingContext) -> Needs:

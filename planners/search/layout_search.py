@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import Array
+from planners.physics.columns import COLOCATED, DISAGGREGATED, Array
 from planners.physics.memory import FULL_SHARE, train_need
-from planners.search.feasible import fitting, micro_batch_tokens, pools_key, serving_needs, training_needs
+from planners.search.feasible import HOST_RULE, fitting, micro_batch_tokens, pools_key, serving_needs, training_needs
 from planners.search.machines import MachineKind, timing_context
 from planners.search.pareto import best_by_group, pair
 from planners.search.rejections import Rejections
@@ -48,7 +48,7 @@ def fitting_layouts(
         served = fitting(whole.layouts, serving_needs(work, whole), machines, rejections)
         if work.training is None:
             return served, served.machine
-        served = served.take(_fastest_replicas(work, at(served), slots))
+        served = served.take(_fastest_replicas(work, machines, at(served), slots))
     layouts = enumerate_layouts(machines, dataclasses.replace(options, generates=False), allowed)
     if served is not None:
         row, beside = pair(pools_key(served), pools_key(layouts))
@@ -66,15 +66,32 @@ def _fastest_trainers(work: StageWork, layouts: Layouts, at: Timed) -> NDArray[n
     return best_by_group(group, np.concatenate(timed))
 
 
-def _fastest_replicas(work: StageWork, at: TimingContext, slot_counts: Array) -> NDArray[np.int64]:
+def _fastest_replicas(
+    work: StageWork, machines: Sequence[MachineKind], at: TimingContext, slot_counts: Array
+) -> NDArray[np.int64]:
     """Rows of the layouts that generate fastest, of each pool of GPUs and each number of sandboxes held at once."""
     held = slot_counts if work.sandbox_work is not None and work.sandbox_work.stateful else [np.inf]
     rows: set[int] = set()
     for slots in held:
         timing = time_work(work, dataclasses.replace(at, slots=float(slots)))
         seconds = np.broadcast_to(timing.generate + timing.judging, len(at.layouts))
-        rows.update(best_by_group(pools_key(at.layouts), seconds).tolist())
+        best = best_by_group(pools_key(at.layouts), seconds)
+        rows.update(best[may_win(work, machines, at, seconds + timing.sync)[best]].tolist())
     return np.array(sorted(rows), dtype=np.int64)
+
+
+def may_win(work: StageWork, machines: Sequence[MachineKind], at: TimingContext, seconds: Array) -> NDArray[np.bool_]:
+    """False for pools in lockstep that generate and sync in more `seconds` than all GPUs of the same machines do in
+    turn: fewer GPUs don't train faster either.  They stay where the hosts lack memory for taking turns."""
+    layouts = at.layouts
+    in_turn, lockstep = layouts.schedule == COLOCATED, layouts.schedule == DISAGGREGATED
+    if not lockstep.any():
+        return np.ones(len(layouts), dtype=bool)
+    in_turn &= next((need.fits for rule, need in training_needs(work, machines, at) if rule == HOST_RULE), np.True_)
+    _, fleet = np.unique(layouts.machine * 65_537 + layouts.nodes.astype(np.int64), return_inverse=True)
+    least = np.full(len(layouts), np.inf)
+    np.minimum.at(least, fleet[in_turn], seconds[in_turn])
+    return ~lockstep | (seconds < least[fleet])
 
 
 def _whole_replicas(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> TimingContext:

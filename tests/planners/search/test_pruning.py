@@ -35,6 +35,7 @@ def test_pricing_every_candidate_finds_the_same_front(
     pruned = searched(stage, **fields)
     for module in (candidates, layout_search):
         monkeypatch.setattr(module, "best_by_group", lambda _, cost: np.flatnonzero(np.isfinite(cost)))
+    monkeypatch.setattr(layout_search, "may_win", lambda work, machines, at, seconds: np.ones(len(seconds), dtype=bool))
     every = searched(stage, **fields)
     num_every, num_pruned = (len(found.stages[0].rows.offer) for found in (every, pruned))
     assert num_every > num_pruned or stage is SFT, "a small model's training has one layout on each fleet"
