@@ -69,7 +69,7 @@ def serving_needs(work: StageWork, at: TimingContext) -> Needs:
 
 
 def fitting(layouts: Layouts, needs: Needs, machines: Sequence[MachineKind], rejections: Rejections) -> Layouts:
-    """The layouts whose memory fits."""
+    """The layouts whose memory fits; those that fill it but for a rest only where nothing else fits these pools."""
     alive, tight = np.ones(len(layouts), dtype=bool), np.zeros(len(layouts), dtype=bool)
 
     def name(row: int) -> str:
@@ -83,19 +83,9 @@ def fitting(layouts: Layouts, needs: Needs, machines: Sequence[MachineKind], rej
         if misses.any():
             alive = rejections.rows(alive, rule, shortage(need, misses), fits, name)
         tight |= need.tight
-    return layouts.take(_sensible(layouts, alive, tight))
-
-
-def _sensible(layouts: Layouts, alive: NDArray[np.bool_], tight: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`alive` without what something on the same machines, in the same schedule, makes needless: layouts whose memory
-    is `tight`, and replicas over four times the smallest that fits, since larger ones only add traffic."""
-    _, inverse = np.unique(pools_key(layouts), return_inverse=True)
-    count = int(inverse.max(initial=0)) + 1
-    roomy = np.bincount(inverse[alive & ~tight], minlength=count) > 0
-    alive = alive & ~(tight & roomy[inverse])
-    smallest = np.full(count, np.inf)
-    np.minimum.at(smallest, inverse[alive], layouts.replica[alive])
-    return alive & (layouts.replica <= 4.0 * smallest[inverse])
+    _, pool = np.unique(pools_key(layouts), return_inverse=True)
+    roomy = np.bincount(pool[alive & ~tight], minlength=int(pool.max(initial=0)) + 1) > 0
+    return layouts.take(alive & ~(tight & roomy[pool]))
 
 
 def pools_key(layouts: Layouts) -> NDArray[np.int64]:

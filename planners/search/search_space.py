@@ -23,7 +23,7 @@ from planners.workload.stage_work import SandboxWork, StageWork, Training
 
 JUDGE_TARGET_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 900.0)
 """Sandbox fleets are tried that would judge all samples of a unit in these many seconds."""
-JOB_TARGET_HOURS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+JOB_TARGET_HOURS = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """The same for stages whose unit is the whole job."""
 HELD_SHARES = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Of the trajectories of a unit, that hold a sandbox at once."""

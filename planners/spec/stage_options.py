@@ -57,26 +57,30 @@ class TrainOptions(SpecModel):
     sharding: Sharding = Field(
         "auto",
         description="What data-parallel ranks share: zero1 and megatron optimizer states, zero2 gradients too, "
-        "fsdp and zero3 weights too, ddp nothing.",
+        "fsdp and zero3 weights too, ddp nothing; auto: fsdp or megatron.",
     )
     precision: Precision = Field("bf16", description="Precision of the matrix products.")
     tp: Degree | None = Field(None, description="Tensor-parallel degree; default: searched.")
     pp: Degree | None = Field(None, description="Pipeline-parallel degree; default: searched.")
     cp: Degree | None = Field(None, description="Context-parallel degree; default: searched.")
     ep: Degree | None = Field(None, description="Expert-parallel degree; default: searched.")
-    micro_batch_samples: Count | None = Field(None, description="Sequences per micro batch and rank.")
+    micro_batch_samples: Count | None = Field(
+        None, description="Sequences per micro batch and rank; default: searched."
+    )
     recompute: Literal["auto", "none", "selective", "full"] = Field(
-        "auto", description="Activation recomputation; auto: the least that fits the memory."
+        "auto", description="Activation recomputation; auto: the least that leaves 2% of the memory free."
     )
     lora_rank: Annotated[int, Field(strict=True, ge=1, le=65_536)] | None = Field(
         None, description="LoRA rank; left out = all weights train."
     )
     packing: bool | None = Field(None, description="Sequences packed without padding; unknown = by framework.")
-    attention: Literal["auto", "fa2", "fa3"] = Field("auto", description="Attention kernel.")
+    attention: Literal["fa2", "fa3"] | None = Field(
+        None, description="FlashAttention 2 or 3; unknown = as usual on the GPU."
+    )
     compile: bool | None = Field(None, description="torch.compile or an equivalent; unknown = by framework.")
     optimizer_offload: bool = Field(False, description="Optimizer states live in host memory; the CPUs update them.")
-    pipeline_schedule: Literal["auto", "1f1b", "interleaved", "zero_bubble"] = Field(
-        "auto", description="Pipeline schedule, where pp > 1."
+    pipeline_schedule: Literal["1f1b", "interleaved", "zero_bubble"] | None = Field(
+        None, description="Pipeline schedule, where pp > 1; unknown = interleaved in pretraining, else 1f1b."
     )
 
 

@@ -119,7 +119,7 @@ def _pipeline_stages(at: TimingContext, generation: Generation, replica: Array) 
     return np.maximum(replica / np.minimum(at.gpu.scale_up_domain, widest_tp(generation)), 1.0)
 
 
-PIPELINE_STAGES = {"auto": UNKNOWN, "1f1b": 1.0, "interleaved": 4.0, "zero_bubble": 3.0}
+PIPELINE_STAGES = {None: UNKNOWN, "1f1b": 1.0, "interleaved": 4.0, "zero_bubble": 3.0}
 """Schedule -> by how much its bubble is smaller than that of 1F1B: interleaved by its stages per GPU, as the physics
 assumes in pretraining (arXiv:2104.04473); zero bubble, at the memory of 1F1B, to a third (ZB-H1, arXiv:2401.10241)."""
 
@@ -241,7 +241,7 @@ def train_work(training: Training, at: TimingContext, main: Generation | None) -
         lora=float(options.lora_rank is not None),
         offload=float(options.optimizer_offload),
         recompute=at.layouts.recompute,
-        attention_speed=attention_speed(options.attention, at.gpu),
+        attention_speed=attention_speed(options.attention or "", at.gpu),
         elementwise_traffic=COMPILED_TRAFFIC if options.compile else 1.0,
         host_speed=COMPILED_HOST_SPEED if options.compile else 1.0,
     )
