@@ -40,7 +40,6 @@ STATED: dict[str, tuple[Any, ...]] = {
     "rollout.tp": DEGREES,
     "schedule": ("colocated", "disaggregated", "async"),
     "rollout_share": (0.25, 0.5, 0.75),
-    "concurrency": (64, 256, 1024),
     "fleet.nodes": (1, 2, 4, 8, 32),
     "fleet.num_gpus": (16, 64, 256),
 }

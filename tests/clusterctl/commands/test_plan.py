@@ -142,8 +142,8 @@ def test_several_changes_alone_and_together(plan: Plan) -> None:
     assert "what if steps=200 alone" in done.out
     assert "all together" in done.out
     document = json.loads(plan("rlcef", "--what-if", "steps=200", "--json", *DAY).out)
-    hours = next(row for row in document["rows"] if row["name"] == "time")
-    assert hours["other"] < hours["base"]
+    dollars = next(row for row in document["rows"] if row["name"] == "dollars")
+    assert dollars["other"] < dollars["base"]
     assert document["spec"] == [{"field": "stages.rlcef.steps", "base": "400", "other": "200"}]
 
 

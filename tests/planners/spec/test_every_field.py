@@ -152,7 +152,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
     (stage_options.Evaluation, "stages.0.evaluate"): {"evaluated": {"every_steps": 5, "prompts": 5000, "samples": 8}},
     (stage_options.Checkpointing, "stages.0.checkpoint"): {"rl": {"keep": 50}, "all kept": {"every_steps": 7}},
     (stage_options.RolloutOptions, "stages.0.rollout"): {
-        "rl": {"engine": "hf", "precision": "fp8", "kv_cache_dtype": "fp8", "tp": 4, "eager": True, "concurrency": 4, "pp": 2},
+        "rl": {"engine": "hf", "precision": "fp8", "kv_cache_dtype": "fp8", "tp": 2, "eager": True, "concurrency": 4, "pp": 2},
         "agent": {"prefix_cache_hit_share": 0.1},
     },
     (stage_options.TrainOptions, "stages.0.train"): {
