@@ -31,7 +31,7 @@ class RolloutStage(Served):
         None, description="Share of the input tokens that the API bills as cached; default: by turns."
     )
     resolve_rate: Share | None = Field(None, description="Share of the attempts that solve their task.")
-    concurrency: Count | None = Field(None, description="Attempts at once; default: as many as engines and sandboxes hold.")
+    concurrency: Count | None = Field(None, description="Attempts at once; default: by engine and sandboxes.")
     rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How a self-hosted model generates.")
     sandbox: SandboxSpec | None = Field(None, description="Where tools run; default: profile swe, stateful.")
 
@@ -51,7 +51,7 @@ class EvaluateStage(Served):
     tool_seconds: SecondsSpread | None = Field(None, description="One tool call between turns.")
     cached_share: Share | None = Field(None, description="Share of the input tokens that the API bills as cached.")
     resolve_rate: Share | None = Field(None, description="Expected share of the problems solved.")
-    concurrency: Count | None = Field(None, description="Samples at once; default: as many as engines and sandboxes hold.")
+    concurrency: Count | None = Field(None, description="Samples at once; default: by engine and sandboxes.")
     rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How a self-hosted model generates.")
     sandbox: SandboxSpec | None = Field(None, description="Where solutions run; default: by benchmark.")
 
