@@ -91,7 +91,7 @@ def may_win(work: StageWork, machines: Sequence[MachineKind], at: TimingContext,
     _, fleet = np.unique(layouts.machine * 65_537 + layouts.nodes.astype(np.int64), return_inverse=True)
     least = np.full(len(layouts), np.inf)
     np.minimum.at(least, fleet[in_turn], seconds[in_turn])
-    return ~lockstep | (seconds < least[fleet])
+    return np.asarray(~lockstep | (seconds < least[fleet]))
 
 
 def _whole_replicas(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> TimingContext:
