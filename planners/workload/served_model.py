@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import expm1, isnan, log1p, sqrt
 
 from planners.domain import ModelShape
 from planners.physics.columns import UNKNOWN
@@ -19,7 +20,7 @@ FindModel = Callable[[ModelRef], ModelShape]
 TAIL_FACTOR = 4.0
 """Longest over mean of a generation without a stated cap.  Assumption."""
 TURNS_LOG_SD = 0.5
-"""Log standard deviation of the tokens of a trajectory of many turns.  Assumption."""
+"""Log standard deviation of the tokens of a trajectory that comes from its number of turns.  Assumption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _generation(model: ServedModel, shape: ModelShape, options: RolloutOptions) 
         samples=model.samples,
         prompt_tokens=max(model.prompt_tokens.mean, 1.0),
         response_tokens=max(total, 1.0),  # NaN, unknown, stays NaN where it stands first, and is ignored where last
-        response_log_sd=response_log_sd(lengths) if model.turns == 1 else TURNS_LOG_SD,
+        response_log_sd=_trajectory_log_sd(lengths, model.turns),
         max_response_tokens=max(longest, 1.0, total),
         samples_per_prompt=model.samples_per_prompt,
         turns=model.turns,
@@ -87,6 +88,19 @@ def _generation(model: ServedModel, shape: ModelShape, options: RolloutOptions) 
         tool_tokens_per_turn=model.observation_tokens,
         concurrency=model.concurrency,
     )
+
+
+def _trajectory_log_sd(lengths: Lengths | None, turns: float) -> float:
+    """Log standard deviation of a sample's tokens; NaN where nothing is stated.
+
+    Of T turns: their number varies by TURNS_LOG_SD, and the mean of T independent turns of log spread s by
+    ln(1 + (exp(s^2) - 1) / T), in variance.
+    """
+    one = response_log_sd(lengths)
+    if turns == 1:
+        return one
+    of_turns = 0.0 if isnan(one) else log1p(expm1(one**2) / turns)
+    return sqrt(TURNS_LOG_SD**2 + of_turns)
 
 
 def _api_use(model: ServedModel, api: ApiModel) -> ApiUse:
