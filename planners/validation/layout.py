@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from planners.domain import ModelShape
-from planners.physics.columns import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, GpuColumns
+from planners.physics.columns import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, UNKNOWN, GpuColumns
 from planners.physics.constants import Constants
 from planners.physics.shape import model_columns
 from planners.validation.case import Case
@@ -51,7 +51,14 @@ def context_of(case: Case, work: StageWork, model: ModelShape, gpu: GpuColumns, 
     }
     one_row = {name: np.array([value]) for name, value in columns.items()}
     layouts = Layouts(machine=np.zeros(1, dtype=np.int64), **one_row)
-    at = TimingContext(constants=Constants(), gpu=gpu, layouts=layouts, gpus_per_node=np.array([per_node]), year=year)
+    at = TimingContext(
+        constants=Constants(),
+        gpu=gpu,
+        layouts=layouts,
+        gpus_per_node=np.array([per_node]),
+        year=year,
+        slots=(case.sandbox and case.sandbox.parallel) or UNKNOWN,
+    )
     if not work.generations:
         return at
     return replace(at, layouts=replace(layouts, replica=replica_gpus(at, work.generations[0])))

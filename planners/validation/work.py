@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from planners.domain import ModelShape
 from planners.physics.columns import MEGATRON, UNKNOWN, GpuColumns, Workload
 from planners.physics.workload_rows import take_rows
-from planners.spec.distributions import Lengths
+from planners.spec.distributions import Durations, Lengths
 from planners.spec.models import Served
 from planners.spec.spec_model import SpecModel
 from planners.spec.stage_options import Engine, RolloutOptions, TrainOptions
@@ -23,6 +23,7 @@ from planners.validation.case import Case
 from planners.validation.layout import context_of
 from planners.workload.layouts import TimingContext
 from planners.workload.rl import rlcef_work
+from planners.workload.sandbox_work import TOOL_SECONDS
 from planners.workload.served_model import TAIL_FACTOR, ServedModel, hosted, response_log_sd
 from planners.workload.stage_work import StageWork, Training
 from planners.workload.supervised import dpo_work, supervised_work
@@ -76,6 +77,7 @@ def _rl(case: Case, model: ModelShape) -> StageWork:
         prompt_tokens=_lengths(rollout.prompt_tokens),
         response_tokens=_lengths(rollout.response_tokens, rollout.response_tokens_p95),
         turns=_turns(case),
+        tool_seconds=_tool_seconds(case),
         epochs_per_step=train.epochs_per_step,
         optimizer_steps_per_step=train.optimizer_steps_per_rl_step,
         critic=train.critic,
@@ -116,6 +118,7 @@ def _job(case: Case, model: ModelShape) -> StageWork:
         longest=longest or TAIL_FACTOR * total,
         samples_per_prompt=max(rollout.samples_per_prompt or 1.0, 1.0),
         turns=_turns(case),
+        tool_seconds=(_tool_seconds(case) or Durations(mean=TOOL_SECONDS)).mean,
         concurrency=rollout.concurrency,
     )
     (generation,), _ = hosted([served], lambda _: model, _rollout_options(case))
@@ -158,6 +161,12 @@ def _lengths(mean: float | None, p95: float | None = None) -> Lengths | None:
 
 def _turns(case: Case) -> float:
     return max(case.rollout.turns or 1.0, 1.0)
+
+
+def _tool_seconds(case: Case) -> Durations | None:
+    """One tool call between two turns, of the seconds that a rollout is in its sandbox."""
+    seconds, between = case.sandbox_seconds, _turns(case) - 1.0
+    return Durations.model_construct(mean=seconds / between) if seconds is not None and between > 0 else None
 
 
 def _longest_response(case: Case, prompt_tokens: float) -> float | None:
@@ -222,7 +231,7 @@ def _at_this_size(case: Case, training: Training, at: TimingContext) -> Training
 def _environment_seconds(case: Case, samples: float) -> float:
     """Seconds per step that sandboxes expose: all rollouts through the slots, or one where no slots are stated."""
     sandbox, seconds = case.sandbox, case.sandbox_seconds
-    if sandbox is None or seconds is None:
+    if sandbox is None or seconds is None or _turns(case) > 1:  # between turns, generation waits for them
         return 0.0
     rounds = max(1.0, (sandbox.rollouts or samples) / sandbox.parallel) if sandbox.parallel else 1.0
     return seconds * rounds

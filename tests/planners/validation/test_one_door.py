@@ -115,6 +115,7 @@ def same_step(
     rollout, train, schedule, case, stage = rollout or {}, train or {}, schedule or {}, case or {}, stage or {}
     generates = STEP_IN_CASE | rollout | schedule | case.get("rollout", {})
     sections = {"rollout": generates, "train": {"sharding": "fsdp"} | train | case.get("train", {})}
+    sections |= {"sandbox": case["sandbox"]} if "sandbox" in case else {}
     in_spec = STEP_IN_SPEC | schedule | {"model": model, "rollout": rollout, "train": {"sharding": "fsdp"} | train}
     spec_stage = {name: value for name, value in (in_spec | stage).items() if value is not None}
     same(a_case("rl_step", "step_seconds", model, **sections), spec_stage)
@@ -157,7 +158,15 @@ def test_an_rl_step_of_every_sharding_and_schedule(sharding: str, schedule: str)
             "stage": {"optimizer_steps_per_step": 4, "epochs_per_step": 2},
         },
         {"case": {"rollout": {"generated_per_used": 2}}, "stage": {"oversampling": 2.0}},
-        {"case": {"rollout": {"turns": 8}}, "stage": {"turns": 8, "tool_seconds": 2.0}},
+        {"case": {"rollout": {"turns": 8}}, "stage": {"turns": 8}},
+        {
+            "case": {"rollout": {"turns": 8}, "sandbox": {"seconds_per_call_mean": 5, "calls_per_rollout": 7}},
+            "stage": {"turns": 8, "tool_seconds": 5.0},
+        },
+        {
+            "case": {"rollout": {"turns": 8}, "sandbox": {"seconds_per_rollout_mean": 70}},
+            "stage": {"turns": 8, "tool_seconds": 10.0},
+        },
         {"case": {"rollout": {"requests": 4096}}, "stage": {"prompts_per_step": 256}},
         {"case": {"rollout": {"response_tokens_p95": 4000}}, "stage": {"response_tokens": {"mean": 1500, "p95": 4000}}},
         {"case": {"rollout": {"response_tokens": None}}, "stage": {"response_tokens": None}},
@@ -233,8 +242,12 @@ def test_generation_of_many_turns() -> None:
     """Tokens of all turns together in a case, of one turn in a rollout."""
     raw = a_case("generate", "seconds", DENSE, gpus=16, rollout=JOB_IN_CASE | {"turns": 5, "response_tokens_p95": None})
     told = {"model": DENSE, "tasks": 4000, "turns": 5, "prompt_tokens": 700, "response_tokens": 180.0}
-    stage = told | {"observation_tokens": 0.0, "tool_seconds": 0.0, "max_context_tokens": 4096 + 700}
-    same(raw, {"kind": "rollout"} | stage)
+    stage = told | {"kind": "rollout", "observation_tokens": 0.0, "max_context_tokens": 4096 + 700}
+    same(raw, stage)
+    same(
+        raw | {"sandbox": {"seconds_per_rollout_mean": 24, "parallel": 100}},
+        stage | {"tool_seconds": 6.0, "concurrency": 100},
+    )
 
 
 def test_a_stated_p95_counts_whatever_generates() -> None:
