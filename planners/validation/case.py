@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from planners.physics.columns import SCHEDULES
 from planners.spec.stage_options import Precision
 
 OUTSIDE_KINDS = ("evaluate", "sandbox")
@@ -164,8 +165,9 @@ class Case(CaseEntry):
 
     @property
     def schedule(self) -> str:
-        """The schedule of an RL step; colocated where nothing is said."""
-        return self.rollout.schedule or "colocated"
+        """The schedule of an RL step; colocated where nothing is said that is known."""
+        named = (self.rollout.schedule or "colocated").lower()
+        return named if named in SCHEDULES else "colocated"
 
     @property
     def requests_are_counted(self) -> bool:

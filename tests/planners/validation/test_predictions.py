@@ -172,6 +172,19 @@ def test_board_power_counts() -> None:
     assert capped < 0.8 * full
 
 
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [
+        *(("rollout", name) for name in ("engine", "precision", "schedule", "max_tokens_is")),
+        *(("train", name) for name in ("algorithm", "sharding", "precision", "recompute", "attention_kernel")),
+    ],
+)
+def test_a_word_that_nobody_knows_is_what_is_usual(section: str, field: str) -> None:
+    for kind in ("rl_step", "sft", "generate"):
+        base = UNMEASURED | {"kind": kind, "published": {"metric": "step_seconds" if kind != "generate" else "seconds"}}
+        assert answer(base | {section: (base.get(section) or {}) | {field: "frobnicated"}}).predicted, kind  # type: ignore[operator]  # a mapping
+
+
 def test_loose_names_find_the_same_prediction() -> None:
     base = answer(UNMEASURED)
     for model, gpu in (("qwen2.5-7b-instruct", "NVIDIA H100 80GB HBM3"), ("Qwen/Qwen2.5-7B-Base", "H100-SXM5-80GB")):
