@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.ledger import lock_store, open_ledger
 from clusterctl.ledger.locks import LockHeldError, LockLostError, run_lock
+from clusterctl.machine import collect_garbage_rarely
 from clusterctl.runs.run import open_run
 from clusterctl.runs.watch import Watch
 from clusterctl.runs.watching import fence
@@ -99,4 +100,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    collect_garbage_rarely()
     Supervisor(Path(sys.argv[1]), sys.argv[2]).run()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Shell = Callable[..., subprocess.CompletedProcess[bytes]]
 COMMANDS = (
-    "--help", "--version", "plan --help", "completion bash", "schema", "init", "doctor", "prices list", "prices list --json",
+    "--help", "--version", "plan --help", "completion bash", "schema", "init", "doctor", "prices list", "prices list --json --limit 100",
     "status", "status --json", "cost", "cost --csv", "sweep", "plan $SPEC", "plan $SPEC --json", "up $SPEC --dry-run",
 )  # fmt: skip
 FULL = "error: stdout can't be written: No space left on device\n\nhint: what was to be done is done as far as it got"
@@ -29,8 +33,27 @@ def shell(scripts: Path, repo: Path, tmp_path: Path) -> Shell:
     )
 
 
+@pytest.fixture
+def into(in_process: Run, repo: Path) -> Run:
+    """`into(stream, "status --json")`: a command in this process that prints to a stream."""
+
+    def run(stream: io.TextIOWrapper, command: str) -> subprocess.CompletedProcess[str]:
+        with stream, mock.patch.object(sys, "stdout", stream):
+            return in_process(*command.replace("$SPEC", str(repo / "templates/specs/quickstart.yaml")).split())
+
+    return run
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_full_disk_is_said_in_one_message(shell: Shell, command: str) -> None:
+def test_a_full_disk_is_said_in_one_message(into: Run, command: str) -> None:
+    done = into(io.TextIOWrapper(io.FileIO("/dev/full", "w"), encoding="utf-8"), command)
+    assert done.returncode == 74
+    assert done.stderr.startswith(FULL)
+    assert done.stderr.count("\n") == 3
+
+
+@pytest.mark.parametrize("command", ["--version", "status", "plan $SPEC --json"])
+def test_a_full_disk_is_still_one_message_when_the_interpreter_ends(shell: Shell, command: str) -> None:
     done = shell(f"clusterctl {command} > /dev/full")
     assert done.returncode == 74
     assert done.stderr.decode().startswith(FULL)
@@ -45,6 +68,9 @@ def test_closed_streams(shell: Shell, command: str, tmp_path: Path) -> None:
     silent = shell(f"clusterctl {command} 2>&- <&-")
     assert (silent.returncode, silent.stdout[:1] != b"", silent.stderr) == (0, True, b"")
     assert shell(f"clusterctl {command} >&- 2>&- <&-").returncode == 74
+
+
+def test_an_error_that_can_t_be_said_has_its_exit_code(shell: Shell) -> None:
     assert shell("clusterctl plan nothing.yaml 2>&-").returncode == 2
     assert shell("clusterctl plan nothing.yaml 2>/dev/full").returncode == 2
 
@@ -66,7 +92,17 @@ def test_an_answer_that_can_t_be_given_is_a_no(shell: Shell) -> None:
     assert b"hint: pass --yes to go on without asking" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["--help", "plan $SPEC", "prices list --json", "cost --csv", "up $SPEC --dry-run"])
+@pytest.mark.parametrize(
+    "command", ["plan $SPEC", "prices list --json --limit 100", "cost --csv", "up $SPEC --dry-run"]
+)
+def test_a_reader_who_has_left_ends_the_command_quietly(into: Run, command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = into(os.fdopen(writer, "w", encoding="utf-8"), command)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("command", ["--help", "plan $SPEC --json"])
 def test_a_reader_who_leaves_ends_the_command_quietly(shell: Shell, command: str) -> None:
     done = shell(f"clusterctl {command} | exec true; exit ${{PIPESTATUS[0]}}")
     assert (done.returncode in {0, 141}, done.stderr) == (True, b"")
@@ -74,7 +110,7 @@ def test_a_reader_who_leaves_ends_the_command_quietly(shell: Shell, command: str
     assert (both.returncode in {0, 141}, both.stderr) == (True, b"")
 
 
-def test_every_page_can_be_printed_in_every_encoding(shell: Shell, repo: Path) -> None:
+def test_every_page_can_be_printed_in_every_encoding(into: Run, repo: Path, tmp_path: Path) -> None:
     spec = repo / "templates/specs/rlcef.yaml"
     for encoding, line in (
         ("ascii", f"plan {spec} --verbose"),
@@ -83,9 +119,9 @@ def test_every_page_can_be_printed_in_every_encoding(shell: Shell, repo: Path) -
         ("latin-1", "doctor"),
         ("cp437", f"plan {spec} --what-if steps=800"),
     ):
-        done = shell(f"clusterctl {line}", PYTHONIOENCODING=encoding)
-        assert (done.returncode, done.stderr) == (0, b"")
-        done.stdout.decode(encoding)
+        done = into((tmp_path / "page").open("w", encoding=encoding), line)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / "page").read_text(encoding)
 
 
 def test_bars_and_dashes_have_stand_ins(shell: Shell) -> None:
