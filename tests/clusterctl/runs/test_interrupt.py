@@ -94,7 +94,7 @@ def test_once_while_it_asks(in_terminal: Callable[..., Terminal], home: Path) ->
 
 
 def test_once_while_it_follows_and_later_down(
-    in_terminal: Callable[..., Terminal], home: Path, clusterctl: Run
+    in_terminal: Callable[..., Terminal], home: Path, in_process: Run
 ) -> None:
     up = in_terminal("up", "killed.yaml", "--yes")
     assert "\x1b[K" in up.read("█"), "the line at the bottom"
@@ -113,13 +113,13 @@ def test_once_while_it_follows_and_later_down(
     status.press(CTRL_C)
     assert status.end() == 130
     assert "\x1b[2J" not in status.text, "written over, not cleared"
-    down = clusterctl("down", "--yes", "killed")
+    down = in_process("down", "--yes", "killed")
     assert (down.returncode, "nothing left running" in down.stdout) == (0, True)
 
 
 @pytest.mark.parametrize("pause_seconds", [0.0, 0.4, 0.8, 1.2])
 def test_twice_at_any_moment_of_the_start(
-    in_terminal: Callable[..., Terminal], home: Path, clusterctl: Run, pause_seconds: float
+    in_terminal: Callable[..., Terminal], home: Path, in_process: Run, pause_seconds: float
 ) -> None:
     up = in_terminal("up", "killed.yaml", "--yes")
     up.read("killed: plan ")
@@ -128,19 +128,19 @@ def test_twice_at_any_moment_of_the_start(
         up.press(CTRL_C)
         time.sleep(0.05)
     assert up.end() in (130, -signal.SIGINT), "a shell says 130 to both"
-    on = clusterctl("up", "killed.yaml", "--yes", "--detach")
+    on = in_process("up", "killed.yaml", "--yes", "--detach")
     assert on.returncode == 0, on.stderr
-    assert clusterctl("down", "--yes", "killed").returncode == 0
+    assert in_process("down", "--yes", "killed").returncode == 0
     assert list(tagged(home)) == []
 
 
-def test_once_while_down_waits(in_terminal: Callable[..., Terminal], home: Path, clusterctl: Run) -> None:
-    assert clusterctl("up", "killed.yaml", "--yes", "--detach").returncode == 0
+def test_once_while_down_waits(in_terminal: Callable[..., Terminal], home: Path, in_process: Run) -> None:
+    assert in_process("up", "killed.yaml", "--yes", "--detach").returncode == 0
     down = in_terminal("down", "--yes", "killed")
     down.read("are asked to save their work")
     down.press(CTRL_C)
     assert down.end() in (0, 130)
     if "interrupted" in down.text:
         assert "`clusterctl down killed-" in down.text
-    assert clusterctl("down", "--yes", "killed").returncode == 0
+    assert in_process("down", "--yes", "killed").returncode == 0
     assert list(tagged(home)) == []

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from clusterctl.telemetry import report_cost
 from planners.costs.spend import by
 
 Monkey = pytest.MonkeyPatch
+Run = Callable[..., subprocess.CompletedProcess[str]]
 MODEL = "claude-sonnet-4.5"
 COSTS = [
     ("tokens", 1_000_001, "input tokens", {"name": MODEL, "role": "judge", "provider": "anthropic"}),
@@ -251,20 +253,13 @@ def test_no_line_is_too_odd_to_be_read(value: Any, known: dict[str, Any]) -> Non
         assert not isinstance(found, CostReport) or 0 <= found.quantity <= 10**15
 
 
-def test_a_real_run_that_reports_is_shown_everywhere(tmp_path: Path) -> None:
+def test_a_real_run_that_reports_is_shown_everywhere(in_process: Run, tmp_path: Path) -> None:
     """The quickstart's processes, and costs reported from beside them, as a judge behind an API would."""
-    environment = os.environ | {
-        "CLUSTERCTL_HOME": str(tmp_path),
-        "CLUSTERCTL_LEDGER": str(tmp_path / "ledger.db"),
-        "NO_COLOR": "1",
-    }
     (tmp_path / "r.yaml").write_text(SPEC.replace("steps: 4", "steps: 4000"), encoding="utf-8")
 
     def said(*arguments: str) -> str:
-        command = [str(Path(sys.executable).parent / "clusterctl"), *arguments]
-        done = subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=240
-        )
+        done = in_process(*arguments, CLUSTERCTL_HOME=str(tmp_path), CLUSTERCTL_LEDGER=str(tmp_path / "ledger.db"))
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
     said("up", "r.yaml", "--yes", "--detach")
@@ -273,7 +268,7 @@ def test_a_real_run_that_reports_is_shown_everywhere(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", f"from decimal import Decimal\n{job}"],
         check=True,
-        env=environment | {"CLUSTERCTL_REPORTS": str(folder / "reports.jsonl")},
+        env=os.environ | {"CLUSTERCTL_REPORTS": str(folder / "reports.jsonl")},
     )
     while Decimal(json.loads(said("status", folder.name, "--json"))[0]["known_usd"] or 0) < KNOWN:
         time.sleep(0.2)

@@ -32,13 +32,13 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_run_from_up_to_down(clusterctl: Run, home: Path) -> None:
-    dry = clusterctl("up", "run.yaml", "--dry-run", "--json")
+def test_a_run_from_up_to_down(in_process: Run, home: Path) -> None:
+    dry = in_process("up", "run.yaml", "--dry-run", "--json")
     (planned,) = lines(dry)
     assert (dry.returncode, planned["kind"], planned["action"]) == (0, "plan", "start")
     assert list(home.glob("runs/*")) == []
 
-    up = clusterctl("up", "run.yaml", "--yes", "--json")
+    up = in_process("up", "run.yaml", "--yes", "--json")
     assert up.returncode == 0, up.stderr
     rows = lines(up)
     assert [row["step"] for row in rows if row["kind"] == "step"] == [1, 2, 3, 4]
@@ -48,23 +48,23 @@ def test_a_run_from_up_to_down(clusterctl: Run, home: Path) -> None:
     assert float(bill["usd"]) > 0
     name = bill["run"]
 
-    again = clusterctl("up", "run.yaml", "--yes")
+    again = in_process("up", "run.yaml", "--yes")
     assert (again.returncode, f"{name} has finished" in again.stderr) == (5, True)
 
-    (row,) = json.loads(clusterctl("status", name, "--json").stdout)
+    (row,) = json.loads(in_process("status", name, "--json").stdout)
     assert (row["state"], row["live"], row["problems"]) == ("finished", [], [])
-    assert "0/0" not in clusterctl("status", "--all").stdout
-    assert f"the last was {name}: finished" in clusterctl("status").stdout
+    assert "0/0" not in in_process("status", "--all").stdout
+    assert f"the last was {name}: finished" in in_process("status").stdout
 
-    logged = lines(clusterctl("logs", "small", "--json"))
+    logged = lines(in_process("logs", "small", "--json"))
     assert {line["role"] for line in logged} == {"sandbox", "telemetry", "trainer"}
     assert all(line["at"] for line in logged)
-    assert lines(clusterctl("logs", "small", "--role", "sandbox", "--since", "10m", "--json")) == [
+    assert lines(in_process("logs", "small", "--role", "sandbox", "--since", "10m", "--json")) == [
         line for line in logged if line["role"] == "sandbox"
     ]
-    assert clusterctl("logs", "small", "--until", "1h", "--tail", "3").stdout == ""
-    assert len(clusterctl("logs", "small", "--tail", "3").stdout.splitlines()) == 3
-    happened = json.loads(clusterctl("events", "small", "--json").stdout)
+    assert in_process("logs", "small", "--until", "1h", "--tail", "3").stdout == ""
+    assert len(in_process("logs", "small", "--tail", "3").stdout.splitlines()) == 3
+    happened = json.loads(in_process("events", "small", "--json").stdout)
     assert [event["kind"] for event in happened if event["kind"] not in ("gone", "stop")] == [
         "wanted",
         "launch",
@@ -72,30 +72,30 @@ def test_a_run_from_up_to_down(clusterctl: Run, home: Path) -> None:
         "launch",
         "end",
     ]
-    assert json.loads(clusterctl("cost", "small", "--json").stdout)["usd"] == bill["usd"]
+    assert json.loads(in_process("cost", "small", "--json").stdout)["usd"] == bill["usd"]
 
     for _ in range(2):
-        down = clusterctl("down", "--yes", "small")
+        down = in_process("down", "--yes", "small")
         assert down.returncode == 0
         assert "nothing left running; its folder is kept" in down.stdout
         assert "result.json" in down.stdout
-    assert clusterctl("sweep").stdout == "nothing is left over\n"
+    assert in_process("sweep").stdout == "nothing is left over\n"
     assert list(tagged(home)) == []
 
 
-def test_the_terminal_may_go(clusterctl: Run, home: Path, tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text(SPEC.replace("steps: 4", "steps: 60"), encoding="utf-8")
+def test_the_terminal_may_go(clusterctl: Run, in_process: Run, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(SPEC.replace("steps: 4", "steps: 20"), encoding="utf-8")
     up = clusterctl("up", "run.yaml", "--yes", "--detach")
     assert (up.returncode, "is under way" in up.stdout) == (0, True)
-    watched = clusterctl("status", "--watch", "--json")
+    watched = in_process("status", "--watch", "--json")
     states = [json.loads(line) for line in watched.stdout.splitlines()]
     assert states[0][0]["state"] in ("wanted", "running")
     assert states[-1] == [] or states[-1][0]["state"] == "finished"
-    followed = clusterctl("events", "small", "--follow", "--kind", "end")
+    followed = in_process("events", "small", "--follow", "--kind", "end")
     assert "the run has finished" in followed.stdout
 
 
-def test_two_at_once_make_one_run(clusterctl: Run, home: Path, scripts: Path, tmp_path: Path) -> None:
+def test_two_at_once_make_one_run(in_process: Run, home: Path, scripts: Path, tmp_path: Path) -> None:
     command = [str(scripts / "clusterctl"), "up", "run.yaml", "--yes", "--json"]
     both = [
         subprocess.Popen(
@@ -113,32 +113,32 @@ def test_two_at_once_make_one_run(clusterctl: Run, home: Path, scripts: Path, tm
     assert [process.returncode for process in both] == [0, 0], said
     runs = {json.loads(out.splitlines()[-1])["run"] for out, _ in said}
     assert len(runs) == 1
-    launches = json.loads(clusterctl("events", "small", "--kind", "launch", "--json").stdout)
+    launches = json.loads(in_process("events", "small", "--kind", "launch", "--json").stdout)
     assert sorted(event["role"] for event in launches) == ["sandbox", "telemetry", "trainer"]
     assert len(list(home.glob("runs/*"))) == 1
 
 
-def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) -> None:
+def test_a_price_that_nobody_knows(in_process: Run, home: Path, tmp_path: Path) -> None:
     spec = SPEC.replace(", usd_per_hour: 0.08", "").replace("steps: 4", "steps: 400") + "limits: {usd: 1, hours: 0.5}\n"
     (tmp_path / "run.yaml").write_text(spec, encoding="utf-8")
-    refused = clusterctl("up", "run.yaml", "--yes")
+    refused = in_process("up", "run.yaml", "--yes")
     assert refused.returncode == 4
     assert "--allow-unknown-price: start anyway; it is stopped after 0.5 h" in refused.stderr
     assert "an hour costs unknown" in refused.stdout
-    up = clusterctl("up", "run.yaml", "--yes", "--allow-unknown-price", "--allow-over-limit", "--limit-hours", "0.0008")
+    up = in_process("up", "run.yaml", "--yes", "--allow-unknown-price", "--allow-over-limit", "--limit-hours", "0.0008")
     assert up.returncode == 6, up.stdout + up.stderr
     assert re.search(r"the limit is reached: [0-9.]+ min of 0\.05 min", up.stderr)
     assert "A price is not known, so the true bill is higher." in up.stdout
     assert re.search(r"total +unknown +unknown", up.stdout)
-    (row,) = json.loads(clusterctl("status", "small", "--json").stdout)
+    (row,) = json.loads(in_process("status", "small", "--json").stdout)
     assert (row["usd"], row["known_usd"], row["usd_at_end"], row["usd_per_hour"]) == (None, "0", None, "0")
-    refused = clusterctl("up", "small", "--yes", "--allow-unknown-price")
+    refused = in_process("up", "small", "--yes", "--allow-unknown-price")
     assert (refused.returncode, "can't be resumed: the limit is reached" in refused.stderr) == (3, True)
-    on = clusterctl("up", "small", "--yes", "--allow-unknown-price", "--limit-hours", "0.5", "--detach")
+    on = in_process("up", "small", "--yes", "--allow-unknown-price", "--limit-hours", "0.5", "--detach")
     assert on.returncode == 0, on.stderr
-    (row,) = json.loads(clusterctl("status", "small", "--json").stdout)
+    (row,) = json.loads(in_process("status", "small", "--json").stdout)
     assert (row["usd_at_end"], row["usd_per_hour"], row["known_usd_per_hour"]) == (None, None, "0")
-    down = clusterctl("down", "--yes", "small")
+    down = in_process("down", "--yes", "small")
     assert (
         down.returncode,
         "total" in down.stdout,
@@ -146,11 +146,11 @@ def test_a_price_that_nobody_knows(clusterctl: Run, home: Path, tmp_path: Path) 
     ) == (0, True, True)
 
 
-def test_a_plan_that_may_break_its_limits(clusterctl: Run, home: Path, tmp_path: Path) -> None:
-    (planned,) = lines(clusterctl("up", "run.yaml", "--dry-run", "--json"))
+def test_a_plan_that_may_break_its_limits(in_process: Run, home: Path, tmp_path: Path) -> None:
+    (planned,) = lines(in_process("up", "run.yaml", "--dry-run", "--json"))
     limit = (planned["usd"]["p50"] + planned["usd"]["p90"]) / 2
     (tmp_path / "run.yaml").write_text(SPEC + f"limits: {{usd: {limit:.9f}}}\n", encoding="utf-8")
-    refused = clusterctl("up", "run.yaml", "--yes")
+    refused = in_process("up", "run.yaml", "--yes")
     assert (refused.returncode, refused.stderr.count("error: ")) == (3, 1)
     assert f"P90 is ${planned['usd']['p90']:.4g}" in refused.stderr
     for choice in (
@@ -163,24 +163,24 @@ def test_a_plan_that_may_break_its_limits(clusterctl: Run, home: Path, tmp_path:
     assert list(home.glob("runs/*")) == []
     raised = re.search(r"--limit-usd ([\d.]+)", refused.stderr)
     assert raised
-    allowed = clusterctl("up", "run.yaml", "--dry-run", "--limit-usd", raised[1])
+    allowed = in_process("up", "run.yaml", "--dry-run", "--limit-usd", raised[1])
     assert (allowed.returncode, f"limits   ${raised[1]};" in allowed.stdout) == (0, True)
 
 
-def test_old_prices(clusterctl: Run, home: Path, tmp_path: Path) -> None:
+def test_old_prices(in_process: Run, home: Path, tmp_path: Path) -> None:
     """A plan file ages: what counts is how old its prices are now, not when it was made."""
     from clusterctl.specfile.plan_file import parse_plan, plan_text
     from planners.plan.identity import with_id
 
-    assert clusterctl("plan", "run.yaml", "--out", "plan.json").returncode == 0
+    assert in_process("plan", "run.yaml", "--out", "plan.json").returncode == 0
     plan = parse_plan((tmp_path / "plan.json").read_text("utf-8"), name="plan.json")
     age = plan.prices.model_copy(update={"oldest": date(2020, 1, 1), "age_days": 1, "oldest_line": "boot disks"})
     old = with_id(plan.model_copy(update={"prices": age}))
     (tmp_path / "plan.json").write_text(plan_text(old), "utf-8")
-    refused = clusterctl("up", "plan.json", "--yes")
+    refused = in_process("up", "plan.json", "--yes")
     assert "the price of boot disks is" in refused.stderr
     assert (refused.returncode, "days old" in refused.stderr, "--allow-old-prices" in refused.stderr) == (4, True, True)
-    assert clusterctl("up", "plan.json", "--yes", "--allow-old-prices").returncode == 0
+    assert in_process("up", "plan.json", "--yes", "--allow-old-prices").returncode == 0
 
 
 def test_what_cannot_be_run_is_one_message_and_nothing_done(in_process: Run, home: Path, tmp_path: Path) -> None:
@@ -209,22 +209,22 @@ def test_what_cannot_be_run_is_one_message_and_nothing_done(in_process: Run, hom
     assert in_process("status", "--all", "--json").stdout.strip() == "[]"
 
 
-def test_a_newer_or_a_locked_ledger(clusterctl: Run, home: Path) -> None:
+def test_a_newer_or_a_locked_ledger(in_process: Run, home: Path) -> None:
     import sqlite3
 
-    assert clusterctl("status").returncode == 0
+    assert in_process("status").returncode == 0
     with sqlite3.connect(home / "ledger.db", isolation_level=None) as connection:
         connection.execute("BEGIN EXCLUSIVE")
-        locked = clusterctl("up", "run.yaml", "--yes")
+        locked = in_process("up", "run.yaml", "--yes")
         assert (locked.returncode, "is locked by another process" in locked.stderr) == (5, True)
         assert locked.stderr.count("error: ") == 1
         connection.execute("ROLLBACK")
         (version,) = connection.execute("SELECT version_num FROM ledger_version").fetchone()
         connection.execute("UPDATE ledger_version SET version_num = '9999'")
         for command in (("up", "run.yaml", "--yes"), ("status",), ("down", "small"), ("sweep",)):
-            newer = clusterctl(*command)
+            newer = in_process(*command)
             assert (newer.returncode, "newer clusterctl" in newer.stderr) == (5, True)
         connection.execute("UPDATE ledger_version SET version_num = ?", [version])
     connection.close()
     assert list(home.glob("runs/*")) == []
-    assert clusterctl("up", "run.yaml", "--yes").returncode == 0
+    assert in_process("up", "run.yaml", "--yes").returncode == 0

@@ -13,10 +13,11 @@ import pytest
 from kill_harness import ThisMachine
 
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import Run
+from clusterctl.ledger.rows import Run as RunRow
 from clusterctl.targets.processes import kill, tagged
 
 Command = Callable[..., str]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 PATIENCE_SECONDS = 240
 FROM_ELSEWHERE = {"CLUSTERCTL_HOME": "../data", "CLUSTERCTL_LEDGER": "../book.db"}
 ATTACK = "\x1b[2J\x1b]0;title\x07\x1b[31mred\x9b2J\rover\u202etxt"
@@ -72,7 +73,7 @@ def test_supervisor_and_roles_mean_the_same_place(run_id: str, command: Command,
     assert not (folder / "data" / "ledger.db").exists()
 
 
-def test_what_a_run_writes_controls_no_terminal(run_id: str, command: Command, folder: Path) -> None:
+def test_what_a_run_writes_controls_no_terminal(run_id: str, in_process: Run, folder: Path) -> None:
     (log,) = (folder / "data" / "runs" / run_id / "logs").glob("trainer.log")
     with log.open("a", encoding="utf-8") as lines:
         lines.write(f"{ATTACK}\n")
@@ -81,15 +82,22 @@ def test_what_a_run_writes_controls_no_terminal(run_id: str, command: Command, f
         ledger.record_event(run_id, "warn", ATTACK, event_id="attack")
         plan = ledger.get_run(run_id).plan_id
         labels = {"team": ATTACK}
-        ledger.add_run(Run(run_id="odd", name=ATTACK, target=ATTACK, plan_id=plan, created_at=now, labels=labels))
+        ledger.add_run(RunRow(run_id="odd", name=ATTACK, target=ATTACK, plan_id=plan, created_at=now, labels=labels))
         ledger.set_state("odd", "failed", note=ATTACK)
-    shown = {
-        line: command(*line.split(), FORCE_COLOR="1", **FROM_ELSEWHERE)
+    environ = {
+        "CLUSTERCTL_HOME": str(folder / "data"),
+        "CLUSTERCTL_LEDGER": str(folder / "book.db"),
+        "FORCE_COLOR": "1",
+    }
+    done = {
+        line: in_process(*line.split(), **environ)
         for line in (
             f"logs {run_id}", f"events {run_id}", f"status {run_id}", f"cost {run_id}", f"down {run_id}", f"down {run_id} --json",
             f"logs {run_id} --json", "status --all", "cost --by label:team --by run", "cost --csv --by label:team", "sweep", "calibrate --list",
         )
     }  # fmt: skip
+    assert {each.returncode for each in done.values()} == {0}
+    shown = {line: each.stdout + each.stderr for line, each in done.items()}
     for line, text in shown.items():
         if "--csv" not in line:
             assert [each for each in OUR_COLOURS.sub("", text) if not each.isprintable() and each != "\n"] == [], line

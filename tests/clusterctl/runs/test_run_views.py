@@ -106,18 +106,18 @@ def test_logs_know_their_time_and_their_last_error(tmp_path: Path) -> None:
     assert last_error(tmp_path / "none.log") == ""
 
 
-def test_sweep_shows_age_and_cost_and_asks(clusterctl: Run, tmp_path: Path) -> None:
+def test_sweep_shows_age_and_cost_and_asks(in_process: Run, tmp_path: Path) -> None:
     home = tmp_path / ".local" / "share" / "clusterctl"
     (home / "runs" / "lost-123456").mkdir(parents=True)
     (home / "runs" / "lost-123456" / "reports.jsonl").write_text("x" * 2048)
     tags = {"CLUSTERCTL_STORE": str(home), "CLUSTERCTL_RUN": "gone-654321", "CLUSTERCTL_ROLE": "trainer"}
     with subprocess.Popen(["sleep", "600"], env=os.environ | tags, start_new_session=True) as left:
-        refused = clusterctl("sweep")
+        refused = in_process("sweep")
         assert (refused.returncode, "cannot ask: stdin is not a terminal" in refused.stderr) == (2, True)
         for words in ("process trainer", "gone-654321", "unknown", "folder", "lost-123456", "2 KiB"):
             assert words in refused.stdout
-        assert (len(json.loads(clusterctl("sweep", "--json").stdout)), left.poll()) == (2, None)
-        swept = clusterctl("sweep", "--yes")
+        assert (len(json.loads(in_process("sweep", "--json").stdout)), left.poll()) == (2, None)
+        swept = in_process("sweep", "--yes")
         assert (swept.returncode, "removed 2 of 2" in swept.stdout) == (0, True)
         assert left.wait(120) != 0
-    assert clusterctl("sweep").stdout == "nothing is left over\n"
+    assert in_process("sweep").stdout == "nothing is left over\n"

@@ -23,7 +23,7 @@ ENVIRONMENT = {
 }
 
 
-def test_no_secret_is_kept_or_shown(clusterctl: Run, tmp_path: Path) -> None:
+def test_no_secret_is_kept_or_shown(clusterctl: Run, in_process: Run, tmp_path: Path) -> None:
     home = tmp_path / ".local" / "share" / "clusterctl"
     (tmp_path / "killed.yaml").write_text(ThisMachine.spec, encoding="utf-8")
     (tmp_path / "token.json").write_text(f'{{"token": "{SECRET}-file"}}', encoding="utf-8")
@@ -33,7 +33,7 @@ def test_no_secret_is_kept_or_shown(clusterctl: Run, tmp_path: Path) -> None:
     environment = ENVIRONMENT | {"CLUSTERCTL_LEDGER": url}
     said = [clusterctl("up", "killed.yaml", "--yes", "--detach", **environment)]
     try:
-        arguments, of_roles = watch_processes(home, seconds=6.0)
+        arguments, of_roles = watch_processes(home, seconds=3.0)
         for command in (
             ("status",),
             ("status", "--json"),
@@ -43,7 +43,7 @@ def test_no_secret_is_kept_or_shown(clusterctl: Run, tmp_path: Path) -> None:
             ("cost", "killed", "--json"),
             ("sweep", "--json"),
         ):
-            said.append(clusterctl("--verbose", *command, **environment))
+            said.append(in_process("--verbose", *command, **environment))
     finally:
         for process in tagged(home):
             kill(process)
