@@ -1,5 +1,5 @@
 """Two hundred kills, half of them of real runs in the real sandbox and half in the simulated place, and the faults between
-them: what `make test` does eight times."""
+them: what `make test` does six times."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +31,8 @@ stages:
 fleet: {targets: [local], machines: [{target: local, name: here, vcpus: 2, memory_gib: 8, usd_per_hour: 3.6}]}
 """
 """A dollar is 1,000 seconds."""
+PAUSE_SECONDS = 0.05
+"""Between two ticks, each of which takes some ms of a processor."""
 UNPRICED = SPEC.replace(", usd_per_hour: 3.6", "")
 TRAINER = textwrap.dedent("""
     import json, os, pathlib, signal, sys, time, datetime
@@ -107,8 +110,15 @@ def watch(run: run_module.OpenRun, *, seconds: float = 240.0, until: int | None 
             return False
         if until is not None and len(run.ledger.steps(run.run_id)) >= until:
             return True
-        time.sleep(0.02)
+        time.sleep(PAUSE_SECONDS)
     raise AssertionError("the run has not ended in time")
+
+
+def tick_until(watched: Watch, reached: Callable[[], bool]) -> None:
+    """Ticks of one watcher until something is so."""
+    while not reached():
+        watched.tick()
+        time.sleep(PAUSE_SECONDS)
 
 
 def live_roles(run: run_module.OpenRun) -> list[str]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from run_world import SPEC, UNPRICED, kinds, live_roles, opened, stand_in_jobs, watch
+from run_world import SPEC, UNPRICED, kinds, live_roles, opened, stand_in_jobs, tick_until, watch
 
 from clusterctl.clock import SteadyClock
 from clusterctl.errors import StateError
@@ -59,12 +59,10 @@ def test_what_has_a_price_still_counts(tmp_path: Path, ledger: Ledger, monkeypat
     """The price is lost in the middle: what was proved until then is the bill's known part."""
     run = slow(tmp_path, ledger, monkeypatch)
     watched = Watch(run)
-    while usage(ledger, run.run_id).hours < Decimal("0.0002"):
-        watched.tick()
+    tick_until(watched, lambda: usage(ledger, run.run_id).hours >= Decimal("0.0002"))
     ledger.set_price(f"{run.run_id}/pool.rlcef.sandbox/1", None, source="lost")
     known = ledger.bill(run.run_id).known_usd
-    while ledger.bill(run.run_id).usd is not None:
-        watched.tick()
+    tick_until(watched, lambda: ledger.bill(run.run_id).usd is None)
     assert ledger.bill(run.run_id).known_usd == known > 0
     ledger.set_limits(run.run_id, usd=known, hours=None)
     watch(run)
@@ -78,9 +76,7 @@ def test_the_job_is_asked_to_save_before_it_is_killed(
     monkeypatch.setattr(apply_changes, "STOP_GRACE_SECONDS", 2.0)
     run = slow(tmp_path, ledger, monkeypatch, at_term=at_term)
     watched, log = Watch(run), run.folder.logs / "trainer.log"
-    while not (log.exists() and log.read_text().startswith("starts")):  # from now on it hears TERM
-        watched.tick()
-        time.sleep(0.02)
+    tick_until(watched, lambda: log.exists() and log.read_text().startswith("starts"))  # from now on it hears TERM
     ledger.set_limits(run.run_id, usd=ledger.bill(run.run_id).known_usd, hours=None)
     watch(run)
     assert (run.folder.path / "checkpoint").exists() is saved
@@ -129,8 +125,7 @@ def test_limits_hold_when_the_clock_jumps(tmp_path: Path, ledger: Ledger, monkey
     run = slow(tmp_path, ledger, monkeypatch)
     ledger.set_limits(run.run_id, usd=Decimal("0.003"), hours=None)  # three seconds
     watched = Watch(run)
-    while usage(ledger, run.run_id).hours < Decimal("0.0003"):
-        watched.tick()
+    tick_until(watched, lambda: usage(ledger, run.run_id).hours >= Decimal("0.0003"))
     before = ledger.bill(run.run_id).known_usd
     jumped = SteadyClock(
         run_module.last_beat(ledger.get_run(run.run_id)), wall=lambda: datetime.now(tz=UTC) + timedelta(days=days)
@@ -147,8 +142,7 @@ def test_limits_hold_while_the_ledger_is_away(tmp_path: Path, ledger: Ledger, mo
     run = slow(tmp_path, ledger, monkeypatch)
     ledger.set_limits(run.run_id, usd=Decimal("0.002"), hours=None)
     watched = Watch(run)
-    while "trainer" not in live_roles(run) or watched.limits.known is None:
-        watched.tick()
+    tick_until(watched, lambda: "trainer" in live_roles(run) and watched.limits.known is not None)
 
     def away(*_: object, **__: object) -> None:
         raise StateError("the ledger can't be reached")

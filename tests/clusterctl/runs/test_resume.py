@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from run_world import kinds, opened, planned, stand_in_jobs, wanted, watch
+from run_world import kinds, opened, planned, stand_in_jobs, tick_until, wanted, watch
 
 from clusterctl.errors import Infeasible, StateError
 from clusterctl.ledger.ledger import Ledger
@@ -102,13 +102,10 @@ def test_up_while_it_is_being_ended(tmp_path: Path, ledger: Ledger, monkeypatch:
     stand_in_jobs(monkeypatch, seconds=0.3)
     run = opened(tmp_path, ledger)
     watched = Watch(run)
-    while not ledger.steps(run.run_id):
-        watched.tick()
+    tick_until(watched, lambda: bool(ledger.steps(run.run_id)))
     ledger.set_desired(run.run_id, "down")
     watched.tick()
     wanted(ledger, tmp_path, planned(tmp_path))
     (run.folder.path / "go").touch()
-    while watched.tick():
-        pass
-    assert ledger.get_run(run.run_id).state == "finished"
+    tick_until(watched, lambda: ledger.get_run(run.run_id).state == "finished")
     assert [step.step for step in ledger.steps(run.run_id)] == [1, 2, 3, 4]

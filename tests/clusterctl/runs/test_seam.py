@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from run_world import kinds, opened
+from run_world import PAUSE_SECONDS, kinds, opened
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.ledger import Ledger
@@ -57,7 +57,7 @@ def watch_until(run: OpenRun, reached: Callable[[], bool], *, seconds: float = 6
         with suppress(Unreachable):
             slots = [i.slot for i in watched.observer.observe().instances if i.phase is not Phase.ENDED]
             assert len(slots) == len(set(slots)), "never two of a slot"
-        time.sleep(0.02)
+        time.sleep(PAUSE_SECONDS)
     return watched
 
 
@@ -149,7 +149,7 @@ def test_a_lost_node_is_replaced_and_the_run_goes_on_from_its_checkpoint(tmp_pat
 
 def test_no_capacity_is_an_answer_and_no_failure(tmp_path: Path, far: OpenRun, monkeypatch: pytest.MonkeyPatch) -> None:
     behave(tmp_path, step_seconds=0.1, machine_seconds=0.2, no_capacity=["pretend"])
-    monkeypatch.setattr("clusterctl.runs.capacity.FIRST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("clusterctl.runs.capacity.FIRST_PAUSE_SECONDS", 0.1)
     watch_until(far, lambda: kinds(far).count("capacity") >= 6)
     assert far.ledger.get_run(far.run_id).state in {"wanted", "queued", "provisioning"}
     assert (usage(far.ledger, far.run_id).known_usd, kinds(far).count("launch")) == (0, 0)

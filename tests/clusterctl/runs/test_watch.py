@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from run_world import kill_role, live_roles, stand_in_jobs, watch
+from run_world import kill_role, live_roles, stand_in_jobs, tick_until, watch
 
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import Run
@@ -62,8 +62,7 @@ def test_a_new_supervisor_takes_over_what_runs(run: run_module.OpenRun, tmp_path
 
 def test_a_tick_reads_the_row_of_its_run_once(run: run_module.OpenRun, monkeypatch: pytest.MonkeyPatch) -> None:
     watched, read = Watch(run), type(run.ledger).get_run
-    while "trainer" not in live_roles(run):
-        watched.tick()
+    tick_until(watched, lambda: "trainer" in live_roles(run))
     reads: list[str] = []
 
     def counted(ledger: Ledger, text: str) -> Run:
