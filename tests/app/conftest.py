@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ pytest.importorskip("streamlit")
 import streamlit as st
 from dashboard_pages import OpenPage
 from streamlit import config
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from clusterctl.dashboard.sample import ensure_sample
 
 REPO = Path(__file__).resolve().parents[2]
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+"""A server looks through all installed packages once; `AppTest` does at each run, which takes half its time."""
 
 
 @pytest.fixture(scope="session")
