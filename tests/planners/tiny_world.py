@@ -220,5 +220,11 @@ def spec(*stages: Mapping[str, Any], **fields: Any) -> RunSpec:
 
 
 def plan(*stages: Mapping[str, Any], **fields: Any) -> Plan:
-    """The plan of such a run in the small world."""
-    return build_plan(spec(*stages, **fields), world(), now=NOW)
+    """The plan of such a run in the small world, made once."""
+    asked = repr((stages, fields))
+    if asked not in MADE:
+        MADE[asked] = build_plan(spec(*stages, **fields), world(), now=NOW)
+    return MADE[asked]
+
+
+MADE: dict[str, Plan] = {}
