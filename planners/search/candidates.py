@@ -12,24 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import ASYNC, Array
+from planners.physics.columns import Array
 from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
-from planners.physics.sandbox_times import judge_exposed_seconds, start_seconds
 from planners.search.layout_search import fitting_layouts
 from planners.search.machines import MachineKind, timing_context
 from planners.search.pareto import best_by_group
 from planners.search.rejections import Rejections
 from planners.search.search_space import NO_GPUS, NodeRange, slot_counts_for
 from planners.units import SECONDS_PER_HOUR
-from planners.workload.factor_lookup import find_factor
 from planners.workload.layouts import Layouts, TimingContext
+from planners.workload.sandbox_work import exposed_seconds
 from planners.workload.stage_work import StageWork
-from planners.workload.timing import Timing, time_work
+from planners.workload.timing import time_work
 
 SEARCH_GRID_POINTS = 9
-SLOTS_PER_NODE = 64.0
-"""Sandboxes per node for the start budget, before the machines are chosen.  Assumption."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,40 +47,6 @@ class Candidates:
     """Machine of every layout that fits."""
     slot_counts: Array
     """Slots."""
-
-
-def exposed_seconds(work: StageWork, timing: Timing, slots: Array) -> Array:
-    """Seconds per unit in which nothing hides the sandboxes.  Broadcasts timing (layouts) against slots.
-
-    Judging after generation, plus starts where trajectories hold their sandbox.  With k steps of staleness a share
-    k/(1+k) of the wait for the last runs is hidden, as the schedule hides the tail of generation; what remains is the
-    backlog. What own runs taught of the sandboxes multiplies the result.
-    """
-    wanted = work.sandbox_work
-    if wanted is None:
-        return np.zeros(np.broadcast_shapes(np.shape(timing.generate), np.shape(slots)))
-    plain = timing.by_physics or timing
-    beside = np.maximum(np.asarray(plain.generate + plain.judging + 0.0 * slots), plain.api)
-    judged = judge_exposed_seconds(
-        calls=wanted.calls,
-        service=wanted.service,
-        slots=slots,
-        generate_seconds=beside,
-        overlap_share=wanted.overlap_share,
-    )
-    if wanted.stateful:
-        judged = judged + start_seconds(
-            starts=np.minimum(slots, wanted.trajectories),
-            nodes=np.maximum(slots / SLOTS_PER_NODE, 1.0),
-            starts_per_second_per_node=wanted.starts_per_second_per_node,
-            seconds_per_start=wanted.start_seconds.mean,
-        )
-    stale = work.staleness_steps
-    hidden = np.where(np.equal(timing.schedule, ASYNC), stale / (1.0 + stale), 0.0)
-    backlog = np.maximum(wanted.calls * wanted.service.mean_seconds / slots - beside, 0.0)
-    exposed = (1.0 - hidden) * judged + hidden * np.minimum(backlog, judged)
-    learned = find_factor(work, "sandbox", gpu="", sharding="")
-    return np.asarray(exposed if learned is None else exposed * np.exp(learned.log_factor))
 
 
 def stage_candidates(

@@ -13,11 +13,11 @@ from planners.domain import GpuSpec
 from planners.physics.columns import SHARDING_NAMES, Array, Column
 from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
-from planners.search.candidates import exposed_seconds
 from planners.search.machines import MachineKind, timing_context
 from planners.search.pricing import interrupted
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.layouts import Layouts, TimingContext
+from planners.workload.sandbox_work import exposed_seconds
 from planners.workload.stage_work import StageWork
 from planners.workload.timing import Timing, time_work
 

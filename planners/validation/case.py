@@ -120,6 +120,8 @@ class Sandbox(Section):
     instances: Count | None = None
     usd_per_instance: Amount | None = None
     isolation: str | None = None
+    timeout_seconds: Amount | None = None
+    create_per_second: Count | None = None
 
 
 class Published(Section):

@@ -8,18 +8,17 @@ length that it states, and that "asynchronous" means one step behind.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeVar, cast
 
 from planners.domain import ModelShape
 from planners.physics.columns import MEGATRON, UNKNOWN, GpuColumns, Workload
 from planners.physics.workload_rows import take_rows
 from planners.spec.distributions import Durations, Lengths
 from planners.spec.models import Served
-from planners.spec.spec_model import SpecModel
 from planners.spec.stage_options import Engine, RolloutOptions, TrainOptions
 from planners.spec.stages_data import DpoStage, PretrainStage, SftStage, SynthesizeStage
 from planners.spec.stages_rl import RlcefStage
 from planners.validation.case import Case
+from planners.validation.environment import environment_seconds, sandbox_spec, tool_seconds, turns_of, unchecked
 from planners.validation.layout import context_of
 from planners.workload.layouts import TimingContext
 from planners.workload.rl import rlcef_work
@@ -53,8 +52,7 @@ def workload_of(case: Case, model: ModelShape, gpu: GpuColumns, *, year: float) 
         workload = generation_workload(work, work.generations[0], at)
     else:
         workload = training_workload(replace(work, training=_at_this_size(case, work.training, at)), at)
-    samples = work.generations[0].samples if work.generations else 1.0
-    return replace(take_rows(workload, 0), environment_seconds=_environment_seconds(case, samples))
+    return replace(take_rows(workload, 0), environment_seconds=environment_seconds(case, work, at))
 
 
 def stage_work_of(case: Case, model: ModelShape) -> StageWork:
@@ -66,7 +64,7 @@ def stage_work_of(case: Case, model: ModelShape) -> StageWork:
 def _rl(case: Case, model: ModelShape) -> StageWork:
     rollout, train = case.rollout, case.train
     not_told = rollout.staleness_steps is None
-    stage = _unchecked(
+    stage = unchecked(
         RlcefStage,
         kind="rlcef",
         model=model.name,
@@ -76,8 +74,8 @@ def _rl(case: Case, model: ModelShape) -> StageWork:
         samples_per_prompt=rollout.samples_per_prompt,
         prompt_tokens=_lengths(rollout.prompt_tokens),
         response_tokens=_lengths(rollout.response_tokens, rollout.response_tokens_p95),
-        turns=_turns(case),
-        tool_seconds=_tool_seconds(case),
+        turns=turns_of(case),
+        tool_seconds=tool_seconds(case),
         epochs_per_step=train.epochs_per_step,
         optimizer_steps_per_step=train.optimizer_steps_per_rl_step,
         critic=train.critic,
@@ -87,6 +85,7 @@ def _rl(case: Case, model: ModelShape) -> StageWork:
         staleness_steps=STEPS_BEHIND if case.schedule == "async" and not_told else rollout.staleness_steps,
         rollout=_rollout_options(case),
         train=_train_options(case),
+        sandbox=sandbox_spec(case),
     )
     cap, mean = float(stage.max_response_tokens), rollout.response_tokens or 0.0
     usual = TAIL_FACTOR * mean if mean > cap else cap
@@ -111,14 +110,14 @@ def _job(case: Case, model: ModelShape) -> StageWork:
         samples = rollout.output_tokens_total / max(total, 1.0)
     served = ServedModel(
         "generate",
-        _unchecked(Served, model=model.name),
+        unchecked(Served, model=model.name),
         samples or ENDLESS_REQUESTS,
         prompt,
-        None if response is None else response.model_copy(update={"mean": response.mean / _turns(case)}),
+        None if response is None else response.model_copy(update={"mean": response.mean / turns_of(case)}),
         longest=longest or TAIL_FACTOR * total,
         samples_per_prompt=max(rollout.samples_per_prompt or 1.0, 1.0),
-        turns=_turns(case),
-        tool_seconds=(_tool_seconds(case) or Durations(mean=TOOL_SECONDS)).mean,
+        turns=turns_of(case),
+        tool_seconds=(tool_seconds(case) or Durations(mean=TOOL_SECONDS)).mean,
         concurrency=rollout.concurrency,
     )
     (generation,), _ = hosted([served], lambda _: model, _rollout_options(case))
@@ -133,10 +132,10 @@ def _supervised(case: Case, model: ModelShape) -> StageWork:
     fields = {"kind": case.kind, "model": model.name, "seq_len": train.seq_len, "train": _train_options(case)}
     if train.algorithm != "dpo":
         kind: type[PretrainStage | SftStage] = PretrainStage if case.kind == "pretrain" else SftStage
-        stage = _unchecked(kind, **fields, tokens=tokens, global_batch_samples=batch)
+        stage = unchecked(kind, **fields, tokens=tokens, global_batch_samples=batch)
         return supervised_work(stage, lambda _: model)
     length = train.seq_len or DpoStage.model_fields["seq_len"].default
-    pairs = _unchecked(
+    pairs = unchecked(
         DpoStage,
         **fields | {"kind": "dpo"},
         samples=tokens / length / 2,
@@ -147,26 +146,8 @@ def _supervised(case: Case, model: ModelShape) -> StageWork:
     return dpo_work(pairs, lambda _: model)
 
 
-Part = TypeVar("Part", bound=SpecModel)
-
-
-def _unchecked(part: type[Part], **fields: Any) -> Part:
-    """A part of a spec with the case's figures as they are: published degrees may be fractions.  None = default."""
-    return cast("Part", part.model_construct(**{name: value for name, value in fields.items() if value is not None}))
-
-
 def _lengths(mean: float | None, p95: float | None = None) -> Lengths | None:
     return None if mean is None else Lengths.model_construct(mean=mean, p95=p95)
-
-
-def _turns(case: Case) -> float:
-    return max(case.rollout.turns or 1.0, 1.0)
-
-
-def _tool_seconds(case: Case) -> Durations | None:
-    """One tool call between two turns, of the seconds that a rollout is in its sandbox."""
-    seconds, between = case.sandbox_seconds, _turns(case) - 1.0
-    return Durations.model_construct(mean=seconds / between) if seconds is not None and between > 0 else None
 
 
 def _longest_response(case: Case, prompt_tokens: float) -> float | None:
@@ -179,7 +160,7 @@ def _longest_response(case: Case, prompt_tokens: float) -> float | None:
 
 def _rollout_options(case: Case) -> RolloutOptions:
     rollout = case.rollout
-    return _unchecked(
+    return unchecked(
         RolloutOptions,
         engine=ENGINES.get((rollout.engine or "vllm").lower(), "vllm"),
         precision=rollout.arithmetic if rollout.precision else None,
@@ -191,7 +172,7 @@ def _rollout_options(case: Case) -> RolloutOptions:
 
 def _train_options(case: Case) -> TrainOptions:
     train = case.train
-    return _unchecked(
+    return unchecked(
         TrainOptions,
         precision=train.arithmetic,
         micro_batch_samples=train.micro_batch_samples,
@@ -226,12 +207,3 @@ def _at_this_size(case: Case, training: Training, at: TimingContext) -> Training
     least = ranks * 2 * max(1.0, stages) if case.kind == "pretrain" else ranks
     stated = train.global_batch_samples is not None
     return training if stated else replace(training, batch_sequences=max(training.batch_sequences, least))
-
-
-def _environment_seconds(case: Case, samples: float) -> float:
-    """Seconds per step that sandboxes expose: all rollouts through the slots, or one where no slots are stated."""
-    sandbox, seconds = case.sandbox, case.sandbox_seconds
-    if sandbox is None or seconds is None or _turns(case) > 1:  # between turns, generation waits for them
-        return 0.0
-    rounds = max(1.0, (sandbox.rollouts or samples) / sandbox.parallel) if sandbox.parallel else 1.0
-    return seconds * rounds

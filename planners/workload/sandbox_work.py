@@ -1,14 +1,19 @@
-"""The sandbox work of a unit: runs, trajectories that hold a sandbox, seconds of a run."""
+"""The sandbox work of a unit: runs, trajectories that hold a sandbox, seconds of a run, and the wait for them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from planners.physics.sandbox_times import Service
+import numpy as np
+
+from planners.physics.columns import ASYNC, Array
+from planners.physics.sandbox_times import Service, judge_exposed_seconds, start_seconds
 from planners.spec.distributions import Durations
 from planners.spec.profiles import sandbox_need, shown
 from planners.spec.stage_options import ProfileName, SandboxSpec
+from planners.workload.factor_lookup import find_factor
 from planners.workload.stage_work import SandboxWork, StageWork
+from planners.workload.timing import Timing
 
 STREAMED_OVERLAP = 0.8
 """Share of the generation time in which finished samples are judged: rewards stream while others are still being
@@ -21,6 +26,9 @@ TOOL_SECONDS = 2.0
 """One tool call between turns where nothing is stated.  Assumption: edits and searches take less, test runs more."""
 
 MAX_FAILURE_SHARE = 0.99
+
+SLOTS_PER_NODE = 64.0
+"""Sandboxes per node for the start budget, before the machines are chosen.  Assumption."""
 
 
 def sandbox_work(
@@ -74,3 +82,37 @@ def with_starts(work: StageWork, starts: SandboxStarts) -> StageWork:
         rows[name] = replace(row, value=shown(value), source=starts.source)
         wanted = replace(wanted, **{name.removeprefix("sandbox."): value})  # type: ignore[arg-type]  # fields of it
     return replace(work, sandbox_work=wanted, assumed=tuple(rows.values()))
+
+
+def exposed_seconds(work: StageWork, timing: Timing, slots: Array) -> Array:
+    """Seconds per unit in which nothing hides the sandboxes.  Broadcasts timing (layouts) against slots.
+
+    Judging after generation, plus starts where trajectories hold their sandbox.  With k steps of staleness a share
+    k/(1+k) of the wait for the last runs is hidden, as the schedule hides the tail of generation; what remains is the
+    backlog. What own runs taught of the sandboxes multiplies the result.
+    """
+    wanted = work.sandbox_work
+    if wanted is None:
+        return np.zeros(np.broadcast_shapes(np.shape(timing.generate), np.shape(slots)))
+    plain = timing.by_physics or timing
+    beside = np.maximum(np.asarray(plain.generate + plain.judging + 0.0 * slots), plain.api)
+    judged = judge_exposed_seconds(
+        calls=wanted.calls,
+        service=wanted.service,
+        slots=slots,
+        generate_seconds=beside,
+        overlap_share=wanted.overlap_share,
+    )
+    if wanted.stateful:
+        judged = judged + start_seconds(
+            starts=np.minimum(slots, wanted.trajectories),
+            nodes=np.maximum(slots / SLOTS_PER_NODE, 1.0),
+            starts_per_second_per_node=wanted.starts_per_second_per_node,
+            seconds_per_start=wanted.start_seconds.mean,
+        )
+    stale = work.staleness_steps
+    hidden = np.where(np.equal(timing.schedule, ASYNC), stale / (1.0 + stale), 0.0)
+    backlog = np.maximum(wanted.calls * wanted.service.mean_seconds / slots - beside, 0.0)
+    exposed = (1.0 - hidden) * judged + hidden * np.minimum(backlog, judged)
+    learned = find_factor(work, "sandbox", gpu="", sharding="")
+    return np.asarray(exposed if learned is None else exposed * np.exp(learned.log_factor))

@@ -12,13 +12,17 @@ from tiny_world import spec
 
 from clusterctl.catalog.lookup import find_gpu, find_model, load_calibration
 from clusterctl.catalog.published_names import published_gpu, published_model
+from planners.physics.constants import Constants
 from planners.physics.shape import gpu_columns
 from planners.validation.case import Case, read_case
 from planners.validation.layout import context_of
 from planners.validation.predict import predict_cases
 from planners.validation.prepare import Prepared, prepare
 from planners.validation.work import stage_work_of
+from planners.workload.layouts import TimingContext
+from planners.workload.sandbox_work import exposed_seconds
 from planners.workload.stage_builder import stage_work
+from planners.workload.stage_work import StageWork
 from planners.workload.timing import time_work
 
 CONSTANTS = load_calibration().constants
@@ -55,9 +59,14 @@ def case_seconds(raw: Fields) -> float:
 
 def spec_seconds(stage: Fields, raw: Fields) -> float:
     """Seconds of a unit of the stage on the layout of the case."""
-    work, case, model = stage_work(spec(stage).stages[0], find_model), read(raw), find_model(raw["model"])
-    at = context_of(case, stage_work_of(case, model), model, gpu_columns(find_gpu(raw["cluster"]["gpu"])), year=YEAR)
+    work, at = on_the_layout_of(raw, stage)
     return float(np.squeeze(time_work(work, replace(at, constants=CONSTANTS)).unit_seconds(0.0)))
+
+
+def on_the_layout_of(raw: Fields, stage: Fields) -> tuple[StageWork, TimingContext]:
+    case, model, gpu = read(raw), find_model(raw["model"]), gpu_columns(find_gpu(raw["cluster"]["gpu"]))
+    at = context_of(case, stage_work_of(case, model), model, gpu, year=YEAR)
+    return stage_work(spec(stage).stages[0], find_model), at
 
 
 def read(raw: Fields) -> Case:
@@ -322,6 +331,41 @@ def test_an_update_of_a_reward_model_and_of_dpo() -> None:
     raw = a_case("sft", "step_seconds", DENSE, gpus=8, train=told | {"algorithm": "reward_model", "seq_len": 1500})
     stage = {"kind": "reward-model", "model": DENSE, "samples": 10**6, "sample_tokens": 1500, "train": {}}
     same(raw, stage | {"global_batch_samples": 64})
+
+
+@pytest.mark.parametrize("schedule", list(SCHEDULES))
+@pytest.mark.parametrize(
+    ("told", "stated"),
+    [
+        ({"seconds_per_call_mean": 5, "parallel": 64}, {"seconds": 5.0, "concurrency": 64}),
+        ({"seconds_per_rollout_mean": 40, "parallel": 8}, {"seconds": 40.0, "concurrency": 8}),
+        ({"seconds_per_call_mean": 2, "parallel": 1}, {"seconds": 2.0, "serial": True}),
+        (
+            {"seconds_per_call_mean": 20, "timeout_seconds": 600, "parallel": 256},
+            {"seconds": 20.0, "time_limit_seconds": 600.0, "concurrency": 256},
+        ),
+        (
+            {"seconds_per_call_mean": 5, "parallel": 32, "create_per_second": 4},
+            {"seconds": 5.0, "concurrency": 32, "stateful": True, "starts_per_second_per_node": 4.0},
+        ),
+    ],
+    ids=str,
+)
+def test_judging_in_sandboxes_is_waited_for_alike(told: Fields, stated: Fields, schedule: str) -> None:
+    """At the prior constants: a fit does not move what the sandboxes of a published run take."""
+    sections = {"rollout": STEP_IN_CASE | SCHEDULES[schedule], "train": {"sharding": "fsdp"}, "sandbox": told}
+    raw = a_case("rl_step", "step_seconds", DENSE, **sections)
+    ready = prepare(read(raw), published_model, published_gpu)
+    assert isinstance(ready, Prepared)
+    stage = STEP_IN_SPEC | SCHEDULES[schedule] | {"model": DENSE, "train": {"sharding": "fsdp"}, "sandbox": stated}
+    work, at = on_the_layout_of(raw, stage)
+    assert work.sandbox_work is not None
+    timing, slots = time_work(work, at), np.array([work.sandbox_work.most_at_once])
+    waited = exposed_seconds(work, timing, slots)
+    assert float(predict_cases(Constants(), [ready])[0][0]) == pytest.approx(
+        float(timing.unit_seconds(waited)[0]), rel=1e-9
+    )
+    assert waited > 0
 
 
 def test_a_run_that_is_published_as_asynchronous_is_one_step_behind() -> None:
