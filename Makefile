@@ -12,8 +12,9 @@ install = $(BIN)/uv pip install --quiet --python $(1)/bin/python $(2) 2>/dev/nul
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 WHEEL_VENV := build/wheel-venv
-INSTALLED := commands dashboard test_cli.py test_cold_start.py test_doctor.py test_validate.py
-# Tests of what being installed could change: commands, bundled files.  The rest is the same code and data: tests/wheel/ compares the files.
+INSTALLED := commands/test_init_schema.py dashboard test_cli.py test_cold_start.py test_doctor.py
+# Tests of what being installed could change: the command, its bundled files, what a plan imports.  The rest is the same code and data:
+# tests/wheel/ compares the files.
 UV_LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	--no-annotate --quiet --custom-compile-command "make lock"
 UV_COMPILE := $(UV_LOCK) pyproject.toml
