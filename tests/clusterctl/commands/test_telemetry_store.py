@@ -29,50 +29,50 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "telemetry"
 
 
-def test_status_says_what_there_is(clusterctl, folder: Path) -> None:
-    done = clusterctl("telemetry", "status", "--store", str(folder))
+def test_status_says_what_there_is(in_process, folder: Path) -> None:
+    done = in_process("telemetry", "status", "--store", str(folder))
     assert done.returncode == 0, done.stderr
     where, header, row = done.stdout.splitlines()
     assert where.startswith(f"{folder}: 20")
     assert header.split() == ["table", "since", "MiB", "not", "compacted", "files"]
     assert row.split()[0] == "gpu"
     assert row.split()[-1] == "48"
-    told = json.loads(clusterctl("telemetry", "status", "--json", "--store", str(folder)).stdout)
+    told = json.loads(in_process("telemetry", "status", "--json", "--store", str(folder)).stdout)
     assert (told["store"], told["problems"]) == (str(folder), [])
     assert (told["tables"][0]["table"], told["tables"][0]["batches"]) == ("gpu", 48)
 
 
-def test_status_of_nothing_and_of_a_server_that_is_gone(clusterctl, tmp_path: Path) -> None:
+def test_status_of_nothing_and_of_a_server_that_is_gone(in_process, tmp_path: Path) -> None:
     assert (
-        clusterctl("telemetry", "status", "--store", str(tmp_path / "none")).stdout == f"{tmp_path}/none: nothing yet\n"
+        in_process("telemetry", "status", "--store", str(tmp_path / "none")).stdout == f"{tmp_path}/none: nothing yet\n"
     )
-    done = clusterctl("telemetry", "status", "--store", "prometheus+http://127.0.0.1:9")
+    done = in_process("telemetry", "status", "--store", "prometheus+http://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (0, "http://127.0.0.1:9: unknown\n")
     assert done.stderr == "warning: http://127.0.0.1:9 does not answer: Connection refused\n"
 
 
-def test_compact_merges_and_removes_what_is_old(clusterctl, folder: Path) -> None:
-    done = clusterctl("telemetry", "compact", "--keep-days", "5", "--store", str(folder))
+def test_compact_merges_and_removes_what_is_old(in_process, folder: Path) -> None:
+    done = in_process("telemetry", "compact", "--keep-days", "5", "--store", str(folder))
     assert done.returncode == 0, done.stderr
     assert "48 files" in done.stdout
     kept = open_store(str(folder)).read("gpu", start=datetime(2020, 1, 1, tzinfo=UTC), end=datetime.now(tz=UTC))
     assert 23 <= len(kept) <= 25
-    assert clusterctl("telemetry", "compact", "--keep-gib", "0", "--store", str(folder)).returncode == 0
+    assert in_process("telemetry", "compact", "--keep-gib", "0", "--store", str(folder)).returncode == 0
     assert not list(folder.rglob("*.parquet"))
 
 
-def test_what_can_t_be_read_is_a_warning(clusterctl, folder: Path) -> None:
+def test_what_can_t_be_read_is_a_warning(in_process, folder: Path) -> None:
     batch = next(folder.rglob("s-*"))
     batch.write_bytes(b"damaged")
-    done = clusterctl("telemetry", "compact", "--store", str(folder))
+    done = in_process("telemetry", "compact", "--store", str(folder))
     assert done.returncode == 0
     assert done.stderr == f"warning: {batch} can't be read and is left out: its checksum differs\n"
 
 
-def test_a_store_that_can_t_be_read_at_all_is_an_error(clusterctl, tmp_path: Path) -> None:
+def test_a_store_that_can_t_be_read_at_all_is_an_error(in_process, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     for command in (["compact"], ["export", "gpu"], ["export", "gpu", "--since", "99999999999d"]):
-        done = clusterctl("telemetry", *command, "--store", str(tmp_path / "file"))
+        done = in_process("telemetry", *command, "--store", str(tmp_path / "file"))
         assert (done.returncode, done.stdout) == (5, "")
         assert done.stderr.startswith(f"error: {tmp_path}/file can't be listed: Not a directory\n\nhint: ")
 

@@ -15,7 +15,7 @@ from writer_to_kill import FIRST, SPACING_SECONDS
 
 from clusterctl.store import compact, open_store
 
-KILLS = 8
+KILLS = 5
 EVER = {"start": FIRST - timedelta(days=1), "end": FIRST + timedelta(days=365)}
 
 
