@@ -17,6 +17,7 @@ WHEEL_VENV := build/wheel-venv
 INSTALLED := commands/test_init_schema.py dashboard test_cli.py test_cold_start.py test_doctor.py
 # Tests of what being installed could change: the command, its bundled files, what a plan imports.  The rest is the same code and data:
 # tests/wheel/ compares the files.
+ENGINES_ALONE := test_run_reliability.py test_real_runs_teach.py test_sandbox.py
 UV_LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	--no-annotate --quiet --custom-compile-command "make lock"
 UV_COMPILE := $(UV_LOCK) pyproject.toml
@@ -61,9 +62,11 @@ test-wheel: $(DEV) $(WHEEL_VENV)/.stamp
 	@mv build/test-tools.pth $(WHEEL_VENV)/lib/python3*/site-packages/
 	$(WHEEL_VENV)/bin/python -P -m pytest -n 2 $(INSTALLED:%=tests/clusterctl/%) --wheel-venv $(WHEEL_VENV)
 
+# Two files at once, the longest first: browsers and servers mostly wait.  Then, one by one, those that measure time or the whole machine.
 test-engines: $(DEV)  ## run what needs real engines; installs them by apt where it may
 	@sh tests/engines/install.sh
-	$(BIN)/python -m pytest tests/engines
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/engines $(ENGINES_ALONE:%=--ignore=tests/engines/%)
+	$(BIN)/python -m pytest $(ENGINES_ALONE:%=tests/engines/%)
 
 check: $(DEV)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

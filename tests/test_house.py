@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-from tools.house import import_circles, measure, render
+import pytest
+
+from tools.house import import_circles, main, measure, render
 
 REPO = Path(__file__).resolve().parents[1]
 PACKED = 'f(\n    "a", b=1,\n    c=2)  # fmt: skip\nTABLE = {\n    1: 2,\n}  # fmt: skip\nTEXT = "x  # fmt: skip"\n'
@@ -47,14 +48,18 @@ def test_circles_count_imports_for_type_checkers_and_not_those_inside_functions(
     assert import_circles(sources) == (("planners.a", "planners.b", "planners.c"),)
 
 
-def test_this_checkout_is_measured_as_a_table_and_as_json() -> None:
-    command = [sys.executable, REPO / "tools/house.py", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    house = json.loads(done.stdout)
+def test_this_checkout_is_measured_as_a_table_and_as_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = measure(REPO)
+    monkeypatch.setattr("tools.house.measure", lambda _: measured)
+    monkeypatch.setattr(sys, "argv", ["house.py", "--json"])
+    main()
+    house = json.loads(capsys.readouterr().out)
     parts = sum(
         folder["lines"]
         for folder in house["folders"]
         if folder["name"].startswith(("planners", "clusterctl", "infra", "app"))
     )
     assert house["product"]["lines"] == parts
-    assert "planners/physics" in render(measure(REPO))
+    assert "planners/physics" in render(measured)

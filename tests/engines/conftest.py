@@ -26,6 +26,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if named or not collection_path.is_relative_to(HERE) else True
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The file that takes longest first: others run beside it."""
+    items.sort(key=lambda item: item.path.name != "test_two_hundred_kills.py")
+
+
 @pytest.fixture(scope="module")  # while it is there, a loop runs, and no other test can run its own
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, for which dashboard.test is this machine; as root it runs without its own sandbox."""
