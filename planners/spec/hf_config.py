@@ -1,6 +1,5 @@
 """Read a model's shape from a Hugging Face config.json (its parsed content; reading the file is the shell's work)."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from planners.spec.hf_layers import (
     window_of,
 )
 from planners.spec.hf_quantization import quantization_fields
+from planners.spec.hf_unread import ReadFields, unread_sizes
 from planners.spec.models import InlineModel
 from planners.spec.shapes import attention_params, count_params, size_of
 
@@ -31,46 +31,41 @@ _TIED_BY_DEFAULT = frozenset(
         "cohere2",
         "opt",
         "bloom",
+        "falcon",
+        "mpt",
     }
 )
 """Model types whose config classes tie the embeddings unless the file says otherwise."""
 
 _PLAIN_FFN = frozenset(
-    {"starcoder2", "gpt_bigcode", "gpt_neox", "gpt2", "phi", "bloom", "mpt", "opt", "falcon", "nemotron", "nemotron_h"}
+    {
+        "starcoder2",
+        "gpt_bigcode",
+        "gpt_neox",
+        "gpt2",
+        "gptj",
+        "gpt_neo",
+        "phi",
+        "bloom",
+        "mpt",
+        "opt",
+        "falcon",
+        "nemotron",
+        "nemotron_h",
+    }
 )
 """Model types with two feed-forward matrices; all others read here are gated (three)."""
 
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "gemma3_text": {"vocab_size": 262_208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256}
+}
+"""Sizes that files of a model type leave out, since its configuration class has them (transformers 4.57)."""
+
+_FLAT = ("attn_config", "ffn_config")
+"""Where DBRX and MPT keep sizes."""
+
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal configs keep the language model."""
-
-_NO_SIZE = re.compile(
-    r"(n_group|topk_group|num_expert_group|rotary_dim|qk_head_dim|no_rope_layers|no_rope_layer_interval|max_window_layers"
-    r"|num_nextn_predict_layers|mtp_num_hidden_layers|.*chunk_size|ep_size|expand|time_step_rank|tokenizer_vocab_size"
-    r"|num_logits_to_keep|layer_switch|type_vocab_size|experts_per_token|sliding_window|intermediate_size_mlp)"
-)
-"""Keys that say nothing of what is held: routing groups, kernels' blocks, the MTP module, which engines leave out."""
-
-_LOOKS_LIKE_A_SIZE = re.compile(
-    r"(^|_)(size|sizes|dim|dims|rank|layers?|heads?|experts?|windows?|groups?|intermediate|state|width|depth|blocks?"
-    r"|expand|kernel|interval|period|pattern|shared|topk|num|types?)(_|$)|block_configs|(attn|attention|ffn|moe|ssm|mamba|linear|expert|hybrid)\w*_(config|cfg)$"
-)
-
-
-class _Reads(dict[str, Any]):
-    """A config that remembers which of its fields were read."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__(config)
-        self.read: set[str] = set()
-
-    def __getitem__(self, key: str) -> Any:
-        self.read.add(key)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """As of a dict."""
-        self.read.add(key)
-        return super().get(key, default)
 
 
 def inline_from_config(config: Mapping[str, Any], *, name: str) -> InlineModel:
@@ -80,7 +75,7 @@ def inline_from_config(config: Mapping[str, Any], *, name: str) -> InlineModel:
     or pydantic's ValidationError for a value out of range.
     """
     try:
-        return _read(_Reads(_language_part(config)), name)
+        return _read(ReadFields(_language_part(config)), name)
     except (TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(f"a field is missing or of another type than usual: {error}") from error
 
@@ -92,10 +87,12 @@ def _language_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
             shared = ("model_type", "tie_word_embeddings", "quantization_config", "compression_config")
             outer = {key: config[key] for key in shared if key in config}
             return _language_part({**outer, **{key: value for key, value in inner.items() if value is not None}})
-    return config
+    parts = [config[key] for key in _FLAT if isinstance(config.get(key), Mapping)]
+    flat = {key: value for part in (*parts, config) for key, value in part.items() if key not in _FLAT}
+    return _DEFAULTS.get(str(config.get("model_type")), {}) | flat
 
 
-def _read(config: _Reads, name: str) -> InlineModel:
+def _read(config: ReadFields, name: str) -> InlineModel:
     check_layers_are_told(config)
     kind = str(config.get("model_type", "")).lower()
     hidden = _first(config, "hidden_size", "n_embd", "d_model")
@@ -103,7 +100,7 @@ def _read(config: _Reads, name: str) -> InlineModel:
     layers = _first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
     multi_query = 1 if config.get("multi_query") else None
     ffn = _any(config, "intermediate_size", "n_inner", "ffn_hidden_size", "ff_intermediate_size")
-    kv_heads = _any(config, "num_key_value_heads", "num_kv_heads", "multi_query_group_num", "n_head_kv")
+    kv_heads = _any(config, "num_key_value_heads", "num_kv_heads", "multi_query_group_num", "n_head_kv", "kv_n_heads")
     kinds = layer_kinds(config, layers)
     if FULL not in kinds and WINDOW not in kinds:
         raise ValueError("no layer has attention; give the shape with params_total")
@@ -113,7 +110,7 @@ def _read(config: _Reads, name: str) -> InlineModel:
         "layers": layers,
         "hidden": hidden,
         "heads": heads,
-        "head_dim": _any(config, "head_dim", "kv_channels"),
+        "head_dim": _any(config, "head_dim", "kv_channels", "attention_head_dim"),
         "ffn": ffn or (4 * hidden if kind in _PLAIN_FFN else None),
         "vocab": _first(config, "vocab_size", "padded_vocab_size"),
         "kv_heads": kv_heads or multi_query or heads,
@@ -128,7 +125,7 @@ def _read(config: _Reads, name: str) -> InlineModel:
     model = InlineModel.model_validate(fields)
     counted = _counted(config, model, kinds)
     quantized = quantization_fields(config, _parts(model), layers)
-    notes = [quantized.pop("note", None), _unread(config)]
+    notes = [quantized.pop("note", None), unread_sizes(config)]
     note = "; ".join(filter(None, notes)) or None
     return InlineModel.model_validate(fields | counted | quantized | {"note": note})
 
@@ -178,7 +175,7 @@ def _moe_fields(config: Mapping[str, Any], layers: int, dense_ffn: Any) -> dict[
     experts = _any(config, "n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
     if not experts or experts == 1:
         return {}
-    expert_ffn = config.get("moe_intermediate_size") or dense_ffn
+    expert_ffn = _any(config, "moe_intermediate_size") or dense_ffn
     dense_layers = layers - moe_layer_count(config, layers)
     shared_keys = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size")
     shared_ffn = _any(config, *shared_keys)
@@ -187,7 +184,9 @@ def _moe_fields(config: Mapping[str, Any], layers: int, dense_ffn: Any) -> dict[
     return {
         "ffn": expert_ffn,
         "experts": experts,
-        "experts_per_token": _first(config, "num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k"),
+        "experts_per_token": _first(
+            config, "num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "moe_top_k"
+        ),
         "shared_experts": shared or (1 if shared_ffn or llama4 else None),
         "shared_ffn": shared_ffn,
         "dense_layers": dense_layers or None,
@@ -206,7 +205,7 @@ def _mla_fields(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _max_context(config: Mapping[str, Any]) -> Any:
     """Longest context: the positions, or what YaRN stretches the original ones to (arXiv:2309.00071)."""
-    longest = config.get("max_position_embeddings") or config.get("n_positions")
+    longest = _any(config, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
     if not longest or scaling.get("rope_type", scaling.get("type")) != "yarn":
         return longest
@@ -214,25 +213,17 @@ def _max_context(config: Mapping[str, Any]) -> Any:
     return max(longest, round(original * float(scaling.get("factor") or 1.0)))
 
 
-def _unread(config: _Reads) -> str | None:
-    """Fields that look like sizes and that nothing here reads."""
-    strange = [
-        key
-        for key, value in config.items()
-        if key not in config.read
-        and not _NO_SIZE.fullmatch(key)
-        and _LOOKS_LIKE_A_SIZE.search(key)
-        and (value > 1 if type(value) is int else isinstance(value, list | dict) and value)
-    ]
-    return f"fields of config.json that may change its size are not read: {', '.join(strange)}" if strange else None
-
-
 def _any(config: Mapping[str, Any], *keys: str) -> Any:
-    return next((value for value in [config.get(key) for key in keys] if value), None)
+    return next((value for value in [_alike(config.get(key)) for key in keys] if value), None)
+
+
+def _alike(value: Any) -> Any:
+    """The one value of a list that says the same for every layer."""
+    return value[0] if isinstance(value, list) and value and all(each == value[0] for each in value) else value
 
 
 def _first(config: Mapping[str, Any], *keys: str) -> Any:
     for key in keys:
         if config.get(key) is not None:
-            return config[key]
+            return _alike(config[key])
     raise ValueError(f"config.json has no {keys[0]!r}")

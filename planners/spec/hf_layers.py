@@ -123,6 +123,8 @@ def moe_layer_count(config: Mapping[str, Any], layers: int) -> int:
         return sum(map(bool, config["moe_layer_freq"]))
     if config.get("moe_layers"):
         return len(config["moe_layers"])
-    step = config.get("decoder_sparse_step") or config.get("interleave_moe_layer_step") or config.get("moe_layer_freq")
-    dense, first = config.get("mlp_only_layers") or (), config.get("first_k_dense_replace") or 0
-    return sum(i >= first and i not in dense and (i + 1) % (step or 1) == 0 for i in range(layers))
+    steps = ("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq", "moe_layer_interval")
+    step = next((config[key] for key in steps if config.get(key)), 1)
+    dense, starts = config.get("mlp_only_layers") or (), ("first_k_dense_replace", "moe_layer_start_index")
+    first = next((config[key] for key in starts if config.get(key)), 0)
+    return sum(i >= first and i not in dense and (i + 1) % step == 0 for i in range(layers))

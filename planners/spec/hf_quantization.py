@@ -92,6 +92,8 @@ def _kept_share(part: str, skipped: Sequence[str], layers: int) -> float:
 
 def _names(entry: str, part: str) -> bool:
     """Whether a pattern of modules means this part; routers and norms are too small to count."""
+    if "norm" in entry:
+        return False
     if part == "head":
         return "lm_head" in entry
     if part == "attention":

@@ -210,7 +210,7 @@ def test_yarn_stretches_the_context() -> None:
     [
         ({"index_head_dim": 128, "index_topk": 2048}, "index_head_dim, index_topk"),
         ({"num_kv_shared_layers": 10}, "num_kv_shared_layers"),
-        ({"ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16}}, "ffn_config"),
+        ({"moe_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16}}, "moe_config"),
         ({"quantization_config": {"quant_method": "vptq"}}, "'vptq' is not understood"),
         (
             {
@@ -259,3 +259,59 @@ def test_names_of_other_families_are_read() -> None:
     assert (shape.layers, shape.ffn, shape.kv_heads, shape.head_dim, shape.vocab) == (40, 13696, 2, 128, 151552)
     ernie = LLAMA_70B | {"moe_num_experts": 64, "moe_k": 6, "moe_intermediate_size": 1536, "moe_num_shared_experts": 2}
     assert (read(ernie).experts, read(ernie).experts_per_token, read(ernie).shared_experts) == (64, 6, 2)
+
+
+ATTENTION = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}
+GEMMA_27B = {
+    "model_type": "gemma3_text", "head_dim": 128, "hidden_size": 5376, "intermediate_size": 21504,
+    "num_attention_heads": 32, "num_hidden_layers": 62, "num_key_value_heads": 16, "sliding_window": 1024,
+}  # fmt: skip
+GEMMA_4B = {
+    "model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
+    "sliding_window": 1024,
+}  # fmt: skip
+FALCON_7B = {
+    "model_type": "falcon", "hidden_size": 4544, "num_hidden_layers": 32, "num_attention_heads": 71,
+    "vocab_size": 65024, "multi_query": True,
+}  # fmt: skip
+DBRX = {
+    "model_type": "dbrx", "d_model": 6144, "n_heads": 48, "n_layers": 40, "vocab_size": 100352, "max_seq_len": 32768,
+    "attn_config": {"kv_n_heads": 8, "clip_qkv": 8},
+    "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4},
+}  # fmt: skip
+ERNIE_300B = {
+    "model_type": "ernie4_5_moe", "hidden_size": 8192, "intermediate_size": 28672, "moe_intermediate_size": 3584,
+    "moe_num_experts": 64, "moe_k": 8, "moe_layer_start_index": 3, "moe_layer_end_index": 53, "moe_layer_interval": 1,
+    "num_hidden_layers": 54, "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 103424,
+}  # fmt: skip
+HUNYUAN = ATTENTION | {
+    "model_type": "hunyuan_v1_moe", "intermediate_size": 3072, "moe_intermediate_size": [3072] * 32,
+    "num_experts": 64, "moe_topk": [8] * 32, "num_shared_expert": [1] * 32, "attention_head_dim": 128,
+    "vocab_size": 128167, "tie_word_embeddings": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "billions"),
+    [
+        ({"model_type": "gemma3", "text_config": GEMMA_27B}, 27.0),  # arXiv:2503.19786, table 1: 25.6 + 1.4 B
+        ({"model_type": "gemma3", "text_config": GEMMA_4B}, 3.88),  # the same: 3,209 + 675 M
+        (FALCON_7B, 6.92),  # tiiuae/falcon-7b: 6.92B, the head is the embedding
+        (DBRX, 131.6),  # databricks/dbrx-instruct: 132B
+        (ERNIE_300B, 300.0),  # baidu/ERNIE-4.5-300B-A47B
+        (HUNYUAN, 80.4),  # tencent/Hunyuan-A13B-Instruct: 80B
+    ],
+    ids=["gemma3-27b", "gemma3-4b", "falcon", "dbrx", "ernie", "hunyuan"],
+)
+def test_sizes_that_families_leave_out_nest_or_list(config: dict[str, Any], billions: float) -> None:
+    shape = read(config)
+    assert shape.params_total / 1e9 == pytest.approx(billions, rel=0.004)
+    assert shape.note is None
+
+
+def test_norms_that_stay_at_16_bits_do_not_keep_attention_there() -> None:
+    """Qwen3's FP8 checkpoints list `post_attention_layernorm` of every layer."""
+    norms = [f"model.layers.{layer}.post_attention_layernorm" for layer in range(80)]
+    plain = {"quantization_config": {"quant_method": "fp8"}}
+    listed = {"quantization_config": {"quant_method": "fp8", "modules_to_not_convert": ["lm_head", *norms]}}
+    assert weight_bytes(read(LLAMA_70B | listed)) == weight_bytes(read(LLAMA_70B | plain))
