@@ -116,7 +116,11 @@ class _Reader:
                     raise SpecError(f"{config}: is not a JSON object")
                 inline = inline_from_config(content, name=config.parent.name or config.stem)
             except (ValidationError, ValueError, RecursionError) as error:
-                reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+                reason = (
+                    error.errors()[0]["msg"].removeprefix("Value error, ")
+                    if isinstance(error, ValidationError)
+                    else str(error)
+                )
                 raise SpecError(f"{config}: {reason}") from error
             return inline.model_dump(exclude_none=True)
 

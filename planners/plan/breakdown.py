@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from planners.physics.columns import COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, Column, one
+from planners.physics.columns import ASYNC, COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, Column, one
 from planners.physics.constants import Constants
 from planners.physics.decode import kv_copies
 from planners.physics.memory import FEW_SEQUENCES, host_need_bytes, longest_sequence_bytes
@@ -32,12 +32,15 @@ _Row = tuple[str, str, Column, str, Mapping[str, Column]]
 def phases(shortlist: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
     """Rows of the page: what a unit spends its seconds on.  `shortlist` holds one fleet.
 
-    They take turns when colocated; the shorter of two pools is hidden behind the other.
+    They take turns, but for API calls, which run beside generation and judges, and for two pools some steps apart: the
+    shorter one is hidden behind the other.
     """
     rows = [*_rollout_rows(shortlist, result), *_trainer_rows(result)]
     unit = one(result.unit_seconds)
-    split = result.timing.step is not None and one(result.timing.schedule) != COLOCATED
-    rollout = sum(one(seconds) for pool, _, seconds, *_ in rows if pool != "trainer")
+    split = result.timing.step is not None and one(result.timing.schedule) == ASYNC
+    serving = sum(one(seconds) for pool, _, seconds, *_ in rows if pool == "rollout")
+    sandbox, api = one(result.exposed), one(result.timing.api)
+    rollout = max(serving, api) + sandbox
     trainer = sum(one(seconds) for pool, name, seconds, *_ in rows if pool == "trainer" and name != "weight sync")
     clock = {"trainer": 0.0, "rollout": 0.0}
     placed = []
@@ -45,8 +48,8 @@ def phases(shortlist: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
         seconds, parts = one(column), {cause: one(part) for cause, part in causes.items()}
         lane = "trainer" if pool == "trainer" and split else "rollout"
         hidden = split and name != "weight sync" and (pool == "trainer") == (trainer < rollout)
-        beside = pool == "api" and result.timing.generations
-        exposed = 0.0 if hidden or beside else seconds
+        alone = max(seconds - serving, 0.0) if pool == "api" else seconds
+        exposed = 0.0 if hidden else alone
         phase = Phase(
             id=f"phase.{shortlist.work.stage}.{name.replace(' ', '-')}",
             name=name,
@@ -56,11 +59,11 @@ def phases(shortlist: Shortlist, result: StageEstimate) -> tuple[Phase, ...]:
             bound_by=bound or _bound(parts),
             parts=parts,
             pool=pool,
-            start_seconds=unit - seconds if name == "weight sync" else clock[lane],
+            start_seconds=unit - seconds if name == "weight sync" else clock[lane] - (seconds - alone),
         )
         placed.append(phase)
-        if name != "weight sync" and not beside:
-            clock[lane] += seconds
+        if name != "weight sync":
+            clock[lane] += alone
     return tuple(placed)
 
 
@@ -182,5 +185,5 @@ def amounts(shortlist: Shortlist, fleet: StageFleet, result: StageEstimate) -> d
         shown["sandbox starts per second"] = starts_per_second(wanted, result)
         wait = steady_wait_seconds(wanted, shortlist, result)
         if wait is not None:
-            shown["seconds a sandbox run waits"] = wait
+            shown["seconds a sandbox run waits"] = round(wait, 3)
     return shown

@@ -25,9 +25,9 @@ RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("any instance type", {"instance_types": (), "exclude": ()}),
     ("any number of nodes", ANY_NUMBER),
     ("a larger quota", {"quota": {}}),
-    ("any GPU", {"gpus": ()}),
     ("every capacity type", {"capacity": tuple(CapacityType)}),
-    ("every cloud", {"targets": ("aws", "gcp", "azure")}),
+    ("every cloud of the price book", {"targets": None}),
+    ("any GPU", {"gpus": ()}),
     (
         "any GPU in any region, in any number",
         ANY_NUMBER | {"gpus": (), "regions": (), "instance_types": (), "exclude": (), "quota": {}},
@@ -65,13 +65,25 @@ def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: floa
     said += _fewest_nodes(spec, world, year=year) if reasons else []
     if len(said) > len(reasons):
         return "; ".join(said)
+    said += _no_whole_nodes(spec, found)
+    clouds = tuple(dict.fromkeys((*spec.fleet.targets, *world.gpu_offers["cloud"].unique().sort().to_list())))
     for words, change in RELAXATIONS:
-        feasible = _tried(_with_fleet(spec, change), spec, words, world, year=year)
+        every = {"targets": clouds} if "targets" in change else {}
+        feasible = _tried(_with_fleet(spec, change | every), spec, words, world, year=year)
         if feasible:
             return "; ".join(said + feasible)
     most = sorted(found.rejections.rejected, key=lambda row: -row.count)[:3]
     said = said or [f"{row.rule}: {row.reason} ({row.count:,})" for row in most]
     return "; ".join(said) or "no offer matches the fleet"
+
+
+def _no_whole_nodes(spec: RunSpec, found: SearchResult) -> list[str]:
+    """That an exact number of GPUs is no whole number of nodes over which a model may be spread, in words."""
+    wanted = spec.fleet.num_gpus
+    sizes = sorted({machine.gpus_per_node for machine in found.machines if machine.shards})
+    if wanted is None or not sizes or any(wanted % size == 0 for size in sizes):
+        return []
+    return [f"{wanted} GPUs are no whole number of nodes of {' or '.join(map(str, sizes))} GPUs"]
 
 
 def _with_section(stage: Stage, section: str, change: dict[str, Any]) -> Stage:

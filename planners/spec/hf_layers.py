@@ -44,7 +44,10 @@ class LinearLayer(NamedTuple):
 
 
 def check_layers_are_told(config: Mapping[str, Any]) -> None:
-    """Raises ValueError for linear-attention or state-space layers of a config that does not list its layers."""
+    """Raises ValueError for layers of several shapes, and for linear-attention or state-space layers of a config that
+    does not list its layers."""
+    if config.get("block_configs"):
+        raise ValueError("'block_configs' gives each layer a shape of its own; give the shape with params_total")
     told = any(config.get(key) for key in (*_LISTS, "full_attention_interval", "attn_layer_indices"))
     strange = next((key for key in _LINEAR_KEYS if config.get(key)), None)
     if strange and not told:

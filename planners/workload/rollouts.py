@@ -47,11 +47,15 @@ def synthesize_work(stage: SynthesizeStage, find_model: FindModel) -> StageWork:
     )
 
 
+def _times(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def agent_work(stage: RolloutStage, find_model: FindModel) -> StageWork:
     """Agents on tasks: tasks × attempts trajectories of many turns, each holding a sandbox."""
     attempts = float(stage.tasks * stage.attempts)
     solved = {"solved tasks": attempts * stage.resolve_rate} if stage.resolve_rate else {}
-    title = f"{stage.tasks:,} tasks × {stage.attempts} attempts, {stage.turns} turns"
+    title = f"{_times(stage.tasks, 'task')} × {_times(stage.attempts, 'attempt')}, {_times(stage.turns, 'turn')}"
     return _rollout(stage, find_model, title, {"attempts": attempts} | solved)
 
 
@@ -59,7 +63,7 @@ def evaluate_work(stage: EvaluateStage, find_model: FindModel) -> StageWork:
     """A benchmark is a rollout of tasks × samples, single-turn or agentic by benchmark."""
     rollout, assumed = benchmark_rollout(stage)
     solved = {"solved tasks": rollout.tasks * stage.resolve_rate} if stage.resolve_rate else {}
-    title = f"{stage.benchmark}, {rollout.tasks:,} problems × {stage.samples} samples"
+    title = f"{stage.benchmark}, {_times(rollout.tasks, 'problem')} × {_times(stage.samples, 'sample')}"
     work = _rollout(rollout, find_model, title, {"samples": float(rollout.tasks * stage.samples)} | solved)
     return replace(work, kind=stage.kind, assumed=(*assumed, *work.assumed))
 

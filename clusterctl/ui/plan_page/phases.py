@@ -119,7 +119,8 @@ def _bound_by(phase: Phase, page: PageContext) -> str:
         text += "; overlapped"
         text += f" except {duration(phase.exposed_seconds)}" if phase.exposed_seconds > phase.seconds * 0.005 else ""
     if page.verbose and phase.parts:
-        parts = (f"{name} {duration(seconds)}" for name, seconds in phase.parts.items())
+        least = NEGLIGIBLE * phase.seconds
+        parts = (f"{name} {duration(seconds)}" for name, seconds in phase.parts.items() if seconds > least)
         text += f" [{', '.join(parts)}]"
     return text
 

@@ -222,7 +222,14 @@ def test_restricted_regions_are_used_only_where_they_are_named() -> None:
         ({"gpus": ["H100"], "capacity": ["reserved_3y"]}, "every capacity type"),
         ({"gpus": ["H100"], "quota": {"H100": 7}}, "a larger quota"),
         ({"max_gpus": 4, "gpus": ["H100"]}, "any number of nodes"),
-        ({"targets": ["gcp"], "gpus": ["H200"]}, "any GPU"),
+        (
+            {"targets": ["gcp"], "gpus": ["H200"]},
+            "every cloud of the price book there is one: 1 × p5en.48xlarge in aws",
+        ),
+        (
+            {"num_gpus": 12, "gpus": ["H200"]},
+            "12 GPUs are no whole number of nodes of 8 GPUs; with any number of nodes",
+        ),
     ],
     ids=str,
 )
