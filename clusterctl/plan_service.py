@@ -152,7 +152,8 @@ def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = Fa
     Raises StateError when a file of ours is damaged or of another version.
     """
     prices = load_book(book)
-    named = [*(CLOUDS if everywhere else ()), *(target for target in spec.fleet.targets if is_cloud(target))]
+    every = prices.prices()["cloud"].unique().sort().to_list() if everywhere else []
+    named = [*every, *(target for target in spec.fleet.targets if is_cloud(target))]
     clouds = list(dict.fromkeys(named)) or list(CLOUDS)
     sandbox_clouds = sorted({*clouds, *(t for t in spec.fleet.sandbox.targets or () if is_cloud(t))})
     is_here = {*spec.fleet.targets, *(spec.fleet.sandbox.targets or ())} == {"local"}

@@ -94,6 +94,17 @@ def _own_prices(own: OwnPrices) -> Iterator[_Named]:
                     yield _Named(("prices", name, number, field), word, field.replace("_", " "), clouds)
 
 
+_CLOUD_WORDS = {
+    "amazon": "aws",
+    "ec2": "aws",
+    "google": "gcp",
+    "gce": "gcp",
+    "microsoft": "azure",
+    "lambdalabs": "lambda",
+}
+"""What people call a cloud."""
+
+
 def _is_other(target: str) -> bool:
     """Whether it is a cloud besides the three that every book has."""
     return is_cloud(target) and target not in CLOUDS
@@ -111,9 +122,13 @@ def _is_among(name: _Named, words: Collection[str]) -> bool:
 
 
 def _near(word: str, words: Collection[str]) -> str:
+    """The nearest of `words`, or each that is as near."""
     by_key = {known.lower(): known for known in sorted(words)}
-    close = difflib.get_close_matches(word.lower()[:100], list(by_key), n=1, cutoff=0.5)
-    return f"; did you mean {by_key[close[0]]}?" if close else ""
+    key = _CLOUD_WORDS.get(word.lower(), word.lower()[:100])
+    close = [key] if key in by_key else difflib.get_close_matches(key, list(by_key), n=3, cutoff=0.5)
+    ratios = [difflib.SequenceMatcher(None, other, key).ratio() for other in close]
+    best = [by_key[other] for other, ratio in zip(close, ratios, strict=True) if ratio == max(ratios)]
+    return f"; did you mean {_listed(best)}?" if best else ""
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -141,12 +141,15 @@ def _not_allowed(found: _Found) -> _Sentence:
     expected = str(found.context.get("expected_tags") or found.context.get("expected", ""))
     allowed = re.findall(r"'([^']*)'", expected) or [expected]
     given = found.context.get("tag", found.value)
+    word = re.sub(r"[^a-z]", "", str(given).lower())
+    meant = word if word in STAGE_KINDS else KIND_WORDS.get(word)
+    if found.path[-1] == "algorithm" and meant:
+        return f"{found.field} {shown(given)} is not allowed", f"{given} is a kind of stage: write kind: {meant}"
     if "tag" not in found.context:
         return f"{found.field} {shown(given)} is not allowed{nearest(given, allowed)}", f"allowed: {', '.join(allowed)}"
     sentence = f"{found.field}.kind {shown(given)} is not allowed"
     if str(given).lower() in get_args(Algorithm):
         return sentence, f"{given} is an algorithm: write kind: rlcef and algorithm: {str(given).lower()}"
-    meant = KIND_WORDS.get(re.sub(r"[^a-z]", "", str(given).lower()))
     return sentence + (
         f"; did you mean {meant}?" if meant else nearest(given, allowed)
     ), f"allowed: {', '.join(STAGE_KINDS)}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from clusterctl.ui.formats import DurationUnit, duration_unit, hours_band, usd, usd_band
 from clusterctl.ui.plan_page.alternatives import labels_of
+from clusterctl.ui.plan_page.pools import capacity
 from clusterctl.ui.plan_page.summary import price_age
 from planners.plan.value import Alternative, Plan
 
@@ -154,7 +155,7 @@ def _list(beside: Any, shown: Sequence[Alternative], plan: Plan, unit: DurationU
         beside.text(-0.12, top, f"{other.number}", fontsize=9, fontweight="bold", **style)
         beside.text(0.0, top, f"{head} in {hours_band(other.hours, unit)[0]}", fontsize=9, fontweight="bold", **style)
         gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "no GPUs"
-        place = (gpus, f"{other.cloud} {other.region}".strip(), other.capacity_type.replace("_", " "))
+        place = (gpus, f"{other.cloud} {other.region}".strip(), capacity(other))
         beside.text(0.0, top - 0.34 * step, ", ".join(filter(None, place)), fontsize=8, **style)
 
 

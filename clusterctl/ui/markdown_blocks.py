@@ -9,6 +9,7 @@ from clusterctl.ui import formats
 from clusterctl.ui.compare import sides
 from clusterctl.ui.difference import Difference
 from clusterctl.ui.plan_page.bill import outcome_text
+from clusterctl.ui.plan_page.pools import capacity
 from clusterctl.ui.spans import clean
 from planners.plan.value import Plan, StagePlan
 
@@ -84,7 +85,7 @@ def _alternatives(plan: Plan) -> str:
         [
             f"{other.number}",
             escape("this plan" if other.number == plan.frontier_chosen else other.label),
-            escape(f"{other.cloud} {other.region}, {other.capacity_type.replace('_', ' ')}"),
+            escape(f"{other.cloud} {other.region}, {capacity(other)}"),
             escape(other.fleet),
             " ".join(formats.hours_band(other.hours)),
             " ".join(formats.usd_band(other.usd, at_least=other.at_least)).strip(),

@@ -110,7 +110,18 @@ class TokenPrices:
         rows = [row for row in self._rows.get(_words(api.name), []) if row["from_input_tokens"] <= request_tokens]
         if rows and rows[-1].get(column) is not None:
             return UnitPrice(usd=rows[-1][column], unit=API_UNIT, source=rows[-1]["source"], as_of=rows[-1]["as_of"])
-        return UnitPrice(usd=None, unit=API_UNIT, source="not in the price book; state it in the run spec", as_of=None)
+        source = f"not in the price book{self._nearest(api.name)}; state it in the run spec"
+        return UnitPrice(usd=None, unit=API_UNIT, source=source, as_of=None)
+
+    def _nearest(self, name: str) -> str:
+        """`, which has claude-sonnet-4-5`: a model of the book whose name is nearly this one; empty for one it has."""
+        if _words(name) in self._rows:
+            return ""
+        import difflib  # only for unknown names
+
+        names = {" ".join(words): rows[-1]["model"] for words, rows in self._rows.items()}
+        close = difflib.get_close_matches(" ".join(_words(name)), names, n=1, cutoff=0.8)
+        return f", which has {names[close[0]]}" if close else ""
 
 
 def _words(name: str) -> tuple[str, ...]:

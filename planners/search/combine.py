@@ -111,7 +111,9 @@ def score(runs: Runs, objective: str) -> Array:
     """
     if objective == "time":
         quick = runs.hours <= (1.0 + NEAR_EQUAL) * runs.hours.min()
-        return np.where(quick, runs.ranked_usd, np.inf)
+        return np.where(
+            quick, (runs.ranked_usd + SMALL_USD) * (1.0 + PREFERS_CHEAP * runs.hours / runs.hours.max()), np.inf
+        )
     priced = runs.unpriced == runs.unpriced.min()
     if objective == "balanced":
         return ranked_usd(_knee(runs, np.flatnonzero(priced)), runs.unpriced)

@@ -54,7 +54,8 @@ def deciding_limits(spec: RunSpec, found: SearchResult, figures: Figures, best: 
 
 def decides(limit: str, found: SearchResult, row: int) -> str:
     """That a limit decides, and the run that would be first without it."""
-    return f"{limit}: without it {found.gpus[row]:,.0f} GPUs would be first, {usd_and_hours(found.runs, row)}"
+    beyond = " beyond your reservations" if found.has_reservations else ""
+    return f"{limit}: without it {found.gpus[row]:,.0f} GPUs would be first, {usd_and_hours(found.runs, row)}{beyond}"
 
 
 def gain(objective: str, better: tuple[Runs, int], worse: tuple[Runs, int]) -> float:

@@ -66,6 +66,9 @@ def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: floa
     if len(said) > len(reasons):
         return "; ".join(said)
     said += _no_whole_nodes(spec, found)
+    said += [f"{row.rule}: {row.reason}" for row in found.rejections.rejected if not row.left and row not in reasons][
+        :1
+    ]
     clouds = tuple(dict.fromkeys((*spec.fleet.targets, *world.gpu_offers["cloud"].unique().sort().to_list())))
     for words, change in RELAXATIONS:
         every = {"targets": clouds} if "targets" in change else {}

@@ -61,6 +61,11 @@ class SearchResult:
         return np.asarray(np.max(each, axis=0, initial=0.0))
 
     @property
+    def has_reservations(self) -> bool:
+        """Whether nodes are paid anyway: the dollars of runs leave them out."""
+        return bool(self.offers.height) and bool(self.offers.select(RESERVATION.any()).item())
+
+    @property
     def sold_today(self) -> NDArray[np.bool_]:
         """Which runs ask for no more GPUs than are sold without a reservation or a quote."""
         if not self.offers.height:

@@ -220,7 +220,9 @@ def _over_limits(spec: RunSpec, found: SearchResult) -> tuple[str, str]:
     if in_budget.any() and limits.usd:
         hints.append(f"within ${limits.usd:,.10g} the fastest takes {_least(runs, in_budget, runs.hours)}")
     if not hints:
-        hints.append(f"the cheapest is {_least(runs, np.ones(len(runs.usd), dtype=bool), runs.ranked_usd)}")
+        every = np.ones(len(runs.usd), dtype=bool)
+        hints.append(f"the cheapest is {_least(runs, every, runs.ranked_usd)}")
+        hints.append(f"the fastest is {_least(runs, every, runs.hours)}")
     return f"no fleet stays within {' and '.join(parts)}", "; ".join(hints)
 
 

@@ -17,10 +17,11 @@ from planners.search.combine import NEAR_EQUAL
 from planners.spec.fields import all_paths, fields_at
 from planners.spec.run_spec import STAGE_KINDS
 
+CASES = Path(__file__).parents[1] / "data" / "plan_cases"
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 HOPPER = "fleet: {targets: [aws], gpus: [H100]}"
 SPECS = {
-    "rl dense": "{kind: rlcef, model: Qwen/Qwen2.5-32B-Instruct, steps: 50, response_tokens: {mean: 3000, p95: 9000}}",
+    "recompute-auto": "{kind: rlcef, in the file of that name}",
     "rl experts": "{kind: rlcef, model: Qwen/Qwen3-30B-A3B, steps: 50, response_tokens: {mean: 2000, p95: 6000}}",
     "rl adapters": "{kind: rlcef, model: Qwen/Qwen2.5-14B, steps: 50, response_tokens: 1500, train: {lora_rank: 32}}",
     "pretrain experts": "{kind: pretrain, model: Qwen/Qwen3-30B-A3B, tokens: 100000000000}",
@@ -48,6 +49,8 @@ STATED: dict[str, tuple[Any, ...]] = {
 
 @cache
 def source(name: str, folder: Path) -> Source:
+    if name == "recompute-auto":
+        return open_source(str(CASES / f"{name}.yaml"))
     file = folder / f"{name.replace(' ', '-')}.yaml"
     file.write_text(f"name: auto\nstages: [{SPECS[name]}]\n{HOPPER}\n", "utf-8")
     return open_source(str(file))

@@ -62,6 +62,12 @@ def test_a_cache_price_that_nobody_states_is_unknown() -> None:
     assert not any("claude" not in line.name and "tokens" in line.name and line.usd is None for line in uncached.lines)
 
 
+def test_a_misspelt_api_model_has_no_price_and_names_the_nearest() -> None:
+    plan = planned("cached-input-price", "api.name=claude-sonet-4-5")
+    assert plan.at_least
+    assert any("not in the price book, which has" in row.why for row in plan.unpriced if "sonet" in row.name)
+
+
 def test_batches_are_billed_at_batch_prices_and_take_a_day() -> None:
     changes = ("api.name=gemini-3.1-pro-preview", "stages.evaluate.benchmark=humaneval")
     plain, batched = planned("cached-input-price", *changes), planned("cached-input-price", *changes, "api.batch=true")

@@ -6,6 +6,7 @@ import math
 
 from clusterctl.ui import formats
 from clusterctl.ui.plan_page.context import PageContext, labelled
+from clusterctl.ui.plan_page.pools import capacity
 from clusterctl.ui.spans import Line, Span, Style, better, line
 from clusterctl.ui.table import Cell, Column, cell, draw, range_bar, right
 from planners.plan.plan_rows import Sensitivity
@@ -55,11 +56,10 @@ def _alternative(other: Alternative, plan: Plan, unit: formats.DurationUnit) -> 
     more_usd = None if other.at_least or base.at_least else other.usd.p50 - base.usd.p50
     more_hours = other.hours.p50 - base.hours.p50
     style = Style.STRONG if is_choice else Style.PLAIN
-    capacity = other.capacity_type.replace("_", " ")
     label = ", ".join(filter(None, ("this plan" if is_choice else "", *labels_of(other, is_choice=is_choice))))
     gpus = f"{other.gpus:,} {other.gpu}" if other.gpus else "none"
     number = f"{'▸' if is_choice else ''}{other.number}"
-    where, sandbox = f"{other.cloud} {other.region}, {capacity}", formats.count(other.sandbox_nodes, "node")
+    where, sandbox = f"{other.cloud} {other.region}, {capacity(other)}", formats.count(other.sandbox_nodes, "node")
     return [
         *(cell(text, style) for text in (number, label, where, other.fleet, gpus, sandbox, time)),
         cell(time_band, Style.DIM),

@@ -6,7 +6,7 @@ from clusterctl.ui.formats import UNKNOWN, count, hours, number, usd
 from clusterctl.ui.plan_page.context import PageContext, labelled
 from clusterctl.ui.spans import Line, Style
 from clusterctl.ui.table import Cell, Column, cell, draw, right
-from planners.plan.value import Plan, Pool
+from planners.plan.value import Alternative, Plan, Pool
 
 POOL_COLUMNS = (
     "pool",
@@ -43,20 +43,27 @@ def _pool_row(pool: Pool, *, many: bool) -> list[Cell]:
     price = None if pool.usd_per_node_hour is None else pool.usd_per_node_hour * pool.nodes
     style = Style.WARN if price is None else Style.PLAIN
     per_gpu = usd(pool.usd_per_node_hour / pool.gpus_per_node) if pool.gpu and pool.usd_per_node_hour else ""
-    reserved = pool.price_source == "your price" and pool.capacity_type.startswith("reserved")
-    capacity = "your reservation" if reserved else pool.capacity_type.replace("_", " ")
     return [
         f"{pool.stage}: {pool.role}" if many else pool.role,
         f"{pool.nodes:,} ×",
         pool.instance_type,
         cell(pool_contents(pool), Style.STRONG),
-        f"{pool.cloud} {pool.region}, {capacity}",
+        f"{pool.cloud} {pool.region}, {capacity(pool)}",
         hours(pool.hours),
         cell(usd(price), style),
         cell(per_gpu, Style.DIM),
         cell(usd(pool.usd), style),
         cell(f"{pool.price_as_of or UNKNOWN}", Style.DIM),
     ]
+
+
+def capacity(bought: Pool | Alternative) -> str:
+    """`on demand`, `spot`, `your reservation`: how a pool, or the GPUs of an alternative, are bought."""
+    pools = [bought] if isinstance(bought, Pool) else [pool for pool in bought.pools if pool.gpu]
+    is_own = any(pool.price_source == "your price" for pool in pools)
+    if is_own and bought.capacity_type.startswith("reserved"):
+        return "your reservation"
+    return bought.capacity_type.replace("_", " ")
 
 
 def pool_contents(pool: Pool) -> str:

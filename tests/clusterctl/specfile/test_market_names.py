@@ -39,6 +39,8 @@ def test_each_typo_in_own_prices_is_named_with_the_nearest() -> None:
         ("fleet: {targets: [aws], sandbox: {instance_types: [c7a.16xlrge]}}", "did you mean c7a.16xlarge?"),
         ("fleet: {exclude: [us-east-11]}", "fleet.exclude[0]: no cloud, region or instance type 'us-east-11'"),
         ("fleet: {quota: {'awz:H100': 8}}", "no cloud 'awz'; did you mean aws?"),
+        ("fleet: {quota: {'amazon:H100': 8}}", "no cloud 'amazon'; did you mean aws?"),
+        ("fleet: {targets: [aws], regions: [us-eest-1]}", "did you mean us-west-1 or us-east-1?"),
         ("fleet: {quota: {'aws:H10O': 8}}", "unknown GPU 'H10O'; nearest: H10"),
         ("prices: {discounts: [{cloud: aws, region: us-west-22, percent: 5}]}", "did you mean us-west-2?"),
         ("prices: {discounts: [{instance_type: p5.48xl, percent: 5}]}", "did you mean p5.48xlarge?"),
@@ -100,3 +102,11 @@ def test_a_kind_by_another_word_leads_to_what_was_meant(kind: str, expected: str
     with pytest.raises(SpecError) as caught:
         read(tmp_path, "", f"name: run\nstages: [{{kind: {kind}, model: Qwen/Qwen2.5-7B-Instruct}}]\n")
     assert expected in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [("dpo", "dpo"), ("orpo", "dpo"), ("sft", "sft")])
+def test_an_algorithm_that_is_a_kind_of_its_own_leads_to_it(algorithm: str, kind: str, tmp_path: Path) -> None:
+    stage = f"{{kind: rlcef, model: Qwen/Qwen2.5-7B-Instruct, steps: 10, algorithm: {algorithm}}}"
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, "", f"name: run\nstages: [{stage}]\n")
+    assert caught.value.hint == f"{algorithm} is a kind of stage: write kind: {kind}"

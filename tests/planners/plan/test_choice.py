@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -338,3 +339,57 @@ def test_an_exact_number_of_gpus_is_had_on_every_machine_that_divides_it() -> No
     with pytest.raises(NoFleetError) as caught:
         plan(SFT, fleet={"num_gpus": 23, "instance_types": ["p5.48xlarge"]})
     assert "23 × " in caught.value.nearest, "on machines of one GPU"
+
+
+def test_what_blocks_a_spec_is_said_before_what_would_do() -> None:
+    with pytest.raises(NoFleetError) as caught:
+        plan(SFT, fleet={"targets": ["gcp"], "gpus": ["H200"]})
+    assert caught.value.nearest.startswith("GPU: not among gpus H200; with every cloud of the price book there is one")
+
+
+def test_limits_that_nothing_keeps_name_both_ends() -> None:
+    with pytest.raises(NoFleetError) as caught:
+        plan(limits={"usd": 1.0, "hours": 0.01})
+    assert re.search(r"the cheapest is .*; the fastest is ", caught.value.nearest)
+
+
+def test_a_limit_that_decides_beside_a_reservation_counts_dollars_beyond_it() -> None:
+    reserved = {"cloud": "aws", "region": "us-east-2", "instance_type": "p5.48xlarge", "nodes": 1, "usd_per_hour": 20.0}
+    prices = {"reservations": [reserved]}
+    alone = plan(RLCEF, fleet={"targets": ["aws"], "gpus": ["H100"]}, prices=prices)
+    fast = plan(
+        RLCEF, fleet={"targets": ["aws"], "gpus": ["H100"]}, prices=prices, limits={"hours": 0.8 * alone.hours.p50}
+    )
+    assert any(text.endswith(" beyond your reservations") for text in fast.decided_by)
+
+
+def test_two_pools_in_lockstep_take_turns_on_the_page() -> None:
+    made = plan(changed(RLCEF, schedule="disaggregated"), fleet={"gpus": ["H100"], "nodes": 4})
+    phases = made.stages[0].phases
+    assert all(phase.exposed_seconds == phase.seconds for phase in phases)
+    assert sum(phase.share for phase in phases) == pytest.approx(1.0, abs=0.05)
+    train = next(phase for phase in phases if phase.name == "train")
+    assert train.start_seconds >= next(phase.seconds for phase in phases if phase.name == "generate")
+
+
+def test_api_calls_beside_generation_show_the_part_that_it_does_not_hide() -> None:
+    slow = {"name": "acme-coder-1", "output_tokens_per_second": 1.0, "requests_in_flight": 256}
+    made = plan(changed(RLCEF, judges=[{"api": slow}]), fleet={"gpus": ["H100"], "nodes": 1})
+    phases = made.stages[0].phases
+    api = next(phase for phase in phases if phase.pool == "api")
+    generate = next(phase for phase in phases if phase.name == "generate")
+    assert api.exposed_seconds == pytest.approx(api.seconds - generate.seconds)
+    assert api.start_seconds == pytest.approx(0.0, abs=1e-9)
+
+
+def test_pools_in_lockstep_run_what_the_hosts_have_no_memory_to_take_in_turn() -> None:
+    nodes = {"gpu": "H100", "gpus_per_node": 8, "nodes": 4, "vcpus": 96, "memory_gib": 128, "usd_per_hour": 20.0}
+    fleet = {"targets": ["local"], "machines": [nodes, {"vcpus": 64, "memory_gib": 256, "usd_per_hour": 1.0}]}
+    stage = changed(RLCEF, model="Qwen/Qwen2.5-32B")
+    assert plan(stage, fleet=fleet).stages[0].layout["schedule"] == "disaggregated"
+
+
+def test_wide_replicas_of_a_model_that_fits_one_gpu_are_searched() -> None:
+    few = changed(RLCEF, model="Qwen/Qwen2.5-14B", prompts_per_step=8, samples_per_prompt=4)
+    quick = plan(few, fleet={"gpus": ["H200"], "nodes": 1}, objective="time")
+    assert "TP 8" in str(quick.stages[0].layout["rollout"])

@@ -105,6 +105,11 @@ def test_an_unknown_price_never_wins_over_a_known_one(stages: list[list[tuple[in
     assert not (rivals & (runs.usd < runs.usd[best]) & (runs.hours <= runs.hours[best])).any()
 
 
+def test_of_equally_cheap_runs_that_are_quick_the_fastest_is_the_end_of_the_knee() -> None:
+    runs = runs_at(np.array([3.0, 4.0, 4.0]), np.array([22.0, 21.0, 20.0]))
+    assert int(np.argmin(score(runs, "time"))) == 2
+
+
 def test_long_fronts_are_thinned_and_keep_their_ends() -> None:
     points = [(0, float(n), float(300 - n), 0.0) for n in range(1, 200)]
     runs = combine([rows_of(points), rows_of(points)], [np.zeros(199, dtype=np.int64)] * 2)
