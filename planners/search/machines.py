@@ -18,6 +18,8 @@ from planners.physics.shape import gpu_columns
 from planners.workload.layouts import Layouts, TimingContext
 
 MACHINE_KEY = ("gpu", "num_gpus", "network_gbps", "memory_gib", "vcpus")
+MAX_NODES = "max_nodes"
+"""Column of offers: nodes that exist, are reserved or in quota; infinite in the clouds."""
 ABOUT_AS_MUCH = 1.25
 """Price per GPU of a whole node, over that of a single-GPU machine, up to which models are spread over nodes only:
 single machines lack NVLink and have a share of the network.  Assumption."""
@@ -38,20 +40,25 @@ class MachineKind:
     memory_gib: float
     """UNSTATED_GIB where nobody states it."""
     vcpus: float | None
+    max_nodes: float = np.inf
+    """That exist, are reserved or in quota, of the offer that has most."""
     shards: bool = True
     """Whether a model may be spread over several of these: no where a node with more of the GPU costs about as much."""
 
 
 def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.DataFrame, list[MachineKind]]:
-    """GPU offers with a column `machine` (row number in the list), and the distinct machines.
+    """GPU offers (with a column MAX_NODES) with a column `machine` (row number in the list), and the distinct machines.
 
     Raises KeyError when the frame names a GPU that `gpus` lacks; filter first.
     """
     per_gpu = (pl.col("usd_per_hour") / pl.col("num_gpus")).min().alias("usd")
-    distinct = offers.group_by(MACHINE_KEY, maintain_order=True).agg(per_gpu).with_row_index("machine")
+    most = pl.col(MAX_NODES).max()
+    distinct = offers.group_by(MACHINE_KEY, maintain_order=True).agg(per_gpu, most).with_row_index("machine")
     nodes = distinct.filter(pl.col("num_gpus") > 1).group_by("gpu").agg(pl.col("usd").min())
     node_usd = dict(nodes.drop_nulls().rows())
-    joined = offers.join(distinct.drop("usd"), on=MACHINE_KEY, how="left", nulls_equal=True, maintain_order="left")
+    joined = offers.join(
+        distinct.drop("usd", MAX_NODES), on=MACHINE_KEY, how="left", nulls_equal=True, maintain_order="left"
+    )
     machines = [
         MachineKind(
             gpu=gpus[gpu],
@@ -59,9 +66,10 @@ def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.D
             network_gbps=network,
             memory_gib=UNSTATED_GIB if memory is None else memory,
             vcpus=vcpus,
+            max_nodes=max_nodes,
             shards=count > 1 or usd is None or node_usd.get(gpu, np.inf) > ABOUT_AS_MUCH * usd,
         )
-        for gpu, count, network, memory, vcpus, usd in distinct.select(*MACHINE_KEY, "usd").rows()
+        for gpu, count, network, memory, vcpus, usd, max_nodes in distinct.select(*MACHINE_KEY, "usd", MAX_NODES).rows()
     ]
     return joined.with_columns(pl.col("machine").cast(pl.Int64)), machines
 

@@ -44,8 +44,9 @@ LIGHTER: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     ("train.micro_batch_samples 1", "train", {"micro_batch_samples": 1}),
     ("train.optimizer_offload", "train", {"optimizer_offload": True}),
+    ("schedule disaggregated", "", {"schedule": "disaggregated", "staleness_steps": 0}),
 )
-"""What needs less memory, by section of a stage and its fields; all are tried where memory is what lacks."""
+"""What needs less memory, by section of a stage (empty: the stage) and fields; all are tried where memory lacks."""
 
 
 def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: float) -> str:
@@ -90,7 +91,9 @@ def _no_whole_nodes(spec: RunSpec, found: SearchResult) -> list[str]:
 
 
 def _with_section(stage: Stage, section: str, change: dict[str, Any]) -> Stage:
-    """A stage with some fields of its `train` or `rollout` changed, as far as it has them."""
+    """A stage with some of its fields, or those of its `train` or `rollout`, changed, as far as it has them."""
+    if not section:
+        return stage.model_copy(update=change) if "schedule" in type(stage).model_fields else stage
     options = getattr(stage, section, None)
     return stage if options is None else stage.model_copy(update={section: options.model_copy(update=change)})
 
@@ -105,7 +108,7 @@ def _fewest_nodes(spec: RunSpec, world: PlanInputs, *, year: float) -> list[str]
     """The smallest fleet of the same machines whose memory holds the spec, in words; empty where there is none."""
     found = explore(_with_fleet(spec, ANY_NUMBER), world, year=year)
     nodes = [int(stage.candidates.nodes.min(initial=MOST_GPUS)) for stage in found.stages if stage.work.needs_gpus]
-    words = f"{max(nodes)} nodes"
+    words = f"{max(nodes)} node" + ("" if max(nodes) == 1 else "s")
     relaxed = _with_fleet(spec, ANY_NUMBER | {"nodes": NodeCount(min=max(nodes), max=max(nodes))})
     return _tried(relaxed, spec, words, world, year=year)
 

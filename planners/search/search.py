@@ -14,7 +14,7 @@ from planners.physics.columns import Array
 from planners.search.availability import MOST_GPUS, sold_offers, with_list_prices
 from planners.search.candidates import Candidates, stage_candidates
 from planners.search.combine import Runs, combine
-from planners.search.machines import MOST_GPUS_PER_NODE, MachineKind, machines_of
+from planners.search.machines import MAX_NODES, MOST_GPUS_PER_NODE, MachineKind, machines_of
 from planners.search.offers import gpu_offers, owned_nodes, owned_offers
 from planners.search.own_prices import RESERVATION, RESERVED, apply_own_prices, reserved_nodes
 from planners.search.pricing import Market, Rows, price_rows, start_up_hours, within
@@ -127,7 +127,7 @@ def _stage(
         work, machines, allowed, constants, year=year, rejections=rejections, owned_slots=owned_slots
     )
     places = place_sandboxes(frame, candidates.slot_counts, most) if work.sandbox_work else None
-    market = _market(work, offers, places, spec, world)
+    market = _market(work, offers, places, spec)
     rows = price_rows(candidates, market, places)
     compared = len(rows.offer)
     if machines:
@@ -145,11 +145,32 @@ def _allowed_gpus(spec: RunSpec, world: PlanInputs, rejections: Rejections, *, n
     book = apply_own_prices(world.gpu_offers, spec.prices)
     offers = pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
     if not needed:
-        return offers.clear()
+        return offers.clear().with_columns(pl.lit(0.0).alias(MAX_NODES))
     names = {world.find_gpu(name).name for name in spec.fleet.gpus} or set(world.gpus)
     allowed = gpu_offers(offers, spec.fleet, names, rejections)
     granted = {world.find_gpu(key.rpartition(":")[2]).name: limit for key, limit in spec.fleet.quota.items()}
-    return with_list_prices(sold_offers(allowed, world.availability, granted, rejections), book)
+    sold = with_list_prices(sold_offers(allowed, world.availability, granted, rejections), book)
+    return _with_max_nodes(sold, spec, world)
+
+
+def _with_max_nodes(offers: pl.DataFrame, spec: RunSpec, world: PlanInputs) -> pl.DataFrame:
+    """The offers with the column MAX_NODES."""
+    quota = {
+        (key.split(":", 1)[0], world.find_gpu(key.split(":", 1)[1]).name): float(limit)
+        for key, limit in spec.fleet.quota.items()
+        if ":" in key
+    }
+    owned = owned_nodes(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
+    reserved = reserved_nodes(spec.prices)
+
+    def most_nodes(offer: dict[str, Any]) -> float:
+        cloud, kind = offer["cloud"], offer["instance_type"]
+        there = owned.get((cloud, kind), np.inf)
+        if offer["capacity_type"] == RESERVED:
+            there = reserved.get((cloud, offer["region"], kind), np.inf)
+        return float(min(there, quota.get((cloud, offer["gpu"]), np.inf) / offer["num_gpus"]))
+
+    return offers.with_columns(pl.Series(MAX_NODES, map(most_nodes, offers.iter_rows(named=True)), dtype=pl.Float64))
 
 
 def _cpu_offers(spec: RunSpec, world: PlanInputs) -> pl.DataFrame:
@@ -191,9 +212,7 @@ def _node_range(spec: RunSpec, world: PlanInputs) -> NodeRange:
     )
 
 
-def _market(
-    work: StageWork, offers: pl.DataFrame, places: SandboxPlaces | None, spec: RunSpec, world: PlanInputs
-) -> Market:
+def _market(work: StageWork, offers: pl.DataFrame, places: SandboxPlaces | None, spec: RunSpec) -> Market:
     """The offers as arrays for one stage.  A stage without GPUs gets one row per sandbox place."""
     known = places.places if places else {}
     if not work.needs_gpus:
@@ -210,21 +229,6 @@ def _market(
     anywhere = -1
     if spec.fleet.sandbox.targets is not None and places is not None and known:
         anywhere = places.cheapest
-    quota = {
-        (key.split(":", 1)[0], world.find_gpu(key.split(":", 1)[1]).name): float(limit)
-        for key, limit in spec.fleet.quota.items()
-        if ":" in key
-    }
-    owned = owned_nodes(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
-    reserved = reserved_nodes(spec.prices)
-
-    def most_nodes(offer: dict[str, Any]) -> float:
-        cloud, kind = offer["cloud"], offer["instance_type"]
-        there = owned.get((cloud, kind), np.inf)
-        if offer["capacity_type"] == RESERVED:
-            there = reserved.get((cloud, offer["region"], kind), np.inf)
-        return float(min(there, quota.get((cloud, offer["gpu"]), np.inf) / offer["num_gpus"]))
-
     homes = offers.select("cloud", "region").rows()
     return Market(
         machine=offers["machine"].to_numpy(),
@@ -232,6 +236,6 @@ def _market(
         spot=(offers["capacity_type"] == "spot").cast(pl.Float64).to_numpy(),
         place=np.array([known.get(home, anywhere) for home in homes], dtype=np.int64),
         sunk=offers.select(RESERVATION.cast(pl.Float64)).to_series().to_numpy(),
-        max_nodes=np.array([most_nodes(offer) for offer in offers.iter_rows(named=True)]),
+        max_nodes=offers[MAX_NODES].to_numpy(),
         start_up_hours=np.array([start_up_hours(cloud, None) for cloud, _ in homes]),
     )

@@ -171,7 +171,7 @@ class NodeRange:
 def node_counts(machine: MachineKind, allowed: NodeRange) -> Sequence[int]:
     """Node counts to try for a machine, ascending."""
     limit = min(allowed.max_gpus, allowed.quota_gpus.get(machine.gpu.name, allowed.max_gpus))
-    most = limit // machine.gpus_per_node
+    most = int(min(limit // machine.gpus_per_node, machine.max_nodes))
     if allowed.max_nodes is not None:
         most = min(most, allowed.max_nodes)
     if allowed.min_nodes == allowed.max_nodes:

@@ -67,6 +67,15 @@ def test_states_that_do_not_fit_the_nodes_memory_are_not_offloaded() -> None:
     assert "host memory" in error.value.nearest
 
 
+def test_machines_that_do_not_exist_are_no_way_to_fit() -> None:
+    """Four nodes of 128 GiB take turns on no memory; 5 to 256 of them, which would, are not there."""
+    with pytest.raises(NoFleetError) as error:
+        trains("Qwen/Qwen2.5-32B", {}, gpus=32, memory_gib=128, schedule="colocated")
+    assert "host memory" in error.value.nearest
+    assert "GiB missing at best" in error.value.nearest
+    assert "with schedule disaggregated there is one: 4 × " in error.value.nearest
+
+
 def test_actor_and_critic_of_70b_do_not_fit_24_gpus() -> None:
     with pytest.raises(NoFleetError) as error:
         case("ppo-critic-holds-memory")

@@ -16,7 +16,7 @@ from clusterctl.errors import SpecError
 from clusterctl.specfile.spec_file import read_spec
 from planners.plan.build import build_plan
 from planners.plan.value import StagePlan
-from planners.search.machines import MachineKind, machine_columns, machines_of
+from planners.search.machines import MAX_NODES, MachineKind, machine_columns, machines_of
 from planners.spec.run_spec import RunSpec
 from planners.units import GIB
 
@@ -128,7 +128,8 @@ def test_nothing_is_spread_over_single_gpu_machines_where_a_node_costs_about_as_
 
     def shards(usd: float) -> dict[int, bool]:
         single = node.with_columns(usd_per_hour=pl.lit(usd), **alone)
-        _, machines = machines_of(node.vstack(single.select(node.columns)), load_gpus())
+        offers = node.vstack(single.select(node.columns)).with_columns(pl.lit(1.0).alias(MAX_NODES))
+        _, machines = machines_of(offers, load_gpus())
         return {machine.gpus_per_node: machine.shards for machine in machines}
 
     assert shards(7.0) == {8: True, 1: False}

@@ -12,7 +12,7 @@ from tiny_world import gpu_offers as book
 from tiny_world import world
 
 from planners.domain import OFFER_COLUMNS
-from planners.search.machines import machines_of
+from planners.search.machines import MAX_NODES, machines_of
 from planners.search.offers import cheapest_zone, gpu_offers, matches, owned_nodes, owned_offers
 from planners.search.own_prices import YOURS
 from planners.search.rejections import Rejections
@@ -109,7 +109,9 @@ def test_own_machines_stand_beside_the_clouds() -> None:
 
 
 def test_machines_that_look_alike_are_one() -> None:
-    joined, machines = machines_of(allowed(capacity=["on_demand", "spot"])[0], world().gpus)
+    offers = allowed(capacity=["on_demand", "spot"])[0]
+    joined, machines = machines_of(offers.with_columns(pl.lit(2.0).alias(MAX_NODES)), world().gpus)
+    assert {machine.max_nodes for machine in machines} == {2.0}
     assert joined.height == 9
     assert len(machines) == 5
     for row in joined.iter_rows(named=True):
