@@ -44,6 +44,12 @@ def gpus() -> list[str]:
 
 
 @st.cache_data(show_spinner=False)
+def clouds() -> list[str]:
+    """Clouds in which a GPU has a price."""
+    return sorted(load_book().offers(kind="gpu")["cloud"].unique())
+
+
+@st.cache_data(show_spinner=False)
 def regions() -> list[str]:
     """Regions in which a GPU has a price."""
     return sorted(load_book().offers(kind="gpu")["region"].unique())

@@ -33,7 +33,7 @@ def questions(spec: dict[str, Any]) -> tuple[str, ...]:
         if nodes is not None:
             changes.append(ANY_NODES if nodes == "any" else f"fleet.nodes={{min: 1, max: {nodes}}}")
     with middle:
-        changes += _listed("Clouds", "fleet.targets", ["aws", "gcp", "azure"], key="clouds")
+        changes += _listed("Clouds", "fleet.targets", planning.clouds(), key="clouds")
         changes += _listed("Regions", "fleet.regions", planning.regions())
         capacity = st.selectbox("Capacity", list(CAPACITY), **ui.kept("capacity"))
         changes += [f"fleet.capacity={CAPACITY[capacity]}"] if CAPACITY[capacity] else []
