@@ -13,35 +13,61 @@ from typing import Any
 
 import numpy as np
 
-from planners.domain import GpuSpec, ModelShape
-from planners.physics.columns import Array, Column
+from planners.physics.columns import ENGINE_NAMES, GENERATIONS, SHARDING_NAMES, Array, Column, Workload, one
 from planners.physics.constants import PRIORS, Constants
 
-SCHEMA = 1
+SCHEMA = 2
 Z80 = 1.2815515655446004
 """Half an 80 % band of a normal distribution, in standard deviations."""
 SCATTER_LOG_SD = 0.10
 """Residual scatter before the measured inflation: equal inputs, other software (10-30 % within a year)."""
-NARROWEST_LOG = math.log(1.2)
-"""No band is narrower than +-20 %: the drift of software on identical hardware within a year."""
+NARROWEST_LOG = math.log(1.15)
+"""No band is narrower than +-15 %: the drift of software on identical hardware within a year."""
 KIND_CLASSES = {"rl_run": "rl_step"}
 """Kinds that share a band width."""
-OUTSIDE_LOG_SD = {"model class": 0.3, "model size": 0.2, "GPU": 0.25, "GPUs": 0.15, "engine": 0.2, "sharding": 0.15}
-"""Log standard deviation that each input outside the calibrated range adds.  Judgement: LOGO residuals grow by
-about this much when a GPU generation or a model class is left out."""
+OUTSIDE_LOG_SD = {
+    "engine": 0.30,
+    "engine on this GPU generation": 0.20,
+    "sharding with this model class": 0.25,
+    "sharding on this GPU generation": 0.25,
+    "model size": 0.20,
+}
+"""Log standard deviation that each combination adds which no full calibration case of the kind has.  Judgement: errors
+of publishers who were left out grow by about this much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationCase:
-    """What is compared of a published case to decide whether a run is like it."""
+    """What is compared of a published case and a run to decide whether they are alike."""
 
     kind: str
     params: float
     moe: bool
     generation: str
-    gpus: float
+    """Of the GPU."""
     engine: str | None
+    """None where nothing is generated."""
     sharding: str | None
+    """None where nothing is trained."""
+    full: bool = True
+    """Whether every decisive input is published."""
+    count: int = 1
+    """Cases that are alike in all this."""
+
+    @staticmethod
+    def of(kind: str, w: Workload, *, full: bool = True) -> CalibrationCase:
+        """The row of a workload; RL runs count as RL steps."""
+        kind = KIND_CLASSES.get(kind, kind)
+        engine, sharding = (int(one(column)) for column in (w.rollout.engine, w.layout.sharding))
+        return CalibrationCase(
+            kind=kind,
+            params=float(f"{one(w.model.params_total):.4g}"),
+            moe=one(w.model.experts) > 0,
+            generation=list(GENERATIONS)[int(one(w.gpu.generation))],
+            engine=ENGINE_NAMES[engine] if kind in ("rl_step", "generate") else None,
+            sharding=SHARDING_NAMES[sharding] if kind != "generate" else None,
+            full=full,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +77,11 @@ class Match:
     cases: int
     """Cases of this kind, model class, GPU generation, engine and sharding class, and a size within three times."""
     outside: tuple[str, ...]
-    """Inputs outside the range of the cases of this kind; keys of OUTSIDE_LOG_SD."""
+    """What no full case of this kind has; keys of OUTSIDE_LOG_SD."""
 
     @property
     def log_variance(self) -> float:
-        """Variance of ln(prediction) that the inputs outside the range add."""
+        """Variance of ln(prediction) that the combinations without a case add."""
         return sum(OUTSIDE_LOG_SD[name] ** 2 for name in self.outside)
 
 
@@ -67,7 +93,7 @@ class Calibration:
     cholesky: Array
     """Lower factor of the covariance of ln(constants), in the order of PRIORS."""
     scores: Mapping[str, float]
-    """By kind: the 80 % quantile of left-out |ln ratio| over its expected spread, inflated for unseen sources."""
+    """By kind: the 80 % quantile of left-out |ln ratio| over its expected spread, wider where few sources speak."""
     cases: tuple[CalibrationCase, ...]
     identity: str
     """Hash of the cases and the fit; plans store it."""
@@ -109,7 +135,7 @@ class Calibration:
     def half_width(self, kind: str, variance: Column, missing_variance: Column = 0.0) -> Array:
         """Half an 80 % band in ln: P10 = P50 exp(-h), P90 = P50 exp(+h).
 
-        h^2 = max(score sqrt(scatter^2 + variance), ln 1.2)^2 + z80^2 x missing, where `variance` is that of the
+        h^2 = max(score sqrt(scatter^2 + variance), ln 1.15)^2 + z80^2 x missing, where `variance` is that of the
         constants (`log_variance`) and `missing_variance` that of inputs that were not stated or lie outside the
         calibrated range.
         """
@@ -118,39 +144,31 @@ class Calibration:
         floor = np.maximum(spread, NARROWEST_LOG) ** 2
         return np.asarray(np.sqrt(floor + Z80**2 * np.asarray(missing_variance)))
 
-    def matching(
-        self,
-        kind: str,
-        model: ModelShape,
-        gpu: GpuSpec,
-        *,
-        engine: str | None = None,
-        sharding: str | None = None,
-        gpus: float | None = None,
-    ) -> Match:
-        """How many calibration cases are like a run, and which of its inputs lie outside their range.
+    def matching(self, run: CalibrationCase) -> Match:
+        """How many calibration cases are like a run, and which of its combinations none of the full ones has."""
+        of_kind = [case for case in self.cases if case.kind == run.kind]
+        full = [case for case in of_kind if case.full]
 
-        `kind`: rl_step, pretrain, sft or generate.  None = does not matter for this run.
-        """
-        of_kind = [case for case in self.cases if case.kind == kind]
-        same = [case for case in of_kind if case.moe == bool(model.experts)]
+        def some(*names: str) -> bool:
+            return any(all(getattr(case, name) == getattr(run, name) for name in names) for case in full)
+
+        sizes = [case.params for case in full if case.moe == run.moe]
         checks = {
-            "model class": bool(same),
-            "model size": _within((case.params for case in same), model.params_total, 1.5) or not same,
-            "GPU": any(case.generation == gpu.generation for case in of_kind),
-            "GPUs": gpus is None or _within((case.gpus for case in of_kind), gpus, 2.0),
-            "engine": engine is None or any(case.engine == engine for case in of_kind),
-            "sharding": sharding is None or any(case.sharding == sharding for case in of_kind),
+            "engine": run.engine is None or some("engine"),
+            "engine on this GPU generation": run.engine is None or some("engine", "generation"),
+            "sharding with this model class": run.sharding is None or some("sharding", "moe"),
+            "sharding on this GPU generation": run.sharding is None or some("sharding", "generation"),
+            "model size": _within(sizes, run.params, 1.5) or not sizes,
         }
         alike = [
-            case
-            for case in same
-            if case.generation == gpu.generation
-            and 1 / 3 <= case.params / model.params_total <= 3
-            and engine in (None, case.engine)
-            and sharding in (None, case.sharding)
+            case.count
+            for case in of_kind
+            if (case.moe, case.generation, case.engine, case.sharding)
+            == (run.moe, run.generation, run.engine, run.sharding)
+            and 1 / 3 <= case.params / run.params <= 3
         ]
-        return Match(cases=len(alike), outside=tuple(name for name, fine in checks.items() if not fine))
+        missing = tuple(name for name, fine in checks.items() if not fine)
+        return Match(cases=sum(alike), outside=missing if full else ())
 
     def _moved(self, moves: Array, *, extra_axis: bool = False) -> Constants:
         """Constants x exp(moves); `moves` has one row per constant."""

@@ -47,8 +47,12 @@ AMPERE, HOPPER, BLACKWELL, CDNA3, HOPPER_CUT, ADA = 0.0, 1.0, 2.0, 3.0, 4.0, 5.0
 MEGATRON, FSDP, ZERO1, ZERO2, DDP = 0.0, 1.0, 2.0, 3.0, 4.0
 """What data-parallel ranks share.  MEGATRON and ZERO1: optimizer states; ZERO2: gradients too; FSDP (ZeRO-3): weights
 too; DDP: nothing.  ZeRO: arXiv:1910.02054."""
-VLLM, TRTLLM, TRANSFORMERS = 0.0, 1.0, 2.0
-"""Rollout engines.  VLLM stands for vLLM and SGLang."""
+VLLM, TRTLLM, TRANSFORMERS, SGLANG = 0.0, 1.0, 2.0, 3.0
+"""Rollout engines."""
+BASE, INSTRUCT, REASONER, AGENT = 0.0, 1.0, 2.0, 3.0
+"""Kinds of models by how long they write: pre-trained, chat, reasoning, and any of them over several turns."""
+BROADCAST, CHECKPOINT_ENGINE, SHARDED, FILE = 0.0, 1.0, 2.0, 3.0
+"""Methods of weight sync: tensor by tensor, by a checkpoint engine, each GPU its own part, through files."""
 COLOCATED, DISAGGREGATED, ASYNC = 0.0, 1.0, 2.0
 """Schedules: phases take turns on the same GPUs; two pools in lockstep; two pools `staleness_steps` apart."""
 
@@ -57,15 +61,18 @@ GENERATIONS = {name: float(code) for code, name in enumerate(_GENERATION_NAMES)}
 SHARDING_NAMES = ("megatron", "fsdp", "zero1", "zero2", "ddp")
 """By code."""
 SHARDINGS = {name: float(code) for code, name in enumerate(SHARDING_NAMES)} | {"zero3": FSDP}
+ENGINE_NAMES = ("vllm", "trtllm", "hf", "sglang")
+"""By code."""
 ENGINES = {
     "vllm": VLLM,
-    "sglang": VLLM,
+    "sglang": SGLANG,
     "trtllm": TRTLLM,
     "tensorrt-llm": TRTLLM,
     "hf": TRANSFORMERS,
     "transformers": TRANSFORMERS,
 }
 SCHEDULES = {"colocated": COLOCATED, "disaggregated": DISAGGREGATED, "async": ASYNC}
+SYNC_METHODS = {"broadcast": BROADCAST, "checkpoint-engine": CHECKPOINT_ENGINE, "sharded": SHARDED, "file": FILE}
 RECOMPUTES = {"none": 0.0, "selective": 0.1, "full": 1.0}
 """What people call the codes, in specs and in published cases."""
 
@@ -174,6 +181,12 @@ class TrainWork:
     """1 for SFT, LoRA, reward models and RL."""
     reference: Column = 0.0
     critic: Column = 0.0
+    old_log_prob: Column = 1.0
+    """1: the trainer computes the samples' log-probs again; 0: it takes those of the rollout engine."""
+    sync_method: Column = UNKNOWN
+    """Code of the stated method of weight sync."""
+    untuned: Column = 0.0
+    """1: nobody tuned layout and kernels for this model and hardware."""
     offload: Column = 0.0
     """1: optimizer states live in host memory and the CPUs update them."""
     exports_weights: Column = 0.0
@@ -201,6 +214,8 @@ class RolloutWork:
     """Mean response, all turns together."""
     response_log_sd: Column = UNKNOWN
     """Spread of the log-normal response length; `lengths.log_sd_from_p95` gets it from mean and p95."""
+    natural_class: Column = BASE
+    """What kind of model writes: decides the mean response where it is unknown."""
     fixed_length: Column = 0.0
     """1: every sample has the mean length (benchmarks)."""
     samples_per_prompt: Column = 1.0
@@ -221,6 +236,10 @@ class RolloutWork:
     fp8: Column = 0.0
     """1: fp8 matrix multiplications."""
     kv_bytes: Column = 2.0
+    accepted_tokens: Column = 1.0
+    """Tokens that an iteration adds to a sequence: above 1 with speculative decoding or multi-token prediction."""
+    drafted_tokens: Column = 0.0
+    """Tokens that each iteration checks beside the next one."""
     max_live_sequences: Column = 256.0
     """Per replica: the engine's limit, or the stated concurrency."""
     memory_share: Column = 0.9

@@ -11,10 +11,20 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import TRANSFORMERS, TRTLLM, Array, Column, Workload, known, runs_like_fsdp, smooth_max
+from planners.physics.columns import (
+    TRANSFORMERS,
+    TRTLLM,
+    VLLM,
+    Array,
+    Column,
+    Workload,
+    known,
+    runs_like_fsdp,
+    smooth_max,
+)
 from planners.physics.constants import Constants
 from planners.physics.lengths import attended
-from planners.physics.rates import link_bytes_per_s
+from planners.physics.rates import gpu_rates, link_bytes_per_s
 from planners.units import GIB
 
 WORKSPACE_GIB = 4.0
@@ -29,8 +39,8 @@ class DecodeCosts:
     """Coefficients of an iteration.  Seconds, per replica; n sequences, c tokens of context each.
 
     bandwidth = weights + experts * (1 - untouched^n) + n * (state + kv * c)
-    compute   = n * (compute + attention * c), c without what lies outside a layer's window
-    t         = smooth_max(bandwidth, compute) + collective + host + n * (collective_per_sequence + host_per_sequence)
+    compute   = n * width * (compute + attention * c), c without what lies outside a layer's window
+    t         = smooth_max(bandwidth, compute) + collective + host + n * (per sequence), over the accepted tokens
     """
 
     weights: Column
@@ -48,6 +58,10 @@ class DecodeCosts:
     collective_per_sequence: Column
     host: Column
     host_per_sequence: Column
+    width: Column
+    """Tokens per sequence that an iteration computes: the next one and the drafted ones."""
+    accepted: Column
+    """Tokens per sequence that it yields."""
     power: Column
 
     def over_grid(self) -> DecodeCosts:
@@ -55,24 +69,25 @@ class DecodeCosts:
         return DecodeCosts(**{f.name: v[..., None] if np.ndim(v := getattr(self, f.name)) else v for f in fields(self)})
 
     def seconds(self, live: Column, context: Column) -> Column:
-        """Seconds of one iteration with `live` sequences of mean `context` tokens."""
+        """Seconds per token with `live` sequences of mean `context`: one iteration over the tokens that it yields."""
         context = attended(context, self.window, self.window_share)
         bandwidth = self.weights + live * (self.state + context * self.kv)
         if np.any(self.experts):
-            bandwidth = bandwidth + self.experts * (1 - self.untouched**live)
-        compute = live * (self.compute + context * self.attention)
-        fixed = self.collective + self.host + live * (self.collective_per_sequence + self.host_per_sequence)
-        return smooth_max(bandwidth, compute, self.power) + fixed
+            bandwidth = bandwidth + self.experts * (1 - self.untouched ** (live * self.width))
+        compute = live * self.width * (self.compute + context * self.attention)
+        per_sequence = self.collective_per_sequence * self.width + self.host_per_sequence
+        fixed = self.collective + self.host + live * per_sequence
+        return (smooth_max(bandwidth, compute, self.power) + fixed) / self.accepted
 
     def parts(self, live: Column, context: Column) -> dict[str, Column]:
         """What an iteration's seconds consist of, each as if nothing overlapped."""
-        touched = self.experts * (1 - self.untouched**live)
+        touched = self.experts * (1 - self.untouched ** (live * self.width))
         context = attended(context, self.window, self.window_share)
         return {
             "HBM bandwidth, weights": self.weights + touched,
             "HBM bandwidth, KV cache": live * (self.state + context * self.kv),
-            "compute": live * (self.compute + context * self.attention),
-            "tensor-parallel traffic": self.collective + live * self.collective_per_sequence,
+            "compute": live * self.width * (self.compute + context * self.attention),
+            "tensor-parallel traffic": self.collective + live * self.width * self.collective_per_sequence,
             "kernel launch": self.host + live * self.host_per_sequence,
         }
 
@@ -92,12 +107,14 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
     trtllm = np.equal(r.engine, TRTLLM)
     hbm = gpus * g.hbm_bytes_per_s * np.where(trtllm, c.decode_hbm_trtllm, c.decode_hbm_vllm)
     dense = (m.params_total - m.params_expert) * weight_copies(w)
-    peak = np.where(np.asarray(r.fp8) > 0, g.fp8_flops, g.bf16_flops)
+    rates = gpu_rates(c, w)
     rate = gpus * c.decode_compute
+    gemm = rate * np.where(np.asarray(r.fp8) > 0, rates.fp8, rates.bf16)
     flops = 2 * (m.params_matmul - m.params_expert_active) + 2 * m.params_expert_active * c.decode_moe_penalty
     across = gpus / stages > g.scale_up_domain
     latency = np.where(across, c.allreduce_scale_out_seconds, c.allreduce_scale_up_seconds)
     host = _host_factor(c, w)
+    iteration = np.where(np.asarray(w.train.rl) > 0, c.iteration_trainer_seconds, c.iteration_vllm_seconds)
     return DecodeCosts(
         weights=dense * r.weight_bytes / hbm * stages,
         experts=m.params_expert * r.expert_weight_bytes / hbm * stages,
@@ -106,18 +123,21 @@ def decode_costs(c: Constants, w: Workload) -> DecodeCosts:
         state=2 * m.state_bytes / hbm,
         window=m.window,
         window_share=m.window_share,
-        compute=flops / (peak * rate),
-        attention=4 * m.decode_attention_width * m.attention_layers / (g.bf16_flops * rate),
+        compute=flops / gemm,
+        attention=4 * m.decode_attention_width * m.attention_layers / (rates.bf16 * rate),
         collective=np.where(gpus > stages, m.layers * 2 * latency, 0.0)
         + np.where(np.asarray(stages) > 1, stages * c.allreduce_scale_out_seconds, 0.0),
         collective_per_sequence=collective_seconds_per_token(w),
         host=host
         * (
-            stages * np.where(trtllm, c.iteration_trtllm_seconds, c.iteration_vllm_seconds)
+            stages * np.where(trtllm, c.iteration_trtllm_seconds, iteration)
             + m.layers * c.decode_layer_seconds
             + m.moe_layers * c.decode_moe_layer_seconds
+            + m.layers * c.lora_layer_seconds * w.train.lora
         ),
         host_per_sequence=host * np.where(trtllm, c.sequence_trtllm_seconds, c.sequence_vllm_seconds),
+        width=1.0 + np.asarray(r.drafted_tokens),
+        accepted=np.asarray(r.accepted_tokens),
         power=c.roofline_power,
     )
 
@@ -135,7 +155,12 @@ def _host_factor(c: Constants, w: Workload) -> Column:
     """Host time against today's vLLM: eager decoding (as stated; else FSDP-class RL stacks up to 2025), older
     engines, plain Hugging Face generation."""
     r = w.rollout
-    usual = (np.asarray(w.train.rl) > 0) & runs_like_fsdp(w.layout.sharding) & (np.asarray(w.year) <= 2025)
+    usual = (
+        np.equal(r.engine, VLLM)
+        & (np.asarray(w.train.rl) > 0)
+        & runs_like_fsdp(w.layout.sharding)
+        & (np.asarray(w.year) <= 2025)
+    )
     eager = known(r.eager, np.where(usual, 1.0, 0.0))
     age = np.where(np.equal(r.engine, TRTLLM), 1.0, c.engine_drift ** -np.clip(w.year - 2025.0, -2.0, 1.0))
     plain = np.where(np.equal(r.engine, TRANSFORMERS), TRANSFORMERS_HOST_PENALTY, 1.0)

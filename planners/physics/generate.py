@@ -12,7 +12,16 @@ import numpy as np
 from planners.physics.columns import TRTLLM, Array, Column, Workload, known
 from planners.physics.constants import Constants
 from planners.physics.decode import DecodeCosts, collective_seconds_per_token, decode_costs, live_capacity
-from planners.physics.lengths import attended, attended_causally, location, longest_of, survival, usual_response_tokens
+from planners.physics.lengths import (
+    attended,
+    attended_causally,
+    location,
+    longest_of,
+    natural_tokens,
+    survival,
+    usual_response_tokens,
+)
+from planners.physics.rates import gpu_rates
 
 TOOL_WAIT_ITERATIONS = 4
 QUEUE_BLEND = 0.25
@@ -61,9 +70,14 @@ class LengthGrid:
 
 
 def mean_response(c: Constants, w: Workload) -> Column:
-    """Mean response tokens: as given, or the usual share of the longest."""
-    usual = usual_response_tokens(c.default_length_share, w.rollout.max_response_tokens)
-    return known(w.rollout.response_tokens, usual)
+    """Mean response tokens: as given, or what models of this kind write, cut at the longest allowed."""
+    r = w.rollout
+    if not np.any(np.isnan(r.response_tokens)):
+        return r.response_tokens
+    log_sd = known(r.response_log_sd, c.response_log_sd)
+    return known(
+        r.response_tokens, usual_response_tokens(natural_tokens(c, r.natural_class), r.max_response_tokens, log_sd)
+    )
 
 
 def discretise(c: Constants, w: Workload, mean: Column, grid_points: int) -> LengthGrid:
@@ -199,12 +213,13 @@ def _prefill_seconds_per_sample(c: Constants, w: Workload, mean: Column) -> Colu
     FLOPs 2 x active parameters (experts slower by `decode_moe_penalty`, no output head) + 2 x context x width x
     layers per token, at `prefill_compute` of the raw peak; samples of one prompt share its prefill.
     """
-    m, g, r = w.model, w.gpu, w.rollout
+    m, r = w.model, w.rollout
     gpus = w.layout.rollout_gpus_per_replica
-    peak = np.where(np.asarray(r.fp8) > 0, g.fp8_flops, g.bf16_flops)
+    rates = gpu_rates(c, w)
+    gemm = np.where(np.asarray(r.fp8) > 0, rates.fp8, rates.bf16)
     dense = m.params_matmul - m.vocab * m.hidden * 0.999 - m.params_expert_active
-    linear = np.maximum(2 * dense + 2 * m.params_expert_active * c.decode_moe_penalty, 0.0) / peak
-    attention = 2 * m.attention_width * m.attention_layers / g.bf16_flops
+    linear = np.maximum(2 * dense + 2 * m.params_expert_active * c.decode_moe_penalty, 0.0) / gemm
+    attention = 2 * m.attention_width * m.attention_layers / rates.bf16
     rate = gpus * c.prefill_compute
     later = r.turns - 1
     halfway = r.prompt_tokens + (mean + later * r.tool_tokens_per_turn) / 2

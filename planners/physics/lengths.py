@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 
 from planners.physics.columns import Array, Column
+from planners.physics.constants import Constants
 
 P95_QUANTILE = 1.6448536269514722
 _LOGIT_STEP, _LOGIT_LOWEST, _LOGIT_POINTS = 0.1, -7.0, 141
@@ -33,12 +34,19 @@ def normal_quantile(p: Column) -> Array:
     return np.asarray(t - top / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308))))
 
 
-def usual_response_tokens(share: Column, longest: Column) -> Column:
-    """Mean response where nobody states one: share x M x (1 + M/8192)^-0.8, since long caps rarely bind.
+def natural_tokens(c: Constants, natural_class: Column) -> Array:
+    """Mean response of a kind of model that no cap cuts."""
+    by_class = (c.length_base_tokens, c.length_instruct_tokens, c.length_reasoner_tokens, c.length_agent_tokens)
+    return np.choose(np.asarray(natural_class).astype(np.intp), [np.asarray(tokens) for tokens in by_class])
 
-    Error: a factor of three either way; a measured length is the best input that a user can give.
+
+def usual_response_tokens(natural: Column, longest: Column, log_sd: Column) -> Array:
+    """Mean response where nobody states one: E[min(X, M)] of a log-normal X with the mean `natural`, M the longest.
+
+    Error: a factor of two or three either way; a measured length is the best input that a user can give.
     """
-    return share * longest * (1 + longest / 8192) ** -0.8
+    u = np.log(natural / np.asarray(longest)) - np.asarray(log_sd) ** 2 / 2
+    return np.asarray(longest * clipped_mean(u, log_sd))
 
 
 def log_sd_from_p95(mean_tokens: float, p95_tokens: float) -> float:

@@ -22,12 +22,13 @@ COMPILED_HOST_SPEED = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRates:
-    """FLOP/s of one GPU."""
+class GpuRates:
+    """FLOP/s that one GPU sustains."""
 
-    linear: Column
-    """Matrix multiplications at the precision of the work."""
     bf16: Column
+    """Matrix multiplications."""
+    fp8: Column
+    """The same in fp8; in bf16 where the GPU has no fp8 units."""
     attention: Column
 
 
@@ -48,7 +49,7 @@ def _constants(c: Constants, quantity: str) -> list[Column]:
     return [getattr(c, INSTEAD.get(name, name)) for name in names]
 
 
-def training_rates(c: Constants, w: Workload) -> TrainingRates:
+def gpu_rates(c: Constants, w: Workload) -> GpuRates:
     """Peak x efficiency x (power / reference power)^exponent.
 
     Sustained GEMMs are limited by board power, not by the nominal peak: two parts of one generation with equal
@@ -65,10 +66,9 @@ def training_rates(c: Constants, w: Workload) -> TrainingRates:
     drift = c.attention_drift ** np.clip(w.year - 2025.0, -3.0, 1.0)
     kernel_year = np.where(mature, 1.0, drift)
     bf16_rate = g.bf16_flops * bf16 * power
-    use_fp8 = (np.asarray(w.train.fp8) > 0) & (np.asarray(g.has_fp8) > 0)
-    return TrainingRates(
-        linear=np.where(use_fp8, g.fp8_flops * fp8 * power, bf16_rate),
+    return GpuRates(
         bf16=bf16_rate,
+        fp8=np.where(np.asarray(g.has_fp8) > 0, g.fp8_flops * fp8 * power, bf16_rate),
         attention=g.bf16_flops * attention * power * kernel_year,
     )
 

@@ -9,12 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.physics.columns import ASYNC, COLOCATED, Array, Column, Workload, smooth_max
+from planners.physics.columns import (
+    ASYNC,
+    BROADCAST,
+    CHECKPOINT_ENGINE,
+    COLOCATED,
+    FILE,
+    SHARDED,
+    Array,
+    Column,
+    Workload,
+    smooth_max,
+)
 from planners.physics.constants import Constants
 from planners.physics.generate import GenerateTime, mean_response
 from planners.physics.rates import link_bytes_per_s
-from planners.physics.train import FORWARD, Batch, TrainTime, train_time, training_passes, weight_export_seconds
+from planners.physics.train import (
+    FORWARD,
+    WEIGHT_EXPORT_BYTES_PER_S,
+    Batch,
+    TrainTime,
+    train_time,
+    training_passes,
+    weight_export_seconds,
+)
 from planners.physics.workload_rows import generate_distinct
 
 TRAINER_PHASES = {
@@ -81,7 +101,8 @@ def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
     reference = forward.seconds * w.train.reference
     value = forward.seconds * w.train.critic
     critic = trained.seconds * w.train.critic
-    trainer = trained.seconds + forward.seconds + reference + value + critic
+    log_prob = forward.seconds * w.train.old_log_prob
+    trainer = trained.seconds + log_prob + reference + value + critic
     sync = sync_seconds(c, w)
     controller = c.controller_sample_seconds * w.rollout.samples * w.rollout.generated_per_used
     stale = w.rollout.staleness_steps
@@ -92,7 +113,7 @@ def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
     return StepTime(
         exposed_generate_seconds=exposed,
         controller_seconds=controller,
-        log_prob_seconds=forward.seconds,
+        log_prob_seconds=log_prob,
         reference_seconds=reference,
         value_seconds=value,
         train_seconds=trained.seconds,
@@ -119,9 +140,9 @@ def rl_batch(c: Constants, w: Workload) -> Batch:
     share = np.where(np.asarray(w.year) < 2025, 1.0, c.padding_share)
     padding = share * np.maximum(longest - mean, 0.0)
     padded = mean + padding * (1 - train.packed)
-    filled = np.where(
-        np.asarray(train.fills_seq_len) > 0, np.maximum(train.seq_len, mean), train.micro_batch_samples * padded
-    )
+    widest = r.prompt_tokens + r.max_response_tokens + answers
+    filled = train.micro_batch_samples * padded
+    filled = np.where(np.asarray(train.fills_seq_len) > 0, np.maximum(train.seq_len, widest), filled)
     return Batch(
         tokens=r.samples * padded * train.epochs,
         mean_sequence=mean,
@@ -155,22 +176,43 @@ LORA_SHARE = 0.02
 """Share of the weights that a LoRA adapter is."""
 HOST_OFFLOAD_BYTES_PER_S = 20e9
 """Per GPU over PCIe: a colocated trainer moves its states out before generation and in again after it."""
-OPTIMIZER_BYTES_PER_PARAM = 16.0
 
 
 def sync_seconds(c: Constants, w: Workload) -> Column:
     """Seconds of one weight sync.
 
-    fixed + 2 P x (reshard factor if colocated) / (share x one link) + offload of optimizer states if colocated.
-    The whole model passes one link (the scale-up links when all GPUs are in one domain, else one NIC): measured
-    times grow with the model and not with the number of nodes.  Known error: NCCL broadcast trees and checkpoint
-    engines can be several times faster; file-based export several times slower.
+    fixed + 2 P / rate + what a colocated trainer moves out of the GPUs and in again.  Unless a method is stated, the
+    whole model passes one link (the scale-up links when all GPUs are in one domain, else one NIC) and is resharded when
+    colocated: measured times grow with the model and not with the number of nodes.  Known error: a method that nobody
+    states is up to 10 times slower or faster, so the band is wide.
     """
     colocated = np.equal(w.rollout.schedule, COLOCATED)
+    share = np.where(np.asarray(w.train.lora) > 0, LORA_SHARE, 1.0)
+    transfer = 2 * w.model.params_total * share / _sync_bytes_per_s(c, w, colocated)
+    moved = w.model.params_total * _state_bytes_per_param(w) / (w.layout.gpus * HOST_OFFLOAD_BYTES_PER_S)
+    return c.sync_fixed_seconds + transfer + np.where(colocated, moved, 0.0)
+
+
+def _sync_bytes_per_s(c: Constants, w: Workload, colocated: NDArray[np.bool_]) -> Column:
     gpus, near = w.layout.gpus, np.maximum(w.layout.gpus_per_node, w.gpu.scale_up_domain)
     link = np.where(gpus <= near, link_bytes_per_s(w, gpus), w.gpu.scale_out_bytes_per_s)
-    share = np.where(np.asarray(w.train.lora) > 0, LORA_SHARE, 1.0)
-    copies = np.where(colocated, c.colocated_reshard_factor, 1.0)
-    transfer = 2 * w.model.params_total * share * copies / (c.sync_nic_share * link)
-    states = OPTIMIZER_BYTES_PER_PARAM * w.model.params_total / (w.layout.gpus * HOST_OFFLOAD_BYTES_PER_S)
-    return c.sync_fixed_seconds + transfer + np.where(colocated, states, 0.0)
+    reached = c.sync_nic_share * link
+    usual = reached / (np.where(colocated, c.colocated_reshard_factor, 1.0) * c.sync_spread)
+    method = np.asarray(w.train.sync_method)
+    if np.all(np.isnan(method)):
+        return usual
+    nodes = np.maximum(w.layout.train_gpus / w.layout.gpus_per_node, 1.0)
+    rates = {
+        BROADCAST: c.broadcast_bytes_per_s,
+        CHECKPOINT_ENGINE: c.checkpoint_engine_bytes_per_s,
+        SHARDED: reached * nodes,
+        FILE: WEIGHT_EXPORT_BYTES_PER_S,
+    }
+    for code, rate in rates.items():
+        usual = np.where(np.equal(method, code), rate, usual)
+    return usual
+
+
+def _state_bytes_per_param(w: Workload) -> Column:
+    """Weights 2, and of what trains gradients 2 and Adam states 12, unless they live in host memory anyway."""
+    return 2.0 + (1.0 - w.train.lora) * (2.0 + 12.0 * (1.0 - w.train.offload))

@@ -25,7 +25,7 @@ from planners.physics.columns import (
 )
 from planners.physics.constants import Constants
 from planners.physics.lengths import attended_causally
-from planners.physics.rates import link_bytes_per_s, training_rates
+from planners.physics.rates import gpu_rates, link_bytes_per_s
 from planners.physics.shape import PCIE_BYTES_PER_S
 
 WEIGHT_EXPORT_BYTES_PER_S = 2e9
@@ -128,12 +128,13 @@ def _compute_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     elementwise = 2 bytes x passes x T x (elements x traffic + 4 vocab) / HBM bandwidth.
     """
     m, train = w.model, w.train
-    rates = training_rates(c, w)
+    rates = gpu_rates(c, w)
+    rate = np.where(np.asarray(train.fp8) > 0, rates.fp8, rates.bf16)
     head = m.vocab * m.hidden
     dense = np.maximum(m.params_matmul - head - m.params_expert_active, 0.0)
     flops = 2 * passes.linear * batch.tokens
-    experts = flops * m.params_expert_active * c.moe_gemm_penalty / rates.linear
-    linear = flops * (dense / rates.linear + head / rates.bf16) + experts
+    experts = flops * m.params_expert_active * c.moe_gemm_penalty / rate
+    linear = flops * (dense / rate + head / rates.bf16) + experts
     attention = (
         2
         * passes.attention
@@ -146,7 +147,7 @@ def _compute_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     )
     stated = np.logical_not(np.isnan(train.flops_per_token))
     if np.any(stated):
-        total = batch.tokens * known(train.flops_per_token, 0.0) * (passes.linear / 3) / rates.linear
+        total = batch.tokens * known(train.flops_per_token, 0.0) * (passes.linear / 3) / rate
         linear, attention = np.where(stated, total, linear), np.where(stated, 0.0, attention)
     recipe = (1 + c.fp8_extra_traffic * train.fp8 * w.gpu.has_fp8) * (1 + c.lora_extra_traffic * train.lora)
     traffic = c.elementwise_traffic * train.elementwise_traffic * recipe
@@ -226,7 +227,8 @@ def _stack_factor(c: Constants, w: Workload) -> Column:
     untuned = np.where(post & np.equal(w.gpu.generation, BLACKWELL), c.blackwell_post_training_overhead, 1.0)
     stragglers = 1 + c.straggler_per_doubling * np.log2(np.maximum(lay.train_gpus, 8.0) / 8)
     age = c.software_drift ** -np.clip(w.year - 2025.0, -3.0, 1.0)
-    return by_class * by_use * untuned * stragglers * age * (1 + train.evaluation_share)
+    new = np.where(np.asarray(train.untuned) > 0, c.untuned_overhead, 1.0)
+    return by_class * by_use * untuned * new * stragglers * age * (1 + train.evaluation_share)
 
 
 def _optimizer_seconds(c: Constants, w: Workload, batch: Batch) -> Column:

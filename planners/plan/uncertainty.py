@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planners.physics.calibration import NARROWEST_LOG, Z80, Calibration, Match
+from planners.physics.calibration import NARROWEST_LOG, Z80, Calibration, CalibrationCase, Match
 from planners.physics.columns import Array, Column
 from planners.physics.constants import Constants
 from planners.plan.plan_rows import Assumption, Band, Narrow, OwnRuns
@@ -74,7 +74,7 @@ def widths(shortlist: Shortlist, calibration: Calibration) -> Width:
         return estimate_stage(plain, constants).hours
 
     variance = calibration.log_variance(hours)
-    matches = [matched(work, shortlist, calibration, row) for row in range(len(shortlist.layouts))]
+    matches = [calibration.matching(case) for case in calibration_rows(shortlist)]
     outside = np.array([match.log_variance for match in matches])
     missing: dict[str, Column] = {name: sd**2 for name, sd in work.missing.items()}
     if work.sandbox_work is not None and sandbox_assumed(work):
@@ -99,7 +99,7 @@ def _learned(
     """The width where own runs speak for some phases.
 
     ln(hours) moves by w_p for a relative change of phase p.  Half a band = z80 sum(w_p sd_p) + (1 - sum(w_p)) x half
-    without own runs: phases err together, the safe assumption.  Never narrower than +-20 %.
+    without own runs: phases err together, the safe assumption.  Never narrower than +-15 %.
     """
     work, share, own = shortlist.work, np.zeros(len(shortlist.layouts)), np.zeros(len(shortlist.layouts))
     for phase in sorted({row.place.phase for row in work.factors.rows}):
@@ -129,17 +129,26 @@ def _learned(
     )
 
 
-def matched(work: StageWork, shortlist: Shortlist, calibration: Calibration, row: int) -> Match:
-    """Which published cases speak for this stage on the fleet with this number."""
-    gpu = shortlist.gpu(row)
-    assert gpu is not None
+def calibration_rows(shortlist: Shortlist) -> list[CalibrationCase]:
+    """What the calibration compares of this stage on each of its fleets."""
+    work = shortlist.work
     model = work.training.model if work.training else work.generations[0].model
-    generation = work.generations[0].options.engine if work.generations else None
-    engine = {"sglang": "vllm"}.get(generation, generation) if generation else None
-    sharding = shortlist.sharding(row) if work.training else None
-    return calibration.matching(
-        WORK[work.kind], model, gpu, engine=engine, sharding=sharding, gpus=float(shortlist.layouts.gpus[row])
-    )
+    engine = work.generations[0].options.engine if work.generations else None
+    rows = []
+    for row in range(len(shortlist.layouts)):
+        gpu = shortlist.gpu(row)
+        assert gpu is not None
+        rows.append(
+            CalibrationCase(
+                kind=WORK[work.kind],
+                params=model.params_total,
+                moe=bool(model.experts),
+                generation=gpu.generation,
+                engine=engine,
+                sharding=shortlist.sharding(row) if work.training else None,
+            )
+        )
+    return rows
 
 
 def band(p50: float, log_half: float) -> Band:

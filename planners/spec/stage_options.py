@@ -45,6 +45,15 @@ class RolloutOptions(SpecModel):
         None, description="Pipeline stages of a replica; default: 1 with a stated tp, else as many as the weights need."
     )
     eager: bool | None = Field(None, description="Eager mode (no CUDA graphs); unknown = assumed off.")
+    attention_dp: bool | None = Field(
+        None,
+        description="Attention data parallel, experts over all GPUs of a replica; default: for mixtures of experts "
+        "with many sequences per GPU.",
+    )
+    accepted_tokens: Factor = Field(
+        1.0, description="Tokens per sequence and iteration with speculative decoding or multi-token prediction."
+    )
+    drafted_tokens: CountOrZero = Field(0, description="Tokens that each iteration drafts and checks.")
     concurrency: Count | None = Field(None, description="Sequences at once per replica; default: by memory.")
     prefix_cache_hit_share: Share | None = Field(
         None, description="Share of prompt tokens found in the prefix cache; default: by group size and turns."
@@ -79,6 +88,11 @@ class TrainOptions(SpecModel):
     )
     compile: bool | None = Field(None, description="torch.compile or an equivalent; unknown = by framework.")
     optimizer_offload: bool = Field(False, description="Optimizer states live in host memory; the CPUs update them.")
+    tuned: bool | None = Field(
+        None,
+        description="Layout and kernels are tuned for this model and GPU; default: where a layout is stated. Without, "
+        "pretraining and fine-tuning take about 1.3 times as long.",
+    )
     pipeline_schedule: Literal["1f1b", "interleaved", "zero_bubble"] | None = Field(
         None, description="Pipeline schedule, where pp > 1; unknown = interleaved in pretraining, else 1f1b."
     )

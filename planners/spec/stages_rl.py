@@ -13,6 +13,10 @@ from planners.spec.stage_options import Checkpointing, Evaluation, RolloutOption
 
 Algorithm = Literal["grpo", "ppo", "rloo", "reinforce++", "dapo", "gspo"]
 
+Framework = Literal["verl", "nemo-rl", "slime", "skyrl", "prime-rl", "trl", "openrlhf"]
+OldLogProb = Literal["recompute", "rollout"]
+SyncMethod = Literal["broadcast", "checkpoint-engine", "sharded", "file"]
+
 WITHOUT_REFERENCE = frozenset({"dapo", "aipo", "cispo", "gpg"})
 """Algorithms whose published form has no KL term, so no reference model."""
 
@@ -46,6 +50,9 @@ class RlcefStage(SpecModel):
     )
     name: Slug = Field("rlcef", description="Name of the stage, unique in the run.")
     model: ModelRef
+    framework: Framework | None = Field(
+        None, description="RL framework: decides eager, packing, old_log_prob and sync_method where they are left out."
+    )
     algorithm: Algorithm = Field("grpo", description="Algorithm; ppo trains a critic beside the policy.")
     steps: Count = Field(description="RL steps (each: generate, reward, train).")
     prompts_per_step: Count = Field(128, description="Prompts per step.")
@@ -67,6 +74,14 @@ class RlcefStage(SpecModel):
     )
     judges: Annotated[tuple[Judge, ...], Field(max_length=16)] = Field((), description="Models that add to the reward.")
     outcome_critic: OutcomeCritic | None = Field(None, description="Predicts outcomes instead of running the code.")
+    old_log_prob: OldLogProb | None = Field(
+        None, description="Log-probs of the samples: recompute (by the trainer, the default) or the rollout engine's."
+    )
+    sync_method: SyncMethod | None = Field(
+        None,
+        description="How new weights reach the rollout engine: broadcast (tensor by tensor), checkpoint-engine, "
+        "sharded (each GPU its part) or file; unknown = a usual speed, a wider band.",
+    )
     oversampling: Factor = Field(
         1.0, description="Samples generated per sample trained on (DAPO's dynamic sampling is above 1)."
     )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from planners.physics.columns import SCHEDULES
 from planners.spec.stage_options import Precision
+from planners.spec.stages_rl import Framework, OldLogProb, SyncMethod
 
 OUTSIDE_KINDS = ("evaluate", "sandbox")
 """Kinds whose seconds come from the sandbox, not from a model."""
@@ -83,6 +84,8 @@ class Train(_Computing):
     packed: bool | None = None
     virtual_stages: Count | None = None
     evaluation_share: Amount | None = None
+    old_log_prob: OldLogProb | None = None
+    tuned: bool | None = None
 
 
 class Rollout(_Computing):
@@ -107,6 +110,10 @@ class Rollout(_Computing):
     output_tokens_total: Amount | None = None
     eager: bool | None = None
     generated_per_used: Amount | None = None
+    attention_dp: bool | None = None
+    accepted_tokens: Count | None = None
+    drafted_tokens: Amount | None = None
+    sync_method: SyncMethod | None = None
 
 
 class Sandbox(Section):
@@ -147,6 +154,7 @@ class Case(CaseEntry):
 
     family: str | None = None
     year: Year | None = None
+    framework: Framework | None = None
     model: str | None = None
     cluster: Cluster = Cluster()
     train: Train = Train()

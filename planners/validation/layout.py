@@ -93,6 +93,15 @@ def _gpus(case: Case, params: float) -> tuple[float, float, float]:
     return total, max(train, 1.0), max(rollout, 1.0)
 
 
+RATES = ("tokens_per_second_per_gpu", "mfu", "step_seconds", "train_phase_seconds")
+"""Metrics of a measured step, not of a whole run."""
+
+
+def is_rate(case: Case) -> bool:
+    """Is the figure a measured rate?  Those come from runs that somebody tuned."""
+    return case.published.metric in RATES
+
+
 def layout_is_stated(case: Case) -> bool:
     """Is enough said about the trainer's layout to compute its traffic?"""
     train = case.train

@@ -11,7 +11,7 @@ from planners.physics.columns import Workload
 from planners.physics.shape import gpu_columns
 from planners.validation.case import OUTSIDE_KINDS, Case, Unreadable
 from planners.validation.generic import generic_shape
-from planners.validation.layout import layout_is_stated
+from planners.validation.layout import is_rate, layout_is_stated
 from planners.validation.work import workload_of
 from planners.workload.rl import RESPONSE_UNKNOWN_SD
 
@@ -89,7 +89,7 @@ def missing_inputs(case: Case) -> tuple[str, ...]:
     sync_only = published.metric == "sync_seconds"
     generates = case.is_rl or case.kind == "generate"
     supervised = case.is_supervised
-    rate = published.metric in ("tokens_per_second_per_gpu", "mfu", "step_seconds", "train_phase_seconds")
+    rate = is_rate(case)
     if case.is_rl:
         batch = any(told is not None for told in (rollout.requests, rollout.prompts_per_step, published.phases))
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planners.physics.calibration import Calibration
+from planners.physics.calibration import Calibration, CalibrationCase
 from planners.validation.case import Case, CaseEntry, read_case
 from planners.validation.predict import predict_cases
 from planners.validation.prepare import FindGpu, FindModel, Prepared, prepare
@@ -83,7 +83,8 @@ def _answer(p: Prepared, value: float, reason: str | None, variance: float, cali
     width = math.inf
     if math.isfinite(value) and value > 0:
         extra = OUTSIDE_SPREAD**2 if p.case.kind == "evaluate" else 0.0
-        width = float(calibration.half_width(p.case.kind, variance, p.missing_variance + extra))
+        match = calibration.matching(CalibrationCase.of(p.case.kind, p.workload))
+        width = float(calibration.half_width(p.case.kind, variance, p.missing_variance + match.log_variance + extra))
     if width >= MOST_WIDTH:
         return _answer_to(p.case, reason or "the inputs lead to no finite prediction")
     band = {"p10": float(value * np.exp(-width)), "p90": float(value * np.exp(width))}

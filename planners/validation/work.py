@@ -19,7 +19,7 @@ from planners.spec.stages_data import DpoStage, PretrainStage, SftStage, Synthes
 from planners.spec.stages_rl import RlcefStage
 from planners.validation.case import Case
 from planners.validation.environment import environment_seconds, sandbox_spec, tool_seconds, turns_of, unchecked
-from planners.validation.layout import context_of
+from planners.validation.layout import context_of, is_rate, layout_is_stated
 from planners.workload.layouts import TimingContext
 from planners.workload.rl import rlcef_work
 from planners.workload.sandbox_work import TOOL_SECONDS
@@ -67,7 +67,8 @@ def _rl(case: Case, model: ModelShape) -> StageWork:
     stage = unchecked(
         RlcefStage,
         kind="rlcef",
-        model=model.name,
+        model=case.model or model.name,
+        framework=case.framework,
         algorithm=train.algorithm,
         steps=case.steps or 1.0,
         prompts_per_step=rollout.prompts_per_step,
@@ -80,6 +81,8 @@ def _rl(case: Case, model: ModelShape) -> StageWork:
         optimizer_steps_per_step=train.optimizer_steps_per_rl_step,
         critic=train.critic,
         reference=train.reference,
+        old_log_prob=train.old_log_prob,
+        sync_method=rollout.sync_method,
         oversampling=rollout.generated_per_used,
         schedule=case.schedule,
         staleness_steps=STEPS_BEHIND if case.schedule == "async" and not_told else rollout.staleness_steps,
@@ -110,7 +113,7 @@ def _job(case: Case, model: ModelShape) -> StageWork:
         samples = rollout.output_tokens_total / max(total, 1.0)
     served = ServedModel(
         "generate",
-        unchecked(Served, model=model.name),
+        unchecked(Served, model=case.model or model.name),
         samples or ENDLESS_REQUESTS,
         prompt,
         None if response is None else response.model_copy(update={"mean": response.mean / turns_of(case)}),
@@ -129,7 +132,12 @@ def _job(case: Case, model: ModelShape) -> StageWork:
 def _supervised(case: Case, model: ModelShape) -> StageWork:
     train = case.train
     batch, tokens = train.global_batch_samples, train.tokens or WHOLE_RUN_TOKENS
-    fields = {"kind": case.kind, "model": model.name, "seq_len": train.seq_len, "train": _train_options(case)}
+    fields = {
+        "kind": case.kind,
+        "model": case.model or model.name,
+        "seq_len": train.seq_len,
+        "train": _train_options(case),
+    }
     if train.algorithm != "dpo":
         kind: type[PretrainStage | SftStage] = PretrainStage if case.kind == "pretrain" else SftStage
         stage = unchecked(kind, **fields, tokens=tokens, global_batch_samples=batch)
@@ -167,6 +175,9 @@ def _rollout_options(case: Case) -> RolloutOptions:
         tp=rollout.tp,
         pp=rollout.pp,
         eager=rollout.eager,
+        attention_dp=rollout.attention_dp,
+        accepted_tokens=rollout.accepted_tokens,
+        drafted_tokens=rollout.drafted_tokens,
     )
 
 
@@ -180,6 +191,7 @@ def _train_options(case: Case) -> TrainOptions:
         attention=train.attention_kernel,
         compile=train.compiled,
         optimizer_offload=train.optimizer_offload,
+        tuned=layout_is_stated(case) or is_rate(case) if train.tuned is None else train.tuned,
         lora_rank=1 if train.lora_rank is not None or train.algorithm == "lora" else None,
     )
 

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from planners.domain import ModelShape
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, SCHEDULES
+from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, SCHEDULES, SYNC_METHODS, UNKNOWN
 from planners.spec.profiles import Assumed
 from planners.spec.stage_options import ProfileName
 from planners.spec.stages_rl import RlcefStage
+from planners.workload.frameworks import as_the_framework_runs_it
+from planners.workload.response_class import natural_class
 from planners.workload.sandbox_work import TOOL_SECONDS, sandbox_work
 from planners.workload.served_model import LENGTHS, FindModel, ServedModel, hosted, length_fields, shown, unstated
 from planners.workload.stage_work import Generation, HostWork, StageWork, Training
 
-RESPONSE_UNKNOWN_SD = 1.1
+RESPONSE_UNKNOWN_SD = 0.9
 """Log standard deviation of an RL step's time when no response length is given (docs/ACCURACY.md, partial cases)."""
 
 QUICKSTART = "clusterctl/quickstart"
@@ -32,6 +34,7 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
     """Everything one RL step needs.  Raises whatever `find_model` raises for an unknown model."""
     if str(stage.model) in HOST_SPEEDS:
         return _quickstart_work(stage)
+    stage = as_the_framework_runs_it(stage)
     model = find_model(stage.model)
     samples = float(stage.prompts_per_step * stage.samples_per_prompt)
     main = _generate(stage, model, samples)
@@ -104,6 +107,7 @@ def _generate(stage: RlcefStage, model: ModelShape, samples: float) -> Generatio
         samples=samples,
         prompt_tokens=max(stage.prompt_tokens.mean, 1.0),
         response_tokens=mean,
+        natural_class=natural_class(shown(stage.model, model), turns=turns),
         response_log_sd=spread,
         max_response_tokens=longest,
         samples_per_prompt=float(stage.samples_per_prompt),
@@ -125,6 +129,8 @@ def _learning(stage: RlcefStage, model: ModelShape, main: Generation) -> Trainin
         updates_per_step=float(stage.optimizer_steps_per_step),
         epochs=float(stage.epochs_per_step),
         critic=stage.trains_critic,
+        old_log_prob=stage.old_log_prob != "rollout",
+        sync_method=UNKNOWN if stage.sync_method is None else SYNC_METHODS[stage.sync_method],
         reference=stage.uses_reference,
     )
 

@@ -13,6 +13,7 @@ from planners.spec.distributions import Lengths
 from planners.spec.models import ApiModel, ModelRef, Served
 from planners.spec.spec_model import SpecModel
 from planners.spec.stage_options import RolloutOptions
+from planners.workload.response_class import natural_class
 from planners.workload.stage_work import ApiUse, Generation
 
 FindModel = Callable[[ModelRef], ModelShape]
@@ -64,11 +65,11 @@ def hosted(
         if model.served.api is not None:
             apis.append(_api_use(model, model.served.api))
         elif model.served.model is not None:
-            generations.append(_generation(model, find_model(model.served.model), options))
+            generations.append(_generation(model, model.served.model, find_model(model.served.model), options))
     return tuple(generations), tuple(apis)
 
 
-def _generation(model: ServedModel, shape: ModelShape, options: RolloutOptions) -> Generation:
+def _generation(model: ServedModel, ref: ModelRef, shape: ModelShape, options: RolloutOptions) -> Generation:
     lengths, total = model.response_tokens, model.written * model.turns
     largest = lengths.max if lengths and model.turns == 1 else None
     limits = [model.longest, largest and largest + model.reasoning_tokens]
@@ -79,6 +80,7 @@ def _generation(model: ServedModel, shape: ModelShape, options: RolloutOptions) 
         options=options,
         samples=model.samples,
         prompt_tokens=max(model.prompt_tokens.mean, 1.0),
+        natural_class=natural_class(shown(ref, shape), turns=model.turns),
         response_tokens=max(total, 1.0),  # NaN, unknown, stays NaN where it stands first, and is ignored where last
         response_log_sd=_trajectory_log_sd(lengths, model.turns),
         max_response_tokens=max(longest, 1.0, total),

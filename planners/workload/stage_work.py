@@ -8,14 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from planners.domain import ModelShape
-from planners.physics.columns import UNKNOWN, Column, known
+from planners.physics.columns import BASE, UNKNOWN, Column, known
 from planners.physics.constants import Constants
-from planners.physics.lengths import usual_response_tokens
+from planners.physics.lengths import natural_tokens, usual_response_tokens
 from planners.physics.sandbox_times import Service
 from planners.spec.models import ApiModel
 from planners.spec.profiles import Assumed, SandboxNeed
 from planners.spec.stage_options import RolloutOptions, TrainOptions
 from planners.workload.factors import NO_FACTORS, Factors
+
+PRIOR = Constants()
+"""For choices before the physics: no published run moves them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,9 @@ class Generation:
     samples: float
     prompt_tokens: float
     response_tokens: float
-    """NaN = unknown."""
+    """NaN = unknown: then what `natural_class` writes."""
+    natural_class: float = BASE
+    """Kind of model by how long it writes."""
     response_log_sd: float = UNKNOWN
     max_response_tokens: float
     samples_per_prompt: float = 1.0
@@ -51,7 +56,9 @@ class Generation:
     @property
     def likely_response_tokens(self) -> float:
         """The mean, as stated or as the physics assumes before it is fitted: for what is decided before any timing."""
-        usual = usual_response_tokens(Constants().default_length_share, self.max_response_tokens)
+        usual = usual_response_tokens(
+            natural_tokens(PRIOR, self.natural_class), self.max_response_tokens, PRIOR.response_log_sd
+        )
         return float(known(self.response_tokens, usual))
 
 
@@ -73,6 +80,12 @@ class Training:
     epochs: float = 1.0
     critic: bool = False
     reference: bool = False
+    old_log_prob: bool = True
+    """The trainer computes the samples' log-probs again."""
+    sync_method: float = UNKNOWN
+    """Code of the stated method of weight sync."""
+    untuned: bool = False
+    """Nobody tuned layout and kernels for this model and GPU."""
     post_training: bool = True
     flops_per_token: float = UNKNOWN
     """Where a publisher states them (unusual architectures)."""

@@ -98,15 +98,35 @@ def _layout(at: TimingContext, generation: Generation | None, training: Training
         gpus_per_node=at.gpus_per_node,
         rollout_gpus_per_replica=replica,
         rollout_pp=1.0 if generation is None else _pipeline_stages(at, generation, replica),
-        rollout_attention_dp=0.0 if generation is None else attention_alone(generation),
+        rollout_attention_dp=0.0 if generation is None else attention_alone(at, generation),
         virtual_stages=UNKNOWN if training is None else _virtual_stages(training),
     )
 
 
-def attention_alone(generation: Generation) -> float:
-    """1 where each GPU of a replica runs attention for its own sequences and experts are spread over all: how
-    TensorRT-LLM serves mixtures of experts."""
-    return float(ENGINES[generation.options.engine] == TRTLLM and bool(generation.model.experts))
+FULL_GPU_SEQUENCES = 32.0
+"""Sequences per GPU from which engines serve mixtures of experts attention data parallel: weights are then read for
+enough tokens, and KV caches need no copies.  Assumption: the guides of SGLang and TensorRT-LLM name no number."""
+
+
+def attention_alone(at: TimingContext, generation: Generation) -> Column:
+    """1 where each GPU of a replica runs attention for its own sequences and experts are spread over all.
+
+    As stated; else mixtures of experts do it when a stated tp cannot divide the heads, when a stated concurrency fills
+    the GPUs, and with TensorRT-LLM when nothing limits the concurrency.
+    """
+    options = generation.options
+    if options.attention_dp is not None or not generation.model.experts:
+        return float(bool(options.attention_dp))
+    replica = replica_gpus(at, generation)
+    most = max(tensor_parallel_degrees(generation.model), default=UNLIMITED_TP)
+    if options.concurrency is None and generation.concurrency is None:
+        full = np.full(len(replica), ENGINES[options.engine] == TRTLLM)
+    else:
+        replicas = np.maximum(np.floor(at.layouts.rollout_gpus / replica), 1.0)
+        live = np.fmin(options.concurrency or np.inf, (generation.concurrency or np.inf) / replicas)
+        full = np.asarray(live >= FULL_GPU_SEQUENCES * replica)
+    indivisible = (most % replica > 0) & (options.tp is not None)
+    return np.where(full | indivisible, 1.0, 0.0)
 
 
 def _pipeline_stages(at: TimingContext, generation: Generation, replica: Array) -> Column:
@@ -114,9 +134,10 @@ def _pipeline_stages(at: TimingContext, generation: Generation, replica: Array) 
     options = generation.options
     if options.pp is not None:
         return np.minimum(float(options.pp), replica)
-    if options.tp is not None or attention_alone(generation):
+    if options.tp is not None:
         return 1.0
-    return np.maximum(replica / np.minimum(at.gpu.scale_up_domain, widest_tp(generation)), 1.0)
+    stages = np.maximum(replica / np.minimum(at.gpu.scale_up_domain, widest_tp(generation)), 1.0)
+    return np.where(np.asarray(attention_alone(at, generation)) > 0, 1.0, stages)
 
 
 PIPELINE_STAGES = {None: UNKNOWN, "1f1b": 1.0, "interleaved": 4.0, "zero_bubble": 3.0}
@@ -185,6 +206,8 @@ def rollout_work(generation: Generation, work: StageWork, at: TimingContext, *, 
         weight_bytes=weights.dense,
         expert_weight_bytes=weights.expert,
         fp8=float(weights.dtype == "fp8") * np.asarray(at.gpu.has_fp8),
+        accepted_tokens=generation.options.accepted_tokens,
+        drafted_tokens=float(generation.options.drafted_tokens),
         kv_bytes=kv_bytes(generation.model, generation.options, engine),
         max_live_sequences=_live_limit(generation, at, engine, rl=rl),
         memory_share=np.where(beside_trainer, COLOCATED_MEMORY_SHARE, SERVING_MEMORY_SHARE),
@@ -204,7 +227,7 @@ def _live_limit(generation: Generation, at: TimingContext, engine: float, *, rl:
     elif generation.concurrency is None:
         usual = LIVE_SEQUENCES_RL if rl else LIVE_SEQUENCES_SERVING
         usual = LIVE_SEQUENCES_TRTLLM if engine == TRTLLM else usual
-        per_replica = usual * (replica if attention_alone(generation) else 1.0)
+        per_replica = usual * np.where(np.asarray(attention_alone(at, generation)) > 0, replica, 1.0)
     replicas = np.maximum(np.floor(at.layouts.rollout_gpus / replica), 1.0)
     total = np.fmin(generation.concurrency or np.inf, at.slots if generation.turns > 1 else np.inf)
     return np.maximum(np.fmin(per_replica, total / replicas), 1.0)

@@ -1,23 +1,22 @@
-"""Band widths from residuals of cases that were left out."""
+"""Band widths from residuals of publishers who were left out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import t as student
 
-from planners.physics.calibration import KIND_CLASSES, NARROWEST_LOG, SCATTER_LOG_SD
+from planners.physics.calibration import KIND_CLASSES, SCATTER_LOG_SD, Z80
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tools.fit.problem import Array, Problem
 
 LEVEL = 0.80
 SHRINK_FAMILIES = 3.0
-SCORED = ("rl_step", "rl_run", "pretrain", "sft", "generate")
-FIRST_VERSION_QUANTILE = {"rl_step": 0.48, "pretrain": 0.36, "sft": 0.30, "generate": 0.30}
-"""80% quantile of left-out |ln ratio| of the first version of this model, written before any residual had been
-computed.  The structure was chosen while looking at these residuals, so left-out residuals of the present version
-flatter it; a band for a source that nobody has seen must be as wide as this."""
+SCORED = ("rl_step", "pretrain", "sft", "generate")
 
 
 def class_of(kind: str) -> str:
@@ -25,33 +24,39 @@ def class_of(kind: str) -> str:
     return KIND_CLASSES.get(kind, kind)
 
 
-def scores(problem: Problem, left_out: list[Array], variance: Array) -> dict[str, float]:
-    """By kind: half width over sqrt(scatter^2 + variance).
+def speaks(problem: Problem) -> NDArray[np.bool_]:
+    """Cases that tell how wide bands must be: full ones, and partial RL steps whose response length is known."""
+    rows = []
+    for p, weight in zip(problem.prepared, problem.weights, strict=True):
+        known = p.case.kind == "rl_step" and weight > 0 and "response length" not in p.missing
+        rows.append(class_of(p.case.kind) in SCORED and (p.case.quality == "full" or known))
+    return np.array(rows)
 
-    The quantile of the worse of the left-out predictions, families weighted equally-ish, shrunk towards all kinds
-    where there are few families, and never narrower than the first version's quantile.
+
+def scores(problem: Problem, left_out: Array, variance: Array) -> dict[str, float]:
+    """By kind: half width over sqrt(scatter^2 + variance) (80 % of the left-out |ln ratio| lie within it).
+
+    Families weigh the same.  With few families the quantile is itself unsure: times t(0.9, families - 1) / z80, and
+    shrunk to the value of all kinds with n / (n + 3).
     """
-    spread = np.sqrt(SCATTER_LOG_SD**2 + variance)
-    errors = np.max(np.abs(np.array(left_out) - problem.published), axis=0) / spread
-    cases = [p.case for p in problem.prepared]
-    full = np.array([c.quality == "full" and c.kind in SCORED for c in cases])
-    kinds = np.array([class_of(c.kind) for c in cases])
-    families = np.array([c.family or "" for c in cases])
-    pooled = _quantile(errors[full], families[full])
+    errors = np.abs(left_out - problem.published) / np.sqrt(SCATTER_LOG_SD**2 + variance)
+    rows = speaks(problem)
+    kinds = np.array([class_of(p.case.kind) for p in problem.prepared])
+    families = np.array([p.case.family or "" for p in problem.prepared])
+    pooled = _quantile(errors[rows], families[rows])
     found = {}
-    for kind, first in FIRST_VERSION_QUANTILE.items():
-        rows = full & (kinds == kind)
-        count = len(set(families[rows]))
+    for kind in SCORED:
+        chosen = rows & (kinds == kind)
+        count = len(set(families[chosen]))
         weight = count / (count + SHRINK_FAMILIES)
-        own = weight * _quantile(errors[rows], families[rows]) + (1 - weight) * pooled
-        typical = float(np.median(np.maximum(own * spread[rows], NARROWEST_LOG)))
-        found[kind] = own * max(1.0, first / typical)
+        unsure = float(student.ppf(0.9, count - 1)) / Z80
+        found[kind] = (weight * _quantile(errors[chosen], families[chosen]) + (1 - weight) * pooled) * unsure
     return found | {"other": max(found.values())}
 
 
 def _quantile(values: Array, families: Array) -> float:
-    """Weighted quantile; a family of n cases weighs n^0.3."""
-    weights = np.array([np.sum(families == family) ** -0.7 for family in families])
+    """Quantile in which every family weighs the same."""
+    weights = np.array([1.0 / np.sum(families == family) for family in families])
     order = np.argsort(values)
     reached = np.cumsum(weights[order]) / weights.sum()
     return float(np.interp(LEVEL, reached, values[order]))

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from planners.physics.calibration import SCHEMA
-from planners.physics.columns import ENGINES, GENERATIONS, SHARDING_NAMES, TRANSFORMERS, TRTLLM, VLLM
+from planners.physics.calibration import SCHEMA, CalibrationCase
 from planners.physics.constants import PRIORS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from planners.validation.prepare import Prepared
     from tools.fit.problem import Array, Problem
-
-ENGINE_NAMES = {VLLM: "vllm", TRTLLM: "trtllm", TRANSFORMERS: "transformers"}
-assert set(ENGINE_NAMES) == set(ENGINES.values())
-GENERATION_NAMES = {code: name for name, code in GENERATIONS.items()}
 
 
 def calibration_document(problem: Problem, mode: Array, spread: Array, scores: dict[str, float]) -> dict[str, Any]:
@@ -32,7 +28,7 @@ def calibration_document(problem: Problem, mode: Array, spread: Array, scores: d
         "constants": {p.name: _short(np.exp(value), 5) for p, value in zip(PRIORS, mode, strict=True)},
         "scores": {kind: _short(score, 4) for kind, score in scores.items()},
         "cholesky": [[_short(v, 3) for v in row[: i + 1]] for i, row in enumerate(factor)],
-        "cases": [_reduced(p) for p, weight in zip(problem.prepared, problem.weights, strict=True) if weight > 0],
+        "cases": [asdict(replace(row, count=n)) for row, n in Counter(reduced_cases(problem)).items()],
     }
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     return document | {"identity": digest[:12]}
@@ -48,16 +44,10 @@ def _short(value: float, digits: int) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def _reduced(p: Prepared) -> dict[str, Any]:
-    """What decides whether the case speaks for a plan."""
-    w, kind = p.workload, p.case.kind
-    trains, generates = kind != "generate", kind in ("rl_step", "rl_run", "generate")
-    return {
-        "kind": "rl_step" if kind == "rl_run" else kind,
-        "params": _short(float(w.model.params_total), 4),
-        "moe": float(w.model.experts) > 0,
-        "generation": GENERATION_NAMES[float(w.gpu.generation)],
-        "gpus": float(w.layout.gpus),
-        "engine": ENGINE_NAMES[float(w.rollout.engine)] if generates else None,
-        "sharding": SHARDING_NAMES[int(w.layout.sharding)] if trains else None,
-    }
+def reduced_cases(problem: Problem) -> list[CalibrationCase]:
+    """What decides which runs the cases that inform the constants speak for."""
+    return [
+        CalibrationCase.of(p.case.kind, p.workload, full=p.case.quality == "full")
+        for p, weight in zip(problem.prepared, problem.weights, strict=True)
+        if weight > 0
+    ]

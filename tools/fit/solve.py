@@ -12,6 +12,9 @@ from tools.fit.problem import FIT_SPREADS, MEANS, SPREADS, publisher_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
+    from planners.validation.prepare import Prepared
     from tools.fit.problem import Array, Problem
 
 STEP = 1e-3
@@ -62,13 +65,18 @@ def covariance(problem: Problem, x: Array) -> Array:
     return np.linalg.inv(slopes.T @ slopes + np.diag(SPREADS**-2))
 
 
-def left_out(problem: Problem, mode: Array, key: Callable[[str | None], str]) -> Array:
-    """ln predictions of each case by constants that never saw its group (`key` of its family)."""
-    groups = np.array([key(p.case.family) for p in problem.prepared])
-    everyone = problem.logs(mode[None])[0][0]
-    out = everyone.copy()
-    for group in sorted(set(groups)):
-        rows = groups == group
+def left_out(
+    problem: Problem, mode: Array, key: Callable[[Prepared], str], *, only: NDArray[np.bool_] | None = None
+) -> Array:
+    """ln predictions of each case by constants that never saw its group (its `key`).
+
+    `only`: the cases that are grouped; the others stay in the fit, and their predictions are NaN.
+    """
+    chosen = np.full(len(problem.prepared), fill_value=True) if only is None else only
+    groups = np.array([key(p) if use else "" for p, use in zip(problem.prepared, chosen, strict=True)])
+    out = np.where(chosen, problem.logs(mode[None])[0][0], np.nan)
+    for group in sorted(set(groups[chosen])):
+        rows = chosen & (groups == group)
         if not np.any(problem.weights[rows] > 0):
             continue
         x = fit(problem.without(rows), mode, evaluations=8)

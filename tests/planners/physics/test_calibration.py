@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workloads import rl_workload
 
-from clusterctl.catalog import find_gpu, find_model
 from clusterctl.catalog.lookup import load_calibration
 from clusterctl.paths import facts_dir
-from planners.physics.calibration import NARROWEST_LOG, Calibration
+from planners.physics.calibration import NARROWEST_LOG, Calibration, CalibrationCase
+from planners.physics.columns import SHARDING_NAMES
 from planners.physics.constants import PRIORS
 from planners.physics.step import predict
 
@@ -60,17 +61,30 @@ def test_rl_bands_are_the_widest_of_the_measured_kinds() -> None:
     assert scores["rl_step"] == max(scores[kind] for kind in ("rl_step", "pretrain", "sft", "generate"))
 
 
-def test_matching_counts_cases_and_names_what_is_outside() -> None:
+DENSE_ON_H100 = CalibrationCase(
+    kind="pretrain", params=7e9, moe=False, generation="hopper", engine=None, sharding="fsdp"
+)
+
+
+def test_matching_counts_cases_and_names_the_combinations_that_nobody_published() -> None:
     calibration = load_calibration()
-    dense, mixture = find_model("Qwen/Qwen2.5-7B"), find_model("Qwen/Qwen3-30B-A3B")
-    known = calibration.matching("pretrain", dense, find_gpu("H100"), sharding="fsdp", gpus=64)
+    known = calibration.matching(DENSE_ON_H100)
     assert known.outside == ()
     assert known.cases > 5
-    foreign = calibration.matching("rl_step", dense, find_gpu("L4"), engine="trtllm", sharding="fsdp", gpus=1e5)
-    assert set(foreign.outside) == {"GPU", "engine", "GPUs"}
+    run = replace(DENSE_ON_H100, kind="rl_step", generation="ada", engine="trtllm")
+    foreign = calibration.matching(run)
+    assert set(foreign.outside) == {"engine", "engine on this GPU generation", "sharding on this GPU generation"}
     assert foreign.cases == 0
     assert foreign.log_variance > known.log_variance == 0
-    assert calibration.matching("pretrain", mixture, find_gpu("H200"), gpus=8).outside == ()
+    served = CalibrationCase(kind="generate", params=7e10, moe=False, generation="hopper", engine="vllm", sharding=None)
+    assert calibration.matching(served).outside == ()
+    assert calibration.matching(replace(served, generation="cdna3")).outside == ("engine on this GPU generation",)
+
+
+def test_a_row_of_a_workload_has_the_names_of_its_codes() -> None:
+    row = CalibrationCase.of("rl_run", rl_workload())
+    assert (row.kind, row.moe, row.generation, row.engine) == ("rl_step", False, "hopper", "vllm")
+    assert row.sharding in SHARDING_NAMES
 
 
 def test_another_version_is_refused() -> None:

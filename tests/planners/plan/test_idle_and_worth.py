@@ -55,7 +55,7 @@ def test_idle_time_has_a_price_and_a_cure(stage: dict[str, Any]) -> None:
 
 
 def test_enough_sandboxes_need_no_cure() -> None:
-    idle = few_sandboxes(CROWDED, nodes=400, objective="time").stages[0].idle
+    idle = few_sandboxes(changed(CROWDED, tasks=8), nodes=400, objective="time").stages[0].idle
     assert idle is not None
     assert idle.cure_nodes is None
     assert idle.cure_usd is None

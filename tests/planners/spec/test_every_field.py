@@ -68,6 +68,7 @@ BASES: dict[str, dict[str, Any]] = {
     "critic": {"stages": [changed(RLCEF, outcome_critic={"model": QWEN, "replaced_share": 0.5})]},
     "evaluated": {"stages": [changed(RLCEF, evaluate={"every_steps": 10})]},
     "moe": {"stages": [changed(SFT, model=MOE)]},
+    "moe rollout": {"stages": [changed(ROLLOUT, model=MOE)]},
     "hybrid": {"stages": [changed(RLCEF, model=SMALL)]},
     "quantized": {"stages": [changed(ROLLOUT, model=QUANTIZED)]},
     "sft": {"stages": [SFT]},
@@ -138,7 +139,8 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
             "turns": 4, "epochs_per_step": 2, "optimizer_steps_per_step": 8, "critic": True, "reference": False,
             "judges": [{"model": QWEN}], "outcome_critic": {"model": QWEN, "replaced_share": 0.5}, "oversampling": 2.0,
             "rollout.precision": "fp8", "train.lora_rank": 16, "schedule": "async", "sandbox.cpus": 8,
-            "evaluate.every_steps": 5, "checkpoint.keep": 50,
+            "evaluate.every_steps": 5, "checkpoint.keep": 50, "framework": "trl", "old_log_prob": "rollout",
+            "sync_method": "broadcast",
         },
         "agent": {"tool_seconds": 60, "observation_tokens": 3000},
         "async": {"staleness_steps": 4, "rollout_share": 0.3},
@@ -153,7 +155,11 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
     (stage_options.Evaluation, "stages.0.evaluate"): {"evaluated": {"every_steps": 5, "prompts": 5000, "samples": 8}},
     (stage_options.Checkpointing, "stages.0.checkpoint"): {"rl": {"keep": 50}, "all kept": {"every_steps": 7}},
     (stage_options.RolloutOptions, "stages.0.rollout"): {
-        "rl": {"engine": "hf", "precision": "fp8", "kv_cache_dtype": "fp8", "tp": 2, "eager": True, "concurrency": 4, "pp": 2},
+        "rl": {
+            "engine": "hf", "precision": "fp8", "kv_cache_dtype": "fp8", "tp": 2, "eager": True, "concurrency": 4, "pp": 2,
+            "accepted_tokens": 2.0, "drafted_tokens": 4,
+        },
+        "moe rollout": {"attention_dp": True},
         "agent": {"prefix_cache_hit_share": 0.1},
     },
     (stage_options.TrainOptions, "stages.0.train"): {
@@ -163,6 +169,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
         },
         "megatron": {"tp": 8, "pp": 4, "pipeline_schedule": "interleaved"},
         "moe": {"ep": 16},
+        "sft": {"tuned": True},
     },
     (stage_options.SandboxSpec, "stages.0.sandbox"): {
         "rl": {

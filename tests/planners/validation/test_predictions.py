@@ -21,18 +21,18 @@ from planners.validation.score import Answer, answer_cases, summarise
 CASES = Path(__file__).resolve().parents[3] / "tools" / "fit" / "cases" / "cases.yaml"
 
 GOLDEN = {
-    "nemorl-dsv3-256h100-sync": 117.01,
-    "nemorl-qwen3-30ba3b-192h100-async8": 34.822,
-    "verl-mi300x-ppo-deepseek7b-step": 30.318,
+    "nemorl-dsv3-256h100-sync": 117.58,
+    "nemorl-qwen3-30ba3b-192h100-async8": 35.234,
+    "verl-mi300x-ppo-deepseek7b-step": 31.279,
     "torchtitan-llama31-8b-8h100-fp8": 7999.7,
     "llmfoundry-mpt70b-32h100-seq2048": 908.31,
     "megatron-deepseekv3-256gb200-mxfp8-v2606": 4078,
     "mlperf-llama31-405b-2048h100": 64.69,
     "mlperf-llama2-70b-lora-8mi325x": 21.106,
     "primerl-rl-qwen3-4b-8h100-lora-16384-fa3": 8474.9,
-    "trtllm-llama31-8b-fp8-1h100-2048-2048": 8600.4,
-    "trtllm-qwen3-235b-fp8-8h200-128-2048": 40363.5,
-    "cosmopedia-mixtral-synthetic": 8217.5,
+    "trtllm-llama31-8b-fp8-1h100-2048-2048": 8286.7,
+    "trtllm-qwen3-235b-fp8-8h200-128-2048": 37828.0,
+    "cosmopedia-mixtral-synthetic": 6686.3,
 }
 """Predictions at the prior constants, in the metric of the case: change them only with a reason in ACCURACY.md."""
 
@@ -67,7 +67,10 @@ def test_every_constant_moves_some_prediction(raw_cases: list[dict[str, Any]]) -
     ada["published"] = {"metric": "step_seconds", "value": 1}
     ada_fp8 = {**ada, "train": {"precision": "fp8", "seq_len": 4096}}
     ada_bf16 = {**ada, "train": {"precision": "bf16", "seq_len": 4096}}
-    ready = [prepared(raw) for raw in [*raw_cases, ada_fp8, ada_bf16] if raw["model"]]
+    adapters = {**UNMEASURED, "train": {"lora_rank": 16, "sharding": "fsdp"}}
+    chat = {**UNMEASURED, "model": "Qwen/Qwen2.5-7B-Instruct"}
+    agent = {**UNMEASURED, "rollout": {**UNMEASURED["rollout"], "turns": 5}}
+    ready = [prepared(raw) for raw in [*raw_cases, ada_fp8, ada_bf16, adapters, chat, agent] if raw["model"]]
     base = {p.name: np.full((len(PRIORS) + 1, 1), p.value) for p in PRIORS}
     for row, prior in enumerate(PRIORS):
         base[prior.name][row + 1] *= 1.1
@@ -85,7 +88,7 @@ def test_full_cases_are_predicted_within_the_goal(raw_cases: list[dict[str, Any]
         assert full[kind].band80_coverage >= 0.8
 
 
-UNMEASURED = {
+UNMEASURED: dict[str, Any] = {
     "id": "probe",
     "kind": "rl_step",
     "year": 2026,
@@ -187,7 +190,7 @@ def test_a_word_that_nobody_knows_is_what_is_usual(section: str, field: str) -> 
 
 def test_loose_names_find_the_same_prediction() -> None:
     base = answer(UNMEASURED)
-    for model, gpu in (("qwen2.5-7b-instruct", "NVIDIA H100 80GB HBM3"), ("Qwen/Qwen2.5-7B-Base", "H100-SXM5-80GB")):
+    for model, gpu in (("qwen2.5-7b", "NVIDIA H100 80GB HBM3"), ("Qwen/Qwen2.5-7B-Base", "H100-SXM5-80GB")):
         assert answer(UNMEASURED | {"model": model, "cluster": {"gpu": gpu, "gpus": 16}}).predicted == base.predicted
 
 
