@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from planners.spec.distributions import SecondsSpread
 from planners.spec.spec_model import (
@@ -28,6 +28,10 @@ Precision = Literal["bf16", "fp8"]
 Engine = Literal["vllm", "sglang", "trtllm", "hf"]
 Sharding = Literal["auto", "fsdp", "megatron", "zero1", "zero2", "zero3", "ddp"]
 Schedule = Literal["auto", "colocated", "disaggregated", "async"]
+
+
+AutoIsUnknown = BeforeValidator(lambda value: None if value == "auto" else value)
+"""`auto` is what specs wrote for what is left out."""
 
 
 class RolloutOptions(SpecModel):
@@ -83,7 +87,7 @@ class TrainOptions(SpecModel):
         None, description="LoRA rank; left out = all weights train."
     )
     packing: bool | None = Field(None, description="Sequences packed without padding; unknown = by framework.")
-    attention: Literal["fa2", "fa3"] | None = Field(
+    attention: Annotated[Literal["fa2", "fa3"] | None, AutoIsUnknown] = Field(
         None, description="FlashAttention 2 or 3; unknown = as usual on the GPU."
     )
     compile: bool | None = Field(None, description="torch.compile or an equivalent; unknown = by framework.")
@@ -93,7 +97,7 @@ class TrainOptions(SpecModel):
         description="Layout and kernels are tuned for this model and GPU; default: where a layout is stated. Without, "
         "pretraining and fine-tuning take about 1.3 times as long.",
     )
-    pipeline_schedule: Literal["1f1b", "interleaved", "zero_bubble"] | None = Field(
+    pipeline_schedule: Annotated[Literal["1f1b", "interleaved", "zero_bubble"] | None, AutoIsUnknown] = Field(
         None, description="Pipeline schedule, where pp > 1; unknown = interleaved in pretraining, else 1f1b."
     )
 

@@ -156,3 +156,9 @@ def test_a_valid_spec_survives_a_round_trip(stage: dict[str, Any], objective: st
     assert RunSpec.model_validate(run.model_dump(mode="json")) == run
     assert RunSpec.model_validate_json(run.model_dump_json(exclude_unset=True)) == run
     assert json.loads(run.model_dump_json()) == run.model_dump(mode="json")
+
+
+def test_auto_means_left_out_where_it_once_was_written() -> None:
+    read = RunSpec.model_validate(spec(rlcef(train={"attention": "auto", "pipeline_schedule": "auto"})))
+    train = read.stages[0].train  # type: ignore[union-attr]  # a stage that trains
+    assert (train.attention, train.pipeline_schedule) == (None, None)
