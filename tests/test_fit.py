@@ -15,7 +15,7 @@ from tools.fit.report import TEXT
 
 
 def test_the_shipped_calibration_lists_the_cases_that_inform_the_constants() -> None:
-    problem = Problem.of(load_prepared(CASES))
+    problem = Problem.of([case for path in CASES for case in load_prepared(path)])
     document = calibration_document(problem, MEANS, np.diag(SPREADS**2), {})
     shipped = json.loads(CALIBRATION.read_text(encoding="utf-8"))
     assert document["cases"] == shipped["cases"]
