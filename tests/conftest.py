@@ -25,7 +25,7 @@ with one_thread():  # waking a pool for short columns takes the processors from 
     import polars as pl  # noqa: F401
 collect_garbage_rarely()
 
-settings.register_profile("patient", deadline=None)  # a busy machine is slow, not wrong
+settings.register_profile("patient", deadline=None, max_examples=50)  # a busy machine is slow, not wrong
 settings.load_profile("patient")
 
 PATIENCE_SECONDS = 240

@@ -224,7 +224,7 @@ def test_mistakes_are_said_once_and_end_nothing(run: run_module.OpenRun, monkeyp
     assert any(problem.what == said[0] for problem in state_of(run).problems)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

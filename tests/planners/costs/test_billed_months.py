@@ -93,7 +93,7 @@ def test_what_lies_outside_of_the_month_stays_an_estimate() -> None:
 AMOUNT = st.decimals(-1000, 10**6, places=6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     paid=st.lists(
         st.tuples(st.floats(0, 1400), st.floats(0.001, 400), st.none() | st.decimals(0, 10**6, places=6)),
