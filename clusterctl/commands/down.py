@@ -47,7 +47,7 @@ def down(
         return
     with ledger, Interrupt() as interrupt:
         try:
-            opened = open_run(ledger, store, run)
+            opened = _opened(ledger, store, run)
         except (SpecError, StateError) as error:  # the ledger is another, or was lost
             _end_without_ledger(store, run, error, yes=yes)
             return
@@ -64,6 +64,19 @@ def down(
                     hint=f"`clusterctl down {opened.run_id}` waits for it and prints the bill",
                 )
         _show_end(ledger, opened, as_json=as_json)
+
+
+def _opened(ledger: Ledger, store: Path, run: str) -> OpenRun:
+    """The run: a run is written before it starts, so one that is unknown and lives has been written meanwhile.
+
+    Raises SpecError where it is unknown still, StateError where its plan can't be read.
+    """
+    try:
+        return open_run(ledger, store, run)
+    except SpecError:
+        if not tagged_things(store, run):
+            raise
+        return open_run(ledger, store, run)
 
 
 def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:

@@ -97,7 +97,7 @@ def test_once_while_it_follows_and_later_down(
     in_terminal: Callable[..., Terminal], home: Path, in_process: Run
 ) -> None:
     up = in_terminal("up", "killed.yaml", "--yes")
-    assert "\x1b[K" in up.read("░"), "the line at the bottom"
+    assert "\x1b[K" in up.read("reward"), "the line at the bottom"
     up.press(CTRL_C)
     assert up.end() == 130
     assert "finishing what is in progress; Ctrl-C again stops at once" in up.text

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from kill_harness import ThisMachine
 
+from clusterctl.commands import down as down_command
 from clusterctl.targets.processes import kill, tagged
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -165,6 +166,21 @@ def test_a_plan_that_may_break_its_limits(in_process: Run, home: Path, tmp_path:
     assert raised
     allowed = in_process("up", "run.yaml", "--dry-run", "--limit-usd", raised[1])
     assert (allowed.returncode, f"limits   ${raised[1]};" in allowed.stdout) == (0, True)
+
+
+def test_down_of_a_run_that_is_written_while_it_looks(
+    in_process: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = down_command.tagged_things
+
+    def started_meanwhile(store: Path, run: str) -> object:
+        monkeypatch.setattr(down_command, "tagged_things", look)
+        assert in_process("up", "run.yaml", "--yes", "--detach").returncode == 0
+        return look(store, run)
+
+    monkeypatch.setattr(down_command, "tagged_things", started_meanwhile)
+    ended = in_process("down", "small", "--yes")
+    assert (ended.returncode, "nothing left running" in ended.stdout) == (0, True), ended.stderr
 
 
 def test_old_prices(in_process: Run, home: Path, tmp_path: Path) -> None:
