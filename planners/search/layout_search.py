@@ -16,9 +16,10 @@ from planners.search.pareto import best_by_group, pair
 from planners.search.rejections import Rejections
 from planners.search.search_space import NodeRange, enumerate_layouts, layout_options, recomputes_of
 from planners.workload.layouts import Layouts, TimingContext
+from planners.workload.replicas import replica_gpus
 from planners.workload.stage_work import StageWork
 from planners.workload.timing import time_work
-from planners.workload.work_columns import replica_gpus, training_workload
+from planners.workload.work_columns import training_workload
 
 BLOCK_ROWS = 16_384
 """Layouts that are timed at once: few enough for their columns to stay in the processor's cache."""

@@ -13,8 +13,8 @@ from planners.physics.constants import Constants
 from planners.physics.shape import model_columns
 from planners.validation.case import Case
 from planners.workload.layouts import Layouts, TimingContext
+from planners.workload.replicas import replica_gpus
 from planners.workload.stage_work import StageWork
-from planners.workload.work_columns import replica_gpus
 
 SPLIT_SCHEDULES = ("async", "disaggregated")
 MEGATRON_FROM_PARAMS = 40e9

@@ -13,10 +13,11 @@ from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGA
 from planners.search.machines import MachineKind, timing_context
 from planners.search.search_space import NO_GPUS, NodeRange, Options, enumerate_layouts
 from planners.workload.layouts import TimingContext
+from planners.workload.replicas import replica_gpus
 from planners.workload.stage_builder import stage_work
 from planners.workload.stage_work import StageWork
 from planners.workload.timing import API_LATENCY_SECONDS, API_REQUESTS_IN_FLIGHT, API_TOKENS_PER_SECOND, time_work
-from planners.workload.work_columns import replica_gpus, rollout_work, train_work
+from planners.workload.work_columns import rollout_work, train_work
 
 H100 = MachineKind(gpu=find_gpu("H100"), gpus_per_node=8, network_gbps=3200.0, memory_gib=2048.0, vcpus=192.0)
 CONSTANTS = world().calibration.constants
