@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planners.spec.fields import all_paths, fields_at
+from planners.spec.stage_options import TrainOptions
 
 DATA = {
     "stages": [
@@ -37,3 +38,9 @@ def test_all_paths_hold_also_what_the_spec_leaves_out() -> None:
     assert {("limits", "usd"), ("stages", 0, "train", "tp"), ("stages", 0, "judges", 0, "share")} <= paths
     assert ("stages", 0, "judges", 1, "share") not in paths
     assert ("stages", 1, "steps") not in paths
+
+
+def test_kernels_and_schedules_that_nobody_states_may_be_called_auto() -> None:
+    """Plans of earlier versions say so."""
+    options = TrainOptions.model_validate({"attention": "auto", "pipeline_schedule": "auto"})
+    assert (options.attention, options.pipeline_schedule) == (None, None)
