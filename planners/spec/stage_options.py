@@ -92,10 +92,10 @@ class TrainOptions(SpecModel):
     )
     compile: bool | None = Field(None, description="torch.compile or an equivalent; unknown = by framework.")
     optimizer_offload: bool = Field(False, description="Optimizer states live in host memory; the CPUs update them.")
-    tuned: bool | None = Field(
-        None,
-        description="Layout and kernels are tuned for this model and GPU; default: where a layout is stated. Without, "
-        "pretraining and fine-tuning take about 1.3 times as long.",
+    tuned: bool = Field(
+        False,
+        description="Layout and kernels are tuned for this model and GPU; else pretraining and fine-tuning take about "
+        "1.3 times as long.",
     )
     pipeline_schedule: Annotated[Literal["1f1b", "interleaved", "zero_bubble"] | None, AutoIsUnknown] = Field(
         None, description="Pipeline schedule, where pp > 1; unknown = interleaved in pretraining, else 1f1b."

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from planners.domain import ModelShape
 from planners.spec.profiles import Assumed
-from planners.spec.stage_options import TrainOptions
 from planners.spec.stages_data import DpoStage, PretrainStage, RewardModelStage, SftStage
 from planners.workload.served_model import FindModel, shown
 from planners.workload.stage_work import StageWork, Training
@@ -85,17 +84,11 @@ def _updates(
             longest_sequence=float(stage.seq_len),
             batch_sequences=batch,
             post_training=stage.kind != "pretrain",
-            untuned=not _is_tuned(stage.train),
+            untuned=not stage.train.tuned,
         ),
         checkpoints_kept=float(keep or max(units // every, 1.0)),
         assumed=assumed,
     )
-
-
-def _is_tuned(options: TrainOptions) -> bool:
-    """As stated; else tuned where somebody chose a layout."""
-    chosen = (options.tp, options.pp, options.cp, options.ep, options.micro_batch_samples)
-    return any(value is not None for value in chosen) if options.tuned is None else options.tuned
 
 
 def usual_batch(kind: str, sequence: float) -> float:

@@ -198,7 +198,7 @@ def test_an_rl_step_with_every_other_statement(changes: Fields) -> None:
 
 
 MEASURED: Fields = {"tuned": True}
-"""A published rate comes from a run that somebody tuned; a spec says so or states a layout."""
+"""A published rate comes from a run that somebody tuned; a spec says so."""
 JOB_IN_CASE: Fields = {
     "requests": 4000,
     "prompt_tokens": 700,
@@ -331,13 +331,15 @@ def test_an_update_with_every_other_statement(told: Fields, also: Fields) -> Non
 
 
 def test_a_run_that_nobody_tuned() -> None:
-    """A whole run without a layout; with one, or where it is stated, it is as fast as a published rate."""
+    """A whole published run without a layout, and every spec that does not say otherwise: a degree that a person states
+    is no faster than the same degree that the search finds."""
     raw = a_case("pretrain", "wall_clock_hours", DENSE, gpus=16, train={"tokens": 1e12})
     tuned = case_seconds(raw | {"train": {"tokens": 1e12, "tuned": True}})
     assert 1.2 < case_seconds(raw) / tuned < 1.4
     stage: Fields = {"kind": "pretrain", "model": DENSE, "tokens": 10**12}
     plain, stated, laid_out = (spec_seconds(stage | {"train": t}, raw) for t in ({}, MEASURED, {"tp": 1}))
-    assert plain > 1.2 * stated == pytest.approx(1.2 * laid_out)
+    assert plain > 1.2 * stated
+    assert plain == pytest.approx(laid_out)
 
 
 def test_an_update_of_a_reward_model_and_of_dpo() -> None:
