@@ -142,7 +142,9 @@ def rl_batch(c: Constants, w: Workload) -> Batch:
     padded = mean + padding * (1 - train.packed)
     widest = r.prompt_tokens + r.max_response_tokens + answers
     filled = train.micro_batch_samples * padded
-    filled = np.where(np.asarray(train.fills_seq_len) > 0, np.maximum(train.seq_len, widest), filled)
+    filled = np.where(
+        np.asarray(train.fills_seq_len) > 0, np.maximum(filled, np.maximum(train.seq_len, widest)), filled
+    )
     return Batch(
         tokens=r.samples * padded * train.epochs,
         mean_sequence=mean,

@@ -157,7 +157,7 @@ def train_work(training: Training, at: TimingContext, main: Generation | None) -
         training,
         micro_batch_samples=micro_batch(training, at),
         packed=packed,
-        fills_seq_len=np.where(~runs_like_fsdp(at.layouts.sharding) & ~counts_samples & training.rl, 1.0, 0.0),
+        fills_seq_len=np.where((packed > 0) & ~counts_samples & training.rl, 1.0, 0.0),
         fp8=float(options.precision == "fp8") * np.asarray(at.gpu.has_fp8),
         lora=float(options.lora_rank is not None),
         offload=float(options.optimizer_offload),
