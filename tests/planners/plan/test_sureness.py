@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, plan
+from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, plan, whole_plan
 
 from planners.plan.uncertainty import added, band
 from planners.plan.value import Band, Plan
@@ -76,7 +76,7 @@ def test_each_alternative_is_as_sure_as_its_own_gpu() -> None:
 
 def with_length(tokens: object, **fields: Any) -> Plan:
     fleet = {"nodes": 2, "gpus": ["H100"], "targets": ["aws"]}
-    return plan(changed(RLCEF, response_tokens=tokens, **fields), fleet=fleet)
+    return whole_plan(changed(RLCEF, response_tokens=tokens, **fields), fleet=fleet)
 
 
 def test_an_unknown_length_widens_the_band_and_giving_it_narrows_as_promised() -> None:
@@ -126,7 +126,7 @@ def test_covered_and_uncovered_stages_say_so() -> None:
 
 @pytest.mark.parametrize("stage", STAGES, ids=KINDS)
 def test_inputs_are_sorted_by_swing_and_all_move_the_result(stage: dict[str, Any]) -> None:
-    made = plan(stage, SFT | {"name": "later"})
+    made = whole_plan(stage, SFT | {"name": "later"})
     swings = [abs(row.usd_high - row.usd_low) for row in made.sensitivity]
     assert swings == sorted(swings, reverse=True)
     assert 1 <= len(made.sensitivity) <= 6
@@ -141,10 +141,10 @@ def test_inputs_are_sorted_by_swing_and_all_move_the_result(stage: dict[str, Any
 
 @pytest.mark.parametrize("stage", [RLCEF, ROLLOUT, SYNTHESIZE], ids=lambda stage: stage["kind"])
 def test_the_response_length_moves_whatever_generates(stage: dict[str, Any]) -> None:
-    made = plan(stage)
+    made = whole_plan(stage)
     mover = {row.input: row for row in made.sensitivity}[f"{made.stages[0].name}.response_tokens.mean"]
     assert mover.usd_low < made.usd.p50 < mover.usd_high
-    unknown = plan(changed(RLCEF, response_tokens=None))
+    unknown = whole_plan(changed(RLCEF, response_tokens=None))
     assert unknown.sensitivity[0].input == "rlcef.response_tokens.mean"
 
 
@@ -159,14 +159,14 @@ def test_a_mover_is_what_the_changed_spec_would_cost() -> None:
 
 
 def test_tokens_move_what_an_api_costs() -> None:
-    made = plan(API_ROLLOUT)
+    made = whole_plan(API_ROLLOUT)
     mover = {row.input: row for row in made.sensitivity}["rollout.API tokens"]
     tokens = sum(line.usd or 0.0 for line in made.lines if line.unit == "million tokens")
     assert mover.usd_high - mover.usd_low >= (1.25 - 0.8) * tokens * 0.999
 
 
 def test_the_spot_price_moves_the_gpus_alone() -> None:
-    made = plan(changed(RLCEF, steps=500), fleet={"capacity": ["spot"]})
+    made = whole_plan(changed(RLCEF, steps=500), fleet={"capacity": ["spot"]})
     mover = {row.input: row for row in made.sensitivity}["spot price (rlcef)"]
     gpus = sum(pool.usd or 0.0 for pool in made.pools if pool.gpu)
     assert mover.usd_high - made.usd.p50 == pytest.approx(0.47 * gpus)

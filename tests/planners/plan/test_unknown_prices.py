@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tiny_world import API_ROLLOUT, NOW, RLCEF, changed, extras, plan, spec, token_prices, world
+from tiny_world import API_ROLLOUT, NOW, RLCEF, changed, extras, plan, spec, token_prices, whole_plan, world
 
 from planners.plan.build import build_plan
 from planners.plan.value import Plan
@@ -23,7 +23,7 @@ WORTH = {"outcome": "solved task", "usd_per_outcome": 3.0, "tasks_per_feature": 
 def own(*stages: dict[str, Any], dgx: float | None = None, cpu: float | None = None, **fields: Any) -> Plan:
     machines = [changed(DGX, usd_per_hour=dgx), changed(CPU, usd_per_hour=cpu)]
     targets = fields.pop("targets", ["slurm:x"])
-    return plan(*stages, fleet={"targets": targets, "machines": machines, "max_gpus": 64}, **fields)
+    return whole_plan(*stages, fleet={"targets": targets, "machines": machines, "max_gpus": 64}, **fields)
 
 
 @pytest.mark.parametrize("objective", ["cost", "time", "balanced"])
