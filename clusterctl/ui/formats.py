@@ -234,6 +234,11 @@ def expected(count_of_events: float) -> str:
     return number(count_of_events, 1 if count_of_events < 1 else 2)
 
 
+def cured(share: float) -> str:
+    """`it`, `13% of it`: what a cure removes."""
+    return "it" if share >= 0.9 else f"{percent(share)} of it"
+
+
 def count(amount: int, noun: str, plural: str | None = None) -> str:
     """`1 node`, `4 nodes`."""
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"

@@ -9,7 +9,17 @@ from __future__ import annotations
 import re
 
 from clusterctl.ui.difference import Difference, gpu_hours
-from clusterctl.ui.formats import hours_band, least_usd, number, signed_hours, signed_percent, signed_usd, usd, usd_band
+from clusterctl.ui.formats import (
+    cured,
+    hours_band,
+    least_usd,
+    number,
+    signed_hours,
+    signed_percent,
+    signed_usd,
+    usd,
+    usd_band,
+)
 from clusterctl.ui.markdown_blocks import details, escape, table
 from clusterctl.ui.plan_page.pools import pool_contents
 from clusterctl.ui.plan_page.summary import how_sure, price_age, title
@@ -112,7 +122,8 @@ def _idle(plan: Plan) -> str:
     sentences = [
         f"GPUs wait for the sandbox fleet in {escape(stage.name)}: **{usd(stage.idle.usd)}**"
         + (
-            f"; {stage.idle.cure_nodes:,} more sandbox nodes ({signed_usd(stage.idle.cure_usd)}) remove it."
+            f"; {stage.idle.cure_nodes:,} more sandbox nodes ({signed_usd(stage.idle.cure_usd)}) "
+            f"remove {cured(stage.idle.cure_share)}."
             if stage.idle.cure_nodes is not None and stage.idle.cure_usd is not None
             else "."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from clusterctl.ui.formats import number, percent, phase_unit, usd
+from clusterctl.ui.formats import cured, number, percent, phase_unit, usd
 from clusterctl.ui.plan_page.pools import pool_contents
 from planners.plan.value import Plan, Pool, StagePlan
 
@@ -140,8 +140,10 @@ def _write_callouts(axes: Any, callouts: Sequence[Callout], total: float) -> Non
 def _caption(stage: StagePlan) -> str:
     """The cost of the waiting, under the picture."""
     parts = ["Hatched: the pool is idle."]
-    if stage.idle is not None and stage.idle.usd is not None:
-        parts.append(f"GPUs wait for the sandbox fleet: {usd(stage.idle.usd)} of the run.")
-        if stage.idle.cure_nodes is not None and stage.idle.cure_usd is not None:
-            parts.append(f"{stage.idle.cure_nodes:,} more sandbox nodes (+{usd(stage.idle.cure_usd)}) remove it.")
+    idle = stage.idle
+    if idle is not None and idle.usd is not None:
+        parts.append(f"GPUs wait for the sandbox fleet: {usd(idle.usd)} of the run.")
+        if idle.cure_nodes is not None and idle.cure_usd is not None:
+            more = f"{idle.cure_nodes:,} more sandbox nodes (+{usd(idle.cure_usd)})"
+            parts.append(f"{more} remove {cured(idle.cure_share)}.")
     return " ".join(parts)

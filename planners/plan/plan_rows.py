@@ -52,8 +52,10 @@ class Idle(Value):
     gpu_hours: float
     usd: float | None
     cure_nodes: int | None = None
-    """Further sandbox nodes that remove (nearly) all of it; None when no number of nodes does."""
+    """Further sandbox nodes that remove nearly all that more of them can; None when they remove nothing."""
     cure_usd: float | None = None
+    cure_share: float = 1.0
+    """Of the GPU-hours, that these nodes remove."""
     slots_busy_share: float | None = None
     starts_per_second: float | None = None
     reason: str = ""

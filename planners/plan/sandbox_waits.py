@@ -47,12 +47,13 @@ def idle(
     lost_seconds = one(result.unit_seconds) - without
     gpu_hours = one(shortlist.layouts.gpus) * lost_seconds * work.units / SECONDS_PER_HOUR
     rate = fleet.gpus.all_usd_per_hour
-    nodes, cost = _cure(fleet.sandbox, shortlist, constants, result, hours)
+    nodes, cost, cured_seconds = _cure(fleet.sandbox, shortlist, constants, result, hours)
     return Idle(
         gpu_hours=gpu_hours,
         usd=None if rate is None else gpu_hours * rate / max(one(shortlist.layouts.gpus), 1.0),
         cure_nodes=nodes,
         cure_usd=cost,
+        cure_share=min(cured_seconds / max(lost_seconds, 1e-9), 1.0),
         slots_busy_share=_busy_share(wanted, shortlist, result),
         starts_per_second=starts_per_second(wanted, result),
         reason=sandbox_bound(wanted, shortlist, result),
@@ -71,8 +72,9 @@ def _unhindered_seconds(
 
 def _cure(
     sandbox: NodeGroup, shortlist: Shortlist, constants: Constants, result: StageEstimate, hours: float
-) -> tuple[int | None, float | None]:
-    """The fewest further nodes that remove most of the removable idle time, with their dollars over the run."""
+) -> tuple[int | None, float | None, float]:
+    """The fewest further nodes that remove most of the removable idle time, their dollars over the run, and the seconds
+    that they take off a unit."""
     have, per_node = sandbox.nodes, max(sandbox.slots_per_node, 1)
     now = one(result.unit_seconds)
     more = sorted({*(int(np.ceil(have * share)) for share in CURE_SHARES), have + 1})
@@ -81,12 +83,13 @@ def _cure(
     seconds = estimate_stage(larger, constants).unit_seconds.tolist()
     best = min(seconds)
     if now - best < 0.01 * now:
-        return None, None
+        return None, None, 0.0
     for nodes, took in zip(more, seconds, strict=True):
         if now - took >= CURED * (now - best):
             price = sandbox.usd_per_hour
-            return nodes - have, None if price is None else float(nodes - have) * price * hours * took / now
-    return None, None
+            usd = None if price is None else float(nodes - have) * price * hours * took / now
+            return nodes - have, usd, now - took
+    return None, None, 0.0
 
 
 def starts_per_second(wanted: SandboxWork, result: StageEstimate) -> float:

@@ -21,6 +21,7 @@ MOST_GPUS = 32_768
 """Largest fleet that is tried when the number of GPUs is what stands in the way."""
 ANY_NUMBER = {"nodes": None, "num_gpus": None, "max_gpus": MOST_GPUS}
 RELAXATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("fleet.sandbox.targets of every cloud", {"sandbox": None}),
     ("any region", {"regions": ()}),
     ("any instance type", {"instance_types": (), "exclude": ()}),
     ("any number of nodes", ANY_NUMBER),
@@ -73,6 +74,8 @@ def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: floa
     clouds = tuple(dict.fromkeys((*spec.fleet.targets, *world.gpu_offers["cloud"].unique().sort().to_list())))
     for words, change in RELAXATIONS:
         every = {"targets": clouds} if "targets" in change else {}
+        if "sandbox" in change:
+            every = {"sandbox": spec.fleet.sandbox.model_copy(update={"targets": clouds})}
         feasible = _tried(_with_fleet(spec, change | every), spec, words, world, year=year)
         if feasible:
             return "; ".join(said + feasible)

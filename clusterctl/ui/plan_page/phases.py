@@ -6,6 +6,7 @@ from clusterctl.ui.formats import (
     DurationUnit,
     column,
     count,
+    cured,
     duration,
     duration_unit,
     hours,
@@ -153,7 +154,7 @@ def _cure(idle: Idle, pools: list[Pool]) -> Line:
     sandbox = next((pool.instance_type for pool in pools if pool.role == "sandbox"), "sandbox node")
     price = "" if idle.cure_usd is None else f" ({signed_usd(idle.cure_usd)})"
     verb = "removes" if idle.cure_nodes == 1 else "remove"
-    return line(Span(f"{idle.cure_nodes:,} more {sandbox}{price} {verb} it", Style.STRONG))
+    return line(Span(f"{idle.cure_nodes:,} more {sandbox}{price} {verb} {cured(idle.cure_share)}", Style.STRONG))
 
 
 def _overhead(stage: StagePlan, page: PageContext) -> list[Line]:

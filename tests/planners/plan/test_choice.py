@@ -393,3 +393,15 @@ def test_wide_replicas_of_a_model_that_fits_one_gpu_are_searched() -> None:
     few = changed(RLCEF, model="Qwen/Qwen2.5-14B", prompts_per_step=8, samples_per_prompt=4)
     quick = plan(few, fleet={"gpus": ["H200"], "nodes": 1}, objective="time")
     assert "TP 8" in str(quick.stages[0].layout["rollout"])
+
+
+def test_a_cloud_without_cpu_machines_is_told_to_name_another_for_its_sandboxes() -> None:
+    """RunPod and Together sell GPUs alone."""
+    import dataclasses
+
+    import polars as pl
+
+    cpus = world().cpu_offers.filter(pl.col("cloud") != "gcp")
+    with pytest.raises(NoFleetError) as caught:
+        build_plan(spec(fleet={"targets": ["gcp"]}), dataclasses.replace(world(), cpu_offers=cpus), now=NOW)
+    assert "with fleet.sandbox.targets of every cloud there is one" in caught.value.nearest

@@ -45,6 +45,7 @@ def test_idle_time_has_a_price_and_a_cure(stage: dict[str, Any]) -> None:
     assert idle.gpu_hours <= gpu.nodes * 8 * made.hours.p50
     assert idle.cure_nodes
     assert idle.cure_usd
+    assert 0.1 < idle.cure_share <= 1.0
     cured = few_sandboxes(stage, nodes=1 + idle.cure_nodes).stages[0].idle
     assert cured is not None
     assert cured.gpu_hours < 0.5 * idle.gpu_hours
