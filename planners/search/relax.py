@@ -73,7 +73,7 @@ def nearest(spec: RunSpec, world: PlanInputs, found: SearchResult, *, year: floa
     ]
     clouds = tuple(dict.fromkeys((*spec.fleet.targets, *world.gpu_offers["cloud"].unique().sort().to_list())))
     for words, change in RELAXATIONS:
-        every = {"targets": clouds} if "targets" in change else {}
+        every: dict[str, Any] = {"targets": clouds} if "targets" in change else {}
         if "sandbox" in change:
             every = {"sandbox": spec.fleet.sandbox.model_copy(update={"targets": clouds})}
         feasible = _tried(_with_fleet(spec, change | every), spec, words, world, year=year)
