@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from clusterctl.catalog.lookup import find_gpu, find_model, load_calibration, load_gpus
 from clusterctl.catalog.price_book import load_availability, load_book
 from clusterctl.errors import Infeasible, PriceError, SpecError, StateError
 from clusterctl.ledger import ledger_url, open_ledger
-from clusterctl.ledger.rows import FactorRow
 from clusterctl.sandbox.start_profile import starts_here
 from clusterctl.specfile.plan_file import MAX_BYTES, looks_like_plan, parse_plan
 from clusterctl.specfile.spec_file import check_spec
@@ -34,6 +33,9 @@ from planners.search.selection import NoFleetError
 from planners.spec.fleet import CLOUDS, is_cloud
 from planners.spec.run_spec import RunSpec
 from planners.workload.factors import NO_FACTORS, Factor, FactorKey, Factors
+
+if TYPE_CHECKING:
+    from clusterctl.ledger.rows import FactorRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

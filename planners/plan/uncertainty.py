@@ -26,6 +26,8 @@ API_LOG_SD = 0.4
 """Time of a stage that only calls APIs: speed and limits of providers vary.  Assumption."""
 SANDBOX_LOG_SD = 0.35
 """Seconds per run where a profile supplied them.  Assumption: the share of the time spent in sandboxes carries it."""
+VARIANCE_GRID_POINTS = 9
+"""Of response lengths: how hours move with a constant needs no more."""
 STEP = 0.1
 """Relative change by which the weight of a phase is found."""
 NOTICEABLE = 0.01
@@ -71,7 +73,7 @@ def widths(shortlist: Shortlist, calibration: Calibration) -> Width:
     plain = dataclasses.replace(shortlist, work=dataclasses.replace(work, factors=NO_FACTORS))
 
     def hours(constants: Constants) -> Array:
-        return estimate_stage(plain, constants).hours
+        return estimate_stage(plain, constants, grid_points=VARIANCE_GRID_POINTS).hours
 
     variance = calibration.log_variance(hours)
     matches = [calibration.matching(case) for case in calibration_rows(shortlist)]

@@ -93,10 +93,10 @@ class StageEstimate:
     """From the request for machines to the end."""
 
 
-def estimate_stage(picks: Shortlist, constants: Constants) -> StageEstimate:
+def estimate_stage(picks: Shortlist, constants: Constants, *, grid_points: int = 33) -> StageEstimate:
     """Hours of the stage on every fleet of `picks`."""
     work = picks.work
-    at = picks.timing_context(constants)
+    at = picks.timing_context(constants, grid_points=grid_points)
     timing = time_work(work, at)
     exposed = exposed_seconds(work, timing, picks.usable_slots)
     unit = timing.unit_seconds(exposed)

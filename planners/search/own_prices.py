@@ -54,6 +54,8 @@ def reserved_nodes(own: OwnPrices) -> Counter[tuple[str, str, str]]:
 
 def _discounted(offers: pl.DataFrame, own: OwnPrices) -> pl.DataFrame:
     """List prices × (1 - percent/100), by the most specific discount that matches."""
+    if not own.discounts:
+        return offers.select(OFFER_COLUMNS)
     percent = pl.lit(None, pl.Float64)
     for discount in sorted(own.discounts, key=lambda discount: len(_fields(discount))):
         percent = pl.when(_matches(discount)).then(discount.percent).otherwise(percent)

@@ -75,7 +75,7 @@ def place_sandboxes(offers: pl.DataFrame, slot_counts: Array, max_nodes: Array) 
     has as many); cost = nodes × price; machines of unknown price are taken only where no other is.
     """
     places: dict[tuple[str, str], int] = {}
-    keys = offers.select("cloud", "region").rows()
+    keys = list(zip(offers["cloud"].to_list(), offers["region"].to_list(), strict=True))
     place = np.array([places.setdefault(key, len(places)) for key in keys], dtype=np.int64)
     slots = offers["slots"].to_numpy()
     price = offers["usd_per_hour"].fill_null(0.0).to_numpy()
@@ -83,8 +83,8 @@ def place_sandboxes(offers: pl.DataFrame, slot_counts: Array, max_nodes: Array) 
     shape = (len(places), len(slot_counts))
     best = np.zeros(shape, dtype=np.int64)
     nodes, usd, unpriced = np.zeros(shape), np.full(shape, np.inf), np.zeros(shape)
-    wanted = np.ceil(slot_counts[None, :] / slots[:, None]) if len(keys) else np.empty((0, len(slot_counts)))
-    cost = np.where(wanted <= max_nodes[:, None], wanted * price[:, None], np.inf) if len(keys) else wanted
+    wanted = np.ceil(slot_counts[None, :] / slots[:, None]) if keys else np.empty((0, len(slot_counts)))
+    cost = np.where(wanted <= max_nodes[:, None], wanted * price[:, None], np.inf) if keys else wanted
     for index in range(len(places)):
         rows = np.flatnonzero(place == index)
         winner = rows[np.argmin(ranked_usd(cost[rows], unknown[rows, None]), axis=0)]

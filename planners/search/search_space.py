@@ -230,8 +230,12 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
     divides the rollout GPUs; split schedules need whole nodes on both sides.  Nothing is sharded over machines that are
     not meant for it (`MachineKind.shards`).
     """
+    pools = _pools(machines, options, allowed)
+    shards_of = np.array([m.shards for m in machines], dtype=bool)
+    alike = np.column_stack([pools[:, 1:], shards_of[pools[:, 0].astype(np.int64)]])
+    distinct, which = np.unique(alike, axis=0, return_inverse=True)  # machines of one shape divide alike
     # Pools downwards, templates across: most combinations don't divide, and only the others become rows.
-    machine, per_node, nodes, schedule, rollout_nodes = _pools(machines, options, allowed).T[:, :, None]
+    per_node, nodes, schedule, rollout_nodes, shards = distinct.T[:, :, None]
     sharding, tp, pp, cp, ep, recompute, micro, replica = _templates(options).T[:, None, :]
     train_nodes = np.where(schedule == COLOCATED, nodes, nodes - rollout_nodes)
     train_gpus, rollout_gpus = train_nodes * per_node, rollout_nodes * per_node
@@ -242,12 +246,11 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
         valid &= (micro <= 1) | (micro * train_gpus / ranks <= np.maximum(options.batch_sequences, micro))
         valid &= (ep <= 1) | (np.mod(train_gpus / pp, ep) == 0)
         valid &= (np.mod(per_node, replica) == 0) | (np.mod(replica, per_node) == 0)
-    shards = np.array([m.shards for m in machines], dtype=bool)[machine.astype(np.int64)]
-    valid &= shards | ((replica <= per_node) & ((train_nodes <= 1) | (not options.trains)))
-    pool, way = np.nonzero(valid)
-    gpus = nodes * per_node
+    valid &= (shards > 0) | ((replica <= per_node) & ((train_nodes <= 1) | (not options.trains)))
+    row, way = np.nonzero(valid[which.reshape(-1)])
+    pool, gpus = which.reshape(-1)[row], nodes * per_node
     return Layouts(
-        machine=machine[pool, 0].astype(np.int64),
+        machine=pools[row, 0].astype(np.int64),
         nodes=nodes[pool, 0],
         gpus=gpus[pool, 0],
         train_gpus=train_gpus[pool, 0],
