@@ -136,8 +136,9 @@ def host_need_bytes(w: Workload) -> Array:
 
     Colocated RL moves out what the trainer and the served models hold while the other side works: weights and Adam
     states of the policy and the critic, the reference, the judges (sleep mode of vLLM with offloaded FSDP states, as
-    verl and NeMo RL run it; gradients are dropped), and 2P of the weights on their way to the engine.  Offloaded Adam
-    states stay there, with gradients in fp32 (arXiv:2101.06840).
+    verl and NeMo RL run it; gradients are dropped), and the node's share of 2P of the weights on their way to the
+    engine: they go in buckets, no node gathers them all.  Offloaded Adam states stay there, with gradients in fp32
+    (arXiv:2101.06840).
     """
     states, offload = _states(w), w.train.offload
     gpus = np.minimum(w.layout.gpus_per_node, w.layout.train_gpus)
@@ -147,4 +148,5 @@ def host_need_bytes(w: Workload) -> Array:
     colocated = np.equal(w.rollout.schedule, COLOCATED) & (np.asarray(w.train.rl) > 0)
     out = np.where(colocated, gpus * moved + w.layout.gpus_per_node * w.rollout.resident_bytes, 0.0)
     kept = HOST_ADAM_BYTES / 12.0 * offload * states["optimizer"] * models * gpus
-    return np.asarray(out + kept + 2.0 * w.model.params_total * w.train.rl)
+    sent = 2.0 * w.model.params_total * w.train.rl * gpus / w.layout.train_gpus
+    return np.asarray(out + kept + sent)

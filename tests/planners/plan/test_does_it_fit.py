@@ -230,3 +230,10 @@ def test_a_replica_with_room_for_few_sequences_runs_and_says_so() -> None:
     with pytest.raises(NoFleetError) as error:
         plan(changed(stage, max_context_tokens=600_000), fleet={"gpus": ["H100"], "nodes": 1}, limits={"hours": 1e6})
     assert "generate memory" in error.value.nearest
+
+
+def test_671b_trains_on_racks_whose_nodes_hold_less_than_all_its_weights() -> None:
+    """A node of four GB200 has 960 GB; 2 bytes of 671e9 parameters are 1,342 GB.  Frameworks publish 256 GB200."""
+    owned = {"gpu": "GB200", "gpus_per_node": 4, "nodes": 64, "vcpus": 144, "memory_gib": 960.0}
+    fleet = {"targets": ["local"], "num_gpus": 256, "machines": [owned, {"vcpus": 96, "memory_gib": 512, "nodes": 4}]}
+    assert plan(changed(RLCEF, model="deepseek-ai/DeepSeek-V3"), fleet=fleet, limits={"hours": 1e6}).stages
