@@ -11,7 +11,7 @@ from clusterctl.runs.run import PROCESS, OpenRun
 from clusterctl.targets.base import Machine, MachineRequest, Observed
 from planners.runs.limits import MACHINE
 from planners.runs.next_offer import CHOICE
-from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, Phase, RoleHistory
+from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, InstancePhase, RoleHistory
 
 
 class Recorder:
@@ -35,8 +35,8 @@ class Recorder:
         An instance that the ledger holds for live has gone when two complete observations and a look-up by its own
         name don't show it.  An instance that was asked to end is ending until it has gone.
         """
-        shown = {i.resource_id: i for i in observed.instances if i.phase is not Phase.ENDED}
-        ended = {i.resource_id: i for i in observed.instances if i.phase is Phase.ENDED}
+        shown = {i.resource_id: i for i in observed.instances if i.phase is not InstancePhase.ENDED}
+        ended = {i.resource_id: i for i in observed.instances if i.phase is InstancePhase.ENDED}
         recorded = [r for r in self.ledger.live_resources(self.run.run_id) if r.kind != MACHINE]
         found = [shown[identity] for identity in shown.keys() - {resource.resource_id for resource in recorded}]
         for resource in recorded:
@@ -121,7 +121,7 @@ class Recorder:
 
     def lost_machine(self, machines: Sequence[Machine]) -> bool:
         """Whether one of the machines has ended that the ledger holds for there."""
-        over = {machine.resource_id for machine in machines if machine.phase is Phase.ENDED}
+        over = {machine.resource_id for machine in machines if machine.phase is InstancePhase.ENDED}
         return bool(over) and any(r.resource_id in over for r in self.ledger.live_resources(self.run.run_id))
 
     def bill(self, observed: Observed | None, *, now: datetime) -> None:
@@ -142,7 +142,7 @@ class Recorder:
             gone = observed is not None and machine is None and self._is_missing(resource, observed)
             released = machine.until if machine is not None else now if gone else None
             self.ledger.extend_cost(resource.resource_id, until=released or now)
-            if released is not None or (machine is not None and machine.phase is Phase.ENDED):
+            if released is not None or (machine is not None and machine.phase is InstancePhase.ENDED):
                 self._release(resource, machine, at=released or now)
 
     def _release(self, resource: Resource, machine: Machine | None, *, at: datetime) -> None:
@@ -175,7 +175,7 @@ class Recorder:
 
 def _as_recorded(instance: Instance | None, resource: Resource) -> Instance:
     """An instance as the place shows it, else as the ledger knows it; ending once it was asked to."""
-    phase = Phase.STARTING if instance is None else instance.phase
+    phase = InstancePhase.STARTING if instance is None else instance.phase
     index = int(slot.rpartition("-")[2]) - 1 if (slot := resource.slot) != resource.role else 0
     return Instance(
         role=resource.role,
@@ -183,7 +183,7 @@ def _as_recorded(instance: Instance | None, resource: Resource) -> Instance:
         resource_id=resource.resource_id,
         address=(instance.address if instance else resource.address) or "",
         started_at=instance.started_at if instance else resource.intended_at,
-        phase=phase if resource.stop_asked_at is None else Phase.ENDING,
+        phase=phase if resource.stop_asked_at is None else InstancePhase.ENDING,
         cause=instance.cause if instance else Cause.NONE,
         message=instance.message if instance else "",
     )

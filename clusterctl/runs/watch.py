@@ -26,7 +26,7 @@ from clusterctl.targets.base import Observed, Unreachable
 from clusterctl.targets.role_logs import last_error, note_times
 from planners.runs.limits import LimitState, idle_seconds
 from planners.runs.next_offer import CHOICE, next_alternative
-from planners.runs.reconcile import Cause, Instance, Phase, reconcile
+from planners.runs.reconcile import Cause, Instance, InstancePhase, reconcile
 
 WRITE_SECONDS = 1.0
 """Between two beats and two extensions of the bill: each waits for the disk."""
@@ -94,7 +94,7 @@ class Watch:
         run.target.apply(run.ref, requests, make=offer is not None)
         self._released = leave
         observed = self.observer.observe(anew=run.target.standing_machine is not None)
-        ready = {machine.resource_id for machine in observed.machines if machine.phase is Phase.READY}
+        ready = {machine.resource_id for machine in observed.machines if machine.phase is InstancePhase.READY}
         return observed, offer is not None and ready.issuperset(request.resource_id for request in requests)
 
     def _is_done(self, observed: Observed) -> bool:
@@ -179,7 +179,10 @@ class Watch:
 
     def _idle_seconds(self, row: Run, present: Sequence[Instance]) -> float | None:
         """How long no step was done, counted while all vital roles are ready; None while one is not."""
-        ready, now = {instance.role for instance in present if instance.phase is Phase.READY}, self.run.clock.now()
+        ready, now = (
+            {instance.role for instance in present if instance.phase is InstancePhase.READY},
+            self.run.clock.now(),
+        )
         if not all(role.name in ready for role in self.run.roles if role.vital):
             self._all_ready_at = None
             return None
@@ -192,7 +195,7 @@ class Watch:
         run = self.run
         while self.recorder.reports.read(self.ledger.get_run(run.run_id)):
             pass  # a job that was asked to end may have finished its step
-        if not self._released or any(machine.phase is not Phase.ENDED for machine in observed.machines):
+        if not self._released or any(machine.phase is not InstancePhase.ENDED for machine in observed.machines):
             return True
         self.recorder.bill(observed, now=self.limits.gone_at or run.clock.now())
         if self.ledger.live_resources(run.run_id):
@@ -245,8 +248,8 @@ class Watch:
 
 def _stage(present: Sequence[Instance], observed: Observed) -> RunState | None:
     """How far a run is that is to go on; None where nothing of it is there yet."""
-    if any(instance.phase in {Phase.STARTING, Phase.READY} for instance in present):
+    if any(instance.phase in {InstancePhase.STARTING, InstancePhase.READY} for instance in present):
         return "running"
-    if Phase.QUEUED in {*(i.phase for i in present), *(m.phase for m in observed.machines)}:
+    if InstancePhase.QUEUED in {*(i.phase for i in present), *(m.phase for m in observed.machines)}:
         return "queued"
-    return "provisioning" if any(machine.phase is Phase.STARTING for machine in observed.machines) else None
+    return "provisioning" if any(machine.phase is InstancePhase.STARTING for machine in observed.machines) else None

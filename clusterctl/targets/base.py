@@ -14,7 +14,7 @@ from typing import Protocol
 from clusterctl.errors import ClusterctlError
 from clusterctl.jobs import Job
 from planners.plan.value import Plan, Pool
-from planners.runs.reconcile import Cause, Change, Instance, Phase, Role
+from planners.runs.reconcile import Cause, Change, Instance, InstancePhase, Role
 
 TAG_PREFIX = "clusterctl.dev"
 """Tags on everything that we start: /run, /role, /team, /plan-id, /budget, /expires-at, and the spec's labels."""
@@ -54,7 +54,7 @@ class Machine:
     """What is paid: one node, from its allocation to its release, whatever runs on it."""
 
     resource_id: str
-    phase: Phase
+    phase: InstancePhase
     cause: Cause = Cause.NONE
     since: datetime | None
     """From when on it is paid; None while it is queued, or where it was never had."""

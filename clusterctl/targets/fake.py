@@ -22,7 +22,7 @@ from clusterctl.targets.home import ThisMachine
 from clusterctl.targets.role_logs import log_lines
 from clusterctl.targets.simulated_place import SANDBOX, TRAINER, Place, PlaceSettings, Thing, moment_of, open_place
 from planners.plan.value import Plan
-from planners.runs.reconcile import Cause, Change, Phase, Role
+from planners.runs.reconcile import Cause, Change, InstancePhase, Role
 
 
 class FakeTarget:
@@ -72,7 +72,7 @@ class FakeTarget:
         """Whether an instance of this id lives, without any lag."""
         with self._place(run, "find") as (place, _, now):
             thing = place.instances.get(resource_id)
-            return thing is not None and thing.phase(now) is not Phase.ENDED
+            return thing is not None and thing.phase(now) is not InstancePhase.ENDED
 
     def launch(self, run: RunRef, change: Change, job: Job) -> str:  # noqa: ARG002 - nothing is started
         """Accepts it at once; it is ready later."""
@@ -114,7 +114,7 @@ class FakeTarget:
             left += [
                 Leftover(kind="machine", address=identity, run_id=run_id, since=moment_of(machine.asked_at))
                 for identity, machine in Place.read(file).machines.items()
-                if machine.phase(now) is not Phase.ENDED
+                if machine.phase(now) is not InstancePhase.ENDED
             ]
         return left
 

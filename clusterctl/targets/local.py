@@ -26,7 +26,7 @@ from clusterctl.targets.home import ThisMachine, environment_of, supervisor_comm
 from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, Process, tagged
 from clusterctl.targets.role_logs import log_file, log_lines
 from planners.plan.value import Plan
-from planners.runs.reconcile import Change, Instance, Phase, Role
+from planners.runs.reconcile import Change, Instance, InstancePhase, Role
 
 SANDBOX, TRAINER, TELEMETRY = "sandbox", "trainer", "telemetry"
 HOLDER = Path(__file__).with_name("holder.py")
@@ -71,7 +71,7 @@ class LocalTarget:
         """The session leaders of its roles.  What they have started themselves is no instance."""
         now, here, asked = datetime.now(tz=UTC), self.standing_machine, self._machines.get(run.run_id, ())
         machines = tuple(
-            Machine(resource_id=m.resource_id, phase=Phase.READY, since=m.since, address=here) for m in asked
+            Machine(resource_id=m.resource_id, phase=InstancePhase.READY, since=m.since, address=here) for m in asked
         )
         instances = tuple(_instance(process) for process in self._processes(run) if process.leads)
         return Observed(at=now, instances=instances, machines=machines)
@@ -168,7 +168,7 @@ def _instance(process: Process) -> Instance:
         resource_id=process.tags.get(RESOURCE_TAG, ""),
         address=process.address,
         started_at=process.started_at,
-        phase=Phase.READY if process.name == NAME.decode() else Phase.STARTING,
+        phase=InstancePhase.READY if process.name == NAME.decode() else InstancePhase.STARTING,
     )
 
 

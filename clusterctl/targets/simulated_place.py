@@ -20,7 +20,7 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Machine, MachineRequest
 from planners.plan.value import Plan
-from planners.runs.reconcile import Cause, Instance, Phase
+from planners.runs.reconcile import Cause, Instance, InstancePhase
 
 SANDBOX, TRAINER = "sandbox", "trainer"
 
@@ -62,13 +62,13 @@ class Thing(BaseModel):
     ends_at: float | None = None
     cause: str = ""
 
-    def phase(self, now: float) -> Phase:
+    def phase(self, now: float) -> InstancePhase:
         """How far it is at a moment."""
         if self.ends_at is not None and now >= self.ends_at:
-            return Phase.ENDED
+            return InstancePhase.ENDED
         if self.ends_at is not None and self.cause == Cause.STOPPED:
-            return Phase.ENDING
-        return Phase.READY if now >= self.ready_at else Phase.STARTING
+            return InstancePhase.ENDING
+        return InstancePhase.READY if now >= self.ready_at else InstancePhase.STARTING
 
     def end(self, at: float, cause: Cause) -> None:
         """Ends it then, unless it ends before."""
@@ -84,17 +84,17 @@ class Thing(BaseModel):
             address=f"fake:{identity}",
             started_at=moment_of(self.asked_at),
             phase=self.phase(now),
-            cause=Cause(self.cause) if self.phase(now) is Phase.ENDED else Cause.NONE,
+            cause=Cause(self.cause) if self.phase(now) is InstancePhase.ENDED else Cause.NONE,
         )
 
     def as_machine(self, identity: str, now: float) -> Machine:
         """The same: queued for the first half of its coming, paid from then on until its end."""
         paid_from = self.asked_at + (self.ready_at - self.asked_at) / 2
         phase = self.phase(now)
-        ended, had = phase is Phase.ENDED, self.ends_at is None or self.ends_at > paid_from
+        ended, had = phase is InstancePhase.ENDED, self.ends_at is None or self.ends_at > paid_from
         return Machine(
             resource_id=identity,
-            phase=Phase.QUEUED if phase is Phase.STARTING and now < paid_from else phase,
+            phase=InstancePhase.QUEUED if phase is InstancePhase.STARTING and now < paid_from else phase,
             cause=Cause(self.cause) if ended else Cause.NONE,
             since=moment_of(paid_from) if had and now >= paid_from else None,
             until=moment_of(self.ends_at) if self.ends_at and ended else None,

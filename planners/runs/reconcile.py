@@ -18,7 +18,7 @@ RESTART_WAIT_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0)
 """Before each restart, so that an instance that cannot start does not burn the machine."""
 
 
-class Phase(StrEnum):
+class InstancePhase(StrEnum):
     """How far an instance or a machine is.  QUEUED costs nothing."""
 
     QUEUED = "queued"
@@ -84,7 +84,7 @@ class Instance:
     address: str
     """Where it is: pid and start time here, a cloud's id elsewhere."""
     started_at: datetime
-    phase: Phase = Phase.READY
+    phase: InstancePhase = InstancePhase.READY
     cause: Cause = Cause.NONE
     message: str = ""
     """What the target says of it: a scheduler's reason, the last line of an error."""
@@ -155,8 +155,10 @@ def reconcile(
     wanted = {} if end else {slot: role for role in roles for slot in role.slots}
     present: dict[str, Instance] = {}
     reasons: list[tuple[Instance, str]] = []
-    there = [instance for instance in seen if instance.phase is not Phase.ENDED]
-    for instance in sorted(there, key=lambda i: (i.phase is not Phase.READY, i.started_at, i.resource_id, i.address)):
+    there = [instance for instance in seen if instance.phase is not InstancePhase.ENDED]
+    for instance in sorted(
+        there, key=lambda i: (i.phase is not InstancePhase.READY, i.started_at, i.resource_id, i.address)
+    ):
         reason = _why_not(instance, wanted, present, done=done)
         if not reason:
             present[instance.slot] = instance
@@ -180,7 +182,7 @@ def _why_not(instance: Instance, wanted: Mapping[str, Role], present: Mapping[st
 
 def _keep_or_stop(instance: Instance, reason: str) -> Change:
     """A stop for a reason, unless the instance is ending already."""
-    stops = bool(reason) and instance.phase is not Phase.ENDING
+    stops = bool(reason) and instance.phase is not InstancePhase.ENDING
     return Change(
         action=Action.STOP if stops else Action.KEEP,
         role=instance.role,
@@ -209,7 +211,7 @@ def _launches(
     now: datetime,
 ) -> Iterator[Change]:
     """Launches of what is missing, has rested, and comes after roles that are ready."""
-    ready_slots = {slot for slot, instance in present.items() if instance.phase is Phase.READY}
+    ready_slots = {slot for slot, instance in present.items() if instance.phase is InstancePhase.READY}
     ready = {role.name for role in roles if ready_slots.issuperset(role.slots)}
     for role in roles:
         for index, slot in enumerate(role.slots):
@@ -235,7 +237,7 @@ def _rested(history: RoleHistory, now: datetime) -> bool:
 
 def _in_order(acts: Sequence[Change], roles: Sequence[Role], seen: Sequence[Instance]) -> tuple[Change, ...]:
     """Stops before launches.  A role is stopped only when no instance is left of the roles that come after it."""
-    there = {instance.role for instance in seen if instance.phase is not Phase.ENDED}
+    there = {instance.role for instance in seen if instance.phase is not InstancePhase.ENDED}
     needed = {name for role in roles if role.name in there for name in role.after}
     ordered = [
         replace(act, action=Action.KEEP, reason="until what comes after it has ended")

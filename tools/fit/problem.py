@@ -72,7 +72,7 @@ def publisher_of(family: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class PublishedPhase:
     """One published phase of a case."""
 
     row: int
@@ -89,7 +89,7 @@ class Problem:
     prepared: list[Prepared]
     weights: Array
     published: Array
-    phases: tuple[Phase, ...]
+    phases: tuple[PublishedPhase, ...]
 
     @staticmethod
     def of(prepared: list[Prepared]) -> Problem:
@@ -138,7 +138,7 @@ class Problem:
         return np.nan_to_num(np.concatenate([np.nan_to_num(cases), extra], axis=-1))
 
 
-def _phase_seconds(q: Quantities, phase: Phase) -> Array:
+def _phase_seconds(q: Quantities, phase: PublishedPhase) -> Array:
     seconds = q.phases[phase.name][..., phase.row]
     return seconds + q.phases["sync_s"][..., phase.row] if phase.with_sync else seconds
 
@@ -148,7 +148,7 @@ def robust(r: Array) -> Array:
     return np.sign(r) * np.sqrt(2 * (np.sqrt(1 + r**2) - 1))
 
 
-def _phases(prepared: list[Prepared], usable: Array) -> list[Phase]:
+def _phases(prepared: list[Prepared], usable: Array) -> list[PublishedPhase]:
     """Published phases of usable RL steps with a known length.  With two pools, generation is an exposed wait."""
     found = []
     for row, p in enumerate(prepared):
@@ -157,5 +157,5 @@ def _phases(prepared: list[Prepared], usable: Array) -> list[Phase]:
             waits = name == "generate_s" and p.case.rollout.schedule in ("async", "disaggregated")
             if seconds and not waits and name not in ("environment_s", "reward_s"):
                 with_sync = name == "generate_s" and not p.case.published.phases.get("sync_s")
-                found.append(Phase(row, name, float(np.log(seconds)), with_sync))
+                found.append(PublishedPhase(row, name, float(np.log(seconds)), with_sync))
     return found

@@ -22,7 +22,7 @@ from clusterctl.runs.watch import Watch
 from clusterctl.targets.base import Unreachable
 from clusterctl.targets.fake import FakeTarget
 from clusterctl.targets.local import LocalTarget
-from planners.runs.reconcile import Cause, Phase
+from planners.runs.reconcile import Cause, InstancePhase
 
 SPEC = """
 name: far-away
@@ -55,7 +55,7 @@ def watch_until(run: OpenRun, reached: Callable[[], bool], *, seconds: float = 6
         if not watched.tick():
             break
         with suppress(Unreachable):
-            slots = [i.slot for i in watched.observer.observe().instances if i.phase is not Phase.ENDED]
+            slots = [i.slot for i in watched.observer.observe().instances if i.phase is not InstancePhase.ENDED]
             assert len(slots) == len(set(slots)), "never two of a slot"
         time.sleep(PAUSE_SECONDS)
     return watched
@@ -195,7 +195,7 @@ def test_the_place_ends_the_run_at_its_limit_although_nobody_watches(tmp_path: P
     now = far.clock.now()
     far.target.set_deadline(far.ref, now, now)  # nobody ticks from here on
     time.sleep(0.3)
-    assert all(i.phase is Phase.ENDED for i in far.target.observe(far.ref).instances)
+    assert all(i.phase is InstancePhase.ENDED for i in far.target.observe(far.ref).instances)
     assert watched.tick()
 
 

@@ -7,13 +7,22 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.runs.reconcile import MAX_RESTARTS, Action, Instance, Phase, Role, RoleHistory, reconcile, slot_name
+from planners.runs.reconcile import (
+    MAX_RESTARTS,
+    Action,
+    Instance,
+    InstancePhase,
+    Role,
+    RoleHistory,
+    reconcile,
+    slot_name,
+)
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ROLES = (Role(name="sandbox", count=3), Role(name="trainer", after=("sandbox",), until_done=True))
 SLOTS = [("sandbox", 0), ("sandbox", 1), ("sandbox", 2), ("sandbox", 3), ("trainer", 0), ("stranger", 0)]
 WANTED = {slot_name(role.name, index) for role in ROLES for index in range(role.count)}
-PHASES = st.sampled_from(Phase)
+PHASES = st.sampled_from(InstancePhase)
 
 
 @st.composite
@@ -52,16 +61,18 @@ def test_never_two_of_a_slot_and_nothing_forgotten(
 ) -> None:
     decided = reconcile(ROLES, seen, run_id="run", history=history, done=done, now=NOW, end=not up)
     acts = {action: [c for c in decided.changes if c.action is action] for action in Action}
-    there = {i.address: i for i in seen if i.phase is not Phase.ENDED}
+    there = {i.address: i for i in seen if i.phase is not InstancePhase.ENDED}
     assert {c.address for c in acts[Action.KEEP] + acts[Action.STOP]} == set(there)
-    assert all(there[c.address].phase is not Phase.ENDING for c in acts[Action.STOP]), "it has been asked already"
+    assert all(there[c.address].phase is not InstancePhase.ENDING for c in acts[Action.STOP]), (
+        "it has been asked already"
+    )
     launched = [slot_name(c.role, c.index) for c in acts[Action.LAUNCH]]
     present = [i.slot for i in there.values()]
     assert len(launched) == len(set(launched))
     assert not set(launched) & set(present), "what is queued, starting or ending is there"
     assert set(launched) <= WANTED
     if acts[Action.LAUNCH] and any(c.role == "trainer" for c in acts[Action.LAUNCH]):
-        ready = {i.slot for i in there.values() if i.phase is Phase.READY}
+        ready = {i.slot for i in there.values() if i.phase is InstancePhase.READY}
         assert {"sandbox", "sandbox-2", "sandbox-3"} <= ready
     if any(i.role == "trainer" for i in there.values()):
         stopped = [c for c in acts[Action.STOP] if c.role == "sandbox"]
@@ -74,7 +85,7 @@ def test_never_two_of_a_slot_and_nothing_forgotten(
 def test_once_done_there_is_nothing_left_to_stop(seen: list[Instance]) -> None:
     decided = reconcile(ROLES, seen, run_id="run", history={}, done=False, now=NOW)
     kept = {c.address for c in decided.changes if c.action is Action.KEEP}
-    survivors = [i for i in seen if i.address in kept and i.phase is not Phase.ENDED]
+    survivors = [i for i in seen if i.address in kept and i.phase is not InstancePhase.ENDED]
     launched = [
         Instance(role=c.role, index=c.index, resource_id=c.resource_id, address=f"new {n}", started_at=NOW)
         for n, c in enumerate(decided.changes)
@@ -87,11 +98,11 @@ def test_once_done_there_is_nothing_left_to_stop(seen: list[Instance]) -> None:
 
 @given(instances(), st.booleans())
 def test_ending_again_and_again_leaves_nothing(seen: list[Instance], done: bool) -> None:
-    there = [i for i in seen if i.phase is not Phase.ENDED]
+    there = [i for i in seen if i.phase is not InstancePhase.ENDED]
     for _ in range(len(there) + 1):
         decided = reconcile(ROLES, there, run_id="run", history={}, done=done, now=NOW, end=True)
         stopped = {c.address for c in decided.changes if c.action is Action.STOP}
-        there = [i for i in there if i.address not in stopped and i.phase is not Phase.ENDING]
+        there = [i for i in there if i.address not in stopped and i.phase is not InstancePhase.ENDING]
     assert there == []
 
 
