@@ -59,10 +59,11 @@ def test_no_secret_is_kept_or_shown(clusterctl: Run, in_process: Run, tmp_path: 
 
 
 def watch_processes(home: Path, *, seconds: float) -> tuple[str, str]:
-    """Command lines of all processes of the machine, and the environment of the run's roles, for a while."""
+    """Command lines of all processes of the machine, and the environment of the run's roles, for a while, until its job
+    has reported."""
     arguments, environments = "", ""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline or not environments:
+    while time.monotonic() < deadline or not environments or not list(home.glob("runs/*/reports.jsonl")):
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 arguments += (process / "cmdline").read_bytes().decode("utf-8", "replace")
