@@ -17,9 +17,10 @@ from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
 from planners.search.layout_search import fitting_layouts
 from planners.search.machines import MachineKind, timing_context
+from planners.search.node_counts import NodeRange
 from planners.search.pareto import best_by_group
 from planners.search.rejections import Rejections
-from planners.search.search_space import NO_GPUS, NodeRange, slot_counts_for
+from planners.search.search_space import NO_GPUS, slot_counts_for
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.layouts import Layouts, TimingContext
 from planners.workload.sandbox_work import exposed_seconds

@@ -12,9 +12,10 @@ from planners.physics.columns import COLOCATED, DISAGGREGATED, Array
 from planners.physics.memory import FULL_SHARE, train_need
 from planners.search.feasible import HOST_RULE, fitting, micro_batch_tokens, pools_key, serving_needs, training_needs
 from planners.search.machines import MachineKind, timing_context
+from planners.search.node_counts import NodeRange
 from planners.search.pareto import best_by_group, pair
 from planners.search.rejections import Rejections
-from planners.search.search_space import NodeRange, enumerate_layouts, layout_options, recomputes_of
+from planners.search.search_space import enumerate_layouts, layout_options, recomputes_of
 from planners.workload.layouts import Layouts, TimingContext
 from planners.workload.replicas import replica_gpus
 from planners.workload.stage_work import StageWork

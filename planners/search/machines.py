@@ -45,6 +45,12 @@ class MachineKind:
     shards: bool = True
     """Whether a model may be spread over several of these: no where a node with more of the GPU costs about as much."""
 
+    @property
+    def scale_up_domain(self) -> int:
+        """GPUs that fast links join: of the node, or of the rack."""
+        rack = self.gpu.scale_up_domain
+        return max(self.gpus_per_node, rack) if rack > MOST_GPUS_PER_NODE else self.gpus_per_node
+
 
 def machines_of(offers: pl.DataFrame, gpus: Mapping[str, GpuSpec]) -> tuple[pl.DataFrame, list[MachineKind]]:
     """GPU offers (with a column MAX_NODES) with a column `machine` (row number in the list), and the distinct machines.
@@ -111,10 +117,7 @@ def _table(machines: tuple[MachineKind, ...]) -> dict[str, NDArray[np.float64]]:
         if machine.network_gbps:
             per_gpu = machine.network_gbps * GBPS_BYTES / machine.gpus_per_node
             columns = dataclasses.replace(columns, scale_out_bytes_per_s=per_gpu)
-        domain = float(machine.gpus_per_node)
-        if machine.gpu.scale_up_domain > MOST_GPUS_PER_NODE:
-            domain = max(domain, float(machine.gpu.scale_up_domain))
-        each.append(dataclasses.replace(columns, scale_up_domain=domain))
+        each.append(dataclasses.replace(columns, scale_up_domain=float(machine.scale_up_domain)))
     return {
         field.name: np.array([float(getattr(columns, field.name)) for columns in each])
         for field in dataclasses.fields(GpuColumns)

@@ -15,12 +15,12 @@ from planners.search.availability import MOST_GPUS, sold_offers, with_list_price
 from planners.search.candidates import Candidates, stage_candidates
 from planners.search.combine import Runs, combine
 from planners.search.machines import MAX_NODES, MOST_GPUS_PER_NODE, MachineKind, machines_of
+from planners.search.node_counts import NodeRange
 from planners.search.offers import gpu_offers, owned_nodes, owned_offers
 from planners.search.own_prices import RESERVATION, RESERVED, apply_own_prices, reserved_nodes
 from planners.search.pricing import Market, Rows, price_rows, start_up_hours, within
 from planners.search.rejections import Rejections
 from planners.search.sandbox_nodes import SandboxPlaces, place_sandboxes, sandbox_offers
-from planners.search.search_space import NodeRange
 from planners.spec.run_spec import RunSpec
 from planners.workload.stage_builder import stage_work
 from planners.workload.stage_work import StageWork

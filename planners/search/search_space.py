@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import log2
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from planners.domain import ModelShape
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, Array
 from planners.search.machines import MachineKind
+from planners.search.node_counts import NodeRange, node_counts
 from planners.spec.shapes import tensor_parallel_degrees
 from planners.spec.stage_options import TrainOptions
 from planners.units import SECONDS_PER_HOUR
@@ -50,6 +51,7 @@ def layout_options(work: StageWork) -> Options:
         rollout_shares=(work.rollout_share,) if work.rollout_share else (0.25, 0.5, 0.75),
         shardings=shardings,
         tps=(options.tp,) if options.tp else _training_tps(training.model),
+        tp_is_stated=options.tp is not None,
         pps=(options.pp,) if options.pp else (1, 2, 4, 8, 16),
         cps=(options.cp,) if options.cp else ((1, 2, 4, 8) if training.longest_sequence > 16_384 else (1,)),
         eps=(options.ep,) if options.ep else _expert_degrees(training.model),
@@ -113,12 +115,6 @@ def slot_counts_for(work: SandboxWork, *, whole_job: bool, owned_slots: Sequence
     return np.array(sorted(set(np.clip(wanted, 1.0, np.ceil(most)).tolist())))
 
 
-GPU_COUNTS = (
-    1, 2, 4, 8, 16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144,
-    8192, 10240, 12288, 16384, 24576, 32768,
-)  # fmt: skip
-"""Totals that are tried; an exact number of nodes in the spec replaces them."""
-
 REPLICAS = (1, 2, 4, 8, 16, 32)
 """GPUs per rollout replica that are tried."""
 
@@ -134,6 +130,8 @@ class Options:
     """Of the nodes, for split schedules."""
     shardings: tuple[float, ...] = (FSDP,)
     tps: tuple[int, ...] = (1, 2, 4, 8)
+    tp_is_stated: bool = False
+    """Then it may leave the scale-up domain."""
     pps: tuple[int, ...] = (1, 2, 4, 8)
     cps: tuple[int, ...] = (1,)
     eps: tuple[int, ...] = (1,)
@@ -151,39 +149,6 @@ def _no_gpus() -> Layouts:
 
 NO_GPUS = _no_gpus()
 """The one layout of a stage that rents no GPUs: machine -1, no nodes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeRange:
-    """How many nodes may be bought: exact, or up to a number of GPUs."""
-
-    max_gpus: int
-    num_gpus: int | None = None
-    """Exactly."""
-    min_nodes: int = 1
-    max_nodes: int | None = None
-    whole_pools: tuple[int, ...] = ()
-    """Nodes of the user's own pools and reservations: each number is tried, since all of them are there."""
-    quota_gpus: dict[str, int] = field(default_factory=dict)
-    """By GPU name."""
-
-
-def node_counts(machine: MachineKind, allowed: NodeRange) -> Sequence[int]:
-    """Node counts to try for a machine, ascending."""
-    limit = min(allowed.max_gpus, allowed.quota_gpus.get(machine.gpu.name, allowed.max_gpus))
-    most = int(min(limit // machine.gpus_per_node, machine.max_nodes))
-    if allowed.max_nodes is not None:
-        most = min(most, allowed.max_nodes)
-    if allowed.min_nodes == allowed.max_nodes:
-        return [allowed.min_nodes] if allowed.min_nodes <= most else []
-    if allowed.num_gpus is not None:
-        nodes, rest = divmod(allowed.num_gpus, machine.gpus_per_node)
-        return [nodes] if nodes and not rest and nodes <= most else []
-    counts = {total // machine.gpus_per_node for total in GPU_COUNTS if total % machine.gpus_per_node == 0}
-    counts.update(allowed.whole_pools)
-    return sorted(
-        {*(n for n in counts if allowed.min_nodes <= n <= most), *([most] if most >= allowed.min_nodes else [])}
-    )
 
 
 def _templates(options: Options) -> Array:
@@ -226,22 +191,23 @@ def _pools(machines: Sequence[MachineKind], options: Options, allowed: NodeRange
 def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed: NodeRange) -> Layouts:
     """Every layout whose degrees divide its GPUs.  Not yet checked for memory.
 
-    tp divides a node; a replica divides a node or is whole nodes; tp·pp·cp divides the training GPUs; a replica
-    divides the rollout GPUs; split schedules need whole nodes on both sides.  Nothing is sharded over machines that are
-    not meant for it (`MachineKind.shards`).
+    tp divides a node, or is whole nodes: of a rack, or anywhere where it is stated; a replica divides a node or is
+    whole nodes; tp·pp·cp divides the training GPUs; a replica divides the rollout GPUs; split schedules need whole nodes on
+    both sides.  Nothing is sharded over machines that are not meant for it (`MachineKind.shards`).
     """
     pools = _pools(machines, options, allowed)
-    shards_of = np.array([m.shards for m in machines], dtype=bool)
-    alike = np.column_stack([pools[:, 1:], shards_of[pools[:, 0].astype(np.int64)]])
+    links = np.array([(m.shards, m.scale_up_domain) for m in machines], dtype=np.float64).reshape(-1, 2)
+    alike = np.column_stack([pools[:, 1:], links[pools[:, 0].astype(np.int64)]])
     distinct, which = np.unique(alike, axis=0, return_inverse=True)  # machines of one shape divide alike
     # Pools downwards, templates across: most combinations don't divide, and only the others become rows.
-    per_node, nodes, schedule, rollout_nodes, shards = distinct.T[:, :, None]
+    per_node, nodes, schedule, rollout_nodes, shards, domain = distinct.T[:, :, None]
     sharding, tp, pp, cp, ep, recompute, micro, replica = _templates(options).T[:, None, :]
     train_nodes = np.where(schedule == COLOCATED, nodes, nodes - rollout_nodes)
     train_gpus, rollout_gpus = train_nodes * per_node, rollout_nodes * per_node
     ranks = tp * pp * cp
     with np.errstate(invalid="ignore"):
-        valid = (train_nodes >= 1) & (np.mod(per_node, tp) == 0)
+        spans = (np.mod(tp, per_node) == 0) & ((tp <= domain) | options.tp_is_stated)
+        valid = (train_nodes >= 1) & ((np.mod(per_node, tp) == 0) | spans)
         valid &= (np.mod(train_gpus, ranks) == 0) & (np.mod(rollout_gpus, replica) == 0)
         valid &= (micro <= 1) | (micro * train_gpus / ranks <= np.maximum(options.batch_sequences, micro))
         valid &= (ep <= 1) | (np.mod(train_gpus / pp, ep) == 0)

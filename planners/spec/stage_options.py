@@ -5,9 +5,9 @@ Everything has a default or a profile's value, and each field that is stated nar
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from planners.spec.distributions import SecondsSpread
 from planners.spec.spec_model import (
@@ -100,6 +100,13 @@ class TrainOptions(SpecModel):
     pipeline_schedule: Annotated[Literal["1f1b", "interleaved", "zero_bubble"] | None, AutoIsUnknown] = Field(
         None, description="Pipeline schedule, where pp > 1; unknown = interleaved in pretraining, else 1f1b."
     )
+
+    @model_validator(mode="after")
+    def _degrees_have_a_trainer(self) -> Self:
+        degrees = [name for name in ("tp", "pp", "ep") if (getattr(self, name) or 1) > 1]
+        if degrees and self.sharding not in ("auto", "megatron"):
+            raise ValueError(f"{degrees[0]} needs sharding megatron (or auto), not {self.sharding}")
+        return self
 
 
 class Evaluation(SpecModel):

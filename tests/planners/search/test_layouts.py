@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from clusterctl.catalog.lookup import find_gpu
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
 from planners.search.machines import MachineKind, machine_columns
-from planners.search.search_space import GPU_COUNTS, NO_GPUS, NodeRange, Options, enumerate_layouts, node_counts
+from planners.search.node_counts import GPU_COUNTS, NodeRange, node_counts
+from planners.search.search_space import NO_GPUS, Options, enumerate_layouts
 
 
 def machine(gpu: str = "H100", gpus: int = 8, network: float | None = 3200.0) -> MachineKind:
@@ -127,3 +128,13 @@ def test_the_network_per_gpu_is_the_offers(network: float, expected: float) -> N
 def test_without_an_offers_network_the_gpus_usual_one_counts() -> None:
     columns = machine_columns([machine(network=None)], np.zeros(1, dtype=np.int64))
     assert np.asarray(columns.scale_out_bytes_per_s).tolist() == [find_gpu("H100").scale_out_bytes_per_s]
+
+
+def test_tensor_parallelism_of_a_trainer_ends_at_the_scale_up_links_unless_it_is_stated() -> None:
+    nodes = NodeRange(max_gpus=64, min_nodes=4, max_nodes=4)
+    options = Options(trains=True, generates=False, shardings=(MEGATRON,), tps=(4, 8, 16))
+    rack, node = machine("GB200", 4), machine("H100", 8)
+    assert set(enumerate_layouts([rack], options, nodes).tp.tolist()) == {4.0, 8.0, 16.0}
+    assert set(enumerate_layouts([node], options, nodes).tp.tolist()) == {4.0, 8.0}
+    stated = Options(trains=True, generates=False, shardings=(MEGATRON,), tps=(16,), tp_is_stated=True)
+    assert set(enumerate_layouts([node], stated, nodes).tp.tolist()) == {16.0}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from planners.spec.fields import all_paths, fields_at
 from planners.spec.stage_options import TrainOptions
 
@@ -44,3 +47,9 @@ def test_kernels_and_schedules_that_nobody_states_may_be_called_auto() -> None:
     """Plans of earlier versions say so."""
     options = TrainOptions.model_validate({"attention": "auto", "pipeline_schedule": "auto"})
     assert (options.attention, options.pipeline_schedule) == (None, None)
+
+
+def test_degrees_that_a_sharding_has_not_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"tp needs sharding megatron \(or auto\), not fsdp"):
+        TrainOptions.model_validate({"sharding": "fsdp", "tp": 2})
+    assert TrainOptions.model_validate({"sharding": "zero3", "tp": 1}).tp == 1

@@ -11,7 +11,8 @@ from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, changed, spec
 from clusterctl.catalog.lookup import find_gpu
 from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
 from planners.search.machines import MachineKind, timing_context
-from planners.search.search_space import NO_GPUS, NodeRange, Options, enumerate_layouts
+from planners.search.node_counts import NodeRange
+from planners.search.search_space import NO_GPUS, Options, enumerate_layouts
 from planners.workload.layouts import TimingContext
 from planners.workload.replicas import replica_gpus
 from planners.workload.stage_builder import stage_work
