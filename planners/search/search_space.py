@@ -192,8 +192,8 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
     """Every layout whose degrees divide its GPUs.  Not yet checked for memory.
 
     tp divides a node, or is whole nodes: of a rack, or anywhere where it is stated; a replica divides a node or is
-    whole nodes; tp·pp·cp divides the training GPUs; a replica divides the rollout GPUs; split schedules need whole nodes on
-    both sides.  Nothing is sharded over machines that are not meant for it (`MachineKind.shards`).
+    whole nodes; tp·pp·cp divides the training GPUs; a replica divides the rollout GPUs; split schedules need whole
+    nodes on both sides.  Nothing is sharded over machines that are not meant for it (`MachineKind.shards`).
     """
     pools = _pools(machines, options, allowed)
     links = np.array([(m.shards, m.scale_up_domain) for m in machines], dtype=np.float64).reshape(-1, 2)
