@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer import Argument, Option
@@ -25,7 +25,10 @@ from clusterctl.runs.watching import ensure_watched
 from clusterctl.ui.terminal import ask
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clusterctl.ledger.ledger import Ledger
+    from clusterctl.targets.base import Leftover
 
 
 def down(
@@ -43,14 +46,9 @@ def down(
     try:
         ledger = open_ledger()
     except StateError as error:
-        _end_without_ledger(store, run, error, yes=yes)
-        return
+        _end_by_tags(store, run, tagged_things(store, run), error, yes=yes)
     with ledger, Interrupt() as interrupt:
-        try:
-            opened = _opened(ledger, store, run)
-        except (SpecError, StateError) as error:  # the ledger is another, or was lost
-            _end_without_ledger(store, run, error, yes=yes)
-            return
+        opened = _opened(ledger, store, run, yes=yes)
         row = ledger.get_run(opened.run_id)
         if row.state in LIVE:
             ahead = run_forecast(ledger, row, opened.plan, opened.clock.now())
@@ -66,17 +64,22 @@ def down(
         _show_end(ledger, opened, as_json=as_json)
 
 
-def _opened(ledger: Ledger, store: Path, run: str) -> OpenRun:
-    """The run: a run is written before it starts, so one that is unknown and lives has been written meanwhile.
+def _opened(ledger: Ledger, store: Path, run: str, *, yes: bool) -> OpenRun:
+    """The run; where the ledger is another or was lost, what carries its tags is ended, and the error raised.
 
-    Raises SpecError where it is unknown still, StateError where its plan can't be read.
+    A run is written before it starts: what lives at the first look and is unknown at the second has lost its row.  What
+    begins to live between the two belongs to a run that is just being started, and is left alone.
     """
     try:
         return open_run(ledger, store, run)
+    except StateError as error:
+        _end_by_tags(store, run, tagged_things(store, run), error, yes=yes)
     except SpecError:
-        if not tagged_things(store, run):
-            raise
+        things = tagged_things(store, run)
+    try:
         return open_run(ledger, store, run)
+    except (SpecError, StateError) as error:
+        _end_by_tags(store, run, things, error, yes=yes)
 
 
 def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:
@@ -98,9 +101,10 @@ def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:
     )
 
 
-def _end_without_ledger(store: Path, run: str, error: SpecError | StateError, *, yes: bool) -> None:
-    """The ledger can't be read: what carries the run's tags is ended all the same.  Raises the error after that."""
-    things = tagged_things(store, run)
+def _end_by_tags(
+    store: Path, run: str, things: Sequence[Leftover], error: SpecError | StateError, *, yes: bool
+) -> NoReturn:
+    """Ends what carries the run's tags although the ledger does not tell of it.  Raises the error after that."""
     if not things:
         raise error
     names = ", ".join(f"{thing.role or thing.kind} {thing.address}" for thing in things)
