@@ -435,13 +435,11 @@ def nodes_that_do_not_come_cost_nothing_and_are_said(bench: Bench, *, settings: 
 @kind(trainer={"role": "trainer"}, its_holder={"role": "trainer", "holder": True}, sandbox={"role": "sandbox"})
 def down_ends_a_role_that_hangs(bench: Bench, *, role: str, holder: bool | None = None) -> None:
     start(bench)
-    stopped = Stopped(role, holder)
-    stopped.inject(bench.store)
+    Stopped(role, holder).inject(bench.store)
     began = time.monotonic()
     bench.down()
     assert time.monotonic() - began < 2 * GRACE_SECONDS
     assert not jobs(bench)
-    stopped.undo()  # a judged program that was stopped between two of its parents ends once it goes on
     ends_well(bench)
 
 

@@ -308,7 +308,7 @@ class Bench:
 
     def check(self) -> None:
         """What must hold once the run has been ended."""
-        self.until(lambda: not list(processes(self.store)) and not self.place.left(self.store), LEAVES_SECONDS)
+        self.until(lambda: not self.sampler.left(self.store) and not self.place.left(self.store), LEAVES_SECONDS)
         expected = Expected(
             usd_per_node_hour=self.place.usd_per_node_hour,
             lost_reports=frozenset(self.spoiled["reports"]),

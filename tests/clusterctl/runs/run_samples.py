@@ -121,6 +121,11 @@ def _command(pid: int) -> str:
     return ""
 
 
+def _command_of(address: str) -> str:
+    """What the process at an address runs; empty once it has gone."""
+    return _command(int(address.partition(":")[0])).strip()
+
+
 def workers(seen: list[Process]) -> Mapping[tuple[str, str, str, str], list[Process]]:
     """By (store, run, role, slot) the processes that do the role's work: neither its holder, nor what they start."""
     holders = {process.pid for process in seen if process.holds}
@@ -184,7 +189,8 @@ class Sampler:
         known = {process.address: f"{process.role or 'process'} {process.address}" for process in now}
         with self._lock:
             before = {a for (home, _), seen in self._histories.items() if home == str(store) for a in seen.addresses}
-        return sorted({*known.values(), *(f"process {address}" for address in before - set(known) if alive(address))})
+        orphans = [address for address in before - set(known) if alive(address)]
+        return sorted({*known.values(), *(f"process {address} {_command_of(address)}" for address in orphans)})
 
     def _look_on(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):
