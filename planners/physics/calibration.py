@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from planners.physics.columns import ENGINE_NAMES, GENERATIONS, SHARDING_NAMES, Array, Column, Workload, one
+from planners.physics.codes import ENGINE_NAMES, GENERATIONS, SHARDING_NAMES
+from planners.physics.columns import Array, Column, Workload, one
 from planners.physics.constants import PRIORS, Constants
 
 SCHEMA = 2

@@ -2,17 +2,20 @@
 
 A column is a float64 array of shape (n,) or a float; all broadcast against each other.  A search passes floats for the
 model and the work, arrays for GPUs and layouts.  Yes/no columns are 1.0 or 0.0.  Kinds (GPU generation, sharding class,
-engine, schedule) are the float codes below.  NaN = unknown: the physics uses the fitted default (`known`), and the band
-is wider.
+engine, schedule) are the codes of `codes.py`.  NaN = unknown: the physics uses the fitted default (`known`), and the
+band is wider.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from planners.physics.codes import BASE, COLOCATED, DDP, FSDP, VLLM, ZERO2
 
 Array: TypeAlias = NDArray[np.float64]
 Column: TypeAlias = Array | float
@@ -38,43 +41,16 @@ def runs_like_fsdp(sharding: Column) -> NDArray[np.bool_]:
     return np.isin(sharding, (FSDP, ZERO2, DDP))
 
 
+def by_code(code: Column, choices: Sequence[Column]) -> Column:
+    """The choice of each row's code; `choices` in the order of the codes."""
+    if np.ndim(code) == 0:
+        return choices[int(code)]
+    return np.choose(np.asarray(code).astype(np.intp), [np.asarray(choice) for choice in choices])
+
+
 def one(column: Column) -> float:
     """The only value of a column of shape (1,), or the scalar."""
     return float(np.asarray(column).reshape(-1)[0])
-
-
-AMPERE, HOPPER, BLACKWELL, CDNA3, HOPPER_CUT, ADA = 0.0, 1.0, 2.0, 3.0, 4.0, 5.0
-MEGATRON, FSDP, ZERO1, ZERO2, DDP = 0.0, 1.0, 2.0, 3.0, 4.0
-"""What data-parallel ranks share.  MEGATRON and ZERO1: optimizer states; ZERO2: gradients too; FSDP (ZeRO-3): weights
-too; DDP: nothing.  ZeRO: arXiv:1910.02054."""
-VLLM, TRTLLM, TRANSFORMERS, SGLANG = 0.0, 1.0, 2.0, 3.0
-"""Rollout engines."""
-BASE, INSTRUCT, REASONER, AGENT = 0.0, 1.0, 2.0, 3.0
-"""Kinds of models by how long they write: pre-trained, chat, reasoning, and any of them over several turns."""
-BROADCAST, CHECKPOINT_ENGINE, SHARDED, FILE = 0.0, 1.0, 2.0, 3.0
-"""Methods of weight sync: tensor by tensor, by a checkpoint engine, each GPU its own part, through files."""
-COLOCATED, DISAGGREGATED, ASYNC = 0.0, 1.0, 2.0
-"""Schedules: phases take turns on the same GPUs; two pools in lockstep; two pools `staleness_steps` apart."""
-
-_GENERATION_NAMES = ("ampere", "hopper", "blackwell", "cdna3", "hopper_cut", "ada")
-GENERATIONS = {name: float(code) for code, name in enumerate(_GENERATION_NAMES)}
-SHARDING_NAMES = ("megatron", "fsdp", "zero1", "zero2", "ddp")
-"""By code."""
-SHARDINGS = {name: float(code) for code, name in enumerate(SHARDING_NAMES)} | {"zero3": FSDP}
-ENGINE_NAMES = ("vllm", "trtllm", "hf", "sglang")
-"""By code."""
-ENGINES = {
-    "vllm": VLLM,
-    "sglang": SGLANG,
-    "trtllm": TRTLLM,
-    "tensorrt-llm": TRTLLM,
-    "hf": TRANSFORMERS,
-    "transformers": TRANSFORMERS,
-}
-SCHEDULES = {"colocated": COLOCATED, "disaggregated": DISAGGREGATED, "async": ASYNC}
-SYNC_METHODS = {"broadcast": BROADCAST, "checkpoint-engine": CHECKPOINT_ENGINE, "sharded": SHARDED, "file": FILE}
-RECOMPUTES = {"none": 0.0, "selective": 0.1, "full": 1.0}
-"""What people call the codes, in specs and in published cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

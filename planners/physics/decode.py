@@ -11,17 +11,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import (
-    TRANSFORMERS,
-    TRTLLM,
-    VLLM,
-    Array,
-    Column,
-    Workload,
-    known,
-    runs_like_fsdp,
-    smooth_max,
-)
+from planners.physics.codes import TRANSFORMERS, TRTLLM, VLLM
+from planners.physics.columns import Array, Column, Workload, known, runs_like_fsdp, smooth_max
 from planners.physics.constants import Constants
 from planners.physics.lengths import attended
 from planners.physics.rates import gpu_rates, link_bytes_per_s

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planners.physics.columns import TRTLLM, Array, Column, Workload, known
+from planners.physics.codes import TRTLLM
+from planners.physics.columns import Array, Column, Workload, known
 from planners.physics.constants import Constants
 from planners.physics.decode import DecodeCosts, collective_seconds_per_token, decode_costs, live_capacity
 from planners.physics.lengths import (

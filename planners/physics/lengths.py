@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from planners.physics.columns import Array, Column
+from planners.physics.columns import Array, Column, by_code
 from planners.physics.constants import Constants
 
 P95_QUANTILE = 1.6448536269514722
@@ -34,10 +34,10 @@ def normal_quantile(p: Column) -> Array:
     return np.asarray(t - top / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308))))
 
 
-def natural_tokens(c: Constants, natural_class: Column) -> Array:
+def natural_tokens(c: Constants, natural_class: Column) -> Column:
     """Mean response of a kind of model that no cap cuts."""
     by_class = (c.length_base_tokens, c.length_instruct_tokens, c.length_reasoner_tokens, c.length_agent_tokens)
-    return np.choose(np.asarray(natural_class).astype(np.intp), [np.asarray(tokens) for tokens in by_class])
+    return by_code(natural_class, by_class)
 
 
 def usual_response_tokens(natural: Column, longest: Column, log_sd: Column) -> Array:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import COLOCATED, DDP, FSDP, MEGATRON, ZERO2, Array, Column, Workload
+from planners.physics.codes import COLOCATED, DDP, FSDP, MEGATRON, ZERO2
+from planners.physics.columns import Array, Column, Workload
 from planners.physics.decode import cache_bytes, replica_weight_bytes, workspace_bytes
 from planners.units import GIB
 

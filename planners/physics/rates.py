@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from planners.physics.columns import ADA, AMPERE, GENERATIONS, HOPPER_CUT, Column, GpuColumns, Workload
+from planners.physics.codes import ADA, AMPERE, GENERATIONS, HOPPER_CUT
+from planners.physics.columns import Column, GpuColumns, Workload, by_code
 from planners.physics.constants import Constants
 
 HOPPER_ATTENTION = {"fa2": 0.75, "fa3": 1.25, "vendor": 1.25, "sdpa": 0.75, "eager": 0.2}
@@ -36,13 +36,6 @@ INSTEAD = {"gemm_fp8_ampere": "gemm_bf16_ampere", "gemm_fp8_hopper_cut": "gemm_f
 """Constants that a generation does not have of its own."""
 
 
-def by_generation(code: Column, choices: Sequence[Column]) -> Column:
-    """The choice of each row's generation; `choices` in the order of GENERATIONS."""
-    if np.ndim(code) == 0:
-        return choices[int(code)]
-    return np.choose(np.asarray(code).astype(np.intp), [np.asarray(choice) for choice in choices])
-
-
 def _constants(c: Constants, quantity: str) -> list[Column]:
     """The constants `<quantity>_<generation>`, in the order of GENERATIONS."""
     names = [f"{quantity}_{name}" for name in GENERATIONS]
@@ -58,9 +51,9 @@ def gpu_rates(c: Constants, w: Workload) -> GpuRates:
     FlashAttention-3 and vendor kernels 55-75 % forward (arXiv:2407.08608); Ampere's were mature in 2023.
     """
     g = w.gpu
-    bf16 = by_generation(g.generation, _constants(c, "gemm_bf16"))
-    fp8 = by_generation(g.generation, _constants(c, "gemm_fp8"))
-    attention = by_generation(g.generation, _constants(c, "attention"))
+    bf16 = by_code(g.generation, _constants(c, "gemm_bf16"))
+    fp8 = by_code(g.generation, _constants(c, "gemm_fp8"))
+    attention = by_code(g.generation, _constants(c, "attention"))
     power = g.power_ratio**c.power_exponent
     mature = np.equal(g.generation, AMPERE) | np.equal(g.generation, ADA) | np.equal(g.generation, HOPPER_CUT)
     drift = c.attention_drift ** np.clip(w.year - 2025.0, -3.0, 1.0)
@@ -81,7 +74,7 @@ def attention_speed(kernel: str, gpu: GpuColumns) -> Column:
     hopper, blackwell, other = (
         speeds.get(kernel.lower(), 1.0) for speeds in (HOPPER_ATTENTION, BLACKWELL_ATTENTION, OTHER_ATTENTION)
     )
-    return by_generation(gpu.generation, (other, hopper, blackwell, other, other, other))
+    return by_code(gpu.generation, (other, hopper, blackwell, other, other, other))
 
 
 def link_bytes_per_s(w: Workload, ranks: Column) -> Column:

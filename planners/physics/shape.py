@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from planners.domain import GpuSpec, ModelShape
-from planners.physics.columns import GENERATIONS, GpuColumns, ModelColumns
+from planners.physics.codes import GENERATIONS
+from planners.physics.columns import GpuColumns, ModelColumns
 from planners.units import GIB
 
 PCIE_BYTES_PER_S = 25e9

@@ -11,18 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import (
-    ASYNC,
-    BROADCAST,
-    CHECKPOINT_ENGINE,
-    COLOCATED,
-    FILE,
-    SHARDED,
-    Array,
-    Column,
-    Workload,
-    smooth_max,
-)
+from planners.physics.codes import ASYNC, BROADCAST, CHECKPOINT_ENGINE, COLOCATED, FILE, SHARDED
+from planners.physics.columns import Array, Column, Workload, smooth_max
 from planners.physics.constants import Constants
 from planners.physics.generate import GenerateTime, mean_response
 from planners.physics.rates import link_bytes_per_s

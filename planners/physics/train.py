@@ -10,19 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planners.physics.columns import (
-    BLACKWELL,
-    DDP,
-    FSDP,
-    MEGATRON,
-    ZERO1,
-    ZERO2,
-    Column,
-    Workload,
-    known,
-    runs_like_fsdp,
-    smooth_max,
-)
+from planners.physics.codes import BLACKWELL, DDP, FSDP, MEGATRON, ZERO1, ZERO2
+from planners.physics.columns import Column, Workload, known, runs_like_fsdp, smooth_max
 from planners.physics.constants import Constants
 from planners.physics.lengths import attended_causally
 from planners.physics.rates import gpu_rates, link_bytes_per_s

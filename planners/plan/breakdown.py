@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from planners.physics.columns import ASYNC, COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES, Column, one
+from planners.physics.codes import ASYNC, COLOCATED, MEGATRON, RECOMPUTES, SCHEDULES
+from planners.physics.columns import Column, one
 from planners.physics.constants import Constants
 from planners.physics.decode import kv_copies
 from planners.physics.memory import FEW_SEQUENCES, host_need_bytes, longest_sequence_bytes

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planners.domain import GpuSpec
-from planners.physics.columns import SHARDING_NAMES, Array, Column
+from planners.physics.codes import SHARDING_NAMES
+from planners.physics.columns import Array, Column
 from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
 from planners.search.machines import MachineKind, timing_context

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planners.physics.columns import COLOCATED, DISAGGREGATED, Array
+from planners.physics.codes import COLOCATED, DISAGGREGATED
+from planners.physics.columns import Array
 from planners.physics.memory import FULL_SHARE, train_need
 from planners.search.feasible import HOST_RULE, fitting, micro_batch_tokens, pools_key, serving_needs, training_needs
 from planners.search.machines import MachineKind, timing_context

@@ -13,7 +13,8 @@ from math import log2
 import numpy as np
 
 from planners.domain import ModelShape
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, Array
+from planners.physics.codes import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS
+from planners.physics.columns import Array
 from planners.search.machines import MachineKind
 from planners.search.node_counts import NodeRange, node_counts
 from planners.spec.shapes import tensor_parallel_degrees

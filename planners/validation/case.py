@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from planners.physics.columns import SCHEDULES
+from planners.physics.codes import SCHEDULES
 from planners.spec.stage_options import Precision
 from planners.spec.stages_rl import Framework, OldLogProb, SyncMethod
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from planners.domain import ModelShape
-from planners.physics.columns import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS, UNKNOWN, GpuColumns
+from planners.physics.codes import COLOCATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS
+from planners.physics.columns import UNKNOWN, GpuColumns
 from planners.physics.constants import Constants
 from planners.physics.shape import model_columns
 from planners.validation.case import Case

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planners.domain import ModelShape
-from planners.physics.columns import MEGATRON, UNKNOWN, GpuColumns, Workload
+from planners.physics.codes import MEGATRON
+from planners.physics.columns import UNKNOWN, GpuColumns, Workload
 from planners.physics.workload_rows import take_rows
 from planners.spec.distributions import Durations, Lengths
 from planners.spec.models import Served

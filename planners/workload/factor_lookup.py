@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from planners.domain import ModelShape
-from planners.physics.columns import SHARDING_NAMES, Column
+from planners.physics.codes import SHARDING_NAMES
+from planners.physics.columns import Column
 from planners.physics.step import TRAINER_PHASES
 from planners.workload.factors import ANY_GPU, Factor, FactorKey
 from planners.workload.layouts import TimingContext

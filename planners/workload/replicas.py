@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from planners.physics.columns import COLOCATED, ENGINES, TRTLLM, Array, Column, one
+from planners.physics.codes import COLOCATED, ENGINES, TRTLLM
+from planners.physics.columns import Array, Column, one
 from planners.physics.decode import WORKSPACE_GIB
 from planners.physics.shape import model_columns
 from planners.spec.shapes import tensor_parallel_degrees
@@ -54,10 +55,10 @@ def pipeline_stages(at: TimingContext, generation: Generation, replica: Array) -
     if options.tp is not None:
         return 1.0
     stages = np.maximum(replica / np.minimum(at.gpu.scale_up_domain, widest_tp(generation)), 1.0)
-    return np.where(np.asarray(attention_alone(at, generation)) > 0, 1.0, stages)
+    return np.where(np.asarray(attention_alone(at, generation, replica)) > 0, 1.0, stages)
 
 
-def attention_alone(at: TimingContext, generation: Generation) -> Column:
+def attention_alone(at: TimingContext, generation: Generation, replica: Array) -> Column:
     """1 where each GPU of a replica runs attention for its own sequences and experts are spread over all.
 
     As stated; else mixtures of experts do it when a stated tp cannot divide the heads, when a stated concurrency fills
@@ -66,16 +67,20 @@ def attention_alone(at: TimingContext, generation: Generation) -> Column:
     options = generation.options
     if options.attention_dp is not None or not generation.model.experts:
         return float(bool(options.attention_dp))
-    replica = replica_gpus(at, generation)
     most = max(tensor_parallel_degrees(generation.model), default=UNLIMITED_TP)
     if options.concurrency is None and generation.concurrency is None:
         full = np.full(len(replica), ENGINES[options.engine] == TRTLLM)
     else:
-        replicas = np.maximum(np.floor(at.layouts.rollout_gpus / replica), 1.0)
+        replicas = _replicas(at, replica)
         live = np.fmin(options.concurrency or np.inf, (generation.concurrency or np.inf) / replicas)
         full = np.asarray(live >= FULL_GPU_SEQUENCES * replica)
     indivisible = (most % replica > 0) & (options.tp is not None)
     return np.where(full | indivisible, 1.0, 0.0)
+
+
+def _replicas(at: TimingContext, replica: Array) -> Array:
+    """How many replicas of so many GPUs there are; one at the least."""
+    return np.maximum(np.floor(at.layouts.rollout_gpus / replica), 1.0)
 
 
 def live_limit(generation: Generation, at: TimingContext, engine: float, *, rl: bool) -> Column:
@@ -88,8 +93,8 @@ def live_limit(generation: Generation, at: TimingContext, engine: float, *, rl: 
     elif generation.concurrency is None:
         usual = LIVE_SEQUENCES_RL if rl else LIVE_SEQUENCES_SERVING
         usual = LIVE_SEQUENCES_TRTLLM if engine == TRTLLM else usual
-        per_replica = usual * np.where(np.asarray(attention_alone(at, generation)) > 0, replica, 1.0)
-    replicas = np.maximum(np.floor(at.layouts.rollout_gpus / replica), 1.0)
+        per_replica = usual * np.where(np.asarray(attention_alone(at, generation, replica)) > 0, replica, 1.0)
+    replicas = _replicas(at, replica)
     total = np.fmin(generation.concurrency or np.inf, at.slots if generation.turns > 1 else np.inf)
     return np.maximum(np.fmin(per_replica, total / replicas), 1.0)
 

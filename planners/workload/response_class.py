@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from planners.physics.columns import AGENT, BASE, INSTRUCT, REASONER
+from planners.physics.codes import AGENT, BASE, INSTRUCT, REASONER
 
 _REASONERS = re.compile(
     r"r1|qwq|thinking|reason|nemotron|gpt-?oss|magistral|glm-?[45]|deepseek-v3\.[1-9]|minimax-m|kimi-k2-t|qwen3|seed-oss",

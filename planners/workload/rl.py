@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from planners.domain import ModelShape
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, SCHEDULES, SYNC_METHODS, UNKNOWN
+from planners.physics.codes import ASYNC, COLOCATED, DISAGGREGATED, SCHEDULES, SYNC_METHODS
+from planners.physics.columns import UNKNOWN
 from planners.spec.profiles import Assumed
 from planners.spec.stage_options import ProfileName
 from planners.spec.stages_rl import RlcefStage

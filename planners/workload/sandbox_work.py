@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from planners.physics.columns import ASYNC, Array
+from planners.physics.codes import ASYNC
+from planners.physics.columns import Array
 from planners.physics.sandbox_times import Service, judge_exposed_seconds, start_seconds
 from planners.spec.distributions import Durations
 from planners.spec.profiles import sandbox_need, shown

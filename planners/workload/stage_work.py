@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from planners.domain import ModelShape
-from planners.physics.columns import BASE, UNKNOWN, Column, known
+from planners.physics.codes import BASE
+from planners.physics.columns import UNKNOWN, Column, known
 from planners.physics.constants import Constants
 from planners.physics.lengths import natural_tokens, usual_response_tokens
 from planners.physics.sandbox_times import Service

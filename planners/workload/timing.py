@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from planners.physics.columns import COLOCATED, Array, Column
+from planners.physics.codes import COLOCATED
+from planners.physics.columns import Array, Column
 from planners.physics.generate import GenerateTime, generate
 from planners.physics.step import TRAINER_PHASES, StepTime, compose_step, predict, supervised_seconds
 from planners.physics.train import TrainTime

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from planners.domain import ModelShape, WeightDtype
-from planners.physics.columns import TRTLLM, one
+from planners.physics.codes import TRTLLM
+from planners.physics.columns import one
 from planners.physics.shape import model_columns
 from planners.spec.stage_options import Precision, RolloutOptions
 

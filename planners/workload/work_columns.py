@@ -7,19 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from planners.physics.columns import (
-    COLOCATED,
-    ENGINES,
-    MEGATRON,
-    UNKNOWN,
-    Array,
-    Column,
-    Layout,
-    RolloutWork,
-    TrainWork,
-    Workload,
-    runs_like_fsdp,
-)
+from planners.physics.codes import COLOCATED, ENGINES, MEGATRON
+from planners.physics.columns import UNKNOWN, Array, Column, Layout, RolloutWork, TrainWork, Workload, runs_like_fsdp
 from planners.physics.rates import COMPILED_HOST_SPEED, COMPILED_TRAFFIC, attention_speed
 from planners.physics.shape import model_columns
 from planners.workload.layouts import TimingContext
@@ -87,7 +76,7 @@ def _layout(at: TimingContext, generation: Generation | None, training: Training
         gpus_per_node=at.gpus_per_node,
         rollout_gpus_per_replica=replica,
         rollout_pp=1.0 if generation is None else pipeline_stages(at, generation, replica),
-        rollout_attention_dp=0.0 if generation is None else attention_alone(at, generation),
+        rollout_attention_dp=0.0 if generation is None else attention_alone(at, generation, replica),
         virtual_stages=UNKNOWN if training is None else _virtual_stages(training),
     )
 

@@ -14,7 +14,7 @@ from workloads import rl_workload
 from clusterctl.catalog.lookup import load_calibration
 from clusterctl.paths import facts_dir
 from planners.physics.calibration import NARROWEST_LOG, Calibration, CalibrationCase
-from planners.physics.columns import SHARDING_NAMES
+from planners.physics.codes import SHARDING_NAMES
 from planners.physics.constants import PRIORS
 from planners.physics.step import predict
 

@@ -12,7 +12,8 @@ from workloads import changed, rl_workload
 
 from clusterctl.catalog import find_model
 from clusterctl.catalog.lookup import load_gpus, load_models
-from planners.physics.columns import ASYNC, DDP, FSDP, MEGATRON, ZERO1, ZERO2, Layout, RolloutWork, TrainWork, Workload
+from planners.physics.codes import ASYNC, DDP, FSDP, MEGATRON, ZERO1, ZERO2
+from planners.physics.columns import Layout, RolloutWork, TrainWork, Workload
 from planners.physics.decode import live_capacity
 from planners.physics.memory import (
     CONTEXT_BYTES,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
+from planners.physics.codes import ASYNC, COLOCATED, DISAGGREGATED
 from planners.physics.step import compose_step
 
 SECONDS = st.one_of(st.just(0.0), st.floats(1e-6, 1e5))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workloads import PRIOR, changed, rl_workload
 
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
+from planners.physics.codes import ASYNC, COLOCATED, DISAGGREGATED
 from planners.physics.constants import PRIORS, Constants
 from planners.physics.generate import generate
 from planners.physics.overhead import run_waste

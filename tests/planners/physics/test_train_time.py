@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workloads import PRIOR, changed, pretrain_workload, rl_workload
 
-from planners.physics.columns import DDP, FSDP, MEGATRON, ZERO1, ZERO2
+from planners.physics.codes import DDP, FSDP, MEGATRON, ZERO1, ZERO2
 from planners.physics.step import supervised_seconds
 from planners.physics.train import HOST_ADAM_BYTES, HOST_MEMORY_BYTES_PER_S
 

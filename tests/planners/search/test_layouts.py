@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterctl.catalog.lookup import find_gpu
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
+from planners.physics.codes import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
 from planners.search.machines import MachineKind, machine_columns
 from planners.search.node_counts import GPU_COUNTS, NodeRange, node_counts
 from planners.search.search_space import NO_GPUS, Options, enumerate_layouts

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, spec, world
 
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED
+from planners.physics.codes import ASYNC, COLOCATED, DISAGGREGATED
 from planners.physics.lengths import log_sd_from_p95
 from planners.spec.distributions import Durations
 from planners.workload.sandbox_work import SECONDS_P95_RATIO, STREAMED_OVERLAP, SandboxStarts

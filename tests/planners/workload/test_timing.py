@@ -9,7 +9,7 @@ import pytest
 from tiny_world import API_ROLLOUT, EVALUATE, RLCEF, ROLLOUT, SFT, changed, spec, world
 
 from clusterctl.catalog.lookup import find_gpu
-from planners.physics.columns import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
+from planners.physics.codes import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON
 from planners.search.machines import MachineKind, timing_context
 from planners.search.node_counts import NodeRange
 from planners.search.search_space import NO_GPUS, Options, enumerate_layouts
