@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from datetime import date, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import streamlit as st
 
 from clusterctl.catalog.lookup import load_calibration, load_gpus
 from clusterctl.catalog.price_book import load_book
+from clusterctl.json_text import json_text
 from clusterctl.paths import bundle_root
 from clusterctl.plan_service import Planner, Source, open_source
 from clusterctl.specfile.yaml_file import parse_yaml
@@ -22,7 +22,7 @@ from planners.plan.value import Plan
 @st.cache_data(show_spinner="planning …", max_entries=200)
 def what_if(plan: Plan, changes: tuple[str, ...], now: datetime) -> Plan:
     """The plan of the same spec with `key=value` changes.  Raises SpecError, Infeasible (names the nearest)."""
-    document = parse_yaml(json.dumps(plan.spec), name="the run's spec", folder=Path())
+    document = parse_yaml(json_text(plan.spec), name="the run's spec", folder=Path())
     return Planner(now=now).plan(Source(label="this run", document=document, plan=None), changes)
 
 

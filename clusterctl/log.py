@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
+
+from clusterctl.json_text import json_text
 
 
 class _JsonFormatter(logging.Formatter):
@@ -19,7 +20,7 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry)
+        return json_text(entry)
 
 
 def configure(*, verbose: bool, as_json: bool) -> None:

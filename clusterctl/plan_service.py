@@ -18,6 +18,7 @@ from urllib.parse import quote
 from clusterctl.catalog.lookup import find_gpu, find_model, load_calibration, load_gpus
 from clusterctl.catalog.price_book import load_availability, load_book
 from clusterctl.errors import Infeasible, PriceError, SpecError, StateError
+from clusterctl.json_text import json_text
 from clusterctl.ledger import ledger_url, open_ledger
 from clusterctl.sandbox.start_profile import starts_here
 from clusterctl.specfile.plan_file import MAX_BYTES, looks_like_plan, parse_plan
@@ -99,7 +100,7 @@ def open_source(path: str) -> Source:
     text = read_text(path, max_bytes=MAX_BYTES)
     if looks_like_plan(text):
         plan = parse_plan(text, name=name)
-        inner = parse_yaml(json.dumps(plan.spec), name=f"the spec inside {name}", folder=_folder(path))
+        inner = parse_yaml(json_text(plan.spec), name=f"the spec inside {name}", folder=_folder(path))
         return Source(label=path, document=inner, plan=plan)
     if len(text) > MAX_SPEC_BYTES:
         raise SpecError(f"{name}: is larger than {MAX_SPEC_BYTES // 1024:,} KiB")

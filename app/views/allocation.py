@@ -7,9 +7,9 @@ import streamlit as st
 
 from app import accounts, charts, data, ui
 from app.view import View
-from clusterctl.costs.page import csv_text
 from clusterctl.costs.queries import COLUMNS, LABEL, split
 from clusterctl.ui import formats
+from clusterctl.ui.csv_text import csv_text
 from planners.costs.cost_tables import Purpose
 from planners.costs.rounding import rounded
 from planners.costs.spend import by

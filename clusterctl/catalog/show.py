@@ -5,7 +5,6 @@ What a refresh changed, for people and for programs.
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -17,6 +16,7 @@ import polars as pl
 from clusterctl.catalog.check_book import Finding
 from clusterctl.catalog.refresh.merge import PriceChanges
 from clusterctl.catalog.refresh.refresh_book import RefreshReport
+from clusterctl.json_text import json_text
 from clusterctl.ui.formats import UNKNOWN, number, unit_price, usd
 from clusterctl.ui.table import Column, draw_text, right
 from clusterctl.ui.terminal import Terminal
@@ -93,7 +93,7 @@ def check_table(findings: Sequence[Finding], terminal: Terminal) -> str:
 
 def as_json(value: object) -> str:
     """JSON text; dates as YYYY-MM-DD."""
-    return json.dumps(value, indent=1, default=str, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(value, indent=1, ensure_ascii=False) + "\n"
 
 
 def age(days: int | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ui.streams import emit
 from clusterctl.ui.terminal import terminal
@@ -62,7 +62,7 @@ def _print(found: list[Reconciled], *, as_json: bool) -> None:
     from clusterctl.ui.spans import paint
 
     if as_json:
-        typer.echo(json.dumps([as_data(one) for one in found], indent=2))
+        typer.echo(json_text([as_data(one) for one in found], indent=2))
         return
     window = terminal()
     for one in found:

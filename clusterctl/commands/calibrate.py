@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from clusterctl.errors import SpecError
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import FactorRow
 from clusterctl.plan_service import factors_of
@@ -53,14 +53,14 @@ def calibrate(
             ledger.revert_factors(revert)
         if revert is not None or listed:
             rows = ledger.factors()
-            emit(json.dumps(_list_json(rows), indent=2) if as_json else _list_text(rows))
+            emit(json_text(_list_json(rows), indent=2) if as_json else _list_text(rows))
             return
         proposed, unused = learn(ledger)
         used = factors_of(ledger.factors(in_use=True))
         if apply_:
             apply(ledger, proposed)
             used = proposed
-    emit(json.dumps(_json(proposed, unused, used), indent=2) + "\n" if as_json else _text(proposed, unused, used))
+    emit(json_text(_json(proposed, unused, used), indent=2) + "\n" if as_json else _text(proposed, unused, used))
 
 
 def _text(proposed: Factors, unused: Sequence[Unused], used: Factors) -> str:

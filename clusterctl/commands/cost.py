@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,6 +10,7 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
@@ -48,7 +48,8 @@ def cost(
     if as_json and as_csv:
         raise SpecError("--json and --csv exclude each other")
     from clusterctl.costs.page import as_json as json_of
-    from clusterctl.costs.page import csv_text, explanation_lines, page_lines
+    from clusterctl.costs.page import explanation_lines, page_lines
+    from clusterctl.ui.csv_text import csv_text
     from clusterctl.ui.spans import paint
 
     now, window = datetime.now(tz=UTC), terminal()
@@ -61,7 +62,7 @@ def cost(
             return
         page = _page(ledger, row, by or ["use" if row else "run"], first, last)
         if as_json:
-            typer.echo(json.dumps(json_of(page), indent=2))
+            typer.echo(json_text(json_of(page), indent=2))
         elif as_csv:
             emit_data(csv_text(page.rows))
         else:

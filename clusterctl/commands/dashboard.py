@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from typer import Option
 
 from clusterctl.access import is_loopback
 from clusterctl.dashboard import server
+from clusterctl.json_text import json_text
 from clusterctl.paths import user_data_dir
 
 STOP = "clusterctl dashboard --stop"
@@ -31,7 +31,7 @@ def dashboard(
     if stop:
         stopped = server.stop(folder)
         said = f"stopped the dashboard at {stopped.url}" if stopped else "no dashboard runs"
-        typer.echo(json.dumps({"stopped": stopped.url if stopped else None}) if as_json else said)
+        typer.echo(json_text({"stopped": stopped.url if stopped else None}) if as_json else said)
         return
     if sample:
         from clusterctl.dashboard.sample import ensure_sample
@@ -39,7 +39,7 @@ def dashboard(
         ensure_sample(user_data_dir())
     opened, new = server.start(folder, host=host, port=port, sample=sample)
     if as_json:
-        typer.echo(json.dumps({"url": opened.url, "started": new, "stop": STOP}))
+        typer.echo(json_text({"url": opened.url, "started": new, "stop": STOP}))
     else:
         typer.echo(opened.url)
         typer.echo(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -16,6 +15,7 @@ from typer import Option
 
 from clusterctl import __version__, paths
 from clusterctl.errors import ClusterctlError, StateError
+from clusterctl.json_text import json_text
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import Column, draw_text
 from clusterctl.ui.terminal import terminal
@@ -49,7 +49,7 @@ def doctor(
     python = Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
     checks = [python, _package(), _bundle(), *_sandbox(), *_extras()]
     if as_json:
-        typer.echo(json.dumps({"version": __version__, "checks": [check._asdict() for check in checks]}, indent=2))
+        typer.echo(json_text({"version": __version__, "checks": [check._asdict() for check in checks]}, indent=2))
     else:
         rows = [row for check in checks for row in _rows(check)]
         emit(draw_text(("status", "check", Column("detail", prose=True)), rows, terminal()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -12,6 +11,7 @@ from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, Interrupted, SpecError, StateError
 from clusterctl.interrupt import Interrupt
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
@@ -93,7 +93,7 @@ def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:
     if as_json:
         shown = {"run": ended.run_id, "state": ended.state, "note": ended.note, "left": []}
         lines = [asdict(line) for line in planned_against_actual(opened)]
-        typer.echo(json.dumps({**shown, "folder": str(opened.folder.path), "lines": lines}, indent=2))
+        typer.echo(json_text({**shown, "folder": str(opened.folder.path), "lines": lines}, indent=2))
         return
     note = f": {ended.note}" if ended.note else ""
     typer.echo(

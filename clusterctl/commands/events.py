@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.follow import POLL_SECONDS, event_data
@@ -38,9 +38,9 @@ def events(
             seen = rows[-1].seq if rows else seen
             rows = tuple(row for row in rows if start is None or row.at >= start)
             if as_json and not follow:
-                typer.echo(json.dumps([event_data(row) for row in rows], indent=2))
+                typer.echo(json_text([event_data(row) for row in rows], indent=2))
             for row in () if as_json and not follow else rows:
-                typer.echo(json.dumps(event_data(row)) if as_json else event_text(row))
+                typer.echo(json_text(event_data(row)) if as_json else event_text(row))
             if not follow or not live:
                 return
             time.sleep(POLL_SECONDS)

@@ -1,7 +1,6 @@
 """`clusterctl init`: a commented run spec to start from."""
 
 import difflib
-import json
 import re
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.json_text import json_text
 from clusterctl.paths import bundle_root
 from clusterctl.specfile.write import write_atomic
 from clusterctl.ui.streams import emit, emit_data
@@ -67,7 +67,7 @@ def description_of(template: Path) -> str:
 def _list(templates: dict[str, Path], *, as_json: bool) -> None:
     if as_json:
         found = {name: description_of(path) for name, path in templates.items()}
-        typer.echo(json.dumps({"kinds": TEMPLATE_OF_KIND, "templates": found}, indent=2))
+        typer.echo(json_text({"kinds": TEMPLATE_OF_KIND, "templates": found}, indent=2))
         return
     kinds = draw_text(("kind", "template"), list(TEMPLATE_OF_KIND.items()), terminal())
     described = [(name, description_of(path)) for name, path in templates.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.errors import SpecError
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
@@ -90,4 +90,4 @@ def _text(line: LogLine) -> str:
 
 
 def _json(line: LogLine) -> str:
-    return json.dumps({"at": line.at and line.at.isoformat(), "role": line.role, "line": line.text})
+    return json_text({"at": line.at and line.at.isoformat(), "role": line.role, "line": line.text})

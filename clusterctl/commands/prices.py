@@ -16,6 +16,7 @@ from clusterctl.catalog import show
 from clusterctl.catalog.price_book import PriceBook, load_book
 from clusterctl.catalog.query import Filters, SortBy, comparison, listing, series
 from clusterctl.errors import PriceError, SpecError
+from clusterctl.ui.csv_text import csv_text
 from clusterctl.ui.formats import count
 from clusterctl.ui.streams import emit, emit_data, emit_json
 from clusterctl.ui.terminal import terminal
@@ -108,7 +109,7 @@ def price_history(
     if as_json:
         text = show.as_json({"schema": show.SCHEMA, "num_prices": rows.height, "prices": rows.to_dicts()})
     elif as_csv:
-        text = rows.write_csv()
+        text = csv_text(rows)
     else:
         text = show.history_table(rows, terminal(), limit=limit)
     (emit_json if as_json else emit)(text)
@@ -204,7 +205,7 @@ def _print(
     if as_json:
         text = show.offers_json(rows, book.priced_at, limit=limit)
     elif as_csv:
-        text = (rows if limit is None else rows.head(limit)).write_csv()
+        text = csv_text(rows if limit is None else rows.head(limit))
     else:
         text = show.offers_table(rows, book.priced_at, terminal(), limit=limit, compare=compare)
     (emit_json if as_json else emit_data if as_csv else emit)(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.json_text import json_text
 from clusterctl.sandbox.isolation import Isolation
 from clusterctl.ui.streams import emit_data
 
@@ -81,7 +81,7 @@ def run(
         raise ClusterctlError(f"the program was not run: {verdict.message}")
     last = verdict.run or verdict.compile
     if as_json:
-        typer.echo(json.dumps({**asdict(verdict), "weaker": isolation.weaker}, indent=2, default=_text))
+        typer.echo(json_text({**asdict(verdict), "weaker": isolation.weaker}, indent=2))
     elif last is not None:
         emit_data(last.stdout)
         emit_data(last.stderr, sys.stderr)
@@ -138,7 +138,3 @@ def _read(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise SpecError(f"{file}: cannot be read: {error.strerror}") from error
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
@@ -47,7 +47,7 @@ def status(
             states, broken = _states(ledger, shown, closely=run is not None)
             if as_json:
                 rows = [as_data(state) for state in states] + broken
-                typer.echo(json.dumps(rows, indent=None if watch else 2))
+                typer.echo(json_text(rows, indent=None if watch else 2))
             else:
                 text = _text(states, broken, one=run is not None, last=next(iter(ledger.runs(limit=1)), None))
                 drawn.show(text) if watch else emit(f"{text}\n")

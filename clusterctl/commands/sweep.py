@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Resource, Run
 from clusterctl.paths import user_data_dir
@@ -44,7 +44,7 @@ def sweep(
     items = [item for _, item in found]
     rows = [_row(item, runs.get(item.run_id), prices.get(item.run_id), now) for item in items]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json_text(rows, indent=2))
     else:
         emit(f"{_text(rows)}\n")
     if not found or (as_json and not yes):

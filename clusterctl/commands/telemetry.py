@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import socket
@@ -17,6 +16,7 @@ import typer
 from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError, StateError
+from clusterctl.json_text import json_text
 from clusterctl.runs.time_options import UNIT_SECONDS
 from clusterctl.store import open_source, open_store
 from clusterctl.store.parquet_store import TableSize, TelemetryStore
@@ -45,7 +45,7 @@ def status(*, store: Url = None, as_json: Annotated[bool, Option("--json", help=
             "tables": [each._asdict() for each in tables],
             "problems": source.problems(),
         }
-        typer.echo(json.dumps(document, indent=2, default=datetime.isoformat))
+        typer.echo(json_text(document, indent=2))
         return
     when = "unknown" if source.problems() else "nothing yet"
     if span:
@@ -131,12 +131,13 @@ def export(
     store: Url = None,
     since: Annotated[str, Option(help="How far back: 90s, 15m, 2h, 7d.")] = "1h",
     step: Annotated[int, Option(min=0, help="Seconds that a row covers; 0: as stored.")] = 0,
-    run: Annotated[str | None, Option(help="Only rows of this run.")] = None,
+    run: Annotated[str | None, Option(help="Only rows of this run; host, devices and notes: of its nodes.")] = None,
     form: Annotated[
         Literal["csv", "json", "parquet"], Option("--format", help="Format; json: one line per row.")
     ] = "csv",
 ) -> None:
     """Print what was measured.  An absent value is empty (null in JSON), never 0."""
+    from clusterctl.ui.csv_text import csv_text
     from planners.telemetry.tables import TABLES
 
     if table not in TABLES:
@@ -147,18 +148,23 @@ def export(
     now = datetime.now(tz=UTC)
     start = now - timedelta(seconds=min(float(match[1]) * UNIT_SECONDS[match[2]], LONGEST_SECONDS))
     source = open_source(store)
-    frame = source.read(table, start=start, end=now, step_seconds=step, run=run)
+    nodes = None
+    if run is not None and "run" not in TABLES[table]:
+        held = [source.read(each, start=start, end=now, run=run, columns=["node"]) for each in ("gpu", "sandbox")]
+        nodes = {node for rows in held for node in rows["node"].drop_nulls()}
+    frame = source.read(table, start=start, end=now, step_seconds=step, run=run, nodes=nodes)
     problems = source.problems()
     if problems and frame.is_empty():
         raise StateError(problems[0], hint="`clusterctl telemetry status` shows all that cannot be read")
-    rows, buffer = frame.sort([name for name in ("at", "node", "gpu") if name in frame.columns]), io.BytesIO()
+    rows = frame.sort([name for name in ("at", "node", "gpu") if name in frame.columns])
     if form == "csv":
-        rows.write_csv(buffer)
+        emit_data(csv_text(rows))
     elif form == "json":
-        rows.write_ndjson(buffer)
+        emit_data(rows.write_ndjson())
     else:
+        buffer = io.BytesIO()
         rows.write_parquet(buffer)
-    emit_data(buffer.getvalue())
+        emit_data(buffer.getvalue())
     _warn(problems)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +12,7 @@ from typer import Argument, Option
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.interrupt import Interrupt
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.locks import run_lock
 from clusterctl.ledger.rows import Run
@@ -147,4 +147,4 @@ def _show(plan: Plan, launch: Launch, ahead: Forecast, *, as_json: bool) -> None
         "known_spent_usd": spent.known_usd,
     }
     amounts = {name: None if amount is None else str(amount) for name, amount in money.items()}
-    typer.echo(json.dumps({"kind": "plan", **about, **planned, **amounts, "step": ahead.step}))
+    typer.echo(json_text({"kind": "plan", **about, **planned, **amounts, "step": ahead.step}))

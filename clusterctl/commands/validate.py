@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from typer import Argument, Option
 from clusterctl.catalog.lookup import load_calibration
 from clusterctl.catalog.published_names import published_gpu, published_model
 from clusterctl.errors import SpecError
+from clusterctl.json_text import json_text
 from clusterctl.specfile.yaml_file import read_yaml
 from clusterctl.ui.spans import Line
 from clusterctl.ui.streams import emit
@@ -61,7 +61,7 @@ def _entries(path: str) -> Sequence[object]:
 def _as_json(scores: Sequence[Score], answers: Sequence[Answer]) -> str:
     cases: list[dict[str, Any]] = [{name: getattr(answer, name) for name in JSON_FIELDS} for answer in answers]
     document = {"summary": [asdict(score) for score in scores], "cases": cases}
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    return json_text(document, indent=2) + "\n"
 
 
 def _as_text(scores: Sequence[Score], answers: Sequence[Answer]) -> str:

@@ -15,6 +15,7 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.ledger_tables import PLANS, RESOURCES, RUNS
 from clusterctl.specfile.write import write_atomic
 from clusterctl.store.source import TelemetrySource
+from clusterctl.ui.csv_text import csv_text
 from planners.costs.allocate import allocate
 from planners.costs.cost_tables import PARTS
 from planners.costs.focus import ATTRIBUTES, INVOICES, focus
@@ -46,11 +47,10 @@ def focus_rows(
 
 
 def focus_bytes(rows: pl.DataFrame, *, parquet: bool) -> bytes:
+    if not parquet:
+        return csv_text(rows).encode()
     content = io.BytesIO()
-    if parquet:
-        rows.write_parquet(content)
-    else:
-        rows.write_csv(content)
+    rows.write_parquet(content)
     return content.getvalue()
 
 

@@ -228,13 +228,6 @@ def _band(ahead: Forecast, band: UsdBand | None) -> dict[str, str] | None:
     return {"p10": str(band.p10), "p50": str(band.p50), "p90": str(band.p90), "basis": ahead.basis}
 
 
-def csv_text(rows: pl.DataFrame) -> str:
-    """CSV for people too: text that a spreadsheet would run as a formula gets a ' before it (OWASP, CSV Injection), as
-    labels are whatever somebody wrote."""
-    rows = rows.with_columns(pl.col(pl.String).str.replace(r"^([=+\-@\t\r])", "'${1}"))
-    return rows.write_csv().rstrip("\n") + "\n"
-
-
 def rows_of(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """A frame for JSON: money and moments as text."""
     moments = frame.select(pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))

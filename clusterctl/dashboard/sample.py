@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import sqlite3
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.paths import bundle_root
 from clusterctl.specfile.write import write_atomic
@@ -38,7 +38,7 @@ def ensure_sample(home: Path) -> Path:
     """Folder of the day below `home` (`ledger.db`, `telemetry/`); made when absent or from other data."""
     folder = home / "sample"
     content = (sample_data() / LEDGER).read_bytes()
-    stamp = json.dumps({"simulated": True, "sha256": hashlib.sha256(content).hexdigest()}) + "\n"
+    stamp = json_text({"simulated": True, "sha256": hashlib.sha256(content).hexdigest()}) + "\n"
     if _stamped(folder, stamp):
         return folder
     home.mkdir(parents=True, exist_ok=True)

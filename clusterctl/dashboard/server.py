@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from clusterctl.dashboard.login import require_login
 from clusterctl.errors import ClusterctlError, SpecError, StateError
+from clusterctl.json_text import json_text
 from clusterctl.paths import bundle_root
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.processes import alive, ask, end, spawn
@@ -101,7 +102,7 @@ def start(folder: DashboardFolder, *, host: str, port: int | None, sample: bool)
         process = spawn(command, folder=folder.path, environment=_environment(), log=folder.log)
         address = _wait(folder, process, host, chosen)
         started = RunningDashboard(url=public or _url(host, chosen), host=host, port=chosen, address=address)
-        write_atomic(folder.path / "dashboard.json", json.dumps(asdict(started)) + "\n")
+        write_atomic(folder.path / "dashboard.json", json_text(asdict(started)) + "\n")
         return _for(started, sample=sample), True
 
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import StateError
+from clusterctl.json_text import json_text
 from clusterctl.specfile.plan_file import parse_plan
 
 if TYPE_CHECKING:
@@ -23,4 +24,4 @@ def stored_plan(ledger: Ledger, plan_id: str, *, name: str) -> Plan:
         content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
     except (ValueError, TypeError):
         raise StateError(f"{name} in the ledger is damaged") from None
-    return parse_plan(json.dumps(content), name=f"{name} in the ledger")
+    return parse_plan(json_text(content), name=f"{name} in the ledger")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import Any
 
 from clusterctl.errors import Interrupted, RunEnded
 from clusterctl.interrupt import Interrupt
+from clusterctl.json_text import json_text
 from clusterctl.ledger.rows import LIVE, Event, Step
 from clusterctl.runs.planned_actual import planned_against_actual
 from clusterctl.runs.render import event_text, final_bill, progress_text, rate_text, step_text
@@ -39,11 +39,11 @@ def follow(run: OpenRun, interrupt: Interrupt, *, since_seq: int, since: datetim
         state = ledger.get_run(run.run_id).state
         for event in ledger.events(run.run_id, since_seq=since_seq):
             since_seq = event.seq
-            live.say(json.dumps(event_data(event)) if as_json else event_text(event))
+            live.say(json_text(event_data(event)) if as_json else event_text(event))
         for step in ledger.steps(run.run_id, after=since):
             since = step.at
             if as_json:
-                live.say(json.dumps(step_data(step)))
+                live.say(json_text(step_data(step)))
             elif not live.watched or step.step % max(1, step.of // SHOWN_STEPS) == 0 or step.step == step.of:
                 live.say(step_text(step))
         if state not in LIVE:
@@ -74,7 +74,7 @@ def _end(run: OpenRun, live: LiveLine, *, as_json: bool) -> None:
     live.finish()
     if as_json:
         lines = [asdict(line) for line in planned_against_actual(run)]
-        live.say(json.dumps({"kind": "bill", **as_data(state), "lines": lines}))
+        live.say(json_text({"kind": "bill", **as_data(state), "lines": lines}))
     else:
         live.say(f"\n{final_bill(run)}")
     if row.state != "finished":

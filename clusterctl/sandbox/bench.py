@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -15,6 +14,7 @@ from datetime import UTC, date, datetime
 import typer
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.json_text import json_text
 from clusterctl.sandbox.commands import Task
 from clusterctl.sandbox.isolation import BUBBLEWRAP, Isolation
 from clusterctl.sandbox.languages import toolchain
@@ -142,7 +142,7 @@ def bench_report(isolation: Isolation, *, seconds: float, concurrency: int | Non
     if as_json:
         report: dict[str, object] = {"isolation": isolation.name, "speeds": [asdict(speed) for speed in measured]}
         report |= {"runs": runs, "left": left, "profile": assumed.model_dump(mode="json")}
-        typer.echo(json.dumps(report, indent=2))
+        typer.echo(json_text(report, indent=2))
     else:
         _print(measured)
         if runs:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from clusterctl.json_text import json_text
 from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class PartitionManifest:
     def to_json(self) -> bytes:
         """As kept: a line of JSON, in which files are called parts, and a line with its checksum."""
         kept = {"parts": self.files, "merged": self.merged, "is_in_pieces": self.is_in_pieces}
-        line = json.dumps(kept).encode() + b"\n"
+        line = json_text(kept).encode() + b"\n"
         return line + _checksum(line).encode() + b"\n"
 
     @staticmethod

@@ -4,7 +4,6 @@ remote."""
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -17,6 +16,7 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.foreign_files import replace_whole
 from clusterctl.jobs import Job
 from clusterctl.jobs.quickstart import check_quickstart, quickstart_jobs
+from clusterctl.json_text import json_text
 from clusterctl.paths import user_data_dir
 from clusterctl.sandbox.orphaned_sandboxes import orphans
 from clusterctl.targets import base, processes
@@ -90,7 +90,7 @@ class LocalTarget:
         command = [sys.executable, "-S", str(HOLDER), self._lock(run, change.role), str(run.folder / "lease.json")]
         command += ["--", *supervisor_command(self.store, run.run_id), "--", *job.command]
         log = processes.log_or_nothing(log_file(run.folder, change.role))
-        told = json.dumps(supervisor_environment()).encode()
+        told = json_text(supervisor_environment()).encode()
         return processes.spawn(command, folder=run.folder, environment=environment, log=log, told=told)
 
     def stop(self, run: RunRef, change: Change, *, force: bool) -> None:
@@ -110,7 +110,7 @@ class LocalTarget:
         here = uptime()
         expires = None if deadline is None else here + (deadline - now).total_seconds()
         row = {"expires_uptime_seconds": expires, "watched_uptime_seconds": here}
-        replace_whole(run.folder / "lease.json", json.dumps(row).encode("ascii"))
+        replace_whole(run.folder / "lease.json", json_text(row).encode("ascii"))
 
     def fetch(self, run: RunRef) -> None:
         """Jobs write into the run's folder themselves."""

@@ -6,7 +6,6 @@ A place is a file: whatever has happened since it was last looked at is worked o
 from __future__ import annotations
 
 import fcntl
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.json_text import json_text
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Machine, MachineRequest
 from planners.plan.value import Plan
@@ -141,11 +141,11 @@ class Place(BaseModel):
             at += step_seconds
             self.steps, self.worked_until = self.steps + 1, at
             done = {"at": moment_of(at).isoformat(), "stage": plan.stages[0].name, "step": self.steps, "of": total}
-            _write_line(files / "reports.jsonl", json.dumps(done | {"phases": {"generate": step_seconds}}))
+            _write_line(files / "reports.jsonl", json_text(done | {"phases": {"generate": step_seconds}}))
             _write_line(files / "logs" / "trainer.log", f"step {self.steps}/{total}")
         if self.steps >= total and trainer.ends_at is None:
             trainer.end(self.worked_until, Cause.DONE)
-            write_atomic(files / "result.json", json.dumps({"steps": total}))
+            write_atomic(files / "result.json", json_text({"steps": total}))
 
 
 @contextmanager

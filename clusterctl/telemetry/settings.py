@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 
+from clusterctl.json_text import json_text
 from clusterctl.store import default_store_url
 
 OFF = "off"
@@ -42,7 +43,7 @@ class AgentSettings:
 
     def command(self) -> list[str]:
         """The command of an agent with these settings."""
-        return [sys.executable, "-P", "-m", "clusterctl.telemetry.agent", json.dumps(asdict(self))]
+        return [sys.executable, "-P", "-m", "clusterctl.telemetry.agent", json_text(asdict(self))]
 
     @staticmethod
     def parse(text: str) -> AgentSettings:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from clusterctl.json_text import json_text
 from planners.plan.value import Plan
 
 SCHEMA = "clusterctl.difference/1"
@@ -75,7 +75,7 @@ class Difference:
             "rows": [row._asdict() for row in self.rows],
             "spec": [change._asdict() for change in self.fields],
         }
-        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        return json_text(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def difference(base: Plan, other: Plan, *, base_label: str, other_label: str, titles: tuple[str, str]) -> Difference:

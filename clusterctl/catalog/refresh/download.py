@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from clusterctl.errors import PriceError
+from clusterctl.json_text import json_text
 
 
 class Part:
@@ -56,4 +57,4 @@ class Part:
     def save(self, *, complete: bool) -> None:
         """Keep the state; complete: nothing is missing."""
         self.complete = complete
-        self._state.write_text(json.dumps([self.etag, self.encoding, complete]), encoding="utf-8")
+        self._state.write_text(json_text([self.etag, self.encoding, complete]), encoding="utf-8")

@@ -16,6 +16,7 @@ import polars as pl
 from clusterctl.catalog.price_files import EXTRA_SCHEMA, PRICE_KEY, PRICE_SCHEMA, SOURCE_SCHEMA
 from clusterctl.catalog.refresh.transport import Transport
 from clusterctl.errors import PriceError
+from clusterctl.json_text import json_text
 
 HOURS_PER_YEAR = 8760
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class Asked:
 
     def page(self, url: str, params: Mapping[str, str] | None, parse: Callable[[object], object]) -> Any:
         """What `parse` makes of the page at `url`, read once a day; the caller knows its shape.  Raises PriceError."""
-        return self.cache.once(f"{url} {json.dumps(params)}", lambda: parse(self.transport.page(url, params)))
+        return self.cache.once(f"{url} {json_text(params)}", lambda: parse(self.transport.page(url, params)))
 
     def wants(self, region: str) -> bool:
         """Whether prices of this region are asked for."""
@@ -122,7 +123,7 @@ class Cache:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            content = json.dumps(read())
+            content = json_text(read())
         begun = path.with_suffix(".part")
         begun.write_text(content, encoding="utf-8")
         begun.replace(path)

@@ -57,3 +57,16 @@ def test_what_was_measured_is_printed(clusterctl: Callable[..., object], tmp_pat
 def test_mistakes_are_named(clusterctl: Callable[..., object], arguments: tuple[str, ...], said: str) -> None:
     done = clusterctl("telemetry", *arguments)
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (2, True, False)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+@pytest.mark.parametrize("table", ["host", "devices", "notes"])
+def test_tables_without_a_run_show_a_runs_nodes(in_process, table: str, form: str, tmp_path: Path) -> None:
+    at, where = datetime.now(tz=UTC) - timedelta(minutes=1), str(tmp_path / "store")
+    with open_store(where) as store:
+        store.append("gpu", pl.DataFrame({"at": [at] * 2, "node": ["a", "b"], "run": ["r", "q"], "seconds": 10.0}))
+        for each in ("host", "devices", "notes"):
+            store.append(each, pl.DataFrame({"at": [at] * 3, "node": ["a", "b", "c"]}))
+    done = in_process("telemetry", "export", table, "--run", "r", "--store", where, "--format", form)
+    read = {"csv": pl.read_csv, "json": pl.read_ndjson}[form]
+    assert read(done.stdout.encode())["node"].to_list() == ["a"], done.stderr
