@@ -25,6 +25,9 @@ from planners.workload.work_columns import training_workload
 
 BLOCK_ROWS = 16_384
 """Layouts that are timed at once: few enough for their columns to stay in the processor's cache."""
+SIMPLER_SHARE = 0.03
+"""A layout with less pipelining and context parallelism is taken if it makes the step this much longer at most, less
+than estimates tell apart: such layouts are easier to set up and to debug."""
 Timed = Callable[[Layouts], TimingContext]
 """From layouts to their surroundings."""
 
@@ -62,11 +65,16 @@ def fitting_layouts(
 
 
 def _fastest_trainers(work: StageWork, layouts: Layouts, at: Timed) -> NDArray[np.int64]:
-    """Rows of the layouts that train fastest, of each pool of GPUs and each size of its replicas."""
+    """Rows of the simplest of the layouts that train fastest, of each pool of GPUs and each size of its replicas."""
     blocks = np.split(np.arange(len(layouts)), range(BLOCK_ROWS, len(layouts), BLOCK_ROWS))
-    timed = [time_work(work, at(layouts.take(block))).trainer for block in blocks]
+    timed = [time_work(work, at(layouts.take(block))) for block in blocks]
+    trainer = np.concatenate([timing.trainer for timing in timed])
+    step = trainer + np.concatenate([timing.generate + timing.judging + timing.sync for timing in timed])
     group = pools_key(layouts) * 64 + np.log2(layouts.replica).astype(np.int64)
-    return best_by_group(group, np.concatenate(timed))
+    fastest = best_by_group(group, trainer)
+    row = fastest[np.searchsorted(group[fastest], group)]
+    near = trainer - trainer[row] <= SIMPLER_SHARE * step[row]
+    return best_by_group(group, np.where(near, layouts.pp * layouts.cp + trainer / (trainer + step), np.inf))
 
 
 def _fastest_replicas(

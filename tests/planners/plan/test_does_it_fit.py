@@ -87,10 +87,10 @@ def test_actor_and_critic_of_70b_do_not_fit_24_gpus() -> None:
 
 
 def test_a_critic_and_a_reference_hold_memory_beside_the_policy() -> None:
-    fleet = {"gpus": ["H100"], "nodes": 2}
+    fleet, train = {"gpus": ["H100"], "nodes": 2}, {"sharding": "megatron"}
     sizes = []
     for fields in ({"reference": False}, {"reference": True}, {"algorithm": "ppo"}):
-        memory = plan(changed(RLCEF, **fields), fleet=fleet).stages[0].memory
+        memory = plan(changed(RLCEF, train=train, **fields), fleet=fleet).stages[0].memory
         assert memory
         sizes.append(memory.train_gib)
     alone, scored, ppo = sizes

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_world import EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, spec, world
+from tiny_world import EVALUATE, RLCEF, ROLLOUT, SFT, SYNTHESIZE, changed, spec, whole_plan, world
 
 from planners.search import candidates, layout_search
 from planners.search.pareto import pareto_front
@@ -32,6 +32,7 @@ def front(found: SearchResult) -> list[tuple[float, float]]:
 def test_pricing_every_candidate_finds_the_same_front(
     stage: Mapping[str, Any], fields: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(layout_search, "SIMPLER_SHARE", 0.0)
     pruned = searched(stage, **fields)
     for module in (candidates, layout_search):
         monkeypatch.setattr(module, "best_by_group", lambda _, cost: np.flatnonzero(np.isfinite(cost)))
@@ -50,3 +51,16 @@ def test_blocks_change_nothing(stage: Mapping[str, Any], monkeypatch: pytest.Mon
     blocks = searched(stage)
     assert front(blocks) == pytest.approx(np.array(front(whole)), rel=1e-12)
     assert blocks.rejections.rejected == whole.rejections.rejected
+
+
+@pytest.mark.parametrize("nodes", [4, 6])
+def test_a_simpler_layout_is_taken_where_it_costs_little_time(nodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less pipelining and context parallelism, for 3 % more time at most."""
+    stage = changed(RLCEF, model="Qwen/Qwen2.5-Coder-32B-Instruct", max_response_tokens=16_384)
+    fleet = {"gpus": ["H200"], "nodes": nodes}
+    simple = whole_plan(stage, fleet=fleet).stages[0]
+    monkeypatch.setattr(layout_search, "SIMPLER_SHARE", 0.0)
+    fastest = whole_plan(stage, fleet=fleet).stages[0]
+    assert simple.layout["pp"] == simple.layout["cp"] == 1
+    assert int(fastest.layout["pp"]) * int(fastest.layout["cp"]) > 1
+    assert fastest.seconds_per_unit.p50 < simple.seconds_per_unit.p50 <= 1.03 * fastest.seconds_per_unit.p50
