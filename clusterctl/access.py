@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 
 from clusterctl.errors import SpecError
@@ -16,6 +17,21 @@ def is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
+
+
+def is_own_host(said: str, host: str, port: int) -> bool:
+    """Whether the Host of a request means the server on `host` and `port`: by a loopback name, or the one it was given.
+
+    A web page whose name was made to lead here says its own.  A server on all addresses has a token, and can't know
+    its names.
+    """
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not listened on
+        return True
+    parts = re.fullmatch(r"(?:\[([0-9a-f:]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?", said.lower())
+    if parts is None or int(parts[3] or 80) != port:
+        return False
+    name = parts[1] or parts[2]
+    return is_loopback(name) or name == host.lower()
 
 
 def require_token(host: str, token: str | None) -> None:
@@ -37,3 +53,8 @@ def read_token(file: str | Path | None) -> str | None:
     if not token:
         raise SpecError(f"{file} is empty", hint="write a long random word into it")
     return token
+
+
+def without_token(url: str) -> str:
+    """`url` to be shown: without the user and the password that may stand in it."""
+    return re.sub(r"//[^/@]*@", "//", url)

@@ -47,7 +47,7 @@ def serve(
     workers = workers or 2 * (os.cpu_count() or 1)
     with SandboxServer(address, isolation, policy, workers=workers, queue=queue, token=token) as server:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        typer.echo(f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}")
+        typer.echo(f"http://{f'[{host}]' if ':' in host else host}:{server.port}")
         sys.stdout.flush()
         try:
             server.serve_forever()

@@ -5,12 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import platform
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, NonNegativeFloat
 
 from clusterctl.errors import SpecError
-from clusterctl.sandbox.verdict import PhaseResult, ProgramRequest, Status, Verdict
+from clusterctl.sandbox.verdict import MAX_FILES, PhaseResult, ProgramRequest, Status, Verdict
+
+MAX_REQUEST_BYTES = 32 << 20
+MAX_STRUCTURE_BYTES = 64 << 10
+"""Of a request's JSON, without what its strings hold: each comma would cost the parser dozens of bytes."""
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 _LIMITS = {
     Status.MEMORY_LIMIT: (137, "\nsandbox: killed, over its memory limit\n"),
@@ -24,14 +30,14 @@ class RunCodeRequest(BaseModel):
     """As SandboxFusion's server reads it.  Fields that are unknown there are ignored, and so they are here."""
 
     code: str
-    language: str
+    language: Annotated[str, Field(max_length=64)]
     compile_timeout: NonNegativeFloat = 10.0
     run_timeout: NonNegativeFloat = 10.0
     memory_limit_MB: Annotated[int, Field(ge=-1)] = -1  # noqa: N815 - their name
     stdin: str | None = None
-    files: dict[str, str | None] = {}
+    files: Annotated[dict[str, str | None], Field(max_length=MAX_FILES)] = {}
     """Path → content in base64; null is left out."""
-    fetch_files: list[str] = []
+    fetch_files: Annotated[list[str], Field(max_length=MAX_FILES)] = []
 
     def request(self) -> ProgramRequest:
         """The same in our words.  Raises SpecError for what is no base64, or no path inside the working folder."""
@@ -51,6 +57,13 @@ class RunCodeRequest(BaseModel):
             run_seconds=self.run_timeout,
             memory_mib=self.memory_limit_MB if self.memory_limit_MB > 0 else None,
         )
+
+
+def parse_request(body: bytes) -> RunCodeRequest:
+    """Raises SpecError for JSON of too many pieces, ValidationError for another mistake."""
+    if len(body) > MAX_STRUCTURE_BYTES and len(_STRING.sub(b"", body)) > MAX_STRUCTURE_BYTES:
+        raise SpecError(f"JSON of more than {MAX_STRUCTURE_BYTES >> 10} KiB beside its strings")
+    return RunCodeRequest.model_validate_json(body)
 
 
 def response(verdict: Verdict) -> dict[str, Any]:

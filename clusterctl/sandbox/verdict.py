@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePosixPath
 
 from clusterctl.errors import SpecError
+from clusterctl.sandbox.languages import LANGUAGES
 
 MAX_FILES = 200
 """Files of one request: each is an open descriptor while its sandbox starts."""
+MAX_FETCHED_FILES = 2000
+"""Of one sandbox: a compiler of Java may leave one for each class."""
+MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATHS_BYTES = 255, 1024, 32 << 10
+"""Of one part of a path (the kernel's NAME_MAX), of a path, and of all paths: they go onto a command line."""
 
 
 class Status(StrEnum):
@@ -31,7 +38,9 @@ class Policy:
     memory_mib: int = 1024
     """Of all its processes together, with the files it writes: they live in memory."""
     disk_mib: int = 256
-    """What it may write below /tmp, its working folder; also the most that is fetched from it."""
+    """What it may write below /tmp, its working folder."""
+    fetch_mib: int = 32
+    """The most that is fetched from it: a compiled program, or the files that are asked for."""
     output_mib: int = 8
     """Of stdout and of stderr, each; it is killed when it writes more."""
     max_processes: int = 128
@@ -57,11 +66,31 @@ class ProgramRequest:
     """None: as much as the policy allows."""
 
     def __post_init__(self) -> None:
-        if len(self.files) + len(self.fetch) > MAX_FILES:
+        names = (*self.files, *self.fetch)
+        if len(names) > MAX_FILES:
             raise SpecError(f"more than {MAX_FILES} files", hint="pack them into one archive")
-        for name in (*self.files, *self.fetch):
-            if not name or {"\0", "\n"} & set(name) or name[0] in "/-" or {"", ".", ".."} & set(name.split("/")):
-                raise SpecError(f"{name!r} is no path inside the working folder", hint="write it like `data/in.txt`")
+        if sum(len(name.encode(errors="replace")) for name in names) > MAX_PATHS_BYTES:
+            raise SpecError(
+                f"paths of more than {MAX_PATHS_BYTES >> 10} KiB together", hint="pack them into one archive"
+            )
+        for name in names:
+            if (why := why_no_path(name)) is not None:
+                raise SpecError(f"{name[:100]!r} {why}", hint="write it like `data/in.txt`")
+        language = LANGUAGES.get(self.language)
+        files = {*self.files, *((language.source, language.artifact) if language else ())}
+        for folder in (str(parent) for name in files for parent in PurePosixPath(name).parents):
+            if folder in files:
+                raise SpecError(f"{folder[:100]!r} is a file and a folder")
+
+
+def why_no_path(name: str) -> str | None:
+    """What keeps `name` from being a plain relative path, of a request or of an answer; None when it is one."""
+    parts = name.split("/")
+    if re.search("[\0-\x1f\x7f\ud800-\udfff]", name) or name[:1] in ("", "/", "-") or {"", ".", ".."} & set(parts):
+        return "is no path inside the working folder"
+    if len(name.encode()) > MAX_PATH_BYTES or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+        return f"is too long: at most {MAX_NAME_BYTES} bytes for a name, {MAX_PATH_BYTES} for a path"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hmac
 import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from clusterctl.access import require_token
 from clusterctl.errors import SpecError
+from clusterctl.http_request import Refused, Request
+from clusterctl.http_server import Answer, HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-IDLE_SECONDS = 60
-"""A connection that sends nothing for so long is closed."""
+MAX_CONNECTIONS = 64
+MAX_BYTES_IN_FLIGHT = 64 << 20
+"""Of all pages that are being sent."""
 
 
 def start(listen: str, token: str | None, page: Callable[[], str]) -> str:
@@ -30,37 +30,19 @@ def start(listen: str, token: str | None, page: Callable[[], str]) -> str:
     host = host.strip("[]") or "127.0.0.1"
     if not port.isdecimal() or int(port) > 65535:
         raise SpecError(f"--listen {listen}: no port", hint="write HOST:PORT, such as 127.0.0.1:9400")
-    require_token(host, token)
-    handler = type("Handler", (_MetricsHandler,), {"page": staticmethod(page), "token": token})
-    try:
-        server = ThreadingHTTPServer((host, int(port)), handler)
-    except OSError as error:
-        raise SpecError(f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --listen") from error
-    server.daemon_threads = True
+
+    def answer(request: Request) -> Answer:
+        if request.path != "/metrics":
+            raise Refused(HTTPStatus.NOT_FOUND, "see /metrics")
+        return Answer(body=page().encode(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    server = HttpServer(
+        (host, int(port)),
+        answer,
+        token=token,
+        max_connections=MAX_CONNECTIONS,
+        max_body_bytes=0,
+        max_bytes_in_flight=MAX_BYTES_IN_FLIGHT,
+    )
     threading.Thread(target=server.serve_forever, daemon=True, name="serve").start()
-    return f"http://{host}:{server.server_port}/metrics"
-
-
-class _MetricsHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = IDLE_SECONDS
-    page: Callable[[], str]
-    token: str | None
-
-    def do_GET(self) -> None:
-        sent = self.headers.get("Authorization", "").removeprefix("Bearer ").encode()
-        if self.token is not None and not hmac.compare_digest(sent, self.token.encode()):
-            status, text = HTTPStatus.UNAUTHORIZED, "send the agent's token: `Authorization: Bearer TOKEN`\n"
-        elif self.path != "/metrics":
-            status, text = HTTPStatus.NOT_FOUND, "see /metrics\n"
-        else:
-            status, text = HTTPStatus.OK, self.page()
-        content = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """A scrape every few seconds is no news."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}/metrics"
