@@ -22,7 +22,7 @@ from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.sandbox.running_sandbox import RunningSandbox
 from clusterctl.sandbox.syscall_filter import filter_program
 from clusterctl.sandbox.user_namespaces import lent_namespace
-from clusterctl.sandbox.verdict import PhaseResult, Policy, Status
+from clusterctl.sandbox.verdict import MAX_FETCHED_FILES, PhaseResult, Policy, Status, why_no_path
 
 _CPU_LIMIT_CODE = 128 + signal.SIGXCPU
 _KILLED_CODE = 128 + signal.SIGKILL
@@ -61,7 +61,7 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
                 limits={
                     out[0]: policy.output_mib << 20,
                     err[0]: policy.output_mib << 20,
-                    report[0]: policy.disk_mib << 20,
+                    report[0]: policy.fetch_mib << 20,
                 },
             )
             watch.until_gone()
@@ -87,7 +87,7 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
         wall_seconds=gone_at - began_at,
         cpu_seconds=cpu_seconds if watch.stopped is None and watch.began_at else None,
         peak_memory_mib=watch.peak_bytes / (1 << 20) or None,
-        files=_unpack(reported.partition(b"\n")[2]) if task.fetch else {},
+        files=_unpack(reported.partition(b"\n")[2], task.fetch) if task.fetch else {},
     )
 
 
@@ -139,13 +139,18 @@ def _spawn(line: list[str], environ: Mapping[str, str], numbers: Mapping[int, in
     return os.posix_spawn(line[0], named, environ, file_actions=actions, setsid=True, setsigdef=ignored_by_python)
 
 
-def _unpack(archive: bytes) -> dict[str, bytes]:
-    """Name → content of the plain files in `archive`, which may be hostile: no links, devices or sparse files."""
+def _unpack(archive: bytes, asked: tuple[str, ...]) -> dict[str, bytes]:
+    """Name → content of the plain files in `archive`, which may be hostile: only what was asked for, a file or what
+    lies in a folder, by plain relative names; no links, devices or sparse files."""
     files: dict[str, bytes] = {}
     broken_off = contextlib.suppress(tarfile.TarError, ValueError, EOFError, OverflowError)
     with broken_off, tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
         for member in tar:
-            content = tar.extractfile(member) if member.isreg() and not member.issparse() else None
-            if content is not None and 0 <= member.size <= len(archive):
-                files[member.name] = content.read()
+            name = member.name
+            wanted = any(name == one or name.startswith(f"{one}/") for one in asked) and why_no_path(name) is None
+            content = tar.extractfile(member) if wanted and member.isreg() and not member.issparse() else None
+            if content is not None and 0 <= member.size <= len(archive) and name not in files:
+                files[name] = content.read()
+            if len(files) == MAX_FETCHED_FILES:
+                break
     return files

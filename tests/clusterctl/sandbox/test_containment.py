@@ -235,6 +235,14 @@ def test_what_is_fetched_is_limited(judge: Judge) -> None:
     assert verdict.run is not None
     assert dict(verdict.run.files) == {"a": b"small", "sparse": bytes(10 << 20)}
     assert judge(code, fetch=("sparse",), disk_mib=4).status is not Status.SANDBOX_ERROR
+    assert judge(code, fetch=("sparse",), fetch_mib=4).status is Status.OUTPUT_LIMIT
+
+
+def test_a_compiled_program_is_limited(judge: Judge) -> None:
+    code = "char filler[6 << 20] = {1};\nint main() { return filler[0] - 1; }"
+    assert judge(code, language="cpp").status is Status.FINISHED
+    verdict = judge(code, language="cpp", fetch_mib=4)
+    assert (verdict.status, verdict.run) == (Status.OUTPUT_LIMIT, None)
 
 
 # --- the host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import shutil
@@ -131,7 +132,7 @@ def test_too_many_files_are_refused() -> None:
 
 @given(st.binary(max_size=4000))
 def test_any_bytes_can_be_unpacked(archive: bytes) -> None:
-    assert isinstance(_unpack(archive), dict)
+    assert isinstance(_unpack(archive, ("a",)), dict)
 
 
 def test_hostile_archives_give_plain_files_only() -> None:
@@ -150,11 +151,50 @@ def test_hostile_archives_give_plain_files_only() -> None:
         member.size = 2
         tar.addfile(member, io.BytesIO(b"ok"))
     whole = made.getvalue()
-    assert _unpack(whole) == {"plain": b"ok"}
+    everything = ("link", "hard", "device", "folder", "plain")
+    assert _unpack(whole, everything) == {"plain": b"ok"}
     lying = bytearray(whole)
     at = whole.index(b"plain")
     lying[at + 124 : at + 136] = b"77777777777\0"
-    assert set(_unpack(bytes(lying))) <= {"plain"}
+    assert set(_unpack(bytes(lying), everything)) <= {"plain"}
+
+
+def archive_of(*names: str) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for number, name in enumerate(names):
+            member = tarfile.TarInfo(name)
+            content = str(number).encode()
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+def test_an_answer_holds_what_was_asked_for_and_nothing_else() -> None:
+    hostile = ("../../../.ssh/authorized_keys", "/etc/passwd", "out/../../x", "out//x", "out/./x", "./out", "output")
+    hostile += ("out/" + "n" * 256, "out" + "/d" * 600, "out/a\nb", "out/a\x1b[2J", "", ".", "..", "-rf", "OUT")
+    archive = archive_of(*hostile, "out/deep/a", "one", "one", *hostile)
+    assert _unpack(archive, ("out", "one")) == {"out/deep/a": b"16", "one": b"17"}
+    assert _unpack(archive, ()) == {}
+    many = archive_of(*(f"out/{number}" for number in range(2100)))
+    assert len(_unpack(many, ("out",))) == 2000
+
+
+def test_a_program_that_writes_into_the_report_adds_nothing_to_the_answer(judge: Judge) -> None:
+    """Through the first process, where it isn't somebody else's; the answer stays what was asked for."""
+    code = """
+import base64, os
+archive = base64.b64decode(open("forged").read())
+for process in filter(str.isdigit, os.listdir("/proc")):
+    for number in range(3, 20):
+        try: os.write(os.open(f"/proc/{process}/fd/{number}", os.O_WRONLY), archive)
+        except OSError: pass
+open("out", "w").write("mine")
+"""
+    forged = base64.b64encode(archive_of("../../../.ssh/authorized_keys", "/etc/cron.d/x", "more", "forged"))
+    verdict = judge(code, files={"forged": forged}, fetch=("out",))
+    assert verdict.run
+    assert set(verdict.run.files) <= {"out"}
 
 
 # --- the choice of a mechanism
