@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -60,10 +64,21 @@ def quickstart_jobs(plan: Plan, folder: Path, *, store: Path, port: str | None) 
     workers = max(1, round(spec.fleet.machines[0].vcpus / need.cpus)) if spec.fleet.machines else 2
     memory_mib = max(round(need.memory_gib * MIB_PER_GIB), LEAST_MEMORY_MIB)
     sandbox_url = f"http://127.0.0.1:{port}"
-    sandbox = (sys.executable, "-P", "-m", "clusterctl.jobs.sandbox_role", port, str(workers), str(memory_mib))
+    token_file = str(run_token_file(folder))
+    sandbox = (
+        sys.executable,
+        "-P",
+        "-m",
+        "clusterctl.jobs.sandbox_role",
+        port,
+        str(workers),
+        str(memory_mib),
+        token_file,
+    )
     trainer = {
         "--run-dir": str(folder),
         "--sandbox-url": sandbox_url,
+        "--sandbox-token-file": token_file,
         "--steps": str(stage.steps),
         "--prompts": str(stage.prompts_per_step),
         "--samples": str(stage.samples_per_prompt),
@@ -86,10 +101,24 @@ def quickstart_jobs(plan: Plan, folder: Path, *, store: Path, port: str | None) 
             node=socket.gethostname(),
             listen="127.0.0.1:0",
             sandboxes=(sandbox_url,),
+            sandbox_token_file=token_file,
             metrics_files=(str(folder / "metrics.prom"),),
         )
         jobs["telemetry"] = Job(command=tuple(agent.command()))
     return jobs
+
+
+def run_token_file(folder: Path) -> Path:
+    """The file with the token of the run's own sandbox, made at first: other users of this machine can't read it."""
+    file = folder / "sandbox-token"
+    if not file.exists():
+        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".sandbox-token.")  # for this user alone
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_urlsafe(32))
+        with suppress(FileExistsError):
+            os.link(temporary, file)
+        Path(temporary).unlink()
+    return file
 
 
 def _free_port() -> str:

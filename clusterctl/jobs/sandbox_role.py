@@ -1,9 +1,11 @@
-"""The sandbox role of a run: `python -m clusterctl.jobs.sandbox_role PORT WORKERS MEMORY_MIB` serves until ended."""
+"""The sandbox role of a run: `python -m clusterctl.jobs.sandbox_role PORT WORKERS MEMORY_MIB TOKEN_FILE` serves until
+ended."""
 
 from __future__ import annotations
 
 import sys
 
+from clusterctl.access import read_token
 from clusterctl.sandbox.isolation import find_isolation
 from clusterctl.sandbox.sandbox_server import SandboxServer
 from clusterctl.sandbox.verdict import Policy
@@ -13,12 +15,16 @@ QUEUE = 1024
 
 
 def main() -> None:
-    """Serves on loopback.  Raises ClusterctlError where no sandbox works or the port is taken."""
+    """Serves on loopback, to who has the run's token.  Raises ClusterctlError where no sandbox works or the port is
+    taken."""
     port, workers, memory_mib = (int(text) for text in sys.argv[1:4])
+    token = read_token(sys.argv[4])
     isolation = find_isolation()
     policy = Policy(memory_mib=memory_mib)
     address = ("127.0.0.1", port)
-    with SandboxServer(address, policy=policy, isolation=isolation, workers=workers, queue=QUEUE, token=None) as server:
+    with SandboxServer(
+        address, policy=policy, isolation=isolation, workers=workers, queue=QUEUE, token=token
+    ) as server:
         sys.stdout.write(f"sandbox on 127.0.0.1:{port}, {workers} at once, isolated by {isolation.name}\n")
         if isolation.weaker:
             sys.stdout.write(f"warning: {isolation.weaker}; `clusterctl doctor` says how to get better\n")

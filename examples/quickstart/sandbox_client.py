@@ -14,6 +14,7 @@ from typing import Any, Self
 import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from clusterctl.access import without_token
 from clusterctl.errors import ClusterctlError
 from examples.quickstart.judge import Verdict, task_for
 from examples.quickstart.problems import PROBLEMS, Problem
@@ -39,16 +40,20 @@ class SandboxClient:
         self,
         url: str,
         *,
+        token: str | None = None,
         patience_seconds: float = 60.0,
         concurrency: int | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.retries = 0
-        self._url = url.rstrip("/")
+        self._url, self._shown = url.rstrip("/"), without_token(url.rstrip("/"))
         self._patience_seconds = patience_seconds
         self._at_once = asyncio.Semaphore(concurrency or 2 * (os.cpu_count() or 2))
         self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(RUN_SECONDS_LIMIT + QUEUE_SECONDS, connect=5.0), trust_env=False, transport=transport
+            headers={"Authorization": f"Bearer {token}"} if token else None,
+            timeout=httpx.Timeout(RUN_SECONDS_LIMIT + QUEUE_SECONDS, connect=5.0),
+            trust_env=False,
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -66,7 +71,7 @@ class SandboxClient:
         (verdict,) = await self.judge(PROBLEMS[:1], [PROBLEMS[0].answer])
         if verdict.visible.passed_share < 1.0 or verdict.hidden.passed_share < 1.0:
             raise SandboxUnusable(
-                f"the sandbox at {self._url} fails a program that is right: {verdict.visible.status}",
+                f"the sandbox at {self._shown} fails a program that is right: {verdict.visible.status}",
                 hint="does it run Python?  `clusterctl sandbox serve` starts one that does",
             )
 
@@ -92,7 +97,7 @@ class SandboxClient:
         except (httpx.TransportError, _TryAgain) as error:
             reason = str(error) or type(error).__name__
             raise SandboxUnusable(
-                f"the sandbox at {self._url} failed for {self._patience_seconds:g} s: {reason}",
+                f"the sandbox at {self._shown} failed for {self._patience_seconds:g} s: {reason}",
                 hint="start one with `clusterctl sandbox serve`; the run goes on where it was when it is started again",
             ) from error
 
@@ -113,8 +118,9 @@ class SandboxClient:
                 raise _TryAgain(f"sandbox error: {body.get('message', '')}")
             return str(run["stdout"] or ""), run["status"] == "TimeLimitExceeded"
         except (httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
+            what = f"{type(error).__name__}: {without_token(str(error))}"
             raise SandboxUnusable(
-                f"{self._url} does not answer as a sandbox server does ({type(error).__name__}: {error})",
+                f"{self._shown} does not answer as a sandbox server does ({what})",
                 hint="the URL must be that of a server with SandboxFusion's POST /run_code",
             ) from error
 

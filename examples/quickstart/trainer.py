@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clusterctl.access import read_token, without_token
 from clusterctl.errors import ClusterctlError, SpecError
 from examples.quickstart.judge import Verdict
 from examples.quickstart.problems import Problem
@@ -54,6 +55,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--run-dir", type=Path, required=True)
     add("--sandbox-url", default=os.environ.get(URL_VARIABLE), help=f"default: the environment's {URL_VARIABLE}")
+    add("--sandbox-token-file", help="file with the token that the sandbox asks for")
     add("--trl", action="store_true", help="TRL's GRPOTrainer and a tiny Llama; needs the extra `train`")
     add("--steps", type=int, default=50)
     add("--prompts", type=int, default=10, help="problems per step")
@@ -75,7 +77,7 @@ def _train(args: argparse.Namespace) -> None:
     settings = Settings(prompts=args.prompts, samples=args.samples, seed=args.seed)
     _say(
         f"{len(PROBLEMS)} problems; {args.steps} steps of {settings.prompts} problems x {settings.samples} programs; "
-        f"seed {settings.seed}; sandbox {args.sandbox_url}"
+        f"seed {settings.seed}; sandbox {without_token(args.sandbox_url)}"
     )
     try:
         if args.trl:
@@ -117,7 +119,8 @@ def _by_trl(args: argparse.Namespace, settings: Settings) -> None:
 def _client(args: argparse.Namespace) -> SandboxClient:
     from examples.quickstart.sandbox_client import SandboxClient
 
-    return SandboxClient(args.sandbox_url, patience_seconds=args.patience_seconds)
+    token = read_token(args.sandbox_token_file)
+    return SandboxClient(args.sandbox_url, token=token, patience_seconds=args.patience_seconds)
 
 
 if __name__ == "__main__":
