@@ -50,7 +50,7 @@ def questions(spec: dict[str, Any]) -> tuple[str, ...]:
     changes += [f"samples_per_prompt={group}"] if group is not None else []
     changes += [f"turns={turns}"] if turns is not None else []
     if schedule in {"colocated", "disaggregated"} and stage.get("staleness_steps"):
-        changes.append("staleness_steps=0")
+        changes.append("staleness_steps=null")
     return tuple(changes)
 
 

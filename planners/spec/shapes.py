@@ -140,6 +140,4 @@ def tensor_parallel_error(model: ModelShape, degree: float | None) -> str | None
         f" (KV heads are replicated above {model.kv_heads})" if (model.kv_heads or allowed[-1]) < allowed[-1] else ""
     )
     degrees = ", ".join(map(str, allowed))
-    return (
-        f"tp {degree:g} does not divide {model.heads} attention heads{kv_heads}; {model.name} allows {degrees}{above}"
-    )
+    return f"tp {degree:g} does not divide {model.heads} attention heads{kv_heads}; allowed: {degrees}{above}"

@@ -90,8 +90,10 @@ class RlcefStage(SpecModel):
     schedule: Schedule = Field(
         "auto", description="colocated: same GPUs in turn; disaggregated: two pools in step; async: overlapped."
     )
-    staleness_steps: Annotated[int, Field(strict=True, ge=0, le=64)] = Field(
-        0, description="Most steps between the policy that generated and the one that trains (async)."
+    staleness_steps: Annotated[int, Field(strict=True, ge=0, le=64)] | None = Field(
+        None,
+        description="Most steps between the policy that generated and the one that trains; default: 1 with schedule "
+        "async, else 0.",
     )
     rollout_share: OpenShare | None = Field(None, description="Share of the GPUs that generate; default: searched.")
     sandbox: SandboxSpec | None = Field(None, description="Where the code runs; default: profile judge.")
@@ -107,6 +109,11 @@ class RlcefStage(SpecModel):
     def uses_reference(self) -> bool:
         """Whether a frozen reference model scores each sample."""
         return needs_reference(self.algorithm) if self.reference is None else self.reference
+
+    @property
+    def steps_behind(self) -> int:
+        """How old the policy that generates may be: one step, where pools overlap and nothing else is stated."""
+        return int(self.schedule == "async") if self.staleness_steps is None else self.staleness_steps
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

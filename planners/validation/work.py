@@ -31,8 +31,6 @@ from planners.workload.work_columns import generation_workload, training_workloa
 
 ENDLESS_REQUESTS = 1e9
 """Of a benchmark that states none: its engine is full all the time, and its rate is what is published."""
-STEPS_BEHIND = 1.0
-"""Of a run that its publisher calls asynchronous; a spec that wants it says so."""
 WHOLE_RUN_TOKENS = 1e18
 """Of a training run that states none: only an update is predicted."""
 ENGINES: dict[str, Engine] = {
@@ -64,7 +62,6 @@ def stage_work_of(case: Case, model: ModelShape) -> StageWork:
 
 def _rl(case: Case, model: ModelShape) -> StageWork:
     rollout, train = case.rollout, case.train
-    not_told = rollout.staleness_steps is None
     stage = unchecked(
         RlcefStage,
         kind="rlcef",
@@ -86,7 +83,7 @@ def _rl(case: Case, model: ModelShape) -> StageWork:
         sync_method=rollout.sync_method,
         oversampling=rollout.generated_per_used,
         schedule=case.schedule,
-        staleness_steps=STEPS_BEHIND if case.schedule == "async" and not_told else rollout.staleness_steps,
+        staleness_steps=rollout.staleness_steps,
         rollout=_rollout_options(case),
         train=_train_options(case),
         sandbox=sandbox_spec(case),

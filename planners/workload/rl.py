@@ -45,7 +45,7 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
     sandboxes = sandbox_work(stage.sandbox, profile, samples=samples * stage.oversampling, replaced_share=replaced)
     judges, apis = hosted(_judges(stage, samples), find_model, stage.rollout)
     schedules = tuple(SCHEDULES.values()) if stage.schedule == "auto" else (SCHEDULES[stage.schedule],)
-    if stage.staleness_steps == 0:  # pools that may not lag behind each other run in lockstep
+    if stage.steps_behind == 0:  # pools that may not lag behind each other run in lockstep
         schedules = tuple(dict.fromkeys(DISAGGREGATED if each == ASYNC else each for each in schedules))
     evaluation = None
     if stage.evaluate is not None:
@@ -65,7 +65,7 @@ def rlcef_work(stage: RlcefStage, find_model: FindModel) -> StageWork:
         critic_forward=find_model(critic.model) if critic else None,
         schedules=schedules,
         rollout_share=stage.rollout_share,
-        staleness_steps=float(stage.staleness_steps),
+        staleness_steps=float(stage.steps_behind),
         evaluation=evaluation,
         evaluate_every=float(stage.evaluate.every_steps) if stage.evaluate else 0.0,
         checkpoints_kept=float(stage.checkpoint.keep or stage.steps // stage.checkpoint.every_steps),
@@ -158,6 +158,8 @@ def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:
         rows.append(("response_tokens", "by the longest allowed response", "fitted share of the cap; docs/ACCURACY.md"))
     elif stage.response_tokens.p95 is None:
         rows.append(("response_tokens.p95", "a log standard deviation of 0.8", "docs/ACCURACY.md, response_log_sd"))
+    if stage.schedule == "async" and stage.staleness_steps is None:
+        rows.append(("staleness_steps", f"{stage.steps_behind}", "assumption: as frameworks begin with"))
     if stage.turns > 1 and stage.tool_seconds is None:
         rows.append(("tool_seconds", f"{TOOL_SECONDS:g}", "assumption"))
     return tuple(Assumed(name=name, value=value, source=source) for name, value, source in rows)

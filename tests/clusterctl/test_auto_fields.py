@@ -91,10 +91,11 @@ def cases() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "stated"), list(cases()))
 def test_no_stated_value_beats_what_is_searched(name: str, stated: str, folder: Path) -> None:
+    no_older = ("stages.0.staleness_steps=0",) if stated.endswith("=async") else ()  # staleness changes results
     for objective in ("cost", "time", "balanced"):
         auto = planned(name, folder, f"objective={objective}")
         try:
-            other = planned(name, folder, f"objective={objective}", stated)
+            other = planned(name, folder, f"objective={objective}", stated, *no_older)
         except Infeasible:
             continue
         dollars, hours = other.usd.p50 / auto.usd.p50, other.hours.p50 / auto.hours.p50

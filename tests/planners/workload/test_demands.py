@@ -55,6 +55,8 @@ def test_algorithms_bring_their_models() -> None:
 def test_schedules_follow_what_is_asked() -> None:
     assert work(RLCEF, staleness_steps=2).schedules == (COLOCATED, DISAGGREGATED, ASYNC)
     assert work(RLCEF, schedule="async", staleness_steps=2).schedules == (ASYNC,)
+    assert (work(RLCEF, schedule="async").schedules, work(RLCEF, schedule="async").staleness_steps) == ((ASYNC,), 1)
+    assert work(RLCEF, schedule="async", staleness_steps=0).schedules == (DISAGGREGATED,)
     assert work(RLCEF, schedule="disaggregated").schedules == (DISAGGREGATED,)
     assert work(RLCEF, schedule="async", staleness_steps=2).staleness_steps == 2
 
