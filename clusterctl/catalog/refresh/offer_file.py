@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,6 +24,7 @@ OPTIONAL = (
 """Columns of the file, in any order.  usd_per_hour: of the whole instance; as_of: YYYY-MM-DD; source: where the price
 was read; region `any`: one price everywhere; an empty cell is unknown."""
 KEY = ["cloud", "instance_type"]
+ARCHES = ("x86_64", "arm64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +49,19 @@ def read_offer_file(path: Path) -> OfferFile:
         hint = f"columns: {', '.join(NEEDED)}; and, where known, {', '.join(OPTIONAL)}"
         raise PriceError(f"{path}: column {wrong[0]} is {what}", hint=hint)
     rows = [_Row(path, number, line) for number, line in enumerate(lines, 2)]
+    _refuse_doubles(path, rows)
     prices = pl.DataFrame([row.price() for row in rows], schema=PRICE_SCHEMA, orient="row")
     shapes = pl.DataFrame([row.shape() for row in rows], schema=SHAPE_SCHEMA, orient="row")
     return OfferFile(readings=tuple(_readings(prices)), shapes=shapes.unique(KEY, keep="first", maintain_order=True))
+
+
+def _refuse_doubles(path: Path, rows: Sequence[_Row]) -> None:
+    first: dict[tuple[object, ...], int] = {}
+    for line, row in enumerate(rows, 2):
+        cloud, region, zone, machine, capacity, *_ = row.price()
+        other = first.setdefault((cloud, region, zone, machine, capacity), line)
+        if other != line:
+            raise PriceError(f"{path}:{line}: {machine} in {region}, {capacity} has a price in line {other} already")
 
 
 def with_shapes(known: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
@@ -87,7 +99,7 @@ class _Row:
             as_of = date.fromisoformat(day)
         except ValueError:
             raise self._error("as_of", day, "a day, YYYY-MM-DD") from None
-        place = (self._text("cloud"), self._text("region"), self._cells.get("zone") or None)
+        place = (self._name("cloud"), self._name("region"), self._cells.get("zone") or None)
         usd = self._number("usd_per_hour")
         if not usd:
             raise self._error("usd_per_hour", self._cells["usd_per_hour"], "dollars, more than 0")
@@ -105,16 +117,27 @@ class _Row:
         sizes = (self._number("vcpus"), self._number("memory_gib"))
         if gpu is None and None in sizes:
             raise PriceError(f"{self._where}: a machine without a GPU needs vcpus and memory_gib")
-        gpus = (name or None, gpu.name if gpu else None, (self._number("num_gpus") or 1.0) if gpu else 0.0)
+        num_gpus = self._number("num_gpus")
+        if gpu and num_gpus == 0:
+            raise self._error("num_gpus", "0", f"how many {name} the machine has")
+        gpus = (name or None, gpu.name if gpu else None, (num_gpus or 1.0) if gpu else 0.0)
         rest = (self._number("network_gbps"), None, self._number("local_nvme_gib"))
         machine = (self._text("cloud"), self._text("instance_type"))
         arch = self._cells.get("arch") or "x86_64"
+        if arch not in ARCHES:
+            raise self._error("arch", arch, " or ".join(ARCHES))
         return (*machine, *sizes, *gpus, gpu.hbm_gib if gpu else None, *rest, arch, self._text("source"))
 
     def _text(self, column: str) -> str:
         text = self._cells[column]
         if not text:
             raise self._error(column, "nothing", "text")
+        return text
+
+    def _name(self, column: str) -> str:
+        text = self._text(column)
+        if not re.fullmatch(r"[\w.-]+", text):
+            raise self._error(column, text, "a name of letters, digits, `-`, `_` and `.`, as a spec writes it")
         return text
 
     def _number(self, column: str) -> float | None:
@@ -126,7 +149,7 @@ class _Row:
         except ValueError:
             value = -1.0
         if not 0 <= value < 1e9:
-            raise self._error(column, text, "a number")
+            raise self._error(column, text, "a number, 0 or more")
         return value
 
     def _error(self, column: str, given: str, expected: str) -> PriceError:

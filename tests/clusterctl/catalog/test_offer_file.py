@@ -77,6 +77,10 @@ def test_an_imported_cloud_is_planned_with_and_nothing_else_changes(tmp_path: Pa
         (HEADER + NODE.replace("8.0", "0"), ":2: usd_per_hour is 0; expected dollars"),
         (HEADER + NODE.replace(",H100,", ",H1000,"), ":2: unknown GPU 'H1000'"),
         (HEADER + NODE.replace(",H100,8", ",,"), ":2: a machine without a GPU needs vcpus and memory_gib"),
+        (HEADER + NODE.replace("acme,", "ac me,", 1), ":2: cloud is ac me; expected a name"),
+        (HEADER + NODE.replace("8.0", "-8"), ":2: usd_per_hour is -8; expected a number, 0 or more"),
+        (HEADER + NODE.replace(",H100,8", ",H100,0"), ":2: num_gpus is 0; expected how many H100"),
+        (HEADER + NODE + NODE, ":3: h100-8 in any, on_demand has a price in line 2 already"),
         ("", "column cloud is missing"),
     ],
 )
