@@ -7,6 +7,10 @@ import re
 from pathlib import Path
 
 from clusterctl.errors import SpecError
+from clusterctl.foreign_files import read_limited
+
+MAX_TOKEN_BYTES = 64 << 10
+"""Of a file with a token: the longest, with signatures, take a few KiB."""
 
 
 def is_loopback(host: str | None) -> bool:
@@ -46,7 +50,7 @@ def read_token(file: str | Path | None) -> str | None:
     if file is None:
         return None
     try:
-        token = Path(file).read_text("utf-8").strip()
+        token = read_limited(file, MAX_TOKEN_BYTES, pipe=True).decode().strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SpecError(f"{file}: the token can't be read: {reason}") from error

@@ -10,9 +10,14 @@ from pathlib import Path
 import polars as pl
 from pydantic import ValidationError
 
-from clusterctl.catalog.price_files import FORMAT_VERSION, MANIFEST_NAME, Manifest
+from clusterctl.catalog.price_files import FILE_SCHEMAS, FORMAT_VERSION, MANIFEST_NAME, Manifest
 from clusterctl.errors import StateError
+from clusterctl.foreign_files import read_limited
+from clusterctl.foreign_frames import UNREADABLE
 from clusterctl.paths import facts_dir, user_data_dir
+
+MAX_BYTES = 64 << 20
+"""Of each file of a book; the embedded ones are under 1 MiB."""
 
 
 def embedded_dir() -> Path:
@@ -36,15 +41,20 @@ class Volume:
         """One parquet of the book.  Raises StateError when it is missing or damaged."""
         path = self.folder / name
         try:
-            content = path.read_bytes()
+            content = read_limited(path, MAX_BYTES)
         except OSError as error:
             raise _damaged(self.folder, f"{name} cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != self.manifest.sha256.get(name):
             raise _damaged(self.folder, f"{name} is not the file that {MANIFEST_NAME} names")
         try:
-            return pl.read_parquet(io.BytesIO(content), use_statistics=False)
-        except pl.exceptions.PolarsError as error:
+            frame = pl.read_parquet(io.BytesIO(content), use_statistics=False)
+        except UNREADABLE as error:
             raise _damaged(self.folder, f"{name}: {error}") from error
+        if dict(frame.schema) != FILE_SCHEMAS[name]:
+            raise _damaged(self.folder, f"{name} has other columns than version {FORMAT_VERSION} of a book")
+        if not frame.select(pl.all_horizontal(pl.col(pl.Float64).is_finite().all())).item():
+            raise _damaged(self.folder, f"{name} holds a price or size that is no finite number")
+        return frame
 
 
 def newest_refreshed() -> Path | None:
@@ -59,7 +69,7 @@ def open_volume(folder: Path) -> Volume:
     """Read and accept the manifest of one book folder.  Raises StateError."""
     path = folder / MANIFEST_NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_limited(path, MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise _damaged(folder, f"{MANIFEST_NAME} cannot be read: {why}") from error

@@ -69,6 +69,13 @@ SOURCE_SCHEMA: Columns = (
     | _columns(pl.Date, "as_of_min", "as_of_max")
     | _columns(pl.String, "upstream_license")
 )
+FILE_SCHEMAS = {f"{name}.parquet": PRICE_SCHEMA for name in ("gpu", "cpu", "history")} | {
+    "shapes.parquet": SHAPE_SCHEMA,
+    "extras.parquet": EXTRA_SCHEMA,
+    "tokens.parquet": TOKEN_SCHEMA,
+    "sources.parquet": SOURCE_SCHEMA,
+}
+"""File of a book → its columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

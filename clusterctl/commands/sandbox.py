@@ -15,6 +15,7 @@ from typer import Argument, Option
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.json_text import json_text
 from clusterctl.sandbox.isolation import Isolation
+from clusterctl.specfile.yaml_file import read_bytes
 from clusterctl.ui.streams import emit_data
 
 app = typer.Typer(help="Run untrusted programs.", no_args_is_help=True)
@@ -24,6 +25,9 @@ EXIT_CODES = {"time limit": 124, "memory limit": 137, "output limit": 153, "comp
 
 Memory = Annotated[int, Option("--memory-mib", min=16, help="Memory of one program and its files, in MiB.")]
 Unsafe = Annotated[bool, Option("--unsafe-no-sandbox", help="Run programs unprotected: they can do whatever you can.")]
+
+MAX_BYTES = 64 << 20
+"""Of a program and of what it reads, as the server takes them."""
 
 
 @app.command()
@@ -72,8 +76,8 @@ def run(
     from clusterctl.sandbox.program import run_program
     from clusterctl.sandbox.verdict import Policy, ProgramRequest, Status
 
-    code = (sys.stdin.buffer.read() if file == "-" else _read(Path(file))).decode(errors="surrogateescape")
-    given = b"" if stdin is None else _read(stdin)
+    code = read_bytes(file, max_bytes=MAX_BYTES).decode(errors="surrogateescape")
+    given = b"" if stdin is None else read_bytes(stdin, max_bytes=MAX_BYTES)
     request = ProgramRequest(language=_language(language, file), code=code, stdin=given, run_seconds=time_limit)
     isolation = _isolation(unsafe_no_sandbox)
     verdict = run_program(request, Policy(memory_mib=memory_mib, max_seconds=max(time_limit, 60.0)), isolation)
@@ -131,10 +135,3 @@ def _language(said: str | None, file: str) -> str:
         )
     by_suffix = {Path(one.source).suffix: name for name, one in LANGUAGES.items()}
     return said or by_suffix.get(Path(file).suffix, "python")
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise SpecError(f"{file}: cannot be read: {error.strerror}") from error

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from clusterctl.access import is_loopback
 from clusterctl.errors import SpecError
+from clusterctl.foreign_files import read_limited
 
 SECTION = "auth"
 SHARED_KEYS = ("redirect_uri", "cookie_secret")
@@ -82,7 +83,7 @@ def require_login(host: str, files: Iterable[Path]) -> str | None:
     for file in known:
         if file.is_file():
             try:
-                found |= tomllib.loads(file.read_text("utf-8"))
+                found |= tomllib.loads(read_limited(file, 1 << 20).decode())
                 exposed = _is_exposed(file)
             except (OSError, ValueError) as error:
                 raise SpecError(f"{file}: can't be read: {error}", hint="correct it") from None

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from clusterctl.dashboard.login import require_login
 from clusterctl.errors import ClusterctlError, SpecError, StateError
+from clusterctl.foreign_files import read_tail
 from clusterctl.json_text import json_text
 from clusterctl.paths import bundle_root
 from clusterctl.specfile.write import write_atomic
@@ -61,7 +62,7 @@ class DashboardFolder:
     def running(self) -> RunningDashboard | None:
         """The live dashboard, or None.  A file that outlived its process counts for nothing."""
         try:
-            noted = RunningDashboard(**json.loads((self.path / "dashboard.json").read_text("utf-8")))
+            noted = RunningDashboard(**json.loads(read_tail(self.path / "dashboard.json", 4096)))
             return noted if noted.address == self.lock.read_text("ascii") and alive(noted.address) else None
         except (OSError, ValueError, TypeError):
             return None
@@ -198,7 +199,5 @@ def _wait(folder: DashboardFolder, process: str, host: str, port: int) -> str:
 
 
 def _tail(log: Path) -> str:
-    with contextlib.suppress(OSError):
-        lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-        return lines[-1][:200] if lines else "it is empty"
-    return "it can't be read"
+    lines = [line for line in read_tail(log, 4096).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "it is empty"

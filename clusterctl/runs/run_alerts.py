@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clusterctl.foreign_files import opened
 from clusterctl.ledger.rows import PhaseSeconds, Step
 
 if TYPE_CHECKING:
@@ -43,7 +45,11 @@ def read_samples(file: Path) -> Iterator[Sample]:
     from planners.alerts.measures import Sample
 
     try:
-        with file.open("rb") as stream:
+        with opened(file) as descriptor:
+            if descriptor is None:
+                return
+            stream = os.fdopen(os.dup(descriptor), "rb")
+        with stream:
             content = stream.read(HEAD_BYTES)
             rest = file.stat().st_size - len(content)
             if rest > TAIL_BYTES:

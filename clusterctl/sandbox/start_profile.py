@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 
 from clusterctl import paths
 from clusterctl.errors import StateError
+from clusterctl.foreign_files import read_limited
 from clusterctl.specfile.write import write_atomic
 from planners.spec.distributions import Durations
 from planners.workload.sandbox_work import SandboxStarts
@@ -58,7 +59,7 @@ def starts_here() -> SandboxStarts:
     """What is known of this machine.  Raises StateError when the measurement is damaged."""
     file = profile_file()
     try:
-        profile = SandboxProfile.model_validate_json(file.read_bytes())
+        profile = SandboxProfile.model_validate_json(read_limited(file, 1 << 20))
     except FileNotFoundError:
         return SandboxStarts(source=f"not measured here, {BENCH} does it")
     except (OSError, ValidationError) as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from clusterctl.errors import SpecError
+from clusterctl.foreign_files import read_limited, too_large
 from clusterctl.specfile.yaml_values import MAX_DEPTH, Loader, TooDeepError, Values, where_text
 
 MAX_BYTES = 1 << 20
@@ -33,19 +33,7 @@ def read_yaml(path: str | Path, *, max_bytes: int = MAX_BYTES, max_values: int =
 
 def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
     """The UTF-8 text of a file, or of standard input for `-`.  Raises SpecError."""
-    name = shown_name(path)
-    try:
-        with nullcontext(sys.stdin.buffer) if str(path) == STDIN else Path(path).open("rb") as stream:
-            content = stream.read(max_bytes + 1)
-    except FileNotFoundError as error:
-        raise SpecError(f"{name}: no such file") from error
-    except IsADirectoryError as error:
-        raise SpecError(f"{name}: is a folder, not a file") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SpecError(f"{name}: cannot be read: {reason}") from error
-    if len(content) > max_bytes:
-        raise SpecError(f"{name}: is larger than {max_bytes // 1024:,} KiB")
+    name, content = shown_name(path), read_bytes(path, max_bytes=max_bytes)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -53,6 +41,25 @@ def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
         column = error.start - content.rfind(b"\n", 0, error.start)
         byte = f"byte 0x{content[error.start]:02x} is not UTF-8"
         raise SpecError(f"{name}:{line}:{column}: {byte}", hint="save the file as UTF-8") from error
+
+
+def read_bytes(path: str | Path, *, max_bytes: int) -> bytes:
+    """A file or a pipe that a person named, or standard input for `-`.  Raises SpecError."""
+    name = shown_name(path)
+    try:
+        if str(path) != STDIN:
+            return read_limited(path, max_bytes, pipe=True)
+        content = sys.stdin.buffer.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise too_large(max_bytes)
+    except FileNotFoundError as error:
+        raise SpecError(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise SpecError(f"{name}: is a folder, not a file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SpecError(f"{name}: cannot be read: {reason}") from error
+    return content
 
 
 def shown_name(path: str | Path) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from clusterctl.foreign_files import read_limited
+from clusterctl.foreign_frames import UNREADABLE
 from clusterctl.store import partitions
 from clusterctl.store.source import TelemetrySource
 from planners.telemetry.roll_up import roll_up, whole_steps
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
     from clusterctl.store.object_store import Entry, ObjectStore
     from clusterctl.store.source import TelemetryQuery
 
-UNREADABLE = (OSError, pl.exceptions.PolarsError)
 MAX_KEPT_BATCHES = 4000
 """Batches whose rows stay in memory, some 15 KB each: opening a small file takes longer than all else."""
+MAX_MANIFEST_BYTES = 64 << 20
+"""A file of it takes 150 bytes, and so does a writer."""
 THREADS = 4
 MAX_ATTEMPTS = 5
 """A reader lists the files again when those that it was about to read were replaced or have expired."""
@@ -85,7 +88,7 @@ class Reader(TelemetrySource):
         """Forget a problem."""
         self._problems.pop(about, None)
 
-    def unreadable(self, key: str, error: Exception) -> None:
+    def unreadable(self, key: str, error: BaseException) -> None:
         """Remember that an object can't be read; if its content is damaged, it is not tried again."""
         reason = (isinstance(error, OSError) and error.strerror) or next(iter(str(error).splitlines()), "")
         self.problem(key, f"{self.where}/{key} can't be read and is left out: {reason}")
@@ -128,7 +131,7 @@ class Reader(TelemetrySource):
             key = partition.folder + name
             if key not in self._manifests:
                 try:
-                    content = self.object_store.local(key).read_bytes()
+                    content = read_limited(self.object_store.local(key), MAX_MANIFEST_BYTES)
                     self._manifests[key] = partitions.PartitionManifest.from_json(int(name[2:8]), content)
                 except FileNotFoundError:
                     raise

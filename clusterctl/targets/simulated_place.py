@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.foreign_files import read_limited
 from clusterctl.json_text import json_text
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Machine, MachineRequest
@@ -23,6 +24,15 @@ from planners.plan.value import Plan
 from planners.runs.reconcile import Cause, Instance, InstancePhase
 
 SANDBOX, TRAINER = "sandbox", "trainer"
+MAX_BYTES = 64 << 20
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _read(kind: type[Model], file: Path) -> Model:
+    try:
+        return kind.model_validate_json(read_limited(file, MAX_BYTES)) if file.exists() else kind()
+    except (OSError, ValidationError) as error:
+        raise ClusterctlError(f"{file} can't be read: {error}") from error
 
 
 class PlaceSettings(BaseModel):
@@ -46,10 +56,7 @@ class PlaceSettings(BaseModel):
     @classmethod
     def read(cls, file: Path) -> PlaceSettings:
         """Those of a file, if there is one.  Raises ClusterctlError where it can't be read."""
-        try:
-            return cls.model_validate_json(file.read_bytes()) if file.exists() else cls()
-        except (OSError, ValidationError) as error:
-            raise ClusterctlError(f"{file} can't be read: {error}") from error
+        return _read(cls, file)
 
 
 class Thing(BaseModel):
@@ -115,7 +122,7 @@ class Place(BaseModel):
     @classmethod
     def read(cls, file: Path) -> Place:
         """The place that a file holds, as it was last left; an empty one where there is none."""
-        return cls.model_validate_json(file.read_bytes()) if file.exists() else cls()
+        return _read(cls, file)
 
     def request(self, wanted: MachineRequest, settings: PlaceSettings, now: float) -> None:
         """A machine that is not there yet."""

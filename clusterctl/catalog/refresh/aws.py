@@ -15,12 +15,13 @@ import re
 import tomllib
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from clusterctl.catalog.refresh.reading import HOURS_PER_YEAR, Asked, ExtraRow, Reading, Row, field, stays, usd
+from clusterctl.catalog.refresh.transport import MAX_FILE_BYTES
 from clusterctl.errors import PriceError
 
 INDEX = "/offers/v1.0/aws/{}/current/region_index.json"
@@ -35,6 +36,7 @@ SERVICES = tuple(dict.fromkeys([MACHINES, *(extra["service"] for extra in LINES[
 TERMS = {"1yr": ("reserved_1y", HOURS_PER_YEAR), "3yr": ("reserved_3y", 3 * HOURS_PER_YEAR)}
 PAYMENT_ORDER = ("No Upfront", "Partial Upfront", "All Upfront")
 MAX_FIELD_CHARS = 2**17
+MAX_LINE_CHARS = 2**20
 
 Terms = dict[tuple[str, str, str, str], list[float]]
 """SKU, instance type, lease, payment -> [dollars per hour, dollars upfront]."""
@@ -94,8 +96,8 @@ def _region(asked: Asked, service: str, region: str, path: str) -> Kept:
     file = asked.cache.folder / f"{service}-{region}.csv"
     encoding = asked.transport.download(asked.transport.url(path), file)
     try:
-        with _opened(file, encoding) as lines:
-            return parse(lines, asked.known, where=f"aws {region}", service=service)
+        with _opened(file, encoding) as stream:
+            return parse(_limited_lines(stream, f"aws {region}"), asked.known, where=f"aws {region}", service=service)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
         raise PriceError(f"aws {region}: the price file is damaged: {error}", hint="run the command again") from error
     finally:
@@ -108,7 +110,18 @@ def _opened(file: Path, encoding: str) -> TextIO:
     return file.open(encoding="utf-8", newline="")
 
 
-def parse(lines: TextIO, known: Collection[str], *, where: str, service: str = MACHINES) -> Kept:
+def _limited_lines(stream: TextIO, where: str) -> Iterator[str]:
+    """The lines of a file.  Raises PriceError where it, or a line, is longer than any that AWS sends."""
+    size = 0
+    while line := stream.readline(MAX_LINE_CHARS):
+        size += len(line)
+        if size > MAX_FILE_BYTES or len(line) == MAX_LINE_CHARS:
+            most = f"a line of {MAX_LINE_CHARS:,} characters" if size <= MAX_FILE_BYTES else f"{MAX_FILE_BYTES:,} bytes"
+            raise stays(f"{where}: the price file has more than {most} when unpacked")
+        yield line
+
+
+def parse(lines: Iterable[str], known: Collection[str], *, where: str, service: str = MACHINES) -> Kept:
     """The prices in one region's file: five lines of metadata, a header that begins with SKU, a line per price.
 
     Raises PriceError when the columns or a price are not what they should be.

@@ -9,7 +9,10 @@ from pathlib import Path
 import httpx
 
 from clusterctl.errors import PriceError
+from clusterctl.foreign_files import read_limited
 from clusterctl.json_text import json_text
+
+MAX_STATE_BYTES = 64 << 10
 
 
 class Part:
@@ -24,7 +27,7 @@ class Part:
         """etag: strong validator of the version that is being read; "" when the server gives none."""
         self.complete = False
         with suppress(OSError, ValueError, TypeError):
-            self.etag, self.encoding, self.complete = json.loads(self._state.read_text(encoding="utf-8"))
+            self.etag, self.encoding, self.complete = json.loads(read_limited(self._state, MAX_STATE_BYTES))
         if not path.is_file() or not self.etag:
             path.unlink(missing_ok=True)
             self.etag, self.encoding, self.complete = "", "", False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from clusterctl.catalog.lookup import find_gpu
 from clusterctl.catalog.price_files import EXTRA_SCHEMA, PRICE_SCHEMA, SHAPE_SCHEMA, SOURCE_SCHEMA
 from clusterctl.catalog.refresh.reading import Reading
 from clusterctl.errors import PriceError, SpecError
+from clusterctl.foreign_files import read_limited
 from planners.domain import CapacityType
 
 NEEDED = ("cloud", "region", "instance_type", "capacity_type", "usd_per_hour", "as_of", "source")
@@ -25,6 +27,8 @@ OPTIONAL = (
 was read; region `any`: one price everywhere; an empty cell is unknown."""
 KEY = ["cloud", "instance_type"]
 ARCHES = ("x86_64", "arm64")
+MAX_BYTES = 64 << 20
+"""Half a million offers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +42,10 @@ class OfferFile:
 def read_offer_file(path: Path) -> OfferFile:
     """The offers in a CSV file.  Raises PriceError with the line of what is wrong."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.DictReader(file))
+        text = read_limited(path, MAX_BYTES, pipe=True).decode("utf-8-sig")
+        lines = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise PriceError(f"cannot read {path}: {error}") from error
+        raise PriceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     columns = set(lines[0]) if lines else set()
     wrong = [name for name in NEEDED if name not in columns] or sorted(columns - {*NEEDED, *OPTIONAL}, key=str)
     if wrong:

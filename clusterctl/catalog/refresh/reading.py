@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import polars as pl
 
 from clusterctl.catalog.price_files import EXTRA_SCHEMA, PRICE_KEY, PRICE_SCHEMA, SOURCE_SCHEMA
-from clusterctl.catalog.refresh.transport import Transport
+from clusterctl.catalog.refresh.transport import MAX_PAGE_BYTES, Transport
 from clusterctl.errors import PriceError
+from clusterctl.foreign_files import read_limited
 from clusterctl.json_text import json_text
 
 HOURS_PER_YEAR = 8760
@@ -121,8 +122,8 @@ class Cache:
         """
         path = self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return json.loads(read_limited(path, MAX_PAGE_BYTES))
+        except (OSError, ValueError, RecursionError):
             content = json_text(read())
         begun = path.with_suffix(".part")
         begun.write_text(content, encoding="utf-8")
