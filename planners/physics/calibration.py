@@ -121,7 +121,7 @@ class Calibration:
     def sample(self, n: int, seed: int) -> Constants:
         """`n` draws from the posterior as columns of shape (n,); the same seed gives the same draws."""
         normal = np.random.default_rng(seed).standard_normal((len(PRIORS), n))
-        return self._moved(self.cholesky @ normal)
+        return self.moved(self.cholesky @ normal)
 
     def log_variance(self, predict: Callable[[Constants], Column], step: float = 0.1) -> Array:
         """Variance of ln(prediction) from the posterior, linearised.
@@ -130,7 +130,7 @@ class Calibration:
         the columns of the factor of (change of ln prediction along it)^2.
         """
         moves = np.concatenate([np.zeros((len(PRIORS), 1)), self.cholesky * step], axis=1)
-        logs = np.log(np.maximum(np.asarray(predict(self._moved(moves, extra_axis=True))), 1e-30))
+        logs = np.log(np.maximum(np.asarray(predict(self.moved(moves[:, :, None]))), 1e-30))
         return np.asarray((((logs[1:] - logs[:1]) / step) ** 2).sum(axis=0))
 
     def half_width(self, kind: str, variance: Column, missing_variance: Column = 0.0) -> Array:
@@ -171,13 +171,10 @@ class Calibration:
         missing = tuple(name for name, fine in checks.items() if not fine)
         return Match(cases=sum(alike), outside=missing if full else ())
 
-    def _moved(self, moves: Array, *, extra_axis: bool = False) -> Constants:
+    def moved(self, moves: Array) -> Constants:
         """Constants x exp(moves); `moves` has one row per constant."""
-        columns = {
-            prior.name: getattr(self.constants, prior.name) * np.exp(move)
-            for prior, move in zip(PRIORS, moves, strict=True)
-        }
-        return Constants(**{k: v[:, None] if extra_axis else v for k, v in columns.items()})
+        moved = zip(PRIORS, np.exp(moves), strict=True)
+        return Constants(**{prior.name: getattr(self.constants, prior.name) * factor for prior, factor in moved})
 
 
 def _within(values: Iterable[float], value: float, slack: float) -> bool:

@@ -38,14 +38,17 @@ def smooth_max(a: Column, b: Column, power: Column) -> Column:
 
 def runs_like_fsdp(sharding: Column) -> NDArray[np.bool_]:
     """Trainers on PyTorch's own modules (FSDP, ZeRO-2, DDP): equal launches, packing and overheads."""
-    return np.isin(sharding, (FSDP, ZERO2, DDP))
+    return np.equal(sharding, FSDP) | np.equal(sharding, ZERO2) | np.equal(sharding, DDP)
 
 
 def by_code(code: Column, choices: Sequence[Column]) -> Column:
     """The choice of each row's code; `choices` in the order of the codes."""
     if np.ndim(code) == 0:
         return choices[int(code)]
-    return np.choose(np.asarray(code).astype(np.intp), [np.asarray(choice) for choice in choices])
+    rows = np.asarray(code).astype(np.intp)
+    if all(np.ndim(choice) == 0 for choice in choices):
+        return np.array(choices, dtype=np.float64)[rows]
+    return np.choose(rows, [np.asarray(choice) for choice in choices])
 
 
 def one(column: Column) -> float:

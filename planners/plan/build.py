@@ -12,6 +12,7 @@ import numpy as np
 from planners.inputs import PlanInputs
 from planners.physics.calibration import Z80, Calibration
 from planners.physics.columns import one
+from planners.physics.constants import Constants
 from planners.plan.breakdown import amounts, layout, memory, phases
 from planners.plan.cost_lines import EstimateLine, Prices
 from planners.plan.fleet_rows import alternatives_of, fleet_line, limit_figures, pools_of, usd_band
@@ -30,7 +31,7 @@ from planners.plan.plan_warnings import (
 from planners.plan.provenance import terms_of
 from planners.plan.sandbox_waits import idle
 from planners.plan.sensitivity import sensitivity
-from planners.plan.uncertainty import added, band, learned_rows, narrowing, own_runs, widths
+from planners.plan.uncertainty import Width, added, band, calibration_rows, learned_rows, narrowing, own_runs, widths
 from planners.plan.unit_costs import beyond_reservations, unit_costs
 from planners.plan.unit_prices import ExtraPrices, TokenPrices
 from planners.plan.value import Alternative, Line, Plan, StagePlan, known_usd_per_hour
@@ -63,11 +64,13 @@ def build_plan(spec: RunSpec, inputs: PlanInputs, *, now: datetime, pick: int | 
         stretch = max(float(np.exp(widths(stage.shortlist, inputs.calibration).log_half[0])) for stage in first)
     result, options = look(shortlist(spec, searched, stretch=stretch))
     try:
-        figures = limit_figures(spec, result.runs, options, inputs.calibration)
+        every = [widths(stage.shortlist, inputs.calibration) for stage in options]
+        figures = limit_figures(spec, result.runs, options, [width.log_half for width in every])
         selection = choose(spec, result, pick=pick, figures=figures)
     except NoFleetError as error:
         raise NoFleetError(str(error), error.nearest or nearest(spec, inputs, result, year=year)) from None
-    stages = [_chosen(stage.take(selection.rows), inputs.calibration) for stage in options]
+    constants, rows = inputs.calibration.constants, selection.rows
+    stages = [_chosen(o.take(rows), width.take(rows), constants) for o, width in zip(options, every, strict=True)]
     decided_by = selection.decided_by + deciding_fleet_limits(spec, inputs, searched, year=year)
     plan = _plan(spec, inputs, result, stages, selection=replace(selection, decided_by=decided_by), now=now)
     _, others = look(elsewhere(spec, searched, result.runs.take(selection.rows)))
@@ -81,14 +84,9 @@ def _elsewhere(plan: Plan, stages: Sequence[ChosenStage], others: Sequence[Stage
     return alternatives_of(others, halves, [""] * count, first=len(plan.alternatives) + 1)
 
 
-def _chosen(options: StageOptions, calibration: Calibration) -> ChosenStage:
+def _chosen(options: StageOptions, width: Width, constants: Constants) -> ChosenStage:
     alone = options.shortlist.take(np.array([0]))
-    return ChosenStage(
-        options=options,
-        width=widths(options.shortlist, calibration),
-        shortlist=alone,
-        estimate=estimate_stage(alone, calibration.constants),
-    )
+    return ChosenStage(options=options, width=width, shortlist=alone, estimate=estimate_stage(alone, constants))
 
 
 def _plan(
@@ -169,7 +167,7 @@ def _line(identity: str, cost: EstimateLine) -> Line:
 def _stage_plan(stage: ChosenStage, calibration: Calibration) -> StagePlan:
     work, estimate, shortlist = stage.work, stage.estimate, stage.shortlist
     log_half = float(stage.width.log_half[0])
-    match = stage.width.match
+    match = calibration.matching(calibration_rows(shortlist)[0]) if work.needs_gpus else None
     waste = {
         "start-up": one(shortlist.start_up_hours),
         "evaluation": one(estimate.pause_hours),

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from planners.physics.calibration import Z80, Calibration
+from planners.physics.calibration import Z80
 from planners.physics.columns import Array
 from planners.plan.cost_lines import EstimateLine, total_usd, unpriced_lines
 from planners.plan.options import ChosenStage, StageOptions
 from planners.plan.plan_rows import Band
-from planners.plan.uncertainty import added, band, spot_price_log_sd, widths
+from planners.plan.uncertainty import added, band, spot_price_log_sd
 from planners.plan.value import Alternative, Pool
 from planners.search.combine import Runs
 from planners.search.fleets import NodeGroup, StageFleet
@@ -20,16 +20,18 @@ from planners.spec.run_spec import RunSpec
 
 
 def limit_figures(
-    spec: RunSpec, runs: Runs, stages: Sequence[StageOptions], calibration: Calibration
+    spec: RunSpec, runs: Runs, stages: Sequence[StageOptions], log_halves: Sequence[Array]
 ) -> tuple[Figures, ...]:
-    """Hours and dollars by which runs must keep the limits of the spec: at P90, then at P50."""
+    """Hours and dollars by which runs must keep the limits of the spec: at P90, then at P50.
+
+    log_halves: half 80 % bands of the hours of every stage, in ln.
+    """
     numbers = range(len(runs.offer))
     middle = (runs.hours, np.array([_usd(stages, row).p50 for row in numbers]))
     if not (spec.limits.hours or spec.limits.usd):
         return (middle,)
-    halves = [widths(stage.shortlist, calibration).log_half for stage in stages]
-    hours = np.sum([stage.hours * np.exp(half) for stage, half in zip(stages, halves, strict=True)], axis=0)
-    return (hours, np.array([_usd(stages, row, [half[row] for half in halves]).p90 for row in numbers])), middle
+    hours = np.sum([stage.hours * np.exp(half) for stage, half in zip(stages, log_halves, strict=True)], axis=0)
+    return (hours, np.array([_usd(stages, row, [half[row] for half in log_halves]).p90 for row in numbers])), middle
 
 
 def _usd(stages: Sequence[StageOptions], row: int, log_halves: Sequence[float] | None = None) -> Band:

@@ -84,11 +84,9 @@ def _moves(stage: ChosenStage, calibration: Calibration) -> list[_Move]:
         rows.append(_Move(f"{work.stage}.{name}", _shown(low), _shown(high), ends))
     if work.needs_gpus:
         narrowed = float(stage.width.log_half[0] / stage.width.log_half_before[0])  # by own runs
-        for group, prefixes in GROUPS.items():
-            slow, fast = _moved(calibration, prefixes)
-            swings = [one(estimate_stage(shortlist, moved).hours) / stage.hours for moved in (fast, slow)]
-            quick, long = (stage.hours * swing**narrowed for swing in swings)
-            rows.append(_Move(f"{group} ({work.stage})", "80% fast end", "80% slow end", (quick, long)))
+        swings = estimate_stage(shortlist, _moved(calibration)).hours.reshape(-1, 2) / stage.hours
+        for group, (fast, slow) in zip(GROUPS, (stage.hours * swings**narrowed).tolist(), strict=True):
+            rows.append(_Move(f"{group} ({work.stage})", "80% fast end", "80% slow end", (fast, slow)))
     if work.apis:
         most = max(line.factor_80 for line in stage.lines)
         factors = 1.0 / most, most
@@ -168,24 +166,22 @@ def _hours(shortlist: Shortlist, constants: Constants, work: StageWork) -> float
     return one(estimate_stage(dataclasses.replace(shortlist, work=work), constants).hours)
 
 
-def _moved(calibration: Calibration, prefixes: tuple[str, ...]) -> tuple[Constants, Constants]:
-    """(slow, fast): the group's constants moved together by an 80% step of the group's own posterior.
+def _moved(calibration: Calibration) -> Constants:
+    """Columns of shape (2 x groups, 1): the fast and the slow end of each group, whose constants move together by an
+    80% step of the group's own posterior.
 
     The step along each constant is Z80 × its posterior sd / √(constants of the group that matter), so that a group of
     independent constants moves by about its own 80% range; efficiencies fall when times rise.
     """
     sds = np.sqrt((calibration.cholesky**2).sum(axis=1))
-    members = [(n, prior) for n, prior in enumerate(PRIORS) if prior.name.startswith(prefixes)]
-    step = Z80 / np.sqrt(min(len(members), MATTERING))
-    ends = []
-    for sign in (1.0, -1.0):
-        changes = {
-            prior.name: getattr(calibration.constants, prior.name)
-            * float(np.exp(sign * step * sds[n] * (-1.0 if prior.unit.startswith("of ") else 1.0)))
-            for n, prior in members
-        }
-        ends.append(dataclasses.replace(calibration.constants, **changes))
-    return ends[0], ends[1]
+    moves = np.zeros((len(PRIORS), 2 * len(GROUPS), 1))
+    for number, prefixes in enumerate(GROUPS.values()):
+        members = [n for n, prior in enumerate(PRIORS) if prior.name.startswith(prefixes)]
+        step = Z80 / np.sqrt(min(len(members), MATTERING))
+        slower = np.array([-1.0 if PRIORS[n].unit.startswith("of ") else 1.0 for n in members])
+        for end, sign in ((2 * number, -1.0), (2 * number + 1, 1.0)):
+            moves[members, end, 0] = sign * step * sds[members] * slower
+    return calibration.moved(moves)
 
 
 def _shown(value: float) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planners.physics.calibration import NARROWEST_LOG, Z80, Calibration, CalibrationCase, Match
+from planners.physics.calibration import NARROWEST_LOG, Z80, Calibration, CalibrationCase
 from planners.physics.columns import Array, Column
 from planners.physics.constants import Constants
 from planners.plan.plan_rows import Assumption, Band, Narrow, OwnRuns
@@ -58,8 +59,11 @@ class Width:
     """Without own runs."""
     log_half_with: dict[str, Array]
     """By input that is not given."""
-    match: Match | None
-    """On the first fleet."""
+
+    def take(self, rows: NDArray[np.int64]) -> Width:
+        """The fleets with these numbers."""
+        halves = {name: half[rows] for name, half in self.log_half_with.items()}
+        return Width(log_half=self.log_half[rows], log_half_before=self.log_half_before[rows], log_half_with=halves)
 
 
 def widths(shortlist: Shortlist, calibration: Calibration) -> Width:
@@ -68,7 +72,7 @@ def widths(shortlist: Shortlist, calibration: Calibration) -> Width:
     kind = WORK[work.kind]
     if not work.needs_gpus:
         flat = np.full(len(shortlist.layouts), Z80 * API_LOG_SD)
-        return _learned(shortlist, calibration, flat, {}, None)
+        return _learned(shortlist, calibration, flat, {})
 
     plain = dataclasses.replace(shortlist, work=dataclasses.replace(work, factors=NO_FACTORS))
 
@@ -76,8 +80,7 @@ def widths(shortlist: Shortlist, calibration: Calibration) -> Width:
         return estimate_stage(plain, constants, grid_points=VARIANCE_GRID_POINTS).hours
 
     variance = calibration.log_variance(hours)
-    matches = [calibration.matching(case) for case in calibration_rows(shortlist)]
-    outside = np.array([match.log_variance for match in matches])
+    outside = np.array([calibration.matching(case).log_variance for case in calibration_rows(shortlist)])
     missing: dict[str, Column] = {name: sd**2 for name, sd in work.missing.items()}
     if work.sandbox_work is not None and sandbox_assumed(work):
         now = estimate_stage(plain, calibration.constants)
@@ -87,7 +90,7 @@ def widths(shortlist: Shortlist, calibration: Calibration) -> Width:
     halves = {
         name: calibration.half_width(kind, variance, np.maximum(extra - part, 0.0)) for name, part in missing.items()
     }
-    return _learned(shortlist, calibration, calibration.half_width(kind, variance, extra), halves, matches[0])
+    return _learned(shortlist, calibration, calibration.half_width(kind, variance, extra), halves)
 
 
 def sandbox_assumed(work: StageWork) -> bool:
@@ -95,9 +98,7 @@ def sandbox_assumed(work: StageWork) -> bool:
     return any(row.name.endswith("sandbox.seconds") for row in work.assumed)
 
 
-def _learned(
-    shortlist: Shortlist, calibration: Calibration, before: Array, halves: dict[str, Array], match: Match | None
-) -> Width:
+def _learned(shortlist: Shortlist, calibration: Calibration, before: Array, halves: dict[str, Array]) -> Width:
     """The width where own runs speak for some phases.
 
     ln(hours) moves by w_p for a relative change of phase p.  Half a band = z80 sum(w_p sd_p) + (1 - sum(w_p)) x half
@@ -118,7 +119,7 @@ def _learned(
         weight = np.where([f is not None for f in found], np.log(ends[1] / ends[0]) / STEP, 0.0)
         share, own = share + weight, own + weight * np.array([0.0 if f is None else f.log_sd for f in found])
     if not share.any():
-        return Width(log_half=before, log_half_before=before, log_half_with=halves, match=match)
+        return Width(log_half=before, log_half_before=before, log_half_with=halves)
 
     def learned(half: Array) -> Array:
         return np.maximum(Z80 * own + (1.0 - share) * half, NARROWEST_LOG)
@@ -126,7 +127,6 @@ def _learned(
     return Width(
         log_half=learned(before),
         log_half_before=before,
-        match=match,
         log_half_with={name: learned(half) for name, half in halves.items()},
     )
 

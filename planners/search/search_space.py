@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import log2
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planners.domain import ModelShape
 from planners.physics.codes import ASYNC, COLOCATED, DISAGGREGATED, FSDP, MEGATRON, RECOMPUTES, SHARDINGS
@@ -189,6 +190,12 @@ def _pools(machines: Sequence[MachineKind], options: Options, allowed: NodeRange
     return np.array(sorted(rows), dtype=np.float64).reshape(-1, 5)
 
 
+def _divides(by: Array, counts: Array) -> NDArray[np.bool_]:
+    """Whether whole numbers divide by others; a remainder takes ten times as long to compute."""
+    quotient = counts / by
+    return np.asarray(quotient == np.floor(quotient))
+
+
 def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed: NodeRange) -> Layouts:
     """Every layout whose degrees divide its GPUs.  Not yet checked for memory.
 
@@ -207,12 +214,12 @@ def enumerate_layouts(machines: Sequence[MachineKind], options: Options, allowed
     train_gpus, rollout_gpus = train_nodes * per_node, rollout_nodes * per_node
     ranks = tp * pp * cp
     with np.errstate(invalid="ignore"):
-        spans = (np.mod(tp, per_node) == 0) & ((tp <= domain) | options.tp_is_stated)
-        valid = (train_nodes >= 1) & ((np.mod(per_node, tp) == 0) | spans)
-        valid &= (np.mod(train_gpus, ranks) == 0) & (np.mod(rollout_gpus, replica) == 0)
+        spans = _divides(per_node, tp) & ((tp <= domain) | options.tp_is_stated)
+        valid = (train_nodes >= 1) & (_divides(tp, per_node) | spans)
+        valid &= _divides(ranks, train_gpus) & _divides(replica, rollout_gpus)
         valid &= (micro <= 1) | (micro * train_gpus / ranks <= np.maximum(options.batch_sequences, micro))
-        valid &= (ep <= 1) | (np.mod(train_gpus / pp, ep) == 0)
-        valid &= (np.mod(per_node, replica) == 0) | (np.mod(replica, per_node) == 0)
+        valid &= (ep <= 1) | _divides(ep, train_gpus / pp)
+        valid &= _divides(replica, per_node) | _divides(per_node, replica)
     valid &= (shards > 0) | ((replica <= per_node) & ((train_nodes <= 1) | (not options.trains)))
     row, way = np.nonzero(valid[which.reshape(-1)])
     pool, gpus = which.reshape(-1)[row], nodes * per_node
