@@ -32,8 +32,8 @@ def known(column: Column, otherwise: Column) -> Column:
 
 def smooth_max(a: Column, b: Column, power: Column) -> Column:
     """(a^p + b^p)^(1/p): two costs that overlap; p = 1 adds them, large p hides the smaller one."""
-    largest = np.maximum(a, b) + 1e-30
-    return largest * ((a / largest) ** power + (b / largest) ** power) ** (1 / power)
+    largest = np.maximum(a, b)
+    return largest * (1 + (np.minimum(a, b) / (largest + 1e-30)) ** power) ** (1 / power)
 
 
 def runs_like_fsdp(sharding: Column) -> NDArray[np.bool_]:

@@ -53,6 +53,12 @@ class GenerateTime:
     """Seconds by cause; together the makespan, overlaps resolved in proportion."""
 
 
+NOTHING_GENERATED = GenerateTime(
+    **{name: 0.0 for name in GenerateTime.__dataclass_fields__ if name != "parts"}, parts={}
+)
+"""Of a step whose trainer alone is timed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LengthGrid:
     """Discretised response lengths.  Arrays have a last axis of `grid_points` (or one less) entries."""

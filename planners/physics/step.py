@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from planners.physics.codes import ASYNC, BROADCAST, CHECKPOINT_ENGINE, COLOCATED, FILE, SHARDED
 from planners.physics.columns import Array, Column, Workload, smooth_max
 from planners.physics.constants import Constants
-from planners.physics.generate import GenerateTime, mean_response
+from planners.physics.generate import NOTHING_GENERATED, GenerateTime, mean_response
 from planners.physics.rates import link_bytes_per_s
 from planners.physics.train import (
     FORWARD,
@@ -80,10 +80,11 @@ def predict(c: Constants, w: Workload, *, grid_points: int = 33) -> StepTime:
     """Seconds of one RL step.
 
     Generate + environment + trainer phases + sync.  Two pools k steps apart: smooth_max(generate, trainer; 8) + sync,
-    where staleness k replaces a share k/(1+k) of the makespan by throughput-limited generation.
+    where staleness k replaces a share k/(1+k) of the makespan by throughput-limited generation.  `grid_points` 0 leaves
+    generation out: the phases of the trainer don't depend on it.
     Error on families left out: docs/ACCURACY.md, kind rl_step.
     """
-    generated = generate_distinct(c, w, grid_points=grid_points)
+    generated = generate_distinct(c, w, grid_points=grid_points) if grid_points else NOTHING_GENERATED
     rl = rl_batch(c, w)
     once = replace(rl, tokens=rl.tokens / w.train.epochs, updates=1.0)
     trained = train_time(c, w, rl, training_passes(w))

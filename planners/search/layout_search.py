@@ -66,14 +66,16 @@ def fitting_layouts(
 
 def _fastest_trainers(work: StageWork, layouts: Layouts, at: Timed) -> NDArray[np.int64]:
     """Rows of the simplest of the layouts that train fastest, of each pool of GPUs and each size of its replicas."""
+    alone = dataclasses.replace(work, generations=work.generations[:1], apis=())
     blocks = np.split(np.arange(len(layouts)), range(BLOCK_ROWS, len(layouts), BLOCK_ROWS))
-    timed = [time_work(work, at(layouts.take(block))) for block in blocks]
-    trainer = np.concatenate([timing.trainer for timing in timed])
-    step = trainer + np.concatenate([timing.generate + timing.judging + timing.sync for timing in timed])
+    contexts = (dataclasses.replace(at(layouts.take(block)), grid_points=0) for block in blocks)
+    trainer = np.concatenate([time_work(alone, context).trainer for context in contexts])
     group = pools_key(layouts) * 64 + np.log2(layouts.replica).astype(np.int64)
     fastest = best_by_group(group, trainer)
-    row = fastest[np.searchsorted(group[fastest], group)]
-    near = trainer - trainer[row] <= SIMPLER_SHARE * step[row]
+    whole = time_work(work, at(layouts.take(fastest)))
+    number = np.searchsorted(group[fastest], group)
+    step = (whole.trainer + whole.generate + whole.judging + whole.sync)[number]
+    near = trainer - trainer[fastest][number] <= SIMPLER_SHARE * step
     return best_by_group(group, np.where(near, layouts.pp * layouts.cp + trainer / (trainer + step), np.inf))
 
 

@@ -83,10 +83,9 @@ def _replicas(at: TimingContext, replica: Array) -> Array:
     return np.maximum(np.floor(at.layouts.rollout_gpus / replica), 1.0)
 
 
-def live_limit(generation: Generation, at: TimingContext, engine: float, *, rl: bool) -> Column:
+def live_limit(generation: Generation, at: TimingContext, replica: Array, engine: float, *, rl: bool) -> Column:
     """Sequences at once per replica: as stated, for a replica or for all; else the engine's usual limit (max_num_seqs
     of the calibrated stacks), for each GPU where attention runs alone.  Trajectories may not exceed their sandboxes."""
-    replica = replica_gpus(at, generation)
     per_replica: Column = np.inf
     if generation.options.concurrency is not None:
         per_replica = float(generation.options.concurrency)

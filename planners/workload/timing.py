@@ -112,9 +112,9 @@ def _time_by_physics(work: StageWork, at: TimingContext) -> Timing:
 
 
 def _critic_seconds(work: StageWork, at: TimingContext) -> Column:
-    """Seconds in which the outcome critic reads every sample once."""
+    """Seconds in which the outcome critic reads every sample once; 0 where generation is left out."""
     reading = work.outcome_critic
-    if reading is None:
+    if reading is None or not at.grid_points:
         return 0.0
     return generate(at.constants, generation_workload(work, reading, at), grid_points=2).makespan_seconds
 

@@ -34,24 +34,26 @@ def training_workload(work: StageWork, at: TimingContext) -> Workload:
     training = work.training
     assert training is not None
     main = work.generations[0] if training.rl else None
+    layout = _layout(at, main, training)
     return Workload(
         model=model_columns(training.model),
         gpu=at.gpu,
-        layout=_layout(at, main, training),
+        layout=layout,
         train=train_work(training, at, main),
-        rollout=rollout_work(main, work, at, staleness_steps=work.staleness_steps) if main else NO_ROLLOUT,
+        rollout=rollout_work(main, work, at, layout, staleness_steps=work.staleness_steps) if main else NO_ROLLOUT,
         year=at.year,
     )
 
 
 def generation_workload(work: StageWork, generation: Generation, at: TimingContext) -> Workload:
     """The physics' view of one generation beside (or without) training: an older RL stack decodes eagerly."""
+    layout = _layout(at, generation, None)
     return Workload(
         model=model_columns(generation.model),
         gpu=at.gpu,
-        layout=_layout(at, generation, None),
+        layout=layout,
         train=TrainWork(seq_len=1.0, rl=float(work.training is not None)),
-        rollout=rollout_work(generation, work, at, staleness_steps=0.0),
+        rollout=rollout_work(generation, work, at, layout, staleness_steps=0.0),
         year=at.year,
     )
 
@@ -92,7 +94,9 @@ def _virtual_stages(training: Training) -> float:
     return PIPELINE_STAGES[training.options.pipeline_schedule] if np.isnan(stated) else stated
 
 
-def rollout_work(generation: Generation, work: StageWork, at: TimingContext, *, staleness_steps: float) -> RolloutWork:
+def rollout_work(
+    generation: Generation, work: StageWork, at: TimingContext, layout: Layout, *, staleness_steps: float
+) -> RolloutWork:
     """One generation of `work` on the candidates of `at`."""
     rl = work.training is not None
     engine = ENGINES[generation.options.engine]
@@ -112,7 +116,7 @@ def rollout_work(generation: Generation, work: StageWork, at: TimingContext, *, 
         accepted_tokens=generation.options.accepted_tokens,
         drafted_tokens=float(generation.options.drafted_tokens),
         kv_bytes=kv_bytes(generation.model, generation.options, engine),
-        max_live_sequences=live_limit(generation, at, engine, rl=rl),
+        max_live_sequences=live_limit(generation, at, np.asarray(layout.rollout_gpus_per_replica), engine, rl=rl),
         memory_share=np.where(beside_trainer, COLOCATED_MEMORY_SHARE, SERVING_MEMORY_SHARE),
         resident_bytes=resident_bytes(generation, work, at),
         schedule=schedule,

@@ -18,7 +18,7 @@ from planners.workload.replicas import replica_gpus
 from planners.workload.stage_builder import stage_work
 from planners.workload.stage_work import StageWork
 from planners.workload.timing import API_LATENCY_SECONDS, API_REQUESTS_IN_FLIGHT, API_TOKENS_PER_SECOND, time_work
-from planners.workload.work_columns import rollout_work, train_work
+from planners.workload.work_columns import generation_workload, train_work
 
 H100 = MachineKind(gpu=find_gpu("H100"), gpus_per_node=8, network_gbps=3200.0, memory_gib=2048.0, vcpus=192.0)
 CONSTANTS = world().calibration.constants
@@ -123,7 +123,7 @@ def test_replicas_grow_until_the_weights_fill_no_more_than_the_share() -> None:
 def test_concurrency_is_shared_by_the_replicas() -> None:
     at = on(2)
     for job, each in ((work(ROLLOUT, concurrency=64), 4), (work(EVALUATE, rollout={"concurrency": 7}), 7)):
-        columns = rollout_work(job.generations[0], job, at, staleness_steps=0.0)
+        columns = generation_workload(job, job.generations[0], at).rollout
         assert (np.asarray(columns.max_live_sequences) == each).all()
 
 
