@@ -74,7 +74,7 @@ def _fastest_trainers(work: StageWork, layouts: Layouts, at: Timed) -> NDArray[n
     fastest = best_by_group(group, trainer)
     whole = time_work(work, at(layouts.take(fastest)))
     number = np.searchsorted(group[fastest], group)
-    step = (whole.trainer + whole.generate + whole.judging + whole.sync)[number]
+    step = np.asarray(whole.trainer + whole.generate + whole.judging + whole.sync)[number]
     near = trainer - trainer[fastest][number] <= SIMPLER_SHARE * step
     return best_by_group(group, np.where(near, layouts.pp * layouts.cp + trainer / (trainer + step), np.inf))
 
