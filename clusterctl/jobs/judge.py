@@ -1,16 +1,32 @@
-"""Judging: the test harness that runs in the sandbox, the verdict that it prints, and the reward.
+"""Judging: what runs in the sandbox, what its output is worth, and the reward.
 
-One sandbox call runs all tests of a program.  The visible tests come first and their verdict is out before the first
-hidden test starts, so that nothing a hidden test does can change it.
+The program's process gets the arguments of its calls and nothing else; what must come back stays here, where the output
+is compared as text.  So nothing that a program prints can be a verdict: it can only give answers.  The hidden tests run
+in a sandbox of their own, after the visible ones have passed; the reward knows nothing of them.
 """
 
 from __future__ import annotations
 
-import secrets
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Protocol
 
-from examples.quickstart.problems import Problem
+Case = tuple[tuple[Any, ...], Any]
+"""Arguments of one call, and what it must return; both are literals."""
+
+
+class JudgedProblem(Protocol):
+    """A problem: write `solve`."""
+
+    @property
+    def visible(self) -> Sequence[Case]:
+        """They make the reward."""
+
+    @property
+    def hidden(self) -> Sequence[Case]:
+        """They measure."""
 
 
 class Status(StrEnum):
@@ -24,30 +40,28 @@ class Status(StrEnum):
 
 PENALTY = {Status.RAN: 0.0, Status.ERROR: 0.1, Status.TIME_LIMIT: 0.2, Status.NOT_COMPILED: 0.1}
 CPU_SECONDS_LIMIT = 0.2
-"""For the visible tests, and again for the hidden ones; of CPU time, so that a busy machine fails no program."""
+"""For a set of tests; of CPU time, so that a busy machine fails no program."""
 
 _HARNESS = """
 import _signal, sys
-source, sets, limit, key = {inputs!r}
+source, calls, limit = {inputs!r}
 class OutOfTime(BaseException): pass
 def stop(*_): raise OutOfTime
-def judge(cases):
-    passed, status = 0, "ran"
-    try:
-        _signal.setitimer(_signal.ITIMER_VIRTUAL, limit)
-        space = {{}}
-        exec(compile(source, "answer.py", "exec"), space)
-        for arguments, expected in cases:
-            try: passed += repr(space["solve"](*eval(arguments))) == expected
-            except Exception: status = "error"
-    except SyntaxError: status = "not_compiled"
-    except OutOfTime: status = "time_limit"
-    except Exception: status = "error"
-    _signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
-    print(key, passed, status, flush=True)
-    if status in ("time_limit", "not_compiled"): sys.exit()
+say, sys.stdout = sys.stdout.write, open("/dev/null", "w")
 _signal.signal(_signal.SIGVTALRM, stop)
-for cases in sets: judge(cases)
+try:
+    _signal.setitimer(_signal.ITIMER_VIRTUAL, limit)
+    space = {{}}
+    exec(compile(source, "answer.py", "exec"), space)
+    for arguments in calls:
+        try: say("=" + repr(space["solve"](*eval(arguments))) + "\\n")
+        except Exception: say("!\\n")
+    status = "ran"
+except SyntaxError: status = "not_compiled"
+except OutOfTime: status = "time_limit"
+except Exception: status = "error"
+_signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
+say(status)
 """
 """Imports what the interpreter has built in: `signal` and `json` would double the time that a start takes."""
 
@@ -62,48 +76,53 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the visible tests and the hidden tests said."""
+    """What the visible tests said, and the hidden ones: None where the visible ones did not all pass."""
 
     visible: Outcome
-    hidden: Outcome
+    hidden: Outcome | None
+
+    @property
+    def passes_visible(self) -> bool:
+        """It earns the whole reward."""
+        return self.visible.passed_share == 1.0
+
+    @property
+    def passes_hidden(self) -> bool:
+        """It passes all tests of both kinds."""
+        return self.hidden is not None and self.hidden.passed_share == 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One call of the sandbox: what to run, and how to read what it prints."""
-
-    code: str
-    key: str
-    """Starts every line of the verdict; a program that prints can't guess it."""
-    tests: tuple[int, int]
-    """Number of visible and of hidden tests."""
-
-    def lines(self, stdout: str) -> list[list[str]]:
-        """What the harness said of each set of tests: how many passed, and the status."""
-        return [line.split()[1:] for line in stdout.splitlines() if line.startswith(self.key)]
-
-    def verdict(self, stdout: str, *, out_of_time: bool = False) -> Verdict:
-        """Read the harness's output; a set of tests that it says nothing about failed as a whole.
-
-        out_of_time: the sandbox ended it at its own time limit.
-        """
-        silent = Outcome(passed_share=0.0, status=Status.TIME_LIMIT if out_of_time else Status.ERROR)
-        said = [
-            Outcome(passed_share=int(passed) / count, status=Status(status))
-            for (passed, status), count in zip(self.lines(stdout), self.tests, strict=False)
-        ]
-        visible, hidden = [*said, silent, silent][:2]
-        return Verdict(visible=visible, hidden=hidden)
+def code_for(program: str, cases: Sequence[Case]) -> str:
+    """What the sandbox runs: the program and the arguments of its calls."""
+    calls = [repr(arguments) for arguments, _ in cases]
+    return _HARNESS.format(inputs=(program, calls, CPU_SECONDS_LIMIT))
 
 
-def task_for(problem: Problem, source: str) -> Task:
-    """The sandbox call that judges one program."""
-    key = secrets.token_hex(8)
-    sets = [[(repr(call), repr(answer)) for call, answer in cases] for cases in (problem.visible, problem.hidden)]
-    inputs = (source, sets, CPU_SECONDS_LIMIT, key)
-    return Task(code=_HARNESS.format(inputs=inputs), key=key, tests=(len(problem.visible), len(problem.hidden)))
+def outcome_of(stdout: str, cases: Sequence[Case], *, out_of_time: bool = False) -> Outcome:
+    """Compare what the calls returned, a line each, with what they must.  A call without a line has failed.
+
+    out_of_time: the sandbox ended it at its own time limit.
+    """
+    *lines, status = stdout.split("\n")
+    answers = lines[: len(cases)]
+    passed = sum(line == f"={expected!r}" for line, (_, expected) in zip(answers, cases, strict=False))
+    if out_of_time:
+        ended = Status.TIME_LIMIT
+    elif status not in list(Status) or "!" in answers:
+        ended = Status.ERROR
+    else:
+        ended = Status(status)
+    return Outcome(passed_share=passed / len(cases), status=ended)
 
 
-def reward(visible: Outcome) -> float:
-    """Share of the visible tests passed, less a penalty for not compiling, raising or running out of time."""
-    return visible.passed_share - PENALTY[visible.status]
+def reward(verdict: Verdict | None) -> float | None:
+    """From 0 to 1: share of the visible tests passed, less a penalty for not compiling, raising or running out of time.
+
+    None without a verdict: the sandbox failed, so the sample is left out.  Raises ValueError for what is no number.
+    """
+    if verdict is None:
+        return None
+    value = verdict.visible.passed_share - PENALTY[verdict.visible.status]
+    if not math.isfinite(value):
+        raise ValueError(f"a reward of {value}")
+    return min(max(value, 0.0), 1.0)

@@ -26,9 +26,13 @@ BETA_1, BETA_2 = 0.9, 0.99
 
 
 def advantages(rewards: Floats) -> Floats:
-    """(groups, samples) -> the same shape: a reward less its group's mean, over the group's spread."""
-    centred = rewards - rewards.mean(axis=1, keepdims=True)
-    return np.asarray(centred / (rewards.std(axis=1, keepdims=True) + STD_FLOOR))
+    """(groups, samples) -> the same shape: a reward less its group's mean, over the group's spread.
+
+    NaN, a sample that is left out, counts in neither and has no advantage.
+    """
+    judged = np.ma.masked_invalid(rewards)
+    centred = judged - judged.mean(axis=1, keepdims=True)
+    return np.asarray((centred / (judged.std(axis=1, keepdims=True) + STD_FLOOR)).filled(0.0))
 
 
 def loss_and_gradient(parameters: Parameters, choices: Choices, advantage: Floats) -> tuple[float, float, Parameters]:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clusterctl.jobs.judge import reward
 from examples.quickstart.grpo import Adam, learn
-from examples.quickstart.judge import reward
 from examples.quickstart.policy import Vocabulary, new_parameters, write_programs
 from examples.quickstart.problems import PROBLEMS, Problem
 from examples.quickstart.report import Phases, measure, report_of, show_step, write_result
 from examples.quickstart.run_state import CHECKPOINT, RunState, last_state
 
 if TYPE_CHECKING:
-    from examples.quickstart.sandbox_client import SandboxClient
+    from clusterctl.jobs.sandbox_client import SandboxClient
 
 _VOCABULARY = Vocabulary(PROBLEMS)
 _PARAMETERS, _ORDER, _SAMPLES = range(3)
@@ -71,7 +71,7 @@ async def one_step(
     phases.enter("sandbox")
     verdicts = await sandbox.judge(problems, programs)
     phases.enter("train")
-    rewards = np.array([reward(verdict.visible) for verdict in verdicts]).reshape(-1, settings.samples)
+    rewards = np.array([reward(verdict) for verdict in verdicts], dtype=float).reshape(-1, settings.samples)
     entropy = learn(state.parameters, state.adam, choices, rewards)
     state.steps_done += 1
     report = report_of(state.steps_done, steps, phases.end(), measure(verdicts) | {"entropy_nats": entropy})

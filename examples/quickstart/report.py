@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from clusterctl.jobs.judge import Verdict, reward
 from clusterctl.specfile.write import write_atomic
 from clusterctl.telemetry import phase
-from examples.quickstart.judge import Verdict, reward
 from examples.quickstart.problems import Problem
 
 STAGE = "rlcef"
@@ -68,21 +68,23 @@ def report_of(step: int, steps: int, phases: dict[str, float], metrics: dict[str
     return {"at": at, "stage": STAGE, "step": step, "of": steps, "phases": phases, "metrics": metrics}
 
 
-def measure(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Means over samples.  pass@1 is the share of samples that pass every test of a kind."""
-    visible = float(np.mean([verdict.visible.passed_share == 1.0 for verdict in verdicts]))
-    hidden = float(np.mean([verdict.hidden.passed_share == 1.0 for verdict in verdicts]))
+def measure(verdicts: Sequence[Verdict | None]) -> dict[str, float]:
+    """Means over the samples that have a verdict.  pass@1 is the share of them that pass every visible test, or every
+    test of both kinds.  The others, whose sandbox failed, are counted in `sandbox_error_share`."""
+    judged = [verdict for verdict in verdicts if verdict is not None]
+    visible = float(np.mean([verdict.passes_visible for verdict in judged]))
+    hidden = float(np.mean([verdict.passes_hidden for verdict in judged]))
     shares = {
-        f"{status}_share": float(np.mean([verdict.visible.status == status for verdict in verdicts]))
+        f"{status}_share": float(np.mean([verdict.visible.status == status for verdict in judged]))
         for status in ("not_compiled", "error", "time_limit")
     }
-    rewards = [reward(verdict.visible) for verdict in verdicts]
     return {
-        "reward": float(np.mean(rewards)),
+        "reward": float(np.mean([reward(verdict) for verdict in judged])),
         "pass_at_1_visible": visible,
         "pass_at_1_hidden": hidden,
         "visible_hidden_gap": visible - hidden,
         **shares,
+        "sandbox_error_share": 1.0 - len(judged) / len(verdicts),
     }
 
 
@@ -99,10 +101,11 @@ def show_step(
         f"hidden {m['pass_at_1_hidden']:4.0%}  not compiled {m['not_compiled_share']:3.0%} "
         f"error {m['error_share']:3.0%} time limit {m['time_limit_share']:3.0%}  "
         f"entropy {m['entropy_nats']:.2f}  {sum(seconds.values()):.1f} s"
+        + (f"  left out, sandbox failed: {m['sandbox_error_share']:.0%}" if m["sandbox_error_share"] else "")
     )
 
 
-def write_result(run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[Problem, str, Verdict]]) -> None:
+def write_result(run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[Problem, str, Verdict | None]]) -> None:
     """Means of the first and last steps, seconds by phase, and `final`: what the policy now writes for each problem."""
     lines = (run_dir / REPORTS).read_text("utf-8", "replace").splitlines()
     reports = [json.loads(line) for line in lines if '"phases"' in line]  # others report costs
@@ -123,8 +126,8 @@ def write_result(run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[
                 "name": problem.name,
                 "prompt": problem.prompt,
                 "program": program,
-                "visible_share": verdict.visible.passed_share,
-                "hidden_share": verdict.hidden.passed_share,
+                "visible_share": verdict and verdict.visible.passed_share,
+                "hidden_share": verdict and verdict.hidden and verdict.hidden.passed_share,
             }
             for problem, program, verdict in final
         ],

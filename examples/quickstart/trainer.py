@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 from clusterctl.access import read_token, without_token
 from clusterctl.errors import ClusterctlError, SpecError
-from examples.quickstart.judge import Verdict
+from clusterctl.jobs.judge import Verdict
 from examples.quickstart.problems import Problem
 
 if TYPE_CHECKING:
+    from clusterctl.jobs.sandbox_client import SandboxClient
     from examples.quickstart.loop import Settings
-    from examples.quickstart.sandbox_client import SandboxClient
 
 URL_VARIABLE = "CLUSTERCTL_SANDBOX_URL"
 
@@ -108,7 +108,7 @@ def _by_trl(args: argparse.Namespace, settings: Settings) -> None:
         async with _client(args) as client:
             await client.check()
 
-    async def judged(problems: Sequence[Problem], programs: Sequence[str]) -> list[Verdict]:
+    async def judged(problems: Sequence[Problem], programs: Sequence[str]) -> list[Verdict | None]:
         async with _client(args) as client:
             return await client.judge(problems, programs)
 
@@ -117,7 +117,7 @@ def _by_trl(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def _client(args: argparse.Namespace) -> SandboxClient:
-    from examples.quickstart.sandbox_client import SandboxClient
+    from clusterctl.jobs.sandbox_client import SandboxClient
 
     token = read_token(args.sandbox_token_file)
     return SandboxClient(args.sandbox_url, token=token, patience_seconds=args.patience_seconds)

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import StateError
+from clusterctl.jobs.judge import Verdict, reward
 from clusterctl.specfile.write import write_atomic
-from examples.quickstart.judge import Verdict, reward
 from examples.quickstart.loop import Settings, problems_of_step
 from examples.quickstart.problems import PROBLEMS, Problem
 from examples.quickstart.report import REPORTS, Phases, append_line, measure, report_of, say, show_step, write_result
 from examples.quickstart.run_state import Progress, last_state
 from examples.quickstart.tiny_llama import MAX_TOKENS, base_model, likeliest_programs, program_of, prompt_of
 
-Judge = Callable[[Sequence[Problem], Sequence[str]], list[Verdict]]
+Judge = Callable[[Sequence[Problem], Sequence[str]], list[Verdict | None]]
 
 CHECKPOINT = "checkpoint.json"
 LEARNING_RATE = 7e-4
@@ -53,8 +53,9 @@ class Loop:
         """A step begins: TRL generates."""
         self.phases = Phases("generate")
 
-    def rewards(self, completions: list[str], number: list[int], **_: Any) -> list[float]:
-        """TRL's reward function; `number` is a column of the data set: the problem's place in PROBLEMS."""
+    def rewards(self, completions: list[str], number: list[int], **_: Any) -> list[float | None]:
+        """TRL's reward function: TRL leaves None out of a group's mean.  `number` is a column of the data set: the
+        problem's place in PROBLEMS."""
         self.phases.enter("sandbox")
         problems = [PROBLEMS[n] for n in number]
         programs = [program_of(*pair) for pair in zip(problems, completions, strict=True)]
@@ -62,7 +63,7 @@ class Loop:
         verdicts = self.judge(problems, programs)
         self.metrics = measure(verdicts)
         self.phases.enter("train")
-        return [reward(verdict.visible) for verdict in verdicts]
+        return [reward(verdict) for verdict in verdicts]
 
     def saved(self, step: int, entropy_nats: float) -> None:
         """TRL's checkpoint of the step is whole: say so, then report it."""

@@ -16,6 +16,6 @@ def serving(token: str | None = None, workers: int = 2, queue: int = 100) -> Ite
     """Its URL."""
     address = ("127.0.0.1", 0)
     with SandboxServer(address, find_isolation(), Policy(), workers=workers, queue=queue, token=token) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()

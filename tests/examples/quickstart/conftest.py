@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sandbox_here import SandboxHere
 
-from examples.quickstart import judge as judge_module
+from clusterctl.jobs import judge as judge_module
 
 STUB = Path(__file__).with_name("sandbox_stub.py")
 

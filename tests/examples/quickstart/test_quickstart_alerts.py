@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import pytest
 from sandbox_here import SandboxHere
 
+from clusterctl.jobs.judge import Outcome, Status, Verdict
 from clusterctl.ledger.rows import PhaseSeconds, Step
 from clusterctl.runs.run_alerts import SAMPLES, alerts_of, read_samples
 from examples.quickstart import loop
-from examples.quickstart.judge import Outcome, Status, Verdict
 from examples.quickstart.problems import PROBLEMS, Problem
 from planners.alerts.check import Alert
 

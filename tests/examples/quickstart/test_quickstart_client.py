@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Iterator
 
@@ -10,9 +11,9 @@ import httpx
 import pytest
 from sandbox_here import run_code
 
-from examples.quickstart.judge import Status
+from clusterctl.jobs.judge import Status
+from clusterctl.jobs.sandbox_client import SANDBOX_TRIES, SandboxClient, SandboxUnusable
 from examples.quickstart.problems import PROBLEMS
-from examples.quickstart.sandbox_client import SandboxClient, SandboxUnusable
 
 RIGHT = "def solve(xs):\n    return sum(xs)\n"
 WRONG = "def solve(xs):\n    return 0\n"
@@ -47,12 +48,16 @@ def result(stdout: str, status: str = "Finished", overall: str = "Success") -> h
 
 
 def judged(handler: Handler, program: str = RIGHT, *, count: int = 1, patience_seconds: float = 20.0):
+    return judged_all(handler, [program] * count, patience_seconds=patience_seconds)
+
+
+def judged_all(handler: Handler, programs: list[str], *, patience_seconds: float = 20.0):
     async def work():
         transport = httpx.MockTransport(handler)
         async with SandboxClient(
             "http://sandbox/", patience_seconds=patience_seconds, transport=transport, concurrency=3
         ) as client:
-            return await client.judge([PROBLEMS[0]] * count, [program] * count), client.retries
+            return await client.judge([PROBLEMS[0]] * len(programs), programs), client.retries
 
     return asyncio.run(work())
 
@@ -84,7 +89,8 @@ def test_a_sandbox_that_keeps_failing_ends_in_one_message_and_no_verdict(name: s
             raise failure
         return failure
 
-    with pytest.raises(SandboxUnusable, match=r"the sandbox at http://sandbox failed for 0\.2 s: \S"):
+    message = r"the sandbox at http://sandbox (failed for 0\.2 s|left out all of 1 programs): \S"
+    with pytest.raises(SandboxUnusable, match=message):
         judged(handler, patience_seconds=0.2)
 
 
@@ -109,6 +115,45 @@ def test_a_run_without_a_word_is_repeated_once() -> None:
     assert verdict.visible.status is Status.ERROR
     (verdict,), _ = judged(lambda _: result("", "TimeLimitExceeded", "Failed"))
     assert verdict.visible.status is Status.TIME_LIMIT
+
+
+def test_a_program_whose_sandbox_keeps_failing_is_left_out_and_the_others_are_judged() -> None:
+    """Never a reward of 0, and the server is not taken for dead."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return FAILURES["sandbox error"] if b"return 0" in request.content else honest(request)
+
+    verdicts, retries = judged_all(handler, [RIGHT, WRONG, RIGHT])
+    assert [verdict and verdict.passes_hidden for verdict in verdicts] == [True, None, True]
+    assert retries == SANDBOX_TRIES - 1
+
+
+def test_a_program_that_the_server_never_answers_is_left_out_while_it_answers_others() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if b"return 0" in request.content:
+            raise httpx.ReadTimeout("")
+        return honest(request)
+
+    verdicts, _ = judged_all(handler, [WRONG, *[RIGHT] * 3], patience_seconds=0.5)
+    assert [verdict and verdict.passes_hidden for verdict in verdicts] == [None, True, True, True]
+
+
+def test_the_token_goes_into_the_header_and_into_no_message() -> None:
+    seen = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("Authorization"))
+        return httpx.Response(404)
+
+    async def work(url: str, token: str | None) -> None:
+        async with SandboxClient(url, token=token, transport=httpx.MockTransport(handler)) as client:
+            await client.judge(PROBLEMS[:1], [RIGHT])
+
+    for url, token in (("http://sandbox", "secret-1"), ("http://any:secret-1@sandbox", None)):
+        with pytest.raises(SandboxUnusable) as caught:
+            asyncio.run(work(url, token))
+        assert "secret-1" not in str(caught.value)
+    assert seen == ["Bearer secret-1", "Basic " + base64.b64encode(b"any:secret-1").decode()]
 
 
 def test_no_more_runs_at_once_than_said() -> None:

@@ -13,8 +13,9 @@ import pytest
 from sandbox_here import SandboxHere
 
 from clusterctl.errors import StateError
+from clusterctl.jobs.judge import Outcome, Status
 from examples.quickstart import run_state
-from examples.quickstart.judge import Outcome, Status
+from examples.quickstart.grpo import advantages
 from examples.quickstart.loop import Settings, problems_of_step, run
 from examples.quickstart.problems import PROBLEMS
 
@@ -88,10 +89,8 @@ class HiddenFlipped(SandboxHere):
 
     async def judge(self, problems, programs):
         verdicts = await super().judge(problems, programs)
-        return [
-            replace(v, hidden=Outcome(passed_share=1.0 - v.hidden.passed_share, status=Status.TIME_LIMIT))
-            for v in verdicts
-        ]
+        passed = Outcome(passed_share=1.0, status=Status.TIME_LIMIT)
+        return [replace(v, hidden=None if v.passes_hidden else passed) for v in verdicts]
 
 
 def test_what_the_hidden_tests_say_changes_nothing_that_is_learned(tmp_path, sandbox) -> None:
@@ -172,3 +171,24 @@ def test_another_runs_folder_a_lost_and_a_damaged_checkpoint_are_refused(tmp_pat
     with pytest.raises(StateError, match=r"checkpoint\.npz is gone"):
         train(folder, sandbox, 2)
     assert len(marks(folder)) == 1
+
+
+class LosesSome(SandboxHere):
+    """A sandbox that fails for every third program."""
+
+    async def judge(self, problems, programs):
+        verdicts = await super().judge(problems, programs)
+        return [None if number % 3 == 0 else verdict for number, verdict in enumerate(verdicts)]
+
+
+def test_samples_without_a_verdict_are_left_out_and_counted(tmp_path, sandbox) -> None:
+    folder = train(tmp_path / "run", LosesSome(), 2)
+    for mark in marks(folder):
+        assert mark["metrics"]["sandbox_error_share"] == pytest.approx(1 / 3)
+        assert all(np.isfinite(value) for value in mark["metrics"].values())
+    assert all(np.isfinite(array).all() for array in learned(folder).values())
+    rewards = np.array([[1.0, 0.0, np.nan], [np.nan, np.nan, np.nan], [0.5, np.nan, 0.5]])
+    advantage = advantages(rewards)
+    assert np.array_equal(advantage[0, :2], advantages(rewards[:1, :2])[0])
+    assert not advantage[np.isnan(rewards)].any()
+    assert not advantage[1:].any()

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clusterctl.jobs.sandbox_client import SandboxClient
 from clusterctl.paths import bundle_root
 from examples.quickstart.loop import Settings, run
-from examples.quickstart.sandbox_client import SandboxClient
 
 TRAINER = bundle_root() / "examples" / "quickstart" / "trainer.py"
 NOBODY = "http://127.0.0.1:9"
