@@ -12,6 +12,8 @@ from planners.plan.value import Plan, Pool, StagePlan
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#999999")
 """Okabe and Ito's colours without the orange ones, which mark sandboxes."""
 SANDBOX = "#E69F00"
+BESIDE = "#F6D590"
+"""Sandboxes in use while samples are still generated: they judge what has ended, or are held by what goes on."""
 IDLE = "#b03a2e"
 IDLE_SANDBOX = "#8a8a8a"
 """Idle GPUs are what costs; idle sandboxes are drawn quieter."""
@@ -54,6 +56,8 @@ def lanes_and_bars(plan: Plan, stage: StagePlan) -> tuple[list[Pool], list[Bar]]
         start = begin if phase.start_seconds is None else phase.start_seconds
         colour = SANDBOX if phase.pool == "sandbox" else COLOURS[index % len(COLOURS)]
         lane = next((row for row, pool in enumerate(lanes) if phase.pool and phase.pool in pool.role), 0)
+        if phase.pool == "sandbox" and start > 0:
+            bars.append(Bar("beside generation", lane, 0.0, start, BESIDE))
         bars.append(Bar(phase.name, lane, start, phase.seconds, colour))
         begin = max(begin, start + phase.exposed_seconds)
     return lanes, bars
@@ -140,6 +144,9 @@ def _write_callouts(axes: Any, callouts: Sequence[Callout], total: float) -> Non
 def _caption(stage: StagePlan) -> str:
     """The cost of the waiting, under the picture."""
     parts = ["Hatched: the pool is idle."]
+    paid = stage.demand.get("sandbox-hours paid")
+    if paid:
+        parts.append(f"Sandboxes are in use {percent(stage.demand['sandbox-hours used'] / paid)} of their hours.")
     idle = stage.idle
     if idle is not None and idle.usd is not None:
         parts.append(f"GPUs wait for the sandbox fleet: {usd(idle.usd)} of the run.")
