@@ -110,9 +110,9 @@ def quickstart_jobs(plan: Plan, folder: Path, *, store: Path, port: str | None) 
 
 def run_token_file(folder: Path) -> Path:
     """The file with the token of the run's own sandbox, made at first: other users of this machine can't read it."""
-    file = folder / "sandbox-token"
+    file = folder / "sandbox.token"
     if not file.exists():
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".sandbox-token.")  # for this user alone
+        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".sandbox.", suffix=".token")  # for this user alone
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write(secrets.token_urlsafe(32))
         with suppress(FileExistsError):

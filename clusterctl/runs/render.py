@@ -158,7 +158,11 @@ def _amount(value: float | None, unit: str, *, known: float | None = None) -> st
 
 def saved_text(folder: RunFolder) -> str:
     """Where logs and results lie, and what is there."""
-    files = [file for file in sorted(folder.path.glob("*")) if file.is_file() and file.suffix not in {".lock", ".port"}]
+    files = [
+        file
+        for file in sorted(folder.path.glob("*"))
+        if file.is_file() and file.suffix not in {".lock", ".port", ".token"}
+    ]
     kept = [f"{file.name} {size(file.stat().st_size)}" for file in files if file.name not in {"ended", "beat.json"}]
     logs = count(len(list(folder.logs.glob("*.log"))), "log")
     return f"saved in {folder.path}: {', '.join(kept) or 'nothing'}, {logs}"

@@ -5,12 +5,13 @@ It keeps nothing: a request's files live in its sandbox's memory, and sandboxes 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import resource
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +31,7 @@ from clusterctl.sandbox.verdict import Policy
 
 MAX_BYTES_IN_FLIGHT = 128 << 20
 """Of all bodies and answers together; more are told to come again."""
+LARGE_BLOCK_BYTES = 128 << 10
 SPARE_CONNECTIONS = 64
 """Beside one for each request that may run or wait."""
 UNSERVED = "only single programs, POST /run_code; no notebooks (/run_jupyter), no data sets (/submit, /get_prompts)"
@@ -84,6 +86,7 @@ class SandboxServer(HttpServer):
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (most_files, most_files)
         )  # for 1,000 connections and their sandboxes
+        _give_memory_back()
         self.policy, self.isolation, self.workers = policy, isolation, workers
         self.metrics = Metrics(workers)
         self._places, self._lock = threading.Semaphore(workers), threading.Lock()
@@ -159,6 +162,15 @@ class SandboxServer(HttpServer):
             self.metrics.queued.set(self._num_inside - running)
             return self.metrics.page()
         raise Refused(HTTPStatus.NOT_FOUND, f"no page {path}")
+
+
+def _give_memory_back() -> None:
+    """Let glibc return large blocks to the system once they are free: else a server stays as large as it ever was.
+
+    mallopt(3): M_MMAP_THRESHOLD is -3, and grows up to 32 MiB where it isn't set.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(-3, LARGE_BLOCK_BYTES)
 
 
 def _first_details(error: ValidationError) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ SPEC = bundle_root() / "templates" / "specs" / "quickstart.yaml"
 def test_only_who_reads_the_runs_token_file_is_served(tmp_path: Path) -> None:
     plan = Planner(now=datetime.now(tz=UTC)).plan(open_source(str(SPEC)))
     jobs = quickstart_jobs(plan, tmp_path, store=tmp_path, port=None)
-    (file,) = tmp_path.glob("sandbox-token")
+    (file,) = tmp_path.glob("sandbox.token")
     token = file.read_text("ascii")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(token) > 30

@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
-import psutil
 import pytest
+from raw_http import END, GET, OWN, POST, RUN, TWO, TYPE, asked, closes, send, status
 from sandbox_serving import serving
 
-from clusterctl import http_server
 from clusterctl.telemetry import metrics_server
-
-RUN = {"code": "print(1)", "language": "python"}
-MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -29,37 +24,6 @@ def port() -> Iterator[int]:
 def metrics_port() -> int:
     return int(metrics_server.start("127.0.0.1:0", None, lambda: "up 1\n").split(":")[2].split("/")[0])
 
-
-def send(port: int, *parts: bytes, pause_seconds: float = 0.0, half_close: bool = False) -> bytes:
-    """All that is answered to `parts` until the server closes, or waits for more."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        try:
-            for part in parts:
-                connection.sendall(part.replace(b"PORT", b"%d" % port))
-                time.sleep(pause_seconds)
-            if half_close:
-                connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # it has heard enough
-        answer = b""
-        try:
-            while b"\r\n\r\n" not in answer and (chunk := connection.recv(65536)):
-                answer += chunk
-        except ConnectionResetError:
-            pass
-        return answer
-
-
-def status(answer: bytes) -> int:
-    return int(answer.split()[1]) if answer else 0
-
-
-def closes(answer: bytes) -> bool:
-    return b"Connection: close" in answer
-
-
-GET, POST, OWN = b"GET /metrics HTTP/1.1\r\n", b"POST /run_code HTTP/1.1\r\n", b"Host: 127.0.0.1:PORT\r\n"
-TYPE, TWO, END = b"Content-Type: application/json\r\n", b"Content-Length: 2\r\n", b"\r\n"
 
 ABUSES = {
     # framing: nothing may be read in two ways
@@ -147,11 +111,6 @@ def test_an_abuse_gets_its_status_and_the_connection_is_closed(port: int, metric
         assert status(send(metrics_port, raw, half_close=True)) == expected
 
 
-def asked(**fields: object) -> bytes:
-    body = json.dumps(RUN | fields).encode()
-    return POST + OWN + TYPE + b"Content-Length: %d\r\n\r\n" % len(body) + body
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -188,69 +147,6 @@ def test_a_request_that_cannot_be_is_its_own_fault_and_says_so_shortly(port: int
 def test_deep_json_is_refused(port: int) -> None:
     body = b"[" * 50_000
     assert status(send(port, POST + OWN + TYPE + b"Content-Length: 50000\r\n\r\n" + body)) == 422
-
-
-def test_slow_clients_end_by_a_limit_of_the_whole(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.4)
-    monkeypatch.setattr(http_server, "BODY_SECONDS", 0.4)
-    monkeypatch.setattr(http_server, "LINGER_SECONDS", 0.1)
-    monkeypatch.setattr(http_server, "IDLE_SECONDS", 0.4)
-    slow_head = [bytes([byte]) for byte in (GET + OWN)[:12]]
-    slow_body = [POST + OWN + TYPE + b"Content-Length: 100\r\n\r\n", *[b"x"] * 12]
-    for parts, expected in ((slow_head, 408), (slow_body, 408), ([], 0)):
-        began = time.monotonic()
-        assert status(send(port, *parts, pause_seconds=0.05)) == expected
-        assert time.monotonic() - began < 3
-
-
-def test_a_client_that_does_not_read_lets_go_of_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "SEND_SECONDS", 0.3)
-    page = "x" * (8 * MIB)
-    port = int(metrics_server.start("127.0.0.1:0", None, lambda: page).split(":")[2].split("/")[0])
-    before = threading.active_count()
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall((GET + OWN + END).replace(b"PORT", b"%d" % port))
-        time.sleep(1.0)
-        assert threading.active_count() <= before
-
-
-def test_announced_and_unfinished_bodies_cost_nothing_and_what_came_is_bounded(port: int) -> None:
-    rss = psutil.Process().memory_info().rss
-    head = (POST + OWN + TYPE + b"Content-Length: %d\r\n\r\n" % (32 * MIB)).replace(b"PORT", b"%d" % port)
-    open_ones = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(24)]
-    try:
-        for connection in open_ones:
-            connection.setblocking(False)
-            left = memoryview(head + bytes(12 * MIB))
-            deadline = time.monotonic() + 0.5
-            while left and time.monotonic() < deadline:
-                try:
-                    left = left[connection.send(left) :]
-                except BlockingIOError:
-                    time.sleep(0.001)
-                except ConnectionError:
-                    break
-        assert psutil.Process().memory_info().rss - rss < 220 * MIB, "24 times 12 MiB came; 128 MiB are kept"
-        assert status(send(port, GET + OWN + END)) == 200
-    finally:
-        for connection in open_ones:
-            connection.close()
-    assert status(send(port, asked())) == 200
-
-
-def test_too_many_connections_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics_server, "MAX_CONNECTIONS", 2)
-    port = int(metrics_server.start("127.0.0.1:0", None, lambda: "").split(":")[2].split("/")[0])
-    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
-    for connection in held:
-        connection.sendall(b"GET")
-    time.sleep(0.1)
-    assert status(send(port)) == 504
-    for connection in held:
-        connection.close()
-    deadline = time.monotonic() + 5
-    while status(send(port, GET + OWN + END)) != 200:
-        assert time.monotonic() < deadline
 
 
 def test_requests_in_a_row_are_answered_in_a_row(port: int) -> None:
