@@ -97,7 +97,7 @@ def _install_bubblewrap() -> None:
 
 def _sandbox() -> list[Check]:
     """The mechanism that programs run in here, and the languages."""
-    from clusterctl.sandbox.isolation import BUBBLEWRAP, find_isolation, installer, why_not
+    from clusterctl.sandbox.isolation import BUBBLEWRAP, find_isolation, installer, missing_guards, why_not
     from clusterctl.sandbox.languages import languages
 
     line = installer()
@@ -108,11 +108,12 @@ def _sandbox() -> list[Check]:
     except ClusterctlError as error:
         return [Check("sandbox", "absent", error.message, fix or error.hint)]
     usable = [name for name, absent in languages().items() if absent is None]
-    programs = Check("sandbox languages", "ok", ", ".join(usable))
+    programs = [Check("sandbox languages", "ok", ", ".join(usable))]
+    programs += [Check("sandbox limits", "weaker", what, fix) for what, fix in missing_guards()]
     if not found.weaker:
-        return [Check("sandbox", "ok", f"{found.name}: namespaces, system-call filter, limits"), programs]
+        return [Check("sandbox", "ok", f"{found.name}: namespaces, system-call filter, limits"), *programs]
     detail = f"{found.name}: {found.weaker} ({BUBBLEWRAP.name}: {why_not(BUBBLEWRAP)})"
-    return [Check("sandbox", "weaker", detail, fix), programs]
+    return [Check("sandbox", "weaker", detail, fix), *programs]
 
 
 def _extras() -> list[Check]:

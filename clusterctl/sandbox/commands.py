@@ -1,8 +1,10 @@
 """The command lines that start a sandbox: by bubblewrap, by util-linux's unshare, or without any isolation.
 
-Each ends in the same small shell script, the first process of the sandbox.  It sets the limits, says `ready` on
-descriptor 9 (which fails when we have died meanwhile), runs the program, and packs what is to be fetched onto
-descriptor 9.  When it ends, or is killed, the kernel kills all that is left in its process namespace.
+Each ends in the same small shell script, the first process of the sandbox.  It goes into its cgroups, sets the limits,
+says `ready` on descriptor 9 (which fails when we have died meanwhile), runs the program, kills what that left running,
+and packs what is to be fetched onto descriptor 9.  It keeps a capability that the program lacks, for which the kernel
+lets no program read, trace or write it (capabilities(7), cap_ptrace_access_check).  When it ends, or is killed, the
+kernel kills all that is left in its process namespace.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ from functools import cache
 from pathlib import Path
 
 from clusterctl.sandbox.languages import NO_TOOLS, Toolchain
+from clusterctl.sandbox.user_namespaces import INNER_ID, random_outer_id
 from clusterctl.sandbox.verdict import Policy
 
-REPORT_FD = 9
+REPORT_FD, USERS_FD, CGROUP_FD = 9, 8, 7
+"""Descriptors of one digit, which a POSIX shell can close: none of them reaches the program."""
 WORK = "/tmp"  # noqa: S108 - the sandbox's own
 SHM_BYTES = 64 << 20
-INNER_ID, OUTER_ID = 1000, 65534
-"""User and group in the sandbox, and outside of it when we are root: root's files stay out of reach."""
-ETC = Path(__file__).parent / "etc"
+ETC = {
+    "passwd": f"sandbox:x:{INNER_ID}:{INNER_ID}:sandbox:{WORK}:/bin/sh\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+}
+"""Name → content of what a sandbox has in /etc beside a few links."""
 
 _INIT, _COPY, _SETUP = (
     (Path(__file__).parent / "scripts" / f"{name}.sh").read_text("utf-8") for name in ("init", "copy", "setup")
@@ -56,16 +62,19 @@ class Box:
     task: Task
     policy: Policy
     files: dict[str, int]
+    etc: Mapping[str, int]
     filter_fd: int
-    users_fd: int | None
-    """As root: the user namespace to use, in which the first process is root and the program is not."""
+    own_users: bool
+    """As root: USERS_FD is the user namespace to use, in which the first process is root and the program is not."""
+    own_cgroup: bool
+    """CGROUP_FD is the file that the first process writes itself into."""
 
     def init(self, become: str = "") -> list[str]:
         """The first process of the sandbox; what others it starts are started by `become`."""
         policy, task = self.policy, self.task
         limits = [policy.max_open_files, policy.disk_mib << 11, task.memory_mib << 10, task.cpu_seconds]
-        limits.append(policy.max_processes)
-        return ["/bin/sh", "-c", _INIT, "sandbox", *map(str, limits), become, "\n".join(task.fetch), *task.program]
+        words = [*map(str, (*limits, policy.max_processes)), "yes" if self.own_cgroup else "", become]
+        return ["/bin/sh", "-c", _INIT, "sandbox", *words, "\n".join(task.fetch), *task.program]
 
     def copies(self) -> list[str]:
         """What `_COPY` reads."""
@@ -81,34 +90,41 @@ def bubblewrap(box: Box) -> list[str]:
         if path.is_symlink():
             line += ["--symlink", str(path.readlink()), str(path)]
     line += ["--perms", "0755", "--dir", "/etc"]
-    own = tuple((str(file), f"/etc/{file.name}") for file in ETC.iterdir())
-    for here, there in _shown() + own + box.task.toolchain.folders:
+    for here, there in _shown() + box.task.toolchain.folders:
         line += ["--ro-bind", here, there]
-    line += ["--proc", "/proc", "--dev", "/dev"]
+    for name, descriptor in box.etc.items():  # a bound file would show in the list of mounts where it comes from
+        line += ["--perms", "0644", "--file", str(descriptor), f"/etc/{name}"]
+    line += ["--proc", "/proc", *_DEVICES]
     for size, folder in ((SHM_BYTES, "/dev/shm"), (box.policy.disk_mib << 20, WORK)):  # noqa: S108 - its own
         line += ["--perms", "0777", "--size", str(size), "--tmpfs", folder]
     for folder in sorted({str(parent) for name in box.files for parent in list(Path(name).parents)[:-1]}):
         line += ["--perms", "0777", "--dir", f"{WORK}/{folder}"]
     for name, descriptor in box.files.items():
         line += ["--perms", "0777", "--file", str(descriptor), f"{WORK}/{name}"]
-    line += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]
-    if box.users_fd is None:
-        return [*line, "--unshare-user", "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--", *box.init()]
-    line += ["--userns", str(box.users_fd), "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--"]
-    return [*line, *box.init(f"setpriv --reuid={INNER_ID} --regid={INNER_ID} --clear-groups --inh-caps=-all --")]
+    line += ["--chdir", WORK]
+    if not box.own_users:  # as root, the folders are root's, and the program is not
+        line += ["--remount-ro", "/dev", "--remount-ro", "/"]
+        line += ["--unshare-user", "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--cap-add", "CAP_SETPCAP", "--"]
+        return [*line, *box.init(f"setpriv --ambient-caps=-all {_NO_CAPABILITIES}")]
+    line += ["--userns", str(USERS_FD)]
+    for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_KILL"):
+        line += ["--cap-add", capability]
+    return [*line, "--", *box.init(f"setpriv --reuid={INNER_ID} --regid={INNER_ID} --clear-groups {_NO_CAPABILITIES}")]
 
 
 def unshare(box: Box) -> list[str]:
     """The same namespaces and root by util-linux alone; no system-call filter."""
     line = [tool("setpriv"), "--pdeathsig=KILL"]
     if os.geteuid() == 0:
-        line += [f"--reuid={OUTER_ID}", f"--regid={OUTER_ID}", "--clear-groups"]
+        outside = random_outer_id()
+        line += [f"--reuid={outside}", f"--regid={outside}", "--clear-groups"]
     line += ["--", tool("unshare"), "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"]
-    script = _SETUP + _COPY + 'exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs -- "$@"'
+    keep_one = "setpriv --bounding-set=-all,+setpcap --inh-caps=-all --no-new-privs"
+    script = f'{_SETUP}{_COPY}exec {keep_one} -- "$@"'
     line += ["--net", "--ipc", "--uts", "--cgroup", "--", "/bin/sh", "-c", script, "setup"]
     shown = [word for pair in _shown() + box.task.toolchain.folders for word in pair]
     line += [str(box.policy.disk_mib << 20), str(SHM_BYTES), *shown, "--"]
-    return [*line, *box.copies(), *box.init()]
+    return [*line, *box.copies(), *box.init(f"setpriv {_NO_CAPABILITIES}")]
 
 
 def unprotected(box: Box) -> list[str]:
@@ -131,6 +147,18 @@ def tool(name: str) -> str:
     return shutil.which(name) or name
 
 
+_DEVICES = ["--perms", "0755", "--tmpfs", "/dev"]
+_DEVICES += [
+    word for name in ("null", "zero", "full", "random", "urandom") for word in ("--dev-bind", *[f"/dev/{name}"] * 2)
+]
+_DEVICES += [
+    word
+    for number, name in enumerate(("stdin", "stdout", "stderr"))
+    for word in ("--symlink", f"/proc/self/fd/{number}", f"/dev/{name}")
+]
+_DEVICES += ["--symlink", "/proc/self/fd", "/dev/fd"]
+"""No terminals: the whole machine has few."""
+_NO_CAPABILITIES = "--bounding-set=-all --inh-caps=-all --"
 _BESIDE_USR = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox import commands
+from clusterctl.sandbox.cgroups import why_no_cgroup
 from clusterctl.sandbox.commands import Task
 from clusterctl.sandbox.process import run_phase
+from clusterctl.sandbox.user_namespaces import has_outer_ids
 from clusterctl.sandbox.verdict import Policy, Status
 
 _INSTALLERS = {
@@ -76,6 +80,25 @@ def why_not(isolation: Isolation) -> str | None:
         return None
     said = phase.stderr.decode(errors="replace").strip() if phase.status is Status.SANDBOX_ERROR else ""
     return said.splitlines()[0] if said else f"/bin/true ended with: {phase.status.value}"
+
+
+def missing_guards() -> list[tuple[str, str]]:
+    """What this machine does not give any sandbox, and what helps; see `docs/sandbox.md`."""
+    as_root, missing = os.geteuid() == 0, []
+    if (why := why_no_cgroup()) is not None:
+        delegated = "as root, or `systemd-run --user --scope -p Delegate=yes clusterctl ...`"
+        missing.append((f"no cgroup ({why}): memory is sampled, some of the kernel's is not counted", delegated))
+    if not as_root:
+        shared = "all sandboxes are this user outside: one can use up pipes, signals and sockets that another needs"
+        missing.append((shared, "run it as root: then each has a user of its own"))
+    elif not has_outer_ids():
+        missing.append(("all sandboxes are one user outside: this container has no others", "give it more user ids"))
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text(encoding="utf-8", errors="replace")
+    no_limit = resource.getrlimit(resource.RLIMIT_CORE)[1] == 0 and not as_root
+    if pattern.startswith("@") or (pattern.startswith("|") and no_limit):
+        why = "kernel.core_pattern hands the memory of programs that crash to a program of the host"
+        missing.append((why, "`ulimit -Hc unlimited`, or another kernel.core_pattern"))
+    return missing
 
 
 def installer() -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clusterctl import paths
 from clusterctl.errors import ClusterctlError
+from clusterctl.sandbox.cgroups import parent
 from clusterctl.sandbox.isolation import Isolation
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.sandbox.program import run_program
@@ -39,13 +40,15 @@ def left_by(
 
 
 def _traces(mark: str) -> dict[str, set[str]]:
-    """What runs could leave on this machine: programs, launchers, dead children, mounts, folders, open descriptors.
+    """What runs could leave on this machine: programs, launchers, dead children, mounts, folders, cgroups, open
+    descriptors.
 
     A namespace lives as long as a process, a mount or a descriptor holds it.
     """
     children = set[str]()
     for thread in Path("/proc/self/task").iterdir():
-        children |= set((thread / "children").read_text(encoding="ascii").split())
+        with suppress(OSError):  # it has ended
+            children |= set((thread / "children").read_text(encoding="ascii").split())
     own = tuple(name.encode() for name in (mark, owner_mark(os.getpid())))
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has gone, or is another user's
@@ -54,10 +57,12 @@ def _traces(mark: str) -> dict[str, set[str]]:
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the one that lists them
             links |= {f"{descriptor.name} {descriptor.readlink()}"}
+    in_cgroups = parent()
     return {
         "processes": children,
         "mounts": set(Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()),
         "folders": {str(path) for path in Path(tempfile.gettempdir()).glob("clusterctl-unprotected-*")}
         | {str(path) for path in (paths.user_data_dir() / "sandbox").glob(".building-*")},
+        "cgroups": set(map(str, in_cgroups.left(mark=owner_mark(os.getpid())))) if in_cgroups else set(),
         "descriptors": {link for link in links if int(link.split()[0]) not in kept_namespaces()},
     }

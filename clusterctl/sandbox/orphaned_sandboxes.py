@@ -11,13 +11,13 @@ import signal
 from functools import cache
 from pathlib import Path
 
-_PREFIX = "clusterctl-sandbox-of"
+MARK_PREFIX = "clusterctl-sandbox-of"
 
 
 @cache
 def owner_mark(pid: int) -> str:
     """What the launchers of process `pid` are called in the process list: its id and when it started."""
-    return f"{_PREFIX}-{pid}-{_started(Path(f'/proc/{pid}'))}"
+    return f"{MARK_PREFIX}-{pid}-{_started(Path(f'/proc/{pid}'))}"
 
 
 def orphans() -> list[int]:
@@ -25,11 +25,15 @@ def orphans() -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has gone, or is another user's
-            mark = (process / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
-            owner = mark.removeprefix(f"{_PREFIX}-").partition("-")[0] if mark.startswith(_PREFIX) else ""
-            if owner and mark != f"{_PREFIX}-{owner}-{_started(Path('/proc', owner))}":
+            if is_orphaned((process / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")):
                 found.append(int(process.name))
     return sorted(found)
+
+
+def is_orphaned(mark: str) -> bool:
+    """Whether `mark` is one of `owner_mark`, of a process that is no more."""
+    owner = mark.removeprefix(f"{MARK_PREFIX}-").partition("-")[0] if mark.startswith(MARK_PREFIX) else ""
+    return bool(owner) and mark != f"{MARK_PREFIX}-{owner}-{_started(Path('/proc', owner))}"
 
 
 def end_orphans() -> int:

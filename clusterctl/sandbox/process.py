@@ -10,14 +10,17 @@ import fcntl
 import io
 import os
 import re
+import resource
 import shutil
 import signal
 import tarfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 from clusterctl.sandbox import commands
+from clusterctl.sandbox.cgroups import parent
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.sandbox.running_sandbox import RunningSandbox
 from clusterctl.sandbox.syscall_filter import filter_program
@@ -25,6 +28,7 @@ from clusterctl.sandbox.user_namespaces import lent_namespace
 from clusterctl.sandbox.verdict import MAX_FETCHED_FILES, PhaseResult, Policy, Status, why_no_path
 
 _CPU_LIMIT_CODE = 128 + signal.SIGXCPU
+_starting = threading.Lock()
 _KILLED_CODE = 128 + signal.SIGKILL
 _NO_MEMORY = re.compile(
     rb"MemoryError|bad_alloc|OutOfMemory|[Oo]ut of memory|annot allocate memory|memory allocation of"
@@ -39,16 +43,28 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
     asked_at = time.monotonic()
     with ExitStack() as ours, ExitStack() as theirs:
         out, err, report = (_pipe(ours, theirs) for _ in range(3))
-        as_root = command is commands.bubblewrap and os.geteuid() == 0
+        by_bubblewrap = command is commands.bubblewrap
+        as_root = by_bubblewrap and os.geteuid() == 0
+        numbers = {0: _memory(theirs, task.stdin), 1: out[1], 2: err[1], commands.REPORT_FD: report[1]}
+        in_cgroups, cgroup = parent(), None
+        if in_cgroups is not None:
+            limited = in_cgroups.child(memory_bytes=task.memory_mib << 20, processes=policy.max_processes)
+            cgroup = ours.enter_context(limited)
+            numbers[commands.CGROUP_FD] = _keep(theirs, cgroup.procs())
+        if as_root:
+            numbers[commands.USERS_FD] = ours.enter_context(lent_namespace())
         box = commands.Box(
             task=task,
             policy=policy,
             files={name: _memory(theirs, content) for name, content in task.files.items()},
+            etc={name: _memory(theirs, text.encode()) for name, text in commands.ETC.items()} if by_bubblewrap else {},
             filter_fd=_memory(theirs, filter_program()),
-            users_fd=_keep(theirs, os.dup(ours.enter_context(lent_namespace()))) if as_root else None,
+            own_users=as_root,
+            own_cgroup=cgroup is not None,
         )
-        numbers = {0: _memory(theirs, task.stdin), 1: out[1], 2: err[1], commands.REPORT_FD: report[1]}
-        numbers |= {fd: fd for fd in (box.filter_fd, box.users_fd, *box.files.values()) if fd is not None}
+        if by_bubblewrap:
+            numbers |= {fd: fd for fd in (box.filter_fd, *box.etc.values())}
+        numbers |= {fd: fd for fd in box.files.values()}
         pid = _spawn(command(box), _ENVIRON | {"PATH": task.toolchain.path} | task.environ, numbers)
         try:
             theirs.close()
@@ -58,6 +74,7 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
                 asked_at=asked_at,
                 seconds=task.seconds,
                 memory_bytes=task.memory_mib << 20,
+                cgroup=cgroup,
                 limits={
                     out[0]: policy.output_mib << 20,
                     err[0]: policy.output_mib << 20,
@@ -71,6 +88,10 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
             raise
         gone_at = time.monotonic()
         _, state, usage = os.wait4(pid, 0)
+        if cgroup is not None:
+            watch.peak_bytes = cgroup.peak_bytes()
+            if watch.stopped is None and watch.began_at and cgroup.has_killed():
+                watch.stopped = Status.MEMORY_LIMIT
     if command is commands.unprotected:
         shutil.rmtree(commands.unprotected_folder(str(pid)), ignore_errors=True)
     stdout, stderr, reported = map(bytes, watch.read.values())
@@ -136,7 +157,24 @@ def _spawn(line: list[str], environ: Mapping[str, str], numbers: Mapping[int, in
     actions = [(os.POSIX_SPAWN_DUP2, here, there) for there, here in numbers.items()]
     ignored_by_python = [signal.SIGPIPE, signal.SIGXFSZ]
     named = [owner_mark(os.getpid()), *line[1:]]
-    return os.posix_spawn(line[0], named, environ, file_actions=actions, setsid=True, setsigdef=ignored_by_python)
+    with _no_core_dumps():
+        return os.posix_spawn(line[0], named, environ, file_actions=actions, setsid=True, setsigdef=ignored_by_python)
+
+
+@contextlib.contextmanager
+def _no_core_dumps() -> Iterator[None]:
+    """What is started meanwhile makes no core dump, not even for a handler that the kernel runs as the host's root.
+
+    To a handler a limit of 0 says nothing, and 1 byte says "none".  Source: Linux, fs/coredump.c.
+    """
+    with _starting:
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        with contextlib.suppress(ValueError, OSError):  # the hard limit is 0, and only root may raise it
+            resource.setrlimit(resource.RLIMIT_CORE, (1, hard or 1))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 def _unpack(archive: bytes, asked: tuple[str, ...]) -> dict[str, bytes]:

@@ -1,7 +1,8 @@
 """The system-call filter, as the BPF program that bubblewrap loads.
 
-Everything is allowed but what reaches other processes, kernel memory, mounts, new namespaces, keys, clocks, modules, or
-memory that no limit of ours counts: `syscalls.csv` names the calls that are refused whatever their arguments are.
+Everything is allowed but what reaches other processes, kernel memory, mounts, new namespaces, keys, clocks, modules,
+memory that no limit of ours counts, or what the whole machine shares: `syscalls.csv` names the calls that are refused
+whatever their arguments are.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _LINES = Path(__file__).with_name("syscalls.csv").read_text("utf-8").splitlines(
 _REFUSED = tuple(csv.DictReader(line for line in _LINES if not line.startswith("#")))
 """Read at once: the process may be another user's later on."""
 _CLONE, _IOCTL, _SOCKET, _SETSOCKOPT = (56, 220), (16, 29), (41, 198), (54, 208)
+_FCNTL, _MMAP, _SETRLIMIT, _PRLIMIT, _PRCTL = (72, 25), (9, 222), (160, 164), (302, 261), (157, 167)
 _NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
@@ -28,7 +30,16 @@ _SOCKET_FAMILIES = (1, 2, 10, 16)
 """AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all inside the sandbox's own network.  AF_VSOCK would reach a VM's host."""
 _SOL_SOCKET, _BUFFER_SIZES = 1, (7, 8)
 """SO_SNDBUF, SO_RCVBUF: accepted and ignored, so that the kernel's buffers stay as large as `watch` counts them."""
-_EPERM, _EAFNOSUPPORT, _DONE = 1, 97, 0
+_SOCKET_FILTERS, _SECCOMP = (26, 50, 51), 22
+"""SO_ATTACH_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF, PR_SET_SECCOMP: the memory of compiled filters is one pool
+of the whole machine (net.core.bpf_jit_limit), and without it no other sandbox gets its filter."""
+_SHARED_FILES = (1024, 1026, 1031)
+"""F_SETLEASE, F_NOTIFY: they watch what others do with a file.  F_SETPIPE_SZ: memory of a pipe, up to 1 MiB each."""
+_HUGE_PAGES = 0x40000
+"""MAP_HUGETLB: pages that the host keeps for others."""
+_CORE = 4
+"""RLIMIT_CORE: accepted and ignored, see `process`: with another limit the host's handler would run."""
+_EPERM, _ENOMEM, _EINVAL, _EAFNOSUPPORT, _DONE = 1, 12, 22, 97, 0
 _ERRORS = {"EPERM": _EPERM, "ENOSYS": 38}
 
 _Instruction = tuple[int, int, int, int]
@@ -56,8 +67,18 @@ def filter_program(machine: str = platform.machine()) -> bytes:
     typing = [line for number in _TERMINAL_INPUT for line in ((_JUMP_EQUAL, 0, 1, number), _refuse(_EPERM))]
     program += _by_argument(_IOCTL[column], 1, typing)
     sizes = [line for option in _BUFFER_SIZES for line in ((_JUMP_EQUAL, 0, 1, option), _refuse(_DONE))]
+    sizes += [line for option in _SOCKET_FILTERS for line in ((_JUMP_EQUAL, 0, 1, option), _refuse(_EPERM))]
     buffers = [(_JUMP_EQUAL, 0, 1 + len(sizes), _SOL_SOCKET), (_LOAD, 0, 0, _ARGS_AT + 8 * 2), *sizes]
     program += _by_argument(_SETSOCKOPT[column], 1, buffers)
+    watching = [line for command in _SHARED_FILES for line in ((_JUMP_EQUAL, 0, 1, command), _refuse(_EPERM))]
+    program += _by_argument(_FCNTL[column], 1, watching)
+    program += _by_argument(_MMAP[column], 3, [(_JUMP_ANY_BIT, 0, 1, _HUGE_PAGES), _refuse(_ENOMEM)])
+    program += _by_argument(_SETRLIMIT[column], 0, [(_JUMP_EQUAL, 0, 1, _CORE), _refuse(_DONE)])
+    new_limit = _ARGS_AT + 8 * 2  # a pointer: null when the limit is only read
+    core = [(_JUMP_EQUAL, 0, 5, _CORE), (_LOAD, 0, 0, new_limit), (_JUMP_EQUAL, 0, 2, 0)]
+    core += [(_LOAD, 0, 0, new_limit + 4), (_JUMP_EQUAL, 1, 0, 0), _refuse(_DONE)]
+    program += _by_argument(_PRLIMIT[column], 1, core)
+    program += _by_argument(_PRCTL[column], 0, [(_JUMP_EQUAL, 0, 1, _SECCOMP), _refuse(_EINVAL)])
     families = [line for family in _SOCKET_FAMILIES for line in ((_JUMP_EQUAL, 0, 1, family), _ALLOW)]
     program += _by_argument(_SOCKET[column], 0, [*families, _refuse(_EAFNOSUPPORT)])
     return b"".join(struct.pack("<HBBI", *line) for line in [*program, _ALLOW])

@@ -1,22 +1,31 @@
 """As root: user namespaces for sandboxes, so that what is user 1000 inside is nobody outside, and never root.
 
-Each is lent to one sandbox at a time (the kernel counts processes by namespace) and used again: making one takes longer
-than all the rest of a start.  They have no name and vanish with us.
+Each has a user of its own outside, who also owns it: the kernel counts processes, pipes, descriptors under way and
+pending signals by user, and what is inside by the owner too, so that no sandbox can use up what another needs, or root.
+Each is lent to one sandbox at a time and used again: making one takes longer than all the rest of a start.  They have
+no name and vanish with us.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import secrets
 import subprocess
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-from clusterctl.sandbox.commands import INNER_ID, OUTER_ID
-
+INNER_ID = 1000
+"""User and group in the sandbox."""
+_FIRST_OUTER_ID, _NUM_OUTER_IDS = 1879048192, 1 << 28
+"""User ids that nobody is given.  Source: https://systemd.io/UIDS-GIDS/ ("Unused")."""
+_NOBODY = 65534
+_ABOVE_SANDBOX_FDS = 10
+"""Descriptors from here on are none that a sandbox expects."""
 _idle: deque[int] = deque()
-_HOLD = ("unshare", "--user", "/bin/sh", "-c", "echo; read -r _")
 
 
 @contextmanager
@@ -39,11 +48,34 @@ def kept_namespaces() -> frozenset[int]:
     return frozenset(_idle)
 
 
+def random_outer_id() -> int:
+    """A user and group outside; two sandboxes get the same one once in 268 million times."""
+    return _FIRST_OUTER_ID + secrets.randbelow(_NUM_OUTER_IDS) if has_outer_ids() else _NOBODY
+
+
+@cache
+def has_outer_ids() -> bool:
+    """Whether root can become any of those users here: a container may have fewer."""
+    last = _FIRST_OUTER_ID + _NUM_OUTER_IDS - 1
+    for kind in ("uid", "gid"):
+        lines = Path(f"/proc/self/{kind}_map").read_text(encoding="ascii").splitlines()
+        ranges = [(int(first), int(count)) for first, _, count in map(str.split, lines)]
+        if not any(first <= _FIRST_OUTER_ID and last < first + count for first, count in ranges):
+            return False
+    return True
+
+
 def _new_namespace() -> int:
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(_HOLD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet) as holder:  # noqa: S603
+    outside, quiet = random_outer_id(), subprocess.DEVNULL
+    line = ["setpriv", f"--reuid={outside}", f"--regid={outside}", "--clear-groups", "--"]
+    line += ["unshare", "--user", "/bin/sh", "-c", "echo; read -r _"]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet) as holder:  # noqa: S603
         if holder.stdout is None or not holder.stdout.readline():
             raise OSError("this machine lets root make no user namespaces")
         for kind in ("uid", "gid"):
-            Path(f"/proc/{holder.pid}/{kind}_map").write_text(f"0 0 1\n{INNER_ID} {OUTER_ID} 1\n", encoding="ascii")
-        return os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY)
+            Path(f"/proc/{holder.pid}/{kind}_map").write_text(f"0 0 1\n{INNER_ID} {outside} 1\n", encoding="ascii")
+        opened = os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY)
+        try:
+            return fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _ABOVE_SANDBOX_FDS)
+        finally:
+            os.close(opened)

@@ -27,7 +27,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clus
 @pytest.mark.parametrize(("isolation", "runs"), [(BUBBLEWRAP, 10_000), (UNSHARE, 1_000)], ids=["bubblewrap", "unshare"])
 def test_nothing_is_left_after_thousands(isolation: Isolation, runs: int) -> None:
     left = left_by(runs, isolation, concurrency=2 * (os.cpu_count() or 1))
-    assert left == {"processes": 0, "mounts": 0, "folders": 0, "descriptors": 0}
+    assert left == {"processes": 0, "mounts": 0, "folders": 0, "cgroups": 0, "descriptors": 0}
 
 
 def test_a_thousand_at_once_are_all_answered() -> None:

@@ -1,8 +1,13 @@
-ulimit -c 0 && ulimit -n "$1" && ulimit -f "$2" && ulimit -d "$3" && ulimit -t "$(($4 + 1))" && ulimit -S -t "$4" &&
+[ -z "$6" ] || echo 0 >&7 || exit 125
+exec 7>&- 8>&-
+ulimit -n "$1" && ulimit -f "$2" && ulimit -d "$3" && ulimit -t "$(($4 + 1))" && ulimit -S -t "$4" &&
 { ulimit -u "$5" 2>/dev/null || ulimit -p "$5"; } && echo ready >&9 || exit 125
-become=$6 fetch=$7
-shift 7
+become=$7 fetch=$8
+shift 8
 $become "$@" 9>&-
 code=$?
-[ -z "$fetch" ] || printf '%s\n' "$fetch" | $become tar -cf - -T - >&9 2>/dev/null
+if [ -n "$fetch" ]; then
+    [ $$ -ne 1 ] || kill -s KILL -- -1  # what is left of the program could write into tar's output
+    printf '%s\n' "$fetch" | $become tar -cf - -T - >&9 2>/dev/null
+fi
 exit $code

@@ -83,7 +83,13 @@ def test_a_damaged_measurement_is_one_message(in_process: Run, repo: Path, tmp_p
 
 
 def test_nothing_is_left_behind(isolation: Isolation) -> None:
-    assert left_by(60, isolation, concurrency=4) == {"processes": 0, "mounts": 0, "folders": 0, "descriptors": 0}
+    assert left_by(60, isolation, concurrency=4) == {
+        "processes": 0,
+        "mounts": 0,
+        "folders": 0,
+        "cgroups": 0,
+        "descriptors": 0,
+    }
 
 
 def test_what_is_left_behind_is_found(isolation: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:

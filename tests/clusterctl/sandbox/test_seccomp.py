@@ -67,6 +67,11 @@ def test_programs_are_short_enough_and_every_jump_lands(machine: str) -> None:
         ("process_vm_writev", 311, 271, ERRNO | EPERM),
         ("io_uring_setup", 425, 425, ERRNO | ENOSYS),
         ("clone3", 435, 435, ERRNO | ENOSYS),
+        ("inotify_init1", 294, 26, ERRNO | ENOSYS),
+        ("io_setup", 206, 0, ERRNO | ENOSYS),
+        ("mq_open", 240, 180, ERRNO | ENOSYS),
+        ("seccomp", 317, 277, ERRNO | ENOSYS),
+        ("vmsplice", 278, 75, ERRNO | EPERM),
     ],
 )
 def test_calls(name: str, x86_64: int, aarch64: int, answer: int) -> None:
@@ -104,8 +109,27 @@ def test_buffers_of_sockets_keep_their_size(machine: str, setsockopt: int) -> No
         for option in range(64)
         if decision(machine, setsockopt, 3, level, option) != ALLOW
     ]
-    assert ignored == [(1, 7), (1, 8)]
+    assert ignored == [(1, 7), (1, 8), (1, 26), (1, 50), (1, 51)]
     assert decision(machine, setsockopt, 3, 1, 7) == ERRNO, "0: as if it were done"
+    assert decision(machine, setsockopt, 3, 1, 26) == ERRNO | EPERM, "no filters: their memory is the whole machine's"
+
+
+@pytest.mark.parametrize(("machine", "setrlimit", "prlimit"), [("x86_64", 160, 302), ("aarch64", 164, 261)])
+def test_only_the_limit_of_core_dumps_stays(machine: str, setrlimit: int, prlimit: int) -> None:
+    for limit in range(16):
+        assert decision(machine, setrlimit, limit, 1 << 40) == (ERRNO if limit == 4 else ALLOW), "0: as if it were done"
+        for pointer in (1, 1 << 32):
+            assert decision(machine, prlimit, 0, limit, pointer) == (ERRNO if limit == 4 else ALLOW)
+        assert decision(machine, prlimit, 0, limit, 0, 1) == ALLOW, "it may be read"
+
+
+@pytest.mark.parametrize(("machine", "fcntl", "mmap", "prctl"), [("x86_64", 72, 9, 157), ("aarch64", 25, 222, 167)])
+def test_nothing_that_all_share_is_taken(machine: str, fcntl: int, mmap: int, prctl: int) -> None:
+    refused = [command for command in range(2048) if decision(machine, fcntl, 3, command) != ALLOW]
+    assert refused == [1024, 1026, 1031], "leases, notices, sizes of pipes"
+    assert decision(machine, mmap, 0, 4096, 3, 0x22) == ALLOW
+    assert decision(machine, mmap, 0, 4096, 3, 0x40022) == ERRNO | 12, "huge pages that the host keeps"
+    assert [option for option in range(64) if decision(machine, prctl, option) != ALLOW] == [22]
 
 
 @given(number=st.integers(0, 2**32 - 1))
