@@ -105,7 +105,11 @@ class HttpServer(socketserver.ThreadingTCPServer):
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         """A thread for the connection, while there are few."""
         if self._connections.acquire(blocking=False):
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except BaseException:  # no thread could be started
+                self._connections.release()
+                raise
         elif isinstance(request, socket.socket):
             refusal = _refusal(HTTPStatus.GATEWAY_TIMEOUT, "too many connections; come again")
             with suppress(OSError):

@@ -32,8 +32,8 @@ def start(listen: str, token: str | None, page: Callable[[], str]) -> str:
         raise SpecError(f"--listen {listen}: no port", hint="write HOST:PORT, such as 127.0.0.1:9400")
 
     def answer(request: Request) -> Answer:
-        if request.path != "/metrics":
-            raise Refused(HTTPStatus.NOT_FOUND, "see /metrics")
+        if (request.method, request.path) != ("GET", "/metrics"):
+            raise Refused(HTTPStatus.NOT_FOUND, "GET /metrics is all there is")
         return Answer(body=page().encode(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     server = HttpServer(

@@ -40,6 +40,17 @@ def test_completions_are_judged_as_programs_and_a_saved_step_is_marked(tmp_path:
     assert (mark["metrics"]["reward"], mark["metrics"]["entropy_nats"]) == (0.5, 0.5)
 
 
+def test_a_completion_whose_sandbox_fails_has_no_reward(tmp_path: Path, sandbox: SandboxHere) -> None:
+    """TRL keeps None out of the group's mean, and gives it no advantage."""
+    steps = loop(tmp_path, sandbox)
+    judge = steps.judge
+    steps.judge = lambda problems, programs: [None, *judge(problems[1:], programs[1:])]
+    body = PROBLEMS[0].answer.removeprefix("def solve(xs):")
+    assert steps.rewards([body, body, "\n    return 0\n"], number=[0, 0, 0]) == [None, 1.0, 0.0]
+    assert steps.metrics["sandbox_error_share"] == pytest.approx(1 / 3)
+    assert steps.metrics["reward"] == 0.5
+
+
 def test_a_mark_that_a_kill_took_comes_back_from_the_checkpoint(tmp_path: Path, sandbox: SandboxHere) -> None:
     steps = loop(tmp_path, sandbox)
     steps.rewards(["\n    return 0\n"], number=[0])
