@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -217,13 +218,16 @@ def _from_sqlite(file: Path) -> Factors:
         raise StateError(f"the ledger {file} can't be read: {error}") from error
     try:
         return _factors(row | {"ratios": json.loads(row["ratios"])} for row in found)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise StateError(f"the factors in the ledger {file} can't be read: {error!r}") from error
 
 
 def _factors(rows: Any) -> Factors:
     """Any: rows as the two drivers give them."""
     found = list(rows)
+    for number in (number for row in found for number in (row["log_factor"], row["log_sd"], *row["ratios"].values())):
+        if not math.isfinite(number):
+            raise ValueError(f"{number} is no factor")
     return Factors(
         identity=found[-1]["calibration_id"] if found else "",
         rows=tuple(

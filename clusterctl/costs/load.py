@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import polars as pl
 from sqlalchemy import JSON, ColumnElement, Select, Text, cast, func, or_, select, type_coerce
 
+from clusterctl.ledger.column_types import YEARS
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.ledger_tables import BILL_LINES, BILLS, COSTS, PLANS, RESOURCES, RUNS
 from clusterctl.store.source import TelemetrySource
@@ -22,6 +25,7 @@ MOST_ROWS = 600_000
 MB, and half a second to allocate."""
 GPUS_PER_NODE = 8
 """To guess how many rows a node has: as many as the usual machines carry."""
+_YEARS = (YEARS[0], YEARS[-1])
 TAGS = ("node", "gpus", "capacity-type", "reservation", "nodes", "unit")
 """Of a resource: columns of CHARGES."""
 NUMBERS, MOMENTS = {"nodes", "gpus"}, {"from_at", "to_at", "period_from", "period_to"}
@@ -51,21 +55,25 @@ def read_estimates(
     query = query.join(RUNS, RUNS.c.run_id == costs.run_id).where(*_wanted(run, since, until))
     rows = frame(ledger, query.order_by(costs.run_id, costs.resource_id, costs.from_at))
     own = {name.replace("-", "_"): tag(name) for name in TAGS}
-    return (
-        rows.with_columns(
-            usd_per_hour=pl.col("usd_per_hour").cast(PRICE),
-            usd=pl.col("usd").cast(USD),
-            team=pl.col("labels").str.json_path_match("$.team"),
-            status=pl.lit(ESTIMATE),
-            **{name: value.cast(pl.Int32, strict=False) if name in NUMBERS else value for name, value in own.items()},
+    with explained(ledger):
+        return (
+            rows.with_columns(
+                usd_per_hour=pl.col("usd_per_hour").cast(PRICE),
+                usd=pl.col("usd").cast(USD),
+                team=pl.col("labels").str.json_path_match("$.team"),
+                status=pl.lit(ESTIMATE),
+                **{
+                    name: value.cast(pl.Int32, strict=False) if name in NUMBERS else value
+                    for name, value in own.items()
+                },
+            )
+            .with_columns(
+                node=pl.coalesce("node", pl.when(pl.col("kind") == MACHINE).then("address")),
+                unit=pl.when(pl.col("quantity").is_not_null()).then("unit"),
+            )
+            .select(CHARGES.names())
+            .cast(CHARGES)
         )
-        .with_columns(
-            node=pl.coalesce("node", pl.when(pl.col("kind") == MACHINE).then("address")),
-            unit=pl.when(pl.col("quantity").is_not_null()).then("unit"),
-        )
-        .select(CHARGES.names())
-        .cast(CHARGES)
-    )
 
 
 def read_use(source: TelemetrySource, charges: pl.DataFrame) -> pl.DataFrame:
@@ -116,7 +124,8 @@ def read_lines(ledger: Ledger, *, run: str | None = None) -> pl.DataFrame:
         *_texts(lines.usd, lines.rows),
     ).join_from(BILLS, BILL_LINES, lines.bill_id == bills.bill_id)
     rows = frame(ledger, query if run is None else query.where(lines.run_id == run))
-    return rows.select(LINES.names()).cast(LINES)
+    with explained(ledger):
+        return rows.select(LINES.names()).cast(LINES)
 
 
 def tag(name: str) -> pl.Expr:
@@ -139,7 +148,21 @@ def frame(ledger: Ledger, query: Select[Any]) -> pl.DataFrame:
     rows = ledger.transact(lambda connection: [tuple(row) for row in connection.execute(query)])
     names = [str(column.key) for column in query.selected_columns]
     schema = {name: None if name in MOMENTS else pl.String for name in names}
-    found = pl.DataFrame(rows, schema=schema, orient="row", infer_schema_length=None)
-    texts = pl.col(name for name in MOMENTS if found.schema.get(name) == pl.String)
-    found = found.with_columns(texts.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC"))
-    return found.with_columns(pl.col(name for name in MOMENTS if name in names).cast(MOMENT))
+    moments = [name for name in names if name in MOMENTS]
+    with explained(ledger):
+        found = pl.DataFrame(rows, schema=schema, orient="row", infer_schema_length=None)
+        texts = pl.col(name for name in moments if found.schema[name] == pl.String)
+        found = found.with_columns(texts.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC"))
+        found = found.with_columns(pl.col(moments).cast(MOMENT))
+        if moments and not found.select(pl.all_horizontal(pl.col(moments).dt.year().is_between(*_YEARS).all())).item():
+            raise ValueError("a moment is of another century")
+    return found
+
+
+@contextmanager
+def explained(ledger: Ledger) -> Iterator[None]:
+    """Turn what reading damaged values raises into a StateError."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise ledger.damaged(ValueError(str(error).partition("\n")[0][:200])) from error

@@ -10,7 +10,7 @@ from datetime import datetime
 import polars as pl
 from sqlalchemy import select
 
-from clusterctl.costs.load import in_plan, read_charges, read_use
+from clusterctl.costs.load import explained, in_plan, read_charges, read_use
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.ledger_tables import PLANS, RUNS
@@ -95,7 +95,7 @@ def _with(parts: pl.DataFrame, name: str, of_run: dict[str, str | None]) -> pl.D
 def _labels(ledger: Ledger, name: str) -> dict[str, str | None]:
     """A label's value by run."""
     rows = ledger.transact(lambda connection: connection.execute(select(RUNS.c.run_id, RUNS.c.labels)).all())
-    return {run: labels.get(name) for run, labels in rows}
+    return {run: None if labels.get(name) is None else str(labels[name]) for run, labels in rows}
 
 
 def _models(ledger: Ledger) -> dict[str, str | None]:
@@ -105,8 +105,9 @@ def _models(ledger: Ledger) -> dict[str, str | None]:
     )
     rows = ledger.transact(lambda connection: connection.execute(query).all())
     named: dict[str | None, str | None] = {}
-    for stages in {text for _, text in rows}:
-        refs = [stage.get("model") for stage in json.loads(stages or "[]")]
-        names = dict.fromkeys(ref if isinstance(ref, str) else ref.get("name", "unnamed") for ref in refs if ref)
-        named[stages] = " + ".join(names) or None
+    with explained(ledger):
+        for stages in {text for _, text in rows}:
+            refs = [stage.get("model") for stage in json.loads(stages or "[]")]
+            names = dict.fromkeys(ref if isinstance(ref, str) else ref.get("name", "unnamed") for ref in refs if ref)
+            named[stages] = " + ".join(names) or None
     return {run: named[text] for run, text in rows}

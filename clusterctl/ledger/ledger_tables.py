@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any, get_args
 
-from sqlalchemy import JSON, DateTime, Float, Integer, Numeric, TableClause, Text, TypeDecorator, column, table
+from sqlalchemy import TableClause, column, table
 
+from clusterctl.ledger.column_types import Checked, Choice, Exact, Object, Real, SignedExact, Utc, Whole
 from clusterctl.ledger.rows import (
     Cost,
+    Desired,
     Event,
     FactorRow,
     ImportedBill,
     ImportedLine,
     PhaseSeconds,
     Resource,
+    ResourceState,
     Run,
+    RunState,
     Step,
     StoredPlan,
 )
-
-if TYPE_CHECKING:
-    from sqlalchemy import Dialect
-    from sqlalchemy.types import TypeEngine
 
 HEAD = "0005"
 """Newest revision in migrations/versions."""
@@ -32,64 +32,24 @@ VERSION_TABLE = "ledger_version"
 """Ours alone: the database may be shared with a program that has an `alembic_version`."""
 
 
-class Exact(TypeDecorator[Decimal]):
-    """A decimal, digit for digit: NUMERIC in PostgreSQL, text in SQLite, whose numbers are binary."""
-
-    impl = Numeric
-    cache_ok = True
-    signed = False
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric())
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        if value is not None and not (value.is_finite() and (value >= 0 or self.signed)):
-            raise ValueError(f"{value} is no amount")
-        return format(value, "f") if value is not None and dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - the interface
-        return None if value is None else Decimal(value)
-
-
-class SignedExact(Exact):
-    """One that may be negative."""
-
-    cache_ok = True
-    signed = True
-
-
-class Utc(TypeDecorator[datetime]):
-    """A moment, to the microsecond.  Refuses one without a zone, which nobody can place."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
-        moment = None if value is None else value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if moment is not None and dialect.name == "sqlite" else moment
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        naive = value is not None and dialect.name == "sqlite"
-        return value.replace(tzinfo=UTC) if naive and value else value and value.astimezone(UTC)
-
-
-TYPES: dict[str, TypeEngine[Any]] = {
-    "str": Text(),
-    "int": Integer(),
-    "float": Float(),
-    "Decimal": Exact(),
-    "Signed": SignedExact(),
-    "datetime": Utc(),
-    "Mapping": JSON(),
+TYPES: dict[str, Callable[[str], Checked]] = {
+    "str": Checked,
+    "int": Whole,
+    "float": Real,
+    "Decimal": Exact,
+    "Signed": SignedExact,
+    "datetime": Utc,
+    "Mapping": Object,
+    "RunState": partial(Choice, words=get_args(RunState)),
+    "Desired": partial(Choice, words=get_args(Desired)),
+    "ResourceState": partial(Choice, words=get_args(ResourceState)),
 }
 """First word of a field's annotation → the column's type."""
 
 
 def _table(name: str, row: type[Any]) -> TableClause:
     first = {field.name: str(field.type).replace("[", " ").split()[0] for field in fields(row)}
-    return table(name, *(column(field, TYPES.get(word, TYPES["str"])) for field, word in first.items()))
+    return table(name, *(column(field, TYPES[word](f"{name}.{field}")) for field, word in first.items()))
 
 
 PLANS, RUNS, RESOURCES = _table("plans", StoredPlan), _table("runs", Run), _table("resources", Resource)

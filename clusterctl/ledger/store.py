@@ -1,7 +1,4 @@
-"""One database: its address, its connections, its transactions.  Knows nothing about runs.
-
-What a database's error means to a person: one message and the way on.  Never shows a statement's values.
-"""
+"""One database: its address, its connections, its transactions.  Knows nothing about runs."""
 
 from __future__ import annotations
 
@@ -18,6 +15,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
 
 from clusterctl.errors import SpecError, StateError
+from clusterctl.ledger.column_types import DamagedValueError
+from clusterctl.ledger.database_errors import DAMAGED, UNREACHABLE, may_pass, state_error
 from clusterctl.machine import process_name
 
 if TYPE_CHECKING:
@@ -44,6 +43,15 @@ def parse_url(text: str) -> URL:
     if url.database in {None, "", ":memory:"}:
         raise SpecError("the ledger must be a file: memory would forget what runs", hint=URL_HINT)
     return URL.create("sqlite", database=str(Path(str(url.database)).absolute()))
+
+
+DAMAGE = (DamagedValueError, UnicodeDecodeError)
+"""What reading damaged values raises, beside the database's own errors: SQLite's driver decodes its messages."""
+
+
+def _required(kind: Any) -> tuple[str, ...]:
+    """The fields of a row that are never None."""
+    return tuple(field.name for field in fields(kind) if "None" not in str(field.type))
 
 
 class Store:
@@ -81,6 +89,8 @@ class Store:
             except DBAPIError as error:
                 if not may_pass(error) or time.monotonic() > deadline:
                     raise state_error(error, self.where) from error
+            except DAMAGE as error:
+                raise self.damaged(error) from error
             time.sleep(PAUSE_SECONDS)
 
     def write(self, act: Callable[[Connection], T]) -> T:
@@ -89,7 +99,21 @@ class Store:
 
     def rows(self, kind: type[T], query: Executable) -> tuple[T, ...]:
         """The rows of a query as values of `kind`, whose fields are its columns."""
-        return self.transact(lambda connection: tuple(kind(**row._asdict()) for row in connection.execute(query)))
+        needed = _required(kind)
+
+        def act(connection: Connection) -> tuple[T, ...]:
+            found = connection.execute(query).mappings().all()
+            for row in found:
+                if missing := [name for name in needed if row[name] is None]:
+                    raise DamagedValueError(f"a row of {kind.__name__} holds no {missing[0]}")
+            return tuple(kind(**row) for row in found)
+
+        return self.transact(act)
+
+    def damaged(self, error: Exception) -> StateError:
+        """The error to raise for a value that no column may hold."""
+        why = "" if isinstance(error, UnicodeError) else f": {error}"
+        return StateError(f"the ledger {self.where} {DAMAGED[0]}{why}", hint=DAMAGED[1])
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Connection]:
@@ -106,6 +130,8 @@ class Store:
             yield
         except DBAPIError as error:
             raise state_error(error, self.where) from error
+        except DAMAGE as error:
+            raise self.damaged(error) from error
         except PendingRollbackError as error:
             raise StateError(f"the ledger {self.where} {UNREACHABLE[0]}", hint=UNREACHABLE[1]) from error
 
@@ -175,61 +201,3 @@ def _insert(connection: Connection) -> Any:  # the two dialects' inserts share t
     from sqlalchemy.dialects import postgresql, sqlite
 
     return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-
-
-AGAIN = "then run the same command again: nothing that was recorded is lost"
-ELSEWHERE = "or name another ledger with CLUSTERCTL_LEDGER"
-LOCKED = ("is locked by another process", f"wait until that has ended (`fuser -v FILE` names it), {AGAIN}")
-FULL = ("can't be written: the disk is full or failing", f"make room, {AGAIN}")
-DAMAGED = (
-    "is damaged",
-    f"put back a copy, or save what is readable: `sqlite3 OLD .recover | sqlite3 NEW`; {ELSEWHERE}",
-)
-READ_ONLY = ("may not be written", f"give yourself the right to write there, {ELSEWHERE}")
-REFUSED = ("refuses this user or password", "correct them in CLUSTERCTL_LEDGER or in ~/.pgpass")
-ABSENT = ("does not exist", f"make the database with `createdb`, {ELSEWHERE}")
-UNREACHABLE = ("can't be reached", f"start the server, or correct host and port in CLUSTERCTL_LEDGER; {AGAIN}")
-FOREIGN = ("holds tables that aren't ours", "name a database or file of its own with CLUSTERCTL_LEDGER")
-CONTRADICTION = ("refuses what contradicts its records", "`clusterctl status` shows them; nothing was changed")
-CODES = {
-    LOCKED: ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03"),
-    FULL: ("SQLITE_FULL", "SQLITE_IOERR", "53"),
-    DAMAGED: ("SQLITE_NOTADB", "SQLITE_CORRUPT", "XX"),
-    READ_ONLY: ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "25006", "42501"),
-    REFUSED: ("28",),
-    ABSENT: ("3D",),
-    UNREACHABLE: ("08", "533", "57P"),
-    FOREIGN: ("SQLITE_ERROR", "42"),
-    CONTRADICTION: ("SQLITE_CONSTRAINT", "23"),
-}
-"""Message and hint → beginnings of SQLite's error names and PostgreSQL's SQLSTATEs; the longest that fits counts."""
-BY_WORDS = {
-    "authentication failed": REFUSED,
-    "password supplied": REFUSED,
-    "pg_hba": REFUSED,
-    "role ": REFUSED,
-    "does not exist": ABSENT,
-    "": UNREACHABLE,
-}
-"""libpq gives no code for a connection that failed; the first that fits counts."""
-
-
-def meaning(error: DBAPIError) -> tuple[str, str]:
-    """Message and hint."""
-    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
-    if code is None:
-        return next(found for words, found in BY_WORDS.items() if words in str(error.orig))
-    fitting = [(len(start), found) for found, starts in CODES.items() for start in starts if code.startswith(start)]
-    return max(fitting)[1] if fitting else (f"failed with {code}", "`--debug` shows what the database says")
-
-
-def state_error(error: DBAPIError, where: str) -> StateError:
-    """The error to raise."""
-    message, hint = meaning(error)
-    return StateError(f"the ledger {where} {message}", hint=hint)
-
-
-def may_pass(error: DBAPIError) -> bool:
-    """Is it worth trying again: the server has gone or restarts, or two transactions met?"""
-    code = getattr(error.orig, "sqlstate", None) or ""
-    return error.connection_invalidated or meaning(error) is UNREACHABLE or code.startswith("40")

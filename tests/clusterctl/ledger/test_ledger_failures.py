@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 
 from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.store import ABSENT, FULL, LOCKED, READ_ONLY, REFUSED, UNREACHABLE, meaning, parse_url
+from clusterctl.ledger.database_errors import ABSENT, FULL, LOCKED, READ_ONLY, REFUSED, UNREACHABLE, meaning
+from clusterctl.ledger.store import parse_url
 
 SECRET = "pl4nted-s3cret"
 
