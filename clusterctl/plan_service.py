@@ -225,10 +225,7 @@ def _from_sqlite(file: Path) -> Factors:
 def _factors(rows: Any) -> Factors:
     """Any: rows as the two drivers give them."""
     found = list(rows)
-    for number in (number for row in found for number in (row["log_factor"], row["log_sd"], *row["ratios"].values())):
-        if not math.isfinite(number):
-            raise ValueError(f"{number} is no factor")
-    return Factors(
+    factors = Factors(
         identity=found[-1]["calibration_id"] if found else "",
         rows=tuple(
             Factor(
@@ -238,3 +235,7 @@ def _factors(rows: Any) -> Factors:
             for row in found
         ),
     )
+    for row in factors.rows:
+        if not all(map(math.isfinite, (row.log_factor, row.log_sd, *row.ratios.values()))):
+            raise ValueError(f"a factor of {row.gpu} is no number")
+    return factors

@@ -1,8 +1,9 @@
 """The run spec: what a person writes, checked in here and nowhere else."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from planners.spec.fleet import FleetSpec, Limits, OutcomeValue, OwnPrices
 from planners.spec.spec_model import Slug, SpecModel, Text
@@ -23,8 +24,31 @@ Stage = Annotated[
 ]
 STAGE_KINDS = ("rlcef", "synthesize", "sft", "pretrain", "reward-model", "dpo", "rollout", "evaluate")
 Objective = Literal["cost", "time", "balanced"]
+SECRET = re.compile(
+    r"(AKIA|ASIA)[0-9A-Z]{16}|gh[opsru]_\w{30}|github_pat_\w{20}|glpat-[\w-]{20}|hf_[A-Za-z0-9]{30}|AIza[\w-]{35}"
+    r"|sk-(proj|ant|svcacct|or)-[\w-]{16}|sk[-_](live_|test_)?[A-Za-z0-9]{20}|xox[abeprs]-[\w-]{10}|nvapi-[\w-]{20}"
+    r"|npm_[A-Za-z0-9]{30}|pypi-AgE|dop_v1_\w{20}|eyJ[\w-]{8,}\.eyJ|-----BEGIN [A-Z ]*PRIVATE KEY"
+)
+"""Keys and tokens as their issuers write them: AWS, GitHub, GitLab, Hugging Face, Google, OpenAI and Anthropic, Stripe,
+Slack, NVIDIA, npm, PyPI, DigitalOcean, JSON Web Tokens, PEM.  As gitleaks and GitHub's secret scanning know them."""
+
+
+def _no_secret(text: str) -> str:
+    if SECRET.search(text):
+        raise ValueError("looks like a key or token, which tags, bills and exports would show: revoke it, write a name")
+    return text
+
+
+def _no_secret_names(labels: dict[str, str]) -> dict[str, str]:
+    _no_secret("\n".join(labels))  # of all at once: the message names the field, not the key
+    return labels
+
+
+Described = Annotated[Text, AfterValidator(_no_secret)]
+
+
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z][a-z0-9_-]*$")]
-LabelValue = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9_.-]*$")]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9_.-]*$"), AfterValidator(_no_secret)]
 
 
 class RunSpec(SpecModel):
@@ -32,14 +56,14 @@ class RunSpec(SpecModel):
 
     version: Literal[1] = Field(1, description="Version of this format.")
     name: Slug = Field(description="Name of the run: lower-case letters, digits and hyphens, at most 63.")
-    description: Text | None = Field(None, description="One sentence for people.")
+    description: Described | None = Field(None, description="One sentence for people.")
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)] = Field(description="Stages, in order.")
     fleet: FleetSpec = Field(default_factory=FleetSpec, description="Where the run may live.")
     limits: Limits = Field(default_factory=Limits, description="What it may cost and take.")
     objective: Objective = Field("cost", description="What the plan picks from the frontier.")
     prices: OwnPrices = Field(default_factory=OwnPrices, description="Own prices; they win over the price book.")
     economics: OutcomeValue = Field(default_factory=OutcomeValue, description="What an outcome is worth.")
-    labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=32)] = Field(
+    labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=32), AfterValidator(_no_secret_names)] = Field(
         {}, description="Tags that everything provisioned for the run carries."
     )
 
