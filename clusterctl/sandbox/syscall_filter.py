@@ -26,8 +26,11 @@ _NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET."""
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: typing into somebody's terminal."""
-_SOCKET_FAMILIES = (1, 2, 10, 16)
-"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all inside the sandbox's own network.  AF_VSOCK would reach a VM's host."""
+_SOCKETS: dict[int, tuple[int, ...]] = {1: (), 2: (0, 1, 6, 17), 10: (0, 6, 17, 58), 16: (0,)}
+"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK → protocols, none named: all.  They end in the sandbox's own network; AF_VSOCK
+would reach a VM's host, and SCTP, DCCP, MPTCP, netfilter and other rare protocols are where the kernel's flaws are."""
+_SOL_TCP, _TCP_ULP = 6, 31
+"""Protocols above TCP, such as TLS in the kernel: as if it had none."""
 _SOL_SOCKET, _BUFFER_SIZES = 1, (7, 8)
 """SO_SNDBUF, SO_RCVBUF: accepted and ignored, so that the kernel's buffers stay as large as `watch` counts them."""
 _SOCKET_FILTERS, _SECCOMP = (26, 50, 51), 22
@@ -39,7 +42,7 @@ _HUGE_PAGES = 0x40000
 """MAP_HUGETLB: pages that the host keeps for others."""
 _CORE = 4
 """RLIMIT_CORE: accepted and ignored, see `process`: with another limit the host's handler would run."""
-_EPERM, _ENOMEM, _EINVAL, _EAFNOSUPPORT, _DONE = 1, 12, 22, 97, 0
+_EPERM, _ENOENT, _ENOMEM, _EINVAL, _EPROTONOSUPPORT, _EAFNOSUPPORT, _DONE = 1, 2, 12, 22, 93, 97, 0
 _ERRORS = {"EPERM": _EPERM, "ENOSYS": 38}
 
 _Instruction = tuple[int, int, int, int]
@@ -68,8 +71,10 @@ def filter_program(machine: str = platform.machine()) -> bytes:
     program += _by_argument(_IOCTL[column], 1, typing)
     sizes = [line for option in _BUFFER_SIZES for line in ((_JUMP_EQUAL, 0, 1, option), _refuse(_DONE))]
     sizes += [line for option in _SOCKET_FILTERS for line in ((_JUMP_EQUAL, 0, 1, option), _refuse(_EPERM))]
-    buffers = [(_JUMP_EQUAL, 0, 1 + len(sizes), _SOL_SOCKET), (_LOAD, 0, 0, _ARGS_AT + 8 * 2), *sizes]
-    program += _by_argument(_SETSOCKOPT[column], 1, buffers)
+    options = [(_JUMP_EQUAL, 0, 1 + len(sizes), _SOL_SOCKET), (_LOAD, 0, 0, _ARGS_AT + 8 * 2), *sizes]
+    above = [(_LOAD, 0, 0, _ARGS_AT + 8 * 2), (_JUMP_EQUAL, 0, 1, _TCP_ULP), _refuse(_ENOENT)]
+    options += [(_LOAD, 0, 0, _ARGS_AT + 8), (_JUMP_EQUAL, 0, len(above), _SOL_TCP), *above]
+    program += _by_argument(_SETSOCKOPT[column], 1, options)
     watching = [line for command in _SHARED_FILES for line in ((_JUMP_EQUAL, 0, 1, command), _refuse(_EPERM))]
     program += _by_argument(_FCNTL[column], 1, watching)
     program += _by_argument(_MMAP[column], 3, [(_JUMP_ANY_BIT, 0, 1, _HUGE_PAGES), _refuse(_ENOMEM)])
@@ -79,9 +84,17 @@ def filter_program(machine: str = platform.machine()) -> bytes:
     core += [(_LOAD, 0, 0, new_limit + 4), (_JUMP_EQUAL, 1, 0, 0), _refuse(_DONE)]
     program += _by_argument(_PRLIMIT[column], 1, core)
     program += _by_argument(_PRCTL[column], 0, [(_JUMP_EQUAL, 0, 1, _SECCOMP), _refuse(_EINVAL)])
-    families = [line for family in _SOCKET_FAMILIES for line in ((_JUMP_EQUAL, 0, 1, family), _ALLOW)]
-    program += _by_argument(_SOCKET[column], 0, [*families, _refuse(_EAFNOSUPPORT)])
+    program += _by_argument(_SOCKET[column], 0, [*_sockets(), _refuse(_EAFNOSUPPORT)])
     return b"".join(struct.pack("<HBBI", *line) for line in [*program, _ALLOW])
+
+
+def _sockets() -> list[_Instruction]:
+    lines = []
+    for family, protocols in _SOCKETS.items():
+        checks = [line for protocol in protocols for line in ((_JUMP_EQUAL, 0, 1, protocol), _ALLOW)]
+        body = [(_LOAD, 0, 0, _ARGS_AT + 8 * 2), *checks, _refuse(_EPROTONOSUPPORT)] if protocols else [_ALLOW]
+        lines += [(_JUMP_EQUAL, 0, len(body), family), *body]
+    return lines
 
 
 def _refuse(errno: int) -> _Instruction:

@@ -91,6 +91,10 @@ def test_threads_are_fine_and_namespaces_are_not(machine: str, clone: int) -> No
 def test_only_sockets_of_the_own_network(machine: str, socket: int) -> None:
     allowed = [family for family in range(64) if decision(machine, socket, family) == ALLOW]
     assert allowed == [1, 2, 10, 16]
+    named = {2: [0, 1, 6, 17], 10: [0, 6, 17, 58], 16: [0]}
+    for family, protocols in named.items():
+        assert [number for number in range(300) if decision(machine, socket, family, 1, number) == ALLOW] == protocols
+    assert decision(machine, socket, 2, 6, 33) == ERRNO | 93, "DCCP"
     assert decision(machine, socket, 40) == ERRNO | EAFNOSUPPORT, "a virtual machine's host"
 
 
@@ -109,7 +113,7 @@ def test_buffers_of_sockets_keep_their_size(machine: str, setsockopt: int) -> No
         for option in range(64)
         if decision(machine, setsockopt, 3, level, option) != ALLOW
     ]
-    assert ignored == [(1, 7), (1, 8), (1, 26), (1, 50), (1, 51)]
+    assert ignored == [(1, 7), (1, 8), (1, 26), (1, 50), (1, 51), (6, 31)]
     assert decision(machine, setsockopt, 3, 1, 7) == ERRNO, "0: as if it were done"
     assert decision(machine, setsockopt, 3, 1, 26) == ERRNO | EPERM, "no filters: their memory is the whole machine's"
 
