@@ -16,7 +16,8 @@ from clusterctl.sandbox.verdict import MAX_FILES, PhaseResult, ProgramRequest, S
 MAX_REQUEST_BYTES = 32 << 20
 MAX_STRUCTURE_BYTES = 64 << 10
 """Of a request's JSON, without what its strings hold: each comma would cost the parser dozens of bytes."""
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""Also one that never ends: so that each byte is looked at once."""
 
 _LIMITS = {
     Status.MEMORY_LIMIT: (137, "\nsandbox: killed, over its memory limit\n"),

@@ -58,8 +58,8 @@ def test_run_gives_input_and_prints_json(in_process: Run, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("run", "absent.py"), "absent.py: cannot be read: No such file"),
-        (("run", ".", "--stdin", "in"), ".: cannot be read: Is a directory"),
+        (("run", "absent.py"), "absent.py: no such file"),
+        (("run", ".", "--stdin", "in"), ".: is a folder, not a file"),
         (("run", "-", "--language", "pyhton"), "--language pyhton is unknown; did you mean python?"),
         (("run", "-", "--time-limit", "0"), "--time-limit"),
         (("run", "-", "--memory-mib", "1"), "--memory-mib"),

@@ -10,10 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from pydantic import ValidationError
 from raw_http import END, GET, OWN, POST, TYPE, asked, send, status, whole
 from sandbox_serving import serving
 
 from clusterctl import http_server
+from clusterctl.errors import SpecError
+from clusterctl.sandbox.fusion import parse_request
 from clusterctl.telemetry import metrics_server
 
 MIB = 1 << 20
@@ -71,6 +74,17 @@ def test_announced_and_unfinished_bodies_cost_nothing_and_what_came_is_bounded(p
         for connection in open_ones:
             connection.close()
     assert status(send(port, asked())) == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'"' + b'\\"' * (2 * MIB), b'"' + b'\\"' * (2 * MIB) + b"\\", b'{"code": "' + b"\\" * (4 * MIB), b'"' * (4 * MIB)],
+)
+def test_a_string_that_never_ends_takes_no_longer_than_another(body: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises((SpecError, ValidationError)):
+        parse_request(body)
+    assert time.process_time() - began < 5
 
 
 def test_large_answers_are_forgotten(port: int) -> None:
