@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -28,6 +29,8 @@ TOKEN, TOKEN_FILE = "CLUSTERCTL_PROMETHEUS_TOKEN", "CLUSTERCTL_PROMETHEUS_TOKEN_
 URL_HINT = f"`prometheus+http://host:9090`; a token goes into {TOKEN} or the file that {TOKEN_FILE} names"
 TIMEOUT_SECONDS = 20.0
 MAX_ANSWER_BYTES = 512 * 2**20
+WHOLE_TIMEOUTS = 3
+"""An answer that comes byte by byte ends after so many time-outs."""
 AT_ONCE = 4
 """Queries; Prometheus itself runs 20 at once by default (`--query.max-concurrency`)."""
 
@@ -96,13 +99,16 @@ class PrometheusApi:
         self, client: httpx.Client, form: Mapping[str, str], found_problems: dict[str, None]
     ) -> list[PrometheusSeries]:
         url = f"{self.where}/api/v1/{'query_range' if 'step' in form else 'query'}"
-        content = bytearray()
+        content, deadline = bytearray(), time.monotonic() + WHOLE_TIMEOUTS * self._timeout_seconds
         try:
             with client.stream("POST", url, data=dict(form)) as response:
                 for chunk in response.iter_bytes():
                     content += chunk
                     if len(content) > MAX_ANSWER_BYTES:
-                        raise _NoAnswerError("answers with too much: ask for a shorter time or a longer step")
+                        most = f"{MAX_ANSWER_BYTES >> 20} MiB"
+                        raise _NoAnswerError(f"answers with more than {most}: ask for a shorter time or a longer step")
+                    if time.monotonic() > deadline:
+                        raise _NoAnswerError("does not end its answer in time")
         except httpx.TimeoutException as error:
             raise _NoAnswerError("does not answer in time") from error
         except httpx.HTTPError as error:
@@ -111,10 +117,12 @@ class PrometheusApi:
         try:
             answer = json.loads(content)
             if answer["status"] == "success":
-                found_problems |= dict.fromkeys(f"{self.where} warns: {text}" for text in answer.get("warnings") or ())
+                found_problems |= dict.fromkeys(
+                    f"{self.where} warns: {text}"[:300] for text in answer.get("warnings") or ()
+                )
                 return series.parse(answer["data"])
             why = f" {answer.get('errorType')}: {answer['error']}"[:200]
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
             if response.is_success:
                 raise _NoAnswerError("answers, but not as a Prometheus does") from error
             why = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 YEAR_3000 = 32_503_680_000
 """Unix seconds; later ones don't fit everywhere."""
+MOST = 1e300
+"""Larger values are no measurement, and their sums are infinite."""
 ALL_RATIO = 0.98
 """Of a step: from here on it counts as all of it, since Prometheus extrapolates to a step's ends."""
 
@@ -34,16 +37,23 @@ class PrometheusSeries:
 
 
 def parse(data: Mapping[str, Any]) -> list[PrometheusSeries]:
-    """The series of an answer, a matrix or a vector.  Raises ValueError, TypeError or LookupError for what is none."""
+    """The series of an answer, a matrix or a vector.  Raises ValueError, TypeError, LookupError,
+    ArithmeticError or AttributeError for what is none."""
     found = []
     for one in data["result"]:
         pairs = one["values"] if data["resultType"] == "matrix" else [one["value"]]
-        ats, values = [float(at) for at, _ in pairs], [float(value) for _, value in pairs]
-        if not all(0 < at < YEAR_3000 for at in ats):
+        samples = [(float(at), float(value)) for at, value in pairs]
+        if not all(0 < at < YEAR_3000 for at, _ in samples):
             raise ValueError("a time that is none")
-        labels = {str(name): str(text) for name, text in one["metric"].items()}
-        found.append(PrometheusSeries(labels=labels, ats=ats, values=values))
+        known = [(at, value) for at, value in samples if abs(value) < MOST]  # NaN and infinity are absent
+        labels = {_encodable(name): _encodable(text) for name, text in one["metric"].items()}
+        found.append(PrometheusSeries(labels=labels, ats=[at for at, _ in known], values=[value for _, value in known]))
     return found
+
+
+def _encodable(text: object) -> str:
+    """As text that UTF-8 can hold: JSON may hold half a character."""
+    return str(text).encode("utf-8", "replace").decode()
 
 
 def rows(
@@ -87,9 +97,10 @@ def devices(answers: Mapping[str, Sequence[PrometheusSeries]], at: datetime) -> 
             "driver": labels.get("DCGM_FI_DRIVER_VERSION"),
             "mig_profile": labels.get("GPU_I_PROFILE"),
         }
-        row["fb_total_mib"][position] = one.values[-1] if one.values else 0.0
+        row["fb_total_mib"][position] = one.values[-1] if one.values else math.nan
     for row in found.values():
-        row["fb_total_mib"] = round(sum(row["fb_total_mib"].values())) if len(row["fb_total_mib"]) > 1 else None
+        whole, parts = sum(row["fb_total_mib"].values()), len(row["fb_total_mib"])
+        row["fb_total_mib"] = round(whole) if parts > 1 and 0 <= whole < 2**32 - 1 else None
     return pl.DataFrame(list(found.values()), schema=schema("devices"))
 
 

@@ -1,13 +1,16 @@
 """One way to read from a price interface: bounded, retried, resumable.  Knows no cloud's format.
 
 A failure that may pass (cut connection, 429, 5xx, a page that isn't JSON) is tried again with growing pauses, or the
-pause that `Retry-After` asks for.  Whatever fails for good is a PriceError.  Redirects are never followed, so a key
-goes to its own endpoint only; messages name scheme, host and path, never query or headers.
+pause that `Retry-After` asks for.  What asking again doesn't mend (another 4xx, an unknown host, a certificate, the
+same page twice that isn't JSON) is a PriceError at once, as is whatever fails for good.  Redirects are never followed,
+so a key goes to its own endpoint only; messages name scheme, host and path, never query or headers.
 """
 
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -73,7 +76,8 @@ class Transport:
 
     def page(self, url: str, params: Mapping[str, str] | None = None) -> object:
         """The JSON value at `url`.  Raises PriceError."""
-        return self._retried(url, lambda: self._page_once(url, params))
+        not_json: set[bytes] = set()
+        return self._retried(url, lambda: self._page_once(url, params, not_json))
 
     def download(self, url: str, to: Path) -> str:
         """The bytes of `url` as sent, in the file `to`; returns their content encoding ("" or "gzip").
@@ -100,14 +104,19 @@ class Transport:
             said = f"{self.cloud}: {_named(url)}: {error}, {ATTEMPTS} times in a row"
             raise PriceError(said, hint=RERUN) from error
 
-    def _page_once(self, url: str, params: Mapping[str, str] | None) -> object:
+    def _page_once(self, url: str, params: Mapping[str, str] | None, not_json: set[bytes]) -> object:
         with self._get(url, params=params) as response:
             body = b"".join(_limited(response.iter_bytes(CHUNK_BYTES), MAX_PAGE_BYTES, url))
         try:
             return json.loads(body, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             start = body[:40].decode("utf-8", "replace").strip()
-            raise Passing(f"the page is not JSON (it starts with {start!r})") from error
+            said = f"the page is not JSON (it starts with {start!r})"
+            if body in not_json:
+                hint = "the price interface may have changed, or something on the way answers in its place"
+                raise PriceError(f"{self.cloud}: {_named(url)}: {said}, twice the same", hint=hint) from error
+            not_json.add(body)
+            raise Passing(said) from error
 
     def _continue(self, url: str, to: Path) -> str | None:
         """One request for what `to` still lacks.  None: cut after it brought something; ask again."""
@@ -146,9 +155,25 @@ class Transport:
                     raise PriceError(f"{where} answers HTTP {status}", hint="the price interface may have moved")
                 yield response
         except httpx.TransportError as error:
+            if why := _lasting(error):
+                raise PriceError(f"{self.cloud}: {_named(url)}: {why[0]}", hint=why[1]) from error
             raise Passing(f"the connection failed ({type(error).__name__})") from error
         except (httpx.DecodingError, httpx.InvalidURL) as error:
             raise Passing(f"the answer can't be decoded ({type(error).__name__})") from error
+
+
+def _lasting(error: BaseException) -> tuple[str, str] | None:
+    """Message and hint of a failed connection that asking again doesn't mend; None of one that may pass."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return "its certificate or TLS is refused", "check the clock, the proxy and SSL_CERT_FILE of this machine"
+        if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
+            return "the host is unknown", "check the network and the name servers of this machine"
+        if isinstance(cause, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+            return "the URL can't be asked", "check its scheme, and that the key holds no line break"
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _retry_after_seconds(response: httpx.Response, where: str) -> float | None:

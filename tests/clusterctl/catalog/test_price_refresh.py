@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import fake_clouds as fake
+import httpx
 import polars as pl
 import pytest
 from fake_clouds import Reply
@@ -457,6 +460,43 @@ def test_a_broken_page_is_asked_for_again(served, pauses) -> None:
         refresh("gcp", pauses=pauses)
     assert len(server.requests) == 3
     assert len(books()) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "asked"),
+    [(Reply(status=status), 1) for status in (400, 401, 403, 404, 410, 418, 501)]
+    + [(Reply(body=b"<html>"), 2), (Reply(status=429), 5), (Reply(status=503), 5), (Reply(body=b"{}", cut_after=1), 5)],
+)
+def test_what_asking_again_does_not_mend_is_not_asked_again(reply: Reply, asked: int, served, pauses) -> None:
+    with served("gcp", lambda _: reply) as server, pytest.raises(PriceError):
+        refresh("gcp", pauses=pauses)
+    assert len(server.requests) == asked
+    assert len(pauses) == asked - 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "said", "tries"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "the host is unknown", 1),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "the connection failed", 5),
+        (ssl.SSLCertVerificationError(1, "self-signed certificate"), "its certificate or TLS is refused", 1),
+        (ConnectionRefusedError(111, "refused"), "the connection failed", 5),
+    ],
+)
+def test_connections_that_fail_for_good_are_not_tried_again(
+    cause: Exception, said: str, tries: int, pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def refuse(*_: object, **__: object) -> None:
+        tried.append(1)
+        raise httpx.ConnectError(str(cause)) from cause
+
+    monkeypatch.setattr(httpx.Client, "stream", refuse)
+    monkeypatch.setenv("GOOGLE_API_KEY", "sesame-7f3a")
+    with pytest.raises(PriceError, match=said):
+        refresh("gcp", pauses=pauses)
+    assert (len(tried), len(pauses)) == (tries, tries - 1)
 
 
 def test_endless_pages_end(served, pauses, monkeypatch: pytest.MonkeyPatch) -> None:

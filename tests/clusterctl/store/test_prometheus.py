@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from clusterctl.errors import SpecError
-from clusterctl.store import open_source, open_store
+from clusterctl.store import open_source, open_store, prometheus_api
 from clusterctl.store.prometheus import Prometheus
 from planners.telemetry.tables import schema
 
@@ -336,3 +336,54 @@ def test_a_prometheus_is_read_only_and_folders_are_sources_too(tmp_path: Path) -
     with pytest.raises(SpecError, match="it can be read"):
         open_store("prometheus+http://127.0.0.1:9090")
     assert open_source(str(tmp_path)).span() is None
+
+
+ODD_VALUES = ("NaN", "+Inf", "-Inf", "1e999", "-1", "1e300", 1e308, None, [], "x", "0x10", True, "9" * 400, 10**400)
+ODD_LABELS = (
+    {},
+    {"gpu": "", "instance": ""},
+    {"gpu": None, "Hostname": 5},
+    {"gpu": "\ud800", "hostname": "\0"},
+    {"model": "x" * 70_000},
+    [],
+    None,
+    "x",
+)
+ODD_ANSWERS = (
+    b"", b"<html><body>login</body></html>", b'{"status": "success", "data": {"resultType": "mat', b"\xff\xfe", b"null", b"[" * 100_000,
+    {"status": "success"}, {"status": "success", "data": []}, {"status": "success", "data": {"resultType": "matrix", "result": 5}},
+    {"status": "success", "data": {"resultType": "scalar", "result": [1, "2"]}}, {"status": "success", "data": {"result": [{}]}},
+    {"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [["x", "1"]]}]}},
+    {"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[1e99, "1"], [1]]}]}},
+    {"status": "success", "data": {"resultType": "vector", "result": []}, "warnings": 5}, {"status": "error"}, {"status": 5}, 5, "x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("table", ["gpu", "host", "devices"])
+def test_odd_answers_are_left_out_or_a_problem(server: Server, source: Prometheus, table: str) -> None:
+    def read() -> pl.DataFrame:
+        rows = source.read(table, start=NOON, end=NOON + timedelta(hours=1), step_seconds=600)
+        assert rows.schema == schema(table)
+        assert not [name for name in rows.columns if rows[name].dtype.is_float() and not rows[name].is_finite().all()]
+        return rows
+
+    for value in ODD_VALUES if table != "host" else ():
+        server.answer = lambda query, value=value: [(HELD, value), (AGENT, value)]  # type: ignore[misc]
+        read()
+    for labels in ODD_LABELS if table == "gpu" else ():
+        server.answer = lambda query, labels=labels: [(labels, 5), (HELD, 60)]  # type: ignore[misc]
+        read()
+    for answer in ODD_ANSWERS if table == "host" else ():
+        server.answer = lambda query, answer=answer: (200, answer)  # type: ignore[misc]
+        read()
+        assert source.problems() or answer["data"] == []  # type: ignore[index,call-overload]
+
+
+def test_an_answer_that_never_ends_is_left(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus_api, "MAX_ANSWER_BYTES", 1 << 20)
+    server.answer = lambda query: (200, b" " * (2 << 20))
+    source = Prometheus(f"prometheus+{server.where}")
+    assert source.span() is None
+    assert source.problems() == (
+        f"{server.where} answers with more than 1 MiB: ask for a shorter time or a longer step",
+    )
