@@ -85,6 +85,7 @@ bench-store: $(DEV)  ## measure a day of telemetry of 10,000 GPUs and the dashbo
 
 fuzz: $(DEV)  ## 10,000 malformed inputs: no traceback, none hangs
 	$(BIN)/python tests/fuzzing/fuzz.py
+	$(BIN)/python tests/fuzzing/fuzz_http.py
 
 lock: $(RUNTIME)  ## resolve pyproject.toml and the validator's needs again into the lock files
 	$(UV_COMPILE) --group build --output-file requirements.lock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import platform
 import re
 from typing import Annotated, Any
@@ -46,7 +45,7 @@ class RunCodeRequest(BaseModel):
             files = {
                 name: base64.b64decode(text, validate=True) for name, text in self.files.items() if text is not None
             }
-        except binascii.Error as error:
+        except ValueError as error:
             raise SpecError(f"a file's content is not base64: {error}") from error
         return ProgramRequest(
             language=self.language,

@@ -126,6 +126,7 @@ def test_an_abuse_gets_its_status_and_the_connection_is_closed(port: int, metric
         {"files": {"a\ud800": ""}},
         {"files": {"a\u0007": ""}},
         {"files": {"a": "no base64"}},
+        {"files": {"a": "ümlaut"}},
         {"language": "x" * 65},
         {"language": None},
         {"run_timeout": -1},
