@@ -6,7 +6,6 @@ Content-Length), and none ends a slow request as a whole; a sandbox needs its ow
 
 from __future__ import annotations
 
-import json
 import mmap
 import socket
 import socketserver
@@ -29,6 +28,7 @@ from clusterctl.http_request import (
     check_sender,
     parse_head,
 )
+from clusterctl.json_text import json_text
 
 IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS, SEND_SECONDS, LINGER_SECONDS = 60.0, 10.0, 60.0, 60.0, 2.0
 """Most that a connection may wait for a request; and that a head, a body and an answer may take as a whole."""
@@ -248,7 +248,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 def _refusal(status: HTTPStatus, detail: object) -> Answer:
-    return Answer(status=status, body=json.dumps({"detail": detail}).encode())
+    return Answer(status=status, body=json_text({"detail": detail}).encode())
 
 
 def _head_of(answer: Answer, *, keep_alive: bool) -> bytes:

@@ -27,6 +27,7 @@ from planners.workload.rl import HOST_SPEEDS, QUICKSTART_LLAMA
 MIB_PER_GIB = 1024
 LEAST_MEMORY_MIB = 512
 """What the quickstart's trainer asks for each program."""
+TOKEN_FILE = "sandbox.token"  # noqa: S105 - the name of a file
 
 
 def quickstart_stage(spec: RunSpec) -> RlcefStage:
@@ -64,7 +65,7 @@ def quickstart_jobs(plan: Plan, folder: Path, *, store: Path, port: str | None) 
     workers = max(1, round(spec.fleet.machines[0].vcpus / need.cpus)) if spec.fleet.machines else 2
     memory_mib = max(round(need.memory_gib * MIB_PER_GIB), LEAST_MEMORY_MIB)
     sandbox_url = f"http://127.0.0.1:{port}"
-    token_file = str(run_token_file(folder))
+    token_file = str(folder / TOKEN_FILE)
     sandbox = (
         sys.executable,
         "-P",
@@ -108,17 +109,20 @@ def quickstart_jobs(plan: Plan, folder: Path, *, store: Path, port: str | None) 
     return jobs
 
 
-def run_token_file(folder: Path) -> Path:
-    """The file with the token of the run's own sandbox, made at first: other users of this machine can't read it."""
-    file = folder / "sandbox.token"
-    if not file.exists():
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".sandbox.", suffix=".token")  # for this user alone
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(secrets.token_urlsafe(32))
-        with suppress(FileExistsError):
-            os.link(temporary, file)
-        Path(temporary).unlink()
-    return file
+def make_token(folder: Path) -> None:
+    """The token of the run's own sandbox, once for a run: other users of this machine can't read it.
+
+    A folder that a job has made unusable gets none; the sandbox then says so in its log.
+    """
+    file = folder / TOKEN_FILE
+    with suppress(OSError):
+        if not file.exists():
+            descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".sandbox.", suffix=".token")
+            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+                stream.write(secrets.token_urlsafe(32))
+            with suppress(FileExistsError):
+                os.link(temporary, file)
+            Path(temporary).unlink()
 
 
 def _free_port() -> str:

@@ -15,7 +15,7 @@ from clusterctl.clock import uptime
 from clusterctl.errors import ClusterctlError
 from clusterctl.foreign_files import replace_whole
 from clusterctl.jobs import Job
-from clusterctl.jobs.quickstart import check_quickstart, quickstart_jobs
+from clusterctl.jobs.quickstart import check_quickstart, make_token, quickstart_jobs
 from clusterctl.json_text import json_text
 from clusterctl.paths import user_data_dir
 from clusterctl.sandbox.orphaned_sandboxes import orphans
@@ -85,6 +85,7 @@ class LocalTarget:
         for process in self._processes(run):
             if process.leads and process.tags.get(RESOURCE_TAG) == change.resource_id:
                 return process.address
+        make_token(run.folder)
         environment = environment_of(run, self.store, change.role, change.resource_id)
         environment |= dict(job.environment)
         command = [sys.executable, "-S", str(HOLDER), self._lock(run, change.role), str(run.folder / "lease.json")]
