@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class Parent:
 
     folder: str
     version: Version
+    home: str
+    """The one that we are in."""
 
     @contextmanager
     def child(self, *, memory_bytes: int, processes: int) -> Iterator[Cgroup]:
@@ -98,6 +101,45 @@ class Cgroup:
     def peak_bytes(self) -> int:
         """The most memory it has had, with files that it read; 0 where the kernel does not say (before 5.19)."""
         return int(_read(f"{self.folder}/{self.version.peak}") or b"0")
+
+
+class _Door(threading.Thread):
+    """Makes the kernel let processes move, which takes it 5 to 20 ms unless one has just moved, while a sandbox starts.
+
+    It waits for all CPUs to pass a quiet state (cgroup_threadgroup_rwsem, RCU): we move to where we are.
+    """
+
+    def __init__(self, home: str) -> None:
+        super().__init__(daemon=True, name="clusterctl-cgroups")
+        self._file, self._asked = f"{home}/cgroup.procs", threading.Event()
+
+    def open(self) -> None:
+        """Returns at once."""
+        self._asked.set()
+
+    def run(self) -> None:
+        while self._asked.wait():
+            self._asked.clear()
+            with suppress(OSError):
+                _write(self._file, 0)
+
+
+def expect_sandbox() -> None:
+    """One will soon join its cgroup."""
+    door = _door(os.getpid())
+    if door is not None:
+        door.open()
+
+
+@cache
+def _door(_: int) -> _Door | None:
+    """One for each process: threads don't survive a fork."""
+    found = parent()
+    if found is None:
+        return None
+    door = _Door(found.home)
+    door.start()
+    return door
 
 
 def why_no_cgroup() -> str | None:
@@ -153,8 +195,9 @@ def find_parent(mountinfo: str, memberships: str) -> Parent:
                 _, controllers, path = line.split(":", 2)
                 if ("memory" in controllers.split(",")) if version is VERSION_1 else not controllers:
                     own = folder / path.removeprefix(top.rstrip("/")).lstrip("/")
-                    own = own if version is VERSION_1 else _that_can_limit(own, folder)
-                    return Parent(folder=str(own), version=version)
+                    divided = own if version is VERSION_1 else _that_can_limit(own, folder)
+                    own = own / _LEAF if str(os.getpid()) in _words(own / _LEAF / "cgroup.procs") else own
+                    return Parent(folder=str(divided), version=version, home=str(own))
     raise ClusterctlError("no cgroups of memory are mounted")
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 from clusterctl.sandbox import commands
-from clusterctl.sandbox.cgroups import parent
+from clusterctl.sandbox.cgroups import expect_sandbox, parent
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.sandbox.running_sandbox import RunningSandbox
 from clusterctl.sandbox.syscall_filter import filter_program
@@ -51,6 +51,7 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
             limited = in_cgroups.child(memory_bytes=task.memory_mib << 20, processes=policy.max_processes)
             cgroup = ours.enter_context(limited)
             numbers[commands.CGROUP_FD] = _keep(theirs, cgroup.procs())
+            expect_sandbox()
         if as_root:
             numbers[commands.USERS_FD] = ours.enter_context(lent_namespace())
         box = commands.Box(

@@ -282,7 +282,7 @@ def mount(folder: Path, kind: str = "cgroup2", top: str = "/", options: str = "r
 def test_version_2_below_ours_where_it_is_delegated(tmp_path: Path) -> None:
     own = hierarchy(tmp_path / "delegated", cgroup_subtree_control="memory pids", memory_max="max")
     found = find_parent(mount(tmp_path), "0::/delegated\n")
-    assert (found.folder, found.version) == (str(own), VERSION_2)
+    assert (found.folder, found.version, found.home) == (str(own), VERSION_2, str(own))
 
 
 def test_version_2_above_ours_unless_that_lets_a_limit_go(tmp_path: Path) -> None:
