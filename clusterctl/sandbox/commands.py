@@ -86,10 +86,7 @@ def bubblewrap(box: Box) -> list[str]:
     line = [tool("bwrap"), "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox"]
     line += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup"]
     line += ["--cap-drop", "ALL", "--seccomp", str(box.filter_fd)]
-    for path in map(Path, _BESIDE_USR):
-        if path.is_symlink():
-            line += ["--symlink", str(path.readlink()), str(path)]
-    line += ["--perms", "0755", "--dir", "/etc"]
+    line += [*_links(), "--perms", "0755", "--dir", "/etc"]
     for here, there in _shown() + box.task.toolchain.folders:
         line += ["--ro-bind", here, there]
     for name, descriptor in box.etc.items():  # a bound file would show in the list of mounts where it comes from
@@ -160,6 +157,13 @@ _DEVICES += ["--symlink", "/proc/self/fd", "/dev/fd"]
 """No terminals: the whole machine has few."""
 _NO_CAPABILITIES = "--bounding-set=-all --inh-caps=-all --"
 _BESIDE_USR = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
+
+
+@cache
+def _links() -> tuple[str, ...]:
+    """What is a link into /usr here is one there too."""
+    links = [path for path in map(Path, _BESIDE_USR) if path.is_symlink()]
+    return tuple(word for path in links for word in ("--symlink", str(path.readlink()), str(path)))
 
 
 @cache
