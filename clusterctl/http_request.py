@@ -1,5 +1,5 @@
-"""The head of an HTTP/1.1 request, read more strictly than the standard asks: one Content-Length, no chunks, no folded
-lines, CRLF only.  So nothing can be read in two ways by this server and by a proxy in front of it."""
+"""HTTP/1.1 requests and answers.  The head of a request is read more strictly than the standard asks: one
+Content-Length, no chunks, no folded lines, CRLF only.  So nothing can be read in two ways, here and by a proxy."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from clusterctl.access import is_own_host
+from clusterctl.json_text import json_text
 
 MAX_LINE_BYTES, MAX_HEAD_BYTES, MAX_HEADERS = 8 << 10, 16 << 10, 64
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) (/[!-~]*) HTTP/1\.([01])")
@@ -52,6 +53,15 @@ class Request:
         with suppress(OSError):
             return bool(poller.poll(0)) and self.connection.recv(1, socket.MSG_PEEK) == b""
         return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is sent back."""
+
+    body: bytes
+    content_type: str = "application/json"
+    status: HTTPStatus = HTTPStatus.OK
 
 
 def parse_head(head: bytes, connection: socket.socket) -> Request:
@@ -132,3 +142,16 @@ def _token(request: Request) -> bytes:
     except binascii.Error:
         return b""
     return text.encode("latin-1") if kind.lower() == "bearer" else b""
+
+
+def refusal(status: HTTPStatus, detail: object) -> Answer:
+    """In the shape of SandboxFusion's own (FastAPI's)."""
+    return Answer(status=status, body=json_text({"detail": detail}).encode())
+
+
+def head_of(answer: Answer, *, keep_alive: bool) -> bytes:
+    """What comes before the answer's body."""
+    lines = [f"HTTP/1.1 {answer.status.value} {answer.status.phrase}", f"Content-Type: {answer.content_type}"]
+    lines += [f"Content-Length: {len(answer.body)}", "X-Content-Type-Options: nosniff"]
+    lines += [] if keep_alive else ["Connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")

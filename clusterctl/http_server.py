@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 
 from clusterctl.access import require_token
@@ -22,26 +22,19 @@ from clusterctl.http_request import (
     MAX_HEAD_BYTES,
     MAX_LINE_BYTES,
     NO_HTTP,
+    Answer,
     Refused,
     Request,
     body_bytes,
     check_sender,
+    head_of,
     parse_head,
+    refusal,
 )
-from clusterctl.json_text import json_text
 
 IDLE_SECONDS, HEAD_SECONDS, BODY_SECONDS, SEND_SECONDS, LINGER_SECONDS = 60.0, 10.0, 60.0, 60.0, 2.0
-"""Most that a connection may wait for a request; and that a head, a body and an answer may take as a whole."""
+"""Most that a connection may wait for another request; and that a head, a body and an answer may take as a whole."""
 _CHUNK_BYTES = 1 << 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What is sent back."""
-
-    body: bytes
-    content_type: str = "application/json"
-    status: HTTPStatus = HTTPStatus.OK
 
 
 class Budget:
@@ -111,10 +104,10 @@ class HttpServer(socketserver.ThreadingTCPServer):
                 self._connections.release()
                 raise
         elif isinstance(request, socket.socket):
-            refusal = _refusal(HTTPStatus.GATEWAY_TIMEOUT, "too many connections; come again")
+            answer = refusal(HTTPStatus.GATEWAY_TIMEOUT, "too many connections; come again")
             with suppress(OSError):
                 request.setblocking(False)
-                request.send(_head_of(refusal, keep_alive=False) + refusal.body)
+                request.send(head_of(answer, keep_alive=False) + answer.body)
             self.shutdown_request(request)
 
     def process_request_thread(self, request: socket.socket | tuple[bytes, socket.socket], client: object) -> None:
@@ -134,7 +127,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def setup(self) -> None:
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._read = bytearray()
+        self._read, self._idle_seconds = bytearray(), HEAD_SECONDS
 
     def handle(self) -> None:
         while self._answer_one():
@@ -153,15 +146,16 @@ class _Connection(socketserver.BaseRequestHandler):
                 del request
                 take(len(answer.body))
             except Refused as refused:
-                answer = _refusal(refused.status, refused.detail)
+                answer = refusal(refused.status, refused.detail)
             except ClusterctlError as error:
-                answer = _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, error.message)
+                answer = refusal(HTTPStatus.INTERNAL_SERVER_ERROR, error.message)
             except Exception as error:  # noqa: BLE001 - the client hears of it, and may ask again
-                answer = _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__} in the server")
+                answer = refusal(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__} in the server")
             self.request.settimeout(SEND_SECONDS)  # of a whole `sendall`
-            start = _head_of(answer, keep_alive=keep_alive) + answer.body[:_CHUNK_BYTES]
+            start = head_of(answer, keep_alive=keep_alive) + answer.body[:_CHUNK_BYTES]
             self.request.sendall(start)
             self.request.sendall(memoryview(answer.body)[_CHUNK_BYTES:])
+        self._idle_seconds = IDLE_SECONDS
         if not keep_alive:
             self._linger()
         return keep_alive
@@ -187,7 +181,7 @@ class _Connection(socketserver.BaseRequestHandler):
     def _head(self) -> bytes | None:
         """Up to the empty line; None when the client sends nothing."""
         began = bool(self._read)
-        deadline = time.monotonic() + (HEAD_SECONDS if began else IDLE_SECONDS)
+        deadline = time.monotonic() + (HEAD_SECONDS if began else self._idle_seconds)
         while (end := self._read.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)) < 0:
             if len(self._read) >= MAX_LINE_BYTES and self._read.find(b"\r\n", 0, MAX_LINE_BYTES) < 0:
                 raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, f"a request line of more than {MAX_LINE_BYTES} bytes")
@@ -245,14 +239,3 @@ class _Connection(socketserver.BaseRequestHandler):
             self.request.shutdown(socket.SHUT_WR)
             while self._receive(_CHUNK_BYTES, deadline):
                 pass
-
-
-def _refusal(status: HTTPStatus, detail: object) -> Answer:
-    return Answer(status=status, body=json_text({"detail": detail}).encode())
-
-
-def _head_of(answer: Answer, *, keep_alive: bool) -> bytes:
-    lines = [f"HTTP/1.1 {answer.status.value} {answer.status.phrase}", f"Content-Type: {answer.content_type}"]
-    lines += [f"Content-Length: {len(answer.body)}", "X-Content-Type-Options: nosniff"]
-    lines += [] if keep_alive else ["Connection: close"]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")

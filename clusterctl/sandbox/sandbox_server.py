@@ -6,7 +6,6 @@ It keeps nothing: a request's files live in its sandbox's memory, and sandboxes 
 from __future__ import annotations
 
 import ctypes
-import json
 import resource
 import threading
 import time
@@ -20,8 +19,9 @@ from pydantic import ValidationError
 
 from clusterctl import __version__
 from clusterctl.errors import SpecError
-from clusterctl.http_request import Refused, Request
-from clusterctl.http_server import Answer, HttpServer
+from clusterctl.http_request import Answer, Refused, Request
+from clusterctl.http_server import HttpServer
+from clusterctl.json_text import json_text
 from clusterctl.sandbox.fusion import MAX_REQUEST_BYTES, parse_request, response
 from clusterctl.sandbox.isolation import Isolation
 from clusterctl.sandbox.languages import LANGUAGES, languages
@@ -123,7 +123,7 @@ class SandboxServer(HttpServer):
                 for phase in filter(None, (verdict.compile, verdict.run)):
                     self.metrics.start_seconds.observe(phase.start_seconds)
                     self.metrics.cpu_seconds.inc(phase.cpu_seconds or 0.0)
-                return json.dumps(response(verdict), ensure_ascii=False).encode(errors="replace")
+                return json_text(response(verdict), ensure_ascii=False).encode(errors="replace")
         except ValidationError as error:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, _first_details(error)) from error
         except SpecError as error:
@@ -155,7 +155,7 @@ class SandboxServer(HttpServer):
         if path == "/health":
             usable = {name: absent is None for name, absent in languages().items()}
             isolation = {"isolation": self.isolation.name, "weaker": self.isolation.weaker}
-            return json.dumps({"status": "ok", "version": __version__, **isolation, "languages": usable})
+            return json_text({"status": "ok", "version": __version__, **isolation, "languages": usable})
         if path == "/metrics":
             running = min(self._num_inside, self.workers)
             self.metrics.running.set(running)

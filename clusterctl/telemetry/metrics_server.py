@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from clusterctl.errors import SpecError
-from clusterctl.http_request import Refused, Request
-from clusterctl.http_server import Answer, HttpServer
+from clusterctl.http_request import Answer, Refused, Request
+from clusterctl.http_server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterctl.access import is_own_host
-from clusterctl.http_request import Refused, Request, body_bytes, check_sender, parse_head
-from clusterctl.http_server import Answer, Budget, HttpServer
+from clusterctl.http_request import Answer, Refused, Request, body_bytes, check_sender, parse_head
+from clusterctl.http_server import Budget, HttpServer
 from clusterctl.telemetry import metrics_server
 
 HEAD = b"POST /run_code HTTP/1.1\r\nHost: a:1\r\nContent-Type: application/json\r\nContent-Length: 12\r\nX: y"

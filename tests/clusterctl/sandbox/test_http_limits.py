@@ -32,13 +32,22 @@ def test_slow_clients_end_by_a_limit_of_the_whole(port: int, monkeypatch: pytest
     monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.4)
     monkeypatch.setattr(http_server, "BODY_SECONDS", 0.4)
     monkeypatch.setattr(http_server, "LINGER_SECONDS", 0.1)
-    monkeypatch.setattr(http_server, "IDLE_SECONDS", 0.4)
     slow_head = [bytes([byte]) for byte in (GET + OWN)[:12]]
     slow_body = [POST + OWN + TYPE + b"Content-Length: 100\r\n\r\n", *[b"x"] * 12]
     for parts, expected in ((slow_head, 408), (slow_body, 408), ([], 0)):
         began = time.monotonic()
         assert status(send(port, *parts, pause_seconds=0.05)) == expected
         assert time.monotonic() - began < 3
+
+
+def test_a_connection_that_is_kept_alive_waits_for_a_while(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "IDLE_SECONDS", 0.3)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall((b"GET /v1/ping HTTP/1.1\r\n" + OWN + END).replace(b"PORT", b"%d" % port))
+        assert b"pong" in connection.recv(1000)
+        began = time.monotonic()
+        assert connection.recv(1000) == b""
+        assert 0.2 < time.monotonic() - began < 3
 
 
 def test_a_client_that_does_not_read_lets_go_of_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
