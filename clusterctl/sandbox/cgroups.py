@@ -103,43 +103,28 @@ class Cgroup:
         return int(_read(f"{self.folder}/{self.version.peak}") or b"0")
 
 
-class _Door(threading.Thread):
-    """Makes the kernel let processes move, which takes it 5 to 20 ms unless one has just moved, while a sandbox starts.
-
-    It waits for all CPUs to pass a quiet state (cgroup_threadgroup_rwsem, RCU): we move to where we are.
-    """
-
-    def __init__(self, home: str) -> None:
-        super().__init__(daemon=True, name="clusterctl-cgroups")
-        self._file, self._asked = f"{home}/cgroup.procs", threading.Event()
-
-    def open(self) -> None:
-        """Returns at once."""
-        self._asked.set()
-
-    def run(self) -> None:
-        while self._asked.wait():
-            self._asked.clear()
-            with suppress(OSError):
-                _write(self._file, 0)
-
-
 def expect_sandbox() -> None:
-    """One will soon join its cgroup."""
-    door = _door(os.getpid())
-    if door is not None:
-        door.open()
+    """A process will soon join its cgroup: let the kernel prepare for it, while a sandbox starts.
+
+    It waits for all CPUs to pass a quiet state, 5 to 20 ms, unless a process has just moved (cgroup_threadgroup_rwsem,
+    RCU): a thread of ours moves us to where we are.
+    """
+    _expected(os.getpid()).set()
 
 
 @cache
-def _door(_: int) -> _Door | None:
+def _expected(_: int) -> threading.Event:
     """One for each process: threads don't survive a fork."""
-    found = parent()
-    if found is None:
-        return None
-    door = _Door(found.home)
-    door.start()
-    return door
+    found, expected = parent(), threading.Event()
+
+    def move() -> None:
+        while expected.wait():
+            expected.clear()
+            with suppress(OSError):
+                _write(f"{found.home if found else ''}/cgroup.procs", 0)
+
+    threading.Thread(target=move, daemon=True, name="clusterctl-cgroups").start()
+    return expected
 
 
 def why_no_cgroup() -> str | None:

@@ -63,7 +63,8 @@ class Box:
     policy: Policy
     files: dict[str, int]
     etc: Mapping[str, int]
-    filter_fd: int
+    filter_fd: int | None
+    """For bubblewrap."""
     own_users: bool
     """As root: USERS_FD is the user namespace to use, in which the first process is root and the program is not."""
     own_cgroup: bool

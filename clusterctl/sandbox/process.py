@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 from clusterctl.sandbox import commands
-from clusterctl.sandbox.cgroups import expect_sandbox, parent
+from clusterctl.sandbox.cgroups import Cgroup, expect_sandbox, parent
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.sandbox.running_sandbox import RunningSandbox
 from clusterctl.sandbox.syscall_filter import filter_program
@@ -43,29 +43,15 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
     asked_at = time.monotonic()
     with ExitStack() as ours, ExitStack() as theirs:
         out, err, report = (_pipe(ours, theirs) for _ in range(3))
-        by_bubblewrap = command is commands.bubblewrap
-        as_root = by_bubblewrap and os.geteuid() == 0
         numbers = {0: _memory(theirs, task.stdin), 1: out[1], 2: err[1], commands.REPORT_FD: report[1]}
-        in_cgroups, cgroup = parent(), None
-        if in_cgroups is not None:
-            limited = in_cgroups.child(memory_bytes=task.memory_mib << 20, processes=policy.max_processes)
-            cgroup = ours.enter_context(limited)
+        cgroup = _cgroup(ours, task, policy)
+        if cgroup is not None:
             numbers[commands.CGROUP_FD] = _keep(theirs, cgroup.procs())
             expect_sandbox()
-        if as_root:
+        box = _box(theirs, task, policy, by_bubblewrap=command is commands.bubblewrap, own_cgroup=cgroup is not None)
+        if box.own_users:
             numbers[commands.USERS_FD] = ours.enter_context(lent_namespace())
-        box = commands.Box(
-            task=task,
-            policy=policy,
-            files={name: _memory(theirs, content) for name, content in task.files.items()},
-            etc={name: _memory(theirs, text.encode()) for name, text in commands.ETC.items()} if by_bubblewrap else {},
-            filter_fd=_memory(theirs, filter_program()),
-            own_users=as_root,
-            own_cgroup=cgroup is not None,
-        )
-        if by_bubblewrap:
-            numbers |= {fd: fd for fd in (box.filter_fd, *box.etc.values())}
-        numbers |= {fd: fd for fd in box.files.values()}
+        numbers |= {fd: fd for fd in (*box.files.values(), *box.etc.values(), box.filter_fd) if fd is not None}
         pid = _spawn(command(box), _ENVIRON | {"PATH": task.toolchain.path} | task.environ, numbers)
         try:
             theirs.close()
@@ -110,6 +96,29 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
         cpu_seconds=cpu_seconds if watch.stopped is None and watch.began_at else None,
         peak_memory_mib=watch.peak_bytes / (1 << 20) or None,
         files=_unpack(reported.partition(b"\n")[2], task.fetch) if task.fetch else {},
+    )
+
+
+def _cgroup(ours: ExitStack, task: commands.Task, policy: Policy) -> Cgroup | None:
+    in_cgroups = parent()
+    if in_cgroups is None:
+        return None
+    return ours.enter_context(in_cgroups.child(memory_bytes=task.memory_mib << 20, processes=policy.max_processes))
+
+
+def _box(
+    theirs: ExitStack, task: commands.Task, policy: Policy, *, by_bubblewrap: bool, own_cgroup: bool
+) -> commands.Box:
+    """The sandbox to start, with its files in memory."""
+    etc = commands.ETC if by_bubblewrap else {}
+    return commands.Box(
+        task=task,
+        policy=policy,
+        files={name: _memory(theirs, content) for name, content in task.files.items()},
+        etc={name: _memory(theirs, text.encode()) for name, text in etc.items()},
+        filter_fd=_memory(theirs, filter_program()) if by_bubblewrap else None,
+        own_users=by_bubblewrap and os.geteuid() == 0,
+        own_cgroup=own_cgroup,
     )
 
 
