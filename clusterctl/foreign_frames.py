@@ -45,7 +45,9 @@ TOO_LARGE = 3
 
 def main() -> int:
     """Read Parquet from stdin, write it to stdout as Arrow IPC.  Returns the exit code."""
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = MAX_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MAX_MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(*UNREADABLE, MemoryError):
         frame = pl.read_parquet(io.BytesIO(sys.stdin.buffer.read()), use_statistics=False)

@@ -218,7 +218,7 @@ def _from_sqlite(file: Path) -> Factors:
         raise StateError(f"the ledger {file} can't be read: {error}") from error
     try:
         return _factors(row | {"ratios": json.loads(row["ratios"])} for row in found)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StateError(f"the factors in the ledger {file} can't be read: {error!r}") from error
 
 

@@ -164,5 +164,5 @@ def explained(ledger: Ledger) -> Iterator[None]:
     """Turn what reading damaged values raises into a StateError."""
     try:
         yield
-    except (pl.exceptions.PolarsError, ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (pl.exceptions.PolarsError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ledger.damaged(ValueError(str(error).partition("\n")[0][:200])) from error

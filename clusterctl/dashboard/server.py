@@ -64,7 +64,7 @@ class DashboardFolder:
         try:
             noted = RunningDashboard(**json.loads(read_tail(self.path / "dashboard.json", 4096)))
             return noted if noted.address == self.lock.read_text("ascii") and alive(noted.address) else None
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
     def clear(self) -> None:

@@ -22,6 +22,6 @@ def stored_plan(ledger: Ledger, plan_id: str, *, name: str) -> Plan:
     stored = ledger.get_plan(plan_id)
     try:
         content = json.loads(stored.content) | {"created_at": stored.created_at.isoformat()}
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise StateError(f"{name} in the ledger is damaged") from None
     return parse_plan(json_text(content), name=f"{name} in the ledger")

@@ -64,7 +64,7 @@ def read_samples(file: Path) -> Iterator[Sample]:
             row = json.loads(line)
             text, problem = row["text"], row.get("problem")
             yield Sample(int(row["step"]), str(text)[:MOST_CHARACTERS], "" if problem is None else str(problem))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
 
 

@@ -20,13 +20,14 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clusterctl.json_text import json_text
 from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from clusterctl.store.object_store import Entry
 
@@ -108,6 +109,15 @@ class StoredFile(NamedTuple):
         return timely and (nodes is None or any(self.first_node <= node <= self.last_node for node in nodes))
 
 
+def _stored_file(values: Sequence[Any]) -> StoredFile:
+    """Raises ValueError or TypeError for what a manifest can't hold."""
+    file = StoredFile(*values)
+    *names, first_at, last_at = file
+    if not all(isinstance(name, str) for name in names) or "/" in file.name or not isfinite(first_at + last_at):
+        raise ValueError("it is no manifest")
+    return file
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionManifest:
     """What counts in a partition."""
@@ -152,11 +162,11 @@ class PartitionManifest:
             kept = json.loads(line)
             return PartitionManifest(
                 number=number,
-                files={int(level): tuple(StoredFile(*file) for file in each) for level, each in kept["parts"].items()},
-                merged={writer: tuple((a, b) for a, b in runs) for writer, runs in kept["merged"].items()},
-                is_in_pieces=kept["is_in_pieces"],
+                files={int(level): tuple(map(_stored_file, each)) for level, each in kept["parts"].items()},
+                merged={writer: tuple((int(a), int(b)) for a, b in runs) for writer, runs in kept["merged"].items()},
+                is_in_pieces=bool(kept["is_in_pieces"]),
             )
-        except (LookupError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError("it is no manifest") from error
 
 

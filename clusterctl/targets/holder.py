@@ -51,7 +51,7 @@ class Lease:
 
     def read(self) -> None:
         """Read it anew."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 row = json.loads(os.read(file, 4096))

@@ -15,7 +15,7 @@ from planners.spec.hf_layers import (
 )
 from planners.spec.hf_quantization import quantization_fields
 from planners.spec.hf_unread import ReadFields, unread_sizes
-from planners.spec.models import InlineModel
+from planners.spec.models import MAX_LAYERS, InlineModel
 from planners.spec.shapes import attention_params, count_params, size_of
 
 _TIED_BY_DEFAULT = frozenset(
@@ -76,7 +76,7 @@ def inline_from_config(config: Mapping[str, Any], *, name: str) -> InlineModel:
     """
     try:
         return _read(ReadFields(_language_part(config)), name)
-    except (TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
+    except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"a field is missing or of another type than usual: {error}") from error
 
 
@@ -98,6 +98,8 @@ def _read(config: ReadFields, name: str) -> InlineModel:
     hidden = _first(config, "hidden_size", "n_embd", "d_model")
     heads = _first(config, "num_attention_heads", "n_head", "n_heads")
     layers = _first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    if not isinstance(layers, int) or not 1 <= layers <= MAX_LAYERS:
+        raise ValueError(f"num_hidden_layers: a model has 1 to {MAX_LAYERS:,} layers")
     multi_query = 1 if config.get("multi_query") else None
     ffn = _any(config, "intermediate_size", "n_inner", "ffn_hidden_size", "ff_intermediate_size")
     kv_heads = _any(config, "num_key_value_heads", "num_kv_heads", "multi_query_group_num", "n_head_kv", "kv_n_heads")

@@ -11,12 +11,15 @@ _Size = Annotated[int, Field(strict=True, ge=1, le=10**8)]
 _Heads = Annotated[int, Field(strict=True, ge=1, le=4096)]
 _Params = Annotated[float, Field(strict=True, ge=1e3, le=1e15, json_schema_extra={"unit": "parameters"})]
 
+MAX_LAYERS = 2000
+"""Ten times those of the deepest published models."""
+
 
 class InlineModel(SpecModel):
     """A model by its shape; field names follow public configs.  `ffn` is per expert in mixture-of-experts models."""
 
     name: Word = Field(description="Name to print.")
-    layers: Annotated[int, Field(strict=True, ge=1, le=2000)] | None = Field(None, description="Layers.")
+    layers: Annotated[int, Field(strict=True, ge=1, le=MAX_LAYERS)] | None = Field(None, description="Layers.")
     hidden: _Size | None = Field(None, description="Hidden size.")
     heads: _Heads | None = Field(None, description="Query heads.")
     kv_heads: _Heads | None = Field(None, description="Key-value heads; default: as many as query heads.")

@@ -5,17 +5,21 @@ from __future__ import annotations
 import gzip
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from clusterctl import foreign_files
 from clusterctl.errors import ClusterctlError
 from clusterctl.foreign_files import gunzip, read_limited
 from clusterctl.runs.run_alerts import read_samples
+from clusterctl.store import partitions
+from clusterctl.store.partitions import PartitionManifest
 from clusterctl.targets.simulated_place import PlaceSettings
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -107,3 +111,38 @@ def test_what_gzip_packed_is_unpacked_within_limits() -> None:
     ):
         with pytest.raises(OSError, match=said):
             gunzip(damaged, 60_000 if "KiB" in said else 1 << 30)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        b"[" * 20_000,
+        b"[]",
+        b'{"parts": {"x": []}, "merged": {}, "is_in_pieces": false}',
+        b'{"parts": {"10": [[{}, "a", "b", 0, 1]]}, "merged": {}, "is_in_pieces": false}',
+        b'{"parts": {"10": [["c", "a", "b", [], 1]]}, "merged": {}, "is_in_pieces": false}',
+        b'{"parts": {"10": [["c", "a", "b", NaN, 1]]}, "merged": {}, "is_in_pieces": false}',
+        b'{"parts": {"10": [["../../c", "a", "b", 0, 1]]}, "merged": {}, "is_in_pieces": false}',
+        b'{"parts": {}, "merged": {"w": [[1]]}, "is_in_pieces": false}',
+    ],
+)
+def test_a_manifest_under_a_right_checksum_may_still_be_none(kept: bytes) -> None:
+    line = kept + b"\n"
+    with pytest.raises(ValueError, match=r"it is no manifest|invalid literal|not enough values"):
+        PartitionManifest.from_json(1, line + partitions._checksum(line).encode())
+
+
+def test_nested_texts_of_a_job_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "samples.jsonl").write_bytes(
+        b"[" * 20_000 + b'\n{"step": 1e999, "text": ""}\n{"step": 1, "text": "x"}\n'
+    )
+    assert [sample.text for sample in read_samples(tmp_path / "samples.jsonl")] == ["x"]
+
+
+def test_a_lower_limit_of_memory_is_kept(tmp_path: Path) -> None:
+    """Of address space, by whoever started us: the process that reads Parquet may not raise it."""
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "a.parquet")
+    code = "import pathlib; from clusterctl.foreign_frames import read_foreign_parquet as read; print(len(read(pathlib.Path('a.parquet').read_bytes())))"
+    command = ["prlimit", f"--as={4 << 30}", sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

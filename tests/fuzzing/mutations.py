@@ -43,6 +43,23 @@ WHOLE_FILES: tuple[bytes, ...] = (
     BOMB,
 )
 
+BYTES = (
+    b"",
+    b"\n",
+    b"\0" * 64,
+    b"\xff\xfea\0",
+    b"\xef\xbb\xbf",
+    b'"',
+    b",,,\n",
+    b"a\n" * 9,
+    b"PAR1",
+    b"\x1f\x8b\x08",
+    b"(\xb5/\xfd",
+    b"a," * 9000,
+    b"\r" * 99,
+)
+"""Files that are no CSV, or hardly one."""
+
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, -0.0, 0.5, 1e-300, 1e308, -1e308, float("nan"), float("inf"), float("-inf"), 2**63, 10**400,
     "", " ", "nan", "NaN", "1e999", "-5", "H1000", "H100", "ümlaut", "\u202e", "\x07", "x" * 10_000, "${HOME}", "../../etc/passwd",

@@ -7,11 +7,13 @@ import io
 import random
 import shutil
 import tempfile
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import answered
+import stored
 import yaml
+from attack import Attack
 from mutations import VALUES, broken, broken_bytes
 
 REPO = Path(__file__).resolve().parents[2]
@@ -20,14 +22,6 @@ CASES = REPO / "tools" / "fit" / "cases" / "cases.yaml"
 CASES_EACH = 3
 """Cases in one malformed file: few, because each is also predicted."""
 BOOK = REPO / "clusterctl" / "catalog" / "data" / "prices"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attack:
-    """One malformed input: the arguments to run, and the file that must not exist if they fail."""
-
-    args: list[str]
-    output: Path | None = None
 
 
 def book(rng: random.Random, folder: Path) -> Attack:
@@ -148,5 +142,9 @@ def arguments(rng: random.Random, folder: Path) -> Attack:
     return Attack(args=[rng.choice(words) for _ in range(rng.randrange(1, 7))])
 
 
-TARGETS = {"arguments": arguments, "book": book, "cases": cases, "plan": plan, "spec": spec}
+TARGETS = (
+    {"arguments": arguments, "book": book, "cases": cases, "plan": plan, "spec": spec}
+    | stored.TARGETS
+    | answered.TARGETS
+)
 """Name → how to make one attack in an empty folder."""

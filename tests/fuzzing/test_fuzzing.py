@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from attack import Attack
 from fuzz import complaint, fuzz
 from mutations import broken
-from targets import TARGETS, Attack
+from targets import TARGETS
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))

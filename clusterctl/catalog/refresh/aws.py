@@ -139,7 +139,7 @@ def parse(lines: Iterable[str], known: Collection[str], *, where: str, service: 
     reserved: Terms = defaultdict(lambda: [0.0, 0.0])
     strangers: set[str] = set()
     extras: dict[str, float] = {}
-    for item, line in _wanted_lines(reader, at, where, service):
+    for item, line in _wanted_lines(reader, at, len(header), where, service):
         kind = line.get("Instance Type", "")
         if item is None and kind not in known:
             if line.get("GPU", "").strip() not in {"", "0", "NA"}:
@@ -162,7 +162,7 @@ def parse(lines: Iterable[str], known: Collection[str], *, where: str, service: 
 
 
 def _wanted_lines(
-    reader: Iterator[list[str]], at: dict[str, int], where: str, service: str
+    reader: Iterator[list[str]], at: dict[str, int], width: int, where: str, service: str
 ) -> Iterator[tuple[str | None, dict[str, str]]]:
     """(item, line) of extras, and (None, line) of Linux machines."""
     of_machines = [(at[name], set(values)) for name, values in LINES["machines"].items() if name in at]
@@ -173,8 +173,8 @@ def _wanted_lines(
             of_families[extra["lines"]["Product Family"]].append((extra["item"], tests))
     family = at.get("Product Family", 0)
     for number, row in enumerate(reader, start=1):
-        if len(row) != len(at):
-            raise PriceError(f"{where}: price line {number} has {len(row)} of {len(at)} cells", hint="run it again")
+        if len(row) != width:
+            raise PriceError(f"{where}: price line {number} has {len(row)} of {width} cells", hint="run it again")
         if service == MACHINES and all(not row[index] or row[index] in values for index, values in of_machines):
             yield None, {name: row[index] for name, index in at.items()}
         for item, tests in of_families.get(row[family], ()):

@@ -26,7 +26,7 @@ class Part:
         self.etag = self.encoding = ""
         """etag: strong validator of the version that is being read; "" when the server gives none."""
         self.complete = False
-        with suppress(OSError, ValueError, TypeError):
+        with suppress(OSError, ValueError, TypeError, RecursionError):
             self.etag, self.encoding, self.complete = json.loads(read_limited(self._state, MAX_STATE_BYTES))
         if not path.is_file() or not self.etag:
             path.unlink(missing_ok=True)

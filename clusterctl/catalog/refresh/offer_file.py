@@ -43,15 +43,21 @@ def read_offer_file(path: Path) -> OfferFile:
     """The offers in a CSV file.  Raises PriceError with the line of what is wrong."""
     try:
         text = read_limited(path, MAX_BYTES, pipe=True).decode("utf-8-sig")
-        lines = list(csv.DictReader(io.StringIO(text, newline="")))
+        header, *records = [row for row in csv.reader(io.StringIO(text, newline="")) if row] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PriceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise PriceError(f"{path}:1: has the column {twice[0][:80]} twice")
+    lines = [dict.fromkeys(header, "") | dict(zip(header, record, strict=False)) for record in records]
     columns = set(lines[0]) if lines else set()
     wrong = [name for name in NEEDED if name not in columns] or sorted(columns - {*NEEDED, *OPTIONAL}, key=str)
     if wrong:
         what = "unknown" if lines and wrong[0] in columns else "missing"
         hint = f"columns: {', '.join(NEEDED)}; and, where known, {', '.join(OPTIONAL)}"
         raise PriceError(f"{path}: column {wrong[0]} is {what}", hint=hint)
+    for number, record in enumerate(records, 2):
+        if len(record) > len(header):
+            raise PriceError(f"{path}:{number}: has {len(record)} fields, the header {len(header)}")
     rows = [_Row(path, number, line) for number, line in enumerate(lines, 2)]
     _refuse_doubles(path, rows)
     prices = pl.DataFrame([row.price() for row in rows], schema=PRICE_SCHEMA, orient="row")

@@ -81,6 +81,8 @@ def test_an_imported_cloud_is_planned_with_and_nothing_else_changes(tmp_path: Pa
         (HEADER + NODE.replace("8.0", "-8"), ":2: usd_per_hour is -8; expected a number, 0 or more"),
         (HEADER + NODE.replace(",H100,8", ",H100,0"), ":2: num_gpus is 0; expected how many H100"),
         (HEADER + NODE + NODE, ":3: h100-8 in any, on_demand has a price in line 2 already"),
+        (HEADER + NODE.rstrip("\n") + ",x,y\n", ":2: has "),
+        (HEADER.replace("vcpus", "gpu") + NODE, ":1: has the column gpu twice"),
         ("", "column cloud is missing"),
     ],
 )

@@ -395,6 +395,8 @@ AWS_FILES = {
     "no header": b"hello\n",
     "empty": b"",
     "no price column": fake.aws_csv(header=[name for name in fake.AWS_HEADER if name != "PricePerUnit"]),
+    "a column twice": fake.aws_csv(P5[:-3], header=["SKU", *fake.AWS_HEADER]),
+    "endless line": b"SKU" + b"," * (3 << 20),
     "negative": fake.aws_csv(fake.aws_row("p5.48xlarge", "-5.0")),
     "text": fake.aws_csv(fake.aws_row("p5.48xlarge", "free")),
     "nan": fake.aws_csv(fake.aws_row("p5.48xlarge", "nan")),

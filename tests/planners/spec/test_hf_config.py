@@ -244,10 +244,13 @@ def test_what_is_read_is_not_complained_of(config: dict[str, Any]) -> None:
         {"layer_types": ["linear_attention"] * 80},
         {"hidden_size": "large"},
         {"attn_type_list": [[1]] * 80},
+        {"num_hidden_layers": 10**400},
+        {"num_hidden_layers": 2_000_000_000},
+        {"num_hidden_layers": 0},
     ],
 )
 def test_layers_that_are_not_understood_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"params_total|valid integer|of another type"):
+    with pytest.raises(ValueError, match=r"params_total|valid integer|of another type|1 to 2,000 layers"):
         inline_from_config(LLAMA_70B | change, name="x")
 
 
