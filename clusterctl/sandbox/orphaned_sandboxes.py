@@ -1,6 +1,7 @@
 """Sandboxes whose owner was killed in the first millisecond of their start, before they were bound to its life.
 
-All others die with their owner at once; these would stay, blocked.  The next server, or `clusterctl sweep`, ends them.
+All others die with their owner at once; these would stay, blocked.  The end of a run, the next server, or `clusterctl
+sweep` ends them.
 """
 
 from __future__ import annotations
@@ -37,17 +38,18 @@ def is_orphaned(mark: str) -> bool:
 
 
 def end_orphans() -> int:
-    """Kill them; returns how many there were."""
+    """Kill those that are ours to kill; returns how many there were."""
     found = orphans()
     for process in found:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGKILL)
     return len(found)
 
 
 def _started(process: Path) -> str:
-    """When it started, in clock ticks since boot; empty when it is no more."""
+    """When it started, in clock ticks since boot; empty when it is no more, or dead and only waited for."""
     try:
-        return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        said = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if said[0] in "ZX" else said[19]

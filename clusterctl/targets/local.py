@@ -18,7 +18,7 @@ from clusterctl.jobs import Job
 from clusterctl.jobs.quickstart import check_quickstart, make_token, quickstart_jobs
 from clusterctl.json_text import json_text
 from clusterctl.paths import user_data_dir
-from clusterctl.sandbox.orphaned_sandboxes import orphans
+from clusterctl.sandbox.orphaned_sandboxes import end_orphans, orphans
 from clusterctl.targets import base, processes
 from clusterctl.targets.base import SUPERVISOR, Leftover, LogLine, Machine, Observed, Pace, RunRef, Unreachable
 from clusterctl.targets.holder import NAME
@@ -95,7 +95,7 @@ class LocalTarget:
         return processes.spawn(command, folder=run.folder, environment=environment, log=log, told=told)
 
     def stop(self, run: RunRef, change: Change, *, force: bool) -> None:
-        """TERM to the whole session; force: KILL, and whatever else of the instance is left."""
+        """TERM to the whole session; force: KILL, and whatever else of the instance is left, sandboxes included."""
         if not force:
             processes.ask(change.address)
             return
@@ -104,6 +104,7 @@ class LocalTarget:
         for process in self._processes(run):
             if process.tags.get(RESOURCE_TAG) == change.resource_id:
                 processes.kill(process)
+        end_orphans()
 
     def set_deadline(self, run: RunRef, deadline: datetime | None, now: datetime) -> None:
         """Into the lease, which each role's holder reads: until when it may live, and that somebody watches, by the

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,10 +21,11 @@ from clusterctl.runs.capacity import next_try
 from clusterctl.runs.run import NODE, OpenRun, open_run
 from clusterctl.runs.run_forecast import hourly_rate, usage
 from clusterctl.runs.watch import Watch
+from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.targets.base import Unreachable
 from clusterctl.targets.fake import FakeTarget
 from clusterctl.targets.local import LocalTarget
-from planners.runs.reconcile import Cause, InstancePhase
+from planners.runs.reconcile import Action, Cause, Change, InstancePhase
 
 SPEC = """
 name: far-away
@@ -218,6 +221,19 @@ def test_this_machine_refuses_more_than_itself(tmp_path: Path, ledger: Ledger) -
     assert isinstance(run.target, LocalTarget)
     with pytest.raises(ClusterctlError, match="planned on 3 machines, and `local` is this machine alone"):
         run.target.check(run.plan)
+
+
+def test_the_end_of_an_instance_ends_sandboxes_that_were_stopped_as_they_started(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    run = opened(tmp_path, ledger, LOCAL)
+    with subprocess.Popen(["sleep", "0"]) as gone:
+        mark = owner_mark(gone.pid)
+    with subprocess.Popen([mark, "60"], executable="/bin/sleep") as launcher:
+        launcher.send_signal(signal.SIGSTOP)
+        stop = Change(action=Action.STOP, role="sandbox", resource_id="gone", reason="it ends")
+        run.target.stop(run.ref, stop, force=True)
+        assert launcher.wait(timeout=60) == -signal.SIGKILL
 
 
 def _intervals(run: OpenRun, resource_id: str) -> list[tuple[object, object]]:

@@ -342,6 +342,19 @@ def test_a_launcher_whose_owner_is_gone_is_an_orphan_and_is_ended() -> None:
             process.wait()
 
 
+def test_a_dead_owner_that_nobody_waited_for_is_gone_and_what_is_anothers_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as owner:
+        mark = orphaned_sandboxes.owner_mark(owner.pid)
+        assert not orphaned_sandboxes.is_orphaned(mark)
+        owner.kill()
+        _wait(lambda: orphaned_sandboxes.is_orphaned(mark))
+    monkeypatch.setattr(orphaned_sandboxes, "orphans", lambda: [1])
+    monkeypatch.setattr(orphaned_sandboxes.os, "kill", lambda *_: (_ for _ in ()).throw(PermissionError))
+    assert orphaned_sandboxes.end_orphans() == 1
+
+
 def _named(mark: str) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
