@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,10 +22,9 @@ from pathlib import Path
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox.orphaned_sandboxes import MARK_PREFIX, is_orphaned, owner_mark
 
-_LEAF = "clusterctl-server"
-"""What we move into."""
-_SPARE_PROCESSES = 8
-"""The sandbox's own shell and what it starts."""
+_LEAF = "clusterctl-server"  # what we move into
+_SPARE_PROCESSES = 8  # the sandbox's own shell and what it starts
+_REMOVALS, _REMOVAL_SECONDS = 50, 0.002
 _numbers = itertools.count()
 
 
@@ -32,8 +33,7 @@ class Version:
     """The files of one version of cgroups."""
 
     memory: str
-    swap: str
-    """Absent where the kernel counts no swap."""
+    swap: str  # absent where the kernel counts no swap
     processes: str | None
     """None: one cgroup doesn't limit both; RLIMIT_NPROC in a user namespace of its own has to do."""
     events: str
@@ -58,12 +58,11 @@ class Parent:
 
     folder: str
     version: Version
-    home: str
-    """The one that we are in."""
+    home: str  # the one that we are in
 
     @contextmanager
     def child(self, *, memory_bytes: int, processes: int) -> Iterator[Cgroup]:
-        """A new cgroup with these limits, empty again at the end.  Raises OSError when it can't be made."""
+        """A new cgroup with these limits; what is in it at the end is killed.  Raises OSError when it can't be made."""
         folder = f"{self.folder}/{owner_mark(os.getpid())}-{next(_numbers)}"
         os.mkdir(folder)  # noqa: PTH102 - often: paths would be slow
         try:
@@ -74,8 +73,7 @@ class Parent:
                 _write(f"{folder}/{self.version.processes}", processes + _SPARE_PROCESSES)
             yield Cgroup(folder=folder, version=self.version)
         finally:
-            with suppress(OSError):  # not quite empty: the next process that runs sandboxes here removes it
-                os.rmdir(folder)  # noqa: PTH106 - as above
+            _remove(folder)
 
     def left(self, *, mark: str = MARK_PREFIX) -> list[Path]:
         """Those in it whose owner is called like `mark`."""
@@ -101,6 +99,18 @@ class Cgroup:
     def peak_bytes(self) -> int:
         """The most memory it has had, with files that it read; 0 where the kernel does not say (before 5.19)."""
         return int(_read(f"{self.folder}/{self.version.peak}") or b"0")
+
+
+def _remove(folder: str) -> None:
+    """With what is left in it; what can't be killed stays for the next process that runs sandboxes here."""
+    for _ in range(_REMOVALS):
+        with suppress(OSError):
+            os.rmdir(folder)  # noqa: PTH106 - often: paths would be slow
+            return
+        for process in _words(Path(folder, "cgroup.procs")):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(int(process), signal.SIGKILL)
+        time.sleep(_REMOVAL_SECONDS)
 
 
 def expect_sandbox() -> None:
@@ -144,9 +154,8 @@ def _found() -> tuple[Parent | None, str | None]:
         memberships = Path("/proc/self/cgroup").read_text(encoding="utf-8")
         found = find_parent(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), memberships)
         for abandoned in found.left():
-            with suppress(OSError):
-                if is_orphaned(abandoned.name.rpartition("-")[0]):
-                    abandoned.rmdir()
+            if is_orphaned(abandoned.name.rpartition("-")[0]):
+                _remove(str(abandoned))
         with found.child(memory_bytes=1 << 30, processes=1) as trial:
             os.close(trial.procs())
     except ClusterctlError as error:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
+from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox import commands
 from clusterctl.sandbox.cgroups import Cgroup, expect_sandbox, parent
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
@@ -103,7 +104,10 @@ def _cgroup(ours: ExitStack, task: commands.Task, policy: Policy) -> Cgroup | No
     in_cgroups = parent()
     if in_cgroups is None:
         return None
-    return ours.enter_context(in_cgroups.child(memory_bytes=task.memory_mib << 20, processes=policy.max_processes))
+    try:
+        return ours.enter_context(in_cgroups.child(memory_bytes=task.memory_mib << 20, processes=policy.max_processes))
+    except OSError as error:
+        raise ClusterctlError(f"no cgroup for a sandbox: {error}", hint="`clusterctl doctor` says why") from error
 
 
 def _box(

@@ -16,7 +16,7 @@ import pytest
 
 from clusterctl.sandbox import process, running_sandbox
 from clusterctl.sandbox.cgroups import VERSION_1, VERSION_2, find_parent, why_no_cgroup
-from clusterctl.sandbox.isolation import BUBBLEWRAP, Isolation
+from clusterctl.sandbox.isolation import BUBBLEWRAP, UNPROTECTED, Isolation
 from clusterctl.sandbox.program import run_program
 from clusterctl.sandbox.user_namespaces import has_outer_ids, lent_namespace
 from clusterctl.sandbox.verdict import Policy, ProgramRequest, Status, Verdict
@@ -263,6 +263,15 @@ def test_a_cgroup_is_made_below_ours_and_goes(judge: Judge) -> None:
     shown = out(judge("print(open('/proc/self/cgroup').read())"))
     name = next(word for word in shown.split("/") if word.startswith("clusterctl-sandbox-of-")).split()[0]
     assert not list(Path("/sys/fs/cgroup").glob(f"**/{name}"))
+
+
+def test_without_any_isolation_a_cgroup_still_ends_daemons() -> None:
+    if why_no_cgroup() is not None:
+        pytest.skip(f"no cgroup: {why_no_cgroup()}")
+    code = "setsid sleep 300 > /dev/null 2>&1 & echo $!"
+    verdict = run_program(ProgramRequest(language="bash", code=code), Policy(), UNPROTECTED)
+    daemon = Path("/proc", out(verdict).strip(), "cmdline")
+    assert not daemon.exists() or daemon.read_bytes() == b"", "dead, if nobody has waited for it"
 
 
 # --- where cgroups are found
