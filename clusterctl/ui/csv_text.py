@@ -9,8 +9,7 @@ FORMULA = r"^([=+\-@\t\r\n＝＋－＠])"
 
 def csv_text(rows: pl.DataFrame) -> str:
     """CSV for people too: text that a spreadsheet would run as a formula gets a ' before it (OWASP, CSV Injection), as
-    labels, notes and names are whatever somebody wrote.  Columns of numbers stay; NaN is empty, as all unknowns.
+    labels, notes and names are whatever somebody wrote.  Columns of numbers stay; what is no finite one is empty.
     """
-    text = pl.col(pl.String)
-    safe = text.str.replace(FORMULA, "'${1}")
-    return rows.with_columns(safe, pl.col(pl.Float32, pl.Float64).fill_nan(None)).write_csv()
+    safe, number = pl.col(pl.String).str.replace(FORMULA, "'${1}"), pl.col(pl.Float32, pl.Float64)
+    return rows.with_columns(safe, pl.when(number.is_finite()).then(number)).write_csv()

@@ -72,5 +72,5 @@ def test_text_that_a_spreadsheet_would_run_is_quoted(begin: str) -> None:
 
 
 def test_numbers_stay_numbers_and_unknown_is_empty() -> None:
-    rows = pl.DataFrame({"text": ["5", "a-b", "-", None], "usd": [-1.5, math.nan, None, 2.0]})
+    rows = pl.DataFrame({"text": ["5", "a-b", "-", None], "usd": [-1.5, math.nan, math.inf, 2.0]})
     assert csv_text(rows) == "text,usd\n5,-1.5\na-b,\n'-,\n,2.0\n"
