@@ -20,15 +20,16 @@ MOST_LINE_BYTES = 1 << 21
 """A longer line comes in pieces, so that no line fills the memory."""
 
 
-PIPE_SECONDS = 60.0
-"""So long a pipe may take to end: `clusterctl plan <(generate-spec)`."""
+PIPE_IDLE_SECONDS, PIPE_SECONDS = 10.0, 60.0
+"""So long a pipe may send nothing, and may take to end: `clusterctl plan <(generate-spec)`."""
 CHUNK_BYTES = 1 << 20
 
 
 def read_limited(path: str | Path, max_bytes: int, *, pipe: bool = False) -> bytes:
     """All of a file.  Raises OSError, whose `strerror` says why: it is absent, a device, larger than `max_bytes`, …
 
-    pipe: a pipe may stand for it, which must end within PIPE_SECONDS; else only a regular file will do.
+    pipe: a pipe may stand for it, which may be silent for PIPE_IDLE_SECONDS, and ends within PIPE_SECONDS; else only a
+    regular file will do.
     """
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -57,8 +58,9 @@ def _wait_for(pipe: int, deadline: float) -> None:
     """Wait until a pipe has something, or its writers are gone."""
     waiting = select.poll()
     waiting.register(pipe, select.POLLIN)
-    if not waiting.poll(max(deadline - time.monotonic(), 0) * 1000):
-        raise TimeoutError(errno.ETIMEDOUT, f"it is a pipe that has not ended within {PIPE_SECONDS:.0f} s")
+    if not waiting.poll(max(min(deadline - time.monotonic(), PIPE_IDLE_SECONDS), 0) * 1000):
+        most = f"{PIPE_IDLE_SECONDS:.0f} s, or has not ended within {PIPE_SECONDS:.0f} s"
+        raise TimeoutError(errno.ETIMEDOUT, f"it is a pipe that sent nothing for {most}")
 
 
 def too_large(max_bytes: int, what: str = "it") -> OSError:

@@ -143,6 +143,8 @@ def _sqlite(file: Path, url: URL, wait_seconds: float) -> Engine:
         raise StateError(
             f"{file.parent} can't be made: {error.strerror}", hint="name another CLUSTERCTL_LEDGER"
         ) from error
+    if file.exists() and not file.is_file():
+        raise StateError(f"the ledger {file} is no regular file", hint="name another CLUSTERCTL_LEDGER")
     # isolation_level None: we begin the transactions, not the driver
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": wait_seconds, "isolation_level": None})
 

@@ -59,7 +59,7 @@ def made(kind: str, file: Path) -> None:
 def test_every_reader_refuses_it(
     reader: str, kind: str, in_process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foreign_files, "PIPE_SECONDS", 0.1)
+    monkeypatch.setattr(foreign_files, "PIPE_IDLE_SECONDS", 0.1)
     name = next((word for word in READERS[reader] if word.startswith("FILE")), "FILE")
     made(kind, tmp_path / name)
     started = time.monotonic()
