@@ -41,7 +41,11 @@ demo: $(RUNTIME)  ## plan the RLCEF example, then plan and run the quickstart he
 	@echo; echo "==> the dashboard: this run, and a simulated day of 64 GPUs (choose in the side bar)"
 	@$(BIN)/clusterctl dashboard --sample --background
 
-test: test-tree test-wheel  ## run the tests, from the tree and from the built wheel; COVERAGE=1 measures their coverage
+# The wheel is built and tried beside the tests of the tree, which often wait; what it says is shown after theirs.
+test: $(DEV) $(WHEEL_VENV)/.stamp  ## run the tests, from the tree and from the built wheel; COVERAGE=1 measures their coverage
+	@$(MAKE) --no-print-directory test-wheel > build/wheel.log 2>&1 & wheel=$$!; \
+	$(MAKE) --no-print-directory test-tree; tree=$$?; \
+	wait $$wheel; wheel=$$?; cat build/wheel.log; [ $$tree = 0 ] && [ $$wheel = 0 ]
 	@echo "left out: engines (make test-engines), the fuzzer (make fuzz); run from the tree only: what being installed can't change"
 	@command -v cc >/dev/null || echo "left out: the tests on NVML, whose stand-in library needs a C compiler (cc)"
 
