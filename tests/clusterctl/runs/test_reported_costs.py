@@ -154,7 +154,7 @@ def test_a_ledger_that_was_restored_from_a_copy_reads_on_from_there(
 
 def test_reports_that_were_cut_count_once(run: run_module.OpenRun, monkeypatch: Monkey) -> None:
     report(run, monkeypatch, COSTS[3], COSTS[3])
-    assert watch(run, until=1)
+    assert watch(run, until=2)  # the job writes nothing more until it may do its third step
     whole = run.folder.reports.read_bytes()
     run.folder.reports.write_bytes(whole[: whole.index(b"\n") + 1])
     assert watch(run, until=2)
