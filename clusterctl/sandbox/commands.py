@@ -20,7 +20,8 @@ from clusterctl.sandbox.languages import NO_TOOLS, Toolchain
 from clusterctl.sandbox.user_namespaces import INNER_ID, random_outer_id
 from clusterctl.sandbox.verdict import Policy
 
-REPORT_FD, USERS_FD, CGROUP_FD = 9, 8, 7
+REPORT_FD, USERS_FD = 9, 8
+CGROUP_FDS = (7, 6)
 """Descriptors of one digit, which a POSIX shell can close: none of them reaches the program."""
 WORK = "/tmp"  # noqa: S108 - the sandbox's own
 SHM_BYTES = 64 << 20
@@ -67,14 +68,14 @@ class Box:
     """For bubblewrap."""
     own_users: bool
     """As root: USERS_FD is the user namespace to use, in which the first process is root and the program is not."""
-    own_cgroup: bool
-    """CGROUP_FD is the file that the first process writes itself into."""
+    cgroup_fds: tuple[int, ...]
+    """Those of CGROUP_FDS that are there: files that the first process writes itself into."""
 
     def init(self, become: str = "") -> list[str]:
         """The first process of the sandbox; what others it starts are started by `become`."""
         policy, task = self.policy, self.task
         limits = [policy.max_open_files, policy.disk_mib << 11, task.memory_mib << 10, task.cpu_seconds]
-        words = [*map(str, (*limits, policy.max_processes)), "yes" if self.own_cgroup else "", become]
+        words = [*map(str, (*limits, policy.max_processes)), " ".join(map(str, self.cgroup_fds)), become]
         return ["/bin/sh", "-c", _INIT, "sandbox", *words, "\n".join(task.fetch), *task.program]
 
     def copies(self) -> list[str]:

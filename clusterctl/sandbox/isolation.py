@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox import commands
-from clusterctl.sandbox.cgroups import why_no_cgroup
+from clusterctl.sandbox.cgroup_parent import why_no_cgroup
 from clusterctl.sandbox.commands import Task
 from clusterctl.sandbox.process import run_phase
 from clusterctl.sandbox.user_namespaces import has_outer_ids

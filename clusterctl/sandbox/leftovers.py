@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clusterctl import paths
 from clusterctl.errors import ClusterctlError
-from clusterctl.sandbox.cgroups import parent
+from clusterctl.sandbox.cgroup_parent import parent
 from clusterctl.sandbox.isolation import Isolation
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.sandbox.program import run_program

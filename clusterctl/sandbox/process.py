@@ -21,7 +21,8 @@ from contextlib import ExitStack
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.sandbox import commands
-from clusterctl.sandbox.cgroups import Cgroup, expect_sandbox, parent
+from clusterctl.sandbox.cgroup_parent import expect_sandbox, parent
+from clusterctl.sandbox.cgroups import Cgroup
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.sandbox.running_sandbox import RunningSandbox
 from clusterctl.sandbox.syscall_filter import filter_program
@@ -47,9 +48,10 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
         numbers = {0: _memory(theirs, task.stdin), 1: out[1], 2: err[1], commands.REPORT_FD: report[1]}
         cgroup = _cgroup(ours, task, policy)
         if cgroup is not None:
-            numbers[commands.CGROUP_FD] = _keep(theirs, cgroup.procs())
+            joins = [_keep(theirs, descriptor) for descriptor in cgroup.procs()]
+            numbers |= dict(zip(commands.CGROUP_FDS, joins, strict=False))
             expect_sandbox()
-        box = _box(theirs, task, policy, by_bubblewrap=command is commands.bubblewrap, own_cgroup=cgroup is not None)
+        box = _box(theirs, task, policy, by_bubblewrap=command is commands.bubblewrap, cgroup=cgroup)
         if box.own_users:
             numbers[commands.USERS_FD] = ours.enter_context(lent_namespace())
         numbers |= {fd: fd for fd in (*box.files.values(), *box.etc.values(), box.filter_fd) if fd is not None}
@@ -111,7 +113,7 @@ def _cgroup(ours: ExitStack, task: commands.Task, policy: Policy) -> Cgroup | No
 
 
 def _box(
-    theirs: ExitStack, task: commands.Task, policy: Policy, *, by_bubblewrap: bool, own_cgroup: bool
+    theirs: ExitStack, task: commands.Task, policy: Policy, *, by_bubblewrap: bool, cgroup: Cgroup | None
 ) -> commands.Box:
     """The sandbox to start, with its files in memory."""
     etc = commands.ETC if by_bubblewrap else {}
@@ -122,7 +124,7 @@ def _box(
         etc={name: _memory(theirs, text.encode()) for name, text in etc.items()},
         filter_fd=_memory(theirs, filter_program()) if by_bubblewrap else None,
         own_users=by_bubblewrap and os.geteuid() == 0,
-        own_cgroup=own_cgroup,
+        cgroup_fds=commands.CGROUP_FDS[: len(cgroup.folders)] if cgroup else (),
     )
 
 

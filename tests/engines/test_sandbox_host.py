@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterctl.sandbox.cgroups import VERSION_1, parent
+from clusterctl.sandbox.cgroup_parent import parent
+from clusterctl.sandbox.cgroups import VERSION_1
 from clusterctl.sandbox.isolation import BUBBLEWRAP
 from clusterctl.sandbox.program import run_program
 from clusterctl.sandbox.verdict import ProgramRequest
@@ -58,7 +59,7 @@ def test_a_user_to_whom_a_cgroup_is_delegated_has_limits(tmp_path: Path) -> None
     above = parent()
     if above is None or above.version is not VERSION_1:
         pytest.skip("this machine has no cgroups of memory in version 1")
-    delegated = Path(above.folder) / "clusterctl-test-delegated"
+    delegated = Path(above.folders[0]) / "clusterctl-test-delegated"
     delegated.mkdir()
     try:
         for file in (delegated, delegated / "cgroup.procs"):

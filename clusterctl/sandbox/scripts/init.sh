@@ -1,5 +1,5 @@
-[ -z "$6" ] || echo 0 >&7 || exit 125
-exec 7>&- 8>&-
+for cgroup in $6; do echo 0 >&"$cgroup" || exit 125; done
+exec 6>&- 7>&- 8>&-
 ulimit -n "$1" && ulimit -f "$2" && ulimit -d "$3" && ulimit -t "$(($4 + 1))" && ulimit -S -t "$4" &&
 { ulimit -u "$5" 2>/dev/null || ulimit -p "$5"; } && echo ready >&9 || exit 125
 become=$7 fetch=$8

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from clusterctl.sandbox import process, running_sandbox
-from clusterctl.sandbox.cgroups import VERSION_1, VERSION_2, find_parent, why_no_cgroup
+from clusterctl.sandbox.cgroup_parent import find_parent, parent, why_no_cgroup
+from clusterctl.sandbox.cgroups import VERSION_1, VERSION_2
 from clusterctl.sandbox.isolation import BUBBLEWRAP, UNPROTECTED, Isolation
 from clusterctl.sandbox.program import run_program
 from clusterctl.sandbox.user_namespaces import has_outer_ids, lent_namespace
@@ -265,6 +266,24 @@ def test_a_cgroup_is_made_below_ours_and_goes(judge: Judge) -> None:
     assert not list(Path("/sys/fs/cgroup").glob(f"**/{name}"))
 
 
+def test_a_cgroup_limits_processes_also_where_no_other_limit_does() -> None:
+    found = parent()
+    if found is None or (found.version is VERSION_1 and len(found.folders) < 2):
+        pytest.skip(f"no cgroup of processes: {why_no_cgroup()}")
+    code = """
+import os, time
+for count in range(100):
+    try:
+        if os.fork() == 0:
+            time.sleep(60)
+    except OSError:
+        break
+print(count)
+"""
+    request = ProgramRequest(language="python", code=code)
+    assert 20 <= int(out(run_program(request, Policy(max_processes=20), UNPROTECTED))) <= 30, "root has no RLIMIT_NPROC"
+
+
 def test_without_any_isolation_a_cgroup_still_ends_daemons() -> None:
     if why_no_cgroup() is not None:
         pytest.skip(f"no cgroup: {why_no_cgroup()}")
@@ -291,13 +310,13 @@ def mount(folder: Path, kind: str = "cgroup2", top: str = "/", options: str = "r
 def test_version_2_below_ours_where_it_is_delegated(tmp_path: Path) -> None:
     own = hierarchy(tmp_path / "delegated", cgroup_subtree_control="memory pids", memory_max="max")
     found = find_parent(mount(tmp_path), "0::/delegated\n")
-    assert (found.folder, found.version, found.home) == (str(own), VERSION_2, str(own))
+    assert (found.folders, found.version, found.home) == ((str(own),), VERSION_2, str(own))
 
 
 def test_version_2_above_ours_unless_that_lets_a_limit_go(tmp_path: Path) -> None:
     above = hierarchy(tmp_path / "slice", cgroup_subtree_control="memory pids", memory_max="max")
     own = hierarchy(above / "scope", memory_max="max")
-    assert find_parent(mount(tmp_path), "0::/slice/scope\n").folder == str(above)
+    assert find_parent(mount(tmp_path), "0::/slice/scope\n").folders == (str(above),)
     hierarchy(own, memory_max="1073741824")
     with pytest.raises(Exception, match="other processes"):
         find_parent(mount(tmp_path), "0::/slice/scope\n")
@@ -315,7 +334,19 @@ def test_version_2_alone_in_ours_we_move_into_a_leaf(tmp_path: Path) -> None:
 def test_version_1_in_a_container_that_sees_its_own_part(tmp_path: Path) -> None:
     mounts = mount(tmp_path / "unified") + mount(tmp_path / "memory", "cgroup", "/docker/abc", "rw,memory")
     found = find_parent(mounts, "4:memory:/docker/abc/x\n3:cpu,cpuacct:/docker/abc\n0::/\n")
-    assert (found.folder, found.version) == (str(tmp_path / "memory" / "x"), VERSION_1)
+    assert (found.folders, found.version) == ((str(tmp_path / "memory" / "x"),), VERSION_1)
+
+
+def test_version_1_limits_processes_where_those_are_ours_too(tmp_path: Path) -> None:
+    memory, pids = tmp_path / "memory", tmp_path / "pids"
+    mounts = mount(memory, "cgroup", options="rw,memory") + mount(pids, "cgroup", options="rw,pids")
+    ours = "4:memory:/a\n3:pids:/b\n0::/\n"
+    assert find_parent(mounts, ours).folders == (str(memory / "a"),), "there is none of processes"
+    (pids / "b").mkdir(parents=True)
+    assert find_parent(mounts, ours).folders == (str(memory / "a"), str(pids / "b"))
+    (memory / "a").mkdir(parents=True)
+    together = mount(memory, "cgroup", options="rw,memory,pids")
+    assert find_parent(together, "4:memory,pids:/a\n").folders == (str(memory / "a"),)
 
 
 def test_without_controllers_there_is_none(tmp_path: Path) -> None:
