@@ -108,6 +108,7 @@ def main() -> int:
     names = options.target or sorted(TARGETS)
     kept = Path(tempfile.mkdtemp(prefix="clusterctl-fuzz-"))
     counts: Counter[str] = Counter()
+    print(f"{options.inputs} inputs from seed {options.seed} on: {', '.join(names)}", flush=True)
     finds = 0
     started = time.monotonic()
     for index in range(options.inputs):
