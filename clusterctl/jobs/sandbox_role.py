@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from clusterctl.access import read_token
-from clusterctl.sandbox.isolation import find_isolation
+from clusterctl.sandbox.isolation import find_isolation, weaknesses
 from clusterctl.sandbox.sandbox_server import SandboxServer
 from clusterctl.sandbox.verdict import Policy
 
@@ -26,8 +26,8 @@ def main() -> None:
         address, policy=policy, isolation=isolation, workers=workers, queue=QUEUE, token=token
     ) as server:
         sys.stdout.write(f"sandbox on 127.0.0.1:{port}, {workers} at once, isolated by {isolation.name}\n")
-        if isolation.weaker:
-            sys.stdout.write(f"warning: {isolation.weaker}; `clusterctl doctor` says how to get better\n")
+        for weakness in weaknesses(isolation):
+            sys.stdout.write(f"warning: {weakness}; `clusterctl doctor` says how to get better\n")
         sys.stdout.flush()
         server.serve_forever()
 

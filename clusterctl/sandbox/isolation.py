@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -82,6 +83,11 @@ def why_not(isolation: Isolation) -> str | None:
     return said.splitlines()[0] if said else f"/bin/true ended with: {phase.status.value}"
 
 
+def weaknesses(isolation: Isolation) -> list[str]:
+    """What sandboxes here do not contain, because of `isolation` or of this machine, in words; empty for the best."""
+    return [*filter(None, [isolation.weaker]), *(what for what, _ in missing_guards())]
+
+
 def missing_guards() -> list[tuple[str, str]]:
     """What this machine does not give any sandbox, and what helps; see `docs/sandbox.md`."""
     as_root, missing = os.geteuid() == 0, []
@@ -93,7 +99,9 @@ def missing_guards() -> list[tuple[str, str]]:
         missing.append((shared, "run it as root: then each has a user of its own"))
     elif not has_outer_ids():
         missing.append(("all sandboxes are one user outside: this container has no others", "give it more user ids"))
-    pattern = Path("/proc/sys/kernel/core_pattern").read_text(encoding="utf-8", errors="replace")
+    pattern = ""
+    with suppress(OSError):  # a kernel without core dumps, such as gVisor's
+        pattern = Path("/proc/sys/kernel/core_pattern").read_text(encoding="utf-8", errors="replace")
     no_limit = resource.getrlimit(resource.RLIMIT_CORE)[1] == 0 and not as_root
     if pattern.startswith("@") or (pattern.startswith("|") and no_limit):
         why = "kernel.core_pattern hands the memory of programs that crash to a program of the host"

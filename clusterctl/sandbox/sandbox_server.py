@@ -23,7 +23,7 @@ from clusterctl.http_request import Answer, Refused, Request
 from clusterctl.http_server import HttpServer
 from clusterctl.json_text import json_text
 from clusterctl.sandbox.fusion import MAX_REQUEST_BYTES, parse_request, response
-from clusterctl.sandbox.isolation import Isolation
+from clusterctl.sandbox.isolation import Isolation, weaknesses
 from clusterctl.sandbox.languages import LANGUAGES, languages
 from clusterctl.sandbox.orphaned_sandboxes import end_orphans
 from clusterctl.sandbox.program import run_program
@@ -154,7 +154,7 @@ class SandboxServer(HttpServer):
             return '"pong"'
         if path == "/health":
             usable = {name: absent is None for name, absent in languages().items()}
-            isolation = {"isolation": self.isolation.name, "weaker": self.isolation.weaker}
+            isolation = {"isolation": self.isolation.name, "weaker": weaknesses(self.isolation)}
             return json_text({"status": "ok", "version": __version__, **isolation, "languages": usable})
         if path == "/metrics":
             running = min(self._num_inside, self.workers)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from sandbox_serving import serving
 
 from clusterctl.errors import SpecError
+from clusterctl.jobs import sandbox_role
+from clusterctl.sandbox import isolation
 from clusterctl.sandbox.isolation import find_isolation
 from clusterctl.sandbox.sandbox_server import SandboxServer
 from clusterctl.sandbox.verdict import Policy
@@ -40,6 +43,22 @@ def test_the_time_limit_is_named(client: httpx.Client) -> None:
 def test_ping_and_metrics(client: httpx.Client) -> None:
     assert "pong" in client.get("/v1/ping").text
     assert "sandbox" in client.get("/metrics").text
+
+
+def test_all_that_is_weaker_is_said(
+    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(isolation, "missing_guards", lambda: [("no cgroup", "be root"), ("one user", "be root")])
+    own = [weaker] if (weaker := find_isolation().weaker) else []
+    assert client.get("/health").json()["weaker"] == [*own, "no cgroup", "one user"]
+    (tmp_path / "token").write_text("a-token-of-a-run", encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["sandbox_role", "0", "1", "64", str(tmp_path / "token")])
+    monkeypatch.setattr(SandboxServer, "serve_forever", lambda _: None)
+    sandbox_role.main()
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert [line.partition("; `clusterctl doctor`")[0] for line in warnings] == [
+        f"warning: {weakness}" for weakness in (*own, "no cgroup", "one user")
+    ]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"code": 3}', b'{"code": "", "language": "python", "files": 1}'])
