@@ -119,7 +119,7 @@ def unshare(box: Box) -> list[str]:
         line += [f"--reuid={outside}", f"--regid={outside}", "--clear-groups"]
     line += ["--", tool("unshare"), "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"]
     keep_one = "setpriv --bounding-set=-all,+setpcap --inh-caps=-all --no-new-privs"
-    script = f'{_SETUP}{_COPY}exec {keep_one} -- "$@"'
+    script = f'{_SETUP}{_COPY}exec setsid {keep_one} -- "$@"'  # a session of its own: `kill 0` must not reach us
     line += ["--net", "--ipc", "--uts", "--cgroup", "--", "/bin/sh", "-c", script, "setup"]
     shown = [word for pair in _shown() + box.task.toolchain.folders for word in pair]
     line += [str(box.policy.disk_mib << 20), str(SHM_BYTES), *shown, "--"]

@@ -73,7 +73,7 @@ def find_isolation(*, unprotected: bool = False) -> Isolation:
 @cache
 def why_not(isolation: Isolation) -> str | None:
     """Why `isolation` does not work here, by trying it; None when it does."""
-    needed = {"bwrap", "setpriv"} if isolation is BUBBLEWRAP else {"unshare", "setpriv"}
+    needed = {"bwrap", "setpriv"} if isolation is BUBBLEWRAP else {"unshare", "setpriv", "setsid"}
     if absent := [tool for tool in sorted(needed) if shutil.which(tool) is None]:
         return f"{', '.join(absent)} is not installed"
     phase = run_phase(isolation.command, Task(program=("/bin/true",)), Policy())

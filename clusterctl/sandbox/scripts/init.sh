@@ -7,7 +7,7 @@ shift 8
 $become "$@" 9>&-
 code=$?
 if [ -n "$fetch" ]; then
-    [ $$ -ne 1 ] || kill -s KILL -- -1  # what is left of the program could write into tar's output
+    [ $$ -ne 1 ] || kill -s KILL -- -1 2>/dev/null  # what is left of the program could write into tar's output
     printf '%s\n' "$fetch" | $become tar -cf - -T - >&9 2>/dev/null
 fi
 exit $code

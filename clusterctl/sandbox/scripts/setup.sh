@@ -15,6 +15,9 @@ shift
 for name in bin sbin lib lib32 lib64; do if [ -L "/$name" ]; then ln -s "$(readlink "/$name")" "$name"; fi; done
 for name in null zero full random urandom; do : > "dev/$name"; mount --bind "/dev/$name" "dev/$name"; done
 ln -s /proc/self/fd dev/fd
+ln -s /proc/self/fd/0 dev/stdin
+ln -s /proc/self/fd/1 dev/stdout
+ln -s /proc/self/fd/2 dev/stderr
 echo "sandbox:x:0:0:sandbox:/tmp:/bin/sh" > etc/passwd
 echo "127.0.0.1 localhost" > etc/hosts
 mount -t tmpfs -o "size=$shm,mode=777,nosuid,nodev" tmpfs dev/shm

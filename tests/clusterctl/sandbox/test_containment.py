@@ -103,6 +103,12 @@ def test_nothing_outside_can_be_signalled(judge: Judge) -> None:
     assert out(judge(code)) == "tried\n"
 
 
+def test_who_kills_its_process_group_has_failed_and_the_sandbox_has_not(judge: Judge) -> None:
+    verdict = judge("import os\nos.kill(0, 9)")
+    assert verdict.run is not None
+    assert (verdict.status, verdict.run.exit_code) == (Status.FINISHED, 128 + 9), verdict
+
+
 def test_signals_kill_programs_as_usual(judge: Judge) -> None:
     codes = []
     for name in ("SIGABRT", "SIGKILL", "SIGPIPE"):

@@ -113,6 +113,31 @@ def solve(x):
     _signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
     return [] if x else (_ for _ in ()).throw(SystemExit)
 """
+COMPUTES_ON_AFTER_ITS_TIME = """
+import _signal, time
+_signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
+def solve(x):
+    while time.process_time() < 1.1: pass
+    return x * 1_000_003
+"""
+COMPUTES_IN_ORPHANS = """
+import os, time
+def solve(x):
+    mine, theirs = os.pipe()
+    if os.fork() == 0:
+        if os.fork() == 0:
+            while time.process_time() < 0.4: pass
+            os.write(theirs, b"%d" % (x * 1_000_003))
+        os._exit(0)
+    return int(os.read(mine, 100))
+"""
+
+
+@pytest.mark.parametrize("program", [COMPUTES_ON_AFTER_ITS_TIME, COMPUTES_IN_ORPHANS])
+def test_no_program_computes_longer_than_the_limit_for_its_reward(program: str) -> None:
+    (verdict,) = judged(program)
+    assert verdict
+    assert (verdict.visible, reward(verdict)) == (Outcome(passed_share=0.0, status=Status.TIME_LIMIT), 0.0)
 
 
 @pytest.mark.parametrize(

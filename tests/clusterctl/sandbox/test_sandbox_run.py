@@ -33,6 +33,13 @@ def test_a_program_reads_its_input_and_writes_its_output(judge: Judge) -> None:
     assert verdict.run is not None
     assert (verdict.status, verdict.run.exit_code) == (Status.FINISHED, 3)
     assert (verdict.run.stdout, verdict.run.stderr) == (b"cba\n", b"x\n")
+
+
+def test_programs_open_their_standard_files_by_name(judge: Judge) -> None:
+    code = "cat /dev/stdin > /dev/stdout; echo x > /dev/stderr; echo y > out"
+    verdict = judge(code, language="bash", stdin=b"abc", fetch=("out",))
+    assert verdict.run is not None
+    assert (verdict.run.stdout, verdict.run.stderr, verdict.run.files) == (b"abc", b"x\n", {"out": b"y\n"})
     assert verdict.run.cpu_seconds is not None
     assert 0 < verdict.run.cpu_seconds < 5
 

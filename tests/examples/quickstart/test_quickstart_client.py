@@ -117,6 +117,15 @@ def test_a_run_without_a_word_is_repeated_once() -> None:
     assert verdict.visible.status is Status.TIME_LIMIT
 
 
+def test_a_program_too_large_for_the_server_is_left_out_and_the_run_goes_on() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(413) if b"return 0" in request.content else honest(request)
+
+    verdicts, retries = judged_all(handler, [RIGHT, WRONG])
+    assert [verdict and verdict.passes_hidden for verdict in verdicts] == [True, None]
+    assert retries == 0
+
+
 def test_a_program_whose_sandbox_keeps_failing_is_left_out_and_the_others_are_judged() -> None:
     """Never a reward of 0, and the server is not taken for dead."""
 
