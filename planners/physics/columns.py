@@ -174,10 +174,8 @@ class TrainWork:
     """Training FLOPs per token where the publisher states them (unusual architectures)."""
     attention_speed: Column = 1.0
     """Attention kernel against the usual one of the GPU generation (see `rates.attention_speed`)."""
-    elementwise_traffic: Column = 1.0
-    """Elementwise HBM traffic against the usual stack (below 1 with a compiler that fuses)."""
-    host_speed: Column = 1.0
-    """Kernel launch rate against the usual stack (above 1 with CUDA graphs or compilation)."""
+    compiled: Column = UNKNOWN
+    """1 where a compiler fuses kernels, 0 where none does."""
     evaluation_share: Column = 0.0
     """Extra time for evaluation passes, as a share of training time."""
 

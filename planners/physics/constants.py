@@ -66,6 +66,7 @@ class Constants:
     power_exponent: Column = fitted(0.70, 0.40, "exponent", "peak ~ board power to this exponent", "runs")
     # Elementwise work and launches.
     elementwise_traffic: Column = fitted(2.0, 0.30, "ratio", "HBM traffic per activation touched", "runs")
+    unfused_traffic: Column = fitted(2.0, 0.30, "ratio", "the same, modules that nothing fuses", "runs")
     fp8_extra_traffic: Column = held(0.5, 0.5, "ratio", "more elementwise traffic of fp8 recipes", "runs")
     lora_extra_traffic: Column = fitted(0.6, 0.5, "ratio", "adapters read and write each layer again", "runs")
     launch_megatron_seconds: Column = held(2e-4, 0.6, "s", "per layer, pass and micro batch", "runs")
@@ -85,6 +86,7 @@ class Constants:
     padding_share: Column = fitted(0.25, 0.5, "ratio", "padding kept by unpacked RL trainers", "runs")
     # Traffic.
     exposed_tp: Column = fitted(0.6, 0.4, "ratio", "tensor-parallel traffic not hidden", "links")
+    exposed_tp_modules: Column = fitted(1.25, 0.3, "ratio", "the same, of PyTorch's own modules", "links")
     exposed_cp: Column = held(0.5, 0.5, "ratio", "context-parallel traffic not hidden", "links")
     exposed_ep: Column = fitted(0.7, 0.4, "ratio", "expert traffic not hidden", "links")
     cp_attention_exponent: Column = held(0.10, 0.5, "exponent", "attention slows with cp", "runs")

@@ -16,7 +16,7 @@ HOPPER_ATTENTION = {"fa2": 0.75, "fa3": 1.25, "vendor": 1.25, "sdpa": 0.75, "eag
 OTHER_ATTENTION = {"fa2": 1.0, "fa3": 1.0, "vendor": 1.15, "sdpa": 1.0, "eager": 0.25}
 BLACKWELL_ATTENTION = {"fa2": 0.6, "fa3": 0.6, "vendor": 1.3, "sdpa": 0.8, "eager": 0.15}
 COMPILED_TRAFFIC = 0.75
-"""Of a stack's elementwise traffic: fusing norms, activations and rope removes about a quarter."""
+"""Of the usual elementwise traffic.  Assumption."""
 COMPILED_HOST_SPEED = 1.5
 """Kernel launches per second against the usual stack."""
 

@@ -14,7 +14,7 @@ from planners.physics.codes import BLACKWELL, DDP, FSDP, MEGATRON, ZERO1, ZERO2
 from planners.physics.columns import Column, Workload, known, runs_like_fsdp, smooth_max
 from planners.physics.constants import Constants
 from planners.physics.lengths import attended_causally
-from planners.physics.rates import gpu_rates, link_bytes_per_s
+from planners.physics.rates import COMPILED_HOST_SPEED, COMPILED_TRAFFIC, gpu_rates, link_bytes_per_s
 from planners.physics.shape import PCIE_BYTES_PER_S
 
 WEIGHT_EXPORT_BYTES_PER_S = 2e9
@@ -88,7 +88,12 @@ def train_time(c: Constants, w: Workload, batch: Batch, passes: Passes) -> Train
     core = sum(per_gpu.values())
 
     micro_batches = np.maximum(1.0, batch.tokens / batch.updates / lay.dp / batch.micro_batch_tokens)
-    launches = batch.updates * micro_batches * passes.elementwise / (lay.pp * train.host_speed)
+    launches = (
+        batch.updates
+        * micro_batches
+        * passes.elementwise
+        / (lay.pp * np.where(np.equal(train.compiled, 1.0), COMPILED_HOST_SPEED, 1.0))
+    )
     per_layer = np.where(runs_like_fsdp(lay.sharding), c.launch_fsdp_seconds, c.launch_megatron_seconds)
     dense_launch = launches * m.layers * per_layer
     moe_launch = launches * m.moe_layers * c.launch_moe_seconds * moe_rl
@@ -138,9 +143,7 @@ def _compute_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     if np.any(stated):
         total = batch.tokens * known(train.flops_per_token, 0.0) * (passes.linear / 3) / rate
         linear, attention = np.where(stated, total, linear), np.where(stated, 0.0, attention)
-    recipe = (1 + c.fp8_extra_traffic * train.fp8 * w.gpu.has_fp8) * (1 + c.lora_extra_traffic * train.lora)
-    traffic = c.elementwise_traffic * train.elementwise_traffic * recipe
-    elements = m.elements_per_token * traffic + 4 * m.vocab
+    elements = m.elements_per_token * _traffic(c, w) + 4 * m.vocab
     return {
         "compute": linear + (moe_rl - 1) * experts,
         "attention": attention,
@@ -148,12 +151,28 @@ def _compute_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     }
 
 
+def _traffic(c: Constants, w: Workload) -> Column:
+    """HBM traffic per element that a layer touches.
+
+    torch.compile fuses norms, activations and rope, as Megatron's kernels do; modules of PyTorch run one kernel per
+    operation unless something fuses them: where that is stated, and in post-training that does not say.  fp8 recipes
+    quantise; adapters read a layer's input once per projection, which Megatron fuses (QKV, gate and up).
+    """
+    train, modules = w.train, runs_like_fsdp(w.layout.sharding)
+    silent = np.isnan(train.compiled) & (np.asarray(train.post_training) > 0)
+    unfused = modules & (np.equal(train.compiled, 0.0) | silent)
+    fusion = np.where(unfused, c.unfused_traffic, np.where(np.equal(train.compiled, 1.0), COMPILED_TRAFFIC, 1.0))
+    fp8 = 1 + c.fp8_extra_traffic * train.fp8 * w.gpu.has_fp8
+    return c.elementwise_traffic * fusion * fp8 * (1 + c.lora_extra_traffic * train.lora * modules)
+
+
 def _traffic_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, moe_rl: Column) -> dict[str, Column]:
     """GPU-seconds of exposed traffic inside a model-parallel group.
 
-    tp: 4 all-reduces of 2h bytes per layer, forward and backward; cp: 3 exchanges of keys and values; ep: 4
-    all-to-alls of k x h.  A group inside the scale-up domain uses its links; outside, all-reduces see the NICs of
-    the whole node, an all-to-all sees one NIC but sends a token to at most four nodes.
+    tp: 4 all-reduces of 2h bytes per layer, forward and backward, which Megatron overlaps with GEMMs and PyTorch's
+    modules do in line (torchtitan, arXiv:2410.06511; its asynchronous TP gains 10 %); cp: 3 exchanges of keys and
+    values; ep: 4 all-to-alls of k x h.  A group inside the scale-up domain uses its links; outside, all-reduces see
+    the NICs of the whole node, an all-to-all sees one NIC but sends a token to at most four nodes.
     """
     m, g, lay = w.model, w.gpu, w.layout
     share = passes.elementwise / 3
@@ -167,7 +186,7 @@ def _traffic_seconds(c: Constants, w: Workload, batch: Batch, passes: Passes, mo
     )
     ep = tokens * m.moe_layers * 4 * share * copies * m.hidden * 2 * (1 - 1 / np.maximum(lay.ep, 1.0)) / ep_bw
     return {
-        "tensor-parallel traffic": c.exposed_tp * tp,
+        "tensor-parallel traffic": np.where(runs_like_fsdp(lay.sharding), c.exposed_tp_modules, c.exposed_tp) * tp,
         "context-parallel traffic": c.exposed_cp * cp,
         "expert traffic": c.exposed_ep * ep * moe_rl,
     }

@@ -28,7 +28,7 @@ NOTHING = 1e-4
 GROUPS: dict[str, tuple[str, ...]] = {
     "speed of generation": ("decode_", "iteration_", "sequence_", "prefill_", "allreduce_", "eager_", "engine_"),
     "speed of training": ("gemm_", "attention_", "elementwise_", "launch_", "fsdp_", "megatron_", "moe_", "exposed_",
-                          "padding_", "software_", "zero1_", "blackwell_", "dp_", "virtual_", "optimizer_"),
+                          "padding_", "software_", "unfused_", "zero1_", "blackwell_", "dp_", "virtual_", "optimizer_"),
     "weight sync": ("sync_", "colocated_"),
     "overhead of long runs": ("waste_", "straggler_"),
 }  # fmt: skip

@@ -86,7 +86,7 @@ def widths(shortlist: Shortlist, calibration: Calibration) -> Width:
         now = estimate_stage(plain, calibration.constants)
         share = np.clip(now.exposed / np.maximum(now.unit_seconds, 1e-9), 0.0, 1.0)
         missing[f"{work.stage}.sandbox.seconds"] = (share * SANDBOX_LOG_SD) ** 2
-    extra = outside + sum(missing.values())
+    variance, extra = variance + outside, sum(missing.values())
     halves = {
         name: calibration.half_width(kind, variance, np.maximum(extra - part, 0.0)) for name, part in missing.items()
     }

@@ -36,6 +36,7 @@ MISSING_LOG_SD = {
     "layout": 0.2,
     "isolation": 1.3,
     "seconds per tool call": 0.6,
+    "set-up, stragglers and retries": 0.35,
 }
 """Log standard deviation that an input's absence adds.  Judgement, checked on the partial calibration cases."""
 
@@ -108,6 +109,7 @@ def missing_inputs(case: Case) -> tuple[str, ...]:
         "GPU": case.kind not in OUTSIDE_KINDS and (cluster.gpu is None or inferred),
         "isolation": case.kind == "sandbox" and published.metric == "seconds",
         "seconds per tool call": _tools_untold(case),
+        "set-up, stragglers and retries": case.kind == "evaluate",  # queue arithmetic leaves them out
     }
     return tuple(name for name, is_missing in checks.items() if is_missing)
 

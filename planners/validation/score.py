@@ -13,8 +13,6 @@ from planners.validation.case import Case, CaseEntry, read_case
 from planners.validation.predict import predict_cases
 from planners.validation.prepare import FindGpu, FindModel, Prepared, prepare
 
-OUTSIDE_SPREAD = 0.35
-"""ln spread of queue arithmetic for `evaluate`: set-up, stragglers and retries are not in it."""
 MOST_WIDTH = 20.0
 """ln half width of a band beyond which a prediction says nothing."""
 
@@ -82,9 +80,8 @@ def answer_cases(
 def _answer(p: Prepared, value: float, reason: str | None, variance: float, calibration: Calibration) -> Answer:
     width = math.inf
     if math.isfinite(value) and value > 0:
-        extra = OUTSIDE_SPREAD**2 if p.case.kind == "evaluate" else 0.0
         match = calibration.matching(CalibrationCase.of(p.case.kind, p.workload))
-        width = float(calibration.half_width(p.case.kind, variance, p.missing_variance + match.log_variance + extra))
+        width = float(calibration.half_width(p.case.kind, variance + match.log_variance, p.missing_variance))
     if width >= MOST_WIDTH:
         return _answer_to(p.case, reason or "the inputs lead to no finite prediction")
     band = {"p10": float(value * np.exp(-width)), "p90": float(value * np.exp(width))}

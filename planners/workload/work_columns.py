@@ -9,7 +9,7 @@ import numpy as np
 
 from planners.physics.codes import COLOCATED, ENGINES, MEGATRON
 from planners.physics.columns import UNKNOWN, Array, Column, Layout, RolloutWork, TrainWork, Workload, runs_like_fsdp
-from planners.physics.rates import COMPILED_HOST_SPEED, COMPILED_TRAFFIC, attention_speed
+from planners.physics.rates import attention_speed
 from planners.physics.shape import model_columns
 from planners.workload.layouts import TimingContext
 from planners.workload.replicas import attention_alone, live_limit, pipeline_stages, replica_gpus, resident_bytes
@@ -156,6 +156,5 @@ def train_work(training: Training, at: TimingContext, main: Generation | None) -
         offload=float(options.optimizer_offload),
         recompute=at.layouts.recompute,
         attention_speed=attention_speed(options.attention or "", at.gpu),
-        elementwise_traffic=COMPILED_TRAFFIC if options.compile else 1.0,
-        host_speed=COMPILED_HOST_SPEED if options.compile else 1.0,
+        compiled=UNKNOWN if options.compile is None else float(options.compile),
     )

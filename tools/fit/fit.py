@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planners.physics.calibration import Calibration
-from tools.fit.bands import scores
+from tools.fit.bands import outside_variance, scores
 from tools.fit.document import calibration_document, write_json
 from tools.fit.plots import plot_predictions
 from tools.fit.problem import Problem, load_prepared
@@ -49,8 +49,8 @@ def main() -> None:
     by_publisher = left_out(problem, mode, lambda p: publishers(p.case.family))
     document = calibration_document(problem, mode, spread, {})
     variance = Calibration.from_json(document).log_variance(lambda c: np.exp(problem.logs_of(c)[0]))
-    widths = scores(problem, by_publisher, variance)
-    document = calibration_document(problem, mode, spread, widths)
+    variance = variance + outside_variance(problem, Calibration.from_json(document))
+    document = calibration_document(problem, mode, spread, scores(problem, by_publisher, variance))
     calibration = Calibration.from_json(document)
     results = Results(
         problem=problem,

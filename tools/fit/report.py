@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from string import Template
@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planners.physics.calibration import CalibrationCase
 from planners.physics.constants import PRIORS
 from tools.fit.bands import SCORED, class_of
-from tools.fit.document import reduced_cases
 from tools.fit.rankings import rankings_table
 from tools.fit.solve import publishers
 
@@ -35,6 +33,7 @@ class Results:
     problem: Problem
     calibration: Calibration
     variance: Array
+    """From the constants, and from what cases of other publishers have not."""
     mode: Array
     spread: Array
     in_sample: Array
@@ -51,17 +50,9 @@ class Results:
 
     @cached_property
     def half_widths(self) -> Array:
-        """Half 80% bands in ln, per case, as if its publisher had published nothing."""
-        problem = self.problem
-        by = np.array([publishers(p.case.family) for p in problem.prepared])
-        others = {
-            name: replace(self.calibration, cases=tuple(reduced_cases(problem.without(by == name)))) for name in set(by)
-        }
-        widths = []
-        for p, name, v in zip(problem.prepared, by, self.variance, strict=True):
-            outside = others[name].matching(CalibrationCase.of(p.case.kind, p.workload)).log_variance
-            widths.append(float(self.calibration.half_width(p.case.kind, v, p.missing_variance + outside)))
-        return np.array(widths)
+        """Half 80% bands in ln, per case."""
+        each = zip(self.problem.prepared, self.variance, strict=True)
+        return np.array([float(self.calibration.half_width(p.case.kind, v, p.missing_variance)) for p, v in each])
 
 
 def accuracy_page(results: Results) -> str:

@@ -56,9 +56,11 @@ def test_bands_widen_with_what_is_unknown_and_have_a_floor(variance: float, miss
         assert width < float(calibration.half_width(kind, variance, missing + 0.1))
 
 
-def test_rl_bands_are_the_widest_of_the_measured_kinds() -> None:
+def test_bands_of_each_kind_hold_the_scatter_and_unmeasured_kinds_have_the_widest() -> None:
     scores = load_calibration().scores
-    assert scores["rl_step"] == max(scores[kind] for kind in ("rl_step", "pretrain", "sft", "generate"))
+    measured = [scores[kind] for kind in ("rl_step", "pretrain", "sft", "generate")]
+    assert min(measured) > 1.0
+    assert scores["other"] == max(measured)
 
 
 DENSE_ON_H100 = CalibrationCase(

@@ -93,12 +93,31 @@ def test_options_move_the_time_the_right_way() -> None:
     plain = supervised_seconds(PRIOR, changed(w, "train", batch_sequences=64.0)).seconds
     for column, value, slower in (
         ("attention_speed", 0.5, True),
-        ("elementwise_traffic", 0.7, False),
-        ("host_speed", 2.0, False),
+        ("compiled", 1.0, False),
         ("evaluation_share", 0.2, True),
     ):
         other = supervised_seconds(PRIOR, changed(w, "train", batch_sequences=64.0, **{column: value})).seconds
         assert (other > plain) == slower, column
+
+
+def test_modules_that_nothing_fuses_touch_more_memory() -> None:
+    modules = changed(pretrain_workload(), "layout", sharding=FSDP)
+
+    def traffic(**facts: float) -> float:
+        return float(supervised_seconds(PRIOR, changed(modules, "train", **facts)).parts["HBM bandwidth"])
+
+    assert traffic(compiled=1.0) < traffic() < traffic(compiled=0.0)
+    assert traffic(post_training=1.0) > 1.5 * traffic(post_training=1.0, compiled=1.0), "SFT that does not say"
+    assert traffic(compiled=1.0, lora=1.0) > traffic(compiled=1.0), "adapters read their inputs again"
+
+
+def test_tensor_parallel_traffic_of_modules_is_not_overlapped() -> None:
+    def traffic(sharding: float) -> float:
+        w = changed(pretrain_workload(), "layout", tp=8.0, dp=8.0, gpus=64.0, train_gpus=64.0, sharding=sharding)
+        time = supervised_seconds(PRIOR, w)
+        return float(time.parts["tensor-parallel traffic"] / time.parts["compute"])
+
+    assert traffic(FSDP) > 1.5 * traffic(MEGATRON)
 
 
 def test_fully_sharded_small_batches_wait_for_the_network() -> None:

@@ -358,7 +358,7 @@ def test_a_limit_that_decides_beside_a_reservation_counts_dollars_beyond_it() ->
     prices = {"reservations": [reserved]}
     alone = plan(RLCEF, fleet={"targets": ["aws"], "gpus": ["H100"]}, prices=prices)
     fast = plan(
-        RLCEF, fleet={"targets": ["aws"], "gpus": ["H100"]}, prices=prices, limits={"hours": 1.35 * alone.hours.p50}
+        RLCEF, fleet={"targets": ["aws"], "gpus": ["H100"]}, prices=prices, limits={"hours": 1.1 * alone.hours.p50}
     )
     assert any(text.endswith(" beyond your reservations") for text in fast.decided_by)
 
