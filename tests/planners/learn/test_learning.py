@@ -25,7 +25,7 @@ H100 = {"gpus": ["H100"], "targets": ["aws"]}
 SEEDS = range(20)
 
 
-UNSURE = {kind: 2.4 for kind in ("rl_step", "pretrain", "sft", "generate", "other")}
+UNSURE = dict.fromkeys(("rl_step", "pretrain", "sft", "generate", "other"), 2.4)
 """Scores of bands that leave something to learn, whatever the fit of the day says."""
 
 
