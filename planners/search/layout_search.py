@@ -97,7 +97,7 @@ def _takes_turns(work: StageWork, machines: Sequence[MachineKind], at: TimingCon
     """Whether all GPUs of a layout generate and train in turn, and the hosts have memory for it."""
     in_turn = at.layouts.schedule == COLOCATED
     if work.training is None or not (at.layouts.schedule == DISAGGREGATED).any():
-        return in_turn
+        return np.asarray(in_turn)
     fits = (need.fits for rule, need in training_needs(work, machines, at) if rule == HOST_RULE)
     return np.asarray(in_turn & next(fits, np.True_))
 
