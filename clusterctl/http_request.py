@@ -4,7 +4,6 @@ Content-Length, no chunks, no folded lines, CRLF only.  So nothing can be read i
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import re
 import select
@@ -139,7 +138,7 @@ def _token(request: Request) -> bytes:
     try:
         if kind.lower() == "basic":
             return base64.b64decode(text).partition(b":")[2]
-    except binascii.Error:
+    except ValueError:
         return b""
     return text.encode("latin-1") if kind.lower() == "bearer" else b""
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from clusterctl.foreign_files import opened, read_lines
 
+MOST_REPORT_BYTES = 16 << 20
+"""Of job reports, read at once."""
+
 
 class RunFolder:
     """Paths and contents of one run's folder."""
@@ -34,16 +37,17 @@ class RunFolder:
         """Says that the run has ended and the folder is kept for its logs and results."""
 
     def report_lines(self, since_byte: int, *, most: int) -> Iterator[tuple[int, bytes]]:
-        """(position after it, line) of at most `most` whole lines of the reports from `since_byte` on.
+        """(position after it, line) of at most `most` whole lines of the reports from `since_byte` on, and of
+        MOST_REPORT_BYTES and one line.
 
         A torn last line waits for its end.  Of a file that has become shorter nothing is read again: what it held
         has been recorded.
         """
         for position, line in read_lines(self.reports, since_byte):
-            if most <= 0:
-                return
-            most -= 1
             yield position, line
+            most -= 1
+            if most <= 0 or position - since_byte >= MOST_REPORT_BYTES:
+                return
 
     def reports_size(self) -> int | None:
         """Bytes of the reports; None where they can't be read."""

@@ -18,6 +18,8 @@ MOST_USD = 1_000_000
 """Of one report, which covers seconds to hours of one run: more is a mistake in the unit.  Assumption."""
 MOST_UNITS = 10**15
 """Of one report: a petabyte in bytes.  With twelve decimals it is within the 28 digits of Python's decimals."""
+MOST_NAMES, MOST_CHARACTERS = 1000, 200
+"""Of the phases and of the metrics of one report; of a text."""
 MOST_STEPS = 2**31 - 1
 """PostgreSQL's integer."""
 
@@ -34,10 +36,15 @@ def _places(places: int) -> AfterValidator:
 
 def _numbers(given: Any) -> Any:
     """Metrics that are numbers; others are a job's own business."""
-    return {str(k): float(str(v)) for k, v in given.items() if isinstance(v, int | Decimal)} if given else {}
+    if not given:
+        return {}
+    numbers = {name: value for name, value in given.items() if type(value) in (int, Decimal)}
+    return {
+        name: float(value) for name, value in numbers.items() if name.isprintable() and len(name) <= MOST_CHARACTERS
+    }
 
 
-Text = Annotated[str, Field(max_length=200), AfterValidator(_text)]
+Text = Annotated[str, Field(max_length=MOST_CHARACTERS), AfterValidator(_text)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 Quantity = Annotated[Decimal, Field(ge=0, le=MOST_UNITS, allow_inf_nan=False), _places(12)]
@@ -52,8 +59,8 @@ class StepReport(BaseModel):
     stage: Text
     step: Number
     of: Number
-    phases: dict[Text, Seconds] = {}
-    metrics: Annotated[dict[str, float], BeforeValidator(_numbers)] = {}
+    phases: Annotated[dict[Text, Seconds], Field(max_length=MOST_NAMES)] = {}
+    metrics: Annotated[dict[str, float], Field(max_length=MOST_NAMES), BeforeValidator(_numbers)] = {}
 
 
 class CostReport(BaseModel):

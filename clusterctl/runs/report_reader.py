@@ -20,6 +20,8 @@ UNKNOWN_PROVIDER = "unknown"
 """Provider of what a job reports without naming one."""
 REPORTS_AT_ONCE = 20_000
 """Lines that one transaction takes: a second's work, so that the limits are looked at in between."""
+MOST_PROBLEMS = 20
+"""Reasons why lines do not count that are said: a job may have a new one for each line."""
 TOKENS_OF_A_PRICE = 10**6
 
 
@@ -31,6 +33,7 @@ class ReportReader:
         last = run.ledger.last_step(run.run_id)
         self.last_step_at = last.at if last else row.created_at
         self._prices = UsagePrices(run.plan)
+        self._problems = set[str]()
         self._reread: tuple[int, datetime] | None = None
         """Of reports that were cut: up to where they are read again, and after when their costs count."""
 
@@ -82,6 +85,9 @@ class ReportReader:
 
     def _problem(self, position: int, why: str) -> None:
         """A line that counts for nothing; of those with one reason the first."""
+        if why in self._problems or len(self._problems) == MOST_PROBLEMS:
+            return
+        self._problems.add(why)
         folder = self._run.folder
         where = f"{folder.reports}, line {folder.report_number(position)}"
         self._run.event("report", f"{where} does not count, nor do more like it: {why}", f"report:{why[:200]}")

@@ -98,7 +98,17 @@ def test_whose_host_it_is(said: str, host: str, own: bool) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    ["Bearer", "Bearer ", "Bearer secre", "Bearer secrets", "Basic c2VjcmV0", "Basic !", "secret", "Bearer sécret"],
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer secre",
+        "Bearer secrets",
+        "Basic c2VjcmV0",
+        "Basic !",
+        "Basic é",
+        "secret",
+        "Bearer sécret",
+    ],
 )
 def test_what_is_no_token_is_refused(sent: str) -> None:
     request = parse_head(HEAD + b"\r\nAuthorization: " + sent.encode("latin-1"), socket.socket.__new__(socket.socket))

@@ -23,9 +23,11 @@ from run_world import SPEC, opened, stand_in_jobs, watch
 from clusterctl.costs.queries import account
 from clusterctl.errors import StateError
 from clusterctl.ledger.ledger import Ledger
+from clusterctl.runs import folder
 from clusterctl.runs import run as run_module
-from clusterctl.runs.job_reports import CostReport, StepReport, read_report
+from clusterctl.runs.job_reports import MOST_NAMES, CostReport, StepReport, read_report
 from clusterctl.runs.planned_actual import planned_against_actual
+from clusterctl.runs.report_reader import MOST_PROBLEMS, ReportReader
 from clusterctl.runs.run_forecast import hourly_rate, run_forecast
 from clusterctl.runs.run_status import state_of
 from clusterctl.runs.watch import Watch
@@ -222,6 +224,44 @@ def test_mistakes_are_said_once_and_end_nothing(run: run_module.OpenRun, monkeyp
         assert str(run.folder.reports) in message
     assert len(said) == len(BAD) + 2, "one for each reason"
     assert any(problem.what == said[0] for problem in state_of(run).problems)
+
+
+def test_a_flood_of_mistakes_fills_no_ledger_and_hides_no_cost(run: run_module.OpenRun, monkeypatch: Monkey) -> None:
+    step = {"at": "2026-11-25T00:00:00Z", "stage": "s", "step": 1, "of": 2}
+    run.folder.path.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(step | {"phases": {f"phase {number}": -1}}) for number in range(3000)]
+    run.folder.reports.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report(run, monkeypatch, COSTS[3])
+    watch(run)
+    assert len(run.ledger.events(run.run_id, kind="report")) <= MOST_PROBLEMS
+    assert reported(run) == {"trainer/egress/GiB": Decimal("0.27")}
+
+
+def test_large_reports_are_recorded_in_parts(run: run_module.OpenRun, monkeypatch: Monkey) -> None:
+    monkeypatch.setattr(folder, "MOST_REPORT_BYTES", 1000)
+    report(run, monkeypatch, *[COSTS[3]] * 30)
+    row, reader = run.ledger.get_run(run.run_id), ReportReader(run, run.ledger.get_run(run.run_id), run.clock.now())
+    assert reader.read(row)
+    assert 0 < run.ledger.get_run(run.run_id).reports_byte < 2000
+    while reader.read(run.ledger.get_run(run.run_id)):
+        pass
+    assert reported(run) == {"trainer/egress/GiB": 30 * Decimal("0.27")}
+
+
+def test_a_metric_that_is_none_spoils_no_report() -> None:
+    metrics = {"reward": 0.5, "done": True, "note": "x", "\ud800": 1, "a\0b": 1, "a\nb": 1, "n" * 201: 1}
+    step = {"at": "2026-11-25T00:00:00Z", "stage": "s", "step": 1, "of": 2, "metrics": metrics}
+    found = read_report(json.dumps(step).encode())
+    assert isinstance(found, StepReport)
+    assert found.metrics == {"reward": 0.5}
+
+
+def test_a_report_of_endless_phases_does_not_count() -> None:
+    step = {"at": "2026-11-25T00:00:00Z", "stage": "s", "step": 1, "of": 2}
+    for name in ("phases", "metrics"):
+        found = read_report(json.dumps(step | {name: {str(number): 1 for number in range(MOST_NAMES + 1)}}).encode())
+        assert isinstance(found, str)
+        assert f"{name}: Dictionary should have at most" in found
 
 
 @settings(max_examples=100, deadline=None)
