@@ -67,7 +67,7 @@ class Box:
     filter_fd: int | None
     """For bubblewrap."""
     own_users: bool
-    """As root: USERS_FD is the user namespace to use, in which the first process is root and the program is not."""
+    """USERS_FD is the user namespace to use, in which the first process is root and the program is not."""
     cgroup_fds: tuple[int, ...]
     """Those of CGROUP_FDS that are there: files that the first process writes itself into."""
 
@@ -101,7 +101,7 @@ def bubblewrap(box: Box) -> list[str]:
     for name, descriptor in box.files.items():
         line += ["--perms", "0777", "--file", str(descriptor), f"{WORK}/{name}"]
     line += ["--chdir", WORK]
-    if not box.own_users:  # as root, the folders are root's, and the program is not
+    if not box.own_users:  # else the folders are the first process's, and the program is another user
         line += ["--remount-ro", "/dev", "--remount-ro", "/"]
         line += ["--unshare-user", "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--cap-add", "CAP_SETPCAP", "--"]
         return [*line, *box.init(f"setpriv --ambient-caps=-all {_NO_CAPABILITIES}")]

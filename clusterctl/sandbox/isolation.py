@@ -17,7 +17,7 @@ from clusterctl.sandbox import commands
 from clusterctl.sandbox.cgroup_parent import why_no_cgroup
 from clusterctl.sandbox.commands import Task
 from clusterctl.sandbox.process import run_phase
-from clusterctl.sandbox.user_namespaces import has_outer_ids
+from clusterctl.sandbox.user_namespaces import gives_own_users, has_outer_ids
 from clusterctl.sandbox.verdict import Policy, Status
 
 _INSTALLERS = {
@@ -96,7 +96,10 @@ def missing_guards() -> list[tuple[str, str]]:
         missing.append((f"no cgroup ({why}): memory is sampled, some of the kernel's is not counted", delegated))
     if not as_root:
         shared = "all sandboxes are this user outside: one can use up pipes, signals and sockets that another needs"
-        missing.append((shared, "run it as root: then each has a user of its own"))
+        if gives_own_users():
+            shared = "all sandboxes share this user's pending signals: one can use up what another needs"
+        lent = "run it as root; in part: install uidmap, and lend this user ids in /etc/subuid and /etc/subgid"
+        missing.append((shared, lent))
     elif not has_outer_ids():
         missing.append(("all sandboxes are one user outside: this container has no others", "give it more user ids"))
     pattern = ""

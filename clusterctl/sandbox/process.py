@@ -26,7 +26,7 @@ from clusterctl.sandbox.cgroups import Cgroup
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.sandbox.running_sandbox import RunningSandbox
 from clusterctl.sandbox.syscall_filter import filter_program
-from clusterctl.sandbox.user_namespaces import lent_namespace
+from clusterctl.sandbox.user_namespaces import gives_own_users, lent_namespace
 from clusterctl.sandbox.verdict import MAX_FETCHED_FILES, PhaseResult, Policy, Status, why_no_path
 
 _CPU_LIMIT_CODE = 128 + signal.SIGXCPU
@@ -125,7 +125,7 @@ def _box(
         files={name: _memory(theirs, content) for name, content in task.files.items()},
         etc={name: _memory(theirs, text.encode()) for name, text in etc.items()},
         filter_fd=_memory(theirs, filter_program()) if by_bubblewrap else None,
-        own_users=by_bubblewrap and os.geteuid() == 0,
+        own_users=by_bubblewrap and gives_own_users(),
         cgroup_fds=commands.CGROUP_FDS[: len(cgroup.folders)] if cgroup else (),
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,12 @@ from clusterctl.sandbox.cgroup_parent import find_parent, parent, why_no_cgroup
 from clusterctl.sandbox.cgroups import VERSION_1, VERSION_2
 from clusterctl.sandbox.isolation import BUBBLEWRAP, UNPROTECTED, Isolation
 from clusterctl.sandbox.program import run_program
-from clusterctl.sandbox.user_namespaces import has_outer_ids, lent_namespace
+from clusterctl.sandbox.user_namespaces import gives_own_users, has_outer_ids, lent_namespace, subordinate_id
 from clusterctl.sandbox.verdict import Policy, ProgramRequest, Status, Verdict
 
 Judge = Callable[..., Verdict]
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives each sandbox a user of its own")
+own_users = pytest.mark.skipif(not gives_own_users(), reason="no users of their own: not root, nothing in /etc/subuid")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's sandboxes have owners of their own")
 
 
 def out(verdict: Verdict) -> str:
@@ -166,6 +169,27 @@ def test_each_sandbox_is_another_user_outside() -> None:
     assert len({0, 65534, *owners}) == 4
 
 
+@own_users
+def test_two_sandboxes_at_once_are_different_users_outside(judge: Judge, isolation: Isolation) -> None:
+    if isolation is not BUBBLEWRAP or not has_outer_ids():
+        pytest.skip("no users of their own")
+    code = "import time; time.sleep(0.5); print(*[line.split()[1] for line in open('/proc/self/uid_map')])"
+    with ThreadPoolExecutor(2) as pool:
+        users = {out(verdict).split()[1] for verdict in pool.map(judge, [code] * 2)}
+    assert len({"0", str(os.getuid()), *users}) == 2 + len({"0", str(os.getuid())})
+
+
+def test_ids_that_are_lent_are_used_in_turn(tmp_path: Path) -> None:
+    table = tmp_path / "subuid"
+    name = pwd.getpwuid(os.getuid()).pw_name
+    table.write_text(f"somebody-else:5:9\n\n{name}:100000:2\n", encoding="utf-8")
+    assert {subordinate_id(table) for _ in range(3)} == {100000, 100001}
+    for content in ("", "somebody-else:5:9\n", "no table"):
+        table.write_text(content, encoding="utf-8")
+        with pytest.raises(OSError, match="lends this user nothing"):
+            subordinate_id(table)
+
+
 IN_FLIGHT = """
 import array, os, socket, time
 null = os.open("/dev/null", os.O_RDONLY)
@@ -180,9 +204,9 @@ time.sleep(%f)
 """
 
 
-@as_root
-def test_descriptors_under_way_are_counted_for_each_sandbox_alone(judge: Judge) -> None:
-    if not has_outer_ids():
+@own_users
+def test_descriptors_under_way_are_counted_for_each_sandbox_alone(judge: Judge, isolation: Isolation) -> None:
+    if not has_outer_ids() or (isolation is not BUBBLEWRAP and os.geteuid() != 0):
         pytest.skip("this container has no other users")
     greedy = threading.Thread(target=lambda: judge(IN_FLIGHT % (30, 1.5)))
     greedy.start()
