@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from functools import cache
 from pathlib import Path
 
 MARK_PREFIX = "clusterctl-sandbox-of"
+_MARK = re.compile(rf"{MARK_PREFIX}-([0-9]{{1,10}})-([0-9]*)")
 
 
 @cache
@@ -32,9 +34,9 @@ def orphans() -> list[int]:
 
 
 def is_orphaned(mark: str) -> bool:
-    """Whether `mark` is one of `owner_mark`, of a process that is no more."""
-    owner = mark.removeprefix(f"{MARK_PREFIX}-").partition("-")[0] if mark.startswith(MARK_PREFIX) else ""
-    return bool(owner) and mark != f"{MARK_PREFIX}-{owner}-{_started(Path('/proc', owner))}"
+    """Whether `mark` is one of `owner_mark`, of a process that is no more.  Any program can call itself anything."""
+    found = _MARK.fullmatch(mark)
+    return found is not None and found[2] != _started(Path("/proc", found[1]))
 
 
 def end_orphans() -> int:

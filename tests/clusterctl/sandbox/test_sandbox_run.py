@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -334,8 +335,9 @@ def test_sandboxes_die_with_their_owner(isolation: Isolation) -> None:
 
 
 def test_a_launcher_whose_owner_is_gone_is_an_orphan_and_is_ended() -> None:
-    with subprocess.Popen(["sleep", "0"]) as gone:
+    with subprocess.Popen(["sleep", "60"]) as gone:
         mark = orphaned_sandboxes.owner_mark(gone.pid)
+        gone.kill()
     alive = orphaned_sandboxes.owner_mark(os.getpid())
     processes = [subprocess.Popen([name, "60"], executable="/bin/sleep") for name in (mark, alive)]
     try:
@@ -347,6 +349,16 @@ def test_a_launcher_whose_owner_is_gone_is_an_orphan_and_is_ended() -> None:
         for process in processes:
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "text"])
+def test_a_program_that_calls_itself_like_a_launcher_leads_to_no_file(kind: str) -> None:
+    """Also one in a sandbox may, and root looks at the names of all."""
+    with tempfile.TemporaryDirectory(prefix="x", dir="/tmp") as folder:
+        stat = Path(folder) / "stat"
+        os.mkfifo(stat) if kind == "pipe" else stat.write_text("x")
+        marks = [f"{orphaned_sandboxes.MARK_PREFIX}-{owner}-1" for owner in (folder, "../..", "self", "", "1/../9")]
+        assert not any(map(orphaned_sandboxes.is_orphaned, marks))
 
 
 def test_a_dead_owner_that_nobody_waited_for_is_gone_and_what_is_anothers_stays(
