@@ -86,6 +86,19 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
                 watch.stopped = Status.MEMORY_LIMIT
     if command is commands.unprotected:
         shutil.rmtree(commands.unprotected_folder(str(pid)), ignore_errors=True)
+    return _result(watch, task, state=state, usage=usage, asked_at=asked_at, gone_at=gone_at)
+
+
+def _result(
+    watch: RunningSandbox,
+    task: commands.Task,
+    *,
+    state: int,
+    usage: resource.struct_rusage,
+    asked_at: float,
+    gone_at: float,
+) -> PhaseResult:
+    """What became of a sandbox that has gone; state and usage: of its launcher, as wait4(2) gives them."""
     stdout, stderr, reported = map(bytes, watch.read.values())
     began_at = watch.began_at or gone_at
     cpu_seconds = usage.ru_utime + usage.ru_stime

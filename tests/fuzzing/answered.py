@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import random
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 from urllib.parse import parse_qs
 
 import httpx
@@ -31,9 +29,6 @@ from clusterctl.catalog.refresh.transport import Transport
 from clusterctl.foreign_files import read_lines
 from clusterctl.runs.job_reports import CostReport, StepReport, read_report
 from clusterctl.runs.run_alerts import read_samples
-from clusterctl.sandbox import sandbox_server
-from clusterctl.sandbox.isolation import UNPROTECTED
-from clusterctl.sandbox.verdict import PhaseResult, Policy, Status, Verdict
 from clusterctl.telemetry import exposition
 from clusterctl.telemetry.gpu_processes import GpuProcesses
 from clusterctl.telemetry.phase_socket import Phases
@@ -215,63 +210,10 @@ def metrics(rng: random.Random, folder: Path) -> Attack:
     return Attack(act=act)
 
 
-PROGRAM = {
-    "code": "print(1)",
-    "language": "python",
-    "stdin": "",
-    "files": {"a.txt": "eA=="},
-    "fetch_files": ["b"],
-    "run_timeout": 5,
-    "compile_timeout": 5,
-}
-
-
-@cache
-def _sandbox_server() -> int:
-    """A server that runs nothing: its port."""
-    done = PhaseResult(
-        status=Status.FINISHED,
-        exit_code=0,
-        stdout=b"",
-        stderr=b"",
-        start_seconds=0.0,
-        wall_seconds=0.0,
-        cpu_seconds=0.0,
-        peak_memory_mib=1,
-        files={},
-    )
-    verdict = Verdict(status=Status.FINISHED, run=done, isolation="none")
-    mock.patch.object(sandbox_server, "run_program", return_value=verdict).start()
-    server = sandbox_server.SandboxServer(("127.0.0.1", 0), UNPROTECTED, Policy(), workers=4, queue=10, token=None)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    return server.port
-
-
-def http(rng: random.Random, folder: Path) -> Attack:
-    """A request to a sandbox server, its head or its body wrong."""
-    port, body = _sandbox_server(), json.dumps(PROGRAM).encode()
-    body = broken(body, rng) if rng.random() < 0.6 else body
-    length = rng.choice((len(body), len(body), len(body), 0, -1, 10**30, "x", f"{len(body)}\r\nContent-Length: 5"))
-    path = rng.choice(("/run_code", "/run_code", "/run_code", "/metrics", "/", "/" + "a" * 9000, "/%00", "/\xff"))
-    head = f"{rng.choice(('POST', 'POST', 'GET', 'PUT', 'x'))} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-    head += f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    request = head.encode("latin-1") + body
-    request = broken_bytes(request, rng) if rng.random() < 0.4 else request
-    return Attack(act=lambda: _send(port, request))
-
-
-def _send(port: int, request: bytes) -> None:
-    """Raises AssertionError for an answer that is none, or that says that the server failed."""
-    answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client, suppress(ConnectionError):
-        client.sendall(request)
-        client.shutdown(socket.SHUT_WR)
-        while chunk := client.recv(1 << 16):
-            answer += chunk
-    if answer and (not answer.startswith(b"HTTP/1.1 ") or b" in the server" in answer):
-        raise AssertionError(answer[:200])
-
-
 TARGETS: dict[str, Callable[[random.Random, Path], Attack]] = {
-    "http": http, "metrics": metrics, "phases": phases, "prometheus": prometheus, "refresh": refresh, "reports": reports,
-}  # fmt: skip
+    "metrics": metrics,
+    "phases": phases,
+    "prometheus": prometheus,
+    "refresh": refresh,
+    "reports": reports,
+}
