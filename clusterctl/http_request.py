@@ -55,7 +55,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """What is sent back."""
 
     body: bytes
@@ -143,12 +143,12 @@ def _token(request: Request) -> bytes:
     return text.encode("latin-1") if kind.lower() == "bearer" else b""
 
 
-def refusal(status: HTTPStatus, detail: object) -> Answer:
+def refusal(status: HTTPStatus, detail: object) -> Response:
     """In the shape of SandboxFusion's own (FastAPI's)."""
-    return Answer(status=status, body=json_text({"detail": detail}).encode())
+    return Response(status=status, body=json_text({"detail": detail}).encode())
 
 
-def head_of(answer: Answer, *, keep_alive: bool) -> bytes:
+def head_of(answer: Response, *, keep_alive: bool) -> bytes:
     """What comes before the answer's body."""
     lines = [f"HTTP/1.1 {answer.status.value} {answer.status.phrase}", f"Content-Type: {answer.content_type}"]
     lines += [f"Content-Length: {len(answer.body)}", "X-Content-Type-Options: nosniff"]

@@ -29,7 +29,7 @@ class JudgedProblem(Protocol):
         """They measure."""
 
 
-class Status(StrEnum):
+class Ending(StrEnum):
     """How a set of tests ended."""
 
     RAN = "ran"
@@ -38,7 +38,7 @@ class Status(StrEnum):
     NOT_COMPILED = "not_compiled"
 
 
-PENALTY = {Status.RAN: 0.0, Status.ERROR: 0.1, Status.TIME_LIMIT: 0.2, Status.NOT_COMPILED: 0.1}
+PENALTY = {Ending.RAN: 0.0, Ending.ERROR: 0.1, Ending.TIME_LIMIT: 0.2, Ending.NOT_COMPILED: 0.1}
 CPU_SECONDS_LIMIT = 0.2
 """For a set of tests; of CPU time, so that a busy machine fails no program."""
 
@@ -71,11 +71,11 @@ class Outcome:
     """What one set of tests said."""
 
     passed_share: float
-    status: Status
+    status: Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Judgement:
     """What the visible tests said, and the hidden ones: None where the visible ones did not all pass."""
 
     visible: Outcome
@@ -107,15 +107,15 @@ def outcome_of(stdout: str, cases: Sequence[Case], *, out_of_time: bool = False)
     answers = lines[: len(cases)]
     passed = sum(line == f"={expected!r}" for line, (_, expected) in zip(answers, cases, strict=False))
     if out_of_time:
-        ended = Status.TIME_LIMIT
-    elif status not in list(Status) or "!" in answers:
-        ended = Status.ERROR
+        ended = Ending.TIME_LIMIT
+    elif status not in list(Ending) or "!" in answers:
+        ended = Ending.ERROR
     else:
-        ended = Status(status)
+        ended = Ending(status)
     return Outcome(passed_share=passed / len(cases), status=ended)
 
 
-def reward(verdict: Verdict | None) -> float | None:
+def reward(verdict: Judgement | None) -> float | None:
     """From 0 to 1: share of the visible tests passed, less a penalty for not compiling, raising or running out of time.
 
     None without a verdict: the sandbox failed, so the sample is left out.  Raises ValueError for what is no number.

@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from clusterctl.access import without_token
 from clusterctl.errors import ClusterctlError
-from clusterctl.jobs.judge import Case, JudgedProblem, Outcome, Verdict, code_for, outcome_of
+from clusterctl.jobs.judge import Case, JudgedProblem, Judgement, Outcome, code_for, outcome_of
 
 RUN_SECONDS_LIMIT = 10.0
 """Backstop of the sandbox, of wall time; the harness's own limit, of CPU time, is far below."""
@@ -81,7 +81,7 @@ class SandboxClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         await self._http.aclose()
 
-    async def judge(self, problems: Sequence[JudgedProblem], programs: Sequence[str]) -> list[Verdict | None]:
+    async def judge(self, problems: Sequence[JudgedProblem], programs: Sequence[str]) -> list[Judgement | None]:
         """Verdicts, in order; None for a sample that is left out.
 
         Raises SandboxUnusable when the server doesn't answer for longer than the patience, or all are left out.
@@ -101,12 +101,14 @@ class SandboxClient:
                 hint="does it run Python?  `clusterctl sandbox serve` starts one that does",
             )
 
-    async def _one(self, problem: JudgedProblem, program: str) -> Verdict | None:
+    async def _one(self, problem: JudgedProblem, program: str) -> Judgement | None:
         async with self._at_once:
             try:
                 visible = await self._tested(program, problem.visible)
                 passed = visible.passed_share == 1.0
-                return Verdict(visible=visible, hidden=await self._tested(program, problem.hidden) if passed else None)
+                return Judgement(
+                    visible=visible, hidden=await self._tested(program, problem.hidden) if passed else None
+                )
             except _LeftOut:
                 return None
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from clusterctl import __version__
 from clusterctl.errors import SpecError
-from clusterctl.http_request import Answer, Refused, Request
+from clusterctl.http_request import Refused, Request, Response
 from clusterctl.http_server import HttpServer
 from clusterctl.json_text import json_text
 from clusterctl.sandbox.fusion import MAX_REQUEST_BYTES, parse_request, response
@@ -102,13 +102,13 @@ class SandboxServer(HttpServer):
         )
         end_orphans()
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> Response:
         if request.method == "GET":
             kind = "text/plain" if request.path == "/metrics" else "application/json"
-            return Answer(body=self._page(request.path).encode(), content_type=kind)
+            return Response(body=self._page(request.path).encode(), content_type=kind)
         if request.path != "/run_code":
             raise Refused(HTTPStatus.NOT_IMPLEMENTED, f"{request.path} is not served here: {UNSERVED}")
-        return Answer(body=self._run_code(request))
+        return Response(body=self._run_code(request))
 
     def _run_code(self, request: Request) -> bytes:
         """`POST /run_code`; does not begin for a client that is gone meanwhile: it asks again, or has given up."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from clusterctl.errors import SpecError
-from clusterctl.http_request import Answer, Refused, Request
+from clusterctl.http_request import Refused, Request, Response
 from clusterctl.http_server import HttpServer
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def start(listen: str, token: str | None, page: Callable[[], str]) -> str:
     if not port.isdecimal() or int(port) > 65535:
         raise SpecError(f"--listen {listen}: no port", hint="write HOST:PORT, such as 127.0.0.1:9400")
 
-    def answer(request: Request) -> Answer:
+    def answer(request: Request) -> Response:
         if (request.method, request.path) != ("GET", "/metrics"):
             raise Refused(HTTPStatus.NOT_FOUND, "GET /metrics is all there is")
-        return Answer(body=page().encode(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return Response(body=page().encode(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     server = HttpServer(
         (host, int(port)),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from clusterctl.jobs.judge import Verdict, reward
+from clusterctl.jobs.judge import Judgement, reward
 from clusterctl.specfile.write import write_atomic
 from clusterctl.telemetry import phase
 from examples.quickstart.problems import Problem
@@ -68,7 +68,7 @@ def report_of(step: int, steps: int, phases: dict[str, float], metrics: dict[str
     return {"at": at, "stage": STAGE, "step": step, "of": steps, "phases": phases, "metrics": metrics}
 
 
-def measure(verdicts: Sequence[Verdict | None]) -> dict[str, float]:
+def measure(verdicts: Sequence[Judgement | None]) -> dict[str, float]:
     """Means over the samples that have a verdict.  pass@1 is the share of them that pass every visible test, or every
     test of both kinds.  The others, whose sandbox failed, are counted in `sandbox_error_share`."""
     judged = [verdict for verdict in verdicts if verdict is not None]
@@ -105,7 +105,9 @@ def show_step(
     )
 
 
-def write_result(run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[Problem, str, Verdict | None]]) -> None:
+def write_result(
+    run_dir: Path, settings: dict[str, Any], final: Iterable[tuple[Problem, str, Judgement | None]]
+) -> None:
     """Means of the first and last steps, seconds by phase, and `final`: what the policy now writes for each problem."""
     lines = (run_dir / REPORTS).read_text("utf-8", "replace").splitlines()
     reports = [json.loads(line) for line in lines if '"phases"' in line]  # others report costs

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from clusterctl.access import read_token, without_token
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.jobs.judge import Verdict
+from clusterctl.jobs.judge import Judgement
 from examples.quickstart.problems import Problem
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _by_trl(args: argparse.Namespace, settings: Settings) -> None:
         async with _client(args) as client:
             await client.check()
 
-    async def judged(problems: Sequence[Problem], programs: Sequence[str]) -> list[Verdict | None]:
+    async def judged(problems: Sequence[Problem], programs: Sequence[str]) -> list[Judgement | None]:
         async with _client(args) as client:
             return await client.judge(problems, programs)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import StateError
-from clusterctl.jobs.judge import Verdict, reward
+from clusterctl.jobs.judge import Judgement, reward
 from clusterctl.specfile.write import write_atomic
 from examples.quickstart.loop import Settings, problems_of_step
 from examples.quickstart.problems import PROBLEMS, Problem
@@ -22,7 +22,7 @@ from examples.quickstart.report import REPORTS, Phases, append_line, measure, re
 from examples.quickstart.run_state import Progress, last_state
 from examples.quickstart.tiny_llama import MAX_TOKENS, base_model, likeliest_programs, program_of, prompt_of
 
-Judge = Callable[[Sequence[Problem], Sequence[str]], list[Verdict | None]]
+Judge = Callable[[Sequence[Problem], Sequence[str]], list[Judgement | None]]
 
 CHECKPOINT = "checkpoint.json"
 LEARNING_RATE = 7e-4

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterctl.access import is_own_host
-from clusterctl.http_request import Answer, Refused, Request, body_bytes, check_sender, parse_head
+from clusterctl.http_request import Refused, Request, Response, body_bytes, check_sender, parse_head
 from clusterctl.http_server import Budget, HttpServer
 from clusterctl.telemetry import metrics_server
 
@@ -145,8 +145,8 @@ def test_a_page_beyond_the_budget_is_not_sent_and_a_server_on_ipv6_is_found(monk
 
 
 def test_a_connection_for_which_no_thread_can_be_had_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(_: Request) -> Answer:
-        return Answer(body=b"")
+    def answer(_: Request) -> Response:
+        return Response(body=b"")
 
     options = {"token": None, "max_connections": 1, "max_body_bytes": 0, "max_bytes_in_flight": 0}
     with HttpServer(("127.0.0.1", 0), answer, **options) as server:

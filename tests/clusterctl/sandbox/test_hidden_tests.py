@@ -10,7 +10,7 @@ import pytest
 from sandbox_serving import serving
 
 from clusterctl.jobs import judge
-from clusterctl.jobs.judge import JudgedProblem, Outcome, Status, Verdict, reward
+from clusterctl.jobs.judge import Ending, JudgedProblem, Judgement, Outcome, reward
 from clusterctl.jobs.sandbox_client import SandboxClient
 from clusterctl.sandbox import languages
 from clusterctl.sandbox.isolation import Isolation
@@ -137,7 +137,7 @@ def solve(x):
 def test_no_program_computes_longer_than_the_limit_for_its_reward(program: str) -> None:
     (verdict,) = judged(program)
     assert verdict
-    assert (verdict.visible, reward(verdict)) == (Outcome(passed_share=0.0, status=Status.TIME_LIMIT), 0.0)
+    assert (verdict.visible, reward(verdict)) == (Outcome(passed_share=0.0, status=Ending.TIME_LIMIT), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,11 @@ def test_neither_expected_values_nor_hidden_arguments_are_in_reach_of_the_visibl
     patterns = (rb"(54){5}5", rb"(63){5}6", rb"(74){5}7", rb"True, False, False, Fals[e]")
     (verdict,) = judged(SEARCHES_ALL_IT_CAN_READ.replace("PATTERNS", repr(patterns)), problem=Told())
     assert verdict
-    assert verdict.visible == Outcome(passed_share=1.0, status=Status.RAN)
+    assert verdict.visible == Outcome(passed_share=1.0, status=Ending.RAN)
 
 
-def judged(*programs: str, problem: JudgedProblem | None = None) -> list[Verdict | None]:
-    async def work(url: str) -> list[Verdict | None]:
+def judged(*programs: str, problem: JudgedProblem | None = None) -> list[Judgement | None]:
+    async def work(url: str) -> list[Judgement | None]:
         async with SandboxClient(url) as client:
             return await client.judge([problem or Squares()] * len(programs), programs)
 

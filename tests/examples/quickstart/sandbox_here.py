@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from clusterctl.jobs.judge import Case, Outcome, Verdict, code_for, outcome_of
+from clusterctl.jobs.judge import Case, Judgement, Outcome, code_for, outcome_of
 from examples.quickstart.problems import Problem
 
 
@@ -36,23 +36,23 @@ def run_code(code: str) -> str:
     return json.loads(worker.stdout.readline())
 
 
-def judge_here(problem: Problem, program: str) -> Verdict:
+def judge_here(problem: Problem, program: str) -> Judgement:
     """Run the tests in the helper, as the client does in the sandbox."""
 
     def tested(cases: Sequence[Case]) -> Outcome:
         return outcome_of(run_code(code_for(program, cases)), cases)
 
     visible = tested(problem.visible)
-    return Verdict(visible=visible, hidden=tested(problem.hidden) if visible.passed_share == 1.0 else None)
+    return Judgement(visible=visible, hidden=tested(problem.hidden) if visible.passed_share == 1.0 else None)
 
 
 class SandboxHere:
     """Stands in for the client; runs each program once."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, str], Verdict] = {}
+        self.known: dict[tuple[str, str], Judgement] = {}
 
-    async def judge(self, problems: Sequence[Problem], programs: Sequence[str]) -> list[Verdict]:
+    async def judge(self, problems: Sequence[Problem], programs: Sequence[str]) -> list[Judgement]:
         for problem, program in zip(problems, programs, strict=True):
             if (problem.name, program) not in self.known:
                 self.known[problem.name, program] = judge_here(problem, program)

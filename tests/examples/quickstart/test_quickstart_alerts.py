@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 from sandbox_here import SandboxHere
 
-from clusterctl.jobs.judge import Outcome, Status, Verdict
+from clusterctl.jobs.judge import Ending, Judgement, Outcome
 from clusterctl.ledger.rows import PhaseSeconds, Step
 from clusterctl.runs.run_alerts import SAMPLES, alerts_of, read_samples
 from examples.quickstart import loop
@@ -32,7 +32,7 @@ WEAK: dict[str, tuple[Any, ...]] = {
 class Judge(Protocol):
     """What judges programs."""
 
-    async def judge(self, problems: Sequence[Problem], programs: Sequence[str]) -> list[Verdict]: ...
+    async def judge(self, problems: Sequence[Problem], programs: Sequence[str]) -> list[Judgement]: ...
 
 
 def train(folder: Path, judge: Judge, steps: int) -> tuple[Alert, ...]:
@@ -65,12 +65,12 @@ class PrefersOneLine:
     def __init__(self, sandbox: SandboxHere, after: int) -> None:
         self.sandbox, self.calls, self.after = sandbox, 0, after
 
-    async def judge(self, problems: Sequence[Problem], programs: Sequence[str]) -> list[Verdict]:
+    async def judge(self, problems: Sequence[Problem], programs: Sequence[str]) -> list[Judgement]:
         self.calls += 1
         if self.calls <= self.after:
             return await self.sandbox.judge(problems, programs)
-        paid = [Outcome(passed_share=float(program.count("\n") <= 2), status=Status.RAN) for program in programs]
-        return [Verdict(visible=outcome, hidden=outcome) for outcome in paid]
+        paid = [Outcome(passed_share=float(program.count("\n") <= 2), status=Ending.RAN) for program in programs]
+        return [Judgement(visible=outcome, hidden=outcome) for outcome in paid]
 
 
 def test_a_policy_that_comes_to_write_one_program_for_everything_is_noticed(

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sandbox_here import run_code
 
-from clusterctl.jobs.judge import Status
+from clusterctl.jobs.judge import Ending
 from clusterctl.jobs.sandbox_client import SANDBOX_TRIES, SandboxClient, SandboxUnusable
 from examples.quickstart.problems import PROBLEMS
 
@@ -78,7 +78,7 @@ FAILURES = {
 def test_a_failure_of_the_sandbox_is_tried_again_and_is_no_verdict(name: str) -> None:
     for program, share in ((RIGHT, 1.0), (WRONG, 0.0)):
         (verdict,), retries = judged(first(FAILURES[name]), program)
-        assert (verdict.visible.passed_share, verdict.visible.status, retries) == (share, Status.RAN, 1)
+        assert (verdict.visible.passed_share, verdict.visible.status, retries) == (share, Ending.RAN, 1)
 
 
 @pytest.mark.parametrize("name", FAILURES)
@@ -112,9 +112,9 @@ def test_a_run_without_a_word_is_repeated_once() -> None:
     (verdict,), _ = judged(first(result("", overall="Failed")))
     assert verdict.visible.passed_share == 1.0
     (verdict,), _ = judged(lambda _: result("", overall="Failed"))
-    assert verdict.visible.status is Status.ERROR
+    assert verdict.visible.status is Ending.ERROR
     (verdict,), _ = judged(lambda _: result("", "TimeLimitExceeded", "Failed"))
-    assert verdict.visible.status is Status.TIME_LIMIT
+    assert verdict.visible.status is Ending.TIME_LIMIT
 
 
 def test_a_program_too_large_for_the_server_is_left_out_and_the_run_goes_on() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_here import judge_here
 
-from clusterctl.jobs.judge import Status
+from clusterctl.jobs.judge import Ending
 from examples.quickstart.grammar import PLACES, PRODUCTIONS, RULES, Derivation, in_scope
 from examples.quickstart.problems import PROBLEMS, Problem
 
@@ -48,9 +48,9 @@ def test_every_derivation_is_a_program_that_can_be_judged(drawn: tuple[Problem, 
     try:
         ast.parse(derivation.source)
     except SyntaxError:
-        assert verdict.visible.status is Status.NOT_COMPILED
+        assert verdict.visible.status is Ending.NOT_COMPILED
     else:
-        assert verdict.visible.status is not Status.NOT_COMPILED
+        assert verdict.visible.status is not Ending.NOT_COMPILED
     assert 0.0 <= verdict.visible.passed_share <= 1.0
     assert verdict.passes_visible or verdict.hidden is None
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_here import SandboxHere, judge_here
 
-from clusterctl.jobs.judge import PENALTY, Outcome, Status, Verdict, code_for, outcome_of, reward
+from clusterctl.jobs.judge import PENALTY, Ending, Judgement, Outcome, code_for, outcome_of, reward
 from examples.quickstart.problems import PROBLEMS
 
 SUM = PROBLEMS[0]
@@ -20,26 +20,26 @@ CLAMP = PROBLEMS[-1]
 @pytest.mark.parametrize(
     ("body", "status", "share"),
     [
-        ("return sum(xs)", Status.RAN, 1.0),
-        ("return None", Status.RAN, 0.0),
-        ("return str(sum(xs))", Status.RAN, 0.0),
-        ("return sum(xs) * True + 0.0", Status.RAN, 0.0),
-        ("return 1 / 0", Status.ERROR, 0.0),
-        ("return unknown", Status.ERROR, 0.0),
-        ("return sum(xs) if len(xs) > 2 else 1 / 0", Status.ERROR, 0.75),
-        ("while True: pass", Status.TIME_LIMIT, 0.0),
-        ("return sum(xs", Status.NOT_COMPILED, 0.0),
-        ("xs.clear()", Status.RAN, 0.0),
+        ("return sum(xs)", Ending.RAN, 1.0),
+        ("return None", Ending.RAN, 0.0),
+        ("return str(sum(xs))", Ending.RAN, 0.0),
+        ("return sum(xs) * True + 0.0", Ending.RAN, 0.0),
+        ("return 1 / 0", Ending.ERROR, 0.0),
+        ("return unknown", Ending.ERROR, 0.0),
+        ("return sum(xs) if len(xs) > 2 else 1 / 0", Ending.ERROR, 0.75),
+        ("while True: pass", Ending.TIME_LIMIT, 0.0),
+        ("return sum(xs", Ending.NOT_COMPILED, 0.0),
+        ("xs.clear()", Ending.RAN, 0.0),
     ],
 )
-def test_visible_verdicts(sandbox: SandboxHere, body: str, status: Status, share: float) -> None:
+def test_visible_verdicts(sandbox: SandboxHere, body: str, status: Ending, share: float) -> None:
     visible = judge_here(SUM, f"def solve(xs):\n    {body}\n").visible
     assert (visible.status, visible.passed_share) == (status, share)
 
 
 @pytest.mark.parametrize("source", ["", "solve = 3\n", "def other(xs):\n    return 1\n", "raise ValueError\n"])
 def test_a_text_without_the_function_is_an_error(sandbox: SandboxHere, source: str) -> None:
-    assert judge_here(SUM, source).visible == Outcome(passed_share=0.0, status=Status.ERROR)
+    assert judge_here(SUM, source).visible == Outcome(passed_share=0.0, status=Ending.ERROR)
 
 
 def test_a_program_may_change_its_arguments(sandbox: SandboxHere) -> None:
@@ -58,9 +58,9 @@ def test_weak_visible_tests_reward_a_wrong_program_and_the_hidden_ones_tell() ->
 def test_endless_hidden_tests_leave_the_visible_verdict_alone(sandbox: SandboxHere) -> None:
     program = "def solve(n, a, b):\n    while n == 30:\n        pass\n    return min(max(n, a), b)\n"
     verdict = judge_here(CLAMP, program)
-    assert verdict.visible == Outcome(passed_share=1.0, status=Status.RAN)
+    assert verdict.visible == Outcome(passed_share=1.0, status=Ending.RAN)
     assert verdict.hidden
-    assert verdict.hidden.status is Status.TIME_LIMIT
+    assert verdict.hidden.status is Ending.TIME_LIMIT
 
 
 @given(st.sampled_from(PROBLEMS), st.integers(0, 10**6), st.lists(st.integers(-9, 9), min_size=1, max_size=3))
@@ -95,26 +95,26 @@ def test_what_the_program_gets_holds_no_expected_value_and_of_each_kind_its_own_
 
 def test_silence_is_an_error_or_the_sandboxs_time_limit() -> None:
     cases = [((number,), number) for number in range(4)]
-    assert outcome_of("", cases) == Outcome(passed_share=0.0, status=Status.ERROR)
-    assert outcome_of("", cases, out_of_time=True) == Outcome(passed_share=0.0, status=Status.TIME_LIMIT)
-    assert outcome_of("=0\n=1\n", cases, out_of_time=True) == Outcome(passed_share=0.5, status=Status.TIME_LIMIT)
-    assert outcome_of("=0\n=1\n=2", cases) == Outcome(passed_share=0.5, status=Status.ERROR)
-    assert outcome_of("=0\n!\n=2\n=3\nran", cases) == Outcome(passed_share=0.75, status=Status.ERROR)
-    assert outcome_of("=0\n=1\n=2\n=3\nran", cases) == Outcome(passed_share=1.0, status=Status.RAN)
+    assert outcome_of("", cases) == Outcome(passed_share=0.0, status=Ending.ERROR)
+    assert outcome_of("", cases, out_of_time=True) == Outcome(passed_share=0.0, status=Ending.TIME_LIMIT)
+    assert outcome_of("=0\n=1\n", cases, out_of_time=True) == Outcome(passed_share=0.5, status=Ending.TIME_LIMIT)
+    assert outcome_of("=0\n=1\n=2", cases) == Outcome(passed_share=0.5, status=Ending.ERROR)
+    assert outcome_of("=0\n!\n=2\n=3\nran", cases) == Outcome(passed_share=0.75, status=Ending.ERROR)
+    assert outcome_of("=0\n=1\n=2\n=3\nran", cases) == Outcome(passed_share=1.0, status=Ending.RAN)
 
 
 @given(st.text("=!01ran\n _time_limit250.") | st.text(), st.integers(1, 6), st.booleans())
 def test_whatever_is_printed_the_reward_is_from_0_to_1(printed: str, count: int, out_of_time: bool) -> None:
     visible = outcome_of(printed, [((0,), 0)] * count, out_of_time=out_of_time)
     assert 0.0 <= visible.passed_share <= 1.0
-    value = reward(Verdict(visible=visible, hidden=None))
+    value = reward(Judgement(visible=visible, hidden=None))
     assert value is not None
     assert 0.0 <= value <= 1.0
 
 
-@given(st.floats(), st.sampled_from(list(Status)))
-def test_the_reward_is_the_share_less_the_penalty_within_0_and_1(share: float, status: Status) -> None:
-    verdict = Verdict(visible=Outcome(passed_share=share, status=status), hidden=None)
+@given(st.floats(), st.sampled_from(list(Ending)))
+def test_the_reward_is_the_share_less_the_penalty_within_0_and_1(share: float, status: Ending) -> None:
+    verdict = Judgement(visible=Outcome(passed_share=share, status=status), hidden=None)
     assert PENALTY[status] >= 0.0
     if math.isfinite(share):
         assert reward(verdict) == min(max(share - PENALTY[status], 0.0), 1.0)

@@ -13,7 +13,7 @@ import pytest
 from sandbox_here import SandboxHere
 
 from clusterctl.errors import StateError
-from clusterctl.jobs.judge import Outcome, Status
+from clusterctl.jobs.judge import Ending, Outcome
 from examples.quickstart import run_state
 from examples.quickstart.grpo import advantages
 from examples.quickstart.loop import Settings, problems_of_step, run
@@ -89,7 +89,7 @@ class HiddenFlipped(SandboxHere):
 
     async def judge(self, problems, programs):
         verdicts = await super().judge(problems, programs)
-        passed = Outcome(passed_share=1.0, status=Status.TIME_LIMIT)
+        passed = Outcome(passed_share=1.0, status=Ending.TIME_LIMIT)
         return [replace(v, hidden=None if v.passes_hidden else passed) for v in verdicts]
 
 
