@@ -59,16 +59,17 @@ def read_offer_file(path: Path) -> OfferFile:
         if len(record) > len(header):
             raise PriceError(f"{path}:{number}: has {len(record)} fields, the header {len(header)}")
     rows = [_Row(path, number, line) for number, line in enumerate(lines, 2)]
-    _refuse_doubles(path, rows)
-    prices = pl.DataFrame([row.price() for row in rows], schema=PRICE_SCHEMA, orient="row")
+    priced = [row.price() for row in rows]
+    _refuse_doubles(path, priced)
+    prices = pl.DataFrame(priced, schema=PRICE_SCHEMA, orient="row")
     shapes = pl.DataFrame([row.shape() for row in rows], schema=SHAPE_SCHEMA, orient="row")
     return OfferFile(readings=tuple(_readings(prices)), shapes=shapes.unique(KEY, keep="first", maintain_order=True))
 
 
-def _refuse_doubles(path: Path, rows: Sequence[_Row]) -> None:
+def _refuse_doubles(path: Path, priced: Sequence[tuple[object, ...]]) -> None:
+    """priced: in PRICE_SCHEMA.  Raises PriceError."""
     first: dict[tuple[object, ...], int] = {}
-    for line, row in enumerate(rows, 2):
-        cloud, region, zone, machine, capacity, *_ = row.price()
+    for line, (cloud, region, zone, machine, capacity, *_) in enumerate(priced, 2):
         other = first.setdefault((cloud, region, zone, machine, capacity), line)
         if other != line:
             raise PriceError(f"{path}:{line}: {machine} in {region}, {capacity} has a price in line {other} already")
