@@ -24,7 +24,7 @@ UV_COMPILE := $(UV_LOCK) pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tree test-wheel test-engines check house bench bench-store fuzz lock clean
+.PHONY: help demo test test-tree test-wheel test-engines test-slow check house bench bench-store fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -46,7 +46,7 @@ test: $(DEV) $(WHEEL_VENV)/.stamp  ## run the tests, from the tree and from the 
 	@$(MAKE) --no-print-directory test-wheel > build/wheel.log 2>&1 & wheel=$$!; \
 	$(MAKE) --no-print-directory test-tree; tree=$$?; \
 	wait $$wheel; wheel=$$?; cat build/wheel.log; [ $$tree = 0 ] && [ $$wheel = 0 ]
-	@echo "left out: engines (make test-engines), the fuzzer (make fuzz); run from the tree only: what being installed can't change"
+	@echo "left out: engines (make test-engines), what is slow (make test-slow), the fuzzer (make fuzz); run from the tree only: what being installed can't change"
 	@command -v cc >/dev/null || echo "left out: the tests on NVML, whose stand-in library needs a C compiler (cc)"
 
 # With COVERAGE=1 under coverage, which must not fall.
@@ -71,6 +71,9 @@ test-engines: $(DEV)  ## run what needs real engines; installs them by apt where
 	@sh tests/engines/install.sh
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/engines $(ENGINES_ALONE:%=--ignore=tests/engines/%)
 	$(BIN)/python -m pytest $(ENGINES_ALONE:%=tests/engines/%)
+
+test-slow: $(DEV)  ## run what takes longer: the whole searches, hundreds of kills; docs/slow-tests.md has the last results
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile tests
 
 check: $(DEV)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -79,14 +79,15 @@ def test_every_field_that_is_searched_is_tried() -> None:
     assert {field for kind in STAGE_KINDS for field in searched(kind)} == set(STATED)
 
 
-def cases() -> Iterator[tuple[str, str]]:
-    for name, stage in SPECS.items():
+def cases() -> Iterator[Any]:
+    """(spec, override): of each field one value in `make test`, each spec another one; the rest is slow."""
+    for number, (name, stage) in enumerate(SPECS.items()):
         kind = stage.split(",")[0].removeprefix("{kind: ")
-        few = name not in ("pretrain experts", "agents", "benchmark")
         for field in searched(kind):
             place = field if field.startswith("fleet.") else f"stages.0.{field}"
-            values = STATED[field][1::2] if few else STATED[field]
-            yield from ((name, f"{place}={value}") for value in values)
+            for index, value in enumerate(STATED[field]):
+                quick = index == number % len(STATED[field])
+                yield pytest.param(name, f"{place}={value}", marks=() if quick else pytest.mark.slow)
 
 
 @pytest.mark.parametrize(("name", "stated"), list(cases()))
