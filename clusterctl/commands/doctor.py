@@ -22,7 +22,7 @@ from clusterctl.ui.terminal import terminal
 
 EXTRAS = {
     "plot": "matplotlib", "postgresql": "psycopg", "aws": "boto3", "gcp": "google.cloud.compute",
-    "azure": "azure.mgmt.compute", "sky": "sky", "kubernetes": "kubernetes", "pulumi": "pulumi",
+    "azure": "azure.mgmt.compute", "remote": "sky", "pulumi": "pulumi",
     "telemetry": "pynvml", "dashboard": "streamlit", "train": "trl",
 }  # fmt: skip
 """Extra → the module that it brings."""
