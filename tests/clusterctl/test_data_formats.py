@@ -47,8 +47,12 @@ def test_a_number_that_is_none_is_null() -> None:
     )
     at = datetime(2026, 5, 4, 3, tzinfo=UTC)
     assert json.loads(json_text([at, date(2026, 5, 4), Decimal("1.50"), b"\xff", Path("x")])) == [
-        "2026-05-04T03:00:00+00:00", "2026-05-04", "1.50", "\ufffd", "x",
-    ]  # fmt: skip
+        "2026-05-04T03:00:00+00:00",
+        "2026-05-04",
+        "1.50",
+        "\ufffd",
+        "x",
+    ]
 
 
 def test_json_is_written_by_one_function() -> None:

@@ -26,9 +26,11 @@ AS_A_USER = [
 def limited(scripts: Path, repo: Path, tmp_path: Path) -> Limited:
     """`limited("-u 1", "status")`: run a command under a limit of the shell."""
     environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "SPEC": str(repo / "templates/specs/quickstart.yaml"),
-    }  # fmt: skip
+    }
 
     def run(limit: str, command: str) -> subprocess.CompletedProcess[str]:
         line = ["bash", "-c", f"ulimit {limit} && exec {scripts}/clusterctl {command}"]

@@ -25,9 +25,12 @@ FULL = "error: stdout can't be written: No space left on device\n\nhint: what wa
 def shell(scripts: Path, repo: Path, tmp_path: Path) -> Shell:
     """A line of bash, in which `clusterctl` is the one under test and $SPEC a run spec."""
     environment = {
-        "PATH": f"{scripts}:/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8",
-        "SPEC": str(repo / "templates/specs/quickstart.yaml"), "PYTHONWARNINGS": "error",
-    }  # fmt: skip
+        "PATH": f"{scripts}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "LANG": "C.UTF-8",
+        "SPEC": str(repo / "templates/specs/quickstart.yaml"),
+        "PYTHONWARNINGS": "error",
+    }
     return lambda line, **environ: subprocess.run(
         ["bash", "-c", line], capture_output=True, check=False, cwd=tmp_path, env=environment | environ
     )

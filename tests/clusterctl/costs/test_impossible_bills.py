@@ -40,20 +40,32 @@ def text_of(rows: list[dict[str, Any]]) -> str:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"period_from": "2026-04-01T00:00:00Z", "period_to": "2026-03-01T00:00:00Z"}, "period_end_date: `2026-03-01T00:00:00Z` is no later than the period's start"),
+        (
+            {"period_from": "2026-04-01T00:00:00Z", "period_to": "2026-03-01T00:00:00Z"},
+            "period_end_date: `2026-03-01T00:00:00Z` is no later than the period's start",
+        ),
         ({"period_to": "2026-03-01T00:00:00Z"}, "period_end_date: `2026-03-01T00:00:00Z` is no later than"),
-        ({"period_to": "2027-03-01T00:00:00Z"}, "period_end_date: `2027-03-01T00:00:00Z` is more than a month after the period's start"),
+        (
+            {"period_to": "2027-03-01T00:00:00Z"},
+            "period_end_date: `2027-03-01T00:00:00Z` is more than a month after the period's start",
+        ),
         ({"to_at": "2026-03-01T11:59:59Z"}, "usage_end_date: `2026-03-01T11:59:59Z` is before what is billed began"),
         ({"from_at": "1970-01-01T00:00:00Z"}, "usage_start_date: `1970-01-01T00:00:00Z` is not between 2006 and 2030"),
         ({"to_at": "9999-12-31T00:00:00Z"}, "usage_end_date: `9999-12-31T00:00:00Z` is not between 2006 and 2030"),
-        ({"from_at": "2024-03-01T00:00:00Z"}, "usage_start_date: `2024-03-01T00:00:00Z` is more than a year before the billing period"),
-        ({"from_at": "2026-04-09T00:00:00Z", "to_at": "2026-04-10T00:00:00Z"}, "usage_start_date: `2026-04-09T00:00:00Z` is after the billing period"),
+        (
+            {"from_at": "2024-03-01T00:00:00Z"},
+            "usage_start_date: `2024-03-01T00:00:00Z` is more than a year before the billing period",
+        ),
+        (
+            {"from_at": "2026-04-09T00:00:00Z", "to_at": "2026-04-10T00:00:00Z"},
+            "usage_start_date: `2026-04-09T00:00:00Z` is after the billing period",
+        ),
         ({"usd": "1e15"}, "unblended_cost: `1e15` is more than 1,000,000,000,000 USD"),
         ({"usd": "NaN"}, "unblended_cost: `NaN` is no amount"),
         ({"usd": "inf"}, "unblended_cost: `inf` is no amount"),
         ({"from_at": "0000-00-00"}, "usage_start_date: `0000-00-00` is no moment"),
     ],
-)  # fmt: skip
+)
 def test_what_can_t_be_true_is_refused_by_line(change: dict[str, str], said: str, tmp_path: Path) -> None:
     file = tmp_path / "bill.csv"
     file.write_text(text_of(cur_2([BILL[0], BILL[1] | change, *BILL[2:]])))

@@ -92,10 +92,20 @@ def test_what_a_run_writes_controls_no_terminal(run_id: str, in_process: Run, fo
     done = {
         line: in_process(*line.split(), **environ)
         for line in (
-            f"logs {run_id}", f"events {run_id}", f"status {run_id}", f"cost {run_id}", f"down {run_id}", f"down {run_id} --json",
-            f"logs {run_id} --json", "status --all", "cost --by label:team --by run", "cost --csv --by label:team", "sweep", "calibrate --list",
+            f"logs {run_id}",
+            f"events {run_id}",
+            f"status {run_id}",
+            f"cost {run_id}",
+            f"down {run_id}",
+            f"down {run_id} --json",
+            f"logs {run_id} --json",
+            "status --all",
+            "cost --by label:team --by run",
+            "cost --csv --by label:team",
+            "sweep",
+            "calibrate --list",
         )
-    }  # fmt: skip
+    }
     assert {line: each.stderr for line, each in done.items() if each.returncode} == {}
     shown = {line: each.stdout + each.stderr for line, each in done.items()}
     for line, text in shown.items():

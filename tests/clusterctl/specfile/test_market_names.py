@@ -32,7 +32,10 @@ def test_each_typo_in_own_prices_is_named_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("rest", "expected"),
     [
-        ("fleet: {targets: [aws], regions: [us-east1]}", "fleet.regions[0]: no region 'us-east1' in aws; did you mean us-east-1?"),
+        (
+            "fleet: {targets: [aws], regions: [us-east1]}",
+            "fleet.regions[0]: no region 'us-east1' in aws; did you mean us-east-1?",
+        ),
         ("fleet: {targets: [gcp], regions: ['us-est*']}", "no region 'us-est*' in gcp; did you mean us-"),
         ("fleet: {targets: [azure], regions: [east-us]}", "did you mean eastus?"),
         ("fleet: {instance_types: [p5.48xl]}", "fleet.instance_types[0]: no instance type 'p5.48xl'"),
@@ -44,10 +47,16 @@ def test_each_typo_in_own_prices_is_named_with_the_nearest() -> None:
         ("fleet: {quota: {'aws:H10O': 8}}", "unknown GPU 'H10O'; nearest: H10"),
         ("prices: {discounts: [{cloud: aws, region: us-west-22, percent: 5}]}", "did you mean us-west-2?"),
         ("prices: {discounts: [{instance_type: p5.48xl, percent: 5}]}", "did you mean p5.48xlarge?"),
-        ("prices: {reservations: [{cloud: aws, region: us-east-2, instance_type: p5e.48xl, nodes: 2}]}", "p5e.48xlarge?"),
-        ("fleet: {targets: [local], machines: [{gpu: A100, vcpus: 8, memory_gib: 64}]}", "several forms: A100-40, A100-80"),
+        (
+            "prices: {reservations: [{cloud: aws, region: us-east-2, instance_type: p5e.48xl, nodes: 2}]}",
+            "p5e.48xlarge?",
+        ),
+        (
+            "fleet: {targets: [local], machines: [{gpu: A100, vcpus: 8, memory_gib: 64}]}",
+            "several forms: A100-40, A100-80",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_typo_is_an_error_with_the_nearest_name(rest: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         read(tmp_path, rest)
@@ -68,7 +77,7 @@ def test_a_region_of_another_cloud_is_said_to_be_one(tmp_path: Path) -> None:
         "fleet: {targets: [aws, local], instance_types: [box], machines: [{name: box, gpu: H100, vcpus: 8, memory_gib: 64}]}",
         "prices: {rates: [{cloud: aws, region: us-west-1, instance_type: p5.48xlarge, usd_per_hour: 20}]}",
     ],
-)  # fmt: skip
+)
 def test_names_that_exist_are_no_error(rest: str, tmp_path: Path) -> None:
     read(tmp_path, rest)
 

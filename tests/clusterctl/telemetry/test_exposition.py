@@ -43,7 +43,28 @@ def test_pages_are_merged_under_one_type() -> None:
         parse("what is this\n")
 
 
-PIECES = st.sampled_from(['a', '{', '}', '"', '\\', '\n', ' ', '=', ',', '#', ' # TYPE a ', '# HELP a', '1', '1e999', '9' * 400, 'NaN', 'x="y"', '\ud800'])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        "a",
+        "{",
+        "}",
+        '"',
+        "\\",
+        "\n",
+        " ",
+        "=",
+        ",",
+        "#",
+        " # TYPE a ",
+        "# HELP a",
+        "1",
+        "1e999",
+        "9" * 400,
+        "NaN",
+        'x="y"',
+        "\ud800",
+    ]
+)
 
 
 @given(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=40))

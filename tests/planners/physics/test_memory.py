@@ -156,9 +156,19 @@ def test_no_model_and_layout_goes_below_the_bytes_of_its_states(sharding: float)
 def test_memory_of_every_gpu_is_what_its_driver_reports() -> None:
     """Total memory in nvidia-smi, MiB."""
     reported = {
-        "A100-40": 40960, "A100-80": 81920, "H100": 81559, "H100-NVL": 95830, "H200": 143771, "H20": 97871,
-        "B200": 183359, "B300": 275040, "GB200": 189471, "L40S": 46068, "L4": 23034, "A10G": 23028,
-    }  # fmt: skip
+        "A100-40": 40960,
+        "A100-80": 81920,
+        "H100": 81559,
+        "H100-NVL": 95830,
+        "H200": 143771,
+        "H20": 97871,
+        "B200": 183359,
+        "B300": 275040,
+        "GB200": 189471,
+        "L40S": 46068,
+        "L4": 23034,
+        "A10G": 23028,
+    }
     gpus = load_gpus()
     for name, mib in reported.items():
         assert gpus[name].hbm_gib == pytest.approx(mib / 1024, abs=0.01), name

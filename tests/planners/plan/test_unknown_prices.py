@@ -126,11 +126,16 @@ def aged(old: dict[str, date | None]) -> Plan:
 @pytest.mark.parametrize(
     ("what", "line"),
     [
-        ("machines", "GPU nodes"), ("block_gp3", "boot disks"), ("object_storage", "checkpoints"),
-        ("control_plane", "Kubernetes control plane"), ("nat_gateway_hour", "NAT gateway"),
-        ("nat_gateway_data", "image pulls"), ("internet_egress", "checkpoint egress"), ("tokens", "acme-coder-1"),
+        ("machines", "GPU nodes"),
+        ("block_gp3", "boot disks"),
+        ("object_storage", "checkpoints"),
+        ("control_plane", "Kubernetes control plane"),
+        ("nat_gateway_hour", "NAT gateway"),
+        ("nat_gateway_data", "image pulls"),
+        ("internet_egress", "checkpoint egress"),
+        ("tokens", "acme-coder-1"),
     ],
-)  # fmt: skip
+)
 def test_the_oldest_price_of_any_line_is_the_age_of_the_plan(what: str, line: str) -> None:
     made = aged({what: date(2024, 8, 20)})
     assert (made.prices.oldest, made.prices.newest) == (date(2024, 8, 20), date(2026, 8, 1))

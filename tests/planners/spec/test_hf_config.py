@@ -40,16 +40,18 @@ GPT_OSS = {
     },
 }  # fmt: skip
 KIMI_THINKING = DEEPSEEK | {
-    "model_type": "kimi_k2", "num_attention_heads": 64, "n_routed_experts": 384, "first_k_dense_replace": 1,
+    "model_type": "kimi_k2",
+    "num_attention_heads": 64,
+    "n_routed_experts": 384,
+    "first_k_dense_replace": 1,
     "vocab_size": 163840,
     "quantization_config": {
-        "quant_method": "compressed-tensors", "format": "pack-quantized",
-        "ignore": [
-            "lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", r"re:.*mlp\.(gate|up|gate_up|down)_proj.*",
-        ],
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", r"re:.*mlp\.(gate|up|gate_up|down)_proj.*"],
         "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int", "group_size": 32}}},
     },
-}  # fmt: skip
+}
 QWEN3_NEXT = {
     "model_type": "qwen3_next", "hidden_size": 2048, "num_hidden_layers": 48, "num_attention_heads": 16,
     "num_key_value_heads": 2, "head_dim": 256, "num_experts": 512, "num_experts_per_tok": 10,
@@ -170,15 +172,26 @@ def test_a_cache_scheme_of_the_checkpoint_is_read() -> None:
         ({"model_type": "mistral", "sliding_window": None}, None, None),
         ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": False}, None, None),
         ({"model_type": "qwen2", "sliding_window": 4096}, None, None),
-        ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": True, "max_window_layers": 70}, 4096, 10),
+        (
+            {"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": True, "max_window_layers": 70},
+            4096,
+            10,
+        ),
         ({"model_type": "gemma2", "sliding_window": 4096}, 4096, 40),
         ({"model_type": "gemma3_text", "sliding_window": 1024, "sliding_window_pattern": 6}, 1024, 67),
         ({"model_type": "exaone4", "sliding_window": 4096, "sliding_window_pattern": "LLLG"}, 4096, 60),
-        ({"model_type": "x", "sliding_window": 512, "layer_types": ["sliding_attention"] * 60 + ["full_attention"] * 20},
-         512, 60),
+        (
+            {
+                "model_type": "x",
+                "sliding_window": 512,
+                "layer_types": ["sliding_attention"] * 60 + ["full_attention"] * 20,
+            },
+            512,
+            60,
+        ),
         ({"model_type": "llama4_text", "attention_chunk_size": 8192}, 8192, 60),
     ],
-)  # fmt: skip
+)
 def test_windows_by_layer(change: dict[str, Any], window: int | None, layers: int | None) -> None:
     shape = read(LLAMA_70B | change)
     assert (shape.window, shape.window_layers, shape.attention_layers) == (window, layers, 80)
@@ -256,8 +269,15 @@ def test_layers_that_are_not_understood_are_refused(change: dict[str, Any]) -> N
 
 def test_names_of_other_families_are_read() -> None:
     """ChatGLM, Falcon and ERNIE name the same sizes otherwise."""
-    glm = {"num_layers": 40, "ffn_hidden_size": 13696, "multi_query_group_num": 2, "kv_channels": 128,
-           "padded_vocab_size": 151552, "hidden_size": 4096, "num_attention_heads": 32}  # fmt: skip
+    glm = {
+        "num_layers": 40,
+        "ffn_hidden_size": 13696,
+        "multi_query_group_num": 2,
+        "kv_channels": 128,
+        "padded_vocab_size": 151552,
+        "hidden_size": 4096,
+        "num_attention_heads": 32,
+    }
     shape = read(glm)
     assert (shape.layers, shape.ffn, shape.kv_heads, shape.head_dim, shape.vocab) == (40, 13696, 2, 128, 151552)
     ernie = LLAMA_70B | {"moe_num_experts": 64, "moe_k": 6, "moe_intermediate_size": 1536, "moe_num_shared_experts": 2}
@@ -288,10 +308,16 @@ ERNIE_300B = {
     "num_hidden_layers": 54, "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 103424,
 }  # fmt: skip
 HUNYUAN = ATTENTION | {
-    "model_type": "hunyuan_v1_moe", "intermediate_size": 3072, "moe_intermediate_size": [3072] * 32,
-    "num_experts": 64, "moe_topk": [8] * 32, "num_shared_expert": [1] * 32, "attention_head_dim": 128,
-    "vocab_size": 128167, "tie_word_embeddings": True,
-}  # fmt: skip
+    "model_type": "hunyuan_v1_moe",
+    "intermediate_size": 3072,
+    "moe_intermediate_size": [3072] * 32,
+    "num_experts": 64,
+    "moe_topk": [8] * 32,
+    "num_shared_expert": [1] * 32,
+    "attention_head_dim": 128,
+    "vocab_size": 128167,
+    "tie_word_embeddings": True,
+}
 
 
 @pytest.mark.parametrize(

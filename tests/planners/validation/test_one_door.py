@@ -146,7 +146,11 @@ def test_an_rl_step_of_every_sharding_and_schedule(sharding: str, schedule: str)
     [
         {"rollout": {"tp": 2}},
         {"rollout": {"tp": 4, "pp": 2}},
-        {"rollout": {"tp": 1}, "case": {"rollout": {"concurrency": 64 * 8}}, "stage": {"rollout": {"tp": 1, "concurrency": 8}}},
+        {
+            "rollout": {"tp": 1},
+            "case": {"rollout": {"concurrency": 64 * 8}},
+            "stage": {"rollout": {"tp": 1, "concurrency": 8}},
+        },
         {"rollout": {"precision": "fp8"}},
         {"rollout": {"eager": True}},
         {"rollout": {"eager": False}},
@@ -191,7 +195,7 @@ def test_an_rl_step_of_every_sharding_and_schedule(sharding: str, schedule: str)
         {"case": {"rollout": dict.fromkeys(STEP_IN_CASE)}, "stage": dict.fromkeys(list(STEP_IN_SPEC)[2:])},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_an_rl_step_with_every_other_statement(changes: Fields) -> None:
     same_step(**changes)
     same_step(MODELS["mixture"], **changes)
