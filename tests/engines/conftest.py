@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The file that takes longest first: others run beside it."""
     items.sort(key=lambda item: item.path.name != "test_two_hundred_kills.py")
+
+
+@pytest.fixture(scope="module")
+def slurm_cluster() -> Iterator[ModuleType]:
+    """A Slurm cluster of this machine, for one test file at a time; the module that switches its machines."""
+    from slurm import cluster
+
+    if lacking := cluster.missing():
+        pytest.fail(lacking)
+    with cluster.locked_cluster():
+        yield cluster
 
 
 @pytest.fixture(scope="module")  # while it is there, a loop runs, and no other test can run its own

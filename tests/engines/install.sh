@@ -14,7 +14,19 @@ environment() { # NAME LOCK
 	cp "$2" "$made/made-from.lock"
 }
 environment focus-validator "$here/focus-validator.lock" # the FinOps Foundation's validator wants old packages
+environment remote "$here/../../requirements-remote.lock" # SkyPilot, which wants an older click than the test tools
 environment train "$here/../../requirements-train.lock"  # torch: 2.5 GB to fetch, 6 GB on disk, a minute or three
+
+# SkyPilot's environment for the nodes of a Slurm cluster without internet, of a Python that every user of this machine may run.
+skypilot_runtime() {
+	made="${XDG_CACHE_HOME:-$HOME/.cache}/clusterctl-engines/skypilot-runtime" wanted="skypilot[slurm,remote]==0.14.1"
+	[ "$(cat "$made/made-from" 2>/dev/null)" = "$wanted" ] && return
+	rm -rf "$made"
+	"$tools/uv" venv --quiet --seed --python /usr/bin/python3 "$made"
+	"$tools/uv" pip install --quiet --compile-bytecode --link-mode copy --python "$made/bin/python" "$wanted" 2>/dev/null ||
+		"$made/bin/python" -m pip --disable-pip-version-check install --quiet "$wanted"
+	echo "$wanted" >"$made/made-from"
+}
 
 # Microsoft's own stand-in for Azure's storage; without what packages want to run when they are installed.
 azurite() {
@@ -30,12 +42,26 @@ command -v prometheus >/dev/null || packages="$packages prometheus"
 command -v chromium >/dev/null || packages="$packages chromium"
 command -v victoria-metrics >/dev/null || packages="$packages victoria-metrics"
 command -v npm >/dev/null || packages="$packages nodejs npm"
-[ -z "$packages" ] && azurite && exit 0
+command -v slurmctld >/dev/null || packages="$packages slurm-wlm"
+command -v munged >/dev/null || packages="$packages munge"
+[ -x /usr/sbin/sshd ] || packages="$packages openssh-server openssh-client"
+for program in rsync socat ip:iproute2 nc:netcat-openbsd; do
+	command -v "${program%:*}" >/dev/null || packages="$packages ${program#*:}"
+done
+[ -x /usr/bin/python3 ] || packages="$packages python3"
+[ -z "$packages" ] && azurite && skypilot_runtime && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
 	echo "missing:$packages; install them with your package manager" >&2
 	exit 0
+fi
+# Daemons that packages bring are not started: the tests start their own.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+	chmod +x /usr/sbin/policy-rc.d
+	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
 apt-get update -qq
 # shellcheck disable=SC2086 # a list of names
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 azurite
+skypilot_runtime

@@ -1,0 +1,40 @@
+#!/bin/bash
+# One virtual machine: run by `unshare --mount --uts --net --pid --fork`, it is process 1 of its own.  machine.sh FOLDER NAME ADDRESS
+#
+# It sees its own users, hosts, homes, /tmp, /etc/slurm, /srv and munge; nothing of that is seen outside.
+set -eu
+D=$1 name=$2 address=$3
+mount --make-rprivate /
+mount -t proc proc /proc
+hostname "$name"
+for file in passwd group shadow hosts; do mount --bind "$D/etc/$file" "/etc/$file"; done
+mkdir -p "$D/machines/$name/tmp" "$D/spool/$name"
+chmod 1777 "$D/machines/$name/tmp"
+mount --bind "$D/srv" /srv
+mount --bind "$D/home" /home
+mount --bind "$D/slurm" "/etc/slurm"
+mount -t tmpfs tmpfs /run
+mkdir -p /run/munge /run/sshd
+mount --bind "$D/munge" /run/munge
+mount --bind "$D/machines/$name/tmp" /tmp # last: the folder itself may lie in the machine's /tmp
+exec >"$D/log/$name.log" 2>&1 </dev/null
+until ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done
+ip link set lo up
+ip addr add "$address/24" dev eth0
+ip link set eth0 up
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+case $name in
+login)
+	setpriv --reuid=munge --regid=munge --init-groups munged --foreground --force \
+		--key-file=/etc/slurm/munge.key --pid-file=/run/munge/munged.pid --log-file=/run/munge/munged.log \
+		--seed-file=/run/munge/munged.seed --socket=/run/munge/munge.socket.2 &
+	until [ -S /run/munge/munge.socket.2 ]; do sleep 0.05; done
+	/usr/sbin/sshd -D -e -f /etc/slurm/sshd_config &
+	slurmctld -D -i &
+	;;
+*)
+	until [ -S /run/munge/munge.socket.2 ]; do sleep 0.05; done
+	slurmd -D -N "$name" &
+	;;
+esac
+while :; do wait -n || sleep 1; done # takes leave of what ends, as process 1 must
