@@ -46,7 +46,11 @@ def unpriced_of(lines: Sequence[EstimateLine], rejected: Sequence[Rejected]) -> 
 
 def _why(source: str) -> str:
     own = source == YOURS
-    return "state usd_per_hour of the machines under fleet.machines" if own else source or "no price known"
+    return (
+        "state usd_per_hour (or usd_per_gpu_hour) of the machines under fleet.machines"
+        if own
+        else source or "no price known"
+    )
 
 
 def price_age(lines: Sequence[EstimateLine], *, book: str, today: date) -> PriceAge:

@@ -77,7 +77,7 @@ def owned_offers(machines: Sequence[Machines], targets: Sequence[str], *, with_g
             "region": OWN_REGION,
             "instance_type": name,
             "capacity_type": OWNED_CAPACITY,
-            "usd_per_hour": machine.usd_per_hour,
+            "usd_per_hour": machine.usd_per_node_hour,
             "source": YOURS,
             "quality": YOURS,
             "vcpus": machine.vcpus,

@@ -56,6 +56,22 @@ class Machines(SpecModel):
     memory_gib: Gib = Field(description="Memory per node.")
     network_gbps: Gbps | None = Field(None, description="Network per node; default: by GPU.")
     usd_per_hour: UsdPerHour | None = Field(None, description="Internal price per node; left out = unknown.")
+    usd_per_gpu_hour: UsdPerHour | None = Field(None, description="Internal price per GPU instead of per node.")
+
+    @model_validator(mode="after")
+    def _one_price(self) -> Self:
+        if self.usd_per_gpu_hour is not None and self.gpu is None:
+            raise ValueError("usd_per_gpu_hour needs gpu: machines without GPUs have usd_per_hour")
+        if self.usd_per_gpu_hour is not None and self.usd_per_hour is not None:
+            raise ValueError("give either usd_per_hour or usd_per_gpu_hour, not both")
+        return self
+
+    @property
+    def usd_per_node_hour(self) -> float | None:
+        """Price per node, whichever way it was stated; None = unknown."""
+        if self.usd_per_gpu_hour is not None:
+            return self.usd_per_gpu_hour * self.gpus_per_node
+        return self.usd_per_hour
 
 
 class SandboxFleet(SpecModel):

@@ -53,6 +53,7 @@ OWN_NODES = {
     "usd_per_hour": 20.0,
     "nodes": 2,
 }
+OWN_BY_GPU = {name: value for name, value in OWN_NODES.items() if name != "usd_per_hour"} | {"usd_per_gpu_hour": 2.5}
 OWN_CPUS = {"target": "local", "vcpus": 96.0, "memory_gib": 384.0}
 AGENT = changed(RLCEF, turns=4, tool_seconds=2, observation_tokens=500, sandbox={"profile": "swe"})
 ONE_CLOUD = {"gpus": ["H100"], "targets": ["aws"]}
@@ -84,6 +85,7 @@ BASES: dict[str, dict[str, Any]] = {
     "evaluate by api": {"stages": [changed(EVALUATE, turns=3, model=None, api={"name": "acme-coder-1"})]},
     "limited": {"stages": [RLCEF], "limits": {"usd": 900.0}},
     "own machines": {"stages": [RLCEF], "fleet": {"targets": ["local"], "machines": [OWN_NODES, OWN_CPUS]}},
+    "own, by GPU": {"stages": [RLCEF], "fleet": {"targets": ["local"], "machines": [OWN_BY_GPU, OWN_CPUS]}},
     "own rate": {"stages": [SFT], "fleet": {"gpus": ["H100"]}, "prices": {"rates": [AWS_RATE]}},
     "discount": {"stages": [SFT], "fleet": {"gpus": ["H100"]}, "prices": {"discounts": [{"percent": 50.0}]}},
     "reservation": {
@@ -245,6 +247,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
             "name": "other", "gpu": "H200", "gpus_per_node": 4, "nodes": 3, "memory_gib": 64.0, "network_gbps": 1.0,
             "usd_per_hour": 90.0,
         },
+        "own, by GPU": {"usd_per_gpu_hour": 9.0},
     },
     (fleet.Machines, "fleet.machines.1"): {"own machines": {"vcpus": 8.0}},
     (fleet.Limits, "limits"): {"limited": {"usd": 5.0, "hours": 0.05, "gpus": 8, "usd_per_hour": 70.0}},

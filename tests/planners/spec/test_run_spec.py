@@ -24,6 +24,10 @@ def spec(*stages: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"name": "run", "stages": list(stages) or [rlcef()], **fields}
 
 
+def own(**fields: Any) -> dict[str, Any]:
+    return {"targets": ["local"], "machines": [{"vcpus": 8.0, "memory_gib": 64.0, **fields}]}
+
+
 def problem(data: dict[str, Any]) -> str:
     with pytest.raises(ValidationError) as caught:
         RunSpec.model_validate(data)
@@ -88,6 +92,8 @@ def test_the_algorithm_decides_on_critic_and_reference(
         (spec({"kind": "synthesize", "teacher": {"model": "m"}}), "give either items or candidates"),
         (spec({"kind": "evaluate", "model": "m", "benchmark": "custom"}), "benchmark custom also needs tasks"),
         (spec(fleet={"targets": ["slurm:big"]}), "slurm:big needs machines"),
+        (spec(fleet=own(usd_per_gpu_hour=2.5)), "usd_per_gpu_hour needs gpu"),
+        (spec(fleet=own(gpu="H100", usd_per_gpu_hour=2.5, usd_per_hour=20.0)), "not both"),
         (spec(fleet={"nodes": {"min": 5, "max": 4}}), "min (5) is above max (4)"),
         (spec(rlcef(model={"name": "m", "layers": 2})), "needs hidden, heads, ffn, vocab"),
         (spec(rlcef(model={"name": "m", "params_total": 1e9, "experts": 8})), "come together"),
