@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from planners.spec.distributions import Lengths, SecondsSpread, TokenCount
 from planners.spec.models import ModelRef, Served
-from planners.spec.spec_model import Count, Factor, OpenShare, Share, Slug, SomeShare, SpecModel, TokenLimit
+from planners.spec.spec_model import Count, Factor, OpenShare, Share, Slug, SomeShare, SpecModel, TokenLimit, Weight
 from planners.spec.stage_options import Checkpointing, Evaluation, RolloutOptions, SandboxSpec, Schedule, TrainOptions
 
 Algorithm = Literal["grpo", "ppo", "rloo", "reinforce++", "dapo", "gspo"]
@@ -32,7 +32,14 @@ class Judge(Served):
     name: str | None = Field(None, max_length=100, description="What it judges.")
     prompt_tokens: TokenCount = Field(Lengths(mean=2000), description="Tokens that the judge reads per sample.")
     response_tokens: TokenCount = Field(Lengths(mean=200), description="Tokens that the judge writes.")
-    share: SomeShare = Field(1.0, description="Share of the samples that this judge scores.")
+    share: SomeShare = Field(
+        1.0,
+        description="Share of the samples that this judge scores; below 1 it is asked about those that pass their "
+        "tests, and the others get 0 of it.",
+    )
+    weight: Weight = Field(
+        1.0, description="Its part of the reward, where that of the tests is 1; a judge of weight 0 is not asked."
+    )
 
 
 class OutcomeCritic(SpecModel):

@@ -140,14 +140,15 @@ def _judges(stage: RlcefStage, samples: float) -> Iterator[ServedModel]:
     for number, judge in enumerate(stage.judges, 1):
         named = [other.name for other in stage.judges[:number]].count(judge.name) == 1 and judge.name
         role = f"judge {named or number}"
-        yield ServedModel(
-            role,
-            judge,
-            samples * judge.share,
-            judge.prompt_tokens,
-            judge.response_tokens,
-            assumed=unstated(judge, *LENGTHS),
-        )
+        if judge.weight > 0:
+            yield ServedModel(
+                role,
+                judge,
+                samples * judge.share,
+                judge.prompt_tokens,
+                judge.response_tokens,
+                assumed=unstated(judge, *LENGTHS),
+            )
 
 
 def _assumed(stage: RlcefStage) -> tuple[Assumed, ...]:

@@ -150,7 +150,7 @@ CHANGES: dict[tuple[type[SpecModel], str], dict[str, Changes]] = {
     (stages_rl.Judge, "stages.0.judges.0"): {
         "judged": {
             "name": "style", "model": LARGER, "api": {"name": "acme-coder-1"}, "prompt_tokens": 9000,
-            "response_tokens": 900, "share": 0.1,
+            "response_tokens": 900, "share": 0.1, "weight": 0.0,
         },
     },
     (stages_rl.OutcomeCritic, "stages.0.outcome_critic"): {"critic": {"model": LARGER, "replaced_share": 0.9}},

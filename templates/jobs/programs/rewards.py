@@ -1,0 +1,216 @@
+"""The reward of code: tests in the sandbox or their prediction, and judges; for TRL, verl and OpenRLHF.
+
+It is the mean of its parts by weight: 1 for the share of tests that pass, each judge's own.  A part that is unknown
+(a judge whose answer says no score) is left out of the mean, and counted in `..._unknown_share`; it is never 0.
+A server that stays away raises, so that the step fails and the run goes on from its checkpoint.
+
+Settings: `reward.json` beside the role's other files; docs/frameworks.md.
+
+    TRL       --reward_funcs rewards.reward             columns `tests`, and `problem` where the prompt is not it
+    verl      reward.custom_reward_function.path=rewards.py     ground_truth = the tests
+    OpenRLHF  --reward.remote_url rewards.py            label = the tests
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # verl and OpenRLHF load this file by its path alone
+
+from chat import ChatModel, code_in, urls_of
+from judges import Judge
+from outcome_critic import PASSES, OutcomeCritic, agreement
+from sandbox import Sandbox
+
+AT_ONCE = 32
+"""Samples that are scored at once: the servers queue the rest."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer of the policy."""
+
+    problem: str
+    answer: str
+    tests: tuple[str, ...]
+    """Python that raises where the program is wrong, each scored by itself."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an answer is worth."""
+
+    execution: float | None
+    """Share of its tests that pass, or the predicted chance that all do; None: its sandbox failed."""
+    predicted: bool
+    judged: Mapping[str, float | None]
+    reward: float | None
+    """From 0 to 1; None: the tests have no verdict, so the sample is left out."""
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The parts of the reward."""
+
+    sandbox: Sandbox
+    critic: OutcomeCritic | None = None
+    judges: tuple[Judge, ...] = ()
+
+    def score(self, samples: Sequence[Sample]) -> tuple[list[Scored], dict[str, float]]:
+        """The rewards, in order, and what to log.  Raises ServerAway, ServerRefused."""
+        programs = [code_in(sample.answer) for sample in samples]
+        asked = [(sample.problem, program) for sample, program in zip(samples, programs, strict=True)]
+        chances = self.critic.chances(asked) if self.critic else []
+        predicted = [self.critic is not None and self.critic.decides(*one) for one in asked]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            runs = [
+                None if skip else pool.submit(self.sandbox.run, program, sample.tests)
+                for sample, program, skip in zip(samples, programs, predicted, strict=True)
+            ]
+            results = [run.result() if run else None for run in runs]
+            executions = [
+                (chances[n] if predicted[n] else None) if result is None else result.share
+                for n, result in enumerate(results)
+            ]
+            judged = list(pool.map(self._judged, asked, executions))
+        scored = [
+            Scored(execution=execution, predicted=skip, judged=scores, reward=self._mean(execution, scores))
+            for execution, skip, scores in zip(executions, predicted, judged, strict=True)
+        ]
+        compared = [(chances[n], result.all_passed) for n, result in enumerate(results) if result and self.critic]
+        ran = [result for result in results if result]
+        metrics = {"pass_at_1": sum(result.all_passed for result in ran) / len(ran)} if ran else {}
+        metrics |= agreement(compared) if self.critic else {}
+        return scored, metrics | _shares(scored, self.judges)
+
+    def _judged(self, asked: tuple[str, str], execution: float | None) -> dict[str, float | None]:
+        passes = execution is not None and execution >= (PASSES if self.critic else 1.0)
+        return {
+            judge.name: 0.0 if judge.only_passing and not passes else judge.score(*asked)
+            for judge in self.judges
+            if execution is not None and judge.weight > 0
+        }
+
+    def _mean(self, execution: float | None, judged: Mapping[str, float | None]) -> float | None:
+        if execution is None:
+            return None
+        weights = {judge.name: judge.weight for judge in self.judges}
+        known = {name: score for name, score in judged.items() if score is not None}
+        total = execution + sum(weights[name] * score for name, score in known.items())
+        return total / (1.0 + sum(weights[name] for name in known))
+
+
+def _shares(scored: Sequence[Scored], judges: Sequence[Judge]) -> dict[str, float]:
+    """Means over the samples that have the part, and the share that has not."""
+    columns: dict[str, list[float | None]] = {"execution": [one.execution for one in scored]}
+    for judge in judges:
+        columns[f"judge_{judge.name}"] = [one.judged.get(judge.name) for one in scored if one.execution is not None]
+    metrics = {"predicted_share": sum(one.predicted for one in scored) / max(len(scored), 1)}
+    for name, values in columns.items():
+        known = [value for value in values if value is not None]
+        if known:
+            metrics[name] = sum(known) / len(known)
+        if values:
+            metrics[f"{name}_unknown_share"] = 1.0 - len(known) / len(values)
+    return metrics
+
+
+@cache
+def from_settings() -> Reward:
+    """What `reward.json` in the role's folder says.  Raises OSError, ValueError for a file that says nothing."""
+    file = Path(os.environ.get("CLUSTERCTL_FOLDER", ".")) / "reward.json"
+    said = json.loads(file.read_text(encoding="utf-8"))
+    critic = said.get("outcome_critic")
+    return Reward(
+        sandbox=Sandbox(urls=urls_of(said.get("sandbox_urls", "SANDBOX_URLS")), seconds=said.get("seconds", 10.0)),
+        critic=OutcomeCritic(
+            urls=urls_of(critic.get("urls", "CRITIC_URLS")),
+            replaced_share=critic["replaced_share"],
+            model=critic.get("model", "default"),
+        )
+        if critic
+        else None,
+        judges=tuple(
+            Judge(
+                name=judge["name"],
+                weight=judge["weight"],
+                only_passing=judge.get("share", 1.0) < 1.0,
+                model=ChatModel(
+                    urls=judge.get("addresses") or urls_of(judge["urls"]),
+                    model=judge.get("model", "default"),
+                    key_variable=judge.get("key_variable", ""),
+                ),
+            )
+            for judge in said.get("judges", ())
+        ),
+    )
+
+
+def reward(
+    prompts: Sequence[Any], completions: Sequence[Any], tests: Sequence[Any], log_metric: Any = None, **columns: Any
+) -> list[float | None]:
+    """TRL's reward function.  TRL leaves a sample with None out of its group."""
+    problems = columns.get("problem") or [_text(prompt) for prompt in prompts]
+    samples = [
+        Sample(problem=problem, answer=_text(completion), tests=_tests(one))
+        for problem, completion, one in zip(problems, completions, tests, strict=True)
+    ]
+    scored, metrics = from_settings().score(samples)
+    for name, value in metrics.items():
+        if log_metric is not None:
+            log_metric(name, value)
+    return [one.reward for one in scored]
+
+
+def compute_score(
+    solution_str: str, ground_truth: Any, extra_info: Mapping[str, Any] | None = None, **_: Any
+) -> dict[str, float]:
+    """verl's reward function, called by keywords.  Raises RuntimeError for a sample without a verdict: verl leaves none
+    out."""
+    problem = str((extra_info or {}).get("problem", ""))
+    (one,), metrics = from_settings().score([Sample(problem, solution_str, _tests(ground_truth))])
+    if one.reward is None:
+        raise RuntimeError("the sandbox has no verdict on a program")
+    return {"score": one.reward, **_of_each(metrics)}
+
+
+def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:
+    """OpenRLHF's reward function; a query is the prompt with its answer.  Raises RuntimeError as verl's."""
+    samples = [
+        Sample(problem=prompt, answer=query[len(prompt) :] if query.startswith(prompt) else query, tests=_tests(label))
+        for query, prompt, label in zip(queries, prompts, labels, strict=True)
+    ]
+    scored, metrics = from_settings().score(samples)
+    rewards = [one.reward for one in scored]
+    if None in rewards:
+        raise RuntimeError("the sandbox has no verdict on a program")
+    value = rewards[0] if len(rewards) == 1 else rewards  # OpenRLHF 0.11 asks about one at a time, and wants a number
+    return {"rewards": value, "scores": value, "extra_logs": _of_each(metrics)}
+
+
+def _of_each(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics that every sample has: these frameworks want the same ones of all."""
+    names = ("execution", "predicted_share", "critic_compared", "critic_agreed")
+    return {name: value for name, value in metrics.items() if name in names or name.endswith("_unknown_share")}
+
+
+def _text(said: Any) -> str:
+    """What was said last, of a conversation, or a plain text."""
+    return said if isinstance(said, str) else str(said[-1]["content"])
+
+
+def _tests(said: Any) -> tuple[str, ...]:
+    """Tests as data sets hold them: a list, a text, or JSON of one of them."""
+    if isinstance(said, str) and said.lstrip().startswith(("[", '"')):
+        with suppress(ValueError):
+            said = json.loads(said)
+    return (said,) if isinstance(said, str) else tuple(str(one) for one in said)
