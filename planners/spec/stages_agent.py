@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from planners.spec.distributions import Lengths, SecondsSpread, TokenCount
+from planners.spec.job_spec import JOB, JobSpec
 from planners.spec.models import Served
 from planners.spec.spec_model import Count, Share, Slug, TokenLimit
 from planners.spec.stage_options import RolloutOptions, SandboxSpec
@@ -34,6 +35,7 @@ class RolloutStage(Served):
     concurrency: Count | None = Field(None, description="Attempts at once; default: by engine and sandboxes.")
     rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How a self-hosted model generates.")
     sandbox: SandboxSpec | None = Field(None, description="Where tools run; default: profile swe, stateful.")
+    job: JobSpec | None = Field(None, description=JOB)
 
 
 class EvaluateStage(Served):
@@ -54,6 +56,7 @@ class EvaluateStage(Served):
     concurrency: Count | None = Field(None, description="Samples at once; default: by engine and sandboxes.")
     rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How a self-hosted model generates.")
     sandbox: SandboxSpec | None = Field(None, description="Where solutions run; default: by benchmark.")
+    job: JobSpec | None = Field(None, description=JOB)
 
     @model_validator(mode="after")
     def _custom_is_stated(self) -> Self:

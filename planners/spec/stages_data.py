@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from planners.spec.distributions import Lengths, TokenCount
+from planners.spec.job_spec import JOB, JobSpec
 from planners.spec.models import ModelRef, Served, check_one_of
 from planners.spec.spec_model import Count, Slug, SomeShare, SpecModel, TokenLimit, TokenTotal
 from planners.spec.stage_options import Checkpointing, RolloutOptions, SandboxSpec, TrainOptions
@@ -36,6 +37,7 @@ class SynthesizeStage(SpecModel):
     )
     rollout: RolloutOptions = Field(default_factory=RolloutOptions, description="How self-hosted models generate.")
     sandbox: SandboxSpec | None = Field(None, description="Where items are verified; default: profile judge.")
+    job: JobSpec | None = Field(None, description=JOB)
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -60,6 +62,7 @@ class _TrainingStage(SpecModel):
     checkpoint: Checkpointing = Field(
         default_factory=lambda: Checkpointing(every_steps=500), description="Checkpoints."
     )
+    job: JobSpec | None = Field(None, description=JOB)
 
 
 class _TokensOrSamples(_TrainingStage):

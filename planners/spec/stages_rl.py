@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from planners.spec.distributions import Lengths, SecondsSpread, TokenCount
+from planners.spec.job_spec import JOB, JobSpec
 from planners.spec.models import ModelRef, Served
 from planners.spec.spec_model import Count, Factor, OpenShare, Share, Slug, SomeShare, SpecModel, TokenLimit, Weight
 from planners.spec.stage_options import Checkpointing, Evaluation, RolloutOptions, SandboxSpec, Schedule, TrainOptions
@@ -106,6 +107,7 @@ class RlcefStage(SpecModel):
     sandbox: SandboxSpec | None = Field(None, description="Where the code runs; default: profile judge.")
     evaluate: Evaluation | None = Field(None, description="Evaluation while training.")
     checkpoint: Checkpointing = Field(default_factory=Checkpointing, description="Checkpoints.")
+    job: JobSpec | None = Field(None, description=JOB)
 
     @property
     def trains_critic(self) -> bool:
