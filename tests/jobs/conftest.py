@@ -10,7 +10,7 @@ import pytest
 
 from clusterctl.paths import bundle_root
 
-sys.path.insert(0, str(bundle_root() / "templates" / "jobs" / "programs"))
+sys.path.insert(0, str(bundle_root() / "templates" / "jobs" / "lib"))
 
 from stand_in_server import Answer, answering
 

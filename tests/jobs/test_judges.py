@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import http_json
+import clusterctl_http
 import pytest
-from chat import ChatModel, Said, code_in, said
-from http_json import ServerAway, ServerRefused, post_json
-from judges import CRITERIA, Judge, question, score_in
+from clusterctl_chat import ChatModel, Said, code_in, said
+from clusterctl_http import ServerAway, ServerRefused, post_json
+from clusterctl_judges import CRITERIA, Judge, question, score_in
 from stand_in_server import Answer, chat_answer
 
 
@@ -62,7 +62,7 @@ def test_a_judge_that_never_says_a_score_has_none(serve: Callable[[Answer], str]
 
 
 def test_a_judge_that_comes_back_scores(serve: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_json, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(clusterctl_http, "FIRST_PAUSE_SECONDS", 0.001)
     statuses = [503, 429, 500, 200]
     url = serve(lambda *_: (statuses.pop(0), chat_answer("Score: 9")))
     assert judge(url).score("p", "a") == 0.9
@@ -87,7 +87,7 @@ def test_the_next_replica_is_asked_after_a_failure(serve: Callable[[Answer], str
     for _ in range(8):  # whichever is first
         assert post_json(urls, "/", {}, patience_seconds=5, timeout_seconds=5, pause=pauses.append) == {"ok": 1}
     assert len(pauses) <= 8
-    assert all(seconds <= http_json.FIRST_PAUSE_SECONDS for seconds in pauses)
+    assert all(seconds <= clusterctl_http.FIRST_PAUSE_SECONDS for seconds in pauses)
 
 
 def test_the_key_is_read_from_the_variable_that_is_named_and_tokens_are_counted(

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import clusterctl_mixed_rewards as rewards
 import pytest
-import rewards
-from http_json import ServerAway
-from outcome_critic import OutcomeCritic, agreement
-from rewards import Reward, Sample
-from sandbox import Ran
+from clusterctl_critic import OutcomeCritic, agreement
+from clusterctl_execution import Ran
+from clusterctl_http import ServerAway
+from clusterctl_mixed_rewards import Reward, Sample
 from stand_in_server import Answer, chat_answer
 
 RIGHT, HALF, WRONG, BROKEN = "right", "half", "wrong", "broken"
@@ -52,7 +52,7 @@ def sample(answer: str, problem: str = "p") -> Sample:
 
 
 def score(*answers: str, judges: tuple[Any, ...] = (), critic: Any = None) -> tuple[list[Any], dict[str, float]]:
-    parts: Any = {"sandbox": StubSandbox(), "judges": judges, "critic": critic}
+    parts: Any = {"execute": StubSandbox().run, "judges": judges, "critic": critic}
     return Reward(**parts).score([sample(answer) for answer in answers])
 
 
@@ -131,7 +131,7 @@ def test_a_share_of_the_executions_is_predicted_the_same_each_time(share: float)
 
 def test_only_what_is_not_predicted_is_run_and_the_rest_tells_how_often_both_agree() -> None:
     sandbox, critic = StubSandbox(), StubCritic(urls=(), replaced_share=0.5)
-    parts: Any = {"sandbox": sandbox, "critic": critic}
+    parts: Any = {"execute": sandbox.run, "critic": critic}
     scored, metrics = Reward(**parts).score([sample(answer) for answer in answers(300)])
     ran = [one for one in scored if not one.predicted]
     assert len(sandbox.ran) == len(ran) == metrics["critic_compared"]
@@ -176,7 +176,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Callable[[A
         return 200, {"status": "Success", "run_result": {"status": "Finished", "stdout": f"\n{word}{passed}\n"}}
 
     monkeypatch.setenv("CLUSTERCTL_FOLDER", str(tmp_path))
-    monkeypatch.setenv("SANDBOX_URLS", serve(sandbox))
+    monkeypatch.setenv("CLUSTERCTL_SANDBOXES", serve(sandbox))
     monkeypatch.setenv("JUDGE_URLS", serve(lambda *_: (200, chat_answer("Score: 5"))))
     judge = {"name": "readability", "weight": 1.0, "urls": "JUDGE_URLS"}
     (tmp_path / "reward.json").write_text(json.dumps({"judges": [judge]}), encoding="utf-8")
@@ -208,7 +208,7 @@ def test_verl_gets_a_score_and_the_same_metrics_of_each_sample(settings: None, t
     wrong = rewards.compute_score(data_source="d", solution_str="x = 1", ground_truth=tests)
     assert (right["score"], wrong["score"]) == (0.75, 0.25)
     assert right.keys() == wrong.keys()
-    with pytest.raises(RuntimeError, match="no verdict"):
+    with pytest.raises(ServerAway, match="no sandbox has a verdict on any of 1 programs"):
         rewards.compute_score(data_source="d", solution_str="broken", ground_truth=tests)
 
 
@@ -217,7 +217,7 @@ def test_openrlhf_gets_a_number_for_one_query(settings: None) -> None:
     assert got["rewards"] == got["scores"] == 0.75
     assert got["extra_logs"] == {"execution": 1.0, "execution_unknown_share": 0.0, "predicted_share": 0.0,
                                  "judge_readability_unknown_share": 0.0}  # fmt: skip
-    with pytest.raises(RuntimeError, match="no verdict"):
+    with pytest.raises(ServerAway, match="no sandbox has a verdict on any of 1 programs"):
         rewards.reward_func(["broken"], [""], ["x"])
 
 

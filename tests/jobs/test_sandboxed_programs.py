@@ -10,17 +10,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "sandbox"))
 
-from sandbox import Sandbox, ran
+from clusterctl_execution import called_tests, ran, run, wait_for_sandboxes, whole_program
 from sandbox_serving import serving
 
 ADD = "def add(a, b):\n    return a + b\n"
 TESTS = ["assert add(1, 2) == 3", "assert add(-1, 1) == 0"]
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with serving(workers=4) as url:
-        yield Sandbox(urls=[url], seconds=5.0, memory_mib=256)
+@pytest.fixture(autouse=True, scope="module")
+def _sandboxes() -> Iterator[None]:
+    with serving(workers=4) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLUSTERCTL_SANDBOXES", url)
+        yield
 
 
 @pytest.mark.parametrize(
@@ -37,36 +38,53 @@ def sandbox() -> Iterator[Sandbox]:
         ("", 0, "ran"),
     ],
 )
-def test_verdicts(sandbox: Sandbox, program: str, passed: int, status: str) -> None:
-    result = sandbox.run(program, TESTS)
+def test_verdicts(program: str, passed: int, status: str) -> None:
+    result = run(program, TESTS)
     assert result is not None
     assert (result.passed, result.tests, result.status) == (passed, 2, status)
     assert result.all_passed == (passed == 2)
 
 
-def test_time_is_limited(sandbox: Sandbox) -> None:
-    result = Sandbox(urls=sandbox.urls, seconds=0.5).run("while True: pass", TESTS)
+def test_time_is_limited() -> None:
+    result = run("while True: pass", TESTS, seconds=0.5)
     assert result is not None
     assert (result.passed, result.status) == (0, "time_limit")
 
 
-def test_what_the_tests_said_is_shown_without_the_word(sandbox: Sandbox) -> None:
-    result = sandbox.run("print('hello')\n" + ADD, ["assert add(1, 2) == 4, 'three'"])
+def test_what_the_tests_said_is_shown_without_the_word() -> None:
+    result = run("print('hello')\n" + ADD, ["assert add(1, 2) == 4, 'three'"])
     assert result is not None
     assert result.stdout.strip() == "hello"
     assert result.stderr.strip() == "AssertionError: three"
 
 
-def test_no_tests_pass_nothing(sandbox: Sandbox) -> None:
-    result = sandbox.run(ADD, [])
+def test_no_tests_pass_nothing() -> None:
+    result = run(ADD, [])
     assert result is not None
     assert not result.all_passed
 
 
-def test_it_waits_until_a_right_program_passes(sandbox: Sandbox) -> None:
-    sandbox.wait()
+def test_it_waits_until_a_right_program_passes() -> None:
+    wait_for_sandboxes()
 
 
 def test_more_verdicts_than_tests_count_once() -> None:
     result = ran({"status": "Finished", "stdout": "w1\nw1\nw1\n"}, "w", 2)
     assert (result.passed, result.status) == (2, "error")
+
+
+PROMPT = 'def add(a, b):\n    """Sum."""\n'
+CHECK = "def check(candidate):\n    assert candidate(1, 2) == 3\n"
+
+
+@pytest.mark.parametrize("code", ["    return a + b\n", ADD, "import os\n\n" + ADD])
+def test_an_answer_may_continue_the_problem_or_repeat_it(code: str) -> None:
+    result = run(whole_program(PROMPT, code, "add"), called_tests([CHECK], "add"))
+    assert result is not None
+    assert result.all_passed
+
+
+def test_an_answer_without_code_passes_nothing() -> None:
+    result = run(whole_program(PROMPT, "\n", "add"), called_tests([CHECK], "add"))
+    assert result is not None
+    assert not result.all_passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -128,8 +129,7 @@ def test_a_bundle_that_can_not_fit_its_pool_is_refused_before_launch(asked: dict
 
 def test_modules_that_run_beside_a_framework_import_nothing_of_ours_and_suit_old_pythons() -> None:
     for file in (jobs_folder() / "lib").glob("clusterctl_*.py"):
-        assert "from clusterctl" not in module_text(file.stem)
-        assert "import clusterctl." not in module_text(file.stem)
+        assert not re.search(r"\b(from|import) clusterctl[. ]", module_text(file.stem))
 
 
 def test_an_environment_is_made_once_and_then_taken_as_it_is(tmp_path: Path) -> None:

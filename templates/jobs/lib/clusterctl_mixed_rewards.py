@@ -6,9 +6,9 @@ A server that stays away raises, so that the step fails and the run goes on from
 
 Settings: `reward.json` beside the role's other files; docs/frameworks.md.
 
-    TRL       --reward_funcs rewards.reward             columns `tests`, and `problem` where the prompt is not it
-    verl      reward.custom_reward_function.path=rewards.py     ground_truth = the tests
-    OpenRLHF  --reward.remote_url rewards.py            label = the tests
+    TRL       reward_funcs: [clusterctl_mixed_rewards.reward]       column `tests`, and `entry_point` as in HumanEval
+    verl      reward.custom_reward_function.path=clusterctl_mixed_rewards.py     ground_truth = the tests
+    OpenRLHF  --reward.remote_url clusterctl_mixed_rewards.py                    label = the tests
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # verl and OpenRLHF load this file by its path alone
 
-from chat import ChatModel, code_in, urls_of
-from judges import Judge
-from outcome_critic import PASSES, OutcomeCritic, agreement
-from sandbox import Sandbox
+import clusterctl_rewards
+from clusterctl_chat import ChatModel, code_in, urls_of
+from clusterctl_critic import PASSES, OutcomeCritic, agreement
+from clusterctl_execution import Ran, called_tests, run, whole_program
+from clusterctl_http import ServerAway
+from clusterctl_judges import Judge
 
 AT_ONCE = 32
 """Samples that are scored at once: the servers queue the rest."""
@@ -43,6 +45,8 @@ class Sample:
     answer: str
     tests: tuple[str, ...]
     """Python that raises where the program is wrong, each scored by itself."""
+    entry_point: str = ""
+    """The function that the answer must define, where it may continue the problem's own code."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +65,25 @@ class Scored:
 class Reward:
     """The parts of the reward."""
 
-    sandbox: Sandbox
+    execute: Callable[[str, Sequence[str]], Ran | None] = run
     critic: OutcomeCritic | None = None
     judges: tuple[Judge, ...] = ()
 
     def score(self, samples: Sequence[Sample]) -> tuple[list[Scored], dict[str, float]]:
-        """The rewards, in order, and what to log.  Raises ServerAway, ServerRefused."""
-        programs = [code_in(sample.answer) for sample in samples]
+        """The rewards, in order, and what to log.  Raises ServerAway, also where no sandbox has a verdict on any of
+        them; ServerRefused."""
+        programs = [whole_program(one.problem, code_in(one.answer), one.entry_point) for one in samples]
         asked = [(sample.problem, program) for sample, program in zip(samples, programs, strict=True)]
         chances = self.critic.chances(asked) if self.critic else []
         predicted = [self.critic is not None and self.critic.decides(*one) for one in asked]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             runs = [
-                None if skip else pool.submit(self.sandbox.run, program, sample.tests)
+                None if skip else pool.submit(self.execute, program, called_tests(sample.tests, sample.entry_point))
                 for sample, program, skip in zip(samples, programs, predicted, strict=True)
             ]
-            results = [run.result() if run else None for run in runs]
+            results = [one.result() if one else None for one in runs]
+            if any(runs) and not any(results):
+                raise ServerAway(f"no sandbox has a verdict on any of {sum(map(bool, runs))} programs")
             executions = [
                 (chances[n] if predicted[n] else None) if result is None else result.share
                 for n, result in enumerate(results)
@@ -131,7 +138,7 @@ def from_settings() -> Reward:
     said = json.loads(file.read_text(encoding="utf-8"))
     critic = said.get("outcome_critic")
     return Reward(
-        sandbox=Sandbox(urls=urls_of(said.get("sandbox_urls", "SANDBOX_URLS")), seconds=said.get("seconds", 10.0)),
+        execute=partial(run, seconds=said.get("seconds", 10.0)),
         critic=OutcomeCritic(
             urls=urls_of(critic.get("urls", "CRITIC_URLS")),
             replaced_share=critic["replaced_share"],
@@ -159,16 +166,21 @@ def reward(
     prompts: Sequence[Any], completions: Sequence[Any], tests: Sequence[Any], log_metric: Any = None, **columns: Any
 ) -> list[float | None]:
     """TRL's reward function.  TRL leaves a sample with None out of its group."""
-    problems = columns.get("problem") or [_text(prompt) for prompt in prompts]
+    points = columns.get("entry_point") or [""] * len(tests)
     samples = [
-        Sample(problem=problem, answer=_text(completion), tests=_tests(one))
-        for problem, completion, one in zip(problems, completions, tests, strict=True)
+        Sample(problem=_text(prompt), answer=_text(completion), tests=_tests(one), entry_point=point or "")
+        for prompt, completion, one, point in zip(prompts, completions, tests, points, strict=True)
     ]
+    for tell in clusterctl_rewards.observers:
+        tell(None)
     scored, metrics = from_settings().score(samples)
+    rewards = [one.reward for one in scored]
+    for tell in clusterctl_rewards.observers:
+        tell(rewards)
     for name, value in metrics.items():
         if log_metric is not None:
             log_metric(name, value)
-    return [one.reward for one in scored]
+    return rewards
 
 
 def compute_score(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from http_json import post_json
+from clusterctl_http import post_json
 
 Message = dict[str, str]
 _THOUGHTS = re.compile(r"^\s*<think>(.*?)</think>\s*", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Programs and their tests in a sandbox server that speaks SandboxFusion's `POST /run_code`.
+"""Programs and their tests in the sandboxes of a run: how many tests pass, and why not more.
 
 What fails in the sandbox itself is never a verdict on a program: it is tried again, then the sample has none.
 The tests run in the program's process, as those of HumanEval do.  A word that the harness takes out of the program's
@@ -8,18 +8,19 @@ sight before it starts must come back at the end, so that a program that exits e
 from __future__ import annotations
 
 import base64
-import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from http_json import ServerAway, post_json
+import clusterctl_sandboxes
+from clusterctl_http import ServerAway
 
 SANDBOX_TRIES = 3
 """A program whose sandbox fails so often has no verdict: it may be what makes it fail."""
-QUEUE_SECONDS = 120.0
+READY_SECONDS = 600.0
 
 _HARNESS = """
 import os, sys
@@ -68,60 +69,44 @@ class Ran:
         return 0 < self.tests == self.passed
 
 
-@dataclass
-class Sandbox:
-    """Equal sandbox servers of a run."""
-
-    urls: Sequence[str]
-    seconds: float = 10.0
-    memory_mib: int = 1024
-    patience_seconds: float = 300.0
-    token_variable: str = "CLUSTERCTL_SANDBOX_TOKEN"  # noqa: S105 - the name of a variable
-
-    def run(self, program: str, tests: Sequence[str]) -> Ran | None:
-        """What the tests say of the program; None where its sandbox failed again and again.
-
-        Raises ServerAway when no server answers within the patience.
-        """
-        word = secrets.token_hex(16)
-        question = {
-            "code": _HARNESS.format(program=program, tests=list(tests)),
-            "language": "python",
-            "run_timeout": self.seconds,
-            "memory_limit_MB": self.memory_mib,
-            "files": {"word": base64.b64encode(word.encode()).decode()},
-        }
-        for _ in range(SANDBOX_TRIES):
-            answer = self._ask(question)
-            if answer.get("status") != "SandboxError" and answer.get("run_result"):
-                return ran(answer["run_result"], word, len(tests))
-        return None
-
-    def script(self, code: str, language: str = "bash") -> str:
-        """Output of a script of ours.  Raises ServerAway."""
-        answer = self._ask({"code": code, "language": language, "run_timeout": self.seconds})
-        return str((answer.get("run_result") or {}).get("stdout") or "")
-
-    def wait(self, pause: Callable[[float], None] = time.sleep) -> None:
-        """Until a program that is right passes.  Raises ServerAway where it does not within the patience."""
-        deadline = time.monotonic() + self.patience_seconds
-        while time.monotonic() < deadline:
-            result = self.run("def solve(x):\n    return x\n", ["assert solve(3) == 3"])
-            if result is not None and result.all_passed:
-                return
-            pause(2.0)
-        raise ServerAway("the sandbox fails a program that is right")
-
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        token = os.environ.get(self.token_variable)
-        return post_json(
-            self.urls,
-            "/run_code",
-            question,
-            patience_seconds=self.patience_seconds,
-            timeout_seconds=self.seconds + QUEUE_SECONDS,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+def run(program: str, tests: Sequence[str], *, seconds: float = 10.0, memory_mib: int = 1024) -> Ran | None:
+    """What the tests say of the program; None where no server answers in time or its sandbox fails again and again."""
+    word = secrets.token_hex(16)
+    for _ in range(SANDBOX_TRIES):
+        answer = clusterctl_sandboxes.run_code(
+            _HARNESS.format(program=program, tests=list(tests)),
+            run_timeout=seconds,
+            memory_limit_MB=memory_mib,
+            files={"word": base64.b64encode(word.encode()).decode()},
         )
+        if answer is None:
+            return None
+        if answer.get("status") != "SandboxError" and answer.get("run_result"):
+            return ran(answer["run_result"], word, len(tests))
+    return None
+
+
+def whole_program(problem: str, code: str, entry_point: str = "") -> str:
+    """The program of an answer: where it does not define `entry_point`, it continues the problem's own code."""
+    if not entry_point or re.search(rf"^\s*(?:async\s+)?def\s+{re.escape(entry_point)}\b", code, re.MULTILINE):
+        return code
+    return problem if problem.endswith("\n") and not code.strip() else f"{problem.rstrip()}\n{code}"
+
+
+def called_tests(tests: Sequence[str], entry_point: str = "") -> tuple[str, ...]:
+    """Tests that call themselves: those of HumanEval define `check(candidate)` alone."""
+    return tuple(f"{test}\ncheck({entry_point})\n" if entry_point and "def check(" in test else test for test in tests)
+
+
+def wait_for_sandboxes(pause: Callable[[float], None] = time.sleep) -> None:
+    """Until a program that is right passes.  Raises ServerAway where none does within the patience."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        result = run("def solve(x):\n    return x\n", ["assert solve(3) == 3"])
+        if result is not None and result.all_passed:
+            return
+        pause(2.0)
+    raise ServerAway("the sandbox fails a program that is right")
 
 
 def ran(result: dict[str, Any], word: str, tests: int) -> Ran:

@@ -44,7 +44,7 @@ def post_json(
     """
     body = json.dumps(question).encode()
     deadline = time.monotonic() + patience_seconds
-    first = random.randrange(len(urls)) if urls else 0  # noqa: S311 - spreads the load
+    first = random.randrange(len(urls)) if urls else 0
     for number in range(1_000_000):
         url = urls[(first + number) % len(urls)].rstrip("/") + path if urls else path
         try:
@@ -52,7 +52,7 @@ def post_json(
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = f"{url}: {error or type(error).__name__}"
             longest = min(FIRST_PAUSE_SECONDS * 2 ** min(number, 10), LONGEST_PAUSE_SECONDS)
-            seconds = random.uniform(longest / 2, longest)  # noqa: S311 - so that not all come back at once
+            seconds = random.uniform(longest / 2, longest)
             if not urls or time.monotonic() + seconds > deadline:
                 raise ServerAway(f"no answer for {patience_seconds:g} s; last: {reason}") from error
             pause(seconds)
@@ -60,7 +60,7 @@ def post_json(
 
 
 def _posted(url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> dict[str, Any]:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **headers})  # noqa: S310 - from the plan
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **headers})
     try:
         with _direct.open(request, timeout=timeout_seconds) as answer:
             said = json.loads(answer.read(MOST_ANSWER_BYTES))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from chat import ChatModel, Message
+from clusterctl_chat import ChatModel, Message
 
 BEST = 10
 ASKED_TIMES = 3

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from http_json import post_json
+from clusterctl_http import post_json
 
 PASSES = 0.5
 
