@@ -5,6 +5,7 @@ Inside a pod `kubectl` takes the pod's service account; then there is no context
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -90,10 +91,11 @@ class Kubernetes:
         self._kubectl("patch", _kind(kind), name, *self._inside(), *options, "--type=merge", "-p", json.dumps(change))
 
     def delete(self, kind: str, *, selector: str = "", name: str = "", force: bool = False) -> None:
-        """Begin to delete; what is gone already is success."""
-        which = [name] if name else ["-l", selector]
-        now = ["--grace-period=0", "--force"] if force else []
-        self._kubectl("delete", _kind(kind), *which, *self._inside(), "--ignore-not-found", "--wait=false", *now)
+        """Begin to delete one, or in one call all that a selector finds; what is gone already is success."""
+        options = {"propagationPolicy": "Background"} | ({"gracePeriodSeconds": "0"} if force else {})
+        options |= {} if name else {"labelSelector": selector}
+        with contextlib.suppress(NotThere):
+            self._kubectl("delete", "--raw", f"{self.path(kind, name)}?{urlencode(options)}", seconds=60.0)
 
     def may(self, verb: str, resource: str) -> bool:
         """Whether this user may do it in the namespace."""

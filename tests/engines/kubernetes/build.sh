@@ -40,9 +40,9 @@ build_kubernetes() {
 	{
 		printf 'module clusterctl.invalid/kubernetes\n\n%s\n\n' "$(grep '^go ' "$theirs")"
 		echo "require k8s.io/kubernetes $kubernetes_version"
-		for part in $parts; do
-			echo "require $part v0${kubernetes_version#v1}"
-			echo "replace $part => $part v0${kubernetes_version#v1}"
+		for staged in $parts; do
+			echo "require $staged v0${kubernetes_version#v1}"
+			echo "replace $staged => $staged v0${kubernetes_version#v1}"
 		done
 	} >go.mod
 	minor=${kubernetes_version#v1.}

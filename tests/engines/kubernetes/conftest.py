@@ -36,7 +36,7 @@ def made_by(script: str) -> Path:
 @pytest.fixture(scope="session")
 def programs() -> Path:
     """The folder of kube-apiserver, kubectl and the others."""
-    return made_by("build.sh")
+    return Path(os.environ["KUBE_PROGRAMS"]) if "KUBE_PROGRAMS" in os.environ else made_by("build.sh")
 
 
 @pytest.fixture(scope="module")
