@@ -48,6 +48,10 @@ command -v munged >/dev/null || packages="$packages munge"
 for program in rsync socat ip:iproute2 nc:netcat-openbsd; do
 	command -v "${program%:*}" >/dev/null || packages="$packages ${program#*:}"
 done
+for program in containerd runc debootstrap iptables; do # for Kubernetes
+	command -v "$program" >/dev/null || packages="$packages $program"
+done
+[ -x /usr/lib/cni/bridge ] || packages="$packages containernetworking-plugins"
 [ -x /usr/bin/python3 ] || packages="$packages python3"
 [ -z "$packages" ] && azurite && skypilot_runtime && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -105,8 +105,7 @@ def main(nodes: int, pods: int) -> None:
     programs = next(folder for folder in engines.glob("bin-*") if (folder / "kwok.seconds").exists())
     with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder), programs) as plane:
         plane.start_kwok(lease_seconds=200 if nodes <= 2000 else 1200)
-        place = Kubernetes("test", kubeconfig=str(plane.kubeconfig), program=str(programs / "kubectl"))
-        measured = AtSize(plane, place)
+        measured = AtSize(plane, plane.place())
         phases = measured.fill(nodes, pods, most_seconds=1500.0)
         for name, seconds in measured.seconds.items():
             print(f"{seconds:8.1f} s  {name}")

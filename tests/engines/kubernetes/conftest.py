@@ -36,7 +36,7 @@ def made_by(script: str) -> Path:
 @pytest.fixture(scope="session")
 def programs() -> Path:
     """The folder of kube-apiserver, kubectl and the others."""
-    return Path(os.environ["KUBE_PROGRAMS"]) if "KUBE_PROGRAMS" in os.environ else made_by("build.sh")
+    return made_by("build.sh")
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,4 @@ def node(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 @pytest.fixture
 def place(plane: ControlPlane) -> Kubernetes:
     """The control plane as the product reaches it."""
-    return place_of(plane)
-
-
-def place_of(plane: ControlPlane, client: str = "admin") -> Kubernetes:
-    """As one of the clients."""
-    kubeconfig = plane.pki / f"{client}.kubeconfig"
-    return Kubernetes("test", kubeconfig=str(kubeconfig), program=str(plane.programs / "kubectl"))
+    return plane.place()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -12,9 +11,10 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from certificates import make_certificates
+
+from clusterctl.targets.kubernetes_api import Kubernetes
 
 UP_SECONDS = 60.0
 
@@ -109,9 +109,10 @@ class ControlPlane:
         assert ended.returncode == 0 or not check, f"kubectl {' '.join(arguments)}: {ended.stderr}{ended.stdout}"
         return ended.stdout if check else ended.stdout + ended.stderr
 
-    def get(self, path: str) -> Any:
-        """An object or a list, as the API gives it."""
-        return json.loads(self.kubectl("get", "--raw", path))
+    def place(self, client: str = "admin") -> Kubernetes:
+        """As the product reaches it."""
+        kubeconfig = self.pki / f"{client}.kubeconfig"
+        return Kubernetes("test", kubeconfig=str(kubeconfig), program=str(self.programs / "kubectl"))
 
     def start_apiserver(self) -> None:
         """Also again, after it was ended."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from at_size import AtSize
-from conftest import place_of
 from control_plane import ControlPlane, wait
 from made_up_nodes import create, node
 
@@ -86,7 +85,7 @@ def test_a_pod_that_is_more_important_preempts(plane: ControlPlane, place: Kuber
         "metadata": {"name": "first"},
         "value": 1000,
     }
-    place_of(plane).apply([first])
+    plane.place().apply([first])
     plane.kubectl("delete", "pods", "-l", "gang=large", "--force", "--grace-period=0")
     create(plane, gang("low", 3, 8))
     wait(

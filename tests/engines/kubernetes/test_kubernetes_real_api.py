@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import place_of
 from control_plane import ControlPlane, wait
 from made_up_nodes import create, node
 from stateful_crds import stateful_crds
@@ -58,7 +57,7 @@ def cluster(plane: ControlPlane) -> None:
         {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": handler}
         for name, handler in (("gvisor", "runsc"), ("nvidia", "nvidia"))
     ]
-    place_of(plane).apply([*stateful_crds(), *classes])
+    plane.place().apply([*stateful_crds(), *classes])
     wait(lambda: "sandboxclaims" in plane.kubectl("api-resources", "--cached=false"), "the kinds are served")
 
 
@@ -150,12 +149,12 @@ def test_one_holder_has_the_lease_and_a_stolen_one_is_seen(place: Kubernetes) ->
 
 
 def test_a_user_without_rights_is_told_which_one_is_missing(plane: ControlPlane) -> None:
-    nobody = place_of(plane, "nobody")
+    nobody = plane.place("nobody")
     with pytest.raises(Forbidden, match="`nobody` may not patch serviceaccounts in the namespace `default`") as raised:
         nobody.apply(made("supervisor"))
     assert "--verb=patch --resource=serviceaccounts" in str(raised.value.hint)
     assert not nobody.may("create", "pods")
-    assert place_of(plane).may("create", "pods")
+    assert plane.place().may("create", "pods")
 
 
 def test_a_context_that_is_not_there(plane: ControlPlane) -> None:
