@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.targets.base import Unreachable
-from clusterctl.targets.kubernetes_errors import AlreadyThere, Conflict, NotThere, failure
+from clusterctl.targets.kubernetes_errors import NotThere, failure
 
 PAGE = 500
 """Objects in an answer; the API server keeps the rest for five minutes."""
@@ -182,6 +182,3 @@ def _kind(path: str) -> str:
     """`apps/v1/deployments` -> `deployments.v1.apps`, as kubectl wants it."""
     *version, plural = path.split("/")
     return plural if len(version) < 2 else f"{plural}.{version[1]}.{version[0]}"
-
-
-__all__ = ["AlreadyThere", "Conflict", "Kubernetes", "NotThere", "Object", "contexts", "require_context"]

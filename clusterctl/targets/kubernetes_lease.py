@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from clusterctl.errors import ClusterctlError
-from clusterctl.targets.kubernetes_api import AlreadyThere, Conflict, Kubernetes, NotThere, Object
+from clusterctl.targets.kubernetes_api import Kubernetes, Object
+from clusterctl.targets.kubernetes_errors import AlreadyThere, Conflict, NotThere
 
 LEASES = "coordination.k8s.io/v1/leases"
 LEASE_SECONDS = 30
@@ -56,7 +57,7 @@ class Lease:
         seen = (spec.get("holderIdentity"), spec.get("renewTime"))
         if seen != self._seen:
             self._seen, self._seen_at = seen, self._now()
-        return self._now() - self._seen_at > spec.get("leaseDurationSeconds", LEASE_SECONDS)
+        return self._now() - self._seen_at > float(spec.get("leaseDurationSeconds", LEASE_SECONDS))
 
     def _mine(self, lease: Object) -> Object:
         now = f"{datetime.now(tz=UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

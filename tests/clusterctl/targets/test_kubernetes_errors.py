@@ -6,8 +6,8 @@ import pytest
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.targets.base import Unreachable
-from clusterctl.targets.kubernetes_api import Conflict, Kubernetes, NotThere
-from clusterctl.targets.kubernetes_errors import Forbidden, failure
+from clusterctl.targets.kubernetes_api import Kubernetes
+from clusterctl.targets.kubernetes_errors import Conflict, Forbidden, NotThere, failure
 
 
 @pytest.mark.parametrize(
