@@ -12,8 +12,9 @@ from typer import Argument, Option
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import Run
+from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
+from clusterctl.runs.adopting import known_run, refresh_row
 from clusterctl.runs.time_options import moment
 from clusterctl.store import open_source
 from clusterctl.ui.streams import emit, emit_data
@@ -56,7 +57,11 @@ def cost(
     first = moment("--since", since, now) if since else None
     last = moment("--until", until, now) if until else None
     with open_ledger() as ledger:
-        row = None if run is None else ledger.get_run(run)
+        store = user_data_dir()
+        row = None if run is None else known_run(ledger, store, run)
+        for each in ledger.runs(states=LIVE) if row is None else [row]:
+            refresh_row(ledger, store, each)
+        row = None if row is None else ledger.get_run(row.run_id)
         if focus is not None:
             _write_focus(ledger, row, focus, focus_version, since=first, until=last)
             return

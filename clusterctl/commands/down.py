@@ -15,13 +15,14 @@ from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
+from clusterctl.runs.adopting import known_run
 from clusterctl.runs.ending import end_run, end_tagged, look, tagged_things
 from clusterctl.runs.planned_actual import planned_against_actual
 from clusterctl.runs.render import ending_text, final_bill
 from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.run_forecast import run_forecast
 from clusterctl.runs.run_status import live_slots
-from clusterctl.runs.watching import ensure_watched
+from clusterctl.runs.watching import ensure_watched, refresh
 from clusterctl.ui.terminal import ask
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def down(
         _end_by_tags(store, run, tagged_things(store, run), error, yes=yes)
     with ledger, Interrupt() as interrupt:
         opened = _opened(ledger, store, run, yes=yes)
+        refresh(opened)
         row = ledger.get_run(opened.run_id)
         if row.state in LIVE:
             ahead = run_forecast(ledger, row, opened.plan, opened.clock.now())
@@ -71,7 +73,7 @@ def _opened(ledger: Ledger, store: Path, run: str, *, yes: bool) -> OpenRun:
     begins to live between the two belongs to a run that is just being started, and is left alone.
     """
     try:
-        return open_run(ledger, store, run)
+        return open_run(ledger, store, known_run(ledger, store, run).run_id)
     except StateError as error:
         _end_by_tags(store, run, tagged_things(store, run), error, yes=yes)
     except SpecError:
@@ -84,6 +86,7 @@ def _opened(ledger: Ledger, store: Path, run: str, *, yes: bool) -> OpenRun:
 
 def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:
     """The bill, once nothing of the run is left.  Raises StateError where something is."""
+    refresh(opened, logs=True)
     left = look(opened)
     if left:
         names = ", ".join(f"{item.role or item.kind} {item.address}" for item in left)

@@ -12,6 +12,8 @@ from typer import Argument, Option
 from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
+from clusterctl.paths import user_data_dir
+from clusterctl.runs.adopting import known_run, refresh_row
 from clusterctl.runs.follow import POLL_SECONDS, event_data
 from clusterctl.runs.render import event_text
 from clusterctl.runs.time_options import moment
@@ -31,8 +33,10 @@ def events(
     """Print what happened to a run: every launch, stop, warning and limit.  Times are in your zone."""
     start = None if since is None else moment("--since", since, datetime.now(tz=UTC))
     with open_ledger() as ledger:
-        run_id, seen = ledger.get_run(run).run_id, 0
+        store = user_data_dir()
+        run_id, seen = known_run(ledger, store, run).run_id, 0
         while True:
+            refresh_row(ledger, store, ledger.get_run(run_id))
             live = ledger.get_run(run_id).state in LIVE
             rows = ledger.events(run_id, since_seq=seen, kind=kind, role=role)
             seen = rows[-1].seq if rows else seen

@@ -15,8 +15,10 @@ from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
+from clusterctl.runs.adopting import known_run
 from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.time_options import moment
+from clusterctl.runs.watching import refresh
 from clusterctl.targets.base import SUPERVISOR, LogLine
 from clusterctl.ui.streams import printable
 
@@ -41,14 +43,16 @@ def logs(
     start = None if since is None else moment("--since", since, now)
     end = None if until is None else moment("--until", until, now)
     with open_ledger() as ledger:
-        opened = open_run(ledger, user_data_dir(), run)
-        known = [*(r.name for r in opened.roles), SUPERVISOR]
+        store = user_data_dir()
+        opened = open_run(ledger, store, known_run(ledger, store, run).run_id)
+        known = [*opened.role_names, SUPERVISOR]
         wanted = list(dict.fromkeys(role or known))
         if strange := [name for name in wanted if name not in known]:
             raise SpecError(f"--role: `{strange[0]}` is no role of {opened.run_id}", hint=f"known: {', '.join(known)}")
         positions = dict.fromkeys(wanted, 0)
         first = True
         while True:
+            refresh(opened, logs=True)
             live = ledger.get_run(opened.run_id).state in LIVE
             lines = _new_lines(opened, positions, settled=not live or not follow)
             lines = [line for line in lines if _within(line, start, end)]

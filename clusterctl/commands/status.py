@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,10 +14,12 @@ from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.paths import user_data_dir
+from clusterctl.runs.adopting import known_run
 from clusterctl.runs.render import page, table
 from clusterctl.runs.run import open_run
 from clusterctl.runs.run_status import RunStatus, as_data, state_of
 from clusterctl.runs.watching import Watched, ensure_watched
+from clusterctl.targets.base import Unreachable
 from clusterctl.ui.formats import when
 from clusterctl.ui.streams import emit, printable
 from clusterctl.ui.terminal import Redrawn, terminal
@@ -41,6 +44,8 @@ def status(
     A run whose supervisor has died gets a new one, which takes its processes over.
     """
     with open_ledger() as ledger:
+        if run is not None:
+            run = known_run(ledger, user_data_dir(), run).run_id
         drawn = Redrawn()
         while True:
             shown = [ledger.get_run(run)] if run is not None else list(ledger.runs(None if everything else LIVE))
@@ -62,7 +67,9 @@ def _states(ledger: Ledger, runs: list[Run], *, closely: bool) -> tuple[list[Run
     for row in runs:
         try:
             opened = open_run(ledger, store, row.run_id)
-            watched = ensure_watched(opened) if row.state in LIVE else Watched.YES
+            watched = Watched.YES
+            with suppress(Unreachable):  # what is known is shown, and how old it is
+                watched = ensure_watched(opened) if row.state in LIVE else watched
             states.append(state_of(opened, watched=watched, closely=closely))
         except ClusterctlError as error:
             problem = {"what": error.message, "fix": error.hint or ""}

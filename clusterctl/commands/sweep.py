@@ -15,7 +15,7 @@ from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE, Resource, Run
 from clusterctl.paths import user_data_dir
 from clusterctl.targets import targets
-from clusterctl.targets.base import Leftover
+from clusterctl.targets.base import Leftover, Target, Unreachable
 from clusterctl.ui.formats import charged_usd, elapsed, size
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import draw_text, right
@@ -39,7 +39,7 @@ def sweep(
         prices = {name: _usd_per_hour(ledger.resources(name)) for name in runs}
     places = targets(user_data_dir())
     live = frozenset(name for name, run in runs.items() if run.state in LIVE)
-    found = [(place, item) for place in places for item in place.leftovers(live, frozenset(runs))]
+    found = [(place, item) for place in places for item in _leftovers(place, live, frozenset(runs))]
     now = datetime.now(tz=UTC)
     items = [item for _, item in found]
     rows = [_row(item, runs.get(item.run_id), prices.get(item.run_id), now) for item in items]
@@ -52,8 +52,17 @@ def sweep(
     if ask(f"remove {'it' if len(found) == 1 else f'all {len(found)}'}?", yes=yes):
         for place, item in found:
             place.remove(item)
-        left = [item for place in places for item in place.leftovers(live, frozenset(runs)) if item in items]
+        left = [item for place in places for item in _leftovers(place, live, frozenset(runs)) if item in items]
         typer.echo(f"removed {len(found) - len(left)} of {len(found)}", err=as_json)
+
+
+def _leftovers(place: Target, live: frozenset[str], known: frozenset[str]) -> Sequence[Leftover]:
+    """What is left in a place; of one that can't be asked nobody knows, and that is said."""
+    try:
+        return place.leftovers(live, known)
+    except Unreachable as error:
+        typer.echo(f"warning: {error.message}; what is left there is not known", err=True)
+        return ()
 
 
 def _usd_per_hour(resources: Sequence[Resource]) -> Decimal | None:

@@ -18,12 +18,13 @@ from clusterctl.ledger.locks import run_lock
 from clusterctl.ledger.rows import Run
 from clusterctl.paths import user_data_dir
 from clusterctl.plan_service import Planner, open_source
+from clusterctl.runs.adopting import known_run
 from clusterctl.runs.follow import follow
 from clusterctl.runs.preflight import Allowed, check_money
 from clusterctl.runs.render import preview_text
 from clusterctl.runs.run import open_run
 from clusterctl.runs.run_forecast import planned_forecast, run_forecast
-from clusterctl.runs.starting import Launch, UpAction, check_limits_left, decide, prepare
+from clusterctl.runs.starting import Launch, UpAction, check_limits_left, decide, decide_with_place, prepare
 from clusterctl.runs.watching import ensure_watched
 from clusterctl.targets import target_of
 from clusterctl.telemetry.settings import installed
@@ -74,7 +75,7 @@ def up(
     with open_ledger() as ledger:
         plan, only = _meant(ledger, store, what, now)
         target_of(plan, store).check(plan)
-        launch = decide(ledger, store, plan, only=only, again=again)
+        launch = decide_with_place(ledger, store, plan, only=only, again=again)
         limits = RunLimits.of(plan, usd=usd, hours=hours)
         if (run := launch.run) is not None:  # they win over the run's, and those over the spec's
             limits = RunLimits(usd=usd or run.limit_usd, hours=hours or run.limit_hours)
@@ -123,7 +124,7 @@ def _meant(ledger: Ledger, store: Path, what: str, now: datetime) -> tuple[Plan,
     if what == "-" or Path(what).exists():
         return Planner(now=now).plan(open_source(what)), None
     try:
-        run = ledger.get_run(what)
+        run = known_run(ledger, store, what)
     except SpecError as error:
         hint = f"{error.hint}; `clusterctl init quickstart --out run.yaml` writes a spec"
         raise SpecError(f"`{what}` is neither a file nor a run", hint=hint) from error

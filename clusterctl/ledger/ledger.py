@@ -192,6 +192,10 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         changes = {"beat_at": beat.at, "beat_boot_id": beat.boot_id, "beat_uptime_seconds": beat.uptime_seconds}
         self._change_run(run_id, changes)
 
+    def set_stage(self, run_id: str, stage: str) -> None:
+        """The run is at this stage of its plan."""
+        self._change_run(run_id, {"stage": stage})
+
     def set_alternative(self, run_id: str, number: int) -> None:
         """The run goes on with this alternative of its plan; 0 = the plan's own fleet."""
         self._change_run(run_id, {"alternative": number})

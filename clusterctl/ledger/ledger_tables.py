@@ -26,7 +26,7 @@ from clusterctl.ledger.rows import (
     StoredPlan,
 )
 
-HEAD = "0005"
+HEAD = "0006"
 """Newest revision in migrations/versions."""
 VERSION_TABLE = "ledger_version"
 """Ours alone: the database may be shared with a program that has an `alembic_version`."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-UNRELEASED = frozenset({"0001", "0002", "0003", "0004"})
-"""Revisions of development versions, whose runs held one machine each: no later version reads them."""
+UNRELEASED = frozenset({"0001", "0002", "0003", "0004", "0005"})
+"""Revisions of development versions, whose runs held one machine or one stage each: no later version reads them."""
 
 
 def ensure_current(store: Store) -> None:

@@ -22,7 +22,7 @@ LIVE: tuple[RunState, ...] = ("wanted", "provisioning", "queued", "running", "st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run.  `started_at` is set by the first live state after `wanted`, `ended_at` by a state that isn't live."""
+    """`started_at` is set by the first live state after `wanted`, `ended_at` by a state that isn't live."""
 
     run_id: str
     name: str
@@ -37,14 +37,14 @@ class Run:
     limit_hours: Decimal | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
-    alternative: int = 0
-    """Number of the plan's alternative that it runs on; 0 = the plan's own fleet."""
-    reports_byte: int = 0
-    """How much of what its job reports has been recorded."""
+    stage: str = ""
+    """Stage of its plan that it is at; empty = the first one."""
+    alternative: int = 0  # of the plan, on which it runs; 0 = the plan's own fleet
+    reports_byte: int = 0  # how much of what its job reports has been recorded
     progress_at: datetime | None = None
     """When its last step was recorded."""
     beat_at: datetime | None = None
-    """When somebody last watched it, by the run's clock; with the boot and the uptime of the machine that did."""
+    """When somebody last watched it, by the run's clock, the boot and the uptime of the machine that did."""
     beat_boot_id: str = ""
     beat_uptime_seconds: float = 0.0
 

@@ -74,7 +74,7 @@ class ChangeApplier:
     def end_all(self, instances: Sequence[Instance]) -> None:
         """Asks all to end, and ends what is late, without the ledger; what others come after ends after them."""
         run, now = self._run, self._run.clock.now()
-        after = {role.name: role.after for role in run.target.roles(run.plan)}
+        after = {role.name: role.after for role in run.target.roles(run.plan, run.ref.stage)}
         needed = {name for instance in instances for name in after.get(instance.role, ())}
         for instance in instances:
             if instance.role not in needed:

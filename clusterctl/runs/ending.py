@@ -3,23 +3,30 @@ the run's folder looks like; without a readable ledger what carries the run's ta
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clusterctl.errors import StateError
-from clusterctl.ledger.locks import LockHeldError, run_lock
+from clusterctl.ledger.locks import LockHeldError
 from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.apply_changes import STOP_GRACE_SECONDS
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.watch import Watch
-from clusterctl.runs.watching import HUNG_SECONDS, Watched, fence, silent_seconds, watched
+from clusterctl.runs.watching import Watched, ensure_watched, fence, refresh, silent_seconds, watched
 from clusterctl.targets import targets
-from clusterctl.targets.base import SUPERVISOR, Leftover
+from clusterctl.targets.base import SUPERVISOR, Leftover, Unreachable
+from clusterctl.targets.wishes import Wish
+from planners.runs.limits import MACHINE
+from planners.runs.reconcile import Cause
 
 POLL_SECONDS = 0.1
 SUPERVISOR_LEAVES_SECONDS = 5.0
 """From the end of a run to the end of the process that has watched it."""
+ANSWER_SECONDS = 180.0
+"""For the supervisor of a run that is watched elsewhere to acknowledge that it is to end: a node's start, or a short
+queue.  After that the run is ended by its place, from here."""
 
 
 def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
@@ -29,23 +36,35 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
     Raises StateError when it has not ended in time.
     """
     _want_down(run)
-    patience = HUNG_SECONDS + STOP_GRACE_SECONDS * (len(run.roles) + 1)
-    deadline = time.monotonic() + patience
+    home, begun = run.target.home, time.monotonic()
+    patience = home.hung_seconds + STOP_GRACE_SECONDS * (len(run.roles) + 1)
+    deadline = begun + patience
     while time.monotonic() < deadline:
+        there = refresh(run)
         if run.ledger.get_run(run.run_id).state not in LIVE:
             return True
         if not go_on():
             return False
+        looked = home.looked(run.run_id)
+        if looked is not None and not looked.heeded and time.monotonic() - begun > ANSWER_SECONDS and there:
+            return _end_by_place(run)
         try:
-            with run_lock(run.ledger, run.run_id, SUPERVISOR):
+            with home.may_take_over(run.ledger, run.run_id):
                 watch = Watch(run)
                 while watch.tick() and time.monotonic() < deadline:
                     if not go_on():
                         return False
                     time.sleep(POLL_SECONDS)
         except LockHeldError:
-            fence(run)
+            with contextlib.suppress(Unreachable):
+                fence(run) if looked is None else ensure_watched(run)
             time.sleep(POLL_SECONDS)  # the supervisor that holds the lock is ending the run
+    refresh(run)
+    if looked is not None and (looked := home.looked(run.run_id)) is not None and looked.unreachable_since:
+        raise Unreachable(
+            f"{run.run_id} is asked to end, and whether it has is not known: {looked.why}",
+            hint=f"`clusterctl down {run.run_id}` again looks; it also ends by itself, at its limit",
+        )
     raise StateError(
         f"{run.run_id} has not ended within {patience:.0f} s",
         hint=f"`clusterctl events {run.run_id}` says what was tried; then repeat `clusterctl down {run.run_id}`",
@@ -57,15 +76,41 @@ def _want_down(run: OpenRun) -> None:
 
     Raises StateError where the ledger can't be written for another reason.
     """
-    deadline = time.monotonic() + HUNG_SECONDS + run.ledger.wait_seconds
+    deadline = time.monotonic() + run.target.home.hung_seconds + run.ledger.wait_seconds
     while True:
         try:
-            return run.ledger.set_desired(run.run_id, "down")
+            row = run.ledger.get_run(run.run_id)
+            wish = Wish(desired="down", limit_usd=row.limit_usd, limit_hours=row.limit_hours)
+            return run.target.home.wish(run.ledger, run.ref, wish)
         except StateError:
             beats = silent_seconds(run) < run.ledger.wait_seconds
             if beats or watched(run) is Watched.NO or time.monotonic() > deadline:
                 raise
             fence(run)
+
+
+def _end_by_place(run: OpenRun) -> bool:
+    """Ends a run whose supervisor does not answer: its jobs by their scheduler, then its bill as far as it is known."""
+    home, ledger, run_id = run.target.home, run.ledger, run.run_id
+    for address in home.find(run_id):
+        home.end(address)
+    others = frozenset(row.run_id for row in ledger.runs(states=LIVE)) - {run_id}
+    for item in run.target.leftovers(others, others | {run_id}):
+        if item.run_id == run_id:
+            run.target.remove(item)
+    if left := look(run):
+        names = ", ".join(f"{item.role or item.kind} {item.address}" for item in left)
+        raise StateError(f"{run_id}: still there: {names}", hint=f"`clusterctl down {run_id}` again")
+    now = run.clock.now()
+    for resource in ledger.live_resources(run_id):
+        if resource.kind == MACHINE:
+            ledger.extend_cost(resource.resource_id, until=now)
+        ledger.mark_gone(resource.resource_id, at=now, cause=Cause.STOPPED)
+    note = "ended by its scheduler, because its supervisor did not answer: it is billed to that moment"
+    ledger.set_state(run_id, "stopped", at=now, note=note)
+    ledger.record_event(run_id, "end", note, event_id=f"end:by-place:{now.isoformat()}", at=now)
+    home.give(ledger, run_id)
+    return True
 
 
 def look(run: OpenRun) -> Sequence[Leftover]:

@@ -31,8 +31,6 @@ class RunFolder:
         """Cost and progress in Prometheus' format, written by the supervisor, passed on by agents."""
         self.reports = path / "reports.jsonl"
         """A line for each step and cost, written by the job."""
-        self.result = path / "result.json"
-        """Written by the job when its work is complete."""
         self.ended = path / "ended"
         """Says that the run has ended and the folder is kept for its logs and results."""
 

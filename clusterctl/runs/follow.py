@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,8 @@ from clusterctl.runs.render import event_text, final_bill, progress_text, rate_t
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.run_forecast import run_forecast
 from clusterctl.runs.run_status import RunStatus, as_data, state_of
-from clusterctl.runs.watching import ensure_watched
+from clusterctl.runs.watching import ensure_watched, refresh
+from clusterctl.targets.base import Unreachable
 from clusterctl.ui.streams import draw, printable
 from clusterctl.ui.terminal import terminal
 
@@ -36,6 +38,7 @@ def follow(run: OpenRun, interrupt: Interrupt, *, since_seq: int, since: datetim
     live, looked = LiveLine(), float("-inf")
     ledger = run.ledger
     while True:
+        refresh(run)
         state = ledger.get_run(run.run_id).state
         for event in ledger.events(run.run_id, since_seq=since_seq):
             since_seq = event.seq
@@ -53,7 +56,8 @@ def follow(run: OpenRun, interrupt: Interrupt, *, since_seq: int, since: datetim
             raise _interrupted(run)
         if time.monotonic() - looked >= STATE_SECONDS:
             looked = time.monotonic()
-            ensure_watched(run)
+            with suppress(Unreachable):  # the line says so, and it goes on
+                ensure_watched(run)
             if live.watched and not as_json:
                 live.show(state_of(run))
         time.sleep(POLL_SECONDS)

@@ -25,6 +25,9 @@ class Recorder:
         """How often the run was asked for."""
         self.wanted_at = max([row.created_at, *(event.at for event in wanted)])
         """When the run was last asked for: what went wrong before that is forgiven."""
+        begun = [event.at for event in self.ledger.events(run.run_id, kind="stage")]
+        self.stage_at = max(begun, default=None)
+        """When it came to its stage; None for the first one."""
         self.reports = ReportReader(run, row, self.wanted_at)
         self._missed: dict[str, tuple[datetime, datetime]] = {}
         """By resource: the first and the last observation that did not show it."""
@@ -89,18 +92,24 @@ class Recorder:
     def history(self) -> dict[str, RoleHistory]:
         """By slot: its starts, those since the last step that nobody but the role is to blame for, and when it was last
         seen."""
-        since = max(self.wanted_at, self.reports.last_step_at)
+        since = max(self.wanted_at, self.reports.last_step_at, *filter(None, [self.stage_at]))
         found: dict[str, RoleHistory] = {}
         for resource in self.ledger.resources(self.run.run_id):
             if resource.kind == PROCESS:
                 old = found.get(resource.slot, RoleHistory())
                 in_vain = resource.intended_at > since and resource.cause not in NOBODYS_FAULT
+                earlier = not self.is_of_stage(resource)
                 found[resource.slot] = RoleHistory(
                     starts=old.starts + 1,
+                    starts_before=old.starts_before + earlier,
                     restarts_without_progress=old.restarts_without_progress + in_vain,
                     last_seen=resource.gone_at or resource.live_at,
                 )
         return found
+
+    def is_of_stage(self, resource: Resource) -> bool:
+        """Whether it was asked for since the run came to its stage."""
+        return self.stage_at is None or resource.intended_at >= self.stage_at
 
     def request_machines(self, row: Run, *, make: bool) -> list[MachineRequest]:
         """The nodes that the run has; make: and those that it lacks, each recorded before it is asked for.

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterctl.clock import Beat, SteadyClock
+from clusterctl.clock import SteadyClock
 from clusterctl.jobs import Job
 from clusterctl.ledger.rows import Intent, Run
 from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.runs.folder import RunFolder
 from clusterctl.targets import target_of
 from clusterctl.targets.base import TAG_PREFIX, MachineRequest, RunRef, Target
+from clusterctl.targets.wishes import last_beat
 from planners.plan.value import Plan
 from planners.runs.limits import MACHINE
 from planners.runs.next_offer import pools_on
@@ -62,22 +63,40 @@ class OpenRun:
     @cached_property
     def roles(self) -> Sequence[Role]:
         """The target's roles that this run has a job for."""
-        return [role for role in self.target.roles(self.plan) if role.name in self.jobs]
+        return [role for role in self.target.roles(self.plan, self.ref.stage) if role.name in self.jobs]
+
+    @property
+    def role_names(self) -> Sequence[str]:
+        """Of all its stages."""
+        found = (role.name for stage in self.plan.stages for role in self.target.roles(self.plan, stage.name))
+        return list(dict.fromkeys([*(role.name for role in self.roles), *found]))
 
     @property
     def planned_step_seconds(self) -> float:
-        """The longest of its stages' units of work, at the plan's P90."""
-        return max(stage.seconds_per_unit.p90 for stage in self.plan.stages)
+        """Of a unit of work of its stage, at the plan's P90."""
+        return self.ref.planned.seconds_per_unit.p90
+
+    @property
+    def next_stage(self) -> str | None:
+        """The stage after the one that it is at; None after the last."""
+        names = [stage.name for stage in self.plan.stages]
+        following = names[names.index(self.ref.planned.name) + 1 :]
+        return following[0] if following else None
+
+    def at_stage(self, stage: str) -> OpenRun:
+        """The same run at another stage."""
+        return replace(self, ref=replace(self.ref, stage=stage))
 
     def machine_requests(
         self, resources: Sequence[Resource], now: datetime, *, alternative: int
     ) -> list[MachineRequest]:
-        """A request for each node of each pool: the one that is recorded and not gone, else the next of its slot.
+        """A request for each node of each pool of the run's stage: the one that is recorded and not gone, else the next
+        of its slot.
 
         alternative: number of the plan's alternative that the run is on; 0 = the plan's own fleet.
         """
         requests = []
-        for pool in pools_on(self.plan, alternative):
+        for pool in pools_on(self.plan, alternative, self.ref.planned.name):
             for index in range(pool.nodes):
                 slot = pool.id if index == 0 else f"{pool.id}-{index + 1}"
                 mine = [r for r in resources if r.kind == MACHINE and r.slot == slot]
@@ -155,7 +174,8 @@ def open_run(ledger: Ledger, store: Path, name: str) -> OpenRun:
     row = ledger.get_run(name)
     run_id, folder = row.run_id, RunFolder(store / "runs" / row.run_id)
     plan, clock = stored_plan(ledger, row.plan_id or "", name=f"the plan of {row.run_id}"), SteadyClock(last_beat(row))
-    ref = RunRef(run_id=run_id, plan=plan, folder=folder.path, tags=_tags(row, clock.now()))
+    stage = row.stage or plan.stages[0].name
+    ref = RunRef(run_id=run_id, plan=plan, folder=folder.path, tags=_tags(row, clock.now()), stage=stage)
     return OpenRun(
         run_id=run_id,
         ledger=ledger,
@@ -166,13 +186,6 @@ def open_run(ledger: Ledger, store: Path, name: str) -> OpenRun:
         clock=clock,
         ref=ref,
     )
-
-
-def last_beat(run: Run) -> Beat | None:
-    """When the run was last watched."""
-    if run.beat_at is None:
-        return None
-    return Beat(at=run.beat_at, boot_id=run.beat_boot_id, uptime_seconds=run.beat_uptime_seconds)
 
 
 def _tags(row: Run, now: datetime) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import PROCESS, OpenRun
 from clusterctl.runs.run_alerts import alert_text, run_alerts
 from clusterctl.runs.run_forecast import run_forecast
-from clusterctl.runs.watching import HUNG_SECONDS, Watched
+from clusterctl.runs.watching import Watched
 from clusterctl.targets.role_logs import last_error
+from clusterctl.ui.formats import elapsed, when
 from planners.runs.forecast import Forecast
 from planners.runs.limits import WARN_SHARE, idle_seconds
 
@@ -113,9 +114,10 @@ def _of_supervisor(run: OpenRun, state: RunStatus, watched: Watched) -> Iterator
         yield Problem(what="its supervisor had died; a new one has taken over")
     if watched is Watched.HANGS:
         yield Problem(
-            what=f"its supervisor gave no sign for over {HUNG_SECONDS:.0f} s; a new one takes over",
+            what=f"its supervisor gave no sign for over {run.target.home.hung_seconds:.0f} s; a new one takes over",
             fix=f"clusterctl logs {identity} --role supervisor --tail 20",
         )
+    yield from _of_looks(run, state)
     last = next(iter(run.ledger.events(run.run_id, kind="unreachable")[-1:]), None)
     if last is not None and state.row.beat_at is not None and (state.now - last.at).total_seconds() < RECENT_SECONDS:
         yield Problem(what=f"its machines can't be reached: {last.message}; they are billed on")
@@ -124,6 +126,28 @@ def _of_supervisor(run: OpenRun, state: RunStatus, watched: Watched) -> Iterator
         yield Problem(what=f"waits for machines: {capacity[0].message}")
     for event in run.ledger.events(run.run_id, kind="problem")[-3:]:
         yield Problem(what=event.message, fix=f"clusterctl logs {identity} --role supervisor --tail 20")
+
+
+def _of_looks(run: OpenRun, state: RunStatus) -> Iterator[Problem]:
+    """How old is what is shown of a run that is watched elsewhere, and what its supervisor waits for."""
+    looked, identity = run.target.home.looked(run.run_id), state.row.run_id
+    if looked is None:
+        return
+    now = datetime.now(tz=UTC)
+    age = (
+        "nothing of it has been read"
+        if looked.at is None
+        else f"this is {elapsed((now - looked.at).total_seconds())} old"
+    )
+    if looked.unreachable_since is not None:
+        since = when(looked.unreachable_since, now)
+        yield Problem(what=f"out of reach since {since}: {looked.why}; {age}; it goes on, and ends at its limits")
+    elif looked.why:
+        yield Problem(what=f"{looked.why}; {age}", fix=f"clusterctl up {identity}")
+    if looked.supervisor:
+        yield Problem(what=f"its supervisor waits: {looked.supervisor}")
+    elif not looked.heeded:
+        yield Problem(what=f"its supervisor has not acknowledged yet that it is to be {state.row.desired}")
 
 
 def as_data(state: RunStatus) -> dict[str, Any]:

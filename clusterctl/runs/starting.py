@@ -13,6 +13,8 @@ from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.runs.folder import RunFolder
 from clusterctl.runs.run import open_run, run_id_of
 from clusterctl.specfile.plan_file import write_plan
+from clusterctl.targets import target_of
+from clusterctl.targets.wishes import Wish
 from planners.plan.value import Plan
 from planners.runs.limits import LimitState, RunLimits, Usage, check_limits
 
@@ -65,12 +67,30 @@ def decide(ledger: Ledger, store: Path, plan: Plan, *, only: Run | None = None, 
             f"this plan was run already: {latest.run_id} has finished",
             hint=f"`clusterctl cost {latest.run_id}` shows its bill; `--again` runs the plan once more",
         )
-    if not RunFolder(store / "runs" / latest.run_id).path.is_dir():
+    opened = open_run(ledger, store, latest.run_id)
+    if not opened.target.home.has_folder(opened.ref):
         raise StateError(
             f"{latest.run_id} can't be resumed: its folder with the checkpoint is gone",
             hint="`--again` starts another run of the plan from the beginning",
         )
     return Launch(action=UpAction.RESUME, run_id=latest.run_id, run=latest)
+
+
+def decide_with_place(
+    ledger: Ledger, store: Path, plan: Plan, *, only: Run | None = None, again: bool = False
+) -> Launch:
+    """As `decide`, once what the place knows of the plan's runs is in the ledger: another one may have started them."""
+    home = target_of(plan, store).home
+    if only is not None:
+        opened = open_run(ledger, store, only.run_id)
+        home.pull(ledger, opened.ref, anew=True)
+        only = ledger.get_run(only.run_id)
+    for run in ledger.runs(plan_id=plan.id) if only is None else ():
+        home.pull(ledger, open_run(ledger, store, run.run_id).ref, anew=True)
+    while True:
+        launch = decide(ledger, store, plan, only=only, again=again)
+        if launch.action is not UpAction.START or not home.adopt(ledger, launch.run_id):
+            return launch
 
 
 def check_limits_left(use: Usage, launch: Launch, limits: RunLimits) -> None:
@@ -112,11 +132,9 @@ def prepare(ledger: Ledger, store: Path, plan: Plan, launch: Launch, limits: Run
         )
         ledger.record_event(run_id, "wanted", f"up of plan {plan.id}", event_id=f"wanted:{run_id}")
         return
-    run, number = launch.run, len(ledger.events(run_id, kind="wanted")) + 1
-    if run is not None and (run.limit_usd, run.limit_hours) != (limits.usd, limits.hours):
-        ledger.set_limits(run_id, usd=limits.usd, hours=limits.hours)
-        ledger.record_event(run_id, "limits", f"now {limits}")
-    if launch.action is UpAction.RESUME or (run is not None and run.desired == "down"):
-        at = open_run(ledger, store, run_id).clock.now()
-        ledger.record_event(run_id, "wanted", "up again", event_id=f"wanted:{run_id}:{number}", at=at)
-        ledger.reopen(run_id)
+    run = launch.run
+    changed = run is not None and (run.limit_usd, run.limit_hours) != (limits.usd, limits.hours)
+    if launch.action is UpAction.RESUME or changed or (run is not None and run.desired == "down"):
+        opened = open_run(ledger, store, run_id)
+        wish = Wish(desired="up", limit_usd=limits.usd, limit_hours=limits.hours)
+        opened.target.home.wish(ledger, opened.ref, wish)

@@ -22,6 +22,7 @@ from clusterctl.runs.run import open_run
 from clusterctl.runs.watch import Watch
 from clusterctl.runs.watching import fence
 from clusterctl.targets.base import SUPERVISOR
+from clusterctl.targets.in_place import home_here
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -36,7 +37,7 @@ class Supervisor:
     """The supervisor of one run."""
 
     def __init__(self, store: Path, run_id: str) -> None:
-        self._store, self._run_id = store, run_id
+        self._store, self._run_id, self._home = store, run_id, home_here(store)
         self._ledger: Ledger | None = None
         self._watch: Watch | None = None
         self._said = ""
@@ -58,7 +59,9 @@ class Supervisor:
                 self._failed(error)
 
     def _watch_under_lock(self, check: Callable[[], None]) -> None:
-        """Until the run has ended.  Raises LockLostError when another may have the lock."""
+        """Until the run has ended.  Raises LockLostError when another may have the lock, LockHeldError when one has."""
+        if self._home.enter(self._run_id):
+            self._ledger = self._watch = None
         while True:
             try:
                 check()
@@ -66,8 +69,10 @@ class Supervisor:
                 self._watch = self._watch or Watch(open_run(self._ledger, self._store, self._run_id))
                 while self._watch.tick():
                     check()
+                    self._home.check(self._run_id)
                     self._said = ""
                     time.sleep(TICK_SECONDS)
+                self._home.leave(self._run_id)
                 return
             except LockLostError:
                 raise

@@ -24,6 +24,7 @@ from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import OpenRun
 from clusterctl.targets.base import Observed, Unreachable
 from clusterctl.targets.role_logs import last_error, note_times
+from clusterctl.targets.wishes import Wish, heed
 from planners.runs.limits import LimitState, idle_seconds
 from planners.runs.next_offer import CHOICE, next_alternative
 from planners.runs.reconcile import Cause, Instance, InstancePhase, reconcile
@@ -36,17 +37,20 @@ class Watch:
     """One run under watch.  Raises StateError where the ledger can't be used; then `hold`, and `tick` again."""
 
     def __init__(self, run: OpenRun) -> None:
-        self.run, self.ledger, self.recorder = run, run.ledger, Recorder(run)
-        self.observer, self.limits = Observer(run.target, run.ref), LimitGuard(run)
-        self._applier, self._metrics = ChangeApplier(run, self._event), RunMetrics(run)
-        self._first, self._ending, self._nothing_lives, self._released = True, False, False, False
+        self.ledger, self.limits, self._metrics = run.ledger, LimitGuard(run), RunMetrics(run)
+        self._nothing_lives, self._released = False, False
         """Released: whether the place was asked at this tick to release all machines."""
+        self._all_ready_at: datetime | None = None
+        self._at(run)
+        self._first, self._ending = True, False
         self._unreachable_since: datetime | None = None
         self._written = float("-inf")
-        self._all_ready_at: datetime | None = None
+        self._wish: Wish | None = None
+        """One that is not in the ledger yet."""
 
     def tick(self) -> bool:
         """Looks, decides, does.  False when the run has ended and nothing of it is left."""
+        self._try("wishes", self._heed)
         row = self.ledger.get_run(self.run.run_id)
         if row.state not in LIVE:
             return False
@@ -55,7 +59,7 @@ class Watch:
             self.recorder = Recorder(self.run)
         self._ending = down
         self._try("job reports", lambda: self.run.target.fetch(self.run.ref))
-        done = self.run.folder.result.exists()
+        done = self.run.ref.result.exists()
         try:
             observed, machines_ready = self._look(row, wanted=not down and not done)
         except Unreachable as error:
@@ -78,6 +82,15 @@ class Watch:
             return True
         return self._end(observed, done=done)
 
+    def _heed(self) -> None:
+        """Does what people elsewhere wish.  Raises ClusterctlError for what is no wish."""
+        home = self.run.target.home
+        self._wish = home.wished(self.run.run_id) or self._wish
+        if self._wish is not None:
+            heed(self.ledger, self.run.run_id, self._wish, at=self.run.clock.now())
+            home.heeded(self._wish)
+            self._wish = None
+
     def _look(self, row: Run, *, wanted: bool) -> tuple[Observed, bool]:
         """What is there, once the machines are asked for; and whether all of them are ready for roles.
 
@@ -98,8 +111,10 @@ class Watch:
         return observed, offer is not None and ready.issuperset(request.resource_id for request in requests)
 
     def _is_done(self, observed: Observed) -> bool:
-        """Whether the place says that every role that ends by itself has done its work."""
-        done = {instance.role for instance in observed.instances if instance.cause is Cause.DONE}
+        """Whether the place says that every role that ends by itself has done its work at this stage."""
+        over = {instance.resource_id: instance for instance in observed.instances if instance.cause is Cause.DONE}
+        mine = [r for r in self.ledger.resources(self.run.run_id) if r.resource_id in over] if over else []
+        done = {over[r.resource_id].role for r in mine if self.recorder.is_of_stage(r)}
         ending = [role.name for role in self.run.roles if role.until_done]
         return bool(ending) and done.issuperset(ending)
 
@@ -149,6 +164,7 @@ class Watch:
         self._written = time.monotonic()
         self.recorder.bill(observed, now=now)
         self.ledger.beat(self.run.run_id, self.run.clock.beat())
+        self._try("mirror", lambda: self.run.target.home.keep(self.run.run_id))
 
     def _renew(self, *, wanted: bool) -> None:
         """The moment from which on the place ends the run by itself."""
@@ -203,12 +219,29 @@ class Watch:
         row = self.ledger.get_run(run.run_id)
         if row.desired == "up" and not done:
             return True  # wanted again meanwhile
+        if row.desired == "up" and (following := run.next_stage) is not None:
+            self._go_on_with(following)
+            return True
+        done = done and run.next_stage is None
         state: RunState = "finished" if done else "failed" if row.note.startswith("failed") else "stopped"
         self._try("times of the logs", lambda: note_times(run.folder.logs, run.clock.now()))
         self._try("folder", run.folder.ended.touch)  # a folder that a run leaves without a word is up for `sweep`
         self.ledger.set_state(row.run_id, state, at=run.clock.now())
         self._event("end", f"the run has {state}", f"end:{state}")
         return False
+
+    def _go_on_with(self, stage: str) -> None:
+        """The work of a stage is done, and its machines are released: the next one begins."""
+        before = self.run.ref.stage
+        self.run.event("stage", f"{before} is done; {stage} begins", f"stage:{stage}:{self.run.run_id}")
+        self.ledger.set_stage(self.run.run_id, stage)
+        self._at(self.run.at_stage(stage))
+
+    def _at(self, run: OpenRun) -> None:
+        """Watch the run at its stage."""
+        self.run, self.recorder = run, Recorder(run)
+        self.observer, self._applier = Observer(run.target, run.ref), ChangeApplier(run, self._event)
+        self._nothing_lives, self._released, self._all_ready_at = False, False, None
 
     def _pay_on(self, row: Run, why: str) -> None:
         """Nothing is known of what is there: nothing changes but that the limits hold, and what was there is paid."""

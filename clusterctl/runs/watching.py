@@ -6,20 +6,16 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from clusterctl.clock import seconds_since
 from clusterctl.errors import ClusterctlError
-from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.ledger.rows import LIVE
-from clusterctl.runs.run import last_beat
-from clusterctl.targets.base import SUPERVISOR
+from clusterctl.targets.base import SUPERVISOR, Unreachable
 from clusterctl.targets.home import supervisor_environment
 from clusterctl.targets.role_logs import last_error, log_file
+from clusterctl.targets.wishes import last_beat
 
 if TYPE_CHECKING:
     from clusterctl.runs.run import OpenRun
 
-HUNG_SECONDS = 30.0
-"""A supervisor beats every second.  One that has not for so long hangs, was stopped, or can't reach the ledger."""
 START_SECONDS = 60.0
 """For a new supervisor to take its lock: an interpreter's start on a very busy machine.  A dead one is noticed."""
 POLL_SECONDS = 0.05
@@ -34,12 +30,23 @@ class Watched(StrEnum):
 
 
 def watched(run: OpenRun) -> Watched:
-    """Whether a live supervisor holds the run's lock, and whether it has beaten lately."""
+    """Whether there is a supervisor, and whether it has beaten lately."""
+    home = run.target.home
+    if not home.watches(run.ledger, run.run_id):
+        return Watched.NO
+    return Watched.HANGS if silent_seconds(run) > home.hung_seconds else Watched.YES
+
+
+def refresh(run: OpenRun, *, logs: bool = False) -> bool:
+    """Bring here what the supervisor of a run that is watched elsewhere has written; whether its place could be asked.
+
+    What keeps it from being asked is noted, and `status` says it.
+    """
     try:
-        with run_lock(run.ledger, run.run_id, SUPERVISOR):
-            return Watched.NO
-    except LockHeldError:
-        return Watched.HANGS if silent_seconds(run) > HUNG_SECONDS else Watched.YES
+        run.target.home.pull(run.ledger, run.ref, logs=logs)
+    except Unreachable:
+        return False
+    return True
 
 
 def silent_seconds(run: OpenRun) -> float:
@@ -48,7 +55,7 @@ def silent_seconds(run: OpenRun) -> float:
     Of several supervisors the oldest holds the lock: a younger one waits for it, or is this process.
     """
     beat, noted = last_beat(run.ledger.get_run(run.run_id)), run.target.home.noted_seconds(run.run_id)
-    signs = [seconds_since(beat)] if beat is not None else []
+    signs = [run.target.home.beat_seconds(beat)] if beat is not None else []
     signs += [noted] if noted is not None else []
     ages = [run.target.home.age_seconds(address) for address in run.target.home.find(run.run_id)]
     return min([*signs, *([max(ages)] if ages else [])], default=0.0)
@@ -59,7 +66,7 @@ def fence(run: OpenRun) -> bool:
     if watched(run) is not Watched.HANGS:
         return False
     home, silent = run.target.home, silent_seconds(run)
-    hanging = [address for address in home.find(run.run_id) if home.age_seconds(address) > HUNG_SECONDS]
+    hanging = [address for address in home.find(run.run_id) if home.age_seconds(address) > home.hung_seconds]
     for address in hanging:
         home.end(address)
     if hanging:
@@ -71,8 +78,11 @@ def fence(run: OpenRun) -> bool:
 def ensure_watched(run: OpenRun, *, wait: bool = False) -> Watched:
     """Starts the run's supervisor unless one watches; what was found.  One that hangs is ended first.
 
-    wait: until the new one watches the run.  Raises ClusterctlError where it does not.
+    wait: until the new one watches the run.  Raises ClusterctlError where it does not, Unreachable where nobody knows.
     """
+    run.target.home.pull(run.ledger, run.ref, anew=True)
+    if run.ledger.get_run(run.run_id).state not in LIVE:
+        return Watched.YES  # it has ended elsewhere
     found = watched(run)
     if found is Watched.YES:
         return found
@@ -82,7 +92,7 @@ def ensure_watched(run: OpenRun, *, wait: bool = False) -> Watched:
     starting: list[str] = []
     if found is Watched.NO:
         starting = [a for a in home.find(run.run_id) if home.age_seconds(a) < START_SECONDS]
-    address = starting[0] if starting else home.start(run.ref, supervisor_environment())
+    address = starting[0] if starting else home.start(run.ledger, run.ref, supervisor_environment())
     if wait:
         _wait_until_watched(run, address)
     return Watched.YES if starting else found

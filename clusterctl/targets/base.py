@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.jobs import Job
+from clusterctl.targets.run_ref import RunRef as RunRef  # noqa: PLC0414 - of the interface
+from clusterctl.targets.run_ref import result_name as result_name  # noqa: PLC0414 - of the interface
+from clusterctl.targets.supervisor_home import SupervisorHome
 from planners.plan.value import Plan, Pool
 from planners.runs.reconcile import Cause, Change, Instance, InstancePhase, Role
 
@@ -77,17 +79,6 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunRef:
-    """A run as a target sees it."""
-
-    run_id: str
-    plan: Plan
-    folder: Path
-    """Where logs, reports, checkpoints and results of the run lie on the machine of its supervisor."""
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
     """Something of ours that belongs to no live run."""
 
@@ -113,31 +104,6 @@ class LogLine:
     """Where the log goes on after it."""
 
 
-class SupervisorHome(Protocol):
-    """Where the supervisor of a run lives."""
-
-    def start(self, run: RunRef, environment: Mapping[str, str]) -> str:
-        """Start a supervisor and return its address.  A second one leaves by itself: the run's lock is held."""
-
-    def find(self, run_id: str) -> Sequence[str]:
-        """Addresses of the run's supervisors, also of one that has been stopped or hangs."""
-
-    def age_seconds(self, address: str) -> float:
-        """How long ago it was started."""
-
-    def alive(self, address: str) -> bool:
-        """Whether it still runs."""
-
-    def end(self, address: str) -> None:
-        """End one that hangs, at once.  What it watches goes on."""
-
-    def note(self, run_id: str) -> None:
-        """The supervisor lives, although it can't write that into the ledger.  Raises OSError."""
-
-    def noted_seconds(self, run_id: str) -> float | None:
-        """How long ago it last noted that; None where it never had to."""
-
-
 class Target(Protocol):
     """A place.  Every method may be called again after a crash in the middle of the last call; none waits for long.
 
@@ -160,11 +126,11 @@ class Target(Protocol):
     def check(self, plan: Plan) -> None:
         """Raises ClusterctlError where the plan can't be run here, with what would help."""
 
-    def roles(self, plan: Plan) -> Sequence[Role]:
-        """The roles that a run of the plan has here."""
+    def roles(self, plan: Plan, stage: str) -> Sequence[Role]:
+        """The roles that a run of the plan has here at a stage."""
 
     def jobs(self, run: RunRef, kept: Mapping[str, Mapping[str, str]]) -> Mapping[str, Job]:
-        """How each role is started.  kept: tags of each role's last start."""
+        """How each role of the run's stage is started.  kept: tags of each role's last start."""
 
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
         """Begin to release machines that are not named; make: and to make those that are named and missing."""

@@ -7,20 +7,24 @@ paid.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from clusterctl.errors import SpecError
 from clusterctl.foreign_files import append
 from clusterctl.jobs import Job
 from clusterctl.specfile.write import write_atomic
-from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, RunRef, Unreachable
-from clusterctl.targets.home import ThisMachine
+from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, RunRef, Unreachable, result_name
+from clusterctl.targets.in_place import home_here
+from clusterctl.targets.place_commands import ProcessCommands
+from clusterctl.targets.remote_home import RemoteHome
 from clusterctl.targets.role_logs import log_lines
+from clusterctl.targets.shell import LocalShell, Ran
 from clusterctl.targets.simulated_place import SANDBOX, TRAINER, Place, PlaceSettings, Thing, moment_of, open_place
+from clusterctl.targets.supervisor_home import SupervisorHome
 from planners.plan.value import Plan
 from planners.runs.reconcile import Cause, Change, InstancePhase, Role
 
@@ -32,23 +36,25 @@ class FakeTarget:
     standing_machine = None
 
     def __init__(self, store: Path) -> None:
-        self.store, self.home = store, ThisMachine(store)
-        self.folder = store / "fake"
+        self.store, self._here = store, store / "fake" / "settings.json"
+        elsewhere = PlaceSettings.read(self._here).home
+        self.home = _home_in(store, elsewhere, self._here) if elsewhere else home_here(store)
+        self.folder = Path(elsewhere or store) / "fake"
         self._settings_file = self.folder / "settings.json"
 
     def check(self, plan: Plan) -> None:
-        """Refuses a plan of several stages: one after the other is not simulated."""
-        if len(plan.stages) > 1:
-            raise SpecError(f"`{plan.name}` has {len(plan.stages)} stages; `fake` runs one", hint="plan each by itself")
+        """Any plan will do."""
 
-    def roles(self, plan: Plan) -> Sequence[Role]:
-        """A sandbox server on each sandbox node, and a trainer that asks them."""
-        sandboxes = sum(pool.nodes for pool in plan.pools if SANDBOX in pool.role)
-        return (Role(name=SANDBOX, count=max(sandboxes, 1)), Role(name=TRAINER, after=(SANDBOX,), until_done=True))
+    def roles(self, plan: Plan, stage: str) -> Sequence[Role]:
+        """A sandbox server on each sandbox node of the stage, and a trainer that asks them."""
+        sandboxes = sum(pool.nodes for pool in plan.pools if SANDBOX in pool.role and pool.stage in {stage, ""})
+        if not sandboxes:
+            return (Role(name=TRAINER, until_done=True),)
+        return (Role(name=SANDBOX, count=sandboxes), Role(name=TRAINER, after=(SANDBOX,), until_done=True))
 
     def jobs(self, run: RunRef, kept: Mapping[str, Mapping[str, str]]) -> Mapping[str, Job]:  # noqa: ARG002
         """Names only: nothing is started."""
-        return {role.name: Job(command=("simulated", role.name)) for role in self.roles(run.plan)}
+        return {role.name: Job(command=("simulated", role.name)) for role in self.roles(run.plan, run.stage)}
 
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
         """Requests what is missing, releases what is not named."""
@@ -78,7 +84,7 @@ class FakeTarget:
         """Accepts it at once; it is ready later."""
         with self._place(run, "launch") as (place, settings, now):
             ready_at = now + settings.start_seconds
-            thing = Thing(name=change.role, index=change.index, asked_at=now, ready_at=ready_at)
+            thing = Thing(name=change.role, index=change.index, asked_at=now, ready_at=ready_at, stage=run.stage)
             place.instances.setdefault(change.resource_id, thing)
         return f"fake:{change.resource_id}"
 
@@ -97,7 +103,8 @@ class FakeTarget:
         """The new bytes of the place's reports and logs, and the result."""
         with self._place(run, "fetch"):
             pass  # brings the place's files up to this moment
-        for name in ("reports.jsonl", "logs/trainer.log", "result.json"):
+        results = (result_name(run.plan, stage.name) for stage in run.plan.stages)
+        for name in ("reports.jsonl", "logs/trainer.log", *results):
             _append_new(self.folder / run.run_id / name, run.folder / name)
 
     def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
@@ -107,6 +114,7 @@ class FakeTarget:
     def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
         """Machines that are there and belong to no live run; what supervises runs is this machine's."""
         left, now = [], datetime.now(tz=UTC).timestamp()
+        self._reach()
         for file in sorted(self.folder.glob("*.place")):
             run_id = file.stem
             if run_id in live_runs or (self.home.find(run_id) and run_id not in known_runs):
@@ -120,6 +128,7 @@ class FakeTarget:
 
     def remove(self, leftover: Leftover) -> None:
         """Releases a machine, with all that runs on it."""
+        self._reach()
         if leftover.kind == "machine":
             with open_place(self._file(leftover.run_id)) as (place, now):
                 for thing in (*place.machines.values(), *place.instances.values()):
@@ -138,6 +147,7 @@ class FakeTarget:
     @contextmanager
     def _place(self, run: RunRef, call: str) -> Iterator[tuple[Place, PlaceSettings, float]]:
         """The run's place, brought up to this moment, kept afterwards; or the next error that is set for this call."""
+        self._reach()
         settings = PlaceSettings.read(self._settings_file)
         error = next((error for error in settings.errors if error["on"] == call), None)
         if error is not None and not error.get("after"):
@@ -147,6 +157,11 @@ class FakeTarget:
             yield place, settings, now
         if error is not None:
             self._raise(error)
+
+    def _reach(self) -> None:
+        """Raises Unreachable where the place is another folder, and can't be reached now."""
+        if why := PlaceSettings.read(self._here).unreachable:
+            raise Unreachable(f"fake: {why}")
 
     def _raise(self, error: dict[str, Any]) -> None:
         """Raises Unreachable for an error that is set; one of its times is over."""
@@ -166,3 +181,24 @@ def _append_new(source: Path, target: Path) -> None:
         with source.open("rb") as more:
             more.seek(target.stat().st_size if target.exists() else 0)
             append(target, more.read())
+
+
+class _Reach(LocalShell):
+    """A shell of this machine that stands for one far away."""
+
+    name = "fake"
+
+    def __init__(self, settings_file: Path) -> None:
+        self._settings_file = settings_file
+
+    def run(self, script: str, *, seconds: float, stdin: bytes = b"") -> Ran:
+        """As on this machine, unless the place can't be reached."""
+        if why := PlaceSettings.read(self._settings_file).unreachable:
+            raise Unreachable(f"fake can't be reached: {why}", hint="nothing was changed; repeat the command later")
+        return super().run(script, seconds=seconds, stdin=stdin)
+
+
+def _home_in(store: Path, folder: str, settings_file: Path) -> SupervisorHome:
+    """Supervisors live in another folder, as they do on another machine."""
+    shell, commands = _Reach(settings_file), ProcessCommands(folder)
+    return RemoteHome(store, shell, commands, folder, python=sys.executable, pull_seconds=0.2)

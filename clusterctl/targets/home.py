@@ -6,14 +6,22 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from clusterctl.clock import this_boot, uptime
+from clusterctl.clock import Beat, SteadyClock, seconds_since, this_boot, uptime
 from clusterctl.foreign_files import read_tail, replace_whole
+from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.targets import processes
 from clusterctl.targets.base import SUPERVISOR, RunRef
 from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, STORE_TAG, tagged
+from clusterctl.targets.supervisor_home import Looked
+from clusterctl.targets.wishes import Wish, heed, last_beat
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 KEPT_ENVIRONMENT = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT", "XDG_DATA_HOME",
@@ -30,10 +38,13 @@ SUPERVISOR_VARIABLES = (
 class ThisMachine:
     """Supervisors are detached processes, found by the tags in their environment."""
 
+    hung_seconds = 30.0
+    """It beats every second."""
+
     def __init__(self, store: Path) -> None:
         self.store = store
 
-    def start(self, run: RunRef, environment: Mapping[str, str]) -> str:
+    def start(self, ledger: Ledger, run: RunRef, environment: Mapping[str, str]) -> str:  # noqa: ARG002 - it opens it
         """Start one, detached, its output in the run's log of it where that can be written."""
         own = environment_of(run, self.store, SUPERVISOR, f"{run.run_id}/{SUPERVISOR}") | dict(environment)
         log = processes.log_or_nothing(run.folder / "logs" / f"{SUPERVISOR}.log")
@@ -69,6 +80,65 @@ class ThisMachine:
         with contextlib.suppress(ValueError):
             return max(uptime() - float(noted), 0.0) if noted and boot_id == this_boot() else None
         return None
+
+    def enter(self, run_id: str) -> bool:  # noqa: ARG002 - the ledger is here
+        """Nothing: it writes the ledger that all read."""
+        return False
+
+    def check(self, run_id: str) -> None:
+        """Nothing: the ledger's own lock says who may write."""
+
+    def wished(self, run_id: str) -> Wish | None:  # noqa: ARG002 - wishes are in the ledger
+        """Nothing: wishes are written into the ledger."""
+        return None
+
+    def heeded(self, wish: Wish) -> None:
+        """Nothing: nobody waits for it."""
+
+    def keep(self, run_id: str) -> None:
+        """Nothing: all read the same ledger."""
+
+    def leave(self, run_id: str) -> None:
+        """Nothing."""
+
+    def watches(self, ledger: Ledger, run_id: str) -> bool:
+        """Whether a live process holds the run's lock."""
+        try:
+            with self.may_take_over(ledger, run_id):
+                return False
+        except LockHeldError:
+            return True
+
+    def beat_seconds(self, beat: Beat) -> float:
+        """By the uptime of this machine, where the beat is of this boot."""
+        return seconds_since(beat)
+
+    def may_take_over(self, ledger: Ledger, run_id: str) -> AbstractContextManager[object]:
+        """The run's lock."""
+        return run_lock(ledger, run_id, SUPERVISOR)
+
+    def wish(self, ledger: Ledger, run: RunRef, wish: Wish) -> None:
+        """Into the ledger."""
+        clock = SteadyClock(last_beat(ledger.get_run(run.run_id)))
+        heed(ledger, run.run_id, wish, at=clock.now())
+
+    def pull(self, ledger: Ledger, run: RunRef, *, logs: bool = False, anew: bool = False) -> None:
+        """Nothing: it is all here."""
+
+    def adopt(self, ledger: Ledger, run_id: str) -> bool:  # noqa: ARG002 - what is here is in the ledger
+        """Nothing that the ledger does not know."""
+        return False
+
+    def looked(self, run_id: str) -> Looked | None:  # noqa: ARG002 - it is all here
+        """Nothing: what the ledger says is so."""
+        return None
+
+    def has_folder(self, run: RunRef) -> bool:
+        """Whether it is on this machine."""
+        return run.folder.is_dir()
+
+    def give(self, ledger: Ledger, run_id: str) -> None:
+        """Nothing: it is everybody's."""
 
     def _note_of(self, run_id: str) -> Path:
         return self.store / "supervisors" / run_id

@@ -22,7 +22,8 @@ from clusterctl.sandbox.orphaned_sandboxes import end_orphans, orphans
 from clusterctl.targets import base, processes
 from clusterctl.targets.base import SUPERVISOR, Leftover, LogLine, Machine, Observed, Pace, RunRef, Unreachable
 from clusterctl.targets.holder import NAME
-from clusterctl.targets.home import ThisMachine, environment_of, supervisor_command, supervisor_environment
+from clusterctl.targets.home import environment_of, supervisor_command, supervisor_environment
+from clusterctl.targets.in_place import home_here
 from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, Process, tagged
 from clusterctl.targets.role_logs import log_file, log_lines
 from planners.plan.value import Plan
@@ -41,7 +42,7 @@ class LocalTarget:
     pace = Pace(observe_seconds=0.0, bound_seconds=10.0, appear_seconds=0.0)
 
     def __init__(self, store: Path) -> None:
-        self.store, self.home, self.standing_machine = store, ThisMachine(store), os.uname().nodename
+        self.store, self.home, self.standing_machine = store, home_here(store), os.uname().nodename
         self._machines: dict[str, tuple[base.MachineRequest, ...]] = {}
 
     def check(self, plan: Plan) -> None:
@@ -54,7 +55,7 @@ class LocalTarget:
             )
         check_quickstart(plan)
 
-    def roles(self, plan: Plan) -> Sequence[Role]:  # noqa: ARG002 - other places have as many as the plan says
+    def roles(self, plan: Plan, stage: str) -> Sequence[Role]:  # noqa: ARG002 - other places go by the plan
         """A sandbox server, an agent that measures, and a trainer that asks the sandbox."""
         trainer = Role(name=TRAINER, after=(SANDBOX,), until_done=True)
         return (Role(name=SANDBOX), Role(name=TELEMETRY, vital=False), trainer)

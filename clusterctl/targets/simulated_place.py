@@ -19,7 +19,7 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.foreign_files import read_limited
 from clusterctl.json_text import json_text
 from clusterctl.specfile.write import write_atomic
-from clusterctl.targets.base import Machine, MachineRequest
+from clusterctl.targets.base import Machine, MachineRequest, result_name
 from planners.plan.value import Plan
 from planners.runs.reconcile import Cause, Instance, InstancePhase
 
@@ -47,6 +47,10 @@ class PlaceSettings(BaseModel):
     """From a stop to the end."""
     lag_seconds: float = 0.0
     """So old is what a listing shows."""
+    home: str = ""
+    """Another folder, in which the place and the supervisors of its runs are; empty = they are here."""
+    unreachable: str = ""
+    """Why that folder can't be reached now; empty = it can."""
     no_capacity: list[str] = []
     """Instance types of which none can be had."""
     errors: list[dict[str, Any]] = []
@@ -68,6 +72,8 @@ class Thing(BaseModel):
     ready_at: float
     ends_at: float | None = None
     cause: str = ""
+    stage: str = ""
+    """Of a run, at which a trainer was started; empty = the first."""
 
     def phase(self, now: float) -> InstancePhase:
         """How far it is at a moment."""
@@ -114,8 +120,8 @@ class Place(BaseModel):
 
     machines: dict[str, Thing] = {}
     instances: dict[str, Thing] = {}
-    steps: int = 0
-    """How many the trainer has done, over all its starts: its checkpoint."""
+    steps: dict[str, int] = {}
+    """By stage: how many its trainer has done, over all its starts: its checkpoint."""
     worked_until: float = 0.0
     deadline: float | None = None
 
@@ -142,17 +148,19 @@ class Place(BaseModel):
 
     def _work(self, plan: Plan, files: Path, trainer: Thing, step_seconds: float, until: float) -> None:
         """The steps that a trainer has done up to a moment."""
-        total = round(plan.stages[0].units)
+        stage = next((stage for stage in plan.stages if stage.name == trainer.stage), plan.stages[0])
+        total, steps = round(stage.units), self.steps.get(stage.name, 0)
         at = max(trainer.ready_at, self.worked_until)
-        while self.steps < total and at + step_seconds <= until:
+        while steps < total and at + step_seconds <= until:
             at += step_seconds
-            self.steps, self.worked_until = self.steps + 1, at
-            done = {"at": moment_of(at).isoformat(), "stage": plan.stages[0].name, "step": self.steps, "of": total}
+            steps += 1
+            self.steps[stage.name], self.worked_until = steps, at
+            done = {"at": moment_of(at).isoformat(), "stage": stage.name, "step": steps, "of": total}
             _write_line(files / "reports.jsonl", json_text(done | {"phases": {"generate": step_seconds}}))
-            _write_line(files / "logs" / "trainer.log", f"step {self.steps}/{total}")
-        if self.steps >= total and trainer.ends_at is None:
+            _write_line(files / "logs" / "trainer.log", f"step {steps}/{total}")
+        if steps >= total and trainer.ends_at is None:
             trainer.end(self.worked_until, Cause.DONE)
-            write_atomic(files / "result.json", json_text({"steps": total}))
+            write_atomic(files / result_name(plan, stage.name), json_text({"steps": total}))
 
 
 @contextmanager

@@ -14,9 +14,10 @@ CHOICE = 1
 """Number of the alternative that is the plan itself."""
 
 
-def pools_on(plan: Plan, number: int) -> Sequence[Pool]:
-    """The pools of an alternative of the plan; 0 or an unknown number: the plan's own."""
-    return next((a.pools for a in _all(plan) if a.number == number and a.pools), plan.pools)
+def pools_on(plan: Plan, number: int, stage: str) -> Sequence[Pool]:
+    """The pools of a stage on an alternative of the plan; 0 or an unknown number: the plan's own."""
+    pools = next((a.pools for a in _all(plan) if a.number == number and a.pools), plan.pools)
+    return [pool for pool in pools if pool.stage in {stage, ""}]
 
 
 def next_alternative(plan: Plan, *, refused: Collection[int], limit_usd: Decimal | None) -> Alternative | None:

@@ -100,6 +100,8 @@ class RoleHistory:
     """What the ledger knows of an instance's slot: how often it was started, and when one was last seen."""
 
     starts: int = 0
+    starts_before: int = 0
+    """Of them, those of earlier stages."""
     restarts_without_progress: int = 0
     """Starts since the run last made progress."""
     last_seen: datetime | None = None
@@ -224,7 +226,7 @@ def _launches(
                     role=role.name,
                     index=index,
                     resource_id=resource_id(run_id, slot, start),
-                    reason="wanted" if start == 1 else f"gone; start {start}",
+                    reason="wanted" if before.starts == before.starts_before else f"gone; start {start}",
                 )
 
 

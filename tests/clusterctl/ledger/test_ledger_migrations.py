@@ -97,7 +97,7 @@ def contents(store: Store) -> dict[str, list[Any]]:
 
 def at_first_revision(url: str) -> Store:
     store = Store(parse_url(url), wait_seconds=5, now=lambda: T0)
-    store.write(lambda connection: upgrade(connection, "", "0005"))
+    store.write(lambda connection: upgrade(connection, "", "0006"))
     return store
 
 

@@ -243,3 +243,39 @@ def _intervals(run: OpenRun, resource_id: str) -> list[tuple[object, object]]:
 
     query = select(COSTS.c.from_at, COSTS.c.to_at).where(COSTS.c.resource_id == resource_id)
     return run.ledger.transact(lambda connection: [tuple(row) for row in connection.execute(query)])
+
+
+TWO_STAGES = """
+name: in-turn
+objective: time
+stages:
+  - {name: first, kind: rlcef, model: clusterctl/quickstart, steps: 3, prompts_per_step: 6, samples_per_prompt: 6}
+  - {name: second, kind: rlcef, model: clusterctl/quickstart, steps: 2, prompts_per_step: 6, samples_per_prompt: 6}
+fleet: {targets: [fake], machines: [{target: fake, name: pretend, nodes: 3, vcpus: 2, memory_gib: 8, usd_per_hour: 3.6}]}
+"""
+
+
+def test_stages_run_one_after_the_other_each_on_its_own_machines(tmp_path: Path, ledger: Ledger) -> None:
+    behave(tmp_path, step_seconds=0.3, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)
+    run = opened(tmp_path, ledger, TWO_STAGES)
+    watch_until(run, lambda: ledger.get_run(run.run_id).stage == "second")
+    assert (run.folder.path / "result-first.json").exists()
+    first = machines(run)
+    assert {ledger.get_resource(machine).state for machine in first} == {"gone"}, "released before the next are asked"
+    run = open_run(ledger, tmp_path, run.run_id)
+    watched = watch_until(run, lambda: steps_done(run) == 4)
+    again = open_run(ledger, tmp_path, run.run_id)  # another supervisor goes on at the stage
+    watch_until(again, lambda: ended(again))
+    assert not watched.tick()
+    assert ledger.get_run(run.run_id).state == "finished"
+    assert [(step.stage, step.step) for step in ledger.steps(run.run_id)] == [
+        ("first", 1), ("first", 2), ("first", 3), ("second", 1), ("second", 2),
+    ]  # fmt: skip
+    assert (run.folder.path / "result-second.json").exists()
+    second = set(machines(run)) - set(first)
+    assert len(first) == len(second) == 3
+    begun = min(ledger.get_resource(machine).intended_at for machine in second)
+    assert begun >= max(ledger.get_resource(machine).gone_at for machine in first)
+    launches = [event.message for event in ledger.events(run.run_id, kind="launch")]
+    assert launches == ["sandbox: wanted"] * 3 + ["trainer: wanted"] + ["sandbox: wanted"] * 3 + ["trainer: wanted"]
+    assert usage(ledger, run.run_id).known_usd == sum(line.known_usd for line in ledger.bill(run.run_id).lines)

@@ -1,6 +1,6 @@
 """The first tables.  A released revision is never edited: the next one is a file beside it.
 
-0001 to 0004 were tables of development versions; see migrate.py.
+0001 to 0005 were tables of development versions; see migrate.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0005"
+revision = "0006"
 down_revision = None
 
 TYPES = {

@@ -1,10 +1,10 @@
--- {exact}, {utc} and {serial}: the types of TYPES in r0005_first.py
+-- {exact}, {utc} and {serial}: the types of TYPES in r0006_first.py
 CREATE TABLE plans (plan_id TEXT PRIMARY KEY NOT NULL, schema TEXT NOT NULL, content TEXT NOT NULL,
   created_at {utc} NOT NULL);
 CREATE TABLE runs (run_id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, target TEXT NOT NULL,
   plan_id TEXT REFERENCES plans, state TEXT NOT NULL, desired TEXT NOT NULL, created_at {utc} NOT NULL,
   started_at {utc}, ended_at {utc}, limit_usd {exact}, limit_hours {exact},
-  labels JSON NOT NULL, note TEXT NOT NULL, alternative INTEGER NOT NULL, reports_byte BIGINT NOT NULL,
+  labels JSON NOT NULL, note TEXT NOT NULL, stage TEXT NOT NULL DEFAULT '', alternative INTEGER NOT NULL, reports_byte BIGINT NOT NULL,
   progress_at {utc}, beat_at {utc}, beat_boot_id TEXT NOT NULL, beat_uptime_seconds DOUBLE PRECISION NOT NULL);
 CREATE UNIQUE INDEX runs_live_name ON runs (name)
   WHERE state IN ('wanted', 'provisioning', 'queued', 'running', 'stopping');

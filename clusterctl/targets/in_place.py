@@ -1,0 +1,239 @@
+"""The home of a supervisor that lives in the place of its run: the run's ledger is on this node's own disk, its mirror
+and a lease are in the run's folder, which other nodes and laptops see.
+
+A lease is a number: who makes the file of the next number owns the run, and leaves as soon as there is a higher one.
+The next one is taken when the owner was on this node and is gone, or when its lease was not renewed for LEASE_SECONDS;
+an owner that can't renew it for RENEW_SECONDS does nothing more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import time
+from pathlib import Path
+
+from clusterctl.clock import this_boot
+from clusterctl.errors import ClusterctlError, StateError
+from clusterctl.foreign_files import read_limited, replace_whole
+from clusterctl.json_text import json_text
+from clusterctl.ledger import ledger_url
+from clusterctl.ledger.locks import LockHeldError, LockLostError
+from clusterctl.targets.home import ThisMachine
+from clusterctl.targets.wishes import MOST_WISH_BYTES, Wish, read_wish
+
+IN_PLACE = "CLUSTERCTL_IN_PLACE"
+"""Variable that says to a supervisor that it lives in the place of its run."""
+NODE = "CLUSTERCTL_NODE"
+"""Name of the node, where host name and boot don't tell it."""
+MIRROR, OLD_MIRROR, LEASE, LEASES = "ledger.db", "ledger.before.db", "lease", "leases"
+CONTROL, ACKNOWLEDGED, BEAT = "control.json", "acknowledged", "beat"
+LEASE_SECONDS, RENEW_SECONDS = 45.0, 30.0
+OLD_MIRROR_SECONDS = 60.0
+"""So old is the second copy, which is there should the first one be damaged."""
+POLL_SECONDS = 0.5
+
+
+class InPlace(ThisMachine):
+    """store: the folder of the place that holds `runs/`."""
+
+    def __init__(self, store: Path, *, lease_seconds: float = LEASE_SECONDS) -> None:
+        super().__init__(store)
+        self._lease_seconds, self._number, self._renewed = lease_seconds, 0, 0.0
+        self._read: tuple[int, ...] = ()
+        """What tells the control.json that was read last from others."""
+        self._heeded: Wish | None = None
+        self._kept_old = 0.0
+
+    def enter(self, run_id: str) -> bool:
+        """Take the run's lease, and the newest ledger that this node's disk and the run's folder hold."""
+        self._beat()
+        self._take_lease(run_id)
+        self._read, self._heeded, self._kept_old = (), None, time.monotonic()
+        try:
+            return self._restore(run_id)
+        except OSError as error:
+            raise StateError(f"the ledger of {run_id} can't be brought here: {error.strerror}") from error
+
+    def check(self, run_id: str) -> None:
+        """Whether the lease is still ours."""
+        if time.monotonic() - self._renewed > RENEW_SECONDS:
+            raise LockLostError(f"the lease of {run_id} could not be renewed for {RENEW_SECONDS:.0f} s")
+        if (self._folder(run_id) / LEASES / str(self._number + 1)).exists():
+            raise LockLostError(f"another supervisor has taken {run_id} over")
+
+    def wished(self, run_id: str) -> Wish | None:
+        """The wish in control.json, if that has changed."""
+        file = self._folder(run_id) / CONTROL
+        try:
+            found = file.stat()
+        except OSError:
+            return None
+        now = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if now == self._read:
+            return None
+        self._read = now
+        try:
+            return read_wish(read_limited(file, MOST_WISH_BYTES))
+        except OSError as error:
+            raise ClusterctlError(f"control.json can't be read: {error.strerror}; it is ignored") from error
+
+    def heeded(self, wish: Wish) -> None:
+        """It is acknowledged once the mirror shows what it did."""
+        self._heeded = wish
+
+    def keep(self, run_id: str) -> None:
+        """Renew the lease, write the mirror, acknowledge the last wish: in this order."""
+        folder = self._folder(run_id)
+        self._beat()
+        try:
+            os.utime(folder / LEASE)  # also on a disk that is full
+        except FileNotFoundError:
+            self._write_lease(run_id)
+        self._renewed = time.monotonic()
+        if time.monotonic() - self._kept_old >= OLD_MIRROR_SECONDS:
+            self._kept_old = time.monotonic()
+            if (folder / MIRROR).exists():
+                _link_over(folder / MIRROR, folder / OLD_MIRROR)
+        replace_synced(folder / MIRROR, _mirror_of(_local_ledger()))
+        if (wish := self._heeded) is not None:
+            row = {"seq": wish.seq, "identity": wish.identity}
+            replace_whole(folder / ACKNOWLEDGED, json_text(row).encode("ascii"))
+            self._heeded = None
+
+    def leave(self, run_id: str) -> None:
+        """The last mirror; the next supervisor need not wait."""
+        self.keep(run_id)
+        self._write_lease(run_id, released=True)
+
+    def _folder(self, run_id: str) -> Path:
+        return self.store / "runs" / run_id
+
+    def _beat(self) -> None:
+        """For the wrapper, which kills a supervisor that hangs."""
+        with contextlib.suppress(OSError):
+            (_local_ledger().parent / BEAT).touch()
+
+    def _take_lease(self, run_id: str) -> None:
+        folder = self._folder(run_id) / LEASES
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            last = max((int(file.name) for file in folder.iterdir() if file.name.isdigit()), default=0)
+        except OSError as error:
+            raise StateError(f"the lease of {run_id} can't be read: {error.strerror}") from error
+        if last and not self._is_over(run_id, last):
+            raise LockHeldError(f"{run_id} is watched by another supervisor", hint="it is ended by `clusterctl down`")
+        try:
+            with (folder / str(last + 1)).open("x") as mine:
+                mine.write(this_node())
+        except FileExistsError:
+            raise LockHeldError(f"{run_id} was taken over by another supervisor a moment ago") from None
+        except OSError as error:
+            raise StateError(f"the lease of {run_id} can't be taken: {error.strerror}") from error
+        self._number, self._renewed = last + 1, time.monotonic()
+        with contextlib.suppress(OSError):
+            self._write_lease(run_id)
+            for number in range(last - 9, last):  # a few are kept, for people
+                (folder / str(number)).unlink(missing_ok=True)
+
+    def _is_over(self, run_id: str, last: int) -> bool:
+        """Whether the lease of this number may be followed by the next one; waits for as long as that takes to know."""
+        lease, owner = self._folder(run_id) / LEASE, self._folder(run_id) / LEASES / str(last)
+
+        def seen() -> tuple[bytes, int]:
+            with contextlib.suppress(OSError):
+                return read_limited(lease, 4096), lease.stat().st_mtime_ns
+            return b"", 0
+
+        before = seen()
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+            row = json.loads(before[0])
+            if row.get("number") == last and row.get("released"):
+                return True
+        with contextlib.suppress(OSError):
+            if read_limited(owner, 4096).decode("utf-8", "replace") == this_node():
+                return True  # the caller holds this node's lock
+        deadline = time.monotonic() + self._lease_seconds
+        while time.monotonic() < deadline:
+            if seen() != before:
+                return False
+            self._beat()
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def _write_lease(self, run_id: str, *, released: bool = False) -> None:
+        row = {"number": self._number, "node": this_node(), "released": released}
+        replace_whole(self._folder(run_id) / LEASE, json_text(row).encode())
+
+    def _restore(self, run_id: str) -> bool:
+        """Of this node's ledger, the mirror and the mirror before it the one that was written last and can be read.
+
+        Whether this node's ledger was replaced.
+        """
+        local, folder = _local_ledger(), self._folder(run_id)
+        beats: list[tuple[str, int, Path]] = []
+        for rank, file in enumerate((folder / OLD_MIRROR, folder / MIRROR, local)):
+            if file.exists():
+                with contextlib.suppress(StateError):
+                    beats.append((_last_beat(file), rank, file))
+        if not beats:
+            raise StateError(
+                f"neither {folder / MIRROR} nor this node holds the ledger of {run_id}",
+                hint=f"`clusterctl up {run_id}`, where it was started, brings what is known there",
+            )
+        newest = max(beats)[2]
+        if newest == local:
+            return False
+        for part in (f"{local.name}-wal", f"{local.name}-shm"):
+            (local.parent / part).unlink(missing_ok=True)
+        replace_synced(local, newest.read_bytes())
+        return True
+
+
+@functools.cache
+def home_here(store: Path) -> ThisMachine:
+    """The home of this process's supervisors: this machine, or the place of the run whose supervisor we are."""
+    return InPlace(store) if os.environ.get(IN_PLACE) else ThisMachine(store)
+
+
+def this_node() -> str:
+    """What tells this boot of this node from others."""
+    return os.environ.get(NODE) or f"{os.uname().nodename} {this_boot()}"
+
+
+def replace_synced(file: Path, content: bytes) -> None:
+    """Write the file anew, whole or not at all, and wait for the disk.  Raises OSError."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _link_over(source: Path, target: Path) -> None:
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    part.hardlink_to(source)
+    part.replace(target)
+
+
+def _local_ledger() -> Path:
+    return Path(ledger_url())
+
+
+def _mirror_of(file: Path) -> bytes:
+    from clusterctl.ledger.mirror import mirror_of
+
+    return mirror_of(file)
+
+
+def _last_beat(file: Path) -> str:
+    from clusterctl.ledger.mirror import last_beat
+
+    return last_beat(file)

@@ -1,0 +1,69 @@
+"""The few files by which a run in its place is heard, brought in one round trip."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shlex
+import tarfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from clusterctl.errors import ClusterctlError
+from clusterctl.targets.in_place import ACKNOWLEDGED, CONTROL, MIRROR
+from clusterctl.targets.shell import MOST_BYTES, Shell
+from clusterctl.targets.wishes import Wish, read_wish
+
+FETCH_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What the run's folder in the place holds."""
+
+    at: datetime
+    """By the clock of the place."""
+    stamp: str
+    """Tells the mirror from others; empty where there is none."""
+    mirror: bytes = b""
+    """Empty where there is none, or the known one."""
+    wish: Wish | None = None
+    """The last that was sent, if it can be read."""
+    acknowledged: bool = False
+    """Whether its supervisor has heeded it."""
+
+
+def fetch_run(shell: Shell, folder: str, *, known: str) -> Fetched:
+    """What is there now; of a mirror that is `known` only its stamp.  Raises ClusterctlError, Unreachable."""
+    script = f"""cd {shlex.quote(folder)} 2>/dev/null || {{ date +%s.%N; echo; exit 0; }}
+date +%s.%N; stamp=$(stat -c '%i-%Z-%s' {MIRROR} 2>/dev/null); echo "$stamp"; set --
+for f in {CONTROL} {ACKNOWLEDGED}; do [ -f "$f" ] && set -- "$@" "$f"; done
+[ -f {MIRROR} ] && [ "$stamp" != {shlex.quote(known)} ] && set -- "$@" {MIRROR}
+[ $# -eq 0 ] || tar -czf - -- "$@" """
+    ran = shell.run(script, seconds=FETCH_SECONDS)
+    now, _, rest = ran.stdout.partition(b"\n")
+    stamp, _, packed = rest.partition(b"\n")
+    try:
+        at = datetime.fromtimestamp(float(now), tz=UTC)
+        found = _unpacked(packed) if packed else {}
+    except (ValueError, OverflowError, OSError, tarfile.TarError, EOFError) as error:
+        why = ran.stderr.strip()[-200:] or str(error)
+        raise ClusterctlError(f"{shell.name}: {folder} can't be read: {why}") from error
+    wish, acknowledged = None, {}
+    with contextlib.suppress(ClusterctlError):
+        wish = read_wish(found[CONTROL]) if CONTROL in found else None
+    with contextlib.suppress(ValueError, RecursionError):
+        acknowledged = json.loads(found.get(ACKNOWLEDGED, b"{}"))
+    heeded = wish is not None and acknowledged == {"seq": wish.seq, "identity": wish.identity}
+    stamped = stamp.decode("ascii", "replace")
+    return Fetched(at=at, stamp=stamped, mirror=found.get(MIRROR, b""), wish=wish, acknowledged=heeded)
+
+
+def _unpacked(packed: bytes) -> dict[str, bytes]:
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as tar:
+        for member in tar:
+            if member.isfile() and member.size <= MOST_BYTES and (content := tar.extractfile(member)) is not None:
+                found[member.name] = content.read()
+    return found

@@ -1,0 +1,120 @@
+"""A run whose supervisor lives in the place: laptops come and go, sleep, are lost, and are two."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from far_world import SPEC, USD_PER_NODE_SECOND, Far, far_place, until
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Iterator[Far]:
+    (tmp_path / "run.yaml").write_text(SPEC)
+    with far_place(tmp_path) as place:
+        yield place
+
+
+def started(run: Run, laptop: Path, *options: str) -> str:
+    """The id of a run that a laptop has started."""
+    up = run("up", "run.yaml", "--yes", "--detach", *options, CLUSTERCTL_HOME=str(laptop))
+    assert up.returncode == 0, up.stderr
+    return up.stdout.splitlines()[-1].split()[0]
+
+
+def seen(run: Run, laptop: Path, name: str) -> dict[str, Any]:
+    """What `status` says of the run."""
+    status = run("status", name, "--json", CLUSTERCTL_HOME=str(laptop))
+    assert status.returncode == 0, status.stderr
+    (row,) = json.loads(status.stdout)
+    return dict(row)
+
+
+def test_a_run_ends_at_its_limit_although_its_laptop_is_lost(in_process: Run, far: Far, tmp_path: Path) -> None:
+    name = started(in_process, far.laptop(tmp_path / "a"), "--limit-usd", "0.08", "--allow-over-limit")
+    until(far.supervisors)
+    shutil.rmtree(tmp_path / "a")  # process, ledger and network: gone
+    until(lambda: not far.supervisors() and not far.scripts())
+
+    b = far.laptop(tmp_path / "b")
+    row = seen(in_process, b, name)
+    assert (row["state"], row["live"]) == ("stopped", [])
+    assert "limit" in row["note"]
+    lived = sum(Decimal(str(round(ended - began, 6))) for began, ended in far.nodes(name).values() if ended is not None)
+    assert len(far.nodes(name)) == 3
+    assert Decimal(row["usd"]) == pytest.approx(lived * USD_PER_NODE_SECOND, abs=Decimal("0.000003"))
+    assert 0.08 <= float(row["usd"]) < 0.4
+    assert in_process("sweep", CLUSTERCTL_HOME=str(b)).stdout == "nothing is left over\n"
+    logs = in_process("logs", name, CLUSTERCTL_HOME=str(b))
+    assert logs.returncode == 0
+
+    far.behave(step_seconds=0.005, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)
+    up = in_process("up", "run.yaml", "--yes", "--limit-usd", "5", CLUSTERCTL_HOME=str(b))
+    assert (up.returncode, "resumes" in up.stdout, "has finished" in up.stdout) == (0, True, True), up.stderr
+    row = seen(in_process, b, name)
+    assert (row["state"], row["step"], row["limit_usd"]) == ("finished", 400, "5.0")
+    assert "step 400/400" in in_process("logs", name, CLUSTERCTL_HOME=str(b)).stdout, "kept after the end"
+
+
+def test_one_writer_and_two_laptops_whatever_is_killed(in_process: Run, far: Far, tmp_path: Path) -> None:
+    a, b = far.laptop(tmp_path / "a"), far.laptop(tmp_path / "b")
+    name = started(in_process, a)
+    assert started(in_process, b) == name, "the same plan: the run is taken up"
+    until(lambda: seen(in_process, b, name)["step"] > 0)
+    assert len(far.supervisors()) == 1
+
+    far.laptop(a, unreachable="the network is cut")
+    row = seen(in_process, a, name)
+    assert row["state"] in {"wanted", "running"}
+    assert any("out of reach since" in problem["what"] for problem in row["problems"])
+    for command in (("down", name, "--yes"), ("up", name, "--yes"), ("up", "run.yaml", "--yes")):
+        done = in_process(*command, CLUSTERCTL_HOME=str(a))
+        assert (done.returncode, "the network is cut" in done.stderr) == (1, True), done.stderr
+    far.laptop(a)
+    assert not [p for p in seen(in_process, a, name)["problems"] if "reach" in p["what"]], "nothing was lost"
+
+    control = far.root / "runs" / name / "control.json"
+    control.write_bytes(b"\xff{]" * 100)
+    far.kill(*far.scripts())
+    far.kill(*far.supervisors())
+    shutil.rmtree(far.root / "node")  # another node, or the disk of this one is lost
+    before = seen(in_process, b, name)["step"]
+    until(lambda: seen(in_process, b, name)["step"] > before)
+    events = json.loads(in_process("events", name, "--json", CLUSTERCTL_HOME=str(b)).stdout)
+    launched = [event["message"] for event in events if event["kind"] == "launch"]
+    assert len(launched) == 4, "three sandboxes and a trainer: the new supervisor has taken them over"
+    assert any("control.json holds no wish" in event["message"] for event in events)
+
+    down = in_process("down", name, "--yes", CLUSTERCTL_HOME=str(a))
+    assert (down.returncode, "nothing left running" in down.stdout) == (0, True), down.stderr
+    assert json.loads((far.root / "runs" / name / "acknowledged").read_text())["seq"] == 1
+    until(lambda: not far.supervisors() and not far.scripts())
+    bills = {json.loads(in_process("cost", name, "--json", CLUSTERCTL_HOME=str(x)).stdout)["usd"] for x in (a, b)}
+    assert len(bills) == 1, "both say the same"
+    assert seen(in_process, b, name)["state"] == "stopped"
+
+
+def test_a_run_that_has_ended_without_its_supervisor(
+    in_process: Run, far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clusterctl.runs.ending.ANSWER_SECONDS", 0.5)
+    a, b = far.laptop(tmp_path / "a"), far.laptop(tmp_path / "b")
+    name = started(in_process, a)
+    until(lambda: seen(in_process, a, name)["state"] == "running")
+    far.kill(*far.scripts())
+    far.kill(*far.supervisors())
+    monkeypatch.setattr("clusterctl.targets.remote_home.RemoteHome.start", lambda *_: "never runs")
+    down = in_process("down", name, "--yes", CLUSTERCTL_HOME=str(a))
+    assert (down.returncode, "did not answer" in down.stdout) == (0, True), down.stderr
+    now = time.time()
+    assert all(ended is not None and ended <= now for _, ended in far.nodes(name).values())
+    assert "did not answer" in seen(in_process, b, name)["note"], "the other laptop is told"
