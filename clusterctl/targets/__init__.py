@@ -13,28 +13,43 @@ if TYPE_CHECKING:
     from clusterctl.targets.base import Target
     from planners.plan.value import Plan
 
-KINDS = ("local", "fake")
+KINDS = ("local", "fake", "slurm")
 """Kinds of target that this version runs on."""
+PLACES = "places"
+"""Folder of the store that names the schedulers on which runs of it were started: `slurm:mini`."""
 
 
 def target_of(plan: Plan, store: Path) -> Target:
     """The target that a plan chose.  Raises SpecError for one that this version can plan and not run."""
     chosen = {pool.cloud for pool in plan.pools}
-    kind = chosen.pop().partition(":")[0] if len(chosen) == 1 else ", ".join(sorted(chosen))
-    if kind not in KINDS:
+    place = chosen.pop() if len(chosen) == 1 else ", ".join(sorted(chosen))
+    if place.partition(":")[0] not in KINDS:
         raise SpecError(
-            f"this version runs plans on this machine only, and `{plan.name}` is planned on {kind}",
+            f"this version runs plans on this machine and on Slurm, and `{plan.name}` is planned on {place}",
             hint="`clusterctl init quickstart` writes a spec that runs here",
         )
-    return _target(kind, store)
+    return _target(place, store)
 
 
 def targets(store: Path) -> Sequence[Target]:
     """All places where something of this store may live: for `sweep`."""
-    return [_target(kind, store) for kind in KINDS]
+    folder = store / PLACES
+    remote = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+    return [_target(place, store) for place in ("local", "fake", *remote) if place.partition(":")[0] in KINDS]
 
 
-def _target(kind: str, store: Path) -> Target:
+def remember(place: str, store: Path) -> None:
+    """From now on `sweep` looks there, too.  Raises OSError."""
+    (store / PLACES).mkdir(parents=True, exist_ok=True)
+    (store / PLACES / place.replace("/", "_")).touch()
+
+
+def _target(place: str, store: Path) -> Target:
+    kind, _, name = place.partition(":")
+    if kind == "slurm":
+        from clusterctl.targets.slurm import SlurmTarget
+
+        return SlurmTarget(store, name)
     if kind == "fake":
         from clusterctl.targets.fake import FakeTarget
 

@@ -56,6 +56,9 @@ class Machines(SpecModel):
     memory_gib: Gib = Field(description="Memory per node.")
     network_gbps: Gbps | None = Field(None, description="Network per node; default: by GPU.")
     usd_per_hour: UsdPerHour | None = Field(None, description="Internal price per node; left out = unknown.")
+    sbatch: Annotated[dict[Word, Word], Field(max_length=20)] = Field(
+        {}, description="Options of sbatch that a Slurm site wants, e.g. {account: rl, qos: high}."
+    )
     usd_per_gpu_hour: UsdPerHour | None = Field(None, description="Internal price per GPU instead of per node.")
 
     @model_validator(mode="after")

@@ -305,6 +305,7 @@ ELSEWHERE = {
     "DpoStage.job": "how a job is started",
     "RolloutStage.job": "how a job is started",
     "EvaluateStage.job": "how a job is started",
+    "Machines.sbatch": "options of an allocation on Slurm",
     "Machines.target": "filters machines by target: one test of the search has two",
 }
 """Fields that act elsewhere than in the plan."""

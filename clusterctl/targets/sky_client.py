@@ -1,0 +1,217 @@
+"""SkyPilot as launcher: its API server and its SDK in a process beside us, which ends with us.
+
+Nothing here waits for SkyPilot: requests are handed to a thread, and `state` says how far they are.  A server is
+started when the first request comes, with a HOME, a port and a user id of its own; what is there is read from the
+scheduler, never from SkyPilot's notes, so that its whole home may be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from clusterctl.errors import ClusterctlError
+from clusterctl.targets.sky_catalog import write_catalog
+from clusterctl.targets.sky_errors import SkyError, sky_error
+
+WORKER = Path(__file__).with_name("sky_worker.py")
+PYTHON_VARIABLE = "CLUSTERCTL_SKYPILOT_PYTHON"
+"""A Python that has SkyPilot, where it is not installed beside clusterctl: it wants an older click than others do."""
+POLL_SECONDS = 2.0
+HOME_TAG = "CLUSTERCTL_SKYPILOT_HOME"
+"""In the environment of worker and server: by it they are found again."""
+
+
+@dataclass(slots=True)
+class Request:
+    """Something that SkyPilot was asked for."""
+
+    call: Mapping[str, Any]
+    request_id: str = ""
+    done: bool = False
+    error: SkyError | None = None
+    asked_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended yet."""
+        return not self.done and self.error is None
+
+
+class SkyPilot:
+    """One API server and its requests, by keys that the caller chooses."""
+
+    def __init__(self, home: Path, user_id: str, slurm_config: Callable[[], str] | None = None) -> None:
+        """home: of the server, made if it is missing.  slurm_config: makes the text of its `~/.slurm/config`."""
+        self._home, self._user_id, self._slurm_config = home, user_id, slurm_config
+        self._requests: dict[str, Request] = {}
+        self._queue: queue.SimpleQueue[tuple[str, Mapping[str, Any]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._worker: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self.trouble = ""
+        """Why the server can't be asked; empty while it can."""
+
+    def ask(self, key: str, call: str, **arguments: object) -> None:
+        """Ask for something, once: a key that is known and has not failed is not asked for again."""
+        with self._lock:
+            known = self._requests.get(key)
+            if known is not None and known.error is None:
+                return
+            row = {"call": call, **arguments}
+            self._requests[key] = Request(call=row)
+            self._queue.put((key, row))
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._serve, daemon=True)
+                self._thread.start()
+
+    def state(self, key: str) -> Request | None:
+        """How far a request is; None where this process has not asked."""
+        return self._requests.get(key)
+
+    def cancel(self, key: str) -> None:
+        """Stop a request that has not ended, so that nothing comes of it later, and forget it."""
+        with self._lock:
+            request = self._requests.pop(key, None)
+            if request is not None and request.open and request.request_id:
+                self._queue.put(("", {"call": "cancel", "request": request.request_id}))
+
+    def close(self) -> None:
+        """End the server and everything that it does."""
+        self._queue.put(None)
+        if (worker := self._worker) is not None:
+            with contextlib.suppress(OSError):
+                if worker.stdin is not None:
+                    worker.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(timeout=10)
+
+    def _serve(self) -> None:
+        """Hands requests on, and asks how far they are, until it is closed."""
+        while True:
+            key, row = "", None
+            try:
+                with contextlib.suppress(queue.Empty):
+                    waiting = self._queue.get(timeout=POLL_SECONDS)
+                    if waiting is None:
+                        return
+                    key, row = waiting
+                if row is None:
+                    self._poll()
+                elif not key or key in self._requests:  # else it was withdrawn before it was sent
+                    self._sent(key, str(self._call(row)))
+            except SkyError as error:
+                self._fail(key, error)
+            except (OSError, ValueError, ClusterctlError) as error:
+                self.trouble, self._worker = f"SkyPilot's server can't be asked: {error}", None
+                for open_key in [name for name, request in list(self._requests.items()) if request.open]:
+                    self._fail(open_key, SkyError(self.trouble))
+
+    def _sent(self, key: str, request_id: str) -> None:
+        """It has an id now; what was withdrawn meanwhile is stopped."""
+        with self._lock:
+            if key in self._requests:
+                self._requests[key].request_id = request_id
+            elif key:
+                self._queue.put(("", {"call": "cancel", "request": request_id}))
+
+    def _fail(self, key: str, error: SkyError) -> None:
+        with self._lock:
+            if key in self._requests:
+                self._requests[key].error = error
+
+    def _poll(self) -> None:
+        """How far the requests are that have not ended."""
+        open_ones = {r.request_id: key for key, r in list(self._requests.items()) if r.open and r.request_id}
+        if not open_ones:
+            return
+        states = self._call({"call": "states", "requests": sorted(open_ones)})
+        for request_id, state in states.items():
+            request = self._requests.get(open_ones.get(request_id, ""))
+            if request is not None and state == "done":
+                request.done = True
+            elif request is not None and isinstance(state, dict):
+                request.error = sky_error(state["type"], state["text"])
+
+    def _call(self, row: Mapping[str, Any]) -> Any:
+        worker = self._worker if self._worker is not None and self._worker.poll() is None else self._start()
+        assert worker.stdin is not None
+        worker.stdin.write(json.dumps(row) + "\n")
+        worker.stdin.flush()
+        return _answer(worker)["result"]
+
+    def _start(self) -> subprocess.Popen[str]:
+        """The worker and its server, which answer.  Raises SkyError, ClusterctlError, OSError."""
+        python = skypilot_python()
+        self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_catalog(self._home)
+        if self._slurm_config is not None:
+            (self._home / ".slurm").mkdir(exist_ok=True)
+            (self._home / ".slurm" / "config").write_text(self._slurm_config(), "utf-8")
+        with (self._home / "worker.log").open("ab") as log:
+            worker = subprocess.Popen(  # noqa: S603 - a Python that we chose, and our own program
+                [python, str(WORKER)],
+                env=self._environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        self._worker = worker
+        _answer(worker)
+        self.trouble = ""
+        return worker
+
+    def _environment(self) -> dict[str, str]:
+        kept = {
+            name: os.environ[name] for name in ("PATH", "LANG", "SSH_AUTH_SOCK", "KUBECONFIG") if name in os.environ
+        }
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        return kept | {
+            "HOME": str(self._home),
+            "SKYPILOT_API_SERVER_LOCAL_PORT": port,
+            "SKYPILOT_API_SERVER_ENDPOINT": f"http://127.0.0.1:{port}",
+            "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
+            "SKYPILOT_USER_ID": self._user_id,
+            "SKYPILOT_USER": "clusterctl",
+            "PYTHONUNBUFFERED": "1",
+            HOME_TAG: str(self._home),
+        }
+
+
+def _answer(worker: subprocess.Popen[str]) -> dict[str, Any]:
+    """The next answer.  Raises SkyError for an error of SkyPilot's, OSError where the worker has ended."""
+    assert worker.stdout is not None
+    line = worker.stdout.readline()
+    if not line:
+        raise OSError(f"it has ended with exit code {worker.wait()}")
+    row: dict[str, Any] = json.loads(line)
+    if "error" in row:
+        raise sky_error(row["error"]["type"], row["error"]["text"])
+    return row
+
+
+def skypilot_python() -> str:
+    """A Python that can import SkyPilot.  Raises ClusterctlError where there is none."""
+    if stated := os.environ.get(PYTHON_VARIABLE):
+        if not Path(stated).exists():
+            raise ClusterctlError(f"{PYTHON_VARIABLE} names {stated}, which is not there")
+        return stated
+    if find_spec("sky") is None:
+        raise ClusterctlError("Slurm and Kubernetes need SkyPilot", hint="pip install 'clusterctl[remote]'")
+    return sys.executable

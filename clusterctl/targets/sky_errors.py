@@ -1,0 +1,57 @@
+"""SkyPilot's errors as ours: the cause in one sentence, and what to do."""
+
+from __future__ import annotations
+
+import re
+
+from clusterctl.errors import ClusterctlError
+
+MOST_LETTERS = 300
+COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+NOISE = re.compile(r"^(Traceback|\s|File \"|={3,}|-{3,}|To |Hint:|Please |See |View logs|└|├|│)")
+
+
+class SkyError(ClusterctlError):
+    """SkyPilot refused, or its request failed."""
+
+
+SSH = "`ssh -F ~/.slurm/config CLUSTER` must work without a question"
+SIZES = "compare fleet.machines with `sinfo -o '%P %D %c %m %G'` and `scontrol show node`"
+KNOWN: tuple[tuple[str, str, str | None], ...] = (
+    (r"Could not resolve hostname", "the login node's name is not known", "HostName in ~/.slurm/config names it"),
+    (r"Permission denied \(", "the login node refuses the key", SSH),
+    (r"Connection (refused|timed out|closed|reset)|No route to host", "the login node can't be reached", SSH),
+    (r"Host key verification failed", "the login node's host key is not known", SSH),
+    (r"[Pp]artition .*not found|invalid partition", "there is no such partition", "`sinfo` shows the partitions"),
+    (r"Invalid account|Invalid qos|InvalidAccount|AssocGrp|AssocMax", "the scheduler refuses account or QOS",
+     "fleet.machines[].sbatch states them; `sacctmgr show assoc user=$USER` shows yours"),
+    (r"did not get nodes allocated within", "no nodes came free in time", "`squeue` shows who has them"),
+    (r"Requested node configuration is not available", "no node of the partition is large enough", SIZES),
+    (r"[Nn]o (resource satisfying|launchable resource)|[Ii]nfeasible", "no partition has such nodes", SIZES),
+    (r"astral\.sh|Failed to fetch|error sending request|Failed to run setup commands",
+     "SkyPilot could not be set up on the nodes", "nodes without internet need it prepared: docs/slurm.md"),
+    (r"exited \(\w+\) before initialization|No nodes found for job|may have been cancelled",
+     "the allocation ended before it was ready", None),
+    (r"No space left on device|Disk quota exceeded", "a disk is full", "make room in the home folder of the cluster"),
+    (r"NoCloudAccess|No cloud is enabled|not enabled", "SkyPilot has no access to the place", "`sky check` says why"),
+    (r"ClusterDoesNotExist|ClusterNotUp|is not up", "the machines are not there any more", None),
+    (r"RequestCancelled|CANCELLED", "the request was withdrawn", None),
+)  # fmt: skip
+"""What its text matches, the cause, the way on."""
+
+
+def sky_error(kind: str, text: str) -> SkyError:
+    """The error that SkyPilot raised, by its type and text."""
+    clean = COLOUR.sub("", text)
+    where = _line(clean)
+    for pattern, cause, hint in KNOWN:
+        if re.search(pattern, f"{kind}: {clean}"):
+            return SkyError(f"{cause}: {where}" if where else cause, hint=hint)
+    return SkyError(f"{kind}: {where}" if where else kind)
+
+
+def _line(text: str) -> str:
+    """The line that says most: the one of the innermost failure, else the first that is no frame of a drawing."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not NOISE.match(line)]
+    told = [line for line in lines if re.search(r"(?i)error|fail|denied|refused|invalid|no such|not ", line)]
+    return (told or lines or [""])[0][:MOST_LETTERS]

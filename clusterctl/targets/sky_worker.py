@@ -1,0 +1,152 @@
+"""SkyPilot's SDK in a process of its own: `PYTHON sky_worker.py`, started by path, in an environment that has SkyPilot.
+
+It reads requests as JSON lines from standard input and answers each with one line.  SkyPilot's API server is its child:
+both end with the process that started them, however it ends.  HOME and port come from the environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+SET_PARENT_DEATH_SIGNAL = 1
+START_SECONDS = 240
+"""For the API server to answer; 8 s on an idle machine, 80 s on a very busy one."""
+
+
+class Worker:
+    """One API server and its client."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+        self._server = self._start(port)
+        sys.path[:] = [path for path in sys.path if path != str(Path(__file__).resolve().parent)]  # not our own names
+        import sky  # after the server: both take seconds, side by side
+
+        self._sky: Any = sky
+        self._wait()
+
+    def _start(self, port: int) -> subprocess.Popen[bytes]:
+        log = os.open(Path.home() / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        environment = {**os.environ, "IS_SKYPILOT_SERVER": "true"}
+        command = [sys.executable, "-u", "-m", "sky.server.server", "--host=127.0.0.1", f"--port={port}"]
+        return subprocess.Popen(  # noqa: S603 - our own Python
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=Path.home(),
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - there are no threads yet
+        )
+
+    def _wait(self) -> None:
+        until, health = time.monotonic() + START_SECONDS, f"{self._url}/api/health"
+        while time.monotonic() < until:
+            if self._server.poll() is not None:
+                raise RuntimeError(f"SkyPilot's API server has ended with exit code {self._server.returncode}")
+            with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=5) as answer:  # noqa: S310
+                if answer.status == 200:
+                    return
+            time.sleep(0.3)
+        raise RuntimeError(f"SkyPilot's API server does not answer within {START_SECONDS} s")
+
+    def launch(self, name: str, task: dict[str, Any], idle_minutes: int | None) -> str:
+        """Begin to make a cluster; id of the request."""
+        idle = {} if idle_minutes is None else {"idle_minutes_to_autostop": idle_minutes, "down": True}
+        return str(self._sky.launch(self._sky.Task.from_yaml_config(task), cluster_name=name, **idle))
+
+    def exec(self, name: str, task: dict[str, Any]) -> str:
+        """Begin to run a job on a cluster; id of the request."""
+        return str(self._sky.exec(self._sky.Task.from_yaml_config(task), cluster_name=name))
+
+    def cancel(self, request: str) -> str:
+        """Stop a request that has not ended."""
+        return str(self._sky.api_cancel(request, silent=True))
+
+    def down(self, name: str) -> str:
+        """Begin to end a cluster; id of the request."""
+        return str(self._sky.down(name))
+
+    def states(self, requests: list[str]) -> dict[str, Any]:
+        """By request: `running`, `done`, or the error that ended it."""
+        found: dict[str, Any] = {}
+        for row in self._sky.api_status(request_ids=requests, all_status=True):
+            status = str(getattr(row.status, "value", row.status))
+            if status in {"PENDING", "WAITING", "RUNNING"}:
+                found[row.request_id] = "running"
+            elif status == "SUCCEEDED":
+                found[row.request_id] = "done"
+            else:
+                found[row.request_id] = self._error(row.request_id, status)
+        return found
+
+    def _error(self, request: str, status: str) -> dict[str, str]:
+        try:
+            self._sky.get(request)
+        except Exception as error:  # noqa: BLE001 - what ended the request is raised here again, whatever it is
+            return _described(error)
+        return {"type": status, "text": f"the request was {status.lower()}"}
+
+    def close(self) -> None:
+        """End the API server with all that it started."""
+        import psutil
+
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self._server.pid)
+            family = [server, *server.children(recursive=True)]
+            for process in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    """Its type and text, and before that the text of what it came from."""
+    causes = [str(cause) for cause in getattr(error, "failover_history", ())]
+    return {"type": type(error).__name__, "text": "\n".join([*causes, str(error)])}
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+
+
+def main() -> None:
+    """Answers until its standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what SkyPilot prints is no answer
+
+    def answer(**row: object) -> None:
+        answers.write(json.dumps(row) + "\n")
+        answers.flush()
+
+    worker = None
+    try:
+        worker = Worker(int(os.environ["SKYPILOT_API_SERVER_LOCAL_PORT"]))
+        answer(ready=True)
+        for line in sys.stdin:
+            request = json.loads(line)
+            try:
+                answer(result=getattr(worker, request.pop("call"))(**request))
+            except Exception as error:  # noqa: BLE001 - SkyPilot may raise anything; whoever asked is told
+                answer(error=_described(error))
+    except Exception as error:  # noqa: BLE001 - whoever asked is told why it ends
+        traceback.print_exc()
+        answer(error=_described(error))
+    finally:
+        if worker is not None:
+            worker.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""A Slurm cluster as a target: SkyPilot makes one allocation for each pool and starts the roles on it.
+
+What is there the scheduler and the ranks themselves say, never SkyPilot: its notes may be lost at any moment.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from clusterctl.jobs import Job
+from clusterctl.targets import remember
+from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, RunRef, Unreachable
+from clusterctl.targets.home import ThisMachine
+from clusterctl.targets.role_folder import folder_name, job_file
+from clusterctl.targets.role_logs import log_lines
+from clusterctl.targets.shell import LocalShell, Shell, SshShell
+from clusterctl.targets.sky_client import SkyPilot, skypilot_python
+from clusterctl.targets.slurm_access import client_config, in_place, place_config
+from clusterctl.targets.slurm_check import check_cluster
+from clusterctl.targets.slurm_jobs import PREFIX, newest, user_id
+from clusterctl.targets.slurm_place import SlurmPlace
+from clusterctl.targets.slurm_run import SlurmRun, clusters
+from clusterctl.targets.slurm_tasks import IDLE_MINUTES, exec_task, launch_task
+from planners.plan.value import Plan
+from planners.runs.reconcile import Change, InstancePhase, Role
+
+ROOT = "~/.clusterctl"
+"""Our folder in the user's home on the cluster, which all nodes see; CLUSTERCTL_PLACE names another one."""
+
+
+class SlurmTarget:
+    """One cluster, named in `~/.slurm/config`."""
+
+    pace = Pace(observe_seconds=4.0, bound_seconds=10.0, appear_seconds=240.0)
+    standing_machine = None
+
+    def __init__(self, store: Path, cluster: str, *, shell: Shell | None = None) -> None:
+        self.store, self.cluster, self.home = store, cluster, ThisMachine(store)
+        here = LocalShell() if in_place() else SshShell(cluster, client_config())
+        root = str(store) if in_place() else os.environ.get("CLUSTERCTL_PLACE", ROOT)
+        self.place = SlurmPlace(shell or here, root)
+        self._runs: dict[str, SlurmRun] = {}
+
+    def check(self, plan: Plan) -> None:
+        """Refuses what the cluster can't have: partition, nodes, GPUs."""
+        skypilot_python()
+        check_cluster(self.place.shell, self.cluster, plan)
+        remember(f"slurm:{self.cluster}", self.store)
+
+    def roles(self, plan: Plan) -> Sequence[Role]:
+        """Those of the plan's stage."""
+        from clusterctl.jobs.stage_jobs import stage_roles
+
+        return stage_roles(plan, plan.stages[0].name)
+
+    def jobs(self, run: RunRef, kept: Mapping[str, Mapping[str, str]]) -> Mapping[str, Job]:  # noqa: ARG002
+        """As the templates of the stage's framework say."""
+        from clusterctl.jobs.stage_jobs import stage_jobs
+
+        return stage_jobs(run.plan, run.plan.stages[0].name, run_id=run.run_id, token=_token(run))
+
+    def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
+        """Asks for the allocations of pools that lack one, all at once; gives back what is not named."""
+        state, wanted = self._state(run), clusters(run.run_id, machines)
+        state.want(wanted)
+        if state.seen is None:
+            return
+        jobs = newest(state.seen.jobs)
+        for name, job in jobs.items():
+            if not job.ended and job.tags.get("run") == run.run_id and (name not in wanted or state.has_failed(name)):
+                gently = state.release_gently(job.job_id)
+                if gently is not None:
+                    self.place.release(job, now=not gently)
+        for name, requests in wanted.items() if make else ():
+            launched = state.sky.state(f"launch {name}") is not None or name in state.seen.ready
+            if not launched and (name not in jobs or not jobs[name].ended):
+                task = launch_task(
+                    run,
+                    cluster=self.cluster,
+                    name=name,
+                    requests=requests,
+                    now=state.seen.now,
+                    deadline=state.deadline,
+                    longest=self.place.longest(requests[0].pool.instance_type),
+                )
+                state.sky.ask(f"launch {name}", "launch", name=name, task=task, idle_minutes=IDLE_MINUTES)
+        for lost in state.unstarted() if make else ():
+            name, row = str(lost.job["cluster"]), lost.job
+            self._start(state, lost.name, name, nodes=row["nodes"], gpus=row["gpus_per_node"], index=row["index"])
+
+    def observe(self, run: RunRef) -> Observed:
+        """The scheduler's listing and what the ranks say, in one look."""
+        state = self._state(run)
+        seen = self.place.look(
+            run.run_id, ready=state.became_ready(), deadline=state.deadline, history=state.has_forgotten()
+        )
+        return state.observed(seen)
+
+    def find(self, run: RunRef, resource_id: str) -> bool:
+        """Whether ranks of this instance live, or its launch is on its way."""
+        state, name = self._state(run), folder_name(resource_id)
+        seen = self.place.look(run.run_id, ready=(), deadline=state.deadline, history=False)
+        folders = [folder for folder in seen.folders if folder.name == name]
+        return any(state.instance(folder, seen).phase is not InstancePhase.ENDED for folder in folders)
+
+    def launch(self, run: RunRef, change: Change, job: Job) -> str:
+        """Writes the role's folder, and asks SkyPilot to start its ranks; whoever comes first of two attempts runs."""
+        state = self._state(run)
+        name = state.cluster_of(job.pool_id)
+        if not name or state.seen is None:
+            raise Unreachable(f"{job.pool_id or 'its pool'} has no machines yet")
+        folder, pool = self.place.folder(run.run_id), state.requests[name][0].pool
+        text = job_file(
+            job,
+            change,
+            run_id=run.run_id,
+            stage=pool.stage,
+            run_folder=folder,
+            secrets_folder=f"{self.place.root}/secrets",
+            cluster=name,
+            environment={"HOME": self.place.home, "CLUSTERCTL_ENVS": f"{self.place.root}/envs"},
+            folders=state.seen.folders,
+            now=state.seen.now,
+        )
+        role = folder_name(change.resource_id)
+        self.place.put(run.run_id, role, job.files, text)
+        self._start(state, role, name, nodes=job.nodes, gpus=job.gpus_per_node, index=change.index)
+        return f"{name}:{role}"
+
+    def stop(self, run: RunRef, change: Change, *, force: bool) -> None:
+        """Tells its ranks, which pass it on; what is not started yet is withdrawn."""
+        role = folder_name(change.resource_id)
+        self._state(run).sky.cancel(f"exec {role}")
+        self.place.stop(run.run_id, role, now=force)
+
+    def set_deadline(self, run: RunRef, deadline: datetime | None, now: datetime) -> None:
+        """Each rank reads it, once the next look has written it; the scheduler's own limit is the allocation's."""
+        state = self._state(run)
+        there = None if deadline is None or state.seen is None else state.seen.now + (deadline - now)
+        if there is None or state.deadline is None or abs(there - state.deadline) > timedelta(seconds=10):
+            state.deadline = there
+
+    def fetch(self, run: RunRef) -> None:
+        """Job reports, logs and result, by byte offset, where the run's folder here is not the place's own."""
+        state = self._state(run)
+        if time.monotonic() - state.fetched >= self.pace.observe_seconds:
+            state.fetched = time.monotonic()
+            self.place.fetch(run.run_id, run.folder)
+
+    def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
+        """Of the logs that were fetched."""
+        return log_lines(run.folder, role, after=after)
+
+    def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
+        """Our allocations of runs that this ledger knows and that don't live, and of any run whose time is over."""
+        left, now = [], time.time()
+        for job in self.place.jobs():
+            run_id, expires = job.tags.get("run", ""), job.tags.get("expires", "")
+            over = expires.isdigit() and int(expires) < now
+            if not job.ended and run_id not in live_runs and (run_id in known_runs or over):
+                since = job.since or datetime.fromtimestamp(now, tz=UTC)
+                role = job.tags.get("pool", "")
+                left.append(
+                    Leftover(kind="machine", address=f"slurm:{job.job_id}", run_id=run_id, role=role, since=since)
+                )
+        return left
+
+    def remove(self, leftover: Leftover) -> None:
+        """Cancels its job, unless the number belongs to another one by now."""
+        number = leftover.address.rpartition(":")[2]
+        for job in self.place.jobs():
+            if job.job_id == number and job.name.startswith(PREFIX) and not job.ended:
+                self.place.release(job, now=True)
+
+    def _start(self, state: SlurmRun, role: str, name: str, *, nodes: int, gpus: int, index: int) -> None:
+        """Ask SkyPilot, once, to start the ranks of a role whose folder is written."""
+        assert state.seen is not None
+        folder = self.place.folder(state.run_id)
+        task = exec_task(
+            self.cluster,
+            state.requests[name][0].pool,
+            role=role,
+            command=f"python3 {folder}/rank.py {folder}/roles/{role} {secrets.token_hex(4)}",
+            nodes=nodes,
+            gpus=gpus,
+            job=newest(state.seen.jobs).get(name),
+            index=index,
+        )
+        state.sky.ask(f"exec {role}", "exec", name=name, task=task)
+
+    def _state(self, run: RunRef) -> SlurmRun:
+        if run.run_id not in self._runs:
+            # its server is beside the supervisor of the run, with a home that may be lost
+            home = Path(tempfile.gettempdir()) / f"clusterctl-{os.getuid()}" / "skypilot" / run.run_id
+            sky = SkyPilot(home, user_id(run.run_id), lambda: place_config(self.cluster, home))
+            self._runs[run.run_id] = SlurmRun(run.run_id, sky)
+        return self._runs[run.run_id]
+
+
+def _token(run: RunRef) -> str:
+    from clusterctl.jobs.quickstart import TOKEN_FILE, make_token
+
+    make_token(run.folder)
+    return (run.folder / TOKEN_FILE).read_text("ascii")

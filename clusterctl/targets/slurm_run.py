@@ -1,0 +1,163 @@
+"""What a process knows of a run on Slurm beside what the place says; all of it may be lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from clusterctl.targets.base import Machine, MachineRequest, Observed
+from clusterctl.targets.role_folder import RoleFolder
+from clusterctl.targets.sky_client import Request, SkyPilot
+from clusterctl.targets.slurm_jobs import SlurmJob, cluster_name, newest
+from clusterctl.targets.slurm_place import Seen
+from planners.runs.reconcile import Cause, Instance, InstancePhase
+
+RELEASE_SECONDS = 40.0
+"""For an allocation to end by its own script before the scheduler ends it."""
+WITHDRAWN_SECONDS = 15.0
+"""For a job to appear of a launch that was withdrawn while it was being submitted."""
+
+
+class SlurmRun:
+    """A run as one process watches it."""
+
+    def __init__(self, run_id: str, sky: SkyPilot) -> None:
+        self.run_id, self.sky = run_id, sky
+        self.seen: Seen | None = None
+        self.requests: dict[str, list[MachineRequest]] = {}
+        """By allocation, the nodes that it is asked for."""
+        self.deadline: datetime | None = None
+        """By the place's own clock."""
+        self.fetched = float("-inf")
+        self._withdrawn: dict[str, float] = {}
+        self._released: dict[str, float] = {}
+        self._shown: set[str] = set()
+
+    def want(self, wanted: Mapping[str, list[MachineRequest]]) -> None:
+        """These allocations and no others: what SkyPilot has not finished for others is withdrawn."""
+        self.requests |= wanted
+        for name in self.requests.keys() - wanted.keys() - self._withdrawn.keys():
+            self._withdrawn[name] = time.monotonic()
+            self.sky.cancel(f"launch {name}")
+
+    def cluster_of(self, pool_id: str) -> str:
+        """The allocation on which jobs of a pool run; empty where there is none."""
+        live = {name: requests for name, requests in self.requests.items() if name not in self._withdrawn}
+        return next((name for name, requests in live.items() if pool_id in {"", requests[0].pool.id}), "")
+
+    def launch(self, name: str) -> Request | None:
+        """How far the launch of an allocation is; None where this process has not asked for it."""
+        return self.sky.state(f"launch {name}")
+
+    def has_failed(self, name: str) -> bool:
+        """Whether SkyPilot could not make an allocation usable."""
+        return (request := self.launch(name)) is not None and request.error is not None
+
+    def became_ready(self) -> list[str]:
+        """Allocations that SkyPilot has prepared; noted in the place, where the next process finds it."""
+        return [name for name in self.requests if (request := self.launch(name)) is not None and request.done]
+
+    def has_forgotten(self) -> bool:
+        """Whether the scheduler's listing lacks an allocation that it once showed."""
+        listed = {job.name for job in self.seen.jobs} if self.seen is not None else set()
+        return bool(self._shown & self.requests.keys() - listed)
+
+    def release_gently(self, job_id: str) -> bool | None:
+        """Whether to ask an allocation to end, at first, or to end it, which is late; None: it is given time."""
+        first = job_id not in self._released
+        since = self._released.setdefault(job_id, time.monotonic())
+        if first:
+            return True
+        return False if time.monotonic() - since > RELEASE_SECONDS else None
+
+    def unstarted(self) -> list[RoleFolder]:
+        """Roles that another process may have asked SkyPilot to start, and of which there is no sign yet."""
+        seen = self.seen
+        return [
+            folder
+            for folder in (seen.folders if seen is not None else ())
+            if seen is not None
+            and not folder.ranks
+            and folder.job["cluster"] in self.requests
+            and folder.job["cluster"] in seen.ready
+            and not folder.told
+            and self.sky.state(f"exec {folder.name}") is None
+            and self.instance(folder, seen).phase is not InstancePhase.ENDED
+        ]
+
+    def observed(self, seen: Seen) -> Observed:
+        """What a look at the place shows."""
+        self.seen = seen
+        jobs = newest([job for job in seen.jobs if job.tags.get("run", self.run_id) == self.run_id])
+        self._shown |= jobs.keys()
+        machines = [
+            machine
+            for name, requests in self.requests.items()
+            for machine in self._machines(name, requests, jobs.get(name), seen)
+        ]
+        instances = tuple(self.instance(folder, seen) for folder in seen.folders)
+        return Observed(at=seen.now, instances=instances, machines=tuple(machines))
+
+    def _machines(
+        self, name: str, requests: Sequence[MachineRequest], job: SlurmJob | None, seen: Seen
+    ) -> Iterator[Machine]:
+        """Each node of an allocation."""
+        found = self._job_state(name, job, seen) if job is not None else self._launch_state(name)
+        if found is None:
+            return
+        phase, cause, message = found
+        for request in requests:
+            known = job is not None and request.index < len(job.nodes)
+            yield Machine(
+                resource_id=request.resource_id,
+                phase=phase,
+                cause=cause,
+                since=job.since if job is not None else None,
+                until=job.until if job is not None else None,
+                address=job.nodes[request.index] if job is not None and known else "",
+                message=message,
+            )
+
+    def _job_state(self, name: str, job: SlurmJob, seen: Seen) -> tuple[InstancePhase, Cause, str]:
+        """Of an allocation that the scheduler knows."""
+        request = self.launch(name)
+        if request is not None and request.error is not None:  # it is given back: see `apply`
+            over = job.ended
+            phase = InstancePhase.ENDED if over else InstancePhase.ENDING
+            return phase, Cause.NO_CAPACITY if over else Cause.NONE, request.error.message
+        ready = job.phase is InstancePhase.STARTING and name in seen.ready
+        return InstancePhase.READY if ready else job.phase, job.cause, job.message
+
+    def _launch_state(self, name: str) -> tuple[InstancePhase, Cause, str] | None:
+        """Of one that it does not know, or not yet; None where nothing is known of it here either."""
+        request = self.launch(name)
+        if request is not None and request.error is not None:
+            return InstancePhase.ENDED, Cause.NO_CAPACITY, request.error.message
+        if name in self._withdrawn:
+            gone = time.monotonic() - self._withdrawn[name] > WITHDRAWN_SECONDS
+            return (InstancePhase.ENDED, Cause.STOPPED, "") if gone else (InstancePhase.ENDING, Cause.NONE, "")
+        if request is not None and request.open:
+            return InstancePhase.QUEUED, Cause.NONE, self.sky.trouble or "SkyPilot prepares its request"
+        return None
+
+    def instance(self, folder: RoleFolder, seen: Seen) -> Instance:
+        """An instance, which ends with its machines."""
+        job = newest(seen.jobs).get(str(folder.job.get("cluster", "")))
+        asked, lost = self.sky.state(f"exec {folder.name}"), None
+        if job is None or job.ended:
+            lost = (job.cause, job.message) if job is not None else (Cause.NODE_LOST, "its machines are gone")
+        elif asked is not None and asked.error is not None and not folder.ranks:
+            lost = (Cause.FAILED, asked.error.message)
+        return folder.instance(seen.now, lost)
+
+
+def clusters(run_id: str, machines: Sequence[MachineRequest]) -> dict[str, list[MachineRequest]]:
+    """The allocations that these nodes make up: one for each pool, named by the start of its first node."""
+    pools: dict[str, list[MachineRequest]] = {}
+    for request in sorted(machines, key=lambda request: request.index):
+        pools.setdefault(request.pool.id, []).append(request)
+    return {
+        cluster_name(run_id, pool_id, int(requests[0].resource_id.rpartition("/")[2])): requests
+        for pool_id, requests in pools.items()
+    }
