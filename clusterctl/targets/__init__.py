@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
+from clusterctl.targets.places import known_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 KINDS = ("local", "fake", "slurm")
 """Kinds of target that this version runs on."""
-PLACES = "places"
-"""Folder of the store that names the schedulers on which runs of it were started: `slurm:mini`."""
 
 
 def target_of(plan: Plan, store: Path) -> Target:
@@ -28,28 +27,22 @@ def target_of(plan: Plan, store: Path) -> Target:
             f"this version runs plans on this machine and on Slurm, and `{plan.name}` is planned on {place}",
             hint="`clusterctl init quickstart` writes a spec that runs here",
         )
-    return _target(place, store)
+    return _target(place, store, plan)
 
 
 def targets(store: Path) -> Sequence[Target]:
     """All places where something of this store may live: for `sweep`."""
-    folder = store / PLACES
-    remote = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
-    return [_target(place, store) for place in ("local", "fake", *remote) if place.partition(":")[0] in KINDS]
+    places = ("local", "fake", *known_places(store))
+    return [_target(place, store) for place in places if place.partition(":")[0] in KINDS]
 
 
-def remember(place: str, store: Path) -> None:
-    """From now on `sweep` looks there, too.  Raises OSError."""
-    (store / PLACES).mkdir(parents=True, exist_ok=True)
-    (store / PLACES / place.replace("/", "_")).touch()
-
-
-def _target(place: str, store: Path) -> Target:
+def _target(place: str, store: Path, plan: Plan | None = None) -> Target:
     kind, _, name = place.partition(":")
     if kind == "slurm":
         from clusterctl.targets.slurm import SlurmTarget
+        from clusterctl.targets.slurm_tasks import supervisors_of
 
-        return SlurmTarget(store, name)
+        return SlurmTarget(store, name, supervisors=supervisors_of(plan) if plan is not None else None)
     if kind == "fake":
         from clusterctl.targets.fake import FakeTarget
 

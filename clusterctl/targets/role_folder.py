@@ -87,8 +87,8 @@ def folder_name(resource_id: str) -> str:
 
 
 def job_file(
-    job: Job, change: Change, *, run_id: str, stage: str, run_folder: str, secrets_folder: str, cluster: str,
-    environment: Mapping[str, str], folders: Sequence[RoleFolder], now: datetime,
+    job: Job, change: Change, *, run_id: str, stage: str, result: str, run_folder: str, secrets_folder: str,
+    cluster: str, environment: Mapping[str, str], folders: Sequence[RoleFolder], now: datetime,
 ) -> str:  # fmt: skip
     """`job.json` as rank.py reads it.  folders: of the instances that are ready, whose addresses the job needs."""
     needs = {variable: _addresses(wanted, folders, now) for variable, wanted in job.needs.items()}
@@ -100,7 +100,7 @@ def job_file(
         "CLUSTERCTL_FOLDER": f"{run_folder}/roles/{folder_name(change.resource_id)}",
         "CLUSTERCTL_REPORTS": f"{run_folder}/reports.jsonl",
         "CLUSTERCTL_CHECKPOINTS": f"{run_folder}/checkpoints",
-        "CLUSTERCTL_RESULT": f"{run_folder}/result.json",
+        "CLUSTERCTL_RESULT": f"{run_folder}/{result}",
         "CLUSTERCTL_NODES": str(job.nodes),
         "CLUSTERCTL_GPUS_PER_NODE": str(job.gpus_per_node),
     }

@@ -11,14 +11,17 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from clusterctl.jobs import Job
-from clusterctl.targets import remember
-from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, RunRef, Unreachable
-from clusterctl.targets.home import ThisMachine
+from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, Unreachable
+from clusterctl.targets.in_place import home_here
+from clusterctl.targets.places import recall, remember
+from clusterctl.targets.remote_home import RemoteHome
 from clusterctl.targets.role_folder import folder_name, job_file
 from clusterctl.targets.role_logs import log_lines
+from clusterctl.targets.run_ref import RunRef, result_name
 from clusterctl.targets.shell import LocalShell, Shell, SshShell
 from clusterctl.targets.sky_client import SkyPilot, skypilot_python
 from clusterctl.targets.slurm_access import client_config, in_place, place_config
@@ -26,12 +29,16 @@ from clusterctl.targets.slurm_check import check_cluster
 from clusterctl.targets.slurm_jobs import PREFIX, newest, user_id
 from clusterctl.targets.slurm_place import SlurmPlace
 from clusterctl.targets.slurm_run import SlurmRun, clusters
+from clusterctl.targets.slurm_supervisor import SlurmSupervisors
 from clusterctl.targets.slurm_tasks import IDLE_MINUTES, exec_task, launch_task
+from clusterctl.targets.supervisor_home import SupervisorHome
 from planners.plan.value import Plan
 from planners.runs.reconcile import Change, InstancePhase, Role
 
 ROOT = "~/.clusterctl"
-"""Our folder in the user's home on the cluster, which all nodes see; CLUSTERCTL_PLACE names another one."""
+"""Our folder in the user's home on the cluster, which all nodes see."""
+PLACE_VARIABLE, PYTHON_VARIABLE = "CLUSTERCTL_PLACE", "CLUSTERCTL_PLACE_PYTHON"
+"""Another folder there; and a Python there that has our requirements, where nodes have no internet to make one."""
 
 
 class SlurmTarget:
@@ -40,30 +47,42 @@ class SlurmTarget:
     pace = Pace(observe_seconds=4.0, bound_seconds=10.0, appear_seconds=240.0)
     standing_machine = None
 
-    def __init__(self, store: Path, cluster: str, *, shell: Shell | None = None) -> None:
-        self.store, self.cluster, self.home = store, cluster, ThisMachine(store)
+    def __init__(
+        self, store: Path, cluster: str, *, shell: Shell | None = None, supervisors: SlurmSupervisors | None = None
+    ) -> None:
+        self.store, self.cluster = store, cluster
+        self._supervisors = supervisors
         here = LocalShell() if in_place() else SshShell(cluster, client_config())
-        root = str(store) if in_place() else os.environ.get("CLUSTERCTL_PLACE", ROOT)
+        root = str(store) if in_place() else os.environ.get(PLACE_VARIABLE) or recall(f"slurm:{cluster}", store) or ROOT
         self.place = SlurmPlace(shell or here, root)
         self._runs: dict[str, SlurmRun] = {}
+
+    @cached_property
+    def home(self) -> SupervisorHome:
+        """A job of the cluster, watched from here; inside the cluster this node."""
+        if in_place():
+            return home_here(self.store)
+        python, site = os.environ.get(PYTHON_VARIABLE, ""), self.place.root
+        shell, jobs = self.place.shell, self._supervisors or SlurmSupervisors()
+        return RemoteHome(self.store, shell, jobs, site, python=python, extras=("remote",))
 
     def check(self, plan: Plan) -> None:
         """Refuses what the cluster can't have: partition, nodes, GPUs."""
         skypilot_python()
         check_cluster(self.place.shell, self.cluster, plan)
-        remember(f"slurm:{self.cluster}", self.store)
+        remember(f"slurm:{self.cluster}", self.store, root=self.place.root)
 
-    def roles(self, plan: Plan) -> Sequence[Role]:
-        """Those of the plan's stage."""
+    def roles(self, plan: Plan, stage: str) -> Sequence[Role]:
+        """Those of the stage."""
         from clusterctl.jobs.stage_jobs import stage_roles
 
-        return stage_roles(plan, plan.stages[0].name)
+        return stage_roles(plan, stage)
 
     def jobs(self, run: RunRef, kept: Mapping[str, Mapping[str, str]]) -> Mapping[str, Job]:  # noqa: ARG002
         """As the templates of the stage's framework say."""
         from clusterctl.jobs.stage_jobs import stage_jobs
 
-        return stage_jobs(run.plan, run.plan.stages[0].name, run_id=run.run_id, token=_token(run))
+        return stage_jobs(run.plan, run.stage, run_id=run.run_id, token=_token(run))
 
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
         """Asks for the allocations of pools that lack one, all at once; gives back what is not named."""
@@ -115,12 +134,13 @@ class SlurmTarget:
         name = state.cluster_of(job.pool_id)
         if not name or state.seen is None:
             raise Unreachable(f"{job.pool_id or 'its pool'} has no machines yet")
-        folder, pool = self.place.folder(run.run_id), state.requests[name][0].pool
+        folder = self.place.folder(run.run_id)
         text = job_file(
             job,
             change,
             run_id=run.run_id,
-            stage=pool.stage,
+            stage=run.stage,
+            result=result_name(run.plan, run.stage),
             run_folder=folder,
             secrets_folder=f"{self.place.root}/secrets",
             cluster=name,
@@ -151,7 +171,8 @@ class SlurmTarget:
         state = self._state(run)
         if time.monotonic() - state.fetched >= self.pace.observe_seconds:
             state.fetched = time.monotonic()
-            self.place.fetch(run.run_id, run.folder)
+            results = [result_name(run.plan, stage.name) for stage in run.plan.stages]
+            self.place.fetch(run.run_id, run.folder, results)
 
     def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
         """Of the logs that were fetched."""

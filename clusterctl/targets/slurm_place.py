@@ -142,15 +142,15 @@ tar -x --no-same-owner -f - && mv {at}/.job {at}/job.json"""
             raise Unreachable(f"{self.shell.name}: its scheduler does not answer: {_last(ran.stderr)}")
         return parse_jobs(ran.text)
 
-    def fetch(self, run_id: str, into: Path) -> None:
-        """Bring what is new of job reports, logs and result here.  Raises Unreachable, OSError."""
+    def fetch(self, run_id: str, into: Path, results: Sequence[str]) -> None:
+        """Bring what is new of job reports, logs and results here.  Raises Unreachable, OSError."""
         folder = self.folder(run_id)
         if Path(folder) == into:
             return
         logs = self.shell.list(f"{folder}/logs")
         tops = self.shell.list(folder)
         sizes = {f"logs/{name}": size for name, size in logs.items() if name.endswith(".log")}
-        sizes |= {name: tops[name] for name in ("reports.jsonl", "result.json") if name in tops}
+        sizes |= {name: tops[name] for name in ("reports.jsonl", *results) if name in tops}
         for name, size in sizes.items():
             here = into / name
             have = here.stat().st_size if here.exists() else 0

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from clusterctl.targets.base import TAG_PREFIX, MachineRequest, RunRef
+from clusterctl.targets.base import TAG_PREFIX, MachineRequest
+from clusterctl.targets.run_ref import RunRef
 from clusterctl.targets.slurm_jobs import SlurmJob, comment, time_limit
+from clusterctl.targets.slurm_supervisor import SlurmSupervisors
 from planners.plan.value import Plan, Pool
 from planners.spec.fleet import Machines
 from planners.spec.run_spec import RunSpec
@@ -90,6 +92,17 @@ def machines_of(plan: Plan, pool: Pool) -> Machines | None:
     spec = RunSpec.model_validate(plan.spec)
     named = [m for m in spec.fleet.machines if m.name == pool.instance_type and m.target in {None, pool.cloud}]
     return named[0] if named else None
+
+
+def supervisors_of(plan: Plan) -> SlurmSupervisors:
+    """Supervisors of the plan's runs: on a partition without GPUs where the spec has one, with its options."""
+    spec = RunSpec.model_validate(plan.spec)
+    places = {pool.cloud for pool in plan.pools}
+    machines = [m for m in spec.fleet.machines if m.target is None or m.target in places]
+    first = min(machines, key=lambda m: m.gpu is not None, default=None)
+    if first is None:
+        return SlurmSupervisors()
+    return SlurmSupervisors(first.name or "", [f"--{name}={value}" for name, value in first.sbatch.items()])
 
 
 def site_options(plan: Plan, pool: Pool) -> Mapping[str, str]:

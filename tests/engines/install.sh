@@ -14,18 +14,24 @@ environment() { # NAME LOCK
 	cp "$2" "$made/made-from.lock"
 }
 environment focus-validator "$here/focus-validator.lock" # the FinOps Foundation's validator wants old packages
-environment remote "$here/../../requirements-remote.lock" # SkyPilot, which wants an older click than the test tools
 environment train "$here/../../requirements-train.lock"  # torch: 2.5 GB to fetch, 6 GB on disk, a minute or three
 
-# SkyPilot's environment for the nodes of a Slurm cluster without internet, of a Python that every user of this machine may run.
-skypilot_runtime() {
-	made="${XDG_CACHE_HOME:-$HOME/.cache}/clusterctl-engines/skypilot-runtime" wanted="skypilot[slurm,remote]==0.14.1"
+# Environments for the nodes of a Slurm cluster without internet, of a Python that every user of this machine may run: our own with SkyPilot,
+# which wants an older click than the test tools, and the one that SkyPilot would make on each node.
+on_nodes() { # NAME WANTED ARGUMENT...
+	made="${XDG_CACHE_HOME:-$HOME/.cache}/clusterctl-engines/$1" wanted=$2
+	shift 2
 	[ "$(cat "$made/made-from" 2>/dev/null)" = "$wanted" ] && return
 	rm -rf "$made"
 	"$tools/uv" venv --quiet --seed --python /usr/bin/python3 "$made"
-	"$tools/uv" pip install --quiet --compile-bytecode --link-mode copy --python "$made/bin/python" "$wanted" 2>/dev/null ||
-		"$made/bin/python" -m pip --disable-pip-version-check install --quiet "$wanted"
+	"$tools/uv" pip install --quiet --compile-bytecode --link-mode copy --python "$made/bin/python" "$@" 2>/dev/null ||
+		"$made/bin/python" -m pip --disable-pip-version-check install --quiet "$@"
 	echo "$wanted" >"$made/made-from"
+}
+slurm_nodes() {
+	lock="$here/../../requirements-remote.lock"
+	on_nodes remote "$(cksum <"$lock")" --require-hashes -r "$lock"
+	on_nodes skypilot-runtime 'skypilot[slurm,remote]==0.14.1' 'skypilot[slurm,remote]==0.14.1'
 }
 
 # Microsoft's own stand-in for Azure's storage; without what packages want to run when they are installed.
@@ -53,7 +59,7 @@ for program in containerd runc debootstrap iptables; do # for Kubernetes
 done
 [ -x /usr/lib/cni/bridge ] || packages="$packages containernetworking-plugins"
 [ -x /usr/bin/python3 ] || packages="$packages python3"
-[ -z "$packages" ] && azurite && skypilot_runtime && exit 0
+[ -z "$packages" ] && azurite && slurm_nodes && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
 	echo "missing:$packages; install them with your package manager" >&2
 	exit 0
@@ -68,4 +74,4 @@ apt-get update -qq
 # shellcheck disable=SC2086 # a list of names
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 azurite
-skypilot_runtime
+slurm_nodes

@@ -101,7 +101,9 @@ def target(cluster: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def run(plan: Plan, tmp_path: Path) -> RunRef:
-    return RunRef(run_id="rl-1", plan=plan, folder=tmp_path / "run", tags={"clusterctl.dev/budget": "7.2"})
+    return RunRef(
+        run_id="rl-1", plan=plan, folder=tmp_path / "run", tags={"clusterctl.dev/budget": "7.2"}, stage="rlcef"
+    )
 
 
 @pytest.fixture

@@ -23,8 +23,11 @@ from filelock import FileLock
 
 FOLDER = Path("/var/tmp/clusterctl-slurm")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines"
-RUNTIME = CACHE / "skypilot-runtime"
-"""SkyPilot's Python environment for the nodes, made by tests/engines/install.sh."""
+ENVIRONMENTS = ("remote", "skypilot-runtime")
+"""Python environments that install.sh has made: ours with SkyPilot (for tests and, as /srv/remote, for supervisors in the cluster), and the one
+that SkyPilot would make on each node."""
+SKYPILOT_PYTHON = CACHE / "remote" / "bin" / "python"
+PLACE_PYTHON = "/srv/remote/bin/python"
 HERE = Path(__file__).parent
 BRIDGE, NETWORK = "cc-slurm", "10.78.0"
 MACHINES = {"login": 10, "gpu1": 11, "gpu2": 12, "cpu1": 13, "cpu2": 14}
@@ -92,8 +95,7 @@ def missing() -> str:
     lacking = [program for program in PROGRAMS if shutil.which(program, path=here) is None]
     if os.geteuid() != 0:
         lacking.append("root's rights")
-    if not (RUNTIME / "bin" / "python").exists():
-        lacking.append(str(RUNTIME))
+    lacking += [str(CACHE / name) for name in ENVIRONMENTS if not (CACHE / name / "made-from").exists()]
     return f"missing: {', '.join(lacking)}; as root: sh tests/engines/install.sh" if lacking else ""
 
 
@@ -127,7 +129,7 @@ def up() -> None:
 def start(name: str) -> None:
     """Switches a machine on."""
     address = f"{NETWORK}.{MACHINES[name]}"
-    inside = ["bash", str(HERE / "machine.sh"), str(FOLDER), name, address]
+    inside = ["bash", str(HERE / "machine.sh"), str(FOLDER), name, address, str(CACHE), *ENVIRONMENTS]
     unshare = ["unshare", "--mount", "--uts", "--net", "--pid", "--fork", "--kill-child", "--", *inside]
     process = subprocess.Popen(
         unshare,
@@ -234,7 +236,8 @@ def _write_files() -> None:
     ssh.chmod(0o700)
     for file in (ssh.parent, ssh, ssh / "authorized_keys"):
         os.chown(file, USER_ID, USER_ID)
-    subprocess.run(["cp", "-a", RUNTIME, FOLDER / "srv" / "skypilot-runtime"], check=True)
+    for name in ENVIRONMENTS:
+        (FOLDER / "srv" / name).mkdir()
     shutil.copy(Path(sys.prefix) / "bin" / "uv", FOLDER / "srv" / "uv")
 
 

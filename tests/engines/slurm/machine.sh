@@ -1,16 +1,18 @@
 #!/bin/bash
-# One virtual machine: run by `unshare --mount --uts --net --pid --fork`, it is process 1 of its own.  machine.sh FOLDER NAME ADDRESS
+# machine.sh FOLDER NAME ADDRESS CACHE ENVIRONMENT...: one virtual machine, run by `unshare --mount --uts --net --pid --fork` as its process 1.
 #
 # It sees its own users, hosts, homes, /tmp, /etc/slurm, /srv and munge; nothing of that is seen outside.
 set -eu
-D=$1 name=$2 address=$3
+D=$1 name=$2 address=$3 cache=$4
+shift 4
 mount --make-rprivate /
 mount -t proc proc /proc
 hostname "$name"
 for file in passwd group shadow hosts; do mount --bind "$D/etc/$file" "/etc/$file"; done
 mkdir -p "$D/machines/$name/tmp" "$D/spool/$name"
 chmod 1777 "$D/machines/$name/tmp"
-mount --bind "$D/srv" /srv
+for environment; do mount --bind "$cache/$environment" "$D/srv/$environment"; done
+mount --rbind "$D/srv" /srv
 mount --bind "$D/home" /home
 mount --bind "$D/slurm" "/etc/slurm"
 mount -t tmpfs tmpfs /run
