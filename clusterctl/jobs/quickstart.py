@@ -22,7 +22,7 @@ from planners.plan.value import Plan
 from planners.spec.profiles import sandbox_need
 from planners.spec.run_spec import RunSpec
 from planners.spec.stages_rl import RlcefStage
-from planners.workload.rl import HOST_SPEEDS, QUICKSTART_LLAMA
+from planners.workload.rl import QUICKSTART, QUICKSTART_LLAMA
 
 MIB_PER_GIB = 1024
 LEAST_MEMORY_MIB = 512
@@ -34,10 +34,11 @@ def quickstart_stage(spec: RunSpec) -> RlcefStage:
     """The stage that this machine can run.  Raises SpecError for anything else."""
     if len(spec.stages) == 1:
         stage = spec.stages[0]
-        if stage.kind == "rlcef" and str(stage.model) in HOST_SPEEDS:
+        if stage.kind == "rlcef" and str(stage.model) in (QUICKSTART, QUICKSTART_LLAMA):
             return stage
     raise SpecError(
-        f"`{spec.name}` does not run here: this machine runs one rlcef stage with model {' or '.join(HOST_SPEEDS)}",
+        f"`{spec.name}` does not run here: this machine runs one rlcef stage with model {QUICKSTART} or "
+        f"{QUICKSTART_LLAMA}",
         hint="`clusterctl init quickstart` writes a spec that runs here; other specs can be planned, not yet launched",
     )
 

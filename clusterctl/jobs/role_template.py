@@ -5,6 +5,7 @@ A file is `FRAMEWORK/KIND-ROLE.yaml`; the framework's own configuration stands i
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -93,7 +94,7 @@ def render_role(file: Path, context: Mapping[str, Any]) -> RoleTemplate:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals["refuse"] = _refuse
+    environment.globals["refuse"], environment.filters["quoted"] = _refuse, shlex.quote
     try:
         text = environment.get_template(str(file.relative_to(jobs_folder()))).render(context)
         return RoleTemplate.model_validate(yaml.safe_load(text))

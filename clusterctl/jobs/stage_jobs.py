@@ -21,6 +21,8 @@ from planners.spec.job_spec import JobSpec
 from planners.spec.profiles import sandbox_need
 from planners.spec.run_spec import RunSpec, Stage
 
+PACKAGE = "clusterctl/"
+"""Before the names of models that a job makes itself: those of smoke runs."""
 OURS, OWN = "clusterctl", "own"
 """Folders of templates: roles of every framework, and a command of the user's own."""
 DEFAULT_FRAMEWORKS = {"rlcef": "verl"}
@@ -29,6 +31,8 @@ DEFAULT_FRAMEWORK_CPU = {"rlcef": "trl"}
 """The same on machines without GPUs."""
 FIRST_PORT, NUM_PORTS = 20_000, 10_000
 """Below what Linux hands out by itself (32,768); a run takes a few in a row, chosen by its id."""
+SLOWEST_FABRIC_GBPS = 200.0
+"""Of a node with GPUs: EFA of p4d has 400 Gb/s, one InfiniBand HDR port 200; Ethernet by TCP is slower."""
 TOKEN_FILE = "sandbox.token"  # noqa: S105 - the name of a file
 ENVIRONMENTS = "${CLUSTERCTL_ENVS:-$HOME/.clusterctl/envs}"
 """Folder of the frameworks' environments in a place."""
@@ -123,6 +127,7 @@ def framework_of(spec: Stage, *, gpus: bool) -> str:
 def _context(plan: Plan, planned: StagePlan, spec: Stage, pools: Mapping[str, Pool]) -> dict[str, Any]:
     """What a template may use; docs/frameworks.md lists it."""
     job, model = _job_spec(spec), getattr(spec, "model", None)
+    name = model if isinstance(model, str) else getattr(model, "name", "")
     sandbox, layout = pools.get(SANDBOX), stage_layout(plan, planned)
     need = sandbox_need(getattr(spec, "sandbox", None), default_profile="judge")
     return {
@@ -132,11 +137,19 @@ def _context(plan: Plan, planned: StagePlan, spec: Stage, pools: Mapping[str, Po
         "size": batch_sizes(spec, layout) if spec.kind == "rlcef" else None,
         "pools": pools,
         "job": job,
-        "weights": job.weights or (model if isinstance(model, str) else getattr(model, "name", "")),
+        "fabric": layout.nodes > 1 and plans_fabric(plan, pools),
+        "weights": job.weights or name.removeprefix(PACKAGE),
         "sandbox": need,
         "sandboxes_per_node": max((sandbox.slots or 1) // sandbox.nodes, 1) if sandbox else 0,
         "token_file": TOKEN_FILE,
     }
+
+
+def plans_fabric(plan: Plan, pools: Mapping[str, Pool]) -> bool:
+    """Whether nodes with GPUs are to talk by EFA or InfiniBand: always, but where a slower network is stated."""
+    machines = {each.name: each for each in RunSpec.model_validate(plan.spec).fleet.machines}
+    stated = [machines[pool.instance_type].network_gbps for pool in pools.values() if pool.instance_type in machines]
+    return not any(speed is not None and speed < SLOWEST_FABRIC_GBPS for speed in stated)
 
 
 def _pool(pools: Mapping[str, Pool], name: str) -> Pool | None:

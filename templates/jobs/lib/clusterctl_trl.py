@@ -1,76 +1,76 @@
-"""TRL's own scripts with reports to the run: `python -m clusterctl_trl grpo --config FILE ...`, as `trl grpo` takes it.
+"""TRL's own scripts with reports to the run: `python -m clusterctl_trl grpo --config FILE ...`, arguments as
+`trl grpo` takes them.
 
-The callback is added to the list from which every transformers trainer takes its callbacks.  A run that was ended goes
+A callback is added to the list from which every trainer of transformers takes its callbacks.  A run that was ended goes
 on from the newest checkpoint of its output folder.
 """
 
+from __future__ import annotations
+
 import importlib
 import sys
+from pathlib import Path
+from typing import Any
 
 import clusterctl_reports
 import transformers
 from transformers.trainer_utils import get_last_checkpoint
 
-NAMES = {"reward": "reward", "completions/mean_length": "response_tokens", "entropy": "entropy_nats", "kl": "kl"}
-"""TRL's names of metrics -> those of the dashboard; others go under their own."""
+NAMES = {
+    "completions/mean_length": "response_tokens",
+    "completions/clipped_ratio": "cut_share",
+    "entropy": "entropy_nats",
+    "mean_token_accuracy": "token_accuracy",
+}
+"""TRL's names of metrics -> those of dashboards; others keep theirs."""
 
 
-class Reports(transformers.TrainerCallback):
-    """A report for each step that TRL logs; the rewards' module says when the sandboxes work."""
+class Reports(transformers.TrainerCallback):  # type: ignore[misc]  # no types come with it
+    """A report for each step that TRL logs."""
 
-    def __init__(self):
-        self.phases, self.rewards = clusterctl_reports.Phases(), []
+    def __init__(self, first_phase: str) -> None:
+        self.first_phase, self.phases = first_phase, clusterctl_reports.Phases()
+        self.scores: list[float] = []
 
-    def judged(self, rewards):
-        """Before a batch is judged (None) and after."""
-        self.phases.enter("sandbox" if rewards is None else "train")
-        self.rewards += [reward for reward in rewards or () if reward is not None]
+    def judged(self, scores: list[float | None] | None) -> None:
+        """A batch is being judged (None), or has been."""
+        self.phases.enter("sandbox" if scores is None else "train")
+        self.scores += [score for score in scores or () if score is not None]
 
-    def on_step_begin(self, args, state, control, **_):
-        self.phases.enter("generate" if self.observes else "train")
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """A new batch is generated, or taken."""
+        self.phases.enter(self.first_phase)
 
-    def on_log(self, args, state, control, logs=None, **_):
-        if not state.is_world_process_zero or "loss" not in (logs or {}):
-            return
-        metrics = {NAMES.get(name, name): value for name, value in logs.items()}
-        if self.rewards:
-            metrics["pass_at_1"] = sum(reward >= 1.0 for reward in self.rewards) / len(self.rewards)
-        self.rewards = []
-        clusterctl_reports.report(state.global_step, state.max_steps, self.phases.take(), metrics)
+    def on_log(self, _: Any, state: Any, __: Any, logs: dict[str, Any] | None = None, **___: Any) -> None:
+        """Of a step: the last line of the log, with means of the whole run, is none."""
+        if state.is_world_process_zero and logs and "loss" in logs:
+            metrics = {NAMES.get(name, name): value for name, value in logs.items()}
+            if self.scores:
+                metrics["pass_at_1"] = sum(score >= 1.0 for score in self.scores) / len(self.scores)
+            self.scores = []
+            clusterctl_reports.report(state.global_step, state.max_steps, self.phases.take(), metrics)
 
-    def on_train_end(self, args, state, control, **_):
-        if state.is_world_process_zero:
-            clusterctl_reports.done(steps=state.global_step, checkpoints=args.output_dir)
-
-    @property
-    def observes(self):
-        """Whether rewards are judged, so that generation is a phase of its own."""
-        import clusterctl_rewards
-
-        return self.judged in clusterctl_rewards.observers
+    def on_train_end(self, arguments: Any, state: Any, *_: Any, **__: Any) -> None:
+        """All steps are done."""
+        if state.is_world_process_zero and state.global_step >= state.max_steps:
+            clusterctl_reports.done(steps=state.global_step, checkpoints=arguments.output_dir)
 
 
-def main():
-    """Parses as TRL does, and trains."""
+def main() -> None:
+    """Parses as TRL does, refusing what it doesn't know, and trains."""
     kind = sys.argv.pop(1)
     script = importlib.import_module(f"trl.scripts.{kind}")
-    given = script.make_parser().parse_args_and_config(fail_with_unknown_args=False)
-    reports = Reports()
+    given = script.make_parser().parse_args_and_config()
+    reports = Reports("generate" if kind == "grpo" else "train")
+    transformers.trainer.DEFAULT_CALLBACKS.append(reports)
     if kind == "grpo":
         import clusterctl_rewards
 
         clusterctl_rewards.observers.append(reports.judged)
-    transformers.trainer.DEFAULT_CALLBACKS.append(reports)
     arguments = next(each for each in given if isinstance(each, transformers.TrainingArguments))
-    arguments.resume_from_checkpoint = arguments.resume_from_checkpoint or _last(arguments.output_dir)
+    if arguments.resume_from_checkpoint is None and Path(arguments.output_dir).is_dir():
+        arguments.resume_from_checkpoint = get_last_checkpoint(arguments.output_dir)
     script.main(*given)
-
-
-def _last(folder):
-    try:
-        return get_last_checkpoint(folder)
-    except FileNotFoundError:
-        return None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""Smoke sizes of frameworks, with each framework's own package, to their end on CPU as plain processes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from roles_here import CACHE, Place
+
+from clusterctl.paths import bundle_root
+from clusterctl.plan_service import load_world
+from clusterctl.runs.job_reports import StepReport, read_report
+from planners.plan.build import build_plan
+from planners.plan.value import Plan
+from planners.spec.run_spec import RunSpec
+
+
+def smoke_plan(name: str, **changes: Any) -> Plan:
+    spec = yaml.safe_load((bundle_root() / "templates" / "specs" / f"{name}.yaml").read_text("utf-8"))
+    spec["stages"][0] |= changes
+    checked = RunSpec.model_validate(spec)
+    return build_plan(checked, load_world(checked), now=datetime.now(tz=UTC))
+
+
+def needs(environment: str) -> None:
+    if not (CACHE / environment / "made-from.lock").exists():
+        pytest.skip(f"no environment {environment}: tests/engines/install.sh makes it")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(folder=tmp_path, environments={"trl-1.16.0-smoke": "trl", "skyrl-0.4.0-smoke": "skyrl"})
+
+
+def test_trl_trains_on_the_reward_of_the_sandboxes_and_goes_on_from_its_checkpoint(place: Place) -> None:
+    needs("trl")
+    with place:
+        first = smoke_plan("smoke-trl-grpo", model="clusterctl/smoke-tiny", steps=1)
+        assert place.run(first, "rlcef", seconds=300) == 0, place.log("trainer")
+        (report,) = place.reports()
+        assert (report["step"], report["of"], report["stage"]) == (1, 1, "rlcef")
+        assert set(report["phases"]) == {"generate", "sandbox", "train"}
+        assert {"reward", "pass_at_1", "response_tokens"} <= set(report["metrics"])
+        assert isinstance(read_report((place.folder / "reports.jsonl").read_bytes().strip()), StepReport)
+        assert place.result()["steps"] == 1
