@@ -4,17 +4,25 @@ set -eu
 here=$(dirname "$0")
 tools="$here/../../.venv/bin"
 
-# An environment of its own, made again when its lock changes.
-environment() { # NAME LOCK
+# An environment of its own, made again when its lock changes.  Hard links to uv's cache: torch is on the disk once.
+environment() { # NAME LOCK [PYTHON]
 	made="${XDG_CACHE_HOME:-$HOME/.cache}/clusterctl-engines/$1"
 	cmp -s "$2" "$made/made-from.lock" && return
-	"$tools/python" -m venv --clear "$made"
-	"$tools/uv" pip install --quiet --no-cache --python "$made/bin/python" --require-hashes -r "$2" 2>/dev/null ||
-		"$made/bin/python" -m pip --disable-pip-version-check --no-cache-dir install --quiet --require-hashes -r "$2"
+	"${3:-$tools/python}" -m venv --clear "$made"
+	DS_BUILD_OPS=0 "$tools/uv" pip install --quiet --no-deps --link-mode hardlink --python "$made/bin/python" --require-hashes -r "$2" 2>/dev/null ||
+		DS_BUILD_OPS=0 "$made/bin/python" -m pip --disable-pip-version-check --no-cache-dir install --quiet --no-deps --require-hashes -r "$2"
 	cp "$2" "$made/made-from.lock"
 }
 environment focus-validator "$here/focus-validator.lock" # the FinOps Foundation's validator wants old packages
 environment train "$here/../../requirements-train.lock"  # torch: 2.5 GB to fetch, 6 GB on disk, a minute or three
+for framework in trl verl openrlhf; do
+	environment "$framework" "$here/$framework.lock" # a minute each, where torch is in the cache
+done
+for python in python3.12 "$HOME"/.pyenv/versions/3.12*/bin/python; do # SkyRL wants 3.12
+	"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || continue
+	environment skyrl "$here/skyrl.lock" "$python"
+	break
+done
 
 # Environments for the nodes of a Slurm cluster without internet, of a Python that every user of this machine may run: our own with SkyPilot,
 # which wants an older click than the test tools, and the one that SkyPilot would make on each node.
