@@ -112,13 +112,13 @@ def opened_mirror(content: bytes) -> Iterator[Ledger]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ledger.db"
         file.write_bytes(content)
-        last_beat(file)
+        life_of(file)
         with open_ledger(str(file)) as ledger:
             yield ledger
 
 
-def last_beat(file: Path) -> str:
-    """When the run of a mirror was last watched, as text that sorts by time; empty = never.
+def life_of(file: Path) -> tuple[str, str]:
+    """When the run of a mirror began, and when it was last watched, as text that sorts by time; empty = never.
 
     Raises StateError where it is damaged.
     """
@@ -126,12 +126,12 @@ def last_beat(file: Path) -> str:
         with contextlib.closing(_connect(file)) as ledger:
             if ledger.execute("PRAGMA quick_check").fetchone() != ("ok",):
                 raise StateError(f"the ledger {file} is damaged")
-            count, beat = ledger.execute("SELECT count(*), max(beat_at) FROM runs").fetchone()
+            row = ledger.execute("SELECT created_at, beat_at FROM runs ORDER BY created_at DESC").fetchone()
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise StateError(f"the ledger {file} is damaged: {error}") from error
-    if not count:
+    if row is None:
         raise StateError(f"the ledger {file} holds no run")
-    return str(beat or "")
+    return str(row[0]), str(row[1] or "")
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -173,17 +173,17 @@ class InPlace(ThisMachine):
         Whether this node's ledger was replaced.
         """
         local, folder = _local_ledger(), self._folder(run_id)
-        beats: list[tuple[str, int, Path]] = []
+        lives: list[tuple[str, str, int, Path]] = []
         for rank, file in enumerate((folder / OLD_MIRROR, folder / MIRROR, local)):
             if file.exists():
                 with contextlib.suppress(StateError):
-                    beats.append((_last_beat(file), rank, file))
-        if not beats:
+                    lives.append((*_life_of(file), rank, file))  # an earlier run of this id began before
+        if not lives:
             raise StateError(
                 f"neither {folder / MIRROR} nor this node holds the ledger of {run_id}",
                 hint=f"`clusterctl up {run_id}`, where it was started, brings what is known there",
             )
-        newest = max(beats)[2]
+        newest = max(lives)[-1]
         if newest == local:
             return False
         for part in (f"{local.name}-wal", f"{local.name}-shm"):
@@ -233,7 +233,7 @@ def _mirror_of(file: Path) -> bytes:
     return mirror_of(file)
 
 
-def _last_beat(file: Path) -> str:
-    from clusterctl.ledger.mirror import last_beat
+def _life_of(file: Path) -> tuple[str, str]:
+    from clusterctl.ledger.mirror import life_of
 
-    return last_beat(file)
+    return life_of(file)

@@ -6,6 +6,7 @@ mirror, whose rows of the run replace those of the ledger here.
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 import shlex
@@ -42,7 +43,7 @@ FIND_SECONDS = 1.0
 
 
 class RemoteHome:
-    """store: of this machine; root: the folder of the place that holds `site/` and `runs/`, by its absolute path.
+    """store: of this machine; root: the folder there that holds `site/` and `runs/`: its absolute path, or `~/…`.
 
     python: one that was made for us there; extras: of our package, for an environment that is made there.
     """
@@ -61,7 +62,7 @@ class RemoteHome:
         extras: tuple[str, ...] = (),
         pull_seconds: float = 2.0,
     ) -> None:
-        self.store, self._shell, self._commands, self._root = store, shell, commands, root
+        self.store, self._shell, self._commands, self._given_root = store, shell, commands, root
         self._python, self._extras, self._pull_seconds = python, extras, pull_seconds
         self._pulled: dict[str, tuple[float, str]] = {}
         """By run: when its mirror was last read, and what tells that mirror from others."""
@@ -249,6 +250,14 @@ class RemoteHome:
         if time.monotonic() - self._looked_for >= FIND_SECONDS:
             self._last_found, self._looked_for = self._commands.find(self._shell, run_id), time.monotonic()
         return self._last_found
+
+    @functools.cached_property
+    def _root(self) -> str:
+        """Raises Unreachable, where the home folder there must be asked for."""
+        if not self._given_root.startswith("~"):
+            return self._given_root
+        home = self._shell.must('printf %s "$HOME"', seconds=30, what="its home folder can't be asked for")
+        return home + self._given_root[1:]
 
     def _folder(self, run_id: str) -> str:
         return f"{self._root}/runs/{run_id}"

@@ -1,0 +1,149 @@
+"""Supervisors as jobs of a real Slurm cluster, reached by real ssh; the machines of the run are simulated beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from clusterctl.targets import fake
+from clusterctl.targets.remote_home import RemoteHome
+from clusterctl.targets.shell import SshShell
+from clusterctl.targets.slurm_supervisor import NAME, SlurmSupervisors
+
+PYTHON = "/srv/remote/bin/python"
+"""Of the cluster: with our requirements, as a site without internet on its nodes has prepared it."""
+SPEC = """
+name: far-away
+objective: time
+stages:
+  - {kind: rlcef, model: clusterctl/quickstart, steps: 400, prompts_per_step: 6, samples_per_prompt: 6}
+fleet: {targets: [fake], machines: [{target: fake, name: pretend, nodes: 3, vcpus: 2, memory_gib: 8, usd_per_hour: 36}]}
+"""
+ROOT = "/home/skyu/.clusterctl"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Site:
+    """The cluster as laptops reach it."""
+
+    def __init__(self, cluster: ModuleType, config: Path) -> None:
+        self.cluster = cluster
+        self.shell = SshShell("mini", config)
+        self.commands = SlurmSupervisors("cpu")
+
+    def home(self, store: Path, *_: object) -> RemoteHome:
+        return RemoteHome(store, self.shell, self.commands, "~/.clusterctl", python=PYTHON, pull_seconds=0.5)
+
+    def say(self, *command: str, user: str = "skyu") -> str:
+        return str(self.cluster.run("login", *command, user=user))
+
+    def jobs(self) -> list[str]:
+        """Supervisors that are queued or run: their nodes."""
+        rows = self.say("squeue", "--noheader", "--format=%j|%N").splitlines()
+        return [row.partition("|")[2] for row in rows if row.startswith(NAME)]
+
+    def behave(self, **settings: object) -> None:
+        text = json.dumps(settings)
+        self.shell.write(f"{ROOT}/fake/settings.json", text.encode())
+
+    def nodes(self, run: str) -> list[tuple[float, float]]:
+        """When each simulated node was allocated and released."""
+        row = json.loads(self.shell.read(f"{ROOT}/fake/{run}.place") or b"{}")
+        return [(m["asked_at"] + (m["ready_at"] - m["asked_at"]) / 2, m["ends_at"]) for m in row["machines"].values()]
+
+
+@pytest.fixture
+def site(slurm_cluster: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    found = Site(slurm_cluster, slurm_cluster.write_client_files(tmp_path))
+    monkeypatch.setattr(fake, "_home_in", found.home)
+    found.say("rm", "-rf", ROOT)
+    (tmp_path / "run.yaml").write_text(SPEC)
+    found.behave(step_seconds=0.3, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)
+    yield found
+    with suppress(subprocess.CalledProcessError):
+        found.say("scancel", "--user=skyu", "--partition=cpu")
+    found.say("rm", "-rf", ROOT)
+
+
+def laptop(store: Path) -> Path:
+    (store / "fake").mkdir(parents=True)
+    (store / "fake" / "settings.json").write_text(json.dumps({"home": "the cluster"}))
+    return store
+
+
+def started(run: Run, store: Path, *options: str) -> str:
+    up = run("up", "run.yaml", "--yes", "--detach", *options, CLUSTERCTL_HOME=str(store))
+    assert up.returncode == 0, up.stderr
+    return up.stdout.splitlines()[-1].split()[0]
+
+
+def seen(run: Run, store: Path, name: str) -> dict[str, Any]:
+    status = run("status", name, "--json", CLUSTERCTL_HOME=str(store))
+    assert status.returncode == 0, status.stderr
+    return dict(json.loads(status.stdout)[0])
+
+
+def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it has not become so"
+        time.sleep(0.3)
+
+
+def test_a_run_ends_at_its_limit_without_its_laptop_and_another_takes_it_up(
+    in_process: Run, site: Site, tmp_path: Path
+) -> None:
+    name = started(in_process, laptop(tmp_path / "a"), "--limit-usd", "0.10", "--allow-over-limit")
+    until(site.jobs)
+    shutil.rmtree(tmp_path / "a")
+    until(lambda: not site.jobs())
+    b = laptop(tmp_path / "b")
+    row = seen(in_process, b, name)
+    assert (row["state"], "limit" in row["note"]) == ("stopped", True), row
+    lived = sum(Decimal(str(round(ended - began, 6))) for began, ended in site.nodes(name))
+    assert Decimal(row["usd"]) == pytest.approx(lived / 100, abs=Decimal("0.000003"))
+    site.behave(step_seconds=0.005, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)
+    up = in_process("up", name, "--yes", "--limit-usd", "9", CLUSTERCTL_HOME=str(b))
+    assert (up.returncode, "has finished" in up.stdout) == (0, True), up.stderr
+    assert "step 400/400" in in_process("logs", name, CLUSTERCTL_HOME=str(b)).stdout
+
+
+def test_a_supervisor_goes_on_when_it_is_killed_and_on_another_node_when_its_own_is_lost(
+    in_process: Run, site: Site, tmp_path: Path
+) -> None:
+    a = laptop(tmp_path / "a")
+    name = started(in_process, a)
+    until(lambda: seen(in_process, a, name)["step"] > 0)
+    (node,) = site.jobs()
+    before = seen(in_process, a, name)["step"]
+    site.cluster.run(node, "pkill", "-KILL", "-f", "clusterctl.runs.supervisor")
+    until(lambda: seen(in_process, a, name)["step"] > before + 5)
+    assert site.jobs() == [node], "the same job: its script has started it again"
+
+    before = seen(in_process, a, name)["step"]
+    site.cluster.switch_off(node)
+    site.say("scontrol", "update", f"nodename={node}", "state=down", "reason=lost", user="root")
+    until(lambda: site.jobs() and site.jobs()[0] not in {node, ""}, 120)
+    until(lambda: seen(in_process, a, name)["step"] > before + 50, 180)
+    events = json.loads(in_process("events", name, "--json", CLUSTERCTL_HOME=str(a)).stdout)
+    assert len([event for event in events if event["kind"] == "launch"]) == 4, "nothing was launched twice"
+    site.cluster.start(node)
+
+    with site.cluster.paused("slurmctld"):
+        begun = time.monotonic()
+        row = seen(in_process, a, name)
+        assert time.monotonic() - begun < 90
+        assert any("can't be" in problem["what"] or "failed" in problem["what"] for problem in row["problems"]), row
+    down = in_process("down", name, "--yes", CLUSTERCTL_HOME=str(a))
+    assert (down.returncode, "nothing left running" in down.stdout) == (0, True), down.stderr
+    until(lambda: not site.jobs())
