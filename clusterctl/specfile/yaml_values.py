@@ -73,7 +73,7 @@ class Values:
         self._built[id(node)] = None
         found: tuple[Any, int]
         if isinstance(node, yaml.ScalarNode):
-            found = (_scalar(node.value) if node.tag == PLAIN else node.value, 1)
+            found = (scalar(node.value) if node.tag == PLAIN else node.value, 1)
         elif isinstance(node, yaml.SequenceNode):
             found = self._sequence(node)
         elif isinstance(node, yaml.MappingNode):
@@ -131,7 +131,7 @@ def where_text(name: str, mark: yaml.Mark) -> str:
     return f"{name}:{mark.line + 1}:{mark.column + 1}"
 
 
-def _scalar(text: str) -> Any:
+def scalar(text: str) -> Any:
     """The value of a plain scalar by YAML 1.2's core rules, so that `no` and `on` stay text and `1e9` is a number;
     underscores in numbers allowed."""
     if text in _NULL:

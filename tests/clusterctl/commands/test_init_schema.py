@@ -73,3 +73,54 @@ def test_the_real_command_says_where_it_wrote(clusterctl: Callable[..., Complete
     )
     again = clusterctl("init", "rlcef", "--out", "run.yaml")
     assert (again.returncode, again.stderr) == (1, "error: run.yaml exists\n\nhint: --force overwrites it\n")
+
+
+SCRIPT = """\
+python3 -m verl.trainer.main_ppo data.train_batch_size=128 \\
+  actor_rollout_ref.model.path=Qwen/Qwen3-8B actor_rollout_ref.rollout.n=8 \\
+  actor_rollout_ref.actor.optim.lr=1e-6 trainer.n_gpus_per_node=8 trainer.total_training_steps=50
+"""
+
+
+def test_a_launch_script_becomes_a_spec_that_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script, out = tmp_path / "run.sh", tmp_path / "run.yaml"
+    script.write_text(SCRIPT)
+    init(from_=str(script), out=out)
+    said = capsys.readouterr().err
+    assert "run.sh:1 data.train_batch_size → prompts_per_step" in said
+    assert "run.sh:3 actor_rollout_ref.actor.optim.lr" in said
+    assert "can't be planned" not in said
+    stage = read_spec(out).stages[0]
+    assert (stage.kind, getattr(stage, "steps", None)) == ("rlcef", 50)
+    with pytest.raises(ClusterctlError, match="exists"):
+        init(from_=str(script), out=out)
+    init(from_=str(script), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["framework"], found["plan_error"]) == ("verl", None)
+    expected = {
+        "what": "taken",
+        "where": f"{script}:1",
+        "setting": "data.train_batch_size",
+        "field": "prompts_per_step",
+    }
+    assert expected | {"why": ""} in found["taken"]
+
+
+def test_what_no_fleet_can_run_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text(SCRIPT.replace("n_gpus_per_node=8", "n_gpus_per_node=7"))
+    init(from_=str(script), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["plan_error"], [note["field"] for note in found["refused"]]) == (None, ["fleet.num_gpus"])
+    assert "num_gpus" not in found["spec"]
+
+
+def test_from_refuses_what_makes_no_sense() -> None:
+    with pytest.raises(SpecError, match="--framework needs --from FILE"):
+        init(framework="trl")
+    with pytest.raises(SpecError, match="give either rlcef or --from, not both"):
+        init("rlcef", from_="x.sh")
+    with pytest.raises(SpecError, match="'slime' is not known"):
+        init(from_="x.sh", framework="slime")
+    with pytest.raises(SpecError, match="no such file"):
+        init(from_="nothing.sh", framework="NeMo RL")
