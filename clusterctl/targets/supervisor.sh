@@ -28,5 +28,5 @@ while :; do
   wait "$child" && exit 0
   [ $(($(date +%s) - began)) -gt 60 ] && pause=1
   sleep "$pause" & wait $!
-  pause=$((pause < 32 ? pause * 2 : 32))
+  pause=$((pause < 8 ? pause * 2 : 8))
 done

@@ -7,9 +7,11 @@ import fcntl
 import itertools
 import json
 import random
+import shutil
 import signal
+import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -65,10 +67,11 @@ class PlaceBehaves:
 
     settings: Mapping[str, Any]
     spoils: frozenset[str] = NOTHING
+    root: Callable[[Path], Path] = lambda store: store
 
     def inject(self, store: Path) -> bool:
         """Sets it."""
-        self._file = store / FOLDER / SETTINGS
+        self._file = self.root(store) / FOLDER / SETTINGS
         self._file.parent.mkdir(exist_ok=True)
         part = self._file.with_name("settings.by-harness")
         part.write_text(json.dumps(self.settings), encoding="utf-8")
@@ -99,14 +102,18 @@ stages:
 fleet: {{targets: [fake], machines: [{{target: fake, name: {INSTANCE_TYPE}, nodes: 3, vcpus: 2, memory_gib: 8, usd_per_hour: 0.08}}]}}
 """
 
+    def root(self, store: Path) -> Path:
+        """Supervisors are here."""
+        return store
+
     def strike(self, store: Path, victim: str, chance: random.Random) -> None:
         """kill -9 of a supervisor; a node is lost, with what runs in the place; an instance fails."""
         if victim == SUPERVISOR:
-            for process in of_role(store, SUPERVISOR):
+            for process in of_role(self.root(store), SUPERVISOR):
                 killable(process.address, signal.SIGKILL)
             return
-        for run, _ in records(store):
-            with changed(store, run) as row:
+        for run, _ in records(self.root(store)):
+            with changed(self.root(store), run) as row:
                 now = time.time()
                 kind = "machines" if victim == "node" else "instances"
                 live = [
@@ -125,12 +132,12 @@ fleet: {{targets: [fake], machines: [{{target: fake, name: {INSTANCE_TYPE}, node
             return Stopped(SUPERVISOR)
         if kind == "locked":
             return LedgerLocked(ledger)
-        return LedgerRestored(ledger) if kind == "restored" else PlaceBehaves(chance.choice(BEHAVIOURS))
+        return LedgerRestored(ledger) if kind == "restored" else PlaceBehaves(chance.choice(BEHAVIOURS), root=self.root)
 
     def lived(self, store: Path) -> Mapping[str, Sequence[Interval]]:
         """Each node from its allocation, half-way to its being ready, to its release."""
         found: dict[str, Sequence[Interval]] = {}
-        for _, row in records(store):
+        for _, row in records(self.root(store)):
             for identity, machine in row["machines"].items():
                 begin = machine["asked_at"] + (machine["ready_at"] - machine["asked_at"]) / 2
                 end = machine["ends_at"] or time.time()
@@ -141,7 +148,7 @@ fleet: {{targets: [fake], machines: [{{target: fake, name: {INSTANCE_TYPE}, node
         """Nodes and instances that are still there."""
         return [
             f"{kind} {identity}"
-            for _, row in records(store)
+            for _, row in records(self.root(store))
             for kind in ("machines", "instances")
             for identity, thing in row[kind].items()
             if not _ended(thing, time.time())
@@ -150,7 +157,7 @@ fleet: {{targets: [fake], machines: [{{target: fake, name: {INSTANCE_TYPE}, node
     def wrong(self, store: Path) -> list[str]:
         """Two of what there must be one of, at one time."""
         found = []
-        for run, row in records(store):
+        for run, row in records(self.root(store)):
             for kind in ("machines", "instances"):
                 things = sorted(row[kind].values(), key=lambda t: (t["name"], t["index"], t["asked_at"]))
                 for first, second in itertools.pairwise(things):
@@ -158,6 +165,84 @@ fleet: {{targets: [fake], machines: [{{target: fake, name: {INSTANCE_TYPE}, node
                     if same and (first["ends_at"] or NEVER) > second["asked_at"]:
                         found.append(f"{run}: two {kind} {first['name']} {first['index']} at once")
         return found
+
+
+@dataclass
+class OutOfReach:
+    """A laptop without a network."""
+
+    spoils: frozenset[str] = NOTHING
+
+    def inject(self, store: Path) -> bool:
+        """Cuts it."""
+        self._store = store
+        _write_settings(store, home=str(store / "place"), unreachable="the network is cut")
+        return True
+
+    def undo(self) -> None:
+        """It is back."""
+        _write_settings(self._store, home=str(self._store / "place"))
+
+
+@dataclass
+class FileSpoiled:
+    """A file by which supervisor and laptops hear of each other is garbage, or half of what it was."""
+
+    name: str
+    spoils: frozenset[str] = NOTHING
+
+    def inject(self, store: Path) -> bool:
+        """Spoils that of each run."""
+        found = list((store / "place" / "runs").glob("*"))
+        for folder in found:
+            file = folder / self.name
+            content = file.read_bytes() if file.exists() else b"garbage"
+            part = folder / "spoiled.by-harness"
+            part.write_bytes(content[: len(content) // 2])
+            part.replace(file)
+        return bool(found)
+
+    def undo(self) -> None:
+        """Its writer writes it anew."""
+
+
+class FarPlace(FakePlace):
+    """The simulated place in another folder, where its supervisors live; this store is a laptop's."""
+
+    name = "far"
+    victims = (SUPERVISOR, "script", "disk", "node", "trainer", "sandbox")
+
+    def root(self, store: Path) -> Path:
+        """The other folder."""
+        if not (store / FOLDER / SETTINGS).exists():
+            _write_settings(store, home=str(store / "place"))
+        (store / "place" / FOLDER).mkdir(parents=True, exist_ok=True)
+        return store / "place"
+
+    def strike(self, store: Path, victim: str, chance: random.Random) -> None:
+        """Also the script that starts supervisors again, and the disk of the node on which they run."""
+        if victim in {"script", "disk"}:
+            subprocess.run(["pkill", "-KILL", "-f", f"^bash {store}/place/runs/"], check=False)
+        if victim == "disk":
+            super().strike(store, SUPERVISOR, chance)
+            shutil.rmtree(store / "place" / "node", ignore_errors=True)
+        if victim not in {"script", "disk"}:
+            super().strike(store, victim, chance)
+
+    def fault(self, store: Path, ledger: Path, chance: random.Random) -> Fault:
+        """Also what is between laptop and place."""
+        kind = chance.choice(("place", "place", "reach", "control.json", "ledger.db", "acknowledged", "lease"))
+        if kind == "place":
+            return super().fault(store, ledger, chance)
+        return OutOfReach() if kind == "reach" else FileSpoiled(kind)
+
+
+def _write_settings(store: Path, **settings: str) -> None:
+    file = store / FOLDER / SETTINGS
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name("settings.by-laptop")
+    part.write_text(json.dumps(settings), encoding="utf-8")
+    part.replace(file)
 
 
 def _ended(thing: Row, now: float) -> bool:

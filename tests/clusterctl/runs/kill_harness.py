@@ -60,6 +60,9 @@ class Place(Protocol):
     spec: str
     """A run of 12 steps, named as in `RUN_NAME`, of about a second a step at most."""
 
+    def root(self, store: Path) -> Path:
+        """The store of the supervisors: the same, or that of a place far away, which is made ready for it."""
+
     def strike(self, store: Path, victim: str, chance: random.Random) -> None:
         """Ends one victim without a warning; gone is success."""
 
@@ -94,6 +97,10 @@ stages:
     sandbox: {cpus: 1, memory_gib: 0.25, seconds: {mean: 0.1, p95: 0.3}, time_limit_seconds: 2}
 fleet: {targets: [local], machines: [{target: local, name: here, vcpus: 2, memory_gib: 8, usd_per_hour: 0.08}]}
 """
+
+    def root(self, store: Path) -> Path:
+        """Supervisors are here."""
+        return store
 
     def strike(self, store: Path, victim: str, chance: random.Random) -> None:
         """kill -9: its holder, what the holder has started, or both."""
@@ -161,6 +168,7 @@ class Bench:
             "NO_COLOR": "1",
         }
         store.mkdir(parents=True, exist_ok=True)
+        self.root = place.root(store)
         (store / f"{RUN_NAME}.yaml").write_text(place.spec.replace("steps: 12", f"steps: {steps}"), encoding="utf-8")
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -264,13 +272,13 @@ class Bench:
     def _sweep_unknown(self) -> None:
         """As docs/ledger.md says: a run that began after the copy was made is unknown once the copy is back."""
         known = {row["run_id"] for row in self.runs()}
-        if self.restored and any(folder.name not in known for folder in folders(self.store)):
+        if self.restored and any(folder.name not in known for folder in folders(self.root)):
             self.say("sweep", "--yes")
 
     def _newest_has_steps(self) -> bool:
         """Whether the newest folder's run is in the ledger, with a step."""
         with contextlib.suppress(Exception):  # there is no ledger yet
-            newest = max(folders(self.store), key=lambda folder: folder.stat().st_ctime).name
+            newest = max(folders(self.root), key=lambda folder: folder.stat().st_ctime).name
             return any(row["run_id"] == newest for row in read_tables(self.ledger).steps)
         return False
 
@@ -283,7 +291,7 @@ class Bench:
 
     def report_cost(self) -> None:
         """A cost, as a process of each run appends it."""
-        for folder in folders(self.store):
+        for folder in folders(self.root):
             with contextlib.suppress(OSError):  # damaged, or there is nothing yet
                 append_report(reports(folder), cost="egress", quantity=1, unit="GiB", usd=str(REPORTED_USD))
 
@@ -308,7 +316,7 @@ class Bench:
 
     def check(self) -> None:
         """What must hold once the run has been ended."""
-        self.until(lambda: not self.sampler.left(self.store) and not self.place.left(self.store), LEAVES_SECONDS)
+        self.until(lambda: not self.sampler.left(self.root) and not self.place.left(self.store), LEAVES_SECONDS)
         expected = Expected(
             usd_per_node_hour=self.place.usd_per_node_hour,
             lost_reports=frozenset(self.spoiled["reports"]),
@@ -316,7 +324,7 @@ class Bench:
             lived=self.place.lived(self.store),
         )
         self.tally.wrong += [f"left: {what}" for what in self.place.left(self.store)] + self.place.wrong(self.store)
-        self.tally.wrong += check(self.store, self.ledger, self.sampler, expected)
+        self.tally.wrong += check(self.root, self.ledger, self.sampler, expected)
         self._check_cost()
 
     def _check_cost(self) -> None:
