@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +24,7 @@ from clusterctl.runs.follow import follow
 from clusterctl.runs.preflight import Allowed, check_money
 from clusterctl.runs.render import preview_text
 from clusterctl.runs.run import open_run
-from clusterctl.runs.run_forecast import planned_forecast, run_forecast
+from clusterctl.runs.run_forecast import planned_forecast, run_forecast, seconds_left
 from clusterctl.runs.starting import Launch, UpAction, check_limits_left, decide, decide_with_place, prepare
 from clusterctl.runs.watching import ensure_watched
 from clusterctl.targets import target_of
@@ -82,7 +83,8 @@ def up(
         ahead = planned_forecast(plan, limits, now)
         if run is not None:
             ahead = run_forecast(ledger, run, plan, now, limits=limits, goes_on=True)
-        _show(plan, launch, ahead, as_json=as_json)
+        asked = target_of(plan, store).preview(plan, seconds=seconds_left(ahead))
+        _show(plan, launch, ahead, () if launch.action is UpAction.FOLLOW else asked, as_json=as_json)
         if launch.action is not UpAction.FOLLOW:
             check_limits_left(ahead.spent, launch, limits)
             check_money(plan, allowed, ahead, now=now)
@@ -131,10 +133,10 @@ def _meant(ledger: Ledger, store: Path, what: str, now: datetime) -> tuple[Plan,
     return open_run(ledger, store, run.run_id).plan, run
 
 
-def _show(plan: Plan, launch: Launch, ahead: Forecast, *, as_json: bool) -> None:
+def _show(plan: Plan, launch: Launch, ahead: Forecast, asked: Sequence[str], *, as_json: bool) -> None:
     """What will be done, and the money."""
     if not as_json:
-        typer.echo(preview_text(plan, launch, ahead))
+        typer.echo(preview_text(plan, launch, ahead, asked))
         return
     limits, spent, rate = ahead.limits, ahead.spent, ahead.rate
     about = {"action": launch.action.value, "run": launch.run_id, "plan": plan.id, "name": plan.name}
@@ -148,4 +150,4 @@ def _show(plan: Plan, launch: Launch, ahead: Forecast, *, as_json: bool) -> None
         "known_spent_usd": spent.known_usd,
     }
     amounts = {name: None if amount is None else str(amount) for name, amount in money.items()}
-    typer.echo(json_text({"kind": "plan", **about, **planned, **amounts, "step": ahead.step}))
+    typer.echo(json_text({"kind": "plan", **about, **planned, **amounts, "step": ahead.step, "asks": list(asked)}))

@@ -29,12 +29,13 @@ METRIC_WORDS = {
 BAR_COLUMNS = 12
 
 
-def preview_text(plan: Plan, launch: Launch, ahead: Forecast) -> str:
-    """What `up` will do, and the money."""
+def preview_text(plan: Plan, launch: Launch, ahead: Forecast, asked: Sequence[str] = ()) -> str:
+    """What `up` will do, and the money.  asked: what a scheduler will be asked for."""
     deed = {UpAction.START: "starts", UpAction.RESUME: "resumes", UpAction.FOLLOW: "follows"}[launch.action]
     mark = "+" if launch.action is UpAction.START else " "
     rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
     rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
+    rows += [f"  {'asks for' if number == 0 else '':<8} {text}" for number, text in enumerate(asked)]
     band = plan.usd
     usd = [charged_usd(None if plan.at_least else value, known=value) for value in (band.p50, band.p10, band.p90)]
     money = f"{usd[0]} (P10 {usd[1]}, P90 {usd[2]})" if plan.usd.p90 or not plan.at_least else UNKNOWN

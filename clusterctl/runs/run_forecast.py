@@ -70,6 +70,14 @@ def planned_forecast(plan: Plan, limits: RunLimits, now: datetime) -> Forecast:
     return forecast(Progress(stages=stages_of(plan, ()), now=now), Usage(), planned_rate(plan), limits)
 
 
+def seconds_left(ahead: Forecast) -> float | None:
+    """Until a limit must be reached at the present rate; None where none must be."""
+    limits, spent, rate = ahead.limits, ahead.spent, ahead.rate.known_usd_per_hour
+    hours = [limits.hours - spent.hours] if limits.hours is not None else []
+    hours += [(limits.usd - spent.known_usd) / rate] if limits.usd is not None and rate else []
+    return float(max(min(hours), Decimal(0))) * 3600 if hours else None
+
+
 def run_progress(ledger: Ledger, run: Run, plan: Plan | None, now: datetime) -> Progress:
     """How far each stage of the plan is, by the steps that the job reported."""
     machines = [resource for resource in ledger.resources(run.run_id) if resource.kind == MACHINE]

@@ -126,6 +126,12 @@ class Target(Protocol):
     def check(self, plan: Plan) -> None:
         """Raises ClusterctlError where the plan can't be run here, with what would help."""
 
+    def preview(self, plan: Plan, *, seconds: float | None) -> Sequence[str]:
+        """What its scheduler will be asked for, a line for each thing, in its own words; nothing is done.
+
+        seconds: until a limit of the run must be reached; None where none must be.
+        """
+
     def roles(self, plan: Plan, stage: str) -> Sequence[Role]:
         """The roles that a run of the plan has here at a stage."""
 

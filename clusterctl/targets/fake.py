@@ -45,6 +45,10 @@ class FakeTarget:
     def check(self, plan: Plan) -> None:
         """Any plan will do."""
 
+    def preview(self, plan: Plan, *, seconds: float | None) -> Sequence[str]:  # noqa: ARG002 - nothing real is
+        """Nothing is asked for."""
+        return ()
+
     def roles(self, plan: Plan, stage: str) -> Sequence[Role]:
         """A sandbox server on each sandbox node of the stage, and a trainer that asks them."""
         sandboxes = sum(pool.nodes for pool in plan.pools if SANDBOX in pool.role and pool.stage in {stage, ""})

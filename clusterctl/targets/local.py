@@ -55,6 +55,10 @@ class LocalTarget:
             )
         check_quickstart(plan)
 
+    def preview(self, plan: Plan, *, seconds: float | None) -> Sequence[str]:  # noqa: ARG002 - this machine is there
+        """Nothing is asked for."""
+        return ()
+
     def roles(self, plan: Plan, stage: str) -> Sequence[Role]:  # noqa: ARG002 - other places go by the plan
         """A sandbox server, an agent that measures, and a trainer that asks the sandbox."""
         trainer = Role(name=TRAINER, after=(SANDBOX,), until_done=True)

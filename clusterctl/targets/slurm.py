@@ -30,7 +30,7 @@ from clusterctl.targets.slurm_jobs import PREFIX, newest, user_id
 from clusterctl.targets.slurm_place import SlurmPlace
 from clusterctl.targets.slurm_run import SlurmRun, clusters
 from clusterctl.targets.slurm_supervisor import SlurmSupervisors
-from clusterctl.targets.slurm_tasks import IDLE_MINUTES, exec_task, launch_task
+from clusterctl.targets.slurm_tasks import IDLE_MINUTES, exec_task, launch_task, preview_lines
 from clusterctl.targets.supervisor_home import SupervisorHome
 from planners.plan.value import Plan
 from planners.runs.reconcile import Change, InstancePhase, Role
@@ -71,6 +71,10 @@ class SlurmTarget:
         skypilot_python()
         check_cluster(self.place.shell, self.cluster, plan)
         remember(f"slurm:{self.cluster}", self.store, root=self.place.root)
+
+    def preview(self, plan: Plan, *, seconds: float | None) -> Sequence[str]:
+        """An allocation for each pool, and a CPU for the supervisor.  Raises Unreachable."""
+        return preview_lines(plan, seconds, self.place.longest)
 
     def roles(self, plan: Plan, stage: str) -> Sequence[Role]:
         """Those of the stage."""

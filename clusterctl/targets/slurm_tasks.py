@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -78,6 +78,27 @@ def exec_task(
     elif gpus:
         resources["accelerators"] = f"{pool.gpu}:{gpus}"
     return {"name": role, "num_nodes": nodes, "resources": resources, "run": run}
+
+
+def preview_lines(plan: Plan, seconds: float | None, longest: Callable[[str], float | None]) -> Sequence[str]:
+    """What sbatch will be asked for.  longest: seconds that a partition allows."""
+    asked = []
+    wanted_seconds = (
+        min(LONGEST_SECONDS if seconds is None else seconds, LONGEST_SECONDS - GRACE_SECONDS) + GRACE_SECONDS
+    )
+    for pool in plan.pools:
+        cpus, memory_gib = node_size(plan, pool)
+        gpus = f", {pool.gpus_per_node} × {pool.gpu}" if pool.gpus_per_node else ""
+        node = f"{pool.nodes} node{'s' * (pool.nodes > 1)} of {cpus:g} CPUs, {memory_gib:g} GiB{gpus}"
+        options = {"time": time_limit(wanted_seconds, longest(pool.instance_type)), **site_options(plan, pool)}
+        said = " ".join(f"--{name}={value}" for name, value in options.items())
+        at = (
+            "a price that nobody has stated"
+            if pool.usd_per_node_hour is None
+            else f"${pool.usd_per_node_hour:g} a node-hour"
+        )
+        asked.append(f"{pool.stage} {pool.role}: partition {pool.instance_type}, {node}, {said}, at {at}")
+    return [*asked, "supervisor: 1 CPU, 3 GiB, unpaid, until the run has ended"]
 
 
 def node_size(plan: Plan, pool: Pool) -> tuple[float, float]:

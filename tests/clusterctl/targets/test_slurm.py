@@ -335,3 +335,14 @@ def test_a_deadline_is_by_the_places_clock(target: slurm.SlurmTarget, cluster: S
     target.set_deadline(run, now + timedelta(seconds=600), now)
     target.observe(run)
     assert f"echo {START + 660} >.deadline" in cluster.scripts[-1]
+
+
+def test_what_will_be_asked_of_the_scheduler_is_said_before(target: slurm.SlurmTarget, plan: Plan) -> None:
+    pool, supervisor = target.preview(plan, seconds=7200.0)
+    assert pool == (
+        "rlcef sandbox: partition cpu, 1 node of 30 CPUs, 121 GiB, "
+        "--time=02:15:00 --account=team-a --qos=high, at $3.6 a node-hour"
+    )
+    assert supervisor == "supervisor: 1 CPU, 3 GiB, unpaid, until the run has ended"
+    assert "--time=24:00:00" in target.preview(plan, seconds=None)[0], "as long as the partition lets it"
+    assert "--time=00:15:00" in target.preview(plan, seconds=0.0)[0]
