@@ -15,11 +15,13 @@ from clusterctl.jobs.batch_sizes import batch_sizes
 from clusterctl.jobs.placement import check_placement
 from clusterctl.jobs.role_template import RoleTemplate, frameworks_of, jobs_folder, module_text, render_role, role_files
 from clusterctl.jobs.stage_layout import BOTH, ROLLOUT, SANDBOX, TRAINER, stage_layout, stage_pools
+from clusterctl.json_text import json_text
 from planners.plan.value import Plan, Pool, StagePlan
 from planners.runs.reconcile import Role
 from planners.spec.job_spec import JobSpec
 from planners.spec.profiles import sandbox_need
 from planners.spec.run_spec import RunSpec, Stage
+from planners.spec.stages_rl import RlcefStage
 
 PACKAGE = "clusterctl/"
 """Before the names of models that a job makes itself: those of smoke runs."""
@@ -138,11 +140,23 @@ def _context(plan: Plan, planned: StagePlan, spec: Stage, pools: Mapping[str, Po
         "pools": pools,
         "job": job,
         "fabric": layout.nodes > 1 and plans_fabric(plan, pools),
+        "reward_settings": reward_settings(spec) if spec.kind == "rlcef" else "",
         "weights": job.weights or name.removeprefix(PACKAGE),
         "sandbox": need,
         "sandboxes_per_node": max((sandbox.slots or 1) // sandbox.nodes, 1) if sandbox else 0,
         "token_file": TOKEN_FILE,
     }
+
+
+def reward_settings(stage: RlcefStage) -> str:
+    """What the programs of the reward read in `reward.json`.  Raises SpecError for parts that no role serves."""
+    unserved = "judges" if stage.judges else "outcome_critic" if stage.outcome_critic else ""
+    if unserved:
+        raise SpecError(
+            f"stage `{stage.name}`: {unserved} can be planned, not launched",
+            hint="leave them out, or bring a trainer that asks them: `job:` with a command",
+        )
+    return json_text({"seconds": sandbox_need(stage.sandbox, default_profile="judge").time_limit_seconds or 10.0})
 
 
 def plans_fabric(plan: Plan, pools: Mapping[str, Pool]) -> bool:
@@ -175,9 +189,9 @@ def _job(
     setup = [make_environment(template)] if template.packages and not own.image else []
     setup += [template.setup] if template.setup else []
     setup += [own.setup] if own.setup and trains else []
-    environment = {"CLUSTERCTL_SANDBOX_TOKEN_FILE": TOKEN_FILE} | ({"PYTHONPATH": "."} if modules else {})
-    environment |= template.environment
-    environment |= {f"CLUSTERCTL_PORT_{port.upper()}": str(number) for port, number in ports.items()}
+    environment = template.environment | {
+        f"CLUSTERCTL_PORT_{port.upper()}": str(number) for port, number in ports.items()
+    }
     return Job(
         command=("bash", "-c", _script(template, own)),
         environment=environment,
@@ -195,8 +209,11 @@ def _job(
 
 
 def _script(template: RoleTemplate, own: JobSpec) -> str:
-    """The command, with its environment's programs first on the path."""
-    head = "set -euo pipefail\n"
+    """The command, with its environment's programs first on the path; absolute paths, since Ray's workers have folders
+    of their own."""
+    head = f'set -euo pipefail\nexport CLUSTERCTL_SANDBOX_TOKEN_FILE="$CLUSTERCTL_FOLDER/{TOKEN_FILE}"\n'
+    if template.modules:
+        head += 'export PYTHONPATH="$CLUSTERCTL_FOLDER"\n'
     if template.packages and not own.image:
         head += f'PATH="{ENVIRONMENTS}/{template.packages.name}/bin:$PATH"\n'
     return head + template.command

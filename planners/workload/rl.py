@@ -23,7 +23,7 @@ RESPONSE_UNKNOWN_SD = 0.9
 QUICKSTART = "clusterctl/quickstart"
 QUICKSTART_LLAMA = "clusterctl/quickstart-llama"
 """The same loop by TRL's trainer on a tiny Llama."""
-SMOKE, SMOKE_TINY = "clusterctl/smoke", "clusterctl/smoke-tiny"
+SMOKE, SMOKE_TINY, SMOKE_QWEN3 = "clusterctl/smoke", "clusterctl/smoke-tiny", "clusterctl/smoke-tiny-qwen3"
 """Models small enough for a framework's own trainer on CPUs: SmolLM2 135M, and two layers of random weights."""
 MEASURED = "measured on 2 vCPUs, tools/benchmarks/results/quickstart.md"
 MEASURED_SMOKE = "measured on 2 vCPUs, 32 tokens a sample, tests/engines/test_frameworks_smoke.py"
@@ -32,6 +32,7 @@ HOST_SPEEDS = {
     QUICKSTART_LLAMA: HostWork(generate_seconds=1.9e-3, train_seconds=1.9e-3, start_seconds=33.0, source=MEASURED),
     SMOKE: HostWork(generate_seconds=6.0, train_seconds=6.0, start_seconds=90.0, source=MEASURED_SMOKE),
     SMOKE_TINY: HostWork(generate_seconds=0.1, train_seconds=0.1, start_seconds=60.0, source=MEASURED_SMOKE),
+    SMOKE_QWEN3: HostWork(generate_seconds=2.0, train_seconds=3.0, start_seconds=90.0, source=MEASURED_SMOKE),
 }
 """By model, for one sample.  A core makes samples one after the other, so its seconds grow with their number."""
 

@@ -86,7 +86,7 @@ def loop(settings: dict[str, Any], rows: list[dict[str, Any]], url: str) -> None
     phases = clusterctl_reports.Phases()
     for step in range(1, settings["steps"] + 1):
         phases.enter("weight sync")
-        sampler = trainer.save_weights_and_get_sampling_client(name=f"step-{step}")
+        sampler = trainer.save_weights_and_get_sampling_client()
         phases.enter("generate")
         groups = [sample(sampler, tokenizer, row, settings, step) for row in batch(rows, settings["prompts"], step)]
         phases.enter("sandbox")

@@ -57,6 +57,18 @@ def test_the_trainer_takes_all_nodes_of_its_pool_as_one_gang_and_asks_the_sandbo
     assert "trl-1.16.0/bin" in job.command[-1]
 
 
+@pytest.mark.parametrize(("framework", "sharding"), [("trl", "fsdp"), ("openrlhf", "fsdp")])
+def test_a_framework_without_megatron_is_planned_without_it(framework: str, sharding: str) -> None:
+    plan = planned(rlcef(framework=framework, job={"data": "d.jsonl"}))
+    assert stage_layout(plan, plan.stages[0]).sharding == sharding
+    assert "trainer" in stage_jobs(plan, "rlcef", run_id="r", token="t")
+
+
+def test_judges_that_nobody_serves_are_refused() -> None:
+    with pytest.raises(SpecError, match="judges can be planned, not launched"):
+        jobs(**TRL | {"judges": [{"model": "Qwen/Qwen2.5-7B-Instruct"}]})
+
+
 def test_ports_are_the_same_for_a_run_and_differ_between_runs_and_roles() -> None:
     plan = planned(rlcef(**TRL))
     first, again, other = (
