@@ -47,7 +47,7 @@ def doctor(
     if fix:
         _install_bubblewrap()
     python = Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
-    checks = [python, _package(), _bundle(), *_sandbox(), *_extras()]
+    checks = [python, _package(), _bundle(), *_sandbox(), *_extras(), *_clusters()]
     if as_json:
         typer.echo(json_text({"version": __version__, "checks": [check._asdict() for check in checks]}, indent=2))
     else:
@@ -123,6 +123,21 @@ def _extras() -> list[Check]:
         else Check(f"extra {extra}", "absent", f"{module} is not installed", f"pip install 'clusterctl[{extra}]'")
         for extra, module in EXTRAS.items()
     ]
+
+
+def _clusters() -> list[Check]:
+    """Whether each Slurm cluster answers on which runs of this data folder were started."""
+    from clusterctl.targets.places import known_places
+    from clusterctl.targets.slurm_check import partitions_of
+
+    found = []
+    for place in known_places(paths.user_data_dir()):
+        if place.startswith("slurm:"):
+            try:
+                found.append(Check(place, "ok", f"answers; partitions: {', '.join(partitions_of(place[6:]))}"))
+            except ClusterctlError as error:
+                found.append(Check(place, "weaker", error.message, error.hint))
+    return found
 
 
 def _is_installed(module: str) -> bool:

@@ -189,6 +189,7 @@ class SkyPilot:
             "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
             "SKYPILOT_USER_ID": self._user_id,
             "SKYPILOT_USER": "clusterctl",
+            "PIP_NO_BUILD_ISOLATION": "0",  # which pip reads as: no isolation, no internet
             "PYTHONUNBUFFERED": "1",
             HOME_TAG: str(self._home),
         }

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +25,7 @@ from clusterctl.targets.role_folder import folder_name, job_file
 from clusterctl.targets.role_logs import log_lines
 from clusterctl.targets.run_ref import RunRef, result_name
 from clusterctl.targets.shell import LocalShell, Shell, SshShell
-from clusterctl.targets.sky_client import SkyPilot, skypilot_python
+from clusterctl.targets.sky_client import SkyPilot
 from clusterctl.targets.slurm_access import client_config, in_place, place_config
 from clusterctl.targets.slurm_check import check_cluster
 from clusterctl.targets.slurm_jobs import PREFIX, newest, user_id
@@ -68,7 +70,6 @@ class SlurmTarget:
 
     def check(self, plan: Plan) -> None:
         """Refuses what the cluster can't have: partition, nodes, GPUs."""
-        skypilot_python()
         check_cluster(self.place.shell, self.cluster, plan)
         remember(f"slurm:{self.cluster}", self.store, root=self.place.root)
 
@@ -86,7 +87,9 @@ class SlurmTarget:
         """As the templates of the stage's framework say."""
         from clusterctl.jobs.stage_jobs import stage_jobs
 
-        return stage_jobs(run.plan, run.stage, run_id=run.run_id, token=_token(run))
+        code = os.environ.get("PYTHONPATH", "")  # of the supervisor, in the place: no role inherits it
+        python = shlex.join([*(["env", f"PYTHONPATH={code}"] if code else []), sys.executable])
+        return stage_jobs(run.plan, run.stage, run_id=run.run_id, token=_token(run), python=python)
 
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
         """Asks for the allocations of pools that lack one, all at once; gives back what is not named."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.targets.base import Unreachable
-from clusterctl.targets.shell import Shell
+from clusterctl.targets.shell import Shell, SshShell
 from clusterctl.targets.slurm_access import client_config, in_place, known_clusters
 from clusterctl.targets.slurm_tasks import node_size
 from planners.plan.value import Plan, Pool
@@ -41,6 +41,11 @@ class Node:
         return not self.state.lower().startswith(DOWN)
 
 
+def partitions_of(cluster: str) -> list[str]:
+    """Names of a cluster's partitions.  Raises Unreachable."""
+    return sorted(_partitions(SshShell(cluster, client_config()), cluster))
+
+
 def check_cluster(shell: Shell, cluster: str, plan: Plan) -> None:
     """Raises ClusterctlError with what is missing and the way on; Unreachable where nobody answers."""
     if not in_place():
@@ -50,17 +55,21 @@ def check_cluster(shell: Shell, cluster: str, plan: Plan) -> None:
                 f"~/.slurm/config names no cluster `{cluster}`" + (f"; it has {', '.join(known)}" if known else ""),
                 hint="a block `Host NAME` with HostName, User and IdentityFile of its login node",
             )
-    ran = shell.run(SINFO, seconds=CHECK_SECONDS)
-    if ran.exit_code != 0:
-        why = (ran.stderr.strip().splitlines() or ["sinfo says nothing"])[-1]
-        raise Unreachable(f"{cluster}: its scheduler does not answer: {why}")
-    partitions = parse_nodes(ran.text)
+    partitions = _partitions(shell, cluster)
     for pool in plan.pools:
         if problem := _problem(pool, partitions, plan):
             raise ClusterctlError(
                 f"{cluster}: {problem}",
                 hint=f"compare fleet.machines with `sinfo -o '%P %D %c %m %G'` on {shlex.quote(cluster)}",
             )
+
+
+def _partitions(shell: Shell, cluster: str) -> dict[str, list[Node]]:
+    ran = shell.run(SINFO, seconds=CHECK_SECONDS)
+    if ran.exit_code != 0:
+        why = (ran.stderr.strip().splitlines() or ["sinfo says nothing"])[-1]
+        raise Unreachable(f"{cluster}: its scheduler does not answer: {why}")
+    return parse_nodes(ran.text)
 
 
 def parse_nodes(text: str) -> dict[str, list[Node]]:
