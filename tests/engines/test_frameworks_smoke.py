@@ -46,3 +46,27 @@ def test_trl_trains_on_the_reward_of_the_sandboxes_and_goes_on_from_its_checkpoi
         assert {"reward", "pass_at_1", "response_tokens"} <= set(report["metrics"])
         assert isinstance(read_report((place.folder / "reports.jsonl").read_bytes().strip()), StepReport)
         assert place.result()["steps"] == 1
+        more = smoke_plan("smoke-trl-grpo", model="clusterctl/smoke-tiny", steps=2)
+        assert place.run(more, "rlcef", seconds=300) == 0, place.log("trainer")
+        assert [report["step"] for report in place.reports()] == [1, 2], "it began again"
+        assert place.result()["steps"] == 2
+
+
+@pytest.mark.slow
+def test_trl_trains_a_real_chat_model_of_135_million_parameters(place: Place) -> None:
+    needs("trl")
+    with place:
+        assert place.run(smoke_plan("smoke-trl-grpo"), "rlcef", seconds=580) == 0, place.log("trainer")
+        assert [report["step"] for report in place.reports()] == [1, 2, 3]
+        assert sum(report["metrics"]["reward"] for report in place.reports()) > 0, "it solves none of the problems"
+
+
+@pytest.mark.slow
+def test_skyrl_samples_and_takes_steps_on_the_reward_of_the_sandboxes(place: Place) -> None:
+    needs("skyrl")
+    with place:
+        assert place.run(smoke_plan("smoke-skyrl"), "rlcef", seconds=580) == 0, place.log("trainer")
+        first, second = place.reports()
+        assert set(first["phases"]) == {"weight sync", "generate", "sandbox", "train"}
+        assert first["metrics"]["sandbox_error_share"] == 0.0
+        assert (second["step"], place.result()["steps"]) == (2, 2)
