@@ -1,19 +1,24 @@
-"""`clusterctl calibrate`: what own runs took over their plans; shown first, then applied, revertible."""
+"""`clusterctl calibrate`: what own runs took over their plans, by the ledger or by logs; shown first, then applied."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from typer import Option
 
 from clusterctl.errors import SpecError
+from clusterctl.frameworks.logs.read import read_log
 from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import FactorRow
-from clusterctl.plan_service import factors_of
+from clusterctl.plan_service import Planner, factors_of, open_source
 from clusterctl.runs.lessons import apply, learn
+from clusterctl.runs.log_lessons import Lesson, lesson
+from clusterctl.runs.log_page import effect_json, log_json, log_text
 from clusterctl.ui.spans import Line, Span, Style, line, paint
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import Cell, Column, cell, draw, right
@@ -35,6 +40,14 @@ COLUMNS = (
 
 def calibrate(
     *,
+    from_: Annotated[
+        list[str] | None,
+        Option("--from", metavar="LOG", help="Learn from the log of a past run as from one of your own; repeatable."),
+    ] = None,
+    plan: Annotated[
+        str | None, Option("--plan", "--spec", metavar="FILE", help="Spec or plan of the runs that wrote the logs.")
+    ] = None,
+    framework: Annotated[str | None, Option(help="Whose figures count, where a log has those of several.")] = None,
     apply_: Annotated[bool, Option("--apply", help="Let plans use the proposed factors.")] = False,
     revert: Annotated[
         str | None, Option(metavar="ID", help="Revert this calibration; the one before it is used again.")
@@ -44,10 +57,12 @@ def calibrate(
 ) -> None:
     """Show what your ended runs took relative to their plans, as factors for the next plan.
 
+    With --from, also from logs of verl, OpenRLHF, TRL, SkyRL, NeMo RL or torchtitan, of W&B or TensorBoard.
     Nothing is used before --apply.  See docs/calibrate.md.
     """
     if sum((apply_, revert is not None, listed)) > 1:
         raise SpecError("--apply, --revert and --list exclude each other", hint="give one of them")
+    lessons = _lessons(from_, plan, framework, is_list=revert is not None or listed)
     with open_ledger() as ledger:
         if revert is not None:
             ledger.revert_factors(revert)
@@ -55,15 +70,43 @@ def calibrate(
             rows = ledger.factors()
             emit(json_text(_list_json(rows), indent=2) if as_json else _list_text(rows))
             return
-        proposed, unused = learn(ledger)
+        proposed, unused = learn(ledger, [one for found in lessons for one in found.seen])
         used = factors_of(ledger.factors(in_use=True))
         if apply_:
             apply(ledger, proposed)
             used = proposed
-    emit(json_text(_json(proposed, unused, used), indent=2) + "\n" if as_json else _text(proposed, unused, used))
+    if as_json:
+        logs = {"logs": [log_json(one) for one in lessons], **effect_json(lessons, proposed)} if lessons else {}
+        emit(json_text({**_json(proposed, unused, used), **logs}, indent=2) + "\n")
+        return
+    take = "the same command with --apply" if lessons else "clusterctl calibrate --apply"
+    emit(log_text(lessons, proposed) + _text(proposed, unused, used, take))
 
 
-def _text(proposed: Factors, unused: Sequence[Unused], used: Factors) -> str:
+def _lessons(logs: list[str] | None, plan: str | None, framework: str | None, *, is_list: bool) -> list[Lesson]:
+    """What each log says about the plan of its run."""
+    if not logs:
+        if plan is not None or framework is not None:
+            raise SpecError("--plan and --framework need --from LOG", hint="they say what that log is of")
+        return []
+    if is_list:
+        raise SpecError("--from excludes --revert and --list", hint="give one of them")
+    if plan is None:
+        raise SpecError(
+            "--from needs --plan FILE: the spec or plan of the run that wrote the log",
+            hint="`clusterctl init --from CONFIG` makes one; state its machines under fleet",
+        )
+    named = None if framework is None else framework.lower()
+    source, planner = open_source(plan), Planner(now=datetime.now(UTC))
+    found: dict[str, Lesson] = {}
+    for number, path in enumerate(logs, 1):
+        log = read_log(path, named)
+        name = log.name if log.name not in found else f"{log.name}-{number}"
+        found[name] = lesson(replace(log, name=name), source, planner)
+    return list(found.values())
+
+
+def _text(proposed: Factors, unused: Sequence[Unused], used: Factors, take: str) -> str:
     screen = terminal()
     lines: list[Line] = draw(COLUMNS, [_row(factor, used) for factor in proposed.rows], screen.columns)
     if not lines:
@@ -71,17 +114,17 @@ def _text(proposed: Factors, unused: Sequence[Unused], used: Factors) -> str:
     if unused:
         rows = [[cell(text, Style.DIM) for text in (row.run, row.phase, row.reason)] for row in unused]
         lines += [[], *draw(("not counted", "", Column("why", prose=True)), rows, screen.columns)]
-    return paint([*lines, [], *_next(proposed, used)], colour=screen.colour)
+    return paint([*lines, [], *_next(proposed, used, take)], colour=screen.colour)
 
 
-def _next(proposed: Factors, used: Factors) -> list[Line]:
+def _next(proposed: Factors, used: Factors, take: str) -> list[Line]:
     """What is in use, and what to type."""
     if proposed and proposed.identity == used.identity:
         undo = Span(f"clusterctl calibrate --revert {used.identity}", Style.COMMAND)
         return [line(f"  in use: {used.identity}; ", undo, " takes it back")]
     said = f"in use: {used.identity}" if used else "in use: nothing of your runs"
-    take = [Span("clusterctl calibrate --apply", Style.COMMAND), Span(f" uses {proposed.identity}")]
-    return [line(f"  {said}", *((Span("; "), *take) if proposed else ()))]
+    uses = [Span(take, Style.COMMAND), Span(f" uses {proposed.identity}")]
+    return [line(f"  {said}", *((Span("; "), *uses) if proposed else ()))]
 
 
 def _where(factor: Factor) -> str:

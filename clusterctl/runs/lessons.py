@@ -22,9 +22,12 @@ MOST_RUNS = 200
 """The newest ended runs that are read: software moves on, and a minute of reading is enough."""
 
 
-def learn(ledger: Ledger) -> tuple[Factors, Sequence[Unused]]:
-    """Factors from all ended runs of the ledger; and what taught nothing, with the reason."""
-    seen: list[Observation] = []
+def learn(ledger: Ledger, elsewhere: Sequence[Observation] = ()) -> tuple[Factors, Sequence[Unused]]:
+    """Factors from all ended runs of the ledger; and what taught nothing, with the reason.
+
+    elsewhere: of runs that the ledger doesn't have, by their logs.
+    """
+    seen: list[Observation] = list(elsewhere)
     unused: list[Unused] = []
     runs = ledger.runs(states=ENDED, limit=MOST_RUNS)
     with progress("reading runs", total=len(runs)) as advance:

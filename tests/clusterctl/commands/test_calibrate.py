@@ -151,3 +151,63 @@ def test_three_wishes_at_once_are_refused(call: Call) -> None:
     done = call("calibrate", "--apply", "--list")
     assert (done.code, "exclude each other" in done.err) == (2, True)
     assert "no calibration is called `abc`" in call("calibrate", "--revert", "abc").err
+
+
+SPEC_OF_LOG = """\
+name: verl-run
+stages:
+  - {kind: rlcef, framework: verl, model: Qwen/Qwen3-8B, steps: 100, prompts_per_step: 256, samples_per_prompt: 8,
+     reference: false, max_response_tokens: 2048, schedule: colocated, train: {sharding: fsdp}}
+fleet: {gpus: [H100], num_gpus: 8}
+"""
+
+
+def log_of(times: float, *, steps: int = 6) -> str:
+    row = "step:{} - timing_s/gen:{} - timing_s/update_actor:{} - timing_s/whatever:1 - response_length/mean:500.0\n"
+    return "".join(row.format(n, 40 * times * (1 + (n == 1)), 30 * times) for n in range(1, steps + 1))
+
+
+def test_a_log_teaches_as_a_run_does(call: Call) -> None:
+    Path("spec.yaml").write_text(SPEC_OF_LOG)
+    Path("a.log").write_text(log_of(3.0))
+    Path("b.log").write_text(log_of(3.2))
+    shown = call("calibrate", "--from", "a.log", "--from", "b.log", "--plan", "spec.yaml")
+    assert shown.code == 0
+    assert "a: verl, 6 steps (1 to 6), by timing_s/gen" in shown.out
+    assert "response_tokens: planned with the log's mean of 500; the spec says nothing" in shown.out
+    assert "spec.yaml with the proposed factors: " in shown.out
+    assert "the same command with --apply" in shown.out
+    found = json.loads(call("calibrate", "--from", "a.log", "--from", "b.log", "--spec", "spec.yaml", "--json").out)
+    generate = {phase["phase"]: phase for phase in found["logs"][0]["phases"]}["generate"]
+    assert generate["seconds"] == 120  # the first step, twice as long, is warm-up
+    assert {factor["phase"] for factor in found["factors"]} == {"generate", "train"}
+    assert found["effect"]["with_factors"]["hours"] > found["effect"]["before"]["hours"]
+    assert call("calibrate", "--from", "a.log", "--from", "b.log", "--plan", "spec.yaml", "--apply").code == 0
+    assert json.loads(call("calibrate", "--list", "--json").out)[0]["runs"] == 2
+
+
+def test_whole_steps_give_all_phases_one_factor(call: Call) -> None:
+    Path("spec.yaml").write_text(SPEC_OF_LOG.replace("framework: verl", "framework: trl"))
+    Path("t.log").write_text("".join(f"{{'loss': 0.1, 'reward': 1.0, 'step_time': {90.0 + n}}}\n" for n in range(5)))
+    found = json.loads(call("calibrate", "--from", "t.log", "--plan", "spec.yaml", "--json").out)
+    ratios = {round(ratio, 6) for factor in found["factors"] for ratio in factor["actual_over_planned"].values()}
+    assert len(ratios) == 1
+    assert "step_time: whole steps only, so that all phases get the same factor" in found["logs"][0]["notes"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--from", "a.log"), "--from needs --plan FILE"),
+        (("--plan", "spec.yaml"), "--plan and --framework need --from LOG"),
+        (("--from", "a.log", "--list"), "--from excludes --revert and --list"),
+        (("--from", "none.log", "--plan", "spec.yaml"), "none.log: no such file"),
+        (("--from", "a.log", "--plan", "sft.yaml"), "is the log of reinforcement learning, but sft.yaml has only sft"),
+    ],
+)
+def test_logs_that_make_no_sense_are_refused(call: Call, args: tuple[str, ...], message: str) -> None:
+    Path("spec.yaml").write_text(SPEC_OF_LOG)
+    Path("sft.yaml").write_text("name: x\nstages:\n  - {kind: sft, model: Qwen/Qwen3-8B, tokens: 1000000}\n")
+    Path("a.log").write_text(log_of(1.0))
+    done = call("calibrate", *args)
+    assert (done.code, message in done.err) == (2, True), done.err
