@@ -88,9 +88,12 @@ def folder_name(resource_id: str) -> str:
 
 def job_file(
     job: Job, change: Change, *, run_id: str, stage: str, result: str, run_folder: str, secrets_folder: str,
-    cluster: str, environment: Mapping[str, str], folders: Sequence[RoleFolder], now: datetime,
+    cluster: str, cpus: float, environment: Mapping[str, str], folders: Sequence[RoleFolder], now: datetime,
 ) -> str:  # fmt: skip
-    """`job.json` as rank.py reads it.  folders: of the instances that are ready, whose addresses the job needs."""
+    """`job.json` as rank.py reads it.
+
+    cpus: of a node, for one rank.  folders: of the instances that are ready, whose addresses the job needs.
+    """
     needs = {variable: _addresses(wanted, folders, now) for variable, wanted in job.needs.items()}
     own = {
         "CLUSTERCTL_RUN": run_id,
@@ -123,6 +126,7 @@ def job_file(
             "resource_id": change.resource_id,
             "run_folder": run_folder,
             "cluster": cluster,
+            "cpus": cpus,
             "asked_at": now.timestamp(),
         }
     )

@@ -5,6 +5,7 @@ What is there the scheduler and the ranks themselves say, never SkyPilot: its no
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shlex
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from clusterctl.jobs import Job
 from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, Unreachable
@@ -32,7 +34,7 @@ from clusterctl.targets.slurm_jobs import PREFIX, newest, user_id
 from clusterctl.targets.slurm_place import SlurmPlace
 from clusterctl.targets.slurm_run import SlurmRun, clusters
 from clusterctl.targets.slurm_supervisor import SlurmSupervisors
-from clusterctl.targets.slurm_tasks import IDLE_MINUTES, exec_task, launch_task, preview_lines
+from clusterctl.targets.slurm_tasks import IDLE_MINUTES, cpu_share, exec_task, launch_task, preview_lines
 from clusterctl.targets.supervisor_home import SupervisorHome
 from planners.plan.value import Plan
 from planners.runs.reconcile import Change, InstancePhase, Role
@@ -89,7 +91,9 @@ class SlurmTarget:
 
         code = os.environ.get("PYTHONPATH", "")  # of the supervisor, in the place: no role inherits it
         python = shlex.join([*(["env", f"PYTHONPATH={code}"] if code else []), sys.executable])
-        return stage_jobs(run.plan, run.stage, run_id=run.run_id, token=_token(run), python=python)
+        state = self._state(run)
+        state.jobs = stage_jobs(run.plan, run.stage, run_id=run.run_id, token=_token(run), python=python)
+        return state.jobs
 
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
         """Asks for the allocations of pools that lack one, all at once; gives back what is not named."""
@@ -117,8 +121,7 @@ class SlurmTarget:
                 )
                 state.sky.ask(f"launch {name}", "launch", name=name, task=task, idle_minutes=IDLE_MINUTES)
         for lost in state.unstarted() if make else ():
-            name, row = str(lost.job["cluster"]), lost.job
-            self._start(state, lost.name, name, nodes=row["nodes"], gpus=row["gpus_per_node"], index=row["index"])
+            self._start(state, lost.name, lost.job)
 
     def observe(self, run: RunRef) -> Observed:
         """The scheduler's listing and what the ranks say, in one look."""
@@ -152,12 +155,13 @@ class SlurmTarget:
             secrets_folder=f"{self.place.root}/secrets",
             cluster=name,
             environment={"HOME": self.place.home, "CLUSTERCTL_ENVS": f"{self.place.root}/envs"},
+            cpus=cpu_share(run.plan, state.requests[name][0].pool, job, list(state.jobs.values())),
             folders=state.seen.folders,
             now=state.seen.now,
         )
         role = folder_name(change.resource_id)
         self.place.put(run.run_id, role, job.files, text)
-        self._start(state, role, name, nodes=job.nodes, gpus=job.gpus_per_node, index=change.index)
+        self._start(state, role, json.loads(text))
         return f"{name}:{role}"
 
     def stop(self, run: RunRef, change: Change, *, force: bool) -> None:
@@ -206,19 +210,17 @@ class SlurmTarget:
             if job.job_id == number and job.name.startswith(PREFIX) and not job.ended:
                 self.place.release(job, now=True)
 
-    def _start(self, state: SlurmRun, role: str, name: str, *, nodes: int, gpus: int, index: int) -> None:
-        """Ask SkyPilot, once, to start the ranks of a role whose folder is written."""
+    def _start(self, state: SlurmRun, role: str, row: Mapping[str, Any]) -> None:
+        """Ask SkyPilot, once, to start the ranks of a role whose folder is written; row: its `job.json`."""
         assert state.seen is not None
-        folder = self.place.folder(state.run_id)
+        name, folder = str(row["cluster"]), self.place.folder(state.run_id)
         task = exec_task(
             self.cluster,
             state.requests[name][0].pool,
             role=role,
             command=f"python3 {folder}/rank.py {folder}/roles/{role} {secrets.token_hex(4)}",
-            nodes=nodes,
-            gpus=gpus,
+            row=row,
             job=newest(state.seen.jobs).get(name),
-            index=index,
         )
         state.sky.ask(f"exec {role}", "exec", name=name, task=task)
 

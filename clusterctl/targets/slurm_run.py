@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from clusterctl.jobs import Job
 from clusterctl.targets.base import Machine, MachineRequest, Observed
 from clusterctl.targets.role_folder import RoleFolder
 from clusterctl.targets.sky_client import Request, SkyPilot
@@ -30,6 +31,8 @@ class SlurmRun:
         self.deadline: datetime | None = None
         """By the place's own clock."""
         self.fetched = float("-inf")
+        self.jobs: Mapping[str, Job] = {}
+        """Of the stage, by role."""
         self._withdrawn: dict[str, float] = {}
         self._released: dict[str, float] = {}
         self._shown: set[str] = set()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from clusterctl.jobs import Job
 from clusterctl.targets.base import TAG_PREFIX, MachineRequest
 from clusterctl.targets.run_ref import RunRef
 from clusterctl.targets.slurm_jobs import SlurmJob, comment, time_limit
@@ -59,25 +60,37 @@ def launch_task(
 
 
 def exec_task(
-    cluster: str, pool: Pool, *, role: str, command: str, nodes: int, gpus: int, job: SlurmJob | None,
-    index: int,
-) -> dict[str, Any]:  # fmt: skip
-    """A job of an allocation: `nodes` ranks.  One that takes fewer nodes than there are is sent to its own one."""
-    resources: dict[str, Any] = {"infra": f"slurm/{cluster}/{pool.instance_type}"}
+    cluster: str, pool: Pool, *, role: str, command: str, row: Mapping[str, Any], job: SlurmJob | None
+) -> dict[str, Any]:
+    """A job of an allocation: the ranks of a role.  One that takes fewer nodes than there are is sent to its own one.
+
+    row: its `job.json`.  Without a number of CPUs SkyPilot would take all, and other roles would wait.
+    """
+    nodes, gpus, cpus = int(row["nodes"]), int(row["gpus_per_node"]), max(int(row["cpus"]), 1)
+    resources: dict[str, Any] = {"infra": f"slurm/{cluster}/{pool.instance_type}", "cpus": cpus}
     run = f"exec {command}"
     if nodes == 1 and job is not None and len(job.nodes) > 1:
-        node = job.nodes[index % len(job.nodes)]
+        resources["cpus"] = 1
         gres = f"--gres=gpu:{gpus} " if gpus else ""
         address = "$(getent ahostsv4 $(hostname) | head -n1 | cut -d' ' -f1)"
         there = f"export CLUSTERCTL_NODE_RANK=0 CLUSTERCTL_NODE_ADDRESSES={address}; {run}"
         run = (
             "unset $(compgen -v SLURM_ | grep -v ^SLURM_CONF)\n"
-            f"exec srun --overlap --jobid={job.job_id} --nodelist={node} --nodes=1 --ntasks=1 --mem=0 "
-            f"--kill-on-bad-exit {gres}bash -c {shlex.quote(there)}"
+            f"exec srun --overlap --jobid={job.job_id} --nodelist={job.nodes[int(row['index']) % len(job.nodes)]} "
+            f"--nodes=1 --ntasks=1 --cpus-per-task={cpus} --mem=0 --kill-on-bad-exit {gres}bash -c {shlex.quote(there)}"
         )
     elif gpus:
         resources["accelerators"] = f"{pool.gpu}:{gpus}"
     return {"name": role, "num_nodes": nodes, "resources": resources, "run": run}
+
+
+def cpu_share(plan: Plan, pool: Pool, job: Job, others: Sequence[Job]) -> float:
+    """vCPUs of a node for one rank of a job: what it states, else an equal part of what the pool's jobs leave."""
+    if job.cpus is not None:
+        return job.cpus
+    mine = [other for other in others if other.pool_id == job.pool_id] or [job]
+    stated = sum(other.cpus for other in mine if other.cpus is not None)
+    return (node_size(plan, pool)[0] - stated) // max(sum(other.cpus is None for other in mine), 1)
 
 
 def preview_lines(plan: Plan, seconds: float | None, longest: Callable[[str], float | None]) -> Sequence[str]:

@@ -19,6 +19,7 @@ from clusterctl.targets.sky_client import Request
 from clusterctl.targets.sky_errors import SkyError
 from clusterctl.targets.slurm_check import check_cluster
 from clusterctl.targets.slurm_jobs import parse_jobs
+from clusterctl.targets.slurm_tasks import cpu_share, exec_task
 from planners.plan.value import Plan
 from planners.runs.reconcile import Action, Cause, Change, InstancePhase
 
@@ -135,6 +136,7 @@ def job_text(**more: object) -> str:
         "cluster": NAME,
         "nodes": 1,
         "gpus_per_node": 0,
+        "cpus": 1,
     }
     return json.dumps({**known, "asked_at": START + 20.0, "ports": {"http": 8000}, **more})
 
@@ -290,6 +292,19 @@ def test_a_role_that_another_process_has_asked_for_is_asked_for_again(
     target.observe(run)
     target.apply(run, requests(run.plan), make=True)
     assert "exec server.1" in sky.asked
+
+
+def test_roles_of_one_pool_share_its_cores(plan: Plan) -> None:
+    pool = plan.pools[0]
+    free, stated = Job(command=("a",), pool_id=pool.id), Job(command=("b",), pool_id=pool.id, cpus=4)
+    assert cpu_share(plan, pool, free, [free, free]) == 15  # of 30
+    assert cpu_share(plan, pool, free, [free, stated]) == 26
+    assert cpu_share(plan, pool, stated, [free, stated]) == 4
+    assert cpu_share(plan, pool, free, []) == 30
+    row = {"nodes": 1, "gpus_per_node": 0, "cpus": 15.0, "index": 1}
+    (job,) = parse_jobs(f"7|RUNNING|{START}|N/A|{NAME}-0123abcd|cpu[1-2]|None|{TAGS}")
+    task = exec_task("mini", pool, role="server-2.1", command="python3 rank.py", row=row, job=job)
+    assert "--nodelist=cpu2 --nodes=1 --ntasks=1 --cpus-per-task=15" in task["run"]
 
 
 def test_leftovers_are_ours_and_of_no_live_run(target: slurm.SlurmTarget, cluster: Script) -> None:
