@@ -39,6 +39,7 @@ class Request:
     """Something that SkyPilot was asked for."""
 
     call: Mapping[str, Any]
+    after: str = ""
     request_id: str = ""
     done: bool = False
     error: SkyError | None = None
@@ -58,20 +59,25 @@ class SkyPilot:
         self._home, self._user_id, self._slurm_config = home, user_id, slurm_config
         self._requests: dict[str, Request] = {}
         self._queue: queue.SimpleQueue[tuple[str, Mapping[str, Any]] | None] = queue.SimpleQueue()
+        self._later: list[tuple[str, Mapping[str, Any]]] = []
+        """What waits for others; known to the thread alone."""
         self._thread: threading.Thread | None = None
         self._worker: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
         self.trouble = ""
         """Why the server can't be asked; empty while it can."""
 
-    def ask(self, key: str, call: str, **arguments: object) -> None:
-        """Ask for something, once: a key that is known and has not failed is not asked for again."""
+    def ask(self, key: str, call: str, *, after: str = "", **arguments: object) -> None:
+        """Ask for something, once: a key that is known and has not failed is not asked for again.
+
+        after: key of a request that must be done before.
+        """
         with self._lock:
             known = self._requests.get(key)
             if known is not None and known.error is None:
                 return
             row = {"call": call, **arguments}
-            self._requests[key] = Request(call=row)
+            self._requests[key] = Request(call=row, after=after)
             self._queue.put((key, row))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -110,7 +116,10 @@ class SkyPilot:
                     key, row = waiting
                 if row is None:
                     self._poll()
-                elif not key or key in self._requests:  # else it was withdrawn before it was sent
+                    waiting_ones, self._later = self._later, []
+                    for item in waiting_ones:
+                        self._queue.put(item)
+                elif not key or (key in self._requests and self._may_be_sent(key)):  # else it was withdrawn, or waits
                     self._sent(key, str(self._call(row)))
             except SkyError as error:
                 self._fail(key, error)
@@ -118,6 +127,16 @@ class SkyPilot:
                 self.trouble, self._worker = f"SkyPilot's server can't be asked: {error}", None
                 for open_key in [name for name, request in list(self._requests.items()) if request.open]:
                     self._fail(open_key, SkyError(self.trouble))
+
+    def _may_be_sent(self, key: str) -> bool:
+        """Whether what must come before it is done; else it waits, or fails with that.  Raises SkyError."""
+        before = self._requests.get(self._requests[key].after)
+        if before is None or before.done:
+            return True
+        if before.error is not None:
+            raise before.error
+        self._later.append((key, self._requests[key].call))
+        return False
 
     def _sent(self, key: str, request_id: str) -> None:
         """It has an id now; what was withdrawn meanwhile is stopped."""

@@ -107,21 +107,12 @@ class SlurmTarget:
                 gently = state.release_gently(job.job_id)
                 if gently is not None:
                     self.place.release(job, now=not gently)
-        for name, requests in wanted.items() if make else ():
+        for name in wanted if make else ():
             launched = state.sky.state(f"launch {name}") is not None or name in state.seen.ready
             if not launched and (name not in jobs or not jobs[name].ended):
-                task = launch_task(
-                    run,
-                    cluster=self.cluster,
-                    name=name,
-                    requests=requests,
-                    now=state.seen.now,
-                    deadline=state.deadline,
-                    longest=self.place.longest(requests[0].pool.instance_type),
-                )
-                state.sky.ask(f"launch {name}", "launch", name=name, task=task, idle_minutes=IDLE_MINUTES)
+                self._make(run, state, name)
         for lost in state.unstarted() if make else ():
-            self._start(state, lost.name, lost.job)
+            self._start(run, state, lost.name, lost.job)
 
     def observe(self, run: RunRef) -> Observed:
         """The scheduler's listing and what the ranks say, in one look."""
@@ -161,7 +152,7 @@ class SlurmTarget:
         )
         role = folder_name(change.resource_id)
         self.place.put(run.run_id, role, job.files, text)
-        self._start(state, role, json.loads(text))
+        self._start(run, state, role, json.loads(text))
         return f"{name}:{role}"
 
     def stop(self, run: RunRef, change: Change, *, force: bool) -> None:
@@ -210,10 +201,26 @@ class SlurmTarget:
             if job.job_id == number and job.name.startswith(PREFIX) and not job.ended:
                 self.place.release(job, now=True)
 
-    def _start(self, state: SlurmRun, role: str, row: Mapping[str, Any]) -> None:
+    def _make(self, run: RunRef, state: SlurmRun, name: str) -> None:
+        """Ask SkyPilot for an allocation; one that is there already it makes its own."""
+        assert state.seen is not None
+        task = launch_task(
+            run,
+            cluster=self.cluster,
+            name=name,
+            requests=state.requests[name],
+            now=state.seen.now,
+            deadline=state.deadline,
+            longest=self.place.longest(state.requests[name][0].pool.instance_type),
+        )
+        state.sky.ask(f"launch {name}", "launch", name=name, task=task, idle_minutes=IDLE_MINUTES)
+
+    def _start(self, run: RunRef, state: SlurmRun, role: str, row: Mapping[str, Any]) -> None:
         """Ask SkyPilot, once, to start the ranks of a role whose folder is written; row: its `job.json`."""
         assert state.seen is not None
         name, folder = str(row["cluster"]), self.place.folder(state.run_id)
+        if state.sky.state(f"launch {name}") is None:  # another server made it, which this one does not know
+            self._make(run, state, name)
         task = exec_task(
             self.cluster,
             state.requests[name][0].pool,
@@ -222,7 +229,7 @@ class SlurmTarget:
             row=row,
             job=newest(state.seen.jobs).get(name),
         )
-        state.sky.ask(f"exec {role}", "exec", name=name, task=task)
+        state.sky.ask(f"exec {role}", "exec", after=f"launch {name}", name=name, task=task)
 
     def _state(self, run: RunRef) -> SlurmRun:
         if run.run_id not in self._runs:

@@ -72,8 +72,8 @@ class Sky:
     def __init__(self, *_: object) -> None:
         self.asked: dict[str, Request] = {}
 
-    def ask(self, key: str, call: str, **row: object) -> None:
-        self.asked.setdefault(key, Request(call={"call": call, **row}))
+    def ask(self, key: str, call: str, *, after: str = "", **row: object) -> None:
+        self.asked.setdefault(key, Request(call={"call": call, **row}, after=after))
 
     def state(self, key: str) -> Request | None:
         return self.asked.get(key)
@@ -290,8 +290,10 @@ def test_a_role_that_another_process_has_asked_for_is_asked_for_again(
     cluster.job("RUNNING")
     cluster.files = {f"machines/{NAME}": "", "roles/server.1/job.json": job_text()}
     target.observe(run)
+    sky.asked.clear()  # of the other process, whose allocation this one's SkyPilot does not know
     target.apply(run, requests(run.plan), make=True)
-    assert "exec server.1" in sky.asked
+    assert sky.asked["exec server.1"].after == f"launch {NAME}"
+    assert f"launch {NAME}" in sky.asked
 
 
 def test_roles_of_one_pool_share_its_cores(plan: Plan) -> None:
