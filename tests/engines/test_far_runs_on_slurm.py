@@ -29,7 +29,7 @@ stages:
   - {kind: rlcef, model: clusterctl/quickstart, steps: 400, prompts_per_step: 6, samples_per_prompt: 6}
 fleet: {targets: [fake], machines: [{target: fake, name: pretend, nodes: 3, vcpus: 2, memory_gib: 8, usd_per_hour: 36}]}
 """
-ROOT = "/home/skyu/.clusterctl"
+ROOT = "/home/skyu/.far"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -42,15 +42,15 @@ class Site:
         self.commands = SlurmSupervisors("cpu")
 
     def home(self, store: Path, *_: object) -> RemoteHome:
-        return RemoteHome(store, self.shell, self.commands, "~/.clusterctl", python=PYTHON, pull_seconds=0.5)
+        return RemoteHome(store, self.shell, self.commands, "~/.far", python=PYTHON, pull_seconds=0.5)
 
     def say(self, *command: str, user: str = "skyu") -> str:
         return str(self.cluster.run("login", *command, user=user))
 
-    def jobs(self) -> list[str]:
+    def jobs(self, shown: str = "%N") -> list[str]:
         """Supervisors that are queued or run: their nodes."""
-        rows = self.say("squeue", "--noheader", "--format=%j|%N").splitlines()
-        return [row.partition("|")[2] for row in rows if row.startswith(NAME)]
+        rows = self.say("squeue", "--noheader", f"--format=%j|{shown}").splitlines()
+        return [row.partition("|")[2] for row in rows if row.startswith(f"{NAME}-far-away")]
 
     def behave(self, **settings: object) -> None:
         text = json.dumps(settings)
@@ -70,8 +70,9 @@ def site(slurm_cluster: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "run.yaml").write_text(SPEC)
     found.behave(step_seconds=0.3, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)
     yield found
-    with suppress(subprocess.CalledProcessError):
-        found.say("scancel", "--user=skyu", "--partition=cpu")
+    for number in found.jobs("%i"):
+        with suppress(subprocess.CalledProcessError):
+            found.say("scancel", number)
     found.say("rm", "-rf", ROOT)
 
 

@@ -1,0 +1,117 @@
+"""A run on a real Slurm by a real SkyPilot whose laptop is lost: it ends at its limit by itself, on the scheduler's own
+account, and another laptop goes on with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+SPEC = """
+name: alone
+stages:
+  - kind: rlcef
+    model: clusterctl/quickstart
+    steps: 1000
+    prompts_per_step: 2
+    samples_per_prompt: 2
+    job:
+      command: |
+        for i in $(seq 1000); do
+          sleep 1; echo step $i
+          echo "{\\"at\\": \\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\\", \\"stage\\": \\"rlcef\\", \\"step\\": $i, \\"of\\": 1000}" >>$CLUSTERCTL_REPORTS
+        done
+fleet:
+  targets: ["slurm:mini"]
+  machines: [{name: cpu, nodes: 1, vcpus: 16, memory_gib: 60, usd_per_hour: 3600}]
+"""
+"""A node costs a dollar a second."""
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def say(clusterctl: Run, slurm_cluster: ModuleType, tmp_path: Path) -> Iterator[Run]:
+    """The command line of a laptop, whose data folder is its first argument."""
+    slurm_cluster.write_client_files(tmp_path)
+    (tmp_path / "run.yaml").write_text(SPEC)
+    environment = {
+        "HOME": str(tmp_path),
+        "CLUSTERCTL_SKYPILOT_PYTHON": str(slurm_cluster.SKYPILOT_PYTHON),
+        "CLUSTERCTL_PLACE_PYTHON": slurm_cluster.PLACE_PYTHON,
+    }
+
+    def run(laptop: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return clusterctl(*arguments, **environment, CLUSTERCTL_HOME=str(tmp_path / laptop))
+
+    yield run
+    for number in jobs(slurm_cluster, "%i"):
+        slurm_cluster.run("login", "scancel", number, user="skyu", check=False)
+
+
+def jobs(cluster: ModuleType, shown: str = "%j") -> list[str]:
+    """The jobs of this run."""
+    rows = str(cluster.run("login", "squeue", "--noheader", "--user=skyu", f"--format=%j|{shown}")).splitlines()
+    return [row.partition("|")[2] for row in rows if "-alone-" in row.partition("|")[0]]
+
+
+def allocation(cluster: ModuleType, name: str) -> tuple[datetime, datetime]:
+    """Start and end of the one allocation whose name begins so, as the scheduler has noted them."""
+    shown = str(cluster.run("login", "scontrol", "--oneliner", "show", "jobs"))
+    found = [dict(word.partition("=")[::2] for word in line.split()) for line in shown.splitlines()]
+    (job,) = [job for job in found if job["JobName"].startswith(name)]
+    return datetime.fromisoformat(job["StartTime"]), datetime.fromisoformat(job["EndTime"])
+
+
+def seen(say: Run, laptop: str, name: str) -> dict[str, Any]:
+    status = say(laptop, "status", name, "--json")
+    assert status.returncode == 0, status.stderr
+    return dict(json.loads(status.stdout)[0])
+
+
+def until(condition: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it has not become so"
+        time.sleep(1)
+
+
+def test_a_run_ends_at_its_limit_on_the_schedulers_own_account(
+    say: Run, slurm_cluster: ModuleType, tmp_path: Path
+) -> None:
+    dry = say("a", "up", "run.yaml", "--dry-run", "--limit-usd", "150", "--allow-over-limit")
+    assert "asks for rlcef" in dry.stdout, dry.stderr
+    assert "partition cpu, 1 node of 14 CPUs" in dry.stdout
+    up = say("a", "up", "run.yaml", "--yes", "--detach", "--limit-usd", "150", "--allow-over-limit")
+    assert up.returncode == 0, up.stderr
+    name = up.stdout.splitlines()[-1].split()[0]
+    until(lambda: any("supervisor" in job for job in jobs(slurm_cluster)), 60)
+    shutil.rmtree(tmp_path / "a")
+    until(lambda: len(jobs(slurm_cluster)) > 1, 180)
+    until(lambda: not jobs(slurm_cluster), 400)
+
+    known = say("b", "up", "run.yaml", "--dry-run", "--limit-usd", "900", "--allow-over-limit")
+    assert f"resumes {name}" in known.stdout, known.stderr
+    row = seen(say, "b", name)
+    assert (row["state"], "limit" in row["note"]) == ("stopped", True), row
+    began, ended = allocation(slurm_cluster, "cctl-alone")
+    assert Decimal(row["usd"]) == Decimal(round((ended - began).total_seconds())), "to the second"
+    assert row["step"] > 0
+    logs = say("b", "logs", name, "--role", "trainer")
+    assert "step 1" in logs.stdout
+    assert "nothing is left over" in say("b", "sweep").stdout
+
+    up = say("b", "up", name, "--yes", "--detach", "--limit-usd", "900")
+    assert up.returncode == 0, up.stderr
+    until(lambda: seen(say, "b", name)["step"] > row["step"] + 2, 240)
+    down = say("b", "down", name, "--yes")
+    assert (down.returncode, "nothing left running" in down.stdout) == (0, True), down.stderr
+    until(lambda: not jobs(slurm_cluster), 60)
