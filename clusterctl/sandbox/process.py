@@ -46,7 +46,8 @@ def run_phase(command: Callable[[commands.Box], list[str]], task: commands.Task,
     with ExitStack() as ours, ExitStack() as theirs:
         out, err, report = (_pipe(ours, theirs) for _ in range(3))
         for _, end in (out, err):
-            os.fchmod(end, 0o622)  # the program, another user outside, may open its /dev/stdout
+            with contextlib.suppress(PermissionError):  # gVisor's pipes keep their mode
+                os.fchmod(end, 0o622)  # the program, another user outside, may open its /dev/stdout
         numbers = {0: _memory(theirs, task.stdin), 1: out[1], 2: err[1], commands.REPORT_FD: report[1]}
         cgroup = _cgroup(ours, task, policy)
         if cgroup is not None:

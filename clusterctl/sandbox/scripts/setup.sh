@@ -25,6 +25,6 @@ mount -t tmpfs -o "size=$size,mode=777,nosuid,nodev" tmpfs tmp
 mount -t proc -o nosuid,nodev,noexec proc proc
 pivot_root . old
 umount -l /old
-echo 0 > /proc/sys/user/max_user_namespaces
+[ ! -e /proc/sys/user/max_user_namespaces ] || echo 0 > /proc/sys/user/max_user_namespaces  # absent in gVisor
 mount -o remount,bind,ro tmpfs /
 cd /tmp

@@ -39,7 +39,7 @@ def make_certificates(folder: Path, server: str, *addresses: str) -> None:
         "ca.crt",
         *usage,
     )
-    names = [f"IP:{address}" for address in ("127.0.0.1", "10.96.0.1", *addresses)]
+    names = [f"IP:{address}" for address in ("127.0.0.1", *addresses)]
     names += [f"DNS:{name}" for name in ("localhost", "kubernetes.default.svc", "real0")]
     _certificate(folder, "apiserver", "/CN=kube-apiserver", ",".join(names))
     _certificate(folder, "kubelet", "/O=system:nodes/CN=system:node:real0", ",".join(names))

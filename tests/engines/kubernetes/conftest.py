@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from control_plane import ControlPlane
-from real_node import SERVICES, RealNode, make_bridge, remove_bridge
+from real_node import ADDRESS, SERVICES, RealNode, make_bridge, remove_bridge
 
 from clusterctl.targets.kubernetes_api import Kubernetes
 
@@ -54,7 +54,7 @@ def node(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     make_bridge()
     try:
         with (
-            ControlPlane(tmp_path_factory.mktemp("real"), programs, SERVICES, 443) as started,
+            ControlPlane(tmp_path_factory.mktemp("real"), programs, SERVICES, 443, ADDRESS) as started,
             RealNode(started, layers) as real,
         ):
             yield real

@@ -80,17 +80,22 @@ def wait(
 
 
 class ControlPlane:
-    """Started by `with`.  `address`: where it listens; loopback, unless pods of a real node are to reach it."""
+    """Started by `with`.  `address`: where it listens; loopback, unless pods of a real node are to reach it.
 
-    def __init__(self, folder: Path, programs: Path, address: str = "127.0.0.1", port: int = 0) -> None:
-        self.folder, self.programs, self.address = folder, programs, address
+    kubelet: the address of that node.
+    """
+
+    def __init__(
+        self, folder: Path, programs: Path, address: str = "127.0.0.1", port: int = 0, kubelet: str = "127.0.0.2"
+    ) -> None:
+        self.folder, self.programs, self.address, self.kubelet = folder, programs, address, kubelet
         self.port = port or free_port()
         self.pki = folder / "pki"
         self.kubeconfig = self.pki / "admin.kubeconfig"
         self.daemons = Daemons(folder)
 
     def __enter__(self) -> ControlPlane:
-        make_certificates(self.pki, f"https://{self.address}:{self.port}", self.address)
+        make_certificates(self.pki, f"https://{self.address}:{self.port}", self.address, self.kubelet)
         try:
             self._start()
         except BaseException:

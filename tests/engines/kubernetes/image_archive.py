@@ -13,14 +13,16 @@ from pathlib import Path
 MEDIA = "application/vnd.oci.image"
 
 
-def write_image(archive: Path, name: str, layers: Sequence[Path], environment: Sequence[str]) -> None:
+def write_image(
+    archive: Path, name: str, layers: Sequence[Path], environment: Sequence[str], command: Sequence[str] = ("/bin/sh",)
+) -> None:
     """layers: tar files, the lowest first."""
     digests = [_digest(layer) for layer in layers]
     config = _json(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Env": list(environment)},
+            "config": {"Env": list(environment), "Cmd": list(command)},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
         }
     )

@@ -46,10 +46,10 @@ class RealNode:
         for mount in sorted((m for m in mounts if m.startswith(str(self.folder))), reverse=True):
             subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
 
-    def load(self, name: str, *layers: Path, environment: tuple[str, ...] = ()) -> None:
+    def load(self, name: str, *layers: Path, environment: tuple[str, ...] = (), command: str = "/bin/sh") -> None:
         """Make an image of the node from layers."""
         archive = self.folder / "image.tar"
-        write_image(archive, name, layers, [f"PATH={PATHS}", *environment])
+        write_image(archive, name, layers, [f"PATH={PATHS}", *environment], [command])
         self._ctr("images", "import", str(archive))
         archive.unlink()
 
@@ -80,7 +80,7 @@ class RealNode:
 
     def _start(self) -> None:
         self._containerd()
-        self.load("localhost/pause:test", self.layers / "pause.tar")
+        self.load("localhost/pause:test", self.layers / "pause.tar", command="/pause")
         kubelet = self.folder / "kubelet.yaml"
         (self.folder / "resolv.conf").write_text("")
         kubelet.write_text(_kubelet(self.folder, self.plane.pki, self.socket))
