@@ -22,9 +22,10 @@ from clusterctl.targets.kubernetes_manifests import NO_SCHEDULE, objects, owned_
 IMAGE = "localhost/clusterctl:test"
 RUN = "rlcef-20261130"
 SETTINGS: dict[str, dict[str, Any]] = {
+    "place": {"namespace": "default", "volume_gib": 20, "storage_class": "fast"},
     "supervisor": {
-        "namespace": "default", "command": ["sleep", "600"], "environment": {"CLUSTERCTL_HOME": "/data"}, "secret": "", "cpus": 1,
-        "memory_gib": 4, "volume_gib": 20, "storage_class": "fast",
+        "namespace": "default", "account": f"{RUN}-place", "command": ["sleep", "600"], "environment": {"HOME": "/data"}, "cpus": 1,
+        "memory_gib": 4,
     },
     "guard": {"seconds": 3600},
     "sandbox": {
@@ -151,7 +152,7 @@ def test_one_holder_has_the_lease_and_a_stolen_one_is_seen(place: Kubernetes) ->
 def test_a_user_without_rights_is_told_which_one_is_missing(plane: ControlPlane) -> None:
     nobody = plane.place("nobody")
     with pytest.raises(Forbidden, match="`nobody` may not patch serviceaccounts in the namespace `default`") as raised:
-        nobody.apply(made("supervisor"))
+        nobody.apply(made("place"))
     assert "--verb=patch --resource=serviceaccounts" in str(raised.value.hint)
     assert not nobody.may("create", "pods")
     assert plane.place().may("create", "pods")
@@ -166,8 +167,8 @@ def test_a_context_that_is_not_there(plane: ControlPlane) -> None:
 
 
 def test_the_supervisor_may_only_what_its_role_says(plane: ControlPlane, place: Kubernetes) -> None:
-    place.apply(made("supervisor"))
-    account = f"--as=system:serviceaccount:default:{RUN}-supervisor"
+    place.apply(made("place"))
+    account = f"--as=system:serviceaccount:default:{RUN}-place"
     may = {
         words: plane.kubectl("auth", "can-i", *words.split(), account, check=False).strip().splitlines()[-1]
         for words in (
