@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clusterctl.targets.base import Target
     from planners.plan.value import Plan
 
-KINDS = ("local", "fake", "slurm")
+KINDS = ("local", "fake", "slurm", "kubernetes")
 """Kinds of target that this version runs on."""
 
 
@@ -24,7 +24,7 @@ def target_of(plan: Plan, store: Path) -> Target:
     place = chosen.pop() if len(chosen) == 1 else ", ".join(sorted(chosen))
     if place.partition(":")[0] not in KINDS:
         raise SpecError(
-            f"this version runs plans on this machine and on Slurm, and `{plan.name}` is planned on {place}",
+            f"this version runs plans on this machine, Slurm and Kubernetes, and `{plan.name}` is planned on {place}",
             hint="`clusterctl init quickstart` writes a spec that runs here",
         )
     return _target(place, store, plan)
@@ -43,6 +43,10 @@ def _target(place: str, store: Path, plan: Plan | None = None) -> Target:
         from clusterctl.targets.slurm_tasks import supervisors_of
 
         return SlurmTarget(store, name, supervisors=supervisors_of(plan) if plan is not None else None)
+    if kind == "kubernetes":
+        from clusterctl.targets.kubernetes import KubernetesTarget
+
+        return KubernetesTarget(store, name)
     if kind == "fake":
         from clusterctl.targets.fake import FakeTarget
 

@@ -47,6 +47,10 @@ class Kubernetes:
             self._namespace = said.split()[0] if said else "default"
         return self._namespace
 
+    def contexts(self) -> list[str]:
+        """Names of the contexts that the kubeconfig has."""
+        return self._kubectl("config", "get-contexts", "-o", "name").split()
+
     def get(self, kind: str, name: str) -> Object | None:
         """An object of the namespace; None where there is none.  kind: as in a path, `apps/v1/deployments`."""
         try:
@@ -157,21 +161,13 @@ class Kubernetes:
             raise Unreachable(f"{self.name} can't be asked: no answer within {seconds:.0f} s") from error
 
 
-def contexts(program: str = "kubectl") -> list[str]:
-    """Names of the contexts that the user's kubeconfig has."""
-    if shutil.which(program) is None:
-        return []
-    listed = subprocess.run([program, "config", "get-contexts", "-o", "name"], capture_output=True, check=False)  # noqa: S603
-    return listed.stdout.decode("utf-8", "replace").split()
-
-
-def require_context(context: str) -> None:
+def require_context(api: Kubernetes) -> None:
     """Raises SpecError for a context that the kubeconfig does not have."""
-    known = contexts()
-    if context not in known:
+    known = api.contexts()
+    if api.context not in known:
         has = ", ".join(known[:10]) or "none"
         hint = "`kubectl config get-contexts` lists them; KUBECONFIG names another file"
-        raise SpecError(f"kubernetes:{context}: no such context in the kubeconfig, which has: {has}", hint=hint)
+        raise SpecError(f"{api.name}: no such context in the kubeconfig, which has: {has}", hint=hint)
 
 
 def _list(items: Sequence[Object]) -> bytes:

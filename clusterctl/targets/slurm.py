@@ -50,6 +50,7 @@ class SlurmTarget:
 
     pace = Pace(observe_seconds=4.0, bound_seconds=10.0, appear_seconds=240.0)
     standing_machine = None
+    kind = "slurm"
 
     def __init__(
         self, store: Path, cluster: str, *, shell: Shell | None = None, supervisors: SlurmSupervisors | None = None
@@ -97,7 +98,7 @@ class SlurmTarget:
 
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
         """Asks for the allocations of pools that lack one, all at once; gives back what is not named."""
-        state, wanted = self._state(run), clusters(run.run_id, machines)
+        state, wanted = self._state(run), clusters(run.run_id, machines, self.place.most_letters)
         state.want(wanted)
         if state.seen is None:
             return
@@ -145,7 +146,7 @@ class SlurmTarget:
             run_folder=folder,
             secrets_folder=f"{self.place.root}/secrets",
             cluster=name,
-            environment={"HOME": self.place.home, "CLUSTERCTL_ENVS": f"{self.place.root}/envs"},
+            environment=self.environment(),
             cpus=cpu_share(run.plan, state.requests[name][0].pool, job, list(state.jobs.values())),
             folders=state.seen.folders,
             now=state.seen.now,
@@ -190,7 +191,7 @@ class SlurmTarget:
                 since = job.since or datetime.fromtimestamp(now, tz=UTC)
                 role = job.tags.get("pool", "")
                 left.append(
-                    Leftover(kind="machine", address=f"slurm:{job.job_id}", run_id=run_id, role=role, since=since)
+                    Leftover(kind="machine", address=f"{self.kind}:{job.job_id}", run_id=run_id, role=role, since=since)
                 )
         return left
 
@@ -203,39 +204,53 @@ class SlurmTarget:
 
     def _make(self, run: RunRef, state: SlurmRun, name: str) -> None:
         """Ask SkyPilot for an allocation; one that is there already it makes its own."""
-        assert state.seen is not None
-        task = launch_task(
-            run,
-            cluster=self.cluster,
-            name=name,
-            requests=state.requests[name],
-            now=state.seen.now,
-            deadline=state.deadline,
-            longest=self.place.longest(state.requests[name][0].pool.instance_type),
-        )
+        task = self.launch_task(run, state, name)
         state.sky.ask(f"launch {name}", "launch", name=name, task=task, idle_minutes=IDLE_MINUTES)
 
     def _start(self, run: RunRef, state: SlurmRun, role: str, row: Mapping[str, Any]) -> None:
         """Ask SkyPilot, once, to start the ranks of a role whose folder is written; row: its `job.json`."""
-        assert state.seen is not None
         name, folder = str(row["cluster"]), self.place.folder(state.run_id)
         if state.sky.state(f"launch {name}") is None:  # another server made it, which this one does not know
             self._make(run, state, name)
-        task = exec_task(
-            self.cluster,
-            state.requests[name][0].pool,
-            role=role,
-            command=f"python3 {folder}/rank.py {folder}/roles/{role} {secrets.token_hex(4)}",
-            row=row,
-            job=newest(state.seen.jobs).get(name),
-        )
+        command = f"python3 {folder}/rank.py {folder}/roles/{role} {secrets.token_hex(4)}"
+        task = self.exec_task(state, name, role=role, command=command, row=row)
         state.sky.ask(f"exec {role}", "exec", after=f"launch {name}", name=name, task=task)
+
+    def launch_task(self, run: RunRef, state: SlurmRun, name: str) -> dict[str, Any]:
+        """What SkyPilot is asked for, for a pool."""
+        assert state.seen is not None
+        requests = state.requests[name]
+        return launch_task(
+            run,
+            cluster=self.cluster,
+            name=name,
+            requests=requests,
+            now=state.seen.now,
+            deadline=state.deadline,
+            longest=self.place.longest(requests[0].pool.instance_type),
+        )
+
+    def exec_task(
+        self, state: SlurmRun, name: str, *, role: str, command: str, row: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What SkyPilot is asked for, for a role."""
+        assert state.seen is not None
+        pool, job = state.requests[name][0].pool, newest(state.seen.jobs).get(name)
+        return exec_task(self.cluster, pool, role=role, command=command, row=row, job=job)
+
+    def environment(self) -> dict[str, str]:
+        """What every role sees of the place."""
+        return {"HOME": self.place.home, "CLUSTERCTL_ENVS": f"{self.place.root}/envs"}
+
+    def skypilot(self, home: Path, user: str) -> SkyPilot:
+        """A server that reaches the place."""
+        return SkyPilot(home, user, lambda: place_config(self.cluster, home))
 
     def _state(self, run: RunRef) -> SlurmRun:
         if run.run_id not in self._runs:
             # its server is beside the supervisor of the run, with a home that may be lost
             home = Path(tempfile.gettempdir()) / f"clusterctl-{os.getuid()}" / "skypilot" / run.run_id
-            sky = SkyPilot(home, user_id(run.run_id), lambda: place_config(self.cluster, home))
+            sky = self.skypilot(home, user_id(run.run_id))
             self._runs[run.run_id] = SlurmRun(run.run_id, sky)
         return self._runs[run.run_id]
 

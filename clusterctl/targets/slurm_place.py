@@ -16,7 +16,7 @@ from clusterctl.foreign_files import append
 from clusterctl.targets.base import Unreachable
 from clusterctl.targets.role_folder import RoleFolder, read_folder
 from clusterctl.targets.shell import Shell
-from clusterctl.targets.slurm_jobs import SACCT, SQUEUE, SlurmJob, parse_jobs, seconds_of
+from clusterctl.targets.slurm_jobs import MOST_LETTERS, SACCT, SQUEUE, SlurmJob, parse_jobs, seconds_of
 
 SEPARATOR = "\x1e"
 MOST_BYTES = 65536
@@ -73,6 +73,17 @@ class SlurmPlace:
             self._longest[partition] = seconds_of(found[1]) if found else None
         return self._longest[partition]
 
+    most_letters = MOST_LETTERS
+
+    def listing(self, *, history: bool) -> str:
+        """Script that lists our jobs; history: those, too, that only the accounting remembers."""
+        accounting = f"{SACCT} 2>/dev/null" if history else ":"
+        return f"export SLURM_TIME_FORMAT=%s\n{SQUEUE} || exit 12\n{accounting}"
+
+    def parse(self, text: str) -> Sequence[SlurmJob]:
+        """What that script says.  Raises ValueError."""
+        return parse_jobs(text)
+
     def look(self, run_id: str, *, ready: Sequence[str], deadline: datetime | None, history: bool) -> Seen:
         """All that is there.  ready: allocations that are ready from now on; history: ask the accounting, too.
 
@@ -85,12 +96,10 @@ class SlurmPlace:
             else f"echo {deadline.timestamp():.0f} >.deadline && mv .deadline deadline"
         )
         marks = "".join(f"touch machines/{shlex.quote(name)}\n" for name in ready)
-        script = f"""export SLURM_TIME_FORMAT=%s
-mkdir -p {folder}/roles {folder}/machines {folder}/logs && cd {folder} || exit 11
+        script = f"""mkdir -p {folder}/roles {folder}/machines {folder}/logs && cd {folder} || exit 11
 {marks}{limit}
 date +%s
-{SQUEUE} || exit 12
-{f"{SACCT} 2>/dev/null" if history else ":"}
+{self.listing(history=history)}
 for file in machines/* roles/*/job.json roles/*/stop roles/*/rank-*.json; do
   [ -f "$file" ] && printf '\\036%s\\n' "$file" && head -c {MOST_BYTES} "$file"
 done
@@ -102,7 +111,7 @@ exit 0"""
         listing, *files = ran.text.split(SEPARATOR)
         now, _, jobs = listing.partition("\n")
         try:
-            moment, parsed = datetime.fromtimestamp(int(now), tz=UTC), parse_jobs(jobs)
+            moment, parsed = datetime.fromtimestamp(int(now), tz=UTC), self.parse(jobs)
         except ValueError as error:
             raise Unreachable(f"{self.shell.name} gave an answer that can't be read: {error}") from error
         return _seen(moment, parsed, [entry.partition("\n") for entry in files])
@@ -135,12 +144,15 @@ tar -x --no-same-owner -f - && mv {at}/.job {at}/job.json"""
         script = f"scancel {gently} {shlex.quote(job.job_id)} 2>&1 || true"
         self.shell.must(script, seconds=ACT_SECONDS, what="an allocation can't be released")
 
-    def jobs(self) -> tuple[SlurmJob, ...]:
+    def jobs(self) -> Sequence[SlurmJob]:
         """All our jobs of this user.  Raises Unreachable."""
-        ran = self.shell.run(f"export SLURM_TIME_FORMAT=%s; {SQUEUE}", seconds=LOOK_SECONDS)
+        ran = self.shell.run(self.listing(history=False), seconds=LOOK_SECONDS)
         if ran.exit_code != 0:
             raise Unreachable(f"{self.shell.name}: its scheduler does not answer: {_last(ran.stderr)}")
-        return parse_jobs(ran.text)
+        try:
+            return self.parse(ran.text)
+        except ValueError as error:
+            raise Unreachable(f"{self.shell.name} gave an answer that can't be read: {error}") from error
 
     def fetch(self, run_id: str, into: Path, results: Sequence[str]) -> None:
         """Bring what is new of job reports, logs and results here.  Raises Unreachable, OSError."""
@@ -159,7 +171,7 @@ tar -x --no-same-owner -f - && mv {at}/.job {at}/job.json"""
                 append(here, new)
 
 
-def _seen(now: datetime, jobs: tuple[SlurmJob, ...], files: Sequence[tuple[str, str, str]]) -> Seen:
+def _seen(now: datetime, jobs: Sequence[SlurmJob], files: Sequence[tuple[str, str, str]]) -> Seen:
     by_folder: dict[str, dict[str, str]] = {}
     ready = set()
     for path, _, content in files:
@@ -169,7 +181,7 @@ def _seen(now: datetime, jobs: tuple[SlurmJob, ...], files: Sequence[tuple[str, 
         elif rest:
             by_folder.setdefault(name, {})[rest[0]] = content
     folders = tuple(found for name, texts in sorted(by_folder.items()) if (found := read_folder(name, texts)))
-    return Seen(now=now, jobs=jobs, folders=folders, ready=frozenset(ready))
+    return Seen(now=now, jobs=tuple(jobs), folders=folders, ready=frozenset(ready))
 
 
 def _add(archive: tarfile.TarFile, name: str, text: str) -> None:

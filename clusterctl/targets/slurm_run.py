@@ -10,7 +10,7 @@ from clusterctl.jobs import Job
 from clusterctl.targets.base import Machine, MachineRequest, Observed
 from clusterctl.targets.role_folder import RoleFolder
 from clusterctl.targets.sky_client import Request, SkyPilot
-from clusterctl.targets.slurm_jobs import SlurmJob, cluster_name, newest
+from clusterctl.targets.slurm_jobs import MOST_LETTERS, SlurmJob, cluster_name, newest
 from clusterctl.targets.slurm_place import Seen
 from planners.runs.reconcile import Cause, Instance, InstancePhase
 
@@ -155,12 +155,14 @@ class SlurmRun:
         return folder.instance(seen.now, lost)
 
 
-def clusters(run_id: str, machines: Sequence[MachineRequest]) -> dict[str, list[MachineRequest]]:
+def clusters(
+    run_id: str, machines: Sequence[MachineRequest], most_letters: int = MOST_LETTERS
+) -> dict[str, list[MachineRequest]]:
     """The allocations that these nodes make up: one for each pool, named by the start of its first node."""
     pools: dict[str, list[MachineRequest]] = {}
     for request in sorted(machines, key=lambda request: request.index):
         pools.setdefault(request.pool.id, []).append(request)
     return {
-        cluster_name(run_id, pool_id, int(requests[0].resource_id.rpartition("/")[2])): requests
+        cluster_name(run_id, pool_id, int(requests[0].resource_id.rpartition("/")[2]), most_letters): requests
         for pool_id, requests in pools.items()
     }

@@ -1,0 +1,120 @@
+"""A Kubernetes namespace as a target: SkyPilot makes the pods of each pool and starts the roles on them.
+
+As on Slurm, what is there the scheduler and the ranks themselves say.  The run's folder is on a volume that all pods
+mount, the supervisor is a Deployment, and SkyPilot's server runs beside it with the namespace's service account.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from clusterctl.errors import ClusterctlError
+from clusterctl.specfile.write import write_atomic
+from clusterctl.targets.base import MachineRequest, Pace, RunRef
+from clusterctl.targets.in_place import home_here
+from clusterctl.targets.kubernetes_api import Kubernetes, require_context
+from clusterctl.targets.kubernetes_check import check_namespace
+from clusterctl.targets.kubernetes_place import NAMESPACE_FILE, KubernetesPlace
+from clusterctl.targets.kubernetes_shell import ROOT, KubernetesSupervisors, PodShell
+from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task
+from clusterctl.targets.remote_home import RemoteHome
+from clusterctl.targets.shell import LocalShell
+from clusterctl.targets.sky_client import SkyPilot
+from clusterctl.targets.slurm import SlurmTarget
+from clusterctl.targets.slurm_access import in_place
+from clusterctl.targets.slurm_run import SlurmRun
+from clusterctl.targets.supervisor_home import SupervisorHome
+from planners.plan.value import Plan
+
+PYTHON = "/opt/clusterctl/bin/python3"
+"""Of our image."""
+POOL_IMAGE_VARIABLE = "CLUSTERCTL_POOL_IMAGE"
+"""Image of the pods of roles that name none; without it SkyPilot's own."""
+QUEUE_VARIABLE = "CLUSTERCTL_KUEUE"
+"""LocalQueue of Kueue, where a namespace has several."""
+QUEUES = "kueue.x-k8s.io/v1beta1/localqueues"
+
+
+class KubernetesTarget(SlurmTarget):
+    """One context, and the namespace that it names."""
+
+    pace = Pace(observe_seconds=4.0, bound_seconds=10.0, appear_seconds=240.0)
+    kind = "kubernetes"
+
+    def __init__(self, store: Path, context: str, *, api: Kubernetes | None = None) -> None:
+        super().__init__(store, context, shell=LocalShell())
+        namespace = NAMESPACE_FILE.read_text("ascii").strip() if in_place() else ""
+        self.api = api or Kubernetes("" if in_place() else context, namespace=namespace)
+        self.place = KubernetesPlace(LocalShell() if in_place() else PodShell(self.api))
+
+    @cached_property
+    def home(self) -> SupervisorHome:  # type: ignore[override]
+        """A Deployment of the namespace, watched from here; inside it this pod."""
+        if in_place():
+            return home_here(self.store)
+        return RemoteHome(self.store, self.place.shell, KubernetesSupervisors(self.api), ROOT, python=PYTHON)
+
+    def check(self, plan: Plan) -> None:
+        """Refuses what the namespace can't have: rights, GPUs, nodes that are large enough."""
+        if not in_place() and self.api.context == self.cluster:
+            require_context(self.api)
+        check_namespace(self.api, plan)
+
+    def launch_task(
+        self, run: RunRef, state: SlurmRun, name: str, requests: Sequence[MachineRequest]
+    ) -> dict[str, Any]:
+        """Pods for a pool, with the image that its roles name."""
+        assert state.seen is not None
+        jobs = self.jobs(run, {}).values()
+        images = [job.image for job in jobs if job.pool_id == requests[0].pool.id and job.image]
+        return launch_task(
+            run,
+            context=self.cluster,
+            name=name,
+            requests=requests,
+            image=images[0] if images else os.environ.get(POOL_IMAGE_VARIABLE, ""),
+            queue=self._queue,
+            now=state.seen.now,
+            deadline=state.deadline,
+        )
+
+    def exec_task(
+        self,
+        state: SlurmRun,
+        name: str,
+        *,
+        role: str,
+        command: str,
+        nodes: int,
+        gpus: int,
+        index: int,  # noqa: ARG002 - SkyPilot chooses among the pods
+    ) -> dict[str, Any]:
+        """A job of those pods."""
+        pool = state.requests[name][0].pool
+        return exec_task(self.cluster, pool, role=role, command=command, nodes=nodes, gpus=gpus)
+
+    def environment(self) -> dict[str, str]:
+        """A role's home is its pod's own."""
+        return {"CLUSTERCTL_ENVS": f"{self.place.root}/envs"}
+
+    def skypilot(self, home: Path, user: str) -> SkyPilot:
+        """A server with the service account of this pod, or with what the user's kubeconfig says."""
+        if in_place():
+            (home / ".kube").mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomic(home / ".kube" / "config", kubeconfig(self.cluster, self.api.namespace))
+        return SkyPilot(home, user)
+
+    @cached_property
+    def _queue(self) -> str:
+        """The namespace's queue of Kueue; empty where it has none, or several and nobody chose."""
+        if chosen := os.environ.get(QUEUE_VARIABLE):
+            return chosen
+        try:
+            found = [queue["metadata"]["name"] for queue in self.api.items(QUEUES)]
+        except ClusterctlError:  # no such kind, or no right to see it
+            return ""
+        return found[0] if len(found) == 1 else ""

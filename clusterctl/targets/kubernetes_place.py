@@ -1,0 +1,52 @@
+"""What is there of a run in a namespace: its pools' pods, and the run's folder on the volume that all of them mount."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, PodGang, parse_gangs
+from clusterctl.targets.kubernetes_shell import ROOT
+from clusterctl.targets.shell import Shell
+from clusterctl.targets.slurm_jobs import SlurmJob
+from clusterctl.targets.slurm_place import ACT_SECONDS, SlurmPlace
+
+SPLIT = "\x1d"
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+WARNINGS = "events?fieldSelector=involvedObject.kind=Pod,type=Warning&limit=500"
+LISTING = f"""ns=/api/v1/namespaces/$(cat {NAMESPACE_FILE}) || exit 12
+kubectl get --raw "$ns/pods?labelSelector={CLUSTER_LABEL}" || exit 12
+printf '\\035'
+kubectl get --raw "$ns/{WARNINGS}" || exit 12"""
+MOST_LETTERS = 33
+"""Of a cluster's name: Kubernetes takes 42 with SkyPilot's user id."""
+
+
+class KubernetesPlace(SlurmPlace):
+    """The shell is in a pod of the namespace, with the namespace's service account."""
+
+    most_letters = MOST_LETTERS
+
+    def __init__(self, shell: Shell) -> None:
+        super().__init__(shell, ROOT)
+
+    def listing(self, *, history: bool) -> str:  # noqa: ARG002 - the API shows pods until they are deleted
+        """Two answers: pods, and what the API warns of."""
+        return LISTING
+
+    def parse(self, text: str) -> tuple[PodGang, ...]:
+        """Raises ValueError."""
+        pods, _, events = text.partition(SPLIT)
+        return parse_gangs(pods, events)
+
+    def longest(self, partition: str) -> float | None:  # noqa: ARG002 - the interface
+        """Pods live as long as nobody says less."""
+        return None
+
+    def release(self, job: SlurmJob, *, now: bool) -> None:
+        """Delete all that SkyPilot has made for it; now: without waiting for what runs there to end."""
+        force = "--grace-period=0 --force" if now else ""
+        selector = shlex.quote(f"{CLUSTER_LABEL}={re.sub(r'[^a-z0-9-]', '', job.name)}")
+        script = f"kubectl delete pods,services -l {selector} --ignore-not-found --wait=false {force}"
+        self.shell.must(script, seconds=ACT_SECONDS, what="pods can't be released")

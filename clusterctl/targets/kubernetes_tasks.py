@@ -1,0 +1,101 @@
+"""What SkyPilot is asked for on Kubernetes: pods for a pool, all at once, and a job on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from clusterctl.targets.base import MachineRequest, RunRef
+from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE
+from clusterctl.targets.kubernetes_manifests import label_value, run_labels
+from clusterctl.targets.kubernetes_pods import KUEUE_QUEUE
+from clusterctl.targets.kubernetes_shell import PLACE, ROOT
+from clusterctl.targets.slurm_tasks import LONGEST_SECONDS, allowed_seconds, node_size
+from planners.plan.value import Pool
+
+ACCOUNT = "default"
+"""Service account of roles: one without any right."""
+
+
+def launch_task(
+    run: RunRef,
+    *,
+    context: str,
+    name: str,
+    requests: Sequence[MachineRequest],
+    image: str,
+    queue: str,
+    now: datetime,
+    deadline: datetime | None,
+) -> dict[str, Any]:
+    """Pods without a job, which Kubernetes itself ends at the run's limit.  queue: Kueue's, which holds gangs back."""
+    pool = requests[0].pool
+    cpus, memory_gib = node_size(run.plan, pool)
+    seconds = allowed_seconds(run, now, deadline)
+    tags = {
+        "run": run.run_id,
+        "pool": pool.id,
+        "n": requests[0].resource_id.rpartition("/")[2],
+        "expires": f"{now.timestamp() + seconds:.0f}",
+        "nodes": str(len(requests)),
+    }
+    labels = {CLUSTER_LABEL: label_value(name), **run_labels(run.run_id, pool.role, pool.id)}
+    labels |= {KUEUE_QUEUE: queue} if queue else {}
+    resources: dict[str, Any] = {"infra": f"kubernetes/{context}", "cpus": cpus, "memory": memory_gib}
+    if pool.gpus_per_node:
+        resources["accelerators"] = f"{pool.gpu}:{pool.gpus_per_node}"
+    if image:
+        resources["image_id"] = f"docker:{image}"
+    return {
+        "name": name,
+        "num_nodes": len(requests),
+        "resources": resources,
+        "config": {
+            "kubernetes": {
+                "provision_timeout": -1,  # as long as it takes: the run's own limits hold
+                "remote_identity": ACCOUNT,
+                "custom_metadata": {"labels": labels, "annotations": {TAGS_NOTE: json.dumps(tags)}},
+                "pod_config": {"spec": _pod(min(seconds, LONGEST_SECONDS))},
+            }
+        },
+    }
+
+
+def _pod(seconds: float) -> dict[str, Any]:
+    """What SkyPilot's pods have beside its own: the volume of the runs, no rights, an end."""
+    mount = {"name": PLACE, "mountPath": ROOT}
+    return {
+        "activeDeadlineSeconds": max(int(seconds), 60),
+        "automountServiceAccountToken": False,
+        "containers": [{"imagePullPolicy": "IfNotPresent", "volumeMounts": [mount]}],
+        "volumes": [{"name": PLACE, "persistentVolumeClaim": {"claimName": PLACE}}],
+    }
+
+
+def exec_task(context: str, pool: Pool, *, role: str, command: str, nodes: int, gpus: int) -> dict[str, Any]:
+    """A job of the pods: `nodes` ranks."""
+    resources: dict[str, Any] = {"infra": f"kubernetes/{context}"}
+    if gpus:
+        resources["accelerators"] = f"{pool.gpu}:{gpus}"
+    return {"name": role, "num_nodes": nodes, "resources": resources, "run": f"exec {command}"}
+
+
+def kubeconfig(context: str, namespace: str) -> str:
+    """Of a pod's own service account, under the name that the plan has for the place."""
+    secrets = "/var/run/secrets/kubernetes.io/serviceaccount"
+    config: Mapping[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        "clusters": [
+            {
+                "name": context,
+                "cluster": {"server": "https://kubernetes.default.svc", "certificate-authority": f"{secrets}/ca.crt"},
+            }
+        ],
+        "users": [{"name": context, "user": {"tokenFile": f"{secrets}/token"}}],
+        "contexts": [{"name": context, "context": {"cluster": context, "user": context, "namespace": namespace}}],
+    }
+    return json.dumps(config)  # which is YAML, too
