@@ -21,6 +21,7 @@ from clusterctl.targets.kubernetes_check import check_namespace
 from clusterctl.targets.kubernetes_place import NAMESPACE_FILE, KubernetesPlace
 from clusterctl.targets.kubernetes_shell import ROOT, KubernetesSupervisors, PodShell
 from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task
+from clusterctl.targets.places import remember
 from clusterctl.targets.remote_home import RemoteHome
 from clusterctl.targets.shell import LocalShell
 from clusterctl.targets.sky_client import SkyPilot
@@ -52,7 +53,7 @@ class KubernetesTarget(SlurmTarget):
         self.place = KubernetesPlace(LocalShell() if in_place() else PodShell(self.api))
 
     @cached_property
-    def home(self) -> SupervisorHome:  # type: ignore[override]
+    def home(self) -> SupervisorHome:
         """A Deployment of the namespace, watched from here; inside it this pod."""
         if in_place():
             return home_here(self.store)
@@ -63,6 +64,7 @@ class KubernetesTarget(SlurmTarget):
         if not in_place() and self.api.context == self.cluster:
             require_context(self.api)
         check_namespace(self.api, plan)
+        remember(f"{self.kind}:{self.cluster}", self.store, root=ROOT)
 
     def launch_task(
         self, run: RunRef, state: SlurmRun, name: str, requests: Sequence[MachineRequest]

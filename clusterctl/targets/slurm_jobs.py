@@ -135,7 +135,7 @@ def expand(nodes: str) -> Iterator[str]:
 def cluster_name(run_id: str, pool_id: str, start: int, most_letters: int = MOST_LETTERS) -> str:
     """Name of the nth allocation of a pool: the same before and after a crash, and short enough for Slurm."""
     plain = re.sub(r"[^a-z0-9]+", "-", f"{run_id}-{pool_id.removeprefix('pool.')}".lower()).strip("-")
-    if len(plain) > most_letters - 8:
+    if len(plain) > most_letters - 9:
         plain = f"{plain[: most_letters - 18].rstrip('-')}-{_digits(f'{run_id}/{pool_id}')}"
     return f"{PREFIX}-{plain}-{start}"
 
