@@ -7,14 +7,14 @@ mount, the supervisor is a Deployment, and SkyPilot's server runs beside it with
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.specfile.write import write_atomic
-from clusterctl.targets.base import MachineRequest, Pace, RunRef
+from clusterctl.targets.base import Pace, RunRef
 from clusterctl.targets.in_place import home_here
 from clusterctl.targets.kubernetes_api import Kubernetes, require_context
 from clusterctl.targets.kubernetes_check import check_namespace
@@ -66,12 +66,10 @@ class KubernetesTarget(SlurmTarget):
         check_namespace(self.api, plan)
         remember(f"{self.kind}:{self.cluster}", self.store, root=ROOT)
 
-    def launch_task(
-        self, run: RunRef, state: SlurmRun, name: str, requests: Sequence[MachineRequest]
-    ) -> dict[str, Any]:
+    def launch_task(self, run: RunRef, state: SlurmRun, name: str) -> dict[str, Any]:
         """Pods for a pool, with the image that its roles name."""
         assert state.seen is not None
-        jobs = self.jobs(run, {}).values()
+        requests, jobs = state.requests[name], self.jobs(run, {}).values()
         images = [job.image for job in jobs if job.pool_id == requests[0].pool.id and job.image]
         return launch_task(
             run,
@@ -85,19 +83,11 @@ class KubernetesTarget(SlurmTarget):
         )
 
     def exec_task(
-        self,
-        state: SlurmRun,
-        name: str,
-        *,
-        role: str,
-        command: str,
-        nodes: int,
-        gpus: int,
-        index: int,  # noqa: ARG002 - SkyPilot chooses among the pods
+        self, state: SlurmRun, name: str, *, role: str, command: str, row: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """A job of those pods."""
+        """A job of those pods; SkyPilot chooses among them."""
         pool = state.requests[name][0].pool
-        return exec_task(self.cluster, pool, role=role, command=command, nodes=nodes, gpus=gpus)
+        return exec_task(self.cluster, pool, role=role, command=command, row=row)
 
     def environment(self) -> dict[str, str]:
         """A role's home is its pod's own."""

@@ -74,12 +74,12 @@ def _pod(seconds: float) -> dict[str, Any]:
     }
 
 
-def exec_task(context: str, pool: Pool, *, role: str, command: str, nodes: int, gpus: int) -> dict[str, Any]:
-    """A job of the pods: `nodes` ranks."""
+def exec_task(context: str, pool: Pool, *, role: str, command: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A job of the pods: the ranks of a role.  row: its `job.json`."""
     resources: dict[str, Any] = {"infra": f"kubernetes/{context}"}
-    if gpus:
+    if gpus := int(row["gpus_per_node"]):
         resources["accelerators"] = f"{pool.gpu}:{gpus}"
-    return {"name": role, "num_nodes": nodes, "resources": resources, "run": f"exec {command}"}
+    return {"name": role, "num_nodes": int(row["nodes"]), "resources": resources, "run": f"exec {command}"}
 
 
 def kubeconfig(context: str, namespace: str) -> str:
