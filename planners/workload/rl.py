@@ -30,9 +30,9 @@ MEASURED_SMOKE = "measured on 2 vCPUs, 32 tokens a sample, tests/engines/test_fr
 HOST_SPEEDS = {
     QUICKSTART: HostWork(generate_seconds=7.0e-5, train_seconds=2.7e-4, start_seconds=1.0, source=MEASURED),
     QUICKSTART_LLAMA: HostWork(generate_seconds=1.9e-3, train_seconds=1.9e-3, start_seconds=33.0, source=MEASURED),
-    SMOKE: HostWork(generate_seconds=6.0, train_seconds=6.0, start_seconds=90.0, source=MEASURED_SMOKE),
-    SMOKE_TINY: HostWork(generate_seconds=0.1, train_seconds=0.1, start_seconds=60.0, source=MEASURED_SMOKE),
-    SMOKE_QWEN3: HostWork(generate_seconds=2.0, train_seconds=3.0, start_seconds=90.0, source=MEASURED_SMOKE),
+    SMOKE: HostWork(generate_seconds=2.0, train_seconds=3.0, start_seconds=90.0, source=MEASURED_SMOKE),
+    SMOKE_TINY: HostWork(generate_seconds=0.1, train_seconds=0.3, start_seconds=60.0, source=MEASURED_SMOKE),
+    SMOKE_QWEN3: HostWork(generate_seconds=3.0, train_seconds=10.0, start_seconds=90.0, source=MEASURED_SMOKE),
 }
 """By model, for one sample.  A core makes samples one after the other, so its seconds grow with their number."""
 

@@ -8,16 +8,15 @@ tools="$here/../../.venv/bin"
 environment() { # NAME LOCK [PYTHON]
 	made="${XDG_CACHE_HOME:-$HOME/.cache}/clusterctl-engines/$1"
 	cmp -s "$2" "$made/made-from.lock" && return
-	"${3:-$tools/python}" -m venv --clear "$made"
+	"$tools/uv" venv --quiet --seed --clear --python "${3:-$tools/python}" "$made"
 	DS_BUILD_OPS=0 "$tools/uv" pip install --quiet --no-deps --link-mode hardlink --python "$made/bin/python" --require-hashes -r "$2" 2>/dev/null ||
 		DS_BUILD_OPS=0 "$made/bin/python" -m pip --disable-pip-version-check --no-cache-dir install --quiet --no-deps --require-hashes -r "$2"
 	cp "$2" "$made/made-from.lock"
 }
 environment focus-validator "$here/focus-validator.lock" # the FinOps Foundation's validator wants old packages
 environment train "$here/../../requirements-train.lock"  # torch: 2.5 GB to fetch, 6 GB on disk, a minute or three
-for framework in trl verl openrlhf; do
-	environment "$framework" "$here/$framework.lock" # a minute each, where torch is in the cache
-done
+environment verl "$here/verl.lock" # a minute each, where torch is in the cache
+environment openrlhf "$here/openrlhf.lock"
 for python in python3.12 "$HOME"/.pyenv/versions/3.12*/bin/python; do # SkyRL wants 3.12
 	"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || continue
 	environment skyrl "$here/skyrl.lock" "$python"
@@ -37,6 +36,7 @@ on_nodes() { # NAME WANTED ARGUMENT...
 	echo "$wanted" >"$made/made-from"
 }
 slurm_nodes() {
+	environment trl "$here/trl.lock" /usr/bin/python3
 	lock="$here/../../requirements-remote.lock"
 	on_nodes remote "$(cksum <"$lock")" --require-hashes -r "$lock"
 	on_nodes skypilot-runtime 'skypilot[slurm,remote]==0.14.1' 'skypilot[slurm,remote]==0.14.1'

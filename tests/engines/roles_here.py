@@ -23,7 +23,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clus
 
 @dataclass
 class Place:
-    """A folder in which a stage's roles run.  Use as `with`; it ends what it has started."""
+    """A folder in which a stage's roles run, one run after the other.  Use as `with`; it ends what it has started."""
 
     folder: Path
     environments: Mapping[str, str]
@@ -37,6 +37,10 @@ class Place:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends what runs."""
         for process in self.started.values():
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -48,6 +52,7 @@ class Place:
 
     def run(self, plan: Plan, stage: str, *, seconds: float) -> int:
         """Starts every role after those that it waits for; the exit code of the one that ends by itself."""
+        self.end()
         jobs = stage_jobs(plan, stage, run_id=f"run-{os.getpid()}", token="a-token-of-a-test")
         roles = stage_roles(plan, stage)
         for role in roles:

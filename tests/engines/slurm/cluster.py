@@ -26,6 +26,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clus
 ENVIRONMENTS = ("remote", "skypilot-runtime")
 """Python environments that install.sh has made: ours with SkyPilot (for tests and, as /srv/remote, for supervisors in the cluster), and the one
 that SkyPilot would make on each node."""
+FRAMEWORKS = ("trl",)
+"""Those of frameworks, on the nodes as /srv/NAME where install.sh has made them."""
 SKYPILOT_PYTHON = CACHE / "remote" / "bin" / "python"
 PLACE_PYTHON = "/srv/remote/bin/python"
 HERE = Path(__file__).parent
@@ -99,6 +101,11 @@ def missing() -> str:
     return f"missing: {', '.join(lacking)}; as root: sh tests/engines/install.sh" if lacking else ""
 
 
+def mounted() -> list[str]:
+    """The environments that every machine has under /srv."""
+    return [*ENVIRONMENTS, *(name for name in FRAMEWORKS if (CACHE / name / "made-from.lock").exists())]
+
+
 def is_up() -> bool:
     """Whether the controller answers and all nodes are idle or at work."""
     if not FOLDER.is_dir() or _pid("login") is None:
@@ -129,7 +136,7 @@ def up() -> None:
 def start(name: str) -> None:
     """Switches a machine on."""
     address = f"{NETWORK}.{MACHINES[name]}"
-    inside = ["bash", str(HERE / "machine.sh"), str(FOLDER), name, address, str(CACHE), *ENVIRONMENTS]
+    inside = ["bash", str(HERE / "machine.sh"), str(FOLDER), name, address, str(CACHE), *mounted()]
     unshare = ["unshare", "--mount", "--uts", "--net", "--pid", "--fork", "--kill-child", "--", *inside]
     process = subprocess.Popen(
         unshare,
@@ -236,7 +243,7 @@ def _write_files() -> None:
     ssh.chmod(0o700)
     for file in (ssh.parent, ssh, ssh / "authorized_keys"):
         os.chown(file, USER_ID, USER_ID)
-    for name in ENVIRONMENTS:
+    for name in mounted():
         (FOLDER / "srv" / name).mkdir()
     shutil.copy(Path(sys.prefix) / "bin" / "uv", FOLDER / "srv" / "uv")
 
