@@ -97,10 +97,13 @@ class SkyPilot:
     def close(self) -> None:
         """End the server and everything that it does."""
         self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout=10)
         if (worker := self._worker) is not None:
-            with contextlib.suppress(OSError):
-                if worker.stdin is not None:
-                    worker.stdin.close()
+            for stream in (worker.stdin, worker.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(timeout=10)
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 SET_PARENT_DEATH_SIGNAL = 1
+HOME_TAG = "CLUSTERCTL_SKYPILOT_HOME"
+"""As in sky_client.py: worker and server carry it."""
 START_SECONDS = 240
 """For the API server to answer; 8 s on an idle machine, 80 s on a very busy one."""
 
@@ -28,6 +30,7 @@ class Worker:
     """One API server and its client."""
 
     def __init__(self, port: int) -> None:
+        _end_orphans()
         self._url = f"http://127.0.0.1:{port}"
         self._server = self._start(port)
         sys.path[:] = [path for path in sys.path if path != str(Path(__file__).resolve().parent)]  # not our own names
@@ -108,6 +111,16 @@ class Worker:
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
+
+
+def _end_orphans() -> None:
+    """Servers of this home whose worker was killed; they may still be at what it had asked for."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(HOME_TAG) == os.environ[HOME_TAG]:
+                process.kill()
 
 
 def _described(error: BaseException) -> dict[str, str]:
