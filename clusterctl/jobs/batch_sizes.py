@@ -1,12 +1,17 @@
-"""The batches of an RL step on a layout: what a framework's configuration must say for the step that was planned."""
+"""The batches of a step on a layout: what a framework's configuration must say for the step that was planned."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from clusterctl.errors import SpecError
 from clusterctl.jobs.stage_layout import StageLayout
+from planners.plan.value import StagePlan
+from planners.spec.run_spec import Stage
+from planners.spec.stages_data import DpoStage, PretrainStage, RewardModelStage, SftStage
 from planners.spec.stages_rl import RlcefStage
+from planners.workload.supervised import usual_batch
 from planners.workload.work_columns import MICRO_BATCH_TOKENS
 
 
@@ -48,6 +53,48 @@ def batch_sizes(stage: RlcefStage, layout: StageLayout) -> BatchSizes:
         accumulation=share // micro_batch,
         longest_tokens=_longest_prompt(stage) + stage.max_response_tokens,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSizes:
+    """Sequences of one optimizer update of a stage that trains on data, and how many updates there are."""
+
+    steps: int
+    batch: int
+    """Of one update, on all ranks."""
+    micro_batch: int
+    accumulation: int
+
+
+Supervised = SftStage | PretrainStage | RewardModelStage | DpoStage
+
+
+def update_sizes(stage: Supervised, planned: StagePlan, layout: StageLayout) -> UpdateSizes:
+    """Sizes that divide evenly; the updates of the plan where sequences are packed, else those of the samples.
+
+    Raises SpecError where the data-parallel ranks can't share an update.
+    """
+    batch = stage.global_batch_samples or round(usual_batch(stage.kind, float(stage.seq_len)))
+    ranks = max(layout.dp, 1)
+    share, odd = divmod(batch, ranks)
+    if odd or not share:
+        raise SpecError(
+            f"stage `{stage.name}`: {batch:,} sequences are no whole number for each of {ranks} data-parallel ranks",
+            hint=f"global_batch_samples: {-(-batch // ranks) * ranks} would be, or other degrees under `train`",
+        )
+    most = min(round(float(planned.layout.get("micro batch", share))), share) or 1
+    micro_batch = next(size for size in range(most, 0, -1) if share % size == 0)
+    packed = stage.kind in ("sft", "pretrain") and layout.train_nodes > 0
+    samples = None if packed else stage.samples
+    steps = math.ceil(samples * stage.epochs / batch) if samples else math.ceil(planned.units)
+    return UpdateSizes(steps=max(steps, 1), batch=batch, micro_batch=micro_batch, accumulation=share // micro_batch)
+
+
+def stage_sizes(stage: Stage, planned: StagePlan, layout: StageLayout) -> BatchSizes | UpdateSizes | None:
+    """The sizes of a stage that trains.  Raises SpecError as they do."""
+    if isinstance(stage, RlcefStage):
+        return batch_sizes(stage, layout)
+    return update_sizes(stage, planned, layout) if isinstance(stage, Supervised) else None
 
 
 def _usual(stage: RlcefStage, layout: StageLayout) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from clusterctl.errors import SpecError
 from clusterctl.jobs import Job
-from clusterctl.jobs.batch_sizes import batch_sizes
+from clusterctl.jobs.batch_sizes import stage_sizes
 from clusterctl.jobs.placement import check_placement
 from clusterctl.jobs.role_template import RoleTemplate, frameworks_of, jobs_folder, module_text, render_role, role_files
 from clusterctl.jobs.stage_layout import BOTH, ROLLOUT, SANDBOX, TRAINER, stage_layout, stage_pools
@@ -27,7 +27,15 @@ PACKAGE = "clusterctl/"
 """Before the names of models that a job makes itself: those of smoke runs."""
 OURS, OWN = "clusterctl", "own"
 """Folders of templates: roles of every framework, and a command of the user's own."""
-DEFAULT_FRAMEWORKS = {"rlcef": "verl"}
+DEFAULT_FRAMEWORKS = {
+    "rlcef": "verl",
+    "sft": "trl",
+    "reward-model": "trl",
+    "pretrain": "torchtitan",
+    "synthesize": OURS,
+    "evaluate": OURS,
+    "rollout": "mini-swe-agent",
+}
 """By kind of stage, where the spec names none."""
 DEFAULT_FRAMEWORK_CPU = {"rlcef": "trl"}
 """The same on machines without GPUs."""
@@ -136,7 +144,8 @@ def _context(plan: Plan, planned: StagePlan, spec: Stage, pools: Mapping[str, Po
         "plan": plan,
         "stage": spec,
         "layout": layout,
-        "size": batch_sizes(spec, layout) if spec.kind == "rlcef" else None,
+        "size": stage_sizes(spec, planned, layout),
+        "before": _stage_before(plan, spec.name),
         "pools": pools,
         "job": job,
         "fabric": layout.nodes > 1 and plans_fabric(plan, pools),
@@ -164,6 +173,13 @@ def plans_fabric(plan: Plan, pools: Mapping[str, Pool]) -> bool:
     machines = {each.name: each for each in RunSpec.model_validate(plan.spec).fleet.machines}
     stated = [machines[pool.instance_type].network_gbps for pool in pools.values() if pool.instance_type in machines]
     return not any(speed is not None and speed < SLOWEST_FABRIC_GBPS for speed in stated)
+
+
+def _stage_before(plan: Plan, name: str) -> Stage | None:
+    """The stage that runs before, whose results lie in the run's folder of checkpoints under its name."""
+    stages = RunSpec.model_validate(plan.spec).stages
+    at = next(number for number, stage in enumerate(stages) if stage.name == name)
+    return stages[at - 1] if at else None
 
 
 def _pool(pools: Mapping[str, Pool], name: str) -> Pool | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from planners.spec.run_spec import Stage
 from planners.workload.factors import NO_FACTORS, Factors
+from planners.workload.on_host import on_host
 from planners.workload.rl import rlcef_work
 from planners.workload.rollouts import agent_work, evaluate_work, synthesize_work
 from planners.workload.sandbox_work import SandboxStarts, with_starts
@@ -35,7 +36,7 @@ def stage_work(
 
     Raises whatever `find_model` raises for an unknown model.
     """
-    work = _BUILDERS[stage.kind](stage, find_model)
+    work = on_host(_BUILDERS[stage.kind](stage, find_model))
     if starts is not None:
         work = with_starts(work, starts)
     return replace(

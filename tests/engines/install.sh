@@ -15,8 +15,9 @@ environment() { # NAME LOCK [PYTHON]
 }
 environment focus-validator "$here/focus-validator.lock" # the FinOps Foundation's validator wants old packages
 environment train "$here/../../requirements-train.lock"  # torch: 2.5 GB to fetch, 6 GB on disk, a minute or three
-environment verl "$here/verl.lock" # a minute each, where torch is in the cache
-environment openrlhf "$here/openrlhf.lock"
+for framework in verl openrlhf titan benchmarks serve; do
+	environment "$framework" "$here/$framework.lock" # a minute each, where torch is in the cache
+done
 for python in python3.12 "$HOME"/.pyenv/versions/3.12*/bin/python; do # SkyRL wants 3.12
 	"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || continue
 	environment skyrl "$here/skyrl.lock" "$python"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from clusterctl_http import post_json
@@ -93,11 +95,32 @@ def said(answer: dict[str, Any]) -> Said:
 
 
 def urls_of(variable: str) -> tuple[str, ...]:
-    """The addresses in a variable, joined by commas, as the launcher fills it.  Raises SystemExit without one."""
-    urls = tuple(url for url in os.environ.get(variable, "").split(",") if url)
+    """The addresses in a variable, joined by commas, as the launcher fills it; those of providers end in /v1.
+
+    Raises SystemExit without one.
+    """
+    urls = tuple(url.rstrip("/").removesuffix("/v1") for url in os.environ.get(variable, "").split(",") if url)
     if not urls:
         raise SystemExit(f"{variable} names no server")
     return urls
+
+
+def model_of(said: dict[str, Any]) -> ChatModel:
+    """The model that settings name: `urls` is the variable that holds its addresses."""
+    return ChatModel(
+        urls=said.get("addresses") or urls_of(said["urls"]),
+        model=said.get("model", "default"),
+        key_variable=said.get("key_variable", ""),
+    )
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """JSON; variables in the texts of its `settings` are filled in."""
+    said: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    filled = {
+        name: os.path.expandvars(value) if isinstance(value, str) else value for name, value in said["settings"].items()
+    }
+    return said | {"settings": filled}
 
 
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)

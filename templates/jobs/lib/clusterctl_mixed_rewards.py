@@ -27,7 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # verl and OpenRLHF load this file by its path alone
 
 import clusterctl_rewards
-from clusterctl_chat import ChatModel, code_in, urls_of
+from clusterctl_chat import code_in, model_of, urls_of
 from clusterctl_critic import PASSES, OutcomeCritic, agreement
 from clusterctl_execution import Ran, called_tests, run, whole_program
 from clusterctl_http import ServerAway
@@ -151,11 +151,7 @@ def from_settings() -> Reward:
                 name=judge["name"],
                 weight=judge["weight"],
                 only_passing=judge.get("share", 1.0) < 1.0,
-                model=ChatModel(
-                    urls=judge.get("addresses") or urls_of(judge["urls"]),
-                    model=judge.get("model", "default"),
-                    key_variable=judge.get("key_variable", ""),
-                ),
+                model=model_of(judge),
             )
             for judge in said.get("judges", ())
         ),

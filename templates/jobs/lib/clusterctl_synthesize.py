@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import clusterctl_reports
-from clusterctl_chat import ChatModel, urls_of
+from clusterctl_chat import model_of, read_settings
 from clusterctl_duplicates import Duplicates
 from clusterctl_execution import Ran, run, wait_for_sandboxes
 from clusterctl_triples import Triple, Writer, parses, seeds_in, training_row, without_bodies
@@ -201,20 +201,15 @@ def _shown(metrics: dict[str, float]) -> str:
 
 def writer(said: dict[str, Any]) -> Writer:
     """A model as the settings name it: `urls` is the variable that holds its addresses."""
-    model = ChatModel(
-        urls=said.get("addresses") or urls_of(said["urls"]),
-        model=said.get("model", "default"),
-        key_variable=said.get("key_variable", ""),
-    )
     options = {name: said[name] for name in ("max_tokens", "temperature", "examples") if name in said}
-    return Writer(model=model, **options)
+    return Writer(model=model_of(said), **options)
 
 
 def main() -> None:
     """Raises SystemExit for settings that say nothing, ServerAway for servers that don't come back."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
-    said = json.loads(parser.parse_args().config.read_text(encoding="utf-8"))
+    said = read_settings(parser.parse_args().config)
     settings = Settings(**said["settings"])
     student = writer(said["student"]) if said.get("student") else None
     seeds = seeds_in(Path(settings.seeds).read_text(encoding="utf-8").splitlines())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clusterctl_chat import ChatModel, Message, Said, code_in
@@ -21,8 +21,7 @@ _ASKED = {
     "its name, its parameters and what it returns, and needs no files, network or packages.\n\nText: {text}",
     SOLUTION: "Solve this exercise in Python.  Think first, between <think> and </think>; then write the whole "
     "function in one ```python block.\n\nExercise: {text}",
-    TESTS: "Write tests for this function, each on one line of the form `assert CALL == VALUE`, in one ```python "
-    "block.  Cover usual and border cases.\n\nExercise: {text}",
+    TESTS: "Write tests for this function, usual and border cases: lines of the form `assert CALL == VALUE`.\n\n{text}",
 }
 _EXAMPLES = (
     {
@@ -72,7 +71,7 @@ class Writer:
     model: ChatModel
     max_tokens: int = 4096
     temperature: float = 0.7
-    examples: bool = field(default=True)
+    examples: bool = True
     """Show examples; large models need none."""
 
     def problem(self, text: str, seed: int) -> str:
@@ -86,7 +85,8 @@ class Writer:
 
     def tests(self, problem: str, solution: str, seed: int) -> tuple[str, ...]:
         """Tests of a solution."""
-        return asserts_in(self._ask(TESTS, f"{problem}\n```python\n{solution}\n```", seed).text)
+        code = f"```python\n{solution}\n```"  # small models lose their way in more
+        return asserts_in(self._ask(TESTS, code if self.examples else f"{problem}\n\n{code}", seed).text)
 
     def _ask(self, kind: str, text: str, seed: int) -> Said:
         messages: list[Message] = []
@@ -99,7 +99,7 @@ class Writer:
 def _turns(kind: str, example: dict[str, str]) -> list[Message]:
     asked = example["text"] if kind == PROBLEM else example[PROBLEM]
     if kind == TESTS:
-        asked = f"{asked}\n```python\n{example[SOLUTION]}\n```"
+        asked = f"```python\n{example[SOLUTION]}\n```"
     said = example[kind] if kind == PROBLEM else f"```python\n{example[kind]}\n```"
     if kind == SOLUTION:
         said = f"<think>\n{example['thoughts']}\n</think>\n\n{said}"
