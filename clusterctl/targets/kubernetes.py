@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.specfile.write import write_atomic
-from clusterctl.targets.base import Pace, RunRef
+from clusterctl.targets.base import Observed, Pace, RunRef
 from clusterctl.targets.in_place import home_here
 from clusterctl.targets.kubernetes_api import Kubernetes, require_context
 from clusterctl.targets.kubernetes_check import check_namespace
+from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL
+from clusterctl.targets.kubernetes_manifests import ROLE_LABEL
 from clusterctl.targets.kubernetes_place import NAMESPACE_FILE, KubernetesPlace
+from clusterctl.targets.kubernetes_sandboxes import (
+    SANDBOX,
+    PodIsolation,
+    is_sandbox,
+    make_servers,
+    pod_isolation,
+    with_servers,
+)
 from clusterctl.targets.kubernetes_shell import ROOT, KubernetesSupervisors, PodShell
 from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task
 from clusterctl.targets.places import remember
@@ -30,6 +41,7 @@ from clusterctl.targets.slurm_access import in_place
 from clusterctl.targets.slurm_run import SlurmRun
 from clusterctl.targets.supervisor_home import SupervisorHome
 from planners.plan.value import Plan
+from planners.runs.reconcile import InstancePhase
 
 PYTHON = "/opt/clusterctl/bin/python3"
 """Of our image."""
@@ -65,6 +77,46 @@ class KubernetesTarget(SlurmTarget):
             require_context(self.api)
         check_namespace(self.api, plan)
         remember(f"{self.kind}:{self.cluster}", self.store, root=ROOT)
+
+    def observe(self, run: RunRef) -> Observed:
+        """As on Slurm; sandbox servers are what their pods say."""
+        state = self._state(run)
+        seen = self.place.look(run.run_id, ready=state.became_ready(), deadline=state.deadline, history=False)
+        pods = list(self.api.items("v1/pods", labelSelector=f"{CLUSTER_LABEL},{ROLE_LABEL}={SANDBOX}"))
+        ready = {job.name for job in seen.jobs if "restarts" in job.tags and job.phase is InstancePhase.STARTING}
+        folders = with_servers(seen.folders, pods, seen.now)
+        return state.observed(replace(seen, folders=folders, ready=seen.ready | ready))
+
+    def _make(self, run: RunRef, state: SlurmRun, name: str) -> None:
+        """Sandbox servers by a Deployment; everything else by SkyPilot."""
+        requests = state.requests[name]
+        if not is_sandbox(requests[0].pool):
+            super()._make(run, state, name)
+            return
+        assert state.seen is not None
+        live = [folder for folder in state.seen.folders if folder.job.get("cluster") == name and folder.ranks]
+        make_servers(
+            self.api,
+            run,
+            name,
+            requests,
+            self.jobs(run, {})[SANDBOX],
+            isolation=self._isolation,
+            ready=sum(folder.ranks[0]["phase"] == InstancePhase.READY.value for folder in live),
+            look_seconds=self.pace.observe_seconds,
+            now=state.seen.now,
+            deadline=state.deadline,
+        )
+
+    def _start(self, run: RunRef, state: SlurmRun, role: str, row: Mapping[str, Any]) -> None:
+        """The Deployment starts sandbox servers itself."""
+        name = str(row["cluster"])
+        if name not in state.requests or not is_sandbox(state.requests[name][0].pool):
+            super()._start(run, state, role, row)
+
+    @cached_property
+    def _isolation(self) -> PodIsolation:
+        return pod_isolation(self.api)
 
     def launch_task(self, run: RunRef, state: SlurmRun, name: str) -> dict[str, Any]:
         """Pods for a pool, with the image that its roles name."""

@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -46,6 +47,11 @@ class Kubernetes:
             said = self._kubectl("config", "view", "--minify", "-o", shown) if self.context else ""
             self._namespace = said.split()[0] if said else "default"
         return self._namespace
+
+    @cached_property
+    def version(self) -> Object:
+        """Of the API server: `major`, `minor`."""
+        return self._raw("/version")
 
     def contexts(self) -> list[str]:
         """Names of the contexts that the kubeconfig has."""

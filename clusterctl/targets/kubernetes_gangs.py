@@ -64,6 +64,8 @@ def _gang(name: str, pods: Sequence[Mapping[str, Any]], said: Mapping[str, str])
     """Paid from when the first pod has a node; over when all are, or when one ended: SkyPilot runs gangs only."""
     tags = json.loads(pods[0]["metadata"].get("annotations", {}).get(TAGS_NOTE, "{}"))
     states = [pod_state(pod, said.get(pod["metadata"]["name"], "")) for pod in pods]
+    if "restarts" in tags:  # of a Deployment, which replaces what has ended
+        states = [s for s in states if s.phase not in {InstancePhase.ENDED, InstancePhase.ENDING}] or states
     states.sort(key=lambda state: (not state.name.endswith("-head"), len(state.name), state.name))  # by rank
     ended = [state for state in states if state.phase is InstancePhase.ENDED]
     live = [state for state in states if state.phase is not InstancePhase.ENDED]

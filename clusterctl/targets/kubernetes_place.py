@@ -19,6 +19,8 @@ LISTING = f"""ns=/api/v1/namespaces/$(cat {NAMESPACE_FILE}) || exit 12
 kubectl get --raw "$ns/pods?labelSelector={CLUSTER_LABEL}" || exit 12
 printf '\\035'
 kubectl get --raw "$ns/{WARNINGS}" || exit 12"""
+KINDS = "jobs,deployments,networkpolicies,secrets,pods,services"
+"""Of objects that an allocation may have."""
 MOST_LETTERS = 33
 """Of a cluster's name: Kubernetes takes 42 with SkyPilot's user id."""
 
@@ -45,8 +47,8 @@ class KubernetesPlace(SlurmPlace):
         return None
 
     def release(self, job: SlurmJob, *, now: bool) -> None:
-        """Delete all that SkyPilot has made for it; now: without waiting for what runs there to end."""
+        """Delete all that was made for it; now: without waiting for what runs there to end."""
         force = "--grace-period=0 --force" if now else ""
         selector = shlex.quote(f"{CLUSTER_LABEL}={re.sub(r'[^a-z0-9-]', '', job.name)}")
-        script = f"kubectl delete pods,services -l {selector} --ignore-not-found --wait=false {force}"
+        script = f"kubectl delete {KINDS} -l {selector} --ignore-not-found --wait=false {force}"
         self.shell.must(script, seconds=ACT_SECONDS, what="pods can't be released")
