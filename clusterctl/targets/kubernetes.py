@@ -25,8 +25,8 @@ from clusterctl.targets.kubernetes_place import NAMESPACE_FILE, KubernetesPlace
 from clusterctl.targets.kubernetes_sandboxes import (
     SANDBOX,
     PodIsolation,
-    is_sandbox,
     make_servers,
+    only_sandboxes,
     pod_isolation,
     with_servers,
 )
@@ -90,7 +90,8 @@ class KubernetesTarget(SlurmTarget):
     def _make(self, run: RunRef, state: SlurmRun, name: str) -> None:
         """Sandbox servers by a Deployment; everything else by SkyPilot."""
         requests = state.requests[name]
-        if not is_sandbox(requests[0].pool):
+        jobs = self.jobs(run, {})
+        if not only_sandboxes(requests[0].pool, jobs):
             super()._make(run, state, name)
             return
         assert state.seen is not None
@@ -100,7 +101,7 @@ class KubernetesTarget(SlurmTarget):
             run,
             name,
             requests,
-            self.jobs(run, {})[SANDBOX],
+            jobs[SANDBOX],
             isolation=self._isolation,
             ready=sum(folder.ranks[0]["phase"] == InstancePhase.READY.value for folder in live),
             look_seconds=self.pace.observe_seconds,
@@ -111,7 +112,7 @@ class KubernetesTarget(SlurmTarget):
     def _start(self, run: RunRef, state: SlurmRun, role: str, row: Mapping[str, Any]) -> None:
         """The Deployment starts sandbox servers itself."""
         name = str(row["cluster"])
-        if name not in state.requests or not is_sandbox(state.requests[name][0].pool):
+        if name not in state.requests or not only_sandboxes(state.requests[name][0].pool, self.jobs(run, {})):
             super()._start(run, state, role, row)
 
     @cached_property

@@ -50,9 +50,9 @@ class PodIsolation:
     runtime_class: str = ""
 
 
-def is_sandbox(pool: Pool) -> bool:
-    """Whether a pool is for sandboxes alone."""
-    return pool.role == SANDBOX
+def only_sandboxes(pool: Pool, jobs: Mapping[str, Job]) -> bool:
+    """Whether a pool is for sandboxes alone: without GPUs the trainer runs on the same machines."""
+    return {role for role, job in jobs.items() if job.pool_id == pool.id} == {SANDBOX}
 
 
 def pod_isolation(api: Kubernetes) -> PodIsolation:
