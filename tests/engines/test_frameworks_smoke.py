@@ -70,3 +70,29 @@ def test_skyrl_samples_and_takes_steps_on_the_reward_of_the_sandboxes(place: Pla
         assert set(first["phases"]) == {"weight sync", "generate", "sandbox", "train"}
         assert first["metrics"]["sandbox_error_share"] == 0.0
         assert (second["step"], place.result()["steps"]) == (2, 2)
+
+
+OWN = """
+python3 - <<'PYTHON'
+import os
+import clusterctl_reports, clusterctl_rewards
+timer = clusterctl_reports.Phases()
+timer.enter("sandbox")
+answers = ["def double(x):\\n    return 2 * x", "def double(x):\\n    return x"]
+rewards = clusterctl_rewards.passes(["double"] * 2, answers, ["assert double(4) == 8"] * 2)
+timer.enter("train")
+open(os.path.join(os.environ["CLUSTERCTL_CHECKPOINTS"] + ".done"), "w").close()
+clusterctl_reports.report(1, 1, timer.take(), {"reward": sum(rewards) / 2, "weights": os.environ["CLUSTERCTL_WEIGHTS"]})
+clusterctl_reports.done(steps=1)
+PYTHON
+"""
+
+
+def test_a_trainer_of_ones_own_asks_the_sandboxes_and_reports(place: Place) -> None:
+    with place:
+        plan = smoke_plan("smoke-trl-grpo", job={"command": OWN, "setup": "touch prepared"})
+        assert place.run(plan, "rlcef", seconds=60) == 0, place.log("trainer")
+        (report,) = place.reports()
+        assert (report["metrics"], set(report["phases"])) == ({"reward": 0.5}, {"sandbox", "train"})
+        assert (place.folder / "trainer" / "prepared").exists()
+        assert place.result() == {"stage": "rlcef", "steps": 1}
