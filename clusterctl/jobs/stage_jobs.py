@@ -7,24 +7,18 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clusterctl.errors import SpecError
 from clusterctl.jobs import Job
-from clusterctl.jobs.batch_sizes import stage_sizes
 from clusterctl.jobs.placement import check_placement
 from clusterctl.jobs.role_template import RoleTemplate, frameworks_of, jobs_folder, module_text, render_role, role_files
-from clusterctl.jobs.stage_layout import BOTH, ROLLOUT, SANDBOX, TRAINER, stage_layout, stage_pools
-from clusterctl.json_text import json_text
+from clusterctl.jobs.stage_layout import BOTH, ROLLOUT, SANDBOX, TRAINER, stage_pools
+from clusterctl.jobs.template_context import TOKEN_FILE, job_of, template_context
 from planners.plan.value import Plan, Pool, StagePlan
 from planners.runs.reconcile import Role
 from planners.spec.job_spec import JobSpec
-from planners.spec.profiles import sandbox_need
 from planners.spec.run_spec import RunSpec, Stage
-from planners.spec.stages_rl import RlcefStage
 
-PACKAGE = "clusterctl/"
-"""Before the names of models that a job makes itself: those of smoke runs."""
 OURS, OWN = "clusterctl", "own"
 """Folders of templates: roles of every framework, and a command of the user's own."""
 DEFAULT_FRAMEWORKS = {
@@ -41,9 +35,6 @@ DEFAULT_FRAMEWORK_CPU = {"rlcef": "trl"}
 """The same on machines without GPUs."""
 FIRST_PORT, NUM_PORTS = 20_000, 10_000
 """Below what Linux hands out by itself (32,768); a run takes a few in a row, chosen by its id."""
-SLOWEST_FABRIC_GBPS = 200.0
-"""Of a node with GPUs: EFA of p4d has 400 Gb/s, one InfiniBand HDR port 200; Ethernet by TCP is slower."""
-TOKEN_FILE = "sandbox.token"  # noqa: S105 - the name of a file
 ENVIRONMENTS = "${CLUSTERCTL_ENVS:-$HOME/.clusterctl/envs}"
 """Folder of the frameworks' environments in a place."""
 
@@ -88,7 +79,7 @@ def stage_jobs(
     """
     described = _described(plan, stage, run_id=run_id, telemetry=telemetry, python=python)
     ports = _ports(described, run_id, stage)
-    own = _job_spec(_spec_stage(plan, stage))
+    own = job_of(_spec_stage(plan, stage))
     jobs = {
         name: _job(name, each, ports[name], own=own, token=token, roles=frozenset(described))
         for name, each in described.items()
@@ -102,7 +93,7 @@ def _described(plan: Plan, stage: str, **more: str) -> dict[str, _Described]:
     """Role -> its template, filled in, and its pool."""
     planned, spec = _stage_plan(plan, stage), _spec_stage(plan, stage)
     pools = stage_pools(plan, stage)
-    context = _context(plan, planned, spec, pools) | {"python": sys.executable} | more
+    context = template_context(plan, planned, spec, pools) | {"python": sys.executable} | more
     described = {}
     for role, file in _files(spec, pools).items():
         template = render_role(file, context | {"role": role})
@@ -126,60 +117,12 @@ def _files(spec: Stage, pools: Mapping[str, Pool]) -> dict[str, Path]:
 
 def framework_of(spec: Stage, *, gpus: bool) -> str:
     """Folder of the templates by which a stage runs; empty = nobody has any."""
-    job = _job_spec(spec)
+    job = job_of(spec)
     if job.command is not None:
         return OWN
     stated = getattr(spec, "framework", None)
     usual = DEFAULT_FRAMEWORKS if gpus else DEFAULT_FRAMEWORKS | DEFAULT_FRAMEWORK_CPU
     return str(stated or usual.get(spec.kind, ""))
-
-
-def _context(plan: Plan, planned: StagePlan, spec: Stage, pools: Mapping[str, Pool]) -> dict[str, Any]:
-    """What a template may use; docs/frameworks.md lists it."""
-    job, model = _job_spec(spec), getattr(spec, "model", None)
-    name = model if isinstance(model, str) else getattr(model, "name", "")
-    sandbox, layout = pools.get(SANDBOX), stage_layout(plan, planned)
-    need = sandbox_need(getattr(spec, "sandbox", None), default_profile="judge")
-    return {
-        "plan": plan,
-        "stage": spec,
-        "layout": layout,
-        "size": stage_sizes(spec, planned, layout),
-        "before": _stage_before(plan, spec.name),
-        "pools": pools,
-        "job": job,
-        "fabric": layout.nodes > 1 and plans_fabric(plan, pools),
-        "reward_settings": reward_settings(spec) if spec.kind == "rlcef" else "",
-        "weights": job.weights or name.removeprefix(PACKAGE),
-        "sandbox": need,
-        "sandboxes_per_node": max((sandbox.slots or 1) // sandbox.nodes, 1) if sandbox else 0,
-        "token_file": TOKEN_FILE,
-    }
-
-
-def reward_settings(stage: RlcefStage) -> str:
-    """What the programs of the reward read in `reward.json`.  Raises SpecError for parts that no role serves."""
-    unserved = "judges" if stage.judges else "outcome_critic" if stage.outcome_critic else ""
-    if unserved:
-        raise SpecError(
-            f"stage `{stage.name}`: {unserved} can be planned, not launched",
-            hint="leave them out, or bring a trainer that asks them: `job:` with a command",
-        )
-    return json_text({"seconds": sandbox_need(stage.sandbox, default_profile="judge").time_limit_seconds or 10.0})
-
-
-def plans_fabric(plan: Plan, pools: Mapping[str, Pool]) -> bool:
-    """Whether nodes with GPUs are to talk by EFA or InfiniBand: always, but where a slower network is stated."""
-    machines = {each.name: each for each in RunSpec.model_validate(plan.spec).fleet.machines}
-    stated = [machines[pool.instance_type].network_gbps for pool in pools.values() if pool.instance_type in machines]
-    return not any(speed is not None and speed < SLOWEST_FABRIC_GBPS for speed in stated)
-
-
-def _stage_before(plan: Plan, name: str) -> Stage | None:
-    """The stage that runs before, whose results lie in the run's folder of checkpoints under its name."""
-    stages = RunSpec.model_validate(plan.spec).stages
-    at = next(number for number, stage in enumerate(stages) if stage.name == name)
-    return stages[at - 1] if at else None
 
 
 def _pool(pools: Mapping[str, Pool], name: str) -> Pool | None:
@@ -254,7 +197,3 @@ def _stage_plan(plan: Plan, name: str) -> StagePlan:
 
 def _spec_stage(plan: Plan, name: str) -> Stage:
     return next(stage for stage in RunSpec.model_validate(plan.spec).stages if stage.name == name)
-
-
-def _job_spec(spec: Stage) -> JobSpec:
-    return spec.job or JobSpec()

@@ -87,6 +87,11 @@ def test_a_command_of_ones_own_replaces_the_framework() -> None:
     assert "clusterctl_reports.py" in job.files
 
 
+def test_a_command_of_ones_own_may_do_what_frameworks_can_not() -> None:
+    odd = {"prompts_per_step": 63, "samples_per_prompt": 3, "judges": [{"model": "Qwen/Qwen2.5-7B-Instruct"}]}
+    assert "trainer" in jobs(job=OWN, **odd)
+
+
 def test_weights_and_data_reach_a_command_by_name() -> None:
     job = jobs(job={"command": "true", "weights": "/models/w", "data": "/data/d.jsonl"})["trainer"]
     assert job.environment["CLUSTERCTL_WEIGHTS"] == "/models/w"
