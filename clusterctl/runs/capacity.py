@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from planners.runs.next_offer import CHOICE, next_alternative
+
 if TYPE_CHECKING:
-    from clusterctl.ledger.rows import Event
+    from clusterctl.ledger.rows import Event, Run
+    from clusterctl.runs.run import OpenRun
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 600.0
 """Between a refusal and the next request: doubled after each."""
@@ -27,3 +31,22 @@ def next_try(refusals: Sequence[Event], *, since: datetime) -> datetime:
 def refused(refusals: Sequence[Event], *, now: datetime) -> frozenset[int]:
     """Numbers of the plan's alternatives that were refused lately."""
     return frozenset(event.data["alternative"] for event in refusals if event.at > now - REMEMBERED)
+
+
+def offer_of(run: OpenRun, row: Run, *, since: datetime, record: Callable[[str, str, str], None]) -> Run | None:
+    """The run on the offer that machines are asked of; None while none may be asked: after a refusal not before its
+    pause is over, and then for the next offer of the plan, if one is within what was agreed to.
+
+    since: when the run was last asked for; record: writes an event (kind, message, identity).
+    """
+    refusals, now = run.ledger.events(run.run_id, kind="capacity"), run.clock.now()
+    if now < next_try(refusals, since=since):
+        return None
+    gone = refused(refusals, now=now)
+    offer = next_alternative(run.plan, refused=gone, limit_usd=row.limit_usd)
+    if (row.alternative or CHOICE) not in gone or offer is None:
+        return row
+    run.ledger.set_alternative(run.run_id, offer.number)
+    text = f"no capacity for what it has asked for: it goes on with {offer.fleet} in {offer.region}"
+    record("offer", text, f"offer:{len(refusals)}")
+    return replace(row, alternative=offer.number)

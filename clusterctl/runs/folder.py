@@ -7,6 +7,7 @@ readable) is an answer and never an error.  What the run needs to be ended is in
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from clusterctl.foreign_files import opened, read_lines
 
+MIB = 1 << 20
 MOST_REPORT_BYTES = 16 << 20
 """Of job reports, read at once."""
 
@@ -55,6 +57,13 @@ class RunFolder:
     def report_number(self, position: int) -> int:
         """Number of the line of the reports that ends at this position."""
         return sum(1 for after, _ in read_lines(self.reports, 0) if after <= position)
+
+    def free_mib(self) -> float | None:
+        """Room on its disk; None where nobody can say."""
+        try:
+            return shutil.disk_usage(self.path).free / MIB
+        except OSError:
+            return None
 
     def last_sign(self) -> datetime | None:
         """The last moment at which the job wrote anything."""

@@ -18,6 +18,7 @@ from clusterctl.runs.render import event_text, final_bill, progress_text, rate_t
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.run_forecast import run_forecast
 from clusterctl.runs.run_status import RunStatus, as_data, state_of
+from clusterctl.runs.waiting import supervisor_waits
 from clusterctl.runs.watching import ensure_watched, refresh
 from clusterctl.targets.base import Unreachable
 from clusterctl.ui.streams import draw, printable
@@ -39,6 +40,7 @@ def follow(run: OpenRun, interrupt: Interrupt, *, since_seq: int, since: datetim
     ledger = run.ledger
     while True:
         refresh(run)
+        live.note("" if as_json else supervisor_waits(run))
         state = ledger.get_run(run.run_id).state
         for event in ledger.events(run.run_id, since_seq=since_seq):
             since_seq = event.seq
@@ -109,7 +111,7 @@ class LiveLine:
 
     def __init__(self) -> None:
         self._terminal = terminal(sys.stderr)
-        self._line = ""
+        self._line = self._noted = ""
 
     @property
     def watched(self) -> bool:
@@ -123,6 +125,12 @@ class LiveLine:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
         self._draw(line)
+
+    def note(self, text: str) -> None:
+        """A line that stays, whenever it becomes another."""
+        if text != self._noted:
+            self._noted = text
+            self.say(text or "its supervisor answers")
 
     def show(self, state: RunStatus) -> None:
         """The line that changes."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,10 @@ from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import PROCESS, OpenRun
 from clusterctl.runs.run_alerts import alert_text, run_alerts
 from clusterctl.runs.run_forecast import run_forecast
+from clusterctl.runs.waiting import problems_elsewhere
 from clusterctl.runs.watching import Watched
 from clusterctl.targets.role_logs import last_error
-from clusterctl.ui.formats import elapsed, when
+from clusterctl.ui.formats import elapsed
 from planners.runs.forecast import Forecast
 from planners.runs.limits import WARN_SHARE, idle_seconds
 
@@ -28,7 +28,6 @@ LITTLE_ROOM_MIB = 100
 """Less than a few checkpoints of a small policy and their ledger need.  Assumption."""
 RECENT_SECONDS = 60.0
 """So long ago what went wrong still counts as going on."""
-MIB = 1 << 20
 RESTARTS_SHOWN = 2
 """A role that is started a second time without a step in between is worth a word."""
 
@@ -117,37 +116,19 @@ def _of_supervisor(run: OpenRun, state: RunStatus, watched: Watched) -> Iterator
             what=f"its supervisor gave no sign for over {run.target.home.hung_seconds:.0f} s; a new one takes over",
             fix=f"clusterctl logs {identity} --role supervisor --tail 20",
         )
-    yield from _of_looks(run, state)
+    for what, fix in problems_elsewhere(run, desired=state.row.desired):
+        yield Problem(what=what, fix=fix)
     last = next(iter(run.ledger.events(run.run_id, kind="unreachable")[-1:]), None)
     if last is not None and state.row.beat_at is not None and (state.now - last.at).total_seconds() < RECENT_SECONDS:
         yield Problem(what=f"its machines can't be reached: {last.message}; they are billed on")
+    waits = run.ledger.events(run.run_id, kind="waiting")[-1:]
+    if waits and state.row.state in {"provisioning", "queued"}:
+        yield Problem(what=f"{waits[0].message}, for {elapsed((state.now - waits[0].at).total_seconds())}")
     capacity = run.ledger.events(run.run_id, kind="capacity")[-1:]
     if capacity and state.row.state in {"wanted", "provisioning", "queued"}:
         yield Problem(what=f"waits for machines: {capacity[0].message}")
     for event in run.ledger.events(run.run_id, kind="problem")[-3:]:
         yield Problem(what=event.message, fix=f"clusterctl logs {identity} --role supervisor --tail 20")
-
-
-def _of_looks(run: OpenRun, state: RunStatus) -> Iterator[Problem]:
-    """How old is what is shown of a run that is watched elsewhere, and what its supervisor waits for."""
-    looked, identity = run.target.home.looked(run.run_id), state.row.run_id
-    if looked is None:
-        return
-    now = datetime.now(tz=UTC)
-    age = (
-        "nothing of it has been read"
-        if looked.at is None
-        else f"this is {elapsed((now - looked.at).total_seconds())} old"
-    )
-    if looked.unreachable_since is not None:
-        since = when(looked.unreachable_since, now)
-        yield Problem(what=f"out of reach since {since}: {looked.why}; {age}; it goes on, and ends at its limits")
-    elif looked.why:
-        yield Problem(what=f"{looked.why}; {age}", fix=f"clusterctl up {identity}")
-    if looked.supervisor:
-        yield Problem(what=f"its supervisor waits: {looked.supervisor}")
-    elif not looked.heeded:
-        yield Problem(what=f"its supervisor has not acknowledged yet that it is to be {state.row.desired}")
 
 
 def as_data(state: RunStatus) -> dict[str, Any]:
@@ -207,7 +188,7 @@ def _of_ended(run: OpenRun, state: RunStatus) -> Iterator[Problem]:
 def _of_live(run: OpenRun, state: RunStatus) -> Iterator[Problem]:
     """The worst first."""
     identity = state.row.run_id
-    free_mib = _free_mib(run)
+    free_mib = run.folder.free_mib()
     if free_mib is not None and free_mib < LITTLE_ROOM_MIB:
         yield Problem(what=f"the disk of {run.folder.path} has {free_mib:.0f} MiB left", fix="clusterctl sweep")
     for role, history in Recorder(run).history().items():
@@ -264,10 +245,3 @@ def _raised(ahead: Forecast) -> str:
         for name, (limit, amount) in needed.items()
         if limit is not None and amount is not None and amount >= WARN_SHARE * limit
     )
-
-
-def _free_mib(run: OpenRun) -> float | None:
-    try:
-        return shutil.disk_usage(run.folder.path).free / MIB
-    except OSError:
-        return None

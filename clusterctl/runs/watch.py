@@ -10,23 +10,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Run, RunState
 from clusterctl.runs.apply_changes import ChangeApplier
-from clusterctl.runs.capacity import next_try, refused
+from clusterctl.runs.capacity import offer_of
 from clusterctl.runs.limit_guard import LimitGuard
 from clusterctl.runs.metrics import RunMetrics
 from clusterctl.runs.observer import Observer
 from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import OpenRun
+from clusterctl.runs.waiting import stage_of, waiting_machines
 from clusterctl.targets.base import Observed, Unreachable
 from clusterctl.targets.role_logs import last_error, note_times
 from clusterctl.targets.wishes import Wish, heed
 from planners.runs.limits import LimitState, idle_seconds
-from planners.runs.next_offer import CHOICE, next_alternative
 from planners.runs.reconcile import Cause, Instance, InstancePhase, reconcile
 
 WRITE_SECONDS = 1.0
@@ -75,7 +74,9 @@ class Watch:
         self._keep_books(row, observed, wanted=wanted)
         if wanted:
             down = self._must_stop(row, present) or self._act(present, launch=machines_ready)
-        state = "stopping" if down else _stage(present, observed) or row.state
+        for text, identity in waiting_machines(observed):
+            self._event("waiting", text, identity)
+        state = "stopping" if down else stage_of(present, observed) or row.state
         if state != row.state:
             self.ledger.set_state(row.run_id, state, at=self.run.clock.now())
         if present or not (down or done):
@@ -101,7 +102,7 @@ class Watch:
             if not self.observer.observe().instances:
                 self.recorder.close_unwatched()
             self._first = False
-        offer = self._offer(row) if wanted else None
+        offer = offer_of(run, row, since=self.recorder.wanted_at, record=self._event) if wanted else None
         leave, self._released = not wanted and self._nothing_lives, False
         requests = () if leave else self.recorder.request_machines(offer or row, make=offer is not None)
         run.target.apply(run.ref, requests, make=offer is not None)
@@ -117,22 +118,6 @@ class Watch:
         done = {over[r.resource_id].role for r in mine if self.recorder.is_of_stage(r)}
         ending = [role.name for role in self.run.roles if role.until_done]
         return bool(ending) and done.issuperset(ending)
-
-    def _offer(self, row: Run) -> Run | None:
-        """The run on the offer that machines are asked of; None while none may be asked: after a refusal not before
-        its pause is over, and then for the next offer of the plan, if one is within what was agreed to."""
-        run, now = self.run, self.run.clock.now()
-        refusals = self.ledger.events(run.run_id, kind="capacity")
-        if now < next_try(refusals, since=self.recorder.wanted_at):
-            return None
-        gone = refused(refusals, now=now)
-        offer = next_alternative(run.plan, refused=gone, limit_usd=row.limit_usd)
-        if (row.alternative or CHOICE) not in gone or offer is None:
-            return row
-        self.ledger.set_alternative(run.run_id, offer.number)
-        text = f"no capacity for what it has asked for: it goes on with {offer.fleet} in {offer.region}"
-        self._event("offer", text, f"offer:{len(refusals)}")
-        return replace(row, alternative=offer.number)
 
     def _act(self, present: Sequence[Instance], *, done: bool = False, end: bool = False, launch: bool = False) -> bool:
         """Does what must be done; whether the run has failed.  launch: there are machines to launch on."""
@@ -277,12 +262,3 @@ class Watch:
     def _event(self, kind: str, message: str, identity: str, role: str | None = None) -> None:
         """Once for each time that the run was asked for."""
         self.run.event(kind, message, f"{identity}:{self.run.run_id}:{self.recorder.times_wanted}", role)
-
-
-def _stage(present: Sequence[Instance], observed: Observed) -> RunState | None:
-    """How far a run is that is to go on; None where nothing of it is there yet."""
-    if any(instance.phase in {InstancePhase.STARTING, InstancePhase.READY} for instance in present):
-        return "running"
-    if InstancePhase.QUEUED in {*(i.phase for i in present), *(m.phase for m in observed.machines)}:
-        return "queued"
-    return "provisioning" if any(machine.phase is InstancePhase.STARTING for machine in observed.machines) else None

@@ -112,6 +112,7 @@ class Thing(BaseModel):
             since=moment_of(paid_from) if had and now >= paid_from else None,
             until=moment_of(self.ends_at) if self.ends_at and ended else None,
             address=f"fake:{identity}",
+            message="Resources" if phase is InstancePhase.STARTING and now < paid_from else "",
         )
 
 

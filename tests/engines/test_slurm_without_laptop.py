@@ -52,6 +52,9 @@ def say(clusterctl: Run, slurm_cluster: ModuleType, tmp_path: Path) -> Iterator[
     def run(laptop: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return clusterctl(*arguments, **environment, CLUSTERCTL_HOME=str(tmp_path / laptop))
 
+    slurm_cluster.run(
+        "login", "bash", "-c", "rm -rf /home/skyu/.clusterctl/runs/alone-*"
+    )  # of a cluster that was up before
     yield run
     for number in jobs(slurm_cluster, "%i"):
         slurm_cluster.run("login", "scancel", number, user="skyu", check=False)
@@ -64,10 +67,10 @@ def jobs(cluster: ModuleType, shown: str = "%j") -> list[str]:
 
 
 def allocation(cluster: ModuleType, name: str) -> tuple[datetime, datetime]:
-    """Start and end of the one allocation whose name begins so, as the scheduler has noted them."""
+    """Start and end of the newest allocation whose name begins so, as the scheduler has noted them."""
     shown = str(cluster.run("login", "scontrol", "--oneliner", "show", "jobs"))
     found = [dict(word.partition("=")[::2] for word in line.split()) for line in shown.splitlines()]
-    (job,) = [job for job in found if job["JobName"].startswith(name)]
+    job = max((job for job in found if job["JobName"].startswith(name)), key=lambda job: job["StartTime"])
     return datetime.fromisoformat(job["StartTime"]), datetime.fromisoformat(job["EndTime"])
 
 
