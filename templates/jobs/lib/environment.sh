@@ -14,7 +14,9 @@
     fi
     sleep 2
   done
-  trap 'rm -rf "$made.making"' EXIT
+  [ -x "$made/bin/python" ] && rmdir "$made.making" && exit 0 # another node has made it meanwhile
+  whole=""
+  trap '[ -n "$whole" ] || rm -rf "$made"; rm -rf "$made.making"' EXIT
   printf '%s\n' '@INSTALL@' >"$made.making/install.txt"
   printf '%s\n' "@WITHOUT@" >"$made.making/without.txt"
   echo "making $made"
@@ -28,8 +30,8 @@
     echo "error: $made needs uv, which is not on the path of this node" >&2
     exit 1
   fi || {
-    rm -rf "$made"
     echo "error: $made could not be made: has this node a package index?" >&2
     exit 1
   }
+  whole=yes
 ) || exit 1

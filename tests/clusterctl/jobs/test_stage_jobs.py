@@ -163,6 +163,23 @@ def test_an_environment_is_made_once_and_then_taken_as_it_is(tmp_path: Path) -> 
     assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
 
 
+def test_nodes_that_come_at_once_make_an_environment_once(tmp_path: Path) -> None:
+    setup = jobs(**TRL)["trainer"].setup
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    uv = 'echo "$1" >>"$CLUSTERCTL_ENVS.log"; [ "$1" = pip ] || { sleep 0.3; for made; do :; done; mkdir -p "$made/bin"; }\n'
+    uv += '[ "$1" = pip ] && { touch "$CLUSTERCTL_ENVS/trl-1.16.0/bin/python"; chmod +x "$CLUSTERCTL_ENVS/trl-1.16.0/bin/python"; }\nexit 0\n'
+    (programs / "uv").write_text("#!/bin/bash\n" + uv)
+    (programs / "uv").chmod(0o755)
+    (programs / "sleep").write_text("#!/bin/sh\nexec /bin/sleep 0.1\n")
+    (programs / "sleep").chmod(0o755)
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", "CLUSTERCTL_ENVS": str(tmp_path / "envs")}
+    nodes = [subprocess.Popen(["bash", "-c", setup], env=environment, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [node.wait(timeout=30) for node in nodes] == [0, 0, 0]
+    assert (tmp_path / "envs.log").read_text().split() == ["venv", "pip"]
+    assert [found.name for found in (tmp_path / "envs").iterdir()] == ["trl-1.16.0"]
+
+
 def test_an_environment_that_can_not_be_made_is_one_message_and_leaves_nothing(tmp_path: Path) -> None:
     setup = jobs(**TRL)["trainer"].setup
     programs = tmp_path / "bin"
