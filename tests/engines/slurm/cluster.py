@@ -21,7 +21,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-FOLDER = Path("/var/tmp/clusterctl-slurm")
+NUMBER = int(os.environ.get("CLUSTERCTL_TEST_SLURM", "0"))
+"""Another one is another cluster beside the first, from 0 to 9: with its own folder, network and lock."""
+FOLDER = Path(f"/var/tmp/clusterctl-slurm{NUMBER or ''}")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines"
 ENVIRONMENTS = ("remote", "skypilot-runtime")
 """Python environments that install.sh has made: ours with SkyPilot (for tests and, as /srv/remote, for supervisors in the cluster), and the one
@@ -31,7 +33,7 @@ FRAMEWORKS = ("trl",)
 SKYPILOT_PYTHON = CACHE / "remote" / "bin" / "python"
 PLACE_PYTHON = "/srv/remote/bin/python"
 HERE = Path(__file__).parent
-BRIDGE, NETWORK = "cc-slurm", "10.78.0"
+BRIDGE, NETWORK = f"cc-slurm{NUMBER or ''}", f"10.78.{NUMBER}"
 MACHINES = {"login": 10, "gpu1": 11, "gpu2": 12, "cpu1": 13, "cpu2": 14}
 NODES = [name for name in MACHINES if name != "login"]
 LOGIN = f"{NETWORK}.{MACHINES['login']}"
@@ -148,8 +150,8 @@ def start(name: str) -> None:
     )
     (FOLDER / "machines" / f"{name}.pid").write_text(str(process.pid))
     first = _first(process.pid)
-    _ip("link", "add", f"cc-{name}", "type", "veth", "peer", "name", "eth0", "netns", str(first))
-    _ip("link", "set", f"cc-{name}", "master", BRIDGE, "up")
+    _ip("link", "add", f"cc{NUMBER or ''}-{name}", "type", "veth", "peer", "name", "eth0", "netns", str(first))
+    _ip("link", "set", f"cc{NUMBER or ''}-{name}", "master", BRIDGE, "up")
 
 
 def switch_off(name: str) -> None:
@@ -160,7 +162,7 @@ def switch_off(name: str) -> None:
         until = time.monotonic() + 10
         while _pid(name) is not None and time.monotonic() < until:
             time.sleep(0.05)
-    subprocess.run(["ip", "link", "del", f"cc-{name}"], check=False, capture_output=True)
+    subprocess.run(["ip", "link", "del", f"cc{NUMBER or ''}-{name}"], check=False, capture_output=True)
 
 
 @contextmanager
