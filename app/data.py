@@ -7,6 +7,7 @@ are kept, and not for long.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -28,7 +29,7 @@ from clusterctl.runs.run_alerts import run_alerts
 from clusterctl.store import open_source
 from clusterctl.store.source import TelemetrySource
 from clusterctl.targets import targets
-from clusterctl.targets.base import Leftover
+from clusterctl.targets.base import Leftover, Unreachable
 from planners.alerts.check import Alert
 from planners.plan.value import Plan
 
@@ -179,11 +180,15 @@ def step_rows(data: Data, run_id: str) -> pl.DataFrame:
 
 @fresh
 def things_left() -> tuple[Leftover, ...]:
-    """What no live run owns, in every place of this data folder."""
+    """What no live run owns, in every place of this data folder that can be asked."""
     known = ledger("live").runs()
     live = frozenset(run.run_id for run in known if run.state in LIVE)
     names = frozenset(run.run_id for run in known)
-    return tuple(item for target in targets(user_data_dir()) for item in target.leftovers(live, names))
+    found: list[Leftover] = []
+    for target in targets(user_data_dir()):
+        with contextlib.suppress(Unreachable):
+            found += target.leftovers(live, names)
+    return tuple(found)
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ from clusterctl.ledger.ledger import Ledger
 from clusterctl.runs.capacity import next_try
 from clusterctl.runs.run import NODE, OpenRun, open_run
 from clusterctl.runs.run_forecast import hourly_rate, usage
+from clusterctl.runs.run_status import state_of
 from clusterctl.runs.watch import Watch
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
 from clusterctl.targets.base import Unreachable
@@ -279,3 +281,12 @@ def test_stages_run_one_after_the_other_each_on_its_own_machines(tmp_path: Path,
     launches = [event.message for event in ledger.events(run.run_id, kind="launch")]
     assert launches == ["sandbox: wanted"] * 3 + ["trainer: wanted"] + ["sandbox: wanted"] * 3 + ["trainer: wanted"]
     assert usage(ledger, run.run_id).known_usd == sum(line.known_usd for line in ledger.bill(run.run_id).lines)
+
+
+def test_what_a_machine_waits_for_is_said_with_how_long(tmp_path: Path, far: OpenRun) -> None:
+    behave(tmp_path, machine_seconds=600.0)
+    watch_until(far, lambda: far.ledger.get_run(far.run_id).state == "queued")
+    problems = [problem.what for problem in state_of(far).problems]
+    assert any(re.fullmatch(r"\S+ is queued: Resources, for \d+ s", problem) for problem in problems), problems
+    watch_until(far, lambda: kinds(far).count("waiting") == 3)
+    assert usage(far.ledger, far.run_id).known_usd == 0, "a queue costs nothing"
