@@ -39,6 +39,8 @@ NODES = [name for name in MACHINES if name != "login"]
 LOGIN = f"{NETWORK}.{MACHINES['login']}"
 USER, USER_ID = "skyu", 4242
 UP_SECONDS = 60
+STARTED: dict[str, subprocess.Popen[bytes]] = {}
+"""Our own children, by machine: they are taken leave of when the machine is switched off."""
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sshd", "rsync", "unshare", "nsenter", "ip")
 
 SLURM_CONF = f"""
@@ -148,6 +150,7 @@ def start(name: str) -> None:
         start_new_session=True,
         cwd="/",
     )
+    STARTED[name] = process
     (FOLDER / "machines" / f"{name}.pid").write_text(str(process.pid))
     first = _first(process.pid)
     _ip("link", "add", f"cc{NUMBER or ''}-{name}", "type", "veth", "peer", "name", "eth0", "netns", str(first))
@@ -162,6 +165,8 @@ def switch_off(name: str) -> None:
         until = time.monotonic() + 10
         while _pid(name) is not None and time.monotonic() < until:
             time.sleep(0.05)
+    if name in STARTED:
+        STARTED.pop(name).wait(10)
     subprocess.run(["ip", "link", "del", f"cc{NUMBER or ''}-{name}"], check=False, capture_output=True)
 
 
