@@ -49,6 +49,7 @@ def test_all_of_humaneval_passes_with_its_own_solutions_in_our_sandboxes(tmp_pat
     assert report["phases"].keys() == {"generate", "sandbox"}
 
 
+@pytest.mark.slow
 def test_a_small_model_is_measured_on_humaneval(tmp_path: Path) -> None:
     settings(tmp_path, benchmark="humaneval", tasks=3, max_tokens=96, samples=1)
     with sandboxes() as variables, small_model() as url:
