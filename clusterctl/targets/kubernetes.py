@@ -30,7 +30,13 @@ from clusterctl.targets.kubernetes_sandboxes import (
     pod_isolation,
     with_servers,
 )
-from clusterctl.targets.kubernetes_shell import ROOT, KubernetesSupervisors, PodShell
+from clusterctl.targets.kubernetes_shell import (
+    POOL_IMAGE_VARIABLE,
+    QUEUE_VARIABLE,
+    ROOT,
+    KubernetesSupervisors,
+    PodShell,
+)
 from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task
 from clusterctl.targets.places import remember
 from clusterctl.targets.remote_home import RemoteHome
@@ -45,10 +51,6 @@ from planners.runs.reconcile import InstancePhase
 
 PYTHON = "/opt/clusterctl/bin/python3"
 """Of our image."""
-POOL_IMAGE_VARIABLE = "CLUSTERCTL_POOL_IMAGE"
-"""Image of the pods of roles that name none; without it SkyPilot's own."""
-QUEUE_VARIABLE = "CLUSTERCTL_KUEUE"
-"""LocalQueue of Kueue, where a namespace has several."""
 QUEUES = "kueue.x-k8s.io/v1beta1/localqueues"
 
 

@@ -27,15 +27,13 @@ from clusterctl.targets.kubernetes_manifests import (
     run_labels,
 )
 from clusterctl.targets.kubernetes_pods import PodState, pod_state
-from clusterctl.targets.kubernetes_shell import image
+from clusterctl.targets.kubernetes_shell import CLASS_VARIABLE, image
 from clusterctl.targets.role_folder import RoleFolder
 from clusterctl.targets.slurm_tasks import allowed_seconds, node_size
 from planners.plan.value import Pool
 from planners.runs.reconcile import InstancePhase
 
 SANDBOX = "sandbox"
-CLASS_VARIABLE = "CLUSTERCTL_RUNTIME_CLASS"
-"""Runtime class of sandboxes, where this user may not list them."""
 GVISOR_HANDLERS = ("runsc", "gvisor")
 USER_NAMESPACES_SINCE = 33
 """Kubernetes 1.33 gives pods user namespaces of their own, in which bubblewrap can mount /proc."""

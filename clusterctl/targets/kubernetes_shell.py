@@ -24,11 +24,18 @@ PLACE = "clusterctl"
 ROOT = "/data"
 IMAGE_VARIABLE = "CLUSTERCTL_IMAGE"
 """Image made from templates/kubernetes/Containerfile."""
+POOL_IMAGE_VARIABLE = "CLUSTERCTL_POOL_IMAGE"
+"""Image of the pods of roles that name none; without it SkyPilot's own."""
+QUEUE_VARIABLE = "CLUSTERCTL_KUEUE"
+"""LocalQueue of Kueue, where a namespace has several."""
+CLASS_VARIABLE = "CLUSTERCTL_RUNTIME_CLASS"
+"""Runtime class of sandboxes, where this user may not list them."""
+VARIABLES = (IMAGE_VARIABLE, POOL_IMAGE_VARIABLE, QUEUE_VARIABLE, CLASS_VARIABLE)
 VOLUME_GIB = 50
 START_SECONDS = 180.0
 """For the pod of the shell to start, its image pulled."""
 CONNECT_SECONDS = 10.0
-SUPERVISOR_MEMORY_GIB = 3
+SUPERVISOR_CPUS, SUPERVISOR_MEMORY_GIB = 0.5, 3
 """For a supervisor (200 MB) and SkyPilot's API server beside it (1.2 GB, twice that for a moment)."""
 
 
@@ -97,8 +104,8 @@ class KubernetesSupervisors:
                 namespace=self.place.namespace,
                 image=image(),
                 command=["bash", "-c", started],
-                environment={"HOME": ROOT, "USER": "clusterctl"},
-                cpus=1,
+                environment={"HOME": ROOT, "USER": "clusterctl", **settings()},
+                cpus=SUPERVISOR_CPUS,
                 memory_gib=SUPERVISOR_MEMORY_GIB,
             )
         )
@@ -132,6 +139,11 @@ def place_objects(place: Kubernetes) -> list[Object]:
 def supervisor_name(run_id: str) -> str:
     """Of the Deployment and the Lease of a run's supervisor."""
     return name_of(PLACE, run_id)
+
+
+def settings() -> dict[str, str]:
+    """What this user has set for the place, for the supervisor there."""
+    return {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
 
 
 def image() -> str:
