@@ -46,7 +46,8 @@ environment() { # PATH REQUIREMENT...
 		sed "1s|^#!.*|#!$path/bin/python3|" "$script" >"root$path/bin/$(basename "$script")"
 		chmod 755 "root$path/bin/$(basename "$script")"
 	done
-	find "root$path" -name __pycache__ -prune -exec rm -rf {} +
+	find "root$path" -name __pycache__ -prune -exec rm -rf {} + # compiled by another Python, at paths outside
+	chroot root python3 -m compileall -q --invalidation-mode unchecked-hash "$path/lib" || true # a test file that is no Python
 }
 environment /opt/clusterctl --require-hashes -r "$top/requirements-remote.lock"
 rm -rf only
