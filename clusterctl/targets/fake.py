@@ -205,4 +205,4 @@ class _Reach(LocalShell):
 def _home_in(store: Path, folder: str, settings_file: Path) -> SupervisorHome:
     """Supervisors live in another folder, as they do on another machine."""
     shell, commands = _Reach(settings_file), ProcessCommands(folder)
-    return RemoteHome(store, shell, commands, folder, python=sys.executable, pull_seconds=0.2)
+    return RemoteHome(store, shell, commands, folder, python=sys.executable, pull_seconds=0.2, lease_seconds=6.0)

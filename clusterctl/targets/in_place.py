@@ -2,8 +2,8 @@
 and a lease are in the run's folder, which other nodes and laptops see.
 
 A lease is a number: who makes the file of the next number owns the run, and leaves as soon as there is a higher one.
-The next one is taken when the owner was on this node and is gone, or when its lease was not renewed for LEASE_SECONDS;
-an owner that can't renew it for RENEW_SECONDS does nothing more.
+The next one is taken when the owner had this disk's lock and is gone, or when its lease was not renewed for
+LEASE_SECONDS; an owner that can't renew it for RENEW_SHARE of that does nothing more.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import functools
 import json
 import os
 import time
+import uuid
 from pathlib import Path
 
-from clusterctl.clock import this_boot
 from clusterctl.errors import ClusterctlError, StateError
 from clusterctl.foreign_files import read_limited, replace_whole
 from clusterctl.json_text import json_text
@@ -26,11 +26,11 @@ from clusterctl.targets.wishes import MOST_WISH_BYTES, Wish, read_wish
 
 IN_PLACE = "CLUSTERCTL_IN_PLACE"
 """Variable that says to a supervisor that it lives in the place of its run."""
-NODE = "CLUSTERCTL_NODE"
-"""Name of the node, where host name and boot don't tell it."""
+LEASE_VARIABLE = "CLUSTERCTL_LEASE_SECONDS"
+"""Variable that states LEASE_SECONDS for a place."""
 MIRROR, OLD_MIRROR, LEASE, LEASES = "ledger.db", "ledger.before.db", "lease", "leases"
-CONTROL, ACKNOWLEDGED, BEAT = "control.json", "acknowledged", "beat"
-LEASE_SECONDS, RENEW_SECONDS = 45.0, 30.0
+CONTROL, ACKNOWLEDGED, BEAT, DISK = "control.json", "acknowledged", "beat", "disk"
+LEASE_SECONDS, RENEW_SHARE = 45.0, 2 / 3
 OLD_MIRROR_SECONDS = 60.0
 """So old is the second copy, which is there should the first one be damaged."""
 POLL_SECONDS = 0.5
@@ -39,9 +39,10 @@ POLL_SECONDS = 0.5
 class InPlace(ThisMachine):
     """store: the folder of the place that holds `runs/`."""
 
-    def __init__(self, store: Path, *, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, store: Path, *, lease_seconds: float | None = None) -> None:
         super().__init__(store)
-        self._lease_seconds, self._number, self._renewed = lease_seconds, 0, 0.0
+        self._lease_seconds = lease_seconds or float(os.environ.get(LEASE_VARIABLE) or LEASE_SECONDS)
+        self._number, self._renewed = 0, 0.0
         self._read: tuple[int, ...] = ()
         """What tells the control.json that was read last from others."""
         self._heeded: Wish | None = None
@@ -59,10 +60,10 @@ class InPlace(ThisMachine):
 
     def check(self, run_id: str) -> None:
         """Whether the lease is still ours."""
-        if time.monotonic() - self._renewed > RENEW_SECONDS:
-            raise LockLostError(f"the lease of {run_id} could not be renewed for {RENEW_SECONDS:.0f} s")
         if (self._folder(run_id) / LEASES / str(self._number + 1)).exists():
             raise LockLostError(f"another supervisor has taken {run_id} over")
+        if (silent := time.monotonic() - self._renewed) > RENEW_SHARE * self._lease_seconds:
+            raise LockLostError(f"the lease of {run_id} could not be renewed for {silent:.0f} s")
 
     def wished(self, run_id: str) -> Wish | None:
         """The wish in control.json, if that has changed."""
@@ -126,8 +127,9 @@ class InPlace(ThisMachine):
         if last and not self._is_over(run_id, last):
             raise LockHeldError(f"{run_id} is watched by another supervisor", hint="it is ended by `clusterctl down`")
         try:
+            disk = this_disk()
             with (folder / str(last + 1)).open("x") as mine:
-                mine.write(this_node())
+                mine.write(disk)
         except FileExistsError:
             raise LockHeldError(f"{run_id} was taken over by another supervisor a moment ago") from None
         except OSError as error:
@@ -153,8 +155,8 @@ class InPlace(ThisMachine):
             if row.get("number") == last and row.get("released"):
                 return True
         with contextlib.suppress(OSError):
-            if read_limited(owner, 4096).decode("utf-8", "replace") == this_node():
-                return True  # the caller holds this node's lock
+            if read_limited(owner, 4096).decode("utf-8", "replace") == this_disk():
+                return True  # the caller holds the lock that lies there
         deadline = time.monotonic() + self._lease_seconds
         while time.monotonic() < deadline:
             if seen() != before:
@@ -164,7 +166,7 @@ class InPlace(ThisMachine):
         return True
 
     def _write_lease(self, run_id: str, *, released: bool = False) -> None:
-        row = {"number": self._number, "node": this_node(), "released": released}
+        row = {"number": self._number, "disk": this_disk(), "released": released}
         replace_whole(self._folder(run_id) / LEASE, json_text(row).encode())
 
     def _restore(self, run_id: str) -> bool:
@@ -198,9 +200,15 @@ def home_here(store: Path) -> ThisMachine:
     return InPlace(store) if os.environ.get(IN_PLACE) else ThisMachine(store)
 
 
-def this_node() -> str:
-    """What tells this boot of this node from others."""
-    return os.environ.get(NODE) or f"{os.uname().nodename} {this_boot()}"
+def this_disk() -> str:
+    """What tells the folder of this node's ledger and locks from others, also of this node: a job may have its own.
+
+    Raises OSError.
+    """
+    file = _local_ledger().parent / DISK
+    with contextlib.suppress(FileExistsError), file.open("x") as mine:
+        mine.write(f"{os.uname().nodename} {uuid.uuid4()}")
+    return read_limited(file, 4096).decode("utf-8", "replace")
 
 
 def replace_synced(file: Path, content: bytes) -> None:

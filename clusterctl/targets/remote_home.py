@@ -25,7 +25,7 @@ from clusterctl.errors import StateError
 from clusterctl.foreign_files import append
 from clusterctl.ledger.locks import LockHeldError
 from clusterctl.targets.base import RunRef, Unreachable
-from clusterctl.targets.in_place import CONTROL, MIRROR, OLD_MIRROR
+from clusterctl.targets.in_place import CONTROL, LEASE_SECONDS, LEASE_VARIABLE, MIRROR, OLD_MIRROR
 from clusterctl.targets.looks import read_looked, write_looked
 from clusterctl.targets.place_commands import FoundSupervisor, PlaceCommands
 from clusterctl.targets.remote_files import Fetched, fetch_run
@@ -61,9 +61,11 @@ class RemoteHome:
         python: str = "",
         extras: tuple[str, ...] = (),
         pull_seconds: float = 2.0,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self.store, self._shell, self._commands, self._given_root = store, shell, commands, root
-        self._python, self._extras, self._pull_seconds = python, extras, pull_seconds
+        self._python, self._extras = python, extras
+        self._pull_seconds, self._lease_seconds = pull_seconds, lease_seconds
         self._pulled: dict[str, tuple[float, str]] = {}
         """By run: when its mirror was last read, and what tells that mirror from others."""
         self._ahead = timedelta(0)
@@ -80,7 +82,7 @@ class RemoteHome:
         code, python = make_site(self._shell, self._root, python=self._python, extras=self._extras)
         head = {"run": run.run_id, "root": self._root, "code": code, "python": python}
         lines = ["#!/bin/bash", *(f"{name}={shlex.quote(value)}" for name, value in head.items())]
-        lines += [f"local={self._commands.node_folder}"]
+        lines += [f"local={self._commands.node_folder}", f"export {LEASE_VARIABLE}={self._lease_seconds:g}"]
         script = files("clusterctl.targets").joinpath("supervisor.sh").read_text("utf-8")
         self._shell.write(f"{folder}/supervisor.sh", "\n".join([*lines, script]).encode())
         self._shell.must(f"mkdir -p {shlex.quote(folder)}/logs", seconds=30, what="its folder can't be made")

@@ -18,7 +18,7 @@ from clusterctl.ledger.locks import LockHeldError, LockLostError
 from clusterctl.ledger.mirror import copy_run, mirror_of, mirror_of_run, opened_mirror
 from clusterctl.ledger.rows import Intent, Run
 from clusterctl.targets import in_place
-from clusterctl.targets.in_place import LEASE, MIRROR, NODE, OLD_MIRROR, InPlace
+from clusterctl.targets.in_place import LEASE, MIRROR, OLD_MIRROR, InPlace
 from clusterctl.targets.wishes import Wish, heed, read_wish
 
 RUN = "far-123456"
@@ -34,7 +34,6 @@ class Node:
         self.home = InPlace(root, lease_seconds=0.3)
 
     def __enter__(self) -> InPlace:
-        self._patch.setenv(NODE, self.name)
         self._patch.setenv("CLUSTERCTL_LEDGER", str(self.ledger_file))
         self.ledger_file.parent.mkdir(parents=True, exist_ok=True)
         return self.home
@@ -81,6 +80,7 @@ def test_a_second_supervisor_leaves_while_the_first_renews_its_lease(nodes: tupl
 
     with two, pytest.raises(LockHeldError, match="watched by another supervisor"):
         Renewing(one.root, lease_seconds=5.0).enter(RUN)
+    beat(one, 2)
     with one as home:
         home.check(RUN)
 
@@ -138,7 +138,7 @@ def test_an_owner_that_cannot_renew_its_lease_does_nothing_more(
     one, _ = nodes
     with one as home:
         home.enter(RUN)
-        monkeypatch.setattr(in_place, "RENEW_SECONDS", -1.0)
+        monkeypatch.setattr(in_place, "RENEW_SHARE", -1.0)
         with pytest.raises(LockLostError, match="could not be renewed"):
             home.check(RUN)
 
