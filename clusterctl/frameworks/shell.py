@@ -16,7 +16,7 @@ from clusterctl.errors import SpecError
 from clusterctl.frameworks.settings import UNKNOWN
 from clusterctl.frameworks.shell_expand import document_text, expand, expand_text
 from clusterctl.frameworks.shell_text import Lexer, RawWord, Statement
-from clusterctl.frameworks.shell_variables import MOST_WORDS, Variables, Word, plain_int
+from clusterctl.frameworks.shell_variables import MOST_WORDS, Variables, Word, holds
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\[[^\]]*\])?(\+?)=(.*)", re.DOTALL)
 _DECLARES = frozenset({"export", "readonly", "local", "declare", "typeset"})
@@ -170,7 +170,7 @@ class Script:
         if len(words) < 3 or words[0].text not in ("[", "[["):
             return None
         found = [expand_text(raw.text, raw.line, self.variables).text for raw in words[1:-1]]
-        return None if any(UNKNOWN.search(text) for text in found) else _holds(found)
+        return None if any(UNKNOWN.search(text) for text in found) else holds(found)
 
     def _simple(self, words: list[RawWord], statement: Statement) -> None:
         """A command with the assignments before it."""
@@ -237,19 +237,3 @@ def commands_of(text: str, name: str, first_line: int = 1) -> list[Command]:
 
 def _shown(words: list[RawWord]) -> str:
     return " ".join(word.text for word in words)[:80]
-
-
-def _holds(found: list[str]) -> bool | None:
-    """A test of two or three words."""
-    if len(found) == 2 and found[0] in ("-n", "-z"):
-        return bool(found[1]) == (found[0] == "-n")
-    if len(found) != 3:
-        return None
-    left, operator, right = found
-    if operator in ("=", "==", "!="):
-        return fnmatch.fnmatchcase(left, right) == (operator != "!=")
-    a, b = plain_int(left), plain_int(right)
-    if a is None or b is None:
-        return None
-    tests = {"-eq": a == b, "-ne": a != b, "-gt": a > b, "-ge": a >= b, "-lt": a < b, "-le": a <= b}
-    return tests.get(operator)

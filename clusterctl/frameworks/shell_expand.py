@@ -6,23 +6,22 @@ What only a run knows (an argument, the output of a command, an unset variable) 
 
 from __future__ import annotations
 
-import fnmatch
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from clusterctl.errors import SpecError
 from clusterctl.frameworks.settings import unknown
-from clusterctl.frameworks.shell_variables import Variables, Word, arithmetic, plain_int
+from clusterctl.frameworks.shell_variables import CHANGES, Variables, Word, arithmetic, plain_int
 
 LITERAL = frozenset({"HOME", "PWD", "USER", "OLDPWD", "TMPDIR"})
 """Variables that name a place of the machine: kept as `$HOME`."""
 MOST_CHARACTERS = 1 << 20
 CONTINUED = "\\\n"
 """A continued line in a text: kept, so that what the text holds stands on the lines of the file."""
+_PLAIN = re.compile(r"[^\\'\"$`]+")
+_QUOTED = re.compile(r"[^\\\"$`]+")
 _PARTS = re.compile("\0[^\1]*\1|\\\\\n|\\s+|[^\\s\\\\\0]+|\\\\|\0")
 """A mark, which may hold blanks; a continued line; blanks; and all else."""
-MOST_PATTERN_CHARACTERS = 4096
 _NAME = re.compile(r"[A-Za-z_]\w*|[0-9@*#?$!-]")
 _PARAMETER = re.compile(r"([A-Za-z_]\w*|[0-9@*#?])(\[[^\]]*\])?(:?[-=+?]|%%?|##?|//?|\^\^?|,,?|:)?(.*)", re.DOTALL)
 
@@ -33,7 +32,9 @@ class _Fields:
 
     line: int
     done: list[Word] = field(default_factory=list)
-    text: str = ""
+    parts: list[str] = field(default_factory=list)
+    """Of the word that is not ended."""
+    size: int = 0
     at: int = 0
     started: bool = False
     only_if: str = ""
@@ -41,14 +42,15 @@ class _Fields:
     def add(self, text: str) -> None:
         if not self.started:
             self.at, self.started = self.line, True
-        self.text += text
-        if len(self.text) > MOST_CHARACTERS:
+        self.parts.append(text)
+        self.size += len(text)
+        if self.size > MOST_CHARACTERS:
             raise SpecError(f"{self.line}: a variable grows beyond {MOST_CHARACTERS >> 20} MiB")
 
     def end(self) -> None:
         if self.started:
-            self.done.append(Word(self.text, self.at, self.only_if))
-        self.text, self.started = "", False
+            self.done.append(Word("".join(self.parts), self.at, self.only_if))
+        self.parts, self.size, self.started = [], 0, False
 
     def split(self, word: Word) -> None:
         """Add the value of a variable outside quotes."""
@@ -82,8 +84,9 @@ def expand(raw: str, line: int, variables: Variables) -> list[Word]:
             at, found, quoted = _dollar(raw, at, line, variables)
             _add_unquoted(fields, found, literal=quoted)
         else:
-            fields.add(sign)
-            at += 1
+            plain = _PLAIN.match(raw, at)
+            fields.add(plain.group() if plain else sign)
+            at = plain.end() if plain else at + 1
     fields.end()
     return fields.done
 
@@ -112,9 +115,10 @@ def document_text(raw: str, line: int, variables: Variables) -> Word:
             at, found, _ = _dollar(raw, at, line, variables)
             fields.add(" ".join(word.text for word in found))
         else:
-            fields.add(raw[at])
-            at += 1
-    return Word(fields.text, line)
+            plain = _QUOTED.match(raw, at)
+            fields.add(plain.group() if plain else raw[at])
+            at = plain.end() if plain else at + 1
+    return Word("".join(fields.parts), line)
 
 
 def _add_unquoted(fields: _Fields, found: list[Word], *, literal: bool) -> None:
@@ -142,14 +146,15 @@ def _double(raw: str, at: int, fields: _Fields, variables: Variables) -> int:
             if is_list and len(found) > 1:
                 _add_unquoted(fields, found, literal=True)
                 continue
-            if not found and is_list and fields.text == "" and raw[at : at + 1] == '"':
+            if not found and is_list and not fields.size and raw[at : at + 1] == '"':
                 fields.started = False  # "$@" without arguments is no word at all
             fields.only_if = fields.only_if or next((word.only_if for word in found if word.only_if), "")
             if found:
                 fields.add(" ".join(word.text for word in found))
         else:
-            fields.add(raw[at])
-            at += 1
+            plain = _QUOTED.match(raw, at)
+            fields.add(plain.group() if plain else raw[at])
+            at = plain.end() if plain else at + 1
     return at + 1
 
 
@@ -217,33 +222,5 @@ def _parameter(inner: str, line: int, variables: Variables) -> list[Word]:
         found = [] if empty else [expand_text(rest, line, variables)]
     elif found is None:
         found = _value(name, line, variables)
-    change = _CHANGES.get(operator or "")
+    change = CHANGES.get(operator or "")
     return [Word(change(word.text, rest), word.line, word.only_if) for word in found] if change else found
-
-
-def _strip(text: str, pattern: str, *, front: bool, longest: bool) -> str:
-    if len(text) > MOST_PATTERN_CHARACTERS:
-        return unknown("a text of this length, cut by a pattern")
-    sizes = range(len(text) + 1)
-    for size in reversed(sizes) if longest else sizes:
-        part = text[:size] if front else text[len(text) - size :]
-        if fnmatch.fnmatchcase(part, pattern):
-            return text[size:] if front else text[: len(text) - size]
-    return text
-
-
-def _replaced(text: str, rest: str, count: int) -> str:
-    old, _, new = rest.partition("/")
-    return text.replace(old, new, count) if old and not re.search(r"[*?\[]", old) else unknown(f"{text}/{rest}")
-
-
-_CHANGES: Mapping[str, Callable[[str, str], str]] = {
-    "%": lambda text, rest: _strip(text, rest, front=False, longest=False),
-    "%%": lambda text, rest: _strip(text, rest, front=False, longest=True),
-    "#": lambda text, rest: _strip(text, rest, front=True, longest=False),
-    "##": lambda text, rest: _strip(text, rest, front=True, longest=True),
-    "/": lambda text, rest: _replaced(text, rest, 1),
-    "//": lambda text, rest: _replaced(text, rest, -1),
-    ",,": lambda text, _: text.lower(),
-    "^^": lambda text, _: text.upper(),
-}

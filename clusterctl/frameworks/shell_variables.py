@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from clusterctl.errors import SpecError
 from clusterctl.frameworks.settings import unknown
 
 MOST_WORDS = 100_000
+MOST_PATTERN_CHARACTERS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +95,48 @@ _OPERATIONS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
     ast.Mod: lambda a, b: a % b,
     ast.Pow: _power,
 }
+
+
+def _strip(text: str, pattern: str, *, front: bool, longest: bool) -> str:
+    if len(text) > MOST_PATTERN_CHARACTERS:
+        return unknown("a text of this length, cut by a pattern")
+    sizes = range(len(text) + 1)
+    for size in reversed(sizes) if longest else sizes:
+        part = text[:size] if front else text[len(text) - size :]
+        if fnmatch.fnmatchcase(part, pattern):
+            return text[size:] if front else text[: len(text) - size]
+    return text
+
+
+def _replaced(text: str, rest: str, count: int) -> str:
+    old, _, new = rest.partition("/")
+    return text.replace(old, new, count) if old and not re.search(r"[*?\[]", old) else unknown(f"{text}/{rest}")
+
+
+CHANGES: Mapping[str, Callable[[str, str], str]] = {
+    "%": lambda text, rest: _strip(text, rest, front=False, longest=False),
+    "%%": lambda text, rest: _strip(text, rest, front=False, longest=True),
+    "#": lambda text, rest: _strip(text, rest, front=True, longest=False),
+    "##": lambda text, rest: _strip(text, rest, front=True, longest=True),
+    "/": lambda text, rest: _replaced(text, rest, 1),
+    "//": lambda text, rest: _replaced(text, rest, -1),
+    ",,": lambda text, _: text.lower(),
+    "^^": lambda text, _: text.upper(),
+}
+"""`${name%pattern}` and its like: the operator -> what it makes of (value, rest)."""
+
+
+def holds(found: list[str]) -> bool | None:
+    """Whether a test of two or three words holds: `-n x`, `a = b`, `1 -gt 2`; None for any other."""
+    if len(found) == 2 and found[0] in ("-n", "-z"):
+        return bool(found[1]) == (found[0] == "-n")
+    if len(found) != 3:
+        return None
+    left, operator, right = found
+    if operator in ("=", "==", "!="):
+        return fnmatch.fnmatchcase(left, right) == (operator != "!=")
+    a, b = plain_int(left), plain_int(right)
+    if a is None or b is None:
+        return None
+    tests = {"-eq": a == b, "-ne": a != b, "-gt": a > b, "-ge": a >= b, "-lt": a < b, "-le": a <= b}
+    return tests.get(operator)

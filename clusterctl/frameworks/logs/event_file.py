@@ -24,21 +24,21 @@ def is_event_file(start: bytes) -> bool:
     return b"brain.Event:" in start[:64]
 
 
-def event_rows(content: bytes) -> Iterator[Row | None]:
-    """A row per event with scalars; None for a record that is cut off or broken."""
+def event_rows(content: bytes) -> Iterator[Row | int]:
+    """A row per event with scalars; the number of a record that is cut off or broken."""
     at, number = 0, 0
     while at + 12 <= len(content):
         (length,) = struct.unpack_from("<Q", content, at)
         number += 1
         if length > MOST_RECORD_BYTES or at + 16 + length > len(content):
-            yield None
+            yield number
             return
         message = content[at + 12 : at + 12 + length]
         at += 16 + length
         try:
             row = _event(message, number)
         except (ValueError, struct.error, UnicodeDecodeError):
-            yield None
+            yield number
             continue
         if row.values:
             yield row

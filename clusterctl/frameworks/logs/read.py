@@ -21,7 +21,7 @@ HINT = (
     "give a console log of verl, OpenRLHF, TRL, SkyRL or torchtitan, JSON lines, trainer_state.json, W&B's CSV or "
     "history, or a TensorBoard event file"
 )
-Rows = Iterable[Row | None]
+Rows = Iterable[Row | int]
 
 
 def read_log(path: str | Path, framework: str | None = None) -> RunLog:
@@ -57,12 +57,12 @@ def _rows(name: str, content: bytes) -> Rows:
     return _from_lines(text)
 
 
-def _from_lines(text: str) -> Iterator[Row | None]:
+def _from_lines(text: str) -> Iterator[Row | int]:
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):
         for row in rows_of_line(line, number):
-            is_cut_off = number == len(lines) and row is not None and row.step is not None
-            yield None if is_cut_off else row  # no end of line: its last figure may lack digits
+            is_cut_off = number == len(lines) and isinstance(row, Row) and row.step is not None
+            yield number if is_cut_off else row  # no end of line: its last figure may lack digits
 
 
 def _document(text: str) -> Any:
@@ -73,7 +73,7 @@ def _document(text: str) -> Any:
         return None
 
 
-def _from_document(name: str, document: Any) -> Iterator[Row | None]:
+def _from_document(name: str, document: Any) -> Iterator[Row | int]:
     """`log_history` of a trainer_state.json, a list of steps, or one step."""
     found = document.get("log_history", document.get("data", document)) if isinstance(document, dict) else document
     items = found if isinstance(found, list) else [found]
@@ -83,7 +83,7 @@ def _from_document(name: str, document: Any) -> Iterator[Row | None]:
         yield Row(flat_numbers(item), number)
 
 
-def _from_csv(name: str, text: str) -> Iterator[Row | None]:
+def _from_csv(name: str, text: str) -> Iterator[Row | int]:
     """A table with a column for the step; W&B's export puts the run's name before each other column."""
     try:
         reader = csv.DictReader(io.StringIO(text), strict=True)

@@ -6,6 +6,7 @@ import ast
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,12 +39,12 @@ class Row:
     """When the line was written, in seconds, where it says so."""
 
 
-def rows_of_line(text: str, line: int) -> Iterator[Row | None]:
-    """The rows of a line (progress bars rewrite theirs); None for one that looks like a row but is broken."""
+def rows_of_line(text: str, line: int) -> Iterator[Row | int]:
+    """The rows of a line (progress bars rewrite theirs); its number for one that looks like a row but is broken."""
     for part in text.split("\r"):
         row = _row(_COLOUR.sub("", part), line)
         if row is not None:
-            yield row if row.values else None
+            yield row if row.values else line
 
 
 def _row(text: str, line: int) -> Row | None:
@@ -121,7 +122,9 @@ def mapping_of(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         cleaned = re.sub(r"\b(nan|inf)\b", "None", _WRAPPED.sub(r"\1", text))
         try:
-            found = ast.literal_eval(cleaned)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SyntaxWarning)  # of what a broken line makes of numbers
+                found = ast.literal_eval(cleaned)
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             return None
     return found if isinstance(found, dict) else None

@@ -49,19 +49,21 @@ class _Steps:
 
     values: dict[int, dict[str, float]] = field(default_factory=dict)
     clocks: dict[int, float] = field(default_factory=dict)
+    last: int = 0
     repeated: int = 0
     resumed: list[str] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
         stated = next((row.values[key] for key in names.STEP_NUMBERS if key in row.values), None)
-        last = max(self.values, default=0)
-        following = last if names.PER_SECOND in row.values else last + 1
+        following = self.last if names.PER_SECOND in row.values else self.last + 1
         step = row.step if row.step is not None else int(stated) if stated is not None else following
-        if step < last - 1 and set(row.values) <= set(self.values.get(step, {})):
+        if step < self.last - 1 and set(row.values) <= set(self.values.get(step, {})):
             self.resumed.append(f"line {row.line} goes back to step {step}")
             for later in [known for known in self.values if known >= step]:
                 del self.values[later]
                 self.clocks.pop(later, None)
+            self.last = step
+        self.last = max(self.last, step)
         have = self.values.setdefault(step, {})
         self.repeated += bool(have) and set(row.values) <= set(have)
         for key, value in row.values.items():
@@ -70,18 +72,18 @@ class _Steps:
             self.clocks.setdefault(step, row.clock)
 
 
-def run_log(name: str, rows: Iterable[Row | None], framework: str | None) -> RunLog:
-    """Make one run of the rows of a log; None stands for a line that looked like one and is broken.
+def run_log(name: str, rows: Iterable[Row | int], framework: str | None) -> RunLog:
+    """Make one run of the rows of a log; a number is that of a line that looked like one and is broken.
 
     Raises SpecError where no step has seconds, or several frameworks' figures are mixed.
     """
-    read, broken, last_line = [], [], 0
+    read: list[Row] = []
+    broken: list[int] = []
     for row in rows:
-        if row is None:
-            broken.append(last_line + 1)
+        if isinstance(row, int):
+            broken.append(row)
         else:
             read.append(row)
-            last_line = row.line
         if len(read) > MOST_STEPS:
             raise SpecError(f"{name}: has more than {MOST_STEPS:,} rows", hint="cut it to the steps of one run")
     chosen = _framework(name, read, framework)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,18 @@ def test_a_line_that_is_cut_off_does_not_count(tmp_path: Path) -> None:
     assert (found.num_steps, found.notes) == (1, ("broken, not used: line 2",))
     found = log(tmp_path, TRL.format(seconds=3) + "{'loss': 0.1, 'step_t")
     assert (found.step_seconds, found.notes) == ([3], ("broken, not used: line 2",))
+    found = log(tmp_path, "one\ntwo\n{'loss': 3x7}\n" + TRL.format(seconds=3))
+    assert found.notes == ("broken, not used: line 3",)
+
+
+def test_a_long_log_is_read_in_linear_time(tmp_path: Path) -> None:
+    def seconds(steps: int) -> float:
+        text = "".join(f"step:{n} - timing_s/step:1.5\n" for n in range(steps))
+        began = time.process_time()
+        assert log(tmp_path, text).num_steps == steps
+        return time.process_time() - began
+
+    assert seconds(20_000) < 20 * max(seconds(2000), 0.01)
 
 
 @pytest.mark.parametrize(
