@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 from clusterctl.ledger.rows import RunState
 from clusterctl.targets.base import Observed
+from clusterctl.targets.wishes import last_beat
 from clusterctl.ui.formats import elapsed, when
 from planners.runs.reconcile import Instance, InstancePhase
 
 if TYPE_CHECKING:
     from clusterctl.runs.run import OpenRun
+
+STALE_SECONDS = 60.0
+"""What a supervisor elsewhere writes comes each second; older than that something keeps it."""
 
 
 def stage_of(present: Sequence[Instance], observed: Observed) -> RunState | None:
@@ -56,6 +60,13 @@ def problems_elsewhere(run: OpenRun, *, desired: str) -> Iterator[tuple[str, str
         yield f"out of reach since {since}: {looked.why}; {age}; it goes on, and ends at its limits", ""
     elif looked.why:
         yield f"{looked.why}; {age}", f"clusterctl up {run.run_id}"
+    home, beat = run.target.home, last_beat(run.ledger.get_run(run.run_id))
+    noted = home.noted_seconds(run.run_id)
+    if beat is not None and noted is not None and noted < STALE_SECONDS < (old := home.beat_seconds(beat)):
+        yield (
+            f"its supervisor lives, and has not written its ledger for {elapsed(old)}: make room on the disk there",
+            "",
+        )
     if looked.supervisor:
         yield f"its supervisor waits: {looked.supervisor}", ""
     elif not looked.heeded:

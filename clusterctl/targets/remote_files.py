@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from clusterctl.errors import ClusterctlError
-from clusterctl.targets.in_place import ACKNOWLEDGED, CONTROL, MIRROR
+from clusterctl.targets.in_place import ACKNOWLEDGED, CONTROL, LEASE, MIRROR
 from clusterctl.targets.shell import MOST_BYTES, Shell
 from clusterctl.targets.wishes import Wish, read_wish
 
@@ -28,6 +28,8 @@ class Fetched:
     """Tells the mirror from others; empty where there is none."""
     mirror: bytes = b""
     """Empty where there is none, or the known one."""
+    renewed: datetime | None = None
+    """When its supervisor last renewed its lease, which it can also on a disk that is full."""
     wish: Wish | None = None
     """The last that was sent, if it can be read."""
     acknowledged: bool = False
@@ -36,16 +38,19 @@ class Fetched:
 
 def fetch_run(shell: Shell, folder: str, *, known: str) -> Fetched:
     """What is there now; of a mirror that is `known` only its stamp.  Raises ClusterctlError, Unreachable."""
-    script = f"""cd {shlex.quote(folder)} 2>/dev/null || {{ date +%s.%N; echo; exit 0; }}
-date +%s.%N; stamp=$(stat -c '%i-%Z-%s' {MIRROR} 2>/dev/null); echo "$stamp"; set --
+    script = f"""cd {shlex.quote(folder)} 2>/dev/null || {{ date +%s.%N; echo; echo; exit 0; }}
+date +%s.%N; stamp=$(stat -c '%i-%Z-%s' {MIRROR} 2>/dev/null); echo "$stamp"
+echo "$(stat -c %Y {LEASE} 2>/dev/null)"; set --
 for f in {CONTROL} {ACKNOWLEDGED}; do [ -f "$f" ] && set -- "$@" "$f"; done
 [ -f {MIRROR} ] && [ "$stamp" != {shlex.quote(known)} ] && set -- "$@" {MIRROR}
 [ $# -eq 0 ] || tar -czf - -- "$@" """
     ran = shell.run(script, seconds=FETCH_SECONDS)
     now, _, rest = ran.stdout.partition(b"\n")
-    stamp, _, packed = rest.partition(b"\n")
+    stamp, _, rest = rest.partition(b"\n")
+    lease, _, packed = rest.partition(b"\n")
     try:
         at = datetime.fromtimestamp(float(now), tz=UTC)
+        renewed = datetime.fromtimestamp(int(lease), tz=UTC) if lease else None
         found = _unpacked(packed) if packed else {}
     except (ValueError, OverflowError, OSError, tarfile.TarError, EOFError) as error:
         why = ran.stderr.strip()[-200:] or str(error)
@@ -56,8 +61,14 @@ for f in {CONTROL} {ACKNOWLEDGED}; do [ -f "$f" ] && set -- "$@" "$f"; done
     with contextlib.suppress(ValueError, RecursionError):
         acknowledged = json.loads(found.get(ACKNOWLEDGED, b"{}"))
     heeded = wish is not None and acknowledged == {"seq": wish.seq, "identity": wish.identity}
-    stamped = stamp.decode("ascii", "replace")
-    return Fetched(at=at, stamp=stamped, mirror=found.get(MIRROR, b""), wish=wish, acknowledged=heeded)
+    return Fetched(
+        at=at,
+        stamp=stamp.decode("ascii", "replace"),
+        mirror=found.get(MIRROR, b""),
+        renewed=renewed,
+        wish=wish,
+        acknowledged=heeded,
+    )
 
 
 def _unpacked(packed: bytes) -> dict[str, bytes]:

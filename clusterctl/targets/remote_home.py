@@ -68,6 +68,7 @@ class RemoteHome:
         self._pull_seconds, self._lease_seconds = pull_seconds, lease_seconds
         self._pulled: dict[str, tuple[float, str]] = {}
         """By run: when its mirror was last read, and what tells that mirror from others."""
+        self._renewed: dict[str, datetime | None] = {}
         self._ahead = timedelta(0)
         """The place's clock against this machine's."""
         self._last_found: Sequence[FoundSupervisor] = ()
@@ -110,9 +111,10 @@ class RemoteHome:
     def note(self, run_id: str) -> None:
         """Nothing: it notes that in its place."""
 
-    def noted_seconds(self, run_id: str) -> float | None:  # noqa: ARG002 - the interface
-        """Nothing that could be read here."""
-        return None
+    def noted_seconds(self, run_id: str) -> float | None:
+        """By its lease: it is renewed also where the disk is full, and the mirror is as old as that."""
+        renewed = self._renewed.get(run_id)
+        return None if renewed is None else (datetime.now(tz=UTC) + self._ahead - renewed).total_seconds()
 
     def enter(self, run_id: str) -> bool:
         """A run of this place is not supervised from here."""
@@ -226,6 +228,7 @@ class RemoteHome:
     def _fetch(self, run_id: str, *, known: str) -> Fetched:
         fetched = fetch_run(self._shell, self._folder(run_id), known=known)
         self._ahead = fetched.at - datetime.now(tz=UTC)
+        self._renewed[run_id] = fetched.renewed
         return fetched
 
     def _pull_logs(self, run: RunRef) -> None:

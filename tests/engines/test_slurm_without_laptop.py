@@ -1,5 +1,5 @@
 """A run on a real Slurm by a real SkyPilot whose laptop is lost: it ends at its limit by itself, on the scheduler's own
-account, and another laptop goes on with it."""
+account, and another laptop knows how it ended."""
 
 from __future__ import annotations
 
@@ -111,10 +111,3 @@ def test_a_run_ends_at_its_limit_on_the_schedulers_own_account(
     logs = say("b", "logs", name, "--role", "trainer")
     assert "step 1" in logs.stdout
     assert "nothing is left over" in say("b", "sweep").stdout
-
-    up = say("b", "up", name, "--yes", "--detach", "--limit-usd", "900")
-    assert up.returncode == 0, up.stderr
-    until(lambda: seen(say, "b", name)["step"] > row["step"] + 2, 240)
-    down = say("b", "down", name, "--yes")
-    assert (down.returncode, "nothing left running" in down.stdout) == (0, True), down.stderr
-    until(lambda: not jobs(slurm_cluster), 60)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -118,3 +120,25 @@ def test_a_run_that_has_ended_without_its_supervisor(
     now = time.time()
     assert all(ended is not None and ended <= now for _, ended in far.nodes(name).values())
     assert "did not answer" in seen(in_process, b, name)["note"], "the other laptop is told"
+
+
+def test_a_supervisor_that_cannot_write_its_ledger_to_others_is_left_alone(
+    in_process: Run, far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = far.laptop(tmp_path / "a")
+    name = started(in_process, a)
+    folder = far.root / "runs" / name
+    until((folder / "reports.jsonl").exists)
+    old = (folder / "ledger.db").read_bytes()
+    far.kill(*far.scripts())
+    (supervisor,) = far.supervisors()
+    os.kill(supervisor, signal.SIGSTOP)
+    (folder / "ledger.db").write_bytes(old)
+    monkeypatch.setattr("clusterctl.targets.remote_home.RemoteHome.hung_seconds", 1.0)
+    time.sleep(1.5)
+    os.utime(folder / "lease")
+    assert not any("gave no sign" in problem["what"] for problem in seen(in_process, a, name)["problems"])
+    assert far.supervisors() == [supervisor], "its lease is new, though its ledger is old"
+    time.sleep(1.5)
+    seen(in_process, a, name)
+    assert supervisor not in far.supervisors(), "it hangs: it is ended, and another started"
