@@ -68,7 +68,8 @@ TIMES = ("_runtime", "_timestamp", "wall_time")
 """Seconds since a start, of a step's end; `_runtime` first, because clocks jump."""
 TOKENS_PER_SECOND_AND_GPU = ("titan/tps", "throughput(tps)")
 ELAPSED = "tqdm/elapsed"
-"""Our name for the seconds that a progress bar has counted."""
+BAR_LENGTH = "tqdm/total"
+"""Our names for the seconds that a progress bar has counted, and for the steps that it counts to."""
 PER_SECOND = "train_steps_per_second"
 """Of transformers' Trainer, at the end of a run."""
 OWN = "phases."

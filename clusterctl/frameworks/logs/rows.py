@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from clusterctl.frameworks.logs.names import ELAPSED, known
+from clusterctl.frameworks.logs.names import BAR_LENGTH, ELAPSED, known
 
 MOST_LINE_CHARACTERS = 1 << 17
 MOST_VALUES = 5000
@@ -61,7 +61,7 @@ def _row(text: str, line: int) -> Row | None:
     if (start := text.find("{")) >= 0:
         return _from_mapping(text, start, line)
     if match := _BAR.search(text):
-        return Row({ELAPSED: _seconds(match.group(3))}, line, int(match.group(1)))
+        return Row({ELAPSED: _seconds(match.group(3)), BAR_LENGTH: float(match.group(2))}, line, int(match.group(1)))
     return None
 
 

@@ -88,10 +88,13 @@ def run_log(name: str, rows: Iterable[Row | int], framework: str | None) -> RunL
             raise SpecError(f"{name}: has more than {MOST_STEPS:,} rows", hint="cut it to the steps of one run")
     chosen = _framework(name, read, framework)
     mine = [row for row in read if _of(row) in (chosen, None)]
-    steps, bars = _Steps(), _Steps()
+    steps, bars, length = _Steps(), _Steps(), _bar_length(mine)
     for row in mine:
-        if not any(key.startswith("eval_") for key in row.values):
-            (bars if names.ELAPSED in row.values else steps).add(row)
+        if names.ELAPSED in row.values:
+            if row.values[names.BAR_LENGTH] == length:
+                bars.add(row)
+        elif not any(key.startswith("eval_") for key in row.values):
+            steps.add(row)
     ordered = sorted(steps.values)
     phases, keys = _phases(steps, ordered)
     seconds, key = _step_seconds(steps, bars, ordered)
@@ -116,6 +119,12 @@ def run_log(name: str, rows: Iterable[Row | int], framework: str | None) -> RunL
         reward=_typical(steps, ordered, names.REWARDS),
         notes=_notes(steps, broken, len(read) - len(mine), chosen),
     )
+
+
+def _bar_length(rows: Sequence[Row]) -> float | None:
+    """Of several progress bars (downloads, batches of a step) the one of the run: it counts the longest."""
+    bars = [row.values for row in rows if names.ELAPSED in row.values]
+    return max(bars, key=lambda bar: bar[names.ELAPSED])[names.BAR_LENGTH] if bars else None
 
 
 def _of(row: Row) -> str | None:

@@ -59,7 +59,8 @@ def test_trl_lines_and_its_state_file(tmp_path: Path) -> None:
 
 def test_a_progress_bar_times_steps_where_nothing_else_does(tmp_path: Path) -> None:
     bar = "\r".join(f" {n}%|█ | {n}/100 [{n * 90 // 60:02d}:{n * 90 % 60:02d}<10:00, 90.0s/it]" for n in range(1, 4))
-    found = log(tmp_path, f"{bar}\n{{'loss': 0.5, 'epoch': 0.1}}\n")
+    inner = "Fetching 9 files: 1/9 [00:01<00:09]\rFetching 9 files: 9/9 [00:08<00:00]\n"
+    found = log(tmp_path, f"{inner}{bar}\n{{'loss': 0.5, 'epoch': 0.1}}\n")
     assert (found.step_seconds, found.step_key) == ([90, 90], "the progress bar")
 
 
