@@ -36,6 +36,7 @@ from clusterctl.targets.kubernetes_shell import (
     ROOT,
     KubernetesSupervisors,
     PodShell,
+    image,
 )
 from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task
 from clusterctl.targets.places import remember
@@ -74,9 +75,10 @@ class KubernetesTarget(SlurmTarget):
         return RemoteHome(self.store, self.place.shell, KubernetesSupervisors(self.api), ROOT, python=PYTHON)
 
     def check(self, plan: Plan) -> None:
-        """Refuses what the namespace can't have: rights, GPUs, nodes that are large enough."""
+        """Refuses what the namespace can't have: an image, rights, GPUs, nodes that are large enough."""
         if not in_place() and self.api.context == self.cluster:
             require_context(self.api)
+        image()
         check_namespace(self.api, plan)
         remember(f"{self.kind}:{self.cluster}", self.store, root=ROOT)
 

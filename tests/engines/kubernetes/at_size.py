@@ -15,6 +15,7 @@ from typing import Any
 from control_plane import ControlPlane, wait
 from made_up_nodes import create, node
 
+from clusterctl.targets.base import Unreachable
 from clusterctl.targets.kubernetes_api import Kubernetes
 from clusterctl.targets.kubernetes_manifests import RUN_LABEL, next_replicas
 from clusterctl.targets.kubernetes_pods import pod_state
@@ -27,14 +28,16 @@ RUN = "size"
 class AtSize:
     """One measurement: `seconds` by step."""
 
-    def __init__(self, plane: ControlPlane, place: Kubernetes) -> None:
-        self.plane, self.place, self.seconds = plane, place, dict[str, float]()
+    def __init__(self, plane: ControlPlane, place: Kubernetes, *, shows: bool = False) -> None:
+        self.plane, self.place, self.seconds, self.shows = plane, place, dict[str, float](), shows
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         began = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - began, 1)
+        if self.shows:
+            print(f"{self.seconds[name]:8.1f} s  {name}", flush=True)
 
     def fill(self, nodes: int, pods: int, *, most_seconds: float) -> Counter[InstancePhase]:
         """Half of the nodes have GPUs.  Pods are asked for in stages, as many as the nodes start."""
@@ -67,10 +70,14 @@ class AtSize:
         return Counter(pod_state(pod).phase for pod in pods)
 
     def ready_nodes(self) -> int:
-        return sum(
-            any(c["type"] == "Ready" and c["status"] == "True" for c in item["status"].get("conditions", ()))
-            for item in self.place.pages("/api/v1/nodes")
-        )
+        """None while the API server is too busy to say."""
+        try:
+            return sum(
+                any(c["type"] == "Ready" and c["status"] == "True" for c in item["status"].get("conditions", ()))
+                for item in self.place.pages("/api/v1/nodes")
+            )
+        except Unreachable:
+            return 0
 
 
 def sandbox(index: int) -> dict[str, Any]:
@@ -105,10 +112,8 @@ def main(nodes: int, pods: int) -> None:
     programs = next(folder for folder in engines.glob("bin-*") if (folder / "kwok.seconds").exists())
     with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder), programs) as plane:
         plane.start_kwok(lease_seconds=200 if nodes <= 2000 else 1200)
-        measured = AtSize(plane, plane.place())
+        measured = AtSize(plane, plane.place(), shows=True)
         phases = measured.fill(nodes, pods, most_seconds=1500.0)
-        for name, seconds in measured.seconds.items():
-            print(f"{seconds:8.1f} s  {name}")
         used = sum(process.memory_info().rss for process in psutil.Process().children(recursive=True))
         print(f"{phases}; control plane and kwok: {used / 2**30:.1f} GiB")
         print(f"this client: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from control_plane import ControlPlane
+from filelock import FileLock
 from real_node import ADDRESS, SERVICES, RealNode, make_bridge, remove_bridge
 
 from clusterctl.targets.kubernetes_api import Kubernetes
@@ -49,8 +50,14 @@ def plane(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def node(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
-    """A control plane and a real node, whose pods reach it."""
+    """A control plane and a real node, whose pods reach it.  One at a time: it has a bridge with fixed addresses."""
     layers = made_by("images.sh")
+    with FileLock(programs.parent / "node.lock", timeout=MOST_SECONDS):
+        yield from one_node(programs, layers, tmp_path_factory)
+
+
+def one_node(programs: Path, layers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
+    """The node, and nothing of it afterwards."""
     make_bridge()
     try:
         with (

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from control_plane import ControlPlane, Daemons
 from image_archive import write_image
+
+from clusterctl.targets.kubernetes_shell import PLACE
 
 ADDRESS = "10.244.0.1"
 """Of the bridge: pods reach the API server, the DNS server and nothing else by it."""
@@ -16,6 +19,7 @@ SERVICES = "10.96.0.1"
 """Where every pod looks for the API server; the bridge has it too, so that no rule of a firewall is needed."""
 BRIDGE = "clusterctl0"
 GPUS = 8
+IMAGE = "localhost/clusterctl:test"
 TOP = Path(__file__).parents[3]
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -72,7 +76,7 @@ class RealNode:
         layer = self.folder / "code.tar"
         subprocess.run(["tar", "--owner=0", "--group=0", "-C", str(code), "-cf", str(layer), "."], check=True)
         layers = [self.layers / "base.tar", self.layers / "clusterctl-environment.tar", layer]
-        self.load("localhost/clusterctl:test", *layers, environment=(f"PATH=/opt/clusterctl/bin:{PATHS}",))
+        self.load(IMAGE, *layers, environment=(f"PATH=/opt/clusterctl/bin:{PATHS}",))
 
     def load_sky(self) -> None:
         """A node of SkyPilot."""
@@ -140,6 +144,18 @@ def make_bridge() -> None:
 def remove_bridge() -> None:
     """Gone is success."""
     subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
+
+
+def volume(folder: Path) -> dict[str, Any]:
+    """A folder of the node, as the shared file system that a cluster has."""
+    spec = {
+        "capacity": {"storage": "50Gi"},
+        "accessModes": ["ReadWriteMany"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "hostPath": {"path": str(folder)},
+        "claimRef": {"name": PLACE, "namespace": "default"},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "runs"}, "spec": spec}
 
 
 def _processes_of(folder: str) -> list[str]:

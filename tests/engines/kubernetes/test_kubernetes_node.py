@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from control_plane import wait
-from real_node import RealNode
+from real_node import IMAGE, RealNode, volume
 
 from clusterctl.targets.base import Unreachable
 from clusterctl.targets.kubernetes_api import Kubernetes
 from clusterctl.targets.kubernetes_manifests import objects, run_labels
 from clusterctl.targets.kubernetes_pods import PodState, pod_state
-from clusterctl.targets.kubernetes_shell import IMAGE_VARIABLE, PLACE, KubernetesSupervisors, PodShell
+from clusterctl.targets.kubernetes_shell import IMAGE_VARIABLE, KubernetesSupervisors, PodShell
 from planners.runs.reconcile import Cause, InstancePhase
 
-IMAGE = "localhost/clusterctl:test"
 RUN = "node-test"
 TOKEN = "a-long-random-word-for-the-sandbox"
 ESCAPES = """
@@ -60,18 +58,6 @@ def place(node: RealNode) -> Iterator[Kubernetes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(IMAGE_VARIABLE, IMAGE)
         yield place
-
-
-def volume(folder: Path) -> dict[str, Any]:
-    """A folder of the node, as the shared file system that a cluster has."""
-    spec = {
-        "capacity": {"storage": "50Gi"},
-        "accessModes": ["ReadWriteMany"],
-        "persistentVolumeReclaimPolicy": "Retain",
-        "hostPath": {"path": str(folder)},
-        "claimRef": {"name": PLACE, "namespace": "default"},
-    }
-    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "runs"}, "spec": spec}
 
 
 def pod(name: str, command: list[str], **more: Any) -> dict[str, Any]:

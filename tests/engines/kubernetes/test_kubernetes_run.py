@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from control_plane import wait
-from real_node import RealNode
-from test_kubernetes_node import IMAGE, volume
+from real_node import IMAGE, RealNode, volume
 
 SPEC = """
 name: kube
