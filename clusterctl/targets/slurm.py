@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from clusterctl.targets.slurm_access import client_config, in_place, place_confi
 from clusterctl.targets.slurm_check import check_cluster
 from clusterctl.targets.slurm_jobs import PREFIX, newest, user_id
 from clusterctl.targets.slurm_place import SlurmPlace
-from clusterctl.targets.slurm_run import SlurmRun, clusters
+from clusterctl.targets.slurm_run import SlurmRun, clusters, left_over
 from clusterctl.targets.slurm_supervisor import SlurmSupervisors
 from clusterctl.targets.slurm_tasks import IDLE_MINUTES, cpu_share, exec_task, launch_task, preview_lines
 from clusterctl.targets.supervisor_home import SupervisorHome
@@ -55,8 +55,7 @@ class SlurmTarget:
     def __init__(
         self, store: Path, cluster: str, *, shell: Shell | None = None, supervisors: SlurmSupervisors | None = None
     ) -> None:
-        self.store, self.cluster = store, cluster
-        self._supervisors = supervisors
+        self.store, self.cluster, self._supervisors = store, cluster, supervisors
         here = LocalShell() if in_place() else SshShell(cluster, client_config())
         root = str(store) if in_place() else os.environ.get(PLACE_VARIABLE) or recall(f"slurm:{cluster}", store) or ROOT
         self.place = SlurmPlace(shell or here, root)
@@ -67,9 +66,8 @@ class SlurmTarget:
         """A job of the cluster, watched from here; inside the cluster this node."""
         if in_place():
             return home_here(self.store)
-        python, site = os.environ.get(PYTHON_VARIABLE, ""), self.place.root
-        shell, jobs = self.place.shell, self._supervisors or SlurmSupervisors()
-        return RemoteHome(self.store, shell, jobs, site, python=python, extras=("remote",))
+        python, jobs = os.environ.get(PYTHON_VARIABLE, ""), self._supervisors or SlurmSupervisors()
+        return RemoteHome(self.store, self.place.shell, jobs, self.place.root, python=python, extras=("remote",))
 
     def check(self, plan: Plan) -> None:
         """Refuses what the cluster can't have: partition, nodes, GPUs."""
@@ -183,17 +181,7 @@ class SlurmTarget:
 
     def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
         """Our allocations of runs that this ledger knows and that don't live, and of any run whose time is over."""
-        left, now = [], time.time()
-        for job in self.place.jobs():
-            run_id, expires = job.tags.get("run", ""), job.tags.get("expires", "")
-            over = expires.isdigit() and int(expires) < now
-            if not job.ended and run_id not in live_runs and (run_id in known_runs or over):
-                since = job.since or datetime.fromtimestamp(now, tz=UTC)
-                role = job.tags.get("pool", "")
-                left.append(
-                    Leftover(kind="machine", address=f"{self.kind}:{job.job_id}", run_id=run_id, role=role, since=since)
-                )
-        return left
+        return left_over(self.place.jobs(), live_runs, known_runs)
 
     def remove(self, leftover: Leftover) -> None:
         """Cancels its job, unless the number belongs to another one by now."""
@@ -235,8 +223,8 @@ class SlurmTarget:
     ) -> dict[str, Any]:
         """What SkyPilot is asked for, for a role."""
         assert state.seen is not None
-        pool, job = state.requests[name][0].pool, newest(state.seen.jobs).get(name)
-        return exec_task(self.cluster, pool, role=role, command=command, row=row, job=job)
+        job = newest(state.seen.jobs).get(name)
+        return exec_task(self.cluster, state.requests[name][0].pool, role=role, command=command, row=row, job=job)
 
     def environment(self) -> dict[str, str]:
         """What every role sees of the place."""
@@ -248,9 +236,9 @@ class SlurmTarget:
 
     def _state(self, run: RunRef) -> SlurmRun:
         if run.run_id not in self._runs:
-            # its server is beside the supervisor of the run, with a home that may be lost
-            home = Path(tempfile.gettempdir()) / f"clusterctl-{os.getuid()}" / "skypilot" / run.run_id
-            sky = self.skypilot(home, user_id(run.run_id))
+            # its server is beside the supervisor, with a home that may be lost; two ledgers may have a run of one id
+            home = Path(tempfile.gettempdir()) / f"clusterctl-{os.getuid()}" / "skypilot"
+            sky = self.skypilot(home / user_id(f"{self.store}/{run.run_id}"), user_id(run.run_id))
             self._runs[run.run_id] = SlurmRun(run.run_id, sky)
         return self._runs[run.run_id]
 

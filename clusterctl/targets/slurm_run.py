@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from clusterctl.jobs import Job
-from clusterctl.targets.base import Machine, MachineRequest, Observed
+from clusterctl.targets.base import Leftover, Machine, MachineRequest, Observed
 from clusterctl.targets.role_folder import RoleFolder
 from clusterctl.targets.sky_client import Request, SkyPilot
 from clusterctl.targets.slurm_jobs import MOST_LETTERS, SlurmJob, cluster_name, newest
@@ -166,3 +166,16 @@ def clusters(
         cluster_name(run_id, pool_id, int(requests[0].resource_id.rpartition("/")[2]), most_letters): requests
         for pool_id, requests in pools.items()
     }
+
+
+def left_over(jobs: Sequence[SlurmJob], live_runs: frozenset[str], known_runs: frozenset[str]) -> list[Leftover]:
+    """Allocations of known runs that don't live, and of any run whose time is over."""
+    left, now = [], time.time()
+    for job in jobs:
+        run_id, expires = job.tags.get("run", ""), job.tags.get("expires", "")
+        over = expires.isdigit() and int(expires) < now
+        if not job.ended and run_id not in live_runs and (run_id in known_runs or over):
+            since, role = job.since or datetime.fromtimestamp(now, tz=UTC), job.tags.get("pool", "")
+            address = f"slurm:{job.job_id}"
+            left.append(Leftover(kind="machine", address=address, run_id=run_id, role=role, since=since))
+    return left
