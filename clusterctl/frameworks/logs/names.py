@@ -43,6 +43,9 @@ PHASES: Mapping[str, tuple[Source, tuple[str, ...]]] = {
 }
 """Name -> whose it is, and the planned phases that these seconds hold together."""
 
+LEAST_REWARD_SECONDS = 0.01
+"""A shorter reward phase only collects what was judged while generating, as verl's agent loop does: not a judging."""
+
 STEP_SECONDS: Mapping[str, Source] = {
     "timing_s/step": "verl", "perf/time_per_step": "verl", "timing/step_total": "openrlhf", "timing/step": "skyrl",
     "timing/train/total_step_time": "nemo-rl", "step_time": "trl", "time_metrics/end_to_end(s)": "torchtitan",

@@ -166,7 +166,8 @@ def _phases(steps: _Steps, ordered: Sequence[int]) -> tuple[dict[Covers, list[fl
         seen: set[Covers] = set()
         for key, value in steps.values[step].items():
             covers = (key.removeprefix(names.OWN),) if key.startswith(names.OWN) else names.PHASES.get(key, ("", ()))[1]
-            if covers and covers not in seen and value > 0:
+            least = names.LEAST_REWARD_SECONDS if covers == ("sandbox",) else 0.0
+            if covers and covers not in seen and value > least:
                 seen.add(covers)
                 phases.setdefault(covers, []).append(value)
                 keys.setdefault(covers, key)

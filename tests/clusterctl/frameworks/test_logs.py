@@ -33,6 +33,12 @@ def test_verl(tmp_path: Path) -> None:
     assert (found.response_tokens, found.prompt_tokens, found.reward) == (350.5, 100.0, 0.25)
 
 
+def test_a_reward_that_was_judged_while_generating_is_no_judging(tmp_path: Path) -> None:
+    row = "step:{} - timing_s/gen:20.0 - timing_s/reward:{} - timing_s/step:30.0\n"
+    assert log(tmp_path, row.format(1, 5.07e-05)).phases == {("generate",): [20]}
+    assert log(tmp_path, row.format(1, 2.5)).phases == {("generate",): [20], ("sandbox",): [2.5]}
+
+
 def test_openrlhf_times_several_phases_together(tmp_path: Path) -> None:
     found = log(tmp_path, "".join(OPENRLHF.format(n=n) for n in (1, 2)))
     assert found.framework == "openrlhf"
