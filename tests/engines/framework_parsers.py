@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.abc
-import importlib.machinery
 import io
 import json
 import os
@@ -21,16 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from absent_packages import leave_out
+
 Case = dict[str, Any]
 
 
 def trl(case: Case) -> Case:
     """TrlParser and its dataclasses; accelerate's own reading of its file."""
     import yaml
-    from transformers import TrainingArguments
 
     script = importlib.import_module("trl.scripts.grpo")
-    del TrainingArguments
     config = yaml.safe_load(case["files"]["grpo.yaml"])
     hidden = {name: config.pop(name) for name in ("bf16",)}  # transformers refuses bf16 where there is no GPU
     Path("grpo.yaml").write_text(yaml.safe_dump(config))
@@ -140,34 +138,11 @@ def openrlhf(case: Case) -> Case:
     class Parsed(BaseException):
         pass
 
-    class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-        """Packages that need CUDA to be installed."""
-
-        def find_spec(self, name: str, *_: object) -> Any:
-            absent = name.split(".", maxsplit=1)[0] in ("vllm", "flash_attn", "ring_flash_attn")
-            return importlib.machinery.ModuleSpec(name, self, is_package=True) if absent else None
-
-        def create_module(self, spec: Any) -> Any:
-            module = types.ModuleType(spec.name)
-            module.__path__ = []
-
-            def named(attribute: str) -> Any:
-                if attribute.startswith("__"):
-                    raise AttributeError(attribute)
-                return type(attribute, (), {})
-
-            module.__getattr__ = named  # type: ignore[method-assign]
-            return module
-
-        def exec_module(self, module: Any) -> None:
-            module.__version__ = "0.27.1"
-
     def stop(args: Any) -> None:
         caught.append(args)
         raise Parsed
 
-    if not any(type(finder).__name__ == "Absent" for finder in sys.meta_path):
-        sys.meta_path.insert(0, Absent())
+    leave_out("vllm", "flash_attn", "ring_flash_attn")
     import ray
 
     def start(*_: object, **__: object) -> None:
