@@ -112,7 +112,10 @@ def opened_mirror(content: bytes) -> Iterator[Ledger]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ledger.db"
         file.write_bytes(content)
-        life_of(file)
+        try:
+            life_of(file)
+        except StateError as error:
+            raise StateError("the copy of its ledger that its supervisor has written is damaged") from error
         with open_ledger(str(file)) as ledger:
             yield ledger
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MOST_LOG_BYTES = 16 << 20
 """Of one log, brought at once."""
 FIND_SECONDS = 1.0
+MEND_SECONDS = 2.5
+"""Within which a live supervisor writes its mirror anew."""
 
 
 class RemoteHome:
@@ -168,8 +170,8 @@ class RemoteHome:
         try:
             fetched = self._fetch(run.run_id, known=known)
             waits = next((each for each in self._found(run.run_id) if each.running_seconds is None), None)
-            if fetched.mirror:
-                self._import(ledger, run.run_id, fetched.mirror)
+            if fetched.mirror or (not fetched.stamp and fetched.renewed):  # one that has begun has one
+                self._take_in(ledger, run.run_id, fetched)
             if fetched.wish is not None and not fetched.acknowledged:
                 foresee(ledger, run.run_id, fetched.wish)
             if logs:
@@ -218,6 +220,20 @@ class RemoteHome:
                 return True
         except StateError:
             return False
+
+    def _take_in(self, ledger: Ledger, run_id: str, fetched: Fetched) -> None:
+        """The mirror into this ledger.  Where it can't be read, and no supervisor writes it anew, this ledger's record
+        becomes the mirror: a supervisor that waits for one, as its disk and all copies are lost, begins with it.
+
+        Raises StateError.
+        """
+        try:
+            self._import(ledger, run_id, fetched.mirror)
+        except StateError:
+            time.sleep(MEND_SECONDS)
+            if self._fetch(run_id, known=fetched.stamp).stamp == fetched.stamp:
+                self.give(ledger, run_id)
+            raise
 
     def _import(self, ledger: Ledger, run_id: str, mirror: bytes) -> None:
         from clusterctl.ledger.mirror import copy_run, opened_mirror

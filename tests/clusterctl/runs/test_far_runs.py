@@ -142,3 +142,21 @@ def test_a_supervisor_that_cannot_write_its_ledger_to_others_is_left_alone(
     time.sleep(1.5)
     seen(in_process, a, name)
     assert supervisor not in far.supervisors(), "it hangs: it is ended, and another started"
+
+
+def test_a_run_whose_ledger_is_lost_in_its_place_goes_on_with_that_of_a_laptop(
+    in_process: Run, far: Far, tmp_path: Path
+) -> None:
+    a = far.laptop(tmp_path / "a")
+    name = started(in_process, a)
+    until(lambda: seen(in_process, a, name)["step"] > 0)
+    far.kill(*far.scripts())
+    far.kill(*far.supervisors())
+    shutil.rmtree(far.root / "node")
+    for mirror in (far.root / "runs" / name).glob("ledger*"):
+        mirror.write_bytes(mirror.read_bytes()[:5000])
+    before = in_process("status", name, "--json", CLUSTERCTL_HOME=str(a))
+    assert before.returncode == 0, before.stderr
+    until(lambda: seen(in_process, a, name)["step"] > json.loads(before.stdout)[0]["step"])
+    events = json.loads(in_process("events", name, "--json", CLUSTERCTL_HOME=str(a)).stdout)
+    assert len([event for event in events if event["kind"] == "launch"]) == 4, "nothing was launched twice"
