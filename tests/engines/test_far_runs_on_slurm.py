@@ -119,6 +119,7 @@ def test_a_run_ends_at_its_limit_without_its_laptop_and_another_takes_it_up(
     assert "step 400/400" in in_process("logs", name, CLUSTERCTL_HOME=str(b)).stdout
 
 
+@pytest.mark.slow
 def test_a_supervisor_goes_on_when_it_is_killed_and_on_another_node_when_its_own_is_lost(
     in_process: Run, site: Site, tmp_path: Path
 ) -> None:
@@ -134,7 +135,7 @@ def test_a_supervisor_goes_on_when_it_is_killed_and_on_another_node_when_its_own
     before = seen(in_process, a, name)["step"]
     site.cluster.switch_off(node)
     site.say("scontrol", "update", f"nodename={node}", "state=down", "reason=lost", user="root")
-    until(lambda: site.jobs() and site.jobs()[0] not in {node, ""}, 120)
+    until(lambda: site.jobs() and site.jobs()[0] not in {node, ""}, 300)  # Slurm itself waits two minutes
     until(lambda: seen(in_process, a, name)["step"] > before + 50, 180)
     events = json.loads(in_process("events", name, "--json", CLUSTERCTL_HOME=str(a)).stdout)
     assert len([event for event in events if event["kind"] == "launch"]) == 4, "nothing was launched twice"
