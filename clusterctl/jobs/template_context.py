@@ -37,7 +37,9 @@ def template_context(plan: Plan, planned: StagePlan, spec: Stage, pools: Mapping
         "pools": pools,
         "job": job,
         "fabric": layout.nodes > 1 and plans_fabric(plan, pools),
-        "reward_settings": reward_settings(spec) if spec.kind == "rlcef" and not job.command else "",
+        "reward_settings": reward_settings(spec, _stage_before(plan, spec.name), gpus=bool(layout.nodes))
+        if spec.kind == "rlcef" and not job.command
+        else "",
         "weights": job.weights or name.removeprefix(PACKAGE),
         "sandbox": need,
         "sandboxes_per_node": max((sandbox.slots or 1) // sandbox.nodes, 1) if sandbox else 0,
@@ -45,15 +47,41 @@ def template_context(plan: Plan, planned: StagePlan, spec: Stage, pools: Mapping
     }
 
 
-def reward_settings(stage: RlcefStage) -> str:
-    """What the programs of the reward read in `reward.json`.  Raises SpecError for parts that no role serves."""
-    unserved = "judges" if stage.judges else "outcome_critic" if stage.outcome_critic else ""
-    if unserved:
-        raise SpecError(
-            f"stage `{stage.name}`: {unserved} can be planned, not launched",
-            hint="leave them out, or bring a trainer that asks them: `job:` with a command",
-        )
-    return json_text({"seconds": sandbox_need(stage.sandbox, default_profile="judge").time_limit_seconds or 10.0})
+def reward_settings(stage: RlcefStage, before: Stage | None, *, gpus: bool) -> str:
+    """What the programs of the reward read in `reward.json`.
+
+    Judges behind an API are asked at OPENAI_BASE_URL.  Self-hosted judges and critics have servers in the place, whose
+    addresses stand in variables that `job.environment` names; without GPUs, roles of the run serve small ones.  Raises
+    SpecError for parts that nobody serves.
+    """
+    need, known = sandbox_need(stage.sandbox, default_profile="judge"), job_of(stage).environment
+    said: dict[str, Any] = {"seconds": need.time_limit_seconds or 10.0}
+
+    def addresses(part: str, variable: str, served: bool) -> str:
+        if not served and variable not in known:
+            raise SpecError(
+                f"stage `{stage.name}`: nobody serves {part}",
+                hint=f"serve it in the place; job: {{environment: [{variable}]}} names the variable with its address",
+            )
+        return variable
+
+    for number, judge in enumerate(stage.judges, 1):
+        name, length = judge.name or f"judge-{number}", judge.response_tokens
+        most = round(length.max or length.p95 or 2 * length.mean)
+        row: dict[str, Any] = {"weight": judge.weight, "share": judge.share, "max_tokens": most}
+        if judge.api is not None:
+            row |= {"urls": addresses(f"judge {name}", "OPENAI_BASE_URL", served=False), "model": judge.api.name}
+            row["key_variable"] = "OPENAI_API_KEY"
+        elif not gpus and str(judge.model).startswith(PACKAGE):
+            row["urls"] = "JUDGE_URLS"
+        else:
+            row["urls"] = addresses(f"judge {name}", f"JUDGE_{name.upper().replace('-', '_')}_URLS", served=False)
+        said.setdefault("judges", []).append({"name": name, **row})
+    if stage.outcome_critic is not None:
+        here = not gpus and before is not None and before.kind == "reward-model"
+        variable = addresses("the outcome critic", "CRITIC_URLS", served=here)
+        said["outcome_critic"] = {"urls": variable, "replaced_share": stage.outcome_critic.replaced_share}
+    return json_text(said)
 
 
 def plans_fabric(plan: Plan, pools: Mapping[str, Pool]) -> bool:

@@ -77,3 +77,19 @@ def test_a_small_model_is_measured(place: Place) -> None:
         assert place.run(smoke_plan("smoke-evaluate"), "evaluate", seconds=SECONDS) == 0, place.log("scorer")
     (report,) = place.reports()
     assert {"pass_at_1", "output_tokens"} <= set(report["metrics"])
+
+
+@pytest.mark.slow
+def test_a_critic_replaces_executions_and_a_judge_scores_beside_them(place: Place) -> None:
+    plan = smoke_plan("smoke-judged")
+    with place:
+        assert place.run(plan, "reward-model", seconds=SECONDS) == 0, place.log("trainer")
+    place.started.clear()
+    place.environments = {}
+    with place:
+        assert place.run(plan, "rlcef", seconds=SECONDS) == 0, place.log("trainer")
+    metrics = place.reports()[-1]["metrics"]
+    assert 0.0 <= metrics["predicted_share"] <= 1.0
+    assert metrics["critic_compared"] == 4 * (1 - metrics["predicted_share"])
+    assert "judge_readability_unknown_share" in metrics
+    assert "reward" in metrics

@@ -12,7 +12,7 @@ import clusterctl_mixed_rewards as rewards
 import pytest
 from clusterctl_critic import OutcomeCritic, agreement
 from clusterctl_execution import Ran
-from clusterctl_http import ServerAway
+from clusterctl_http import ServerAway, ServerRefused, post_json
 from clusterctl_mixed_rewards import Reward, Sample
 from stand_in_server import Answer, chat_answer
 
@@ -225,3 +225,29 @@ def test_without_a_server_it_says_which_variable_is_empty(settings: None, monkey
     monkeypatch.setenv("JUDGE_URLS", "")
     with pytest.raises(SystemExit, match="JUDGE_URLS names no server"):
         rewards.reward_func(["x"], [""], ["x"])
+
+
+def test_a_served_critic_answers_as_vllm_does() -> None:
+    import http.server
+    import threading
+    import urllib.request
+
+    from clusterctl_serve_critic import handler
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), handler(lambda texts: [len(text) / 100 for text in texts])
+    )
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        critic = OutcomeCritic(urls=[url], replaced_share=0.5)
+        assert critic.chances([("p", "a"), ("p", "longer")]) == [0.05, 0.1]
+        with urllib.request.urlopen(f"{url}/health") as answer:
+            assert answer.status == 200
+        with pytest.raises(ServerRefused, match="HTTP status 400"):
+            post_json([url], "/classify", {"text": "x"}, patience_seconds=0, timeout_seconds=5)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

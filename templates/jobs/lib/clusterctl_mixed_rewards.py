@@ -151,6 +151,7 @@ def from_settings() -> Reward:
                 name=judge["name"],
                 weight=judge["weight"],
                 only_passing=judge.get("share", 1.0) < 1.0,
+                max_tokens=judge.get("max_tokens", 200),
                 model=model_of(judge),
             )
             for judge in said.get("judges", ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -64,9 +65,38 @@ def test_a_framework_without_megatron_is_planned_without_it(framework: str, shar
     assert "trainer" in stage_jobs(plan, "rlcef", run_id="r", token="t")
 
 
-def test_judges_that_nobody_serves_are_refused() -> None:
-    with pytest.raises(SpecError, match="judges can be planned, not launched"):
-        jobs(**TRL | {"judges": [{"model": "Qwen/Qwen2.5-7B-Instruct"}]})
+def test_judges_and_critics_that_nobody_serves_are_refused() -> None:
+    for part, said in (
+        ({"judges": [{"name": "style", "model": "Qwen/Qwen2.5-7B-Instruct"}]}, "nobody serves judge style"),
+        ({"judges": [{"api": {"name": "acme-coder-1"}}]}, "nobody serves judge judge-1"),
+        ({"outcome_critic": {"model": "Qwen/Qwen2.5-7B-Instruct", "replaced_share": 0.5}}, "the outcome critic"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            jobs(**TRL | part)
+
+
+@pytest.mark.parametrize("framework", ["verl", "openrlhf", "skyrl"])
+def test_a_framework_that_asks_no_judge_refuses_one(framework: str) -> None:
+    judge = {"name": "style", "model": "Qwen/Qwen2.5-7B-Instruct"}
+    job = {"data": "d.parquet", "environment": ["JUDGE_STYLE_URLS"]}
+    with pytest.raises(SpecError, match="judges and outcome critics are not asked beside"):
+        jobs(framework=framework, judges=[judge], train={"sharding": "fsdp"}, job=job)
+
+
+def test_judges_and_critics_of_the_place_are_asked_with_their_weights() -> None:
+    served = {"environment": ["JUDGE_STYLE_URLS", "OPENAI_BASE_URL", "OPENAI_API_KEY", "CRITIC_URLS"], "data": "d"}
+    judges = [
+        {"name": "style", "model": "Qwen/Qwen2.5-7B-Instruct", "weight": 0.3, "share": 0.5},
+        {"name": "safety", "api": {"name": "acme-coder-1"}},
+    ]
+    critic = {"model": "Qwen/Qwen2.5-7B-Instruct", "replaced_share": 0.8}
+    trainer = jobs(**TRL | {"judges": judges, "outcome_critic": critic, "job": served})["trainer"]
+    said = json.loads(trainer.files["reward.json"])
+    assert said["outcome_critic"] == {"urls": "CRITIC_URLS", "replaced_share": 0.8}
+    style, safety = said["judges"]
+    assert style == {"name": "style", "weight": 0.3, "share": 0.5, "max_tokens": 400, "urls": "JUDGE_STYLE_URLS"}
+    assert (safety["urls"], safety["model"], safety["weight"]) == ("OPENAI_BASE_URL", "acme-coder-1", 1.0)
+    assert set(trainer.secrets) == set(served["environment"])
 
 
 def test_ports_are_the_same_for_a_run_and_differ_between_runs_and_roles() -> None:
