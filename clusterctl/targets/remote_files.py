@@ -1,4 +1,4 @@
-"""The few files by which a run in its place is heard, brought in one round trip."""
+"""What comes from a run's folder in its place: the few files by which it is heard, in one round trip, and its logs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import shlex
 import tarfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
-from clusterctl.errors import ClusterctlError
+from clusterctl.errors import ClusterctlError, StateError
+from clusterctl.foreign_files import append
 from clusterctl.targets.in_place import ACKNOWLEDGED, CONTROL, LEASE, MIRROR
 from clusterctl.targets.shell import MOST_BYTES, Shell
 from clusterctl.targets.wishes import Wish, read_wish
 
 FETCH_SECONDS = 60.0
+MOST_LOG_BYTES = 16 << 20
+"""Of one log, brought at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,36 @@ for f in {CONTROL} {ACKNOWLEDGED}; do [ -f "$f" ] && set -- "$@" "$f"; done
         wish=wish,
         acknowledged=heeded,
     )
+
+
+def is_mirror(content: bytes | None) -> bool:
+    """Whether it is a ledger that can be read."""
+    from clusterctl.ledger.mirror import opened_mirror
+
+    try:
+        with opened_mirror(content or b""):
+            return True
+    except StateError:
+        return False
+
+
+def bring_logs(shell: Shell, there: str, here: Path) -> None:
+    """The new bytes of each log.  One that was cut begins anew.  Raises ClusterctlError, Unreachable."""
+    here.mkdir(parents=True, exist_ok=True)
+    for name, size in shell.list(there).items():
+        file = here / Path(name).name
+        if not name.endswith((".log", ".times")):
+            continue
+        have = file.stat().st_size if file.is_file() else 0
+        if have > size:
+            file.unlink()
+            have = 0
+        while have < size:
+            more = shell.read(f"{there}/{name}", offset=have, most=min(size - have, MOST_LOG_BYTES))
+            if not more:
+                break
+            append(file, more)
+            have += len(more)
 
 
 def _unpacked(packed: bytes) -> dict[str, bytes]:

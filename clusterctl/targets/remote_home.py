@@ -22,13 +22,12 @@ from typing import TYPE_CHECKING
 
 from clusterctl.clock import Beat
 from clusterctl.errors import StateError
-from clusterctl.foreign_files import append
 from clusterctl.ledger.locks import LockHeldError
 from clusterctl.targets.base import RunRef, Unreachable
 from clusterctl.targets.in_place import CONTROL, LEASE_SECONDS, LEASE_VARIABLE, MIRROR, OLD_MIRROR
 from clusterctl.targets.looks import read_looked, write_looked
 from clusterctl.targets.place_commands import FoundSupervisor, PlaceCommands
-from clusterctl.targets.remote_files import Fetched, fetch_run
+from clusterctl.targets.remote_files import Fetched, bring_logs, fetch_run, is_mirror
 from clusterctl.targets.remote_site import make_site
 from clusterctl.targets.shell import Shell
 from clusterctl.targets.supervisor_home import Looked
@@ -37,8 +36,6 @@ from clusterctl.targets.wishes import Wish, foresee
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
 
-MOST_LOG_BYTES = 16 << 20
-"""Of one log, brought at once."""
 FIND_SECONDS = 1.0
 MEND_SECONDS = 2.5
 """Within which a live supervisor writes its mirror anew."""
@@ -79,7 +76,7 @@ class RemoteHome:
     def start(self, ledger: Ledger, run: RunRef, environment: Mapping[str, str]) -> str:  # noqa: ARG002
         """Put our code, the run's ledger and a script there, and start that.  It has no ledger of ours to open."""
         folder = self._folder(run.run_id)
-        if not any(self._is_ledger(f"{folder}/{name}") for name in (MIRROR, OLD_MIRROR)):
+        if not any(is_mirror(self._shell.read(f"{folder}/{name}")) for name in (MIRROR, OLD_MIRROR)):
             self.give(ledger, run.run_id)
         self._shell.write(f"{folder}/plan.json", run.plan.model_dump_json(indent=2).encode())
         code, python = make_site(self._shell, self._root, python=self._python, extras=self._extras)
@@ -175,7 +172,7 @@ class RemoteHome:
             if fetched.wish is not None and not fetched.acknowledged:
                 foresee(ledger, run.run_id, fetched.wish)
             if logs:
-                self._pull_logs(run)
+                bring_logs(self._shell, f"{self._folder(run.run_id)}/logs", run.folder / "logs")
         except Unreachable as error:
             since = before.unreachable_since or datetime.now(tz=UTC)
             write_looked(self.store, run.run_id, replace(before, unreachable_since=since, why=error.message))
@@ -211,16 +208,6 @@ class RemoteHome:
 
         self._shell.write(f"{self._folder(run_id)}/{MIRROR}", mirror_of_run(ledger, run_id))
 
-    def _is_ledger(self, path: str) -> bool:
-        """Whether a mirror in the place can be read."""
-        from clusterctl.ledger.mirror import opened_mirror
-
-        try:
-            with opened_mirror(self._shell.read(path) or b""):
-                return True
-        except StateError:
-            return False
-
     def _take_in(self, ledger: Ledger, run_id: str, fetched: Fetched) -> None:
         """The mirror into this ledger.  Where it can't be read, and no supervisor writes it anew, this ledger's record
         becomes the mirror: a supervisor that waits for one, as its disk and all copies are lost, begins with it.
@@ -246,25 +233,6 @@ class RemoteHome:
         self._ahead = fetched.at - datetime.now(tz=UTC)
         self._renewed[run_id] = fetched.renewed
         return fetched
-
-    def _pull_logs(self, run: RunRef) -> None:
-        """The new bytes of each log.  One that was cut begins anew."""
-        here, there = run.folder / "logs", f"{self._folder(run.run_id)}/logs"
-        here.mkdir(parents=True, exist_ok=True)
-        for name, size in self._shell.list(there).items():
-            file = here / Path(name).name
-            if not name.endswith((".log", ".times")):
-                continue
-            have = file.stat().st_size if file.is_file() else 0
-            if have > size:
-                file.unlink()
-                have = 0
-            while have < size:
-                more = self._shell.read(f"{there}/{name}", offset=have, most=min(size - have, MOST_LOG_BYTES))
-                if not more:
-                    break
-                append(file, more)
-                have += len(more)
 
     def _found(self, run_id: str) -> Sequence[FoundSupervisor]:
         """Looked for once in a second."""
