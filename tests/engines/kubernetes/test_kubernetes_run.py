@@ -81,6 +81,7 @@ def command(node: RealNode, tmp_path_factory: pytest.TempPathFactory) -> Command
     return run
 
 
+@pytest.mark.slow  # seven minutes of two busy cores, and an image with SkyPilot in it
 def test_a_run_goes_to_its_end_and_leaves_nothing(node: RealNode, command: Command, tmp_path: Path) -> None:
     began = time.monotonic()
     up = command("up", "run.yaml", "--yes", "--detach")
