@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clusterctl.frameworks.draft import Draft
+from clusterctl.json_text import json_text
 
 _PLAIN = re.compile(r"[A-Za-z][\w./+-]*")
 _RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
@@ -59,7 +59,7 @@ def _inline(value: Any) -> str:
         return value
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return json.dumps(value)
+    return json_text(value)
 
 
 def _clean(text: str) -> str:

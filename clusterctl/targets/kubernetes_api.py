@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.json_text import json_text
 from clusterctl.targets.base import Unreachable
 from clusterctl.targets.kubernetes_errors import NotThere, failure
 
@@ -98,7 +99,7 @@ class Kubernetes:
     def patch(self, kind: str, name: str, change: Mapping[str, Any], *, subresource: str = "") -> None:
         """Merge a change into an object."""
         options = [f"--subresource={subresource}"] if subresource else []
-        self._kubectl("patch", _kind(kind), name, *self._inside(), *options, "--type=merge", "-p", json.dumps(change))
+        self._kubectl("patch", _kind(kind), name, *self._inside(), *options, "--type=merge", "-p", json_text(change))
 
     def delete(self, kind: str, *, selector: str = "", name: str = "", force: bool = False) -> None:
         """Begin to delete one, or in one call all that a selector finds; what is gone already is success."""
@@ -177,7 +178,7 @@ def require_context(api: Kubernetes) -> None:
 
 
 def _list(items: Sequence[Object]) -> bytes:
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)}).encode()
+    return json_text({"apiVersion": "v1", "kind": "List", "items": list(items)}).encode()
 
 
 def _kind(path: str) -> str:

@@ -5,7 +5,6 @@ Kubernetes replaces a server that is lost.  A guard, a job with the run's deadli
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.jobs import Job
+from clusterctl.json_text import json_text
 from clusterctl.targets.base import MachineRequest, RunRef
 from clusterctl.targets.kubernetes_api import Kubernetes, Object
 from clusterctl.targets.kubernetes_errors import Forbidden
@@ -102,7 +102,7 @@ def make_servers(
     made = objects(
         SANDBOX,
         labels=labels,
-        annotations={TAGS_NOTE: json.dumps(tags | {"expires": ""})},  # what changes would start all pods anew
+        annotations={TAGS_NOTE: json_text(tags | {"expires": ""})},  # what changes would start all pods anew
         name=name,
         image=job.image or image(),
         run=label_value(run.run_id),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from clusterctl.json_text import json_text
 from clusterctl.targets.base import MachineRequest, RunRef
 from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE
 from clusterctl.targets.kubernetes_manifests import label_value, run_labels
@@ -56,7 +56,7 @@ def launch_task(
             "kubernetes": {
                 "provision_timeout": -1,  # as long as it takes: the run's own limits hold
                 "remote_identity": ACCOUNT,
-                "custom_metadata": {"labels": labels, "annotations": {TAGS_NOTE: json.dumps(tags)}},
+                "custom_metadata": {"labels": labels, "annotations": {TAGS_NOTE: json_text(tags)}},
                 "pod_config": {"spec": _pod(min(seconds, LONGEST_SECONDS))},
             }
         },
@@ -98,4 +98,4 @@ def kubeconfig(context: str, namespace: str) -> str:
         "users": [{"name": context, "user": {"tokenFile": f"{secrets}/token"}}],
         "contexts": [{"name": context, "context": {"cluster": context, "user": context, "namespace": namespace}}],
     }
-    return json.dumps(config)  # which is YAML, too
+    return json_text(config)  # which is YAML, too

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.json_text import json_text
 from clusterctl.targets.sky_catalog import write_catalog
 from clusterctl.targets.sky_errors import SkyError, sky_error
 
@@ -170,7 +171,7 @@ class SkyPilot:
     def _call(self, row: Mapping[str, Any]) -> Any:
         worker = self._worker if self._worker is not None and self._worker.poll() is None else self._start()
         assert worker.stdin is not None
-        worker.stdin.write(json.dumps(row) + "\n")
+        worker.stdin.write(json_text(row) + "\n")
         worker.stdin.flush()
         return _answer(worker)["result"]
 

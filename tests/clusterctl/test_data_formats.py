@@ -22,6 +22,8 @@ OWN_JSON = {
     "clusterctl/json_text.py",
     "clusterctl/sandbox/sandbox_server.py",  # whole numbers and text
     "clusterctl/specfile/manual.py",  # a schema, to search in
+    "clusterctl/targets/rank.py",  # started by path on a node: it imports nothing of ours
+    "clusterctl/targets/sky_worker.py",  # started by path, in SkyPilot's own environment
     "clusterctl/store/promql.py",  # a string of PromQL
     "clusterctl/telemetry/__init__.py",  # imports nothing, so that any job can call it; its reader refuses NaN
     "clusterctl/ui/streams.py",  # one character
