@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from clusterctl.errors import SpecError
-from clusterctl.frameworks.logs.read import read_log
+from clusterctl.frameworks.logs.read_log import read_log
 from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import FactorRow

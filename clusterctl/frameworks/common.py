@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from clusterctl.catalog import find_gpus
 from clusterctl.errors import SpecError
 from clusterctl.frameworks.draft import DEFAULT_SAMPLES, Draft, Note, model_of
-from clusterctl.frameworks.settings import Setting
+from clusterctl.frameworks.setting_table import Setting
 
 TYPICAL_PROMPT_TOKENS = 400
 """The spec's own default for a mean that nobody stated."""

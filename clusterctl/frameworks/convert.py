@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common, nemo_rl, openrlhf, skyrl, torchtitan, trl, verl
+from clusterctl.frameworks.config_source import read_source
 from clusterctl.frameworks.draft import Draft, Note
-from clusterctl.frameworks.launch import Launch, Name
-from clusterctl.frameworks.settings import Setting, Settings
-from clusterctl.frameworks.source import read_source
+from clusterctl.frameworks.launch import LaunchCommand, Name
+from clusterctl.frameworks.setting_table import Setting, Settings
 from clusterctl.frameworks.spec_text import spec_text
 from planners.spec.run_spec import RunSpec
 
@@ -24,7 +24,7 @@ MOST_REFUSED = 16
 Mapper = tuple[str, Mapping[str, Any], Callable[[Draft], None]]
 """Kind of stage, the framework's defaults, and what maps its settings."""
 
-_MAPPERS: Mapping[Name, Callable[[Launch], Mapper]] = {
+_MAPPERS: Mapping[Name, Callable[[LaunchCommand], Mapper]] = {
     "verl": verl.mapper, "openrlhf": openrlhf.mapper, "trl": trl.mapper, "skyrl": skyrl.mapper,
     "nemo-rl": nemo_rl.mapper, "torchtitan": torchtitan.mapper,
 }  # fmt: skip

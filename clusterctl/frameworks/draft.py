@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from clusterctl.catalog import find_model
 from clusterctl.errors import SpecError
-from clusterctl.frameworks.settings import UNKNOWN, Setting, Settings
+from clusterctl.frameworks.setting_table import UNKNOWN, Setting, Settings
 from planners.spec.shapes import tensor_parallel_error
 
 What = Literal["taken", "assumed", "ignored", "refused"]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from clusterctl.errors import SpecError
-from clusterctl.frameworks.settings import Setting
+from clusterctl.frameworks.setting_table import Setting
 from clusterctl.specfile.yaml_file import Document, parse_yaml, read_text
 from clusterctl.specfile.yaml_values import PLAIN, scalar
 

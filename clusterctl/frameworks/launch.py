@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from clusterctl.frameworks.settings import Setting, plain
-from clusterctl.frameworks.shell import Command
+from clusterctl.frameworks.setting_table import Setting, plain
+from clusterctl.frameworks.shell_commands import Command
 from clusterctl.frameworks.shell_variables import Word
 
 Name = Literal["verl", "openrlhf", "trl", "skyrl", "nemo-rl", "torchtitan"]
@@ -52,7 +52,7 @@ _ASSIGNED = re.compile(r"[+~]*([A-Za-z_][\w./@-]*)=(.*)", re.DOTALL)
 
 
 @dataclass(slots=True)
-class Launch:
+class LaunchCommand:
     """One start of a training."""
 
     framework: Name
@@ -66,12 +66,12 @@ class Launch:
     only_if: str = ""
 
 
-def launches(commands: Sequence[Command], name: str) -> list[Launch]:
+def launches(commands: Sequence[Command], name: str) -> list[LaunchCommand]:
     """The trainings that a script starts, in order."""
     return [found for command in commands if (found := _launch(command, name))]
 
 
-def _launch(command: Command, name: str) -> Launch | None:
+def _launch(command: Command, name: str) -> LaunchCommand | None:
     words = command.words
     if not words or words[0].text in ("echo", "cd", "mkdir", "cat", "printf", "pip", "source", "."):
         return None
@@ -79,7 +79,7 @@ def _launch(command: Command, name: str) -> Launch | None:
     if found is None:
         return None
     framework, program, index, evidence = found
-    launch = Launch(framework, program, f"{name}:{words[index].line}", evidence, only_if=command.only_if)
+    launch = LaunchCommand(framework, program, f"{name}:{words[index].line}", evidence, only_if=command.only_if)
     before, after = words[:index], words[index + 1 :]
     for key, value in _flags(before, name).items():
         launch.settings[f"launcher.{key}"] = Setting(f"launcher.{key}", value.value, value.where, value.only_if)

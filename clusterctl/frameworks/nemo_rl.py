@@ -11,8 +11,8 @@ from typing import Any
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
 from clusterctl.frameworks.draft import Draft, rl_steps
-from clusterctl.frameworks.launch import Launch
-from clusterctl.frameworks.settings import Setting
+from clusterctl.frameworks.launch import LaunchCommand
+from clusterctl.frameworks.setting_table import Setting
 
 ENGINES = {"vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm", "megatron": "hf"}
 _SECTIONS = (("ppo", "rlcef"), ("grpo", "rlcef"), ("dpo", "dpo"), ("rm", "reward-model"), ("sft", "sft"))
@@ -20,7 +20,7 @@ _MANY = 1_000_000
 """So many steps stand in NeMo RL's files for no limit."""
 
 
-def mapper(launch: Launch) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
+def mapper(launch: LaunchCommand) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
     """The kind of stage and the mapping of one file.  Raises SpecError."""
     sections = {key.partition(".")[0] for key in launch.settings}
     if "distillation" in sections:

@@ -11,8 +11,8 @@ from typing import Any
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
 from clusterctl.frameworks.draft import Draft, Note, rl_steps
-from clusterctl.frameworks.launch import Launch
-from clusterctl.frameworks.settings import Setting
+from clusterctl.frameworks.launch import LaunchCommand
+from clusterctl.frameworks.setting_table import Setting
 
 DEFAULTS: Mapping[str, Any] = {
     "rollout_batch_size": 1024,
@@ -38,7 +38,7 @@ _KINDS = {
 _ROLES = ("actor", "critic", "ref", "reward")
 
 
-def mapper(launch: Launch) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
+def mapper(launch: LaunchCommand) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
     """The kind of stage, OpenRLHF's defaults and the mapping of one launch.  Raises SpecError."""
     kind = _KINDS.get(launch.program or "train_ppo_ray")
     if kind is None:

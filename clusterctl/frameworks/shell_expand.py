@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from clusterctl.errors import SpecError
-from clusterctl.frameworks.settings import unknown
+from clusterctl.frameworks.setting_table import unknown
 from clusterctl.frameworks.shell_variables import CHANGES, Variables, Word, arithmetic, plain_int
 
 LITERAL = frozenset({"HOME", "PWD", "USER", "OLDPWD", "TMPDIR"})

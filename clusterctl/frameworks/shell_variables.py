@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from clusterctl.errors import SpecError
-from clusterctl.frameworks.settings import unknown
+from clusterctl.frameworks.setting_table import unknown
 
 MOST_WORDS = 100_000
 MOST_PATTERN_CHARACTERS = 4096

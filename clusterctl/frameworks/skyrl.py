@@ -11,8 +11,8 @@ from typing import Any
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
 from clusterctl.frameworks.draft import Draft, rl_steps
-from clusterctl.frameworks.launch import Launch
-from clusterctl.frameworks.settings import Setting
+from clusterctl.frameworks.launch import LaunchCommand
+from clusterctl.frameworks.setting_table import Setting
 
 DEFAULTS: Mapping[str, Any] = {
     "trainer.algorithm.advantage_estimator": "grpo",
@@ -45,7 +45,7 @@ ALGORITHMS = {
 _POLICY, _ENGINE = "trainer.policy", "generator.inference_engine"
 
 
-def mapper(launch: Launch) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
+def mapper(launch: LaunchCommand) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
     """The kind of stage, SkyRL's defaults and the mapping of one launch.  Raises SpecError."""
     if "generate" in launch.program:
         raise SpecError(

@@ -12,8 +12,8 @@ from typing import Any
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
 from clusterctl.frameworks.draft import Draft
-from clusterctl.frameworks.launch import Launch
-from clusterctl.frameworks.settings import Setting
+from clusterctl.frameworks.launch import LaunchCommand
+from clusterctl.frameworks.setting_table import Setting
 
 DEFAULTS: Mapping[str, Any] = {"training.steps": 10_000, "training.seq_len": 2048, "training.local_batch_size": 8}
 RANKS = 8
@@ -33,7 +33,7 @@ _TINY = {"name": "debugmodel", "layers": 6, "hidden": 256, "heads": 16, "ffn": 7
 """torchtitan's debug model of Llama 3: 6 layers of 256, a tokenizer of 2,048 entries."""
 
 
-def mapper(launch: Launch) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
+def mapper(launch: LaunchCommand) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
     """The kind of stage and the mapping of one file.  Raises SpecError."""
     named = str(launch.settings.get("model.name", Setting("", "")).value) + launch.evidence
     if "flux" in named:

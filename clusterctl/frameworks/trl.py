@@ -11,8 +11,8 @@ from typing import Any
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
 from clusterctl.frameworks.draft import Draft, rl_steps
-from clusterctl.frameworks.launch import Launch
-from clusterctl.frameworks.settings import Setting, Settings
+from clusterctl.frameworks.launch import LaunchCommand
+from clusterctl.frameworks.setting_table import Setting, Settings
 
 DEFAULTS: Mapping[str, Any] = {
     "per_device_train_batch_size": 8,
@@ -39,7 +39,7 @@ _KINDS = (
 )  # fmt: skip
 
 
-def mapper(launch: Launch) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
+def mapper(launch: LaunchCommand) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
     """The kind of stage, TRL's defaults and the mapping of one launch.  Raises SpecError."""
     kind = next((kind for word, kind in _KINDS if word in launch.program), None)
     if kind is None and launch.evidence.startswith("`--"):

@@ -11,7 +11,7 @@ from typing import Any
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
 from clusterctl.frameworks.draft import Draft, rl_steps
-from clusterctl.frameworks.launch import Launch
+from clusterctl.frameworks.launch import LaunchCommand
 
 DEFAULTS: Mapping[str, Any] = {
     "algorithm.adv_estimator": "gae",
@@ -37,7 +37,7 @@ _ACTOR, _ROLLOUT, _MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.rollout
 _MEMORY = "the plan sets the engine's share of the memory itself"
 
 
-def mapper(launch: Launch) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
+def mapper(launch: LaunchCommand) -> tuple[str, Mapping[str, Any], Callable[[Draft], None]]:
     """The kind of stage, verl's defaults and the mapping of one launch.  Raises SpecError."""
     if "gener" in launch.program or "eval" in launch.program:
         raise SpecError(

@@ -41,7 +41,7 @@ SUFFIXES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class KubernetesNode:
     """What a node can give."""
 
     gpus: int
@@ -71,10 +71,10 @@ def check_namespace(api: Kubernetes, plan: Plan) -> None:
             raise ClusterctlError(f"{api.name}: {problem}", hint=hint)
 
 
-def node_of(item: Object) -> Node:
+def node_of(item: Object) -> KubernetesNode:
     """Of the API's object."""
     has, labels = item.get("status", {}).get("allocatable", {}), item["metadata"].get("labels", {})
-    return Node(
+    return KubernetesNode(
         gpus=int(quantity(has.get(GPU, "0"))),
         models=tuple(labels[label] for label in MODEL_LABELS if label in labels),
         cpus=quantity(has.get("cpu", "0")),
@@ -82,7 +82,7 @@ def node_of(item: Object) -> Node:
     )
 
 
-def why_not(pool: Pool, nodes: Sequence[Node], plan: Plan) -> str:
+def why_not(pool: Pool, nodes: Sequence[KubernetesNode], plan: Plan) -> str:
     """Why a pool can't be had, ever; empty where it can."""
     fit = list(nodes)
     if pool.gpus_per_node:

@@ -28,7 +28,7 @@ STOLEN = 3
 """Exit code of one whose lease was taken."""
 
 
-class Lease:
+class KubernetesLease:
     """One lease, as one holder sees it."""
 
     def __init__(self, place: Kubernetes, name: str, holder: str, now: Callable[[], float] = time.monotonic) -> None:
@@ -68,7 +68,7 @@ class Lease:
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease, "spec": spec}
 
 
-def run_under(lease: Lease, command: Sequence[str]) -> int:
+def run_under(lease: KubernetesLease, command: Sequence[str]) -> int:
     """Run the command while the lease is held; its exit code, or STOLEN."""
     while not _taken(lease):
         time.sleep(RENEW_SECONDS / 5)
@@ -90,7 +90,7 @@ def run_under(lease: Lease, command: Sequence[str]) -> int:
             return STOLEN
 
 
-def _taken(lease: Lease) -> bool:
+def _taken(lease: KubernetesLease) -> bool:
     try:
         return lease.take()
     except ClusterctlError as error:
@@ -98,7 +98,7 @@ def _taken(lease: Lease) -> bool:
         return False
 
 
-def _renewed(lease: Lease) -> bool | None:
+def _renewed(lease: KubernetesLease) -> bool | None:
     """None = nobody can say."""
     try:
         return lease.take()
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     """NAMESPACE NAME -- COMMAND; the holder is this pod."""
     namespace, name, _, *command = arguments
     holder = f"{os.environ.get('HOSTNAME', 'unknown')}/{os.getpid()}-{time.time_ns()}"
-    return run_under(Lease(Kubernetes("", namespace=namespace), name, holder), command)
+    return run_under(KubernetesLease(Kubernetes("", namespace=namespace), name, holder), command)
 
 
 if __name__ == "__main__":

@@ -131,9 +131,15 @@ def place_objects(place: Kubernetes) -> list[Object]:
     """What runs of a namespace share.  A volume claim that is there already stays as it is."""
     volume_gib = 0 if place.get("v1/persistentvolumeclaims", PLACE) is not None else VOLUME_GIB
     return objects(
-        "place", labels={}, annotations={}, name=PLACE, namespace=place.namespace, image=image(), volume_gib=volume_gib,
+        "place",
+        labels={},
+        annotations={},
+        name=PLACE,
+        namespace=place.namespace,
+        image=image(),
+        volume_gib=volume_gib,
         storage_class="",
-    )  # fmt: skip
+    )
 
 
 def supervisor_name(run_id: str) -> str:

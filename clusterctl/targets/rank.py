@@ -53,9 +53,13 @@ class Rank:
         self._others: dict[int, tuple[float, float]] = {}
         """By rank: the last beat that was read, and when it was first seen, by our own clock."""
         self._state: dict[str, Any] = {
-            "attempt": attempt, "host": socket.gethostname(), "address": self.address, "started": time.time(),
-            "role": self.job["role"], "ports": self.job["ports"],
-        }  # fmt: skip
+            "attempt": attempt,
+            "host": socket.gethostname(),
+            "address": self.address,
+            "started": time.time(),
+            "role": self.job["role"],
+            "ports": self.job["ports"],
+        }
 
     def hold(self) -> int:
         """Runs the command to its end; the exit code."""
@@ -104,9 +108,15 @@ class Rank:
         with self._log().open("ab") as log:
             try:
                 self.child = subprocess.Popen(  # noqa: S603 - what the run's plan says
-                    command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509 - there are no threads
-                )  # fmt: skip
+                    command,
+                    cwd=self.folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - there are no threads
+                )
             except OSError as error:
                 log.write(f"error: {command[0][:200]} can't be started: {error.strerror}\n".encode())
                 return 127

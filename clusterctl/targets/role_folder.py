@@ -87,9 +87,20 @@ def folder_name(resource_id: str) -> str:
 
 
 def job_file(
-    job: Job, change: Change, *, run_id: str, stage: str, result: str, run_folder: str, secrets_folder: str,
-    cluster: str, cpus: float, environment: Mapping[str, str], folders: Sequence[RoleFolder], now: datetime,
-) -> str:  # fmt: skip
+    job: Job,
+    change: Change,
+    *,
+    run_id: str,
+    stage: str,
+    result: str,
+    run_folder: str,
+    secrets_folder: str,
+    cluster: str,
+    cpus: float,
+    environment: Mapping[str, str],
+    folders: Sequence[RoleFolder],
+    now: datetime,
+) -> str:
     """`job.json` as rank.py reads it.
 
     cpus: of a node, for one rank.  folders: of the instances that are ready, whose addresses the job needs.

@@ -36,7 +36,7 @@ HOME_TAG = "CLUSTERCTL_SKYPILOT_HOME"
 
 
 @dataclass(slots=True)
-class Request:
+class SkyRequest:
     """Something that SkyPilot was asked for."""
 
     call: Mapping[str, Any]
@@ -58,7 +58,7 @@ class SkyPilot:
     def __init__(self, home: Path, user_id: str, slurm_config: Callable[[], str] | None = None) -> None:
         """home: of the server, made if it is missing.  slurm_config: makes the text of its `~/.slurm/config`."""
         self._home, self._user_id, self._slurm_config = home, user_id, slurm_config
-        self._requests: dict[str, Request] = {}
+        self._requests: dict[str, SkyRequest] = {}
         self._queue: queue.SimpleQueue[tuple[str, Mapping[str, Any]] | None] = queue.SimpleQueue()
         self._later: list[tuple[str, Mapping[str, Any]]] = []
         """What waits for others; known to the thread alone."""
@@ -78,13 +78,13 @@ class SkyPilot:
             if known is not None and known.error is None:
                 return
             row = {"call": call, **arguments}
-            self._requests[key] = Request(call=row, after=after)
+            self._requests[key] = SkyRequest(call=row, after=after)
             self._queue.put((key, row))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._serve, daemon=True)
                 self._thread.start()
 
-    def state(self, key: str) -> Request | None:
+    def state(self, key: str) -> SkyRequest | None:
         """How far a request is; None where this process has not asked."""
         return self._requests.get(key)
 

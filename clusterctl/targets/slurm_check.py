@@ -20,7 +20,7 @@ DOWN = ("down", "drain", "fail", "maint", "unk", "inval", "futr")
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class SlurmNode:
     """A node of a partition, as sinfo shows it."""
 
     name: str
@@ -64,7 +64,7 @@ def check_cluster(shell: Shell, cluster: str, plan: Plan) -> None:
             )
 
 
-def _partitions(shell: Shell, cluster: str) -> dict[str, list[Node]]:
+def _partitions(shell: Shell, cluster: str) -> dict[str, list[SlurmNode]]:
     ran = shell.run(SINFO, seconds=CHECK_SECONDS)
     if ran.exit_code != 0:
         why = (ran.stderr.strip().splitlines() or ["sinfo says nothing"])[-1]
@@ -72,19 +72,19 @@ def _partitions(shell: Shell, cluster: str) -> dict[str, list[Node]]:
     return parse_nodes(ran.text)
 
 
-def parse_nodes(text: str) -> dict[str, list[Node]]:
+def parse_nodes(text: str) -> dict[str, list[SlurmNode]]:
     """Nodes by partition.  Lines that are none are left out."""
-    partitions: dict[str, list[Node]] = {}
+    partitions: dict[str, list[SlurmNode]] = {}
     for line in text.splitlines():
         columns = [column.strip() for column in line.split("|")]
         if len(columns) == 6 and columns[2].rstrip("+").isdigit() and columns[3].rstrip("+").isdigit():
             partition, name, cpus, memory, gres, state = columns
-            node = Node(name, int(cpus.rstrip("+")), int(memory.rstrip("+")), gres, state)
+            node = SlurmNode(name, int(cpus.rstrip("+")), int(memory.rstrip("+")), gres, state)
             partitions.setdefault(partition.rstrip("*"), []).append(node)
     return partitions
 
 
-def _problem(pool: Pool, partitions: dict[str, list[Node]], plan: Plan) -> str:
+def _problem(pool: Pool, partitions: dict[str, list[SlurmNode]], plan: Plan) -> str:
     """Why a pool can't be had, ever; empty where it can."""
     name = pool.instance_type
     if name not in partitions:
@@ -113,7 +113,7 @@ def _problem(pool: Pool, partitions: dict[str, list[Node]], plan: Plan) -> str:
     return ""
 
 
-def _with_gpus(nodes: Sequence[Node], pool: Pool) -> list[Node]:
+def _with_gpus(nodes: Sequence[SlurmNode], pool: Pool) -> list[SlurmNode]:
     wanted = re.sub(r"[^a-z0-9]", "", (pool.gpu or "").lower())
     fit = []
     for node in nodes:

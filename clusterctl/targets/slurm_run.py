@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from clusterctl.jobs import Job
 from clusterctl.targets.base import Leftover, Machine, MachineRequest, Observed
 from clusterctl.targets.role_folder import RoleFolder
-from clusterctl.targets.sky_client import Request, SkyPilot
+from clusterctl.targets.sky_client import SkyPilot, SkyRequest
 from clusterctl.targets.slurm_jobs import MOST_LETTERS, SlurmJob, cluster_name, newest
 from clusterctl.targets.slurm_place import Seen
 from planners.runs.reconcile import Cause, Instance, InstancePhase
@@ -49,7 +49,7 @@ class SlurmRun:
         live = {name: requests for name, requests in self.requests.items() if name not in self._withdrawn}
         return next((name for name, requests in live.items() if pool_id in {"", requests[0].pool.id}), "")
 
-    def launch(self, name: str) -> Request | None:
+    def launch(self, name: str) -> SkyRequest | None:
         """How far the launch of an allocation is; None where this process has not asked for it."""
         return self.sky.state(f"launch {name}")
 

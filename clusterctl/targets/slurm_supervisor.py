@@ -28,11 +28,18 @@ class SlurmSupervisors:
     def start(self, shell: Shell, run_id: str, script: str, log: str) -> str:
         """`sbatch --requeue`, for as long as the partition lets a job."""
         options = [
-            f"--job-name={NAME}-{run_id}", f"--output={log}", "--open-mode=append", "--requeue", "--ntasks=1",
-            "--cpus-per-task=1", f"--mem={MEMORY_MIB}M", f"--signal=B:USR1@{RENEW_SECONDS}",
-            f"--time={self._most_time(shell)}", *([f"--partition={self._partition}"] if self._partition else []),
+            f"--job-name={NAME}-{run_id}",
+            f"--output={log}",
+            "--open-mode=append",
+            "--requeue",
+            "--ntasks=1",
+            "--cpus-per-task=1",
+            f"--mem={MEMORY_MIB}M",
+            f"--signal=B:USR1@{RENEW_SECONDS}",
+            f"--time={self._most_time(shell)}",
+            *([f"--partition={self._partition}"] if self._partition else []),
             *self._options,
-        ]  # fmt: skip
+        ]
         command = shlex.join(["sbatch", "--parsable", *options, script])
         what = "its supervisor can't be queued"
         said = shell.must(command, seconds=COMMAND_SECONDS, what=what).split()

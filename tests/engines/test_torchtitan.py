@@ -79,9 +79,14 @@ RECOMPUTE = {"no": "NoneType", "selective": "SelectiveAC.Config", "full": "FullA
 )
 def test_its_parser_reads_the_layout_that_was_planned(tmp_path: Path, model: str, train: dict[str, Any]) -> None:
     stage = {
-        "kind": "pretrain", "model": model, "tokens": 10**9, "seq_len": 8192, "global_batch_samples": 128, "train": train,
+        "kind": "pretrain",
+        "model": model,
+        "tokens": 10**9,
+        "seq_len": 8192,
+        "global_batch_samples": 128,
+        "train": train,
         "job": {"weights": "/models/m", "data": "/data/text"},
-    }  # fmt: skip
+    }
     fleet = {"targets": ["aws"], "gpus": ["H100"], "num_gpus": 64}
     plan = plan_of({"name": "x", "stages": [stage], "fleet": fleet})
     layout = stage_layout(plan, plan.stages[0])

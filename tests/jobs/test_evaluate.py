@@ -66,9 +66,16 @@ def test_addresses_of_providers_end_in_v1(monkeypatch: pytest.MonkeyPatch) -> No
 
 def attempt(task: str, number: int, *, resolved: bool) -> dict[str, Any]:
     return {
-        "instance_id": task, "attempt": number, "exit_status": "Submitted", "resolved": resolved, "patch": "",
-        "api_calls": 3, "usd": 0.5, "input_tokens": 100, "output_tokens": 10,
-    }  # fmt: skip
+        "instance_id": task,
+        "attempt": number,
+        "exit_status": "Submitted",
+        "resolved": resolved,
+        "patch": "",
+        "api_calls": 3,
+        "usd": 0.5,
+        "input_tokens": 100,
+        "output_tokens": 10,
+    }
 
 
 def test_attempts_are_summed_up_by_attempt_and_by_task() -> None:

@@ -104,9 +104,13 @@ def test_the_key_is_read_from_the_variable_that_is_named_and_tokens_are_counted(
     assert model.ask([{"role": "user", "content": "hi"}], max_tokens=9, temperature=0.5, seed=3).text == "hello"
     assert (model.tokens.input, model.tokens.output) == (5, 3)
     assert seen[0] == {
-        "path": "/v1/chat/completions", "model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9,
-        "temperature": 0.5, "seed": 3,
-    }  # fmt: skip
+        "path": "/v1/chat/completions",
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+        "max_tokens": 9,
+        "temperature": 0.5,
+        "seed": 3,
+    }
 
 
 @pytest.mark.parametrize(

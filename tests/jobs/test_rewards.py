@@ -215,8 +215,12 @@ def test_verl_gets_a_score_and_the_same_metrics_of_each_sample(settings: None, t
 def test_openrlhf_gets_a_number_for_one_query(settings: None) -> None:
     got = rewards.reward_func(["Add." + ADD], ["Add."], ["assert add(1, 2) == 3"])
     assert got["rewards"] == got["scores"] == 0.75
-    assert got["extra_logs"] == {"execution": 1.0, "execution_unknown_share": 0.0, "predicted_share": 0.0,
-                                 "judge_readability_unknown_share": 0.0}  # fmt: skip
+    assert got["extra_logs"] == {
+        "execution": 1.0,
+        "execution_unknown_share": 0.0,
+        "predicted_share": 0.0,
+        "judge_readability_unknown_share": 0.0,
+    }
     with pytest.raises(ServerAway, match="no sandbox has a verdict on any of 1 programs"):
         rewards.reward_func(["broken"], [""], ["x"])
 

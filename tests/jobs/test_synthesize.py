@@ -76,9 +76,12 @@ def test_each_filter_stops_what_it_should_and_says_its_yield(tmp_path: Path) -> 
     stopped = [row["stopped_by"] for row in lines(tmp_path / "candidates.jsonl")]
     assert stopped == ["", "parses", "tests_pass", "fails_without", "", ""]
     assert shares == {
-        "yield_parses": 5 / 6, "yield_tests_pass": 4 / 5, "yield_fails_without": 3 / 4, "yield_not_trivial": 1.0,
+        "yield_parses": 5 / 6,
+        "yield_tests_pass": 4 / 5,
+        "yield_fails_without": 3 / 4,
+        "yield_not_trivial": 1.0,
         "yield_not_duplicate": 1.0,
-    }  # fmt: skip
+    }
     assert [row["tries"] for row in lines(tmp_path / "candidates.jsonl")] == [1, 3, 3, 3, 3, 1]
 
 

@@ -12,8 +12,8 @@ import math
 import struct
 from collections.abc import Iterator
 
+from clusterctl.frameworks.logs.log_rows import LogRow
 from clusterctl.frameworks.logs.names import known
-from clusterctl.frameworks.logs.rows import Row
 
 MOST_RECORD_BYTES = 1 << 24
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -24,7 +24,7 @@ def is_event_file(start: bytes) -> bool:
     return b"brain.Event:" in start[:64]
 
 
-def event_rows(content: bytes) -> Iterator[Row | int]:
+def event_rows(content: bytes) -> Iterator[LogRow | int]:
     """A row per event with scalars; the number of a record that is cut off or broken."""
     at, number = 0, 0
     while at + 12 <= len(content):
@@ -44,7 +44,7 @@ def event_rows(content: bytes) -> Iterator[Row | int]:
             yield row
 
 
-def _event(message: bytes, number: int) -> Row:
+def _event(message: bytes, number: int) -> LogRow:
     step, wall, values = 0, 0.0, {}
     for field, value in _fields(message):
         if field == 1 and isinstance(value, bytes) and len(value) == 8:
@@ -55,7 +55,7 @@ def _event(message: bytes, number: int) -> Row:
             for inner, one in _fields(value):
                 if inner == 1 and isinstance(one, bytes) and (scalar := _scalar(one)):
                     values[known(scalar[0])] = scalar[1]
-    return Row(values, number, step, wall)
+    return LogRow(values, number, step, wall)
 
 
 def _scalar(message: bytes) -> tuple[str, float] | None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from clusterctl.frameworks.launch import Name
 
-Source = Name | str
+FrameworkName = Name | str
 _SCORING = ("log-prob", "reference", "value", "judge")
 """Forward passes over the samples, which some frameworks time together."""
 
-PHASES: Mapping[str, tuple[Source, tuple[str, ...]]] = {
+PHASES: Mapping[str, tuple[FrameworkName, tuple[str, ...]]] = {
     "timing_s/gen": ("verl", ("generate",)),
     "timing_s/reward": ("verl", ("sandbox",)),
     "timing_s/old_log_prob": ("verl", ("log-prob",)),
@@ -46,7 +46,7 @@ PHASES: Mapping[str, tuple[Source, tuple[str, ...]]] = {
 LEAST_REWARD_SECONDS = 0.01
 """A shorter reward phase only collects what was judged while generating, as verl's agent loop does: not a judging."""
 
-STEP_SECONDS: Mapping[str, Source] = {
+STEP_SECONDS: Mapping[str, FrameworkName] = {
     "timing_s/step": "verl", "perf/time_per_step": "verl", "timing/step_total": "openrlhf", "timing/step": "skyrl",
     "timing/train/total_step_time": "nemo-rl", "step_time": "trl", "time_metrics/end_to_end(s)": "torchtitan",
     "step_seconds": "json", "seconds_per_step": "json", "step_time_s": "json",

@@ -11,7 +11,7 @@ from statistics import median
 
 from clusterctl.errors import SpecError
 from clusterctl.frameworks.logs import names
-from clusterctl.frameworks.logs.rows import Row
+from clusterctl.frameworks.logs.log_rows import LogRow
 from planners.learn.observe import ENOUGH_STEPS, WARM_UP_STEPS
 
 Covers = tuple[str, ...]
@@ -53,7 +53,7 @@ class _Steps:
     repeated: int = 0
     resumed: list[str] = field(default_factory=list)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: LogRow) -> None:
         stated = next((row.values[key] for key in names.STEP_NUMBERS if key in row.values), None)
         following = self.last if names.PER_SECOND in row.values else self.last + 1
         step = row.step if row.step is not None else int(stated) if stated is not None else following
@@ -72,12 +72,12 @@ class _Steps:
             self.clocks.setdefault(step, row.clock)
 
 
-def run_log(name: str, rows: Iterable[Row | int], framework: str | None) -> RunLog:
+def run_log(name: str, rows: Iterable[LogRow | int], framework: str | None) -> RunLog:
     """Make one run of the rows of a log; a number is that of a line that looked like one and is broken.
 
     Raises SpecError where no step has seconds, or several frameworks' figures are mixed.
     """
-    read: list[Row] = []
+    read: list[LogRow] = []
     broken: list[int] = []
     for row in rows:
         if isinstance(row, int):
@@ -121,13 +121,13 @@ def run_log(name: str, rows: Iterable[Row | int], framework: str | None) -> RunL
     )
 
 
-def _bar_length(rows: Sequence[Row]) -> float | None:
+def _bar_length(rows: Sequence[LogRow]) -> float | None:
     """Of several progress bars (downloads, batches of a step) the one of the run: it counts the longest."""
     bars = [row.values for row in rows if names.ELAPSED in row.values]
     return max(bars, key=lambda bar: bar[names.ELAPSED])[names.BAR_LENGTH] if bars else None
 
 
-def _of(row: Row) -> str | None:
+def _of(row: LogRow) -> str | None:
     """Whose figures a row has; None for figures that any framework writes."""
     for key in row.values:
         if key in names.PHASES:
@@ -141,7 +141,7 @@ def _of(row: Row) -> str | None:
     return None
 
 
-def _framework(name: str, rows: Sequence[Row], wanted: str | None) -> str:
+def _framework(name: str, rows: Sequence[LogRow], wanted: str | None) -> str:
     found = Counter(of for row in rows if (of := _of(row)))
     if wanted is not None:
         if found and wanted not in found:
@@ -217,7 +217,7 @@ def _notes(steps: _Steps, broken: Sequence[int], foreign: int, chosen: str) -> t
     return tuple(found)
 
 
-def _nothing(name: str, read: Sequence[Row], broken: Sequence[int]) -> SpecError:
+def _nothing(name: str, read: Sequence[LogRow], broken: Sequence[int]) -> SpecError:
     if broken and not read:
         return SpecError(f"{name}:{broken[0]}: a step begins but never ends", hint="is the log whole?")
     if read:

@@ -126,13 +126,26 @@ def test_verl(tmp_path: Path) -> None:
     holds(
         data,
         {
-            "kind": "rlcef", "framework": "verl", "model": "Qwen/Qwen3-8B", "algorithm": "grpo", "reference": False,
-            "prompts_per_step": 512, "samples_per_prompt": 8, "max_response_tokens": 4096, "optimizer_steps_per_step": 4,
-            "prompt_tokens.max": 1024, "rollout.tp": 2, "rollout.engine": "vllm", "train.sharding": "fsdp",
-            "schedule": "colocated", "sandbox.profile": "judge", "checkpoint.every_steps": 20, "evaluate": None,
+            "kind": "rlcef",
+            "framework": "verl",
+            "model": "Qwen/Qwen3-8B",
+            "algorithm": "grpo",
+            "reference": False,
+            "prompts_per_step": 512,
+            "samples_per_prompt": 8,
+            "max_response_tokens": 4096,
+            "optimizer_steps_per_step": 4,
+            "prompt_tokens.max": 1024,
+            "rollout.tp": 2,
+            "rollout.engine": "vllm",
+            "train.sharding": "fsdp",
+            "schedule": "colocated",
+            "sandbox.profile": "judge",
+            "checkpoint.every_steps": 20,
+            "evaluate": None,
             "fleet.num_gpus": 16,
         },
-    )  # fmt: skip
+    )
     notes = {note.field: note for note in found.notes if note.field}
     assert (notes["model"].what, notes["model"].where.rpartition("/")[2]) == ("taken", "run.sh:8")
     assert (notes["steps"].what, "3 × the prompts of your data ÷ 512" in notes["steps"].why) == ("assumed", True)
@@ -143,22 +156,41 @@ def test_verl(tmp_path: Path) -> None:
 
 def test_openrlhf_with_old_and_dotted_flags(tmp_path: Path) -> None:
     expected = {
-        "framework": "openrlhf", "algorithm": "ppo", "prompts_per_step": 256, "samples_per_prompt": 2, "steps": 100,
-        "optimizer_steps_per_step": 8, "rollout.tp": 2, "train.sharding": "zero3", "train.optimizer_offload": True,
-        "train.recompute": "full", "schedule": "disaggregated", "rollout_share": 0.4, "fleet.num_gpus": 10,
-    }  # fmt: skip
+        "framework": "openrlhf",
+        "algorithm": "ppo",
+        "prompts_per_step": 256,
+        "samples_per_prompt": 2,
+        "steps": 100,
+        "optimizer_steps_per_step": 8,
+        "rollout.tp": 2,
+        "train.sharding": "zero3",
+        "train.optimizer_offload": True,
+        "train.recompute": "full",
+        "schedule": "disaggregated",
+        "rollout_share": 0.4,
+        "fleet.num_gpus": 10,
+    }
     _, old = converted(tmp_path, "old.sh", OPENRLHF)
     holds(old, expected)
     assert old["stages"][0]["judges"][0]["model"] == "meta-llama/Llama-3.1-8B"
     new = OPENRLHF
     for before, after in {
-        "actor_num_": "actor.num_", "critic_num_": "critic.num_", "vllm_num_engines": "vllm.num_engines",
-        "vllm_tensor": "vllm.tensor", "--pretrain": "--actor.model_name_or_path", "reward_pretrain": "reward.model_name_or_path",
-        "rollout_batch_size": "rollout.batch_size", "train_batch_size": "train.batch_size",
-        "n_samples_per_prompt": "rollout.n_samples_per_prompt", "generate_max_len": "rollout.max_new_tokens",
-        "max_samples": "data.max_samples", "zero_stage": "ds.zero_stage", "adam_offload": "ds.adam_offload",
-        "colocate_actor_ref": "train.colocate_actor_ref", "gradient_checkpointing": "actor.gradient_checkpointing_enable",
-    }.items():  # fmt: skip
+        "actor_num_": "actor.num_",
+        "critic_num_": "critic.num_",
+        "vllm_num_engines": "vllm.num_engines",
+        "vllm_tensor": "vllm.tensor",
+        "--pretrain": "--actor.model_name_or_path",
+        "reward_pretrain": "reward.model_name_or_path",
+        "rollout_batch_size": "rollout.batch_size",
+        "train_batch_size": "train.batch_size",
+        "n_samples_per_prompt": "rollout.n_samples_per_prompt",
+        "generate_max_len": "rollout.max_new_tokens",
+        "max_samples": "data.max_samples",
+        "zero_stage": "ds.zero_stage",
+        "adam_offload": "ds.adam_offload",
+        "colocate_actor_ref": "train.colocate_actor_ref",
+        "gradient_checkpointing": "actor.gradient_checkpointing_enable",
+    }.items():
         new = new.replace(before, after)
     holds(converted(tmp_path, "new.sh", new)[1], expected)
 
@@ -175,11 +207,18 @@ def test_trl(tmp_path: Path) -> None:
     holds(
         converted(tmp_path, "grpo.yaml", TRL)[1],
         {
-            "framework": "trl", "prompts_per_step": 16, "samples_per_prompt": 16, "steps": 200, "reference": True,
-            "rollout.engine": "vllm", "schedule": "colocated", "max_response_tokens": 2048, "fleet.num_gpus": 8,
+            "framework": "trl",
+            "prompts_per_step": 16,
+            "samples_per_prompt": 16,
+            "steps": 200,
+            "reference": True,
+            "rollout.engine": "vllm",
+            "schedule": "colocated",
+            "max_response_tokens": 2048,
+            "fleet.num_gpus": 8,
             "train.micro_batch_samples": 4,
         },
-    )  # fmt: skip
+    )
     command = "accelerate launch --num_processes 4 train.py --model_name_or_path Qwen/Qwen3-4B --dataset_name d --max_length 2048 --num_train_epochs 2 --packing\n"
     sft = {
         "kind": "sft",
@@ -198,10 +237,18 @@ def test_skyrl(tmp_path: Path) -> None:
     holds(
         converted(tmp_path, "run.sh", SKYRL)[1],
         {
-            "framework": "skyrl", "model": "Qwen/Qwen3-30B-A3B", "train.sharding": "megatron", "train.tp": 4, "train.ep": 8,
-            "schedule": "disaggregated", "rollout_share": 0.5, "fleet.num_gpus": 16, "turns": 6, "sandbox.profile": "judge",
+            "framework": "skyrl",
+            "model": "Qwen/Qwen3-30B-A3B",
+            "train.sharding": "megatron",
+            "train.tp": 4,
+            "train.ep": 8,
+            "schedule": "disaggregated",
+            "rollout_share": 0.5,
+            "fleet.num_gpus": 16,
+            "turns": 6,
+            "sandbox.profile": "judge",
         },
-    )  # fmt: skip
+    )
 
 
 def test_nemo_rl_builds_on_the_file_beside_it(tmp_path: Path) -> None:
@@ -210,10 +257,18 @@ def test_nemo_rl_builds_on_the_file_beside_it(tmp_path: Path) -> None:
     holds(
         data,
         {
-            "framework": "nemo-rl", "steps": 300, "prompts_per_step": 32, "max_response_tokens": 4096, "reference": True,
-            "train.sharding": "megatron", "train.tp": 2, "train.pp": 2, "fleet.num_gpus": 16, "evaluate.every_steps": 10,
+            "framework": "nemo-rl",
+            "steps": 300,
+            "prompts_per_step": 32,
+            "max_response_tokens": 4096,
+            "reference": True,
+            "train.sharding": "megatron",
+            "train.tp": 2,
+            "train.pp": 2,
+            "fleet.num_gpus": 16,
+            "evaluate.every_steps": 10,
         },
-    )  # fmt: skip
+    )
     assert "parent.yaml:1 grpo.num_prompts_per_step" in found.text
     (tmp_path / "parent.yaml").unlink()
     found, _ = converted(tmp_path, "grpo.yaml", NEMO)
@@ -222,9 +277,16 @@ def test_nemo_rl_builds_on_the_file_beside_it(tmp_path: Path) -> None:
 
 def test_torchtitan(tmp_path: Path) -> None:
     expected = {
-        "kind": "pretrain", "model": "meta-llama/Llama-3.1-8B", "seq_len": 8192, "global_batch_samples": 8, "train.tp": 2,
-        "tokens": 1000 * 8 * 8192, "train.recompute": "selective", "checkpoint.every_steps": 250, "fleet.num_gpus": 8,
-    }  # fmt: skip
+        "kind": "pretrain",
+        "model": "meta-llama/Llama-3.1-8B",
+        "seq_len": 8192,
+        "global_batch_samples": 8,
+        "train.tp": 2,
+        "tokens": 1000 * 8 * 8192,
+        "train.recompute": "selective",
+        "checkpoint.every_steps": 250,
+        "fleet.num_gpus": 8,
+    }
     found, data = converted(tmp_path, "llama.toml", TITAN)
     holds(data, expected)
     assert "llama.toml:6 training.seq_len" in found.text

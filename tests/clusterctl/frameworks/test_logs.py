@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clusterctl.errors import SpecError
-from clusterctl.frameworks.logs.read import read_log
+from clusterctl.frameworks.logs.read_log import read_log
 from clusterctl.frameworks.logs.run_log import RunLog
 
 VERL = "\x1b[36m(TaskRunner pid=7)\x1b[0m step:{n} - actor/loss:np.float64(0.1) - timing_s/gen:{gen} - timing_s/old_log_prob:6.5 - timing_s/update_actor:np.float64(20.5) - timing_s/step:60.0 - response_length/mean:350.5 - prompt_length/mean:100.0 - critic/score/mean:0.25\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from clusterctl.errors import SpecError
-from clusterctl.frameworks.settings import UNKNOWN
-from clusterctl.frameworks.shell import commands_of
+from clusterctl.frameworks.setting_table import UNKNOWN
+from clusterctl.frameworks.shell_commands import commands_of
 
 
 def words(script: str) -> list[list[str]]:

@@ -50,9 +50,12 @@ def test_a_teacher_behind_an_api_needs_no_server() -> None:
     plan = planned(stage(tiny_world.SYNTHESIZE, teacher={"api": API}, student=None, **DATA))
     assert "rollout" not in jobs(plan)
     assert json.loads(jobs(plan)["writer"].files["synthesize.json"])["teacher"] == {
-        "urls": "OPENAI_BASE_URL", "model": "acme-coder-1", "key_variable": "OPENAI_API_KEY", "examples": False,
+        "urls": "OPENAI_BASE_URL",
+        "model": "acme-coder-1",
+        "key_variable": "OPENAI_API_KEY",
+        "examples": False,
         "max_tokens": 3000,
-    }  # fmt: skip
+    }
 
 
 def test_wanted_items_become_candidates_by_their_yields() -> None:

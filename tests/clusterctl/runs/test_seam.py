@@ -271,8 +271,12 @@ def test_stages_run_one_after_the_other_each_on_its_own_machines(tmp_path: Path,
     assert not watched.tick()
     assert ledger.get_run(run.run_id).state == "finished"
     assert [(step.stage, step.step) for step in ledger.steps(run.run_id)] == [
-        ("first", 1), ("first", 2), ("first", 3), ("second", 1), ("second", 2),
-    ]  # fmt: skip
+        ("first", 1),
+        ("first", 2),
+        ("first", 3),
+        ("second", 1),
+        ("second", 2),
+    ]
     assert (run.folder.path / "result-second.json").exists()
     second = set(machines(run)) - set(first)
     assert len(first) == len(second) == 3

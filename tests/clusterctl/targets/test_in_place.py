@@ -177,10 +177,21 @@ def test_without_any_ledger_that_can_be_read_nothing_is_begun(nodes: tuple[Node,
 
 @pytest.mark.parametrize(
     "text",
-    ["", "garbage", "[]", "null", '{"seq": 1}', '{"seq": -1, "desired": "down"}', '{"seq": 1, "desired": "sideways"}',
-     '{"seq": 1, "desired": "up", "limit_usd": "NaN"}', '{"seq": 1, "desired": "up", "limit_usd": "-3"}',
-     '{"seq": 1, "desired": "up", "limit_hours": "1e999999"}', "[" * 100_000, '{"seq": 1e400, "desired": "up"}'],
-)  # fmt: skip
+    [
+        "",
+        "garbage",
+        "[]",
+        "null",
+        '{"seq": 1}',
+        '{"seq": -1, "desired": "down"}',
+        '{"seq": 1, "desired": "sideways"}',
+        '{"seq": 1, "desired": "up", "limit_usd": "NaN"}',
+        '{"seq": 1, "desired": "up", "limit_usd": "-3"}',
+        '{"seq": 1, "desired": "up", "limit_hours": "1e999999"}',
+        "[" * 100_000,
+        '{"seq": 1e400, "desired": "up"}',
+    ],
+)
 def test_what_is_no_wish_is_said_once_and_ignored(nodes: tuple[Node, Node], text: str) -> None:
     one, _ = nodes
     (one.root / "runs" / RUN / "control.json").write_text(text)

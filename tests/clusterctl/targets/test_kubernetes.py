@@ -230,8 +230,11 @@ def test_sandbox_servers_are_owned_by_a_guard_and_filled_in_stages(
     made = {item["kind"]: item for item in api.applied}
     assert made["Job"]["spec"]["activeDeadlineSeconds"] == 2 * 3600 + 900
     assert {item["kind"] for item in api.applied if item["metadata"].get("ownerReferences")} == {
-        "Secret", "NetworkPolicy", "Service", "Deployment",
-    }  # fmt: skip
+        "Secret",
+        "NetworkPolicy",
+        "Service",
+        "Deployment",
+    }
     assert made["Deployment"]["spec"]["replicas"] == 10 + 45
     assert made["Secret"]["stringData"] == {"sandbox.token": "t"}
     assert made["Job"]["spec"]["template"]["metadata"]["labels"][CLUSTER_LABEL] == ""

@@ -32,10 +32,21 @@ class Role:
 
     def write(self, *command: str, nodes: int = 1, **more: Any) -> None:
         job = {
-            "command": command, "environment": {"GREETING": "hello"}, "secrets": [], "secrets_folder": str(self.run / "secrets"),
-            "setup": "", "nodes": nodes, "gpus_per_node": 0, "ports": {}, "ready_path": "", "max_seconds": None, "stop_signal": "TERM",
-            "role": "trainer", "slot": "trainer", "run_folder": str(self.run),
-        }  # fmt: skip
+            "command": command,
+            "environment": {"GREETING": "hello"},
+            "secrets": [],
+            "secrets_folder": str(self.run / "secrets"),
+            "setup": "",
+            "nodes": nodes,
+            "gpus_per_node": 0,
+            "ports": {},
+            "ready_path": "",
+            "max_seconds": None,
+            "stop_signal": "TERM",
+            "role": "trainer",
+            "slot": "trainer",
+            "run_folder": str(self.run),
+        }
         (self.folder / "job.json").write_text(json.dumps(job | more))
 
     def start(self, number: int = 0, attempt: str = "a") -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from clusterctl.plan_service import Planner, open_source
 from clusterctl.targets import slurm
 from clusterctl.targets.base import MachineRequest, RunRef, Unreachable
 from clusterctl.targets.shell import Ran, Shell
-from clusterctl.targets.sky_client import Request
+from clusterctl.targets.sky_client import SkyRequest
 from clusterctl.targets.sky_errors import SkyError
 from clusterctl.targets.slurm_check import check_cluster
 from clusterctl.targets.slurm_jobs import parse_jobs
@@ -70,12 +70,12 @@ class Sky:
     trouble = ""
 
     def __init__(self, *_: object) -> None:
-        self.asked: dict[str, Request] = {}
+        self.asked: dict[str, SkyRequest] = {}
 
     def ask(self, key: str, call: str, *, after: str = "", **row: object) -> None:
-        self.asked.setdefault(key, Request(call={"call": call, **row}, after=after))
+        self.asked.setdefault(key, SkyRequest(call={"call": call, **row}, after=after))
 
-    def state(self, key: str) -> Request | None:
+    def state(self, key: str) -> SkyRequest | None:
         return self.asked.get(key)
 
     def cancel(self, key: str) -> None:
@@ -194,8 +194,10 @@ def test_a_launch_that_fails_is_no_capacity_and_gives_back_what_it_had(
     sky.asked[f"launch {NAME}"].error = SkyError("no partition has such nodes: cpu")
     (machine,) = target.observe(run).machines
     assert (machine.phase, machine.cause, machine.message) == (
-        InstancePhase.ENDED, Cause.NO_CAPACITY, "no partition has such nodes: cpu",
-    )  # fmt: skip
+        InstancePhase.ENDED,
+        Cause.NO_CAPACITY,
+        "no partition has such nodes: cpu",
+    )
     cluster.job("RUNNING")
     (machine,) = target.observe(run).machines
     assert (machine.phase, machine.since is not None) == (InstancePhase.ENDING, True)
@@ -232,19 +234,39 @@ def test_a_scheduler_that_does_not_answer_is_unreachable(
         ("RUNNING", {}, (InstancePhase.STARTING, Cause.NONE, "")),
         ("RUNNING", {"rank-0.json": rank("ready")}, (InstancePhase.READY, Cause.NONE, "")),
         ("RUNNING", {"rank-0.json": rank("ended", exit_code=0)}, (InstancePhase.ENDED, Cause.DONE, "")),
-        ("RUNNING", {"rank-0.json": rank("ended", exit_code=3, message="no room")}, (InstancePhase.ENDED, Cause.FAILED, "exit code 3: no room")),
-        ("RUNNING", {"rank-0.json": rank("ended", exit_code=143, told=True)}, (InstancePhase.ENDED, Cause.STOPPED, "exit code 143")),
-        ("RUNNING", {"stop": "please"}, (InstancePhase.ENDED, Cause.STOPPED, "it was asked to end before it had started")),
-        ("RUNNING", {"rank-0.json": rank("ready", beat=START - 90.0)}, (InstancePhase.ENDED, Cause.NODE_LOST, "no sign of life for 120 s")),
+        (
+            "RUNNING",
+            {"rank-0.json": rank("ended", exit_code=3, message="no room")},
+            (InstancePhase.ENDED, Cause.FAILED, "exit code 3: no room"),
+        ),
+        (
+            "RUNNING",
+            {"rank-0.json": rank("ended", exit_code=143, told=True)},
+            (InstancePhase.ENDED, Cause.STOPPED, "exit code 143"),
+        ),
+        (
+            "RUNNING",
+            {"stop": "please"},
+            (InstancePhase.ENDED, Cause.STOPPED, "it was asked to end before it had started"),
+        ),
+        (
+            "RUNNING",
+            {"rank-0.json": rank("ready", beat=START - 90.0)},
+            (InstancePhase.ENDED, Cause.NODE_LOST, "no sign of life for 120 s"),
+        ),
         ("RUNNING", {"rank-0.json": "{"}, (InstancePhase.STARTING, Cause.NONE, "")),
         ("NODE_FAIL", {"rank-0.json": rank("ready")}, (InstancePhase.ENDED, Cause.NODE_LOST, "a node has failed")),
         ("PREEMPTED", {}, (InstancePhase.ENDED, Cause.PREEMPTED, "it was preempted")),
     ],
-)  # fmt: skip
+)
 def test_an_instance_is_what_its_ranks_and_its_machines_say(
-    target: slurm.SlurmTarget, cluster: Script, run: RunRef, state: str, files: Mapping[str, str],
+    target: slurm.SlurmTarget,
+    cluster: Script,
+    run: RunRef,
+    state: str,
+    files: Mapping[str, str],
     expected: tuple[InstancePhase, Cause, str],
-) -> None:  # fmt: skip
+) -> None:
     cluster.job(state)
     cluster.files = {f"roles/server.1/{name}": text for name, text in {"job.json": job_text(), **files}.items()}
     (instance,) = target.observe(run).instances

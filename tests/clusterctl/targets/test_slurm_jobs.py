@@ -22,8 +22,18 @@ def line(
 @pytest.mark.parametrize(
     ("text", "phase", "cause", "message"),
     [
-        (line("PENDING", start="N/A", end="N/A", nodes="", reason="Resources"), InstancePhase.QUEUED, Cause.NONE, "pending: Resources"),
-        (line("PENDING", start="1800000000", nodes="", reason="Priority"), InstancePhase.QUEUED, Cause.NONE, "pending: Priority"),
+        (
+            line("PENDING", start="N/A", end="N/A", nodes="", reason="Resources"),
+            InstancePhase.QUEUED,
+            Cause.NONE,
+            "pending: Resources",
+        ),
+        (
+            line("PENDING", start="1800000000", nodes="", reason="Priority"),
+            InstancePhase.QUEUED,
+            Cause.NONE,
+            "pending: Priority",
+        ),
         (line("CONFIGURING"), InstancePhase.STARTING, Cause.NONE, ""),
         (line("RUNNING"), InstancePhase.STARTING, Cause.NONE, ""),
         (line("COMPLETING"), InstancePhase.ENDING, Cause.NONE, ""),
@@ -35,7 +45,7 @@ def line(
         (line("COMPLETED"), InstancePhase.ENDED, Cause.STOPPED, ""),
         (line("OUT_OF_MEMORY"), InstancePhase.ENDED, Cause.FAILED, ""),
     ],
-)  # fmt: skip
+)
 def test_states(text: str, phase: InstancePhase, cause: Cause, message: str) -> None:
     (job,) = parse_jobs(text)
     assert (job.phase, job.cause, job.message) == (phase, cause, message)
@@ -74,7 +84,7 @@ def test_of_two_jobs_of_a_name_the_live_one_counts() -> None:
         ("(null)", []),
         ("", []),
     ],
-)  # fmt: skip
+)
 def test_lists_of_hosts(text: str, names: list[str]) -> None:
     assert list(expand(text)) == names
 

@@ -114,10 +114,24 @@ def test_programs_can_leave_neither_their_sandbox_nor_gvisor(place: Kubernetes) 
         "/run/clusterctl/token",
     ]
     runner = objects(
-        "sandbox", labels=run_labels(RUN, "sandbox"), annotations={}, name=RUN, image=IMAGE, run=RUN, port=8080, replicas=1,
-        isolation="gvisor", runtime_class="gvisor", tolerations=[], command=serve, environment={}, ready_path="/v1/ping",
-        cpus=0.5, memory_gib=1, secret=RUN,
-    )  # fmt: skip
+        "sandbox",
+        labels=run_labels(RUN, "sandbox"),
+        annotations={},
+        name=RUN,
+        image=IMAGE,
+        run=RUN,
+        port=8080,
+        replicas=1,
+        isolation="gvisor",
+        runtime_class="gvisor",
+        tolerations=[],
+        command=serve,
+        environment={},
+        ready_path="/v1/ping",
+        cpus=0.5,
+        memory_gib=1,
+        secret=RUN,
+    )
     began = time.monotonic()
     place.apply([secret, *runner])
 

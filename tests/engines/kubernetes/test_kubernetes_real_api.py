@@ -16,7 +16,7 @@ from clusterctl.errors import SpecError
 from clusterctl.paths import bundle_root
 from clusterctl.targets.kubernetes_api import Kubernetes
 from clusterctl.targets.kubernetes_errors import Forbidden
-from clusterctl.targets.kubernetes_lease import Lease
+from clusterctl.targets.kubernetes_lease import KubernetesLease
 from clusterctl.targets.kubernetes_manifests import NO_SCHEDULE, objects, owned_by, run_labels
 
 IMAGE = "localhost/clusterctl:test"
@@ -137,7 +137,10 @@ def test_at_its_deadline_the_guard_goes_and_all_that_it_owns(place: Kubernetes) 
 
 def test_one_holder_has_the_lease_and_a_stolen_one_is_seen(place: Kubernetes) -> None:
     clock = [0.0]
-    first, second = Lease(place, "lock", "a", lambda: clock[0]), Lease(place, "lock", "b", lambda: clock[0])
+    first, second = (
+        KubernetesLease(place, "lock", "a", lambda: clock[0]),
+        KubernetesLease(place, "lock", "b", lambda: clock[0]),
+    )
     assert (first.take(), second.take(), first.take()) == (True, False, True)
     clock[0] += 29.0
     assert not second.take()

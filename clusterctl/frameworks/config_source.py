@@ -11,9 +11,9 @@ import yaml
 
 from clusterctl.errors import SpecError
 from clusterctl.frameworks.files import find_config, toml_settings, with_parents
-from clusterctl.frameworks.launch import FRAMEWORKS, Launch, Name, launches
-from clusterctl.frameworks.settings import Setting
-from clusterctl.frameworks.shell import Command, Script
+from clusterctl.frameworks.launch import FRAMEWORKS, LaunchCommand, Name, launches
+from clusterctl.frameworks.setting_table import Setting
+from clusterctl.frameworks.shell_commands import Command, Script
 from clusterctl.specfile.yaml_file import parse_yaml, read_text, shown_name
 
 HINT = (
@@ -51,19 +51,19 @@ _MARKS: Mapping[Name, str] = {
 
 
 @dataclass(slots=True)
-class Source:
+class ConfigSource:
     """A configuration that was understood."""
 
     name: str
     folder: Path
-    launch: Launch
+    launch: LaunchCommand
     missing: list[Setting] = field(default_factory=list)
     """Files that it builds on and that aren't there."""
-    others: list[Launch] = field(default_factory=list)
+    others: list[LaunchCommand] = field(default_factory=list)
     """Other trainings that the same script starts."""
 
 
-def read_source(path: str | Path, framework: Name | None) -> Source:
+def read_source(path: str | Path, framework: Name | None) -> ConfigSource:
     """What a file says, of which framework, and by what that was seen.  Raises SpecError."""
     name, folder = shown_name(path), Path(path).parent if str(path) != "-" else Path()
     text = read_text(path)
@@ -102,7 +102,7 @@ def _kind(text: str) -> str:
     return "yaml"
 
 
-def _from_yaml(name: str, folder: Path, text: str, framework: Name | None) -> Source:
+def _from_yaml(name: str, folder: Path, text: str, framework: Name | None) -> ConfigSource:
     document = parse_yaml(text, name=name, folder=folder)
     missing: list[Setting] = []
     found = with_parents(document, missing)
@@ -128,7 +128,7 @@ def _texts(node: yaml.Node) -> list[yaml.ScalarNode]:
     return [found for item in items for found in _texts(item)]
 
 
-def _from_script(name: str, folder: Path, text: str, framework: Name | None, depth: int = 0) -> Source:
+def _from_script(name: str, folder: Path, text: str, framework: Name | None, depth: int = 0) -> ConfigSource:
     """A launch script, or the one that it calls with settings of its own."""
     script = Script(name)
     script.read(text)
@@ -160,7 +160,7 @@ def _called(commands: Sequence[Command]) -> Iterator[tuple[Command, int]]:
                 yield command, index
 
 
-def _of_launches(name: str, folder: Path, found: Sequence[Launch], framework: Name | None) -> Source:
+def _of_launches(name: str, folder: Path, found: Sequence[LaunchCommand], framework: Name | None) -> ConfigSource:
     named = list(dict.fromkeys(one.framework for one in found))
     if framework is None and len(named) > 1:
         said = ", ".join(f"{one.framework} ({one.where})" for one in found if one.framework in named)
@@ -176,7 +176,7 @@ def _of_launches(name: str, folder: Path, found: Sequence[Launch], framework: Na
     for config in launch.configs:
         below |= _config(config, folder, missing)
     launch.settings = below | launch.settings
-    return Source(name, folder, launch, missing, [one for one in found if one is not launch])
+    return ConfigSource(name, folder, launch, missing, [one for one in found if one is not launch])
 
 
 def _config(config: Setting, folder: Path, missing: list[Setting]) -> dict[str, Setting]:
@@ -198,7 +198,7 @@ def _config(config: Setting, folder: Path, missing: list[Setting]) -> dict[str, 
 
 def _from_keys(
     name: str, folder: Path, found: dict[str, Setting], missing: list[Setting], framework: Name | None
-) -> Source:
+) -> ConfigSource:
     """A configuration file: whose it is follows from the names of its settings."""
     hits = {one: [key for key in _MARKS[one].split() if key in found] for one in FRAMEWORKS}
     best = max(FRAMEWORKS, key=lambda one: len(hits[one]))
@@ -213,5 +213,5 @@ def _from_keys(
         raise SpecError(f"{name}: may be of {' or '.join(tied)}", hint="--framework NAME says whose it is")
     chosen = framework or best
     marks = ", ".join(hits[chosen][:2])
-    launch = Launch(chosen, "", name, f"its settings {marks}" if marks else "--framework", found)
-    return Source(name, folder, launch, missing)
+    launch = LaunchCommand(chosen, "", name, f"its settings {marks}" if marks else "--framework", found)
+    return ConfigSource(name, folder, launch, missing)

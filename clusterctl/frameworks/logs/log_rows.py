@@ -29,7 +29,7 @@ _CLOCK = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[.,](\d{1,6}))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LogRow:
     """The figures of one step as one line has them."""
 
     values: Mapping[str, float]
@@ -39,7 +39,7 @@ class Row:
     """When the line was written, in seconds, where it says so."""
 
 
-def rows_of_line(text: str, line: int) -> Iterator[Row | int]:
+def rows_of_line(text: str, line: int) -> Iterator[LogRow | int]:
     """The rows of a line (progress bars rewrite theirs); its number for one that looks like a row but is broken."""
     for part in text.split("\r"):
         row = _row(_COLOUR.sub("", part), line)
@@ -47,21 +47,21 @@ def rows_of_line(text: str, line: int) -> Iterator[Row | int]:
             yield row if row.values else line
 
 
-def _row(text: str, line: int) -> Row | None:
+def _row(text: str, line: int) -> LogRow | None:
     """A row, one without values where it is broken, or None where the line has nothing to do with steps."""
     if len(text) > MOST_LINE_CHARACTERS:
-        return Row({}, line) if "timing" in text[:1000] else None
+        return LogRow({}, line) if "timing" in text[:1000] else None
     if match := _VERL.search(text):
-        return Row(_pairs(match.group(2)), line, int(match.group(1)), _clock(text))
+        return LogRow(_pairs(match.group(2)), line, int(match.group(1)), _clock(text))
     if match := _TITAN.search(text):
         found = {f"titan/{key}": _plain(value) for key, value in _TITAN_PAIR.findall(match.group(2))}
-        return Row(
+        return LogRow(
             {key: value for key, value in found.items() if value is not None}, line, int(match.group(1)), _clock(text)
         )
     if (start := text.find("{")) >= 0:
         return _from_mapping(text, start, line)
     if match := _BAR.search(text):
-        return Row({ELAPSED: _seconds(match.group(3)), BAR_LENGTH: float(match.group(2))}, line, int(match.group(1)))
+        return LogRow({ELAPSED: _seconds(match.group(3)), BAR_LENGTH: float(match.group(2))}, line, int(match.group(1)))
     return None
 
 
@@ -101,7 +101,7 @@ def _clock(text: str) -> float | None:
     return at.timestamp() + float(f"0.{match.group(3) or 0}")
 
 
-def _from_mapping(text: str, start: int, line: int) -> Row | None:
+def _from_mapping(text: str, start: int, line: int) -> LogRow | None:
     """`{'loss': 0.1, ...}` of transformers, OpenRLHF's status, or a line of JSON."""
     step = _GLOBAL_STEP.search(text[:start])
     end = text.rfind("}")
@@ -109,10 +109,10 @@ def _from_mapping(text: str, start: int, line: int) -> Row | None:
     if not looks_right:
         return None
     if end < start:
-        return Row({}, line)
+        return LogRow({}, line)
     data = mapping_of(text[start : end + 1])
     values = flat_numbers(data) if data is not None else {}
-    return Row(values, line, int(step.group(1)) if step else None, _clock(text[:start]))
+    return LogRow(values, line, int(step.group(1)) if step else None, _clock(text[:start]))
 
 
 def mapping_of(text: str) -> dict[str, Any] | None:

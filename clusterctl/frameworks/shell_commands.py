@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from clusterctl.errors import SpecError
-from clusterctl.frameworks.settings import UNKNOWN
+from clusterctl.frameworks.setting_table import UNKNOWN
 from clusterctl.frameworks.shell_expand import document_text, expand, expand_text
 from clusterctl.frameworks.shell_text import Lexer, RawWord, Statement
 from clusterctl.frameworks.shell_variables import MOST_WORDS, Variables, Word, holds

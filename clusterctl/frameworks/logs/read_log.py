@@ -11,8 +11,8 @@ from typing import Any
 
 from clusterctl.errors import SpecError
 from clusterctl.frameworks.logs.event_file import event_rows, is_event_file
+from clusterctl.frameworks.logs.log_rows import LogRow, as_number, flat_numbers, rows_of_line
 from clusterctl.frameworks.logs.names import STEP_NUMBERS, known
-from clusterctl.frameworks.logs.rows import Row, as_number, flat_numbers, rows_of_line
 from clusterctl.frameworks.logs.run_log import RunLog, run_log
 from clusterctl.specfile.yaml_file import read_bytes, shown_name
 
@@ -21,7 +21,7 @@ HINT = (
     "give a console log of verl, OpenRLHF, TRL, SkyRL or torchtitan, JSON lines, trainer_state.json, W&B's CSV or "
     "history, or a TensorBoard event file"
 )
-Rows = Iterable[Row | int]
+Rows = Iterable[LogRow | int]
 
 
 def read_log(path: str | Path, framework: str | None = None) -> RunLog:
@@ -57,11 +57,11 @@ def _rows(name: str, content: bytes) -> Rows:
     return _from_lines(text)
 
 
-def _from_lines(text: str) -> Iterator[Row | int]:
+def _from_lines(text: str) -> Iterator[LogRow | int]:
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):
         for row in rows_of_line(line, number):
-            is_cut_off = number == len(lines) and isinstance(row, Row) and row.step is not None
+            is_cut_off = number == len(lines) and isinstance(row, LogRow) and row.step is not None
             yield number if is_cut_off else row  # no end of line: its last figure may lack digits
 
 
@@ -73,17 +73,17 @@ def _document(text: str) -> Any:
         return None
 
 
-def _from_document(name: str, document: Any) -> Iterator[Row | int]:
+def _from_document(name: str, document: Any) -> Iterator[LogRow | int]:
     """`log_history` of a trainer_state.json, a list of steps, or one step."""
     found = document.get("log_history", document.get("data", document)) if isinstance(document, dict) else document
     items = found if isinstance(found, list) else [found]
     for number, item in enumerate(items, 1):
         if not isinstance(item, dict):
             raise SpecError(f"{name}: is JSON, but no list of steps", hint=HINT)
-        yield Row(flat_numbers(item), number)
+        yield LogRow(flat_numbers(item), number)
 
 
-def _from_csv(name: str, text: str) -> Iterator[Row | int]:
+def _from_csv(name: str, text: str) -> Iterator[LogRow | int]:
     """A table with a column for the step; W&B's export puts the run's name before each other column."""
     try:
         reader = csv.DictReader(io.StringIO(text), strict=True)
@@ -93,6 +93,6 @@ def _from_csv(name: str, text: str) -> Iterator[Row | int]:
             raise SpecError(f"{name}: holds {len(runs)} runs: {', '.join(runs[:3])}", hint="export one run at a time")
         for row in reader:
             numbers = {known(column): as_number(row.get(column)) for column in columns}
-            yield Row({key: value for key, value in numbers.items() if value is not None}, reader.line_num)
+            yield LogRow({key: value for key, value in numbers.items() if value is not None}, reader.line_num)
     except csv.Error as error:
         raise SpecError(f"{name}: is no CSV: {error}", hint=HINT) from error
