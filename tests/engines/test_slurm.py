@@ -222,8 +222,12 @@ def test_a_lost_node_ends_its_allocation_and_the_waiting_run_gets_the_rest(
     slurm_cluster.start("gpu2")
     if InstancePhase.ENDED in phases(second.tick().machines):  # SkyPilot gives a launch up while the scheduler hangs
         second.start = 2
-    observed = second.until(all_ready)
-    assert [machine.address for machine in observed.machines][:2] == ["gpu1", "gpu2"]
+
+    def gpus(observed: Observed) -> list[Machine]:
+        return [machine for machine in observed.machines if "trainer" in machine.resource_id and machine.since]
+
+    observed = second.until(lambda o: len(gpus(o)) == 2, 180)
+    assert [machine.address for machine in gpus(observed)] == ["gpu1", "gpu2"]
 
 
 def test_after_the_end_nothing_is_left(story: Callable[[str], Story], slurm_cluster: ModuleType) -> None:
