@@ -102,7 +102,7 @@ class SlurmTarget:
             return
         jobs = newest(state.seen.jobs)
         for name, job in jobs.items():
-            if not job.ended and job.tags.get("run") == run.run_id and (name not in wanted or state.has_failed(name)):
+            if not job.ended and job.tags.get("run") == run.run_id and (name not in wanted or state.failure(name)):
                 gently = state.release_gently(job.job_id)
                 if gently is not None:
                     self.place.release(job, now=not gently)

@@ -20,6 +20,10 @@ WITHDRAWN_SECONDS = 15.0
 """For a job to appear of a launch that was withdrawn while it was being submitted."""
 
 
+PREPARE_SECONDS = 1200.0
+"""For SkyPilot to prepare machines that are allocated and paid: ten times what it takes where two cores do it all."""
+
+
 class SlurmRun:
     """A run as one process watches it."""
 
@@ -36,6 +40,8 @@ class SlurmRun:
         self._withdrawn: dict[str, float] = {}
         self._released: dict[str, float] = {}
         self._shown: set[str] = set()
+        self._unprepared: set[str] = set()
+        """Allocations whose machines are paid and of no use, as SkyPilot takes too long."""
 
     def want(self, wanted: Mapping[str, list[MachineRequest]]) -> None:
         """These allocations and no others: what SkyPilot has not finished for others is withdrawn."""
@@ -53,9 +59,12 @@ class SlurmRun:
         """How far the launch of an allocation is; None where this process has not asked for it."""
         return self.sky.state(f"launch {name}")
 
-    def has_failed(self, name: str) -> bool:
-        """Whether SkyPilot could not make an allocation usable."""
-        return (request := self.launch(name)) is not None and request.error is not None
+    def failure(self, name: str) -> str:
+        """Why an allocation is not to be had or can't be used, in SkyPilot's words; empty where it may be yet."""
+        request, late = self.launch(name), self._unprepared
+        if request is not None and request.error is not None:
+            return request.error.message
+        return f"SkyPilot did not prepare it within {PREPARE_SECONDS / 60:.0f} minutes" if name in late else ""
 
     def became_ready(self) -> list[str]:
         """Allocations that SkyPilot has prepared; noted in the place, where the next process finds it."""
@@ -94,6 +103,14 @@ class SlurmRun:
         self.seen = seen
         jobs = newest([job for job in seen.jobs if job.tags.get("run", self.run_id) == self.run_id])
         self._shown |= jobs.keys()
+        self._unprepared |= {
+            name
+            for name, job in jobs.items()
+            if job.phase is InstancePhase.STARTING
+            and job.since is not None
+            and name not in seen.ready
+            and (seen.now - job.since).total_seconds() > PREPARE_SECONDS
+        }
         machines = [
             machine
             for name, requests in self.requests.items()
@@ -124,19 +141,18 @@ class SlurmRun:
 
     def _job_state(self, name: str, job: SlurmJob, seen: Seen) -> tuple[InstancePhase, Cause, str]:
         """Of an allocation that the scheduler knows."""
-        request = self.launch(name)
-        if request is not None and request.error is not None:  # it is given back: see `apply`
+        if failure := self.failure(name):  # it is given back: see `apply`
             over = job.ended
             phase = InstancePhase.ENDED if over else InstancePhase.ENDING
-            return phase, Cause.NO_CAPACITY if over else Cause.NONE, request.error.message
+            return phase, Cause.NO_CAPACITY if over else Cause.NONE, failure
         ready = job.phase is InstancePhase.STARTING and name in seen.ready
         return InstancePhase.READY if ready else job.phase, job.cause, job.message
 
     def _launch_state(self, name: str) -> tuple[InstancePhase, Cause, str] | None:
         """Of one that it does not know, or not yet; None where nothing is known of it here either."""
         request = self.launch(name)
-        if request is not None and request.error is not None:
-            return InstancePhase.ENDED, Cause.NO_CAPACITY, request.error.message
+        if failure := self.failure(name):
+            return InstancePhase.ENDED, Cause.NO_CAPACITY, failure
         if name in self._withdrawn:
             gone = time.monotonic() - self._withdrawn[name] > WITHDRAWN_SECONDS
             return (InstancePhase.ENDED, Cause.STOPPED, "") if gone else (InstancePhase.ENDING, Cause.NONE, "")

@@ -206,6 +206,19 @@ def test_a_launch_that_fails_is_no_capacity_and_gives_back_what_it_had(
     assert [s for s in cluster.scripts if "scancel" in s] == ["scancel --full -s TERM 7 2>&1 || true"]
 
 
+def test_machines_that_skypilot_does_not_prepare_are_given_back(
+    target: slurm.SlurmTarget, cluster: Script, run: RunRef, sky: Sky
+) -> None:
+    begun(target, run)
+    cluster.listing = f"7|RUNNING|{START - 1150}|{START + 50}|{NAME}-0123abcd|cpu1|None|{TAGS}"  # it is START + 60 now
+    assert [machine.phase for machine in target.observe(run).machines] == [InstancePhase.ENDING]
+    target.apply(run, requests(run.plan), make=True)
+    assert [s for s in cluster.scripts if "scancel" in s] == ["scancel --full -s TERM 7 2>&1 || true"]
+    cluster.listing = cluster.listing.replace("RUNNING", "CANCELLED")
+    (machine,) = target.observe(run).machines
+    assert (machine.cause, machine.message) == (Cause.NO_CAPACITY, "SkyPilot did not prepare it within 20 minutes")
+
+
 def test_what_is_not_named_is_given_back_and_its_launch_withdrawn(
     target: slurm.SlurmTarget, cluster: Script, run: RunRef, sky: Sky
 ) -> None:
