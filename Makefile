@@ -66,7 +66,7 @@ test-wheel: $(DEV) $(WHEEL_VENV)/.stamp
 	@mv build/test-tools.pth $(WHEEL_VENV)/lib/python3*/site-packages/
 	$(WHEEL_VENV)/bin/python -P -m pytest -n 2 $(INSTALLED:%=tests/clusterctl/%) --wheel-venv $(WHEEL_VENV)
 
-# Two files at once, the longest first: browsers and servers mostly wait.  Then, one by one, those that measure time or the whole machine.
+# Two files at once, the longest first: browsers, servers and schedulers mostly wait.  Then, one by one, those that measure time or the whole machine.
 test-engines: $(DEV)  ## run what needs real engines; installs them by apt where it may
 	@sh tests/engines/install.sh
 	$(BIN)/python -m pytest -rs -n 2 --dist loadfile --no-loadscope-reorder tests/engines $(ENGINES_ALONE:%=--ignore=tests/engines/%)

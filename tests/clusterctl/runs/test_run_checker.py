@@ -110,9 +110,9 @@ def test_what_is_wrong_in_what_lived(tmp_path: Path) -> None:
     (early,) = check(tmp_path, ledger, Saw(until="2026-11-23T00:50:00"))
     assert "600.0 s from" in early
     assert "are billed, and nothing lived" in early
-    late = check(tmp_path, ledger, Saw(until="2026-11-23T01:00:14"))
-    assert late[0].startswith("r: a process lived 14.0 s after the run's end")
-    assert "14.0 s of use from" in late[1]
+    late = check(tmp_path, ledger, Saw(until="2026-11-23T01:00:25"))
+    assert late[0].startswith("r: a process lived 25.0 s after the run's end")
+    assert "25.0 s of use from" in late[1]
     assert (
         "billed at 3.6 an hour, not at 4" in check(tmp_path, ledger, Saw(), Expected(usd_per_node_hour=Decimal(4)))[0]
     )
