@@ -224,7 +224,7 @@ def test_a_lost_node_ends_its_allocation_and_the_waiting_run_gets_the_rest(
         second.start = 2
 
     def gpus(observed: Observed) -> list[Machine]:
-        return [machine for machine in observed.machines if "trainer" in machine.resource_id and machine.since]
+        return [machine for machine in observed.machines if "trainer" in machine.resource_id and machine.address]
 
     observed = second.until(lambda o: len(gpus(o)) == 2, 180)
     assert [machine.address for machine in gpus(observed)] == ["gpu1", "gpu2"]
