@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusterctl_agents import read_attempts, summary
+from clusterctl_agents import summary
 from clusterctl_chat import ChatModel, read_settings, urls_of
 from clusterctl_evaluate import Settings, pass_at_k, unbiased, write_samples
+from clusterctl_reports import whole_rows
 from stand_in_server import Answer, chat_answer
 
 
@@ -86,9 +87,10 @@ def test_attempts_are_summed_up_by_attempt_and_by_task() -> None:
     assert (told["usd"], told["input_tokens"], told["turns"]) == (1.5, 300.0, 3.0)
 
 
-def test_a_torn_attempt_is_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", ['{"instance', '{"instance_id": "a"}'])  # the second only lacks its end of line
+def test_a_torn_attempt_is_cut_off(tmp_path: Path, torn: str) -> None:
     file = tmp_path / "attempts.jsonl"
     whole = json.dumps(attempt("a", 0, resolved=True)) + "\n"
-    file.write_text(whole + '{"instance', encoding="utf-8")
-    assert len(read_attempts(file)) == 1
+    file.write_text(whole + torn, encoding="utf-8")
+    assert len(whole_rows(file)) == 1
     assert file.read_text("utf-8") == whole

@@ -143,7 +143,7 @@ class Attempts:
     """What is through, in the order in which it ended; a line each."""
 
     def __init__(self, file: Path, total: int) -> None:
-        self.rows, self._file, self._total = read_attempts(file), file, total
+        self.rows, self._file, self._total = clusterctl_reports.whole_rows(file), file, total
         self._lock = threading.Lock()
 
     def done(self, task: str, number: int) -> bool:
@@ -162,22 +162,6 @@ class Attempts:
                 f"{'resolved' if row['resolved'] else 'not resolved'}\n"
             )
             sys.stdout.flush()
-
-
-def read_attempts(file: Path) -> list[dict[str, Any]]:
-    """The attempts of an earlier start, up to the first line that is not whole; the file is cut there."""
-    rows: list[dict[str, Any]] = []
-    if not file.exists():
-        return rows
-    whole = 0
-    for line in file.read_bytes().splitlines(keepends=True):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-        whole += len(line)
-    os.truncate(file, whole)
-    return rows
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import defaultdict
@@ -76,7 +75,11 @@ def write_samples(settings: Settings, model: ChatModel, problems: Mapping[str, M
     """Every answer, also those of an earlier start.  Raises ServerAway; a later call goes on."""
     file = Path(settings.output) / "samples.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
-    done = {(row["task_id"], row["number"]): row for row in _whole_rows(file) if row["task_id"] in problems}
+    done = {
+        (row["task_id"], row["number"]): row
+        for row in clusterctl_reports.whole_rows(file)
+        if row["task_id"] in problems
+    }
     missing = [(task, number) for task in problems for number in range(settings.samples) if (task, number) not in done]
     heat = settings.temperature if settings.temperature is not None else 0.0 if settings.samples == 1 else 0.8
 
@@ -174,21 +177,6 @@ def unbiased(samples: int, correct: int, k: int) -> float:
     for number in range(k):
         chance *= max(wrong - number, 0) / (samples - number)
     return 1.0 - chance
-
-
-def _whole_rows(file: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    if not file.exists():
-        return rows
-    whole = 0
-    for line in file.read_bytes().splitlines(keepends=True):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-        whole += len(line)
-    os.truncate(file, whole)
-    return rows
 
 
 def main() -> None:

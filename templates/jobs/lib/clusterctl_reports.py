@@ -14,8 +14,8 @@ import math
 import os
 import socket
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def report(
         return
     numbers = {name: _number(value) for name, value in (metrics or {}).items()}
     row = {
-        "at": datetime.now(UTC).isoformat(),
+        "at": datetime.now(timezone.utc).isoformat(),
         "stage": os.environ.get("CLUSTERCTL_STAGE", ""),
         "step": int(step),
         "of": int(of),
@@ -54,6 +54,28 @@ def done(**result: Any) -> None:
         written = Path(f"{path}.new")
         written.write_text(json.dumps(row) + "\n", encoding="utf-8")
         written.replace(path)
+
+
+def whole_rows(file: Path, row_of: Callable[[bytes, int], Any] | None = None) -> list[Any]:
+    """The JSON lines that an earlier start has written, up to the first that is not whole; the file is cut there.
+
+    row_of: the row of a line and its number; it raises ValueError, KeyError or TypeError for one that is not whole.
+    """
+    rows: list[Any] = []
+    if not file.exists():
+        return rows
+    whole = 0
+    for line in file.read_bytes().splitlines(keepends=True):
+        try:
+            row = row_of(line, len(rows)) if row_of is not None else json.loads(line)
+        except (ValueError, KeyError, TypeError):
+            break
+        if not line.endswith(b"\n"):
+            break
+        rows.append(row)
+        whole += len(line)
+    os.truncate(file, whole)
+    return rows
 
 
 def phase(name: str) -> None:

@@ -155,23 +155,16 @@ def yields(done: Sequence[Triple]) -> dict[str, float]:
 
 def read_log(file: Path) -> list[Triple]:
     """The candidates of an earlier start, up to the first line that is not whole; the file is cut there."""
-    done: list[Triple] = []
-    if not file.exists():
-        return done
     names = {field.name for field in fields(Triple)}
-    whole = 0
-    for line in file.read_bytes().splitlines(keepends=True):
-        try:
-            row = json.loads(line)
-            triple = Triple(**{name: row[name] for name in names} | {"tests": tuple(row["tests"])})
-        except (ValueError, KeyError, TypeError):
-            break
-        if not line.endswith(b"\n") or triple.index != len(done):
-            break
-        done.append(triple)
-        whole += len(line)
-    os.truncate(file, whole)
-    return done
+
+    def triple_of(line: bytes, number: int) -> Triple:
+        row = json.loads(line)
+        triple = Triple(**{name: row[name] for name in names} | {"tests": tuple(row["tests"])})
+        if triple.index != number:
+            raise ValueError(f"candidate {triple.index} stands where {number} belongs")
+        return triple
+
+    return clusterctl_reports.whole_rows(file, triple_of)
 
 
 def append_lines(file: Path, rows: Sequence[dict[str, Any]]) -> None:
