@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from clusterctl.paths import bundle_root
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "sandbox"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "jobs"))
 from sandbox_serving import serving
+from stand_in_server import answering
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines"
 LIBRARY = bundle_root() / "templates" / "jobs" / "lib"
@@ -127,39 +128,19 @@ def _healthy(address: str) -> bool:
 Says = Callable[[list[dict[str, Any]]], dict[str, Any]]
 
 
-@contextlib.contextmanager
-def scripted_model(says: Says) -> Iterator[str]:
+def scripted_model(says: Says) -> AbstractContextManager[str]:
     """A chat server that answers a conversation as a test says: with a `message`."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            message = {"role": "assistant", **says(question["messages"])}
-            reason = "tool_calls" if message.get("tool_calls") else "stop"
-            answer = {
-                "id": "x",
-                "object": "chat.completion",
-                "created": 0,
-                "model": question.get("model", "scripted"),
-                "choices": [{"index": 0, "message": message, "finish_reason": reason}],
-                "usage": {"prompt_tokens": 50, "completion_tokens": 10, "total_tokens": 60},
-            }
-            body = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(_path: str, question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        message = {"role": "assistant", **says(question["messages"])}
+        reason = "tool_calls" if message.get("tool_calls") else "stop"
+        return 200, {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": question.get("model", "scripted"),
+            "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+            "usage": {"prompt_tokens": 50, "completion_tokens": 10, "total_tokens": 60},
+        }
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return answering(answer)

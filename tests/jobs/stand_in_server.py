@@ -23,6 +23,7 @@ def answering(answer: Answer) -> Iterator[str]:
             status, said = answer(self.path, question)
             body = json.dumps(said).encode()
             self.send_response(status)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
