@@ -217,6 +217,9 @@ class Bench:
             return read_tables(self.ledger).runs
         return ()
 
+    def _known(self) -> set[str]:
+        return {str(row["run_id"]) for row in self.runs()}
+
     def steps(self) -> int:
         """How many steps are recorded."""
         with contextlib.suppress(Exception):
@@ -266,12 +269,16 @@ class Bench:
         self.tally.faults[name] = self.tally.faults.get(name, 0) + 1
         time.sleep(self.chance.uniform(0.3, 2.0))
         self.run(self.chance.choice(("status", "up", "cost")), disturbed=True)
+        before = self._known()
         fault.undo()
-        self.restored |= isinstance(fault, LedgerRestored)
+        if isinstance(fault, LedgerRestored):
+            self.restored = True
+            # Of a run that began after the copy was made the bill is lost; a later run of the plan may have its id.
+            self.spoiled["bill"] |= before - self._known()
 
     def _sweep_unknown(self) -> None:
         """As docs/ledger.md says: a run that began after the copy was made is unknown once the copy is back."""
-        known = {row["run_id"] for row in self.runs()}
+        known = self._known()
         if self.restored and any(folder.name not in known for folder in folders(self.root)):
             self.say("sweep", "--yes")
 
@@ -284,9 +291,8 @@ class Bench:
 
     def inject(self, fault: Fault) -> bool:
         """Whether there was something that the fault could happen to; what it may spoil is remembered."""
-        runs = {str(row["run_id"]) for row in self.runs()}
         for what in fault.spoils:
-            self.spoiled[what] |= runs
+            self.spoiled[what] |= self._known()
         return fault.inject(self.store)
 
     def report_cost(self) -> None:
