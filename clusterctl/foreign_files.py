@@ -154,3 +154,24 @@ def replace_whole(path: Path, content: bytes) -> None:
     part.unlink(missing_ok=True)
     append(part, content)
     part.replace(path)
+
+
+def replace_synced(file: Path, content: bytes) -> None:
+    """Write the file anew, whole or not at all, and wait for the disk.  Raises OSError."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def link_over(source: Path, target: Path) -> None:
+    """Give the file a second name, whatever has that name.  Raises OSError."""
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    part.hardlink_to(source)
+    part.replace(target)

@@ -55,6 +55,9 @@ class Supervisor:
             except LockHeldError:
                 if not self._fence():
                     return
+            except SpecError as error:
+                _say(str(error))
+                return
             except ClusterctlError as error:  # the server that has the lock is away, and the lock with it
                 self._failed(error)
 
@@ -79,6 +82,7 @@ class Supervisor:
             except SpecError:
                 return  # no such run
             except (ClusterctlError, OSError) as error:
+                self._home.check(self._run_id)
                 self._failed(error)
 
     def _failed(self, error: Exception) -> None:

@@ -99,6 +99,7 @@ class Watch:
         """
         run = self.run
         if self._first:
+            self._try("folder", lambda: run.folder.ended.unlink(missing_ok=True))  # before anything is made
             if not self.observer.observe().instances:
                 self.recorder.close_unwatched()
             self._first = False

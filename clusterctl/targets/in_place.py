@@ -16,8 +16,8 @@ import time
 import uuid
 from pathlib import Path
 
-from clusterctl.errors import ClusterctlError, StateError
-from clusterctl.foreign_files import read_limited, replace_whole
+from clusterctl.errors import ClusterctlError, SpecError, StateError
+from clusterctl.foreign_files import link_over, read_limited, replace_synced, replace_whole
 from clusterctl.json_text import json_text
 from clusterctl.ledger import ledger_url
 from clusterctl.ledger.locks import LockHeldError, LockLostError
@@ -30,6 +30,8 @@ LEASE_VARIABLE = "CLUSTERCTL_LEASE_SECONDS"
 """Variable that states LEASE_SECONDS for a place."""
 MIRROR, OLD_MIRROR, LEASE, LEASES = "ledger.db", "ledger.before.db", "lease", "leases"
 CONTROL, ACKNOWLEDGED, BEAT, DISK = "control.json", "acknowledged", "beat", "disk"
+ENDED = "ended"
+"""In the run's folder: the run has ended, and nothing of it lives."""
 LEASE_SECONDS, RENEW_SHARE = 45.0, 2 / 3
 OLD_MIRROR_SECONDS = 60.0
 """So old is the second copy, which is there should the first one be damaged."""
@@ -47,21 +49,32 @@ class InPlace(ThisMachine):
         """What tells the control.json that was read last from others."""
         self._heeded: Wish | None = None
         self._kept_old = 0.0
+        self._ledger_file: tuple[int, int] | None = None
+        """What tells the ledger that this supervisor writes from another file of its name."""
 
     def enter(self, run_id: str) -> bool:
-        """Take the run's lease, and the newest ledger that this node's disk and the run's folder hold."""
+        """Take the run's lease, and the newest ledger that this node's disk and the run's folder hold.
+
+        Raises SpecError for a run that has ended and of which no ledger is left: nothing of it lives.
+        """
+        with contextlib.suppress(OSError):  # a node's disk may have been emptied
+            _local_ledger().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._beat()
         self._take_lease(run_id)
         self._read, self._heeded, self._kept_old = (), None, time.monotonic()
         try:
-            return self._restore(run_id)
+            restored = self._restore(run_id)
         except OSError as error:
             raise StateError(f"the ledger of {run_id} can't be brought here: {error.strerror}") from error
+        self._ledger_file = _identity(_local_ledger())
+        return restored
 
     def check(self, run_id: str) -> None:
-        """Whether the lease is still ours."""
+        """Whether the lease is still ours, and the ledger that is written the one that others will read."""
         if (self._folder(run_id) / LEASES / str(self._number + 1)).exists():
             raise LockLostError(f"another supervisor has taken {run_id} over")
+        if _identity(_local_ledger()) != self._ledger_file:
+            raise LockLostError(f"the ledger of {run_id} was removed from this node's disk")
         if (silent := time.monotonic() - self._renewed) > RENEW_SHARE * self._lease_seconds:
             raise LockLostError(f"the lease of {run_id} could not be renewed for {silent:.0f} s")
 
@@ -97,7 +110,7 @@ class InPlace(ThisMachine):
         if time.monotonic() - self._kept_old >= OLD_MIRROR_SECONDS:
             self._kept_old = time.monotonic()
             if (folder / MIRROR).exists():
-                _link_over(folder / MIRROR, folder / OLD_MIRROR)
+                link_over(folder / MIRROR, folder / OLD_MIRROR)
         replace_synced(folder / MIRROR, _mirror_of(_local_ledger()))
         if (wish := self._heeded) is not None:
             row = {"seq": wish.seq, "identity": wish.identity}
@@ -180,6 +193,8 @@ class InPlace(ThisMachine):
             if file.exists():
                 with contextlib.suppress(StateError):
                     lives.append((*_life_of(file), rank, file))  # an earlier run of this id began before
+        if not lives and (folder / ENDED).exists():
+            raise SpecError(f"{run_id} has ended, and no ledger of it is left here")
         if not lives:
             raise StateError(
                 f"neither {folder / MIRROR} nor this node holds the ledger of {run_id}",
@@ -211,24 +226,11 @@ def this_disk() -> str:
     return read_limited(file, 4096).decode("utf-8", "replace")
 
 
-def replace_synced(file: Path, content: bytes) -> None:
-    """Write the file anew, whole or not at all, and wait for the disk.  Raises OSError."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _link_over(source: Path, target: Path) -> None:
-    part = target.with_name(f".{target.name}.part")
-    part.unlink(missing_ok=True)
-    part.hardlink_to(source)
-    part.replace(target)
+def _identity(file: Path) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        found = file.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _local_ledger() -> Path:

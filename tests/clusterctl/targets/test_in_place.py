@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from clusterctl.ledger import open_ledger
 from clusterctl.ledger.locks import LockHeldError, LockLostError
 from clusterctl.ledger.mirror import copy_run, mirror_of, mirror_of_run, opened_mirror
 from clusterctl.ledger.rows import Intent, Run
+from clusterctl.runs.supervisor import Supervisor
 from clusterctl.targets import in_place
 from clusterctl.targets.in_place import LEASE, MIRROR, OLD_MIRROR, InPlace
 from clusterctl.targets.wishes import Wish, heed, read_wish
@@ -173,6 +175,36 @@ def test_without_any_ledger_that_can_be_read_nothing_is_begun(nodes: tuple[Node,
     (one.root / "runs" / RUN / MIRROR).write_bytes(b"x")
     with one as home, pytest.raises(StateError, match="holds the ledger of far-123456"):
         home.enter(RUN)
+
+
+def test_the_supervisor_of_a_run_that_has_ended_leaves_although_no_ledger_is_left(
+    nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, _ = nodes
+    (one.root / "runs" / RUN / MIRROR).write_bytes(b"x")
+    (one.root / "runs" / RUN / "ended").touch()
+    with one as home:
+        supervisor = Supervisor(one.root, RUN)
+        monkeypatch.setattr(supervisor, "_home", home)
+        monkeypatch.setattr("clusterctl.runs.supervisor.time.sleep", lambda _: pytest.fail("it waits"))
+        supervisor.run()
+    assert "far-123456 has ended" in capsys.readouterr().err
+
+
+def test_a_ledger_that_is_removed_under_its_supervisor_is_brought_again(nodes: tuple[Node, Node]) -> None:
+    one, _ = nodes
+    with one as home:
+        home.enter(RUN)
+    beat(one, 1)
+    with one as home:
+        home.check(RUN)
+        shutil.rmtree(one.ledger_file.parent)
+        with pytest.raises(LockLostError, match="was removed from this node's disk"):
+            home.check(RUN)
+        assert home.enter(RUN), "the ledger was brought here"
+        home.check(RUN)
+        home.leave(RUN)
+    assert beat_at(one.root / "runs" / RUN / MIRROR) == T0 + timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
