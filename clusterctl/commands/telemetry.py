@@ -20,6 +20,7 @@ from clusterctl.json_text import json_text
 from clusterctl.runs.time_options import UNIT_SECONDS
 from clusterctl.store import open_source, open_store
 from clusterctl.store.parquet_store import TableSize, TelemetryStore
+from clusterctl.store.run_stores import RunStores
 from clusterctl.telemetry.settings import OFF, AgentSettings, installed, written_store
 from clusterctl.ui.streams import emit_data
 from clusterctl.ui.terminal import terminal
@@ -35,7 +36,7 @@ LONGEST_SECONDS = 100 * 365 * 86400
 def status(*, store: Url = None, as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False) -> None:
     """Show what telemetry is stored: since when, how much, how much is not compacted, what cannot be read."""
     source = open_source(store)
-    tables = source.inventory() if isinstance(source, TelemetryStore) else []
+    tables = source.inventory() if isinstance(source, TelemetryStore | RunStores) else []
     span = source.span()
     if as_json:
         document = {

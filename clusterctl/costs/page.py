@@ -64,6 +64,7 @@ def page_lines(page: Page, columns: int) -> list[Line]:
     head = [_title(page), [], so_far, *(_ahead(page, ahead) if ahead else []), []]
     table = _table(page, columns) if page.rows.height else [line(Span("  no charges", Style.DIM))]
     foot = [line(Span("  not readable: ", Style.WARN), clean(problem)) for problem in page.account.problems]
+    foot += [line(Span("  not measured: ", Style.WARN), clean(reason)) for reason in page.account.unmeasured]
     if spent.unpriced:
         names = ", ".join(map(clean, spent.unpriced[:5])) + (" …" if len(spent.unpriced) > 5 else "")
         foot.append(line(Span(f"  unpriced ({len(spent.unpriced)}): ", Style.WARN), names))
@@ -219,6 +220,7 @@ def as_json(page: Page) -> dict[str, Any]:
         "formulas": {use: FORMULAS[use] for use in FORMULAS if use in page.account.parts["use"]},
         "prices": rows_of(by_price(page.account.parts)),
         "problems": list(page.account.problems),
+        "unmeasured": list(page.account.unmeasured),
     }
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from sqlalchemy import select
 
 from clusterctl.costs.load import explained, in_plan, read_charges, read_use
+from clusterctl.costs.unmeasured import why_unmeasured
 from clusterctl.errors import SpecError
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.ledger_tables import PLANS, RUNS
@@ -28,6 +29,8 @@ class Account:
     """PARTS of `planners.costs.cost_tables`."""
     problems: tuple[str, ...]
     """What of the telemetry could not be read: these seconds are unmeasured."""
+    unmeasured: tuple[str, ...] = ()
+    """Why nobody measured the GPUs of some machines."""
 
     @property
     def spend(self) -> Spend:
@@ -50,8 +53,11 @@ def account(
 ) -> Account:
     """The money of one run (its id) or all, between two moments or ever.  Without a source GPUs are unmeasured."""
     charges = within(read_charges(ledger, run=run, since=since, until=until), since, until)
-    use = pl.DataFrame(schema=GPU_USAGE) if source is None else read_use(source, charges)
-    return Account(parts=allocate(charges, use), problems=() if source is None else source.problems())
+    if source is None:
+        return Account(parts=allocate(charges, pl.DataFrame(schema=GPU_USAGE)), problems=())
+    use = read_use(source, charges)
+    why = why_unmeasured(source, charges, use)
+    return Account(parts=allocate(charges, use), problems=source.problems(), unmeasured=why)
 
 
 COLUMNS = {

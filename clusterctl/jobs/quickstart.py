@@ -126,6 +126,12 @@ def make_token(folder: Path) -> None:
             Path(temporary).unlink()
 
 
+def run_token(folder: Path) -> str:
+    """That token, made where it is missing.  Raises OSError."""
+    make_token(folder)
+    return (folder / TOKEN_FILE).read_text("ascii")
+
+
 def _free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -55,7 +55,7 @@ class _Described:
 
 def stage_roles(plan: Plan, stage: str) -> tuple[Role, ...]:
     """The roles of a stage of the plan, in the order in which they start.  Raises SpecError where no template fits."""
-    described = _described(plan, stage, run_id="", telemetry="")
+    described = _described(plan, stage, run_id="")
     return tuple(
         Role(
             name=name,
@@ -68,16 +68,13 @@ def stage_roles(plan: Plan, stage: str) -> tuple[Role, ...]:
     )
 
 
-def stage_jobs(
-    plan: Plan, stage: str, *, run_id: str, token: str, telemetry: str = "", python: str = sys.executable
-) -> Mapping[str, Job]:
+def stage_jobs(plan: Plan, stage: str, *, run_id: str, token: str, python: str = sys.executable) -> Mapping[str, Job]:
     """How each role of a stage is started.
 
-    run_id: chooses the ports; token: that the run's sandboxes ask for; telemetry: folder or bucket URL of what agents
-    measure, empty = none is started; python: of our own code in the place.  Raises SpecError where no template fits
-    the stage, or a job doesn't fit its pool.
+    run_id: chooses the ports; token: that the run's sandboxes ask for; python: of our own code in the place.
+    Raises SpecError where no template fits the stage, or a job doesn't fit its pool.
     """
-    described = _described(plan, stage, run_id=run_id, telemetry=telemetry, python=python)
+    described = _described(plan, stage, run_id=run_id, python=python)
     ports = _ports(described, run_id, stage)
     own = job_of(_spec_stage(plan, stage))
     jobs = {

@@ -1,4 +1,9 @@
-"""The agent of a run's node: `python -m clusterctl.jobs.telemetry_role PORT TOKEN_FILE STORE` measures until ended."""
+"""The agent beside the roles of a node far away: `python -m clusterctl.jobs.telemetry_role RUN_FOLDER` measures until
+it is ended.
+
+It writes into the run's folder, from where laptops bring it.  Whose it is stands in its environment, which is that of
+the role beside which it was started; a sandbox server beside it is asked what it does.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,21 @@ import os
 import socket
 import sys
 
+from clusterctl.store import RUN_STORE
 from clusterctl.telemetry.settings import AgentSettings
 
 
 def main() -> None:
-    """Becomes the agent.  Sandboxes to ask are those that CLUSTERCTL_SANDBOXES names, joined by commas."""
-    port, token_file, store = sys.argv[1:4]
+    """Becomes the agent."""
+    folder, seen = sys.argv[1], os.environ.get
+    is_sandbox = seen("CLUSTERCTL_ROLE") == "sandbox"
     settings = AgentSettings(
-        store=store,
-        node=socket.gethostname(),
-        listen=f"127.0.0.1:{port}",
-        sandboxes=tuple(filter(None, os.environ.get("CLUSTERCTL_SANDBOXES", "").split(","))),
-        sandbox_token_file=token_file,
+        store=f"{folder}/{RUN_STORE}",
+        node=seen("CLUSTERCTL_NODE") or socket.gethostname(),
+        listen="127.0.0.1:0",
+        sandboxes=(f"http://127.0.0.1:{seen('CLUSTERCTL_PORT_HTTP')}",) if is_sandbox else (),
+        sandbox_token_file=f"{seen('CLUSTERCTL_FOLDER')}/sandbox.token" if is_sandbox else None,
+        metrics_files=(f"{folder}/metrics.prom",),
     )
     command = settings.command()
     os.execv(command[0], command)  # noqa: S606 - the agent takes this process's place, and its signals

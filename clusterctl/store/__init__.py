@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from clusterctl.store.source import TelemetrySource as TelemetrySource
 
 BUCKETS = ("s3", "gs", "az")
+RUN_STORE = "telemetry"
+"""Folder of a run's folder: what agents beside its roles have measured, in the run's place and where it was brought."""
 URL_HINT = "a folder, or `s3://bucket/folder`, `gs://bucket/folder`, `az://container/folder`"
 
 
@@ -35,16 +37,23 @@ def open_store(url: str | None = None, *, node: str | None = None) -> TelemetryS
 
 
 def open_source(url: str | None = None) -> TelemetrySource:
-    """What answers at `url` (else at `default_store_url()`): a store, or `prometheus+http://host:9090`.
+    """What answers at `url`: a store, or `prometheus+http://host:9090`; without one what is at `default_store_url()`,
+    together with what was brought here of runs in places of their own.
 
     Raises as `open_store` does.  That a server does not answer is no error here: `TelemetrySource.problems` says it.
     """
     where = url or default_store_url()
-    if not where.startswith("prometheus+"):
-        return open_store(where)
-    from clusterctl.store.prometheus import Prometheus
+    if where.startswith("prometheus+"):
+        from clusterctl.store.prometheus import Prometheus
 
-    return Prometheus(where)
+        source: TelemetrySource = Prometheus(where)
+    else:
+        source = open_store(where)
+    if url is not None:
+        return source
+    from clusterctl.store.run_stores import RunStores
+
+    return RunStores(source, user_data_dir() / "runs")
 
 
 def open_object_store(url: str | None = None) -> ObjectStore:

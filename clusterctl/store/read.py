@@ -48,10 +48,8 @@ class Reader(TelemetrySource):
         """Rows of the last batches that were read."""
 
     def answer(self, query: TelemetryQuery) -> pl.DataFrame:
-        table, level, step = query.table, partitions.levels(query.table)[0], 0
-        if query.step_seconds and "seconds" in TABLES[table]:
-            level = partitions.level_for(table, query.step_seconds, query.columns)
-            step = -(-query.step_seconds // abs(level)) * abs(level)
+        table, (level, step) = query.table, stepped(query)
+        if step:
             start, end = whole_steps(query.start, query.end, step)
             query = replace(query, start=start, end=end)
 
@@ -226,6 +224,14 @@ class Reader(TelemetrySource):
             self.unreadable(key, error)
             return None
         return file
+
+
+def stepped(query: TelemetryQuery) -> tuple[int, int]:
+    """The level at which rows are asked for, and the seconds that each of the answer covers; 0 = as stored."""
+    if not query.step_seconds or "seconds" not in TABLES[query.table]:
+        return partitions.levels(query.table)[0], 0
+    level = partitions.level_for(query.table, query.step_seconds, query.columns)
+    return level, -(-query.step_seconds // abs(level)) * abs(level)
 
 
 def scan(files: Collection[Path], table: str, *, file_column: str | None = None) -> pl.LazyFrame:

@@ -13,7 +13,6 @@ import shlex
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -22,15 +21,15 @@ from typing import TYPE_CHECKING
 
 from clusterctl.clock import Beat
 from clusterctl.errors import StateError
-from clusterctl.ledger.locks import LockHeldError
 from clusterctl.targets.base import RunRef, Unreachable
 from clusterctl.targets.in_place import CONTROL, LEASE_SECONDS, LEASE_VARIABLE, MIRROR, OLD_MIRROR
 from clusterctl.targets.looks import read_looked, write_looked
 from clusterctl.targets.place_commands import FoundSupervisor, PlaceCommands
 from clusterctl.targets.remote_files import Fetched, bring_logs, fetch_run, is_mirror
 from clusterctl.targets.remote_site import make_site
+from clusterctl.targets.remote_telemetry import TelemetryMirror
 from clusterctl.targets.shell import Shell
-from clusterctl.targets.supervisor_home import Looked
+from clusterctl.targets.supervisor_home import Looked, WatchedElsewhere
 from clusterctl.targets.wishes import Wish, foresee
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ MEND_SECONDS = 2.5
 """Within which a live supervisor writes its mirror anew."""
 
 
-class RemoteHome:
+class RemoteHome(WatchedElsewhere):
     """store: of this machine; root: the folder there that holds `site/` and `runs/`: its absolute path, or `~/…`.
 
     python: one that was made for us there; extras: of our package, for an environment that is made there.
@@ -71,7 +70,7 @@ class RemoteHome:
         self._ahead = timedelta(0)
         """The place's clock against this machine's."""
         self._last_found: Sequence[FoundSupervisor] = ()
-        self._looked_for = float("-inf")
+        self._looked_for, self._telemetry = float("-inf"), TelemetryMirror()
 
     def start(self, ledger: Ledger, run: RunRef, environment: Mapping[str, str]) -> str:  # noqa: ARG002
         """Put our code, the run's ledger and a script there, and start that.  It has no ledger of ours to open."""
@@ -115,26 +114,6 @@ class RemoteHome:
         renewed = self._renewed.get(run_id)
         return None if renewed is None else (datetime.now(tz=UTC) + self._ahead - renewed).total_seconds()
 
-    def enter(self, run_id: str) -> bool:
-        """A run of this place is not supervised from here."""
-        raise LockHeldError(f"{run_id} is watched in its place")
-
-    def check(self, run_id: str) -> None:
-        """As above."""
-
-    def wished(self, run_id: str) -> Wish | None:  # noqa: ARG002 - the interface
-        """As above."""
-        return None
-
-    def heeded(self, wish: Wish) -> None:
-        """As above."""
-
-    def keep(self, run_id: str) -> None:
-        """As above."""
-
-    def leave(self, run_id: str) -> None:
-        """As above."""
-
     def watches(self, ledger: Ledger, run_id: str) -> bool:  # noqa: ARG002 - the interface
         """Whether there is a job of it, also one that waits."""
         return bool(self._found(run_id))
@@ -142,10 +121,6 @@ class RemoteHome:
     def beat_seconds(self, beat: Beat) -> float:
         """By the clock of the place, as its last answer showed it."""
         return (datetime.now(tz=UTC) + self._ahead - beat.at).total_seconds()
-
-    def may_take_over(self, ledger: Ledger, run_id: str) -> AbstractContextManager[object]:  # noqa: ARG002
-        """Never from here."""
-        raise LockHeldError(f"{run_id} is watched in its place")
 
     def wish(self, ledger: Ledger, run: RunRef, wish: Wish) -> None:
         """Into control.json, with the next number; here at once, as what is wanted and not yet acknowledged."""
@@ -173,6 +148,7 @@ class RemoteHome:
                 foresee(ledger, run.run_id, fetched.wish)
             if logs:
                 bring_logs(self._shell, f"{self._folder(run.run_id)}/logs", run.folder / "logs")
+            self._telemetry.bring(self._shell, self._folder(run.run_id), run.folder)
         except Unreachable as error:
             since = before.unreachable_since or datetime.now(tz=UTC)
             write_looked(self.store, run.run_id, replace(before, unreachable_since=since, why=error.message))

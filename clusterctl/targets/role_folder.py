@@ -96,14 +96,16 @@ def job_file(
     run_folder: str,
     secrets_folder: str,
     cluster: str,
+    agent: str,
     cpus: float,
     environment: Mapping[str, str],
     folders: Sequence[RoleFolder],
     now: datetime,
 ) -> str:
-    """`job.json` as rank.py reads it.
+    """`job.json` as rank.py and node_agent.py read it.
 
-    cpus: of a node, for one rank.  folders: of the instances that are ready, whose addresses the job needs.
+    agent: shell command that measures a node, beside each rank; empty = none.  cpus: of a node, for one rank.
+    folders: of the instances that are ready, whose addresses the job needs.
     """
     needs = {variable: _addresses(wanted, folders, now) for variable, wanted in job.needs.items()}
     own = {
@@ -137,6 +139,7 @@ def job_file(
             "resource_id": change.resource_id,
             "run_folder": run_folder,
             "cluster": cluster,
+            "agent": agent,
             "cpus": cpus,
             "asked_at": now.timestamp(),
         }

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +26,7 @@ from clusterctl.targets.role_logs import log_lines
 from clusterctl.targets.run_ref import RunRef, result_name
 from clusterctl.targets.shell import LocalShell, Shell, SshShell
 from clusterctl.targets.sky_client import SkyPilot
-from clusterctl.targets.slurm_access import client_config, in_place, place_config
+from clusterctl.targets.slurm_access import agent_command, client_config, in_place, own_python, place_config
 from clusterctl.targets.slurm_check import check_cluster
 from clusterctl.targets.slurm_jobs import PREFIX, newest, user_id
 from clusterctl.targets.slurm_place import SlurmPlace
@@ -86,12 +84,11 @@ class SlurmTarget:
 
     def jobs(self, run: RunRef, kept: Mapping[str, Mapping[str, str]]) -> Mapping[str, Job]:  # noqa: ARG002
         """As the templates of the stage's framework say."""
+        from clusterctl.jobs.quickstart import run_token
         from clusterctl.jobs.stage_jobs import stage_jobs
 
-        code = os.environ.get("PYTHONPATH", "")  # of the supervisor, in the place: no role inherits it
-        python = shlex.join([*(["env", f"PYTHONPATH={code}"] if code else []), sys.executable])
-        state = self._state(run)
-        state.jobs = stage_jobs(run.plan, run.stage, run_id=run.run_id, token=_token(run), python=python)
+        state, token = self._state(run), run_token(run.folder)
+        state.jobs = stage_jobs(run.plan, run.stage, run_id=run.run_id, token=token, python=own_python())
         return state.jobs
 
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
@@ -145,6 +142,7 @@ class SlurmTarget:
             secrets_folder=f"{self.place.root}/secrets",
             cluster=name,
             environment=self.environment(),
+            agent=self.agent(folder),
             cpus=cpu_share(run.plan, state.requests[name][0].pool, job, list(state.jobs.values())),
             folders=state.seen.folders,
             now=state.seen.now,
@@ -200,7 +198,7 @@ class SlurmTarget:
         name, folder = str(row["cluster"]), self.place.folder(state.run_id)
         if state.sky.state(f"launch {name}") is None:  # another server made it, which this one does not know
             self._make(run, state, name)
-        command = f"python3 {folder}/rank.py {folder}/roles/{role} {secrets.token_hex(4)}"
+        command = f"python3 {folder}/node_agent.py {folder}/roles/{role} {secrets.token_hex(4)}"
         task = self.exec_task(state, name, role=role, command=command, row=row)
         state.sky.ask(f"exec {role}", "exec", after=f"launch {name}", name=name, task=task)
 
@@ -230,6 +228,10 @@ class SlurmTarget:
         """What every role sees of the place."""
         return {"HOME": self.place.home, "CLUSTERCTL_ENVS": f"{self.place.root}/envs"}
 
+    def agent(self, folder: str) -> str:
+        """Command of the agent that measures the nodes of the run of this folder; empty = it has none."""
+        return agent_command(folder)
+
     def skypilot(self, home: Path, user: str) -> SkyPilot:
         """A server that reaches the place."""
         return SkyPilot(home, user, lambda: place_config(self.cluster, home))
@@ -241,10 +243,3 @@ class SlurmTarget:
             sky = self.skypilot(home / user_id(f"{self.store}/{run.run_id}"), user_id(run.run_id))
             self._runs[run.run_id] = SlurmRun(run.run_id, sky)
         return self._runs[run.run_id]
-
-
-def _token(run: RunRef) -> str:
-    from clusterctl.jobs.quickstart import TOKEN_FILE, make_token
-
-    make_token(run.folder)
-    return (run.folder / TOKEN_FILE).read_text("ascii")

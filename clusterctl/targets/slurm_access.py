@@ -12,9 +12,11 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.telemetry.settings import installed
 
 IN_PLACE = "CLUSTERCTL_IN_PLACE"
 """Variable that says to a process that it lives in the place of its run."""
@@ -24,6 +26,18 @@ SSHD_PATH = "/usr/sbin:/usr/local/sbin:/sbin"
 def in_place() -> bool:
     """Whether this process runs inside the cluster."""
     return bool(os.environ.get(IN_PLACE))
+
+
+def own_python() -> str:
+    """How a role starts Python with our code in it: as this process was started."""
+    code = os.environ.get("PYTHONPATH", "")  # of the supervisor, in the place: no role inherits it
+    return shlex.join([*(["env", f"PYTHONPATH={code}"] if code else []), sys.executable])
+
+
+def agent_command(folder: str) -> str:
+    """Command of the agent beside the roles of the run of this folder; empty where this Python lacks its extra."""
+    command = f"exec {own_python()} -P -m clusterctl.jobs.telemetry_role {shlex.quote(folder)}"
+    return command if installed() else ""
 
 
 def client_config() -> Path:

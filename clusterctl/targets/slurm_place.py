@@ -23,7 +23,8 @@ MOST_BYTES = 65536
 """Of a file that a rank writes."""
 LOOK_SECONDS = 8.0
 ACT_SECONDS = 8.0
-RANK = Path(__file__).with_name("rank.py")
+PROGRAMS = tuple(Path(__file__).with_name(name) for name in ("node_agent.py", "rank.py"))
+"""What runs a rank in the place, by path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +121,8 @@ exit 0"""
         """Make a role's folder, whole: what is there already stays.  Raises Unreachable, ClusterctlError."""
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as archive:
-            for name, text in {"rank.py": RANK.read_text("utf-8")}.items():
-                _add(archive, name, text)
+            for program in PROGRAMS:
+                _add(archive, program.name, program.read_text("utf-8"))
             for name, text in files.items():
                 _add(archive, f"roles/{role}/{name}", text)
             _add(archive, f"roles/{role}/.job", job)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from clusterctl.ledger.locks import LockHeldError
 from clusterctl.targets.run_ref import RunRef
 
 if TYPE_CHECKING:
@@ -115,3 +116,31 @@ class SupervisorHome(Protocol):
 
     def give(self, ledger: Ledger, run_id: str) -> None:
         """Make this ledger's record of a run, that has ended without its supervisor, everybody's."""
+
+
+class WatchedElsewhere:
+    """What only the home of a supervisor of this machine does: other runs are not supervised from here."""
+
+    def enter(self, run_id: str) -> bool:
+        """Never from here."""
+        raise LockHeldError(f"{run_id} is watched in its place")
+
+    def check(self, run_id: str) -> None:
+        """As above."""
+
+    def wished(self, run_id: str) -> Wish | None:  # noqa: ARG002 - the interface
+        """As above."""
+        return None
+
+    def heeded(self, wish: Wish) -> None:
+        """As above."""
+
+    def keep(self, run_id: str) -> None:
+        """As above."""
+
+    def leave(self, run_id: str) -> None:
+        """As above."""
+
+    def may_take_over(self, ledger: Ledger, run_id: str) -> AbstractContextManager[object]:  # noqa: ARG002
+        """Never from here."""
+        raise LockHeldError(f"{run_id} is watched in its place")

@@ -11,7 +11,6 @@ import glob
 import io
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from clusterctl.store import open_object_store
 from clusterctl.store.writer import Writer
 from clusterctl.telemetry import metrics_server
 from clusterctl.telemetry.collector import Collector
+from clusterctl.telemetry.compaction import Compaction
 from clusterctl.telemetry.exposition import Families, merge, read_file, write
 from clusterctl.telemetry.parquet import batches
 from clusterctl.telemetry.sandbox_scraper import TIMEOUT_SECONDS, SandboxScraper
@@ -41,9 +41,6 @@ STALE_SECONDS = 60.0
 """A file of metrics that was not written for so long says nothing about now."""
 FINAL_SECONDS = 5.0
 """For the last flush: half of what a run gives its roles to end."""
-COMPACT_SECONDS = 600.0
-"""How often a process of its own, since it needs polars, merges what lies in a folder.  For a bucket, which many agents
-share, somebody runs `clusterctl telemetry compact --every`."""
 CLOCK_SECONDS = 1.0
 """A wall clock that falls back by more is worth a note; smaller steps are its being set right."""
 
@@ -69,8 +66,8 @@ class Agent:
         self._due = threading.Event()
         self._wall_seconds = 0.0
         self._waits = False  # for another agent to end
-        self._began = self._compacted = time.monotonic()
-        self._compaction: subprocess.Popen[bytes] | None = None
+        self._began = time.monotonic()
+        self._compaction = Compaction(settings.store)
 
     def main(self) -> None:
         """Until `stopping` is set; then the last rows are written."""
@@ -103,8 +100,7 @@ class Agent:
         final = threading.Thread(target=self._send, daemon=True)
         final.start()
         final.join(FINAL_SECONDS)
-        if self._compaction is not None:
-            self._compaction.kill()  # which loses nothing: the next one does it again
+        self._compaction.end()
 
     def page(self) -> str:
         """All samples as they are now, for Prometheus."""
@@ -193,16 +189,10 @@ class Agent:
             self._went("store", self._writer.failure)
 
     def _compact(self) -> None:
-        if "://" in self.settings.store or time.monotonic() < self._compacted + COMPACT_SECONDS:
-            return
-        self._compacted = time.monotonic()
-        if self._compaction is None or self._compaction.poll() is not None:
-            command = [sys.executable, "-P", "-m", "clusterctl.store.compact", self.settings.store]
-            quiet = subprocess.DEVNULL
-            try:
-                self._compaction = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)  # noqa: S603 - a list
-            except OSError as error:
-                self._went("compaction", str(error.strerror))
+        try:
+            self._compaction.start_when_due()
+        except OSError as error:
+            self._went("compaction", str(error.strerror))
 
     def _went(self, subject: str, failure: str | None = None) -> None:
         """Note a failure once, and once that it works again."""

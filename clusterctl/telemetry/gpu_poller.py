@@ -20,6 +20,8 @@ SLOW_SECONDS = 5.0
 MAX_THREADS = 40
 """16 GPUs, the most that a node of the price book has, and room for reads that hang."""
 EVENTS = "events"
+RESTART, NO_GPU = ("restart", "driver", "NVML"), ("absent", "nvml", "no GPU seen by NVML")
+"""Kind and subject of a note, and how its text begins."""
 
 
 class GpuPoller:
@@ -37,8 +39,8 @@ class GpuPoller:
         self._silent: set[str] = set()
         self._scan: Future[Any] | None = None
         self._scan_at = 0.0
-        self._down = ""
-        """Why NVML is not open."""
+        self._down, self._lists_none = "", False
+        """Why NVML is not open; whether the last look found no GPU."""
         try:
             self._nvml: Nvml | None = Nvml()
         except ImportError:
@@ -108,12 +110,8 @@ class GpuPoller:
     def _closed(self, why: str) -> None:
         """NVML must be opened anew."""
         if not self._down:
-            subject = "driver" if self.present else "nvml"
-            self._note(
-                "restart" if self.present else "absent",
-                subject,
-                f"NVML: {why}; looking again every {SCAN_SECONDS:.0f} s",
-            )
+            kind, subject, what = RESTART if self.present else NO_GPU
+            self._note(kind, subject, f"{what}: {why}; looking again every {SCAN_SECONDS:.0f} s")
         self._down, self.present, self._silent = why, {}, set()
 
     def _scanned(self, scan: Future[Any]) -> None:
@@ -131,6 +129,10 @@ class GpuPoller:
         for one in sorted(set(silent) - self._silent):
             self._note("lost", one.partition(":")[0], f"GPU {one}")
         self._silent = set(silent)
+        if not found and not self._lists_none:
+            kind, subject, what = NO_GPU
+            self._note(kind, subject, f"{what}: it lists none; looking again every {SCAN_SECONDS:.0f} s")
+        self._lists_none = not found
         now = {gpu.uuid: gpu for gpu in found}
         for uuid, gpu in self.present.items():
             if uuid not in now:

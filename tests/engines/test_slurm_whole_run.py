@@ -57,6 +57,15 @@ def test_a_run_ends_by_itself_inside_the_cluster(slurm_cluster: ModuleType, tmp_
     assert state["state"] == "finished", state
     logs = clusterctl("logs", name, HOME=str(tmp_path), **settings).stdout
     assert f"step 3, sandbox http://{slurm_cluster.NETWORK}." in logs
+
+    def measured(table: str) -> list[dict[str, Any]]:
+        done = clusterctl("telemetry", "export", table, "--format", "json", HOME=str(tmp_path), **settings)
+        return [json.loads(row) for row in done.stdout.splitlines()]
+
+    assert {row["node"] for row in measured("host")} <= {"cpu1", "cpu2"}
+    assert {row["run"] for row in measured("sandbox")} == {name}
+    assert all("no GPU seen by NVML" in row["text"] for row in measured("notes") if row["kind"] == "absent")
+    assert [row for row in measured("notes") if row["kind"] == "absent"]
     deadline = time.monotonic() + 60
     while slurm_cluster.run("login", "squeue", "-h", user="skyu") and time.monotonic() < deadline:
         time.sleep(1)

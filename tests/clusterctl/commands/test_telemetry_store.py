@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from clusterctl.store import open_store
-from clusterctl.telemetry import agent
+from clusterctl.telemetry import compaction
 from clusterctl.telemetry.agent import Agent, AgentSettings
 
 
@@ -83,11 +83,11 @@ def test_an_agent_compacts_its_folder_now_and_then(
     monkeypatch.setenv("CLUSTERCTL_HOME", str(tmp_path))
     running = Agent(AgentSettings(store=str(folder), node="n"))
     running._compact()
-    assert running._compaction is None  # not yet
-    monkeypatch.setattr(agent, "COMPACT_SECONDS", 0.0)
+    assert running._compaction._process is None  # not yet
+    monkeypatch.setattr(compaction, "COMPACT_SECONDS", 0.0)
     running._compact()
-    assert running._compaction is not None
-    assert running._compaction.wait(60) == 0
+    assert running._compaction._process is not None
+    assert running._compaction._process.wait(60) == 0
     manifests = list(folder.rglob("m-*"))
     assert len(manifests) >= 47  # of each hour but the last
     began = time.time()

@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from role_ranks import Role
 
 from clusterctl.targets import rank as wrapper
-
-RANK = Path(wrapper.__file__)
 
 
 @pytest.fixture
 def role(tmp_path: Path) -> Role:
-    return Role(tmp_path)
-
-
-class Role:
-    """A role's folder, its ranks, and what they say."""
-
-    def __init__(self, run: Path) -> None:
-        self.run, self.folder = run, run / "roles" / "trainer.1"
-        self.folder.mkdir(parents=True)
-
-    def write(self, *command: str, nodes: int = 1, **more: Any) -> None:
-        job = {
-            "command": command,
-            "environment": {"GREETING": "hello"},
-            "secrets": [],
-            "secrets_folder": str(self.run / "secrets"),
-            "setup": "",
-            "nodes": nodes,
-            "gpus_per_node": 0,
-            "ports": {},
-            "ready_path": "",
-            "max_seconds": None,
-            "stop_signal": "TERM",
-            "role": "trainer",
-            "slot": "trainer",
-            "run_folder": str(self.run),
-        }
-        (self.folder / "job.json").write_text(json.dumps(job | more))
-
-    def start(self, number: int = 0, attempt: str = "a") -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "SKYPILOT_NODE_RANK": str(number), "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2"}
-        return subprocess.Popen([sys.executable, str(RANK), str(self.folder), attempt], env=environment)
-
-    def says(self, number: int = 0) -> dict[str, Any]:
-        file = self.folder / f"rank-{number}.json"
-        return json.loads(file.read_text()) if file.exists() else {}
-
-    def wait_for(self, phase: str, number: int = 0) -> None:
-        until = time.monotonic() + 20
-        while self.says(number).get("phase") != phase:
-            assert time.monotonic() < until, self.says(number)
-            time.sleep(0.05)
-
-    @property
-    def log(self) -> str:
-        return (self.run / "logs" / "trainer.log").read_text()
+    return Role(tmp_path, "rank.py")
 
 
 def test_runs_a_command_in_its_folder_and_says_how_it_ended(role: Role) -> None:

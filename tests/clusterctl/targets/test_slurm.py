@@ -315,7 +315,8 @@ def test_a_role_gets_the_addresses_that_it_needs(
     environment = json.loads(written["trainer.2"])["environment"]
     assert environment["SERVER"] == "http://10.0.0.5:8000"
     assert environment["CLUSTERCTL_FOLDER"] == "/home/u/.clusterctl/runs/rl-1/roles/trainer.2"
-    assert "rank.py" in sky.asked["exec trainer.2"].call["task"]["run"]
+    assert "node_agent.py" in sky.asked["exec trainer.2"].call["task"]["run"]
+    assert json.loads(written["trainer.2"])["agent"].endswith("telemetry_role /home/u/.clusterctl/runs/rl-1")
 
 
 def test_a_role_that_another_process_has_asked_for_is_asked_for_again(
