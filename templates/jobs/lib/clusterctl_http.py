@@ -35,6 +35,7 @@ def post_json(
     *,
     patience_seconds: float,
     timeout_seconds: float,
+    longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
     headers: Mapping[str, str] | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def post_json(
             return _posted(url, body, headers or {}, timeout_seconds)
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = f"{url}: {error or type(error).__name__}"
-            longest = min(FIRST_PAUSE_SECONDS * 2 ** min(number, 10), LONGEST_PAUSE_SECONDS)
+            longest = min(FIRST_PAUSE_SECONDS * 2 ** min(number, 10), longest_pause_seconds)
             seconds = random.uniform(longest / 2, longest)
             if not urls or time.monotonic() + seconds > deadline:
                 raise ServerAway(f"no answer for {patience_seconds:g} s; last: {reason}") from error

@@ -5,19 +5,17 @@ clusterctl_sandboxes.py PORT` serves them as one on loopback, without a token, f
 """
 
 import http.server
-import itertools
 import json
 import os
-import random
 import sys
-import time
-import urllib.error
-import urllib.request
+
+from clusterctl_http import ServerAway, ServerRefused, post_json
 
 PATIENCE_SECONDS = 120.0
 """How long all servers may be busy or gone before a program is left without a verdict."""
 REQUEST_SECONDS = 300.0
-_turn = itertools.count(random.randrange(1000))
+LONGEST_PAUSE_SECONDS = 5.0
+"""Between two questions: a queue that is full has room within seconds."""
 
 
 def run_code(code, language="python", run_timeout=10.0, **more):
@@ -27,35 +25,29 @@ def run_code(code, language="python", run_timeout=10.0, **more):
 
 def run_request(question):
     """The same for a whole request.  Raises ValueError for one that the servers refuse."""
-    body, deadline, pause = json.dumps(question).encode(), time.monotonic() + PATIENCE_SECONDS, 0.1
-    while time.monotonic() < deadline:
-        try:
-            return json.loads(_post(body))
-        except urllib.error.HTTPError as error:
-            if error.code != 429 and error.code < 500:
-                raise ValueError(f"the sandbox refused a program: HTTP status {error.code}") from error
-        except (OSError, ValueError):
-            pass  # the next one may answer
-        time.sleep(random.uniform(0.0, pause))
-        pause = min(2.0 * pause, 5.0)
-    return None
-
-
-def _post(body):
     servers = os.environ["CLUSTERCTL_SANDBOXES"].split(",")
-    request = urllib.request.Request(f"{servers[next(_turn) % len(servers)]}/run_code", body, _headers())
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=REQUEST_SECONDS) as answer:
-        return answer.read()
+    try:
+        return post_json(
+            servers,
+            "/run_code",
+            question,
+            patience_seconds=PATIENCE_SECONDS,
+            timeout_seconds=REQUEST_SECONDS,
+            longest_pause_seconds=LONGEST_PAUSE_SECONDS,
+            headers=_headers(),
+        )
+    except ServerRefused as error:
+        raise ValueError(f"the sandbox refused a program: {error}") from error
+    except ServerAway:
+        return None
 
 
 def _headers():
     path = os.environ.get("CLUSTERCTL_SANDBOX_TOKEN_FILE")
-    headers = {"Content-Type": "application/json"}
-    if path and os.path.exists(path):
-        with open(path, encoding="ascii") as file:
-            headers["Authorization"] = f"Bearer {file.read().strip()}"
-    return headers
+    if not path or not os.path.exists(path):
+        return {}
+    with open(path, encoding="ascii") as file:
+        return {"Authorization": f"Bearer {file.read().strip()}"}
 
 
 class _Forward(http.server.BaseHTTPRequestHandler):
