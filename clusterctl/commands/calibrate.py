@@ -14,10 +14,10 @@ from clusterctl.errors import SpecError
 from clusterctl.frameworks.logs.read_log import read_log
 from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import FactorRow
 from clusterctl.plan_service import Planner, factors_of, open_source
+from clusterctl.runs.calibration_list import list_json, list_text
 from clusterctl.runs.lessons import apply, learn
-from clusterctl.runs.log_lessons import Lesson, lesson
+from clusterctl.runs.log_lessons import Lesson, kept_lesson, lesson
 from clusterctl.runs.log_page import effect_json, log_json, log_text
 from clusterctl.ui.spans import Line, Span, Style, line, paint
 from clusterctl.ui.streams import emit
@@ -50,7 +50,7 @@ def calibrate(
     framework: Annotated[str | None, Option(help="Whose figures count, where a log has those of several.")] = None,
     apply_: Annotated[bool, Option("--apply", help="Let plans use the proposed factors.")] = False,
     revert: Annotated[
-        str | None, Option(metavar="ID", help="Revert this calibration; the one before it is used again.")
+        str | None, Option(metavar="ID", help="Revert this calibration, or let this log count no more.")
     ] = None,
     listed: Annotated[bool, Option("--list", help="List the calibrations that were applied.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
@@ -64,20 +64,21 @@ def calibrate(
         raise SpecError("--apply, --revert and --list exclude each other", hint="give one of them")
     lessons = _lessons(from_, plan, framework, is_list=revert is not None or listed)
     with open_ledger() as ledger:
-        if revert is not None:
+        if revert is not None and not ledger.revoke_lesson(revert):
             ledger.revert_factors(revert)
         if revert is not None or listed:
-            rows = ledger.factors()
-            emit(json_text(_list_json(rows), indent=2) if as_json else _list_text(rows))
+            rows, known = ledger.factors(), ledger.lessons()
+            emit(json_text(list_json(rows, known), indent=2) if as_json else list_text(rows, known))
             return
-        proposed, unused = learn(ledger, [one for found in lessons for one in found.seen])
+        logs = [kept_lesson(one, path) for one, path in zip(lessons, from_ or (), strict=True) if one.seen]
+        proposed, unused = learn(ledger, logs)
         used = factors_of(ledger.factors(in_use=True))
         if apply_:
-            apply(ledger, proposed)
+            apply(ledger, proposed, logs)
             used = proposed
     if as_json:
-        logs = {"logs": [log_json(one) for one in lessons], **effect_json(lessons, proposed)} if lessons else {}
-        emit(json_text({**_json(proposed, unused, used), **logs}, indent=2) + "\n")
+        said = {"logs": [log_json(one) for one in lessons], **effect_json(lessons, proposed)} if lessons else {}
+        emit(json_text({**_json(proposed, unused, used), **said}, indent=2) + "\n")
         return
     take = "the same command with --apply" if lessons else "clusterctl calibrate --apply"
     emit(log_text(lessons, proposed) + _text(proposed, unused, used, take))
@@ -162,33 +163,3 @@ def _json(proposed: Factors, unused: Sequence[Unused], used: Factors) -> dict[st
         ],
         "not_counted": [row._asdict() for row in unused],
     }
-
-
-def _calibrations(rows: tuple[FactorRow, ...]) -> list[tuple[FactorRow, int, str]]:
-    """(a row, runs, state) of each calibration, the last applied first."""
-    found: dict[str, list[FactorRow]] = {}
-    for row in rows:
-        found.setdefault(row.calibration_id, []).append(row)
-    kept = next((identity for identity, some in found.items() if some[0].reverted_at is None), None)
-    states = {
-        identity: "in use" if identity == kept else "reverted" if some[0].reverted_at else "replaced"
-        for identity, some in found.items()
-    }
-    return [(some[0], len({run for row in some for run in row.ratios}), states[i]) for i, some in found.items()]
-
-
-def _list_json(rows: tuple[FactorRow, ...]) -> list[dict[str, Any]]:
-    return [
-        {"calibration": row.calibration_id, "applied_at": row.applied_at.isoformat(), "runs": runs, "state": state}
-        for row, runs, state in _calibrations(rows)
-    ]
-
-
-def _list_text(rows: tuple[FactorRow, ...]) -> str:
-    screen = terminal()
-    table = [
-        [row.calibration_id, f"{row.applied_at:%Y-%m-%d %H:%M} UTC", str(runs), state]
-        for row, runs, state in _calibrations(rows)
-    ]
-    columns = ("calibration", "applied", right("runs"), "")
-    return paint(draw(columns, table, screen.columns) or [line("nothing was applied yet")], colour=screen.colour)

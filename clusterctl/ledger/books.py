@@ -1,6 +1,6 @@
 """Bills that were imported: one per account and month, replaced as a whole by a newer delivery of the same month.
 
-Factors that own runs taught: calibrations, applied one after the other, any of them revertible.
+Factors that own runs taught: calibrations, applied one after the other, any of them revertible; and what logs taught.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select, update
 
 from clusterctl.errors import SpecError
-from clusterctl.ledger.ledger_tables import BILL_LINES, BILLS, FACTORS
+from clusterctl.ledger.ledger_tables import BILL_LINES, BILLS, FACTORS, LOG_LESSONS
+from clusterctl.ledger.log_lesson import LogLesson
 from clusterctl.ledger.rows import FactorRow, ImportedBill, ImportedLine
 from clusterctl.ledger.store import Store, upsert, values_of
 
@@ -75,6 +76,27 @@ class FactorBook(Store):
             last = last.order_by(FACTORS.c.applied_at.desc(), FACTORS.c.calibration_id).limit(1)
             query = query.where(FACTORS.c.calibration_id == last.scalar_subquery())
         return self.rows(FactorRow, query)
+
+    def put_lessons(self, lessons: Sequence[LogLesson]) -> None:
+        """Remember what logs taught.  The same one again counts again, also after it was revoked."""
+
+        def act(connection: Connection) -> None:
+            for lesson in lessons:
+                upsert(connection, LOG_LESSONS, values_of(lesson), "lesson_id")
+
+        self.write(act)
+
+    def lessons(self) -> tuple[LogLesson, ...]:
+        """All of them, the last learned first."""
+        query = select(LOG_LESSONS).order_by(LOG_LESSONS.c.learned_at.desc(), LOG_LESSONS.c.lesson_id)
+        return self.rows(LogLesson, query)
+
+    def revoke_lesson(self, lesson_id: str) -> bool:
+        """Let a log count no more; whether there is one of this id.  Harmless when repeated."""
+        of_id = LOG_LESSONS.c.lesson_id == lesson_id
+        query = update(LOG_LESSONS).where(of_id, LOG_LESSONS.c.revoked_at.is_(None))
+        self.write(lambda connection: connection.execute(query.values(revoked_at=self.now())))
+        return bool(self.rows(LogLesson, select(LOG_LESSONS).where(of_id)))
 
     def revert_factors(self, calibration_id: str) -> None:
         """Take a calibration out of use; harmless when repeated.  Raises SpecError for one that was never applied."""

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from sqlalchemy import TableClause, column, table
 
 from clusterctl.ledger.column_types import Checked, Choice, Exact, Object, Real, SignedExact, Utc, Whole
+from clusterctl.ledger.log_lesson import LogLesson
 from clusterctl.ledger.rows import (
     Cost,
     Desired,
@@ -26,7 +27,7 @@ from clusterctl.ledger.rows import (
     StoredPlan,
 )
 
-HEAD = "0006"
+HEAD = "0007"
 """Newest revision in migrations/versions."""
 VERSION_TABLE = "ledger_version"
 """Ours alone: the database may be shared with a program that has an `alembic_version`."""
@@ -56,5 +57,5 @@ PLANS, RUNS, RESOURCES = _table("plans", StoredPlan), _table("runs", Run), _tabl
 EVENTS, PHASES, STEPS, COSTS = (
     _table(name, row) for name, row in {"events": Event, "phases": PhaseSeconds, "steps": Step, "costs": Cost}.items()
 )
-FACTORS = _table("factors", FactorRow)
+FACTORS, LOG_LESSONS = _table("factors", FactorRow), _table("log_lessons", LogLesson)
 BILLS, BILL_LINES = _table("bills", ImportedBill), _table("bill_lines", ImportedLine)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.ledger.log_lesson import LogLesson
 from clusterctl.ledger.rows import FactorRow, Run, RunState
 from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.ui.terminal import progress
@@ -22,12 +24,12 @@ MOST_RUNS = 200
 """The newest ended runs that are read: software moves on, and a minute of reading is enough."""
 
 
-def learn(ledger: Ledger, elsewhere: Sequence[Observation] = ()) -> tuple[Factors, Sequence[Unused]]:
-    """Factors from all ended runs of the ledger; and what taught nothing, with the reason.
+def learn(ledger: Ledger, logs: Sequence[LogLesson] = ()) -> tuple[Factors, Sequence[Unused]]:
+    """Factors from all ended runs of the ledger and all logs that it remembers; and what taught nothing, and why.
 
-    elsewhere: of runs that the ledger doesn't have, by their logs.
+    logs: those that it is to remember, too.
     """
-    seen: list[Observation] = list(elsewhere)
+    seen = list(_of_logs(ledger, logs))
     unused: list[Unused] = []
     runs = ledger.runs(states=ENDED, limit=MOST_RUNS)
     with progress("reading runs", total=len(runs)) as advance:
@@ -42,6 +44,20 @@ def learn(ledger: Ledger, elsewhere: Sequence[Observation] = ()) -> tuple[Factor
                 unused += rest if mine else [Unused(run.run_id, "", why)]
             advance(1)
     return fit(seen), unused
+
+
+def _of_logs(ledger: Ledger, logs: Sequence[LogLesson]) -> Iterator[Observation]:
+    """What logs taught, each under a name of its own."""
+    remembered = {lesson.lesson_id: lesson for lesson in ledger.lessons() if lesson.revoked_at is None}
+    names: dict[str, str] = {}
+    for lesson_id, lesson in sorted((remembered | {each.lesson_id: each for each in logs}).items()):
+        try:
+            observations = lesson.observations
+        except (ValueError, TypeError, LookupError) as error:
+            raise ledger.damaged(error) from error
+        for seen in observations:
+            name = seen.run if names.setdefault(seen.run, lesson_id) == lesson_id else f"{seen.run}-{lesson_id}"
+            yield replace(seen, run=name)
 
 
 def _plan(ledger: Ledger, run: Run) -> Plan | str:
@@ -62,11 +78,12 @@ def _seconds(ledger: Ledger, run_id: str) -> Mapping[tuple[str, str], Sequence[f
     return found
 
 
-def apply(ledger: Ledger, factors: Factors) -> None:
-    """Into the ledger: the next plan uses them.  Raises SpecError when there are none."""
+def apply(ledger: Ledger, factors: Factors, logs: Sequence[LogLesson] = ()) -> None:
+    """Into the ledger: the next plan uses them, the next calibration knows the logs.  Raises SpecError without any."""
     if not factors:
         raise SpecError("no run can be used for calibration yet", hint="`clusterctl calibrate` says why for each run")
     now = ledger.now()
+    ledger.put_lessons([replace(lesson, learned_at=now) for lesson in logs])
     ledger.put_factors(
         [
             FactorRow(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.frameworks.logs.run_log import RunLog
+from clusterctl.json_text import json_text
+from clusterctl.ledger.log_lesson import LogLesson, content_of
 from clusterctl.plan_service import Planner, Source, load_world
 from clusterctl.specfile.spec_file import check_spec
 from planners.learn.fit import Observation
@@ -71,6 +75,19 @@ def lesson(log: RunLog, source: Source, planner: Planner) -> Lesson:
         unused=own,
         measured=measured_by_phase,
         notes=(*notes, *log.notes),
+    )
+
+
+def kept_lesson(lesson: Lesson, path: str) -> LogLesson:
+    """What the ledger remembers of it.  Its id is that of the log's figures: compared anew, a log still counts once."""
+    log = lesson.log
+    phases = {"+".join(covers): list(values) for covers, values in sorted(log.phases.items())}
+    figures = [log.framework, phases, list(log.step_seconds), list(log.tokens_per_second_and_gpu)]
+    return LogLesson(
+        lesson_id=hashlib.sha256(json_text(figures).encode()).hexdigest()[:8],
+        source=f"{Path(path).absolute()}, {log.framework}, beside {lesson.label}",
+        content=content_of(lesson.seen),
+        learned_at=lesson.plan.created_at,
     )
 
 

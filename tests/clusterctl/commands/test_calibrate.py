@@ -186,6 +186,33 @@ def test_a_log_teaches_as_a_run_does(call: Call) -> None:
     assert json.loads(call("calibrate", "--list", "--json").out)[0]["runs"] == 2
 
 
+def test_what_a_log_taught_is_remembered_listed_and_revoked(call: Call, ledger: Ledger) -> None:
+    Path("spec.yaml").write_text(SPEC_OF_LOG)
+    for folder in ("x", "y"):
+        Path(folder).mkdir()
+    Path("x/train.log").write_text(log_of(3.0))
+    Path("y/train.log").write_text(log_of(5.0))
+    for file in ("x/train.log", "y/train.log"):
+        assert call("calibrate", "--from", file, "--plan", "spec.yaml", "--apply").code == 0
+    ran(ledger, call, "own", times=1.8)
+    assert call("calibrate", "--apply").code == 0, "without the logs"
+    both = json.loads(call("calibrate", "--json").out)["factors"]
+    (generate,) = [row for row in both if (row["phase"], row["gpu"]) == ("generate", "H100")]
+    assert len(generate["actual_over_planned"]) == 2, "two logs of one name"
+    assert {"own"} in [set(row["actual_over_planned"]) for row in both]
+    logs = [row for row in json.loads(call("calibrate", "--list", "--json").out) if "log" in row]
+    assert [(row["state"], Path(row["source"].partition(",")[0])) for row in logs] == [
+        ("counts", Path(file).absolute()) for file in ("y/train.log", "x/train.log")
+    ]
+    assert "revoked" in call("calibrate", "--revert", logs[0]["log"]).out
+    left = json.loads(call("calibrate", "--json").out)["factors"]
+    (generate,) = [row for row in left if (row["phase"], row["gpu"]) == ("generate", "H100")]
+    assert set(generate["actual_over_planned"]) == {"train"}
+    assert call("calibrate", "--from", "y/train.log", "--plan", "spec.yaml", "--apply").code == 0
+    again = [row for row in json.loads(call("calibrate", "--list", "--json").out) if "log" in row]
+    assert [row["state"] for row in again] == ["counts", "counts"], "the same log counts again, once"
+
+
 def test_whole_steps_give_all_phases_one_factor(call: Call) -> None:
     Path("spec.yaml").write_text(SPEC_OF_LOG.replace("framework: verl", "framework: trl"))
     Path("t.log").write_text("".join(f"{{'loss': 0.1, 'reward': 1.0, 'step_time': {90.0 + n}}}\n" for n in range(5)))

@@ -16,6 +16,7 @@ from clusterctl.errors import StateError
 from clusterctl.ledger import migrate, open_ledger
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.ledger_tables import HEAD, VERSION_TABLE
+from clusterctl.ledger.log_lesson import LogLesson
 from clusterctl.ledger.migrate import upgrade
 from clusterctl.ledger.rows import (
     Cost,
@@ -40,7 +41,12 @@ ROWS: dict[str, Any] = {
     "steps": Step,
     "costs": Cost,
 }
-NOW: dict[str, Any] = ROWS | {"factors": FactorRow, "bills": ImportedBill, "bill_lines": ImportedLine}
+NOW: dict[str, Any] = ROWS | {
+    "factors": FactorRow,
+    "log_lessons": LogLesson,
+    "bills": ImportedBill,
+    "bill_lines": ImportedLine,
+}
 """All tables; ROWS are those of the first revision."""
 ADDED = {"quantity", "usd_per_unit", "mark"}
 """Columns that later revisions have added to those."""
