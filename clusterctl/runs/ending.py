@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from clusterctl.errors import StateError
+from clusterctl.errors import SpecError, StateError
 from clusterctl.ledger.locks import LockHeldError
 from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.apply_changes import STOP_GRACE_SECONDS
@@ -37,7 +37,8 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
     """
     _want_down(run)
     home, begun = run.target.home, time.monotonic()
-    patience = home.hung_seconds + STOP_GRACE_SECONDS * (len(run.roles) + 1)
+    stops_seconds = STOP_GRACE_SECONDS * (len(run.role_names) + 1)
+    patience = max(home.hung_seconds + stops_seconds, ANSWER_SECONDS + STOP_GRACE_SECONDS)
     deadline = begun + patience
     while time.monotonic() < deadline:
         there = refresh(run)
@@ -55,6 +56,8 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
                     if not go_on():
                         return False
                     time.sleep(POLL_SECONDS)
+        except SpecError:  # no template can launch it any more
+            return _end_by_place(run)
         except LockHeldError:
             with contextlib.suppress(Unreachable):
                 fence(run) if looked is None else ensure_watched(run)
@@ -90,7 +93,7 @@ def _want_down(run: OpenRun) -> None:
 
 
 def _end_by_place(run: OpenRun) -> bool:
-    """Ends a run whose supervisor does not answer: its jobs by their scheduler, then its bill as far as it is known."""
+    """Ends a run that no supervisor ends: its jobs by their place, then its bill as far as it is known."""
     home, ledger, run_id = run.target.home, run.ledger, run.run_id
     for address in home.find(run_id):
         home.end(address)
@@ -106,7 +109,7 @@ def _end_by_place(run: OpenRun) -> bool:
         if resource.kind == MACHINE:
             ledger.extend_cost(resource.resource_id, until=now)
         ledger.mark_gone(resource.resource_id, at=now, cause=Cause.STOPPED)
-    note = "ended by its scheduler, because its supervisor did not answer: it is billed to that moment"
+    note = "ended by its place without its supervisor: it is billed to that moment"
     ledger.set_state(run_id, "stopped", at=now, note=note)
     ledger.record_event(run_id, "end", note, event_id=f"end:by-place:{now.isoformat()}", at=now)
     home.give(ledger, run_id)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from clusterctl.errors import Interrupted, RunEnded
+from clusterctl.errors import ClusterctlError, Interrupted, RunEnded
 from clusterctl.interrupt import Interrupt
 from clusterctl.json_text import json_text
 from clusterctl.ledger.rows import LIVE, Event, Step
@@ -19,14 +19,18 @@ from clusterctl.runs.run import OpenRun
 from clusterctl.runs.run_forecast import run_forecast
 from clusterctl.runs.run_status import RunStatus, as_data, state_of
 from clusterctl.runs.waiting import supervisor_waits
-from clusterctl.runs.watching import ensure_watched, refresh
-from clusterctl.targets.base import Unreachable
+from clusterctl.runs.watching import Watched, ensure_watched, refresh
+from clusterctl.targets.base import SUPERVISOR, Unreachable
+from clusterctl.targets.role_logs import last_error, log_file
+from clusterctl.targets.wishes import last_beat
 from clusterctl.ui.streams import draw, printable
 from clusterctl.ui.terminal import terminal
 
 POLL_SECONDS = 0.2
 STATE_SECONDS = 1.0
 """Between two looks at the target, which cost more than two at the ledger."""
+MOST_STARTS = 5
+"""Of supervisors one after another, none of which has given a sign of life."""
 SHOWN_STEPS = 20
 """Of a long run every nth step stays on the terminal, so many in all; the line below shows each."""
 
@@ -34,10 +38,11 @@ SHOWN_STEPS = 20
 def follow(run: OpenRun, interrupt: Interrupt, *, since_seq: int, since: datetime, as_json: bool) -> None:
     """Prints what happens after `since` until the run has ended, then the bill.
 
-    A supervisor that dies is replaced.  Raises Interrupted after Ctrl-C, and RunEnded where the work is not done.
+    A supervisor that dies is replaced.  Raises Interrupted after Ctrl-C, RunEnded where the work is not done, and
+    ClusterctlError where no supervisor lives on.
     """
     live, looked = LiveLine(), float("-inf")
-    ledger = run.ledger
+    ledger, starts = run.ledger, Starts(run)
     while True:
         refresh(run)
         live.note("" if as_json else supervisor_waits(run))
@@ -59,11 +64,33 @@ def follow(run: OpenRun, interrupt: Interrupt, *, since_seq: int, since: datetim
         if time.monotonic() - looked >= STATE_SECONDS:
             looked = time.monotonic()
             with suppress(Unreachable):  # the line says so, and it goes on
-                ensure_watched(run)
+                starts.count(ensure_watched(run))
             if live.watched and not as_json:
                 live.show(state_of(run))
         time.sleep(POLL_SECONDS)
     _end(run, live, as_json=as_json)
+
+
+class Starts:
+    """Counts the supervisors that had to be started since the last sign of life."""
+
+    def __init__(self, run: OpenRun) -> None:
+        self._run, self._beat, self._number = run, last_beat(run.ledger.get_run(run.run_id)), 0
+
+    def count(self, found: Watched) -> None:
+        """found: what there was.  Raises ClusterctlError after too many."""
+        run, beat = self._run, last_beat(self._run.ledger.get_run(self._run.run_id))
+        if beat != self._beat:
+            self._beat, self._number = beat, 0
+        self._number += found is Watched.NO
+        if self._number <= MOST_STARTS:
+            return
+        refresh(run, logs=True)
+        why = last_error(log_file(run.folder.path, SUPERVISOR)) or "it says nothing"
+        raise ClusterctlError(
+            f"{self._number} supervisors of {run.run_id} have ended as soon as they were started: {why}",
+            hint=f"once that is mended, `clusterctl up {run.run_id}` goes on; `clusterctl down {run.run_id}` ends it",
+        )
 
 
 def _interrupted(run: OpenRun) -> Interrupted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.clock import SteadyClock
+from clusterctl.errors import SpecError
 from clusterctl.jobs import Job
 from clusterctl.ledger.rows import Intent, Run
 from clusterctl.ledger.stored_plan import stored_plan
@@ -67,9 +69,12 @@ class OpenRun:
 
     @property
     def role_names(self) -> Sequence[str]:
-        """Of all its stages."""
-        found = (role.name for stage in self.plan.stages for role in self.target.roles(self.plan, stage.name))
-        return list(dict.fromkeys([*(role.name for role in self.roles), *found]))
+        """Of all its stages; where no template can launch it, those that it had."""
+        names = [resource.role for resource in self.ledger.resources(self.run_id) if resource.kind == PROCESS]
+        with contextlib.suppress(SpecError):
+            found = (role.name for stage in self.plan.stages for role in self.target.roles(self.plan, stage.name))
+            names = [*(role.name for role in self.roles), *found]
+        return list(dict.fromkeys(names))
 
     @property
     def planned_step_seconds(self) -> float:

@@ -176,7 +176,7 @@ def _of_ended(run: OpenRun, state: RunStatus) -> Iterator[Problem]:
     if state.roles:
         yield Problem(what=f"still there: {', '.join(state.roles)}", fix=f"clusterctl down {identity}")
     if state.row.state == "failed":
-        role = next((role.name for role in run.roles if f" {role.name} " in f" {note} "), "supervisor")
+        role = next((name for name in run.role_names if f" {name} " in f" {note} "), "supervisor")
         yield Problem(what=note, fix=f"clusterctl logs {identity} --role {role} --tail 20")
     elif state.row.state == "stopped" and note:
         more = ""

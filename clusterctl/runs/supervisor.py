@@ -79,11 +79,27 @@ class Supervisor:
                 return
             except LockLostError:
                 raise
-            except SpecError:
-                return  # no such run
+            except SpecError as error:
+                if self._refused(error):
+                    return
+                self._failed(error)
             except (ClusterctlError, OSError) as error:
                 self._home.check(self._run_id)
                 self._failed(error)
+
+    def _refused(self, error: SpecError) -> bool:
+        """A run that no template can launch has failed.  False while something of it may live, or nobody knows.
+
+        Raises SpecError where there is no such run.
+        """
+        ledger = self._ledger
+        if ledger is None or (ledger.get_run(self._run_id) and ledger.live_resources(self._run_id)):
+            return False
+        _say(f"error: {error}")
+        ledger.set_state(self._run_id, "failed", note=f"failed: {error}")
+        ledger.record_event(self._run_id, "end", f"the run has failed: {error}")
+        self._home.leave(self._run_id)
+        return True
 
     def _failed(self, error: Exception) -> None:
         if str(error) != self._said:

@@ -224,7 +224,8 @@ class Watch:
         self._at(self.run.at_stage(stage))
 
     def _at(self, run: OpenRun) -> None:
-        """Watch the run at its stage."""
+        """Watch the run at its stage.  Raises SpecError, before any machine is asked for, where no template fits it."""
+        _ = run.roles
         self.run, self.recorder = run, Recorder(run)
         self.observer, self._applier = Observer(run.target, run.ref), ChangeApplier(run, self._event)
         self._nothing_lives, self._released, self._all_ready_at = False, False, None

@@ -75,7 +75,8 @@ class KubernetesTarget(SlurmTarget):
         return RemoteHome(self.store, self.place.shell, KubernetesSupervisors(self.api), ROOT, python=PYTHON)
 
     def check(self, plan: Plan) -> None:
-        """Refuses what the namespace can't have: an image, rights, GPUs, nodes that are large enough."""
+        """Refuses what no template can launch, and what the namespace lacks: an image, rights, GPUs, large nodes."""
+        self._check_jobs(plan)
         if not in_place() and self.api.context == self.cluster:
             require_context(self.api)
         image()

@@ -68,7 +68,8 @@ class SlurmTarget:
         return RemoteHome(self.store, self.place.shell, jobs, self.place.root, python=python, extras=("remote",))
 
     def check(self, plan: Plan) -> None:
-        """Refuses what the cluster can't have: partition, nodes, GPUs."""
+        """Refuses what no template can launch, and what the cluster can't have: partition, nodes, GPUs."""
+        self._check_jobs(plan)
         check_cluster(self.place.shell, self.cluster, plan)
         remember(f"slurm:{self.cluster}", self.store, root=self.place.root)
 
@@ -81,6 +82,12 @@ class SlurmTarget:
         from clusterctl.jobs.stage_jobs import stage_roles
 
         return stage_roles(plan, stage)
+
+    def _check_jobs(self, plan: Plan) -> None:
+        from clusterctl.jobs.stage_jobs import stage_jobs
+
+        for stage in plan.stages:
+            stage_jobs(plan, stage.name, run_id="", token="")
 
     def jobs(self, run: RunRef, kept: Mapping[str, Mapping[str, str]]) -> Mapping[str, Job]:  # noqa: ARG002
         """As the templates of the stage's framework say."""

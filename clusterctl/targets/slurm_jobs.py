@@ -19,6 +19,8 @@ SQUEUE = "squeue --me -h -t all -o '%i|%T|%S|%e|%j|%N|%r|%k'"
 """With SLURM_TIME_FORMAT=%s: times are seconds since 1970, whatever the cluster's time zone."""
 SACCT = "sacct -X -n -P -S now-14days -o JobIDRaw,State,Start,End,JobName,NodeList,Reason,Comment"
 """The same columns of what squeue has forgotten, where accounting is on."""
+NO_REASON = frozenset({"", "None"})
+"""What the scheduler says where it has no reason for a job's state."""
 QUEUED = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
 LIVE = frozenset({"RUNNING", "CONFIGURING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "RESIZING", "STOPPED"})
 CAUSES = {
@@ -80,7 +82,7 @@ class SlurmJob:
     def message(self) -> str:
         """What people are told of it."""
         if self.state in QUEUED:
-            return f"pending: {self.reason}" if self.reason not in {"", "None"} else "pending"
+            return f"pending: {self.reason}" if self.reason not in NO_REASON else "pending"
         return REASONS.get(self.state, "") if self.ended else ""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from clusterctl.errors import ClusterctlError
 from clusterctl.targets.place_commands import COMMAND_SECONDS, FoundSupervisor
 from clusterctl.targets.shell import Shell
+from clusterctl.targets.slurm_jobs import NO_REASON
 
 MEMORY_MIB = 3072
 """For a supervisor (200 MB) and SkyPilot's API server beside it (1.2 GB, twice that for a moment)."""
@@ -57,7 +58,8 @@ class SlurmSupervisors:
             if state in {"COMPLETING", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT"} or not number:
                 continue
             running = seconds_of(took) if state in {"RUNNING", "SUSPENDED", "STOPPED"} else None
-            found.append(FoundSupervisor(address=number, running_seconds=running, message=f"{state.lower()}: {reason}"))
+            message = state.lower() + (f": {reason}" if reason not in NO_REASON else "")
+            found.append(FoundSupervisor(address=number, running_seconds=running, message=message))
         return sorted(found, key=lambda each: int(re.split(r"\D", each.address)[0] or 0))
 
     def end(self, shell: Shell, address: str) -> None:

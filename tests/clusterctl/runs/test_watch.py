@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from run_world import kill_role, live_roles, stand_in_jobs, tick_until, watch
 
+from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.interrupt import Interrupt
+from clusterctl.jobs import Job
 from clusterctl.ledger.ledger import Ledger
 from clusterctl.ledger.rows import Run
+from clusterctl.runs import follow as follow_module
 from clusterctl.runs import run as run_module
 from clusterctl.runs.ending import end_run, look
 from clusterctl.runs.planned_actual import planned_against_actual
 from clusterctl.runs.run_status import state_of
+from clusterctl.runs.supervisor import Supervisor
 from clusterctl.runs.watch import Watch
+from clusterctl.runs.watching import Watched
+from clusterctl.targets import local
 from clusterctl.targets.local import LocalTarget
 from clusterctl.targets.processes import tagged
 
@@ -152,3 +160,52 @@ def test_a_role_that_cannot_start_says_why(run: run_module.OpenRun, monkeypatch:
     assert "trainer ended 6 times without progress: ModuleNotFoundError: No module named" in row.note
     (problem,) = state_of(run).problems
     assert problem.fix == f"clusterctl logs {run.run_id} --role trainer --tail 20"
+
+
+def test_a_run_that_no_template_can_launch_fails_before_a_machine_is_asked_for(
+    run: run_module.OpenRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_jobs(monkeypatch)
+    monkeypatch.setenv("CLUSTERCTL_LEDGER", str(tmp_path / "ledger.db"))
+    Supervisor(tmp_path, run.run_id).run()
+    again = run_module.open_run(run.ledger, tmp_path, run.run_id)
+    row = again.ledger.get_run(run.run_id)
+    assert (row.state, row.note) == ("failed", "failed: verl shards by fsdp or megatron, not on CPUs")
+    assert run.ledger.resources(run.run_id) == ()
+    (problem,) = state_of(again).problems
+    assert problem.what == row.note
+
+
+def test_a_run_that_no_template_can_launch_any_more_can_be_ended(
+    run: run_module.OpenRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert watch(run, until=1)
+    refuse_jobs(monkeypatch)
+    again = run_module.open_run(run.ledger, tmp_path, run.run_id)
+    assert set(again.role_names) == {"sandbox", "trainer"}
+    end_run(again)
+    row = run.ledger.get_run(run.run_id)
+    assert (row.state, row.note) == ("stopped", "ended by its place without its supervisor: it is billed to that moment")
+    assert list(tagged(tmp_path)) == []
+    assert run.ledger.live_resources(run.run_id) == ()
+
+
+def refuse_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the templates of a framework do."""
+
+    def jobs(*_: object, **__: object) -> dict[str, Job]:
+        raise SpecError("verl shards by fsdp or megatron, not on CPUs")
+
+    monkeypatch.setattr(local, "quickstart_jobs", jobs)
+
+
+def test_supervisors_that_end_as_soon_as_they_start_are_said(
+    run: run_module.OpenRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run.folder.path / "logs").mkdir(exist_ok=True)
+    (run.folder.path / "logs" / "supervisor.log").write_text("error: /no/python: No such file\n", encoding="utf-8")
+    monkeypatch.setattr(follow_module, "ensure_watched", lambda _: Watched.NO)
+    monkeypatch.setattr(follow_module, "STATE_SECONDS", 0.0)
+    with Interrupt() as interrupt, pytest.raises(ClusterctlError, match=r"6 supervisors .* No such file") as caught:
+        follow_module.follow(run, interrupt, since_seq=0, since=datetime.min.replace(tzinfo=UTC), as_json=False)
+    assert f"clusterctl down {run.run_id}" in str(caught.value.hint)
