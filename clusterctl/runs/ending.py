@@ -3,12 +3,11 @@ the run's folder looks like; without a readable ledger what carries the run's ta
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from clusterctl.errors import SpecError, StateError
+from clusterctl.errors import ClusterctlError, StateError
 from clusterctl.ledger.locks import LockHeldError
 from clusterctl.ledger.rows import LIVE
 from clusterctl.runs.apply_changes import STOP_GRACE_SECONDS
@@ -50,18 +49,14 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
         if looked is not None and not looked.heeded and time.monotonic() - begun > ANSWER_SECONDS and there:
             return _end_by_place(run)
         try:
-            with home.may_take_over(run.ledger, run.run_id):
-                watch = Watch(run)
-                while watch.tick() and time.monotonic() < deadline:
-                    if not go_on():
-                        return False
-                    time.sleep(POLL_SECONDS)
-        except SpecError:  # no template can launch it any more
+            _end_or_wait(run, lambda: go_on() and time.monotonic() < deadline)
+        except StateError:
+            raise
+        except Unreachable:
+            pass  # it goes on there
+        except ClusterctlError:  # no template launches it any more, or no supervisor can be started there
             return _end_by_place(run)
-        except LockHeldError:
-            with contextlib.suppress(Unreachable):
-                fence(run) if looked is None else ensure_watched(run)
-            time.sleep(POLL_SECONDS)  # the supervisor that holds the lock is ending the run
+        time.sleep(POLL_SECONDS)
     refresh(run)
     if looked is not None and (looked := home.looked(run.run_id)) is not None and looked.unreachable_since:
         raise Unreachable(
@@ -72,6 +67,21 @@ def end_run(run: OpenRun, *, go_on: Callable[[], bool] = lambda: True) -> bool:
         f"{run.run_id} has not ended within {patience:.0f} s",
         hint=f"`clusterctl events {run.run_id}` says what was tried; then repeat `clusterctl down {run.run_id}`",
     )
+
+
+def _end_or_wait(run: OpenRun, go_on: Callable[[], bool]) -> None:
+    """Ends the run here; one that a supervisor watches is left to it, and one that hangs is replaced."""
+    home = run.target.home
+    try:
+        with home.may_take_over(run.ledger, run.run_id):
+            watch = Watch(run)
+            while watch.tick() and go_on():
+                time.sleep(POLL_SECONDS)
+    except LockHeldError:
+        if home.looked(run.run_id) is None:
+            fence(run)
+        else:
+            ensure_watched(run)
 
 
 def _want_down(run: OpenRun) -> None:

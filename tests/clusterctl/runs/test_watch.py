@@ -185,7 +185,10 @@ def test_a_run_that_no_template_can_launch_any_more_can_be_ended(
     assert set(again.role_names) == {"sandbox", "trainer"}
     end_run(again)
     row = run.ledger.get_run(run.run_id)
-    assert (row.state, row.note) == ("stopped", "ended by its place without its supervisor: it is billed to that moment")
+    assert (row.state, row.note) == (
+        "stopped",
+        "ended by its place without its supervisor: it is billed to that moment",
+    )
     assert list(tagged(tmp_path)) == []
     assert run.ledger.live_resources(run.run_id) == ()
 
