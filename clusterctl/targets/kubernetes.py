@@ -7,7 +7,7 @@ mount, the supervisor is a Deployment, and SkyPilot's server runs beside it with
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from clusterctl.targets.base import Observed, Pace, RunRef
 from clusterctl.targets.in_place import home_here
 from clusterctl.targets.kubernetes_api import Kubernetes, require_context
 from clusterctl.targets.kubernetes_check import check_namespace
-from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL
+from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, GangWatch, PodGang
 from clusterctl.targets.kubernetes_manifests import ROLE_LABEL
 from clusterctl.targets.kubernetes_place import NAMESPACE_FILE, KubernetesPlace
 from clusterctl.targets.kubernetes_sandboxes import (
@@ -38,7 +38,7 @@ from clusterctl.targets.kubernetes_shell import (
     PodShell,
     image,
 )
-from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task
+from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task, preview_lines
 from clusterctl.targets.places import remember
 from clusterctl.targets.remote_home import RemoteHome
 from clusterctl.targets.shell import LocalShell
@@ -66,6 +66,7 @@ class KubernetesTarget(SlurmTarget):
         namespace = NAMESPACE_FILE.read_text("ascii").strip() if in_place() else ""
         self.api = api or Kubernetes("" if in_place() else context, namespace=namespace)
         self.place = KubernetesPlace(LocalShell() if in_place() else PodShell(self.api))
+        self._gangs: dict[str, GangWatch] = {}
 
     @cached_property
     def home(self) -> SupervisorHome:
@@ -83,6 +84,10 @@ class KubernetesTarget(SlurmTarget):
         check_namespace(self.api, plan)
         remember(f"{self.kind}:{self.cluster}", self.store, root=ROOT)
 
+    def preview(self, plan: Plan, *, seconds: float | None) -> Sequence[str]:
+        """Pods for each pool, and a Deployment for the supervisor."""
+        return preview_lines(plan, seconds)
+
     def observe(self, run: RunRef) -> Observed:
         """As on Slurm; sandbox servers are what their pods say."""
         state = self._state(run)
@@ -90,7 +95,9 @@ class KubernetesTarget(SlurmTarget):
         pods = list(self.api.items("v1/pods", labelSelector=f"{CLUSTER_LABEL},{ROLE_LABEL}={SANDBOX}"))
         ready = {job.name for job in seen.jobs if "restarts" in job.tags and job.phase is InstancePhase.STARTING}
         folders = with_servers(seen.folders, pods, seen.now)
-        return state.observed(replace(seen, folders=folders, ready=seen.ready | ready))
+        shown = [gang for gang in seen.jobs if isinstance(gang, PodGang) and gang.tags.get("run") == run.run_id]
+        gangs = self._gangs.setdefault(run.run_id, GangWatch()).with_gone(shown, seen.ready, seen.now)
+        return state.observed(replace(seen, jobs=gangs, folders=folders, ready=seen.ready | ready))
 
     def _make(self, run: RunRef, state: SlurmRun, name: str) -> None:
         """Sandbox servers by a Deployment; everything else by SkyPilot."""

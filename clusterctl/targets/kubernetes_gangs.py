@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from clusterctl.targets.base import TAG_PREFIX
@@ -19,12 +21,25 @@ TAGS_NOTE = f"{TAG_PREFIX}/tags"
 STATES = {InstancePhase.QUEUED: "PENDING", InstancePhase.ENDING: "COMPLETING", InstancePhase.ENDED: "CANCELLED"}
 
 
+Span = tuple[datetime | None, datetime | None]
+"""When a pod was given a node, and when it ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodGang(SlurmJob):
     """An allocation of pods, with the interface of a scheduler's job."""
 
     gang_phase: InstancePhase
     gang_cause: Cause
+    """Of the first pod that has ended, or can't start."""
+    spans: tuple[Span, ...]
+    """By rank."""
+    delete_by: datetime | None
+    """When the last of the pods that are told to end will be gone."""
+    missing: int
+    """Pods that the API does not show."""
+    may_return: bool
+    """Whether a node that does not answer has one of its pods."""
 
     @property
     def phase(self) -> InstancePhase:
@@ -34,12 +49,80 @@ class PodGang(SlurmJob):
     @property
     def cause(self) -> Cause:
         """Why it ended."""
-        return self.gang_cause
+        return Cause.NONE if self.gang_phase is InstancePhase.ENDING else self.gang_cause
 
     @property
     def message(self) -> str:
         """Of the first pod that waits or has ended, in the scheduler's words."""
         return self.reason
+
+    @property
+    def restarts(self) -> bool:
+        """Whether a Deployment replaces what has ended."""
+        return "restarts" in self.tags
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a part of it has gone, so that the rest is of no use."""
+        half = self.gang_phase is InstancePhase.ENDING and self.gang_cause not in {Cause.NONE, Cause.STOPPED}
+        return self.may_return or half
+
+    def span(self, index: int) -> Span:
+        """A node is paid while its own pod has it: the scheduler may place a gang in parts."""
+        since, until = self.spans[index] if index < len(self.spans) else (None, None)
+        return since, until if self.ended else None
+
+
+class GangWatch:
+    """Allocations as this process has seen them: the API forgets a pod as soon as it has gone."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, PodGang] = {}
+
+    def with_gone(self, shown: Iterable[PodGang], ready: Collection[str], now: datetime) -> tuple[PodGang, ...]:
+        """The same allocations with the times of pods that have gone, and allocations that have gone altogether.
+
+        ready: names of those that SkyPilot has prepared, so that all their pods were there.
+        """
+        listed = {gang.name: gang for gang in shown}
+        for name, before in self._last.items():
+            listed[name] = _merged(listed[name], before, now) if name in listed else _gone(before, now)
+        for name, gang in listed.items():
+            was_whole = name in ready or (name in self._last and not self._last[name].missing)
+            lacks = gang.missing and was_whole and gang.phase is InstancePhase.QUEUED and not gang.restarts
+            self._last[name] = _without_a_pod(gang) if lacks else gang
+        return tuple(self._last.values())
+
+
+def _merged(gang: PodGang, before: PodGang, now: datetime) -> PodGang:
+    """With what is known of pods that are not shown any more."""
+    if gang.restarts or not gang.missing:
+        return gang
+    spans = tuple(mine if mine[0] else old for mine, old in zip(gang.spans, _ended(before, now), strict=True))
+    cause = gang.gang_cause if before.gang_cause is Cause.NONE else before.gang_cause
+    return replace(gang, spans=spans, gang_cause=cause)
+
+
+def _without_a_pod(gang: PodGang) -> PodGang:
+    """One whose pod was deleted, by hand or with its node."""
+    return replace(gang, gang_phase=InstancePhase.ENDING, gang_cause=Cause.NODE_LOST, reason="one of its pods is gone")
+
+
+def _gone(gang: PodGang, now: datetime) -> PodGang:
+    """None of its pods is shown."""
+    if gang.ended:
+        return replace(gang, may_return=False)
+    spans = _ended(gang, now)
+    until = max((until for _, until in spans if until is not None), default=now)
+    cause = Cause.STOPPED if gang.gang_cause is Cause.NONE else gang.gang_cause
+    ended = InstancePhase.ENDED
+    return replace(gang, gang_phase=ended, gang_cause=cause, spans=spans, until=until, may_return=False)
+
+
+def _ended(gang: PodGang, now: datetime) -> tuple[Span, ...]:
+    """A pod that was told to end has gone by the end of its grace."""
+    over = min(filter(None, (now, gang.delete_by)))
+    return tuple((since, (until or over) if since else None) for since, until in gang.spans)
 
 
 def parse_gangs(pods: str, events: str) -> tuple[PodGang, ...]:
@@ -64,14 +147,17 @@ def _gang(name: str, pods: Sequence[Mapping[str, Any]], said: Mapping[str, str])
     """Paid from when the first pod has a node; over when all are, or when one ended: SkyPilot runs gangs only."""
     tags = json.loads(pods[0]["metadata"].get("annotations", {}).get(TAGS_NOTE, "{}"))
     states = [pod_state(pod, said.get(pod["metadata"]["name"], "")) for pod in pods]
+    nodes = int(tags.get("nodes", len(states)))
     if "restarts" in tags:  # of a Deployment, which replaces what has ended
         states = [s for s in states if s.phase not in {InstancePhase.ENDED, InstancePhase.ENDING}] or states
-    states.sort(key=lambda state: (not state.name.endswith("-head"), len(state.name), state.name))  # by rank
+    states.sort(key=lambda state: (_rank(state.name) or 0, state.created, state.name))
+    by_rank = {place if (rank := _rank(state.name)) is None else rank: state for place, state in enumerate(states)}
+    spans = [_span(by_rank.get(rank)) for rank in range(nodes)]
     ended = [state for state in states if state.phase is InstancePhase.ENDED]
     live = [state for state in states if state.phase is not InstancePhase.ENDED]
-    phase = _phase(states, int(tags.get("nodes", len(states))))
+    phase = _phase(states, nodes)
     told = next((s for s in (*ended, *live) if s.message), None)
-    begun = [state.since for state in states if state.since is not None]
+    begun = [since for since, _ in spans if since is not None]
     over = [state.until or state.created for state in ended]
     return PodGang(
         job_id=name,
@@ -80,10 +166,14 @@ def _gang(name: str, pods: Sequence[Mapping[str, Any]], said: Mapping[str, str])
         reason=f"{told.name}: {told.message}" if told is not None and len(states) > 1 else told.message if told else "",
         since=min(begun) if begun else None,
         until=max(over) if phase is InstancePhase.ENDED else None,
-        nodes=tuple(state.node for state in states if state.node),
+        nodes=tuple(by_rank[rank].node if rank in by_rank else "" for rank in range(nodes)),
         tags={key: str(value) for key, value in tags.items()},
         gang_phase=phase,
-        gang_cause=ended[0].cause if ended and phase is InstancePhase.ENDED else _stuck(states),
+        gang_cause=_cause(states),
+        spans=tuple(spans),
+        delete_by=max((state.delete_by for state in states if state.delete_by is not None), default=None),
+        missing=max(nodes - len(states), 0),
+        may_return=any(state.cause is Cause.NODE_LOST and state.node for state in states),
     )
 
 
@@ -97,5 +187,22 @@ def _phase(states: Sequence[PodState], nodes: int) -> InstancePhase:
     return InstancePhase.STARTING if placed >= nodes else InstancePhase.QUEUED
 
 
-def _stuck(states: Sequence[PodState]) -> Cause:
-    return next((state.cause for state in states if state.cause is Cause.REFUSED), Cause.NONE)
+def _cause(states: Sequence[PodState]) -> Cause:
+    """Of the first pod that has ended, else of one that is told to end or can't start."""
+    ended = sorted((s for s in states if s.phase is InstancePhase.ENDED), key=lambda s: s.until or s.created)
+    told = [s.cause for s in states if s.cause is Cause.REFUSED or s.phase is InstancePhase.ENDING]
+    return next(
+        (cause for cause in (*(s.cause for s in ended), *told) if ended or cause is not Cause.STOPPED), Cause.NONE
+    )
+
+
+def _rank(pod: str) -> int | None:
+    """As SkyPilot names its pods; None for a pod of a Deployment."""
+    found = re.search(r"-(?:head|worker(\d+))$", pod)
+    return None if found is None else int(found[1] or 0)
+
+
+def _span(state: PodState | None) -> Span:
+    if state is None:
+        return None, None
+    return state.since, (state.until or state.since) if state.phase is InstancePhase.ENDED else None

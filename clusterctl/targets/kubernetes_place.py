@@ -13,6 +13,7 @@ from clusterctl.targets.slurm_jobs import SlurmJob
 from clusterctl.targets.slurm_place import ACT_SECONDS, SlurmPlace
 
 SPLIT = "\x1d"
+GRACE_SECONDS = 5
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 WARNINGS = "events?fieldSelector=involvedObject.kind=Pod,type=Warning&limit=500"
 LISTING = f"""ns=/api/v1/namespaces/$(cat {NAMESPACE_FILE}) || exit 12
@@ -47,8 +48,11 @@ class KubernetesPlace(SlurmPlace):
         return None
 
     def release(self, job: SlurmJob, *, now: bool) -> None:
-        """Delete all that was made for it; now: without waiting for what runs there to end."""
-        force = "--grace-period=0 --force" if now else ""
+        """Delete all that was made for it; now: without waiting for what runs there to end.
+
+        Nothing runs on machines that are given back, and SkyPilot's pods do not heed TERM: a long grace would be paid.
+        """
+        force = "--grace-period=0 --force" if now else "" if job.is_broken else f"--grace-period={GRACE_SECONDS}"
         selector = shlex.quote(f"{CLUSTER_LABEL}={re.sub(r'[^a-z0-9-]', '', job.name)}")
         script = f"kubectl delete {KINDS} -l {selector} --ignore-not-found --wait=false {force}"
         self.shell.must(script, seconds=ACT_SECONDS, what="pods can't be released")

@@ -62,7 +62,9 @@ class PodState:
     since: datetime | None
     """When the scheduler gave it a node: from then on it holds what it asked for."""
     until: datetime | None
-    """When its last container ended."""
+    """When its last container ended; of one whose node is lost, when that was last heard of."""
+    delete_by: datetime | None
+    """When it will be gone, as it is told to end."""
     exit_code: int | None
     created: datetime
 
@@ -78,11 +80,11 @@ def pod_state(pod: Mapping[str, Any], event: str = "") -> PodState:
     since = _moment(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None
     codes = [one.get("exitCode") for one in ended]
     phase, cause, message = _judge(pod, conditions, waiting, ended)
-    until = None
+    until, deleted = None, _moment(meta.get("deletionTimestamp"))
     if phase is InstancePhase.ENDED:
         until = max(
             (at for one in ended if (at := _moment(one.get("finishedAt")))),
-            default=_moment(meta.get("deletionTimestamp")),
+            default=_moment(conditions.get("Ready", {}).get("lastTransitionTime")) or deleted,
         )
     return PodState(
         name=meta["name"],
@@ -94,6 +96,7 @@ def pod_state(pod: Mapping[str, Any], event: str = "") -> PodState:
         message=message or (event if phase in {InstancePhase.QUEUED, InstancePhase.STARTING} else ""),
         since=since,
         until=until,
+        delete_by=deleted,
         exit_code=next((code for code in codes if code), codes[0] if codes else None),
         created=_moment(meta["creationTimestamp"]) or datetime.min,
     )
@@ -133,10 +136,10 @@ def _judge(
     phase = status.get("phase")
     if phase in {"Succeeded", "Failed"}:
         return InstancePhase.ENDED, *_why_ended(status, conditions.get("DisruptionTarget", {}), ended)
-    if pod["metadata"].get("deletionTimestamp"):
-        return InstancePhase.ENDING, Cause.STOPPED, "it is told to end"
-    if phase == "Unknown" or (phase == "Running" and _node_lost(conditions)):
+    if phase == "Unknown" or (phase == "Running" and _node_lost(conditions)):  # also of one that is told to end
         return InstancePhase.ENDED, Cause.NODE_LOST, "its node does not answer"
+    if pod["metadata"].get("deletionTimestamp"):
+        return InstancePhase.ENDING, *_why_told_to_end(conditions.get("DisruptionTarget", {}))
     if conditions.get("PodScheduled", {}).get("status") != "True":
         return InstancePhase.QUEUED, Cause.NONE, _why_queued(pod, conditions)
     reasons = {one.get("reason"): plain(one.get("message", "")) for one in waiting}
@@ -152,6 +155,12 @@ def _why_queued(pod: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
         return plain(conditions.get("PodScheduled", {}).get("message", ""))
     queue = pod["metadata"].get("labels", {}).get(KUEUE_QUEUE, "")
     return f"waits in Kueue's queue {queue}" if queue else "held back by a scheduling gate"
+
+
+def _why_told_to_end(disrupted: Mapping[str, Any]) -> tuple[Cause, str]:
+    if disrupted.get("status") == "True" and disrupted.get("reason") in ENDS:
+        return _why_ended({}, disrupted, [])
+    return Cause.STOPPED, "it is told to end"
 
 
 def _why_ended(status: Mapping[str, Any], disrupted: Mapping[str, Any], ended: list[Any]) -> tuple[Cause, str]:

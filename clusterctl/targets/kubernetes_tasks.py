@@ -12,8 +12,8 @@ from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE
 from clusterctl.targets.kubernetes_manifests import label_value, run_labels
 from clusterctl.targets.kubernetes_pods import KUEUE_QUEUE
 from clusterctl.targets.kubernetes_shell import PLACE, ROOT
-from clusterctl.targets.slurm_tasks import LONGEST_SECONDS, allowed_seconds, node_size
-from planners.plan.value import Pool
+from clusterctl.targets.slurm_tasks import GRACE_SECONDS, LONGEST_SECONDS, allowed_seconds, node_size
+from planners.plan.value import Plan, Pool
 
 ACCOUNT = "default"
 """Service account of roles: one without any right."""
@@ -61,6 +61,21 @@ def launch_task(
             }
         },
     }
+
+
+def preview_lines(plan: Plan, seconds: float | None) -> Sequence[str]:
+    """What Kubernetes will be asked for.  seconds: until a limit must be reached."""
+    most = LONGEST_SECONDS if seconds is None else min(seconds + GRACE_SECONDS, LONGEST_SECONDS)
+    asked = []
+    for pool in plan.pools:
+        cpus, memory_gib = node_size(plan, pool)
+        gpus = f", {pool.gpus_per_node} × {pool.gpu}" if pool.gpus_per_node else ""
+        count = f"{pool.nodes} pod{'s' * (pool.nodes > 1)}, a node each"
+        price = pool.usd_per_node_hour
+        at = "a price that nobody has stated" if price is None else f"${price:g} a node-hour"
+        size = f"{cpus:g} CPUs, {memory_gib:g} GiB{gpus}"
+        asked.append(f"{pool.stage} {pool.role}: {count}: {size}, activeDeadlineSeconds {most:.0f}, at {at}")
+    return [*asked, "supervisor: a Deployment of 0.5 CPUs, 3 GiB, unpaid, until the run has ended"]
 
 
 def _pod(seconds: float) -> dict[str, Any]:

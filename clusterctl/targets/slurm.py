@@ -106,7 +106,8 @@ class SlurmTarget:
             return
         jobs = newest(state.seen.jobs)
         for name, job in jobs.items():
-            if not job.ended and job.tags.get("run") == run.run_id and (name not in wanted or state.failure(name)):
+            useless = not job.ended and (name not in wanted or state.failure(name))
+            if job.tags.get("run") == run.run_id and (useless or job.is_broken):
                 gently = state.release_gently(job.job_id)
                 if gently is not None:
                     self.place.release(job, now=not gently)

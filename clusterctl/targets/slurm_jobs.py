@@ -74,6 +74,15 @@ class SlurmJob:
         return InstancePhase.QUEUED if self.since is None else InstancePhase.STARTING
 
     @property
+    def is_broken(self) -> bool:
+        """Whether a part of it has gone, and the rest must be given back; Slurm does that itself."""
+        return False
+
+    def span(self, index: int) -> tuple[datetime | None, datetime | None]:  # noqa: ARG002 - all nodes at once
+        """When a node of it was allocated, and when it was given back."""
+        return self.since, self.until
+
+    @property
     def cause(self) -> Cause:
         """Why it ended."""
         return CAUSES.get(self.state, Cause.STOPPED) if self.ended else Cause.NONE

@@ -129,12 +129,13 @@ class SlurmRun:
         phase, cause, message = found
         for request in requests:
             known = job is not None and request.index < len(job.nodes)
+            since, until = job.span(request.index) if job is not None else (None, None)
             yield Machine(
                 resource_id=request.resource_id,
                 phase=phase,
                 cause=cause,
-                since=job.since if job is not None else None,
-                until=job.until if job is not None else None,
+                since=since,
+                until=until,
                 address=job.nodes[request.index] if job is not None and known else "",
                 message=message,
             )

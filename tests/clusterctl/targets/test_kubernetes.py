@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from clusterctl.jobs import Job
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.targets.base import MachineRequest, RunRef
 from clusterctl.targets.kubernetes_check import check_namespace, quantity
-from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE, PodGang, gangs, parse_gangs
+from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE, GangWatch, PodGang, gangs, parse_gangs
 from clusterctl.targets.kubernetes_sandboxes import make_servers, only_sandboxes, pod_isolation, with_servers
-from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task
+from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task, preview_lines
 from clusterctl.targets.role_folder import RoleFolder
 from clusterctl.targets.slurm_run import clusters
 from planners.plan.value import Plan
@@ -32,6 +32,8 @@ fleet:
 limits: {usd: 7.2, hours: 10}
 """
 NOW = datetime(2026, 11, 30, 10, tzinfo=UTC)
+SOON = NOW + timedelta(seconds=30)
+TOLD_TO_END = {"deletionTimestamp": "2026-11-30T10:00:30Z"}
 CLUSTER = "cctl-rl-1-rlcef-sandbox-1"
 
 
@@ -69,6 +71,7 @@ def pod(
         "labels": {CLUSTER_LABEL: CLUSTER, **more.pop("labels", {})},
         "annotations": {TAGS_NOTE: json.dumps(tags)},
         "creationTimestamp": "2026-11-30T10:00:00Z",
+        **more.pop("meta", {}),
     }
     status = {"phase": phase, "conditions": conditions, "podIP": "10.0.0.9"} | more
     return {"metadata": meta, "spec": {"nodeName": f"node-of-{name}"} if placed else {}, "status": status}
@@ -95,9 +98,53 @@ def test_a_gang_is_queued_until_every_pod_has_a_node_and_paid_from_the_first() -
 def test_a_gang_ends_with_its_last_pod_and_says_why_the_first_did() -> None:
     evicted = {"reason": "Evicted", "message": "low on memory"}
     half = gang(pod("c-head"), pod("c-worker1", "Failed", **evicted))
-    assert (half.phase, half.cause) == (InstancePhase.ENDING, Cause.NONE)
+    assert (half.phase, half.cause, half.is_broken) == (InstancePhase.ENDING, Cause.NONE, True)
     over = gang(pod("c-head", "Failed", reason="DeadlineExceeded"), pod("c-worker1", "Failed", **evicted))
     assert (over.phase, over.cause, over.ended) == (InstancePhase.ENDED, Cause.STOPPED, True)
+
+
+def test_only_pods_that_have_a_node_are_paid() -> None:
+    waits = gang(pod("c-head", "Pending", placed=""), pod("c-worker1"))
+    assert [since is not None for since, _ in map(waits.span, range(3))] == [False, True, False]
+    over = gang(pod("c-head", "Pending", placed="", meta=TOLD_TO_END), pod("c-worker1", meta=TOLD_TO_END))
+    (gone,) = GangWatch().with_gone([over], (), SOON)
+    assert gone.phase is InstancePhase.ENDING
+
+
+def test_pods_that_the_api_has_forgotten_ended_by_the_end_of_their_grace() -> None:
+    watch, late = GangWatch(), SOON + timedelta(hours=1)
+    watch.with_gone([gang(pod("c-head", meta=TOLD_TO_END), pod("c-worker1"))], (), NOW)
+    (half,) = watch.with_gone([gang(pod("c-worker1"))], (), late)
+    assert (half.phase, half.is_broken) == (InstancePhase.ENDING, True)  # of no use without its head
+    (gone,) = watch.with_gone([], (), late + timedelta(seconds=4))
+    assert (gone.phase, gone.cause, gone.is_broken) == (InstancePhase.ENDED, Cause.NODE_LOST, False)
+    assert [until for _, until in gone.spans] == [SOON, late + timedelta(seconds=4)]
+    assert watch.with_gone([], (), late + timedelta(days=1)) == (gone,)
+
+
+def test_what_a_pod_was_told_to_end_for_is_why_its_gang_ended() -> None:
+    watch = GangWatch()
+    disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "more"}
+    told = pod("c-head", nodes=1, meta=TOLD_TO_END)
+    told["status"]["conditions"].append(disrupted)
+    watch.with_gone([gang(told)], (), NOW)
+    (gone,) = watch.with_gone([], (), NOW + timedelta(seconds=4))
+    assert (gone.cause, gone.until) == (Cause.PREEMPTED, NOW + timedelta(seconds=4))
+
+
+def test_a_pod_whose_node_is_lost_was_paid_until_then_and_its_gang_is_given_back() -> None:
+    lost = pod("c-worker1", meta=TOLD_TO_END)
+    ready = next(one for one in lost["status"]["conditions"] if one["type"] == "Ready")
+    ready |= {"status": "Unknown", "reason": "NodeNotReady", "lastTransitionTime": "2026-11-30T10:05:00Z"}
+    half = gang(pod("c-head"), lost)
+    assert (half.phase, half.is_broken, half.message) == (
+        InstancePhase.ENDING,
+        True,
+        "c-worker1: its node does not answer",
+    )
+    over = gang(pod("c-head", "Failed", reason="Error"), lost)
+    assert over.span(1)[1] == datetime(2026, 11, 30, 10, 5, tzinfo=UTC)
+    assert over.is_broken  # its node may come back
 
 
 def test_an_answer_that_is_no_list_is_refused() -> None:
@@ -131,6 +178,13 @@ def test_pods_are_asked_for_with_an_end_a_volume_and_no_rights(run: RunRef, requ
     }
     row = {"nodes": 2, "gpus_per_node": 0}
     assert exec_task("prod", requests[0].pool, role="trainer.1", command="x", row=row)["num_nodes"] == 2
+
+
+def test_the_preview_says_what_kubernetes_is_asked_for(plan: Plan) -> None:
+    pool, supervisor = preview_lines(plan, 3600)
+    assert "1 pod, a node each: 30 CPUs, 121 GiB, activeDeadlineSeconds 4500, at $3.6 a node-hour" in pool
+    assert supervisor.startswith("supervisor: a Deployment")
+    assert f"activeDeadlineSeconds {30 * 86400}" in preview_lines(plan, None)[0]
 
 
 def test_names_leave_room_for_what_skypilot_adds(requests: list[MachineRequest]) -> None:
