@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.specfile.write import write_atomic
@@ -31,6 +31,7 @@ from clusterctl.targets.kubernetes_sandboxes import (
     with_servers,
 )
 from clusterctl.targets.kubernetes_shell import (
+    PLACE,
     POOL_IMAGE_VARIABLE,
     QUEUE_VARIABLE,
     ROOT,
@@ -41,7 +42,7 @@ from clusterctl.targets.kubernetes_shell import (
 from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task, preview_lines
 from clusterctl.targets.places import remember
 from clusterctl.targets.remote_home import RemoteHome
-from clusterctl.targets.shell import LocalShell
+from clusterctl.targets.shell import LocalShell, Shell
 from clusterctl.targets.sky_client import SkyPilot
 from clusterctl.targets.slurm import SlurmTarget
 from clusterctl.targets.slurm_access import in_place
@@ -50,9 +51,24 @@ from clusterctl.targets.supervisor_home import SupervisorHome
 from planners.plan.value import Plan
 from planners.runs.reconcile import InstancePhase
 
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
+
 PYTHON = "/opt/clusterctl/bin/python3"
 """Of our image."""
 QUEUES = "kueue.x-k8s.io/v1beta1/localqueues"
+
+
+class KubernetesHome(RemoteHome):
+    """A Deployment of the namespace, watched from here."""
+
+    def __init__(self, store: Path, shell: Shell, api: Kubernetes) -> None:
+        super().__init__(store, shell, KubernetesSupervisors(api), ROOT, python=PYTHON)
+        self._api = api
+
+    def adopt(self, ledger: Ledger, run_id: str) -> bool:
+        """Where there is no volume there was no run; and nothing is made to find that out."""
+        return self._api.get("v1/persistentvolumeclaims", PLACE) is not None and super().adopt(ledger, run_id)
 
 
 class KubernetesTarget(SlurmTarget):
@@ -73,7 +89,7 @@ class KubernetesTarget(SlurmTarget):
         """A Deployment of the namespace, watched from here; inside it this pod."""
         if in_place():
             return home_here(self.store)
-        return RemoteHome(self.store, self.place.shell, KubernetesSupervisors(self.api), ROOT, python=PYTHON)
+        return KubernetesHome(self.store, self.place.shell, self.api)
 
     def check(self, plan: Plan) -> None:
         """Refuses what no template can launch, and what the namespace lacks: an image, rights, GPUs, large nodes."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from clusterctl.errors import ClusterctlError
 from clusterctl.targets.kubernetes_api import Kubernetes, Object
 from clusterctl.targets.kubernetes_errors import Forbidden
+from clusterctl.targets.kubernetes_shell import PLACE, place_objects
 from clusterctl.targets.slurm_tasks import node_size
 from planners.plan.value import Plan, Pool
 
@@ -59,8 +60,12 @@ def check_namespace(api: Kubernetes, plan: Plan) -> None:
     """Raises ClusterctlError with what is missing and the way on; Unreachable where nobody answers."""
     lacking = [f"{verb} {kind}" for verb, kind in RIGHTS if not api.may(verb, kind)]
     if lacking:
-        hint = "an administrator grants them; docs/kubernetes.md lists all rights"
+        grant = f"`kubectl create rolebinding NAME --namespace={api.namespace} --clusterrole=admin --user=YOU`"
+        hint = f"an administrator grants them all: {grant}; docs/kubernetes.md lists the rights"
         raise Forbidden(f"{api.name}: you may not {', '.join(lacking)} in the namespace `{api.namespace}`", hint=hint)
+    if api.get("apps/v1/deployments", PLACE) is None:
+        # so that a refusal leaves nothing half made; a binding can't be tried before its role is there
+        api.apply([item for item in place_objects(api) if item["kind"] != "RoleBinding"], dry_run=True)
     try:
         nodes = [node_of(item) for item in api.pages("/api/v1/nodes")]
     except Forbidden:

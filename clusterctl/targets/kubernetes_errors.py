@@ -25,6 +25,9 @@ class Forbidden(ClusterctlError):  # noqa: N818 - the word of the API
 
 
 ANSWERS = {"NotFound": NotThere, "AlreadyExists": AlreadyThere, "Conflict": Conflict}
+ASK_FOR_ROLE = (
+    "an administrator grants you the same rights, or makes the role of templates/kubernetes/place.yaml.j2 for you"
+)
 AWAY = re.compile(
     "unable to connect to the server|connection refused|no route to host|i/o timeout|tls handshake|was refused"
     "|connection reset|ServiceUnavailable|InternalError|TooManyRequests|Timeout|unexpected EOF|no such host"
@@ -39,6 +42,11 @@ FORBIDDEN = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)"(?: in API group "(?P<group>[^"]*)")?'
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
+ESCALATES = re.compile(
+    r'(?P<kind>\S+) "(?P<name>[^"]*)" is forbidden: user "(?P<user>[^"]*)".{0,2000}?attempting to grant'
+    r" RBAC permissions.{0,300}?not currently held:\s*(?P<rules>.{0,2000})",
+    re.DOTALL,
+)
 
 
 def failure(place: str, stderr: bytes) -> ClusterctlError:
@@ -50,13 +58,21 @@ def failure(place: str, stderr: bytes) -> ClusterctlError:
             return kind(f"{place}: {reason}")
     if "does not exist" in said and "context" in said:
         return SpecError(f"{place}: {reason}", hint="`kubectl config get-contexts` lists the contexts")
-    if match := FORBIDDEN.search(said):
-        return Forbidden(f"{place}: {_who(match)}", hint=_right(match))
+    if (forbidden := _forbidden(place, said)) is not None:
+        return forbidden
     if LOGGED_OUT.search(said):
         return Unreachable(f"{place}: the login is not valid: {reason}", hint="log in again, then repeat the command")
     if AWAY.search(said):
         return Unreachable(f"{place} can't be reached: {reason}", hint="nothing was changed; repeat the command")
     return ClusterctlError(f"{place}: {reason}")
+
+
+def _forbidden(place: str, said: str) -> Forbidden | None:
+    if match := FORBIDDEN.search(said):
+        return Forbidden(f"{place}: {_who(match)}", hint=_right(match))
+    if match := ESCALATES.search(said):
+        return Forbidden(f"{place}: {_grants(match)}", hint=ASK_FOR_ROLE)
+    return None
 
 
 def _reason(said: str) -> str:
@@ -69,6 +85,14 @@ def _reason(said: str) -> str:
 def _who(match: re.Match[str]) -> str:
     where = f" in the namespace `{match['namespace']}`" if match["namespace"] else ""
     return f"`{match['user']}` may not {match['verb']} {match['resource']}{where}"
+
+
+def _grants(match: re.Match[str]) -> str:
+    resources = ", ".join(re.findall(r'Resources:\["([^]]*)"\]', match["rules"])).replace('"', "")
+    lacks = f", as it lacks rights on {resources}" if resources else ""
+    return (
+        f"`{match['user']}` may not make the {match['kind'].split('.')[0][:-1]} `{match['name']}` of supervisors{lacks}"
+    )
 
 
 def _right(match: re.Match[str]) -> str:

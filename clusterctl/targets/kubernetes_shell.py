@@ -32,6 +32,8 @@ CLASS_VARIABLE = "CLUSTERCTL_RUNTIME_CLASS"
 """Runtime class of sandboxes, where this user may not list them."""
 VARIABLES = (IMAGE_VARIABLE, POOL_IMAGE_VARIABLE, QUEUE_VARIABLE, CLASS_VARIABLE)
 VOLUME_GIB = 50
+AGENT_SANDBOXES = "sandboxclaims.extensions.agents.x-k8s.io"
+"""Nobody can grant a right on them who has none, and a namespace's administrator may lack it."""
 START_SECONDS = 180.0
 """For the pod of the shell to start, its image pulled."""
 CONNECT_SECONDS = 10.0
@@ -65,9 +67,7 @@ class PodShell(Shell):
     def _ready_pod(self) -> str:
         """Its pod's name; the pod is waited for where it has just been made."""
         if not self._pod:
-            made = self.place.get("apps/v1/deployments", PLACE) is None
-            if made:
-                self.place.apply(place_objects(self.place))
+            made = self._make()
             until = time.monotonic() + (START_SECONDS if made else CONNECT_SECONDS)
             while (found := _state(self.place, PLACE)) is None or found.phase is not InstancePhase.READY:
                 refused = found is not None and found.cause is Cause.REFUSED
@@ -79,6 +79,18 @@ class PodShell(Shell):
                 time.sleep(0.5)
             self._pod = found.name
         return self._pod
+
+    def _make(self) -> bool:
+        """Make its Deployment where there is none, or another image is named now and the old one does not run."""
+        found = self.place.get("apps/v1/deployments", PLACE)
+        if found is not None:
+            used = found["spec"]["template"]["spec"]["containers"][0]["image"]
+            state = _state(self.place, PLACE)
+            stuck = state is not None and state.cause is Cause.REFUSED
+            if not stuck or os.environ.get(IMAGE_VARIABLE, used) == used:
+                return False
+        self.place.apply(place_objects(self.place))
+        return True
 
 
 class KubernetesSupervisors:
@@ -139,6 +151,7 @@ def place_objects(place: Kubernetes) -> list[Object]:
         image=image(),
         volume_gib=volume_gib,
         storage_class="",
+        agents=place.may("create", AGENT_SANDBOXES),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from clusterctl.json_text import json_text
 from clusterctl.targets.base import MachineRequest, RunRef
 from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE
-from clusterctl.targets.kubernetes_manifests import label_value, run_labels
+from clusterctl.targets.kubernetes_manifests import NO_SCHEDULE, label_value, run_labels
 from clusterctl.targets.kubernetes_pods import KUEUE_QUEUE
 from clusterctl.targets.kubernetes_shell import PLACE, ROOT
 from clusterctl.targets.slurm_tasks import GRACE_SECONDS, LONGEST_SECONDS, allowed_seconds, node_size
@@ -84,6 +84,7 @@ def _pod(seconds: float) -> dict[str, Any]:
     return {
         "activeDeadlineSeconds": max(int(seconds), 60),
         "automountServiceAccountToken": False,
+        "tolerations": list(NO_SCHEDULE),  # of GPU nodes; some clusters add it themselves
         "containers": [{"imagePullPolicy": "IfNotPresent", "volumeMounts": [mount]}],
         "volumes": [{"name": PLACE, "persistentVolumeClaim": {"claimName": PLACE}}],
     }

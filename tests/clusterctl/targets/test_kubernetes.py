@@ -44,6 +44,11 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return Planner(now=datetime(2026, 11, 23, tzinfo=UTC)).plan(open_source(str(file)))
 
 
+@pytest.fixture(autouse=True)
+def image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTERCTL_IMAGE", "registry/clusterctl:1")
+
+
 @pytest.fixture
 def run(plan: Plan, tmp_path: Path) -> RunRef:
     return RunRef(run_id="rl-1", plan=plan, folder=tmp_path, tags={"clusterctl.dev/budget": "7.2"}, stage="rlcef")
@@ -221,8 +226,8 @@ class Api:
         ]
         return {**made[0], "metadata": {**made[0]["metadata"], "uid": "7"}} if made else None
 
-    def apply(self, items: list[dict[str, Any]]) -> None:
-        self.applied += items
+    def apply(self, items: list[dict[str, Any]], *, dry_run: bool = False) -> None:
+        self.applied += [] if dry_run else items
 
 
 def machine(cpu: str, memory: str, gpus: str = "0", **labels: str) -> dict[str, Any]:
@@ -266,10 +271,7 @@ def test_sandboxes_are_isolated_by_the_best_that_there_is() -> None:
         pod_isolation(old)
 
 
-def test_sandbox_servers_are_owned_by_a_guard_and_filled_in_stages(
-    run: RunRef, requests: list[MachineRequest], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CLUSTERCTL_IMAGE", "registry/clusterctl:1")
+def test_sandbox_servers_are_owned_by_a_guard_and_filled_in_stages(run: RunRef, requests: list[MachineRequest]) -> None:
     api: Any = Api([], classes=("runsc",))
     pool = requests[0].pool
     job = Job(

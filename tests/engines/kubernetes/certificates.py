@@ -12,9 +12,11 @@ CLIENTS = {
     "admin": "/O=system:masters/CN=admin",
     "controllers": "/CN=system:kube-controller-manager",
     "scheduler": "/CN=system:kube-scheduler",
-    "node": "/O=system:nodes/CN=system:node:real0",
+    "real0": "/O=system:nodes/CN=system:node:real0",
+    "real1": "/O=system:nodes/CN=system:node:real1",
     "apiserver-to-kubelet": "/O=system:masters/CN=apiserver-to-kubelet",
     "nobody": "/CN=nobody",
+    "dev": "/CN=dev",
 }
 """File -> whom a client certificate names."""
 
@@ -40,7 +42,7 @@ def make_certificates(folder: Path, server: str, *addresses: str) -> None:
         *usage,
     )
     names = [f"IP:{address}" for address in ("127.0.0.1", *addresses)]
-    names += [f"DNS:{name}" for name in ("localhost", "kubernetes.default.svc", "real0")]
+    names += [f"DNS:{name}" for name in ("localhost", "kubernetes.default.svc", "real0", "real1")]
     _certificate(folder, "apiserver", "/CN=kube-apiserver", ",".join(names))
     _certificate(folder, "kubelet", "/O=system:nodes/CN=system:node:real0", ",".join(names))
     for client, subject in CLIENTS.items():

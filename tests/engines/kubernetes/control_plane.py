@@ -53,10 +53,10 @@ class Daemons:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(15)
 
-    def end_all(self) -> None:
+    def end_all(self, *, force: bool = False) -> None:
         """The last one first."""
         while self._running:
-            self.end(self._running[-1][0])
+            self.end(self._running[-1][0], force=force)
 
     def tail(self, name: str) -> str:
         """The end of its output."""
@@ -82,14 +82,21 @@ def wait(
 class ControlPlane:
     """Started by `with`.  `address`: where it listens; loopback, unless pods of a real node are to reach it.
 
-    kubelet: the address of that node.
+    kubelet: the address of that node; lost_seconds: without a sign of a node until it counts as lost.
     """
 
     def __init__(
-        self, folder: Path, programs: Path, address: str = "127.0.0.1", port: int = 0, kubelet: str = "127.0.0.2"
+        self,
+        folder: Path,
+        programs: Path,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        kubelet: str = "127.0.0.2",
+        *,
+        lost_seconds: int = 300,
     ) -> None:
         self.folder, self.programs, self.address, self.kubelet = folder, programs, address, kubelet
-        self.port = port or free_port()
+        self.port, self._lost_seconds = port or free_port(), lost_seconds
         self.pki = folder / "pki"
         self.kubeconfig = self.pki / "admin.kubeconfig"
         self.daemons = Daemons(folder)
@@ -199,7 +206,13 @@ class ControlPlane:
                 "--allocate-node-cidrs=false",
             ),
             *("--service-account-private-key-file", self.pki / "accounts.key", "--root-ca-file", self.pki / "ca.crt"),
-            *("--kube-api-qps", "1000", "--kube-api-burst", "2000", "--node-monitor-grace-period=300s"),
+            *(
+                "--kube-api-qps",
+                "1000",
+                "--kube-api-burst",
+                "2000",
+                f"--node-monitor-grace-period={self._lost_seconds}s",
+            ),
             ready=lambda: "default" in self.kubectl("get", "serviceaccounts", "--no-headers", check=False),
         )
         self.daemons.start(

@@ -25,12 +25,16 @@ PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class RealNode:
-    """Started by `with`, on a control plane that listens at SERVICES.  layers: the folder that images.sh has made."""
+    """Started by `with`, on a control plane that listens at SERVICES.  layers: the folder that images.sh has made.
 
-    def __init__(self, plane: ControlPlane, layers: Path) -> None:
-        self.plane, self.layers = plane, layers
-        self.folder = plane.folder / "node"
+    index: 1 = a second one beside the first, which has what they share.
+    """
+
+    def __init__(self, plane: ControlPlane, layers: Path, index: int = 0) -> None:
+        self.plane, self.layers, self.name, self._index = plane, layers, f"real{index}", index
+        self.folder = plane.folder / self.name
         self.socket = self.folder / "containerd.sock"
+        self._kubeconfig = plane.pki / f"{self.name}.kubeconfig"
         self.daemons = Daemons(plane.folder)
 
     def __enter__(self) -> RealNode:
@@ -43,7 +47,14 @@ class RealNode:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.daemons.end_all()
+        self.lose()
+
+    def lose(self) -> None:
+        """All of it at once, as where its power is cut."""
+        tasks = self._ctr_says("tasks", "ls").splitlines()[1:]
+        self.daemons.end_all(force=True)
+        for process in [line.split()[1] for line in tasks if line.split()[1] != "0"]:
+            subprocess.run(["kill", "-9", process], check=False, capture_output=True)
         for process in _processes_of(str(self.folder)):
             subprocess.run(["kill", "-9", process], check=False, capture_output=True)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
@@ -87,18 +98,23 @@ class RealNode:
         self.load("localhost/pause:test", self.layers / "pause.tar", command="/pause")
         kubelet = self.folder / "kubelet.yaml"
         (self.folder / "resolv.conf").write_text("")
-        kubelet.write_text(_kubelet(self.folder, self.plane.pki, self.socket))
+        kubelet.write_text(_kubelet(self.folder, self.plane.pki, self.socket, self._index))
         labels = "nvidia.com/gpu.present=true,nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3,skypilot.co/accelerator=h100"
         self.daemons.start(
-            "kubelet",
-            *(self.plane.programs / "kubelet", "--config", kubelet, "--kubeconfig", self.plane.pki / "node.kubeconfig"),
-            *("--hostname-override", "real0", "--node-ip", ADDRESS, "--root-dir", self.folder / "kubelet"),
+            f"kubelet-{self.name}",
+            *(self.plane.programs / "kubelet", "--config", kubelet, "--kubeconfig", self._kubeconfig),
+            *("--hostname-override", self.name, "--node-ip", ADDRESS, "--root-dir", self.folder / "kubelet"),
             *("--node-labels", labels),
-            ready=lambda: " Ready" in self.plane.kubectl("get", "node", "real0", "--no-headers", check=False),
+            ready=lambda: " Ready" in self.plane.kubectl("get", "node", self.name, "--no-headers", check=False),
         )
         # a resource that the kubelet does not manage stays as it is patched
         gpus = f'{{"status":{{"capacity":{{"nvidia.com/gpu":"{GPUS}"}},"allocatable":{{"nvidia.com/gpu":"{GPUS}"}}}}}}'
-        self.plane.kubectl("patch", "node", "real0", "--subresource=status", "--type=merge", "-p", gpus)
+        self.plane.kubectl("patch", "node", self.name, "--subresource=status", "--type=merge", "-p", gpus)
+        if not self._index:
+            self._shared()
+
+    def _shared(self) -> None:
+        """The DNS server, and the runtime class of gVisor."""
         corefile = self.folder / "Corefile"
         corefile.write_text(
             f".:53 {{\n  bind {ADDRESS}\n  errors\n  kubernetes cluster.local {{\n    kubeconfig {self.plane.kubeconfig} test\n"
@@ -112,11 +128,11 @@ class RealNode:
     def _containerd(self) -> None:
         network, config, gvisor = (self.folder / name for name in ("cni", "containerd.toml", "runsc.toml"))
         network.mkdir()
-        (network / "10-bridge.conflist").write_text(_network(self.folder))
+        (network / "10-bridge.conflist").write_text(_network(self.plane.folder))
         gvisor.write_text('[runsc_config]\n  platform = "systrap"\n')
         config.write_text(_containerd_config(self.folder, network, gvisor, self.socket))
         self.daemons.start(
-            "containerd",
+            f"containerd-{self.name}",
             "containerd",
             "-c",
             config,
@@ -127,6 +143,10 @@ class RealNode:
     def _ctr(self, *arguments: str, check: bool = True) -> int:
         command = ["ctr", "-a", str(self.socket), "-n", "k8s.io", *arguments]
         return subprocess.run(command, capture_output=True, check=check, timeout=300).returncode
+
+    def _ctr_says(self, *arguments: str) -> str:
+        command = ["ctr", "-a", str(self.socket), "--connect-timeout", "2s", "-n", "k8s.io", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
 
 
 def make_bridge() -> None:
@@ -205,8 +225,10 @@ state = "{folder}/containerd-state"
 """
 
 
-def _kubelet(folder: Path, pki: Path, socket: Path) -> str:
-    return f"""apiVersion: kubelet.config.k8s.io/v1beta1
+def _kubelet(folder: Path, pki: Path, socket: Path, index: int) -> str:
+    # of two kubelets on a machine each would end what the other has in the cgroups of pods
+    cgroups = "cgroupsPerQOS: false\nenforceNodeAllocatable: []\n" if index else ""
+    return f"""{cgroups}apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 containerRuntimeEndpoint: unix://{socket}
 authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: {pki}/ca.crt}}}}
@@ -214,7 +236,8 @@ authorization: {{mode: Webhook}}
 tlsCertFile: {pki}/kubelet.crt
 tlsPrivateKeyFile: {pki}/kubelet.key
 address: {ADDRESS}
-healthzBindAddress: 127.0.0.1
+port: {10250 + index}
+healthzPort: 0
 cgroupDriver: cgroupfs
 failCgroupV1: false
 failSwapOn: false

@@ -162,6 +162,19 @@ print(json.dumps([get("/health"), get("/run_code", json.dumps({{"language": "pyt
     print(f"sandbox server under gVisor: ready after {ready_seconds:.1f} s")
 
 
+def test_an_image_that_can_not_be_pulled_and_the_right_one_afterwards(
+    place: Kubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(IMAGE_VARIABLE, "localhost/no-such-image:1")
+    with pytest.raises(
+        Unreachable, match=r"the pod `clusterctl` does not run: (ErrImagePull|ImagePullBackOff): "
+    ) as raised:
+        PodShell(place).run("true", seconds=10)
+    assert f"{IMAGE_VARIABLE} names the image" in str(raised.value.hint)
+    monkeypatch.setenv(IMAGE_VARIABLE, IMAGE)
+    assert PodShell(place).run("echo there", seconds=10).text == "there\n"
+
+
 def test_a_namespace_has_a_shell(place: Kubernetes) -> None:
     shell = PodShell(place)
     ran = shell.run("echo $0; cat; exit 3", seconds=10, stdin=b"given")
