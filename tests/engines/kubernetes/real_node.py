@@ -18,7 +18,8 @@ ADDRESS = "10.244.0.1"
 SERVICES = "10.96.0.1"
 """Where every pod looks for the API server; the bridge has it too, so that no rule of a firewall is needed."""
 BRIDGE = "clusterctl0"
-GPUS = 8
+GPUS, CPUS = 8, 8
+"""As the node says: pods ask for more than a small machine has."""
 IMAGE = "localhost/clusterctl:test"
 TOP = Path(__file__).parents[3]
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -107,9 +108,10 @@ class RealNode:
             *("--node-labels", labels),
             ready=lambda: " Ready" in self.plane.kubectl("get", "node", self.name, "--no-headers", check=False),
         )
-        # a resource that the kubelet does not manage stays as it is patched
-        gpus = f'{{"status":{{"capacity":{{"nvidia.com/gpu":"{GPUS}"}},"allocatable":{{"nvidia.com/gpu":"{GPUS}"}}}}}}'
-        self.plane.kubectl("patch", "node", self.name, "--subresource=status", "--type=merge", "-p", gpus)
+        # a resource that the kubelet does not manage stays as it is patched; of the others it speaks once in an hour
+        has = f'{{"nvidia.com/gpu":"{GPUS}","cpu":"{CPUS}"}}'
+        patch = f'{{"status":{{"capacity":{has},"allocatable":{has}}}}}'
+        self.plane.kubectl("patch", "node", self.name, "--subresource=status", "--type=merge", "-p", patch)
         if not self._index:
             self._shared()
 
@@ -241,6 +243,8 @@ healthzPort: 0
 cgroupDriver: cgroupfs
 failCgroupV1: false
 failSwapOn: false
+nodeStatusUpdateFrequency: 1h
+nodeStatusReportFrequency: 1h
 oomScoreAdj: 0
 clusterDomain: cluster.local
 clusterDNS: ["{ADDRESS}"]
