@@ -136,9 +136,11 @@ def _judge(
     phase = status.get("phase")
     if phase in {"Succeeded", "Failed"}:
         return InstancePhase.ENDED, *_why_ended(status, conditions.get("DisruptionTarget", {}), ended)
-    if phase == "Unknown" or (phase == "Running" and _node_lost(conditions)):  # also of one that is told to end
+    told_to_end = bool(pod["metadata"].get("deletionTimestamp"))
+    if phase == "Unknown" or (phase == "Running" and told_to_end and _node_lost(conditions)):
+        # given up by Kubernetes: a node that is only silent goes on, as all are where the API server was away
         return InstancePhase.ENDED, Cause.NODE_LOST, "its node does not answer"
-    if pod["metadata"].get("deletionTimestamp"):
+    if told_to_end:
         return InstancePhase.ENDING, *_why_told_to_end(conditions.get("DisruptionTarget", {}))
     if conditions.get("PodScheduled", {}).get("status") != "True":
         return InstancePhase.QUEUED, Cause.NONE, _why_queued(pod, conditions)

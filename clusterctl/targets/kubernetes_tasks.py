@@ -15,6 +15,17 @@ from clusterctl.targets.kubernetes_shell import PLACE, ROOT
 from clusterctl.targets.slurm_tasks import GRACE_SECONDS, LONGEST_SECONDS, allowed_seconds, node_size
 from planners.plan.value import Plan, Pool
 
+SILENT_SECONDS = 120
+"""For a node to be heard of again until Kubernetes gives its pods up; without a word five minutes, which are paid."""
+SILENT_NODE = tuple(
+    {
+        "key": f"node.kubernetes.io/{state}",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": SILENT_SECONDS,
+    }
+    for state in ("unreachable", "not-ready")
+)
 ACCOUNT = "default"
 """Service account of roles: one without any right."""
 
@@ -84,7 +95,7 @@ def _pod(seconds: float) -> dict[str, Any]:
     return {
         "activeDeadlineSeconds": max(int(seconds), 60),
         "automountServiceAccountToken": False,
-        "tolerations": list(NO_SCHEDULE),  # of GPU nodes; some clusters add it themselves
+        "tolerations": [*NO_SCHEDULE, *SILENT_NODE],  # of GPU nodes: some clusters add it themselves
         "containers": [{"imagePullPolicy": "IfNotPresent", "volumeMounts": [mount]}],
         "volumes": [{"name": PLACE, "persistentVolumeClaim": {"claimName": PLACE}}],
     }

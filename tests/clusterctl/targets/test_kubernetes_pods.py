@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -124,10 +125,16 @@ def test_why_a_pod_ended(changes: dict[str, Any], cause: Cause, says: str) -> No
         assert state.until.isoformat() == "2026-11-30T10:05:00+00:00"
 
 
-def test_a_pod_on_a_node_that_does_not_answer_is_lost() -> None:
-    silent = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
-    state = pod_state(runs(conditions=[SCHEDULED, silent]))
+def test_a_pod_on_a_silent_node_is_lost_once_kubernetes_has_given_it_up() -> None:
+    """All nodes are silent for a moment where the API server was away."""
+    heard = "2026-11-30T10:07:00Z"
+    silent = {"type": "Ready", "status": "False", "reason": "NodeNotReady", "lastTransitionTime": heard}
+    pod = runs(conditions=[SCHEDULED, silent])
+    assert pod_state(pod).phase is InstancePhase.STARTING
+    pod["metadata"] |= {"deletionTimestamp": "2026-11-30T10:10:00Z"}
+    state = pod_state(pod)
     assert (state.phase, state.cause) == (InstancePhase.ENDED, Cause.NODE_LOST)
+    assert state.until == datetime.fromisoformat(heard)
 
 
 def test_the_last_warning_of_a_pod_is_told() -> None:
