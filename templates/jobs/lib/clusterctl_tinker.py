@@ -55,6 +55,7 @@ def server_command(settings: dict[str, Any], url: str) -> list[str]:
         "--backend-config": json.dumps(backend),
         "--host": "127.0.0.1",
         "--port": url.rpartition(":")[2],
+        "--database-url": f"sqlite:///{os.path.abspath('tinker.db')}",  # else it lies in the environment
         "--checkpoints-base": os.path.abspath(os.environ.get("CLUSTERCTL_CHECKPOINTS", "checkpoints")),
     }
     return [*python, "-m", "skyrl.tinker.api", *(word for pair in options.items() for word in pair)]
