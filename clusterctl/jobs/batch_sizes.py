@@ -72,10 +72,12 @@ Supervised = SftStage | PretrainStage | RewardModelStage | DpoStage
 def update_sizes(stage: Supervised, planned: StagePlan, layout: StageLayout) -> UpdateSizes:
     """Sizes that divide evenly; the updates of the plan where sequences are packed, else those of the samples.
 
-    Raises SpecError where the data-parallel ranks can't share an update.
+    Where no batch is stated, the usual one is rounded up to what the ranks share.  Raises SpecError where the
+    data-parallel ranks can't share an update.
     """
-    batch = stage.global_batch_samples or round(usual_batch(stage.kind, float(stage.seq_len)))
     ranks = max(layout.dp, 1)
+    planned_batch = stage.global_batch_samples or round(usual_batch(stage.kind, float(stage.seq_len)))
+    batch = stage.global_batch_samples or math.ceil(planned_batch / ranks) * ranks
     share, odd = divmod(batch, ranks)
     if odd or not share:
         raise SpecError(
@@ -86,7 +88,7 @@ def update_sizes(stage: Supervised, planned: StagePlan, layout: StageLayout) -> 
     micro_batch = next(size for size in range(most, 0, -1) if share % size == 0)
     packed = stage.kind in ("sft", "pretrain") and layout.train_nodes > 0
     samples = None if packed else stage.samples
-    steps = math.ceil(samples * stage.epochs / batch) if samples else math.ceil(planned.units)
+    steps = math.ceil(samples * stage.epochs / batch) if samples else math.ceil(planned.units * planned_batch / batch)
     return UpdateSizes(steps=max(steps, 1), batch=batch, micro_batch=micro_batch, accumulation=share // micro_batch)
 
 

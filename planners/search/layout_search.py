@@ -20,6 +20,7 @@ from planners.search.search_space import enumerate_layouts, layout_options, reco
 from planners.workload.layouts import Layouts, TimingContext
 from planners.workload.replicas import replica_gpus
 from planners.workload.stage_work import StageWork
+from planners.workload.supervised import BATCH
 from planners.workload.timing import time_work
 from planners.workload.work_columns import training_workload
 
@@ -61,7 +62,19 @@ def fitting_layouts(
         layouts = dataclasses.replace(layouts.take(beside), replica=served.replica[row])
     least = _least_recompute(work, at(layouts))
     fit = fitting(least.layouts, training_needs(work, machines, least), machines, rejections)
-    return fit.take(_fastest_trainers(work, fit, at)), fit.machine
+    even = fit.take(_shares_evenly(work, fit))
+    return even.take(_fastest_trainers(work, even, at)), fit.machine
+
+
+def _shares_evenly(work: StageWork, layouts: Layouts) -> NDArray[np.bool_]:
+    """Whether the data-parallel ranks of a layout share a stated batch evenly, as trainers on data want it.
+
+    All layouts where none does, and where no batch is stated: then the job takes one that its ranks share.
+    """
+    assert work.training is not None
+    stated = not work.training.rl and all(one.name != BATCH for one in work.assumed)
+    even = np.asarray(stated & (np.mod(work.training.batch_sequences, layouts.dp) == 0))
+    return even if even.any() else np.ones(len(layouts), dtype=bool)
 
 
 def _fastest_trainers(work: StageWork, layouts: Layouts, at: Timed) -> NDArray[np.int64]:

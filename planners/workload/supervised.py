@@ -14,10 +14,10 @@ PRETRAIN_BATCH_TOKENS = 4e6
 """Tokens per update where pretraining states none: Llama 2 and 3 start at 4 M (arXiv:2307.09288, 2407.21783)."""
 SFT_BATCH_SEQUENCES = 256.0
 """Sequences per update where fine-tuning states none (OpenCodeInterpreter-class recipes).  Assumption."""
-
-
 DPO_BATCH_PAIRS = 64.0
 """Pairs per update where DPO states none: the paper's (arXiv:2305.18290, appendix B)."""
+BATCH = "global_batch_samples"
+"""What the batch is called among the assumptions where none is stated."""
 
 
 def supervised_work(stage: SftStage | PretrainStage, find_model: FindModel) -> StageWork:
@@ -65,7 +65,7 @@ def _updates(
     assumed: tuple[Assumed, ...] = ()
     if stage.global_batch_samples is None:
         source = _BATCH_SOURCES.get(stage.kind, "assumption")
-        assumed = (Assumed(name="global_batch_samples", value=f"{batch:g}", source=source),)
+        assumed = (Assumed(name=BATCH, value=f"{batch:g}", source=source),)
     batch = 2.0 * batch if stage.kind == "dpo" else batch
     batch = min(batch, max(tokens / sequence, 1.0))
     units = max(tokens / (batch * sequence), 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from clusterctl.jobs.stage_jobs import stage_jobs, stage_roles
 from clusterctl.jobs.stage_layout import stage_layout
 from clusterctl.paths import bundle_root
 from planners.plan.value import Plan
-from tests.clusterctl.jobs.planned import planned, tiny_world
+from tests.clusterctl.jobs.planned import AWS, planned, tiny_world
 
 DATA = {"job": {"data": "/data/rows.jsonl"}}
 API = {"name": "acme-coder-1"}
@@ -117,12 +118,31 @@ def test_what_sft_can_not_do_is_one_message(changes: dict[str, Any], said: str) 
         jobs(planned(stage(tiny_world.SFT, **({"global_batch_samples": 96} | changes))))
 
 
+def test_a_stated_batch_is_shared_evenly_by_the_ranks_that_are_planned() -> None:
+    for batch in (64, 96, 40):
+        for objective in ("cost", "time"):
+            fleet = AWS | {"nodes": {"max": 7}}
+            changes = {"train": {"sharding": "fsdp"}, "global_batch_samples": batch} | DATA
+            plan = tiny_world.plan(stage(tiny_world.SFT, **changes), fleet=fleet, objective=objective)
+            config, ranks = yaml.safe_load(jobs(plan)["trainer"].files["sft.yaml"]), plan.stages[0].layout["dp"]
+            assert config["per_device_train_batch_size"] * config["gradient_accumulation_steps"] * ranks == batch
+
+
+def test_a_batch_that_nobody_states_is_one_that_the_ranks_share() -> None:
+    plan = planned(stage(tiny_world.SFT, train={"sharding": "fsdp"}, **DATA), fleet=AWS | {"nodes": 3})
+    config = yaml.safe_load(jobs(plan)["trainer"].files["sft.yaml"])
+    assert config["per_device_train_batch_size"] * config["gradient_accumulation_steps"] * 24 == 264, "256 is usual"
+    assert config["max_steps"] == math.ceil(plan.stages[0].units * 256 / 264)
+
+
 def test_a_benchmark_is_answered_by_the_model_and_scored_in_the_sandboxes() -> None:
     plan = planned(stage(tiny_world.EVALUATE, benchmark="humaneval", samples=20))
     roles = stage_roles(plan, plan.stages[0].name)
     assert [role.name for role in roles] == ["sandbox", "rollout", "scorer"]
     assert roles[-1].after == ("sandbox", "rollout")
-    scorer = jobs(plan)["scorer"]
+    assert settings(jobs(plan)["scorer"], "evaluate.json")["problems"] == ""
+    scorer = jobs(planned(stage(tiny_world.EVALUATE, benchmark="humaneval", samples=20, **DATA)))["scorer"]
+    assert settings(scorer, "evaluate.json")["problems"] == "/data/rows.jsonl"
     assert scorer.needs == {"CLUSTERCTL_SANDBOXES": "sandbox", "MODEL_URLS": "rollout:http"}
     assert settings(scorer, "evaluate.json")["samples"] == 20
 
