@@ -28,7 +28,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clus
 ENVIRONMENTS = ("remote", "skypilot-runtime")
 """Python environments that install.sh has made: ours with SkyPilot (for tests and, as /srv/remote, for supervisors in the cluster), and the one
 that SkyPilot would make on each node."""
-FRAMEWORKS = ("trl",)
+FRAMEWORKS = ("trl", "titan", "skyrl", "serve", "benchmarks")
 """Those of frameworks, on the nodes as /srv/NAME where install.sh has made them."""
 SKYPILOT_PYTHON = CACHE / "remote" / "bin" / "python"
 PLACE_PYTHON = "/srv/remote/bin/python"
@@ -220,7 +220,19 @@ def write_client_files(home: Path, cluster: str = "mini") -> Path:
 
 
 def _write_files() -> None:
-    for folder in ("etc", "machines", "spool", "state", "log", "munge", "slurm", "dev", "srv", f"home/{USER}/.ssh"):
+    for folder in (
+        "etc",
+        "machines",
+        "spool",
+        "state",
+        "log",
+        "munge",
+        "slurm",
+        "dev",
+        "srv",
+        "root",
+        f"home/{USER}/.ssh",
+    ):
         (FOLDER / folder).mkdir(parents=True, exist_ok=True)
     slurm = FOLDER / "slurm"
     (slurm / "slurm.conf").write_text(SLURM_CONF)

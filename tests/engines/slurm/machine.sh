@@ -1,7 +1,7 @@
 #!/bin/bash
 # machine.sh FOLDER NAME ADDRESS CACHE ENVIRONMENT...: one virtual machine, run by `unshare --mount --uts --net --pid --fork` as its process 1.
 #
-# It sees its own users, hosts, homes, /tmp, /etc/slurm, /srv and munge; nothing of that is seen outside.
+# It sees its own users, hosts, homes, /tmp, /etc/slurm, /srv and munge; nothing of that is seen outside.  Environments are read-only.
 set -eu
 D=$1 name=$2 address=$3 cache=$4
 shift 4
@@ -11,8 +11,18 @@ hostname "$name"
 for file in passwd group shadow hosts; do mount --bind "$D/etc/$file" "/etc/$file"; done
 mkdir -p "$D/machines/$name/tmp" "$D/spool/$name"
 chmod 1777 "$D/machines/$name/tmp"
-for environment; do mount --bind "$cache/$environment" "$D/srv/$environment"; done
+for environment; do
+	mount -o bind,ro "$cache/$environment" "$D/srv/$environment"
+	python=$(readlink -f "$cache/$environment/bin/python") # one of pyenv lies in root's home, which no user may enter
+	case $python in
+	/root/*) base=$D/root${python#/root} base=${base%/bin/*} ;;
+	*) continue ;;
+	esac
+	mkdir -p "$base"
+	mountpoint -q "$base" || mount -o bind,ro "${python%/bin/*}" "$base"
+done
 mount --rbind "$D/srv" /srv
+mount --rbind "$D/root" /root
 mount --bind "$D/home" /home
 mount --bind "$D/slurm" "/etc/slurm"
 mount -t tmpfs tmpfs /run
