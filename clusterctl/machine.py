@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from clusterctl.errors import NO_MEMORY, NO_THREADS, MachineError
 
-ALLOCATIONS_PER_COLLECTION = 100_000
+ALLOCATIONS_PER_COLLECTION = 200_000
 """Starting up makes fewer objects than this, nearly all of which live until the end.  Python's default of 700 looks
 through them 170 times."""
 THREAD_COUNTS = ("OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
