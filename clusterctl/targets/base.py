@@ -3,6 +3,8 @@
 docs/adr/0004-the-seam.md says why it is cut here, and where the supervisor of a run on other machines lives.
 """
 
+# ruff: noqa: ARG002 - what a place need not say itself uses no argument
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +14,8 @@ from typing import Protocol
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.jobs import Job
+from clusterctl.targets.role_logs import LogLine as LogLine  # noqa: PLC0414 - of the interface
+from clusterctl.targets.role_logs import log_lines
 from clusterctl.targets.run_ref import RunRef as RunRef  # noqa: PLC0414 - of the interface
 from clusterctl.targets.run_ref import result_name as result_name  # noqa: PLC0414 - of the interface
 from clusterctl.targets.supervisor_home import SupervisorHome
@@ -92,36 +96,19 @@ class Leftover:
     size_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
-    """A line of a role's log."""
-
-    role: str
-    text: str
-    at: datetime | None
-    """When it was written, a second late at most; None = not known yet, or nobody watched."""
-    position: int
-    """Where the log goes on after it."""
-
-
 class Target(Protocol):
     """A place.  Every method may be called again after a crash in the middle of the last call; none waits for long.
 
     What takes minutes begins here and goes on in the place; `observe` shows how far it is.  Raises Unreachable.
     """
 
-    @property
-    def pace(self) -> Pace:
-        """How it is asked."""
-
-    @property
-    def standing_machine(self) -> str | None:
-        """The machine that is here before anybody asks for it, by the name under which telemetry knows it: it is paid
-        only while a run uses it.  None where machines are rented: they are paid until they are released."""
-
-    @property
-    def home(self) -> SupervisorHome:
-        """Where the supervisors of its runs live."""
+    pace: Pace
+    """How it is asked."""
+    standing_machine: str | None = None
+    """The machine that is here before anybody asks for it, by the name under which telemetry knows it: it is paid only
+    while a run uses it.  None where machines are rented: they are paid until they are released."""
+    home: SupervisorHome
+    """Where the supervisors of its runs live."""
 
     def check(self, plan: Plan) -> None:
         """Raises ClusterctlError where the plan can't be run here, with what would help."""
@@ -131,6 +118,7 @@ class Target(Protocol):
 
         seconds: until a limit of the run must be reached; None where none must be.
         """
+        return ()
 
     def roles(self, plan: Plan, stage: str) -> Sequence[Role]:
         """The roles that a run of the plan has here at a stage."""
@@ -161,9 +149,11 @@ class Target(Protocol):
 
     def fetch(self, run: RunRef) -> None:
         """Bring job reports, logs and result into the run's folder, from where the last call ended."""
+        return  # jobs write there themselves
 
     def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
         """Whole lines that the role has written after a position, kept after the run has ended."""
+        return log_lines(run.folder, role, after=after)
 
     def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
         """Everything of ours that belongs to no live run.

@@ -17,11 +17,10 @@ from typing import Any
 from clusterctl.foreign_files import append
 from clusterctl.jobs import Job
 from clusterctl.specfile.write import write_atomic
-from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, RunRef, Unreachable, result_name
+from clusterctl.targets.base import Leftover, MachineRequest, Observed, Pace, RunRef, Target, Unreachable, result_name
 from clusterctl.targets.in_place import home_here
 from clusterctl.targets.place_commands import ProcessCommands
 from clusterctl.targets.remote_home import RemoteHome
-from clusterctl.targets.role_logs import log_lines
 from clusterctl.targets.shell import LocalShell, Ran
 from clusterctl.targets.simulated_place import SANDBOX, TRAINER, Place, PlaceSettings, Thing, moment_of, open_place
 from clusterctl.targets.supervisor_home import SupervisorHome
@@ -29,11 +28,10 @@ from planners.plan.value import Plan
 from planners.runs.reconcile import Cause, Change, InstancePhase, Role
 
 
-class FakeTarget:
+class FakeTarget(Target):
     """Places in `fake/` of the data folder, one file a run."""
 
     pace = Pace(observe_seconds=0.1, bound_seconds=5.0, appear_seconds=3.0)
-    standing_machine = None
 
     def __init__(self, store: Path) -> None:
         self.store, self._here = store, store / "fake" / "settings.json"
@@ -44,10 +42,6 @@ class FakeTarget:
 
     def check(self, plan: Plan) -> None:
         """Any plan will do."""
-
-    def preview(self, plan: Plan, *, seconds: float | None) -> Sequence[str]:  # noqa: ARG002 - nothing real is
-        """Nothing is asked for."""
-        return ()
 
     def roles(self, plan: Plan, stage: str) -> Sequence[Role]:
         """A sandbox server on each sandbox node of the stage, and a trainer that asks them."""
@@ -110,10 +104,6 @@ class FakeTarget:
         results = (result_name(run.plan, stage.name) for stage in run.plan.stages)
         for name in ("reports.jsonl", "logs/trainer.log", *results):
             _append_new(self.folder / run.run_id / name, run.folder / name)
-
-    def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
-        """Of the logs that were fetched."""
-        return log_lines(run.folder, role, after=after)
 
     def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
         """Machines that are there and belong to no live run; what supervises runs is this machine's."""

@@ -17,7 +17,7 @@ from clusterctl.ledger.locks import LockHeldError, run_lock
 from clusterctl.targets import processes
 from clusterctl.targets.base import SUPERVISOR, RunRef
 from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, STORE_TAG, tagged
-from clusterctl.targets.supervisor_home import Looked
+from clusterctl.targets.supervisor_home import SupervisorHome
 from clusterctl.targets.wishes import Wish, heed, last_beat
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ SUPERVISOR_VARIABLES = (
 """What a supervisor needs to reach the ledger.  Never an argument, and no role's: it may hold a password."""
 
 
-class ThisMachine:
+class ThisMachine(SupervisorHome):
     """Supervisors are detached processes, found by the tags in their environment."""
 
     hung_seconds = 30.0
@@ -81,26 +81,6 @@ class ThisMachine:
             return max(uptime() - float(noted), 0.0) if noted and boot_id == this_boot() else None
         return None
 
-    def enter(self, run_id: str) -> bool:  # noqa: ARG002 - the ledger is here
-        """Nothing: it writes the ledger that all read."""
-        return False
-
-    def check(self, run_id: str) -> None:
-        """Nothing: the ledger's own lock says who may write."""
-
-    def wished(self, run_id: str) -> Wish | None:  # noqa: ARG002 - wishes are in the ledger
-        """Nothing: wishes are written into the ledger."""
-        return None
-
-    def heeded(self, wish: Wish) -> None:
-        """Nothing: nobody waits for it."""
-
-    def keep(self, run_id: str) -> None:
-        """Nothing: all read the same ledger."""
-
-    def leave(self, run_id: str) -> None:
-        """Nothing."""
-
     def watches(self, ledger: Ledger, run_id: str) -> bool:
         """Whether a live process holds the run's lock."""
         try:
@@ -122,23 +102,9 @@ class ThisMachine:
         clock = SteadyClock(last_beat(ledger.get_run(run.run_id)))
         heed(ledger, run.run_id, wish, at=clock.now())
 
-    def pull(self, ledger: Ledger, run: RunRef, *, logs: bool = False, anew: bool = False) -> None:
-        """Nothing: it is all here."""
-
-    def adopt(self, ledger: Ledger, run_id: str) -> bool:  # noqa: ARG002 - what is here is in the ledger
-        """Nothing that the ledger does not know."""
-        return False
-
-    def looked(self, run_id: str) -> Looked | None:  # noqa: ARG002 - it is all here
-        """Nothing: what the ledger says is so."""
-        return None
-
     def has_folder(self, run: RunRef) -> bool:
         """Whether it is on this machine."""
         return run.folder.is_dir()
-
-    def give(self, ledger: Ledger, run_id: str) -> None:
-        """Nothing: it is everybody's."""
 
     def _note_of(self, run_id: str) -> Path:
         return self.store / "supervisors" / run_id

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from clusterctl.errors import ClusterctlError
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Observed, Pace, RunRef
-from clusterctl.targets.in_place import home_here
 from clusterctl.targets.kubernetes_api import Kubernetes, require_context
 from clusterctl.targets.kubernetes_check import check_namespace
 from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, GangWatch, PodGang
@@ -47,7 +46,6 @@ from clusterctl.targets.sky_client import SkyPilot
 from clusterctl.targets.slurm import SlurmTarget
 from clusterctl.targets.slurm_access import in_place
 from clusterctl.targets.slurm_run import SlurmRun
-from clusterctl.targets.supervisor_home import SupervisorHome
 from planners.plan.value import Plan
 from planners.runs.reconcile import InstancePhase
 
@@ -83,13 +81,8 @@ class KubernetesTarget(SlurmTarget):
         self.api = api or Kubernetes("" if in_place() else context, namespace=namespace)
         self.place = KubernetesPlace(LocalShell() if in_place() else PodShell(self.api))
         self._gangs: dict[str, GangWatch] = {}
-
-    @cached_property
-    def home(self) -> SupervisorHome:
-        """A Deployment of the namespace, watched from here; inside it this pod."""
-        if in_place():
-            return home_here(self.store)
-        return KubernetesHome(self.store, self.place.shell, self.api)
+        if not in_place():
+            self.home = KubernetesHome(store, self.place.shell, self.api)
 
     def check(self, plan: Plan) -> None:
         """Refuses what no template can launch, and what the namespace lacks: an image, rights, GPUs, large nodes."""

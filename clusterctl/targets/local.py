@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,29 +20,30 @@ from clusterctl.json_text import json_text
 from clusterctl.paths import user_data_dir
 from clusterctl.sandbox.orphaned_sandboxes import end_orphans, orphans
 from clusterctl.targets import base, processes
-from clusterctl.targets.base import SUPERVISOR, Leftover, LogLine, Machine, Observed, Pace, RunRef, Unreachable
+from clusterctl.targets.base import SUPERVISOR, Leftover, Machine, Observed, Pace, RunRef, Target, Unreachable
 from clusterctl.targets.holder import NAME
 from clusterctl.targets.home import environment_of, supervisor_command, supervisor_environment
 from clusterctl.targets.in_place import home_here
 from clusterctl.targets.processes import RESOURCE_TAG, ROLE_TAG, RUN_TAG, Process, tagged
-from clusterctl.targets.role_logs import log_file, log_lines
+from clusterctl.targets.role_logs import log_file
 from planners.plan.value import Plan
 from planners.runs.reconcile import Change, Instance, InstancePhase, Role
 
 SANDBOX, TRAINER, TELEMETRY = "sandbox", "trainer", "telemetry"
 HOLDER = Path(__file__).with_name("holder.py")
+HERE = os.uname().nodename
 KEPT_MARK = "ended"
 """File that says: this run has ended and its folder is kept for its logs and results."""
 
 
-class LocalTarget:
+class LocalTarget(Target):
     """Runs live in folders of `store`; their processes carry its path as a tag, so that stores don't see each
     other's runs."""
 
     pace = Pace(observe_seconds=0.0, bound_seconds=10.0, appear_seconds=0.0)
 
     def __init__(self, store: Path) -> None:
-        self.store, self.home, self.standing_machine = store, home_here(store), os.uname().nodename
+        self.store, self.home, self.standing_machine = store, home_here(store), HERE
         self._machines: dict[str, tuple[base.MachineRequest, ...]] = {}
 
     def check(self, plan: Plan) -> None:
@@ -54,10 +55,6 @@ class LocalTarget:
                 hint="set nodes: 1 under fleet.machines, or plan it for a cluster",
             )
         check_quickstart(plan)
-
-    def preview(self, plan: Plan, *, seconds: float | None) -> Sequence[str]:  # noqa: ARG002 - this machine is there
-        """Nothing is asked for."""
-        return ()
 
     def roles(self, plan: Plan, stage: str) -> Sequence[Role]:  # noqa: ARG002 - other places go by the plan
         """A sandbox server, an agent that measures, and a trainer that asks the sandbox."""
@@ -74,9 +71,9 @@ class LocalTarget:
 
     def observe(self, run: RunRef) -> Observed:
         """The session leaders of its roles.  What they have started themselves is no instance."""
-        now, here, asked = datetime.now(tz=UTC), self.standing_machine, self._machines.get(run.run_id, ())
+        now, asked = datetime.now(tz=UTC), self._machines.get(run.run_id, ())
         machines = tuple(
-            Machine(resource_id=m.resource_id, phase=InstancePhase.READY, since=m.since, address=here) for m in asked
+            Machine(resource_id=m.resource_id, phase=InstancePhase.READY, since=m.since, address=HERE) for m in asked
         )
         instances = tuple(_instance(process) for process in self._processes(run) if process.leads)
         return Observed(at=now, instances=instances, machines=machines)
@@ -118,13 +115,6 @@ class LocalTarget:
         expires = None if deadline is None else here + (deadline - now).total_seconds()
         row = {"expires_uptime_seconds": expires, "watched_uptime_seconds": here}
         replace_whole(run.folder / "lease.json", json_text(row).encode("ascii"))
-
-    def fetch(self, run: RunRef) -> None:
-        """Jobs write into the run's folder themselves."""
-
-    def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
-        """Lines of the role's log file, dated by what its supervisor has noted beside it."""
-        return log_lines(run.folder, role, after=after)
 
     def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
         """Processes of no live run, sandboxes whose owner is no more, folders without a run.

@@ -13,6 +13,7 @@ import shlex
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from clusterctl.clock import Beat
 from clusterctl.errors import StateError
+from clusterctl.ledger.locks import LockHeldError
 from clusterctl.targets.base import RunRef, Unreachable
 from clusterctl.targets.in_place import CONTROL, LEASE_SECONDS, LEASE_VARIABLE, MIRROR, OLD_MIRROR
 from clusterctl.targets.looks import read_looked, write_looked
@@ -29,7 +31,7 @@ from clusterctl.targets.remote_files import Fetched, bring_logs, fetch_run, is_m
 from clusterctl.targets.remote_site import make_site
 from clusterctl.targets.remote_telemetry import TelemetryMirror
 from clusterctl.targets.shell import Shell
-from clusterctl.targets.supervisor_home import Looked, WatchedElsewhere
+from clusterctl.targets.supervisor_home import Looked, SupervisorHome
 from clusterctl.targets.wishes import Wish, foresee
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ MEND_SECONDS = 2.5
 """Within which a live supervisor writes its mirror anew."""
 
 
-class RemoteHome(WatchedElsewhere):
+class RemoteHome(SupervisorHome):
     """store: of this machine; root: the folder there that holds `site/` and `runs/`: its absolute path, or `~/…`.
 
     python: one that was made for us there; extras: of our package, for an environment that is made there.
@@ -106,13 +108,14 @@ class RemoteHome(WatchedElsewhere):
         self._commands.end(self._shell, address)
         self._looked_for = float("-inf")
 
-    def note(self, run_id: str) -> None:
-        """Nothing: it notes that in its place."""
-
     def noted_seconds(self, run_id: str) -> float | None:
         """By its lease: it is renewed also where the disk is full, and the mirror is as old as that."""
         renewed = self._renewed.get(run_id)
         return None if renewed is None else (datetime.now(tz=UTC) + self._ahead - renewed).total_seconds()
+
+    def enter(self, run_id: str) -> bool:
+        """A run of this place is not supervised from here."""
+        raise LockHeldError(f"{run_id} is watched in its place")
 
     def watches(self, ledger: Ledger, run_id: str) -> bool:  # noqa: ARG002 - the interface
         """Whether there is a job of it, also one that waits."""
@@ -121,6 +124,10 @@ class RemoteHome(WatchedElsewhere):
     def beat_seconds(self, beat: Beat) -> float:
         """By the clock of the place, as its last answer showed it."""
         return (datetime.now(tz=UTC) + self._ahead - beat.at).total_seconds()
+
+    def may_take_over(self, ledger: Ledger, run_id: str) -> AbstractContextManager[object]:  # noqa: ARG002
+        """Never from here."""
+        raise LockHeldError(f"{run_id} is watched in its place")
 
     def wish(self, ledger: Ledger, run: RunRef, wish: Wish) -> None:
         """Into control.json, with the next number; here at once, as what is wanted and not yet acknowledged."""

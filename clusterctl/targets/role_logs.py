@@ -8,13 +8,25 @@ look that found it, a second late at most.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from clusterctl.foreign_files import append, read_lines, read_tail
-from clusterctl.targets.base import LogLine
 
 TAIL_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """A line of a role's log."""
+
+    role: str
+    text: str
+    at: datetime | None
+    """When it was written, a second late at most; None = not known yet, or nobody watched."""
+    position: int
+    """Where the log goes on after it."""
 
 
 def log_file(folder: Path, role: str) -> Path:

@@ -10,19 +10,17 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from clusterctl.jobs import Job
-from clusterctl.targets.base import Leftover, LogLine, MachineRequest, Observed, Pace, Unreachable
+from clusterctl.targets.base import Leftover, MachineRequest, Observed, Pace, Target, Unreachable
 from clusterctl.targets.in_place import home_here
 from clusterctl.targets.places import recall, remember
 from clusterctl.targets.remote_home import RemoteHome
 from clusterctl.targets.role_folder import folder_name, job_file
-from clusterctl.targets.role_logs import log_lines
 from clusterctl.targets.run_ref import RunRef, result_name
 from clusterctl.targets.shell import LocalShell, Shell, SshShell
 from clusterctl.targets.sky_client import SkyPilot
@@ -43,29 +41,24 @@ PLACE_VARIABLE, PYTHON_VARIABLE = "CLUSTERCTL_PLACE", "CLUSTERCTL_PLACE_PYTHON"
 """Another folder there; and a Python there that has our requirements, where nodes have no internet to make one."""
 
 
-class SlurmTarget:
+class SlurmTarget(Target):
     """One cluster, named in `~/.slurm/config`."""
 
     pace = Pace(observe_seconds=4.0, bound_seconds=10.0, appear_seconds=240.0)
-    standing_machine = None
     kind = "slurm"
 
     def __init__(
         self, store: Path, cluster: str, *, shell: Shell | None = None, supervisors: SlurmSupervisors | None = None
     ) -> None:
-        self.store, self.cluster, self._supervisors = store, cluster, supervisors
+        self.store, self.cluster = store, cluster
         here = LocalShell() if in_place() else SshShell(cluster, client_config())
         root = str(store) if in_place() else os.environ.get(PLACE_VARIABLE) or recall(f"slurm:{cluster}", store) or ROOT
         self.place = SlurmPlace(shell or here, root)
+        self.home: SupervisorHome = home_here(store)
+        if not in_place():
+            python, jobs = os.environ.get(PYTHON_VARIABLE, ""), supervisors or SlurmSupervisors()
+            self.home = RemoteHome(store, self.place.shell, jobs, root, python=python, extras=("remote",))
         self._runs: dict[str, SlurmRun] = {}
-
-    @cached_property
-    def home(self) -> SupervisorHome:
-        """A job of the cluster, watched from here; inside the cluster this node."""
-        if in_place():
-            return home_here(self.store)
-        python, jobs = os.environ.get(PYTHON_VARIABLE, ""), self._supervisors or SlurmSupervisors()
-        return RemoteHome(self.store, self.place.shell, jobs, self.place.root, python=python, extras=("remote",))
 
     def check(self, plan: Plan) -> None:
         """Refuses what no template can launch, and what the cluster can't have: partition, nodes, GPUs."""
@@ -180,10 +173,6 @@ class SlurmTarget:
             state.fetched = time.monotonic()
             results = [result_name(run.plan, stage.name) for stage in run.plan.stages]
             self.place.fetch(run.run_id, run.folder, results)
-
-    def logs(self, run: RunRef, role: str, *, after: int = 0) -> Iterator[LogLine]:
-        """Of the logs that were fetched."""
-        return log_lines(run.folder, role, after=after)
 
     def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
         """Our allocations of runs that this ledger knows and that don't live, and of any run whose time is over."""

@@ -1,5 +1,7 @@
 """Where the supervisor of a run lives, what it asks of that place, and what commands do by it."""
 
+# ruff: noqa: ARG002 - what a home need not say itself uses no argument
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from clusterctl.ledger.locks import LockHeldError
 from clusterctl.targets.run_ref import RunRef
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ class Looked:
 
 
 class SupervisorHome(Protocol):
-    """Where the supervisor of a run lives."""
+    """Where the supervisor of a run lives.
+
+    What a home does not say itself is so where the supervisor is a process of this machine, which writes the ledger
+    that all read.
+    """
 
     hung_seconds: float
     """A supervisor that has given no sign for so long hangs, was stopped, or can't reach its ledger."""
@@ -58,6 +63,7 @@ class SupervisorHome(Protocol):
 
     def note(self, run_id: str) -> None:
         """The supervisor lives, although it can't write that into the ledger.  Raises OSError."""
+        return
 
     def noted_seconds(self, run_id: str) -> float | None:
         """How long ago it last noted that; None where it never had to."""
@@ -69,21 +75,27 @@ class SupervisorHome(Protocol):
 
         Raises LockHeldError where another supervisor may live, StateError where the ledger can't be brought.
         """
+        return False
 
     def check(self, run_id: str) -> None:
         """Raises LockLostError where another may have taken over."""
+        return
 
     def wished(self, run_id: str) -> Wish | None:
         """What was wished since it was last asked.  Raises ClusterctlError, once, for what is no wish."""
+        return None
 
     def heeded(self, wish: Wish) -> None:
         """It is in the ledger now."""
+        return
 
     def keep(self, run_id: str) -> None:
         """At each write: let those elsewhere see the ledger.  Raises OSError or ClusterctlError."""
+        return
 
     def leave(self, run_id: str) -> None:
         """The run has ended, and its ledger is as it will be."""
+        return
 
     # What commands call.
 
@@ -104,43 +116,19 @@ class SupervisorHome(Protocol):
 
         anew: also where that was done a moment ago.  Raises ClusterctlError.
         """
+        return
 
     def adopt(self, ledger: Ledger, run_id: str) -> bool:
         """Take a run up that this ledger does not know; whether its home knows it.  Raises Unreachable."""
+        return False
 
     def looked(self, run_id: str) -> Looked | None:
         """What is known of a run that is watched elsewhere; None for one that is watched by this ledger."""
+        return None
 
     def has_folder(self, run: RunRef) -> bool:
         """Whether the run's folder with its checkpoint is there."""
 
     def give(self, ledger: Ledger, run_id: str) -> None:
         """Make this ledger's record of a run, that has ended without its supervisor, everybody's."""
-
-
-class WatchedElsewhere:
-    """What only the home of a supervisor of this machine does: other runs are not supervised from here."""
-
-    def enter(self, run_id: str) -> bool:
-        """Never from here."""
-        raise LockHeldError(f"{run_id} is watched in its place")
-
-    def check(self, run_id: str) -> None:
-        """As above."""
-
-    def wished(self, run_id: str) -> Wish | None:  # noqa: ARG002 - the interface
-        """As above."""
-        return None
-
-    def heeded(self, wish: Wish) -> None:
-        """As above."""
-
-    def keep(self, run_id: str) -> None:
-        """As above."""
-
-    def leave(self, run_id: str) -> None:
-        """As above."""
-
-    def may_take_over(self, ledger: Ledger, run_id: str) -> AbstractContextManager[object]:  # noqa: ARG002
-        """Never from here."""
-        raise LockHeldError(f"{run_id} is watched in its place")
+        return
