@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from clusterctl.catalog import find_gpus
 from clusterctl.errors import SpecError
@@ -16,6 +16,8 @@ TYPICAL_PROMPT_TOKENS = 400
 CODE = re.compile(r"(?<!de)(?<!en)code|sandbox|\bapps\b|taco|\bswe|sql|humaneval|mbpp", re.IGNORECASE)
 """Words in a configuration that say that the reward runs programs."""
 _COUNTS = re.compile(r"gpus?_per_node|nnodes|num_nodes|nproc|num_processes|num_gpus|num_engines|NGPU")
+DYNAMIC_SAMPLING = (1.5, None, "dynamic sampling drops groups; how many depends on your data")
+"""`oversampling`, which no file states.  Assumption."""
 RULE_SECONDS = 0.01
 """A reward that compares text, on one CPU.  Assumption."""
 
@@ -106,6 +108,22 @@ def checkpoints(draft: Draft, every: Setting | None, keep: Setting | None, steps
         draft.put("checkpoint.every_steps", max(steps, 1), every, "off in the file; a spec has one at the end")
     if keep is not None and isinstance(keep.value, int) and keep.value > 0 and keep.where:
         draft.put("checkpoint.keep", keep.value, keep)
+
+
+def estimator(draft: Draft, algorithms: Mapping[str, str], name: str, found: Setting | None) -> None:
+    """`algorithm` by what the framework calls its estimator of advantages."""
+    if name in algorithms:
+        draft.put("algorithm", algorithms[name], found)
+    else:
+        where = f"{found.where} " if found is not None else ""
+        draft.put("algorithm", "grpo", None, f"{where}{name}: as much work as grpo, without a critic")
+
+
+def reference(draft: Draft, penalty: Setting | None, name: str = "coefficient") -> None:
+    """`reference` by the coefficient of the KL term, or what the framework calls it."""
+    if penalty is not None and isinstance(penalty.value, int | float):
+        why = "" if penalty.value > 0 else f"a KL {name} of 0 needs no reference model"
+        draft.put("reference", penalty.value > 0, penalty, why)
 
 
 def evaluation(draft: Draft, every: Setting | None, samples: Setting | None) -> None:

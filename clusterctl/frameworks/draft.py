@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +18,9 @@ _ACTIVE = re.compile(r"[-_]A(\d+(?:\.\d+)?)B", re.IGNORECASE)
 DEFAULT_PARAMS = 7e9
 """Of a model whose size no name tells.  Assumption."""
 DEFAULT_STEPS = 100
+RECOMPUTE = {True: "full", False: "none"}
+FP8 = {"fp8": "fp8"}
+"""Values of settings and what a spec calls them: see `Draft.choose`."""
 DEFAULT_SAMPLES = 100_000
 
 
@@ -65,9 +69,9 @@ class Draft:
         maybe = f"only if {found.only_if}" if found.only_if else ""
         self.origin[name] = Note("taken", found.where, found.key, name, "; ".join(t for t in (why, maybe) if t))
 
-    def take(self, name: str, *keys: str, why: str = "") -> int | None:
-        """A whole number of at least 1 from the first of these settings into a field."""
-        found = self.settings.number(*keys)
+    def take(self, name: str, *keys: str, least: float = 1, why: str = "") -> int | None:
+        """A whole number of at least `least` from the first of these settings into a field."""
+        found = self.settings.number(*keys, least=least)
         value = None if found is None or found.value != int(found.value) else int(found.value)
         self.put(name, value, found, why)
         return value
@@ -79,6 +83,13 @@ class Draft:
             return None
         self.put(name, found.value, found)
         return found.value
+
+    def choose(self, name: str, words: Mapping[Any, str], *keys: str, why: str = "") -> bool:
+        """What `words` has for the stated value of the first of these settings into a field; whether it has that."""
+        found = self.settings.get(*keys, default=False)
+        chosen = words.get(found.value) if found is not None and isinstance(found.value, str | int) else None
+        self.put(name, chosen, found, why)
+        return chosen is not None
 
     def ignore(self, why: str, *keys: str) -> None:
         """Say why settings that are stated become no field."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
-from clusterctl.frameworks.draft import Draft, rl_steps
+from clusterctl.frameworks.draft import FP8, RECOMPUTE, Draft, rl_steps
 from clusterctl.frameworks.launch import LaunchCommand
 from clusterctl.frameworks.setting_table import Setting
 
@@ -70,9 +70,9 @@ def reinforcement(draft: Draft, section: str) -> None:
 
 def _algorithm(draft: Draft, section: str) -> None:
     settings = draft.settings
-    sampling = settings.get(f"{section}.use_dynamic_sampling")
+    sampling = settings.flag(f"{section}.use_dynamic_sampling")
     estimator = settings.get(f"{section}.adv_estimator.name")
-    level = settings.get("loss_fn.sequence_level_importance_ratios")
+    level = settings.flag("loss_fn.sequence_level_importance_ratios")
     if section == "ppo":
         draft.put("algorithm", "ppo", Setting("ppo", True, _section_line(draft, section)))
     elif section == "distillation":
@@ -81,18 +81,16 @@ def _algorithm(draft: Draft, section: str) -> None:
         )
         draft.put("reference", True, settings.get("teacher.model_name"), "the teacher scores each sample")
         return
-    elif sampling is not None and sampling.value is True:
-        draft.put("algorithm", "dapo", sampling)
-        draft.put("oversampling", 1.5, None, "dynamic sampling drops groups; how many depends on your data")
+    elif sampling:
+        draft.put("algorithm", "dapo", settings.get(f"{section}.use_dynamic_sampling"))
+        draft.put("oversampling", *common.DYNAMIC_SAMPLING)
     elif estimator is not None and str(estimator.value).startswith("reinforce_plus_plus"):
         draft.put("algorithm", "reinforce++", estimator)
-    elif level is not None and level.value is True:
-        draft.put("algorithm", "gspo", level)
+    elif level:
+        draft.put("algorithm", "gspo", settings.get("loss_fn.sequence_level_importance_ratios"))
     else:
         draft.put("algorithm", "grpo", Setting(section, True, _section_line(draft, section)))
-    kl = settings.get("loss_fn.reference_policy_kl_penalty")
-    if kl is not None and isinstance(kl.value, int | float):
-        draft.put("reference", kl.value > 0, kl, "" if kl.value > 0 else "a KL penalty of 0 needs no reference model")
+    common.reference(draft, settings.get("loss_fn.reference_policy_kl_penalty"), "penalty")
 
 
 def _section_line(draft: Draft, section: str) -> str:
@@ -105,14 +103,10 @@ def _generation(draft: Draft) -> None:
     draft.put("rollout.engine", ENGINES.get(str(named.value)) if named else None, named)
     engine = f"policy.generation.{named.value}_cfg" if named else "policy.generation.vllm_cfg"
     draft.take("rollout.tp", f"{engine}.tensor_parallel_size", f"{engine}.tp_size")
-    pipeline = settings.number(f"{engine}.pipeline_parallel_size", least=2)
-    draft.put("rollout.pp", int(pipeline.value) if pipeline else None, pipeline)
+    draft.take("rollout.pp", f"{engine}.pipeline_parallel_size", least=2)
     draft.switch("rollout.eager", f"{engine}.enforce_eager")
-    precision = settings.get(f"{engine}.precision")
-    if precision is not None and precision.value == "fp8":
-        draft.put("rollout.precision", "fp8", precision)
-    if settings.value(f"{engine}.kv_cache_dtype") == "fp8":
-        draft.put("rollout.kv_cache_dtype", "fp8", settings.get(f"{engine}.kv_cache_dtype"))
+    draft.choose("rollout.precision", FP8, f"{engine}.precision")
+    draft.choose("rollout.kv_cache_dtype", FP8, f"{engine}.kv_cache_dtype")
     draft.ignore("the plan sets the engine's share of the memory itself", f"{engine}.gpu_memory_utilization")
 
 
@@ -126,9 +120,7 @@ def training(draft: Draft) -> None:
         common.megatron(draft, inner, ("tensor_model", "pipeline_model", "context", "expert_model"))
         lora, rank = f"{inner}.peft.enabled", f"{inner}.peft.dim"
         draft.switch("train.optimizer_offload", f"{inner}.optimizer.optimizer_cpu_offload")
-        fp8 = settings.get(f"{inner}.fp8_cfg.enabled")
-        if fp8 is not None and fp8.value is True:
-            draft.put("train.precision", "fp8", fp8)
+        draft.choose("train.precision", {True: "fp8"}, f"{inner}.fp8_cfg.enabled")
     else:
         inner = "policy.dtensor_cfg"
         tensor = settings.number(f"{inner}.tensor_parallel_size")
@@ -142,9 +134,7 @@ def training(draft: Draft) -> None:
         draft.take("train.cp", f"{inner}.context_parallel_size")
         draft.switch("train.optimizer_offload", f"{inner}.cpu_offload")
         lora, rank = f"{inner}.lora_cfg.enabled", f"{inner}.lora_cfg.dim"
-    recompute = settings.get(f"{inner}.activation_checkpointing")
-    if recompute is not None and isinstance(recompute.value, bool):
-        draft.put("train.recompute", "full" if recompute.value else "none", recompute)
+    draft.choose("train.recompute", RECOMPUTE, f"{inner}.activation_checkpointing")
     if settings.flag(lora):
         draft.take("train.lora_rank", rank)
     packing = draft.switch("train.packing", "policy.sequence_packing.enabled")

@@ -35,6 +35,7 @@ _KINDS = {
     "train_ppo_ray": "rlcef", "train_ppo": "rlcef", "train_sft": "sft", "train_rm": "reward-model",
     "train_dpo": "dpo", "train_kto": "dpo",
 }  # fmt: skip
+ZERO = {0: "ddp", 1: "zero1", 2: "zero2", 3: "zero3"}
 _ROLES = ("actor", "critic", "ref", "reward")
 
 
@@ -79,20 +80,12 @@ def _algorithm(draft: Draft) -> None:
     settings = draft.settings
     found = settings.get("algo.advantage.estimator", "advantage_estimator")
     named = str(found.value) if found else "gae"
-    loss = settings.get("actor.policy_loss_type", "policy_loss_type")
-    if loss is not None and loss.value == "gspo":
-        draft.put("algorithm", "gspo", loss)
-    elif settings.flag("algo.dynamic_filtering_enable", "dynamic_filtering"):
-        draft.put("algorithm", "dapo", settings.get("algo.dynamic_filtering_enable", "dynamic_filtering"))
-        draft.put("oversampling", 1.5, None, "dynamic filtering drops groups; how many depends on your data")
-    elif named in ALGORITHMS:
-        draft.put("algorithm", ALGORITHMS[named], found)
-    else:
-        draft.put("algorithm", "grpo", None, f"{named}: as much work as grpo, without a critic")
-    kl = settings.get("algo.kl.init_coef", "init_kl_coef")
-    if kl is not None and isinstance(kl.value, int | float):
-        used = kl.value > 0
-        draft.put("reference", used, kl, "" if used else "a KL coefficient of 0 needs no reference model")
+    common.estimator(draft, ALGORITHMS, named, found)
+    filtering = ("algo.dynamic_filtering_enable", "dynamic_filtering")
+    is_gspo = draft.choose("algorithm", {"gspo": "gspo"}, "actor.policy_loss_type", "policy_loss_type")
+    if not is_gspo and draft.choose("algorithm", {True: "dapo"}, *filtering):
+        draft.put("oversampling", *common.DYNAMIC_SAMPLING)
+    common.reference(draft, settings.get("algo.kl.init_coef", "init_kl_coef"))
 
 
 def _lengths(draft: Draft) -> None:
@@ -123,18 +116,11 @@ def training(draft: Draft, model: str) -> None:
     """DeepSpeed's ZeRO stage, sequence parallelism, recomputation and LoRA."""
     settings = draft.settings
     stage = settings.get("ds.zero_stage", "zero_stage")
-    if stage is not None and stage.value in (1, 2, 3):
-        draft.put("train.sharding", f"zero{stage.value}", stage)
-    elif stage is not None and stage.value == 0:
-        draft.put("train.sharding", "ddp", stage)
+    draft.put("train.sharding", ZERO.get(stage.value) if stage and isinstance(stage.value, int) else None, stage)
     draft.take("train.cp", "ds.ring_attn_size", "ring_attn_size")
-    tensor = settings.number("ds.tensor_parallel_size", "ds_tensor_parallel_size", least=2)
-    draft.put("train.tp", int(tensor.value) if tensor else None, tensor)
-    recompute = settings.get(f"{model}.gradient_checkpointing_enable", "gradient_checkpointing", default=False)
-    if recompute is not None and recompute.value is True:
-        draft.put("train.recompute", "full", recompute)
-    rank = settings.number("ds.lora.rank", "lora_rank")
-    draft.put("train.lora_rank", int(rank.value) if rank else None, rank)
+    draft.take("train.tp", "ds.tensor_parallel_size", "ds_tensor_parallel_size", least=2)
+    draft.choose("train.recompute", {True: "full"}, f"{model}.gradient_checkpointing_enable", "gradient_checkpointing")
+    draft.take("train.lora_rank", "ds.lora.rank", "lora_rank")
     draft.switch("train.packing", "ds.packing_samples", "packing_samples")
     draft.switch("train.optimizer_offload", "ds.adam_offload", "adam_offload")
     if settings.flag("train.dynamic_batch_enable", "use_dynamic_batch"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
-from clusterctl.frameworks.draft import Draft, rl_steps
+from clusterctl.frameworks.draft import RECOMPUTE, Draft, rl_steps
 from clusterctl.frameworks.launch import LaunchCommand
 from clusterctl.frameworks.setting_table import Setting
 
@@ -72,8 +72,7 @@ def reinforcement(draft: Draft) -> None:
         draft.put("optimizer_steps_per_step", updates, mini, f"{prompts} ÷ {mini.value}")
     total = settings.number("trainer.max_training_steps")
     rl_steps(draft, total, settings.number("trainer.epochs", least=1e-9), None, prompts)
-    turns = settings.number("generator.max_turns", least=2)
-    draft.put("turns", int(turns.value) if turns else None, turns, "the most; the mean of your runs is better")
+    draft.take("turns", "generator.max_turns", least=2, why="the most; the mean of your runs is better")
     _generation(draft)
     _training(draft)
     _placement(draft)
@@ -90,33 +89,23 @@ def _algorithm(draft: Draft) -> None:
     settings = draft.settings
     found = settings.get("trainer.algorithm.advantage_estimator")
     named = str(found.value).lower() if found else "grpo"
-    loss = settings.get("trainer.algorithm.policy_loss_type", "trainer.algorithm.ppo_loss_type", default=False)
-    sampling = settings.get("trainer.algorithm.dynamic_sampling.type", default=False)
-    if loss is not None and loss.value == "gspo":
-        draft.put("algorithm", "gspo", loss)
-    elif sampling is not None and sampling.value in ("filter", "replace"):
-        draft.put("algorithm", "dapo", sampling)
-        draft.put("oversampling", 1.5, None, "dynamic sampling drops groups; how many depends on your data")
-    elif named in ALGORITHMS:
-        draft.put("algorithm", ALGORITHMS[named], found)
-    else:
-        draft.put("algorithm", "grpo", None, f"{named}: as much work as grpo, without a critic")
+    losses = ("trainer.algorithm.policy_loss_type", "trainer.algorithm.ppo_loss_type")
+    sampling = {"filter": "dapo", "replace": "dapo"}
+    common.estimator(draft, ALGORITHMS, named, found)
+    is_dynamic = draft.choose("algorithm", sampling, "trainer.algorithm.dynamic_sampling.type")
+    if not draft.choose("algorithm", {"gspo": "gspo"}, *losses) and is_dynamic:
+        draft.put("oversampling", *common.DYNAMIC_SAMPLING)
     kl = settings.get("trainer.algorithm.use_kl_loss")
     on = settings.flag("trainer.algorithm.use_kl_loss") or settings.flag("trainer.algorithm.use_kl_in_reward") or False
     draft.put("reference", on, kl, "a reference model only where a KL term is on")
 
 
 def _generation(draft: Draft) -> None:
-    settings = draft.settings
-    named = settings.get(f"{_ENGINE}.backend", "generator.backend", default=False)
-    engine = named.value if named is not None and named.value in ("vllm", "sglang") else None
-    draft.put("rollout.engine", engine, named)
+    draft.choose("rollout.engine", {"vllm": "vllm", "sglang": "sglang"}, f"{_ENGINE}.backend", "generator.backend")
     draft.take("rollout.tp", f"{_ENGINE}.tensor_parallel_size", "generator.inference_engine_tensor_parallel_size")
-    pipeline = settings.number(f"{_ENGINE}.pipeline_parallel_size", least=2)
-    draft.put("rollout.pp", int(pipeline.value) if pipeline else None, pipeline)
+    draft.take("rollout.pp", f"{_ENGINE}.pipeline_parallel_size", least=2)
     draft.switch("rollout.eager", f"{_ENGINE}.enforce_eager", "generator.enforce_eager")
-    concurrent = settings.number(f"{_ENGINE}.max_num_seqs", "generator.max_num_seqs")
-    draft.put("rollout.concurrency", int(concurrent.value) if concurrent else None, concurrent)
+    draft.take("rollout.concurrency", f"{_ENGINE}.max_num_seqs", "generator.max_num_seqs")
     why = "the plan sets the engine's share of the memory itself"
     draft.ignore(why, f"{_ENGINE}.gpu_memory_utilization", "generator.gpu_memory_utilization")
 
@@ -135,11 +124,8 @@ def _training(draft: Draft) -> None:
         draft.put("train.sharding", "fsdp", strategy)
         draft.take("train.cp", f"{_POLICY}.sequence_parallel_size")
         draft.switch("train.optimizer_offload", f"{_POLICY}.fsdp_config.cpu_offload")
-    recompute = settings.get("trainer.gradient_checkpointing", default=False)
-    if recompute is not None and isinstance(recompute.value, bool):
-        draft.put("train.recompute", "full" if recompute.value else "none", recompute)
-    rank = settings.number(f"{_POLICY}.model.lora.rank")
-    draft.put("train.lora_rank", int(rank.value) if rank else None, rank)
+    draft.choose("train.recompute", RECOMPUTE, "trainer.gradient_checkpointing")
+    draft.take("train.lora_rank", f"{_POLICY}.model.lora.rank")
     draft.switch("train.packing", "trainer.remove_microbatch_padding", "trainer.use_sample_packing")
     draft.take("train.micro_batch_samples", "trainer.micro_train_batch_size_per_gpu")
 
@@ -182,7 +168,6 @@ def supervised(draft: Draft) -> None:
         common.megatron(draft, "megatron_config", ("tensor_model", "pipeline_model", "context", "expert_model"))
     else:
         draft.put("train.sharding", "fsdp", settings.get("strategy"), "SkyRL's default")
-    rank = settings.number("model.lora.rank")
-    draft.put("train.lora_rank", int(rank.value) if rank else None, rank)
+    draft.take("train.lora_rank", "model.lora.rank")
     draft.take("train.micro_batch_samples", "micro_train_batch_size_per_gpu")
     common.checkpoints(draft, settings.get("ckpt_interval"), settings.get("max_ckpts_to_keep"), 500)

@@ -127,9 +127,8 @@ def _batch(draft: Draft, degrees: Mapping[str, int]) -> int:
 
 def _options(draft: Draft) -> None:
     settings = draft.settings
-    mode = settings.get("activation_checkpoint.mode", default=False)
-    if mode is not None and mode.value in ("none", "selective", "full"):
-        draft.put("train.recompute", mode.value, mode)
+    modes = {mode: mode for mode in ("none", "selective", "full")}
+    draft.choose("train.recompute", modes, "activation_checkpoint.mode")
     draft.switch("train.compile", "compile.enable", "training.compile")
     converters = settings.get("model.converters", "float8.enable_float8_linear", default=False)
     if converters is not None and ("float8" in str(converters.value) or converters.value is True):

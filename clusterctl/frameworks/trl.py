@@ -10,7 +10,7 @@ from typing import Any
 
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
-from clusterctl.frameworks.draft import Draft, rl_steps
+from clusterctl.frameworks.draft import RECOMPUTE, Draft, rl_steps
 from clusterctl.frameworks.launch import LaunchCommand
 from clusterctl.frameworks.setting_table import Setting, Settings
 
@@ -33,6 +33,8 @@ SFT_DEFAULTS: Mapping[str, Any] = {
 }
 PROCESSES = 8
 """Processes where nothing says how many.  Assumption: accelerate takes all GPUs of one node."""
+_ZERO = {1: "zero1", 2: "zero2", 3: "zero3"}
+_DISTRIBUTED = {"FSDP": "fsdp", "MULTI_GPU": "ddp", "NO": "ddp"}
 _KINDS = (
     ("grpo", "rlcef"), ("rloo", "rlcef"), ("ppo", "rlcef"), ("reward", "reward-model"), ("rm", "reward-model"),
     ("dpo", "dpo"), ("kto", "dpo"), ("orpo", "dpo"), ("cpo", "dpo"), ("bco", "dpo"), ("sft", "sft"),
@@ -89,14 +91,9 @@ def reinforcement(draft: Draft) -> None:
     settings = draft.settings
     draft.model("model", settings.get("model_name_or_path"))
     named = "rloo" if any("rloo" in str(s.value) for s in settings.under("trainer")) else "grpo"
-    loss = settings.get("loss_type", default=False)
-    level = settings.get("importance_sampling_level", default=False)
-    if loss is not None and loss.value == "dapo":
-        draft.put("algorithm", "dapo", loss)
-    elif level is not None and level.value == "sequence":
-        draft.put("algorithm", "gspo", level)
-    else:
-        draft.put("algorithm", named, loss, "the trainer is GRPO's")
+    draft.put("algorithm", named, settings.get("loss_type", default=False), "the trainer is GRPO's")
+    draft.choose("algorithm", {"sequence": "gspo"}, "importance_sampling_level")
+    draft.choose("algorithm", {"dapo": "dapo"}, "loss_type")
     world, why = _world(draft)
     device, accumulation = (
         settings.count("per_device_train_batch_size") or 1,
@@ -115,14 +112,7 @@ def reinforcement(draft: Draft) -> None:
         draft.put("optimizer_steps_per_step", steps, settings.get("steps_per_generation", "num_iterations"))
     common.lengths(draft, settings.get("max_prompt_length"), settings.get("max_completion_length"))
     rl_steps(draft, settings.number("max_steps"), settings.number("num_train_epochs", least=1e-9), None, prompts)
-    beta = settings.get("beta")
-    if beta is not None and isinstance(beta.value, int | float):
-        draft.put(
-            "reference",
-            beta.value > 0,
-            beta,
-            "a KL coefficient of 0 needs no reference model" if not beta.value else "",
-        )
+    common.reference(draft, settings.get("beta"))
     _generation(draft)
     _training(draft)
     texts = [
@@ -143,39 +133,21 @@ def _generation(draft: Draft) -> None:
         draft.put("rollout.engine", "hf", use, "without vLLM the model generates by transformers")
         return
     draft.put("rollout.engine", "vllm", use)
-    mode = settings.get("vllm_mode", default=False)
-    if mode is not None and mode.value in ("colocate", "server"):
-        draft.put("schedule", "colocated" if mode.value == "colocate" else "disaggregated", mode)
-    degree = settings.number("vllm_tensor_parallel_size")
-    draft.put("rollout.tp", int(degree.value) if degree else None, degree)
+    draft.choose("schedule", {"colocate": "colocated", "server": "disaggregated"}, "vllm_mode")
+    draft.take("rollout.tp", "vllm_tensor_parallel_size")
     draft.ignore("the plan sets the engine's share of the memory itself", "vllm_gpu_memory_utilization")
 
 
 def _training(draft: Draft) -> None:
     settings = draft.settings
-    stage = settings.get("deepspeed_config.zero_stage", "zero_stage", default=False)
-    kind = settings.get("distributed_type", default=False)
-    if stage is not None and stage.value in (1, 2, 3):
-        draft.put("train.sharding", f"zero{stage.value}", stage)
-    elif kind is not None and kind.value in ("FSDP", "MULTI_GPU", "NO"):
-        draft.put("train.sharding", "fsdp" if kind.value == "FSDP" else "ddp", kind)
-    else:
+    has_kind = draft.choose("train.sharding", _DISTRIBUTED, "distributed_type")
+    if not draft.choose("train.sharding", _ZERO, "deepspeed_config.zero_stage", "zero_stage") and not has_kind:
         _by_file_name(draft)
     draft.take("train.micro_batch_samples", "per_device_train_batch_size")
-    recompute = settings.get("gradient_checkpointing", default=False)
-    if recompute is not None and isinstance(recompute.value, bool):
-        draft.put("train.recompute", "full" if recompute.value else "none", recompute)
-    if settings.flag("use_peft"):
-        rank = settings.get("lora_r")
-        draft.put(
-            "train.lora_rank",
-            rank.value if rank and isinstance(rank.value, int) else 16,
-            rank or None,
-            "" if rank else "TRL's default",
-        )
-    attention = settings.get("attn_implementation", default=False)
-    if attention is not None and str(attention.value) in ("flash_attention_2", "flash_attention_3"):
-        draft.put("train.attention", f"fa{str(attention.value)[-1]}", attention)
+    draft.choose("train.recompute", RECOMPUTE, "gradient_checkpointing")
+    if settings.flag("use_peft") and draft.take("train.lora_rank", "lora_r") is None:
+        draft.put("train.lora_rank", 16, None, "TRL's default")
+    draft.choose("train.attention", {"flash_attention_2": "fa2", "flash_attention_3": "fa3"}, "attn_implementation")
     draft.switch("train.packing", "packing")
     draft.switch("train.compile", "torch_compile")
 
@@ -184,16 +156,9 @@ def _by_file_name(draft: Draft) -> None:
     """How a configuration of accelerate or DeepSpeed that isn't there is named."""
     for found in (draft.settings.get("launcher.config_file"), draft.settings.get("deepspeed")):
         text = str(found.value).lower() if found else ""
-        for word, sharding in (
-            ("zero1", "zero1"),
-            ("zero2", "zero2"),
-            ("zero3", "zero3"),
-            ("fsdp", "fsdp"),
-            ("multi_gpu", "ddp"),
-        ):
-            if word in text:
-                draft.put("train.sharding", sharding, found, "by the name of the file")
-                return
+        if word := next((word for word in ("zero1", "zero2", "zero3", "fsdp", "multi_gpu") if word in text), None):
+            draft.put("train.sharding", word.replace("multi_gpu", "ddp"), found, "by the name of the file")
+            return
 
 
 def supervised(draft: Draft) -> None:
@@ -215,5 +180,4 @@ def supervised(draft: Draft) -> None:
     common.checkpoints(draft, settings.get("save_steps"), settings.get("save_total_limit"), 500)
     if draft.kind == "dpo":
         loss = settings.get("loss_type", default=False)
-        if loss is not None and loss.value in ("orpo", "simpo"):
-            draft.put("reference", False, loss)
+        draft.put("reference", False if loss is not None and loss.value in ("orpo", "simpo") else None, loss)

@@ -10,7 +10,7 @@ from typing import Any
 
 from clusterctl.errors import SpecError
 from clusterctl.frameworks import common
-from clusterctl.frameworks.draft import Draft, rl_steps
+from clusterctl.frameworks.draft import FP8, RECOMPUTE, Draft, rl_steps
 from clusterctl.frameworks.launch import LaunchCommand
 
 DEFAULTS: Mapping[str, Any] = {
@@ -86,18 +86,11 @@ def _algorithm(draft: Draft) -> None:
     settings = draft.settings
     found = settings.get("algorithm.adv_estimator")
     named = str(found.value).lower() if found else "gae"
-    filtered = settings.flag("algorithm.filter_groups.enable")
-    if filtered:
-        draft.put("algorithm", "dapo", settings.get("algorithm.filter_groups.enable"), "dynamic sampling")
-        draft.put("oversampling", 1.5, None, "dynamic sampling drops groups; how many depends on your data")
-    elif settings.value(f"{_ACTOR}.policy_loss.loss_mode") == "gspo":
-        draft.put("algorithm", "gspo", settings.get(f"{_ACTOR}.policy_loss.loss_mode"))
-    elif named in ALGORITHMS:
-        draft.put("algorithm", ALGORITHMS[named], found)
+    common.estimator(draft, ALGORITHMS, named, found)
+    if draft.choose("algorithm", {True: "dapo"}, "algorithm.filter_groups.enable", why="dynamic sampling"):
+        draft.put("oversampling", *common.DYNAMIC_SAMPLING)
     else:
-        draft.put(
-            "algorithm", "grpo", None, f"{found.where if found else ''} {named}: as much work as grpo, without a critic"
-        )
+        draft.choose("algorithm", {"gspo": "gspo"}, f"{_ACTOR}.policy_loss.loss_mode")
     kl = settings.get(f"{_ACTOR}.use_kl_loss", "algorithm.use_kl_in_reward", default=False)
     if kl is not None:
         in_reward, in_loss = settings.flag("algorithm.use_kl_in_reward"), settings.flag(f"{_ACTOR}.use_kl_loss")
@@ -118,17 +111,12 @@ def _asynchronous_prompts(draft: Draft, mini: int) -> int:
 
 def _generation(draft: Draft) -> None:
     settings = draft.settings
-    named = settings.get(f"{_ROLLOUT}.name", default=False)
-    engine = ENGINES.get(str(named.value)) if named else None
-    draft.put("rollout.engine", engine, named)
+    draft.choose("rollout.engine", ENGINES, f"{_ROLLOUT}.name")
     draft.take("rollout.tp", f"{_ROLLOUT}.tensor_model_parallel_size")
-    pipeline = settings.count(f"{_ROLLOUT}.pipeline_model_parallel_size")
-    draft.put("rollout.pp", pipeline, settings.get(f"{_ROLLOUT}.pipeline_model_parallel_size"))
+    draft.take("rollout.pp", f"{_ROLLOUT}.pipeline_model_parallel_size")
     draft.switch("rollout.eager", f"{_ROLLOUT}.enforce_eager")
-    if settings.get(f"{_ROLLOUT}.max_num_seqs", default=False):
-        draft.take("rollout.concurrency", f"{_ROLLOUT}.max_num_seqs")
-    if settings.value(f"{_ROLLOUT}.quantization") == "fp8":
-        draft.put("rollout.precision", "fp8", settings.get(f"{_ROLLOUT}.quantization"))
+    draft.take("rollout.concurrency", f"{_ROLLOUT}.max_num_seqs")
+    draft.choose("rollout.precision", FP8, f"{_ROLLOUT}.quantization")
     draft.ignore(_MEMORY, f"{_ROLLOUT}.gpu_memory_utilization")
     if settings.flag(f"{_ROLLOUT}.multi_turn.enable"):
         keys = (f"{_ROLLOUT}.multi_turn.max_assistant_turns", f"{_ROLLOUT}.multi_turn.max_turns")
@@ -154,8 +142,7 @@ def _training(draft: Draft) -> None:
         stated = next((one for key in degrees.values() if (one := settings.get(key, default=False))), strategy)
         draft.put("train.sharding", "megatron", stated, "Megatron's settings are stated")
         for name, key in degrees.items():
-            if settings.get(key, default=False):
-                draft.take(f"train.{name}", key)
+            draft.take(f"train.{name}", key)
     else:
         draft.put("train.sharding", "fsdp", strategy, "" if strategy else "verl's default strategy")
         draft.take("train.cp", f"{_ACTOR}.ulysses_sequence_parallel_size")
@@ -163,14 +150,11 @@ def _training(draft: Draft) -> None:
     draft.ignore(
         "the optimizer waits in host memory while the engine generates: the plan counts that as colocated", offload
     )
-    recompute = settings.get(f"{_MODEL}.enable_gradient_checkpointing", default=False)
-    if recompute is not None and isinstance(recompute.value, bool) and not megatron:
-        draft.put("train.recompute", "full" if recompute.value else "none", recompute)
-    granularity = settings.get(f"{_ACTOR}.megatron.override_transformer_config.recompute_granularity", default=False)
-    if granularity is not None and granularity.value in ("full", "selective"):
-        draft.put("train.recompute", granularity.value, granularity)
-    rank = settings.number(f"{_MODEL}.lora_rank", f"{_MODEL}.lora.rank")
-    draft.put("train.lora_rank", int(rank.value) if rank else None, rank)
+    if not megatron:
+        draft.choose("train.recompute", RECOMPUTE, f"{_MODEL}.enable_gradient_checkpointing")
+    granularity = f"{_ACTOR}.megatron.override_transformer_config.recompute_granularity"
+    draft.choose("train.recompute", {"full": "full", "selective": "selective"}, granularity)
+    draft.take("train.lora_rank", f"{_MODEL}.lora_rank", f"{_MODEL}.lora.rank")
     draft.switch("train.packing", f"{_MODEL}.use_remove_padding")
     draft.switch("train.compile", f"{_ACTOR}.use_torch_compile")
     if settings.flag(f"{_ACTOR}.use_dynamic_bsz"):
@@ -221,8 +205,7 @@ def supervised(draft: Draft) -> None:
     common.training_size(draft, steps, batch, settings.number("data.train_max_samples"), epochs)
     per_node = settings.number("launcher.nproc_per_node", "trainer.n_gpus_per_node")
     common.gpus(draft, [(settings.number("launcher.nnodes", "trainer.nnodes"), per_node)])
-    rank = settings.number("model.lora_rank")
-    draft.put("train.lora_rank", int(rank.value) if rank else None, rank)
+    draft.take("train.lora_rank", "model.lora_rank")
     draft.take("train.cp", "ulysses_sequence_parallel_size", "engine.ulysses_sequence_parallel_size")
     draft.take("train.micro_batch_samples", "data.micro_batch_size_per_gpu")
     draft.switch("train.packing", "use_remove_padding", "model.use_remove_padding")
