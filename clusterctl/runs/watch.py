@@ -16,6 +16,7 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Run, RunState
 from clusterctl.runs.apply_changes import ChangeApplier
 from clusterctl.runs.capacity import offer_of
+from clusterctl.runs.idleness import Idleness
 from clusterctl.runs.limit_guard import LimitGuard
 from clusterctl.runs.metrics import RunMetrics
 from clusterctl.runs.observer import Observer
@@ -25,7 +26,7 @@ from clusterctl.runs.waiting import stage_of, waiting_machines
 from clusterctl.targets.base import Observed, Unreachable
 from clusterctl.targets.role_logs import last_error, note_times
 from clusterctl.targets.wishes import Wish, heed
-from planners.runs.limits import LimitState, idle_seconds
+from planners.runs.limits import LimitState
 from planners.runs.reconcile import Cause, Instance, InstancePhase, reconcile
 
 WRITE_SECONDS = 1.0
@@ -39,7 +40,6 @@ class Watch:
         self.ledger, self.limits, self._metrics = run.ledger, LimitGuard(run), RunMetrics(run)
         self._nothing_lives, self._released = False, False
         """Released: whether the place was asked at this tick to release all machines."""
-        self._all_ready_at: datetime | None = None
         self._at(run)
         self._first, self._ending = True, False
         self._unreachable_since: datetime | None = None
@@ -164,33 +164,17 @@ class Watch:
         check = self.limits.check(row)
         if check.standing is LimitState.WARN:
             self._event("warn", check.reason, f"warn:{row.limit_usd}:{row.limit_hours}")
-        patience = idle_seconds(run.spec.limits.idle_minutes, run.planned_step_seconds)
-        idle, reason = self._idle_seconds(row, present), ""
+        reason = self._idleness.too_long(row, present, since=self.recorder.wanted_at)
         if not run.folder.path.is_dir():
             reason = f"failed: its folder {run.folder.path} has been deleted"
         elif self.limits.held is not None:
             reason = self.limits.held
         elif check.standing is LimitState.STOP:
             reason = check.reason
-        elif idle is not None and idle > patience:
-            reason = f"idle: no step for {patience / 60:.3g} minutes"
         if reason:
             self._event("limit", reason, "limit")
             self.ledger.set_desired(run.run_id, "down", note=reason)
         return bool(reason)
-
-    def _idle_seconds(self, row: Run, present: Sequence[Instance]) -> float | None:
-        """How long no step was done, counted while all vital roles are ready; None while one is not."""
-        ready, now = (
-            {instance.role for instance in present if instance.phase is InstancePhase.READY},
-            self.run.clock.now(),
-        )
-        if not all(role.name in ready for role in self.run.roles if role.vital):
-            self._all_ready_at = None
-            return None
-        self._all_ready_at = self._all_ready_at or now
-        since = max(row.progress_at or self.recorder.wanted_at, self.recorder.wanted_at, self._all_ready_at)
-        return (now - since).total_seconds()
 
     def _end(self, observed: Observed, *, done: bool) -> bool:
         """Nothing lives any more: once the machines are released, closes bill and run."""
@@ -228,7 +212,7 @@ class Watch:
         _ = run.roles
         self.run, self.recorder = run, Recorder(run)
         self.observer, self._applier = Observer(run.target, run.ref), ChangeApplier(run, self._event)
-        self._nothing_lives, self._released, self._all_ready_at = False, False, None
+        self._nothing_lives, self._released, self._idleness = False, False, Idleness(run)
 
     def _pay_on(self, row: Run, why: str) -> None:
         """Nothing is known of what is there: nothing changes but that the limits hold, and what was there is paid."""

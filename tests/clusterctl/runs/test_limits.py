@@ -14,7 +14,7 @@ from run_world import SPEC, UNPRICED, kinds, live_roles, opened, stand_in_jobs, 
 from clusterctl.clock import SteadyClock
 from clusterctl.errors import StateError
 from clusterctl.ledger.ledger import Ledger
-from clusterctl.runs import apply_changes
+from clusterctl.runs import apply_changes, idleness
 from clusterctl.runs import run as run_module
 from clusterctl.runs import watch as watching
 from clusterctl.runs.run_forecast import usage
@@ -101,7 +101,7 @@ def test_a_new_watcher_goes_on_counting_idle_time(tmp_path: Path, ledger: Ledger
     row = ledger.get_run(run.run_id)
     assert row.progress_at is not None
     assert 0 < row.reports_byte <= run.folder.reports.stat().st_size
-    monkeypatch.setattr(watching, "idle_seconds", lambda *_: 0.5)
+    monkeypatch.setattr(idleness, "idle_seconds", lambda *_: 0.5)
     watch(run_module.open_run(ledger, tmp_path, run.run_id), until=None)
     assert ledger.get_run(run.run_id).note.startswith("idle") or ledger.get_run(run.run_id).state == "finished"
 
