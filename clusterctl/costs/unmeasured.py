@@ -26,7 +26,7 @@ def why_unmeasured(source: TelemetrySource, charges: pl.DataFrame, use: pl.DataF
     nodes = silent["node"].unique().sort().to_list()
     start, end = silent.select(pl.col("from_at").min(), pl.col("to_at").max()).row(0)
     notes = source.read("notes", start=start - timedelta(hours=1), end=end + timedelta(hours=1), nodes=nodes)
-    noted = notes.filter(pl.col("kind") == "absent", pl.col("subject") == "nvml").sort("at")
+    noted = notes.filter(pl.col("kind") == "absent", pl.col("subject").is_in(["nvml", "gpu"])).sort("at")
     reasons = dict(noted.select("node", "text").iter_rows())
     by_reason: dict[str, list[str]] = {}
     for node in nodes:

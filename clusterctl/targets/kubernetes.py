@@ -167,10 +167,6 @@ class KubernetesTarget(SlurmTarget):
         """A role's home is its pod's own."""
         return {"CLUSTERCTL_ENVS": f"{self.place.root}/envs"}
 
-    def agent(self, folder: str) -> str:  # noqa: ARG002 - the interface
-        """None: on Kubernetes agents are an administrator's DaemonSet, which sees the nodes' processes."""
-        return ""
-
     def skypilot(self, home: Path, user: str) -> SkyPilot:
         """A server with the service account of this pod, or with what the user's kubeconfig says."""
         if in_place():

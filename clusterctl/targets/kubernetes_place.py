@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clusterctl.targets.accounting import Use
+from clusterctl.targets.kubernetes_accounting import SOURCE, pod_use
 from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, PodGang, parse_gangs
 from clusterctl.targets.kubernetes_shell import ROOT
 from clusterctl.targets.shell import Shell
@@ -29,7 +32,8 @@ MOST_LETTERS = 33
 class KubernetesPlace(SlurmPlace):
     """The shell is in a pod of the namespace, with the namespace's service account."""
 
-    most_letters = MOST_LETTERS
+    most_letters, accounting = MOST_LETTERS, SOURCE
+    unmeasured = "agents are a DaemonSet (docs/kubernetes.md), with a store of their own"
 
     def __init__(self, shell: Shell) -> None:
         super().__init__(shell, ROOT)
@@ -42,6 +46,14 @@ class KubernetesPlace(SlurmPlace):
         """Raises ValueError."""
         pods, _, events = text.partition(SPLIT)
         return parse_gangs(pods, events)
+
+    def agent(self, folder: str) -> str:  # noqa: ARG002 - the interface
+        """None: on Kubernetes agents are an administrator's DaemonSet, which sees the nodes' processes."""
+        return ""
+
+    def use(self, jobs: Sequence[SlurmJob]) -> Mapping[str, Use]:
+        """As the metrics API says, where there is one."""
+        return pod_use(self.shell, f"$(cat {NAMESPACE_FILE})", jobs)
 
     def longest(self, partition: str) -> float | None:  # noqa: ARG002 - the interface
         """Pods live as long as nobody says less."""

@@ -24,7 +24,7 @@ from clusterctl.targets.role_folder import folder_name, job_file
 from clusterctl.targets.run_ref import RunRef, result_name
 from clusterctl.targets.shell import LocalShell, Shell, SshShell
 from clusterctl.targets.sky_client import SkyPilot
-from clusterctl.targets.slurm_access import agent_command, client_config, in_place, own_python, place_config
+from clusterctl.targets.slurm_access import client_config, in_place, own_python, place_config
 from clusterctl.targets.slurm_check import check_cluster
 from clusterctl.targets.slurm_jobs import PREFIX, newest, user_id
 from clusterctl.targets.slurm_place import SlurmPlace
@@ -143,7 +143,7 @@ class SlurmTarget(Target):
             secrets_folder=f"{self.place.root}/secrets",
             cluster=name,
             environment=self.environment(),
-            agent=self.agent(folder),
+            agent=self.place.agent(folder),
             cpus=cpu_share(run.plan, state.requests[name][0].pool, job, list(state.jobs.values())),
             folders=state.seen.folders,
             now=state.seen.now,
@@ -173,6 +173,7 @@ class SlurmTarget(Target):
             state.fetched = time.monotonic()
             results = [result_name(run.plan, stage.name) for stage in run.plan.stages]
             self.place.fetch(run.run_id, run.folder, results)
+            state.account(run, self.place)
 
     def leftovers(self, live_runs: frozenset[str], known_runs: frozenset[str]) -> Sequence[Leftover]:
         """Our allocations of runs that this ledger knows and that don't live, and of any run whose time is over."""
@@ -224,10 +225,6 @@ class SlurmTarget(Target):
     def environment(self) -> dict[str, str]:
         """What every role sees of the place."""
         return {"HOME": self.place.home, "CLUSTERCTL_ENVS": f"{self.place.root}/envs"}
-
-    def agent(self, folder: str) -> str:
-        """Command of the agent that measures the nodes of the run of this folder; empty = it has none."""
-        return agent_command(folder)
 
     def skypilot(self, home: Path, user: str) -> SkyPilot:
         """A server that reaches the place."""

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.foreign_files import append
+from clusterctl.targets.accounting import Use
 from clusterctl.targets.base import Unreachable
 from clusterctl.targets.role_folder import RoleFolder, read_folder
 from clusterctl.targets.shell import Shell
+from clusterctl.targets.slurm_access import agent_command
+from clusterctl.targets.slurm_accounting import SOURCE, allocation_use
 from clusterctl.targets.slurm_jobs import MOST_LETTERS, SACCT, SQUEUE, SlurmJob, parse_jobs, seconds_of
 
 SEPARATOR = "\x1e"
@@ -74,7 +77,17 @@ class SlurmPlace:
             self._longest[partition] = seconds_of(found[1]) if found else None
         return self._longest[partition]
 
-    most_letters = MOST_LETTERS
+    most_letters, accounting = MOST_LETTERS, SOURCE
+    """Of an allocation's name; who says what it uses, where no agent does."""
+    unmeasured = "no agent: Python in the place lacks `clusterctl[telemetry]`"
+
+    def agent(self, folder: str) -> str:
+        """Command of the agent beside the roles of the run of this folder; empty where the place has none."""
+        return agent_command(folder)
+
+    def use(self, jobs: Sequence[SlurmJob]) -> Mapping[str, Use]:
+        """What allocations use, by their names.  Raises ClusterctlError where nobody says."""
+        return allocation_use(self.shell, jobs)
 
     def listing(self, *, history: bool) -> str:
         """Script that lists our jobs; history: those, too, that only the accounting remembers."""

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from clusterctl.jobs import Job
-from clusterctl.targets.base import Leftover, Machine, MachineRequest, Observed
+from clusterctl.targets.accounting import Accounting
+from clusterctl.targets.base import Leftover, Machine, MachineRequest, Observed, RunRef
 from clusterctl.targets.role_folder import RoleFolder
 from clusterctl.targets.sky_client import SkyPilot, SkyRequest
 from clusterctl.targets.slurm_jobs import MOST_LETTERS, SlurmJob, cluster_name, newest
-from clusterctl.targets.slurm_place import Seen
+from clusterctl.targets.slurm_place import Seen, SlurmPlace
 from planners.runs.reconcile import Cause, Instance, InstancePhase
 
 RELEASE_SECONDS = 40.0
@@ -35,6 +36,7 @@ class SlurmRun:
         self.deadline: datetime | None = None
         """By the place's own clock."""
         self.fetched = float("-inf")
+        self._accounting: Accounting | None = None
         self.jobs: Mapping[str, Job] = {}
         """Of the stage, by role."""
         self._withdrawn: dict[str, float] = {}
@@ -42,6 +44,12 @@ class SlurmRun:
         self._shown: set[str] = set()
         self._unprepared: set[str] = set()
         """Allocations whose machines are paid and of no use, as SkyPilot takes too long."""
+
+    def account(self, run: RunRef, place: SlurmPlace) -> None:
+        """What its nodes do, by the scheduler, where no agent says it.  Raises Unreachable, OSError."""
+        if self.seen is not None and not place.agent(""):
+            self._accounting = self._accounting or Accounting(run, place.accounting, place.use, why=place.unmeasured)
+            self._accounting.read(self.seen.jobs, self.requests)
 
     def want(self, wanted: Mapping[str, list[MachineRequest]]) -> None:
         """These allocations and no others: what SkyPilot has not finished for others is withdrawn."""

@@ -111,7 +111,8 @@ DEVICES: dict[str, ColumnType] = (
 """What a GPU is; a row when it appears or changes."""
 
 NOTES: dict[str, ColumnType] = _AT | _columns("String", RollUp.KEY, "node", "kind", "subject", "text")
-"""What can't be a number: `kind` is absent (subject = a column), gap, appeared, lost, xid, restart, error."""
+"""What can't be a number: `kind` is absent (subject = a column), gap, appeared, lost, xid, restart, error, source (of a
+table whose rows a scheduler's accounting gave)."""
 
 TABLES: dict[str, dict[str, ColumnType]] = {
     "gpu": GPU,
