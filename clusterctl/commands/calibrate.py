@@ -97,6 +97,11 @@ def _lessons(logs: list[str] | None, plan: str | None, framework: str | None, *,
             "--from needs --plan FILE: the spec or plan of the run that wrote the log",
             hint="`clusterctl init --from CONFIG` makes one; state its machines under fleet",
         )
+    if program := next((path for path in (*logs, plan) if path.endswith(".py")), ""):
+        raise SpecError(
+            f"{program}: is a Python program, and what it computes is known only when it runs",
+            hint="--from takes what a run wrote; `clusterctl init --from` makes a spec of the script that starts it",
+        )
     named = None if framework is None else framework.lower()
     source, planner = open_source(plan), Planner(now=datetime.now(UTC))
     found: dict[str, Lesson] = {}

@@ -38,8 +38,6 @@ class Watch:
 
     def __init__(self, run: OpenRun) -> None:
         self.ledger, self.limits, self._metrics = run.ledger, LimitGuard(run), RunMetrics(run)
-        self._nothing_lives, self._released = False, False
-        """Released: whether the place was asked at this tick to release all machines."""
         self._at(run)
         self._first, self._ending = True, False
         self._unreachable_since: datetime | None = None
@@ -212,7 +210,8 @@ class Watch:
         _ = run.roles
         self.run, self.recorder = run, Recorder(run)
         self.observer, self._applier = Observer(run.target, run.ref), ChangeApplier(run, self._event)
-        self._nothing_lives, self._released, self._idleness = False, False, Idleness(run)
+        self._nothing_lives, self._idleness = False, Idleness(run)
+        self._released = False  # whether the place was asked at this tick to release all machines
 
     def _pay_on(self, row: Run, why: str) -> None:
         """Nothing is known of what is there: nothing changes but that the limits hold, and what was there is paid."""

@@ -229,6 +229,11 @@ def test_whole_steps_give_all_phases_one_factor(call: Call) -> None:
         (("--plan", "spec.yaml"), "--plan and --framework need --from LOG"),
         (("--from", "a.log", "--list"), "--from excludes --revert and --list"),
         (("--from", "none.log", "--plan", "spec.yaml"), "none.log: no such file"),
+        (
+            ("--from", "run.py", "--plan", "spec.yaml"),
+            "run.py: is a Python program, and what it computes is known only",
+        ),
+        (("--from", "a.log", "--plan", "conf.py"), "conf.py: is a Python program, and what it computes is known only"),
         (("--from", "a.log", "--plan", "sft.yaml"), "is the log of reinforcement learning, but sft.yaml has only sft"),
     ],
 )
