@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -20,17 +20,13 @@ from clusterctl.targets.remote_home import RemoteHome
 from clusterctl.targets.shell import SshShell
 from clusterctl.targets.slurm_supervisor import NAME, SlurmSupervisors
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
+
+from far_world import BEHAVIOUR, SPEC, Run, allocations, seen, started, until
+
 PYTHON = "/srv/remote/bin/python"
 """Of the cluster: with our requirements, as a site without internet on its nodes has prepared it."""
-SPEC = """
-name: far-away
-objective: time
-stages:
-  - {kind: rlcef, model: clusterctl/quickstart, steps: 400, prompts_per_step: 6, samples_per_prompt: 6}
-fleet: {targets: [fake], machines: [{target: fake, name: pretend, nodes: 3, vcpus: 2, memory_gib: 8, usd_per_hour: 36}]}
-"""
 ROOT = "/home/skyu/.far"
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Site:
@@ -58,8 +54,8 @@ class Site:
 
     def nodes(self, run: str) -> list[tuple[float, float]]:
         """When each simulated node was allocated and released."""
-        row = json.loads(self.shell.read(f"{ROOT}/fake/{run}.place") or b"{}")
-        return [(m["asked_at"] + (m["ready_at"] - m["asked_at"]) / 2, m["ends_at"]) for m in row["machines"].values()]
+        found = allocations(self.shell.read(f"{ROOT}/fake/{run}.place") or b"{}").values()
+        return [(began, ended) for began, ended in found if ended is not None]
 
 
 @pytest.fixture
@@ -68,7 +64,7 @@ def site(slurm_cluster: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fake, "_home_in", found.home)
     found.say("rm", "-rf", ROOT)
     (tmp_path / "run.yaml").write_text(SPEC)
-    found.behave(step_seconds=0.3, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)
+    found.behave(**BEHAVIOUR)
     yield found
     for number in found.jobs("%i"):
         with suppress(subprocess.CalledProcessError):
@@ -82,32 +78,13 @@ def laptop(store: Path) -> Path:
     return store
 
 
-def started(run: Run, store: Path, *options: str) -> str:
-    up = run("up", "run.yaml", "--yes", "--detach", *options, CLUSTERCTL_HOME=str(store))
-    assert up.returncode == 0, up.stderr
-    return up.stdout.splitlines()[-1].split()[0]
-
-
-def seen(run: Run, store: Path, name: str) -> dict[str, Any]:
-    status = run("status", name, "--json", CLUSTERCTL_HOME=str(store))
-    assert status.returncode == 0, status.stderr
-    return dict(json.loads(status.stdout)[0])
-
-
-def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it has not become so"
-        time.sleep(0.3)
-
-
 def test_a_run_ends_at_its_limit_without_its_laptop_and_another_takes_it_up(
     in_process: Run, site: Site, tmp_path: Path
 ) -> None:
     name = started(in_process, laptop(tmp_path / "a"), "--limit-usd", "0.10", "--allow-over-limit")
-    until(site.jobs)
+    until(site.jobs, 90, pause=0.3)
     shutil.rmtree(tmp_path / "a")
-    until(lambda: not site.jobs())
+    until(lambda: not site.jobs(), 90, pause=0.3)
     b = laptop(tmp_path / "b")
     row = seen(in_process, b, name)
     assert (row["state"], "limit" in row["note"]) == ("stopped", True), row
@@ -125,11 +102,11 @@ def test_a_supervisor_goes_on_when_it_is_killed_and_on_another_node_when_its_own
 ) -> None:
     a = laptop(tmp_path / "a")
     name = started(in_process, a)
-    until(lambda: seen(in_process, a, name)["step"] > 0)
+    until(lambda: seen(in_process, a, name)["step"] > 0, 90, pause=0.3)
     (node,) = site.jobs()
     before = seen(in_process, a, name)["step"]
     site.cluster.run(node, "pkill", "-KILL", "-f", "clusterctl.runs.supervisor")
-    until(lambda: seen(in_process, a, name)["step"] > before + 5)
+    until(lambda: seen(in_process, a, name)["step"] > before + 5, 90, pause=0.3)
     assert site.jobs() == [node], "the same job: its script has started it again"
 
     before = seen(in_process, a, name)["step"]
@@ -148,4 +125,4 @@ def test_a_supervisor_goes_on_when_it_is_killed_and_on_another_node_when_its_own
         assert any("can't be" in problem["what"] or "failed" in problem["what"] for problem in row["problems"]), row
     down = in_process("down", name, "--yes", CLUSTERCTL_HOME=str(a))
     assert (down.returncode, "nothing left running" in down.stdout) == (0, True), down.stderr
-    until(lambda: not site.jobs())
+    until(lambda: not site.jobs(), 90, pause=0.3)

@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
 
-from far_world import SPEC, far_place, until
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from far_world import SPEC, Run, far_place, started, until
 
 
 def test_a_supervisor_that_hangs_is_started_again(in_process: Run, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(SPEC)
     with far_place(tmp_path) as far:
         home = str(far.laptop(tmp_path / "a"))
-        up = in_process("up", "run.yaml", "--yes", "--detach", CLUSTERCTL_HOME=home)
-        assert up.returncode == 0, up.stderr
-        name = up.stdout.splitlines()[-1].split()[0]
+        name = started(in_process, Path(home))
         until((far.root / "runs" / name / "reports.jsonl").exists)
         (hangs,) = far.supervisors()
         os.kill(hangs, signal.SIGSTOP)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
+
+from far_world import Run, seen, started, until
+
 SPEC = r"""
 name: whole
 objective: cost
@@ -40,26 +43,18 @@ limits: {usd: 5, hours: 0.5}
 def test_a_run_ends_by_itself_inside_the_cluster(slurm_cluster: ModuleType, tmp_path: Path, clusterctl: Run) -> None:
     slurm_cluster.write_client_files(tmp_path)
     (tmp_path / "run.yaml").write_text(SPEC)
-    settings = {"CLUSTERCTL_HOME": str(tmp_path / "store"), "CLUSTERCTL_PLACE_PYTHON": slurm_cluster.PLACE_PYTHON}
-    up = clusterctl("up", "run.yaml", "--yes", "--detach", HOME=str(tmp_path), **settings)
-    assert up.returncode == 0, up.stderr
-    name = up.stdout.splitlines()[-1].split()[0]
-
-    def status() -> dict[str, Any]:
-        shown = clusterctl("status", name, "--json", HOME=str(tmp_path), **settings)
-        assert shown.returncode == 0, shown.stderr
-        return dict(json.loads(shown.stdout)[0])
-
-    until = time.monotonic() + 480
-    while (state := status())["state"] not in {"finished", "failed", "stopped"}:
-        assert time.monotonic() < until, state
-        time.sleep(8)
+    say = partial(clusterctl, HOME=str(tmp_path), CLUSTERCTL_PLACE_PYTHON=slurm_cluster.PLACE_PYTHON)
+    store = tmp_path / "store"
+    name = started(say, store)
+    ended = {"finished", "failed", "stopped"}
+    until(lambda: seen(say, store, name)["state"] in ended, 480, pause=8)
+    state = seen(say, store, name)
     assert state["state"] == "finished", state
-    logs = clusterctl("logs", name, HOME=str(tmp_path), **settings).stdout
+    logs = say("logs", name, CLUSTERCTL_HOME=str(store)).stdout
     assert f"step 3, sandbox http://{slurm_cluster.NETWORK}." in logs
 
     def measured(table: str) -> list[dict[str, Any]]:
-        done = clusterctl("telemetry", "export", table, "--format", "json", HOME=str(tmp_path), **settings)
+        done = say("telemetry", "export", table, "--format", "json", CLUSTERCTL_HOME=str(store))
         return [json.loads(row) for row in done.stdout.splitlines()]
 
     assert {row["node"] for row in measured("host")} <= {"cpu1", "cpu2"}

@@ -3,19 +3,21 @@ account, and another laptop knows how it ended."""
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
+
+from far_world import Run, seen, started, until
 
 SPEC = """
 name: alone
@@ -36,12 +38,11 @@ fleet:
   machines: [{name: cpu, nodes: 1, vcpus: 16, memory_gib: 60, usd_per_hour: 3600}]
 """
 """A node costs a dollar a second."""
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def say(clusterctl: Run, slurm_cluster: ModuleType, tmp_path: Path) -> Iterator[Run]:
-    """The command line of a laptop, whose data folder is its first argument."""
+    """The command line of laptops, which reach the cluster."""
     slurm_cluster.write_client_files(tmp_path)
     # a name of its own: the scheduler still knows the allocations of earlier runs
     (tmp_path / "run.yaml").write_text(SPEC.replace("alone", f"alone-{secrets.token_hex(3)}"))
@@ -51,10 +52,7 @@ def say(clusterctl: Run, slurm_cluster: ModuleType, tmp_path: Path) -> Iterator[
         "CLUSTERCTL_PLACE_PYTHON": slurm_cluster.PLACE_PYTHON,
     }
 
-    def run(laptop: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return clusterctl(*arguments, **environment, CLUSTERCTL_HOME=str(tmp_path / laptop))
-
-    yield run
+    yield partial(clusterctl, **environment)
     for number in jobs(slurm_cluster, "%i"):
         slurm_cluster.run("login", "scancel", number, user="skyu", check=False)
 
@@ -73,38 +71,26 @@ def allocation(cluster: ModuleType, name: str) -> tuple[datetime, datetime]:
     return datetime.fromisoformat(job["StartTime"]), datetime.fromisoformat(job["EndTime"])
 
 
-def seen(say: Run, laptop: str, name: str) -> dict[str, Any]:
-    status = say(laptop, "status", name, "--json")
-    assert status.returncode == 0, status.stderr
-    return dict(json.loads(status.stdout)[0])
-
-
-def until(condition: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it has not become so"
-        time.sleep(1)
-
-
 def test_a_run_ends_at_its_limit_on_the_schedulers_own_account(
     say: Run, slurm_cluster: ModuleType, tmp_path: Path
 ) -> None:
-    dry = say("a", "up", "run.yaml", "--dry-run", "--limit-usd", "150", "--allow-over-limit")
+    a, b = tmp_path / "a", tmp_path / "b"
+    limit = ("--limit-usd", "150", "--allow-over-limit")
+    dry = say("up", "run.yaml", "--dry-run", *limit, CLUSTERCTL_HOME=str(a))
     assert "asks for rlcef" in dry.stdout, dry.stderr
     assert "partition cpu, 1 node of 14 CPUs" in dry.stdout
-    up = say("a", "up", "run.yaml", "--yes", "--detach", "--limit-usd", "150", "--allow-over-limit")
-    assert up.returncode == 0, up.stderr
-    name = up.stdout.splitlines()[-1].split()[0]
-    until(lambda: any("supervisor" in job for job in jobs(slurm_cluster)), 60)
-    shutil.rmtree(tmp_path / "a")
-    until(lambda: len(jobs(slurm_cluster)) > 1, 300)
-    until(lambda: not jobs(slurm_cluster), 500)
+    name = started(say, a, *limit)
+    until(lambda: any("supervisor" in job for job in jobs(slurm_cluster)), 60, pause=1)
+    shutil.rmtree(a)
+    until(lambda: len(jobs(slurm_cluster)) > 1, 300, pause=1)
+    until(lambda: not jobs(slurm_cluster), 500, pause=1)
 
-    known = say("b", "up", "run.yaml", "--dry-run", "--limit-usd", "900", "--allow-over-limit")
+    raised = ("--limit-usd", "900", "--allow-over-limit")
+    known = say("up", "run.yaml", "--dry-run", *raised, CLUSTERCTL_HOME=str(b))
     assert f"resumes {name}" in known.stdout, known.stderr
-    row = seen(say, "b", name)
+    row = seen(say, b, name)
     assert (row["state"], "limit" in row["note"]) == ("stopped", True), row
     began, ended = allocation(slurm_cluster, "cctl-alone")
     assert Decimal(row["usd"]) == Decimal(round((ended - began).total_seconds())), "to the second"
-    assert say("b", "logs", name).returncode == 0
-    assert "nothing is left over" in say("b", "sweep").stdout
+    assert say("logs", name, CLUSTERCTL_HOME=str(b)).returncode == 0
+    assert "nothing is left over" in say("sweep", CLUSTERCTL_HOME=str(b)).stdout

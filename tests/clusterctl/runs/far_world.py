@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from run_samples import processes
 
@@ -21,6 +23,8 @@ stages:
 fleet: {targets: [fake], machines: [{target: fake, name: pretend, nodes: 3, vcpus: 2, memory_gib: 8, usd_per_hour: 36}]}
 """
 """Three nodes at a cent a second each."""
+Run = Callable[..., subprocess.CompletedProcess[str]]
+BEHAVIOUR = {"step_seconds": 0.3, "machine_seconds": 0.2, "start_seconds": 0.1, "end_seconds": 0.1}
 USD_PER_NODE_SECOND = Decimal("0.01")
 
 
@@ -29,7 +33,7 @@ class Far:
 
     def __init__(self, root: Path) -> None:
         self.root = root / "place"
-        self.behave(step_seconds=0.3, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)
+        self.behave(**BEHAVIOUR)
 
     def behave(self, **settings: object) -> None:
         """How the simulated place behaves."""
@@ -71,11 +75,7 @@ class Far:
 
     def nodes(self, run: str) -> dict[str, tuple[float, float | None]]:
         """Each node of a run: from its allocation, half-way to its being ready, to its release."""
-        row = json.loads((self.root / "fake" / f"{run}.place").read_text())
-        return {
-            identity: (thing["asked_at"] + (thing["ready_at"] - thing["asked_at"]) / 2, thing["ends_at"])
-            for identity, thing in row["machines"].items()
-        }
+        return allocations((self.root / "fake" / f"{run}.place").read_text())
 
     def end(self) -> None:
         """Nothing of it lives on."""
@@ -83,12 +83,35 @@ class Far:
         self.kill(*self.supervisors())
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def allocations(place: str | bytes) -> dict[str, tuple[float, float | None]]:
+    """By node, what the file of a simulated place says: allocation, half-way to its being ready, and release."""
+    return {
+        identity: (thing["asked_at"] + (thing["ready_at"] - thing["asked_at"]) / 2, thing["ends_at"])
+        for identity, thing in json.loads(place)["machines"].items()
+    }
+
+
+def started(run: Run, laptop: Path, *options: str) -> str:
+    """The id of the run of `run.yaml`, which a laptop has started."""
+    up = run("up", "run.yaml", "--yes", "--detach", *options, CLUSTERCTL_HOME=str(laptop))
+    assert up.returncode == 0, up.stderr
+    return up.stdout.splitlines()[-1].split()[0]
+
+
+def seen(run: Run, laptop: Path, name: str) -> dict[str, Any]:
+    """What `status` says of a run on a laptop."""
+    status = run("status", name, "--json", CLUSTERCTL_HOME=str(laptop))
+    assert status.returncode == 0, status.stderr
+    (row,) = json.loads(status.stdout)
+    return dict(row)
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0, *, pause: float = 0.1) -> None:
     """Waits for something to be so."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it has not become so"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 @contextmanager

@@ -6,19 +6,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from far_world import SPEC, USD_PER_NODE_SECOND, Far, far_place, until
+from far_world import SPEC, USD_PER_NODE_SECOND, Far, Run, far_place, seen, started, until
 
 from clusterctl.errors import ClusterctlError
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -26,21 +22,6 @@ def far(tmp_path: Path) -> Iterator[Far]:
     (tmp_path / "run.yaml").write_text(SPEC)
     with far_place(tmp_path) as place:
         yield place
-
-
-def started(run: Run, laptop: Path, *options: str) -> str:
-    """The id of a run that a laptop has started."""
-    up = run("up", "run.yaml", "--yes", "--detach", *options, CLUSTERCTL_HOME=str(laptop))
-    assert up.returncode == 0, up.stderr
-    return up.stdout.splitlines()[-1].split()[0]
-
-
-def seen(run: Run, laptop: Path, name: str) -> dict[str, Any]:
-    """What `status` says of the run."""
-    status = run("status", name, "--json", CLUSTERCTL_HOME=str(laptop))
-    assert status.returncode == 0, status.stderr
-    (row,) = json.loads(status.stdout)
-    return dict(row)
 
 
 def test_a_run_ends_at_its_limit_although_its_laptop_is_lost(in_process: Run, far: Far, tmp_path: Path) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from far_world import far_place, until
+from far_world import Run, far_place, started, until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "telemetry"))
 
 from running_agent import RunningAgent, working
 from standin import Script
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 SPEC = """
 name: far-gpus
 objective: time
@@ -43,25 +40,25 @@ def test_a_laptop_shows_what_was_measured_far_away(
             assert done.returncode == 0, done.stderr
             return done.stdout
 
-        name = say("up", "run.yaml", "--yes", "--detach").splitlines()[-1].split()[0]
+        name = started(in_process, Path(home))
 
         def cost() -> dict[str, Any]:
             return dict(json.loads(say("cost", name, "--by", "role", "--by", "use", "--json")))
 
-        until(lambda: [row for row in cost()["rows"] if row["use"] == "unmeasured"])
+        until(lambda: [row for row in cost()["rows"] if row["use"] == "unmeasured"], pause=1)
         (node,) = (f"fake:{each}" for each in far.nodes(name) if "trainer" in each)
         assert cost()["unmeasured"] == [f"{node}: no agent has measured it"]
         store = far.root / "runs" / name / "telemetry"
         monkeypatch.setenv("CLUSTERCTL_RUN", name)
         agent = RunningAgent(tmp_path / "node", store=str(store), node=node)  # no NVML there
-        until(lambda: "no GPU seen by NVML" in str(cost()["unmeasured"]))
+        until(lambda: "no GPU seen by NVML" in str(cost()["unmeasured"]), pause=1)
         assert agent.stop() == 0
 
         script = Script(tmp_path / "nvml.script")
         with working(name, "trainer", tmp_path / "node", says="sandbox") as pid:
             script.set("gpus 8", f"gpu 0 pid {pid} 4000")
             agent = RunningAgent(tmp_path / "node", script=script, store=str(store), node=node)
-            until(lambda: [row for row in cost()["rows"] if row["reason"] == "waiting_sandbox"])
+            until(lambda: [row for row in cost()["rows"] if row["reason"] == "waiting_sandbox"], pause=1)
             assert agent.stop() == 0
         shown = cost()
         idle = {(row["role"], row["reason"]) for row in shown["rows"] if row["use"] == "idle"}

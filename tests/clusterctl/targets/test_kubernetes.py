@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from planned_run import planned, run_of
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.jobs import Job
-from clusterctl.plan_service import Planner, open_source
 from clusterctl.targets.base import MachineRequest, RunRef
 from clusterctl.targets.kubernetes_check import check_namespace, quantity
 from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE, GangWatch, PodGang, gangs, parse_gangs
@@ -22,15 +22,6 @@ from clusterctl.targets.slurm_run import clusters
 from planners.plan.value import Plan
 from planners.runs.reconcile import Cause, InstancePhase
 
-SPEC = """
-name: rl
-stages:
-  - {kind: rlcef, model: clusterctl/quickstart, steps: 4, prompts_per_step: 2, samples_per_prompt: 2}
-fleet:
-  targets: ["kubernetes:prod"]
-  machines: [{name: cpu, vcpus: 32, memory_gib: 125, usd_per_hour: 3.6}]
-limits: {usd: 7.2, hours: 10}
-"""
 NOW = datetime(2026, 11, 30, 10, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=30)
 TOLD_TO_END = {"deletionTimestamp": "2026-11-30T10:00:30Z"}
@@ -39,9 +30,7 @@ CLUSTER = "cctl-rl-1-rlcef-sandbox-1"
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    file = tmp_path_factory.mktemp("plan") / "spec.yaml"
-    file.write_text(SPEC)
-    return Planner(now=datetime(2026, 11, 23, tzinfo=UTC)).plan(open_source(str(file)))
+    return planned(tmp_path_factory.mktemp("plan"), "kubernetes:prod")
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +40,7 @@ def image(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(plan: Plan, tmp_path: Path) -> RunRef:
-    return RunRef(run_id="rl-1", plan=plan, folder=tmp_path, tags={"clusterctl.dev/budget": "7.2"}, stage="rlcef")
+    return run_of(plan, tmp_path)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from planned_run import planned, run_of
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.jobs import Job
-from clusterctl.plan_service import Planner, open_source
 from clusterctl.targets import slurm
 from clusterctl.targets.base import MachineRequest, RunRef, Unreachable
 from clusterctl.targets.shell import Ran, Shell
@@ -23,15 +23,6 @@ from clusterctl.targets.slurm_tasks import cpu_share, exec_task
 from planners.plan.value import Plan
 from planners.runs.reconcile import Action, Cause, Change, InstancePhase
 
-SPEC = """
-name: rl
-stages:
-  - {kind: rlcef, model: clusterctl/quickstart, steps: 4, prompts_per_step: 2, samples_per_prompt: 2}
-fleet:
-  targets: ["slurm:mini"]
-  machines: [{name: cpu, vcpus: 32, memory_gib: 125, usd_per_hour: 3.6, sbatch: {account: team-a, qos: high}}]
-limits: {usd: 7.2, hours: 10}
-"""
 START = 1_700_000_000
 NAME = "cctl-rl-1-rlcef-sandbox-1"
 TAGS = "clusterctl,run=rl-1,pool=pool.rlcef.sandbox,n=1"
@@ -84,9 +75,7 @@ class Sky:
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    file = tmp_path_factory.mktemp("plan") / "spec.yaml"
-    file.write_text(SPEC)
-    return Planner(now=datetime(2026, 11, 23, tzinfo=UTC)).plan(open_source(str(file)))
+    return planned(tmp_path_factory.mktemp("plan"), "slurm:mini", ", sbatch: {account: team-a, qos: high}")
 
 
 @pytest.fixture
@@ -102,9 +91,7 @@ def target(cluster: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def run(plan: Plan, tmp_path: Path) -> RunRef:
-    return RunRef(
-        run_id="rl-1", plan=plan, folder=tmp_path / "run", tags={"clusterctl.dev/budget": "7.2"}, stage="rlcef"
-    )
+    return run_of(plan, tmp_path / "run")
 
 
 @pytest.fixture
