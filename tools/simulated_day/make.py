@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,14 +21,14 @@ from tools.simulated_day.frames import GPUS_PER_NODE, Pool, gpu_frame, host_fram
 from tools.simulated_day.incidents import apply, devices, notes
 from tools.simulated_day.learning import step_metrics
 from tools.simulated_day.ledger_rows import ledger_sql
-from tools.simulated_day.record import Recorded, StepDone, run_row
+from tools.simulated_day.record import Recorded, StepDone
 from tools.simulated_day.smaller import evaluation, synthesis
 from tools.simulated_day.story import EVALUATE, HOURS, INCIDENTS, RLCEF, SEED, SPECS, SYNTHESIZE, scenario
 from tools.simulated_day.timeline import simulate
 
 
-def make_day(plans: Mapping[str, Plan]) -> tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]:
-    """(the runs as JSON values, the telemetry by table) of runs with these plans; always the same."""
+def make_day(plans: Mapping[str, Plan]) -> tuple[dict[str, Recorded], dict[str, pl.DataFrame]]:
+    """(the runs, the telemetry by table) of runs with these plans; always the same."""
     runs = {
         RLCEF: _rlcef(plans[RLCEF]),
         SYNTHESIZE: synthesis(plans[SYNTHESIZE]),
@@ -45,7 +44,7 @@ def make_day(plans: Mapping[str, Plan]) -> tuple[list[dict[str, Any]], dict[str,
         "devices": devices(nodes, START),
         "notes": notes((*INCIDENTS, *(note for run in runs.values() for note in run.notes)), START),
     }
-    return [run_row(run_id, plans[run_id], recorded) for run_id, recorded in runs.items()], telemetry
+    return runs, telemetry
 
 
 def new_plan(run_id: str) -> Plan:
@@ -100,6 +99,7 @@ def _rlcef(plan: Plan) -> Recorded:
         for at, kept, lost in day.recovered
     ]
     return Recorded(
+        plan=plan,
         nodes={"trainer": trainers, "rollout": rollouts, "sandbox": sandboxes},
         start=START,
         end=None,

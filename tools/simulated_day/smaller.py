@@ -98,6 +98,7 @@ def _recorded(plan: Plan, run: str, lane: Lane, steps: list[StepDone], *, left: 
         kind="absent", node=sandboxes[0], subject="sandbox", text="its sandbox server reports no counters"
     )
     return Recorded(
+        plan=plan,
         nodes={"rollout": gpu, "sandbox": sandboxes},
         start=start,
         end=steps[-1].at,
