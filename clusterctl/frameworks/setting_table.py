@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -150,8 +150,3 @@ def _calculated(resolver: str, values: list[Any]) -> Any:
             return None
         found = found * other if resolver == "mul" else found // other
     return found
-
-
-def as_settings(found: Iterable[Setting], defaults: Mapping[str, Any] | None = None) -> Settings:
-    """Settings by name; the last of several wins, as in every framework."""
-    return Settings({one.key: one for one in found}, defaults or {})

@@ -39,8 +39,6 @@ BY_NODE = -600
 """Of 600 s too, with the GPUs of a node rolled up: an eighth of the rows, for who does not ask for single GPUs."""
 SORT = ("node", "gpu", "run", "at")
 """Order of the rows of a file: one node's are together, so that a reader skips the others, and zstd finds patterns."""
-DEVICE = ("node", "gpu")
-"""The columns that say whose clock a row's time is, and of what it is."""
 _BATCH = re.compile(r"s-(?P<writer>.+)-(?P<number>\d+)-[0-9a-f]{8}\.parquet")
 
 

@@ -17,9 +17,6 @@ Object = dict[str, Any]
 NAME_LENGTH = 42
 """Most characters of a name: SkyPilot and Kubernetes add what their own objects need to the 63 of a DNS label."""
 RUN_LABEL, ROLE_LABEL, POOL_LABEL = (f"{TAG_PREFIX}/{what}" for what in ("run", "role", "pool"))
-RESOURCE_NOTE = f"{TAG_PREFIX}/resource"
-"""Annotation with the id in the ledger, which holds a `/`, as no label may."""
-EXPIRES_NOTE = f"{TAG_PREFIX}/expires-at"
 CREATES_PER_SECOND_PER_NODE = 4.5
 """Pods that a node starts: bound by its disk's syncs (kubernetes-sigs/agent-sandbox PR #1275)."""
 NO_SCHEDULE = ({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},)

@@ -39,8 +39,6 @@ class GenerateTime:
     """GPU-limited time when fresh samples always refill the engine (asynchronous runs)."""
     steady_samples_per_second: Column
     """All replicas together, with an endless queue."""
-    live_sequences: Column
-    """Per replica, at the start or in the steady phase."""
     capacity: Column
     """Sequences that a replica could hold."""
     mean_response_tokens: Column
@@ -161,7 +159,6 @@ def generate(c: Constants, w: Workload, *, grid_points: int = 33) -> GenerateTim
         makespan_seconds=makespan,
         throughput_seconds=throughput,
         steady_samples_per_second=replicas / (one_prefill + lengths.mean * full / capacity),
-        live_sequences=capacity,
         capacity=room,
         mean_response_tokens=mean,
         prefill_seconds=prefill,
