@@ -141,6 +141,8 @@ def _job(
 ) -> Job:
     template, pool = described.template, described.pool
     trains = template.until_done
+    joins = any(named.partition(":")[0] == TRAINER for named in template.needs.values())
+    alike = trains or joins  # Ray's workers of a reward run on any node
     modules = {f"{module}.py": module_text(module) for module in template.modules}
     setup = [make_environment(template)] if template.packages and not own.image else []
     setup += [template.setup] if template.setup else []
@@ -154,10 +156,10 @@ def _job(
         pool_id=pool.id if pool else "",
         nodes=described.nodes,
         gpus_per_node=pool.gpus_per_node if pool and (trains or name == ROLLOUT) else 0,
-        image=own.image or "" if trains else "",
+        image=own.image or "" if alike else "",
         setup="\n".join(setup),
         files=modules | template.files | {TOKEN_FILE: token},
-        secrets=own.environment if trains else (),
+        secrets=own.environment if alike else (),
         ports=ports,
         needs={variable: role for variable, role in template.needs.items() if role.partition(":")[0] in roles},
         ready_path=template.ready_path,

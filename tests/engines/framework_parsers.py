@@ -115,6 +115,7 @@ def verl(case: Case) -> Case:
         "max_response_tokens": cfg.data.max_response_length,
         "lora_rank": part.model.lora_rank or None,
         "sandbox_url": cfg.reward.sandbox_fusion.url,
+        "reward_file": cfg.reward.custom_reward_function.path,
     }
 
 

@@ -72,7 +72,9 @@ def stages(framework: str) -> list[dict[str, Any]]:
         train = {"sharding": sharding} | change.get("train", {})
         job = {"data": "/data/train.jsonl"}
         made.append(rlcef(**change | {"train": train, "framework": framework, "schedule": schedule, "job": job}))
-    return made
+    judge = {"judges": [{"name": "style", "model": LARGE}]}
+    job = {"data": "/data/train.jsonl", "environment": ["JUDGE_STYLE_URLS"]}
+    return [*made, rlcef(**judge, framework=framework, job=job)]
 
 
 @cache
@@ -95,7 +97,7 @@ def options_of(framework: str, job: Job) -> list[str]:
     """The words of the framework's command line that don't come from its file."""
     if framework == "verl":
         words = shlex.split(job.command[-1].replace("\\\n", " "))
-        return [word for word in words if word.startswith(("model_engine=", "reward.sandbox_fusion.url="))]
+        return [word for word in words if word.startswith(("model_engine=", "reward."))]
     if framework == "openrlhf":
         return [*job.files["openrlhf.args"].splitlines(), "--reward.remote_url=rewards.py"]
     return job.files["skyrl.args"].splitlines() if framework == "skyrl" else []
@@ -170,7 +172,8 @@ def expected(stage: RlcefStage, layout: StageLayout) -> dict[str, Any]:
         "lora_rank": stage.train.lora_rank,
         "bf16": True,
         "precision": "bf16",
-        "sandbox_url": "http://127.0.0.1:$CLUSTERCTL_PORT_SANDBOX/run_code",
+        "sandbox_url": None if stage.judges else "http://127.0.0.1:$CLUSTERCTL_PORT_SANDBOX/run_code",
+        "reward_file": "$CLUSTERCTL_FOLDER/clusterctl_mixed_rewards.py" if stage.judges else None,
     }
 
 

@@ -225,6 +225,13 @@ def test_openrlhf_gets_a_number_for_one_query(settings: None) -> None:
         rewards.reward_func(["broken"], [""], ["x"])
 
 
+def test_skyrl_gets_the_reward_and_the_metrics_of_a_row(settings: None) -> None:
+    row = {"prompt": [{"role": "user", "content": "Add."}], "tests": "assert add(1, 2) == 3"}
+    got, metrics = rewards.score_row(row, ADD)
+    assert (got, metrics["pass_at_1"], metrics["judge_readability"]) == (0.75, 1.0, 0.5)
+    assert rewards.score_row(row, "broken") == (0.0, {"sandbox_error_share": 1.0})
+
+
 def test_without_a_server_it_says_which_variable_is_empty(settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGE_URLS", "")
     with pytest.raises(SystemExit, match="JUDGE_URLS names no server"):

@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "sandbox"))
 
+import clusterctl_rewards
 from clusterctl_execution import called_tests, ran, run, wait_for_sandboxes, whole_program
 from sandbox_serving import serving
 
@@ -43,6 +44,18 @@ def test_verdicts(program: str, passed: int, status: str) -> None:
     assert result is not None
     assert (result.passed, result.tests, result.status) == (passed, 2, status)
     assert result.all_passed == (passed == 2)
+
+
+def test_the_reward_of_a_command_of_ones_own_is_the_same_verdict() -> None:
+    answers = [
+        f"```python\n{ADD}```",
+        "```python\nimport sys\nsys.exit(0)\n```",
+        ADD + "import os\nos._exit(0)\n",
+        "    return a + b",
+    ]
+    asked = ["def add(a, b):\n"] * 4
+    assert clusterctl_rewards.passes(asked, answers, ["\n".join(TESTS)] * 4, ["add"] * 4) == [1.0, 0.0, 0.0, 1.0]
+    assert clusterctl_rewards.passes(asked, answers, [TESTS] * 4, ["add"] * 4) == [1.0, 0.0, 0.0, 1.0]
 
 
 def test_time_is_limited() -> None:

@@ -1,4 +1,4 @@
-"""The reward of code: tests in the sandbox or their prediction, and judges; for TRL, verl and OpenRLHF.
+"""The reward of code: tests in the sandbox or their prediction, and judges; for TRL, verl, OpenRLHF and SkyRL.
 
 It is the mean of its parts by weight: 1 for the share of tests that pass, each judge's own.  A part that is unknown
 (a judge whose answer says no score) is left out of the mean, and counted in `..._unknown_share`; it is never 0.
@@ -9,6 +9,7 @@ Settings: `reward.json` beside the role's other files; docs/frameworks.md.
     TRL       reward_funcs: [clusterctl_mixed_rewards.reward]       column `tests`, and `entry_point` as in HumanEval
     verl      reward.custom_reward_function.path=clusterctl_mixed_rewards.py     ground_truth = the tests
     OpenRLHF  --reward.remote_url clusterctl_mixed_rewards.py                    label = the tests
+    SkyRL     environment.env_class=clusterctl             columns `tests`, and `entry_point` as in HumanEval
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ from clusterctl_judges import Judge
 
 AT_ONCE = 32
 """Samples that are scored at once: the servers queue the rest."""
+
+
+class NoVerdict(ServerAway):
+    """No sandbox has a verdict on any of the programs."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,7 @@ class Reward:
     judges: tuple[Judge, ...] = ()
 
     def score(self, samples: Sequence[Sample]) -> tuple[list[Scored], dict[str, float]]:
-        """The rewards, in order, and what to log.  Raises ServerAway, also where no sandbox has a verdict on any of
-        them; ServerRefused."""
+        """The rewards, in order, and what to log.  Raises ServerAway; NoVerdict, which is one; ServerRefused."""
         programs = [whole_program(one.problem, code_in(one.answer), one.entry_point) for one in samples]
         asked = [(sample.problem, program) for sample, program in zip(samples, programs, strict=True)]
         chances = self.critic.chances(asked) if self.critic else []
@@ -83,7 +87,7 @@ class Reward:
             ]
             results = [one.result() if one else None for one in runs]
             if any(runs) and not any(results):
-                raise ServerAway(f"no sandbox has a verdict on any of {sum(map(bool, runs))} programs")
+                raise NoVerdict(f"no sandbox has a verdict on any of {sum(map(bool, runs))} programs")
             executions = [
                 (chances[n] if predicted[n] else None) if result is None else result.share
                 for n, result in enumerate(results)
@@ -204,6 +208,20 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
         raise RuntimeError("the sandbox has no verdict on a program")
     value = rewards[0] if len(rewards) == 1 else rewards  # OpenRLHF 0.11 asks about one at a time, and wants a number
     return {"rewards": value, "scores": value, "extra_logs": _of_each(metrics)}
+
+
+def score_row(row: Mapping[str, Any], answer: str) -> tuple[float, dict[str, float]]:
+    """Reward and metrics of an answer to a row, for SkyRL, which leaves none out: 0 where no sandbox has a verdict.
+
+    Raises ServerAway for a judge that stays away, ServerRefused.
+    """
+    problem, point = _text(row.get("prompt", "")), row.get("entry_point") or ""
+    asked = Sample(problem=problem, answer=answer, tests=_tests(row["tests"]), entry_point=point)
+    try:
+        (one,), metrics = from_settings().score([asked])
+    except NoVerdict:
+        return 0.0, {"sandbox_error_share": 1.0}
+    return one.reward or 0.0, {"sandbox_error_share": 0.0, **metrics}
 
 
 def _of_each(metrics: Mapping[str, float]) -> dict[str, float]:

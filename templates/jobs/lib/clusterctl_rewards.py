@@ -1,55 +1,50 @@
 """The execution reward: 1 where a program passes its tests in a sandbox, 0 where it doesn't, None without a verdict.
 
 Rows of the data: `prompt` (text or chat messages), `tests` (Python that raises where the program is wrong), and, where
-the answer continues the prompt, `entry_point` (the function that must be defined).
+the answer continues the prompt, `entry_point` (the function that must be defined).  `clusterctl_execution` decides
+whether a program has passed; `clusterctl_mixed_rewards` adds judges and predictions to it.
 """
 
-import re
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-import clusterctl_sandboxes
+from clusterctl_chat import code_in
+from clusterctl_execution import called_tests, run, whole_program
 
-BLOCK = re.compile(r"```(?:python|py)?\s*\n(.*?)```", re.DOTALL)
 AT_ONCE = 64
 TIME_LIMIT_SECONDS = 10.0
-observers = []
+observers: list[Callable[[list[float | None] | None], None]] = []
 """Called with each batch of rewards: before it (None) and after it (the list)."""
 
 
-def passes(prompts, completions, tests, entry_point=None, **_):
+def passes(
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    tests: Sequence[Any],
+    entry_point: Sequence[str | None] | None = None,
+    **_: Any,
+) -> list[float | None]:
     """Reward function of TRL: one number for each completion."""
     points = entry_point or [None] * len(tests)
-    return _judge([program(*row) for row in zip(prompts, completions, tests, points)])
-
-
-def program(prompt, completion, tests, entry_point):
-    """What runs in the sandbox: the answer's last block of code, the prompt before it where it continues it, tests."""
-    answer = _text(completion)
-    blocks = BLOCK.findall(answer)
-    code = blocks[-1] if blocks else answer
-    if entry_point and not re.search(rf"def\s+{re.escape(entry_point)}\b", code):
-        code = f"{_text(prompt)}\n{code}" if not _text(prompt).endswith("\n") else _text(prompt) + code
-    check = f"\ncheck({entry_point})\n" if entry_point and "def check(" in tests else "\n"
-    return f"{code}\n{tests}{check}"
-
-
-def _judge(programs):
     for tell in observers:
         tell(None)
-    with ThreadPoolExecutor(max_workers=min(AT_ONCE, max(len(programs), 1))) as pool:
-        rewards = list(pool.map(verdict, programs))
+    with ThreadPoolExecutor(max_workers=min(AT_ONCE, max(len(tests), 1))) as pool:
+        rewards = list(pool.map(verdict, prompts, completions, tests, points))
     for tell in observers:
         tell(rewards)
     return rewards
 
 
-def verdict(code):
-    """Reward of one program; None where the sandbox failed."""
-    answer = clusterctl_sandboxes.run_code(code, run_timeout=TIME_LIMIT_SECONDS)
-    if answer is None or answer.get("status") == "SandboxError":
-        return None
-    return 1.0 if answer.get("status") == "Success" else 0.0
+def verdict(prompt: Any, completion: Any, tests: Any, entry_point: str | None = None) -> float | None:
+    """Reward of one answer; None where the sandbox failed."""
+    program = whole_program(_text(prompt), code_in(_text(completion)), entry_point or "")
+    listed = (tests,) if isinstance(tests, str) else tuple(tests)
+    result = run(program, called_tests(listed, entry_point or ""), seconds=TIME_LIMIT_SECONDS)
+    return None if result is None else float(result.all_passed)
 
 
-def _text(said):
-    return said if isinstance(said, str) else said[-1]["content"]
+def _text(said: Any) -> str:
+    return said if isinstance(said, str) else str(said[-1]["content"])

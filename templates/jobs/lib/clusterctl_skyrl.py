@@ -11,8 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import clusterctl_mixed_rewards
 import clusterctl_reports
-import clusterctl_rewards
 import ray
 from skyrl.train.config import SkyRLTrainConfig
 from skyrl.train.entrypoints.main_base import BasePPOExp
@@ -38,14 +38,16 @@ class CodeEnvironment(BaseTextEnv):  # type: ignore[misc]  # no types come with 
     def __init__(self, env_config: Any = None, extras: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.row = dict(extras or {})
+        self.metrics: dict[str, float] = {}
 
     def step(self, action: str) -> Any:
-        """The reward of an answer; 0 where no sandbox has a verdict, since SkyRL leaves no sample out."""
-        row = self.row
-        code = clusterctl_rewards.program(row.get("prompt", ""), action, row["tests"], row.get("entry_point"))
-        reward = clusterctl_rewards.verdict(code)
-        metadata = {"sandbox_failed": reward is None}
-        return BaseTextEnvStepOutput(observations=[], reward=reward or 0.0, done=True, metadata=metadata)
+        """The reward of an answer."""
+        reward, self.metrics = clusterctl_mixed_rewards.score_row(self.row, action)
+        return BaseTextEnvStepOutput(observations=[], reward=reward, done=True, metadata=dict(self.metrics))
+
+    def get_metrics(self) -> dict[str, float]:
+        """SkyRL takes the mean over the samples that have one."""
+        return self.metrics
 
 
 class Told:
@@ -59,8 +61,8 @@ class Told:
         self._tracker.log(data, step, commit)
         phases = {PHASES[name]: seconds for name, seconds in data.items() if name in PHASES}
         if phases:
-            metrics = {METRICS.get(name, name): value for name, value in data.items() if name not in PHASES}
-            metrics |= {"pass_at_1": metrics["reward"]} if "reward" in metrics else {}  # it is 1 or 0
+            named = {METRICS.get(name, name): value for name, value in data.items() if name not in PHASES}
+            metrics = {name.removeprefix("environment/"): value for name, value in named.items()}
             clusterctl_reports.report(step, self._steps, phases, metrics)
 
     def __getattr__(self, name: str) -> Any:

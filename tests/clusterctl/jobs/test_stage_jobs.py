@@ -76,11 +76,22 @@ def test_judges_and_critics_that_nobody_serves_are_refused() -> None:
 
 
 @pytest.mark.parametrize("framework", ["verl", "openrlhf", "skyrl"])
-def test_a_framework_that_asks_no_judge_refuses_one(framework: str) -> None:
-    judge = {"name": "style", "model": "Qwen/Qwen2.5-7B-Instruct"}
-    job = {"data": "d.parquet", "environment": ["JUDGE_STYLE_URLS"]}
-    with pytest.raises(SpecError, match="judges and outcome critics are not asked beside"):
-        jobs(framework=framework, judges=[judge], train={"sharding": "fsdp"}, job=job)
+@pytest.mark.parametrize("schedule", ["colocated", "disaggregated"])
+def test_judges_are_asked_beside_every_framework_from_all_nodes_of_its_ray(framework: str, schedule: str) -> None:
+    judge = {"name": "style", "model": "Qwen/Qwen2.5-7B-Instruct", "weight": 0.3}
+    job = {"data": "d.parquet", "environment": ["JUDGE_STYLE_URLS"], "image": "trainer@sha256:1"}
+    changes = {"judges": [judge], "train": {"sharding": "fsdp"}, "schedule": schedule, "job": job}
+    fleet = H100_NODES | {"nodes": 2} if schedule == "disaggregated" else H100_NODES
+    found = stage_jobs(planned(rlcef(framework=framework, **changes), fleet=fleet), "rlcef", run_id="r", token="t")
+    assert ("rollout" in found) == (schedule == "disaggregated")
+    for name in found.keys() - {"sandbox"}:
+        job_ = found[name]
+        assert json.loads(job_.files["reward.json"])["judges"][0]["urls"] == "JUDGE_STYLE_URLS"
+        assert {"clusterctl_mixed_rewards.py", "clusterctl_judges.py", "clusterctl_execution.py"} <= job_.files.keys()
+        assert (job_.secrets, job_.image) == (("JUDGE_STYLE_URLS",), "trainer@sha256:1")
+    if framework == "verl":
+        assert "reward.custom_reward_function.path" in found["trainer"].command[-1]
+        assert "sandbox_fusion.url" not in found["trainer"].command[-1]
 
 
 def test_judges_and_critics_of_the_place_are_asked_with_their_weights() -> None:
