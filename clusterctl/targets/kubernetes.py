@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 PYTHON = "/opt/clusterctl/bin/python3"
 """Of our image."""
+GANGS = "gangs.json"
 QUEUES = "kueue.x-k8s.io/v1beta1/localqueues"
 
 
@@ -105,7 +106,9 @@ class KubernetesTarget(SlurmTarget):
         ready = {job.name for job in seen.jobs if "restarts" in job.tags and job.phase is InstancePhase.STARTING}
         folders = with_servers(seen.folders, pods, seen.now)
         shown = [gang for gang in seen.jobs if isinstance(gang, PodGang) and gang.tags.get("run") == run.run_id]
-        gangs = self._gangs.setdefault(run.run_id, GangWatch()).with_gone(shown, seen.ready, seen.now)
+        if run.run_id not in self._gangs:
+            self._gangs[run.run_id] = GangWatch(run.folder / GANGS)
+        gangs = self._gangs[run.run_id].with_gone(shown, seen.ready, seen.now)
         return state.observed(replace(seen, jobs=gangs, folders=folders, ready=seen.ready | ready))
 
     def _make(self, run: RunRef, state: SlurmRun, name: str) -> None:

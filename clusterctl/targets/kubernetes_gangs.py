@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from clusterctl.foreign_files import read_limited, replace_whole
 from clusterctl.targets.base import TAG_PREFIX
 from clusterctl.targets.kubernetes_pods import PodState, pod_state, warnings
 from clusterctl.targets.slurm_jobs import SlurmJob
@@ -16,6 +21,7 @@ from planners.runs.reconcile import Cause, InstancePhase
 
 CLUSTER_LABEL = f"{TAG_PREFIX}/cluster"
 """Label of a pool's pods: the name that SkyPilot was given, without what it adds."""
+MOST_BYTES = 16 << 20
 TAGS_NOTE = f"{TAG_PREFIX}/tags"
 """Annotation with run, pool, start and when it is over, as JSON: labels take no such values."""
 STATES = {InstancePhase.QUEUED: "PENDING", InstancePhase.ENDING: "COMPLETING", InstancePhase.ENDED: "CANCELLED"}
@@ -73,11 +79,20 @@ class PodGang(SlurmJob):
         return since, until if self.ended else None
 
 
-class GangWatch:
-    """Allocations as this process has seen them: the API forgets a pod as soon as it has gone."""
+_KEPT = TypeAdapter(dict[str, PodGang])
 
-    def __init__(self) -> None:
+
+class GangWatch:
+    """Allocations as they were last seen: the API forgets a pod as soon as it has gone.
+
+    file: keeps them for the next supervisor; one that can't be read or written is done without.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._kept = file, b""
         self._last: dict[str, PodGang] = {}
+        with contextlib.suppress(OSError, ValueError):
+            self._last = _KEPT.validate_json(read_limited(file, MOST_BYTES))
 
     def with_gone(self, shown: Iterable[PodGang], ready: Collection[str], now: datetime) -> tuple[PodGang, ...]:
         """The same allocations with the times of pods that have gone, and allocations that have gone altogether.
@@ -91,6 +106,10 @@ class GangWatch:
             was_whole = name in ready or (name in self._last and not self._last[name].missing)
             lacks = gang.missing and was_whole and gang.phase is InstancePhase.QUEUED and not gang.restarts
             self._last[name] = _without_a_pod(gang) if lacks else gang
+        if self._kept != (kept := _KEPT.dump_json(self._last)):
+            self._kept = kept
+            with contextlib.suppress(OSError):
+                replace_whole(self._file, kept)
         return tuple(self._last.values())
 
 

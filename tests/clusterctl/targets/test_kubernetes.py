@@ -97,27 +97,29 @@ def test_a_gang_ends_with_its_last_pod_and_says_why_the_first_did() -> None:
     assert (over.phase, over.cause, over.ended) == (InstancePhase.ENDED, Cause.STOPPED, True)
 
 
-def test_only_pods_that_have_a_node_are_paid() -> None:
+def test_only_pods_that_have_a_node_are_paid(tmp_path: Path) -> None:
     waits = gang(pod("c-head", "Pending", placed=""), pod("c-worker1"))
     assert [since is not None for since, _ in map(waits.span, range(3))] == [False, True, False]
     over = gang(pod("c-head", "Pending", placed="", meta=TOLD_TO_END), pod("c-worker1", meta=TOLD_TO_END))
-    (gone,) = GangWatch().with_gone([over], (), SOON)
+    (gone,) = GangWatch(tmp_path / "x").with_gone([over], (), SOON)
     assert gone.phase is InstancePhase.ENDING
 
 
-def test_pods_that_the_api_has_forgotten_ended_by_the_end_of_their_grace() -> None:
-    watch, late = GangWatch(), SOON + timedelta(hours=1)
+def test_pods_that_the_api_has_forgotten_ended_by_the_end_of_their_grace(tmp_path: Path) -> None:
+    watch, late = GangWatch(tmp_path / "kept"), SOON + timedelta(hours=1)
     watch.with_gone([gang(pod("c-head", meta=TOLD_TO_END), pod("c-worker1"))], (), NOW)
     (half,) = watch.with_gone([gang(pod("c-worker1"))], (), late)
     assert (half.phase, half.is_broken) == (InstancePhase.ENDING, True)  # of no use without its head
+    watch = GangWatch(tmp_path / "kept")  # of the next supervisor
     (gone,) = watch.with_gone([], (), late + timedelta(seconds=4))
     assert (gone.phase, gone.cause, gone.is_broken) == (InstancePhase.ENDED, Cause.NODE_LOST, False)
     assert [until for _, until in gone.spans] == [SOON, late + timedelta(seconds=4)]
     assert watch.with_gone([], (), late + timedelta(days=1)) == (gone,)
 
 
-def test_what_a_pod_was_told_to_end_for_is_why_its_gang_ended() -> None:
-    watch = GangWatch()
+def test_what_a_pod_was_told_to_end_for_is_why_its_gang_ended(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"no JSON")
+    watch = GangWatch(tmp_path / "kept")
     disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "more"}
     told = pod("c-head", nodes=1, meta=TOLD_TO_END)
     told["status"]["conditions"].append(disrupted)
