@@ -34,6 +34,8 @@ from planners.plan.value import Pool
 from planners.runs.reconcile import InstancePhase
 
 SANDBOX = "sandbox"
+FOLDER = "/run/clusterctl"
+"""Where the template mounts the files of the role."""
 GVISOR_HANDLERS = ("runsc", "gvisor")
 USER_NAMESPACES_SINCE = 33
 """Kubernetes 1.33 gives pods user namespaces of their own, in which bubblewrap can mount /proc."""
@@ -112,7 +114,13 @@ def make_servers(
         runtime_class=isolation.runtime_class,
         tolerations=list(NO_SCHEDULE),
         command=list(job.command),
-        environment={**job.environment, "HOME": "/tmp"},  # noqa: S108 - of the pod
+        environment={
+            **job.environment,
+            "HOME": "/tmp",  # noqa: S108 - of the pod
+            "CLUSTERCTL_RUN": run.run_id,
+            "CLUSTERCTL_ROLE": SANDBOX,
+            "CLUSTERCTL_FOLDER": FOLDER,
+        },
         ready_path=job.ready_path,
         cpus=job.cpus or cpus,
         memory_gib=job.memory_gib or memory_gib,

@@ -5,20 +5,39 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from control_plane import wait
 from real_node import IMAGE, RealNode, volume
 
-from clusterctl.targets.base import Unreachable
+from clusterctl.jobs import Job
+from clusterctl.jobs.stage_jobs import stage_jobs
+from clusterctl.plan_service import Planner, open_source
+from clusterctl.targets.base import MachineRequest, RunRef, Unreachable
 from clusterctl.targets.kubernetes_api import Kubernetes
-from clusterctl.targets.kubernetes_manifests import objects, run_labels
+from clusterctl.targets.kubernetes_manifests import ROLE_LABEL
 from clusterctl.targets.kubernetes_pods import PodState, pod_state
+from clusterctl.targets.kubernetes_sandboxes import make_servers, pod_isolation
 from clusterctl.targets.kubernetes_shell import IMAGE_VARIABLE, KubernetesSupervisors, PodShell
 from planners.runs.reconcile import Cause, InstancePhase
 
 RUN = "node-test"
+SPEC = """
+name: node-test
+objective: cost
+stages:
+  - {kind: rlcef, model: Qwen/Qwen2.5-Coder-1.5B, steps: 9, prompts_per_step: 2, samples_per_prompt: 2, job: {command: "true"}}
+fleet:
+  targets: ["kubernetes:test"]
+  nodes: 1
+  machines:
+    - {name: gpu, gpu: H100, gpus_per_node: 8, vcpus: 8, memory_gib: 64, usd_per_hour: 20}
+    - {name: cpu, nodes: 1, vcpus: 3, memory_gib: 6, usd_per_hour: 2}
+limits: {usd: 40, hours: 8}
+"""
 TOKEN = "a-long-random-word-for-the-sandbox"
 ESCAPES = """
 import ctypes, os, socket, subprocess
@@ -98,45 +117,25 @@ def test_logs_exec_and_the_memory_limit_of_a_pod(place: Kubernetes) -> None:
     assert state(place, "nothing").message.startswith("ErrImageNeverPull")
 
 
-def test_programs_can_leave_neither_their_sandbox_nor_gvisor(place: Kubernetes) -> None:
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": RUN}, "stringData": {"token": TOKEN}}
-    serve = [
-        "clusterctl",
-        "sandbox",
-        "serve",
-        "--host",
-        "0.0.0.0",
-        "--port",
-        "8080",
-        "--workers",
-        "4",
-        "--token-file",
-        "/run/clusterctl/token",
-    ]
-    runner = objects(
-        "sandbox",
-        labels=run_labels(RUN, "sandbox"),
-        annotations={},
-        name=RUN,
-        image=IMAGE,
-        run=RUN,
-        port=8080,
-        replicas=1,
-        isolation="gvisor",
-        runtime_class="gvisor",
-        tolerations=[],
-        command=serve,
-        environment={},
-        ready_path="/v1/ping",
-        cpus=0.5,
-        memory_gib=1,
-        secret=RUN,
-    )
+def sandbox_job(folder: Path) -> tuple[RunRef, Job]:
+    """A run with sandboxes on machines of their own, and how its supervisor starts them."""
+    (folder / "spec.yaml").write_text(SPEC)
+    plan = Planner(now=datetime(2026, 11, 30, tzinfo=UTC)).plan(open_source(str(folder / "spec.yaml")))
+    job = stage_jobs(plan, "rlcef", run_id=RUN, token=TOKEN, python="env PYTHONPATH=/data/site/code python3")["sandbox"]
+    return RunRef(run_id=RUN, plan=plan, folder=folder, tags={}, stage="rlcef"), job
+
+
+def test_programs_can_leave_neither_their_sandbox_nor_gvisor(place: Kubernetes, tmp_path: Path) -> None:
+    run, job = sandbox_job(tmp_path)
+    pool = next(pool for pool in run.plan.pools if pool.id == job.pool_id)
+    now, port = datetime.now(tz=UTC), next(iter(job.ports.values()))
+    requests = [MachineRequest(resource_id=f"{RUN}/machine/1", pool=pool, index=0, since=now)]
     began = time.monotonic()
-    place.apply([secret, *runner])
+    isolation = pod_isolation(place)
+    make_servers(place, run, RUN, requests, job, isolation=isolation, ready=0, look_seconds=4.0, now=now, deadline=None)
 
     def server() -> PodState | None:
-        pods = [pod_state(item) for item in place.items("v1/pods", labelSelector=f"app.kubernetes.io/instance={RUN}")]
+        pods = [pod_state(item) for item in place.items("v1/pods", labelSelector=f"{ROLE_LABEL}=sandbox")]
         return next((one for one in pods if one.phase is InstancePhase.READY), None)
 
     wait(lambda: server() is not None, "the sandbox server answers", why=lambda: list(place.items("v1/pods")))
@@ -147,7 +146,7 @@ def test_programs_can_leave_neither_their_sandbox_nor_gvisor(place: Kubernetes) 
 import json, urllib.request
 def get(path, data=None):
     head = {{"Authorization": "Bearer {TOKEN}", "Content-Type": "application/json"}}
-    request = urllib.request.Request("http://{found.address}:8080" + path, data, head)
+    request = urllib.request.Request("http://{found.address}:{port}" + path, data, head)
     return json.load(urllib.request.urlopen(request, timeout=60))
 print(json.dumps([get("/health"), get("/run_code", json.dumps({{"language": "python", "code": {ESCAPES!r}}}).encode())]))
 """
@@ -159,6 +158,7 @@ print(json.dumps([get("/health"), get("/run_code", json.dumps({{"language": "pyt
     assert "kernel Linux version 4.19.0-gvisor" in told
     assert "DONE" not in told, told
     assert told.count("refused") == ESCAPES.count("attempt(") - 1
+    assert place.get("networking.k8s.io/v1/networkpolicies", RUN) is not None
     print(f"sandbox server under gVisor: ready after {ready_seconds:.1f} s")
 
 
