@@ -145,8 +145,8 @@ def with_servers(
 
 def _with_server(folder: RoleFolder, states: Sequence[PodState], now: datetime) -> RoleFolder:
     index = int(folder.job.get("index", 0))
-    if folder.job.get("role") != SANDBOX or index >= len(states):
-        return folder
+    if folder.job.get("role") != SANDBOX or folder.told or index >= len(states):
+        return folder  # one that is told to end has nothing to save: it ends with its machines
     state = states[index]
     rank = {
         "phase": state.phase.value,

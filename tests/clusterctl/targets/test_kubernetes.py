@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,9 @@ def test_sandbox_servers_are_owned_by_a_guard_and_filled_in_stages(run: RunRef, 
         "Deployment",
     }
     assert made["Deployment"]["spec"]["replicas"] == 10 + 45
+    container = made["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    folder = {each["name"]: each.get("value") for each in container["env"]}["CLUSTERCTL_FOLDER"]
+    assert folder == container["volumeMounts"][0]["mountPath"]
     assert made["Secret"]["stringData"] == {"sandbox.token": "t"}
     assert made["Job"]["spec"]["template"]["metadata"]["labels"][CLUSTER_LABEL] == ""
 
@@ -301,5 +305,7 @@ def test_a_sandbox_server_is_what_its_pod_says() -> None:
     assert found.instance(NOW, None).phase is InstancePhase.READY
     assert found.urls("http") == "http://10.0.0.9:20001"
     assert with_servers([folder], [], NOW) == (folder,)
+    (told,) = with_servers([replace(folder, told=True)], [pod("x", nodes=1)], NOW)
+    assert told.instance(NOW, None).phase is InstancePhase.ENDED  # else its machines would never be given back
     replaced = gang(pod("x", "Failed", nodes=1, tags={"restarts": "yes"}), pod("y", nodes=1, tags={"restarts": "yes"}))
     assert replaced.phase is InstancePhase.STARTING

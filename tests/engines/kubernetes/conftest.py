@@ -11,11 +11,23 @@ from pathlib import Path
 import pytest
 from control_plane import ControlPlane
 from filelock import FileLock
-from real_node import ADDRESS, SERVICES, RealNode, make_bridge, remove_bridge
+from real_node import ADDRESS, SERVICES, RealNode, make_bridge, remove_bridge, volume
 
 from clusterctl.targets.kubernetes_api import Kubernetes
 
 HERE = Path(__file__).parent
+RIGHTS = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: read-nodes}
+rules: [{apiGroups: ["", node.k8s.io], resources: [nodes, namespaces, runtimeclasses], verbs: [get, list, watch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: read-nodes}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: read-nodes}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "system:serviceaccounts:default"}]
+"""
 MOST_SECONDS = 3300.0
 """From the start of all checks until tests whose programs are not built by then are left out, each named."""
 
@@ -56,17 +68,44 @@ def node(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         yield from one_node(programs, layers, tmp_path_factory)
 
 
-def one_node(programs: Path, layers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
+def one_node(
+    programs: Path, layers: Path, tmp_path_factory: pytest.TempPathFactory, *, lost_seconds: int = 300
+) -> Iterator[RealNode]:
     """The node, and nothing of it afterwards."""
     make_bridge()
     try:
         with (
-            ControlPlane(tmp_path_factory.mktemp("real"), programs, SERVICES, 443, ADDRESS) as started,
+            ControlPlane(
+                tmp_path_factory.mktemp("real"), programs, SERVICES, 443, ADDRESS, lost_seconds=lost_seconds
+            ) as started,
             RealNode(started, layers) as real,
         ):
             yield real
     finally:
         remove_bridge()
+
+
+def place_of_runs(node: RealNode) -> None:
+    """What whole runs want: our image and SkyPilot's, the volume, and the right to read nodes."""
+    node.load_clusterctl()
+    node.load_sky()
+    folder = node.folder / "volume"
+    folder.mkdir()
+    node.plane.place().apply([volume(folder)])
+    node.plane.kubectl("apply", "-f", "-", given=RIGHTS)
+
+
+@pytest.fixture(scope="module")
+def two_nodes(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RealNode, RealNode]]:
+    """Two real nodes with eight H100 each, on which SkyPilot works; supervisors run on the first."""
+    layers = made_by("images.sh")
+    with FileLock(programs.parent / "node.lock", timeout=MOST_SECONDS):
+        for first in one_node(programs, layers, tmp_path_factory, lost_seconds=40):
+            place_of_runs(first)
+            with RealNode(first.plane, layers, 1) as second:
+                second.load_sky()
+                first.plane.kubectl("taint", "node", second.name, "nvidia.com/gpu=present:NoSchedule")
+                yield first, second
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ ADDRESS = "10.244.0.1"
 SERVICES = "10.96.0.1"
 """Where every pod looks for the API server; the bridge has it too, so that no rule of a firewall is needed."""
 BRIDGE = "clusterctl0"
-GPUS, CPUS = 8, 8
+GPUS, CPUS, MEMORY = 8, 8, "256Gi"
 """As the node says: pods ask for more than a small machine has."""
 IMAGE = "localhost/clusterctl:test"
 TOP = Path(__file__).parents[3]
@@ -109,7 +109,7 @@ class RealNode:
             ready=lambda: " Ready" in self.plane.kubectl("get", "node", self.name, "--no-headers", check=False),
         )
         # a resource that the kubelet does not manage stays as it is patched; of the others it speaks once in an hour
-        has = f'{{"nvidia.com/gpu":"{GPUS}","cpu":"{CPUS}"}}'
+        has = f'{{"nvidia.com/gpu":"{GPUS}","cpu":"{CPUS}","memory":"{MEMORY}"}}'
         patch = f'{{"status":{{"capacity":{has},"allocatable":{has}}}}}'
         self.plane.kubectl("patch", "node", self.name, "--subresource=status", "--type=merge", "-p", patch)
         if not self._index:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from control_plane import ControlPlane
+from laptop import Laptop
 from made_up_nodes import create, node
 
 SPEC = """
@@ -39,37 +37,24 @@ rules:
 """
 
 
-class Laptop:
-    """The command line with the kubeconfig of a client."""
+class Refused:
+    """A laptop whose `up` is refused."""
 
     def __init__(self, plane: ControlPlane, home: Path) -> None:
-        self._plane, self._home = plane, home
+        self.plane, self.home = plane, home
 
     def up(self, *options: str, context: str = "test", nodes: int = 1, client: str = "admin") -> tuple[int, str]:
         """Exit code, and what it says on stderr."""
-        (self._home / "run.yaml").write_text(SPEC.replace("CONTEXT", context).replace("NODES", str(nodes)))
+        (self.home / "run.yaml").write_text(SPEC.replace("CONTEXT", context).replace("NODES", str(nodes)))
         words = ["up", "run.yaml", "--yes", "--detach", "--allow-over-limit", *options]
-        ended = self.run(*words, client=client)
+        ended = Laptop(self.plane, self.home, client).run(*words)
         return ended.returncode, ended.stderr
-
-    def run(self, *words: str, client: str = "admin") -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {
-            "HOME": str(self._home),
-            "CLUSTERCTL_HOME": str(self._home / "data"),
-            "KUBECONFIG": str(self._plane.pki / f"{client}.kubeconfig"),
-            "PATH": f"{self._plane.programs}:{os.environ['PATH']}",
-            "CLUSTERCTL_IMAGE": "localhost/clusterctl:test",
-        }
-        line = [Path(sys.executable).with_name("clusterctl"), *words]
-        return subprocess.run(
-            line, cwd=self._home, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
 
     def nothing_is_done(self) -> None:
         """Neither here nor there."""
-        assert json.loads(self.run("status", "--json").stdout) == []
+        assert json.loads(Laptop(self.plane, self.home).must("status", "--json")) == []
         kinds = "pods,deployments,serviceaccounts,roles,rolebindings,secrets,persistentvolumeclaims"
-        assert "clusterctl" not in self._plane.kubectl("get", kinds, "-o", "name")
+        assert "clusterctl" not in self.plane.kubectl("get", kinds, "-o", "name")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,18 +64,18 @@ def cluster(plane: ControlPlane) -> None:
 
 
 @pytest.fixture
-def laptop(plane: ControlPlane, tmp_path: Path) -> Laptop:
-    return Laptop(plane, tmp_path)
+def laptop(plane: ControlPlane, tmp_path: Path) -> Refused:
+    return Refused(plane, tmp_path)
 
 
-def test_a_context_that_does_not_exist(laptop: Laptop) -> None:
+def test_a_context_that_does_not_exist(laptop: Refused) -> None:
     code, says = laptop.up(context="nowhere")
     assert code == 2, says
     assert says.startswith("error: kubernetes:nowhere: no such context in the kubeconfig, which has: test\n\nhint: ")
     laptop.nothing_is_done()
 
 
-def test_a_gang_that_does_not_fit_at_all(laptop: Laptop) -> None:
+def test_a_gang_that_does_not_fit_at_all(laptop: Refused) -> None:
     code, says = laptop.up(nodes=5)
     assert code == 1, says
     assert "wants 5 nodes, and there are 3 of that kind" in says
@@ -99,7 +84,7 @@ def test_a_gang_that_does_not_fit_at_all(laptop: Laptop) -> None:
     laptop.nothing_is_done()
 
 
-def test_a_user_who_may_not_create_pods(laptop: Laptop, plane: ControlPlane) -> None:
+def test_a_user_who_may_not_create_pods(laptop: Refused, plane: ControlPlane) -> None:
     plane.kubectl("apply", "-f", "-", given=ADMIN.replace("ROLE", "no-pods"))
     try:
         code, says = laptop.up(client="dev")
@@ -111,7 +96,7 @@ def test_a_user_who_may_not_create_pods(laptop: Laptop, plane: ControlPlane) -> 
     laptop.nothing_is_done()
 
 
-def test_a_user_who_may_not_make_the_role_of_supervisors(laptop: Laptop, plane: ControlPlane) -> None:
+def test_a_user_who_may_not_make_the_role_of_supervisors(laptop: Refused, plane: ControlPlane) -> None:
     """Nobody can grant what he does not have; `edit` lacks roles, and this one has those but not the rest."""
     rules = '{apiGroups: [""], resources: ["*"], verbs: [create, delete, patch, get, list]}'
     some = NO_PODS.replace("no-pods", "some").replace(

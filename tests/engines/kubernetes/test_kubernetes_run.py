@@ -1,115 +1,125 @@
-"""A whole run on a real node: its supervisor a Deployment, SkyPilot beside it, a trainer on eight fake H100."""
+"""A whole run on a real node: its supervisor a Deployment, SkyPilot beside it, a trainer on eight fake H100, sandboxes under gVisor."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import place_of_runs
 from control_plane import wait
-from real_node import IMAGE, RealNode, volume
+from laptop import Laptop
+from pod_record import PodRecord
+from real_node import IMAGE, RealNode
 
-SPEC = """
+from clusterctl.paths import bundle_root
+
+SPEC = r"""
 name: kube
+objective: cost
 stages:
-  - kind: sft
-    name: sft
-    model: clusterctl/quickstart
-    tokens: 1e6
+  - kind: rlcef
+    model: Qwen/Qwen2.5-Coder-1.5B
+    steps: 10
+    prompts_per_step: 2
+    samples_per_prompt: 2
     job:
       image: localhost/sky:test
       command: |
-        echo "rank $CLUSTERCTL_NODE_RANK of $CLUSTERCTL_NODES, $CLUSTERCTL_GPUS_PER_NODE GPUs, on $(hostname)"
-        for step in 1 2 3; do
-          echo "{\\"step\\": $step, \\"metrics\\": {\\"loss\\": 0.5}}" >>"$CLUSTERCTL_REPORTS"
-          sleep 2
-        done
-        echo '{"done": true}' >"$CLUSTERCTL_RESULT.part" && mv "$CLUSTERCTL_RESULT.part" "$CLUSTERCTL_RESULT"
+        echo "rank $CLUSTERCTL_NODE_RANK of $CLUSTERCTL_NODES, $CLUSTERCTL_GPUS_PER_NODE GPUs, sandboxes $CLUSTERCTL_SANDBOXES"
+        cat >ask.py <<'PROGRAM'
+        import json, os, time, urllib.request
+        token = open(os.environ["CLUSTERCTL_SANDBOX_TOKEN_FILE"]).read().strip()
+        code = "import os; print(open('/proc/version').read().split()[2], os.path.exists('/var/run/secrets/kubernetes.io'))"
+        body = json.dumps({"language": "python", "code": code}).encode()
+        headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
+        for step in range(1, 11):
+            request = urllib.request.Request(os.environ["CLUSTERCTL_SANDBOXES"] + "/run_code", body, headers)
+            verdict = json.load(urllib.request.urlopen(request, timeout=60))
+            print("verdict:", verdict["run_result"]["stdout"], flush=True)
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            with open(os.environ["CLUSTERCTL_REPORTS"], "a") as reports:
+                reports.write(json.dumps({"at": at, "stage": "rlcef", "step": step, "of": 10}) + "\n")
+            time.sleep(1)
+        PROGRAM
+        python3 ask.py
+        echo '{}' >"$CLUSTERCTL_RESULT.part" && mv "$CLUSTERCTL_RESULT.part" "$CLUSTERCTL_RESULT"
 fleet:
   targets: ["kubernetes:test"]
-  machines: [{name: gpu, gpu: H100, gpus_per_node: 8, vcpus: 3, memory_gib: 6, usd_per_hour: 20}]
-limits: {usd: 20, hours: 1}
+  nodes: 1
+  machines:
+    - {name: gpu, gpu: H100, gpus_per_node: 8, vcpus: 3, memory_gib: 64, usd_per_hour: 36}
+    - {name: cpu, nodes: 1, vcpus: 3, memory_gib: 6, usd_per_hour: 3.6}
+limits: {usd: 40, hours: 8}
 """
-RIGHTS = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: read-nodes}
-rules: [{apiGroups: ["", node.k8s.io], resources: [nodes, namespaces, runtimeclasses], verbs: [get, list, watch]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: read-nodes}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: read-nodes}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "system:serviceaccounts:default"}]
-"""
-Command = Callable[..., str]
+USD_PER_SECOND = {"-sandbox-": 0.001, "-head": 0.01}
 
 
 @pytest.fixture(scope="module")
-def command(node: RealNode, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """`clusterctl` of a laptop that reaches the node by its kubeconfig."""
-    node.load_clusterctl()
-    node.load_sky()
-    folder = node.folder / "volume"
-    folder.mkdir()
-    node.plane.place().apply([volume(folder)])
-    node.plane.kubectl("apply", "-f", "-", given=RIGHTS)
-    home = tmp_path_factory.mktemp("laptop")
-    environment = os.environ | {
-        "HOME": str(home),
-        "CLUSTERCTL_HOME": str(home / "data"),
-        "KUBECONFIG": str(node.plane.kubeconfig),
-        "PATH": f"{node.plane.programs}:{os.environ['PATH']}",
-        "CLUSTERCTL_IMAGE": IMAGE,
-    }
+def laptop(node: RealNode, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    place_of_runs(node)
+    return Laptop(node.plane, tmp_path_factory.mktemp("laptop"))
 
-    def run(*words: str, check: bool = True) -> str:
-        line = [Path(sys.executable).with_name("clusterctl"), *words]
-        ended = subprocess.run(
-            line, cwd=home, env=environment, capture_output=True, text=True, timeout=240, check=False
-        )
-        assert ended.returncode == 0 or not check, f"{words}: {ended.stdout}{ended.stderr}"
-        return ended.stdout
 
-    (home / "run.yaml").write_text(SPEC)
-    return run
+def install_agent(node: RealNode) -> None:
+    """As an administrator does, by the chart."""
+    chart = bundle_root() / "templates" / "kubernetes" / "chart"
+    command = [
+        node.plane.programs / "helm",
+        "template",
+        "agent",
+        chart,
+        "--namespace",
+        "default",
+        "--kube-version",
+        "1.34.4",
+    ]
+    command += ["--set", f"image={IMAGE},agent.runtimeClass="]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    node.plane.kubectl("apply", "-f", "-", given=text)
+
+
+def agent_page(node: RealNode) -> str:
+    """What the agent of the node shows to Prometheus."""
+    ask = (
+        "import urllib.request as u, pathlib as p; t = p.Path('/run/clusterctl/token').read_text().strip();"
+        "print(u.urlopen(u.Request('http://127.0.0.1:9400/metrics', headers={'Authorization': f'Bearer {t}'})).read().decode())"
+    )
+    return node.plane.kubectl("exec", "daemonset/agent", "--", "python3", "-c", ask, check=False)
 
 
 @pytest.mark.slow  # seven minutes of two busy cores, and an image with SkyPilot in it
-def test_a_run_goes_to_its_end_and_leaves_nothing(node: RealNode, command: Command, tmp_path: Path) -> None:
-    began = time.monotonic()
-    up = command("up", "run.yaml", "--yes", "--detach")
-    name = up.splitlines()[-1].split()[0]
-
-    def row() -> dict[str, Any]:
-        (found,) = json.loads(command("status", name, "--json"))
-        return dict(found)
-
-    def why() -> str:
-        pods = node.plane.kubectl("get", "pods", "-o", "wide", check=False)
-        return f"{row()}\n{pods}\n{command('events', name, check=False)}\n{command('logs', name, check=False)}"
-
-    wait(
-        lambda: row()["state"] not in {"wanted", "running", "provisioning", "queued"},
-        "it has ended",
-        why=why,
-        seconds=420,
-    )
-    found = row()
-    assert found["state"] == "finished", why()
-    logs = command("logs", name)
-    assert "rank 0 of 1, 8 GPUs" in logs
-    wait(
-        lambda: "kube" not in node.plane.kubectl("get", "pods", "-l", "clusterctl.dev/cluster"),
-        "its pods are gone",
-        why=why,
-    )
-    assert float(found["usd"]) > 0
-    assert command("sweep") == "nothing is left over\n"
+def test_a_run_goes_to_its_end_and_leaves_nothing(node: RealNode, laptop: Laptop, tmp_path: Path) -> None:
+    began, plane = time.monotonic(), node.plane
+    install_agent(node)
+    with PodRecord(plane, tmp_path / "pods.json") as record:
+        name = laptop.up("run", SPEC)
+        over = {"finished", "failed", "stopped"}
+        wait(lambda: laptop.row(name)["state"] in over, "it has ended", why=lambda: laptop.why(name), seconds=900)
+        found = laptop.row(name)
+        assert found["state"] == "finished", laptop.why(name)
+        logs = laptop.must("logs", name)
+        assert "rank 0 of 1, 8 GPUs, sandboxes http://10.244." in logs
+        assert logs.count("4.19.0-gvisor False") == 10  # gVisor's kernel, and no token of a service account
+        gone = lambda: f"cctl-{name}" not in plane.kubectl("get", "pods")  # noqa: E731
+        wait(gone, "its pods are gone", why=lambda: laptop.why(name))
+        paid = sum(
+            (until - since).total_seconds() * next(usd for part, usd in USD_PER_SECOND.items() if part in pod)
+            for pod, (since, until) in record.spans(f"cctl-{name}-rlcef").items()
+            if any(part in pod for part in USD_PER_SECOND) and not _is_guard(pod)
+        )
+        assert paid - 0.02 <= float(found["usd"]) <= paid + 0.1, record.spans(f"cctl-{name}")
+    assert 'clusterctl_host_cpu_seconds_total{hostname="real0"}' in agent_page(node)
+    assert laptop.must("sweep") == "nothing is left over\n"
+    left = json.loads(plane.kubectl("get", "deployments,services,secrets,networkpolicies,jobs", "-o", "json"))
+    assert [item["metadata"]["name"] for item in left["items"] if name in item["metadata"]["name"]] == [
+        f"clusterctl-{name}"
+    ]
     print(f"a run on Kubernetes: {time.monotonic() - began:.0f} s, {found['usd']} USD")
+
+
+def _is_guard(pod: str) -> bool:
+    """Of the job that ends sandboxes at the run's limit; a pod of a Deployment has the number of its set, too."""
+    return pod.rpartition("-")[0].endswith("-sandbox-1")
