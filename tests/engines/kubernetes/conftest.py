@@ -11,23 +11,12 @@ from pathlib import Path
 import pytest
 from control_plane import ControlPlane
 from filelock import FileLock
-from real_node import ADDRESS, SERVICES, RealNode, make_bridge, remove_bridge, volume
+from laptop import place_of_runs
+from real_node import ADDRESS, SERVICES, RealNode, make_bridge, remove_bridge
 
 from clusterctl.targets.kubernetes_api import Kubernetes
 
 HERE = Path(__file__).parent
-RIGHTS = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: read-nodes}
-rules: [{apiGroups: ["", node.k8s.io], resources: [nodes, namespaces, runtimeclasses], verbs: [get, list, watch]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: read-nodes}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: read-nodes}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "system:serviceaccounts:default"}]
-"""
 MOST_SECONDS = 3300.0
 """From the start of all checks until tests whose programs are not built by then are left out, each named."""
 
@@ -83,16 +72,6 @@ def one_node(
             yield real
     finally:
         remove_bridge()
-
-
-def place_of_runs(node: RealNode) -> None:
-    """What whole runs want: our image and SkyPilot's, the volume, and the right to read nodes."""
-    node.load_clusterctl()
-    node.load_sky()
-    folder = node.folder / "volume"
-    folder.mkdir()
-    node.plane.place().apply([volume(folder)])
-    node.plane.kubectl("apply", "-f", "-", given=RIGHTS)
 
 
 @pytest.fixture(scope="module")

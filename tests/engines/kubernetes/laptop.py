@@ -10,7 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from control_plane import ControlPlane
-from real_node import IMAGE
+from real_node import IMAGE, RealNode
+
+from clusterctl.targets.kubernetes_shell import PLACE
+
+RIGHTS = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: read-nodes}
+rules: [{apiGroups: ["", node.k8s.io], resources: [nodes, namespaces, runtimeclasses], verbs: [get, list, watch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: read-nodes}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: read-nodes}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "system:serviceaccounts:default"}]
+"""
 
 
 class Laptop:
@@ -54,3 +69,25 @@ class Laptop:
         """For who looks into a failure."""
         pods = self.plane.kubectl("get", "pods", "-o", "wide", check=False)
         return f"{self.run('status', run_id).stdout}\n{pods}\n{self.run('events', run_id).stdout}"
+
+
+def volume(folder: Path) -> dict[str, Any]:
+    """A folder of the node, as the shared file system that a cluster has."""
+    spec = {
+        "capacity": {"storage": "50Gi"},
+        "accessModes": ["ReadWriteMany"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "hostPath": {"path": str(folder)},
+        "claimRef": {"name": PLACE, "namespace": "default"},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "runs"}, "spec": spec}
+
+
+def place_of_runs(node: RealNode) -> None:
+    """What whole runs want: our image and SkyPilot's, the volume, and the right to read nodes."""
+    node.load_clusterctl()
+    node.load_sky()
+    folder = node.folder / "volume"
+    folder.mkdir()
+    node.plane.place().apply([volume(folder)])
+    node.plane.kubectl("apply", "-f", "-", given=RIGHTS)

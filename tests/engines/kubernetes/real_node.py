@@ -6,12 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from control_plane import ControlPlane, Daemons
 from image_archive import write_image
-
-from clusterctl.targets.kubernetes_shell import PLACE
 
 ADDRESS = "10.244.0.1"
 """Of the bridge: pods reach the API server, the DNS server and nothing else by it."""
@@ -166,18 +163,6 @@ def make_bridge() -> None:
 def remove_bridge() -> None:
     """Gone is success."""
     subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
-
-
-def volume(folder: Path) -> dict[str, Any]:
-    """A folder of the node, as the shared file system that a cluster has."""
-    spec = {
-        "capacity": {"storage": "50Gi"},
-        "accessModes": ["ReadWriteMany"],
-        "persistentVolumeReclaimPolicy": "Retain",
-        "hostPath": {"path": str(folder)},
-        "claimRef": {"name": PLACE, "namespace": "default"},
-    }
-    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "runs"}, "spec": spec}
 
 
 def _processes_of(folder: str) -> list[str]:

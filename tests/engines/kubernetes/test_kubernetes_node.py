@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 from control_plane import wait
-from real_node import IMAGE, RealNode, volume
+from laptop import volume
+from real_node import IMAGE, RealNode
 
 from clusterctl.jobs import Job
 from clusterctl.jobs.stage_jobs import stage_jobs
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.targets.base import MachineRequest, RunRef, Unreachable
 from clusterctl.targets.kubernetes_api import Kubernetes
-from clusterctl.targets.kubernetes_manifests import ROLE_LABEL
+from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL
 from clusterctl.targets.kubernetes_pods import PodState, pod_state
 from clusterctl.targets.kubernetes_sandboxes import make_servers, pod_isolation
 from clusterctl.targets.kubernetes_shell import IMAGE_VARIABLE, KubernetesSupervisors, PodShell
@@ -135,7 +136,7 @@ def test_programs_can_leave_neither_their_sandbox_nor_gvisor(place: Kubernetes, 
     make_servers(place, run, RUN, requests, job, isolation=isolation, ready=0, look_seconds=4.0, now=now, deadline=None)
 
     def server() -> PodState | None:
-        pods = [pod_state(item) for item in place.items("v1/pods", labelSelector=f"{ROLE_LABEL}=sandbox")]
+        pods = [pod_state(item) for item in place.items("v1/pods", labelSelector=f"{CLUSTER_LABEL}={RUN}")]
         return next((one for one in pods if one.phase is InstancePhase.READY), None)
 
     wait(lambda: server() is not None, "the sandbox server answers", why=lambda: list(place.items("v1/pods")))

@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import place_of_runs
 from control_plane import wait
-from laptop import Laptop
+from laptop import Laptop, place_of_runs
 from pod_record import PodRecord
 from real_node import IMAGE, RealNode
 
