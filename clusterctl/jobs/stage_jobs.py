@@ -68,15 +68,18 @@ def stage_roles(plan: Plan, stage: str) -> tuple[Role, ...]:
     )
 
 
-def stage_jobs(plan: Plan, stage: str, *, run_id: str, token: str, python: str = sys.executable) -> Mapping[str, Job]:
+def stage_jobs(
+    plan: Plan, stage: str, *, run_id: str, token: str, python: str = sys.executable, images: bool = True
+) -> Mapping[str, Job]:
     """How each role of a stage is started.
 
-    run_id: chooses the ports; token: that the run's sandboxes ask for; python: of our own code in the place.
+    run_id: chooses the ports; token: that the run's sandboxes ask for; python: of our own code in the place; images:
+    whether the place runs containers, else each framework gets its environment, whatever image the spec names.
     Raises SpecError where no template fits the stage, or a job doesn't fit its pool.
     """
     described = _described(plan, stage, run_id=run_id, python=python)
     ports = _ports(described, run_id, stage)
-    own = job_of(_spec_stage(plan, stage))
+    own = job_of(_spec_stage(plan, stage)).model_copy(update={} if images else {"image": None})
     jobs = {
         name: _job(name, each, ports[name], own=own, token=token, roles=frozenset(described))
         for name, each in described.items()

@@ -74,7 +74,7 @@ class KubernetesTarget(SlurmTarget):
     """One context, and the namespace that it names."""
 
     pace = Pace(observe_seconds=4.0, bound_seconds=10.0, appear_seconds=240.0)
-    kind = "kubernetes"
+    kind, has_containers = "kubernetes", True
 
     def __init__(self, store: Path, context: str, *, api: Kubernetes | None = None) -> None:
         super().__init__(store, context, shell=LocalShell())

@@ -7,18 +7,17 @@ scheduler, never from SkyPilot's notes, so that its whole home may be lost.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
 import queue
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,10 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.json_text import json_text
 from clusterctl.targets.sky_catalog import write_catalog
 from clusterctl.targets.sky_errors import SkyError, sky_error
+from clusterctl.targets.sky_processes import end_family, skypilot_python
 
 WORKER = Path(__file__).with_name("sky_worker.py")
-PYTHON_VARIABLE = "CLUSTERCTL_SKYPILOT_PYTHON"
-"""A Python that has SkyPilot, where it is not installed beside clusterctl: it wants an older click than others do."""
 POLL_SECONDS = 2.0
-HOME_TAG = "CLUSTERCTL_SKYPILOT_HOME"
-"""In the environment of worker and server: by it they are found again."""
 
 
 @dataclass(slots=True)
@@ -81,6 +77,7 @@ class SkyPilot:
             self._requests[key] = SkyRequest(call=row, after=after)
             self._queue.put((key, row))
             if self._thread is None or not self._thread.is_alive():
+                atexit.register(self.end_family)
                 self._thread = threading.Thread(target=self._serve, daemon=True)
                 self._thread.start()
 
@@ -101,12 +98,22 @@ class SkyPilot:
         if self._thread is not None:
             self._thread.join(timeout=10)
         if (worker := self._worker) is not None:
-            for stream in (worker.stdin, worker.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
+            self._forget_worker()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(timeout=10)
+        self.end_family()
+
+    def _forget_worker(self) -> None:
+        """It ends by itself, if it has not."""
+        worker, self._worker = self._worker, None
+        for stream in (worker.stdin, worker.stdout) if worker is not None else ():
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def end_family(self) -> None:
+        """Kill whatever works in the server's home: when its worker is killed, it stays, at what it was asked for."""
+        end_family(self._home)
 
     def _serve(self) -> None:
         """Hands requests on, and asks how far they are, until it is closed."""
@@ -119,6 +126,8 @@ class SkyPilot:
                         return
                     key, row = waiting
                 if row is None:
+                    if self._worker is not None and self._worker.poll() is not None:
+                        raise OSError(f"it has ended with exit code {self._worker.returncode}")
                     self._poll()
                     waiting_ones, self._later = self._later, []
                     for item in waiting_ones:
@@ -128,7 +137,9 @@ class SkyPilot:
             except SkyError as error:
                 self._fail(key, error)
             except (OSError, ValueError, ClusterctlError) as error:
-                self.trouble, self._worker = f"SkyPilot's server can't be asked: {error}", None
+                self.trouble = f"SkyPilot's server can't be asked: {error}"
+                self._forget_worker()
+                self.end_family()
                 for open_key in [name for name, request in list(self._requests.items()) if request.open]:
                     self._fail(open_key, SkyError(self.trouble))
 
@@ -143,10 +154,11 @@ class SkyPilot:
         return False
 
     def _sent(self, key: str, request_id: str) -> None:
-        """It has an id now; what was withdrawn meanwhile is stopped."""
+        """It has an id now, or none where there was nothing to do; what was withdrawn meanwhile is stopped."""
         with self._lock:
             if key in self._requests:
                 self._requests[key].request_id = request_id
+                self._requests[key].done = not request_id
             elif key:
                 self._queue.put(("", {"call": "cancel", "request": request_id}))
 
@@ -190,6 +202,7 @@ class SkyPilot:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                cwd=self._home,
                 text=True,
                 start_new_session=True,
             )
@@ -214,7 +227,6 @@ class SkyPilot:
             "SKYPILOT_USER": "clusterctl",
             "PIP_NO_BUILD_ISOLATION": "0",  # which pip reads as: no isolation, no internet
             "PYTHONUNBUFFERED": "1",
-            HOME_TAG: str(self._home),
         }
 
 
@@ -228,14 +240,3 @@ def _answer(worker: subprocess.Popen[str]) -> dict[str, Any]:
     if "error" in row:
         raise sky_error(row["error"]["type"], row["error"]["text"])
     return row
-
-
-def skypilot_python() -> str:
-    """A Python that can import SkyPilot.  Raises ClusterctlError where there is none."""
-    if stated := os.environ.get(PYTHON_VARIABLE):
-        if not Path(stated).exists():
-            raise ClusterctlError(f"{PYTHON_VARIABLE} names {stated}, which is not there")
-        return stated
-    if find_spec("sky") is None:
-        raise ClusterctlError("Slurm and Kubernetes need SkyPilot", hint="pip install 'clusterctl[remote]'")
-    return sys.executable

@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 SET_PARENT_DEATH_SIGNAL = 1
-HOME_TAG = "CLUSTERCTL_SKYPILOT_HOME"
-"""As in sky_client.py: worker and server carry it."""
 START_SECONDS = 240
 """For the API server to answer; 8 s on an idle machine, 80 s on a very busy one."""
 
@@ -30,7 +28,6 @@ class Worker:
     """One API server and its client."""
 
     def __init__(self, port: int) -> None:
-        _end_orphans()
         self._url = f"http://127.0.0.1:{port}"
         self._server = self._start(port)
         sys.path[:] = [path for path in sys.path if path != str(Path(__file__).resolve().parent)]  # not our own names
@@ -56,13 +53,17 @@ class Worker:
     def _wait(self) -> None:
         until, health = time.monotonic() + START_SECONDS, f"{self._url}/api/health"
         while time.monotonic() < until:
-            if self._server.poll() is not None:
-                raise RuntimeError(f"SkyPilot's API server has ended with exit code {self._server.returncode}")
+            self.check()
             with contextlib.suppress(OSError), urllib.request.urlopen(health, timeout=5) as answer:  # noqa: S310
                 if answer.status == 200:
                     return
             time.sleep(0.3)
         raise RuntimeError(f"SkyPilot's API server does not answer within {START_SECONDS} s")
+
+    def check(self) -> None:
+        """Raises RuntimeError where the server has ended."""
+        if self._server.poll() is not None:
+            raise RuntimeError(f"SkyPilot's API server has ended with exit code {self._server.returncode}")
 
     def launch(self, name: str, task: dict[str, Any], idle_minutes: int | None) -> str:
         """Begin to make a cluster; id of the request."""
@@ -76,6 +77,13 @@ class Worker:
     def cancel(self, request: str) -> str:
         """Stop a request that has not ended."""
         return str(self._sky.api_cancel(request, silent=True))
+
+    def autodown(self, name: str, idle_minutes: int) -> str:
+        """Have a cluster end by itself when it is idle; id of the request, empty where that is so already."""
+        known = self._sky.get(self._sky.status(cluster_names=[name]))
+        if all(row.autostop == idle_minutes and row.to_down for row in known):
+            return ""
+        return str(self._sky.autostop(name, idle_minutes, down=True))
 
     def down(self, name: str) -> str:
         """Begin to end a cluster; id of the request."""
@@ -105,22 +113,10 @@ class Worker:
         """End the API server with all that it started."""
         import psutil
 
-        with contextlib.suppress(psutil.NoSuchProcess):
-            server = psutil.Process(self._server.pid)
-            family = [server, *server.children(recursive=True)]
-            for process in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.process_iter():  # also where the server has ended before what it started
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.pid != os.getpid() and process.cwd() == str(Path.home().resolve()):
                     process.kill()
-
-
-def _end_orphans() -> None:
-    """Servers of this home whose worker was killed; they may still be at what it had asked for."""
-    import psutil
-
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get(HOME_TAG) == os.environ[HOME_TAG]:
-                process.kill()
 
 
 def _described(error: BaseException) -> dict[str, str]:
@@ -148,6 +144,7 @@ def main() -> None:
         worker = Worker(int(os.environ["SKYPILOT_API_SERVER_LOCAL_PORT"]))
         answer(ready=True)
         for line in sys.stdin:
+            worker.check()
             request = json.loads(line)
             try:
                 answer(result=getattr(worker, request.pop("call"))(**request))

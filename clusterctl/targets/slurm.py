@@ -45,7 +45,7 @@ class SlurmTarget(Target):
     """One cluster, named in `~/.slurm/config`."""
 
     pace = Pace(observe_seconds=4.0, bound_seconds=10.0, appear_seconds=240.0)
-    kind = "slurm"
+    kind, has_containers = "slurm", False
 
     def __init__(
         self, store: Path, cluster: str, *, shell: Shell | None = None, supervisors: SlurmSupervisors | None = None
@@ -68,7 +68,7 @@ class SlurmTarget(Target):
 
     def preview(self, plan: Plan, *, seconds: float | None) -> Sequence[str]:
         """An allocation for each pool, and a CPU for the supervisor.  Raises Unreachable."""
-        return preview_lines(plan, seconds, self.place.longest)
+        return preview_lines(plan, seconds, self.place.longest, images=self.has_containers)
 
     def roles(self, plan: Plan, stage: str) -> Sequence[Role]:
         """Those of the stage."""
@@ -87,8 +87,8 @@ class SlurmTarget(Target):
         from clusterctl.jobs.quickstart import run_token
         from clusterctl.jobs.stage_jobs import stage_jobs
 
-        state, token = self._state(run), run_token(run.folder)
-        state.jobs = stage_jobs(run.plan, run.stage, run_id=run.run_id, token=token, python=own_python())
+        state, own = self._state(run), {"run_id": run.run_id, "token": run_token(run.folder), "python": own_python()}
+        state.jobs = stage_jobs(run.plan, run.stage, **own, images=self.has_containers)
         return state.jobs
 
     def apply(self, run: RunRef, machines: Sequence[MachineRequest], *, make: bool) -> None:
@@ -101,9 +101,10 @@ class SlurmTarget(Target):
         for name, job in jobs.items():
             useless = not job.ended and (name not in wanted or state.failure(name))
             if job.tags.get("run") == run.run_id and (useless or job.is_broken):
-                gently = state.release_gently(job.job_id)
-                if gently is not None:
+                if (gently := state.release_gently(job.job_id)) is not None:
                     self.place.release(job, now=not gently)
+            elif (seconds := state.lower_limit(job)) is not None:
+                self.place.shorten(job, seconds)
         for name in wanted if make else ():
             launched = state.sky.state(f"launch {name}") is not None or name in state.seen.ready
             if not launched and (name not in jobs or not jobs[name].ended):
@@ -114,10 +115,8 @@ class SlurmTarget(Target):
     def observe(self, run: RunRef) -> Observed:
         """The scheduler's listing and what the ranks say, in one look."""
         state = self._state(run)
-        seen = self.place.look(
-            run.run_id, ready=state.became_ready(), deadline=state.deadline, history=state.has_forgotten()
-        )
-        return state.observed(seen)
+        ready, history = state.became_ready(), state.has_forgotten()
+        return state.observed(self.place.look(run.run_id, ready=ready, deadline=state.deadline, history=history))
 
     def find(self, run: RunRef, resource_id: str) -> bool:
         """Whether ranks of this instance live, or its launch is on its way."""
@@ -235,5 +234,7 @@ class SlurmTarget(Target):
             # its server is beside the supervisor, with a home that may be lost; two ledgers may have a run of one id
             home = Path(tempfile.gettempdir()) / f"clusterctl-{os.getuid()}" / "skypilot"
             sky = self.skypilot(home / user_id(f"{self.store}/{run.run_id}"), user_id(run.run_id))
+            if in_place():
+                sky.end_family()  # of a supervisor before this one
             self._runs[run.run_id] = SlurmRun(run.run_id, sky)
         return self._runs[run.run_id]

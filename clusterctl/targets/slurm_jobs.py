@@ -58,6 +58,8 @@ class SlurmJob:
     nodes: tuple[str, ...]
     tags: Mapping[str, str]
     """What its comment says: run, pool, n, expires."""
+    ends: datetime | None = None
+    """When the scheduler itself ends it, at the latest; None while it waits, or where it has no such limit."""
 
     @property
     def ended(self) -> bool:
@@ -119,6 +121,7 @@ def _job(line: str) -> SlurmJob | None:
         until=(_moment(end) or since or datetime.now(tz=UTC)) if over else None,
         nodes=tuple(expand(nodes)),
         tags=_tags(comment),
+        ends=None if over or since is None else _moment(end),
     )
 
 

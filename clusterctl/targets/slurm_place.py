@@ -19,7 +19,7 @@ from clusterctl.targets.role_folder import RoleFolder, read_folder
 from clusterctl.targets.shell import Shell
 from clusterctl.targets.slurm_access import agent_command
 from clusterctl.targets.slurm_accounting import SOURCE, allocation_use
-from clusterctl.targets.slurm_jobs import MOST_LETTERS, SACCT, SQUEUE, SlurmJob, parse_jobs, seconds_of
+from clusterctl.targets.slurm_jobs import MOST_LETTERS, SACCT, SQUEUE, SlurmJob, parse_jobs, seconds_of, time_limit
 
 SEPARATOR = "\x1e"
 MOST_BYTES = 65536
@@ -157,6 +157,11 @@ tar -x --no-same-owner -f - && mv {at}/.job {at}/job.json"""
         gently = "" if now or job.since is None else "--full -s TERM"
         script = f"scancel {gently} {shlex.quote(job.job_id)} 2>&1 || true"
         self.shell.must(script, seconds=ACT_SECONDS, what="an allocation can't be released")
+
+    def shorten(self, job: SlurmJob, seconds: float) -> None:
+        """Lower an allocation's own time limit, as its user may; nobody but an operator can raise it again."""
+        script = f"scontrol update JobId={shlex.quote(job.job_id)} TimeLimit={time_limit(seconds, None)} 2>&1 || true"
+        self.shell.must(script, seconds=ACT_SECONDS, what="an allocation's time limit can't be lowered")
 
     def jobs(self) -> Sequence[SlurmJob]:
         """All our jobs of this user.  Raises Unreachable."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from clusterctl.jobs import Job
 from clusterctl.targets.accounting import Accounting
@@ -13,6 +13,7 @@ from clusterctl.targets.role_folder import RoleFolder
 from clusterctl.targets.sky_client import SkyPilot, SkyRequest
 from clusterctl.targets.slurm_jobs import MOST_LETTERS, SlurmJob, cluster_name, newest
 from clusterctl.targets.slurm_place import Seen, SlurmPlace
+from clusterctl.targets.slurm_tasks import GRACE_SECONDS, IDLE_MINUTES
 from planners.runs.reconcile import Cause, Instance, InstancePhase
 
 RELEASE_SECONDS = 40.0
@@ -21,6 +22,10 @@ WITHDRAWN_SECONDS = 15.0
 """For a job to appear of a launch that was withdrawn while it was being submitted."""
 
 
+LOWER_SECONDS, LOWER_AGAIN_SECONDS = 300.0, 60.0
+"""An allocation whose own limit is so much later than it should be gets a lower one; what fails is tried again then."""
+AUTODOWN_SECONDS = 900.0
+"""Between two looks whether SkyPilot itself still ends an idle allocation: each takes two seconds of a processor."""
 PREPARE_SECONDS = 1200.0
 """For SkyPilot to prepare machines that are allocated and paid: ten times what it takes where two cores do it all."""
 
@@ -41,6 +46,8 @@ class SlurmRun:
         """Of the stage, by role."""
         self._withdrawn: dict[str, float] = {}
         self._released: dict[str, float] = {}
+        self._lowered: dict[str, float] = {}
+        self._autodown: dict[str, float] = {}
         self._shown: set[str] = set()
         self._unprepared: set[str] = set()
         """Allocations whose machines are paid and of no use, as SkyPilot takes too long."""
@@ -91,6 +98,26 @@ class SlurmRun:
             return True
         return False if time.monotonic() - since > RELEASE_SECONDS else None
 
+    def lower_limit(self, job: SlurmJob) -> float | None:
+        """Seconds that an allocation should have in all, where its own limit is much later than the run's."""
+        if self.deadline is None or job.since is None or job.ends is None or job.tags.get("run") != self.run_id:
+            return None
+        latest, now = self.deadline + timedelta(seconds=GRACE_SECONDS), time.monotonic()
+        late = (job.ends - latest).total_seconds() > LOWER_SECONDS
+        if not late or now - self._lowered.get(job.job_id, float("-inf")) < LOWER_AGAIN_SECONDS:
+            return None
+        self._lowered[job.job_id] = now
+        return (latest - job.since).total_seconds()
+
+    def _keep_autodown(self, ready: Collection[str]) -> None:
+        """Have SkyPilot compare, now and then, whether it still ends idle allocations; it has been seen to forget."""
+        for name in self.requests.keys() & ready:
+            launched, now = self.launch(name), time.monotonic()
+            if launched is not None and launched.done and now - self._autodown.setdefault(name, now) > AUTODOWN_SECONDS:
+                self._autodown[name] = now
+                self.sky.cancel(f"autodown {name}")
+                self.sky.ask(f"autodown {name}", "autodown", name=name, idle_minutes=IDLE_MINUTES)
+
     def unstarted(self) -> list[RoleFolder]:
         """Roles that another process may have asked SkyPilot to start, and of which there is no sign yet."""
         seen = self.seen
@@ -109,6 +136,7 @@ class SlurmRun:
     def observed(self, seen: Seen) -> Observed:
         """What a look at the place shows."""
         self.seen = seen
+        self._keep_autodown(seen.ready)
         jobs = newest([job for job in seen.jobs if job.tags.get("run", self.run_id) == self.run_id])
         self._shown |= jobs.keys()
         self._unprepared |= {

@@ -93,8 +93,10 @@ def cpu_share(plan: Plan, pool: Pool, job: Job, others: Sequence[Job]) -> float:
     return (node_size(plan, pool)[0] - stated) // max(sum(other.cpus is None for other in mine), 1)
 
 
-def preview_lines(plan: Plan, seconds: float | None, longest: Callable[[str], float | None]) -> Sequence[str]:
-    """What sbatch will be asked for.  longest: seconds that a partition allows."""
+def preview_lines(
+    plan: Plan, seconds: float | None, longest: Callable[[str], float | None], *, images: bool = True
+) -> Sequence[str]:
+    """What sbatch will be asked for.  longest: seconds that a partition allows; images: whether they are used."""
     asked = []
     wanted_seconds = (
         min(LONGEST_SECONDS if seconds is None else seconds, LONGEST_SECONDS - GRACE_SECONDS) + GRACE_SECONDS
@@ -111,7 +113,20 @@ def preview_lines(plan: Plan, seconds: float | None, longest: Callable[[str], fl
             else f"${pool.usd_per_node_hour:g} a node-hour"
         )
         asked.append(f"{pool.stage} {pool.role}: partition {pool.instance_type}, {node}, {said}, at {at}")
-    return [*asked, "supervisor: 1 CPU, 3 GiB, unpaid, until the run has ended"]
+    asked.append("supervisor: 1 CPU, 3 GiB, unpaid, until the run has ended")
+    return [*asked, *(() if images else unused_images(plan))]
+
+
+def unused_images(plan: Plan) -> list[str]:
+    """What is said of each stage whose image a place without containers does not use."""
+    stages = [(stage.name, stage.job) for stage in RunSpec.model_validate(plan.spec).stages if stage.job is not None]
+    needs = "bash, python3 (3.9 or newer) and"
+    return [
+        f"{name}: the image {job.image} is not used: jobs of a Slurm cluster run on its nodes, which need {needs} "
+        + ("what `job.command` calls" if job.command else "a package index, or the framework's environment in envs/")
+        for name, job in stages
+        if job.image
+    ]
 
 
 def node_size(plan: Plan, pool: Pool) -> tuple[float, float]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clusterctl.targets.sky_client import HOME_TAG, PYTHON_VARIABLE, SkyPilot
+from clusterctl.targets.sky_client import SkyPilot
+from clusterctl.targets.sky_processes import PYTHON_VARIABLE
 
 PYTHON = (
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -28,7 +29,7 @@ def servers(home: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(HOME_TAG) == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.cwd() == str(home) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
@@ -78,3 +79,18 @@ def test_a_client_that_is_killed_leaves_no_server(tmp_path: Path) -> None:
     client.send_signal(signal.SIGKILL)
     client.wait()
     assert gone(home)
+
+
+def test_what_a_worker_leaves_that_is_killed_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PYTHON_VARIABLE, str(PYTHON))
+    home = tmp_path / "sky"
+    sky = SkyPilot(home, "0123abcd")
+    sky.ask("job", "exec", name="no-such-cluster", task={"run": "true"})
+    until = time.monotonic() + 120
+    while not any("executor" in " ".join(each.cmdline()) for each in servers(home)) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert len(servers(home)) >= 3
+    assert sky._worker is not None
+    sky._worker.kill()
+    assert gone(home, 30.0)
+    sky.close()

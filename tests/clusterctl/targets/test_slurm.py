@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -191,6 +192,35 @@ def test_a_launch_that_fails_is_no_capacity_and_gives_back_what_it_had(
     target.apply(run, requests(run.plan), make=True)
     target.apply(run, requests(run.plan), make=True)
     assert [s for s in cluster.scripts if "scancel" in s] == ["scancel --full -s TERM 7 2>&1 || true"]
+
+
+def test_an_allocation_gets_a_lower_limit_when_the_run_may_use_less(
+    target: slurm.SlurmTarget, cluster: Script, run: RunRef
+) -> None:
+    begun(target, run)
+    cluster.job("RUNNING", end=START + 7200 + 900)
+    now = datetime.now(tz=UTC)
+    for seconds_left in (7200, 6900, 1740, 1740):  # at START + 60
+        target.observe(run)
+        target.set_deadline(run, now + timedelta(seconds=seconds_left), now)
+        target.apply(run, requests(run.plan), make=True)
+    assert [s for s in cluster.scripts if "TimeLimit" in s] == [
+        "scontrol update JobId=7 TimeLimit=00:45:00 2>&1 || true"
+    ]
+
+
+def test_an_autodown_is_compared_now_and_then(
+    target: slurm.SlurmTarget, cluster: Script, run: RunRef, sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(target, run)
+    sky.asked[f"launch {NAME}"].done = True
+    cluster.job("RUNNING")
+    cluster.files[f"machines/{NAME}"] = ""
+    begun(target, run)
+    assert f"autodown {NAME}" not in sky.asked
+    monkeypatch.setattr("clusterctl.targets.slurm_run.AUTODOWN_SECONDS", -1.0)
+    begun(target, run)
+    assert sky.asked[f"autodown {NAME}"].call == {"call": "autodown", "name": NAME, "idle_minutes": slurm.IDLE_MINUTES}
 
 
 def test_machines_that_skypilot_does_not_prepare_are_given_back(
@@ -386,3 +416,22 @@ def test_what_will_be_asked_of_the_scheduler_is_said_before(target: slurm.SlurmT
     assert supervisor == "supervisor: 1 CPU, 3 GiB, unpaid, until the run has ended"
     assert "--time=24:00:00" in target.preview(plan, seconds=None)[0], "as long as the partition lets it"
     assert "--time=00:15:00" in target.preview(plan, seconds=0.0)[0]
+
+
+def test_an_image_that_a_cluster_without_containers_does_not_use_is_said(
+    target: slurm.SlurmTarget, run: RunRef, tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text(
+        SPEC.replace(
+            "samples_per_prompt: 2}", "samples_per_prompt: 2, framework: trl, job: {data: x, image: 'us/rl@sha256:ab'}}"
+        )
+    )
+    plan = Planner(now=datetime(2026, 11, 23, tzinfo=UTC)).plan(open_source(str(tmp_path / "run.yaml")))
+    said = target.preview(plan, seconds=60.0)[-1]
+    assert said == (
+        "rlcef: the image us/rl@sha256:ab is not used: jobs of a Slurm cluster run on its nodes, which need bash, "
+        "python3 (3.9 or newer) and a package index, or the framework's environment in envs/"
+    )
+    run.folder.mkdir()
+    trainer = target.jobs(replace(run, plan=plan), {})["trainer"]
+    assert (trainer.image, "trl" in trainer.setup) == ("", True), "its environment is made instead"
