@@ -111,7 +111,8 @@ def _job(line: str) -> SlurmJob | None:
         return None
     state = state.split()[0].rstrip("+")  # sacct says `CANCELLED by 4242`
     over = state not in QUEUED | LIVE | {"COMPLETING"}
-    since = None if state in QUEUED else _moment(start)
+    had = () if nodes == "None assigned" else tuple(expand(nodes))
+    since = None if state in QUEUED or (over and not had) else _moment(start)  # sacct says when it was cancelled
     return SlurmJob(
         job_id=job_id,
         name=re.sub(r"-[0-9a-f]{8}$", "", name),
@@ -119,7 +120,7 @@ def _job(line: str) -> SlurmJob | None:
         reason=reason,
         since=since,
         until=(_moment(end) or since or datetime.now(tz=UTC)) if over else None,
-        nodes=tuple(expand(nodes)),
+        nodes=had,
         tags=_tags(comment),
         ends=None if over or since is None else _moment(end),
     )

@@ -9,12 +9,14 @@ unset CLUSTERCTL_TELEMETRY
 child=
 trap '[ -n "$child" ] && kill -KILL "$child" 2>/dev/null; exit 143' TERM
 trap '[ -n "$child" ] && kill -KILL "$child" 2>/dev/null; scontrol requeue "$SLURM_JOB_ID"; exit 0' USR1
+ends_with_us=  # also where the scheduler does not look for what a killed script leaves
+[ -n "${SLURM_JOB_ID:-}" ] && setpriv --pdeathsig KILL true 2>/dev/null && ends_with_us="setpriv --pdeathsig KILL"
 pause=1
 while :; do
   touch "$local/beat"
   began=$(date +%s)
   CLUSTERCTL_RUN="$run" CLUSTERCTL_ROLE=supervisor CLUSTERCTL_RESOURCE="$run/supervisor" CLUSTERCTL_STORE="$root" \
-    "$python" -P -m clusterctl.runs.supervisor "$root" "$run" </dev/null >>"$folder/logs/supervisor.log" 2>&1 &
+    $ends_with_us "$python" -P -m clusterctl.runs.supervisor "$root" "$run" </dev/null >>"$folder/logs/supervisor.log" 2>&1 &
   child=$!
   while kill -0 "$child" 2>/dev/null; do
     sleep 1 & wait $!  # a signal ends the wait at once

@@ -59,6 +59,8 @@ command -v victoria-metrics >/dev/null || packages="$packages victoria-metrics"
 command -v npm >/dev/null || packages="$packages nodejs npm"
 command -v slurmctld >/dev/null || packages="$packages slurm-wlm"
 command -v munged >/dev/null || packages="$packages munge"
+command -v slurmdbd >/dev/null || packages="$packages slurmdbd"
+command -v mariadbd >/dev/null || packages="$packages mariadb-server-core mariadb-client-core"
 [ -x /usr/sbin/sshd ] || packages="$packages openssh-server openssh-client"
 for program in rsync socat ip:iproute2 nc:netcat-openbsd; do
 	command -v "${program%:*}" >/dev/null || packages="$packages ${program#*:}"

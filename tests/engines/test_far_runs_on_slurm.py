@@ -48,6 +48,10 @@ class Site:
         rows = self.say("squeue", "--noheader", f"--format=%j|{shown}").splitlines()
         return [row.partition("|")[2] for row in rows if row.startswith(f"{NAME}-far-away")]
 
+    def supervisors(self, node: str) -> str:
+        """Processes of supervisors on a node."""
+        return str(self.cluster.run(node, "pgrep", "-f", "clusterctl.runs.supervisor", check=False))
+
     def behave(self, **settings: object) -> None:
         text = json.dumps(settings)
         self.shell.write(f"{ROOT}/fake/settings.json", text.encode())
@@ -101,6 +105,7 @@ def test_a_supervisor_goes_on_when_it_is_killed_and_on_another_node_when_its_own
     in_process: Run, site: Site, tmp_path: Path
 ) -> None:
     a = laptop(tmp_path / "a")
+    site.behave(step_seconds=2.0, machine_seconds=0.2, start_seconds=0.1, end_seconds=0.1)  # it does not end by itself
     name = started(in_process, a)
     until(lambda: seen(in_process, a, name)["step"] > 0, 90, pause=0.3)
     (node,) = site.jobs()
@@ -108,12 +113,17 @@ def test_a_supervisor_goes_on_when_it_is_killed_and_on_another_node_when_its_own
     site.cluster.run(node, "pkill", "-KILL", "-f", "clusterctl.runs.supervisor")
     until(lambda: seen(in_process, a, name)["step"] > before + 5, 90, pause=0.3)
     assert site.jobs() == [node], "the same job: its script has started it again"
+    site.cluster.run(node, "pkill", "-KILL", "-f", "slurm_script")
+    until(lambda: not site.jobs() and not site.supervisors(node), 30)
+    assert seen(in_process, a, name)["state"] == "running", "and another job is started for it"
+    until(lambda: site.jobs() not in ([], [""]), 60)
+    (node,) = site.jobs()
 
     before = seen(in_process, a, name)["step"]
     site.cluster.switch_off(node)
     site.say("scontrol", "update", f"nodename={node}", "state=down", "reason=lost", user="root")
-    until(lambda: site.jobs() and site.jobs()[0] not in {node, ""}, 300)  # Slurm itself waits two minutes
-    until(lambda: seen(in_process, a, name)["step"] > before + 50, 180)
+    until(lambda: site.jobs() and site.jobs()[0] not in {node, ""}, 400)  # Slurm itself waits two minutes
+    until(lambda: seen(in_process, a, name)["step"] > before + 20, 180)
     events = json.loads(in_process("events", name, "--json", CLUSTERCTL_HOME=str(a)).stdout)
     assert len([event for event in events if event["kind"] == "launch"]) == 4, "nothing was launched twice"
     site.cluster.start(node)

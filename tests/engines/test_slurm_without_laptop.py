@@ -6,6 +6,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -94,3 +95,23 @@ def test_a_run_ends_at_its_limit_on_the_schedulers_own_account(
     assert Decimal(row["usd"]) == Decimal(round((ended - began).total_seconds())), "to the second"
     assert say("logs", name, CLUSTERCTL_HOME=str(b)).returncode == 0
     assert "nothing is left over" in say("sweep", CLUSTERCTL_HOME=str(b)).stdout
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_through_ten_minutes_without_a_scheduler(
+    say: Run, slurm_cluster: ModuleType, tmp_path: Path
+) -> None:
+    a = tmp_path / "a"
+    name = started(say, a, "--limit-usd", "5000", "--allow-over-limit")
+    until(lambda: seen(say, a, name)["step"] > 0, 400, pause=1)
+    before = seen(say, a, name)["step"]
+    with slurm_cluster.paused("slurmctld"):
+        time.sleep(600)
+        assert seen(say, a, name)["state"] == "running"
+    until(lambda: seen(say, a, name)["step"] > before + 300, 120, pause=1)
+    assert (seen(say, a, name)["state"], len(jobs(slurm_cluster))) == ("running", 2)
+    down = say("down", name, "--yes", CLUSTERCTL_HOME=str(a))
+    assert (down.returncode, "nothing left running" in down.stdout) == (0, True), down.stderr
+    began, ended = allocation(slurm_cluster, "cctl-alone")
+    assert (ended - began).total_seconds() > 600, "one allocation, through all of it"
+    assert Decimal(seen(say, a, name)["usd"]) == Decimal(round((ended - began).total_seconds())), "to the second"

@@ -151,6 +151,8 @@ class Tally:
 class Bench:
     """One store, one command line, one place."""
 
+    command_seconds, leaves_seconds = COMMAND_SECONDS, LEAVES_SECONDS
+
     def __init__(
         self, place: Place, store: Path, sampler: Sampler, *, seed: int = 0, ledger: str = "", steps: int = 12
     ):
@@ -189,7 +191,7 @@ class Bench:
         """A command to its end: exit code, stdout, stderr.  What is wrong with its end goes into the tally."""
         command, began = self.start(*arguments), time.monotonic()
         try:
-            out, err = command.communicate(timeout=COMMAND_SECONDS)
+            out, err = command.communicate(timeout=self.command_seconds)
         except subprocess.TimeoutExpired:
             os.killpg(command.pid, signal.SIGKILL)
             out, err = command.communicate()
@@ -240,8 +242,8 @@ class Bench:
         states = {row["state"] for row in self.runs()}
         again = ("--again",) if "finished" in states or self.chance.random() < 0.3 else ()
         follower = self.start(*UP, *again)
-        for _ in range(events):
-            time.sleep(self.chance.uniform(0.0, 1.2))
+        for number in range(events):
+            self.pause(number / events)
             self.report_cost()
             if self.chance.random() < fault_share:
                 self.disturb()
@@ -257,6 +259,10 @@ class Bench:
         if wrong := bad_end(0, said, allowed=(0,)):
             self.tally.wrong.append(f"up, followed: {wrong}")
         self.check()
+
+    def pause(self, share: float) -> None:
+        """Before the next of a round's events.  share: of them that is over."""
+        time.sleep(self.chance.uniform(0.0, 1.2))
 
     def disturb(self) -> None:
         """A fault, a command while it lasts, and its end."""
@@ -322,7 +328,7 @@ class Bench:
 
     def check(self) -> None:
         """What must hold once the run has been ended."""
-        self.until(lambda: not self.sampler.left(self.root) and not self.place.left(self.store), LEAVES_SECONDS)
+        self.until(lambda: not self.sampler.left(self.root) and not self.place.left(self.store), self.leaves_seconds)
         expected = Expected(
             usd_per_node_hour=self.place.usd_per_node_hour,
             lost_reports=frozenset(self.spoiled["reports"]),

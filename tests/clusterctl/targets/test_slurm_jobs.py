@@ -53,6 +53,13 @@ def test_states(text: str, phase: InstancePhase, cause: Cause, message: str) -> 
     assert job.tags == {"run": "rl-1", "pool": "pool.rlcef.trainer+rollout", "n": "2"}
 
 
+@pytest.mark.parametrize("nodes", ["", "None assigned"])
+def test_an_allocation_that_never_had_nodes_is_not_paid(nodes: str) -> None:
+    """squeue and sacct give the moment at which it was cancelled as its start."""
+    (job,) = parse_jobs(line("CANCELLED by 4242", end="1700000000", nodes=nodes))
+    assert (job.ended, job.since, job.nodes) == (True, None, ())
+
+
 def test_an_allocation_is_paid_from_the_schedulers_start_to_its_end() -> None:
     running, ended, waiting = parse_jobs(
         "\n".join([line("RUNNING"), line("NODE_FAIL"), line("PENDING", start="1800000000")])

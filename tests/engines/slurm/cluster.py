@@ -41,7 +41,7 @@ USER, USER_ID = "skyu", 4242
 UP_SECONDS = 60
 STARTED: dict[str, subprocess.Popen[bytes]] = {}
 """Our own children, by machine: they are taken leave of when the machine is switched off."""
-PROGRAMS = ("slurmctld", "slurmd", "munged", "sshd", "rsync", "unshare", "nsenter", "ip")
+PROGRAMS = ("slurmctld", "slurmdbd", "mariadbd", "slurmd", "munged", "sshd", "rsync", "unshare", "nsenter", "ip")
 
 SLURM_CONF = f"""
 ClusterName=mini
@@ -64,14 +64,28 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 KillWait=5
-SlurmdTimeout=15
+SlurmdTimeout=40
 MinJobAge=3600
 TaskProlog=/etc/slurm/task_prolog.sh
 GresTypes=gpu
 NodeName=gpu1,gpu2 NodeAddr={NETWORK}.11,{NETWORK}.12 CPUs=64 RealMemory=512000 Gres=gpu:H100:8 State=UNKNOWN
 NodeName=cpu1,cpu2 NodeAddr={NETWORK}.13,{NETWORK}.14 CPUs=32 RealMemory=128000 State=UNKNOWN
 PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=1-00:00:00 State=UP
+PartitionName=all Nodes=gpu1,gpu2,cpu1,cpu2 MaxTime=1-00:00:00 State=UP
 PartitionName=cpu Nodes=cpu1,cpu2 Default=YES MaxTime=1-00:00:00 State=UP
+"""
+ACCOUNTING_CONF = SLURM_CONF.replace("MinJobAge=3600", "MinJobAge=2").replace(
+    "AccountingStorageType=accounting_storage/none",
+    "AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=login\nAccountingStoreFlags=job_comment",
+)
+"""With accounting, and a scheduler that forgets jobs soon after their end."""
+SLURMDBD_CONF = """
+AuthType=auth/munge
+DbdHost=login
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageUser=root
+PidFile=/run/slurmdbd.pid
 """
 GRES_CONF = f"NodeName=gpu1,gpu2 Name=gpu Type=H100 File={FOLDER}/dev/fakegpu[0-7]\n"
 TASK_PROLOG = """#!/bin/bash
@@ -114,17 +128,17 @@ def is_up() -> bool:
     """Whether the controller answers and all nodes are idle or at work."""
     if not FOLDER.is_dir() or _pid("login") is None:
         return False
-    listing = run("login", "sinfo", "-h", "-N", "-o", "%N %t", check=False)
+    listing = run("login", "sinfo", "-h", "-N", "-p", "all", "-o", "%N %t", check=False)
     states = dict(line.split() for line in listing.splitlines() if len(line.split()) == 2)
     return len(states) == len(NODES) and all(s.rstrip("*") in {"idle", "mix", "alloc"} for s in states.values())
 
 
-def up() -> None:
-    """Brings it up.  Raises RuntimeError where it does not come."""
+def up(*, accounting: bool = False) -> None:
+    """Brings it up.  accounting: with Debian's slurmdbd and MariaDB.  Raises RuntimeError where it does not come."""
     if lacking := missing():
         raise RuntimeError(lacking)
     down()
-    _write_files()
+    _write_files(accounting=accounting)
     _ip("link", "add", BRIDGE, "type", "bridge")
     _ip("addr", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
     _ip("link", "set", BRIDGE, "up")
@@ -219,7 +233,7 @@ def write_client_files(home: Path, cluster: str = "mini") -> Path:
     return config
 
 
-def _write_files() -> None:
+def _write_files(*, accounting: bool) -> None:
     for folder in (
         "etc",
         "machines",
@@ -235,7 +249,10 @@ def _write_files() -> None:
     ):
         (FOLDER / folder).mkdir(parents=True, exist_ok=True)
     slurm = FOLDER / "slurm"
-    (slurm / "slurm.conf").write_text(SLURM_CONF)
+    (slurm / "slurm.conf").write_text(ACCOUNTING_CONF if accounting else SLURM_CONF)
+    if accounting:
+        (slurm / "slurmdbd.conf").write_text(SLURMDBD_CONF)
+        (slurm / "slurmdbd.conf").chmod(0o600)
     (slurm / "gres.conf").write_text(GRES_CONF)
     (slurm / "sshd_config").write_text(SSHD_CONFIG)
     (slurm / "task_prolog.sh").write_text(TASK_PROLOG)
@@ -296,12 +313,12 @@ def _ip(*arguments: str) -> None:
 
 
 @contextmanager
-def locked_cluster() -> Iterator[None]:
-    """The cluster for one test module: brought up, unless it is up already, and taken down again."""
+def locked_cluster(*, accounting: bool = False) -> Iterator[None]:
+    """The cluster for one test module: brought up, unless one without accounting is wanted and up already, and taken down again."""
     with FileLock(f"{FOLDER}.lock", timeout=1800):
-        by_hand = is_up()
+        by_hand = is_up() and not accounting
         if not by_hand:
-            up()
+            up(accounting=accounting)
         try:
             yield
         finally:

@@ -42,6 +42,14 @@ login)
 		--seed-file=/run/munge/munged.seed --socket=/run/munge/munge.socket.2 &
 	until [ -S /run/munge/munge.socket.2 ]; do sleep 0.05; done
 	/usr/sbin/sshd -D -e -f /etc/slurm/sshd_config &
+	if [ -f /etc/slurm/slurmdbd.conf ]; then # accounting: one database of a machine that nobody else reaches
+		mkdir -p "$D/mysql" /run/mysqld
+		mariadb-install-db --no-defaults --user=root --datadir="$D/mysql" --auth-root-authentication-method=normal --skip-test-db >/dev/null
+		mariadbd --no-defaults --user=root --datadir="$D/mysql" --skip-networking --socket=/run/mysqld/mysqld.sock --innodb-lock-wait-timeout=900 &
+		until [ -S /run/mysqld/mysqld.sock ]; do sleep 0.1; done
+		slurmdbd -D &
+		until sacctmgr -i add cluster mini; do sleep 0.3; done
+	fi
 	slurmctld -D -i &
 	;;
 *)
