@@ -419,14 +419,11 @@ def test_what_will_be_asked_of_the_scheduler_is_said_before(target: slurm.SlurmT
 
 
 def test_an_image_that_a_cluster_without_containers_does_not_use_is_said(
-    target: slurm.SlurmTarget, run: RunRef, tmp_path: Path
+    target: slurm.SlurmTarget, run: RunRef, plan: Plan
 ) -> None:
-    (tmp_path / "run.yaml").write_text(
-        SPEC.replace(
-            "samples_per_prompt: 2}", "samples_per_prompt: 2, framework: trl, job: {data: x, image: 'us/rl@sha256:ab'}}"
-        )
-    )
-    plan = Planner(now=datetime(2026, 11, 23, tzinfo=UTC)).plan(open_source(str(tmp_path / "run.yaml")))
+    job = {"data": "x", "image": "us/rl@sha256:ab"}
+    stage = {**plan.spec["stages"][0], "framework": "trl", "job": job}
+    plan = plan.model_copy(update={"spec": {**plan.spec, "stages": [stage]}})
     said = target.preview(plan, seconds=60.0)[-1]
     assert said == (
         "rlcef: the image us/rl@sha256:ab is not used: jobs of a Slurm cluster run on its nodes, which need bash, "
