@@ -5,11 +5,13 @@ One story in several tests, in order: an allocation takes SkyPilot half a minute
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -180,6 +182,32 @@ def test_a_gang_ends_with_its_first_rank_and_launching_twice_is_launching_once(
         ]
         == "server"
     )
+
+
+def test_what_the_scheduler_and_skypilot_would_end_follows_the_runs_limits(
+    story: Callable[[str], Story], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, now = story("one"), datetime.now(tz=UTC)
+    monkeypatch.setattr("clusterctl.targets.slurm_run.AUTODOWN_SECONDS", -1.0)
+    state = first.target._state(first.run)
+    with contextlib.closing(sqlite3.connect(state.sky._home / ".sky" / "state.db", timeout=30)) as notes:
+
+        def idle_minutes() -> set[int]:
+            return {row[0] for row in notes.execute("SELECT autostop FROM clusters").fetchall()}
+
+        assert idle_minutes() == {60}
+        notes.execute("UPDATE clusters SET autostop = -1")
+        notes.commit()
+        first.tick()
+        first.target.set_deadline(first.run, now + timedelta(hours=1), now)
+        first.until(lambda _: idle_minutes() == {60}, 180)
+    first.target.set_deadline(first.run, None, now)
+    seen = state.seen
+    assert seen is not None
+    ends = [job.ends for job in seen.jobs if job.ends is not None and job.tags["run"] == "one"]
+    latest = now + timedelta(hours=1, minutes=16)  # of 24 hours, which the partition allows
+    assert len(ends) == 2
+    assert all(now < end < latest for end in ends)
 
 
 def test_a_second_run_waits_and_says_the_schedulers_reason(story: Callable[[str], Story]) -> None:
