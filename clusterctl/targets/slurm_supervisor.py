@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from clusterctl.errors import ClusterctlError
 from clusterctl.targets.place_commands import COMMAND_SECONDS, FoundSupervisor
 from clusterctl.targets.shell import Shell
-from clusterctl.targets.slurm_jobs import NO_REASON
+from clusterctl.targets.slurm_jobs import NO_REASON, seconds_of
 
 MEMORY_MIB = 3072
 """For a supervisor (200 MB) and SkyPilot's API server beside it (1.2 GB, twice that for a moment)."""
@@ -57,7 +57,7 @@ class SlurmSupervisors:
             number, state, took, reason = (line.strip().split("|") + [""] * 4)[:4]
             if state in {"COMPLETING", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT"} or not number:
                 continue
-            running = seconds_of(took) if state in {"RUNNING", "SUSPENDED", "STOPPED"} else None
+            running = (seconds_of(took) or 0.0) if state in {"RUNNING", "SUSPENDED", "STOPPED"} else None
             message = state.lower() + (f": {reason}" if reason not in NO_REASON else "")
             found.append(FoundSupervisor(address=number, running_seconds=running, message=message))
         return sorted(found, key=lambda each: int(re.split(r"\D", each.address)[0] or 0))
@@ -75,13 +75,3 @@ class SlurmSupervisors:
         mine = next((line for line in lines if self._partition or "Default=YES" in line), lines[0] if lines else "")
         most = re.search(r"\bMaxTime=(\S+)", mine)
         return most[1] if most else "UNLIMITED"
-
-
-def seconds_of(text: str) -> float:
-    """Slurm's `1-02:03:04`, `02:03` as seconds."""
-    days, _, clock = text.rpartition("-")
-    parts = [int(part) for part in clock.split(":") if part.isdecimal()]
-    seconds = 0
-    for part in parts:
-        seconds = seconds * 60 + part
-    return int(days or 0) * 86400.0 + seconds
