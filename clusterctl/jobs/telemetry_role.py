@@ -2,7 +2,8 @@
 it is ended.
 
 It writes into the run's folder, from where laptops bring it.  Whose it is stands in its environment, which is that of
-the role beside which it was started; a sandbox server beside it is asked what it does.
+the role beside which it was started; a sandbox server beside it is asked what it does.  Of a node that is shared it
+measures the GPUs that Slurm has given to the role (CUDA_VISIBLE_DEVICES), also where others can be seen.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def main() -> None:
         listen="127.0.0.1:0",
         sandboxes=(f"http://127.0.0.1:{seen('CLUSTERCTL_PORT_HTTP')}",) if is_sandbox else (),
         sandbox_token_file=f"{seen('CLUSTERCTL_FOLDER')}/sandbox.token" if is_sandbox else None,
+        gpus=tuple(filter(None, seen("CUDA_VISIBLE_DEVICES", "").split(","))),
         metrics_files=(f"{folder}/metrics.prom",),
     )
     command = settings.command()

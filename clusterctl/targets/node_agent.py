@@ -2,8 +2,8 @@
 
 Started by path, on Python 3.9 or newer alone, like `rank.py`, which lies beside it.  FOLDER's `job.json` names the
 agent's command; without one this process becomes the rank.  An agent is there before its role is set up, sees the GPUs
-that the role sees, and ends after it.  Of several of a run on one node one measures, the others wait.  A rank never
-waits for an agent, and never fails with it: what an agent says is in `logs/telemetry.NODE.log`.
+that the role sees, and ends after it.  Of several of a run with the same GPUs one measures, the others wait.  A rank
+never waits for an agent, and never fails with it: what an agent says is in `logs/telemetry.NODE.log`.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def _end(agent: subprocess.Popen[bytes]) -> None:
 
 
 def _node_folder(run_folder: str) -> Path | None:
-    """A folder of this node that all ranks of a run share here; None where it is not ours.  Short: a socket lies in it.
+    """A folder of this node that the ranks of a run with the same GPUs share; None where it is not ours.
+
+    Its path is short: a socket lies in it.
 
     Raises OSError.
     """
@@ -99,7 +101,8 @@ def _node_folder(run_folder: str) -> Path | None:
         own.mkdir(mode=0o700)
     if own.is_symlink() or own.stat().st_uid != os.getuid():
         return None
-    folder = own / f"agent-{zlib.crc32(run_folder.encode()):08x}"
+    shared = f"{run_folder} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}"
+    folder = own / f"agent-{zlib.crc32(shared.encode()):08x}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

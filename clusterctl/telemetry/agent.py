@@ -85,7 +85,9 @@ class Agent:
             next_tick = max(next_tick + settings.interval_seconds, time.monotonic())
             try:
                 if self._collector is None and self._is_first(lock):
-                    self._collector = Collector(node=settings.node, run=self.run, add=self.add, note=self.note)
+                    self._collector = Collector(
+                        node=settings.node, run=self.run, add=self.add, note=self.note, gpus=settings.gpus
+                    )
                 if self._collector is not None:
                     self._collector.tick(settings.interval_seconds)
             except Exception as error:  # noqa: BLE001 - whatever goes wrong once, the next measurement may go well

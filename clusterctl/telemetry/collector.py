@@ -19,7 +19,7 @@ from planners.telemetry.idle import Held, why_idle
 from planners.telemetry.tables import GPU, IdleReason, RollUp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from clusterctl.telemetry.gpu_processes import GpuProcess
     from clusterctl.telemetry.nvml_values import GpuReading
@@ -35,10 +35,16 @@ class Collector:
     """Call `tick` once a second.  A lock guards what the threads of the Prometheus page read."""
 
     def __init__(
-        self, *, node: str, run: str | None, add: Callable[..., None], note: Callable[[str, str, str], None]
+        self,
+        *,
+        node: str,
+        run: str | None,
+        add: Callable[..., None],
+        note: Callable[[str, str, str], None],
+        gpus: Collection[str] = (),
     ) -> None:
-        """add(table, **columns) takes a row; run: the run that has the node to itself, if any."""
-        self.gpus = GpuPoller(note)
+        """add(table, **columns) takes a row; run: the run that has the node to itself, or None; gpus: some alone."""
+        self.gpus = GpuPoller(note, gpus)
         self._node, self._run, self._add, self._note = node, run, add, note
         self._processes, self._host = GpuProcesses(), Host(Path("/"))
         self._phases, path = Phases(self._processes), socket_path(user_data_dir())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clusterctl.telemetry.nvml import DriverGone, GpuLost, Nvml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from clusterctl.telemetry.nvml_values import Gpu, GpuReading
 
@@ -27,12 +27,13 @@ RESTART, NO_GPU = ("restart", "driver", "NVML"), ("absent", "nvml", "no GPU seen
 class GpuPoller:
     """Call `poll` once a tick; `note(kind, subject, text)` gets all that is no number."""
 
-    def __init__(self, note: Callable[[str, str, str], None]) -> None:
+    def __init__(self, note: Callable[[str, str, str], None], only: Collection[str] = ()) -> None:
+        """only: indices or UUIDs of GPUs; empty, or none of them there = all."""
         self.present: dict[str, Gpu] = {}
         """By uuid; whole GPUs, their MIG instances inside."""
         self.replaced = False
         """The driver is of another version than the library in this process."""
-        self._note = note
+        self._note, self._only = note, frozenset(only)
         self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="nvml")
         self._reads: dict[str, tuple[Future[Any], float]] = {}
         self._slow: set[str] = set()
@@ -133,7 +134,7 @@ class GpuPoller:
             kind, subject, what = NO_GPU
             self._note(kind, subject, f"{what}: it lists none; looking again every {SCAN_SECONDS:.0f} s")
         self._lists_none = not found
-        now = {gpu.uuid: gpu for gpu in found}
+        now = {gpu.uuid: gpu for gpu in found if self._only & {gpu.name, gpu.uuid}} or {gpu.uuid: gpu for gpu in found}
         for uuid, gpu in self.present.items():
             if uuid not in now:
                 self._note("lost", gpu.name, f"{gpu.model} {uuid} is no longer there")

@@ -38,6 +38,8 @@ class AgentSettings:
     token_file: str | None = None
     sandboxes: tuple[str, ...] = ()
     sandbox_token_file: str | None = None
+    gpus: tuple[str, ...] = ()
+    """Indices or UUIDs of those that are measured; empty: all of the node."""
     metrics_files: tuple[str, ...] = ()
     """Patterns of files in Prometheus' text format that are passed on."""
 
@@ -49,4 +51,4 @@ class AgentSettings:
     def parse(text: str) -> AgentSettings:
         """From the argument of that command."""
         given = json.loads(text)
-        return AgentSettings(**given | {name: tuple(given[name]) for name in ("sandboxes", "metrics_files")})
+        return AgentSettings(**given | {name: tuple(given[name]) for name in ("sandboxes", "gpus", "metrics_files")})

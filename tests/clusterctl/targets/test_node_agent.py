@@ -59,16 +59,18 @@ def agents(run: str) -> list[str]:
 
 def test_the_gpus_of_a_node_are_measured_for_as_long_as_its_role_lives(role: Role, tmp_path: Path) -> None:
     script = Script(tmp_path / "nvml.script")
-    script.set("gpus 2")
+    script.set("gpus 3")
     of_run = {"CLUSTERCTL_RUN": "far-1", "CLUSTERCTL_ROLE": "trainer"}
     role.write(
         "bash", "-c", "echo $$ $CLUSTERCTL_PHASES; sleep 60", environment=of_run, agent=agent_command(str(tmp_path))
     )
-    rank = role.start(NVML_SCRIPT=str(script.file), LD_LIBRARY_PATH=str(library()), SLURMD_NODENAME="gpu1")
+    rank = role.start(
+        NVML_SCRIPT=str(script.file), LD_LIBRARY_PATH=str(library()), SLURMD_NODENAME="gpu1", CUDA_VISIBLE_DEVICES="0,1"
+    )
     role.wait_for("ready")
     pid, phases = role.log.split()
     until(Path(phases).is_socket)
-    script.set("gpus 2", f"gpu 0 pid {pid} 4000", "gpu 0 util 90")
+    script.set("gpus 3", f"gpu 0 pid {pid} 4000", "gpu 0 util 90")
     log = tmp_path / "logs" / "telemetry.gpu1.log"
     until(lambda: 'run="far-1"' in page(log.read_text()))
     rank.send_signal(signal.SIGTERM)
@@ -76,6 +78,7 @@ def test_the_gpus_of_a_node_are_measured_for_as_long_as_its_role_lives(role: Rol
     assert agents(str(tmp_path)) == [], "it never outlives its role"
     rows = read(role, "gpu")
     assert set(rows["node"]) == {"gpu1"}
+    assert set(rows["gpu"]) == {"0", "1"}, "the third one is another's"
     assert set(rows.filter(gpu="0").select("run", "role").drop_nulls().iter_rows()) == {("far-1", "trainer")}
     assert set(rows.filter(gpu="1")["run"]) == {None}
     assert log.read_text().endswith("stopped\n"), "it has written its last rows"

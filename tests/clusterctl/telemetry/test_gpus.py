@@ -18,9 +18,9 @@ UUID = "GPU-00000000-0000-0000-0000-{:012d}"
 class Watch:
     """Polls, and keeps the notes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *only: str) -> None:
         self.notes: list[tuple[str, str, str]] = []
-        self.gpus = GpuPoller(lambda *note: self.notes.append(note))
+        self.gpus = GpuPoller(lambda *note: self.notes.append(note), only)
 
     def poll(self, wait: float = 5.0) -> dict[str, GpuReading]:
         self.xids: list[tuple[str, int]]
@@ -193,6 +193,13 @@ def test_without_nvml_the_agent_says_so_once(script: Script, monkeypatch: pytest
     ((kind, subject, text),) = watch.notes
     assert (kind, subject) == ("absent", "nvml")
     assert "NVML Shared Library Not Found" in text
+
+
+def test_of_a_node_that_is_shared_only_some_gpus_are_measured(script: Script) -> None:
+    script.set("gpus 4")
+    assert set(Watch("1", "3", "9").poll()) == {"1", "3"}
+    assert set(Watch(Watch().poll()["2"].gpu.uuid).poll()) == {"2"}
+    assert set(Watch("MIG-of-another").poll()) == {"0", "1", "2", "3"}, "better all than none"
 
 
 def test_a_slow_gpu_holds_up_no_other(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
