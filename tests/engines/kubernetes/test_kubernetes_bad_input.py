@@ -123,5 +123,5 @@ def test_an_administrator_of_a_namespace_may_run_and_a_dry_run_makes_nothing(
         dry = laptop.up("--dry-run", nodes=5, client="dev")
     finally:
         plane.kubectl("delete", "rolebinding", "dev")
-    assert dry == (0, "")
+    assert dry == (0, ""), dry[1]
     laptop.nothing_is_done()
