@@ -90,10 +90,9 @@ def test_evalplus_tells_what_passes_its_base_tests_alone(tmp_path: Path) -> None
         name = next(name for name in bodies if f"def {name}(" in messages[-1]["content"])
         return {"content": f"```python\ndef {name}(x):\n    return {bodies[name]}\n```"}
 
-    settings(tmp_path, benchmark="evalplus")
+    settings(tmp_path, benchmark="evalplus", problems=str(tmp_path / "own.jsonl"))
     with scripted_model(says) as url:
-        variables = {"MODEL": url, "HUMANEVAL_OVERRIDE_PATH": str(tmp_path / "own.jsonl")}
-        run_program("benchmarks", EVALUATE, tmp_path, variables=variables)
+        run_program("benchmarks", EVALUATE, tmp_path, variables={"MODEL": url})
     told = result(tmp_path)
     assert told["pass_at_1"] == pytest.approx(2 / 3)
     assert told["plus_pass_at_1"] == pytest.approx(1 / 3)
