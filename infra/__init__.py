@@ -1,1 +1,1 @@
-"""The Pulumi program that provisions a plan's fleet; run by path.  Holds no resource yet; see README.md here."""
+"""The Pulumi program that provisions a plan's fleet; run by path.  See README.md here."""

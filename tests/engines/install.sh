@@ -15,7 +15,7 @@ environment() { # NAME LOCK [PYTHON]
 }
 environment focus-validator "$here/focus-validator.lock" # the FinOps Foundation's validator wants old packages
 environment train "$here/../../requirements-train.lock"  # torch: 2.5 GB to fetch, 6 GB on disk, a minute or three
-for framework in verl openrlhf titan benchmarks serve; do
+for framework in verl openrlhf titan benchmarks serve pulumi; do
 	environment "$framework" "$here/$framework.lock" # a minute each, where torch is in the cache
 done
 for python in python3.12 "$HOME"/.pyenv/versions/3.12*/bin/python; do # SkyRL wants 3.12

@@ -1,0 +1,44 @@
+"""A fleet on AWS: EKS in a network of its own."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.cluster import Cluster
+from infra.aws.network import Network
+from infra.aws.pools import GpuPool, SandboxPool
+from infra.aws.storage import Storage
+from infra.fleet import Fleet
+
+
+def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
+    """Network, cluster, pools, storage, budget; returns what jobs need to get in."""
+    provider = aws.Provider("aws", region=fleet.region, default_tags=aws.ProviderDefaultTagsArgs(tags=fleet.tags))
+    options = pulumi.ResourceOptions(provider=provider)
+    network = Network(fleet.run, zone=fleet.zone, opts=options)
+    cluster = Cluster(fleet.run, fleet=fleet, network=network, opts=options)
+    for pool in fleet.gpu_pools:
+        GpuPool(pool.name, pool=pool, fleet=fleet, network=network, cluster=cluster, opts=options)
+    for pool in fleet.sandbox_pools:
+        SandboxPool(pool.name, pool=pool, fleet=fleet, network=network, cluster=cluster, opts=options)
+    storage = Storage(fleet.run, network=network, cluster=cluster, opts=options)
+    budget_alarm(fleet, options)
+    return {"cluster": cluster.name, "endpoint": cluster.endpoint, "bucket": storage.bucket, "region": fleet.region}
+
+
+def budget_alarm(fleet: Fleet, options: pulumi.ResourceOptions) -> None:
+    """Says, hours late, that the run has cost what it may cost.  An alarm: the limit itself is held in the cluster."""
+    if fleet.limit_usd is None:
+        return
+    aws.budgets.Budget(
+        "limit",
+        budget_type="COST",
+        time_unit="ANNUALLY",
+        limit_amount=f"{fleet.limit_usd:g}",
+        limit_unit="USD",
+        cost_filters=[
+            aws.budgets.BudgetCostFilterArgs(name="TagKeyValue", values=[f"user:clusterctl.dev/run${fleet.run}"])
+        ],
+        opts=options,
+    )

@@ -1,0 +1,77 @@
+"""A network with private nodes: they reach the internet through a NAT gateway, and nothing reaches them from there."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_aws as aws
+
+CIDR = "10.64.0.0/14"
+PRIVATE_CIDRS = ("10.64.0.0/16", "10.65.0.0/16", "10.66.0.0/16")
+"""65,531 addresses each: the CNI of EKS gives every pod one of its subnet."""
+PUBLIC_CIDR = "10.67.0.0/24"
+"""Of the NAT gateway; no node is in it."""
+NUM_ZONES = 2
+"""EKS asks for subnets in two; nodes are in the first, so that no traffic between zones is paid."""
+
+
+class Network(pulumi.ComponentResource):
+    """zone: of the nodes; empty = the first of the region."""
+
+    def __init__(self, name: str, *, zone: str, opts: pulumi.ResourceOptions) -> None:
+        super().__init__("clusterctl:aws:Network", name, opts=opts)
+        child = pulumi.ResourceOptions(parent=self)
+        every = aws.get_availability_zones_output(state="available", opts=pulumi.InvokeOutputOptions(parent=self))
+        self.zone: pulumi.Output[str] = every.names.apply(lambda names: zone or names[0])
+        zones = pulumi.Output.all(self.zone, every.names).apply(
+            lambda found: [found[0], *(each for each in found[1] if each != found[0])]
+        )
+        vpc = aws.ec2.Vpc(name, cidr_block=CIDR, enable_dns_hostnames=True, enable_dns_support=True, opts=child)
+        self.vpc_id, self.cidr = vpc.id, CIDR
+        gateway = aws.ec2.InternetGateway(name, vpc_id=vpc.id, opts=child)
+        public = aws.ec2.Subnet("nat", vpc_id=vpc.id, cidr_block=PUBLIC_CIDR, availability_zone=self.zone, opts=child)
+        out = aws.ec2.RouteTable(
+            "nat",
+            vpc_id=vpc.id,
+            routes=[aws.ec2.RouteTableRouteArgs(cidr_block="0.0.0.0/0", gateway_id=gateway.id)],
+            opts=child,
+        )
+        aws.ec2.RouteTableAssociation("nat", subnet_id=public.id, route_table_id=out.id, opts=child)
+        address = aws.ec2.Eip("nat", domain="vpc", opts=child)
+        nat = aws.ec2.NatGateway(
+            name,
+            allocation_id=address.id,
+            subnet_id=public.id,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
+        )
+        routes = aws.ec2.RouteTable(
+            "nodes",
+            vpc_id=vpc.id,
+            routes=[aws.ec2.RouteTableRouteArgs(cidr_block="0.0.0.0/0", nat_gateway_id=nat.id)],
+            opts=child,
+        )
+        self.subnet_ids: list[pulumi.Output[str]] = []
+        for number in range(NUM_ZONES):
+            subnet = aws.ec2.Subnet(
+                f"nodes-{number}",
+                vpc_id=vpc.id,
+                cidr_block=PRIVATE_CIDRS[number],
+                availability_zone=zones[number],
+                opts=child,
+            )
+            aws.ec2.RouteTableAssociation(f"nodes-{number}", subnet_id=subnet.id, route_table_id=routes.id, opts=child)
+            self.subnet_ids.append(subnet.id)
+        region = aws.get_region_output(opts=pulumi.InvokeOutputOptions(parent=self))
+        aws.ec2.VpcEndpoint(  # checkpoints go to the bucket without the NAT gateway, which is paid by the GB
+            "s3",
+            vpc_id=vpc.id,
+            service_name=pulumi.Output.format("com.amazonaws.{0}.s3", region.name),
+            vpc_endpoint_type="Gateway",
+            route_table_ids=[routes.id],
+            opts=child,
+        )
+        self.register_outputs({"vpc_id": self.vpc_id})
+
+    @property
+    def node_subnet_id(self) -> pulumi.Output[str]:
+        """Where all nodes are."""
+        return self.subnet_ids[0]

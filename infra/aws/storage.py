@@ -1,0 +1,156 @@
+"""Where a run keeps what outlives its nodes: a bucket, and a file system that all nodes mount."""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.cluster import Cluster
+from infra.aws.network import Network
+from infra.fleet import NAMESPACE, OLD_VERSION_DAYS, SERVICE_ACCOUNT, UNFINISHED_DAYS
+
+NFS_PORT = 2049
+
+
+class Storage(pulumi.ComponentResource):
+    """Both are encrypted, and neither can be reached from outside of the network or the account."""
+
+    def __init__(self, name: str, *, network: Network, cluster: Cluster, opts: pulumi.ResourceOptions) -> None:
+        super().__init__("clusterctl:aws:Storage", name, opts=opts)
+        child = pulumi.ResourceOptions(parent=self)
+        bucket = aws.s3.BucketV2("checkpoints", opts=child)
+        self.bucket = bucket.bucket
+        close_bucket(bucket, child)
+        aws.s3.BucketLifecycleConfigurationV2(
+            "checkpoints",
+            bucket=bucket.id,
+            rules=[
+                aws.s3.BucketLifecycleConfigurationV2RuleArgs(
+                    id="leftovers",
+                    status="Enabled",
+                    filter=aws.s3.BucketLifecycleConfigurationV2RuleFilterArgs(prefix=""),
+                    noncurrent_version_expiration=aws.s3.BucketLifecycleConfigurationV2RuleNoncurrentVersionExpirationArgs(
+                        noncurrent_days=OLD_VERSION_DAYS
+                    ),
+                    abort_incomplete_multipart_upload=aws.s3.BucketLifecycleConfigurationV2RuleAbortIncompleteMultipartUploadArgs(
+                        days_after_initiation=UNFINISHED_DAYS
+                    ),
+                )
+            ],
+            opts=child,
+        )
+        let_jobs_in(bucket, cluster, child)
+        files = aws.efs.FileSystem("runs", encrypted=True, throughput_mode="elastic", opts=child)
+        group = aws.ec2.SecurityGroup(
+            "runs", vpc_id=network.vpc_id, description="NFS from the nodes of the cluster", opts=child
+        )
+        aws.vpc.SecurityGroupIngressRule(
+            "runs",
+            security_group_id=group.id,
+            referenced_security_group_id=cluster.security_group_id,
+            ip_protocol="tcp",
+            from_port=NFS_PORT,
+            to_port=NFS_PORT,
+            opts=child,
+        )
+        aws.efs.MountTarget(
+            "runs", file_system_id=files.id, subnet_id=network.node_subnet_id, security_groups=[group.id], opts=child
+        )
+        self.file_system_id = files.id
+        self.register_outputs({"bucket": self.bucket, "file_system_id": self.file_system_id})
+
+
+def close_bucket(bucket: aws.s3.BucketV2, options: pulumi.ResourceOptions) -> None:
+    """Encrypted, versioned, never public, and only by TLS."""
+    aws.s3.BucketServerSideEncryptionConfigurationV2(
+        "checkpoints",
+        bucket=bucket.id,
+        rules=[
+            aws.s3.BucketServerSideEncryptionConfigurationV2RuleArgs(
+                apply_server_side_encryption_by_default=aws.s3.BucketServerSideEncryptionConfigurationV2RuleApplyServerSideEncryptionByDefaultArgs(
+                    sse_algorithm="aws:kms"
+                ),
+                bucket_key_enabled=True,
+            )
+        ],
+        opts=options,
+    )
+    aws.s3.BucketVersioningV2(
+        "checkpoints",
+        bucket=bucket.id,
+        versioning_configuration=aws.s3.BucketVersioningV2VersioningConfigurationArgs(status="Enabled"),
+        opts=options,
+    )
+    closed = aws.s3.BucketPublicAccessBlock(
+        "checkpoints",
+        bucket=bucket.id,
+        block_public_acls=True,
+        block_public_policy=True,
+        ignore_public_acls=True,
+        restrict_public_buckets=True,
+        opts=options,
+    )
+    aws.s3.BucketPolicy(
+        "checkpoints",
+        bucket=bucket.id,
+        policy=bucket.arn.apply(only_by_tls),
+        opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[closed])),
+    )
+
+
+def only_by_tls(arn: str) -> str:
+    """The policy that refuses whoever comes without TLS."""
+    refusal = {
+        "Sid": "OnlyByTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [refusal]})
+
+
+def let_jobs_in(bucket: aws.s3.BucketV2, cluster: Cluster, options: pulumi.ResourceOptions) -> None:
+    """The run's pods, and no node, read and write this bucket, and nothing else of the account."""
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["sts:AssumeRole", "sts:TagSession"],
+                "Principal": {"Service": "pods.eks.amazonaws.com"},
+            }
+        ],
+    }
+    role = aws.iam.Role("jobs", assume_role_policy=json.dumps(trust), opts=options)
+    aws.iam.RolePolicy(
+        "jobs",
+        role=role.id,
+        policy=bucket.arn.apply(
+            lambda arn: json.dumps(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [arn]},
+                        {
+                            "Effect": "Allow",
+                            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                            "Resource": [f"{arn}/runs/*"],
+                        },
+                    ],
+                }
+            )
+        ),
+        opts=options,
+    )
+    aws.eks.PodIdentityAssociation(
+        "jobs",
+        cluster_name=cluster.name,
+        namespace=NAMESPACE,
+        service_account=SERVICE_ACCOUNT,
+        role_arn=role.arn,
+        opts=options,
+    )

@@ -1,0 +1,55 @@
+"""The program: a plan in, a cluster with its pools out.
+
+It runs in two ways, with the same result: `clusterctl up` hands `program` to Pulumi's Automation API, and people run
+`pulumi up` in this folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+from pulumi.errors import RunError
+
+from infra.fleet import Fleet, fleet_of
+from planners.plan.value import Plan
+
+
+def program() -> None:
+    """Provisions what the plan of the stack's configuration says, and exports the way in.
+
+    Raises RunError, whose text is for people, where the plan can't be read or provisioned.
+    """
+    config = pulumi.Config("clusterctl")
+    file = Path(config.require("plan"))
+    try:
+        plan = Plan.model_validate_json(file.read_bytes())
+        fleet = fleet_of(
+            plan,
+            run=pulumi.get_stack(),
+            owner=config.get("owner") or "none",
+            zone=config.get("zone") or "",
+            empty=config.get_bool("empty") or False,
+            access_cidrs=config.get_object("accessCidrs") or (),
+        )
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} can't be provisioned: {error}") from error
+    for name, value in provision(fleet).items():
+        pulumi.export(name, value)
+
+
+def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
+    """Everything of a fleet.  Only the packages of its cloud are imported: each takes seconds."""
+    if fleet.cloud == "aws":
+        from infra.aws import provision as on_aws
+
+        return on_aws(fleet)
+    if fleet.cloud == "gcp":
+        from infra.gcp import provision as on_gcp
+
+        return on_gcp(fleet)
+    if fleet.cloud == "azure":
+        from infra.azure import provision as on_azure
+
+        return on_azure(fleet)
+    raise RunError(f"{fleet.cloud}: only aws, gcp and azure can be provisioned; other places exist already")
