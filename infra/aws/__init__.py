@@ -5,24 +5,24 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.cluster import Cluster
-from infra.aws.network import Network
-from infra.aws.pools import GpuPool, SandboxPool
-from infra.aws.storage import Storage
-from infra.fleet import Fleet
+from infra.aws.eks import EksCluster
+from infra.aws.node_groups import GpuNodeGroup, SandboxNodeGroup
+from infra.aws.s3_and_efs import AwsStorage
+from infra.aws.vpc import AwsNetwork
+from infra.node_fleet import Fleet
 
 
 def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
     """Network, cluster, pools, storage, budget; returns what jobs need to get in."""
     provider = aws.Provider("aws", region=fleet.region, default_tags=aws.ProviderDefaultTagsArgs(tags=fleet.tags))
     options = pulumi.ResourceOptions(provider=provider)
-    network = Network(fleet.run, zone=fleet.zone, opts=options)
-    cluster = Cluster(fleet.run, fleet=fleet, network=network, opts=options)
+    network = AwsNetwork(fleet.run, zone=fleet.zone, opts=options)
+    cluster = EksCluster(fleet.run, fleet=fleet, network=network, opts=options)
     for pool in fleet.gpu_pools:
-        GpuPool(pool.name, pool=pool, fleet=fleet, network=network, cluster=cluster, opts=options)
+        GpuNodeGroup(pool.name, pool=pool, fleet=fleet, network=network, cluster=cluster, opts=options)
     for pool in fleet.sandbox_pools:
-        SandboxPool(pool.name, pool=pool, fleet=fleet, network=network, cluster=cluster, opts=options)
-    storage = Storage(fleet.run, network=network, cluster=cluster, opts=options)
+        SandboxNodeGroup(pool.name, pool=pool, fleet=fleet, network=network, cluster=cluster, opts=options)
+    storage = AwsStorage(fleet.run, network=network, cluster=cluster, opts=options)
     budget_alarm(fleet, options)
     return {"cluster": cluster.name, "endpoint": cluster.endpoint, "bucket": storage.bucket, "region": fleet.region}
 

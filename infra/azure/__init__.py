@@ -5,11 +5,11 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import authorization, consumption, resources
 
-from infra.azure.cluster import Cluster
-from infra.azure.network import Network
-from infra.azure.pools import GpuPool, SandboxPool
-from infra.azure.storage import Storage
-from infra.fleet import TAG_PREFIX, Fleet
+from infra.azure.agent_pools import GpuAgentPool, SandboxAgentPool
+from infra.azure.aks import AksCluster
+from infra.azure.blobs import AzureStorage
+from infra.azure.vnet import AzureNetwork
+from infra.node_fleet import TAG_PREFIX, Fleet
 
 
 def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
@@ -20,13 +20,13 @@ def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
     tags = azure_tags(fleet)
     group = resources.ResourceGroup(fleet.run, location=fleet.region, tags=tags)
     options = pulumi.ResourceOptions(parent=group)
-    network = Network(fleet.run, group=group, tags=tags, opts=options)
-    cluster = Cluster(fleet.run, fleet=fleet, group=group, network=network, tags=tags, opts=options)
+    network = AzureNetwork(fleet.run, group=group, tags=tags, opts=options)
+    cluster = AksCluster(fleet.run, fleet=fleet, group=group, network=network, tags=tags, opts=options)
     for pool in fleet.gpu_pools:
-        GpuPool(pool.name, pool=pool, fleet=fleet, group=group, network=network, cluster=cluster, opts=options)
+        GpuAgentPool(pool.name, pool=pool, fleet=fleet, group=group, network=network, cluster=cluster, opts=options)
     for pool in fleet.sandbox_pools:
-        SandboxPool(pool.name, pool=pool, fleet=fleet, group=group, network=network, cluster=cluster, opts=options)
-    storage = Storage(fleet.run, group=group, network=network, cluster=cluster, tags=tags, opts=options)
+        SandboxAgentPool(pool.name, pool=pool, fleet=fleet, group=group, network=network, cluster=cluster, opts=options)
+    storage = AzureStorage(fleet.run, group=group, network=network, cluster=cluster, tags=tags, opts=options)
     budget_alarm(fleet, group, options)
     return {"cluster": cluster.name, "endpoint": cluster.endpoint, "bucket": storage.bucket, "region": fleet.region}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.fleet import Fleet
-from infra.gcp.cluster import Cluster
-from infra.gcp.network import Network
-from infra.gcp.pools import GpuPool, SandboxPool
-from infra.gcp.storage import Storage
+from infra.gcp.gcs import GoogleStorage
+from infra.gcp.gke import GkeCluster
+from infra.gcp.google_network import GoogleNetwork
+from infra.gcp.node_pools import GpuNodePool, SandboxNodePool
+from infra.node_fleet import Fleet
 
 
 def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
@@ -20,13 +20,13 @@ def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
     provider = gcp.Provider("gcp", region=fleet.region, default_labels=labels(fleet))
     options = pulumi.ResourceOptions(provider=provider)
     project = gcp.organizations.get_project_output(opts=pulumi.InvokeOutputOptions(provider=provider))
-    network = Network(fleet.run, region=fleet.region, opts=options)
-    cluster = Cluster(fleet.run, fleet=fleet, project=project, network=network, opts=options)
+    network = GoogleNetwork(fleet.run, region=fleet.region, opts=options)
+    cluster = GkeCluster(fleet.run, fleet=fleet, project=project, network=network, opts=options)
     for pool in fleet.gpu_pools:
-        GpuPool(pool.name, pool=pool, fleet=fleet, project=project, cluster=cluster, opts=options)
+        GpuNodePool(pool.name, pool=pool, fleet=fleet, project=project, cluster=cluster, opts=options)
     for pool in fleet.sandbox_pools:
-        SandboxPool(pool.name, pool=pool, cluster=cluster, opts=options)
-    storage = Storage(fleet.run, fleet=fleet, project=project, opts=options)
+        SandboxNodePool(pool.name, pool=pool, cluster=cluster, opts=options)
+    storage = GoogleStorage(fleet.run, fleet=fleet, project=project, opts=options)
     budget_alarm(fleet, project, options)
     return {"cluster": cluster.name, "endpoint": cluster.endpoint, "bucket": storage.bucket, "region": fleet.region}
 

@@ -42,7 +42,7 @@ def main() -> None:
     """See above."""
     pulumi.runtime.set_mocks(Mocks(), project="clusterctl", stack="rlcef-123456", preview=False)
     pulumi.runtime.set_all_config({"clusterctl:plan": sys.argv[1], "clusterctl:owner": "ledger-1"})
-    from infra.program import program
+    from infra.provision import program
 
     pulumi.runtime.test(program)()
     json.dump(RESOURCES, sys.stdout)

@@ -14,7 +14,7 @@ NUM_ZONES = 2
 """EKS asks for subnets in two; nodes are in the first, so that no traffic between zones is paid."""
 
 
-class Network(pulumi.ComponentResource):
+class AwsNetwork(pulumi.ComponentResource):
     """zone: of the nodes; empty = the first of the region."""
 
     def __init__(self, name: str, *, zone: str, opts: pulumi.ResourceOptions) -> None:

@@ -7,17 +7,17 @@ import json
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.cluster import Cluster
-from infra.aws.network import Network
-from infra.fleet import NAMESPACE, OLD_VERSION_DAYS, SERVICE_ACCOUNT, UNFINISHED_DAYS
+from infra.aws.eks import EksCluster
+from infra.aws.vpc import AwsNetwork
+from infra.node_fleet import NAMESPACE, OLD_VERSION_DAYS, SERVICE_ACCOUNT, UNFINISHED_DAYS
 
 NFS_PORT = 2049
 
 
-class Storage(pulumi.ComponentResource):
+class AwsStorage(pulumi.ComponentResource):
     """Both are encrypted, and neither can be reached from outside of the network or the account."""
 
-    def __init__(self, name: str, *, network: Network, cluster: Cluster, opts: pulumi.ResourceOptions) -> None:
+    def __init__(self, name: str, *, network: AwsNetwork, cluster: EksCluster, opts: pulumi.ResourceOptions) -> None:
         super().__init__("clusterctl:aws:Storage", name, opts=opts)
         child = pulumi.ResourceOptions(parent=self)
         bucket = aws.s3.BucketV2("checkpoints", opts=child)
@@ -113,7 +113,7 @@ def only_by_tls(arn: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [refusal]})
 
 
-def let_jobs_in(bucket: aws.s3.BucketV2, cluster: Cluster, options: pulumi.ResourceOptions) -> None:
+def let_jobs_in(bucket: aws.s3.BucketV2, cluster: EksCluster, options: pulumi.ResourceOptions) -> None:
     """The run's pods, and no node, read and write this bucket, and nothing else of the account."""
     trust = {
         "Version": "2012-10-17",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.fleet import TAG_PREFIX, Fleet, NodePool
-from infra.gcp.cluster import Cluster, node_defaults
+from infra.gcp.gke import GkeCluster, node_defaults
+from infra.node_fleet import TAG_PREFIX, Fleet, NodePool
 
 ACCELERATORS = {
     "a2-highgpu": "nvidia-tesla-a100",
@@ -27,7 +27,7 @@ https://cloud.google.com/ai-hypercomputer/docs/create/gke-ai-hypercompute-custom
 JUMBO_BYTES, RDMA_BYTES = 8244, 8896
 
 
-class GpuPool(pulumi.ComponentResource):
+class GpuNodePool(pulumi.ComponentResource):
     """Nodes with GPUs, placed close together, with a network for each card."""
 
     def __init__(
@@ -37,7 +37,7 @@ class GpuPool(pulumi.ComponentResource):
         pool: NodePool,
         fleet: Fleet,
         project: pulumi.Output[gcp.organizations.GetProjectResult],
-        cluster: Cluster,
+        cluster: GkeCluster,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("clusterctl:gcp:GpuPool", name, opts=opts)
@@ -69,10 +69,10 @@ class GpuPool(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-class SandboxPool(pulumi.ComponentResource):
+class SandboxNodePool(pulumi.ComponentResource):
     """Nodes that run untrusted programs, each pod with a kernel of gVisor; nothing else is placed there."""
 
-    def __init__(self, name: str, *, pool: NodePool, cluster: Cluster, opts: pulumi.ResourceOptions) -> None:
+    def __init__(self, name: str, *, pool: NodePool, cluster: GkeCluster, opts: pulumi.ResourceOptions) -> None:
         super().__init__("clusterctl:gcp:SandboxPool", name, opts=opts)
         child = pulumi.ResourceOptions(parent=self)
         node_pool(
@@ -93,7 +93,7 @@ def gpu_networks(
     pool: NodePool,
     fleet: Fleet,
     project: pulumi.Output[gcp.organizations.GetProjectResult],
-    cluster: Cluster,
+    cluster: GkeCluster,
     options: pulumi.ResourceOptions,
 ) -> list[gcp.container.NodePoolNetworkConfigAdditionalNodeNetworkConfigArgs]:
     """What the cards of a node are plugged into; nothing leads from there to anywhere else."""
@@ -139,7 +139,7 @@ def node_pool(
     name: str,
     *,
     pool: NodePool,
-    cluster: Cluster,
+    cluster: GkeCluster,
     options: pulumi.ResourceOptions,
     network_config: gcp.container.NodePoolNetworkConfigArgs | None = None,
     placement_policy: gcp.container.NodePoolPlacementPolicyArgs | None = None,

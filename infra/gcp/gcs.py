@@ -5,10 +5,10 @@ from __future__ import annotations
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.fleet import NAMESPACE, OLD_VERSION_DAYS, SERVICE_ACCOUNT, UNFINISHED_DAYS, Fleet
+from infra.node_fleet import NAMESPACE, OLD_VERSION_DAYS, SERVICE_ACCOUNT, UNFINISHED_DAYS, Fleet
 
 
-class Storage(pulumi.ComponentResource):
+class GoogleStorage(pulumi.ComponentResource):
     """Encrypted, versioned, never public.  The file system that nodes share is a claim of Filestore's storage class."""
 
     def __init__(

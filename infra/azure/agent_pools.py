@@ -8,15 +8,15 @@ import re
 import pulumi
 from pulumi_azure_native import compute, containerservice, resources
 
-from infra.azure import network as networks
-from infra.azure.cluster import Cluster
-from infra.fleet import TAG_PREFIX, Fleet, NodePool
+from infra.azure.aks import AksCluster
+from infra.azure.vnet import AzureNetwork
+from infra.node_fleet import TAG_PREFIX, Fleet, NodePool
 
 NAME_LETTERS = 12
 """Of an agent pool's name: small letters and digits."""
 
 
-class GpuPool(pulumi.ComponentResource):
+class GpuAgentPool(pulumi.ComponentResource):
     """Nodes with GPUs in one scale set, whose InfiniBand is one fabric."""
 
     def __init__(
@@ -26,8 +26,8 @@ class GpuPool(pulumi.ComponentResource):
         pool: NodePool,
         fleet: Fleet,
         group: resources.ResourceGroup,
-        network: networks.Network,
-        cluster: Cluster,
+        network: AzureNetwork,
+        cluster: AksCluster,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("clusterctl:azure:GpuPool", name, opts=opts)
@@ -51,7 +51,7 @@ class GpuPool(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-class SandboxPool(pulumi.ComponentResource):
+class SandboxAgentPool(pulumi.ComponentResource):
     """Nodes that run untrusted programs, each pod in a virtual machine of Kata; nothing else is placed there."""
 
     def __init__(
@@ -61,8 +61,8 @@ class SandboxPool(pulumi.ComponentResource):
         pool: NodePool,
         fleet: Fleet,
         group: resources.ResourceGroup,
-        network: networks.Network,
-        cluster: Cluster,
+        network: AzureNetwork,
+        cluster: AksCluster,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("clusterctl:azure:SandboxPool", name, opts=opts)
@@ -88,8 +88,8 @@ def agent_pool(
     pool: NodePool,
     fleet: Fleet,
     group: resources.ResourceGroup,
-    network: networks.Network,
-    cluster: Cluster,
+    network: AzureNetwork,
+    cluster: AksCluster,
     options: pulumi.ResourceOptions,
     **more: object,
 ) -> containerservice.AgentPool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pulumi
 from pulumi.errors import RunError
 
-from infra.fleet import Fleet, fleet_of
+from infra.node_fleet import Fleet, fleet_of
 from planners.plan.value import Plan
 
 

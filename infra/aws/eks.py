@@ -7,8 +7,8 @@ import json
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.network import Network
-from infra.fleet import SYSTEM, Fleet
+from infra.aws.vpc import AwsNetwork
+from infra.node_fleet import SYSTEM, Fleet
 
 VERSION = "1.34"
 ADDONS = ("vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "aws-efs-csi-driver")
@@ -18,10 +18,10 @@ SYSTEM_TYPE = "m6i.large"
 """Two vCPUs and 8 GiB for DNS, the agents of the add-ons, and the run's supervisor."""
 
 
-class Cluster(pulumi.ComponentResource):
+class EksCluster(pulumi.ComponentResource):
     """The control plane, its add-ons, and one small node for what no pool of the plan runs."""
 
-    def __init__(self, name: str, *, fleet: Fleet, network: Network, opts: pulumi.ResourceOptions) -> None:
+    def __init__(self, name: str, *, fleet: Fleet, network: AwsNetwork, opts: pulumi.ResourceOptions) -> None:
         super().__init__("clusterctl:aws:Cluster", name, opts=opts)
         child = pulumi.ResourceOptions(parent=self)
         key = aws.kms.Key(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.cluster import Cluster
-from infra.aws.network import Network
-from infra.fleet import TAG_PREFIX, Fleet, NodePool
+from infra.aws.eks import EksCluster
+from infra.aws.vpc import AwsNetwork
+from infra.node_fleet import TAG_PREFIX, Fleet, NodePool
 
 EFA_CARDS = {
     "p4d.24xlarge": 4,
@@ -21,7 +21,7 @@ EFA_CARDS = {
 address of the node, too; the others only carry EFA."""
 
 
-class GpuPool(pulumi.ComponentResource):
+class GpuNodeGroup(pulumi.ComponentResource):
     """Nodes with GPUs in one placement group, with every network card that they have."""
 
     def __init__(
@@ -30,8 +30,8 @@ class GpuPool(pulumi.ComponentResource):
         *,
         pool: NodePool,
         fleet: Fleet,
-        network: Network,
-        cluster: Cluster,
+        network: AwsNetwork,
+        cluster: EksCluster,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("clusterctl:aws:GpuPool", name, opts=opts)
@@ -61,7 +61,7 @@ class GpuPool(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-class SandboxPool(pulumi.ComponentResource):
+class SandboxNodeGroup(pulumi.ComponentResource):
     """Nodes that run untrusted programs: nothing else is placed there, and no pod gets the node's credentials."""
 
     def __init__(
@@ -70,8 +70,8 @@ class SandboxPool(pulumi.ComponentResource):
         *,
         pool: NodePool,
         fleet: Fleet,
-        network: Network,
-        cluster: Cluster,
+        network: AwsNetwork,
+        cluster: EksCluster,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("clusterctl:aws:SandboxPool", name, opts=opts)
@@ -140,8 +140,8 @@ def node_group(
     name: str,
     *,
     pool: NodePool,
-    network: Network,
-    cluster: Cluster,
+    network: AwsNetwork,
+    cluster: EksCluster,
     template: aws.ec2.LaunchTemplate,
     options: pulumi.ResourceOptions,
 ) -> aws.eks.NodeGroup:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pulumi
 from pulumi_azure_native import authorization, containerservice, managedidentity, resources
 
-from infra.azure.network import Network
-from infra.fleet import SYSTEM, Fleet
+from infra.azure.vnet import AzureNetwork
+from infra.node_fleet import SYSTEM, Fleet
 
 NETWORK_CONTRIBUTOR = "4d97b98b-1d4f-4787-a291-c67834d212e7"
 """Azure's own role: https://learn.microsoft.com/azure/role-based-access-control/built-in-roles"""
@@ -17,7 +17,7 @@ SYSTEM_TYPE = "Standard_D2s_v5"
 """Two vCPUs and 8 GiB for DNS, Azure's agents, and the run's supervisor."""
 
 
-class Cluster(pulumi.ComponentResource):
+class AksCluster(pulumi.ComponentResource):
     """The control plane, with one small node for what no pool of the plan runs."""
 
     def __init__(
@@ -26,7 +26,7 @@ class Cluster(pulumi.ComponentResource):
         *,
         fleet: Fleet,
         group: resources.ResourceGroup,
-        network: Network,
+        network: AzureNetwork,
         tags: Mapping[str, str],
         opts: pulumi.ResourceOptions,
     ) -> None:
@@ -86,7 +86,7 @@ class Cluster(pulumi.ComponentResource):
 
 
 def identity_in_network(
-    cluster: Cluster, *, group: resources.ResourceGroup, network: Network, tags: Mapping[str, str]
+    cluster: AksCluster, *, group: resources.ResourceGroup, network: AzureNetwork, tags: Mapping[str, str]
 ) -> tuple[managedidentity.UserAssignedIdentity, authorization.RoleAssignment]:
     """Who the control plane is, and its right to put nodes into their subnet."""
     child = pulumi.ResourceOptions(parent=cluster)

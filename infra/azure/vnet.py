@@ -10,7 +10,7 @@ from pulumi_azure_native import network, resources
 CIDR, NODES_CIDR = "10.64.0.0/16", "10.64.0.0/17"
 
 
-class Network(pulumi.ComponentResource):
+class AzureNetwork(pulumi.ComponentResource):
     """One subnet for nodes; pods have addresses of their own behind them."""
 
     def __init__(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.fleet import SYSTEM, Fleet
-from infra.gcp.network import PODS, SERVICES, Network
+from infra.gcp.google_network import PODS, SERVICES, GoogleNetwork
+from infra.node_fleet import SYSTEM, Fleet
 
 CONTROL_PLANE_CIDR = "172.16.0.0/28"
 SYSTEM_TYPE = "e2-standard-2"
@@ -20,7 +20,7 @@ NODE_ROLES = (
 """What Google says that a node needs: https://cloud.google.com/kubernetes-engine/docs/how-to/hardening-your-cluster"""
 
 
-class Cluster(pulumi.ComponentResource):
+class GkeCluster(pulumi.ComponentResource):
     """The control plane in one zone, with one small node for what no pool of the plan runs."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Cluster(pulumi.ComponentResource):
         *,
         fleet: Fleet,
         project: pulumi.Output[gcp.organizations.GetProjectResult],
-        network: Network,
+        network: GoogleNetwork,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("clusterctl:gcp:Cluster", name, opts=opts)
@@ -105,7 +105,7 @@ def node_account(
     return account.email
 
 
-def node_defaults(cluster: Cluster) -> dict[str, object]:
+def node_defaults(cluster: GkeCluster) -> dict[str, object]:
     """What every node is: an account that may write logs, a verified boot, pods without the node's credentials."""
     return {
         "service_account": cluster.node_account,

@@ -9,7 +9,7 @@ NODES_CIDR, PODS_CIDR, SERVICES_CIDR = "10.64.0.0/20", "10.80.0.0/12", "10.65.0.
 PODS, SERVICES = "pods", "services"
 
 
-class Network(pulumi.ComponentResource):
+class GoogleNetwork(pulumi.ComponentResource):
     """One subnet for nodes, with ranges of their own for pods and services."""
 
     def __init__(self, name: str, *, region: str, opts: pulumi.ResourceOptions) -> None:

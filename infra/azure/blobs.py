@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import pulumi
 from pulumi_azure_native import authorization, managedidentity, resources, storage
 
-from infra.azure.cluster import Cluster
-from infra.azure.network import Network
-from infra.fleet import NAMESPACE, OLD_VERSION_DAYS, SERVICE_ACCOUNT
+from infra.azure.aks import AksCluster
+from infra.azure.vnet import AzureNetwork
+from infra.node_fleet import NAMESPACE, OLD_VERSION_DAYS, SERVICE_ACCOUNT
 
 BLOB_DATA_CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 """Azure's own role: https://learn.microsoft.com/azure/role-based-access-control/built-in-roles"""
 
 
-class Storage(pulumi.ComponentResource):
+class AzureStorage(pulumi.ComponentResource):
     """Encrypted, versioned, reached from the nodes' subnet alone, without keys.
 
     The file system that nodes share is a claim of Azure Files' storage class.
@@ -26,8 +26,8 @@ class Storage(pulumi.ComponentResource):
         name: str,
         *,
         group: resources.ResourceGroup,
-        network: Network,
-        cluster: Cluster,
+        network: AzureNetwork,
+        cluster: AksCluster,
         tags: Mapping[str, str],
         opts: pulumi.ResourceOptions,
     ) -> None:
@@ -97,7 +97,7 @@ def let_jobs_in(
     account: storage.StorageAccount,
     *,
     group: resources.ResourceGroup,
-    cluster: Cluster,
+    cluster: AksCluster,
     tags: Mapping[str, str],
     options: pulumi.ResourceOptions,
 ) -> None:
