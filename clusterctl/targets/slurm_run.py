@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from clusterctl.jobs import Job
@@ -22,6 +23,8 @@ WITHDRAWN_SECONDS = 15.0
 """For a job to appear of a launch that was withdrawn while it was being submitted."""
 
 
+CLOCK_SECONDS = 60.0
+"""So far the clocks of the scheduler and of a supervisor may differ."""
 LOWER_SECONDS, LOWER_AGAIN_SECONDS = 300.0, 60.0
 """An allocation whose own limit is so much later than it should be gets a lower one; what fails is tried again then."""
 AUTODOWN_SECONDS = 900.0
@@ -61,6 +64,7 @@ class SlurmRun:
     def want(self, wanted: Mapping[str, list[MachineRequest]]) -> None:
         """These allocations and no others: what SkyPilot has not finished for others is withdrawn."""
         self.requests |= wanted
+        self.seen = self._own(self.seen) if self.seen is not None else None
         for name in self.requests.keys() - wanted.keys() - self._withdrawn.keys():
             self._withdrawn[name] = time.monotonic()
             self.sky.cancel(f"launch {name}")
@@ -135,7 +139,7 @@ class SlurmRun:
 
     def observed(self, seen: Seen) -> Observed:
         """What a look at the place shows."""
-        self.seen = seen
+        self.seen = seen = self._own(seen)
         self._keep_autodown(seen.ready)
         jobs = newest([job for job in seen.jobs if job.tags.get("run", self.run_id) == self.run_id])
         self._shown |= jobs.keys()
@@ -154,6 +158,16 @@ class SlurmRun:
         ]
         instances = tuple(self.instance(folder, seen) for folder in seen.folders)
         return Observed(at=seen.now, instances=instances, machines=tuple(machines))
+
+    def _own(self, seen: Seen) -> Seen:
+        """Without what had ended before it was asked for: a run of the same plan, now forgotten, had its name."""
+
+        def is_former(job: SlurmJob) -> bool:
+            asked_at = min((request.since for request in self.requests.get(job.name, ())), default=None)
+            until = job.until
+            return asked_at is not None and until is not None and (asked_at - until).total_seconds() > CLOCK_SECONDS
+
+        return replace(seen, jobs=tuple(job for job in seen.jobs if not is_former(job)))
 
     def _machines(
         self, name: str, requests: Sequence[MachineRequest], job: SlurmJob | None, seen: Seen

@@ -104,7 +104,9 @@ def sky(target: slurm.SlurmTarget, run: RunRef) -> Sky:
 
 def requests(plan: Plan) -> list[MachineRequest]:
     pool = plan.pools[0]
-    return [MachineRequest(resource_id=f"rl-1/{pool.id}/1", pool=pool, index=0, since=datetime.now(tz=UTC))]
+    return [
+        MachineRequest(resource_id=f"rl-1/{pool.id}/1", pool=pool, index=0, since=datetime.fromtimestamp(START, tz=UTC))
+    ]
 
 
 def begun(target: slurm.SlurmTarget, run: RunRef) -> None:
@@ -173,6 +175,16 @@ def test_an_allocation_waits_comes_and_goes_as_the_scheduler_says(
         (InstancePhase.READY, Cause.NONE, "", True, False),
         (InstancePhase.ENDED, Cause.NODE_LOST, "a node has failed", True, True),
     ]
+
+
+def test_an_allocation_of_a_former_run_with_the_same_name_is_neither_paid_nor_taken(
+    target: slurm.SlurmTarget, cluster: Script, run: RunRef, sky: Sky
+) -> None:
+    cluster.listing = f"7|CANCELLED|{START - 900}|{START - 300}|{NAME}-0123abcd|cpu1|None|{TAGS}"
+    begun(target, run)
+    (machine,) = target.observe(run).machines
+    assert (machine.phase, machine.since, machine.until) == (InstancePhase.QUEUED, None, None)
+    assert list(sky.asked) == [f"launch {NAME}"]
 
 
 def test_a_launch_that_fails_is_no_capacity_and_gives_back_what_it_had(
