@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pulumi
 import pulumi_aws as aws
 
+from infra.aws.iam import service_role
 from infra.aws.vpc import AwsNetwork
 from infra.node_fleet import SYSTEM, Fleet
 
@@ -69,17 +68,3 @@ class EksCluster(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[system]),
             )
         self.register_outputs({"name": self.name, "endpoint": self.endpoint})
-
-
-def service_role(name: str, service: str, policies: tuple[str, ...], options: pulumi.ResourceOptions) -> aws.iam.Role:
-    """A role that one service of AWS may take, with policies that AWS keeps."""
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": service}}],
-    }
-    role = aws.iam.Role(name, assume_role_policy=json.dumps(trust), opts=options)
-    for policy in policies:
-        aws.iam.RolePolicyAttachment(
-            f"{name}-{policy}", role=role.name, policy_arn=f"arn:aws:iam::aws:policy/{policy}", opts=options
-        )
-    return role

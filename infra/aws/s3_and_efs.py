@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pulumi
 import pulumi_aws as aws
 
 from infra.aws.eks import EksCluster
+from infra.aws.iam import policy, service_role
 from infra.aws.vpc import AwsNetwork
 from infra.node_fleet import NAMESPACE, OLD_VERSION_DAYS, SERVICE_ACCOUNT, UNFINISHED_DAYS
 
@@ -102,50 +101,32 @@ def close_bucket(bucket: aws.s3.BucketV2, options: pulumi.ResourceOptions) -> No
 
 def only_by_tls(arn: str) -> str:
     """The policy that refuses whoever comes without TLS."""
-    refusal = {
-        "Sid": "OnlyByTls",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [arn, f"{arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [refusal]})
+    return policy(
+        {
+            "Sid": "OnlyByTls",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    )
+
+
+def of_runs(arn: str) -> str:
+    """The policy that lets the run's pods read and write its bucket."""
+    files = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    return policy(
+        {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [arn]},
+        {"Effect": "Allow", "Action": files, "Resource": [f"{arn}/runs/*"]},
+    )
 
 
 def let_jobs_in(bucket: aws.s3.BucketV2, cluster: EksCluster, options: pulumi.ResourceOptions) -> None:
     """The run's pods, and no node, read and write this bucket, and nothing else of the account."""
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": ["sts:AssumeRole", "sts:TagSession"],
-                "Principal": {"Service": "pods.eks.amazonaws.com"},
-            }
-        ],
-    }
-    role = aws.iam.Role("jobs", assume_role_policy=json.dumps(trust), opts=options)
-    aws.iam.RolePolicy(
-        "jobs",
-        role=role.id,
-        policy=bucket.arn.apply(
-            lambda arn: json.dumps(
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [arn]},
-                        {
-                            "Effect": "Allow",
-                            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-                            "Resource": [f"{arn}/runs/*"],
-                        },
-                    ],
-                }
-            )
-        ),
-        opts=options,
-    )
+    service = "pods.eks.amazonaws.com"
+    role = service_role("jobs", service, (), options, actions=("sts:AssumeRole", "sts:TagSession"))
+    aws.iam.RolePolicy("jobs", role=role.id, policy=bucket.arn.apply(of_runs), opts=options)
     aws.eks.PodIdentityAssociation(
         "jobs",
         cluster_name=cluster.name,

@@ -72,7 +72,8 @@ def _shares_evenly(work: StageWork, layouts: Layouts) -> NDArray[np.bool_]:
     All layouts where none does, and where no batch is stated: then the job takes one that its ranks share.
     """
     assert work.training is not None
-    stated = not work.training.rl and all(one.name != BATCH for one in work.assumed)
+    assumed = {one.name.rpartition(".")[2] for one in work.assumed}  # their names begin with the stage's
+    stated = not work.training.rl and BATCH not in assumed
     even = np.asarray(stated & (np.mod(work.training.batch_sequences, layouts.dp) == 0))
     return even if even.any() else np.ones(len(layouts), dtype=bool)
 
