@@ -1,0 +1,154 @@
+"""A provider plugin for the cloud of cloud.py: `pulumi-resource-aws`, `-gcp` and `-azure-native` start it with the name in FAKE_CLOUD_NAME.
+
+What a cloud adds to what it was given (an address, an ARN) is added here; a change of what can't be changed replaces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2
+from pulumi.provider.experimental import provider as api
+from pulumi.provider.experimental.property_value import PropertyValue
+from pulumi.provider.experimental.server import main
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cloud import Cloud
+
+NAME = os.environ["FAKE_CLOUD_NAME"]
+CLOUD = Cloud(Path(os.environ["FAKE_CLOUD_FILE"]))
+FIXED = (
+    "instanceTypes",
+    "machineType",
+    "vmSize",
+    "cidrBlock",
+    "ipCidrRange",
+    "location",
+    "subnetIds",
+    "availabilityZone",
+)
+"""Properties that can't change while the resource lives."""
+GIVEN = "__given"
+"""What a resource was made from, beside what the cloud added."""
+ANSWERS = {
+    "getAvailabilityZones": {"names": ["us-east-1a", "us-east-1b"], "zoneIds": ["use1-az1", "use1-az2"], "id": "zones"},
+    "getRegion": {"name": "us-east-1", "region": "us-east-1", "id": "us-east-1"},
+    "getZones": {"names": ["us-central1-a", "us-central1-b"], "id": "zones"},
+    "getProject": {"projectId": "project-1", "number": "1234", "billingAccount": "0000", "id": "projects/project-1"},
+    "getClientConfig": {"subscriptionId": "sub-1", "tenantId": "tenant-1", "objectId": "o", "clientId": "c"},
+}
+
+
+def plain(value: Any) -> Any:
+    """A property as Python has it; what is not known yet as None."""
+    inner = value.value if isinstance(value, PropertyValue) else value
+    if isinstance(inner, Mapping):
+        return {name: plain(each) for name, each in inner.items()}
+    if isinstance(inner, list | tuple):
+        return [plain(each) for each in inner]
+    return inner if isinstance(inner, str | int | float | bool) or inner is None else None
+
+
+def properties(values: Mapping[str, Any]) -> dict[str, PropertyValue]:
+    """Python's values as properties."""
+    return {
+        name: PropertyValue.unmarshal(json_format.ParseDict(value, struct_pb2.Value()))
+        for name, value in values.items()
+    }
+
+
+def added(kind: str, name: str, identity: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the cloud adds to a resource."""
+    short, state = kind.rpartition(":")[2], {"name": f"{name}-{identity[-6:]}"} | dict(given)
+    state |= {"arn": f"arn:aws:fake:us-east-1:123456789012:{identity}", "bucket": state["name"]}
+    if kind == "aws:eks/cluster:Cluster":
+        state |= {"vpcConfig": {**given["vpcConfig"], "clusterSecurityGroupId": f"sg-{identity[-8:]}"}}
+    if short in {"Cluster", "ManagedCluster"}:
+        state |= {"endpoint": "https://127.0.0.1:1", "fqdn": "fake.azmk8s.io"}
+    if short == "ManagedCluster":
+        people = given["identity"].get("userAssignedIdentities") or ()
+        people = {each: {"clientId": "c", "principalId": "p"} for each in people}
+        state["identity"] = {**given["identity"], "userAssignedIdentities": people}
+        state["oidcIssuerProfile"] = {"enabled": True, "issuerURL": "https://issuer.example.com"}
+    if short == "LaunchTemplate":
+        state["latestVersion"] = 1
+    if short in {"UserAssignedIdentity", "Account"}:
+        state |= {
+            "principalId": f"p-{identity}",
+            "clientId": f"c-{identity}",
+            "email": f"{identity}@project-1.example.com",
+        }
+    return state
+
+
+class FakeCloud(api.Provider):
+    """Every resource of one cloud."""
+
+    async def get_schema(self, request: api.GetSchemaRequest) -> api.GetSchemaResponse:
+        return api.GetSchemaResponse(schema=json.dumps({"name": NAME, "version": "9.9.9", "resources": {}}))
+
+    async def check_config(self, request: api.CheckRequest) -> api.CheckResponse:
+        return api.CheckResponse(inputs=request.new_inputs)
+
+    async def diff_config(self, request: api.DiffRequest) -> api.DiffResponse:
+        return api.DiffResponse(changes=False)
+
+    async def configure(self, request: api.ConfigureRequest) -> api.ConfigureResponse:
+        return api.ConfigureResponse(
+            accept_secrets=True, accept_resources=True, accept_outputs=True, supports_preview=True
+        )
+
+    async def check(self, request: api.CheckRequest) -> api.CheckResponse:
+        return api.CheckResponse(inputs=request.new_inputs)
+
+    async def diff(self, request: api.DiffRequest) -> api.DiffResponse:
+        old, new = json.loads(plain(request.old_state).get(GIVEN, "{}")), plain(request.new_inputs)
+        changed = [name for name in {**old, **new} if new.get(name) is not None and old.get(name) != new.get(name)]
+        replaced = [name for name in changed if name in FIXED]
+        return api.DiffResponse(
+            changes=bool(changed), diffs=changed, replaces=replaced, delete_before_replace=bool(replaced)
+        )
+
+    async def create(self, request: api.CreateRequest) -> api.CreateResponse:
+        kind, name = request.urn.split("::")[2].rpartition("$")[2], request.urn.rpartition("::")[2]
+        given = plain(request.properties)
+        if request.preview:
+            return api.CreateResponse(resource_id="", properties=request.properties)
+        identity = await asyncio.to_thread(CLOUD.create, kind, name, given)
+        state = added(kind, name, identity, given) | {GIVEN: json.dumps(given)}
+        await asyncio.to_thread(CLOUD.note, identity, state)
+        return api.CreateResponse(resource_id=identity, properties=properties(state))
+
+    async def read(self, request: api.ReadRequest) -> api.ReadResponse:
+        found = await asyncio.to_thread(CLOUD.read, request.resource_id)
+        if found is None:
+            return api.ReadResponse(resource_id="", properties={}, inputs={})
+        known = properties(found)
+        return api.ReadResponse(resource_id=request.resource_id, properties=known, inputs=known)
+
+    async def update(self, request: api.UpdateRequest) -> api.UpdateResponse:
+        if request.preview:
+            return api.UpdateResponse(properties=request.news)
+        given = plain(request.news)
+        state = plain(request.olds) | given | {GIVEN: json.dumps(given)}
+        await asyncio.to_thread(CLOUD.update, request.resource_id, state)
+        return api.UpdateResponse(properties=properties(state))
+
+    async def delete(self, request: api.DeleteRequest) -> None:
+        await asyncio.to_thread(CLOUD.delete, request.resource_id)
+
+    async def invoke(self, request: api.InvokeRequest) -> api.InvokeResponse:
+        return api.InvokeResponse(
+            return_value=properties(ANSWERS.get(request.tok.rpartition(":")[2], {"id": request.tok}))
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], "99.0.0", FakeCloud())
