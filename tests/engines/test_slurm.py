@@ -45,14 +45,16 @@ class Story:
     run: RunRef
     start: int = 1
     seen: list[str] = field(default_factory=list)
+    asked_at: dict[int, datetime] = field(default_factory=dict)
+    """By start, when its machines were first asked for."""
 
     def requests(self) -> list[MachineRequest]:
-        found = []
+        found, asked_at = [], self.asked_at.setdefault(self.start, datetime.now(tz=UTC))
         for pool in self.run.plan.pools:
             for index in range(pool.nodes):
                 slot = pool.id if index == 0 else f"{pool.id}-{index + 1}"
                 identity = resource_id(self.run.run_id, slot, self.start)
-                found.append(MachineRequest(resource_id=identity, pool=pool, index=index, since=datetime.now(tz=UTC)))
+                found.append(MachineRequest(resource_id=identity, pool=pool, index=index, since=asked_at))
         return found
 
     def tick(self, *, wanted: bool = True) -> Observed:
