@@ -27,7 +27,7 @@ from planners.runs.reconcile import Action, Cause, Change, Instance, InstancePha
 SPEC = """
 name: story
 stages:
-  - {kind: rlcef, model: clusterctl/quickstart, steps: 4, prompts_per_step: 2, samples_per_prompt: 2}
+  - {kind: rlcef, model: clusterctl/quickstart, steps: 4, prompts_per_step: 2, samples_per_prompt: 2, job: {command: "true"}}
 fleet:
   targets: ["slurm:mini"]
   machines:
