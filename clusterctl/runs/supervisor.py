@@ -93,7 +93,10 @@ class Supervisor:
         Raises SpecError where there is no such run.
         """
         ledger = self._ledger
-        if ledger is None or (ledger.get_run(self._run_id) and ledger.live_resources(self._run_id)):
+        if ledger is None:
+            return False
+        ledger.get_run(self._run_id)  # no such run: whatever else is wrong, there is nothing to do
+        if ledger.live_resources(self._run_id):
             return False
         _say(f"error: {error}")
         ledger.set_state(self._run_id, "failed", note=f"failed: {error}")

@@ -8,6 +8,7 @@ from pulumi_azure_native import authorization, consumption, resources
 from infra.azure.agent_pools import GpuAgentPool, SandboxAgentPool
 from infra.azure.aks import AksCluster
 from infra.azure.blobs import AzureStorage
+from infra.azure.rights import azure_tags
 from infra.azure.vnet import AzureNetwork
 from infra.node_fleet import TAG_PREFIX, Fleet
 
@@ -29,11 +30,6 @@ def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
     storage = AzureStorage(fleet.run, group=group, network=network, cluster=cluster, tags=tags, opts=options)
     budget_alarm(fleet, group, options)
     return {"cluster": cluster.name, "endpoint": cluster.endpoint, "bucket": storage.bucket, "region": fleet.region}
-
-
-def azure_tags(fleet: Fleet) -> dict[str, str]:
-    """The fleet's tags; names of Azure's tags may not hold a slash."""
-    return {name.replace("/", "."): value for name, value in fleet.tags.items()}
 
 
 def budget_alarm(fleet: Fleet, group: resources.ResourceGroup, options: pulumi.ResourceOptions) -> None:

@@ -9,6 +9,7 @@ import pulumi
 from pulumi_azure_native import compute, containerservice, resources
 
 from infra.azure.aks import AksCluster
+from infra.azure.rights import azure_tags
 from infra.azure.vnet import AzureNetwork
 from infra.node_fleet import TAG_PREFIX, Fleet, NodePool
 
@@ -33,7 +34,7 @@ class GpuAgentPool(pulumi.ComponentResource):
         super().__init__("clusterctl:azure:GpuPool", name, opts=opts)
         child = pulumi.ResourceOptions(parent=self)
         near = compute.ProximityPlacementGroup(
-            name, resource_group_name=group.name, location=fleet.region, tags=_tags(fleet), opts=child
+            name, resource_group_name=group.name, location=fleet.region, tags=azure_tags(fleet), opts=child
         )
         agent_pool(
             name,
@@ -113,7 +114,7 @@ def agent_pool(
         scale_set_eviction_policy=containerservice.ScaleSetEvictionPolicy.DELETE if is_spot else None,
         vnet_subnet_id=network.subnet_id,
         node_labels=pool.labels,
-        tags=_tags(fleet),
+        tags=azure_tags(fleet),
         opts=options,
         **more,
     )
@@ -123,9 +124,3 @@ def agent_pool_name(name: str) -> str:
     """Twelve letters that no other pool has: `gpu1a2b3c4d5`."""
     kind = re.sub("[^a-z]", "", name.partition("-")[0])[:3]
     return kind + hashlib.sha256(name.encode()).hexdigest()[: NAME_LETTERS - len(kind)]
-
-
-def _tags(fleet: Fleet) -> dict[str, str]:
-    from infra.azure import azure_tags
-
-    return azure_tags(fleet)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pulumi
 from pulumi_azure_native import authorization, containerservice, managedidentity, resources
 
+from infra.azure.rights import may
 from infra.azure.vnet import AzureNetwork
 from infra.node_fleet import SYSTEM, Fleet
 
@@ -90,19 +91,7 @@ def identity_in_network(
 ) -> tuple[managedidentity.UserAssignedIdentity, authorization.RoleAssignment]:
     """Who the control plane is, and its right to put nodes into their subnet."""
     child = pulumi.ResourceOptions(parent=cluster)
-    client = authorization.get_client_config_output(opts=pulumi.InvokeOutputOptions(parent=cluster))
     identity = managedidentity.UserAssignedIdentity(
         "control-plane", resource_group_name=group.name, tags=tags, opts=child
     )
-    may_join = authorization.RoleAssignment(  # its own subnet, and nothing else
-        "control-plane",
-        principal_id=identity.principal_id,
-        principal_type=authorization.PrincipalType.SERVICE_PRINCIPAL,
-        role_definition_id=pulumi.Output.format(
-            "/subscriptions/{0}/providers/Microsoft.Authorization/roleDefinitions/" + NETWORK_CONTRIBUTOR,
-            client.subscription_id,
-        ),
-        scope=network.subnet_id,
-        opts=child,
-    )
-    return identity, may_join
+    return identity, may("control-plane", identity, NETWORK_CONTRIBUTOR, network.subnet_id, child)

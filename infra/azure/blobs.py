@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pulumi
-from pulumi_azure_native import authorization, managedidentity, resources, storage
+from pulumi_azure_native import managedidentity, resources, storage
 
 from infra.azure.aks import AksCluster
+from infra.azure.rights import may
 from infra.azure.vnet import AzureNetwork
 from infra.node_fleet import NAMESPACE, OLD_VERSION_DAYS, SERVICE_ACCOUNT
 
@@ -102,7 +103,6 @@ def let_jobs_in(
     options: pulumi.ResourceOptions,
 ) -> None:
     """The run's pods, and no node, read and write this account, and nothing else of the subscription."""
-    client = authorization.get_client_config_output(opts=pulumi.InvokeOutputOptions(parent=group))
     jobs = managedidentity.UserAssignedIdentity("jobs", resource_group_name=group.name, tags=tags, opts=options)
     managedidentity.FederatedIdentityCredential(
         "jobs",
@@ -113,14 +113,4 @@ def let_jobs_in(
         audiences=["api://AzureADTokenExchange"],
         opts=options,
     )
-    authorization.RoleAssignment(
-        "jobs",
-        principal_id=jobs.principal_id,
-        principal_type=authorization.PrincipalType.SERVICE_PRINCIPAL,
-        role_definition_id=pulumi.Output.format(
-            "/subscriptions/{0}/providers/Microsoft.Authorization/roleDefinitions/" + BLOB_DATA_CONTRIBUTOR,
-            client.subscription_id,
-        ),
-        scope=account.id,
-        opts=options,
-    )
+    may("jobs", jobs, BLOB_DATA_CONTRIBUTOR, account.id, options)
