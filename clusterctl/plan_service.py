@@ -30,6 +30,7 @@ from clusterctl.ui.difference import Difference
 from clusterctl.ui.terminal import progress
 from planners.inputs import PlanInputs
 from planners.plan.build import build_plan
+from planners.plan.unit_prices import SYSTEM_NODE_TYPES
 from planners.plan.value import Plan
 from planners.search.selection import NoFleetError
 from planners.spec.fleet import CLOUDS, is_cloud
@@ -168,7 +169,7 @@ def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = Fa
         gpus={gpu.name: gpu for gpu in load_gpus().values()},
         gpu_offers=prices.offers(clouds, kind="gpu"),
         cpu_offers=prices.sandbox_offers(sandbox_clouds, capacity_types=capacities),
-        extras=prices.extras(),
+        extras=prices.extras_with_nodes(SYSTEM_NODE_TYPES.values()),
         token_prices=prices.token_prices(),
         calibration=load_calibration(),
         availability=load_availability(),

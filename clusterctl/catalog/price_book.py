@@ -14,7 +14,7 @@ from typing import Literal
 import polars as pl
 
 from clusterctl.catalog.book_folder import Volume, embedded_dir, newest_refreshed, open_volume
-from clusterctl.catalog.price_files import EXTRA_KEY, PRICE_KEY, PRICE_SCHEMA, TOKEN_KEY, BookFrames
+from clusterctl.catalog.price_files import EXTRA_KEY, EXTRA_SCHEMA, PRICE_KEY, PRICE_SCHEMA, TOKEN_KEY, BookFrames
 from clusterctl.paths import facts_dir
 from planners.domain import OFFER_COLUMNS
 
@@ -112,6 +112,20 @@ class PriceBook:
     def extras(self) -> pl.DataFrame:
         """Disks, storage, egress, NAT and control planes in EXTRA_SCHEMA; a free item is absent, not 0."""
         return self._newest("extras", *EXTRA_KEY)
+
+    def extras_with_nodes(self, instance_types: Collection[str]) -> pl.DataFrame:
+        """The extras, and on-demand prices of these CPU machines: item = instance type, unit = hour."""
+        on_demand = pl.col("capacity_type") == "on_demand"
+        nodes = self._prices("cpu.parquet").filter(pl.col("instance_type").is_in(list(instance_types)), on_demand)
+        rows = nodes.select(
+            *("cloud", "region", "as_of", "source"),
+            item=pl.col("instance_type"),
+            usd=pl.col("usd_per_hour"),
+            unit=pl.lit("hour"),
+            verified=pl.lit("stored"),
+            note=pl.lit(None, pl.String),
+        )
+        return pl.concat([self.extras(), rows.select(*EXTRA_SCHEMA)])
 
     def sources(self) -> pl.DataFrame:
         """Source ids with full source, dates and licence (SOURCE_SCHEMA)."""

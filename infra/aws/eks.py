@@ -8,13 +8,12 @@ import pulumi_aws as aws
 from infra.aws.iam import service_role
 from infra.aws.vpc import AwsNetwork
 from infra.node_fleet import SYSTEM, Fleet
+from planners.plan.unit_prices import SYSTEM_NODE_TYPES
 
 VERSION = "1.34"
 ADDONS = ("vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "aws-efs-csi-driver")
 NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly")
 """What AWS says that a node needs: https://docs.aws.amazon.com/eks/latest/userguide/create-node-role.html"""
-SYSTEM_TYPE = "m6i.large"
-"""Two vCPUs and 8 GiB for DNS, the agents of the add-ons, and the run's supervisor."""
 
 
 class EksCluster(pulumi.ComponentResource):
@@ -54,7 +53,7 @@ class EksCluster(pulumi.ComponentResource):
             cluster_name=cluster.name,
             node_role_arn=self.node_role.arn,
             subnet_ids=[network.node_subnet_id],
-            instance_types=[SYSTEM_TYPE],
+            instance_types=[SYSTEM_NODE_TYPES["aws"]],
             scaling_config=aws.eks.NodeGroupScalingConfigArgs(desired_size=1, min_size=1, max_size=1),
             labels=SYSTEM,
             opts=child,

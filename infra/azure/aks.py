@@ -10,12 +10,11 @@ from pulumi_azure_native import authorization, containerservice, managedidentity
 from infra.azure.rights import may
 from infra.azure.vnet import AzureNetwork
 from infra.node_fleet import SYSTEM, Fleet
+from planners.plan.unit_prices import SYSTEM_NODE_TYPES
 
 NETWORK_CONTRIBUTOR = "4d97b98b-1d4f-4787-a291-c67834d212e7"
 """Azure's own role: https://learn.microsoft.com/azure/role-based-access-control/built-in-roles"""
 POD_CIDR, SERVICE_CIDR, DNS_ADDRESS = "10.128.0.0/10", "10.65.0.0/16", "10.65.0.10"
-SYSTEM_TYPE = "Standard_D2s_v5"
-"""Two vCPUs and 8 GiB for DNS, Azure's agents, and the run's supervisor."""
 
 
 class AksCluster(pulumi.ComponentResource):
@@ -69,7 +68,7 @@ class AksCluster(pulumi.ComponentResource):
                     name="system",
                     mode=containerservice.AgentPoolMode.SYSTEM,
                     count=1,
-                    vm_size=SYSTEM_TYPE,
+                    vm_size=SYSTEM_NODE_TYPES["azure"],
                     os_sku=containerservice.OSSKU.AZURE_LINUX,
                     enable_encryption_at_host=True,
                     vnet_subnet_id=network.subnet_id,

@@ -7,10 +7,9 @@ import pulumi_gcp as gcp
 
 from infra.gcp.google_network import PODS, SERVICES, GoogleNetwork
 from infra.node_fleet import SYSTEM, Fleet
+from planners.plan.unit_prices import SYSTEM_NODE_TYPES
 
 CONTROL_PLANE_CIDR = "172.16.0.0/28"
-SYSTEM_TYPE = "e2-standard-2"
-"""Two vCPUs and 8 GiB for DNS, Google's agents, and the run's supervisor."""
 NODE_ROLES = (
     "roles/logging.logWriter",
     "roles/monitoring.metricWriter",
@@ -82,7 +81,7 @@ class GkeCluster(pulumi.ComponentResource):
             cluster=cluster.id,
             node_count=1,
             node_config=gcp.container.NodePoolNodeConfigArgs(
-                machine_type=SYSTEM_TYPE, labels=SYSTEM, **node_defaults(self)
+                machine_type=SYSTEM_NODE_TYPES["gcp"], labels=SYSTEM, **node_defaults(self)
             ),
             opts=child,
         )

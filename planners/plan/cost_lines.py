@@ -159,10 +159,11 @@ whether it grows with the hours."""
 
 
 def _place_rows(work: StageWork, nodes: int, hours: float) -> list[_Row]:
-    """What a region costs besides the stage's machines there: control plane, NAT, image pulls."""
+    """What a region costs besides the stage's machines there: control plane, system node, NAT, image pulls."""
     pulled = nodes * (work.sandbox_work.image_gib if work.sandbox_work else 10.0) * GIB / GB
     return [
         ("control plane", "Kubernetes control plane", hours, "hours of the stage", True),
+        ("system node", "system node of the cluster", hours, "one node × hours of the stage", True),
         ("NAT gateway", "NAT gateway", hours, "hours of the stage", True),
         ("NAT data", "image pulls through NAT", pulled, f"{nodes} nodes × image size", False),
     ]

@@ -16,12 +16,15 @@ from planners.spec.models import ApiModel
 if TYPE_CHECKING:
     import polars as pl
 
+SYSTEM_NODE_TYPES = {"aws": "m6i.large", "gcp": "e2-standard-2", "azure": "Standard_D2s_v5"}
+"""By cloud, the machine of a cluster that runs what no pool of the plan does: two vCPUs, 8 GiB; `infra` makes it."""
 _ITEMS = {
     "disk": ("block_gp3_storage", "block_pd_balanced", "block_premium_ssd_v2_storage"),
     "object storage": (
         "object_storage_standard_first_50tb", "object_storage_standard", "object_storage_hot_lrs_first_50tb",
     ),
     "control plane": ("k8s_control_plane_standard_support", "k8s_control_plane", "k8s_control_plane_standard"),
+    "system node": tuple(SYSTEM_NODE_TYPES.values()),
     "NAT gateway": ("nat_gateway_hour", "nat_gateway_hour_max_32plus_vms", "nat_gateway_hour"),
     "NAT data": ("nat_gateway_data", "nat_gateway_data", "nat_gateway_data"),
     "internet egress": (

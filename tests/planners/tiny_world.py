@@ -61,6 +61,7 @@ EXTRA_PRICES = {
     "disk": (0.08, "GB-month"),
     "object storage": (0.023, "GB-month"),
     "control plane": (0.1, "cluster-hour"),
+    "system node": (0.096, "hour"),
     "NAT gateway": (0.045, "hour"),
     "NAT data": (0.045, "GB"),
     "internet egress": (0.09, "GB"),

@@ -6,14 +6,14 @@ import polars as pl
 import pytest
 
 from clusterctl.catalog.price_book import load_book
-from planners.plan.unit_prices import ITEMS, ExtraPrices
+from planners.plan.unit_prices import ITEMS, SYSTEM_NODE_TYPES, ExtraPrices
 
 
 @pytest.mark.parametrize("what", ITEMS)
 @pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
 def test_the_book_prices_everything_that_a_bill_lists_in_every_region(what: str, cloud: str) -> None:
     book = load_book(None)
-    prices = ExtraPrices(book.extras())
+    prices = ExtraPrices(book.extras_with_nodes(SYSTEM_NODE_TYPES.values()))
     for region in book.offers([cloud], kind="gpu")["region"].unique().to_list():
         price = prices.find(what, cloud, region)
         assert price.usd is not None, f"{what} in {cloud} {region}"
