@@ -18,7 +18,8 @@ from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Observed, Pace, RunRef
 from clusterctl.targets.kubernetes_api import Kubernetes, require_context
 from clusterctl.targets.kubernetes_check import check_namespace
-from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, GangWatch, PodGang
+from clusterctl.targets.kubernetes_gang_watch import GangWatch
+from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, PodGang
 from clusterctl.targets.kubernetes_manifests import ROLE_LABEL
 from clusterctl.targets.kubernetes_place import NAMESPACE_FILE, KubernetesPlace
 from clusterctl.targets.kubernetes_sandboxes import (

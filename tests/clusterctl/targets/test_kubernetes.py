@@ -15,7 +15,8 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.jobs import Job
 from clusterctl.targets.base import MachineRequest, RunRef
 from clusterctl.targets.kubernetes_check import check_namespace, quantity
-from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE, GangWatch, PodGang, gangs, parse_gangs
+from clusterctl.targets.kubernetes_gang_watch import GangWatch
+from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE, PodGang, gangs, parse_gangs
 from clusterctl.targets.kubernetes_sandboxes import make_servers, only_sandboxes, pod_isolation, with_servers
 from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task, preview_lines
 from clusterctl.targets.role_folder import RoleFolder
