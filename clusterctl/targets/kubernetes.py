@@ -108,9 +108,12 @@ class KubernetesTarget(SlurmTarget):
         folders = with_servers(seen.folders, pods, seen.now)
         shown = [gang for gang in seen.jobs if isinstance(gang, PodGang) and gang.tags.get("run") == run.run_id]
         if run.run_id not in self._gangs:
-            self._gangs[run.run_id] = GangWatch(run.folder / GANGS)
+            self._gangs[run.run_id] = GangWatch(run.folder / GANGS, self._deleted)
         gangs = self._gangs[run.run_id].with_gone(shown, seen.ready, seen.now)
         return state.observed(replace(seen, jobs=gangs, folders=folders, ready=seen.ready | ready))
+
+    def _deleted(self, version: str) -> Sequence[Mapping[str, Any]]:
+        return self.api.deleted("v1/pods", version, labelSelector=CLUSTER_LABEL)
 
     def _make(self, run: RunRef, state: SlurmRun, name: str) -> None:
         """Sandbox servers by a Deployment; everything else by SkyPilot."""

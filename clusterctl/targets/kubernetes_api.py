@@ -22,6 +22,8 @@ from clusterctl.targets.kubernetes_errors import NotThere, failure
 PAGE = 500
 """Objects in an answer; the API server keeps the rest for five minutes."""
 CALL_SECONDS = 10.0
+WATCH_SECONDS = 2
+"""For the API server to tell what it remembers, which it does at once."""
 Object = dict[str, Any]
 
 
@@ -82,6 +84,17 @@ class Kubernetes:
             more = answer["metadata"].get("continue", "")
             if not more:
                 return
+
+    def deleted(self, kind: str, version: str, **selectors: str) -> list[Object]:
+        """Objects that were deleted after a version of their listing, as they were last; empty where the API server has
+        forgotten them: it remembers what has changed for a minute or more, as long as it runs.
+        """
+        asked = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(WATCH_SECONDS), **selectors}
+        with contextlib.suppress(NotThere):
+            said = self._checked("get", "--raw", f"{self.path(kind)}?{urlencode(asked)}")
+            events = [json.loads(line) for line in said.splitlines() if line.strip()]
+            return [event["object"] for event in events if event["type"] == "DELETED"]
+        return []
 
     def create(self, item: Object) -> Object:
         """Create one.  Raises AlreadyThere."""

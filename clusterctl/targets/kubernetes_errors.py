@@ -24,7 +24,13 @@ class Forbidden(ClusterctlError):  # noqa: N818 - the word of the API
     """This user may not do that."""
 
 
-ANSWERS = {"NotFound": NotThere, "AlreadyExists": AlreadyThere, "Conflict": Conflict}
+ANSWERS = {
+    "NotFound": NotThere,
+    "Expired": NotThere,
+    "Gone": NotThere,
+    "AlreadyExists": AlreadyThere,
+    "Conflict": Conflict,
+}
 ASK_FOR_ROLE = (
     "an administrator grants you the same rights, or makes the role of templates/kubernetes/place.yaml.j2 for you"
 )

@@ -40,6 +40,8 @@ class PodGang(SlurmJob):
     """Pods that the API does not show."""
     may_return: bool
     """Whether a node that does not answer has one of its pods."""
+    version: str = ""
+    """Of the listing that showed it: the API can say what has been deleted since."""
 
     @property
     def phase(self) -> InstancePhase:
@@ -76,24 +78,34 @@ class PodGang(SlurmJob):
 def parse_gangs(pods: str, events: str) -> tuple[PodGang, ...]:
     """Of two answers of the API.  Raises ValueError for what is no list of objects."""
     try:
-        items, said = json.loads(pods)["items"], warnings(json.loads(events)["items"])
-        return gangs(items, said)
+        listing, said = json.loads(pods), warnings(json.loads(events)["items"])
+        return gangs(listing["items"], said, str(listing.get("metadata", {}).get("resourceVersion", "")))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a list of pods: {error}") from error
 
 
-def gangs(pods: Sequence[Mapping[str, Any]], said: Mapping[str, str]) -> tuple[PodGang, ...]:
-    """The allocations that these pods make up."""
+def gangs(pods: Sequence[Mapping[str, Any]], said: Mapping[str, str], version: str = "") -> tuple[PodGang, ...]:
+    """The allocations that these pods make up.  said: the last warning about each; version: of their listing."""
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for pod in pods:
         if name := pod["metadata"].get("labels", {}).get(CLUSTER_LABEL):
             by_name.setdefault(name, []).append(pod)
-    return tuple(_gang(name, members, said) for name, members in sorted(by_name.items()))
+    return tuple(_gang(name, members, said, version) for name, members in sorted(by_name.items()))
 
 
-def _gang(name: str, pods: Sequence[Mapping[str, Any]], said: Mapping[str, str]) -> PodGang:
+def nodes_of(pod: Mapping[str, Any]) -> int:
+    """Of its allocation, as it says itself."""
+    return max(int(_tags(pod).get("nodes", 1)), 1)
+
+
+def _tags(pod: Mapping[str, Any]) -> dict[str, Any]:
+    tags: dict[str, Any] = json.loads(pod["metadata"].get("annotations", {}).get(TAGS_NOTE, "{}"))
+    return tags
+
+
+def _gang(name: str, pods: Sequence[Mapping[str, Any]], said: Mapping[str, str], version: str) -> PodGang:
     """Paid from when the first pod has a node; over when all are, or when one ended: SkyPilot runs gangs only."""
-    tags = json.loads(pods[0]["metadata"].get("annotations", {}).get(TAGS_NOTE, "{}"))
+    tags = _tags(pods[0])
     states = [pod_state(pod, said.get(pod["metadata"]["name"], "")) for pod in pods]
     nodes = int(tags.get("nodes", len(states)))
     if "restarts" in tags:  # of a Deployment, which replaces what has ended
@@ -122,6 +134,7 @@ def _gang(name: str, pods: Sequence[Mapping[str, Any]], said: Mapping[str, str])
         delete_by=max((state.delete_by for state in states if state.delete_by is not None), default=None),
         missing=max(nodes - len(states), 0),
         may_return=any(state.cause is Cause.NODE_LOST and state.node for state in states),
+        version=version,
     )
 
 

@@ -119,6 +119,37 @@ def test_pods_that_the_api_has_forgotten_ended_by_the_end_of_their_grace(tmp_pat
     assert watch.with_gone([], (), late + timedelta(days=1)) == (gone,)
 
 
+def test_pods_that_ended_while_nobody_looked_are_paid_to_their_own_end(tmp_path: Path) -> None:
+    def over(name: str, finished: str) -> dict[str, Any]:
+        ended = [{"state": {"terminated": {"finishedAt": finished, "exitCode": 137}}}]
+        return pod(name, "Failed", meta=TOLD_TO_END, containerStatuses=ended)
+
+    asked = []
+
+    def deleted(version: str) -> list[dict[str, Any]]:
+        asked.append(version)
+        return [over("c-head", "2026-11-30T10:00:20Z"), over("c-worker1", "2026-11-30T10:00:25Z")]
+
+    placed, late = datetime(2026, 11, 30, 10, 0, 7, tzinfo=UTC), NOW + timedelta(minutes=3)
+    listing = json.dumps({"metadata": {"resourceVersion": "41"}, "items": [pod("c-head"), pod("c-worker1", placed="")]})
+    GangWatch(tmp_path / "kept").with_gone(parse_gangs(listing, '{"items": []}'), (), NOW)
+    watch = GangWatch(tmp_path / "kept", deleted)
+    (gone,) = watch.with_gone([], (), late)
+    assert gone.spans == ((placed, NOW + timedelta(seconds=20)), (placed, NOW + timedelta(seconds=25)))
+    assert gone.until == NOW + timedelta(seconds=25)
+    watch.with_gone([], (), late)
+    assert asked == ["41"], "once"
+
+
+def test_of_a_server_that_was_replaced_the_last_pod_counts(tmp_path: Path) -> None:
+    later = {"creationTimestamp": "2026-11-30T10:00:10Z", **TOLD_TO_END}
+    pods = [pod("s-b", tags={"restarts": "yes"}, nodes=1, meta=later), pod("s-a", tags={"restarts": "yes"}, nodes=1)]
+    watch = GangWatch(tmp_path / "kept", lambda _: pods)
+    watch.with_gone(gangs([pods[1]], {}, "41"), (), NOW)
+    (gone,) = watch.with_gone([], (), NOW + timedelta(minutes=3))
+    assert [until for _, until in gone.spans] == [SOON]
+
+
 def test_what_a_pod_was_told_to_end_for_is_why_its_gang_ended(tmp_path: Path) -> None:
     (tmp_path / "kept").write_bytes(b"no JSON")
     watch = GangWatch(tmp_path / "kept")
