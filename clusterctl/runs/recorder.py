@@ -29,6 +29,8 @@ class Recorder:
         self.stage_at = max(begun, default=None)
         """When it came to its stage; None for the first one."""
         self.reports = ReportReader(run, row, self.wanted_at)
+        self.refusal = ""
+        """Why what the run has asked for will never be had."""
         self._missed: dict[str, tuple[datetime, datetime]] = {}
         """By resource: the first and the last observation that did not show it."""
 
@@ -40,7 +42,13 @@ class Recorder:
         """
         shown = {i.resource_id: i for i in observed.instances if i.phase is not InstancePhase.ENDED}
         ended = {i.resource_id: i for i in observed.instances if i.phase is InstancePhase.ENDED}
-        recorded = [r for r in self.ledger.live_resources(self.run.run_id) if r.kind != MACHINE]
+        live = self.ledger.live_resources(self.run.run_id)
+        refused = {
+            machine.resource_id: machine.message for machine in observed.machines if machine.cause is Cause.REFUSED
+        }
+        whys = [f"{r.slot} is refused: {refused[r.resource_id]}" for r in live if r.resource_id in refused]
+        self.refusal = next(iter(whys), self.refusal)
+        recorded = [r for r in live if r.kind != MACHINE]
         found = [shown[identity] for identity in shown.keys() - {resource.resource_id for resource in recorded}]
         for resource in recorded:
             instance = shown.get(resource.resource_id)

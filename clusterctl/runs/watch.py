@@ -163,8 +163,9 @@ class Watch:
         if check.standing is LimitState.WARN:
             self._event("warn", check.reason, f"warn:{row.limit_usd}:{row.limit_hours}")
         reason = self._idleness.too_long(row, present, since=self.recorder.wanted_at)
-        if not run.folder.path.is_dir():
-            reason = f"failed: its folder {run.folder.path} has been deleted"
+        deleted = "" if run.folder.path.is_dir() else f"its folder {run.folder.path} has been deleted"
+        if failure := deleted or self.recorder.refusal:
+            reason = f"failed: {failure}"
         elif self.limits.held is not None:
             reason = self.limits.held
         elif check.standing is LimitState.STOP:

@@ -23,6 +23,11 @@ STUCK = {
     "CrashLoopBackOff": Cause.FAILED,
 }
 """Why a container waits that will not start by waiting."""
+MOMENTARY = re.compile(
+    r"time(d )?out|deadline exceeded|connection reset|unexpected EOF|too ?many ?requests|\b(429|50[0-4])\b",
+    re.IGNORECASE,
+)
+"""In what is said of an image that a registry may give the next time."""
 ENDS = {
     "PreemptionByScheduler": Cause.PREEMPTED,
     "EvictionByEvictionAPI": Cause.PREEMPTED,
@@ -146,7 +151,8 @@ def _judge(
         return InstancePhase.QUEUED, Cause.NONE, _why_queued(pod, conditions)
     reasons = {one.get("reason"): plain(one.get("message", "")) for one in waiting}
     for reason in reasons.keys() & STUCK.keys():
-        return InstancePhase.STARTING, STUCK[reason], f"{reason}: {reasons[reason]}"
+        cause = Cause.NONE if MOMENTARY.search(reasons[reason]) else STUCK[reason]
+        return InstancePhase.STARTING, cause, f"{reason}: {reasons[reason]}"
     ready = phase == "Running" and conditions.get("Ready", {}).get("status") == "True"
     return (InstancePhase.READY if ready else InstancePhase.STARTING), Cause.NONE, ""
 

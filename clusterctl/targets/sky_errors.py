@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.targets.kubernetes_pods import MOMENTARY
+from planners.runs.reconcile import Cause
 
 MOST_LETTERS = 300
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -12,18 +14,26 @@ NOISE = re.compile(r"^(Traceback|\s|File \"|={3,}|-{3,}|To |Hint:|Please |See |V
 
 
 class SkyError(ClusterctlError):
-    """SkyPilot refused, or its request failed."""
+    """SkyPilot refused, or its request failed.  cause: REFUSED where waiting does not help."""
+
+    cause = Cause.NO_CAPACITY
 
 
 SSH = "`ssh -F ~/.slurm/config CLUSTER` must work without a question"
 SIZES = "compare fleet.machines with `sinfo -o '%P %D %c %m %G'` and `scontrol show node`"
+IMAGE, ACCOUNT = "the image can't be pulled", "the scheduler refuses account or QOS"
+"""What does not come by waiting."""
+IMAGE_HINT = "`job: image` or CLUSTERCTL_POOL_IMAGE names it; a registry that wants a login needs an image pull secret"
 KNOWN: tuple[tuple[str, str, str | None], ...] = (
     (r"Could not resolve hostname", "the login node's name is not known", "HostName in ~/.slurm/config names it"),
     (r"Permission denied \(", "the login node refuses the key", SSH),
     (r"Connection (refused|timed out|closed|reset)|No route to host", "the login node can't be reached", SSH),
     (r"Host key verification failed", "the login node's host key is not known", SSH),
     (r"[Pp]artition .*not found|invalid partition", "there is no such partition", "`sinfo` shows the partitions"),
-    (r"Invalid account|Invalid qos|InvalidAccount|AssocGrp|AssocMax", "the scheduler refuses account or QOS",
+    (r"ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull", IMAGE, IMAGE_HINT),
+    (r"Invalid account|Invalid qos|InvalidAccount", ACCOUNT,
+     "fleet.machines[].sbatch states them; `sacctmgr show assoc user=$USER` shows yours"),
+    (r"AssocGrp|AssocMax", "account or QOS have no more room",
      "fleet.machines[].sbatch states them; `sacctmgr show assoc user=$USER` shows yours"),
     (r"did not get nodes allocated within", "no nodes came free in time", "`squeue` shows who has them"),
     (r"Requested node configuration is not available", "no node of the partition is large enough", SIZES),
@@ -46,7 +56,10 @@ def sky_error(kind: str, text: str) -> SkyError:
     where = _line(clean)
     for pattern, cause, hint in KNOWN:
         if re.search(pattern, f"{kind}: {clean}"):
-            return SkyError(f"{cause}: {where}" if where else cause, hint=hint)
+            error = SkyError(f"{cause}: {where}" if where else cause, hint=hint)
+            if cause in {IMAGE, ACCOUNT} and not MOMENTARY.search(clean):
+                error.cause = Cause.REFUSED
+            return error
     return SkyError(f"{kind}: {where}" if where else kind)
 
 

@@ -78,12 +78,13 @@ class SlurmRun:
         """How far the launch of an allocation is; None where this process has not asked for it."""
         return self.sky.state(f"launch {name}")
 
-    def failure(self, name: str) -> str:
-        """Why an allocation is not to be had or can't be used, in SkyPilot's words; empty where it may be yet."""
-        request, late = self.launch(name), self._unprepared
+    def failure(self, name: str) -> tuple[Cause, str] | None:
+        """Why an allocation is not to be had or can't be used, in SkyPilot's words; None where it may be yet."""
+        request = self.launch(name)
         if request is not None and request.error is not None:
-            return request.error.message
-        return f"SkyPilot did not prepare it within {PREPARE_SECONDS / 60:.0f} minutes" if name in late else ""
+            return request.error.cause, request.error.message
+        late = f"SkyPilot did not prepare it within {PREPARE_SECONDS / 60:.0f} minutes"
+        return (Cause.NO_CAPACITY, late) if name in self._unprepared else None
 
     def became_ready(self) -> list[str]:
         """Allocations that SkyPilot has prepared; noted in the place, where the next process finds it."""
@@ -193,9 +194,7 @@ class SlurmRun:
     def _job_state(self, name: str, job: SlurmJob, seen: Seen) -> tuple[InstancePhase, Cause, str]:
         """Of an allocation that the scheduler knows."""
         if failure := self.failure(name):  # it is given back: see `apply`
-            over = job.ended
-            phase = InstancePhase.ENDED if over else InstancePhase.ENDING
-            return phase, Cause.NO_CAPACITY if over else Cause.NONE, failure
+            return (InstancePhase.ENDED, *failure) if job.ended else (InstancePhase.ENDING, Cause.NONE, failure[1])
         ready = job.phase is InstancePhase.STARTING and name in seen.ready
         return InstancePhase.READY if ready else job.phase, job.cause, job.message
 
@@ -203,7 +202,7 @@ class SlurmRun:
         """Of one that it does not know, or not yet; None where nothing is known of it here either."""
         request = self.launch(name)
         if failure := self.failure(name):
-            return InstancePhase.ENDED, Cause.NO_CAPACITY, failure
+            return InstancePhase.ENDED, *failure
         if name in self._withdrawn:
             gone = time.monotonic() - self._withdrawn[name] > WITHDRAWN_SECONDS
             return (InstancePhase.ENDED, Cause.STOPPED, "") if gone else (InstancePhase.ENDING, Cause.NONE, "")

@@ -163,6 +163,16 @@ def test_no_capacity_is_an_answer_and_no_failure(tmp_path: Path, far: OpenRun, m
     assert far.ledger.get_run(far.run_id).state == "finished"
 
 
+def test_what_the_place_refuses_ends_the_run_at_once_and_says_why(tmp_path: Path, far: OpenRun) -> None:
+    behave(tmp_path, step_seconds=0.1, machine_seconds=0.2, refused=["pretend"])
+    watch_until(far, lambda: ended(far))
+    row = far.ledger.get_run(far.run_id)
+    assert (row.state, row.note.startswith("failed: pool.rlcef.")) == ("failed", True), row.note
+    assert "is refused: " in row.note
+    assert (usage(far.ledger, far.run_id).known_usd, kinds(far).count("launch")) == (0, 0)
+    assert len(machines(far)) == 3, "asked for once"
+
+
 def test_where_there_is_no_capacity_the_next_offer_within_the_limit_is_asked_for(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clusterctl.targets.sky_errors import sky_error
+from planners.runs.reconcile import Cause
 
 CASES = [
     ("CommandError", "Command ssh failed with return code 255.\nssh: connect to host 10.0.0.9 port 22: Connection refused", "the login node can't be reached"),
@@ -17,6 +18,8 @@ CASES = [
     ("RuntimeError", "Failed to run setup commands on an instance. curl: (6) Could not resolve host: astral.sh", "SkyPilot could not be set up on the nodes"),
     ("CommandError", "mkdir: cannot create directory: Disk quota exceeded", "a disk is full"),
     ("ClusterDoesNotExist", "\x1b[33mCluster 'cctl-x' does not exist.\x1b[0m", "the machines are not there any more"),
+    ("KubernetesError", 'ErrImagePull: failed to pull and unpack image "registry.invalid/x:1": no such host', "the image can't be pulled"),
+    ("RuntimeError", "Job is pending: AssocGrpGRES", "account or QOS have no more room"),
     ("KeyError", "'x'", "KeyError"),
 ]  # fmt: skip
 
@@ -27,6 +30,19 @@ def test_cause_in_one_sentence(kind: str, text: str, cause: str) -> None:
     assert error.message.startswith(f"{cause}: ")
     assert "\n" not in error.message
     assert "\x1b" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ('ErrImagePull: failed to pull and unpack image "registry.invalid/x:1": no such host', Cause.REFUSED),
+        ('ErrImagePull: failed to pull image "registry/x:1": 503 Service Unavailable', Cause.NO_CAPACITY),
+        ("sbatch: error: Invalid account or account/partition combination specified", Cause.REFUSED),
+        ("did not get nodes allocated within 60 seconds", Cause.NO_CAPACITY),
+    ],
+)
+def test_what_does_not_come_by_waiting_is_refused(text: str, cause: Cause) -> None:
+    assert sky_error("RuntimeError", text).cause is cause
 
 
 def test_what_people_need_is_in_the_sentence() -> None:
