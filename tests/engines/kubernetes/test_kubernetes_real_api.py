@@ -153,6 +153,18 @@ def test_one_holder_has_the_lease_and_a_stolen_one_is_seen(place: Kubernetes) ->
     assert (held["spec"]["holderIdentity"], held["spec"]["leaseTransitions"]) == ("b", 2)
 
 
+def test_what_was_deleted_since_a_listing_is_known_as_it_last_was(place: Kubernetes) -> None:
+    containers = [{"name": "c", "image": IMAGE, "resources": {"requests": {"cpu": "999"}}}]
+    meta = {"name": "short", "labels": {"short": "yes"}}
+    made = place.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers}})
+    version = made["metadata"]["resourceVersion"]
+    assert place.deleted("v1/pods", version, labelSelector="short") == []
+    place.delete("v1/pods", name="short", force=True)
+    (last,) = place.deleted("v1/pods", version, labelSelector="short")
+    assert (last["metadata"]["name"], "deletionTimestamp" in last["metadata"]) == ("short", True)
+    assert place.deleted("v1/pods", "1", labelSelector="short") in ([], [last]), "what it has forgotten is no error"
+
+
 def test_a_user_without_rights_is_told_which_one_is_missing(plane: ControlPlane) -> None:
     nobody = plane.place("nobody")
     with pytest.raises(Forbidden, match="`nobody` may not patch serviceaccounts in the namespace `default`") as raised:

@@ -119,6 +119,21 @@ def test_a_run_goes_to_its_end_and_leaves_nothing(node: RealNode, laptop: Laptop
     print(f"a run on Kubernetes: {time.monotonic() - began:.0f} s, {found['usd']} USD")
 
 
+@pytest.mark.slow  # two minutes: a supervisor and SkyPilot's server start
+def test_an_image_that_can_not_be_pulled_ends_the_run_with_its_name(node: RealNode, laptop: Laptop) -> None:
+    spec = SPEC.replace("localhost/sky:test", "registry.invalid/nobody/nothing:1").replace("name: kube", "name: pull")
+    name = laptop.up("pull", spec)
+    over = {"finished", "failed", "stopped"}
+    wait(lambda: laptop.row(name)["state"] in over, "it has ended", why=lambda: laptop.why(name), seconds=600)
+    found = laptop.row(name)
+    assert found["state"] == "failed", laptop.why(name)
+    assert "is refused: " in found["note"]
+    assert "registry.invalid/nobody/nothing:1" in found["note"]
+    assert laptop.must("events", name).count("registry.invalid") <= 3, "it is not tried again and again"
+    gone = lambda: f"cctl-{name}" not in node.plane.kubectl("get", "pods")  # noqa: E731
+    wait(gone, "its pods are gone", why=lambda: laptop.why(name))
+
+
 def usd_per_second(pod: str) -> float:
     """By its name: SkyPilot's own, and one of a Deployment, which has the number of its set; the guard's costs nothing."""
     if pod.endswith("-head"):
