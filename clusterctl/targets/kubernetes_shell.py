@@ -50,7 +50,7 @@ class PodShell(Shell):
 
     def run(self, script: str, *, seconds: float, stdin: bytes = b"") -> Ran:
         """Run it there.  Raises Unreachable with the scheduler's own reason where there is no such pod yet."""
-        pod, sent = self._ready_pod(), script.encode()
+        pod, sent, seconds = self._ready_pod(), script.encode(), self.allowed(seconds)
         there = f"timeout -k 5 {max(seconds, 1):.0f} bash -c 'eval \"$(head -c {len(sent)})\"'"
         code, output, errors = self.place.exec(
             pod, ["bash", "-c", there], stdin=sent + stdin, seconds=seconds + CONNECT_SECONDS

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from clusterctl.targets.shell import Shell
 
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS, FIND_SECONDS = 60.0, 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class ProcessCommands:
 
     def find(self, shell: Shell, run_id: str) -> Sequence[FoundSupervisor]:
         """By their command lines: the script's, and that of what it has started."""
-        listing = shell.must("ps -eww -o pid=,etimes=,args=", seconds=COMMAND_SECONDS, what="processes can't be listed")
+        listing = shell.must("ps -eww -o pid=,etimes=,args=", seconds=FIND_SECONDS, what="processes can't be listed")
         found = []
         for line in listing.splitlines():
             pid, age, command = line.split(maxsplit=2)

@@ -6,6 +6,7 @@ mirror, whose rows of the run replace those of the ledger here.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
 import os
@@ -29,7 +30,7 @@ from clusterctl.targets.looks import read_looked, write_looked
 from clusterctl.targets.place_commands import FoundSupervisor, PlaceCommands
 from clusterctl.targets.remote_files import Fetched, bring_logs, fetch_run, is_mirror
 from clusterctl.targets.remote_site import make_site
-from clusterctl.targets.remote_telemetry import TelemetryMirror
+from clusterctl.targets.remote_telemetry import BRING_SECONDS, TelemetryMirror
 from clusterctl.targets.shell import Shell
 from clusterctl.targets.supervisor_home import Looked, SupervisorHome
 from clusterctl.targets.wishes import Wish, foresee
@@ -37,7 +38,10 @@ from clusterctl.targets.wishes import Wish, foresee
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
 
-FIND_SECONDS = 1.0
+FIND_SECONDS, FIND_SHARE = 1.0, 3.0
+"""So long a look for supervisors counts; and so many times as long as it took."""
+PULL_SECONDS = 60.0
+"""For what a command must know of a run, in all; some seconds more for a connection."""
 MEND_SECONDS = 2.5
 """Within which a live supervisor writes its mirror anew."""
 
@@ -72,7 +76,7 @@ class RemoteHome(SupervisorHome):
         self._ahead = timedelta(0)
         """The place's clock against this machine's."""
         self._last_found: Sequence[FoundSupervisor] = ()
-        self._looked_for, self._telemetry = float("-inf"), TelemetryMirror()
+        self._look_again, self._telemetry = float("-inf"), TelemetryMirror()
 
     def start(self, ledger: Ledger, run: RunRef, environment: Mapping[str, str]) -> str:  # noqa: ARG002
         """Put our code, the run's ledger and a script there, and start that.  It has no ledger of ours to open."""
@@ -88,7 +92,7 @@ class RemoteHome(SupervisorHome):
         self._shell.write(f"{folder}/supervisor.sh", "\n".join([*lines, script]).encode())
         self._shell.must(f"mkdir -p {shlex.quote(folder)}/logs", seconds=30, what="its folder can't be made")
         log = f"{folder}/logs/supervisor.log"
-        self._looked_for = float("-inf")
+        self._look_again = float("-inf")
         return self._commands.start(self._shell, run.run_id, f"{folder}/supervisor.sh", log)
 
     def find(self, run_id: str) -> Sequence[str]:
@@ -106,7 +110,7 @@ class RemoteHome(SupervisorHome):
     def end(self, address: str) -> None:
         """By its scheduler."""
         self._commands.end(self._shell, address)
-        self._looked_for = float("-inf")
+        self._look_again = float("-inf")
 
     def noted_seconds(self, run_id: str) -> float | None:
         """By its lease: it is renewed also where the disk is full, and the mirror is as old as that."""
@@ -147,15 +151,17 @@ class RemoteHome(SupervisorHome):
             return
         before = read_looked(self.store, run.run_id)
         try:
-            fetched = self._fetch(run.run_id, known=known)
-            waits = next((each for each in self._found(run.run_id) if each.running_seconds is None), None)
+            with self._shell.within(PULL_SECONDS):
+                fetched = self._fetch(run.run_id, known=known)
+                waits = next((each for each in self._found(run.run_id) if each.running_seconds is None), None)
             if fetched.mirror or (not fetched.stamp and fetched.renewed):  # one that has begun has one
                 self._take_in(ledger, run.run_id, fetched)
             if fetched.wish is not None and not fetched.acknowledged:
                 foresee(ledger, run.run_id, fetched.wish)
             if logs:
                 bring_logs(self._shell, f"{self._folder(run.run_id)}/logs", run.folder / "logs")
-            self._telemetry.bring(self._shell, self._folder(run.run_id), run.folder)
+            with contextlib.suppress(Unreachable), self._shell.within(BRING_SECONDS):  # the rest with the next look
+                self._telemetry.bring(self._shell, self._folder(run.run_id), run.folder)
         except Unreachable as error:
             since = before.unreachable_since or datetime.now(tz=UTC)
             write_looked(self.store, run.run_id, replace(before, unreachable_since=since, why=error.message))
@@ -218,9 +224,10 @@ class RemoteHome(SupervisorHome):
         return fetched
 
     def _found(self, run_id: str) -> Sequence[FoundSupervisor]:
-        """Looked for once in a second."""
-        if time.monotonic() - self._looked_for >= FIND_SECONDS:
-            self._last_found, self._looked_for = self._commands.find(self._shell, run_id), time.monotonic()
+        """Looked for once in a second, where that takes no time."""
+        if (began := time.monotonic()) >= self._look_again:
+            self._last_found, now = self._commands.find(self._shell, run_id), time.monotonic()
+            self._look_again = now + max(FIND_SECONDS, FIND_SHARE * (now - began))
         return self._last_found
 
     @functools.cached_property

@@ -6,14 +6,16 @@ Whoever can run a script there (`LocalShell`, `SshShell`, an exec into a pod) ha
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pwd
 import shlex
 import signal
 import subprocess
 import tempfile
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,24 @@ class Shell(ABC):
 
     name: str
     """The place as messages call it: a host, `this machine`."""
+    _ends = math.inf
+    """Of what is asked now, by the monotonic clock."""
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """All that is asked in this block, together, ends within so many seconds."""
+        before, self._ends = self._ends, min(self._ends, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._ends = before
+
+    def allowed(self, seconds: float) -> float:
+        """Of so many seconds those that are left to a call.  Raises Unreachable where none is."""
+        left = min(seconds, self._ends - time.monotonic())
+        if left <= 0:
+            raise Unreachable(f"{self.name} can't be asked: it answers too slowly")
+        return left
 
     @abstractmethod
     def run(self, script: str, *, seconds: float, stdin: bytes = b"") -> Ran:
@@ -100,7 +120,7 @@ class LocalShell(Shell):
 
     def run(self, script: str, *, seconds: float, stdin: bytes = b"") -> Ran:
         """Run it in a session of its own, which ends with its time."""
-        return _run(["bash", "-c", script], stdin, seconds=seconds, name=self.name)
+        return _run(["bash", "-c", script], stdin, seconds=self.allowed(seconds), name=self.name)
 
 
 class SshShell(Shell):
@@ -115,7 +135,7 @@ class SshShell(Shell):
     def run(self, script: str, *, seconds: float, stdin: bytes = b"") -> Ran:
         """Run it there.  Raises Unreachable with ssh's own reason."""
         # the script comes before its input, so that no other login shell must understand it, and no `ps` shows it
-        sent = script.encode()
+        sent, seconds = script.encode(), self.allowed(seconds)
         there = f"timeout -k 5 {max(seconds, 1):.0f} bash -c 'eval \"$(head -c {len(sent)})\"'"
         ran = _run([*self._ssh(), there], sent + stdin, seconds=seconds + CONNECT_SECONDS, name=self.name)
         if ran.exit_code == SSH_FAILED:

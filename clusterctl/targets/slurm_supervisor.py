@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from clusterctl.errors import ClusterctlError
-from clusterctl.targets.place_commands import COMMAND_SECONDS, FoundSupervisor
+from clusterctl.targets.place_commands import COMMAND_SECONDS, FIND_SECONDS, FoundSupervisor
 from clusterctl.targets.shell import Shell
 from clusterctl.targets.slurm_jobs import NO_REASON, seconds_of
 
@@ -53,7 +53,7 @@ class SlurmSupervisors:
         """Of squeue's answer; one that is empty because squeue failed is an error."""
         command = f"squeue --noheader --me --name={shlex.quote(f'{NAME}-{run_id}')} --format='%i|%T|%M|%r'"
         found = []
-        for line in shell.must(command, seconds=COMMAND_SECONDS, what="squeue failed").splitlines():
+        for line in shell.must(command, seconds=FIND_SECONDS, what="squeue failed").splitlines():
             number, state, took, reason = (line.strip().split("|") + [""] * 4)[:4]
             if state in {"COMPLETING", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT"} or not number:
                 continue

@@ -50,6 +50,17 @@ def test_a_script_has_a_time_limit_and_takes_what_it_started_with_it(tmp_path: P
         time.sleep(0.02)
 
 
+def test_all_that_a_look_asks_ends_in_time_together(tmp_path: Path) -> None:
+    shell, began = LocalShell(), time.monotonic()
+    with shell.within(0.6), shell.within(60):
+        with pytest.raises(Unreachable, match="this machine can't be asked: no answer within"):
+            shell.run("sleep 9", seconds=30)
+        with pytest.raises(Unreachable, match="it answers too slowly"):
+            shell.run("true", seconds=30)
+    assert time.monotonic() - began < 5
+    assert shell.run("echo it goes on", seconds=30).text == "it goes on\n"
+
+
 def test_ssh_says_why_a_host_cant_be_reached(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Host login\n  HostName 127.0.0.1\n  Port 1\n  ControlMaster no\n")
