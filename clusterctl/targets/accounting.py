@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import ClusterctlError
@@ -73,7 +74,8 @@ class Accounting:
         else:
             pools = {name: some[0].pool for name, some in requests.items()}
             found = [row for job in live for row in self._rows(job, pools[job.name], used.get(job.name), now)]
-        self._write(found)
+        write_rows(self._store, "accounting", found)
+        self._compaction.start_when_due()
 
     def _rows(self, job: SlurmJob, pool: Pool, use: Use | None, now: float) -> Iterator[Row]:
         """Of the nodes of an allocation, from the last reading on."""
@@ -115,18 +117,19 @@ class Accounting:
                 self._noted[key] = time.monotonic()
                 yield "notes", {"node": node, "kind": kind, "subject": subject, "text": text}
 
-    def _write(self, rows: Sequence[Row]) -> None:
-        import polars as pl
 
-        from clusterctl.store import open_store
-        from planners.telemetry.tables import schema
+def write_rows(store: Path, writer: str, rows: Sequence[Row]) -> None:
+    """Into a run's store, as of now where they do not say when.  Raises OSError."""
+    import polars as pl
 
-        at = datetime.now(tz=UTC)
-        with open_store(str(self._store), node="accounting") as store:
-            for table in sorted({table for table, _ in rows}):
-                columns = [{"at": at, **row} for name, row in rows if name == table]
-                store.append(table, pl.DataFrame(columns, schema=schema(table)))
-        self._compaction.start_when_due()
+    from clusterctl.store import open_store
+    from planners.telemetry.tables import schema
+
+    at = datetime.now(tz=UTC)
+    with open_store(str(store), node=writer) as opened:
+        for table in sorted({table for table, _ in rows}):
+            columns = [{"at": at, **row} for name, row in rows if name == table]
+            opened.append(table, pl.DataFrame(columns, schema=schema(table)))
 
 
 _HELD = Held(role=None, age_seconds=float("inf"), phase=None, run_phases={})

@@ -28,6 +28,7 @@ from clusterctl.targets.kubernetes_sandboxes import (
     make_servers,
     only_sandboxes,
     pod_isolation,
+    ready_servers,
     with_servers,
 )
 from clusterctl.targets.kubernetes_shell import (
@@ -42,6 +43,7 @@ from clusterctl.targets.kubernetes_shell import (
 from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task, preview_lines
 from clusterctl.targets.places import remember
 from clusterctl.targets.remote_home import RemoteHome
+from clusterctl.targets.sandbox_meter import SandboxMeter
 from clusterctl.targets.shell import LocalShell, Shell
 from clusterctl.targets.sky_client import SkyPilot
 from clusterctl.targets.slurm import SlurmTarget
@@ -83,6 +85,7 @@ class KubernetesTarget(SlurmTarget):
         self.api = api or Kubernetes("" if in_place() else context, namespace=namespace)
         self.place = KubernetesPlace(LocalShell() if in_place() else PodShell(self.api))
         self._gangs: dict[str, GangWatch] = {}
+        self._meters: dict[str, SandboxMeter] = {}
         if not in_place():
             self.home = KubernetesHome(store, self.place.shell, self.api)
 
@@ -111,6 +114,17 @@ class KubernetesTarget(SlurmTarget):
             self._gangs[run.run_id] = GangWatch(run.folder / GANGS, self._deleted)
         gangs = self._gangs[run.run_id].with_gone(shown, seen.ready, seen.now)
         return state.observed(replace(seen, jobs=gangs, folders=folders, ready=seen.ready | ready))
+
+    def fetch(self, run: RunRef) -> None:
+        """Also what the sandbox servers say of their queues: no agent is beside them."""
+        from clusterctl.jobs.quickstart import run_token
+
+        super().fetch(run)
+        seen = self._state(run).seen
+        if seen is not None and in_place():
+            if run.run_id not in self._meters:
+                self._meters[run.run_id] = SandboxMeter(run, run_token(run.folder))
+            self._meters[run.run_id].follow(ready_servers(seen.folders, seen.now))
 
     def _deleted(self, version: str) -> Sequence[Mapping[str, Any]]:
         return self.api.deleted("v1/pods", version, labelSelector=CLUSTER_LABEL)

@@ -143,6 +143,16 @@ def with_servers(
     return tuple(_with_server(folder, servers.get(str(folder.job.get("cluster", "")), []), now) for folder in folders)
 
 
+def ready_servers(folders: Sequence[RoleFolder], now: datetime) -> dict[str, str]:
+    """By URL of each that is ready, its node."""
+    return {
+        url: str(folder.ranks[0].get("host", ""))
+        for folder in folders
+        if folder.job.get("role") == SANDBOX and folder.instance(now, None).phase is InstancePhase.READY
+        if (url := folder.urls(""))
+    }
+
+
 def _with_server(folder: RoleFolder, states: Sequence[PodState], now: datetime) -> RoleFolder:
     index = int(folder.job.get("index", 0))
     if folder.job.get("role") != SANDBOX or folder.told or index >= len(states):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +18,11 @@ from clusterctl.targets import accounting
 from clusterctl.targets.accounting import Accounting, Use
 from clusterctl.targets.base import MachineRequest, RunRef
 from clusterctl.targets.kubernetes_accounting import pod_use, quantity
+from clusterctl.targets.sandbox_meter import SandboxMeter
 from clusterctl.targets.shell import Ran, Shell
 from clusterctl.targets.slurm_accounting import allocation_use
 from clusterctl.targets.slurm_jobs import SlurmJob
+from clusterctl.telemetry import sandbox_scraper
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
 LISTING = """1.batch|cpu=00:01:00,energy=0,fs/disk=59047,mem=171327488,pages=0|cpu=00:01:00,mem=171327488
@@ -182,3 +185,42 @@ def test_where_there_is_none_the_reason_is_noted_once(run: RunRef, monkeypatch: 
     assert set(notes["text"]) == {"not measured: no agent; Slurm gathers nothing"}
     assert notes.height == 6
     assert read(run, "host").is_empty(), "unknown is not zero"
+
+
+PAGE = """# TYPE clusterctl_sandbox_requests_total counter
+clusterctl_sandbox_requests_total{{result="finished"}} {ended}
+clusterctl_sandbox_requests_total{{result="sandbox error"}} 0
+# TYPE clusterctl_sandbox_queued gauge
+clusterctl_sandbox_queued 3
+# TYPE clusterctl_sandbox_request_seconds histogram
+clusterctl_sandbox_request_seconds_bucket{{le="0.1"}} {ended}
+clusterctl_sandbox_request_seconds_bucket{{le="+Inf"}} {ended}
+"""
+
+
+def test_sandbox_servers_without_an_agent_are_asked_by_the_supervisor(
+    run: RunRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def get(url: str, token: str) -> str:
+        asked.append((url, token))
+        if "b" in url:
+            raise OSError("refused")
+        return PAGE.format(ended=10 * len(asked))
+
+    for name, value in {"_get": get, "SCRAPE_SECONDS": 0.01, "FIRST_SECONDS": 0.01, "PATIENCE_SECONDS": 0.0}.items():
+        monkeypatch.setattr(sandbox_scraper, name, value)
+    meter = SandboxMeter(run, "secret")
+    for servers in ({"http://a:1": "n1"}, {"http://a:1": "n1", "http://b:1": "n2"}):
+        meter.follow(servers)
+        before = len(asked)
+        while len(asked) < before + 6:
+            time.sleep(0.01)
+    meter.follow({})
+    rows = read(run, "sandbox")
+    assert set(rows.select("node", "run", "queued", "errors").iter_rows()) == {("n1", "rl-1", 3, 0)}
+    assert rows["finished"].min() >= 10
+    assert rows["request_p95_ms"].max() == pytest.approx(95.0)
+    assert {token for _, token in asked} == {"secret"}
+    assert {row["text"] for row in read(run, "notes").to_dicts()} == {"refused"}

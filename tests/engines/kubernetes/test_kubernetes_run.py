@@ -102,6 +102,12 @@ def test_a_run_goes_to_its_end_and_leaves_nothing(node: RealNode, laptop: Laptop
         logs = laptop.must("logs", name)
         assert "rank 0 of 1, 8 GPUs, sandboxes http://10.244." in logs
         assert logs.count("4.19.0-gvisor False") == 10  # gVisor's kernel, and no token of a service account
+        exported = laptop.must("telemetry", "export", "sandbox", "--format", "json").splitlines()
+        measured = [json.loads(line) for line in exported]
+        assert {(row["run"], row["node"]) for row in measured} == {(name, node.name)}
+        assert 5 <= sum(row["finished"] for row in measured) <= 10  # what it did until it was told to end
+        assert all(row["queued"] is not None and row["errors"] == 0 for row in measured)
+        assert any(row["request_p95_ms"] for row in measured)
         gone = lambda: f"cctl-{name}" not in plane.kubectl("get", "pods")  # noqa: E731
         wait(gone, "its pods are gone", why=lambda: laptop.why(name))
         paid = sum(
