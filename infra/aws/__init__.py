@@ -10,10 +10,12 @@ from infra.aws.node_groups import GpuNodeGroup, SandboxNodeGroup
 from infra.aws.s3_and_efs import AwsStorage
 from infra.aws.vpc import AwsNetwork
 from infra.node_fleet import Fleet
+from infra.own_tag import tag_each_resource
 
 
 def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
     """Network, cluster, pools, storage, budget; returns what jobs need to get in."""
+    tag_each_resource()
     provider = aws.Provider("aws", region=fleet.region, default_tags=aws.ProviderDefaultTagsArgs(tags=fleet.tags))
     options = pulumi.ResourceOptions(provider=provider)
     network = AwsNetwork(fleet.run, zone=fleet.zone, opts=options)

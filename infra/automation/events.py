@@ -1,0 +1,155 @@
+"""What the engine says while it works, as lines for whoever asked; and a deadline for each resource."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pulumi.automation import EngineEvent
+from pulumi.automation.events import StepEventMetadata
+
+from infra.automation.journal import Journal
+
+SAME = {"same", "refresh", "read"}
+"""Operations that change nothing."""
+WAITING_SECONDS = 60.0
+"""How often a resource is named that isn't there yet."""
+GRACE_SECONDS = 120.0
+"""For what is in flight to end or to be noted, once a deadline has passed."""
+
+
+class Watch:
+    """Follows one request: notes what is begun before it can be lost, says what happens, and stops what hangs."""
+
+    def __init__(self, request: Mapping[str, Any], say: Callable[..., None]) -> None:
+        self._say, self._deadline = say, float(request["deadline_seconds"])
+        self._gate = threading.Lock()
+        self._begun: dict[str, tuple[StepEventMetadata, float, float]] = {}
+        """By URN: the step, when it was begun, when it was named last."""
+        self._failed: dict[str, str] = {}
+        """By URN, or empty: what the provider has said."""
+        self._journal: Journal | None = None
+        self._ended = threading.Event()
+        self.stopping = ""
+        """Why the engine was asked to end."""
+
+    def begin(self, journal: Journal) -> None:
+        """A change begins."""
+        self._begun.clear()
+        self._failed.clear()
+        self._journal, self._ended = journal, threading.Event()
+        threading.Thread(target=self._look_at_clock, args=(self._ended,), daemon=True).start()
+
+    def end(self) -> None:
+        """A change has ended."""
+        self._ended.set()
+
+    def note(self, text: str) -> None:
+        """Something that people may want to know."""
+        self._say(event={"kind": "note", "message": text})
+
+    def errors(self, event: EngineEvent) -> None:
+        """Of an act of which nothing but errors matters."""
+        self._hear(event)
+
+    def preview(self, event: EngineEvent) -> None:
+        """Of a preview: a line for each resource."""
+        self._hear(event)
+        for found in (event.resource_pre_event, event.res_outputs_event):
+            step = found.metadata if found else None
+            if step is None or not _is_resource(step) or (found is event.resource_pre_event) == (step.op == "refresh"):
+                continue  # a refresh says what differs only once it is done
+            op, new, old = _word(step), step.new, step.old
+            state = new or old
+            self._say(
+                step={
+                    "op": op,
+                    "urn": step.urn,
+                    "type": step.type,
+                    "name": step.urn.rpartition("::")[2],
+                    "inputs": dict(state.inputs or {}) if state else {},
+                    "old": dict(old.inputs or {}) if old else {},
+                    "outputs": dict(new.outputs or {}) if new else {},
+                    "changed": sorted(step.detailed_diff or step.diffs or ()),
+                }
+            )
+
+    def change(self, event: EngineEvent) -> None:
+        """Of a change: what is begun, done and failed."""
+        self._hear(event)
+        if event.resource_pre_event:
+            step = event.resource_pre_event.metadata
+            if _is_resource(step) and step.op not in SAME:
+                if self._journal and step.op.startswith("create") and step.new:
+                    self._journal.begun(step.new)
+                now = time.monotonic()
+                with self._gate:
+                    self._begun[step.urn] = (step, now, now)
+                self._tell("started", step, 0.0)
+        for kind, ended in (("done", event.res_outputs_event), ("failed", event.res_op_failed_event)):
+            if ended is None:
+                continue
+            with self._gate:
+                begun = self._begun.pop(ended.metadata.urn, None)
+            if begun:
+                if self._journal and kind == "done":
+                    self._journal.done(ended.metadata.urn)
+                self._tell(kind, begun[0], time.monotonic() - begun[1])
+
+    def failure(self, text: str) -> dict[str, Any]:
+        """What has gone wrong, as data: all that providers have said, or else what the engine has said."""
+        urns = [urn for urn in self._failed if urn]
+        said = list(dict.fromkeys(self._failed.values()))
+        kind = "deadline" if self.stopping else "failed"
+        if self.stopping:
+            said.insert(0, self.stopping)
+        return {"kind": kind, "text": "\n".join(said) or text, "urns": urns, "engine": text[-6000:]}
+
+    def _hear(self, event: EngineEvent) -> None:
+        said = event.diagnostic_event
+        if said and said.severity == "error":
+            text = " ".join(said.message.split())
+            with self._gate:
+                self._failed[said.urn or ""] = text if said.urn else self._failed.get("", "") or text
+
+    def _tell(self, kind: str, step: StepEventMetadata, seconds: float) -> None:
+        name = step.urn.rpartition("::")[2]
+        self._say(
+            event={"kind": kind, "op": _word(step), "type": step.type, "name": name, "seconds": round(seconds, 1)}
+        )
+
+    def _look_at_clock(self, ended: threading.Event) -> None:
+        """Names what takes long, and stops the engine where something takes longer than anything does."""
+        while not ended.wait(1.0):
+            now = time.monotonic()
+            with self._gate:
+                late = [each for each in self._begun.values() if now - each[2] >= WAITING_SECONDS]
+                over = [each for each in self._begun.values() if now - each[1] > self._deadline]
+                self._begun |= {step.urn: (step, since, now) for step, since, _ in late}
+            for step, since, _ in late:
+                self._tell("waiting", step, now - since)
+            if over and not self.stopping:
+                step = over[0][0]
+                name = step.urn.rpartition("::")[2]
+                self.stopping = f"{step.type} {name} has had no answer for {self._deadline:,.0f} s"
+                os.killpg(0, signal.SIGINT)
+                if not ended.wait(GRACE_SECONDS):
+                    os.killpg(0, signal.SIGKILL)  # with us: the next command goes on from the state and the journal
+
+
+def _is_resource(step: StepEventMetadata) -> bool:
+    state = step.new or step.old
+    return bool(state and state.custom) and not step.type.startswith("pulumi:")
+
+
+def _word(step: StepEventMetadata) -> str:
+    """The operation in one word; of a refresh what it has found."""
+    if step.op != "refresh":
+        return str(step.op.value)
+    if step.new is None or not step.new.id:
+        return "delete"
+    return "update" if step.detailed_diff or step.diffs else "same"

@@ -1,0 +1,96 @@
+"""After a crash: what a cloud has made and the state doesn't know is found by our tag and taken into the state.
+
+An engine that is killed leaves `pending_operations` without ids; a provider that is killed, or whose answer got lost,
+leaves nothing at all: then the journal knows.  Neither `refresh` nor `up` looks for them; `up` would make them twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pulumi import automation
+
+from infra.automation.journal import Journal
+from infra.automation.lookup import find
+
+if TYPE_CHECKING:
+    from infra.automation.events import Watch
+
+LOOK_SECONDS = 2.0
+"""Between looks for what a cloud may not show yet."""
+
+
+def recover(stack: automation.Stack, journal: Journal, request: Mapping[str, Any], watch: Watch) -> None:
+    """Takes into the state what the cloud has of the last change.  Nothing where that came to its end.
+
+    Raises Unanswerable where nobody can tell whether something was made.
+    """
+    exported = stack.export_stack()
+    deployment = dict(exported.deployment)
+    known = {each["urn"] for each in deployment.get("resources") or () if not each.get("pendingReplacement")}
+    operations = deployment.get("pending_operations") or []
+    noted = {urn: row for urn, row in journal.unfinished().items() if urn not in known}
+    begun = dict(noted)
+    for each in operations:
+        if each["type"] == "creating":
+            begun[each["resource"]["urn"]] = {"at": _made_at(deployment), **each["resource"]}
+    if not begun and not operations:
+        journal.clear()
+        return
+    watch.note(f"the last change was cut; looking for {len(begun)} resources that it had begun")
+    for urn, row in begun.items():  # clearing the state forgets them
+        if urn not in noted:
+            journal.keep({name: value for name, value in row.items() if name != "at"}, row["at"])
+    adopted = _look(list(begun.values()), deployment, request)
+    resources = list(deployment.get("resources") or ())
+    before = [each["urn"] for each in resources if each.get("custom") and not each["type"].startswith("pulumi:")]
+    for row in adopted:
+        resources = [_aside(each, row["urn"]) for each in resources if not _is_gap(each, row["urn"])]
+        row.setdefault("dependencies", before)  # so that it is removed first
+        resources.append(row)
+        watch.note(f"found {row['type']} {row['urn'].rpartition('::')[2]}: {row['id']}")
+    deployment |= {"resources": resources, "pending_operations": []}
+    stack.import_stack(automation.Deployment(version=exported.version, deployment=deployment))
+    stack.refresh(color="never", run_program=False, on_event=watch.errors)
+    journal.clear()
+
+
+def _look(
+    begun: list[dict[str, Any]], deployment: Mapping[str, Any], request: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Those that are in the cloud, as the state holds resources.  A cloud shows what is new after a while."""
+    adopted: list[dict[str, Any]] = []
+    left = begun
+    while left:
+        found = find(left, deployment, request)
+        for row in left:
+            if row["urn"] in found:
+                identity, outputs = found[row["urn"]]
+                state = {name: value for name, value in row.items() if name != "at"}
+                adopted.append({**state, "id": identity, "outputs": {**row.get("inputs", {}), **outputs}})
+        left = [row for row in left if row["urn"] not in found]
+        left = [row for row in left if time.time() < row["at"] + request["settle_seconds"]]
+        if left:
+            time.sleep(LOOK_SECONDS)
+    return adopted
+
+
+def _made_at(deployment: Mapping[str, Any]) -> float:
+    """When the state was last written: what is pending was begun by then."""
+    try:
+        return datetime.fromisoformat(deployment["manifest"]["time"]).timestamp()
+    except (KeyError, ValueError):
+        return datetime.now(tz=UTC).timestamp()
+
+
+def _is_gap(resource: Mapping[str, Any], urn: str) -> bool:
+    """Whether it stands for what was removed to be made anew."""
+    return resource["urn"] == urn and bool(resource.get("pendingReplacement"))
+
+
+def _aside(resource: dict[str, Any], urn: str) -> dict[str, Any]:
+    """A resource for which another has been made is to be removed."""
+    return {**resource, "delete": True} if resource["urn"] == urn else resource
