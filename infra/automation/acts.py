@@ -69,13 +69,16 @@ def _stack(request: Mapping[str, Any]) -> automation.Stack | None:
     )
     arguments = {"stack_name": request["stack"], "project_name": request["project"], "opts": options}
     try:
-        return automation.select_stack(program=_program, **arguments)
+        stack = automation.select_stack(program=_program, **arguments)
     except errors.StackNotFoundError:
         if request["known"]:
             raise StateLostError(request["backend"]) from None
         if request["act"] not in {"up", "preview"}:
             return None
-        return automation.create_stack(program=_program, **arguments)
+        stack = automation.create_stack(program=_program, **arguments)
+    if request["act"] == "up":
+        Path(request["work_dir"], "made").touch()
+    return stack
 
 
 class StateLostError(LookupError):
@@ -129,7 +132,7 @@ class Work:
 
     def _drift(self) -> dict[str, Any]:
         if self._stack.export_stack().deployment.get("resources"):
-            self._stack.refresh(color="never", preview_only=True, run_program=False, on_event=self._watch.preview)
+            self._stack.refresh(color="never", preview_only=True, run_program=False, on_event=self._watch.drift)
         return {}
 
     def _outputs(self) -> dict[str, Any]:

@@ -59,24 +59,30 @@ class Watch:
     def preview(self, event: EngineEvent) -> None:
         """Of a preview: a line for each resource."""
         self._hear(event)
-        for found in (event.resource_pre_event, event.res_outputs_event):
-            step = found.metadata if found else None
-            if step is None or not _is_resource(step) or (found is event.resource_pre_event) == (step.op == "refresh"):
-                continue  # a refresh says what differs only once it is done
-            op, new, old = _word(step), step.new, step.old
-            state = new or old
-            self._say(
-                step={
-                    "op": op,
-                    "urn": step.urn,
-                    "type": step.type,
-                    "name": step.urn.rpartition("::")[2],
-                    "inputs": dict(state.inputs or {}) if state else {},
-                    "old": dict(old.inputs or {}) if old else {},
-                    "outputs": dict(new.outputs or {}) if new else {},
-                    "changed": sorted(step.detailed_diff or step.diffs or ()),
-                }
-            )
+        if event.resource_pre_event:
+            self._step(event.resource_pre_event.metadata)
+
+    def drift(self, event: EngineEvent) -> None:
+        """Of a refresh, which knows what differs only once it has looked: a line for each resource."""
+        self._hear(event)
+        if event.res_outputs_event:
+            self._step(event.res_outputs_event.metadata)
+
+    def _step(self, step: StepEventMetadata) -> None:
+        new, old = step.new, step.old
+        if not _is_resource(step):
+            return
+        self._say(
+            step={
+                "op": step.op,
+                "urn": step.urn,
+                "type": step.type,
+                "name": step.urn.rpartition("::")[2],
+                "inputs": dict((new or old).inputs or {}),
+                "old": dict(old.inputs or {}) if old else {},
+                "changed": sorted(step.detailed_diff or step.diffs or ()),
+            }
+        )
 
     def change(self, event: EngineEvent) -> None:
         """Of a change: what is begun, done and failed."""
@@ -118,9 +124,7 @@ class Watch:
 
     def _tell(self, kind: str, step: StepEventMetadata, seconds: float) -> None:
         name = step.urn.rpartition("::")[2]
-        self._say(
-            event={"kind": kind, "op": _word(step), "type": step.type, "name": name, "seconds": round(seconds, 1)}
-        )
+        self._say(event={"kind": kind, "op": step.op, "type": step.type, "name": name, "seconds": round(seconds, 1)})
 
     def _look_at_clock(self, ended: threading.Event) -> None:
         """Names what takes long, and stops the engine where something takes longer than anything does."""
@@ -144,12 +148,3 @@ class Watch:
 def _is_resource(step: StepEventMetadata) -> bool:
     state = step.new or step.old
     return bool(state and state.custom) and not step.type.startswith("pulumi:")
-
-
-def _word(step: StepEventMetadata) -> str:
-    """The operation in one word; of a refresh what it has found."""
-    if step.op != "refresh":
-        return str(step.op.value)
-    if step.new is None or not step.new.id:
-        return "delete"
-    return "update" if step.detailed_diff or step.diffs else "same"

@@ -19,7 +19,8 @@ from typing import Any
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS resources (
-  id TEXT PRIMARY KEY, type TEXT, name TEXT, properties TEXT, created_at REAL, deleted_at REAL);
+  id TEXT PRIMARY KEY, type TEXT, name TEXT, properties TEXT, created_at REAL, deleted_at REAL,
+  set_key TEXT);
 CREATE TABLE IF NOT EXISTS rates (id TEXT, since REAL, usd_per_hour TEXT);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT);
 """
@@ -72,9 +73,14 @@ class Cloud:
             row = database.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return default if row is None else json.loads(row[0])
 
-    def create(self, kind: str, name: str, properties: Mapping[str, Any]) -> str:
-        """Makes a resource; its id.  Raises CloudError, before or after it is there."""
+    def create(self, kind: str, name: str, properties: Mapping[str, Any], key: str = "") -> str:
+        """Makes a resource; its id.  key: of what is set rather than made, which is there once.
+
+        Raises CloudError, before or after it is there.
+        """
         self._admit()
+        for held in self._held("type = ? AND set_key = ?", kind, key) if key else ():
+            return held.id
         short, types = kind.rpartition(":")[2], self._machine_types(properties)
         for machine in types:
             if machine in self.get("no_capacity", ()):
@@ -83,8 +89,8 @@ class Cloud:
         time.sleep(self.get("slow_seconds", 0.0))
         identity, now = f"{short.lower()}-{os.urandom(8).hex()}", time.time()
         with self._open() as database:
-            row = (identity, kind, name, json.dumps(properties), now)
-            database.execute("INSERT INTO resources VALUES (?, ?, ?, ?, ?, NULL)", row)
+            row = (identity, kind, name, json.dumps(properties), now, key)
+            database.execute("INSERT INTO resources VALUES (?, ?, ?, ?, ?, NULL, ?)", row)
         self._charge(identity, short, properties, now)
         if short in self.get("cut", ()):
             time.sleep(self.get("cut_seconds", 0.0))
@@ -128,6 +134,10 @@ class Cloud:
         return [
             h for h in self._held("1 = 1") if all(f'"{value}"' in json.dumps(h.properties) for value in tags.values())
         ]
+
+    def shown(self) -> Sequence[Held]:
+        """What a list shows: what is new comes late."""
+        return self._held("created_at <= ?", time.time() - self.get("lag_seconds", 0.0))
 
     def metered_usd(self) -> Decimal:
         """What all of it has cost until now."""

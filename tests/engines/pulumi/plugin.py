@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +45,48 @@ ANSWERS = {
     "getProject": {"projectId": "project-1", "number": "1234", "billingAccount": "0000", "id": "projects/project-1"},
     "getClientConfig": {"subscriptionId": "sub-1", "tenantId": "tenant-1", "objectId": "o", "clientId": "c"},
 }
+
+
+NAMES = {
+    "azure-native:containerservice:AgentPool": "agentPoolName",
+    "azure-native:network:PublicIPAddress": "publicIpAddressName",
+    "azure-native:containerservice:ManagedCluster": "resourceName",
+    "azure-native:managedidentity:UserAssignedIdentity": "resourceName",
+    "azure-native:managedidentity:FederatedIdentityCredential": "federatedIdentityCredentialResourceName",
+    "azure-native:storage:StorageAccount": "accountName",
+    "azure-native:storage:BlobContainer": "containerName",
+    "aws:s3/bucketV2:BucketV2": "bucket",
+    "aws:eks/nodeGroup:NodeGroup": "nodeGroupName",
+    "gcp:serviceaccount/account:Account": "accountId",
+}
+"""By kind, the property that has the name; `name` on AWS and Google, else `virtualNetworkName` of a VirtualNetwork."""
+NAMED_ON_AWS = ("Budget", "Cluster", "LaunchTemplate", "NodeGroup", "PlacementGroup", "Role", "RolePolicy", "BucketV2")
+"""What AWS's provider gives a name with a random end, if the program gives none; the ids of others say nothing."""
+SET = {
+    "RolePolicyAttachment": ("role", "policyArn"),
+    "IAMMember": ("project", "role", "member"),
+    "CryptoKeyIAMMember": ("cryptoKeyId", "role", "member"),
+    "BucketIAMMember": ("bucket", "role", "member"),
+} | {
+    f"Bucket{what}": ("bucket",)
+    for what in (
+        "LifecycleConfigurationV2", "Policy", "PublicAccessBlock", "ServerSideEncryptionConfigurationV2", "VersioningV2",
+    )
+}  # fmt: skip
+"""Kinds that are set rather than made, by what: to set them again changes nothing."""
+
+
+def name_property(kind: str) -> str | None:
+    """Which property of a kind has its name; None where it has none."""
+    package, _, rest = kind.partition(":")
+    short = kind.rpartition(":")[2]
+    if kind in NAMES:
+        return NAMES[kind]
+    if package == "azure-native":
+        return f"{rest.rpartition(':')[2][0].lower()}{rest.rpartition(':')[2][1:]}Name"
+    if short in SET or (package == "aws" and short not in NAMED_ON_AWS):
+        return None
+    return "name"
 
 
 def plain(value: Any) -> Any:
@@ -91,6 +134,9 @@ def added(kind: str, name: str, identity: str, given: Mapping[str, Any]) -> dict
 class FakeCloud(api.Provider):
     """Every resource of one cloud."""
 
+    tags: Mapping[str, str] = {}
+    """That the provider adds to those of each resource."""
+
     async def get_schema(self, request: api.GetSchemaRequest) -> api.GetSchemaResponse:
         return api.GetSchemaResponse(schema=json.dumps({"name": NAME, "version": "9.9.9", "resources": {}}))
 
@@ -101,12 +147,21 @@ class FakeCloud(api.Provider):
         return api.DiffResponse(changes=False)
 
     async def configure(self, request: api.ConfigureRequest) -> api.ConfigureResponse:
+        defaults = plain(request.args).get("defaultTags") or "{}"
+        defaults = json.loads(defaults) if isinstance(defaults, str) else defaults
+        self.tags = dict(defaults.get("tags") or {})
         return api.ConfigureResponse(
             accept_secrets=True, accept_resources=True, accept_outputs=True, supports_preview=True
         )
 
     async def check(self, request: api.CheckRequest) -> api.CheckResponse:
-        return api.CheckResponse(inputs=request.new_inputs)
+        kind, name = request.urn.split("::")[2].rpartition("$")[2], request.urn.rpartition("::")[2]
+        key = name_property(kind)
+        if key is None or key in request.new_inputs:
+            return api.CheckResponse(inputs=request.new_inputs)
+        before = plain(request.old_inputs or {}).get(key)
+        given = properties({key: before or f"{name}-{os.urandom(4).hex()[:7]}"})
+        return api.CheckResponse(inputs={**request.new_inputs, **given})
 
     async def diff(self, request: api.DiffRequest) -> api.DiffResponse:
         old, new = json.loads(plain(request.old_state).get(GIVEN, "{}")), plain(request.new_inputs)
@@ -121,30 +176,68 @@ class FakeCloud(api.Provider):
         given = plain(request.properties)
         if request.preview:
             return api.CreateResponse(resource_id="", properties=request.properties)
-        identity = await asyncio.to_thread(CLOUD.create, kind, name, given)
-        state = added(kind, name, identity, given) | {GIVEN: json.dumps(given)}
+        key = "|".join(str(given.get(each)) for each in SET.get(kind.rpartition(":")[2], ()))
+        base = given | {GIVEN: json.dumps(given), "tagsAll": {**self.tags, **(given.get("tags") or {})}}
+        identity = await asyncio.to_thread(CLOUD.create, kind, name, base, key)
+        state = added(kind, name, identity, given) | base
         await asyncio.to_thread(CLOUD.note, identity, state)
         return api.CreateResponse(resource_id=identity, properties=properties(state))
 
     async def read(self, request: api.ReadRequest) -> api.ReadResponse:
-        found = await asyncio.to_thread(CLOUD.read, request.resource_id)
+        identity = self._resolved(request.urn, request.resource_id)
+        found = await asyncio.to_thread(CLOUD.read, identity)
         if found is None:
             return api.ReadResponse(resource_id="", properties={}, inputs={})
-        known = properties(found)
-        return api.ReadResponse(resource_id=request.resource_id, properties=known, inputs=known)
+        given = {name: value for name, value in found.items() if name in json.loads(found.get(GIVEN, "{}"))}
+        state = {**found, GIVEN: json.dumps(given)}
+        return api.ReadResponse(resource_id=identity, properties=properties(state), inputs=properties(given))
 
     async def update(self, request: api.UpdateRequest) -> api.UpdateResponse:
         if request.preview:
             return api.UpdateResponse(properties=request.news)
         given = plain(request.news)
         state = plain(request.olds) | given | {GIVEN: json.dumps(given)}
-        await asyncio.to_thread(CLOUD.update, request.resource_id, state)
+        await asyncio.to_thread(CLOUD.update, self._resolved(request.urn, request.resource_id), state)
         return api.UpdateResponse(properties=properties(state))
 
     async def delete(self, request: api.DeleteRequest) -> None:
-        await asyncio.to_thread(CLOUD.delete, request.resource_id)
+        await asyncio.to_thread(CLOUD.delete, self._resolved(request.urn, request.resource_id))
+
+    def _resolved(self, urn: str, identity: str) -> str:
+        """The cloud's id; names of resources are ids, too, as providers take them for import."""
+        kind = urn.split("::")[2].rpartition("$")[2]
+        key, last = name_property(kind), re.split(r"[/:]", identity)[-1]
+        same = [held for held in CLOUD.held() if held.type == kind]
+        if key is None or any(held.id == identity for held in same):
+            return identity
+        named = (held.id for held in same if json.loads(held.properties[GIVEN]).get(key) == last)
+        return next(named, identity)
+
+    def _answer(self, token: str, args: Mapping[str, Any]) -> dict[str, Any]:
+        """What the cloud says of what it holds, as AWS's provider does."""
+        shown = [held for held in CLOUD.shown() if GIVEN in held.properties]
+        if token == "getResources":
+            (wanted,) = args["tagFilters"][0]["values"]
+            return {
+                "resourceTagMappingLists": [
+                    {"resourceArn": f"arn:aws:fake:us-east-1:1234:{held.id}", "tags": held.properties["tagsAll"]}
+                    for held in shown
+                    if held.properties["tagsAll"].get("clusterctl.dev/run") == wanted
+                ]
+            }
+        if token == "getRouteTable":
+            joined = [h for h in shown if h.type.endswith(":RouteTableAssociation")]
+            joined = [h for h in joined if h.properties["subnetId"] == args["subnetId"]]
+            return {"associations": [{"routeTableAssociationId": each.id} for each in joined]}
+        mounts = [h for h in shown if h.type.endswith(":MountTarget")]
+        mounts = [h.id for h in mounts if h.properties["fileSystemId"] == args["fileSystemId"]]
+        return {"mountTargetId": mounts[0]} if mounts else {}
 
     async def invoke(self, request: api.InvokeRequest) -> api.InvokeResponse:
+        token = request.tok.rpartition(":")[2]
+        if token in {"getResources", "getRouteTable", "getMountTarget"}:
+            answer = await asyncio.to_thread(self._answer, token, plain(request.args))
+            return api.InvokeResponse(return_value=properties(answer))
         return api.InvokeResponse(
             return_value=properties(ANSWERS.get(request.tok.rpartition(":")[2], {"id": request.tok}))
         )

@@ -1,0 +1,88 @@
+"""A run's fleet beside the cloud of cloud.py: a plan, the plugins, the environment for `FleetStack`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+sys.path.insert(0, str(HERE))
+
+from cloud import Cloud  # noqa: E402 - found by the path above
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines"
+PYTHON = CACHE / "pulumi/bin/python"
+RUN = "rlcef-123456"
+SPEC = """
+name: rlcef
+stages:
+  - {{kind: rlcef, model: Qwen/Qwen2.5-Coder-32B-Instruct, steps: 50, response_tokens: {{mean: 2000}}}}
+fleet: {{targets: [{cloud}], gpus: [H100]}}
+limits: {{usd: 60000}}
+"""
+PLUGIN = """#!/bin/sh
+FAKE_CLOUD_NAME={name} exec {python} -u {plugin} "$@"
+"""
+ACT = """
+import json, sys
+from pathlib import Path
+from clusterctl.fleet.stack import FleetOptions, FleetStack
+act, store, plan, run, nodes = sys.argv[1:]
+stack = FleetStack(Path(store), run)
+stack.settle_seconds = {settle}
+tell = lambda event: print(event.kind, event.op, event.type, event.name, event.message, flush=True)
+options = FleetOptions(owner="ledger-1", nodes=nodes)
+stack.up(Path(plan), options, tell) if act == "up" else stack.destroy(tell)
+"""
+"""A command of its own, which can be killed."""
+
+
+def build_engine() -> Path:
+    """The folder of Pulumi's engine, which is built where it is missing."""
+    built = subprocess.run(["sh", HERE / "build.sh"], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[-2000:]
+    return Path(built.stdout.strip())
+
+
+def make_plan(folder: Path, run: Callable[..., Any], cloud: str) -> Path:
+    """A plan on a cloud."""
+    (folder / "run.yaml").write_text(SPEC.format(cloud=cloud))
+    planned = run("plan", str(folder / "run.yaml"), "--out", str(folder / "plan.json"))
+    assert planned.returncode == 0, planned.stderr
+    return folder / "plan.json"
+
+
+class FakeFleet:
+    """A cloud in a folder, and the environment in which Pulumi finds it."""
+
+    def __init__(self, folder: Path, engine: Path, plan: Path) -> None:
+        self.folder, self.plan, self.store = folder, plan, folder / "store"
+        self.pools = json.loads(plan.read_text())["pools"]
+        self.cloud = Cloud(folder / "cloud.db")
+        self.cloud.set(prices={pool["instance_type"]: pool["usd_per_node_hour"] for pool in self.pools})
+        (folder / "plugins").mkdir()
+        for name in ("aws", "gcp", "azure-native"):
+            file = folder / "plugins" / f"pulumi-resource-{name}"
+            file.write_text(PLUGIN.format(name=name, python=PYTHON, plugin=HERE / "plugin.py"))
+            file.chmod(0o755)
+        self.environment = {
+            "CLUSTERCTL_PULUMI_PYTHON": str(PYTHON),
+            "FAKE_CLOUD_FILE": str(folder / "cloud.db"),
+            "PATH": f"{folder / 'plugins'}:{engine / 'bin'}:{os.environ['PATH']}",
+        }
+
+    def start(self, act: str, *, nodes: str = "plan", settle: float = 1.0) -> subprocess.Popen[str]:
+        """A command, in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-c", ACT.format(settle=settle), act, self.store, self.plan, RUN, nodes],
+            env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
