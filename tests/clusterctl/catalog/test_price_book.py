@@ -61,7 +61,7 @@ def test_nothing_was_lost_on_the_way(frames: BookFrames, book: PriceBook) -> Non
     assert frames.prices.height == 45_016
     assert frames.history.height == 956
     assert frames.shapes.height == 719
-    assert frames.extras.height == 386
+    assert frames.extras.height == 1_137
     per_cloud = dict(frames.prices.group_by("cloud").len().rows())
     assert {cloud: per_cloud[cloud] for cloud in ("aws", "azure", "gcp")} == {"aws": 1204, "azure": 9518, "gcp": 34_192}
     assert book.priced_at == (date(2024, 12, 13), date(2026, 11, 9))
