@@ -93,6 +93,8 @@ def up(
         question = "start it?" if launch.action is UpAction.START else "resume it?"
         if launch.action is not UpAction.FOLLOW and not ask(question, yes=yes):
             raise ClusterctlError("not started")
+        if launch.action is not UpAction.FOLLOW:
+            target_of(plan, store).home.make_ready()
         with Interrupt() as interrupt:
             with run_lock(ledger, plan.name, "up", wait_seconds=LOCK_SECONDS):
                 launch = decide(ledger, store, plan, only=only, again=again and launch.action is UpAction.START)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clusterctl.errors import ClusterctlError
+from clusterctl.errors import Infeasible
 from clusterctl.targets.kubernetes_api import Kubernetes, Object
 from clusterctl.targets.kubernetes_errors import Forbidden
 from clusterctl.targets.kubernetes_shell import PLACE, place_objects
@@ -57,7 +57,7 @@ class KubernetesNode:
 
 
 def check_namespace(api: Kubernetes, plan: Plan) -> None:
-    """Raises ClusterctlError with what is missing and the way on; Unreachable where nobody answers."""
+    """Raises Forbidden or Infeasible with what is missing and the way on; Unreachable where nobody answers."""
     lacking = [f"{verb} {kind}" for verb, kind in RIGHTS if not api.may(verb, kind)]
     if lacking:
         grant = f"`kubectl create rolebinding NAME --namespace={api.namespace} --clusterrole=admin --user=YOU`"
@@ -73,7 +73,7 @@ def check_namespace(api: Kubernetes, plan: Plan) -> None:
     for pool in plan.pools:
         if problem := why_not(pool, nodes, plan):
             hint = "compare fleet.machines with `kubectl get nodes -o wide` and `kubectl describe nodes`"
-            raise ClusterctlError(f"{api.name}: {problem}", hint=hint)
+            raise Infeasible(f"{api.name}: {problem}", hint=hint)
 
 
 def node_of(item: Object) -> KubernetesNode:

@@ -78,6 +78,10 @@ class RemoteHome(SupervisorHome):
         self._last_found: Sequence[FoundSupervisor] = ()
         self._look_again, self._telemetry = float("-inf"), TelemetryMirror()
 
+    def make_ready(self) -> None:
+        """Our code and its Python."""
+        make_site(self._shell, self._root, python=self._python, extras=self._extras)
+
     def start(self, ledger: Ledger, run: RunRef, environment: Mapping[str, str]) -> str:  # noqa: ARG002
         """Put our code, the run's ledger and a script there, and start that.  It has no ledger of ours to open."""
         folder = self._folder(run.run_id)

@@ -32,7 +32,10 @@ def make_site(shell: Shell, root: str, *, python: str = "", extras: tuple[str, .
     code = f"{root}/site/code-{digest}"
     where, done = shlex.quote(code), shlex.quote(f"{code}/.complete")
     if shell.run(f"[ -e {done} ]", seconds=30).exit_code != 0:
-        script = f"umask 077; mkdir -p {where} && tar -xzf - -C {where} && touch {done}"
+        script = f"""umask 077; part={where}.$$; trap 'rm -rf "$part"' EXIT
+mkdir -p "$part" && tar -xzf - -C "$part" && touch "$part/.complete" || exit 1
+[ -e {done} ] || rm -rf {where}
+mv -T "$part" {where} 2>/dev/null || [ -e {done} ]"""
         shell.must(script, seconds=UNPACK_SECONDS, stdin=content, what="clusterctl can't be put there")
     if python:
         _check(shell, python, code, f"`{python}` is no Python for clusterctl")

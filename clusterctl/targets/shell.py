@@ -29,6 +29,9 @@ MOST_BYTES = 64 << 20
 """Of a file, read at once."""
 SSH_FAILED = 255
 """Exit code by which ssh says that it could not run anything; a script must not end with it."""
+FULL = ("No space left on device", "Disk quota exceeded")
+TAR_ENDS = "Exiting with failure status due to previous errors"
+"""What tar says after the reason."""
 TIMED_OUT = 124
 """Exit code of coreutils' timeout for a command that it has ended."""
 
@@ -79,8 +82,10 @@ class Shell(ABC):
         """Output of a script that must succeed.  Raises ClusterctlError, which says what could not be done and why."""
         ran = self.run(script, seconds=seconds, stdin=stdin)
         if ran.exit_code != 0:
-            why = (ran.stderr.strip() or ran.text.strip()).splitlines()
-            raise ClusterctlError(f"{self.name}: {what}: {why[-1] if why else f'exit code {ran.exit_code}'}")
+            why = [line for line in (ran.stderr.strip() or ran.text.strip()).splitlines() if TAR_ENDS not in line]
+            full = next((line for line in why if any(words in line for words in FULL)), "")
+            text = full or (why[-1] if why else f"exit code {ran.exit_code}")
+            raise ClusterctlError(f"{self.name}: {what}: {text}", hint=f"make room on {self.name}" if full else None)
         return ran.text
 
     def read(self, path: str, *, offset: int = 0, most: int = MOST_BYTES) -> bytes | None:

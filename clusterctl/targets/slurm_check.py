@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clusterctl.errors import ClusterctlError
+from clusterctl.errors import Infeasible, SpecError
 from clusterctl.targets.base import Unreachable
 from clusterctl.targets.shell import Shell, SshShell
 from clusterctl.targets.slurm_access import client_config, in_place, known_clusters
@@ -47,18 +47,18 @@ def partitions_of(cluster: str) -> list[str]:
 
 
 def check_cluster(shell: Shell, cluster: str, plan: Plan) -> None:
-    """Raises ClusterctlError with what is missing and the way on; Unreachable where nobody answers."""
+    """Raises SpecError or Infeasible with what is missing and the way on; Unreachable where nobody answers."""
     if not in_place():
         known = known_clusters(client_config())
         if cluster not in known:
-            raise ClusterctlError(
+            raise SpecError(
                 f"~/.slurm/config names no cluster `{cluster}`" + (f"; it has {', '.join(known)}" if known else ""),
                 hint="a block `Host NAME` with HostName, User and IdentityFile of its login node",
             )
     partitions = _partitions(shell, cluster)
     for pool in plan.pools:
         if problem := _problem(pool, partitions, plan):
-            raise ClusterctlError(
+            raise Infeasible(
                 f"{cluster}: {problem}",
                 hint=f"compare fleet.machines with `sinfo -o '%P %D %c %m %G'` on {shlex.quote(cluster)}",
             )

@@ -99,6 +99,10 @@ class SupervisorHome(Protocol):
 
     # What commands call.
 
+    def make_ready(self) -> None:
+        """Put there what supervisors need, before a run is recorded.  Raises ClusterctlError where that can't be."""
+        return
+
     def watches(self, ledger: Ledger, run_id: str) -> bool:
         """Whether there is a supervisor, also one that hangs."""
 

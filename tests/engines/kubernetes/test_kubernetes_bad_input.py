@@ -77,7 +77,7 @@ def test_a_context_that_does_not_exist(laptop: Refused) -> None:
 
 def test_a_gang_that_does_not_fit_at_all(laptop: Refused) -> None:
     code, says = laptop.up(nodes=5)
-    assert code == 1, says
+    assert code == 3, says
     assert "wants 5 nodes, and there are 3 of that kind" in says
     assert says.count("error: ") == 1
     assert "hint: compare fleet.machines with" in says

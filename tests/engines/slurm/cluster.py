@@ -72,6 +72,7 @@ NodeName=gpu1,gpu2 NodeAddr={NETWORK}.11,{NETWORK}.12 CPUs=64 RealMemory=512000 
 NodeName=cpu1,cpu2 NodeAddr={NETWORK}.13,{NETWORK}.14 CPUs=32 RealMemory=128000 State=UNKNOWN
 PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=1-00:00:00 State=UP
 PartitionName=all Nodes=gpu1,gpu2,cpu1,cpu2 MaxTime=1-00:00:00 State=UP
+PartitionName=closed Nodes=cpu2 AllowGroups=root State=UP
 PartitionName=cpu Nodes=cpu1,cpu2 Default=YES MaxTime=1-00:00:00 State=UP
 """
 ACCOUNTING_CONF = SLURM_CONF.replace("MinJobAge=3600", "MinJobAge=2").replace(
