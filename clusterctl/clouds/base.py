@@ -56,8 +56,10 @@ class CloudResource:
     """None where the cloud doesn't say."""
     usd_per_hour: float | None = None
     """By the price book; 0.0 is free, None is unknown."""
+    holds_data: bool = False
+    """A bucket or a file system: with it go results and checkpoints."""
     command: str = ""
-    """Removes it by hand."""
+    """Removes it by hand; empty where nobody can remove it, or this version doesn't know how."""
     note: str = ""
     """What a person should know: why it can't be removed, until when it is paid."""
 
@@ -78,6 +80,8 @@ class Found:
 
     resources: tuple[CloudResource, ...] = ()
     not_asked: tuple[NotAsked, ...] = ()
+    asked: tuple[str, ...] = ()
+    """Regions that were asked, at least for a part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
