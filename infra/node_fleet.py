@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from typing import Literal
 
 from planners.plan.value import Plan, Pool
+from planners.tags import cloud_tags, tag_key
 
-TAG_PREFIX = "clusterctl.dev"
-"""Of the tags by which `clusterctl` finds what is ours; labels of Google Cloud may hold neither dot nor slash."""
 GPU_DISK_GIB, SANDBOX_DISK_GIB = 500, 200
 """Boot disks, as the plan prices them (planners/plan/cost_lines.py)."""
 NAME_LETTERS = 40
-"""Of a pool's name, which Google wants short; AKS takes 12 with its own rule (azure/pools.py)."""
-SYSTEM = {f"{TAG_PREFIX}/pool": "system"}
+"""Of a pool's name, which Google wants short; AKS takes 12 with its own rule (azure/agent_pools.py)."""
+NAME_IN_CLUSTER_LETTERS = 63
+"""Of a DNS label."""
+POOL_LABEL, RUN_LABEL, SANDBOX_TAINT = (tag_key("kubernetes", name) for name in ("pool", "run", "sandbox"))
+SYSTEM = {POOL_LABEL: "system"}
 """Labels of the node for what no pool of the plan runs."""
-NAMESPACE, SERVICE_ACCOUNT = "clusterctl", "clusterctl-jobs"
-"""Whose pods may use the bucket."""
+SUPERVISOR, JOBS = "clusterctl", "clusterctl-jobs"
+"""Service accounts: of the run's supervisor, and of its pods, which alone may use the bucket."""
 OLD_VERSION_DAYS, UNFINISHED_DAYS = 7, 2
 """What is overwritten or deleted in the bucket is kept for a week; uploads that were cut are removed."""
 
@@ -29,23 +32,44 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePool:
-    """Nodes of one type, bought in one way: the most that any stage of the plan needs at once."""
+    """Nodes of one type, bought in one way."""
 
     name: str
+    pool_ids: tuple[str, ...]
+    """Of the plan's pools that it serves."""
     instance_type: str
     capacity_type: str
-    """on_demand, spot, reserved_1y, reserved_3y or capacity_block."""
+    """on_demand, spot, reserved_1y, reserved_3y, capacity_block or flex_start."""
     nodes: int
+    """At the start."""
+    most_nodes: int
+    """The most that any stage of the plan needs at once."""
     gpu: str | None
     gpus_per_node: int
     disk_gib: int
-    usd_per_node_hour: float | None
-    """None = unknown."""
+    reservation: str = ""
+    """Id of the capacity that was bought beforehand; empty = none is named."""
 
-    @property
-    def labels(self) -> dict[str, str]:
-        """Of its nodes in Kubernetes: SkyPilot looks for the GPU there."""
-        return {f"{TAG_PREFIX}/pool": self.name} | ({"skypilot.co/accelerator": self.gpu.lower()} if self.gpu else {})
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSettings:
+    """What the user says beside the plan: the keys of Pulumi.yaml."""
+
+    owner: str = "none"
+    zone: str = ""
+    nodes: Literal["plan", "supervisor"] = "plan"
+    access_cidrs: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
+    cluster: str = ""
+    bucket: str = ""
+    reservations: Mapping[str, str] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.nodes not in {"plan", "supervisor"}:
+            raise PlanError(f"clusterctl:nodes is {self.nodes!r}; it is plan or supervisor")
+        if self.cluster and self.subnets:
+            raise PlanError("clusterctl:cluster has its subnets already: leave clusterctl:subnets out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,44 +78,59 @@ class Fleet:
 
     run: str
     """Id of the run, which is the name of the stack."""
-    owner: str
     cloud: str
     region: str
-    zone: str
-    """Of the GPU nodes; empty = the first of the region."""
     pools: tuple[NodePool, ...]
     plan_id: str
     planned_on: date
     limit_usd: float | None
     labels: Mapping[str, str]
-    access_cidrs: tuple[str, ...] = ()
-    """Who may reach the cluster's API from outside of its network: nobody, unless somebody is named."""
+    settings: FleetSettings
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the run's supervisor, and not this program, decides how many nodes there are."""
+        return self.settings.nodes == "supervisor"
 
     @property
     def gpu_pools(self) -> tuple[NodePool, ...]:
-        """Those with GPUs."""
+        """Those with GPUs; the others run sandboxes."""
         return tuple(pool for pool in self.pools if pool.gpu)
 
     @property
-    def sandbox_pools(self) -> tuple[NodePool, ...]:
-        """Those without."""
-        return tuple(pool for pool in self.pools if not pool.gpu)
+    def name_in_cluster(self) -> str:
+        """Of the run's namespace, and of its classes.  One a run: a user's cluster may have several, and Google's
+        rights are of a namespace's name, in whatever cluster it is."""
+        name = re.sub(r"[^a-z0-9]+", "-", f"clusterctl-{self.run}".lower())
+        return name[-NAME_IN_CLUSTER_LETTERS:].strip("-")
+
+    def node_labels(self, pool: NodePool) -> dict[str, str]:
+        """Of a pool's nodes in Kubernetes: SkyPilot looks for the GPU there."""
+        kind = {"skypilot.co/accelerator": pool.gpu.lower()} if pool.gpu else {SANDBOX_TAINT: "only"}
+        return {POOL_LABEL: pool.name, RUN_LABEL: self.run} | kind
 
     @property
     def tags(self) -> dict[str, str]:
-        """On every resource, so that it is found without any state."""
-        budget = "none" if self.limit_usd is None else f"{self.limit_usd:g}"
-        own = {"run": self.run, "owner": self.owner, "plan-id": self.plan_id, "budget": budget}
-        team = self.labels.get("team", "none")
-        return {f"{TAG_PREFIX}/{name}": value for name, value in (own | {"team": team}).items()}
+        """On every resource, as the cloud wants them, so that it is found without any state."""
+        tags = {
+            "run": self.run,
+            "owner": self.settings.owner,
+            "plan-id": self.plan_id,
+            "budget": "none" if self.limit_usd is None else f"{self.limit_usd:g}",
+            "team": self.labels.get("team", "none"),
+        }
+        return cloud_tags(self.cloud, tags)
+
+    def tags_of(self, pool: str) -> dict[str, str]:
+        """On every machine of a pool."""
+        return self.tags | cloud_tags(self.cloud, {"pool": pool})
 
 
-def fleet_of(
-    plan: Plan, *, run: str, owner: str, zone: str = "", empty: bool = False, access_cidrs: Sequence[str] = ()
-) -> Fleet:
-    """The fleet of a plan.  empty: its pools, without a node.
+def fleet_of(plan: Plan, *, run: str, settings: FleetSettings) -> Fleet:
+    """The fleet of a plan.
 
-    Raises PlanError where nothing of it is to be rented, or where it is in several places.
+    Raises PlanError where nothing of it is to be rented, where it is in several places, and where it buys a capacity
+    block that nobody has named.
     """
     places = sorted({(pool.cloud, pool.region) for pool in plan.pools})
     if len(places) != 1:
@@ -101,39 +140,62 @@ def fleet_of(
     limit = plan.spec.get("limits", {}).get("usd")
     return Fleet(
         run=run,
-        owner=owner,
         cloud=cloud,
         region=region,
-        zone=zone,
-        pools=tuple(_node_pools(plan.pools, empty=empty)),
+        pools=tuple(_node_pools(plan, settings)),
         plan_id=plan.id,
         planned_on=plan.created_at.date(),
         limit_usd=None if limit is None else float(limit),
         labels=plan.spec.get("labels", {}),
-        access_cidrs=tuple(access_cidrs),
+        settings=settings,
     )
 
 
-def _node_pools(pools: Iterable[Pool], *, empty: bool) -> Iterable[NodePool]:
-    """Stages run one after the other: a pool of nodes is as large as the stage that needs most."""
-    needed: dict[tuple[str, str, str | None], dict[str, int]] = {}
-    first: dict[tuple[str, str, str | None], Pool] = {}
-    for pool in pools:
-        kind = (pool.instance_type, pool.capacity_type, pool.gpu)
-        first.setdefault(kind, pool)
-        stages = needed.setdefault(kind, {})
-        stages[pool.stage] = stages.get(pool.stage, 0) + pool.nodes
-    for kind, pool in first.items():
+def _node_pools(plan: Plan, settings: FleetSettings) -> Iterable[NodePool]:
+    """The plan's pools; for a supervisor also those of its other offers in this region, which cost nothing while they
+    have no node."""
+    supervised = settings.nodes == "supervisor"
+    (place,) = {(pool.cloud, pool.region) for pool in plan.pools}
+    fleets = [plan.pools]
+    if supervised:
+        fleets += [
+            other.pools
+            for other in (*plan.alternatives, *plan.elsewhere)
+            if {(pool.cloud, pool.region) for pool in other.pools} == {place}
+        ]
+    by_name: dict[str, list[Sequence[Pool]]] = {}
+    for fleet in fleets:
+        for name in dict.fromkeys(pool_name(pool) for pool in fleet):
+            by_name.setdefault(name, []).append([pool for pool in fleet if pool_name(pool) == name])
+    own = {pool_name(pool) for pool in plan.pools}
+    for name, found in by_name.items():
+        first, most = found[0][0], max(_most_at_once(pools) for pools in found)
+        reservation = settings.reservations.get(first.instance_type, "")
+        if first.capacity_type == "capacity_block" and not reservation:
+            if name not in own:
+                continue
+            key = f"clusterctl:reservations: {{{first.instance_type}: ID}}"
+            raise PlanError(f"the plan buys {first.instance_type} as a capacity block: name the one you bought ({key})")
         yield NodePool(
-            name=pool_name(pool),
-            instance_type=pool.instance_type,
-            capacity_type=pool.capacity_type,
-            nodes=0 if empty else max(needed[kind].values()),
-            gpu=pool.gpu,
-            gpus_per_node=pool.gpus_per_node,
-            disk_gib=GPU_DISK_GIB if pool.gpu else SANDBOX_DISK_GIB,
-            usd_per_node_hour=pool.usd_per_node_hour,
+            name=name,
+            pool_ids=tuple(dict.fromkeys(pool.id for pools in found for pool in pools)),
+            instance_type=first.instance_type,
+            capacity_type=first.capacity_type,
+            nodes=0 if supervised else most,
+            most_nodes=most,
+            gpu=first.gpu,
+            gpus_per_node=first.gpus_per_node,
+            disk_gib=GPU_DISK_GIB if first.gpu else SANDBOX_DISK_GIB,
+            reservation=reservation,
         )
+
+
+def _most_at_once(pools: Iterable[Pool]) -> int:
+    """Stages run one after the other: a pool of nodes is as large as the stage that needs most."""
+    by_stage: dict[str, int] = {}
+    for pool in pools:
+        by_stage[pool.stage] = by_stage.get(pool.stage, 0) + pool.nodes
+    return max(by_stage.values())
 
 
 def pool_name(pool: Pool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from infra.node_fleet import TAG_PREFIX
+from planners.tags import TAG_PREFIX
 
 RESOURCE_TAG = f"{TAG_PREFIX}/resource"
 

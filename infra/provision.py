@@ -11,7 +11,8 @@ from pathlib import Path
 import pulumi
 from pulumi.errors import RunError
 
-from infra.node_fleet import Fleet, fleet_of
+from infra.made import Made, outputs_of
+from infra.node_fleet import Fleet, FleetSettings, fleet_of
 from planners.plan.value import Plan
 
 
@@ -24,21 +25,34 @@ def program() -> None:
     file = Path(config.require("plan"))
     try:
         plan = Plan.model_validate_json(file.read_bytes())
-        fleet = fleet_of(
-            plan,
-            run=pulumi.get_stack(),
-            owner=config.get("owner") or "none",
-            zone=config.get("zone") or "",
-            empty=config.get_bool("empty") or False,
-            access_cidrs=config.get_object("accessCidrs") or (),
-        )
+        fleet = fleet_of(plan, run=pulumi.get_stack(), settings=settings_of(config))
     except (OSError, ValueError) as error:
         raise RunError(f"{file} can't be provisioned: {error}") from error
-    for name, value in provision(fleet).items():
+    made = provision(fleet)
+    if config.get_bool("inCluster", True):
+        from infra.in_cluster import equip
+
+        equip(fleet, made)
+    for name, value in outputs_of(fleet, made).items():
         pulumi.export(name, value)
 
 
-def provision(fleet: Fleet) -> dict[str, pulumi.Input[object]]:
+def settings_of(config: pulumi.Config) -> FleetSettings:
+    """The keys of Pulumi.yaml.  Raises PlanError."""
+    return FleetSettings(
+        owner=config.get("owner", "none"),
+        zone=config.get("zone", ""),
+        nodes=config.get("nodes", "plan"),  # FleetSettings looks
+        access_cidrs=tuple(config.get_object("accessCidrs", ())),
+        subnets=tuple(config.get_object("subnets", ())),
+        cluster=config.get("cluster", ""),
+        bucket=config.get("bucket", ""),
+        reservations=config.get_object("reservations", {}),
+        images=tuple(config.get_object("images", ())),
+    )
+
+
+def provision(fleet: Fleet) -> Made:
     """Everything of a fleet.  Only the packages of its cloud are imported: each takes seconds."""
     if fleet.cloud == "aws":
         from infra.aws import provision as on_aws

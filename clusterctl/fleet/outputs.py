@@ -48,6 +48,10 @@ class FleetOutputs(_Output):
     """Of the run's pods."""
     service_account: str
     """Of the run's pods: it may use the bucket."""
+    runtime_class: str = ""
+    """In which sandboxes run: it brings them to their nodes."""
+    storage_class: str = ""
+    """Of volumes that several nodes mount."""
     account: str = ""
     """AWS account, project of Google Cloud, subscription of Azure."""
     resource_group: str = ""

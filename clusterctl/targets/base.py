@@ -21,9 +21,8 @@ from clusterctl.targets.run_ref import result_name as result_name  # noqa: PLC04
 from clusterctl.targets.supervisor_home import SupervisorHome
 from planners.plan.value import Plan, Pool
 from planners.runs.reconcile import Cause, Change, Instance, InstancePhase, Role
+from planners.tags import TAG_PREFIX as TAG_PREFIX  # noqa: PLC0414 - of the interface
 
-TAG_PREFIX = "clusterctl.dev"
-"""Tags on everything that we start: /run, /role, /team, /plan-id, /budget, /expires-at, and the spec's labels."""
 SUPERVISOR = "supervisor"
 """Role of the process that watches a run."""
 

@@ -14,8 +14,8 @@ import pulumi
 from pulumi import automation
 
 from infra.automation.identities import AGAIN, ASKED, NAMED
-from infra.node_fleet import TAG_PREFIX
 from infra.own_tag import RESOURCE_TAG, tag_of
+from planners.tags import TAG_PREFIX
 
 Found = tuple[str, Mapping[str, Any]]
 """The id, and what the provider must know beside the inputs to read it."""

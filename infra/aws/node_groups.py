@@ -5,9 +5,9 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.eks import EksCluster
-from infra.aws.vpc import AwsNetwork
-from infra.node_fleet import TAG_PREFIX, Fleet, NodePool
+from infra.aws.eks import Eks
+from infra.aws.gvisor import GVISOR_BOOT
+from infra.node_fleet import SANDBOX_TAINT, Fleet, NodePool
 
 EFA_CARDS = {
     "p4d.24xlarge": 4,
@@ -21,23 +21,29 @@ EFA_CARDS = {
 address of the node, too; the others only carry EFA."""
 
 
-class GpuNodeGroup(pulumi.ComponentResource):
-    """Nodes with GPUs in one placement group, with every network card that they have."""
+class NodeGroup(pulumi.ComponentResource):
+    """A pool: nodes with GPUs in one placement group, with every network card that they have; or nodes that run
+    untrusted programs under gVisor, where nothing else is placed and no pod gets the node's credentials."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        pool: NodePool,
-        fleet: Fleet,
-        network: AwsNetwork,
-        cluster: EksCluster,
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        super().__init__("clusterctl:aws:GpuPool", name, opts=opts)
+    def __init__(self, pool: NodePool, *, fleet: Fleet, eks: Eks, opts: pulumi.ResourceOptions) -> None:
+        super().__init__(f"clusterctl:aws:{'GpuPool' if pool.gpu else 'SandboxPool'}", pool.name, opts=opts)
+        child = pulumi.ResourceOptions(parent=self)
+        groups, placement = [eks.security_group_id], None
+        if pool.gpu:
+            groups.append(self._fabric(pool.name, eks.subnets.vpc_id))
+            together = aws.ec2.PlacementGroup(pool.name, strategy="cluster", opts=child)
+            placement = aws.ec2.LaunchTemplatePlacementArgs(
+                group_name=together.name, availability_zone=eks.subnets.zone
+            )
+        template = launch_template(pool, fleet, groups, placement, child)
+        self.group = node_group(pool, fleet, eks, template, child).node_group_name
+        self.register_outputs({"group": self.group})
+
+    def _fabric(self, name: str, vpc_id: pulumi.Output[str]) -> pulumi.Output[str]:
+        """The security group that EFA wants: everything between its members."""
         child = pulumi.ResourceOptions(parent=self)
         fabric = aws.ec2.SecurityGroup(
-            name, vpc_id=network.vpc_id, description="EFA between the nodes of a pool, and nothing else", opts=child
+            name, vpc_id=vpc_id, description="EFA between the nodes of a pool, and nothing else", opts=child
         )
         for way, rule in (("in", aws.vpc.SecurityGroupIngressRule), ("out", aws.vpc.SecurityGroupEgressRule)):
             rule(
@@ -47,53 +53,17 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 ip_protocol="-1",
                 opts=child,
             )
-        group = aws.ec2.PlacementGroup(name, strategy="cluster", opts=child)
-        groups = [cluster.security_group_id, fabric.id]
-        template = launch_template(
-            name,
-            pool=pool,
-            fleet=fleet,
-            placement=aws.ec2.LaunchTemplatePlacementArgs(group_name=group.name, availability_zone=network.zone),
-            security_groups=groups,
-            options=child,
-        )
-        node_group(name, pool=pool, network=network, cluster=cluster, template=template, options=child)
-        self.register_outputs({})
-
-
-class SandboxNodeGroup(pulumi.ComponentResource):
-    """Nodes that run untrusted programs: nothing else is placed there, and no pod gets the node's credentials."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        pool: NodePool,
-        fleet: Fleet,
-        network: AwsNetwork,
-        cluster: EksCluster,
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        super().__init__("clusterctl:aws:SandboxPool", name, opts=opts)
-        child = pulumi.ResourceOptions(parent=self)
-        template = launch_template(
-            name, pool=pool, fleet=fleet, placement=None, security_groups=[cluster.security_group_id], options=child
-        )
-        node_group(name, pool=pool, network=network, cluster=cluster, template=template, options=child)
-        self.register_outputs({})
+        return fabric.id
 
 
 def launch_template(
-    name: str,
-    *,
     pool: NodePool,
     fleet: Fleet,
-    placement: aws.ec2.LaunchTemplatePlacementArgs | None,
     security_groups: list[pulumi.Output[str]],
+    placement: aws.ec2.LaunchTemplatePlacementArgs | None,
     options: pulumi.ResourceOptions,
 ) -> aws.ec2.LaunchTemplate:
     """What a node of a pool is: disk, network cards, how it is bought, its tags."""
-    cards = EFA_CARDS.get(pool.instance_type, 0)
     interfaces = [
         aws.ec2.LaunchTemplateNetworkInterfaceArgs(
             device_index=0 if card == 0 else 1,
@@ -102,11 +72,16 @@ def launch_template(
             security_groups=security_groups,
             delete_on_termination="true",
         )
-        for card in range(cards)
+        for card in range(EFA_CARDS.get(pool.instance_type, 0))
     ]
     is_block = pool.capacity_type == "capacity_block"
+    market = aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block")
+    target = aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
+        capacity_reservation_id=pool.reservation
+    )
+    held = aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(capacity_reservation_target=target)
     return aws.ec2.LaunchTemplate(
-        name,
+        pool.name,
         instance_type=pool.instance_type,
         update_default_version=True,
         block_device_mappings=[
@@ -122,14 +97,14 @@ def launch_template(
             http_tokens="required",
             http_put_response_hop_limit=1,  # no pod reaches the node's credentials
         ),
-        instance_market_options=aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block")
-        if is_block
-        else None,
+        instance_market_options=market if is_block else None,
+        capacity_reservation_specification=held if pool.reservation else None,
         placement=None if is_block else placement,
         network_interfaces=interfaces or None,
         vpc_security_group_ids=None if interfaces else security_groups,
+        user_data=None if pool.gpu else GVISOR_BOOT,
         tag_specifications=[
-            aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=what, tags=fleet.tags)
+            aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=what, tags=fleet.tags_of(pool.name))
             for what in ("instance", "volume", "network-interface")
         ],
         opts=options,
@@ -137,29 +112,25 @@ def launch_template(
 
 
 def node_group(
-    name: str,
-    *,
-    pool: NodePool,
-    network: AwsNetwork,
-    cluster: EksCluster,
-    template: aws.ec2.LaunchTemplate,
-    options: pulumi.ResourceOptions,
+    pool: NodePool, fleet: Fleet, eks: Eks, template: aws.ec2.LaunchTemplate, options: pulumi.ResourceOptions
 ) -> aws.eks.NodeGroup:
-    """The nodes of a pool, all or none of which are wanted: no autoscaler changes what the run pays."""
+    """The nodes of a pool.  No autoscaler of ours changes what the run pays: this program does, or the supervisor."""
     purchase = {"spot": "SPOT", "capacity_block": "CAPACITY_BLOCK"}.get(pool.capacity_type, "ON_DEMAND")
-    taint = ("nvidia.com/gpu", "present") if pool.gpu else (f"{TAG_PREFIX}/sandbox", "only")
+    taint = ("nvidia.com/gpu", "present") if pool.gpu else (SANDBOX_TAINT, "only")
+    by_others = pulumi.ResourceOptions(ignore_changes=["scalingConfig.desiredSize"] if fleet.supervised else [])
     return aws.eks.NodeGroup(
-        name,
-        cluster_name=cluster.name,
-        node_role_arn=cluster.node_role.arn,
-        subnet_ids=[network.node_subnet_id],
+        pool.name,
+        cluster_name=eks.name,
+        node_role_arn=eks.node_role_arn,
+        subnet_ids=[eks.subnets.node_subnet_id],
         ami_type="AL2023_x86_64_NVIDIA" if pool.gpu else "AL2023_x86_64_STANDARD",
         capacity_type=purchase,
         launch_template=aws.eks.NodeGroupLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str)),
         scaling_config=aws.eks.NodeGroupScalingConfigArgs(
-            desired_size=pool.nodes, min_size=pool.nodes, max_size=max(pool.nodes, 1)
+            desired_size=pool.nodes, min_size=pool.nodes, max_size=pool.most_nodes
         ),
-        labels=pool.labels,
+        labels=fleet.node_labels(pool),
+        tags=fleet.tags_of(pool.name),
         taints=[aws.eks.NodeGroupTaintArgs(key=taint[0], value=taint[1], effect="NO_SCHEDULE")],
-        opts=options,
+        opts=pulumi.ResourceOptions.merge(options, by_others),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pulumi
 import pulumi_aws as aws
 
@@ -14,6 +16,25 @@ NUM_ZONES = 2
 """EKS asks for subnets in two; nodes are in the first, so that no traffic between zones is paid."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subnets:
+    """Where a cluster is."""
+
+    vpc_id: pulumi.Output[str]
+    zone: pulumi.Output[str]
+    """Of the nodes."""
+    ids: pulumi.Input[list[str]]
+    node_subnet_id: pulumi.Output[str]
+    """Where all nodes are."""
+
+
+def existing_subnets(ids: pulumi.Input[list[str]], options: pulumi.InvokeOutputOptions) -> Subnets:
+    """Subnets that are there; nodes are in the first."""
+    first = pulumi.Output.from_input(ids)[0]
+    found = aws.ec2.get_subnet_output(id=first, opts=options)
+    return Subnets(vpc_id=found.vpc_id, zone=found.availability_zone, ids=ids, node_subnet_id=found.id)
+
+
 class AwsNetwork(pulumi.ComponentResource):
     """zone: of the nodes; empty = the first of the region."""
 
@@ -21,35 +42,19 @@ class AwsNetwork(pulumi.ComponentResource):
         super().__init__("clusterctl:aws:Network", name, opts=opts)
         child = pulumi.ResourceOptions(parent=self)
         every = aws.get_availability_zones_output(state="available", opts=pulumi.InvokeOutputOptions(parent=self))
-        self.zone: pulumi.Output[str] = every.names.apply(lambda names: zone or names[0])
-        zones = pulumi.Output.all(self.zone, every.names).apply(
+        node_zone: pulumi.Output[str] = every.names.apply(lambda names: zone or names[0])
+        zones = pulumi.Output.all(node_zone, every.names).apply(
             lambda found: [found[0], *(each for each in found[1] if each != found[0])]
         )
         vpc = aws.ec2.Vpc(name, cidr_block=CIDR, enable_dns_hostnames=True, enable_dns_support=True, opts=child)
-        self.vpc_id, self.cidr = vpc.id, CIDR
-        gateway = aws.ec2.InternetGateway(name, vpc_id=vpc.id, opts=child)
-        public = aws.ec2.Subnet("nat", vpc_id=vpc.id, cidr_block=PUBLIC_CIDR, availability_zone=self.zone, opts=child)
-        out = aws.ec2.RouteTable(
-            "nat",
-            vpc_id=vpc.id,
-            routes=[aws.ec2.RouteTableRouteArgs(cidr_block="0.0.0.0/0", gateway_id=gateway.id)],
-            opts=child,
-        )
-        aws.ec2.RouteTableAssociation("nat", subnet_id=public.id, route_table_id=out.id, opts=child)
-        address = aws.ec2.Eip("nat", domain="vpc", opts=child)
-        nat = aws.ec2.NatGateway(
-            name,
-            allocation_id=address.id,
-            subnet_id=public.id,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
-        )
+        nat = self._way_out(name, vpc, node_zone)
         routes = aws.ec2.RouteTable(
             "nodes",
             vpc_id=vpc.id,
             routes=[aws.ec2.RouteTableRouteArgs(cidr_block="0.0.0.0/0", nat_gateway_id=nat.id)],
             opts=child,
         )
-        self.subnet_ids: list[pulumi.Output[str]] = []
+        ids: list[pulumi.Output[str]] = []
         for number in range(NUM_ZONES):
             subnet = aws.ec2.Subnet(
                 f"nodes-{number}",
@@ -59,7 +64,7 @@ class AwsNetwork(pulumi.ComponentResource):
                 opts=child,
             )
             aws.ec2.RouteTableAssociation(f"nodes-{number}", subnet_id=subnet.id, route_table_id=routes.id, opts=child)
-            self.subnet_ids.append(subnet.id)
+            ids.append(subnet.id)
         region = aws.get_region_output(opts=pulumi.InvokeOutputOptions(parent=self))
         aws.ec2.VpcEndpoint(  # checkpoints go to the bucket without the NAT gateway, which is paid by the GB
             "s3",
@@ -69,9 +74,24 @@ class AwsNetwork(pulumi.ComponentResource):
             route_table_ids=[routes.id],
             opts=child,
         )
-        self.register_outputs({"vpc_id": self.vpc_id})
+        self.subnets = Subnets(vpc_id=vpc.id, zone=node_zone, ids=pulumi.Output.all(*ids), node_subnet_id=ids[0])
+        self.register_outputs({"vpc_id": vpc.id})
 
-    @property
-    def node_subnet_id(self) -> pulumi.Output[str]:
-        """Where all nodes are."""
-        return self.subnet_ids[0]
+    def _way_out(self, name: str, vpc: aws.ec2.Vpc, zone: pulumi.Output[str]) -> aws.ec2.NatGateway:
+        child = pulumi.ResourceOptions(parent=self)
+        gateway = aws.ec2.InternetGateway(name, vpc_id=vpc.id, opts=child)
+        public = aws.ec2.Subnet("nat", vpc_id=vpc.id, cidr_block=PUBLIC_CIDR, availability_zone=zone, opts=child)
+        out = aws.ec2.RouteTable(
+            "nat",
+            vpc_id=vpc.id,
+            routes=[aws.ec2.RouteTableRouteArgs(cidr_block="0.0.0.0/0", gateway_id=gateway.id)],
+            opts=child,
+        )
+        aws.ec2.RouteTableAssociation("nat", subnet_id=public.id, route_table_id=out.id, opts=child)
+        address = aws.ec2.Eip("nat", domain="vpc", opts=child)
+        return aws.ec2.NatGateway(
+            name,
+            allocation_id=address.id,
+            subnet_id=public.id,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
+        )

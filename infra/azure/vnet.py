@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pulumi
 from pulumi_azure_native import network, resources
+
+from infra.node_fleet import Fleet
 
 CIDR, NODES_CIDR = "10.64.0.0/16", "10.64.0.0/17"
 
@@ -14,10 +14,10 @@ class AzureNetwork(pulumi.ComponentResource):
     """One subnet for nodes; pods have addresses of their own behind them."""
 
     def __init__(
-        self, name: str, *, group: resources.ResourceGroup, tags: Mapping[str, str], opts: pulumi.ResourceOptions
+        self, name: str, *, fleet: Fleet, group: resources.ResourceGroup, opts: pulumi.ResourceOptions
     ) -> None:
         super().__init__("clusterctl:azure:Network", name, opts=opts)
-        child = pulumi.ResourceOptions(parent=self)
+        tags, child = fleet.tags, pulumi.ResourceOptions(parent=self)
         whole = network.VirtualNetwork(
             name,
             resource_group_name=group.name,

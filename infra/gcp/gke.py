@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TypeAlias
+
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.gcp.google_network import PODS, SERVICES, GoogleNetwork
+from infra.gcp.google_network import PODS, SERVICES, Subnet
 from infra.node_fleet import SYSTEM, Fleet
 from planners.plan.unit_prices import SYSTEM_NODE_TYPES
+
+Project: TypeAlias = pulumi.Output[gcp.organizations.GetProjectResult]
 
 CONTROL_PLANE_CIDR = "172.16.0.0/28"
 NODE_ROLES = (
@@ -19,31 +24,53 @@ NODE_ROLES = (
 """What Google says that a node needs: https://cloud.google.com/kubernetes-engine/docs/how-to/hardening-your-cluster"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gke:
+    """A cluster to which pools are added."""
+
+    name: pulumi.Output[str]
+    id: pulumi.Output[str]
+    endpoint: pulumi.Output[str]
+    certificate: pulumi.Output[str]
+    zone: pulumi.Output[str]
+    node_account: pulumi.Output[str]
+    """Address of the account that nodes have."""
+
+
+def existing_cluster(fleet: Fleet, project: Project, options: pulumi.ResourceOptions) -> Gke:
+    """A cluster that is there, in the zone of the settings; its nodes get an account of this fleet."""
+    asked = pulumi.InvokeOutputOptions(provider=options.provider)
+    location = fleet.settings.zone or fleet.region
+    found = gcp.container.get_cluster_output(name=fleet.settings.cluster, location=location, opts=asked)
+    return Gke(
+        name=found.name,
+        id=found.id,
+        endpoint=found.endpoint.apply(lambda host: f"https://{host}"),
+        certificate=found.master_auths[0].cluster_ca_certificate,
+        zone=pulumi.Output.from_input(location),
+        node_account=node_account(fleet, project, options),
+    )
+
+
 class GkeCluster(pulumi.ComponentResource):
     """The control plane in one zone, with one small node for what no pool of the plan runs."""
 
     def __init__(
-        self,
-        name: str,
-        *,
-        fleet: Fleet,
-        project: pulumi.Output[gcp.organizations.GetProjectResult],
-        network: GoogleNetwork,
-        opts: pulumi.ResourceOptions,
+        self, name: str, *, fleet: Fleet, project: Project, subnet: Subnet, opts: pulumi.ResourceOptions
     ) -> None:
         super().__init__("clusterctl:gcp:Cluster", name, opts=opts)
         child = pulumi.ResourceOptions(parent=self)
+        cidrs = fleet.settings.access_cidrs
         zones = gcp.compute.get_zones_output(
             region=fleet.region, status="UP", opts=pulumi.InvokeOutputOptions(parent=self)
         )
-        self.zone: pulumi.Output[str] = zones.names.apply(lambda names: fleet.zone or names[0])
-        key = secrets_key(fleet, project, child)
-        self.node_account = node_account(fleet, project, child)
+        zone: pulumi.Output[str] = zones.names.apply(lambda names: fleet.settings.zone or names[0])
+        account = node_account(fleet, project, child)
         cluster = gcp.container.Cluster(
             name,
-            location=self.zone,
-            network=network.id,
-            subnetwork=network.subnet_id,
+            location=zone,
+            network=subnet.network_id,
+            subnetwork=subnet.id,
             remove_default_node_pool=True,
             initial_node_count=1,
             deletion_protection=False,
@@ -53,44 +80,49 @@ class GkeCluster(pulumi.ComponentResource):
                 cluster_secondary_range_name=PODS, services_secondary_range_name=SERVICES
             ),
             private_cluster_config=gcp.container.ClusterPrivateClusterConfigArgs(
-                enable_private_nodes=True,
-                enable_private_endpoint=not fleet.access_cidrs,
-                master_ipv4_cidr_block=CONTROL_PLANE_CIDR,
+                enable_private_nodes=True, enable_private_endpoint=not cidrs, master_ipv4_cidr_block=CONTROL_PLANE_CIDR
             ),
             master_authorized_networks_config=gcp.container.ClusterMasterAuthorizedNetworksConfigArgs(
                 cidr_blocks=[
-                    gcp.container.ClusterMasterAuthorizedNetworksConfigCidrBlockArgs(cidr_block=cidr)
-                    for cidr in fleet.access_cidrs
+                    gcp.container.ClusterMasterAuthorizedNetworksConfigCidrBlockArgs(cidr_block=cidr) for cidr in cidrs
                 ]
             ),
             workload_identity_config=gcp.container.ClusterWorkloadIdentityConfigArgs(
                 workload_pool=pulumi.Output.format("{0}.svc.id.goog", project.project_id)
             ),
-            database_encryption=gcp.container.ClusterDatabaseEncryptionArgs(state="ENCRYPTED", key_name=key),
+            database_encryption=gcp.container.ClusterDatabaseEncryptionArgs(
+                state="ENCRYPTED", key_name=secrets_key(fleet, project, child)
+            ),
             addons_config=gcp.container.ClusterAddonsConfigArgs(
                 gcp_filestore_csi_driver_config=gcp.container.ClusterAddonsConfigGcpFilestoreCsiDriverConfigArgs(
                     enabled=True
                 )
             ),
             release_channel=gcp.container.ClusterReleaseChannelArgs(channel="REGULAR"),
+            resource_labels=fleet.tags,
             opts=child,
         )
-        self.name, self.endpoint, self.id = cluster.name, cluster.endpoint, cluster.id
         gcp.container.NodePool(
             "system",
             cluster=cluster.id,
             node_count=1,
             node_config=gcp.container.NodePoolNodeConfigArgs(
-                machine_type=SYSTEM_NODE_TYPES["gcp"], labels=SYSTEM, **node_defaults(self)
+                machine_type=SYSTEM_NODE_TYPES["gcp"], labels=SYSTEM, **node_defaults(fleet, account, "system")
             ),
             opts=child,
         )
-        self.register_outputs({"name": self.name, "endpoint": self.endpoint})
+        self.gke = Gke(
+            name=cluster.name,
+            id=cluster.id,
+            endpoint=cluster.endpoint.apply(lambda host: f"https://{host}"),
+            certificate=cluster.master_auth.apply(lambda auth: auth.cluster_ca_certificate or ""),
+            zone=zone,
+            node_account=account,
+        )
+        self.register_outputs({"name": cluster.name, "endpoint": cluster.endpoint})
 
 
-def node_account(
-    fleet: Fleet, project: pulumi.Output[gcp.organizations.GetProjectResult], options: pulumi.ResourceOptions
-) -> pulumi.Output[str]:
+def node_account(fleet: Fleet, project: Project, options: pulumi.ResourceOptions) -> pulumi.Output[str]:
     """Address of the account that nodes have."""
     account = gcp.serviceaccount.Account("nodes", account_id=account_id(fleet.run, "nodes"), opts=options)
     for role in NODE_ROLES:
@@ -104,10 +136,11 @@ def node_account(
     return account.email
 
 
-def node_defaults(cluster: GkeCluster) -> dict[str, object]:
+def node_defaults(fleet: Fleet, account: pulumi.Output[str], pool: str) -> dict[str, object]:
     """What every node is: an account that may write logs, a verified boot, pods without the node's credentials."""
     return {
-        "service_account": cluster.node_account,
+        "resource_labels": fleet.tags_of(pool),
+        "service_account": account,
         "oauth_scopes": ["https://www.googleapis.com/auth/cloud-platform"],
         "shielded_instance_config": gcp.container.NodePoolNodeConfigShieldedInstanceConfigArgs(
             enable_secure_boot=True, enable_integrity_monitoring=True
@@ -116,9 +149,7 @@ def node_defaults(cluster: GkeCluster) -> dict[str, object]:
     }
 
 
-def secrets_key(
-    fleet: Fleet, project: pulumi.Output[gcp.organizations.GetProjectResult], options: pulumi.ResourceOptions
-) -> pulumi.Output[str]:
+def secrets_key(fleet: Fleet, project: Project, options: pulumi.ResourceOptions) -> pulumi.Output[str]:
     """Name of the key that encrypts the cluster's secrets; Google keeps key rings for ever, empty ones for nothing."""
     ring = gcp.kms.KeyRing("secrets", location=fleet.region, opts=options)
     key = gcp.kms.CryptoKey("secrets", key_ring=ring.id, rotation_period="7776000s", opts=options)

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pulumi
 import pulumi_gcp as gcp
 
 NODES_CIDR, PODS_CIDR, SERVICES_CIDR = "10.64.0.0/20", "10.80.0.0/12", "10.65.0.0/20"
 PODS, SERVICES = "pods", "services"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subnet:
+    """Where a cluster is; its secondary ranges are called `pods` and `services`."""
+
+    network_id: pulumi.Output[str]
+    id: pulumi.Output[str]
+
+
+def existing_subnet(link: str, options: pulumi.InvokeOutputOptions) -> Subnet:
+    """A subnet that is there.  link: `projects/P/regions/R/subnetworks/NAME`."""
+    found = gcp.compute.get_subnetwork_output(self_link=link, opts=options)
+    return Subnet(network_id=found.network, id=found.self_link)
 
 
 class GoogleNetwork(pulumi.ComponentResource):
@@ -37,5 +53,5 @@ class GoogleNetwork(pulumi.ComponentResource):
             source_subnetwork_ip_ranges_to_nat="ALL_SUBNETWORKS_ALL_IP_RANGES",
             opts=child,
         )
-        self.id, self.subnet_id = network.id, subnet.id
-        self.register_outputs({"id": self.id, "subnet_id": self.subnet_id})
+        self.subnet = Subnet(network_id=network.id, id=subnet.id)
+        self.register_outputs({"id": network.id, "subnet_id": subnet.id})

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pulumi_gcp as gcp
 
-from infra.gcp.gke import GkeCluster, node_defaults
-from infra.node_fleet import TAG_PREFIX, Fleet, NodePool
+from infra.gcp.gke import Gke, Project, node_defaults
+from infra.node_fleet import SANDBOX_TAINT, Fleet
+from infra.node_fleet import NodePool as Pool
+
+FLEX_START = "flex-start"
+"""In place of a reservation: nodes that Google's Dynamic Workload Scheduler finds, cheaper and for a week at most:
+https://cloud.google.com/kubernetes-engine/docs/concepts/dws"""
 
 ACCELERATORS = {
     "a2-highgpu": "nvidia-tesla-a100",
@@ -27,77 +34,47 @@ https://cloud.google.com/ai-hypercomputer/docs/create/gke-ai-hypercompute-custom
 JUMBO_BYTES, RDMA_BYTES = 8244, 8896
 
 
-class GpuNodePool(pulumi.ComponentResource):
-    """Nodes with GPUs, placed close together, with a network for each card."""
+class NodePool(pulumi.ComponentResource):
+    """A pool: nodes with GPUs, placed close together, with a network for each card; or nodes that run untrusted
+    programs, each pod with a kernel of gVisor, where GKE places nothing else."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        pool: NodePool,
-        fleet: Fleet,
-        project: pulumi.Output[gcp.organizations.GetProjectResult],
-        cluster: GkeCluster,
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        super().__init__("clusterctl:gcp:GpuPool", name, opts=opts)
+    def __init__(self, pool: Pool, *, fleet: Fleet, project: Project, gke: Gke, opts: pulumi.ResourceOptions) -> None:
+        super().__init__(f"clusterctl:gcp:{'GpuPool' if pool.gpu else 'SandboxPool'}", pool.name, opts=opts)
         child = pulumi.ResourceOptions(parent=self)
-        networks = gpu_networks(name, pool=pool, fleet=fleet, project=project, cluster=cluster, options=child)
-        family = pool.instance_type.rpartition("-")[0]
-        node_pool(
-            name,
-            pool=pool,
-            cluster=cluster,
-            options=child,
-            gvnic=gcp.container.NodePoolNodeConfigGvnicArgs(enabled=True),
-            guest_accelerators=[
-                gcp.container.NodePoolNodeConfigGuestAcceleratorArgs(
-                    type=ACCELERATORS.get(family, f"nvidia-{(pool.gpu or '').lower()}"),
-                    count=pool.gpus_per_node,
-                    gpu_driver_installation_config=gcp.container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
-                        gpu_driver_version="LATEST"
-                    ),
-                )
-            ],
-            network_config=gcp.container.NodePoolNetworkConfigArgs(
-                enable_private_nodes=True, additional_node_network_configs=networks
-            )
-            if networks
-            else None,
-            placement_policy=gcp.container.NodePoolPlacementPolicyArgs(type="COMPACT") if pool.nodes > 1 else None,
-        )
-        self.register_outputs({})
+        networks = gpu_networks(pool, fleet, project, gke, child)
+        made = node_pool(pool, fleet, gke, networks, child, **(gpu_config(pool) if pool.gpu else SANDBOX_CONFIG))
+        self.group = made.name
+        self.register_outputs({"group": self.group})
 
 
-class SandboxNodePool(pulumi.ComponentResource):
-    """Nodes that run untrusted programs, each pod with a kernel of gVisor; nothing else is placed there."""
+SANDBOX_CONFIG: dict[str, Any] = {
+    "image_type": "COS_CONTAINERD",
+    "sandbox_config": gcp.container.NodePoolNodeConfigSandboxConfigArgs(sandbox_type="gvisor"),
+    "gcfs_config": gcp.container.NodePoolNodeConfigGcfsConfigArgs(enabled=True),  # images are streamed
+    "taints": [
+        gcp.container.NodePoolNodeConfigTaintArgs(key=SANDBOX_TAINT, value="only", effect="NO_SCHEDULE")
+    ],  # GKE itself taints nodes with GPUs
+}
 
-    def __init__(self, name: str, *, pool: NodePool, cluster: GkeCluster, opts: pulumi.ResourceOptions) -> None:
-        super().__init__("clusterctl:gcp:SandboxPool", name, opts=opts)
-        child = pulumi.ResourceOptions(parent=self)
-        node_pool(
-            name,
-            pool=pool,
-            cluster=cluster,
-            options=child,
-            image_type="COS_CONTAINERD",
-            sandbox_config=gcp.container.NodePoolNodeConfigSandboxConfigArgs(sandbox_type="gvisor"),
-            gcfs_config=gcp.container.NodePoolNodeConfigGcfsConfigArgs(enabled=True),  # images are streamed
-        )
-        self.register_outputs({})
+
+def gpu_config(pool: Pool) -> dict[str, Any]:
+    """The cards, with their driver."""
+    driver = gcp.container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
+        gpu_driver_version="LATEST"
+    )
+    cards = gcp.container.NodePoolNodeConfigGuestAcceleratorArgs(
+        type=ACCELERATORS.get(pool.instance_type.rpartition("-")[0], f"nvidia-{(pool.gpu or '').lower()}"),
+        count=pool.gpus_per_node,
+        gpu_driver_installation_config=driver,
+    )
+    return {"gvnic": gcp.container.NodePoolNodeConfigGvnicArgs(enabled=True), "guest_accelerators": [cards]}
 
 
 def gpu_networks(
-    name: str,
-    *,
-    pool: NodePool,
-    fleet: Fleet,
-    project: pulumi.Output[gcp.organizations.GetProjectResult],
-    cluster: GkeCluster,
-    options: pulumi.ResourceOptions,
+    pool: Pool, fleet: Fleet, project: Project, gke: Gke, options: pulumi.ResourceOptions
 ) -> list[gcp.container.NodePoolNetworkConfigAdditionalNodeNetworkConfigArgs]:
     """What the cards of a node are plugged into; nothing leads from there to anywhere else."""
-    made = []
+    name, made = pool.name, []
     num_rdma = RDMA_SUBNETS.get(pool.instance_type, 0)
     alone = 1 if num_rdma else GPU_NETWORKS.get(pool.instance_type, 0)
     for number in range(alone):
@@ -106,9 +83,7 @@ def gpu_networks(
         )
         made.append((network, f"{name}-{number}", f"192.168.{number}.0/24"))
     if num_rdma:
-        profile = pulumi.Output.format(
-            "projects/{0}/global/networkProfiles/{1}-vpc-roce", project.project_id, cluster.zone
-        )
+        profile = pulumi.Output.format("projects/{0}/global/networkProfiles/{1}-vpc-roce", project.project_id, gke.zone)
         fabric = gcp.compute.Network(
             f"{name}-rdma", auto_create_subnetworks=False, mtu=RDMA_BYTES, network_profile=profile, opts=options
         )
@@ -136,43 +111,59 @@ def gpu_networks(
 
 
 def node_pool(
-    name: str,
-    *,
-    pool: NodePool,
-    cluster: GkeCluster,
+    pool: Pool,
+    fleet: Fleet,
+    gke: Gke,
+    networks: list[gcp.container.NodePoolNetworkConfigAdditionalNodeNetworkConfigArgs],
     options: pulumi.ResourceOptions,
-    network_config: gcp.container.NodePoolNetworkConfigArgs | None = None,
-    placement_policy: gcp.container.NodePoolPlacementPolicyArgs | None = None,
-    **config: object,
+    **config: Any,
 ) -> gcp.container.NodePool:
-    """The nodes of a pool, all or none of which are wanted: no autoscaler changes what the run pays."""
-    reserved = pool.capacity_type in {"reserved_1y", "reserved_3y", "capacity_block"}
-    taints = (
-        []
-        if pool.gpu
-        else [
-            gcp.container.NodePoolNodeConfigTaintArgs(key=f"{TAG_PREFIX}/sandbox", value="only", effect="NO_SCHEDULE")
-        ]
-    )  # GKE itself taints nodes with GPUs
+    """The nodes of a pool.  No autoscaler changes what the run pays: this program does, or the supervisor; only nodes
+    of flex-start come when Google has them, for pods that wait."""
+    flexible = pool.reservation == FLEX_START
+    by_others = pulumi.ResourceOptions(ignore_changes=["nodeCount"] if fleet.supervised or flexible else [])
     return gcp.container.NodePool(
-        name,
-        cluster=cluster.id,
-        node_count=pool.nodes,
-        management=gcp.container.NodePoolManagementArgs(auto_repair=True, auto_upgrade=False),
-        placement_policy=placement_policy,
-        network_config=network_config,
+        pool.name,
+        cluster=gke.id,
+        node_count=0 if flexible else pool.nodes,
+        autoscaling=gcp.container.NodePoolAutoscalingArgs(
+            total_min_node_count=0, total_max_node_count=pool.most_nodes, location_policy="ANY"
+        )
+        if flexible
+        else None,
+        management=gcp.container.NodePoolManagementArgs(auto_repair=not flexible, auto_upgrade=False),
+        placement_policy=gcp.container.NodePoolPlacementPolicyArgs(type="COMPACT")
+        if pool.gpu and pool.most_nodes > 1
+        else None,
+        network_config=gcp.container.NodePoolNetworkConfigArgs(
+            enable_private_nodes=True, additional_node_network_configs=networks
+        )
+        if networks
+        else None,
         node_config=gcp.container.NodePoolNodeConfigArgs(
             machine_type=pool.instance_type,
             disk_size_gb=pool.disk_gib,
             disk_type="hyperdisk-balanced" if pool.instance_type.startswith(("a3-ultra", "a4-")) else "pd-balanced",
             spot=pool.capacity_type == "spot",
-            reservation_affinity=gcp.container.NodePoolNodeConfigReservationAffinityArgs(
-                consume_reservation_type="ANY_RESERVATION" if reserved else "NO_RESERVATION"
-            ),
-            labels=pool.labels,
-            taints=taints,
-            **node_defaults(cluster),
+            flex_start=flexible or None,
+            reservation_affinity=reservation_of(pool),
+            labels=fleet.node_labels(pool),
+            **node_defaults(fleet, gke.node_account, pool.name),
             **config,
         ),
-        opts=options,
+        opts=pulumi.ResourceOptions.merge(options, by_others),
+    )
+
+
+def reservation_of(pool: Pool) -> gcp.container.NodePoolNodeConfigReservationAffinityArgs:
+    """Which capacity the nodes may use that was bought beforehand."""
+    if pool.reservation and pool.reservation != FLEX_START:
+        return gcp.container.NodePoolNodeConfigReservationAffinityArgs(
+            consume_reservation_type="SPECIFIC_RESERVATION",
+            key="compute.googleapis.com/reservation-name",
+            values=[pool.reservation],
+        )
+    reserved = pool.capacity_type in {"reserved_1y", "reserved_3y"}
+    return gcp.container.NodePoolNodeConfigReservationAffinityArgs(
+        consume_reservation_type="ANY_RESERVATION" if reserved else "NO_RESERVATION"
     )

@@ -67,7 +67,7 @@ class FakeFleet:
         self.cloud = Cloud(folder / "cloud.db")
         self.cloud.set(prices={pool["instance_type"]: pool["usd_per_node_hour"] for pool in self.pools})
         (folder / "plugins").mkdir()
-        for name in ("aws", "gcp", "azure-native"):
+        for name in ("aws", "gcp", "azure-native", "kubernetes"):
             file = folder / "plugins" / f"pulumi-resource-{name}"
             file.write_text(PLUGIN.format(name=name, python=PYTHON, plugin=HERE / "plugin.py"))
             file.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A provider plugin for the cloud of cloud.py: `pulumi-resource-aws`, `-gcp` and `-azure-native` start it with the name in FAKE_CLOUD_NAME.
+"""A provider plugin for the cloud of cloud.py: `pulumi-resource-aws`, `-gcp`, `-azure-native` and `-kubernetes` start it with the name in FAKE_CLOUD_NAME.
 
 What a cloud adds to what it was given (an address, an ARN) is added here; a change of what can't be changed replaces.
 """
@@ -6,6 +6,7 @@ What a cloud adds to what it was given (an address, an ARN) is added here; a cha
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -38,12 +39,22 @@ FIXED = (
 """Properties that can't change while the resource lives."""
 GIVEN = "__given"
 """What a resource was made from, beside what the cloud added."""
+AUTHORITY = base64.b64encode(b"authority").decode()
+WAY_IN = {"clusters": [{"cluster": {"server": "https://127.0.0.1:1", "certificate-authority-data": AUTHORITY}}]}
+KUBECONFIG = base64.b64encode(json.dumps(WAY_IN).encode()).decode()
 ANSWERS = {
     "getAvailabilityZones": {"names": ["us-east-1a", "us-east-1b"], "zoneIds": ["use1-az1", "use1-az2"], "id": "zones"},
     "getRegion": {"name": "us-east-1", "region": "us-east-1", "id": "us-east-1"},
     "getZones": {"names": ["us-central1-a", "us-central1-b"], "id": "zones"},
     "getProject": {"projectId": "project-1", "number": "1234", "billingAccount": "0000", "id": "projects/project-1"},
     "getClientConfig": {"subscriptionId": "sub-1", "tenantId": "tenant-1", "objectId": "o", "clientId": "c"},
+    "getCallerIdentity": {
+        "accountId": "123456789012",
+        "arn": "arn:aws:iam::123456789012:user/u",
+        "userId": "u",
+        "id": "i",
+    },
+    "listManagedClusterUserCredentials": {"kubeconfigs": [{"name": "user", "value": KUBECONFIG}]},
 }
 
 
@@ -84,7 +95,7 @@ def name_property(kind: str) -> str | None:
         return NAMES[kind]
     if package == "azure-native":
         return f"{rest.rpartition(':')[2][0].lower()}{rest.rpartition(':')[2][1:]}Name"
-    if short in SET or (package == "aws" and short not in NAMED_ON_AWS):
+    if package == "kubernetes" or short in SET or (package == "aws" and short not in NAMED_ON_AWS):
         return None
     return "name"
 
@@ -114,12 +125,15 @@ def added(kind: str, name: str, identity: str, given: Mapping[str, Any]) -> dict
     if kind == "aws:eks/cluster:Cluster":
         state |= {"vpcConfig": {**given["vpcConfig"], "clusterSecurityGroupId": f"sg-{identity[-8:]}"}}
     if short in {"Cluster", "ManagedCluster"}:
-        state |= {"endpoint": "https://127.0.0.1:1", "fqdn": "fake.azmk8s.io"}
+        state |= {"endpoint": "https://127.0.0.1:1", "fqdn": "fake.azmk8s.io", "nodeResourceGroup": "nodes"}
+        state |= {"certificateAuthority": {"data": AUTHORITY}, "masterAuth": {"clusterCaCertificate": AUTHORITY}}
     if short == "ManagedCluster":
         people = given["identity"].get("userAssignedIdentities") or ()
         people = {each: {"clientId": "c", "principalId": "p"} for each in people}
         state["identity"] = {**given["identity"], "userAssignedIdentities": people}
         state["oidcIssuerProfile"] = {"enabled": True, "issuerURL": "https://issuer.example.com"}
+    if short == "NodeGroup":
+        state["nodeGroupName"] = state["name"]
     if short == "LaunchTemplate":
         state["latestVersion"] = 1
     if short in {"UserAssignedIdentity", "Account"}:
