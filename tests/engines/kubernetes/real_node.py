@@ -15,6 +15,8 @@ ADDRESS = "10.244.0.1"
 SERVICES = "10.96.0.1"
 """Where every pod looks for the API server; the bridge has it too, so that no rule of a firewall is needed."""
 BRIDGE = "clusterctl0"
+HARDWARE_ADDRESS = "0a:58:0a:f4:00:01"
+"""Of the bridge; else it takes the lowest of its pods', and those that stay look for it in vain when that pod has gone."""
 GPUS, CPUS, MEMORY = 8, 8, "256Gi"
 """As the node says: pods ask for more than a small machine has."""
 IMAGE = "localhost/clusterctl:test"
@@ -152,7 +154,7 @@ def make_bridge() -> None:
     """The bridge with its addresses, so that the API server can listen there before a node is."""
     remove_bridge()
     for command in (
-        f"ip link add {BRIDGE} type bridge",
+        f"ip link add {BRIDGE} address {HARDWARE_ADDRESS} type bridge",
         f"ip addr add {ADDRESS}/24 dev {BRIDGE}",
         f"ip addr add {SERVICES}/32 dev {BRIDGE}",
         f"ip link set {BRIDGE} up",
