@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
 
+from clusterctl.paths import bundle_root
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
 
-from far_world import Run
+from far_world import Run, seen, started, until
 
 Up = Callable[..., tuple[int, str]]
 GPUS = {"gpu": "H100", "gpus_per_node": 8}
@@ -84,3 +87,48 @@ def test_a_full_disk_in_the_place(laptop: Up, slurm_cluster: ModuleType) -> None
     assert "mini: clusterctl can't be put there: " in said
     assert "No space left on device" in said
     assert (said.count("error: "), said.count("hint: ")) == (1, 1), said
+
+
+GARBAGE = r"""
+head -c 100000 /dev/urandom >>"$CLUSTERCTL_REPORTS"
+say() { printf '%s\n' "$1" >>"$CLUSTERCTL_REPORTS"; }
+say ''; say '[1, 2'; say '{"at": "yesterday", "stage": "rlcef", "step": 1, "of": 2}'
+at=$(date -u +%Y-%m-%dT%H:%M:%S+00:00)
+say "{\"at\": \"$at\", \"stage\": \"rlcef\", \"step\": -7, \"of\": 2}"
+say "{\"at\": \"$at\", \"cost\": \"tokens\", \"quantity\": 1e300, \"unit\": \"x\", \"usd\": \"1e300\"}"
+for step in 1 2; do say "{\"at\": \"$(date -u +%Y-%m-%dT%H:%M:%S+00:00)\", \"stage\": \"rlcef\", \"step\": $step, \"of\": 2}"; sleep 1; done
+echo '{}' >"$CLUSTERCTL_RESULT"
+"""
+OWN = {"kind": "rlcef", "model": "clusterctl/quickstart", **TINY, "steps": 2, "job": {"command": GARBAGE}}
+
+
+@pytest.mark.slow  # SkyPilot prepares two allocations, and one's job is started six times
+def test_what_is_wrong_with_a_job_is_said_once(slurm_cluster: ModuleType, tmp_path: Path, clusterctl: Run) -> None:
+    """A trainer that reports garbage, and a framework whose environment nobody has made on nodes without internet."""
+    slurm_cluster.write_client_files(tmp_path)
+    trl = yaml.safe_load((bundle_root() / "templates" / "specs" / "smoke-trl-grpo.yaml").read_text("utf-8"))
+    machine = {"name": "cpu", "nodes": 1, "vcpus": 16, "memory_gib": 60, "usd_per_hour": 3.6}
+    runs: dict[str, tuple[Run, str]] = {}
+    for name, stage in {"garbage": OWN, "missing": trl["stages"][0]}.items():
+        say = partial(clusterctl, HOME=str(tmp_path), CLUSTERCTL_PLACE_PYTHON=slurm_cluster.PLACE_PYTHON)
+        spec = trl | {"name": name, "stages": [stage], "fleet": {"targets": ["slurm:mini"], "machines": [machine]}}
+        (tmp_path / "run.yaml").write_text(yaml.safe_dump(spec))
+        runs[name] = say, started(say, tmp_path / name, "--allow-over-limit")
+
+    def row(name: str) -> dict[str, Any]:
+        say, run = runs[name]
+        return seen(say, tmp_path / name, run)
+
+    for name in runs:
+        until(lambda name=name: row(name)["state"] in {"finished", "failed", "stopped"}, 900, pause=5)  # type: ignore[misc]
+    garbage, missing = row("garbage"), row("missing")
+    assert (garbage["state"], garbage["step"]) == ("finished", 2), garbage
+    wrong = [
+        problem["what"] for problem in garbage["problems"] if "does not count, nor do more like it" in problem["what"]
+    ]
+    assert 1 <= len(wrong) <= 10, garbage["problems"]
+    assert float(garbage["usd"]) < 10
+    assert missing["state"] == "failed", missing
+    assert "setup ended with exit code" in missing["note"], missing["note"]
+    assert "trl" in missing["note"]
+    assert slurm_cluster.run("login", "squeue", "--noheader", user="skyu") == ""
