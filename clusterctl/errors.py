@@ -6,6 +6,8 @@ ClusterctlError            exit 1   anything else that went wrong; always one me
 |- PriceError              exit 4   a price is missing, stale or a price source failed
 |- StateError              exit 5   a file or store of ours is of another version, damaged or locked
 |- RunEnded                exit 6   the run that was followed ended before its work was done
+|- LeftOver                exit 7   something was to be removed, and is still there
+|- NotAllAsked             exit 8   a place could not be asked: nobody knows what is there
 |- MachineError            exit 71  this machine has no room left: memory, threads, processes, open files, disk
 |- OutputError             exit 74  stdout can't be written
 |- Interrupted             exit 130 Ctrl-C; says how to go on
@@ -62,6 +64,18 @@ class RunEnded(ClusterctlError):  # noqa: N818 - what happened
     """The run ended before its work was done: it failed, or was stopped by a limit, for idleness or by `down`."""
 
     exit_code = 6
+
+
+class LeftOver(ClusterctlError):  # noqa: N818 - what happened
+    """Something was to be removed, and is still there."""
+
+    exit_code = 7
+
+
+class NotAllAsked(ClusterctlError):  # noqa: N818 - what happened
+    """A place could not be asked: nobody knows what is there."""
+
+    exit_code = 8
 
 
 class MachineError(ClusterctlError):
