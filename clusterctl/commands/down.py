@@ -22,6 +22,7 @@ from clusterctl.runs.render import ending_text, final_bill
 from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.run_forecast import run_forecast
 from clusterctl.runs.run_status import live_slots
+from clusterctl.runs.standing import remove_cluster, teller, what_stays
 from clusterctl.runs.watching import ensure_watched, refresh
 from clusterctl.ui.terminal import ask
 
@@ -52,6 +53,10 @@ def down(
         opened = _opened(ledger, store, run, yes=yes)
         refresh(opened)
         row = ledger.get_run(opened.run_id)
+        if row.state not in LIVE and (stays := what_stays(ledger, row.run_id)):
+            typer.echo(f"{row.run_id} has {row.state}; {stays}", err=True)
+            if not ask("remove it?", yes=yes):
+                raise ClusterctlError("not removed")
         if row.state in LIVE:
             ahead = run_forecast(ledger, row, opened.plan, opened.clock.now())
             typer.echo(ending_text(row, live_slots(ledger, row.run_id), ahead), err=True)
@@ -63,6 +68,8 @@ def down(
                     f"{opened.run_id} is being ended by its supervisor",
                     hint=f"`clusterctl down {opened.run_id}` waits for it and prints the bill",
                 )
+        refresh(opened, logs=True)
+        remove_cluster(opened, teller(as_json=as_json))
         _show_end(ledger, opened, as_json=as_json)
 
 
@@ -88,7 +95,10 @@ def _show_end(ledger: Ledger, opened: OpenRun, *, as_json: bool) -> None:
     """The bill, once nothing of the run is left.  Raises StateError where something is."""
     refresh(opened, logs=True)
     left = look(opened)
-    if left:
+    for item in left:
+        if item.note:
+            typer.echo(f"it stays: {item.kind} {item.address}: {item.note}", err=True)
+    if left := [item for item in left if not item.note]:
         names = ", ".join(f"{item.role or item.kind} {item.address}" for item in left)
         hint = "`clusterctl down` again, or `clusterctl sweep`"
         raise StateError(f"{opened.run_id}: still there: {names}", hint=hint)

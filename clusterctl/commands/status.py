@@ -18,6 +18,7 @@ from clusterctl.runs.adopting import known_run
 from clusterctl.runs.render import page, table
 from clusterctl.runs.run import open_run
 from clusterctl.runs.run_status import RunStatus, as_data, state_of
+from clusterctl.runs.standing import pay_on, standing_runs
 from clusterctl.runs.watching import Watched, ensure_watched
 from clusterctl.targets.base import Unreachable
 from clusterctl.ui.formats import when
@@ -49,6 +50,8 @@ def status(
         drawn = Redrawn()
         while True:
             shown = [ledger.get_run(run)] if run is not None else list(ledger.runs(None if everything else LIVE))
+            if run is None and not everything:
+                shown += [ledger.get_run(name) for name in standing_runs(ledger)]
             states, broken = _states(ledger, shown, closely=run is not None)
             if as_json:
                 rows = [as_data(state) for state in states] + broken
@@ -70,6 +73,7 @@ def _states(ledger: Ledger, runs: list[Run], *, closely: bool) -> tuple[list[Run
             watched = Watched.YES
             with suppress(Unreachable):  # what is known is shown, and how old it is
                 watched = ensure_watched(opened) if row.state in LIVE else watched
+            pay_on(opened)
             states.append(state_of(opened, watched=watched, closely=closely))
         except ClusterctlError as error:
             problem = {"what": error.message, "fix": error.hint or ""}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from clusterctl.errors import ClusterctlError, SpecError
+from clusterctl.errors import ClusterctlError, Interrupted, SpecError
 from clusterctl.interrupt import Interrupt
 from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
@@ -23,8 +23,9 @@ from clusterctl.runs.adopting import known_run
 from clusterctl.runs.follow import follow
 from clusterctl.runs.preflight import Allowed, check_money
 from clusterctl.runs.render import preview_text
-from clusterctl.runs.run import open_run
+from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.run_forecast import planned_forecast, run_forecast, seconds_left
+from clusterctl.runs.standing import cluster_lines, make_cluster, teller
 from clusterctl.runs.starting import Launch, UpAction, check_limits_left, decide, decide_with_place, prepare
 from clusterctl.runs.watching import ensure_watched
 from clusterctl.targets import target_of
@@ -36,6 +37,7 @@ from planners.runs.limits import RunLimits
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
+    from clusterctl.targets.base import Target
 
 LOCK_SECONDS = 10.0
 """Of two at once the second waits so long for the first to have written its intent, and then follows the same run."""
@@ -75,7 +77,8 @@ def up(
     usd, hours = _amount("--limit-usd", limit_usd), _amount("--limit-hours", limit_hours)
     with open_ledger() as ledger:
         plan, only = _meant(ledger, store, what, now)
-        target_of(plan, store).check(plan)
+        target = target_of(plan, store)
+        target.check(plan)
         launch = decide_with_place(ledger, store, plan, only=only, again=again)
         limits = RunLimits.of(plan, usd=usd, hours=hours)
         if (run := launch.run) is not None:  # they win over the run's, and those over the spec's
@@ -83,8 +86,8 @@ def up(
         ahead = planned_forecast(plan, limits, now)
         if run is not None:
             ahead = run_forecast(ledger, run, plan, now, limits=limits, goes_on=True)
-        asked = target_of(plan, store).preview(plan, seconds=seconds_left(ahead))
-        _show(plan, launch, ahead, () if launch.action is UpAction.FOLLOW else asked, as_json=as_json)
+        asked = () if launch.action is UpAction.FOLLOW else _asked(target, plan, launch, ahead, in_full=dry_run)
+        _show(plan, launch, ahead, asked, as_json=as_json)
         if launch.action is not UpAction.FOLLOW:
             check_limits_left(ahead.spent, launch, limits)
             check_money(plan, allowed, ahead, now=now)
@@ -100,7 +103,9 @@ def up(
                 launch = decide(ledger, store, plan, only=only, again=again and launch.action is UpAction.START)
                 seen = ledger.events(launch.run_id)
                 prepare(ledger, store, plan, launch, limits)
-                ensure_watched(open_run(ledger, store, launch.run_id), wait=True)
+                opened = open_run(ledger, store, launch.run_id)
+                _make_cluster(opened, interrupt, as_json=as_json)
+                ensure_watched(opened, wait=True)
             if not installed():
                 typer.echo("not measured: `pip install 'clusterctl[telemetry]'` adds telemetry", err=True)
             if detach:
@@ -115,6 +120,20 @@ def up(
                 since_seq=seen[-1].seq if seen else 0,
                 since=last.at if last else datetime.min.replace(tzinfo=UTC),
             )
+
+
+def _asked(target: Target, plan: Plan, launch: Launch, ahead: Forecast, *, in_full: bool) -> Sequence[str]:
+    """What the place will be asked for, and what must be made before it can be."""
+    asked = target.preview(plan, seconds=seconds_left(ahead))
+    return [*asked, *cluster_lines(target, plan, launch.run_id, in_full=in_full)]
+
+
+def _make_cluster(run: OpenRun, interrupt: Interrupt, *, as_json: bool) -> None:
+    """Raises Interrupted where that was asked for meanwhile: nothing runs on it yet."""
+    make_cluster(run, teller(as_json=as_json))
+    if interrupt.asked and run.target.cluster_maker is not None:
+        hint = f"`clusterctl up {run.run_id}` goes on; `clusterctl down {run.run_id}` removes it"
+        raise Interrupted(f"the cluster of {run.run_id} is made, and nothing runs on it", hint=hint)
 
 
 def _amount(option: str, value: float | None) -> Decimal | None:

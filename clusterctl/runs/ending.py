@@ -17,7 +17,7 @@ from clusterctl.runs.watching import Watched, ensure_watched, fence, refresh, si
 from clusterctl.targets import targets
 from clusterctl.targets.base import SUPERVISOR, Leftover, Unreachable
 from clusterctl.targets.wishes import Wish
-from planners.runs.limits import MACHINE
+from planners.runs.limits import MACHINE, STANDING
 from planners.runs.reconcile import Cause
 
 POLL_SECONDS = 0.1
@@ -116,6 +116,8 @@ def _end_by_place(run: OpenRun) -> bool:
         raise StateError(f"{run_id}: still there: {names}", hint=f"`clusterctl down {run_id}` again")
     now = run.clock.now()
     for resource in ledger.live_resources(run_id):
+        if resource.kind == STANDING:
+            continue  # until its cluster is removed
         if resource.kind == MACHINE:
             ledger.extend_cost(resource.resource_id, until=now)
         ledger.mark_gone(resource.resource_id, at=now, cause=Cause.STOPPED)

@@ -12,7 +12,7 @@ from clusterctl.runs.run import LINES, MACHINE_UNIT, OpenRun
 from clusterctl.runs.run_forecast import usage
 from clusterctl.targets.base import TAG_PREFIX
 from planners.plan.value import Line
-from planners.runs.limits import REPORTED
+from planners.runs.limits import REPORTED, STANDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def _by_line(run: OpenRun, costs: Sequence[ResourceCost]) -> list[BillLine]:
     groups: dict[str, list[Line]] = {}
     for line in run.plan.lines:
         groups.setdefault(shared.get(line.id, line.id), []).append(line)
-    unplanned = [cost for cost in spent.get("", []) if cost.kind in REPORTED]
+    unplanned = [cost for cost in spent.get("", []) if cost.kind in {*REPORTED, STANDING}]
     return [
         *(_planned_line(lines, spent.get(joined, [])) for joined, lines in groups.items()),
         *(_line(cost.resource_id.removeprefix(f"{run.run_id}/"), 0.0, [cost]) for cost in unplanned),

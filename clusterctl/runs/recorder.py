@@ -9,7 +9,7 @@ from clusterctl.ledger.rows import Resource, Run
 from clusterctl.runs.report_reader import ReportReader
 from clusterctl.runs.run import PROCESS, OpenRun
 from clusterctl.targets.base import Machine, MachineRequest, Observed
-from planners.runs.limits import MACHINE
+from planners.runs.limits import MACHINE, STANDING
 from planners.runs.next_offer import CHOICE
 from planners.runs.reconcile import NOBODYS_FAULT, Action, Cause, Change, Instance, InstancePhase, RoleHistory
 
@@ -48,7 +48,7 @@ class Recorder:
         }
         whys = [f"{r.slot} is refused: {refused[r.resource_id]}" for r in live if r.resource_id in refused]
         self.refusal = next(iter(whys), self.refusal)
-        recorded = [r for r in live if r.kind != MACHINE]
+        recorded = [r for r in live if r.kind == PROCESS]
         found = [shown[identity] for identity in shown.keys() - {resource.resource_id for resource in recorded}]
         for resource in recorded:
             instance = shown.get(resource.resource_id)
@@ -142,12 +142,14 @@ class Recorder:
         return bool(over) and any(r.resource_id in over for r in self.ledger.live_resources(self.run.run_id))
 
     def bill(self, observed: Observed | None, *, now: datetime) -> None:
-        """Each machine is paid from its allocation to its release, under its own price.
+        """Each machine is paid from its allocation to its release, under its own price; what stands is paid until now.
 
         observed: None = nobody knows what is there, and machines are paid on.
         """
         shown = {machine.resource_id: machine for machine in observed.machines} if observed else {}
         for resource in self.ledger.live_resources(self.run.run_id):
+            if resource.kind == STANDING:
+                self.ledger.extend_cost(resource.resource_id, until=now)
             if resource.kind != MACHINE:
                 continue
             machine = shown.get(resource.resource_id)

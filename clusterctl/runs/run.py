@@ -19,10 +19,10 @@ from clusterctl.ledger.rows import Intent, Run
 from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.runs.folder import RunFolder
 from clusterctl.targets import target_of
-from clusterctl.targets.base import TAG_PREFIX, MachineRequest, RunRef, Target
+from clusterctl.targets.base import TAG_PREFIX, MachineRequest, RunRef, Standing, Target
 from clusterctl.targets.wishes import last_beat
 from planners.plan.value import Plan
-from planners.runs.limits import MACHINE
+from planners.runs.limits import MACHINE, STANDING
 from planners.runs.next_offer import pools_on
 from planners.runs.reconcile import Role, resource_id
 from planners.spec.run_spec import RunSpec
@@ -131,6 +131,20 @@ class OpenRun:
             ),
             usd_per_hour=None if pool.usd_per_node_hour is None else Decimal(str(pool.usd_per_node_hour)),
             price_source="the plan",
+        )
+
+    def standing_intent(self, standing: Standing, number: int) -> Intent:
+        """What is paid while the run's cluster stands, as it is written before it is made; number: of such a thing."""
+        price = standing.usd_per_hour
+        return Intent(
+            resource_id=resource_id(self.run_id, standing.slot, number),
+            run_id=self.run_id,
+            role=STANDING,
+            kind=STANDING,
+            provider=self.plan.pools[0].cloud,
+            tags=self.tags({"role": STANDING, "what": standing.what, LINES: standing.lines}),
+            usd_per_hour=None if price is None else Decimal(str(price)),
+            price_source=standing.price_source,
         )
 
     def instance_intent(self, identity: str, role: str) -> Intent:

@@ -14,6 +14,7 @@ from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import PROCESS, OpenRun
 from clusterctl.runs.run_alerts import alert_text, run_alerts
 from clusterctl.runs.run_forecast import run_forecast
+from clusterctl.runs.standing import what_stays
 from clusterctl.runs.waiting import problems_elsewhere
 from clusterctl.runs.watching import Watched
 from clusterctl.targets.role_logs import last_error
@@ -175,6 +176,8 @@ def _text(amount: Decimal | None) -> str | None:
 
 def _of_ended(run: OpenRun, state: RunStatus) -> Iterator[Problem]:
     identity, note = state.row.run_id, state.row.note
+    if stays := what_stays(run.ledger, identity):
+        yield Problem(what=stays, fix=f"clusterctl down {identity}")
     if state.roles:
         yield Problem(what=f"still there: {', '.join(state.roles)}", fix=f"clusterctl down {identity}")
     if state.row.state == "failed":

@@ -23,6 +23,7 @@ from clusterctl.runs.watch import Watch
 from clusterctl.runs.watching import fence
 from clusterctl.targets.base import SUPERVISOR
 from clusterctl.targets.in_place import home_here
+from planners.runs.limits import STANDING
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -96,7 +97,7 @@ class Supervisor:
         if ledger is None:
             return False
         ledger.get_run(self._run_id)  # no such run: whatever else is wrong, there is nothing to do
-        if ledger.live_resources(self._run_id):
+        if any(resource.kind != STANDING for resource in ledger.live_resources(self._run_id)):
             return False
         _say(f"error: {error}")
         ledger.set_state(self._run_id, "failed", note=f"failed: {error}")

@@ -22,11 +22,12 @@ from clusterctl.runs.metrics import RunMetrics
 from clusterctl.runs.observer import Observer
 from clusterctl.runs.recorder import Recorder
 from clusterctl.runs.run import OpenRun
+from clusterctl.runs.standing import what_stays
 from clusterctl.runs.waiting import stage_of, waiting_machines
 from clusterctl.targets.base import Observed, Unreachable
 from clusterctl.targets.role_logs import last_error, note_times
 from clusterctl.targets.wishes import Wish, heed
-from planners.runs.limits import LimitState
+from planners.runs.limits import STANDING, LimitState
 from planners.runs.reconcile import Cause, Instance, InstancePhase, reconcile
 
 WRITE_SECONDS = 1.0
@@ -183,7 +184,7 @@ class Watch:
         if not self._released or any(machine.phase is not InstancePhase.ENDED for machine in observed.machines):
             return True
         self.recorder.bill(observed, now=self.limits.gone_at or run.clock.now())
-        if self.ledger.live_resources(run.run_id):
+        if any(resource.kind != STANDING for resource in self.ledger.live_resources(run.run_id)):
             return True  # a machine that was asked for and may yet appear
         row = self.ledger.get_run(run.run_id)
         if row.desired == "up" and not done:
@@ -197,6 +198,8 @@ class Watch:
         self._try("folder", run.folder.ended.touch)  # a folder that a run leaves without a word is up for `sweep`
         self.ledger.set_state(row.run_id, state, at=run.clock.now())
         self._event("end", f"the run has {state}", f"end:{state}")
+        if stays := what_stays(self.ledger, row.run_id):
+            self._event("standing", stays, "standing")
         return False
 
     def _go_on_with(self, stage: str) -> None:

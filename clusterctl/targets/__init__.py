@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from clusterctl.targets.base import Target
     from planners.plan.value import Plan
 
-KINDS = ("local", "fake", "slurm", "kubernetes")
+CLOUDS = ("aws", "gcp", "azure")
+KINDS = ("local", "fake", "slurm", "kubernetes", *CLOUDS)
 """Kinds of target that this version runs on."""
 
 
@@ -24,7 +25,8 @@ def target_of(plan: Plan, store: Path) -> Target:
     place = chosen.pop() if len(chosen) == 1 else ", ".join(sorted(chosen))
     if place.partition(":")[0] not in KINDS:
         raise SpecError(
-            f"this version runs plans on this machine, Slurm and Kubernetes, and `{plan.name}` is planned on {place}",
+            f"a run lives in one place: this machine, a cluster of Slurm or Kubernetes, AWS, Google Cloud or Azure; "
+            f"and `{plan.name}` is planned on {place}",
             hint="`clusterctl init quickstart` writes a spec that runs here",
         )
     return _target(place, store, plan)
@@ -47,6 +49,10 @@ def _target(place: str, store: Path, plan: Plan | None = None) -> Target:
         from clusterctl.targets.kubernetes import KubernetesTarget
 
         return KubernetesTarget(store, name)
+    if kind in CLOUDS:
+        from clusterctl.targets.cloud import CloudTarget
+
+        return CloudTarget(store, kind)
     if kind == "fake":
         from clusterctl.targets.fake import FakeTarget
 

@@ -7,12 +7,13 @@ docs/adr/0004-the-seam.md says why it is cut here, and where the supervisor of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.fleet.stack import FleetEvent
 from clusterctl.jobs import Job
 from clusterctl.targets.role_logs import LogLine as LogLine  # noqa: PLC0414 - of the interface
 from clusterctl.targets.role_logs import log_lines
@@ -93,6 +94,51 @@ class Leftover:
     role: str = ""
     since: datetime
     size_bytes: int = 0
+    note: str = ""
+    """Why it can't be removed, and until when it is paid; empty where it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is paid by the hour from when a run's cluster is made until that is removed."""
+
+    slot: str
+    """Its name in the bill."""
+    what: str
+    """Its type and name in the program that makes it: `aws:eks/cluster:Cluster rl-1`."""
+    usd_per_hour: float | None
+    """None = unknown."""
+    price_source: str = ""
+    lines: str = ""
+    """Ids of the lines of the plan that it stands for, joined by +."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterPreview:
+    """What making a run's cluster would make."""
+
+    standing: tuple[Standing, ...]
+    lines: tuple[str, ...]
+    """In short, for people."""
+    steps: tuple[str, ...]
+    """A line for each resource."""
+
+
+class OwnCluster(Protocol):
+    """Makes the place in which a run lives, and removes it: minutes, by this machine.  Both may be repeated after any
+    crash, and go on then."""
+
+    def preview(self, run_id: str, plan: Plan) -> ClusterPreview:
+        """What `make` would make, and its dollars; nothing is done."""
+
+    def is_made(self, run: RunRef) -> bool:
+        """Whether it is there and complete, as this machine knows it."""
+
+    def make(self, run: RunRef, tell: Callable[[FleetEvent], None]) -> None:
+        """Make it, without any node for the run.  Raises ClusterctlError, LockHeldError where another one does."""
+
+    def remove(self, run: RunRef, tell: Callable[[FleetEvent], None]) -> None:
+        """Remove all of it.  Raises ClusterctlError."""
 
 
 class Target(Protocol):
@@ -108,6 +154,8 @@ class Target(Protocol):
     while a run uses it.  None where machines are rented: they are paid until they are released."""
     home: SupervisorHome
     """Where the supervisors of its runs live."""
+    cluster_maker: OwnCluster | None = None
+    """What makes and removes the place for each run; None where it is there already."""
 
     def check(self, plan: Plan) -> None:
         """Raises ClusterctlError where the plan can't be run here, with what would help."""

@@ -49,7 +49,7 @@ from clusterctl.targets.sky_client import SkyPilot
 from clusterctl.targets.slurm import SlurmTarget
 from clusterctl.targets.slurm_access import in_place
 from clusterctl.targets.slurm_run import SlurmRun
-from planners.plan.value import Plan
+from planners.plan.value import Plan, Pool
 from planners.runs.reconcile import InstancePhase
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class KubernetesHome(RemoteHome):
 
     def __init__(self, store: Path, shell: Shell, api: Kubernetes) -> None:
         super().__init__(store, shell, KubernetesSupervisors(api), ROOT, python=PYTHON)
-        self._api = api
+        self.shell, self._api = shell, api
 
     def adopt(self, ledger: Ledger, run_id: str) -> bool:
         """Where there is no volume there was no run; and nothing is made to find that out."""
@@ -145,11 +145,16 @@ class KubernetesTarget(SlurmTarget):
             requests,
             jobs[SANDBOX],
             isolation=self._isolation,
+            node_selector=self.node_selector(requests[0].pool),
             ready=sum(folder.ranks[0]["phase"] == InstancePhase.READY.value for folder in live),
             look_seconds=self.pace.observe_seconds,
             now=state.seen.now,
             deadline=state.deadline,
         )
+
+    def node_selector(self, pool: Pool) -> Mapping[str, str]:  # noqa: ARG002 - for those who have pools of nodes
+        """Labels of the nodes on which pods of a pool may run."""
+        return {}
 
     def _start(self, run: RunRef, state: SlurmRun, role: str, row: Mapping[str, Any]) -> None:
         """The Deployment starts sandbox servers itself."""
@@ -173,6 +178,7 @@ class KubernetesTarget(SlurmTarget):
             requests=requests,
             image=images[0] if images else os.environ.get(POOL_IMAGE_VARIABLE, ""),
             queue=self._queue,
+            node_selector=self.node_selector(requests[0].pool),
             now=state.seen.now,
             deadline=state.deadline,
         )

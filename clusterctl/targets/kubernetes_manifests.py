@@ -19,8 +19,11 @@ NAME_LENGTH = 42
 RUN_LABEL, ROLE_LABEL, POOL_LABEL = (f"{TAG_PREFIX}/{what}" for what in ("run", "role", "pool"))
 CREATES_PER_SECOND_PER_NODE = 4.5
 """Pods that a node starts: bound by its disk's syncs (kubernetes-sigs/agent-sandbox PR #1275)."""
-NO_SCHEDULE = ({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},)
-"""Taint that GPU nodes of all large providers have; sandboxes prefer other nodes and may use these."""
+NO_SCHEDULE = (
+    {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+    {"key": f"{TAG_PREFIX}/sandbox", "operator": "Exists", "effect": "NoSchedule"},
+)
+"""Taint that GPU nodes of all large providers have, and that of our own sandbox nodes: pods that may use these."""
 
 
 def objects(template: str, *, labels: Mapping[str, str], annotations: Mapping[str, str], **values: Any) -> list[Object]:

@@ -82,6 +82,7 @@ def make_servers(
     job: Job,
     *,
     isolation: PodIsolation,
+    node_selector: Mapping[str, str],
     ready: int,
     look_seconds: float,
     now: datetime,
@@ -113,6 +114,7 @@ def make_servers(
         isolation=isolation.kind,
         runtime_class=isolation.runtime_class,
         tolerations=list(NO_SCHEDULE),
+        node_selector=dict(node_selector),
         command=list(job.command),
         environment={
             **job.environment,

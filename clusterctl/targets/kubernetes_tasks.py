@@ -38,10 +38,14 @@ def launch_task(
     requests: Sequence[MachineRequest],
     image: str,
     queue: str,
+    node_selector: Mapping[str, str],
     now: datetime,
     deadline: datetime | None,
 ) -> dict[str, Any]:
-    """Pods without a job, which Kubernetes itself ends at the run's limit.  queue: Kueue's, which holds gangs back."""
+    """Pods without a job, which Kubernetes itself ends at the run's limit.  queue: Kueue's, which holds gangs back.
+
+    node_selector: labels of the nodes on which they may run.
+    """
     pool = requests[0].pool
     cpus, memory_gib = node_size(run.plan, pool)
     seconds = allowed_seconds(run, now, deadline)
@@ -68,7 +72,7 @@ def launch_task(
                 "provision_timeout": -1,  # as long as it takes: the run's own limits hold
                 "remote_identity": ACCOUNT,
                 "custom_metadata": {"labels": labels, "annotations": {TAGS_NOTE: json_text(tags)}},
-                "pod_config": {"spec": _pod(min(seconds, LONGEST_SECONDS))},
+                "pod_config": {"spec": _pod(min(seconds, LONGEST_SECONDS), node_selector)},
             }
         },
     }
@@ -89,10 +93,10 @@ def preview_lines(plan: Plan, seconds: float | None) -> Sequence[str]:
     return [*asked, "supervisor: a Deployment of 0.5 CPUs, 3 GiB, unpaid, until the run has ended"]
 
 
-def _pod(seconds: float) -> dict[str, Any]:
+def _pod(seconds: float, node_selector: Mapping[str, str]) -> dict[str, Any]:
     """What SkyPilot's pods have beside its own: the volume of the runs, no rights, an end."""
     mount = {"name": PLACE, "mountPath": ROOT}
-    return {
+    return ({"nodeSelector": dict(node_selector)} if node_selector else {}) | {
         "activeDeadlineSeconds": max(int(seconds), 60),
         "automountServiceAccountToken": False,
         "tolerations": [*NO_SCHEDULE, *SILENT_NODE],  # of GPU nodes: some clusters add it themselves

@@ -17,6 +17,8 @@ SECONDS_PER_HOUR = Decimal(3600)
 WARN_SHARE = Decimal("0.8")
 MACHINE = "machine"
 """Kind of resource that is paid for by the hour."""
+STANDING = "standing"
+"""Kind of what is paid by the hour as long as a run's cluster stands, also after the run: control plane, gateway …"""
 REPORTED = ("tokens", "storage", "egress")
 """Kinds of resource whose costs a job reports."""
 IDLE_MINUTES = 30.0

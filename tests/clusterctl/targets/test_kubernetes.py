@@ -188,6 +188,7 @@ def test_pods_are_asked_for_with_an_end_a_volume_and_no_rights(run: RunRef, requ
         name=CLUSTER,
         requests=requests,
         image="registry/x:1",
+        node_selector={},
         queue="research",
         now=NOW,
         deadline=None,
@@ -305,7 +306,17 @@ def test_sandbox_servers_are_owned_by_a_guard_and_filled_in_stages(run: RunRef, 
     assert not only_sandboxes(pool, {"sandbox": job, "trainer": job})
     many = [MachineRequest(resource_id=f"rl-1/machine/{i}", pool=pool, index=i, since=NOW) for i in range(100)]
     make_servers(
-        api, run, CLUSTER, many, job, isolation=pod_isolation(api), ready=10, look_seconds=0.1, now=NOW, deadline=None
+        api,
+        run,
+        CLUSTER,
+        many,
+        job,
+        node_selector={},
+        isolation=pod_isolation(api),
+        ready=10,
+        look_seconds=0.1,
+        now=NOW,
+        deadline=None,
     )
     made = {item["kind"]: item for item in api.applied}
     assert made["Job"]["spec"]["activeDeadlineSeconds"] == 2 * 3600 + 900

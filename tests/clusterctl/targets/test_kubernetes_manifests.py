@@ -12,7 +12,7 @@ from clusterctl.targets.kubernetes_manifests import label_value, name_of, next_r
 
 SANDBOX = {
     "run": "rlcef-1", "name": "rlcef-1-sandbox", "image": "registry/clusterctl:1", "port": 8080, "replicas": 3, "cpus": 4,
-    "memory_gib": 8, "tolerations": [], "command": ["clusterctl", "sandbox", "serve"], "environment": {"A": "b: [c]"},
+    "memory_gib": 8, "tolerations": [], "node_selector": {"clusterctl.dev/pool": "cpu"}, "command": ["clusterctl", "sandbox", "serve"], "environment": {"A": "b: [c]"},
     "ready_path": "/v1/ping", "secret": "rlcef-1", "runtime_class": "gvisor",
 }  # fmt: skip
 

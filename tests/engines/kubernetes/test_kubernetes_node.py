@@ -133,7 +133,19 @@ def test_programs_can_leave_neither_their_sandbox_nor_gvisor(place: Kubernetes, 
     requests = [MachineRequest(resource_id=f"{RUN}/machine/1", pool=pool, index=0, since=now)]
     began = time.monotonic()
     isolation = pod_isolation(place)
-    make_servers(place, run, RUN, requests, job, isolation=isolation, ready=0, look_seconds=4.0, now=now, deadline=None)
+    make_servers(
+        place,
+        run,
+        RUN,
+        requests,
+        job,
+        isolation=isolation,
+        node_selector={},
+        ready=0,
+        look_seconds=4.0,
+        now=now,
+        deadline=None,
+    )
 
     def server() -> PodState | None:
         pods = [pod_state(item) for item in place.items("v1/pods", labelSelector=f"{CLUSTER_LABEL}={RUN}")]

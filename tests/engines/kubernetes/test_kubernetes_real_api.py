@@ -29,7 +29,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "guard": {"seconds": 3600},
     "sandbox": {
-        "run": RUN, "port": 8080, "replicas": 2, "isolation": "gvisor", "runtime_class": "gvisor", "tolerations": list(NO_SCHEDULE),
+        "run": RUN, "port": 8080, "replicas": 2, "isolation": "gvisor", "runtime_class": "gvisor", "tolerations": list(NO_SCHEDULE), "node_selector": {},
         "command": ["clusterctl", "sandbox", "serve"], "environment": {}, "ready_path": "/v1/ping", "cpus": 4, "memory_gib": 8,
         "secret": "token",
     },

@@ -1,0 +1,73 @@
+"""Before anything is made in a cloud: is there one place, who pays, may the account have it, and who can reach it?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from clusterctl.clouds.base import Cloud, CloudUnreachable, NotAllowed, Quota
+from clusterctl.errors import ClusterctlError, Infeasible, SpecError
+from clusterctl.targets.cloud_cluster import CIDRS_VARIABLE
+from clusterctl.targets.kubernetes_tasks import preview_lines
+from planners.plan.value import Plan
+
+OPEN = ("0.0.0.0/0", "::/0")
+
+
+def check_account(cloud: Cloud, plan: Plan) -> str:
+    """The plan's region.  Raises ClusterctlError with what is missing and the way on."""
+    regions = sorted({pool.region for pool in plan.pools})
+    if len(regions) != 1:
+        raise SpecError(
+            f"a run has one cluster in one region, and `{plan.name}` is planned in {', '.join(regions)}",
+            hint="state one under fleet.regions",
+        )
+    cidrs = os.environ.get(CIDRS_VARIABLE, "")
+    if not cidrs.strip():
+        raise SpecError(
+            f"nobody may reach the cluster that is to be made: {CIDRS_VARIABLE} names nobody",
+            hint=f"{CIDRS_VARIABLE}=203.0.113.7/32, your address, lets you in and nobody else",
+        )
+    if opened := [cidr for cidr in OPEN if cidr in cidrs]:
+        raise SpecError(f"{CIDRS_VARIABLE}: {opened[0]} is everybody", hint="name addresses that are yours")
+    cloud.identity()
+    if regions[0] not in (known := _regions(cloud)) and known:
+        hint = f"enable it for the account, or state another under fleet.regions: {', '.join(known[:12])}"
+        raise SpecError(f"{cloud.name}: this account can't use the region {regions[0]}", hint=hint)
+    short = [quota for quota in quotas_of(cloud, plan) if quota.is_short]
+    if short:
+        what = "; ".join(_quota_text(quota) for quota in short)
+        asks = "\n".join(f"  {quota.request}" for quota in short if quota.request)
+        raise Infeasible(f"{cloud.name}: the account may not have what is planned: {what}", hint=f"ask for it:\n{asks}")
+    return regions[0]
+
+
+def account_lines(cloud: Cloud, plan: Plan, seconds: float | None) -> Sequence[str]:
+    """Who pays, which quotas are not known, and what each pool may become.  seconds: until a limit must be reached."""
+    unknown = [quota for quota in quotas_of(cloud, plan) if quota.limit is None]
+    lines = [f"paid by {cloud.identity()}"]
+    lines += [f"not known: the quota `{quota.name}` in {quota.region}" for quota in unknown]
+    return [*lines, *preview_lines(plan, seconds)]
+
+
+def quotas_of(cloud: Cloud, plan: Plan) -> Sequence[Quota]:
+    """Those that may be asked for: who may make a cluster need not have the right to read quotas."""
+    try:
+        return cloud.quotas(plan)
+    except (NotAllowed, CloudUnreachable):
+        return ()
+
+
+def _regions(cloud: Cloud) -> Sequence[str]:
+    try:
+        return cloud.regions()
+    except ClusterctlError as error:
+        if isinstance(error, NotAllowed | CloudUnreachable):
+            return ()
+        raise
+
+
+def _quota_text(quota: Quota) -> str:
+    used = "" if quota.used is None else f", of which {quota.used:g} are used"
+    code = f" ({quota.code})" if quota.code else ""
+    return f"{quota.asked:g} {quota.unit} of {quota.name}{code} in {quota.region}: it has {quota.limit or 0:g}{used}"
