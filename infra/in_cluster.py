@@ -12,7 +12,7 @@ from pulumi_kubernetes.core.v1 import Namespace, ServiceAccount
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs as Meta
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 from pulumi_kubernetes.node.v1 import RuntimeClass
-from pulumi_kubernetes.rbac.v1 import Role, RoleBinding
+from pulumi_kubernetes.rbac.v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 from pulumi_kubernetes.storage.v1 import StorageClass
 
 from infra.made import Made
@@ -35,6 +35,11 @@ SUPERVISOR_RULES: Sequence[Mapping[str, Sequence[str]]] = (
     {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": READ},
 )
 """In its namespace alone: what `clusterctl up` gives it (templates/kubernetes/place.yaml.j2), which a test compares."""
+NODE_RULES: Sequence[Mapping[str, Sequence[str]]] = (
+    {"apiGroups": [""], "resources": ["nodes"], "verbs": READ},
+    {"apiGroups": ["node.k8s.io"], "resources": ["runtimeclasses"], "verbs": READ},
+)
+"""Of the cluster, to read: it asks for pods once their nodes have joined, and SkyPilot looks which GPUs nodes have."""
 
 
 def equip(fleet: Fleet, made: Made) -> None:
@@ -42,7 +47,7 @@ def equip(fleet: Fleet, made: Made) -> None:
 
     Whoever runs it must reach the cluster's API, and have the program that prints credentials for it.
     """
-    provider = kubernetes.Provider("cluster", kubeconfig=kubeconfig(made), delete_unreachable=True)
+    provider = kubernetes.Provider("cluster", kubeconfig=kubeconfig(fleet, made), delete_unreachable=True)
     options = pulumi.ResourceOptions(provider=provider)
     labels = {RUN_LABEL: fleet.run, "app.kubernetes.io/managed-by": "clusterctl"}
     space = Namespace("run", metadata=Meta(name=fleet.name_in_cluster, labels=labels), opts=options)
@@ -56,7 +61,7 @@ def equip(fleet: Fleet, made: Made) -> None:
         pre_pull(fleet, within)
 
 
-def kubeconfig(made: Made) -> pulumi.Output[str]:
+def kubeconfig(fleet: Fleet, made: Made) -> pulumi.Output[str]:
     """How `kubectl` gets into the cluster, as text: it holds no credential, but the program that prints one."""
 
     def text(server: str, authority: str, command: list[str]) -> str:
@@ -73,7 +78,10 @@ def kubeconfig(made: Made) -> pulumi.Output[str]:
             }
         )
 
-    return pulumi.Output.all(made.endpoint, made.certificate, made.token_command).apply(lambda found: text(*found))
+    command = made.token_command
+    if stated := fleet.settings.token_command:
+        command = pulumi.Output.from_input(made.cluster).apply(lambda name: [*stated, name])
+    return pulumi.Output.all(made.endpoint, made.certificate, command).apply(lambda found: text(*found))
 
 
 def accounts(fleet: Fleet, made: Made, labels: Mapping[str, str], options: pulumi.ResourceOptions) -> None:
@@ -82,12 +90,22 @@ def accounts(fleet: Fleet, made: Made, labels: Mapping[str, str], options: pulum
         meta = Meta(name=name, namespace=fleet.name_in_cluster, labels=labels, annotations=note)
         ServiceAccount(name, metadata=meta, automount_service_account_token=has_token, opts=options)
     meta = Meta(name=SUPERVISOR, namespace=fleet.name_in_cluster, labels=labels)
+    supervisor = {"kind": "ServiceAccount", "name": SUPERVISOR, "namespace": fleet.name_in_cluster}
     Role(SUPERVISOR, metadata=meta, rules=list(SUPERVISOR_RULES), opts=options)
     RoleBinding(
         SUPERVISOR,
         metadata=meta,
         role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": SUPERVISOR},
-        subjects=[{"kind": "ServiceAccount", "name": SUPERVISOR, "namespace": fleet.name_in_cluster}],
+        subjects=[supervisor],
+        opts=options,
+    )
+    meta = Meta(name=fleet.name_in_cluster, labels=labels)
+    ClusterRole("nodes", metadata=meta, rules=list(NODE_RULES), opts=options)
+    ClusterRoleBinding(
+        "nodes",
+        metadata=meta,
+        role_ref={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": fleet.name_in_cluster},
+        subjects=[supervisor],
         opts=options,
     )
 

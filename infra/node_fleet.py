@@ -64,6 +64,7 @@ class FleetSettings:
     bucket: str = ""
     reservations: Mapping[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
+    token_command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.nodes not in {"plan", "supervisor"}:

@@ -48,6 +48,7 @@ def settings_of(config: pulumi.Config) -> FleetSettings:
         cluster=config.get("cluster", ""),
         bucket=config.get("bucket", ""),
         reservations=config.get_object("reservations", {}),
+        token_command=tuple(config.get_object("tokenCommand", ())),
         images=tuple(config.get_object("images", ())),
     )
 

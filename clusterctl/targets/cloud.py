@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clusterctl.clouds import cloud_of
 from clusterctl.clouds.base import Cloud
@@ -27,6 +27,7 @@ from clusterctl.targets.kubernetes import KubernetesTarget
 from clusterctl.targets.kubernetes_api import Kubernetes
 from clusterctl.targets.kubernetes_check import node_of
 from clusterctl.targets.kubernetes_manifests import POOL_LABEL
+from clusterctl.targets.kubernetes_sandboxes import PodIsolation, pod_isolation
 from clusterctl.targets.kubernetes_shell import image
 from clusterctl.targets.places import recall, remember
 from clusterctl.targets.slurm_access import in_place
@@ -131,6 +132,18 @@ class CloudTarget(KubernetesTarget):
         """Pods of a pool run on its own nodes."""
         here = self._cluster_pools.of(pool) if self._cluster_pools is not None else None
         return {POOL_LABEL: here.name} if here is not None else {}
+
+    def launch_task(self, run: RunRef, state: SlurmRun, name: str) -> dict[str, Any]:
+        """Its pods may use the run's bucket, and nothing else."""
+        task = super().launch_task(run, state, name)
+        task["config"]["kubernetes"]["remote_identity"] = read_fleet(run.folder / FLEET).service_account
+        return task
+
+    @cached_property
+    def _isolation(self) -> PodIsolation:
+        """The program has made a runtime class, which brings sandboxes to their nodes."""
+        named = self._cluster_pools.fleet.runtime_class if self._cluster_pools is not None else ""
+        return PodIsolation(kind="gvisor", runtime_class=named) if named else pod_isolation(self.api)
 
     def _make(self, run: RunRef, state: SlurmRun, name: str) -> None:
         """Pods are asked for once all nodes are there: SkyPilot refuses GPUs that no node has."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import shlex
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,13 +17,13 @@ from clusterctl.fleet.render import preview_text
 from clusterctl.fleet.stack import FleetEvent, FleetOptions, FleetPreview, FleetStack, FleetStep
 from clusterctl.specfile.plan_file import write_plan
 from clusterctl.targets.base import ClusterPreview, OwnCluster, RunRef, Standing
-from clusterctl.targets.cloud_home import CloudHome
+from clusterctl.targets.cloud_home import CloudHome, token_command
 from clusterctl.ui.formats import count, unit_price
 from clusterctl.ui.terminal import terminal
 from planners.plan.value import Plan
 
 CIDRS_VARIABLE, ZONE_VARIABLE, FLEET_VARIABLE = "CLUSTERCTL_ACCESS_CIDRS", "CLUSTERCTL_ZONE", "CLUSTERCTL_FLEET"
-"""Who may reach the clusters' API; the zone of GPU nodes; and more keys of infra/Pulumi.yaml: `vpcId=vpc-1 …`."""
+"""Who may reach the clusters' API; the zone of GPU nodes; and more keys of infra/Pulumi.yaml, as JSON."""
 BY_USE = "billed by "
 """How the price of what costs nothing by the hour is said to be unknown."""
 
@@ -42,7 +42,7 @@ class CloudCluster(OwnCluster):
         if (key := (self._store, run_id, plan.id)) not in self._previews:
             with tempfile.TemporaryDirectory() as folder:
                 write_plan(file := Path(folder) / "plan.json", plan)
-                found = self._fleet_stack(self._store, run_id).preview(file, options(self._store))
+                found = self._fleet_stack(self._store, run_id).preview(file, _options(self._store, plan))
             self._previews[key] = _preview(found, plan)
         return self._previews[key]
 
@@ -55,7 +55,7 @@ class CloudCluster(OwnCluster):
         with self._home.changing(run.run_id):
             run.folder.mkdir(parents=True, exist_ok=True)
             write_plan(file := run.folder / "plan.json", run.plan)
-            fleet = self._fleet_stack(self._store, run.run_id).up(file, options(self._store), tell)
+            fleet = self._fleet_stack(self._store, run.run_id).up(file, _options(self._store, run.plan), tell)
             self._home.know(run.run_id, fleet)
 
     def remove(self, run: RunRef, tell: Callable[[FleetEvent], None]) -> None:
@@ -65,19 +65,27 @@ class CloudCluster(OwnCluster):
             self._home.forget(run.run_id)
 
 
-def options(store: Path) -> FleetOptions:
+def _options(store: Path, plan: Plan) -> FleetOptions:
+    return options(store, plan.pools[0].cloud, plan.pools[0].region)
+
+
+def options(store: Path, cloud: str, region: str) -> FleetOptions:
     """What this user has set.  Raises SpecError."""
-    pairs = shlex.split(os.environ.get(FLEET_VARIABLE, ""))
-    if odd := [pair for pair in pairs if "=" not in pair]:
-        hint = f"{FLEET_VARIABLE}='vpcId=vpc-1 …'; infra/Pulumi.yaml lists the keys"
-        raise SpecError(f"{FLEET_VARIABLE}: `{odd[0][:80]}` is no KEY=VALUE", hint=hint)
+    text = os.environ.get(FLEET_VARIABLE) or "{}"
+    try:
+        settings = json.loads(text)
+        if not isinstance(settings, dict):
+            raise TypeError("it is no object")
+    except (ValueError, TypeError, RecursionError) as error:
+        hint = f"""{FLEET_VARIABLE}='{{"cluster": "mine"}}'; infra/Pulumi.yaml lists the keys"""
+        raise SpecError(f"{FLEET_VARIABLE} is no JSON of keys and values: {error}", hint=hint) from None
     cidrs = re.split(r"[\s,]+", os.environ.get(CIDRS_VARIABLE, "").strip())
     return FleetOptions(
         owner=owner_of(store),
         zone=os.environ.get(ZONE_VARIABLE, ""),
         access_cidrs=tuple(cidr for cidr in cidrs if cidr),
         nodes="supervisor",
-        settings=dict(pair.split("=", 1) for pair in pairs),
+        settings={"tokenCommand": token_command(cloud, region), **settings},
     )
 
 

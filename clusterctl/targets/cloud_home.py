@@ -60,7 +60,7 @@ class CloudHome(SupervisorHome):
         if run_id not in self._homes:
             fleet = read_fleet(folder / FLEET)
             api = Kubernetes(fleet.cluster, namespace=fleet.namespace, kubeconfig=str(folder / KUBECONFIG))
-            self._homes[run_id] = KubernetesHome(self.store, PodShell(api), api)
+            self._homes[run_id] = KubernetesHome(self.store, PodShell(api, storage_class=fleet.storage_class), api)
         return self._homes[run_id]
 
     @contextlib.contextmanager
@@ -199,11 +199,11 @@ def read_fleet(file: Path) -> FleetOutputs:
 
 def kubeconfig(fleet: FleetOutputs) -> str:
     """The way into a cluster by the cloud's own credentials, which are asked for at each call and kept nowhere."""
-    words = ["-P", "-m", "clusterctl.clouds.cluster_token", fleet.cloud, fleet.region, fleet.cluster]
+    command, *words = token_command(fleet.cloud, fleet.region)
     login = {
         "apiVersion": "client.authentication.k8s.io/v1",
-        "command": sys.executable,
-        "args": words,
+        "command": command,
+        "args": [*words, fleet.cluster],
         "interactiveMode": "Never",
         "provideClusterInfo": False,
     }
@@ -220,3 +220,8 @@ def kubeconfig(fleet: FleetOutputs) -> str:
         "contexts": [{"name": name, "context": context}],
     }
     return json_text(config, indent=2)  # which is YAML, too
+
+
+def token_command(cloud: str, region: str) -> list[str]:
+    """Prints a credential for the API of the cluster whose name is added."""
+    return [sys.executable, "-P", "-m", "clusterctl.clouds.cluster_token", cloud, region]

@@ -26,7 +26,7 @@ class CloudPools:
     """The pools of one fleet.  Everything raises Unreachable where the cloud can't be asked."""
 
     def __init__(self, cloud: Cloud, fleet: FleetOutputs, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cloud, self._fleet, self._clock = cloud, fleet, clock
+        self._cloud, self.fleet, self._clock = cloud, fleet, clock
         self._asked: dict[str, tuple[int, float, float]] = {}
         """By pool: the size that was asked for, when first, and when last."""
         self._refusals: dict[str, str] = {}
@@ -37,8 +37,8 @@ class CloudPools:
     def of(self, pool: Pool) -> FleetPool | None:
         """The pool of the cluster that serves a pool of the plan, or of one of its alternatives; None: it has none."""
         kind = (pool.instance_type, pool.capacity_type)
-        here = [p for p in self._fleet.pools if (p.instance_type, p.capacity_type) == kind]
-        return here[0] if here and pool.region in {self._fleet.region, ""} else None
+        here = [p for p in self.fleet.pools if (p.instance_type, p.capacity_type) == kind]
+        return here[0] if here and pool.region in {self.fleet.region, ""} else None
 
     def by_pool(self, requests: Sequence[MachineRequest]) -> dict[str, list[MachineRequest]]:
         """The nodes that are asked for, by the name of their pool in the cluster, in the order of the pool."""
@@ -50,13 +50,13 @@ class CloudPools:
 
     def resize(self, sizes: Mapping[str, int]) -> None:
         """Begin to make each pool so large; those that are not named are made empty."""
-        for pool in self._fleet.pools:
+        for pool in self.fleet.pools:
             nodes, now = sizes.get(pool.name, 0), self._clock()
             size, first, last = self._asked.get(pool.name, (-1, now, float("-inf")))
             if size == nodes and now - last < ASK_AGAIN_SECONDS:
                 continue
             try:
-                self._cloud.resize(self._fleet, pool, nodes)
+                self._cloud.resize(self.fleet, pool, nodes)
             except InUse:
                 continue  # it is still being changed: at the next tick
             except CloudUnreachable as error:
@@ -72,8 +72,8 @@ class CloudPools:
     def look(self) -> Sequence[CloudInstance]:
         """The machines of all pools, as the cloud said a few seconds ago at most."""
         if self._clock() - self._looked >= LOOK_SECONDS:
-            self._instances = _asked(lambda: self._cloud.instances(self._fleet))
-            self._problems = {pool.name: _asked(partial(self._problem, pool)) for pool in self._fleet.pools}
+            self._instances = _asked(lambda: self._cloud.instances(self.fleet))
+            self._problems = {pool.name: _asked(partial(self._problem, pool)) for pool in self.fleet.pools}
             self._looked = self._clock()
         return self._instances
 
@@ -85,7 +85,7 @@ class CloudPools:
         size, first, _ = self._asked.get(pool.name, (0, 0.0, 0.0))
         if size == 0 or self._clock() - first < PROBLEM_SECONDS:
             return ""
-        return self._cloud.pool_problem(self._fleet, pool)
+        return self._cloud.pool_problem(self.fleet, pool)
 
 
 def _asked(ask: Callable[[], _T]) -> _T:

@@ -44,8 +44,9 @@ SUPERVISOR_CPUS, SUPERVISOR_MEMORY_GIB = 0.5, 3
 class PodShell(Shell):
     """Bash in the pod of the Deployment `clusterctl`, which is made where it is missing."""
 
-    def __init__(self, place: Kubernetes) -> None:
-        self.place, self.name = place, place.name
+    def __init__(self, place: Kubernetes, *, storage_class: str = "") -> None:
+        """storage_class: of the volume that is made where there is none; empty = the cluster's default."""
+        self.place, self.name, self._storage_class = place, place.name, storage_class
         self._pod = ""
 
     def run(self, script: str, *, seconds: float, stdin: bytes = b"") -> Ran:
@@ -89,7 +90,7 @@ class PodShell(Shell):
             stuck = state is not None and state.cause is Cause.REFUSED
             if not stuck or os.environ.get(IMAGE_VARIABLE, used) == used:
                 return False
-        self.place.apply(place_objects(self.place))
+        self.place.apply(place_objects(self.place, storage_class=self._storage_class))
         return True
 
 
@@ -139,7 +140,7 @@ class KubernetesSupervisors:
         self.place.delete("v1/pods", name=address, force=True)
 
 
-def place_objects(place: Kubernetes) -> list[Object]:
+def place_objects(place: Kubernetes, *, storage_class: str = "") -> list[Object]:
     """What runs of a namespace share.  A volume claim that is there already stays as it is."""
     volume_gib = 0 if place.get("v1/persistentvolumeclaims", PLACE) is not None else VOLUME_GIB
     return objects(
@@ -150,7 +151,7 @@ def place_objects(place: Kubernetes) -> list[Object]:
         namespace=place.namespace,
         image=image(),
         volume_gib=volume_gib,
-        storage_class="",
+        storage_class=storage_class,
         agents=place.may("create", AGENT_SANDBOXES),
         metrics=place.may("list", POD_METRICS),
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from clusterctl.jobs import Job
 from clusterctl.targets.base import TAG_PREFIX, MachineRequest
+from clusterctl.targets.cloud_sizes import rented_size
 from clusterctl.targets.run_ref import RunRef
 from clusterctl.targets.slurm_jobs import SlurmJob, comment, time_limit
 from clusterctl.targets.slurm_supervisor import SlurmSupervisors
@@ -132,6 +133,8 @@ def unused_images(plan: Plan) -> list[str]:
 def node_size(plan: Plan, pool: Pool) -> tuple[float, float]:
     """vCPUs and memory that are asked for on each node: a little less than it has."""
     machines = machines_of(plan, pool)
+    if machines is None and (rented := rented_size(pool.cloud, pool.instance_type)) is not None:
+        return rented
     cpus, memory = (float(machines.vcpus), float(machines.memory_gib)) if machines is not None else (4.0, 16.0)
     return max(cpus - SPARE_CPUS, 1.0), max(memory - SPARE_GIB, min(memory, 1.0))
 

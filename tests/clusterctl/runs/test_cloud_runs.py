@@ -224,7 +224,7 @@ def test_what_is_refused_before_anything_is_made(world: World) -> None:
         assert (up.returncode, said in up.stderr) == (2, True), up.stderr
     world.environment["CLUSTERCTL_ACCESS_CIDRS"] = "203.0.113.7/32"
     world.environment["CLUSTERCTL_FLEET"] = "vpcId"
-    assert "`vpcId` is no KEY=VALUE" in world.up().stderr
+    assert "CLUSTERCTL_FLEET is no JSON of keys and values" in world.up().stderr
     world.environment["CLUSTERCTL_FLEET"] = ""
     world.cloud.regions = lambda: ("eu-west-1",)  # type: ignore[method-assign]
     up = world.up()

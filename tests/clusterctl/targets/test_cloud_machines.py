@@ -14,6 +14,7 @@ from clusterctl.targets.base import Machine, MachineRequest, Unreachable
 from clusterctl.targets.cloud_machines import CloudMachines
 from clusterctl.targets.cloud_nodes import NodeBook
 from clusterctl.targets.cloud_pools import CloudPools
+from clusterctl.targets.cloud_sizes import rented_size
 from planners.plan.value import Pool
 from planners.runs.reconcile import Cause, InstancePhase
 
@@ -222,3 +223,9 @@ def test_the_same_size_is_not_asked_for_at_every_tick(world: World) -> None:
     world.tick(asked(), seconds=120)
     world.tick(asked())
     assert world.cloud.resized.count((GPU, 2)) == 2, "somebody else may have changed it"
+
+
+def test_pods_ask_for_a_little_less_than_a_rented_machine_has() -> None:
+    assert rented_size("aws", "p5.48xlarge") == (190.0, 1843.2)
+    assert rented_size("aws", "c6i.32xlarge") == (126.0, pytest.approx(230.4))
+    assert rented_size("aws", "nothing") is None
