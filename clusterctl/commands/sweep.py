@@ -63,7 +63,7 @@ def sweep(
     with open_ledger() as ledger:
         runs = {run.run_id: run for run in ledger.runs()}
         prices = {name: _usd_per_hour(ledger.resources(name)) for name in runs}
-    places = targets(user_data_dir())
+    places = [place for place in targets(user_data_dir()) if place.cluster_maker is None]  # clouds are asked below
     live = frozenset(name for name, run in runs.items() if run.state in LIVE)
     found = [(place, item) for place in places for item in _leftovers(place, live, frozenset(runs))]
     found = [(place, item) for place, item in found if (now - item.since).total_seconds() >= young]
