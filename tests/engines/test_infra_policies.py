@@ -166,27 +166,44 @@ def test_what_the_user_has_is_used_instead(ask: Ask, cloud: str) -> None:
     assert len(nodes_of(rows)) == 2
 
 
+@pytest.fixture
+def chosen(ask: Ask, cloud: str) -> list[Resource]:
+    """A fleet in the user's network, on capacity that he holds, with an image that is fetched beforehand."""
+    held = dict.fromkeys(("p5.48xlarge", "a3-highgpu-8g", "a3-megagpu-8g", "Standard_ND96is_H100_v5"), "held-1")
+    more = {"subnets": '["subnet-mine", "subnet-too"]', "images": '["python:3.12"]', "reservations": json.dumps(held)}
+    return ask(cloud, **more)
+
+
 @CLOUDS
-def test_a_users_network_is_used_instead(ask: Ask, cloud: str) -> None:
-    rows = ask(cloud, subnets='["subnet-mine", "subnet-too"]')
-    made = {row["type"].rpartition(":")[2] for row in rows}
+def test_a_users_network_is_used_instead(chosen: list[Resource]) -> None:
+    made = {row["type"].rpartition(":")[2] for row in chosen}
     assert not made & {"Vpc", "Router", "NatGateway", "VirtualNetwork"}
-    assert "subnet-mine" in json.dumps([row["inputs"] for row in rows if row["type"] != "outputs"])
+    assert "subnet-mine" in json.dumps([row["inputs"] for row in chosen if row["type"] != "outputs"])
 
 
-def test_capacity_that_is_held_is_asked_for(ask: Ask) -> None:
-    held = {cloud: of_type(ask(cloud), "plan")[""]["pools"] for cloud in ("aws", "gcp", "azure")}
-    types = {cloud: next(p["instance_type"] for p in pools if p["gpu"]) for cloud, pools in held.items()}
-    rows = ask("aws", reservations=json.dumps({types["aws"]: "cr-1"}))
-    specified = [each.get("capacityReservationSpecification") for each in of_type(rows, ":LaunchTemplate").values()]
-    assert {"capacityReservationTarget": {"capacityReservationId": "cr-1"}} in specified
-    for value, key in (("my-reservation", "reservationAffinity"), ("flex-start", "flexStart")):
-        rows = ask("gcp", reservations=json.dumps({types["gcp"]: value}))
-        (pool,) = [each for name, each in of_type(rows, ":NodePool").items() if name.startswith("gpu-")]
-        assert pool["nodeConfig"][key]
-        assert ("autoscaling" in pool) == (value == "flex-start")
-    rows = ask("azure", reservations=json.dumps({types["azure"]: "/group/1"}))
-    assert "/group/1" in [each.get("capacityReservationGroupID") for each in of_type(rows, ":AgentPool").values()]
+@CLOUDS
+def test_capacity_that_is_held_is_asked_for(chosen: list[Resource], cloud: str) -> None:
+    if cloud == "aws":
+        found = [each.get("capacityReservationSpecification") for each in of_type(chosen, ":LaunchTemplate").values()]
+        assert {"capacityReservationTarget": {"capacityReservationId": "held-1"}} in found
+    elif cloud == "gcp":
+        (pool,) = [each for name, each in of_type(chosen, ":NodePool").items() if name.startswith("gpu-")]
+        assert pool["nodeConfig"]["reservationAffinity"]["values"] == ["held-1"]
+        assert "autoscaling" not in pool
+    else:
+        found = [each.get("capacityReservationGroupID") for each in of_type(chosen, ":AgentPool").values()]
+        assert "held-1" in found
+
+
+def test_flex_start_nodes_come_for_pods_that_wait(ask: Ask) -> None:
+    flexible = json.dumps(dict.fromkeys(("a3-highgpu-8g", "a3-megagpu-8g"), "flex-start"))
+    (pool,) = [
+        each
+        for name, each in of_type(ask("gcp", reservations=flexible), ":NodePool").items()
+        if name.startswith("gpu-")
+    ]
+    assert (pool["nodeConfig"]["flexStart"], pool["nodeCount"]) == (True, 0)
+    assert pool["autoscaling"]["totalMaxNodeCount"] >= 1
 
 
 def test_what_is_bought_in_another_way_is_asked_for_so(ask: Ask) -> None:
@@ -195,15 +212,14 @@ def test_what_is_bought_in_another_way_is_asked_for_so(ask: Ask) -> None:
 
 
 @CLOUDS
-def test_the_cluster_has_what_the_run_wants_of_it(ask: Ask, cloud: str) -> None:
-    rows = ask(cloud, images='["python:3.12"]')
-    sandbox_class = of_type(rows, ":RuntimeClass")["sandbox"]
+def test_the_cluster_has_what_the_run_wants_of_it(chosen: list[Resource], cloud: str) -> None:
+    sandbox_class = of_type(chosen, ":RuntimeClass")["sandbox"]
     assert sandbox_class["handler"] == {"aws": "runsc", "gcp": "gvisor", "azure": "kata"}[cloud]
-    policies = of_type(rows, ":NetworkPolicy")
+    policies = of_type(chosen, ":NetworkPolicy")
     assert policies["sandboxes"]["spec"]["egress"] == []
     assert ("169.254.169.254/32" in json.dumps(policies["no-metadata"])) == (cloud != "gcp")
-    plugins = {name for name in of_type(rows, ":DaemonSet") if name.endswith("device-plugin")}
+    plugins = {name for name in of_type(chosen, ":DaemonSet") if name.endswith("device-plugin")}
     assert plugins == {"aws": {"nvidia-device-plugin", "efa-device-plugin"}, "gcp": set()}.get(
         cloud, {"nvidia-device-plugin"}
     )
-    assert "pre-pull" in of_type(rows, ":DaemonSet")
+    assert "pre-pull" in of_type(chosen, ":DaemonSet")
