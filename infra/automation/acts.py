@@ -28,6 +28,8 @@ TRANSIENT = (
     "connection reset",
     "error reading from server",
     "transport is closing",
+    "connection refused",
+    "code = canceled",
     "code = unavailable",
 )
 """In what a provider says where a later attempt may succeed; one is made where all errors are like this."""
@@ -122,8 +124,9 @@ class Work:
 
     def _up(self) -> dict[str, Any]:
         self._configure()
-        self._finish(lambda: self._stack.up(color="never", on_event=self._watch.change))
-        return self._outputs()
+        done: list[automation.UpResult] = []
+        self._finish(lambda: done.append(self._stack.up(color="never", on_event=self._watch.change)))
+        return {"outputs": {name: value.value for name, value in done[-1].outputs.items()}, "exists": True}
 
     def _destroy(self) -> dict[str, Any]:
         self._finish(lambda: self._stack.destroy(color="never", run_program=False, on_event=self._watch.change))

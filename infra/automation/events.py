@@ -113,7 +113,7 @@ class Watch:
         kind = "deadline" if self.stopping else "failed"
         if self.stopping:
             said.insert(0, self.stopping)
-        return {"kind": kind, "text": "\n".join(said) or text, "urns": urns, "engine": text[-6000:]}
+        return {"kind": kind, "text": "\n".join(said) or _said(text), "urns": urns, "engine": text[-6000:]}
 
     def _hear(self, event: EngineEvent) -> None:
         said = event.diagnostic_event
@@ -148,3 +148,10 @@ class Watch:
 def _is_resource(step: StepEventMetadata) -> bool:
     state = step.new or step.old
     return bool(state and state.custom) and not step.type.startswith("pulumi:")
+
+
+def _said(text: str) -> str:
+    """Of all that a command has printed, what says why it failed."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    wrong = [line.removeprefix("stderr: ").removeprefix("error: ") for line in lines if "error: " in line]
+    return "\n".join(wrong or lines[1:] or lines)

@@ -40,6 +40,7 @@ def recover(stack: automation.Stack, journal: Journal, request: Mapping[str, Any
     if not begun and not operations:
         journal.clear()
         return
+    stack.import_stack(exported)  # changes nothing, but refuses where another process has the lock
     watch.note(f"the last change was cut; looking for {len(begun)} resources that it had begun")
     for urn, row in begun.items():  # clearing the state forgets them
         if urn not in noted:

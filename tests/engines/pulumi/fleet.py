@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -86,3 +90,28 @@ class FakeFleet:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """What works on the fleet now: `program`, `engine`, `plugin`."""
+        found: dict[str, list[psutil.Process]] = {"program": [], "engine": [], "plugin": []}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get("CLUSTERCTL_FLEET", "").startswith(str(self.folder)):
+                    words = " ".join(process.cmdline())
+                    kind = "plugin" if "plugin.py" in words else "program" if "infra.automation" in words else "engine"
+                    found[kind].append(process)
+        return found
+
+    def kill(self, command: subprocess.Popen[str], *whom: str) -> None:
+        """Kills the command itself (`cli`), or what works for it, with the signal that nobody can hear."""
+        for name, processes in self.processes().items():
+            for process in processes if name in whom else ():
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+        if "cli" in whom:
+            command.kill()
+
+    def twice(self) -> list[str]:
+        """What the cloud holds more than once."""
+        counts = Counter(f"{held.type} {held.name}" for held in self.cloud.held())
+        return [name for name, count in counts.items() if count > 1]
