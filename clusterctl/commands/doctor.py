@@ -40,14 +40,18 @@ class Check(NamedTuple):
 
 def doctor(
     *,
-    fix: Annotated[bool, Option("--fix", help="Install bubblewrap if it is missing (needs root).")] = False,
+    fix: Annotated[
+        bool,
+        Option("--fix", help="Install what is missing: bubblewrap (needs root), Pulumi's engine beside its extra."),
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check this installation: Python, packages, bundled files, sandbox, extras.  Exit code 5 if one is broken."""
     if fix:
         _install_bubblewrap()
+        _install_engine()
     python = Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
-    checks = [python, _package(), _bundle(), *_sandbox(), *_extras(), *_clusters()]
+    checks = [python, _package(), _bundle(), *_sandbox(), *_extras(), _engine(), *_clusters()]
     if as_json:
         typer.echo(json_text({"version": __version__, "checks": [check._asdict() for check in checks]}, indent=2))
     else:
@@ -123,6 +127,30 @@ def _extras() -> list[Check]:
         else Check(f"extra {extra}", "absent", f"{module} is not installed", f"pip install 'clusterctl[{extra}]'")
         for extra, module in EXTRAS.items()
     ]
+
+
+def _engine() -> Check:
+    """Pulumi's, which makes clusters in clouds."""
+    from clusterctl.fleet.pulumi_engine import HINT, find_engine, find_engines
+
+    try:
+        return Check("pulumi engine", "ok", find_engine(paths.user_data_dir()).text)
+    except ClusterctlError as error:
+        status: Literal["weaker", "absent"] = "weaker" if find_engines(paths.user_data_dir()) else "absent"
+        return Check("pulumi engine", status, error.message, HINT)
+
+
+def _install_engine() -> None:
+    """Where the extra is installed and no engine fits."""
+    if not _is_installed("pulumi") or _engine().status == "ok":
+        return
+    from clusterctl.fleet.stack import install_engine
+
+    typer.echo("running Pulumi's own installer", err=True)
+    try:
+        install_engine(paths.user_data_dir())
+    except ClusterctlError as error:
+        typer.echo(f"warning: {error.message}; {error.hint}", err=True)
 
 
 def _clusters() -> list[Check]:

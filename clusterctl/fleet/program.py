@@ -18,7 +18,7 @@ from clusterctl.errors import Interrupted
 from clusterctl.fleet.errors import FleetError
 from clusterctl.paths import bundle_root
 
-MARK = "CLUSTERCTL_FLEET"
+MARK = "CLUSTERCTL_FLEET_WORK"
 """In the environment of everything that works on a fleet: the folder of its work.  By it what is left over is found."""
 PYTHON = "CLUSTERCTL_PULUMI_PYTHON"
 """Names the Python of another environment that has `clusterctl[pulumi]`: Pulumi takes half a gigabyte."""

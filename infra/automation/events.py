@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -152,6 +153,8 @@ def _is_resource(step: StepEventMetadata) -> bool:
 
 def _said(text: str) -> str:
     """Of all that a command has printed, what says why it failed."""
+    if killed := re.match(r"\s*code: -(\d+)\n", text):
+        return f"Pulumi's engine was ended by signal {killed[1]}"
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     wrong = [line.removeprefix("stderr: ").removeprefix("error: ") for line in lines if "error: " in line]
     return "\n".join(wrong or lines[1:] or lines)

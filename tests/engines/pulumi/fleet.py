@@ -96,7 +96,7 @@ class FakeFleet:
         found: dict[str, list[psutil.Process]] = {"program": [], "engine": [], "plugin": []}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get("CLUSTERCTL_FLEET", "").startswith(str(self.folder)):
+                if process.environ().get("CLUSTERCTL_FLEET_WORK", "").startswith(str(self.folder)):
                     words = " ".join(process.cmdline())
                     kind = "plugin" if "plugin.py" in words else "program" if "infra.automation" in words else "engine"
                     found[kind].append(process)
