@@ -8,6 +8,7 @@ ClusterctlError            exit 1   anything else that went wrong; always one me
 |- RunEnded                exit 6   the run that was followed ended before its work was done
 |- LeftOver                exit 7   something was to be removed, and is still there
 |- NotAllAsked             exit 8   a place could not be asked: nobody knows what is there
+|- Drifted                 exit 9   what a run has in a cloud differs from its state; for scripts, no failure
 |- MachineError            exit 71  this machine has no room left: memory, threads, processes, open files, disk
 |- OutputError             exit 74  stdout can't be written
 |- Interrupted             exit 130 Ctrl-C; says how to go on
@@ -76,6 +77,13 @@ class NotAllAsked(ClusterctlError):  # noqa: N818 - what happened
     """A place could not be asked: nobody knows what is there."""
 
     exit_code = 8
+
+
+class Drifted(ClusterctlError):  # noqa: N818 - what was found
+    """A run's machines in a cloud differ from what its state says."""
+
+    exit_code = 9
+    word = "drift"
 
 
 class MachineError(ClusterctlError):

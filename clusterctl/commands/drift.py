@@ -7,24 +7,23 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from clusterctl.errors import Drifted
 from clusterctl.fleet.render import drift_text
 from clusterctl.fleet.stack import FleetStack
 from clusterctl.json_text import json_text
 from clusterctl.ledger import open_ledger
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.adopting import known_run
+from clusterctl.ui.formats import count
 from clusterctl.ui.streams import emit
 from clusterctl.ui.terminal import terminal
-
-DRIFTED = 9
-"""Exit code where something differs: no failure, and yet for a script to see."""
 
 
 def drift(
     run: Annotated[str, Argument(help="The run in a cloud: its id, the start of its id, or its name.")],
     *,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
-) -> int:
+) -> None:
     """Compare a run's machines in a cloud with the state that Pulumi keeps of them; change nothing.
 
     Exit code 9 if something differs.  `clusterctl up` with the run's file makes the fleet again as planned.
@@ -36,4 +35,8 @@ def drift(
         typer.echo(json_text({"run": run_id, **found.as_data()}, indent=2))
     else:
         emit(f"{drift_text(found, terminal())}\n")
-    return DRIFTED if found.changes else 0
+    if found.changes:
+        raise Drifted(
+            f"{count(len(found.changes), 'resource')} of {run_id}",
+            hint="`clusterctl up` with the run's file makes the fleet again as planned",
+        )
