@@ -19,7 +19,7 @@ import yaml
 
 from clusterctl.paths import bundle_root
 
-RUN_SECONDS = 1800
+RUN_SECONDS = 3600
 AT_ONCE = 2
 """Runs: each has a supervisor and SkyPilot's server beside its jobs, of some 1.5 GB."""
 ENVIRONMENTS = {
@@ -167,7 +167,8 @@ def spec_of(smoke: Smoke, name: str) -> dict[str, Any]:
     spec["name"] = name
     spec["stages"][0] |= smoke.change
     machine = {"name": "cpu", "nodes": 1, "vcpus": 16, "memory_gib": 60, "usd_per_hour": 3.6}
-    return spec | {"fleet": {"targets": ["slurm:mini"], "machines": [machine]}}
+    limits = {"usd": 20, "hours": 3}  # its own are of a machine that does nothing else
+    return spec | {"fleet": {"targets": ["slurm:mini"], "machines": [machine]}, "limits": limits}
 
 
 @pytest.fixture(scope="module")
