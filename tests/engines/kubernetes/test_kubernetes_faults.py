@@ -15,7 +15,7 @@ from pod_record import PodRecord
 from real_node import RealNode
 
 SPEC = r"""
-name: NAME
+name: @NAME@
 stages:
   - kind: sft
     name: sft
@@ -31,7 +31,7 @@ stages:
         done
 fleet:
   targets: ["kubernetes:test"]
-  nodes: NODES
+  nodes: @NODES@
   machines: [{name: gpu, gpu: H100, gpus_per_node: 8, nodes: 2, vcpus: 3, memory_gib: 6, usd_per_hour: 36}]
 limits: {usd: 200, hours: 2}
 """
@@ -52,14 +52,14 @@ def record(two_nodes: tuple[RealNode, RealNode], tmp_path_factory: pytest.TempPa
 
 
 def spec(name: str, nodes: int) -> str:
-    return SPEC.replace("NAME", name).replace("NODES", str(nodes))
+    return SPEC.replace("@NAME@", name).replace("@NODES@", str(nodes))
 
 
 def runs(laptop: Laptop, run_id: str, *, after_step: int = 0) -> None:
     def steps() -> bool:
         return int(laptop.row(run_id)["step"] or 0) > after_step
 
-    wait(steps, f"{run_id} is past step {after_step}", why=lambda: laptop.why(run_id), seconds=900)
+    wait(steps, f"{run_id} is past step {after_step}", why=lambda: laptop.why(run_id), seconds=1500)
 
 
 def problems(laptop: Laptop, run_id: str) -> str:
@@ -125,7 +125,7 @@ def test_two_runs_with_every_fault(two_nodes: tuple[RealNode, RealNode], laptop:
         lambda: "Insufficient nvidia.com/gpu" in problems(laptop, first),
         "it asks anew",
         why=lambda: laptop.why(first),
-        seconds=300,
+        seconds=600,
     )
     plane.kubectl("delete", "node", other.name)
     down(laptop, record, first)
