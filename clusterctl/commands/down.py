@@ -16,13 +16,14 @@ from clusterctl.ledger import open_ledger
 from clusterctl.ledger.rows import LIVE
 from clusterctl.paths import user_data_dir
 from clusterctl.runs.adopting import known_run
-from clusterctl.runs.ending import end_run, end_tagged, look, tagged_things
+from clusterctl.runs.ending import end_tagged, look, tagged_things
+from clusterctl.runs.own_cluster import end_with_cluster, remove_cluster, teller
 from clusterctl.runs.planned_actual import planned_against_actual
 from clusterctl.runs.render import ending_text, final_bill
 from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.run_forecast import run_forecast
 from clusterctl.runs.run_status import live_slots
-from clusterctl.runs.standing import remove_cluster, teller, what_stays
+from clusterctl.runs.standing import what_stays
 from clusterctl.runs.watching import ensure_watched, refresh
 from clusterctl.ui.terminal import ask
 
@@ -62,7 +63,7 @@ def down(
             typer.echo(ending_text(row, live_slots(ledger, row.run_id), ahead), err=True)
             if not ask("end it?", yes=yes):
                 raise ClusterctlError("not ended")
-            if not end_run(opened, go_on=interrupt.wanted):
+            if not end_with_cluster(opened, teller(as_json=as_json), go_on=interrupt.wanted):
                 ensure_watched(opened)
                 raise Interrupted(
                     f"{opened.run_id} is being ended by its supervisor",

@@ -21,11 +21,11 @@ from clusterctl.paths import user_data_dir
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs.adopting import known_run
 from clusterctl.runs.follow import follow
+from clusterctl.runs.own_cluster import cluster_lines, make_cluster, teller
 from clusterctl.runs.preflight import Allowed, check_money
 from clusterctl.runs.render import preview_text
 from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.run_forecast import planned_forecast, run_forecast, seconds_left
-from clusterctl.runs.standing import cluster_lines, make_cluster, teller
 from clusterctl.runs.starting import Launch, UpAction, check_limits_left, decide, decide_with_place, prepare
 from clusterctl.runs.watching import ensure_watched
 from clusterctl.targets import target_of

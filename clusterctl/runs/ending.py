@@ -114,18 +114,22 @@ def _end_by_place(run: OpenRun) -> bool:
     if left := look(run):
         names = ", ".join(f"{item.role or item.kind} {item.address}" for item in left)
         raise StateError(f"{run_id}: still there: {names}", hint=f"`clusterctl down {run_id}` again")
-    now = run.clock.now()
+    close_unseen(run, "ended by its place without its supervisor: it is billed to that moment")
+    home.give(ledger, run_id)
+    return True
+
+
+def close_unseen(run: OpenRun, note: str) -> None:
+    """Closes the books of a run of which nothing is left, and whose supervisor could not do it."""
+    ledger, run_id, now = run.ledger, run.run_id, run.clock.now()
     for resource in ledger.live_resources(run_id):
         if resource.kind == STANDING:
             continue  # until its cluster is removed
         if resource.kind == MACHINE:
             ledger.extend_cost(resource.resource_id, until=now)
         ledger.mark_gone(resource.resource_id, at=now, cause=Cause.STOPPED)
-    note = "ended by its place without its supervisor: it is billed to that moment"
     ledger.set_state(run_id, "stopped", at=now, note=note)
     ledger.record_event(run_id, "end", note, event_id=f"end:by-place:{now.isoformat()}", at=now)
-    home.give(ledger, run_id)
-    return True
 
 
 def look(run: OpenRun) -> Sequence[Leftover]:

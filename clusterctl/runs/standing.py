@@ -1,101 +1,31 @@
-"""The cluster of a run's own: made before its supervisor can live, billed while it stands, removed by `down`.
-
-What of it is paid is written down before anything is made, and billed from when the program says that it was made until
-it says that it is gone.
-"""
+"""What stands of a run after it has ended: the cluster of its own, until that is removed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import typer
-
-from clusterctl.fleet.stack import FleetEvent
-from clusterctl.json_text import json_text
 from clusterctl.ledger.rows import LIVE, Resource
-from clusterctl.targets.base import TAG_PREFIX
-from clusterctl.ui.formats import elapsed, unit_price
+from clusterctl.ui.formats import unit_price
 from planners.runs.limits import STANDING, RunRate
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
     from clusterctl.runs.run import OpenRun
-    from clusterctl.targets.base import Standing, Target
-    from planners.plan.value import Plan
 
-WHAT = f"{TAG_PREFIX}/what"
 HOURS_PER_DAY = 24
-Tell = Callable[[FleetEvent], None]
-
-
-def cluster_lines(target: Target, plan: Plan, run_id: str, *, in_full: bool) -> list[str]:
-    """What making the run's cluster would make, and its dollars; in_full: each resource.  Nothing is done."""
-    if (maker := target.cluster_maker) is None:
-        return []
-    preview = maker.preview(run_id, plan)
-    return [*preview.lines, *(preview.steps if in_full else ())]
-
-
-def teller(*, as_json: bool) -> Tell:
-    """Prints what becomes of each resource."""
-
-    def tell(event: FleetEvent) -> None:
-        if as_json:
-            typer.echo(json_text({"cluster": event.kind, **asdict(event), "kind": "cluster"}))
-        elif event.kind != "started":
-            what = " ".join(filter(None, (event.kind, event.op, event.type, event.name)))
-            took = f", {elapsed(event.seconds)}" if event.seconds else ""
-            typer.echo(f"  {what}{took}{f': {event.message}' if event.message else ''}", err=True)
-
-    return tell
-
-
-def make_cluster(run: OpenRun, tell: Tell) -> None:
-    """Make what the run's supervisor needs to live, unless it is there.  Raises ClusterctlError; then again goes on."""
-    cluster, home = run.target.cluster_maker, run.target.home
-    if cluster is None or (cluster.is_made(run.ref) and home.find(run.run_id)):
-        return
-    row, began = run.ledger.get_run(run.run_id), run.clock.now()
-    if row.state == "wanted":
-        run.ledger.set_state(run.run_id, "provisioning", at=began)
-    for standing in cluster.preview(run.run_id, run.plan).standing:
-        _intend(run, standing, began)
-    run.event("cluster", "its cluster is being made", f"cluster:{began.isoformat()}")
-    cluster.make(run.ref, lambda event: _noted(run, event, tell))
-    for resource in _standing(run.ledger, run.run_id):
-        if resource.state == "intended":  # made by a command that was killed before it could say so
-            run.ledger.mark_live(resource.resource_id, address=resource.tags[WHAT], at=resource.intended_at)
-    now = run.clock.now()
-    took = elapsed((now - began).total_seconds())
-    run.event("cluster", f"its cluster is there, after {took}; no node yet", f"cluster:{now.isoformat()}")
-
-
-def remove_cluster(run: OpenRun, tell: Tell) -> None:
-    """Remove the cluster of a run that has ended, and close its bill.  Raises ClusterctlError; then again goes on."""
-    cluster = run.target.cluster_maker
-    if cluster is None or not (cluster.is_made(run.ref) or _standing(run.ledger, run.run_id)):
-        return
-    cluster.remove(run.ref, lambda event: _noted(run, event, tell))
-    now = run.clock.now()
-    for resource in _standing(run.ledger, run.run_id):
-        _end(run.ledger, resource, now)
-    run.event("cluster", "its cluster is removed", f"cluster:{now.isoformat()}")
 
 
 def pay_on(run: OpenRun) -> None:
     """Bill, until now, what stands of a run that nobody supervises any more."""
     if run.ledger.get_run(run.run_id).state not in LIVE:
-        for resource in _standing(run.ledger, run.run_id):
+        for resource in standing_of(run.ledger, run.run_id):
             run.ledger.extend_cost(resource.resource_id, until=run.clock.now())
 
 
 def what_stays(ledger: Ledger, run_id: str) -> str:
     """`its cluster stands, and costs $5.80 a day`; empty where nothing does."""
-    live = [resource for resource in _standing(ledger, run_id) if resource.state == "live"]
+    live = [resource for resource in standing_of(ledger, run_id) if resource.state == "live"]
     if not live:
         return ""
     rate = rate_of(live)
@@ -117,33 +47,6 @@ def rate_of(resources: list[Resource]) -> RunRate:
     )
 
 
-def _intend(run: OpenRun, standing: Standing, at: datetime) -> None:
-    """One that stands already stays the same resource."""
-    mine = [r for r in run.ledger.resources(run.run_id) if r.kind == STANDING and r.slot == standing.slot]
-    if not mine or mine[-1].state == "gone":
-        run.ledger.intend(run.standing_intent(standing, len(mine) + 1), at=at)
-
-
-def _noted(run: OpenRun, event: FleetEvent, tell: Tell) -> None:
-    """What was made is paid from now on, what is gone no longer."""
-    now, what = run.clock.now(), f"{event.type} {event.name}"
-    for resource in _standing(run.ledger, run.run_id) if event.kind == "done" else ():
-        if resource.tags[WHAT] == what and event.op == "create" and resource.state == "intended":
-            run.ledger.mark_live(resource.resource_id, address=what, at=now)
-        if resource.tags[WHAT] == what and event.op == "delete":
-            if resource.state == "intended":  # made by a command that was killed before it could say so
-                run.ledger.mark_live(resource.resource_id, address=what, at=resource.intended_at)
-            _end(run.ledger, resource, now)
-    if event.kind == "waiting":
-        text = f"{event.op} of {what} takes {elapsed(event.seconds)} so far"
-        run.event("waiting", text, f"waiting:{what}:{event.seconds:.0f}:{run.run_id}")
-    tell(event)
-
-
-def _end(ledger: Ledger, resource: Resource, at: datetime) -> None:
-    ledger.extend_cost(resource.resource_id, until=at)
-    ledger.mark_gone(resource.resource_id, at=at)
-
-
-def _standing(ledger: Ledger, run_id: str) -> list[Resource]:
+def standing_of(ledger: Ledger, run_id: str) -> list[Resource]:
+    """What of it may stand."""
     return [resource for resource in ledger.live_resources(run_id) if resource.kind == STANDING]

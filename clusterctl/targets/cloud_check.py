@@ -45,7 +45,7 @@ def check_account(cloud: Cloud, plan: Plan) -> str:
 def account_lines(cloud: Cloud, plan: Plan, seconds: float | None) -> Sequence[str]:
     """Who pays, which quotas are not known, and what each pool may become.  seconds: until a limit must be reached."""
     unknown = [quota for quota in quotas_of(cloud, plan) if quota.limit is None]
-    lines = [f"paid by {cloud.identity()}"]
+    lines = [f"paid by {cloud.name} {cloud.identity()}"]
     lines += [f"not known: the quota `{quota.name}` in {quota.region}" for quota in unknown]
     return [*lines, *preview_lines(plan, seconds)]
 

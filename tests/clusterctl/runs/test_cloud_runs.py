@@ -22,7 +22,9 @@ from clusterctl import clock
 from clusterctl.clouds.base import CloudResource, CloudUnreachable, CredentialsMissing, NotAsked, Quota
 from clusterctl.fleet.errors import FleetError, FleetStateError, StackLocked
 from clusterctl.ledger import open_ledger
+from clusterctl.runs import own_cluster
 from clusterctl.targets import cloud, cloud_home
+from clusterctl.targets.base import Unreachable
 from clusterctl.targets.supervisor_home import SupervisorHome
 from clusterctl.targets.wishes import Wish, heed
 
@@ -71,6 +73,8 @@ class StandInHome(SupervisorHome):
         return contextlib.nullcontext()
 
     def wish(self, ledger: Any, run: Any, wish: Wish) -> None:
+        if StandInHome.away:
+            raise Unreachable(StandInHome.away)
         heed(ledger, run.run_id, wish, at=ledger.now())
 
     def has_folder(self, run: Any) -> bool:
@@ -126,7 +130,7 @@ def world(in_process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
 def test_up_makes_the_cluster_and_down_removes_it_billed_while_it_stood(world: World) -> None:
     shown = world.run("up", "run.yaml", "--dry-run", "--allow-old-prices")
     assert shown.returncode == 0, shown.stderr
-    assert "paid by AWS account 123456789012" in shown.stdout
+    assert "paid by aws 123456789012" in shown.stdout
     assert "4 resources to make or change, no node among them; $0.241 an hour" in shown.stdout
     assert "aws ec2 Vpc" in shown.stdout
     assert world.fleets.made == {}
@@ -272,3 +276,23 @@ def test_while_the_cloud_is_away_down_says_that_nobody_knows(world: World) -> No
     world.cloud.fails = CloudUnreachable("aws does not answer", hint="again later")
     down = world.run("down", world.name, "--yes")
     assert (down.returncode, "aws does not answer" in down.stderr) == (1, True)
+
+
+def test_a_cluster_that_can_not_be_reached_is_removed_with_what_is_in_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_cluster, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(own_cluster, "AWAY_SECONDS", 0.1)
+    world.up()
+    monkeypatch.setattr(StandInHome, "away", "rl-1 can't be reached: i/o timeout")
+    down = world.run("down", world.name, "--yes")
+    assert down.returncode == 0, down.stderr
+    assert "i/o timeout; after" in down.stderr
+    assert "ended with its cluster, which could not be reached" in down.stdout
+    assert world.fleets.made[world.name] == []
+    monkeypatch.setattr(own_cluster, "AWAY_SECONDS", 60.0)
+    monkeypatch.setattr(StandInHome, "away", "")
+    assert world.up().returncode == 0, "again, on a new cluster"
+    away = iter(["rl-1 can't be reached"])
+    monkeypatch.setattr(own_cluster.time, "sleep", lambda _: setattr(StandInHome, "away", next(away, "")))
+    assert world.run("down", world.name, "--yes").returncode == 0

@@ -50,7 +50,7 @@ class FakeCloud:
 
     def identity(self) -> str:
         self._admit()
-        return "AWS account 123456789012 (arn:aws:iam::123456789012:user/ann)"
+        return "123456789012"
 
     def regions(self) -> Sequence[str]:
         return ("us-east-1", "us-west-2")
