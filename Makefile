@@ -99,7 +99,7 @@ lock: $(RUNTIME)  ## resolve pyproject.toml and the validator's needs again into
 	$(UV_COMPILE) --group build --group dev --extra dashboard --extra telemetry --constraint requirements.lock --output-file requirements-dev.lock
 	$(UV_COMPILE) --group build --extra dashboard --extra telemetry --constraint requirements-dev.lock --output-file requirements-demo.lock
 	$(UV_COMPILE) --group build --extra train --constraint requirements-dev.lock --output-file requirements-train.lock
-	$(UV_COMPILE) --group build --extra remote --extra telemetry --constraint requirements.lock --output-file requirements-remote.lock  # SkyPilot wants an older click than the rest
+	$(UV_COMPILE) --group build --extra remote --extra telemetry --extra aws --extra azure --extra gcp --constraint requirements.lock --output-file requirements-remote.lock  # SkyPilot wants an older click than the rest
 	echo uv | $(UV_LOCK) - --output-file requirements-uv.lock
 	$(UV_LOCK) tests/engines/focus-validator.in --output-file tests/engines/focus-validator.lock
 	for framework in trl:3.11 titan:3.11 verl:3.11 openrlhf:3.11 benchmarks:3.11 serve:3.11 pulumi:3.11 skyrl:3.12; do name=$${framework%:*}; \
