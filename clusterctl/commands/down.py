@@ -43,7 +43,7 @@ def down(
     """End a run: its jobs save their work and end, its machines are released; print planned and actual costs.
 
     Shows what it will end, and asks. Logs, checkpoint and results are kept; `clusterctl up RUN` resumes from them.
-    It may be repeated, in any state of the run.
+    Of a run in a cloud the cluster goes, with its checkpoints. It may be repeated, in any state of the run.
     """
     store = user_data_dir()
     try:
@@ -61,6 +61,8 @@ def down(
         if row.state in LIVE:
             ahead = run_forecast(ledger, row, opened.plan, opened.clock.now())
             typer.echo(ending_text(row, live_slots(ledger, row.run_id), ahead), err=True)
+            if opened.target.cluster_maker is not None:
+                typer.echo("its cluster is removed, with the checkpoints in it; logs and results come here", err=True)
             if not ask("end it?", yes=yes):
                 raise ClusterctlError("not ended")
             if not end_with_cluster(opened, teller(as_json=as_json), go_on=interrupt.wanted):

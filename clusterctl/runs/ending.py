@@ -148,7 +148,8 @@ def tagged_things(store: Path, text: str) -> Sequence[Leftover]:
     folders = store / "runs"
     names = [folder.name for folder in folders.iterdir()] if folders.is_dir() else []
     runs = frozenset([text, *(name for name in names if name.startswith(f"{text}-"))])
-    left = [item for target in targets(store) for item in target.leftovers(frozenset(), runs)]
+    places = [target for target in targets(store) if target.cluster_maker is None]  # of clouds `sweep` asks
+    left = [item for target in places for item in target.leftovers(frozenset(), runs)]
     mine = [item for item in left if item.run_id in runs and item.kind != "folder"]
     return sorted(mine, key=lambda item: item.role != SUPERVISOR)  # it would start again what is ended before it
 

@@ -67,14 +67,15 @@ def make_cluster(run: OpenRun, tell: Tell) -> None:
         run.ledger.set_state(run.run_id, "provisioning", at=began)
     for standing in cluster.preview(run.run_id, run.plan).standing:
         _intend(run, standing, began)
-    run.event("cluster", "its cluster is being made", f"cluster:{began.isoformat()}")
+    run.event("waiting", "its cluster is being made", f"waiting:cluster:{began.isoformat()}")
     cluster.make(run.ref, lambda event: _noted(run, event, tell))
     for resource in standing_of(run.ledger, run.run_id):
         if resource.state == "intended":  # made by a command that was killed before it could say so
             run.ledger.mark_live(resource.resource_id, address=resource.tags[WHAT], at=resource.intended_at)
     now = run.clock.now()
     took = elapsed((now - began).total_seconds())
-    run.event("cluster", f"its cluster is there, after {took}; no node yet", f"cluster:{now.isoformat()}")
+    text = f"its cluster is there, after {took}, without a node; its supervisor is started"
+    run.event("waiting", text, f"waiting:cluster:{now.isoformat()}")
 
 
 def remove_cluster(run: OpenRun, tell: Tell) -> None:

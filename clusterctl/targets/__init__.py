@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterctl.errors import SpecError
+from clusterctl.fleet.place import STATE_URL
 from clusterctl.targets.places import known_places
 
 if TYPE_CHECKING:
@@ -34,7 +36,9 @@ def target_of(plan: Plan, store: Path) -> Target:
 
 def targets(store: Path) -> Sequence[Target]:
     """All places where something of this store may live: for `sweep`."""
-    places = ("local", "fake", *known_places(store))
+    places = ["local", "fake", *known_places(store)]
+    if os.environ.get(STATE_URL):  # another machine may have made a cluster whose state is there
+        places += [cloud for cloud in CLOUDS if cloud not in places]
     return [_target(place, store) for place in places if place.partition(":")[0] in KINDS]
 
 

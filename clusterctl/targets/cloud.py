@@ -16,7 +16,7 @@ from clusterctl.clouds import cloud_of
 from clusterctl.clouds.base import Cloud
 from clusterctl.fleet.stack import FleetStack
 from clusterctl.targets.base import Leftover, MachineRequest, Observed, Pace, RunRef
-from clusterctl.targets.cloud_check import account_lines, check_account
+from clusterctl.targets.cloud_check import account_lines, check_account, require_programs
 from clusterctl.targets.cloud_cluster import CloudCluster
 from clusterctl.targets.cloud_home import FLEET, CloudHome, read_fleet
 from clusterctl.targets.cloud_leftovers import left_in_cloud, remove_from_cloud
@@ -60,7 +60,7 @@ class CloudTarget(KubernetesTarget):
         self._joined: dict[str, int] = {}
         """By pool of the cluster, its nodes that can take pods."""
         if not in_place():
-            self.home = home = CloudHome(store, fleet_stack)
+            self.home = home = CloudHome(store, name, fleet_stack)
             self.cluster_maker = CloudCluster(store, home, fleet_stack)
 
     @cached_property
@@ -72,6 +72,7 @@ class CloudTarget(KubernetesTarget):
         """Refuses what no template can launch, and what the account can't have: one place, credentials, quotas."""
         self._check_jobs(plan)
         image()
+        require_programs(self.store)
         region = check_account(self.cloud, plan)
         regions = {*recall(self.kind, self.store).split(), region}
         remember(self.kind, self.store, root=" ".join(sorted(regions)))

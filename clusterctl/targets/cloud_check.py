@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from clusterctl.clouds.base import Cloud, CloudUnreachable, NotAllowed, Quota
 from clusterctl.errors import ClusterctlError, Infeasible, SpecError
+from clusterctl.fleet.pulumi_engine import find_engine
 from clusterctl.targets.cloud_cluster import CIDRS_VARIABLE
 from clusterctl.targets.kubernetes_tasks import preview_lines
 from planners.plan.value import Plan
@@ -40,6 +43,14 @@ def check_account(cloud: Cloud, plan: Plan) -> str:
         asks = "\n".join(f"  {quota.request}" for quota in short if quota.request)
         raise Infeasible(f"{cloud.name}: the account may not have what is planned: {what}", hint=f"ask for it:\n{asks}")
     return regions[0]
+
+
+def require_programs(store: Path) -> None:
+    """Pulumi's engine and kubectl: without one of them a cluster would be made in vain.  Raises ClusterctlError."""
+    find_engine(store)
+    if shutil.which("kubectl") is None:
+        hint = "https://kubernetes.io/docs/tasks/tools; it must be on the PATH"
+        raise ClusterctlError("a run in a cloud needs kubectl, which is not installed", hint=hint)
 
 
 def account_lines(cloud: Cloud, plan: Plan, seconds: float | None) -> Sequence[str]:

@@ -16,13 +16,13 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from clusterctl.clock import Beat, SteadyClock, seconds_since
-from clusterctl.errors import StateError
+from clusterctl.errors import SpecError, StateError
 from clusterctl.fleet.outputs import FleetOutputs
 from clusterctl.fleet.stack import FleetStack
 from clusterctl.foreign_files import read_limited, replace_whole
 from clusterctl.json_text import json_text
 from clusterctl.ledger.locks import LockHeldError
-from clusterctl.targets.base import RunRef, Unreachable
+from clusterctl.targets.base import RunRef, Unreachable, result_name
 from clusterctl.targets.kubernetes import KubernetesHome
 from clusterctl.targets.kubernetes_api import Kubernetes
 from clusterctl.targets.kubernetes_shell import ROOT, PodShell
@@ -43,12 +43,14 @@ BEING_MADE = "cluster"
 
 
 class CloudHome(SupervisorHome):
-    """store: of this machine.  What is asked before there is a cluster is answered by this machine's ledger."""
+    """store: of this machine; cloud: aws, gcp or azure.
+
+    What is asked before there is a cluster is answered by this machine's ledger."""
 
     hung_seconds = RemoteHome.hung_seconds
 
-    def __init__(self, store: Path, fleet_stack: Callable[[Path, str], FleetStack] = FleetStack) -> None:
-        self.store, self._fleet_stack = store, fleet_stack
+    def __init__(self, store: Path, cloud: str, fleet_stack: Callable[[Path, str], FleetStack] = FleetStack) -> None:
+        self.store, self._cloud, self._fleet_stack = store, cloud, fleet_stack
         self._homes: dict[str, KubernetesHome] = {}
 
     def cluster(self, run_id: str) -> KubernetesHome | None:
@@ -154,11 +156,20 @@ class CloudHome(SupervisorHome):
         """From its cluster, where it has one."""
         if (home := self.cluster(run.run_id)) is not None and not self.is_changing(run.run_id):
             home.pull(ledger, run, logs=logs, anew=anew)
+            names = {result_name(run.plan, stage.name) for stage in run.plan.stages} if logs else ()
+            for name in names:  # with its cluster the volume goes
+                if (content := home.shell.read(f"{ROOT}/runs/{run.run_id}/{name}")) is not None:
+                    replace_whole(run.folder / name, content)
 
     def adopt(self, ledger: Ledger, run_id: str) -> bool:
         """Where this user's state of Pulumi knows its cluster."""
-        if self.cluster(run_id) is None and (fleet := self._fleet_stack(self.store, run_id).outputs()) is not None:
-            self.know(run_id, fleet)
+        if self.cluster(run_id) is None:
+            try:
+                fleet = self._fleet_stack(self.store, run_id).outputs()
+            except SpecError:  # no Pulumi here: none of its states either
+                return False
+            if fleet is not None and fleet.cloud == self._cloud:
+                self.know(run_id, fleet)
         home = self.cluster(run_id)
         return home is not None and home.adopt(ledger, run_id)
 

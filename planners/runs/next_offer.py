@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from planners.plan.value import Alternative, Plan, Pool
 
+RENTED = ("aws", "gcp", "azure")
+"""Places where a run's cluster is made for it, in one region."""
 CHOICE = 1
 """Number of the alternative that is the plan itself."""
 
@@ -21,7 +23,8 @@ def pools_on(plan: Plan, number: int, stage: str) -> Sequence[Pool]:
 
 
 def next_alternative(plan: Plan, *, refused: Collection[int], limit_usd: Decimal | None) -> Alternative | None:
-    """The alternative with the least dollars (P50) that nobody has refused, in the same kind of place.
+    """The alternative with the least dollars (P50) that nobody has refused, in the same kind of place; in a cloud
+    in the same region, where the run's cluster is.
 
     Nobody is asked again, so it costs no more than was agreed to: its P90 is within the run's limit in dollars, else
     within the plan's own P90; one with an unknown price never takes over.
@@ -32,7 +35,7 @@ def next_alternative(plan: Plan, *, refused: Collection[int], limit_usd: Decimal
         for alternative in _all(plan)
         if alternative.number not in refused
         and alternative.pools
-        and _kinds(alternative.pools) == _kinds(plan.pools)
+        and _places(alternative.pools) == _places(plan.pools)
         and not alternative.at_least
         and alternative.usd.p90 <= agreed_usd
     ]
@@ -43,5 +46,5 @@ def _all(plan: Plan) -> Sequence[Alternative]:
     return (*plan.alternatives, *plan.elsewhere)
 
 
-def _kinds(pools: Sequence[Pool]) -> set[str]:
-    return {pool.cloud.partition(":")[0] for pool in pools}
+def _places(pools: Sequence[Pool]) -> set[tuple[str, str]]:
+    return {(pool.cloud.partition(":")[0], pool.region if pool.cloud in RENTED else "") for pool in pools}

@@ -158,4 +158,4 @@ def test_a_run_on_aws_from_up_to_down(
     assert billed > machines
     print(f"billed {billed}, of which machines {machines}; metered {metered}")
     assert machines > Decimal("0.05")
-    assert billed == pytest.approx(metered, abs=Decimal("0.01"))
+    assert billed == pytest.approx(metered, abs=Decimal("0.001"))

@@ -53,6 +53,9 @@ class StandInHome(SupervisorHome):
     def write(self, path: str, content: bytes) -> None:
         self.started[path] = content.decode()
 
+    def read(self, path: str) -> bytes | None:
+        return b'{"reward": 1}' if path.endswith("/result.json") else None
+
     def start(self, ledger: Any, run: Any, environment: Any) -> str:
         self.started[run.run_id] = "pod"
         return "pod"
@@ -121,6 +124,7 @@ def world(in_process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
     (tmp_path / "run.yaml").write_text(SPEC)
     world = World(in_process, store)
     monkeypatch.setattr(cloud, "CloudTarget", partial(cloud.CloudTarget, cloud=world.cloud, fleet_stack=world.fleets))
+    monkeypatch.setattr(cloud, "require_programs", lambda _: None)
     monkeypatch.setattr(cloud_home, "KubernetesHome", StandInHome)
     monkeypatch.setattr(StandInHome, "started", {})
     monkeypatch.setattr(clock.SteadyClock, "now", lambda self: world.now)
@@ -152,6 +156,7 @@ def test_up_makes_the_cluster_and_down_removes_it_billed_while_it_stood(world: W
     assert "Kubernetes control plane" in down.stdout
     assert world.fleets.made[world.name] == []
     assert not (folder / "kubeconfig").exists()
+    assert (folder / "result.json").read_text() == '{"reward": 1}', "its volume is gone"
     # each from when it was made until it was gone: in the opposite order, a second each
     hour = 3600 * USD_PER_SECOND
     assert world.usd() == pytest.approx(hour, rel=Decimal("0.002"))
@@ -169,7 +174,9 @@ def test_a_command_that_is_killed_while_it_makes_the_cluster_is_repeated(world: 
     assert len(world.fleets.made[world.name]) == 2
     (row,) = json.loads(world.run("status", world.name, "--json").stdout)
     assert row["state"] == "provisioning"
-    assert any("its cluster is not complete, and nobody makes it" in problem["what"] for problem in row["problems"])
+    problems = " ".join(problem["what"] for problem in row["problems"])
+    assert "its cluster is not complete, and nobody makes it" in problems
+    assert "its cluster is being made, for" in problems
     assert len(world.fleets.made[world.name]) == 2, "status makes nothing"
     world.later(60)
     if then == "up":
@@ -263,7 +270,7 @@ def test_two_commands_do_not_change_one_cluster_at_once(world: World, monkeypatc
         if not said:
             (row,) = json.loads(world.run("status", world.name, "--json").stdout)
             said.append(row["state"])
-            with contextlib.suppress(Exception), cloud_home.CloudHome(world.store).changing(world.name):
+            with contextlib.suppress(Exception), cloud_home.CloudHome(world.store, "aws").changing(world.name):
                 said.append("both")
 
     world.fleets.told = meanwhile
@@ -296,3 +303,14 @@ def test_a_cluster_that_can_not_be_reached_is_removed_with_what_is_in_it(
     away = iter(["rl-1 can't be reached"])
     monkeypatch.setattr(own_cluster.time, "sleep", lambda _: setattr(StandInHome, "away", next(away, "")))
     assert world.run("down", world.name, "--yes").returncode == 0
+
+
+def test_another_laptop_takes_the_run_up_by_the_state_of_pulumi(world: World, tmp_path: Path) -> None:
+    world.up()
+    name = world.name
+    world.environment["CLUSTERCTL_HOME"] = str(tmp_path / "other")
+    unknown = world.run("status", name)
+    assert (unknown.returncode, "no run" in unknown.stderr) == (2, True), unknown.stderr
+    world.environment["CLUSTERCTL_STATE_URL"] = "s3://states"
+    there = world.run("status", name)
+    assert (tmp_path / "other" / "runs" / name / "kubeconfig").exists(), there.stderr
