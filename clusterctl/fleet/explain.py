@@ -113,7 +113,7 @@ def _of_cloud(text: str, cloud: str) -> ClusterctlError:
     first = next((line for line in text.splitlines() if line.strip()), "the engine has failed")
     for words, error, hint in (
         (CREDENTIALS, CredentialsExpired, LOG_IN.get(cloud, "log in again")),
-        (QUOTA, QuotaExceeded, REQUESTS.get(cloud, "ask the cloud for more")),
+        (QUOTA, QuotaExceeded, REQUESTS.get(cloud, "ask the cloud for more; `clusterctl doctor` names the quota")),
         (NO_CAPACITY, NoCapacity, "the plan's next offer, another zone (`zone`) or a later hour may have it"),
     ):
         for line in text.splitlines():

@@ -61,7 +61,7 @@ class Cloud:
 
         prices: dollars an hour by machine type or kind of resource; no_capacity: machine types; quota: most nodes by machine type;
         throttled: so many requests are refused; expired: credentials; slow_seconds: of a creation; lag_seconds: until a new
-        resource is shown; cut: kinds whose creation is cut once it is done.
+        resource is shown; cut: kinds whose creation is cut once it is done, cuts_left times.
         """
         with self._open() as database:
             rows = [(name, json.dumps(value)) for name, value in settings.items()]
@@ -92,7 +92,7 @@ class Cloud:
             row = (identity, kind, name, json.dumps(properties), now, key)
             database.execute("INSERT INTO resources VALUES (?, ?, ?, ?, ?, NULL, ?)", row)
         self._charge(identity, short, properties, now)
-        if short in self.get("cut", ()):
+        if short in self.get("cut", ()) and self._fewer("cuts_left"):
             time.sleep(self.get("cut_seconds", 0.0))
             raise CloudError("RequestTimeout: the connection was cut")
         return identity
@@ -159,15 +159,19 @@ class Cloud:
     def _admit(self) -> None:
         if self.get("expired", False):
             raise CloudError("ExpiredToken: the security token included in the request is expired")
+        if self._fewer("throttled"):
+            raise CloudError("Throttling: rate exceeded")
+
+    def _fewer(self, name: str) -> bool:
+        """Takes one from a setting that counts down.  Whether there was one."""
         with self._open() as database:
             database.execute("BEGIN IMMEDIATE")
-            row = database.execute("SELECT value FROM settings WHERE name = 'throttled'").fetchone()
+            row = database.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
             left = json.loads(row[0]) if row else 0
             if left:
-                database.execute("UPDATE settings SET value = ? WHERE name = 'throttled'", (json.dumps(left - 1),))
+                database.execute("UPDATE settings SET value = ? WHERE name = ?", (json.dumps(left - 1), name))
             database.execute("COMMIT")
-        if left:
-            raise CloudError("Throttling: rate exceeded")
+        return bool(left)
 
     def _machine_types(self, properties: Mapping[str, Any]) -> list[str]:
         """Of the nodes of a pool; an EKS node group has them in its launch template."""

@@ -41,7 +41,7 @@ act, store, plan, run, nodes = sys.argv[1:]
 stack = FleetStack(Path(store), run)
 stack.settle_seconds = {settle}
 tell = lambda event: print(event.kind, event.op, event.type, event.name, event.message, flush=True)
-options = FleetOptions(owner="ledger-1", nodes=nodes)
+options = FleetOptions(owner="ledger-1", nodes=nodes, settings={{"inCluster": "false"}})
 stack.up(Path(plan), options, tell) if act == "up" else stack.destroy(tell)
 """
 """A command of its own, which can be killed."""

@@ -1,0 +1,212 @@
+"""A run's fleet through `FleetStack`, on the real engine with the real SDKs, beside a cloud that is a file."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "pulumi"))
+
+from fleet import RUN, FakeFleet, build_engine, make_plan
+
+from clusterctl.fleet import program
+from clusterctl.fleet.errors import CredentialsExpired, FleetStateError, NoCapacity, QuotaExceeded, StackLocked
+from clusterctl.fleet.stack import FleetEvent, FleetOptions, FleetStack
+
+OPTIONS = FleetOptions(owner="ledger-1", nodes="plan", settings={"inCluster": "false"})
+ALL = ("cli", "program", "engine", "plugin")
+NUM_KILLS = 200
+
+
+def quiet(_: FleetEvent) -> None:
+    """Says nothing."""
+
+
+@pytest.fixture
+def fleet_of(tmp_path: Path, in_process: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A fleet on a cloud, with nothing made yet, and its stack."""
+    made: list[FakeFleet] = []
+
+    def fleet(cloud: str) -> tuple[FakeFleet, FleetStack]:
+        found = FakeFleet(tmp_path, build_engine(), make_plan(tmp_path, in_process, cloud))
+        for name, value in found.environment.items():
+            monkeypatch.setenv(name, value)
+        for name in ("CLUSTERCTL_STATE_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+            monkeypatch.delenv(name, raising=False)
+        stack = FleetStack(found.store, RUN)
+        stack.settle_seconds = 4.0
+        made.append(found)
+        return found, stack
+
+    yield fleet
+    for each in made:
+        program.end_leftovers(each.store / "fleets" / "work" / RUN)
+
+
+def life(fleet: FakeFleet, stack: FleetStack) -> None:
+    """Preview, up, up again, an edit, what others change, destroy."""
+    gpus = next(pool for pool in fleet.pools if pool["gpu"])
+    preview = stack.preview(fleet.plan, OPTIONS)
+    assert set(preview.counts) == {"create"}
+    assert preview.usd_per_hour >= sum(pool["nodes"] * pool["usd_per_node_hour"] for pool in fleet.pools)
+    assert not fleet.cloud.held(), "a preview makes nothing"
+    events: list[FleetEvent] = []
+    outputs = stack.up(fleet.plan, OPTIONS, events.append)
+    assert outputs == stack.outputs()
+    assert sum(pool.most_nodes for pool in outputs.pools) == sum(pool["nodes"] for pool in fleet.pools)
+    begun = [(event.type, event.name) for event in events if event.kind == "started"]
+    assert sorted(begun) == sorted((event.type, event.name) for event in events if event.kind == "done")
+    assert len(begun) == len(fleet.cloud.held()) == preview.counts["create"]
+    assert not stack.preview(fleet.plan, OPTIONS).changes, "a second time changes nothing"
+    assert not stack.drift().changes
+    name = next(each.name for each in outputs.pools if each.instance_type == gpus["instance_type"])
+    pools = [held for held in fleet.cloud.held() if held.type.endswith(("NodeGroup", "NodePool", "AgentPool"))]
+    pool = next(held for held in pools if held.name == name)
+    fleet.cloud.note(pool.id, without_a_node(pool.properties))
+    drift = stack.drift()
+    assert [(step.op, step.name) for step in drift.changes] == [("update", pool.name)]
+    assert drift.usd_per_hour_change == pytest.approx(-gpus["usd_per_node_hour"])
+    stack.destroy(quiet)
+    assert fleet.cloud.held() == []
+    assert stack.outputs() is None
+    stack.destroy(quiet)  # what has gone is no error
+
+
+def without_a_node(properties: Any) -> dict[str, Any]:
+    """A pool from which somebody has taken a node."""
+    text = json.loads(json.dumps(properties))
+    for place, name in ((text.get("scalingConfig") or {}, "desiredSize"), (text, "nodeCount"), (text, "count")):
+        if isinstance(place.get(name), int | float):
+            place[name] -= 1
+    return dict(text)
+
+
+def test_a_fleet_is_previewed_made_compared_and_removed(fleet_of: Any) -> None:
+    life(*fleet_of("aws"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cloud", ["gcp", "azure"])
+def test_a_fleet_on_another_cloud_is_previewed_made_compared_and_removed(fleet_of: Any, cloud: str) -> None:
+    life(*fleet_of(cloud))
+
+
+def up_until(fleet: FakeFleet, resources: int) -> Any:
+    """A command that makes the fleet, stopped by nobody yet, once so many resources are there."""
+    command, until = fleet.start("up"), time.monotonic() + 300
+    while command.poll() is None and len(fleet.cloud.held()) < resources and time.monotonic() < until:
+        time.sleep(0.02)
+    assert command.poll() is None, command.communicate()[1]
+    return command
+
+
+def test_after_everything_was_killed_nothing_is_there_twice(fleet_of: Any) -> None:
+    fleet, stack = fleet_of("aws")
+    fleet.cloud.set(slow_seconds=0.3, lag_seconds=1.0)
+    command = up_until(fleet, 20)
+    fleet.kill(command, *ALL)
+    command.wait()
+    held = {each.id for each in fleet.cloud.held()}
+    fleet.cloud.set(slow_seconds=0.0)
+    notes: list[FleetEvent] = []
+    stack.up(fleet.plan, OPTIONS, notes.append)
+    assert any("the last change was cut" in event.message for event in notes)
+    assert (fleet.twice(), held - {each.id for each in fleet.cloud.held()}) == ([], set())
+    stack.destroy(quiet)
+    assert fleet.cloud.held() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
+def test_a_request_that_is_cut_after_the_resource_was_made_makes_none_twice(fleet_of: Any, cloud: str) -> None:
+    fleet, stack = fleet_of(cloud)
+    kinds = {"aws": ["Vpc", "NodeGroup"], "gcp": ["Network", "NodePool"], "azure": ["VirtualNetwork", "AgentPool"]}
+    fleet.cloud.set(cut=kinds[cloud], cuts_left=3)
+    stack.up(fleet.plan, OPTIONS, quiet)
+    assert fleet.twice() == []
+    stack.destroy(quiet)
+    assert fleet.cloud.held() == []
+
+
+def test_what_a_cloud_refuses_is_said_as_what_it_is_and_the_same_command_goes_on(fleet_of: Any) -> None:
+    fleet, stack = fleet_of("aws")
+    machine = next(pool["instance_type"] for pool in fleet.pools if pool["gpu"])
+    fleet.cloud.set(expired=True)
+    with pytest.raises(CredentialsExpired) as refused:
+        stack.up(fleet.plan, OPTIONS, quiet)
+    assert "aws sso login" in (refused.value.hint or "")
+    fleet.cloud.set(expired=False, quota={machine: 1})
+    with pytest.raises(QuotaExceeded, match=machine):
+        stack.up(fleet.plan, OPTIONS, quiet)
+    fleet.cloud.set(quota={}, no_capacity=[machine])
+    with pytest.raises(NoCapacity, match=machine):
+        stack.up(fleet.plan, OPTIONS, quiet)
+    fleet.cloud.set(no_capacity=[], throttled=2)
+    stack.up(fleet.plan, OPTIONS, quiet)
+    assert fleet.twice() == []
+
+
+def test_a_state_that_cannot_be_used_is_one_message(fleet_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet, stack = fleet_of("aws")
+    empty = FleetOptions(owner="ledger-1", settings={"inCluster": "false"})
+    fleet.cloud.set(expired=True)
+    with pytest.raises(CredentialsExpired):  # the stack is there, with nothing in it
+        stack.up(fleet.plan, empty, quiet)
+    fleet.cloud.set(expired=False)
+    locks = fleet.store / "fleets/.pulumi/locks/organization/clusterctl" / RUN
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = {"pid": 1, "username": "ann", "hostname": "another", "timestamp": "2026-11-30T10:00:00Z"}
+    (locks / "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed.json").write_text(json.dumps(lock))
+    with pytest.raises(StackLocked, match="ann@another has worked on this fleet since 2026-11-30T10:00:00Z"):
+        stack.up(fleet.plan, empty, quiet)
+    gone = lock | {"hostname": socket.gethostname(), "pid": 4_000_000}
+    (locks / "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed.json").write_text(json.dumps(gone))
+    stack.destroy(quiet)  # the lock of a process that has died here
+    stack.up(fleet.plan, empty, quiet)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another")
+    with pytest.raises(FleetStateError, match="another passphrase"):
+        stack.preview(fleet.plan, empty)
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
+    state = fleet.store / f"fleets/.pulumi/stacks/clusterctl/{RUN}.json"
+    text = state.read_text()
+    state.write_text(text.replace('"version": 3', '"version": 99'))
+    with pytest.raises(FleetStateError, match="another version"):
+        stack.outputs()
+    state.unlink()
+    state.with_suffix(".json.bak").unlink(missing_ok=True)
+    with pytest.raises(FleetStateError, match="holds no state of it"):
+        stack.outputs()
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_leave_nothing_twice_and_nothing_behind(fleet_of: Any) -> None:
+    fleet, stack = fleet_of("aws")
+    fleet.cloud.set(slow_seconds=0.3, lag_seconds=1.0)
+    chance, kills, act = random.Random(13), 0, "up"
+    while kills < NUM_KILLS:
+        held = len(fleet.cloud.held())
+        goal = held + chance.randint(1, 12) * (1 if act == "up" else -1)
+        whom = chance.choice([*((each,) for each in ALL), ALL])
+        command = fleet.start(act)
+        while command.poll() is None and (len(fleet.cloud.held()) - goal) * (1 if act == "up" else -1) < 0:
+            time.sleep(0.02)
+        if command.poll() is None:
+            time.sleep(chance.random() * 0.3)
+            fleet.kill(command, *whom)
+            kills += 1
+        said = command.communicate(timeout=300)[1]
+        if command.returncode == 0:
+            act = "destroy" if act == "up" else "up"
+        assert fleet.twice() == [], (kills, whom, said)
+    fleet.cloud.set(slow_seconds=0.0)
+    stack.destroy(quiet)
+    assert fleet.cloud.held() == []
+    assert not any(fleet.processes().values())
