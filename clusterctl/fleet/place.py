@@ -40,6 +40,14 @@ class FleetPlace:
         """Whether a state of this fleet must be there."""
         return (self.work / MADE).exists()
 
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the run's supervisor, and not the plan, decides how many nodes there are."""
+        with suppress(OSError):
+            settings = (self.work / f"Pulumi.{self._run_id}.yaml").read_text("utf-8")
+            return "clusterctl:nodes: supervisor" in settings
+        return False
+
     def make(self) -> None:
         """The folders, which nobody else may read."""
         for folder in (self._folder, self.home, self.work.parent, self.work):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -105,3 +106,15 @@ def by_cost(steps: Sequence[FleetStep]) -> list[FleetStep]:
             step.name,
         ),
     )
+
+
+NODE_COUNTS = re.compile(
+    r"scalingConfig(\.\w+)?|nodeCount|initialNodeCount|count|minCount|maxCount|autoscaling(\.\w+)?"
+)
+"""Of a node group of EKS, a node pool of GKE, an agent pool of AKS: properties that say how many nodes there are."""
+
+
+def only_nodes(step: FleetStep) -> bool:
+    """Whether a pool has another number of nodes and is as the state says otherwise."""
+    pool = step.type.endswith((":NodeGroup", ":NodePool", ":AgentPool"))
+    return pool and step.op == "update" and bool(step.changed) and all(map(NODE_COUNTS.fullmatch, step.changed))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from clusterctl.fleet.errors import FleetError
 from clusterctl.fleet.explain import explain
 from clusterctl.fleet.outputs import FleetOutputs
 from clusterctl.fleet.place import FleetPlace
-from clusterctl.fleet.preview import FleetDrift, FleetPreview, FleetStep
+from clusterctl.fleet.preview import FleetDrift, FleetPreview, FleetStep, only_nodes
 from clusterctl.fleet.prices import FleetPrices
 from clusterctl.fleet.program import ask, end_leftovers
 from clusterctl.fleet.pulumi_engine import find_engine
@@ -116,7 +116,10 @@ class FleetStack:
         """What the cloud has otherwise than the state.  Changes nothing."""
         with self._alone():
             lines = list(self._ask("drift"))
-        return FleetDrift(steps=_steps(lines, self._place.plan()))
+        steps = _steps(lines, self._place.plan())
+        if self._place.is_supervised:
+            steps = tuple(replace(step, op="same") if only_nodes(step) else step for step in steps)
+        return FleetDrift(steps=steps)
 
     def destroy(self, on_event: Say) -> None:
         """Removes the fleet, after what an earlier crash left half done; one that has gone is no error."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clusterctl.fleet.preview import FleetDrift, FleetPreview, FleetStep
+from clusterctl.fleet.preview import FleetDrift, FleetPreview, FleetStep, only_nodes
 from clusterctl.fleet.prices import FleetPrices
 from clusterctl.fleet.render import drift_text, preview_text
 from clusterctl.ui.terminal import Terminal
@@ -81,3 +81,14 @@ def test_drift_says_what_more_or_less_is_paid() -> None:
     lost = FleetDrift(steps=(step("delete", None, None),))
     assert "and what has no price" in drift_text(lost, WIDE), "an unknown price is no zero"
     assert drift_text(FleetDrift(steps=(step("same", 1.0, 1.0),)), WIDE) == "no drift: 1 resource as the state says"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [(("scalingConfig.desiredSize",), True), (("count", "minCount"), True), (("count", "tags"), False), ((), False)],
+)
+def test_nodes_that_a_supervisor_asks_for_are_no_drift(changed: tuple[str, ...], expected: bool) -> None:
+    found = FleetStep(op="update", urn="u", type=GROUP, name="gpu", usd_per_hour=1.0, changed=changed)
+    assert only_nodes(found) is expected
+    vpc = FleetStep(op="update", urn="u", type="aws:ec2/vpc:Vpc", name="v", usd_per_hour=0.0, changed=changed)
+    assert not only_nodes(vpc)
