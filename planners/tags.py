@@ -30,3 +30,14 @@ def tag_value(cloud: str, value: str) -> str:
 def cloud_tags(cloud: str, tags: Mapping[str, str]) -> dict[str, str]:
     """Tags by their short names, as the cloud wants them."""
     return {tag_key(cloud, name): tag_value(cloud, value) for name, value in tags.items()}
+
+
+def description(tags: Mapping[str, str]) -> str:
+    """Tags, by their keys, as the description of what can have neither tags nor labels: networks of Google Cloud."""
+    return " ".join(f"{key}={value}" for key, value in tags.items())
+
+
+def described(text: str) -> dict[str, str]:
+    """The tags in such a description; none in any other text."""
+    words = [word.partition("=") for word in text.split()]
+    return {key: value for key, equals, value in words if equals and key.startswith(tag_key("gcp", ""))}
