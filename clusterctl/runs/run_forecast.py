@@ -103,7 +103,9 @@ def stages_of(plan: Plan, steps: Sequence[Step], starts: Sequence[datetime] = ()
             if after.step == before.step + 1 and not any(before.at < start <= after.at for start in starts)
         ]
         found.append(_stage(plan, stage, max(mine, key=lambda step: step.step, default=None), seconds))
-    return found
+    begun = max((number for number, stage in enumerate(found) if stage.done), default=0)
+    # one before it is over, although it may have needed fewer steps than it had thought
+    return [replace(stage, done=stage.steps) if number < begun else stage for number, stage in enumerate(found)]
 
 
 def _stage(plan: Plan, stage: StagePlan, last: Step | None, seconds: Sequence[float]) -> StageProgress:

@@ -18,9 +18,10 @@ from run_world import PAUSE_SECONDS, kinds, opened
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.ledger import Ledger
+from clusterctl.ledger.rows import Step
 from clusterctl.runs.capacity import next_try
 from clusterctl.runs.run import NODE, OpenRun, open_run
-from clusterctl.runs.run_forecast import hourly_rate, usage
+from clusterctl.runs.run_forecast import hourly_rate, stages_of, usage
 from clusterctl.runs.run_status import state_of
 from clusterctl.runs.watch import Watch
 from clusterctl.sandbox.orphaned_sandboxes import owner_mark
@@ -295,6 +296,19 @@ def test_stages_run_one_after_the_other_each_on_its_own_machines(tmp_path: Path,
     launches = [event.message for event in ledger.events(run.run_id, kind="launch")]
     assert launches == ["sandbox: wanted"] * 3 + ["trainer: wanted"] + ["sandbox: wanted"] * 3 + ["trainer: wanted"]
     assert usage(ledger, run.run_id).known_usd == sum(line.known_usd for line in ledger.bill(run.run_id).lines)
+
+
+def test_a_stage_that_another_has_followed_is_over_with_fewer_steps_than_it_had_thought(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    run = opened(tmp_path, ledger, TWO_STAGES)
+    at = ledger.now()
+    done = [("first", 1, 3), ("first", 2, 3), ("second", 1, 2)]
+    steps = [Step(run_id=run.run_id, stage=name, step=step, of=of, at=at, metrics={}) for name, step, of in done]
+    first, second = stages_of(run.plan, steps)
+    assert ((first.done, first.steps), (second.done, second.steps)) == ((3, 3), (1, 2))
+    (first, _) = stages_of(run.plan, steps[:2])
+    assert (first.done, first.steps) == (2, 3)
 
 
 def test_what_a_machine_waits_for_is_said_with_how_long(tmp_path: Path, far: OpenRun) -> None:
