@@ -23,6 +23,8 @@ from planners.runs.reconcile import Cause
 POLL_SECONDS = 0.1
 SUPERVISOR_LEAVES_SECONDS = 5.0
 """From the end of a run to the end of the process that has watched it."""
+FORGET_SECONDS = 100.0
+"""For a cloud to list no longer what has been deleted.  Assumption: AWS names no bound for its tagging API."""
 ANSWER_SECONDS = 180.0
 """For the supervisor of a run that is watched elsewhere to acknowledge that it is to end: a node's start, or a short
 queue.  After that the run is ended by its place, from here."""
@@ -133,14 +135,15 @@ def close_unseen(run: OpenRun, note: str) -> None:
 
 
 def look(run: OpenRun) -> Sequence[Leftover]:
-    """What is left of a run that has ended, after its supervisor has had time to leave."""
-    deadline = time.monotonic() + SUPERVISOR_LEAVES_SECONDS
+    """What is left of a run that has ended, after its supervisor has had time to leave, and a cloud to forget."""
+    in_cloud = run.target.cluster_maker is not None
+    deadline = time.monotonic() + (FORGET_SECONDS if in_cloud else SUPERVISOR_LEAVES_SECONDS)
     while True:
         live = frozenset(row.run_id for row in run.ledger.runs(states=LIVE))
         left = [item for item in run.target.leftovers(live, live | {run.run_id}) if item.run_id == run.run_id]
-        if not left or time.monotonic() > deadline:
+        if all(item.note for item in left) or time.monotonic() > deadline:
             return left
-        time.sleep(POLL_SECONDS)
+        time.sleep(FORGET_SECONDS / 20 if in_cloud else POLL_SECONDS)
 
 
 def tagged_things(store: Path, text: str) -> Sequence[Leftover]:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NODES = "nodes.json"
+AZURE_IDENTITY = {"azure.workload.identity/use": "true"}
+"""AKS gives credentials to pods with this label alone: https://learn.microsoft.com/azure/aks/workload-identity-overview"""
 
 
 class CloudTarget(KubernetesTarget):
@@ -137,7 +139,9 @@ class CloudTarget(KubernetesTarget):
     def launch_task(self, run: RunRef, state: SlurmRun, name: str) -> dict[str, Any]:
         """Its pods may use the run's bucket, and nothing else."""
         task = super().launch_task(run, state, name)
-        task["config"]["kubernetes"]["remote_identity"] = read_fleet(run.folder / FLEET).service_account
+        asked = task["config"]["kubernetes"]
+        asked["remote_identity"] = read_fleet(run.folder / FLEET).service_account
+        asked["custom_metadata"]["labels"] |= AZURE_IDENTITY if self.kind == "azure" else {}
         return task
 
     @cached_property

@@ -39,7 +39,7 @@ def _leftover(resource: CloudResource) -> Leftover:
         run_id=resource.run_id,
         role=resource.name,
         since=resource.since or datetime.now(tz=UTC),
-        note=resource.note,
+        note="" if resource.command else resource.note or "it can't be removed",
     )
 
 

@@ -22,7 +22,7 @@ from clusterctl import clock
 from clusterctl.clouds.base import CloudResource, CloudUnreachable, CredentialsMissing, NotAsked, Quota
 from clusterctl.fleet.errors import FleetError, FleetStateError, StackLocked
 from clusterctl.ledger import open_ledger
-from clusterctl.runs import own_cluster
+from clusterctl.runs import ending, own_cluster
 from clusterctl.targets import cloud, cloud_home
 from clusterctl.targets.base import Unreachable
 from clusterctl.targets.supervisor_home import SupervisorHome
@@ -203,10 +203,11 @@ def test_a_removal_that_fails_is_repeated_and_billed_on(world: World) -> None:
     assert down.returncode == 0, down.stderr
 
 
-def test_what_the_cloud_still_holds_after_down_is_said(world: World) -> None:
+def test_what_the_cloud_still_holds_after_down_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "FORGET_SECONDS", 0.2)
     world.up()
     row = {"cloud": "aws", "region": "us-east-1", "run_id": world.name, "owner": "me", "since": START}
-    world.cloud.left = [CloudResource(kind="volume", id="vol-1", name="checkpoints", **row)]
+    world.cloud.left = [CloudResource(kind="volume", id="vol-1", name="checkpoints", command="aws ec2 …", **row)]
     down = world.run("down", world.name, "--yes")
     assert (down.returncode, "still there: checkpoints aws:/us-east-1/vol-1" in down.stderr) == (5, True), down.stderr
     note = "a capacity block, paid until 2026-12-02 11:30, $2,641.92 in all: it can't be given back"
