@@ -107,6 +107,8 @@ class Google:
 
     def _storage(self, method: str, path: str, query: dict[str, str]) -> Any:
         bucket, _, rest = path.partition("/")
+        if bucket and bucket not in self.buckets:
+            raise RefusedError(404, "The specified bucket does not exist.")
         if method == "GET" and rest:  # a page begins behind a name, whatever was removed meanwhile
             left = [row for row in self.objects.get(bucket, []) if row["generation"] > query.get("pageToken", "")]
             return {"items": left[:1]} | ({"nextPageToken": left[0]["generation"]} if len(left) > 1 else {})
