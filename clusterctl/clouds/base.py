@@ -130,6 +130,15 @@ class Quota:
         """Whether the plan asks for more than is free; never so where the limit is unknown."""
         return self.limit is not None and (self.used or 0.0) + self.asked > self.limit
 
+    @property
+    def text(self) -> str:
+        """`384 vCPU of Running On-Demand P instances (L-417A185B) in us-east-1: it has 400, of which 192 are used`."""
+        limit = "nobody says how many it has" if self.limit is None else f"it has {self.limit:g}"
+        used = "" if self.used is None else f", of which {self.used:g} are used"
+        code = f" ({self.code})" if self.code and self.code != self.name else ""
+        amount = f"{self.asked:g} {self.unit} of" if self.unit else f"{self.asked:g} of"
+        return f"{amount} {self.name}{code} in {self.region or 'all regions'}: {limit}{used}"
+
 
 class Cloud(Protocol):
     """One account of a cloud.  Everything raises CloudError where the cloud can't be asked, and waits for seconds at

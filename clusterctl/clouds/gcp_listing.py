@@ -68,7 +68,7 @@ def find(session: GoogleSession, regions: Iterable[str] | None, owner: str | Non
                 (refused if isinstance(item, NotAsked) else found).append(item)  # type: ignore[arg-type]
         except CloudError as error:
             refused.append(NotAsked(cloud="gcp", place=service, reason=error.message))
-    wanted = None if regions is None else {*regions, ""}
+    wanted = None if regions is None else {region_of(place) for place in regions} | {""}
     ours = [
         item
         for item in found

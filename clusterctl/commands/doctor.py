@@ -8,17 +8,20 @@ import sys
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 from typer import Option
 
 from clusterctl import __version__, paths
-from clusterctl.errors import ClusterctlError, StateError
+from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.json_text import json_text
 from clusterctl.ui.streams import emit
 from clusterctl.ui.table import Column, draw_text
 from clusterctl.ui.terminal import terminal
+
+if TYPE_CHECKING:
+    from planners.plan.value import Plan
 
 EXTRAS = {
     "plot": "matplotlib", "postgresql": "psycopg", "aws": "boto3", "gcp": "google.cloud.compute",
@@ -44,14 +47,20 @@ def doctor(
         bool,
         Option("--fix", help="Install what is missing: bubblewrap (needs root), Pulumi's engine beside its extra."),
     ] = False,
+    plan: Annotated[
+        Path | None, Option(metavar="FILE", help="A plan.json: may the account of its cloud have what it asks for?")
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Check this installation: Python, packages, bundled files, sandbox, extras.  Exit code 5 if one is broken."""
+    """Check this installation: Python, packages, bundled files, sandbox, extras, clusters and clouds that are in use.
+
+    Exit code 5 if something is broken.
+    """
     if fix:
         _install_bubblewrap()
         _install_engine()
     python = Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
-    checks = [python, _package(), _bundle(), *_sandbox(), *_extras(), _engine(), *_clusters()]
+    checks = [python, _package(), _bundle(), *_sandbox(), *_extras(), _engine(), *_clusters(), *_clouds(plan)]
     if as_json:
         typer.echo(json_text({"version": __version__, "checks": [check._asdict() for check in checks]}, indent=2))
     else:
@@ -166,6 +175,38 @@ def _clusters() -> list[Check]:
             except ClusterctlError as error:
                 found.append(Check(place, "weaker", error.message, error.hint))
     return found
+
+
+def _clouds(plan_file: Path | None) -> list[Check]:
+    """Who pays in each cloud that is in use here; and whether that account may have what a plan asks for."""
+    from clusterctl.clouds import NAMES
+    from clusterctl.clouds.configured import connected
+    from clusterctl.targets.places import known_places
+
+    plan = None if plan_file is None else _plan(str(plan_file))
+    asked = None if plan is None else sorted({pool.cloud for pool in plan.pools if pool.cloud in NAMES})
+    clouds, left_out = connected(asked, known_places(paths.user_data_dir()))
+    found = [Check(place.cloud, "weaker", place.reason) for place in left_out if plan is not None]
+    for cloud in clouds:
+        try:
+            found.append(Check(cloud.name, "ok", f"paid by {cloud.identity()}"))
+            for quota in cloud.quotas(plan) if plan is not None else ():
+                status: Literal["ok", "weaker"] = "weaker" if quota.is_short or quota.limit is None else "ok"
+                found.append(
+                    Check(f"{cloud.name} quota", status, quota.text, quota.request if quota.is_short else None)
+                )
+        except ClusterctlError as error:
+            found.append(Check(cloud.name, "weaker", error.message, error.hint))
+    return found
+
+
+def _plan(file: str) -> Plan:
+    from clusterctl.plan_service import open_source
+
+    plan = open_source(file).plan
+    if plan is None:
+        raise SpecError(f"{file} is a spec, not a plan", hint=f"clusterctl plan {file} --out plan.json")
+    return plan
 
 
 def _is_installed(module: str) -> bool:

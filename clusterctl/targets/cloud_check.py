@@ -39,7 +39,7 @@ def check_account(cloud: Cloud, plan: Plan) -> str:
         raise SpecError(f"{cloud.name}: this account can't use the region {regions[0]}", hint=hint)
     short = [quota for quota in quotas_of(cloud, plan) if quota.is_short]
     if short:
-        what = "; ".join(_quota_text(quota) for quota in short)
+        what = "; ".join(quota.text for quota in short)
         asks = "\n".join(f"  {quota.request}" for quota in short if quota.request)
         raise Infeasible(f"{cloud.name}: the account may not have what is planned: {what}", hint=f"ask for it:\n{asks}")
     return regions[0]
@@ -76,9 +76,3 @@ def _regions(cloud: Cloud) -> Sequence[str]:
         if isinstance(error, NotAllowed | CloudUnreachable):
             return ()
         raise
-
-
-def _quota_text(quota: Quota) -> str:
-    used = "" if quota.used is None else f", of which {quota.used:g} are used"
-    code = f" ({quota.code})" if quota.code else ""
-    return f"{quota.asked:g} {quota.unit} of {quota.name}{code} in {quota.region}: it has {quota.limit or 0:g}{used}"

@@ -121,6 +121,7 @@ def test_everything_of_one_owner_is_found_and_removed(google: Google, cloud: Clo
     )
     assert by_id["results"].holds_data
     assert [item.id for item in cloud.resources(["europe-west4"], "me").resources if item.region] == []
+    assert cloud.resources([ZONE], "me").resources == found.resources  # a zone stands for its region
     with pytest.raises(InUse):
         cloud.remove(next(item for item in found.resources if item.kind == "network"))
     for item in found.resources:

@@ -18,6 +18,12 @@ from clusterctl.clouds.aws import Aws
 from clusterctl.clouds.base import CloudError, CloudResource, Found, InUse, NotAllowed, NotAsked
 from clusterctl.clouds.leftovers import Account, Rules, clear, judge
 
+SPEC = """
+name: rlcef
+stages:
+  - {kind: rlcef, model: Qwen/Qwen2.5-Coder-32B-Instruct, steps: 50, response_tokens: {mean: 2000}}
+fleet: {targets: [aws], gpus: [H100], capacity: [on_demand]}
+"""
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
@@ -194,3 +200,24 @@ def test_judging() -> None:
         "data": "holds data: --with-data removes it",
         "for ever": "paid until May",
     }
+
+
+def test_doctor_says_who_pays_and_which_quotas_a_plan_exceeds(
+    sweep: Any, in_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.servicequotas.models import ServiceQuotasBackend
+
+    def limit(_: object, service_code: str, quota_code: str) -> dict[str, object]:
+        return {"ServiceCode": service_code, "QuotaCode": quota_code, "Value": 5.0}
+
+    monkeypatch.setattr(ServiceQuotasBackend, "get_service_quota", limit)
+    shown = {check["name"]: check for check in json.loads(sweep("doctor", "--json").stdout)["checks"]}
+    assert shown["aws"]["detail"] == "paid by 123456789012"
+    (tmp_path / "run.yaml").write_text(SPEC)
+    assert in_process("plan", "run.yaml", "--out", "plan.json").returncode == 0
+    done = sweep("doctor", "--plan", "plan.json", "--json")
+    quotas = [check for check in json.loads(done.stdout)["checks"] if check["name"] == "aws quota"]
+    (short,) = [check for check in quotas if "L-417A185B" in check["detail"]]
+    assert short["status"] == "weaker"
+    assert short["fix"].startswith("aws service-quotas request-service-quota-increase --service-code ec2")
+    assert sweep("doctor", "--plan", "run.yaml").returncode == 2
