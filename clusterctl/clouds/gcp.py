@@ -61,6 +61,8 @@ class Gcp:
             path = f"v1/projects/{session.project}/locations/{item.region}/clusters/{item.id}"
             if session.rest("GET", "container", path).get("status") != "STOPPING":
                 session.rest("DELETE", "container", path)
+        elif item.kind == "service-account":
+            session.rest("DELETE", "iam", f"v1/projects/{session.project}/serviceAccounts/{item.id}")
         elif item.kind == "bucket":
             path = f"storage/v1/b/{item.id}"
             for row in session.rest_pages("storage", f"{path}/o", "items", versions="true"):

@@ -42,6 +42,7 @@ KINDS = {
     "firewall": Kind(client="Firewalls", rows="", argument="firewall", command="firewall-rules", place="global"),
     "subnetwork": Kind(client="Subnetworks", rows="subnetworks", argument="subnetwork", command="networks subnets"),
     "network": Kind(client="Networks", rows="", argument="network", command="networks", place="global"),
+    "service-account": Kind(client="", rows="", argument="", command=""),
     "bucket": Kind(client="", rows="", argument="", command=""),
 }
 """In the order in which they can be removed."""
@@ -58,6 +59,7 @@ def find(session: GoogleSession, regions: Iterable[str] | None, owner: str | Non
     lists: dict[str, Callable[[], Iterable[CloudResource | NotAsked]]] = {
         "container": lambda: _clusters(session),
         "storage": lambda: _buckets(session),
+        "iam": lambda: _accounts(session),
     }
     for kind in KINDS.values():
         if kind.client:
@@ -162,6 +164,14 @@ def _buckets(session: GoogleSession) -> Iterator[CloudResource]:
         command = f"gcloud storage rm --recursive gs://{name}"
         item = _resource("bucket", name, row["location"].lower(), tags=tags, created=created, command=command)
         yield replace(item, usd_per_hour=None, holds_data=True)
+
+
+def _accounts(session: GoogleSession) -> Iterator[CloudResource]:
+    """Accounts of nodes and pods.  Google doesn't say since when they are."""
+    for row in session.rest_pages("iam", f"v1/projects/{session.project}/serviceAccounts", "accounts"):
+        email, tags = row["email"], described(row.get("description", ""))
+        command = f"gcloud iam service-accounts delete {email} --project {session.project} --quiet"
+        yield _resource("service-account", email, "", tags=tags, created="", command=command)
 
 
 def _last(path: str) -> str:

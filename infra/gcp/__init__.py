@@ -12,6 +12,7 @@ from infra.gcp.node_pools import NodePool
 from infra.gcp.supervisor import let_supervisor_resize
 from infra.made import Made
 from infra.node_fleet import Fleet
+from infra.own_tag import describe_each_resource
 from planners.tags import tag_key
 
 GVISOR_NODES = {"sandbox.gke.io/runtime": "gvisor"}
@@ -23,6 +24,7 @@ def provision(fleet: Fleet) -> Made:
 
     The project is that of the caller's credentials, as everywhere in Google's tools (`gcloud config set project`).
     """
+    describe_each_resource(fleet.tags)
     provider = gcp.Provider("gcp", region=fleet.region, default_labels=fleet.tags)
     options = pulumi.ResourceOptions(provider=provider)
     project = gcp.organizations.get_project_output(opts=pulumi.InvokeOutputOptions(provider=provider))

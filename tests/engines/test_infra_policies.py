@@ -14,6 +14,7 @@ import pytest
 
 from clusterctl.fleet.outputs import FleetOutputs
 from infra.policy.rules import problems
+from planners.tags import described
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines/pulumi/bin/python"
@@ -91,6 +92,14 @@ def test_no_rule_is_broken(ask: Ask, cloud: str) -> None:
     rows = ask(cloud)
     assert [(row["type"], row["name"], found) for row in rows if (found := problems(row["type"], row["inputs"]))] == []
     assert len(rows) > 30
+
+
+def test_what_can_have_no_labels_on_google_says_whose_it_is(ask: Ask) -> None:
+    kinds = (":Network", ":Subnetwork", ":Router", ":Firewall", "account:Account")
+    found = [row for row in ask("gcp") if row["type"].startswith("gcp:") and row["type"].endswith(kinds)]
+    assert len(found) > 5
+    for row in found:
+        assert set(described(row["inputs"]["description"])) == {"clusterctl-dev-run", "clusterctl-dev-owner"}
 
 
 @CLOUDS

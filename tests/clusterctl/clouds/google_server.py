@@ -33,6 +33,7 @@ class Google:
     clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
     buckets: dict[str, dict[str, Any]] = field(default_factory=dict)
     objects: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     group_errors: list[dict[str, Any]] = field(default_factory=list)
     quotas: list[dict[str, Any]] = field(default_factory=list)
@@ -59,6 +60,8 @@ class Google:
             return self._compute(method, path.removeprefix(f"/compute/v1/projects/{PROJECT}").strip("/"), query)
         if path.startswith("/storage/v1/b"):
             return self._storage(method, path.removeprefix("/storage/v1/b").strip("/"), query)
+        if "/serviceAccounts" in path:
+            return self._accounts(method, unquote(path.rpartition("/")[2]), query)
         if "quotaInfos" in path:
             return {"dimensionsInfos": self.family_limits}
         return self._container(method, path.removeprefix(f"/v1/projects/{PROJECT}/locations/"), body)
@@ -104,6 +107,15 @@ class Google:
             raise RefusedError(400, f"The resource '{name}' is already being used by '{users[0]}'")
         del self.things[kind, place, name]
         return {"name": "operation-1", "status": "RUNNING"}
+
+    def _accounts(self, method: str, name: str, query: dict[str, str]) -> Any:
+        if method == "GET":
+            at = int(query.get("pageToken") or 0)
+            rows = list(self.accounts.values())
+            return {"accounts": rows[at : at + 1]} | ({"nextPageToken": str(at + 1)} if at + 1 < len(rows) else {})
+        if self.accounts.pop(name, None) is None:
+            raise RefusedError(404, "Unknown service account")
+        return {}
 
     def _storage(self, method: str, path: str, query: dict[str, str]) -> Any:
         bucket, _, rest = path.partition("/")

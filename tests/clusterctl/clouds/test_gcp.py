@@ -36,7 +36,7 @@ def google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, google_file: Path) -
     (tmp_path / "account.json").write_text(google_file.read_text().replace("URL", url))
     for name in [name for name in os.environ if name.startswith(("GOOGLE_", "CLOUDSDK_"))]:
         monkeypatch.delenv(name)
-    for service in ("COMPUTE", "CONTAINER", "STORAGE", "CLOUDQUOTAS"):
+    for service in ("COMPUTE", "CONTAINER", "STORAGE", "CLOUDQUOTAS", "IAM"):
         monkeypatch.setenv(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service}", f"{url}/")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
@@ -93,6 +93,8 @@ def fill(google: Google) -> None:
         "zone": f"https://x/zones/{ZONE}",
         "status": {"isStable": False},
     }
+    for name, text in (("nodes@x", description(LABELS)), ("other@x", "made by hand")):
+        google.accounts[name] = {"email": name, "description": text}
     google.buckets["results"] = {
         "name": "results",
         "location": "US-CENTRAL1",
@@ -108,7 +110,18 @@ def test_everything_of_one_owner_is_found_and_removed(google: Google, cloud: Clo
     assert list(cloud.regions()) == [REGION]
     found = cloud.resources(None, "me")
     kinds = [item.kind for item in found.resources]
-    assert kinds == ["cluster", "instance", "instance", "router", "address", "disk", "subnetwork", "network", "bucket"]
+    assert kinds == [
+        "cluster",
+        "instance",
+        "instance",
+        "router",
+        "address",
+        "disk",
+        "subnetwork",
+        "network",
+        "service-account",
+        "bucket",
+    ]
     assert found.not_asked == ()
     by_id = {item.id: item for item in found.resources}
     assert by_id["node-0"].note == "a3-highgpu-8g"
