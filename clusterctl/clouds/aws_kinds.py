@@ -36,12 +36,12 @@ def _dashed(name: str) -> str:
 
 COMMAND_NAMES = {"s3": "s3api"}
 KINDS = {
+    "nodegroup": Kind(service="eks", call="delete_nodegroup", argument="nodegroupName"),
     "instance": Kind(service="ec2", call="terminate_instances", argument="InstanceIds"),
     "spot-instances-request": Kind(
         service="ec2", call="cancel_spot_instance_requests", argument="SpotInstanceRequestIds"
     ),
     "capacity-reservation": Kind(service="ec2", call="cancel_capacity_reservation", argument="CapacityReservationId"),
-    "nodegroup": Kind(service="eks", call="delete_nodegroup", argument="nodegroupName"),
     "cluster": Kind(service="eks", call="delete_cluster", argument="name"),
     "load-balancer": Kind(service="elbv2", call="delete_load_balancer", argument="LoadBalancerArn"),
     "natgateway": Kind(service="ec2", call="delete_nat_gateway", argument="NatGatewayId"),
@@ -64,7 +64,9 @@ KINDS = {
     "role": Kind(service="iam", call="delete_role", argument="RoleName"),
     "budget": Kind(service="budgets", call="delete_budget", argument="BudgetName"),
 }
-"""In the order in which they can be removed.  What is not here is found and named, and a person must remove it."""
+"""In the order in which they can be removed: node groups first, which would replace their machines.
+
+What is not here is found and named, and a person must remove it."""
 ORDER = {kind: place for place, kind in enumerate(KINDS)}
 WITH_OTHERS = {"security-group-rule", "dhcp-options", "network-acl", "podidentityassociation", "addon", "access-entry"}
 """Go away together with what they belong to."""

@@ -103,14 +103,20 @@ def _inside(session: AwsSession, region: str, vpc: str, tags: Tags) -> Iterator[
     where = [{"Name": "vpc-id", "Values": [vpc]}]
     free = [*where, {"Name": "status", "Values": ["available"]}]
     for row in session.pages("ec2", region, "describe_network_interfaces", "NetworkInterfaces", Filters=free):
-        yield _resource("network-interface", row["NetworkInterfaceId"], region, tags, row.get("Description", ""))
+        if not _has_own_tags(row.get("TagSet")):
+            yield _resource("network-interface", row["NetworkInterfaceId"], region, tags, row.get("Description", ""))
     for row in session.pages("ec2", region, "describe_security_groups", "SecurityGroups", Filters=where):
-        if row["GroupName"] != "default":
+        if row["GroupName"] != "default" and not _has_own_tags(row.get("Tags")):
             yield _resource("security-group", row["GroupId"], region, tags, row["GroupName"])
     for row in session.pages("elbv2", region, "describe_load_balancers", "LoadBalancers"):
         if row.get("VpcId") == vpc:
             item = _resource("load-balancer", row["LoadBalancerArn"], region, tags, row["LoadBalancerName"])
             yield replace(item, since=row["CreatedTime"], usd_per_hour=None)
+
+
+def _has_own_tags(rows: Iterable[Mapping[str, str]] | None) -> bool:
+    """It says itself whose it is: of another run, or of another owner who uses the same network."""
+    return bool({RUN, OWNER} & set(_tags(rows)))
 
 
 def _eks(session: AwsSession, region: str, owner: str | None) -> Iterator[CloudResource]:

@@ -47,7 +47,7 @@ class Azure:
     def remove(self, resource: CloudResource) -> None:
         """See `Cloud`."""
         kind = azure_listing.BY_NAME.get(resource.kind)
-        if kind is None:
+        if kind is None or not resource.command:
             raise CloudError(f"{resource.kind} {resource.name}: {resource.note}", hint="the portal of Azure shows it")
         try:
             self._session.ask("DELETE", resource.id, kind.version)

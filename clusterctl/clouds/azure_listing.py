@@ -67,19 +67,9 @@ def find(session: AzureSession, regions: set[str] | None, owner: str | None) -> 
         found += _budgets(session, {item.run_id: item.owner for item in found})
     except CloudError as error:
         refused.append(NotAsked(cloud="azure", place="budgets", reason=error.message))
-    with_data = {_group_of(item.id) for item in found if item.holds_data}
-    ours = [
-        replace(item, holds_data=item.holds_data or (item.kind == "resource group" and _group_of(item.id) in with_data))
-        for item in found
-        if regions is None or not item.region or item.region in regions
-    ]
+    ours = [item for item in found if regions is None or not item.region or item.region in regions]
     ours.sort(key=lambda item: (ORDER.get(item.kind, ORDER["resource group"]), item.id))
     return Found(resources=tuple(ours), not_asked=tuple(refused))
-
-
-def _group_of(resource_id: str) -> str:
-    words = resource_id.lower().split("/")
-    return words[words.index("resourcegroups") + 1] if "resourcegroups" in words else ""
 
 
 def _filter(owner: str | None) -> str:
@@ -138,9 +128,15 @@ def _machines(session: AzureSession, item: CloudResource, row: Mapping[str, Any]
 
 
 def _groups(session: AzureSession, owner: str | None) -> Iterator[CloudResource]:
+    """A group takes everything along that is in it: also data, and never what is another owner's."""
     for row in session.pages(f"{session.root}/resourcegroups", GROUPS_VERSION, query=_filter(owner)):
         command = f"az group delete --name {row['name']} --subscription {session.subscription} --yes"
-        yield _resource("resource group", row, row.get("tags") or {}, command)
+        item = _resource("resource group", row, row.get("tags") or {}, command)
+        inside = list(session.pages(f"{row['id']}/resources", GROUPS_VERSION))
+        others = {(each.get("tags") or {}).get(OWNER, item.owner) for each in inside} - {item.owner}
+        kinds = [KINDS.get(each["type"].lower()) for each in inside]
+        item = replace(item, holds_data=any(kind is not None and kind.holds_data for kind in kinds))
+        yield replace(item, command="", note=f"holds things of {', '.join(sorted(others))}") if others else item
 
 
 def _budgets(session: AzureSession, owners: Mapping[str, str]) -> Iterator[CloudResource]:

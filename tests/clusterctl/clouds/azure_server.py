@@ -74,6 +74,8 @@ class Subscription:
             return self._with_tags(self.resources, query)
         if path == "/resourcegroups":
             return self._with_tags(self.groups, query)
+        if inside := re.fullmatch("/resourcegroups/([^/]+)/resources", path):
+            return [row for key, row in self.resources.items() if f"/resourcegroups/{inside[1]}/" in key]
         if path == "/locations":
             return [{"name": "eastus"}, {"name": "westeurope"}]
         if path.endswith("/budgets"):

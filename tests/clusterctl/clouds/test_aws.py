@@ -43,7 +43,7 @@ def test_everything_of_one_owner_is_found_and_removed_in_order_and_nothing_of_an
     assert {item.owner for item in found.resources} == {"me"}
     assert {item.run_id for item in found.resources} == {"run-1"}
     kinds = [item.kind for item in found.resources]
-    expected = ["instance", "nodegroup", "cluster", "natgateway", "file-system", "network-interface", "elastic-ip"]
+    expected = ["nodegroup", "instance", "cluster", "natgateway", "file-system", "network-interface", "elastic-ip"]
     expected += ["volume", "launch-template", "security-group", "subnet", "route-table", "internet-gateway", "vpc"]
     expected += ["bucket", "log-group", "key", "role"]
     assert list(dict.fromkeys(kinds)) == [kind for kind in expected if kind in kinds]
@@ -76,10 +76,15 @@ def test_what_others_left_in_our_network_is_found(cloud: Cloud) -> None:
     made = make_fleet("run-1", "me")
     ec2 = client("ec2")
     card = ec2.create_network_interface(SubnetId=made["subnet"])["NetworkInterface"]["NetworkInterfaceId"]
+    its = specs("security-group", tags("run-2", "her"))
+    hers = ec2.create_security_group(GroupName="h", Description="x", VpcId=made["vpc"], TagSpecifications=its)[
+        "GroupId"
+    ]
     group = ec2.create_security_group(GroupName="eks-x", Description="x", VpcId=made["vpc"])["GroupId"]
     balancer = client("elbv2").create_load_balancer(Name="made-by-a-service", Subnets=[made["subnet"]])
     found = {item.id: item for item in cloud.resources([REGION], "me").resources}
     assert {found[card].run_id, found[group].run_id} == {"run-1"}
+    assert hers not in found
     assert found[balancer["LoadBalancers"][0]["LoadBalancerArn"]].kind == "load-balancer"
 
 

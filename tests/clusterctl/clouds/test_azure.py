@@ -12,7 +12,7 @@ import pytest
 from azure_server import ROOT, SUBSCRIPTION, Subscription, serve
 
 from clusterctl.clouds import cloud_of
-from clusterctl.clouds.base import Cloud, CloudUnreachable, CredentialsMissing, InUse, NotAllowed
+from clusterctl.clouds.base import Cloud, CloudError, CloudUnreachable, CredentialsMissing, InUse, NotAllowed
 from clusterctl.fleet.outputs import FleetOutputs, FleetPool
 from planners.plan.value import Plan, Pool
 from planners.tags import cloud_tags
@@ -105,6 +105,16 @@ def test_everything_of_one_owner_is_found_and_removed(azure: Subscription, cloud
     assert {item.owner for item in cloud.resources(None, None).resources} == {"her"}
 
 
+def test_a_group_with_things_of_another_owner_is_kept(azure: Subscription, cloud: Cloud) -> None:
+    fill(azure)
+    azure.add("run-1", "Microsoft.Network/virtualNetworks", "guest", location="eastus", tags=HERS)
+    (group,) = [item for item in cloud.resources(None, "me").resources if item.kind == "resource group"]
+    assert (group.command, group.note) == ("", "holds things of her")
+    with pytest.raises(CloudError, match="holds things of her"):
+        cloud.remove(group)
+    assert "run-1" in azure.groups
+
+
 def test_what_may_not_be_asked_is_named_and_the_rest_is_found(azure: Subscription, cloud: Cloud) -> None:
     fill(azure)
     azure.refuse["/resourcegroups$"] = [403]
@@ -116,11 +126,11 @@ def test_what_may_not_be_asked_is_named_and_the_rest_is_found(azure: Subscriptio
 
 def test_throttled_calls_are_made_again(azure: Subscription, cloud: Cloud) -> None:
     fill(azure)
-    azure.refuse["/resources$"] = [429, 503, 429]
+    azure.refuse[f"^{ROOT}/resources$"] = [429, 503, 429]
     found = cloud.resources(None, "me")
     assert found.not_asked == ()
     assert "cluster" in {item.kind for item in found.resources}
-    azure.refuse["/resources$"] = [429] * 20
+    azure.refuse[f"^{ROOT}/resources$"] = [429] * 20
     assert [place.place for place in cloud.resources(None, "me").not_asked] == ["resources"]
 
 
