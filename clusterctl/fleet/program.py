@@ -50,9 +50,10 @@ def ask(request: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[
         )
     assert child.stdin is not None
     assert child.stdout is not None
-    with _ended(child), suppress(BrokenPipeError):
-        child.stdin.write(json.dumps(request) + "\n")
-        child.stdin.flush()
+    with _ended(child):
+        with suppress(BrokenPipeError):  # it has died, which is said below
+            child.stdin.write(json.dumps(request) + "\n")
+            child.stdin.flush()
         answered = False
         for line in _lines(child, child.stdout):
             answered = answered or "result" in line or "error" in line
@@ -80,8 +81,11 @@ def _lines(child: subprocess.Popen[str], stdout: IO[str]) -> Iterator[Mapping[st
             continue
         if not line:
             break
+        said = {}
         with suppress(ValueError):
-            yield json.loads(line)
+            said = json.loads(line)
+        if said and not (interrupted and "error" in said):
+            yield said
     if interrupted:
         raise Interrupted(
             "stopped; what was begun has ended or is noted", hint="the same command again goes on from there"
@@ -90,10 +94,15 @@ def _lines(child: subprocess.Popen[str], stdout: IO[str]) -> Iterator[Mapping[st
 
 @contextmanager
 def _ended(child: subprocess.Popen[str]) -> Iterator[None]:
-    """Whatever happens, nothing of it stays."""
+    """Whatever happens, nothing of it stays: it ends what is in flight, or is killed."""
     try:
         yield
     finally:
+        assert child.stdin is not None
+        with suppress(BrokenPipeError):
+            child.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_SECONDS)
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()

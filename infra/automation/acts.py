@@ -45,8 +45,8 @@ def act(request: Mapping[str, Any], say: Say) -> bool:
         if request["act"] == "install":
             say(result={"version": str(automation.PulumiCommand.install(root=request["engine"]).version)})
             return True
-        stack = _stack(request)
-        say(result={"exists": False} if stack is None else Work(stack, request, watch).answer())
+        found = _stack(request)
+        say(result={"exists": False} if found is None else Work(*found, request, watch).answer())
         return True
     except errors.CommandError as error:
         say(error=watch.failure(str(error)))
@@ -55,8 +55,8 @@ def act(request: Mapping[str, Any], say: Say) -> bool:
     return False
 
 
-def _stack(request: Mapping[str, Any]) -> automation.Stack | None:
-    """The stack; None where there is none and the act makes none.
+def _stack(request: Mapping[str, Any]) -> tuple[automation.Stack, bool] | None:
+    """The stack, and whether it was made just now; None where there is none and the act makes none.
 
     Raises StateLostError where there was one.
     """
@@ -71,16 +71,16 @@ def _stack(request: Mapping[str, Any]) -> automation.Stack | None:
     )
     arguments = {"stack_name": request["stack"], "project_name": request["project"], "opts": options}
     try:
-        stack = automation.select_stack(program=_program, **arguments)
+        stack, is_new = automation.select_stack(program=_program, **arguments), False
     except errors.StackNotFoundError:
         if request["known"]:
             raise StateLostError(request["backend"]) from None
         if request["act"] not in {"up", "preview"}:
             return None
-        stack = automation.create_stack(program=_program, **arguments)
+        stack, is_new = automation.create_stack(program=_program, **arguments), True
     if request["act"] == "up":
         Path(request["work_dir"], "made").touch()
-    return stack
+    return stack, is_new
 
 
 class StateLostError(LookupError):
@@ -98,8 +98,8 @@ def _program() -> None:
 class Work:
     """One request on a stack that is there."""
 
-    def __init__(self, stack: automation.Stack, request: Mapping[str, Any], watch: Watch) -> None:
-        self._stack, self._request, self._watch = stack, request, watch
+    def __init__(self, stack: automation.Stack, is_new: bool, request: Mapping[str, Any], watch: Watch) -> None:
+        self._stack, self._is_new, self._request, self._watch = stack, is_new, request, watch
         self._journal = Journal(Path(request["work_dir"]))
 
     def answer(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Work:
         try:
             self._stack.preview(color="never", on_event=self._watch.preview)
         finally:
-            if not self._request["known"]:
+            if self._is_new:
                 self._stack.workspace.remove_stack(self._stack.name)
         return {}
 
