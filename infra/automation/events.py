@@ -17,6 +17,8 @@ from infra.automation.journal import Journal
 
 SAME = {"same", "refresh", "read"}
 """Operations that change nothing."""
+SUMMARIES = {"update failed", "preview failed", "refresh failed", "destroy failed"}
+"""What the engine adds to any failure."""
 WAITING_SECONDS = 60.0
 """How often a resource is named that isn't there yet."""
 GRACE_SECONDS = 120.0
@@ -110,7 +112,7 @@ class Watch:
     def failure(self, text: str) -> dict[str, Any]:
         """What has gone wrong, as data: all that providers have said, or else what the engine has said."""
         urns = [urn for urn in self._failed if urn]
-        said = list(dict.fromkeys(self._failed.values()))
+        said = [each for each in dict.fromkeys(self._failed.values()) if each not in SUMMARIES]
         kind = "deadline" if self.stopping else "failed"
         if self.stopping:
             said.insert(0, self.stopping)

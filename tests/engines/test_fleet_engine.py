@@ -113,7 +113,7 @@ def test_after_everything_was_killed_nothing_is_there_twice(fleet_of: Any) -> No
     fleet.cloud.set(slow_seconds=0.3, lag_seconds=1.0)
     command = up_until(fleet, 20)
     fleet.kill(command, *ALL)
-    command.wait()
+    command.communicate()
     held = {each.id for each in fleet.cloud.held()}
     fleet.cloud.set(slow_seconds=0.0)
     notes: list[FleetEvent] = []
