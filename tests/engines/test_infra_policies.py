@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from clusterctl.fleet.outputs import FleetOutputs
+from infra.automation.identities import AGAIN, ASKED, NAMED
 from infra.policy.rules import problems
 from planners.tags import described
 
@@ -232,3 +233,11 @@ def test_the_cluster_has_what_the_run_wants_of_it(chosen: list[Resource], cloud:
         cloud, {"nvidia-device-plugin"}
     )
     assert "pre-pull" in of_type(chosen, ":DaemonSet")
+
+
+@pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
+def test_whatever_is_made_can_be_found_again_after_a_crash(ask: Ask, cloud: str) -> None:
+    rows = [row for row in ask(cloud) if ":" in row["type"] and not row["type"].startswith(("pulumi:", "kubernetes:"))]
+    tagged = {row["type"] for row in rows if cloud == "aws" and row["inputs"].get("tags")}
+    assert {row["type"] for row in rows} - tagged - AGAIN - set(NAMED) - set(ASKED) == set()
+    assert all("clusterctl.dev/resource" in row["inputs"]["tags"] for row in rows if row["type"] in tagged)
