@@ -177,7 +177,7 @@ def test_a_state_that_cannot_be_used_is_one_message(fleet_of: Any, monkeypatch: 
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
     state = fleet.store / f"fleets/.pulumi/stacks/clusterctl/{RUN}.json"
     text = state.read_text()
-    state.write_text(text.replace('"version": 3', '"version": 99'))
+    state.write_text(text.replace('"version":3', '"version":99', 1))
     with pytest.raises(FleetStateError, match="another version"):
         stack.outputs()
     state.unlink()
