@@ -30,9 +30,9 @@ SUPERVISOR_RULES: Sequence[Mapping[str, Sequence[str]]] = (
     {"apiGroups": [""], "resources": ["events", "pods/log"], "verbs": READ},
     {"apiGroups": ["apps"], "resources": ["deployments", "deployments/scale"], "verbs": WRITE},
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": WRITE},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": WRITE},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": WRITE[:-1]},
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": WRITE},
-    {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": READ},
+    {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": READ[:2]},
 )
 """In its namespace alone: what `clusterctl up` gives it (templates/kubernetes/place.yaml.j2), which a test compares."""
 NODE_RULES: Sequence[Mapping[str, Sequence[str]]] = (

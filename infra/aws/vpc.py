@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-CIDR = "10.64.0.0/14"
-PRIVATE_CIDRS = ("10.64.0.0/16", "10.65.0.0/16", "10.66.0.0/16")
-"""65,531 addresses each: the CNI of EKS gives every pod one of its subnet."""
-PUBLIC_CIDR = "10.67.0.0/24"
+CIDR = "10.64.0.0/16"
+"""The largest that AWS has: https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html"""
+PRIVATE_CIDRS = ("10.64.0.0/17", "10.64.128.0/18")
+"""Nodes are in the first, of 32,763 addresses: the CNI of EKS gives every pod one of its subnet."""
+PUBLIC_CIDR = "10.64.192.0/24"
 """Of the NAT gateway; no node is in it."""
-NUM_ZONES = 2
-"""EKS asks for subnets in two; nodes are in the first, so that no traffic between zones is paid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +54,9 @@ class AwsNetwork(pulumi.ComponentResource):
             opts=child,
         )
         ids: list[pulumi.Output[str]] = []
-        for number in range(NUM_ZONES):
+        for number, cidr in enumerate(PRIVATE_CIDRS):  # EKS asks for two zones; traffic between them is paid
             subnet = aws.ec2.Subnet(
-                f"nodes-{number}",
-                vpc_id=vpc.id,
-                cidr_block=PRIVATE_CIDRS[number],
-                availability_zone=zones[number],
-                opts=child,
+                f"nodes-{number}", vpc_id=vpc.id, cidr_block=cidr, availability_zone=zones[number], opts=child
             )
             aws.ec2.RouteTableAssociation(f"nodes-{number}", subnet_id=subnet.id, route_table_id=routes.id, opts=child)
             ids.append(subnet.id)
