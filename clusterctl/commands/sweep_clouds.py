@@ -103,7 +103,8 @@ class CloudSweep:
         if not self.accounts and not self.not_asked:
             return
         for account in self.accounts:
-            regions = f"{len(account.regions)} region{'' if len(account.regions) == 1 else 's'}"
+            several = "" if len(account.regions) == 1 else "s"
+            regions = f"{len(account.regions)} region{several}" if account.regions else "all regions"
             typer.echo(f"asked: {account.cloud.name}, {account.name}, {regions}", err=True)
         for place in (*self.left_out, *self.not_asked):
             typer.echo(f"not asked: {_place(place)}: {place.reason}", err=True)

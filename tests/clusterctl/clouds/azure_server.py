@@ -109,6 +109,7 @@ class Subscription:
             if any(name in row.get("uses", "") for row in self.resources.values()):
                 raise RefusedError(400, "InUseSubnetCannotBeDeleted")
             del self.resources[path]
+            self.budgets = [row for row in self.budgets if row["id"].lower() != path]
         else:
             self.groups.pop(name)
             self.resources = {key: row for key, row in self.resources.items() if f"/resourcegroups/{name}/" not in key}

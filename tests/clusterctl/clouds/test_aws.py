@@ -24,7 +24,8 @@ def remove_all(cloud: Cloud, owner: str) -> list[str]:
     """As `sweep` does: in order, what is in use again later; returns the order."""
     order: list[str] = []
     for _ in range(4):
-        found = cloud.resources([REGION], owner)
+        if not (found := cloud.resources([REGION], owner)).resources:
+            break
         for item in found.resources:
             try:
                 cloud.remove(item)

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from azure_server import ROOT, SUBSCRIPTION, Subscription, serve
 
-from clusterctl.clouds import cloud_of
+from clusterctl.clouds import cloud_of, leftovers
 from clusterctl.clouds.base import Cloud, CloudError, CloudUnreachable, CredentialsMissing, InUse, NotAllowed
+from clusterctl.clouds.leftovers import Rules
+from clusterctl.commands.sweep_clouds import CloudSweep, look_in_clouds
+from clusterctl.errors import NotAllAsked
 from clusterctl.fleet.outputs import FleetOutputs, FleetPool
 from planners.plan.value import Plan, Pool
 from planners.tags import cloud_tags
@@ -234,3 +237,33 @@ def test_quotas(azure: Subscription, cloud: Cloud) -> None:
     assert not found["standardDSv5Family"].is_short
     assert f"az quota update --resource-name {family} --scope {ROOT}/providers/" in found[family].request
     assert "value=288" in found[family].request
+
+
+def test_sweep_removes_it_and_keeps_data(
+    azure: Subscription, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(azure)
+    monkeypatch.setattr(leftovers, "PAUSE_SECONDS", 0.0)
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+
+    def look(*, with_data: bool) -> CloudSweep:
+        rules = Rules(owner="me", live_runs=(), ended_at={}, with_data=with_data)
+        return look_in_clouds(["azure"], lambda: rules, known=(), all_owners=False, now=now)
+
+    found = look(with_data=False)
+    found.say_who_was_asked()
+    assert capsys.readouterr().err == f"asked: azure, {SUBSCRIPTION}, all regions\n"
+    kept = {item.resource.kind: item.kept for item in found.items if item.kept}
+    data = "holds data: --with-data removes it"
+    gone_with = "this version can't remove it; its group takes it along"
+    assert kept == {"storage account": data, "resource group": data, "Microsoft.New/things": gone_with}
+    found.clear()
+    assert found.left == {}
+    again = look(with_data=True)
+    assert {item.resource.kind for item in again.items} == set(kept)
+    again.clear()
+    assert (again.left, look(with_data=True).items) == ({}, [])
+    again.raise_what_is_wrong()
+    azure.refuse["/resourcegroups$"] = [403]
+    with pytest.raises(NotAllAsked, match="azure resource groups"):
+        look(with_data=True).raise_what_is_wrong()
