@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -19,6 +19,12 @@ from planners.tags import TAG_PREFIX
 
 Found = tuple[str, Mapping[str, Any]]
 """The id, and what the provider must know beside the inputs to read it."""
+
+ACCOUNTS = {
+    "gcp": ("gcp:organizations/getProject:getProject", "projectId"),
+    "azure-native": ("azure-native:authorization:getClientConfig", "subscriptionId"),
+}
+"""Whom the provider works for: the question, and what of the answer is part of ids."""
 
 
 class UnanswerableError(LookupError):
@@ -36,12 +42,20 @@ def find(
     """
     found: dict[str, Found] = {}
     asked: list[Mapping[str, Any]] = []
+    accounts: dict[str, str] = {}
+
+    def account(kind: str) -> str:
+        cloud = kind.partition(":")[0]
+        if cloud in ACCOUNTS and cloud not in accounts:
+            accounts[cloud] = _account(cloud, request)
+        return accounts.get(cloud, "")
+
     for row in begun:
         kind = row["type"]
         if kind in AGAIN or kind.startswith("pulumi:"):
             continue
         if kind in NAMED or kind.startswith("kubernetes:"):
-            found[row["urn"]] = _named(row, deployment)
+            found[row["urn"]] = _named(row, account(kind)), {}
         elif kind.startswith("aws:") and (kind in ASKED or "tags" in row.get("inputs", {})):
             asked.append(row)
         else:
@@ -51,28 +65,18 @@ def find(
     return found
 
 
-def _named(row: Mapping[str, Any], deployment: Mapping[str, Any]) -> Found:
+def _named(row: Mapping[str, Any], account: str) -> str:
     """The id that a resource with these inputs has, if it is there."""
     kind, inputs = row["type"], dict(row.get("inputs", {}))
     if kind.startswith("kubernetes:"):
         about = inputs.get("metadata", {})
-        return "/".join(filter(None, (about.get("namespace"), about.get("name")))), {}
-    held = deployment.get("resources") or ()
-    if kind.startswith("azure-native:"):
-        inputs["subscription"] = _first(held, r"^/subscriptions/([^/]+)/")
-    inputs.setdefault("project", _first(held, r"^projects/([^/]+)/"))
+        return "/".join(filter(None, (about.get("namespace"), about.get("name"))))
+    if account:
+        inputs = {"project": account, "subscription": account} | inputs
     try:
-        return NAMED[kind].format_map(inputs), {}
+        return NAMED[kind].format_map(inputs)
     except KeyError as error:
         raise UnanswerableError(f"{kind} {row['urn'].rpartition('::')[2]}, which has no {error.args[0]}") from error
-
-
-def _first(held: Sequence[Mapping[str, Any]], pattern: str) -> str:
-    """What all ids of a cloud have in common."""
-    for each in held:
-        if match := re.match(pattern, str(each.get("id", ""))):
-            return match[1]
-    return ""
 
 
 def _ask(
@@ -104,6 +108,25 @@ def _ask(
                 if identities:
                     found[row["urn"]] = identities[0], {}
 
+    _look(program, request)
+    return found
+
+
+def _account(cloud: str, request: Mapping[str, Any]) -> str:
+    """Project of Google Cloud or subscription of Azure, as the provider's credentials say it."""
+    token, key = ACCOUNTS[cloud]
+    said: list[str] = []
+
+    def program() -> None:
+        options = pulumi.InvokeOptions(provider=pulumi.ProviderResource(cloud, "look", {}))
+        said.append(str((pulumi.runtime.invoke(token, {}, options).value or {}).get(key) or ""))
+
+    _look(program, request)
+    return next(iter(said), "")
+
+
+def _look(program: Callable[[], None], request: Mapping[str, Any]) -> None:
+    """Runs questions in a stack that holds nothing, and is forgotten."""
     with tempfile.TemporaryDirectory() as folder:
         settings = automation.ProjectSettings(
             name="look", runtime="python", backend=automation.ProjectBackend(url=f"file://{folder}")
@@ -113,7 +136,6 @@ def _ask(
             pulumi_home=request["home"], project_settings=settings, pulumi_command=command
         )
         automation.create_stack("look", "look", program, opts=options).preview(color="never")
-    return found
 
 
 def _of_arn(kind: str, arn: str) -> Found:
