@@ -193,7 +193,7 @@ class FakeCloud(api.Provider):
         key = "|".join(str(given.get(each)) for each in SET.get(kind.rpartition(":")[2], ()))
         base = given | {GIVEN: json.dumps(given), "tagsAll": {**self.tags, **(given.get("tags") or {})}}
         identity = await asyncio.to_thread(CLOUD.create, kind, name, base, key)
-        state = added(kind, name, identity, given) | base
+        state = base | added(kind, name, identity, given)
         await asyncio.to_thread(CLOUD.note, identity, state)
         return api.CreateResponse(resource_id=identity, properties=properties(state))
 
