@@ -12,7 +12,7 @@ from typing import Any
 from pulumi import automation
 from pulumi.automation import errors
 
-from infra.automation.events import Watch
+from infra.automation.events import EngineWatch
 from infra.automation.journal import Journal
 from infra.automation.locks import end_stale_locks
 from infra.automation.recovery import recover
@@ -40,7 +40,7 @@ PAUSE_SECONDS = 5.0
 
 def act(request: Mapping[str, Any], say: Say) -> bool:
     """Answers a request.  Whether it went well."""
-    watch = Watch(request, say)
+    watch = EngineWatch(request, say)
     try:
         if request["act"] == "install":
             say(result={"version": str(automation.PulumiCommand.install(root=request["engine"]).version)})
@@ -98,7 +98,7 @@ def _program() -> None:
 class Work:
     """One request on a stack that is there."""
 
-    def __init__(self, stack: automation.Stack, is_new: bool, request: Mapping[str, Any], watch: Watch) -> None:
+    def __init__(self, stack: automation.Stack, is_new: bool, request: Mapping[str, Any], watch: EngineWatch) -> None:
         self._stack, self._is_new, self._request, self._watch = stack, is_new, request, watch
         self._journal = Journal(Path(request["work_dir"]))
 

@@ -25,7 +25,7 @@ GRACE_SECONDS = 120.0
 """For what is in flight to end or to be noted, once a deadline has passed."""
 
 
-class Watch:
+class EngineWatch:
     """Follows one request: notes what is begun before it can be lost, says what happens, and stops what hangs."""
 
     def __init__(self, request: Mapping[str, Any], say: Callable[..., None]) -> None:

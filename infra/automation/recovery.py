@@ -17,13 +17,13 @@ from infra.automation.journal import Journal
 from infra.automation.lookup import find
 
 if TYPE_CHECKING:
-    from infra.automation.events import Watch
+    from infra.automation.events import EngineWatch
 
 LOOK_SECONDS = 2.0
 """Between looks for what a cloud may not show yet."""
 
 
-def recover(stack: automation.Stack, journal: Journal, request: Mapping[str, Any], watch: Watch) -> None:
+def recover(stack: automation.Stack, journal: Journal, request: Mapping[str, Any], watch: EngineWatch) -> None:
     """Takes into the state what the cloud has of the last change.  Nothing where that came to its end.
 
     Raises Unanswerable where nobody can tell whether something was made.

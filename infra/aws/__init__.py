@@ -7,7 +7,7 @@ import pulumi_aws as aws
 
 from infra.aws.eks import Eks, EksCluster, existing_cluster
 from infra.aws.gvisor import HANDLER
-from infra.aws.node_groups import EFA_CARDS, NodeGroup
+from infra.aws.node_groups import EFA_CARDS, EksNodeGroup
 from infra.aws.s3_and_efs import AwsStorage
 from infra.aws.supervisor import let_supervisor_resize
 from infra.aws.vpc import AwsNetwork, existing_subnets
@@ -24,7 +24,7 @@ def provision(fleet: Fleet) -> Made:
     options = pulumi.ResourceOptions(provider=provider)
     asked = pulumi.InvokeOutputOptions(provider=provider)
     eks = cluster_of(fleet, options)
-    groups = {pool.name: NodeGroup(pool, fleet=fleet, eks=eks, opts=options).group for pool in fleet.pools}
+    groups = {pool.name: EksNodeGroup(pool, fleet=fleet, eks=eks, opts=options).group for pool in fleet.pools}
     storage = AwsStorage(fleet.run, fleet=fleet, eks=eks, opts=options)
     let_supervisor_resize(fleet, eks, groups, options)
     budget_alarm(fleet, options)

@@ -21,7 +21,7 @@ EFA_CARDS = {
 address of the node, too; the others only carry EFA."""
 
 
-class NodeGroup(pulumi.ComponentResource):
+class EksNodeGroup(pulumi.ComponentResource):
     """A pool: nodes with GPUs in one placement group, with every network card that they have; or nodes that run
     untrusted programs under gVisor, where nothing else is placed and no pod gets the node's credentials."""
 

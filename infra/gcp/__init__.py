@@ -8,7 +8,7 @@ import pulumi_gcp as gcp
 from infra.gcp.gcs import GoogleStorage
 from infra.gcp.gke import Gke, GkeCluster, Project, existing_cluster
 from infra.gcp.google_network import GoogleNetwork, existing_subnet
-from infra.gcp.node_pools import NodePool
+from infra.gcp.node_pools import GkeNodePool
 from infra.gcp.supervisor import let_supervisor_resize
 from infra.made import Made
 from infra.node_fleet import Fleet
@@ -30,7 +30,7 @@ def provision(fleet: Fleet) -> Made:
     project = gcp.organizations.get_project_output(opts=pulumi.InvokeOutputOptions(provider=provider))
     gke, network_id = cluster_of(fleet, project, options)
     groups = {
-        pool.name: NodePool(pool, fleet=fleet, project=project, gke=gke, opts=options).group for pool in fleet.pools
+        pool.name: GkeNodePool(pool, fleet=fleet, project=project, gke=gke, opts=options).group for pool in fleet.pools
     }
     storage = GoogleStorage(fleet.run, fleet=fleet, project=project, opts=options)
     let_supervisor_resize(fleet, gke, project, options)

@@ -60,48 +60,12 @@ class GkeCluster(pulumi.ComponentResource):
     ) -> None:
         super().__init__("clusterctl:gcp:Cluster", name, opts=opts)
         child = pulumi.ResourceOptions(parent=self)
-        cidrs = fleet.settings.access_cidrs
         zones = gcp.compute.get_zones_output(
             region=fleet.region, status="UP", opts=pulumi.InvokeOutputOptions(parent=self)
         )
         zone: pulumi.Output[str] = zones.names.apply(lambda names: fleet.settings.zone or names[0])
         account = node_account(fleet, project, child)
-        cluster = gcp.container.Cluster(
-            name,
-            location=zone,
-            network=subnet.network_id,
-            subnetwork=subnet.id,
-            remove_default_node_pool=True,
-            initial_node_count=1,
-            deletion_protection=False,
-            datapath_provider="ADVANCED_DATAPATH",  # network policies are enforced
-            enable_multi_networking=True,
-            ip_allocation_policy=gcp.container.ClusterIpAllocationPolicyArgs(
-                cluster_secondary_range_name=PODS, services_secondary_range_name=SERVICES
-            ),
-            private_cluster_config=gcp.container.ClusterPrivateClusterConfigArgs(
-                enable_private_nodes=True, enable_private_endpoint=not cidrs, master_ipv4_cidr_block=CONTROL_PLANE_CIDR
-            ),
-            master_authorized_networks_config=gcp.container.ClusterMasterAuthorizedNetworksConfigArgs(
-                cidr_blocks=[
-                    gcp.container.ClusterMasterAuthorizedNetworksConfigCidrBlockArgs(cidr_block=cidr) for cidr in cidrs
-                ]
-            ),
-            workload_identity_config=gcp.container.ClusterWorkloadIdentityConfigArgs(
-                workload_pool=pulumi.Output.format("{0}.svc.id.goog", project.project_id)
-            ),
-            database_encryption=gcp.container.ClusterDatabaseEncryptionArgs(
-                state="ENCRYPTED", key_name=secrets_key(fleet, project, child)
-            ),
-            addons_config=gcp.container.ClusterAddonsConfigArgs(
-                gcp_filestore_csi_driver_config=gcp.container.ClusterAddonsConfigGcpFilestoreCsiDriverConfigArgs(
-                    enabled=True
-                )
-            ),
-            release_channel=gcp.container.ClusterReleaseChannelArgs(channel="REGULAR"),
-            resource_labels=fleet.tags,
-            opts=child,
-        )
+        cluster = control_plane(fleet, project, subnet, zone, child)
         gcp.container.NodePool(
             "system",
             cluster=cluster.id,
@@ -120,6 +84,49 @@ class GkeCluster(pulumi.ComponentResource):
             node_account=account,
         )
         self.register_outputs({"name": cluster.name, "endpoint": cluster.endpoint})
+
+
+def control_plane(
+    fleet: Fleet, project: Project, subnet: Subnet, zone: pulumi.Output[str], options: pulumi.ResourceOptions
+) -> gcp.container.Cluster:
+    """The cluster itself: private, encrypted, its network policies enforced."""
+    cidrs = fleet.settings.access_cidrs
+    return gcp.container.Cluster(
+        fleet.run,
+        location=zone,
+        network=subnet.network_id,
+        subnetwork=subnet.id,
+        remove_default_node_pool=True,
+        initial_node_count=1,
+        deletion_protection=False,
+        datapath_provider="ADVANCED_DATAPATH",  # network policies are enforced
+        enable_multi_networking=True,
+        ip_allocation_policy=gcp.container.ClusterIpAllocationPolicyArgs(
+            cluster_secondary_range_name=PODS, services_secondary_range_name=SERVICES
+        ),
+        private_cluster_config=gcp.container.ClusterPrivateClusterConfigArgs(
+            enable_private_nodes=True, enable_private_endpoint=not cidrs, master_ipv4_cidr_block=CONTROL_PLANE_CIDR
+        ),
+        master_authorized_networks_config=gcp.container.ClusterMasterAuthorizedNetworksConfigArgs(
+            cidr_blocks=[
+                gcp.container.ClusterMasterAuthorizedNetworksConfigCidrBlockArgs(cidr_block=cidr) for cidr in cidrs
+            ]
+        ),
+        workload_identity_config=gcp.container.ClusterWorkloadIdentityConfigArgs(
+            workload_pool=pulumi.Output.format("{0}.svc.id.goog", project.project_id)
+        ),
+        database_encryption=gcp.container.ClusterDatabaseEncryptionArgs(
+            state="ENCRYPTED", key_name=secrets_key(fleet, project, options)
+        ),
+        addons_config=gcp.container.ClusterAddonsConfigArgs(
+            gcp_filestore_csi_driver_config=gcp.container.ClusterAddonsConfigGcpFilestoreCsiDriverConfigArgs(
+                enabled=True
+            )
+        ),
+        release_channel=gcp.container.ClusterReleaseChannelArgs(channel="REGULAR"),
+        resource_labels=fleet.tags,
+        opts=options,
+    )
 
 
 def node_account(fleet: Fleet, project: Project, options: pulumi.ResourceOptions) -> pulumi.Output[str]:

@@ -9,7 +9,7 @@ import pulumi_gcp as gcp
 
 from infra.gcp.gke import Gke, Project, node_defaults
 from infra.node_fleet import SANDBOX_TAINT, Fleet
-from infra.node_fleet import NodePool as Pool
+from infra.node_fleet import NodePool
 
 FLEX_START = "flex-start"
 """In place of a reservation: nodes that Google's Dynamic Workload Scheduler finds, cheaper and for a week at most:
@@ -34,11 +34,13 @@ https://cloud.google.com/ai-hypercomputer/docs/create/gke-ai-hypercompute-custom
 JUMBO_BYTES, RDMA_BYTES = 8244, 8896
 
 
-class NodePool(pulumi.ComponentResource):
+class GkeNodePool(pulumi.ComponentResource):
     """A pool: nodes with GPUs, placed close together, with a network for each card; or nodes that run untrusted
     programs, each pod with a kernel of gVisor, where GKE places nothing else."""
 
-    def __init__(self, pool: Pool, *, fleet: Fleet, project: Project, gke: Gke, opts: pulumi.ResourceOptions) -> None:
+    def __init__(
+        self, pool: NodePool, *, fleet: Fleet, project: Project, gke: Gke, opts: pulumi.ResourceOptions
+    ) -> None:
         super().__init__(f"clusterctl:gcp:{'GpuPool' if pool.gpu else 'SandboxPool'}", pool.name, opts=opts)
         child = pulumi.ResourceOptions(parent=self)
         networks = gpu_networks(pool, fleet, project, gke, child)
@@ -57,7 +59,7 @@ SANDBOX_CONFIG: dict[str, Any] = {
 }
 
 
-def gpu_config(pool: Pool) -> dict[str, Any]:
+def gpu_config(pool: NodePool) -> dict[str, Any]:
     """The cards, with their driver."""
     driver = gcp.container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
         gpu_driver_version="LATEST"
@@ -71,7 +73,7 @@ def gpu_config(pool: Pool) -> dict[str, Any]:
 
 
 def gpu_networks(
-    pool: Pool, fleet: Fleet, project: Project, gke: Gke, options: pulumi.ResourceOptions
+    pool: NodePool, fleet: Fleet, project: Project, gke: Gke, options: pulumi.ResourceOptions
 ) -> list[gcp.container.NodePoolNetworkConfigAdditionalNodeNetworkConfigArgs]:
     """What the cards of a node are plugged into; nothing leads from there to anywhere else."""
     name, made = pool.name, []
@@ -111,7 +113,7 @@ def gpu_networks(
 
 
 def node_pool(
-    pool: Pool,
+    pool: NodePool,
     fleet: Fleet,
     gke: Gke,
     networks: list[gcp.container.NodePoolNetworkConfigAdditionalNodeNetworkConfigArgs],
@@ -155,7 +157,7 @@ def node_pool(
     )
 
 
-def reservation_of(pool: Pool) -> gcp.container.NodePoolNodeConfigReservationAffinityArgs:
+def reservation_of(pool: NodePool) -> gcp.container.NodePoolNodeConfigReservationAffinityArgs:
     """Which capacity the nodes may use that was bought beforehand."""
     if pool.reservation and pool.reservation != FLEX_START:
         return gcp.container.NodePoolNodeConfigReservationAffinityArgs(
