@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class AwsKind:
     """One call of AWS removes it."""
 
     service: str
@@ -36,33 +36,35 @@ def _dashed(name: str) -> str:
 
 COMMAND_NAMES = {"s3": "s3api"}
 KINDS = {
-    "nodegroup": Kind(service="eks", call="delete_nodegroup", argument="nodegroupName"),
-    "instance": Kind(service="ec2", call="terminate_instances", argument="InstanceIds"),
-    "spot-instances-request": Kind(
+    "nodegroup": AwsKind(service="eks", call="delete_nodegroup", argument="nodegroupName"),
+    "instance": AwsKind(service="ec2", call="terminate_instances", argument="InstanceIds"),
+    "spot-instances-request": AwsKind(
         service="ec2", call="cancel_spot_instance_requests", argument="SpotInstanceRequestIds"
     ),
-    "capacity-reservation": Kind(service="ec2", call="cancel_capacity_reservation", argument="CapacityReservationId"),
-    "cluster": Kind(service="eks", call="delete_cluster", argument="name"),
-    "load-balancer": Kind(service="elbv2", call="delete_load_balancer", argument="LoadBalancerArn"),
-    "natgateway": Kind(service="ec2", call="delete_nat_gateway", argument="NatGatewayId"),
-    "file-system": Kind(service="efs", call="delete_file_system", argument="FileSystemId"),
-    "vpc-endpoint": Kind(service="ec2", call="delete_vpc_endpoints", argument="VpcEndpointIds"),
-    "network-interface": Kind(service="ec2", call="delete_network_interface", argument="NetworkInterfaceId"),
-    "elastic-ip": Kind(service="ec2", call="release_address", argument="AllocationId"),
-    "volume": Kind(service="ec2", call="delete_volume", argument="VolumeId"),
-    "snapshot": Kind(service="ec2", call="delete_snapshot", argument="SnapshotId"),
-    "launch-template": Kind(service="ec2", call="delete_launch_template", argument="LaunchTemplateId"),
-    "placement-group": Kind(service="ec2", call="delete_placement_group", argument="GroupName"),
-    "security-group": Kind(service="ec2", call="delete_security_group", argument="GroupId"),
-    "subnet": Kind(service="ec2", call="delete_subnet", argument="SubnetId"),
-    "route-table": Kind(service="ec2", call="delete_route_table", argument="RouteTableId"),
-    "internet-gateway": Kind(service="ec2", call="delete_internet_gateway", argument="InternetGatewayId"),
-    "vpc": Kind(service="ec2", call="delete_vpc", argument="VpcId"),
-    "bucket": Kind(service="s3", call="delete_bucket", argument="Bucket"),
-    "log-group": Kind(service="logs", call="delete_log_group", argument="logGroupName"),
-    "key": Kind(service="kms", call="schedule_key_deletion", argument="KeyId", more=(("PendingWindowInDays", 7),)),
-    "role": Kind(service="iam", call="delete_role", argument="RoleName"),
-    "budget": Kind(service="budgets", call="delete_budget", argument="BudgetName"),
+    "capacity-reservation": AwsKind(
+        service="ec2", call="cancel_capacity_reservation", argument="CapacityReservationId"
+    ),
+    "cluster": AwsKind(service="eks", call="delete_cluster", argument="name"),
+    "load-balancer": AwsKind(service="elbv2", call="delete_load_balancer", argument="LoadBalancerArn"),
+    "natgateway": AwsKind(service="ec2", call="delete_nat_gateway", argument="NatGatewayId"),
+    "file-system": AwsKind(service="efs", call="delete_file_system", argument="FileSystemId"),
+    "vpc-endpoint": AwsKind(service="ec2", call="delete_vpc_endpoints", argument="VpcEndpointIds"),
+    "network-interface": AwsKind(service="ec2", call="delete_network_interface", argument="NetworkInterfaceId"),
+    "elastic-ip": AwsKind(service="ec2", call="release_address", argument="AllocationId"),
+    "volume": AwsKind(service="ec2", call="delete_volume", argument="VolumeId"),
+    "snapshot": AwsKind(service="ec2", call="delete_snapshot", argument="SnapshotId"),
+    "launch-template": AwsKind(service="ec2", call="delete_launch_template", argument="LaunchTemplateId"),
+    "placement-group": AwsKind(service="ec2", call="delete_placement_group", argument="GroupName"),
+    "security-group": AwsKind(service="ec2", call="delete_security_group", argument="GroupId"),
+    "subnet": AwsKind(service="ec2", call="delete_subnet", argument="SubnetId"),
+    "route-table": AwsKind(service="ec2", call="delete_route_table", argument="RouteTableId"),
+    "internet-gateway": AwsKind(service="ec2", call="delete_internet_gateway", argument="InternetGatewayId"),
+    "vpc": AwsKind(service="ec2", call="delete_vpc", argument="VpcId"),
+    "bucket": AwsKind(service="s3", call="delete_bucket", argument="Bucket"),
+    "log-group": AwsKind(service="logs", call="delete_log_group", argument="logGroupName"),
+    "key": AwsKind(service="kms", call="schedule_key_deletion", argument="KeyId", more=(("PendingWindowInDays", 7),)),
+    "role": AwsKind(service="iam", call="delete_role", argument="RoleName"),
+    "budget": AwsKind(service="budgets", call="delete_budget", argument="BudgetName"),
 }
 """In the order in which they can be removed: node groups first, which would replace their machines.
 

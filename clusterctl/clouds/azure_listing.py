@@ -17,7 +17,7 @@ GROUPS_VERSION, BUDGETS_VERSION, COMPUTE_VERSION = "2021-04-01", "2023-05-01", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class AzureKind:
     """A type of resource."""
 
     name: str
@@ -30,24 +30,24 @@ class Kind:
 
 
 KINDS = {
-    "microsoft.containerservice/managedclusters": Kind(name="cluster", version="2024-09-01"),
-    "microsoft.compute/virtualmachinescalesets": Kind(name="scale set", version=COMPUTE_VERSION),
-    "microsoft.compute/virtualmachines": Kind(name="virtual machine", version=COMPUTE_VERSION, is_priced=False),
-    "microsoft.network/loadbalancers": Kind(name="load balancer", version="2024-05-01", is_priced=False),
-    "microsoft.compute/disks": Kind(name="disk", version="2023-10-02", is_priced=False),
-    "microsoft.compute/proximityplacementgroups": Kind(name="placement group", version=COMPUTE_VERSION),
-    "microsoft.network/virtualnetworks": Kind(name="network", version="2024-05-01"),
-    "microsoft.network/natgateways": Kind(name="NAT gateway", version="2024-05-01", price="nat_gateway_hour"),
-    "microsoft.network/publicipaddresses": Kind(
+    "microsoft.containerservice/managedclusters": AzureKind(name="cluster", version="2024-09-01"),
+    "microsoft.compute/virtualmachinescalesets": AzureKind(name="scale set", version=COMPUTE_VERSION),
+    "microsoft.compute/virtualmachines": AzureKind(name="virtual machine", version=COMPUTE_VERSION, is_priced=False),
+    "microsoft.network/loadbalancers": AzureKind(name="load balancer", version="2024-05-01", is_priced=False),
+    "microsoft.compute/disks": AzureKind(name="disk", version="2023-10-02", is_priced=False),
+    "microsoft.compute/proximityplacementgroups": AzureKind(name="placement group", version=COMPUTE_VERSION),
+    "microsoft.network/virtualnetworks": AzureKind(name="network", version="2024-05-01"),
+    "microsoft.network/natgateways": AzureKind(name="NAT gateway", version="2024-05-01", price="nat_gateway_hour"),
+    "microsoft.network/publicipaddresses": AzureKind(
         name="address", version="2024-05-01", price="public_ip_standard_static"
     ),
-    "microsoft.network/networksecuritygroups": Kind(name="security group", version="2024-05-01"),
-    "microsoft.storage/storageaccounts": Kind(
+    "microsoft.network/networksecuritygroups": AzureKind(name="security group", version="2024-05-01"),
+    "microsoft.storage/storageaccounts": AzureKind(
         name="storage account", version="2023-05-01", is_priced=False, holds_data=True
     ),
-    "microsoft.managedidentity/userassignedidentities": Kind(name="identity", version="2023-01-31"),
-    "budget": Kind(name="budget", version=BUDGETS_VERSION),
-    "resource group": Kind(name="resource group", version=GROUPS_VERSION),
+    "microsoft.managedidentity/userassignedidentities": AzureKind(name="identity", version="2023-01-31"),
+    "budget": AzureKind(name="budget", version=BUDGETS_VERSION),
+    "resource group": AzureKind(name="resource group", version=GROUPS_VERSION),
 }
 """In the order in which they can be removed."""
 BY_NAME = {kind.name: kind for kind in KINDS.values()}
@@ -105,7 +105,7 @@ def _resources(session: AzureSession, owner: str | None) -> Iterator[CloudResour
             yield _priced(session, replace(item, holds_data=kind.holds_data), kind, row)
 
 
-def _priced(session: AzureSession, item: CloudResource, kind: Kind, row: Mapping[str, Any]) -> CloudResource:
+def _priced(session: AzureSession, item: CloudResource, kind: AzureKind, row: Mapping[str, Any]) -> CloudResource:
     if item.kind == "scale set":
         return _machines(session, item, row)
     if item.kind == "cluster":

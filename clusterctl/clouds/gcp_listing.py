@@ -16,7 +16,7 @@ RUN, OWNER = tag_key("gcp", "run"), tag_key("gcp", "owner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class GoogleKind:
     """How a kind of Compute Engine is listed and removed."""
 
     client: str
@@ -31,19 +31,23 @@ class Kind:
 
 
 KINDS = {
-    "cluster": Kind(client="", rows="", argument="", command=""),
-    "instance": Kind(client="Instances", rows="instances", argument="instance", command="instances", place="zone"),
-    "forwarding-rule": Kind(
+    "cluster": GoogleKind(client="", rows="", argument="", command=""),
+    "instance": GoogleKind(
+        client="Instances", rows="instances", argument="instance", command="instances", place="zone"
+    ),
+    "forwarding-rule": GoogleKind(
         client="ForwardingRules", rows="forwarding_rules", argument="forwarding_rule", command="forwarding-rules"
     ),
-    "router": Kind(client="Routers", rows="routers", argument="router", command="routers"),
-    "address": Kind(client="Addresses", rows="addresses", argument="address", command="addresses"),
-    "disk": Kind(client="Disks", rows="disks", argument="disk", command="disks", place="zone"),
-    "firewall": Kind(client="Firewalls", rows="", argument="firewall", command="firewall-rules", place="global"),
-    "subnetwork": Kind(client="Subnetworks", rows="subnetworks", argument="subnetwork", command="networks subnets"),
-    "network": Kind(client="Networks", rows="", argument="network", command="networks", place="global"),
-    "service-account": Kind(client="", rows="", argument="", command=""),
-    "bucket": Kind(client="", rows="", argument="", command=""),
+    "router": GoogleKind(client="Routers", rows="routers", argument="router", command="routers"),
+    "address": GoogleKind(client="Addresses", rows="addresses", argument="address", command="addresses"),
+    "disk": GoogleKind(client="Disks", rows="disks", argument="disk", command="disks", place="zone"),
+    "firewall": GoogleKind(client="Firewalls", rows="", argument="firewall", command="firewall-rules", place="global"),
+    "subnetwork": GoogleKind(
+        client="Subnetworks", rows="subnetworks", argument="subnetwork", command="networks subnets"
+    ),
+    "network": GoogleKind(client="Networks", rows="", argument="network", command="networks", place="global"),
+    "service-account": GoogleKind(client="", rows="", argument="", command=""),
+    "bucket": GoogleKind(client="", rows="", argument="", command=""),
 }
 """In the order in which they can be removed."""
 ORDER = {kind: place for place, kind in enumerate(KINDS)}
@@ -104,7 +108,7 @@ def _resource(
     )
 
 
-def _compute(session: GoogleSession, kind: Kind) -> Iterator[CloudResource | NotAsked]:
+def _compute(session: GoogleSession, kind: GoogleKind) -> Iterator[CloudResource | NotAsked]:
     client = session.compute(kind.client)
     if kind.rows:
         pages = session.rows(client.aggregated_list, project=session.project)
@@ -118,7 +122,7 @@ def _compute(session: GoogleSession, kind: Kind) -> Iterator[CloudResource | Not
             yield _made(session, kind, row, "")
 
 
-def _made(session: GoogleSession, kind: Kind, row: Any, place: str) -> CloudResource:
+def _made(session: GoogleSession, kind: GoogleKind, row: Any, place: str) -> CloudResource:
     name = next(name for name, each in KINDS.items() if each is kind)
     tags = dict(getattr(row, "labels", None) or {}) or described(row.description)
     where = f" --{kind.place} {place}" if place and place != "global" else ""

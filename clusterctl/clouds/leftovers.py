@@ -15,7 +15,7 @@ Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class CloudAccount:
     """What one cloud has said."""
 
     cloud: Cloud
@@ -51,7 +51,7 @@ class Rules:
     """Buckets and file systems too, with what they hold."""
 
 
-def ask(cloud: Cloud, owner: str | None) -> Account | NotAsked:
+def ask(cloud: Cloud, owner: str | None) -> CloudAccount | NotAsked:
     """Everything with our tags in one account, or why it could not be asked at all."""
     try:
         name = cloud.identity()
@@ -59,7 +59,9 @@ def ask(cloud: Cloud, owner: str | None) -> Account | NotAsked:
     except CloudError as error:
         reason = f"{error.message}; {error.hint}" if error.hint else error.message
         return NotAsked(cloud=cloud.name, place="", reason=reason)
-    return Account(cloud=cloud, name=name, resources=found.resources, not_asked=found.not_asked, regions=found.asked)
+    return CloudAccount(
+        cloud=cloud, name=name, resources=found.resources, not_asked=found.not_asked, regions=found.asked
+    )
 
 
 def judge(resources: Iterable[CloudResource], rules: Rules, now: datetime) -> Sequence[LeftInCloud]:
@@ -90,7 +92,7 @@ def _judged(item: CloudResource, rules: Rules, newest: Mapping[str, datetime], n
 
 
 def clear(
-    account: Account,
+    account: CloudAccount,
     wanted: Sequence[CloudResource],
     *,
     tell: Callable[[str], None],

@@ -13,7 +13,7 @@ import typer
 
 from clusterctl.clouds import NAMES
 from clusterctl.clouds.base import NotAsked
-from clusterctl.clouds.leftovers import Account, Key, LeftInCloud, Rules, clear, judge, key_of
+from clusterctl.clouds.leftovers import CloudAccount, Key, LeftInCloud, Rules, clear, judge, key_of
 from clusterctl.clouds.leftovers import ask as ask_account
 from clusterctl.errors import LeftOver, NotAllAsked, SpecError
 from clusterctl.json_text import json_text
@@ -29,7 +29,7 @@ HOURS_PER_DAY = 24
 class CloudSweep:
     """What the clouds have said, and what became of it."""
 
-    accounts: Sequence[Account] = ()
+    accounts: Sequence[CloudAccount] = ()
     left_out: Sequence[NotAsked] = ()
     """Clouds that nobody named and for which nothing here has credentials."""
     not_asked: Sequence[NotAsked] = ()
@@ -156,7 +156,7 @@ def look_in_clouds(
     rules = rules_of()
     with ThreadPoolExecutor(len(clouds)) as pool:
         answers = list(pool.map(lambda cloud: ask_account(cloud, None if all_owners else rules.owner), clouds))
-    accounts = [answer for answer in answers if isinstance(answer, Account)]
+    accounts = [answer for answer in answers if isinstance(answer, CloudAccount)]
     refused = [answer for answer in answers if isinstance(answer, NotAsked)]
     refused += [place for account in accounts for place in account.not_asked]
     return CloudSweep(

@@ -17,7 +17,7 @@ class QuotaExceeded(FleetError):  # noqa: N818 - what happened
     """The account may not have as many: the hint says what to ask for."""
 
 
-class CredentialsExpired(FleetError):  # noqa: N818 - what happened
+class LoginNeeded(FleetError):  # noqa: N818 - what happened
     """The cloud knows nobody by these credentials: missing, wrong or expired."""
 
 

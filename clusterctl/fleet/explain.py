@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.fleet.errors import (
-    CredentialsExpired,
-    FleetError,
-    FleetStateError,
-    NoCapacity,
-    QuotaExceeded,
-    StackLocked,
-)
+from clusterctl.fleet.errors import FleetError, FleetStateError, LoginNeeded, NoCapacity, QuotaExceeded, StackLocked
 
 NO_CAPACITY = (
     "InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity", "ReservationCapacityExceeded",
@@ -112,7 +105,7 @@ def _of_cloud(text: str, cloud: str) -> ClusterctlError:
     """Something that a cloud has refused."""
     first = next((line for line in text.splitlines() if line.strip()), "the engine has failed")
     for words, error, hint in (
-        (CREDENTIALS, CredentialsExpired, LOG_IN.get(cloud, "log in again")),
+        (CREDENTIALS, LoginNeeded, LOG_IN.get(cloud, "log in again")),
         (QUOTA, QuotaExceeded, REQUESTS.get(cloud, "ask the cloud for more; `clusterctl doctor` names the quota")),
         (NO_CAPACITY, NoCapacity, "the plan's next offer, another zone (`zone`) or a later hour may have it"),
     ):

@@ -29,7 +29,7 @@ class FleetStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Steps:
+class _FleetSteps:
     steps: tuple[FleetStep, ...]
 
     @property
@@ -70,7 +70,7 @@ class _Steps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FleetPreview(_Steps):
+class FleetPreview(_FleetSteps):
     """What `up` would do."""
 
     nodes_usd_per_hour: float | None = None
@@ -90,7 +90,7 @@ class FleetPreview(_Steps):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FleetDrift(_Steps):
+class FleetDrift(_FleetSteps):
     """What differs between the state and the cloud: `update` is otherwise there, `delete` has gone."""
 
 

@@ -8,8 +8,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from infra.gcp.gke import Gke, Project, node_defaults
-from infra.node_fleet import SANDBOX_TAINT, Fleet
-from infra.node_fleet import NodePool
+from infra.node_fleet import SANDBOX_TAINT, Fleet, NodePool
 
 FLEX_START = "flex-start"
 """In place of a reservation: nodes that Google's Dynamic Workload Scheduler finds, cheaper and for a week at most:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent / "pulumi"))
 from fleet import RUN, FakeFleet, build_engine, make_plan
 
 from clusterctl.fleet import program
-from clusterctl.fleet.errors import CredentialsExpired, FleetStateError, NoCapacity, QuotaExceeded, StackLocked
+from clusterctl.fleet.errors import FleetStateError, LoginNeeded, NoCapacity, QuotaExceeded, StackLocked
 from clusterctl.fleet.stack import FleetEvent, FleetOptions, FleetStack
 
 OPTIONS = FleetOptions(owner="ledger-1", nodes="plan", settings={"inCluster": "false"})
@@ -140,7 +140,7 @@ def test_what_a_cloud_refuses_is_said_as_what_it_is_and_the_same_command_goes_on
     fleet, stack = fleet_of("aws")
     machine = next(pool["instance_type"] for pool in fleet.pools if pool["gpu"])
     fleet.cloud.set(expired=True)
-    with pytest.raises(CredentialsExpired) as refused:
+    with pytest.raises(LoginNeeded) as refused:
         stack.up(fleet.plan, OPTIONS, quiet)
     assert "aws sso login" in (refused.value.hint or "")
     fleet.cloud.set(expired=False, quota={machine: 1})
@@ -158,7 +158,7 @@ def test_a_state_that_cannot_be_used_is_one_message(fleet_of: Any, monkeypatch: 
     fleet, stack = fleet_of("aws")
     empty = FleetOptions(owner="ledger-1", settings={"inCluster": "false"})
     fleet.cloud.set(expired=True)
-    with pytest.raises(CredentialsExpired):  # the stack is there, with nothing in it
+    with pytest.raises(LoginNeeded):  # the stack is there, with nothing in it
         stack.up(fleet.plan, empty, quiet)
     fleet.cloud.set(expired=False)
     locks = fleet.store / "fleets/.pulumi/locks/organization/clusterctl" / RUN

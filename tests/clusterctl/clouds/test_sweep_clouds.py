@@ -16,7 +16,7 @@ from aws_things import REGION, client, make_bucket, specs, tags
 from clusterctl.clouds import leftovers
 from clusterctl.clouds.aws import Aws
 from clusterctl.clouds.base import CloudError, CloudResource, Found, InUse, NotAllowed, NotAsked
-from clusterctl.clouds.leftovers import Account, Rules, clear, judge
+from clusterctl.clouds.leftovers import CloudAccount, Rules, clear, judge
 
 SPEC = """
 name: rlcef
@@ -152,7 +152,7 @@ def thing(name: str, **changes: Any) -> CloudResource:
 
 
 def cleared(cloud: FakeCloud, tell: Callable[[str], None] = lambda _: None) -> dict[str, str]:
-    account = Account(cloud=cloud, name="1", resources=(), not_asked=(), regions=())  # type: ignore[arg-type]
+    account = CloudAccount(cloud=cloud, name="1", resources=(), not_asked=(), regions=())  # type: ignore[arg-type]
     left = clear(account, list(cloud.there.values()), tell=tell, sleep=lambda _: None)
     return {key[3]: why for key, why in left.items()}
 

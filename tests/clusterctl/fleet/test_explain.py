@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from clusterctl.errors import SpecError
-from clusterctl.fleet.errors import (
-    CredentialsExpired,
-    FleetError,
-    FleetStateError,
-    NoCapacity,
-    QuotaExceeded,
-    StackLocked,
-)
+from clusterctl.fleet.errors import FleetError, FleetStateError, LoginNeeded, NoCapacity, QuotaExceeded, StackLocked
 from clusterctl.fleet.explain import explain
 
 LOCKED = """error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock file
@@ -30,9 +23,9 @@ LOCKED = """error: the stack is currently locked by 1 lock(s). Either wait for t
         ("VcpuLimitExceeded: You have requested more vCPU capacity than your limit of 192", QuotaExceeded, "doctor"),
         ("googleapi: Error 403: Insufficient regional quota to satisfy request: resource CPUS", QuotaExceeded, "doctor"),
         ("ErrCode_InsufficientVCPUQuota: insufficient vcpu quota", QuotaExceeded, "doctor"),
-        ("ExpiredToken: the security token included in the request is expired", CredentialsExpired, "log in"),
-        ("google: could not find default credentials", CredentialsExpired, "log in"),
-        ("building account: could not acquire access token: AADSTS700082", CredentialsExpired, "log in"),
+        ("ExpiredToken: the security token included in the request is expired", LoginNeeded, "log in"),
+        ("google: could not find default credentials", LoginNeeded, "log in"),
+        ("building account: could not acquire access token: AADSTS700082", LoginNeeded, "log in"),
         ("error: incorrect passphrase", FleetStateError, "PULUMI_CONFIG_PASSPHRASE_FILE"),
         (LOCKED, StackLocked, "2f.json"),
         ("InvalidParameterValue: nothing that we know", FleetError, "goes on from there"),
@@ -49,7 +42,7 @@ def test_a_failure_is_one_kind_with_the_way_on(text: str, kind: type[Exception],
 def test_the_failures_of_several_resources_are_said_by_the_worst() -> None:
     text = "Throttling: rate exceeded\nInsufficientInstanceCapacity: no p5\nExpiredToken: log in"
     error = explain({"kind": "failed", "text": text}, run_id="r", backend="", folder=Path("/s/fleets/work/r"))
-    assert isinstance(error, CredentialsExpired), "nothing else can be tried without them"
+    assert isinstance(error, LoginNeeded), "nothing else can be tried without them"
 
 
 def test_a_lock_says_who_and_since_when() -> None:
