@@ -105,10 +105,17 @@ def test_a_run_on_aws_from_up_to_down(
     kubectl.chmod(0o755)
     store = tmp_path / "store"
     environment = fleet.environment | {
-        "CLUSTERCTL_HOME": str(store), "CLUSTERCTL_IMAGE": "registry/clusterctl:1", "CLUSTERCTL_ACCESS_CIDRS": "203.0.113.7/32",
-        "AWS_ENDPOINT_URL": moto_url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true", "no_proxy": "127.0.0.1", "PYTHONWARNINGS": "ignore",
-    }  # fmt: skip
+        "CLUSTERCTL_HOME": str(store),
+        "CLUSTERCTL_IMAGE": "registry/clusterctl:1",
+        "CLUSTERCTL_ACCESS_CIDRS": "203.0.113.7/32",
+        "AWS_ENDPOINT_URL": moto_url,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "no_proxy": "127.0.0.1",
+        "PYTHONWARNINGS": "ignore",
+    }
     environment["PATH"] += os.pathsep + str(Path(shutil.which("python3") or "/usr/bin/python3").parent)
     allowed = ("--allow-old-prices", "--allow-unknown-price", "--allow-over-limit")
     command = lambda *words: in_process(*words, **environment)  # noqa: E731

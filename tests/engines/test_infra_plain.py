@@ -55,8 +55,13 @@ class Shell:
         """A command of Pulumi, to its end."""
         return subprocess.run(
             ["pulumi", "--non-interactive", "--color", "never", *arguments],
-            cwd=folder or self.folder, env=self.environment, capture_output=True, text=True, timeout=500, check=False,
-        )  # fmt: skip
+            cwd=folder or self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
 
     def must(self, *arguments: str) -> str:
         """A command that succeeds; what it prints."""

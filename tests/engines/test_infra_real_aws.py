@@ -34,8 +34,11 @@ def aws_provider() -> Path:
     for folder in () if named else FOLDERS:
         listed = subprocess.run(
             ["find", folder, "-xdev", "-type", "f", "-name", "terraform-provider-aws_v5*"],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         found += [Path(line) for line in listed.stdout.splitlines()]
     if not found:
         pytest.skip("no terraform-provider-aws_v5* on this machine; CLUSTERCTL_AWS_PROVIDER names one")
@@ -105,10 +108,14 @@ class Stack:
         (plugins / "pulumi-resource-aws").write_text(PLUGIN.format(python=PYTHON, bridge=HERE / "aws_bridge.py"))
         (plugins / "pulumi-resource-aws").chmod(0o755)
         self.environment = os.environ | {
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL": url, "AWS_PROVIDER": str(self.provider), "TERRAFORM_PROTOCOL": protocol.stdout.strip(),
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": url,
+            "AWS_PROVIDER": str(self.provider),
+            "TERRAFORM_PROTOCOL": protocol.stdout.strip(),
             "PATH": f"{plugins}:{build_engine()}/bin:{os.environ['PATH']}",
-        }  # fmt: skip
+        }
 
     def act(self, what: str, *settings: str) -> dict[str, Any]:
         """What an act has changed, and the outputs."""

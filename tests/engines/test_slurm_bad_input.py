@@ -63,10 +63,17 @@ def laptop(slurm_cluster: ModuleType, tmp_path: Path, clusterctl: Run) -> Iterat
         ("mini", {"name": "nope"}, 1, 3, "mini: there is no partition `nope`; there are all, cpu, gpu", "`sinfo"),
         ("mini", {"name": "closed"}, 1, 3, "mini: there is no partition `closed`; there are all, cpu, gpu", "`sinfo"),
         ("mini", GPUS, 1, 3, "mini: partition `cpu` has no node with 8x H100; it has no GPUs", "`sinfo"),
-        ("mini", {"name": "gpu", **GPUS, **LARGE}, 3, 3, "wants 3 nodes, and partition `gpu` has 2 of that kind", "`sinfo"),
+        (
+            "mini",
+            {"name": "gpu", **GPUS, **LARGE},
+            3,
+            3,
+            "wants 3 nodes, and partition `gpu` has 2 of that kind",
+            "`sinfo",
+        ),
         ("mini", {"vcpus": 64}, 1, 3, "no node of partition `cpu` has 62 vCPUs", "`sinfo"),
     ],
-)  # fmt: skip
+)
 def test_what_the_cluster_can_not_have(
     laptop: Up, cluster: str, machine: dict[str, object], nodes: int, code: int, says: str, hint: str
 ) -> None:

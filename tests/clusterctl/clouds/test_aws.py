@@ -183,7 +183,18 @@ def test_why_a_pool_lacks_machines(cloud: Cloud, message: str, monkeypatch: pyte
     make_fleet("run-1", "me")
     group = {"autoScalingGroups": [{"name": "eks-gpu"}]}
     monkeypatch.setattr(Nodegroup, "resources", group, raising=False)
-    answer = {"Activities": [{"StatusCode": "Failed", "StatusMessage": message, "ActivityId": "a", "AutoScalingGroupName": "eks-gpu", "StartTime": datetime.now(tz=UTC), "Cause": "x"}]}  # fmt: skip
+    answer = {
+        "Activities": [
+            {
+                "StatusCode": "Failed",
+                "StatusMessage": message,
+                "ActivityId": "a",
+                "AutoScalingGroupName": "eks-gpu",
+                "StartTime": datetime.now(tz=UTC),
+                "Cause": "x",
+            }
+        ]
+    }
     monkeypatch.setattr(
         AutoScalingResponse, "describe_scaling_activities", lambda _: ActionResult(answer), raising=False
     )

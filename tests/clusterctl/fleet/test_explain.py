@@ -17,11 +17,19 @@ LOCKED = """error: the stack is currently locked by 1 lock(s). Either wait for t
 @pytest.mark.parametrize(
     ("text", "kind", "hint"),
     [
-        ("creating EKS Node Group: InsufficientInstanceCapacity: no p5.48xlarge in us-east-1a", NoCapacity, "next offer"),
+        (
+            "creating EKS Node Group: InsufficientInstanceCapacity: no p5.48xlarge in us-east-1a",
+            NoCapacity,
+            "next offer",
+        ),
         ("Error 429: ZONE_RESOURCE_POOL_EXHAUSTED: the zone has not enough", NoCapacity, "next offer"),
-        ("Code=\"AllocationFailed\" Message=\"Allocation failed.\"", NoCapacity, "next offer"),
+        ('Code="AllocationFailed" Message="Allocation failed."', NoCapacity, "next offer"),
         ("VcpuLimitExceeded: You have requested more vCPU capacity than your limit of 192", QuotaExceeded, "doctor"),
-        ("googleapi: Error 403: Insufficient regional quota to satisfy request: resource CPUS", QuotaExceeded, "doctor"),
+        (
+            "googleapi: Error 403: Insufficient regional quota to satisfy request: resource CPUS",
+            QuotaExceeded,
+            "doctor",
+        ),
         ("ErrCode_InsufficientVCPUQuota: insufficient vcpu quota", QuotaExceeded, "doctor"),
         ("ExpiredToken: the security token included in the request is expired", LoginNeeded, "log in"),
         ("google: could not find default credentials", LoginNeeded, "log in"),
@@ -30,7 +38,7 @@ LOCKED = """error: the stack is currently locked by 1 lock(s). Either wait for t
         (LOCKED, StackLocked, "2f.json"),
         ("InvalidParameterValue: nothing that we know", FleetError, "goes on from there"),
     ],
-)  # fmt: skip
+)
 def test_a_failure_is_one_kind_with_the_way_on(text: str, kind: type[Exception], hint: str) -> None:
     error = explain(
         {"kind": "failed", "text": text}, run_id="rl-1", backend="file:///s", folder=Path("/s/fleets/work/rl-1")

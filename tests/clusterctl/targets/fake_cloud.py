@@ -25,11 +25,22 @@ FLEET = FleetOutputs(
     service_account="clusterctl-jobs",
     account="123456789012",
     pools=(
-        FleetPool(pool_id="g", name=GPU, group="ng-gpu", most_nodes=2, instance_type="p5.48xlarge", capacity_type="on_demand"),
-        FleetPool(pool_id="g", name=f"{GPU}-spot", group="ng-spot", most_nodes=2, instance_type="p5.48xlarge", capacity_type="spot"),
-        FleetPool(pool_id="s", name=CPU, group="ng-cpu", most_nodes=1, instance_type="c6i.32xlarge", capacity_type="on_demand"),
+        FleetPool(
+            pool_id="g", name=GPU, group="ng-gpu", most_nodes=2, instance_type="p5.48xlarge", capacity_type="on_demand"
+        ),
+        FleetPool(
+            pool_id="g",
+            name=f"{GPU}-spot",
+            group="ng-spot",
+            most_nodes=2,
+            instance_type="p5.48xlarge",
+            capacity_type="spot",
+        ),
+        FleetPool(
+            pool_id="s", name=CPU, group="ng-cpu", most_nodes=1, instance_type="c6i.32xlarge", capacity_type="on_demand"
+        ),
     ),
-)  # fmt: skip
+)
 
 
 @dataclass

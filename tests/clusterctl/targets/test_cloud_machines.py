@@ -25,9 +25,20 @@ ENDING, ENDED = InstancePhase.ENDING, InstancePhase.ENDED
 def pool(instance_type: str = "p5.48xlarge", capacity: str = "on_demand", region: str = "us-east-1") -> Pool:
     role = "trainer" if instance_type.startswith("p5") else "sandbox"
     return Pool(
-        id=f"pool.rl.{role}", stage="rl", role=role, cloud="aws", region=region, instance_type=instance_type,
-        capacity_type=capacity, nodes=2, usd_per_node_hour=55.04, price_as_of=None, price_source="", hours=1.0, usd=None,
-    )  # fmt: skip
+        id=f"pool.rl.{role}",
+        stage="rl",
+        role=role,
+        cloud="aws",
+        region=region,
+        instance_type=instance_type,
+        capacity_type=capacity,
+        nodes=2,
+        usd_per_node_hour=55.04,
+        price_as_of=None,
+        price_source="",
+        hours=1.0,
+        usd=None,
+    )
 
 
 class World:

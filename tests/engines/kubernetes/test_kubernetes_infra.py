@@ -53,9 +53,19 @@ def test_a_real_api_takes_every_object(
     (role,) = [each for each in manifests if each["kind"] == "Role"]
     (place,) = [
         each
-        for each in objects("place", labels={}, annotations={}, name="clusterctl", image="i", namespace="n", volume_gib=0, agents=False, metrics=True)
+        for each in objects(
+            "place",
+            labels={},
+            annotations={},
+            name="clusterctl",
+            image="i",
+            namespace="n",
+            volume_gib=0,
+            agents=False,
+            metrics=True,
+        )
         if each["kind"] == "Role"
-    ]  # fmt: skip
+    ]
     assert rights(role["rules"]) == rights(place["rules"]), "what `clusterctl up` gives to a supervisor"
 
 

@@ -87,8 +87,11 @@ class AwsProvider(api.Provider):
     async def _start(self) -> None:
         environment = {**os.environ, "TF_PLUGIN_MAGIC_COOKIE": COOKIE, "PLUGIN_PROTOCOL_VERSIONS": "5"}
         self._process = await asyncio.create_subprocess_exec(
-            os.environ["AWS_PROVIDER"], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=environment
-        )  # fmt: skip
+            os.environ["AWS_PROVIDER"],
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=environment,
+        )
         assert self._process.stdout is not None
         _, _, network, address, *_ = (await self._process.stdout.readline()).decode().strip().split("|")
         limits = [("grpc.max_receive_message_length", MOST_BYTES), ("grpc.default_authority", "localhost")]
@@ -204,9 +207,11 @@ class AwsProvider(api.Provider):
         fixed = {path.steps[0].attribute_name for path in plan.requires_replace if path.steps}
         replaced = [camel(name) for name in changed if name in fixed]
         return api.DiffResponse(
-            changes=bool(changed), diffs=[camel(name) for name in changed], replaces=replaced,
+            changes=bool(changed),
+            diffs=[camel(name) for name in changed],
+            replaces=replaced,
             delete_before_replace=bool(replaced),
-        )  # fmt: skip
+        )
 
     async def create(self, request: api.CreateRequest) -> api.CreateResponse:
         kind, block, config, plan = await self._plan(request.type, request.properties, None)
@@ -249,10 +254,13 @@ class AwsProvider(api.Provider):
         kind, _ = self._resource(request.type)
         plan = await self._call.PlanResourceChange(
             messages.PlanResourceChange.Request(
-                type_name=kind, prior_state=packed(before["state"]), proposed_new_state=packed(None),
-                config=packed(None), prior_private=bytes.fromhex(before["private"]),
+                type_name=kind,
+                prior_state=packed(before["state"]),
+                proposed_new_state=packed(None),
+                config=packed(None),
+                prior_private=bytes.fromhex(before["private"]),
             )
-        )  # fmt: skip
+        )
         check(plan.diagnostics)
         await self._apply(kind, None, plan, before)
 

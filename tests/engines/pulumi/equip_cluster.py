@@ -31,11 +31,16 @@ def main() -> None:
     def program() -> None:
         made = Made(
             **json.loads((folder / "way_in.json").read_text()),
-            cluster="mine", bucket="b", account="a", zone="z", groups={},
-            sandbox_class={"handler": "runsc"}, device_plugins=("nvidia", "efa"),
+            cluster="mine",
+            bucket="b",
+            account="a",
+            zone="z",
+            groups={},
+            sandbox_class={"handler": "runsc"},
+            device_plugins=("nvidia", "efa"),
             storage_class={"provisioner": "efs.csi.aws.com", "parameters": {"fileSystemId": "fs-1"}},
             supervisor_note={"azure.workload.identity/client-id": "c"},
-        )  # fmt: skip
+        )
         equip(fleet, made)
 
     options = automation.LocalWorkspaceOptions(

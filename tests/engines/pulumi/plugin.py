@@ -81,9 +81,13 @@ SET = {
 } | {
     f"Bucket{what}": ("bucket",)
     for what in (
-        "LifecycleConfigurationV2", "Policy", "PublicAccessBlock", "ServerSideEncryptionConfigurationV2", "VersioningV2",
+        "LifecycleConfigurationV2",
+        "Policy",
+        "PublicAccessBlock",
+        "ServerSideEncryptionConfigurationV2",
+        "VersioningV2",
     )
-}  # fmt: skip
+}
 """Kinds that are set rather than made, by what: to set them again changes nothing."""
 
 

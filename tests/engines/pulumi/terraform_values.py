@@ -74,9 +74,11 @@ def to_block(block: Any, given: Mapping[str, Any] | None) -> dict[str, Any]:
         names.setdefault(plural(camel(name)), name)
     values = {names.get(name, snake(name)): value for name, value in (given or {}).items()}
     made = {
-        each.name: None if each.computed and not each.optional else to_type(json.loads(each.type), values.get(each.name))
+        each.name: None
+        if each.computed and not each.optional
+        else to_type(json.loads(each.type), values.get(each.name))
         for each in block.attributes
-    }  # fmt: skip
+    }
     for each in block.block_types:
         value = values.get(each.type_name)
         if each.nesting in {LIST, SET}:
