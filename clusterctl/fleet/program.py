@@ -16,14 +16,15 @@ import psutil
 
 from clusterctl.errors import Interrupted
 from clusterctl.fleet.errors import FleetError
+from clusterctl.json_text import json_text
 from clusterctl.paths import bundle_root
 
 MARK = "CLUSTERCTL_FLEET_WORK"
 """In the environment of everything that works on a fleet: the folder of its work.  By it what is left over is found."""
 PYTHON = "CLUSTERCTL_PULUMI_PYTHON"
 """Names the Python of another environment that has `clusterctl[pulumi]`: Pulumi takes half a gigabyte."""
-NOT_OURS = ("PULUMI_STACK", "PULUMI_BACKEND_URL", "PULUMI_HOME")
-"""Said by us; who uses Pulumi for other things may have set them."""
+NOT_OURS = ("PULUMI_STACK", "PULUMI_BACKEND_URL", "PULUMI_HOME", "PYTHONWARNINGS")
+"""Said by us; who uses Pulumi for other things may have set them.  As errors, warnings of Pulumi's packages end it."""
 GRACE_SECONDS = 20.0
 """For what works on a fleet for nobody any more; a plugin of a killed engine ends by no signal but the last."""
 
@@ -52,7 +53,7 @@ def ask(request: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[
     assert child.stdout is not None
     with _ended(child):
         with suppress(BrokenPipeError):  # it has died, which is said below
-            child.stdin.write(json.dumps(request) + "\n")
+            child.stdin.write(json_text(request) + "\n")
             child.stdin.flush()
         answered = False
         for line in _lines(child, child.stdout):
