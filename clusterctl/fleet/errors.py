@@ -21,6 +21,10 @@ class LoginNeeded(FleetError):  # noqa: N818 - what happened
     """The cloud knows nobody by these credentials: missing, wrong or expired."""
 
 
+class BucketHoldsData(FleetError):  # noqa: N818 - what happened
+    """Everything but the bucket can go: what is in it nobody deletes unasked."""
+
+
 class StackLocked(FleetError):  # noqa: N818 - what happened
     """Another process works on this fleet; the message says whose, and since when."""
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clusterctl.errors import ClusterctlError, SpecError
-from clusterctl.fleet.errors import FleetError, FleetStateError, LoginNeeded, NoCapacity, QuotaExceeded, StackLocked
+from clusterctl.fleet.errors import (
+    BucketHoldsData,
+    FleetError,
+    FleetStateError,
+    LoginNeeded,
+    NoCapacity,
+    QuotaExceeded,
+    StackLocked,
+)
 
 NO_CAPACITY = (
     "InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity", "ReservationCapacityExceeded",
@@ -42,6 +50,9 @@ REQUESTS = {
     "azure": "ask for more: https://portal.azure.com/#view/Microsoft_Azure_Capacity/QuotaMenuBlade;"
     " `clusterctl doctor` names the quota",
 }
+HOLDS_DATA = ("BucketNotEmpty", "containing objects without `force_destroy`")
+"""What the Terraform providers of AWS and Google say of a bucket that they don't delete."""
+KEEP = "copy what you want to keep; then `clusterctl sweep --with-data` removes the bucket and what is left of the run"
 AGAIN = "the same command again goes on from there; what was made so far is in the state"
 
 
@@ -104,11 +115,13 @@ def _of_state(text: str, backend: str, folder: Path) -> ClusterctlError | None:
 def _of_cloud(text: str, cloud: str) -> ClusterctlError:
     """Something that a cloud has refused."""
     first = next((line for line in text.splitlines() if line.strip()), "the engine has failed")
-    for words, error, hint in (
+    kinds: tuple[tuple[Sequence[str], type[FleetError], str], ...] = (
         (CREDENTIALS, LoginNeeded, LOG_IN.get(cloud, "log in again")),
+        (HOLDS_DATA, BucketHoldsData, KEEP),
         (QUOTA, QuotaExceeded, REQUESTS.get(cloud, "ask the cloud for more; `clusterctl doctor` names the quota")),
         (NO_CAPACITY, NoCapacity, "the plan's next offer, another zone (`zone`) or a later hour may have it"),
-    ):
+    )
+    for words, error, hint in kinds:
         for line in text.splitlines():
             if any(word in line for word in words):
                 return error(line.strip(), hint=hint)

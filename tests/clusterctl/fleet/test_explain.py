@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from clusterctl.errors import SpecError
-from clusterctl.fleet.errors import FleetError, FleetStateError, LoginNeeded, NoCapacity, QuotaExceeded, StackLocked
+from clusterctl.fleet.errors import (
+    BucketHoldsData,
+    FleetError,
+    FleetStateError,
+    LoginNeeded,
+    NoCapacity,
+    QuotaExceeded,
+    StackLocked,
+)
 from clusterctl.fleet.explain import explain
 
 LOCKED = """error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock file
@@ -34,6 +42,12 @@ LOCKED = """error: the stack is currently locked by 1 lock(s). Either wait for t
         ("ExpiredToken: the security token included in the request is expired", LoginNeeded, "log in"),
         ("google: could not find default credentials", LoginNeeded, "log in"),
         ("building account: could not acquire access token: AADSTS700082", LoginNeeded, "log in"),
+        ("deleting S3 Bucket (cctl-rl-1): BucketNotEmpty: The bucket is not empty", BucketHoldsData, "--with-data"),
+        (
+            "Error trying to delete bucket cctl-rl-1 containing objects without `force_destroy` set to true",
+            BucketHoldsData,
+            "--with-data",
+        ),
         ("error: incorrect passphrase", FleetStateError, "PULUMI_CONFIG_PASSPHRASE_FILE"),
         (LOCKED, StackLocked, "2f.json"),
         ("InvalidParameterValue: nothing that we know", FleetError, "goes on from there"),
