@@ -4,12 +4,11 @@ removes all of it, and the bill is what the cloud's own meter says.  Kubernetes 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -45,18 +44,6 @@ KUBECTL = """#!/bin/sh
 echo "Unable to connect to the server: dial tcp 127.0.0.1:1: connect: connection refused" >&2
 exit 1
 """
-
-
-@pytest.fixture
-def moto_url() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 class Cluster:

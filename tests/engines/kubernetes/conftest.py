@@ -41,6 +41,21 @@ def programs() -> Path:
     return made_by("build.sh")
 
 
+@pytest.fixture(scope="session")
+def layers() -> Path:
+    """The folder of the images' layers."""
+    return made_by("images.sh")
+
+
+@pytest.fixture
+def bridge(programs: Path) -> Iterator[None]:
+    """Of real nodes, for whoever starts a control plane of his own on it."""
+    with FileLock(programs.parent / "node.lock", timeout=MOST_SECONDS):
+        make_bridge()
+        yield
+        remove_bridge()
+
+
 @pytest.fixture(scope="module")
 def plane(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane with kwok on loopback."""

@@ -82,7 +82,8 @@ def wait(
 class ControlPlane:
     """Started by `with`.  `address`: where it listens; loopback, unless pods of a real node are to reach it.
 
-    kubelet: the address of that node; lost_seconds: without a sign of a node until it counts as lost.
+    kubelet: the address of that node; lost_seconds: without a sign of a node until it counts as lost; flags: more of
+    the API server's.
     """
 
     def __init__(
@@ -94,7 +95,9 @@ class ControlPlane:
         kubelet: str = "127.0.0.2",
         *,
         lost_seconds: int = 300,
+        flags: tuple[str, ...] = (),
     ) -> None:
+        self.flags = flags
         self.folder, self.programs, self.address, self.kubelet = folder, programs, address, kubelet
         self.port, self._lost_seconds = port or free_port(), lost_seconds
         self.pki = folder / "pki"
@@ -153,7 +156,7 @@ class ControlPlane:
                 pki / "accounts.key",
             ),
             *("--authorization-mode", "Node,RBAC", "--allow-privileged=true", "--profiling=false"),
-            *("--max-requests-inflight", "3000", "--max-mutating-requests-inflight", "1000"),
+            *("--max-requests-inflight", "3000", "--max-mutating-requests-inflight", "1000", *self.flags),
             ready=lambda: self.kubectl("get", "--raw", "/readyz", check=False) == "ok",
         )
 

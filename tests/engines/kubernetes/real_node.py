@@ -27,10 +27,13 @@ PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class RealNode:
     """Started by `with`, on a control plane that listens at SERVICES.  layers: the folder that images.sh has made.
 
-    index: 1 = a second one beside the first, which has what they share.
+    index: 1 = a second one beside the first, which has what they share.  cpus, memory: what it says that it has.
     """
 
-    def __init__(self, plane: ControlPlane, layers: Path, index: int = 0) -> None:
+    def __init__(
+        self, plane: ControlPlane, layers: Path, index: int = 0, *, cpus: int = CPUS, memory: str = MEMORY
+    ) -> None:
+        self._has = f'{{"nvidia.com/gpu":"{GPUS}","cpu":"{cpus}","memory":"{memory}"}}'
         self.plane, self.layers, self.name, self._index = plane, layers, f"real{index}", index
         self.folder = plane.folder / self.name
         self.socket = self.folder / "containerd.sock"
@@ -68,8 +71,11 @@ class RealNode:
         self._ctr("images", "import", str(archive))
         archive.unlink()
 
-    def load_clusterctl(self) -> None:
-        """The image of templates/kubernetes/Containerfile: its packages, its environment, and the code of this checkout."""
+    def load_clusterctl(self, *environment: str) -> None:
+        """The image of templates/kubernetes/Containerfile: its packages, its environment, and the code of this checkout.
+
+        environment: more variables, as NAME=VALUE.
+        """
         code = self.folder / "code"
         site = code / "opt/clusterctl/lib/python3.11/site-packages"
         site.mkdir(parents=True)
@@ -87,7 +93,7 @@ class RealNode:
         layer = self.folder / "code.tar"
         subprocess.run(["tar", "--owner=0", "--group=0", "-C", str(code), "-cf", str(layer), "."], check=True)
         layers = [self.layers / "base.tar", self.layers / "clusterctl-environment.tar", layer]
-        self.load(IMAGE, *layers, environment=(f"PATH=/opt/clusterctl/bin:{PATHS}",))
+        self.load(IMAGE, *layers, environment=(f"PATH=/opt/clusterctl/bin:{PATHS}", *environment))
 
     def load_sky(self) -> None:
         """A node of SkyPilot."""
@@ -108,8 +114,7 @@ class RealNode:
             ready=lambda: " Ready" in self.plane.kubectl("get", "node", self.name, "--no-headers", check=False),
         )
         # a resource that the kubelet does not manage stays as it is patched; of the others it speaks once in an hour
-        has = f'{{"nvidia.com/gpu":"{GPUS}","cpu":"{CPUS}","memory":"{MEMORY}"}}'
-        patch = f'{{"status":{{"capacity":{has},"allocatable":{has}}}}}'
+        patch = f'{{"status":{{"capacity":{self._has},"allocatable":{self._has}}}}}'
         self.plane.kubectl("patch", "node", self.name, "--subresource=status", "--type=merge", "-p", patch)
         if not self._index:
             self._shared()

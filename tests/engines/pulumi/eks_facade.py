@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,9 +28,10 @@ INSTANCE = (
 
 
 class EksFacade:
-    """One account.  no_capacity: names of node groups to which no machine comes."""
+    """One account.  no_capacity: names of node groups to which no machine comes; changed: told of a group's new size."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, changed: Callable[[str, int], None] = lambda *_: None) -> None:
+        self._changed = changed
         self.cloud, self.no_capacity = cloud, set[str]()
         self.machines: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
@@ -81,6 +82,7 @@ class EksFacade:
                     "since": now,
                     "until": None,
                 }
+            self._changed(name, come)
         return True
 
     def instances(self) -> str:
@@ -103,7 +105,7 @@ class EksFacade:
 
 
 @contextmanager
-def serving(facade: EksFacade) -> Iterator[str]:
+def serving(facade: EksFacade, address: str = "127.0.0.1") -> Iterator[str]:
     """Its URL."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -143,10 +145,10 @@ def serving(facade: EksFacade) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((address, 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{address}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -39,8 +39,10 @@ FIXED = (
 """Properties that can't change while the resource lives."""
 GIVEN = "__given"
 """What a resource was made from, beside what the cloud added."""
-AUTHORITY = base64.b64encode(b"authority").decode()
-WAY_IN = {"clusters": [{"cluster": {"server": "https://127.0.0.1:1", "certificate-authority-data": AUTHORITY}}]}
+ENDPOINT = os.environ.get("FAKE_CLOUD_ENDPOINT", "https://127.0.0.1:1")
+AUTHORITY = os.environ.get("FAKE_CLOUD_AUTHORITY") or base64.b64encode(b"authority").decode()
+"""The cluster that stands in for the cloud's: nobody, unless a test has one."""
+WAY_IN = {"clusters": [{"cluster": {"server": ENDPOINT, "certificate-authority-data": AUTHORITY}}]}
 KUBECONFIG = base64.b64encode(json.dumps(WAY_IN).encode()).decode()
 ANSWERS = {
     "getAvailabilityZones": {"names": ["us-east-1a", "us-east-1b"], "zoneIds": ["use1-az1", "use1-az2"], "id": "zones"},
@@ -129,7 +131,7 @@ def added(kind: str, name: str, identity: str, given: Mapping[str, Any]) -> dict
     if kind == "aws:eks/cluster:Cluster":
         state |= {"vpcConfig": {**given["vpcConfig"], "clusterSecurityGroupId": f"sg-{identity[-8:]}"}}
     if short in {"Cluster", "ManagedCluster"}:
-        state |= {"endpoint": "https://127.0.0.1:1", "fqdn": "fake.azmk8s.io", "nodeResourceGroup": "nodes"}
+        state |= {"endpoint": ENDPOINT, "fqdn": "fake.azmk8s.io", "nodeResourceGroup": "nodes"}
         state |= {"certificateAuthority": {"data": AUTHORITY}, "masterAuth": {"clusterCaCertificate": AUTHORITY}}
     if short == "ManagedCluster":
         people = given["identity"].get("userAssignedIdentities") or ()
