@@ -47,7 +47,8 @@ def test_no_secret_is_kept_or_shown(clusterctl: Run, in_process: Run, tmp_path: 
     finally:
         for process in tagged(home):
             kill(process)
-    assert [done.returncode for done in said] == [0] * len(said), said
+    asked_in_vain = 8  # of sweep: no cloud knows these credentials
+    assert [done.returncode for done in said] == [*[0] * (len(said) - 1), asked_in_vain], said
     assert arguments
     assert of_roles
     assert SECRET not in "".join(done.stdout + done.stderr for done in said)
