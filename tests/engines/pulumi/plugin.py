@@ -126,8 +126,8 @@ def properties(values: Mapping[str, Any]) -> dict[str, PropertyValue]:
 
 def added(kind: str, name: str, identity: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What the cloud adds to a resource."""
-    short, state = kind.rpartition(":")[2], {"name": f"{name}-{identity[-6:]}"} | dict(given)
-    state |= {"arn": f"arn:aws:fake:us-east-1:123456789012:{identity}", "bucket": state["name"]}
+    short, own = kind.rpartition(":")[2], given.get("name") or f"{name}-{identity[-6:]}"
+    state = {"name": own, "bucket": own, "arn": f"arn:aws:fake:us-east-1:123456789012:{identity}"} | dict(given)
     if kind == "aws:eks/cluster:Cluster":
         state |= {"vpcConfig": {**given["vpcConfig"], "clusterSecurityGroupId": f"sg-{identity[-8:]}"}}
     if short in {"Cluster", "ManagedCluster"}:
@@ -139,7 +139,7 @@ def added(kind: str, name: str, identity: str, given: Mapping[str, Any]) -> dict
         state["identity"] = {**given["identity"], "userAssignedIdentities": people}
         state["oidcIssuerProfile"] = {"enabled": True, "issuerURL": "https://issuer.example.com"}
     if short == "NodeGroup":
-        state["nodeGroupName"] = state["name"]
+        state["nodeGroupName"] = given.get("nodeGroupName", own)
     if short == "LaunchTemplate":
         state["latestVersion"] = 1
     if short in {"UserAssignedIdentity", "Account"}:
@@ -208,7 +208,11 @@ class FakeCloud(api.Provider):
         found = await asyncio.to_thread(CLOUD.read, identity)
         if found is None:
             return api.ReadResponse(resource_id="", properties={}, inputs={})
-        given = {name: value for name, value in found.items() if name in json.loads(found.get(GIVEN, "{}"))}
+        before, kind = json.loads(found.get(GIVEN, "{}")), request.urn.split("::")[2].rpartition("$")[2]
+        pristine = before | added(kind, request.urn.rpartition("::")[2], identity, before)
+        given = {
+            name: value if found.get(name) == pristine[name] else found.get(name) for name, value in before.items()
+        }
         state = {**found, GIVEN: json.dumps(given)}
         return api.ReadResponse(resource_id=identity, properties=properties(state), inputs=properties(given))
 
