@@ -30,6 +30,8 @@ from eks_facade import EksFacade, serving  # noqa: E402 - found by the path abov
 from fleet import FakeFleet, build_engine, make_plan  # noqa: E402
 from test_cloud_run import STANDING  # noqa: E402
 
+from clusterctl.ledger import open_ledger  # noqa: E402
+
 SPEC = r"""
 name: cloudy
 stages:
@@ -217,7 +219,8 @@ def up_to_down(laptop: Laptop, facade: EksFacade, system: RealNode) -> None:
     over = {"finished", "failed", "stopped"}
     wait(lambda: state() in over, "it has ended", why=lambda: laptop.why(name), seconds=900)
     assert state() == "finished", laptop.why(name)
-    assert "rank 0 of 1, 8 GPUs" in laptop.must("logs", name)
+    (pool,) = asked["pools"]
+    assert f"rank 0 of 1, {pool['gpus_per_node']} GPUs" in laptop.must("logs", name)
     wait(lambda: all(each["until"] for each in facade.machines.values()), "its machines are given back", seconds=120)
     assert len(facade.machines) == 1
     worked = time.monotonic()
@@ -225,7 +228,8 @@ def up_to_down(laptop: Laptop, facade: EksFacade, system: RealNode) -> None:
     assert "nothing left running" in laptop.must("down", name, "--yes")
     assert fleet.cloud.held() == []
     assert space not in system.plane.kubectl("get", "namespaces")
-    billed = Decimal(json.loads(laptop.must("status", name, "--json"))[0]["usd"])
+    with open_ledger(str(fleet.folder / "store" / "ledger.db")) as ledger:
+        billed = Decimal(ledger.bill(name).known_usd)
     metered = fleet.cloud.metered_usd()
     print(
         f"a run on aws: cluster {made - began:.0f} s, work {worked - made:.0f} s, down {time.monotonic() - worked:.0f} s;"
