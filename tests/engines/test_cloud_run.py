@@ -59,8 +59,8 @@ class Cluster:
 
 def supervised(run: OpenRun, monkeypatch: pytest.MonkeyPatch, folder: Path) -> OpenRun:
     """The run as its supervisor in the cluster has it."""
+    from recorded_sky import Sky
     from test_cloud_target import NoPods
-    from test_slurm import Sky
 
     (folder / "namespace").write_text("clusterctl")
     for module in (cloud, kubernetes, slurm):

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from fake_cloud import CPU, FLEET, START, FakeCloud
 from planned_run import run_of
-from test_slurm import Sky
+from recorded_sky import Sky
 
 from clusterctl.errors import StateError
 from clusterctl.plan_service import Planner, open_source

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from planned_run import planned, run_of
+from recorded_sky import Sky
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.jobs import Job
 from clusterctl.targets import slurm
 from clusterctl.targets.base import MachineRequest, RunRef, Unreachable
 from clusterctl.targets.shell import Ran, Shell
-from clusterctl.targets.sky_client import SkyRequest
 from clusterctl.targets.sky_errors import SkyError
 from clusterctl.targets.slurm_check import check_cluster
 from clusterctl.targets.slurm_jobs import parse_jobs
@@ -54,24 +54,6 @@ class Script(Shell):
 
     def job(self, state: str, reason: str = "None", end: int = START + 50) -> None:
         self.listing = f"7|{state}|{START}|{end}|{NAME}-0123abcd|cpu1|{reason}|{TAGS}"
-
-
-class Sky:
-    """What SkyPilot was asked for."""
-
-    trouble = ""
-
-    def __init__(self, *_: object) -> None:
-        self.asked: dict[str, SkyRequest] = {}
-
-    def ask(self, key: str, call: str, *, after: str = "", **row: object) -> None:
-        self.asked.setdefault(key, SkyRequest(call={"call": call, **row}, after=after))
-
-    def state(self, key: str) -> SkyRequest | None:
-        return self.asked.get(key)
-
-    def cancel(self, key: str) -> None:
-        self.asked.pop(key, None)
 
 
 @pytest.fixture(scope="module")
