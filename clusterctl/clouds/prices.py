@@ -7,9 +7,7 @@ from functools import cache
 import polars as pl
 
 from clusterctl.catalog.price_book import PriceBook, load_book
-
-HOURS_PER_MONTH = 730.0
-"""As the clouds' own price pages count them."""
+from planners.units import HOURS_PER_MONTH
 
 
 @cache

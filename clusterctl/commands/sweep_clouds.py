@@ -20,9 +20,9 @@ from clusterctl.json_text import json_text
 from clusterctl.ui.formats import elapsed, least_usd, usd
 from clusterctl.ui.table import Column, draw_text, right
 from clusterctl.ui.terminal import terminal
+from planners.units import HOURS_PER_DAY
 
 NONE = "none"
-HOURS_PER_DAY = 24
 
 
 @dataclass(kw_only=True)

@@ -97,7 +97,7 @@ def up(
         if launch.action is not UpAction.FOLLOW and not ask(question, yes=yes):
             raise ClusterctlError("not started")
         if launch.action is not UpAction.FOLLOW:
-            target_of(plan, store).home.make_ready()
+            target.home.make_ready()
         with Interrupt() as interrupt:
             with run_lock(ledger, plan.name, "up", wait_seconds=LOCK_SECONDS):
                 launch = decide(ledger, store, plan, only=only, again=again and launch.action is UpAction.START)

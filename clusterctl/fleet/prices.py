@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clusterctl.catalog.price_book import PriceBook, load_book
+from clusterctl.clouds.prices import machine_usd
 from clusterctl.errors import ClusterctlError
 from planners.plan.value import Plan
 
@@ -63,7 +63,6 @@ class FleetPrices:
 
     def __init__(self, plan: Plan | None, steps: Sequence[Mapping[str, Any]]) -> None:
         self._plan = plan
-        self._book: PriceBook | None = None
         templates = [step for step in steps if step["type"].endswith(":LaunchTemplate")]
         self._machines = {step["name"]: str(step["inputs"].get("instanceType", "")) for step in templates}
         pools = plan.pools if plan else ()
@@ -122,11 +121,6 @@ class FleetPrices:
         if not cloud or not machine:
             return None
         try:
-            self._book = self._book or load_book()
+            return machine_usd(cloud, region, machine, "spot" if spot else "on_demand")
         except ClusterctlError:
             return None
-        rows = self._book.prices().filter(
-            cloud=cloud, region=region, instance_type=machine, capacity_type="spot" if spot else "on_demand"
-        )
-        highest = rows["usd_per_hour"].max()
-        return float(highest) if isinstance(highest, float) else None

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from clusterctl.ledger.rows import LIVE, Resource
 from clusterctl.ui.formats import unit_price
 from planners.runs.limits import STANDING, RunRate
+from planners.units import HOURS_PER_DAY
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
     from clusterctl.runs.run import OpenRun
-
-HOURS_PER_DAY = 24
 
 
 def pay_on(run: OpenRun) -> None:
