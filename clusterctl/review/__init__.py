@@ -1,0 +1,1 @@
+"""What a change of run specs and infrastructure costs, which rules it breaks, and where that is said."""
