@@ -1,0 +1,1 @@
+"""See docs/review.md, "Where it posts"."""
