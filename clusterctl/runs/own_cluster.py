@@ -18,6 +18,7 @@ from clusterctl.fleet.stack import FleetEvent
 from clusterctl.json_text import json_text
 from clusterctl.runs.ending import close_unseen, end_run
 from clusterctl.runs.standing import standing_of
+from clusterctl.runs.waiting import WAITING
 from clusterctl.targets.base import TAG_PREFIX, Unreachable
 from clusterctl.ui.formats import elapsed
 from planners.runs.limits import STANDING
@@ -67,7 +68,7 @@ def make_cluster(run: OpenRun, tell: Tell) -> None:
         run.ledger.set_state(run.run_id, "provisioning", at=began)
     for standing in cluster.preview(run.run_id, run.plan).standing:
         _intend(run, standing, began)
-    run.event("waiting", "its cluster is being made", f"waiting:cluster:{began.isoformat()}")
+    run.event(WAITING, "its cluster is being made", f"waiting:cluster:{began.isoformat()}")
     cluster.make(run.ref, lambda event: _noted(run, event, tell))
     for resource in standing_of(run.ledger, run.run_id):
         if resource.state == "intended":  # made by a command that was killed before it could say so
@@ -75,7 +76,7 @@ def make_cluster(run: OpenRun, tell: Tell) -> None:
     now = run.clock.now()
     took = elapsed((now - began).total_seconds())
     text = f"its cluster is there, after {took}, without a node; its supervisor is started"
-    run.event("waiting", text, f"waiting:cluster:{now.isoformat()}")
+    run.event(WAITING, text, f"waiting:cluster:{now.isoformat()}")
 
 
 def remove_cluster(run: OpenRun, tell: Tell) -> None:
@@ -133,7 +134,7 @@ def _noted(run: OpenRun, event: FleetEvent, tell: Tell) -> None:
             _end(run.ledger, resource, now)
     if event.kind == "waiting":
         text = f"{event.op} of {what} takes {elapsed(event.seconds)} so far"
-        run.event("waiting", text, f"waiting:{what}:{event.seconds:.0f}:{run.run_id}")
+        run.event(WAITING, text, f"waiting:{what}:{event.seconds:.0f}:{run.run_id}")
     tell(event)
 
 

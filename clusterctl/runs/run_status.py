@@ -15,13 +15,12 @@ from clusterctl.runs.run import PROCESS, OpenRun
 from clusterctl.runs.run_alerts import alert_text, run_alerts
 from clusterctl.runs.run_forecast import run_forecast
 from clusterctl.runs.standing import what_stays
-from clusterctl.runs.waiting import problems_elsewhere
+from clusterctl.runs.waiting import QUEUED, WAITING, problems_elsewhere
 from clusterctl.runs.watching import Watched
 from clusterctl.targets.role_logs import last_error
 from clusterctl.ui.formats import elapsed
 from planners.runs.forecast import Forecast
 from planners.runs.limits import WARN_SHARE, idle_seconds
-from planners.runs.reconcile import InstancePhase
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -123,9 +122,9 @@ def _of_supervisor(run: OpenRun, state: RunStatus, watched: Watched) -> Iterator
     last = next(iter(run.ledger.events(run.run_id, kind="unreachable")[-1:]), None)
     if last is not None and state.row.beat_at is not None and (state.now - last.at).total_seconds() < RECENT_SECONDS:
         yield Problem(what=f"its machines can't be reached: {last.message}; they are billed on")
-    waits = run.ledger.events(run.run_id, kind="waiting")[-1:]
-    queued = bool(waits) and f" is {InstancePhase.QUEUED}: " in waits[0].message  # past, where they are being prepared
-    if waits and (state.row.state == "queued" or (state.row.state == "provisioning" and not queued)):
+    kind = {"queued": QUEUED, "provisioning": WAITING}.get(state.row.state)
+    waits = run.ledger.events(run.run_id, kind=kind)[-1:] if kind else []
+    if waits:
         yield Problem(what=f"{waits[0].message}, for {elapsed((state.now - waits[0].at).total_seconds())}")
     capacity = run.ledger.events(run.run_id, kind="capacity")[-1:]
     if capacity and state.row.state in {"wanted", "provisioning", "queued"}:

@@ -15,6 +15,9 @@ from planners.runs.reconcile import Instance, InstancePhase
 if TYPE_CHECKING:
     from clusterctl.runs.run import OpenRun
 
+QUEUED, WAITING = "queued", "waiting"
+"""Kinds of events: a machine waits in a scheduler's queue; it, or a cluster, is being made."""
+WAITS = {InstancePhase.QUEUED: QUEUED, InstancePhase.STARTING: WAITING}
 STALE_SECONDS = 60.0
 """What a supervisor elsewhere writes comes each second; older than that something keeps it."""
 
@@ -28,12 +31,12 @@ def stage_of(present: Sequence[Instance], observed: Observed) -> RunState | None
     return "provisioning" if any(machine.phase is InstancePhase.STARTING for machine in observed.machines) else None
 
 
-def waiting_machines(observed: Observed) -> Iterator[tuple[str, str]]:
-    """Why each machine that is not there yet is not, with what tells this reason from others."""
+def waiting_machines(observed: Observed) -> Iterator[tuple[str, str, str]]:
+    """Why each machine that is not there yet is not: kind of event, text, and what tells this reason from others."""
     for machine in observed.machines:
-        if machine.phase in {InstancePhase.QUEUED, InstancePhase.STARTING} and machine.message:
+        if machine.message and (kind := WAITS.get(machine.phase)):
             text = f"{machine.resource_id.split('/')[1]} is {machine.phase}: {machine.message}"
-            yield text, f"waiting:{machine.resource_id}:{machine.message}"
+            yield kind, text, f"waiting:{machine.resource_id}:{machine.message}"
 
 
 def supervisor_waits(run: OpenRun) -> str:

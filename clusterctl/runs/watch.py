@@ -73,8 +73,8 @@ class Watch:
         self._keep_books(row, observed, wanted=wanted)
         if wanted:
             down = self._must_stop(row, present) or self._act(present, launch=machines_ready)
-        for text, identity in waiting_machines(observed):
-            self._event("waiting", text, identity)
+        for kind, text, identity in waiting_machines(observed):
+            self._event(kind, text, identity)
         state = "stopping" if down else stage_of(present, observed) or row.state
         if state != row.state:
             self.ledger.set_state(row.run_id, state, at=self.run.clock.now())

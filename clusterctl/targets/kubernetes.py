@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterctl.errors import ClusterctlError
 from clusterctl.specfile.write import write_atomic
 from clusterctl.targets.base import Observed, Pace, RunRef
 from clusterctl.targets.kubernetes_api import Kubernetes, require_context
 from clusterctl.targets.kubernetes_check import check_namespace
+from clusterctl.targets.kubernetes_errors import Forbidden, NotThere
 from clusterctl.targets.kubernetes_gang_watch import GangWatch
 from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, PodGang
 from clusterctl.targets.kubernetes_manifests import ROLE_LABEL
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 PYTHON = "/opt/clusterctl/bin/python3"
 """Of our image."""
 GANGS = "gangs.json"
-QUEUES = "kueue.x-k8s.io/v1beta1/localqueues"
+QUEUES = [f"kueue.x-k8s.io/{version}/localqueues" for version in ("v1beta2", "v1beta1")]
 
 
 class KubernetesHome(RemoteHome):
@@ -206,8 +207,8 @@ class KubernetesTarget(SlurmTarget):
         """The namespace's queue of Kueue; empty where it has none, or several and nobody chose."""
         if chosen := os.environ.get(QUEUE_VARIABLE):
             return chosen
-        try:
-            found = [queue["metadata"]["name"] for queue in self.api.items(QUEUES)]
-        except ClusterctlError:  # no such kind, or no right to see it
-            return ""
-        return found[0] if len(found) == 1 else ""
+        for kind in QUEUES:
+            with suppress(NotThere, Forbidden):
+                found = [queue["metadata"]["name"] for queue in self.api.items(kind)]
+                return found[0] if len(found) == 1 else ""
+        return ""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from clusterctl.targets.base import TAG_PREFIX
-from clusterctl.targets.kubernetes_pods import PodState, pod_state, warnings
+from clusterctl.targets.kubernetes_pods import PodState, kueue_reasons, pod_state, warnings
 from clusterctl.targets.slurm_jobs import SlurmJob
 from planners.runs.reconcile import Cause, InstancePhase
 
@@ -75,17 +75,18 @@ class PodGang(SlurmJob):
         return since, until if self.ended else None
 
 
-def parse_gangs(pods: str, events: str) -> tuple[PodGang, ...]:
-    """Of two answers of the API.  Raises ValueError for what is no list of objects."""
+def parse_gangs(pods: str, events: str, workloads: str = "") -> tuple[PodGang, ...]:
+    """Of answers of the API.  workloads: Kueue's, where it holds pods back.  Raises ValueError for what is no list."""
     try:
         listing, said = json.loads(pods), warnings(json.loads(events)["items"])
+        said |= kueue_reasons(listing["items"], json.loads(workloads)["items"] if workloads.strip() else ())
         return gangs(listing["items"], said, str(listing.get("metadata", {}).get("resourceVersion", "")))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a list of pods: {error}") from error
 
 
 def gangs(pods: Sequence[Mapping[str, Any]], said: Mapping[str, str], version: str = "") -> tuple[PodGang, ...]:
-    """The allocations that these pods make up.  said: the last warning about each; version: of their listing."""
+    """The allocations that these pods make up.  said: the last word about each; version: of their listing."""
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for pod in pods:
         if name := pod["metadata"].get("labels", {}).get(CLUSTER_LABEL):

@@ -10,7 +10,7 @@ from pathlib import Path
 from clusterctl.targets.accounting import Use
 from clusterctl.targets.kubernetes_accounting import SOURCE, pod_use
 from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, PodGang, parse_gangs
-from clusterctl.targets.kubernetes_shell import ROOT
+from clusterctl.targets.kubernetes_shell import ROOT, WORKLOADS
 from clusterctl.targets.shell import Shell
 from clusterctl.targets.slurm_jobs import SlurmJob
 from clusterctl.targets.slurm_place import ACT_SECONDS, SlurmPlace
@@ -20,9 +20,11 @@ GRACE_SECONDS = 5
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 WARNINGS = "events?fieldSelector=involvedObject.kind=Pod,type=Warning&limit=500"
 LISTING = f"""ns=/api/v1/namespaces/$(cat {NAMESPACE_FILE}) || exit 12
-kubectl get --raw "$ns/pods?labelSelector={CLUSTER_LABEL}" || exit 12
+pods=$(kubectl get --raw "$ns/pods?labelSelector={CLUSTER_LABEL}") || exit 12
+printf '%s\\035' "$pods"
+kubectl get --raw "$ns/{WARNINGS}" || exit 12
 printf '\\035'
-kubectl get --raw "$ns/{WARNINGS}" || exit 12"""
+case $pods in *'"schedulingGates"'*) kubectl get {WORKLOADS} -o json 2>/dev/null || true ;; esac"""
 KINDS = "jobs,deployments,networkpolicies,secrets,pods,services"
 """Of objects that an allocation may have."""
 MOST_LETTERS = 33
@@ -39,13 +41,12 @@ class KubernetesPlace(SlurmPlace):
         super().__init__(shell, ROOT)
 
     def listing(self, *, history: bool) -> str:  # noqa: ARG002 - the API shows pods until they are deleted
-        """Two answers: pods, and what the API warns of."""
+        """Three answers: pods, what the API warns of, and Kueue's workloads where pods are held back."""
         return LISTING
 
     def parse(self, text: str) -> tuple[PodGang, ...]:
         """Raises ValueError."""
-        pods, _, events = text.partition(SPLIT)
-        return parse_gangs(pods, events)
+        return parse_gangs(*text.split(SPLIT))
 
     def agent(self, folder: str) -> str:  # noqa: ARG002 - the interface
         """None: on Kubernetes agents are an administrator's DaemonSet, which sees the nodes' processes."""

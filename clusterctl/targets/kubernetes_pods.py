@@ -10,8 +10,8 @@ from typing import Any
 
 from planners.runs.reconcile import Cause, InstancePhase
 
-KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
-"""Label by which Kueue holds a workload back until its quota has room for all of it."""
+KUEUE_QUEUE, KUEUE_GROUP = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/pod-group-name"
+"""Labels by which Kueue holds pods back until its quota has room for the whole group, whose Workload has its name."""
 STUCK = {
     "ErrImagePull": Cause.REFUSED,
     "ImagePullBackOff": Cause.REFUSED,
@@ -75,7 +75,7 @@ class PodState:
 
 
 def pod_state(pod: Mapping[str, Any], event: str = "") -> PodState:
-    """event: the last warning about it."""
+    """event: the last warning about it, or what holds it back."""
     meta, spec, status = pod["metadata"], pod["spec"], pod.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", ())}
     containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
@@ -85,6 +85,8 @@ def pod_state(pod: Mapping[str, Any], event: str = "") -> PodState:
     since = _moment(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None
     codes = [one.get("exitCode") for one in ended]
     phase, cause, message = _judge(pod, conditions, waiting, ended)
+    if spec.get("schedulingGates") and event:
+        message, event = f"{message}: {event}", ""
     until, deleted = None, _moment(meta.get("deletionTimestamp"))
     if phase is InstancePhase.ENDED:
         until = max(
@@ -105,6 +107,18 @@ def pod_state(pod: Mapping[str, Any], event: str = "") -> PodState:
         exit_code=next((code for code in codes if code), codes[0] if codes else None),
         created=_moment(meta["creationTimestamp"]) or datetime.min,
     )
+
+
+def kueue_reasons(pods: Iterable[Mapping[str, Any]], workloads: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Pod name -> why Kueue holds its group back, in Kueue's words; without those that it has let go."""
+    by_group: dict[str, str] = {}
+    for workload in workloads:
+        conditions = {c["type"]: c for c in workload.get("status", {}).get("conditions", ())}
+        held = (conditions.get(kind, {}) for kind in ("QuotaReserved", "Admitted"))
+        said = next((plain(c.get("message", "")) for c in held if c.get("status") == "False"), "")
+        by_group[workload["metadata"]["name"]] = said
+    groups = {pod["metadata"]["name"]: pod["metadata"].get("labels", {}).get(KUEUE_GROUP) for pod in pods}
+    return {name: said for name, group in groups.items() if (said := by_group.get(group or "", ""))}
 
 
 def warnings(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -146,7 +160,7 @@ def _judge(
         # given up by Kubernetes: a node that is only silent goes on, as all are where the API server was away
         return InstancePhase.ENDED, Cause.NODE_LOST, "its node does not answer"
     if told_to_end:
-        return InstancePhase.ENDING, *_why_told_to_end(conditions.get("DisruptionTarget", {}))
+        return InstancePhase.ENDING, *_why_told_to_end(conditions)
     if conditions.get("PodScheduled", {}).get("status") != "True":
         return InstancePhase.QUEUED, Cause.NONE, _why_queued(pod, conditions)
     reasons = {one.get("reason"): plain(one.get("message", "")) for one in waiting}
@@ -165,7 +179,10 @@ def _why_queued(pod: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
     return f"waits in Kueue's queue {queue}" if queue else "held back by a scheduling gate"
 
 
-def _why_told_to_end(disrupted: Mapping[str, Any]) -> tuple[Cause, str]:
+def _why_told_to_end(conditions: Mapping[str, Any]) -> tuple[Cause, str]:
+    disrupted, by_kueue = conditions.get("DisruptionTarget", {}), conditions.get("TerminationTarget", {})
+    if by_kueue.get("status") == "True":
+        return Cause.PREEMPTED, f"Kueue takes it back: {plain(by_kueue.get('message', ''))}"
     if disrupted.get("status") == "True" and disrupted.get("reason") in ENDS:
         return _why_ended({}, disrupted, [])
     return Cause.STOPPED, "it is told to end"

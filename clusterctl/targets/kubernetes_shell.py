@@ -33,6 +33,7 @@ CLASS_VARIABLE = "CLUSTERCTL_RUNTIME_CLASS"
 VARIABLES = (IMAGE_VARIABLE, POOL_IMAGE_VARIABLE, QUEUE_VARIABLE, CLASS_VARIABLE)
 VOLUME_GIB = 50
 AGENT_SANDBOXES, POD_METRICS = "sandboxclaims.extensions.agents.x-k8s.io", "pods.metrics.k8s.io"
+WORKLOADS = "workloads.kueue.x-k8s.io"
 """Nobody can grant a right on them who has none, and a namespace's administrator may lack it."""
 START_SECONDS = 180.0
 """For the pod of the shell to start, its image pulled."""
@@ -154,6 +155,7 @@ def place_objects(place: Kubernetes, *, storage_class: str = "") -> list[Object]
         storage_class=storage_class,
         agents=place.may("create", AGENT_SANDBOXES),
         metrics=place.may("list", POD_METRICS),
+        kueue=place.may("list", WORKLOADS),
     )
 
 

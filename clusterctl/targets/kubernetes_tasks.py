@@ -10,7 +10,6 @@ from clusterctl.json_text import json_text
 from clusterctl.targets.base import MachineRequest, RunRef
 from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE
 from clusterctl.targets.kubernetes_manifests import NO_SCHEDULE, label_value, run_labels
-from clusterctl.targets.kubernetes_pods import KUEUE_QUEUE
 from clusterctl.targets.kubernetes_shell import PLACE, ROOT
 from clusterctl.targets.slurm_tasks import GRACE_SECONDS, LONGEST_SECONDS, allowed_seconds, node_size
 from planners.plan.value import Plan, Pool
@@ -57,7 +56,8 @@ def launch_task(
         "nodes": str(len(requests)),
     }
     labels = {CLUSTER_LABEL: label_value(name), **run_labels(run.run_id, pool.role, pool.id)}
-    labels |= {KUEUE_QUEUE: queue} if queue else {}
+    # SkyPilot labels the pods for the queue, as one group, which Kueue lets go as a whole
+    kueue = {"kueue": {"local_queue_name": queue, "admission_timeout": -1}} if queue else {}
     resources: dict[str, Any] = {"infra": f"kubernetes/{context}", "cpus": cpus, "memory": memory_gib}
     if pool.gpus_per_node:
         resources["accelerators"] = f"{pool.gpu}:{pool.gpus_per_node}"
@@ -73,6 +73,7 @@ def launch_task(
                 "remote_identity": ACCOUNT,
                 "custom_metadata": {"labels": labels, "annotations": {TAGS_NOTE: json_text(tags)}},
                 "pod_config": {"spec": _pod(min(seconds, LONGEST_SECONDS), node_selector)},
+                **kueue,
             }
         },
     }

@@ -52,14 +52,8 @@ class Rank:
         """Told: it was asked to end, by us, the scheduler or a limit: then its exit code says nothing."""
         self._others: dict[int, tuple[float, float]] = {}
         """By rank: the last beat that was read, and when it was first seen, by our own clock."""
-        self._state: dict[str, Any] = {
-            "attempt": attempt,
-            "host": socket.gethostname(),
-            "address": self.address,
-            "started": time.time(),
-            "role": self.job["role"],
-            "ports": self.job["ports"],
-        }
+        place = {"host": socket.gethostname(), "address": self.address, "ports": self.job["ports"]}
+        self._state = {"attempt": attempt, "role": self.job["role"], "started": time.time(), **place}
 
     def hold(self) -> int:
         """Runs the command to its end; the exit code."""
@@ -88,11 +82,10 @@ class Rank:
         until = time.monotonic() + ATTEMPT_SECONDS
         while not (said := _read(decided)) and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
-        if said != self.attempt:
-            return False
-        with contextlib.suppress(FileExistsError):
-            _create(self.folder / f"held-{self.number}", self.attempt)
-            return True
+        if said == self.attempt:
+            with contextlib.suppress(FileExistsError):
+                _create(self.folder / f"held-{self.number}", self.attempt)
+                return True
         return False
 
     def _environment(self) -> dict[str, str]:
@@ -221,10 +214,9 @@ class Rank:
 
 
 def _read(file: Path) -> str:
-    try:
+    with contextlib.suppress(OSError):
         return file.read_text("utf-8", "replace").strip()
-    except OSError:
-        return ""
+    return ""
 
 
 def _create(file: Path, text: str) -> None:
@@ -235,10 +227,9 @@ def _create(file: Path, text: str) -> None:
 
 def _secret(folder: Path, name: str) -> str:
     """A secret, from the environment or from the place's folder of secrets.  Raises ValueError."""
-    value = os.environ.get(name) or _read(folder / name)
-    if not value:
-        raise ValueError(f"the secret {name} is not there: put its value into {folder / name}")
-    return value
+    if value := os.environ.get(name) or _read(folder / name):
+        return value
+    raise ValueError(f"the secret {name} is not there: put its value into {folder / name}")
 
 
 def _die_with_parent() -> None:
@@ -249,7 +240,6 @@ def main() -> int:
     """Runs the rank that the environment names."""
     ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1)
     rank = Rank(Path(sys.argv[1]), sys.argv[2])
-
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(rank, "signalled", True))
     return rank.hold()

@@ -316,5 +316,5 @@ def test_what_a_machine_waits_for_is_said_with_how_long(tmp_path: Path, far: Ope
     watch_until(far, lambda: far.ledger.get_run(far.run_id).state == "queued")
     problems = [problem.what for problem in state_of(far).problems]
     assert any(re.fullmatch(r"\S+ is queued: Resources, for \d+ s", problem) for problem in problems), problems
-    watch_until(far, lambda: kinds(far).count("waiting") == 3)
+    watch_until(far, lambda: kinds(far).count("queued") == 3)
     assert usage(far.ledger, far.run_id).known_usd == 0, "a queue costs nothing"

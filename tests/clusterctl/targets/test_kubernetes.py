@@ -17,9 +17,11 @@ from clusterctl.targets.base import MachineRequest, RunRef
 from clusterctl.targets.kubernetes_check import check_namespace, quantity
 from clusterctl.targets.kubernetes_gang_watch import GangWatch
 from clusterctl.targets.kubernetes_gangs import CLUSTER_LABEL, TAGS_NOTE, PodGang, gangs, parse_gangs
+from clusterctl.targets.kubernetes_place import NAMESPACE_FILE, KubernetesPlace
 from clusterctl.targets.kubernetes_sandboxes import make_servers, only_sandboxes, pod_isolation, with_servers
 from clusterctl.targets.kubernetes_tasks import exec_task, kubeconfig, launch_task, preview_lines
 from clusterctl.targets.role_folder import RoleFolder
+from clusterctl.targets.shell import LocalShell
 from clusterctl.targets.slurm_run import clusters
 from planners.plan.value import Plan
 from planners.runs.reconcile import Cause, InstancePhase
@@ -89,6 +91,50 @@ def test_a_gang_is_queued_until_every_pod_has_a_node_and_paid_from_the_first() -
     assert (all_placed.since, all_placed.until) == (datetime(2026, 11, 30, 10, 0, 7, tzinfo=UTC), None)
     assert all_placed.tags["run"] == "rl-1"
     assert gang(pod("c-head")).phase is InstancePhase.QUEUED  # the other one is not made yet
+
+
+KUBECTL = """#!/bin/bash
+case "$*" in
+  "get --raw "*/pods*) cat pods ;;
+  "get --raw "*/events*) echo '{"items": []}' ;;
+  "get workloads.kueue.x-k8s.io -o json") cat workloads ;;
+  *) exit 1 ;;
+esac
+"""
+
+
+def test_a_gang_that_kueue_holds_back_is_queued_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [pod(name, "Pending", placed="") for name in ("c-head", "c-worker1")]
+    for each in held:
+        each["spec"] = {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]}
+        each["metadata"]["labels"] |= {"kueue.x-k8s.io/queue-name": "rl", "kueue.x-k8s.io/pod-group-name": "c"}
+    said = "couldn't assign flavors to pod set 1: insufficient unused quota for nvidia.com/gpu in flavor h100, 8 more needed"
+    conditions = [{"type": "QuotaReserved", "status": "False", "message": said}]
+    workload = {"metadata": {"name": "c"}, "status": {"conditions": conditions}}
+    for name, text in {
+        "namespace": "rl",
+        "kubectl": KUBECTL,
+        "pods": json.dumps({"items": held}, separators=(",", ":")),
+    }.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    place = KubernetesPlace(LocalShell())
+    script = place.listing(history=False).replace(str(NAMESPACE_FILE), "namespace")
+
+    def seen() -> PodGang:
+        ran = LocalShell().run(script, seconds=10)
+        assert ran.exit_code == 0, ran.stderr
+        (gang,) = place.parse(ran.text)
+        assert (gang.phase, gang.since) == (InstancePhase.QUEUED, None)
+        return gang
+
+    assert seen().message == "c-head: waits in Kueue's queue rl"  # without the right to see why
+    (tmp_path / "workloads").write_text(json.dumps({"items": [workload]}))
+    assert seen().message == f"c-head: waits in Kueue's queue rl: {said}"
 
 
 def test_a_gang_ends_with_its_last_pod_and_says_why_the_first_did() -> None:
@@ -199,7 +245,7 @@ def test_pods_are_asked_for_with_an_end_a_volume_and_no_rights(run: RunRef, requ
     assert spec["automountServiceAccountToken"] is False
     assert spec["volumes"][0]["persistentVolumeClaim"] == {"claimName": "clusterctl"}
     assert (labels[CLUSTER_LABEL], labels["clusterctl.dev/run"]) == (CLUSTER, "rl-1")
-    assert labels["kueue.x-k8s.io/queue-name"] == "research"
+    assert kubernetes["kueue"] == {"local_queue_name": "research", "admission_timeout": -1}
     assert task["resources"] == {
         "infra": "kubernetes/prod",
         "cpus": 30.0,

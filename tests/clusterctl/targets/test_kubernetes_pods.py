@@ -58,6 +58,17 @@ def test_kueue_is_named_where_it_holds_a_pod_back() -> None:
     pod["spec"] = {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]}
     pod["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "research"}  # type: ignore[index]
     assert pod_state(pod).message == "waits in Kueue's queue research"
+    assert pod_state(pod, "no quota").message == "waits in Kueue's queue research: no quota"
+
+
+def test_what_kueue_takes_back_is_preempted() -> None:
+    pod = runs()
+    pod["metadata"]["deletionTimestamp"] = AT
+    said = {"type": "TerminationTarget", "status": "True", "message": "Preempted to accommodate a workload"}
+    pod["status"]["conditions"].append(said)
+    state = pod_state(pod)
+    assert (state.phase, state.cause) == (InstancePhase.ENDING, Cause.PREEMPTED)
+    assert state.message == "Kueue takes it back: Preempted to accommodate a workload"
 
 
 def test_a_pod_is_held_from_when_the_scheduler_gave_it_a_node() -> None:

@@ -22,7 +22,7 @@ from clusterctl.targets.kubernetes_manifests import NO_SCHEDULE, objects, owned_
 IMAGE = "localhost/clusterctl:test"
 RUN = "rlcef-20261130"
 SETTINGS: dict[str, dict[str, Any]] = {
-    "place": {"namespace": "default", "volume_gib": 20, "storage_class": "fast", "agents": True, "metrics": True},
+    "place": {"namespace": "default", "volume_gib": 20, "storage_class": "fast", "agents": True, "metrics": True, "kueue": True},
     "supervisor": {
         "namespace": "default", "account": f"{RUN}-place", "command": ["sleep", "600"], "environment": {"HOME": "/data"}, "cpus": 1,
         "memory_gib": 4,
