@@ -20,7 +20,8 @@ from clusterctl.ui.formats import (
     usd,
     usd_band,
 )
-from clusterctl.ui.markdown_blocks import details, escape, table
+from clusterctl.ui.markdown_blocks import details
+from clusterctl.ui.markdown_text import escape, table
 from clusterctl.ui.plan_page.pools import pool_contents
 from clusterctl.ui.plan_page.summary import how_sure, price_age, title
 from planners.plan.value import Plan, StagePlan

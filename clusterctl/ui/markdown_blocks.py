@@ -1,16 +1,15 @@
-"""The folded blocks of a plan's pull-request comment, the most wanted first; Markdown that survives foreign text."""
+"""The folded blocks of a plan's pull-request comment, the most wanted first."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from clusterctl.ui import formats
 from clusterctl.ui.compare import sides
 from clusterctl.ui.difference import Difference
+from clusterctl.ui.markdown_text import escape, folded, table
 from clusterctl.ui.plan_page.bill import outcome_text
 from clusterctl.ui.plan_page.pools import capacity
-from clusterctl.ui.spans import clean
 from planners.plan.value import Plan, StagePlan
 
 MAX_ROWS = 60
@@ -115,31 +114,3 @@ def _sensitivity(plan: Plan) -> str:
 def _assumptions(plan: Plan) -> str:
     rows = [[escape(found.name), escape(found.value), escape(found.source)] for found in plan.assumptions]
     return _limited(["assumption", "value", "source"], rows, set()) if rows else ""
-
-
-MAX_CELL = 200
-"""Longer cells are cut in the middle: both ends of a name tell most."""
-_MARKS = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {mark: f"&#{ord(mark)};" for mark in "|`*[]@#~"}
-_TABLE = str.maketrans(_MARKS)
-_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-"""Inside a word it is no mark-up."""
-
-
-def escape(text: str) -> str:
-    """Text that shows as itself: no mark-up, no mention of people, no line break."""
-    text = clean(text)
-    if len(text) > MAX_CELL:
-        half = MAX_CELL // 2 - 1
-        text = f"{text[:half]}…{text[-half:]}"
-    return _UNDERSCORE.sub("&#95;", text.translate(_TABLE))
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> str:
-    """A table of ready Markdown cells; `right` are the columns of numbers."""
-    rule = ["---:" if index in right else "---" for index in range(len(header))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
-
-
-def folded(summary: str, body: str) -> str:
-    """A block that opens on a click."""
-    return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"

@@ -13,7 +13,7 @@ from sample_plan import line, rlcef_plan
 
 from clusterctl.ui.difference import difference
 from clusterctl.ui.markdown import MAX_CHARACTERS, render_markdown
-from clusterctl.ui.markdown_blocks import escape
+from clusterctl.ui.markdown_text import escape
 from planners.plan.value import Alternative, Assumption, Plan
 
 Golden = Callable[[str, str], None]
@@ -30,7 +30,7 @@ def test_a_comparison_names_the_baseline(golden: Golden) -> None:
         rlcef_plan(), unpriced_plan(), base_label="main", other_label="branch", titles=("main", "branch")
     )
     text = render_markdown(unpriced_plan(), source="run.yaml", found=found)
-    assert "### run.yaml: at least $9,900 in 31 h (Δ$ unknown)" in text
+    assert "### run.yaml: at least $9,900 in 31 h (Δ&#36; unknown)" in text
     golden("plan/comment_compared.md", text)
 
 
