@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from clusterctl.ui import formats
 from clusterctl.ui.compare import sides
 from clusterctl.ui.difference import Difference
-from clusterctl.ui.markdown_text import escape, folded, table
+from clusterctl.ui.markdown_text import code, escape, folded, table
 from clusterctl.ui.plan_page.bill import outcome_text
 from clusterctl.ui.plan_page.pools import capacity
 from planners.plan.value import Plan, StagePlan
@@ -19,9 +19,9 @@ MAX_ROWS = 60
 def details(plan: Plan, found: Difference | None) -> Iterator[tuple[str, str]]:
     """Name and Markdown of each block; blocks without rows don't appear."""
     blocks = (
-        ("what changed", _difference(found) if found else ""),
+        ("what changed", difference_tables(found) if found else ""),
         ("phases", "\n\n".join(_phases(stage, many=len(plan.stages) > 1) for stage in plan.stages)),
-        ("bill", _bill(plan)),
+        ("bill", bill(plan)),
         ("alternatives", _alternatives(plan)),
         ("sensitivity", _sensitivity(plan)),
         ("assumptions", _assumptions(plan)),
@@ -31,17 +31,19 @@ def details(plan: Plan, found: Difference | None) -> Iterator[tuple[str, str]]:
             yield name, folded(f"{name[0].upper()}{name[1:]}", body)
 
 
-def _limited(header: list[str], rows: list[list[str]], right: set[int]) -> str:
-    text = table(header, rows[:MAX_ROWS], right=right)
-    return text if len(rows) <= MAX_ROWS else f"{text}\n\n…and {len(rows) - MAX_ROWS} more"
+def limited(header: list[str], rows: list[list[str]], right: set[int], most: int = MAX_ROWS) -> str:
+    """A table of the first rows; the rest is counted."""
+    text = table(header, rows[:most], right=right)
+    return text if len(rows) <= most else f"{text}\n\n…and {len(rows) - most:,} more"
 
 
-def _difference(found: Difference) -> str:
-    fields = [[f"`{change.field}`", escape(change.base), escape(change.other)] for change in found.fields]
+def difference_tables(found: Difference, most: int = MAX_ROWS) -> str:
+    """What the two specs say differently, then the numbers that differ; empty where none does."""
+    fields = [[code(change.field), escape(change.base), escape(change.other)] for change in found.fields]
     rows = [[escape(row.name), *sides(row)] for row in found.rows if row.differs]
     header = [escape(title) for title in found.titles]
-    parts = [_limited(["spec", *header], fields, set())] if fields else []
-    parts += [_limited(["", *header], rows, {1, 2})] if rows else []
+    parts = [limited(["spec", *header], fields, set(), most)] if fields else []
+    parts += [limited(["", *header], rows, {1, 2}, most)] if rows else []
     return "\n\n".join(parts)
 
 
@@ -53,14 +55,15 @@ def _phases(stage: StagePlan, *, many: bool) -> str:
         for phase, seconds in zip(stage.phases, written, strict=True)
     ]
     heading = f"**{escape(stage.name)}**: {escape(stage.title)}\n\n" if many else ""
-    listed = _limited(["phase", f"{unit.name}/{escape(stage.unit)}", "share", "bound by"], rows, {1, 2})
+    listed = limited(["phase", f"{unit.name}/{escape(stage.unit)}", "share", "bound by"], rows, {1, 2})
     waste = stage.waste_hours
     parts = ", ".join(f"{escape(name)} {formats.hours(value)}" for name, value in waste.items())
     overhead = f"\n\nOverhead {formats.hours(sum(waste.values()))}: {parts}" if waste else ""
     return f"{heading}{listed}{overhead}"
 
 
-def _bill(plan: Plan) -> str:
+def bill(plan: Plan, most: int = MAX_ROWS) -> str:
+    """Lines of the bill, what has no price first, and dollars per outcome."""
     ordered = sorted(plan.lines, key=lambda line: (line.usd is not None, -(line.usd or 0.0)))
     rows = [
         [
@@ -73,7 +76,7 @@ def _bill(plan: Plan) -> str:
         for line in ordered
     ]
     each = " · ".join(escape(outcome_text(plan, outcome)) for outcome in plan.economics)
-    listed = _limited(["line", "quantity", "price", "dollars", "source"], rows, {1, 2, 3})
+    listed = limited(["line", "quantity", "price", "dollars", "source"], rows, {1, 2, 3}, most)
     return (listed if rows else "") + (f"\n\n{each}" if each and rows else each)
 
 
@@ -95,7 +98,7 @@ def _alternatives(plan: Plan) -> str:
         for other in plan.alternatives
     ]
     header = ["#", "", "where", "fleet", "time", "dollars", "Δ$", "Δtime", "expected interruptions"]
-    return _limited(header, rows, {4, 5, 6, 7, 8})
+    return limited(header, rows, {4, 5, 6, 7, 8})
 
 
 def _sensitivity(plan: Plan) -> str:
@@ -108,9 +111,9 @@ def _sensitivity(plan: Plan) -> str:
         ]
         for row in plan.sensitivity
     ]
-    return _limited(["input", "range", "dollars", "time"], rows, {2, 3}) if rows else ""
+    return limited(["input", "range", "dollars", "time"], rows, {2, 3}) if rows else ""
 
 
 def _assumptions(plan: Plan) -> str:
     rows = [[escape(found.name), escape(found.value), escape(found.source)] for found in plan.assumptions]
-    return _limited(["assumption", "value", "source"], rows, set()) if rows else ""
+    return limited(["assumption", "value", "source"], rows, set()) if rows else ""

@@ -39,9 +39,9 @@ _STAND_INS = str.maketrans({"`": "ˋ", "|": "¦"})
 """The two marks that could end a code span or a cell."""
 
 
-def escape(text: str) -> str:
+def escape(text: str, most: int = MAX_CELL) -> str:
     """Prose that shows as itself: no mark-up, no mention of people, no reference, no line break."""
-    text = _BEGINS.sub(_APART, shortened(clean(text).strip(), MAX_CELL))
+    text = _BEGINS.sub(_APART, shortened(clean(text).strip(), most))
     text = _MATHS.sub("&#36;", _UNDERSCORE.sub("&#95;", text.translate(_TABLE))).replace(_APART, "&#8203;")
     return _BLOCK_START.sub(lambda found: f"{found[0][:-1]}&#{ord(found[0][-1])};", text)
 
