@@ -74,8 +74,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     collect_garbage_rarely()
     with safe_streams():
-        code = failure.exit_code_of(lambda: _run(args), args)
+        code = failure.exit_code_of(lambda: _run(args), args, failure_code=_failure_code(args))
     sys.exit(code)
+
+
+def _failure_code(args: Sequence[str]) -> int | None:
+    """Of the command that the arguments name; before it stand flags alone."""
+    name = next((arg for arg in args if not arg.startswith("-")), None)
+    return next((entry.failure_code for entry in COMMANDS if entry.name == name), None)
 
 
 def _run(args: list[str]) -> Any:

@@ -14,6 +14,8 @@ class CommandEntry(NamedTuple):
     summary: str
     examples: tuple[str, ...]
     """Shown at the end of the command's help; a test runs each beside `templates/`, but those marked `not run`."""
+    failure_code: int | None = None
+    """Exit code of every failure, where the others are what the command found; None = each kind has its own."""
 
     @property
     def module(self) -> str:
@@ -22,6 +24,6 @@ class CommandEntry(NamedTuple):
 
 
 COMMANDS = tuple(
-    CommandEntry(name, row["summary"], tuple(row["examples"]))
+    CommandEntry(name, row["summary"], tuple(row["examples"]), row.get("failure_code"))
     for name, row in json.loads(Path(__file__).with_suffix(".json").read_text("utf-8")).items()
 )

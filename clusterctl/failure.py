@@ -48,10 +48,11 @@ REFUSED_IN_WORDS = {
 """What an import that fails, Python or a panic of polars says → message and hint."""
 
 
-def exit_code_of(run: Callable[[], object], args: Sequence[str]) -> int:
+def exit_code_of(run: Callable[[], object], args: Sequence[str], *, failure_code: int | None = None) -> int:
     """Call `run`, print what went wrong to stderr, and return the exit code.
 
-    `run` returns an exit code (0 when it returns anything that is no int).
+    `run` returns an exit code (0 when it returns anything that is no int).  failure_code: the code of every failure but
+    an interruption, for a command whose other codes are its findings; None = each kind of failure has its own.
     """
     try:
         result = run()
@@ -59,19 +60,22 @@ def exit_code_of(run: Callable[[], object], args: Sequence[str]) -> int:
     except OutputClosed as error:
         return error.exit_code
     except ClusterctlError as error:
-        return _known(error, args)
+        code = _known(error, args)
     except TyperException as error:
-        return _usage(error)
+        code = _usage(error)
     except (KeyboardInterrupt, Abort):
-        result = Interrupted.exit_code
+        code = Interrupted.exit_code
+        report("interrupted", None)
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 - no traceback reaches a person unasked; a panic of polars is no Exception
         refused = _refused_by_the_machine(error)
-        return _bug(error, args) if refused is None else _known(refused, args)
-    if result == Interrupted.exit_code:
-        report("interrupted", None)
-    return result if isinstance(result, int) else 0
+        code = _bug(error, args) if refused is None else _known(refused, args)
+    else:
+        if result == Interrupted.exit_code:
+            report("interrupted", None)
+        return result if isinstance(result, int) else 0
+    return code if failure_code is None or code == Interrupted.exit_code else failure_code
 
 
 def _refused_by_the_machine(error: BaseException) -> MachineError | None:

@@ -10,14 +10,15 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from clusterctl.catalog.lookup import find_gpu, find_model, load_calibration, load_gpus
-from clusterctl.catalog.price_book import load_availability, load_book
+from clusterctl.catalog.price_book import PriceBook, load_availability, load_book
 from clusterctl.errors import Infeasible, PriceError, SpecError, StateError
 from clusterctl.json_text import json_text
 from clusterctl.ledger import ledger_url, open_ledger
@@ -53,7 +54,64 @@ class Source:
     """The plan, if the file is one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
+class Worlds:
+    """What plans are made from besides their specs, read once for the specs of one command that look at the same."""
+
+    book: Path | None = None
+    """Folder of a price book; None = the one in use."""
+    _prices: PriceBook | None = None
+    _factors: Factors | None = None
+    _read: dict[Any, PlanInputs] = field(default_factory=dict)
+
+    def world(self, spec: RunSpec, *, everywhere: bool = False) -> PlanInputs:
+        """Facts for planning `spec`; of the price book only the clouds that it may use, or all: what else could be
+        done.
+
+        Raises StateError when a file of ours is damaged or of another version.
+        """
+        prices = self.prices()
+        every = prices.prices()["cloud"].unique().sort().to_list() if everywhere else []
+        named = [*every, *(target for target in spec.fleet.targets if is_cloud(target))]
+        clouds = tuple(dict.fromkeys(named)) or CLOUDS
+        sandbox_clouds = tuple(sorted({*clouds, *(t for t in spec.fleet.sandbox.targets or () if is_cloud(t))}))
+        capacities = tuple(str(capacity) for capacity in spec.fleet.sandbox.capacity)
+        looked_at = (clouds, sandbox_clouds, capacities)
+        if looked_at not in self._read:
+            self._read[looked_at] = self._inputs(prices, *looked_at)
+        is_here = {*spec.fleet.targets, *(spec.fleet.sandbox.targets or ())} == {"local"}
+        return replace(self._read[looked_at], sandbox_starts=starts_here() if is_here else None)
+
+    def prices(self) -> PriceBook:
+        """The price book.  Raises StateError."""
+        if self._prices is None:
+            self._prices = load_book(self.book)
+        return self._prices
+
+    def _learned(self) -> Factors:
+        if self._factors is None:
+            self._factors = load_factors()
+        return self._factors
+
+    def _inputs(
+        self, prices: PriceBook, clouds: Sequence[str], sandbox_clouds: Sequence[str], capacities: Sequence[str]
+    ) -> PlanInputs:
+        return PlanInputs(
+            find_model=find_model,
+            find_gpu=find_gpu,
+            gpus={gpu.name: gpu for gpu in load_gpus().values()},
+            gpu_offers=prices.offers(clouds, kind="gpu"),
+            cpu_offers=prices.sandbox_offers(sandbox_clouds, capacity_types=capacities),
+            extras=prices.extras_with_nodes(SYSTEM_NODE_TYPES.values()),
+            token_prices=prices.token_prices(),
+            calibration=load_calibration(),
+            availability=load_availability(),
+            book=prices.book_id,
+            factors=self._learned(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Planner:
     """What all plans of one command share."""
 
@@ -65,6 +123,11 @@ class Planner:
     objective: str | None = None
     """Wins over the spec's."""
 
+    @cached_property
+    def worlds(self) -> Worlds:
+        """Read for all plans together."""
+        return Worlds(book=self.book)
+
     def plan(self, source: Source, overrides: Sequence[str] = ()) -> Plan:
         """The plan of `source` with `key=value` overrides.  A plan file is taken as it is when nothing is changed.
 
@@ -74,26 +137,33 @@ class Planner:
         if source.plan is not None and not overrides and wishes == (None, None, None):
             return source.plan
         chosen_by = [] if self.objective is None else [f"objective={self.objective}"]
-        spec = check_spec(source.document, [*overrides, *chosen_by], book=self.book)
+        spec = check_spec(source.document, [*overrides, *chosen_by], open_book=self.worlds.prices)
+        return self.plan_spec(spec, label=source.label + "".join(f" with {text}" for text in overrides))
+
+    def plan_spec(self, spec: RunSpec, *, label: str, is_brief: bool = False) -> Plan:
+        """The plan of a checked spec, which messages call `label`.
+
+        is_brief: without what only a page of the plan shows (`build_plan`).  Raises Infeasible, which names the nearest
+        that is feasible, SpecError where `pick` is no alternative, or StateError.
+        """
         try:
-            return build_plan(spec, load_world(spec, book=self.book), now=self.now, pick=self.pick)
+            return build_plan(spec, self.worlds.world(spec), now=self.now, pick=self.pick, is_brief=is_brief)
         except NoFleetError as error:
-            raise self._infeasible(self._seen_from_everywhere(spec, error), source, overrides) from error
+            raise self._infeasible(self._seen_from_everywhere(spec, error), label) from error
 
     def _seen_from_everywhere(self, spec: RunSpec, error: NoFleetError) -> NoFleetError:
         """The same failure with the nearest feasible fleet of all clouds, where the spec looked at some of them."""
         try:
-            build_plan(spec, load_world(spec, book=self.book, everywhere=True), now=self.now, pick=self.pick)
+            build_plan(spec, self.worlds.world(spec, everywhere=True), now=self.now, pick=self.pick)
         except NoFleetError as again:
             return again
         return error
 
-    def _infeasible(self, error: NoFleetError, source: Source, overrides: Sequence[str]) -> Infeasible | SpecError:
-        changed = "".join(f" with {text}" for text in overrides)
+    def _infeasible(self, error: NoFleetError, label: str) -> Infeasible | SpecError:
         if self.pick is not None and str(error) == f"there is no alternative {self.pick}":
-            return SpecError(f"--pick {self.pick}: {error} of {source.label}{changed}", hint=error.nearest)
+            return SpecError(f"--pick {self.pick}: {error} of {label}", hint=error.nearest)
         hint = f"the nearest: {error.nearest}" if error.nearest else None
-        return Infeasible(f"{source.label}{changed}: {error}", hint=hint)
+        return Infeasible(f"{label}: {error}", hint=hint)
 
 
 def open_source(path: str) -> Source:
@@ -151,32 +221,9 @@ def refuse_old_prices(plan: Plan, max_days: int, *, now: datetime) -> None:
         )
 
 
-def load_world(spec: RunSpec, *, book: Path | None = None, everywhere: bool = False) -> PlanInputs:
-    """Facts for planning `spec`; of the price book only the clouds that it may use, or all: what else could be done.
-
-    Raises StateError when a file of ours is damaged or of another version.
-    """
-    prices = load_book(book)
-    every = prices.prices()["cloud"].unique().sort().to_list() if everywhere else []
-    named = [*every, *(target for target in spec.fleet.targets if is_cloud(target))]
-    clouds = list(dict.fromkeys(named)) or list(CLOUDS)
-    sandbox_clouds = sorted({*clouds, *(t for t in spec.fleet.sandbox.targets or () if is_cloud(t))})
-    is_here = {*spec.fleet.targets, *(spec.fleet.sandbox.targets or ())} == {"local"}
-    capacities = [str(capacity) for capacity in spec.fleet.sandbox.capacity]
-    return PlanInputs(
-        find_model=find_model,
-        find_gpu=find_gpu,
-        gpus={gpu.name: gpu for gpu in load_gpus().values()},
-        gpu_offers=prices.offers(clouds, kind="gpu"),
-        cpu_offers=prices.sandbox_offers(sandbox_clouds, capacity_types=capacities),
-        extras=prices.extras_with_nodes(SYSTEM_NODE_TYPES.values()),
-        token_prices=prices.token_prices(),
-        calibration=load_calibration(),
-        availability=load_availability(),
-        book=prices.book_id,
-        sandbox_starts=starts_here() if is_here else None,
-        factors=load_factors(),
-    )
+def load_world(spec: RunSpec, *, book: Path | None = None) -> PlanInputs:
+    """Facts for planning one spec.  Raises StateError when a file of ours is damaged or of another version."""
+    return Worlds(book=book).world(spec)
 
 
 COLUMNS = ("calibration_id", *FactorKey._fields, "gpu", "log_factor", "log_sd", "ratios")

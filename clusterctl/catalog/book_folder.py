@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -36,9 +36,16 @@ class Volume:
 
     folder: Path
     manifest: Manifest
+    _frames: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+    """What has been read."""
 
     def read(self, name: str) -> pl.DataFrame:
-        """One parquet of the book.  Raises StateError when it is missing or damaged."""
+        """One parquet of the book, read once.  Raises StateError when it is missing or damaged."""
+        if name not in self._frames:
+            self._frames[name] = self._read(name)
+        return self._frames[name]
+
+    def _read(self, name: str) -> pl.DataFrame:
         path = self.folder / name
         try:
             content = read_limited(path, MAX_BYTES)

@@ -21,8 +21,12 @@ def read_measured(path: Path, column: str | None = None) -> dict[str, float | in
     Formats, by content: a JSON list; JSON lines (numbers, or objects with `column`); CSV with a header (`column`, or
     its only column); else one number per line.
     """
-    name = str(path)
-    text = read_text(path, max_bytes=MAX_BYTES).strip()
+    return measured_values(read_text(path, max_bytes=MAX_BYTES), name=str(path), column=column)
+
+
+def measured_values(text: str, *, name: str, column: str | None = None) -> dict[str, float | int]:
+    """The same of a text that messages call `name`.  Raises SpecError."""
+    text = text.strip()
     if not text:
         raise SpecError(f"{name}: holds no values")
     rows = _rows(text, name, column)

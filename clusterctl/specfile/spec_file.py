@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from clusterctl.catalog import find_gpu, find_gpus, find_model
-from clusterctl.catalog.price_book import load_book
+from clusterctl.catalog.price_book import PriceBook, load_book
 from clusterctl.errors import SpecError
 from clusterctl.specfile.market_names import unknown_names
-from clusterctl.specfile.measured import read_measured
+from clusterctl.specfile.measured import MAX_BYTES as MAX_MEASURED_BYTES
+from clusterctl.specfile.measured import measured_values
 from clusterctl.specfile.override import Override, override
 from clusterctl.specfile.spec_errors import all_problems, dotted, spec_error
-from clusterctl.specfile.yaml_file import Document, read_text, read_yaml
+from clusterctl.specfile.spec_folder import SpecFiles, SpecFolder
+from clusterctl.specfile.yaml_file import MAX_BYTES, Document, read_yaml
 from planners.spec.fields import value_at
 from planners.spec.hf_config import inline_from_config
 from planners.spec.models import InlineModel
@@ -39,16 +40,23 @@ def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> RunSpec:
     return check_spec(document, overrides)
 
 
-def check_spec(document: Document, overrides: Sequence[str] = (), *, book: Path | None = None) -> RunSpec:
-    """The run spec in a parsed document, its names checked against the price book `book`, or the one in use.
+def check_spec(
+    document: Document,
+    overrides: Sequence[str] = (),
+    *,
+    open_book: Callable[[], PriceBook] = load_book,
+    files: SpecFiles | None = None,
+) -> RunSpec:
+    """The run spec in a parsed document.
 
-    Raises SpecError.
+    open_book: gives the price book against which names are checked, where the spec has any.
+    files: where the files are that it names; None = in the folder of the document.  Raises SpecError.
     """
     if not isinstance(document.data, dict):
         raise SpecError(
             f"{document.where()}: a run spec is a mapping, with name and stages", hint="see `clusterctl init`"
         )
-    reader = _Reader(document)
+    reader = _Reader(document, files or SpecFolder(document.folder))
     data = copy.deepcopy(document.data)
     for text in overrides:
         data, applied = override(data, text)
@@ -58,15 +66,16 @@ def check_spec(document: Document, overrides: Sequence[str] = (), *, book: Path 
         spec = RunSpec.model_validate(data)
     except ValidationError as error:
         raise spec_error(error, data, reader.where) from error
-    reader.check_names(spec, book)
+    reader.check_names(spec, open_book)
     return _whole_families(spec)
 
 
 class _Reader:
     """One spec being read: its document and the overrides applied to it."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, files: SpecFiles) -> None:
         self._document = document
+        self._files = files
         self.applied: list[Override] = []
 
     def where(self, path: Steps, is_key: bool = False) -> str:
@@ -79,11 +88,11 @@ class _Reader:
 
     def resolve_files(self, data: dict[str, Any]) -> None:
         """Replace, in place, measured files and config.json paths inside the stages."""
-        for parent, key, path in _walk(data.get("stages"), ("stages",)):
+        for parent, key, path in files_named(data):
             inner = parent[key]
-            if isinstance(inner, dict) and isinstance(inner.get("file"), str) and set(inner) <= {"file", "column"}:
+            if isinstance(inner, dict):
                 parent[key] = self._measured(inner, path)
-            elif key == "model" and isinstance(inner, str) and (config := self._config_path(inner)):
+            elif config := self._config_name(inner):
                 parent[key] = self._config(config, path)
 
     @contextmanager
@@ -95,21 +104,21 @@ class _Reader:
             raise SpecError(f"{self.where(path)}: {dotted(path)}: {error.message}", hint=error.hint) from error
 
     def _measured(self, reference: dict[str, Any], path: Steps) -> dict[str, Any]:
-        column = reference.get("column")
+        column, name = reference.get("column"), reference["file"]
         with self._at(path):
-            return read_measured(self._near(reference["file"]), None if column is None else str(column))
+            text = self._files.text(name, max_bytes=MAX_MEASURED_BYTES)
+            return measured_values(text, name=self._files.shown(name), column=None if column is None else str(column))
 
-    def _config_path(self, name: str) -> Path | None:
-        if name.endswith(".json"):
-            return self._near(name)
-        folder = self._near(name) / "config.json"
-        if name.startswith(("./", "../", "/", "~")) or os.path.isfile(folder):  # noqa: PTH113  # never raises
-            return folder
-        return None
+    def _config_name(self, name: str) -> str | None:
+        """The config.json that `model` means, if it means one."""
+        config = config_name(name)
+        is_path = name.endswith(".json") or name.startswith(("./", "../", "/", "~"))
+        return config if is_path or self._files.is_file(config) else None
 
-    def _config(self, config: Path, path: Steps) -> dict[str, Any]:
+    def _config(self, name: str, path: Steps) -> dict[str, Any]:
+        config = Path(self._files.shown(name))
         with self._at(path):
-            text = read_text(config)
+            text = self._files.text(name, max_bytes=MAX_BYTES)
             try:
                 content = json.loads(text)
                 if not isinstance(content, dict):
@@ -124,11 +133,7 @@ class _Reader:
                 raise SpecError(f"{config}: {reason}") from error
             return inline.model_dump(exclude_none=True)
 
-    def _near(self, name: str) -> Path:
-        """A path relative to the spec's folder."""
-        return self._document.folder / Path(name).expanduser()
-
-    def check_names(self, spec: RunSpec, book: Path | None) -> None:
+    def check_names(self, spec: RunSpec, open_book: Callable[[], PriceBook]) -> None:
         """Every model, GPU, region and instance type named in the spec is known.  Raises SpecError with all that are
         not, at their positions."""
         problems: list[tuple[str, str | None]] = []
@@ -137,10 +142,29 @@ class _Reader:
                 find(name)
             except SpecError as error:
                 problems.append((f"{self.where(path)}: {dotted(path)}: {error.message}", error.hint))
-        for path, sentence, hint in unknown_names(spec, lambda: load_book(book)):
+        for path, sentence, hint in unknown_names(spec, open_book):
             problems.append((f"{self.where(path)}: {dotted(path)}: {sentence}", hint))
         if problems:
             raise all_problems(problems)
+
+
+def files_named(data: Any) -> Iterator[tuple[Any, Any, Steps]]:
+    """Each place in a spec as written that names a file, or may: `{file: …}`, and `model:` with text.
+
+    Yields what holds it, its key there, and its path.
+    """
+    for parent, key, path in _walk(data.get("stages"), ("stages",)):
+        inner = parent[key]
+        is_measured = (
+            isinstance(inner, dict) and isinstance(inner.get("file"), str) and set(inner) <= {"file", "column"}
+        )
+        if is_measured or (key == "model" and isinstance(inner, str)):
+            yield parent, key, path
+
+
+def config_name(model: str) -> str:
+    """The config.json of a model that is named by a path: the file itself, or that of its folder."""
+    return model if model.endswith(".json") else f"{model.rstrip('/')}/config.json"
 
 
 def _facts_named(spec: RunSpec) -> Iterator[tuple[Steps, Any, Callable[[Any], object]]]:

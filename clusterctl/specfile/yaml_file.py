@@ -33,7 +33,11 @@ def read_yaml(path: str | Path, *, max_bytes: int = MAX_BYTES, max_values: int =
 
 def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
     """The UTF-8 text of a file, or of standard input for `-`.  Raises SpecError."""
-    name, content = shown_name(path), read_bytes(path, max_bytes=max_bytes)
+    return decoded(read_bytes(path, max_bytes=max_bytes), name=shown_name(path))
+
+
+def decoded(content: bytes, *, name: str) -> str:
+    """UTF-8 text of a file that messages call `name`.  Raises SpecError with line and column of what isn't."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -44,8 +44,13 @@ from planners.spec.run_spec import RunSpec
 SENSITIVITY_ROWS = 6
 
 
-def build_plan(spec: RunSpec, inputs: PlanInputs, *, now: datetime, pick: int | None = None) -> Plan:
+def build_plan(
+    spec: RunSpec, inputs: PlanInputs, *, now: datetime, pick: int | None = None, is_brief: bool = False
+) -> Plan:
     """The plan of a spec on the prices and the calibration of `inputs`.
+
+    is_brief: without `sensitivity`, `decided_by`, `elsewhere` and `terms`, which take a third of the time and move no
+    number: for a plan that is only compared with another.
 
     Raises NoFleetError when nothing satisfies the spec (with the nearest that would), and whatever `inputs.find_model`
     or `inputs.find_gpu` raise for unknown names.
@@ -71,8 +76,12 @@ def build_plan(spec: RunSpec, inputs: PlanInputs, *, now: datetime, pick: int | 
         raise NoFleetError(str(error), error.nearest or nearest(spec, inputs, result, year=year)) from None
     constants, rows = inputs.calibration.constants, selection.rows
     stages = [_chosen(o.take(rows), width.take(rows), constants) for o, width in zip(options, every, strict=True)]
+    if is_brief:
+        return with_id(_plan(spec, inputs, result, stages, selection=selection, now=now))
     decided_by = selection.decided_by + deciding_fleet_limits(spec, inputs, searched, year=year)
     plan = _plan(spec, inputs, result, stages, selection=replace(selection, decided_by=decided_by), now=now)
+    moves = sensitivity(stages, inputs.calibration, count=SENSITIVITY_ROWS)
+    plan = plan.model_copy(update={"sensitivity": moves, "terms": terms_of(plan, stages, inputs.calibration)})
     _, others = look(elsewhere(spec, searched, result.runs.take(selection.rows)))
     return with_id(plan.model_copy(update={"elsewhere": _elsewhere(plan, stages, others)}))
 
@@ -110,7 +119,7 @@ def _plan(
     economics = unit_costs([(stage.work, stage.known_usd, stage.at_least) for stage in stages], spec.economics)
     learned = any(phase.own and phase.own.runs for plan in plans for phase in plan.phases)
     assumed = [row for stage in stages for row in stage.work.assumed]
-    plan = Plan(
+    return Plan(
         id="",
         created_at=now,
         name=spec.name,
@@ -131,7 +140,7 @@ def _plan(
         decided_by=selection.decided_by,
         rejections=rejections_of(result.rejections.rejected),
         candidates=result.combinations,
-        sensitivity=sensitivity(stages, inputs.calibration, count=SENSITIVITY_ROWS),
+        sensitivity=(),
         assumptions=(
             *(Assumption(name=row.name, value=row.value, source=row.source) for row in assumed),
             *learned_rows(plans, inputs.factors),
@@ -147,7 +156,6 @@ def _plan(
         ),
         terms={},
     )
-    return plan.model_copy(update={"terms": terms_of(plan, stages, inputs.calibration)})
 
 
 def _line(identity: str, cost: EstimateLine) -> Line:

@@ -1,0 +1,257 @@
+"""Plans both ends of each changed spec with the same prices, and says which inputs moved the dollars.
+
+What a spec says is read in this process, with the files that it names; a further process gets checked specs alone.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from clusterctl.errors import ClusterctlError, Infeasible, SpecError, StateError
+from clusterctl.json_text import json_text
+from clusterctl.plan_service import Planner, Worlds
+from clusterctl.review.changed import ChangedSpec, SpecText
+from clusterctl.review.checkout import Checkout
+from clusterctl.review.drivers import cost_drivers, plans_for_drivers
+from clusterctl.review.price_drift import drift_since, drift_since_plan
+from clusterctl.review.tree_files import TreeFiles
+from clusterctl.review.trees import Tree, shown_path
+from clusterctl.review.two_processes import do_all, further_processes
+from clusterctl.review.value import Driver, SpecChange
+from clusterctl.specfile.plan_file import parse_plan
+from clusterctl.specfile.spec_file import check_spec
+from clusterctl.specfile.yaml_file import parse_yaml
+from clusterctl.ui.difference import difference
+from clusterctl.ui.terminal import progress
+from planners.plan.value import Plan
+from planners.spec.run_spec import RunSpec
+
+MOST_DRIVER_PLANS = 24
+"""Plans for drivers in one review, a second or two on two cores: those that moved most come first."""
+TITLES = ("base", "head")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """What one end of a file says."""
+
+    spec: RunSpec | None = None
+    stored: Plan | None = None
+    """Of a plan file."""
+    problem: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    plan: Plan | None = None
+    problem: str = ""
+    is_infeasible: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PlanBoth:
+    """A job: both ends of a file."""
+
+    path: str
+    base: RunSpec | None
+    head: RunSpec | None
+    now: datetime
+    book: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FindDrivers:
+    """A job: what moved the dollars."""
+
+    base: RunSpec
+    head: RunSpec
+    usd_base: float
+    usd_change: float
+    now: datetime
+    book: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    """A changed file with what both ends say."""
+
+    changed: ChangedSpec
+    base: _End
+    head: _End
+
+    @property
+    def says_the_same(self) -> bool:
+        return self.base.spec is not None and self.base.spec == self.head.spec
+
+
+def compare_specs(
+    checkout: Checkout, changed: Sequence[ChangedSpec], *, now: datetime, book: Path | None, with_price_drift: bool
+) -> tuple[tuple[SpecChange, ...], tuple[str, ...]]:
+    """What each changed spec costs before and after, and notes.  A spec that says the same at both ends is left out.
+
+    Raises StateError when a file of ours is damaged, such as the price book.
+    """
+    worlds = _planner(now, book).worlds
+    every = [
+        _Pair(changed=c, base=_end(c.base, checkout.base, worlds), head=_end(c.head, checkout.head, worlds))
+        for c in changed
+    ]
+    pairs = [pair for pair in every if not pair.says_the_same]
+    jobs = [
+        _PlanBoth(path=shown_path(p.changed.path), base=p.base.spec, head=p.head.spec, now=now, book=book)
+        for p in pairs
+    ]
+    with further_processes(len(jobs)) as pool, progress("planning both ends", total=len(jobs)) as advance:
+        planned = do_all(pool, _plan_both, jobs, lambda: advance(1))
+        changes = [_change(pair, *plans) for pair, plans in zip(pairs, planned, strict=True)]
+        wanted = _worth_drivers(changes, jobs)
+        found = do_all(pool, _find_drivers, list(wanted.values()), lambda: None)
+    for index, drivers in zip(wanted, found, strict=True):
+        changes[index] = replace(changes[index], drivers=drivers)
+    if with_price_drift:
+        changes = [_with_drift(c, pair, checkout, worlds) for c, pair in zip(changes, pairs, strict=True)]
+    notes = (note for c, pair in zip(changes, pairs, strict=True) for note in _other_fleet(c, pair))
+    return tuple(changes), (*notes, *_without_drivers(changes))
+
+
+def _end(text: SpecText | None, tree: Tree, worlds: Worlds) -> _End:
+    """What a file says at one end: a checked spec, or why there is none."""
+    if text is None:
+        return _End()
+    name, stored = shown_path(text.path), None
+    try:
+        if text.problem is not None:
+            raise text.problem
+        if text.kind == "plan":
+            stored = parse_plan(text.text, name=name)
+            document = parse_yaml(json_text(stored.spec), name=f"the spec inside {name}")
+        else:
+            assert text.document is not None  # else there is a problem
+            document = text.document
+        files = TreeFiles(tree, posixpath.dirname(text.path))
+        return _End(spec=check_spec(document, open_book=worlds.prices, files=files), stored=stored)
+    except (SpecError, StateError) as error:
+        if isinstance(error, StateError) and text.kind == "spec":
+            raise  # not the file, but the price book is damaged
+        return _End(stored=stored, problem=_sentence(error), line=_line(error.message, name))
+
+
+def _sentence(error: ClusterctlError) -> str:
+    """One message: what is wrong and the way on."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def _line(message: str, name: str) -> int | None:
+    """The first line of the file `name` that a message names."""
+    found = re.search(rf"{re.escape(name)}:(\d+)", message)
+    return int(found[1]) if found else None
+
+
+@cache
+def _planner(now: datetime, book: Path | None) -> Planner:
+    """One a process: its plans share what is read."""
+    return Planner(now=now, book=book)
+
+
+def _plan_both(job: _PlanBoth) -> tuple[_Planned, _Planned]:
+    return _plan(job, job.base, is_brief=True), _plan(job, job.head, is_brief=False)
+
+
+def _plan(job: _PlanBoth, spec: RunSpec | None, *, is_brief: bool) -> _Planned:
+    if spec is None:
+        return _Planned()
+    try:
+        return _Planned(plan=_planner(job.now, job.book).plan_spec(spec, label=job.path, is_brief=is_brief))
+    except Infeasible as error:
+        return _Planned(problem=_sentence(error), is_infeasible=True)
+    except SpecError as error:
+        return _Planned(problem=_sentence(error))
+
+
+def _change(pair: _Pair, before: _Planned, after: _Planned) -> SpecChange:
+    changed, base, head = pair.changed, pair.base, pair.head
+    path = shown_path(changed.path)
+    old = shown_path(changed.base.path) if changed.base else ""
+    both = None
+    if before.plan and after.plan:
+        both = difference(before.plan, after.plan, base_label=old, other_label=path, titles=TITLES)
+    return SpecChange(
+        path=path,
+        old_path=old if changed.status == "renamed" else "",
+        status=changed.status,
+        reached_by=changed.reached_by,
+        before=before.plan,
+        after=after.plan,
+        problem_before=base.problem or before.problem,
+        problem=head.problem or after.problem,
+        problem_line=head.line,
+        is_infeasible=after.is_infeasible,
+        difference=both,
+    )
+
+
+def _worth_drivers(changes: Sequence[SpecChange], jobs: Sequence[_PlanBoth]) -> dict[int, _FindDrivers]:
+    """By number of the change: those whose dollars moved, the most moved first, as far as MOST_DRIVER_PLANS reach."""
+    moved = [(i, c.difference.usd_change) for i, c in enumerate(changes) if c.difference is not None]
+    plans, found = 0, dict[int, _FindDrivers]()
+    for index, usd_change in sorted(moved, key=lambda each: -abs(each[1] or 0.0)):
+        job, before = jobs[index], changes[index].before
+        if not usd_change or before is None or job.base is None or job.head is None:
+            continue
+        needed = plans_for_drivers(job.base, job.head)
+        if plans + needed <= MOST_DRIVER_PLANS:
+            plans += needed
+            found[index] = _FindDrivers(
+                base=job.base, head=job.head, usd_base=before.usd.p50, usd_change=usd_change, now=job.now, book=job.book
+            )
+    return found
+
+
+def _find_drivers(job: _FindDrivers) -> tuple[Driver, ...]:
+    def usd_of(spec: RunSpec) -> float | None:
+        try:
+            plan = _planner(job.now, job.book).plan_spec(spec, label="", is_brief=True)
+        except (Infeasible, SpecError):
+            return None
+        return None if plan.at_least else plan.usd.p50 - job.usd_base
+
+    return cost_drivers(job.base, job.head, usd_change=job.usd_change, usd_of=usd_of)
+
+
+def _without_drivers(changes: Sequence[SpecChange]) -> tuple[str, ...]:
+    lacking = [c.path for c in changes if c.difference is not None and c.difference.usd_change and not c.drivers]
+    if not lacking:
+        return ()
+    named = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+    return (f"Which inputs moved the cost was worked out for the specs that moved most; not for {named}.",)
+
+
+def _with_drift(change: SpecChange, pair: _Pair, checkout: Checkout, worlds: Worlds) -> SpecChange:
+    if pair.base.stored is not None:
+        return replace(change, usd_price_drift=drift_since_plan(pair.base.stored, worlds.prices()))
+    if change.before is not None:
+        drift = drift_since(change.before, worlds.prices(), checkout.base_date.date())
+        return replace(change, usd_price_drift=drift)
+    return change
+
+
+def _other_fleet(change: SpecChange, pair: _Pair) -> tuple[str, ...]:
+    """What a plan file holds is what `up` runs: said where its spec would be planned otherwise today."""
+    stored, after = pair.head.stored, change.after
+    if stored is None or after is None or _machines(stored) == _machines(after):
+        return ()
+    return (
+        f"{change.path} holds {_machines(stored)}; at today's prices its spec gives {_machines(after)}, whose cost is"
+        " shown. `up` runs what the file holds.",
+    )
+
+
+def _machines(plan: Plan) -> str:
+    return " + ".join(f"{p.nodes} × {p.instance_type} in {p.region} ({p.capacity_type})" for p in plan.pools)
