@@ -10,12 +10,14 @@ from clusterctl.review.value import SpecChange
 from clusterctl.ui import formats
 from clusterctl.ui.difference import gpu_hours
 from clusterctl.ui.markdown_blocks import bill, difference_tables, limited
-from clusterctl.ui.markdown_text import code, escape
+from clusterctl.ui.markdown_text import code, code_end, escape
 from planners.plan.value import Plan
 
 MOST_MESSAGE = 600
 """Characters of the message why a file can't be planned."""
-HEADER = ["Run", "Baseline", "New (P50)", "Band P10–P90", "Δ$", "Δ%", "GPU-h", "$/h", "Hours"]
+MOST_PATH = 22
+"""Characters of a path in the table, which has nine columns in 800 pixels; lists and details have all of it."""
+HEADER = ["Run", "Baseline", "New (P50)", "P10–P90", "Δ$", "Δ%", "GPU-h", "$/h", "Hours"]
 SANDBOX_ROWS = ("concurrent sandboxes", "GPUs wait for sandboxes")
 """Rows of a difference that tell what a change does to the sandboxes and to GPUs that wait for them."""
 WORTH_SHARE = 0.005
@@ -70,11 +72,12 @@ def _row(spec: SpecChange) -> list[str]:
 
 
 def _name(spec: SpecChange) -> str:
+    name = code_end(spec.path, MOST_PATH)
     if spec.status == "renamed" and spec.old_path:
-        return f"{code(spec.path)} (was {code(spec.old_path)})"
+        return f"{name} (was {code_end(spec.old_path, MOST_PATH)})"
     if spec.status == "affected":
-        return f"{code(spec.path)} (file unchanged)"
-    return f"{code(spec.path)} (new)" if spec.status == "added" else code(spec.path)
+        return f"{name} (file unchanged)"
+    return f"{name} (new)" if spec.status == "added" else name
 
 
 def _baseline(spec: SpecChange) -> str:

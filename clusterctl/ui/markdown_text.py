@@ -51,6 +51,11 @@ def code(text: str, most: int = MAX_NAME) -> str:
     return f"`{shortened(clean(text).strip() or '(no name)', most).translate(_STAND_INS)}`"
 
 
+def code_end(text: str, most: int) -> str:
+    """The end of a path as a code span, where files of one name differ least often: `…/main/rlcef.yaml`."""
+    return code(text if len(text) <= most else f"…{text[1 - most :]}", most)
+
+
 def html_code(text: str, most: int = MAX_NAME) -> str:
     """A name inside a block of HTML, where no Markdown is read."""
     return f"<code>{html.escape(shortened(clean(text).strip() or '(no name)', most))}</code>"
