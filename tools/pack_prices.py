@@ -2,7 +2,8 @@
 
     python tools/pack_prices.py CSV_FOLDER BOOK_FOLDER
 
-Reads prices, prices_history, instances, extras, sources and (optional) tokens .csv; their columns are those of
+Reads prices, prices_history, instances, small_prices, small_instances, extras, sources and (optional) tokens .csv; the
+small ones hold machines that no fleet is planned with.  Their columns are those of
 clusterctl/catalog/price_files.py.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from clusterctl.catalog.lookup import load_gpus
 from clusterctl.catalog.price_files import (
     EXTRA_SCHEMA,
     PRICE_SCHEMA,
@@ -42,9 +44,9 @@ def read_csv_folder(folder: Path) -> BookFrames:
             f"{folder / 'instances.csv'}: unknown accelerator {', '.join(sorted(unknown))}",
             hint="add it to tools/pack_prices.py",
         )
-    shapes = instances.rename(
-        {"accelerator_count": "num_gpus", "gpu_memory_gib_each": "hbm_gib", "source": "shape_source"}
-    ).with_columns(gpu=pl.col("accelerator").replace_strict(GPU_BY_ACCELERATOR, return_dtype=pl.String))
+    shapes = _renamed(instances).with_columns(
+        gpu=pl.col("accelerator").replace_strict(GPU_BY_ACCELERATOR, return_dtype=pl.String)
+    )
     try:
         return BookFrames(
             prices=_typed(_read(folder / "prices.csv").rename({"purchase": "capacity_type"}), PRICE_SCHEMA),
@@ -53,9 +55,36 @@ def read_csv_folder(folder: Path) -> BookFrames:
             extras=_typed(_read(folder / "extras.csv"), EXTRA_SCHEMA),
             tokens=_typed(_read(tokens), TOKEN_SCHEMA) if tokens.is_file() else pl.DataFrame(schema=dict(TOKEN_SCHEMA)),
             sources=_typed(_read(folder / "sources.csv"), SOURCE_SCHEMA),
+            infrastructure=read_infrastructure_prices(folder / "small_prices.csv"),
+            infrastructure_shapes=read_infrastructure_shapes(folder / "small_instances.csv"),
         )
     except pl.exceptions.PolarsError as error:
         raise PriceError(f"{folder}: {error}", hint="compare the columns with docs/prices.md") from error
+
+
+def read_infrastructure_prices(path: Path) -> pl.DataFrame:
+    """Prices of machines that no fleet is planned with; none without a file."""
+    if not path.is_file():
+        return pl.DataFrame(schema=dict(PRICE_SCHEMA))
+    return _typed(_read(path).rename({"purchase": "capacity_type"}), PRICE_SCHEMA)
+
+
+def read_infrastructure_shapes(path: Path) -> pl.DataFrame:
+    """Their shapes: 0 GiB stands for a size that the source lacks, and a GPU that no fleet is planned with has only
+    the source's word."""
+    if not path.is_file():
+        return pl.DataFrame(schema=dict(SHAPE_SCHEMA))
+    named = _renamed(_read(path)).with_columns(
+        gpu=pl.when(pl.col("accelerator").is_in(list(load_gpus()))).then(pl.col("accelerator"))
+    )
+    shapes = _typed(named, SHAPE_SCHEMA)
+    return shapes.with_columns(pl.col("vcpus", "memory_gib").replace(0.0, None))
+
+
+def _renamed(instances: pl.DataFrame) -> pl.DataFrame:
+    return instances.rename(
+        {"accelerator_count": "num_gpus", "gpu_memory_gib_each": "hbm_gib", "source": "shape_source"}
+    )
 
 
 def _read(path: Path) -> pl.DataFrame:

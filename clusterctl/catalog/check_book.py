@@ -41,21 +41,26 @@ def check_book(frames: BookFrames, *, known_gpus: Collection[str], today: date) 
 
 def _rules(frames: BookFrames, known_gpus: Collection[str], today: date) -> Iterator[Finding]:
     prices = frames.prices
-    every = pl.concat([prices, frames.history])
+    current = pl.concat([prices, frames.infrastructure])
+    every = pl.concat([current, frames.history])
     usd = pl.col("usd_per_hour")
     yield _must("price > 0", every, usd.is_null() | usd.is_nan() | usd.is_infinite() | (usd <= 0))
-    yield _must("no duplicate price", prices, pl.struct(*PRICE_KEY).is_duplicated())
+    yield _must("no duplicate price", current, pl.struct(*PRICE_KEY).is_duplicated())
     yield _must("capacity type known", every, ~pl.col("capacity_type").is_in([kind.value for kind in CapacityType]))
     yield _must("zone only for spot", every, pl.col("zone").is_not_null() & (pl.col("capacity_type") != "spot"))
     yield _must("region well formed", every, _bad_region())
     yield _must("day not in the future", every, pl.col("as_of") > today)
     yield _must("source listed", every, ~pl.col("source").is_in(frames.sources["source_id"].to_list()))
-    unknown_machine = prices.join(frames.shapes, on=["cloud", "instance_type"], how="anti")
-    yield _must("instance type has a shape", unknown_machine, pl.lit(value=True))
+    machine = ["cloud", "instance_type"]
+    unknown_machine = prices.join(frames.shapes, on=machine, how="anti")
+    unknown_small = frames.infrastructure.join(frames.infrastructure_shapes, on=machine, how="anti")
+    yield _must("instance type has a shape", pl.concat([unknown_machine, unknown_small]), pl.lit(value=True))
+    both = frames.infrastructure_shapes.join(frames.shapes, on=machine, how="semi")
+    yield _must("planned with, or for infrastructure only", both, pl.lit(value=True))
     yield from _shape_rules(frames.shapes, known_gpus)
-    yield from _discount_rules(prices)
+    yield from _discount_rules(current)
     yield from _token_rules(frames)
-    yield from _age_notes(prices, frames, today)
+    yield from _age_notes(current, frames, today)
 
 
 def _shape_rules(shapes: pl.DataFrame, known_gpus: Collection[str]) -> Iterator[Finding]:

@@ -56,11 +56,13 @@ class PriceBook:
         instance_types: Collection[str] | None = None,
         capacity_types: Collection[str] | None = None,
         kind: MachineKind | None = None,
+        with_infrastructure: bool = False,
     ) -> pl.DataFrame:
         """Offers in `OFFER_COLUMNS`, sorted; a filter that is None lets everything through.
 
         An instance type without an on-demand price in any region has one on-demand row in region `unknown` with
         `usd_per_hour` null.  That row passes the region filter: nobody knows that it is elsewhere.
+        with_infrastructure: also the machines that no fleet is planned with.
         """
         wanted = {
             "cloud": clouds,
@@ -70,10 +72,12 @@ class PriceBook:
             "capacity_type": capacity_types,
         }
         kind = "gpu" if gpus is not None else kind
-        shapes = _keep(self.shapes(), wanted)
+        shapes = _keep(self.all_shapes() if with_infrastructure else self.shapes(), wanted)
         if kind is not None:
             shapes = shapes.filter(pl.col("gpu").is_not_null() == (kind == "gpu"))
         priced = self._prices(*(f"{name}.parquet" for name in ("gpu", "cpu") if kind in (None, name)))
+        if with_infrastructure:
+            priced = pl.concat([priced, self.infrastructure_prices()])
         rows = [_keep(priced, wanted)]
         if capacity_types is None or "on_demand" in capacity_types:
             rows.append(_without_on_demand(priced, shapes))
@@ -108,6 +112,16 @@ class PriceBook:
     def shapes(self) -> pl.DataFrame:
         """Instance types in SHAPE_SCHEMA."""
         return self._newest("shapes", "cloud", "instance_type")
+
+    def infrastructure_shapes(self) -> pl.DataFrame:
+        """Instance types that infrastructure programs use and no fleet is planned with, in SHAPE_SCHEMA; vCPUs and
+        memory may be null."""
+        found = self._newest("infrastructure_shapes", "cloud", "instance_type")
+        return found.join(self.shapes(), on=["cloud", "instance_type"], how="anti")
+
+    def all_shapes(self) -> pl.DataFrame:
+        """Instance types of both kinds."""
+        return pl.concat([self.shapes(), self.infrastructure_shapes()])
 
     def extras(self) -> pl.DataFrame:
         """Disks, storage, egress, NAT and control planes in EXTRA_SCHEMA; a free item is absent, not 0."""
@@ -146,8 +160,17 @@ class PriceBook:
         return pl.concat(frames).unique(maintain_order=True).sort("as_of", *PRICE_KEY)
 
     def prices(self) -> pl.DataFrame:
-        """Every current price in PRICE_SCHEMA, without shapes."""
+        """Every current price of machines that fleets are planned with, in PRICE_SCHEMA, without shapes."""
         return self._prices("gpu.parquet", "cpu.parquet")
+
+    def infrastructure_prices(self) -> pl.DataFrame:
+        """Current prices of `infrastructure_shapes` in PRICE_SCHEMA."""
+        found = self._prices("infrastructure.parquet")
+        return found.join(self.infrastructure_shapes(), on=["cloud", "instance_type"], how="semi")
+
+    def all_prices(self) -> pl.DataFrame:
+        """Current prices of all machines in PRICE_SCHEMA."""
+        return pl.concat([self.prices(), self.infrastructure_prices()])
 
     def frames(self) -> BookFrames:
         """The whole book in memory: what a writer needs."""
@@ -158,6 +181,8 @@ class PriceBook:
             extras=self.extras(),
             tokens=self.token_prices(),
             sources=self.sources(),
+            infrastructure=self.infrastructure_prices(),
+            infrastructure_shapes=self.infrastructure_shapes(),
         )
 
     def _prices(self, *names: str) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST_NAME = "book.json"
 USD_DECIMALS = 6
 """Decimals that a packed price keeps: every list price seen has at most six."""
@@ -69,18 +69,20 @@ SOURCE_SCHEMA: Columns = (
     | _columns(pl.Date, "as_of_min", "as_of_max")
     | _columns(pl.String, "upstream_license")
 )
-FILE_SCHEMAS = {f"{name}.parquet": PRICE_SCHEMA for name in ("gpu", "cpu", "history")} | {
+FILE_SCHEMAS = {f"{name}.parquet": PRICE_SCHEMA for name in ("gpu", "cpu", "infrastructure", "history")} | {
     "shapes.parquet": SHAPE_SCHEMA,
+    "infrastructure_shapes.parquet": SHAPE_SCHEMA,
     "extras.parquet": EXTRA_SCHEMA,
     "tokens.parquet": TOKEN_SCHEMA,
     "sources.parquet": SOURCE_SCHEMA,
 }
-"""File of a book → its columns."""
+"""File of a book → its columns.  `infrastructure`: machines that infrastructure programs use and no fleet is planned
+with (T3, E2, B series …); the search for fleets never reads them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookFrames:
-    """The whole content of a book in memory, in the schemas above (history has PRICE_SCHEMA)."""
+    """The whole content of a book in memory, in the schemas above (history and infrastructure have PRICE_SCHEMA)."""
 
     prices: pl.DataFrame
     history: pl.DataFrame
@@ -88,6 +90,8 @@ class BookFrames:
     extras: pl.DataFrame
     tokens: pl.DataFrame
     sources: pl.DataFrame
+    infrastructure: pl.DataFrame
+    infrastructure_shapes: pl.DataFrame
 
 
 class Manifest(BaseModel):
@@ -113,8 +117,10 @@ def write_book(frames: BookFrames, out_folder: Path, *, base: str | None = None)
     files = {
         "gpu.parquet": _packed_prices(frames.prices.join(with_gpu, on=keys, how="semi")),
         "cpu.parquet": _packed_prices(frames.prices.join(with_gpu, on=keys, how="anti")),
+        "infrastructure.parquet": _packed_prices(frames.infrastructure),
         "history.parquet": _packed_prices(frames.history),
         "shapes.parquet": frames.shapes.sort(keys),
+        "infrastructure_shapes.parquet": frames.infrastructure_shapes.sort(keys),
         "extras.parquet": frames.extras.sort("cloud", "item", "region", "unit"),
         "tokens.parquet": frames.tokens.sort(TOKEN_KEY),
         "sources.parquet": frames.sources.sort("source_id"),

@@ -36,14 +36,17 @@ def listing(book: PriceBook, filters: Filters, *, today: date, sort: SortBy) -> 
 
     Raises SpecError for a cloud, region, GPU, instance type or capacity type that the book doesn't know.
     """
-    shapes = book.shapes()
-    regions = book.prices()["region"].unique().to_list() if filters.region else []
+    by_name = bool(filters.instance)  # the machines that no fleet is planned with are found by name only
+    shapes = book.all_shapes() if by_name else book.shapes()
+    prices = book.all_prices if by_name else book.prices
+    regions = prices()["region"].unique().to_list() if filters.region else []
     rows = book.offers(
         _known("--cloud", filters.cloud, shapes["cloud"].unique().to_list()),
         regions=_known("--region", filters.region, regions),
         gpus=[gpu.name for name in filters.gpu or () for gpu in find_gpus(name)] or None,
         instance_types=_known("--instance", filters.instance, shapes["instance_type"].to_list()),
         capacity_types=_known("--capacity", filters.capacity, [kind.value for kind in CapacityType]),
+        with_infrastructure=by_name,
     )
     if filters.min_gpus is not None:
         rows = rows.filter(pl.col("num_gpus").fill_null(0) >= filters.min_gpus)
@@ -73,8 +76,8 @@ def with_unit_price(rows: pl.DataFrame, *, today: date) -> pl.DataFrame:
 
 def series(book: PriceBook, instance: str, filters: Filters) -> pl.DataFrame:
     """Every dated price of one instance type, history and current: PRICE_SCHEMA, by region, capacity type, day."""
-    name = (_known("--instance", [instance], book.shapes()["instance_type"].to_list()) or [instance])[0]
-    rows = pl.concat([book.history(), book.prices()]).filter(
+    name = (_known("--instance", [instance], book.all_shapes()["instance_type"].to_list()) or [instance])[0]
+    rows = pl.concat([book.history(), book.all_prices()]).filter(
         pl.col("instance_type") == name, pl.col("as_of").is_not_null()
     )
     for column, asked in (("cloud", filters.cloud), ("region", filters.region), ("capacity_type", filters.capacity)):

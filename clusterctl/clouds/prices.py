@@ -7,6 +7,7 @@ from functools import cache
 import polars as pl
 
 from clusterctl.catalog.price_book import PriceBook, load_book
+from planners.infrastructure.price_protocol import UnitPrice
 from planners.units import HOURS_PER_MONTH
 
 
@@ -16,20 +17,65 @@ def _book() -> PriceBook:
 
 
 @cache
-def machine_usd(cloud: str, region: str, instance_type: str, capacity_type: str) -> float | None:
-    """Of one machine in a region; of several prices (zones) the highest."""
-    rows = _book().offers([cloud], regions=[region], instance_types=[instance_type], capacity_types=[capacity_type])
-    highest = rows.filter(pl.col("region") == region)["usd_per_hour"].max()
-    return float(highest) if isinstance(highest, float) else None
+def _machines() -> pl.DataFrame:
+    return _book().all_prices()
 
 
 @cache
-def extra_usd(cloud: str, region: str, item: str) -> float | None:
-    """Of something that isn't a machine, by its own unit; a price of another region is none of this one's."""
-    rows = (
-        _book().extras().filter(pl.col("cloud") == cloud, pl.col("item") == item, pl.col("region").is_in([region, "*"]))
+def _extras() -> pl.DataFrame:
+    return _book().extras()
+
+
+class BookPrices:
+    """The price book as the pricing of resources asks it (`planners.infrastructure.price_protocol.Prices`)."""
+
+    def machine(self, cloud: str, region: str, instance_type: str, capacity_type: str) -> UnitPrice | None:
+        """Of one machine in a region; of several prices (zones) the highest."""
+        return _machine(cloud, region, instance_type, capacity_type)
+
+    def item(self, cloud: str, region: str, item: str) -> UnitPrice | None:
+        """Of something that isn't a machine; a price of another region is none of this one's."""
+        return _item(cloud, region, item)
+
+    def vcpus(self, cloud: str, instance_type: str) -> float | None:
+        """Of a machine."""
+        return vcpus_of(cloud, instance_type)
+
+
+@cache
+def _machine(cloud: str, region: str, instance_type: str, capacity_type: str) -> UnitPrice | None:
+    rows = _machines().filter(
+        pl.col("cloud") == cloud,
+        pl.col("region").is_in([region, "any"]),
+        pl.col("instance_type") == instance_type,
+        pl.col("capacity_type") == capacity_type,
+        pl.col("usd_per_hour").is_not_null(),
     )
-    return float(rows["usd"][0]) if len(rows) else None
+    if rows.is_empty():
+        return None
+    row = rows.sort("usd_per_hour", descending=True).row(0, named=True)
+    return UnitPrice(usd=row["usd_per_hour"], unit="hour", as_of=row["as_of"])
+
+
+@cache
+def _item(cloud: str, region: str, item: str) -> UnitPrice | None:
+    rows = _extras().filter(pl.col("cloud") == cloud, pl.col("item") == item, pl.col("region").is_in([region, "*"]))
+    if rows.is_empty():
+        return None
+    row = rows.row(0, named=True)
+    return UnitPrice(usd=row["usd"], unit=row["unit"], as_of=row["as_of"])
+
+
+def machine_usd(cloud: str, region: str, instance_type: str, capacity_type: str) -> float | None:
+    """Dollars per hour of one machine in a region."""
+    price = _machine(cloud, region, instance_type, capacity_type)
+    return price.usd if price else None
+
+
+def extra_usd(cloud: str, region: str, item: str) -> float | None:
+    """Dollars of something that isn't a machine, by its own unit."""
+    price = _item(cloud, region, item)
+    return price.usd if price else None
 
 
 def disk_usd(cloud: str, region: str, item: str, gib: float) -> float | None:
@@ -41,5 +87,5 @@ def disk_usd(cloud: str, region: str, item: str, gib: float) -> float | None:
 @cache
 def vcpus_of(cloud: str, instance_type: str) -> float | None:
     """vCPUs of a machine."""
-    rows = _book().shapes().filter(pl.col("cloud") == cloud, pl.col("instance_type") == instance_type)
-    return float(rows["vcpus"][0]) if len(rows) else None
+    rows = _book().all_shapes().filter(pl.col("cloud") == cloud, pl.col("instance_type") == instance_type)
+    return float(rows["vcpus"][0]) if len(rows) and rows["vcpus"][0] is not None else None

@@ -37,7 +37,18 @@ class Resource:
     region: str = ""
     """Of the resource, else of its provider; empty = unknown."""
     properties: Mapping[str, Any] = field(default_factory=dict)
-    """Inputs, filled in from outputs where the state has them; UNKNOWN marks what is known after apply."""
+    """Inputs, filled in from outputs where the state has them; UNKNOWN marks what is known after apply, and a secret
+    reads `[secret]`."""
+    id: str = ""
+    """The cloud's id; empty before it is made."""
+    dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Property → urns of the resources that its value is made of; empty where the preview doesn't say it."""
+    provider: str = ""
+    """Urn of its provider."""
+    is_component: bool = False
+    """Made of its children alone."""
+    is_external: bool = False
+    """Read by the program and managed elsewhere."""
     source: str = ""
     """Place in the program that made it, `file:line`; empty where the preview doesn't say it."""
 

@@ -37,7 +37,7 @@ def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tup
     A reading replaces the old prices that it answers for (`Reading.authority`); a replaced price that changed goes
     to the history under its own date.
     """
-    prices, history = old.prices, [old.history]
+    prices, history = pl.concat([old.prices, old.infrastructure]), [old.history]
     changes: list[PriceChanges] = []
     moved: list[pl.DataFrame] = []
     for reading in readings:
@@ -66,9 +66,13 @@ def merge(old: BookFrames, readings: Sequence[Reading]) -> tuple[BookFrames, tup
         )
     sources = pl.concat([*(reading.source for reading in readings), old.sources])
     extras = pl.concat([*(reading.extras for reading in readings), old.extras])
+    machine = ["cloud", "instance_type"]
+    small = old.infrastructure_shapes.join(old.shapes, on=machine, how="anti")
     new = replace(
         old,
-        prices=prices,
+        prices=prices.join(small, on=machine, how="anti"),
+        infrastructure=prices.join(small, on=machine, how="semi"),
+        infrastructure_shapes=small,
         history=pl.concat(history).unique(maintain_order=True),
         sources=sources.unique("source_id", keep="first", maintain_order=True),
         extras=extras.unique(EXTRA_KEY, keep="first", maintain_order=True),

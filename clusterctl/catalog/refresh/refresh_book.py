@@ -63,10 +63,10 @@ def refresh(
     target = _target(out, now)
     with _alone():
         book, notes = _old_book()
-        old = book.frames()
+        old, shapes = book.frames(), book.all_shapes()
         unfinished = _unfinished(now)
         readings = [
-            _read(each, regions, old.shapes.filter(cloud=each.cloud), unfinished, now.date()) for each in transports
+            _read(each, regions, shapes.filter(cloud=each.cloud), unfinished, now.date()) for each in transports
         ]
         new, changes, movers = merge(old, readings)
         _refuse_broken(new, now)
