@@ -83,9 +83,7 @@ def _joined(head: Preview, base: Preview | None) -> Preview:
         old = olds.pop(_urn(step), None)
         before = old.after if old else step.before if hides_same else None
         if before or step.after:
-            steps.append(
-                Step(op=_op(before, step.after), before=before, after=step.after, changed=step.changed)
-            )
+            steps.append(Step(op=_op(before, step.after), before=before, after=step.after, changed=step.changed))
     for old in olds.values():
         after = old.before if head.unchanged_not_shown else None  # the head leaves it as it is, and doesn't show it
         if old.after or after:

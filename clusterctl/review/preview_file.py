@@ -46,6 +46,16 @@ EVENT_KEYS = frozenset(
 )
 """github.com/pulumi/pulumi sdk/go/common/apitype/events.go"""
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_OTHERS = (
+    ({"terraform_version"}, "it is a plan or state of Terraform"),
+    ({"planned_values"}, "it is a plan of Terraform"),
+    ({"resource_changes"}, "it is a plan of Terraform"),
+    ({"deployment", "version"}, "it is a state (`pulumi stack export`)"),
+    ({"projects", "totalMonthlyCost"}, "it is a report of Infracost"),
+    ({"resourcePlans"}, "it is an update plan (`pulumi preview --save-plan`)"),
+    ({"result", "summary"}, "it is the history of a stack"),
+)
+"""Keys of other documents → what they are."""
 _COLOUR = re.compile(r"<\{%.*?%\}>")
 Document = Mapping[str, Any]
 
@@ -104,7 +114,9 @@ def _events(text: str | bytes, name: str, error: str) -> Iterator[Document]:
             if number == 1 or (number == 2 and lines[0].strip() == "{"):
                 raise SpecError(f"{name} is {_broken(lines, error)}", hint=HINT) from None
             where = "ends in the middle of" if number == len(lines) else "is no JSON at"
-            raise SpecError(f"{name} {where} line {number}", hint="let the engine end, and copy the whole file") from None
+            raise SpecError(
+                f"{name} {where} line {number}", hint="let the engine end, and copy the whole file"
+            ) from None
         if not isinstance(event, dict) or not EVENT_KEYS & event.keys():
             if isinstance(event, dict) and set(event) <= {"sequence", "timestamp"}:
                 continue  # an event without content, or of a kind that is newer than this program
@@ -130,16 +142,9 @@ def _broken(lines: Sequence[str], error: str) -> str:
 def _what_it_is(document: Any) -> str:
     if not isinstance(document, dict):
         return f"it holds a JSON {type(document).__name__.replace('list', 'array').replace('str', 'text')}"
-    if {"planned_values", "resource_changes", "terraform_version"} & document.keys():
-        return "it is a plan or state of Terraform"
-    if "deployment" in document and "version" in document:
-        return "it is a state (`pulumi stack export`)"
-    if "projects" in document and "totalMonthlyCost" in document:
-        return "it is a report of Infracost"
-    if "resourcePlans" in document:
-        return "it is an update plan (`pulumi preview --save-plan`)"
-    if "schema" in document and "pools" in document:
-        return "it is a plan of clusterctl"
+    for keys, words in _OTHERS:
+        if keys <= document.keys():
+            return words
     names = ", ".join(list(document)[:4])
     return f"it has none of the keys of one, but {names}" if names else "it is an empty object"
 
@@ -160,9 +165,7 @@ def _of_digest(document: Document, name: str) -> Preview:
     )
     preview = preview_of(raw, config=_config(document), unchanged=_same(document.get("changeSummary")))
     messages = [
-        each
-        for each in document.get("diagnostics") or ()
-        if isinstance(each, dict) and each.get("severity") == "error"
+        each for each in document.get("diagnostics") or () if isinstance(each, dict) and each.get("severity") == "error"
     ]
     return replace(preview, notes=_notes(messages))
 

@@ -113,7 +113,7 @@ def node_group(bill: Bill) -> None:
         if size is None:
             size = float(EKS_NODE_DISK_GIB.value)
             assumptions.insert(0, EKS_NODE_DISK_GIB.words)
-        bill.item("root disk, gp3", "block_gp3_storage", size, per="node", assumed=assumptions)
+        bill.item("root disk, gp2", "block_gp2_storage", size, per="node", assumed=assumptions)
     _pool_addresses(bill, "subnetIds", template)
 
 

@@ -35,9 +35,9 @@ EKS_NODE_DISK_GIB = Default(
     value=20.0, words="20 GiB, the default of EKS", source=f"{AWS_DOCS}/eks_node_group#disk_size"
 )
 EKS_NODE_DISK_TYPE = Default(
-    value="gp3",
-    words="gp3, the default of EKS",
-    source="https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html",
+    value="gp2",
+    words="gp2, the default of EKS without a launch template",
+    source="https://github.com/aws/containers-roadmap/issues/1417",
 )
 """Windows nodes get 50 GiB."""
 EKS_SUPPORT = Default(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from planners.infrastructure.kinds import CLOUDS, cloud_of, is_zone, names, package_of, region_of_place
+from planners.infrastructure.kinds import CLOUDS, cloud_of, is_zone, package_of, region_of_place
 from planners.infrastructure.preview import Preview, Step
 from planners.infrastructure.properties import filled, known
 from planners.infrastructure.value import Operation, Resource

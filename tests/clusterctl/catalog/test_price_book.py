@@ -301,3 +301,26 @@ def test_a_book_that_is_no_folder(tmp_path: Path) -> None:
 
 def test_merge_key_is_unique(frames: BookFrames) -> None:
     assert not frames.prices.select(pl.struct(*PRICE_KEY).is_duplicated().any()).item()
+
+
+def test_machines_for_infrastructure_are_priced_and_never_offered_to_a_plan() -> None:
+    book = load_book()
+    small = book.infrastructure_prices()
+    priced = {
+        (row["cloud"], row["region"], row["instance_type"], row["capacity_type"]): row["usd_per_hour"]
+        for row in small.to_dicts()
+    }
+    assert priced["aws", "us-east-1", "t3.medium", "on_demand"] == 0.0416
+    assert priced["gcp", "us-central1", "f1-micro", "on_demand"] == 0.0076
+    assert priced["azure", "eastus", "Standard_DS2_v2", "on_demand"] == 0.146
+    names = set(small["instance_type"])
+    assert not names & set(book.offers()["instance_type"])
+    assert not names & set(book.sandbox_offers()["instance_type"])
+    assert not names & set(book.shapes()["instance_type"])
+    named = book.offers(instance_types=["t3.medium"], with_infrastructure=True)
+    assert named["usd_per_hour"].to_list() == [0.0416]
+    assert set(book.all_prices()["instance_type"]) == names | set(book.prices()["instance_type"])
+
+
+def test_the_book_in_the_wheel_is_small() -> None:
+    assert sum(file.stat().st_size for file in embedded_dir().iterdir()) <= 1_500_000

@@ -54,6 +54,17 @@ def test_list_as_table_json_and_csv_agree(in_process: Run) -> None:
     assert rows[-1]["usd_per_hour"] == "", "unknown is empty in CSV, null in JSON, never 0"
 
 
+def test_a_small_machine_is_found_by_its_name_only(in_process: Run) -> None:
+    by_name = in_process("prices", "list", "--instance", "t3.medium", "--json")
+    assert [(row["instance_type"], row["usd_per_hour"]) for row in json.loads(by_name.stdout)["offers"]] == [
+        ("t3.medium", 0.0416)
+    ]
+    everything = in_process("prices", "list", "--cloud", "aws", "--region", "us-east-1", "--json")
+    assert "t3.medium" not in everything.stdout
+    assert "t3.medium" not in in_process("prices", "list", "--gpu", "L4").stdout
+    assert "0.0416" in in_process("prices", "history", "t3.medium").stdout.replace("$", "")
+
+
 def test_compare_is_cheapest_first_and_names_ages(in_process: Run) -> None:
     data = json.loads(in_process("prices", "compare", "H100", "B200", "--json").stdout)
     per_gpu = [offer["usd_per_gpu_hour"] for offer in data["offers"] if offer["usd_per_gpu_hour"] is not None]
