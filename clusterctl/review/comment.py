@@ -91,7 +91,8 @@ def _body(review: Review, moves: ResourceMoves | None, rows: int) -> Iterator[st
     if review.findings:
         yield f"#### Rules\n\n{findings_block(review.findings, rows)}"
     if review.notes:
-        yield "\n".join(f"- {escape(note, 400)}" for note in review.notes[:rows])
+        listed = "\n".join(f"- {escape(note, 400)}" for note in review.notes[:rows])
+        yield f"#### What this review doesn't cover\n\n{listed}"
 
 
 def _details(review: Review, moves: ResourceMoves | None, rows: int) -> Iterator[Fold]:

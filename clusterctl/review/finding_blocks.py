@@ -43,7 +43,7 @@ def level_words(found: Finding) -> str:
 
 
 def _sentence(found: Finding) -> str:
-    parts = [f"**{level_words(found)}**: {escape(found.message, 400)} ({code(found.rule)} at {code(place(found))})"]
+    parts = [f"**{level_words(found)}**: {escape(found.message, 400)} ({code(found.rule)} at {code(place(found))})."]
     if found.silence is not None:
         parts.append(f"Silenced because: {escape(found.silence.reason)}")
     elif found.why:

@@ -10,7 +10,7 @@ from clusterctl.review.run_blocks import Fold
 from clusterctl.review.totals import STILL, ResourceMoves, UsdChange, ceiling_usd_per_month
 from clusterctl.review.value import InfrastructureChange
 from clusterctl.ui import formats
-from clusterctl.ui.markdown_text import code, escape, table
+from clusterctl.ui.markdown_text import code, escape, table, unbroken
 from planners.infrastructure.value import CostPart, Operation, Resource, ResourceChange, ResourceCost
 
 HEADER = ["Resource", "Change", "Before", "After", "Δ$ a month"]
@@ -54,7 +54,7 @@ def _after(usd: UsdChange) -> str:
 def _change(usd: UsdChange) -> str:
     """`+$12`, `at least +$12`, `unknown`."""
     text = formats.signed_usd(usd.known_usd)
-    return f"at least {text}" if usd.change_at_least else text
+    return unbroken(f"at least {text}" if usd.change_at_least else text)
 
 
 def _row(change: ResourceChange, usd: UsdChange) -> list[str]:

@@ -10,14 +10,14 @@ from clusterctl.review.value import SpecChange
 from clusterctl.ui import formats
 from clusterctl.ui.difference import gpu_hours
 from clusterctl.ui.markdown_blocks import bill, difference_tables, limited
-from clusterctl.ui.markdown_text import code, code_end, escape
+from clusterctl.ui.markdown_text import code, code_end, escape, unbroken
 from planners.plan.value import Plan
 
 MOST_MESSAGE = 600
 """Characters of the message why a file can't be planned."""
 MOST_PATH = 22
-"""Characters of a path in the table, which has nine columns in 800 pixels; lists and details have all of it."""
-HEADER = ["Run", "Baseline", "New (P50)", "P10–P90", "Δ$", "Δ%", "GPU-h", "$/h", "Hours"]
+"""Characters of a path in the table, which has eight columns in 800 pixels; lists and details have all of it."""
+HEADER = ["Run", "Baseline", "New (P50)", "P10–P90", "Δ$ (Δ%)", "GPU‑h", "$/h", "Hours"]
 SANDBOX_ROWS = ("concurrent sandboxes", "GPUs wait for sandboxes")
 """Rows of a difference that tell what a change does to the sandboxes and to GPUs that wait for them."""
 WORTH_SHARE = 0.005
@@ -62,13 +62,14 @@ def _row(spec: SpecChange) -> list[str]:
     name, found = _name(spec), spec_usd(spec)
     if spec.after is None and spec.status != "removed":
         why = "**not feasible**" if spec.is_infeasible else "**can't be planned**"
-        return [name, _baseline(spec), why, *[""] * 6]
+        return [name, _baseline(spec), why, *[""] * 5]
     after = spec.after
     new = "removed" if after is None else f"**{formats.least_usd(after.usd.p50, at_least=after.at_least)}**"
     band = "" if after is None else formats.usd_band(after.usd, at_least=after.at_least)[1].strip("()")
     if spec.is_infeasible:
         new = f"not feasible; nearest: {new}"
-    return [name, _baseline(spec), new, band, *_changes(found), *_figures(spec)]
+    figures = ["", "", ""] if after is None else _figures(spec)
+    return [name, _baseline(spec), new, band, _change(found), *figures]
 
 
 def _name(spec: SpecChange) -> str:
@@ -89,18 +90,14 @@ def _baseline(spec: SpecChange) -> str:
 def _money(found: UsdChange) -> list[str]:
     before = formats.least_usd(found.before, at_least=found.before_at_least)
     after = formats.least_usd(found.after, at_least=found.after_at_least)
-    changes = _changes(found)
-    if found.unknown and found.known_usd is not None:
-        changes[0] += f" and {found.unknown:,} unknown"
-    return [before, after, "", *changes]
+    more = f" and {found.unknown:,} unknown" if found.unknown and found.known_usd is not None else ""
+    return [before, after, "", f"{_change(found)}{more}"]
 
 
-def _changes(found: UsdChange) -> list[str]:
-    if found.known_usd is None:
-        return [formats.UNKNOWN, ""]
-    money = formats.signed_usd(found.known_usd)
-    share = "" if found.ratio is None or found.is_same else formats.signed_percent(found.ratio)
-    return [f"at least {money}" if found.change_at_least else money, share]
+def _change(found: UsdChange) -> str:
+    """`+$2,760 (+18%)`, `at least +$12`, `=`, `unknown`."""
+    share = "" if found.ratio is None or found.is_same else f" ({formats.signed_percent(found.ratio)})"
+    return unbroken(f"{'at least ' if found.change_at_least else ''}{formats.signed_usd(found.known_usd)}{share}")
 
 
 def _figures(spec: SpecChange) -> list[str]:
@@ -111,7 +108,7 @@ def _figures(spec: SpecChange) -> list[str]:
         [formats.least_usd(plan.known_usd_per_hour, at_least=plan.usd_per_hour is None) for plan in plans],
         [formats.hours(plan.hours.p50) for plan in plans],
     )
-    return [" → ".join(dict.fromkeys(texts)) for texts in columns]
+    return [unbroken(" → ".join(dict.fromkeys(texts))) for texts in columns]
 
 
 def notes(specs: Sequence[SpecChange], most: int) -> str:

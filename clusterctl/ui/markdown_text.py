@@ -52,8 +52,11 @@ def code(text: str, most: int = MAX_NAME) -> str:
 
 
 def code_end(text: str, most: int) -> str:
-    """The end of a path as a code span, where files of one name differ least often: `…/main/rlcef.yaml`."""
-    return code(text if len(text) <= most else f"…{text[1 - most :]}", most)
+    """The end of a path as a code span, with as many of its folders as there is room for: `…/main/rlcef.yaml`."""
+    if len(text) <= most:
+        return code(text)
+    end = text[2 - most :]
+    return code(f"…/{end.partition('/')[2]}" if "/" in end else text, most)
 
 
 def html_code(text: str, most: int = MAX_NAME) -> str:
@@ -71,6 +74,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[in
     """A table of ready Markdown cells; `right` are the columns of numbers."""
     rule = ["---:" if index in right else "---" for index in range(len(header))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+
+
+def unbroken(amount: str) -> str:
+    """An amount for a narrow column: no line ends after its sign, or before the second of two with an arrow."""
+    return amount.replace("−$", "−&#8288;$").replace("→ ", "→&nbsp;")
 
 
 def folded(summary: str, body: str) -> str:
