@@ -140,12 +140,13 @@ def _end(text: SpecText | None, tree: Tree, worlds: Worlds) -> _End:
     except (SpecError, StateError) as error:
         if isinstance(error, StateError) and text.kind == "spec":
             raise  # not the file, but the price book is damaged
-        return _End(stored=stored, problem=_sentence(error), line=_line(error.message, name))
+        return _End(stored=stored, problem=_sentence(error, name), line=_line(error.message, name))
 
 
-def _sentence(error: ClusterctlError) -> str:
-    """One message: what is wrong and the way on."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message
+def _sentence(error: ClusterctlError, name: str) -> str:
+    """One message: what is wrong and the way on; not the file's name, which stands before it, nor the line of it."""
+    message = re.sub(rf"^{re.escape(name)}(:\d+:\d+)?: ", "", error.message)
+    return f"{message} ({error.hint})" if error.hint else message
 
 
 def _line(message: str, name: str) -> int | None:
@@ -170,9 +171,9 @@ def _plan(job: _PlanBoth, spec: RunSpec | None, *, is_brief: bool) -> _Planned:
     try:
         return _Planned(plan=_planner(job.now, job.book).plan_spec(spec, label=job.path, is_brief=is_brief))
     except Infeasible as error:
-        return _Planned(problem=_sentence(error), is_infeasible=True)
+        return _Planned(problem=_sentence(error, job.path), is_infeasible=True)
     except SpecError as error:
-        return _Planned(problem=_sentence(error))
+        return _Planned(problem=_sentence(error, job.path))
 
 
 def _change(pair: _Pair, before: _Planned, after: _Planned) -> SpecChange:
