@@ -1,1 +1,1 @@
-"""See docs/review.md, "Where it posts"."""
+"""Reviews as comments of pull requests; see docs/review-ci.md."""

@@ -1,6 +1,7 @@
 """Posts a review as a comment of its pull request, and into the summary of the job.
 
-    result = post_review(lambda place: markdown(review, limit=place.most_characters), marker_of(review), PostRequest())
+    body = lambda place: markdown(review, limit=place.most_characters, html=place.has_html)
+    result = post_review(body, marker_of(review), PostRequest(place="github", nothing_changed=is_silent(review)))
 
 Several runs can post to one pull request at once, and none of the four APIs can write on a condition.  So a comment is
 read once more right before it is written, and again after: the review of the newest moment stays, whoever is last.
