@@ -61,13 +61,16 @@ class FleetEvent:
     """One thing that has happened while a fleet is changed."""
 
     kind: str
-    """started, done, failed, waiting (takes long) or note."""
+    """started, done, failed, waiting (takes long) or note; before a change there (the state holds it) and counted (it
+    holds nothing else)."""
     op: str = ""
     type: str = ""
     name: str = ""
     seconds: float = 0.0
     """Since the resource was begun."""
     message: str = ""
+    at: str = ""
+    """Of there: when it was made; of counted: when the state was last written.  ISO 8601; empty where nobody says."""
 
 
 class FleetStack:

@@ -69,7 +69,7 @@ def make_cluster(run: OpenRun, tell: Tell) -> None:
     for standing in cluster.preview(run.run_id, run.plan).standing:
         _intend(run, standing, began)
     run.event(WAITING, "its cluster is being made", f"waiting:cluster:{began.isoformat()}")
-    cluster.make(run.ref, lambda event: _noted(run, event, tell))
+    cluster.make(run.ref, _Books(run, tell))
     for resource in standing_of(run.ledger, run.run_id):
         if resource.state == "intended":  # made by a command that was killed before it could say so
             run.ledger.mark_live(resource.resource_id, address=resource.tags[WHAT], at=resource.intended_at)
@@ -84,7 +84,7 @@ def remove_cluster(run: OpenRun, tell: Tell) -> None:
     cluster = run.target.cluster_maker
     if cluster is None or not (cluster.is_made(run.ref) or standing_of(run.ledger, run.run_id)):
         return
-    cluster.remove(run.ref, lambda event: _noted(run, event, tell))
+    cluster.remove(run.ref, _Books(run, tell))
     now = run.clock.now()
     for resource in standing_of(run.ledger, run.run_id):
         _end(run.ledger, resource, now)
@@ -122,22 +122,63 @@ def _intend(run: OpenRun, standing: Standing, at: datetime) -> None:
         run.ledger.intend(run.standing_intent(standing, len(mine) + 1), at=at)
 
 
-def _noted(run: OpenRun, event: FleetEvent, tell: Tell) -> None:
-    """What was made is paid from now on, what is gone no longer."""
-    now, what = run.clock.now(), f"{event.type} {event.name}"
-    for resource in standing_of(run.ledger, run.run_id) if event.kind == "done" else ():
-        if resource.tags[WHAT] == what and event.op == "create" and resource.state == "intended":
-            run.ledger.mark_live(resource.resource_id, address=what, at=now)
-        if resource.tags[WHAT] == what and event.op == "delete":
-            if resource.state == "intended":  # made by a command that was killed before it could say so
-                run.ledger.mark_live(resource.resource_id, address=what, at=resource.intended_at)
-            _end(run.ledger, resource, now)
-    if event.kind == "waiting":
-        text = f"{event.op} of {what} takes {elapsed(event.seconds)} so far"
-        run.event(WAITING, text, f"waiting:{what}:{event.seconds:.0f}:{run.run_id}")
-    tell(event)
+class _Books:
+    """What becomes of the cluster, as the bill has it: what was made is paid from then on, what is gone no longer."""
+
+    def __init__(self, run: OpenRun, tell: Tell) -> None:
+        self._run, self._tell = run, tell
+        self._there: set[str] = set()
+        """What the state holds, as far as it has been told."""
+
+    def __call__(self, event: FleetEvent) -> None:
+        """Something has happened."""
+        what = f"{event.type} {event.name}"
+        if event.kind in {"there", "counted"}:
+            self._heard_late(event, what)
+            return
+        if event.kind == "done":
+            self._done(event.op, what)
+        if event.kind == "waiting":
+            text = f"{event.op} of {what} takes {elapsed(event.seconds)} so far"
+            self._run.event(WAITING, text, f"waiting:{what}:{event.seconds:.0f}:{self._run.run_id}")
+        self._tell(event)
+
+    def _done(self, op: str, what: str) -> None:
+        ledger, now = self._run.ledger, self._run.clock.now()
+        for resource in standing_of(ledger, self._run.run_id):
+            if resource.tags[WHAT] == what and op == "create" and resource.state == "intended":
+                ledger.mark_live(resource.resource_id, address=what, at=now)
+            if resource.tags[WHAT] == what and op == "delete":
+                if resource.state == "intended":  # made by a command that was killed before it could say so
+                    ledger.mark_live(resource.resource_id, address=what, at=resource.intended_at)
+                _end(ledger, resource, now)
+
+    def _heard_late(self, event: FleetEvent, what: str) -> None:
+        """What a command that was killed has made or removed, and could not say."""
+        ledger, at = self._run.ledger, _moment(event.at, self._run.clock.now())
+        if event.kind == "there":
+            self._there.add(what)
+        if at is None:
+            return
+        for resource in standing_of(ledger, self._run.run_id):
+            mine, moment = resource.tags[WHAT], max(at, resource.live_at or resource.intended_at)
+            if event.kind == "there" and mine == what and resource.state == "intended":
+                ledger.mark_live(resource.resource_id, address=what, at=moment)
+            if event.kind == "counted" and mine not in self._there and resource.state == "live":
+                _end(ledger, resource, moment)
+        if event.kind == "counted":
+            self._there.clear()
+
+
+def _moment(text: str, now: datetime) -> datetime | None:
+    """When it was, and not later than now; None where nobody says."""
+    try:
+        return min(datetime.fromisoformat(text), now)
+    except (ValueError, TypeError):
+        return None
 
 
 def _end(ledger: Ledger, resource: Resource, at: datetime) -> None:
     ledger.extend_cost(resource.resource_id, until=at)
+    ledger.settle_cost(resource.resource_id, until=at)
     ledger.mark_gone(resource.resource_id, at=at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,7 +22,10 @@ def main() -> None:
     gate = threading.Lock()
 
     def say(**line: Any) -> None:
-        with gate:
+        with (
+            gate,
+            contextlib.suppress(BrokenPipeError),
+        ):  # whoever asked may have died: what is begun is noted all the same
             lines.write(json.dumps(line, default=str) + "\n")
             lines.flush()
 

@@ -13,6 +13,7 @@ from pulumi import automation
 from pulumi.automation import errors
 
 from infra.automation.events import EngineWatch
+from infra.automation.half_written import remove_half_written
 from infra.automation.journal import Journal
 from infra.automation.locks import end_stale_locks
 from infra.automation.recovery import recover
@@ -45,6 +46,7 @@ def act(request: Mapping[str, Any], say: Say) -> bool:
         if request["act"] == "install":
             say(result={"version": str(automation.PulumiCommand.install(root=request["engine"]).version)})
             return True
+        remove_half_written(request)
         found = _stack(request)
         say(result={"exists": False} if found is None else Work(*found, request, watch).answer())
         return True
@@ -79,8 +81,13 @@ def _stack(request: Mapping[str, Any]) -> tuple[automation.Stack, bool] | None:
             return None
         stack, is_new = automation.create_stack(program=_program, **arguments), True
     if request["act"] == "up":
-        Path(request["work_dir"], "made").touch()
+        _mark(request).touch()
     return stack, is_new
+
+
+def _mark(request: Mapping[str, Any]) -> Path:
+    """Is there while a state of this fleet must be there."""
+    return Path(request["work_dir"], "made")
 
 
 class StateLostError(LookupError):
@@ -130,6 +137,7 @@ class Work:
 
     def _destroy(self) -> dict[str, Any]:
         self._finish(lambda: self._stack.destroy(color="never", run_program=False, on_event=self._watch.change))
+        _mark(self._request).unlink(missing_ok=True)  # before the state, which must not be missed if this is killed
         self._stack.workspace.remove_stack(self._stack.name)
         return {}
 

@@ -55,6 +55,17 @@ class EngineWatch:
         """Something that people may want to know."""
         self._say(event={"kind": "note", "message": text})
 
+    def there(self, deployment: Mapping[str, Any]) -> None:
+        """What a state holds, with when each was made; and when it was last written.
+
+        Who was killed has not heard of all of it.
+        """
+        for each in deployment.get("resources") or ():
+            if each.get("custom") and not each["type"].startswith("pulumi:") and not each.get("delete"):
+                name = each["urn"].rpartition("::")[2]
+                self._say(event={"kind": "there", "type": each["type"], "name": name, "at": each.get("created", "")})
+        self._say(event={"kind": "counted", "at": (deployment.get("manifest") or {}).get("time", "")})
+
     def errors(self, event: EngineEvent) -> None:
         """Of an act of which nothing but errors matters."""
         self._hear(event)

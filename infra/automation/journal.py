@@ -7,9 +7,10 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pulumi.automation.events import StepEventStateMetadata
+if TYPE_CHECKING:
+    from pulumi.automation.events import StepEventStateMetadata
 
 COPIED = ("urn", "custom", "type", "inputs", "parent", "provider")
 """Of a resource that the engine has begun to make."""
@@ -59,6 +60,6 @@ class Journal:
 
     def _add(self, row: Mapping[str, Any]) -> None:
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(f"\n{json.dumps(row)}\n")  # a line before it may have been cut by a crash
             file.flush()
             os.fsync(file.fileno())

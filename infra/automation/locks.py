@@ -11,6 +11,8 @@ from pulumi import automation
 
 ENGINE = "pulumi"
 """Name of the engine's process."""
+DEAD = ("Z", "X")
+"""States of a process that has ended and for which nobody has waited: in a container there may be nobody to do it."""
 LOCK = re.compile(r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 """As the engine says it of a state in files, which has no lock of its own."""
 
@@ -29,7 +31,8 @@ def _has_died(lock: re.Match[str]) -> bool:
     if lock["host"] != socket.gethostname():
         return False
     try:
-        return Path(f"/proc/{lock['pid']}/comm").read_text("utf-8").strip() != ENGINE
+        said = Path(f"/proc/{lock['pid']}/stat").read_text("utf-8")  # `123 (pulumi) S 1 …`
+        return f"({ENGINE})" not in said or said.rpartition(") ")[2][:1] in DEAD
     except OSError:
         pass  # it has ended, or this system has no /proc
     try:

@@ -31,20 +31,21 @@ def recover(stack: automation.Stack, journal: Journal, request: Mapping[str, Any
     exported = stack.export_stack()
     deployment = dict(exported.deployment)
     known = {each["urn"] for each in deployment.get("resources") or () if not each.get("pendingReplacement")}
-    operations = deployment.get("pending_operations") or []
-    noted = {urn: row for urn, row in journal.unfinished().items() if urn not in known}
+    operations, unfinished = deployment.get("pending_operations") or [], journal.unfinished()
+    noted = {urn: row for urn, row in unfinished.items() if urn not in known}
     begun = dict(noted)
     for each in operations:
         if each["type"] == "creating":
             begun[each["resource"]["urn"]] = {"at": _made_at(deployment), **each["resource"]}
-    if not begun and not operations:
+    if not unfinished and not operations:
+        watch.there(deployment)
         journal.clear()
         return
-    stack.import_stack(exported)  # changes nothing, but refuses where another process has the lock
-    watch.note(f"the last change was cut; looking for {len(begun)} resources that it had begun")
-    for urn, row in begun.items():  # clearing the state forgets them
+    for urn, row in begun.items():  # to import a state forgets what is pending in it
         if urn not in noted:
             journal.keep({name: value for name, value in row.items() if name != "at"}, row["at"])
+    stack.import_stack(exported)  # changes nothing else, but refuses where another process has the lock
+    watch.note(f"the last change was cut; looking for {len(begun)} resources that it had begun")
     adopted = _look(list(begun.values()), deployment, request)
     resources = list(deployment.get("resources") or ())
     before = [each["urn"] for each in resources if each.get("custom") and not each["type"].startswith("pulumi:")]
@@ -53,8 +54,11 @@ def recover(stack: automation.Stack, journal: Journal, request: Mapping[str, Any
         row.setdefault("dependencies", before)  # so that it is removed first
         resources.append(row)
         watch.note(f"found {row['type']} {row['urn'].rpartition('::')[2]}: {row['id']}")
-    deployment |= {"resources": resources, "pending_operations": []}
-    stack.import_stack(automation.Deployment(version=exported.version, deployment=deployment))
+    if begun:
+        deployment |= {"resources": resources, "pending_operations": []}
+        stack.import_stack(automation.Deployment(version=exported.version, deployment=deployment))
+    watch.there(deployment)
+    # Until this has ended the journal names what is in the state and may not be there: a recovery may be cut, too.
     stack.refresh(color="never", run_program=False, on_event=watch.errors)
     journal.clear()
 
@@ -70,7 +74,8 @@ def _look(
         for row in left:
             if row["urn"] in found:
                 identity, outputs = found[row["urn"]]
-                state = {name: value for name, value in row.items() if name != "at"}
+                made = datetime.fromtimestamp(row["at"], tz=UTC).isoformat()
+                state = {name: value for name, value in row.items() if name != "at"} | {"created": made}
                 adopted.append({**state, "id": identity, "outputs": {**row.get("inputs", {}), **outputs}})
         left = [row for row in left if row["urn"] not in found]
         left = [row for row in left if time.time() < row["at"] + request["settle_seconds"]]

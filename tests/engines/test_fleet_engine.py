@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "pulumi"))
@@ -18,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent / "pulumi"))
 from fleet import RUN, FakeFleet, build_engine, make_plan
 
 from clusterctl.fleet import program
-from clusterctl.fleet.errors import FleetStateError, LoginNeeded, NoCapacity, QuotaExceeded, StackLocked
+from clusterctl.fleet.errors import FleetError, FleetStateError, LoginNeeded, NoCapacity, QuotaExceeded, StackLocked
+from clusterctl.fleet.place import FleetPlace
 from clusterctl.fleet.stack import FleetEvent, FleetOptions, FleetStack
 
 OPTIONS = FleetOptions(owner="ledger-1", nodes="plan", settings={"inCluster": "false"})
@@ -149,9 +152,25 @@ def test_what_a_cloud_refuses_is_said_as_what_it_is_and_the_same_command_goes_on
     fleet.cloud.set(quota={}, no_capacity=[machine])
     with pytest.raises(NoCapacity, match=machine):
         stack.up(fleet.plan, OPTIONS, quiet)
-    fleet.cloud.set(no_capacity=[], throttled=2)
+    fleet.cloud.set(no_capacity=[], unreadable=True)
+    with pytest.raises(FleetError, match="AccessDenied"):  # the recovery of what was refused is cut, too
+        stack.up(fleet.plan, OPTIONS, quiet)
+    fleet.cloud.set(unreadable=False, throttled=2)
     stack.up(fleet.plan, OPTIONS, quiet)
     assert fleet.twice() == []
+    paid = {row for held in fleet.cloud.held() for row in fleet.cloud.machine_types(held.properties)}
+    assert machine in paid, "a pool that was begun, and of which the state says more than the cloud, is made"
+
+
+def cut_while_writing(store: Path, locks: Path) -> None:
+    """What an engine leaves that is killed in the middle of a write: with each of them it can't go on by itself."""
+    states = store / "fleets/.pulumi"
+    locks.mkdir(parents=True, exist_ok=True)
+    found = [states / "meta.yaml.attrs", states / f"stacks/clusterctl/{RUN}.json.attrs", locks / "a.json.18c.tmp"]
+    found += (store / "fleets/home/workspaces").glob("*.json")
+    assert len(found) >= 4
+    for file in found:
+        file.write_bytes(b"")
 
 
 def test_a_state_that_cannot_be_used_is_one_message(fleet_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,10 +186,20 @@ def test_a_state_that_cannot_be_used_is_one_message(fleet_of: Any, monkeypatch: 
     (locks / "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed.json").write_text(json.dumps(lock))
     with pytest.raises(StackLocked, match="ann@another has worked on this fleet since 2026-11-30T10:00:00Z"):
         stack.up(fleet.plan, empty, quiet)
-    gone = lock | {"hostname": socket.gethostname(), "pid": 4_000_000}
+    (engine := fleet.folder / "pulumi").write_text("#!/bin/sh\n")
+    engine.chmod(0o755)
+    dead = subprocess.Popen([engine])
+    while psutil.Process(dead.pid).status() != psutil.STATUS_ZOMBIE:  # it has ended, and nobody has waited for it
+        time.sleep(0.01)
+    gone = lock | {"hostname": socket.gethostname(), "pid": dead.pid}
     (locks / "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed.json").write_text(json.dumps(gone))
-    stack.destroy(quiet)  # the lock of a process that has died here
+    with monkeypatch.context() as killed:  # once the state has gone, and before the folder has
+        killed.setattr(FleetPlace, "forget", lambda _: None)
+        stack.destroy(quiet)
+    dead.wait()
+    stack.destroy(quiet)
     stack.up(fleet.plan, empty, quiet)
+    cut_while_writing(fleet.store, locks)
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another")
     with pytest.raises(FleetStateError, match="another passphrase"):
         stack.preview(fleet.plan, empty)

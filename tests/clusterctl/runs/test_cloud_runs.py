@@ -94,7 +94,7 @@ class World:
             "CLUSTERCTL_IMAGE": "registry/clusterctl:1",
             "CLUSTERCTL_ACCESS_CIDRS": "203.0.113.7/32",
         }
-        self.fleets.told = lambda: self.later(1)
+        self.fleets.told, self.fleets.now = lambda: self.later(1), lambda: self.now
 
     def later(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -186,6 +186,22 @@ def test_a_command_that_is_killed_while_it_makes_the_cluster_is_repeated(world: 
     assert down.returncode == 0, down.stderr
     assert world.fleets.made[world.name] == []
     assert world.usd() > 60 * Decimal("0.045") / 3600, "the gateway was there before the crash"
+
+
+def test_what_a_command_that_was_killed_could_not_say_is_billed_by_the_times_of_the_state(world: World) -> None:
+    world.fleets.fails = Killed()  # the gateway is there, and the command has not heard of it
+    world.fleets.told = lambda: world.later(100)
+    assert world.up().returncode != 0
+    world.later(3600)
+    world.up()
+    world.fleets.fails = Killed()  # the control plane has gone, and the command has not heard of it
+    assert world.run("down", world.name, "--yes").returncode != 0
+    world.later(3600)
+    down = world.run("down", world.name, "--yes")
+    assert down.returncode == 0, down.stderr
+    seconds = {"0.045": 7800 - 100, "0.1": 4100 - 3800, "0.096": 4000 - 3900}
+    usd = sum(Decimal(price) * until for price, until in seconds.items()) / 3600
+    assert world.usd() == pytest.approx(usd, rel=Decimal("0.002"))
 
 
 def test_a_removal_that_fails_is_repeated_and_billed_on(world: World) -> None:

@@ -150,6 +150,9 @@ class FakeFleets:
     """What stops the next change, after its second resource."""
     told: Callable[[], object] = lambda: None
     """Called after each resource."""
+    now: Callable[[], datetime] = lambda: START
+    written: dict[str, datetime] = field(default_factory=dict)
+    """By run, when its state was written last; by run and URN, when the resource was made."""
 
     def __call__(self, store: Path, run_id: str) -> FakeStack:
         return FakeStack(self, run_id)
@@ -169,10 +172,12 @@ class FakeStack:
     def up(self, plan_file: Path, options: FleetOptions, on_event: Callable[[FleetEvent], None]) -> FleetOutputs:
         assert options.nodes == "supervisor"
         there = self.fleets.made.setdefault(self.run_id, [])
+        self._count(on_event)
         for step in STEPS:
             if step.urn not in there:
                 on_event(FleetEvent(kind="started", op="create", type=step.type, name=step.name))
                 there.append(step.urn)
+                self.fleets.written |= dict.fromkeys((self.run_id, self.run_id + step.urn), self.fleets.now())
                 self._may_fail(len(there))
                 self.fleets.told()
                 on_event(FleetEvent(kind="done", op="create", type=step.type, name=step.name, seconds=1.0))
@@ -186,12 +191,25 @@ class FakeStack:
 
     def destroy(self, on_event: Callable[[FleetEvent], None]) -> None:
         there = self.fleets.made.get(self.run_id, [])
+        self._count(on_event)
         for step in reversed(STEPS):
             if step.urn in there:
                 there.remove(step.urn)
                 self.fleets.told()
+                self.fleets.written[self.run_id] = self.fleets.now()
+                if isinstance(self.fleets.fails, Killed):  # before it has heard of it
+                    self._may_fail(len(there))
                 on_event(FleetEvent(kind="done", op="delete", type=step.type, name=step.name, seconds=1.0))
                 self._may_fail(len(there))
+
+    def _count(self, on_event: Callable[[FleetEvent], None]) -> None:
+        """What the state holds, as it is told before a change."""
+        there, written = self.fleets.made.get(self.run_id, []), self.fleets.written
+        for step in STEPS:
+            if step.urn in there:
+                at = written[self.run_id + step.urn].isoformat()
+                on_event(FleetEvent(kind="there", type=step.type, name=step.name, at=at))
+        on_event(FleetEvent(kind="counted", at=written[self.run_id].isoformat() if self.run_id in written else ""))
 
     def _may_fail(self, number: int) -> None:
         if number == 2 and self.fleets.fails is not None:

@@ -60,7 +60,7 @@ class Cloud:
         """How it behaves from now on.
 
         prices: dollars an hour by machine type or kind of resource; no_capacity: machine types; quota: most nodes by machine type;
-        throttled: so many requests are refused; expired: credentials; slow_seconds: of a creation; lag_seconds: until a new
+        throttled: so many requests are refused; expired: credentials; unreadable: whether nobody may read; slow_seconds: of a creation; lag_seconds: until a new
         resource is shown; cut: kinds whose creation is cut once it is done, cuts_left times.
         """
         with self._open() as database:
@@ -81,7 +81,7 @@ class Cloud:
         self._admit()
         for held in self._held("type = ? AND set_key = ?", kind, key) if key else ():
             return held.id
-        short, types = kind.rpartition(":")[2], self._machine_types(properties)
+        short, types = kind.rpartition(":")[2], self.machine_types(properties)
         for machine in types:
             if machine in self.get("no_capacity", ()):
                 raise CloudError(f"InsufficientInstanceCapacity: no capacity for {machine} in the requested zone")
@@ -100,6 +100,8 @@ class Cloud:
     def read(self, identity: str) -> Mapping[str, Any] | None:
         """What a resource is; None where there is none, or none is shown yet."""
         self._admit()
+        if self.get("unreadable", False):
+            raise CloudError("AccessDenied: not authorized to perform: Describe")
         shown = time.time() - self.get("lag_seconds", 0.0)
         for held in self._held("id = ? AND created_at <= ?", identity, shown):
             return held.properties
@@ -112,7 +114,7 @@ class Cloud:
         short = held.type.rpartition(":")[2]
         more = nodes_of(short, properties) - nodes_of(short, held.properties)
         if more > 0:
-            self._within_quota(self._machine_types(properties), more)
+            self._within_quota(self.machine_types(properties), more)
         with self._open() as database:
             database.execute("UPDATE resources SET properties = ? WHERE id = ?", (json.dumps(properties), identity))
         self._charge(identity, short, properties, time.time())
@@ -173,7 +175,7 @@ class Cloud:
             database.execute("COMMIT")
         return bool(left)
 
-    def _machine_types(self, properties: Mapping[str, Any]) -> list[str]:
+    def machine_types(self, properties: Mapping[str, Any]) -> list[str]:
         """Of the nodes of a pool; an EKS node group has them in its launch template."""
         found = [
             properties.get("vmSize"),
@@ -192,7 +194,7 @@ class Cloud:
                 there = sum(
                     nodes_of(held.type.rpartition(":")[2], held.properties)
                     for held in self._held("1 = 1")
-                    if machine in self._machine_types(held.properties)
+                    if machine in self.machine_types(held.properties)
                 )
                 if there + more > quota[machine]:
                     raise CloudError(
@@ -202,7 +204,7 @@ class Cloud:
     def _charge(self, identity: str, short: str, properties: Mapping[str, Any], since: float) -> None:
         prices, nodes = self.get("prices", {}), nodes_of(short, properties)
         rate = sum(
-            (Decimal(str(prices.get(machine, 0))) * nodes for machine in self._machine_types(properties)), Decimal(0)
+            (Decimal(str(prices.get(machine, 0))) * nodes for machine in self.machine_types(properties)), Decimal(0)
         )
         rate += Decimal(str(prices.get(short, 0)))
         with self._open() as database:

@@ -36,6 +36,11 @@ class EksFacade:
         self.machines: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
+    @property
+    def live(self) -> list[str]:
+        """Machines that are paid now."""
+        return [identity for identity, machine in self.machines.items() if machine["until"] is None]
+
     def group(self, name: str) -> Held | None:
         """A node group as the cloud holds it."""
         found = [held for held in self.cloud.held() if held.properties.get("nodeGroupName") == name]
