@@ -39,7 +39,7 @@ class Bill:
 
     def nodes(self, count: Number, *, ceiling: Number = None, assumed: str = "") -> None:
         """How many machines at the start, and at most."""
-        self._count = UNKNOWN if count is None else count
+        self._count = UNKNOWN if count is None or (isinstance(count, float) and count < 0) else count
         self._ceiling = ceiling if isinstance(ceiling, float) else None
         self._count_assumed = (assumed,) if assumed else ()
 
@@ -94,7 +94,7 @@ class Bill:
         """An extra of the price book.  quantity: of its unit, hours and days left out: 1 = one all month."""
         price = self.program.prices.item(self.resource.cloud, self.region if region is None else region, item)
         unit = price.unit if price else unit or _unit_of(item)
-        amount = quantity * _units_a_month(unit) if isinstance(quantity, float | int) else None
+        amount = quantity * _units_a_month(unit) if isinstance(quantity, float | int) and quantity >= 0 else None
         why = why_unknown
         if not why and amount is None:
             why = f"its amount is {AFTER_APPLY}" if quantity is UNKNOWN else "its amount is not in the preview"

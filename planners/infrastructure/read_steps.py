@@ -137,7 +137,7 @@ def _region(
     package = package_of(provider.split("::")[2].removeprefix("pulumi:providers:")) if provider.count("::") > 2 else ""
     if inputs is not None:
         places += [inputs.get(name) for name in _PLACES]
-    if inputs is None or provider.rpartition("::")[0].rpartition("::")[2].startswith("default"):
+    if not provider or provider.rpartition("::")[0].rpartition("::")[2].startswith("default"):
         packages = [package] if package else [name for name in CLOUDS if CLOUDS[name] == cloud]
         places += [config.get(f"{name}:{place}") for name in packages for place in _PLACES]
     return next((region_of_place(cloud, place) for place in map(_text, places) if place), "")

@@ -64,6 +64,12 @@ def sound() -> BookFrames:
         ),
         extras=pl.DataFrame(schema=dict(EXTRA_SCHEMA)),
         sources=pl.DataFrame([("s", "somewhere", DAY, DAY, "none")], schema=dict(SOURCE_SCHEMA), orient="row"),
+        infrastructure=prices(("aws", "us-east-1", None, "t3.medium", "on_demand", 0.0416, DAY, "s", "list")),
+        infrastructure_shapes=pl.DataFrame(
+            [("aws", "t3.medium", None, None, None, None, 0.0, None, None, "ENA", None, "x86_64", "s")],
+            schema=dict(SHAPE_SCHEMA),
+            orient="row",
+        ),
     )
 
 
@@ -164,3 +170,11 @@ def test_notes_are_no_faults() -> None:
         "older than 180 days",
         "day unknown",
     }
+
+
+def test_a_machine_is_for_fleets_or_for_infrastructure_only() -> None:
+    frames = sound()
+    both = pl.concat([frames.shapes, frames.infrastructure_shapes])
+    assert answers(replace(frames, shapes=both)).get("planned with, or for infrastructure only") == "broken"
+    alone = replace(frames, infrastructure_shapes=frames.infrastructure_shapes.clear())
+    assert answers(alone).get("instance type has a shape") == "broken"

@@ -108,10 +108,10 @@ def test_aws_csv_becomes_prices(served, pauses) -> None:
 
 
 def test_aws_region_that_was_read_replaces_old_prices_and_others_stay(served, pauses) -> None:
-    old = load_book().prices().filter(cloud="aws")
+    old = load_book().all_prices().filter(cloud="aws")
     with served("aws", fake.aws_answers({"us-east-1": fake.aws_csv(fake.aws_row("p5.48xlarge", "55.04"))})):
         report = refresh("aws", pauses=pauses)
-    new = load_book().prices().filter(cloud="aws")
+    new = load_book().all_prices().filter(cloud="aws")
     here = (pl.col("region") == "us-east-1") & (pl.col("capacity_type") == "on_demand")
     assert new.filter(here).height == 1
     assert new.filter(~here).sort(new.columns).equals(old.filter(~here).sort(new.columns))
