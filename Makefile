@@ -69,8 +69,8 @@ test-wheel: $(DEV) $(WHEEL_VENV)/.stamp
 # Two files at once, the longest first: browsers, servers and schedulers mostly wait.  Then, one by one, those that measure time or the whole machine.
 test-engines: $(DEV)  ## run what needs real engines; installs them by apt where it may
 	@sh tests/engines/install.sh
-	$(BIN)/python -m pytest -rs -n 2 --dist loadfile --no-loadscope-reorder tests/engines $(ENGINES_ALONE:%=--ignore=tests/engines/%)
-	$(BIN)/python -m pytest $(ENGINES_ALONE:%=tests/engines/%)
+	$(BIN)/python -m pytest -rs --durations 25 -n 2 --dist loadfile --no-loadscope-reorder tests/engines $(ENGINES_ALONE:%=--ignore=tests/engines/%)
+	$(BIN)/python -m pytest --durations 10 $(ENGINES_ALONE:%=tests/engines/%)
 
 test-slow: $(DEV)  ## run what takes longer: the whole searches, hundreds of kills; docs/slow-tests.md has the last results
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile tests

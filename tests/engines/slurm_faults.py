@@ -32,16 +32,27 @@ class NodeLost:
 
     def inject(self, store: Path) -> bool:
         """One of those where this store has an allocation."""
-        runs = [folder.name for folder in (KILLS / store.name / "runs").glob("*")]
-        jobs = [job for job in records() if job["JobState"] == "RUNNING"]
-        spared = {job["NodeList"] for job in jobs if job["JobName"].startswith("clusterctl-supervisor")}
-        mine = {job["NodeList"] for job in jobs if any(f"run={run}," in job.get("Comment", "") for run in runs)}
-        lost = sorted((mine - spared) & set(cluster.NODES))
-        if not lost or not QUIET.acquire(blocking=False):
+        if not QUIET.acquire(blocking=False):  # first: a scheduler that hangs can't be asked
+            return False
+        lost: list[str] = []
+        try:
+            lost = self._nodes(store)
+        finally:
+            if not lost:
+                QUIET.release()
+        if not lost:
             return False
         self._node = self.chance.choice(lost)
         cluster.switch_off(self._node)
         return True
+
+    def _nodes(self, store: Path) -> list[str]:
+        """Those that may be lost."""
+        runs = [folder.name for folder in (KILLS / store.name / "runs").glob("*")]
+        jobs = [job for job in records() if job["JobState"] == "RUNNING"]
+        spared = {job["NodeList"] for job in jobs if job["JobName"].startswith("clusterctl-supervisor")}
+        mine = {job["NodeList"] for job in jobs if any(f"run={run}," in job.get("Comment", "") for run in runs)}
+        return sorted((mine - spared) & set(cluster.NODES))
 
     def undo(self) -> None:
         """It is back."""

@@ -104,8 +104,10 @@ fleet:
         return root
 
     def strike(self, store: Path, victim: str, chance: random.Random) -> None:
-        """kill -9."""
-        for pid in victims(self.root(store), victim):
+        """kill -9, of what lives: of another victim where this one does not."""
+        root, others = self.root(store), chance.sample(self.victims, len(self.victims))
+        found = (victims(root, name) for name in (victim, *others))
+        for pid in next(filter(None, found), []):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from clusterctl.paths import bundle_root
 sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "runs"))
 
 from far_world import Run, seen, started, until
+from slurm_record import allocations, end_jobs
 
 Up = Callable[..., tuple[int, str]]
 GPUS = {"gpu": "H100", "gpus_per_node": 8}
@@ -118,7 +120,8 @@ def test_what_is_wrong_with_a_job_is_said_once(slurm_cluster: ModuleType, tmp_pa
     runs: dict[str, tuple[Run, str]] = {}
     for name, stage in {"garbage": OWN, "missing": trl["stages"][0]}.items():
         say = partial(clusterctl, HOME=str(tmp_path), CLUSTERCTL_PLACE_PYTHON=slurm_cluster.PLACE_PYTHON)
-        spec = trl | {"name": name, "stages": [stage], "fleet": {"targets": ["slurm:mini"], "machines": [machine]}}
+        fleet, limits = {"targets": ["slurm:mini"], "machines": [machine]}, {"usd": 20, "hours": 3}
+        spec = trl | {"name": name, "stages": [stage], "fleet": fleet, "limits": limits}
         (tmp_path / "run.yaml").write_text(yaml.safe_dump(spec))
         runs[name] = say, started(say, tmp_path / name, "--allow-over-limit")
 
@@ -139,3 +142,48 @@ def test_what_is_wrong_with_a_job_is_said_once(slurm_cluster: ModuleType, tmp_pa
     assert "setup ended with exit code" in missing["note"], missing["note"]
     assert "trl" in missing["note"]
     assert slurm_cluster.run("login", "squeue", "--noheader", user="skyu") == ""
+
+
+SMALL_MIB = 96
+FILLS = r"""
+for step in $(seq $(($(grep -c '"step"' "$CLUSTERCTL_REPORTS") + 1)) 900); do
+  echo "{\"at\": \"$(date -u +%Y-%m-%dT%H:%M:%S+00:00)\", \"stage\": \"rlcef\", \"step\": $step, \"of\": 900}" >>"$CLUSTERCTL_REPORTS"
+  [ $step = 3 ] && head -c 1G /dev/zero >"$CLUSTERCTL_CHECKPOINTS/large"
+  sleep 1
+done
+"""
+
+
+@pytest.mark.slow  # SkyPilot prepares an allocation, and the disk is full for three minutes
+def test_a_run_goes_on_where_the_shared_disk_is_full_for_a_while(
+    slurm_cluster: ModuleType, tmp_path: Path, clusterctl: Run
+) -> None:
+    """A trainer fills it: the run is told from a dead one, its machines are kept, and its bill is the scheduler's."""
+    slurm_cluster.write_client_files(tmp_path)
+    machine = {"name": "cpu", "nodes": 1, "vcpus": 16, "memory_gib": 60, "usd_per_hour": 3.6}
+    stage = {"kind": "rlcef", "model": "clusterctl/quickstart", **TINY, "steps": 900, "job": {"command": FILLS}}
+    fleet = {"targets": ["slurm:mini"], "machines": [machine]}
+    spec = {"name": "fills", "stages": [stage], "fleet": fleet, "limits": {"usd": 9, "hours": 2}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(spec))
+    store = tmp_path / "store"
+    with slurm_cluster.small_disk(SMALL_MIB) as disk:
+        there = {"CLUSTERCTL_PLACE": str(disk / "place"), "CLUSTERCTL_PLACE_PYTHON": slurm_cluster.PLACE_PYTHON}
+        say = partial(clusterctl, HOME=str(tmp_path), **there)
+        run = started(say, store)
+
+        def said() -> str:
+            return " ".join(problem["what"] for problem in seen(say, store, run)["problems"])
+
+        until(lambda: "make room" in said() or "can't be written" in said(), 900, pause=3)
+        time.sleep(120)
+        row = seen(say, store, run)
+        assert row["state"] == "running", row
+        (disk / "place" / "runs" / run / "checkpoints" / "large").unlink()
+        until(lambda: seen(say, store, run)["step"] > row["step"] + 5, 180, pause=3)
+        assert "make room" not in said()
+        down = say("down", run, "--yes", CLUSTERCTL_HOME=str(store))
+        assert (down.returncode, "nothing left running" in down.stdout) == (0, True), down.stderr
+        (paid,) = allocations(disk / "place")
+        row = seen(say, store, run)
+        assert float(row["usd"]) == pytest.approx((paid.until - paid.since) * 3.6 / 3600, abs=0.0021)
+        end_jobs()

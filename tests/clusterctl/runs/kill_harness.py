@@ -248,8 +248,9 @@ class Bench:
             if self.chance.random() < fault_share:
                 self.disturb()
             else:
-                self.kill_one(follower)
-                self.tally.kills += 1
+                for _ in range(self.at_once()):
+                    self.kill_one(follower)
+                    self.tally.kills += 1
                 self.run(self.chance.choice(list(COMMANDS)))
         self.run("down")
         self._sweep_unknown()
@@ -259,6 +260,10 @@ class Bench:
         if wrong := bad_end(0, said, allowed=(0,)):
             self.tally.wrong.append(f"up, followed: {wrong}")
         self.check()
+
+    def at_once(self) -> int:
+        """How many kills come before the next command."""
+        return 1
 
     def pause(self, share: float) -> None:
         """Before the next of a round's events.  share: of them that is over."""

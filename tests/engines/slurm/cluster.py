@@ -1,7 +1,7 @@
 """A Slurm cluster of Debian's packages in virtual machines of this one: a login node, two nodes with eight fake H100 each, two CPU nodes.
 
-By hand, as root: `python tests/engines/slurm/cluster.py up`, `… down`, `… run login squeue`.  One cluster at a time on a machine: tests take
-its lock (`slurm_cluster` in conftest.py), and find one that was brought up by hand.
+By hand, as root: `python tests/engines/slurm/cluster.py up`, `… down`, `… run login squeue`.  One test file at a time has the cluster of its
+number: tests take its lock (`slurm_cluster` in conftest.py), and find one that was brought up by hand.
 
 Each machine has its own process tree, host name, users, /tmp and network; all share a bridge that leads nowhere else.  What it would fetch
 when it is made, SkyPilot finds in /srv, where `install.sh` has put it.  Nothing of this machine's /etc is touched.
@@ -21,8 +21,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-NUMBER = int(os.environ.get("CLUSTERCTL_TEST_SLURM", "0"))
-"""Another one is another cluster beside the first, from 0 to 9: with its own folder, network and lock."""
+NUMBER = int(os.environ.get("CLUSTERCTL_TEST_SLURM") or os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+"""Another one is another cluster beside the first, from 0 to 9: with its own folder, network and lock.  Each worker has its own."""
 FOLDER = Path(f"/var/tmp/clusterctl-slurm{NUMBER or ''}")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clusterctl-engines"
 ENVIRONMENTS = ("remote", "skypilot-runtime")
@@ -143,6 +143,10 @@ def up(*, accounting: bool = False) -> None:
     _ip("link", "add", BRIDGE, "type", "bridge")
     _ip("addr", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
     _ip("link", "set", BRIDGE, "up")
+    _start_all()
+
+
+def _start_all() -> None:
     for name in MACHINES:
         start(name)
     until = time.monotonic() + UP_SECONDS
@@ -196,12 +200,36 @@ def paused(program: str, machine: str = "login") -> Iterator[None]:
         run(machine, "kill", "-CONT", *pids)
 
 
+@contextmanager
+def small_disk(mib: int) -> Iterator[Path]:
+    """A disk that all machines share, under one path there and here.  They are switched off and on for it."""
+    disk = FOLDER / "small"
+    disk.mkdir()
+    for name in MACHINES:
+        switch_off(name)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={mib}m,uid={USER_ID},gid={USER_ID}", "tmpfs", disk], check=True
+    )
+    try:
+        _start_all()
+        yield disk
+    finally:
+        for name in MACHINES:
+            switch_off(name)
+        subprocess.run(["umount", disk], check=True)
+        _start_all()
+
+
 def down() -> None:
     """Ends all machines and removes what they had.  What is not up is success."""
     for name in MACHINES:
         switch_off(name)
     subprocess.run(["ip", "link", "del", BRIDGE], check=False, capture_output=True)
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    if (
+        FOLDER.exists()
+    ):  # a copy of SkyPilot's environment for each allocation: deleting them takes long, and nobody need wait
+        left = FOLDER.rename(FOLDER.with_name(f"{FOLDER.name}.left-{time.time_ns()}"))
+        subprocess.run(["setsid", "--fork", "nice", "-n", "19", "rm", "-rf", left], check=True)
 
 
 def run(machine: str, *command: str, user: str = "root", check: bool = True, timeout: float = 60) -> str:
