@@ -113,18 +113,19 @@ class Fleet:
     @property
     def tags(self) -> dict[str, str]:
         """On every resource, as the cloud wants them, so that it is found without any state."""
-        tags = {
-            "run": self.run,
-            "owner": self.settings.owner,
-            "plan-id": self.plan_id,
-            "budget": "none" if self.limit_usd is None else f"{self.limit_usd:g}",
-            "team": self.labels.get("team", "none"),
-        }
+        budget = "none" if self.limit_usd is None else f"{self.limit_usd:g}"
+        return self.lasting_tags | cloud_tags(self.cloud, {"plan-id": self.plan_id, "budget": budget})
+
+    @property
+    def lasting_tags(self) -> dict[str, str]:
+        """Those that no edit of the plan changes: on what would be replaced with its tags, as nodes are on AWS and
+        networks on Google Cloud."""
+        tags = {"run": self.run, "owner": self.settings.owner, "team": self.labels.get("team", "none")}
         return cloud_tags(self.cloud, tags)
 
     def tags_of(self, pool: str) -> dict[str, str]:
         """On every machine of a pool."""
-        return self.tags | cloud_tags(self.cloud, {"pool": pool})
+        return self.lasting_tags | cloud_tags(self.cloud, {"pool": pool})
 
 
 def fleet_of(plan: Plan, *, run: str, settings: FleetSettings) -> Fleet:

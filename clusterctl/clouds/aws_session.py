@@ -20,6 +20,7 @@ from clusterctl.clouds.base import (
     InUse,
     NotAllowed,
 )
+from clusterctl.clouds.log_in import LOG_IN
 
 MISSING = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "NoAuthTokenError"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRetrievalError", "SSOTokenLoadError"}
@@ -31,7 +32,6 @@ DENIED = re.compile("AccessDenied|UnauthorizedOperation|NotAuthorized")
 BUSY = re.compile("Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|ServiceUnavailable|InternalError|Unavailable$")
 IN_USE = re.compile("DependencyViolation|InUse|IncorrectState|DeleteConflict|BucketNotEmpty|IncorrectInstanceState")
 GONE = re.compile(r"NotFound|NoSuch|ResourceNotFound|\.Unknown$|InvalidAllocationID|NatGatewayNotFound")
-LOG_IN = "aws sso login, aws configure, or AWS_PROFILE=NAME; `aws sts get-caller-identity` shows who asks"
 SETTINGS = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 5})
 """botocore waits and asks again where AWS says that too many ask."""
 
@@ -91,9 +91,9 @@ def cloud_error(error: BotoCoreError | ClientError) -> CloudError:
     """What AWS said, as a kind that a caller tells apart."""
     code, text = code_of(error), f"AWS: {error}"
     if code in EXPIRED:
-        return CredentialsExpired(text, hint=LOG_IN)
+        return CredentialsExpired(text, hint=LOG_IN["aws"])
     if code in MISSING or code in WRONG:
-        return CredentialsMissing(text, hint=LOG_IN)
+        return CredentialsMissing(text, hint=LOG_IN["aws"])
     if DENIED.search(code):
         return NotAllowed(text, hint="whoever administers the account can allow it")
     if IN_USE.search(code):

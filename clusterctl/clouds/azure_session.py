@@ -4,6 +4,7 @@ asks to (429, Retry-After), and tries again what failed on the way.  Refusals be
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -24,11 +25,11 @@ from clusterctl.clouds.base import (
     InUse,
     NotAllowed,
 )
+from clusterctl.clouds.log_in import LOG_IN
 
 ENDPOINT_VARIABLE, PUBLIC = "CLUSTERCTL_AZURE_ENDPOINT", "https://management.azure.com"
 """Another resource manager: of a sovereign cloud, or of a test."""
 SUBSCRIPTION_VARIABLE = "AZURE_SUBSCRIPTION_ID"
-LOG_IN = "az login"
 IN_USE = re.compile("InUse|OperationNotAllowed|Conflict|AnotherOperationInProgress|CannotBeDeleted|NotEmpty")
 TRIES, CALL_SECONDS = 4, 20
 SUBSCRIPTIONS_VERSION = "2022-12-01"
@@ -40,6 +41,7 @@ class AzureSession:
     def __init__(self) -> None:
         self.base = os.environ.get(ENDPOINT_VARIABLE, PUBLIC).rstrip("/")
         self._options: dict[str, Any] = {} if self.base.startswith("https") else {"enforce_https": False}
+        logging.getLogger("azure.identity").setLevel(logging.ERROR)  # what it tried, it says on ten lines
         credential = DefaultAzureCredential(exclude_interactive_browser_credential=True)
         self.subscription = ""
         self.client = self._client(credential, "none")
@@ -125,9 +127,9 @@ def cloud_error(error: AzureError) -> CloudError:
     code = str(getattr(inner, "code", "") or "")
     text = f"Azure: {code + ': ' if code else ''}{getattr(inner, 'message', '') or error.message}"
     if isinstance(error, CredentialUnavailableError) or "failed to retrieve a token" in text:
-        return CredentialsMissing(text.partition("\n")[0], hint=LOG_IN)
+        return CredentialsMissing(text.partition("\n")[0], hint=LOG_IN["azure"])
     if isinstance(error, ClientAuthenticationError) or status == 401:
-        return CredentialsExpired(text.partition("\n")[0], hint=LOG_IN)
+        return CredentialsExpired(text.partition("\n")[0], hint=LOG_IN["azure"])
     if status == 403:
         return NotAllowed(text, hint="whoever administers the subscription can allow it")
     if status == 409 or IN_USE.search(code):

@@ -10,6 +10,7 @@ import base64
 import sys
 from datetime import UTC, datetime, timedelta
 
+from clusterctl.clouds.log_in import LOG_IN
 from clusterctl.errors import ClusterctlError
 from clusterctl.json_text import json_text
 
@@ -52,7 +53,7 @@ def _eks(region: str, cluster: str) -> tuple[str, datetime]:
         }
         url = signer.generate_presigned_url(asked, region_name=region, expires_in=URL_SECONDS, operation_name="")
     except BotoCoreError as error:
-        raise ClusterctlError(f"aws: {error}", hint="`aws sso login`, or AWS_PROFILE names another profile") from error
+        raise ClusterctlError(f"aws: {error}", hint=LOG_IN["aws"]) from error
     text = base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
     return f"k8s-aws-v1.{text}", datetime.now(tz=UTC) + timedelta(seconds=EKS_SECONDS)
 
@@ -66,7 +67,7 @@ def _gke() -> tuple[str, datetime]:
         credentials, _ = google.auth.default(scopes=list(GOOGLE_SCOPES))
         credentials.refresh(Request())
     except GoogleAuthError as error:
-        raise ClusterctlError(f"gcp: {error}", hint="`gcloud auth application-default login`") from error
+        raise ClusterctlError(f"gcp: {error}", hint=LOG_IN["gcp"]) from error
     return str(credentials.token), credentials.expiry.replace(tzinfo=UTC)
 
 
@@ -77,7 +78,7 @@ def _aks() -> tuple[str, datetime]:
     try:
         found = DefaultAzureCredential().get_token(f"{AKS_SERVER}/.default")
     except ClientAuthenticationError as error:
-        raise ClusterctlError(f"azure: {error.message}", hint="`az login`") from error
+        raise ClusterctlError(f"azure: {error.message}", hint=LOG_IN["azure"]) from error
     return found.token, datetime.fromtimestamp(found.expires_on, tz=UTC)
 
 

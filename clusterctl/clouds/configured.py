@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clusterctl.clouds import NAMES, cloud_of
 from clusterctl.clouds.base import Cloud, NotAsked
+from clusterctl.clouds.log_in import LOG_IN
 from clusterctl.errors import ClusterctlError
 
 TRACES: dict[str, tuple[tuple[str, ...], tuple[str, tuple[str, ...]]]] = {
@@ -26,7 +27,6 @@ TRACES: dict[str, tuple[tuple[str, ...], tuple[str, tuple[str, ...]]]] = {
 }
 """Variables and files from which each cloud's library takes credentials.  A machine of the cloud itself may have some
 without any: there the cloud is named."""
-LOG_IN = {"aws": "aws sso login, or aws configure", "gcp": "gcloud auth application-default login", "azure": "az login"}
 
 
 def connected(names: Sequence[str] | None, known: Collection[str] = ()) -> tuple[Sequence[Cloud], Sequence[NotAsked]]:
@@ -39,7 +39,7 @@ def connected(names: Sequence[str] | None, known: Collection[str] = ()) -> tuple
     left_out: list[NotAsked] = []
     for name in NAMES if names is None else names:
         if names is None and name not in known and not has_trace(name):
-            reason = f"no credentials are found here ({LOG_IN[name]})"
+            reason = f"no credentials are found here: {LOG_IN[name]}"
             left_out.append(NotAsked(cloud=name, place="", reason=reason))
             continue
         try:

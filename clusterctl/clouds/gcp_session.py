@@ -6,6 +6,7 @@ same credentials, which saves three more libraries.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -27,11 +28,11 @@ from clusterctl.clouds.base import (
     InUse,
     NotAllowed,
 )
+from clusterctl.clouds.log_in import LOG_IN
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"
 """With a service's name behind it, as gcloud has it: another address of the service."""
-LOG_IN = "gcloud auth application-default login"
 BUSY = (api.TooManyRequests, api.ServiceUnavailable, api.InternalServerError, api.BadGateway, api.GatewayTimeout)
 BOUND_SECONDS, CALL_SECONDS = 60.0, 20.0
 AGAIN = Retry(if_exception_type(*BUSY), initial=0.5, maximum=8.0, timeout=BOUND_SECONDS)
@@ -45,6 +46,7 @@ class GoogleSession:
     """Credentials, the project, and clients by name."""
 
     def __init__(self) -> None:
+        logging.getLogger("google.auth").setLevel(logging.ERROR)  # its error says all of it
         with google_errors():
             self.credentials, project = google.auth.default(scopes=[SCOPE])
         self.project = str(project or os.environ.get("GOOGLE_CLOUD_PROJECT") or "")
@@ -126,9 +128,9 @@ def cloud_error(error: Exception) -> CloudError:
     """What Google said, as a kind that a caller tells apart."""
     text = f"Google Cloud: {getattr(error, 'message', '') or error}"
     if isinstance(error, auth.RefreshError | api.Unauthorized):
-        return CredentialsExpired(text, hint=LOG_IN)
+        return CredentialsExpired(text, hint=LOG_IN["gcp"])
     if isinstance(error, auth.DefaultCredentialsError):
-        return CredentialsMissing(text, hint=LOG_IN)
+        return CredentialsMissing(text, hint=LOG_IN["gcp"])
     if isinstance(error, api.Forbidden):
         return NotAllowed(text, hint="whoever administers the project can allow it, or enable the service")
     if isinstance(error, api.Conflict | api.PreconditionFailed) or IN_USE.search(text):

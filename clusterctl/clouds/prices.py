@@ -85,7 +85,12 @@ def disk_usd(cloud: str, region: str, item: str, gib: float) -> float | None:
 
 
 @cache
+def shape_of(cloud: str, instance_type: str) -> tuple[float | None, float | None]:
+    """vCPUs and GiB of a machine; None where the book does not know them."""
+    rows = _book().all_shapes().filter(pl.col("cloud") == cloud, pl.col("instance_type") == instance_type)
+    return (rows["vcpus"][0], rows["memory_gib"][0]) if len(rows) else (None, None)
+
+
 def vcpus_of(cloud: str, instance_type: str) -> float | None:
     """vCPUs of a machine."""
-    rows = _book().all_shapes().filter(pl.col("cloud") == cloud, pl.col("instance_type") == instance_type)
-    return float(rows["vcpus"][0]) if len(rows) and rows["vcpus"][0] is not None else None
+    return shape_of(cloud, instance_type)[0]

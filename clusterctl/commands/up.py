@@ -21,19 +21,27 @@ from clusterctl.paths import user_data_dir
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.runs.adopting import known_run
 from clusterctl.runs.follow import follow
-from clusterctl.runs.own_cluster import cluster_lines, make_cluster, teller
+from clusterctl.runs.own_cluster import change_cluster, cluster_lines, make_cluster, teller
 from clusterctl.runs.preflight import Allowed, check_money
 from clusterctl.runs.render import preview_text
 from clusterctl.runs.run import OpenRun, open_run
 from clusterctl.runs.run_forecast import planned_forecast, run_forecast, seconds_left
-from clusterctl.runs.starting import Launch, UpAction, check_limits_left, decide, decide_with_place, prepare
+from clusterctl.runs.starting import (
+    Launch,
+    UpAction,
+    check_limits_left,
+    decide,
+    decide_with_place,
+    held_plan,
+    limits_of,
+    prepare,
+)
 from clusterctl.runs.watching import ensure_watched
 from clusterctl.targets import target_of
 from clusterctl.telemetry.settings import installed
 from clusterctl.ui.terminal import ask
 from planners.plan.value import Plan
 from planners.runs.forecast import Forecast
-from planners.runs.limits import RunLimits
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -63,13 +71,14 @@ def up(
         bool, Option("--allow-over-limit", help="Start although the plan's P90 exceeds a limit.")
     ] = False,
     allow_old_prices: Annotated[
-        bool, Option("--allow-old-prices", help="Start with prices that are more than half a year old.")
+        bool, Option("--allow-old-prices", help="Start although too many of the dollars rest on old prices.")
     ] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON lines: plan, events, steps, bill.")] = False,
 ) -> None:
     """Start a run, or resume it where it stopped.
 
-    The same plan again follows its live run, and resumes its stopped or failed one. Ctrl-C stops following: the run
+    The same plan again follows its live run, and resumes its stopped or failed one; a spec that was edited changes its
+    live run, once it has shown what that costs. Ctrl-C stops following: the run
     keeps running, and `clusterctl down` ends it. A second Ctrl-C stops at once.
     """
     store, now = user_data_dir(), datetime.now(tz=UTC)
@@ -78,30 +87,30 @@ def up(
     with open_ledger() as ledger:
         plan, only = _meant(ledger, store, what, now)
         target = target_of(plan, store)
-        target.check(plan)
+        target.check(plan, held=held_plan(ledger, plan))
         launch = decide_with_place(ledger, store, plan, only=only, again=again)
-        limits = RunLimits.of(plan, usd=usd, hours=hours)
-        if (run := launch.run) is not None:  # they win over the run's, and those over the spec's
-            limits = RunLimits(usd=usd or run.limit_usd, hours=hours or run.limit_hours)
+        limits = limits_of(plan, launch, usd=usd, hours=hours)
         ahead = planned_forecast(plan, limits, now)
-        if run is not None:
-            ahead = run_forecast(ledger, run, plan, now, limits=limits, goes_on=True)
-        asked = () if launch.action is UpAction.FOLLOW else _asked(target, plan, launch, ahead, in_full=dry_run)
+        if launch.run is not None:
+            before = launch.change.before if launch.change else None
+            ahead = run_forecast(ledger, launch.run, plan, now, limits=limits, goes_on=True, before=before)
+        asked = () if launch.action is UpAction.FOLLOW else _asked(ledger, target, plan, launch, ahead, in_full=dry_run)
         _show(plan, launch, ahead, asked, as_json=as_json)
         if launch.action is not UpAction.FOLLOW:
             check_limits_left(ahead.spent, launch, limits)
-            check_money(plan, allowed, ahead, now=now)
+            if note := check_money(plan, allowed, ahead, now=now):
+                typer.echo(f"note: {note}", err=True)
         if dry_run:
             return
-        question = "start it?" if launch.action is UpAction.START else "resume it?"
-        if launch.action is not UpAction.FOLLOW and not ask(question, yes=yes):
-            raise ClusterctlError("not started")
+        if launch.action is not UpAction.FOLLOW and not ask(f"{launch.action} it?", yes=yes):
+            raise ClusterctlError("not changed" if launch.change else "not started")
         if launch.action is not UpAction.FOLLOW:
             target.home.make_ready()
         with Interrupt() as interrupt:
             with run_lock(ledger, plan.name, "up", wait_seconds=LOCK_SECONDS):
                 launch = decide(ledger, store, plan, only=only, again=again and launch.action is UpAction.START)
                 seen = ledger.events(launch.run_id)
+                _change_cluster(ledger, store, plan, launch, interrupt, as_json=as_json)
                 prepare(ledger, store, plan, launch, limits)
                 opened = open_run(ledger, store, launch.run_id)
                 _make_cluster(opened, interrupt, as_json=as_json)
@@ -122,10 +131,24 @@ def up(
             )
 
 
-def _asked(target: Target, plan: Plan, launch: Launch, ahead: Forecast, *, in_full: bool) -> Sequence[str]:
+def _asked(
+    ledger: Ledger, target: Target, plan: Plan, launch: Launch, ahead: Forecast, *, in_full: bool
+) -> Sequence[str]:
     """What the place will be asked for, and what must be made before it can be."""
     asked = target.preview(plan, seconds=seconds_left(ahead))
-    return [*asked, *cluster_lines(target, plan, launch.run_id, in_full=in_full)]
+    return [*asked, *cluster_lines(ledger, target, plan, launch.run_id, in_full=in_full)]
+
+
+def _change_cluster(
+    ledger: Ledger, store: Path, plan: Plan, launch: Launch, interrupt: Interrupt, *, as_json: bool
+) -> None:
+    """Pools that the new plan needs are there before its supervisor is told of it.  Raises Interrupted."""
+    if launch.change is None:
+        return
+    ledger.keep_plan(plan)
+    change_cluster(open_run(ledger, store, launch.run_id).by_plan(plan), teller(as_json=as_json))
+    if interrupt.asked:
+        raise Interrupted(f"{launch.run_id} goes on by its old plan", hint="the same command again changes it")
 
 
 def _make_cluster(run: OpenRun, interrupt: Interrupt, *, as_json: bool) -> None:

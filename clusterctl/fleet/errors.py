@@ -28,6 +28,8 @@ class BucketHoldsData(FleetError):  # noqa: N818 - what happened
 class StackLocked(FleetError):  # noqa: N818 - what happened
     """Another process works on this fleet; the message says whose, and since when."""
 
+    exit_code = StateError.exit_code
+
 
 class FleetStateError(StateError):
     """The fleet's state can't be read: lost, of a newer version, or encrypted with another passphrase."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clusterctl.clouds.log_in import LOG_IN
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.fleet.errors import (
     BucketHoldsData,
@@ -38,11 +39,6 @@ CREDENTIALS = (
     "InvalidAuthenticationToken", "ExpiredAuthenticationToken", "az login", "DefaultAzureCredential",
 )  # fmt: skip
 """Of each cloud, in what its provider says."""
-LOG_IN = {
-    "aws": "log in again: `aws sso login`, or `aws configure`; `aws sts get-caller-identity` shows who asks",
-    "gcp": "log in again: `gcloud auth application-default login`",
-    "azure": "log in again: `az login`, and `az account set --subscription …`",
-}
 REQUESTS = {
     "aws": "ask for more: https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas, or `aws service-quotas"
     " request-service-quota-increase`; `clusterctl doctor` names the quota",
@@ -116,7 +112,7 @@ def _of_cloud(text: str, cloud: str) -> ClusterctlError:
     """Something that a cloud has refused."""
     first = next((line for line in text.splitlines() if line.strip()), "the engine has failed")
     kinds: tuple[tuple[Sequence[str], type[FleetError], str], ...] = (
-        (CREDENTIALS, LoginNeeded, LOG_IN.get(cloud, "log in again")),
+        (CREDENTIALS, LoginNeeded, f"log in again: {LOG_IN[cloud]}" if cloud in LOG_IN else "log in again"),
         (HOLDS_DATA, BucketHoldsData, KEEP),
         (QUOTA, QuotaExceeded, REQUESTS.get(cloud, "ask the cloud for more; `clusterctl doctor` names the quota")),
         (NO_CAPACITY, NoCapacity, "the plan's next offer, another zone (`zone`) or a later hour may have it"),

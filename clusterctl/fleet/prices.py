@@ -78,7 +78,7 @@ class FleetPrices:
         if kind in NO_CHARGE or kind.startswith(FREE_PARTS) or "iAMMember" in kind or short.endswith("IAMMember"):
             return FREE
         if kind in LINES:
-            return self._line(LINES[kind])
+            return self._with_nodes(self._line(LINES[kind]), inputs)
         if kind in BY_USE:
             return None, f"billed by {BY_USE[kind]}"
         return None, "not in the price book"
@@ -90,6 +90,14 @@ class FleetPrices:
             if line.name == prefix:
                 return line.usd_per_unit, "" if line.usd_per_unit is not None else "not in the price book"
         return None, "not in the plan"
+
+    def _with_nodes(self, price: Price, inputs: Mapping[str, Any]) -> Price:
+        """An AKS cluster is made with the pool of its small node."""
+        usd, why = price
+        for profile in inputs.get("agentPoolProfiles") or ():
+            pool = self._pool("AgentPool", "", profile)
+            usd, why = (None, why or pool[1]) if usd is None or pool[0] is None else (usd + pool[0], "")
+        return usd, why
 
     def _pool(self, short: str, name: str, inputs: Mapping[str, Any]) -> Price:
         nodes = {

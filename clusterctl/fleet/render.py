@@ -16,7 +16,7 @@ def preview_text(preview: FleetPreview, terminal: Terminal) -> str:
     """The table of what `up` would do; what stays as it is is counted."""
     if not preview.changes:
         return f"{NOTHING}: {count(len(preview.steps), 'resource')}, {_total(preview)}"
-    lines = [_table(preview.changes, terminal), f"{_counts(preview)}; {_total(preview)}"]
+    lines = [_table(preview.changes, terminal), f"{counts_text(preview)}; {_total(preview)}"]
     if preview.nodes_usd_per_hour is not None:
         lines.append(f"nodes, once the run's supervisor asks for them: {usd(preview.nodes_usd_per_hour)}/h")
     return "\n".join(lines)
@@ -56,7 +56,8 @@ def _short(kind: str) -> str:
     return f"{package} {rest.partition('/')[0].partition(':')[0]} {kind.rpartition(':')[2]}"
 
 
-def _counts(preview: FleetPreview) -> str:
+def counts_text(preview: FleetPreview) -> str:
+    """`3 to make, 2 to change, 40 as is`."""
     words = {
         "create": "to make",
         "update": "to change",

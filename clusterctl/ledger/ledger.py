@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from clusterctl.clock import Beat
+    from planners.plan.value import Plan
 
 
 NEWEST = select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id)
@@ -75,11 +76,18 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         raise SpecError(f"no run is called `{text[:80]}`", hint=hint)
 
     def runs(
-        self, states: Collection[RunState] | None = None, *, plan_id: str | None = None, limit: int | None = None
+        self,
+        states: Collection[RunState] | None = None,
+        *,
+        plan_id: str | None = None,
+        name: str | None = None,
+        limit: int | None = None,
     ) -> tuple[Run, ...]:
-        """All runs, or those in these states, or of this plan; the newest first, at most `limit`."""
+        """All runs, or those in these states, of this plan, of this name; the newest first, at most `limit`."""
         query = NEWEST if states is None else NEWEST.where(RUNS.c.state.in_(states))
-        return self.rows(Run, (query if plan_id is None else query.where(RUNS.c.plan_id == plan_id)).limit(limit))
+        query = query if plan_id is None else query.where(RUNS.c.plan_id == plan_id)
+        query = query if name is None else query.where(RUNS.c.name == name)
+        return self.rows(Run, query.limit(limit))
 
     def run_count(self) -> int:
         """How many runs there are."""
@@ -117,6 +125,11 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         """Keep a plan.  Its id is that of its content, so a known id changes nothing."""
         row = StoredPlan(plan_id=plan_id, schema=schema, content=content, created_at=at or self.now())
         self.write(lambda connection: insert_once(connection, PLANS, values_of(row)))
+
+    def keep_plan(self, plan: Plan) -> None:
+        """Keep a plan as `stored_plan` reads it."""
+        content = plan.model_dump_json(exclude={"created_at"})
+        self.put_plan(plan.id, schema=plan.schema_name, content=content, at=plan.created_at)
 
     def get_plan(self, plan_id: str) -> StoredPlan:
         """The plan with this id.  Raises SpecError."""
@@ -191,6 +204,10 @@ class Ledger(ResourceBook, FactorBook, BillBook):
         """Somebody watches the run at this moment."""
         changes = {"beat_at": beat.at, "beat_boot_id": beat.boot_id, "beat_uptime_seconds": beat.uptime_seconds}
         self._change_run(run_id, changes)
+
+    def set_plan(self, run_id: str, plan_id: str, *, alternative: int) -> None:
+        """The run goes on by another plan, which is kept already, on this alternative of it."""
+        self._change_run(run_id, {"plan_id": plan_id, "alternative": alternative})
 
     def set_stage(self, run_id: str, stage: str) -> None:
         """The run is at this stage of its plan."""

@@ -19,6 +19,7 @@ from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger_tables import COSTS, EVENTS, PHASES, PLANS, RESOURCES, RUNS, STEPS
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ledger.store import insert_once, upsert
+from planners.tags import TAG_PREFIX
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, TableClause
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from clusterctl.ledger.ledger import Ledger
 
 Rows = dict[str, Sequence[dict[str, Any]]]
+PLAN_TAG = f"{TAG_PREFIX}/plan-id"
 KEYS = {"runs": ("run_id",), "steps": ("run_id", "stage", "step"), "phases": ("run_id", "stage", "phase", "step")}
 
 
@@ -56,7 +58,8 @@ def _rows(connection: Connection, run_id: str, newest: dict[str, Any]) -> Rows:
         if table is EVENTS:
             query = query.order_by(EVENTS.c.seq)
         found[table.name] = [dict(row) for row in connection.execute(query).mappings()]
-    plans = [row["plan_id"] for row in found["runs"]]
+    plans = {row["plan_id"] for row in found["runs"]}
+    plans |= {row["tags"].get(PLAN_TAG) for row in found["resources"]}  # those that the run had before
     query = select(PLANS).where(PLANS.c.plan_id.in_(plans))
     found["plans"] = [dict(row) for row in connection.execute(query).mappings()]
     return found

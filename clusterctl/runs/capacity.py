@@ -40,6 +40,8 @@ def offer_of(run: OpenRun, row: Run, *, since: datetime, record: Callable[[str, 
     since: when the run was last asked for; record: writes an event (kind, message, identity).
     """
     refusals, now = run.ledger.events(run.run_id, kind="capacity"), run.clock.now()
+    if plans := run.ledger.events(run.run_id, kind="plan"):  # another plan numbers its offers anew
+        refusals = tuple(event for event in refusals if event.at > plans[-1].at)
     if now < next_try(refusals, since=since):
         return None
     gone = refused(refusals, now=now)

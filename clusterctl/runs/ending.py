@@ -105,8 +105,13 @@ def _want_down(run: OpenRun) -> None:
 
 
 def _end_by_place(run: OpenRun) -> bool:
-    """Ends a run that no supervisor ends: its jobs by their place, then its bill as far as it is known."""
+    """Ends a run that no supervisor ends: its jobs by their place, then its bill as far as it is known.
+
+    Raises Unreachable where it has a cluster of its own, which can be removed with all that is in it.
+    """
     home, ledger, run_id = run.target.home, run.ledger, run.run_id
+    if run.target.cluster_maker is not None:  # what is in its cluster goes with that
+        raise Unreachable(f"the supervisor of {run_id} does not answer")
     for address in home.find(run_id):
         home.end(address)
     others = frozenset(row.run_id for row in ledger.runs(states=LIVE)) - {run_id}

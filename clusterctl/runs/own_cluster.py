@@ -6,6 +6,7 @@ it says that it is gone.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,33 +15,36 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from clusterctl.errors import ClusterctlError
 from clusterctl.fleet.stack import FleetEvent
 from clusterctl.json_text import json_text
+from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.runs.ending import close_unseen, end_run
 from clusterctl.runs.standing import standing_of
 from clusterctl.runs.waiting import WAITING
 from clusterctl.targets.base import TAG_PREFIX, Unreachable
 from clusterctl.ui.formats import elapsed
-from planners.runs.limits import STANDING
+from planners.runs.limits import MACHINE, STANDING
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
     from clusterctl.ledger.rows import Resource
     from clusterctl.runs.run import OpenRun
-    from clusterctl.targets.base import Standing, Target
+    from clusterctl.targets.base import OwnCluster, Standing, Target
     from planners.plan.value import Plan
 
+PLAN_TAG = f"{TAG_PREFIX}/plan-id"
 WHAT = f"{TAG_PREFIX}/what"
 AWAY_SECONDS, AGAIN_SECONDS = 180.0, 5.0
 """For a cluster that `down` can't reach to come back, so that jobs can save their work; and between two tries."""
 Tell = Callable[[FleetEvent], None]
 
 
-def cluster_lines(target: Target, plan: Plan, run_id: str, *, in_full: bool) -> list[str]:
+def cluster_lines(ledger: Ledger, target: Target, plan: Plan, run_id: str, *, in_full: bool) -> list[str]:
     """What making the run's cluster would make, and its dollars; in_full: each resource.  Nothing is done."""
     if (maker := target.cluster_maker) is None:
         return []
-    preview = maker.preview(run_id, plan)
+    preview = maker.preview(run_id, plan, earlier_plans(ledger, run_id, plan))
     return [*preview.lines, *(preview.steps if in_full else ())]
 
 
@@ -66,17 +70,47 @@ def make_cluster(run: OpenRun, tell: Tell) -> None:
     row, began = run.ledger.get_run(run.run_id), run.clock.now()
     if row.state == "wanted":
         run.ledger.set_state(run.run_id, "provisioning", at=began)
-    for standing in cluster.preview(run.run_id, run.plan).standing:
-        _intend(run, standing, began)
     run.event(WAITING, "its cluster is being made", f"waiting:cluster:{began.isoformat()}")
-    cluster.make(run.ref, _Books(run, tell))
-    for resource in standing_of(run.ledger, run.run_id):
-        if resource.state == "intended":  # made by a command that was killed before it could say so
-            run.ledger.mark_live(resource.resource_id, address=resource.tags[WHAT], at=resource.intended_at)
+    _make(run, cluster, began, tell)
     now = run.clock.now()
     took = elapsed((now - began).total_seconds())
     text = f"its cluster is there, after {took}, without a node; its supervisor is started"
     run.event(WAITING, text, f"waiting:cluster:{now.isoformat()}")
+
+
+def change_cluster(run: OpenRun, tell: Tell) -> None:
+    """Give the cluster of a run, if it is made, what another plan needs; pools that an earlier plan had stay, empty and
+    for nothing, until the run takes no node of them any more.  run: by the new plan.  Raises ClusterctlError.
+    """
+    cluster = run.target.cluster_maker
+    if cluster is None or not cluster.is_made(run.ref):
+        return
+    began = run.clock.now()
+    _make(run, cluster, began, tell)
+    took = elapsed((run.clock.now() - began).total_seconds())
+    run.event("cluster", f"its cluster is changed, after {took}", f"cluster:{began.isoformat()}")
+
+
+def earlier_plans(ledger: Ledger, run_id: str, plan: Plan) -> tuple[Plan, ...]:
+    """Other plans by which the run has had, or has, machines."""
+    found = {r.tags.get(PLAN_TAG): None for r in ledger.resources(run_id) if r.kind == MACHINE}
+    plans = []
+    for plan_id in found:
+        if plan_id and plan_id != plan.id:
+            with contextlib.suppress(ClusterctlError):  # another machine's ledger may lack it
+                plans.append(stored_plan(ledger, plan_id, name=f"an earlier plan of {run_id}"))
+    return tuple(plans)
+
+
+def _make(run: OpenRun, cluster: OwnCluster, began: datetime, tell: Tell) -> None:
+    """What is paid is written down first, and billed from when it is made."""
+    earlier = earlier_plans(run.ledger, run.run_id, run.plan)
+    for standing in cluster.preview(run.run_id, run.plan, earlier).standing:
+        _intend(run, standing, began)
+    cluster.make(run.ref, earlier, _Books(run, tell))
+    for resource in standing_of(run.ledger, run.run_id):
+        if resource.state == "intended":  # made by a command that was killed before it could say so
+            run.ledger.mark_live(resource.resource_id, address=resource.tags[WHAT], at=resource.intended_at)
 
 
 def remove_cluster(run: OpenRun, tell: Tell) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from clusterctl.errors import Infeasible, PriceError
+from planners.plan.old_prices import MOST_SHARE, old_prices
 from planners.plan.value import PRICE_OLD_DAYS, Plan
 from planners.runs.forecast import Forecast
 from planners.runs.limits import RunLimits
@@ -21,10 +22,11 @@ class Allowed:
     old_prices: bool = False
 
 
-def check_money(plan: Plan, allowed: Allowed, ahead: Forecast, *, now: datetime) -> None:
+def check_money(plan: Plan, allowed: Allowed, ahead: Forecast, *, now: datetime) -> str:
     """Refuses a plan whose prices are unknown or old, or whose P90 breaks its limits, unless that was accepted.
 
-    ahead: how the run will go under its limits.  Raises PriceError or Infeasible, with the choices.
+    ahead: how the run will go under its limits.  What a person should know of its prices all the same; empty = nothing.
+    Raises PriceError or Infeasible, with the choices.
     """
     limits = ahead.limits
     if plan.at_least and not allowed.unknown_price:
@@ -35,10 +37,10 @@ def check_money(plan: Plan, allowed: Allowed, ahead: Forecast, *, now: datetime)
             hint="choose:\n  state the price: usd_per_hour under fleet.machines, or prices.rates\n"
             f"  --allow-unknown-price: start anyway; it {stop}",
         )
-    problem = plan.prices.too_old(PRICE_OLD_DAYS, today=now.date())
-    if problem is not None and not allowed.old_prices:
+    old = old_prices(plan, today=now.date())
+    if old is not None and old.must_be_allowed and not allowed.old_prices:
         raise PriceError(
-            f"`{plan.name}`: {problem}; at most {PRICE_OLD_DAYS} days are allowed",
+            f"`{plan.name}`: {old.text}; {MOST_SHARE:.0%} may be over {PRICE_OLD_DAYS} days old",
             hint="choose:\n  `clusterctl prices refresh`, and plan again\n"
             "  --allow-old-prices: start anyway; the bill uses the old prices",
         )
@@ -59,6 +61,7 @@ def check_money(plan: Plan, allowed: Allowed, ahead: Forecast, *, now: datetime)
             f"`{plan.name}` may exceed its limits: {'; '.join(texts)}",
             hint="choose:\n" + "\n".join(_choices(plan, limits, raised, share)),
         )
+    return old.text if old is not None else ""
 
 
 def _choices(plan: Plan, limits: RunLimits, raised: str, share: float) -> list[str]:

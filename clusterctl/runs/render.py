@@ -17,7 +17,8 @@ from clusterctl.ui.table import Cell, cell, draw, draw_text, right
 from clusterctl.ui.terminal import Terminal, terminal
 from planners.plan.value import Plan
 from planners.runs.forecast import Forecast
-from planners.runs.limits import RunRate, idle_seconds
+from planners.runs.limits import RunRate, idle_seconds, planned_rate
+from planners.runs.plan_change import PlanChange
 
 METRIC_WORDS = {
     "reward": "reward",
@@ -31,10 +32,19 @@ BAR_COLUMNS = 12
 
 def preview_text(plan: Plan, launch: Launch, ahead: Forecast, asked: Sequence[str] = ()) -> str:
     """What `up` will do, and the money.  asked: what a scheduler will be asked for."""
-    deed = {UpAction.START: "starts", UpAction.RESUME: "resumes", UpAction.FOLLOW: "follows"}[launch.action]
+    deed = {
+        UpAction.START: "starts",
+        UpAction.RESUME: "resumes",
+        UpAction.FOLLOW: "follows",
+        UpAction.CHANGE: "changes",
+    }[launch.action]
     mark = "+" if launch.action is UpAction.START else " "
     rows = [f"{plan.name}: plan {plan.id}; {deed} {launch.run_id}"]
-    rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
+    if (change := launch.change) is None:
+        rows += [f"  {mark} {p.role}: {p.nodes} × {p.instance_type} ({p.cloud})" for p in plan.pools]
+    else:
+        rows += [f"  {mark} {text}" for mark, text in change.pools()]
+        rows += _change_rows(change)
     rows += [f"  {'asks for' if number == 0 else '':<8} {text}" for number, text in enumerate(asked)]
     band = plan.usd
     usd = [charged_usd(None if plan.at_least else value, known=value) for value in (band.p50, band.p10, band.p90)]
@@ -50,6 +60,22 @@ def preview_text(plan: Plan, launch: Launch, ahead: Forecast, asked: Sequence[st
         names = ", ".join(line.name for line in plan.lines if line.usd is None)
         rows.append(f"           the limit in dollars does not count {names}: no known price")
     return "\n".join(rows)
+
+
+def _change_rows(change: PlanChange) -> list[str]:
+    """What was planned before, and what becomes of the jobs."""
+    rows = []
+    for before in change.before.stages:
+        rows += [
+            f"  ~ {after.name}: {before.units:g} → {after.units:g} {after.unit}s"
+            for after in change.after.stages
+            if (after.name, after.units == before.units) == (before.name, False)
+        ]
+    jobs = "are asked to save their work, and start anew from there" if change.restarts else "go on as they are"
+    rate = planned_rate(change.before)
+    was, took = change.before.usd, elapsed(3600 * change.before.hours.p50)
+    usd = charged_usd(None if change.before.at_least else was.p50, known=was.p50)
+    return [*rows, f"  jobs     {jobs}", f"  before   {usd} in {took}; an hour cost {rate_text(rate)}"]
 
 
 def ending_text(row: Run, slots: Sequence[str], ahead: Forecast) -> str:

@@ -21,9 +21,10 @@ from clusterctl.runs.folder import RunFolder
 from clusterctl.targets import target_of
 from clusterctl.targets.base import TAG_PREFIX, MachineRequest, RunRef, Standing, Target
 from clusterctl.targets.wishes import last_beat
-from planners.plan.value import Plan
+from planners.plan.value import Plan, Pool
 from planners.runs.limits import MACHINE, STANDING
 from planners.runs.next_offer import pools_on
+from planners.runs.plan_change import pool_shape
 from planners.runs.reconcile import Role, resource_id
 from planners.spec.run_spec import RunSpec
 
@@ -35,6 +36,8 @@ NODE = "node"
 """Role of the resources that are billed: the machines themselves."""
 LINES = "lines"
 """Tag of a machine: the lines of the plan that it stands for, joined by +."""
+POOL_SHAPE = "pool-shape"
+"""Tag of a machine: its pool as it was planned when it was asked for."""
 MACHINE_UNIT = "node-hours"
 """Unit of the lines of machines."""
 NONE = "none"
@@ -92,11 +95,21 @@ class OpenRun:
         """The same run at another stage."""
         return replace(self, ref=replace(self.ref, stage=stage))
 
+    def by_plan(self, plan: Plan) -> OpenRun:
+        """The same run by another plan; its clock goes on."""
+        row = self.ledger.get_run(self.run_id)
+        names = [stage.name for stage in plan.stages]
+        stage = self.ref.stage if self.ref.stage in names else names[0]
+        tags = _tags(replace(row, plan_id=plan.id), self.clock.now())
+        ref = replace(self.ref, plan=plan, tags=tags, stage=stage)
+        return replace(self, plan=plan, spec=RunSpec.model_validate(plan.spec), ref=ref)
+
     def machine_requests(
         self, resources: Sequence[Resource], now: datetime, *, alternative: int
     ) -> list[MachineRequest]:
         """A request for each node of each pool of the run's stage: the one that is recorded and not gone, else the next
-        of its slot.
+        of its slot.  A pool that another plan has with more nodes, or of another kind, is another: its nodes run
+        together, and start anew together.
 
         alternative: number of the plan's alternative that the run is on; 0 = the plan's own fleet.
         """
@@ -105,7 +118,7 @@ class OpenRun:
             for index in range(pool.nodes):
                 slot = pool.id if index == 0 else f"{pool.id}-{index + 1}"
                 mine = [r for r in resources if r.kind == MACHINE and r.slot == slot]
-                last = mine[-1] if mine and mine[-1].state != "gone" else None
+                last = mine[-1] if mine and mine[-1].state != "gone" and _is_of(mine[-1], pool) else None
                 identity = last.resource_id if last else resource_id(self.run_id, slot, len(mine) + 1)
                 since = last.intended_at if last else now
                 requests.append(MachineRequest(resource_id=identity, pool=pool, index=index, since=since))
@@ -126,6 +139,7 @@ class OpenRun:
                     "role": NODE,
                     "pool": pool.id,
                     "gpus": str(pool.gpus_per_node),
+                    POOL_SHAPE: pool_shape(pool),
                     LINES: "+".join(line.id for line in lines),
                 }
             ),
@@ -177,6 +191,11 @@ class OpenRun:
             if resource.kind == PROCESS:
                 kept[resource.role] = {name.rpartition("/")[2]: value for name, value in resource.tags.items()}
         return kept
+
+
+def _is_of(machine: Resource, pool: Pool) -> bool:
+    """Whether a machine was asked for as a node of this pool as it is planned; one without that tag is taken for it."""
+    return machine.tags.get(f"{TAG_PREFIX}/{POOL_SHAPE}", pool_shape(pool)) == pool_shape(pool)
 
 
 def run_id_of(plan: Plan, *, again: int = 1) -> str:

@@ -52,12 +52,17 @@ def run_forecast(
     *,
     limits: RunLimits | None = None,
     goes_on: bool = False,
+    before: Plan | None = None,
 ) -> Forecast:
     """How a run goes on; without a plan only what is left of its limit.
 
-    limits: instead of the run's own.  goes_on: as if a run that has ended went on.
+    limits: instead of the run's own.  goes_on: as if a run that has ended went on.  before: the plan that it has, where
+    `plan` is to take its place: the pace and the price of an hour are then the new plan's.
     """
     progress = replace(run_progress(ledger, run, plan, now), ended=run.state not in LIVE and not goes_on)
+    if before is not None:
+        progress = replace(progress, stages=[_replanned(stage, plan, before) for stage in progress.stages])
+        progress = replace(progress, seconds_since_step=None)
     rate = hourly_rate(ledger, run.run_id)
     if plan is not None and not progress.ended and progress.seconds_since_step is None:
         rate = planned_rate(plan, progress.current.name if progress.current else None)
@@ -122,6 +127,16 @@ def _stage(plan: Plan, stage: StagePlan, last: Step | None, seconds: Sequence[fl
         done=last.step if last else 0,
         seen_seconds=seconds,
     )
+
+
+def _replanned(stage: StageProgress, plan: Plan | None, before: Plan) -> StageProgress:
+    """A stage of which steps were counted under the plan before."""
+    units = {planned.name: planned.units for planned in (plan.stages if plan else ())}
+    old = {planned.name: planned.units for planned in before.stages}
+    share = units[stage.name] / old[stage.name] if stage.done and old.get(stage.name) else 1.0
+    of_step = stage.step_seconds
+    seconds = Band(p10=of_step.p10 / share, p50=of_step.p50 / share, p90=of_step.p90 / share)
+    return replace(stage, steps=stage.steps * share, step_seconds=seconds, seen_seconds=())
 
 
 def _usage(costs: Sequence[Cost], machines: frozenset[str]) -> Usage:

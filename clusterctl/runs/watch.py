@@ -21,6 +21,7 @@ from clusterctl.runs.limit_guard import LimitGuard
 from clusterctl.runs.metrics import RunMetrics
 from clusterctl.runs.observer import Observer
 from clusterctl.runs.recorder import Recorder
+from clusterctl.runs.replanning import in_force
 from clusterctl.runs.run import OpenRun
 from clusterctl.runs.standing import what_stays
 from clusterctl.runs.waiting import stage_of, waiting_machines
@@ -38,8 +39,8 @@ class Watch:
     """One run under watch.  Raises StateError where the ledger can't be used; then `hold`, and `tick` again."""
 
     def __init__(self, run: OpenRun) -> None:
-        self.ledger, self.limits, self._metrics = run.ledger, LimitGuard(run), RunMetrics(run)
-        self._at(run)
+        self.ledger, self.limits = run.ledger, LimitGuard(run)
+        self._at(in_force(run))
         self._first, self._ending = True, False
         self._unreachable_since: datetime | None = None
         self._written = float("-inf")
@@ -52,6 +53,10 @@ class Watch:
         row = self.ledger.get_run(self.run.run_id)
         if row.state not in LIVE:
             return False
+        replaced = row.plan_id != self.run.plan.id
+        if replaced and (following := in_force(self.run)).plan.id != self.run.plan.id:
+            self._at(following)
+            replaced = row.plan_id != self.run.plan.id
         down = row.desired == "down"
         if not down and self._ending:  # wanted again before it has ended
             self.recorder = Recorder(self.run)
@@ -59,17 +64,17 @@ class Watch:
         self._try("job reports", lambda: self.run.target.fetch(self.run.ref))
         done = self.run.ref.result.exists()
         try:
-            observed, machines_ready = self._look(row, wanted=not down and not done)
+            observed, machines_ready = self._look(row, wanted=not (down or done or replaced), leave=down or done)
         except Unreachable as error:
             self._pay_on(row, error.message)
             return True
         self._unreachable_since = None
         done = done or self._is_done(observed)
-        wanted = not down and not done
+        wanted = not (down or done or replaced)
         present = self.recorder.present(observed)
         self._nothing_lives = not present
         if not wanted:
-            self._act(present, done=done, end=down)
+            self._act(present, done=done, end=down or replaced)
         self._keep_books(row, observed, wanted=wanted)
         if wanted:
             down = self._must_stop(row, present) or self._act(present, launch=machines_ready)
@@ -78,7 +83,7 @@ class Watch:
         state = "stopping" if down else stage_of(present, observed) or row.state
         if state != row.state:
             self.ledger.set_state(row.run_id, state, at=self.run.clock.now())
-        if present or not (down or done):
+        if present or replaced or not (down or done):
             return True
         return self._end(observed, done=done)
 
@@ -87,14 +92,16 @@ class Watch:
         home = self.run.target.home
         self._wish = home.wished(self.run.run_id) or self._wish
         if self._wish is not None:
+            if self._wish.plan_id not in {"", self.run.plan.id}:
+                home.bring_plan(self.ledger, self.run.run_id, self._wish.plan_id)
             heed(self.ledger, self.run.run_id, self._wish, at=self.run.clock.now())
             home.heeded(self._wish)
             self._wish = None
 
-    def _look(self, row: Run, *, wanted: bool) -> tuple[Observed, bool]:
+    def _look(self, row: Run, *, wanted: bool, leave: bool) -> tuple[Observed, bool]:
         """What is there, once the machines are asked for; and whether all of them are ready for roles.
 
-        Raises Unreachable.
+        leave: no machine is needed once nothing lives on it.  Raises Unreachable.
         """
         run = self.run
         if self._first:
@@ -103,7 +110,7 @@ class Watch:
                 self.recorder.close_unwatched()
             self._first = False
         offer = offer_of(run, row, since=self.recorder.wanted_at, record=self._event) if wanted else None
-        leave, self._released = not wanted and self._nothing_lives, False
+        leave, self._released = leave and self._nothing_lives, False
         requests = () if leave else self.recorder.request_machines(offer or row, make=offer is not None)
         run.target.apply(run.ref, requests, make=offer is not None)
         self._released = leave
@@ -212,7 +219,7 @@ class Watch:
     def _at(self, run: OpenRun) -> None:
         """Watch the run at its stage.  Raises SpecError, before any machine is asked for, where no template fits it."""
         _ = run.roles
-        self.run, self.recorder = run, Recorder(run)
+        self.run, self.recorder, self._metrics = run, Recorder(run), RunMetrics(run)
         self.observer, self._applier = Observer(run.target, run.ref), ChangeApplier(run, self._event)
         self._nothing_lives, self._idleness = False, Idleness(run)
         self._released = False  # whether the place was asked at this tick to release all machines

@@ -128,14 +128,15 @@ class OwnCluster(Protocol):
     """Makes the place in which a run lives, and removes it: minutes, by this machine.  Both may be repeated after any
     crash, and go on then."""
 
-    def preview(self, run_id: str, plan: Plan) -> ClusterPreview:
+    def preview(self, run_id: str, plan: Plan, earlier: Sequence[Plan] = ()) -> ClusterPreview:
         """What `make` would make, and its dollars; nothing is done."""
 
     def is_made(self, run: RunRef) -> bool:
         """Whether it is there and complete, as this machine knows it."""
 
-    def make(self, run: RunRef, tell: Callable[[FleetEvent], None]) -> None:
-        """Make it, without any node for the run.  Raises ClusterctlError, LockHeldError where another one does."""
+    def make(self, run: RunRef, earlier: Sequence[Plan], tell: Callable[[FleetEvent], None]) -> None:
+        """Make it, without any node for the run, or as the run's plan has it now; what has nodes of an earlier plan
+        keeps them.  Raises ClusterctlError, LockHeldError where another one does."""
 
     def remove(self, run: RunRef, tell: Callable[[FleetEvent], None]) -> None:
         """Remove all of it.  Raises ClusterctlError."""
@@ -157,8 +158,11 @@ class Target(Protocol):
     cluster_maker: OwnCluster | None = None
     """What makes and removes the place for each run; None where it is there already."""
 
-    def check(self, plan: Plan) -> None:
-        """Raises ClusterctlError where the plan can't be run here, with what would help."""
+    def check(self, plan: Plan, *, held: Plan | None = None) -> None:
+        """Raises ClusterctlError where the plan can't be run here, with what would help.
+
+        held: the plan of a live run, whose machines this one has already.
+        """
 
     def preview(self, plan: Plan, *, seconds: float | None) -> Sequence[str]:
         """What its scheduler will be asked for, a line for each thing, in its own words; nothing is done.

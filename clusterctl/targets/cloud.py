@@ -19,7 +19,7 @@ from clusterctl.targets.base import Leftover, MachineRequest, Observed, Pace, Ru
 from clusterctl.targets.cloud_check import account_lines, check_account, require_programs
 from clusterctl.targets.cloud_cluster import CloudCluster
 from clusterctl.targets.cloud_home import FLEET, CloudHome, read_fleet
-from clusterctl.targets.cloud_leftovers import left_in_cloud, remove_from_cloud
+from clusterctl.targets.cloud_leftovers import left_in_cloud
 from clusterctl.targets.cloud_machines import CloudMachines, by_id
 from clusterctl.targets.cloud_nodes import NodeBook
 from clusterctl.targets.cloud_pools import CloudPools
@@ -57,7 +57,9 @@ class CloudTarget(KubernetesTarget):
         fleet_stack: Callable[[Path, str], FleetStack] = FleetStack,
     ) -> None:
         super().__init__(store, name, api=api)
-        self.kind, self._given = name, cloud
+        self.kind, self._given, self._fleet_stack = name, cloud, fleet_stack
+        self._gone: set[str] = set()
+        """Runs whose clusters were removed here."""
         self._machines: CloudMachines | None = None
         self._joined: dict[str, int] = {}
         """By pool of the cluster, its nodes that can take pods."""
@@ -70,12 +72,12 @@ class CloudTarget(KubernetesTarget):
         """The account of whoever asks."""
         return self._given or cloud_of(self.kind)
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: Plan, *, held: Plan | None = None) -> None:
         """Refuses what no template can launch, and what the account can't have: one place, credentials, quotas."""
         self._check_jobs(plan)
         image()
         require_programs(self.store)
-        region = check_account(self.cloud, plan)
+        region = check_account(self.cloud, plan, held)
         regions = {*recall(self.kind, self.store).split(), region}
         remember(self.kind, self.store, root=" ".join(sorted(regions)))
 
@@ -128,8 +130,10 @@ class CloudTarget(KubernetesTarget):
         return left_in_cloud(self.cloud, recall(self.kind, self.store).split(), live_runs, known_runs)
 
     def remove(self, leftover: Leftover) -> None:
-        """By the cloud's own API."""
-        remove_from_cloud(self.cloud, leftover)
+        """With the whole cluster of its run, in the order in which that can go.  Raises FleetError."""
+        if leftover.run_id not in self._gone:
+            self._fleet_stack(self.store, leftover.run_id).destroy(lambda _: None)
+            self._gone.add(leftover.run_id)
 
     def node_selector(self, pool: Pool) -> Mapping[str, str]:
         """Pods of a pool run on its own nodes."""
@@ -189,9 +193,14 @@ class CloudTarget(KubernetesTarget):
         return self._machines
 
     def _pools(self, run: RunRef) -> CloudPools:
-        """Raises StateError where nobody has said which cluster the run has."""
-        if self._cluster_pools is None:
-            self._cluster_pools = CloudPools(self.cloud, read_fleet(run.folder / FLEET))
+        """Read anew where the run's plan is another: the cluster may have other pools.
+
+        Raises StateError where nobody has said which cluster the run has.
+        """
+        if self._cluster_pools is None or self._pools_of != run.plan.id:
+            self._cluster_pools, self._pools_of = CloudPools(self.cloud, read_fleet(run.folder / FLEET)), run.plan.id
+            self.__dict__.pop("_isolation", None)
         return self._cluster_pools
 
     _cluster_pools: CloudPools | None = None
+    _pools_of = ""

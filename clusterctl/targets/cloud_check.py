@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from clusterctl.clouds.base import Cloud, CloudUnreachable, NotAllowed, Quota
@@ -12,13 +13,17 @@ from clusterctl.errors import ClusterctlError, Infeasible, SpecError
 from clusterctl.fleet.pulumi_engine import find_engine
 from clusterctl.targets.cloud_cluster import CIDRS_VARIABLE
 from clusterctl.targets.kubernetes_tasks import preview_lines
+from clusterctl.ui.formats import count
 from planners.plan.value import Plan
 
 OPEN = ("0.0.0.0/0", "::/0")
 
 
-def check_account(cloud: Cloud, plan: Plan) -> str:
-    """The plan's region.  Raises ClusterctlError with what is missing and the way on."""
+def check_account(cloud: Cloud, plan: Plan, held: Plan | None = None) -> str:
+    """The plan's region.  held: by which a live run has its machines; its share of a quota is used already.
+
+    Raises ClusterctlError with what is missing and the way on.
+    """
     regions = sorted({pool.region for pool in plan.pools})
     if len(regions) != 1:
         raise SpecError(
@@ -37,12 +42,18 @@ def check_account(cloud: Cloud, plan: Plan) -> str:
     if regions[0] not in (known := _regions(cloud)) and known:
         hint = f"enable it for the account, or state another under fleet.regions: {', '.join(known[:12])}"
         raise SpecError(f"{cloud.name}: this account can't use the region {regions[0]}", hint=hint)
-    short = [quota for quota in quotas_of(cloud, plan) if quota.is_short]
+    has = {_key(quota): quota.asked for quota in quotas_of(cloud, held)} if held else {}
+    more = [replace(quota, asked=max(quota.asked - has.get(_key(quota), 0.0), 0.0)) for quota in quotas_of(cloud, plan)]
+    short = [quota for quota in more if quota.asked and quota.is_short]
     if short:
         what = "; ".join(quota.text for quota in short)
         asks = "\n".join(f"  {quota.request}" for quota in short if quota.request)
         raise Infeasible(f"{cloud.name}: the account may not have what is planned: {what}", hint=f"ask for it:\n{asks}")
     return regions[0]
+
+
+def _key(quota: Quota) -> tuple[str, str, str]:
+    return quota.name, quota.code, quota.region
 
 
 def require_programs(store: Path) -> None:
@@ -58,7 +69,26 @@ def account_lines(cloud: Cloud, plan: Plan, seconds: float | None) -> Sequence[s
     unknown = [quota for quota in quotas_of(cloud, plan) if quota.limit is None]
     lines = [f"paid by {cloud.name} {cloud.identity()}"]
     lines += [f"not known: the quota `{quota.name}` in {quota.region}" for quota in unknown]
-    return [*lines, *preview_lines(plan, seconds)]
+    return [*lines, *preview_lines(plan, seconds), _without_capacity(plan)]
+
+
+def _without_capacity(plan: Plan) -> str:
+    """Which offers the run's supervisor tries by itself, and which are another cluster's."""
+    here = {(pool.cloud, pool.region) for pool in plan.pools}
+    offers = [(offer, {(p.cloud, p.region) for p in offer.pools}) for offer in (*plan.alternatives, *plan.elsewhere)]
+    mine = sum(places == here for offer, places in offers if offer.number != plan.frontier_chosen)
+    region = plan.pools[0].region
+    text = (
+        f"without capacity: {count(mine, 'other offer')} in {region} would be tried"
+        if mine
+        else (f"without capacity: the plan has no other offer in {region}; it is asked for again and again")
+    )
+    named = {offer.number for offer in plan.alternatives}
+    other = next((offer for offer, places in offers if places != here and offer.number in named), None)
+    if other is None:
+        return text
+    pick = f"`clusterctl plan SPEC --pick {other.number} --out plan.json`"
+    return f"{text}; {other.fleet} in {other.region} is another cluster: {pick}, then `down` and `up plan.json`"
 
 
 def quotas_of(cloud: Cloud, plan: Plan) -> Sequence[Quota]:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from clusterctl.clouds.owner import owner_of
 from clusterctl.errors import SpecError
 from clusterctl.fleet.prices import LINES
-from clusterctl.fleet.render import preview_text
+from clusterctl.fleet.render import SIGNS, counts_text, preview_text
 from clusterctl.fleet.stack import FleetEvent, FleetOptions, FleetPreview, FleetStack, FleetStep
 from clusterctl.specfile.plan_file import write_plan
 from clusterctl.targets.base import ClusterPreview, OwnCluster, RunRef, Standing
 from clusterctl.targets.cloud_home import CloudHome, token_command
-from clusterctl.ui.formats import count, unit_price
+from clusterctl.ui.formats import count, signed_usd, unit_price
 from clusterctl.ui.terminal import terminal
 from planners.plan.value import Plan
 
 CIDRS_VARIABLE, ZONE_VARIABLE, FLEET_VARIABLE = "CLUSTERCTL_ACCESS_CIDRS", "CLUSTERCTL_ZONE", "CLUSTERCTL_FLEET"
 """Who may reach the clusters' API; the zone of GPU nodes; and more keys of infra/Pulumi.yaml, as JSON."""
+NAMED = ("create", "replace", "delete")
+"""What of a change is named, resource by resource, also in short: tags of all others change with the plan."""
+SYSTEM_NODE = "system node of the cluster"
+"""Begins the name of the plan's line for it."""
 BY_USE = "billed by "
 """How the price of what costs nothing by the hour is said to be unknown."""
 
@@ -37,11 +42,10 @@ class CloudCluster(OwnCluster):
     def __init__(self, store: Path, home: CloudHome, fleet_stack: Callable[[Path, str], FleetStack]) -> None:
         self._store, self._home, self._fleet_stack = store, home, fleet_stack
 
-    def preview(self, run_id: str, plan: Plan) -> ClusterPreview:
+    def preview(self, run_id: str, plan: Plan, earlier: Sequence[Plan] = ()) -> ClusterPreview:
         """By the engine, once."""
         if (key := (self._store, run_id, plan.id)) not in self._previews:
-            with tempfile.TemporaryDirectory() as folder:
-                write_plan(file := Path(folder) / "plan.json", plan)
+            with _plan_file(plan, earlier) as file:
                 found = self._fleet_stack(self._store, run_id).preview(file, _options(self._store, plan))
             self._previews[key] = _preview(found, plan)
         return self._previews[key]
@@ -50,19 +54,33 @@ class CloudCluster(OwnCluster):
         """Whether the way into it is known."""
         return self._home.cluster(run.run_id) is not None
 
-    def make(self, run: RunRef, tell: Callable[[FleetEvent], None]) -> None:
-        """The way into it is known once all of it is there."""
-        with self._home.changing(run.run_id):
-            run.folder.mkdir(parents=True, exist_ok=True)
-            write_plan(file := run.folder / "plan.json", run.plan)
+    def make(self, run: RunRef, earlier: Sequence[Plan], tell: Callable[[FleetEvent], None]) -> None:
+        """The way into it is known once all of it is there; a supervisor that is in it hears of what is new there."""
+        with self._home.changing(run.run_id), _plan_file(run.plan, earlier) as file:
+            was_there = self.is_made(run)
             fleet = self._fleet_stack(self._store, run.run_id).up(file, _options(self._store, run.plan), tell)
             self._home.know(run.run_id, fleet)
+            self._previews.pop((self._store, run.run_id, run.plan.id), None)
+            if was_there:
+                self._home.tell_fleet(run.run_id)
 
     def remove(self, run: RunRef, tell: Callable[[FleetEvent], None]) -> None:
         """The way into it is kept until nothing is left: who repeats this may need it."""
         with self._home.changing(run.run_id):
             self._fleet_stack(self._store, run.run_id).destroy(tell)
             self._home.forget(run.run_id)
+
+
+@contextlib.contextmanager
+def _plan_file(plan: Plan, earlier: Sequence[Plan]) -> Iterator[Path]:
+    """What the Pulumi program reads: machines of earlier plans are offers beside those of the plan.  Pools of offers
+    are made and kept, and cost nothing while they are empty."""
+    others = [offer for each in earlier for offer in (*each.alternatives, *each.elsewhere)]
+    with tempfile.TemporaryDirectory() as folder:
+        write_plan(
+            file := Path(folder) / "plan.json", plan.model_copy(update={"elsewhere": (*plan.elsewhere, *others)})
+        )
+        yield file
 
 
 def _options(store: Path, plan: Plan) -> FleetOptions:
@@ -95,10 +113,18 @@ def _preview(found: FleetPreview, plan: Plan) -> ClusterPreview:
     unknown = [step.name for step in found.unpriced]
     made = count(len(found.changes), "resource")
     lines = [f"cluster: {made} to make or change, no node among them; {unit_price(known)} an hour until `down`"]
+    if set(found.counts) - {"create"}:
+        lines += [f"  {counts_text(found)}; {signed_usd(found.usd_per_hour_change)} an hour"]
+        lines += [f"  {SIGNS[s.op]} {s.type} {s.name}" for s in found.changes if s.op in NAMED]
     lines += [f"  {s.slot}: {unit_price(s.usd_per_hour)} an hour" for s in standing if s.usd_per_hour is not None]
     lines += [f"  not priced: {', '.join(unknown)}"] if unknown else []
     steps = preview_text(found, terminal()).splitlines()
     return ClusterPreview(standing=standing, lines=tuple(lines), steps=tuple(steps))
+
+
+def _titles(kind: str, title: str) -> tuple[str, ...]:
+    """A cluster of AKS is made with its small node, which is a line of its own in the plan."""
+    return (title, SYSTEM_NODE) if kind.endswith(":ManagedCluster") else (title,)
 
 
 def standing_of(steps: Sequence[FleetStep], plan: Plan) -> tuple[Standing, ...]:
@@ -114,7 +140,9 @@ def standing_of(steps: Sequence[FleetStep], plan: Plan) -> tuple[Standing, ...]:
                 what=f"{step.type} {step.name}",
                 usd_per_hour=step.usd_per_hour,
                 price_source="the plan" if title else "the price book",
-                lines="+".join(line.id for line in plan.lines if title and line.name.startswith(title)),
+                lines="+".join(
+                    line.id for line in plan.lines if title and line.name.startswith(_titles(step.type, title))
+                ),
             )
         )
     return tuple(found)

@@ -93,6 +93,12 @@ class CloudHome(SupervisorHome):
         (folder / KUBECONFIG).chmod(0o600)
         self._homes.pop(run_id, None)
 
+    def tell_fleet(self, run_id: str) -> None:
+        """The run's supervisor reads what its cluster has when its plan is another.  Raises Unreachable."""
+        if (home := self.cluster(run_id)) is not None:
+            fleet = read_fleet(self.store / "runs" / run_id / FLEET)
+            home.shell.write(f"{ROOT}/runs/{run_id}/{FLEET}", fleet.model_dump_json().encode())
+
     def forget(self, run_id: str) -> None:
         """It has none any more."""
         (self.store / "runs" / run_id / KUBECONFIG).unlink(missing_ok=True)
@@ -103,7 +109,7 @@ class CloudHome(SupervisorHome):
         home = self.cluster(run.run_id)
         if home is None or self.is_changing(run.run_id):
             raise Unreachable(f"{run.run_id} has no cluster yet", hint=f"`clusterctl up {run.run_id}` goes on with it")
-        home.shell.write(f"{ROOT}/runs/{run.run_id}/{FLEET}", read_fleet(run.folder / FLEET).model_dump_json().encode())
+        self.tell_fleet(run.run_id)
         return home.start(ledger, run, environment)
 
     def find(self, run_id: str) -> Sequence[str]:

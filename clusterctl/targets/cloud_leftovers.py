@@ -24,24 +24,12 @@ def left_in_cloud(
     return [_leftover(resource) for resource in mine]
 
 
-def remove_from_cloud(cloud: Cloud, leftover: Leftover) -> None:
-    """Begin to remove it; what is gone already is success.  Raises CloudError."""
-    region = leftover.address.split("/")[1]
-    for resource in cloud.resources([region] if region else None, None).resources:
-        if _address(resource) == leftover.address:
-            cloud.remove(resource)
-
-
 def _leftover(resource: CloudResource) -> Leftover:
     return Leftover(
         kind=resource.kind,
-        address=_address(resource),
+        address=f"{resource.cloud}:/{resource.region}/{resource.id}",
         run_id=resource.run_id,
         role=resource.name,
         since=resource.since or datetime.now(tz=UTC),
         note="" if resource.command else resource.note or "it can't be removed",
     )
-
-
-def _address(resource: CloudResource) -> str:
-    return f"{resource.cloud}:/{resource.region}/{resource.id}"

@@ -85,9 +85,13 @@ class CloudMachines:
 
     def _held(self, name: str, node: HeldNode, pod: Machine | None) -> Machine:
         if node.until is not None:
-            cause = Cause.STOPPED if name not in self.wanted else Cause.PREEMPTED if node.spot else Cause.NODE_LOST
-            why = "another node of its pool was lost, or its pods" if node.given_up else node.message
-            return _machine(name, node, ENDED, cause=Cause.NODE_LOST if node.given_up else cause, message=why)
+            if name not in self.wanted:
+                return _machine(name, node, ENDED, cause=Cause.STOPPED, message=node.message)
+            if node.given_up:
+                why = "another node of its pool was lost, or its pods"
+                return _machine(name, node, ENDED, cause=Cause.NODE_LOST, message=why)
+            cause = Cause.PREEMPTED if node.spot else Cause.NODE_LOST
+            return _machine(name, node, ENDED, cause=cause, message=node.message)
         if name not in self.wanted:
             return _machine(name, node, ENDING)
         if pod is None or pod.phase is QUEUED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -61,9 +61,11 @@ class NodeBook:
         for name, node in self.held.items():
             if node.until is None:
                 self.held[name] = _seen(node, shown.get(node.instance), now)
+        asked = {request.resource_id for requests in wanted.values() for request in requests}
         for pool, requests in wanted.items():
             lacking = [request for request in requests if request.resource_id not in self.held]
             mine = sorted((i for i in shown.values() if i.pool == pool), key=lambda i: (i.since, i.id))
+            self._hand_on({instance.id for instance in mine}, asked, len(lacking), now)
             for request, (instance, since) in zip(lacking, self._free(mine, lacking), strict=False):
                 self.held[request.resource_id] = _seen(
                     HeldNode(instance=instance.id, since=since, seen=now, spot=instance.spot), instance, now
@@ -81,6 +83,14 @@ class NodeBook:
     def live(self, resource_ids: Iterable[str]) -> list[str]:
         """Those of these nodes whose machines live."""
         return [name for name in resource_ids if (node := self.held.get(name)) is not None and node.until is None]
+
+    def _hand_on(self, instances: Collection[str], asked: Collection[str], lacking: int, now: datetime) -> None:
+        """Nodes that nobody asks for any more end here, where nodes of their pool are lacking: their machines are not
+        rented twice."""
+        for name, node in list(self.held.items()):
+            if lacking and node.until is None and name not in asked and node.instance in instances:
+                self.held[name] = replace(node, until=max(now, node.since), given_up=True)
+                lacking -= 1
 
     def _free(
         self, instances: Sequence[CloudInstance], lacking: Sequence[MachineRequest]

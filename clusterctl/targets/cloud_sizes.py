@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-
-from clusterctl.catalog.price_book import load_book
+from clusterctl.clouds.prices import shape_of
 from clusterctl.errors import ClusterctlError
 
 SPARE_CPUS, SPARE_GIB, SPARE_SHARE = 2.0, 4.0, 0.1
@@ -12,14 +10,12 @@ SPARE_CPUS, SPARE_GIB, SPARE_SHARE = 2.0, 4.0, 0.1
 machine's own kernel takes 2 to 3%: https://cloud.google.com/kubernetes-engine/docs/concepts/plan-node-sizes"""
 
 
-@functools.cache
 def rented_size(cloud: str, instance_type: str) -> tuple[float, float] | None:
     """vCPUs and GiB; None for a machine that the book does not know."""
     try:
-        rows = load_book().shapes().filter(cloud=cloud, instance_type=instance_type)
+        cpus, memory_gib = shape_of(cloud, instance_type)
     except ClusterctlError:
         return None
-    if rows.is_empty():
+    if cpus is None or memory_gib is None:
         return None
-    cpus, memory_gib = float(rows["vcpus"][0]), float(rows["memory_gib"][0])
     return max(cpus - SPARE_CPUS, 1.0), max(memory_gib - max(SPARE_GIB, SPARE_SHARE * memory_gib), 1.0)

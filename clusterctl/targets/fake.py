@@ -40,7 +40,7 @@ class FakeTarget(Target):
         self.folder = Path(elsewhere or store) / "fake"
         self._settings_file = self.folder / "settings.json"
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: Plan, *, held: Plan | None = None) -> None:
         """Any plan will do."""
 
     def roles(self, plan: Plan, stage: str) -> Sequence[Role]:

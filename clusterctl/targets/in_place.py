@@ -12,9 +12,11 @@ import contextlib
 import functools
 import json
 import os
+import re
 import time
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clusterctl.errors import ClusterctlError, SpecError, StateError
 from clusterctl.foreign_files import link_over, read_limited, replace_synced, replace_whole
@@ -23,6 +25,9 @@ from clusterctl.ledger import ledger_url
 from clusterctl.ledger.locks import LockHeldError, LockLostError
 from clusterctl.targets.home import ThisMachine
 from clusterctl.targets.wishes import MOST_WISH_BYTES, Wish, read_wish
+
+if TYPE_CHECKING:
+    from clusterctl.ledger import Ledger
 
 IN_PLACE = "CLUSTERCTL_IN_PLACE"
 """Variable that says to a supervisor that it lives in the place of its run."""
@@ -36,6 +41,9 @@ LEASE_SECONDS, RENEW_SHARE = 45.0, 2 / 3
 OLD_MIRROR_SECONDS = 60.0
 """So old is the second copy, which is there should the first one be damaged."""
 POLL_SECONDS = 0.5
+PLAN_ID = re.compile(r"[0-9a-f]{1,64}")
+MOST_PLAN_BYTES = 16 << 20
+"""As of every plan file."""
 
 
 class InPlace(ThisMachine):
@@ -93,6 +101,22 @@ class InPlace(ThisMachine):
             return read_wish(read_limited(file, MOST_WISH_BYTES))
         except OSError as error:
             raise ClusterctlError(f"control.json can't be read: {error.strerror}; it is ignored") from error
+
+    def bring_plan(self, ledger: Ledger, run_id: str, plan_id: str) -> None:
+        """The file that came before the wish."""
+        from clusterctl.specfile.plan_file import parse_plan
+
+        if not PLAN_ID.fullmatch(plan_id):
+            raise ClusterctlError(f"control.json names no plan: {plan_id[:80]}; it is ignored")
+        file = self._folder(run_id) / plan_name(plan_id)
+        try:
+            content = read_limited(file, MOST_PLAN_BYTES).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ClusterctlError(f"the plan {plan_id} that is wished can't be read: {error}") from error
+        plan = parse_plan(content, name=file.name)
+        if plan.id != plan_id:
+            raise ClusterctlError(f"{file.name} holds the plan {plan.id}; it is ignored")
+        ledger.keep_plan(plan)
 
     def heeded(self, wish: Wish) -> None:
         """It is acknowledged once the mirror shows what it did."""
@@ -207,6 +231,11 @@ class InPlace(ThisMachine):
             (local.parent / part).unlink(missing_ok=True)
         replace_synced(local, newest.read_bytes())
         return True
+
+
+def plan_name(plan_id: str) -> str:
+    """Of the file in the run's folder that brings another plan."""
+    return f"plan-{plan_id}.json"
 
 
 @functools.cache

@@ -90,7 +90,7 @@ class KubernetesTarget(SlurmTarget):
         if not in_place():
             self.home = KubernetesHome(store, self.place.shell, self.api)
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: Plan, *, held: Plan | None = None) -> None:  # noqa: ARG002 - what is there stays there
         """Refuses what no template can launch, and what the namespace lacks: an image, rights, GPUs, large nodes."""
         self._check_jobs(plan)
         if not in_place() and self.api.context == self.cluster:

@@ -46,7 +46,7 @@ class LocalTarget(Target):
         self.store, self.home, self.standing_machine = store, home_here(store), HERE
         self._machines: dict[str, tuple[base.MachineRequest, ...]] = {}
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: Plan, *, held: Plan | None = None) -> None:  # noqa: ARG002 - what is there stays there
         """Refuses what needs more than this machine, or another trainer than the quickstart's."""
         nodes = sum(pool.nodes for pool in plan.pools)
         if nodes > 1:

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 from clusterctl.clock import Beat
 from clusterctl.errors import StateError
 from clusterctl.ledger.locks import LockHeldError
+from clusterctl.ledger.stored_plan import stored_plan
 from clusterctl.targets.base import RunRef, Unreachable
-from clusterctl.targets.in_place import CONTROL, LEASE_SECONDS, LEASE_VARIABLE, MIRROR, OLD_MIRROR
+from clusterctl.targets.in_place import CONTROL, LEASE_SECONDS, LEASE_VARIABLE, MIRROR, OLD_MIRROR, plan_name
 from clusterctl.targets.looks import read_looked, write_looked
 from clusterctl.targets.place_commands import FoundSupervisor, PlaceCommands
 from clusterctl.targets.remote_files import Fetched, bring_logs, fetch_run, is_mirror
@@ -144,6 +145,10 @@ class RemoteHome(SupervisorHome):
         sent = wish.model_copy(
             update={"seq": (last.seq if last else 0) + 1, "identity": uuid.uuid4().hex[:12], "asked_by": who}
         )
+        if wish.plan_id:  # it comes first: the wish names it
+            plan = stored_plan(ledger, wish.plan_id, name="the plan that is wished")
+            file = f"{self._folder(run.run_id)}/{plan_name(plan.id)}"
+            self._shell.write(file, plan.model_dump_json().encode())
         self._shell.write(f"{self._folder(run.run_id)}/{CONTROL}", sent.model_dump_json().encode())
         foresee(ledger, run.run_id, sent)
         self._pulled.pop(run.run_id, None)

@@ -60,7 +60,7 @@ class SlurmTarget(Target):
             self.home = RemoteHome(store, self.place.shell, jobs, root, python=python, extras=("remote",))
         self._runs: dict[str, SlurmRun] = {}
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: Plan, *, held: Plan | None = None) -> None:  # noqa: ARG002 - what is there stays there
         """Refuses what no template can launch, and what the cluster can't have: partition, nodes, GPUs."""
         self._check_jobs(plan)
         check_cluster(self.place.shell, self.cluster, plan)

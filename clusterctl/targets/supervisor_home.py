@@ -85,6 +85,10 @@ class SupervisorHome(Protocol):
         """What was wished since it was last asked.  Raises ClusterctlError, once, for what is no wish."""
         return None
 
+    def bring_plan(self, ledger: Ledger, run_id: str, plan_id: str) -> None:
+        """Put the plan that a wish names into this ledger.  Raises ClusterctlError."""
+        return
+
     def heeded(self, wish: Wish) -> None:
         """It is in the ledger now."""
         return

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from clusterctl.clock import Beat
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Run
+from clusterctl.ledger.stored_plan import stored_plan
 from planners.runs.limits import RunLimits
+from planners.runs.plan_change import PlanChange
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -35,6 +37,8 @@ class Wish(BaseModel):
     desired: Literal["up", "down"]
     limit_usd: Decimal | None = Field(default=None, gt=0, max_digits=40)
     limit_hours: Decimal | None = Field(default=None, gt=0, max_digits=40)
+    plan_id: str = Field(default="", max_length=100)
+    """The plan by which it goes on, which the ledger that heeds this must hold; empty = the one that it has."""
     asked_by: str = Field(default="", max_length=200)
     """Who asked, for people."""
 
@@ -64,6 +68,8 @@ def heed(ledger: Ledger, run_id: str, wish: Wish, *, at: datetime) -> None:
         ledger.set_limits(run_id, usd=wish.limit_usd, hours=wish.limit_hours)
         limits = RunLimits(usd=wish.limit_usd, hours=wish.limit_hours)
         ledger.record_event(run_id, "limits", f"now {limits}", at=at)
+    if wish.plan_id and wish.plan_id != run.plan_id:
+        _change_plan(ledger, run, wish.plan_id, at)
     if wish.desired == "down" and run.state in LIVE:
         ledger.set_desired(run_id, "down")
     if wish.desired == "up" and (run.state not in LIVE or run.desired == "down"):
@@ -78,10 +84,24 @@ def foresee(ledger: Ledger, run_id: str, wish: Wish) -> None:
     """As a ledger that is a copy shows a wish that the supervisor elsewhere has not acknowledged yet."""
     run = ledger.get_run(run_id)
     ledger.set_limits(run_id, usd=wish.limit_usd, hours=wish.limit_hours)
+    if wish.plan_id and wish.plan_id != run.plan_id:
+        ledger.set_plan(run_id, wish.plan_id, alternative=0)
     if wish.desired == "down" and run.state in LIVE:
         ledger.set_desired(run_id, "down")
     if wish.desired == "up" and (run.state not in LIVE or run.desired == "down"):
         ledger.reopen(run_id)
+
+
+def _change_plan(ledger: Ledger, run: Run, plan_id: str, at: datetime) -> None:
+    """Both plans stay in the ledger, and what is different between them in its events.
+
+    Raises SpecError, StateError where the new one is not there or can't be read.
+    """
+    after = stored_plan(ledger, plan_id, name="the plan that is wished")
+    before = stored_plan(ledger, run.plan_id or "", name=f"the plan of {run.run_id}")
+    change = PlanChange(before=before, after=after, stage=run.stage or before.stages[0].name)
+    ledger.record_event(run.run_id, "plan", change.text, at=at)
+    ledger.set_plan(run.run_id, plan_id, alternative=change.alternative(run.alternative))
 
 
 def _id(wish: Wish) -> str:

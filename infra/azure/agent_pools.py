@@ -70,7 +70,7 @@ def agent_pool(
         scale_set_eviction_policy=containerservice.ScaleSetEvictionPolicy.DELETE if is_spot else None,
         vnet_subnet_id=aks.subnet_id,
         node_labels=fleet.node_labels(pool),
-        tags=fleet.tags_of(pool.name),
+        tags=fleet.tags | fleet.tags_of(pool.name),
         opts=pulumi.ResourceOptions.merge(options, by_others),
         **config,
     )

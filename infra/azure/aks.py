@@ -106,7 +106,7 @@ class AksCluster(pulumi.ComponentResource):
                     enable_encryption_at_host=True,
                     vnet_subnet_id=subnet_id,
                     node_labels=SYSTEM,
-                    tags=fleet.tags_of("system"),
+                    tags=fleet.tags | fleet.tags_of("system"),
                 )
             ],
             tags=fleet.tags,

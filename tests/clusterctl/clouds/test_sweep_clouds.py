@@ -82,7 +82,7 @@ def test_what_is_found_is_shown_with_age_dollars_and_commands_and_asked_for(swee
         assert words in refused.stdout, refused.stdout
     assert refused.stdout.index("terminate-instances") < refused.stdout.index("delete-vpc")
     assert "asked: aws, 123456789012, 1 region\n" in refused.stderr
-    assert "not asked: gcp: no credentials are found here (gcloud auth application-default login)" in refused.stderr
+    assert "not asked: gcp: no credentials are found here: `gcloud auth application-default login`" in refused.stderr
 
 
 def test_it_removes_what_is_ours_alone_and_writes_a_report(sweep: Any, tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "targets"))
 
-from fake_cloud import START, FakeCloud, FakeFleets, Killed  # found by the path above
+from fake_cloud import START, FakeCloud, FakeFleets, FakeStack, Killed  # found by the path above
 
 from clusterctl import clock
 from clusterctl.clouds.base import CloudResource, CloudUnreachable, CredentialsMissing, NotAsked, Quota
 from clusterctl.fleet.errors import FleetError, FleetStateError, StackLocked
 from clusterctl.ledger import open_ledger
+from clusterctl.ledger.rows import Intent
 from clusterctl.runs import ending, own_cluster
 from clusterctl.targets import cloud, cloud_home
 from clusterctl.targets.base import Unreachable
@@ -103,7 +104,7 @@ class World:
         return self._run(*words, **self.environment)
 
     def up(self, *options: str) -> Any:
-        return self.run("up", "run.yaml", "--yes", "--detach", "--allow-old-prices", *options)
+        return self.run("up", "run.yaml", "--yes", "--detach", *options)
 
     def ledger(self) -> Any:
         return open_ledger(str(self.store / "ledger.db"))
@@ -132,7 +133,7 @@ def world(in_process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
 
 
 def test_up_makes_the_cluster_and_down_removes_it_billed_while_it_stood(world: World) -> None:
-    shown = world.run("up", "run.yaml", "--dry-run", "--allow-old-prices")
+    shown = world.run("up", "run.yaml", "--dry-run")
     assert shown.returncode == 0, shown.stderr
     assert "paid by aws 123456789012" in shown.stdout
     assert "4 resources to make or change, no node among them; $0.241 an hour" in shown.stdout
@@ -204,6 +205,70 @@ def test_what_a_command_that_was_killed_could_not_say_is_billed_by_the_times_of_
     assert world.usd() == pytest.approx(usd, rel=Decimal("0.002"))
 
 
+def edit(world: World, old: str, new: str) -> str:
+    """The spec, edited; the id of the run's plan before."""
+    file = world.store.parent / "run.yaml"
+    file.write_text(file.read_text().replace(old, new))
+    with world.ledger() as ledger:
+        return str(ledger.get_run(world.name).plan_id)
+
+
+def had_machine(world: World, plan_id: str) -> None:
+    """A machine that its supervisor has had by a plan."""
+    with world.ledger() as ledger:
+        tags = {"clusterctl.dev/plan-id": plan_id}
+        identity = f"{world.name}/pool.rlcef.trainer/1"
+        ledger.intend(
+            Intent(resource_id=identity, run_id=world.name, role="node", kind="machine", provider="aws", tags=tags)
+        )
+        ledger.mark_live(identity, address="i-1", at=START)
+
+
+def refused(*_: object) -> None:
+    raise FleetError("VcpuLimitExceeded", hint="ask for more")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_an_edited_spec_changes_the_run_on_its_cluster(world: World, stopped: bool) -> None:
+    world.up()
+    name, before = world.name, edit(world, "steps: 4", "steps: 8")
+    had_machine(world, before)
+    if stopped:  # at a limit: its cluster stands
+        with world.ledger() as ledger:
+            ledger.mark_gone(f"{name}/pool.rlcef.trainer/1", at=START)
+            ledger.set_state(name, "stopped", note="the limit is reached")
+    shown = world.run("up", "run.yaml", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert f"changes {name}" in shown.stdout
+    assert "~ rlcef: 4 → 8 steps" in shown.stdout
+    assert "before   " in shown.stdout
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeStack, "up", refused)
+        up = world.up()
+    assert (up.returncode, "VcpuLimitExceeded" in up.stderr) == (1, True), up.stderr
+    assert edit(world, "", "") == before, "its plan is the old one until its cluster has what the new one needs"
+    up = world.up()
+    assert up.returncode == 0, up.stderr
+    with world.ledger() as ledger:
+        (row,) = ledger.runs()
+        (event,) = ledger.events(name, kind="plan")
+    assert (row.run_id, row.plan_id) == (name, world.fleets.plans[-1].id)
+    assert row.desired == "up"
+    assert event.message.startswith(f"plan {before} → {row.plan_id}: rlcef: 4 → 8 steps")
+    assert len(world.fleets.plans[-1].elsewhere) > len(world.fleets.plans[0].elsewhere), "pools with nodes are kept"
+    down = world.run("down", name, "--yes")
+    assert down.returncode == 0, down.stderr
+    assert world.fleets.made[name] == []
+
+
+def test_what_a_run_in_a_cloud_can_not_become_in_place(world: World) -> None:
+    world.up()
+    edit(world, "us-east-1", "us-west-2")
+    up = world.up()
+    assert (up.returncode, "it lives on aws in us-east-1, and would live on aws in us-west-2" in up.stderr) == (5, True)
+    assert f"`clusterctl down {world.name}` ends it" in up.stderr
+
+
 def test_a_removal_that_fails_is_repeated_and_billed_on(world: World) -> None:
     world.up()
     world.fleets.fails = FleetError("DependencyViolation: subnet is in use", hint="again")
@@ -266,7 +331,7 @@ def test_what_is_refused_before_anything_is_made(world: World) -> None:
     ("error", "code"),
     [
         (FleetStateError("the state was written by Pulumi 4", hint="upgrade"), 5),
-        (StackLocked("the fleet is locked by ann@desk since 10:00", hint="wait"), 1),
+        (StackLocked("the fleet is locked by ann@desk since 10:00", hint="wait"), 5),
     ],
 )
 def test_a_state_that_can_not_be_used_is_said_and_nothing_is_half_done(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from run_world import kinds, opened, planned, stand_in_jobs, tick_until, wanted, watch
+from run_world import SPEC, kinds, opened, planned, stand_in_jobs, tick_until, wanted, watch
 
 from clusterctl.errors import Infeasible, StateError
 from clusterctl.ledger.ledger import Ledger
@@ -65,9 +65,9 @@ def test_a_finished_plan_is_not_run_twice_by_mistake(run: run_module.OpenRun, tm
 
 
 def test_two_runs_of_one_name(run: run_module.OpenRun, tmp_path: Path) -> None:
-    other = run.plan.model_copy(update={"id": "0123456789abcdef"})
-    with pytest.raises(StateError, match="live with another plan"):
-        decide(run.ledger, tmp_path, other)
+    elsewhere = planned(tmp_path, SPEC.replace("[local]", "[fake]").replace("target: local", "target: fake"))
+    with pytest.raises(StateError, match=r"live with another plan.* it lives on local, and would live on fake"):
+        decide(run.ledger, tmp_path, elsewhere)
     assert [row.run_id for row in run.ledger.runs()] == [run.run_id]
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == [run.run_id]
 

@@ -190,11 +190,25 @@ def test_old_prices(in_process: Run, home: Path, tmp_path: Path) -> None:
 
     assert in_process("plan", "run.yaml", "--out", "plan.json").returncode == 0
     plan = parse_plan((tmp_path / "plan.json").read_text("utf-8"), name="plan.json")
-    age = plan.prices.model_copy(update={"oldest": date(2020, 1, 1), "age_days": 1, "oldest_line": "boot disks"})
-    old = with_id(plan.model_copy(update={"prices": age}))
-    (tmp_path / "plan.json").write_text(plan_text(old), "utf-8")
+    (line,) = [line for line in plan.lines if line.usd]
+
+    def write(share: float) -> None:
+        """So much of its dollars is old."""
+        shares = {"boot disks": (share, date(2020, 1, 1)), "machines": (1.0 - share, date(2026, 11, 1))}
+        lines = [
+            line.model_copy(update={"id": name, "name": name, "usd": 1000.0 * part, "as_of": day})
+            for name, (part, day) in shares.items()
+        ]
+        aged = with_id(plan.model_copy(update={"lines": tuple(lines)}))
+        (tmp_path / "plan.json").write_text(plan_text(aged), "utf-8")
+
+    write(share=0.04)
+    noted = in_process("up", "plan.json", "--dry-run")
+    assert (noted.returncode, "note: the price of boot disks is up to" in noted.stderr) == (0, True), noted.stderr
+    assert "days old: 4.0% of the dollars" in noted.stderr
+    write(share=0.06)
     refused = in_process("up", "plan.json", "--yes")
-    assert "the price of boot disks is" in refused.stderr
+    assert "the price of boot disks is up to" in refused.stderr
     assert (refused.returncode, "days old" in refused.stderr, "--allow-old-prices" in refused.stderr) == (4, True, True)
     assert in_process("up", "plan.json", "--yes", "--allow-old-prices").returncode == 0
 

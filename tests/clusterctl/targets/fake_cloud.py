@@ -148,6 +148,8 @@ class FakeFleets:
     made: dict[str, list[str]] = field(default_factory=dict)
     fails: BaseException | None = None
     """What stops the next change, after its second resource."""
+    plans: list[Plan] = field(default_factory=list)
+    """By which each was made or changed."""
     told: Callable[[], object] = lambda: None
     """Called after each resource."""
     now: Callable[[], datetime] = lambda: START
@@ -171,6 +173,7 @@ class FakeStack:
 
     def up(self, plan_file: Path, options: FleetOptions, on_event: Callable[[FleetEvent], None]) -> FleetOutputs:
         assert options.nodes == "supervisor"
+        self.fleets.plans.append(Plan.model_validate_json(plan_file.read_bytes()))
         there = self.fleets.made.setdefault(self.run_id, [])
         self._count(on_event)
         for step in STEPS:

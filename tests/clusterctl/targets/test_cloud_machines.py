@@ -236,6 +236,21 @@ def test_the_same_size_is_not_asked_for_at_every_tick(world: World) -> None:
     assert world.cloud.resized.count((GPU, 2)) == 2, "somebody else may have changed it"
 
 
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 2), (2, 2)])
+def test_nodes_of_another_plan_take_over_machines_that_live(world: World, before: int, after: int) -> None:
+    world.tick(asked(1, before))
+    world.tick(asked(1, before))
+    world.restart()
+    shown = world.tick(asked(2, after))
+    shown = world.tick(asked(2, after))
+    assert len(world.cloud.machines) == max(before, after), "none is rented twice"
+    old, new = ([shown[r.resource_id] for r in asked(n, count)] for n, count in ((1, before), (2, after)))
+    assert {machine.cause for machine in old} == {Cause.STOPPED}
+    assert phases({m.resource_id: m for m in new}) == {STARTING}
+    handed = [(m.until, n.since) for m, n in zip(old, new, strict=False)]
+    assert all(until == since for until, since in handed), "paid on without a gap, and not twice"
+
+
 def test_pods_ask_for_a_little_less_than_a_rented_machine_has() -> None:
     assert rented_size("aws", "p5.48xlarge") == (190.0, 1843.2)
     assert rented_size("aws", "c6i.32xlarge") == (126.0, pytest.approx(230.4))

@@ -202,10 +202,10 @@ def up_to_down(laptop: Laptop, facade: EksFacade, system: RealNode) -> None:
     """The whole life of a run."""
     began, fleet = time.monotonic(), laptop.fleet
     (fleet.folder / "run.yaml").write_text(SPEC)
-    allowed = ("--allow-old-prices", "--allow-unknown-price", "--allow-over-limit")
+    allowed = ("--allow-unknown-price", "--allow-over-limit")
     asked = json.loads(laptop.must("up", "run.yaml", "--dry-run", "--json", *allowed).splitlines()[0])
     pools = {pool["instance_type"]: pool["usd_per_node_hour"] for pool in asked["pools"]}
-    fleet.cloud.set(prices=pools | STANDING | {"m6i.large": 0.096})
+    fleet.cloud.set(prices=pools | STANDING["aws"])
     name = asked["run"]
     space = f"clusterctl-{name}"
     (shared := system.folder / "volume").mkdir()

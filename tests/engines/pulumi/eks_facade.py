@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +25,14 @@ INSTANCE = (
     "<launchTime>{since}</launchTime><reason>{reason}</reason><privateDnsName>{id}.internal</privateDnsName><placement><availabilityZone>us-east-1a</availabilityZone></placement>"
     "<tagSet><item><key>eks:nodegroup-name</key><value>{group}</value></item><item><key>eks:cluster-name</key><value>{cluster}</value></item></tagSet></item></instancesSet></item>"
 )
+
+
+def paid_from(cloud: Cloud, held: Held, properties: Mapping[str, Any], at: float) -> None:
+    """A resource is another from this moment on, also on the cloud's meter."""
+    cloud.update(held.id, properties)
+    with cloud._open() as database:  # it was charged from when it was written, a moment later
+        last = "SELECT MAX(since) FROM rates WHERE id = ?"
+        database.execute(f"UPDATE rates SET since = ? WHERE id = ? AND since = ({last})", (at, held.id, held.id))
 
 
 class EksFacade:
@@ -69,12 +77,7 @@ class EksFacade:
                 **held.properties,
                 "scalingConfig": {**held.properties["scalingConfig"], **scaling, "desiredSize": come},
             }
-            self.cloud.update(held.id, paid)
-            with self.cloud._open() as database:  # it was charged from when it was written, a moment later
-                last = "SELECT MAX(since) FROM rates WHERE id = ?"
-                database.execute(
-                    f"UPDATE rates SET since = ? WHERE id = ? AND since = ({last})", (now, held.id, held.id)
-                )
+            paid_from(self.cloud, held, paid, now)
             self.cloud.note(held.id, {**paid, "scalingConfig": {**paid["scalingConfig"], "desiredSize": wanted}})
             live = [m for m in self.machines.values() if m["group"] == name and m["until"] is None]
             for machine in live[come:]:
