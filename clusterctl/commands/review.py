@@ -32,6 +32,12 @@ def review(
     head: Annotated[
         str | None, Option(metavar="REV", help="The change as this commit; default: the working tree.")
     ] = None,
+    preview: Annotated[
+        list[Path] | None, Option(metavar="FILE", help="Preview of Pulumi of the change, as JSON; repeatable.")
+    ] = None,
+    preview_base: Annotated[
+        list[Path] | None, Option(metavar="FILE", help="Preview at the base; default: the state it shows; repeatable.")
+    ] = None,
     price_drift: Annotated[bool, Option("--price-drift", help="Also say what prices did since the base.")] = False,
     prices: Annotated[Path | None, Option(metavar="BOOK", help="Price book folder instead of the current one.")] = None,
     output: Annotated[
@@ -52,7 +58,8 @@ def review(
 ) -> int:
     """Review a change: what it costs, which rules it breaks.
 
-    Plans every run spec and plan file that changed in a git checkout at both ends with the same prices.
+    Plans every run spec and plan file that changed in a git checkout at both ends with the same prices, and prices
+    what Pulumi would make, by `pulumi preview --json` or its event log.
     Exit codes: 0 fine, 1 a spec or something else is wrong, 2 a mandatory rule is broken, 3 a run is not feasible.
     """
     if as_json and output not in (None, "json"):
@@ -66,6 +73,8 @@ def review(
             base=base,
             head=head,
             paths=tuple(paths or ()),
+            previews=tuple(preview or ()),
+            previews_base=tuple(preview_base or ()),
             with_price_drift=price_drift,
             book=prices,
         )

@@ -39,20 +39,25 @@ def make_review(request: ReviewRequest) -> Review:
         raise ClusterctlError(
             "there is nothing to compare", hint="give `--base REV` in a git checkout, or `--preview FILE`"
         )
+    if request.previews_base and not request.previews:
+        raise ClusterctlError("--preview-base is compared with a preview of the head", hint="give that by --preview")
+    if request.base is None and (request.paths or request.head or request.with_price_drift):
+        raise ClusterctlError("PATHS, --head and --price-drift are about a git checkout", hint="give `--base REV` too")
     base = head = ""
     specs: tuple[SpecChange, ...] = ()
     notes: tuple[str, ...] = ()
     if request.base is not None:
         base, head, specs, notes = _from_git(request, request.base)
+    infrastructure = _from_previews(request)
     return Review(
         id=request.id,
         base=base,
         head=head,
         valid_at=request.now,
         specs=specs,
-        infrastructure=None,
+        infrastructure=infrastructure,
         notes=notes,
-        price_dates=_price_dates(specs, None),
+        price_dates=_price_dates(specs, infrastructure),
         book=next((plan.prices.book for spec in specs if (plan := spec.after or spec.before)), ""),
     )
 
@@ -73,6 +78,14 @@ def _from_git(request: ReviewRequest, base: str) -> tuple[str, str, tuple[SpecCh
                 checkout, changed, now=request.now, book=request.book, with_price_drift=request.with_price_drift
             )
         return checkout.base_commit, checkout.head_commit, specs, (*unread, *said)
+
+
+def _from_previews(request: ReviewRequest) -> InfrastructureChange | None:
+    if not request.previews:
+        return None
+    from clusterctl.review.infrastructure import infrastructure_change
+
+    return infrastructure_change(request.previews, request.previews_base)
 
 
 def _price_dates(specs: Sequence[SpecChange], infrastructure: InfrastructureChange | None) -> tuple[date, date] | None:
