@@ -162,14 +162,14 @@ def _planner(now: datetime, book: Path | None) -> Planner:
 
 
 def _plan_both(job: _PlanBoth) -> tuple[_Planned, _Planned]:
-    return _plan(job, job.base, is_brief=True), _plan(job, job.head, is_brief=False)
+    return _plan(job, job.base), _plan(job, job.head)
 
 
-def _plan(job: _PlanBoth, spec: RunSpec | None, *, is_brief: bool) -> _Planned:
+def _plan(job: _PlanBoth, spec: RunSpec | None) -> _Planned:
     if spec is None:
         return _Planned()
     try:
-        return _Planned(plan=_planner(job.now, job.book).plan_spec(spec, label=job.path, is_brief=is_brief))
+        return _Planned(plan=_planner(job.now, job.book).plan_spec(spec, label=job.path, is_brief=True))
     except Infeasible as error:
         return _Planned(problem=_sentence(error, job.path), is_infeasible=True)
     except SpecError as error:

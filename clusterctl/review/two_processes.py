@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import TypeVar
 
-from clusterctl.machine import one_thread
+from clusterctl.machine import collect_garbage_rarely, one_thread
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -43,6 +43,7 @@ def further_processes(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
 def _start() -> None:
     """Ctrl-C ends the first process, which ends the others; what is to be said of a job, that one says."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    collect_garbage_rarely()
     logging.disable()
 
 

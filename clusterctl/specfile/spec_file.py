@@ -116,8 +116,8 @@ class _Reader:
         return config if is_path or self._files.is_file(config) else None
 
     def _config(self, name: str, path: Steps) -> dict[str, Any]:
-        config = Path(self._files.shown(name))
         with self._at(path):
+            config = Path(self._files.shown(name))
             text = self._files.text(name, max_bytes=MAX_BYTES)
             try:
                 content = json.loads(text)

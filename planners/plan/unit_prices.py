@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from planners.spec.fleet import CLOUDS, is_cloud
@@ -127,6 +128,7 @@ class TokenPrices:
         return f", which has {names[close[0]]}" if close else ""
 
 
+@lru_cache(maxsize=4096)
 def _words(name: str) -> tuple[str, ...]:
     """Upper case, a provider before a slash, dots for dashes, a date at the end and the order of words don't matter,
     but for the numbers: `anthropic/claude-4.5-sonnet-20250929` is `claude-sonnet-4-5`, gpt-4.5 isn't gpt-5.4."""
