@@ -85,13 +85,20 @@ class Document:
 
         key: of the key that ends `path`, if it is one.
         """
+        return where_text(self.name, self._node(path, key=key).start_mark)
+
+    def line(self, path: Sequence[str | int] = ()) -> int:
+        """The line of the value at `path`, or of its nearest ancestor that exists, counted from 1."""
+        return int(self._node(path, key=True).start_mark.line) + 1
+
+    def _node(self, path: Sequence[str | int], *, key: bool) -> yaml.Node:
         node = self.root
         for index, step in enumerate(path):
             key_node, child = _child(node, step)
             if child is None:
                 break
             node = key_node if key and key_node is not None and index == len(path) - 1 else child
-        return where_text(self.name, node.start_mark)
+        return node
 
 
 def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:

@@ -1,4 +1,7 @@
-"""Where `pulumi preview --policy-pack infra/policy` begins: the rules of rules.py, each as mandatory."""
+"""Where `pulumi preview --policy-pack infra/policy` begins: the safety rules of `clusterctl review`.
+
+Each is mandatory, and as strict as fleets of clusterctl keep to it.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,13 @@ from pulumi_policy import (
     ResourceValidationPolicy,
 )
 
-from infra.policy.rules import RULES, Rule
+from planners.rules.resource_rules import OWN_FLEET_RULES, own_fleet_problems
+from planners.rules.rule import ResourceRule
 
 
-def _validate(rule: Rule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
+def _validate(each: ResourceRule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
     def validate(asked: ResourceValidationArgs, report: ReportViolation) -> None:
-        for problem in rule.problems(asked.resource_type, asked.props):
+        for problem in own_fleet_problems(each, asked.resource_type, asked.props):
             report(problem, None)
 
     return validate
@@ -31,7 +35,7 @@ PolicyPack(
     "clusterctl",
     enforcement_level=EnforcementLevel.MANDATORY,
     policies=[
-        ResourceValidationPolicy(name=rule.name, description=rule.description, validate=_validate(rule))
-        for rule in RULES
+        ResourceValidationPolicy(name=each.rule.id, description=each.rule.why, validate=_validate(each))
+        for each in OWN_FLEET_RULES
     ],
 )

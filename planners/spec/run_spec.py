@@ -1,10 +1,10 @@
 """The run spec: what a person writes, checked in here and nowhere else."""
 
-import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from planners.secret_forms import SECRET
 from planners.spec.fleet import FleetSpec, Limits, OutcomeValue, OwnPrices
 from planners.spec.spec_model import Slug, SpecModel, Text
 from planners.spec.stages_agent import EvaluateStage, RolloutStage
@@ -24,13 +24,6 @@ Stage = Annotated[
 ]
 STAGE_KINDS = ("rlcef", "synthesize", "sft", "pretrain", "reward-model", "dpo", "rollout", "evaluate")
 Objective = Literal["cost", "time", "balanced"]
-SECRET = re.compile(
-    r"(AKIA|ASIA)[0-9A-Z]{16}|gh[opsru]_\w{30}|github_pat_\w{20}|glpat-[\w-]{20}|hf_[A-Za-z0-9]{30}|AIza[\w-]{35}"
-    r"|sk-(proj|ant|svcacct|or)-[\w-]{16}|sk[-_](live_|test_)?[A-Za-z0-9]{20}|xox[abeprs]-[\w-]{10}|nvapi-[\w-]{20}"
-    r"|npm_[A-Za-z0-9]{30}|pypi-AgE|dop_v1_\w{20}|eyJ[\w-]{8,}\.eyJ|-----BEGIN [A-Z ]*PRIVATE KEY"
-)
-"""Keys and tokens as their issuers write them: AWS, GitHub, GitLab, Hugging Face, Google, OpenAI and Anthropic, Stripe,
-Slack, NVIDIA, npm, PyPI, DigitalOcean, JSON Web Tokens, PEM.  As gitleaks and GitHub's secret scanning know them."""
 
 
 def _no_secret(text: str) -> str:
