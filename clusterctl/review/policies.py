@@ -9,7 +9,7 @@ from datetime import date
 from clusterctl.errors import ClusterctlError
 from clusterctl.review.own_rules import Documents, own_findings
 from clusterctl.review.policies_file import Policies, SilenceRow, is_named, load_policies, matching_silences
-from clusterctl.review.value import Finding, InfrastructureChange, Level, Silence, SpecChange
+from clusterctl.review.value import Finding, InfrastructureChange, Level, Review, Silence, SpecChange
 from clusterctl.specfile.yaml_file import Document, parse_yaml
 from planners.infrastructure.value import Resource, ResourceCost
 from planners.plan.value import Plan
@@ -18,7 +18,7 @@ from planners.rules.infrastructure_rules import INFRASTRUCTURE_MONEY
 from planners.rules.resource_rules import RESOURCE_RULES, resource_problems, stack_facts
 from planners.rules.rule import RuleSetting, RunFacts, StackFacts
 
-__all__ = ["Policies", "ReadHead", "check", "load_policies"]
+__all__ = ["Policies", "ReadHead", "check", "load_policies", "with_findings"]
 UNUSED_SILENCE = "unused-silence"
 ReadHead = Callable[[str], str]
 """Path of a spec, relative to the checkout -> its text at the head."""
@@ -48,6 +48,26 @@ def check(
     found = [_silenced(policies, finding, today, used) for finding in found]
     found += _unused_silences(policies, used, specs, infrastructure)
     return tuple(sorted(found, key=_gravity))
+
+
+def with_findings(policies: Policies, review: Review, *, read_head: ReadHead | None = None) -> Review:
+    """A review with all that it breaks, own rules included.  Raises ClusterctlError where one can't be run."""
+
+    def documents() -> Documents:
+        from clusterctl.review.as_json import review_data
+        from clusterctl.review.infracost import infracost_data
+
+        return Documents(review=review_data(review), infracost=infracost_data(review))
+
+    findings = check(
+        policies,
+        review.specs,
+        review.infrastructure,
+        today=review.valid_at.date(),
+        read_head=read_head,
+        documents=documents,
+    )
+    return dataclasses.replace(review, findings=findings)
 
 
 def _gravity(finding: Finding) -> tuple[bool, bool, bool, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -105,7 +106,7 @@ def _hours_between(stage: StagePlan, every_steps: int | None) -> float:
 
 
 def _block_end(facts: RunFacts, setting: CapacityBlockSetting) -> Iterator[Violation]:
-    last = facts.today + timedelta(days=facts.after.hours.p90 / HOURS_PER_DAY)
+    last = facts.today + timedelta(days=math.ceil(facts.after.hours.p90 / HOURS_PER_DAY))
     for pool in facts.after.pools:
         if pool.capacity_type != CapacityType.CAPACITY_BLOCK:
             continue
