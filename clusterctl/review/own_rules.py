@@ -155,7 +155,7 @@ names = {"__name__": "own_rule", "__file__": given["file"]}
 exec(compile(given["text"], given["file"], "exec"), names)
 if not callable(names.get("check")):
     sys.exit("it has no function check(review)")
-json.dump(list(names["check"](given["review"]) or ()), answer)
+answer.write(json.JSONEncoder().encode(list(names["check"](given["review"]) or ())))
 """
 
 
