@@ -102,6 +102,11 @@ def view(data: Data, run: str, window: str) -> View:
     return View(data=data, run=chosen, start=begin, end=end, now=now, large=large)
 
 
+def current() -> View:
+    """What the viewer has chosen, as of now.  Raises SpecError, StateError."""
+    return view(*st.session_state["choice"])
+
+
 run_count = _of_ledger(Ledger.run_count)
 steps = _of_ledger(Ledger.steps)
 phases = _of_ledger(Ledger.phases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -73,16 +74,16 @@ def choose() -> None:
             **ui.kept("window"),
             help="Back from now, or from the end of the run.",
         )
+    st.session_state["choice"] = (where, run or data.NEWEST, window or "24h")
     try:
-        st.session_state["view"] = data.view(where, run or data.NEWEST, window or "24h")
+        data.current()
     except SpecError as error:
         ui.problem(error.message, error.hint)
-        st.session_state["view"] = data.view(where, data.NEWEST, window or "24h")
+        st.session_state["choice"] = (where, data.NEWEST, window or "24h")
 
 
-def header(title: str) -> None:
+def header(view: View, title: str) -> None:
     """Which run, which window, and whether anything of it is real."""
-    view: View = st.session_state["view"]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.header(title, anchor=False, width="content")
         if view.simulated:
@@ -117,7 +118,7 @@ def main() -> None:
         st.stop()
     if has_logged_in:
         st.sidebar.button("Log out", on_click=st.logout, help=ui.md(st.user.get("email")))
-    header(page.title)
+    ui.live(partial(header, title=page.title))
     page.run()
 
 

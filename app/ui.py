@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app import data
 from app.view import View
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import Resource
 from clusterctl.ui import formats
 from clusterctl.ui.formats import UNKNOWN
+
+P = ParamSpec("P")
 
 LIVE_SECONDS = 10.0
 """How often a page of a live run looks again."""
@@ -73,14 +76,16 @@ def clock(moment: datetime | None, now: datetime) -> str:
 
 
 def age(moment: datetime | None, now: datetime) -> str:
-    """`12 s ago`."""
+    """`12 s ago`; what is later than now says so: two clocks differ."""
     if moment is None:
         return UNKNOWN
-    seconds = max(0, (now - moment).total_seconds())
+    seconds = (now - moment).total_seconds()
+    if seconds <= -1:
+        return f"{-seconds:.0f} s ahead of this clock"
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+    return f"{abs(seconds):.0f} s ago"
 
 
 def figure(name: str, value: str, *, delta: str | None = None, bad: bool | None = None, **words: str) -> None:
@@ -120,17 +125,30 @@ def fine(text: str, help: str | None = None) -> None:  # noqa: A002 - Streamlit'
     st.markdown(f":green[:material/check_circle:] {text}", help=help)
 
 
-def guarded(draw: Callable[[], None]) -> None:
+def guarded(draw: Callable[P, None], *args: P.args, **options: P.kwargs) -> None:
     """Draw a part of a page; an error of ours becomes its message, and the other parts are drawn all the same."""
     try:
-        draw()
+        draw(*args, **options)
     except ClusterctlError as error:
         problem(error.message, error.hint)
 
 
-def live(draw: Callable[[], None], *, again: bool) -> None:
-    """Draw, and while the run is live draw again in place, without the rest of the page."""
-    st.fragment(lambda: guarded(draw), run_every=LIVE_SECONDS if again else None)()
+def live(draw: Callable[[View], None], *, of_one_run: bool = False, ended_too: bool = False) -> None:
+    """Draw what is looked at; while new data may come draw it again in place, as it is then, without the rest.
+
+    of_one_run: the page says nothing of all runs together.  ended_too: also where the chosen run has ended.
+    """
+    began = data.current()
+    again = began.live or (ended_too and began.data == "live")
+
+    def fragment() -> None:
+        now = data.current()
+        if began.live and not now.live:
+            st.rerun()  # the run has ended: the whole page says so, and stands still
+        if not of_one_run or need_run(now):
+            guarded(draw, now)
+
+    st.fragment(fragment, run_every=LIVE_SECONDS if again else None)()
 
 
 def table(name: str, rows: pl.DataFrame, first: Iterable[str] = ()) -> None:

@@ -14,7 +14,6 @@ from planners.costs.cost_tables import Purpose
 from planners.costs.rounding import rounded
 from planners.costs.spend import by
 
-view: View = st.session_state["view"]
 MOST_ROWS = 15
 FORMULA = (
     "A machine's cost is split by GPU-seconds: busy and idle go to the run and role that held the GPU; what nobody"
@@ -41,7 +40,7 @@ def totals(parts: pl.DataFrame) -> None:
                 ui.figure("purpose", ui.usd(amount), delta=delta, bad=loud or None, **words)
 
 
-def grouped(parts: pl.DataFrame, keys: list[str]) -> None:
+def grouped(view: View, parts: pl.DataFrame, keys: list[str]) -> None:
     """Dollars by the chosen columns: picture of the largest, table of all."""
     columns, rows = split(data.ledger(view.data), parts, keys)
     told = [column for column in columns if rows[column].n_unique() > 1] or columns[:1]
@@ -72,7 +71,7 @@ def capacity(parts: pl.DataFrame) -> None:
         ui.table("capacity", by(parts.filter(pl.col("capacity_type").is_not_null()), "capacity_type"))
 
 
-def body() -> None:
+def body(view: View) -> None:
     found = accounts.account(view)
     ui.problems(found.problems)
     if found.parts.is_empty():
@@ -80,12 +79,12 @@ def body() -> None:
         return
     totals(found.parts)
     st.caption("Split by the columns above", help=FORMULA)
-    ui.guarded(lambda: grouped(found.parts, keys))
-    ui.guarded(lambda: capacity(found.parts))
+    ui.guarded(grouped, view, found.parts, keys)
+    ui.guarded(capacity, found.parts)
     st.caption("The same on the command line, and for spreadsheets and FinOps tools: `clusterctl cost`.")
 
 
-labels = sorted({f"{LABEL}{name}" for run in data.runs(view.data) for name in run.labels})
+labels = sorted({f"{LABEL}{name}" for run in data.runs(data.current().data) for name in run.labels})
 options = list(dict.fromkeys([*COLUMNS, *labels]))
 keys = st.multiselect("Split by", options, default=["team", "role", "use"], **ui.kept("by")) or ["run"]
-ui.live(body, again=view.live)
+ui.live(body)

@@ -10,7 +10,6 @@ import streamlit as st
 from app import accounts, charts, measurements, ui
 from app.view import View
 
-view: View = st.session_state["view"]
 MOST_ROWS = 64
 """Rows of a heat map that a person can still read."""
 METRICS: dict[str, dict[str, Any]] = ui.LABELS["gpu_metrics"]
@@ -21,7 +20,7 @@ WORK_HELP = (
 )
 
 
-def heat(metric: str) -> None:
+def heat(view: View, metric: str) -> None:
     """GPU x time; nodes instead of GPUs where there are too many."""
     known = METRICS[metric]
     column, title = known["column"], known["title"]
@@ -43,7 +42,7 @@ def heat(metric: str) -> None:
         frame = frame.group_by("at", "row").agg(mean.alias(column))
     rows = sorted(frame["row"].unique().to_list(), key=measurements.natural)
     if len(rows) > MOST_ROWS:
-        worst = worst_nodes().head(MOST_ROWS)["node"].to_list()
+        worst = worst_nodes(view).head(MOST_ROWS)["node"].to_list()
         st.caption(f"The {len(worst)} of {len(rows):,} nodes whose idling cost most")
         rows = worst
         frame = frame.filter(pl.col("row").is_in(rows))
@@ -55,7 +54,7 @@ def heat(metric: str) -> None:
         ui.gap(title, missing)
 
 
-def worst_nodes() -> pl.DataFrame:
+def worst_nodes(view: View) -> pl.DataFrame:
     """node, idle_hours, idle_usd, gpu_hours, first (its dearest reason): the dearest first."""
     use, sums = accounts.gpu_use(view), pl.col("gpu_hours", "usd").sum()
     by = use.filter(~pl.col("reason").is_in(accounts.PAID)).group_by("node", "reason").agg(sums).sort("gpu_hours")
@@ -65,7 +64,7 @@ def worst_nodes() -> pl.DataFrame:
     return rows.sort("idle_usd", "idle_hours", "node", descending=[True, True, False])
 
 
-def idle() -> None:
+def idle(view: View) -> None:
     """GPU-hours and dollars by reason, and by node."""
     use = accounts.gpu_use(view)
     if use.is_empty():
@@ -78,10 +77,10 @@ def idle() -> None:
         ui.table("idle_by_reason", by.sort("gpu_hours", descending=True))
     with right:
         st.caption("By node, the most idle dollars first")
-        ui.table("idle_by_node", worst_nodes().head(200))
+        ui.table("idle_by_node", worst_nodes(view).head(200))
 
 
-def work() -> None:
+def work(view: View) -> None:
     """Whether GPUs that are busy compute: by run and role, how much their parts do."""
     rows = measurements.window(view, "gpu", "run", "role", "reason", "seconds", *WORK)
     busy = rows.filter(pl.col("reason").is_null(), pl.col("run").is_not_null())
@@ -97,7 +96,7 @@ def work() -> None:
         ui.gap("tensor cores, %", missing)
 
 
-def broken() -> None:
+def broken(view: View) -> None:
     """Errors, losses and gaps of the window, each with its words."""
     notes = measurements.standing(view, "notes").filter((pl.col("at") > view.start) | (pl.col("kind") == "absent"))
     mine = measurements.gpu_seconds(view)["node"].unique()
@@ -109,10 +108,11 @@ def broken() -> None:
         ui.table("gpu_notes", notes)
 
 
-def body() -> None:
-    for part in (lambda: heat(metric), idle, work, broken):
-        ui.guarded(part)
+def body(view: View) -> None:
+    ui.guarded(heat, view, metric)
+    for part in (idle, work, broken):
+        ui.guarded(part, view)
 
 
 metric = st.selectbox("Metric", list(METRICS), **ui.kept("metric")) or "utilisation"
-ui.live(body, again=view.live)
+ui.live(body)

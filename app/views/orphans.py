@@ -8,11 +8,10 @@ import streamlit as st
 from app import data, ui
 from app.view import View
 
-view: View = st.session_state["view"]
 COMMAND = "clusterctl sweep"
 
 
-def recorded() -> None:
+def recorded(view: View) -> None:
     """Resources of the ledger whose run has ended."""
     rows = data.leftovers(view.data)
     if not rows:
@@ -38,7 +37,7 @@ def recorded() -> None:
     st.code(COMMAND, language="sh")
 
 
-def found_here() -> None:
+def found_here(view: View) -> None:
     """What lives on this machine and no live run owns, whatever the ledger says."""
     st.subheader("On this machine", anchor=False)
     if view.simulated:
@@ -53,10 +52,10 @@ def found_here() -> None:
     st.code(COMMAND, language="sh")
 
 
-def body() -> None:
+def body(view: View) -> None:
     """The page: all runs, whatever is chosen on the left."""
-    ui.guarded(recorded)
-    ui.guarded(found_here)
+    ui.guarded(recorded, view)
+    ui.guarded(found_here, view)
 
 
-ui.live(body, again=view.data == "live")
+ui.live(body, ended_too=True)

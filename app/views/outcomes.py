@@ -11,7 +11,6 @@ from clusterctl.ledger.rows import Run
 from clusterctl.ui import formats
 from planners.plan.value import Plan
 
-view: View = st.session_state["view"]
 DIVERSITY = {"near duplicates": "near_duplicate_share", "distinct n-grams": "distinct_ngram_share"}
 
 
@@ -20,7 +19,7 @@ def total(rows: pl.DataFrame, column: str) -> float | None:
     return float(rows[column].sum()) if column in rows.columns and rows[column].null_count() < rows.height else None
 
 
-def per(run: Run, amount: float | None, *, times: int = 1) -> str:
+def per(view: View, run: Run, amount: float | None, *, times: int = 1) -> str:
     """Dollars of the run per unit."""
     bill = data.bill(view.data, run.run_id)
     return formats.UNKNOWN if bill.usd is None or not amount else ui.usd(float(bill.usd) * times / amount, cents=True)
@@ -35,15 +34,15 @@ def planned(plan: Plan | None, words: str) -> str:
     return f"planned {least}{ui.usd(found[0].usd, cents=True)}"
 
 
-def synthesis(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
+def synthesis(view: View, run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
     """Dollars per accepted triple, the yield of each filter, and diversity."""
     accepted, written, tokens = (total(rows, name) for name in ("items_accepted", "items_written", "teacher_tokens"))
     with ui.figures():
         in_all = ui.usd(data.bill(view.data, run.run_id).usd)
-        ui.figure("accepted_usd", per(run, accepted), delta=planned(plan, "per accepted item"), usd=in_all)
+        ui.figure("accepted_usd", per(view, run, accepted), delta=planned(plan, "per accepted item"), usd=in_all)
         ui.figure("accepted", ui.number(accepted, places=0), delta=f"of {ui.number(written, places=0)} written")
         millions = formats.UNKNOWN if tokens is None else f"{tokens / 1e6:,.1f} M"
-        ui.figure("teacher_tokens", millions, delta=f"{per(run, tokens, times=1_000_000)} per million")
+        ui.figure("teacher_tokens", millions, delta=f"{per(view, run, tokens, times=1_000_000)} per million")
     yields(plan, rows)
     shares = {name: column for name, column in DIVERSITY.items() if column in rows.columns}
     if shares:
@@ -71,26 +70,30 @@ def yields(plan: Plan | None, rows: pl.DataFrame) -> None:
         charts.lines("Yield over the batches", rows, lines, x="step")
 
 
-def evaluation(run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
+def evaluation(view: View, run: Run, plan: Plan | None, rows: pl.DataFrame) -> None:
     """Dollars per benchmark run and per solved task."""
     tasks, solved = total(rows, "tasks"), total(rows, "solved")
     with ui.figures():
         usd = ui.usd(data.bill(view.data, run.run_id).usd)
         ui.figure("evaluation", usd, delta=ui.number(tasks, "tasks", 0))
-        ui.figure("task_usd", per(run, tasks), delta=planned(plan, "per evaluated sample"))
-        ui.figure("solved_usd", per(run, solved), delta=planned(plan, "per solved task"))
+        ui.figure("task_usd", per(view, run, tasks), delta=planned(plan, "per evaluated sample"))
+        ui.figure("solved_usd", per(view, run, solved), delta=planned(plan, "per solved task"))
         share = formats.percent(None if not tasks or solved is None else solved / tasks)
         ui.figure("solved", share, delta=f"{ui.number(solved, places=0)} of {ui.number(tasks, places=0)}")
 
 
-def reports(run: Run) -> bool:
+def reports(view: View, run: Run) -> bool:
     """Whether the run makes data or evaluates."""
     return bool({"items_accepted", "solved"} & set(data.step_rows(view.data, run.run_id).columns))
 
 
-def body() -> None:
+def body(view: View) -> None:
     """The page: the chosen run, or the newest ones that make data or evaluate."""
-    chosen = [view.run] if view.run and reports(view.run) else [run for run in data.runs(view.data) if reports(run)]
+    chosen = (
+        [view.run]
+        if view.run and reports(view, view.run)
+        else [run for run in data.runs(view.data) if reports(view, run)]
+    )
     if not chosen:
         ui.gap("Data and evaluation", "none of the newest runs reports accepted items or solved tasks")
     elif view.run and chosen != [view.run]:
@@ -101,7 +104,7 @@ def body() -> None:
         for column, draw in (("items_accepted", synthesis), ("solved", evaluation)):
             if column in rows.columns:
                 st.subheader(ui.md(run.run_id), anchor=False)
-                draw(run, plan, rows.drop_nulls(column))
+                draw(view, run, plan, rows.drop_nulls(column))
 
 
-ui.live(body, again=view.live)
+ui.live(body)

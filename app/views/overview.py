@@ -11,7 +11,6 @@ from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 from planners.costs.cost_tables import Purpose
 
-view: View = st.session_state["view"]
 FORMULA = "GPU-hours that were idle for this reason x price of their machine per hour / its GPUs"
 LOUD_SHARE = 0.1
 """Idle time above this share is coloured: a step's sync and tail alone rarely take more."""
@@ -25,7 +24,7 @@ def empty() -> None:
     st.markdown("Or look at a recorded day of a simulated run: choose **simulated** on the left.")
 
 
-def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
+def waste(view: View, parts: pl.DataFrame, use: pl.DataFrame) -> None:
     """The answer first: how much is wasted, and on what most of it."""
     by = charts.states(accounts.idle(parts)).with_columns(pl.col("usd").cast(pl.Float64))
     by = by.with_columns(text=pl.col("usd").map_elements(ui.usd, return_dtype=pl.String))
@@ -33,7 +32,7 @@ def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
     wasted, total = accounts.gpu_hours(idle), accounts.gpu_hours(parts)
     if not total or use.is_empty():
         ui.gap("GPUs", "no telemetry of GPUs in this window: the run has none, or its nodes run no telemetry agent")
-        phases()
+        phases(view)
         return
     share = wasted / total
     left, right = st.columns([2, 3])
@@ -42,14 +41,14 @@ def waste(parts: pl.DataFrame, use: pl.DataFrame) -> None:
         worst = f"{formats.percent(share)} of GPU time" + (f"; first: {by['state'][0]}" if by.height else "")
         hours = {"idle": f"{wasted:,.0f}", "held": f"{total:,.0f}"}
         ui.figure("idle", cost, delta=worst, bad=share > LOUD_SHARE, formula=FORMULA, **hours)
-        gpus(use)
+        gpus(view, use)
     with right, st.container(border=True, height="stretch"):
         st.caption("Idle dollars by reason", help=FORMULA)
         if by.height:
             charts.bars(by, value="usd", label="state", text="text", colours=charts.state_colours(by))
 
 
-def phases() -> None:
+def phases(view: View) -> None:
     """Where there is no GPU to waste: what a step's time goes to."""
     seconds = [(p.phase, p.seconds) for p in data.phases(view.data, view.run_id or "")]
     if seconds:
@@ -59,7 +58,7 @@ def phases() -> None:
         charts.bars(rows, value="seconds", label="phase", text="text")
 
 
-def progress() -> None:
+def progress(view: View) -> None:
     """How far the run is, and whether it learns; of all runs, how many are live."""
     if view.run is None:
         live, count = len(data.live_runs(view.data)), data.run_count(view.data)
@@ -74,7 +73,7 @@ def progress() -> None:
     ui.figure("steps", f"{steps[-1].step:,} of {steps[-1].of:,}", delta=reward)
 
 
-def gpus(use: pl.DataFrame) -> None:
+def gpus(view: View, use: pl.DataFrame) -> None:
     """How many GPUs there are and work, in the newest bucket."""
     last = use.filter(pl.col("at") == pl.col("at").max())
     scale = 3600.0 / view.step_seconds
@@ -83,16 +82,16 @@ def gpus(use: pl.DataFrame) -> None:
     ui.figure("busy_now", f"{busy:,.0f} of {held:,.0f}", delta=share, seconds=f"{view.step_seconds:,}")
 
 
-def money(found: accounts.Money) -> None:
+def money(view: View, found: accounts.Money) -> None:
     """What it costs, will cost, and how long the budget lasts."""
     end, ahead = accounts.done_at(view, found), found.forecast
     with ui.figures():
-        progress()
+        progress(view)
         ui.figure("spent", spent(found), delta="since the start", prices=found.prices)
         rate = ui.at_least(found.rate.usd_per_hour, found.rate.known_usd_per_hour)
         an_hour = rate if rate == formats.UNKNOWN else f"{rate}/h"
         ui.figure("burn", an_hour, delta="what is live now", prices=found.prices)
-        completion(found)
+        completion(view, found)
         if ahead is None or ahead.left_usd is None:
             ui.figure("no_budget", "no limit", delta="limits.usd sets one")
             return
@@ -111,7 +110,7 @@ def spent(found: accounts.Money) -> str:
     return ui.at_least(None if found.unpriced else found.spent, found.spent)
 
 
-def completion(found: accounts.Money) -> None:
+def completion(view: View, found: accounts.Money) -> None:
     """What the run will have cost."""
     ahead, run = found.forecast, view.run
     band = ahead.known_usd if ahead is not None else None
@@ -130,7 +129,7 @@ def completion(found: accounts.Money) -> None:
         )
 
 
-def warnings(found: accounts.Money) -> None:
+def warnings(view: View, found: accounts.Money) -> None:
     """What needs a person; each line leads to the page that shows more."""
     rows = page_alerts.alerts(view, found)
     with st.container(border=True, gap="xxsmall"):
@@ -143,11 +142,14 @@ def warnings(found: accounts.Money) -> None:
             link.page_link(f"views/{alert.page}.py", label="look", query_params=st.query_params.to_dict())
 
 
-def body() -> None:
+def body(view: View) -> None:
+    if view.run is None and not data.runs(view.data):
+        empty()
+        return
     use, found, account = accounts.gpu_use(view), accounts.money(view), accounts.account(view)
-    waste(account.parts, use)
-    money(found)
-    warnings(found)
+    waste(view, account.parts, use)
+    money(view, found)
+    warnings(view, found)
     if not use.is_empty():
         rate = charts.states(use.group_by("at", "reason").agg(pl.col("usd").sum() * 3600.0 / view.step_seconds))
         title = "Dollars per hour, by what the GPUs did"
@@ -163,7 +165,4 @@ def body() -> None:
     st.caption(" · ".join(f"{ui.md(what)}: {ui.md(text)}" for what, text in ages.items()))
 
 
-if data.runs(view.data):
-    ui.live(body, again=view.live)
-else:
-    empty()
+ui.live(body)

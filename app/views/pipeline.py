@@ -9,7 +9,6 @@ from app import accounts, charts, data, ui
 from app.view import View
 from clusterctl.ui import formats
 
-view: View = st.session_state["view"]
 LAST = 20
 """Steps that a figure is the mean of."""
 LOUD_SHARE = 0.2
@@ -29,7 +28,7 @@ SPLIT_FORMULA = (
 )
 
 
-def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
+def figures(view: View, frame: pl.DataFrame, use: pl.DataFrame) -> None:
     """The state of the loop, as means of the last steps; what nobody reports is named, not shown as 0."""
     idle = pl.col("gpu_hours").filter(pl.col("reason") != "busy").sum()
     measured = use.filter(pl.col("reason") != "unmeasured").drop_nulls("role")
@@ -90,7 +89,7 @@ def curves(frame: pl.DataFrame) -> None:
                 ui.gap(title, "the job does not report it")
 
 
-def waits(use: pl.DataFrame) -> None:
+def waits(view: View, use: pl.DataFrame) -> None:
     """What trainer and rollout GPUs did over time."""
     gpus = pl.col("gpu_hours").sum() * 3600 / view.step_seconds
     for role in use["role"].drop_nulls().unique().sort():
@@ -99,17 +98,16 @@ def waits(use: pl.DataFrame) -> None:
         charts.stacked(title, shown, value="gpus", axis="GPUs", step_seconds=view.step_seconds, height=160)
 
 
-def body() -> None:
+def body(view: View) -> None:
     assert view.run is not None
     use, frame = accounts.gpu_use(view), data.step_rows(view.data, view.run.run_id)
-    figures(frame, use)
+    figures(view, frame, use)
     if frame.is_empty():
         ui.gap("Steps", "no step is done yet")
-    ui.guarded(lambda: split(use))
-    waits(use)
+    ui.guarded(split, use)
+    waits(view, use)
     if frame.height:
         curves(frame)
 
 
-if ui.need_run(view):
-    ui.live(body, again=view.live)
+ui.live(body, of_one_run=True)

@@ -15,12 +15,11 @@ from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 from planners.plan.value import Plan, StagePlan
 
-view: View = st.session_state["view"]
 OFF = 1.15
 """A phase that took 15% more or less than planned is worth a look: the narrowest band of a plan is 20%."""
 
 
-def by_phase(stage: StagePlan, run_id: str) -> pl.DataFrame:
+def by_phase(view: View, stage: StagePlan, run_id: str) -> pl.DataFrame:
     """phase, planned (s), low, actual, high (10th percentile, mean and 90th of the steps), ratio, steps."""
     rows = [(phase.phase, phase.seconds) for phase in data.phases(view.data, run_id) if phase.stage == stage.name]
     seen = pl.DataFrame(rows, schema={"phase": pl.String, "seconds": pl.Float64}, orient="row")
@@ -51,7 +50,7 @@ def picture(rows: pl.DataFrame) -> None:
     st.altair_chart(layers.properties(height=34 * rows.height + 40))
 
 
-def assumptions(plan: Plan, stage: StagePlan, run_id: str) -> pl.DataFrame:
+def assumptions(view: View, plan: Plan, stage: StagePlan, run_id: str) -> pl.DataFrame:
     """What the spec assumed and the run reports: name, planned, actual, ratio."""
     spec: dict[str, Any] = next((each for each in plan.spec["stages"] if each.get("name") == stage.name), {})
     last = [step.metrics for step in data.steps(view.data, run_id) if step.stage == stage.name][-20:]
@@ -69,9 +68,9 @@ def assumptions(plan: Plan, stage: StagePlan, run_id: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["assumption", "planned", "actual", "ratio"], orient="row")
 
 
-def stage_part(plan: Plan, stage: StagePlan, run_id: str) -> None:
+def stage_part(view: View, plan: Plan, stage: StagePlan, run_id: str) -> None:
     """One stage: step time, phases, assumptions."""
-    rows, found = by_phase(stage, run_id), accounts.step_seconds(view, plan, stage)
+    rows, found = by_phase(view, stage, run_id), accounts.step_seconds(view, plan, stage)
     st.subheader(ui.md(stage.title), anchor=False)
     if not found:
         ui.gap("Steps", f"no step of stage {stage.name} is done yet, so there is nothing to compare")
@@ -91,7 +90,7 @@ def stage_part(plan: Plan, stage: StagePlan, run_id: str) -> None:
     picture(rows)
     waterfall(rows, planned, actual)
     ui.table("phases", rows)
-    off = assumptions(plan, stage, run_id)
+    off = assumptions(view, plan, stage, run_id)
     if off.height:
         st.caption("Which assumption is off: the spec's number against the mean of the last 20 steps")
         ui.table("assumptions", off)
@@ -120,7 +119,7 @@ def waterfall(rows: pl.DataFrame, planned: float, actual: float) -> None:
     st.altair_chart(chart.properties(height=charts.HEIGHT))
 
 
-def body() -> None:
+def body(view: View) -> None:
     plan = data.plan_of(view)
     if plan is None or view.run is None:
         ui.gap("Plan", "this run was started without a plan")
@@ -146,8 +145,7 @@ def body() -> None:
         low, middle, high = map(formats.hours, plan.hours.percentiles)
         ui.figure("plan_hours", formats.hours(took), delta=f"planned {middle}", bad=late, low=low, high=high)
     for stage in plan.stages:
-        stage_part(plan, stage, view.run.run_id)
+        stage_part(view, plan, stage, view.run.run_id)
 
 
-if ui.need_run(view):
-    ui.live(body, again=view.live)
+ui.live(body, of_one_run=True)

@@ -12,12 +12,11 @@ from app.view import View
 from clusterctl.ui import formats
 from planners.costs.cost_tables import Purpose
 
-view: View = st.session_state["view"]
 OLD_DAYS = 90
 """List prices of GPU machines changed several times in most years; a quarter is worth a refresh."""
 
 
-def prices() -> None:
+def prices(view: View) -> None:
     """Age of the price book by cloud, and what runs without a price."""
     st.subheader("Prices", anchor=False)
     rows = planning.price_ages(view.now.date())
@@ -34,7 +33,7 @@ def prices() -> None:
         ui.fine("Everything that was paid has a known price.")
 
 
-def measured() -> None:
+def measured(view: View) -> None:
     """How much of the paid GPU time was measured, and what the agents say is missing."""
     st.subheader("Telemetry", anchor=False)
     account = accounts.account(view)
@@ -68,7 +67,7 @@ def calibration() -> None:
     ui.table("calibration", rows)
 
 
-def own_runs() -> None:
+def own_runs(view: View) -> None:
     """What own runs taught: actual over planned, by phase and place; the next plans use it."""
     names = ("phase", "work", "model", "gpu", "engine", "factor", "spread", "runs")
     rows = [
@@ -85,9 +84,10 @@ def own_runs() -> None:
         st.caption("No factors of your own runs are in use; `clusterctl calibrate` makes them from ended runs")
 
 
-def body() -> None:
-    for part in (measured, prices, calibration, own_runs):
-        ui.guarded(part)
+def body(view: View) -> None:
+    for part in (measured, prices, own_runs):
+        ui.guarded(part, view)
+    ui.guarded(calibration)
 
 
-ui.live(body, again=view.live)
+ui.live(body)

@@ -10,7 +10,6 @@ from app.view import View
 from clusterctl.ui import formats
 from planners.costs.cost_tables import Purpose
 
-view: View = st.session_state["view"]
 ENDS = {"done": "done", "time_limits": "time limit", "memory_limits": "memory limit", "errors": "error"}
 END_COLOURS = dict(zip(ENDS.values(), (charts.GREEN, charts.ORANGE, charts.PINK, charts.VERMILION), strict=True))
 
@@ -31,7 +30,7 @@ def fleet(rows: pl.DataFrame) -> pl.DataFrame:
     return by.with_columns(done=pl.col("finished") - failed).sort("at")
 
 
-def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
+def figures(view: View, frame: pl.DataFrame, use: pl.DataFrame) -> None:
     """Totals of the window, and what they cost."""
     done, seconds = int(frame["finished"].sum()), max(1, frame.height * view.step_seconds)
     parts = accounts.account(view).parts.filter(pl.col("use") == Purpose.SANDBOX)
@@ -54,7 +53,7 @@ def figures(frame: pl.DataFrame, use: pl.DataFrame) -> None:
         ui.figure("waiting_gpus", ui.usd(idle["usd"]), delta=hours, bad=loud)
 
 
-def pictures(frame: pl.DataFrame) -> None:
+def pictures(view: View, frame: pl.DataFrame) -> None:
     """Load, times and verdicts over time."""
     load = {"running": "running", "queued": "queued", "concurrent sandboxes": "workers"}
     charts.lines("Programs: running, queued; concurrent sandboxes", frame, load, axis="programs")
@@ -76,16 +75,16 @@ def servers(rows: pl.DataFrame) -> None:
         ui.table("servers", by.sort("queued", "node", descending=[True, False]).head(200))
 
 
-def body() -> None:
+def body(view: View) -> None:
     rows = measurements.window(view, "sandbox")
     if rows.is_empty():
         nodes = [r.address or "" for r in data.resources(view.data, view.run_id) if r.role == "sandbox"]
         ui.gap("Sandboxes", measurements.absent(view, "sandbox", nodes) or "no sandbox server reported in this window")
         return
     frame = fleet(rows)
-    figures(frame, accounts.gpu_use(view))
-    pictures(frame)
+    figures(view, frame, accounts.gpu_use(view))
+    pictures(view, frame)
     servers(rows)
 
 
-ui.live(body, again=view.live)
+ui.live(body)

@@ -15,7 +15,6 @@ from clusterctl.ui import formats
 from planners.plan.value import Plan
 from planners.runs.limits import planned_rate
 
-view: View = st.session_state["view"]
 AS_PLANNED = "as planned"
 SCHEDULES = [AS_PLANNED, "colocated", "disaggregated", "async"]
 CAPACITY = {AS_PLANNED: None, "on demand": "[on_demand]", "spot": "[spot]", "either": "[on_demand, spot]"}
@@ -136,7 +135,7 @@ def apply(other: Plan, changes: tuple[str, ...]) -> None:
     st.download_button("plan.json", plan_text(other), "plan.json", "application/json", icon=":material/download:")
 
 
-def page() -> None:
+def page(view: View) -> None:
     plan = data.plan_of(view)
     if plan is None:
         name = st.selectbox("Run spec", planning.templates(), **ui.kept("spec"))
@@ -149,4 +148,4 @@ def page() -> None:
     apply(other, changes)
 
 
-ui.guarded(page)
+ui.guarded(page, data.current())
