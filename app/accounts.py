@@ -22,6 +22,7 @@ from planners.costs.spend import within
 from planners.plan.value import Plan, StagePlan
 from planners.runs.forecast import Forecast
 from planners.runs.limits import MACHINE, RunRate
+from planners.tags import TAG_PREFIX
 
 BUSY, UNMEASURED = "busy", "unmeasured"
 PAID = (BUSY, UNMEASURED)
@@ -88,6 +89,12 @@ def _gpu_charges(view: View) -> pl.DataFrame:
         pays_as="role",
         price=pl.col("usd_per_hour").cast(pl.Float64) / pl.col("gpus"),
     )
+
+
+def gpus_paid(view: View) -> int:
+    """GPUs of the machines that are paid now."""
+    live = [row for row in data.resources(view.data, view.run_id) if row.state == "live"]
+    return sum(int(row.tags.get(f"{TAG_PREFIX}/gpus", 0)) for row in live if row.kind == MACHINE)
 
 
 def _unmeasured(view: View, charges: pl.DataFrame, measured: pl.DataFrame) -> pl.DataFrame:

@@ -99,7 +99,8 @@ def view(data: Data, run: str, window: str) -> View:
         begin = span[0] - timedelta(seconds=STEPS[0]) if span else begin  # a row's `at` is its end
     large = len(machines(data, None if chosen is None else chosen.run_id)) > LARGE_MACHINES
     end = max(end, begin + timedelta(seconds=STEPS[0]))
-    return View(data=data, run=chosen, start=begin, end=end, now=now, large=large)
+    finest = store(data).finest_seconds(begin, end)
+    return View(data=data, run=chosen, start=begin, end=end, now=now, finest_seconds=finest, large=large)
 
 
 def current() -> View:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple, cast
 
 import polars as pl
 import streamlit as st
@@ -13,10 +13,13 @@ import streamlit as st
 from app import data
 from app.view import STEPS, Data, View
 from clusterctl.ui.formats import count
+from planners.telemetry.roll_up import roll_up
 from planners.telemetry.tables import TABLES
 
-RECENT = timedelta(minutes=2)
-"""How far back the newest row is looked for to the second: twelve intervals of the agent."""
+SILENT = timedelta(minutes=2)
+"""After so long without telemetry something is wrong: twelve intervals of the agent."""
+NOW_SECONDS = 60
+"""What "now" is the mean of."""
 
 
 def standing(view: View, table: str) -> pl.DataFrame:
@@ -27,12 +30,28 @@ def standing(view: View, table: str) -> pl.DataFrame:
 def window(view: View, table: str, *columns: str) -> pl.DataFrame:
     """Rows of a table in the view's window, in its steps, by `at`: those of the machines of its run, or of all.
 
-    Of a run's machines also what nobody held: it was paid.  A run whose machines the ledger does not know: its rows.
+    Of a run's machines also what nobody held: it was paid; not what another run did there.  A run whose machines the
+    ledger does not know: its rows.
     """
     _, _, start, end = view.key
-    nodes = None if view.run_id is None else data.machines(view.data, view.run_id)
-    run = view.run_id if nodes == () and "run" in TABLES[table] else None
-    return _read(view.data, table, (start, end), step=view.step_seconds, run=run, nodes=nodes, columns=columns or None)
+    return _of_run(view, table, (start, end), view.step_seconds, columns or None)
+
+
+def _of_run(
+    view: View, table: str, between: tuple[datetime, datetime], step: int, columns: tuple[str, ...] | None
+) -> pl.DataFrame:
+    """Rows between two moments: of the view's run, as `window` says."""
+    if view.run_id is None or "run" not in TABLES[table]:
+        nodes = None if view.run_id is None else data.machines(view.data, view.run_id)
+        return _read(view.data, table, between, step=step, nodes=nodes, columns=columns)
+    nodes = data.machines(view.data, view.run_id)
+    read = None if columns is None else (*columns, *({"run"} - set(columns)))
+    run = view.run_id if nodes == () else None
+    rows = _read(view.data, table, between, step=step, run=run, nodes=nodes, columns=read)
+    rows = rows.filter(pl.col("run").is_null() | (pl.col("run") == view.run_id))
+    if columns is None or "run" in columns:
+        return rows
+    return roll_up(rows.lazy(), table, step_seconds=step, columns=columns).collect().sort("at")
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=24)
@@ -59,13 +78,46 @@ def gpu_seconds(view: View) -> pl.DataFrame:
 
 
 def last_seen(view: View, table: str) -> datetime | None:
-    """End of the newest row of a table: to 10 s in the last minutes of the window, to a bucket before them."""
-    _, _, start, end = view.key
+    """Moment of the newest row of a table: exact in the last minutes of the window, to a bucket before them."""
     nodes = None if view.run_id is None else data.machines(view.data, view.run_id)
-    recent = _read(view.data, table, (max(start, end - RECENT), end), step=STEPS[0], nodes=nodes, columns=("seconds",))
-    rows = recent if recent.height else gpu_seconds(view) if table == "gpu" else window(view, table, "seconds")
+    newest = _newest(view.data, table, view.key[3], nodes or None)
+    if newest is not None:
+        return newest
+    rows = gpu_seconds(view) if table == "gpu" else window(view, table, "seconds")
     last = rows["at"].max()
     return min(last, view.end) if isinstance(last, datetime) else None
+
+
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=24)
+def _newest(of: Data, table: str, until: datetime, nodes: tuple[str, ...] | None) -> datetime | None:
+    return data.store(of).newest(table, until=until, nodes=nodes)
+
+
+def newest_rows(view: View, table: str, *columns: str) -> pl.DataFrame:
+    """Rows of the newest minute that was measured, or of the newest interval where measurements are further apart."""
+    last = last_seen(view, table)
+    if last is None:
+        return window(view, table, *columns).clear()
+    step = next(step for step in STEPS if step >= view.finest_seconds)
+    rows = _of_run(view, table, (last - timedelta(seconds=max(NOW_SECONDS, 2 * step)), last), step, columns or None)
+    newest = rows["at"].max()
+    return rows if newest is None else rows.filter(pl.col("at") > pl.lit(newest) - timedelta(seconds=NOW_SECONDS))
+
+
+class BusyNow(NamedTuple):
+    """What GPUs do now."""
+
+    busy: float
+    """Of those that are measured, how many work on average."""
+    measured: int
+
+
+def busy_now(view: View) -> BusyNow:
+    """How many GPUs there are, and how many work, in the newest minute that was measured."""
+    rows = newest_rows(view, "gpu", "node", "gpu", "reason", "seconds")
+    seconds = pl.col("seconds")
+    shares = rows.group_by("node", "gpu").agg(busy=seconds.filter(pl.col("reason").is_null()).sum() / seconds.sum())
+    return BusyNow(busy=float(shares["busy"].sum()), measured=shares.height)
 
 
 def gpu_count(view: View) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Literal, NamedTuple
 
 import polars as pl
@@ -70,5 +71,6 @@ def _hardware(view: View) -> Iterator[PageAlert]:
         yield PageAlert("warn", f"{count} {WORDS[kind][count > 1]}, the last on {node}: {text}", "gpus")
     if view.live and view.run is not None and view.run.state in LIVE:
         last = measurements.last_seen(view, "gpu")
-        if last is not None and view.now - last > measurements.RECENT:
+        silent = max(measurements.SILENT, timedelta(seconds=3 * view.finest_seconds))
+        if last is not None and view.now - last > silent:
             yield PageAlert("warn", f"No telemetry of its GPUs since {ui.age(last, view.now)}", "quality")

@@ -41,7 +41,7 @@ def waste(view: View, parts: pl.DataFrame, use: pl.DataFrame) -> None:
         worst = f"{formats.percent(share)} of GPU time" + (f"; first: {by['state'][0]}" if by.height else "")
         hours = {"idle": f"{wasted:,.0f}", "held": f"{total:,.0f}"}
         ui.figure("idle", cost, delta=worst, bad=share > LOUD_SHARE, formula=FORMULA, **hours)
-        gpus(view, use)
+        gpus(view)
     with right, st.container(border=True, height="stretch"):
         st.caption("Idle dollars by reason", help=FORMULA)
         if by.height:
@@ -73,13 +73,16 @@ def progress(view: View) -> None:
     ui.figure("steps", f"{steps[-1].step:,} of {steps[-1].of:,}", delta=reward)
 
 
-def gpus(view: View, use: pl.DataFrame) -> None:
-    """How many GPUs there are and work, in the newest bucket."""
-    last = use.filter(pl.col("at") == pl.col("at").max())
-    scale = 3600.0 / view.step_seconds
-    held, busy = (scale * float(rows["gpu_hours"].sum()) for rows in (last, last.filter(pl.col("reason") == "busy")))
-    share = f"{formats.percent(busy / held if held else None)} busy"
-    ui.figure("busy_now", f"{busy:,.0f} of {held:,.0f}", delta=share, seconds=f"{view.step_seconds:,}")
+def gpus(view: View) -> None:
+    """How many GPUs there are and work now; nothing of a run that has ended."""
+    if view.run is not None and view.run.state not in LIVE:
+        return
+    now, seconds = measurements.busy_now(view), max(measurements.NOW_SECONDS, view.finest_seconds)
+    paid = accounts.gpus_paid(view)
+    silent = f"; {formats.count(paid - now.measured, 'GPU')} not measured" if paid > now.measured else ""
+    share = f"{formats.percent(now.busy / now.measured if now.measured else None)} busy{silent}"
+    of = max(paid, now.measured)
+    ui.figure("busy_now", f"{now.busy:,.0f} of {of:,}", delta=share, bad=bool(silent) or None, seconds=f"{seconds}")
 
 
 def money(view: View, found: accounts.Money) -> None:
@@ -151,7 +154,8 @@ def body(view: View) -> None:
     money(view, found)
     warnings(view, found)
     if not use.is_empty():
-        rate = charts.states(use.group_by("at", "reason").agg(pl.col("usd").sum() * 3600.0 / view.step_seconds))
+        by = view.whole(use).group_by("at", "reason").agg(pl.col("usd").sum())
+        rate = charts.states(by.with_columns(usd=pl.col("usd") * 3600.0 / view.covered_seconds()))
         title = "Dollars per hour, by what the GPUs did"
         charts.stacked(title, rate, value="usd", axis="$ per hour", step_seconds=view.step_seconds)
     ui.problems(account.problems)

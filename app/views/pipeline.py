@@ -91,9 +91,10 @@ def curves(frame: pl.DataFrame) -> None:
 
 def waits(view: View, use: pl.DataFrame) -> None:
     """What trainer and rollout GPUs did over time."""
-    gpus = pl.col("gpu_hours").sum() * 3600 / view.step_seconds
+    use = view.whole(use)
     for role in use["role"].drop_nulls().unique().sort():
-        shown = charts.states(use.filter(pl.col("role") == role).group_by("at", "reason").agg(gpus=gpus))
+        by = use.filter(pl.col("role") == role).group_by("at", "reason").agg(pl.col("gpu_hours").sum())
+        shown = charts.states(by.with_columns(gpus=pl.col("gpu_hours") * 3600 / view.covered_seconds()))
         title = f"GPUs of {ui.md(role)}, by what they did"
         charts.stacked(title, shown, value="gpus", axis="GPUs", step_seconds=view.step_seconds, height=160)
 

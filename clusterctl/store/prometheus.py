@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,12 +12,12 @@ import polars as pl
 from clusterctl.store import promql, series
 from clusterctl.store.prometheus_api import TIMEOUT_SECONDS, PrometheusApi
 from clusterctl.store.promql import QUERIES
-from clusterctl.store.source import TelemetryQuery, TelemetrySource
+from clusterctl.store.source import RECENT, TelemetryQuery, TelemetrySource
 from planners.telemetry.roll_up import roll_up, whole_steps
 from planners.telemetry.tables import TABLES, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
     from clusterctl.store.series import PrometheusSeries
 
@@ -24,6 +25,8 @@ MAX_STEPS = 10_000
 """Of one query; Prometheus refuses more than 11,000."""
 FINEST_SECONDS = 60
 """A step that holds a sample of every usual scrape interval: what `step_seconds=0` means here."""
+PROBE_SECONDS, MOST_PROBES = 600, 60
+"""A scrape interval is looked for in pieces of ten minutes, or in so many."""
 HISTORY = timedelta(days=90)
 """How far back `span` looks."""
 
@@ -39,10 +42,12 @@ class Prometheus(TelemetrySource):
         """Raises SpecError for a URL that is none, or that holds a password; or for a token that can't be read."""
         self._api = PrometheusApi(url, timeout_seconds=timeout_seconds)
         self.where = self._api.where
+        self._finest: dict[tuple[str, int, datetime, datetime], int] = {}
 
     def answer(self, query: TelemetryQuery) -> pl.DataFrame:
         most_seconds = (query.end - query.start).total_seconds()
-        step = max(query.step_seconds or FINEST_SECONDS, -int(-most_seconds // MAX_STEPS), 1)
+        finest = self._finest_of(query.table, query.start, query.end) if "seconds" in TABLES[query.table] else 1
+        step = max(query.step_seconds or FINEST_SECONDS, -int(-most_seconds // MAX_STEPS), finest)
         start, end = whole_steps(query.start, query.end, step)
         keys = query.columns if query.step_seconds else None
         query = replace(query, start=start, end=end, step_seconds=step)
@@ -72,6 +77,34 @@ class Prometheus(TelemetrySource):
         first, last = (datetime.fromtimestamp(of(ats), tz=UTC) for of in (min, max))
         return first - timedelta(hours=1), min(last, now)
 
+    def finest_seconds(self, start: datetime, end: datetime) -> int:
+        """The longest time between two samples there, of any job; where the interval changed, the longer one."""
+        return max(self._finest_of(table, start, end) for table in QUERIES["present"])
+
+    def _finest_of(self, table: str, start: datetime, end: datetime) -> int:
+        """The same of the jobs of one table; 1 where there is nothing."""
+        probe = max(PROBE_SECONDS, round((end - start).total_seconds() / MOST_PROBES / 60) * 60)
+        key = (table, probe, *whole_steps(start, end, probe))
+        if key not in self._finest:
+            query = TelemetryQuery(table=table, start=key[2], end=key[3], step_seconds=probe)
+            about = f"scrape interval of {table}"
+            form = _form(f"topk by (job) (1, {QUERIES['present'][table]})", query)
+            fullest = series.fullest(self._api.ask(about, {table: form})[table])
+            found = max(self._scraped(table, fullest, probe).values(), default=0.0)
+            if self._api.problems(about):
+                return 1
+            self._finest = dict(list(self._finest.items())[-MOST_PROBES:]) | {key: max(1, math.ceil(found - 0.05))}
+        return self._finest[key]
+
+    def newest(self, table: str, *, until: datetime, nodes: Collection[str] | None = None) -> datetime | None:
+        (metric,) = promql.metrics(QUERIES["present"][table])
+        asked = TelemetryQuery(table=table, start=until - RECENT, end=until, nodes=nodes)
+        # of several alternatives, which hold the same nodes by other labels, each has a moment of its own
+        forms = {"newest": _form(f"max(timestamp({metric}{{$}}))", asked)}
+        answers = self._api.ask(f"newest {table}", forms)["newest"]
+        moments = [value for one in answers for value in one.values if value < series.YEAR_3000]
+        return datetime.fromtimestamp(max(moments), tz=UTC) if moments else None
+
     def problems(self) -> tuple[str, ...]:
         return self._api.problems()
 
@@ -83,21 +116,32 @@ class Prometheus(TelemetrySource):
         if "energy_j" in texts:
             texts["power_w"] = QUERIES["gpu"]["power_w"]
         if table == "gpu" and (not columns or "reason" in columns):
-            texts |= {"idle": QUERIES["idle"]["gpu"], "gpu_util_pct": QUERIES["gpu"]["gpu_util_pct"]}
+            between = f"{self._finest_of(table, query.start, query.end)}s"
+            texts |= {"idle": QUERIES["idle"]["gpu"], "still": QUERIES["still"]["gpu"].replace("#", between)}
         answers = self._api.ask(table, {name: _form(text, query) for name, text in texts.items()})
-        intervals = self._intervals(table, answers["present"], query.step_seconds)
+        intervals = self._intervals(query, answers["present"])
         return series.rows(table, answers, intervals=intervals, step_seconds=query.step_seconds)
 
-    def _intervals(self, table: str, present: list[PrometheusSeries], step_seconds: int) -> Mapping[str, float]:
-        """Seconds between two samples, by job: of its fullest series in its fullest step, as it was scraped."""
+    def _intervals(self, query: TelemetryQuery, present: list[PrometheusSeries]) -> pl.DataFrame:
+        """job, at (ms), interval: seconds between two samples in each step of each job, as it was scraped."""
+        several = max(query.step_seconds, 4 * self._finest_of(query.table, query.start, query.end))
+        fullest = series.fullest(present)
+        return series.intervals(fullest, self._scraped(query.table, fullest, several))
+
+    def _scraped(self, table: str, steps: series.Fullest, seconds: int) -> dict[tuple[str, float], float]:
+        """Seconds between two samples, by job and number of samples in a step.
+
+        Of each number one step is asked for its raw samples, so many seconds up to its end: so an interval that
+        changed is seen, and a step in which a target was there for a part of it is not taken for a slower one.
+        """
         (metric,) = promql.metrics(QUERIES["present"][table])
-        intervals = {}
-        for job, (one, at) in series.fullest(present).items():
+        found: dict[tuple[str, float], float] = {}
+        for (job, count), (one, at) in series.kinds_of_steps(steps).items():
             matchers = ",".join(f"{name}={promql.quoted(text)}" for name, text in one.labels.items())
-            form = {"query": f"{metric}{{{matchers}}}[{step_seconds}s]", "time": str(at)}
+            form = {"query": f"{metric}{{{matchers}}}[{seconds}s]", "time": str(at)}
             samples = self._api.ask(f"interval of {job or None}", {metric: form})[metric]
-            intervals[job] = series.interval_seconds(samples)
-        return intervals
+            found[job, count] = series.interval_seconds(samples)
+        return found
 
     def _absent(self, query: TelemetryQuery) -> pl.DataFrame:
         """A note for each column of the table gpu that has no series at all."""

@@ -13,17 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 QUERIES: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-"""By table and column; in `present` and `idle`, by table."""
+"""By table and column; in `present`, `idle` and `still`, by table."""
 NODE_LABELS = ("exported_hostname", "hostname", "Hostname")
 """Where a node's name is: dcgm-exporter renamed its own in 2026; Prometheus prefixes what a target's labels hide."""
 
 
 def filled(query: str, *, step_seconds: int, nodes: Collection[str] | None = None, run: str | None = None) -> str:
     """The query for these nodes and this run: one alternative per label that may hold their names."""
-    texts = [
-        query.replace("$", matchers).replace(",}", "}").replace("@", f"{step_seconds}s")
-        for matchers in _matchers(nodes, run)
-    ]
+    query = query.replace("@", f"{step_seconds}s").replace("%", f"{step_seconds - 1}s")
+    texts = [query.replace("$", matchers).replace(",}", "}") for matchers in _matchers(nodes, run)]
     return texts[0] if len(texts) == 1 else " or ".join(f"({text})" for text in texts)
 
 
@@ -33,8 +31,9 @@ def metrics(query: str) -> list[str]:
 
 
 def any_of(names: Collection[str]) -> str:
-    """How many series have one of these names."""
-    return f'count(count_over_time({{__name__=~"{"|".join(names)}"}}[@]))'
+    """How many series have the first of these names that is there.  One name each: a GPU's series differ by name alone,
+    which functions over time leave out, and Prometheus then refuses two alike."""
+    return " or ".join(f"count(count_over_time({name}[@]))" for name in names)
 
 
 def _matchers(nodes: Collection[str] | None, run: str | None) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ import numpy as np
 import polars as pl
 
 from clusterctl.store.promql import NODE_LABELS, QUERIES
-from planners.telemetry.idle import BUSY_UTIL_PCT
 from planners.telemetry.tables import TABLES, IdleReason, schema
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ MOST = 1e300
 """Larger values are no measurement, and their sums are infinite."""
 ALL_RATIO = 0.98
 """Of a step: from here on it counts as all of it, since Prometheus extrapolates to a step's ends."""
+
+
+MOST_KINDS = 4
+"""Scrape intervals of one job that are told apart in one answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,19 +61,20 @@ def _encodable(text: object) -> str:
 
 
 def rows(
-    table: str, answers: Mapping[str, Sequence[PrometheusSeries]], *, intervals: Mapping[str, float], step_seconds: int
+    table: str, answers: Mapping[str, Sequence[PrometheusSeries]], *, intervals: pl.DataFrame, step_seconds: int
 ) -> pl.DataFrame:
     """Rows of a table: one per step, owner and reason.
 
-    answers: by column, with `present` (samples in a step) and, for GPUs, `idle` (seconds in a step, by reason).
-    intervals: seconds between two samples, by job; an owner that came within a step gets its samples' share of it.
+    answers: by column, with `present` (samples in a step) and, for GPUs, `idle` (seconds in a step, by reason) and
+    `still` (share of a step's samples).  intervals: of `intervals`; an owner that came within a step gets its samples'
+    share of it.
     """
     owners = _Owners(table)
     present = owners.samples(answers["present"]).group_by("id", "at").agg(pl.col("value").max())
     frame = present.join(owners.frame(), on="id")
-    interval = pl.col("job").replace_strict(dict(intervals), default=None, return_dtype=pl.Float64)
-    frame = frame.with_columns(seconds=(pl.col("value") * interval).clip(upper_bound=float(step_seconds)))
-    frame = frame.drop("value").filter(pl.col("seconds") > 0)
+    frame = frame.join(intervals, on=["job", "at"], how="left")
+    seconds = (pl.col("value") * pl.col("interval")).clip(upper_bound=float(step_seconds))
+    frame = frame.with_columns(seconds=seconds).drop("value", "interval").filter(pl.col("seconds") > 0)
     for name in QUERIES[table]:
         if answers.get(name):
             values = owners.samples(answers[name]).group_by("id", "at").agg(pl.col("value").max().alias(name))
@@ -79,7 +84,8 @@ def rows(
     if table == "gpu":
         if "energy_j" in frame.columns:
             frame = frame.with_columns(_energy(step_seconds, "power_w" in frame.columns))
-        frame = _with_reasons(frame, owners.samples(answers.get("idle", ())))
+        still = owners.samples(answers.get("still", ())).group_by("id", "at").agg(still=pl.col("value").max())
+        frame = _with_reasons(frame.join(still, on=["id", "at"], how="left"), owners.samples(answers.get("idle", ())))
     return frame.select(_typed(name, frame.columns, table) for name in TABLES[table])
 
 
@@ -134,14 +140,44 @@ class _Owners:
         return self._ids.setdefault(key, len(self._ids))
 
 
-def fullest(present: Sequence[PrometheusSeries]) -> dict[str, tuple[PrometheusSeries, float]]:
-    """By job: the series with the most samples in a step, and that step's end."""
-    found: dict[str, tuple[float, PrometheusSeries, float]] = {}
+Fullest = dict[tuple[str, float], tuple[float, PrometheusSeries]]
+"""By job and end of a step (Unix seconds): the most samples that a series of the job has in it, and such a series."""
+
+
+def fullest(present: Sequence[PrometheusSeries]) -> Fullest:
+    """The fullest series of each step of each job."""
+    found: Fullest = {}
     for one in present:
-        most, at = max(zip(one.values, one.ats, strict=True), default=(0.0, 0.0))
-        if most > found.get(job_of(one.labels), (0.0,))[0]:
-            found[job_of(one.labels)] = most, one, at
-    return {job: (one, at) for job, (_, one, at) in found.items()}
+        job = job_of(one.labels)
+        for at, count in zip(one.ats, one.values, strict=True):
+            if count > found.get((job, at), (0.0,))[0]:
+                found[job, at] = count, one
+    return found
+
+
+def kinds_of_steps(steps: Fullest) -> dict[tuple[str, float], tuple[PrometheusSeries, float]]:
+    """By job and number of samples: a series that has so many in a step, and that step's end.
+
+    Numbers within a tenth of each other are one, and of a job the most frequent MOST_KINDS count.
+    """
+    often = Counter((job, count) for (job, _), (count, _) in steps.items())
+    examples = {(job, count): (one, at) for (job, at), (count, one) in steps.items()}
+    found: dict[tuple[str, float], tuple[PrometheusSeries, float]] = {}
+    for (job, count), _ in often.most_common():
+        near = [other for of, other in found if of == job]
+        if len(near) < MOST_KINDS and all(abs(other - count) > 0.1 * max(other, count) for other in near):
+            found[job, count] = examples[job, count]
+    return found
+
+
+def intervals(steps: Fullest, measured: Mapping[tuple[str, float], float]) -> pl.DataFrame:
+    """job, at (ms), interval (s) of each step, by the number of samples nearest to its own that was measured."""
+    rows = []
+    for (job, at), (count, _) in steps.items():
+        known = [other for of, other in measured if of == job]
+        _, nearest = min((abs(other - count), other) for other in known)
+        rows.append((job, round(at * 1000), measured[job, nearest]))
+    return pl.DataFrame(rows, schema={"job": pl.String, "at": pl.Int64, "interval": pl.Float64}, orient="row")
 
 
 def interval_seconds(samples: Sequence[PrometheusSeries]) -> float:
@@ -165,7 +201,7 @@ def _energy(step_seconds: int, has_power: bool) -> pl.Expr:
 def _with_reasons(frame: pl.DataFrame, idle: pl.DataFrame) -> pl.DataFrame:
     """Split each row into what worked and what idled for each reason.
 
-    What no agent watches has no reasons: it idles, for an unknown one, in steps in which it did nothing.
+    What no agent watches has no reasons: it idles, for an unknown one, in the share of samples in which it did nothing.
     """
     known = idle.filter(pl.col("value") > 0).group_by("id", "at", "reason").agg(pl.col("value").sum())
     parts = frame.join(known, on=["id", "at"], how="inner")
@@ -177,11 +213,11 @@ def _with_reasons(frame: pl.DataFrame, idle: pl.DataFrame) -> pl.DataFrame:
     rest = frame.join(idled, on=["id", "at"], how="left").with_columns(
         part=pl.col("seconds") - pl.col("idled").fill_null(0.0)
     )
-    util = pl.col("gpu_util_pct") if "gpu_util_pct" in frame.columns else pl.lit(None, pl.Float64)
-    nothing = pl.col("idled").is_null() & (util < BUSY_UTIL_PCT)
-    rest = rest.with_columns(reason=pl.when(nothing).then(pl.lit(IdleReason.UNKNOWN.value)))
-    rest = rest.filter(pl.col("part") > 1e-6)
-    split = pl.concat([parts.select(*frame.columns, "reason", "part"), rest.select(*frame.columns, "reason", "part")])
+    still = pl.when(pl.col("idled").is_null()).then(pl.col("still").clip(0.0, 1.0)).fill_null(0.0)
+    unexplained = rest.with_columns(reason=pl.lit(IdleReason.UNKNOWN.value), part=pl.col("part") * still)
+    worked = rest.with_columns(reason=pl.lit(None, pl.String), part=pl.col("part") * (1.0 - still))
+    columns = [*frame.columns, "reason", "part"]
+    split = pl.concat([each.select(columns) for each in (parts, unexplained, worked)]).filter(pl.col("part") > 1e-6)
     sums = [name for name in ("energy_j", "ecc_errors") if name in frame.columns]
     share = pl.col("part") / pl.col("seconds")
     return split.with_columns(*((pl.col(name) * share).alias(name) for name in sums), pl.col("part").alias("seconds"))

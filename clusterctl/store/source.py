@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,7 +13,11 @@ from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
+
+STORED_SECONDS = 10
+"""How far apart rows of our own store are once it is compacted."""
+RECENT = timedelta(minutes=5)
+"""How far back the newest row is looked for: a Prometheus forgets a series after as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,15 @@ class TelemetrySource(ABC):
     @abstractmethod
     def answer(self, query: TelemetryQuery) -> pl.DataFrame:
         """What `read` returns."""
+
+    def finest_seconds(self, start: datetime, end: datetime) -> int:  # noqa: ARG002 - for those whose steps change
+        """The shortest step whose rows cover all of the time between: how far measurements are apart there."""
+        return STORED_SECONDS
+
+    def newest(self, table: str, *, until: datetime, nodes: Collection[str] | None = None) -> datetime | None:
+        """The moment of the newest measurement of the last RECENT before `until`; None where there is none."""
+        at = self.read(table, start=until - RECENT, end=until, nodes=nodes, columns=["seconds"])["at"].max()
+        return at if isinstance(at, datetime) else None
 
     @abstractmethod
     def span(self) -> tuple[datetime, datetime] | None:

@@ -94,7 +94,12 @@ class Server:
 
     def series(self, values: dict[str, list[tuple[dict[str, str], object]]]) -> None:
         """Answer each query by the name of the metric in it."""
-        self.answer = lambda query: next((pairs for name, pairs in values.items() if name in query), [])
+
+        def answer(query: str) -> list[tuple[dict[str, str], object]]:
+            pairs = next((pairs for name, pairs in values.items() if name in query), [])
+            return [(labels, int(float(value) < 1)) for labels, value in pairs] if "< bool" in query else pairs
+
+        self.answer = answer
 
 
 @pytest.fixture
@@ -153,8 +158,8 @@ def test_of_an_agent_and_a_dcgm_exporter_on_one_gpu_the_agent_counts(server: Ser
 def test_no_more_is_asked_than_is_wanted(server: Server, source: Prometheus) -> None:
     server.series({"FB_USED": [(AGENT, 40)]})
     source.read("gpu", step_seconds=600, columns=["node", "seconds"], nodes=['a"b'], run="r1", **HOUR)
-    (_, form, _), *_ = server.asked
-    assert len(server.asked) == 2  # what is there, and how often it is scraped
+    form = next(form for _, form, _ in server.asked if form.get("step") == "600" and "topk" not in form["query"])
+    assert len(server.asked) == 4  # how often it is scraped, what is there, and the samples of one step of either
     assert form | {"query": ""} == {
         "query": "",
         "start": f"{TEN_PAST}",
