@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,8 @@ from app import data, measurements
 from app.view import BY_KEY, View
 from clusterctl.costs import queries
 from clusterctl.costs.queries import Account
-from clusterctl.ledger.rows import LIVE
+from clusterctl.errors import ClusterctlError
+from clusterctl.ledger.rows import LIVE, Run
 from clusterctl.runs.run_forecast import hourly_rate, run_forecast, stages_of
 from planners.costs.allocate import allocate
 from planners.costs.cost_tables import GPU_USAGE, Purpose
@@ -49,6 +51,14 @@ def _use_by_node(view: View) -> pl.DataFrame:
     return (
         rows.with_columns(gpu=pl.lit("all"), at=pl.col("at") - half + of_row).select(GPU_USAGE.names()).cast(GPU_USAGE)
     )
+
+
+def gpu_parts(view: View) -> pl.DataFrame:
+    """node, reason ("busy", why idle, or "unmeasured"), gpu_hours, usd: the exact account of what GPUs did."""
+    states = {Purpose.BUSY: BUSY, Purpose.UNMEASURED: UNMEASURED}
+    parts = account(view).parts.filter(pl.col("use").is_in([*states, Purpose.IDLE]))
+    reason = pl.when(pl.col("use") == Purpose.IDLE).then("reason").otherwise(pl.col("use").replace(states))
+    return parts.select("node", "gpu_hours", reason=reason, usd=pl.col("usd").cast(pl.Float64))
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
@@ -123,10 +133,22 @@ class Money:
     """What has no known price: the true sum is higher."""
     rate: RunRate
     """What an hour costs now."""
-    forecast: Forecast | None
-    """None where several runs are looked at."""
+    forecasts: tuple[tuple[Run, Forecast], ...]
+    """Of the chosen run, or of each live one; those whose plan can't be read are left out."""
+    one: bool
+    """Whether one run is chosen."""
     prices: str
     """Where the prices are from, and of which day."""
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """Of the chosen run; None where several are looked at."""
+        return self.forecasts[0][1] if self.one and self.forecasts else None
+
+    @property
+    def limited(self) -> tuple[Forecast, ...]:
+        """Of the runs that have a limit in dollars."""
+        return tuple(ahead for _, ahead in self.forecasts if ahead.left_usd is not None)
 
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
@@ -134,23 +156,28 @@ def money(view: View) -> Money:
     """Spend, rate and forecast as of now."""
     ledger, run = data.ledger(view.data), view.run
     spend = queries.account(ledger, None, run=view.run_id).spend
-    ahead = None if run is None else run_forecast(ledger, run, data.plan_of(view), view.now)
-    rate = ahead.rate if ahead is not None else hourly_rate(ledger)
+    ahead = []
+    for each in [run] if run is not None else data.live_runs(view.data):
+        with nullcontext() if run is not None else suppress(ClusterctlError):
+            plan = None if each.plan_id is None else data.plan(view.data, each.plan_id)
+            ahead.append((each, run_forecast(ledger, each, plan, view.now)))
+    rate = ahead[0][1].rate if run is not None else hourly_rate(ledger)
     sources = data.charges(view)["source"].unique().drop_nulls().sort().to_list()
     return Money(
         spent=spend.known_usd,
         unpriced=tuple(dict.fromkeys((*spend.unpriced, *rate.unpriced))),
         rate=rate,
-        forecast=ahead,
+        forecasts=tuple(ahead),
+        one=run is not None,
         prices="; ".join(sources[:2]) + (f" and {len(sources) - 2} more" if len(sources) > 2 else "") or "none known",
     )
 
 
-def done_at(view: View, found: Money) -> datetime | None:
-    """When the run is done, at the forecast's middle; None once it has ended."""
-    if view.run is None or view.run.state not in LIVE or found.forecast is None or found.forecast.seconds_left is None:
+def done_at(run: Run | None, ahead: Forecast | None, now: datetime) -> datetime | None:
+    """When a run is done, at the forecast's middle; None once it has ended."""
+    if run is None or run.state not in LIVE or ahead is None or ahead.seconds_left is None:
         return None
-    return view.now + timedelta(seconds=found.forecast.seconds_left.p50)
+    return now + timedelta(seconds=ahead.seconds_left.p50)
 
 
 def idle(parts: pl.DataFrame) -> pl.DataFrame:

@@ -21,6 +21,8 @@ DASHES: list[Sequence[int]] = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1,
 HEIGHT, LOW = 240, 180
 CLOCK = "timeFormat(datum.value, hours(datum.value) + minutes(datum.value) ? '%H:%M' : '%-d %b')"
 """Labels of a time axis; the browser draws moments in its own zone, which is the viewer's."""
+DOLLARS = "abs(datum.value) < 1 ? format(datum.value, '$~g') : format(datum.value, '$~s')"
+"""Labels of an axis of dollars: no SI prefix below one, where `$1.5m` would be read as a million and a half."""
 MOMENT = "%-d %b %H:%M"
 
 
@@ -182,7 +184,7 @@ def frontier(frame: pl.DataFrame) -> None:
     ]
     hours = alt.X("hours:Q", title="hours", scale=alt.Scale(zero=False, padding=20), axis=alt.Axis(tickCount=8))
     base = alt.Chart(frame).encode(x=hours, tooltip=tooltip)
-    y = alt.Y("usd:Q", title="dollars", scale=alt.Scale(zero=False), axis=alt.Axis(format="$~s"))
+    y = alt.Y("usd:Q", title="dollars", scale=alt.Scale(zero=False), axis=alt.Axis(labelExpr=DOLLARS))
     legend_ = alt.Legend(title="expected interruptions", orient="bottom", gradientLength=160)
     risk = alt.Color("interruptions:Q", scale=alt.Scale(range=[SKY, ORANGE, VERMILION]), legend=legend_)
     drawn = [

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, measurements, ui
+from app import accounts, charts, data, measurements, ui
 from app.view import View
 
 MOST_ROWS = 64
@@ -56,7 +56,7 @@ def heat(view: View, metric: str) -> None:
 
 def worst_nodes(view: View) -> pl.DataFrame:
     """node, idle_hours, idle_usd, gpu_hours, first (its dearest reason): the dearest first."""
-    use, sums = accounts.gpu_use(view), pl.col("gpu_hours", "usd").sum()
+    use, sums = accounts.gpu_parts(view), pl.col("gpu_hours", "usd").sum()
     by = use.filter(~pl.col("reason").is_in(accounts.PAID)).group_by("node", "reason").agg(sums).sort("gpu_hours")
     idle = {"idle_hours": pl.col("gpu_hours").sum(), "idle_usd": pl.col("usd").sum()}
     first = charts.states(by).group_by("node").agg(**idle, first=pl.col("state").last())
@@ -66,7 +66,7 @@ def worst_nodes(view: View) -> pl.DataFrame:
 
 def idle(view: View) -> None:
     """GPU-hours and dollars by reason, and by node."""
-    use = accounts.gpu_use(view)
+    use = accounts.gpu_parts(view)
     if use.is_empty():
         return
     by = charts.states(use.group_by("reason").agg(pl.col("gpu_hours", "usd").sum()))
@@ -102,7 +102,10 @@ def broken(view: View) -> None:
     mine = measurements.gpu_seconds(view)["node"].unique()
     notes = notes.filter(pl.col("node").is_in(mine.implode())).sort("at", descending=True).head(500)
     st.caption("What broke, and what is missing and why")
-    if notes.is_empty():
+    problems = data.store(view.data).problems()
+    if problems:
+        ui.problems(problems)
+    elif notes.is_empty():
         ui.fine("Nothing in this window.")
     else:
         ui.table("gpu_notes", notes)

@@ -33,6 +33,9 @@ def recorded(view: View) -> None:
     ]
     table = pl.DataFrame(cells, schema=names, orient="row")
     ui.table("leftovers", table.sort("a_day", descending=True, nulls_last=True))
+    if view.simulated:
+        st.caption("Nothing of a simulated day can be removed; of your own runs `clusterctl sweep` removes it.")
+        return
     st.caption("This asks before it removes anything:")
     st.code(COMMAND, language="sh")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import polars as pl
 import streamlit as st
 
@@ -87,7 +89,8 @@ def gpus(view: View) -> None:
 
 def money(view: View, found: accounts.Money) -> None:
     """What it costs, will cost, and how long the budget lasts."""
-    end, ahead = accounts.done_at(view, found), found.forecast
+    ahead = found.forecast
+    end = accounts.done_at(view.run, ahead, view.now)
     with ui.figures():
         progress(view)
         ui.figure("spent", spent(found), delta="since the start", prices=found.prices)
@@ -95,6 +98,9 @@ def money(view: View, found: accounts.Money) -> None:
         an_hour = rate if rate == formats.UNKNOWN else f"{rate}/h"
         ui.figure("burn", an_hour, delta="what is live now", prices=found.prices)
         completion(view, found)
+        if view.run is None and found.limited:
+            budgets(found)
+            return
         if ahead is None or ahead.left_usd is None:
             ui.figure("no_budget", "no limit", delta="limits.usd sets one")
             return
@@ -106,6 +112,15 @@ def money(view: View, found: accounts.Money) -> None:
             limit=ui.usd(ahead.limits.usd),
             spent=ui.usd(ahead.spent.known_usd),
         )
+
+
+def budgets(found: accounts.Money) -> None:
+    """What is left of the limits of all live runs that have one."""
+    left = sum((ahead.left_usd for ahead in found.limited if ahead.left_usd is not None), Decimal(0))
+    at_most = "at most " if any(ahead.spent.unpriced for ahead in found.limited) else ""
+    of, others = len(found.limited), len(found.forecasts) - len(found.limited)
+    lacking = f"; {formats.count(others, 'run')} without a limit" if others else ""
+    ui.figure("budgets", at_most + ui.usd(left), delta=f"of {formats.count(of, 'run')}{lacking}", bad=left < 0 or None)
 
 
 def spent(found: accounts.Money) -> str:
@@ -127,7 +142,7 @@ def completion(view: View, found: accounts.Money) -> None:
             ui.at_least(ahead.usd_at_end, band.p50),
             delta=f"80%: {ui.usd(band.p10)} – {ui.usd(band.p90)}",
             basis=ahead.basis,
-            ends=ui.clock(accounts.done_at(view, found), view.now),
+            ends=ui.clock(accounts.done_at(run, ahead, view.now), view.now),
             unpriced=" Only what has a known price." if ahead.unpriced else "",
         )
 
@@ -137,12 +152,12 @@ def warnings(view: View, found: accounts.Money) -> None:
     rows = page_alerts.alerts(view, found)
     with st.container(border=True, gap="xxsmall"):
         if not rows:
-            ui.fine("No alerts.")
+            ui.fine("No open alerts.")
         for alert in rows:
             colour, icon = {"bad": ("red", ":material/error:"), "warn": ("orange", ":material/warning:")}[alert.level]
-            text, link = st.columns([11, 1], vertical_alignment="center", gap="small")
+            text, link = st.columns([6, 1], vertical_alignment="center", gap="small")
             text.markdown(f":{colour}[{icon}] {ui.md(alert.text)}")
-            link.page_link(f"views/{alert.page}.py", label="look", query_params=st.query_params.to_dict())
+            link.page_link(f"views/{alert.page}.py", label="View details", query_params=st.query_params.to_dict())
 
 
 def body(view: View) -> None:

@@ -15,23 +15,31 @@ from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 from planners.plan.value import Plan, StagePlan
 
+SHOWN_SECONDS = 0.05
+"""What the table shows as 0.0 has no ratio."""
 OFF = 1.15
 """A phase that took 15% more or less than planned is worth a look: the narrowest band of a plan is 20%."""
 
 
 def by_phase(view: View, stage: StagePlan, run_id: str) -> pl.DataFrame:
-    """phase, planned (s), low, actual, high (10th percentile, mean and 90th of the steps), ratio, steps."""
+    """phase, planned (s), low, actual, high (fastest, mean and slowest of all steps), ratio, steps (that had it).
+
+    A step without the phase counts with 0 s: planned seconds are those of a mean step too.
+    """
     rows = [(phase.phase, phase.seconds) for phase in data.phases(view.data, run_id) if phase.stage == stage.name]
     seen = pl.DataFrame(rows, schema={"phase": pl.String, "seconds": pl.Float64}, orient="row")
     seconds = pl.col("seconds")
+    number = sum(step.stage == stage.name for step in data.steps(view.data, run_id))
+    least = pl.when(pl.len() < number).then(0.0).otherwise(seconds.min())
     actual = seen.group_by("phase", maintain_order=True).agg(
-        actual=seconds.mean(), low=seconds.quantile(0.1), high=seconds.quantile(0.9), steps=pl.len()
+        actual=seconds.sum() / max(number, 1), low=least, high=seconds.max(), steps=pl.len()
     )
     parts = accounts.parts_of(view, stage)
     schema = {"phase": pl.String, "planned": pl.Float64}
     planned = pl.DataFrame([(p.name, p.seconds / parts) for p in stage.phases], schema=schema, orient="row")
     both = planned.join(actual, on="phase", how="full", coalesce=True, maintain_order="left_right")
-    return both.with_columns(ratio=pl.col("actual") / pl.col("planned"))
+    shown = pl.max_horizontal("actual", "planned") >= SHOWN_SECONDS
+    return both.with_columns(ratio=pl.when(shown, pl.col("planned") > 0).then(pl.col("actual") / pl.col("planned")))
 
 
 def picture(rows: pl.DataFrame) -> None:
@@ -46,7 +54,7 @@ def picture(rows: pl.DataFrame) -> None:
         base.mark_bar(size=10, color=charts.BLUE).encode(x="actual:Q"),
         base.mark_rule(color=charts.ORANGE, strokeWidth=3).encode(x="low:Q", x2="high:Q"),
     )
-    st.caption("Seconds per phase: outline = planned, blue = actual, orange = 80% of the steps")
+    st.caption("Seconds per phase: outline = planned, blue = actual, orange = from the fastest to the slowest step")
     st.altair_chart(layers.properties(height=34 * rows.height + 40))
 
 

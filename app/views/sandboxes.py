@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import accounts, charts, data, measurements, ui
 from app.view import View
+from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
 from planners.costs.cost_tables import Purpose
 
@@ -35,11 +36,10 @@ def figures(view: View, frame: pl.DataFrame, use: pl.DataFrame) -> None:
     done, seconds = int(frame["finished"].sum()), max(1, frame.height * view.step_seconds)
     parts = accounts.account(view).parts.filter(pl.col("use") == Purpose.SANDBOX)
     paid = float(accounts.usd(parts)) if parts.height and not parts["usd"].has_nulls() else None
-    last, failed = frame.row(-1, named=True), int(frame["errors"].sum())
+    failed = int(frame["errors"].sum())
     idle = use.filter(pl.col("reason") == "waiting_sandbox").select(pl.col("usd", "gpu_hours").sum()).row(0, named=True)
     with ui.figures():
-        running = f"{last['running']:,} of {last['workers']:,}"
-        ui.figure("running", running, delta=f"{last['queued']:,} queued", bad=bool(last["queued"]) or None)
+        running_now(view, frame)
         ui.figure("programs", f"{done:,}", delta=f"{done / seconds:,.1f} per second")
         for name, text in (("start", "Start"), ("request", "Whole request")):
             p50, p95 = data.mean(frame, f"{name}_p50_ms"), measurements.highest(frame, f"{name}_p95_ms")
@@ -51,6 +51,21 @@ def figures(view: View, frame: pl.DataFrame, use: pl.DataFrame) -> None:
         ui.figure("per_program", each, paid=ui.usd(paid), done=f"{done:,}")
         hours, loud = f"{idle['gpu_hours']:,.0f} GPU-hours", bool(idle["usd"] > (paid or 0)) or None
         ui.figure("waiting_gpus", ui.usd(idle["usd"]), delta=hours, bad=loud)
+
+
+def running_now(view: View, frame: pl.DataFrame) -> None:
+    """What runs and waits now; of a run that has ended, what ran at most."""
+    if view.run is not None and view.run.state not in LIVE:
+        most = measurements.highest(frame, "running")
+        ui.figure("most_running", ui.number(most, places=0), delta="the run has ended")
+        return
+    rows = fleet(measurements.newest_rows(view, "sandbox"))
+    if rows.is_empty():
+        ui.figure("running", formats.UNKNOWN, delta="no sandbox server reports now", bad=True)
+        return
+    last = rows.row(-1, named=True)
+    delta = f"{last['queued']:,} queued"
+    ui.figure("running", f"{last['running']:,} of {last['workers']:,}", delta=delta, bad=bool(last["queued"]) or None)
 
 
 def pictures(view: View, frame: pl.DataFrame) -> None:

@@ -172,7 +172,7 @@ def test_times_are_the_viewers(open_page: OpenPage) -> None:
 MOST_READS = {
     "overview": 4,
     "plan": 1,
-    "gpus": 4,
+    "gpus": 5,
     "pipeline": 1,
     "sandboxes": 4,
     "allocation": 2,
