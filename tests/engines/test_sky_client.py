@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
+from clusterctl.targets.base import MachineRequest
+from clusterctl.targets.kubernetes_tasks import launch_task
 from clusterctl.targets.sky_client import SkyPilot
 from clusterctl.targets.sky_processes import PYTHON_VARIABLE
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "clusterctl" / "targets"))
+
+from planned_run import planned, run_of
 
 PYTHON = (
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -23,6 +31,16 @@ PYTHON = (
     / "bin"
     / "python"
 )
+
+
+QUEUE_OF = """
+import json, sys
+import sky
+from sky.skypilot_config import get_effective_queue_admission_timeout as timeout, get_effective_queue_name as queue
+(resources,) = sky.Task.from_yaml_config(json.load(sys.stdin)).resources
+asked = {"cloud": "kubernetes", "region": "prod", "override_configs": resources.cluster_config_overrides}
+print(json.dumps([queue(**asked), timeout(**asked)]))
+"""
 
 
 def servers(home: Path) -> list[psutil.Process]:
@@ -94,3 +112,28 @@ def test_what_a_worker_leaves_that_is_killed_is_ended(tmp_path: Path, monkeypatc
     sky._worker.kill()
     assert gone(home, 30.0)
     sky.close()
+
+
+@pytest.mark.parametrize(("queue", "read"), [("research", ["research", -1]), ("", [None, None])])
+def test_skypilot_reads_the_queue_of_kueue_out_of_what_we_ask_for(
+    tmp_path: Path, queue: str, read: list[object]
+) -> None:
+    """With a queue it labels a pool's pods as one group of it."""
+    plan, now = planned(tmp_path, "kubernetes:prod"), datetime(2026, 11, 30, tzinfo=UTC)
+    request = MachineRequest(resource_id="rl-1/machine/1", pool=plan.pools[0], index=0, since=now)
+    task = launch_task(
+        run_of(plan, tmp_path),
+        context="prod",
+        name="cctl-rl-1",
+        requests=[request],
+        image="",
+        queue=queue,
+        node_selector={},
+        now=now,
+        deadline=None,
+    )
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
+    said = subprocess.run(
+        [PYTHON, "-c", QUEUE_OF], input=json.dumps(task), env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(said.stdout.splitlines()[-1]) == read
