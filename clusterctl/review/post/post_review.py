@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -138,7 +139,7 @@ class _Posting:
             return PostResult(action="skipped", message=why_none) if why_none else self._create(pull, body)
         if self._is_newer(newest, pull):
             return _superseded(newest)
-        if newest.marker.head == self._marker.head and without_marker(newest.body) == without_marker(body):
+        if newest.marker.head == self._marker.head and _without_moment(newest.body) == _without_moment(body):
             return PostResult(action="unchanged", message="the comment says this already", url=newest.url)
         in_place = self._request.mode == "update" or self._request.nothing_changed or not pull.is_open
         return self._update(newest, pull, body) if in_place else self._create(pull, body)
@@ -238,6 +239,11 @@ class _Posting:
 def _same(commit: str, other: str) -> bool:
     """Whether two names of commits, of which one may be short, name the same."""
     return len(commit) >= 7 <= len(other) and (commit.startswith(other) or other.startswith(commit))
+
+
+def _without_moment(body: str) -> str:
+    """What a comment says, but for when it was written."""
+    return re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(:[0-9]{2})? UTC", "", without_marker(body))
 
 
 def _is_too_long(refusal: ApiRefused) -> bool:

@@ -100,10 +100,11 @@ def test_the_next_review_updates_it_among_hundreds_of_others(host: LocalCodeHost
 
 
 def test_what_the_comment_says_already_is_not_written_again(host: LocalCodeHost) -> None:
-    host.say(comment(older(), BODY, host))
-    assert post(host).action == "unchanged"
+    host.say(comment(older(), f"{BODY}\n2026-11-30 11:00 UTC\n", host))
+    assert post(host, f"{BODY}\n2026-11-30 12:00 UTC\n").action == "unchanged"
     assert host.writes() in ([], ["PUT"])  # Bitbucket's PUT of what is there finds the author out
-    assert post(host, mode="new").action == "unchanged"
+    assert post(host, f"{BODY}\n2026-11-30 12:00 UTC\n", mode="new").action == "unchanged"
+    assert post(host, f"{BODY}\n2026-12-01 12:00 UTC, 3 more\n").action == "updated"
 
 
 def test_an_older_run_leaves_the_comment_of_a_newer_one(host: LocalCodeHost) -> None:
