@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
@@ -60,7 +61,7 @@ def doctor(
         _install_bubblewrap()
         _install_engine()
     python = Check("python", "ok", f"{platform.python_version()} at {sys.executable}")
-    checks = [python, _package(), _bundle(), *_sandbox(), *_extras(), _engine(), *_clusters(), *_clouds(plan)]
+    checks = [python, _package(), _bundle(), *_sandbox(), *_extras(), _engine(), *_opa(), *_clusters(), *_clouds(plan)]
     if as_json:
         typer.echo(json_text({"version": __version__, "checks": [check._asdict() for check in checks]}, indent=2))
     else:
@@ -147,6 +148,25 @@ def _engine() -> Check:
     except ClusterctlError as error:
         status: Literal["weaker", "absent"] = "weaker" if find_engines(paths.user_data_dir()) else "absent"
         return Check("pulumi engine", status, error.message, HINT)
+
+
+def _opa() -> list[Check]:
+    """Where the policies of the folder have rules in Rego: what runs them."""
+    from clusterctl.review.policies_file import INSTALL_OPA, PLACES, load_policies
+
+    name = next((place for place in PLACES if Path(place).is_file()), None)
+    if name is None:
+        return []
+    try:
+        rules = [own.rego for own in load_policies(name).content.own if own.rego]
+    except ClusterctlError as error:
+        return [Check("policies", "weaker", error.message, error.hint)]
+    if not rules:
+        return []
+    found = shutil.which("opa")
+    if found is not None:
+        return [Check("opa", "ok", found)]
+    return [Check("opa", "weaker", f"not installed; {name} has rules in Rego: {', '.join(rules)}", INSTALL_OPA)]
 
 
 def _install_engine() -> None:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.json_text import json_text
-from clusterctl.review.policies_file import OwnRule, Policies
+from clusterctl.review.policies_file import INSTALL_OPA, OwnRule, Policies
 from clusterctl.review.value import Finding, Level
 
 SECONDS = 20
@@ -29,7 +29,6 @@ SECONDS = 20
 MAX_OUTPUT_BYTES = 4 << 20
 MEMORY_BYTES = 1 << 30
 MAX_FINDINGS = 1000
-_INSTALL = "install Open Policy Agent (https://www.openpolicyagent.org/docs/#running-opa), so that `opa` is on PATH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +101,7 @@ def _rego(own: OwnRule, text: str, documents: Documents) -> Any:
     """The set `deny` of a file's package.  Rules for Infracost get its JSON, others the review with it inside."""
     opa = shutil.which("opa")
     if opa is None:
-        raise ClusterctlError(f"{own.file} is a rule in Rego, and opa is not installed", hint=_INSTALL)
+        raise ClusterctlError(f"{own.file} is a rule in Rego, and opa is not installed", hint=INSTALL_OPA)
     package = re.search(r"^\s*package\s+([A-Za-z_][\w.]*)\s*$", text, re.MULTILINE)
     if package is None:
         raise ClusterctlError(f"{own.file}: names no package", hint="`package infracost`, or a name of your own")

@@ -25,6 +25,7 @@ from planners.spec.spec_model import SpecModel, Text, Word
 
 PLACES = ("policies.yaml", ".clusterctl/policies.yaml")
 """Where the policies of a repository are looked for, from its root."""
+INSTALL_OPA = "install Open Policy Agent (https://www.openpolicyagent.org/docs/#running-opa), so that `opa` is on PATH"
 ReadFile = Callable[[str], str]
 """Path of a file beside the policies file -> its text.  Raises SpecError where there is none."""
 _SENTENCES: dict[str, str] = {
@@ -145,6 +146,9 @@ def load_policies(name: str = "", read: ReadFile | None = None) -> Policies:
     for number, own in enumerate(content.own):
         if (own.rego is None) == (own.python is None):
             raise SpecError(f"{document.where(('own', number))}: own[{number}] needs either rego or python")
+        if own.id in RULES or own.id in [other.id for other in content.own[:number]]:
+            place = document.where(("own", number, "rego" if own.rego else "python"))
+            raise SpecError(f"{place}: there is another rule {own.id}", hint="the file's name is the rule's: rename it")
         try:
             texts[own.file] = read(str(folder / own.file))
         except SpecError as error:

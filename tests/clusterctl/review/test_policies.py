@@ -112,6 +112,7 @@ def test_a_silence_that_matches_nothing_is_said_where_its_subject_was_looked_at(
         ("paths:\n  - {path: a, rules: {quotas: off}}", "rules/policies.yaml:2:23: there is no rule 'quotas'; did you mean quota?"),
         ("exsting: advisory", "rules/policies.yaml:1:1: exsting is no field of it"),
         ("own: [{level: advisory}]", "rules/policies.yaml:1:7: own[0] needs either rego or python"),
+        ("own: [{rego: quota.rego}]", "rules/policies.yaml:1:14: there is another rule quota"),
         ("own: [{rego: gone.rego}]", "rules/policies.yaml:1:14: own[0]: rules/gone.rego: no such file"),
         ("[]", "rules/policies.yaml:1:1: a policies file is a mapping"),
         ("rules: 3", "rules/policies.yaml:1:8: rules: must be a mapping, not 3"),
