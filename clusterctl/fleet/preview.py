@@ -19,11 +19,11 @@ class FleetStep:
     type: str
     name: str
     usd_per_hour: float | None
-    """Of the resource as it will be, 0.0 where it will be gone; None = unknown."""
+    """Of the resource as it will be, as far as it is known, 0.0 where it will be gone; None = unknown."""
     usd_per_hour_before: float | None = 0.0
     """Of the resource as it is; None = unknown."""
     why_unknown: str = ""
-    """Empty where the price is known."""
+    """Of the price, or of a part of it; empty where all is known."""
     changed: tuple[str, ...] = ()
     """Properties that differ."""
 
@@ -50,8 +50,8 @@ class _FleetSteps:
 
     @property
     def unpriced(self) -> tuple[FleetStep, ...]:
-        """Those whose price is unknown: with one `usd_per_hour` is "at least"."""
-        return tuple(step for step in self.steps if step.usd_per_hour is None)
+        """Those whose price isn't known whole: with one `usd_per_hour` is "at least"."""
+        return tuple(step for step in self.steps if step.usd_per_hour is None or step.why_unknown)
 
     @property
     def counts(self) -> dict[str, int]:

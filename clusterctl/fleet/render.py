@@ -47,7 +47,9 @@ def _price(step: FleetStep) -> str:
     """Of what comes, and of what goes with its sign."""
     if step.op == "delete":
         return UNKNOWN if step.usd_per_hour_before is None else signed_usd(-step.usd_per_hour_before)
-    return usd(step.usd_per_hour)
+    if step.usd_per_hour is None:
+        return UNKNOWN
+    return least_usd(step.usd_per_hour, at_least=bool(step.why_unknown))
 
 
 def _short(kind: str) -> str:

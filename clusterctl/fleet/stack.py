@@ -198,7 +198,7 @@ def _steps(lines: list[Mapping[str, Any]], plan: Plan | None) -> tuple[FleetStep
         if step["old"]:
             before, why_before = prices.of(step["type"], step["name"], step["old"])
         if step["op"] == "delete":
-            now, why = (0.0 if before is not None else None), why_before
+            now, why = (0.0, "") if before is not None else (None, why_before)
         found.append(
             FleetStep(
                 op=step["op"],

@@ -249,7 +249,9 @@ def _template(bill: Bill, name: str) -> Properties | None:
 
 
 def _templates(bill: Bill, name: str) -> list[Properties]:
-    return [Properties(found.properties) for found in bill.program.linked(bill.resource, name, *TEMPLATES)]
+    found = bill.program.linked(bill.resource, name, *TEMPLATES)
+    is_sure = bill.resource.dependencies or len(found) == 1
+    return [Properties(one.properties) for one in found] if is_sure else []
 
 
 def _instance_disks(bill: Bill, own: Properties, template: Properties | None) -> None:

@@ -25,8 +25,8 @@ class Program:
     def linked(self, resource: Resource, name: str, *kinds: str) -> list[Resource]:
         """The resources of these kinds that a property refers to, also through an object in it.
 
-        By the engine's dependencies; else by id, name or ARN; else, where the value is known after apply and nothing
-        says what it is made of, the program's only resource of these kinds.
+        By the engine's dependencies; else by id, name or ARN.  The engine's events say no dependencies: then it is the
+        one that has the resource's own name, else each of the program's that it may be.
         """
         urns = resource.dependencies.get(name)
         value = resource.properties.get(name)
@@ -35,10 +35,12 @@ class Program:
         if found:
             return found
         found = [one for text in _texts(value) for one in self._by_id.get(text, ()) if kind_of(one.type) in kinds]
-        if found or resource.dependencies or not _has_unknown(value):
+        if found or value is None or resource.dependencies:
             return found
-        candidates = [one for kind in kinds for one in self.of_kind(kind)]
-        return candidates if len(candidates) == 1 else []
+        candidates = self.of_kind(*kinds)
+        if not _has_unknown(value) and any(one.id for one in candidates):
+            return []  # it refers to something outside the program
+        return [one for one in candidates if one.name == resource.name] or candidates
 
     def users(self, resource: Resource) -> list[Resource]:
         """The resources whose properties are made of this one."""

@@ -45,8 +45,10 @@ def test_a_pool_costs_what_the_plan_says_of_its_machines(plan: Plan) -> None:
     }
     prices = FleetPrices(plan, [template])
     assert gpus.usd_per_node_hour is not None
-    assert prices.of(GROUP, "gpu", {"scalingConfig": {"desiredSize": 3}}) == (3 * gpus.usd_per_node_hour, "")
-    assert prices.of(GROUP, "gpu", {"scalingConfig": {"desiredSize": 0}}) == (0.0, "")
+    launched = {"launchTemplate": {"id": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}}
+    three, _ = prices.of(GROUP, "gpu", {"scalingConfig": {"desiredSize": 3}, **launched})
+    assert three == pytest.approx(3 * gpus.usd_per_node_hour, abs=0.05), "the machines, and their disks if priced there"
+    assert prices.of(GROUP, "gpu", {"scalingConfig": {"desiredSize": 0}, **launched}) == (0.0, "")
     assert prices.of(GROUP, "gpu", {})[0] is None, "a number of nodes that is not known yet"
     assert prices.of(GROUP, "x", {"scalingConfig": {"desiredSize": 1}, "instanceTypes": ["z9.huge"]})[0] is None
     usd, why = prices.of(GROUP, "system", {"scalingConfig": {"desiredSize": 1}, "instanceTypes": ["m6i.large"]})
@@ -59,8 +61,10 @@ def test_control_plane_and_nat_are_lines_of_the_plan_and_the_rest_is_free_or_unk
     assert (prices.of("aws:ec2/natGateway:NatGateway", "n", {})[0] or 0) > 0
     assert prices.of("aws:ec2/vpc:Vpc", "v", {}) == (0.0, "")
     assert prices.of("aws:s3/bucketV2:BucketV2", "b", {}) == (None, "billed by what it holds")
-    assert prices.of("aws:new/thing:Thing", "t", {}) == (None, "not in the price book")
-    assert FleetPrices(None, []).of("aws:eks/cluster:Cluster", "c", {}) == (None, "not in the plan")
+    usd, why = prices.of("aws:new/thing:Thing", "t", {})
+    assert (usd, "not known here" in why) == (None, True)
+    assert FleetPrices(None, []).of("aws:eks/cluster:Cluster", "c", {}) == (0.1, ""), "the same in each region"
+    assert FleetPrices(None, []).of("aws:ec2/natGateway:NatGateway", "n", {})[0] is None
 
 
 def test_sums_leave_unknown_prices_out_and_say_so() -> None:
