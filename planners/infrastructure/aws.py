@@ -153,6 +153,7 @@ PRICERS: Final[dict[str, Pricer]] = {
     "ec2:capacityblockreservation": machines.capacity_block,
     "ec2:dedicatedhost": unpriced("dedicated host"),
     "eks:cluster": _control_plane,
+    "cloudformation:stack": lambda bill: bill.unknown("children unknown: its template makes resources by itself"),
     "eks:fargateprofile": by_use(("pods on Fargate", "vCPU-hour")),
     "ebs:volume": _volume,
     "ebs:snapshot": by_use(("what it holds", "snapshot_standard")),

@@ -102,6 +102,8 @@ def node_group(bill: Bill) -> None:
     template = _template(bill, "launchTemplate")
     has_template = own.get("launchTemplate") is not None
     _node_machines(bill, capacity, template, has_template=has_template)
+    if own.text("amiType").startswith("WINDOWS"):
+        bill.unpriced("Windows licence", "hour", per="node")
     if has_template and template is None:
         bill.unpriced("root disk", "GB-month", why="its launch template is not in the preview", per="node")
     elif template is not None:

@@ -44,6 +44,8 @@ FAMILIES: Final = {
     "standardssd": ("standard_ssd", "E"),
     "standard": ("standard_hdd", "S"),
 }
+LICENSED: Final = {"redhat": "Red Hat", "suse": "SUSE"}
+"""Publisher of an image → whose licence is billed with it."""
 PREMIUM_V2_FREE_IOPS, PREMIUM_V2_FREE_MBPS = 3000.0, 125.0
 """Part of a Premium SSD v2's price: the page above."""
 ADDRESS = "public IPv4 address"
@@ -247,6 +249,9 @@ def _machine(bill: Bill, machine: Any, own: Properties, per: Each, *, spot_at: S
         or own.text("storageProfile.imageReference.publisher", "sourceImageReference.publisher").lower()
         == "microsoftwindowsserver"
     )
+    publisher = own.text("storageProfile.imageReference.publisher", "sourceImageReference.publisher").lower()
+    if publisher in LICENSED and own.get("licenseType") is None:
+        bill.unpriced(f"{LICENSED[publisher]} licence", "hour", per=per)
     if is_windows and own.text("licenseType").lower() not in ("windows_server", "windows_client"):
         bill.unpriced("Windows licence", "hour", per=per)
 

@@ -131,7 +131,12 @@ class Bill:
     def nothing(self, name: str, why_free: str, unit: str = "month") -> None:
         """A known zero, by the cloud's price list."""
         self._parts.append(
-            (CostPart(name=name, unit=unit, monthly_quantity=1.0, usd_per_unit=0.0, assumed=(why_free,)), 0.0)
+            (
+                CostPart(
+                    name=name, unit=unit, monthly_quantity=_units_a_month(unit), usd_per_unit=0.0, assumed=(why_free,)
+                ),
+                0.0,
+            )
         )
 
     def note(self, text: str) -> None:

@@ -152,6 +152,7 @@ PRICERS: Final[dict[str, Pricer]] = {
     "compute:vpntunnel": once("VPN tunnel", "vpn_tunnel_hour"),
     "compute:securitypolicy": unpriced("security policy", "month"),
     "compute:interconnectattachment": unpriced("interconnect attachment"),
+    "compute:regioncommitment": unpriced("commitment"),
     "compute:interconnect": unpriced("interconnect"),
     "compute:nodegroup": unpriced("sole-tenant nodes"),
     "compute:storagepool": unpriced("storage pool", "GB-month"),

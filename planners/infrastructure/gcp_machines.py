@@ -34,6 +34,8 @@ ACCELERATORS: Final = {
     "nvidia-tesla-k80": "accelerator_k80",
 }
 """GPUs that are attached to N1 machines; those of A2, A3, A4, G2 and G4 are in the machine's price."""
+LICENCES: Final = {"windows": "Windows", "rhel": "Red Hat", "sles": "SUSE"}
+"""Word in an image's name → whose licence it is."""
 HYPERDISK_FREE_IOPS, HYPERDISK_FREE_MBPS = 3000.0, 140.0
 """Part of a balanced hyperdisk's price: https://cloud.google.com/compute/disks-image-pricing"""
 TEMPLATES = ("compute:instancetemplate", "compute:regioninstancetemplate")
@@ -90,6 +92,7 @@ def instance(bill: Bill) -> None:
         if size is None:
             size, words = float(GCE_BOOT_GIB.value), (GCE_BOOT_GIB.words,)
         disk(bill, "boot disk", size, start.get("type"), assumed=words)
+        _licence(bill, start.text("image"), "once")
     _scratch(bill, float(len(own.each("scratchDisks"))), "once")
     _addresses(bill, own, "once")
 
@@ -276,6 +279,13 @@ def _scratch(bill: Bill, count: Number, per: Each) -> None:
     bill.item("local SSD", "local_ssd", size, per=per, assumed=(LOCAL_SSD_GB.words,))
 
 
+def _licence(bill: Bill, image: str, per: Each) -> None:
+    """Of images that Google bills a licence for: https://cloud.google.com/compute/disks-image-pricing"""
+    found = next((name for word, name in LICENCES.items() if word in image.lower()), None)
+    if found:
+        bill.unpriced(f"{found} licence", "hour", per=per)
+
+
 def _addresses(bill: Bill, own: Properties, per: Each) -> None:
     """External addresses that no address of the program is for."""
     for network in own.each("networkInterfaces"):
@@ -302,6 +312,7 @@ def _template_machine(bill: Bill, template: Properties, per: Each) -> None:
         is_boot = each.flag("boot") or (each.get("boot") is None and number == 0)
         if size is None and is_boot:
             size, words = float(GCE_BOOT_GIB.value), (GCE_BOOT_GIB.words,)
+        _licence(bill, each.text("sourceImage"), per)
         disk(bill, "boot disk" if is_boot else f"disk {number + 1}", size, each.get("diskType"), per=per, assumed=words)
     _addresses(bill, template, per)
 

@@ -76,6 +76,14 @@ def test_a_stopped_machine_pays_for_its_disk_alone() -> None:
     assert parts(cost) == {"boot disk, pd-standard": 0.4}
 
 
+@pytest.mark.parametrize("image", ["windows-cloud/windows-2022", "rhel-cloud/rhel-9", "suse-cloud/sles-15"])
+def test_an_image_with_a_licence_is_not_known_whole(image: str) -> None:
+    boot = {"initializeParams": {"image": image}}
+    cost = one(INSTANCE, {"machineType": "e2-medium", "bootDisk": boot})
+    assert not cost.is_known
+    assert cost.usd_per_month == pytest.approx(21.9 + 0.4)
+
+
 def test_default_pools() -> None:
     removed = one(CLUSTER, {"removeDefaultNodePool": True, "initialNodeCount": 1})
     assert parts(removed) == {"control plane": 73.0}
