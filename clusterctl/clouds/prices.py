@@ -7,7 +7,7 @@ from functools import cache
 import polars as pl
 
 from clusterctl.catalog.price_book import PriceBook, load_book
-from planners.infrastructure.price_protocol import UnitPrice
+from planners.infrastructure.price_protocol import BookPrice
 from planners.units import HOURS_PER_MONTH
 
 
@@ -27,13 +27,13 @@ def _extras() -> pl.DataFrame:
 
 
 class BookPrices:
-    """The price book as the pricing of resources asks it (`planners.infrastructure.price_protocol.Prices`)."""
+    """The price book as the pricing of resources asks it (`planners.infrastructure.price_protocol.ResourcePrices`)."""
 
-    def machine(self, cloud: str, region: str, instance_type: str, capacity_type: str) -> UnitPrice | None:
+    def machine(self, cloud: str, region: str, instance_type: str, capacity_type: str) -> BookPrice | None:
         """Of one machine in a region; of several prices (zones) the highest."""
         return _machine(cloud, region, instance_type, capacity_type)
 
-    def item(self, cloud: str, region: str, item: str) -> UnitPrice | None:
+    def item(self, cloud: str, region: str, item: str) -> BookPrice | None:
         """Of something that isn't a machine; a price of another region is none of this one's."""
         return _item(cloud, region, item)
 
@@ -43,7 +43,7 @@ class BookPrices:
 
 
 @cache
-def _machine(cloud: str, region: str, instance_type: str, capacity_type: str) -> UnitPrice | None:
+def _machine(cloud: str, region: str, instance_type: str, capacity_type: str) -> BookPrice | None:
     rows = _machines().filter(
         pl.col("cloud") == cloud,
         pl.col("region").is_in([region, "any"]),
@@ -54,16 +54,16 @@ def _machine(cloud: str, region: str, instance_type: str, capacity_type: str) ->
     if rows.is_empty():
         return None
     row = rows.sort("usd_per_hour", descending=True).row(0, named=True)
-    return UnitPrice(usd=row["usd_per_hour"], unit="hour", as_of=row["as_of"])
+    return BookPrice(usd=row["usd_per_hour"], unit="hour", as_of=row["as_of"])
 
 
 @cache
-def _item(cloud: str, region: str, item: str) -> UnitPrice | None:
+def _item(cloud: str, region: str, item: str) -> BookPrice | None:
     rows = _extras().filter(pl.col("cloud") == cloud, pl.col("item") == item, pl.col("region").is_in([region, "*"]))
     if rows.is_empty():
         return None
     row = rows.row(0, named=True)
-    return UnitPrice(usd=row["usd"], unit=row["unit"], as_of=row["as_of"])
+    return BookPrice(usd=row["usd"], unit=row["unit"], as_of=row["as_of"])
 
 
 def machine_usd(cloud: str, region: str, instance_type: str, capacity_type: str) -> float | None:

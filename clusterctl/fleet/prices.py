@@ -11,7 +11,7 @@ from typing import Any
 from clusterctl.clouds.prices import BookPrices
 from planners.infrastructure.kinds import CLOUDS
 from planners.infrastructure.preview import Preview
-from planners.infrastructure.price_protocol import UnitPrice
+from planners.infrastructure.price_protocol import BookPrice
 from planners.infrastructure.pricing import price_resource
 from planners.infrastructure.program import Program
 from planners.infrastructure.read_steps import preview_of
@@ -36,21 +36,21 @@ class PlanPrices(BookPrices):
     def __init__(self, plan: Plan | None) -> None:
         self._plan = plan
 
-    def machine(self, cloud: str, region: str, instance_type: str, capacity_type: str) -> UnitPrice | None:
+    def machine(self, cloud: str, region: str, instance_type: str, capacity_type: str) -> BookPrice | None:
         """Of the plan's pool of such machines, else of the price book."""
         for pool in self._plan.pools if self._plan else ():
             is_spot = pool.capacity_type == "spot"
             if pool.instance_type == instance_type and is_spot == (capacity_type == "spot"):
                 usd = pool.usd_per_node_hour
-                return None if usd is None else UnitPrice(usd=usd, unit="hour")
+                return None if usd is None else BookPrice(usd=usd, unit="hour")
         return super().machine(cloud, region, instance_type, capacity_type)
 
-    def item(self, cloud: str, region: str, item: str) -> UnitPrice | None:
+    def item(self, cloud: str, region: str, item: str) -> BookPrice | None:
         """Of the plan's bill, whose unit is an hour, else of the price book."""
         if item in LINES:
             for line in self._plan.lines if self._plan else ():
                 if line.name == f"{LINES[item]}, {cloud} {region}" and line.usd_per_unit is not None:
-                    return UnitPrice(usd=line.usd_per_unit, unit="hour")
+                    return BookPrice(usd=line.usd_per_unit, unit="hour")
         return super().item(cloud, region, item)
 
 

@@ -12,14 +12,14 @@ from clusterctl.errors import SpecError
 from clusterctl.review.preview_file import read_preview
 from clusterctl.review.value import InfrastructureChange
 from clusterctl.ui.formats import count
-from planners.infrastructure.preview import Preview, Step
-from planners.infrastructure.price_protocol import Prices
+from planners.infrastructure.preview import Preview, ResourceStep
+from planners.infrastructure.price_protocol import ResourcePrices
 from planners.infrastructure.pricing import price_preview
 from planners.infrastructure.value import Operation, Resource, ResourceChange
 
 
 def infrastructure_change(
-    heads: Sequence[Path], bases: Sequence[Path] = (), *, prices: Prices | None = None
+    heads: Sequence[Path], bases: Sequence[Path] = (), *, prices: ResourcePrices | None = None
 ) -> InfrastructureChange:
     """Of previews at the head, and at the base where they are given: then the new states of both are compared, stack
     by stack and urn by urn.  Raises SpecError."""
@@ -83,17 +83,19 @@ def _joined(head: Preview, base: Preview | None) -> Preview:
         old = olds.pop(_urn(step), None)
         before = old.after if old else step.before if hides_same else None
         if before or step.after:
-            steps.append(Step(op=_op(before, step.after), before=before, after=step.after, changed=step.changed))
+            steps.append(
+                ResourceStep(op=_op(before, step.after), before=before, after=step.after, changed=step.changed)
+            )
     for old in olds.values():
         after = old.before if head.unchanged_not_shown else None  # the head leaves it as it is, and doesn't show it
         if old.after or after:
-            steps.append(Step(op=_op(old.after, after), before=old.after, after=after, changed=old.changed))
+            steps.append(ResourceStep(op=_op(old.after, after), before=old.after, after=after, changed=old.changed))
     notes = head.notes + (tuple(f"at the base, {note}" for note in base.notes) if base else ())
     config = {**(base.config if base else {}), **head.config}
     return replace(head, steps=tuple(steps), notes=notes, config=config)
 
 
-def _urn(step: Step) -> str:
+def _urn(step: ResourceStep) -> str:
     one = step.after or step.before
     return one.urn if one else ""
 

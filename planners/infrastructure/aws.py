@@ -6,7 +6,7 @@ from typing import Final
 
 from planners.infrastructure import aws_machines as machines
 from planners.infrastructure.aws_disks import disk
-from planners.infrastructure.bill import Bill
+from planners.infrastructure.bill import ResourceBill
 from planners.infrastructure.defaults import EKS_SUPPORT, FSX_LUSTRE_TYPE
 from planners.infrastructure.kinds import names
 from planners.infrastructure.properties import Number
@@ -14,7 +14,7 @@ from planners.infrastructure.tables import Pricer, by_use, free, once, unpriced
 from planners.infrastructure.value import UNKNOWN
 
 
-def _control_plane(bill: Bill) -> None:
+def _control_plane(bill: ResourceBill) -> None:
     own = bill.properties
     words = () if own.text("upgradePolicy.supportType") == "STANDARD" else (EKS_SUPPORT.words,)
     bill.item("control plane", "k8s_control_plane_standard_support", 1, assumed=words)
@@ -22,7 +22,7 @@ def _control_plane(bill: Bill) -> None:
         bill.by_use("nodes of EKS Auto Mode", unit="hour")
 
 
-def _nat(bill: Bill) -> None:
+def _nat(bill: ResourceBill) -> None:
     zones = bill.properties.each("availabilityZoneAddresses")
     if bill.properties.text("availabilityMode") == "regional":
         count: Number = float(len(zones)) if zones else None
@@ -32,7 +32,7 @@ def _nat(bill: Bill) -> None:
     bill.by_use("data through it", "nat_gateway_data")
 
 
-def _load_balancer(bill: Bill) -> None:
+def _load_balancer(bill: ResourceBill) -> None:
     own = bill.properties
     kind = own.text("loadBalancerType") or "application"
     if own.is_unknown("loadBalancerType") or kind not in ("application", "network"):
@@ -50,12 +50,12 @@ def _load_balancer(bill: Bill) -> None:
         bill.item("public IPv4 addresses, one a subnet", "public_ipv4_in_use", count)
 
 
-def _classic_load_balancer(bill: Bill) -> None:
+def _classic_load_balancer(bill: ResourceBill) -> None:
     bill.item("classic load balancer", "lb_classic_hour", 1)
     bill.by_use("data through it", "lb_classic_data")
 
 
-def _address(bill: Bill) -> None:
+def _address(bill: ResourceBill) -> None:
     own = bill.properties
     if own.text("publicIpv4Pool") not in ("", "amazon"):
         bill.free()
@@ -68,11 +68,11 @@ def _address(bill: Bill) -> None:
     bill.item("public IPv4 address" + ("" if used else ", idle"), item, 1, region=region)
 
 
-def _volume(bill: Bill) -> None:
+def _volume(bill: ResourceBill) -> None:
     disk(bill, "volume", bill.properties)
 
 
-def _elastic_file_system(bill: Bill) -> None:
+def _elastic_file_system(bill: ResourceBill) -> None:
     own = bill.properties
     where = "onezone" if own.get("availabilityZoneName") is not None else "standard"
     bill.by_use("what it holds", f"efs_{where}")
@@ -81,7 +81,7 @@ def _elastic_file_system(bill: Bill) -> None:
         bill.item("provisioned throughput", "efs_provisioned_throughput", speed, unit="MBps-month")
 
 
-def _lustre(bill: Bill) -> None:
+def _lustre(bill: ResourceBill) -> None:
     own = bill.properties
     size = own.number("storageCapacity")
     kind = own.text("deploymentType")
@@ -98,7 +98,7 @@ def _lustre(bill: Bill) -> None:
         bill.item(f"Lustre, {kind}", item, size, assumed=words)
 
 
-def _windows_share(bill: Bill) -> None:
+def _windows_share(bill: ResourceBill) -> None:
     own = bill.properties
     multi = own.text("deploymentType").startswith("MULTI_AZ")
     storage = "hdd" if own.text("storageType") == "HDD" else "ssd"
@@ -110,17 +110,17 @@ def _windows_share(bill: Bill) -> None:
     bill.item("throughput, two zones", "fsx_windows_throughput_multi_az", own.number("throughputCapacity"))
 
 
-def _other_share(bill: Bill) -> None:
+def _other_share(bill: ResourceBill) -> None:
     bill.unpriced("storage", "GB-month", bill.properties.number("storageCapacity"))
     bill.unpriced("throughput", "MBps-month", bill.properties.number("throughputCapacity"))
 
 
-def _logs(bill: Bill) -> None:
+def _logs(bill: ResourceBill) -> None:
     bill.by_use("logs taken in", "cloudwatch_logs_ingest")
     bill.by_use("logs kept", "cloudwatch_logs_storage")
 
 
-def _alarm(bill: Bill) -> None:
+def _alarm(bill: ResourceBill) -> None:
     own = bill.properties
     period = own.number("period")
     kind = "high_resolution" if isinstance(period, float) and period < 60 else "standard"
@@ -128,7 +128,7 @@ def _alarm(bill: Bill) -> None:
     bill.item("alarm", f"cloudwatch_alarm_{kind}", metrics or 1)
 
 
-def _endpoint(bill: Bill) -> None:
+def _endpoint(bill: ResourceBill) -> None:
     own = bill.properties
     kind = own.text("vpcEndpointType") or "Gateway"
     if own.is_unknown("vpcEndpointType"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from planners.infrastructure.bill import Bill, Each
+from planners.infrastructure.bill import Each, ResourceBill
 from planners.infrastructure.defaults import EBS_TYPE, EC2_ROOT_GIB
 from planners.infrastructure.properties import Properties
 from planners.infrastructure.value import UNKNOWN
@@ -23,7 +23,7 @@ GP3_FREE_IOPS, GP3_FREE_MBPS = 3000.0, 125.0
 
 
 def disk(
-    bill: Bill,
+    bill: ResourceBill,
     name: str,
     properties: Properties,
     *,
@@ -54,7 +54,7 @@ def disk(
     _performance(bill, name, kind, properties, per)
 
 
-def _performance(bill: Bill, name: str, kind: str, properties: Properties, per: Each) -> None:
+def _performance(bill: ResourceBill, name: str, kind: str, properties: Properties, per: Each) -> None:
     iops = properties.number("iops")
     mbps = properties.number("throughput", "volumeThroughput")
     if kind == "gp3":
@@ -68,7 +68,7 @@ def _performance(bill: Bill, name: str, kind: str, properties: Properties, per: 
         bill.item(f"{name}, IOPS", f"block_{kind}_iops", iops, per=per, unit="IOPS-month")
 
 
-def machine_disks(bill: Bill, properties: Properties, *, per: Each = "once") -> None:
+def machine_disks(bill: ResourceBill, properties: Properties, *, per: Each = "once") -> None:
     """Root and further disks of an instance or a launch configuration, whose root is a block of its own."""
     root = properties.under("rootBlockDevice")
     _root(bill, root, per)
@@ -77,7 +77,7 @@ def machine_disks(bill: Bill, properties: Properties, *, per: Each = "once") -> 
 
 
 def template_disks(
-    bill: Bill, template: Properties, *, per: Each = "once", root_gib: float | None = None, root_words: str = ""
+    bill: ResourceBill, template: Properties, *, per: Each = "once", root_gib: float | None = None, root_words: str = ""
 ) -> None:
     """Disks of a launch template: the root is the mapping of its image's root device, mostly /dev/xvda or /dev/sda1."""
     mappings = [each for each in template.each("blockDeviceMappings") if each.text("virtualName") == ""]
@@ -89,7 +89,7 @@ def template_disks(
             disk(bill, f"disk {each.text('deviceName')}".strip(), each.under("ebs"), per=per)
 
 
-def _root(bill: Bill, root: Properties, per: Each, *, gib: float | None = None, words: str = "") -> None:
+def _root(bill: ResourceBill, root: Properties, per: Each, *, gib: float | None = None, words: str = "") -> None:
     disk(
         bill,
         "root disk",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from planners.infrastructure.aws_disks import machine_disks, template_disks
-from planners.infrastructure.bill import AFTER_APPLY, Bill, Each
+from planners.infrastructure.bill import AFTER_APPLY, Each, ResourceBill
 from planners.infrastructure.defaults import EKS_NODE_DISK_GIB, EKS_NODE_DISK_TYPE, EKS_NODE_MACHINE
 from planners.infrastructure.properties import Number, Properties
 from planners.infrastructure.value import UNKNOWN, Resource, Unknown
@@ -15,7 +15,7 @@ TEMPLATES = ("ec2:launchtemplate", "ec2:launchconfiguration")
 ADDRESS = "public IPv4 address"
 
 
-def instance(bill: Bill) -> None:
+def instance(bill: ResourceBill) -> None:
     """An EC2 instance; what it leaves out its launch template says."""
     template = _template(bill, "launchTemplate")
     own = bill.properties
@@ -31,7 +31,7 @@ def instance(bill: Bill) -> None:
         bill.unpriced("detailed monitoring", "metric-month", 7.0)
 
 
-def spot_request(bill: Bill) -> None:
+def spot_request(bill: ResourceBill) -> None:
     """A spot request of one instance."""
     own = bill.properties
     _machine(bill, own.get("instanceType"), "spot", own)
@@ -39,7 +39,7 @@ def spot_request(bill: Bill) -> None:
     _instance_address(bill, own, None)
 
 
-def auto_scaling_group(bill: Bill) -> None:
+def auto_scaling_group(bill: ResourceBill) -> None:
     """By the capacity at its start; at most `maxSize`."""
     own = bill.properties
     count, assumed = own.number("desiredCapacity"), ""
@@ -62,7 +62,7 @@ def auto_scaling_group(bill: Bill) -> None:
     _pool_addresses(bill, "vpcZoneIdentifiers", mixed if own.get("mixedInstancesPolicy") is not None else None)
 
 
-def ec2_fleet(bill: Bill) -> None:
+def ec2_fleet(bill: ResourceBill) -> None:
     """An EC2 fleet by its target capacity."""
     own = bill.properties
     target = own.under("targetCapacitySpecification")
@@ -76,7 +76,7 @@ def ec2_fleet(bill: Bill) -> None:
     _any_of(bill, overrides, templates, shares)
 
 
-def spot_fleet(bill: Bill) -> None:
+def spot_fleet(bill: ResourceBill) -> None:
     """A spot fleet request by its target capacity."""
     own = bill.properties
     bill.nodes(own.number("targetCapacity"))
@@ -88,7 +88,7 @@ def spot_fleet(bill: Bill) -> None:
     _any_of(bill, overrides, _templates(bill, "launchTemplateConfigs"), {"spot": 1.0})
 
 
-def node_group(bill: Bill) -> None:
+def node_group(bill: ResourceBill) -> None:
     """An EKS managed node group: the machines of its launch template where it has one."""
     own = bill.properties
     scaling = own.under("scalingConfig")
@@ -119,7 +119,7 @@ def node_group(bill: Bill) -> None:
     _pool_addresses(bill, "subnetIds", template)
 
 
-def _node_machines(bill: Bill, capacity: str, template: Properties | None, *, has_template: bool) -> None:
+def _node_machines(bill: ResourceBill, capacity: str, template: Properties | None, *, has_template: bool) -> None:
     types = bill.properties.list("instanceTypes")
     if bill.properties.is_unknown("instanceTypes"):
         bill.machine(UNKNOWN, capacity, per="node")
@@ -138,7 +138,7 @@ def _node_machines(bill: Bill, capacity: str, template: Properties | None, *, ha
         bill.machine(str(EKS_NODE_MACHINE.value), capacity, per="node", assumed=(EKS_NODE_MACHINE.words,))
 
 
-def capacity_reservation(bill: Bill) -> None:
+def capacity_reservation(bill: ResourceBill) -> None:
     """Billed as on demand, used or not."""
     own = bill.properties
     bill.nodes(own.number("instanceCount"))
@@ -146,7 +146,7 @@ def capacity_reservation(bill: Bill) -> None:
     bill.note("machines that run in the reservation are billed once: here or there")
 
 
-def capacity_block(bill: Bill) -> None:
+def capacity_block(bill: ResourceBill) -> None:
     """Paid in advance for its days; the preview knows them only once it is bought."""
     own = bill.properties
     count = own.number("instanceCount")
@@ -160,7 +160,7 @@ def capacity_block(bill: Bill) -> None:
     bill.unpriced(f"{name}, capacity block", "hour", why="paid in advance for its days, not by the month")
 
 
-def _machine(bill: Bill, machine: Any, capacity: str, properties: Properties, *, per: Each = "once") -> None:
+def _machine(bill: ResourceBill, machine: Any, capacity: str, properties: Properties, *, per: Each = "once") -> None:
     tenancy = properties.text("tenancy", "placement.tenancy", "placementTenancy")
     why = f"no price of {tenancy} tenancy" if tenancy not in ("", "default") else ""
     bill.machine(machine if isinstance(machine, str | Unknown) else "", capacity, per=per, why_unknown=why)
@@ -173,7 +173,7 @@ def _capacity(properties: Properties) -> str:
     return {"spot": "spot", "capacity-block": "capacity_block"}.get(market, "on_demand")
 
 
-def _mixed(bill: Bill, mixed: Properties) -> None:
+def _mixed(bill: ResourceBill, mixed: Properties) -> None:
     """A group that mixes machines and on demand with spot."""
     spread = mixed.under("instancesDistribution")
     base = spread.number("onDemandBaseCapacity")
@@ -205,7 +205,10 @@ def _shares(total: Number, on_demand: Number, spot: Number, default: str) -> dic
 
 
 def _any_of(
-    bill: Bill, overrides: Sequence[Properties], templates: Sequence[Properties], shares: dict[str, float] | None
+    bill: ResourceBill,
+    overrides: Sequence[Properties],
+    templates: Sequence[Properties],
+    shares: dict[str, float] | None,
 ) -> None:
     """One of several machine types, on demand or spot, with the disks of the template."""
     if shares is None:
@@ -228,7 +231,7 @@ def _any_of(
         _disks_of(bill, templates[0], per="node")
 
 
-def _dearest(bill: Bill, types: Sequence[Any], capacity: str, share: float) -> None:
+def _dearest(bill: ResourceBill, types: Sequence[Any], capacity: str, share: float) -> None:
     """The dearest of several types that a group may take; unknown with one whose price is unknown."""
     names = [name for name in dict.fromkeys(types) if isinstance(name, str)]
     prices = {name: bill.program.prices.machine("aws", bill.region, name, capacity) for name in names}
@@ -241,36 +244,36 @@ def _dearest(bill: Bill, types: Sequence[Any], capacity: str, share: float) -> N
     bill.machine(max(known, key=known.__getitem__), capacity, per="node", share=share, assumed=words)
 
 
-def _unknown_machines(bill: Bill, why: str) -> None:
+def _unknown_machines(bill: ResourceBill, why: str) -> None:
     bill.machine("", per="node", why_unknown=why)
 
 
-def _template(bill: Bill, name: str) -> Properties | None:
+def _template(bill: ResourceBill, name: str) -> Properties | None:
     found = bill.program.linked(bill.resource, name, *TEMPLATES)
     return Properties(found[0].properties) if len(found) == 1 else None
 
 
-def _templates(bill: Bill, name: str) -> list[Properties]:
+def _templates(bill: ResourceBill, name: str) -> list[Properties]:
     found = bill.program.linked(bill.resource, name, *TEMPLATES)
     is_sure = bill.resource.dependencies or len(found) == 1
     return [Properties(one.properties) for one in found] if is_sure else []
 
 
-def _instance_disks(bill: Bill, own: Properties, template: Properties | None) -> None:
+def _instance_disks(bill: ResourceBill, own: Properties, template: Properties | None) -> None:
     if template is not None and own.get("rootBlockDevice") is None:
         template_disks(bill, template)
     else:
         machine_disks(bill, own)
 
 
-def _disks_of(bill: Bill, template: Properties, *, per: Each) -> None:
+def _disks_of(bill: ResourceBill, template: Properties, *, per: Each) -> None:
     if template.get("rootBlockDevice") is not None or template.get("ebsBlockDevices") is not None:
         machine_disks(bill, template, per=per)
     else:
         template_disks(bill, template, per=per)
 
 
-def _instance_address(bill: Bill, own: Properties, template: Properties | None) -> None:
+def _instance_address(bill: ResourceBill, own: Properties, template: Properties | None) -> None:
     """A public address of its own, unless an elastic one takes its place."""
     users = bill.program.users(bill.resource)
     if any(user.type.endswith((":Eip", ":EipAssociation")) for user in users):
@@ -290,7 +293,7 @@ def _instance_address(bill: Bill, own: Properties, template: Properties | None) 
     _by_subnets(bill, "subnetId", "once")
 
 
-def _pool_addresses(bill: Bill, name: str, template: Properties | None) -> None:
+def _pool_addresses(bill: ResourceBill, name: str, template: Properties | None) -> None:
     wish = template.flag("networkInterfaces.associatePublicIpAddress") if template is not None else None
     if wish is None:
         _by_subnets(bill, name, "node")
@@ -298,7 +301,7 @@ def _pool_addresses(bill: Bill, name: str, template: Properties | None) -> None:
         bill.item(ADDRESS, "public_ipv4_in_use", 1, per="node")
 
 
-def _by_subnets(bill: Bill, name: str, per: Each) -> None:
+def _by_subnets(bill: ResourceBill, name: str, per: Each) -> None:
     """Whether machines get a public address is a matter of their subnets."""
     subnets = bill.program.linked(bill.resource, name, "ec2:subnet", "ec2:defaultsubnet")
     maps = {_maps(subnet) for subnet in subnets}

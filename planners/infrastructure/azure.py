@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from planners.infrastructure import azure_machines as machines
-from planners.infrastructure.bill import AFTER_APPLY, Bill
+from planners.infrastructure.bill import AFTER_APPLY, ResourceBill
 from planners.infrastructure.defaults import AZURE_IP_SKU, AZURE_LB_SKU
 from planners.infrastructure.kinds import names
 from planners.infrastructure.properties import Number, Properties
@@ -18,7 +18,7 @@ def _sku(own: Properties) -> str:
     return value.lower() if isinstance(value, str) else own.text("sku.name", "skuName", "sku.tier").lower()
 
 
-def _address(bill: Bill) -> None:
+def _address(bill: ResourceBill) -> None:
     own = bill.properties
     if own.text("publicIPAddressVersion", "ipVersion").lower() == "ipv6":
         bill.unpriced("public IPv6 address", "hour")
@@ -38,14 +38,14 @@ def _address(bill: Bill) -> None:
         bill.item("public IPv4 address", "public_ip_standard_static", 1, assumed=words)
 
 
-def _address_prefix(bill: Bill) -> None:
+def _address_prefix(bill: ResourceBill) -> None:
     length = bill.properties.number("prefixLength")
     length = 28.0 if length is None else length
     count: Number = 2.0 ** (32 - length) if isinstance(length, float) else UNKNOWN
     bill.item("public IPv4 addresses of the prefix", "public_ip_standard_static", count)
 
 
-def _load_balancer(bill: Bill) -> None:
+def _load_balancer(bill: ResourceBill) -> None:
     own = bill.properties
     sku = _sku(own)
     words = () if sku else (AZURE_LB_SKU.words,)
@@ -66,7 +66,7 @@ def _load_balancer(bill: Bill) -> None:
     bill.by_use("data through it", "lb_standard_data")
 
 
-def _registry(bill: Bill) -> None:
+def _registry(bill: ResourceBill) -> None:
     sku = _sku(bill.properties)
     if sku in ("basic", "premium"):
         bill.item(f"registry, {sku}", f"acr_{sku}", 1, unit="day")
@@ -75,7 +75,7 @@ def _registry(bill: Bill) -> None:
     bill.by_use("what it holds over what is included", "acr_storage_over_included")
 
 
-def _storage(bill: Bill) -> None:
+def _storage(bill: ResourceBill) -> None:
     own = bill.properties
     kind = _sku(own)
     redundancy = kind.rpartition("_")[2] if kind else (own.text("accountReplicationType") or "lrs").lower()
@@ -85,7 +85,7 @@ def _storage(bill: Bill) -> None:
     bill.by_use("what it holds", item if is_hot and not is_premium else "", "GB-month")
 
 
-def _share(bill: Bill) -> None:
+def _share(bill: ResourceBill) -> None:
     own = bill.properties
     quota = own.number("shareQuota", "quota")
     if own.text("accessTier").lower() == "premium":
@@ -94,12 +94,12 @@ def _share(bill: Bill) -> None:
         bill.by_use("what it holds", "files_standard_transaction_optimized_lrs")
 
 
-def _nat(bill: Bill) -> None:
+def _nat(bill: ResourceBill) -> None:
     bill.item("NAT gateway", "nat_gateway_hour", 1)
     bill.by_use("data through it", "nat_gateway_data")
 
 
-def _vpn_gateway(bill: Bill) -> None:
+def _vpn_gateway(bill: ResourceBill) -> None:
     sku = _sku(bill.properties)
     if bill.properties.text("gatewayType", "type").lower() == "expressroute" or not sku:
         bill.unpriced("gateway", "hour")
@@ -107,7 +107,7 @@ def _vpn_gateway(bill: Bill) -> None:
     bill.item(f"VPN gateway, {sku}", f"vpn_gateway_{sku}_hour", 1)
 
 
-def _application_gateway(bill: Bill) -> None:
+def _application_gateway(bill: ResourceBill) -> None:
     sku = _sku(bill.properties)
     item = {"waf_v2": "app_gateway_waf_v2", "basic": "app_gateway_basic_v2"}.get(sku)
     if item is None:
@@ -117,12 +117,12 @@ def _application_gateway(bill: Bill) -> None:
     bill.by_use("capacity units", f"{item}_capacity_unit")
 
 
-def _private_endpoint(bill: Bill) -> None:
+def _private_endpoint(bill: ResourceBill) -> None:
     bill.item("private endpoint", "private_endpoint_hour", 1)
     bill.by_use("data through it", "private_endpoint_data_first_1pb")
 
 
-def _lustre(bill: Bill) -> None:
+def _lustre(bill: ResourceBill) -> None:
     own = bill.properties
     size, sku = own.number("storageCapacityTiB", "storageCapacityInTb"), _sku(own)
     if "250" in sku:
@@ -132,7 +132,7 @@ def _lustre(bill: Bill) -> None:
         bill.unpriced("Managed Lustre", "GiB-month")
 
 
-def _capacity_reservation(bill: Bill) -> None:
+def _capacity_reservation(bill: ResourceBill) -> None:
     own = bill.properties
     bill.nodes(own.number("sku.capacity"))
     machine = own.get("sku.name")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from planners.infrastructure.bill import AFTER_APPLY, Bill, Each
+from planners.infrastructure.bill import AFTER_APPLY, Each, ResourceBill
 from planners.infrastructure.defaults import (
     AKS_DISK,
     AKS_DISK_GB,
@@ -51,7 +51,9 @@ PREMIUM_V2_FREE_IOPS, PREMIUM_V2_FREE_MBPS = 3000.0, 125.0
 ADDRESS = "public IPv4 address"
 
 
-def disk(bill: Bill, name: str, size: Number, kind: Any, *, per: Each = "once", assumed: Sequence[str] = ()) -> None:
+def disk(
+    bill: ResourceBill, name: str, size: Number, kind: Any, *, per: Each = "once", assumed: Sequence[str] = ()
+) -> None:
     """A managed disk: a whole tier, or by the GiB for Premium SSD v2 and Ultra."""
     if kind is None:
         kind, assumed = AZURE_DISK_TYPE.value, (*assumed, AZURE_DISK_TYPE.words)
@@ -84,7 +86,7 @@ def disk(bill: Bill, name: str, size: Number, kind: Any, *, per: Each = "once", 
     bill.item(f"{name}, {letter}{number}", item, 1, per=per, assumed=assumed, unit="disk-month")
 
 
-def managed_disk(bill: Bill) -> None:
+def managed_disk(bill: ResourceBill) -> None:
     """A disk of its own."""
     own = bill.properties
     size, kind = own.number("diskSizeGB"), own.get("storageAccountType", "sku.name")
@@ -101,7 +103,7 @@ def managed_disk(bill: Bill) -> None:
             bill.unpriced("MB/s over 125", "MBps-month")
 
 
-def virtual_machine(bill: Bill) -> None:
+def virtual_machine(bill: ResourceBill) -> None:
     """A machine with its OS disk and data disks."""
     own = bill.properties
     machine = own.get("hardwareProfile.vmSize", "vmSize", "size")
@@ -114,7 +116,7 @@ def virtual_machine(bill: Bill) -> None:
             disk(bill, f"disk {each.text('name')}".strip(), size, kind)
 
 
-def scale_set(bill: Bill) -> None:
+def scale_set(bill: ResourceBill) -> None:
     """A scale set: its machines with their disks; its ceiling is its autoscale setting's."""
     own = bill.properties
     count = own.number("sku.capacity", "instances")
@@ -143,7 +145,7 @@ def scale_set(bill: Bill) -> None:
                 bill.item(ADDRESS, "public_ip_standard_static", 1, per="node")
 
 
-def kubernetes_cluster(bill: Bill) -> None:
+def kubernetes_cluster(bill: ResourceBill) -> None:
     """An AKS cluster: its tier, its pools, and the outbound load balancer."""
     own = bill.properties
     _tier(bill, own)
@@ -164,7 +166,7 @@ def kubernetes_cluster(bill: Bill) -> None:
     _outbound(bill, own.under("networkProfile"))
 
 
-def _tier(bill: Bill, own: Properties) -> None:
+def _tier(bill: ResourceBill, own: Properties) -> None:
     if own.text("sku.name") == "Automatic":
         bill.unpriced("control plane, AKS Automatic", "cluster-hour")
         return
@@ -179,7 +181,7 @@ def _tier(bill: Bill, own: Properties) -> None:
         bill.unpriced(f"control plane, {tier} tier", "cluster-hour")
 
 
-def _outbound(bill: Bill, network: Properties) -> None:
+def _outbound(bill: ResourceBill, network: Properties) -> None:
     kind = network.text("outboundType") or str(AKS_OUTBOUND.value)
     words = (AKS_OUTBOUND.words,)
     if network.is_unknown("outboundType"):
@@ -198,7 +200,7 @@ def _outbound(bill: Bill, network: Properties) -> None:
             bill.item(f"{ADDRESS}, outbound", "public_ip_standard_static", number, assumed=words)
 
 
-def node_pool(bill: Bill) -> None:
+def node_pool(bill: ResourceBill) -> None:
     """An AKS node pool of its own."""
     count, ceiling, words = _nodes(bill.properties)
     bill.nodes(count, ceiling=ceiling, assumed=words)
@@ -216,7 +218,7 @@ def _nodes(pool: Properties) -> tuple[Number, Number, str]:
     return float(AKS_NODES.value), ceiling, AKS_NODES.words
 
 
-def _pool_machines(bill: Bill, pool: Properties, *, is_classic: bool) -> None:
+def _pool_machines(bill: ResourceBill, pool: Properties, *, is_classic: bool) -> None:
     machine = pool.get("vmSize")
     _machine(bill, machine, pool, "node", spot_at=("scaleSetPriority", "priority"))
     kind = pool.text("osDiskType").lower()
@@ -238,7 +240,9 @@ def _pool_machines(bill: Bill, pool: Properties, *, is_classic: bool) -> None:
         bill.item(ADDRESS, "public_ip_standard_static", 1, per="node")
 
 
-def _machine(bill: Bill, machine: Any, own: Properties, per: Each, *, spot_at: Sequence[str] = ("priority",)) -> None:
+def _machine(
+    bill: ResourceBill, machine: Any, own: Properties, per: Each, *, spot_at: Sequence[str] = ("priority",)
+) -> None:
     is_spot = own.text(*spot_at).lower() in ("spot", "low")
     capacity = "spot" if is_spot else "on_demand"
     bill.machine(machine if isinstance(machine, str | Unknown) else "", capacity, per=per)
@@ -256,7 +260,7 @@ def _machine(bill: Bill, machine: Any, own: Properties, per: Each, *, spot_at: S
         bill.unpriced("Windows licence", "hour", per=per)
 
 
-def _os_disk(bill: Bill, own: Properties, per: Each) -> None:
+def _os_disk(bill: ResourceBill, own: Properties, per: Each) -> None:
     if own.get("diffDiskSettings") is not None:
         bill.note("its OS disk is ephemeral: free")
         return

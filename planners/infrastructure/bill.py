@@ -17,7 +17,7 @@ HOURS_PER_DAY = 24.0
 Each = Literal["once", "node"]
 
 
-class Bill:
+class ResourceBill:
     """The bill of one resource at one end; asks the program's prices.
 
     `nodes` comes first where a resource has several equal machines: parts `per="node"` are multiplied by it.

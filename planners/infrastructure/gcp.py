@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from planners.infrastructure import gcp_machines as machines
-from planners.infrastructure.bill import Bill
+from planners.infrastructure.bill import ResourceBill
 from planners.infrastructure.kinds import names
 from planners.infrastructure.properties import Number
 from planners.infrastructure.tables import Pricer, by_use, once, unpriced
@@ -14,7 +14,7 @@ from planners.infrastructure.value import UNKNOWN
 MULTI_REGIONS: Final = {"us": "us-multi", "eu": "europe-multi", "asia": "asia-multi"}
 
 
-def _disk(bill: Bill) -> None:
+def _disk(bill: ResourceBill) -> None:
     own = bill.properties
     regional = bill.resource.type.endswith(":RegionDisk")
     kind = own.get("type")
@@ -42,7 +42,7 @@ def _over(value: Number, free: float) -> Number:
     return float(value) - free if float(value) > free else None  # type: ignore[arg-type]
 
 
-def _bucket(bill: Bill) -> None:
+def _bucket(bill: ResourceBill) -> None:
     own = bill.properties
     kind = (own.text("storageClass") or "standard").lower().replace("multi_regional", "standard")
     kind = "standard" if kind == "regional" else kind
@@ -53,7 +53,7 @@ def _bucket(bill: Bill) -> None:
     bill.by_use("what it holds", f"object_storage_{kind}")
 
 
-def _address(bill: Bill) -> None:
+def _address(bill: ResourceBill) -> None:
     own = bill.properties
     if own.text("addressType") == "INTERNAL" or own.text("ipVersion") == "IPV6":
         bill.free()
@@ -74,13 +74,13 @@ def _address(bill: Bill) -> None:
         bill.item("external IPv4 address, not in use", "public_ipv4_unused", 1)
 
 
-def _nat(bill: Bill) -> None:
+def _nat(bill: ResourceBill) -> None:
     words = ("32 machines or more behind it: fewer cost less",)
     bill.item("Cloud NAT", "nat_gateway_hour_max_32plus_vms", 1, assumed=words)
     bill.by_use("data through it", "nat_gateway_data")
 
 
-def _forwarding_rule(bill: Bill) -> None:
+def _forwarding_rule(bill: ResourceBill) -> None:
     own = bill.properties
     if "serviceAttachments" in str(own.get("target")) or own.get("allowPscGlobalAccess") is not None:
         bill.unpriced("Private Service Connect endpoint", "hour")
@@ -90,7 +90,7 @@ def _forwarding_rule(bill: Bill) -> None:
     bill.by_use("data through it", "lb_forwarding_rule_data")
 
 
-def _filestore(bill: Bill) -> None:
+def _filestore(bill: ResourceBill) -> None:
     own = bill.properties
     size, tier = own.number("fileShares.capacityGb"), own.text("tier") or "tier known after apply"
     if tier == "ZONAL":
@@ -99,7 +99,7 @@ def _filestore(bill: Bill) -> None:
         bill.unpriced(f"Filestore, {tier}", "GiB-month", size)
 
 
-def _lustre(bill: Bill) -> None:
+def _lustre(bill: ResourceBill) -> None:
     own = bill.properties
     size, speed = own.number("capacityGib"), own.number("perUnitStorageThroughput")
     if speed == 1000.0:
@@ -108,7 +108,7 @@ def _lustre(bill: Bill) -> None:
         bill.unpriced("Lustre", "GiB-month", size)
 
 
-def _reservation(bill: Bill) -> None:
+def _reservation(bill: ResourceBill) -> None:
     own = bill.properties.under("specificReservation")
     bill.nodes(own.number("count"))
     machine = own.get("instanceProperties.machineType")
@@ -116,7 +116,7 @@ def _reservation(bill: Bill) -> None:
     bill.note("machines that run in the reservation are billed once: here or there")
 
 
-def _run_service(bill: Bill) -> None:
+def _run_service(bill: ResourceBill) -> None:
     least = bill.properties.number(
         "template.scaling.minInstanceCount", "template.metadata.annotations.autoscaling.knative.dev/minScale"
     )
@@ -125,7 +125,7 @@ def _run_service(bill: Bill) -> None:
     bill.by_use("requests and their duration", unit="vCPU-second")
 
 
-def _secret_version(bill: Bill) -> None:
+def _secret_version(bill: ResourceBill) -> None:
     bill.item("version", "secret_version", 1)
     bill.by_use("accesses", "secret_access")
 

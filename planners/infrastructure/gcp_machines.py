@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from planners.infrastructure.bill import AFTER_APPLY, Bill, Each
+from planners.infrastructure.bill import AFTER_APPLY, Each, ResourceBill
 from planners.infrastructure.defaults import (
     GCE_BOOT_GIB,
     GCE_DISK_TYPE,
@@ -44,7 +44,7 @@ ADDRESS = "external IPv4 address"
 
 
 def disk(
-    bill: Bill,
+    bill: ResourceBill,
     name: str,
     size: Number,
     kind: object,
@@ -70,7 +70,7 @@ def disk(
     bill.item(title, item + suffix, size, per=per, assumed=assumed, why_unknown=why)
 
 
-def instance(bill: Bill) -> None:
+def instance(bill: ResourceBill) -> None:
     """A Compute Engine instance: machine, GPUs, disks, address."""
     own = bill.properties
     if bill.resource.type.endswith("FromTemplate") and own.get("machineType") is None:
@@ -97,7 +97,7 @@ def instance(bill: Bill) -> None:
     _addresses(bill, own, "once")
 
 
-def group(bill: Bill) -> None:
+def group(bill: ResourceBill) -> None:
     """A managed instance group: its target size, or what its autoscaler starts with and grows to."""
     own = bill.properties
     count, ceiling, assumed = own.number("targetSize"), None, ""
@@ -121,7 +121,7 @@ def group(bill: Bill) -> None:
     _template_machine(bill, found, "node")
 
 
-def cluster(bill: Bill) -> None:
+def cluster(bill: ResourceBill) -> None:
     """A GKE cluster: its fee, and the default node pool unless that is removed."""
     own = bill.properties
     bill.item("control plane", "k8s_control_plane", 1)
@@ -148,12 +148,12 @@ def cluster(bill: Bill) -> None:
         _inline_pools(bill, pools)
 
 
-def node_pool(bill: Bill) -> None:
+def node_pool(bill: ResourceBill) -> None:
     """A GKE node pool: nodes a zone × zones."""
     _pool(bill, bill.properties, bill.resource)
 
 
-def _inline_pools(bill: Bill, pools: list[Properties]) -> None:
+def _inline_pools(bill: ResourceBill, pools: list[Properties]) -> None:
     """Several pools in a cluster: a part for each, no ceiling."""
     zones, words = _zones(bill, bill.properties, bill.resource)
     for pool in pools:
@@ -164,7 +164,7 @@ def _inline_pools(bill: Bill, pools: list[Properties]) -> None:
     bill.nodes(sum(counts) if all(isinstance(count, float) for count in counts) else UNKNOWN)  # type: ignore[arg-type]
 
 
-def _pool(bill: Bill, own: Properties, resource: Resource) -> None:
+def _pool(bill: ResourceBill, own: Properties, resource: Resource) -> None:
     zones, zone_words = _zones(bill, own, resource)
     count, ceiling, words = _nodes(own, zones)
     bill.nodes(count, ceiling=ceiling, assumed="; ".join(filter(None, (words, zone_words))))
@@ -173,7 +173,7 @@ def _pool(bill: Bill, own: Properties, resource: Resource) -> None:
         bill.note("nodes come by queued provisioning (Dynamic Workload Scheduler), whose price is not known here")
 
 
-def _node(bill: Bill, node: Properties) -> None:
+def _node(bill: ResourceBill, node: Properties) -> None:
     machine = node.get("machineType")
     words: tuple[str, ...] = ()
     if machine is None:
@@ -211,7 +211,7 @@ def _nodes(own: Properties, zones: Number) -> tuple[Number, Number, str]:
     return 0.0, ceiling, "no number of nodes is set: 0, the provider's default"
 
 
-def _zones(bill: Bill, own: Properties, resource: Resource) -> tuple[Number, str]:
+def _zones(bill: ResourceBill, own: Properties, resource: Resource) -> tuple[Number, str]:
     """How many zones a pool spans: its own, else its cluster's, else three in a region and one in a zone."""
     owner = resource
     if resource.type.endswith(":NodePool"):
@@ -239,7 +239,9 @@ def _zones(bill: Bill, own: Properties, resource: Resource) -> tuple[Number, str
     return UNKNOWN, ""
 
 
-def _machine(bill: Bill, own: Properties, per: Each, *, machine: object = None, assumed: tuple[str, ...] = ()) -> None:
+def _machine(
+    bill: ResourceBill, own: Properties, per: Each, *, machine: object = None, assumed: tuple[str, ...] = ()
+) -> None:
     machine = own.get("machineType") if machine is None else machine
     machine = machine.rpartition("/")[2] if isinstance(machine, str) else machine
     scheduling = own.under("scheduling")
@@ -261,7 +263,7 @@ def _machine(bill: Bill, own: Properties, per: Each, *, machine: object = None, 
             _accelerator(bill, gpu, per, is_spot=bool(is_spot))
 
 
-def _accelerator(bill: Bill, gpu: Properties, per: Each, *, is_spot: bool) -> None:
+def _accelerator(bill: ResourceBill, gpu: Properties, per: Each, *, is_spot: bool) -> None:
     count, kind = gpu.number("count"), gpu.text("type").rpartition("/")[2]
     if count == 0:
         return
@@ -272,21 +274,21 @@ def _accelerator(bill: Bill, gpu: Properties, per: Each, *, is_spot: bool) -> No
         bill.item(f"GPU {kind}", item, count, per=per)
 
 
-def _scratch(bill: Bill, count: Number, per: Each) -> None:
+def _scratch(bill: ResourceBill, count: Number, per: Each) -> None:
     if count is None or count == 0:
         return
     size = count * float(LOCAL_SSD_GB.value) if isinstance(count, float) else UNKNOWN
     bill.item("local SSD", "local_ssd", size, per=per, assumed=(LOCAL_SSD_GB.words,))
 
 
-def _licence(bill: Bill, image: str, per: Each) -> None:
+def _licence(bill: ResourceBill, image: str, per: Each) -> None:
     """Of images that Google bills a licence for: https://cloud.google.com/compute/disks-image-pricing"""
     found = next((name for word, name in LICENCES.items() if word in image.lower()), None)
     if found:
         bill.unpriced(f"{found} licence", "hour", per=per)
 
 
-def _addresses(bill: Bill, own: Properties, per: Each) -> None:
+def _addresses(bill: ResourceBill, own: Properties, per: Each) -> None:
     """External addresses that no address of the program is for."""
     for network in own.each("networkInterfaces"):
         for access in network.each("accessConfigs"):
@@ -294,12 +296,12 @@ def _addresses(bill: Bill, own: Properties, per: Each) -> None:
                 bill.item(ADDRESS, "public_ipv4_in_use_vm", 1, per=per)
 
 
-def _template(bill: Bill, name: str) -> Properties | None:
+def _template(bill: ResourceBill, name: str) -> Properties | None:
     found = bill.program.linked(bill.resource, name, *TEMPLATES)
     return Properties(found[0].properties) if len(found) == 1 else None
 
 
-def _template_machine(bill: Bill, template: Properties, per: Each) -> None:
+def _template_machine(bill: ResourceBill, template: Properties, per: Each) -> None:
     _machine(bill, template, per)
     for number, each in enumerate(template.each("disks")):
         if each.get("source") is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from planners.infrastructure import azure_machines
-from planners.infrastructure.bill import AFTER_APPLY, Bill
+from planners.infrastructure.bill import AFTER_APPLY, ResourceBill
 from planners.infrastructure.properties import Number, Properties
 from planners.infrastructure.tables import Pricer
 from planners.infrastructure.value import UNKNOWN
@@ -50,7 +50,7 @@ _GIB: Final = {
 }
 
 
-def _where(bill: Bill) -> str:
+def _where(bill: ResourceBill) -> str:
     """The cloud of the program's only cluster; the bill then asks its prices there.  Empty = unknown."""
     clusters = bill.program.of_kind(*CLUSTERS)
     if len({(one.cloud, one.region) for one in clusters}) != 1:
@@ -61,7 +61,7 @@ def _where(bill: Bill) -> str:
     return cluster.cloud
 
 
-def _service(bill: Bill) -> None:
+def _service(bill: ResourceBill) -> None:
     own = bill.properties
     if own.is_unknown("spec.type"):
         bill.unpriced("load balancer", "hour", why=f"whether it is a load balancer is {AFTER_APPLY}")
@@ -89,11 +89,11 @@ def _service(bill: Bill) -> None:
         bill.unpriced("load balancer", "hour", why="which cloud its cluster is in is not in the preview")
 
 
-def _claim(bill: Bill) -> None:
+def _claim(bill: ResourceBill) -> None:
     _volume(bill, bill.properties.under("spec"), 1.0, "volume")
 
 
-def _stateful_set(bill: Bill) -> None:
+def _stateful_set(bill: ResourceBill) -> None:
     """Its pods run on nodes; each has the volumes of its claim templates."""
     spec = bill.properties.under("spec")
     templates = spec.each("volumeClaimTemplates")
@@ -106,7 +106,7 @@ def _stateful_set(bill: Bill) -> None:
         _volume(bill, each.under("spec"), 1.0 if replicas is None else replicas, f"volumes {name}")
 
 
-def _volume(bill: Bill, spec: Properties, copies: Number, name: str) -> None:
+def _volume(bill: ResourceBill, spec: Properties, copies: Number, name: str) -> None:
     size = _gib(spec.get("resources.requests.storage"))
     total: Number = size * copies if isinstance(size, float) and isinstance(copies, float) else UNKNOWN
     storage_class = spec.text("storageClassName")
@@ -134,7 +134,7 @@ def _gib(text: object) -> Number:
     return float(found.group(1)) * (_GIB.get(found.group(2), 2.0**30) if found.group(2) else 2.0**-30)
 
 
-def _ingress(bill: Bill) -> None:
+def _ingress(bill: ResourceBill) -> None:
     own = bill.properties
     name = own.text("spec.ingressClassName") or str(
         own.under("metadata.annotations").values.get("kubernetes.io/ingress.class", "")
@@ -145,11 +145,11 @@ def _ingress(bill: Bill) -> None:
         bill.free()
 
 
-def _release(bill: Bill) -> None:
+def _release(bill: ResourceBill) -> None:
     bill.unknown("children unknown: what the chart makes is not in the preview")
 
 
-def _by_controller(bill: Bill) -> None:
+def _by_controller(bill: ResourceBill) -> None:
     bill.unknown("children unknown: its controller makes machines or other resources by itself")
 
 

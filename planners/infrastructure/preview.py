@@ -9,7 +9,7 @@ from planners.infrastructure.value import Operation, Resource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ResourceStep:
     """One resource, counted once, however many steps the engine takes to replace it."""
 
     op: Operation
@@ -25,7 +25,7 @@ class Preview:
 
     project: str
     stack: str
-    steps: tuple[Step, ...]
+    steps: tuple[ResourceStep, ...]
     config: Mapping[str, str] = field(default_factory=dict)
     unchanged_not_shown: int = 0
     """Resources that stay as they are and are left out: the engine shows them on `--show-sames`."""

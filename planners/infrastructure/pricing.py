@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Final
 
 from planners.infrastructure import aws, azure, gcp, kubernetes
-from planners.infrastructure.bill import Bill
+from planners.infrastructure.bill import ResourceBill
 from planners.infrastructure.kinds import kind_of, names, package_of
 from planners.infrastructure.preview import Preview
-from planners.infrastructure.price_protocol import Prices
+from planners.infrastructure.price_protocol import ResourcePrices
 from planners.infrastructure.program import Program
 from planners.infrastructure.tables import Pricer, free
 from planners.infrastructure.value import Resource, ResourceChange, ResourceCost
@@ -23,7 +23,7 @@ TABLES: Final = {"aws": aws, "gcp": gcp, "azure": azure}
 CHILDREN_UNKNOWN = "children unknown: it is made of resources that are not in the preview"
 
 
-def price_preview(preview: Preview, prices: Prices) -> tuple[ResourceChange, ...]:
+def price_preview(preview: Preview, prices: ResourcePrices) -> tuple[ResourceChange, ...]:
     """Each resource of a preview with what it costs before and after, in the preview's order; stacks and providers
     are left out."""
     steps = [step for step in preview.steps if not _is_engine_own((step.after or step.before).type)]  # type: ignore[union-attr]
@@ -42,7 +42,7 @@ def price_preview(preview: Preview, prices: Prices) -> tuple[ResourceChange, ...
 
 def price_resource(resource: Resource, program: Program) -> ResourceCost:
     """What one resource costs at one end."""
-    bill = Bill(resource, program)
+    bill = ResourceBill(resource, program)
     if resource.is_external:
         bill.note("read by the program, managed and paid for elsewhere")
         return bill.cost()

@@ -8,7 +8,7 @@ from typing import Any
 
 from planners.infrastructure.kinds import kind_of
 from planners.infrastructure.preview import Preview
-from planners.infrastructure.price_protocol import Prices
+from planners.infrastructure.price_protocol import ResourcePrices
 from planners.infrastructure.properties import Properties
 from planners.infrastructure.read_steps import provider_zone
 from planners.infrastructure.value import UNKNOWN, Resource
@@ -17,7 +17,7 @@ from planners.infrastructure.value import UNKNOWN, Resource
 class Program:
     """One end of a preview, with the prices by which it is priced."""
 
-    def __init__(self, resources: Iterable[Resource], prices: Prices, preview: Preview) -> None:
+    def __init__(self, resources: Iterable[Resource], prices: ResourcePrices, preview: Preview) -> None:
         self.resources = {resource.urn: resource for resource in resources}
         self.prices = prices
         self._preview = preview

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from planners.infrastructure.kinds import CLOUDS, cloud_of, is_zone, package_of, region_of_place
-from planners.infrastructure.preview import Preview, Step
+from planners.infrastructure.preview import Preview, ResourceStep
 from planners.infrastructure.properties import filled, known
 from planners.infrastructure.value import Operation, Resource
 
@@ -85,12 +85,12 @@ def _merge(into: dict[str, Any], op: Operation, raw: Raw) -> None:
     into["changed"] += [path for path in raw.get("changed") or () if path not in into["changed"]]
 
 
-def _step(urn: str, raw: Mapping[str, Any], providers: Mapping[str, Any], config: Mapping[str, str]) -> Step:
+def _step(urn: str, raw: Mapping[str, Any], providers: Mapping[str, Any], config: Mapping[str, str]) -> ResourceStep:
     op = raw["op"]
     old, new = raw["old"], raw["new"]
     if op == "same" and old is None:
         old = new
-    return Step(
+    return ResourceStep(
         op=op,
         before=_resource(urn, old, providers, config, is_read=op == "read") if old is not None else None,
         after=_resource(urn, new, providers, config, is_read=op == "read") if new is not None else None,
@@ -164,7 +164,7 @@ def _providers(merged: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _with_regions_of_groups(steps: Sequence[Step]) -> tuple[Step, ...]:
+def _with_regions_of_groups(steps: Sequence[ResourceStep]) -> tuple[ResourceStep, ...]:
     """A resource of Azure without a location is where its resource group is."""
     groups = {
         one.urn: _text(one.properties.get("location"))

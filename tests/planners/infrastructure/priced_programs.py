@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from planners.infrastructure.preview import Preview
-from planners.infrastructure.price_protocol import UnitPrice
+from planners.infrastructure.price_protocol import BookPrice
 from planners.infrastructure.pricing import price_preview
 from planners.infrastructure.read_steps import preview_of
 from planners.infrastructure.value import ResourceChange, ResourceCost
@@ -32,17 +32,17 @@ class RoundPrices:
     def __init__(self, machines: Mapping[tuple[str, str], float], items: Mapping[str, tuple[float, str]]) -> None:
         self.machines, self.items = machines, items
 
-    def machine(self, cloud: str, region: str, instance_type: str, capacity_type: str) -> UnitPrice | None:
+    def machine(self, cloud: str, region: str, instance_type: str, capacity_type: str) -> BookPrice | None:
         usd = self.machines.get((instance_type, capacity_type))
         if usd is None or region != REGIONS.get(cloud):
             return None
-        return UnitPrice(usd=usd, unit="hour", as_of=DAY)
+        return BookPrice(usd=usd, unit="hour", as_of=DAY)
 
-    def item(self, cloud: str, region: str, item: str) -> UnitPrice | None:
+    def item(self, cloud: str, region: str, item: str) -> BookPrice | None:
         found = self.items.get(item)
         if found is None or region != REGIONS.get(cloud):
             return None
-        return UnitPrice(usd=found[0], unit=found[1], as_of=DAY)
+        return BookPrice(usd=found[0], unit=found[1], as_of=DAY)
 
     def vcpus(self, cloud: str, instance_type: str) -> float | None:
         return 4.0 if (instance_type, "on_demand") in self.machines else None
