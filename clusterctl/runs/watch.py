@@ -31,6 +31,8 @@ from clusterctl.targets.wishes import Wish, heed
 from planners.runs.limits import STANDING, LimitState
 from planners.runs.reconcile import Cause, Instance, InstancePhase, reconcile
 
+ENDS, REPLACED = "the run is to end", "its plan is another; it goes on from what it saves"
+"""Why all roles are asked to end."""
 WRITE_SECONDS = 1.0
 """Between two beats and two extensions of the bill: each waits for the disk."""
 
@@ -74,7 +76,7 @@ class Watch:
         present = self.recorder.present(observed)
         self._nothing_lives = not present
         if not wanted:
-            self._act(present, done=done, end=down or replaced)
+            self._act(present, done=done, end=down or replaced, why_end=ENDS if down else REPLACED)
         self._keep_books(row, observed, wanted=wanted)
         if wanted:
             down = self._must_stop(row, present) or self._act(present, launch=machines_ready)
@@ -126,11 +128,26 @@ class Watch:
         ending = [role.name for role in self.run.roles if role.until_done]
         return bool(ending) and done.issuperset(ending)
 
-    def _act(self, present: Sequence[Instance], *, done: bool = False, end: bool = False, launch: bool = False) -> bool:
+    def _act(
+        self,
+        present: Sequence[Instance],
+        *,
+        done: bool = False,
+        end: bool = False,
+        launch: bool = False,
+        why_end: str = ENDS,
+    ) -> bool:
         """Does what must be done; whether the run has failed.  launch: there are machines to launch on."""
         run, now = self.run, self.run.clock.now()
         decided = reconcile(
-            run.roles, present, run_id=run.run_id, history=self.recorder.history(), done=done, now=now, end=end
+            run.roles,
+            present,
+            run_id=run.run_id,
+            history=self.recorder.history(),
+            done=done,
+            now=now,
+            end=end,
+            why_end=why_end,
         )
         self._applier.apply(decided.changes, present, launch=launch)
         if not decided.failed or end:

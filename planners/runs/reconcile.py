@@ -147,6 +147,7 @@ def reconcile(
     done: bool,
     now: datetime,
     end: bool = False,
+    why_end: str = "the run is to end",
 ) -> Changes:
     """What to do to make `seen` become `roles`, or nothing where the run must `end`.  Pure: same input, same answer.
 
@@ -161,7 +162,7 @@ def reconcile(
     for instance in sorted(
         there, key=lambda i: (i.phase is not InstancePhase.READY, i.started_at, i.resource_id, i.address)
     ):
-        reason = _why_not(instance, wanted, present, done=done)
+        reason = _why_not(instance, wanted, present, done=done, why_end=why_end)
         if not reason:
             present[instance.slot] = instance
         reasons.append((instance, reason))
@@ -172,11 +173,13 @@ def reconcile(
     return Changes(changes=_in_order(acts, roles, seen), failed=failed)
 
 
-def _why_not(instance: Instance, wanted: Mapping[str, Role], present: Mapping[str, Instance], *, done: bool) -> str:
+def _why_not(
+    instance: Instance, wanted: Mapping[str, Role], present: Mapping[str, Instance], *, done: bool, why_end: str
+) -> str:
     """Why an instance must end; empty if it may stay."""
     role = wanted.get(instance.slot)
     if role is None:
-        return "not wanted" if wanted else "the run is to end"
+        return "not wanted" if wanted else why_end
     if instance.slot in present:
         return f"second {instance.slot}"
     return "the work is done" if done and not role.until_done else ""
