@@ -197,18 +197,17 @@ def test_a_run_in_a_cloud_from_up_to_down(
     print(f"{kind}: billed {billed}, of which machines {paid}; metered {metered}")
     assert billed > paid > Decimal("0.05")
     a_second = sum(pool["nodes"] * pool["usd_per_node_hour"] for pool in fleet.pools) / 3600
-    unseen = 0.0 if kind == "aws" else 3 * a_second  # Google and Azure don't show when a machine has ended
+    unseen = 0.0 if kind == "aws" else 5 * a_second  # Google and Azure don't show when a machine has ended
     assert float(metered) - unseen - 0.001 <= float(billed) <= float(metered) + 0.001
 
 
 def edit(ledger: Ledger, store: Path, folder: Path, run_id: str) -> str:
-    """One node more or less, as `up` of the edited spec writes it for a supervisor that it reaches; the new plan's id.
+    """One GPU node more, as `up` of the edited spec writes it for a supervisor that it reaches; the new plan's id.
 
     The cluster in these tests can't be reached from a laptop, and what `up` makes of it is tested elsewhere.
     """
     plan = open_run(ledger, store, run_id).plan
-    pool = max(plan.pools, key=lambda each: each.nodes)
-    nodes = pool.nodes + 1 if pool.nodes == 1 else pool.nodes - 1
+    nodes = next(pool.nodes for pool in plan.pools if pool.gpu) + 1
     spec = (folder / "run.yaml").read_text().replace("gpus: [H100]", f"gpus: [H100], nodes: {nodes}")
     (folder / "edited.yaml").write_text(spec)
     edited = Planner(now=plan.created_at).plan(open_source(str(folder / "edited.yaml")))
