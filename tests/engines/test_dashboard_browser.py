@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from clusterctl.dashboard.sample import END, START, ensure_sample
 from clusterctl.ledger import open_ledger
-from clusterctl.ledger.rows import ReportBatch, Run, Step
+from clusterctl.ledger.rows import Intent, ReportBatch, Run, Step
 from clusterctl.store import open_store
 from tools.simulated_day.story import EVALUATE, HOURS, RLCEF
 
@@ -222,6 +222,35 @@ def test_a_live_page_changes_in_place(browser: Browser, address: str, home: Path
         ledger.record_reports("live-run", ReportBatch(steps=(step,), since=now))
     steps = page.locator("[data-testid=stMetric]", has_text="Steps")
     expect(steps.locator("[data-testid=stMetricValue]")).to_have_text("1 of 9", timeout=PATIENCE_MS)
+    assert page.evaluate("window.neverReloaded") is True
+    assert complaints.found == []
+    page.close()
+
+
+def test_an_open_page_says_that_telemetry_has_stopped(browser: Browser, address: str, home: Path) -> None:
+    """Its age grows and its alert comes without a reload, and so does the end of the window in the header."""
+    stopped = datetime.now(tz=UTC) - timedelta(seconds=100)
+    with open_ledger(str(home / "ledger.db")) as ledger:
+        machine = Intent(
+            resource_id="live-run/node/1", run_id="live-run", role="node", kind="machine", provider="local"
+        )
+        ledger.intend(machine, at=stopped - timedelta(hours=1))
+        ledger.mark_live(machine.resource_id, address="gpu-1", at=stopped - timedelta(hours=1))
+        ledger.extend_cost(machine.resource_id, until=stopped)
+    row = {"at": stopped, "node": "gpu-1", "gpu": "0", "run": "live-run", "seconds": 10.0}
+    with open_store(str(home / "telemetry")) as store:
+        store.append("gpu", pl.DataFrame([row]))
+    page, complaints = open_page(browser, f"{address}/?run=live-run")
+    page.evaluate("window.neverReloaded = true")
+    main = page.locator("[data-testid=stMain]")
+    header = main.locator("[data-testid=stCaptionContainer]").first.inner_text()
+    expect(main).to_contain_text(
+        re.compile(r"No telemetry of its GPUs since (1\d\d s|[2-9] min) ago"), timeout=PATIENCE_MS
+    )
+    first = re.search(r"GPU telemetry: (\d+ \w+ ago)", main.inner_text())
+    assert first is not None
+    expect(main).not_to_contain_text(f"GPU telemetry: {first[1]}", timeout=PATIENCE_MS)
+    expect(main.locator("[data-testid=stCaptionContainer]").first).not_to_have_text(header, timeout=2 * PATIENCE_MS)
     assert page.evaluate("window.neverReloaded") is True
     assert complaints.found == []
     page.close()
