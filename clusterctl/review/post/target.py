@@ -21,6 +21,19 @@ _CI: dict[PlaceName, str] = {
     "azure-devops": "TF_BUILD",
 }
 """A variable that only this CI sets."""
+_NUMBER: dict[PlaceName, str] = {
+    "github": "GITHUB_REF=refs/pull/NUMBER/merge",
+    "gitlab": "CI_MERGE_REQUEST_IID=NUMBER",
+    "bitbucket": "BITBUCKET_PR_ID=NUMBER",
+    "azure-devops": "SYSTEM_PULLREQUEST_PULLREQUESTID=NUMBER",
+}
+_REPOSITORY: dict[PlaceName, str] = {
+    "github": "GITHUB_REPOSITORY=OWNER/NAME",
+    "gitlab": "CI_PROJECT_ID=NUMBER-OR-PATH",
+    "bitbucket": "BITBUCKET_REPO_FULL_NAME=WORKSPACE/NAME",
+    "azure-devops": "SYSTEM_TEAMPROJECT=PROJECT and BUILD_REPOSITORY_ID=ID, of a repository of Azure Repos",
+}
+"""Variables by which any other CI says the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +83,14 @@ def find_target(request: PostRequest, environment: Mapping[str, str]) -> PostTar
     if number is None:
         raise SpecError(
             f"the pull request on {place.title} isn't known: this run of CI is for none",
-            hint="run on pull requests, or say --pull-request NUMBER",
+            hint=f"run on pull requests, or set {_NUMBER[name]}",
         )
     _check_repository(place, repository)
     api_url = request.api_url or said.get("api_url") or ""
     if not api_url:
-        raise SpecError(f"the address of {place.title}'s API isn't known", hint="--api-url https://HOST/ORGANIZATION")
+        raise SpecError(
+            f"the address of {place.title}'s API isn't known", hint="set SYSTEM_COLLECTIONURI=https://HOST/NAME/"
+        )
     return PostTarget(
         place=place,
         api_url=api_url,
@@ -111,9 +126,8 @@ def _check_repository(place: CommentPlace, repository: str) -> None:
     parts = repository.split("/")
     whole = "" not in parts and not {".", ".."} & set(parts)
     if not whole or (place.name != "gitlab" and len(parts) != 2):
-        form = {"bitbucket": "WORKSPACE/NAME", "azure-devops": "PROJECT/REPOSITORY"}.get(place.name, "OWNER/NAME")
         what = f"{repository!r} is no repository of {place.title}" if repository else "the repository isn't known"
-        raise SpecError(what, hint=f"--repository {form}")
+        raise SpecError(what, hint=f"set {_REPOSITORY[place.name]}")
 
 
 def _positive(value: object) -> int | None:
