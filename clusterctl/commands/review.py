@@ -40,10 +40,13 @@ def review(
     ] = None,
     price_drift: Annotated[bool, Option("--price-drift", help="Also say what prices did since the base.")] = False,
     prices: Annotated[Path | None, Option(metavar="BOOK", help="Price book folder instead of the current one.")] = None,
+    policies: Annotated[
+        str | None, Option(metavar="FILE", help="Rules that count; default: policies.yaml of the base (docs/rules.md).")
+    ] = None,
     output: Annotated[
         Format | None, Option("--format", help="Default: text on a terminal, else markdown.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, Option("--json", help="The same as --format json (docs/review-json.md).")] = False,
+    as_json: Annotated[bool, Option("--json", help="The same as --format json.")] = False,
     out: Annotated[
         Path | None, Option("--out", "-o", metavar="FILE", help="Write to this file, not to stdout.")
     ] = None,
@@ -77,6 +80,7 @@ def review(
             previews_base=tuple(preview_base or ()),
             with_price_drift=price_drift,
             book=prices,
+            policies=policies or "",
         )
     )
     if sarif is not None:

@@ -1,13 +1,19 @@
-"""Makes a review: what changed in git and in previews, planned and priced at both ends."""
+"""Makes a review: what changed in git and in previews, planned and priced at both ends; the rules that it breaks."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 from clusterctl.errors import ClusterctlError
+from clusterctl.review.base_policies import policies_of_base, text_reader
+from clusterctl.review.changed import changed_specs
+from clusterctl.review.checkout import Checkout, open_checkout, paths_inside
+from clusterctl.review.policies import Policies, load_policies, with_findings
+from clusterctl.review.trees import shown_path
 from clusterctl.review.value import InfrastructureChange, Review, SpecChange
 
 
@@ -31,10 +37,12 @@ class ReviewRequest:
     with_price_drift: bool = False
     book: Path | None = None
     """Folder of a price book; None = the one in use."""
+    policies: str = ""
+    """File of policies; empty = that of the base, if it has one."""
 
 
 def make_review(request: ReviewRequest) -> Review:
-    """The review without the findings of rules.  Raises ClusterctlError for what keeps it from being made."""
+    """The review.  Raises ClusterctlError for what keeps it from being made."""
     if request.base is None and not request.previews:
         raise ClusterctlError(
             "there is nothing to compare", hint="give `--base REV` in a git checkout, or `--preview FILE`"
@@ -43,31 +51,12 @@ def make_review(request: ReviewRequest) -> Review:
         raise ClusterctlError("--preview-base is compared with a preview of the head", hint="give that by --preview")
     if request.base is None and (request.paths or request.head or request.with_price_drift):
         raise ClusterctlError("PATHS, --head and --price-drift are about a git checkout", hint="give `--base REV` too")
-    base = head = ""
-    specs: tuple[SpecChange, ...] = ()
-    notes: tuple[str, ...] = ()
-    if request.base is not None:
-        base, head, specs, notes = _from_git(request, request.base)
     infrastructure = _from_previews(request)
-    return Review(
-        id=request.id,
-        base=base,
-        head=head,
-        valid_at=request.now,
-        specs=specs,
-        infrastructure=infrastructure,
-        notes=notes,
-        price_dates=_price_dates(specs, infrastructure),
-        book=next((plan.prices.book for spec in specs if (plan := spec.after or spec.before)), ""),
-    )
-
-
-def _from_git(request: ReviewRequest, base: str) -> tuple[str, str, tuple[SpecChange, ...], tuple[str, ...]]:
-    from clusterctl.review.changed import changed_specs
-    from clusterctl.review.checkout import open_checkout, paths_inside
-
-    with open_checkout(request.folder, base, request.head) as checkout:
+    if request.base is None:
+        return with_findings(load_policies(request.policies), _review(request, None, infrastructure, (), ()))
+    with open_checkout(request.folder, request.base, request.head) as checkout:
         within = paths_inside(checkout.root, request.folder, request.paths)
+        policies, without = _policies(request, checkout)
         changed, unread = changed_specs(checkout, within)
         specs: tuple[SpecChange, ...] = ()
         said: tuple[str, ...] = ()
@@ -77,7 +66,49 @@ def _from_git(request: ReviewRequest, base: str) -> tuple[str, str, tuple[SpecCh
             specs, said = compare_specs(
                 checkout, changed, now=request.now, book=request.book, with_price_drift=request.with_price_drift
             )
-        return checkout.base_commit, checkout.head_commit, specs, (*unread, *said)
+        made = _review(request, checkout, infrastructure, specs, (*without, *unread, *said))
+        return with_findings(policies, made, read_head=text_reader(checkout.head, "of the head"))
+
+
+def _review(
+    request: ReviewRequest,
+    checkout: Checkout | None,
+    infrastructure: InfrastructureChange | None,
+    specs: tuple[SpecChange, ...],
+    notes: tuple[str, ...],
+) -> Review:
+    """All but the findings."""
+    return Review(
+        id=request.id,
+        base=checkout.base_commit if checkout else "",
+        head=checkout.head_commit if checkout else "",
+        valid_at=request.now,
+        specs=specs,
+        infrastructure=infrastructure,
+        notes=notes,
+        price_dates=_price_dates(specs, infrastructure),
+        book=next((plan.prices.book for spec in specs if (plan := spec.after or spec.before)), ""),
+    )
+
+
+def _policies(request: ReviewRequest, checkout: Checkout) -> tuple[Policies, tuple[str, ...]]:
+    """The policies, and notes.
+
+    A file of the checkout is read from the base, whoever names it: at the head a fork could loosen it, and have its
+    Python run.
+    """
+    if not request.policies:
+        return policies_of_base(checkout.base), ()
+    absolute = os.path.normpath(request.folder / request.policies)
+    if not absolute.startswith(f"{checkout.root}/"):
+        return load_policies(request.policies), ()
+    name = os.path.relpath(absolute, checkout.root)
+    if checkout.base.object_id(name) is None and checkout.head.object_id(name) is not None:
+        note = (
+            f"{shown_path(name)} is new: it counts from the next change on, here each rule is as it is without a file."
+        )
+        return Policies(), (note,)
+    return load_policies(name, text_reader(checkout.base, "of the base")), ()
 
 
 def _from_previews(request: ReviewRequest) -> InfrastructureChange | None:
