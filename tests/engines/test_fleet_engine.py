@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import socket
 import subprocess
 import sys
@@ -25,8 +24,6 @@ from clusterctl.fleet.place import FleetPlace
 from clusterctl.fleet.stack import FleetEvent, FleetOptions, FleetStack
 
 OPTIONS = FleetOptions(owner="ledger-1", nodes="plan", settings={"inCluster": "false"})
-ALL = ("cli", "program", "engine", "plugin")
-NUM_KILLS = 200
 
 
 def quiet(_: FleetEvent) -> None:
@@ -100,31 +97,6 @@ def test_a_fleet_is_previewed_made_compared_and_removed(fleet_of: Any) -> None:
 @pytest.mark.parametrize("cloud", ["gcp", "azure"])
 def test_a_fleet_on_another_cloud_is_previewed_made_compared_and_removed(fleet_of: Any, cloud: str) -> None:
     life(*fleet_of(cloud))
-
-
-def up_until(fleet: FakeFleet, resources: int) -> Any:
-    """A command that makes the fleet, stopped by nobody yet, once so many resources are there."""
-    command, until = fleet.start("up"), time.monotonic() + 300
-    while command.poll() is None and len(fleet.cloud.held()) < resources and time.monotonic() < until:
-        time.sleep(0.02)
-    assert command.poll() is None, command.communicate()[1]
-    return command
-
-
-def test_after_everything_was_killed_nothing_is_there_twice(fleet_of: Any) -> None:
-    fleet, stack = fleet_of("aws")
-    fleet.cloud.set(slow_seconds=0.3, lag_seconds=1.0)
-    command = up_until(fleet, 20)
-    fleet.kill(command, *ALL)
-    command.communicate()
-    held = {each.id for each in fleet.cloud.held()}
-    fleet.cloud.set(slow_seconds=0.0)
-    notes: list[FleetEvent] = []
-    stack.up(fleet.plan, OPTIONS, notes.append)
-    assert any("the last change was cut" in event.message for event in notes)
-    assert (fleet.twice(), held - {each.id for each in fleet.cloud.held()}) == ([], set())
-    stack.destroy(quiet)
-    assert fleet.cloud.held() == []
 
 
 @pytest.mark.slow
@@ -213,29 +185,3 @@ def test_a_state_that_cannot_be_used_is_one_message(fleet_of: Any, monkeypatch: 
     state.with_suffix(".json.bak").unlink(missing_ok=True)
     with pytest.raises(FleetStateError, match="holds no state of it"):
         stack.outputs()
-
-
-@pytest.mark.slow
-def test_two_hundred_kills_leave_nothing_twice_and_nothing_behind(fleet_of: Any) -> None:
-    fleet, stack = fleet_of("aws")
-    fleet.cloud.set(slow_seconds=0.3, lag_seconds=1.0)
-    chance, kills, act = random.Random(13), 0, "up"
-    while kills < NUM_KILLS:
-        held = len(fleet.cloud.held())
-        goal = held + chance.randint(1, 12) * (1 if act == "up" else -1)
-        whom = chance.choice([*((each,) for each in ALL), ALL])
-        command = fleet.start(act)
-        while command.poll() is None and (len(fleet.cloud.held()) - goal) * (1 if act == "up" else -1) < 0:
-            time.sleep(0.02)
-        if command.poll() is None:
-            time.sleep(chance.random() * 0.3)
-            fleet.kill(command, *whom)
-            kills += 1
-        said = command.communicate(timeout=300)[1]
-        if command.returncode == 0:
-            act = "destroy" if act == "up" else "up"
-        assert fleet.twice() == [], (kills, whom, said)
-    fleet.cloud.set(slow_seconds=0.0)
-    stack.destroy(quiet)
-    assert fleet.cloud.held() == []
-    assert not any(fleet.processes().values())

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -73,8 +73,16 @@ class Cloud:
             row = database.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return default if row is None else json.loads(row[0])
 
-    def create(self, kind: str, name: str, properties: Mapping[str, Any], key: str = "") -> str:
-        """Makes a resource; its id.  key: of what is set rather than made, which is there once.
+    def create(
+        self,
+        kind: str,
+        name: str,
+        properties: Mapping[str, Any],
+        key: str = "",
+        added: Callable[[str], Mapping[str, Any]] = lambda _: {},
+    ) -> str:
+        """Makes a resource; its id.  key: of what is set rather than made, which is there once; added: what the cloud
+        adds to the properties of one with this id.
 
         Raises CloudError, before or after it is there.
         """
@@ -89,7 +97,7 @@ class Cloud:
         time.sleep(self.get("slow_seconds", 0.0))
         identity, now = f"{short.lower()}-{os.urandom(8).hex()}", time.time()
         with self._open() as database:
-            row = (identity, kind, name, json.dumps(properties), now, key)
+            row = (identity, kind, name, json.dumps({**properties, **added(identity)}), now, key)
             database.execute("INSERT INTO resources VALUES (?, ?, ?, ?, ?, NULL, ?)", row)
         self._charge(identity, short, properties, now)
         if short in self.get("cut", ()) and self._fewer("cuts_left"):

@@ -3,6 +3,7 @@ Pulumi has made, and sees their machines.  Machines begin and end at whole secon
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -148,7 +149,8 @@ def serving(facade: EksFacade, address: str = "127.0.0.1") -> Iterator[str]:
                 self.send_header("x-amzn-ErrorType", "ResourceNotFoundException")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(BrokenPipeError):  # whoever asked was killed meanwhile
+                self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             """Nothing."""

@@ -33,18 +33,6 @@ limits: {{usd: 60000}}
 PLUGIN = """#!/bin/sh
 FAKE_CLOUD_NAME={name} exec {python} -u {plugin} "$@"
 """
-ACT = """
-import json, sys
-from pathlib import Path
-from clusterctl.fleet.stack import FleetOptions, FleetStack
-act, store, plan, run, nodes = sys.argv[1:]
-stack = FleetStack(Path(store), run)
-stack.settle_seconds = {settle}
-tell = lambda event: print(event.kind, event.op, event.type, event.name, event.message, flush=True)
-options = FleetOptions(owner="ledger-1", nodes=nodes, settings={{"inCluster": "false"}})
-stack.up(Path(plan), options, tell) if act == "up" else stack.destroy(tell)
-"""
-"""A command of its own, which can be killed."""
 
 
 def build_engine() -> Path:
@@ -80,16 +68,6 @@ class FakeFleet:
             "FAKE_CLOUD_FILE": str(folder / "cloud.db"),
             "PATH": f"{folder / 'plugins'}:{engine / 'bin'}:{os.environ['PATH']}",
         }
-
-    def start(self, act: str, *, nodes: str = "plan", settle: float = 1.0) -> subprocess.Popen[str]:
-        """A command, in a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-c", ACT.format(settle=settle), act, self.store, self.plan, RUN, nodes],
-            env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
     def processes(self) -> dict[str, list[psutil.Process]]:
         """What works on the fleet now: `program`, `engine`, `plugin`."""

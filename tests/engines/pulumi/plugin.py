@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,15 @@ def added(kind: str, name: str, identity: str, given: Mapping[str, Any]) -> dict
     return state
 
 
+OTHERWISE = {"azure-native:containerservice:ManagedCluster": ("identity",)}
+"""By kind, what the cloud says in another form than it takes: a mapping of what is given as a list."""
+
+
+def foreseen(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a preview says of a resource: what it is made from, but for what comes in another form."""
+    return {name: value for name, value in given.items() if name not in OTHERWISE.get(kind, ())}
+
+
 class FakeCloud(api.Provider):
     """Every resource of one cloud."""
 
@@ -195,12 +205,12 @@ class FakeCloud(api.Provider):
         kind, name = request.urn.split("::")[2].rpartition("$")[2], request.urn.rpartition("::")[2]
         given = plain(request.properties)
         if request.preview:
-            return api.CreateResponse(resource_id="", properties=request.properties)
+            return api.CreateResponse(resource_id="", properties=foreseen(kind, request.properties))
         key = "|".join(str(given.get(each)) for each in SET.get(kind.rpartition(":")[2], ()))
         base = given | {GIVEN: json.dumps(given), "tagsAll": {**self.tags, **(given.get("tags") or {})}}
-        identity = await asyncio.to_thread(CLOUD.create, kind, name, base, key)
-        state = base | added(kind, name, identity, given)
-        await asyncio.to_thread(CLOUD.note, identity, state)
+        adds = partial(added, kind, name, given=given)
+        identity = await asyncio.to_thread(CLOUD.create, kind, name, base, key, adds)
+        state = base | adds(identity)
         return api.CreateResponse(resource_id=identity, properties=properties(state))
 
     async def read(self, request: api.ReadRequest) -> api.ReadResponse:
@@ -217,10 +227,12 @@ class FakeCloud(api.Provider):
         return api.ReadResponse(resource_id=identity, properties=properties(state), inputs=properties(given))
 
     async def update(self, request: api.UpdateRequest) -> api.UpdateResponse:
+        kind = request.urn.split("::")[2].rpartition("$")[2]
         if request.preview:
-            return api.UpdateResponse(properties=request.news)
-        given = plain(request.news)
-        state = plain(request.olds) | given | {GIVEN: json.dumps(given)}
+            return api.UpdateResponse(properties=foreseen(kind, request.news))
+        given, before = plain(request.news), plain(request.olds)
+        otherwise = {name: before[name] for name in OTHERWISE.get(kind, ()) if name in before}
+        state = before | given | otherwise | {GIVEN: json.dumps(given)}
         await asyncio.to_thread(CLOUD.update, self._resolved(request.urn, request.resource_id), state)
         return api.UpdateResponse(properties=properties(state))
 
