@@ -8,25 +8,31 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema.validators import validator_for
-from sample_reviews import REVIEWS, finding, hostile_review, large_review, review
+from sample_reviews import AT, REVIEWS, RUN, finding, hostile_review, large_review, review
 
 from clusterctl.json_text import json_text
+from clusterctl.plan_service import Planner, compare_all, open_source
 from clusterctl.review.as_json import SCHEMA, review_data
+from clusterctl.review.comment import markdown
 from clusterctl.review.infracost import infracost_data
+from clusterctl.review.output import Format
+from clusterctl.review.output import written as written_as
 from clusterctl.review.sarif import sarif_data
 from clusterctl.review.terminal_text import text
 from clusterctl.review.totals import resource_moves
-from clusterctl.review.value import Finding
+from clusterctl.review.value import Finding, SpecChange
+from clusterctl.ui.formats import usd
 from clusterctl.ui.terminal import Terminal
 
 Golden = Callable[[str, str], None]
 SCHEMAS = Path(__file__).parents[2] / "data" / "schemas"
+WIDE = Terminal(columns=140, colour=False, interactive=False)
 ALL = pytest.mark.parametrize("name", REVIEWS)
 
 
@@ -158,3 +164,43 @@ def test_a_large_review_is_written_in_full() -> None:
 def test_any_file_name_makes_valid_sarif(name: str) -> None:
     data = sarif_data(review(findings=(finding(name, file=name, message=name, subject=name),)))
     assert_valid(data, "sarif-2.1.0.schema.json")
+
+
+def test_real_plans_give_the_same_dollars_in_every_format(repo: Path) -> None:
+    source = open_source(str(repo / "templates" / "specs" / "rlcef.yaml"))
+    [found] = compare_all(Planner(now=AT), source, changes=["steps=200"], against=None)
+    spec = SpecChange(path=RUN, status="changed", before=found.base, after=found.other, difference=found)
+    made = review(specs=(spec,))
+    pages = {kind: written_as(made, kind, WIDE) for kind in get_args(Format)}
+    before, after = found.base.usd.p50, found.other.usd.p50
+    assert after < before
+    for kind in ("text", "markdown"):
+        assert usd(before) in pages[kind]
+        assert usd(after) in pages[kind]
+        assert "lowers the cost of a run by" in pages[kind]
+    infracost = json.loads(pages["infracost-json"])
+    assert math.isclose(float(infracost["pastTotalMonthlyCost"]), before, rel_tol=1e-6)
+    assert math.isclose(float(infracost["diffTotalMonthlyCost"]), after - before, rel_tol=1e-6)
+    assert math.isclose(json.loads(pages["json"])["runs"]["usd_change"], after - before, rel_tol=1e-9)
+    assert json.loads(pages["sarif"])["runs"][0]["results"] == []
+
+
+def test_the_example_in_the_docs_is_what_a_review_says(repo: Path) -> None:
+    page = (repo / "docs" / "review-output.md").read_text("utf-8")
+    example = markdown(REVIEWS["findings"]).partition("\n\n")[2].partition("<details>")[0].strip()
+    assert example in page
+
+
+def test_every_field_of_the_json_is_in_the_docs(repo: Path) -> None:
+    page = (repo / "docs" / "review-output.md").read_text("utf-8")
+
+    def names(value: Any) -> set[str]:
+        if isinstance(value, dict):
+            return set(value).union(*map(names, value.values()))
+        return set().union(*map(names, value)) if isinstance(value, list) else set()
+
+    data = written(review_data(REVIEWS["findings"]))
+    for spec in data["specs"]:  # parts that docs/plan-json.md describes
+        for end in ("before", "after"):
+            spec[end] |= {"pools": [], "bill": [], "unpriced": [], "prices": {}}
+    assert {name for name in names(data) if f"`{name}`" not in page} == set()
