@@ -110,7 +110,9 @@ def _folds(details: Iterable[Fold], *, html: bool) -> Iterator[str]:
 
 
 def _footer(review: Review, *, html: bool) -> str:
-    parts = [f"Prices{age}" if (age := price_age(review)) else "", "P10–P90 is an 80% band", "a month has 730 hours"]
+    parts = [f"Prices{age}" if (age := price_age(review)) else ""]
+    parts += ["P10–P90 is an 80% band"] if review.specs else []
+    parts += ["a month has 730 hours"] if review.infrastructure is not None else []
     ends = [f"{name} {code(commit[:12])}" for name, commit in (("head", review.head), ("base", review.base)) if commit]
     parts += [", ".join(ends), f"{review.valid_at:%Y-%m-%d %H:%M} UTC"]
     parts.append(f"every row: {WHOLE}")

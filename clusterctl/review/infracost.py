@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from clusterctl.review.totals import stack_name
 from clusterctl.review.value import Review
 from planners.infrastructure.value import CostPart, ResourceChange, ResourceCost
 from planners.plan.value import Line, Plan
@@ -134,12 +135,6 @@ def _stacks(changes: Sequence[ResourceChange]) -> Iterator[Json]:
         past = _stack([change.before for change in inside if change.before is not None])
         now = _stack([change.after for change in inside if change.after is not None])
         yield _project(name, "pulumi_stack", past, now)
-
-
-def stack_name(urn: str) -> str:
-    """`project/stack` of `urn:pulumi:stack::project::type::name`."""
-    parts = urn.split("::")
-    return f"{parts[1]}/{parts[0].rpartition(':')[2]}" if len(parts) > 1 else urn
 
 
 def _stack(costs: Sequence[ResourceCost]) -> Json:

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TypeVar
 
 from clusterctl.review.run_blocks import Fold
-from clusterctl.review.totals import STILL, ResourceMoves, UsdChange, ceiling_usd_per_month
+from clusterctl.review.totals import STILL, ResourceMoves, UsdChange, ceiling_usd_per_month, stacks_usd
 from clusterctl.review.value import InfrastructureChange
 from clusterctl.ui import formats
 from clusterctl.ui.markdown_text import code, escape, table, unbroken
@@ -87,6 +87,10 @@ def what_changes(change: ResourceChange) -> str:
 
 
 def _lines(found: InfrastructureChange, moves: ResourceMoves, most: int) -> Iterator[str]:
+    if len(found.stacks) > 1:
+        stacks = stacks_usd(found)
+        for name in list(stacks)[:most]:
+            yield f"{code(name)}: {_before(stacks[name])} → {_after(stacks[name])} ({_change(stacks[name])})"
     ceiling = ceiling_usd_per_month(found)
     if ceiling is not None:
         usd, at_least = ceiling
@@ -97,11 +101,18 @@ def _lines(found: InfrastructureChange, moves: ResourceMoves, most: int) -> Iter
         yield f"Not known: {resource_name(resource)}: {escape(why)}"
     if len(unknown) > most:
         yield f"Not known: {len(unknown) - most:,} more, in the details"
-    others = sum(change.op not in STILL for change in moves.rest)
-    if others:
-        verb = "changes" if others == 1 else "change"
-        yield f"{formats.count(others, 'other resource')} {verb} without moving the cost."
-    yield from (escape(note) for note in found.notes[:most])
+    yield from _others([change for change in moves.rest if change.op not in STILL])
+    yield from (escape(note, 400) for note in found.notes[:most])
+
+
+def _others(changes: Sequence[ResourceChange]) -> Iterator[str]:
+    """How many more change, and how many of these cost by use."""
+    if changes:
+        costs = [change.after or change.before for change in changes]
+        by_use = sum(any(part.usage_based for part in cost.parts) for cost in costs if cost is not None)
+        verb = "changes" if len(changes) == 1 else "change"
+        more = f"; {formats.count(by_use, 'is', 'are')} billed by use" if by_use else ""
+        yield f"{formats.count(len(changes), 'other resource')} {verb} without moving these sums{more}."
 
 
 def unknown_reasons(change: ResourceChange) -> list[str]:
@@ -172,7 +183,8 @@ def part_rows(change: ResourceChange) -> Iterator[list[str]]:
     ]
     for name in dict.fromkeys([*ends[0], *ends[1]]):
         parts = [end[name] for end in ends if name in end]
-        mark = "" if name in ends[0] and name in ends[1] else " (removed)" if name in ends[0] else " (new)"
+        both = change.before is None or change.after is None or (name in ends[0] and name in ends[1])
+        mark = "" if both else " (removed)" if name in ends[0] else " (new)"
         columns = (
             [f"{formats.number(part.monthly_quantity)} {escape(part.unit)}" for part in parts],
             [_price(part) for part in parts],

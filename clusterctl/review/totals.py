@@ -155,6 +155,20 @@ def resource_moves(found: InfrastructureChange) -> ResourceMoves:
     )
 
 
+def stack_name(urn: str) -> str:
+    """`project/stack` of `urn:pulumi:stack::project::type::name`."""
+    parts = urn.split("::")
+    return f"{parts[1]}/{parts[0].rpartition(':')[2]}" if len(parts) > 1 else urn
+
+
+def stacks_usd(found: InfrastructureChange) -> dict[str, UsdChange]:
+    """Dollars a month of each stack, by its name."""
+    each: dict[str, list[UsdChange]] = {}
+    for change in found.changes:
+        each.setdefault(stack_name(change.resource.urn), []).append(resource_usd(change))
+    return {name: _sum(usd) for name, usd in each.items()}
+
+
 def ceiling_usd_per_month(found: InfrastructureChange) -> tuple[float, bool] | None:
     """Dollars a month once everything that grows by itself has grown, and whether that is "at least".
 

@@ -83,6 +83,12 @@ def _infrastructure(review: Review, moves: ResourceMoves | None) -> list[str]:
     if found is None or all(change.op in STILL for change in found.changes):
         return []
     total = (moves or resource_moves(found)).total
+    if all(change.before is None for change in found.changes):
+        amount = least_usd(total.after, at_least=total.after_at_least)
+        return [f"adds infrastructure that costs {_words(amount)} a month"]
+    if all(change.after is None for change in found.changes):
+        amount = least_usd(total.before, at_least=total.before_at_least)
+        return [f"removes infrastructure that costs {_words(amount)} a month"]
     return [_moved(total, "the cost of infrastructure", " a month", of="resource")]
 
 

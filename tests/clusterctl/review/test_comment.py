@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import cmarkgfm
 import pytest
 from cmarkgfm.cmark import Options
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_plan import rlcef_plan
+from sample_plan import band, rlcef_plan
 from sample_reviews import DOUBLED, HOSTILE, REVIEWS, compared, cost, finding, large_review, moved, part, review
 
 from clusterctl.review.comment import MOST_CHARACTERS, markdown
 from clusterctl.review.post.marker import marker_line, parse_marker
+from clusterctl.review.totals import runs_usd, spec_usd
 from clusterctl.review.value import Driver, InfrastructureChange, Review, SpecChange
 
 Golden = Callable[[str, str], None]
@@ -162,3 +164,36 @@ def test_the_hostile_text_reaches_every_place() -> None:
     assert markdown(REVIEWS["hostile"]).count("onerror") >= 25
     assert HOSTILE.count("\n") == 3
     assert DOUBLED.difference is not None
+
+
+def test_several_stacks_have_a_sum_each() -> None:
+    machine = part("m5.large, on demand", "hour", 730.0, 0.1)
+    one = cost("aws:ec2/instance:Instance", "a", machine)
+    resource = replace(one.resource, urn=one.resource.urn.replace("prod::fleet", "dev::site"))
+    two = replace(one, resource=resource, parts=(machine, machine))
+    changes = (moved("create", None, one), moved("create", None, two))
+    text = markdown(review(infrastructure=InfrastructureChange(stacks=("fleet/prod", "site/dev"), changes=changes)))
+    assert "This change adds infrastructure that costs $219 a month" in text
+    assert "- `fleet/prod`: $0 → $73.00 (+$73.00)" in text
+    assert "- `site/dev`: $0 → $146 (+$146)" in text
+
+
+def bounded(before: float, after: float, *, open_before: bool = False, open_after: bool = False) -> SpecChange:
+    """A run whose bill has a part without a price at an end."""
+    plans = [
+        rlcef_plan(usd=band(usd, usd, usd), at_least=at_least)
+        for usd, at_least in ((before, open_before), (after, open_after))
+    ]
+    return compared("a.yaml", *plans)
+
+
+def test_what_has_no_price_bounds_a_change_from_one_side_at_most() -> None:
+    more = spec_usd(bounded(10.0, 20.0, open_after=True))
+    assert (more.known_usd, more.change_at_least) == (10.0, True)
+    assert spec_usd(bounded(20.0, 10.0, open_after=True)).known_usd is None, "what has no price may cost more than 10"
+    assert spec_usd(bounded(20.0, 10.0, open_before=True)).known_usd is None
+    assert spec_usd(bounded(10.0, 20.0, open_before=True)).known_usd is None
+    total = runs_usd([bounded(10.0, 20.0, open_after=True), bounded(90.0, 50.0)])
+    assert (total.known_usd, total.change_at_least, total.unknown) == (-40.0, False, 1)
+    total = runs_usd([bounded(10.0, 20.0, open_after=True), bounded(10.0, 50.0)])
+    assert (total.known_usd, total.change_at_least, total.unknown) == (50.0, True, 0)
