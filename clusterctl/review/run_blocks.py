@@ -121,9 +121,9 @@ def _notes(spec: SpecChange) -> Iterator[str]:
     name = code(spec.path)
     if spec.problem:
         at = f", line {spec.problem_line}" if spec.problem_line else ""
-        yield f"{name}{at}: {escape(spec.problem, MOST_MESSAGE)}"
+        yield f"{name}{at}: {escape(in_one_line(spec.problem), MOST_MESSAGE)}"
     if spec.problem_before:
-        yield f"{name} has no plan to compare with at the base: {escape(spec.problem_before, MOST_MESSAGE)}"
+        yield f"{name} has no plan at the base: {escape(in_one_line(spec.problem_before), MOST_MESSAGE)}"
     if spec.reached_by and spec.status == "affected":
         yield f"{name} didn't change itself; it reads {', '.join(code(file) for file in spec.reached_by[:5])}."
     sandboxes = sandbox_effect(spec)
@@ -132,6 +132,13 @@ def _notes(spec: SpecChange) -> Iterator[str]:
     if spec.usd_price_drift is not None:
         drift = formats.signed_usd(spec.usd_price_drift)
         yield f"{name}: prices alone moved its baseline by {drift if drift != '=' else 'nothing'} since it was planned."
+
+
+def in_one_line(message: str) -> str:
+    """A message of several problems without its hints, which are indented deeper: `2 problems · a needs b · c …`."""
+    first, *others = [line for line in message.splitlines() if line.strip()] or [""]
+    indent = min((len(line) - len(line.lstrip()) for line in others), default=0)
+    return " · ".join([first.strip(), *(line.strip() for line in others if not line[indent:].startswith(" "))])
 
 
 def sandbox_effect(spec: SpecChange) -> str:

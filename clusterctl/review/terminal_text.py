@@ -85,8 +85,10 @@ def _notes(specs: Sequence[SpecChange], cells: int) -> list[Line]:
     texts = []
     for spec in run_blocks.ordered(specs):
         at = f":{spec.problem_line}" if spec.problem_line else ""
-        texts += [f"{spec.path}{at}: {spec.problem}"] if spec.problem else []
-        texts += [f"{spec.path} at the base: {spec.problem_before}"] if spec.problem_before else []
+        texts += [f"{spec.path}{at}: {run_blocks.in_one_line(spec.problem)}"] if spec.problem else []
+        texts += (
+            [f"{spec.path} at the base: {run_blocks.in_one_line(spec.problem_before)}"] if spec.problem_before else []
+        )
         texts += [f"{spec.path} reads {', '.join(spec.reached_by)}, which changed"] if spec.reached_by else []
         effect = run_blocks.sandbox_effect(spec)
         texts += [f"{spec.path}: {effect}"] if effect else []

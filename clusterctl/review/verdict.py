@@ -75,7 +75,9 @@ def _runs(specs: Sequence[SpecChange]) -> list[str]:
         return [f"adds {runs} that {cost} {_words(least_usd(total.after, at_least=total.after_at_least))}"]
     if statuses["removed"] == len(planned):
         return [f"removes {runs} that {cost} {_words(least_usd(total.before, at_least=total.before_at_least))}"]
-    return [_moved(total, f"the cost of {runs}", "", of="run")]
+    kinds = [f"{statuses[kind]} {word}" for kind, word in (("added", "new"), ("removed", "removed")) if statuses[kind]]
+    which = f"{runs} ({', '.join(kinds)})" if kinds else runs
+    return [_moved(total, f"the cost of {which}", "", of="run")]
 
 
 def _infrastructure(review: Review, moves: ResourceMoves | None) -> list[str]:

@@ -197,3 +197,13 @@ def test_what_has_no_price_bounds_a_change_from_one_side_at_most() -> None:
     assert (total.known_usd, total.change_at_least, total.unknown) == (-40.0, False, 1)
     total = runs_usd([bounded(10.0, 20.0, open_after=True), bounded(10.0, 50.0)])
     assert (total.known_usd, total.change_at_least, total.unknown) == (50.0, True, 0)
+
+
+def test_several_problems_of_a_file_are_one_line_without_their_hints() -> None:
+    problem = "2 problems in the run spec\n  a.yaml:1:1: it needs a name\n    Name of the run.\n\n  a.yaml:1:9: no model\n    Pick\n      one."
+    spec = SpecChange(path="a.yaml", status="added", before=None, after=None, problem=problem, problem_line=1)
+    text = markdown(review(specs=(spec,)))
+    assert (
+        "- `a.yaml`, line 1: 2 problems in the run spec · a.yaml:1:1: it needs a name · a.yaml:1:9: no model\n" in text
+    )
+    assert "### ❌ The cost of this change is unknown: its runs can't be planned" in text
