@@ -51,8 +51,8 @@ def runs_table(specs: Sequence[SpecChange], most: int) -> str:
     if len(listed) > most:
         rest = runs_usd(listed[most:])
         rows.append([f"{len(listed) - most:,} more", *_money(rest), *[""] * 3])
-    if len(listed) > 1:
-        planned = sum(map(is_planned, listed))
+    planned = sum(map(is_planned, listed))
+    if planned > 1:
         name = f"All {planned:,} runs" if planned == len(listed) else f"All {planned:,} with a plan"
         rows.append([f"**{name}**", *_money(runs_usd(listed)), *[""] * 3])
     return limited(HEADER, rows, set(range(1, len(HEADER))), most + 2) if rows else ""

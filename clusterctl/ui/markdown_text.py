@@ -35,6 +35,7 @@ _BEGINS = re.compile(
 _APART = "\u200b"
 _BLOCK_START = re.compile(r"^(?:[-+=](?=\s|$|[-=])|\d+(?=[.)](?:\s|$)))")
 """What makes a list, a rule or a heading at the begin of a line."""
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=[a-zA-Z])")
 _STAND_INS = str.maketrans({"`": "ˋ", "|": "¦"})
 """The two marks that could end a code span or a cell."""
 
@@ -77,8 +78,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[in
 
 
 def unbroken(amount: str) -> str:
-    """An amount for a narrow column: no line ends after its sign, or before the second of two with an arrow."""
-    return amount.replace("−$", "−&#8288;$").replace("→ ", "→&nbsp;")
+    """An amount for a narrow column: no line ends after its sign, before its unit, or after an arrow."""
+    return _BEFORE_UNIT.sub("&nbsp;", amount.replace("−$", "−&#8288;$").replace("→ ", "→&nbsp;"))
 
 
 def folded(summary: str, body: str) -> str:
