@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from clusterctl.review.totals import stack_name
+from clusterctl.review.totals import is_planned, stack_name
 from clusterctl.review.value import Review
 from planners.infrastructure.value import CostPart, ResourceChange, ResourceCost
 from planners.plan.value import Line, Plan
@@ -26,7 +26,12 @@ NUMBERS = ("hourlyQuantity", "monthlyQuantity", "price", "hourlyCost", "monthlyC
 def infracost_data(review: Review) -> Json:
     """The document."""
     projects = [
-        _project(spec.path, "clusterctl_run", _run(spec.before), _run(spec.after))
+        _project(
+            spec.path,
+            "clusterctl_run",
+            _run(spec.before, known=not spec.problem_before),
+            _run(spec.after, known=is_planned(spec)),
+        )
         for spec in review.specs
         if spec.before is not None or spec.after is not None
     ]
@@ -91,8 +96,10 @@ def _breakdown(resources: Sequence[Json], hourly: str | None) -> Json:
     }
 
 
-def _run(plan: Plan | None) -> Json:
-    """A stage is a resource, a line of its bill a component."""
+def _run(plan: Plan | None, *, known: bool) -> Json:
+    """A stage is a resource, a line of its bill a component.  No run costs 0; one without a plan is unknown."""
+    if not known:
+        return _breakdown([], None) | {"totalMonthlyCost": None}
     if plan is None:
         return _breakdown([], "0")
     stages: dict[str, list[Line]] = defaultdict(list)
@@ -180,7 +187,7 @@ def _difference(past: Json, now: Json) -> Json:
     changed = []
     for key in dict.fromkeys([*ends[0], *ends[1]]):
         before, after = (end.get(key) for end in ends)
-        if before != after:
+        if before != after and not any(end["totalMonthlyCost"] is None and not end["resources"] for end in (past, now)):
             changed.append(_resource_difference(before, after))
     return {
         "resources": changed,

@@ -121,6 +121,16 @@ def test_infracost_money_is_text_and_unknown_is_null() -> None:
     assert "cluster" not in difference
 
 
+def test_a_run_without_a_plan_is_unknown_and_not_free() -> None:
+    projects = written(infracost_data(REVIEWS["infeasible_and_invalid"]))["projects"]
+    by_name = {project["name"]: project for project in projects}
+    for name in ("specs/too-big.yaml", "specs/broken.yaml"):
+        assert by_name[name]["pastBreakdown"]["totalMonthlyCost"] is not None
+        assert by_name[name]["breakdown"]["totalMonthlyCost"] is None
+        assert by_name[name]["diff"]["totalMonthlyCost"] is None
+        assert by_name[name]["diff"]["resources"] == []
+
+
 @ALL
 def test_json_holds_all_and_the_same_sums(name: str) -> None:
     found = REVIEWS[name]
