@@ -70,7 +70,7 @@ def _runs(specs: Sequence[SpecChange]) -> list[str]:
     total = runs_usd(planned)
     runs = "a run" if len(planned) == 1 else f"{len(planned)} runs"
     cost = "costs" if len(planned) == 1 else "cost"
-    statuses = Counter(spec.status for spec in planned)
+    statuses = Counter[str](spec.status for spec in planned)
     if statuses["added"] == len(planned):
         return [f"adds {runs} that {cost} {_words(least_usd(total.after, at_least=total.after_at_least))}"]
     if statuses["removed"] == len(planned):
