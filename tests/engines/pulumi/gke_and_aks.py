@@ -110,7 +110,7 @@ class Aks(azure_server.Subscription):
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__()
-        self.pools = Pools(cloud, "agentPoolName", "count")
+        self.pools = Pools(cloud, "name", "count")
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
         path = path.replace(f"/subscriptions/{PLUGIN_SUBSCRIPTION}", azure_server.ROOT)
