@@ -1,4 +1,4 @@
-"""A review for other programs: `clusterctl review --json`.  docs/review-json.md describes it.
+"""A review for other programs: `clusterctl review --json`.  docs/review-output.md describes it.
 
 Dollars are US dollars as numbers; null is unknown, never zero.  Within a version of the schema fields are only added.
 """

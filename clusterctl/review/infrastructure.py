@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -41,9 +41,15 @@ def infrastructure_change(
     return InfrastructureChange(
         stacks=tuple(preview.name for preview in previews),
         changes=changes,
+        providers_before=_providers(step.before for preview in previews for step in preview.steps),
+        providers=_providers(step.after for preview in previews for step in preview.steps),
         notes=tuple(notes),
         price_dates=_dates(changes),
     )
+
+
+def _providers(ends: Iterable[Resource | None]) -> tuple[Resource, ...]:
+    return tuple(one for one in ends if one is not None and one.type.startswith("pulumi:providers:"))
 
 
 def _by_stack(previews: Sequence[Preview], paths: Sequence[Path]) -> list[Preview]:

@@ -132,8 +132,10 @@ def _document(path: str, read_head: ReadHead | None) -> Document | None:
 
 def _of_resources(policies: Policies, change: InfrastructureChange, today: date) -> Iterator[Finding]:
     facts = StackFacts(today=today)
-    after = stack_facts([each.after.resource for each in change.changes if each.after], facts)
-    before = stack_facts([each.before.resource for each in change.changes if each.before], facts)
+    after = stack_facts([*change.providers, *(each.after.resource for each in change.changes if each.after)], facts)
+    before = stack_facts(
+        [*change.providers_before, *(each.before.resource for each in change.changes if each.before)], facts
+    )
     for each in change.changes:
         if each.after is None:
             continue

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from clusterctl.ui.difference import Difference
-from planners.infrastructure.value import ResourceChange
+from planners.infrastructure.value import Resource, ResourceChange
 from planners.plan.value import Plan
 
 Level = Literal["advisory", "mandatory"]
@@ -90,6 +90,9 @@ class InfrastructureChange:
 
     stacks: tuple[str, ...]
     changes: tuple[ResourceChange, ...]
+    providers_before: tuple[Resource, ...] = ()
+    providers: tuple[Resource, ...] = ()
+    """Of the stacks at either end: they cost nothing, and give tags to what they make."""
     notes: tuple[str, ...] = ()
     """What the preview doesn't show, as sentences."""
     price_dates: tuple[date, date] | None = None

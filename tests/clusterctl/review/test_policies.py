@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from clusterctl.errors import ClusterctlError, SpecError
 from clusterctl.review import own_rules
+from clusterctl.review.infrastructure import infrastructure_change
 from clusterctl.review.own_rules import Documents
 from clusterctl.review.policies import Policies, check, load_policies
 from clusterctl.review.value import Finding, InfrastructureChange
@@ -177,3 +179,28 @@ def test_rego_without_opa_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ClusterctlError, match=r"cost\.rego is a rule in Rego, and opa is not installed") as caught:
         _own("package infracost\n", file="cost.rego")
     assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize(
+    ("cloud", "kind", "given"),
+    [
+        ("aws", "aws:s3/bucket:Bucket", {"defaultTags": '{"tags": {"team": "ml"}}'}),
+        ("gcp", "gcp:storage/bucket:Bucket", {"defaultLabels": '{"team": "ml"}'}),
+    ],
+)
+def test_tags_that_a_provider_gives_count(tmp_path: Path, cloud: str, kind: str, given: dict[str, str]) -> None:
+    def preview(properties: dict[str, str]) -> Path:
+        urn = "urn:pulumi:dev::fleet::"
+        provider = f"{urn}pulumi:providers:{cloud}::{cloud}"
+        states = [
+            {"urn": provider, "type": f"pulumi:providers:{cloud}", "custom": True, "inputs": properties},
+            {"urn": f"{urn}{kind}::data", "type": kind, "custom": True, "inputs": {}, "provider": f"{provider}::id"},
+        ]
+        steps = [{"op": "create", "urn": state["urn"], "newState": state} for state in states]
+        file = tmp_path / f"preview-{len(properties)}.json"
+        file.write_text(json.dumps({"config": {}, "steps": steps, "changeSummary": {"create": 2}}), encoding="utf-8")
+        return file
+
+    for properties, missing in (({}, True), (given, False)):
+        found = check(Policies(), (), infrastructure_change([preview(properties)]), today=TODAY)
+        assert ("missing-tags" in {finding.rule for finding in found}) is missing
