@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -40,6 +41,8 @@ def home(made_sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder = tmp_path / "home"
     shutil.copytree(made_sample / "sample", folder / "sample")
     monkeypatch.setenv("CLUSTERCTL_HOME", str(folder))
+    # AppTest puts its script there and leaves it, and processes that later tests start would run it
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.delenv("CLUSTERCTL_LEDGER", raising=False)
     monkeypatch.delenv("CLUSTERCTL_TELEMETRY", raising=False)
     st.cache_data.clear()
