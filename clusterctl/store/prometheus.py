@@ -27,6 +27,8 @@ FINEST_SECONDS = 60
 """A step that holds a sample of every usual scrape interval: what `step_seconds=0` means here."""
 PROBE_SECONDS, MOST_PROBES = 600, 60
 """A scrape interval is looked for in pieces of ten minutes, or in so many."""
+CERTAIN_SAMPLES = 10
+"""Of a series, from which its interval is remembered."""
 HISTORY = timedelta(days=90)
 """How far back `span` looks."""
 
@@ -91,8 +93,9 @@ class Prometheus(TelemetrySource):
             form = _form(f"topk by (job) (1, {QUERIES['present'][table]})", query)
             fullest = series.fullest(self._api.ask(about, {table: form})[table])
             found = max(self._scraped(table, fullest, probe).values(), default=0.0)
-            if self._api.problems(about):
-                return 1
+            certain = any(count >= CERTAIN_SAMPLES for count, _ in fullest.values())
+            if self._api.problems(about) or not certain:  # a series that has just begun is asked again
+                return max(1, math.ceil(found - 0.05))
             self._finest = dict(list(self._finest.items())[-MOST_PROBES:]) | {key: max(1, math.ceil(found - 0.05))}
         return self._finest[key]
 
@@ -124,11 +127,13 @@ class Prometheus(TelemetrySource):
 
     def _intervals(self, query: TelemetryQuery, present: list[PrometheusSeries]) -> pl.DataFrame:
         """job, at (ms), interval: seconds between two samples in each step of each job, as it was scraped."""
-        several = max(query.step_seconds, 4 * self._finest_of(query.table, query.start, query.end))
-        fullest = series.fullest(present)
-        return series.intervals(fullest, self._scraped(query.table, fullest, several))
+        longest = self._finest_of(query.table, query.start, query.end)
+        fullest, several = series.fullest(present), max(query.step_seconds, 4 * longest)
+        return series.intervals(fullest, self._scraped(query.table, fullest, several, longest))
 
-    def _scraped(self, table: str, steps: series.Fullest, seconds: int) -> dict[tuple[str, float], float]:
+    def _scraped(
+        self, table: str, steps: series.Fullest, seconds: int, longest: float | None = None
+    ) -> dict[tuple[str, float], float]:
         """Seconds between two samples, by job and number of samples in a step.
 
         Of each number one step is asked for its raw samples, so many seconds up to its end: so an interval that
@@ -140,7 +145,7 @@ class Prometheus(TelemetrySource):
             matchers = ",".join(f"{name}={promql.quoted(text)}" for name, text in one.labels.items())
             form = {"query": f"{metric}{{{matchers}}}[{seconds}s]", "time": str(at)}
             samples = self._api.ask(f"interval of {job or None}", {metric: form})[metric]
-            found[job, count] = series.interval_seconds(samples)
+            found[job, count] = series.interval_seconds(samples, longest)
         return found
 
     def _absent(self, query: TelemetryQuery) -> pl.DataFrame:

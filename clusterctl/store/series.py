@@ -180,10 +180,17 @@ def intervals(steps: Fullest, measured: Mapping[tuple[str, float], float]) -> pl
     return pl.DataFrame(rows, schema={"job": pl.String, "at": pl.Int64, "interval": pl.Float64}, orient="row")
 
 
-def interval_seconds(samples: Sequence[PrometheusSeries]) -> float:
-    """The usual time between two samples; where there are not two, what Prometheus scrapes at by default."""
+def interval_seconds(samples: Sequence[PrometheusSeries], longest: float | None = None) -> float:
+    """Time between two samples; where there are not two, `longest`, or what Prometheus scrapes at by default.
+
+    longest: the mean is wanted, for a step in which the interval changed; what is longer than this is a gap.  Else
+    the usual time.
+    """
     steps = [step for one in samples for step in np.diff(one.ats)]
-    return float(np.median(steps)) if steps else 60.0
+    if not steps:
+        return longest or 60.0
+    whole = [step for step in steps if longest is None or step <= 1.5 * longest]
+    return float(np.median(steps) if longest is None or not whole else np.mean(whole))
 
 
 def _energy(step_seconds: int, has_power: bool) -> pl.Expr:

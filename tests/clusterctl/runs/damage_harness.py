@@ -60,7 +60,7 @@ def started(bench: Bench) -> Bench:
 def disturbed(bench: Bench, fault: Fault, *, down_codes: Sequence[int] = (0,)) -> None:
     """A live run, a fault, what commands say, `down`, the end of the fault, and what is left."""
     started(bench)
-    if not bench.inject(fault):
+    if not bench.until(lambda: bench.inject(fault)):  # some files come a moment after the steps
         bench.tally.wrong.append("there was nothing to damage")
     if not noticed(bench):
         bench.tally.wrong.append(f"does not go on, and `status` says nothing within {NOTICED_SECONDS:.0f} s")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,11 @@ cloud_pools.LOOK_SECONDS = 0.5
 def remembered(preview: Any) -> Any:
     """A preview that the engine is asked for once."""
 
-    def from_file(self: cloud_cluster.CloudCluster, run_id: str, plan: Any) -> ClusterPreview:
+    def from_file(
+        self: cloud_cluster.CloudCluster, run_id: str, plan: Any, earlier: Sequence[Any] = ()
+    ) -> ClusterPreview:
         if not (file := self._store / STANDING).exists():
-            rows = [asdict(each) for each in preview(self, run_id, plan).standing]
+            rows = [asdict(each) for each in preview(self, run_id, plan, earlier).standing]
             (new := file.with_suffix(".part")).write_text(json.dumps(rows))
             new.rename(file)
         rows = json.loads(file.read_text())
