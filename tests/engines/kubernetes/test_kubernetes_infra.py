@@ -60,6 +60,7 @@ def test_a_real_api_takes_every_object(
             name="clusterctl",
             image="i",
             namespace="n",
+            kueue=False,
             volume_gib=0,
             agents=False,
             metrics=True,
