@@ -45,14 +45,12 @@ def _traces(mark: str) -> dict[str, set[str]]:
 
     A namespace lives as long as a process, a mount or a descriptor holds it.
     """
-    children = set[str]()
-    for thread in Path("/proc/self/task").iterdir():
-        with suppress(OSError):  # it has ended
-            children |= set((thread / "children").read_text(encoding="ascii").split())
     own = tuple(name.encode() for name in (mark, owner_mark(os.getpid())))
+    processes = set[str]()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has gone, or is another user's
-            children |= {process.name} if (process / "cmdline").read_bytes().startswith(own) else set()
+            is_child = _parent(process) == os.getpid()
+            processes |= {process.name} if is_child or (process / "cmdline").read_bytes().startswith(own) else set()
     links = set[str]()
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the one that lists them
@@ -60,7 +58,7 @@ def _traces(mark: str) -> dict[str, set[str]]:
     in_cgroups = parent()
     ours = "" if in_cgroups is None else f"{in_cgroups.home}/cgroup.procs"  # `expect_sandbox` has it open for a moment
     return {
-        "processes": children,
+        "processes": processes,
         "mounts": set(Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()),
         "folders": {str(path) for path in Path(tempfile.gettempdir()).glob("clusterctl-unprotected-*")}
         | {str(path) for path in (paths.user_data_dir() / "sandbox").glob(".building-*")},
@@ -69,3 +67,9 @@ def _traces(mark: str) -> dict[str, set[str]]:
             link for link in links if int(link.split()[0]) not in kept_namespaces() and link.split()[1] != ours
         },
     }
+
+
+def _parent(process: Path) -> int:
+    """Id of the process that is its parent.  `children` of a thread is not asked: a thread that ends while it is read
+    hands its children to one that was read before."""
+    return int((process / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[1])
