@@ -144,12 +144,13 @@ class Planner:
         """The plan of a checked spec, which messages call `label`.
 
         is_brief: without what only a page of the plan shows (`build_plan`).  Raises Infeasible, which names the nearest
-        that is feasible, SpecError where `pick` is no alternative, or StateError.
+        that is feasible (a brief one on the clouds of the spec alone), SpecError where `pick` is no alternative, or
+        StateError.
         """
         try:
             return build_plan(spec, self.worlds.world(spec), now=self.now, pick=self.pick, is_brief=is_brief)
         except NoFleetError as error:
-            raise self._infeasible(self._seen_from_everywhere(spec, error), label) from error
+            raise self._infeasible(error if is_brief else self._seen_from_everywhere(spec, error), label) from error
 
     def _seen_from_everywhere(self, spec: RunSpec, error: NoFleetError) -> NoFleetError:
         """The same failure with the nearest feasible fleet of all clouds, where the spec looked at some of them."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -22,7 +23,7 @@ from clusterctl.review.drivers import cost_drivers, plans_for_drivers
 from clusterctl.review.price_drift import drift_since, drift_since_plan
 from clusterctl.review.tree_files import TreeFiles
 from clusterctl.review.trees import Tree, shown_path
-from clusterctl.review.two_processes import do_all, further_processes
+from clusterctl.review.two_processes import do_all
 from clusterctl.review.value import Driver, SpecChange
 from clusterctl.specfile.plan_file import parse_plan
 from clusterctl.specfile.spec_file import check_spec
@@ -34,6 +35,8 @@ from planners.spec.run_spec import RunSpec
 
 MOST_DRIVER_PLANS = 24
 """Plans for drivers in one review, a second or two on two cores: those that moved most come first."""
+MOST_IN_A_JOB = 4
+"""Specs: few enough that processes end at about the same time."""
 TITLES = ("base", "head")
 
 
@@ -56,12 +59,12 @@ class _Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _PlanBoth:
-    """A job: both ends of a file."""
+class _MakePlans:
+    """A job: plans of specs that are alike, so that much of the search is worked out once."""
 
+    specs: list[RunSpec]
     path: str
-    base: RunSpec | None
-    head: RunSpec | None
+    """Of the file that the first is in, for messages."""
     now: datetime
     book: Path | None
 
@@ -87,12 +90,22 @@ class _Pair:
     head: _End
 
     @property
+    def specs(self) -> tuple[RunSpec, ...]:
+        return tuple(end.spec for end in (self.base, self.head) if end.spec is not None)
+
+    @property
     def says_the_same(self) -> bool:
         return self.base.spec is not None and self.base.spec == self.head.spec
 
 
 def compare_specs(
-    checkout: Checkout, changed: Sequence[ChangedSpec], *, now: datetime, book: Path | None, with_price_drift: bool
+    checkout: Checkout,
+    changed: Sequence[ChangedSpec],
+    pool: ProcessPoolExecutor | None,
+    *,
+    now: datetime,
+    book: Path | None,
+    with_price_drift: bool,
 ) -> tuple[tuple[SpecChange, ...], tuple[str, ...]]:
     """What each changed spec costs before and after, and notes.  A spec that says the same at both ends is left out.
 
@@ -104,14 +117,13 @@ def compare_specs(
         for c in changed
     ]
     pairs = [pair for pair in every if not pair.says_the_same]
-    jobs = [
-        _PlanBoth(path=shown_path(p.changed.path), base=p.base.spec, head=p.head.spec, now=now, book=book)
-        for p in pairs
-    ]
-    with further_processes(len(jobs)) as pool, progress("planning both ends", total=len(jobs)) as advance:
-        planned = do_all(pool, _plan_both, jobs, lambda: advance(1))
-        changes = [_change(pair, *plans) for pair, plans in zip(pairs, planned, strict=True)]
-        wanted = _worth_drivers(changes, jobs)
+    jobs = _jobs(pairs, now, book)
+    with progress("planning both ends", total=len(jobs)) as advance:
+        planned: dict[str, _Planned] = {}
+        for plans in do_all(pool, _make_plans, jobs, lambda: advance(1)):
+            planned |= plans
+        changes = [_change(pair, _of(pair.base, planned), _of(pair.head, planned)) for pair in pairs]
+        wanted = _worth_drivers(changes, pairs, now, book)
         found = do_all(pool, _find_drivers, list(wanted.values()), lambda: None)
     for index, drivers in zip(wanted, found, strict=True):
         changes[index] = replace(changes[index], drivers=drivers)
@@ -119,6 +131,23 @@ def compare_specs(
         changes = [_with_drift(c, pair, checkout, worlds) for c, pair in zip(changes, pairs, strict=True)]
     notes = (note for c, pair in zip(changes, pairs, strict=True) for note in _other_fleet(c, pair))
     return tuple(changes), (*notes, *_without_drivers(changes))
+
+
+def _jobs(pairs: Sequence[_Pair], now: datetime, book: Path | None) -> list[_MakePlans]:
+    """Each spec once, whichever files say it, with those that share an end with it."""
+    job_of: dict[str, _MakePlans] = {}
+    jobs: list[_MakePlans] = []
+    for pair in pairs:
+        keys = {_key(spec): spec for spec in pair.specs}
+        job = next((job_of[key] for key in keys if key in job_of), None)
+        if job is None or len(job.specs) >= MOST_IN_A_JOB:
+            job = _MakePlans(specs=[], path=shown_path(pair.changed.path), now=now, book=book)
+        for key in (key for key in keys if key not in job_of):
+            if not job.specs:
+                jobs.append(job)
+            job_of[key] = job
+            job.specs.append(keys[key])
+    return jobs
 
 
 def _end(text: SpecText | None, tree: Tree, worlds: Worlds) -> _End:
@@ -161,13 +190,20 @@ def _planner(now: datetime, book: Path | None) -> Planner:
     return Planner(now=now, book=book)
 
 
-def _plan_both(job: _PlanBoth) -> tuple[_Planned, _Planned]:
-    return _plan(job, job.base), _plan(job, job.head)
+def _key(spec: RunSpec) -> str:
+    return spec.model_dump_json()
 
 
-def _plan(job: _PlanBoth, spec: RunSpec | None) -> _Planned:
-    if spec is None:
-        return _Planned()
+def _make_plans(job: _MakePlans) -> dict[str, _Planned]:
+    """The plans by what their specs say."""
+    return {_key(spec): _plan(job, spec) for spec in job.specs}
+
+
+def _of(end: _End, planned: Mapping[str, _Planned]) -> _Planned:
+    return _Planned() if end.spec is None else planned[_key(end.spec)]
+
+
+def _plan(job: _MakePlans, spec: RunSpec) -> _Planned:
     try:
         return _Planned(plan=_planner(job.now, job.book).plan_spec(spec, label=job.path, is_brief=True))
     except Infeasible as error:
@@ -198,19 +234,21 @@ def _change(pair: _Pair, before: _Planned, after: _Planned) -> SpecChange:
     )
 
 
-def _worth_drivers(changes: Sequence[SpecChange], jobs: Sequence[_PlanBoth]) -> dict[int, _FindDrivers]:
+def _worth_drivers(
+    changes: Sequence[SpecChange], pairs: Sequence[_Pair], now: datetime, book: Path | None
+) -> dict[int, _FindDrivers]:
     """By number of the change: those whose dollars moved, the most moved first, as far as MOST_DRIVER_PLANS reach."""
     moved = [(i, c.difference.usd_change) for i, c in enumerate(changes) if c.difference is not None]
     plans, found = 0, dict[int, _FindDrivers]()
     for index, usd_change in sorted(moved, key=lambda each: -abs(each[1] or 0.0)):
-        job, before = jobs[index], changes[index].before
-        if not usd_change or before is None or job.base is None or job.head is None:
+        base, head, before = pairs[index].base.spec, pairs[index].head.spec, changes[index].before
+        if not usd_change or before is None or base is None or head is None:
             continue
-        needed = plans_for_drivers(job.base, job.head)
+        needed = plans_for_drivers(base, head)
         if plans + needed <= MOST_DRIVER_PLANS:
             plans += needed
             found[index] = _FindDrivers(
-                base=job.base, head=job.head, usd_base=before.usd.p50, usd_change=usd_change, now=job.now, book=job.book
+                base=base, head=head, usd_base=before.usd.p50, usd_change=usd_change, now=now, book=book
             )
     return found
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.review.base_policies import policies_of_base, text_reader
-from clusterctl.review.changed import changed_specs
+from clusterctl.review.changed import ChangedSpec, changed_specs
 from clusterctl.review.checkout import Checkout, open_checkout, paths_inside
 from clusterctl.review.policies import Policies, load_policies, with_findings
 from clusterctl.review.trees import shown_path
+from clusterctl.review.two_processes import further_processes
 from clusterctl.review.value import InfrastructureChange, Review, SpecChange
 
 
@@ -61,13 +62,24 @@ def make_review(request: ReviewRequest) -> Review:
         specs: tuple[SpecChange, ...] = ()
         said: tuple[str, ...] = ()
         if changed:
-            from clusterctl.review.compare import compare_specs
-
-            specs, said = compare_specs(
-                checkout, changed, now=request.now, book=request.book, with_price_drift=request.with_price_drift
-            )
+            specs, said = _from_specs(request, checkout, changed)
         made = _review(request, checkout, infrastructure, specs, (*without, *unread, *said))
         return with_findings(policies, made, read_head=text_reader(checkout.head, "of the head"))
+
+
+def _from_specs(
+    request: ReviewRequest, checkout: Checkout, changed: Sequence[ChangedSpec]
+) -> tuple[tuple[SpecChange, ...], tuple[str, ...]]:
+    with further_processes(len(changed), _get_ready) as pool:
+        from clusterctl.review.compare import compare_specs
+
+        return compare_specs(
+            checkout, changed, pool, now=request.now, book=request.book, with_price_drift=request.with_price_drift
+        )
+
+
+def _get_ready() -> None:
+    import clusterctl.review.compare  # noqa: F401  # a second of work
 
 
 def _review(

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -27,14 +27,20 @@ MOST_PROCESSES = 4
 
 
 @contextmanager
-def further_processes(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Processes for so many jobs; None where this one suffices, or is the only one to be had."""
+def further_processes(jobs: int, get_ready: Callable[[], None]) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes for so many jobs; None where this one suffices, or is the only one to be had.
+
+    They begin at once with `get_ready`, which imports what the jobs need while this process does the same.
+    """
     count = min(len(os.sched_getaffinity(0)), MOST_PROCESSES, jobs // ENOUGH + 1) - 1
     if count < 1:
         yield None
         return
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start)
     try:
+        with one_thread(), suppress(OSError, RuntimeError):
+            for _ in range(count):
+                pool.submit(get_ready)
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

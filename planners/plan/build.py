@@ -33,7 +33,7 @@ from planners.plan.sandbox_waits import idle
 from planners.plan.sensitivity import sensitivity
 from planners.plan.uncertainty import Width, added, band, calibration_rows, learned_rows, narrowing, own_runs, widths
 from planners.plan.unit_costs import beyond_reservations, unit_costs
-from planners.plan.unit_prices import ExtraPrices, TokenPrices
+from planners.plan.unit_prices import api_prices, extra_prices
 from planners.plan.value import Alternative, Line, Plan, StagePlan, known_usd_per_hour
 from planners.search.evaluate import estimate_stage
 from planners.search.relax import deciding_fleet_limits, nearest
@@ -57,8 +57,8 @@ def build_plan(
     """
     year = float(now.year)
     prices = Prices(
-        extras=ExtraPrices(inputs.extras),
-        tokens=TokenPrices(inputs.token_prices),
+        extras=extra_prices(inputs.extras),
+        tokens=api_prices(inputs.token_prices),
         reservations=spec.prices.reservations,
     )
     searched = explore(spec, inputs, year=year)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -128,10 +129,10 @@ def usd_band(lines: Sequence[EstimateLine], fleet: StageFleet, log_half: float) 
     """Dollars of a stage: lines that scale with hours follow their band (spot prices widen it), others their own."""
     scaling = total_usd(line for line in lines if line.scales_with_hours)
     fixed = added(
-        [band(line.usd, float(np.log(line.factor_80))) for line in lines if line.usd and not line.scales_with_hours]
+        [band(line.usd, math.log(line.factor_80)) for line in lines if line.usd and not line.scales_with_hours]
     )
     spot = spot_price_log_sd(fleet.gpus) if fleet.gpus is not None else 0.0
-    stretched = band(scaling, float(np.hypot(log_half, Z80 * spot)))
+    stretched = band(scaling, math.hypot(log_half, Z80 * spot))
     return added([fixed, stretched])
 
 

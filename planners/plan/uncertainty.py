@@ -6,6 +6,7 @@ What own runs changed in a plan, and where a run of it will count.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,7 +81,9 @@ def widths(shortlist: Shortlist, calibration: Calibration) -> Width:
         return estimate_stage(plain, constants, grid_points=VARIANCE_GRID_POINTS).hours
 
     variance = calibration.log_variance(hours)
-    outside = np.array([calibration.matching(case).log_variance for case in calibration_rows(shortlist)])
+    cases = calibration_rows(shortlist)
+    matches = {case: calibration.matching(case) for case in set(cases)}
+    outside = np.array([matches[case].log_variance for case in cases])
     missing: dict[str, Column] = {name: sd**2 for name, sd in work.missing.items()}
     if work.sandbox_work is not None and sandbox_assumed(work):
         now = estimate_stage(plain, calibration.constants)
@@ -155,7 +158,7 @@ def calibration_rows(shortlist: Shortlist) -> list[CalibrationCase]:
 
 def band(p50: float, log_half: float) -> Band:
     """A log-normal 80 % band around the median."""
-    return Band(p10=p50 * float(np.exp(-log_half)), p50=p50, p90=p50 * float(np.exp(log_half)))
+    return Band(p10=p50 * math.exp(-log_half), p50=p50, p90=p50 * math.exp(log_half))
 
 
 def added(bands: list[Band]) -> Band:

@@ -11,6 +11,7 @@ from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from planners.remembered import remembered
 from planners.spec.fleet import CLOUDS, is_cloud
 from planners.spec.models import ApiModel
 
@@ -126,6 +127,11 @@ class TokenPrices:
         names = {" ".join(words): rows[-1]["model"] for words, rows in self._rows.items()}
         close = difflib.get_close_matches(" ".join(_words(name)), names, n=1, cutoff=0.8)
         return f", which has {names[close[0]]}" if close else ""
+
+
+extra_prices = remembered(4)(ExtraPrices)
+api_prices = remembered(4)(TokenPrices)
+"""The look-ups over frames, made once for the plans of a command."""
 
 
 @lru_cache(maxsize=4096)

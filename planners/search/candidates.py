@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from planners.physics.columns import Array
 from planners.physics.constants import Constants
 from planners.physics.overhead import run_waste
+from planners.remembered import remembered
 from planners.search.layout_search import fitting_layouts
 from planners.search.machines import MachineKind, timing_context
 from planners.search.node_counts import NodeRange
 from planners.search.pareto import best_by_group
-from planners.search.rejections import Rejections
+from planners.search.rejections import Rejected, Rejections
 from planners.search.search_space import NO_GPUS, slot_counts_for
 from planners.units import SECONDS_PER_HOUR
 from planners.workload.layouts import Layouts, TimingContext
@@ -65,15 +66,17 @@ def stage_candidates(
     whole_job = work.unit == "job"
     slot_counts = slot_counts_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
 
-    def surroundings(some: Layouts) -> TimingContext:
-        return timing_context(machines, some, constants, year=year, grid_points=SEARCH_GRID_POINTS)
-
-    layouts, compared = NO_GPUS, NO_GPUS.machine
-    if work.needs_gpus:
-        layouts, compared = fitting_layouts(
-            work, machines, allowed, at=surroundings, slots=slot_counts, rejections=rejections
-        )
-    productive = _unit_seconds(work, surroundings(layouts), slot_counts) * work.units / SECONDS_PER_HOUR
+    timed = _timed(
+        dataclasses.replace(work, units=1.0, outcomes={}),
+        tuple(machines),
+        allowed,
+        constants=constants,
+        year=year,
+        slot_counts=slot_counts,
+    )
+    rejections.rejected += timed.rejected
+    layouts, compared = timed.layouts, timed.compared
+    productive = timed.unit_seconds * work.units / SECONDS_PER_HOUR
     hours = productive * run_waste(constants, productive * layouts.gpus[:, None])
     rows, slots_row = np.indices(hours.shape).reshape(2, -1)
     group = _groups(layouts, rows, slots_row, len(slot_counts))
@@ -89,6 +92,44 @@ def stage_candidates(
         layouts=layouts,
         compared=compared,
         slot_counts=slot_counts,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Timed:
+    """Layouts that fit, with seconds per unit of shape (layouts, slot counts)."""
+
+    layouts: Layouts
+    compared: NDArray[np.int64]
+    unit_seconds: Array
+    rejected: tuple[Rejected, ...]
+
+
+@remembered(4)
+def _timed(
+    work: StageWork,
+    machines: tuple[MachineKind, ...],
+    allowed: NodeRange,
+    *,
+    constants: Constants,
+    year: float,
+    slot_counts: Array,
+) -> _Timed:
+    """What of the search doesn't depend on how many units there are: two ends of a change mostly share it."""
+
+    def surroundings(some: Layouts) -> TimingContext:
+        return timing_context(machines, some, constants, year=year, grid_points=SEARCH_GRID_POINTS)
+
+    layouts, compared, rejections = NO_GPUS, NO_GPUS.machine, Rejections()
+    if work.needs_gpus:
+        layouts, compared = fitting_layouts(
+            work, machines, allowed, at=surroundings, slots=slot_counts, rejections=rejections
+        )
+    return _Timed(
+        layouts=layouts,
+        compared=compared,
+        unit_seconds=_unit_seconds(work, surroundings(layouts), slot_counts),
+        rejected=tuple(rejections.rejected),
     )
 
 

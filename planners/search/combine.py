@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planners.physics.columns import Array
-from planners.search.pareto import pareto_front, ranked_usd
+from planners.search.pareto import pair, pareto_front, ranked_usd
 from planners.search.pricing import Rows
 from planners.workload.layouts import Table
 
@@ -53,24 +53,32 @@ def combine(stages: Sequence[Rows], offer_of_stage: Sequence[NDArray[np.int64] |
     fronts offer by offer is exact up to FRONT_LIMIT.
     """
     tied = [set(keys.tolist()) for keys in offer_of_stage if keys is not None]
-    offers = sorted(set.intersection(*tied)) if tied else [NO_OFFER]
-    grouped = [None if keys is None else _by_offer(keys) for keys in offer_of_stage]
-    ranked = [stage.ranked_usd for stage in stages]
-    parts = [runs_of(np.empty(0, dtype=np.int64), np.empty((0, len(stages)), dtype=np.int64), stages)]
-    for offer in offers:
-        rows = np.empty((1, 0), dtype=np.int64)
-        for number, (stage, groups) in enumerate(zip(stages, grouped, strict=True)):
-            mine = np.arange(len(stage.offer)) if groups is None else groups[offer]
-            front = mine[pareto_front(ranked[number][mine], stage.hours[mine])]
-            if number == 0:
-                rows = front[:, None]
-                continue
-            left, right = (index.ravel() for index in np.indices((len(rows), min(len(front), FRONT_LIMIT))))
-            rows = np.column_stack((rows[left], _thinned(front)[right]))
-            pairs = runs_of(np.full(len(rows), offer), rows, stages[: number + 1])
-            rows = rows[_thinned(pareto_front(pairs.ranked_usd, pairs.hours))]
-        parts.append(runs_of(np.full(len(rows), offer), rows, stages))
-    return Runs(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in Runs.__dataclass_fields__})
+    offers = np.array(sorted(set.intersection(*tied)) if tied else [NO_OFFER], dtype=np.int64)
+    fronts = [_fronts(stage, keys, offers) for stage, keys in zip(stages, offer_of_stage, strict=True)]
+    group, first = fronts[0]
+    rows = first[:, None]
+    for number, (their_group, front) in enumerate(fronts[1:], 1):
+        kept = _thinned(their_group)
+        left, right = pair(group, their_group[kept])
+        group, rows = group[left], np.column_stack((rows[left], front[kept][right]))
+        pairs = runs_of(offers[group], rows, stages[: number + 1])
+        best = pareto_front(pairs.ranked_usd, pairs.hours, group)
+        kept = best[_thinned(group[best])]
+        group, rows = group[kept], rows[kept]
+    return runs_of(offers[group], rows, stages)
+
+
+def _fronts(
+    stage: Rows, keys: NDArray[np.int64] | None, offers: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The front of each offer: numbers of offers in `offers`, ascending, and rows of `stage`."""
+    if keys is None:
+        front = pareto_front(stage.ranked_usd, stage.hours)
+        return np.repeat(np.arange(len(offers)), len(front)), np.tile(front, len(offers))
+    group = np.searchsorted(offers, keys)
+    mine = np.flatnonzero(np.isin(keys, offers))
+    front = mine[pareto_front(stage.ranked_usd[mine], stage.hours[mine], group[mine])]
+    return group[front], front
 
 
 def runs_of(offer: NDArray[np.int64], rows: NDArray[np.int64], stages: Sequence[Rows]) -> Runs:
@@ -82,21 +90,16 @@ def runs_of(offer: NDArray[np.int64], rows: NDArray[np.int64], stages: Sequence[
     return Runs(offer=offer, rows=rows, **sums)
 
 
-def _by_offer(keys: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
-    if not len(keys):
-        return {}
-    order = np.argsort(keys, kind="stable")
-    values, starts = np.unique(keys[order], return_index=True)
-    pieces = np.split(order, starts[1:])
-    return {int(value): piece for value, piece in zip(values, pieces, strict=True)}
-
-
-def _thinned(front: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most FRONT_LIMIT points of a front, ends included."""
-    if len(front) <= FRONT_LIMIT:
-        return front
-    picks = np.linspace(0, len(front) - 1, FRONT_LIMIT).round().astype(np.int64)
-    return np.asarray(front[picks], dtype=np.int64)
+def _thinned(group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Row numbers: at most FRONT_LIMIT points of each front, ends included.  group: of each row, ascending."""
+    starts, counts = np.unique(group, return_index=True, return_counts=True)[1:]
+    if counts.max(initial=0) <= FRONT_LIMIT:
+        return np.arange(len(group))
+    picks = [
+        start + np.linspace(0, count - 1, min(count, FRONT_LIMIT)).round().astype(np.int64)
+        for start, count in zip(starts, counts, strict=True)
+    ]
+    return np.concatenate(picks)
 
 
 def score(runs: Runs, objective: str) -> Array:

@@ -29,15 +29,27 @@ def best_by_group(group: NDArray[np.int64], cost: NDArray[np.float64]) -> NDArra
     return order[first]
 
 
-def pareto_front(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Row numbers that no other row beats or equals in both columns and beats in one; ascending in the first column.
+def pareto_front(
+    first: NDArray[np.float64], second: NDArray[np.float64], group: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Row numbers that no other row of their group beats or equals in both columns and beats in one: groups ascending,
+    each ascending in the first column.  Without `group` all rows are one.
 
     Both are to be small; rows with a value that is not finite are never kept.  Of equal rows the first is kept.
     """
+    if group is None:
+        return _front(first, second)
+    order = np.argsort(group, kind="stable")
+    pieces = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    return np.concatenate([piece[_front(first[piece], second[piece])] for piece in pieces])
+
+
+def _front(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.int64]:
     finite = np.flatnonzero(np.isfinite(first) & np.isfinite(second))
-    order = finite[np.lexsort((finite, second[finite], first[finite]))]
+    order = finite[np.lexsort((second[finite], first[finite]))]
     ordered = second[order]
-    before = np.concatenate(([np.inf], np.minimum.accumulate(ordered)[:-1]))
+    before = np.full(len(order), np.inf)
+    np.minimum.accumulate(ordered[:-1], out=before[1:])
     return np.asarray(order[ordered < before], dtype=np.int64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from planners.domain import GpuSpec
 from planners.inputs import PlanInputs
 from planners.physics.columns import Array
+from planners.remembered import remembered
 from planners.search.availability import MOST_GPUS, sold_offers, with_list_prices
 from planners.search.candidates import Candidates, stage_candidates
 from planners.search.combine import Runs, combine
@@ -19,11 +22,12 @@ from planners.search.node_counts import NodeRange
 from planners.search.offers import gpu_offers, owned_nodes, owned_offers
 from planners.search.own_prices import RESERVATION, RESERVED, apply_own_prices, reserved_nodes
 from planners.search.pricing import Market, Rows, price_rows, start_up_hours, within
-from planners.search.rejections import Rejections
+from planners.search.rejections import Rejected, Rejections
 from planners.search.sandbox_nodes import SandboxPlaces, place_sandboxes, sandbox_offers
+from planners.spec.fleet import FleetSpec, OwnPrices
 from planners.spec.run_spec import RunSpec
 from planners.workload.stage_builder import stage_work
-from planners.workload.stage_work import StageWork
+from planners.workload.stage_work import SandboxWork, StageWork
 
 DEFAULT_MAX_GPUS = 2048
 """Largest fleet that is tried when the spec names no limit, quota or number of nodes.  Assumption."""
@@ -87,9 +91,17 @@ def explore(spec: RunSpec, world: PlanInputs, *, year: float) -> SearchResult:
     works = [
         stage_work(stage, world.find_model, starts=world.sandbox_starts, factors=world.factors) for stage in spec.stages
     ]
-    offers = _allowed_gpus(spec, world, rejections, needed=any(d.needs_gpus for d in works))
-    offers, machines = machines_of(offers, world.gpus)
-    cpus = _cpu_offers(spec, world)
+    offers, machines, rejected = _allowed_machines(
+        spec.fleet,
+        spec.prices,
+        needed=any(work.needs_gpus for work in works),
+        listed=world.gpu_offers,
+        availability=world.availability,
+        gpus=world.gpus,
+        find_gpu=world.find_gpu,
+    )
+    rejections.rejected += rejected
+    cpus = _cpu_offers(spec.fleet, spec.prices, world.cpu_offers)
     stages = [
         _stage(work, spec, world, offers=offers, machines=machines, cpus=cpus, year=year, rejections=rejections)
         for work in works
@@ -119,7 +131,8 @@ def _stage(
     """One stage on everything."""
     allowed = _node_range(spec, world)
     constants = world.calibration.constants
-    frame = sandbox_offers(cpus, spec.fleet, work.sandbox_work, rejections) if work.sandbox_work else cpus.clear()
+    frame, rejected = _sandbox_offers(cpus, spec.fleet, work.sandbox_work)
+    rejections.rejected += rejected
     most = _most_nodes(frame, spec)
     slots = (most * frame["slots"].to_numpy()) if work.sandbox_work else most
     owned_slots = slots[np.isfinite(slots)].tolist()
@@ -138,30 +151,44 @@ def _stage(
     return StageSearch(work=work, candidates=candidates, places=places, rows=rows, combinations=compared)
 
 
-def _allowed_gpus(spec: RunSpec, world: PlanInputs, rejections: Rejections, *, needed: bool) -> pl.DataFrame:
-    """GPU offers of the price book and of the user, own prices applied, fleet rules applied."""
-    own = owned_offers(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
-    own = own.with_columns(pl.Series("gpu", [world.find_gpu(name).name for name in own["gpu"]], dtype=pl.String))
-    book = apply_own_prices(world.gpu_offers, spec.prices)
+@remembered(8)
+def _allowed_machines(
+    fleet: FleetSpec,
+    prices: OwnPrices,
+    *,
+    needed: bool,
+    listed: pl.DataFrame,
+    availability: pl.DataFrame | None,
+    gpus: Mapping[str, GpuSpec],
+    find_gpu: Callable[[str], GpuSpec],
+) -> tuple[pl.DataFrame, list[MachineKind], tuple[Rejected, ...]]:
+    """GPU offers of the price book and of the user, own prices applied, fleet rules applied; their machines."""
+    rejections = Rejections()
+    own = owned_offers(fleet.machines, fleet.targets, with_gpus=True)
+    own = own.with_columns(pl.Series("gpu", [find_gpu(name).name for name in own["gpu"]], dtype=pl.String))
+    book = apply_own_prices(listed, prices)
     offers = pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
     if not needed:
-        return offers.clear().with_columns(pl.lit(0.0).alias(MAX_NODES))
-    names = {world.find_gpu(name).name for name in spec.fleet.gpus} or set(world.gpus)
-    allowed = gpu_offers(offers, spec.fleet, names, rejections)
-    granted = {world.find_gpu(key.rpartition(":")[2]).name: limit for key, limit in spec.fleet.quota.items()}
-    sold = with_list_prices(sold_offers(allowed, world.availability, granted, rejections), book)
-    return _with_max_nodes(sold, spec, world)
+        none = offers.clear().with_columns(pl.lit(0.0).alias(MAX_NODES))
+        return *machines_of(none, gpus), ()
+    names = {find_gpu(name).name for name in fleet.gpus} or set(gpus)
+    allowed = gpu_offers(offers, fleet, names, rejections)
+    granted = {find_gpu(key.rpartition(":")[2]).name: limit for key, limit in fleet.quota.items()}
+    sold = with_list_prices(sold_offers(allowed, availability, granted, rejections), book)
+    return *machines_of(_with_max_nodes(sold, fleet, prices, find_gpu), gpus), tuple(rejections.rejected)
 
 
-def _with_max_nodes(offers: pl.DataFrame, spec: RunSpec, world: PlanInputs) -> pl.DataFrame:
+def _with_max_nodes(
+    offers: pl.DataFrame, fleet: FleetSpec, prices: OwnPrices, find_gpu: Callable[[str], GpuSpec]
+) -> pl.DataFrame:
     """The offers with the column MAX_NODES."""
     quota = {
-        (key.split(":", 1)[0], world.find_gpu(key.split(":", 1)[1]).name): float(limit)
-        for key, limit in spec.fleet.quota.items()
+        (key.split(":", 1)[0], find_gpu(key.split(":", 1)[1]).name): float(limit)
+        for key, limit in fleet.quota.items()
         if ":" in key
     }
-    owned = owned_nodes(spec.fleet.machines, spec.fleet.targets, with_gpus=True)
-    reserved = reserved_nodes(spec.prices)
+    owned = owned_nodes(fleet.machines, fleet.targets, with_gpus=True)
+    reserved = reserved_nodes(prices)
 
     def most_nodes(offer: dict[str, Any]) -> float:
         cloud, kind = offer["cloud"], offer["instance_type"]
@@ -173,19 +200,29 @@ def _with_max_nodes(offers: pl.DataFrame, spec: RunSpec, world: PlanInputs) -> p
     return offers.with_columns(pl.Series(MAX_NODES, map(most_nodes, offers.iter_rows(named=True)), dtype=pl.Float64))
 
 
-def _cpu_offers(spec: RunSpec, world: PlanInputs) -> pl.DataFrame:
-    own = owned_offers(spec.fleet.machines, _sandbox_targets(spec), with_gpus=False)
-    book = apply_own_prices(world.cpu_offers, spec.prices)
+@remembered(8)
+def _cpu_offers(fleet: FleetSpec, prices: OwnPrices, listed: pl.DataFrame) -> pl.DataFrame:
+    own = owned_offers(fleet.machines, _sandbox_targets(fleet), with_gpus=False)
+    book = apply_own_prices(listed, prices)
     return pl.concat([book, own.select(book.columns)], how="vertical_relaxed")
 
 
-def _sandbox_targets(spec: RunSpec) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*spec.fleet.targets, *(spec.fleet.sandbox.targets or ()))))
+@remembered(8)
+def _sandbox_offers(
+    cpus: pl.DataFrame, fleet: FleetSpec, work: SandboxWork | None
+) -> tuple[pl.DataFrame, tuple[Rejected, ...]]:
+    rejections = Rejections()
+    frame = cpus.clear() if work is None else sandbox_offers(cpus, fleet, work, rejections)
+    return frame, tuple(rejections.rejected)
+
+
+def _sandbox_targets(fleet: FleetSpec) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*fleet.targets, *(fleet.sandbox.targets or ()))))
 
 
 def _most_nodes(sandboxes: pl.DataFrame, spec: RunSpec) -> Array:
     """Nodes that there are of each sandbox offer: infinite in the clouds, but for reservations."""
-    owned = owned_nodes(spec.fleet.machines, _sandbox_targets(spec), with_gpus=False)
+    owned = owned_nodes(spec.fleet.machines, _sandbox_targets(spec.fleet), with_gpus=False)
     reserved = reserved_nodes(spec.prices)
     rows = sandboxes.select("cloud", "region", "instance_type", RESERVATION.alias("reserved")).rows()
     most = [reserved[row[:3]] if row[3] else owned.get((row[0], row[2]), np.inf) for row in rows]

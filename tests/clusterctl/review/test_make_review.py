@@ -220,8 +220,8 @@ def test_names_of_files_control_neither_terminal_nor_comment(tmp_path: Path, in_
 
 @pytest.mark.slow
 def test_fifty_changed_specs_take_seconds(tmp_path: Path, repo: Path) -> None:
-    """The templates, twice, each with one number doubled: 100 plans.  On two idle cores 10 s of CPU are 5 s; a busy
-    machine counts up to three times as many for the same work."""
+    """The templates, twice, each with one number doubled or tripled: 75 plans, as the base of both is the same.  On two
+    idle cores 9 s of CPU are 5 s; a busy machine counts up to three times as many for the same work."""
     import re
 
     made = new_repository(tmp_path / "r")
@@ -241,4 +241,4 @@ def test_fifty_changed_specs_take_seconds(tmp_path: Path, repo: Path) -> None:
     review = reviewed(made)
     after = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     assert len(review.specs) >= 40
-    assert after - before < 30
+    assert after - before < 20
