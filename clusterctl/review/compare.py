@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from clusterctl.errors import ClusterctlError, Infeasible, SpecError, StateError
 from clusterctl.json_text import json_text
@@ -37,6 +38,11 @@ MOST_DRIVER_PLANS = 24
 """Plans for drivers in one review, a second or two on two cores: those that moved most come first."""
 MOST_IN_A_JOB = 4
 """Specs: few enough that processes end at about the same time."""
+AMOUNTS: Any = {
+    **dict.fromkeys(("name", "description", "limits", "objective", "economics"), True),
+    "stages": {"__all__": {"samples", "steps", "tokens", "tasks"}},
+}
+"""Of a spec: what leaves the time of a unit of work on each fleet as it is."""
 TITLES = ("base", "head")
 
 
@@ -134,19 +140,20 @@ def compare_specs(
 
 
 def _jobs(pairs: Sequence[_Pair], now: datetime, book: Path | None) -> list[_MakePlans]:
-    """Each spec once, whichever files say it, with those that share an end with it."""
-    job_of: dict[str, _MakePlans] = {}
-    jobs: list[_MakePlans] = []
+    """Each spec once, whichever files say it, beside those that differ from it in amounts and limits alone."""
+    known, jobs, job_of = set[str](), list[_MakePlans](), dict[str, _MakePlans]()
     for pair in pairs:
-        keys = {_key(spec): spec for spec in pair.specs}
-        job = next((job_of[key] for key in keys if key in job_of), None)
-        if job is None or len(job.specs) >= MOST_IN_A_JOB:
-            job = _MakePlans(specs=[], path=shown_path(pair.changed.path), now=now, book=book)
-        for key in (key for key in keys if key not in job_of):
-            if not job.specs:
+        for spec in pair.specs:
+            if _key(spec) in known:
+                continue
+            known.add(_key(spec))
+            alike = spec.model_dump_json(exclude=AMOUNTS)
+            job = job_of.get(alike)
+            if job is None or len(job.specs) >= MOST_IN_A_JOB:
+                job = _MakePlans(specs=[], path=shown_path(pair.changed.path), now=now, book=book)
+                job_of[alike] = job
                 jobs.append(job)
-            job_of[key] = job
-            job.specs.append(keys[key])
+            job.specs.append(spec)
     return jobs
 
 

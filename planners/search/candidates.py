@@ -67,7 +67,7 @@ def stage_candidates(
     slot_counts = slot_counts_for(wanted, whole_job=whole_job, owned_slots=owned_slots) if wanted else np.array([0.0])
 
     timed = _timed(
-        dataclasses.replace(work, units=1.0, outcomes={}),
+        dataclasses.replace(work, title="", units=1.0, outcomes={}),
         tuple(machines),
         allowed,
         constants=constants,
