@@ -1,105 +1,87 @@
-"""What needs a person: from money, leftovers, telemetry and what the run reports.  Each has a page that shows more."""
+"""What needs a person, as Overview shows it: the rules and measurements of `clusterctl alerts`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import polars as pl
-
-from app import accounts, data, measurements, ui
+from app import data
 from app.accounts import Money
 from app.view import View
-from clusterctl.ledger.rows import LIVE, Run
-from clusterctl.runs.run_alerts import alert_text
-from clusterctl.ui import formats
-from planners.runs.forecast import Forecast
+from clusterctl.alerts.gather import Asked, failed_since, gather
+from clusterctl.alerts.rules_file import load_rules
+from clusterctl.errors import SpecError
+from planners.alerts.alert_facts import OpenAlert
+from planners.alerts.open_alerts import open_alerts
+from planners.alerts.rule_settings import AlertRules, Level
 
-WORDS = {"lost": ("GPU was lost", "GPUs were lost"), "xid": ("Xid error", "Xid errors")}
-"""Kinds of note that mean broken hardware: one, several."""
-PAGES = {"collapse": "outcomes", "sandbox": "sandboxes"}
-"""Where a kind of warning is seen best; else the RL pipeline."""
+PAGES = {
+    "failed": "plan",
+    "stalled": "pipeline",
+    "over_plan": "plan",
+    "idle": "gpus",
+    "budget": "allocation",
+    "budget_forecast": "plan",
+    "unpriced": "quality",
+    "orphan": "orphans",
+    "gpu_lost": "gpus",
+    "xid": "gpus",
+    "no_telemetry": "quality",
+    "training": "pipeline",
+}
+"""The page that shows more, by rule."""
+PAGES_OF_TRAINING = {"collapse": "outcomes", "sandbox": "sandboxes"}
+"""... by the kind of a warning of the training, where that is another."""
 
 
 class PageAlert(NamedTuple):
-    level: Literal["bad", "warn"]
+    level: Level
     text: str
     page: str
     """Name of the page's file."""
 
 
-def alerts(view: View, money: Money) -> list[PageAlert]:
-    """All of them, the worst first."""
-    found = [*_failed(view), *_money(view, money), *_leftovers(view), *_hardware(view), *_reported(view)]
-    return sorted(found, key=lambda alert: alert.level)
+class PageAlerts(NamedTuple):
+    """What Overview shows."""
+
+    rows: list[PageAlert]
+    """The worst first."""
+    unknown: tuple[str, ...]
+    """What could not be read, so that nobody knows whether all is right there."""
 
 
-def _money(view: View, money: Money) -> Iterator[PageAlert]:
-    for run, ahead in money.forecasts:
-        whose = "" if money.one else f"{run.run_id}: "
-        yield from _budget(view, run, ahead, whose)
-        yield from _over_plan(view, run, ahead, whose)
-    if money.unpriced:
-        text = f"unpriced: {formats.count(len(money.unpriced), 'resource')}; the true bill is higher"
-        yield PageAlert("warn", text, "quality")
+def alerts(view: View, money: Money) -> PageAlerts:
+    """Of the chosen run, or of the live ones and those that failed in the window; `info` needs nobody."""
+    rules, unread = _rules(view)
+    ledger = data.ledger(view.data)
+    chosen = [view.run] if view.run is not None else [*data.live_runs(view.data), *failed_since(ledger, view.start)]
+    asked = Asked(
+        ledger=ledger,
+        source=data.store(view.data),
+        rules=rules,
+        now=view.now,
+        since=view.start,
+        plan=lambda plan_id: data.plan(view.data, plan_id),
+        nodes=lambda run_id: data.machines(view.data, run_id),
+        training=lambda run_id: data.reported(view.data, run_id),
+        forecasts={run.run_id: ahead for run, ahead in money.forecasts},
+    )
+    facts = gather(asked, chosen)
+    rows = [_shown(alert, view) for alert in open_alerts(facts, rules) if alert.level != "info"]
+    return PageAlerts(rows=rows, unknown=tuple(dict.fromkeys((*unread, *facts.unknown.values()))))
 
 
-def _budget(view: View, run: Run, ahead: Forecast, whose: str) -> Iterator[PageAlert]:
-    """Whether the limit in dollars is reached, or will be before the work is done."""
-    if ahead.left_usd is None:
-        return
-    end, out, limit = accounts.done_at(run, ahead, view.now), ahead.limit_at, ui.usd(ahead.limits.usd)
-    if ahead.left_usd <= 0:
-        yield PageAlert("bad", f"{whose}the budget of {limit} is spent", "allocation")
-    elif out is not None and end is not None and out < end:
-        early = formats.hours((end - out).total_seconds() / 3600)
-        text = f"{whose}the budget of {limit} runs out at {ui.clock(out, view.now)}, {early} before the end"
-        yield PageAlert("bad", text, "plan")
+def _rules(view: View) -> tuple[AlertRules, tuple[str, ...]]:
+    """Of the file of alerts; each rule as it is for the simulated day, and where the file is wrong, which is said."""
+    if view.simulated:
+        return AlertRules(), ()
+    try:
+        return load_rules().rules, ()
+    except SpecError as error:
+        return AlertRules(), (error.message,)
 
 
-def _over_plan(view: View, run: Run, ahead: Forecast, whose: str) -> Iterator[PageAlert]:
-    """Whether a run costs, or has cost, more than nine of ten runs of its plan would."""
-    plan = data.plan(view.data, run.plan_id) if run.plan_id is not None else None
-    band = ahead.known_usd if run.state in LIVE else None
-    usd = float(band.p50 if band is not None else ahead.spent.known_usd)
-    if plan is not None and not plan.at_least and plan.usd.p50 > 0 and usd > plan.usd.p90:
-        times = f"{usd / plan.usd.p50:.1f} x its planned {ui.usd(plan.usd.p50)}"
-        text = f"{whose}{'will cost' if run.state in LIVE else 'has cost'} {ui.usd(usd)}, {times}"
-        yield PageAlert("bad", text, "plan")
-
-
-def _failed(view: View) -> Iterator[PageAlert]:
-    """Runs that have failed, the chosen one or those of the window, each with its reason."""
-    for run in [view.run] if view.run is not None else data.runs(view.data):
-        within = run.ended_at is None or run.ended_at > view.start
-        if run.state == "failed" and (within or view.run is not None):
-            whose = "this run" if view.run is not None else run.run_id
-            yield PageAlert("bad", f"{whose} has failed{f': {run.note}' if run.note else ''}", "plan")
-
-
-def _reported(view: View) -> Iterator[PageAlert]:
-    """What the run's own steps and samples warn of."""
-    for run in [view.run] if view.run is not None else data.live_runs(view.data):
-        for alert in data.reported(view.data, run.run_id):
-            whose = "" if view.run is not None else f"{run.run_id}: "
-            yield PageAlert(alert.level, f"{whose}{alert_text(alert)}", PAGES.get(alert.kind, "pipeline"))
-
-
-def _leftovers(view: View) -> Iterator[PageAlert]:
-    rows = data.leftovers(view.data)
-    if rows:
-        noun = "resource is" if len(rows) == 1 else "resources are"
-        yield PageAlert("warn", f"{len(rows)} {noun} left over, {ui.a_day(rows)} a day", "orphans")
-
-
-def _hardware(view: View) -> Iterator[PageAlert]:
-    notes = measurements.standing(view, "notes").filter(pl.col("at") > view.start, pl.col("kind").is_in(list(WORDS)))
-    by = notes.group_by("kind", maintain_order=True).agg(pl.len(), pl.col("node", "text").last())
-    for kind, count, node, text in by.iter_rows():
-        yield PageAlert("warn", f"{count} {WORDS[kind][count > 1]}, the last on {node}: {text}", "gpus")
-    if view.live and view.run is not None and view.run.state in LIVE:
-        last = measurements.last_seen(view, "gpu")
-        silent = max(measurements.SILENT, timedelta(seconds=3 * view.finest_seconds))
-        if last is not None and view.now - last > silent:
-            yield PageAlert("warn", f"No telemetry of its GPUs since {ui.age(last, view.now)}", "quality")
+def _shown(alert: OpenAlert, view: View) -> PageAlert:
+    about = "this run" if view.run is not None and alert.run == view.run.run_id else alert.about
+    kind = alert.key.rpartition(":")[2] if alert.rule == "training" else ""
+    page = PAGES_OF_TRAINING.get(kind, PAGES[alert.rule])
+    return PageAlert(level=alert.level, text=f"{about}: {alert.text}", page=page)

@@ -9,6 +9,7 @@ ClusterctlError            exit 1   anything else that went wrong; always one me
 |- LeftOver                exit 7   something was to be removed, and is still there
 |- NotAllAsked             exit 8   a place could not be asked: nobody knows what is there
 |- Drifted                 exit 9   what a run has in a cloud differs from its state; for scripts, no failure
+|- AlertsOpen              exit 10  something needs a person; for scripts, no failure
 |- MachineError            exit 71  this machine has no room left: memory, threads, processes, open files, disk
 |- OutputError             exit 74  stdout can't be written
 |- Interrupted             exit 130 Ctrl-C; says how to go on
@@ -84,6 +85,13 @@ class Drifted(ClusterctlError):  # noqa: N818 - what was found
 
     exit_code = 9
     word = "drift"
+
+
+class AlertsOpen(ClusterctlError):  # noqa: N818 - what was found
+    """Alerts are open."""
+
+    exit_code = 10
+    word = "alerts"
 
 
 class MachineError(ClusterctlError):

@@ -149,10 +149,12 @@ def completion(view: View, found: accounts.Money) -> None:
 
 def warnings(view: View, found: accounts.Money) -> None:
     """What needs a person; each line leads to the page that shows more."""
-    rows = page_alerts.alerts(view, found)
+    rows, unknown = page_alerts.alerts(view, found)
     with st.container(border=True, gap="xxsmall"):
-        if not rows:
+        if not rows and not unknown:
             ui.fine("No open alerts.")
+        for why in unknown:
+            st.markdown(f":orange[:material/help:] Not known whether all is right: {ui.md(why)}")
         for alert in rows:
             colour, icon = {"bad": ("red", ":material/error:"), "warn": ("orange", ":material/warning:")}[alert.level]
             text, link = st.columns([6, 1], vertical_alignment="center", gap="small")

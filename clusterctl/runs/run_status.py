@@ -20,7 +20,7 @@ from clusterctl.runs.watching import Watched
 from clusterctl.targets.role_logs import last_error
 from clusterctl.ui.formats import elapsed
 from planners.runs.forecast import Forecast
-from planners.runs.limits import WARN_SHARE, idle_seconds
+from planners.runs.limits import STALLED_SHARE, WARN_SHARE, idle_seconds
 
 if TYPE_CHECKING:
     from clusterctl.ledger import Ledger
@@ -205,7 +205,7 @@ def _of_live(run: OpenRun, state: RunStatus) -> Iterator[Problem]:
             )
     patience = idle_seconds(run.spec.limits.idle_minutes, run.planned_step_seconds)
     idle = (state.now - state.row.progress_at).total_seconds() if state.row.progress_at else 0.0
-    if idle > patience / 2:
+    if idle > STALLED_SHARE * patience:
         yield Problem(
             what=f"no step for {idle / 60:.0f} minutes; it is stopped after {patience / 60:.3g}",
             fix=f"clusterctl logs {identity} --tail 20",

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import LIVE, Run, RunState
+from clusterctl.runs.alert_process import AlertProcess
 from clusterctl.runs.apply_changes import ChangeApplier
 from clusterctl.runs.capacity import offer_of
 from clusterctl.runs.idleness import Idleness
@@ -42,6 +43,7 @@ class Watch:
 
     def __init__(self, run: OpenRun) -> None:
         self.ledger, self.limits = run.ledger, LimitGuard(run)
+        self._alerts = AlertProcess(run.folder.path.parent.parent)
         self._at(in_force(run))
         self._first, self._ending = True, False
         self._unreachable_since: datetime | None = None
@@ -168,6 +170,7 @@ class Watch:
         self._try("folder", lambda: self._renew(wanted=wanted))
         self._try("times of the logs", lambda: note_times(run.folder.logs, now))
         self._metrics.update()
+        self._try("watch for alerts", self._alerts.ensure)
 
     def _bill_and_beat(self, observed: Observed | None, now: datetime) -> None:
         self._written = time.monotonic()

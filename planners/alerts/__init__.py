@@ -1,1 +1,1 @@
-"""Warnings from what a run reports: reward hacking, collapse of its data, drift of entropy, length or sandboxes."""
+"""What needs a person: rules over runs, money, GPUs and a run's training; who has been told of what."""

@@ -1,4 +1,4 @@
-"""From steps and samples of a run to warnings.  Pure; thresholds and their sources: `thresholds`."""
+"""From steps and samples of a run to warnings of its training.  Pure; thresholds and their sources: `thresholds`."""
 
 from __future__ import annotations
 

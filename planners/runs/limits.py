@@ -25,6 +25,8 @@ IDLE_MINUTES = 30.0
 """Without a step, where limits.idle_minutes is not stated.  Assumption: start-up with its downloads takes less."""
 IDLE_STEPS = 3.0
 """... and never before so many planned steps (P90) would have been done."""
+STALLED_SHARE = 0.5
+"""Of the time without a step after which a run is stopped: from here on it is said.  Our convention."""
 
 
 class LimitState(StrEnum):

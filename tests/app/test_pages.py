@@ -67,7 +67,7 @@ def test_overview_shows_what_ledger_and_store_hold(open_page: OpenPage, home: Pa
 def test_overview_warns_of_what_went_wrong(open_page: OpenPage) -> None:
     app = open_page("overview", data="simulated")
     shown = words(app).replace("\\", "")
-    for word in ("runs out at", "left over", "Xid error", "GPU was lost"):
+    for word in ("runs out in", "left over", "Xid error", "GPU was lost"):
         assert word in shown
 
 

@@ -1,0 +1,1 @@
+"""Alerts: gathers what rules look at, reads who is told of what, and delivers it without waiting for anybody."""
