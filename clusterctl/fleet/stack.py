@@ -20,7 +20,6 @@ from clusterctl.fleet.explain import explain
 from clusterctl.fleet.outputs import FleetOutputs
 from clusterctl.fleet.place import FleetPlace
 from clusterctl.fleet.preview import FleetDrift, FleetPreview, FleetStep, only_nodes
-from clusterctl.fleet.prices import FleetPrices
 from clusterctl.fleet.program import ask, end_leftovers
 from clusterctl.fleet.pulumi_engine import find_engine
 from planners.plan.value import Plan
@@ -189,6 +188,8 @@ def install_engine(store: Path) -> str:
 
 def _steps(lines: list[Mapping[str, Any]], plan: Plan | None) -> tuple[FleetStep, ...]:
     """The engine's steps with their prices; of a resource that is replaced the engine names parts, too."""
+    from clusterctl.fleet.prices import FleetPrices  # needs polars: `status` would wait for it
+
     steps = {line["step"]["urn"]: line["step"] for line in lines if "step" in line and _counts(line["step"]["op"])}
     prices = FleetPrices(plan, list(steps.values()))
     found = []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from planners.learn.fit import Observation
-from planners.workload.factors import FactorKey
+if TYPE_CHECKING:
+    from planners.learn.fit import Observation
 
 ROWS = "observations"
 
@@ -28,6 +28,9 @@ class LogLesson:
     @property
     def observations(self) -> list[Observation]:
         """As they were learned.  Raises ValueError or TypeError for what is no observation."""
+        from planners.learn.fit import Observation  # needs numpy: every reader of the ledger would wait for it
+        from planners.workload.factors import FactorKey
+
         rows = self.content.get(ROWS)
         if not isinstance(rows, list):
             raise ValueError("it holds no observations")

@@ -11,7 +11,17 @@ from sqlalchemy import delete, insert, select, update
 
 from clusterctl.errors import StateError
 from clusterctl.ledger.ledger_tables import COSTS, RESOURCES, RUNS
-from clusterctl.ledger.rows import LIVE, Bill, Cost, Intent, ReportBatch, ReportedCost, Resource, ResourceCost
+from clusterctl.ledger.rows import (
+    LIVE,
+    Bill,
+    Cost,
+    Intent,
+    ReportBatch,
+    ReportedCost,
+    Resource,
+    ResourceCost,
+    ResourceState,
+)
 from clusterctl.ledger.store import Store, insert_once, upsert, values_of
 from planners.runs.limits import owed
 
@@ -21,6 +31,8 @@ if TYPE_CHECKING:
 MICROSECONDS_PER_HOUR = Decimal(3_600_000_000)
 REPORTS_TIME = timedelta(hours=1)
 """So much of what a job reports is one interval: few rows, and a window of time still finds what was used in it."""
+THERE: tuple[ResourceState, ...] = ("intended", "live")
+"""States of what may exist: live, or intended by somebody who may have died in the act."""
 FIXED = ("run_id", "role", "kind", "provider")
 """What a resource is: the same in every repetition of the act that makes it."""
 
@@ -79,12 +91,14 @@ class ResourceBook(Store):
 
     def live_resources(self, run_id: str | None = None) -> tuple[Resource, ...]:
         """Those that may exist: live, or intended by somebody who may have died in the act."""
-        return tuple(resource for resource in self.resources(run_id) if resource.state != "gone")
+        query = select(RESOURCES).where(RESOURCES.c.state.in_(THERE))
+        query = query.order_by(RESOURCES.c.intended_at, RESOURCES.c.resource_id)
+        return self.rows(Resource, query if run_id is None else query.where(RESOURCES.c.run_id == run_id))
 
     def leftovers(self) -> tuple[Resource, ...]:
         """Those that may exist although their run has ended."""
         ended = RESOURCES.join(RUNS, RUNS.c.run_id == RESOURCES.c.run_id)
-        query = select(RESOURCES).select_from(ended).where(RESOURCES.c.state != "gone", RUNS.c.state.not_in(LIVE))
+        query = select(RESOURCES).select_from(ended).where(RESOURCES.c.state.in_(THERE), RUNS.c.state.not_in(LIVE))
         return self.rows(Resource, query.order_by(RESOURCES.c.intended_at, RESOURCES.c.resource_id))
 
     def extend_cost(self, resource_id: str, *, until: datetime) -> Cost | None:

@@ -52,6 +52,11 @@ def test_commands_that_plan_nothing_import_no_planner(args: list[str], tmp_path:
     assert sorted(imported(*args, home=tmp_path) & heavy) == []
 
 
+@pytest.mark.parametrize("args", [["status"], ["status", "--all"]])
+def test_status_reads_no_price_book(args: list[str], tmp_path: Path) -> None:
+    assert sorted(imported(*args, home=tmp_path) & {"polars", "numpy", "clusterctl.catalog.price_book"}) == []
+
+
 def test_one_thread_yields_to_the_environment_and_leaves_it_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLARS_MAX_THREADS", "7")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)

@@ -8,11 +8,14 @@ CREATE TABLE runs (run_id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, target 
   progress_at {utc}, beat_at {utc}, beat_boot_id TEXT NOT NULL, beat_uptime_seconds DOUBLE PRECISION NOT NULL);
 CREATE UNIQUE INDEX runs_live_name ON runs (name)
   WHERE state IN ('wanted', 'provisioning', 'queued', 'running', 'stopping');
+CREATE INDEX runs_newest ON runs (created_at DESC, run_id);
+CREATE INDEX runs_state ON runs (state, created_at DESC, run_id);
 CREATE TABLE resources (resource_id TEXT PRIMARY KEY NOT NULL, run_id TEXT NOT NULL REFERENCES runs,
   role TEXT NOT NULL, kind TEXT NOT NULL, provider TEXT NOT NULL, tags JSON NOT NULL, usd_per_hour {exact},
   price_source TEXT NOT NULL, address TEXT, state TEXT NOT NULL, intended_at {utc} NOT NULL, live_at {utc},
   stop_asked_at {utc}, gone_at {utc}, cause TEXT NOT NULL);
 CREATE INDEX resources_run ON resources (run_id);
+CREATE INDEX resources_state ON resources (state);
 CREATE TABLE events (seq {serial}, event_id TEXT NOT NULL, run_id TEXT NOT NULL REFERENCES runs, at {utc} NOT NULL,
   kind TEXT NOT NULL, role TEXT, message TEXT NOT NULL, data JSON NOT NULL, UNIQUE (run_id, event_id));
 CREATE INDEX events_run ON events (run_id, seq);
