@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import cast
@@ -11,7 +11,7 @@ from typing import cast
 import polars as pl
 import streamlit as st
 
-from app import data, measurements
+from app import data, fleet, measurements
 from app.view import BY_KEY, View
 from clusterctl.costs import queries
 from clusterctl.costs.queries import Account
@@ -33,7 +33,12 @@ PAID = (BUSY, UNMEASURED)
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def account(view: View) -> Account:
-    """Who used the money of the window and for what, exactly."""
+    """Who used the money of the window and for what: of runs exactly, of GPUs that no run pays for as an estimate."""
+    paid, observed = _paid(view), fleet.parts(view)
+    return paid if observed.is_empty() else replace(paid, parts=pl.concat([paid.parts, observed]))
+
+
+def _paid(view: View) -> Account:
     ledger, store = data.ledger(view.data), data.store(view.data)
     if not view.large:
         return queries.account(ledger, store, run=view.run_id, since=view.start, until=view.end)
@@ -61,6 +66,11 @@ def gpu_parts(view: View) -> pl.DataFrame:
     return parts.select("node", "gpu_hours", reason=reason, usd=pl.col("usd").cast(pl.Float64))
 
 
+def known_sum(column: str) -> pl.Expr:
+    """The sum of a column; null while one of its values is unknown."""
+    return pl.when(pl.col(column).null_count() == 0).then(pl.col(column).sum()).alias(column)
+
+
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)
 def gpu_use(view: View) -> pl.DataFrame:
     """at, node, run, role, reason ("busy", why idle, or "unmeasured"), gpu_hours, usd: what GPUs did in each bucket.
@@ -72,8 +82,20 @@ def gpu_use(view: View) -> pl.DataFrame:
     if view.run_id is not None:
         measured = measured.filter(pl.col("run").is_null() | (pl.col("run") == view.run_id))
     prices = charges.sort("from_at").select("node", "from_at", "payer", "pays_as", "price")
+    estimates = fleet.prices(view).select(
+        "node",
+        from_at=pl.lit(view.start - timedelta(days=1)).dt.cast_time_unit("ms"),
+        payer=pl.lit(None, pl.String),
+        pays_as=pl.lit(None, pl.String),
+        price=pl.col("usd_per_gpu_hour").cast(pl.Float64),
+    )
     rows = measured.join_asof(
-        prices, left_on="at", right_on="from_at", by="node", strategy="backward", check_sortedness=False
+        pl.concat([prices, estimates]).sort("from_at"),
+        left_on="at",
+        right_on="from_at",
+        by="node",
+        strategy="backward",
+        check_sortedness=False,
     )
     rows = rows.select(
         "at",
@@ -183,7 +205,8 @@ def done_at(run: Run | None, ahead: Forecast | None, now: datetime) -> datetime 
 def idle(parts: pl.DataFrame) -> pl.DataFrame:
     """reason, usd, gpu_hours of the idle parts: the dearest first."""
     rows = parts.filter(pl.col("use") == Purpose.IDLE).group_by("reason")
-    return rows.agg(pl.col("usd", "gpu_hours").sum()).sort("usd", "gpu_hours", descending=True)
+    sums = rows.agg(known_sum("usd"), pl.col("gpu_hours").sum())
+    return sums.sort("usd", "gpu_hours", descending=True, nulls_last=True)
 
 
 def gpu_hours(parts: pl.DataFrame, *uses: Purpose) -> float:

@@ -97,7 +97,8 @@ def view(data: Data, run: str, window: str) -> View:
     elif length is None:
         span = store(data).span()
         begin = span[0] - timedelta(seconds=STEPS[0]) if span else begin  # a row's `at` is its end
-    large = len(machines(data, None if chosen is None else chosen.run_id)) > LARGE_MACHINES
+    known = len(machines(data, None if chosen is None else chosen.run_id))
+    large = max(known, _seen(data) if chosen is None and data == "live" else 0) > LARGE_MACHINES
     end = max(end, begin + timedelta(seconds=STEPS[0]))
     finest = store(data).finest_seconds(begin, end)
     return View(data=data, run=chosen, start=begin, end=end, now=now, finest_seconds=finest, large=large)
@@ -201,6 +202,15 @@ def things_left() -> tuple[Leftover, ...]:
 def machines(data: Data, run_id: str | None) -> tuple[str, ...]:
     """Names in telemetry of the machines that a run, or any run, has paid for."""
     return tuple(read_charges(ledger(data), run=run_id)["node"].drop_nulls().unique().sort())
+
+
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=2)
+def _seen(data: Data) -> int:
+    """Machines with GPUs that telemetry has described in the last two hours: agents do once an hour."""
+    now = now_of(data)
+    return int(
+        store(data).read("devices", start=now - timedelta(hours=2), end=now, columns=["node"])["node"].n_unique()
+    )
 
 
 @st.cache_resource(ttl=FRESH_SECONDS, show_spinner=False, max_entries=8, hash_funcs=BY_KEY)

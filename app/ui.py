@@ -15,7 +15,7 @@ import polars as pl
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import data
+from app import data, fleet
 from app.view import View
 from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import Resource
@@ -119,6 +119,14 @@ def problems(texts: Iterable[str]) -> None:
     """What can't be read, beside what can."""
     for text in texts:
         problem(text)
+
+
+def estimates(view: View) -> None:
+    """That some prices are estimates, and how they come about."""
+    text = fleet.estimate_words(view)
+    if text is not None:
+        hint = "To state your own price or place: `machine-prices.yaml`, docs/telemetry.md."
+        st.caption(f":material/info: {md(text)}", help=hint)
 
 
 def fine(text: str, help: str | None = None) -> None:  # noqa: A002 - Streamlit's word

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, ui
+from app import accounts, charts, data, fleet, ui
 from app.view import View
 from clusterctl.costs.queries import COLUMNS, LABEL, split
 from clusterctl.ui import formats
@@ -36,13 +36,14 @@ def totals(parts: pl.DataFrame) -> None:
                 share = float(amount) / whole if whole else None
                 loud = purpose == Purpose.IDLE and share is not None and share > LOUD_SHARE
                 delta = f"{'no share' if share is None else formats.percent(share)} of the window"
+                text = ui.at_least(None if mine["usd"].has_nulls() else amount, amount)
                 words = {"purpose": label, "meaning": meaning, "formula": FORMULA}
-                ui.figure("purpose", ui.usd(amount), delta=delta, bad=loud or None, **words)
+                ui.figure("purpose", text, delta=delta, bad=loud or None, **words)
 
 
 def grouped(view: View, parts: pl.DataFrame, keys: list[str]) -> None:
     """Dollars by the chosen columns: picture of the largest, table of all."""
-    columns, rows = split(data.ledger(view.data), parts, keys)
+    columns, rows = split(data.ledger(view.data), parts, keys, labels=fleet.labels(view).pods)
     told = [column for column in columns if rows[column].n_unique() > 1] or columns[:1]
     worded = rows.with_columns(pl.col("reason").replace(REASONS)) if "reason" in columns else rows
     words = [pl.col(column) if column == "reason" else pl.col(column).fill_null("none") for column in told]
@@ -77,6 +78,7 @@ def body(view: View) -> None:
     if found.parts.is_empty():
         ui.gap("Costs", "nothing was paid in this window")
         return
+    ui.guarded(ui.estimates, view)
     totals(found.parts)
     st.caption("Split by the columns above", help=FORMULA)
     ui.guarded(grouped, view, found.parts, keys)
@@ -84,7 +86,16 @@ def body(view: View) -> None:
     st.caption("The same on the command line, and for spreadsheets and FinOps tools: `clusterctl cost`.")
 
 
-labels = sorted({f"{LABEL}{name}" for run in data.runs(data.current().data) for name in run.labels})
-options = list(dict.fromkeys([*COLUMNS, *labels]))
-keys = st.multiselect("Split by", options, default=["team", "role", "use"], **ui.kept("by")) or ["run"]
+def chosen() -> list[str]:
+    """What the viewer wants to split by."""
+    view = data.current()
+    runs = data.runs(view.data)
+    names = {name for run in runs for name in run.labels}
+    names |= {name for found in fleet.labels(view).pods.values() for name in found}
+    options = list(dict.fromkeys([*COLUMNS, *sorted(f"{LABEL}{name}" for name in names)]))
+    usual = ["team", "role", "use"] if runs else ["namespace", "pod", "use"]
+    return st.multiselect("Split by", options, default=usual, **ui.kept("by")) or ["run"]
+
+
+keys = chosen()
 ui.live(body)

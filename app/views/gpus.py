@@ -56,12 +56,16 @@ def heat(view: View, metric: str) -> None:
 
 def worst_nodes(view: View) -> pl.DataFrame:
     """node, idle_hours, idle_usd, gpu_hours, first (its dearest reason): the dearest first."""
-    use, sums = accounts.gpu_parts(view), pl.col("gpu_hours", "usd").sum()
+    use, sums = accounts.gpu_parts(view), (pl.col("gpu_hours").sum(), accounts.known_sum("usd"))
     by = use.filter(~pl.col("reason").is_in(accounts.PAID)).group_by("node", "reason").agg(sums).sort("gpu_hours")
-    idle = {"idle_hours": pl.col("gpu_hours").sum(), "idle_usd": pl.col("usd").sum()}
+    idle = {"idle_hours": pl.col("gpu_hours").sum(), "idle_usd": accounts.known_sum("usd")}
     first = charts.states(by).group_by("node").agg(**idle, first=pl.col("state").last())
-    rows = first.join(use.group_by("node").agg(pl.col("gpu_hours").sum()), on="node", how="right").fill_null(0)
-    return rows.sort("idle_usd", "idle_hours", "node", descending=[True, True, False])
+    rows = first.join(use.group_by("node").agg(pl.col("gpu_hours").sum()), on="node", how="right")
+    never = pl.col("idle_hours").is_null()
+    rows = rows.with_columns(
+        idle_usd=pl.when(never).then(0.0).otherwise("idle_usd"), idle_hours=pl.col("idle_hours").fill_null(0.0)
+    )
+    return rows.sort("idle_usd", "idle_hours", "node", descending=[True, True, False], nulls_last=True)
 
 
 def idle(view: View) -> None:
@@ -69,7 +73,7 @@ def idle(view: View) -> None:
     use = accounts.gpu_parts(view)
     if use.is_empty():
         return
-    by = charts.states(use.group_by("reason").agg(pl.col("gpu_hours", "usd").sum()))
+    by = charts.states(use.group_by("reason").agg(pl.col("gpu_hours").sum(), accounts.known_sum("usd")))
     by = by.with_columns(share=100 * pl.col("gpu_hours") / pl.col("gpu_hours").sum())
     left, right = st.columns([2, 3])
     with left:
@@ -112,6 +116,7 @@ def broken(view: View) -> None:
 
 
 def body(view: View) -> None:
+    ui.guarded(ui.estimates, view)
     ui.guarded(heat, view, metric)
     for part in (idle, work, broken):
         ui.guarded(part, view)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, measurements, page_alerts, ui
+from app import accounts, charts, data, fleet, measurements, page_alerts, ui
 from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
@@ -29,7 +29,9 @@ def empty() -> None:
 def waste(view: View, parts: pl.DataFrame, use: pl.DataFrame) -> None:
     """The answer first: how much is wasted, and on what most of it."""
     by = charts.states(accounts.idle(parts)).with_columns(pl.col("usd").cast(pl.Float64))
-    by = by.with_columns(text=pl.col("usd").map_elements(ui.usd, return_dtype=pl.String))
+    value, title = ("gpu_hours", "GPU-hours") if by["usd"].has_nulls() else ("usd", "dollars")
+    text = ui.usd if value == "usd" else "{:,.1f} GPU-hours".format
+    by = by.with_columns(text=pl.col(value).map_elements(text, return_dtype=pl.String))
     idle = parts.filter(pl.col("use") == Purpose.IDLE)
     wasted, total = accounts.gpu_hours(idle), accounts.gpu_hours(parts)
     if not total or use.is_empty():
@@ -45,9 +47,9 @@ def waste(view: View, parts: pl.DataFrame, use: pl.DataFrame) -> None:
         ui.figure("idle", cost, delta=worst, bad=share > LOUD_SHARE, formula=FORMULA, **hours)
         gpus(view)
     with right, st.container(border=True, height="stretch"):
-        st.caption("Idle dollars by reason", help=FORMULA)
+        st.caption(f"Idle {title} by reason", help=FORMULA)
         if by.height:
-            charts.bars(by, value="usd", label="state", text="text", colours=charts.state_colours(by))
+            charts.bars(by, value=value, label="state", text="text", colours=charts.state_colours(by))
 
 
 def phases(view: View) -> None:
@@ -147,6 +149,20 @@ def completion(view: View, found: accounts.Money) -> None:
         )
 
 
+def observed(view: View, parts: pl.DataFrame) -> None:
+    """What GPUs cost that no run has paid for, as an estimate."""
+    mine = parts.filter(pl.col("node").is_in(list(fleet.nodes(view))))
+    if mine.is_empty():
+        return
+    known, (rate, unknown) = accounts.usd(mine), fleet.usd_per_hour(view)
+    hours = f"{accounts.gpu_hours(mine):,.0f} GPU-hours"
+    with ui.figures():
+        ui.figure("estimate", ui.at_least(None if mine["usd"].has_nulls() else known, known), delta=hours)
+        now = ui.at_least(None if unknown else rate, rate)
+        ui.figure("estimate_rate", now if now == formats.UNKNOWN else f"{now}/h", delta="what is seen now")
+    ui.estimates(view)
+
+
 def warnings(view: View, found: accounts.Money) -> None:
     """What needs a person; each line leads to the page that shows more."""
     rows, unknown = page_alerts.alerts(view, found)
@@ -163,14 +179,22 @@ def warnings(view: View, found: accounts.Money) -> None:
 
 
 def body(view: View) -> None:
-    if view.run is None and not data.runs(view.data):
+    has_runs = view.run is not None or bool(data.runs(view.data))
+    if not has_runs and not fleet.nodes(view):
+        ui.problems(data.store(view.data).problems())
         empty()
         return
     use, found, account = accounts.gpu_use(view), accounts.money(view), accounts.account(view)
     waste(view, account.parts, use)
-    money(view, found)
+    if has_runs:
+        money(view, found)
+    ui.guarded(observed, view, account.parts)
     warnings(view, found)
-    if not use.is_empty():
+    if use["usd"].has_nulls():
+        by = charts.states(view.whole(use).group_by("at", "reason").agg(pl.col("gpu_hours").sum()))
+        by = by.with_columns(gpus=pl.col("gpu_hours") * 3600.0 / view.covered_seconds())
+        charts.stacked("GPUs, by what they did", by, value="gpus", axis="GPUs", step_seconds=view.step_seconds)
+    elif not use.is_empty():
         by = view.whole(use).group_by("at", "reason").agg(pl.col("usd").sum())
         rate = charts.states(by.with_columns(usd=pl.col("usd") * 3600.0 / view.covered_seconds()))
         title = "Dollars per hour, by what the GPUs did"

@@ -33,7 +33,7 @@ def cost(
     *,
     by: Annotated[
         list[str] | None,
-        Option(help="Split by use, run, role, team, model, provider, resource or label:NAME; repeatable."),
+        Option(help="Split by use, run, role, team, model, provider, resource, node, namespace, pod or label:NAME."),
     ] = None,
     since: Annotated[str | None, Option(help="Start of the window: 7d, 14:05, 2026-11-23.")] = None,
     until: Annotated[str | None, Option(help="End of the window.")] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -69,20 +69,30 @@ COLUMNS = {
     "provider": ("provider",),
     "resource": ("resource",),
     "model": ("model",),
+    "node": ("node",),
+    "namespace": ("namespace",),
+    "pod": ("pod",),
 }
 """Key that people write → columns of the answer."""
 LABEL = "label:"
 
 
-def split(ledger: Ledger, parts: pl.DataFrame, keys: Sequence[str]) -> tuple[list[str], pl.DataFrame]:
+def split(
+    ledger: Ledger, parts: pl.DataFrame, keys: Sequence[str], *, labels: Mapping[str, Mapping[str, str]] | None = None
+) -> tuple[list[str], pl.DataFrame]:
     """The columns that `keys` mean, and the parts grouped by them (`planners.costs.spend.by`).
 
-    keys: those of COLUMNS, or `label:NAME` of the runs' labels.  Raises SpecError.
+    keys: those of COLUMNS, or `label:NAME` of the runs' labels.  labels: of pods (`namespace/pod`), no runs of
+    the ledger.  Raises SpecError.
     """
+    pod = pl.col("run").str.extract_groups(r"^(?<namespace>[^/]+)/(?<pod>[^/]+)$")
+    parts = parts.with_columns(pod.struct.field("namespace", "pod"))
     columns: list[str] = []
     for key in keys:
         if key.startswith(LABEL) and len(key) > len(LABEL):
-            parts = _with(parts, key, _labels(ledger, key.removeprefix(LABEL)))
+            name = key.removeprefix(LABEL)
+            of_pods = {pod: found.get(name) for pod, found in (labels or {}).items()}
+            parts = _with(parts, key, of_pods | _labels(ledger, name))
         elif key not in COLUMNS:
             raise SpecError(
                 f"--by: `{key[:40]}` is not something to split by", hint=f"one of {', '.join(COLUMNS)}, label:NAME"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from clusterctl.store import promql, series
+from clusterctl.store.kubernetes_labels import SourceLabels, label_queries, read_labels
 from clusterctl.store.prometheus_api import TIMEOUT_SECONDS, PrometheusApi
 from clusterctl.store.promql import QUERIES
 from clusterctl.store.source import RECENT, TelemetryQuery, TelemetrySource
@@ -107,6 +108,11 @@ class Prometheus(TelemetrySource):
         answers = self._api.ask(f"newest {table}", forms)["newest"]
         moments = [value for one in answers for value in one.values if value < series.YEAR_3000]
         return datetime.fromtimestamp(max(moments), tz=UTC) if moments else None
+
+    def labels(self, pods: Collection[str], *, start: datetime, end: datetime) -> SourceLabels:
+        queries = label_queries(pods, max(1, round((end - start).total_seconds())))
+        at = str(end.timestamp())
+        return read_labels(self._api.ask("labels", {name: {"query": q, "time": at} for name, q in queries.items()}))
 
     def problems(self) -> tuple[str, ...]:
         return self._api.problems()

@@ -16,9 +16,11 @@ from planners.telemetry.roll_up import roll_up
 from planners.telemetry.tables import TABLES, schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
     from pathlib import Path
+
+    from clusterctl.store.kubernetes_labels import SourceLabels
 
 
 class RunStores(TelemetrySource):
@@ -38,6 +40,16 @@ class RunStores(TelemetrySource):
         if step and len(found) > 1:
             rows = roll_up(rows.lazy(), query.table, step_seconds=step, columns=asked.columns).collect()
         return rows.select(query.selected())
+
+    def finest_seconds(self, start: datetime, end: datetime) -> int:
+        return max(source.finest_seconds(start, end) for source in self.sources())
+
+    def newest(self, table: str, *, until: datetime, nodes: Collection[str] | None = None) -> datetime | None:
+        found = (source.newest(table, until=until, nodes=nodes) for source in self.sources())
+        return max((moment for moment in found if moment is not None), default=None)
+
+    def labels(self, pods: Collection[str], *, start: datetime, end: datetime) -> SourceLabels:
+        return self._main.labels(pods, start=start, end=end)
 
     def span(self) -> tuple[datetime, datetime] | None:
         spans = [span for source in self.sources() if (span := source.span()) is not None]

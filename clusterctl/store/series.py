@@ -208,8 +208,12 @@ def _energy(step_seconds: int, has_power: bool) -> pl.Expr:
 def _with_reasons(frame: pl.DataFrame, idle: pl.DataFrame) -> pl.DataFrame:
     """Split each row into what worked and what idled for each reason.
 
-    What no agent watches has no reasons: it idles, for an unknown one, in the share of samples in which it did nothing.
+    What no agent watches has no reasons: it idles in the share of samples in which it did nothing.  The reason is
+    unknown; where its exporter names pods that hold GPUs, and names none for it, nobody holds it.
     """
+    names_pods = frame.filter(pl.col("run").str.contains("/"))["job"].unique()
+    free = pl.col("run").is_null() & pl.col("job").is_in(names_pods.implode())
+    nobody, unknown = pl.lit(IdleReason.NO_PROCESS.value), pl.lit(IdleReason.UNKNOWN.value)
     known = idle.filter(pl.col("value") > 0).group_by("id", "at", "reason").agg(pl.col("value").sum())
     parts = frame.join(known, on=["id", "at"], how="inner")
     idle_seconds = pl.col("value").sum().over("id", "at")
@@ -221,7 +225,7 @@ def _with_reasons(frame: pl.DataFrame, idle: pl.DataFrame) -> pl.DataFrame:
         part=pl.col("seconds") - pl.col("idled").fill_null(0.0)
     )
     still = pl.when(pl.col("idled").is_null()).then(pl.col("still").clip(0.0, 1.0)).fill_null(0.0)
-    unexplained = rest.with_columns(reason=pl.lit(IdleReason.UNKNOWN.value), part=pl.col("part") * still)
+    unexplained = rest.with_columns(reason=pl.when(free).then(nobody).otherwise(unknown), part=pl.col("part") * still)
     worked = rest.with_columns(reason=pl.lit(None, pl.String), part=pl.col("part") * (1.0 - still))
     columns = [*frame.columns, "reason", "part"]
     split = pl.concat([each.select(columns) for each in (parts, unexplained, worked)]).filter(pl.col("part") > 1e-6)

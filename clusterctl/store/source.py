@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from clusterctl.store.kubernetes_labels import SourceLabels
 from planners.telemetry.tables import TABLES
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ class TelemetrySource(ABC):
         """The moment of the newest measurement of the last RECENT before `until`; None where there is none."""
         at = self.read(table, start=until - RECENT, end=until, nodes=nodes, columns=["seconds"])["at"].max()
         return at if isinstance(at, datetime) else None
+
+    def labels(self, pods: Collection[str], *, start: datetime, end: datetime) -> SourceLabels:  # noqa: ARG002
+        """Labels of nodes, and of these pods (`namespace/pod`), between two moments; none where nobody keeps them."""
+        return SourceLabels()
 
     @abstractmethod
     def span(self) -> tuple[datetime, datetime] | None:

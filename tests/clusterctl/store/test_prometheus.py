@@ -132,7 +132,7 @@ def test_what_a_dcgm_exporter_knows_is_read(server: Server, source: Prometheus) 
         "at", "node", "gpu", "run", "role", "reason", "seconds", "gpu_util_pct", "tensor_active_pct", "energy_j"
     ).rows() == [
         (NOON + timedelta(minutes=10), "node-1", "0", "lab/train-0", None, None, 600.0, 88, 12, 400),
-        (NOON + timedelta(minutes=10), "node-1", "1", None, None, "unknown", 600.0, 0, None, None),
+        (NOON + timedelta(minutes=10), "node-1", "1", None, None, "no_process", 600.0, 0, None, None),
     ]
     assert rows["temperature_c"].to_list() == rows["power_w"].to_list() == [None, None]  # no number of theirs
     assert source.problems() == ()
