@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import polars as pl
 
@@ -12,39 +14,43 @@ from planners.units import HOURS_PER_MONTH
 
 
 @cache
-def _book() -> PriceBook:
-    return load_book()
+def _book(folder: Path | None = None) -> PriceBook:
+    return load_book(folder)
 
 
 @cache
-def _machines() -> pl.DataFrame:
-    return _book().all_prices()
+def _machines(book: Path | None) -> pl.DataFrame:
+    return _book(book).all_prices()
 
 
 @cache
-def _extras() -> pl.DataFrame:
-    return _book().extras()
+def _extras(book: Path | None) -> pl.DataFrame:
+    return _book(book).extras()
 
 
+@dataclass(frozen=True, slots=True)
 class BookPrices:
     """The price book as the pricing of resources asks it (`planners.infrastructure.price_protocol.ResourcePrices`)."""
 
+    book: Path | None = None
+    """Its folder; None = the one in use."""
+
     def machine(self, cloud: str, region: str, instance_type: str, capacity_type: str) -> BookPrice | None:
         """Of one machine in a region; of several prices (zones) the highest."""
-        return _machine(cloud, region, instance_type, capacity_type)
+        return _machine(self.book, cloud, region, instance_type, capacity_type)
 
     def item(self, cloud: str, region: str, item: str) -> BookPrice | None:
         """Of something that isn't a machine; a price of another region is none of this one's."""
-        return _item(cloud, region, item)
+        return _item(self.book, cloud, region, item)
 
     def vcpus(self, cloud: str, instance_type: str) -> float | None:
         """Of a machine."""
-        return vcpus_of(cloud, instance_type)
+        return shape_of(cloud, instance_type, self.book)[0]
 
 
 @cache
-def _machine(cloud: str, region: str, instance_type: str, capacity_type: str) -> BookPrice | None:
-    rows = _machines().filter(
+def _machine(book: Path | None, cloud: str, region: str, instance_type: str, capacity_type: str) -> BookPrice | None:
+    rows = _machines(book).filter(
         pl.col("cloud") == cloud,
         pl.col("region").is_in([region, "any"]),
         pl.col("instance_type") == instance_type,
@@ -58,8 +64,8 @@ def _machine(cloud: str, region: str, instance_type: str, capacity_type: str) ->
 
 
 @cache
-def _item(cloud: str, region: str, item: str) -> BookPrice | None:
-    rows = _extras().filter(pl.col("cloud") == cloud, pl.col("item") == item, pl.col("region").is_in([region, "*"]))
+def _item(book: Path | None, cloud: str, region: str, item: str) -> BookPrice | None:
+    rows = _extras(book).filter(pl.col("cloud") == cloud, pl.col("item") == item, pl.col("region").is_in([region, "*"]))
     if rows.is_empty():
         return None
     row = rows.row(0, named=True)
@@ -68,13 +74,13 @@ def _item(cloud: str, region: str, item: str) -> BookPrice | None:
 
 def machine_usd(cloud: str, region: str, instance_type: str, capacity_type: str) -> float | None:
     """Dollars per hour of one machine in a region."""
-    price = _machine(cloud, region, instance_type, capacity_type)
+    price = _machine(None, cloud, region, instance_type, capacity_type)
     return price.usd if price else None
 
 
 def extra_usd(cloud: str, region: str, item: str) -> float | None:
     """Dollars of something that isn't a machine, by its own unit."""
-    price = _item(cloud, region, item)
+    price = _item(None, cloud, region, item)
     return price.usd if price else None
 
 
@@ -85,9 +91,9 @@ def disk_usd(cloud: str, region: str, item: str, gib: float) -> float | None:
 
 
 @cache
-def shape_of(cloud: str, instance_type: str) -> tuple[float | None, float | None]:
+def shape_of(cloud: str, instance_type: str, book: Path | None = None) -> tuple[float | None, float | None]:
     """vCPUs and GiB of a machine; None where the book does not know them."""
-    rows = _book().all_shapes().filter(pl.col("cloud") == cloud, pl.col("instance_type") == instance_type)
+    rows = _book(book).all_shapes().filter(pl.col("cloud") == cloud, pl.col("instance_type") == instance_type)
     return (rows["vcpus"][0], rows["memory_gib"][0]) if len(rows) else (None, None)
 
 

@@ -5,15 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 from typer import Argument, Option
 
 from clusterctl.errors import SpecError
 from clusterctl.json_text import json_text
+from clusterctl.review.post.target import PostRequest
 from clusterctl.review.review import ReviewRequest, make_review
 from clusterctl.review.value import Review
+from clusterctl.review.verdict import is_silent
 from clusterctl.specfile.write import write_atomic
 from clusterctl.ui.streams import emit, emit_data, emit_json
 from clusterctl.ui.terminal import terminal
@@ -57,6 +59,13 @@ def review(
         Host | None, Option(help="Also write the comment of the pull request that CI names.", show_default=False)
     ] = None,
     post_mode: Annotated[Mode, Option(help="What becomes of the comment of an earlier review.")] = "update",
+    repository: Annotated[
+        str | None, Option(metavar="OWNER/NAME", help="Of the pull request; default: what CI says (docs/review-ci.md).")
+    ] = None,
+    pull_request: Annotated[
+        int | None, Option(metavar="NUMBER", min=1, help="To post to; default: the one that CI runs for.")
+    ] = None,
+    api_url: Annotated[str | None, Option(metavar="URL", help="Of the place's API; default: what CI says.")] = None,
     name: Annotated[str, Option("--id", metavar="NAME", help="Name among several reviews of one change.")] = "review",
 ) -> int:
     """Review a change: what it costs, which rules it breaks.
@@ -67,6 +76,11 @@ def review(
     """
     if as_json and output not in (None, "json"):
         raise SpecError(f"--json and --format {output} exclude each other", hint="give one of them")
+    if post is None and (repository, pull_request, api_url) != (None, None, None):
+        raise SpecError(
+            "--repository, --pull-request and --api-url say where to post",
+            hint=f"give --post {'|'.join(get_args(Host))} too",
+        )
     chosen = "json" if as_json else output or ("text" if sys.stdout.isatty() else "markdown")
     made = make_review(
         ReviewRequest(
@@ -92,7 +106,15 @@ def review(
     else:
         (emit_data if chosen == "markdown" else emit_json)(_FORMATS[chosen](made))
     if post is not None:
-        _post(made, post, post_mode)
+        where = PostRequest(
+            place=post,
+            mode=post_mode,
+            repository=repository,
+            pull_request=pull_request,
+            api_url=api_url,
+            nothing_changed=is_silent(made),
+        )
+        _post(made, where)
     return made.exit_code
 
 
@@ -101,18 +123,14 @@ def _write(file: Path, text: str) -> None:
     typer.echo(f"wrote {file}", err=True)
 
 
-def _post(made: Review, host: Host, mode: Mode) -> None:
+def _post(made: Review, where: PostRequest) -> None:
     """Write the comment; say on stderr what became of it."""
     from clusterctl.review.comment import markdown
     from clusterctl.review.post.marker import marker_of
     from clusterctl.review.post.post_review import post_review
-    from clusterctl.review.post.target import PostRequest
-    from clusterctl.review.verdict import is_silent
 
     result = post_review(
-        lambda place: markdown(made, limit=place.most_characters, html=place.has_html),
-        marker_of(made),
-        PostRequest(place=host, mode=mode, nothing_changed=is_silent(made)),
+        lambda place: markdown(made, limit=place.most_characters, html=place.has_html), marker_of(made), where
     )
     typer.echo(f"{result.message} {result.url}".rstrip(), err=True)
 

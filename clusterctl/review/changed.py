@@ -73,9 +73,14 @@ class ChangedSpec:
         return text.path
 
 
-def changed_specs(checkout: Checkout, within: Sequence[str]) -> tuple[tuple[ChangedSpec, ...], tuple[str, ...]]:
+def changed_specs(
+    checkout: Checkout, within: Sequence[str], book: Sequence[str] = ()
+) -> tuple[tuple[ChangedSpec, ...], tuple[str, ...]]:
     """What changed among the specs and plan files beneath the names `within` (none = everywhere), and notes on what was
-    not looked at.  Raises ClusterctlError for a name that neither end has."""
+    not looked at.  book: files of the price book that changed, which reach every spec.
+
+    Raises ClusterctlError for a name that neither end has.
+    """
     _refuse_unknown(checkout, within)
     everything = {*checkout.base.entries, *checkout.head.entries, *checkout.untracked}
     names = sorted(name for name in everything if _is_within(name, within))
@@ -95,7 +100,7 @@ def changed_specs(checkout: Checkout, within: Sequence[str]) -> tuple[tuple[Chan
                 removed.append(old)
             elif new:
                 added.append(new)
-        elif before is not None and (found := _reached(checkout, unchanged, name)):
+        elif before is not None and (found := _reached(checkout, unchanged, name, book)):
             affected.append(found)
     changed = [*both, *_renamed(removed, added), *affected]
     if len(changed) > MAX_SPECS:
@@ -163,9 +168,11 @@ def is_run_spec(data: Any) -> bool:
     return any(isinstance(stage, dict) and "kind" in stage for stage in stages) or bool(OWN_KEYS & set(data))
 
 
-def _reached(checkout: Checkout, head: _Reader, name: str) -> ChangedSpec | None:
+def _reached(checkout: Checkout, head: _Reader, name: str, book: Sequence[str]) -> ChangedSpec | None:
     """The unchanged spec of this name, if a file that it reads has changed."""
     spec = head.spec(name, like=None)
+    if spec is not None and spec.kind == "plan" and book:
+        return ChangedSpec(status="affected", base=spec, head=spec, reached_by=tuple(book))
     if spec is None or spec.document is None or not isinstance(spec.document.data.get("stages"), list):
         return None
     names = []
@@ -174,9 +181,8 @@ def _reached(checkout: Checkout, head: _Reader, name: str) -> ChangedSpec | None
         names.append(inner["file"] if isinstance(inner, dict) else config_name(inner))
     read = named_files(posixpath.dirname(name), names)
     moved = sorted(path for path in read if checkout.base.object_id(path) != checkout.head.object_id(path))
-    if not moved:
-        return None
-    return ChangedSpec(status="affected", base=spec, head=spec, reached_by=tuple(shown_path(path) for path in moved))
+    reached_by = (*(shown_path(path) for path in moved), *book)
+    return ChangedSpec(status="affected", base=spec, head=spec, reached_by=reached_by) if reached_by else None
 
 
 def _renamed(removed: Sequence[SpecText], added: Sequence[SpecText]) -> Iterator[ChangedSpec]:

@@ -18,6 +18,7 @@ from typing import Any
 from clusterctl.errors import ClusterctlError, Infeasible, SpecError, StateError
 from clusterctl.json_text import json_text
 from clusterctl.plan_service import Planner, Worlds
+from clusterctl.review.book_ends import BookEnds
 from clusterctl.review.changed import ChangedSpec, SpecText
 from clusterctl.review.checkout import Checkout
 from clusterctl.review.drivers import cost_drivers, plans_for_drivers
@@ -44,6 +45,8 @@ AMOUNTS: Any = {
 }
 """Of a spec: what leaves the time of a unit of work on each fleet as it is."""
 TITLES = ("base", "head")
+_Key = tuple[str, Path | None]
+"""What a spec says, and the price book."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +99,6 @@ class _Pair:
     head: _End
 
     @property
-    def specs(self) -> tuple[RunSpec, ...]:
-        return tuple(end.spec for end in (self.base, self.head) if end.spec is not None)
-
-    @property
     def says_the_same(self) -> bool:
         return self.base.spec is not None and self.base.spec == self.head.spec
 
@@ -110,26 +109,26 @@ def compare_specs(
     pool: ProcessPoolExecutor | None,
     *,
     now: datetime,
-    book: Path | None,
+    books: BookEnds,
     with_price_drift: bool,
 ) -> tuple[tuple[SpecChange, ...], tuple[str, ...]]:
     """What each changed spec costs before and after, and notes.  A spec that says the same at both ends is left out.
 
     Raises StateError when a file of ours is damaged, such as the price book.
     """
-    worlds = _planner(now, book).worlds
+    before, worlds = _planner(now, books.base).worlds, _planner(now, books.head).worlds
     every = [
-        _Pair(changed=c, base=_end(c.base, checkout.base, worlds), head=_end(c.head, checkout.head, worlds))
+        _Pair(changed=c, base=_end(c.base, checkout.base, before), head=_end(c.head, checkout.head, worlds))
         for c in changed
     ]
-    pairs = [pair for pair in every if not pair.says_the_same]
-    jobs = _jobs(pairs, now, book)
+    pairs = [pair for pair in every if books.changed or not pair.says_the_same]
+    jobs = _jobs(pairs, now, books)
     with progress("planning both ends", total=len(jobs)) as advance:
-        planned: dict[str, _Planned] = {}
+        planned: dict[_Key, _Planned] = {}
         for plans in do_all(pool, _make_plans, jobs, lambda: advance(1)):
             planned |= plans
-        changes = [_change(pair, _of(pair.base, planned), _of(pair.head, planned)) for pair in pairs]
-        wanted = _worth_drivers(changes, pairs, now, book)
+        changes = [_change(p, _of(p.base, planned, books.base), _of(p.head, planned, books.head)) for p in pairs]
+        wanted = _worth_drivers(changes, pairs, now, books.base)
         found = do_all(pool, _find_drivers, list(wanted.values()), lambda: None)
     for index, drivers in zip(wanted, found, strict=True):
         changes[index] = replace(changes[index], drivers=drivers)
@@ -139,21 +138,21 @@ def compare_specs(
     return tuple(changes), (*notes, *_without_drivers(changes))
 
 
-def _jobs(pairs: Sequence[_Pair], now: datetime, book: Path | None) -> list[_MakePlans]:
+def _jobs(pairs: Sequence[_Pair], now: datetime, books: BookEnds) -> list[_MakePlans]:
     """Each spec once, whichever files say it, beside those that differ from it in amounts and limits alone."""
-    known, jobs, job_of = set[str](), list[_MakePlans](), dict[str, _MakePlans]()
+    known, jobs, job_of = set[_Key](), list[_MakePlans](), dict[_Key, _MakePlans]()
     for pair in pairs:
-        for spec in pair.specs:
-            if _key(spec) in known:
+        for end, book in ((pair.base, books.base), (pair.head, books.head)):
+            if end.spec is None or _key(end.spec, book) in known:
                 continue
-            known.add(_key(spec))
-            alike = spec.model_dump_json(exclude=AMOUNTS)
+            known.add(_key(end.spec, book))
+            alike = (end.spec.model_dump_json(exclude=AMOUNTS), book)
             job = job_of.get(alike)
             if job is None or len(job.specs) >= MOST_IN_A_JOB:
                 job = _MakePlans(specs=[], path=shown_path(pair.changed.path), now=now, book=book)
                 job_of[alike] = job
                 jobs.append(job)
-            job.specs.append(spec)
+            job.specs.append(end.spec)
     return jobs
 
 
@@ -197,17 +196,17 @@ def _planner(now: datetime, book: Path | None) -> Planner:
     return Planner(now=now, book=book)
 
 
-def _key(spec: RunSpec) -> str:
-    return spec.model_dump_json()
+def _key(spec: RunSpec, book: Path | None) -> _Key:
+    return spec.model_dump_json(), book
 
 
-def _make_plans(job: _MakePlans) -> dict[str, _Planned]:
+def _make_plans(job: _MakePlans) -> dict[_Key, _Planned]:
     """The plans by what their specs say."""
-    return {_key(spec): _plan(job, spec) for spec in job.specs}
+    return {_key(spec, job.book): _plan(job, spec) for spec in job.specs}
 
 
-def _of(end: _End, planned: Mapping[str, _Planned]) -> _Planned:
-    return _Planned() if end.spec is None else planned[_key(end.spec)]
+def _of(end: _End, planned: Mapping[_Key, _Planned], book: Path | None) -> _Planned:
+    return _Planned() if end.spec is None else planned[_key(end.spec, book)]
 
 
 def _plan(job: _MakePlans, spec: RunSpec) -> _Planned:

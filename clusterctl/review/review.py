@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clusterctl.errors import ClusterctlError
 from clusterctl.review.base_policies import policies_of_base, text_reader
+from clusterctl.review.book_ends import BookEnds, book_ends
 from clusterctl.review.changed import ChangedSpec, changed_specs
 from clusterctl.review.checkout import Checkout, open_checkout, paths_inside
 from clusterctl.review.policies import Policies, load_policies, with_findings
@@ -58,23 +59,21 @@ def make_review(request: ReviewRequest) -> Review:
     with open_checkout(request.folder, request.base, request.head) as checkout:
         within = paths_inside(checkout.root, request.folder, request.paths)
         policies, without = _policies(request, checkout)
-        changed, unread = changed_specs(checkout, within)
-        specs: tuple[SpecChange, ...] = ()
-        said: tuple[str, ...] = ()
-        if changed:
-            specs, said = _from_specs(request, checkout, changed)
+        with book_ends(checkout, request.book, request.folder) as books:
+            changed, unread = changed_specs(checkout, within, books.changed)
+            specs, said = _from_specs(request, checkout, changed, books) if changed else ((), ())
         made = _review(request, checkout, infrastructure, specs, (*without, *unread, *said))
         return with_findings(policies, made, read_head=text_reader(checkout.head, "of the head"))
 
 
 def _from_specs(
-    request: ReviewRequest, checkout: Checkout, changed: Sequence[ChangedSpec]
+    request: ReviewRequest, checkout: Checkout, changed: Sequence[ChangedSpec], books: BookEnds
 ) -> tuple[tuple[SpecChange, ...], tuple[str, ...]]:
     with further_processes(len(changed), _get_ready) as pool:
         from clusterctl.review.compare import compare_specs
 
         return compare_specs(
-            checkout, changed, pool, now=request.now, book=request.book, with_price_drift=request.with_price_drift
+            checkout, changed, pool, now=request.now, books=books, with_price_drift=request.with_price_drift
         )
 
 
@@ -126,9 +125,10 @@ def _policies(request: ReviewRequest, checkout: Checkout) -> tuple[Policies, tup
 def _from_previews(request: ReviewRequest) -> InfrastructureChange | None:
     if not request.previews:
         return None
+    from clusterctl.clouds.prices import BookPrices
     from clusterctl.review.infrastructure import infrastructure_change
 
-    return infrastructure_change(request.previews, request.previews_base)
+    return infrastructure_change(request.previews, request.previews_base, prices=BookPrices(request.book))
 
 
 def _price_dates(specs: Sequence[SpecChange], infrastructure: InfrastructureChange | None) -> tuple[date, date] | None:

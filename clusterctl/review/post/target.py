@@ -83,13 +83,14 @@ def find_target(request: PostRequest, environment: Mapping[str, str]) -> PostTar
     if number is None:
         raise SpecError(
             f"the pull request on {place.title} isn't known: this run of CI is for none",
-            hint=f"run on pull requests, or set {_NUMBER[name]}",
+            hint=f"run on pull requests, or give --pull-request NUMBER, or set {_NUMBER[name]}",
         )
     _check_repository(place, repository)
     api_url = request.api_url or said.get("api_url") or ""
     if not api_url:
         raise SpecError(
-            f"the address of {place.title}'s API isn't known", hint="set SYSTEM_COLLECTIONURI=https://HOST/NAME/"
+            f"the address of {place.title}'s API isn't known",
+            hint="give --api-url, or set SYSTEM_COLLECTIONURI=https://HOST/NAME/",
         )
     return PostTarget(
         place=place,
@@ -127,7 +128,7 @@ def _check_repository(place: CommentPlace, repository: str) -> None:
     whole = "" not in parts and not {".", ".."} & set(parts)
     if not whole or (place.name != "gitlab" and len(parts) != 2):
         what = f"{repository!r} is no repository of {place.title}" if repository else "the repository isn't known"
-        raise SpecError(what, hint=f"set {_REPOSITORY[place.name]}")
+        raise SpecError(what, hint=f"give --repository, or set {_REPOSITORY[place.name]}")
 
 
 def _positive(value: object) -> int | None:

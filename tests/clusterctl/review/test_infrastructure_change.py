@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from clusterctl.catalog.book_folder import embedded_dir
+from clusterctl.catalog.price_book import load_book
+from clusterctl.catalog.price_files import write_book
 from clusterctl.errors import SpecError
 from clusterctl.review.infrastructure import infrastructure_change
+from clusterctl.review.review import ReviewRequest, make_review
 from planners.infrastructure.value import ResourceCost
 
 PREVIEWS = Path(__file__).parents[2] / "data" / "previews"
@@ -117,3 +124,17 @@ def test_resources_that_are_not_shown_are_said(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text(json.dumps(document))
     assert "3 resources that stay as they are" in infrastructure_change([path]).notes[0]
+
+
+def test_previews_are_priced_by_the_book_that_is_named(tmp_path: Path) -> None:
+    frames = load_book(embedded_dir()).frames()
+    dearer = frames.infrastructure.with_columns(pl.col("usd_per_hour") * 2)
+    write_book(dataclasses.replace(frames, infrastructure=dearer), tmp_path / "book")
+    request = ReviewRequest(
+        now=datetime(2026, 11, 30, tzinfo=UTC), folder=tmp_path, previews=(PREVIEWS / "aws-py-eks.json",)
+    )
+    asked = (request, dataclasses.replace(request, book=tmp_path / "book"))
+    ours, theirs = (make_review(each).infrastructure for each in asked)
+    assert ours is not None
+    assert theirs is not None
+    assert theirs.usd_per_month - ours.usd_per_month == pytest.approx(2 * HOURS * 0.0416), "two t3.medium"

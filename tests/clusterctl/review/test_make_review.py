@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import resource
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 from git_repository import Repository, git, new_repository, spec
 
+from clusterctl.catalog.book_folder import embedded_dir
+from clusterctl.catalog.price_book import load_book
+from clusterctl.catalog.price_files import write_book
 from clusterctl.plan_service import Planner, open_source
 from clusterctl.review import compare, two_processes
 from clusterctl.review.review import ReviewRequest, make_review
@@ -216,6 +221,29 @@ def test_names_of_files_control_neither_terminal_nor_comment(tmp_path: Path, in_
         assert "\x1b" not in done.stdout
         assert "\n# big" not in done.stdout
         assert "caf" in done.stdout or form == "sarif"
+
+
+def test_a_changed_price_book_of_the_checkout_reaches_every_spec(tmp_path: Path) -> None:
+    on_a_machine = spec("cloud", model="Qwen/Qwen2.5-Coder-1.5B")
+    made = new_repository(tmp_path / "r")
+    made.write(cloud=on_a_machine.partition("fleet:")[0] + "fleet: {targets: [aws], gpus: [H100]}\n")
+    frames = load_book(embedded_dir()).frames()
+    write_book(frames, made.root / "prices")
+    made.commit()
+    git(made.root, "checkout", "-q", "-b", "feature")
+    request = ReviewRequest(now=NOW, folder=made.root, base="main", book=Path("prices"))
+    assert make_review(request).specs == ()
+    dearer = frames.prices.with_columns(pl.col("usd_per_hour") * 2)
+    write_book(replace(frames, prices=dearer), made.root / "prices")
+    git(made.root, "add", "-A")
+    change = by_path(make_review(request))["cloud.yaml"]
+    assert change.status == "affected"
+    assert "prices/gpu.parquet" in change.reached_by
+    assert change.difference is not None
+    assert change.before is not None
+    machines = sum(pool.usd or 0.0 for pool in change.before.pools)  # the nodes of the cluster itself come on top
+    assert change.difference.usd_change == pytest.approx(machines, rel=0.05)
+    assert make_review(replace(request, book=None)).specs == (), "another book than the one in use"
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from clusterctl.review.post.marker import Marker, parse_marker
 from clusterctl.review.post.post_review import PostResult, post_review
 from clusterctl.review.post.target import PostRequest
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 MINE = Marker(id="review", valid_at=NOON, head=HEAD)
 HOSTS = {"github": LocalGitHub, "gitlab": LocalGitLab, "bitbucket": LocalBitbucket, "azure-devops": LocalAzureDevOps}
@@ -84,6 +86,22 @@ def test_the_first_review_becomes_a_comment(host: LocalCodeHost) -> None:
     assert rest.strip() == BODY.strip()
     if not isinstance(host, LocalGitLab):
         assert "1001" in result.url
+
+
+def test_the_command_line_says_where_outside_of_ci(host: LocalCodeHost, in_process: Run) -> None:
+    preview = Path(__file__).parents[2] / "data" / "previews" / "aws-py-eks.json"
+    place = next(name for name, kind in HOSTS.items() if isinstance(host, kind))
+    repository = {"gitlab": "278964", "azure-devops": "My Project/3411ebc1"}.get(place, "acme/fleet")
+    where = ["--repository", repository, "--pull-request", "7"]
+    token = {name: value for name, value in host.environment().items() if "TOKEN" in name}
+    review = ["review", "--preview", str(preview), "--out", "r.md"]
+    done = in_process(*review, "--post", place, *where, "--api-url", host.url, **token)
+    assert done.returncode == 0, done.stderr
+    assert len(host.mine()) == 1
+    assert "$145" in host.comments[0].body
+    done = in_process(*review, *where)
+    assert done.returncode == 1
+    assert "give --post github|gitlab|bitbucket|azure-devops too" in done.stderr
 
 
 def test_the_next_review_updates_it_among_hundreds_of_others(host: LocalCodeHost) -> None:
