@@ -50,8 +50,14 @@ class SlurmBench(Bench):
         """Half of the kills hit while machines are made, half while roles work on them."""
         before, self.share = self.share, share
         if before < 0.5 <= share:
-            self.worked += self.until(lambda: victims(self.root, "trainer"), WORKS_SECONDS, pause_seconds=1.0)
+            self.run("up", disturbed=True)  # the one before may have been killed before the run was known
+            if not self.until(self._works_or_has_ended, WORKS_SECONDS, pause_seconds=1.0):
+                self.tally.wrong.append(f"no role has worked for {WORKS_SECONDS:.0f} s after `up`")
+            self.worked += bool(victims(self.root, "trainer"))
         time.sleep(self.chance.uniform(0.0, 3.0))
+
+    def _works_or_has_ended(self) -> bool:
+        return bool(victims(self.root, "trainer")) or self._has_ended()
 
     def at_once(self) -> int:
         """A command takes longer than all else: what is killed with another thing must come back without its help."""
