@@ -48,7 +48,8 @@ class Looker:
         ledger, now = self._ledger, self._now()
         since = now - timedelta(hours=rules.look_back_hours)
         live = ledger.runs(states=LIVE)
-        unknown = {(rule, run): why for run, why in self._brought(live) for rule in (*OF_PLAN, "training")}
+        planned = [run for run in live if run.plan_id is not None]
+        unknown = {(rule, run): why for run, why in self._brought(planned) for rule in (*OF_PLAN, "training")}
         runs = [*ledger.runs(states=LIVE), *failed_since(ledger, since)]
         asked = Asked(
             ledger=ledger,

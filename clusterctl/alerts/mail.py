@@ -97,6 +97,8 @@ def _why(error: Exception, password: str) -> str:
             why = f"it refuses {count(len(error.recipients), 'recipient')}: {first}"
         case smtplib.SMTPAuthenticationError():
             why = f"it refuses the user or the password ({error.smtp_code})"
+        case smtplib.SMTPResponseException(smtp_code=-1):
+            why = "it does not speak SMTP"
         case smtplib.SMTPResponseException():
             why = f"it says {_reply((error.smtp_code, error.smtp_error))}"
         case smtplib.SMTPServerDisconnected():

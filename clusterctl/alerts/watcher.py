@@ -18,7 +18,6 @@ from clusterctl.alerts.messages import Message, NotDelivered
 from clusterctl.alerts.rules_file import AlertsFile
 from clusterctl.alerts.state_file import StateFile
 from clusterctl.errors import ClusterctlError
-from clusterctl.ui.formats import count
 from planners.alerts.delivery import Line, ReceiverState, due, failed, observed, told
 
 POLL_SECONDS = 0.5
@@ -137,8 +136,7 @@ class Watcher:
             return True
         if outcome.error:
             after = failed(state, self._now(), outcome.error, asked_pause=outcome.asked_pause)
-            waits = count(len(outcome.lines), "alert")
-            self._say_once(name, f"{name}: not told of {waits}: {outcome.error}; trying again")
+            self._say_once(name, f"{name}: not told: {outcome.error}; trying again")
         else:
             after = told(state, outcome.lines, self._now())
             self._say_once(name, f"{name}: {outcome.note}" if outcome.note else "")
