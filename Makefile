@@ -24,7 +24,7 @@ UV_COMPILE := $(UV_LOCK) pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tree test-wheel test-engines test-slow check house bench bench-store fuzz lock clean
+.PHONY: help demo test test-tree test-wheel test-engines test-slow check house pictures bench bench-store fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -83,6 +83,9 @@ check: $(DEV)  ## format, lint, types, layers
 
 house: $(DEV)  ## count lines, files, names used twice, import circles
 	@$(BIN)/python tools/house.py
+
+pictures: $(DEV)  ## draw what the README shows again: a plan, and two pages of the dashboard; needs Chromium
+	$(BIN)/python -m tools.pictures
 
 bench: $(DEV)  ## measure speed and memory; writes tools/benchmarks/results/
 	$(BIN)/python tools/benchmarks/speed.py
