@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import cast
 
@@ -132,7 +132,9 @@ def gpus_paid(view: View) -> int:
 def _unmeasured(view: View, charges: pl.DataFrame, measured: pl.DataFrame) -> pl.DataFrame:
     """GPU-hours that were paid and of which telemetry says nothing, by bucket."""
     step = timedelta(seconds=view.step_seconds)
-    ends = measured.select(pl.col("at").unique())
+    if measured.is_empty():
+        return measured.clear()
+    ends = _bucket_ends(view, measured)
     length = (
         pl.min_horizontal("at", "to_at", pl.lit(view.end)) - pl.max_horizontal(pl.col("at") - step, "from_at")
     ).dt.total_milliseconds()
@@ -143,6 +145,16 @@ def _unmeasured(view: View, charges: pl.DataFrame, measured: pl.DataFrame) -> pl
     return cells.filter(pl.col("gpu_hours") > 0.001).select(
         "at", "node", run="payer", role="pays_as", reason=pl.lit(UNMEASURED), gpu_hours="gpu_hours", price="price"
     )
+
+
+def _bucket_ends(view: View, measured: pl.DataFrame) -> pl.DataFrame:
+    """at: of all buckets of the window, also of those in which nobody measured anything."""
+    step = timedelta(seconds=view.step_seconds)
+    first = view.start.timestamp() // view.step_seconds * view.step_seconds + view.step_seconds
+    every = pl.datetime_range(
+        datetime.fromtimestamp(first, tz=UTC), view.end, step, time_unit="ms", time_zone="UTC", eager=True
+    )
+    return pl.DataFrame({"at": pl.concat([every, measured["at"].cast(every.dtype)]).unique()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import altair as alt
 import polars as pl
 import streamlit as st
 
+from app import time_links
 from app.ui import LABELS
 
 STATES: dict[str, tuple[str, str]] = LABELS["states"]
@@ -19,6 +21,8 @@ VERMILION, PINK, GREY = "#D55E00", "#CC79A7", "#999999"
 LINES = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION)
 DASHES: list[Sequence[int]] = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3]]
 HEIGHT, LOW = 240, 180
+MOST_AMOUNTS = 14
+"""Columns beside each other above which an amount on top of each would run into the next."""
 CLOCK = "timeFormat(datum.value, hours(datum.value) + minutes(datum.value) ? '%H:%M' : '%-d %b')"
 """Labels of a time axis; the browser draws moments in its own zone, which is the viewer's."""
 DOLLARS = "abs(datum.value) < 1 ? format(datum.value, '$~g') : format(datum.value, '$~s')"
@@ -65,6 +69,14 @@ def _time_axis(field: str = "at") -> alt.X:
     return alt.X(f"{field}:T", title=None, axis=axis)
 
 
+def _of_time(title: str, chart: Any, height: int) -> None:
+    """Draw a picture with an axis of time, over which a range can be dragged: that time is then looked at."""
+    key = f"{title} {st.session_state.get('choice')}"  # another range begins with nothing marked
+    chosen = alt.selection_interval(name="range", encodings=["x"])
+    drawn = chart.add_params(chosen).properties(height=height)
+    st.altair_chart(drawn, key=key, on_select=partial(time_links.dragged, key), selection_mode="range")
+
+
 def _buckets(frame: pl.DataFrame, step_seconds: int) -> pl.DataFrame:
     """With the beginning of each bucket, whose end is `at`."""
     return frame.with_columns(begin=pl.col("at").dt.offset_by(f"-{step_seconds}s"))
@@ -100,7 +112,7 @@ def stacked(
     )
     st.caption(title)
     legend(names)
-    st.altair_chart(chart.properties(height=height))
+    _of_time(title, chart, height)
 
 
 def bars(frame: pl.DataFrame, *, value: str, label: str, text: str, colours: Mapping[str, str] | None = None) -> None:
@@ -140,7 +152,25 @@ def lines(
     )
     st.caption(title)
     legend(palette)
-    st.altair_chart(chart.properties(height=LOW))
+    if frame.schema[x].is_temporal():
+        _of_time(title, chart, LOW)
+    else:
+        st.altair_chart(chart.properties(height=LOW))
+
+
+def days(frame: pl.DataFrame) -> None:
+    """Dollars of each day, written on top: name, known_usd, text, part ("whole day", or "part of the day", paler)."""
+    names = {"whole day": BLUE, "part of the day": SKY}
+    shown = frame.with_columns(pl.col("known_usd").cast(pl.Float64))
+    order = shown["name"].to_list()
+    x = alt.X("name:O", sort=order, title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True, ticks=False))
+    y = alt.Y("known_usd:Q", title="$ per day", axis=alt.Axis(labelExpr=DOLLARS, grid=False, tickCount=4))
+    tips = [alt.Tooltip("name:N", title="day"), alt.Tooltip("text:N", title="cost"), alt.Tooltip("part:N", title="of")]
+    base = alt.Chart(shown).encode(x=x, y=y, tooltip=tips)
+    drawn = base.mark_bar(cornerRadiusEnd=2).encode(color=colour("part", names))
+    words = base.mark_text(baseline="bottom", dy=-3, fontWeight="bold", color=words_colour()).encode(text="text:N")
+    legend({part: names[part] for part in names if part in set(shown["part"])})
+    st.altair_chart((alt.layer(drawn, words) if len(order) <= MOST_AMOUNTS else drawn).properties(height=LOW))
 
 
 def heat(
@@ -169,7 +199,7 @@ def heat(
         color=alt.Color(f"{value}:Q", title=title, scale=alt.Scale(scheme="viridis", **limits), legend=gradient),
         tooltip=tooltip,
     )
-    st.altair_chart(chart.properties(height=13 * len(rows) + 130))
+    _of_time(title, chart, 13 * len(rows) + 130)
 
 
 def frontier(frame: pl.DataFrame) -> None:

@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar, cast
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import streamlit as st
 
-from app.view import BY_KEY, FRESH_SECONDS, STEPS, WINDOWS, Data, View
-from clusterctl.costs.load import read_charges
+from app.time_window import SHORTEST, Chosen, period_of
+from app.view import BY_KEY, FRESH_SECONDS, STEPS, Data, View
+from clusterctl.costs.load import first_charge, read_charges
 from clusterctl.dashboard.sample import END, START, ensure_sample
 from clusterctl.ledger import open_ledger
 from clusterctl.ledger.ledger import Ledger
@@ -31,6 +33,7 @@ from clusterctl.store.source import TelemetrySource
 from clusterctl.targets import targets
 from clusterctl.targets.base import Leftover, Unreachable
 from planners.alerts.check import Alert
+from planners.costs.periods import Period, before
 from planners.plan.value import Plan
 
 ALL_RUNS = "all"
@@ -80,28 +83,31 @@ def now_of(data: Data) -> datetime:
     return END if data == "simulated" else datetime.now(tz=UTC)
 
 
-def view(data: Data, run: str, window: str) -> View:
-    """The view that the viewer chose.  Raises SpecError for a run that the ledger does not know, StateError."""
+def view(data: Data, run: str, chosen: Chosen) -> View:
+    """The view that the viewer chose.  Raises SpecError for a run that the ledger does not know, or a range in which
+    nothing can have happened, and StateError.
+    """
     now = now_of(data)
-    chosen = None if run == ALL_RUNS else _newest(data) if run == NEWEST else ledger(data).get_run(run)
-    length = WINDOWS[window]
-    end = now
-    if chosen is not None and chosen.ended_at is not None:
-        end = min(now, chosen.ended_at)
-    begin = end - (length or timedelta(days=30))
-    if chosen is not None:
-        began = chosen.started_at or chosen.created_at
-        begin = max(begin, began) if length is not None else began
-    elif data == "simulated":
-        begin = START if length is None else max(begin, START)
-    elif length is None:
-        span = store(data).span()
-        begin = span[0] - timedelta(seconds=STEPS[0]) if span else begin  # a row's `at` is its end
-    known = len(machines(data, None if chosen is None else chosen.run_id))
-    large = max(known, _seen(data) if chosen is None and data == "live" else 0) > LARGE_MACHINES
-    end = max(end, begin + timedelta(seconds=STEPS[0]))
-    finest = store(data).finest_seconds(begin, end)
-    return View(data=data, run=chosen, start=begin, end=end, now=now, finest_seconds=finest, large=large)
+    of_run = None if run == ALL_RUNS else _newest(data) if run == NEWEST else ledger(data).get_run(run)
+    began = None if of_run is None else of_run.started_at or of_run.created_at
+    period = period_of(chosen, now, began=began, ended=None if of_run is None else of_run.ended_at)
+    start, end = period or Period(known_since(data) or now - timedelta(days=30), now)
+    if of_run is None and data == "simulated":
+        start = min(max(start, START), end - SHORTEST)
+    previous = before(Period(start, end), chosen.name, ZoneInfo(chosen.zone))
+    first = began if of_run is not None else known_since(data)
+    machine_count = len(machines(data, None if of_run is None else of_run.run_id))
+    large = max(machine_count, _seen(data) if of_run is None and data == "live" else 0) > LARGE_MACHINES
+    return View(
+        data=data,
+        run=of_run,
+        start=start,
+        end=end,
+        now=now,
+        finest_seconds=store(data).finest_seconds(start, end),
+        large=large,
+        previous=previous if first is not None and first <= previous.start else None,
+    )
 
 
 def current() -> View:
@@ -133,6 +139,16 @@ def live_runs(data: Data) -> tuple[Run, ...]:
 def factors(data: Data) -> tuple[FactorRow, ...]:
     """What own runs taught, as far as it is in use."""
     return ledger(data).factors(in_use=True)
+
+
+@st.cache_resource(ttl=60, show_spinner=False)
+def known_since(data: Data) -> datetime | None:
+    """Since when something is known: the first charge or the first measurement."""
+    if data == "simulated":
+        return START
+    span = store(data).span()
+    measured = None if span is None else span[0] - timedelta(seconds=STEPS[0])  # a row's `at` is its end
+    return min((at for at in (first_charge(ledger(data)), measured) if at is not None), default=None)
 
 
 def _newest(data: Data) -> Run | None:

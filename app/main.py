@@ -7,8 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import data, ui
-from app.view import WINDOWS, Data, View
+from app import data, time_links, ui
+from app.time_window import FROM_TO, USUAL, WINDOWS, Chosen
+from app.view import Data, View
 from clusterctl.access import is_loopback
 from clusterctl.dashboard import login
 from clusterctl.errors import ClusterctlError, SpecError
@@ -67,19 +68,39 @@ def choose() -> None:
             accept_new_options=True,
             help=f"Type the beginning of any other id.{more}",
         )
-        window = st.selectbox(
-            "Window",
-            list(WINDOWS),
-            index=list(WINDOWS).index("24h"),
-            **ui.kept("window"),
-            help="Back from now, or from the end of the run.",
+        chosen_time = time_choice()
+    first: tuple[Data, str, Chosen] = (where, run or data.NEWEST, chosen_time)
+    usual, said = chosen_time._replace(name=USUAL), set()
+    for choice in (first, (where, first[1], usual), (where, data.NEWEST, chosen_time), (where, data.NEWEST, usual)):
+        st.session_state["choice"] = choice
+        try:
+            data.current()
+            return
+        except SpecError as error:  # one message for each mistake, then what is nearest to what was asked for
+            if error.message not in said:
+                ui.problem(error.message, error.hint)
+            said.add(error.message)
+
+
+def time_choice() -> Chosen:
+    """The window of time, in the side bar."""
+    name = st.selectbox(
+        "Window",
+        list(WINDOWS),
+        index=list(WINDOWS).index(USUAL),
+        **ui.kept("window"),
+        on_change=time_links.fill_range,
+        help="Back from now, or from the end of the run. Dragging over a picture of time chooses that time.",
+    )
+    begins = ends = ""
+    if name == FROM_TO:
+        zone, now = ui.zone().key, "now"
+        text = f"As 2026-08-04, 2026-08-04 14:05 or 2026-08-04 14:05+02:00; without an offset it is of {zone}."
+        begins = st.text_input("From", **ui.kept("from"), on_change=time_links.spell_out, args=("from",), help=text)
+        ends = st.text_input(
+            "To", **ui.kept("to"), on_change=time_links.spell_out, args=("to",), placeholder=now, help=text
         )
-    st.session_state["choice"] = (where, run or data.NEWEST, window or "24h")
-    try:
-        data.current()
-    except SpecError as error:
-        ui.problem(error.message, error.hint)
-        st.session_state["choice"] = (where, data.NEWEST, window or "24h")
+    return Chosen(name or USUAL, begins or "", ends or "", ui.zone().key)
 
 
 def header(view: View, title: str) -> None:

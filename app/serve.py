@@ -26,10 +26,11 @@ def warm() -> None:
     import polars as pl
 
     from app import accounts, data, measurements
+    from app.time_window import Chosen
 
     alt.Chart(pl.DataFrame({"x": [1.0]})).mark_bar().encode(x="x:Q").to_dict()  # the first picture loads the schema
     with contextlib.suppress(ClusterctlError):  # the page says it
-        view = data.view("live", data.ALL_RUNS, "24h")
+        view = data.view("live", data.ALL_RUNS, Chosen())
         accounts.account(view), accounts.gpu_use(view)
         for table in ("gpu", "host", "sandbox"):
             measurements.last_seen(view, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,11 +21,14 @@ from clusterctl.errors import ClusterctlError
 from clusterctl.ledger.rows import Resource
 from clusterctl.ui import formats
 from clusterctl.ui.formats import UNKNOWN
+from planners.costs.periods import Trend
 
 P = ParamSpec("P")
 
 LIVE_SECONDS = 10.0
 """How often a page of a live run looks again."""
+MOVED = "moved"
+"""Of the session: a picture has chosen another time, so the whole page is drawn anew, not the part with the picture."""
 SHORT_TABLE = 20
 """Rows above which a table scrolls."""
 LABELS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("labels.toml").read_text("utf-8"))
@@ -94,9 +97,59 @@ def figure(name: str, value: str, *, delta: str | None = None, bad: bool | None 
     `bad` colours the delta, which also says why.
     """
     color: Any = {True: "red", False: "green", None: "off"}[bad]
-    label, text = (LABELS["figures"][name][part].format(**words) for part in ("label", "help"))
-    text = text.replace("$", r"\$")
+    label, text = _labels(name, words)
     st.metric(label, value, delta, delta_color=color, delta_arrow="off", help=text, border=True, width="stretch")
+
+
+def moving_figure(
+    name: str,
+    value: str,
+    moved: Trend | None,
+    *,
+    delta: str | None,
+    bad: bool | None,
+    less_is_good: bool | None,
+    words: Mapping[str, str],
+) -> None:
+    """A figure beside the same period before: an arrow whose colour says whether that is good; none where the period
+    before is unknown.
+
+    less_is_good: None = neither is.  A bad figure has a sign beside its label, as the arrow has a colour of its own.
+    """
+    if moved is None:
+        figure(name, value, delta=delta, bad=bad, **words)
+        return
+    arrow: Any = {1: "up", -1: "down", 0: "off"}[moved.direction]
+    good = None if less_is_good is None or not moved.direction else (moved.direction < 0) == less_is_good
+    color: Any = {True: "green", False: "red", None: "gray"}[good]
+    label, text = _labels(name, words)
+    st.metric(
+        label,
+        value,
+        _moved(moved),
+        delta_arrow=arrow,
+        delta_color=color,
+        delta_description=delta,
+        icon=":material/warning:" if bad else None,
+        help=f"{text} The arrow: against the same period before.",
+        border=True,
+        width="stretch",
+    )
+
+
+def _labels(name: str, words: Mapping[str, str]) -> tuple[str, str]:
+    """Label and help of a figure."""
+    label, text = (LABELS["figures"][name][part].format(**words) for part in ("label", "help"))
+    return label, text.replace("$", r"\$")
+
+
+def _moved(moved: Trend) -> str:
+    """`+12%`, `-8%`, `12 x`: against the same period before."""
+    if not moved.direction:
+        return "as before"
+    if moved.change is None:
+        return "0 before"
+    return f"{moved.change:+.0%}" if moved.change < 9 else f"{moved.change + 1:,.0f} x"
 
 
 def figures() -> DeltaGenerator:
@@ -151,7 +204,7 @@ def live(draw: Callable[[View], None], *, of_one_run: bool = False, ended_too: b
 
     def fragment() -> None:
         now = data.current()
-        if began.live and not now.live:
+        if st.session_state.pop(MOVED, False) or (began.live and not now.live):
             st.rerun()  # the run has ended: the whole page says so, and stands still
         if not of_one_run or need_run(now):
             guarded(draw, now)
@@ -188,10 +241,11 @@ def _column(dtype: pl.DataType, title: str, text: str | None) -> Any:  # Streaml
 
 
 def window_text(start: datetime, end: datetime) -> str:
-    """`24.0 h up to 22 Jul 02:00 (Europe/Berlin)`."""
+    """`24.0 h up to 22 Jul 02:00 (Europe/Berlin)`; where the browser names no zone that we know, it says so."""
     there = end.astimezone(zone())
     length = formats.hours((end - start) / timedelta(hours=1))
-    return f"{length} up to {there.day} {there:%b %H:%M} ({zone().key})"
+    known = zone().key == st.context.timezone
+    return f"{length} up to {there.day} {there:%b %H:%M} ({zone().key}{'' if known else ': your zone is unknown'})"
 
 
 def kept(name: str) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import polars as pl
 
 from clusterctl.ledger.rows import LIVE, Run
+from planners.costs.periods import Period
 
 Data = Literal["live", "simulated"]
 FRESH_SECONDS = 5.0
@@ -18,13 +19,6 @@ BUCKETS = {False: 360, True: 50}
 """Most buckets of a time axis, by whether the view is large: a day of 1,250 machines in 50 is read in half a second.
 360: an hour in buckets of 10 s, a week in buckets of half an hour, in which an outage of 40 minutes shows."""
 STEPS = (10, 60, 600, 1800, 3600, 21_600, 86_400)
-WINDOWS: dict[str, timedelta | None] = {
-    "1h": timedelta(hours=1),
-    "6h": timedelta(hours=6),
-    "24h": timedelta(hours=24),
-    "7d": timedelta(days=7),
-    "all": None,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +34,8 @@ class View:
     """How far measurements are apart: no bucket is narrower."""
     large: bool = False
     """Whether so many machines are looked at that time is divided more coarsely."""
+    previous: Period | None = None
+    """The same period before; None where there is none, or nothing was recorded yet in a part of it."""
 
     @property
     def run_id(self) -> str | None:
@@ -53,7 +49,22 @@ class View:
     @property
     def live(self) -> bool:
         """Whether new data may come."""
-        return self.data == "live" and (self.run is None or self.run.state in LIVE)
+        return self.data == "live" and self.is_now and (self.run is None or self.run.state in LIVE)
+
+    @property
+    def is_now(self) -> bool:
+        """Whether the window reaches up to now, or to the end of the run."""
+        ended = None if self.run is None else self.run.ended_at
+        return self.end >= (self.now if ended is None else min(self.now, ended))
+
+    @property
+    def before(self) -> View | None:
+        """The same period before.  In whole buckets, so that a live page reads it anew once in a bucket."""
+        if self.previous is None:
+            return None
+        length = self.previous.end - self.previous.start
+        start = _tick(self.previous.start, self.step_seconds)
+        return replace(self, start=start, end=start + length, previous=None)
 
     @property
     def step_seconds(self) -> int:
@@ -83,6 +94,5 @@ BY_KEY: dict[str | type, Callable[[Any], Any]] = {View: lambda view: view.key}
 """How Streamlit's caches tell views apart."""
 
 
-def _tick(moment: datetime) -> datetime:
-    seconds = moment.timestamp() // FRESH_SECONDS * FRESH_SECONDS
-    return datetime.fromtimestamp(seconds, tz=UTC)
+def _tick(moment: datetime, step_seconds: float = FRESH_SECONDS) -> datetime:
+    return datetime.fromtimestamp(moment.timestamp() // step_seconds * step_seconds, tz=UTC)

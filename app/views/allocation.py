@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, fleet, ui
+from app import accounts, charts, data, fleet, trends, ui
 from app.view import View
 from clusterctl.costs.queries import COLUMNS, LABEL, split
 from clusterctl.ui import formats
@@ -25,20 +25,61 @@ LOUD_SHARE = 0.1
 """Idle dollars above this share are coloured."""
 
 
-def totals(parts: pl.DataFrame) -> None:
-    """What the money of the window went to."""
-    whole = float(accounts.usd(parts))
+def totals(view: View, parts: pl.DataFrame) -> None:
+    """What the money of the window went to, and the whole of it."""
+    whole, lacking = accounts.usd(parts), bool(parts["usd"].has_nulls())
     with ui.figures():
-        for purpose, (label, meaning) in ui.LABELS["purposes"].items():
+        all_of_it, missing = ui.at_least(None if lacking else whole, whole), "some prices are unknown"
+        words = {"formula": FORMULA}
+        ui.moving_figure(
+            "in_window",
+            all_of_it,
+            trends.paid(view),
+            delta=missing if lacking else "the whole window",
+            bad=lacking or None,
+            less_is_good=True,
+            words=words,
+        )
+        for purpose, (_, meaning) in ui.LABELS["purposes"].items():
             mine = parts.filter(pl.col("use") == purpose)
             if mine.height:
-                amount = accounts.usd(mine)
-                share = float(amount) / whole if whole else None
-                loud = purpose == Purpose.IDLE and share is not None and share > LOUD_SHARE
-                delta = f"{'no share' if share is None else formats.percent(share)} of the window"
-                text = ui.at_least(None if mine["usd"].has_nulls() else amount, amount)
-                words = {"purpose": label, "meaning": meaning, "formula": FORMULA}
-                ui.figure("purpose", text, delta=delta, bad=loud or None, **words)
+                purpose_figure(view, Purpose(purpose), mine, float(whole), words | {"meaning": meaning})
+
+
+def purpose_figure(view: View, purpose: Purpose, mine: pl.DataFrame, whole: float, words: dict[str, str]) -> None:
+    """Dollars for one purpose.  Whether more of it is bad is known of what nobody works with."""
+    amount = accounts.usd(mine)
+    share = float(amount) / whole if whole else None
+    loud = purpose == Purpose.IDLE and share is not None and share > LOUD_SHARE
+    ui.moving_figure(
+        "purpose",
+        ui.at_least(None if mine["usd"].has_nulls() else amount, amount),
+        trends.paid(view, purpose),
+        delta=f"{'no share' if share is None else formats.percent(share)} of the window",
+        bad=loud or None,
+        less_is_good=None if purpose == Purpose.BUSY else True,
+        words=words | {"purpose": ui.LABELS["purposes"][purpose][0]},
+    )
+
+
+def per_day(view: View) -> None:
+    """Dollars of each day of the viewer's zone, where the window touches several."""
+    rows = trends.daily(view)
+    if rows.height < 2:
+        return
+    texts = [
+        ui.at_least(None if unpriced else usd, usd)
+        for usd, unpriced in rows.select("known_usd", "unpriced").iter_rows()
+    ]
+    st.subheader("Cost per day", anchor=False)
+    st.caption(f"Days of {ui.md(ui.zone().key)}; the exact sums of what was charged between two midnights")
+    charts.days(
+        rows.with_columns(
+            name=pl.col("day").dt.strftime("%-d %b"),
+            text=pl.Series(texts, dtype=pl.String),
+            part=pl.when("whole").then(pl.lit("whole day")).otherwise(pl.lit("part of the day")),
+        )
+    )
 
 
 def grouped(view: View, parts: pl.DataFrame, keys: list[str]) -> None:
@@ -79,7 +120,8 @@ def body(view: View) -> None:
         ui.gap("Costs", "nothing was paid in this window")
         return
     ui.guarded(ui.estimates, view)
-    totals(found.parts)
+    totals(view, found.parts)
+    ui.guarded(per_day, view)
     st.caption("Split by the columns above", help=FORMULA)
     ui.guarded(grouped, view, found.parts, keys)
     ui.guarded(capacity, found.parts)

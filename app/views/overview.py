@@ -7,7 +7,7 @@ from decimal import Decimal
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, fleet, measurements, page_alerts, ui
+from app import accounts, charts, data, fleet, measurements, page_alerts, trends, ui
 from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
@@ -16,6 +16,8 @@ from planners.costs.cost_tables import Purpose
 FORMULA = "GPU-hours that were idle for this reason x price of their machine per hour / its GPUs"
 LOUD_SHARE = 0.1
 """Idle time above this share is coloured: a step's sync and tail alone rarely take more."""
+UNSEEN_SHARE = 0.01
+"""GPU time that nobody measured above this share is said beside what was: it may have been idle too."""
 
 
 def empty() -> None:
@@ -42,9 +44,12 @@ def waste(view: View, parts: pl.DataFrame, use: pl.DataFrame) -> None:
     left, right = st.columns([2, 3])
     with left:
         cost = f"{wasted:,.0f} GPU-hours" if idle["usd"].has_nulls() else ui.usd(accounts.usd(idle))
-        worst = f"{formats.percent(share)} of GPU time" + (f"; first: {by['state'][0]}" if by.height else "")
-        hours = {"idle": f"{wasted:,.0f}", "held": f"{total:,.0f}"}
-        ui.figure("idle", cost, delta=worst, bad=share > LOUD_SHARE, formula=FORMULA, **hours)
+        unseen = accounts.gpu_hours(parts, Purpose.UNMEASURED) / total
+        lacking = f"; {formats.percent(unseen)} not measured" if unseen > UNSEEN_SHARE else ""
+        worst = f"{formats.percent(share)} of GPU time{lacking}" + (f"; first: {by['state'][0]}" if by.height else "")
+        hours = {"idle": f"{wasted:,.0f}", "held": f"{total:,.0f}", "formula": FORMULA}
+        moved = trends.paid(view, Purpose.IDLE)
+        ui.moving_figure("idle", cost, moved, delta=worst, bad=share > LOUD_SHARE, less_is_good=True, words=hours)
         gpus(view)
     with right, st.container(border=True, height="stretch"):
         st.caption(f"Idle {title} by reason", help=FORMULA)
@@ -79,7 +84,7 @@ def progress(view: View) -> None:
 
 def gpus(view: View) -> None:
     """How many GPUs there are and work now; nothing of a run that has ended."""
-    if view.run is not None and view.run.state not in LIVE:
+    if not view.is_now or (view.run is not None and view.run.state not in LIVE):
         return
     now, seconds = measurements.busy_now(view), max(measurements.NOW_SECONDS, view.finest_seconds)
     paid = accounts.gpus_paid(view)

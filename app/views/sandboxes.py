@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app import accounts, charts, data, measurements, ui
+from app import accounts, charts, data, measurements, trends, ui
 from app.view import View
 from clusterctl.ledger.rows import LIVE
 from clusterctl.ui import formats
@@ -40,7 +40,8 @@ def figures(view: View, frame: pl.DataFrame, use: pl.DataFrame) -> None:
     idle = use.filter(pl.col("reason") == "waiting_sandbox").select(pl.col("usd", "gpu_hours").sum()).row(0, named=True)
     with ui.figures():
         running_now(view, frame)
-        ui.figure("programs", f"{done:,}", delta=f"{done / seconds:,.1f} per second")
+        per_second, moved = f"{done / seconds:,.1f} per second", trends.programs(view, done)
+        ui.moving_figure("programs", f"{done:,}", moved, delta=per_second, bad=None, less_is_good=None, words={})
         for name, text in (("start", "Start"), ("request", "Whole request")):
             p50, p95 = data.mean(frame, f"{name}_p50_ms"), measurements.highest(frame, f"{name}_p95_ms")
             worst = f"worst P95 {formats.duration(p95 and p95 / 1000)}"

@@ -76,6 +76,11 @@ def read_estimates(
         )
 
 
+def first_charge(ledger: Ledger) -> datetime | None:
+    """When the first charge of the ledger began."""
+    return ledger.transact(lambda connection: connection.execute(select(func.min(COSTS.c.from_at))).scalar())
+
+
 def read_use(source: TelemetrySource, charges: pl.DataFrame) -> pl.DataFrame:
     """GPU_USAGE of the charges' machines, while they were paid."""
     machines = charges.filter(pl.col("node").is_not_null(), pl.col("gpus").fill_null(1) > 0)

@@ -1,0 +1,54 @@
+"""Ways to another time or page that the address keeps: ranges typed, dragged over a picture, or linked to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from app import data, ui
+from app.time_window import FROM_TO
+from clusterctl.errors import ClusterctlError
+from planners.costs.periods import moment, written
+
+
+def set_range(start: datetime, end: datetime) -> None:
+    """Look at this time from now on; before the script runs, as widgets can't be changed behind themselves."""
+    st.session_state.update(range_words(start, end))
+
+
+def range_words(start: datetime, end: datetime) -> dict[str, str]:
+    """The words of the address for a time."""
+    return {"window": FROM_TO, "from": written(start, ui.zone()), "to": written(end, ui.zone(), up=True)}
+
+
+def fill_range() -> None:
+    """Once a range is wanted: begin with the window that was looked at."""
+    if st.session_state["window"] == FROM_TO and not st.session_state.get("from"):
+        with suppress(ClusterctlError):
+            view = data.current()
+            set_range(view.start, view.end)
+
+
+def spell_out(field: str) -> None:
+    """With the zone's offset, so that the address means the same to everybody; what is no moment stays."""
+    zone, ends = ui.zone(), field == "to"
+    with suppress(ValueError, OverflowError):
+        st.session_state[field] = written(moment(st.session_state[field] or "", zone, ends=ends), zone)
+
+
+def dragged(chart: str) -> None:
+    """Take the range that was dragged over a picture of time."""
+    picked = st.session_state[chart]["selection"].get("range") or {}
+    ends = next(iter(picked.values()), None)
+    if ends and ends[0] != ends[-1]:
+        set_range(*(datetime.fromtimestamp(at / 1000, tz=UTC) for at in sorted(ends)))
+        st.session_state[ui.MOVED] = True
+
+
+def link(label: str, page: str, *, key: str, address: Mapping[str, str]) -> None:
+    """A way to a page with these words in its address."""
+    if st.button(label, key=key, type="tertiary", on_click=st.session_state.update, args=(dict(address),)):
+        st.switch_page(f"views/{page}.py")
