@@ -11,8 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-import polars as pl
-
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -41,4 +39,6 @@ def remembered(most: int) -> Callable[[Callable[Arguments, Result]], Callable[Ar
 
 
 def _key(value: Any) -> int | bytes:
-    return id(value) if isinstance(value, pl.DataFrame) or callable(value) else pickle.dumps(value)
+    from polars import DataFrame  # here: the Pulumi program imports functions that are remembered, and has no Polars
+
+    return id(value) if isinstance(value, DataFrame) or callable(value) else pickle.dumps(value)

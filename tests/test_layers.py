@@ -85,3 +85,15 @@ def _top_level_imports(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module.partition(".")[0])
     return names
+
+
+def test_the_pulumi_program_imports_of_planners_only_what_needs_pydantic_alone() -> None:
+    """Pulumi runs it with a Python of its own, which has no Polars and no NumPy (tests/engines/pulumi.in)."""
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in (REPO / "infra").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    modules = sorted({n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module} - {"__future__"})
+    wanted = [module for module in modules if module.partition(".")[0] == "planners"]
+    assert "planners.plan.unit_prices" in wanted
+    program = "import sys\nsys.modules |= {'polars': None, 'numpy': None}\n" + "".join(f"import {m}\n" for m in wanted)
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
