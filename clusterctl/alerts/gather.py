@@ -94,13 +94,14 @@ def gather(asked: Asked, runs: Sequence[Run], *, measured: bool = True) -> Facts
 
 
 def _run_facts(asked: Asked, run: Run, gpus: GpuFacts, unknown: dict[tuple[str, str], str]) -> RunFacts:
-    plan, ahead, training = None, asked.forecasts.get(run.run_id), ()
-    try:
-        plan = None if run.plan_id is None else asked.plan(run.plan_id)
-    except ClusterctlError as error:
-        unknown |= {(rule, run.run_id): error.message for rule in OF_PLAN}
-    is_live = run.state in LIVE
-    ahead = ahead or run_forecast(asked.ledger, run, plan, asked.now)
+    """Of a run that has ended no more than its end, unless its forecast is at hand: there may be hundreds."""
+    plan, ahead, is_live = None, asked.forecasts.get(run.run_id), run.state in LIVE
+    if is_live or ahead is not None:
+        try:
+            plan = None if run.plan_id is None else asked.plan(run.plan_id)
+        except ClusterctlError as error:
+            unknown |= {(rule, run.run_id): error.message for rule in OF_PLAN}
+        ahead = ahead or run_forecast(asked.ledger, run, plan, asked.now)
     return RunFacts(
         run=run.run_id,
         is_live=is_live,
@@ -111,7 +112,7 @@ def _run_facts(asked: Asked, run: Run, gpus: GpuFacts, unknown: dict[tuple[str, 
         no_step_seconds=(asked.now - run.progress_at).total_seconds() if run.progress_at and is_live else None,
         patience_seconds=None if plan is None else _patience_seconds(run, plan),
         gpus=gpus,
-        training=tuple(asked.training(run.run_id)) if is_live else training,
+        training=tuple(asked.training(run.run_id)) if is_live else (),
     )
 
 
